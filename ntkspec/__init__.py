@@ -1,0 +1,37 @@
+"""ntkspec: spectra, bounds and ablations of empirical neural tangent kernels.
+
+    import ntkspec
+    run = ntkspec.open_run("run.h5")
+    jac = run.snapshot("end").jacobian
+    total, network = ntkspec.spectrum(jac), ntkspec.spectrum(jac.without("grid"))
+
+Importing this loads NumPy, SciPy and h5py only. PyTorch lives in `ntkspec.export` and `ntkspec.nets`.
+"""
+
+from ntkspec._version import __version__
+from ntkspec.errors import NtkspecError
+from ntkspec.gram import gram, gram_by_block
+from ntkspec.jacobian import Block, DenseFactor, Jacobian, Parameter, SparseFactor
+from ntkspec.operator import operator
+from ntkspec.spectral import Spectrum, bounds, spectrum
+from ntkspec.store import Run, RunWriter, Snapshot, open_run
+
+__all__ = [
+    "Block",
+    "DenseFactor",
+    "Jacobian",
+    "NtkspecError",
+    "Parameter",
+    "Run",
+    "RunWriter",
+    "Snapshot",
+    "SparseFactor",
+    "Spectrum",
+    "__version__",
+    "bounds",
+    "gram",
+    "gram_by_block",
+    "open_run",
+    "operator",
+    "spectrum",
+]

@@ -1,0 +1,41 @@
+"""The console script `ntkspec`: the commands of `python -m ntkspec.<command>` as subcommands."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ntkspec._version import __version__
+from ntkspec.cli import BAD_INPUT, DONE
+
+COMMANDS = {
+    "train": "train one configuration on a picture and write one run file (needs PyTorch)",
+    "analyze": "spectra, ablations and bounds of run files, as a report",
+    "validate": "check run files against the contract",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--version"]:
+        print(f"ntkspec {__version__}")
+        return DONE
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: ntkspec COMMAND ...   (ntkspec COMMAND --help explains each)\n")
+        print("\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items()))
+        return DONE if words else BAD_INPUT
+    if words[0] not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        print(
+            f"error: command: expected one of {known}, got {words[0]!r}; see ntkspec --help", file=sys.stderr
+        )
+        return BAD_INPUT
+    command = importlib.import_module(f"ntkspec.{words[0]}")
+    code: int = command.main(words[1:])
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

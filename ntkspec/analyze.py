@@ -1,0 +1,272 @@
+"""python -m ntkspec.analyze: run files in, spectra, bounds and a report out."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ntkspec._version import __version__
+from ntkspec.backend import Backend, Choice, Precision, select
+from ntkspec.cli import DONE, run_command
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.report.compare import compare_runs, find_baseline, unique_labels
+from ntkspec.report.data import CheckedBound, Report, RunReport, SnapshotReport
+from ntkspec.spectral import MethodChoice, Spectrum, bounds, spectra
+from ntkspec.store import Run, Snapshot, open_run
+from ntkspec.store.schema import TRUTH
+
+EXAMPLE = """\
+examples:
+  python -m ntkspec.analyze run.h5
+  python -m ntkspec.analyze baseline.h5 mpe-fine.h5 -o report/ --baseline baseline
+  python -m ntkspec.analyze run.h5 --snapshot end --method svd --drop grid --drop mlp.layers.0
+"""
+Progress = Callable[[str], None]
+
+
+def analyze_runs(
+    paths: Sequence[str | Path],
+    *,
+    snapshot: str = "all",
+    method: MethodChoice = "auto",
+    k: int | None = None,
+    outputs: Outputs = "trace",
+    drop: Sequence[Sequence[str]] = (),
+    baseline: str | None = None,
+    backend: Choice | Backend = "auto",
+    precision: Precision = "float64",
+    memory: float | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Spectra, ablations, bounds and comparisons of run files.
+
+    Args:
+        paths: run files; two or more are compared with the baseline.
+        snapshot: an id or label, or "all".
+        drop: further ablations, each a set of roles or block names to leave out.
+        baseline: label of the run to compare with; default: the one called "baseline", else the first.
+        progress: called with a line for every step of the work.
+        method, k, outputs, backend, precision, memory: as for `ntkspec.spectrum`.
+
+    Raises:
+        NtkspecError: bad files or arguments; nothing is computed before every file was opened.
+    """
+    engine, say = select(backend), progress or (lambda _: None)
+    if not paths:
+        raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
+    with contextlib.ExitStack() as stack:
+        runs = [stack.enter_context(open_run(path, memory=memory)) for path in paths]
+        labels = unique_labels([(run.label, run.path) for run in runs])
+        reference = find_baseline(labels, [run.config for run in runs], baseline)
+        chosen = [run.snapshots if snapshot == "all" else (run.snapshot(snapshot),) for run in runs]
+        warnings = _sample_warnings(runs)
+
+        def solve(run: Run, snap: Snapshot, label: str) -> SnapshotReport:
+            parts = _parts(snap.jacobian, drop)
+            found = spectra(
+                parts,
+                outputs,
+                method=method,
+                k=k,
+                precision=precision,
+                backend=engine,
+                memory=memory,
+                progress=lambda step: say(f"{label}, {snap.label}: {step}"),
+            )
+            return SnapshotReport(
+                id=snap.id,
+                step=snap.step,
+                label=snap.label,
+                metrics=snap.metrics,
+                spectra=found,
+                bounds=tuple(_bounds(found)),
+                picture=run.pictures.get(snap.id),
+            )
+
+        reports = [
+            RunReport(
+                path=str(run.path),
+                label=label,
+                samples=run.samples,
+                outputs=snaps[0].jacobian.outputs,
+                mode=outputs,
+                snapshots=tuple(solve(run, snap, label) for snap in snaps),
+                config=run.config,
+                truth=run.pictures.get(TRUTH),
+                warnings=run.warnings,
+            )
+            for run, label, snaps in zip(runs, labels, chosen, strict=True)
+        ]
+    reports[0] = replace(reports[0], warnings=(*reports[0].warnings, *warnings))
+    return Report(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        producer=f"ntkspec {__version__}",
+        backend=engine.name,
+        runs=tuple(reports),
+        comparisons=compare_runs(reports, reference) if len(reports) > 1 else (),
+        baseline=reference if len(reports) > 1 else None,
+    )
+
+
+def _parts(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> dict[str, Jacobian]:
+    """The sums of blocks to take spectra of. An ablation sums what it keeps; nothing is subtracted."""
+    parts = {"total": jacobian}
+    if "grid" in jacobian.roles:
+        if len(jacobian.roles) > 1:
+            parts["no_grid"] = jacobian.without("grid")
+        parts["grid"] = jacobian.only("grid")
+    parts |= {role: jacobian.only(role) for role in jacobian.roles if role not in ("network", "grid")}
+    parts |= {"no_" + "+".join(words): jacobian.without(*words) for words in drop}
+    return parts
+
+
+def _bounds(found: dict[str, Spectrum]) -> Iterator[CheckedBound]:
+    """Every bound that the spectra at hand allow, held against the total."""
+    total = found["total"]
+    if not all(spectrum.complete for spectrum in found.values()):
+        return
+
+    def checked(bound: bounds.Bound, *sources: str) -> CheckedBound:
+        return CheckedBound(bound, "total", sources, bound.holds(total))
+
+    for name, kept in found.items():
+        if name.startswith("no_"):
+            yield checked(bounds.theorem1(kept), name)
+    if "no_grid" in found:
+        yield checked(bounds.weyl_lower(found["no_grid"], found["grid"]), "no_grid", "grid")
+        yield checked(bounds.weyl_upper(found["no_grid"], found["grid"]), "no_grid", "grid")
+
+
+def _sample_warnings(runs: Sequence[Run]) -> list[str]:
+    """Spectra of different samples are not comparable eigenvalue by eigenvalue: say so."""
+    first = runs[0]
+    return [
+        f"{run.path}: its samples are not those of {first.path}; lambda_min depends on the samples"
+        for run in runs[1:]
+        if not np.array_equal(run.inputs, first.inputs)
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    options = _parser().parse_args(argv)
+    return run_command(lambda: _analyze(options))
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from ntkspec.report.terminal import print_report
+    from ntkspec.report.write import check_folder, write_json_file, write_report
+
+    folder = options.output or Path(f"{Path(options.runs[0]).stem}-report")
+    check_folder(folder)
+    errors = Console(stderr=True)
+    with _progress(errors, quiet=options.quiet) as progress:
+        report = analyze_runs(
+            options.runs,
+            snapshot=options.snapshot,
+            method=options.method,
+            k=options.k,
+            outputs=options.outputs,
+            drop=options.drop,
+            baseline=options.baseline,
+            backend=options.backend,
+            precision=options.precision,
+            memory=options.memory,
+            progress=progress,
+        )
+        progress("drawing the report")
+        write_report(report, folder)
+        if options.json:
+            write_json_file(report, options.json)
+    if not options.quiet:
+        console = Console()
+        print_report(report, console)
+        console.print(f"Report: {folder / 'index.html'}", soft_wrap=True, highlight=False, markup=False)
+    return DONE
+
+
+@contextlib.contextmanager
+def _progress(console: Any, *, quiet: bool) -> Iterator[Progress]:
+    """A status line on a terminal; nothing where stderr is a file."""
+    if quiet or not console.is_terminal:
+        yield lambda _: None
+        return
+    from rich.markup import escape
+
+    with console.status("opening") as status:
+        yield lambda text: status.update(escape(text))
+
+
+def _outputs(text: str) -> Outputs:
+    if text in ("trace", "full"):
+        return text  # type: ignore[return-value]
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected trace, full or an output's number, got {text!r}"
+        ) from None
+
+
+def _positive(kind: type) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            if value > 0 and value < float("inf"):
+                return value
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
+
+    return parse
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ntkspec.analyze",
+        description="Spectra, ablations and bounds of the neural tangent kernel in run files, as a report.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("runs", nargs="+", type=Path, metavar="RUN.h5", help="run files; several are compared")
+    add("-o", "--output", type=Path, metavar="DIR", help="report folder (default: <first run>-report/)")
+    add("--json", type=Path, metavar="FILE", help="write report.json to this file too")
+    add("--snapshot", default="all", metavar="ID|LABEL|all", help="which snapshots (default: all)")
+    add(
+        "--method",
+        default="auto",
+        choices=("auto", "gram", "svd", "dual", "lanczos"),
+        help="route to the eigenvalues; auto: gram, then svd where gram resolves too little (default)",
+    )
+    add("-k", type=_positive(int), metavar="K", help="only the K largest eigenvalues")
+    add("--outputs", type=_outputs, default="trace", metavar="trace|full|INT", help="output mode")
+    add(
+        "--drop",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="ROLE|BLOCK",
+        help="also analyse the kernel without these; may be repeated, one ablation each",
+    )
+    add("--baseline", metavar="LABEL", help="label of the run to compare with")
+    add("--backend", default="auto", choices=("auto", "cpu", "gpu"), help="what runs the arithmetic")
+    add("--precision", default="float64", choices=("float64", "float32"), help="of the kernel")
+    add(
+        "--memory", type=_positive(float), metavar="GIB", help="memory budget (default: 80%% of what is free)"
+    )
+    add("-q", "--quiet", action="store_true", help="print nothing but errors")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""What runs the arithmetic: `select` a backend once and hand it on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ntkspec.backend.cpu import CpuBackend
+from ntkspec.backend.protocol import Backend, BackendName, Precision
+from ntkspec.errors import BackendError, UsageError
+
+Choice = Literal["auto", "cpu", "gpu"]
+
+
+def select(choice: Choice | Backend = "auto") -> Backend:
+    """The backend by name; "auto" takes the GPU where CuPy sees one, else the CPU.
+
+    Raises:
+        BackendError: "gpu" was asked for and cannot run here; the message says why.
+    """
+    if not isinstance(choice, str):
+        return choice
+    if choice == "cpu":
+        return CpuBackend()
+    if choice not in ("auto", "gpu"):
+        raise UsageError(
+            "backend", expected="auto, cpu or gpu", got=repr(choice), remedy="choose one of these"
+        )
+    try:
+        from ntkspec.backend.gpu import GpuBackend
+
+        return GpuBackend()
+    except BackendError:
+        if choice == "gpu":
+            raise
+        return CpuBackend()
+
+
+__all__ = ["Backend", "BackendName", "Choice", "CpuBackend", "Precision", "select"]

@@ -1,0 +1,129 @@
+"""What the core asks of the machine that runs the arithmetic, and the part that all machines share.
+
+Algorithms are written once over an array module `xp` (NumPy or CuPy) and its sparse companion; a backend
+adds where arrays live and which solver is called.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.errors import BackendError
+from ntkspec.jacobian import Matrix
+
+BackendName = Literal["cpu", "gpu"]
+Precision = Literal["float64", "float32"]  # in which kernels are formed and solved
+
+
+class Backend(Protocol):
+    """Arithmetic on one machine. Arrays called "device" live where the backend computes."""
+
+    name: BackendName
+
+    def put(self, matrix: Matrix, dtype: Any) -> Any:
+        """A host matrix, dense or CSR, as a device matrix of `dtype`."""
+        ...
+
+    def get(self, array: Any) -> NDArray[Any]:
+        """A device array on the host."""
+        ...
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A device array of zeros."""
+        ...
+
+    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
+        """tile += gram(left) * gram(right), elementwise, in place.
+
+        Args:
+            tile: (ti * repeat, tj * repeat) device array.
+            left: (ti, a) and (tj, a) device matrices, or None for all ones.
+            right: (ti * repeat, w) and (tj * repeat, w) device matrices.
+            repeat: rows of the kernel per sample.
+        """
+        ...
+
+    def symmetric(self, tile: Any) -> Any:
+        """A square tile with its lower triangle mirrored: rounding must not leave K unsymmetric."""
+        ...
+
+    def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
+        """Ascending eigenvalues of a symmetric device matrix, which is destroyed."""
+        ...
+
+    def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Ascending eigenvalues and orthonormal eigenvectors (columns); the matrix is destroyed."""
+        ...
+
+    def fold(self, triangle: Any, rows: Any) -> Any:
+        """The triangular factor of [triangle; rows]; both are destroyed.
+
+        Args:
+            triangle: (N, N) upper triangular.
+            rows: (m, N).
+        """
+        ...
+
+    def singular_values(self, triangle: Any) -> NDArray[np.float64]:
+        """Descending singular values; the matrix is destroyed."""
+        ...
+
+    def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Descending singular values and right singular vectors (columns); the matrix is destroyed."""
+        ...
+
+
+class ArrayBackend:
+    """The arithmetic that NumPy and CuPy share."""
+
+    def __init__(self, xp: Any, sparse: Any) -> None:
+        self.xp = xp
+        self.sparse = sparse
+
+    def put(self, matrix: Matrix, dtype: Any) -> Any:
+        """See `Backend.put`."""
+        if isinstance(matrix, np.ndarray):
+            return self.xp.asarray(matrix, dtype=dtype)
+        return self.sparse.csr_matrix(matrix.astype(dtype))
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """See `Backend.zeros`."""
+        return self.xp.zeros(shape, dtype=dtype)
+
+    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
+        """See `Backend.add_tile`."""
+        product = self.dense_gram(*right)
+        if left is not None:
+            ti, tj = left[0].shape[0], left[1].shape[0]
+            view = product.reshape(ti, repeat, tj, repeat)
+            view *= self.dense_gram(*left)[:, None, :, None]
+        tile += product
+
+    def fold(self, triangle: Any, rows: Any) -> Any:
+        """See `Backend.fold`."""
+        return self.xp.linalg.qr(self.xp.concatenate([triangle, rows]), mode="r")
+
+    def symmetric(self, tile: Any) -> Any:
+        """See `Backend.symmetric`."""
+        return self.xp.tril(tile) + self.xp.tril(tile, -1).T
+
+    def dense_gram(self, x: Any, y: Any) -> Any:
+        """x y^T as a dense device array, for any mixture of dense and CSR."""
+        if self.sparse.issparse(x) and self.sparse.issparse(y):
+            return (x @ y.T).toarray()
+        if self.sparse.issparse(y):
+            return self.xp.ascontiguousarray((y @ x.T).T)
+        return x @ y.T
+
+
+def solver_failed(what: str, error: Exception) -> BackendError:
+    """The error for an eigenvalue or singular value solver that gave up."""
+    return BackendError(
+        what,
+        expected="a converged solution",
+        got=(str(error).splitlines() or [type(error).__name__])[0],
+        remedy="try another --method; check the Jacobian for extreme numbers",
+    )

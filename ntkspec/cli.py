@@ -1,0 +1,39 @@
+"""What every command line shares: exit codes and one-line errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from ntkspec.errors import NtkspecError
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def run_command(command: Callable[[], int]) -> int:
+    """Run a command and return its exit code: 0 done, 1 failed, 2 bad usage or input, 130 interrupted.
+
+    Every `NtkspecError` becomes one line on stderr, without a traceback.
+    """
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except NtkspecError as error:
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:  # the reader of our output left, e.g. `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except MemoryError:
+        print("error: out of memory; lower --memory, use fewer samples or -k", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-written was left", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _one_line(text: str) -> str:
+    """The text without line breaks and control characters: names inside a foreign file may hold anything."""
+    return "".join(char if char.isprintable() else " " for char in text)

@@ -1,0 +1,52 @@
+"""The errors that ntkspec raises on purpose: each says what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+
+class NtkspecError(Exception):
+    """Base of every error a user can mend. Command lines print it on stderr and exit with code 2.
+
+    Args:
+        where: what the message is about: a file, a dataset inside it, an option.
+        expected: what should have been there.
+        got: what was there instead.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, where: str, *, expected: str, got: str, remedy: str) -> None:
+        self.where = where
+        self.expected = expected
+        self.got = got
+        self.remedy = remedy
+        super().__init__(where, expected, got, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.where}: expected {self.expected}, got {self.got}; {self.remedy}"
+
+
+class RunFileError(NtkspecError):
+    """A run file that does not obey the contract in docs/run-format.md."""
+
+
+class UsageError(NtkspecError):
+    """An argument or a combination of arguments that cannot work."""
+
+
+class OutputError(NtkspecError):
+    """A place that cannot be written, or must not be."""
+
+
+class MemoryBudgetError(NtkspecError):
+    """Work that does not fit the memory budget."""
+
+
+class BackendError(NtkspecError):
+    """A backend that was asked for and cannot run here."""
+
+
+class ExportError(NtkspecError):
+    """A model whose per-sample Jacobian cannot be exported."""
+
+
+class TrainingError(NtkspecError):
+    """A training run that failed: bad data or a diverged loss."""

@@ -1,0 +1,106 @@
+"""What a report says, as plain records; terminal, JSON, CSV, figures and page are drawn from these alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.jacobian import Outputs
+from ntkspec.spectral.bounds import Bound
+from ntkspec.spectral.spectrum import Spectrum
+
+Picture = NDArray[np.uint8]  # (H, W) or (H, W, 3)
+Qualifier = Literal["=", ">=", "<=", "unresolved"]
+
+
+@dataclass(frozen=True)
+class CheckedBound:
+    """A bound held against the spectrum it speaks of."""
+
+    bound: Bound
+    of: str  # name of the bounded spectrum, e.g. "total"
+    sources: tuple[str, ...]  # names of the spectra it was made from
+    holds: bool
+
+
+@dataclass(frozen=True)
+class SnapshotReport:
+    """One snapshot of one run."""
+
+    id: str
+    step: int
+    label: str
+    metrics: Mapping[str, float]  # e.g. {"psnr_db": 31.2, "ms_ssim": 0.97}
+    spectra: Mapping[str, Spectrum]  # "total" always; "no_grid", "grid" where a block has that role; others
+    bounds: tuple[CheckedBound, ...] = ()
+    picture: Picture | None = None  # the model's output, where the run file carries it
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """One run file; snapshots in order of step."""
+
+    path: str
+    label: str
+    samples: int  # n
+    outputs: int  # c
+    mode: Outputs
+    snapshots: tuple[SnapshotReport, ...]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    truth: Picture | None = None  # the picture that was learnt, where the run file carries it
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """N, the size of the kernel."""
+        return self.samples * (self.outputs if self.mode == "full" else 1)
+
+    def snapshot(self, label: str) -> SnapshotReport | None:
+        """The last snapshot with this label, if there is one."""
+        return next((snap for snap in reversed(self.snapshots) if snap.label == label), None)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """lambda_min of one run over that of the baseline, at the same stage of training, in decades."""
+
+    of: str  # name of the spectrum
+    snapshot: str  # label
+    run: str  # label
+    baseline: str  # label
+    decades: float | None  # log10 of the ratio, or of what is known of it; None if nothing is
+    qualifier: Qualifier
+    quantity: str = "lambda_min"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that `python -m ntkspec.analyze` found."""
+
+    created: str  # ISO 8601, UTC
+    producer: str
+    backend: Literal["cpu", "gpu"]
+    runs: tuple[RunReport, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    baseline: str | None = None  # label of the run that the others are compared with
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings of all runs."""
+        return tuple(warning for run in self.runs for warning in run.warnings)
+
+    def write(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write report.json, spectra.csv, the figures and index.html; returns their paths.
+
+        Raises:
+            OutputError: the folder holds something else, or cannot be written.
+        """
+        from ntkspec.report.write import write_report
+
+        return write_report(self, Path(folder))

@@ -1,0 +1,126 @@
+"""Bounds on the eigenvalues of K = A + B from the spectra of A and B; one function per theorem.
+
+All eigenvalues descend, lambda_1 the largest; A and B are symmetric and positive semidefinite (PSD).
+The inputs are computed spectra: each lower bound starts from what an eigenvalue is at least, within its
+stated error, each upper bound from what it is at most. That covers rounding as far as the stated errors
+do, so no bound of this file is certified.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.errors import UsageError
+from ntkspec.spectral.spectrum import Spectrum
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a theorem says of the eigenvalues of a kernel."""
+
+    name: str
+    theorem: str  # statement and source
+    assumptions: str
+    side: Literal["lower", "upper"]
+    values: NDArray[np.float64]  # (N,) one for each eigenvalue
+    vacuous: bool  # says nothing of lambda_min that was not known without it
+    quantity: Literal["eigenvalue", "lambda_min"] = "eigenvalue"
+    certified: bool = False  # rounding errors included rigorously
+
+    def holds(self, spectrum: Spectrum) -> bool:
+        """Whether the computed spectrum of K obeys the bound within its stated errors."""
+        values = self.values[: len(spectrum.eigenvalues)]
+        if self.side == "lower":
+            return bool(np.all(values <= spectrum.upper))
+        return bool(np.all(values >= spectrum.lower))
+
+
+def theorem1(kept: Spectrum) -> Bound:
+    """lambda_i(A) <= lambda_i(A + B) for B PSD (Audia et al., ICLR 2025, Theorem 1; Weyl 1912).
+
+    Args:
+        kept: complete spectrum of A, the network's own part of the kernel.
+    """
+    _require_complete(kept)
+    return Bound(
+        name="theorem1",
+        theorem="lambda_i(A) <= lambda_i(A + B) (Audia, Feizi, Zwicker, Manocha, ICLR 2025, Theorem 1)",
+        assumptions="A symmetric, B positive semidefinite",
+        side="lower",
+        values=kept.lower,
+        vacuous=kept.lambda_min is None,
+    )
+
+
+def weyl_lower(a: Spectrum, b: Spectrum) -> Bound:
+    """lambda_i(A + B) >= max over j + k = i + N of lambda_j(A) + lambda_k(B) (Weyl 1912).
+
+    Contains Theorem 1 (k = N) and its sharper form + lambda_N(B). Cost N^2.
+
+    Args:
+        a: complete spectrum of A.
+        b: complete spectrum of B, of the same size.
+    """
+    low_a, low_b = _same_size(a, b, "lower")
+    size = len(low_a)
+    # Zero-based: j + k = i + N - 1, so j runs from i to N - 1 while k runs back from N - 1 to i.
+    values = np.array([np.max(low_a[i:] + low_b[i:][::-1]) for i in range(size)])
+    return Bound(
+        name="weyl_lower",
+        theorem="lambda_i(A + B) >= lambda_j(A) + lambda_k(B), j + k = i + n, best pair (Weyl 1912)",
+        assumptions="A and B symmetric",
+        side="lower",
+        values=values,
+        vacuous=a.lambda_min is None and b.lambda_min is None,
+    )
+
+
+def weyl_upper(a: Spectrum, b: Spectrum) -> Bound:
+    """lambda_{i+j-1}(A + B) <= lambda_i(A) + lambda_j(B), best pair for every eigenvalue (Weyl 1912).
+
+    Vacuous when it does not bring lambda_min below trace(A + B) / N, the mean of all eigenvalues. Cost N^2.
+
+    Args:
+        a: complete spectrum of A.
+        b: complete spectrum of B, of the same size.
+    """
+    high_a, high_b = _same_size(a, b, "upper")
+    size = len(high_a)
+    values = np.array([np.min(high_a[: m + 1] + high_b[: m + 1][::-1]) for m in range(size)])
+    return Bound(
+        name="weyl_upper",
+        theorem="lambda_{i+j-1}(A + B) <= lambda_i(A) + lambda_j(B), best pair (Weyl 1912)",
+        assumptions="A and B symmetric",
+        side="upper",
+        values=values,
+        vacuous=bool(values[-1] >= (a.trace + b.trace) / size),
+    )
+
+
+def _require_complete(*spectra: Spectrum) -> None:
+    for spectrum in spectra:
+        if not spectrum.complete:
+            raise UsageError(
+                "bounds",
+                expected=f"a complete spectrum of {spectrum.size} eigenvalues",
+                got=f"the largest {len(spectrum.eigenvalues)}",
+                remedy="compute the spectrum without k",
+            )
+
+
+def _same_size(
+    a: Spectrum, b: Spectrum, side: Literal["lower", "upper"]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    _require_complete(a, b)
+    if a.size != b.size:
+        raise UsageError(
+            "bounds",
+            expected="spectra of two kernels of the same size",
+            got=f"sizes {a.size} and {b.size}",
+            remedy="use the same samples and outputs for both",
+        )
+    return (a.lower, b.lower) if side == "lower" else (a.upper, b.upper)

@@ -1,0 +1,183 @@
+"""`spectrum`: choose a route, take it, say why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, get_args
+
+import numpy as np
+
+from ntkspec.backend import Backend, Choice, select
+from ntkspec.errors import NtkspecError, UsageError
+from ntkspec.gram import gram, gram_sums
+from ntkspec.jacobian import Jacobian, Outputs, check_outputs, rows_per_sample
+from ntkspec.memory import budget_bytes, format_bytes
+from ntkspec.operator import diagonal
+from ntkspec.spectral import routes
+from ntkspec.spectral.factorised import touched_width
+from ntkspec.spectral.spectrum import Method, Precision, Spectrum
+
+MethodChoice = Literal["auto", "gram", "svd", "dual", "lanczos"]
+SVD_WORK = 100  # auto takes the svd route up to J of 100 N columns: about 100 times the gram route's work
+WORTH = 0.1  # and only if it lowers the floor to a tenth
+
+
+def spectrum(
+    jacobian: Jacobian,
+    outputs: Outputs = "trace",
+    *,
+    method: MethodChoice = "auto",
+    k: int | None = None,
+    vectors: bool = False,
+    precision: Precision = "float64",
+    backend: Choice | Backend = "auto",
+    memory: float | None = None,
+) -> Spectrum:
+    """Eigenvalues of J J^T with their errors and floor.
+
+    Args:
+        jacobian: blocks, in memory or in a run file.
+        outputs: "trace", "full" or an output's number.
+        method: "gram", "svd", "dual", "lanczos", or "auto": gram, then svd where gram leaves eigenvalues
+            unresolved that svd can resolve in memory, lanczos where the kernel itself does not fit.
+        k: only the k largest eigenvalues.
+        vectors: eigenvectors too, as orthonormal columns (not by route dual).
+        precision: in which the kernel is formed and solved; svd and lanczos are float64.
+        backend: "auto", "cpu" or "gpu".
+        memory: budget in GiB; default 80% of what is free.
+
+    Raises:
+        MemoryBudgetError: the route does not fit the budget.
+        UsageError: a combination that cannot work.
+    """
+    return spectra(
+        {"total": jacobian},
+        outputs,
+        method=method,
+        k=k,
+        vectors=vectors,
+        precision=precision,
+        backend=backend,
+        memory=memory,
+    )["total"]
+
+
+def spectra(
+    sums: Mapping[str, Jacobian],
+    outputs: Outputs = "trace",
+    *,
+    method: MethodChoice = "auto",
+    k: int | None = None,
+    vectors: bool = False,
+    precision: Precision = "float64",
+    backend: Choice | Backend = "auto",
+    memory: float | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Spectrum]:
+    """Spectra of several sums of blocks of one Jacobian; arguments as for `spectrum`.
+
+    Kernels are assembled in one pass where they fit together, else one after the other.
+    """
+    engine, budget = select(backend), budget_bytes(memory)
+    first = next(iter(sums.values()))
+    check_outputs(outputs, first.outputs)
+    size = first.samples * rows_per_sample(outputs, first.outputs)
+    _check_options(method, k, vectors, precision, size)
+    say = progress or (lambda _: None)
+    say("reading")
+    sums = _read_once(sums, budget)
+    for part in sums.values():
+        diagonal(part, outputs)  # refuses numbers that would overflow
+    kernel_bytes = size * size * np.dtype(precision).itemsize
+    together = method in ("auto", "gram") and (len(sums) + 1) * kernel_bytes + 3 * first.nbytes <= budget
+    kernels = {}
+    if together:
+        say("assembling")
+        kernels = gram_sums(sums, outputs, precision=precision, backend=engine, memory=memory)
+
+    def solve(name: str, part: Jacobian) -> Spectrum:
+        say(f"eigenvalues of {name}")
+
+        def by_gram() -> Spectrum:
+            kernel = kernels.pop(name, None)
+            if kernel is None:
+                kernel = gram(part, outputs, precision=precision, backend=engine, memory=memory)
+            return routes.from_kernel(kernel, part, outputs, engine, vectors=vectors)
+
+        def by_svd() -> Spectrum:
+            say(f"singular values of {name}")
+            return routes.by_svd(part, outputs, engine, budget, vectors=vectors)
+
+        if method == "gram":
+            return by_gram().because("asked for")
+        if method == "svd":
+            return by_svd().because("asked for")
+        if method == "dual":
+            return routes.by_dual(part, outputs, engine, budget).because("asked for")
+        if method == "lanczos":
+            return routes.by_lanczos(part, outputs, k, memory, vectors=vectors).because("asked for")
+        if kernel_bytes + part.nbytes > budget:
+            found = routes.by_lanczos(part, outputs, k, memory, vectors=vectors)
+            return found.because(
+                f"the kernel needs {format_bytes(kernel_bytes)}, more than the memory budget"
+            )
+        coarse = by_gram()
+        why = _why_not_svd(part, outputs, coarse, k, precision, budget)
+        if why:
+            return coarse.because(why)
+        return by_svd().because(f"gram resolved {coarse.resolved} of {size}")
+
+    return {name: _largest(solve(name, part), k) for name, part in sums.items()}
+
+
+def _read_once(sums: Mapping[str, Jacobian], budget: int) -> Mapping[str, Jacobian]:
+    """The same sums over blocks in memory, where these take less than a quarter of the budget."""
+    blocks = {block.name: block for part in sums.values() for block in part}
+    if 4 * sum(block.nbytes for block in blocks.values()) > budget:
+        return sums
+    loaded = {name: block.load() for name, block in blocks.items()}
+    return {name: Jacobian(tuple(loaded[block] for block in part.names)) for name, part in sums.items()}
+
+
+def _why_not_svd(
+    part: Jacobian, outputs: Outputs, coarse: Spectrum, k: int | None, precision: Precision, budget: int
+) -> str:
+    """Why the gram route is to be kept, or '' if the svd route should follow."""
+    wanted = coarse.size if k is None else k
+    if coarse.resolved >= wanted:
+        return "resolves all that was asked for"
+    if precision == "float32":
+        return "float32 was asked for"
+    if routes.svd_floor(part, coarse.size) * float(coarse.eigenvalues[0]) > WORTH * coarse.floor:
+        return "the stored precision leaves nothing for svd to resolve"
+    need = routes.svd_bytes(part, coarse.size)
+    if need > budget:
+        return f"svd would resolve more but needs {format_bytes(need)}, more than the memory budget"
+    if touched_width(part, outputs) > SVD_WORK * coarse.size:
+        return "svd would resolve more but takes long; ask for it by --method svd"
+    return ""
+
+
+def _largest(found: Spectrum, k: int | None) -> Spectrum:
+    return found if k is None else found.largest(k)
+
+
+def _check_options(
+    method: MethodChoice, k: int | None, vectors: bool, precision: Precision, size: int
+) -> None:
+    def wrong(what: str, expected: str, got: str, remedy: str) -> NtkspecError:
+        return UsageError(what, expected=expected, got=got, remedy=remedy)
+
+    if method not in get_args(MethodChoice):
+        raise wrong("method", " or ".join(get_args(MethodChoice)), repr(method), "choose one of these")
+    if precision not in get_args(Precision):
+        raise wrong("precision", "float64 or float32", repr(precision), "choose one of these")
+    if k is not None and not 1 <= k <= size:
+        raise wrong("k", f"1 to {size} eigenvalues", str(k), "ask for fewer")
+    if precision == "float32" and method not in ("auto", "gram"):
+        raise wrong("precision float32", "method gram or auto", method, "use float64 with this method")
+    if vectors and method == "dual":
+        raise wrong("vectors", "method gram, svd or lanczos", "dual", "use svd, which is finer")
+
+
+__all__ = ["Method", "MethodChoice", "spectra", "spectrum"]

@@ -1,0 +1,95 @@
+"""Spectrum: eigenvalues together with what is known of their errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.backend import Precision
+
+Method = Literal["gram", "svd", "dual", "lanczos"]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues of a positive semidefinite kernel, largest first, and the floor below which they are noise.
+
+    Only `eigenvalues[:resolved]` are numbers to quote. The rest are what rounding left of values that lie
+    somewhere in [0, floor]; they are kept, clipped at zero, so that the array has its full length.
+    """
+
+    eigenvalues: NDArray[np.float64]  # (m,) descending, >= 0
+    error: NDArray[np.float64]  # (m,) stated absolute error of each
+    floor: float  # values at or below are unresolved
+    size: int  # N, the kernel's size; m < N where only the largest were asked for
+    trace: float  # from the factors, not from the eigenvalues
+    method: Method
+    precision: Precision
+    blocks: tuple[str, ...] = ()
+    reason: str = ""  # why this method
+    vectors: NDArray[np.float64] | None = None  # (N, m) orthonormal columns, on request
+
+    @property
+    def complete(self) -> bool:
+        """Whether all N eigenvalues are here."""
+        return len(self.eigenvalues) == self.size
+
+    @property
+    def resolved(self) -> int:
+        """How many eigenvalues lie above the floor."""
+        return int(np.count_nonzero(self.eigenvalues > self.floor))
+
+    @property
+    def lambda_max(self) -> float | None:
+        """The largest eigenvalue, or None if it is not resolved."""
+        return float(self.eigenvalues[0]) if self.resolved else None
+
+    @property
+    def lambda_min(self) -> float | None:
+        """The smallest of all N eigenvalues, or None where it is not resolved or was not computed."""
+        if self.complete and self.resolved == self.size:
+            return float(self.eigenvalues[-1])
+        return None
+
+    @property
+    def condition(self) -> float | None:
+        """lambda_max / lambda_min, or None where lambda_min is not resolved."""
+        if self.lambda_min is None or self.lambda_max is None:
+            return None
+        return self.lambda_max / self.lambda_min
+
+    @property
+    def effective_rank(self) -> float | None:
+        """exp of the entropy of lambda / sum(lambda) (Roy and Vetterli 2007); None if incomplete."""
+        total = float(self.eigenvalues.sum())
+        if not self.complete or not total > 0:
+            return None
+        weights = self.eigenvalues[self.eigenvalues > 0] / total
+        return float(np.exp(-np.sum(weights * np.log(weights))))
+
+    @property
+    def stable_rank(self) -> float | None:
+        """trace / lambda_max, the stable rank of J: ||J||_F^2 / ||J||_2^2 (Rudelson and Vershynin 2007)."""
+        return None if self.lambda_max is None else self.trace / self.lambda_max
+
+    @property
+    def lower(self) -> NDArray[np.float64]:
+        """What each eigenvalue is at least, within the stated error; (m,)."""
+        return np.maximum(self.eigenvalues - self.error, 0.0)
+
+    @property
+    def upper(self) -> NDArray[np.float64]:
+        """What each eigenvalue is at most, within the stated error; (m,)."""
+        return self.eigenvalues + self.error
+
+    def largest(self, k: int) -> Spectrum:
+        """The k largest eigenvalues alone."""
+        vectors = None if self.vectors is None else self.vectors[:, :k]
+        return replace(self, eigenvalues=self.eigenvalues[:k], error=self.error[:k], vectors=vectors)
+
+    def because(self, reason: str) -> Spectrum:
+        """The same spectrum with the reason for its method."""
+        return replace(self, reason=reason)

@@ -1,0 +1,187 @@
+"""Checks that a reader needs: attributes, links and datasets of a file that anyone may have written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ntkspec.errors import RunFileError
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
+
+
+@contextlib.contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Turn whatever HDF5 raises on damaged data into one line about `where`."""
+    try:
+        yield
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError) as error:
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise RunFileError(
+            where,
+            expected="readable data",
+            got=f"an HDF5 error ({reason[:160]})",
+            remedy="write the file again",
+        ) from None
+
+
+def child(group: h5py.Group, name: str, kind: type, where: str) -> Any:
+    """The member `name` of a group, of kind h5py.Group or h5py.Dataset, stored in this very file."""
+    where = f"{where}/{name}"
+    wanted = "a group" if kind is h5py.Group else "a dataset"
+    with reading(where):
+        link = group.get(name, getlink=True)
+        if link is None:
+            raise RunFileError(
+                where, expected=wanted, got="nothing", remedy="write it; see docs/run-format.md"
+            )
+        if isinstance(link, h5py.ExternalLink):
+            raise _outside(where, f"an external link to {link.filename!r}")
+        try:
+            item = group[name]
+        except KeyError:
+            raise RunFileError(
+                where, expected=wanted, got="a dangling link", remedy="store the data itself"
+            ) from None
+        if item.file.filename != group.file.filename:
+            raise _outside(where, f"a link into {item.file.filename!r}")
+        if not isinstance(item, kind):
+            got = "a group" if isinstance(item, h5py.Group) else "a dataset or named type"
+            raise RunFileError(where, expected=wanted, got=got, remedy="see docs/run-format.md")
+        if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+            raise _outside(where, "a dataset stored in other files")
+    return item
+
+
+def dataset(
+    group: h5py.Group, name: str, where: str, dtypes: tuple[np.dtype[Any], ...], shape: tuple[int | None, ...]
+) -> h5py.Dataset:
+    """The dataset `name`, of one of `dtypes` (either byte order) and of `shape` (None: any length >= 1)."""
+    data = child(group, name, h5py.Dataset, where)
+    where = f"{where}/{name}"
+    with reading(where):
+        dtype, got = data.dtype, data.shape
+    if dtype.newbyteorder("=") not in dtypes:
+        wanted = " or ".join(str(choice) for choice in dtypes)
+        raise RunFileError(where, expected=wanted, got=str(dtype), remedy=f"store it as {dtypes[-1]}")
+    fits = got is not None and len(got) == len(shape)
+    if not fits or any(n < 1 or (m is not None and n != m) for n, m in zip(got, shape, strict=True)):
+        wanted = "(" + ", ".join("any" if m is None else str(m) for m in shape) + ")"
+        raise RunFileError(
+            where,
+            expected=f"shape {wanted}",
+            got=str(got),
+            remedy="write one row a sample; see docs/run-format.md",
+        )
+    with reading(where):
+        if data.id.get_storage_size() == 0:
+            raise RunFileError(
+                where, expected="stored numbers", got="a dataset never written", remedy="write the file again"
+            )
+    return data
+
+
+def members(group: h5py.Group, where: str) -> list[str]:
+    """Names in a group, which must hold no external link."""
+    with reading(where):
+        names = list(group)
+        for name in names:
+            link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise _outside(f"{where}/{name}", f"an external link to {link.filename!r}")
+    return names
+
+
+def text(item: Any, name: str, where: str) -> str:
+    """A string attribute, UTF-8, of fixed or variable length."""
+    value = _attribute(item, name, where)
+    if isinstance(value, bytes):
+        with reading(f"{where}, attribute {name!r}"):
+            value = value.decode("utf-8")
+    if not isinstance(value, str):
+        raise _wrong(where, name, "a UTF-8 string", value)
+    return value
+
+
+def integer(item: Any, name: str, where: str, least: int) -> int:
+    """An integer attribute >= least."""
+    value = _attribute(item, name, where)
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
+        raise _wrong(where, name, f"an integer >= {least}", value)
+    return int(value)
+
+
+def flag(item: Any, name: str, where: str) -> bool:
+    """A true/false attribute; 0 and 1 count, since HDF5 itself has no booleans."""
+    value = _attribute(item, name, where)
+    if not isinstance(value, bool | np.bool_ | int | np.integer) or value not in (0, 1):
+        raise _wrong(where, name, "true or false", value)
+    return bool(value)
+
+
+def moment(item: Any, name: str, where: str) -> str:
+    """An ISO 8601 time."""
+    value = text(item, name, where)
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        raise _wrong(where, name, "an ISO 8601 time in UTC", value) from None
+    return value
+
+
+def json_attribute(item: Any, name: str, where: str, kind: type) -> Any:
+    """A JSON attribute whose outermost value is a dict or a list."""
+    value = text(item, name, where)
+    try:
+        parsed = json.loads(value, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise _wrong(where, name, "JSON", f"{value[:40]!r} ({str(error)[:80]})") from None
+    if not isinstance(parsed, kind):
+        wanted = "a JSON object" if kind is dict else "a JSON list"
+        raise _wrong(where, name, wanted, value[:60])
+    return parsed
+
+
+def has(item: Any, name: str, where: str) -> bool:
+    """Whether a group has a member, or anything an attribute, of that name."""
+    with reading(where):
+        return name in item
+
+
+def _attribute(item: Any, name: str, where: str) -> Any:
+    with reading(f"{where}, attribute {name!r}"):
+        if name not in item.attrs:
+            raise RunFileError(
+                where,
+                expected=f"the attribute {name!r}",
+                got="none",
+                remedy="write it; see docs/run-format.md",
+            )
+        value = item.attrs[name]
+    if isinstance(value, np.ndarray) and value.size == 1:  # some writers store scalars as arrays of one
+        value = value.reshape(())[()]
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _wrong(where: str, name: str, expected: str, got: Any) -> RunFileError:
+    shown = got if isinstance(got, str) else f"{type(got).__name__} {got!r}"
+    return RunFileError(
+        f"{where}, attribute {name!r}", expected=expected, got=shown[:120], remedy="see docs/run-format.md"
+    )
+
+
+def _outside(where: str, got: str) -> RunFileError:
+    return RunFileError(
+        where, expected="data inside this file", got=got, remedy="store the data in the run file itself"
+    )

@@ -1,0 +1,26 @@
+"""Names of the run file, version 1, in one place. The contract itself is docs/run-format.md."""
+
+from __future__ import annotations
+
+FORMAT = "ntkspec-run"
+VERSION = 1
+
+SAMPLES = "samples"
+INPUTS = "inputs"
+TARGETS = "targets"
+INDICES = "indices"
+SNAPSHOTS = "snapshots"
+OUTPUTS = "outputs"
+REGIONS = "regions"
+BLOCKS = "blocks"
+LEFT = "left"
+RIGHT = "right"
+SCALE = "scale"
+VALUES = "values"
+COLUMNS = "columns"
+
+# Not part of the contract, which lets readers ignore what it does not name: pictures travel in a group of
+# their own, marked so that a foreign group of the same name is not mistaken for it.
+PICTURES = "pictures"
+PICTURES_FORMAT = "ntkspec-pictures"
+TRUTH = "truth"

@@ -1,0 +1,154 @@
+"""Factors that still lie in a run file: their structure is checked, their numbers are read on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.errors import RunFileError
+from ntkspec.jacobian import DenseFactor, SparseFactor
+from ntkspec.memory import require
+from ntkspec.store.checks import reading
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A dataset (n, ...) of numbers, read in ranges of rows within a memory budget."""
+
+    data: h5py.Dataset
+    where: str
+    budget: int  # bytes that one read may take
+    positive: bool = False  # whether the contract asks for numbers > 0
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.data.size) * int(self.data.dtype.itemsize)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self.data.dtype.newbyteorder("=")
+        return dtype
+
+    def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Rows start:stop in native byte order; refuses what does not fit and what is not finite."""
+        rows = range(*slice(start, stop).indices(self.data.shape[0]))
+        need = self.nbytes // self.data.shape[0] * len(rows)
+        require(self.where, need, self.budget, "raise --memory, or use fewer samples or parameters")
+        with reading(self.where):
+            values = np.empty((len(rows), *self.data.shape[1:]), self.dtype)
+            self.data.read_direct(values, np.s_[rows.start : rows.stop])
+        if self.dtype.kind == "f" and not np.isfinite(values).all():
+            bad = np.argwhere(~np.isfinite(values))[0]
+            place = [int(bad[0]) + rows.start, *map(int, bad[1:])]
+            raise RunFileError(
+                self.where,
+                expected="finite numbers",
+                got=f"{values[tuple(bad)]} at {place}",
+                remedy="a network that diverged cannot be analysed; export an earlier snapshot",
+            )
+        if self.positive and not (values > 0).all():
+            raise RunFileError(
+                self.where, expected="positive numbers", got="zero or negative ones", remedy="mend the writer"
+            )
+        return values
+
+    def check(self) -> None:
+        """Read every number once."""
+        for start, stop in self.panels():
+            self.read(start, stop)
+
+    def panels(self) -> list[tuple[int, int]]:
+        """Row ranges that cover the dataset in reads of about 64 MiB."""
+        n = int(self.data.shape[0])
+        step = max((64 * 2**20) // max(self.nbytes // n, 1), 1)
+        return [(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+@dataclass(frozen=True)
+class StoredDense:
+    """A dense factor in a run file."""
+
+    values: Stored  # (n, a) on the left, (n, c, b) on the right
+
+    @property
+    def samples(self) -> int:
+        return int(self.values.data.shape[0])
+
+    @property
+    def outputs(self) -> int:
+        return int(self.values.data.shape[1]) if self.values.data.ndim == 3 else 1
+
+    @property
+    def width(self) -> int:
+        return int(self.values.data.shape[-1])
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.values.dtype
+
+    def load(self, start: int = 0, stop: int | None = None) -> DenseFactor:
+        """The samples start:stop in memory."""
+        return DenseFactor(_with_outputs(self.values.read(start, stop)))
+
+    def check(self) -> None:
+        """Read every number once."""
+        self.values.check()
+
+
+@dataclass(frozen=True)
+class StoredSparse:
+    """A sparse factor in a run file."""
+
+    indices: Stored  # (n, k)
+    values: Stored  # (n, k) on the left, (n, c, k) on the right
+    columns: int
+
+    @property
+    def samples(self) -> int:
+        return int(self.values.data.shape[0])
+
+    @property
+    def outputs(self) -> int:
+        return int(self.values.data.shape[1]) if self.values.data.ndim == 3 else 1
+
+    @property
+    def width(self) -> int:
+        return self.columns
+
+    @property
+    def nbytes(self) -> int:
+        return self.indices.nbytes + self.values.nbytes
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.values.dtype
+
+    def load(self, start: int = 0, stop: int | None = None) -> SparseFactor:
+        """The samples start:stop in memory, every index checked."""
+        indices = self.indices.read(start, stop)
+        bad = np.argwhere((indices < -1) | (indices >= self.columns))
+        if len(bad):
+            raise RunFileError(
+                self.indices.where,
+                expected=f"indices from 0 to {self.columns - 1}, or -1 for padding",
+                got=f"{indices[tuple(bad[0])]} in row {start + int(bad[0][0])}",
+                remedy="mend the writer",
+            )
+        return SparseFactor(indices, _with_outputs(self.values.read(start, stop)), self.columns)
+
+    def check(self) -> None:
+        """Read every number once."""
+        for start, stop in self.values.panels():
+            self.load(start, stop)
+
+
+def _with_outputs(values: NDArray[Any]) -> NDArray[Any]:
+    return values[:, None, :] if values.ndim == 2 else values

@@ -1,0 +1,51 @@
+"""python -m ntkspec.validate: does a file obey the run-file contract, every number of it?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ntkspec.cli import DONE, run_command
+from ntkspec.memory import format_bytes
+from ntkspec.store import open_run
+
+EXAMPLE = "example:\n  python -m ntkspec.validate run.h5 other-writer.h5\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ntkspec.validate",
+        description="Check run files against docs/run-format.md: structure, links, and every number.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN.h5", help="files to check")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    options = parser.parse_args(argv)
+    codes = [run_command(lambda path=path: _validate(path, options.quiet)) for path in options.runs]  # type: ignore[misc]
+    return max(codes)
+
+
+def _validate(path: Path, quiet: bool) -> int:
+    with open_run(path) as run:
+        run.check_values()
+        if quiet:
+            return DONE
+        for warning in run.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        jacobian = run.snapshots[-1].jacobian
+        labels = ", ".join(f"{snap.label} (step {snap.step})" for snap in run.snapshots)
+        print(
+            f"{path}: valid. {run.label!r} by {run.producer}: {run.samples} samples, "
+            f"{jacobian.outputs} outputs, {jacobian.width} parameters in {len(jacobian)} blocks "
+            f"({', '.join(jacobian.roles)}), {jacobian.dtype}, {format_bytes(jacobian.nbytes)} a snapshot; "
+            f"snapshots: {labels}"
+        )
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""Settings that every test needs, made before NumPy, Numba and torch start their threads."""
+
+from __future__ import annotations
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(name, "2")
+
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+# Compiling a kernel takes longer than hypothesis' deadline; no test asserts a time.
+settings.register_profile("ntkspec", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ntkspec")
+
+
+def _gpu_missing() -> str:
+    from ntkspec.backend import select
+    from ntkspec.errors import BackendError
+
+    try:
+        select("gpu")
+    except BackendError as error:
+        return str(error)
+    return ""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip tests marked gpu, visibly, where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    reason = _gpu_missing() if marked else ""
+    for item in marked:
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))

@@ -1,0 +1,153 @@
+"""One contract for every way to a kernel: block kinds, modes, dtypes, tiles, panels, backends."""
+
+from __future__ import annotations
+
+import types
+
+import cases
+import numpy as np
+import oracles
+import pytest
+import scipy.sparse
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ntkspec
+from ntkspec.backend import gpu, select
+from ntkspec.backend.protocol import ArrayBackend
+from ntkspec.errors import MemoryBudgetError, UsageError
+from ntkspec.gram import gram_sums
+from ntkspec.jacobian import Jacobian
+from ntkspec.operator import diagonal
+
+
+class SharedArithmetic(ArrayBackend):
+    """The part that the GPU backend shares, run over NumPy: no Numba, no shortcut at nonzeros."""
+
+    name = "cpu"
+
+    def __init__(self):
+        super().__init__(np, scipy.sparse)
+
+    def get(self, array):
+        return array
+
+
+def stand_in_gpu(monkeypatch):
+    """The GPU backend itself with NumPy and SciPy in CuPy's place: its calls, not its device."""
+    numpy_as_cupy = types.SimpleNamespace(**vars(np), asnumpy=np.asarray)
+    cupyx = types.SimpleNamespace(errstate=lambda linalg: np.errstate())
+    monkeypatch.setattr(gpu, "_cupy", lambda: (cupyx, numpy_as_cupy, scipy.sparse))
+    return gpu.GpuBackend()
+
+
+@pytest.fixture(
+    params=["cpu", "shared", "stand-in gpu", pytest.param("gpu", marks=pytest.mark.gpu)],
+)
+def backend(request, monkeypatch):
+    if request.param == "shared":
+        return SharedArithmetic()
+    if request.param == "stand-in gpu":
+        return stand_in_gpu(monkeypatch)
+    return select(request.param)
+
+
+def close(got, expected, dtype=np.float64):
+    """Within the rounding of a few hundred additions in the coarser precision."""
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected))).max()
+    return np.abs(got - expected).max() <= 50 * np.finfo(dtype).eps * scale
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+@pytest.mark.parametrize("name", cases.blocks(1, 2))
+def test_every_kind_of_block(name, outputs, backend):
+    jac = Jacobian((cases.blocks(9, 2)[name],))
+    expected = oracles.kernel(jac, outputs)
+    assert close(ntkspec.gram(jac, outputs, backend=backend), expected)
+    assert close(ntkspec.operator(jac, outputs) @ np.eye(len(expected)), expected)
+    assert np.allclose(diagonal(jac, outputs), np.diag(expected), rtol=1e-12)
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+@pytest.mark.parametrize("tile", [1, 2, 7, 23, 1000])
+def test_tiles_do_not_matter(tile, outputs, backend):
+    jac = cases.mixed()
+    kernel = ntkspec.gram(jac, outputs, tile=tile, backend=backend)
+    assert close(kernel, oracles.kernel(jac, outputs))
+    assert np.array_equal(kernel, kernel.T)
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+def test_panels_read_in_turn_do_not_matter(outputs, backend):
+    """A budget that holds the kernel and few samples' factors."""
+    jac = cases.mixed(40)
+    size = 40 * (2 if outputs == "full" else 1)
+    memory = (size**2 * 8 + 11 * jac.nbytes / 40 * 2) / 2**30
+    assert close(ntkspec.gram(jac, outputs, memory=memory, backend=backend), oracles.kernel(jac, outputs))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_precisions(dtype, precision, backend):
+    jac = cases.mixed(dtype=dtype)
+    kernel = ntkspec.gram(jac, precision=precision, backend=backend)
+    assert kernel.dtype == precision
+    assert close(kernel, oracles.kernel(jac, "trace"), precision)
+
+
+def test_blocks_add_up_and_one_pass_gives_any_sums(backend):
+    jac = cases.mixed()
+    parts = ntkspec.gram_by_block(jac, backend=backend)
+    assert list(parts) == list(jac.names)
+    total = ntkspec.gram(jac, backend=backend)
+    assert close(sum(parts.values()), total)
+    sums = {"total": jac, "no_grid": jac.without("grid"), "grid": jac.only("grid")}
+    for name, kernel in gram_sums(sums, tile=5, backend=backend).items():
+        assert close(kernel, oracles.kernel(sums[name], "trace")), name
+
+
+def test_inputs_that_may_not_be_written_to():
+    jac = cases.mixed()
+    for block in jac:
+        for factor in filter(None, (block.left, block.right)):
+            factor.values.flags.writeable = False
+    before = jac.to_dense()
+    ntkspec.gram(jac)
+    ntkspec.spectrum(jac, method="svd")
+    assert np.array_equal(jac.to_dense(), before)
+
+
+def test_too_little_memory_is_said_before_anything_is_allocated():
+    with pytest.raises(MemoryBudgetError, match="lanczos"):
+        ntkspec.gram(cases.mixed(100), memory=1e-6)
+
+
+@pytest.mark.parametrize("outputs", ["sum", 2, -1, 1.0, True])
+def test_output_modes_that_do_not_exist(outputs):
+    with pytest.raises(UsageError, match="trace"):
+        ntkspec.gram(cases.mixed(), outputs)
+
+
+def test_a_backend_that_does_not_exist():
+    with pytest.raises(UsageError, match="auto, cpu or gpu"):
+        select("tpu")
+
+
+@given(
+    n=st.integers(1, 12),
+    c=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+    tile=st.integers(1, 30),
+    chosen=st.sets(st.sampled_from(sorted(cases.blocks(1, 1))), min_size=1),
+)
+def test_any_sum_of_blocks(n, c, seed, tile, chosen):
+    made = cases.blocks(n, c, seed)
+    jac = Jacobian(tuple(made[name] for name in sorted(chosen)))
+    for outputs in ("trace", "full", c - 1):
+        expected = oracles.kernel(jac, outputs)
+        kernel = ntkspec.gram(jac, outputs, tile=tile)
+        assert close(kernel, expected)
+        v = np.random.default_rng(seed).standard_normal(len(expected))
+        assert np.allclose(
+            ntkspec.operator(jac, outputs) @ v, expected @ v, atol=1e-10 * np.abs(expected).sum()
+        )

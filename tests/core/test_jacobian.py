@@ -1,0 +1,65 @@
+"""Factors, blocks and selections, against the definition of the row-wise Kronecker product."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import pytest
+
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian, SparseFactor
+
+
+@pytest.mark.parametrize("name", cases.blocks(4, 2))
+def test_dense_block_is_left_times_right_entry_by_entry(name):
+    block = cases.blocks(4, 2)[name]
+    dense = block.to_dense()
+    a, b = block.widths
+    assert dense.shape == (4, 2, a * b)
+    for i in range(4):
+        for o in range(2):
+            left = block.left.to_dense()[i, 0] if block.left else np.ones(1)
+            right = block.right.to_dense()[i, o] if block.right else np.ones(1)
+            assert np.array_equal(dense[i, o], [x * y for x in left for y in right])
+
+
+def test_sparse_entries_of_one_index_add_up_and_padding_is_ignored():
+    factor = SparseFactor(np.array([[1, 1, -1], [0, 2, 2]]), np.array([[[1.0, 2, 99]], [[3, 4, 5]]]), 3)
+    expected = [[[0, 3, 0]], [[3, 0, 9]]]
+    assert np.array_equal(factor.to_dense(), expected)
+    assert np.array_equal(factor.matrix(0).toarray(), np.squeeze(expected))
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+def test_sparse_and_dense_factors_agree_on_their_rows(outputs):
+    rng = np.random.default_rng(1)
+    factor = cases.sparse(rng, 6, 2, 5, 4)
+    from ntkspec.jacobian import DenseFactor
+
+    assert np.allclose(factor.matrix(outputs).toarray(), DenseFactor(factor.to_dense()).matrix(outputs))
+
+
+def test_selection_by_role_and_by_name():
+    jac = cases.mixed()
+    assert jac.only("grid").names == ("level.0", "level.1")
+    assert jac.without("grid", "layer.1").names == ("layer.0",)
+    assert jac.only("network").width + jac.only("grid").width == jac.width
+    assert jac["layer.0"].widths == (6, 4)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda j: j.only("gird"), lambda j: j.without("network", "grid"), lambda j: j["x"]]
+)
+def test_selections_that_cannot_be_are_refused(call):
+    with pytest.raises(UsageError, match="expected"):
+        call(cases.mixed())
+
+
+def test_blocks_of_different_sizes_do_not_make_a_jacobian():
+    with pytest.raises(UsageError, match="same samples"):
+        Jacobian((*cases.mixed(5).blocks, *cases.mixed(6).blocks))
+
+
+def test_loading_a_range_of_samples():
+    jac = cases.mixed(10)
+    assert np.array_equal(jac.load(3, 7).to_dense(), jac.to_dense()[3:7])
