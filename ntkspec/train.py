@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 USAGE = "python -m ntkspec.train --image PICTURE --preset NAME -o RUN.h5 [options]   (--help lists them)"
 TORCH_WING = ("torch", "torchmetrics", "skimage")  # what the extra `torch` installs
+METAVARS = {"output": "RUN.h5", "image": "PICTURE"}
 CURVE_POINTS = 100  # most points of the loss curve inside the run file; all of them are beside it
 
 COMMAND_OPTIONS = (
@@ -37,7 +38,13 @@ COMMAND_OPTIONS = (
     Option("overwrite", "", "overwrite", bool, "replace an existing run file and its checkpoints"),
     Option("quiet", "", "quiet", bool, "no progress bar and no summary"),
     Option(
-        "threads", "", "threads", int, "of the processor (default: torch's choice)", least=1, optional=True
+        "threads",
+        "",
+        "threads",
+        int,
+        "of the processor (default: torch's choice)",
+        least=1,
+        optional=True,
     ),
 )
 GIVEN_OPTIONS = (*(option for option in OPTIONS if not option.hidden), *COMMAND_OPTIONS)
@@ -103,7 +110,8 @@ def _add_flag(group: argparse._ArgumentGroup, option: Option) -> None:
     elif option.choices:
         arguments["choices"] = option.choices
     else:
-        arguments |= {"type": option.kind, "metavar": {int: "N", float: "X"}.get(option.kind, "TEXT")}
+        metavar = METAVARS.get(option.name, {int: "N", float: "X"}.get(option.kind, "TEXT"))
+        arguments |= {"type": option.kind, "metavar": metavar}
     group.add_argument(*short, option.flag, **arguments)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def blocks(n: int, c: int, seed: int = 0, dtype: Any = np.float64) -> dict[str, 
         if (a, b) != ("none", "none")
     }
     made["narrow-dense"] = block("narrow-dense", narrow, right["dense"], n, c, role="grid")
-    return made
+    return {name: replace(block, order=order) for order, (name, block) in enumerate(made.items())}
 
 
 def mixed(n: int = 23, c: int = 2, seed: int = 0, dtype: Any = np.float64) -> Jacobian:

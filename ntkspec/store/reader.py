@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import RunFileError, UsageError
 from ntkspec.jacobian import Block, Jacobian, Parameter
-from ntkspec.memory import budget_bytes
+from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.store import checks, schema
 from ntkspec.store.stored import Stored, StoredDense, StoredSparse
 
+COMPRESSION = 2000  # no filter of HDF5 makes numbers so much smaller; deflate ends at 1032
 PICTURE_BYTES = 2**28  # larger "pictures" are ignored
 
 
@@ -164,7 +165,17 @@ class Run:
     def _stored(
         self, group: h5py.Group, name: str, where: str, dtypes: tuple[np.dtype[Any], ...], *shape: int | None
     ) -> Stored:
-        return Stored(checks.dataset(group, name, where, dtypes, shape), f"{where}/{name}", self._budget)
+        data = checks.dataset(group, name, where, dtypes, shape)
+        stored = Stored(data, f"{where}/{name}", self._budget)
+        kept = int(data.id.get_storage_size())
+        if stored.nbytes > max(self._budget, COMPRESSION * kept):
+            raise RunFileError(
+                stored.where,
+                expected="the numbers that it claims",
+                got=f"{format_bytes(stored.nbytes)} claimed, {format_bytes(kept)} stored",
+                remedy="write the file again",
+            )
+        return stored
 
     def _open_samples(self) -> tuple[Stored, Stored | None, Stored | None]:
         where = f"{self.path}: /{schema.SAMPLES}"

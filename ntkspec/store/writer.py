@@ -28,6 +28,7 @@ from ntkspec.store import schema
 
 CHUNK_BYTES = 2 * 2**20  # the contract asks for 1 to 4 MiB
 PART = ".part"
+OVERHEAD_BYTES = 2**20  # groups, attributes and chunk indices of a snapshot
 
 
 class RunWriter:
@@ -84,6 +85,7 @@ class RunWriter:
             )
 
     def _create(self, label: str, config: Mapping[str, Any]) -> h5py.File:
+        reserve(self.part, sum(array.nbytes for array in self._samples.values()))
         file = h5py.File(self.part, "w")
         file.attrs["format"] = schema.FORMAT
         file.attrs["version"] = schema.VERSION
@@ -152,7 +154,7 @@ class RunWriter:
                 group.attrs["label"] = label
                 group.attrs["metrics"] = _json(metrics or {}, "metrics")
                 group.attrs["complete"] = False
-            writer = SnapshotWriter(group, self.n, self.path)
+            writer = SnapshotWriter(group, self.n, self.part)
             yield writer
             writer.check_filled()
             with writing(self.path):
@@ -218,10 +220,10 @@ class RunWriter:
 class SnapshotWriter:
     """Fills one snapshot, a range of samples at a time."""
 
-    def __init__(self, group: h5py.Group, n: int, path: Path) -> None:
+    def __init__(self, group: h5py.Group, n: int, part: Path) -> None:
         self._group = group
         self._n = n
-        self._path = path
+        self._part = part
         self._filled = 0
 
     def write(self, start: int, outputs: NDArray[Any], jacobian: Jacobian) -> None:
@@ -242,8 +244,9 @@ class SnapshotWriter:
                 remedy="give one row a sample",
             )
         stop = start + len(outputs)
-        with writing(self._path):
+        with writing(self._part):
             if start == 0:
+                reserve(self._part, (outputs.nbytes + jacobian.nbytes) * self._n // jacobian.samples)
                 _dataset(self._group, schema.OUTPUTS, (self._n, *outputs.shape[1:]), outputs.dtype)
                 for block in jacobian:
                     self._create(block)
@@ -301,6 +304,21 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
         raise OutputError(
             str(path), expected=f"a writable folder {folder}", got=got, remedy="create it or choose another"
         )
+
+
+def reserve(part: Path, size: int) -> None:
+    """Raise `OSError` unless the file can grow by `size` bytes (and what HDF5 adds to them).
+
+    HDF5 cannot recover from a failed write: the process may crash when the file is closed. So the room is
+    tried out beforehand, on a scratch file as large as this one will be.
+    """
+    now = part.stat().st_size if part.exists() else 0
+    scratch = part.with_name(part.name + ".room")
+    try:
+        with scratch.open("wb") as handle:
+            os.posix_fallocate(handle.fileno(), 0, now + size + size // 50 + OVERHEAD_BYTES)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _sides(block: Block) -> list[tuple[str, LoadedFactor]]:

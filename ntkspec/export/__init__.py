@@ -1,0 +1,7 @@
+"""Export a PyTorch model's per-sample Jacobian, to memory or to a run file. Needs the extra `torch`."""
+
+from ntkspec.export.exporter import RunExporter, SnapshotSummary
+from ntkspec.export.in_memory import jacobian
+from ntkspec.export.prepare import ExportWarning
+
+__all__ = ["ExportWarning", "RunExporter", "SnapshotSummary", "jacobian"]

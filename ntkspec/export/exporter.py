@@ -1,0 +1,190 @@
+"""RunExporter: snapshots of a model into a run file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ntkspec.errors import ExportError, UsageError
+from ntkspec.export.driver import Options, Stream, export
+from ntkspec.export.layout import Roles
+from ntkspec.export.prepare import ArrayLike, ExportWarning, Precision, as_array
+from ntkspec.store.writer import RunWriter
+
+
+@dataclass(frozen=True)
+class SnapshotSummary:
+    """What a snapshot holds, and what it does not."""
+
+    id: str
+    blocks: tuple[str, ...]
+    dense: Mapping[str, str]  # parameter -> why it is dense
+    left_out: Mapping[str, str]  # parameter -> "frozen" or "unused"
+    notes: tuple[str, ...]
+
+
+class RunExporter:
+    """Writes snapshots of one model into one run file. Use as a context manager.
+
+    The file grows as `<path>.part` and takes its name when the exporter is left without an exception.
+
+    Args:
+        path: the run file.
+        inputs: (n, d), coordinates as the model receives them; tensor or array.
+        targets: (n, c), optional; (n,) is taken as (n, 1).
+        indices: (n,) integers, optional: position of each sample in its data set.
+        label: short display name, such as "MPE (fine)".
+        config: JSON-able mapping, free form.
+        roles: role of the blocks whose parameters' names begin with a prefix, as {"encoding": "grid"}.
+            Default: "grid" for table lookups, "network" for all others.
+        precision: "float64" (default), in which even models trained in single are evaluated, or "float32".
+        memory: GiB that a chunk of samples may take. Default: a quarter of what is free, at most 0.25.
+        overwrite: replace an existing run file.
+        resume: continue an interrupted file; `snapshots` then tells what is already there.
+        progress: show a progress bar on stderr.
+
+    Example:
+        >>> import tempfile, torch
+        >>> net = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+        >>> path = tempfile.mkdtemp() + "/run.h5"
+        >>> with RunExporter(path, inputs=torch.rand(16, 2), label="baseline") as run:
+        ...     run.snapshot(net, step=0, label="init").blocks
+        ('0', '2')
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        inputs: ArrayLike,
+        targets: ArrayLike | None = None,
+        indices: ArrayLike | None = None,
+        label: str = "",
+        config: Mapping[str, Any] | None = None,
+        roles: Roles | None = None,
+        precision: Precision = "float64",
+        memory: float | None = None,
+        overwrite: bool = False,
+        resume: bool = False,
+        progress: bool = False,
+    ) -> None:
+        self._inputs = as_array(inputs, "inputs")
+        self._targets = None if targets is None else as_array(targets, "targets")
+        self._options = Options(roles, precision, None, memory, progress)
+        self._arguments: dict[str, Any] = {
+            "indices": None if indices is None else _indices(indices),
+            "label": label,
+            "config": dict(config or {}),
+            "overwrite": overwrite,
+            "resume": resume,
+        }
+        self._path = path
+        self._stack = contextlib.ExitStack()
+        self._open: RunWriter | None = None
+
+    def __enter__(self) -> RunExporter:
+        writer = RunWriter(self._path, inputs=self._inputs, targets=self._targets, **self._arguments)
+        self._open = self._stack.enter_context(writer)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = None
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def snapshots(self) -> tuple[str, ...]:
+        """Ids of the snapshots that are complete, those of a resumed file included."""
+        return self._writer.complete_snapshots
+
+    def snapshot(
+        self,
+        model: nn.Module,
+        *,
+        step: int,
+        label: str,
+        metrics: Mapping[str, float] | None = None,
+        id: str | None = None,
+        picture: NDArray[np.uint8] | None = None,
+    ) -> SnapshotSummary:
+        """Write the outputs and the Jacobian of `model` as it is now; the model is left untouched.
+
+        Args:
+            model: maps (n, d) to (n, c), each sample on its own.
+            step: training step, 0 or more.
+            label: such as "init", "mid", "end".
+            metrics: numbers, such as {"psnr_db": 31.2}.
+            id: name in the file. Default: the label, or label-step if that is taken.
+            picture: what the model draws, uint8 (H, W) or (H, W, 3); it is stored under the snapshot's id.
+
+        Raises:
+            ExportError: the model has no per-sample Jacobian, or it cannot be had.
+        """
+        name = self._free_id(label, step) if id is None else id
+        if step < 0:
+            raise UsageError("step", expected="0 or more", got=str(step), remedy="count from the start")
+
+        def consume(outputs: int, bytes_a_sample: int, parts: Stream) -> None:
+            self._check_targets(outputs)
+            with self._writer.snapshot(name, step=step, label=label, metrics=dict(metrics or {})) as snapshot:
+                for part in parts:
+                    snapshot.write(part.start, part.outputs, part.jacobian)
+
+        done = export(model, self._inputs, self._options, consume)
+        if picture is not None:
+            self.picture(name, picture)
+        for note in done.notes:
+            warnings.warn(f"snapshot {name!r}: {note}", ExportWarning, stacklevel=2)
+        blocks = tuple(plan.name for plan in done.plans)
+        return SnapshotSummary(name, blocks, done.dense, done.left_out, done.notes)
+
+    def picture(self, name: str, pixels: NDArray[np.uint8]) -> None:
+        """Store a picture: "truth", or what the snapshot of that id draws. uint8, (H, W) or (H, W, 3)."""
+        self._writer.picture(name, np.asarray(pixels))
+
+    @property
+    def _writer(self) -> RunWriter:
+        if self._open is None:
+            raise UsageError(
+                "RunExporter",
+                expected="to be used inside its with-block",
+                got="a use outside",
+                remedy="write: with RunExporter(...) as run: run.snapshot(...)",
+            )
+        return self._open
+
+    def _free_id(self, label: str, step: int) -> str:
+        taken, name = self.snapshots, label.replace("/", "|") or "snapshot"
+        candidates = [name, f"{name}-{step}", *(f"{name}-{step}-{k}" for k in range(2, len(taken) + 3))]
+        return next(candidate for candidate in candidates if candidate not in taken)
+
+    def _check_targets(self, outputs: int) -> None:
+        if self._targets is not None and self._targets.shape[1] != outputs:
+            raise ExportError(
+                "targets",
+                expected=f"one column for each of the model's {outputs} outputs",
+                got=f"shape {self._targets.shape}",
+                remedy="reshape the targets",
+            )
+
+
+def _indices(indices: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(indices.detach().cpu().numpy() if isinstance(indices, Tensor) else indices)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ExportError(
+            "indices",
+            expected="integers (n,)",
+            got=f"{array.dtype} of shape {array.shape}",
+            remedy="convert them",
+        )
+    return array.astype(np.int64)

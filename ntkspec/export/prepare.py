@@ -1,0 +1,222 @@
+"""The working copy: the caller's model in double precision and eval mode, and what it is made of."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ntkspec.errors import ExportError, UsageError
+
+Precision = Literal["float64", "float32"]
+ArrayLike = Tensor | NDArray[Any]
+
+_COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
+_STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+
+
+class ExportWarning(UserWarning):
+    """Something about an export that its caller should know; the same text is in the snapshot's notes."""
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A trainable parameter, the module that holds it, and its place."""
+
+    name: str
+    module: str  # path of the first module that holds it; "" is the model itself
+    attribute: str
+    parameter: nn.Parameter
+    order: int  # position among all parameters
+    shared: tuple[str, ...]  # its names in other modules that hold it too
+
+
+@dataclass(frozen=True)
+class Loose:
+    """A tensor with a gradient that a module holds as a plain attribute."""
+
+    name: str
+    tensor: Tensor  # in the copy, a leaf
+    derived: bool  # it was computed from others, so its copy has lost what it depends on
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model that may be evaluated, differentiated and hooked at will."""
+
+    model: nn.Module
+    dtype: torch.dtype
+    device: torch.device
+    trainable: tuple[Owned, ...]
+    frozen: tuple[str, ...]
+    loose: tuple[Loose, ...]
+    notes: tuple[str, ...]
+
+
+def prepare(model: nn.Module, precision: Precision) -> Prepared:
+    """Copy `model` into the given precision and eval mode; the caller's model is only read.
+
+    Raises:
+        ExportError: it cannot be copied, holds numbers that are not finite, or has nothing to train.
+    """
+    if precision not in ("float64", "float32"):
+        raise UsageError(
+            "precision", expected="'float64' or 'float32'", got=repr(precision), remedy="choose one of these"
+        )
+    if not isinstance(model, nn.Module):
+        raise ExportError(
+            "model", expected="a torch.nn.Module", got=type(model).__name__, remedy="wrap it in a module"
+        )
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise ExportError(
+            "model",
+            expected="a module that runs in Python",
+            got="one compiled by torch.jit",
+            remedy="export it as it was before torch.jit.script or torch.jit.trace",
+        )
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    with torch.inference_mode(False), torch.no_grad():
+        clone = _copy(model)
+        loose = _convert(model, clone, dtype)
+    clone.eval()
+    named = dict(clone.named_parameters())
+    trainable = _owned(clone)
+    _check_parameters(named, trainable)
+    return Prepared(
+        model=clone,
+        dtype=dtype,
+        device=next(iter(named.values())).device,
+        trainable=trainable,
+        frozen=tuple(name for name, parameter in named.items() if not parameter.requires_grad),
+        loose=loose,
+        notes=_mode_notes(model),
+    )
+
+
+def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
+    """`values` as a finite NumPy array (n, width) in float32 or float64; (n,) becomes (n, 1)."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        array = np.asarray((values.float() if values.dtype == torch.bfloat16 else values).numpy())
+    else:
+        array = np.asarray(values)
+    given = array
+    if array.dtype.kind in "iufb" and array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.dtype.kind != "f" or array.ndim != 2 or not array.size or not np.isfinite(array).all():
+        finite = given.dtype.kind != "f" or bool(np.isfinite(given).all())
+        got = f"{given.dtype} of shape {given.shape}" + ("" if finite else " with NaN or Inf")
+        raise ExportError(
+            name, expected="finite numbers, one row a sample", got=got, remedy="convert or clean them"
+        )
+    return array
+
+
+def to_tensor(array: NDArray[Any], prepared: Prepared) -> Tensor:
+    """Inputs as the working copy takes them."""
+    return torch.as_tensor(array).to(device=prepared.device, dtype=prepared.dtype, copy=True)
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """Deep copy; tensors that an earlier forward pass left on a module are copied without their history."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for value in vars(module).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+    try:
+        clone = copy.deepcopy(model, memo)
+    except Exception as error:
+        raise ExportError(
+            "model",
+            expected="one that copy.deepcopy can copy",
+            got=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+            remedy="keep open files, locks and graph tensors off the module, or give it a __deepcopy__",
+        ) from error
+    for module in clone.modules():  # these rewrite gradients; the Jacobian is the function's own
+        module._backward_hooks.clear()
+        module._backward_pre_hooks.clear()
+    return clone
+
+
+def _convert(model: nn.Module, clone: nn.Module, dtype: torch.dtype) -> tuple[Loose, ...]:
+    """Parameters, buffers and plain tensor attributes of `clone` into `dtype`."""
+    lazy = [name for name, p in clone.named_parameters() if nn.parameter.is_lazy(p)]
+    if lazy:
+        raise ExportError(
+            f"parameter {lazy[0]}",
+            expected="parameters with a shape",
+            got="a lazy one",
+            remedy="run the model once before the export",
+        )
+
+    def cast(tensor: Tensor) -> Tensor:
+        if tensor.is_complex():
+            return tensor.to(_COMPLEX[dtype])
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    clone._apply(cast)  # type: ignore[no-untyped-call]  # unlike .to(dtype), it keeps complex buffers
+    loose = []
+    originals = dict(model.named_modules())
+    for path, module in clone.named_modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Tensor):
+                original = vars(originals[path]).get(name, value)
+                tensor = cast(value.detach()).requires_grad_(original.requires_grad)
+                setattr(module, name, tensor)
+                if original.requires_grad:
+                    loose.append(Loose(f"{path}.{name}".lstrip("."), tensor, not original.is_leaf))
+    return tuple(loose)
+
+
+def _mode_notes(model: nn.Module) -> tuple[str, ...]:
+    kinds = sorted({type(m).__name__ for m in model.modules() if isinstance(m, _STATEFUL) and m.training})
+    return (f"{', '.join(kinds)} evaluated in eval mode, though training",) if kinds else ()
+
+
+def _owned(model: nn.Module) -> tuple[Owned, ...]:
+    holders: dict[int, list[tuple[str, str]]] = {}
+    for path, module in model.named_modules():
+        for attribute, parameter in module._parameters.items():
+            if parameter is not None:
+                holders.setdefault(id(parameter), []).append((path, attribute))
+    owned = []
+    for order, (name, parameter) in enumerate(model.named_parameters()):
+        (path, attribute), *others = holders[id(parameter)]
+        if parameter.requires_grad:
+            shared = tuple(f"{other}.{attr}".lstrip(".") for other, attr in others)
+            owned.append(Owned(name, path, attribute, parameter, order, shared))
+    return tuple(owned)
+
+
+def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ...]) -> None:
+    if not trainable:
+        got = f"{len(named)} frozen parameters" if named else "no parameters"
+        raise ExportError(
+            "model", expected="at least one trainable parameter", got=got, remedy="set requires_grad_(True)"
+        )
+    for owned in trainable:
+        if owned.parameter.is_complex():
+            raise ExportError(
+                f"parameter {owned.name}",
+                expected="real parameters",
+                got="a complex one",
+                remedy="keep real and imaginary parts as a real parameter and use torch.view_as_complex",
+            )
+    for name, parameter in named.items():
+        bad = int((~torch.isfinite(parameter)).sum())
+        if bad:
+            raise ExportError(
+                f"parameter {name}",
+                expected="finite numbers",
+                got=f"NaN or Inf in {bad} of {math.prod(parameter.shape)} places",
+                remedy="export a snapshot from before training diverged",
+            )

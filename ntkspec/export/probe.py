@@ -1,0 +1,212 @@
+"""A few samples, before the work: what the model's outputs are, what they depend on, and which plan holds."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ntkspec.errors import ExportError
+from ntkspec.export.compute import (
+    Chunk,
+    Replan,
+    Tolerance,
+    compute,
+    gradients_of,
+    not_finite,
+    random_cotangents,
+    relative,
+)
+from ntkspec.export.evaluation import differentiate, evaluate
+from ntkspec.export.factors import SparseRows
+from ntkspec.export.layout import BlockPlan, Choices, Roles, lay_out
+from ntkspec.export.prepare import Prepared
+from ntkspec.memory import require
+
+PROBES = 7  # samples, spread over the data
+WORKING_COPIES = 5  # of a dense chunk: rows, columns, their stack, the block, absolute values
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What the probe found."""
+
+    choices: Choices
+    outputs: int  # c
+    saved: int  # bytes a sample that a forward pass keeps for its backward pass
+    stored: int  # bytes a sample in all blocks
+    notes: tuple[str, ...]
+
+
+def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Probed:
+    """Settle the choices on a few of the samples x (n, d), in two batch sizes.
+
+    Raises:
+        ExportError: outputs that are unfit, or that depend on other samples or on chance.
+        MemoryBudgetError: not even one sample's dense Jacobian fits.
+    """
+    picked = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
+    batch = picked if len(picked) > 1 else picked.repeat(2, 1)
+    outputs, notes = _examine(prepared, batch)
+    unused = _unused(prepared, outputs)
+    choices = Choices(unused=unused, single=_compares_alone(prepared, batch, outputs))
+    stored = 0
+    for part in (batch, batch[: max(len(batch) // 2, 1)]):
+        choices, chunk = _settle(prepared, part, choices, roles, budget, outputs.shape[1])
+        stored = max(stored, _stored_bytes(chunk))
+    return Probed(choices, outputs.shape[1], _saved_bytes(prepared.model, batch), stored, notes)
+
+
+def samples_that_fit(plans: tuple[BlockPlan, ...], c: int, itemsize: int, budget: int) -> int:
+    """How many samples' dense blocks fit the budget; at least one.
+
+    Raises:
+        MemoryBudgetError: none does.
+    """
+    dense = [plan for plan in plans if plan.kind == "dense"]
+    need = sum(plan.width for plan in dense) * c * itemsize * WORKING_COPIES
+    if need > budget:
+        largest = max(dense, key=lambda plan: plan.width)
+        why = f"most of it for {largest.name} ({largest.width} parameters), dense because: {largest.reason}"
+        require(
+            f"dense Jacobian of one sample, {why}",
+            need,
+            budget,
+            "raise the memory budget or freeze those parameters",
+        )
+    return budget // need if need else sys.maxsize
+
+
+def _settle(
+    prepared: Prepared, x: Tensor, choices: Choices, roles: Roles | None, budget: int, c: int
+) -> tuple[Choices, Chunk]:
+    while True:
+        plans = lay_out(prepared, choices, roles)
+        fit = samples_that_fit(plans, c, prepared.dtype.itemsize, budget)
+        try:
+            return choices, compute(prepared, plans, choices, x[:fit])
+        except Replan as replan:
+            choices = replan.choices
+
+
+def _examine(prepared: Prepared, x: Tensor) -> tuple[Tensor, tuple[str, ...]]:
+    """Outputs, with what is loose in the model: derived tensors are refused, unregistered ones noted."""
+    outputs = evaluate(prepared.model, x)
+    _require_repeatable(prepared, x, outputs)
+    tensors = [loose.tensor for loose in prepared.loose]
+    found = differentiate(outputs.sum(), tensors, retain=True) if tensors else ()
+    used = [loose for loose, gradient in zip(prepared.loose, found, strict=True) if gradient is not None]
+    for loose in used:
+        if loose.derived:
+            raise ExportError(
+                f"attribute {loose.name}",
+                expected="tensors that are parameters, buffers or constants",
+                got="one that was computed from parameters outside the forward pass",
+                remedy="compute it in forward",
+            )
+    if not used:
+        return outputs, ()
+    names = ", ".join(loose.name for loose in used)
+    return outputs, (f"trainable, but not registered as parameters, so left out: {names}",)
+
+
+def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
+    again = evaluate(prepared.model, x)
+    tolerance = Tolerance.of(outputs.dtype, Choices()).dense
+    if again.shape != outputs.shape or not relative(again - outputs, outputs) <= tolerance:
+        raise ExportError(
+            "model",
+            expected="the same outputs for the same inputs",
+            got="others the second time",
+            remedy="remove random numbers and state from the forward pass in eval mode",
+        )
+
+
+def _unused(prepared: Prepared, outputs: Tensor) -> frozenset[str]:
+    gradients = gradients_of(prepared, outputs, random_cotangents(outputs))
+    unused = frozenset(name for name, gradient in gradients.items() if gradient is None)
+    if len(unused) == len(gradients):
+        raise ExportError(
+            "model",
+            expected="outputs that depend on trainable parameters",
+            got="outputs that depend on none of them",
+            remedy="remove detach(), no_grad() or .data from forward",
+        )
+    return unused
+
+
+def _compares_alone(prepared: Prepared, x: Tensor, outputs: Tensor) -> bool:
+    """Compare the batch with its samples one by one; return whether only single precision agrees.
+
+    Raises:
+        ExportError: they do not agree at all.
+    """
+    outputs = evaluate(prepared.model, x)  # its own graph
+    v = random_cotangents(outputs)
+    together = gradients_of(prepared, outputs, v)
+    total = {name: torch.zeros_like(g) for name, g in together.items() if g is not None}
+    scale = {name: torch.zeros_like(g) for name, g in total.items()}
+    output_error = 0.0
+    for i in range(len(x)):
+        alone = evaluate(prepared.model, x[i : i + 1], connected=False)
+        output_error = max(output_error, relative(alone[0] - outputs[i], outputs))
+        if not alone.requires_grad:
+            continue
+        for name, gradient in gradients_of(prepared, alone, v[i : i + 1]).items():
+            if gradient is not None and not torch.isfinite(gradient).all():
+                raise not_finite(name, x[i : i + 1])
+            if gradient is not None and name in total:
+                total[name] += gradient
+                scale[name] += gradient.abs()
+    errors = [
+        relative(total[name] - gradient, scale[name])
+        for name, gradient in together.items()
+        if gradient is not None
+    ]
+    return _verdict(prepared, outputs.dtype, output_error, max(errors, default=0.0))
+
+
+def _verdict(prepared: Prepared, dtype: torch.dtype, output_error: float, gradient_error: float) -> bool:
+    worst = max(output_error, gradient_error)
+    if worst <= Tolerance.of(dtype, Choices()).dense:
+        return dtype == torch.float32
+    if worst <= Tolerance.of(torch.float32, Choices()).dense:
+        return True
+    what = "outputs" if output_error >= gradient_error else "gradients"
+    raise ExportError(
+        "model",
+        expected="samples of a batch that do not depend on each other",
+        got=f"{what} that change by {worst:.1e} (relative) when a sample is evaluated alone",
+        remedy="remove attention, normalisation or statistics across the batch, and half-precision casts",
+    )
+
+
+def _stored_bytes(chunk: Chunk) -> int:
+    """Bytes a sample, rounded up."""
+    total = 0
+    for piece in chunk.pieces:
+        tensors = [piece.right]
+        if isinstance(piece.left, SparseRows):
+            tensors += [piece.left.indices, piece.left.weights]
+        elif piece.left is not None:
+            tensors.append(piece.left)
+        total += sum(tensor.nbytes for tensor in tensors)
+    return -(-total // len(chunk.outputs))
+
+
+def _saved_bytes(model: nn.Module, x: Tensor) -> int:
+    """Bytes a sample that autograd keeps between a forward and a backward pass."""
+    parameters = {parameter.data_ptr() for parameter in model.parameters()}
+    total = 0
+
+    def count(tensor: Tensor) -> Tensor:
+        nonlocal total
+        if tensor.data_ptr() not in parameters:
+            total += tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        evaluate(model, x)
+    return -(-total // len(x))

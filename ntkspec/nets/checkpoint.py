@@ -1,0 +1,88 @@
+"""Checkpoints: a network's numbers and config in one file that executes nothing when it is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ntkspec.errors import OutputError, UsageError
+from ntkspec.nets.build import build_model
+from ntkspec.nets.config import TrainConfig
+from ntkspec.nets.mlp import CoordinateNetwork
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+
+def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Mapping[str, Tensor]) -> None:
+    """Write a checkpoint, under a temporary name until it is whole.
+
+    Args:
+        path: the file, by custom `<label>.pt`; one that is there is replaced.
+        config: what `build_model` needs.
+        step: of the training.
+        state: the network's `state_dict`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        torch.save({"config": config.to_json(), "step": step, "state": dict(state)}, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(
+            str(path), expected="a place to write a checkpoint", got=str(error), remedy="choose another place"
+        ) from error
+
+
+def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, int]:
+    """The network, its config and its step. Nothing in the file is executed.
+
+    Raises:
+        UsageError: it is not a checkpoint that `save_checkpoint` wrote.
+    """
+    content = _load(Path(path))
+    try:
+        config = TrainConfig.from_dict(json.loads(content["config"]), where=f"{path}, config")
+        step = content["step"]
+        if type(step) is not int or step < 0:
+            raise ValueError(f"step {step!r}")
+        model = build_model(config)
+        model.load_state_dict(content["state"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise _foreign(path, f"a file without them ({_first_line(error)})") from error
+    return model, config, step
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise _foreign(path, error.strerror or str(error)) from error
+    except Exception as error:  # whatever a damaged or hostile file makes the unpickler raise
+        raise _foreign(path, f"what torch refuses to load ({_first_line(error)})") from error
+    if not isinstance(content, dict):
+        raise _foreign(path, f"a file that holds a {type(content).__name__}")
+    return content
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:120]
+
+
+def _foreign(path: str | Path, got: str) -> UsageError:
+    return UsageError(
+        str(path),
+        expected="a checkpoint with config, step and state",
+        got=got,
+        remedy="give a .pt file from a folder that ntkspec.train wrote",
+    )

@@ -1,0 +1,262 @@
+"""Everything that defines a training run: one table of options, shared by flags, TOML files and JSON.
+
+Every field of `TrainConfig` is an option. Its metadata says under which flag it is given, in which section
+and under which key it stands in TOML and JSON, and which values make sense. No torch is needed here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ntkspec.errors import UsageError
+from ntkspec.nets.options import Option
+
+__all__ = ["MAX_PARAMETERS", "OPTIONS", "TrainConfig", "read_toml", "unnest"]
+
+MAX_PARAMETERS = 2**28  # 1 GiB in float32, four times that with Adam's moments and the gradient
+DEFAULT_GROWTH = 2.0
+ENCODINGS = ("identity", "gaussian", "axis", "multigrid")
+ACTIVATIONS = ("relu", "silu", "gelu", "tanh", "sine")
+INTERPOLATIONS = ("linear", "smooth")
+SAMPLINGS = ("random", "grid", "patch")
+
+
+def _option(section: str, default: Any, kind: type, help: str, key: str = "", **limits: Any) -> Any:
+    metadata = {"section": section, "key": key, "kind": kind, "help": help, **limits}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run, checked on creation; the defaults are the baseline's.
+
+    Raises:
+        UsageError: a value, or a combination of values, that cannot work.
+    """
+
+    preset: str | None = _option("", None, str, "named settings to start from", optional=True)
+    label: str | None = _option("", None, str, "display name; default: the preset's", optional=True)
+    seed: int = _option("", 0, int, "of weights, batches and samples", least=0, most=2**63 - 1)
+
+    task: str = _option("task", "image", str, "what is learned", key="kind", choices=("image",))
+    image: str | None = _option("task", None, str, "the picture, of any format Pillow reads", optional=True)
+    side: int = _option("task", 192, int, "pixels a side after the centre crop", least=2, most=8192)
+    grey: bool = _option("task", False, bool, "make the picture grey")
+
+    inputs: int = _option("model", 2, int, "input dimension d", least=1, most=3, hidden=True)
+    outputs: int = _option("model", 3, int, "outputs c", least=1, hidden=True)
+    depth: int = _option("model", 3, int, "hidden layers", least=1, most=1000)
+    width: int = _option("model", 64, int, "width of the hidden layers", least=1)
+    activation: str = _option("model", "relu", str, "after every hidden layer", choices=ACTIVATIONS)
+    omega: float = _option("model", 30.0, float, "frequency of the sine activation", above=0)
+
+    encoding: str = _option("encoding", "identity", str, "of the coordinates", key="kind", choices=ENCODINGS)
+    features: int = _option("encoding", 64, int, "gaussian: frequencies m", least=1)
+    sigma: float = _option("encoding", 5.0, float, "gaussian: deviation of the frequencies", above=0)
+    octaves: int = _option("encoding", 6, int, "axis: octaves L", least=1, most=64)
+    levels: int = _option("encoding", 6, int, "multigrid: levels L", least=1, most=64)
+    base: int = _option("encoding", 4, int, "multigrid: cells an axis of the coarsest level", least=1)
+    finest: int | None = _option(
+        "encoding",
+        None,
+        int,
+        "multigrid: cells an axis of the finest level; sets growth",
+        least=1,
+        optional=True,
+    )
+    growth: float | None = _option(
+        "encoding", None, float, "multigrid: ratio of neighbouring levels (default 2)", least=1, optional=True
+    )
+    level_features: int = _option("encoding", 2, int, "multigrid: features F of a node", least=1)
+    table_size: int | None = _option(
+        "encoding", None, int, "multigrid: most nodes before a level is hashed; default: never",
+        least=1, most=2**31, optional=True,
+    )  # fmt: skip
+    interpolation: str = _option("encoding", "linear", str, "multigrid: in a cell", choices=INTERPOLATIONS)
+
+    iterations: int = _option("optimizer", 1000, int, "Adam's steps", least=1)
+    batch: int = _option("optimizer", 4096, int, "pixels a step", least=1)
+    lr: float = _option("optimizer", 5e-3, float, "learning rate of the network", above=0)
+    grid_lr: float = _option("optimizer", 2e-2, float, "learning rate of the multigrid", above=0)
+    checkpoints: tuple[int, ...] = _option(
+        "optimizer", (), tuple, "steps to keep besides the first, the middle and the last"
+    )
+
+    samples: int = _option("samples", 1024, int, "pixels at which the kernel is taken", key="count", least=1)
+    sampling: str = _option("samples", "random", str, "how they are chosen", key="pattern", choices=SAMPLINGS)
+
+    def __post_init__(self) -> None:
+        for option in OPTIONS:
+            object.__setattr__(self, option.name, option.check(getattr(self, option.name)))
+        self._check_growth()
+        self._check_parameters()
+        if self.checkpoints and self.checkpoints[-1] > self.iterations:
+            raise UsageError(
+                "option --checkpoints",
+                expected=f"steps up to the last, {self.iterations}",
+                got=str(self.checkpoints[-1]),
+                remedy="leave it out or raise --iterations",
+            )
+
+    @property
+    def level_growth(self) -> float:
+        """The ratio of neighbouring levels' resolutions."""
+        if self.finest is not None:
+            return float((self.finest / self.base) ** (1 / max(self.levels - 1, 1)))
+        return DEFAULT_GROWTH if self.growth is None else self.growth
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested by section, of types that JSON knows; None is left out."""
+        nested: dict[str, Any] = {}
+        for option in OPTIONS:
+            value = getattr(self, option.name)
+            if value is not None:
+                place = nested.setdefault(option.section, {}) if option.section else nested
+                place[option.key] = list(value) if option.kind is tuple else value
+        return nested
+
+    @classmethod
+    def from_dict(cls, nested: Mapping[str, Any], where: str = "config") -> TrainConfig:
+        """The inverse of `to_dict`.
+
+        Raises:
+            UsageError: an unknown key, or a value that cannot work.
+        """
+        return cls(**unnest(nested, where, OPTIONS))
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.to_dict())
+
+    def to_toml(self) -> str:
+        """A TOML file that gives this config again when read; what the data decide is left out."""
+        top: list[str] = []
+        sections: dict[str, list[str]] = {}
+        for option in OPTIONS:
+            value = getattr(self, option.name)
+            if value is None or option.hidden:
+                continue
+            text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            place = sections.setdefault(option.section, []) if option.section else top
+            place.append(f"{option.key} = {text}")
+        for section, lines in sections.items():
+            top += ["", f"[{section}]", *lines]
+        return "\n".join(top) + "\n"
+
+    def _check_growth(self) -> None:
+        if self.finest is not None and self.growth is not None:
+            raise UsageError(
+                "options --finest and --growth",
+                expected="one of them, since each decides the other",
+                got=f"finest {self.finest} and growth {self.growth:g}",
+                remedy="leave one out",
+            )
+        if self.finest is not None and (
+            self.finest < self.base or (self.levels == 1 and self.finest != self.base)
+        ):
+            raise UsageError(
+                "option --finest",
+                expected=f"at least --base {self.base}"
+                + (", and equal to it with one level" * (self.levels == 1)),
+                got=str(self.finest),
+                remedy="give a finer finest level or a coarser base",
+            )
+
+    def _check_parameters(self) -> None:
+        parameters = _parameters(self)
+        if parameters > MAX_PARAMETERS:
+            raise UsageError(
+                "model",
+                expected=f"at most {MAX_PARAMETERS:,} parameters",
+                got=f"{parameters:.3g}",
+                remedy="lower --width or --depth, or for a multigrid --finest, --growth or --levels",
+            )
+
+
+def _options() -> Iterator[Option]:
+    for field in dataclasses.fields(TrainConfig):
+        metadata = dict(field.metadata)
+        metadata["key"] = metadata["key"] or field.name
+        yield Option(name=field.name, **metadata)
+
+
+OPTIONS: tuple[Option, ...] = tuple(_options())
+
+
+def unnest(nested: Mapping[str, Any], where: str, options: Iterable[Option]) -> dict[str, Any]:
+    """Field names and checked values from sections, as TOML and JSON have them.
+
+    Args:
+        nested: sections.
+        where: names them in messages.
+        options: those that may occur.
+
+    Raises:
+        UsageError: an unknown section or key, named with the known ones, or a value that cannot work.
+    """
+    known = {(option.section, option.key): option for option in options}
+    names = {section for section, _ in known if section}
+    values = {}
+    for name, content in nested.items():
+        inside = isinstance(content, Mapping) and name in names
+        for key, value in content.items() if inside else [(name, content)]:
+            section = name if inside else ""
+            if (section, key) not in known:
+                raise _unknown_key(where, section, key, known)
+            option = known[section, key]
+            place = f"{where}, {key}" + (f" in [{section}]" if section else "")
+            values[option.name] = option.check(value, place)
+    return values
+
+
+def _unknown_key(where: str, section: str, key: str, known: Mapping[tuple[str, str], Option]) -> UsageError:
+    keys = [other for place, other in known if place == section]
+    sections = [f"[{name}]" for name in dict.fromkeys(place for place, _ in known) if name]
+    homes = [place for place, other in known if other == key]
+    at = f"section [{section}]" if section else "the top level"
+    return UsageError(
+        where,
+        expected=f"at {at} the keys {', '.join(keys)}" + ("" if section else f" or {', '.join(sections)}"),
+        got=repr(key),
+        remedy=f"move it to {f'[{homes[0]}]' if homes[0] else 'the top'}" if homes else "mend the name",
+    )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The sections of a TOML file, unchecked.
+
+    Raises:
+        UsageError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        got, remedy = error.strerror or str(error), "check the path"
+    except UnicodeDecodeError:
+        got, remedy = "bytes that are not UTF-8", "give a text file"
+    except tomllib.TOMLDecodeError as error:
+        got, remedy = str(error), "mend that line"
+    raise UsageError(str(path), expected="a TOML file of options", got=got, remedy=remedy)
+
+
+def _parameters(config: TrainConfig) -> float:
+    """Trainable parameters; infinite where they overflow."""
+    d, width = config.inputs, config.width
+    widths = {"identity": d, "gaussian": 2 * config.features, "axis": 2 * config.octaves * d}
+    grid, encoded = 0.0, widths.get(config.encoding, config.levels * config.level_features + d)
+    if config.encoding == "multigrid":
+        for level in range(config.levels):
+            try:
+                nodes = (config.base * config.level_growth**level + 1) ** d
+            except OverflowError:
+                return math.inf
+            grid += config.level_features * min(nodes, config.table_size or math.inf)
+    hidden = (encoded + 1) * width + (config.depth - 1) * (width + 1) * width
+    return grid + hidden + (width + 1) * config.outputs

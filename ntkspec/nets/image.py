@@ -1,0 +1,147 @@
+"""The 2D image task: learn a picture's colours from the coordinates of its pixels."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ntkspec.errors import UsageError
+
+__all__ = ["ImageTask", "load_image", "pixel_centres", "to_uint8"]
+
+Pixels = NDArray[np.float32]
+
+REMEDY = "give a picture that Pillow reads, such as a PNG or a JPEG"
+
+
+@dataclass(frozen=True)
+class ImageTask:
+    """A square picture as a regression task; row i of both arrays is pixel i, counted row by row."""
+
+    coordinates: Pixels  # (side^2, 2), in [0, 1]
+    values: Pixels  # (side^2, c), in [0, 1]; c = 1 or 3
+    side: int
+    notes: tuple[str, ...] = ()  # what a user should know about how the picture was read
+
+    @property
+    def channels(self) -> int:
+        """c: 1 for grey, 3 for RGB."""
+        return int(self.values.shape[1])
+
+    def image(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values (side^2, c) as a picture (side, side, c)."""
+        return values.reshape(self.side, self.side, self.channels)
+
+
+def pixel_centres(side: int) -> Pixels:
+    """Centres (x, y) in [0, 1]^2 of side x side pixels, row by row: float32 (side^2, 2).
+
+    >>> pixel_centres(2).tolist()
+    [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
+    """
+    axis = (np.arange(side) + 0.5) / side
+    y, x = np.meshgrid(axis, axis, indexing="ij")
+    return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
+
+
+def to_uint8(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """A picture (H, W, c) in [0, 1] as uint8, (H, W) for one channel; values outside are clipped."""
+    levels: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return np.squeeze(levels, axis=-1) if levels.shape[-1] == 1 else levels
+
+
+def load_image(path: str | Path, side: int, *, grey: bool = False) -> ImageTask:
+    """Read a picture, crop its centre to a square and resize that, antialiased, to side x side.
+
+    Transparent pictures are laid on white; of an animation the first frame is taken; the camera's orientation
+    is obeyed. Grey pictures of 16 and more bits keep their depth.
+
+    Args:
+        path: any picture that Pillow reads.
+        side: pixels a side.
+        grey: make a coloured picture grey.
+
+    Raises:
+        UsageError: the picture cannot be read.
+    """
+    picture = _open(Path(path))
+    edge = min(picture.size)
+    notes = [f"{path} has {edge} pixels on its shorter side: enlarged to {side}"] if edge < side else []
+    left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
+    picture = picture.crop((left, top, left + edge, top + edge))
+    channels, note = _channels(picture, grey)
+    notes += [f"{path} {note}"] if note else []
+    resized = [_resize(channel, side) for channel in channels]
+    values = np.stack(resized, axis=-1).reshape(side * side, len(resized))
+    return ImageTask(pixel_centres(side), values, side, tuple(notes))
+
+
+def _open(path: Path) -> Image.Image:
+    """The first frame, decoded and turned upright."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                picture.load()
+                return ImageOps.exif_transpose(picture)
+    except UnidentifiedImageError:
+        got = "a file that Pillow does not recognise"
+    except Image.DecompressionBombError as error:
+        got = f"one too large to be safe ({error})"
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
+        got = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    except MemoryError:
+        got = "one that does not fit in memory"
+    raise UsageError(str(path), expected="a readable picture", got=got, remedy=REMEDY)
+
+
+def _channels(picture: Image.Image, grey: bool) -> tuple[list[Pixels], str]:
+    """One or three arrays (H, W) in [0, 1], and a note if they had to be rescaled by guess."""
+    if picture.mode.startswith("I;16"):
+        return [_scaled(picture, 65535)], ""
+    if picture.mode in ("I", "F"):
+        return _deep_grey(np.asarray(picture).astype(np.float64), integer=picture.mode == "I")
+    picture = _on_white(picture)
+    picture = picture.convert("L" if grey or picture.mode in ("1", "L") else "RGB")
+    return [_scaled(band, 255) for band in picture.split()], ""
+
+
+def _scaled(band: Image.Image, white: int) -> Pixels:
+    values: Pixels = np.asarray(band, dtype=np.float32)
+    return values / np.float32(white)
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    """The picture without transparency."""
+    if not picture.has_transparency_data:
+        return picture
+    rgba = picture.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    opaque = Image.alpha_composite(white, rgba)
+    return opaque.convert("L" if picture.mode in ("1", "L", "LA", "La") else "RGB")
+
+
+def _deep_grey(values: NDArray[np.float64], *, integer: bool) -> tuple[list[Pixels], str]:
+    """Grey of 32 bits: of an unknown scale, unless it fits that of 16-bit integers or of floats in [0, 1]."""
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(low + high):
+        raise UsageError("picture", expected="finite grey values", got="NaN or Inf", remedy=REMEDY)
+    scale = 65535.0 if integer else 1.0
+    if low >= 0 and high <= scale:
+        return [(values / scale).astype(np.float32)], ""
+    note = f"has grey values from {low:g} to {high:g}: rescaled to [0, 1]"
+    return [((values - low) / max(high - low, 1e-300)).astype(np.float32)], note
+
+
+def _resize(channel: Pixels, side: int) -> Pixels:
+    if channel.shape == (side, side):
+        return channel
+    resized = Image.fromarray(channel).resize((side, side), Image.Resampling.LANCZOS)
+    return np.clip(np.asarray(resized, dtype=np.float32), 0, 1)

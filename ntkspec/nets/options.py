@@ -1,0 +1,84 @@
+"""One option of a training run: where it stands in flags, TOML and JSON, and which values make sense."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ntkspec.errors import UsageError
+
+__all__ = ["Option"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: where it stands and what it may be."""
+
+    name: str  # field of TrainConfig
+    section: str  # of TOML and JSON; "" is the top level
+    key: str  # inside the section
+    kind: type  # int, float, str, bool or tuple (of steps)
+    help: str
+    choices: tuple[str, ...] = ()
+    least: float | None = None  # smallest value
+    above: float | None = None  # bound that the value must exceed
+    most: float | None = None  # largest value
+    optional: bool = False  # None is a value
+    hidden: bool = False  # derived from the data: stands in JSON, is neither a flag nor a TOML key
+
+    @property
+    def flag(self) -> str:
+        """The command line's name of it."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def expected(self) -> str:
+        """The values that make sense, in words."""
+        if self.choices:
+            return " or ".join(self.choices)
+        if self.kind is tuple:
+            return "a list of steps, whole numbers from 0"
+        words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[self.kind]
+        bounds = [
+            f"{word} {bound:g}"
+            for word, bound in (("of at least", self.least), ("above", self.above), ("of at most", self.most))
+            if bound is not None
+        ]
+        return " ".join([words, " and ".join(bounds)]).strip()
+
+    def check(self, value: Any, where: str | None = None) -> Any:
+        """Return `value` in the option's type; `where` names its place, by default the flag.
+
+        Raises:
+            UsageError: it is not among the values that make sense.
+        """
+        checked = self._convert(value)
+        if checked is None and not (value is None and self.optional):
+            raise UsageError(
+                where or f"option {self.flag}",
+                expected=self.expected,
+                got=repr(value),
+                remedy="give such a value",
+            )
+        return checked
+
+    def _convert(self, value: Any) -> Any:
+        """`value` in the option's type, or None if it does not fit."""
+        if self.kind is tuple:
+            steps = isinstance(value, list | tuple) and all(type(step) is int and step >= 0 for step in value)
+            return tuple(sorted(set(value))) if steps else None
+        if self.kind is float and type(value) is int:
+            value = float(value) if abs(value) < 2**53 else math.inf
+        if type(value) is not self.kind or (self.choices and value not in self.choices):
+            return None
+        if isinstance(value, bool | str):
+            return value
+        number: Any = value
+        inside = (
+            math.isfinite(number)
+            and (self.least is None or number >= self.least)
+            and (self.above is None or number > self.above)
+            and (self.most is None or number <= self.most)
+        )
+        return number if inside else None

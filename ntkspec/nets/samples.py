@@ -1,0 +1,64 @@
+"""Choosing the pixels at which a kernel is taken; they are numbered row by row: row * side + column."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.errors import UsageError
+
+__all__ = ["sample_pixels"]
+
+
+def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.int64]:
+    """Indices of about n pixels of a picture of side x side, ascending.
+
+    Args:
+        pattern: "random": n without replacement. "grid": every k-th pixel of both axes, with the k that comes
+            nearest to n pixels, centred. "patch": the square block in the centre whose area is nearest to n.
+        side: pixels a side.
+        n: how many; "grid" and "patch" come as near as squares can, so ask the result how many there are.
+        seed: of "random"; the others ignore it.
+
+    Returns:
+        int64 (about n,).
+
+    Raises:
+        UsageError: there are fewer than n pixels, n < 1, or no such pattern.
+
+    >>> sample_pixels("patch", 4, 4)
+    array([ 5,  6,  9, 10])
+    """
+    if not 1 <= n <= side * side:
+        raise UsageError(
+            "option --samples",
+            expected=f"1 to {side * side}, the pixels of {side} x {side}",
+            got=str(n),
+            remedy="ask for fewer samples or a larger --side",
+        )
+    if pattern == "random":
+        chosen = np.random.default_rng(seed).choice(side * side, size=n, replace=False)
+        return np.sort(chosen).astype(np.int64)
+    if pattern == "grid":
+        return _square(_grid_axis(side, n), side)
+    if pattern == "patch":
+        edge = min(range(1, side + 1), key=lambda m: abs(m * m - n))
+        start = (side - edge) // 2
+        return _square(np.arange(start, start + edge), side)
+    raise UsageError(
+        "option --sampling", expected="random, grid or patch", got=repr(pattern), remedy="choose one of these"
+    )
+
+
+def _grid_axis(side: int, n: int) -> NDArray[np.int64]:
+    """Positions 0 <= p < side in equal steps, centred, whose square number is nearest to n."""
+    step = min(range(1, side + 1), key=lambda k: abs(math.ceil(side / k) ** 2 - n))
+    count = math.ceil(side / step)
+    start = (side - 1 - (count - 1) * step) // 2
+    return start + step * np.arange(count)
+
+
+def _square(axis: NDArray[np.int64], side: int) -> NDArray[np.int64]:
+    return (axis[:, None] * side + axis[None, :]).ravel().astype(np.int64)

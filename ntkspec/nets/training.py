@@ -1,0 +1,229 @@
+"""Training a coordinate network on a picture with Adam, reproducible to the bit on one machine."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from ntkspec.errors import TrainingError
+from ntkspec.nets.build import build_model
+from ntkspec.nets.config import TrainConfig
+from ntkspec.nets.image import ImageTask, to_uint8
+from ntkspec.nets.lookup import TableLookup
+from ntkspec.nets.metrics import picture_metrics
+
+__all__ = ["LossCurve", "Snapshot", "Training", "evaluate", "make_optimizer", "snapshot_labels", "train"]
+
+LOSS_EVERY = 10  # steps between two points of the loss curve, and between two looks for NaN
+PREDICT_ROWS = 2**16  # pixels evaluated at a time
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """Mean squared error of the batch at every tenth step, before that step."""
+
+    steps: NDArray[np.int64]
+    losses: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The network at one step."""
+
+    label: str  # "init", "mid", "end" or "step-<number>"
+    step: int
+    metrics: dict[str, float]  # "loss" (mean squared error of the whole picture), "psnr_db", "ms_ssim"
+    state: dict[str, Tensor]  # state_dict, its own copy
+    picture: NDArray[np.uint8]  # (H, W) or (H, W, 3), what the network draws
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training run."""
+
+    config: TrainConfig
+    snapshots: tuple[Snapshot, ...]
+    curve: LossCurve
+    seconds: float  # of training, evaluation at the checkpoints apart
+
+    def model(self, snapshot: Snapshot) -> nn.Module:
+        """A network in the state of `snapshot`."""
+        model = build_model(self.config)
+        model.load_state_dict(snapshot.state)
+        return model
+
+
+def train(
+    config: TrainConfig,
+    task: ImageTask,
+    *,
+    progress: bool = False,
+    on_snapshot: Callable[[Snapshot], None] | None = None,
+) -> Training:
+    """Train the network of `config` on `task`.
+
+    A batch is `config.batch` pixels drawn with replacement, or all of them once there are no more than that.
+    The same config, task and machine give the same bits, whatever the global generator's state.
+
+    Args:
+        config: what to train; its `outputs` must be the task's channels.
+        task: the picture.
+        progress: draw a bar on stderr.
+        on_snapshot: called with every snapshot as soon as it is taken.
+
+    Raises:
+        TrainingError: the loss is no longer finite.
+    """
+    model = build_model(config)
+    optimizer = make_optimizer(model, config)
+    generator = torch.Generator().manual_seed(config.seed)
+    x, y = torch.from_numpy(task.coordinates), torch.from_numpy(task.values)
+    labels = snapshot_labels(config)
+    losses = torch.empty(config.iterations)
+    snapshots: list[Snapshot] = []
+    seconds = 0.0
+
+    def keep(step: int) -> None:
+        snapshots.append(evaluate(model, task, labels[step], step))
+        if on_snapshot:
+            on_snapshot(snapshots[-1])
+
+    with _deterministic(), _progress_bar(config, shown=progress) as advance:
+        keep(0)
+        for first, last in _stretches(sorted(labels), LOSS_EVERY):
+            start = time.perf_counter()
+            for step in range(first, last):
+                losses[step] = _step(model, optimizer, *_batch(x, y, config.batch, generator))
+            _check_finite(losses, first, last, config)
+            seconds += time.perf_counter() - start
+            advance(last - first, float(losses[last - 1]))
+            if last in labels:
+                keep(last)
+    steps = np.arange(0, config.iterations, LOSS_EVERY)
+    curve = LossCurve(steps, losses.numpy()[steps].astype(np.float64))
+    return Training(config, tuple(snapshots), curve, seconds)
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
+    """Adam with one learning rate for the tables of lookups and another for everything else."""
+    tables = {id(module.table) for module in model.modules() if isinstance(module, TableLookup)}
+    grid = [parameter for parameter in model.parameters() if id(parameter) in tables]
+    network = [parameter for parameter in model.parameters() if id(parameter) not in tables]
+    groups = [{"params": network, "lr": config.lr}, {"params": grid, "lr": config.grid_lr}]
+    return torch.optim.Adam([group for group in groups if group["params"]])
+
+
+def snapshot_labels(config: TrainConfig) -> dict[int, str]:
+    """Steps at which the network is kept, and their labels; each step has one, "init" and "end" first.
+
+    >>> snapshot_labels(TrainConfig(iterations=100, checkpoints=(7,)))
+    {0: 'init', 100: 'end', 50: 'mid', 7: 'step-7'}
+    """
+    labels = {0: "init", config.iterations: "end"}
+    labels.setdefault(config.iterations // 2, "mid")
+    for step in config.checkpoints:
+        labels.setdefault(step, f"step-{step}")
+    return labels
+
+
+def evaluate(model: nn.Module, task: ImageTask, label: str, step: int) -> Snapshot:
+    """A snapshot of the network as it is.
+
+    Raises:
+        TrainingError: it draws something that is not finite.
+    """
+    predicted = _predict(model, torch.from_numpy(task.coordinates))
+    loss = float(((predicted - torch.from_numpy(task.values)).double() ** 2).mean())
+    if not math.isfinite(loss):
+        raise _diverged(step, loss, "--lr or --grid-lr")
+    drawn, truth = task.image(predicted.numpy()), task.image(task.values)
+    state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    metrics = {"loss": loss, **picture_metrics(truth, drawn)}
+    return Snapshot(label, step, metrics, state, to_uint8(drawn))
+
+
+def _predict(model: nn.Module, x: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return torch.cat([model(rows) for rows in torch.split(x, PREDICT_ROWS)]).clone()
+
+
+def _stretches(stops: list[int], longest: int) -> Iterator[tuple[int, int]]:
+    """Half-open ranges of steps, at most `longest` each, that end at every stop and multiple of `longest`."""
+    ends = sorted({*stops, *range(0, stops[-1], longest)})
+    return pairwise(ends)
+
+
+def _batch(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    if size >= len(x):
+        return x, y
+    rows = torch.randint(len(x), (size,), generator=generator)
+    return x[rows], y[rows]
+
+
+def _step(model: nn.Module, optimizer: torch.optim.Adam, x: Tensor, y: Tensor) -> Tensor:
+    """One step of Adam; the batch's loss before it, not yet looked at."""
+    optimizer.zero_grad(set_to_none=True)
+    loss = nn.functional.mse_loss(model(x), y)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach()
+
+
+def _check_finite(losses: Tensor, first: int, last: int, config: TrainConfig) -> None:
+    """One look at a stretch of losses, so that a device need not be waited for at every step."""
+    wrong = (~torch.isfinite(losses[first:last])).nonzero()
+    if len(wrong):
+        step = first + int(wrong[0])
+        rates = f"--lr (now {config.lr:g})"
+        if config.encoding == "multigrid":
+            rates += f" or --grid-lr (now {config.grid_lr:g})"
+        raise _diverged(step, float(losses[step]), rates)
+
+
+def _diverged(step: int, loss: float, rates: str) -> TrainingError:
+    return TrainingError(
+        f"training, step {step}",
+        expected="a finite loss",
+        got=f"{loss}: the network diverged",
+        remedy=f"lower the learning rate {rates}",
+    )
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Only operations that give the same bits every time; the caller's setting is put back."""
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+
+
+@contextmanager
+def _progress_bar(config: TrainConfig, *, shown: bool) -> Iterator[Callable[[int, float], None]]:
+    """A function to call with steps done and the loss."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.2e}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
+        task = bar.add_task(
+            f"training {config.label or config.encoding}", total=config.iterations, loss=math.nan
+        )
+        yield lambda steps, loss: bar.update(task, advance=steps, loss=loss)

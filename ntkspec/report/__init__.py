@@ -1,0 +1,18 @@
+"""The report: plain records (data), and what is drawn from them: terminal, JSON, CSV, figures and a page."""
+
+from ntkspec.report.data import CheckedBound, Comparison, Report, RunReport, SnapshotReport
+from ntkspec.report.to_json import to_json
+from ntkspec.report.write import check_folder, check_json_file, write_json_file, write_report
+
+__all__ = [
+    "CheckedBound",
+    "Comparison",
+    "Report",
+    "RunReport",
+    "SnapshotReport",
+    "check_folder",
+    "check_json_file",
+    "to_json",
+    "write_json_file",
+    "write_report",
+]

@@ -1,0 +1,243 @@
+"""Parts of figures: one spectrum as a curve, its floor, legends, axes. Agg without pyplot's global state."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.typing import LineStyleType
+from numpy.typing import NDArray
+
+from ntkspec.report.data import Report
+from ntkspec.report.style import STAGES, Stage, StyledRun, stages
+from ntkspec.report.words import clean
+from ntkspec.spectral.spectrum import Spectrum
+
+DPI = 160
+INDEX_LABEL = "index $i$"
+KERNEL = r"$J\,J^{\mathsf{T}}$"
+VALUE_LABEL = rf"eigenvalue $\lambda_i$ of {KERNEL}"
+LATE: tuple[Stage, ...] = ("mid", "end")
+
+_GREY = "#555555"
+_FAINT = 0.55  # of floors
+_POINTS = 600  # of a curve; more cannot be seen
+_DASHES: dict[Stage, LineStyleType] = {
+    "init": (0, (1.0, 1.6)),
+    "mid": (0, (5.0, 2.0)),
+    "end": "solid",
+}
+_WIDTHS: dict[Stage, float] = {"init": 0.9, "mid": 1.4, "end": 1.8}
+_STYLE: dict[Any, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 10.0,
+    "axes.titlesize": 11.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+    "hatch.linewidth": 0.6,
+    "svg.hashsalt": "ntkspec",
+}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of this size in inches, laid out by matplotlib."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def new_axes(figure: Figure, rows: int, columns: int, *, share: bool = True) -> list[Axes]:
+    """A grid of axes, row by row; log-log axes share both scales."""
+    with matplotlib.rc_context(_STYLE):
+        grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
+    return [axes for row in grid for axes in row]
+
+
+def to_bytes(figure: Figure, ending: str) -> bytes:
+    """The figure as a PNG (160 dpi) or SVG file; the same figure gives the same bytes."""
+    file = io.BytesIO()
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # Labels may be in a script that the font lacks: a box is drawn then.
+        warnings.filterwarnings("ignore", message=".*Glyph.*missing from.*")
+        if ending == "svg":
+            figure.savefig(file, format="svg", metadata={"Date": None})
+            # The header names a document type by its address: of no use inside a page, and a link outwards.
+            return _without_doctype(file.getvalue())
+        figure.savefig(file, format="png", dpi=DPI, metadata={"Software": "ntkspec"})
+    return file.getvalue()
+
+
+def text(label: str, limit: int = 40) -> str:
+    """A label as matplotlib shall draw it: no mathematics, not hidden by a leading underscore."""
+    plain = clean(label, limit).replace("$", r"\$")
+    return f" {plain}" if plain.startswith("_") else plain
+
+
+def thinned(count: int, points: int = _POINTS) -> NDArray[np.int64]:
+    """At most `points` of the indices 1..count, first and last among them, evenly spaced on a log axis."""
+    if count <= points:
+        return np.arange(1, count + 1)
+    return np.unique(np.geomspace(1, count, points).round().astype(np.int64))
+
+
+def draw_spectrum(axes: Axes, spectrum: Spectrum, colour: str, stage: Stage) -> None:
+    """The resolved part of a spectrum; a cross where it goes under the floor, a bar where it was cut."""
+    if not spectrum.resolved:
+        return
+    index = thinned(spectrum.resolved)
+    values = spectrum.eigenvalues[index - 1]
+    front = 2.0 + STAGES.index(stage) * 0.1
+    axes.plot(
+        index,
+        values,
+        color=colour,
+        linestyle=_DASHES[stage],
+        linewidth=_WIDTHS[stage],
+        marker="o" if len(index) == 1 else None,
+        markersize=4,
+        zorder=front,
+    )
+    if spectrum.resolved < len(spectrum.eigenvalues):
+        _mark_last(axes, index, values, colour, "x", 5.5)
+    elif not spectrum.complete:
+        _mark_last(axes, index, values, colour, "|", 9.0)
+
+
+def _mark_last(
+    axes: Axes, index: NDArray[np.int64], values: NDArray[np.float64], colour: str, marker: str, size: float
+) -> None:
+    axes.plot(
+        index[-1:], values[-1:], color=colour, marker=marker, markersize=size, markeredgewidth=1.5, zorder=3
+    )
+
+
+def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = False) -> None:
+    """The floor as a thin line; with `hatch`, the place of the unresolved eigenvalues as a hatched band."""
+    if spectrum.floor <= 0:
+        return
+    axes.axhline(spectrum.floor, color=colour, linewidth=0.8, alpha=_FAINT, zorder=1.0)
+    known = len(spectrum.eigenvalues)
+    if hatch and spectrum.resolved < known:
+        axes.fill_between(
+            [max(spectrum.resolved, 1), known if known > 1 else 1.5],
+            [spectrum.floor, spectrum.floor],
+            spectrum.floor / 30,
+            facecolor="none",
+            edgecolor=colour,
+            alpha=0.45,
+            hatch="//////",
+            linewidth=0,
+            zorder=0.9,
+        )
+
+
+def draw_run(
+    axes: Axes,
+    run: StyledRun,
+    kernel: str = "total",
+    *,
+    hatch: bool = False,
+    colour: str = "",
+    shown: Sequence[Stage] = STAGES,
+) -> None:
+    """One kernel of a run at the stages of training to be shown, and its floor at the last of them."""
+    last: Spectrum | None = None
+    for stage, snapshot in stages(run.run).items():
+        spectrum = snapshot.spectra.get(kernel)
+        if spectrum is not None and stage in shown:
+            draw_spectrum(axes, spectrum, colour or run.colour, stage)
+            last = spectrum
+    if last is not None:
+        draw_floor(axes, last, colour or run.colour, hatch=hatch)
+
+
+def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool = True) -> None:
+    """Log-log axes with their labels, room for one index at least, a light grid."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(min(low, 0.9), 0.8), max(high, 12.0))
+    if not _has_curve(axes):
+        _say_unresolved(axes)
+    axes.grid(color="#e4e4e4", linewidth=0.6, zorder=0)
+    axes.set_axisbelow(True)
+    if title:
+        axes.set_title(title)
+    if x_label:
+        axes.set_xlabel(INDEX_LABEL)
+        axes.tick_params(axis="x", labelbottom=True)  # there may be no panel below
+    if y_label:
+        axes.set_ylabel(VALUE_LABEL)
+
+
+def run_handles(runs: Sequence[StyledRun]) -> list[Line2D]:
+    """Legend entries for the colours of runs."""
+    return [handle(run.name, run.colour) for run in runs]
+
+
+def handle(label: str, colour: str) -> Line2D:
+    """A legend entry for a colour."""
+    return Line2D([], [], color=colour, linewidth=2.0, label=text(label))
+
+
+def stage_handles(
+    report: Report, *, hatch: bool = False, shown: Sequence[Stage] = STAGES
+) -> list[Line2D | Patch]:
+    """Legend entries for the line styles, floors and marks that the report's total spectra need."""
+    names = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
+    drawn = [(s, snapshot) for run in report.runs for s, snapshot in stages(run).items() if s in shown]
+    labels = {found["end"].label for run in report.runs if "end" in (found := stages(run))}
+    if drawn and labels != {"end"}:
+        label = next(iter(labels)) if len(labels) == 1 else ""
+        names["end"] = text(label, 24) or "last snapshot"
+    handles: list[Line2D | Patch] = [
+        _mark(names[stage], linestyle=_DASHES[stage], linewidth=_WIDTHS[stage])
+        for stage in STAGES
+        if any(stage == other for other, _ in drawn)
+    ]
+    handles.append(_mark("numerical floor", linewidth=0.8, alpha=_FAINT))
+    spectra = [spectrum for _, snapshot in drawn for spectrum in snapshot.spectra.values()]
+    if hatch and any(spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
+        band = Patch(facecolor="none", edgecolor=_GREY, hatch="//////", linewidth=0, label="unresolved")
+        handles.append(band)
+    if any(0 < spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
+        handles.append(_mark("last resolved value", marker="x", linestyle="none", markersize=5.5))
+    if any(not spectrum.complete for spectrum in spectra):
+        handles.append(_mark("last computed value", marker="|", linestyle="none", markersize=9))
+    return handles
+
+
+def _has_curve(axes: Axes) -> bool:
+    return any(line.get_transform() == axes.transData for line in axes.lines)
+
+
+def _say_unresolved(axes: Axes) -> None:
+    """Words instead of a curve, and a scale where no other panel gives one."""
+    figure = axes.get_figure()
+    if figure is None or not any(_has_curve(other) for other in figure.axes):
+        floors = [float(np.asarray(line.get_ydata())[0]) for line in axes.lines] or [1.0]
+        axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3)
+    axes.text(0.5, 0.75, "no eigenvalue is resolved", transform=axes.transAxes, ha="center", color=_GREY)
+
+
+def _mark(label: str, **look: Any) -> Line2D:
+    return Line2D([], [], color=_GREY, label=label, **look)
+
+
+def _without_doctype(svg: bytes) -> bytes:
+    start, end = svg.find(b"<!DOCTYPE"), svg.find(b"<svg")
+    return svg[:start] + svg[end:] if 0 <= start < end else svg

@@ -1,0 +1,268 @@
+"""The figures of a report. Each function gives a Figure, or None where the report has not what it needs."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntkspec.report import words
+from ntkspec.report.curves import (
+    KERNEL,
+    LATE,
+    draw_run,
+    finish,
+    handle,
+    new_axes,
+    new_figure,
+    run_handles,
+    stage_handles,
+    text,
+    to_bytes,
+)
+from ntkspec.report.data import Picture, Report
+from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, of_kind, styled_runs
+
+__all__ = ["draw_all", "fig_ablation", "fig_decades", "fig_panels", "fig_pictures", "fig_spectra", "to_bytes"]
+
+_TOGETHER = 8  # runs in one pair of axes
+_MOST_PANELS = 16
+_MOST_PIXELS = 512  # of a picture's side; larger ones are thinned
+
+
+def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
+    """The figures that the report has enough for, by name, drawn one at a time."""
+    drawers: dict[str, Callable[[Report], Figure | None]] = {
+        "spectra": fig_spectra,
+        "ablation": fig_ablation,
+        "panels": fig_panels,
+        "pictures": fig_pictures,
+        "decades": fig_decades,
+    }
+    for name, draw in drawers.items():
+        figure = draw(report)
+        if figure is not None:
+            yield name, figure
+
+
+def fig_spectra(report: Report) -> Figure | None:
+    """Eigenvalues against index: up to eight runs in one pair of axes, otherwise a small panel for each."""
+    runs = _with_kernel(styled_runs(report), "total")
+    if not runs:
+        return None
+    if len(runs) > _TOGETHER:
+        return _many_spectra(report, runs)
+    figure = new_figure(9.0, 5.4)
+    axes = new_axes(figure, 1, 1)[0]
+    for run in runs:
+        draw_run(axes, run, hatch=len(runs) == 1)
+    finish(axes, "Spectra of the tangent kernels" if len(runs) > 1 else f"Spectrum: {text(runs[0].name)}")
+    colours = run_handles(runs) if len(runs) > 1 else []
+    handles = [*colours, *stage_handles(report, hatch=len(runs) == 1)]
+    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
+    return figure
+
+
+def fig_ablation(report: Report) -> Figure | None:
+    """Baseline, grid network, the same without the grid's gradients: a panel for each grid network."""
+    runs = styled_runs(report)
+    grids = _with_kernel(runs, "no_grid")[:_MOST_PANELS]
+    if not grids:
+        return None
+    baseline = next(iter(of_kind(_with_kernel(runs, "total"), "baseline")), None)
+    columns = min(len(grids), 3)
+    rows = -(-len(grids) // columns)
+    figure = new_figure(max(4.3 * columns, 7.6), 4.6 * rows + 0.6)
+    panels = new_axes(figure, rows, columns)
+    for axes, run in zip(panels, grids, strict=False):
+        if baseline is not None and baseline is not run:
+            draw_run(axes, baseline, hatch=True, shown=LATE)
+        draw_run(axes, run, shown=LATE)
+        draw_run(axes, run, "no_grid", colour=NO_GRID_COLOUR, hatch=True, shown=LATE)
+    for i, axes in enumerate(panels):
+        if i < len(grids):
+            finish(axes, text(grids[i].name), x_label=i + columns >= len(grids), y_label=i % columns == 0)
+        else:
+            axes.set_visible(False)
+    handles = (
+        [handle(baseline.name, baseline.colour)] if baseline is not None and baseline not in grids else []
+    )
+    handles += run_handles(grids)
+    handles.append(handle("without the grid's gradients", NO_GRID_COLOUR))
+    _legend_below(figure, [*handles, *stage_handles(report, hatch=True, shown=LATE)])
+    return figure
+
+
+def fig_panels(report: Report) -> Figure | None:
+    """Baseline against Fourier features, baseline against grids, highest Fourier features against grids."""
+    runs = _with_kernel(styled_runs(report), "total")
+    base, ffes, mpes = of_kind(runs, "baseline")[:1], of_kind(runs, "ffe"), of_kind(runs, "mpe")
+    panels = [
+        (title, (*left, *right))
+        for title, left, right in (
+            ("Baseline and Fourier features", base, ffes),
+            ("Baseline and multigrid", base, mpes),
+            ("High Fourier features and multigrid", ffes[-1:], mpes),
+        )
+        if left and right
+    ]
+    if not panels:
+        return None
+    figure = new_figure(max(4.3 * len(panels), 7.6), 5.2)
+    drawn = new_axes(figure, 1, len(panels))
+    for axes, (_, members) in zip(drawn, panels, strict=True):
+        for run in members:
+            draw_run(axes, run, shown=LATE)
+    for i, (axes, (title, _)) in enumerate(zip(drawn, panels, strict=True)):
+        finish(axes, title, y_label=i == 0)
+    shown = [run for run in runs if any(run in members for _, members in panels)]
+    _legend_below(figure, [*run_handles(shown), *stage_handles(report, shown=LATE)])
+    return figure
+
+
+def fig_pictures(report: Report) -> Figure | None:
+    """The target and each run's reconstruction at the end, with PSNR and MS-SSIM."""
+    tiles = _tiles(styled_runs(report))[: 3 * _MOST_PANELS]
+    if not tiles:
+        return None
+    columns = min(len(tiles), 7)
+    rows = -(-len(tiles) // columns)
+    side = 12.8 / max(columns, 4)
+    figure = new_figure(side * columns, (side + 0.5) * rows)
+    panels = new_axes(figure, rows, columns, share=False)
+    for axes in panels[len(tiles) :]:
+        axes.set_visible(False)
+    for axes, (picture, caption) in zip(panels, tiles, strict=False):
+        _show(axes, picture)
+        axes.set_xlabel(caption, fontsize=8.5, linespacing=1.3)
+    return figure
+
+
+def fig_decades(report: Report) -> Figure | None:
+    """Smallest eigenvalues at the end on a log axis; an arrow leftwards from the floor where unresolved."""
+    runs = _with_kernel(styled_runs(report), "total", at_end=True)[: 3 * _MOST_PANELS]
+    if len(runs) < 2:
+        return None
+    figure = new_figure(9.0, 1.5 + 0.42 * len(runs))
+    axes = new_axes(figure, 1, 1)[0]
+    axes.set_xscale("log")
+    for row, run in enumerate(runs):
+        _draw_lambda_min(axes, row, run, "total", run.colour)
+        if run.end is not None and "no_grid" in run.end.spectra:
+            _draw_lambda_min(axes, row, run, "no_grid", NO_GRID_COLOUR)
+    axes.set_yticks(range(len(runs)), [text(run.name) for run in runs])
+    axes.set_ylim(len(runs) - 0.4, -0.6)
+    axes.margins(x=0.08)
+    axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    at_end = all(run.end is not None and run.end.label == "end" for run in runs)
+    when = "at the end of training" if at_end else "at the last snapshot"
+    axes.set_xlabel(rf"smallest eigenvalue $\lambda_{{\min}}$ of {KERNEL} {when}")
+    axes.set_title("Smallest eigenvalues (arrows: unresolved, at most the floor)")
+    if any(run.end is not None and "no_grid" in run.end.spectra for run in runs):
+        axes.annotate(
+            "green: without the grid's gradients",
+            (1.0, 1.0), (0, -2), xycoords="axes fraction", textcoords="offset points",
+            ha="right", va="top", color=NO_GRID_COLOUR, fontsize=8.5,
+        )  # fmt: skip
+    return figure
+
+
+def _with_kernel(runs: Sequence[StyledRun], kernel: str, *, at_end: bool = False) -> tuple[StyledRun, ...]:
+    return tuple(
+        run
+        for run in runs
+        if any(
+            kernel in snapshot.spectra
+            for snapshot in ([run.end] if at_end else run.run.snapshots)
+            if snapshot is not None
+        )
+    )
+
+
+def _many_spectra(report: Report, runs: Sequence[StyledRun]) -> Figure:
+    shown = runs[:_MOST_PANELS]
+    columns = 4
+    rows = -(-len(shown) // columns)
+    figure = new_figure(12.8, 2.9 * rows + 0.8)
+    panels = new_axes(figure, rows, columns)
+    for axes, run in zip(panels, shown, strict=False):
+        draw_run(axes, run)
+    for i, axes in enumerate(panels):
+        if i < len(shown):
+            finish(axes, text(shown[i].name, 28), x_label=i + columns >= len(shown), y_label=i % columns == 0)
+        else:
+            axes.set_visible(False)
+    if len(shown) < len(runs):
+        figure.suptitle(f"The first {len(shown)} of {len(runs)} runs")
+    _legend_below(figure, stage_handles(report))
+    return figure
+
+
+def _legend_below(figure: Figure, handles: Sequence[object]) -> None:
+    columns = max(2, int(figure.get_figwidth() / 2.4))
+    figure.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=min(columns, len(handles)),
+        frameon=False,
+        fontsize=9,
+    )
+
+
+def _tiles(runs: Sequence[StyledRun]) -> list[tuple[Picture, str]]:
+    """Pictures with their captions; a target stands before the first run that learnt it."""
+    tiles: list[tuple[Picture, str]] = []
+    truth: Picture | None = None
+    first = next((run.run.truth for run in runs if run.run.truth is not None), None)
+    for run in runs:
+        picture = run.end.picture if run.end is not None else None
+        if picture is None or run.end is None:
+            continue
+        target = run.run.truth if run.run.truth is not None else first if truth is None else truth
+        if target is not None and (truth is None or not np.array_equal(target, truth)):
+            truth = target
+            tiles.append((target, "target"))
+        quality = " · ".join(
+            part for part in (_named(run, "psnr_db", "{}"), _named(run, "ms_ssim", "MS-SSIM {}")) if part
+        )
+        name = "\n".join(textwrap.wrap(text(run.name), 22)) or " "
+        tiles.append((picture, f"{name}\n{quality}" if quality else name))
+    return tiles
+
+
+def _named(run: StyledRun, metric: str, form: str) -> str:
+    value = words.metric(run.end.metrics if run.end else {}, metric)
+    return "" if value == "-" else form.format(value)
+
+
+def _show(axes: Axes, picture: Picture) -> None:
+    step = max(1, -(-max(picture.shape[:2]) // _MOST_PIXELS))
+    thin = picture[::step, ::step]
+    if thin.ndim == 3 and thin.shape[2] == 1:
+        thin = thin[:, :, 0]
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.imshow(thin, cmap="gray" if thin.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest")
+
+
+def _draw_lambda_min(axes: Axes, row: int, run: StyledRun, kernel: str, colour: str) -> None:
+    spectrum = run.end.spectra[kernel] if run.end else None
+    if spectrum is None:
+        return
+    at = row + (0.22 if kernel == "no_grid" else 0.0)
+    if spectrum.lambda_min is not None:
+        axes.plot([spectrum.lambda_min], [at], "o", color=colour, markersize=7 if kernel == "total" else 5)
+    elif words.is_unresolved(spectrum) and spectrum.floor > 0:
+        axes.plot([spectrum.floor], [at], "|", color=colour, markersize=9, markeredgewidth=2)
+        axes.plot([spectrum.floor, spectrum.floor / 8], [at, at], color=colour, linewidth=1.4)
+        axes.plot([spectrum.floor / 8], [at], "<", color=colour, markersize=5)
+    else:
+        axes.annotate(
+            words.lambda_min(spectrum),
+            (0.01, at), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize=8.5,
+        )  # fmt: skip

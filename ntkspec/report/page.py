@@ -1,0 +1,206 @@
+"""The report as one HTML file that opens offline: it loads nothing, and every foreign text is escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from ntkspec.report import words
+from ntkspec.report.captions import CAPTIONS
+from ntkspec.report.data import CheckedBound, Report, RunReport, SnapshotReport
+from ntkspec.report.style import StyledRun, stages, styled_runs
+from ntkspec.report.summary import comparison_table, failed_bounds, headline
+from ntkspec.report.to_json import plain
+from ntkspec.spectral.spectrum import Spectrum
+
+_POINTS = 300  # of a curve in the interactive plot
+_LONGEST_CONFIG = 20_000  # characters
+_NUMBER = re.compile(r"(?:[≤≥] )?\d\.\de[+-]\d+")
+
+
+def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
+    """The text of index.html.
+
+    Args:
+        report: what to show.
+        figures: SVG files by figure name, as `figures.draw_all` names them.
+    """
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["signs"] = _signs
+    scripts = [_script(get_plotlyjs()), _script(_resource("page.js"))]
+    policy = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
+    return environment.from_string(_resource("page.html.j2")).render(
+        report=report,
+        headline=headline(report),
+        table=comparison_table(report),
+        figures=[(name, CAPTIONS[name], _data_uri(figures[name])) for name in CAPTIONS if name in figures],
+        runs=[_run(styled) for styled in styled_runs(report)],
+        warnings=[*failed_bounds(report), *report.warnings],
+        style=_resource("page.css"),
+        script_policy=policy,
+        plotly=scripts[0],
+        script=scripts[1],
+        data=_embedded(plot_data(report)),
+        points=_POINTS,
+    )
+
+
+def plot_data(report: Report) -> dict[str, Any]:
+    """What the interactive plot draws: resolved eigenvalues only, thinned on the log axis."""
+    return {
+        "runs": [
+            {
+                # plotly reads a little HTML in names: an escaped name is shown as it is written
+                "name": html.escape(styled.name),
+                "colour": styled.colour,
+                "curves": [
+                    _curve(styled.run, snapshot, stage, kernel, spectrum)
+                    for stage, snapshot in stages(styled.run).items()
+                    for kernel, spectrum in snapshot.spectra.items()
+                ],
+            }
+            for styled in styled_runs(report)
+        ]
+    }
+
+
+def _curve(
+    run: RunReport, snapshot: SnapshotReport, stage: str, kernel: str, spectrum: Spectrum
+) -> dict[str, Any]:
+    from ntkspec.report.curves import thinned
+
+    index = thinned(spectrum.resolved, _POINTS) if spectrum.resolved else None
+    picked = [] if index is None else (index - 1).tolist()
+    return {
+        "stage": stage,
+        "snapshot": html.escape(words.clean(words.snapshot_name(run, snapshot), 40)),
+        "step": snapshot.step,
+        "kernel": html.escape(words.clean(kernel, 40)),
+        "index": [i + 1 for i in picked],
+        "value": [plain(float(f"{spectrum.eigenvalues[i]:.5e}")) for i in picked],
+        "error": [plain(float(f"{spectrum.error[i]:.1e}")) for i in picked],
+        "floor": plain(float(spectrum.floor)),
+        "known": len(spectrum.eigenvalues),
+        "size": spectrum.size,
+        "resolved": spectrum.resolved,
+    }
+
+
+def _run(styled: StyledRun) -> dict[str, Any]:
+    run = styled.run
+    config = json.dumps(plain(run.config), indent=2, ensure_ascii=False, allow_nan=False)
+    return {
+        "styled": styled,
+        "run": run,
+        "mode": run.mode if isinstance(run.mode, str) else f"output {run.mode} alone",
+        "config": config[:_LONGEST_CONFIG] + ("\n..." if len(config) > _LONGEST_CONFIG else ""),
+        "metrics": [
+            (words.snapshot_name(run, snapshot), snapshot.step, _metrics(snapshot))
+            for snapshot in run.snapshots
+        ],
+        "spectra": [
+            _spectrum(words.snapshot_name(run, snapshot), snapshot.step, kernel, spectrum)
+            for snapshot in run.snapshots
+            for kernel, spectrum in snapshot.spectra.items()
+        ],
+        "reasons": list(dict.fromkeys(_reasons(run))),
+        "theorems": list(dict.fromkeys(_theorems(run))),
+        "bounds": [
+            _bound(words.snapshot_name(run, snapshot), checked, snapshot)
+            for snapshot in run.snapshots
+            for checked in snapshot.bounds
+        ],
+    }
+
+
+def _metrics(snapshot: SnapshotReport) -> str:
+    known = {"psnr_db": "PSNR", "ms_ssim": "MS-SSIM"}
+    return ", ".join(
+        f"{known.get(name, name)} {words.metric(snapshot.metrics, name)}" for name in snapshot.metrics
+    )
+
+
+def _spectrum(snapshot: str, step: int, kernel: str, spectrum: Spectrum) -> dict[str, Any]:
+    return {
+        "snapshot": snapshot,
+        "step": step,
+        "kernel": kernel,
+        "size": spectrum.size,
+        "resolved": words.resolved(spectrum),
+        "lambda_max": words.lambda_max(spectrum),
+        "lambda_min": words.lambda_min(spectrum),
+        "floor": words.sci_up(spectrum.floor),
+        "condition": words.condition(spectrum),
+        "trace": words.sci(spectrum.trace),
+        "effective_rank": words.rank(spectrum.effective_rank),
+        "stable_rank": words.rank(spectrum.stable_rank),
+        "method": f"{spectrum.method}, {spectrum.precision}",
+    }
+
+
+def _reasons(run: RunReport) -> list[str]:
+    spectra = (spectrum for snapshot in run.snapshots for spectrum in snapshot.spectra.values())
+    return [f"Method {spectrum.method}: {spectrum.reason}." for spectrum in spectra if spectrum.reason]
+
+
+def _theorems(run: RunReport) -> list[str]:
+    bounds = (checked for snapshot in run.snapshots for checked in snapshot.bounds)
+    return [f"{words.theorem(b)}: {b.bound.theorem}; {b.bound.assumptions}." for b in bounds]
+
+
+def _bound(snapshot: str, checked: CheckedBound, report: SnapshotReport) -> dict[str, Any]:
+    bound = checked.bound
+    spectrum = report.spectra.get(checked.of)
+    return {
+        "snapshot": snapshot,
+        "name": words.theorem(checked),
+        "side": bound.side,
+        "of": checked.of,
+        "sources": ", ".join(checked.sources),
+        "holds": words.held(checked, spectrum) if spectrum else ("holds" if checked.holds else "FAILS"),
+        "failed": not checked.holds,
+        "says": words.bound_on_lambda_min(checked),
+        "certified": bound.certified,
+    }
+
+
+def _embedded(data: Any) -> str:
+    """JSON that is safe inside a script element, whatever its strings hold."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _script(source: str) -> str:
+    """A script as it can stand in a page: the browser's own line ends, no early end of the element."""
+    return source.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script")
+
+
+def _sha256(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _data_uri(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _signs(text: str) -> Markup:
+    """The signs of `words` as a page shows them, escaped; a number stays on one line with its sign."""
+    shown = text.replace(">=", "≥").replace("<=", "≤").replace("lambda_", "λ_")
+    return Markup(_NUMBER.sub(r'<span class="nb">\g<0></span>', str(escape(shown))))
+
+
+def _resource(name: str) -> str:
+    return (files("ntkspec.report") / name).read_text(encoding="utf-8")

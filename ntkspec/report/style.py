@@ -1,0 +1,186 @@
+"""What a run is (baseline, Fourier features, multigrid, other), in which order and colour it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ntkspec.report.data import Report, RunReport, SnapshotReport
+from ntkspec.report.words import clean
+
+Kind = Literal["baseline", "ffe", "mpe", "other"]
+Stage = Literal["init", "mid", "end"]
+
+STAGES: tuple[Stage, ...] = ("init", "mid", "end")
+NO_GRID_COLOUR = "#00796b"
+GRID_COLOUR = "#8a8a8a"
+
+_ORDER: tuple[Kind, ...] = ("baseline", "ffe", "mpe", "other")
+# Ends and middles of ramps: baseline dark grey, FFE blue to purple, MPE orange to red, others green to brown.
+_RAMPS: dict[Kind, tuple[str, ...]] = {
+    "baseline": ("#1f1f1f",),
+    "ffe": ("#5aa9e6", "#3565c4", "#4a1f7d"),
+    "mpe": ("#f0952b", "#b51d0e"),
+    "other": ("#7a9a01", "#8c6d46", "#5b6770"),
+}
+_ENCODINGS: dict[str, Kind] = {
+    "identity": "baseline",
+    "none": "baseline",
+    "baseline": "baseline",
+    "gaussian": "ffe",
+    "axis": "ffe",
+    "fourier": "ffe",
+    "ffe": "ffe",
+    "rff": "ffe",
+    "multigrid": "mpe",
+    "grid": "mpe",
+    "hash": "mpe",
+    "mpe": "mpe",
+}
+# How high a frequency or how fine a grid is, said in a preset's or a label's words.
+_FINENESS = {"low": 0, "coarse": 0, "medium": 1, "mid": 1, "middle": 1, "high": 2, "fine": 2}
+
+
+@dataclass(frozen=True)
+class StyledRun:
+    """A run with the way it is shown."""
+
+    run: RunReport
+    index: int  # position in the report
+    kind: Kind
+    colour: str
+    name: str  # the label, printable and short
+
+    @property
+    def end(self) -> SnapshotReport | None:
+        """The snapshot labelled "end", otherwise the last one."""
+        return self.run.snapshot("end") or (self.run.snapshots[-1] if self.run.snapshots else None)
+
+
+def styled_runs(report: Report) -> tuple[StyledRun, ...]:
+    """All runs: baseline, Fourier features low to high, multigrids coarse to fine, others as they came."""
+    kinds = _kinds(report)
+    order = _order(report, kinds)
+    counts = {kind: kinds.count(kind) for kind in _ORDER}
+    seen: dict[Kind, int] = dict.fromkeys(_ORDER, 0)
+    styled = []
+    for i in order:
+        kind = kinds[i]
+        colour = _on_ramp(_RAMPS[kind], seen[kind], counts[kind])
+        seen[kind] += 1
+        name = clean(report.runs[i].label, 40) or f"run {i + 1}"
+        styled.append(StyledRun(run=report.runs[i], index=i, kind=kind, colour=colour, name=name))
+    return tuple(styled)
+
+
+def of_kind(runs: tuple[StyledRun, ...], kind: Kind) -> tuple[StyledRun, ...]:
+    """The runs of one kind, in their order."""
+    return tuple(run for run in runs if run.kind == kind)
+
+
+def stages(run: RunReport) -> dict[Stage, SnapshotReport]:
+    """Which snapshot stands for which stage of training: by label, otherwise first, middle and last."""
+    found: dict[Stage, SnapshotReport] = {}
+    for stage in STAGES:
+        snapshot = run.snapshot(stage)
+        if snapshot is not None:
+            found[stage] = snapshot
+    free = [snapshot for snapshot in run.snapshots if snapshot.label not in STAGES]
+    if free and "end" not in found:
+        found["end"] = free.pop()
+    if free and "init" not in found and free[0].step == 0:
+        found["init"] = free.pop(0)
+    if free and "mid" not in found:
+        found["mid"] = free[len(free) // 2]
+    if len(found) == 1:  # a single snapshot is drawn in full
+        found = {"end": next(iter(found.values()))}
+    return {stage: found[stage] for stage in STAGES if stage in found}
+
+
+def _order(report: Report, kinds: list[Kind]) -> list[int]:
+    """Positions of the runs as shown: by kind, then by number where all of a kind have one, else by word."""
+    fineness = [_fineness(run, kind) for run, kind in zip(report.runs, kinds, strict=True)]
+    unknown = {kind for kind, number in zip(kinds, fineness, strict=True) if not number > 0}
+
+    def key(i: int) -> tuple[int, float, int, int]:
+        if kinds[i] in ("baseline", "other"):
+            return (_ORDER.index(kinds[i]), 0.0, 0, i)
+        number = 0.0 if kinds[i] in unknown else fineness[i]
+        return (_ORDER.index(kinds[i]), number, _said_fineness(report.runs[i]), i)
+
+    return sorted(range(len(kinds)), key=key)
+
+
+def _kinds(report: Report) -> list[Kind]:
+    kinds = [_kind(run) for run in report.runs]
+    if len(report.runs) > 1 and any(run.label == report.baseline for run in report.runs):
+        named = next(i for i, run in enumerate(report.runs) if run.label == report.baseline)
+    else:
+        named = kinds.index("baseline") if "baseline" in kinds else -1
+    return [
+        "baseline" if i == named else "other" if kind == "baseline" else kind for i, kind in enumerate(kinds)
+    ]
+
+
+def _kind(run: RunReport) -> Kind:
+    for word in _words(run.config):
+        if word in _ENCODINGS:
+            return _ENCODINGS[word]
+    if any("grid" in snapshot.spectra for snapshot in run.snapshots):
+        return "mpe"
+    return next(
+        (_ENCODINGS[word] for word in _split(run.label) if word in ("baseline", "ffe", "mpe")), "other"
+    )
+
+
+def _words(config: Mapping[str, Any]) -> list[str]:
+    """Words that may name the encoding: encoding.kind first, then the preset's."""
+    encoding = config.get("encoding")
+    kind = encoding.get("kind") if isinstance(encoding, Mapping) else encoding
+    return [
+        word for source in (kind, config.get("preset")) if isinstance(source, str) for word in _split(source)
+    ]
+
+
+def _split(text: str) -> list[str]:
+    return "".join(ch if ch.isalnum() else " " for ch in text.lower()).split()
+
+
+def _fineness(run: RunReport, kind: Kind) -> float:
+    """Order within a kind: highest frequency or finest level from the config, 0 where it does not say."""
+    encoding = run.config.get("encoding")
+    if kind in ("baseline", "other") or not isinstance(encoding, Mapping):
+        return 0.0
+    if kind == "ffe":
+        octaves = min(_number(encoding, "octaves"), 64.0)
+        # sin(2^(L - 1) pi x), the highest of L octaves, has 2^(L - 2) cycles; sigma counts in cycles too
+        return 2.0 ** (octaves - 2) if encoding.get("kind") == "axis" else _number(encoding, "sigma")
+    steps = min(max(_number(encoding, "levels") - 1, 0.0), 64.0)
+    growth = min(_number(encoding, "growth") or 2.0, 64.0)
+    return _number(encoding, "finest") or _number(encoding, "base", "base_resolution") * growth**steps
+
+
+def _said_fineness(run: RunReport) -> int:
+    """Order within a kind by the words of label and preset: low or coarse, medium, high or fine."""
+    preset = run.config.get("preset")
+    words = _split(run.label) + (_split(preset) if isinstance(preset, str) else [])
+    return next((_FINENESS[word] for word in words if word in _FINENESS), 1)
+
+
+def _number(config: Mapping[str, Any], *names: str) -> float:
+    for name in names:
+        value = config.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9:
+            return float(value)
+    return 0.0
+
+
+def _on_ramp(ramp: tuple[str, ...], position: int, count: int) -> str:
+    """Colour number `position` of `count`, evenly spaced along the ramp; one alone takes the strong end."""
+    at = (len(ramp) - 1) * (position / (count - 1) if count > 1 else 1.0)
+    low = min(int(at), max(len(ramp) - 2, 0))
+    share = at - low
+    first, second = (tuple(bytes.fromhex(ramp[k][1:])) for k in (low, min(low + 1, len(ramp) - 1)))
+    mixed = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)

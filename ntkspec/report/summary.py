@@ -1,0 +1,198 @@
+"""The report in a few sentences and one table: what the terminal and the page say first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ntkspec.report import words
+from ntkspec.report.data import Comparison, Report, RunReport, SnapshotReport
+from ntkspec.report.style import StyledRun, styled_runs
+from ntkspec.spectral.spectrum import Spectrum
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One run beside the baseline."""
+
+    run: StyledRun
+    psnr: str
+    ms_ssim: str
+    lambda_min: str  # of the total kernel, at the end
+    decades: tuple[str, ...]  # one for each compared snapshot; "baseline" in the baseline's own row
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """Every run beside the baseline."""
+
+    baseline: str | None
+    snapshots: tuple[str, ...]  # labels of the compared snapshots, in order of training
+    rows: tuple[ComparisonRow, ...]
+
+
+def comparison_table(report: Report) -> ComparisonTable:
+    """Runs, qualities, smallest eigenvalues and their decades over the baseline's, as displayed."""
+    totals = [comparison for comparison in report.comparisons if comparison.of == "total"]
+    labels = _in_order(report, {comparison.snapshot for comparison in totals})
+    rows = tuple(_row(styled, report, totals, labels) for styled in styled_runs(report))
+    return ComparisonTable(baseline=report.baseline, snapshots=labels, rows=rows)
+
+
+def failed_bounds(report: Report) -> tuple[str, ...]:
+    """One warning for each bound that its spectrum does not obey."""
+    return tuple(
+        f"{words.clean(run.label)}, {words.clean(words.snapshot_name(run, snapshot))}: "
+        f"{words.bound(checked, snapshot.spectra[checked.of])}; the run file or this program is wrong"
+        for run in report.runs
+        for snapshot in run.snapshots
+        for checked in snapshot.bounds
+        if not checked.holds and checked.of in snapshot.spectra
+    )
+
+
+def headline(report: Report) -> tuple[str, ...]:
+    """What the numbers say, in sentences computed from them."""
+    runs = tuple(run for run in styled_runs(report) if run.end is not None and "total" in run.end.spectra)
+    if not runs:
+        return ("The report has no spectra.",)
+    compared = _compared_at_end(report, runs)
+    if not compared:
+        lead = next((run for run in runs if run.kind == "mpe"), runs[0])
+        return tuple(sentence for sentence in (_alone(lead), _without_grid(lead)) if sentence)
+    above = [c for c in compared if c.decades is not None and c.decades > 0 and c.qualifier in ("=", ">=")]
+    if not above:
+        return (
+            "No run's smallest eigenvalue is known to lie above the baseline's "
+            f"({words.clean(compared[0].baseline, 40)}).",
+            *_unresolved_runs(runs),
+        )
+    top = max(above, key=lambda comparison: comparison.decades or 0.0)
+    run = next(run for run in runs if run.run.label == top.run)
+    sentences = (_against(run, top, runs), _without_grid(run), _quality(run, top, runs))
+    return (*(sentence for sentence in sentences if sentence), *_unresolved_runs(runs))
+
+
+def _row(
+    styled: StyledRun, report: Report, totals: list[Comparison], labels: tuple[str, ...]
+) -> ComparisonRow:
+    end = styled.end
+    metrics = end.metrics if end else {}
+    total = end.spectra.get("total") if end else None
+    is_baseline = styled.run.label == report.baseline
+    found = {c.snapshot: _decades(c, report) for c in totals if c.run == styled.run.label}
+    return ComparisonRow(
+        run=styled,
+        psnr=words.metric(metrics, "psnr_db"),
+        ms_ssim=words.metric(metrics, "ms_ssim"),
+        lambda_min=words.lambda_min(total) if total else "-",
+        decades=tuple("baseline" if is_baseline else found.get(label, "-") for label in labels),
+    )
+
+
+def _decades(comparison: Comparison, report: Report) -> str:
+    """In words; "not computed" where one of both spectra stops short of its smallest eigenvalue."""
+    both = [run for run in report.runs if run.label in (comparison.run, comparison.baseline)]
+    snapshots = [run.snapshot(comparison.snapshot) for run in both]
+    spectra = [snapshot.spectra.get(comparison.of) for snapshot in snapshots if snapshot]
+    text = words.decades(comparison)
+    if text == words.UNRESOLVED and any(s and words.lambda_min(s) == words.NOT_COMPUTED for s in spectra):
+        return words.NOT_COMPUTED
+    return text
+
+
+def _in_order(report: Report, labels: set[str]) -> tuple[str, ...]:
+    """The labels in order of the training steps at which they first occur."""
+    steps: dict[str, int] = {}
+    for run in report.runs:
+        for snapshot in run.snapshots:
+            if snapshot.label in labels:
+                steps[snapshot.label] = min(steps.get(snapshot.label, snapshot.step), snapshot.step)
+    return tuple(sorted(labels, key=lambda label: (steps.get(label, 0), label)))
+
+
+def _compared_at_end(report: Report, runs: tuple[StyledRun, ...]) -> list[Comparison]:
+    """The comparisons of total kernels at each run's last stage."""
+    ends = {run.run.label: run.end.label for run in runs if run.end}
+    return [
+        comparison
+        for comparison in report.comparisons
+        if comparison.of == "total"
+        and comparison.run != comparison.baseline
+        and comparison.snapshot == ends.get(comparison.run)
+    ]
+
+
+def _against(run: StyledRun, comparison: Comparison, runs: tuple[StyledRun, ...]) -> str:
+    others = (other for other in runs if other.run.label == comparison.baseline)
+    text = words.decades(comparison)
+    ratio = text.removeprefix("= ").replace(">=", "at least")
+    sentence = (
+        f"{_when(run)}, the smallest eigenvalue of the tangent kernel of {run.name} is "
+        f"{_total_min(run)}, {ratio} decades above that of {words.clean(comparison.baseline, 40)}"
+    )
+    baseline = next(others, None)
+    if baseline is None:
+        return sentence + "."
+    is_number = (spectrum := _total(baseline)) is not None and spectrum.lambda_min is not None
+    return f"{sentence}, which is {'' if is_number else 'itself '}{_total_min(baseline)}."
+
+
+def _alone(run: StyledRun) -> str:
+    spectrum = _total(run)
+    if spectrum is None:
+        return ""
+    head = f"{_when(run)}, {spectrum.resolved} of {spectrum.size} eigenvalues of {run.name} are resolved"
+    if spectrum.lambda_min is not None:
+        return f"{head}: from {words.lambda_max(spectrum)} down to {words.lambda_min(spectrum)}."
+    if not spectrum.complete and not words.is_unresolved(spectrum):
+        return f"{head}; only the largest {len(spectrum.eigenvalues)} were computed."
+    return f"{head}; the smallest is {words.lambda_min(spectrum)}."
+
+
+def _without_grid(run: StyledRun) -> str:
+    spectrum = run.end.spectra.get("no_grid") if run.end else None
+    total = _total(run)
+    if spectrum is None or total is None or total.lambda_min is None:
+        return ""
+    text = words.lambda_min(spectrum)
+    if text == words.NOT_COMPUTED:
+        return ""
+    return (
+        "Leave the gradients of the grid's own parameters out, the trained grid still in the forward pass, "
+        f"and it is {text}."
+    )
+
+
+def _quality(run: StyledRun, comparison: Comparison, runs: tuple[StyledRun, ...]) -> str:
+    baseline = next((other for other in runs if other.run.label == comparison.baseline), None)
+    if run.end is None or baseline is None or baseline.end is None:
+        return ""
+    ours, theirs = (words.metric(snapshot.metrics, "psnr_db") for snapshot in (run.end, baseline.end))
+    if "-" in (ours, theirs):
+        return ""
+    return f"{run.name} reconstructs its target at {ours} PSNR, {baseline.name} at {theirs}."
+
+
+def _unresolved_runs(runs: tuple[StyledRun, ...]) -> tuple[str, ...]:
+    count = sum(1 for run in runs if (spectrum := _total(run)) is not None and words.is_unresolved(spectrum))
+    if not count:
+        return ()
+    which = "every run" if count == len(runs) else f"{count} of {len(runs)} runs"
+    return (f"The smallest eigenvalue of {which} lies below what rounding lets anyone see.",)
+
+
+def _when(run: StyledRun) -> str:
+    snapshot: SnapshotReport | None = run.end
+    if snapshot is None or snapshot.label == "end":
+        return "At the end of training"
+    owner: RunReport = run.run
+    return f"At snapshot {words.clean(words.snapshot_name(owner, snapshot), 40)}"
+
+
+def _total(run: StyledRun) -> Spectrum | None:
+    return run.end.spectra.get("total") if run.end else None
+
+
+def _total_min(run: StyledRun) -> str:
+    spectrum = _total(run)
+    return words.NOT_COMPUTED if spectrum is None else words.lambda_min(spectrum)

@@ -1,0 +1,200 @@
+"""The report on a terminal: a table of spectra and the bounds of each run, then the runs side by side."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ntkspec.report import words
+from ntkspec.report.data import Report, RunReport, SnapshotReport
+from ntkspec.report.style import styled_runs
+from ntkspec.report.summary import comparison_table, failed_bounds
+from ntkspec.spectral.spectrum import Spectrum
+
+_GAP = 2  # spaces between columns
+
+
+@dataclass
+class _Column:
+    """A column that may be left out where the terminal is narrow."""
+
+    title: str
+    keep: int  # columns with a larger number go first; 0 is never left out
+    align: Literal["left", "right"] = "left"
+    cells: list[str] = field(default_factory=list)
+
+    @property
+    def width(self) -> int:
+        return max((Text(cell).cell_len for cell in [self.title, *self.cells]), default=0)
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the whole report; colours, boxes and width are the console's.
+
+    Columns that do not fit are left out, the least important first; report.json has them all.
+    """
+    for styled in styled_runs(report):
+        _print_run(styled.run, styled.name, console)
+    if len(report.runs) > 1:
+        _print_comparison(report, console)
+    if _has_unresolved(report):
+        _line(console, words.LEGEND, style="dim")
+    for warning in (*failed_bounds(report), *report.warnings):
+        _line(console, f"warning: {words.clean(warning, 2000)}", style="yellow")
+
+
+def _print_run(run: RunReport, name: str, console: Console) -> None:
+    mode = "" if run.outputs == 1 else f", outputs {run.outputs} ({_mode(run)})"
+    title = Text(name, style="bold")
+    title.append(f"  n = {run.samples}{mode}, kernel {run.size} x {run.size}", style="not bold dim")
+    console.print(title, highlight=False)
+    _print_columns(console, _spectra_columns(run))
+    for line in _bound_lines(run):
+        _line(console, line, indent=2)
+    console.print()
+
+
+def _spectra_columns(run: RunReport) -> list[_Column]:
+    columns = [
+        _Column("snapshot", 0),
+        _Column("step", 3, "right"),
+        _Column("kernel", 0),
+        _Column("N", 6, "right"),
+        _Column("resolved", 0, "right"),
+        _Column("lambda_max", 1, "right"),
+        _Column("lambda_min", 0, "right"),
+        _Column("condition", 2, "right"),
+        _Column("eff. rank", 4, "right"),
+        _Column("stable rank", 5, "right"),
+        _Column("method", 7),
+    ]
+    for snapshot in run.snapshots:
+        name = words.clean(words.snapshot_name(run, snapshot), 16)
+        for kernel, spectrum in snapshot.spectra.items():
+            cells = (name, str(snapshot.step), words.clean(kernel, 20), *_spectrum_cells(spectrum))
+            for column, cell in zip(columns, cells, strict=True):
+                column.cells.append(cell)
+    return columns
+
+
+def _spectrum_cells(spectrum: Spectrum) -> tuple[str, ...]:
+    return (
+        str(spectrum.size),
+        words.resolved(spectrum),
+        words.lambda_max(spectrum) if spectrum.resolved else words.UNRESOLVED,
+        words.lambda_min(spectrum),
+        words.condition(spectrum),
+        words.rank(spectrum.effective_rank),
+        words.rank(spectrum.stable_rank),
+        spectrum.method if spectrum.precision == "float64" else f"{spectrum.method} {spectrum.precision}",
+    )
+
+
+def _bound_lines(run: RunReport) -> list[str]:
+    """One line for each thing that is said of one or several snapshots."""
+    said: dict[str, list[str]] = {}
+    for snapshot in run.snapshots:
+        for checked in snapshot.bounds:
+            if checked.of not in snapshot.spectra:
+                continue
+            of = "" if checked.of == "total" else f" (of {words.clean(checked.of, 20)})"
+            text = words.bound(checked, snapshot.spectra[checked.of]) + of
+            said.setdefault(text, []).append(_short_name(run, snapshot))
+    return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in said.items()]
+
+
+def _print_comparison(report: Report, console: Console) -> None:
+    table = comparison_table(report)
+    columns = [_Column("run", 0), _Column("PSNR", 2, "right"), _Column("MS-SSIM", 3, "right")]
+    columns.append(_Column("lambda_min", 1, "right"))
+    # The last compared snapshot matters most, the first least.
+    last = len(table.snapshots) - 1
+    columns += [
+        _Column(words.clean(label, 12), 0 if i == last else 4 + last - i, "right")
+        for i, label in enumerate(table.snapshots)
+    ]
+    for row in table.rows:
+        cells = (words.clean(row.run.name, 28), row.psnr, row.ms_ssim, row.lambda_min, *row.decades)
+        for column, cell in zip(columns, cells, strict=True):
+            column.cells.append(cell)
+    baseline = words.clean(table.baseline or "", 40)
+    title = Text("Comparison", style="bold")
+    if table.snapshots:
+        title.append(
+            f"  last columns: decades of lambda_min over {baseline or 'the baseline'}, by snapshot",
+            style="not bold dim",
+        )
+    console.print(title, highlight=False)
+    _print_columns(console, columns)
+    console.print()
+
+
+def _print_columns(console: Console, columns: Sequence[_Column]) -> None:
+    shown = _fitting(columns, console.width)
+    plain = not console.is_terminal
+    table = Table(
+        box=None if plain else box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, _GAP if plain else _GAP - 1, 0, 0),  # a box has a space of its own between columns
+        header_style="bold" if not plain else "",
+    )
+    for column in shown:
+        # Cells are never cut with an ellipsis: a number without its last digits would be another number.
+        table.add_column(Text(column.title), justify=column.align, overflow="fold")
+    for cells in zip(*(column.cells for column in shown), strict=True):
+        table.add_row(*(_cell(cell) for cell in cells))
+    console.print(table, highlight=False)
+
+
+def _fitting(columns: Sequence[_Column], width: int) -> list[_Column]:
+    """The columns that fit; those with the largest `keep` are left out first."""
+    shown = list(columns)
+    while sum(column.width + _GAP for column in shown) > width + _GAP:
+        least = max(shown, key=lambda column: column.keep)
+        if least.keep == 0:
+            break
+        shown.remove(least)
+    return shown
+
+
+def _cell(text: str) -> Text:
+    return Text(text, style="yellow" if text.startswith(words.UNRESOLVED) else "")
+
+
+def _line(console: Console, text: str, *, style: str = "", indent: int = 0) -> None:
+    """A paragraph, wrapped at words; never read as markup."""
+    bound_up = text.replace("= ", "=\x1f")  # "<= 3e-9" stays on one line
+    lines = textwrap.wrap(
+        bound_up,
+        max(console.width, 20),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
+        break_on_hyphens=False,
+    )
+    for line in lines:
+        console.print(Text(line.replace("\x1f", " "), style=style), highlight=False, soft_wrap=True)
+
+
+def _short_name(run: RunReport, snapshot: SnapshotReport) -> str:
+    return words.clean(words.snapshot_name(run, snapshot), 16)
+
+
+def _mode(run: RunReport) -> str:
+    return run.mode if isinstance(run.mode, str) else f"output {run.mode} alone"
+
+
+def _has_unresolved(report: Report) -> bool:
+    return any(
+        words.is_unresolved(spectrum)
+        for run in report.runs
+        for snapshot in run.snapshots
+        for spectrum in snapshot.spectra.values()
+    )

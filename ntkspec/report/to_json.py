@@ -1,0 +1,149 @@
+"""The report as report.json: format "ntkspec-report", version 1. No NaN and no Infinity: null instead."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.report.data import CheckedBound, Comparison, Report, RunReport, SnapshotReport
+from ntkspec.spectral.spectrum import Spectrum
+
+FORMAT = "ntkspec-report"
+VERSION = 1
+
+_DEEPEST = 40  # nesting of a foreign config that is followed
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The report as a tree of dicts, lists, strings, numbers, booleans and None.
+
+    Example:
+        >>> to_json(Report("2025-01-01T00:00:00Z", "ntkspec", "cpu", runs=()))["format"]
+        'ntkspec-report'
+    """
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "created": report.created,
+        "producer": report.producer,
+        "backend": report.backend,
+        "baseline": report.baseline,
+        "runs": [_run(run) for run in report.runs],
+        "comparisons": [_comparison(comparison) for comparison in report.comparisons],
+    }
+
+
+def dumps(report: Report) -> str:
+    """The text of report.json; "format" comes first, one run to a line."""
+    tree = to_json(report)
+    runs = ",\n".join(json.dumps(run, allow_nan=False) for run in tree.pop("runs"))
+    comparisons = tree.pop("comparisons")
+    head = json.dumps(tree, allow_nan=False)[:-1]
+    return f'{head},\n"runs": [\n{runs}\n],\n"comparisons": {json.dumps(comparisons, allow_nan=False)}}}\n'
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Any value as JSON can carry it: no NaN, no Infinity, strings as keys; the rest becomes a string."""
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    if isinstance(value, np.generic):
+        return plain(value.item(), depth)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth >= _DEEPEST:
+        return "..."
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist(), depth)
+    if isinstance(value, list | tuple):
+        return [plain(item, depth + 1) for item in value]
+    return str(value)
+
+
+def _run(run: RunReport) -> dict[str, Any]:
+    return {
+        "path": run.path,
+        "label": run.label,
+        "samples": run.samples,
+        "outputs": run.outputs,
+        "mode": run.mode,
+        "size": run.size,
+        "snapshots": [_snapshot(snapshot) for snapshot in run.snapshots],
+        "config": plain(run.config),
+        "warnings": list(run.warnings),
+    }
+
+
+def _snapshot(snapshot: SnapshotReport) -> dict[str, Any]:
+    return {
+        "id": snapshot.id,
+        "step": snapshot.step,
+        "label": snapshot.label,
+        "metrics": plain(snapshot.metrics),
+        "spectra": {name: _spectrum(spectrum) for name, spectrum in snapshot.spectra.items()},
+        "bounds": [_bound(bound) for bound in snapshot.bounds],
+    }
+
+
+def _spectrum(spectrum: Spectrum) -> dict[str, Any]:
+    return {
+        "blocks": list(spectrum.blocks),
+        "method": spectrum.method,
+        "reason": spectrum.reason,
+        "precision": spectrum.precision,
+        "size": spectrum.size,
+        "eigenvalues": _numbers(np.maximum(spectrum.eigenvalues, 0.0)),
+        "error": _numbers(spectrum.error),
+        "complete": spectrum.complete,
+        "floor": _number(spectrum.floor),
+        "resolved": spectrum.resolved,
+        "lambda_max": _number(spectrum.lambda_max),
+        "lambda_min": _number(spectrum.lambda_min),
+        "condition": _number(spectrum.condition),
+        "trace": _number(spectrum.trace),
+        "effective_rank": _number(spectrum.effective_rank),
+        "stable_rank": _number(spectrum.stable_rank),
+    }
+
+
+def _bound(checked: CheckedBound) -> dict[str, Any]:
+    bound = checked.bound
+    return {
+        "name": bound.name,
+        "theorem": bound.theorem,
+        "assumptions": bound.assumptions,
+        "quantity": bound.quantity,
+        "side": bound.side,
+        "of": checked.of,
+        "from": list(checked.sources),
+        "values": _numbers(bound.values),
+        "holds": checked.holds,
+        "vacuous": bound.vacuous,
+        "certified": bound.certified,
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "quantity": comparison.quantity,
+        "of": comparison.of,
+        "snapshot": comparison.snapshot,
+        "run": comparison.run,
+        "baseline": comparison.baseline,
+        "decades": _number(comparison.decades),
+        "qualifier": comparison.qualifier,
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _numbers(values: NDArray[np.float64]) -> list[float | None]:
+    return [_number(value) for value in values.tolist()]

@@ -1,0 +1,166 @@
+"""Numbers in words: how a value, an unresolved value, a bound or a ratio is said, everywhere the same.
+
+The texts are ASCII. A bound on a number is rounded to the safe side: "<=" upwards, ">=" downwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+import numpy as np
+
+from ntkspec.report.data import CheckedBound, Comparison, RunReport, SnapshotReport
+from ntkspec.spectral.spectrum import Spectrum
+
+UNRESOLVED = "unresolved"
+NOT_COMPUTED = "not computed"
+LEGEND = (
+    "unresolved (<= x): rounding leaves no digit of this value; it lies somewhere between 0 and x, "
+    "the floor of its spectrum, and ratios against it are one-sided"
+)
+
+_THEOREMS = {"theorem1": "Theorem 1", "weyl_lower": "Weyl's lower bound", "weyl_upper": "Weyl's upper bound"}
+
+
+def clean(text: str, limit: int = 200) -> str:
+    """One printable line of at most `limit` characters from a text that may come from a foreign file."""
+    line = "".join(
+        ch if ch.isprintable() else " " if ch.isspace() else "\N{REPLACEMENT CHARACTER}" for ch in text
+    )
+    line = line.strip()
+    return line if len(line) <= limit else line[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def sci(value: float) -> str:
+    """Two significant digits: 5.1e-03."""
+    return f"{value:.1e}" if value else "0"
+
+
+def sci_up(value: float) -> str:
+    """Two significant digits, rounded up."""
+    return _rounded(value, ROUND_CEILING)
+
+
+def sci_down(value: float) -> str:
+    """Two significant digits, rounded down."""
+    return _rounded(value, ROUND_FLOOR)
+
+
+def lambda_max(spectrum: Spectrum) -> str:
+    """The largest eigenvalue, or why there is none."""
+    value = spectrum.lambda_max
+    return f"{UNRESOLVED} (<= {sci_up(spectrum.floor)})" if value is None else sci(value)
+
+
+def lambda_min(spectrum: Spectrum) -> str:
+    """The smallest eigenvalue, or "unresolved (<= floor)", or "not computed" for the largest k alone."""
+    value = spectrum.lambda_min
+    if value is not None:
+        return sci(value)
+    if is_unresolved(spectrum):
+        return f"{UNRESOLVED} (<= {sci_up(spectrum.floor)})"
+    return NOT_COMPUTED
+
+
+def is_unresolved(spectrum: Spectrum) -> bool:
+    """Whether lambda_min is known to lie at or below the floor."""
+    return spectrum.resolved < len(spectrum.eigenvalues)
+
+
+def condition(spectrum: Spectrum) -> str:
+    """lambda_max / lambda_min, or what is known of it."""
+    if spectrum.condition is not None:
+        return sci(spectrum.condition)
+    if spectrum.lambda_max is None:
+        return UNRESOLVED
+    if is_unresolved(spectrum) and spectrum.floor > 0:
+        return f">= {sci_down(spectrum.lambda_max / spectrum.floor)}"
+    return UNRESOLVED if is_unresolved(spectrum) else NOT_COMPUTED
+
+
+def resolved(spectrum: Spectrum) -> str:
+    """How many eigenvalues are numbers: "542 of 1024"; "20 of 20 (top)" where only the largest are there."""
+    known = len(spectrum.eigenvalues)
+    return f"{spectrum.resolved} of {known}" + ("" if spectrum.complete else " (top)")
+
+
+def rank(value: float | None) -> str:
+    """An effective or stable rank."""
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+
+
+def decades(comparison: Comparison) -> str:
+    """The ratio in decades with its qualifier: "= 2.1", ">= 9.3", "<= -3.0" or "unresolved"."""
+    value, qualifier = comparison.decades, comparison.qualifier
+    if value is None or qualifier == "unresolved" or not math.isfinite(value):
+        return UNRESOLVED
+    # The offset keeps 2.1, stored as 2.0999..., from becoming 2.0.
+    if qualifier == ">=":
+        shown = math.floor(value * 10 + 1e-9) / 10
+    elif qualifier == "<=":
+        shown = math.ceil(value * 10 - 1e-9) / 10
+    else:
+        shown = value
+    return f"{qualifier} {round(shown, 1) + 0.0:.1f}"
+
+
+def metric(metrics: Mapping[str, float], name: str) -> str:
+    """A metric in its usual unit and digits; "-" where it is absent or not finite."""
+    value = metrics.get(name)
+    if value is None or not math.isfinite(value):
+        return "-"
+    if name == "psnr_db":
+        return f"{value:.1f} dB"
+    return f"{value:.3f}" if name == "ms_ssim" else f"{value:.4g}"
+
+
+def theorem(bound: CheckedBound) -> str:
+    """The short name of a bound."""
+    return _THEOREMS.get(bound.bound.name, clean(bound.bound.name))
+
+
+def bound(checked: CheckedBound, spectrum: Spectrum) -> str:
+    """What a bound says of the spectrum, in one line."""
+    return f"{theorem(checked)} {held(checked, spectrum)}; {bound_on_lambda_min(checked)}"
+
+
+def bound_on_lambda_min(checked: CheckedBound) -> str:
+    """What a bound says of lambda_min."""
+    if checked.bound.vacuous or not len(checked.bound.values):
+        return "says nothing about lambda_min (vacuous)"
+    value = float(checked.bound.values[-1])
+    if checked.bound.side == "lower":
+        return f"lambda_min >= {sci_down(max(value, 0.0))}"
+    return f"lambda_min <= {sci_up(value)}"
+
+
+def snapshot_name(run: RunReport, snapshot: SnapshotReport) -> str:
+    """The snapshot's label, or its id where the label is empty or not the only one of its kind."""
+    unique = sum(other.label == snapshot.label for other in run.snapshots) == 1
+    return snapshot.label if snapshot.label and unique else snapshot.id
+
+
+def held(checked: CheckedBound, spectrum: Spectrum) -> str:
+    """Whether the spectrum obeys the bound, and for how many eigenvalues."""
+    values = checked.bound.values[: len(spectrum.eigenvalues)]
+    if checked.holds:
+        few = checked.bound.quantity == "lambda_min" or len(values) == 1
+        return "holds" if few else f"holds for all {len(values)} eigenvalues"
+    known = len(values)
+    if checked.bound.side == "lower":
+        broken = int(np.count_nonzero(values > spectrum.upper[:known]))
+    else:
+        broken = int(np.count_nonzero(values < spectrum.lower[:known]))
+    return f"FAILS for {broken} of {known} eigenvalues"
+
+
+def _rounded(value: float, rounding: str) -> str:
+    if not value or not math.isfinite(value) or float(f"{value:.1e}") == value:
+        return sci(value)
+    exact = Decimal(value)
+    two_digits = exact.quantize(Decimal(1).scaleb(exact.adjusted() - 1), rounding=rounding)
+    return sci(float(two_digits))

@@ -1,0 +1,185 @@
+"""Models that have no per-sample Jacobian are refused, in one line that says what to do."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from export_zoo import Net, build, inputs
+from torch import Tensor, nn
+
+from ntkspec.errors import ExportError, MemoryBudgetError, NtkspecError, UsageError
+from ntkspec.export import jacobian
+
+
+class Function(nn.Module):
+    """One Linear layer and any forward pass."""
+
+    def __init__(self, function: Callable[[Any, Tensor], Any], c: int = 2) -> None:
+        super().__init__()
+        self.linear, self.function = nn.Linear(2, c), function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(self, x)
+
+
+def _with(model: nn.Module, value: float) -> nn.Module:
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[1] = value
+    return model
+
+
+def _coupled_by_gradient(m: Any, x: Tensor) -> Tensor:
+    """The outputs are right sample by sample, their gradients are not."""
+    y = m.linear(x)
+    return y + (y.mean(0) - y.mean(0).detach())
+
+
+def _with_attribute(value: Any) -> nn.Module:
+    model = nn.Linear(2, 1)
+    model.extra = value
+    return model
+
+
+def _derived() -> nn.Module:
+    model = Function(lambda m, x: torch.tanh(x @ m.view))
+    model.view = model.linear.weight.T * 1
+    return model
+
+
+def _scripted() -> nn.Module:
+    with warnings.catch_warnings(action="ignore"):
+        scripted: nn.Module = torch.jit.script(nn.Linear(2, 1))
+    return scripted
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.attention = nn.Linear(2, 4), nn.MultiheadAttention(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.linear(x)
+        out: Tensor = self.attention(h, h, h)[0]  # 2-D: the batch is the sequence
+        return out
+
+
+REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "NaN weight": (lambda: _with(build("tanh"), float("nan")), "parameter 0.weight: expected finite"),
+    "infinite weight": (lambda: _with(build("tanh"), float("inf")), "NaN or Inf in 1 of 12 places"),
+    "no parameters": (nn.Identity, "no parameters"),
+    "all frozen": (lambda: nn.Linear(2, 1).requires_grad_(False), "requires_grad_"),
+    "no module": (lambda: torch.sin, "torch.nn.Module"),
+    "scripted": (_scripted, "torch.jit"),
+    "lazy": (lambda: nn.LazyLinear(3), "run the model once"),
+    "outputs (n,)": (lambda: Function(lambda m, x: m.linear(x)[:, 0]), "unsqueeze"),
+    "outputs (n, c, 1)": (lambda: Function(lambda m, x: m.linear(x)[..., None]), "shape (7, 2, 1)"),
+    "outputs (1, c)": (lambda: Function(lambda m, x: m.linear(x).sum(0, keepdim=True)), "shape (1, 2)"),
+    "no outputs": (lambda: Function(lambda m, x: m.linear(x)[:, :0]), "shape (7, 0)"),
+    "tuple": (lambda: Function(lambda m, x: (m.linear(x),)), "got a tuple"),
+    "integers": (lambda: Function(lambda m, x: m.linear(x).argmax(1, keepdim=True)), "got int64"),
+    "half outputs": (lambda: Function(lambda m, x: m.linear(x).half()), "got float16"),
+    "complex outputs": (lambda: Function(lambda m, x: m.linear(x) * 1j), "got complex"),
+    "detached": (lambda: Function(lambda m, x: m.linear(x).detach()), "detach"),
+    "without grad": (lambda: Function(torch.no_grad()(lambda m, x: m.linear(x))), "no_grad"),
+    "infinite outputs": (lambda: Function(lambda m, x: m.linear(x) / 0), "finite outputs"),
+    "infinite Jacobian": (
+        lambda: Function(lambda m, x: torch.sqrt((m.linear(x) - m.linear(x).detach()).square())),
+        "Jacobian",
+    ),
+    "random": (lambda: Function(lambda m, x: nn.functional.dropout(m.linear(x))), "second time"),
+    "mean over the batch": (lambda: Function(lambda m, x: m.linear(x) - m.linear(x).mean(0)), "each other"),
+    "coupled by gradient": (lambda: Function(_coupled_by_gradient), "gradients that change"),
+    "coupled without parameters": (
+        lambda: Function(lambda m, x: m.linear(x) + x.mean()),
+        "outputs that change",
+    ),
+    "batch statistics": (
+        lambda: nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 1)),
+        "one sample included",
+    ),
+    "attention across the batch": (Attention, "each other"),
+    "half inside": (
+        lambda: Net(lambda m, x: m.last(torch.tanh(m.first(x)).bfloat16().to(x.dtype)), width=64),
+        "half-precision",
+    ),
+    "cast in the way": (lambda: Function(lambda m, x: m.linear(x.float())), "precision='float32'"),
+    "raises": (lambda: Function(lambda m, x: m.missing(x)), "AttributeError"),
+    "backward raises": (lambda: Function(lambda m, x: torch.tanh(m.linear(x)).add_(1)), "backward"),
+    "cannot be copied": (lambda: _with_attribute(threading.Lock()), "deepcopy"),
+    "parameter view kept outside": (_derived, "outside the forward pass"),
+    "complex parameter": (
+        lambda: _with_attribute(nn.Parameter(torch.zeros(2, dtype=torch.complex64))),
+        "view_as_complex",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals(name: str) -> None:
+    make, said = REFUSED[name]
+    with pytest.raises(ExportError) as caught:
+        jacobian(make(), inputs(16))
+    message = str(caught.value)
+    assert said in message
+    assert "\n" not in message
+    assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (torch.zeros(0, 2), "shape (0, 2)"),
+        (torch.full((3, 2), float("nan")), "NaN or Inf"),
+        (np.array([["a", "b"]]), "<U1"),
+        (np.zeros((3, 2, 2)), "shape (3, 2, 2)"),
+        (torch.zeros(3, 2, dtype=torch.complex64), "complex64"),
+        (torch.zeros(3, 5), "forward pass on float64 inputs of shape (3, 5)"),
+    ],
+)
+def test_unfit_inputs(x: Any, said: str) -> None:
+    with pytest.raises(ExportError, match=None) as caught:
+        jacobian(build("tanh"), x)
+    assert said in str(caught.value)
+
+
+def test_float32_takes_what_a_hard_cast_allows() -> None:
+    model = Function(lambda m, x: m.linear(x.float()))
+    assert jacobian(model, inputs(), precision="float32").dtype == np.float32
+
+
+def test_a_cast_inside_is_found_and_stored_as_float32() -> None:
+    model = Net(lambda m, x: m.last(torch.tanh(m.first(x)).float().to(x.dtype)), width=64)
+    jac = jacobian(model, inputs())
+    assert jac.dtype == np.float32
+    assert all(block.left is not None for block in jac)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"precision": "float16"}, {"chunk": 0}, {"memory": 0.0}, {"roles": {"nope": "x"}}, {"roles": {"0": ""}}],
+)
+def test_unfit_options(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        jacobian(build("tanh"), inputs(), **options)
+
+
+def test_a_dense_block_that_cannot_fit_is_refused_beforehand() -> None:
+    model = nn.Sequential(
+        nn.Linear(2, 64), nn.Unflatten(1, (1, 64)), nn.Linear(64, 64), nn.Flatten(), nn.Linear(64, 1)
+    )
+    with pytest.raises(MemoryBudgetError) as caught:
+        jacobian(model, inputs(), memory=1e-4)
+    assert "2 (4160 parameters), dense because: called on shape (7, 1, 64), not (n, in)" in str(caught.value)
+    assert issubclass(MemoryBudgetError, NtkspecError)
+
+
+def test_a_small_budget_only_makes_chunks_smaller() -> None:
+    model = build("layer norm")
+    whole, parts = jacobian(model, inputs()), jacobian(model, inputs(), memory=1e-5)
+    np.testing.assert_allclose(parts.to_dense(), whole.to_dense(), rtol=0, atol=1e-13)

@@ -1,0 +1,117 @@
+"""An export leaves no trace on the caller's model or on torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from export_zoo import ZOO, build, inputs
+from torch import Tensor, nn
+
+from ntkspec.export import jacobian
+
+
+def _state(model: nn.Module) -> dict[str, Any]:
+    return {
+        "values": {name: value.clone() for name, value in model.state_dict().items()},
+        "dtypes": {name: value.dtype for name, value in model.state_dict().items()},
+        "pointers": {name: value.data_ptr() for name, value in model.state_dict().items()},
+        "training": [module.training for module in model.modules()],
+        "required": [parameter.requires_grad for parameter in model.parameters()],
+        "grads": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
+        "hooks": [
+            (
+                len(m._forward_hooks),
+                len(m._forward_pre_hooks),
+                len(m._backward_hooks),
+                len(m._backward_pre_hooks),
+            )
+            for m in model.modules()
+        ],
+        "attributes": [sorted(vars(module)) for module in model.modules()],
+    }
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_model_is_left_as_it_was(name: str) -> None:
+    model = build(name).train()
+    if name not in ("half", "bfloat16"):
+        model(inputs().float()).square().mean().backward()
+    before, random = _state(model), torch.get_rng_state()
+    jacobian(model, inputs())
+    after = _state(model)
+    for what in before:
+        assert _same(before[what], after[what]), what
+    assert torch.equal(random, torch.get_rng_state())
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+
+
+def test_the_callers_hooks_stay_and_count() -> None:
+    """A forward hook is part of the function; a backward hook only rewrites gradients and is not run."""
+    model = build("tanh")
+    model[0].register_forward_hook(lambda module, args, output: 2 * output)
+    model[2].register_full_backward_hook(lambda module, g_in, g_out: (7 * g_in[0],))
+    plain = build("tanh")
+    doubled = nn.Sequential(plain[0], nn.Identity(), *list(plain)[1:])
+    doubled[1].register_forward_hook(lambda module, args, output: 2 * output)
+    ours, theirs = jacobian(model, inputs()), jacobian(doubled, inputs())
+    for a, b in zip(ours, theirs, strict=True):
+        kernel_a, kernel_b = (
+            torch.einsum("nop,mop->nm", t, t) for t in map(torch.tensor, (a.to_dense(), b.to_dense()))
+        )
+        assert torch.allclose(kernel_a, kernel_b, rtol=1e-12)
+    assert ours["0"].left is None  # the hook comes between the layer and its gradient
+
+
+@pytest.mark.parametrize(
+    "context", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)]
+)
+def test_the_callers_context_does_not_matter(context: Any) -> None:
+    model, expected = build("layer norm"), jacobian(build("layer norm"), inputs()).to_dense()
+    with context():
+        assert (jacobian(model, inputs()).to_dense() == expected).all()
+
+
+def test_a_model_made_in_inference_mode() -> None:
+    with torch.inference_mode():
+        model, x = build("tanh"), inputs()
+    assert (jacobian(model, x).to_dense() == jacobian(build("tanh"), inputs()).to_dense()).all()
+
+
+def test_a_failed_forward_leaves_no_trace_either() -> None:
+    model = build("layer norm").train()
+    before = _state(model)
+    with pytest.raises(Exception, match="forward pass"):
+        jacobian(model, torch.rand(4, 5))
+    after = _state(model)
+    assert all(_same(before[what], after[what]) for what in before)
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_random_numbers_drawn_in_forward_are_given_back() -> None:
+    class Draws(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            torch.rand(3)
+            out: Tensor = self.linear(x)
+            return out
+
+    model = Draws()
+    random = torch.get_rng_state()
+    jacobian(model, inputs())
+    assert torch.equal(random, torch.get_rng_state())

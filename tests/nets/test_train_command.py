@@ -1,0 +1,201 @@
+"""The command line of training, end to end on a small picture, and its refusals."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+import ntkspec.train
+from ntkspec.nets.checkpoint import load_checkpoint
+from ntkspec.train import main
+
+SHORT = ["--side", "16", "--iterations", "4", "--batch", "64", "--samples", "20", "--width", "8"]
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("picture") / "astronaut.png"
+    Image.fromarray(astronaut()[::4, ::4]).save(path)
+    return str(path)
+
+
+def test_a_run_from_flags(picture, tmp_path, capsys):
+    run = tmp_path / "my run.h5"
+    arguments = ["--image", picture, "--preset", "mpe-fine", "-o", str(run), *SHORT, "--checkpoints", "1"]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert "MPE (fine)" in out
+    assert f"python -m ntkspec.analyze '{run}'" in out
+    assert "error" not in err
+    folder = tmp_path / "my run.checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "end.pt",
+        "init.pt",
+        "loss.csv",
+        "mid.pt",
+        "step-1.pt",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name, run.name]
+    with h5py.File(run) as file:
+        assert file.attrs["label"] == "MPE (fine)"
+        config = json.loads(file.attrs["config"])
+        assert config["encoding"]["kind"] == "multigrid"
+        assert len(config["training"]["losses"]) == 1
+        assert set(file["snapshots"]) == {"init", "step-1", "mid", "end"}
+        indices, inputs = file["samples/indices"][:], file["samples/inputs"][:]
+        assert np.allclose(inputs, np.stack([indices % 16 + 0.5, indices // 16 + 0.5], axis=1) / 16)
+        assert file["samples/targets"].shape == (20, 3)
+        end = file["snapshots/end"]
+        assert set(json.loads(end.attrs["metrics"])) == {"loss", "psnr_db"}
+        model, _, step = load_checkpoint(folder / "end.pt")
+        assert step == end.attrs["step"] == 4
+        outputs = model.double()(ntkspec_tensor(inputs)).detach().numpy()
+        assert np.allclose(outputs, end["outputs"][:], atol=1e-12)
+
+
+def ntkspec_tensor(array):
+    import torch
+
+    return torch.from_numpy(array).double()
+
+
+def test_toml_gives_every_option_and_flags_win(picture, tmp_path, capsys):
+    run = tmp_path / "run.h5"
+    toml = tmp_path / "run.toml"
+    toml.write_text(
+        f'preset = "ffe-low"\nlabel = "mine"\noutput = {json.dumps(str(run))}\nquiet = true\nthreads = 1\n'
+        f"[task]\nimage = {json.dumps(picture)}\nside = 16\ngrey = true\n"
+        "[encoding]\nsigma = 3\nfeatures = 9\n"
+        '[optimizer]\niterations = 4\n[samples]\ncount = 10\npattern = "grid"\n[model]\nwidth = 8\n'
+    )
+    assert main(["--config", str(toml), "--sigma", "2.5", "--threads", "2"]) == 0
+    assert capsys.readouterr() == ("", "")
+    with h5py.File(run) as file:
+        config = json.loads(file.attrs["config"])
+        assert file.attrs["label"] == "mine"
+        assert (config["encoding"]["sigma"], config["encoding"]["features"]) == (2.5, 9)
+        assert config["model"]["outputs"] == 1
+        assert len(file["samples/indices"]) == 9
+    assert main(["--config", str(toml), "--overwrite", "--no-grey", "--samples", "16", "--no-quiet"]) == 0
+    assert "16 pixels, grid" in capsys.readouterr().out
+    with h5py.File(run) as file:
+        assert file["samples/targets"].shape == (16, 3)
+
+
+def refused(capsys, arguments, *words):
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    assert 1 <= len(err.splitlines()) <= 3, err
+    for word in words:
+        assert word in err, err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--preset", "mpe"], ["mpe-coarse", "mpe-fine"]),
+        (["--side", "0"], ["--side", "at least 2", "0"]),
+        (["--side", "large"], ["--side", "large"]),
+        (["--lr", "-1"], ["--lr", "above 0", "-1"]),
+        (["--lr", "nan"], ["--lr"]),
+        (["--depth", "0"], ["--depth"]),
+        (["--samples", "0"], ["--samples"]),
+        (["--samples", "257"], ["--samples", "256"]),
+        (["--checkpoints", "5"], ["--checkpoints"]),
+        (["--finest", "64", "--growth", "2"], ["--finest and --growth"]),
+        (["--encoding", "multigrid", "--finest", "999999"], ["parameters"]),
+        (["--threads", "0"], ["--threads"]),
+        (["--frobnicate"], ["--frobnicate"]),
+        (["--image", "/absent.png"], ["/absent.png"]),
+        (["--image", "/"], ["/"]),
+        (["--image", __file__], [__file__]),
+        (["--config", "/absent.toml"], ["/absent.toml"]),
+        (["--config", __file__], [__file__]),
+        (["--preset", "mpe-fine", "--lr", "1e30"], ["diverged", "step", "--lr (now 1e+30)"]),
+    ],
+    ids=lambda value: " ".join(value)[-40:] if isinstance(value, list) else "",
+)
+def test_bad_arguments(picture, tmp_path, capsys, arguments, words):
+    refused(capsys, ["--image", picture, "-o", str(tmp_path / "run.h5"), *SHORT, "-q", *arguments], *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_arguments(picture, tmp_path, capsys):
+    refused(capsys, ["--image", picture], "--output", "-o run.h5")
+    refused(capsys, ["-o", str(tmp_path / "run.h5")], "--image")
+
+
+def test_toml_with_unknown_keys(picture, tmp_path, capsys):
+    toml = tmp_path / "x.toml"
+    toml.write_text("speed = 3\n")
+    refused(capsys, ["--config", str(toml)], "x.toml", "'speed'", "preset, label, seed, output", "[encoding]")
+    toml.write_text("[encoding]\nsigmaa = 3\n")
+    refused(capsys, ["--config", str(toml)], "x.toml", "'sigmaa'", "sigma")
+
+
+def test_outputs_that_are_in_the_way(picture, tmp_path, capsys):
+    run = tmp_path / "run.h5"
+    command = ["--image", picture, *SHORT, "-q", "-o", str(run)]
+    refused(capsys, [*command[:-1], str(tmp_path)], str(tmp_path), "--overwrite")
+    refused(capsys, [*command[:-1], str(tmp_path), "--overwrite"], "a folder")
+    refused(capsys, [*command[:-1], str(tmp_path / "absent" / "run.h5")], "absent")
+    run.write_text("mine")
+    refused(capsys, command, "run.h5", "--overwrite")
+    assert run.read_text() == "mine"
+    run.unlink()
+    folder = tmp_path / "run.checkpoints"
+    folder.mkdir()
+    refused(capsys, command, "run.checkpoints")
+    (folder / "thesis.tex").write_text("precious")
+    refused(capsys, [*command, "--overwrite"], "thesis.tex")
+    assert (folder / "thesis.tex").read_text() == "precious"
+
+
+def test_a_failed_run_leaves_the_older_one(picture, tmp_path, capsys):
+    command = ["--image", picture, *SHORT, "-q", "-o", str(tmp_path / "run.h5")]
+    assert main(command) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    refused(capsys, [*command, "--overwrite", "--lr", "1e30"], "diverged")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_an_interrupt_leaves_nothing(picture, tmp_path, monkeypatch, capsys):
+    import ntkspec.nets.training
+
+    def interrupt(*args, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ntkspec.nets.training, "_step", interrupt)
+    assert main(["--image", picture, *SHORT, "-q", "-o", str(tmp_path / "run.h5")]) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_torch_is_said_in_one_line(picture, tmp_path, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith("ntkspec.nets.training")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    refused(
+        capsys,
+        ["--image", picture, *SHORT, "-o", str(tmp_path / "run.h5")],
+        'pip install "ntkspec[torch]"',
+        "torch",
+    )
+
+
+def test_help_shows_presets_and_an_example_without_torch():
+    code = (
+        "import sys, ntkspec.train as t; code = t.main(['--help']); sys.exit('torch' in sys.modules or code)"
+    )
+    root = Path(ntkspec.train.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)
+    assert done.returncode == 0, done.stderr
+    for word in ("example:", "--preset mpe-fine -o", "ffe-high", "--table-size", "[optimizer]"):
+        assert word in done.stdout

@@ -1,0 +1,172 @@
+"""Options: round trips, precedence, presets, and refusals by name."""
+
+import json
+import tomllib
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ntkspec.errors import UsageError
+from ntkspec.nets.build import build_model
+from ntkspec.nets.config import OPTIONS, TrainConfig, read_toml, unnest
+from ntkspec.nets.grid import GridLevel
+from ntkspec.nets.lookup import TableLookup
+from ntkspec.nets.presets import PRESETS, preset_config, resolve
+
+VISIBLE = [option for option in OPTIONS if not option.hidden]
+
+CONFIGS = [
+    TrainConfig(),
+    *(preset_config(name) for name in PRESETS),
+    TrainConfig(
+        label='quo"te \\ ü 中 \n',
+        image="a b.png",
+        checkpoints=(7, 3, 3),
+        growth=1.5,
+        table_size=99,
+        seed=2**62,
+    ),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.label or "plain")
+def test_round_trips(config):
+    assert TrainConfig.from_dict(config.to_dict()) == config
+    assert TrainConfig.from_dict(json.loads(config.to_json())) == config
+    assert TrainConfig(**unnest(tomllib.loads(config.to_toml()), "x.toml", VISIBLE)) == config
+
+
+@given(sigma=st.floats(1e-300, 1e300), lr=st.floats(1e-12, 1e3), label=st.text(st.characters(codec="utf-8")))
+def test_numbers_and_texts_survive_toml_to_the_bit(sigma, lr, label):
+    config = TrainConfig(sigma=sigma, lr=lr, label=label)
+    assert TrainConfig(**unnest(tomllib.loads(config.to_toml()), "x.toml", VISIBLE)) == config
+
+
+def test_every_field_is_an_option_with_a_help_and_its_own_place():
+    assert [option.name for option in OPTIONS] == [field.name for field in fields(TrainConfig)]
+    assert all(option.help for option in OPTIONS)
+    assert len({(option.section, option.key) for option in OPTIONS}) == len(OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("side", 0), ("side", 1.5), ("side", True), ("side", 10**6), ("depth", 0), ("width", -1),
+        ("lr", -1e-3), ("lr", 0.0), ("lr", float("nan")), ("lr", 10**400), ("grid_lr", float("inf")),
+        ("iterations", 0), ("batch", 0), ("samples", 0), ("samples", "all"), ("sampling", "all"),
+        ("seed", -1), ("activation", "elu"), ("sigma", None), ("checkpoints", (-1,)),
+        ("checkpoints", (2000,)), ("growth", 0.5), ("levels", 0), ("encoding", "hash"),
+        ("finest", 2), ("grey", "yes"),
+    ],
+)  # fmt: skip
+def test_nonsense_is_refused_by_the_options_name(name, value):
+    with pytest.raises(UsageError) as caught:
+        TrainConfig(**{name: value})
+    assert f"--{name.replace('_', '-')}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 10**6},
+        {"encoding": "multigrid", "growth": 1e9, "levels": 64},
+        {"encoding": "multigrid", "finest": 10**6},
+        {"encoding": "gaussian", "features": 10**8},
+    ],
+)
+def test_models_beyond_memory_are_refused_before_they_are_made(changes):
+    with pytest.raises(UsageError, match="at most 268,435,456 parameters"):
+        TrainConfig(**changes)
+
+
+def test_a_large_resolution_fits_once_it_is_hashed():
+    assert TrainConfig(encoding="multigrid", finest=10**6, table_size=2**14).finest == 10**6
+
+
+def test_growth_and_finest_exclude_each_other():
+    with pytest.raises(UsageError, match="leave one out"):
+        TrainConfig(growth=2.0, finest=64)
+    with pytest.raises(UsageError, match="equal to it with one level"):
+        TrainConfig(levels=1, finest=64)
+
+
+def test_unknown_keys_are_refused_with_the_known_ones():
+    with pytest.raises(UsageError) as caught:
+        unnest({"encoding": {"sigmaa": 3.0}}, "x.toml", VISIBLE)
+    message = str(caught.value)
+    assert "x.toml" in message
+    assert "'sigmaa'" in message
+    assert "sigma, octaves" in message
+    with pytest.raises(UsageError, match=r"move it to \[model\]"):
+        unnest({"encoding": {"depth": 3}}, "x.toml", VISIBLE)
+    with pytest.raises(UsageError, match=r"\[optimizer\]"):
+        unnest({"optimiser": {"lr": 1.0}}, "x.toml", VISIBLE)
+    with pytest.raises(UsageError, match="'outputs'"):
+        unnest({"model": {"outputs": 3}}, "x.toml", VISIBLE)
+    with pytest.raises(UsageError, match=r"x.toml, lr in \[optimizer\]"):
+        unnest({"optimizer": {"lr": "fast"}}, "x.toml", VISIBLE)
+
+
+@pytest.mark.parametrize("content", [b"side = ", b"\xff\xfe", None])
+def test_toml_files_that_cannot_be_read(tmp_path, content):
+    path = tmp_path / "x.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"x\.toml"):
+        read_toml(path)
+    with pytest.raises(UsageError):
+        read_toml(tmp_path)
+
+
+def test_later_layers_win_and_all_win_over_the_preset():
+    config = resolve({"preset": "ffe-low", "sigma": 2.0, "lr": 0.1}, {"lr": 0.2})
+    assert (config.encoding, config.sigma, config.lr, config.label) == ("gaussian", 2.0, 0.2, "FFE (low)")
+    assert resolve({"preset": "mpe-fine", "side": 64}).finest == 64
+    assert resolve({"preset": "mpe-fine", "side": 64}, {"preset": "mpe-coarse"}).finest == 8
+    assert resolve({"preset": "mpe-fine"}, {"growth": 1.3}).finest is None
+    assert resolve({"growth": 1.3, "encoding": "multigrid"}, {"finest": 32}).growth is None
+    assert resolve({"preset": "mpe-coarse", "side": 2}).finest == 4
+    with pytest.raises(UsageError, match="mpe-coarse or mpe-fine"):
+        resolve({"preset": "mpe"})
+
+
+def test_presets_labels():
+    labels = ["baseline", "FFE (low)", "FFE (medium)", "FFE (high)", "MPE (coarse)", "MPE (fine)"]
+    assert [preset.label for preset in PRESETS.values()] == labels
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_presets_build_and_run(name, outputs):
+    config = replace(preset_config(name), outputs=outputs)
+    model = build_model(config)
+    assert model(torch.rand(5, 2)).shape == (5, outputs)
+    tables = [module for module in model.modules() if isinstance(module, TableLookup)]
+    assert len(tables) == (config.levels if name.startswith("mpe") else 0)
+    if tables:
+        finest = tables[-1]
+        assert isinstance(finest, GridLevel)
+        assert finest.resolution == {"mpe-coarse": 24, "mpe-fine": 192}[name]
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gaussian", "axis", "multigrid"])
+@pytest.mark.parametrize("inputs", [1, 2, 3])
+def test_models_of_every_dimension(encoding, inputs):
+    config = TrainConfig(encoding=encoding, inputs=inputs, outputs=2, levels=3, base=2, width=8)
+    model = build_model(config)
+    assert model(torch.rand(4, inputs)).shape == (4, 2)
+
+
+def test_the_seed_alone_decides_the_weights():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one = build_model(preset_config("mpe-coarse", seed=1)).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    two = build_model(preset_config("mpe-coarse", seed=1)).state_dict()
+    other = build_model(preset_config("mpe-coarse", seed=2)).state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["mlp.output.weight"], other["mlp.output.weight"])

@@ -1,0 +1,122 @@
+"""Figures: drawn where the report has enough, None where it has not, for every odd kind of report."""
+
+from __future__ import annotations
+
+import io
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ntkspec.report import figures
+from ntkspec.report.data import Report, RunReport, SnapshotReport
+from ntkspec.spectral.spectrum import Spectrum
+
+from . import samples
+
+
+def _drawn(report: Report) -> dict[str, bytes]:
+    """Name and SVG of every figure; drawing must not fail."""
+    return {name: figures.to_bytes(figure, "svg") for name, figure in figures.draw_all(report)}
+
+
+def _of(spectrum: Spectrum, **changes: object) -> Report:
+    snapshot = SnapshotReport("end", 5, "end", {}, {"total": spectrum})
+    run = RunReport("x.h5", "x", spectrum.size, 1, "trace", (snapshot,))
+    return samples.one_run(replace(run, **changes))  # type: ignore[arg-type]
+
+
+def test_written_files_are_pictures(folder: Path) -> None:
+    for path in (folder / "figures").glob("*.png"):
+        with Image.open(path) as picture:
+            picture.load()
+            assert round(picture.info["dpi"][0]) == 160
+            assert picture.width >= 1200
+            assert np.asarray(picture.convert("L")).std() > 1
+    for path in (folder / "figures").glob("*.svg"):
+        root = ET.parse(path).getroot()
+        assert root.tag.endswith("svg")
+        assert sum(1 for _ in root.iter()) > 50
+
+
+def test_same_report_same_bytes(report: Report) -> None:
+    first, second = (figures.fig_decades(report) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    for ending in ("svg", "png"):
+        assert figures.to_bytes(first, ending) == figures.to_bytes(second, ending)
+
+
+def test_one_run_without_grid() -> None:
+    run = samples.plain_run("x", 20, 0.5, size=32)
+    assert set(_drawn(samples.one_run(run))) == {"spectra", "pictures"}
+    bare = replace(run, truth=None, snapshots=tuple(replace(snap, picture=None) for snap in run.snapshots))
+    assert set(_drawn(samples.one_run(bare))) == {"spectra"}
+
+
+def test_one_run_with_grid() -> None:
+    assert set(_drawn(samples.one_run(samples.grid_run("x", 7, 0.5, size=32)))) == {
+        "spectra", "ablation", "pictures",
+    }  # fmt: skip
+
+
+def test_many_runs() -> None:
+    runs = tuple(samples.plain_run(f"run {i}", 8 + i, 0.5, size=16) for i in range(27))
+    report = replace(samples.one_run(runs[0]), runs=runs)
+    assert [name for name, _ in figures.draw_all(report)] == ["spectra", "pictures", "decades"]
+    nine = figures.fig_spectra(replace(report, runs=runs[:9]))  # too many for one pair of axes
+    assert nine is not None
+    assert len([axes for axes in nine.axes if axes.get_visible()]) == 9
+    assert ET.parse(io.BytesIO(figures.to_bytes(nine, "svg"))).getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize(
+    "spectrum",
+    [
+        samples.spectrum(np.zeros(64), 1e-9),
+        samples.spectrum(np.zeros(4), 0.0),
+        samples.spectrum(np.array([2.5]), 1e-12),
+        samples.spectrum(np.array([0.0]), 1e-12),
+        samples.spectrum(np.geomspace(1e3, 1.0, 20), 1e-9, size=5000, method="lanczos"),
+        samples.decaying(5000, 2e4, 25),
+    ],
+    ids=["unresolved", "zero", "single", "single-unresolved", "top-k", "huge"],
+)
+def test_odd_spectra(spectrum: Spectrum) -> None:
+    report = _of(spectrum)
+    drawn = _drawn(report)
+    assert set(drawn) == {"spectra"}
+    assert len(drawn["spectra"]) < 300_000
+    pair = replace(report, runs=(report.runs[0], replace(report.runs[0], label="y")))
+    assert set(_drawn(pair)) == {"spectra", "decades"}
+
+
+def test_full_mode() -> None:
+    report = _of(samples.decaying(96, 10, 4), samples=32, outputs=3, mode="full")
+    assert report.runs[0].size == 96
+    assert set(_drawn(report)) == {"spectra"}
+
+
+def test_labels_are_drawn_as_they_are() -> None:
+    labels = ("$x^{", "_hidden", "\\alpha$", "", "漢字", "a\x00b", "x" * 300)
+    runs = tuple(samples.plain_run(label, 9, 0.5, size=8) for label in labels)
+    runs = (*runs, samples.grid_run("$y_", 9, 0.5, size=8))
+    for name, svg in _drawn(replace(samples.one_run(runs[0]), runs=runs, baseline="$x^{")).items():
+        assert ET.parse(io.BytesIO(svg)).getroot().tag.endswith("svg"), name
+
+
+@pytest.mark.parametrize("draw", [figures.fig_spectra, figures.fig_panels, figures.fig_ablation])
+def test_nothing_to_draw(draw: Callable[[Report], object]) -> None:
+    assert draw(Report("", "", "cpu", ())) is None
+
+
+def test_unresolved_values_are_cut(report: Report) -> None:
+    figure = figures.fig_spectra(report)
+    assert figure is not None
+    floors = [snap.spectra["total"].floor for run in report.runs for snap in run.snapshots]
+    lowest = min(float(np.min(line.get_ydata())) for line in figure.axes[0].lines)  # type: ignore[arg-type]
+    assert lowest >= min(floors)

@@ -1,0 +1,155 @@
+"""The page: one file, no way out, every foreign text inert."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from ntkspec.report.data import Report
+from ntkspec.report.page import render_page
+
+from . import samples
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&lt;"
+
+
+class Reader(HTMLParser):
+    """Elements with their attributes, and the text of scripts, as a browser would see them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text: list[str] = []
+        self._in = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._in = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._in == "script":
+            self.scripts[-1] += data
+        elif self._in != "style":
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(folder: Path) -> str:
+    return (folder / "index.html").read_text(encoding="utf-8")
+
+
+def _without_plotly(page: str) -> str:
+    return page.replace(Reader(page).scripts[1], "")
+
+
+def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
+    reader = Reader(page)
+    for tag, attributes in reader.elements:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        for name in ("src", "href", "srcset", "data", "action"):
+            assert (attributes.get(name) or "data:").startswith("data:"), (tag, name)
+    assert not re.search(r"https?://", _without_plotly(page))
+    assert "url(" not in page[: page.index("</style>")]
+    policy = next(
+        a["content"] for t, a in reader.elements if a.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_figures_load_nothing_either(folder: Path) -> None:
+    for path in (folder / "figures").glob("*.svg"):
+        for target in re.findall(r'(?:href|src)="([^"]*)"', path.read_text(encoding="utf-8")):
+            assert target.startswith(("#", "data:")), target
+
+
+def test_scripts_are_those_that_the_policy_names(page: str) -> None:
+    reader = Reader(page)
+    assert len(reader.scripts) == 3
+    for script in reader.scripts[1:]:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in page
+
+
+def test_pictures_have_words(page: str) -> None:
+    images = [attributes for tag, attributes in Reader(page).elements if tag == "img"]
+    assert len(images) == 5
+    assert all(image["alt"] for image in images)
+    assert page.count("<figcaption>") == 5
+
+
+def test_plot_data_has_resolved_values_only(page: str, report: Report) -> None:
+    data = json.loads(Reader(page).scripts[0])
+    assert len(data["runs"]) == 6
+    for run in data["runs"]:
+        for curve in run["curves"]:
+            assert len(curve["index"]) == len(curve["value"]) == len(curve["error"]) <= 300
+            assert all(value > curve["floor"] for value in curve["value"])
+            assert max(curve["index"]) == curve["resolved"]
+
+
+def test_headline_and_meaning(page: str) -> None:
+    text = " ".join(" ".join(Reader(page).text).split())
+    assert "MPE (fine)" in text
+    assert "unresolved (≤" in text
+    assert "How to read this" in text
+    assert "says nothing about λ_min (vacuous)" in text
+    assert "-0.0" not in text
+
+
+def test_hostile_labels_are_inert() -> None:
+    run = samples.grid_run(HOSTILE, 8, 0.5, size=8, note=HOSTILE, **{HOSTILE: HOSTILE})
+    end = run.snapshots[-1]
+    end = replace(
+        end,
+        label=HOSTILE,
+        id=HOSTILE,
+        metrics={HOSTILE: 1.0},
+        spectra={**end.spectra, HOSTILE: end.spectra["grid"]},
+    )
+    run = replace(run, path=HOSTILE, warnings=(HOSTILE,), snapshots=(end,))
+    other = samples.plain_run(HOSTILE + "2", 9, 0.5, size=8)
+    report = replace(samples.one_run(run), runs=(run, other), baseline=HOSTILE, producer=HOSTILE)
+    reader = Reader(render_page(report, {}))
+    assert len(reader.scripts) == 3
+    assert not [tag for tag, attributes in reader.elements if tag == "img" or "onerror" in attributes]
+    assert "".join(reader.text).count(HOSTILE) >= 4
+    name = json.loads(reader.scripts[0])["runs"][0]["name"]
+    assert "<" not in name
+    assert name.startswith("&lt;/script&gt;")
+
+
+@pytest.mark.parametrize("size", [1, 5000])
+def test_small_and_huge(size: int) -> None:
+    page = render_page(samples.one_run(samples.plain_run("x", 12, 0.5, size=size)), {})
+    assert len(page) < 6_000_000
+
+
+def test_no_runs() -> None:
+    assert "no spectra" in render_page(Report("", "", "cpu", ()), {})
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, ntkspec.report; "
+        "print([m for m in ('matplotlib', 'plotly', 'rich', 'jinja2', 'torch', 'cupy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

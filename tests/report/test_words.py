@@ -1,0 +1,139 @@
+"""Numbers in words: rounded to the safe side, never invented."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ntkspec.report import words
+from ntkspec.report.data import Comparison, Qualifier, Report
+from ntkspec.report.style import of_kind, stages, styled_runs
+from ntkspec.report.summary import comparison_table, headline
+
+from . import samples
+
+positive = st.floats(min_value=1e-300, max_value=1e300)
+
+
+@given(positive)
+def test_bounds_round_to_the_safe_side(value: float) -> None:
+    up, down = float(words.sci_up(value)), float(words.sci_down(value))
+    assert down <= value <= up
+    assert up <= down * 1.1 * (1 + 1e-9)
+
+
+@given(st.floats(min_value=-300, max_value=300), st.sampled_from(["=", ">=", "<="]))
+def test_decades_round_to_the_safe_side(value: float, qualifier: Qualifier) -> None:
+    sign, shown = words.decades(Comparison("total", "end", "a", "b", value, qualifier)).split()
+    assert sign == qualifier
+    assert shown != "-0.0"
+    if sign == ">=":
+        assert float(shown) <= value + 1e-8
+    if sign == "<=":
+        assert float(shown) >= value - 1e-8
+    assert abs(float(shown) - value) < 0.1 + 1e-8
+
+
+def test_lambda_min_is_a_number_a_bound_or_not_computed() -> None:
+    full = samples.spectrum(np.array([4.0, 2.0, 1.0]), 1e-12)
+    noisy = samples.spectrum(np.array([4.0, 2.0, 0.0]), 3.14e-12)
+    top = samples.spectrum(np.array([4.0, 2.0]), 1e-12, size=50)
+    deep = samples.spectrum(np.array([4.0, 0.0]), 1e-12, size=50)
+    assert words.lambda_min(full) == "1.0e+00"
+    assert words.lambda_min(noisy) == "unresolved (<= 3.2e-12)"
+    assert words.lambda_min(top) == "not computed"
+    assert words.condition(top) == "not computed"
+    assert words.lambda_min(deep) == "unresolved (<= 1.0e-12)"  # the second of 50 already is
+    assert words.condition(noisy) == ">= 1.2e+12"
+    assert words.resolved(top) == "2 of 2 (top)"
+
+
+def test_nothing_resolved_has_no_numbers() -> None:
+    empty = samples.spectrum(np.zeros(5), 1e-3)
+    zero = samples.spectrum(np.zeros(5), 0.0)
+    assert words.lambda_max(empty) == "unresolved (<= 1.0e-03)"
+    assert words.condition(empty) == words.condition(zero) == "unresolved"
+    assert words.lambda_min(zero) == "unresolved (<= 0)"
+
+
+def test_incomplete_spectra_have_decades_not_computed(report: Report) -> None:
+    top = samples.spectrum(np.array([4.0, 2.0]), 1e-12, size=64, method="lanczos")
+    end = replace(report.runs[-1].snapshots[-1], spectra={"total": top}, bounds=())
+    run = replace(report.runs[-1], snapshots=(end,))
+    comparison = Comparison("total", "end", run.label, "Baseline", None, "unresolved")
+    table = comparison_table(replace(report, runs=(report.runs[0], run), comparisons=(comparison,)))
+    assert [row.decades for row in table.rows] == [("baseline",), ("not computed",)]
+    assert table.rows[1].lambda_min == "not computed"
+
+
+def test_bound_lines(report: Report) -> None:
+    snapshot = report.runs[-1].snapshots[-1]
+    lines = [words.bound(checked, snapshot.spectra["total"]) for checked in snapshot.bounds]
+    assert lines[0] == "Theorem 1 holds for all 64 eigenvalues; says nothing about lambda_min (vacuous)"
+    assert "lambda_min >= " in lines[1]
+    assert "lambda_min <= " in lines[2]
+
+
+def test_clean_makes_one_printable_line() -> None:
+    assert words.clean("a\x1b[31m\nb\x00") == "a\N{REPLACEMENT CHARACTER}[31m b\N{REPLACEMENT CHARACTER}"
+    assert len(words.clean("x" * 500, 40)) == 40
+
+
+def test_runs_are_told_apart_and_ordered(report: Report) -> None:
+    runs = styled_runs(report)
+    assert [run.name for run in runs] == [
+        "Baseline", "FFE (low)", "FFE (medium)", "FFE (high)", "MPE (coarse)", "MPE (fine)",
+    ]  # fmt: skip
+    assert [len(of_kind(runs, kind)) for kind in ("baseline", "ffe", "mpe", "other")] == [1, 3, 2, 0]
+    assert len({run.colour for run in runs}) == 6
+
+
+def test_runs_are_ordered_by_what_their_configs_say() -> None:
+    """The configs that `ntkspec.train` writes: every option of every encoding is there."""
+    rest = {"sigma": 5.0, "octaves": 6, "levels": 6, "base": 4}
+    encodings: list[dict[str, object]] = [
+        {**rest, "kind": "multigrid", "finest": 192},
+        {**rest, "kind": "multigrid"},  # 4 * 2^5 = 128
+        {**rest, "kind": "axis", "octaves": 7},  # 32 cycles
+        {**rest, "kind": "gaussian", "sigma": 16.0},
+        {**rest, "kind": "identity"},
+    ]
+    runs = [samples.plain_run(f"run {i}", 9, 0.5, size=4, encoding=e) for i, e in enumerate(encodings)]
+    shown = styled_runs(Report("", "", "cpu", tuple(runs)))
+    assert [run.index for run in shown] == [4, 3, 2, 1, 0]
+    assert [run.kind for run in shown] == ["baseline", "ffe", "ffe", "mpe", "mpe"]
+
+
+def test_runs_without_a_config_are_told_by_their_spectra() -> None:
+    report = Report("", "", "cpu", (samples.plain_run("a", 9, 0.5), samples.grid_run("b", 7, 0.5)))
+    assert [run.kind for run in styled_runs(report)] == ["mpe", "other"]
+
+
+@pytest.mark.parametrize("config", [{"encoding": 3}, {"encoding": {"kind": None}}, {"preset": ["x"]}])
+def test_odd_configs_are_harmless(config: dict[str, object]) -> None:
+    run = samples.plain_run("odd", 9, 0.5, size=4, **config)
+    assert styled_runs(samples.one_run(run))[0].kind == "other"
+
+
+def test_stages_without_the_usual_labels() -> None:
+    run = samples.plain_run("a", 9, 0.5, size=4)
+    renamed = replace(run, snapshots=tuple(replace(snap, label="") for snap in run.snapshots))
+    assert [(stage, snap.step) for stage, snap in stages(renamed).items()] == [
+        ("init", 0), ("mid", 750), ("end", 1500),
+    ]  # fmt: skip
+    alone = replace(run, snapshots=run.snapshots[:1])
+    assert list(stages(alone)) == ["end"]
+
+
+def test_headline_says_what_the_numbers_say(report: Report) -> None:
+    text = " ".join(headline(report))
+    assert "MPE (fine)" in text
+    assert "decades above that of Baseline, which is itself unresolved" in text
+    assert "3 of 6 runs" in text
+    single = " ".join(headline(samples.one_run(samples.grid_run("only", 6, 0.5, size=32))))
+    assert "32 of 32 eigenvalues of only are resolved" in single
+    assert headline(Report("", "", "cpu", ())) == ("The report has no spectra.",)

@@ -1,0 +1,174 @@
+"""Report folders: whole or not at all, and never in the place of somebody else's files."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ntkspec.errors import OutputError
+from ntkspec.report import check_folder, check_json_file, write, write_json_file, write_report
+from ntkspec.report.data import Report
+
+from . import samples
+
+
+@pytest.fixture
+def small() -> Report:
+    return samples.one_run(samples.plain_run("one", 9, 0.5, size=8))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No figures: they are not what is tested here."""
+    monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_all_files_are_there(folder: Path) -> None:
+    names = {"spectra", "ablation", "panels", "pictures", "decades"}
+    expected = {"report.json", "spectra.csv", "index.html"}
+    expected |= {f"figures/{name}.{ending}" for name in names for ending in ("png", "svg")}
+    assert set(_tree(folder)) == expected
+    assert [entry.name for entry in folder.parent.iterdir()] == [folder.name]
+
+
+@pytest.mark.usefixtures("quick")
+def test_steps_are_told_and_paths_returned(small: Report, tmp_path: Path) -> None:
+    said: list[str] = []
+    paths = write_report(small, tmp_path / "a" / "b", said.append)
+    assert said == ["numbers", "page"]
+    assert all(path.is_file() for path in paths)
+    assert paths[0].name == "index.html"
+
+
+@pytest.mark.usefixtures("quick")
+def test_own_and_empty_folders_are_replaced(small: Report, report: Report, tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    write_report(report, folder)
+    write_report(small, folder)
+    assert len(json.loads((folder / "report.json").read_text())["runs"]) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report"]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("stranger", ["notes.txt", "figures/mine.png", "sub/x"])
+def test_a_stranger_in_an_own_folder_is_named(small: Report, tmp_path: Path, stranger: str) -> None:
+    folder = tmp_path / "report"
+    write_report(small, folder)
+    (folder / stranger).parent.mkdir(exist_ok=True)
+    (folder / stranger).write_text("precious")
+    before = _tree(folder)
+    with pytest.raises(OutputError, match=stranger.split("/x")[0]):
+        write_report(small, folder)
+    assert _tree(folder) == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"data.h5": "x"}, {"report.json": "{}"}, {"report.json": '{"format": "other"}', "index.html": "x"}],
+)
+def test_foreign_folders_are_refused(tmp_path: Path, content: dict[str, str]) -> None:
+    for name, text in content.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(OutputError, match="expected no folder, an empty one"):
+        check_folder(tmp_path)
+
+
+def test_files_links_and_the_current_folder_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for path in (file, file / "below", Path(), Path("\0")):
+        with pytest.raises(OutputError):
+            check_folder(path)
+    assert list(here.iterdir()) == []
+
+
+def test_checking_writes_nothing(tmp_path: Path) -> None:
+    check_folder(tmp_path / "new" / "report")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Full:
+    """Stands for a renderer on a full disk, or one that is interrupted."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, *args: Any) -> Any:
+        raise self.error
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), OutputError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (ZeroDivisionError(), ZeroDivisionError),
+    ],
+)
+@pytest.mark.parametrize("where", ["ntkspec.report.page.render_page", "ntkspec.report.write._swap"])
+def test_failure_leaves_the_old_report(
+    small: Report,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    raised: type[BaseException],
+    where: str,
+) -> None:
+    folder = tmp_path / "report"
+    write_report(small, folder)
+    before = _tree(folder)
+    monkeypatch.setattr(where, Full(error))
+    with pytest.raises(raised):
+        write_report(small, folder)
+    with pytest.raises(raised):
+        write_report(small, tmp_path / "deep" / "new")
+    assert _tree(folder) == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_failure_of_the_second_rename_brings_the_old_folder_back(
+    small: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "report"
+    write_report(small, folder)
+    before = _tree(folder)
+    real = write.os.rename
+
+    def rename(source: Path, target: Path) -> None:
+        if source.name.endswith(".part"):
+            raise OSError(errno.EIO, "Input/output error")
+        real(source, target)
+
+    monkeypatch.setattr(write.os, "rename", rename)
+    with pytest.raises(OutputError, match="Input/output error"):
+        write_report(small, folder)
+    assert _tree(folder) == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report"]
+
+
+def test_json_file_refusals(small: Report, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="a folder"):
+        check_json_file(tmp_path)
+    with pytest.raises(OutputError, match="none of that name"):
+        write_json_file(small, tmp_path / "absent" / "x.json")
+
+
+def test_json_to_a_device(small: Report) -> None:
+    write_json_file(small, Path("/dev/null"))
+    assert Path("/dev/null").is_char_device()

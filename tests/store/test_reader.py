@@ -1,0 +1,296 @@
+"""Reading: whatever obeys the contract is accepted, whoever wrote it; anything else is refused in a line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import cases
+import h5py
+import numpy as np
+import oracles
+import pytest
+import runs
+
+import ntkspec
+from ntkspec.errors import MemoryBudgetError, RunFileError, UsageError
+from ntkspec.store import open_run
+
+
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory):
+    return runs.write_run(tmp_path_factory.mktemp("valid") / "run.h5")
+
+
+def test_a_file_from_another_writer(tmp_path):
+    with open_run(runs.foreign_run(tmp_path / "other.h5")) as run:
+        run.check_values()
+        snap = run.snapshot("end")
+        assert (run.label, snap.id, snap.step) == ("größer", "γ 1", 7)
+        assert snap.jacobian.names == ("only right", "level")
+        assert snap.scales["only right"].read().shape == (1, 6)
+        assert snap.regions.tolist() == [0] * 6
+        jac = snap.jacobian.load()
+        assert jac["only right"].right.values.dtype == np.dtype(np.float32)
+        # The colliding weights 0.5 + 0.5 at node 0 add up; a factor that is absent is all ones: K = c.
+        assert np.allclose(ntkspec.gram(snap.jacobian.only("grid")), 2)
+        assert np.allclose(ntkspec.gram(snap.jacobian), oracles.kernel(jac, "trace"))
+
+
+def test_snapshots_by_id_label_step_and_last(valid):
+    with open_run(valid) as run:
+        assert run.snapshot("init").step == run.snapshot(0).step == 0
+        assert run.snapshot("end").step == run.snapshot(10).step == run.snapshot(-1).step == 10
+        with pytest.raises(UsageError, match=r"init \(label 'init', step 0\)"):
+            run.snapshot("middle")
+
+
+def test_reading_is_lazy_and_within_the_budget(valid):
+    with open_run(valid, memory=1e-7) as run, pytest.raises(MemoryBudgetError, match="budget"):
+        run.snapshot("end").jacobian.load()
+
+
+def test_pictures_of_another_kind_are_ignored(valid, tmp_path):
+    path = shutil.copy(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        file["pictures/truth"] = np.zeros((3, 3))
+    with open_run(path) as run:
+        assert run.pictures == {}
+
+
+S = "snapshots/end"
+B = f"{S}/blocks"
+
+
+def attribute(where, name, value):
+    def edit(file):
+        del file[where].attrs[name]
+        if value is not None:
+            file[where].attrs[name] = value
+
+    return edit
+
+
+def dataset(name, value, **options):
+    def edit(file):
+        del file[name]
+        file.create_dataset(name, data=value, **options)
+
+    return edit
+
+
+def poke(name, at, value):
+    def edit(file):
+        file[name][at] = value
+
+    return edit
+
+
+def never_written(name, shape):
+    def edit(file):
+        del file[name]
+        file.create_dataset(name, shape, "f8", chunks=(1, *shape[1:]) if len(shape) == 2 else (1, 1, 4))
+
+    return edit
+
+
+def link(name, target):
+    def edit(file):
+        del file[name]
+        file[name] = target
+
+    return edit
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout((12, 2), "f8")
+    layout[:] = h5py.VirtualSource("/etc/passwd.h5", "x", (12, 2))
+    del file[f"{S}/outputs"]
+    file.create_virtual_dataset(f"{S}/outputs", layout)
+
+
+def unknown_filter(file):
+    del file["samples/inputs"]
+    data = file.create_dataset(
+        "samples/inputs", (12, 2), "f8", chunks=(12, 2), compression=32_000, allow_unknown_filter=True
+    )
+    data.id.write_direct_chunk((0, 0), b"squeezed by a plugin that nobody has")
+
+
+def reference(file):
+    del file["samples/inputs"]
+    file.create_dataset("samples/inputs", (12, 2), h5py.ref_dtype)
+
+
+# what was done to a valid file, and a word that the one line must hold
+HOSTILE = {
+    "wrong format": (attribute("/", "format", "other"), "format"),
+    "no format": (attribute("/", "format", None), "format"),
+    "format is a number": (attribute("/", "format", 3.0), "UTF-8 string"),
+    "format is not UTF-8": (attribute("/", "format", np.bytes_(b"\xff\xfe")), "format"),
+    "wrong version": (attribute("/", "version", 2), "version 2"),
+    "version is text": (attribute("/", "version", "1"), "integer"),
+    "no label": (attribute("/", "label", None), "label"),
+    "created is no time": (attribute("/", "created", "yesterday"), "ISO 8601"),
+    "complete is text": (attribute("/", "complete", "yes"), "true or false"),
+    "config is no JSON": (attribute("/", "config", "{"), "JSON"),
+    "config is a list": (attribute("/", "config", "[]"), "JSON object"),
+    "config has NaN": (attribute("/", "config", '{"a": NaN}'), "JSON"),
+    "config is deep": (attribute("/", "config", "[" * 60_000), "JSON"),
+    "attribute is a reference": (lambda f: f.attrs.create("label", f.ref, dtype=h5py.ref_dtype), "UTF-8"),
+    "attribute is empty": (lambda f: f.attrs.create("label", h5py.Empty("S1")), "UTF-8"),
+    "no samples": (lambda f: f.__delitem__("samples"), "samples"),
+    "inputs are integers": (dataset("samples/inputs", np.zeros((12, 2), int)), "float32 or float64"),
+    "inputs are half precision": (dataset("samples/inputs", np.zeros((12, 2), "f2")), "float16"),
+    "inputs are complex": (dataset("samples/inputs", np.zeros((12, 2), complex)), "complex128"),
+    "inputs are text": (dataset("samples/inputs", [[b"a", b"b"]] * 12), "float32 or float64"),
+    "inputs are references": (reference, "object"),
+    "inputs are scalar": (dataset("samples/inputs", 1.0), "shape"),
+    "inputs are a null space": (dataset("samples/inputs", h5py.Empty("f8")), "shape"),
+    "inputs have no rows": (dataset("samples/inputs", np.zeros((0, 2))), "shape"),
+    "inputs are NaN": (poke("samples/inputs", 3, np.nan), "finite"),
+    "too few inputs": (dataset("samples/inputs", np.zeros((11, 2))), "11"),
+    "targets of another width": (dataset("samples/targets", np.zeros((12, 3))), "outputs"),
+    "inputs are a group": (link("samples/inputs", h5py.SoftLink("/samples")), "dataset"),
+    "external link": (link("samples/inputs", h5py.ExternalLink("/etc/passwd", "/x")), "external link"),
+    "external block": (link(f"{B}/layer.0", h5py.ExternalLink("x.h5", "/")), "external link"),
+    "dangling link": (link(f"{S}/outputs", h5py.SoftLink("/nowhere")), "dangling"),
+    "virtual dataset": (virtual, "other files"),
+    "external storage": (
+        lambda f: (
+            f.__delitem__(f"{S}/outputs"),
+            f.create_dataset(f"{S}/outputs", (12, 2), "f8", external="x.bin"),
+        ),
+        "other files",
+    ),
+    "no snapshots": (lambda f: f.__delitem__("snapshots"), "snapshots"),
+    "no complete snapshot": (
+        lambda f: [f[f"snapshots/{s}"].attrs.__setitem__("complete", False) for s in ("init", "end")],
+        "at least one complete snapshot",
+    ),
+    "snapshot is a dataset": (dataset("snapshots/end", 1.0), "group"),
+    "snapshot without its mark": (attribute(S, "complete", None), "complete"),
+    "negative step": (attribute(S, "step", -1), "step"),
+    "step is a float": (attribute(S, "step", 1.5), "step"),
+    "metrics with text": (attribute(S, "metrics", '{"psnr_db": "high"}'), "finite numbers"),
+    "metrics overflow": (attribute(S, "metrics", '{"psnr_db": 1e999}'), "finite numbers"),
+    "metrics with true": (attribute(S, "metrics", '{"ok": true}'), "finite numbers"),
+    "no outputs": (lambda f: f.__delitem__(f"{S}/outputs"), "outputs"),
+    "outputs are Inf": (poke(f"{S}/outputs", 0, np.inf), "finite"),
+    "regions are floats": (lambda f: f.create_dataset(f"{S}/regions", data=np.zeros(12)), "int64"),
+    "no blocks": (lambda f: [f.__delitem__(f"{B}/{b}") for b in list(f[B])], "block"),
+    "block without factors": (lambda f: f.__delitem__(f"{B}/layer.1/right"), "left, right or both"),
+    "no role": (attribute(f"{B}/layer.0", "role", None), "role"),
+    "no order": (attribute(f"{B}/layer.0", "order", None), "order"),
+    "parameters are no list": (attribute(f"{B}/layer.0", "parameters", "{}"), "JSON list"),
+    "parameters without shape": (attribute(f"{B}/layer.0", "parameters", '[{"name": "w"}]'), "shape"),
+    "parameters of negative size": (
+        attribute(f"{B}/layer.0", "parameters", '[{"name": "w", "shape": [-4, -6]}]'),
+        "shape",
+    ),
+    "parameters that do not add up": (
+        attribute(f"{B}/layer.0", "parameters", '[{"name": "w", "shape": [25]}]'),
+        "6*4 = 24",
+    ),
+    "rows of a factor": (dataset(f"{B}/layer.0/left", np.zeros((13, 6))), "13"),
+    "outputs of a factor": (dataset(f"{B}/layer.0/right", np.zeros((12, 3, 4))), "shape"),
+    "right without outputs axis": (dataset(f"{B}/layer.0/right", np.zeros((12, 4))), "shape"),
+    "factor has NaN": (poke(f"{B}/layer.0/right", (3, 1, 2), np.nan), "finite"),
+    "factor never written": (never_written(f"{B}/layer.0/right", (12, 2, 4)), "never written"),
+    "index too large": (poke(f"{B}/level.1/left/indices", (2, 1), 400), "399"),
+    "index below -1": (poke(f"{B}/level.1/left/indices", (2, 1), -2), "-1 for padding"),
+    "indices are floats": (dataset(f"{B}/level.1/left/indices", np.zeros((12, 4))), "int32 or int64"),
+    "indices are unsigned": (dataset(f"{B}/level.1/left/indices", np.zeros((12, 4), "u8")), "int32 or int64"),
+    "entries do not match": (dataset(f"{B}/level.1/left/values", np.zeros((12, 3))), "shape"),
+    "columns absent": (attribute(f"{B}/level.1/left", "columns", None), "columns"),
+    "columns huge": (attribute(f"{B}/level.1/left", "columns", 2**40), "add up"),
+    "scale of another shape": (
+        lambda f: f.create_dataset(f"{B}/layer.0/scale", data=np.ones((4, 6))),
+        "shape",
+    ),
+    "scale is zero": (lambda f: f.create_dataset(f"{B}/layer.0/scale", data=np.zeros((6, 4))), "positive"),
+    "unknown filter": (unknown_filter, "readable"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused_in_one_line(name, valid, tmp_path):
+    edit, word = HOSTILE[name]
+    path = shutil.copy(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        edit(file)
+    with pytest.raises(RunFileError) as caught, open_run(path) as run:
+        run.check_values()
+    message = str(caught.value)
+    assert word in message, message
+    assert str(path) in message
+    assert "\n" not in message
+    assert len(message) < 500
+
+
+def test_a_dataset_that_claims_more_than_the_budget(valid, tmp_path):
+    path = shutil.copy(valid, tmp_path / "run.h5")
+    n = 2**40
+    with h5py.File(path, "r+") as file:
+        for name in ("samples/inputs", f"{S}/outputs"):
+            del file[name]
+            file.create_dataset(name, (n, 2), "f8", chunks=(1024, 2))[:5] = 1.0
+        del file["samples/targets"], file["snapshots/init"]
+        for block in list(file[B]):
+            del file[f"{B}/{block}"]
+        wide = file.create_group(f"{B}/wide")
+        wide.attrs.update({"role": "network", "order": 0, "parameters": '[{"name": "w", "shape": [4]}]'})
+        wide.create_dataset("right", (n, 2, 4), "f8", chunks=(1024, 2, 4))[:5] = 1.0
+    assert os.path.getsize(path) < 2**20
+    with pytest.raises(RunFileError, match="16 TiB claimed"):
+        open_run(path)
+    with pytest.raises(RunFileError, match="16 TiB claimed"):
+        open_run(path, memory=1000)
+
+
+@pytest.mark.parametrize("kind", ["absent", "folder", "empty", "text", "truncated", "other hdf5", "pipe"])
+def test_files_that_are_no_run_files(kind, valid, tmp_path):
+    path = tmp_path / "run.h5"
+    whole = valid.read_bytes()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "other hdf5":
+        h5py.File(path, "w").close()
+    elif kind != "absent":
+        content = {"empty": b"", "text": b"hello\n", "truncated": whole[: len(whole) // 2]}
+        path.write_bytes(content[kind])
+    with pytest.raises(RunFileError) as caught, open_run(path) as run:
+        run.check_values()
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_an_interrupted_file_is_usable_with_a_warning(valid, tmp_path):
+    path = shutil.copy(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["complete"] = False
+        del file[S].attrs["complete"]
+        file.create_group("snapshots/just begun")
+    with open_run(path) as run:
+        assert [snap.id for snap in run.snapshots] == ["init"]
+        assert "end" in run.warnings[0]
+        assert "just begun" in run.warnings[0]
+
+
+def test_compressed_and_soft_linked_data_are_accepted(valid, tmp_path):
+    path = shutil.copy(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        right = file[f"{B}/layer.0/right"][...]
+        del file[f"{B}/layer.0/right"]
+        file.create_dataset("kept", data=right, compression="gzip", shuffle=True, fletcher32=True)
+        file[f"{B}/layer.0/right"] = h5py.SoftLink("/kept")
+    with open_run(path) as run:
+        run.check_values()
+        assert np.array_equal(run.snapshot("end").jacobian["layer.0"].right.load().values, right)
+
+
+def test_the_jacobian_survives_the_file(valid):
+    with open_run(valid) as run:
+        assert np.array_equal(run.snapshot("end").jacobian.to_dense(), cases.mixed(12).to_dense())

@@ -1,0 +1,214 @@
+"""Writing: what goes in comes out, a piece at a time; what fails leaves nothing half-written."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+
+import cases
+import h5py
+import numpy as np
+import pytest
+import runs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ntkspec.errors import NtkspecError, OutputError, UsageError
+from ntkspec.jacobian import Jacobian
+from ntkspec.store import RunWriter, open_run
+
+INPUTS = np.linspace(0, 1, 24).reshape(12, 2)
+
+
+def same(a: Jacobian, b: Jacobian) -> bool:
+    return a.names == b.names and np.array_equal(a.to_dense(), b.to_dense()) and a.roles == b.roles
+
+
+@given(cuts=st.sets(st.integers(1, 11)), dtype=st.sampled_from([np.float32, np.float64]))
+def test_round_trip_in_any_pieces(tmp_path_factory, cuts, dtype):
+    made = cases.blocks(12, 2, dtype=dtype)
+    jac = Jacobian(tuple(made.values()))
+    path = tmp_path_factory.mktemp("run") / "run.h5"
+    edges = [0, *sorted(cuts), 12]
+    with RunWriter(path, inputs=INPUTS, indices=np.arange(12), label="x", config={"a": [1]}) as run:
+        with run.snapshot("s", step=5, label="end", metrics={"loss": 0.5}) as snapshot:
+            for start, stop in itertools.pairwise(edges):
+                snapshot.write(start, INPUTS[start:stop], jac.load(start, stop))
+    with open_run(path) as run:
+        run.check_values()
+        snap = run.snapshot("end")
+        assert same(snap.jacobian.load(), jac)
+        assert snap.jacobian.dtype == dtype
+        assert (snap.step, snap.metrics, run.config, run.label) == (5, {"loss": 0.5}, {"a": [1]}, "x")
+        assert np.array_equal(run.inputs, INPUTS)
+        assert np.array_equal(run.indices, np.arange(12))
+        assert np.array_equal(snap.outputs, INPUTS)
+        assert run.targets is None
+
+
+def test_chunks_run_along_rows_and_are_about_two_mebibytes(tmp_path):
+    n = 4000
+    jac = Jacobian((cases.block("wide", None, cases.dense(np.random.default_rng(0), n, 2, 200), n, 2),))
+    path = tmp_path / "run.h5"
+    with RunWriter(path, inputs=np.ones((n, 2))) as run, run.snapshot("s", step=0, label="") as snapshot:
+        snapshot.write(0, np.ones((n, 2)), jac)
+    with h5py.File(path) as file:
+        data = file["snapshots/s/blocks/wide/right"]
+        assert data.chunks[1:] == data.shape[1:]
+        assert 2**20 <= np.prod(data.chunks) * 8 <= 2**22
+
+
+def test_pictures_travel_with_the_run(tmp_path):
+    truth = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    path = tmp_path / "run.h5"
+    with RunWriter(path, inputs=INPUTS) as run:
+        run.picture("truth", truth)
+        run.picture("s", truth[..., 0])
+        with run.snapshot("s", step=0, label="") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+        with pytest.raises(UsageError, match="uint8"):
+            run.picture("bad", truth.astype(float))
+    with open_run(path) as run:
+        assert np.array_equal(run.pictures["truth"], truth)
+        assert run.pictures["s"].shape == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"inputs": np.zeros((0, 2))}, "rows"),
+        ({"inputs": np.zeros(5)}, "axes"),
+        ({"inputs": np.zeros((5, 2), int)}, "float32 or float64"),
+        ({"inputs": np.full((5, 2), np.nan)}, "NaN"),
+        ({"inputs": np.zeros((5, 2)), "targets": np.zeros((4, 1))}, "5 rows"),
+        ({"inputs": np.zeros((5, 2)), "config": {"x": object()}}, "JSON"),
+        ({"inputs": np.zeros((5, 2)), "config": {"x": float("nan")}}, "JSON"),
+    ],
+)
+def test_bad_samples_are_refused_and_leave_no_file(tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        RunWriter(tmp_path / "run.h5", **options)
+    assert not (tmp_path / "run.h5").exists()
+
+
+def test_an_error_in_a_snapshot_keeps_the_complete_ones_in_the_part_file(tmp_path):
+    path = tmp_path / "run.h5"
+    with pytest.raises(ZeroDivisionError), RunWriter(path, inputs=INPUTS) as run:
+        with run.snapshot("good", step=0, label="init") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+        with run.snapshot("bad", step=1, label="end") as snapshot:
+            snapshot.write(0, INPUTS[:5], cases.mixed(12).load(0, 5))
+            raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ["run.h5.part"]
+    with open_run(tmp_path / "run.h5.part") as run:
+        assert [snap.id for snap in run.snapshots] == ["good"]
+        assert "interrupted" in run.warnings[0]
+    with RunWriter(path, inputs=INPUTS, resume=True) as run:
+        assert run.complete_snapshots == ("good",)
+        with run.snapshot("bad", step=1, label="end") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+    with open_run(path) as run:
+        assert [snap.id for snap in run.snapshots] == ["good", "bad"]
+        assert run.warnings == ()
+        assert same(run.snapshot("good").jacobian.load(), run.snapshot("bad").jacobian.load())
+    assert os.listdir(tmp_path) == ["run.h5"]
+
+
+def test_nothing_stays_when_no_snapshot_was_complete(tmp_path):
+    with pytest.raises(ZeroDivisionError), RunWriter(tmp_path / "run.h5", inputs=INPUTS):
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("change", ["samples", "not hdf5"])
+def test_resuming_something_else_is_refused(tmp_path, change):
+    path = tmp_path / "run.h5"
+    if change == "not hdf5":
+        (tmp_path / "run.h5.part").write_text("hello")
+    else:
+        with pytest.raises(ZeroDivisionError), RunWriter(path, inputs=INPUTS + 1) as run:
+            with run.snapshot("s", step=0, label="") as snapshot:
+                snapshot.write(0, INPUTS, cases.mixed(12))
+            raise ZeroDivisionError
+    with pytest.raises(UsageError, match="resume"):
+        RunWriter(path, inputs=INPUTS, resume=True)
+    assert (tmp_path / "run.h5.part").exists()
+
+
+def test_samples_out_of_order_or_missing_are_refused(tmp_path):
+    jac = cases.mixed(12)
+    for rows in ((5, 12), (0, 5)):
+        with pytest.raises(UsageError, match="expected"), RunWriter(tmp_path / "r.h5", inputs=INPUTS) as run:
+            with run.snapshot("s", step=0, label="") as snapshot:
+                snapshot.write(rows[0], INPUTS[slice(*rows)], jac.load(*rows))
+    assert os.listdir(tmp_path) == []
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    existing = runs.write_run(tmp_path / "old.h5")
+    before = existing.read_bytes()
+    for path in (existing, tmp_path, tmp_path / "no" / "run.h5"):
+        with pytest.raises(OutputError, match="expected"):
+            RunWriter(path, inputs=INPUTS)
+    assert existing.read_bytes() == before
+
+
+SCRIPT = """
+import sys; sys.path.insert(0, {tests!r})
+import cases, numpy as np
+from ntkspec.store import RunWriter
+inputs = np.linspace(0, 1, 24).reshape(12, 2)
+with RunWriter({path!r}, inputs=inputs, overwrite=True) as run:
+    for step in range(200):
+        with run.snapshot(f"s{{step}}", step=step, label="x") as snapshot:
+            snapshot.write(0, inputs, cases.mixed(12))
+        print(step, flush=True)
+"""
+
+
+def test_a_killed_writer_loses_nothing_that_was_complete(tmp_path):
+    path = tmp_path / "run.h5"
+    script = SCRIPT.format(path=str(path), tests=os.path.dirname(runs.__file__))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        for _ in range(7):
+            said = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+    assert not path.exists()
+    with open_run(tmp_path / "run.h5.part") as run:
+        assert len(run.snapshots) > said
+        for snap in run.snapshots:
+            assert same(snap.jacobian.load(), cases.mixed(12))
+
+
+def test_a_full_disk_is_said_in_one_line_and_keeps_the_old_file(tmp_path):
+    path = runs.write_run(tmp_path / "run.h5")
+    before = path.read_bytes()
+    limited = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40000, {resource.RLIM_INFINITY}))\n"
+    )
+    ignore = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    body = SCRIPT.format(path=str(path), tests=os.path.dirname(runs.__file__))
+    wrapped = (
+        "from ntkspec.cli import run_command\ndef work():\n"
+        + textwrap.indent(body, "    ")
+        + "\nraise SystemExit(run_command(work))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited + ignore + wrapped], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "expected to write the run file" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_errors_have_three_parts():
+    with pytest.raises(NtkspecError) as caught:
+        open_run("/nowhere/run.h5")
+    assert (caught.value.expected, caught.value.got) == ("a run file", "no such file")
+    assert str(caught.value).count("\n") == 0
