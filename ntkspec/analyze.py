@@ -15,7 +15,7 @@ import numpy as np
 
 from ntkspec._version import __version__
 from ntkspec.backend import Backend, Choice, Precision, select
-from ntkspec.cli import DONE, run_command
+from ntkspec.cli import DONE, console, run_command
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.report.compare import compare_runs, find_baseline, unique_labels
@@ -163,15 +163,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _analyze(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from ntkspec.report.terminal import print_report
-    from ntkspec.report.write import check_folder, write_json_file, write_report
+    from ntkspec.report.write import check_folder, check_json_file, write_json_file, write_report
 
     folder = options.output or Path(f"{Path(options.runs[0]).stem}-report")
     check_folder(folder)
-    errors = Console(stderr=True)
-    with _progress(errors, quiet=options.quiet) as progress:
+    if options.json:
+        check_json_file(options.json)
+    with _progress(quiet=options.quiet) as progress:
         report = analyze_runs(
             options.runs,
             snapshot=options.snapshot,
@@ -190,21 +189,22 @@ def _analyze(options: argparse.Namespace) -> int:
         if options.json:
             write_json_file(report, options.json)
     if not options.quiet:
-        console = Console()
-        print_report(report, console)
-        console.print(f"Report: {folder / 'index.html'}", soft_wrap=True, highlight=False, markup=False)
+        stdout = console()
+        print_report(report, stdout)
+        stdout.print(f"Report: {folder / 'index.html'}", soft_wrap=True, highlight=False, markup=False)
     return DONE
 
 
 @contextlib.contextmanager
-def _progress(console: Any, *, quiet: bool) -> Iterator[Progress]:
+def _progress(*, quiet: bool) -> Iterator[Progress]:
     """A status line on a terminal; nothing where stderr is a file."""
-    if quiet or not console.is_terminal:
+    stderr = console(stderr=True)
+    if quiet or not stderr.is_terminal:
         yield lambda _: None
         return
     from rich.markup import escape
 
-    with console.status("opening") as status:
+    with stderr.status("opening") as status:
         yield lambda text: status.update(escape(text))
 
 

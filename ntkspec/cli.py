@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ntkspec.errors import NtkspecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -32,6 +36,17 @@ def run_command(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing half-written was left", file=sys.stderr)
         return INTERRUPTED
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console whose broken pipes reach `run_command`, where rich itself would exit with code 1."""
+    from rich.console import Console
+
+    class PipedConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return PipedConsole(stderr=stderr)
 
 
 def _one_line(text: str) -> str:

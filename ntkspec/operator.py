@@ -83,7 +83,8 @@ def _times(pair: Pair, v: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(z.multiply(pair.right).sum(axis=1)).ravel()
     if sp.issparse(pair.right):
         return np.asarray(pair.right.multiply(z).sum(axis=1)).ravel()
-    return np.einsum("iw,iw->i", z, pair.right)
+    summed: NDArray[Any] = np.einsum("iw,iw->i", z, pair.right)
+    return summed
 
 
 def _scale_rows(matrix: Matrix, v: NDArray[Any]) -> Matrix:

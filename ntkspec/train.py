@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntkspec.cli import run_command
+from ntkspec.cli import console, run_command
 from ntkspec.errors import UsageError
 from ntkspec.nets.config import OPTIONS, TrainConfig, read_toml, unnest
 from ntkspec.nets.options import Option
@@ -237,7 +237,6 @@ def _history(curve: LossCurve, seconds: float) -> dict[str, Any]:
 
 
 def _summary(command: Command, training: Training, samples: int, export_seconds: float) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from ntkspec.nets.run_folder import folder_beside
@@ -252,7 +251,7 @@ def _summary(command: Command, training: Training, samples: int, export_seconds:
             text.format(kept.metrics[key]) if key in kept.metrics else "-" for key, text in formats.items()
         ]
         table.add_row(kept.label, str(kept.step), *numbers)
-    Console().print(table)
+    console().print(table)
     asked = "" if samples == config.samples else f" ({config.samples} asked for)"
     print(f"{config.label}: trained in {training.seconds:.1f} s, exported in {export_seconds:.1f} s")
     print(f"kernel at {samples} pixels{asked}, {config.sampling}")

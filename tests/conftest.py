@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(name, "2")
+    os.environ.setdefault(name, "1")  # more of them on a busy machine are tens of times slower
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402

@@ -2,6 +2,6 @@
 
 from ntkspec.spectral import bounds
 from ntkspec.spectral.solve import MethodChoice, spectra, spectrum
-from ntkspec.spectral.spectrum import Method, Precision, Spectrum
+from ntkspec.spectral.spectrum import Method, Spectrum
 
-__all__ = ["Method", "MethodChoice", "Precision", "Spectrum", "bounds", "spectra", "spectrum"]
+__all__ = ["Method", "MethodChoice", "Spectrum", "bounds", "spectra", "spectrum"]

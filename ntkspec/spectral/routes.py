@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, eigsh
 
-from ntkspec.backend import Backend
+from ntkspec.backend import Backend, Precision
 from ntkspec.backend.protocol import solver_failed
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
@@ -24,7 +24,7 @@ from ntkspec.memory import require
 from ntkspec.operator import diagonal, operator
 from ntkspec.spectral.factorised import column_panels, touched_width, triangle_bytes, triangular_factor
 from ntkspec.spectral.floors import ErrorModel, gram_errors, svd_errors
-from ntkspec.spectral.spectrum import Method, Precision, Spectrum
+from ntkspec.spectral.spectrum import Method, Spectrum
 
 FLOAT64 = np.dtype(np.float64)
 LANCZOS_K = 100

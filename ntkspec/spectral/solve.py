@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ntkspec.backend import Backend, Choice, select
+from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.gram import gram, gram_sums
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs, rows_per_sample
@@ -15,7 +15,7 @@ from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.operator import diagonal
 from ntkspec.spectral import routes
 from ntkspec.spectral.factorised import touched_width
-from ntkspec.spectral.spectrum import Method, Precision, Spectrum
+from ntkspec.spectral.spectrum import Method, Spectrum
 
 MethodChoice = Literal["auto", "gram", "svd", "dual", "lanczos"]
 SVD_WORK = 100  # auto takes the svd route up to J of 100 N columns: about 100 times the gram route's work

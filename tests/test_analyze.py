@@ -1,0 +1,284 @@
+"""`python -m ntkspec.analyze` and `validate`, end to end, and `analyze_runs`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cases
+import h5py
+import numpy as np
+import pytest
+import runs
+
+import ntkspec
+from ntkspec import validate
+from ntkspec.analyze import analyze_runs, main
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian
+from ntkspec.report.compare import decades_between, unique_labels
+from ntkspec.store import open_run
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def singular(n=12, c=2):
+    """A network without a grid whose kernel has rank 5 at most."""
+    return Jacobian((cases.block("layer", None, cases.dense(np.random.default_rng(0), n, c, 2), n, c),))
+
+
+def test_one_run_default_folder(here, capsys):
+    runs.write_run(here / "run.h5", label="MPE")
+    assert main(["run.h5"]) == 0
+    out = capsys.readouterr().out
+    assert "Report: run-report/index.html" in out
+    assert "no_grid" in out
+    report = json.loads((here / "run-report/report.json").read_text())
+    assert (report["format"], report["version"]) == ("ntkspec-report", 1)
+    run = report["runs"][0]
+    assert (run["label"], run["samples"], run["outputs"], run["mode"], run["size"]) == (
+        "MPE",
+        12,
+        2,
+        "trace",
+        12,
+    )
+    end = run["snapshots"][1]
+    assert set(end["spectra"]) == {"total", "no_grid", "grid"}
+    assert end["spectra"]["no_grid"]["blocks"] == ["layer.0", "layer.1"]
+    with open_run(here / "run.h5") as file:
+        kernel = ntkspec.gram(file.snapshot("end").jacobian)
+    assert np.allclose(end["spectra"]["total"]["eigenvalues"], np.linalg.eigvalsh(kernel)[::-1])
+    names = {bound["name"] for bound in end["bounds"]}
+    assert names == {"theorem1", "weyl_lower", "weyl_upper"}
+    assert all(bound["holds"] and not bound["certified"] for bound in end["bounds"])
+
+
+def test_several_runs_are_compared_with_the_baseline(here, capsys):
+    runs.write_run(here / "b.h5", singular(), label="baseline")
+    runs.write_run(here / "m.h5", label="MPE")
+    assert main(["m.h5", "b.h5", "-o", "out", "--json", "out.json"]) == 0
+    report = json.loads((here / "out.json").read_text())
+    end = next(c for c in report["comparisons"] if c["snapshot"] == "end")
+    assert (end["run"], end["baseline"], end["of"], end["qualifier"]) == ("MPE", "baseline", "total", ">=")
+    assert end["decades"] > 10
+    base = report["runs"][1]["snapshots"][1]["spectra"]["total"]
+    assert base["lambda_min"] is None
+    assert base["condition"] is None
+    assert min(base["eigenvalues"]) >= 0
+    out = capsys.readouterr().out
+    assert "unresolved" in out
+    assert "-0" not in out
+    assert (here / "out/figures/spectra.png").stat().st_size > 1000
+
+
+def test_drop_sets_get_their_own_names_and_theorem(here):
+    runs.write_run(here / "run.h5")
+    report = analyze_runs(["run.h5"], drop=[["layer.0"], ["grid", "layer.1"]], snapshot="end")
+    snap = report.runs[0].snapshots[0]
+    assert snap.spectra["no_layer.0"].blocks == ("level.0", "level.1", "layer.1")
+    assert snap.spectra["no_grid+layer.1"].blocks == ("layer.0",)
+    assert sum(checked.bound.name == "theorem1" and checked.holds for checked in snap.bounds) == 3
+
+
+def test_further_roles_appear_under_their_own_names(here):
+    blocks = [
+        cases.block(f"b{i}", None, cases.dense(np.random.default_rng(i), 6, 1, 4), 6, 1, role)
+        for i, role in enumerate(["network", "bias", "grid"])
+    ]
+    runs.write_run(here / "run.h5", Jacobian(tuple(blocks)))
+    spectra = analyze_runs(["run.h5"]).runs[0].snapshots[0].spectra
+    assert set(spectra) == {"total", "no_grid", "grid", "bias"}
+    assert spectra["no_grid"].blocks == ("b0", "b1")
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full", "1"])
+@pytest.mark.parametrize("method", ["auto", "gram", "svd", "dual", "lanczos"])
+def test_methods_and_modes(here, method, outputs):
+    runs.write_run(here / "run.h5")
+    assert (
+        main(["run.h5", "--method", method, "--outputs", outputs, "-k", "4", "-q", "--snapshot", "end"]) == 0
+    )
+    total = json.loads((here / "run-report/report.json").read_text())["runs"][0]["snapshots"][0]["spectra"][
+        "total"
+    ]
+    assert len(total["eigenvalues"]) == 4
+    assert total["lambda_min"] is None
+    assert not total["complete"]
+
+
+def test_results_do_not_depend_on_the_memory_budget(here):
+    runs.write_run(here / "run.h5", cases.mixed(200))
+    whole = analyze_runs(["run.h5"], snapshot="end", method="gram").runs[0].snapshots[0]
+    need = 200 * 200 * 8 * 1.5 / 2**30
+    tight = analyze_runs(["run.h5"], snapshot="end", method="gram", memory=need).runs[0].snapshots[0]
+    for name, spectrum in whole.spectra.items():
+        assert (np.abs(spectrum.eigenvalues - tight.spectra[name].eigenvalues) <= spectrum.error).all()
+
+
+def test_other_samples_are_warned_of(here, capsys):
+    runs.write_run(here / "a.h5", cases.mixed(12), label="a")
+    runs.write_run(here / "b.h5", cases.mixed(11), label="b")
+    assert main(["a.h5", "b.h5"]) == 0
+    assert "its samples are not those of a.h5" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_interrupted_file_is_analysed_with_a_warning(here, capsys):
+    runs.write_run(here / "run.h5")
+    with h5py.File("run.h5", "r+") as file:
+        file.attrs["complete"] = False
+        file["snapshots/end"].attrs["complete"] = False
+    assert main(["run.h5"]) == 0
+    assert "ignored unfinished snapshots: end" in " ".join(capsys.readouterr().out.split())
+
+
+def test_labels_are_made_unique(here):
+    from pathlib import Path
+
+    paths = [("x", Path("a.h5")), ("x", Path("b.h5")), ("", Path("c.h5")), ("x", Path("d/a.h5"))]
+    assert unique_labels(paths) == ["x [a]", "x [b]", "c", "x [a] #2"]
+
+
+def test_decades_say_what_is_known():
+    resolved, singular_one = (ntkspec.spectrum(j) for j in (cases.mixed(8), singular(8, 1)))
+    assert decades_between(resolved, resolved) == (0.0, "=")
+    decades, qualifier = decades_between(resolved, singular_one)
+    assert qualifier == ">="
+    assert decades == pytest.approx(np.log10(resolved.lambda_min / singular_one.floor))
+    assert decades_between(singular_one, resolved) == (
+        pytest.approx(-np.log10(resolved.lambda_min / singular_one.floor)),
+        "<=",
+    )
+    assert decades_between(singular_one, singular_one) == (None, "unresolved")
+    assert decades_between(resolved.largest(3), resolved) == (None, "unresolved")
+
+
+BAD = {
+    "absent": (["nothing.h5"], "no such file"),
+    "text": (["notes.txt"], "not HDF5"),
+    "folder": (["."], "a folder"),
+    "no snapshot of that name": (["run.h5", "--snapshot", "late"], "init (label 'init', step 0)"),
+    "no baseline of that label": (["run.h5", "run.h5", "--baseline", "x"], "--baseline"),
+    "unknown block": (["run.h5", "--drop", "gird"], "level.0"),
+    "drops everything": (["run.h5", "--drop", "grid", "network"], "at least one block left"),
+    "output too large": (["run.h5", "--outputs", "7"], "0 to 1"),
+    "k too large": (["run.h5", "-k", "99"], "1 to 12"),
+    "memory too small": (["run.h5", "--memory", "1e-9"], "budget"),
+    "svd in float32": (["run.h5", "--method", "svd", "--precision", "float32"], "float64"),
+    "no gpu": (["run.h5", "--backend", "gpu"], "--backend cpu"),
+    "one of two is bad": (["run.h5", "notes.txt"], "notes.txt"),
+    "NaN": (["nan.h5"], "finite"),
+    "report is a stranger's folder": (["run.h5", "-o", "strangers"], "strangers"),
+    "report is a file": (["run.h5", "-o", "notes.txt"], "notes.txt"),
+    "json into nowhere": (["run.h5", "--json", "no/where.json"], "no/where.json"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_code_2_and_leaves_nothing(name, here, capsys):
+    if name == "no gpu":
+        from conftest import _gpu_missing
+
+        if not _gpu_missing():
+            pytest.skip("there is a GPU")
+    runs.write_run(here / "run.h5")
+    (here / "notes.txt").write_text("hello")
+    (here / "strangers").mkdir()
+    (here / "strangers/thesis.tex").write_text("mine")
+    with h5py.File(runs.write_run(here / "nan.h5"), "r+") as file:
+        file["snapshots/end/blocks/layer.0/left"][0, 0] = np.nan
+    before = sorted(str(path) for path in here.rglob("*"))
+    words, expected = BAD[name]
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert expected in captured.err
+    assert sorted(str(path) for path in here.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["run.h5", "-k", "0"],
+        ["run.h5", "--memory", "nan"],
+        ["run.h5", "--method", "qr"],
+        ["run.h5", "--outputs", "all"],
+    ],
+)
+def test_bad_usage_is_code_2(words, here):
+    with pytest.raises(SystemExit) as done:
+        main(words)
+    assert done.value.code == 2
+
+
+def test_hostile_names_do_not_break_out_of_the_line(here, capsys):
+    runs.write_run(here / "run.h5", label="a\nb\x1b[31m[bold]")
+    assert main(["run.h5", "--snapshot", "x\ny"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "\x1b" not in err
+    assert main(["run.h5"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_an_old_report_survives_a_failed_one(here, capsys):
+    runs.write_run(here / "run.h5")
+    assert main(["run.h5", "-q"]) == 0
+    before = (here / "run-report/report.json").read_bytes()
+    assert main(["run.h5", "--memory", "1e-9"]) == 2
+    assert (here / "run-report/report.json").read_bytes() == before
+    assert main(["run.h5", "-q"]) == 0
+
+
+def test_ctrl_c_is_130_and_leaves_nothing(here):
+    runs.write_run(here / "run.h5", cases.mixed(1500))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ntkspec.analyze", "run.h5", "--method", "svd"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert os.listdir(here) == ["run.h5"]
+
+
+def test_a_reader_that_leaves_early_is_no_error(here):
+    runs.write_run(here / "run.h5")
+    command = f"{sys.executable} -m ntkspec.analyze run.h5 | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+def test_validate(here, capsys):
+    runs.write_run(here / "run.h5")
+    runs.foreign_run(here / "other.h5")
+    assert validate.main(["run.h5", "other.h5"]) == 0
+    assert capsys.readouterr().out.count("valid.") == 2
+    with h5py.File("other.h5", "r+") as file:
+        file["snapshots/γ 1/outputs"][0, 0] = np.inf
+    assert validate.main(["run.h5", "other.h5", "absent.h5"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 2
+    assert captured.out.count("valid.") == 1
+    assert validate.main(["run.h5", "-q"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_analyze_runs_wants_a_run():
+    with pytest.raises(UsageError, match="one or more"):
+        analyze_runs([])
