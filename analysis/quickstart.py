@@ -1,4 +1,4 @@
-"""Spectra, an ablation and a bound of two run files, drawn: `python analysis/quickstart.py BASELINE.h5 MPE.h5 OUT.png`."""
+"""Spectra, an ablation and a bound: `python analysis/quickstart.py BASELINE.h5 MPE.h5 OUT.png`."""
 
 import sys
 

@@ -65,7 +65,8 @@ def diagonal(jacobian: Jacobian, outputs: Outputs = "trace") -> NDArray[np.float
 def _row_squares(matrix: Matrix) -> NDArray[np.float64]:
     if sp.issparse(matrix):
         return np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel()
-    return np.einsum("iw,iw->i", matrix, matrix)
+    squares: NDArray[np.float64] = np.einsum("iw,iw->i", matrix, matrix)
+    return squares
 
 
 def _times(pair: Pair, v: NDArray[Any]) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ntkspec.report import words
@@ -58,7 +59,7 @@ def headline(report: Report) -> tuple[str, ...]:
     compared = _compared_at_end(report, runs)
     if not compared:
         lead = next((run for run in runs if run.kind == "mpe"), runs[0])
-        return tuple(sentence for sentence in (_alone(lead), _without_grid(lead)) if sentence)
+        return tuple(sentence for sentence in (_alone(lead), _without_grid([lead])) if sentence)
     above = [c for c in compared if c.decades is not None and c.decades > 0 and c.qualifier in ("=", ">=")]
     if not above:
         return (
@@ -68,7 +69,7 @@ def headline(report: Report) -> tuple[str, ...]:
         )
     top = max(above, key=lambda comparison: comparison.decades or 0.0)
     run = next(run for run in runs if run.run.label == top.run)
-    sentences = (_against(run, top, runs), _without_grid(run), _quality(run, top, runs))
+    sentences = (_against(run, top, runs), _without_grid(runs), _quality(top, runs))
     return (*(sentence for sentence in sentences if sentence), *_unresolved_runs(runs))
 
 
@@ -149,28 +150,30 @@ def _alone(run: StyledRun) -> str:
     return f"{head}; the smallest is {words.lambda_min(spectrum)}."
 
 
-def _without_grid(run: StyledRun) -> str:
-    spectrum = run.end.spectra.get("no_grid") if run.end else None
-    total = _total(run)
-    if spectrum is None or total is None or total.lambda_min is None:
-        return ""
-    text = words.lambda_min(spectrum)
-    if text == words.NOT_COMPUTED:
-        return ""
-    return (
-        "Leave the gradients of the grid's own parameters out, the trained grid still in the forward pass, "
-        f"and it is {text}."
-    )
+def _without_grid(runs: Sequence[StyledRun]) -> str:
+    """The ablation of the last run that has one (runs go from coarse to fine)."""
+    for run in reversed(runs):
+        spectrum, total = run.end.spectra.get("no_grid") if run.end else None, _total(run)
+        if spectrum is None or total is None or total.lambda_min is None:
+            continue
+        text = words.lambda_min(spectrum)
+        if text != words.NOT_COMPUTED:
+            return (
+                f"The smallest eigenvalue of {run.name} is {words.lambda_min(total)}; leave the gradients of "
+                f"its grid's parameters out, the trained grid still in the forward pass, and it is {text}."
+            )
+    return ""
 
 
-def _quality(run: StyledRun, comparison: Comparison, runs: tuple[StyledRun, ...]) -> str:
-    baseline = next((other for other in runs if other.run.label == comparison.baseline), None)
-    if run.end is None or baseline is None or baseline.end is None:
+def _quality(comparison: Comparison, runs: tuple[StyledRun, ...]) -> str:
+    """Which run draws the best picture: not always the one whose smallest eigenvalue is the largest."""
+    quality = [(run.end.metrics["psnr_db"], run) for run in runs if run.end and "psnr_db" in run.end.metrics]
+    baseline = next((run for _, run in quality if run.run.label == comparison.baseline), None)
+    if baseline is None:
         return ""
-    ours, theirs = (words.metric(snapshot.metrics, "psnr_db") for snapshot in (run.end, baseline.end))
-    if "-" in (ours, theirs):
-        return ""
-    return f"{run.name} reconstructs its target at {ours} PSNR, {baseline.name} at {theirs}."
+    _, best = max(quality, key=lambda pair: pair[0])
+    ours, theirs = (words.metric(run.end.metrics, "psnr_db") for run in (best, baseline) if run.end)
+    return f"The best reconstruction is that of {best.name}, {ours} PSNR; {baseline.name} reaches {theirs}."
 
 
 def _unresolved_runs(runs: tuple[StyledRun, ...]) -> tuple[str, ...]:
