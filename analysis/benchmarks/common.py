@@ -120,14 +120,15 @@ def main(benchmark: Benchmark, script: str) -> None:
 
 
 def compare(rows: Sequence[Row], versus: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Ratios other / ours of medians and of peak memory, wherever both ran."""
+    """Ratios other / ours of median and smallest times and of peak memory, wherever both ran."""
     found = {(row.network, row.samples, row.contender): row for row in rows}
     ratios = []
     for network, samples in dict.fromkeys((row.network, row.samples) for row in rows):
         for other, ours in versus:
             a, b = found.get((network, samples, other)), found.get((network, samples, ours))
             if a and b:
-                ratio = {"time": a.median_s / b.median_s, "peak": a.peak_bytes / b.peak_bytes}
+                times = {"median": a.median_s / b.median_s, "min": a.min_s / b.min_s}
+                ratio = times | {"peak": a.peak_bytes / b.peak_bytes}
                 ratios.append({"network": network, "samples": samples, "other": other, "ours": ours} | ratio)
     return ratios
 
@@ -213,11 +214,12 @@ def _print_end(
     ratios: list[dict[str, Any]], facts: dict[str, Any], head: dict[str, Any], target: Path
 ) -> None:
     print("\nseconds; peak of the whole process; error against the definition at n =", SMALL)
+    print(f"\n{'ratios':<62}    median       min      peak")
     for r in ratios:
         pair = f"{r['other']} / {r['ours']}"
-        print(
-            f"{r['network']:<10} {r['samples']:>7}  {pair:<42} time {r['time']:7.2f}  peak {r['peak']:5.2f}"
-        )
+        values = "".join(f"{r[key]:10.2f}" for key in ("median", "min", "peak"))
+        print(f"{r['network']:<10} {r['samples']:>7}  {pair:<42}{values}")
+    print()
     for name, fact in facts.items():
         for part in fact if isinstance(fact, list) else [fact]:
             print(f"{name}: {', '.join(f'{key} {value}' for key, value in part.items())}")

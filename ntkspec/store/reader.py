@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,44 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import RunFileError, UsageError
-from ntkspec.jacobian import Block, Jacobian, Parameter
-from ntkspec.memory import budget_bytes, format_bytes
+from ntkspec.memory import budget_bytes
 from ntkspec.store import checks, schema
-from ntkspec.store.stored import Stored, StoredDense, StoredSparse
-
-COMPRESSION = 2000  # no filter of HDF5 makes numbers so much smaller; deflate ends at 1032
-PICTURE_BYTES = 2**28  # larger "pictures" are ignored
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """One complete snapshot of a run."""
-
-    id: str
-    step: int
-    label: str
-    metrics: Mapping[str, float]
-    jacobian: Jacobian  # blocks read on demand
-    scales: Mapping[str, Stored]  # by block name, where the file has them: (a, b)
-    _outputs: Stored
-    _regions: Stored | None
-    _factors: tuple[StoredDense | StoredSparse, ...]
-
-    @property
-    def outputs(self) -> NDArray[Any]:
-        """f(x_i), (n, c)."""
-        return self._outputs.read()
-
-    @property
-    def regions(self) -> NDArray[np.int64] | None:
-        """Activation region of each sample (n,), or None where the file has none."""
-        return None if self._regions is None else self._regions.read()
-
-    def check_values(self) -> None:
-        """Read every number once; raise `RunFileError` at the first that the contract forbids."""
-        for stored in (self._outputs, self._regions, *self._factors, *self.scales.values()):
-            if stored is not None:
-                stored.check()
+from ntkspec.store.pictures import read_pictures
+from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
+from ntkspec.store.stored import Stored, open_stored
 
 
 class Run:
@@ -132,14 +97,7 @@ class Run:
     @cached_property
     def pictures(self) -> Mapping[str, NDArray[np.uint8]]:
         """Pictures that travel with the run, by name: "truth" and snapshot ids. Not part of the contract."""
-        group = self._file.get(schema.PICTURES) if self._has_pictures() else {}
-        pictures = {}
-        for name in group:
-            data = group[name]
-            if isinstance(data, h5py.Dataset) and _is_picture(data):
-                with checks.reading(f"{self.path}: /{schema.PICTURES}/{name}"):
-                    pictures[name] = data[...]
-        return pictures
+        return read_pictures(self._file, str(self.path))
 
     def check_values(self) -> None:
         """Read every number once; raise `RunFileError` at the first that the contract forbids."""
@@ -162,32 +120,17 @@ class Run:
 
     # -- opening
 
-    def _stored(
-        self, group: h5py.Group, name: str, where: str, dtypes: tuple[np.dtype[Any], ...], *shape: int | None
-    ) -> Stored:
-        data = checks.dataset(group, name, where, dtypes, shape)
-        stored = Stored(data, f"{where}/{name}", self._budget)
-        kept = int(data.id.get_storage_size())
-        if stored.nbytes > max(self._budget, COMPRESSION * kept):
-            raise RunFileError(
-                stored.where,
-                expected="the numbers that it claims",
-                got=f"{format_bytes(stored.nbytes)} claimed, {format_bytes(kept)} stored",
-                remedy="write the file again",
-            )
-        return stored
-
     def _open_samples(self) -> tuple[Stored, Stored | None, Stored | None]:
         where = f"{self.path}: /{schema.SAMPLES}"
         group = checks.child(self._file, schema.SAMPLES, h5py.Group, f"{self.path}: ")
         checks.members(group, where)
-        inputs = self._stored(group, schema.INPUTS, where, checks.FLOATS, None, None)
+        inputs = open_stored(group, schema.INPUTS, where, checks.FLOATS, (None, None), self._budget)
         n = int(inputs.data.shape[0])
         targets = indices = None
         if checks.has(group, schema.TARGETS, where):
-            targets = self._stored(group, schema.TARGETS, where, checks.FLOATS, n, None)
+            targets = open_stored(group, schema.TARGETS, where, checks.FLOATS, (n, None), self._budget)
         if checks.has(group, schema.INDICES, where):
-            indices = self._stored(group, schema.INDICES, where, checks.INTEGERS[1:], n)
+            indices = open_stored(group, schema.INDICES, where, checks.INTEGERS[1:], (n,), self._budget)
         return inputs, targets, indices
 
     def _open_snapshots(self) -> tuple[Snapshot, ...]:
@@ -208,7 +151,10 @@ class Run:
                 remedy="export again, or resume the interrupted export",
             )
         self.warnings = self._interruption(ignored)
-        snapshots = [self._open_snapshot(group, name, f"{where}/{name}") for name in complete]
+        c = None if self._targets is None else int(self._targets.data.shape[1])
+        snapshots = [
+            open_snapshot(group, name, f"{where}/{name}", self.samples, c, self._budget) for name in complete
+        ]
         return tuple(sorted(snapshots, key=lambda snap: snap.step))
 
     def _interruption(self, ignored: list[str]) -> tuple[str, ...]:
@@ -220,108 +166,6 @@ class Run:
             else "all its snapshots are complete"
         )
         return (f"{self.path}: the export was interrupted; {what}",)
-
-    def _open_snapshot(self, snapshots: h5py.Group, name: str, where: str) -> Snapshot:
-        group = checks.child(snapshots, name, h5py.Group, where.rpartition("/")[0])
-        outputs = self._stored(group, schema.OUTPUTS, where, checks.FLOATS, self.samples, None)
-        c = int(outputs.data.shape[1])
-        if self._targets is not None and self._targets.data.shape[1] != c:
-            raise RunFileError(
-                f"{where}/{schema.OUTPUTS}",
-                expected=f"{self._targets.data.shape[1]} outputs, as /samples/targets",
-                got=f"{c}",
-                remedy="store outputs and targets of the same width",
-            )
-        regions = None
-        if checks.has(group, schema.REGIONS, where):
-            regions = self._stored(group, schema.REGIONS, where, checks.INTEGERS[1:], self.samples)
-        blocks_where = f"{where}/{schema.BLOCKS}"
-        blocks_group = checks.child(group, schema.BLOCKS, h5py.Group, where)
-        names = checks.members(blocks_group, blocks_where)
-        if not names:
-            raise RunFileError(
-                blocks_where,
-                expected="at least one block",
-                got="none",
-                remedy="export a model with parameters",
-            )
-        scales: dict[str, Stored] = {}
-        blocks = [self._open_block(blocks_group, block, blocks_where, c, scales) for block in names]
-        return Snapshot(
-            id=name,
-            step=checks.integer(group, "step", where, 0),
-            label=checks.text(group, "label", where),
-            metrics=_metrics(group, where),
-            jacobian=Jacobian(tuple(sorted(blocks, key=lambda block: block.order))),
-            scales=scales,
-            _outputs=outputs,
-            _regions=regions,
-            _factors=tuple(
-                factor
-                for block in blocks
-                for factor in (block.left, block.right)
-                if isinstance(factor, StoredDense | StoredSparse)
-            ),
-        )
-
-    def _open_block(
-        self, blocks: h5py.Group, name: str, where: str, c: int, scales: dict[str, Stored]
-    ) -> Block:
-        group = checks.child(blocks, name, h5py.Group, where)
-        where = f"{where}/{name}"
-        present = [side for side in checks.members(group, where) if side in (schema.LEFT, schema.RIGHT)]
-        if not present:
-            raise RunFileError(
-                where,
-                expected="a factor left, right or both",
-                got="neither",
-                remedy="store the block's Jacobian",
-            )
-        block = Block(
-            name=name,
-            role=checks.text(group, "role", where),
-            samples=self.samples,
-            outputs=c,
-            left=self._open_factor(group, schema.LEFT, where, ()) if schema.LEFT in present else None,
-            right=self._open_factor(group, schema.RIGHT, where, (c,)) if schema.RIGHT in present else None,
-            order=checks.integer(group, "order", where, -(2**63)),
-            parameters=_parameters(group, where),
-        )
-        sizes = sum(math.prod(parameter.shape) for parameter in block.parameters)
-        if sizes != block.width:
-            a, b = block.widths
-            raise RunFileError(
-                f"{where}, attribute 'parameters'",
-                expected=f"sizes that add up to a*b = {a}*{b} = {block.width}",
-                got=f"{sizes}",
-                remedy="list every parameter of the block with its shape",
-            )
-        if checks.has(group, schema.SCALE, where):
-            scale = self._stored(group, schema.SCALE, where, checks.FLOATS, *block.widths)
-            scales[name] = replace(scale, positive=True)
-        return block
-
-    def _open_factor(
-        self, group: h5py.Group, side: str, where: str, outputs: tuple[int, ...]
-    ) -> StoredDense | StoredSparse:
-        kind = h5py.Group if isinstance(group.get(side), h5py.Group) else h5py.Dataset
-        item = checks.child(group, side, kind, where)
-        if kind is h5py.Dataset:
-            return StoredDense(self._stored(group, side, where, checks.FLOATS, self.samples, *outputs, None))
-        where = f"{where}/{side}"
-        checks.members(item, where)
-        indices = self._stored(item, schema.INDICES, where, checks.INTEGERS, self.samples, None)
-        k = int(indices.data.shape[1])
-        values = self._stored(item, schema.VALUES, where, checks.FLOATS, self.samples, *outputs, k)
-        return StoredSparse(indices, values, checks.integer(item, schema.COLUMNS, where, 1))
-
-    def _has_pictures(self) -> bool:
-        link = self._file.get(schema.PICTURES, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            return False
-        group = self._file[schema.PICTURES]
-        marked = isinstance(group, h5py.Group) and group.attrs.get("format") == schema.PICTURES_FORMAT
-        return marked and all(isinstance(group.get(name, getlink=True), h5py.HardLink) for name in group)
 
 
 def open_run(path: str | os.PathLike[str], *, memory: float | None = None) -> Run:
@@ -375,39 +219,3 @@ def _foreign(path: Path, got: str) -> RunFileError:
         got=got,
         remedy="see docs/run-format.md",
     )
-
-
-def _metrics(group: h5py.Group, where: str) -> dict[str, float]:
-    metrics = checks.json_attribute(group, "metrics", where, dict)
-    for name, value in metrics.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
-            raise RunFileError(
-                f"{where}, attribute 'metrics'",
-                expected="finite numbers only",
-                got=f"{name!r}: {value!r}"[:120],
-                remedy="leave out what is not a number",
-            )
-    return {name: float(value) for name, value in metrics.items()}
-
-
-def _parameters(group: h5py.Group, where: str) -> tuple[Parameter, ...]:
-    parameters = []
-    for entry in checks.json_attribute(group, "parameters", where, list):
-        shape = entry.get("shape") if isinstance(entry, dict) else None
-        name = entry.get("name") if isinstance(entry, dict) else None
-        sizes_ok = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
-        if not isinstance(name, str) or not sizes_ok:
-            raise RunFileError(
-                f"{where}, attribute 'parameters'",
-                expected='a list of {"name": text, "shape": [sizes]}',
-                got=repr(entry)[:120],
-                remedy="see docs/run-format.md",
-            )
-        parameters.append(Parameter(name, tuple(shape or ())))
-    return tuple(parameters)
-
-
-def _is_picture(data: h5py.Dataset) -> bool:
-    grey_or_rgb = data.ndim == 2 or (data.ndim == 3 and data.shape[2] == 3)
-    inside = not data.is_virtual and not data.external
-    return bool(data.dtype == np.uint8 and grey_or_rgb and inside and 0 < data.size <= PICTURE_BYTES)

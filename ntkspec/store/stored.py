@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import RunFileError
 from ntkspec.jacobian import DenseFactor, SparseFactor
-from ntkspec.memory import require
-from ntkspec.store.checks import reading
+from ntkspec.memory import format_bytes, require
+from ntkspec.store import checks
+
+COMPRESSION = 2000  # no filter of HDF5 makes numbers so much smaller; deflate ends at 1032
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Stored:
         rows = range(*slice(start, stop).indices(self.data.shape[0]))
         need = self.nbytes // self.data.shape[0] * len(rows)
         require(self.where, need, self.budget, "raise --memory, or use fewer samples or parameters")
-        with reading(self.where):
+        with checks.reading(self.where):
             values = np.empty((len(rows), *self.data.shape[1:]), self.dtype)
             self.data.read_direct(values, np.s_[rows.start : rows.stop])
         if self.dtype.kind == "f" and not np.isfinite(values).all():
@@ -66,6 +68,28 @@ class Stored:
         n = int(self.data.shape[0])
         step = max((64 * 2**20) // max(self.nbytes // n, 1), 1)
         return [(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def open_stored(
+    group: h5py.Group,
+    name: str,
+    where: str,
+    dtypes: tuple[np.dtype[Any], ...],
+    shape: tuple[int | None, ...],
+    budget: int,
+) -> Stored:
+    """The dataset `name` as `checks.dataset` wants it, and not claiming numbers that the file cannot hold."""
+    data = checks.dataset(group, name, where, dtypes, shape)
+    stored = Stored(data, f"{where}/{name}", budget)
+    kept = int(data.id.get_storage_size())
+    if stored.nbytes > max(budget, COMPRESSION * kept):
+        raise RunFileError(
+            stored.where,
+            expected="the numbers that it claims",
+            got=f"{format_bytes(stored.nbytes)} claimed, {format_bytes(kept)} stored",
+            remedy="write the file again",
+        )
+    return stored
 
 
 @dataclass(frozen=True)

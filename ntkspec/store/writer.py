@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -22,13 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec._version import __version__
-from ntkspec.errors import OutputError, UsageError
-from ntkspec.jacobian import Block, DenseFactor, Jacobian, LoadedFactor
+from ntkspec.errors import UsageError
 from ntkspec.store import schema
+from ntkspec.store.disk import check_writable, reason, reserve, writing
+from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
 
-CHUNK_BYTES = 2 * 2**20  # the contract asks for 1 to 4 MiB
 PART = ".part"
-OVERHEAD_BYTES = 2**20  # groups, attributes and chunk indices of a snapshot
 
 
 class RunWriter:
@@ -65,8 +63,8 @@ class RunWriter:
         self.part = self.path.with_name(self.path.name + PART)
         check_writable(self.path, overwrite=overwrite)
         samples = {
-            schema.INPUTS: _floats(inputs, "inputs", 2),
-            schema.TARGETS: None if targets is None else _floats(targets, "targets", 2),
+            schema.INPUTS: check_floats(inputs, "inputs", 2),
+            schema.TARGETS: None if targets is None else check_floats(targets, "targets", 2),
             schema.INDICES: None if indices is None else np.asarray(indices, dtype=np.int64),
         }
         self._samples = {name: array for name, array in samples.items() if array is not None}
@@ -95,7 +93,7 @@ class RunWriter:
         file.attrs["config"] = _json(config, "config")
         file.attrs["complete"] = False
         for name, array in self._samples.items():
-            _dataset(file.require_group(schema.SAMPLES), name, array.shape, array.dtype)[...] = array
+            create_dataset(file.require_group(schema.SAMPLES), name, array.shape, array.dtype)[...] = array
         file.create_group(schema.SNAPSHOTS)
         file.flush()
         return file
@@ -109,7 +107,7 @@ class RunWriter:
             raise UsageError(
                 str(self.part),
                 expected="an interrupted run file to resume",
-                got=_reason(error),
+                got=reason(error),
                 remedy="delete it, or start without resume",
             ) from None
         same = stored.keys() == self._samples.keys() and all(
@@ -217,173 +215,10 @@ class RunWriter:
             self.part.unlink(missing_ok=True)
 
 
-class SnapshotWriter:
-    """Fills one snapshot, a range of samples at a time."""
-
-    def __init__(self, group: h5py.Group, n: int, part: Path) -> None:
-        self._group = group
-        self._n = n
-        self._part = part
-        self._filled = 0
-
-    def write(self, start: int, outputs: NDArray[Any], jacobian: Jacobian) -> None:
-        """Write samples start, start + 1, ...: outputs (m, c) and the Jacobian's m samples, in order.
-
-        The first call creates the datasets; later ones must bring the same blocks.
-        """
-        if start != self._filled:
-            raise UsageError(
-                "snapshot", expected=f"sample {self._filled} next", got=f"{start}", remedy="write in order"
-            )
-        outputs = _floats(outputs, "outputs", 2)
-        if len(outputs) != jacobian.samples or start + len(outputs) > self._n:
-            raise UsageError(
-                "snapshot",
-                expected=f"as many outputs as samples in the Jacobian ({jacobian.samples}), {self._n} in all",
-                got=f"{len(outputs)} from {start}",
-                remedy="give one row a sample",
-            )
-        stop = start + len(outputs)
-        with writing(self._part):
-            if start == 0:
-                reserve(self._part, (outputs.nbytes + jacobian.nbytes) * self._n // jacobian.samples)
-                _dataset(self._group, schema.OUTPUTS, (self._n, *outputs.shape[1:]), outputs.dtype)
-                for block in jacobian:
-                    self._create(block)
-            self._group[schema.OUTPUTS][start:stop] = outputs
-            for block in jacobian:
-                self._fill(block, start, stop)
-        self._filled = stop
-
-    def _create(self, block: Block) -> None:
-        group = self._group.require_group(schema.BLOCKS).create_group(_hdf5_name(block.name))
-        group.attrs["role"] = block.role
-        group.attrs["order"] = block.order
-        group.attrs["parameters"] = json.dumps(
-            [{"name": parameter.name, "shape": list(parameter.shape)} for parameter in block.parameters]
-        )
-        for side, factor in _sides(block):
-            if isinstance(factor, DenseFactor):
-                _dataset(group, side, _shape(side, self._n, factor), factor.dtype)
-            else:
-                sparse = group.create_group(side)
-                sparse.attrs[schema.COLUMNS] = factor.columns
-                indices = factor.indices
-                _dataset(sparse, schema.INDICES, (self._n, *indices.shape[1:]), indices.dtype)
-                _dataset(sparse, schema.VALUES, _shape(side, self._n, factor), factor.dtype)
-
-    def _fill(self, block: Block, start: int, stop: int) -> None:
-        group = self._group[schema.BLOCKS][_hdf5_name(block.name)]
-        for side, factor in _sides(block):
-            values = factor.values[:, 0] if side == schema.LEFT else factor.values
-            if isinstance(factor, DenseFactor):
-                group[side][start:stop] = values
-            else:
-                group[side][schema.INDICES][start:stop] = factor.indices
-                group[side][schema.VALUES][start:stop] = values
-
-    def check_filled(self) -> None:
-        """Raise unless every sample was written."""
-        if self._filled != self._n:
-            raise UsageError(
-                "snapshot", expected=f"{self._n} samples", got=f"{self._filled}", remedy="write all of them"
-            )
-
-
-def check_writable(path: Path, *, overwrite: bool) -> None:
-    """Raise `OutputError` unless a file can be put at `path`."""
-    if path.is_dir():
-        raise OutputError(str(path), expected="a file name", got="a folder", remedy="name a file in it")
-    if path.exists() and not overwrite:
-        raise OutputError(
-            str(path), expected="a new file", got="one that exists", remedy="choose another name or overwrite"
-        )
-    folder = path.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        got = "one that cannot be written" if folder.is_dir() else "no such folder"
-        raise OutputError(
-            str(path), expected=f"a writable folder {folder}", got=got, remedy="create it or choose another"
-        )
-
-
-def reserve(part: Path, size: int) -> None:
-    """Raise `OSError` unless the file can grow by `size` bytes (and what HDF5 adds to them).
-
-    HDF5 cannot recover from a failed write: the process may crash when the file is closed. So the room is
-    tried out beforehand, on a scratch file as large as this one will be.
-    """
-    now = part.stat().st_size if part.exists() else 0
-    scratch = part.with_name(part.name + ".room")
-    try:
-        with scratch.open("wb") as handle:
-            os.posix_fallocate(handle.fileno(), 0, now + size + size // 50 + OVERHEAD_BYTES)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def _sides(block: Block) -> list[tuple[str, LoadedFactor]]:
-    sides = ((schema.LEFT, block.left), (schema.RIGHT, block.right))
-    return [(side, factor.load()) for side, factor in sides if factor is not None]
-
-
-def _shape(side: str, n: int, factor: LoadedFactor) -> tuple[int, ...]:
-    """Left factors do not depend on the output and are stored without that axis."""
-    tail = factor.values.shape[2:] if side == schema.LEFT else factor.values.shape[1:]
-    return (n, *tail)
-
-
-def _dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any) -> h5py.Dataset:
-    row_bytes = max(np.dtype(dtype).itemsize * math.prod(shape[1:]), 1)
-    rows = min(max(CHUNK_BYTES // row_bytes, 1), shape[0])
-    columns = shape[1:]
-    if row_bytes > 2 * CHUNK_BYTES:  # a row of a large dense Jacobian: split the last axis too
-        others = np.dtype(dtype).itemsize * math.prod(shape[1:-1])
-        columns = (*shape[1:-1], max(CHUNK_BYTES // others, 1))
-    return group.create_dataset(name, shape=shape, dtype=dtype, chunks=(rows, *columns) if rows else None)
-
-
-def _floats(array: NDArray[Any], name: str, ndim: int) -> NDArray[Any]:
-    array = np.asarray(array)
-    if array.dtype not in (np.float32, np.float64) or array.ndim != ndim or not np.isfinite(array).all():
-        got = f"{array.dtype} of shape {array.shape}"
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            got += " with NaN or Inf"
-        raise UsageError(
-            name,
-            expected=f"finite float32 or float64 with {ndim} axes",
-            got=got,
-            remedy="convert or clean it",
-        )
-    return array
-
-
 def _json(mapping: Mapping[str, Any], name: str) -> str:
     try:
         return json.dumps(dict(mapping), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UsageError(
             name, expected="a mapping that JSON can hold", got=str(error), remedy="leave out what is not JSON"
-        ) from None
-
-
-def _hdf5_name(name: str) -> str:
-    """The contract lets a block have any HDF5 name; a slash would make groups within groups."""
-    return name.replace("/", "|")
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into one line."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            str(path),
-            expected="to write the run file",
-            got=error.strerror or _reason(error),
-            remedy="check space and permissions; complete snapshots are kept in the .part file",
         ) from None

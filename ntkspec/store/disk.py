@@ -1,0 +1,62 @@
+"""Where run files are put: may we write there, is there room, and what the disk said if not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ntkspec.errors import OutputError
+
+OVERHEAD_BYTES = 2**20  # groups, attributes and chunk indices of a snapshot
+
+
+def check_writable(path: Path, *, overwrite: bool) -> None:
+    """Raise `OutputError` unless a file can be put at `path`."""
+    if path.is_dir():
+        raise OutputError(str(path), expected="a file name", got="a folder", remedy="name a file in it")
+    if path.exists() and not overwrite:
+        raise OutputError(
+            str(path), expected="a new file", got="one that exists", remedy="choose another name or overwrite"
+        )
+    folder = path.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        got = "one that cannot be written" if folder.is_dir() else "no such folder"
+        raise OutputError(
+            str(path), expected=f"a writable folder {folder}", got=got, remedy="create it or choose another"
+        )
+
+
+def reserve(part: Path, size: int) -> None:
+    """Raise `OSError` unless the file can grow by `size` bytes (and what HDF5 adds to them).
+
+    HDF5 cannot recover from a failed write: the process may crash when the file is closed. So the room is
+    tried out beforehand, on a scratch file as large as this one will be.
+    """
+    now = part.stat().st_size if part.exists() else 0
+    scratch = part.with_name(part.name + ".room")
+    try:
+        with scratch.open("wb") as handle:
+            os.posix_fallocate(handle.fileno(), 0, now + size + size // 50 + OVERHEAD_BYTES)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            str(path),
+            expected="to write the run file",
+            got=error.strerror or reason(error),
+            remedy="check space and permissions; complete snapshots are kept in the .part file",
+        ) from None
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an exception, or its type."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,172 @@
+"""Open one snapshot of a run file: its attributes, its blocks, their factors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.errors import RunFileError
+from ntkspec.jacobian import Block, Jacobian, Parameter
+from ntkspec.store import checks, schema
+from ntkspec.store.stored import Stored, StoredDense, StoredSparse, open_stored
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One complete snapshot of a run."""
+
+    id: str
+    step: int
+    label: str
+    metrics: Mapping[str, float]
+    jacobian: Jacobian  # blocks read on demand
+    scales: Mapping[str, Stored]  # by block name, where the file has them: (a, b)
+    _outputs: Stored
+    _regions: Stored | None
+    _factors: tuple[StoredDense | StoredSparse, ...]
+
+    @property
+    def outputs(self) -> NDArray[Any]:
+        """f(x_i), (n, c)."""
+        return self._outputs.read()
+
+    @property
+    def regions(self) -> NDArray[np.int64] | None:
+        """Activation region of each sample (n,), or None where the file has none."""
+        return None if self._regions is None else self._regions.read()
+
+    def check_values(self) -> None:
+        """Read every number once; raise `RunFileError` at the first that the contract forbids."""
+        for stored in (self._outputs, self._regions, *self._factors, *self.scales.values()):
+            if stored is not None:
+                stored.check()
+
+
+def open_snapshot(
+    snapshots: h5py.Group, name: str, where: str, n: int, c: int | None, budget: int
+) -> Snapshot:
+    """Check the structure of one complete snapshot; c is the width of the targets, where there are any."""
+    group = checks.child(snapshots, name, h5py.Group, where.rpartition("/")[0])
+    outputs = open_stored(group, schema.OUTPUTS, where, checks.FLOATS, (n, c), budget)
+    c = int(outputs.data.shape[1])
+    regions = None
+    if checks.has(group, schema.REGIONS, where):
+        regions = open_stored(group, schema.REGIONS, where, checks.INTEGERS[1:], (n,), budget)
+    blocks_where = f"{where}/{schema.BLOCKS}"
+    blocks_group = checks.child(group, schema.BLOCKS, h5py.Group, where)
+    names = checks.members(blocks_group, blocks_where)
+    if not names:
+        raise RunFileError(
+            blocks_where,
+            expected="at least one block",
+            got="none",
+            remedy="export a model with parameters",
+        )
+    opened = [_open_block(blocks_group, block, blocks_where, n, c, budget) for block in names]
+    blocks = [block for block, _ in opened]
+    return Snapshot(
+        id=name,
+        step=checks.integer(group, "step", where, 0),
+        label=checks.text(group, "label", where),
+        metrics=_metrics(group, where),
+        jacobian=Jacobian(tuple(sorted(blocks, key=lambda block: block.order))),
+        scales={block.name: scale for block, scale in opened if scale is not None},
+        _outputs=outputs,
+        _regions=regions,
+        _factors=tuple(
+            factor
+            for block in blocks
+            for factor in (block.left, block.right)
+            if isinstance(factor, StoredDense | StoredSparse)
+        ),
+    )
+
+
+def _open_block(
+    blocks: h5py.Group, name: str, where: str, n: int, c: int, budget: int
+) -> tuple[Block, Stored | None]:
+    """A block and its scale, where the file has one."""
+    group = checks.child(blocks, name, h5py.Group, where)
+    where = f"{where}/{name}"
+    present = [side for side in checks.members(group, where) if side in (schema.LEFT, schema.RIGHT)]
+    if not present:
+        raise RunFileError(
+            where,
+            expected="a factor left, right or both",
+            got="neither",
+            remedy="store the block's Jacobian",
+        )
+    block = Block(
+        name=name,
+        role=checks.text(group, "role", where),
+        samples=n,
+        outputs=c,
+        left=_open_factor(group, schema.LEFT, where, (n,), budget) if schema.LEFT in present else None,
+        right=_open_factor(group, schema.RIGHT, where, (n, c), budget) if schema.RIGHT in present else None,
+        order=checks.integer(group, "order", where, -(2**63)),
+        parameters=_parameters(group, where),
+    )
+    sizes = sum(math.prod(parameter.shape) for parameter in block.parameters)
+    if sizes != block.width:
+        a, b = block.widths
+        raise RunFileError(
+            f"{where}, attribute 'parameters'",
+            expected=f"sizes that add up to a*b = {a}*{b} = {block.width}",
+            got=f"{sizes}",
+            remedy="list every parameter of the block with its shape",
+        )
+    if not checks.has(group, schema.SCALE, where):
+        return block, None
+    scale = open_stored(group, schema.SCALE, where, checks.FLOATS, block.widths, budget)
+    return block, replace(scale, positive=True)
+
+
+def _open_factor(
+    group: h5py.Group, side: str, where: str, rows: tuple[int, ...], budget: int
+) -> StoredDense | StoredSparse:
+    kind = h5py.Group if isinstance(group.get(side), h5py.Group) else h5py.Dataset
+    item = checks.child(group, side, kind, where)
+    if kind is h5py.Dataset:
+        return StoredDense(open_stored(group, side, where, checks.FLOATS, (*rows, None), budget))
+    where = f"{where}/{side}"
+    checks.members(item, where)
+    indices = open_stored(item, schema.INDICES, where, checks.INTEGERS, (rows[0], None), budget)
+    k = int(indices.data.shape[1])
+    values = open_stored(item, schema.VALUES, where, checks.FLOATS, (*rows, k), budget)
+    return StoredSparse(indices, values, checks.integer(item, schema.COLUMNS, where, 1))
+
+
+def _metrics(group: h5py.Group, where: str) -> dict[str, float]:
+    metrics = checks.json_attribute(group, "metrics", where, dict)
+    for name, value in metrics.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+            raise RunFileError(
+                f"{where}, attribute 'metrics'",
+                expected="finite numbers only",
+                got=f"{name!r}: {value!r}"[:120],
+                remedy="leave out what is not a number",
+            )
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _parameters(group: h5py.Group, where: str) -> tuple[Parameter, ...]:
+    parameters = []
+    for entry in checks.json_attribute(group, "parameters", where, list):
+        shape = entry.get("shape") if isinstance(entry, dict) else None
+        name = entry.get("name") if isinstance(entry, dict) else None
+        sizes_ok = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
+        if not isinstance(name, str) or not sizes_ok:
+            raise RunFileError(
+                f"{where}, attribute 'parameters'",
+                expected='a list of {"name": text, "shape": [sizes]}',
+                got=repr(entry)[:120],
+                remedy="see docs/run-format.md",
+            )
+        parameters.append(Parameter(name, tuple(shape or ())))
+    return tuple(parameters)
