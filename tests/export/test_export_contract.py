@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,32 @@ def assert_same(model: nn.Module, x: torch.Tensor, **options: object) -> None:
 @pytest.mark.parametrize("name", ZOO)
 def test_blocks_are_the_jacobian(name: str) -> None:
     assert_same(build(name), inputs())
+
+
+def torch_func_kernel(model: nn.Module, x: torch.Tensor) -> np.ndarray:
+    """K (n, c, n, c) by torch.func's dense Jacobian: vmap(jacrev) over the samples, batches of one."""
+    model = copy.deepcopy(model).double().eval()
+    parameters = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+    def one(chosen: dict[str, torch.Tensor], sample: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(model, chosen, (sample[None],))[0]
+
+    rows = torch.func.vmap(torch.func.jacrev(one), (None, 0))(parameters, x.double())
+    flat = torch.cat([part.flatten(2) for part in rows.values()], dim=2)
+    return torch.einsum("nop,mqp->nomq", flat, flat).numpy()
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_kernels_agree_with_torch_func(name: str) -> None:
+    model, x = build(name), inputs()
+    try:
+        kernel = torch_func_kernel(model, x)
+    except Exception as error:  # whatever keeps torch.func from this model; autograd row by row has it above
+        pytest.skip(f"torch.func cannot: {type(error).__name__}")
+    jac = jacobian(model, x).to_dense()
+    np.testing.assert_allclose(
+        np.einsum("nop,mqp->nomq", jac, jac), kernel, rtol=0, atol=RELATIVE * np.abs(kernel).max()
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, (_, factored) in ZOO.items() if factored is not None])
