@@ -60,7 +60,15 @@ def analyze_runs(
     Raises:
         NtkspecError: bad files or arguments; nothing is computed before every file was opened.
     """
-    engine, say = select(backend), progress or (lambda _: None)
+    engine = select(backend)
+    options = {
+        "outputs": outputs,
+        "method": method,
+        "k": k,
+        "backend": engine,
+        "precision": precision,
+        "memory": memory,
+    }
     if not paths:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
     with contextlib.ExitStack() as stack:
@@ -69,41 +77,8 @@ def analyze_runs(
         reference = find_baseline(labels, [run.config for run in runs], baseline)
         chosen = [run.snapshots if snapshot == "all" else (run.snapshot(snapshot),) for run in runs]
         warnings = _sample_warnings(runs)
-
-        def solve(run: Run, snap: Snapshot, label: str) -> SnapshotReport:
-            parts = _parts(snap.jacobian, drop)
-            found = spectra(
-                parts,
-                outputs,
-                method=method,
-                k=k,
-                precision=precision,
-                backend=engine,
-                memory=memory,
-                progress=lambda step: say(f"{label}, {snap.label}: {step}"),
-            )
-            return SnapshotReport(
-                id=snap.id,
-                step=snap.step,
-                label=snap.label,
-                metrics=snap.metrics,
-                spectra=found,
-                bounds=tuple(_bounds(found)),
-                picture=run.pictures.get(snap.id),
-            )
-
         reports = [
-            RunReport(
-                path=str(run.path),
-                label=label,
-                samples=run.samples,
-                outputs=snaps[0].jacobian.outputs,
-                mode=outputs,
-                snapshots=tuple(solve(run, snap, label) for snap in snaps),
-                config=run.config,
-                truth=run.pictures.get(TRUTH),
-                warnings=run.warnings,
-            )
+            _run_report(run, label, snaps, drop, options, progress or (lambda _: None))
             for run, label, snaps in zip(runs, labels, chosen, strict=True)
         ]
     reports[0] = replace(reports[0], warnings=(*reports[0].warnings, *warnings))
@@ -114,6 +89,40 @@ def analyze_runs(
         runs=tuple(reports),
         comparisons=compare_runs(reports, reference) if len(reports) > 1 else (),
         baseline=reference if len(reports) > 1 else None,
+    )
+
+
+def _run_report(
+    run: Run,
+    label: str,
+    snapshots: Sequence[Snapshot],
+    drop: Sequence[Sequence[str]],
+    options: dict[str, Any],
+    say: Progress,
+) -> RunReport:
+    def snapshot_report(snap: Snapshot) -> SnapshotReport:
+        parts = _parts(snap.jacobian, drop)
+        found = spectra(parts, **options, progress=lambda step: say(f"{label}, {snap.label}: {step}"))
+        return SnapshotReport(
+            id=snap.id,
+            step=snap.step,
+            label=snap.label,
+            metrics=snap.metrics,
+            spectra=found,
+            bounds=tuple(_bounds(found)),
+            picture=run.pictures.get(snap.id),
+        )
+
+    return RunReport(
+        path=str(run.path),
+        label=label,
+        samples=run.samples,
+        outputs=snapshots[0].jacobian.outputs,
+        mode=options["outputs"],
+        snapshots=tuple(snapshot_report(snap) for snap in snapshots),
+        config=run.config,
+        truth=run.pictures.get(TRUTH),
+        warnings=run.warnings,
     )
 
 

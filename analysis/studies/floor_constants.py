@@ -1,7 +1,7 @@
 """How large are the errors that docs/method.md puts constants on? `python analysis/studies/floor_constants.py`.
 
 For each prescribed spectrum: the largest error of eigenvalues by route gram in units of eps * lambda_max * sqrt(N),
-and of singular values by route svd in units of eps * s * sqrt(N). The stated errors have 2 and 1 in their place.
+and of singular values by route svd in units of eps * s * sqrt(N). The stated errors have 2 (1 + 4/sqrt(N)) and 1 + 4/sqrt(N).
 """
 
 from __future__ import annotations

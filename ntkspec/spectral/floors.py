@@ -3,13 +3,13 @@
 Three sources, all relative to the largest singular value s = sqrt(lambda_max) of J:
 
 - an absolute error e of the eigenvalues, from forming K or J^T J and from the symmetric solver:
-  |error| <= e (Weyl 1912), e = 2 sqrt(m) eps s^2, m the longest sum behind an entry or a reduction;
+  |error| <= e (Weyl 1912), e = 2 (sqrt(m) + 4) eps s^2, m the longest sum behind an entry or a reduction;
 - an error t of the singular values, from rounding J when it was stored (2 u s: two factors, each rounded
-  once to unit roundoff u) and, where J is factorised itself, from the solver (sqrt(m) eps s).
+  once to unit roundoff u) and, where J is factorised itself, from the solver ((sqrt(m) + 4) eps s).
 
 Worst-case analysis has m where we write sqrt(m); rounding errors of mean zero add up like a random walk
 (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis"), and the largest errors
-measured over prescribed spectra grow as sqrt(m): see docs/method.md.
+measured over prescribed spectra grow as sqrt(m), with a constant that shows at m < 20: see docs/method.md.
 
 A singular value off by t changes lambda = sigma^2 by at most 2 t sqrt(lambda) + t^2, so
 
@@ -55,7 +55,7 @@ def gram_errors(stored: np.dtype[Any], working: np.dtype[Any], longest: int) -> 
         longest: the larger of the kernel's size and the longest inner product behind an entry.
     """
     coarser = max(_eps(stored), _eps(working))  # factors are rounded to the working precision too
-    return ErrorModel(eigenvalue=2 * np.sqrt(longest) * _eps(working), singular=coarser)
+    return ErrorModel(eigenvalue=2 * _growth(longest) * _eps(working), singular=coarser)
 
 
 def svd_errors(stored: np.dtype[Any], longest: int) -> ErrorModel:
@@ -66,7 +66,11 @@ def svd_errors(stored: np.dtype[Any], longest: int) -> ErrorModel:
         longest: the larger of J's sides that the triangular factor keeps, i.e. its number of rows N.
     """
     eps = _eps(np.dtype(np.float64))
-    return ErrorModel(eigenvalue=0.0, singular=np.sqrt(longest) * eps + _eps(stored))
+    return ErrorModel(eigenvalue=0.0, singular=_growth(longest) * eps + _eps(stored))
+
+
+def _growth(longest: int) -> float:
+    return float(np.sqrt(longest) + 4)
 
 
 def _eps(dtype: np.dtype[Any]) -> float:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.gram import gram, gram_sums
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs, rows_per_sample
-from ntkspec.memory import budget_bytes, format_bytes
+from ntkspec.memory import GIB, budget_bytes, format_bytes
 from ntkspec.operator import diagonal
 from ntkspec.spectral import routes
 from ntkspec.spectral.factorised import touched_width
@@ -78,56 +80,100 @@ def spectra(
 
     Kernels are assembled in one pass where they fit together, else one after the other.
     """
-    engine, budget = select(backend), budget_bytes(memory)
+    request = _Request(outputs, method, k, vectors, precision, select(backend), budget_bytes(memory))
     first = next(iter(sums.values()))
     check_outputs(outputs, first.outputs)
     size = first.samples * rows_per_sample(outputs, first.outputs)
     _check_options(method, k, vectors, precision, size)
     say = progress or (lambda _: None)
     say("reading")
-    sums = _read_once(sums, budget)
+    sums = _read_once(sums, request.budget)
     for part in sums.values():
         diagonal(part, outputs)  # refuses numbers that would overflow
-    kernel_bytes = size * size * np.dtype(precision).itemsize
-    together = method in ("auto", "gram") and (len(sums) + 1) * kernel_bytes + 3 * first.nbytes <= budget
-    kernels = {}
-    if together:
+    kernels: dict[str, NDArray[Any]] = {}
+    if (
+        request.forms_kernels
+        and (len(sums) + 1) * request.kernel_bytes(size) + 3 * first.nbytes <= request.budget
+    ):
         say("assembling")
-        kernels = gram_sums(sums, outputs, precision=precision, backend=engine, memory=memory)
-
-    def solve(name: str, part: Jacobian) -> Spectrum:
+        kernels = gram_sums(sums, **request.gram_options)
+    found = {}
+    for name, part in sums.items():
         say(f"eigenvalues of {name}")
+        found[name] = _solve(part, kernels.pop(name, None), request)
+    return found
 
-        def by_gram() -> Spectrum:
-            kernel = kernels.pop(name, None)
-            if kernel is None:
-                kernel = gram(part, outputs, precision=precision, backend=engine, memory=memory)
-            return routes.from_kernel(kernel, part, outputs, engine, vectors=vectors)
 
-        def by_svd() -> Spectrum:
-            say(f"singular values of {name}")
-            return routes.by_svd(part, outputs, engine, budget, vectors=vectors)
+@dataclass(frozen=True)
+class _Request:
+    """What was asked for: the same for every sum of blocks."""
 
-        if method == "gram":
-            return by_gram().because("asked for")
-        if method == "svd":
-            return by_svd().because("asked for")
-        if method == "dual":
-            return routes.by_dual(part, outputs, engine, budget).because("asked for")
-        if method == "lanczos":
-            return routes.by_lanczos(part, outputs, k, memory, vectors=vectors).because("asked for")
-        if kernel_bytes + part.nbytes > budget:
-            found = routes.by_lanczos(part, outputs, k, memory, vectors=vectors)
-            return found.because(
-                f"the kernel needs {format_bytes(kernel_bytes)}, more than the memory budget"
-            )
-        coarse = by_gram()
-        why = _why_not_svd(part, outputs, coarse, k, precision, budget)
-        if why:
-            return coarse.because(why)
-        return by_svd().because(f"gram resolved {coarse.resolved} of {size}")
+    outputs: Outputs
+    method: MethodChoice
+    k: int | None
+    vectors: bool
+    precision: Precision
+    backend: Backend
+    budget: int  # bytes
 
-    return {name: _largest(solve(name, part), k) for name, part in sums.items()}
+    @property
+    def forms_kernels(self) -> bool:
+        return self.method in ("auto", "gram")
+
+    @property
+    def gram_options(self) -> dict[str, Any]:
+        return {
+            "outputs": self.outputs,
+            "precision": self.precision,
+            "backend": self.backend,
+            "memory": self.budget / GIB,
+        }
+
+    def kernel_bytes(self, size: int) -> int:
+        return size * size * np.dtype(self.precision).itemsize
+
+
+def _solve(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectrum:
+    """The spectrum of one sum of blocks, by the route asked for or chosen."""
+    if ask.method == "auto":
+        found = _choose(part, kernel, ask)
+    elif ask.method == "gram":
+        found = _by_gram(part, kernel, ask).because("asked for")
+    elif ask.method == "svd":
+        found = _by_svd(part, ask).because("asked for")
+    elif ask.method == "dual":
+        found = routes.by_dual(part, ask.outputs, ask.backend, ask.budget).because("asked for")
+    else:
+        found = _by_lanczos(part, ask).because("asked for")
+    return found if ask.k is None else found.largest(ask.k)
+
+
+def _choose(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectrum:
+    """Route auto: the coarser route that resolves what was asked for, within memory."""
+    size = part.samples * rows_per_sample(ask.outputs, part.outputs)
+    need = ask.kernel_bytes(size)
+    if need + part.nbytes > ask.budget:
+        found = _by_lanczos(part, ask)
+        return found.because(f"the kernel needs {format_bytes(need)}, more than the memory budget")
+    coarse = _by_gram(part, kernel, ask)
+    why = _why_not_svd(part, coarse, ask)
+    if why:
+        return coarse.because(why)
+    return _by_svd(part, ask).because(f"gram resolved {coarse.resolved} of {size}")
+
+
+def _by_gram(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectrum:
+    if kernel is None:
+        kernel = gram(part, **ask.gram_options)
+    return routes.from_kernel(kernel, part, ask.outputs, ask.backend, vectors=ask.vectors)
+
+
+def _by_svd(part: Jacobian, ask: _Request) -> Spectrum:
+    return routes.by_svd(part, ask.outputs, ask.backend, ask.budget, vectors=ask.vectors)
+
+
+def _by_lanczos(part: Jacobian, ask: _Request) -> Spectrum:
+    return routes.by_lanczos(part, ask.outputs, ask.k, ask.budget / GIB, vectors=ask.vectors)
 
 
 def _read_once(sums: Mapping[str, Jacobian], budget: int) -> Mapping[str, Jacobian]:
@@ -139,27 +185,21 @@ def _read_once(sums: Mapping[str, Jacobian], budget: int) -> Mapping[str, Jacobi
     return {name: Jacobian(tuple(loaded[block] for block in part.names)) for name, part in sums.items()}
 
 
-def _why_not_svd(
-    part: Jacobian, outputs: Outputs, coarse: Spectrum, k: int | None, precision: Precision, budget: int
-) -> str:
+def _why_not_svd(part: Jacobian, coarse: Spectrum, ask: _Request) -> str:
     """Why the gram route is to be kept, or '' if the svd route should follow."""
-    wanted = coarse.size if k is None else k
+    wanted = coarse.size if ask.k is None else ask.k
     if coarse.resolved >= wanted:
         return "resolves all that was asked for"
-    if precision == "float32":
+    if ask.precision == "float32":
         return "float32 was asked for"
     if routes.svd_floor(part, coarse.size) * float(coarse.eigenvalues[0]) > WORTH * coarse.floor:
         return "the stored precision leaves nothing for svd to resolve"
     need = routes.svd_bytes(part, coarse.size)
-    if need > budget:
+    if need > ask.budget:
         return f"svd would resolve more but needs {format_bytes(need)}, more than the memory budget"
-    if touched_width(part, outputs) > SVD_WORK * coarse.size:
+    if touched_width(part, ask.outputs) > SVD_WORK * coarse.size:
         return "svd would resolve more but takes long; ask for it by --method svd"
     return ""
-
-
-def _largest(found: Spectrum, k: int | None) -> Spectrum:
-    return found if k is None else found.largest(k)
 
 
 def _check_options(
