@@ -1,7 +1,8 @@
-"""How large are the errors that docs/method.md puts constants on? `python analysis/studies/floor_constants.py`.
+"""How large are the errors that docs/method.md puts constants on?
 
-For each prescribed spectrum: the largest error of eigenvalues by route gram in units of eps * lambda_max * sqrt(N),
-and of singular values by route svd in units of eps * s * sqrt(N). The stated errors have 2 (1 + 4/sqrt(N)) and 1 + 4/sqrt(N).
+For each prescribed spectrum: largest error of eigenvalues by route gram in units of eps lambda_max sqrt(N),
+and of singular values by route svd in units of eps s sqrt(N). The stated errors have 2 (1 + 4 / sqrt(N)) and
+1 + 4 / sqrt(N) in their place. Run: `python analysis/studies/floor_constants.py`.
 """
 
 from __future__ import annotations
