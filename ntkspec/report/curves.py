@@ -130,6 +130,8 @@ def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = Fal
     if spectrum.floor <= 0:
         return
     axes.axhline(spectrum.floor, color=colour, linewidth=0.8, alpha=_FAINT, zorder=1.0)
+    # The axes are still linear here and think that they show every small number: say that this one counts.
+    axes.update_datalim([(1.0, spectrum.floor)], updatex=False)
     known = len(spectrum.eigenvalues)
     if hatch and spectrum.resolved < known:
         axes.fill_between(

@@ -120,3 +120,14 @@ def test_unresolved_values_are_cut(report: Report) -> None:
     floors = [snap.spectra["total"].floor for run in report.runs for snap in run.snapshots]
     lowest = min(float(np.min(line.get_ydata())) for line in figure.axes[0].lines)  # type: ignore[arg-type]
     assert lowest >= min(floors)
+
+
+def test_every_panel_shows_the_floors_of_its_runs() -> None:
+    """Floors far below all resolved values count for the axes too."""
+    run = samples.six_runs().runs[0]
+    end = run.snapshots[-1]
+    deep = replace(end.spectra["total"], floor=1e-200)
+    base = replace(run, snapshots=(*run.snapshots[:-1], replace(end, spectra={"total": deep})))
+    figure = figures.fig_panels(replace(samples.six_runs(), runs=(base, *samples.six_runs().runs[1:])))
+    assert figure is not None
+    assert figure.axes[0].get_ylim()[0] <= 1e-200
