@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ import numpy as np
 
 from ntkspec._version import __version__
 from ntkspec.backend import Backend, Choice, Precision, select
-from ntkspec.cli import DONE, console, run_command
+from ntkspec.cli import DONE, Parser, console, run_command
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.report.compare import compare_runs, find_baseline, unique_labels
@@ -76,6 +77,8 @@ def analyze_runs(
         labels = unique_labels([(run.label, run.path) for run in runs])
         reference = find_baseline(labels, [run.config for run in runs], baseline)
         chosen = [run.snapshots if snapshot == "all" else (run.snapshot(snapshot),) for run in runs]
+        for run in runs:
+            run.check_small_values()
         warnings = _sample_warnings(runs)
         reports = [
             _run_report(run, label, snaps, drop, options, progress or (lambda _: None))
@@ -129,13 +132,31 @@ def _run_report(
 def _parts(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> dict[str, Jacobian]:
     """The sums of blocks to take spectra of. An ablation sums what it keeps; nothing is subtracted."""
     parts = {"total": jacobian}
+
+    def add(name: str, part: Jacobian) -> None:
+        """Under a name that is free: a file may hold any role, "total" among them."""
+        parts[next(free for free in _names(name) if free not in parts)] = part
+
     if "grid" in jacobian.roles:
         if len(jacobian.roles) > 1:
-            parts["no_grid"] = jacobian.without("grid")
-        parts["grid"] = jacobian.only("grid")
-    parts |= {role: jacobian.only(role) for role in jacobian.roles if role not in ("network", "grid")}
-    parts |= {"no_" + "+".join(words): jacobian.without(*words) for words in drop}
+            parts["no_grid"] = Jacobian(tuple(block for block in jacobian if block.role != "grid"))
+        parts["grid"] = _of_role(jacobian, "grid")
+    for role in jacobian.roles:
+        if role not in ("network", "grid"):
+            add(f"role {role}" if role in ("", "total", "no_grid") else role, _of_role(jacobian, role))
+    for words in drop:
+        add("no_" + "+".join(words), jacobian.without(*words))
     return parts
+
+
+def _of_role(jacobian: Jacobian, role: str) -> Jacobian:
+    """By role alone: a network's block may be called "grid"."""
+    return Jacobian(tuple(block for block in jacobian if block.role == role))
+
+
+def _names(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name} #{count}" for count in itertools.count(2))
 
 
 def _bounds(found: dict[str, Spectrum]) -> Iterator[CheckedBound]:
@@ -148,7 +169,7 @@ def _bounds(found: dict[str, Spectrum]) -> Iterator[CheckedBound]:
         return CheckedBound(bound, "total", sources, bound.holds(total))
 
     for name, kept in found.items():
-        if name.startswith("no_"):
+        if name != "total" and name != "grid":
             yield checked(bounds.theorem1(kept), name)
     if "no_grid" in found:
         yield checked(bounds.weyl_lower(found["no_grid"], found["grid"]), "no_grid", "grid")
@@ -158,11 +179,16 @@ def _bounds(found: dict[str, Spectrum]) -> Iterator[CheckedBound]:
 def _sample_warnings(runs: Sequence[Run]) -> list[str]:
     """Spectra of different samples are not comparable eigenvalue by eigenvalue: say so."""
     first = runs[0]
-    return [
-        f"{run.path}: its samples are not those of {first.path}; lambda_min depends on the samples"
-        for run in runs[1:]
-        if not np.array_equal(run.inputs, first.inputs)
-    ]
+    warnings = []
+    for run in runs[1:]:
+        if not np.array_equal(run.inputs, first.inputs):
+            warnings.append(
+                f"{run.path}: its samples are not those of {first.path}; lambda_min depends on them"
+            )
+        outputs = [other.snapshots[-1].jacobian.outputs for other in (run, first)]
+        if outputs[0] != outputs[1]:
+            warnings.append(f"{run.path}: {outputs[0]} outputs, {first.path} has {outputs[1]}; not compared")
+    return warnings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -240,11 +266,10 @@ def _positive(kind: type) -> Callable[[str], Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m ntkspec.analyze",
+    parser = Parser(
+        command="analyze",
         description="Spectra, ablations and bounds of the neural tangent kernel in run files, as a report.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN.h5", help="run files; several are compared")
@@ -265,7 +290,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="ROLE|BLOCK",
-        help="also analyse the kernel without these; may be repeated, one ablation each",
+        help="also analyse the kernel without these (run files come first); may be repeated",
     )
     add("--baseline", metavar="LABEL", help="label of the run to compare with")
     add("--backend", default="auto", choices=("auto", "cpu", "gpu"), help="what runs the arithmetic")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ntkspec.errors import NtkspecError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """Run a command and return its exit code: 0 done, 1 failed, 2 bad usage or input, 130 interrupted.
+    """Run a command and return its exit code: 0 done, 2 bad usage or input, 130 interrupted.
 
     Every `NtkspecError` becomes one line on stderr, without a traceback.
     """
@@ -34,8 +35,30 @@ def run_command(command: Callable[[], int]) -> int:
         print("error: out of memory; lower --memory, use fewer samples or -k", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("interrupted; nothing half-written was left", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:  # e.g. a full disk behind stdout
+        print(f"error: expected to write, got {error.strerror or error}; check space", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BAD_INPUT
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose refusals are one line, and which takes no abbreviated options."""
+
+    def __init__(self, *, command: str, description: str, epilog: str) -> None:
+        super().__init__(
+            prog=f"python -m ntkspec.{command}",
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line and exit with code 2."""
+        print(f"error: {_one_line(message)}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -101,6 +101,14 @@ def gram_sums(
                     _add(kernels, members, row, column, engine, repeat, dtype)
         if progress:
             progress(done)
+    for name, kernel in kernels.items():
+        if not np.isfinite(float(kernel.diagonal().sum())):
+            raise UsageError(
+                f"kernel {name}",
+                expected=f"entries that {precision} can hold",
+                got="an overflow",
+                remedy="rescale the model's outputs, or use float64",
+            )
     return {name: engine.get(kernel) for name, kernel in kernels.items()}
 
 
@@ -134,6 +142,8 @@ def _strips(
 ) -> list[_Strip]:
     stop = min(start + panel, jacobian.samples)
     loaded = jacobian.load(start, stop)
+    if loaded.samples == jacobian.samples:  # else the panels' numberings would differ
+        loaded = Jacobian(tuple(block.compact() for block in loaded))
     strips = []
     for at in range(0, stop - start, step):
         end = min(at + step, stop - start)
@@ -190,15 +200,24 @@ def _add(
             kernels[name][at[1], at[0]] = tile.T
 
 
+def least_bytes(jacobian: Jacobian, kernel_bytes: int, dtype: Any) -> int:
+    """Bytes that kernels of `kernel_bytes` need at the least: themselves and the factors of two samples."""
+    return int(kernel_bytes + 2 * _bytes_a_sample(jacobian, dtype))
+
+
+def _bytes_a_sample(jacobian: Jacobian, dtype: Any) -> float:
+    """Of the factors, as stored and as converted to `dtype`."""
+    stored = jacobian.nbytes / jacobian.samples
+    return stored * (1 + max(float(np.dtype(dtype).itemsize) / jacobian.dtype.itemsize, 1.0))
+
+
 def _panel_samples(jacobian: Jacobian, kernel_bytes: int, budget: int, dtype: Any) -> int:
     """Samples whose factors are held at once: all if they fit beside the kernels, else what fits twice."""
-    stored = jacobian.nbytes / jacobian.samples
-    converted = stored * max(dtype.itemsize / jacobian.dtype.itemsize, 1)
-    per_sample = stored + converted
+    per_sample = _bytes_a_sample(jacobian, dtype)
     room = budget - kernel_bytes
     require(
         f"kernel of {jacobian.samples} samples",
-        int(kernel_bytes + 2 * per_sample),
+        least_bytes(jacobian, kernel_bytes, dtype),
         budget,
         "raise --memory, use fewer samples, --precision float32, or --method lanczos",
     )

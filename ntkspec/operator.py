@@ -9,9 +9,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
+from ntkspec.backend import Precision
 from ntkspec.errors import UsageError
-from ntkspec.jacobian import Jacobian, Matrix, Outputs, Pair, check_outputs, rows_per_sample
+from ntkspec.jacobian import Block, Factor, Jacobian, Matrix, Outputs, Pair, check_outputs, rows_per_sample
 from ntkspec.memory import budget_bytes, require
+
+DIAGONAL_BYTES = 2**26  # of a block, read at once
 
 
 def operator(
@@ -33,7 +36,7 @@ def operator(
     check_outputs(outputs, jacobian.outputs)
     need = 2 * jacobian.nbytes * 8 // jacobian.dtype.itemsize
     require("factors of the kernel", need, budget_bytes(memory), "raise --memory or use fewer samples")
-    pairs = [block.pair(outputs) for block in jacobian.load()]
+    pairs = [block.compact().pair(outputs) for block in jacobian]
     size = jacobian.samples * rows_per_sample(outputs, jacobian.outputs)
 
     def product(v: NDArray[Any]) -> NDArray[Any]:
@@ -43,23 +46,51 @@ def operator(
 
 
 def diagonal(jacobian: Jacobian, outputs: Outputs = "trace") -> NDArray[np.float64]:
-    """The diagonal of K (N,), from the factors: |left_i|^2 |right_i|^2 summed over the blocks.
-
-    Raises:
-        UsageError: the numbers are so large that K overflows.
-    """
+    """The diagonal of K (N,): |left_i|^2 |right_i|^2 summed over the blocks, a few rows at a time."""
     check_outputs(outputs, jacobian.outputs)
-    total = np.zeros(jacobian.samples * rows_per_sample(outputs, jacobian.outputs))
-    with np.errstate(over="ignore"):
-        for block in jacobian:
-            pair = block.load().pair(outputs)
-            left = 1.0 if pair.left is None else np.repeat(_row_squares(pair.left), pair.repeat)
-            total += left * _row_squares(pair.right)
-    if not np.isfinite(total).all():
-        raise UsageError(
-            "kernel", expected="entries below 1e308", got="an overflow", remedy="rescale the model's outputs"
-        )
+    repeat = rows_per_sample(outputs, jacobian.outputs)
+    total = np.zeros(jacobian.samples * repeat)
+    for block in jacobian:
+        step = max(DIAGONAL_BYTES * block.samples // max(block.nbytes, 1), 1)
+        for start in range(0, block.samples, step):
+            stop = min(start + step, block.samples)
+            with np.errstate(over="ignore", under="ignore"):
+                total[start * repeat : stop * repeat] += _row_products(block.load(start, stop), outputs)
     return total
+
+
+def check_range(jacobian: Jacobian, diagonal: NDArray[np.float64], precision: Precision = "float64") -> None:
+    """Raise `UsageError` where squares and products of the numbers would leave the range of `precision`.
+
+    Errors are stated relative to the largest numbers; that is only right well inside the range.
+    """
+    low, high = (1e-22, 1e30) if precision == "float32" else (1e-200, 1e200)
+    largest = float(diagonal.max())
+    numbers = [_largest(factor) for block in jacobian for factor in (block.left, block.right) if factor]
+    # Squares of such factors and their products stay in range: a zero diagonal is then a zero kernel.
+    fits = all(number == 0 or 1e-75 < number < 1e75 for number in numbers)
+    if jacobian.dtype == np.float32:
+        fits = fits and all(number == 0 or number > 1e-30 for number in numbers)
+    if not fits or not (largest == 0 or low < largest < high):
+        got = f"a kernel of {largest:.0e} from factors of {min(numbers):.0e} to {max(numbers):.0e}"
+        raise UsageError(
+            "kernel",
+            expected=f"entries between {low:.0e} and {high:.0e} in {precision}, factors well inside theirs",
+            got=got,
+            remedy="rescale the model's outputs, or use --precision float64",
+        )
+
+
+def _largest(factor: Factor) -> float:
+    step = max(DIAGONAL_BYTES * factor.samples // max(factor.nbytes, 1), 1)
+    starts = range(0, factor.samples, step)
+    return max(float(np.abs(factor.load(at, min(at + step, factor.samples)).values).max()) for at in starts)
+
+
+def _row_products(block: Block, outputs: Outputs) -> NDArray[np.float64]:
+    pair = block.compact().pair(outputs)
+    left = 1.0 if pair.left is None else np.repeat(_row_squares(pair.left), pair.repeat)
+    return left * _row_squares(pair.right)
 
 
 def _row_squares(matrix: Matrix) -> NDArray[np.float64]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ntkspec.cli import DONE, run_command
+from ntkspec.cli import DONE, Parser, run_command
 from ntkspec.memory import format_bytes
 from ntkspec.store import open_run
 
@@ -16,11 +15,10 @@ EXAMPLE = "example:\n  python -m ntkspec.validate run.h5 other-writer.h5\n"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ntkspec.validate",
+    parser = Parser(
+        command="validate",
         description="Check run files against docs/run-format.md: structure, links, and every number.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN.h5", help="files to check")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")

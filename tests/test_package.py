@@ -60,7 +60,8 @@ def test_console_script(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"ntkspec {ntkspec.__version__}\n"
     assert main(["--help"]) == 0
-    assert all(command in capsys.readouterr().out for command in [*COMMANDS][:1])
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in COMMANDS)
     assert main(["analyse"]) == 2
     assert "expected one of train, analyze, validate" in capsys.readouterr().err
     assert main([]) == 2
@@ -80,3 +81,27 @@ def test_public_names_exist():
     assert callable(ntkspec.gram)
     assert callable(ntkspec.operator)
     assert callable(ntkspec.bounds.weyl_lower)
+
+
+def test_records_print_in_a_line(tmp_path):
+    import runs
+
+    with ntkspec.open_run(runs.write_run(tmp_path / "run.h5", label="x")) as run:
+        jac = run.snapshot("end").jacobian
+        found = ntkspec.spectrum(jac)
+        for record in (run, jac, found, ntkspec.bounds.theorem1(found)):
+            assert "\n" not in repr(record)
+            assert len(repr(record)) < 300
+
+
+def test_importing_the_package_adds_little_to_numpy_and_scipy():
+    """No time is asserted: what is loaded besides them is this package and h5py."""
+    code = (
+        "import sys, numpy, scipy.linalg, scipy.sparse.linalg\nbefore = set(sys.modules)\nimport ntkspec\n"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before}, sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    third_party = (
+        set(done.stdout.split()) - set(sys.stdlib_module_names) - {"ntkspec", "h5py", "numpy", "scipy"}
+    )
+    assert not {name for name in third_party if not name.startswith("_")}, third_party

@@ -13,7 +13,7 @@ from ntkspec.backend.protocol import ArrayBackend, BackendName, solver_failed
 
 # Above this share of nonzeros in a sparse factor's Gram tile a full product on the right is cheaper.
 SPARSE_TILE = 0.1
-QR_BLOCK = 32  # the fastest of 32, 64 and 128 columns at N = 1024
+QR_BLOCK = 32  # columns that tpqrt works on at a time
 LAPACK_VECTORS_LIMIT = 32_766  # SciPy's LAPACK counts the workspace of evd in 32 bits
 
 

@@ -24,6 +24,8 @@ from ntkspec.memory import GIB, available_bytes
 
 CHUNK_SHARE, CHUNK_LIMIT = 0.25, GIB // 4  # of what is free; by default a chunk works within the smaller
 
+WORTH_A_NOTE = 4096  # parameters of a dense block
+
 
 @dataclass(frozen=True)
 class Options:
@@ -140,5 +142,11 @@ def _exported(prepared: Prepared, plans: tuple[BlockPlan, ...], choices: Choices
         notes += (f"no output depends on {', '.join(unused)}: left out",)
     if choices.loop and dense:
         notes += (f"dense parameters one sample at a time, which is slow ({choices.loop})",)
+    notes += tuple(
+        f"{plan.name} is stored as a dense block of {plan.width} parameters in the role {plan.role!r}; "
+        f"if it is a grid, say roles={{{plan.name!r}: 'grid'}}"
+        for plan in plans
+        if plan.kind == "dense" and plan.width >= WORTH_A_NOTE and plan.role == "network"
+    )
     left_out = dict.fromkeys(prepared.frozen, "frozen") | dict.fromkeys(unused, "unused")
     return Exported(plans, dense, left_out, notes)

@@ -57,7 +57,9 @@ def differentiate(
         ExportError: the backward pass fails.
     """
     try:
-        return torch.autograd.grad(outputs, tensors, cotangents, retain_graph=retain, allow_unused=True)
+        found = torch.autograd.grad(outputs, tensors, cotangents, retain_graph=retain, allow_unused=True)
+        # nn.Embedding(sparse=True) gives sparse gradients
+        return tuple(g.to_dense() if g is not None and g.is_sparse else g for g in found)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:

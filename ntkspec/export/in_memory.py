@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.layout import Roles
-from ntkspec.export.prepare import ArrayLike, Precision, as_array
+from ntkspec.export.prepare import ArrayLike, ExportWarning, Precision, as_array
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, LoadedFactor, SparseFactor
 from ntkspec.memory import available_bytes, require
 
@@ -69,7 +70,9 @@ def jacobian(
             for whole, some in zip(blocks, part.jacobian, strict=True):
                 _fill(whole, some, part.start)
 
-    export(model, samples, Options(roles, precision, chunk, memory), consume)
+    done = export(model, samples, Options(roles, precision, chunk, memory), consume)
+    for note in done.notes:
+        warnings.warn(note, ExportWarning, stacklevel=2)
     return Jacobian(tuple(blocks))
 
 

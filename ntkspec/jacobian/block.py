@@ -83,6 +83,16 @@ class Block:
             right=self.right.load(start, stop) if self.right else None,
         )
 
+    def compact(self) -> Block:
+        """In memory, without the columns that no sample touches; kernels are the same."""
+        left, right = _loaded(self.left), _loaded(self.right)
+        return replace(
+            self,
+            left=left.compact() if left else None,
+            right=right.compact() if right else None,
+            parameters=(),
+        )
+
     def pair(self, outputs: Outputs, dtype: Any = np.float64) -> Pair:
         """Both factors as matrices in the given output mode and precision."""
         left = _loaded(self.left)

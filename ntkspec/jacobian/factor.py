@@ -81,6 +81,15 @@ class DenseFactor:
             rows = self.values[:, outputs, :]
         return np.ascontiguousarray(rows, dtype=dtype)
 
+    def compact(self) -> DenseFactor:
+        """The factor itself: all its columns count."""
+        return self
+
+    @property
+    def cancellation(self) -> float:
+        """1: its entries are written out, not added up."""
+        return 1.0
+
     def to_dense(self) -> NDArray[Any]:
         """The factor as an array (n, c, width) of float64."""
         return np.asarray(self.values, dtype=np.float64)
@@ -137,6 +146,26 @@ class SparseFactor:
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
         return matrix
+
+    def compact(self) -> SparseFactor:
+        """The same inner products with the touched columns alone, renumbered.
+
+        CSR products take memory and time for every column; a hashed or a fine 3D grid has millions, of which
+        n samples touch few.
+        """
+        touched, indices = np.unique(self.indices, return_inverse=True)
+        padding = int(np.count_nonzero(touched < 0))
+        renumbered = indices.reshape(self.indices.shape) - padding
+        return SparseFactor(renumbered, self.values, max(len(touched) - padding, 1))
+
+    @property
+    def cancellation(self) -> float:
+        """By how much entries that share an index exceed their sum: >= 1, the factor on rounding errors."""
+        sizes = SparseFactor(self.indices, np.abs(self.values), self.columns).compact().matrix("full")
+        sums = self.compact().matrix("full")
+        largest = np.sqrt(max(float(sums.multiply(sums).sum(axis=1).max()), np.finfo(np.float64).tiny))
+        ratio = float(np.sqrt(sizes.multiply(sizes).sum(axis=1).max())) / float(largest)
+        return max(ratio, 1.0)
 
     def to_dense(self) -> NDArray[Any]:
         """The factor as an array (n, c, columns) of float64, by the definition: one addition an entry."""

@@ -13,7 +13,7 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian.block import Block
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Jacobian:
     """Blocks of one snapshot; all have the same samples n and outputs c. Sums of blocks are kernels."""
 
@@ -28,6 +28,10 @@ class Jacobian:
                 got=f"{len(self.blocks)} blocks with (samples, outputs) {shapes}",
                 remedy="give blocks of one snapshot",
             )
+
+    def __repr__(self) -> str:
+        blocks = ", ".join(f"{block.name} ({block.role}) {block.width}" for block in self.blocks)
+        return f"Jacobian({self.samples} samples, {self.outputs} outputs, {self.width} parameters: {blocks})"
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks)

@@ -49,12 +49,16 @@ def compare_runs(runs: Sequence[RunReport], baseline: str) -> tuple[Comparison, 
     """lambda_min of every other run over the baseline's, for each snapshot label that both have."""
     reference = next(run for run in runs if run.label == baseline)
     comparisons = []
+    decades: float | None
+    qualifier: Qualifier
     for run in runs:
         for label in dict.fromkeys(snap.label for snap in run.snapshots):
             mine, theirs = run.snapshot(label), reference.snapshot(label)
             if run.label == baseline or mine is None or theirs is None:
                 continue
-            decades, qualifier = decades_between(mine.spectra["total"], theirs.spectra["total"])
+            decades, qualifier = None, "unresolved"
+            if (run.samples, run.outputs) == (reference.samples, reference.outputs):
+                decades, qualifier = decades_between(mine.spectra["total"], theirs.spectra["total"])
             comparisons.append(Comparison("total", label, run.label, baseline, decades, qualifier))
     return tuple(comparisons)
 
@@ -62,16 +66,21 @@ def compare_runs(runs: Sequence[RunReport], baseline: str) -> tuple[Comparison, 
 def decades_between(spectrum: Spectrum, baseline: Spectrum) -> tuple[float | None, Qualifier]:
     """log10 of lambda_min(spectrum) / lambda_min(baseline), with what is known of it.
 
-    Where one side is unresolved its floor stands in, and the result is a bound; where both are, or where
-    not all eigenvalues were computed, nothing is known.
+    Where one side is unresolved its floor stands in, and the result is a bound that allows for the stated
+    errors of both; where both are, or where not all eigenvalues were computed, nothing is known.
     """
     if not (spectrum.complete and baseline.complete):
         return None, "unresolved"
     mine, theirs = spectrum.lambda_min, baseline.lambda_min
     if mine is not None and theirs is not None:
-        return math.log10(mine / theirs), "="
-    if mine is not None and baseline.floor > 0:
-        return math.log10(mine / baseline.floor), ">="
-    if theirs is not None and spectrum.floor > 0:
-        return math.log10(spectrum.floor / theirs), "<="
+        return math.log10(mine) - math.log10(theirs), "="
+    if mine is not None and spectrum.lower[-1] > 0 and baseline.floor > 0:
+        return math.log10(spectrum.lower[-1]) - math.log10(_at_most(baseline)), ">="
+    if theirs is not None and baseline.lower[-1] > 0 and spectrum.floor > 0:
+        return math.log10(_at_most(spectrum)) - math.log10(baseline.lower[-1]), "<="
     return None, "unresolved"
+
+
+def _at_most(unresolved: Spectrum) -> float:
+    """What an unresolved smallest eigenvalue is at most, its stated error included."""
+    return max(unresolved.floor, float(unresolved.upper[-1]))

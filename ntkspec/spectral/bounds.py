@@ -18,7 +18,7 @@ from ntkspec.errors import UsageError
 from ntkspec.spectral.spectrum import Spectrum
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bound:
     """What a theorem says of the eigenvalues of a kernel."""
 
@@ -30,6 +30,10 @@ class Bound:
     vacuous: bool  # says nothing of lambda_min that was not known without it
     quantity: Literal["eigenvalue", "lambda_min"] = "eigenvalue"
     certified: bool = False  # rounding errors included rigorously
+
+    def __repr__(self) -> str:
+        vacuous = ", vacuous" if self.vacuous else ""
+        return f"Bound({self.name}, {self.side}, lambda_min {self.values[-1]:.1e}{vacuous}: {self.theorem})"
 
     def holds(self, spectrum: Spectrum) -> bool:
         """Whether the computed spectrum of K obeys the bound within its stated errors."""

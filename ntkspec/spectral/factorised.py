@@ -19,6 +19,7 @@ from ntkspec.backend import Backend
 from ntkspec.jacobian import Block, Jacobian, Matrix, Outputs, rows_per_sample
 
 PANEL = 2  # columns of a panel, in units of the kernel's size
+NARROWEST = 1024  # but no fewer columns than this
 
 
 def touched_width(jacobian: Jacobian, outputs: Outputs) -> int:
@@ -29,9 +30,8 @@ def touched_width(jacobian: Jacobian, outputs: Outputs) -> int:
 def column_panels(jacobian: Jacobian, outputs: Outputs, width: int) -> Iterator[NDArray[np.float64]]:
     """The columns of J that some sample touches, as dense panels (N, at most `width`), each a fresh array."""
     for block in jacobian:
-        pair = block.load().pair(outputs)
-        right = _drop_untouched(pair.right)
-        left = None if pair.left is None else _drop_untouched(pair.left)
+        pair = block.compact().pair(outputs)
+        right, left = pair.right, pair.left
         for rights in _column_ranges(right.shape[1], width):
             part = _dense(right[:, rights])
             if left is None:
@@ -46,34 +46,24 @@ def triangular_factor(jacobian: Jacobian, outputs: Outputs, backend: Backend) ->
     """R (N, N), upper triangular, with R^T R = J J^T, as a device array of float64."""
     size = jacobian.samples * rows_per_sample(outputs, jacobian.outputs)
     triangle = backend.zeros((size, size), np.float64)
-    for panel in column_panels(jacobian, outputs, PANEL * size):
+    for panel in column_panels(jacobian, outputs, panel_width(size)):
         triangle = backend.fold(triangle, backend.put(panel.T, np.float64))
     return triangle
 
 
+def panel_width(size: int) -> int:
+    """Columns of J that are folded in at once for a kernel of this size."""
+    return max(PANEL * size, NARROWEST)
+
+
 def triangle_bytes(size: int) -> int:
     """Bytes that `triangular_factor` needs at its peak for a kernel of this size, factors apart."""
-    return 8 * size * size * (2 * PANEL + 2)
+    return 8 * size * (2 * panel_width(size) + 2 * size)
 
 
 def _touched(block: Block, outputs: Outputs) -> int:
-    repeats = block.outputs if outputs == "trace" and block.right is not None else 1
-    widths = []
-    for factor in (block.left, block.right):
-        if factor is None:
-            widths.append(1)
-        else:
-            loaded = factor.load()
-            indices = getattr(loaded, "indices", None)
-            widths.append(factor.width if indices is None else int(np.count_nonzero(np.unique(indices) >= 0)))
-    return widths[0] * widths[1] * repeats
-
-
-def _drop_untouched(matrix: Matrix) -> Matrix:
-    if not sp.issparse(matrix):
-        return matrix
-    columns = matrix.tocsc()
-    return columns[:, np.flatnonzero(np.diff(columns.indptr))]
+    left, right = block.compact().widths
+    return left * right * (block.outputs if outputs == "trace" else 1)
 
 
 def _column_ranges(total: int, width: int) -> list[slice]:

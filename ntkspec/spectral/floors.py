@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.jacobian import Factor, Jacobian, Outputs, SparseFactor
+
 
 @dataclass(frozen=True)
 class ErrorModel:
@@ -46,31 +48,51 @@ class ErrorModel:
         return np.asarray(lambda_max * (self.eigenvalue + 2 * t * relative + t**2))
 
 
-def gram_errors(stored: np.dtype[Any], working: np.dtype[Any], longest: int) -> ErrorModel:
-    """Errors of eigenvalues of a formed kernel.
-
-    Args:
-        stored: precision of the factors in the file.
-        working: precision in which the kernel is formed and solved.
-        longest: the larger of the kernel's size and the longest inner product behind an entry.
-    """
-    coarser = max(_eps(stored), _eps(working))  # factors are rounded to the working precision too
-    return ErrorModel(eigenvalue=2 * _growth(longest) * _eps(working), singular=coarser)
+def gram_errors(jacobian: Jacobian, working: np.dtype[Any], size: int, outputs: Outputs) -> ErrorModel:
+    """Errors of eigenvalues of a kernel (size, size) formed and solved in `working` precision."""
+    coarser = max(_eps(jacobian.dtype), _eps(working))  # factors are rounded to the working precision too
+    growth = _growth(max(size, _longest_sum(jacobian, outputs)))
+    return ErrorModel(eigenvalue=2 * growth * _eps(working), singular=coarser * _cancellation(jacobian))
 
 
-def svd_errors(stored: np.dtype[Any], longest: int) -> ErrorModel:
-    """Errors of squared singular values of J in float64.
-
-    Args:
-        stored: precision of the factors in the file.
-        longest: the larger of J's sides that the triangular factor keeps, i.e. its number of rows N.
-    """
-    eps = _eps(np.dtype(np.float64))
-    return ErrorModel(eigenvalue=0.0, singular=_growth(longest) * eps + _eps(stored))
+def svd_errors(jacobian: Jacobian, size: int, folds: int) -> ErrorModel:
+    """Errors of squared singular values of J in float64, from a triangular factor of that many folds."""
+    solver = (_growth(size) + np.sqrt(folds)) * _eps(np.dtype(np.float64))
+    return ErrorModel(eigenvalue=0.0, singular=solver + _eps(jacobian.dtype) * _cancellation(jacobian))
 
 
 def _growth(longest: int) -> float:
-    return float(np.sqrt(longest) + 4)
+    """sqrt(m), a constant for small m, and a share of m for the bias that very long sums show."""
+    return float(np.sqrt(longest) + 4 + longest / 500)
+
+
+def _longest_sum(jacobian: Jacobian, outputs: Outputs) -> int:
+    """The longest sum behind an entry of K; sums added in order, whose errors have a bias, count squared."""
+    c = jacobian.outputs if outputs == "trace" else 1
+    lengths = [len(jacobian.blocks) ** 2]
+    for block in jacobian:
+        (left, sparse_left), (right, sparse_right) = _terms(block.left), _terms(block.right)
+        lengths.append(left**2 if sparse_left else left)
+        lengths.append((right * c) ** 2 if sparse_left or sparse_right else right * c)
+    return max(lengths)
+
+
+def _terms(factor: Factor | None) -> tuple[int, bool]:
+    """Nonzero terms of an inner product of two rows, and whether they are added in order (sparse)."""
+    if factor is None:
+        return 1, False
+    row = factor.load(0, 1)
+    return int(row.values.shape[2]), isinstance(row, SparseFactor)
+
+
+def _cancellation(jacobian: Jacobian) -> float:
+    """By how much colliding entries of sparse factors exceed their sums, and rounding errors with them."""
+    ratios = [
+        (block.left.load().cancellation if block.left else 1.0)
+        * (block.right.load().cancellation if block.right else 1.0)
+        for block in jacobian
+    ]
+    return max(ratios)
 
 
 def _eps(dtype: np.dtype[Any]) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackError, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from ntkspec.backend import Backend, Precision
 from ntkspec.backend.protocol import solver_failed
@@ -22,7 +22,13 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.memory import require
 from ntkspec.operator import diagonal, operator
-from ntkspec.spectral.factorised import column_panels, touched_width, triangle_bytes, triangular_factor
+from ntkspec.spectral.factorised import (
+    column_panels,
+    panel_width,
+    touched_width,
+    triangle_bytes,
+    triangular_factor,
+)
 from ntkspec.spectral.floors import ErrorModel, gram_errors, svd_errors
 from ntkspec.spectral.spectrum import Method, Spectrum
 
@@ -35,7 +41,7 @@ def from_kernel(
 ) -> Spectrum:
     """Route gram: all eigenvalues of a formed kernel (N, N), which is destroyed."""
     precision: Precision = "float32" if kernel.dtype == np.float32 else "float64"
-    errors = gram_errors(jacobian.dtype, kernel.dtype, _longest_sum(jacobian, outputs, len(kernel)))
+    errors = gram_errors(jacobian, kernel.dtype, len(kernel), outputs)
     device = backend.put(kernel, kernel.dtype)
     if vectors:
         values, columns = backend.eigh(device)
@@ -50,7 +56,7 @@ def by_svd(
     size = len(diagonal(jacobian, outputs))
     require("svd of the Jacobian", svd_bytes(jacobian, size), budget, "raise --memory or use --method gram")
     triangle = triangular_factor(jacobian, outputs, backend)
-    errors = svd_errors(jacobian.dtype, size)
+    errors = svd_errors(jacobian, size, _folds(jacobian, outputs, size))
     if vectors:
         values, columns = backend.svd_right(triangle)
         return _spectrum("svd", "float64", jacobian, outputs, values**2, errors, columns)
@@ -64,7 +70,7 @@ def by_dual(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int)
     require(f"J^T J of {width} touched parameters", need, budget, "use --method gram or svd")
     jac = np.concatenate(list(column_panels(jacobian, outputs, width)), axis=1)
     values = backend.eigvalsh(backend.put(jac.T @ jac, FLOAT64))[::-1][:size]
-    errors = gram_errors(jacobian.dtype, FLOAT64, max(size, width))
+    errors = gram_errors(jacobian, FLOAT64, max(size, width), outputs)
     padded = np.concatenate([values, np.zeros(size - len(values))])
     return _spectrum("dual", "float64", jacobian, outputs, padded, errors)
 
@@ -83,16 +89,50 @@ def by_lanczos(
             got=str(k),
             remedy="use --method gram for all",
         )
-    start = np.random.default_rng(0).standard_normal(size)  # fixed, so that a run can be repeated
+    scale = float(diagonal(jacobian, outputs).sum())
+    if scale == 0:
+        return _spectrum("lanczos", "float64", jacobian, outputs, np.zeros(k), ErrorModel(0.0, 0.0))
+    # ARPACK stops at an absolute accuracy for values below 4e-11, so it is given K / trace(K).
+    scaled = product * (1 / scale)
+    values, columns = _largest_pairs(scaled, k)
+    residual = float(np.linalg.norm(scaled @ columns - columns * values, axis=0).max())
+    rounding = gram_errors(jacobian, FLOAT64, size, outputs)
+    errors = ErrorModel(rounding.eigenvalue + residual / max(values[-1], _tiny()), rounding.singular)
+    _require_none_missed(scaled, values, columns, float(errors.error(values[:1], float(values[-1]))[0]))
+    found = columns[:, ::-1] if vectors else None
+    return _spectrum("lanczos", "float64", jacobian, outputs, values[::-1] * scale, errors, found)
+
+
+def _largest_pairs(product: LinearOperator, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The k largest eigenvalues, ascending, and their vectors."""
+    start = np.random.default_rng(0).standard_normal(product.shape[0])  # fixed, so that a run can be repeated
     try:
         values, columns = eigsh(product, k=k, which="LA", v0=start)
     except ArpackError as error:
         raise solver_failed("Lanczos iteration", error) from None
-    residual = np.linalg.norm(product @ columns - columns * values, axis=0).max()
-    rounding = gram_errors(jacobian.dtype, FLOAT64, _longest_sum(jacobian, outputs, size))
-    errors = ErrorModel(rounding.eigenvalue + residual / max(values[-1], _tiny()), rounding.singular)
-    found = columns[:, ::-1] if vectors else None
-    return _spectrum("lanczos", "float64", jacobian, outputs, values[::-1], errors, found)
+    return values, columns
+
+
+def _require_none_missed(
+    product: LinearOperator, values: NDArray[np.float64], columns: NDArray[np.float64], error: float
+) -> None:
+    """Residuals prove that eigenvalues are near, not that none was passed over: look once more without them.
+
+    What is left of the kernel after the found part is taken out must have no larger eigenvalue than the
+    smallest found. This finds a missed copy of a multiple eigenvalue; it is no proof.
+    """
+
+    def rest(v: NDArray[np.float64]) -> NDArray[np.float64]:
+        flat = v.ravel()
+        left: NDArray[np.float64] = product @ flat - columns @ (values * (columns.T @ flat))
+        return left
+
+    if len(columns) - len(values) < 2:
+        return
+    remainder = LinearOperator(product.shape, matvec=rest, dtype=FLOAT64)
+    (largest,), _ = _largest_pairs(remainder, 1)
+    if largest > values[0] + error + 1e-8 * values[-1]:
+        raise solver_failed("Lanczos iteration", ValueError("an eigenvalue was passed over"))
 
 
 def svd_bytes(jacobian: Jacobian, size: int) -> int:
@@ -100,9 +140,13 @@ def svd_bytes(jacobian: Jacobian, size: int) -> int:
     return triangle_bytes(size) + 3 * max(block.nbytes for block in jacobian)
 
 
-def svd_floor(jacobian: Jacobian, size: int) -> float:
+def svd_floor(jacobian: Jacobian, outputs: Outputs, size: int) -> float:
     """Floor that route svd will have, relative to lambda_max."""
-    return svd_errors(jacobian.dtype, size).floor(1.0)
+    return svd_errors(jacobian, size, _folds(jacobian, outputs, size)).floor(1.0)
+
+
+def _folds(jacobian: Jacobian, outputs: Outputs, size: int) -> int:
+    return len(jacobian.blocks) + touched_width(jacobian, outputs) // panel_width(size)
 
 
 def _spectrum(
@@ -128,22 +172,6 @@ def _spectrum(
         blocks=jacobian.names,
         vectors=vectors,
     )
-
-
-def _longest_sum(jacobian: Jacobian, outputs: Outputs, size: int) -> int:
-    """The longest sum behind an entry of K, or the size of K, whichever is larger."""
-    c = jacobian.outputs if outputs == "trace" else 1
-    widths = [max(a, b * c) for a, b in (_terms(block.left, block.right) for block in jacobian)]
-    return max(size, *widths)
-
-
-def _terms(*factors: Any) -> list[int]:
-    """Nonzero terms of an inner product: the width of a dense factor, the entries a row of a sparse one."""
-    counts = []
-    for factor in factors:
-        loaded = factor.load(0, 1) if factor else None
-        counts.append(loaded.values.shape[2] if loaded else 1)
-    return counts
 
 
 def _tiny() -> float:

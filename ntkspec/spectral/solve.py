@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import NtkspecError, UsageError
-from ntkspec.gram import gram, gram_sums
+from ntkspec.gram import gram, gram_sums, least_bytes
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs, rows_per_sample
-from ntkspec.memory import GIB, budget_bytes, format_bytes
-from ntkspec.operator import diagonal
+from ntkspec.memory import GIB, budget_bytes, format_bytes, require
+from ntkspec.operator import check_range, diagonal
 from ntkspec.spectral import routes
 from ntkspec.spectral.factorised import touched_width
 from ntkspec.spectral.spectrum import Method, Spectrum
@@ -89,18 +89,21 @@ def spectra(
     say("reading")
     sums = _read_once(sums, request.budget)
     for part in sums.values():
-        diagonal(part, outputs)  # refuses numbers that would overflow
+        check_range(part, diagonal(part, outputs), precision)
     kernels: dict[str, NDArray[Any]] = {}
     if (
         request.forms_kernels
         and (len(sums) + 1) * request.kernel_bytes(size) + 3 * first.nbytes <= request.budget
     ):
-        say("assembling")
-        kernels = gram_sums(sums, **request.gram_options)
+        kernels = gram_sums(
+            sums, **request.gram_options, progress=lambda share: say(f"assembling, {share:.0%}")
+        )
     found = {}
     for name, part in sums.items():
         say(f"eigenvalues of {name}")
-        found[name] = _solve(part, kernels.pop(name, None), request)
+        kernel = kernels.pop(name, None)
+        waiting = sum(other.nbytes for other in kernels.values())
+        found[name] = _solve(part, kernel, replace(request, budget=request.budget - waiting))
     return found
 
 
@@ -152,7 +155,7 @@ def _choose(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spect
     """Route auto: the coarser route that resolves what was asked for, within memory."""
     size = part.samples * rows_per_sample(ask.outputs, part.outputs)
     need = ask.kernel_bytes(size)
-    if need + part.nbytes > ask.budget:
+    if least_bytes(part, need, ask.precision) > ask.budget:
         found = _by_lanczos(part, ask)
         return found.because(f"the kernel needs {format_bytes(need)}, more than the memory budget")
     coarse = _by_gram(part, kernel, ask)
@@ -163,6 +166,11 @@ def _choose(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spect
 
 
 def _by_gram(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectrum:
+    if ask.vectors:
+        size = part.samples * rows_per_sample(ask.outputs, part.outputs)
+        require(
+            "eigenvectors", 4 * ask.kernel_bytes(size), ask.budget, "raise --memory, or use method lanczos"
+        )
     if kernel is None:
         kernel = gram(part, **ask.gram_options)
     return routes.from_kernel(kernel, part, ask.outputs, ask.backend, vectors=ask.vectors)
@@ -192,7 +200,7 @@ def _why_not_svd(part: Jacobian, coarse: Spectrum, ask: _Request) -> str:
         return "resolves all that was asked for"
     if ask.precision == "float32":
         return "float32 was asked for"
-    if routes.svd_floor(part, coarse.size) * float(coarse.eigenvalues[0]) > WORTH * coarse.floor:
+    if routes.svd_floor(part, ask.outputs, coarse.size) * float(coarse.eigenvalues[0]) > WORTH * coarse.floor:
         return "the stored precision leaves nothing for svd to resolve"
     need = routes.svd_bytes(part, coarse.size)
     if need > ask.budget:

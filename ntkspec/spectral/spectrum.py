@@ -13,7 +13,7 @@ from ntkspec.backend import Precision
 Method = Literal["gram", "svd", "dual", "lanczos"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Spectrum:
     """Eigenvalues of a positive semidefinite kernel, largest first, and the floor below which they are noise.
 
@@ -31,6 +31,13 @@ class Spectrum:
     blocks: tuple[str, ...] = ()
     reason: str = ""  # why this method
     vectors: NDArray[np.float64] | None = None  # (N, m) orthonormal columns, on request
+
+    def __repr__(self) -> str:
+        smallest = "" if self.lambda_min is None else f", smallest {self.lambda_min:.1e}"
+        return (
+            f"Spectrum({self.resolved} of {self.size} eigenvalues resolved above {self.floor:.1e}"
+            f" by {self.method}, largest {self.eigenvalues[0]:.1e}{smallest})"
+        )
 
     @property
     def complete(self) -> bool:
@@ -67,7 +74,8 @@ class Spectrum:
         total = float(self.eigenvalues.sum())
         if not self.complete or not total > 0:
             return None
-        weights = self.eigenvalues[self.eigenvalues > 0] / total
+        weights = self.eigenvalues / total
+        weights = weights[weights > 0]
         return float(np.exp(-np.sum(weights * np.log(weights))))
 
     @property

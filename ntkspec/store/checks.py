@@ -80,11 +80,6 @@ def dataset(
             got=str(got),
             remedy="write one row a sample; see docs/run-format.md",
         )
-    with reading(where):
-        if data.id.get_storage_size() == 0:
-            raise RunFileError(
-                where, expected="stored numbers", got="a dataset never written", remedy="write the file again"
-            )
     return data
 
 
@@ -99,12 +94,43 @@ def members(group: h5py.Group, where: str) -> list[str]:
     return names
 
 
+def groups(group: h5py.Group, where: str) -> list[str]:
+    """Names of the groups in a group; other members are nobody's business."""
+
+    def is_group(name: str) -> bool:
+        with reading(f"{where}/{name}"):
+            kind: type | None = group.get(name, getclass=True)
+        return kind is h5py.Group
+
+    return [name for name in members(group, where) if is_group(name)]
+
+
+def links_stay_inside(file: h5py.File, where: str) -> None:
+    """Raise `RunFileError` at a link out of the file or an object reference, wherever it stands."""
+    seen, waiting = set(), [(file, "")]
+    while waiting:
+        group, place = waiting.pop()
+        for name in members(group, f"{where}: {place}"):
+            with reading(f"{where}: {place}/{name}"):
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    continue
+                item = group[name]
+                address = h5py.h5o.get_info(item.id).addr
+            if isinstance(item, h5py.Dataset) and h5py.check_ref_dtype(item.dtype):
+                raise _outside(f"{where}: {place}/{name}", "object references")
+            if isinstance(item, h5py.Group) and address not in seen:
+                seen.add(address)
+                waiting.append((item, f"{place}/{name}"))
+
+
 def text(item: Any, name: str, where: str) -> str:
     """A string attribute, UTF-8, of fixed or variable length."""
     value = _attribute(item, name, where)
-    if isinstance(value, bytes):
-        with reading(f"{where}, attribute {name!r}"):
+    with reading(f"{where}, attribute {name!r}"):
+        if isinstance(value, bytes):
             value = value.decode("utf-8")
+        if isinstance(value, str):
+            value.encode("utf-8")  # h5py turns bytes that are not UTF-8 into surrogates
     if not isinstance(value, str):
         raise _wrong(where, name, "a UTF-8 string", value)
     return value

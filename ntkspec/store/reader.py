@@ -48,6 +48,10 @@ class Run:
         self.warnings: tuple[str, ...] = ()
         self.snapshots = self._open_snapshots()
 
+    def __repr__(self) -> str:
+        snapshots = ", ".join(snap.id for snap in self.snapshots)
+        return f"Run({str(self.path)!r}, {self.label!r}, {self.samples} samples, snapshots: {snapshots})"
+
     # -- samples
 
     @property
@@ -99,10 +103,17 @@ class Run:
         """Pictures that travel with the run, by name: "truth" and snapshot ids. Not part of the contract."""
         return read_pictures(self._file, str(self.path))
 
-    def check_values(self) -> None:
-        """Read every number once; raise `RunFileError` at the first that the contract forbids."""
+    def check_small_values(self) -> None:
+        """As `check_values`, but for all that is not a factor; factors are checked whenever they are read."""
         for stored in filter(None, (self._inputs, self._targets, self._indices)):
             stored.check()
+        for snap in self.snapshots:
+            snap.check_small_values()
+
+    def check_values(self) -> None:
+        """Read every number once; raise `RunFileError` at the first that the contract forbids."""
+        self.check_small_values()
+        checks.links_stay_inside(self._file, str(self.path))
         for snap in self.snapshots:
             snap.check_values()
 
@@ -138,7 +149,7 @@ class Run:
         group = checks.child(self._file, schema.SNAPSHOTS, h5py.Group, f"{self.path}: ")
         complete: list[str] = []
         ignored: list[str] = []
-        for name in checks.members(group, where):
+        for name in checks.groups(group, where):
             item = checks.child(group, name, h5py.Group, where)
             unmarked = not self.complete and "complete" not in item.attrs
             done = not unmarked and checks.flag(item, "complete", f"{where}/{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,11 +42,17 @@ class Snapshot:
         """Activation region of each sample (n,), or None where the file has none."""
         return None if self._regions is None else self._regions.read()
 
-    def check_values(self) -> None:
-        """Read every number once; raise `RunFileError` at the first that the contract forbids."""
-        for stored in (self._outputs, self._regions, *self._factors, *self.scales.values()):
+    def check_small_values(self) -> None:
+        """Read all that is not a factor; raise `RunFileError` at what the contract forbids."""
+        for stored in (self._outputs, self._regions, *self.scales.values()):
             if stored is not None:
                 stored.check()
+
+    def check_values(self) -> None:
+        """Read every number once; raise `RunFileError` at the first that the contract forbids."""
+        self.check_small_values()
+        for factor in self._factors:
+            factor.check()
 
 
 def open_snapshot(
@@ -60,7 +67,7 @@ def open_snapshot(
         regions = open_stored(group, schema.REGIONS, where, checks.INTEGERS[1:], (n,), budget)
     blocks_where = f"{where}/{schema.BLOCKS}"
     blocks_group = checks.child(group, schema.BLOCKS, h5py.Group, where)
-    names = checks.members(blocks_group, blocks_where)
+    names = checks.groups(blocks_group, blocks_where)
     if not names:
         raise RunFileError(
             blocks_where,
@@ -130,7 +137,7 @@ def _open_block(
 def _open_factor(
     group: h5py.Group, side: str, where: str, rows: tuple[int, ...], budget: int
 ) -> StoredDense | StoredSparse:
-    kind = h5py.Group if isinstance(group.get(side), h5py.Group) else h5py.Dataset
+    kind = h5py.Group if side in checks.groups(group, where) else h5py.Dataset
     item = checks.child(group, side, kind, where)
     if kind is h5py.Dataset:
         return StoredDense(open_stored(group, side, where, checks.FLOATS, (*rows, None), budget))
@@ -145,7 +152,8 @@ def _open_factor(
 def _metrics(group: h5py.Group, where: str) -> dict[str, float]:
     metrics = checks.json_attribute(group, "metrics", where, dict)
     for name, value in metrics.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+        # A longer integer would not fit a float, and Python compares it with one exactly.
+        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
             raise RunFileError(
                 f"{where}, attribute 'metrics'",
                 expected="finite numbers only",

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec._version import __version__
-from ntkspec.errors import UsageError
+from ntkspec.errors import OutputError, UsageError
 from ntkspec.store import schema
 from ntkspec.store.disk import check_writable, reason, reserve, writing
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
@@ -83,20 +83,41 @@ class RunWriter:
             )
 
     def _create(self, label: str, config: Mapping[str, Any]) -> h5py.File:
+        attributes = {
+            "format": schema.FORMAT,
+            "version": schema.VERSION,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "producer": f"ntkspec {__version__}",
+            "label": label,
+            "config": _json(config, "config"),
+            "complete": False,
+        }
+        self._clear_part()
         reserve(self.part, sum(array.nbytes for array in self._samples.values()))
-        file = h5py.File(self.part, "w")
-        file.attrs["format"] = schema.FORMAT
-        file.attrs["version"] = schema.VERSION
-        file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-        file.attrs["producer"] = f"ntkspec {__version__}"
-        file.attrs["label"] = label
-        file.attrs["config"] = _json(config, "config")
-        file.attrs["complete"] = False
+        file = h5py.File(self.part, "x")
+        file.attrs.update(attributes)
         for name, array in self._samples.items():
             create_dataset(file.require_group(schema.SAMPLES), name, array.shape, array.dtype)[...] = array
         file.create_group(schema.SNAPSHOTS)
         file.flush()
         return file
+
+    def _clear_part(self) -> None:
+        """Remove what an earlier writer left, but not what another one is writing now: HDF5 locks that."""
+        if not self.part.exists():
+            return
+        try:
+            h5py.File(self.part, "r+").close()
+        except BlockingIOError:
+            raise OutputError(
+                str(self.part),
+                expected="no other writer",
+                got="one at work on this file",
+                remedy="wait for it, or choose another name",
+            ) from None
+        except OSError:
+            pass  # damaged: of no use to anyone
+        self.part.unlink()
 
     def _continue(self) -> h5py.File:
         try:
@@ -217,8 +238,15 @@ class RunWriter:
 
 def _json(mapping: Mapping[str, Any], name: str) -> str:
     try:
-        return json.dumps(dict(mapping), allow_nan=False)
+        return json.dumps(dict(mapping), allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
         raise UsageError(
             name, expected="a mapping that JSON can hold", got=str(error), remedy="leave out what is not JSON"
         ) from None
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not JSON")

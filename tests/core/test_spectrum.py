@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ntkspec
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.jacobian import Jacobian
+from ntkspec.jacobian import DenseFactor, Jacobian, SparseFactor
 from ntkspec.spectral.factorised import column_panels, touched_width
 
 N = 24
@@ -156,8 +156,10 @@ def test_a_zero_jacobian():
 def test_numbers_too_large_for_the_kernel_are_refused():
     jac = cases.prescribed(np.array([1.0, 1.0]), 3)
     jac["theta"].right.values[...] *= 1e200
-    with pytest.raises(UsageError, match="overflow"):
+    with pytest.raises(UsageError, match="rescale"):
         ntkspec.spectrum(jac)
+    with pytest.raises(UsageError, match="overflow"), np.errstate(over="ignore"):
+        ntkspec.gram(jac)
 
 
 def test_columns_of_j_come_in_panels_without_the_untouched_ones():
@@ -209,3 +211,66 @@ def test_any_prescribed_spectrum(exponents, p, seed):
         found = ntkspec.spectrum(jac, method=method)
         top = slice(0, found.resolved)
         assert (np.abs(found.eigenvalues - exact)[top] <= found.error[top]).all(), method
+
+
+@pytest.mark.parametrize("method", ["gram", "svd", "dual"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cancelling_collisions_are_covered_by_the_stated_error(method, dtype):
+    gap = np.array([1e-3, 2e-3, 3e-3])
+    values = np.stack([1 + gap, -np.ones(3)], axis=1)[:, None, :]
+    factor = SparseFactor(np.repeat(np.arange(3), 2).reshape(3, 2), values.astype(dtype), 3)
+    found = ntkspec.spectrum(Jacobian((cases.block("g", factor, None, 3, 1),)), method=method)
+    meant = np.sort(gap**2)[::-1]
+    assert (np.abs(found.eigenvalues - meant) <= found.error).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-10, 1e-60, 1e60])
+def test_lanczos_finds_multiple_eigenvalues_at_any_scale(scale):
+    values = np.repeat(np.geomspace(1, 1e-6, 40), 2)
+    jac = Jacobian((cases.block("t", None, DenseFactor(np.diag(np.sqrt(values) * scale)[:, None]), 80, 1),))
+    found = ntkspec.spectrum(jac, method="lanczos", k=3)
+    assert (np.abs(found.eigenvalues - values[:3] * scale**2) <= found.error).all()
+
+
+@pytest.mark.parametrize(("n", "p"), [(1, 300_000), (2, 100_000), (8, 30_000)])
+def test_long_biased_sums_stay_within_the_stated_error(n, p):
+    """All entries alike: rounding errors of the same sign."""
+    jac = Jacobian((cases.block("t", None, DenseFactor(np.full((n, 1, p), 0.1)), n, 1),))
+    exact = n * p * 0.1**2
+    for method in ("gram", "svd"):
+        found = ntkspec.spectrum(jac, method=method)
+        assert abs(found.eigenvalues[0] - exact) <= found.error[0], method
+
+
+@pytest.mark.parametrize(
+    ("scale", "precision"), [(1e-110, "float64"), (1e120, "float64"), (1e-13, "float32")]
+)
+def test_numbers_outside_the_range_of_the_error_model_are_refused(scale, precision):
+    jac = cases.mixed(6)
+    for block in jac:
+        block.right.values[...] *= scale
+    with pytest.raises(UsageError, match="rescale"):
+        ntkspec.spectrum(jac, precision=precision)
+
+
+def test_a_block_that_no_sample_touches_is_zero():
+    empty = SparseFactor(np.full((4, 2), -1), np.ones((4, 1, 2)), 7)
+    jac = Jacobian((cases.block("g", empty, None, 4, 1),))
+    for method in ("gram", "svd", "dual", "lanczos"):
+        found = ntkspec.spectrum(jac, method=method, k=2)
+        assert found.resolved == 0
+        assert not found.eigenvalues.any()
+
+
+def test_columns_that_nobody_touches_cost_nothing():
+    """2^40 columns: their number must not matter to memory or time."""
+    rng = np.random.default_rng(0)
+    indices = rng.integers(0, 50, (30, 4))
+    values = rng.standard_normal((30, 1, 4))
+    right = cases.dense(rng, 30, 2, 3)
+    narrow = Jacobian((cases.block("g", SparseFactor(indices, values, 50), right, 30, 2),))
+    wide = Jacobian((cases.block("g", SparseFactor(indices * 2**33, values, 2**40), right, 30, 2),))
+    for method in ("gram", "svd", "dual", "lanczos"):
+        k = 5 if method == "lanczos" else None
+        a, b = (ntkspec.spectrum(jac, method=method, k=k) for jac in (narrow, wide))
+        assert np.allclose(a.eigenvalues, b.eigenvalues, rtol=1e-9, atol=a.floor)

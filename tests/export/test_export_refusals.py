@@ -14,7 +14,7 @@ from export_zoo import Net, build, inputs
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError, MemoryBudgetError, NtkspecError, UsageError
-from ntkspec.export import jacobian
+from ntkspec.export import ExportWarning, jacobian
 
 
 class Function(nn.Module):
@@ -183,3 +183,48 @@ def test_a_small_budget_only_makes_chunks_smaller() -> None:
     model = build("layer norm")
     whole, parts = jacobian(model, inputs()), jacobian(model, inputs(), memory=1e-5)
     np.testing.assert_allclose(parts.to_dense(), whole.to_dense(), rtol=0, atol=1e-13)
+
+
+def test_half_precision_inside_a_model_is_not_taken_for_single() -> None:
+    class Cast(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(2, 16), nn.Linear(16, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(torch.relu(self.a(x)).half().to(x.dtype))
+
+    with pytest.raises(ExportError, match="half"):
+        jacobian(Cast(), torch.rand(60, 2, generator=torch.Generator().manual_seed(0)))
+
+
+def test_an_own_grid_is_pointed_to_roles() -> None:
+    class Grid(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.head = nn.Parameter(torch.randn(2500, 2)), nn.Linear(2, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.table[(x[:, 0] * 2500).long()])
+
+    x = torch.rand(9, 2)
+    with pytest.warns(ExportWarning, match="roles="):
+        jacobian(Grid(), x)
+    assert jacobian(Grid(), x, roles={"table": "grid"}).roles == ("grid", "network")
+
+
+def test_sparse_gradients_of_an_embedding() -> None:
+    class Lookup(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.head = nn.Embedding(7, 3, sparse=True), nn.Linear(3, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.table((x[:, 0] * 7).long()))
+
+    model, x = Lookup(), torch.rand(5, 1)
+    dense = jacobian(model, x)["table"].to_dense().reshape(5, 7, 3)
+    rows = (x[:, 0] * 7).long()
+    for i in range(5):
+        np.testing.assert_allclose(dense[i, rows[i]], model.head.weight.detach().double()[0], rtol=1e-12)
+        assert np.count_nonzero(dense[i]) == 3

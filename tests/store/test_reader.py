@@ -86,14 +86,6 @@ def poke(name, at, value):
     return edit
 
 
-def never_written(name, shape):
-    def edit(file):
-        del file[name]
-        file.create_dataset(name, shape, "f8", chunks=(1, *shape[1:]) if len(shape) == 2 else (1, 1, 4))
-
-    return edit
-
-
 def link(name, target):
     def edit(file):
         del file[name]
@@ -115,6 +107,10 @@ def unknown_filter(file):
         "samples/inputs", (12, 2), "f8", chunks=(12, 2), compression=32_000, allow_unknown_filter=True
     )
     data.id.write_direct_chunk((0, 0), b"squeezed by a plugin that nobody has")
+
+
+def not_utf8(file):
+    file.attrs.create("label", b"\xff\xfe", dtype=h5py.string_dtype())
 
 
 def reference(file):
@@ -168,7 +164,6 @@ HOSTILE = {
         lambda f: [f[f"snapshots/{s}"].attrs.__setitem__("complete", False) for s in ("init", "end")],
         "at least one complete snapshot",
     ),
-    "snapshot is a dataset": (dataset("snapshots/end", 1.0), "group"),
     "snapshot without its mark": (attribute(S, "complete", None), "complete"),
     "negative step": (attribute(S, "step", -1), "step"),
     "step is a float": (attribute(S, "step", 1.5), "step"),
@@ -196,7 +191,14 @@ HOSTILE = {
     "outputs of a factor": (dataset(f"{B}/layer.0/right", np.zeros((12, 3, 4))), "shape"),
     "right without outputs axis": (dataset(f"{B}/layer.0/right", np.zeros((12, 4))), "shape"),
     "factor has NaN": (poke(f"{B}/layer.0/right", (3, 1, 2), np.nan), "finite"),
-    "factor never written": (never_written(f"{B}/layer.0/right", (12, 2, 4)), "never written"),
+    "soft link to itself": (link(f"{B}/layer.0/right", h5py.SoftLink(f"/{B}/layer.0/right")), "readable"),
+    "external link elsewhere": (
+        lambda f: f.__setitem__("extra", h5py.ExternalLink("x.h5", "/")),
+        "external link",
+    ),
+    "references elsewhere": (lambda f: f.create_dataset("extra/refs", (3,), h5py.ref_dtype), "references"),
+    "text that is not UTF-8": (not_utf8, "label"),
+    "metrics of 400 digits": (attribute(S, "metrics", '{"x": 1' + "0" * 400 + "}"), "finite numbers"),
     "index too large": (poke(f"{B}/level.1/left/indices", (2, 1), 400), "399"),
     "index below -1": (poke(f"{B}/level.1/left/indices", (2, 1), -2), "-1 for padding"),
     "indices are floats": (dataset(f"{B}/level.1/left/indices", np.zeros((12, 4))), "int32 or int64"),
@@ -277,6 +279,20 @@ def test_an_interrupted_file_is_usable_with_a_warning(valid, tmp_path):
         assert [snap.id for snap in run.snapshots] == ["init"]
         assert "end" in run.warnings[0]
         assert "just begun" in run.warnings[0]
+
+
+def test_what_the_contract_does_not_name_is_ignored(valid, tmp_path):
+    path = shutil.copy(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        file["snapshots/notes"] = np.arange(3)
+        file[f"{B}/notes"] = "text"
+        file[f"{S}/more/deep"] = 1.0
+        file["loop"] = file["/"]
+        del file[f"{B}/layer.0/right"]
+        file.create_dataset(f"{B}/layer.0/right", (12, 2, 4), "f8", fillvalue=0.5)
+    with open_run(path) as run:
+        run.check_values()
+        assert (run.snapshot("end").jacobian["layer.0"].right.load().values == 0.5).all()
 
 
 def test_compressed_and_soft_linked_data_are_accepted(valid, tmp_path):

@@ -212,3 +212,36 @@ def test_errors_have_three_parts():
         open_run("/nowhere/run.h5")
     assert (caught.value.expected, caught.value.got) == ("a run file", "no such file")
     assert str(caught.value).count("\n") == 0
+
+
+def test_two_writers_of_one_file(tmp_path):
+    """The second is told to wait, and the first finishes what it began."""
+    path = tmp_path / "run.h5"
+    with RunWriter(path, inputs=INPUTS) as first:
+        second = subprocess.run(
+            [sys.executable, "-c", SCRIPT.format(path=str(path), tests=os.path.dirname(runs.__file__))],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "no other writer" in second.stderr
+        with first.snapshot("s", step=0, label="end") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+    with open_run(path) as run:
+        run.check_values()
+        assert same(run.snapshot("s").jacobian.load(), cases.mixed(12))
+
+
+def test_what_a_killed_writer_left_is_replaced(tmp_path):
+    (tmp_path / "run.h5.part").write_bytes(b"\x89HDF\r\n\x1a\n damaged")
+    runs.write_run(tmp_path / "run.h5")
+    assert os.listdir(tmp_path) == ["run.h5"]
+
+
+def test_numpy_numbers_in_a_config_and_none_left_behind_by_a_bad_one(tmp_path):
+    runs.write_run(tmp_path / "run.h5", config={"lr": np.float32(0.5), "n": np.int64(3)})
+    with open_run(tmp_path / "run.h5") as run:
+        assert run.config == {"lr": 0.5, "n": 3}
+    with pytest.raises(UsageError, match="JSON"):
+        RunWriter(tmp_path / "bad.h5", inputs=INPUTS, config={"x": object()})
+    assert os.listdir(tmp_path) == ["run.h5"]
