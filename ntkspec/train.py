@@ -44,6 +44,7 @@ COMMAND_OPTIONS = (
         int,
         "of the processor (default: torch's choice)",
         least=1,
+        most=4 * (os.cpu_count() or 1),
         optional=True,
     ),
 )
@@ -55,11 +56,17 @@ class Command:
     """What was asked for."""
 
     config: TrainConfig
+    config_file: Path | None
     image: Path
     output: Path
     overwrite: bool
     quiet: bool
     threads: int | None
+
+    @property
+    def progress(self) -> bool:
+        """Whether to draw bars: a file or a pipe gets none."""
+        return not self.quiet and sys.stderr.isatty()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,7 +137,7 @@ def _parse(argv: Sequence[str] | None) -> Command:
     output = _required(command.get("output"), "--output", "the run file to write, as in -o run.h5")
     image = _required(config.image, "--image", "a picture, as in --image photo.jpg")
     overwrite, quiet = command.get("overwrite", False), command.get("quiet", False)
-    return Command(config, Path(image), Path(output), overwrite, quiet, command.get("threads"))
+    return Command(config, path, Path(image), Path(output), overwrite, quiet, command.get("threads"))
 
 
 def _required(value: str | None, flag: str, expected: str) -> str:
@@ -146,7 +153,8 @@ def _run(command: Command) -> int:
     from ntkspec.nets.run_folder import check_output
     from ntkspec.nets.samples import sample_pixels
 
-    check_output(command.output, overwrite=command.overwrite)
+    inputs = [path for path in (command.image, command.config_file) if path]
+    check_output(command.output, overwrite=command.overwrite, inputs=inputs)
     config = command.config
     task = load_image(command.image, config.side, grey=config.grey)
     for note in task.notes:
@@ -160,7 +168,7 @@ def _run(command: Command) -> int:
 
 
 def _start_torch(threads: int | None) -> None:
-    """Import torch; idle threads yield, since spinning makes a shared machine tens of times slower."""
+    """Import torch; idle threads yield, since spinning slows a shared machine."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         for name in ("ntkspec.nets.training", "ntkspec.export"):
@@ -190,7 +198,7 @@ def _train_and_export(command: Command, task: ImageTask, indices: NDArray[np.int
         training = train(
             config,
             task,
-            progress=not command.quiet,
+            progress=command.progress,
             on_snapshot=lambda kept: save_checkpoint(
                 folder / f"{kept.label}.pt", config, kept.step, kept.state
             ),
@@ -206,9 +214,10 @@ def _train_and_export(command: Command, task: ImageTask, indices: NDArray[np.int
 def _export(command: Command, task: ImageTask, indices: NDArray[np.int64], training: Training) -> None:
     from ntkspec.export import RunExporter
     from ntkspec.nets.image import to_uint8
+    from ntkspec.nets.run_folder import part_beside
 
     config = {**training.config.to_dict(), "training": _history(training.curve, training.seconds)}
-    with RunExporter(
+    exporter = RunExporter(
         command.output,
         inputs=task.coordinates[indices],
         targets=task.values[indices],
@@ -216,17 +225,25 @@ def _export(command: Command, task: ImageTask, indices: NDArray[np.int64], train
         label=training.config.label or "",
         config=config,
         overwrite=command.overwrite,
-        progress=not command.quiet,
-    ) as run:
-        run.picture("truth", to_uint8(task.image(task.values)))
-        for kept in training.snapshots:
-            run.snapshot(
-                training.model(kept),
-                step=kept.step,
-                label=kept.label,
-                metrics=kept.metrics,
-                picture=kept.picture,
-            )
+        progress=command.progress,
+    )
+    opened = False
+    try:
+        with exporter as run:
+            opened = True
+            run.picture("truth", to_uint8(task.image(task.values)))
+            for kept in training.snapshots:
+                run.snapshot(
+                    training.model(kept),
+                    step=kept.step,
+                    label=kept.label,
+                    metrics=kept.metrics,
+                    picture=kept.picture,
+                )
+    except BaseException:
+        if opened:  # nothing here could resume the part that the exporter keeps
+            part_beside(command.output).unlink(missing_ok=True)
+        raise
 
 
 def _history(curve: LossCurve, seconds: float) -> dict[str, Any]:

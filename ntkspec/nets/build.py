@@ -16,8 +16,8 @@ __all__ = ["build_encoding", "build_model"]
 def build_model(config: TrainConfig) -> CoordinateNetwork:
     """The untrained network (n, inputs) -> (n, outputs), float32 on the CPU; the seed decides its weights.
 
-    >>> from ntkspec.nets.presets import preset_config
-    >>> build_model(preset_config("baseline"))(torch.zeros(5, 2)).shape
+    >>> from ntkspec.nets.config import TrainConfig
+    >>> build_model(TrainConfig())(torch.zeros(5, 2)).shape
     torch.Size([5, 3])
     """
     with torch.random.fork_rng(devices=[]):

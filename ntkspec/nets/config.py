@@ -7,6 +7,7 @@ and under which key it stands in TOML and JSON, and which values make sense. No 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import math
 import tomllib
@@ -22,6 +23,7 @@ __all__ = ["MAX_PARAMETERS", "OPTIONS", "TrainConfig", "read_toml", "unnest"]
 
 MAX_PARAMETERS = 2**28  # 1 GiB in float32, four times that with Adam's moments and the gradient
 DEFAULT_GROWTH = 2.0
+GAUSSIAN, AXIS, MULTIGRID = ("encoding", "gaussian"), ("encoding", "axis"), ("encoding", "multigrid")
 ENCODINGS = ("identity", "gaussian", "axis", "multigrid")
 ACTIVATIONS = ("relu", "silu", "gelu", "tanh", "sine")
 INTERPOLATIONS = ("linear", "smooth")
@@ -55,14 +57,20 @@ class TrainConfig:
     depth: int = _option("model", 3, int, "hidden layers", least=1, most=1000)
     width: int = _option("model", 64, int, "width of the hidden layers", least=1)
     activation: str = _option("model", "relu", str, "after every hidden layer", choices=ACTIVATIONS)
-    omega: float = _option("model", 30.0, float, "frequency of the sine activation", above=0)
+    omega: float = _option(
+        "model", 30.0, float, "frequency of the sine activation", above=0, needs=("activation", "sine")
+    )
 
     encoding: str = _option("encoding", "identity", str, "of the coordinates", key="kind", choices=ENCODINGS)
-    features: int = _option("encoding", 64, int, "gaussian: frequencies m", least=1)
-    sigma: float = _option("encoding", 5.0, float, "gaussian: deviation of the frequencies", above=0)
-    octaves: int = _option("encoding", 6, int, "axis: octaves L", least=1, most=64)
-    levels: int = _option("encoding", 6, int, "multigrid: levels L", least=1, most=64)
-    base: int = _option("encoding", 4, int, "multigrid: cells an axis of the coarsest level", least=1)
+    features: int = _option("encoding", 64, int, "gaussian: frequencies m", least=1, needs=GAUSSIAN)
+    sigma: float = _option(
+        "encoding", 5.0, float, "gaussian: deviation of the frequencies", above=0, needs=GAUSSIAN
+    )
+    octaves: int = _option("encoding", 6, int, "axis: octaves L", least=1, most=64, needs=AXIS)
+    levels: int = _option("encoding", 6, int, "multigrid: levels L", least=1, most=64, needs=MULTIGRID)
+    base: int = _option(
+        "encoding", 4, int, "multigrid: cells an axis of the coarsest level", least=1, needs=MULTIGRID
+    )
     finest: int | None = _option(
         "encoding",
         None,
@@ -70,21 +78,33 @@ class TrainConfig:
         "multigrid: cells an axis of the finest level; sets growth",
         least=1,
         optional=True,
+        needs=MULTIGRID,
     )
     growth: float | None = _option(
-        "encoding", None, float, "multigrid: ratio of neighbouring levels (default 2)", least=1, optional=True
+        "encoding",
+        None,
+        float,
+        "multigrid: ratio of neighbouring levels (default 2)",
+        least=1,
+        optional=True,
+        needs=MULTIGRID,
     )
-    level_features: int = _option("encoding", 2, int, "multigrid: features F of a node", least=1)
+    level_features: int = _option(
+        "encoding", 2, int, "multigrid: features F of a node", least=1, needs=MULTIGRID
+    )
     table_size: int | None = _option(
         "encoding", None, int, "multigrid: most nodes before a level is hashed; default: never",
-        least=1, most=2**31, optional=True,
-    )  # fmt: skip
-    interpolation: str = _option("encoding", "linear", str, "multigrid: in a cell", choices=INTERPOLATIONS)
+        least=1, most=2**31, optional=True, needs=MULTIGRID)  # fmt: skip
+    interpolation: str = _option(
+        "encoding", "linear", str, "multigrid: in a cell", choices=INTERPOLATIONS, needs=MULTIGRID
+    )
 
     iterations: int = _option("optimizer", 1000, int, "Adam's steps", least=1)
     batch: int = _option("optimizer", 4096, int, "pixels a step", least=1)
     lr: float = _option("optimizer", 5e-3, float, "learning rate of the network", above=0)
-    grid_lr: float = _option("optimizer", 2e-2, float, "learning rate of the multigrid", above=0)
+    grid_lr: float = _option(
+        "optimizer", 2e-2, float, "learning rate of the multigrid", above=0, needs=MULTIGRID
+    )
     checkpoints: tuple[int, ...] = _option(
         "optimizer", (), tuple, "steps to keep besides the first, the middle and the last"
     )
@@ -112,19 +132,23 @@ class TrainConfig:
             return float((self.finest / self.base) ** (1 / max(self.levels - 1, 1)))
         return DEFAULT_GROWTH if self.growth is None else self.growth
 
+    def uses(self, option: Option) -> bool:
+        """Whether an option has an effect, given the others."""
+        return option.needs is None or getattr(self, option.needs[0]) == option.needs[1]
+
     def to_dict(self) -> dict[str, Any]:
-        """Nested by section, of types that JSON knows; None is left out."""
+        """Nested by section, of types that JSON knows; None and options without effect are left out."""
         nested: dict[str, Any] = {}
         for option in OPTIONS:
             value = getattr(self, option.name)
-            if value is not None:
+            if value is not None and self.uses(option):
                 place = nested.setdefault(option.section, {}) if option.section else nested
                 place[option.key] = list(value) if option.kind is tuple else value
         return nested
 
     @classmethod
     def from_dict(cls, nested: Mapping[str, Any], where: str = "config") -> TrainConfig:
-        """The inverse of `to_dict`.
+        """The inverse of `to_dict`; options without effect may be there.
 
         Raises:
             UsageError: an unknown key, or a value that cannot work.
@@ -134,21 +158,6 @@ class TrainConfig:
     def to_json(self) -> str:
         """One line of JSON."""
         return json.dumps(self.to_dict())
-
-    def to_toml(self) -> str:
-        """A TOML file that gives this config again when read; what the data decide is left out."""
-        top: list[str] = []
-        sections: dict[str, list[str]] = {}
-        for option in OPTIONS:
-            value = getattr(self, option.name)
-            if value is None or option.hidden:
-                continue
-            text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-            place = sections.setdefault(option.section, []) if option.section else top
-            place.append(f"{option.key} = {text}")
-        for section, lines in sections.items():
-            top += ["", f"[{section}]", *lines]
-        return "\n".join(top) + "\n"
 
     def _check_growth(self) -> None:
         if self.finest is not None and self.growth is not None:
@@ -219,14 +228,29 @@ def unnest(nested: Mapping[str, Any], where: str, options: Iterable[Option]) -> 
 def _unknown_key(where: str, section: str, key: str, known: Mapping[tuple[str, str], Option]) -> UsageError:
     keys = [other for place, other in known if place == section]
     sections = [f"[{name}]" for name in dict.fromkeys(place for place, _ in known) if name]
-    homes = [place for place, other in known if other == key]
     at = f"section [{section}]" if section else "the top level"
     return UsageError(
         where,
         expected=f"at {at} the keys {', '.join(keys)}" + ("" if section else f" or {', '.join(sections)}"),
-        got=repr(key),
-        remedy=f"move it to {f'[{homes[0]}]' if homes[0] else 'the top'}" if homes else "mend the name",
+        got=f"the unknown key {key!r}",
+        remedy=_nearest(section, key, known),
     )
+
+
+def _nearest(section: str, key: str, known: Mapping[tuple[str, str], Option]) -> str:
+    """What to do about an unknown key."""
+    for place, other in known:
+        if other == key:
+            return f"move it to {f'[{place}]' if place else 'the top'}"
+    here = {other: other for place, other in known if place == section}
+    if not section:
+        here |= {place: f"[{place}]" for place, _ in known if place}
+    elsewhere = {other: f"{other} in [{place}]" for place, other in known if place}
+    for names in (here, elsewhere):
+        close = difflib.get_close_matches(key, names, n=1)
+        if close:
+            return f"did you mean {names[close[0]]}?"
+    return "mend the name"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ __all__ = ["ImageTask", "load_image", "pixel_centres", "to_uint8"]
 Pixels = NDArray[np.float32]
 
 REMEDY = "give a picture that Pillow reads, such as a PNG or a JPEG"
+SMALLER = "scale it down"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def load_image(path: str | Path, side: int, *, grey: bool = False) -> ImageTask:
     notes = [f"{path} has {edge} pixels on its shorter side: enlarged to {side}"] if edge < side else []
     left, top = (picture.width - edge) // 2, (picture.height - edge) // 2
     picture = picture.crop((left, top, left + edge, top + edge))
-    channels, note = _channels(picture, grey)
+    channels, note = _channels(picture, path, grey)
     notes += [f"{path} {note}"] if note else []
     resized = [_resize(channel, side) for channel in channels]
     values = np.stack(resized, axis=-1).reshape(side * side, len(resized))
@@ -85,6 +86,7 @@ def load_image(path: str | Path, side: int, *, grey: bool = False) -> ImageTask:
 
 def _open(path: Path) -> Image.Image:
     """The first frame, decoded and turned upright."""
+    remedy = REMEDY
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -94,20 +96,20 @@ def _open(path: Path) -> Image.Image:
     except UnidentifiedImageError:
         got = "a file that Pillow does not recognise"
     except Image.DecompressionBombError as error:
-        got = f"one too large to be safe ({error})"
+        got, remedy = f"one too large to be safe ({error})", SMALLER
     except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
         got = getattr(error, "strerror", None) or str(error) or type(error).__name__
     except MemoryError:
-        got = "one that does not fit in memory"
-    raise UsageError(str(path), expected="a readable picture", got=got, remedy=REMEDY)
+        got, remedy = "one that does not fit in memory", SMALLER
+    raise UsageError(str(path), expected="a readable picture", got=got, remedy=remedy)
 
 
-def _channels(picture: Image.Image, grey: bool) -> tuple[list[Pixels], str]:
+def _channels(picture: Image.Image, path: str | Path, grey: bool) -> tuple[list[Pixels], str]:
     """One or three arrays (H, W) in [0, 1], and a note if they had to be rescaled by guess."""
     if picture.mode.startswith("I;16"):
         return [_scaled(picture, 65535)], ""
     if picture.mode in ("I", "F"):
-        return _deep_grey(np.asarray(picture).astype(np.float64), integer=picture.mode == "I")
+        return _deep_grey(np.asarray(picture).astype(np.float64), path, integer=picture.mode == "I")
     picture = _on_white(picture)
     picture = picture.convert("L" if grey or picture.mode in ("1", "L") else "RGB")
     return [_scaled(band, 255) for band in picture.split()], ""
@@ -128,11 +130,11 @@ def _on_white(picture: Image.Image) -> Image.Image:
     return opaque.convert("L" if picture.mode in ("1", "L", "LA", "La") else "RGB")
 
 
-def _deep_grey(values: NDArray[np.float64], *, integer: bool) -> tuple[list[Pixels], str]:
+def _deep_grey(values: NDArray[np.float64], path: str | Path, *, integer: bool) -> tuple[list[Pixels], str]:
     """Grey of 32 bits: of an unknown scale, unless it fits that of 16-bit integers or of floats in [0, 1]."""
     low, high = float(values.min()), float(values.max())
     if not np.isfinite(low + high):
-        raise UsageError("picture", expected="finite grey values", got="NaN or Inf", remedy=REMEDY)
+        raise UsageError(str(path), expected="finite grey values", got="NaN or Inf", remedy=REMEDY)
     scale = 65535.0 if integer else 1.0
     if low >= 0 and high <= scale:
         return [(values / scale).astype(np.float32)], ""

@@ -25,6 +25,7 @@ class Option:
     above: float | None = None  # bound that the value must exceed
     most: float | None = None  # largest value
     optional: bool = False  # None is a value
+    needs: tuple[str, str] | None = None  # (other option, its value) without which this one does nothing
     hidden: bool = False  # derived from the data: stands in JSON, is neither a flag nor a TOML key
 
     @property

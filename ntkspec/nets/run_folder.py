@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import OutputError
+from ntkspec.store.schema import FORMAT
 
-__all__ = ["CURVE_NAME", "check_output", "checkpoint_folder", "folder_beside", "write_curve"]
+__all__ = ["CURVE_NAME", "check_output", "checkpoint_folder", "folder_beside", "part_beside", "write_curve"]
 
 CURVE_NAME = "loss.csv"
 
@@ -28,40 +32,97 @@ def folder_beside(run: Path) -> Path:
     return run.with_name(f"{run.stem}.checkpoints")
 
 
-def check_output(run: Path, *, overwrite: bool) -> None:
+def part_beside(run: Path) -> Path:
+    """What a run file is called while it is written."""
+    return run.with_name(f"{run.name}.part")
+
+
+def check_output(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse, before any work, a run file that cannot or must not be written.
+
+    Args:
+        run: the run file.
+        overwrite: whether an older run file and its checkpoints may be replaced; nothing else ever is.
+        inputs: files that the run reads.
 
     Raises:
         OutputError: there is something of that name, or of its checkpoints', or its folder cannot be written.
     """
-    for path in (run, folder_beside(run)):
-        if (path.exists() or path.is_symlink()) and not overwrite:
-            raise _refused(path, "a name that is free", "one that exists", "give --overwrite or another -o")
-    if run.is_dir():
+    if not run.name or os.path.isdir(run):  # os.path, since Path raises at long names
         raise _refused(run, "a file name", "a folder", "name a file in it, such as run.h5")
+    for path in inputs:
+        if os.path.exists(run) and os.path.exists(path) and run.samefile(path):
+            raise _refused(
+                run, "a file that this run does not read", f"its input {path}", "choose another -o"
+            )
+    for path in (run, folder_beside(run)):
+        if os.path.lexists(path) and not overwrite:
+            raise _refused(path, "a name that is free", "one that exists", "give --overwrite or another -o")
+    for path in (run, part_beside(run)):
+        if os.path.exists(path) and not _is_run_file(path):
+            expected = "no file, or a run file of ntkspec to replace"
+            raise _refused(path, expected, "another kind of file", "move it away or choose another -o")
     _check_ours(folder_beside(run))
     try:
-        with tempfile.TemporaryFile(dir=run.absolute().parent):
+        with tempfile.TemporaryDirectory(prefix=f".{folder_beside(run).name}.", dir=run.absolute().parent):
             pass
     except OSError as error:
         got = f"{run.absolute().parent}: {error.strerror}"
-        raise _refused(run, "a folder that can be written", got, "create it or choose another") from error
+        remedy = "create it, or choose another folder or a shorter name"
+        raise _refused(run, "a file that can be written", got, remedy) from error
 
 
 @contextmanager
 def checkpoint_folder(run: Path) -> Iterator[Path]:
-    """A temporary folder to fill; it gets its final name if all goes well, and is removed if not."""
+    """A temporary folder to fill; it gets its final name if all goes well, and is removed if not.
+
+    What runs that were killed left behind under temporary names of this run file is removed as well, at a
+    success.
+    """
     final = folder_beside(run)
     partial = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=run.absolute().parent))
     try:
-        yield partial
-        if final.exists():
-            _check_ours(final)
-            shutil.rmtree(final)
-        partial.chmod(0o777 & ~_umask())
-        os.replace(partial, final)
+        with _locked(partial):
+            yield partial
+            if final.exists():
+                _check_ours(final)
+                shutil.rmtree(final)
+            partial.chmod(0o777 & ~_umask())
+            os.replace(partial, final)
+        _remove_leftovers(final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether the folder could be locked: not if a process that is alive has it. The lock dies with us."""
+    if sys.platform == "win32":
+        yield False
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        except OSError:  # another process holds it, or the file system has no locks
+            locked = False
+        yield locked
+    finally:
+        os.close(handle)
+
+
+def _remove_leftovers(final: Path) -> None:
+    """Remove temporary folders of this run file that no living process holds."""
+    temporary = re.compile(re.escape(f".{final.name}.") + "[a-z0-9_]{8}")
+    with suppress(OSError):
+        for path in final.absolute().parent.iterdir():
+            if temporary.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+                with _locked(path) as locked:
+                    if locked and not _foreign(path, unfinished=True):
+                        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_curve(folder: Path, steps: NDArray[np.int64], losses: NDArray[np.float64]) -> None:
@@ -72,14 +133,34 @@ def write_curve(folder: Path, steps: NDArray[np.int64], losses: NDArray[np.float
 
 def _check_ours(folder: Path) -> None:
     """Refuse to replace a folder that holds anything but checkpoints and a loss curve."""
-    if not folder.exists():
+    if not os.path.exists(folder):
         return
-    foreign = [] if folder.is_dir() else [folder]
-    if not foreign:
-        foreign = [path for path in folder.iterdir() if path.suffix != ".pt" and path.name != CURVE_NAME]
+    foreign = _foreign(folder) if folder.is_dir() else [folder]
     if foreign:
         expected = f"a folder of .pt files and {CURVE_NAME}, to replace"
         raise _refused(folder, expected, f"also {foreign[0].name}", "move it away or choose another -o")
+
+
+def _foreign(folder: Path, *, unfinished: bool = False) -> list[Path]:
+    """What is no file that training writes; `unfinished` ones are its own too, if asked."""
+    ours = {".pt", ".partial"} if unfinished else {".pt"}
+    return [
+        path
+        for path in folder.iterdir()
+        if not path.is_file() or (path.suffix not in ours and path.name != CURVE_NAME)
+    ]
+
+
+def _is_run_file(path: Path) -> bool:
+    """Whether it is a run file of ntkspec, by its content."""
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            mark = file.attrs.get("format")
+    except OSError:
+        return False
+    return isinstance(mark, str) and mark == FORMAT
 
 
 def _umask() -> int:

@@ -79,7 +79,7 @@ def train(
     Args:
         config: what to train; its `outputs` must be the task's channels.
         task: the picture.
-        progress: draw a bar on stderr.
+        progress: draw a bar on stderr, if that is a terminal.
         on_snapshot: called with every snapshot as soon as it is taken.
 
     Raises:
@@ -222,7 +222,9 @@ def _progress_bar(config: TrainConfig, *, shown: bool) -> Iterator[Callable[[int
         TextColumn("loss {task.fields[loss]:.2e}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
+    console = Console(stderr=True)
+    shown = shown and console.is_terminal
+    with Progress(*columns, console=console, disable=not shown, transient=True) as bar:
         task = bar.add_task(
             f"training {config.label or config.encoding}", total=config.iterations, loss=math.nan
         )

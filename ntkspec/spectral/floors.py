@@ -3,13 +3,15 @@
 Three sources, all relative to the largest singular value s = sqrt(lambda_max) of J:
 
 - an absolute error e of the eigenvalues, from forming K or J^T J and from the symmetric solver:
-  |error| <= e (Weyl 1912), e = 2 (sqrt(m) + 4) eps s^2, m the longest sum behind an entry or a reduction;
+  |error| <= e (Weyl 1912), e = 2 g(m) eps s^2, m the longest sum behind an entry or a reduction,
+  g(m) = sqrt(m) + 4 + m/500;
 - an error t of the singular values, from rounding J when it was stored (2 u s: two factors, each rounded
-  once to unit roundoff u) and, where J is factorised itself, from the solver ((sqrt(m) + 4) eps s).
+  once to unit roundoff u) and, where J is factorised itself, from the solver ((g(m) + sqrt(folds)) eps s).
 
-Worst-case analysis has m where we write sqrt(m); rounding errors of mean zero add up like a random walk
+Worst-case analysis has m where g has sqrt(m); rounding errors of mean zero add up like a random walk
 (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis"), and the largest errors
-measured over prescribed spectra grow as sqrt(m), with a constant that shows at m < 20: see docs/method.md.
+measured over prescribed spectra grow as sqrt(m), with a constant that shows at m < 20 and a bias that shows
+in very long sums: see docs/method.md.
 
 A singular value off by t changes lambda = sigma^2 by at most 2 t sqrt(lambda) + t^2, so
 

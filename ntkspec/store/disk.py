@@ -53,7 +53,7 @@ def writing(path: Path) -> Iterator[None]:
             str(path),
             expected="to write the run file",
             got=error.strerror or reason(error),
-            remedy="check space and permissions; complete snapshots are kept in the .part file",
+            remedy="check space and permissions",
         ) from None
 
 

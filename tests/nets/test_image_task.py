@@ -95,7 +95,7 @@ def test_float_pictures(tmp_path):
     assert "rescaled" in outside.notes[0]
     assert (outside.values.min(), outside.values.max()) == (0, 1)
     values[0, 0] = np.nan
-    with pytest.raises(UsageError, match="NaN"):
+    with pytest.raises(UsageError, match=r"nan\.tiff: .*NaN"):
         load_image(save(tmp_path / "nan.tiff", Image.fromarray(values)), 6)
 
 

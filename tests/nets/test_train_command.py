@@ -12,7 +12,9 @@ from PIL import Image
 from skimage.data import astronaut
 
 import ntkspec.train
+from ntkspec.errors import OutputError
 from ntkspec.nets.checkpoint import load_checkpoint
+from ntkspec.nets.run_folder import _locked
 from ntkspec.train import main
 
 SHORT = ["--side", "16", "--iterations", "4", "--batch", "64", "--samples", "20", "--width", "8"]
@@ -110,9 +112,16 @@ def refused(capsys, arguments, *words):
         (["--samples", "0"], ["--samples"]),
         (["--samples", "257"], ["--samples", "256"]),
         (["--checkpoints", "5"], ["--checkpoints"]),
-        (["--finest", "64", "--growth", "2"], ["--finest and --growth"]),
+        (["--encoding", "multigrid", "--finest", "64", "--growth", "2"], ["--finest and --growth"]),
         (["--encoding", "multigrid", "--finest", "999999"], ["parameters"]),
         (["--threads", "0"], ["--threads"]),
+        (["--threads", "100000"], ["--threads", "at most"]),
+        (["-o", "."], ["a folder", "run.h5"]),
+        (["-o", "/"], ["a folder"]),
+        (["-o", ".."], ["a folder"]),
+        (["-o", "a" * 300], ["too long", "shorter name"]),
+        (["-o", "a" * 250], ["too long", "shorter name"]),
+        (["--preset", "baseline", "--sigma", "3"], ["--sigma", "gaussian"]),
         (["--frobnicate"], ["--frobnicate"]),
         (["--image", "/absent.png"], ["/absent.png"]),
         (["--image", "/"], ["/"]),
@@ -144,19 +153,91 @@ def test_toml_with_unknown_keys(picture, tmp_path, capsys):
 def test_outputs_that_are_in_the_way(picture, tmp_path, capsys):
     run = tmp_path / "run.h5"
     command = ["--image", picture, *SHORT, "-q", "-o", str(run)]
-    refused(capsys, [*command[:-1], str(tmp_path)], str(tmp_path), "--overwrite")
+    refused(capsys, [*command[:-1], str(tmp_path)], str(tmp_path), "a folder")
     refused(capsys, [*command[:-1], str(tmp_path), "--overwrite"], "a folder")
     refused(capsys, [*command[:-1], str(tmp_path / "absent" / "run.h5")], "absent")
     run.write_text("mine")
     refused(capsys, command, "run.h5", "--overwrite")
+    refused(capsys, [*command, "--overwrite"], "run.h5", "ntkspec")
     assert run.read_text() == "mine"
     run.unlink()
+    with h5py.File(run, "w") as file:
+        file.attrs["format"] = "another"
+    refused(capsys, [*command, "--overwrite"], "run.h5", "ntkspec")
+    run.unlink()
+    part = tmp_path / "run.h5.part"
+    part.write_text("mine")
+    refused(capsys, command, "run.h5.part")
+    assert part.read_text() == "mine"
+    part.unlink()
     folder = tmp_path / "run.checkpoints"
     folder.mkdir()
     refused(capsys, command, "run.checkpoints")
     (folder / "thesis.tex").write_text("precious")
     refused(capsys, [*command, "--overwrite"], "thesis.tex")
     assert (folder / "thesis.tex").read_text() == "precious"
+
+
+def test_inputs_are_never_replaced(picture, tmp_path, capsys):
+    toml = tmp_path / "x.toml"
+    toml.write_text("quiet = true\n")
+    alias = tmp_path / "alias.h5"
+    alias.symlink_to(picture)
+    before = Path(picture).read_bytes()
+    command = ["--config", str(toml), "--image", picture, *SHORT]
+    for output in (picture, str(alias), str(toml)):
+        for flags in ([], ["--overwrite"]):
+            refused(capsys, [*command, "-o", output, *flags], "input", "another -o")
+    assert Path(picture).read_bytes() == before
+    assert toml.read_text() == "quiet = true\n"
+
+
+def test_a_success_removes_what_killed_runs_left(picture, tmp_path):
+    left, other, foreign, held = (
+        tmp_path / f".{name}.checkpoints.{end}"
+        for name, end in (
+            ("run", "abcd_123"),
+            ("run.b", "abcd_123"),
+            ("run", "abcd_124"),
+            ("run", "abcd_125"),
+        )
+    )
+    for folder in (left, other, foreign, held):
+        folder.mkdir()
+        (folder / "init.pt").write_text("")
+        (folder / ".mid.pt.partial").write_text("")
+    (foreign / "thesis.tex").write_text("precious")
+    with _locked(held) as locked:
+        assert locked
+        assert main(["--image", picture, *SHORT, "-q", "-o", str(tmp_path / "run.h5")]) == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"run.h5", "run.checkpoints", other.name, foreign.name, held.name}
+
+
+def test_no_bar_and_no_empty_lines_where_stderr_is_no_terminal(picture, tmp_path, capsys):
+    assert main(["--image", picture, *SHORT, "-o", str(tmp_path / "run.h5")]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OutputError("x", expected="a", got="b", remedy="c")])
+@pytest.mark.parametrize("method", ["snapshot", "picture"])
+def test_a_failure_during_the_export_leaves_nothing(picture, tmp_path, monkeypatch, capsys, error, method):
+    from ntkspec.export import RunExporter
+
+    usual, calls = getattr(RunExporter, method), []
+
+    def second_fails(self, *args, **named):
+        calls.append(args)
+        if len(calls) == 2:
+            assert (tmp_path / "run.h5.part").exists()
+            raise error
+        return usual(self, *args, **named)
+
+    monkeypatch.setattr(RunExporter, method, second_fails)
+    code = main(["--image", picture, *SHORT, "-q", "-o", str(tmp_path / "run.h5")])
+    assert code == (130 if error is KeyboardInterrupt else 2)
+    assert len(calls) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_run_leaves_the_older_one(picture, tmp_path, capsys):

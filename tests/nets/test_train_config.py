@@ -1,29 +1,27 @@
 """Options: round trips, precedence, presets, and refusals by name."""
 
 import json
-import tomllib
 from dataclasses import fields, replace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ntkspec.errors import UsageError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import OPTIONS, TrainConfig, read_toml, unnest
 from ntkspec.nets.grid import GridLevel
 from ntkspec.nets.lookup import TableLookup
-from ntkspec.nets.presets import PRESETS, preset_config, resolve
+from ntkspec.nets.presets import PRESETS, resolve
 
 VISIBLE = [option for option in OPTIONS if not option.hidden]
 
 CONFIGS = [
     TrainConfig(),
-    *(preset_config(name) for name in PRESETS),
+    *(resolve({"preset": name}) for name in PRESETS),
     TrainConfig(
         label='quo"te \\ ü 中 \n',
         image="a b.png",
+        encoding="multigrid",
         checkpoints=(7, 3, 3),
         growth=1.5,
         table_size=99,
@@ -36,13 +34,6 @@ CONFIGS = [
 def test_round_trips(config):
     assert TrainConfig.from_dict(config.to_dict()) == config
     assert TrainConfig.from_dict(json.loads(config.to_json())) == config
-    assert TrainConfig(**unnest(tomllib.loads(config.to_toml()), "x.toml", VISIBLE)) == config
-
-
-@given(sigma=st.floats(1e-300, 1e300), lr=st.floats(1e-12, 1e3), label=st.text(st.characters(codec="utf-8")))
-def test_numbers_and_texts_survive_toml_to_the_bit(sigma, lr, label):
-    config = TrainConfig(sigma=sigma, lr=lr, label=label)
-    assert TrainConfig(**unnest(tomllib.loads(config.to_toml()), "x.toml", VISIBLE)) == config
 
 
 def test_every_field_is_an_option_with_a_help_and_its_own_place():
@@ -106,6 +97,14 @@ def test_unknown_keys_are_refused_with_the_known_ones():
         unnest({"optimiser": {"lr": 1.0}}, "x.toml", VISIBLE)
     with pytest.raises(UsageError, match="'outputs'"):
         unnest({"model": {"outputs": 3}}, "x.toml", VISIBLE)
+    for nested, remedy in (
+        ({"encoding": {"sigm": 3.0}}, "did you mean sigma"),
+        ({"optimiser": {"lr": 1.0}}, r"did you mean \[optimizer\]"),
+        ({"iteration": 5}, r"did you mean iterations in \[optimizer\]"),
+        ({"task": {"zzz": 1}}, "mend the name"),
+    ):
+        with pytest.raises(UsageError, match=remedy):
+            unnest(nested, "x.toml", VISIBLE)
     with pytest.raises(UsageError, match=r"x.toml, lr in \[optimizer\]"):
         unnest({"optimizer": {"lr": "fast"}}, "x.toml", VISIBLE)
 
@@ -133,6 +132,52 @@ def test_later_layers_win_and_all_win_over_the_preset():
         resolve({"preset": "mpe"})
 
 
+@pytest.mark.parametrize(
+    ("layer", "flag", "needed"),
+    [
+        ({"preset": "baseline", "sigma": 3.0}, "--sigma", "encoding gaussian"),
+        ({"preset": "baseline", "growth": 2.0}, "--growth", "encoding multigrid"),
+        ({"preset": "ffe-low", "octaves": 3}, "--octaves", "encoding axis"),
+        ({"preset": "mpe-fine", "encoding": "axis", "grid_lr": 0.1}, "--grid-lr", "encoding multigrid"),
+        ({"omega": 20.0}, "--omega", "activation sine"),
+    ],
+)
+def test_options_without_effect_are_refused(layer, flag, needed):
+    with pytest.raises(UsageError) as caught:
+        resolve(layer)
+    message = str(caught.value)
+    assert f"option {flag}: expected {needed}" in message
+    assert message.endswith("--" + needed)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "keys"),
+    [
+        ("identity", set()),
+        ("gaussian", {"features", "sigma"}),
+        ("axis", {"octaves"}),
+        ("multigrid", {"levels", "base", "level_features", "interpolation"}),
+    ],
+)
+def test_only_the_active_encodings_keys_are_stored_and_all_are_read(encoding, keys):
+    config = TrainConfig(encoding=encoding)
+    nested = config.to_dict()
+    assert set(nested["encoding"]) == {"kind"} | keys
+    assert ("grid_lr" in nested["optimizer"]) == (encoding == "multigrid")
+    assert "omega" not in nested["model"]
+    everything = {**nested, "encoding": {"sigma": 5.0, "octaves": 6, "levels": 6, **nested["encoding"]}}
+    assert TrainConfig.from_dict(everything) == TrainConfig.from_dict(nested) == config
+
+
+def test_another_encoding_than_the_presets_drops_its_name_and_label():
+    config = resolve({"preset": "ffe-low", "encoding": "axis"})
+    assert (config.preset, config.label, config.encoding) == (None, None, "axis")
+    assert config == TrainConfig.from_dict(config.to_dict())
+    assert resolve({"preset": "ffe-low", "encoding": "axis", "label": "mine"}).label == "mine"
+    assert resolve({"preset": "mpe-fine", "encoding": "identity"}).finest is None
+    assert resolve({"preset": "ffe-low", "encoding": "gaussian"}).label == "FFE (low)"
+
+
 def test_presets_labels():
     labels = ["baseline", "FFE (low)", "FFE (medium)", "FFE (high)", "MPE (coarse)", "MPE (fine)"]
     assert [preset.label for preset in PRESETS.values()] == labels
@@ -141,7 +186,7 @@ def test_presets_labels():
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_presets_build_and_run(name, outputs):
-    config = replace(preset_config(name), outputs=outputs)
+    config = replace(resolve({"preset": name}), outputs=outputs)
     model = build_model(config)
     assert model(torch.rand(5, 2)).shape == (5, outputs)
     tables = [module for module in model.modules() if isinstance(module, TableLookup)]
@@ -163,10 +208,10 @@ def test_models_of_every_dimension(encoding, inputs):
 def test_the_seed_alone_decides_the_weights():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    one = build_model(preset_config("mpe-coarse", seed=1)).state_dict()
+    one = build_model(resolve({"preset": "mpe-coarse", "seed": 1})).state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(6)
-    two = build_model(preset_config("mpe-coarse", seed=1)).state_dict()
-    other = build_model(preset_config("mpe-coarse", seed=2)).state_dict()
+    two = build_model(resolve({"preset": "mpe-coarse", "seed": 1})).state_dict()
+    other = build_model(resolve({"preset": "mpe-coarse", "seed": 2})).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["mlp.output.weight"], other["mlp.output.weight"])

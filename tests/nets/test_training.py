@@ -14,7 +14,7 @@ from ntkspec.errors import OutputError, TrainingError, UsageError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.checkpoint import load_checkpoint, save_checkpoint
 from ntkspec.nets.image import load_image
-from ntkspec.nets.presets import preset_config
+from ntkspec.nets.presets import resolve
 from ntkspec.nets.training import make_optimizer, snapshot_labels, train
 
 
@@ -26,15 +26,18 @@ def task(tmp_path_factory):
 
 
 def short(name, **changes):
-    return preset_config(name, **{"side": 32, "iterations": 24, "batch": 200, "width": 16, **changes})
+    return resolve({"preset": name, "side": 32, "iterations": 24, "batch": 200, "width": 16, **changes})
 
 
 def same(one, two):
     return all(torch.equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize("changes", [{}, {"table_size": 64}], ids=["dense", "hashed"])
-@pytest.mark.parametrize("name", ["baseline", "ffe-high", "mpe-fine"])
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("baseline", {}), ("ffe-high", {}), ("mpe-fine", {}), ("mpe-fine", {"table_size": 64})],
+    ids=["baseline", "ffe-high", "mpe-fine", "mpe-fine hashed"],
+)
 def test_the_same_seed_gives_the_same_bits(task, name, changes):
     torch.manual_seed(1)
     one = train(short(name, **changes), task)
@@ -94,12 +97,12 @@ def test_grey_pictures_and_full_batches(task, tmp_path):
 
 
 def test_learning_rates_of_the_two_groups():
-    config = preset_config("mpe-fine", lr=0.1, grid_lr=0.2)
+    config = resolve({"preset": "mpe-fine", "lr": 0.1, "grid_lr": 0.2})
     network, grid = make_optimizer(build_model(config), config).param_groups
     assert (network["lr"], grid["lr"]) == (0.1, 0.2)
     assert len(grid["params"]) == config.levels
     assert len(network["params"]) == 2 * (config.depth + 1)
-    assert len(make_optimizer(build_model(preset_config("baseline")), config).param_groups) == 1
+    assert len(make_optimizer(build_model(resolve({"preset": "baseline"})), config).param_groups) == 1
 
 
 def test_a_diverged_training_names_step_loss_and_remedy(task):
