@@ -111,6 +111,7 @@ def main(benchmark: Benchmark, script: str) -> None:
         rows = list(_rows(benchmark, script, folder, options.threads))
     ratios = compare(rows, benchmark.versus)
     head["load_average"]["end"] = os.getloadavg()
+    head["uncommitted_changes"] |= _changed()  # someone may have edited meanwhile
     body = {"rows": [asdict(row) for row in rows], "ratios": ratios}
     result = {"benchmark": benchmark.name, "question": benchmark.question} | head | facts | body
     options.results.mkdir(parents=True, exist_ok=True)
@@ -141,7 +142,7 @@ def environment(threads: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": {package: version(package) for package in PACKAGES},
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--", ":!analysis/benchmarks/results")),
+        "uncommitted_changes": _changed(),
         "threads": threads,
         "error_samples": SMALL,
         "load_average": {"start": os.getloadavg()},
@@ -240,6 +241,10 @@ def _cpu() -> str:
 
 def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _changed() -> bool:
+    return bool(_git("status", "--porcelain", "--", ":/", ":(exclude,top)analysis/benchmarks/results"))
 
 
 def _git(*arguments: str) -> str | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from ntkspec.report.data import Report
+from ntkspec.report.style import when_last
 
 
 @dataclass(frozen=True)
@@ -15,20 +18,25 @@ class Caption:
     caption: str
 
 
-CAPTIONS: Mapping[str, Caption] = {
+FLOORS = (
+    "Floors may differ by many decades between curves: how low one lies depends on the route by which the "
+    "spectrum was computed (gram or svd, see each run's details), not on the network."
+)
+_CAPTIONS: Mapping[str, Caption] = {
     "spectra": Caption(
         title="Spectra",
         alt="Log-log plot of kernel eigenvalues against their index, one colour for each run.",
-        caption="The higher and flatter a curve, the more patterns of the target its network can learn in a "
-        "given time; a cross marks the last eigenvalue that is a number, and the rest of that curve lies "
-        "below its floor, the thin line of its colour.",
+        caption="The higher a curve at index i, the faster at least i independent patterns on the sampled "
+        "points can be learnt, wanted or not; it does not say what the network draws between the samples. "
+        "A cross marks the last eigenvalue that is a number, and the rest of that curve lies below its "
+        f"floor, the thin line of its colour. {FLOORS}",
     ),
     "ablation": Caption(
         title="What the grid's gradients do",
         alt="Log-log plots of the spectra of the baseline, the grid network, and the grid network without "
         "the grid's own gradients.",
         caption="The gap between the warm curve and the green one is what the grid's own parameters add to "
-        "the kernel: the green curve keeps the trained grid in the forward pass and leaves only its "
+        "the kernel: the green curve keeps the grid in the forward pass and leaves only its "
         "gradients out.",
     ),
     "panels": Caption(
@@ -36,12 +44,13 @@ CAPTIONS: Mapping[str, Caption] = {
         alt="Log-log plots of the spectra of the baseline, the Fourier feature networks and the grid "
         "networks, two families in each panel.",
         caption="Within a panel, compare how far to the right each curve stays above its floor: that is how "
-        "many independent directions the network can still learn.",
+        "many independent patterns on the sampled points are known to be learnable. Floors belong to the "
+        "route, not to the network.",
     ),
     "pictures": Caption(
         title="Reconstructions",
         alt="The target picture and the picture that each run has learnt.",
-        caption="Each run's output at the end of training beside its target; a higher PSNR and an MS-SSIM "
+        caption="Each run's output {when} beside its target; a higher PSNR and an MS-SSIM "
         "nearer to 1 are better.",
     ),
     "decades": Caption(
@@ -51,3 +60,9 @@ CAPTIONS: Mapping[str, Caption] = {
         "bar, the floor, so a distance measured from there is at least that large.",
     ),
 }
+
+
+def captions(report: Report) -> dict[str, Caption]:
+    """The words for every figure, by name, in order."""
+    when = when_last(report)
+    return {name: replace(it, caption=it.caption.replace("{when}", when)) for name, it in _CAPTIONS.items()}

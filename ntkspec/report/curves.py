@@ -18,7 +18,7 @@ from matplotlib.typing import LineStyleType
 from numpy.typing import NDArray
 
 from ntkspec.report.data import Report
-from ntkspec.report.style import STAGES, Stage, StyledRun, stages
+from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, stages
 from ntkspec.report.words import clean
 from ntkspec.spectral.spectrum import Spectrum
 
@@ -202,10 +202,9 @@ def stage_handles(
     """Legend entries for the line styles, floors and marks that the report's total spectra need."""
     names = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
     drawn = [(s, snapshot) for run in report.runs for s, snapshot in stages(run).items() if s in shown]
-    labels = {found["end"].label for run in report.runs if "end" in (found := stages(run))}
-    if drawn and labels != {"end"}:
-        label = next(iter(labels)) if len(labels) == 1 else ""
-        names["end"] = text(label, 24) or "last snapshot"
+    last = last_name(report)
+    if last != "end":
+        names["end"] = text(last, 24)
     handles: list[Line2D | Patch] = [
         _mark(names[stage], linestyle=_DASHES[stage], linewidth=_WIDTHS[stage])
         for stage in STAGES

@@ -24,7 +24,7 @@ from ntkspec.report.curves import (
     to_bytes,
 )
 from ntkspec.report.data import Picture, Report
-from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, of_kind, styled_runs
+from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, of_kind, styled_runs, when_last
 
 __all__ = ["draw_all", "fig_ablation", "fig_decades", "fig_panels", "fig_pictures", "fig_spectra", "to_bytes"]
 
@@ -144,7 +144,7 @@ def fig_pictures(report: Report) -> Figure | None:
 def fig_decades(report: Report) -> Figure | None:
     """Smallest eigenvalues at the end on a log axis; an arrow leftwards from the floor where unresolved."""
     runs = _with_kernel(styled_runs(report), "total", at_end=True)[: 3 * _MOST_PANELS]
-    if len(runs) < 2:
+    if len(runs) < 2 or all(run.end is None or words.is_zero(run.end.spectra["total"]) for run in runs):
         return None
     figure = new_figure(9.0, 1.5 + 0.42 * len(runs))
     axes = new_axes(figure, 1, 1)[0]
@@ -159,9 +159,7 @@ def fig_decades(report: Report) -> Figure | None:
     axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
-    at_end = all(run.end is not None and run.end.label == "end" for run in runs)
-    when = "at the end of training" if at_end else "at the last snapshot"
-    axes.set_xlabel(rf"smallest eigenvalue $\lambda_{{\min}}$ of {KERNEL} {when}")
+    axes.set_xlabel(rf"smallest eigenvalue $\lambda_{{\min}}$ of {KERNEL} " + text(when_last(report)))
     axes.set_title("Smallest eigenvalues (arrows: unresolved, at most the floor)")
     if any(run.end is not None and "no_grid" in run.end.spectra for run in runs):
         axes.annotate(
@@ -173,11 +171,12 @@ def fig_decades(report: Report) -> Figure | None:
 
 
 def _with_kernel(runs: Sequence[StyledRun], kernel: str, *, at_end: bool = False) -> tuple[StyledRun, ...]:
+    """The runs that have this kernel; for curves (not `at_end`), where it is not exactly zero throughout."""
     return tuple(
         run
         for run in runs
         if any(
-            kernel in snapshot.spectra
+            kernel in snapshot.spectra and (at_end or not words.is_zero(snapshot.spectra[kernel]))
             for snapshot in ([run.end] if at_end else run.run.snapshots)
             if snapshot is not None
         )

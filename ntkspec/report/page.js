@@ -7,8 +7,9 @@
   const floorBox = document.getElementById("floors");
   const largest = Math.max(...data.runs.flatMap((run) => run.curves.map((curve) => curve.size)), 10);
   const dashes = { init: "dot", mid: "dash", end: "solid" };
+  const keyDashes = { init: "2 3", mid: "8 4", end: "" };
   const widths = { init: 1, mid: 1.6, end: 2.2 };
-  const stageNames = { init: "start", mid: "mid", end: "end" };
+  const stageNames = { init: "start", mid: "mid", end: "" };
   const kernelNames = { total: "total", no_grid: "without the grid's gradients (no_grid)", grid: "grid alone" };
   const curves = data.runs.flatMap((run) => run.curves);
   if (!curves.length || typeof Plotly === "undefined") return;
@@ -19,6 +20,21 @@
   const kernels = [...new Set(curves.map((curve) => curve.kernel))];
   const stages = ["init", "mid", "end"].filter((stage) => curves.some((curve) => curve.stage === stage));
   const hidden = new Set();
+
+  stageNames.end = unescaped(data.last);
+
+  // A piece of line as the plot draws this stage.
+  function key(stage) {
+    const space = "http" + "://www.w3.org/2000/svg";
+    const picture = document.createElementNS(space, "svg");
+    const line = document.createElementNS(space, "line");
+    const set = (node, values) => Object.entries(values).forEach(([name, value]) => node.setAttribute(name, value));
+    set(picture, { viewBox: "0 0 34 8", class: "key", "aria-hidden": "true" });
+    set(line, { x1: 0, y1: 4, x2: 34, y2: 4, stroke: "currentColor", "stroke-width": widths[stage] });
+    if (keyDashes[stage]) line.setAttribute("stroke-dasharray", keyDashes[stage]);
+    picture.append(line);
+    return picture;
+  }
 
   for (const kernel of kernels) {
     const option = document.createElement("option");
@@ -32,7 +48,7 @@
     box.type = "checkbox";
     box.value = stage;
     box.checked = stage !== "init" || stages.length === 1;
-    label.append(box, " " + stageNames[stage]);
+    label.append(box, key(stage), stageNames[stage]);
     stageBox.append(label);
   }
 

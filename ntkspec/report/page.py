@@ -15,9 +15,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from ntkspec.report import words
-from ntkspec.report.captions import CAPTIONS
+from ntkspec.report.captions import FLOORS, captions
 from ntkspec.report.data import CheckedBound, Report, RunReport, SnapshotReport
-from ntkspec.report.style import StyledRun, stages, styled_runs
+from ntkspec.report.style import StyledRun, last_name, stages, styled_runs, when_last
 from ntkspec.report.summary import comparison_table, failed_bounds, headline
 from ntkspec.report.to_json import plain
 from ntkspec.spectral.spectrum import Spectrum
@@ -42,25 +42,35 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
     environment.filters["signs"] = _signs
     scripts = [_script(get_plotlyjs()), _script(_resource("page.js"))]
     policy = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
+    data = plot_data(report)
     return environment.from_string(_resource("page.html.j2")).render(
         report=report,
         headline=headline(report),
         table=comparison_table(report),
-        figures=[(name, CAPTIONS[name], _data_uri(figures[name])) for name in CAPTIONS if name in figures],
+        figures=[
+            (name, caption, _data_uri(figures[name]))
+            for name, caption in captions(report).items()
+            if name in figures
+        ],
         runs=[_run(styled) for styled in styled_runs(report)],
         warnings=[*failed_bounds(report), *report.warnings],
         style=_resource("page.css"),
         script_policy=policy,
         plotly=scripts[0],
         script=scripts[1],
-        data=_embedded(plot_data(report)),
+        when=when_last(report),
+        floors=FLOORS,
+        plotted=any(run["curves"] for run in data["runs"]),
+        zero=_zero_kernels(report),
+        data=_embedded(data),
         points=_POINTS,
     )
 
 
 def plot_data(report: Report) -> dict[str, Any]:
-    """What the interactive plot draws: resolved eigenvalues only, thinned on the log axis."""
+    """What the interactive plot draws: resolved eigenvalues only, thinned on a log axis; no zero kernels."""
     return {
+        "last": html.escape(last_name(report)),
         "runs": [
             {
                 # plotly reads a little HTML in names: an escaped name is shown as it is written
@@ -70,10 +80,11 @@ def plot_data(report: Report) -> dict[str, Any]:
                     _curve(styled.run, snapshot, stage, kernel, spectrum)
                     for stage, snapshot in stages(styled.run).items()
                     for kernel, spectrum in snapshot.spectra.items()
+                    if not words.is_zero(spectrum)
                 ],
             }
             for styled in styled_runs(report)
-        ]
+        ],
     }
 
 
@@ -105,7 +116,7 @@ def _run(styled: StyledRun) -> dict[str, Any]:
     return {
         "styled": styled,
         "run": run,
-        "mode": run.mode if isinstance(run.mode, str) else f"output {run.mode} alone",
+        "mode": words.mode(run),
         "config": config[:_LONGEST_CONFIG] + ("\n..." if len(config) > _LONGEST_CONFIG else ""),
         "metrics": [
             (words.snapshot_name(run, snapshot), snapshot.step, _metrics(snapshot))
@@ -116,7 +127,7 @@ def _run(styled: StyledRun) -> dict[str, Any]:
             for snapshot in run.snapshots
             for kernel, spectrum in snapshot.spectra.items()
         ],
-        "reasons": list(dict.fromkeys(_reasons(run))),
+        "reasons": _reasons(run),
         "theorems": list(dict.fromkeys(_theorems(run))),
         "bounds": [
             _bound(words.snapshot_name(run, snapshot), checked, snapshot)
@@ -152,8 +163,33 @@ def _spectrum(snapshot: str, step: int, kernel: str, spectrum: Spectrum) -> dict
 
 
 def _reasons(run: RunReport) -> list[str]:
-    spectra = (spectrum for snapshot in run.snapshots for spectrum in snapshot.spectra.values())
-    return [f"Method {spectrum.method}: {spectrum.reason}." for spectrum in spectra if spectrum.reason]
+    """Why each method, and for which kernels at which snapshots; equal reasons once."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for snapshot in run.snapshots:
+        for kernel, spectrum in snapshot.spectra.items():
+            if spectrum.reason:
+                said = f"Method {spectrum.method}: {spectrum.reason}"
+                names = found.setdefault(said, {}).setdefault(words.clean(kernel, 40), [])
+                names.append(words.clean(words.snapshot_name(run, snapshot), 40))
+    reasons = []
+    for said, where in found.items():
+        places = "; ".join(kernel + " at " + ", ".join(names) for kernel, names in where.items())
+        reasons.append(f"{said} ({places}).")
+    return reasons
+
+
+def _zero_kernels(report: Report) -> list[str]:
+    """The runs with kernels that are exactly zero, each with these kernels; they have no curve."""
+    found = {
+        styled.name: dict.fromkeys(
+            f"{words.clean(kernel, 40)} at {words.clean(words.snapshot_name(styled.run, snapshot), 40)}"
+            for snapshot in styled.run.snapshots
+            for kernel, spectrum in snapshot.spectra.items()
+            if words.is_zero(spectrum)
+        )
+        for styled in styled_runs(report)
+    }
+    return [f"{name} ({', '.join(kernels)})" for name, kernels in found.items() if kernels]
 
 
 def _theorems(run: RunReport) -> list[str]:

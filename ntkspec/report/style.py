@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ntkspec.report.data import Report, RunReport, SnapshotReport
-from ntkspec.report.words import clean
+from ntkspec.report.words import clean, snapshot_name
 
 Kind = Literal["baseline", "ffe", "mpe", "other"]
 Stage = Literal["init", "mid", "end"]
 
 STAGES: tuple[Stage, ...] = ("init", "mid", "end")
 NO_GRID_COLOUR = "#00796b"
-GRID_COLOUR = "#8a8a8a"
 
 _ORDER: tuple[Kind, ...] = ("baseline", "ffe", "mpe", "other")
 # Ends and middles of ramps: baseline dark grey, FFE blue to purple, MPE orange to red, others green to brown.
@@ -96,6 +95,20 @@ def stages(run: RunReport) -> dict[Stage, SnapshotReport]:
     if len(found) == 1:  # a single snapshot is drawn in full
         found = {"end": next(iter(found.values()))}
     return {stage: found[stage] for stage in STAGES if stage in found}
+
+
+def last_name(report: Report) -> str:
+    """The name of the snapshots drawn as the end: "end", a name that all runs share, or "last snapshot"."""
+    names = {clean(snapshot_name(styled.run, styled.end), 24) for styled in styled_runs(report) if styled.end}
+    return next(iter(names)) if len(names) == 1 else "end" if not names else "last snapshot"
+
+
+def when_last(report: Report) -> str:
+    """When the last snapshots were taken, as the words of a sentence."""
+    name = last_name(report)
+    if name == "end":
+        return "at the end of training"
+    return f"at the {name}" if name == "last snapshot" else f"at snapshot {name}"
 
 
 def _order(report: Report, kinds: list[Kind]) -> list[int]:

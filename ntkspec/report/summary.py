@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,17 +61,26 @@ def headline(report: Report) -> tuple[str, ...]:
     if not compared:
         lead = next((run for run in runs if run.kind == "mpe"), runs[0])
         return tuple(sentence for sentence in (_alone(lead), _without_grid([lead])) if sentence)
-    above = [c for c in compared if c.decades is not None and c.decades > 0 and c.qualifier in ("=", ">=")]
-    if not above:
+    top = _largest(compared)
+    if top is None:
         return (
             "No run's smallest eigenvalue is known to lie above the baseline's "
             f"({words.clean(compared[0].baseline, 40)}).",
             *_unresolved_runs(runs),
         )
-    top = max(above, key=lambda comparison: comparison.decades or 0.0)
     run = next(run for run in runs if run.run.label == top.run)
-    sentences = (_against(run, top, runs), _without_grid(runs), _quality(top, runs))
+    sentences = (_against(run, top, runs), _without_grid(runs), _quality(top, runs), ranking(report))
     return (*(sentence for sentence in sentences if sentence), *_unresolved_runs(runs))
+
+
+def ranking(report: Report) -> str:
+    """What lambda_min does not say, where the run with the largest one has not the best PSNR; else ""."""
+    runs = tuple(run for run in styled_runs(report) if run.end is not None)
+    top = _largest(_compared_at_end(report, runs))
+    quality = {run.run.label: psnr for run in runs if (psnr := _psnr(run)) is not None}
+    if top is None or top.run not in quality or max(quality.values()) <= quality[top.run]:
+        return ""
+    return words.RANKING + "."
 
 
 def _row(
@@ -123,6 +133,17 @@ def _compared_at_end(report: Report, runs: tuple[StyledRun, ...]) -> list[Compar
     ]
 
 
+def _largest(compared: Sequence[Comparison]) -> Comparison | None:
+    """The comparison whose smallest eigenvalue is known to lie furthest above the baseline's."""
+    above = [c for c in compared if c.decades is not None and c.decades > 0 and c.qualifier in ("=", ">=")]
+    return max(above, key=lambda comparison: comparison.decades or 0.0, default=None)
+
+
+def _psnr(run: StyledRun) -> float | None:
+    value = run.end.metrics.get("psnr_db") if run.end else None
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _against(run: StyledRun, comparison: Comparison, runs: tuple[StyledRun, ...]) -> str:
     others = (other for other in runs if other.run.label == comparison.baseline)
     text = words.decades(comparison)
@@ -142,6 +163,8 @@ def _alone(run: StyledRun) -> str:
     spectrum = _total(run)
     if spectrum is None:
         return ""
+    if words.is_zero(spectrum):
+        return f"{_when(run)}, the kernel of {run.name} is exactly zero: no parameter has a gradient."
     head = f"{_when(run)}, {spectrum.resolved} of {spectrum.size} eigenvalues of {run.name} are resolved"
     if spectrum.lambda_min is not None:
         return f"{head}: from {words.lambda_max(spectrum)} down to {words.lambda_min(spectrum)}."
@@ -160,20 +183,22 @@ def _without_grid(runs: Sequence[StyledRun]) -> str:
         if text != words.NOT_COMPUTED:
             return (
                 f"The smallest eigenvalue of {run.name} is {words.lambda_min(total)}; leave the gradients of "
-                f"its grid's parameters out, the trained grid still in the forward pass, and it is {text}."
+                f"its grid's parameters out, the grid itself still in the forward pass, and it is {text}."
             )
     return ""
 
 
 def _quality(comparison: Comparison, runs: tuple[StyledRun, ...]) -> str:
     """Which run draws the best picture: not always the one whose smallest eigenvalue is the largest."""
-    quality = [(run.end.metrics["psnr_db"], run) for run in runs if run.end and "psnr_db" in run.end.metrics]
+    quality = [(psnr, run) for run in runs if (psnr := _psnr(run)) is not None]
     baseline = next((run for _, run in quality if run.run.label == comparison.baseline), None)
     if baseline is None:
         return ""
     _, best = max(quality, key=lambda pair: pair[0])
-    ours, theirs = (words.metric(run.end.metrics, "psnr_db") for run in (best, baseline) if run.end)
-    return f"The best reconstruction is that of {best.name}, {ours} PSNR; {baseline.name} reaches {theirs}."
+    others = [run for _, run in quality if run.run.label == comparison.run]
+    reached = [f"{run.name} {_psnr(run):.1f} dB" for run in (*others, baseline) if run is not best]
+    sentence = f"The best reconstruction is that of {best.name}, {_psnr(best):.1f} dB PSNR"
+    return f"{sentence}; {', '.join(reached)}." if reached else f"{sentence}."
 
 
 def _unresolved_runs(runs: tuple[StyledRun, ...]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from ntkspec.report import words
 from ntkspec.report.data import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs
-from ntkspec.report.summary import comparison_table, failed_bounds
+from ntkspec.report.summary import comparison_table, failed_bounds, ranking
 from ntkspec.spectral.spectrum import Spectrum
 
 _GAP = 2  # spaces between columns
@@ -29,10 +29,11 @@ class _Column:
     keep: int  # columns with a larger number go first; 0 is never left out
     align: Literal["left", "right"] = "left"
     cells: list[str] = field(default_factory=list)
+    least: int = 0  # characters, whatever the cells hold
 
     @property
     def width(self) -> int:
-        return max((Text(cell).cell_len for cell in [self.title, *self.cells]), default=0)
+        return max(self.least, *(Text(cell).cell_len for cell in [self.title, *self.cells]))
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -40,22 +41,26 @@ def print_report(report: Report, console: Console) -> None:
 
     Columns that do not fit are left out, the least important first; report.json has them all.
     """
-    for styled in styled_runs(report):
-        _print_run(styled.run, styled.name, console)
+    runs = styled_runs(report)
+    tables = _alike([_spectra_columns(styled.run) for styled in runs], console.width)
+    for styled, columns in zip(runs, tables, strict=True):
+        _print_run(styled.run, styled.name, columns, console)
     if len(report.runs) > 1:
         _print_comparison(report, console)
     if _has_unresolved(report):
         _line(console, words.LEGEND, style="dim")
+    if note := ranking(report):
+        _line(console, note.removesuffix("."), style="dim")
     for warning in (*failed_bounds(report), *report.warnings):
         _line(console, f"warning: {words.clean(warning, 2000)}", style="yellow")
 
 
-def _print_run(run: RunReport, name: str, console: Console) -> None:
-    mode = "" if run.outputs == 1 else f", outputs {run.outputs} ({_mode(run)})"
+def _print_run(run: RunReport, name: str, columns: Sequence[_Column], console: Console) -> None:
+    mode = "" if run.outputs == 1 else f", outputs {run.outputs} ({words.mode(run)})"
     title = Text(name, style="bold")
     title.append(f"  n = {run.samples}{mode}, kernel {run.size} x {run.size}", style="not bold dim")
     console.print(title, highlight=False)
-    _print_columns(console, _spectra_columns(run))
+    _print_columns(console, columns)
     for line in _bound_lines(run):
         _line(console, line, indent=2)
     console.print()
@@ -88,7 +93,7 @@ def _spectrum_cells(spectrum: Spectrum) -> tuple[str, ...]:
     return (
         str(spectrum.size),
         words.resolved(spectrum),
-        words.lambda_max(spectrum) if spectrum.resolved else words.UNRESOLVED,
+        words.lambda_max(spectrum) if spectrum.resolved or words.is_zero(spectrum) else words.UNRESOLVED,
         words.lambda_min(spectrum),
         words.condition(spectrum),
         words.rank(spectrum.effective_rank),
@@ -98,16 +103,35 @@ def _spectrum_cells(spectrum: Spectrum) -> tuple[str, ...]:
 
 
 def _bound_lines(run: RunReport) -> list[str]:
-    """One line for each thing that is said of one or several snapshots."""
-    said: dict[str, list[str]] = {}
+    """One line for each theorem and the kernel it speaks of, over all snapshots."""
+    found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for snapshot in run.snapshots:
         for checked in snapshot.bounds:
-            if checked.of not in snapshot.spectra:
-                continue
-            of = "" if checked.of == "total" else f" (of {words.clean(checked.of, 20)})"
-            text = words.bound(checked, snapshot.spectra[checked.of]) + of
-            said.setdefault(text, []).append(_short_name(run, snapshot))
-    return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in said.items()]
+            if checked.of in snapshot.spectra:
+                held = words.held(checked, snapshot.spectra[checked.of])
+                said = (_short_name(run, snapshot), held, words.limit_of_lambda_min(checked))
+                found.setdefault((words.theorem(checked), checked.of), []).append(said)
+    return [_bound_line(name, of, said) for (name, of), said in found.items()]
+
+
+def _bound_line(name: str, of: str, said: Sequence[tuple[str, str, str]]) -> str:
+    """Name, kernel, then what (snapshot, held, limit of lambda_min) say, equal things once."""
+    head = name if of == "total" else f"{name} (of {words.clean(of, 20)})"
+    held = _by_snapshot([(snapshot, held) for snapshot, held, _ in said])
+    if not any(limit for _, _, limit in said):
+        return f"{head} {held}; says nothing about lambda_min (vacuous)"
+    limits = _by_snapshot([(snapshot, limit or "vacuous") for snapshot, _, limit in said], always=True)
+    return f"{head} {held}; lambda_min {limits}"
+
+
+def _by_snapshot(said: Sequence[tuple[str, str]], *, always: bool = False) -> str:
+    """ "x (init, mid), y (end)"; x alone where all snapshots say it, unless they are to be named always."""
+    names: dict[str, list[str]] = {}
+    for snapshot, text in said:
+        names.setdefault(text, []).append(snapshot)
+    if len(names) == 1 and not always:
+        return next(iter(names))
+    return ", ".join(f"{text} ({', '.join(dict.fromkeys(where))})" for text, where in names.items())
 
 
 def _print_comparison(report: Report, console: Console) -> None:
@@ -136,6 +160,15 @@ def _print_comparison(report: Report, console: Console) -> None:
     console.print()
 
 
+def _alike(tables: Sequence[list[_Column]], width: int) -> list[list[_Column]]:
+    """The tables with the same columns, those that fit in all of them, as wide in each as in the widest."""
+    for columns in zip(*tables, strict=True):
+        widest = max(column.width for column in columns)
+        for column in columns:
+            column.least = widest
+    return [_fitting(table, width) for table in tables]
+
+
 def _print_columns(console: Console, columns: Sequence[_Column]) -> None:
     shown = _fitting(columns, console.width)
     plain = not console.is_terminal
@@ -146,9 +179,15 @@ def _print_columns(console: Console, columns: Sequence[_Column]) -> None:
         padding=(0, _GAP if plain else _GAP - 1, 0, 0),  # a box has a space of its own between columns
         header_style="bold" if not plain else "",
     )
+    fits = sum(column.width + _GAP for column in shown) <= console.width + _GAP
     for column in shown:
         # Cells are never cut with an ellipsis: a number without its last digits would be another number.
-        table.add_column(Text(column.title), justify=column.align, overflow="fold")
+        table.add_column(
+            Text(column.title),
+            justify=column.align,
+            overflow="fold",
+            min_width=column.least if fits else None,
+        )
     for cells in zip(*(column.cells for column in shown), strict=True):
         table.add_row(*(_cell(cell) for cell in cells))
     console.print(table, highlight=False)
@@ -185,10 +224,6 @@ def _line(console: Console, text: str, *, style: str = "", indent: int = 0) -> N
 
 def _short_name(run: RunReport, snapshot: SnapshotReport) -> str:
     return words.clean(words.snapshot_name(run, snapshot), 16)
-
-
-def _mode(run: RunReport) -> str:
-    return run.mode if isinstance(run.mode, str) else f"output {run.mode} alone"
 
 
 def _has_unresolved(report: Report) -> bool:

@@ -20,6 +20,11 @@ LEGEND = (
     "unresolved (<= x): rounding leaves no digit of this value; it lies somewhere between 0 and x, "
     "the floor of its spectrum, and ratios against it are one-sided"
 )
+ZERO = "0 (no gradient)"
+RANKING = (
+    "lambda_min does not rank reconstructions: a large smallest eigenvalue means that every pattern on the "
+    "sampled points can be learnt fast, noise between them included; compare with PSNR"
+)
 
 _THEOREMS = {"theorem1": "Theorem 1", "weyl_lower": "Weyl's lower bound", "weyl_upper": "Weyl's upper bound"}
 
@@ -50,6 +55,8 @@ def sci_down(value: float) -> str:
 
 def lambda_max(spectrum: Spectrum) -> str:
     """The largest eigenvalue, or why there is none."""
+    if is_zero(spectrum):
+        return ZERO
     value = spectrum.lambda_max
     return f"{UNRESOLVED} (<= {sci_up(spectrum.floor)})" if value is None else sci(value)
 
@@ -59,6 +66,8 @@ def lambda_min(spectrum: Spectrum) -> str:
     value = spectrum.lambda_min
     if value is not None:
         return sci(value)
+    if is_zero(spectrum):
+        return ZERO
     if is_unresolved(spectrum):
         return f"{UNRESOLVED} (<= {sci_up(spectrum.floor)})"
     return NOT_COMPUTED
@@ -66,13 +75,20 @@ def lambda_min(spectrum: Spectrum) -> str:
 
 def is_unresolved(spectrum: Spectrum) -> bool:
     """Whether lambda_min is known to lie at or below the floor."""
-    return spectrum.resolved < len(spectrum.eigenvalues)
+    return spectrum.resolved < len(spectrum.eigenvalues) and not is_zero(spectrum)
+
+
+def is_zero(spectrum: Spectrum) -> bool:
+    """Whether the kernel is exactly zero: nothing was rounded, no parameter has a gradient."""
+    return not spectrum.floor > 0 and not spectrum.resolved
 
 
 def condition(spectrum: Spectrum) -> str:
     """lambda_max / lambda_min, or what is known of it."""
     if spectrum.condition is not None:
         return sci(spectrum.condition)
+    if is_zero(spectrum):
+        return "-"
     if spectrum.lambda_max is None:
         return UNRESOLVED
     if is_unresolved(spectrum) and spectrum.floor > 0:
@@ -130,12 +146,23 @@ def bound(checked: CheckedBound, spectrum: Spectrum) -> str:
 
 def bound_on_lambda_min(checked: CheckedBound) -> str:
     """What a bound says of lambda_min."""
+    limit = limit_of_lambda_min(checked)
+    return f"lambda_min {limit}" if limit else "says nothing about lambda_min (vacuous)"
+
+
+def limit_of_lambda_min(checked: CheckedBound) -> str:
+    """The limit that a bound sets to lambda_min, such as ">= 2.4e-05"; "" where it is vacuous."""
     if checked.bound.vacuous or not len(checked.bound.values):
-        return "says nothing about lambda_min (vacuous)"
+        return ""
     value = float(checked.bound.values[-1])
     if checked.bound.side == "lower":
-        return f"lambda_min >= {sci_down(max(value, 0.0))}"
-    return f"lambda_min <= {sci_up(value)}"
+        return f">= {sci_down(max(value, 0.0))}"
+    return f"<= {sci_up(value)}"
+
+
+def mode(run: RunReport) -> str:
+    """How the outputs were taken together."""
+    return run.mode if isinstance(run.mode, str) else f"output {run.mode} alone"
 
 
 def snapshot_name(run: RunReport, snapshot: SnapshotReport) -> str:

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def write_report(report: Report, folder: Path, notify: Callable[[str], None] | None = None) -> list[Path]:
+def write_report(report: Report, folder: Path) -> list[Path]:
     """Write report.json, spectra.csv, the figures as PNG and SVG, and index.html into a folder.
 
     Everything goes into a hidden folder beside it first, which then takes the folder's place; on any failure
@@ -67,7 +67,6 @@ def write_report(report: Report, folder: Path, notify: Callable[[str], None] | N
     Args:
         report: what to write.
         folder: see `check_folder`.
-        notify: called with the name of each step before it is done.
 
     Returns:
         The files written, the page first.
@@ -78,7 +77,7 @@ def write_report(report: Report, folder: Path, notify: Callable[[str], None] | N
     with _as_output_error(folder), _new_parents(target):
         try:
             part.mkdir()
-            names = _fill(report, part, notify or (lambda step: None))
+            names = _fill(report, part)
             check_folder(folder)  # the work took a while: someone may have put a file there
             _swap(part, target)
         finally:
@@ -87,7 +86,10 @@ def write_report(report: Report, folder: Path, notify: Callable[[str], None] | N
 
 
 def check_json_file(path: Path) -> None:
-    """Raise `OutputError` where `write_json_file` would refuse this path; nothing is written."""
+    """Raise `OutputError` where `write_json_file` would refuse this path; nothing is written.
+
+    A file that is there already may be replaced only where it is empty or a report of this program's.
+    """
     target = _resolved(path)
     if target.is_dir():
         raise OutputError(
@@ -102,6 +104,15 @@ def check_json_file(path: Path) -> None:
         )
     if not os.path.lexists(target) or target.is_file():
         _check_parent(path, target.parent)
+    with _as_output_error(path):
+        foreign = target.is_file() and target.stat().st_size > 0 and not _is_report(target)
+    if foreign:
+        raise OutputError(
+            str(path),
+            expected="no file, or a report that this program wrote as JSON",
+            got="another file",
+            remedy="name another file with --json, or move the one that is there",
+        )
 
 
 def write_json_file(report: Report, path: Path) -> None:
@@ -120,12 +131,11 @@ def write_json_file(report: Report, path: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def _fill(report: Report, part: Path, notify: Callable[[str], None]) -> list[str]:
+def _fill(report: Report, part: Path) -> list[str]:
     """Write everything into an empty folder; names relative to it."""
     from ntkspec.report.figures import draw_all, to_bytes
     from ntkspec.report.page import render_page
 
-    notify("numbers")
     _write_text(part / JSON, dumps(report))
     with (part / CSV).open("w", encoding="utf-8", errors="replace", newline="") as file:
         write_csv(report, file)
@@ -133,14 +143,12 @@ def _fill(report: Report, part: Path, notify: Callable[[str], None]) -> list[str
     (part / FIGURES).mkdir()
     pictures: dict[str, bytes] = {}
     for name, figure in draw_all(report):
-        notify(f"figure {name}")
         for ending in ("png", "svg"):
             content = to_bytes(figure, ending)
             if ending == "svg":
                 pictures[name] = content
             (part / FIGURES / f"{name}.{ending}").write_bytes(content)
             names.append(f"{FIGURES}/{name}.{ending}")
-    notify("page")
     _write_text(part / PAGE, render_page(report, pictures))
     return names
 

@@ -90,9 +90,9 @@ def test_json_ends_where_a_config_never_does() -> None:
 
 def test_json_file_is_replaced_and_leaves_nothing_beside_it(report: Report, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
-    path.write_text("old")
+    path.write_text('{"format": "ntkspec-report", "old": true}')
     write_json_file(report, path)
-    assert json.loads(path.read_text())["format"] == "ntkspec-report"
+    assert "old" not in json.loads(path.read_text())
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.json"]
 
 

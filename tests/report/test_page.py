@@ -12,10 +12,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ntkspec.report.captions import captions
 from ntkspec.report.data import Report
-from ntkspec.report.page import render_page
+from ntkspec.report.page import plot_data, render_page
 
 from . import samples
 
@@ -153,3 +155,36 @@ def test_import_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def _text(report: Report) -> str:
+    return " ".join(" ".join(Reader(render_page(report, {})).text).split())
+
+
+def test_reasons_name_kernels_and_snapshots() -> None:
+    run = samples.plain_run("x", 9, 0.5, size=8)
+    end = run.snapshots[-1]
+    spectra = {"total": end.spectra["total"].because("gram resolved 3 of 8")}
+    run = replace(run, snapshots=(*run.snapshots[:-1], replace(end, spectra=spectra)))
+    text = _text(samples.one_run(run))
+    assert "Method gram: gram resolved 3 of 8 (total at end)." in text
+    assert "Method gram: the Gram route resolves what was asked for (total at init, mid)." in text
+
+
+def test_a_lone_snapshot_is_called_by_its_name() -> None:
+    run = samples.plain_run("x", 9, 0.5, size=8)
+    report = samples.one_run(replace(run, snapshots=run.snapshots[:1]))
+    assert "Smallest eigenvalue of the whole kernel at snapshot init." in _text(report)
+    assert "end of training" not in " ".join(caption.caption for caption in captions(report).values())
+    assert plot_data(report)["last"] == "init"
+
+
+def test_a_zero_kernel_has_words_and_no_curve() -> None:
+    run = samples.plain_run("x", 9, 0.5, size=8)
+    zero = {"total": samples.spectrum(np.zeros(8), 0.0)}
+    report = samples.one_run(replace(run, snapshots=(replace(run.snapshots[-1], spectra=zero),)))
+    page = render_page(report, {})
+    assert "0 (no gradient)" in page
+    assert "Not drawn, because the kernel is exactly zero" in page
+    assert 'id="plot"' not in page
+    assert plot_data(report)["runs"][0]["curves"] == []

@@ -80,3 +80,14 @@ def test_failed_bounds_and_warnings_are_said(report: Report) -> None:
     text = _printed(samples.one_run(run))
     assert "warning: MPE (fine), end: Theorem 1 FAILS" in text
     assert "warning: two samples coincide" in text
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 160])
+def test_all_runs_have_the_same_columns(report: Report, width: int) -> None:
+    text = _printed(report, width)
+    assert len({line for line in text.splitlines() if line.startswith("snapshot  ")}) == 1
+
+
+def test_one_line_for_each_bound_of_a_run(report: Report) -> None:
+    lines = _printed(report, 400).splitlines()
+    assert len([line for line in lines if "Theorem 1 " in line or "Weyl's " in line]) == 6

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ntkspec.report import words
 from ntkspec.report.data import Comparison, Qualifier, Report
 from ntkspec.report.style import of_kind, stages, styled_runs
-from ntkspec.report.summary import comparison_table, headline
+from ntkspec.report.summary import comparison_table, headline, ranking
 
 from . import samples
 
@@ -56,8 +56,9 @@ def test_nothing_resolved_has_no_numbers() -> None:
     empty = samples.spectrum(np.zeros(5), 1e-3)
     zero = samples.spectrum(np.zeros(5), 0.0)
     assert words.lambda_max(empty) == "unresolved (<= 1.0e-03)"
-    assert words.condition(empty) == words.condition(zero) == "unresolved"
-    assert words.lambda_min(zero) == "unresolved (<= 0)"
+    assert words.condition(empty) == "unresolved"
+    assert words.lambda_min(zero) == words.lambda_max(zero) == "0 (no gradient)"
+    assert words.condition(zero) == "-"
 
 
 def test_incomplete_spectra_have_decades_not_computed(report: Report) -> None:
@@ -137,3 +138,13 @@ def test_headline_says_what_the_numbers_say(report: Report) -> None:
     single = " ".join(headline(samples.one_run(samples.grid_run("only", 6, 0.5, size=32))))
     assert "32 of 32 eigenvalues of only are resolved" in single
     assert headline(Report("", "", "cpu", ())) == ("The report has no spectra.",)
+
+
+def test_ranking_is_denied_only_where_another_run_draws_better(report: Report) -> None:
+    assert ranking(report) == ""
+    run = report.runs[-1]  # the largest lambda_min, made the worst picture
+    end = replace(run.snapshots[-1], metrics={"psnr_db": 1.0})
+    worse = replace(report, runs=(*report.runs[:-1], replace(run, snapshots=(*run.snapshots[:-1], end))))
+    assert words.RANKING in ranking(worse)
+    assert ranking(worse) in headline(worse)
+    assert any("MPE (fine) 1.0 dB" in sentence for sentence in headline(worse))

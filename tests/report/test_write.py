@@ -40,10 +40,8 @@ def test_all_files_are_there(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_steps_are_told_and_paths_returned(small: Report, tmp_path: Path) -> None:
-    said: list[str] = []
-    paths = write_report(small, tmp_path / "a" / "b", said.append)
-    assert said == ["numbers", "page"]
+def test_paths_are_returned(small: Report, tmp_path: Path) -> None:
+    paths = write_report(small, tmp_path / "a" / "b")
     assert all(path.is_file() for path in paths)
     assert paths[0].name == "index.html"
 
@@ -169,6 +167,36 @@ def test_json_file_refusals(small: Report, tmp_path: Path) -> None:
         write_json_file(small, tmp_path / "absent" / "x.json")
 
 
+@pytest.mark.parametrize("content", [b"\x89HDF\r\n\x1a\n rest", b'{"format": "other"}', b"old"])
+def test_json_takes_no_foreign_place(small: Report, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mpe.h5"
+    path.write_bytes(content)
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    for name in (path, link):
+        with pytest.raises(OutputError, match=name.name):
+            check_json_file(name)
+        with pytest.raises(OutputError, match="a report that this program wrote"):
+            write_json_file(small, name)
+    assert path.read_bytes() == content
+
+
+def test_json_takes_the_place_of_its_own(small: Report, tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    for _ in range(2):
+        check_json_file(path)
+        write_json_file(small, path)
+    assert json.loads(path.read_text())["format"] == "ntkspec-report"
+
+
 def test_json_to_a_device(small: Report) -> None:
     write_json_file(small, Path("/dev/null"))
     assert Path("/dev/null").is_char_device()
+
+
+def test_json_fills_an_empty_file(small: Report, tmp_path: Path) -> None:
+    """Such as `mktemp` makes."""
+    path = tmp_path / "empty.json"
+    path.touch()
+    write_json_file(small, path)
+    assert path.stat().st_size > 100
