@@ -37,7 +37,7 @@ def operator(
     need = 2 * jacobian.nbytes * 8 // jacobian.dtype.itemsize
     require("factors of the kernel", need, budget_bytes(memory), "raise --memory or use fewer samples")
     pairs = [block.compact().pair(outputs) for block in jacobian]
-    size = jacobian.samples * rows_per_sample(outputs, jacobian.outputs)
+    size = jacobian.kernel_size(outputs)
 
     def product(v: NDArray[Any]) -> NDArray[Any]:
         return sum((_times(pair, v.ravel()) for pair in pairs), np.zeros(size))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian.block import Block
+from ntkspec.jacobian.outputs import Outputs, rows_per_sample
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,6 +55,10 @@ class Jacobian:
     def outputs(self) -> int:
         """c."""
         return self.blocks[0].outputs
+
+    def kernel_size(self, outputs: Outputs) -> int:
+        """N, the rows of the kernel in an output mode."""
+        return self.samples * rows_per_sample(outputs, self.outputs)
 
     @property
     def width(self) -> int:

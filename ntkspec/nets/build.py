@@ -23,7 +23,7 @@ def build_model(config: TrainConfig) -> CoordinateNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         encoding = build_encoding(config)
-        width = int(encoding.width)  # type: ignore[arg-type]
+        width = int(encoding.width)  # type: ignore[arg-type]  # torch types any attribute as Tensor or Module
         activation, omega = config.activation, config.omega
         mlp = MLP(width, config.depth, config.width, config.outputs, activation, omega)  # type: ignore[arg-type]
     return CoordinateNetwork(encoding, mlp)

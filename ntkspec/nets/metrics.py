@@ -31,7 +31,7 @@ def picture_metrics(truth: NDArray[Any], picture: NDArray[Any]) -> dict[str, flo
     clipped = np.clip(np.asarray(picture, dtype=np.float64), 0, 1)
     metrics = {}
     if not np.array_equal(truth, clipped):
-        metrics["psnr_db"] = float(peak_signal_noise_ratio(truth, clipped, data_range=1))  # type: ignore[no-untyped-call]
+        metrics["psnr_db"] = float(peak_signal_noise_ratio(truth, clipped, data_range=1))  # type: ignore[no-untyped-call]  # untyped there
     if min(truth.shape[:2]) >= MS_SSIM_SIDE:
         metrics["ms_ssim"] = _ms_ssim(truth, clipped)
     return metrics

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend
-from ntkspec.jacobian import Block, Jacobian, Matrix, Outputs, rows_per_sample
+from ntkspec.jacobian import Block, Jacobian, Matrix, Outputs
 
 PANEL = 2  # columns of a panel, in units of the kernel's size
 NARROWEST = 1024  # but no fewer columns than this
@@ -44,7 +44,7 @@ def column_panels(jacobian: Jacobian, outputs: Outputs, width: int) -> Iterator[
 
 def triangular_factor(jacobian: Jacobian, outputs: Outputs, backend: Backend) -> Any:
     """R (N, N), upper triangular, with R^T R = J J^T, as a device array of float64."""
-    size = jacobian.samples * rows_per_sample(outputs, jacobian.outputs)
+    size = jacobian.kernel_size(outputs)
     triangle = backend.zeros((size, size), np.float64)
     for panel in column_panels(jacobian, outputs, panel_width(size)):
         triangle = backend.fold(triangle, backend.put(panel.T, np.float64))

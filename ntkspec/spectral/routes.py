@@ -53,7 +53,7 @@ def by_svd(
     jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int, *, vectors: bool = False
 ) -> Spectrum:
     """Route svd: squared singular values of J, through its triangular factor."""
-    size = len(diagonal(jacobian, outputs))
+    size = jacobian.kernel_size(outputs)
     require("svd of the Jacobian", svd_bytes(jacobian, size), budget, "raise --memory or use --method gram")
     triangle = triangular_factor(jacobian, outputs, backend)
     errors = svd_errors(jacobian, size, _folds(jacobian, outputs, size))
@@ -65,7 +65,7 @@ def by_svd(
 
 def by_dual(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int) -> Spectrum:
     """Route dual: eigenvalues of J^T J, p x p over the touched parameters; the rest of the N are zero."""
-    size, width = len(diagonal(jacobian, outputs)), touched_width(jacobian, outputs)
+    size, width = jacobian.kernel_size(outputs), touched_width(jacobian, outputs)
     need = 8 * (2 * size * width + width**2)
     require(f"J^T J of {width} touched parameters", need, budget, "use --method gram or svd")
     jac = np.concatenate(list(column_panels(jacobian, outputs, width)), axis=1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.gram import gram, gram_sums, least_bytes
-from ntkspec.jacobian import Jacobian, Outputs, check_outputs, rows_per_sample
+from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.memory import GIB, budget_bytes, format_bytes, require
 from ntkspec.operator import check_range, diagonal
 from ntkspec.spectral import routes
@@ -83,7 +83,7 @@ def spectra(
     request = _Request(outputs, method, k, vectors, precision, select(backend), budget_bytes(memory))
     first = next(iter(sums.values()))
     check_outputs(outputs, first.outputs)
-    size = first.samples * rows_per_sample(outputs, first.outputs)
+    size = first.kernel_size(outputs)
     _check_options(method, k, vectors, precision, size)
     say = progress or (lambda _: None)
     say("reading")
@@ -153,7 +153,7 @@ def _solve(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectr
 
 def _choose(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectrum:
     """Route auto: the coarser route that resolves what was asked for, within memory."""
-    size = part.samples * rows_per_sample(ask.outputs, part.outputs)
+    size = part.kernel_size(ask.outputs)
     need = ask.kernel_bytes(size)
     if least_bytes(part, need, ask.precision) > ask.budget:
         found = _by_lanczos(part, ask)
@@ -167,7 +167,7 @@ def _choose(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spect
 
 def _by_gram(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectrum:
     if ask.vectors:
-        size = part.samples * rows_per_sample(ask.outputs, part.outputs)
+        size = part.kernel_size(ask.outputs)
         require(
             "eigenvectors", 4 * ask.kernel_bytes(size), ask.budget, "raise --memory, or use method lanczos"
         )
