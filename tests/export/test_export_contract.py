@@ -40,6 +40,28 @@ def test_blocks_are_the_jacobian(name: str) -> None:
     assert_same(build(name), inputs())
 
 
+TORCH_FUNC_CANNOT = {
+    "prelu",
+    "output reused in place",
+    "legacy weight norm",
+    "plain tensor constants",
+    "branch on data",
+    "rare branch",
+    "masked halves",
+    "custom function",
+    "custom function, factored",
+    "checkpoint",
+    "factory tensors",
+}
+
+
+@pytest.mark.parametrize("name", sorted(TORCH_FUNC_CANNOT))
+def test_torch_func_still_cannot(name: str) -> None:
+    """Otherwise the model belongs among those that are compared."""
+    with pytest.raises(RuntimeError):
+        torch_func_kernel(build(name), inputs())
+
+
 def torch_func_kernel(model: nn.Module, x: torch.Tensor) -> np.ndarray:
     """K (n, c, n, c) by torch.func's dense Jacobian: vmap(jacrev) over the samples, batches of one."""
     model = copy.deepcopy(model).double().eval()
@@ -49,17 +71,16 @@ def torch_func_kernel(model: nn.Module, x: torch.Tensor) -> np.ndarray:
         return torch.func.functional_call(model, chosen, (sample[None],))[0]
 
     rows = torch.func.vmap(torch.func.jacrev(one), (None, 0))(parameters, x.double())
-    flat = torch.cat([part.flatten(2) for part in rows.values()], dim=2)
+    flat = torch.cat([part.reshape(*part.shape[:2], -1) for part in rows.values()], dim=2)
     return torch.einsum("nop,mqp->nomq", flat, flat).numpy()
 
 
 @pytest.mark.parametrize("name", ZOO)
 def test_kernels_agree_with_torch_func(name: str) -> None:
+    if name in TORCH_FUNC_CANNOT:
+        pytest.skip("torch.func raises for this model; autograd row by row has it above")
     model, x = build(name), inputs()
-    try:
-        kernel = torch_func_kernel(model, x)
-    except Exception as error:  # whatever keeps torch.func from this model; autograd row by row has it above
-        pytest.skip(f"torch.func cannot: {type(error).__name__}")
+    kernel = torch_func_kernel(model, x)
     jac = jacobian(model, x).to_dense()
     np.testing.assert_allclose(
         np.einsum("nop,mqp->nomq", jac, jac), kernel, rtol=0, atol=RELATIVE * np.abs(kernel).max()
