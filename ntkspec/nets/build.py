@@ -25,7 +25,7 @@ def build_model(config: TrainConfig) -> CoordinateNetwork:
         encoding = build_encoding(config)
         width = int(encoding.width)  # type: ignore[arg-type]  # torch types any attribute as Tensor or Module
         activation, omega = config.activation, config.omega
-        mlp = MLP(width, config.depth, config.width, config.outputs, activation, omega)  # type: ignore[arg-type]
+        mlp = MLP(width, config.depth, config.width, config.outputs, activation, omega)  # type: ignore[arg-type]  # TrainConfig checks it
     return CoordinateNetwork(encoding, mlp)
 
 
@@ -44,6 +44,6 @@ def build_encoding(config: TrainConfig) -> nn.Module:
             config.level_growth,
             config.level_features,
             config.table_size,
-            config.interpolation,  # type: ignore[arg-type]
+            config.interpolation,  # type: ignore[arg-type]  # TrainConfig checks it
         )
     return Identity(d)

@@ -175,7 +175,7 @@ def _step(model: nn.Module, optimizer: torch.optim.Adam, x: Tensor, y: Tensor) -
     """One step of Adam; the batch's loss before it, not yet looked at."""
     optimizer.zero_grad(set_to_none=True)
     loss = nn.functional.mse_loss(model(x), y)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
     optimizer.step()
     return loss.detach()
 
