@@ -100,23 +100,36 @@ def _row_squares(matrix: Matrix) -> NDArray[np.float64]:
     return squares
 
 
-def _times(pair: Pair, v: NDArray[Any]) -> NDArray[Any]:
-    if pair.left is None:
-        result: NDArray[Any] = pair.right @ (pair.right.T @ v)
-        return result
-    left: Matrix = pair.left
-    if pair.repeat > 1:
-        left = sp.csr_array(left) if sp.issparse(left) else left
-        left = left[np.repeat(np.arange(left.shape[0]), pair.repeat)]
+def project(pair: Pair, v: NDArray[Any]) -> Matrix:
+    """u = left^T diag(v) right, (a, w): the block's part of J^T v, v (N,); (1, w) without a left factor."""
     weighted = _scale_rows(pair.right, v)
-    u = left.T @ weighted
-    z = left @ u
+    if pair.left is None:
+        return np.asarray(weighted.sum(axis=0)).reshape(1, -1)
+    projected: Matrix = _repeated(pair).T @ weighted
+    return projected
+
+
+def _times(pair: Pair, v: NDArray[Any]) -> NDArray[Any]:
+    u = project(pair, v)
+    if pair.left is None:
+        result: NDArray[Any] = pair.right @ np.asarray(u).ravel()
+        return result
+    z = _repeated(pair) @ u
     if sp.issparse(z):
         return np.asarray(z.multiply(pair.right).sum(axis=1)).ravel()
     if sp.issparse(pair.right):
         return np.asarray(pair.right.multiply(z).sum(axis=1)).ravel()
     summed: NDArray[Any] = np.einsum("iw,iw->i", z, pair.right)
     return summed
+
+
+def _repeated(pair: Pair) -> Matrix:
+    """The left factor with a row for every row of the kernel."""
+    left = pair.left
+    if left is None or pair.repeat == 1:
+        return left
+    left = sp.csr_array(left) if sp.issparse(left) else left
+    return left[np.repeat(np.arange(left.shape[0]), pair.repeat)]
 
 
 def _scale_rows(matrix: Matrix, v: NDArray[Any]) -> Matrix:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian.block import Block
+from ntkspec.jacobian.factor import DenseFactor, Factor, LoadedFactor
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
 
 
@@ -19,6 +22,7 @@ class Jacobian:
     """Blocks of one snapshot; all have the same samples n and outputs c. Sums of blocks are kernels."""
 
     blocks: tuple[Block, ...]
+    regions: NDArray[np.int64] | None = None  # (n,) equal numbers: same region of a piecewise-linear network
 
     def __post_init__(self) -> None:
         shapes = sorted({(block.samples, block.outputs) for block in self.blocks})
@@ -28,6 +32,13 @@ class Jacobian:
                 expected="one or more blocks with the same samples and outputs",
                 got=f"{len(self.blocks)} blocks with (samples, outputs) {shapes}",
                 remedy="give blocks of one snapshot",
+            )
+        if self.regions is not None and np.shape(self.regions) != (self.samples,):
+            raise UsageError(
+                "Jacobian",
+                expected=f"a region for each of {self.samples} samples",
+                got=f"shape {np.shape(self.regions)}",
+                remedy="give one number a sample, or none",
             )
 
     def __repr__(self) -> str:
@@ -92,7 +103,7 @@ class Jacobian:
             UsageError: a selection names nothing, or nothing is left.
         """
         self._check(selection)
-        return Jacobian(tuple(block for block in self.blocks if _selected(block, selection)))
+        return self.keep(lambda block: _selected(block, selection))
 
     def without(self, *selection: str) -> Jacobian:
         """The blocks with none of these names or roles: an ablation keeps blocks, it never subtracts.
@@ -101,19 +112,40 @@ class Jacobian:
             UsageError: a selection names nothing, or nothing is left.
         """
         self._check(selection)
-        kept = tuple(block for block in self.blocks if not _selected(block, selection))
-        if not kept:
+        if all(_selected(block, selection) for block in self.blocks):
             raise UsageError(
                 f"dropping {', '.join(selection)}",
                 expected="at least one block left",
                 got="none",
                 remedy="drop fewer blocks",
             )
-        return Jacobian(kept)
+        return self.keep(lambda block: not _selected(block, selection))
+
+    def keep(self, wanted: Callable[[Block], bool]) -> Jacobian:
+        """The blocks that a function says yes to; at least one."""
+        return replace(self, blocks=tuple(block for block in self.blocks if wanted(block)))
+
+    def scaled(self, rates: Mapping[str, float]) -> Jacobian:
+        """J diag(s)^1/2, the Jacobian of the effective kernel J diag(s) J^T of gradient descent with rates s.
+
+        Args:
+            rates: name or role -> learning rate of all parameters of these blocks; a name goes before a role,
+                blocks that are not named keep rate 1. A factor of each scaled block is loaded; it keeps its
+                precision, so a rate that is no power of 4 rounds it once more.
+
+        Raises:
+            UsageError: a name is unknown, a rate not positive and finite, or a factor leaves its precision.
+        """
+        self._check(rates)
+        for name, rate in rates.items():
+            _check_rate(name, rate)
+        found = [(block, rates.get(block.name, rates.get(block.role, 1.0))) for block in self.blocks]
+        return replace(self, blocks=tuple(_with_rate(block, rate) for block, rate in found))
 
     def load(self, start: int = 0, stop: int | None = None) -> Jacobian:
         """The samples start:stop, in memory."""
-        return Jacobian(tuple(block.load(start, stop) for block in self.blocks))
+        regions = None if self.regions is None else self.regions[start:stop]
+        return Jacobian(tuple(block.load(start, stop) for block in self.blocks), regions)
 
     def to_dense(self) -> NDArray[Any]:
         """J (n, c, p) by the definition, blocks side by side; for tests and small cases."""
@@ -136,3 +168,32 @@ class Jacobian:
 
 def _selected(block: Block, selection: Iterable[str]) -> bool:
     return block.name in selection or block.role in selection
+
+
+def _check_rate(name: str, rate: object) -> None:
+    if not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
+        raise _bad_rate(name, "a positive, finite number", repr(rate))
+
+
+def _with_rate(block: Block, rate: float) -> Block:
+    if rate == 1:
+        return block
+    if block.right is not None:
+        return replace(block, right=_times(block.right, math.sqrt(rate), block.name))
+    left = block.left or DenseFactor(np.ones((block.samples, 1, 1)))
+    return replace(block, left=_times(left, math.sqrt(rate), block.name))
+
+
+def _times(factor: Factor, number: float, name: str) -> LoadedFactor:
+    loaded = factor.load()
+    with np.errstate(over="ignore", under="ignore"):
+        values = loaded.values * loaded.dtype.type(number)
+    largest = float(np.abs(values).max())
+    if not math.isfinite(largest) or (largest == 0 and loaded.values.any()):
+        raise _bad_rate(name, f"one that keeps the block's numbers in {loaded.dtype}", f"{number**2:.0e}")
+    return replace(loaded, values=values)
+
+
+def _bad_rate(name: str, expected: str, got: str) -> UsageError:
+    remedy = "give the learning rate relative to that of the other blocks"
+    return UsageError(f"rate of {name}", expected=expected, got=got, remedy=remedy)

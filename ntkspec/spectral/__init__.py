@@ -1,7 +1,18 @@
-"""Spectra of kernels: routes, floors, bounds."""
+"""Spectra of kernels: routes, floors, exact ranks, bounds, checks."""
 
-from ntkspec.spectral import bounds
+from ntkspec.spectral import bounds, consistency
+from ntkspec.spectral.rank import Rank, rank_bound
 from ntkspec.spectral.solve import MethodChoice, spectra, spectrum
 from ntkspec.spectral.spectrum import Method, Spectrum
 
-__all__ = ["Method", "MethodChoice", "Spectrum", "bounds", "spectra", "spectrum"]
+__all__ = [
+    "Method",
+    "MethodChoice",
+    "Rank",
+    "Spectrum",
+    "bounds",
+    "consistency",
+    "rank_bound",
+    "spectra",
+    "spectrum",
+]

@@ -17,11 +17,13 @@ from ntkspec.memory import GIB, budget_bytes, format_bytes, require
 from ntkspec.operator import check_range, diagonal
 from ntkspec.spectral import routes
 from ntkspec.spectral.factorised import touched_width
+from ntkspec.spectral.rank import Rank, rank_bound
 from ntkspec.spectral.spectrum import Method, Spectrum
 
 MethodChoice = Literal["auto", "gram", "svd", "dual", "lanczos"]
 SVD_WORK = 100  # auto takes the svd route up to J of 100 N columns: about 100 times the gram route's work
 WORTH = 0.1  # and only if it lowers the floor to a tenth
+FACTS_SHARE = 4  # times the factors is what looking for exact facts may take
 
 
 def spectrum(
@@ -138,8 +140,9 @@ class _Request:
 
 def _solve(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectrum:
     """The spectrum of one sum of blocks, by the route asked for or chosen."""
+    rank = _rank(part, ask)
     if ask.method == "auto":
-        found = _choose(part, kernel, ask)
+        found = _choose(part, kernel, rank, ask)
     elif ask.method == "gram":
         found = _by_gram(part, kernel, ask).because("asked for")
     elif ask.method == "svd":
@@ -148,10 +151,17 @@ def _solve(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectr
         found = routes.by_dual(part, ask.outputs, ask.backend, ask.budget).because("asked for")
     else:
         found = _by_lanczos(part, ask).because("asked for")
+    found = found.with_rank(rank)
     return found if ask.k is None else found.largest(ask.k)
 
 
-def _choose(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectrum:
+def _rank(part: Jacobian, ask: _Request) -> Rank:
+    if FACTS_SHARE * part.nbytes > ask.budget:
+        return Rank(part.kernel_size(ask.outputs), "not looked for: the factors do not fit the memory budget")
+    return rank_bound(part, ask.outputs)
+
+
+def _choose(part: Jacobian, kernel: NDArray[Any] | None, rank: Rank, ask: _Request) -> Spectrum:
     """Route auto: the coarser route that resolves what was asked for, within memory."""
     size = part.kernel_size(ask.outputs)
     need = ask.kernel_bytes(size)
@@ -159,7 +169,7 @@ def _choose(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spect
         found = _by_lanczos(part, ask)
         return found.because(f"the kernel needs {format_bytes(need)}, more than the memory budget")
     coarse = _by_gram(part, kernel, ask)
-    why = _why_not_svd(part, coarse, ask)
+    why = _why_not_svd(part, coarse, rank, ask)
     if why:
         return coarse.because(why)
     return _by_svd(part, ask).because(f"gram resolved {coarse.resolved} of {size}")
@@ -190,14 +200,17 @@ def _read_once(sums: Mapping[str, Jacobian], budget: int) -> Mapping[str, Jacobi
     if 4 * sum(block.nbytes for block in blocks.values()) > budget:
         return sums
     loaded = {name: block.load() for name, block in blocks.items()}
-    return {name: Jacobian(tuple(loaded[block] for block in part.names)) for name, part in sums.items()}
+    return {
+        name: replace(part, blocks=tuple(loaded[block] for block in part.names))
+        for name, part in sums.items()
+    }
 
 
-def _why_not_svd(part: Jacobian, coarse: Spectrum, ask: _Request) -> str:
+def _why_not_svd(part: Jacobian, coarse: Spectrum, rank: Rank, ask: _Request) -> str:
     """Why the gram route is to be kept, or '' if the svd route should follow."""
     wanted = coarse.size if ask.k is None else ask.k
-    if coarse.resolved >= wanted:
-        return "resolves all that was asked for"
+    if coarse.resolved >= min(wanted, rank.at_most):
+        return "resolves all that was asked for" if wanted <= rank.at_most else "resolves all up to the rank"
     if ask.precision == "float32":
         return "float32 was asked for"
     if routes.svd_floor(part, ask.outputs, coarse.size) * float(coarse.eigenvalues[0]) > WORTH * coarse.floor:

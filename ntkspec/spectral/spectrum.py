@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Precision
+from ntkspec.spectral.rank import Rank
 
 Method = Literal["gram", "svd", "dual", "lanczos"]
 
@@ -18,7 +19,8 @@ class Spectrum:
     """Eigenvalues of a positive semidefinite kernel, largest first, and the floor below which they are noise.
 
     Only `eigenvalues[:resolved]` are numbers to quote. The rest are what rounding left of values that lie
-    somewhere in [0, floor]; they are kept, clipped at zero, so that the array has its full length.
+    somewhere in [0, floor]; they are kept, clipped at zero, so that the array has its full length. Those
+    beyond a bound on the rank are zero, exactly, with an error of zero.
     """
 
     eigenvalues: NDArray[np.float64]  # (m,) descending, >= 0
@@ -31,9 +33,12 @@ class Spectrum:
     blocks: tuple[str, ...] = ()
     reason: str = ""  # why this method
     vectors: NDArray[np.float64] | None = None  # (N, m) orthonormal columns, on request
+    rank: Rank | None = None  # what is known of the kernel's rank without rounding
 
     def __repr__(self) -> str:
         smallest = "" if self.lambda_min is None else f", smallest {self.lambda_min:.1e}"
+        if self.singular and self.rank:
+            smallest = f", exactly singular: rank <= {self.rank.at_most}"
         return (
             f"Spectrum({self.resolved} of {self.size} eigenvalues resolved above {self.floor:.1e}"
             f" by {self.method}, largest {self.eigenvalues[0]:.1e}{smallest})"
@@ -50,21 +55,28 @@ class Spectrum:
         return int(np.count_nonzero(self.eigenvalues > self.floor))
 
     @property
+    def singular(self) -> bool:
+        """Whether some eigenvalue is exactly zero: the rank is bounded, and no number denies it."""
+        return self.rank is not None and self.resolved <= self.rank.at_most < self.size
+
+    @property
     def lambda_max(self) -> float | None:
         """The largest eigenvalue, or None if it is not resolved."""
         return float(self.eigenvalues[0]) if self.resolved else None
 
     @property
     def lambda_min(self) -> float | None:
-        """The smallest of all N eigenvalues, or None where it is not resolved or was not computed."""
+        """The smallest of all N eigenvalues, 0 if the kernel is exactly singular; None where not known."""
+        if self.singular:
+            return 0.0
         if self.complete and self.resolved == self.size:
             return float(self.eigenvalues[-1])
         return None
 
     @property
     def condition(self) -> float | None:
-        """lambda_max / lambda_min, or None where lambda_min is not resolved."""
-        if self.lambda_min is None or self.lambda_max is None:
+        """lambda_max / lambda_min, or None where lambda_min is zero or not resolved."""
+        if not self.lambda_min or self.lambda_max is None:
             return None
         return self.lambda_max / self.lambda_min
 
@@ -97,6 +109,14 @@ class Spectrum:
         """The k largest eigenvalues alone."""
         vectors = None if self.vectors is None else self.vectors[:, :k]
         return replace(self, eigenvalues=self.eigenvalues[:k], error=self.error[:k], vectors=vectors)
+
+    def with_rank(self, rank: Rank) -> Spectrum:
+        """The same spectrum with zeros beyond the rank; unless it resolves more, which refutes the bound."""
+        known = replace(self, rank=rank)
+        if not known.singular:
+            return known
+        within = np.arange(len(self.eigenvalues)) < rank.at_most
+        return replace(known, eigenvalues=self.eigenvalues * within, error=self.error * within)
 
     def because(self, reason: str) -> Spectrum:
         """The same spectrum with the reason for its method."""

@@ -150,7 +150,9 @@ def test_a_zero_jacobian():
     for method in ("gram", "svd", "dual", "auto"):
         found = ntkspec.spectrum(jac, method=method)
         assert found.resolved == 0
-        assert (found.lambda_max, found.lambda_min, found.stable_rank, found.effective_rank) == (None,) * 4
+        assert (found.lambda_max, found.stable_rank, found.effective_rank) == (None,) * 3
+        assert found.singular
+        assert (found.rank.at_most, found.lambda_min, found.condition) == (0, 0.0, None)
 
 
 def test_numbers_too_large_for_the_kernel_are_refused():

@@ -8,39 +8,14 @@ do, so no bound of this file is certified.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
+from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.spectrum import Spectrum
-
-
-@dataclass(frozen=True, repr=False)
-class Bound:
-    """What a theorem says of the eigenvalues of a kernel."""
-
-    name: str
-    theorem: str  # statement and source
-    assumptions: str
-    side: Literal["lower", "upper"]
-    values: NDArray[np.float64]  # (N,) one for each eigenvalue
-    vacuous: bool  # says nothing of lambda_min that was not known without it
-    quantity: Literal["eigenvalue", "lambda_min"] = "eigenvalue"
-    certified: bool = False  # rounding errors included rigorously
-
-    def __repr__(self) -> str:
-        vacuous = ", vacuous" if self.vacuous else ""
-        return f"Bound({self.name}, {self.side}, lambda_min {self.values[-1]:.1e}{vacuous}: {self.theorem})"
-
-    def holds(self, spectrum: Spectrum) -> bool:
-        """Whether the computed spectrum of K obeys the bound within its stated errors."""
-        values = self.values[: len(spectrum.eigenvalues)]
-        if self.side == "lower":
-            return bool(np.all(values <= spectrum.upper))
-        return bool(np.all(values >= spectrum.lower))
 
 
 def theorem1(kept: Spectrum) -> Bound:
@@ -49,14 +24,15 @@ def theorem1(kept: Spectrum) -> Bound:
     Args:
         kept: complete spectrum of A, the network's own part of the kernel.
     """
-    _require_complete(kept)
+    require_complete(kept)
     return Bound(
         name="theorem1",
-        theorem="lambda_i(A) <= lambda_i(A + B) (Audia, Feizi, Zwicker, Manocha, ICLR 2025, Theorem 1)",
+        theorem="lambda_i(A) <= lambda_i(A + B)",
+        source="Audia, Feizi, Zwicker and Manocha, ICLR 2025, Theorem 1; Weyl 1912",
         assumptions="A symmetric, B positive semidefinite",
         side="lower",
         values=kept.lower,
-        vacuous=kept.lambda_min is None,
+        vacuous=not kept.lambda_min,
     )
 
 
@@ -75,11 +51,12 @@ def weyl_lower(a: Spectrum, b: Spectrum) -> Bound:
     values = np.array([np.max(low_a[i:] + low_b[i:][::-1]) for i in range(size)])
     return Bound(
         name="weyl_lower",
-        theorem="lambda_i(A + B) >= lambda_j(A) + lambda_k(B), j + k = i + n, best pair (Weyl 1912)",
+        theorem="lambda_i(A + B) >= lambda_j(A) + lambda_k(B), j + k = i + n, best pair",
+        source="Weyl 1912",
         assumptions="A and B symmetric",
         side="lower",
         values=values,
-        vacuous=a.lambda_min is None and b.lambda_min is None,
+        vacuous=not (a.lambda_min or b.lambda_min),
     )
 
 
@@ -97,7 +74,8 @@ def weyl_upper(a: Spectrum, b: Spectrum) -> Bound:
     values = np.array([np.min(high_a[: m + 1] + high_b[: m + 1][::-1]) for m in range(size)])
     return Bound(
         name="weyl_upper",
-        theorem="lambda_{i+j-1}(A + B) <= lambda_i(A) + lambda_j(B), best pair (Weyl 1912)",
+        theorem="lambda_{i+j-1}(A + B) <= lambda_i(A) + lambda_j(B), best pair",
+        source="Weyl 1912",
         assumptions="A and B symmetric",
         side="upper",
         values=values,
@@ -105,7 +83,7 @@ def weyl_upper(a: Spectrum, b: Spectrum) -> Bound:
     )
 
 
-def _require_complete(*spectra: Spectrum) -> None:
+def require_complete(*spectra: Spectrum) -> None:
     for spectrum in spectra:
         if not spectrum.complete:
             raise UsageError(
@@ -119,7 +97,7 @@ def _require_complete(*spectra: Spectrum) -> None:
 def _same_size(
     a: Spectrum, b: Spectrum, side: Literal["lower", "upper"]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    _require_complete(a, b)
+    require_complete(a, b)
     if a.size != b.size:
         raise UsageError(
             "bounds",

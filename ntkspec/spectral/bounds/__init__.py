@@ -1,0 +1,49 @@
+"""Bounds on the eigenvalues of kernels; one function per theorem, each returns a `Bound`."""
+
+from ntkspec.spectral.bounds.certified import (
+    certified,
+    certified_lower,
+    certified_upper,
+    smallest_vector,
+)
+from ntkspec.spectral.bounds.entries import (
+    gershgorin_lower,
+    gershgorin_scaled_lower,
+    gershgorin_scaled_upper,
+    gershgorin_upper,
+)
+from ntkspec.spectral.bounds.interlacing import cauchy_lower, cauchy_upper
+from ntkspec.spectral.bounds.moments import (
+    frobenius_lower,
+    trace_upper,
+    wolkowicz_styan_lower,
+    wolkowicz_styan_upper,
+)
+from ntkspec.spectral.bounds.record import Bound
+from ntkspec.spectral.bounds.scaling import ostrowski_lower, ostrowski_upper
+from ntkspec.spectral.bounds.schur import schur_product
+from ntkspec.spectral.bounds.weyl import theorem1, weyl_lower, weyl_upper
+
+__all__ = [
+    "Bound",
+    "cauchy_lower",
+    "cauchy_upper",
+    "certified",
+    "certified_lower",
+    "certified_upper",
+    "frobenius_lower",
+    "gershgorin_lower",
+    "gershgorin_scaled_lower",
+    "gershgorin_scaled_upper",
+    "gershgorin_upper",
+    "ostrowski_lower",
+    "ostrowski_upper",
+    "schur_product",
+    "smallest_vector",
+    "theorem1",
+    "trace_upper",
+    "weyl_lower",
+    "weyl_upper",
+    "wolkowicz_styan_lower",
+    "wolkowicz_styan_upper",
+]

@@ -1,0 +1,82 @@
+"""Cauchy's interlacing: what the kernel of some of the samples says of the kernel of all.
+
+For K of N rows and a principal submatrix of m of them (Cauchy 1829; Horn and Johnson, Matrix Analysis, 2nd
+edition, theorem 4.3.28):
+
+    lambda_{i+N-m}(K) <= lambda_i(part) <= lambda_i(K),    i = 1..m.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+
+from ntkspec.errors import UsageError
+from ntkspec.spectral.bounds.record import Bound
+from ntkspec.spectral.bounds.weyl import require_complete
+from ntkspec.spectral.spectrum import Spectrum
+
+SOURCE = "Cauchy 1829; Horn and Johnson, Matrix Analysis, 2nd edition, theorem 4.3.28"
+
+
+def cauchy_lower(part: Spectrum, size: int) -> Bound:
+    """lambda_i(K) >= lambda_i(part) for i <= m, and >= 0 beyond: vacuous unless m = N.
+
+    Args:
+        part: complete spectrum of the kernel of m of the rows.
+        size: N, the rows of K.
+
+    Raises:
+        UsageError: the spectrum is not complete, or N < m.
+    """
+    _check(part, size)
+    values = np.zeros(size)
+    values[: part.size] = part.lower
+    return Bound(
+        name="cauchy_lower",
+        theorem="lambda_i(K) >= lambda_i(part), i <= m",
+        source=SOURCE,
+        assumptions="K positive semidefinite, part a principal submatrix of K",
+        side="lower",
+        values=values,
+        vacuous=part.size < size or not part.lambda_min,
+    )
+
+
+def cauchy_upper(part: Spectrum, size: int) -> Bound:
+    """lambda_{i+N-m}(K) <= lambda_i(part) for i <= m.
+
+    Nothing is said of the N - m largest: their values are infinite (null in report.json). Vacuous when
+    lambda_min(part) is not below the mean of the part's own diagonal.
+
+    Args:
+        part: complete spectrum of the kernel of m of the rows.
+        size: N, the rows of K.
+
+    Raises:
+        UsageError: the spectrum is not complete, or N < m.
+    """
+    _check(part, size)
+    values = np.full(size, np.inf)
+    values[size - part.size :] = part.upper
+    return Bound(
+        name="cauchy_upper",
+        theorem="lambda_{i+n-m}(K) <= lambda_i(part), i <= m",
+        source=SOURCE,
+        assumptions="K symmetric, part a principal submatrix of K",
+        side="upper",
+        values=values,
+        vacuous=bool(values[-1] >= part.trace / part.size),
+    )
+
+
+def _check(part: Spectrum, size: object) -> None:
+    require_complete(part)
+    if not isinstance(size, Integral) or size < part.size:
+        raise UsageError(
+            "size of the whole kernel",
+            expected=f"a whole number, {part.size} (the rows of the part) or more",
+            got=repr(size),
+            remedy="give the rows of the kernel that the part was taken from",
+        )

@@ -1,0 +1,64 @@
+"""What a theorem says of the eigenvalues of a kernel, as a record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.spectral.spectrum import Spectrum
+
+Side = Literal["lower", "upper"]
+Quantity = Literal["eigenvalue", "lambda_min"]
+
+
+@dataclass(frozen=True, repr=False)
+class Bound:
+    """Lower or upper bounds on all eigenvalues of a kernel, or on its smallest alone."""
+
+    name: str
+    theorem: str  # the statement
+    source: str  # author, year, theorem
+    assumptions: str
+    side: Side
+    values: NDArray[np.float64]  # (N,) one for each eigenvalue, descending; (1,) for quantity "lambda_min"
+    vacuous: bool  # says nothing of lambda_min that was not known without it
+    quantity: Quantity = "eigenvalue"
+    certified: bool = False  # all rounding errors included rigorously
+
+    def __repr__(self) -> str:
+        vacuous = ", vacuous" if self.vacuous else ""
+        return f"Bound({self.name}, {self.side}, lambda_min {self.values[-1]:.1e}{vacuous}: {self.theorem})"
+
+    def holds(self, spectrum: Spectrum) -> bool:
+        """Whether the computed spectrum of K obeys the bound within its stated errors."""
+        return not np.any(self.broken(spectrum))
+
+    def broken(self, spectrum: Spectrum) -> NDArray[np.bool_]:
+        """Which of the bounded eigenvalues disobey, stated errors allowed for."""
+        values, where = self._aligned(spectrum)
+        if self.side == "lower":
+            return np.asarray(values > spectrum.upper[where])
+        return np.asarray(values < spectrum.lower[where])
+
+    def tightness(self, spectrum: Spectrum) -> NDArray[np.float64]:
+        """Decades between the bound and each eigenvalue that it speaks of.
+
+        0 is attained; NaN where the eigenvalue is unresolved or the bound is not positive.
+        """
+        values, where = self._aligned(spectrum)
+        eigenvalues = spectrum.eigenvalues[where]
+        known = (eigenvalues > spectrum.floor) & (values > 0)
+        decades = np.full(len(values), np.nan)
+        decades[known] = np.log10(values[known]) - np.log10(eigenvalues[known])
+        return -decades if self.side == "lower" else decades
+
+    def _aligned(self, spectrum: Spectrum) -> tuple[NDArray[np.float64], slice]:
+        """The values for which the spectrum has an eigenvalue, and where these stand in it."""
+        known = len(spectrum.eigenvalues)
+        if self.quantity == "lambda_min":
+            at = slice(known - 1, known) if spectrum.complete else slice(0, 0)
+            return self.values[: at.stop - at.start], at
+        return self.values[:known], slice(0, known)

@@ -1,0 +1,76 @@
+"""What learning rates of groups of parameters do to the kernel: K_s = J S J^T, S diagonal in [least, most].
+
+    lambda_i(K_s) = theta_i lambda_i(K),    least <= theta_i <= most
+
+(Ostrowski 1959, applied to S^1/2 J^T J S^1/2; Horn and Johnson, Matrix Analysis, theorem 4.5.9).
+`Jacobian.scaled` makes the Jacobian J S^1/2 of K_s itself.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+from ntkspec.errors import UsageError
+from ntkspec.spectral.bounds.record import Bound
+from ntkspec.spectral.bounds.weyl import require_complete
+from ntkspec.spectral.spectrum import Spectrum
+
+SOURCE = "Ostrowski 1959; Horn and Johnson, Matrix Analysis, theorem 4.5.9"
+
+
+def ostrowski_lower(spectrum: Spectrum, least: float) -> Bound:
+    """lambda_i(J S J^T) >= least lambda_i(J J^T).
+
+    Args:
+        spectrum: complete spectrum of J J^T.
+        least: the least rate.
+
+    Raises:
+        UsageError: the spectrum is not complete, or the rate is not positive and finite.
+    """
+    _check(spectrum, "least", least)
+    return Bound(
+        name="ostrowski_lower",
+        theorem="lambda_i(J S J^T) >= min(s) lambda_i(J J^T)",
+        source=SOURCE,
+        assumptions="S diagonal and positive",
+        side="lower",
+        values=least * spectrum.lower,
+        vacuous=not spectrum.lambda_min,
+    )
+
+
+def ostrowski_upper(spectrum: Spectrum, most: float) -> Bound:
+    """lambda_i(J S J^T) <= most lambda_i(J J^T).
+
+    Vacuous when lambda_min(J J^T) is not below trace(J J^T) / N.
+
+    Args:
+        spectrum: complete spectrum of J J^T.
+        most: the largest rate.
+
+    Raises:
+        UsageError: the spectrum is not complete, or the rate is not positive and finite.
+    """
+    _check(spectrum, "most", most)
+    return Bound(
+        name="ostrowski_upper",
+        theorem="lambda_i(J S J^T) <= max(s) lambda_i(J J^T)",
+        source=SOURCE,
+        assumptions="S diagonal and positive",
+        side="upper",
+        values=most * spectrum.upper,
+        vacuous=bool(spectrum.upper[-1] >= spectrum.trace / spectrum.size),
+    )
+
+
+def _check(spectrum: Spectrum, name: str, rate: object) -> None:
+    require_complete(spectrum)
+    if not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
+        raise UsageError(
+            f"{name} rate",
+            expected="a positive, finite number",
+            got=repr(rate),
+            remedy="give the learning rate relative to that of the kernel",
+        )

@@ -1,0 +1,103 @@
+"""A kernel as it was formed in floating point, with a rigorous bound on every entry's rounding error.
+
+With gamma_m = m u / (1 - m u), u = 2^-53, every inner product of length m, in any order and with or without
+fused operations, is off by at most gamma_m |x|.|y| (Higham 2002, section 3.1). An entry of K is a sum over
+blocks of products of two such, so that
+
+    |fl(K)_ij - K_ij| <= gamma_m sum_blocks (|l_i|.|l_j|) (|r_i|.|r_j|) <= gamma_m f_i f_j,
+
+f_i^2 = sum_blocks ||l_i||^2 ||r_i||^2 in absolute values, by the Cauchy-Schwarz inequality twice. m counts
+all roundings behind an entry. Since f f^T <= sum(f) diag(f) as quadratic forms, K lies between
+fl(K) - diag(margin) and fl(K) + diag(margin), margin = gamma_m sum(f) f.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.backend import Backend, Choice
+from ntkspec.gram import gram
+from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, LoadedFactor, Outputs, SparseFactor
+from ntkspec.operator import check_range, diagonal
+
+UNIT = 2.0**-53  # unit roundoff of double precision
+TINIEST = 2.0**-1074  # what an underflow loses at most
+UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million at most
+
+
+@dataclass(frozen=True)
+class Formed:
+    """A kernel in double precision and how far its entries may be off."""
+
+    kernel: NDArray[np.float64]  # (N, N), exactly symmetric
+    weights: NDArray[np.float64]  # (N,) f
+    gamma: float  # |kernel - K| <= gamma f f^T + underflow, entry by entry
+    underflow: float
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.kernel)
+
+    @property
+    def margin(self) -> NDArray[np.float64]:
+        """(N,) such that kernel - diag(margin) <= K <= kernel + diag(margin) as quadratic forms."""
+        spread: NDArray[np.float64] = self.gamma * self.weights.sum() * self.weights
+        return (spread + self.size * self.underflow) * UP
+
+
+def form(
+    jacobian: Jacobian,
+    outputs: Outputs = "trace",
+    *,
+    backend: Choice | Backend = "auto",
+    memory: float | None = None,
+) -> Formed:
+    """The kernel of the Jacobian as stored, in double precision, with its error; arguments as for `gram`."""
+    check_range(jacobian, diagonal(jacobian, outputs))
+    kernel = gram(jacobian, outputs, backend=backend, memory=memory)
+    weights = np.sqrt(diagonal(absolute(jacobian), outputs)) * UP
+    roundings = forming_roundings(jacobian, outputs)
+    largest = float(weights.max()) ** 2
+    return Formed(kernel, weights, gamma(roundings), roundings * TINIEST * (1 + largest) * UP)
+
+
+def gamma(roundings: int) -> float:
+    """m u / (1 - m u), rounded up (Higham 2002, Lemma 3.1)."""
+    return roundings * UNIT / (1 - roundings * UNIT) * UP
+
+
+def forming_roundings(jacobian: Jacobian, outputs: Outputs) -> int:
+    """m: the roundings behind an entry of K at most, products, sums of collisions and of blocks included."""
+    c = jacobian.outputs if outputs == "trace" else 1
+    longest = max(_terms(block.left) + c * _terms(block.right) for block in jacobian)
+    return longest + 2 * len(jacobian.blocks) + 3
+
+
+def _terms(factor: Factor | None) -> int:
+    """Of an inner product of two rows; sparse entries may be sums of collisions, on both sides."""
+    if factor is None:
+        return 1
+    row = factor.load(0, 1)
+    terms = int(row.values.shape[2])
+    return 3 * terms if isinstance(row, SparseFactor) else terms
+
+
+def absolute(jacobian: Jacobian) -> Jacobian:
+    """The same blocks with the absolute values of their factors, in memory."""
+    return replace(jacobian, blocks=tuple(_absolute(block) for block in jacobian))
+
+
+def _absolute(block: Block) -> Block:
+    def of(factor: Factor | None) -> LoadedFactor | None:
+        if factor is None:
+            return None
+        loaded = factor.load()
+        if isinstance(loaded, DenseFactor):
+            return DenseFactor(np.abs(loaded.values))
+        return SparseFactor(loaded.indices, np.abs(loaded.values), loaded.columns)
+
+    return replace(block, left=of(block.left), right=of(block.right))

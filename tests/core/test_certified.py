@@ -1,0 +1,93 @@
+"""Certified bounds hold against exact arithmetic, and the judge of that is no easy one."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import cases
+import numpy as np
+import oracles
+import pytest
+from hostile import certify
+
+import ntkspec
+from ntkspec.jacobian import DenseFactor, Jacobian
+from ntkspec.spectral.bounds.certified import is_semidefinite
+from ntkspec.spectral.formed import Formed, form
+
+
+def test_no_hostile_kernel_breaks_a_certified_bound():
+    found = certify.summary(certify.try_many(range(1400)))
+    assert found["cases"] == 1400
+    assert found["violations"] == []
+    assert all(kind["proved positive"] > 20 for kind in found["kinds"].values())
+
+
+@pytest.mark.parametrize("seed", range(3, 700, 7))
+def test_the_judge_sees_bounds_that_are_a_little_wrong(seed):
+    kernel = certify.exact_kernel(certify.random(np.random.default_rng(seed), 3))
+    truth = float(certify.smallest(kernel))
+    if truth > 1e-6:
+        assert certify.definite(kernel, truth * (1 + 1e-6)) == -1
+        assert certify.definite(kernel, truth * (1 - 1e-6)) == 1
+
+
+def test_the_judge_knows_singular_matrices():
+    half = [[Fraction(1), Fraction(1)], [Fraction(1), Fraction(1)]]
+    assert [certify.definite(half, shift) for shift in (-1e-300, 0.0, 1e-300)] == [1, 0, -1]
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+def test_every_mode_of_a_mixed_jacobian(outputs):
+    jac = cases.mixed(9)
+    lower, upper = ntkspec.bounds.certified(jac, outputs)
+    smallest = np.linalg.eigvalsh(oracles.kernel(jac, outputs))[0]
+    assert lower.certified
+    assert upper.certified
+    assert lower.values[0] <= smallest * (1 + 1e-9)
+    assert smallest <= upper.values[0] * (1 + 1e-9)
+    assert upper.values[0] < 1.2 * lower.values[0]
+    assert (lower.quantity, lower.side, upper.side) == ("lambda_min", "lower", "upper")
+
+
+def test_a_singular_kernel_is_not_certified_positive():
+    jac = cases.prescribed(np.r_[np.ones(5), np.zeros(3)], 5)
+    lower, upper = ntkspec.bounds.certified(jac)
+    assert lower.values[0] == 0.0
+    assert lower.vacuous
+    assert upper.values[0] < 1e-13
+    assert not upper.vacuous
+
+
+def test_rows_over_many_decades_are_certified_where_scaling_allows():
+    """Margins follow the rows: a kernel of condition 1e24 is proved definite, one row alone being small."""
+    rng = np.random.default_rng(5)
+    rows = np.linalg.qr(rng.standard_normal((6, 6)))[0] * np.array([1, 1, 1, 1, 1, 1e-12])[:, None]
+    lower, upper = ntkspec.bounds.certified(certify.dense(rows))
+    assert 0.9e-24 < lower.values[0] <= upper.values[0] < 1.1e-24
+
+
+def test_forming_stays_within_its_margin():
+    """Entry by entry, against rationals."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        jac = certify.KINDS[seed % len(certify.KINDS)](rng, 4)
+        formed = form(jac, backend="cpu")
+        for i, row in enumerate(certify.exact_kernel(jac)):
+            for j, exact in enumerate(row):
+                allowed = formed.gamma * formed.weights[i] * formed.weights[j] + formed.underflow
+                assert abs(Fraction(float(formed.kernel[i, j])) - exact) <= Fraction(allowed)
+
+
+def test_an_indefinite_kernel_is_noticed():
+    formed = form(cases.mixed(10))
+    assert is_semidefinite(formed)
+    spoilt = formed.kernel.copy()
+    spoilt[2, 5] = spoilt[5, 2] = 2 * np.sqrt(spoilt[2, 2] * spoilt[5, 5])
+    assert not is_semidefinite(Formed(spoilt, formed.weights, formed.gamma, formed.underflow))
+
+
+def test_numbers_that_square_to_nothing_are_refused():
+    tiny = Jacobian((cases.block("t", None, DenseFactor(np.full((2, 1, 2), 1e-160)), 2, 1),))
+    with pytest.raises(ntkspec.NtkspecError, match="rescale"):
+        ntkspec.bounds.certified(tiny)

@@ -1,0 +1,63 @@
+"""Checks of our own numbers hold on sound ones, in every mode, and fail on spoilt ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cases
+import numpy as np
+import pytest
+
+import ntkspec
+from ntkspec.backend import select
+from ntkspec.spectral import Rank, consistency
+from ntkspec.spectral.formed import form
+
+CPU = select("cpu")
+
+
+def all_checks(jac, outputs):
+    found, formed = ntkspec.spectrum(jac, outputs), form(jac, outputs)
+    return [
+        *consistency.of_spectrum("total", found),
+        consistency.of_kernel("total", formed),
+        *consistency.second_kernels("total", formed, jac, outputs, CPU, None),
+        *consistency.second_route("total", found, jac, outputs, CPU, None),
+    ]
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_sound_numbers_pass(outputs, dtype):
+    checks = all_checks(cases.mixed(14, dtype=dtype), outputs)
+    names = ["trace", "rank", "semidefinite", "additivity", "symmetry", "tiles", "routes"]
+    assert [check.name for check in checks] == names
+    assert [check.name for check in checks if not check.holds] == []
+
+
+def test_a_spoilt_kernel_fails_where_it_should():
+    jac = cases.mixed(14)
+    formed = form(jac)
+    formed.kernel[3, 7] *= 1 + 1e-9
+    failed = {
+        check.name: check.holds
+        for check in consistency.second_kernels("total", formed, jac, "trace", CPU, None)
+    }
+    assert failed == {"additivity": False, "symmetry": False, "tiles": False}
+
+
+def test_spoilt_spectra_fail():
+    jac = cases.mixed(14)
+    found = ntkspec.spectrum(jac)
+    spoilt = replace(found, eigenvalues=found.eigenvalues * (1 + 1e-9))
+    trace, rank = consistency.of_spectrum("total", replace(spoilt, rank=Rank(3, "made up")))
+    assert not trace.holds
+    assert not rank.holds
+    (routes,) = consistency.second_route("total", spoilt, jac, "trace", CPU, None)
+    assert not routes.holds
+
+
+def test_no_second_route_without_memory():
+    jac = cases.mixed(40)
+    found = ntkspec.spectrum(jac)
+    assert list(consistency.second_route("total", found, jac, "trace", CPU, 1e-7)) == []

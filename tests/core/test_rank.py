@@ -1,0 +1,176 @@
+"""Bounds on the rank are exact: never below the rank of the definition, and with their reason."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import cases
+import numpy as np
+import oracles
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ntkspec
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import DenseFactor, Jacobian, SparseFactor
+from ntkspec.spectral import rank_bound
+
+
+def relu_network(x, sizes=(6, 6), seed=0):
+    """Jacobian blocks and activation patterns of a ReLU network on x (n, d), by explicit loops."""
+    rng = np.random.default_rng(seed)
+    widths = [x.shape[1], *sizes, 1]
+    weights = [rng.standard_normal((b, a)) for a, b in itertools.pairwise(widths)]
+    biases = [rng.standard_normal(b) for b in widths[1:]]
+    lefts, rights, patterns = [], [], []
+    for point in x:
+        inputs, actives = [point], []
+        for w, b in zip(weights[:-1], biases[:-1], strict=True):
+            z = w @ inputs[-1] + b
+            actives.append(z > 0)
+            inputs.append(z * (z > 0))
+        gradients = [np.ones(1)]
+        for w, active in zip(weights[:0:-1], actives[::-1], strict=True):
+            gradients.insert(0, (gradients[0] @ w) * active)
+        lefts.append([np.r_[h, 1.0] for h in inputs])
+        rights.append(gradients)
+        patterns.append(np.concatenate(actives).tobytes())
+    regions = np.unique(patterns, return_inverse=True)[1]
+    blocks = [
+        cases.block(
+            f"layer.{k}",
+            DenseFactor(np.array([row[k] for row in lefts])[:, None]),
+            DenseFactor(np.array([row[k] for row in rights])[:, None]),
+            len(x),
+            1,
+            order=k,
+        )
+        for k in range(len(sizes) + 1)
+    ]
+    return Jacobian(tuple(blocks), np.asarray(regions, dtype=np.int64))
+
+
+def numerical_rank(jacobian, outputs="trace"):
+    values = np.linalg.eigvalsh(oracles.kernel(jacobian, outputs))
+    return int(np.count_nonzero(values > 1e-10 * values[-1]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(n=st.integers(1, 60), d=st.integers(1, 3), seed=st.integers(0, 999))
+def test_a_relu_network_has_no_more_rank_than_its_regions_hold(n, d, seed):
+    x = np.random.default_rng(seed).uniform(-1, 1, (n, d))
+    jac = relu_network(x, seed=seed)
+    counts = np.bincount(jac.regions)
+    found = rank_bound(jac)
+    assert found.at_most <= np.minimum(counts, d + 1).sum()
+    assert numerical_rank(jac) <= found.at_most
+
+
+def test_the_reason_is_given():
+    jac = relu_network(np.random.default_rng(0).uniform(-1, 1, (200, 2)), (12, 12))
+    found = rank_bound(jac)
+    count = len(np.unique(jac.regions))
+    assert found.at_most < 200
+    assert found.reason == f"{count} activation regions, at most 3 independent rows in each"
+
+
+def test_a_singular_spectrum_ends_in_exact_zeros():
+    jac = relu_network(np.random.default_rng(0).uniform(-1, 1, (200, 2)), (12, 12))
+    found = ntkspec.spectrum(jac)
+    at_most = found.rank.at_most
+    assert found.singular
+    assert found.lambda_min == 0.0
+    assert found.condition is None
+    assert (found.eigenvalues[at_most:] == 0).all()
+    assert (found.error[at_most:] == 0).all()
+    assert found.resolved <= at_most < found.size
+    assert f"rank <= {at_most}" in repr(found)
+
+
+def test_regions_that_the_factors_deny_are_not_believed():
+    """One region for all samples of a network that has many, or of one that is not piecewise linear."""
+    x = np.random.default_rng(0).uniform(-1, 1, (40, 2))
+    jac = replace(relu_network(x), regions=np.zeros(40, np.int64))
+    assert rank_bound(jac).at_most == 40
+    assert numerical_rank(jac) > 3
+    smooth = cases.mixed(40).only("network")
+    assert rank_bound(replace(smooth, regions=np.zeros(40, np.int64))).at_most == 40
+
+
+def test_a_resolved_eigenvalue_refutes_a_rank():
+    found = ntkspec.spectrum(cases.mixed(12))
+    wrong = found.with_rank(ntkspec.spectral.Rank(5, "made up"))
+    assert not wrong.singular
+    assert wrong.lambda_min == found.lambda_min
+    assert np.array_equal(wrong.eigenvalues, found.eigenvalues)
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+def test_twice_the_same_samples(outputs):
+    jac = cases.mixed(10)
+    twice = Jacobian(
+        tuple(
+            replace(b, samples=20, left=_twice(b.left), right=_twice(b.right), parameters=b.parameters)
+            for b in jac
+        )
+    )
+    found = rank_bound(twice, outputs)
+    assert found.at_most == numerical_rank(twice, outputs) == (20 if outputs == "full" else 10)
+    assert found.reason == "10 distinct samples"
+
+
+def _twice(factor):
+    if factor is None:
+        return None
+    if isinstance(factor, SparseFactor):
+        return SparseFactor(
+            np.tile(factor.indices, (2, 1)), np.tile(factor.values, (2, 1, 1)), factor.columns
+        )
+    return DenseFactor(np.tile(factor.values, (2, 1, 1)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    left=st.sampled_from(["dense", "sparse", "none"]),
+    right=st.sampled_from(["dense", "sparse", "none"]),
+    n=st.integers(1, 25),
+    outputs=st.sampled_from(cases.MODES),
+    seed=st.integers(0, 999),
+)
+def test_touched_columns_bound_the_rank_of_every_kind_of_block(left, right, n, outputs, seed):
+    if (left, right) == ("none", "none"):
+        return
+    rng = np.random.default_rng(seed)
+    block = cases.blocks(n, 2, seed)[f"{left}-{right}"]
+    if isinstance(block.right, DenseFactor):
+        block.right.values[:, :, rng.integers(0, 3)] = 0  # a dead unit
+    jac = Jacobian((block,))
+    assert numerical_rank(jac, outputs) <= rank_bound(jac, outputs).at_most <= jac.kernel_size(outputs)
+
+
+def test_dead_units_and_untouched_nodes_do_not_count():
+    values = np.random.default_rng(0).standard_normal((30, 1, 12))
+    values[:, :, 4:] = 0
+    jac = Jacobian((cases.block("w", None, DenseFactor(values), 30, 1),))
+    assert rank_bound(jac) == ntkspec.spectral.Rank(4, "4 parameters with a gradient")
+    assert ntkspec.spectrum(jac).lambda_min == 0.0
+
+
+def test_a_grid_counts_region_by_region():
+    """Two regions of a constant gradient, each on its own few nodes: 3 + 2 dimensions, not 2 x 5."""
+    rng = np.random.default_rng(0)
+    indices = np.r_[rng.integers(0, 3, (20, 4)), rng.integers(3, 5, (20, 4))]
+    left = SparseFactor(indices, rng.random((40, 1, 4)), 100)
+    regions = np.repeat([0, 1], 20)
+    right = DenseFactor(rng.standard_normal((2, 1, 2))[regions])
+    jac = Jacobian((cases.block("level", left, right, 40, 1, "grid"),), regions)
+    found = rank_bound(jac)
+    assert found.at_most == numerical_rank(jac) == 5
+    assert "touched nodes" in found.reason
+
+
+def test_regions_must_fit_the_samples():
+    with pytest.raises(UsageError, match="region for each"):
+        Jacobian(cases.mixed(6).blocks, np.zeros(5, np.int64))
