@@ -19,6 +19,7 @@ from ntkspec.export.evaluation import evaluation
 from ntkspec.export.layout import BlockPlan, Choices, Roles, check_roles, lay_out
 from ntkspec.export.prepare import Precision, Prepared, prepare, to_tensor
 from ntkspec.export.probe import WORKING_COPIES, Probed, probe, samples_that_fit
+from ntkspec.export.regions import Regions, RegionsLost
 from ntkspec.jacobian import Jacobian
 from ntkspec.memory import GIB, available_bytes
 
@@ -45,6 +46,7 @@ class Part:
     start: int
     outputs: NDArray[Any]  # (m, c)
     jacobian: Jacobian
+    regions: NDArray[np.int64] | None  # (m,) in every part or in none
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Exported:
     dense: dict[str, str]  # parameter -> why it is dense
     left_out: dict[str, str]  # parameter -> "frozen" or "unused"
     notes: tuple[str, ...]
+    regions: int | None  # how many; None: not a piecewise-linear network, see export.regions
 
 
 Stream = Iterator[Part]
@@ -73,28 +76,39 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
         x = to_tensor(inputs, prepared)
         budget = _budget(options, prepared.device)
         probed = probe(prepared, x, options.roles, budget)
-        choices = probed.choices
+        choices, numbered = probed.choices, True
         while True:
             plans = lay_out(prepared, choices, options.roles)
             stored = _bytes_a_sample(plans, probed, prepared)
             size = _chunk_size(plans, probed, prepared, options, budget, stored)
+            regions = Regions(prepared.model, plans) if numbered else None
             try:
-                consume(probed.outputs, stored, _parts(prepared, plans, choices, x, size, options))
-                return _exported(prepared, plans, choices, probed)
+                consume(probed.outputs, stored, _parts(prepared, plans, choices, x, size, options, regions))
+                return _exported(prepared, plans, choices, probed, regions)
             except Replan as replan:
                 choices = replan.choices
+            except RegionsLost:
+                numbered = False
 
 
 def _parts(
-    prepared: Prepared, plans: tuple[BlockPlan, ...], choices: Choices, x: Tensor, size: int, options: Options
+    prepared: Prepared,
+    plans: tuple[BlockPlan, ...],
+    choices: Choices,
+    x: Tensor,
+    size: int,
+    options: Options,
+    regions: Regions | None,
 ) -> Stream:
     single = choices.single or prepared.dtype == torch.float32
     dtype = np.dtype(np.float32 if single else np.float64)
     console = Console(stderr=True)
     starts = range(0, len(x), size)
     for start in track(starts, "Jacobian", console=console, disable=not options.progress, transient=True):
-        chunk = compute(prepared, plans, choices, x[start : start + size])
-        yield Part(start, chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype))
+        some = x[start : start + size]
+        chunk = compute(prepared, plans, choices, some)
+        outputs = chunk.outputs.cpu().numpy().astype(dtype, copy=False)
+        yield Part(start, outputs, chunk.to_jacobian(dtype), regions.of(some) if regions else None)
 
 
 def _budget(options: Options, device: torch.device) -> int:
@@ -132,7 +146,13 @@ def _chunk_size(
     return max(min(most, budget // max(per_sample, 1)), 1)
 
 
-def _exported(prepared: Prepared, plans: tuple[BlockPlan, ...], choices: Choices, probed: Probed) -> Exported:
+def _exported(
+    prepared: Prepared,
+    plans: tuple[BlockPlan, ...],
+    choices: Choices,
+    probed: Probed,
+    regions: Regions | None,
+) -> Exported:
     dense = {o.name: plan.reason for plan in plans if plan.kind == "dense" for o in plan.owned}
     unused = [owned.name for owned in prepared.trainable if owned.name in choices.unused]
     notes = prepared.notes + probed.notes
@@ -149,4 +169,4 @@ def _exported(prepared: Prepared, plans: tuple[BlockPlan, ...], choices: Choices
         if plan.kind == "dense" and plan.width >= WORTH_A_NOTE and plan.role == "network"
     )
     left_out = dict.fromkeys(prepared.frozen, "frozen") | dict.fromkeys(unused, "unused")
-    return Exported(plans, dense, left_out, notes)
+    return Exported(plans, dense, left_out, notes, regions.count if regions else None)

@@ -30,6 +30,8 @@ class SnapshotSummary:
     dense: Mapping[str, str]  # parameter -> why it is dense
     left_out: Mapping[str, str]  # parameter -> "frozen" or "unused"
     notes: tuple[str, ...]
+    regions: int | None  # activation regions that hold samples; None: the network is not piecewise linear, or
+    # does more behind its first Linear layer than can be followed
 
 
 class RunExporter:
@@ -138,7 +140,7 @@ class RunExporter:
             self._check_targets(outputs)
             with self._writer.snapshot(name, step=step, label=label, metrics=dict(metrics or {})) as snapshot:
                 for part in parts:
-                    snapshot.write(part.start, part.outputs, part.jacobian)
+                    snapshot.write(part.start, part.outputs, part.jacobian, part.regions)
 
         done = export(model, self._inputs, self._options, consume)
         if picture is not None:
@@ -146,7 +148,7 @@ class RunExporter:
         for note in done.notes:
             warnings.warn(f"snapshot {name!r}: {note}", ExportWarning, stacklevel=2)
         blocks = tuple(plan.name for plan in done.plans)
-        return SnapshotSummary(name, blocks, done.dense, done.left_out, done.notes)
+        return SnapshotSummary(name, blocks, done.dense, done.left_out, done.notes, done.regions)
 
     def picture(self, name: str, pixels: NDArray[np.uint8]) -> None:
         """Store a picture: "truth", or what the snapshot of that id draws. uint8, (H, W) or (H, W, 3)."""

@@ -42,7 +42,8 @@ def jacobian(
         memory: GiB that a chunk may take. Default: a quarter of what is free, at most 0.25.
 
     Returns:
-        A `Jacobian` whose blocks are in the order of `model.named_parameters()`.
+        A `Jacobian` whose blocks are in the order of `model.named_parameters()`, with the activation regions
+        of a piecewise-linear network.
 
     Raises:
         ExportError: the model has no per-sample Jacobian, or it cannot be had.
@@ -57,6 +58,7 @@ def jacobian(
     """
     samples = as_array(inputs, "inputs")
     blocks: list[Block] = []
+    regions: list[NDArray[np.int64]] = []
 
     def consume(outputs: int, bytes_a_sample: int, parts: Stream) -> None:
         need = bytes_a_sample * len(samples)
@@ -64,16 +66,19 @@ def jacobian(
             "Jacobian in memory", need, available_bytes(), "take fewer samples, or write it to a run file"
         )
         blocks.clear()
+        regions.clear()
         for part in parts:
             if not blocks:
                 blocks.extend(_empty(block, len(samples)) for block in part.jacobian)
             for whole, some in zip(blocks, part.jacobian, strict=True):
                 _fill(whole, some, part.start)
+            if part.regions is not None:
+                regions.append(part.regions)
 
     done = export(model, samples, Options(roles, precision, chunk, memory), consume)
     for note in done.notes:
         warnings.warn(note, ExportWarning, stacklevel=2)
-    return Jacobian(tuple(blocks))
+    return Jacobian(tuple(blocks), np.concatenate(regions) if regions else None)
 
 
 def _empty(block: Block, n: int) -> Block:
