@@ -18,10 +18,11 @@ from ntkspec._version import __version__
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, Parser, console, run_command
 from ntkspec.errors import UsageError
+from ntkspec.evidence import Settings, gather
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.report.compare import compare_runs, find_baseline, unique_labels
-from ntkspec.report.data import CheckedBound, Report, RunReport, SnapshotReport
-from ntkspec.spectral import MethodChoice, Spectrum, bounds, spectra
+from ntkspec.report.data import Report, RunReport, SnapshotReport
+from ntkspec.spectral import MethodChoice, spectra
 from ntkspec.store import Run, Snapshot, open_run
 from ntkspec.store.schema import TRUTH
 
@@ -46,6 +47,7 @@ def analyze_runs(
     backend: Choice | Backend = "auto",
     precision: Precision = "float64",
     memory: float | None = None,
+    check: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Spectra, ablations, bounds and comparisons of run files.
@@ -55,6 +57,7 @@ def analyze_runs(
         snapshot: an id or label, or "all".
         drop: further ablations, each a set of roles or block names to leave out.
         baseline: label of the run to compare with; default: the one called "baseline", else the first.
+        check: compute every total kernel and spectrum in a second way too, and compare.
         progress: called with a line for every step of the work.
         method, k, outputs, backend, precision, memory: as for `ntkspec.spectrum`.
 
@@ -81,7 +84,7 @@ def analyze_runs(
             run.check_small_values()
         warnings = _sample_warnings(runs)
         reports = [
-            _run_report(run, label, snaps, drop, options, progress or (lambda _: None))
+            _run_report(run, label, snaps, drop, options, check, progress or (lambda _: None))
             for run, label, snaps in zip(runs, labels, chosen, strict=True)
         ]
     reports[0] = replace(reports[0], warnings=(*reports[0].warnings, *warnings))
@@ -101,31 +104,41 @@ def _run_report(
     snapshots: Sequence[Snapshot],
     drop: Sequence[Sequence[str]],
     options: dict[str, Any],
+    check: bool,
     say: Progress,
 ) -> RunReport:
+    left_out: list[str] = []
+
     def snapshot_report(snap: Snapshot) -> SnapshotReport:
         parts = _parts(snap.jacobian, drop)
         found = spectra(parts, **options, progress=lambda step: say(f"{label}, {snap.label}: {step}"))
+        say(f"{label}, {snap.label}: bounds")
+        settings = Settings(options["outputs"], options["backend"], options["memory"], thorough=check)
+        evidence = gather(parts, found, settings)
+        if evidence.left_out:
+            left_out.append(f"{run.path}, {snap.label}: left out {evidence.left_out}")
         return SnapshotReport(
             id=snap.id,
             step=snap.step,
             label=snap.label,
             metrics=snap.metrics,
             spectra=found,
-            bounds=tuple(_bounds(found)),
+            bounds=evidence.bounds,
+            checks=evidence.checks,
             picture=run.pictures.get(snap.id),
         )
 
+    reported = tuple(snapshot_report(snap) for snap in snapshots)
     return RunReport(
         path=str(run.path),
         label=label,
         samples=run.samples,
         outputs=snapshots[0].jacobian.outputs,
         mode=options["outputs"],
-        snapshots=tuple(snapshot_report(snap) for snap in snapshots),
+        snapshots=reported,
         config=run.config,
         truth=run.pictures.get(TRUTH),
-        warnings=run.warnings,
+        warnings=(*run.warnings, *left_out),
     )
 
 
@@ -139,7 +152,7 @@ def _parts(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> dict[str, Jacob
 
     if "grid" in jacobian.roles:
         if len(jacobian.roles) > 1:
-            parts["no_grid"] = Jacobian(tuple(block for block in jacobian if block.role != "grid"))
+            parts["no_grid"] = jacobian.keep(lambda block: block.role != "grid")
         parts["grid"] = _of_role(jacobian, "grid")
     for role in jacobian.roles:
         if role not in ("network", "grid"):
@@ -151,29 +164,12 @@ def _parts(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> dict[str, Jacob
 
 def _of_role(jacobian: Jacobian, role: str) -> Jacobian:
     """By role alone: a network's block may be called "grid"."""
-    return Jacobian(tuple(block for block in jacobian if block.role == role))
+    return jacobian.keep(lambda block: block.role == role)
 
 
 def _names(name: str) -> Iterator[str]:
     yield name
     yield from (f"{name} #{count}" for count in itertools.count(2))
-
-
-def _bounds(found: dict[str, Spectrum]) -> Iterator[CheckedBound]:
-    """Every bound that the spectra at hand allow, held against the total."""
-    total = found["total"]
-    if not all(spectrum.complete for spectrum in found.values()):
-        return
-
-    def checked(bound: bounds.Bound, *sources: str) -> CheckedBound:
-        return CheckedBound(bound, "total", sources, bound.holds(total))
-
-    for name, kept in found.items():
-        if name != "total" and name != "grid":
-            yield checked(bounds.theorem1(kept), name)
-    if "no_grid" in found:
-        yield checked(bounds.weyl_lower(found["no_grid"], found["grid"]), "no_grid", "grid")
-        yield checked(bounds.weyl_upper(found["no_grid"], found["grid"]), "no_grid", "grid")
 
 
 def _sample_warnings(runs: Sequence[Run]) -> list[str]:
@@ -217,6 +213,7 @@ def _analyze(options: argparse.Namespace) -> int:
             backend=options.backend,
             precision=options.precision,
             memory=options.memory,
+            check=options.check,
             progress=progress,
         )
         progress("drawing the report")
@@ -297,6 +294,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--precision", default="float64", choices=("float64", "float32"), help="of the kernel")
     add(
         "--memory", type=_positive(float), metavar="GIB", help="memory budget (default: 80%% of what is free)"
+    )
+    add(
+        "--check",
+        action="store_true",
+        help="compute every total kernel and spectrum in a second way, and report how far they differ",
     )
     add("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser

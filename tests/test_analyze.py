@@ -61,8 +61,34 @@ def test_one_run_default_folder(here, capsys):
         kernel = ntkspec.gram(file.snapshot("end").jacobian)
     assert np.allclose(end["spectra"]["total"]["eigenvalues"], np.linalg.eigvalsh(kernel)[::-1])
     names = {bound["name"] for bound in end["bounds"]}
-    assert names == {"theorem1", "weyl_lower", "weyl_upper"}
-    assert all(bound["holds"] and not bound["certified"] for bound in end["bounds"])
+    assert {"theorem1", "weyl_lower", "weyl_upper", "certified_lower", "certified_upper"} <= names
+    assert {"schur_product", "cauchy_lower", "gershgorin_scaled_lower", "wolkowicz_styan_upper"} <= names
+    assert all(bound["holds"] for bound in end["bounds"])
+    certified = {(b["of"], b["side"]): b["values"][0] for b in end["bounds"] if b["certified"]}
+    for name in ("total", "grid"):
+        smallest = end["spectra"][name]["lambda_min"]
+        assert 0.9 * smallest < certified[name, "lower"] <= smallest <= certified[name, "upper"]
+    assert {check["name"] for check in end["checks"]} == {"trace", "rank", "semidefinite"}
+    assert all(check["holds"] for check in end["checks"])
+
+
+def test_check_computes_everything_a_second_way(here, capsys):
+    runs.write_run(here / "run.h5", label="MPE")
+    assert main(["run.h5", "--check", "--outputs", "full"]) == 0
+    out = capsys.readouterr().out
+    assert "Checks hold: trace, rank, semidefinite, additivity, symmetry, tiles, routes" in out
+    report = json.loads((here / "run-report/report.json").read_text())
+    checks = {check["name"]: check for check in report["runs"][0]["snapshots"][0]["checks"]}
+    assert all(check["holds"] and 0 <= check["worst"] <= 1 for check in checks.values())
+    assert "Checks of these numbers" in (here / "run-report/index.html").read_text()
+
+
+def test_bounds_that_do_not_fit_are_left_out_and_said(here, capsys):
+    runs.write_run(here / "run.h5", cases.mixed(300), steps=(1,))
+    assert main(["run.h5", "--memory", "0.0019", "--method", "gram"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "left out bounds from the kernel's entries: certified bounds: expected at most" in out
+    assert "Theorem 1 holds" in out
 
 
 def test_several_runs_are_compared_with_the_baseline(here, capsys):
@@ -74,11 +100,12 @@ def test_several_runs_are_compared_with_the_baseline(here, capsys):
     assert (end["run"], end["baseline"], end["of"], end["qualifier"]) == ("MPE", "baseline", "total", ">=")
     assert end["decades"] > 10
     base = report["runs"][1]["snapshots"][1]["spectra"]["total"]
-    assert base["lambda_min"] is None
+    assert base["lambda_min"] == 0
+    assert base["rank"] == {"at_most": 4, "reason": "4 parameters with a gradient", "singular": True}
     assert base["condition"] is None
     assert min(base["eigenvalues"]) >= 0
     out = capsys.readouterr().out
-    assert "unresolved" in out
+    assert "total exactly singular: rank <= 4 of 12 (4 parameters with a gradient)" in out
     assert "-0" not in out
     assert (here / "out/figures/spectra.png").stat().st_size > 1000
 
@@ -281,12 +308,18 @@ def test_an_old_report_survives_a_failed_one(here, capsys):
     assert main(["run.h5", "-q"]) == 0
 
 
+def interruptible():
+    """A shell's background jobs, and all that they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_is_130_and_leaves_nothing(here):
     runs.write_run(here / "run.h5", cases.mixed(1500))
     process = subprocess.Popen(
         [sys.executable, "-m", "ntkspec.analyze", "run.h5", "--method", "svd"],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=interruptible,
     )
     time.sleep(2.5)
     process.send_signal(signal.SIGINT)

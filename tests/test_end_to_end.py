@@ -37,12 +37,14 @@ def study(tmp_path_factory):
 def test_the_report_of_a_relu_baseline_invents_no_lambda_min(study, capsys):
     assert analyze.main([str(study / "baseline.h5"), "-o", str(study / "one")]) == 0
     out = capsys.readouterr().out
-    assert "unresolved (<=" in out
+    assert "exactly singular: rank <=" in out
+    assert re.search(r"\d+ activation regions, at most 3 independent rows in each", " ".join(out.split()))
     assert not NEGATIVE_NUMBER.search(out), out
     report = json.loads((study / "report/report.json").read_text())
     for snap in report["runs"][0]["snapshots"]:
         total = snap["spectra"]["total"]
-        assert total["lambda_min"] is None
+        assert total["lambda_min"] == 0
+        assert total["rank"]["singular"]
         assert total["resolved"] < total["size"]
         assert min(total["eigenvalues"]) >= 0
 
@@ -65,9 +67,10 @@ def test_the_baseline_rank_obeys_the_count_of_activation_regions(study):
         model(torch.as_tensor(run.inputs, dtype=torch.float64))
         assert len(hooks) == 3
         regions = len(np.unique(torch.cat(signs, dim=1).numpy(), axis=0))
+        assert len(np.unique(run.snapshot("end").regions)) == regions
         found = spectrum(run.snapshot("end").jacobian)
     assert 3 * regions < found.size, "choose a patch in fewer regions"
-    assert 0 < found.resolved <= 3 * regions
+    assert 0 < found.resolved <= found.rank.at_most <= 3 * regions
 
 
 def test_one_run_has_everything_the_report_needs(study):

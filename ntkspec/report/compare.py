@@ -66,17 +66,18 @@ def compare_runs(runs: Sequence[RunReport], baseline: str) -> tuple[Comparison, 
 def decades_between(spectrum: Spectrum, baseline: Spectrum) -> tuple[float | None, Qualifier]:
     """log10 of lambda_min(spectrum) / lambda_min(baseline), with what is known of it.
 
-    Where one side is unresolved its floor stands in, and the result is a bound that allows for the stated
-    errors of both; where both are, or where not all eigenvalues were computed, nothing is known.
+    Where one side is unresolved, or exactly zero, its floor stands in, and the result is a bound that allows
+    for the stated errors of both; where both are, or where not all eigenvalues were computed, nothing is
+    known.
     """
     if not (spectrum.complete and baseline.complete):
         return None, "unresolved"
     mine, theirs = spectrum.lambda_min, baseline.lambda_min
-    if mine is not None and theirs is not None:
+    if mine and theirs:
         return math.log10(mine) - math.log10(theirs), "="
-    if mine is not None and spectrum.lower[-1] > 0 and baseline.floor > 0:
+    if mine and spectrum.lower[-1] > 0 and baseline.floor > 0:
         return math.log10(spectrum.lower[-1]) - math.log10(_at_most(baseline)), ">="
-    if theirs is not None and baseline.lower[-1] > 0 and spectrum.floor > 0:
+    if theirs and baseline.lower[-1] > 0 and spectrum.floor > 0:
         return math.log10(_at_most(spectrum)) - math.log10(baseline.lower[-1]), "<="
     return None, "unresolved"
 

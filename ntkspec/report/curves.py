@@ -31,6 +31,7 @@ LATE: tuple[Stage, ...] = ("mid", "end")
 _GREY = "#555555"
 _FAINT = 0.55  # of floors
 _POINTS = 600  # of a curve; more cannot be seen
+_LEAST_SHOWN = 0.1  # of the floor
 _DASHES: dict[Stage, LineStyleType] = {
     "init": (0, (1.0, 1.6)),
     "mid": (0, (5.0, 2.0)),
@@ -101,6 +102,7 @@ def draw_spectrum(axes: Axes, spectrum: Spectrum, colour: str, stage: Stage) -> 
     index = thinned(spectrum.resolved)
     values = spectrum.eigenvalues[index - 1]
     front = 2.0 + STAGES.index(stage) * 0.1
+    _draw_error(axes, spectrum, index, colour)
     axes.plot(
         index,
         values,
@@ -115,6 +117,13 @@ def draw_spectrum(axes: Axes, spectrum: Spectrum, colour: str, stage: Stage) -> 
         _mark_last(axes, index, values, colour, "x", 5.5)
     elif not spectrum.complete:
         _mark_last(axes, index, values, colour, "|", 9.0)
+
+
+def _draw_error(axes: Axes, spectrum: Spectrum, index: NDArray[np.int64], colour: str) -> None:
+    """The stated errors as a band around the curve; it shows only near the floor."""
+    least = spectrum.floor * _LEAST_SHOWN  # an error bar down to zero has no end on a log axis
+    low = np.maximum(spectrum.lower[index - 1], least)
+    axes.fill_between(index, low, spectrum.upper[index - 1], color=colour, alpha=0.2, linewidth=0, zorder=1.5)
 
 
 def _mark_last(
@@ -133,6 +142,8 @@ def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = Fal
     # The axes are still linear here and think that they show every small number: say that this one counts.
     axes.update_datalim([(1.0, spectrum.floor)], updatex=False)
     known = len(spectrum.eigenvalues)
+    if hatch and spectrum.singular and spectrum.rank:
+        known = spectrum.rank.at_most  # beyond it all are zero
     if hatch and spectrum.resolved < known:
         axes.fill_between(
             [max(spectrum.resolved, 1), known if known > 1 else 1.5],
@@ -217,6 +228,7 @@ def stage_handles(
         handles.append(band)
     if any(0 < spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
         handles.append(_mark("last resolved value", marker="x", linestyle="none", markersize=5.5))
+        handles.append(Patch(color=_GREY, alpha=0.2, linewidth=0, label="stated error"))
     if any(not spectrum.complete for spectrum in spectra):
         handles.append(_mark("last computed value", marker="|", linestyle="none", markersize=9))
     return handles

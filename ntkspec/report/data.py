@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from ntkspec.jacobian import Outputs
 from ntkspec.spectral.bounds import Bound
+from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.spectrum import Spectrum
 
 Picture = NDArray[np.uint8]  # (H, W) or (H, W, 3)
@@ -25,8 +27,25 @@ class CheckedBound:
 
     bound: Bound
     of: str  # name of the bounded spectrum, e.g. "total"
-    sources: tuple[str, ...]  # names of the spectra it was made from
+    sources: tuple[str, ...]  # what it was made from: names of spectra, or "half the samples"
     holds: bool
+    decades_min: float | None = None  # between the bound and lambda_min; None where either is not a number
+    decades_median: float | None = None  # the median over all eigenvalues for which both are
+
+    @classmethod
+    def held(cls, bound: Bound, of: str, spectrum: Spectrum, sources: tuple[str, ...] = ()) -> CheckedBound:
+        """A bound held against the spectrum of that name."""
+        decades = bound.tightness(spectrum)
+        known = decades[np.isfinite(decades)]
+        last = float(decades[-1]) if len(decades) and spectrum.complete else math.nan
+        return cls(
+            bound,
+            of,
+            sources,
+            bound.holds(spectrum),
+            decades_min=last if math.isfinite(last) else None,
+            decades_median=float(np.median(known)) if len(known) else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,7 @@ class SnapshotReport:
     metrics: Mapping[str, float]  # e.g. {"psnr_db": 31.2, "ms_ssim": 0.97}
     spectra: Mapping[str, Spectrum]  # "total" always; "no_grid", "grid" where a block has that role; others
     bounds: tuple[CheckedBound, ...] = ()
+    checks: tuple[Check, ...] = ()
     picture: Picture | None = None  # the model's output, where the run file carries it
 
 

@@ -254,7 +254,7 @@ def _draw_lambda_min(axes: Axes, row: int, run: StyledRun, kernel: str, colour: 
     if spectrum is None:
         return
     at = row + (0.22 if kernel == "no_grid" else 0.0)
-    if spectrum.lambda_min is not None:
+    if spectrum.lambda_min:
         axes.plot([spectrum.lambda_min], [at], "o", color=colour, markersize=7 if kernel == "total" else 5)
     elif words.is_unresolved(spectrum) and spectrum.floor > 0:
         axes.plot([spectrum.floor], [at], "|", color=colour, markersize=9, markeredgewidth=2)

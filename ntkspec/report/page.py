@@ -18,8 +18,9 @@ from ntkspec.report import words
 from ntkspec.report.captions import FLOORS, captions
 from ntkspec.report.data import CheckedBound, Report, RunReport, SnapshotReport
 from ntkspec.report.style import StyledRun, last_name, stages, styled_runs, when_last
-from ntkspec.report.summary import comparison_table, failed_bounds, headline
+from ntkspec.report.summary import comparison_table, failures, headline
 from ntkspec.report.to_json import plain
+from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.spectrum import Spectrum
 
 _POINTS = 300  # of a curve in the interactive plot
@@ -53,7 +54,7 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
             if name in figures
         ],
         runs=[_run(styled) for styled in styled_runs(report)],
-        warnings=[*failed_bounds(report), *report.warnings],
+        warnings=[*failures(report), *report.warnings],
         style=_resource("page.css"),
         script_policy=policy,
         plotly=scripts[0],
@@ -128,6 +129,8 @@ def _run(styled: StyledRun) -> dict[str, Any]:
             for kernel, spectrum in snapshot.spectra.items()
         ],
         "reasons": _reasons(run),
+        "singular": _singular(run),
+        "checks": _checks(run),
         "theorems": list(dict.fromkeys(_theorems(run))),
         "bounds": [
             _bound(words.snapshot_name(run, snapshot), checked, snapshot)
@@ -178,6 +181,34 @@ def _reasons(run: RunReport) -> list[str]:
     return reasons
 
 
+def _singular(run: RunReport) -> list[str]:
+    """Which kernels are exactly singular, and why."""
+    return [
+        f"{words.clean(kernel, 40)} at {words.clean(words.snapshot_name(run, snapshot), 40)} is {said}."
+        for snapshot in run.snapshots
+        for kernel, spectrum in snapshot.spectra.items()
+        if (said := words.singular(spectrum))
+    ]
+
+
+def _checks(run: RunReport) -> list[dict[str, Any]]:
+    """Each check once, with its worst case over snapshots and kernels."""
+    found: dict[str, list[Check]] = {}
+    for snapshot in run.snapshots:
+        for check in snapshot.checks:
+            found.setdefault(check.name, []).append(check)
+    return [
+        {
+            "name": name,
+            "statement": max(checks, key=lambda check: check.worst).statement,
+            "count": len(checks),
+            "worst": f"{max(check.worst for check in checks):.2g}",
+            "holds": "holds" if all(check.holds for check in checks) else "FAILS",
+        }
+        for name, checks in found.items()
+    ]
+
+
 def _zero_kernels(report: Report) -> list[str]:
     """The runs with kernels that are exactly zero, each with these kernels; they have no curve."""
     found = {
@@ -194,7 +225,9 @@ def _zero_kernels(report: Report) -> list[str]:
 
 def _theorems(run: RunReport) -> list[str]:
     bounds = (checked for snapshot in run.snapshots for checked in snapshot.bounds)
-    return [f"{words.theorem(b)}: {b.bound.theorem}; {b.bound.assumptions}." for b in bounds]
+    return [
+        f"{words.theorem(b)}: {b.bound.theorem} ({b.bound.source}); {b.bound.assumptions}." for b in bounds
+    ]
 
 
 def _bound(snapshot: str, checked: CheckedBound, report: SnapshotReport) -> dict[str, Any]:
@@ -210,6 +243,8 @@ def _bound(snapshot: str, checked: CheckedBound, report: SnapshotReport) -> dict
         "failed": not checked.holds,
         "says": words.bound_on_lambda_min(checked),
         "certified": bound.certified,
+        "decades": "-" if checked.decades_min is None else f"{checked.decades_min:.2f}",
+        "median": "-" if checked.decades_median is None else f"{checked.decades_median:.2f}",
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ntkspec.report import words
@@ -40,16 +40,24 @@ def comparison_table(report: Report) -> ComparisonTable:
     return ComparisonTable(baseline=report.baseline, snapshots=labels, rows=rows)
 
 
-def failed_bounds(report: Report) -> tuple[str, ...]:
-    """One warning for each bound that its spectrum does not obey."""
+def failures(report: Report) -> tuple[str, ...]:
+    """One warning for each bound and each check that does not hold."""
     return tuple(
-        f"{words.clean(run.label)}, {words.clean(words.snapshot_name(run, snapshot))}: "
-        f"{words.bound(checked, snapshot.spectra[checked.of])}; the run file or this program is wrong"
+        f"{words.clean(run.label)}, {words.clean(words.snapshot_name(run, snapshot))}: {what}; "
+        "the run file or this program is wrong"
         for run in report.runs
         for snapshot in run.snapshots
-        for checked in snapshot.bounds
-        if not checked.holds and checked.of in snapshot.spectra
+        for what in _failures(snapshot)
     )
+
+
+def _failures(snapshot: SnapshotReport) -> Iterator[str]:
+    for checked in snapshot.bounds:
+        if not checked.holds and checked.of in snapshot.spectra:
+            yield words.bound(checked, snapshot.spectra[checked.of])
+    for check in snapshot.checks:
+        if not check.holds:
+            yield f"of {words.clean(check.of, 20)} it should be so that {check.statement}, and it is not"
 
 
 def headline(report: Report) -> tuple[str, ...]:
@@ -155,7 +163,10 @@ def _against(run: StyledRun, comparison: Comparison, runs: tuple[StyledRun, ...]
     baseline = next(others, None)
     if baseline is None:
         return sentence + "."
-    is_number = (spectrum := _total(baseline)) is not None and spectrum.lambda_min is not None
+    spectrum = _total(baseline)
+    if spectrum is not None and words.singular(spectrum):
+        return f"{sentence}, which is {words.singular(spectrum)}."
+    is_number = spectrum is not None and spectrum.lambda_min is not None
     return f"{sentence}, which is {'' if is_number else 'itself '}{_total_min(baseline)}."
 
 
@@ -166,6 +177,8 @@ def _alone(run: StyledRun) -> str:
     if words.is_zero(spectrum):
         return f"{_when(run)}, the kernel of {run.name} is exactly zero: no parameter has a gradient."
     head = f"{_when(run)}, {spectrum.resolved} of {spectrum.size} eigenvalues of {run.name} are resolved"
+    if words.singular(spectrum):
+        return f"{head}; the kernel is {words.singular(spectrum)}."
     if spectrum.lambda_min is not None:
         return f"{head}: from {words.lambda_max(spectrum)} down to {words.lambda_min(spectrum)}."
     if not spectrum.complete and not words.is_unresolved(spectrum):
@@ -177,7 +190,7 @@ def _without_grid(runs: Sequence[StyledRun]) -> str:
     """The ablation of the last run that has one (runs go from coarse to fine)."""
     for run in reversed(runs):
         spectrum, total = run.end.spectra.get("no_grid") if run.end else None, _total(run)
-        if spectrum is None or total is None or total.lambda_min is None:
+        if spectrum is None or total is None or not total.lambda_min:
             continue
         text = words.lambda_min(spectrum)
         if text != words.NOT_COMPUTED:

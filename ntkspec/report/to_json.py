@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.report.data import CheckedBound, Comparison, Report, RunReport, SnapshotReport
+from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.spectrum import Spectrum
 
 FORMAT = "ntkspec-report"
@@ -88,6 +89,7 @@ def _snapshot(snapshot: SnapshotReport) -> dict[str, Any]:
         "metrics": plain(snapshot.metrics),
         "spectra": {name: _spectrum(spectrum) for name, spectrum in snapshot.spectra.items()},
         "bounds": [_bound(bound) for bound in snapshot.bounds],
+        "checks": [_check(check) for check in snapshot.checks],
     }
 
 
@@ -109,6 +111,13 @@ def _spectrum(spectrum: Spectrum) -> dict[str, Any]:
         "trace": _number(spectrum.trace),
         "effective_rank": _number(spectrum.effective_rank),
         "stable_rank": _number(spectrum.stable_rank),
+        "rank": None
+        if spectrum.rank is None
+        else {
+            "at_most": spectrum.rank.at_most,
+            "reason": spectrum.rank.reason,
+            "singular": spectrum.singular,
+        },
     }
 
 
@@ -117,6 +126,7 @@ def _bound(checked: CheckedBound) -> dict[str, Any]:
     return {
         "name": bound.name,
         "theorem": bound.theorem,
+        "source": bound.source,
         "assumptions": bound.assumptions,
         "quantity": bound.quantity,
         "side": bound.side,
@@ -126,6 +136,21 @@ def _bound(checked: CheckedBound) -> dict[str, Any]:
         "holds": checked.holds,
         "vacuous": bound.vacuous,
         "certified": bound.certified,
+        "tightness": {
+            "lambda_min": _number(checked.decades_min),
+            "median": _number(checked.decades_median),
+            "unit": "decades",
+        },
+    }
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "statement": check.statement,
+        "of": check.of,
+        "worst": _number(check.worst),
+        "holds": check.holds,
     }
 
 

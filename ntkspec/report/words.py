@@ -6,7 +6,7 @@ The texts are ASCII. A bound on a number is rounded to the safe side: "<=" upwar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
@@ -26,7 +26,26 @@ RANKING = (
     "sampled points can be learnt fast, noise between them included; compare with PSNR"
 )
 
-_THEOREMS = {"theorem1": "Theorem 1", "weyl_lower": "Weyl's lower bound", "weyl_upper": "Weyl's upper bound"}
+_THEOREMS = {
+    "theorem1": "Theorem 1",
+    "weyl_lower": "Weyl's lower bound",
+    "weyl_upper": "Weyl's upper bound",
+    "schur_product": "Schur's product bound",
+    "certified_lower": "Certified lower bound",
+    "certified_upper": "Certified upper bound",
+    "gershgorin_lower": "Gershgorin's lower bound",
+    "gershgorin_upper": "Gershgorin's upper bound",
+    "gershgorin_scaled_lower": "Gershgorin's lower bound, scaled",
+    "gershgorin_scaled_upper": "Gershgorin's upper bound, scaled",
+    "wolkowicz_styan_lower": "Wolkowicz and Styan's lower bound",
+    "wolkowicz_styan_upper": "Wolkowicz and Styan's upper bound",
+    "trace_upper": "Trace and Frobenius upper bound",
+    "frobenius_lower": "Frobenius lower bound",
+    "cauchy_lower": "Cauchy's interlacing, lower",
+    "cauchy_upper": "Cauchy's interlacing, upper",
+    "ostrowski_lower": "Ostrowski's lower bound",
+    "ostrowski_upper": "Ostrowski's upper bound",
+}
 
 
 def clean(text: str, limit: int = 200) -> str:
@@ -62,20 +81,29 @@ def lambda_max(spectrum: Spectrum) -> str:
 
 
 def lambda_min(spectrum: Spectrum) -> str:
-    """The smallest eigenvalue, or "unresolved (<= floor)", or "not computed" for the largest k alone."""
-    value = spectrum.lambda_min
-    if value is not None:
-        return sci(value)
+    """lambda_min, "0 (rank <= r)", "unresolved (<= floor)", or "not computed" for the largest k alone."""
     if is_zero(spectrum):
         return ZERO
+    if spectrum.singular and spectrum.rank:
+        return f"0 (rank <= {spectrum.rank.at_most})"
+    if spectrum.lambda_min is not None:
+        return sci(spectrum.lambda_min)
     if is_unresolved(spectrum):
         return f"{UNRESOLVED} (<= {sci_up(spectrum.floor)})"
     return NOT_COMPUTED
 
 
 def is_unresolved(spectrum: Spectrum) -> bool:
-    """Whether lambda_min is known to lie at or below the floor."""
-    return spectrum.resolved < len(spectrum.eigenvalues) and not is_zero(spectrum)
+    """Whether lambda_min is known to lie at or below the floor, and no better."""
+    known = is_zero(spectrum) or spectrum.singular
+    return spectrum.resolved < len(spectrum.eigenvalues) and not known
+
+
+def singular(spectrum: Spectrum) -> str:
+    """ "exactly singular: rank <= 624 of 1024 (why)" where that is known, else ""."""
+    if not spectrum.singular or spectrum.rank is None or is_zero(spectrum):
+        return ""
+    return f"exactly singular: rank <= {spectrum.rank.at_most} of {spectrum.size} ({spectrum.rank.reason})"
 
 
 def is_zero(spectrum: Spectrum) -> bool:
@@ -89,6 +117,8 @@ def condition(spectrum: Spectrum) -> str:
         return sci(spectrum.condition)
     if is_zero(spectrum):
         return "-"
+    if spectrum.singular:
+        return "infinite"
     if spectrum.lambda_max is None:
         return UNRESOLVED
     if is_unresolved(spectrum) and spectrum.floor > 0:
@@ -150,6 +180,13 @@ def bound_on_lambda_min(checked: CheckedBound) -> str:
     return f"lambda_min {limit}" if limit else "says nothing about lambda_min (vacuous)"
 
 
+def enclosure(bounds: Sequence[CheckedBound]) -> str:
+    """ "9.3e-04 <= lambda_min <= 9.5e-04" from bounds of both sides."""
+    low = max(float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "lower")
+    high = min(float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "upper")
+    return f"{sci_down(low)} <= lambda_min <= {sci_up(high)}"
+
+
 def limit_of_lambda_min(checked: CheckedBound) -> str:
     """The limit that a bound sets to lambda_min, such as ">= 2.4e-05"; "" where it is vacuous."""
     if checked.bound.vacuous or not len(checked.bound.values):
@@ -173,16 +210,11 @@ def snapshot_name(run: RunReport, snapshot: SnapshotReport) -> str:
 
 def held(checked: CheckedBound, spectrum: Spectrum) -> str:
     """Whether the spectrum obeys the bound, and for how many eigenvalues."""
-    values = checked.bound.values[: len(spectrum.eigenvalues)]
+    broken = checked.bound.broken(spectrum)
     if checked.holds:
-        few = checked.bound.quantity == "lambda_min" or len(values) == 1
-        return "holds" if few else f"holds for all {len(values)} eigenvalues"
-    known = len(values)
-    if checked.bound.side == "lower":
-        broken = int(np.count_nonzero(values > spectrum.upper[:known]))
-    else:
-        broken = int(np.count_nonzero(values < spectrum.lower[:known]))
-    return f"FAILS for {broken} of {known} eigenvalues"
+        few = checked.bound.quantity == "lambda_min" or len(broken) <= 1
+        return "holds" if few else f"holds for all {len(broken)} eigenvalues"
+    return f"FAILS for {int(np.count_nonzero(broken))} of {len(broken)} eigenvalues"
 
 
 def _rounded(value: float, rounding: str) -> str:

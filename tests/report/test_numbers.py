@@ -20,11 +20,11 @@ from . import samples
 SPECTRUM_KEYS = {
     "blocks", "method", "precision", "eigenvalues", "complete", "floor", "resolved", "lambda_max",
     "lambda_min",
-    "condition", "trace", "effective_rank", "stable_rank", "size", "reason", "error",
+    "condition", "trace", "effective_rank", "stable_rank", "size", "reason", "error", "rank",
 }  # fmt: skip
 BOUND_KEYS = {
     "name", "theorem", "quantity", "side", "of", "from", "values", "holds", "vacuous", "certified",
-    "assumptions",
+    "assumptions", "source", "tightness",
 }  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def test_json_has_the_schema(folder: Path) -> None:
             "warnings",
         } <= set(run)
         for snapshot in run["snapshots"]:
-            assert {"id", "step", "label", "metrics", "spectra", "bounds"} == set(snapshot)
+            assert {"id", "step", "label", "metrics", "spectra", "bounds", "checks"} == set(snapshot)
             assert "total" in snapshot["spectra"]
             for spectrum in snapshot["spectra"].values():
                 assert set(spectrum) == SPECTRUM_KEYS
