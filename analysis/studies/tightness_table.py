@@ -1,0 +1,98 @@
+"""How tight every bound is on the six presets of the demo, at the start, the middle and the end.
+
+Reads the run files and the report of `make demo`; writes the tables "tightness" and "exact" of
+docs/method.md. Run after `make demo`: `python analysis/studies/tightness_table.py demo`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tables import markdown, put
+
+import ntkspec
+from ntkspec.report.words import sci, sci_down, sci_up
+
+RUNS = ("baseline", "ffe-low", "ffe-medium", "ffe-high", "mpe-coarse", "mpe-fine")
+RATE = 10.0  # learning rate of the last layer, or of the grid, over that of the rest
+Cells = dict[str, list[str]]  # bound -> one cell a snapshot
+
+
+def decades(value: float | None) -> str:
+    """Two digits, or a dash where the bound or the eigenvalue is not a positive number."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+def reported(snapshot: dict[str, Any], cells: Cells) -> None:
+    """Every bound of the report: decades from lambda_min, and the median over all eigenvalues."""
+    for bound in snapshot["bounds"]:
+        name = bound["name"] if bound["of"] == "total" else f"{bound['name']} of {bound['of']}"
+        tight = bound["tightness"]
+        said = f"{decades(tight['lambda_min'])} ({decades(tight['median'])})"
+        cells.setdefault(name, []).append(said if bound["holds"] else "BROKEN")
+
+
+def learning_rates(snapshot: ntkspec.Snapshot, cells: Cells) -> None:
+    """Ostrowski: one group ten times faster, against the spectrum of the kernel scaled so."""
+    jacobian = snapshot.jacobian.load()
+    group = "grid" if "grid" in jacobian.roles else jacobian.names[-1]
+    total, faster = ntkspec.spectrum(jacobian), ntkspec.spectrum(jacobian.scaled({group: RATE}))
+    for bound in (
+        ntkspec.bounds.ostrowski_lower(total, 1.0),
+        ntkspec.bounds.ostrowski_upper(total, RATE),
+    ):
+        tight = bound.tightness(faster)
+        known = tight[np.isfinite(tight)]
+        last = decades(float(tight[-1]) if np.isfinite(tight[-1]) else None)
+        said = f"{last} ({decades(float(np.median(known)))})"
+        cells.setdefault(bound.name, []).append(said if bound.holds(faster) else "BROKEN")
+
+
+def smallest(spectrum: dict[str, Any]) -> str:
+    """lambda_min, or what is known of it."""
+    if spectrum["rank"]["singular"]:
+        return f"0: rank <= {spectrum['rank']['at_most']}"
+    if spectrum["lambda_min"] is None:
+        return f"unresolved (<= {sci_up(spectrum['floor'])})"
+    return sci(spectrum["lambda_min"])
+
+
+def certified(snapshot: dict[str, Any], of: str) -> str:
+    """The certified enclosure of a kernel's lambda_min."""
+    sides = {b["side"]: b["values"][0] for b in snapshot["bounds"] if b["certified"] and b["of"] == of}
+    return f"{sci_down(sides['lower'])} to {sci_up(sides['upper'])}" if sides else "-"
+
+
+def main(folder: Path) -> None:
+    """Read, compute what the report has not, write both tables."""
+    report = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
+    runs = {Path(run["path"]).stem: run for run in report["runs"]}
+    columns: list[Cells] = []
+    exact = []
+    for name in RUNS:
+        cells: Cells = {}
+        with ntkspec.open_run(folder / f"{name}.h5") as file:
+            for snapshot in runs[name]["snapshots"]:
+                reported(snapshot, cells)
+                learning_rates(file.snapshot(snapshot["id"]), cells)
+                total = snapshot["spectra"]["total"]
+                enclosures = certified(snapshot, "total"), certified(snapshot, "grid")
+                count = f"{total['resolved']} of {total['size']}"
+                exact.append([f"{name}, {snapshot['label']}", count, smallest(total), *enclosures])
+        columns.append(cells)
+        print(name, flush=True)
+    names = list(dict.fromkeys(bound for cells in columns for bound in cells))
+    rows = [[bound, *(" / ".join(cells.get(bound, ["-"])) for cells in columns)] for bound in names]
+    put("tightness", markdown(["bound", *RUNS], rows))
+    head = ["run, snapshot", "resolved", "lambda_min", "certified", "certified, of the grid's kernel"]
+    put("exact", markdown(head, exact))
+    if any("BROKEN" in cell for row in rows for cell in row):
+        raise SystemExit("a bound is broken; see docs/method.md")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo"))
