@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ntkspec.errors import NtkspecError
 
@@ -21,6 +23,8 @@ def run_command(command: Callable[[], int]) -> int:
 
     Every `NtkspecError` becomes one line on stderr, without a traceback.
     """
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = command()
         sys.stdout.flush()
@@ -43,6 +47,17 @@ def run_command(command: Callable[[], int]) -> int:
         return BAD_INPUT
 
 
+def quiet_interrupts() -> None:
+    """For the package's first line: Ctrl-C while a command is still importing ends it without a word."""
+    command = sys.argv[:1] == ["-m"] or os.path.basename(sys.argv[0] if sys.argv else "") == "ntkspec"
+    if command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def _leave(*_: object) -> NoReturn:
+    os._exit(INTERRUPTED)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose refusals are one line, and which takes no abbreviated options."""
 
@@ -59,6 +74,19 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong in one line and exit with code 2."""
         print(f"error: {_one_line(message)}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(BAD_INPUT)
+
+
+def positive(kind: type) -> Callable[[str], Any]:
+    """For argparse: parses a finite number > 0 of this kind."""
+
+    def parse(text: str) -> Any:
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            if value > 0 and value < float("inf"):
+                return value
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
+
+    return parse
 
 
 def console(*, stderr: bool = False) -> Console:

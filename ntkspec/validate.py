@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from ntkspec.cli import DONE, Parser, run_command
+from ntkspec.cli import DONE, Parser, positive, run_command
 from ntkspec.memory import format_bytes
 from ntkspec.store import open_run
 
@@ -21,14 +22,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=EXAMPLE,
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN.h5", help="files to check")
+    parser.add_argument(
+        "--memory",
+        type=positive(float),
+        metavar="GIB",
+        help="memory budget (default: 80%% of what is free)",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     options = parser.parse_args(argv)
-    codes = [run_command(lambda path=path: _validate(path, options.quiet)) for path in options.runs]  # type: ignore[misc]
+    codes = [run_command(partial(_validate, path, options.memory, options.quiet)) for path in options.runs]
     return max(codes)
 
 
-def _validate(path: Path, quiet: bool) -> int:
-    with open_run(path) as run:
+def _validate(path: Path, memory: float | None, quiet: bool) -> int:
+    with open_run(path, memory=memory) as run:
         run.check_values()
         if quiet:
             return DONE

@@ -83,6 +83,24 @@ def dataset(
     return data
 
 
+def chunks_inside(data: h5py.Dataset, where: str) -> None:
+    """Walk the whole index of a chunked dataset; raise `RunFileError` at a chunk outside the file."""
+    with reading(where):
+        if data.chunks is None or not data.size:
+            return
+        size = data.file.id.get_filesize()
+        bad = data.id.chunk_iter(
+            lambda chunk: chunk if chunk.byte_offset + chunk.size > size else None  # None: go on
+        )
+    if bad is not None:
+        raise RunFileError(
+            where,
+            expected=f"chunks within the file's {size} bytes",
+            got=f"one of {bad.size} bytes at {bad.byte_offset}",
+            remedy="copy or export it again",
+        )
+
+
 def members(group: h5py.Group, where: str) -> list[str]:
     """Names in a group, which must hold no external link."""
     with reading(where):
@@ -96,13 +114,14 @@ def members(group: h5py.Group, where: str) -> list[str]:
 
 def groups(group: h5py.Group, where: str) -> list[str]:
     """Names of the groups in a group; other members are nobody's business."""
+    return [name for name in members(group, where) if is_group(group, name, where)]
 
-    def is_group(name: str) -> bool:
-        with reading(f"{where}/{name}"):
-            kind: type | None = group.get(name, getclass=True)
-        return kind is h5py.Group
 
-    return [name for name in members(group, where) if is_group(name)]
+def is_group(group: h5py.Group, name: str, where: str) -> bool:
+    """Whether a member is a group."""
+    with reading(f"{where}/{name}"):
+        kind: type | None = group.get(name, getclass=True)
+    return kind is h5py.Group
 
 
 def links_stay_inside(file: h5py.File, where: str) -> None:
@@ -173,6 +192,12 @@ def json_attribute(item: Any, name: str, where: str, kind: type) -> Any:
         wanted = "a JSON object" if kind is dict else "a JSON list"
         raise _wrong(where, name, wanted, value[:60])
     return parsed
+
+
+def link(group: h5py.Group, name: str, where: str) -> Any:
+    """How a group links to a member; None where it has none."""
+    with reading(f"{where}/{name}"):
+        return group.get(name, getlink=True)
 
 
 def has(item: Any, name: str, where: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,18 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
         )
 
 
+def locked(path: Path) -> bool:
+    """Whether a writer is at work on this file: HDF5 locks it as long. The file itself is not looked at."""
+    try:
+        with path.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        pass
+    return False
+
+
 def reserve(part: Path, size: int) -> None:
     """Raise `OSError` unless the file can grow by `size` bytes (and what HDF5 adds to them).
 
@@ -36,8 +49,9 @@ def reserve(part: Path, size: int) -> None:
     """
     now = part.stat().st_size if part.exists() else 0
     scratch = part.with_name(part.name + ".room")
+    scratch.unlink(missing_ok=True)  # left by a killed writer
     try:
-        with scratch.open("wb") as handle:
+        with scratch.open("xb") as handle:  # never what a link points to
             os.posix_fallocate(handle.fileno(), 0, now + size + size // 50 + OVERHEAD_BYTES)
     finally:
         scratch.unlink(missing_ok=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import RunFileError, UsageError
 from ntkspec.memory import budget_bytes
-from ntkspec.store import checks, schema
+from ntkspec.store import checks, digest, guard, schema
 from ntkspec.store.pictures import read_pictures
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.stored import Stored, open_stored
@@ -47,6 +48,7 @@ class Run:
         self._inputs, self._targets, self._indices = self._open_samples()
         self.warnings: tuple[str, ...] = ()
         self.snapshots = self._open_snapshots()
+        self._check_digests()
 
     def __repr__(self) -> str:
         snapshots = ", ".join(snap.id for snap in self.snapshots)
@@ -101,21 +103,43 @@ class Run:
     @cached_property
     def pictures(self) -> Mapping[str, NDArray[np.uint8]]:
         """Pictures that travel with the run, by name: "truth" and snapshot ids. Not part of the contract."""
-        return read_pictures(self._file, str(self.path))
-
-    def check_small_values(self) -> None:
-        """As `check_values`, but for all that is not a factor; factors are checked whenever they are read."""
-        for stored in filter(None, (self._inputs, self._targets, self._indices)):
-            stored.check()
-        for snap in self.snapshots:
-            snap.check_small_values()
+        return read_pictures(self._file, str(self.path), self._budget)
 
     def check_values(self) -> None:
-        """Read every number once; raise `RunFileError` at the first that the contract forbids."""
-        self.check_small_values()
+        """Read every number once; raise `RunFileError` at the first that the contract forbids.
+
+        Also where numbers are not those that were written, if the writer left checksums.
+        """
+        if any(stored.filtered for stored in self._stored()):
+            guard.try_out(self.path, "filters", self._read_filtered, self._budget)
+        for stored in filter(None, (self._inputs, self._targets, self._indices)):
+            stored.check()
         checks.links_stay_inside(self._file, str(self.path))
         for snap in self.snapshots:
             snap.check_values()
+        read_pictures(self._file, str(self.path), self._budget)
+
+    def _stored(self) -> Iterator[Stored]:
+        yield from filter(None, (self._inputs, self._targets, self._indices))
+        for snap in self.snapshots:
+            yield from snap.stored()
+
+    def _read_filtered(self, step: guard.Step) -> None:
+        for stored in self._stored():
+            if stored.filtered:
+                for _ in stored.panels():
+                    step()
+
+    def walk(self, step: guard.Step) -> None:
+        """Follow every index and link of the file."""
+        for stored in self._stored():
+            step()
+            checks.chunks_inside(stored.data, stored.where)
+        step()
+        read_pictures(self._file, str(self.path), self._budget)
+        step()
+        with contextlib.suppress(RunFileError):  # of what is not read, only validation speaks
+            checks.links_stay_inside(self._file, str(self.path))
 
     def close(self) -> None:
         """Close the file; what was not read is then out of reach."""
@@ -168,6 +192,21 @@ class Run:
         ]
         return tuple(sorted(snapshots, key=lambda snap: snap.step))
 
+    def _check_digests(self) -> None:
+        """What is small is what was written, if the writer left digests."""
+        where = f"{self.path}: /{schema.SNAPSHOTS}"
+        groups = {snap.id: self._file[schema.SNAPSHOTS][snap.id] for snap in self.snapshots}
+        signed = [name for name in groups if checks.has(groups[name].attrs, digest.DIGEST, where)]
+        if not signed and not checks.has(self._file.attrs, digest.DIGEST, where):
+            return
+        found = {name: digest.snapshot_digest(groups[name], f"{where}/{name}") for name in groups}
+        for name in signed:
+            digest.compare_digest(groups[name], f"{where}/{name}", found[name])
+        if self.complete:  # every finished file that has digests has one at its root
+            digest.compare_digest(
+                self._file, str(self.path), digest.root_digest(self._file, f"{self.path}: ", found)
+            )
+
     def _interruption(self, ignored: list[str]) -> tuple[str, ...]:
         if self.complete and not ignored:
             return ()
@@ -190,21 +229,32 @@ def open_run(path: str | os.PathLike[str], *, memory: float | None = None) -> Ru
         RunFileError: the file does not obey docs/run-format.md.
     """
     path, budget = Path(path), budget_bytes(memory)
+    _check_is_file(path)
+
+    def look(step: guard.Step) -> None:
+        Run(path, _open_hdf5(path), budget).walk(step)
+
+    # A file of many thousand small blocks may take longer; they cannot be more than the file has room for.
+    guard.try_out(path, "structure", look, budget, guard.SECONDS + min(path.stat().st_size // 2**21, 60))
     file = _open_hdf5(path)
     try:
-        return Run(path, file, budget)
+        with checks.reading(str(path)):
+            return Run(path, file, budget)
     except BaseException:
         file.close()
         raise
 
 
-def _open_hdf5(path: Path) -> h5py.File:
+def _check_is_file(path: Path) -> None:
     if not path.exists():
         raise RunFileError(str(path), expected="a run file", got="no such file", remedy="check the path")
     if path.is_dir():
         raise RunFileError(str(path), expected="a run file", got="a folder", remedy="name the .h5 file in it")
     if not path.is_file():
         raise RunFileError(str(path), expected="a run file", got="a device or pipe", remedy="name a file")
+
+
+def _open_hdf5(path: Path) -> h5py.File:
     try:
         if path.stat().st_size == 0:
             raise _foreign(path, "an empty file")

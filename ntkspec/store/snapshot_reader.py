@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import h5py
@@ -26,11 +27,16 @@ class Snapshot:
     step: int
     label: str
     metrics: Mapping[str, float]
-    jacobian: Jacobian  # blocks read on demand
+    blocks: tuple[Block, ...]  # read on demand
     scales: Mapping[str, Stored]  # by block name, where the file has them: (a, b)
     _outputs: Stored
     _regions: Stored | None
     _factors: tuple[StoredDense | StoredSparse, ...]
+
+    @cached_property
+    def jacobian(self) -> Jacobian:
+        """The blocks and the activation regions, if the file has them; blocks are read on demand."""
+        return Jacobian(self.blocks, self.regions)
 
     @property
     def outputs(self) -> NDArray[Any]:
@@ -42,15 +48,22 @@ class Snapshot:
         """Activation region of each sample (n,), or None where the file has none."""
         return None if self._regions is None else self._regions.read()
 
-    def check_small_values(self) -> None:
-        """Read all that is not a factor; raise `RunFileError` at what the contract forbids."""
-        for stored in (self._outputs, self._regions, *self.scales.values()):
-            if stored is not None:
-                stored.check()
+    def stored(self) -> Iterator[Stored]:
+        """All datasets of the snapshot."""
+        yield self._outputs
+        if self._regions is not None:
+            yield self._regions
+        yield from self.scales.values()
+        for factor in self._factors:
+            yield from (
+                (factor.values,) if isinstance(factor, StoredDense) else (factor.indices, factor.values)
+            )
 
     def check_values(self) -> None:
         """Read every number once; raise `RunFileError` at the first that the contract forbids."""
-        self.check_small_values()
+        for stored in (self._outputs, self._regions, *self.scales.values()):
+            if stored is not None:
+                stored.check()
         for factor in self._factors:
             factor.check()
 
@@ -82,7 +95,7 @@ def open_snapshot(
         step=checks.integer(group, "step", where, 0),
         label=checks.text(group, "label", where),
         metrics=_metrics(group, where),
-        jacobian=Jacobian(tuple(sorted(blocks, key=lambda block: block.order))),
+        blocks=tuple(sorted(blocks, key=lambda block: block.order)),
         scales={block.name: scale for block, scale in opened if scale is not None},
         _outputs=outputs,
         _regions=regions,
@@ -137,7 +150,7 @@ def _open_block(
 def _open_factor(
     group: h5py.Group, side: str, where: str, rows: tuple[int, ...], budget: int
 ) -> StoredDense | StoredSparse:
-    kind = h5py.Group if side in checks.groups(group, where) else h5py.Dataset
+    kind = h5py.Group if checks.is_group(group, side, where) else h5py.Dataset
     item = checks.child(group, side, kind, where)
     if kind is h5py.Dataset:
         return StoredDense(open_stored(group, side, where, checks.FLOATS, (*rows, None), budget))

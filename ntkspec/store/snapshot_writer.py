@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, DenseFactor, Jacobian, LoadedFactor
-from ntkspec.store import schema
+from ntkspec.store import digest, schema
 from ntkspec.store.disk import reserve, writing
 
 CHUNK_BYTES = 2 * 2**20  # the contract asks for 1 to 4 MiB
@@ -27,11 +27,19 @@ class SnapshotWriter:
         self._n = n
         self._part = part
         self._filled = 0
+        self._crcs: dict[str, int] = {}
 
-    def write(self, start: int, outputs: NDArray[Any], jacobian: Jacobian) -> None:
+    def write(
+        self,
+        start: int,
+        outputs: NDArray[Any],
+        jacobian: Jacobian,
+        regions: NDArray[np.int64] | None = None,
+    ) -> None:
         """Write samples start, start + 1, ...: outputs (m, c) and the Jacobian's m samples, in order.
 
-        The first call creates the datasets; later ones must bring the same blocks.
+        The first call creates the datasets; later ones must bring the same blocks. `regions` (m,) numbers
+        each sample's activation region; they are brought with every call or with none.
         """
         if start != self._filled:
             raise UsageError(
@@ -52,7 +60,11 @@ class SnapshotWriter:
                 create_dataset(self._group, schema.OUTPUTS, (self._n, *outputs.shape[1:]), outputs.dtype)
                 for block in jacobian:
                     self._create(block)
-            self._group[schema.OUTPUTS][start:stop] = outputs
+                if regions is not None:
+                    create_dataset(self._group, schema.REGIONS, (self._n,), np.dtype(np.int64))
+            self._put(self._group[schema.OUTPUTS], start, stop, outputs)
+            if regions is not None:
+                self._put(self._group[schema.REGIONS], start, stop, regions)
             for block in jacobian:
                 self._fill(block, start, stop)
         self._filled = stop
@@ -79,17 +91,26 @@ class SnapshotWriter:
         for side, factor in _sides(block):
             values = factor.values[:, 0] if side == schema.LEFT else factor.values
             if isinstance(factor, DenseFactor):
-                group[side][start:stop] = values
+                self._put(group[side], start, stop, values)
             else:
-                group[side][schema.INDICES][start:stop] = factor.indices
-                group[side][schema.VALUES][start:stop] = values
+                self._put(group[side][schema.INDICES], start, stop, factor.indices)
+                self._put(group[side][schema.VALUES], start, stop, values)
 
-    def check_filled(self) -> None:
-        """Raise unless every sample was written."""
+    def _put(self, data: h5py.Dataset, start: int, stop: int, values: NDArray[Any]) -> None:
+        """Write rows, and take their checksum as they are stored."""
+        stored = np.broadcast_to(values, (stop - start, *data.shape[1:])).astype(data.dtype, copy=False)
+        data[start:stop] = stored
+        self._crcs[data.name] = digest.crc32(stored, self._crcs.get(data.name, 0))
+
+    def seal(self) -> None:
+        """Say of every dataset and of the whole what was written; raise unless every sample was."""
         if self._filled != self._n:
             raise UsageError(
                 "snapshot", expected=f"{self._n} samples", got=f"{self._filled}", remedy="write all of them"
             )
+        for name, crc in self._crcs.items():
+            self._group[name].attrs[digest.CRC] = np.uint32(crc)
+        self._group.attrs[digest.DIGEST] = digest.snapshot_digest(self._group, str(self._part))
 
 
 def _sides(block: Block) -> list[tuple[str, LoadedFactor]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +14,9 @@ from numpy.typing import NDArray
 from ntkspec.errors import RunFileError
 from ntkspec.jacobian import DenseFactor, SparseFactor
 from ntkspec.memory import format_bytes, require
-from ntkspec.store import checks
+from ntkspec.store import checks, digest
 
+PANEL_BYTES = 64 * 2**20
 COMPRESSION = 2000  # no filter of HDF5 makes numbers so much smaller; deflate ends at 1032
 
 
@@ -36,7 +39,19 @@ class Stored:
         return dtype
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Rows start:stop in native byte order; refuses what does not fit and what is not finite."""
+        """Rows start:stop in native byte order; refuses what does not fit and what is not finite.
+
+        All rows at once are held against the writer's checksum too, where there is one.
+        """
+        values = self._read(start, stop)
+        if (
+            len(values) == self.data.shape[0]
+            and (said := digest.stored_crc(self.data, self.where)) is not None
+        ):
+            digest.compare_crc(said, digest.crc32(values), self.where)
+        return values
+
+    def _read(self, start: int, stop: int | None) -> NDArray[Any]:
         rows = range(*slice(start, stop).indices(self.data.shape[0]))
         need = self.nbytes // self.data.shape[0] * len(rows)
         require(self.where, need, self.budget, "raise --memory, or use fewer samples or parameters")
@@ -59,15 +74,27 @@ class Stored:
         return values
 
     def check(self) -> None:
-        """Read every number once."""
-        for start, stop in self.panels():
-            self.read(start, stop)
+        """Read every number once; raise `RunFileError` where they are not what was written."""
+        for _ in self.panels():
+            pass
 
-    def panels(self) -> list[tuple[int, int]]:
-        """Row ranges that cover the dataset in reads of about 64 MiB."""
-        n = int(self.data.shape[0])
-        step = max((64 * 2**20) // max(self.nbytes // n, 1), 1)
-        return [(start, min(start + step, n)) for start in range(0, n, step)]
+    def panels(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """All numbers in ranges of rows of about 64 MiB: first row, values. The checksum is compared last."""
+        said = digest.stored_crc(self.data, self.where)
+        n, found = int(self.data.shape[0]), 0
+        step = max(min(PANEL_BYTES, self.budget) * n // max(self.nbytes, 1), 1)
+        for start in range(0, n, step):
+            values = self._read(start, min(start + step, n))
+            if said is not None:
+                found = digest.crc32(values, found)
+            yield start, values
+        digest.compare_crc(said, found, self.where)
+
+    @property
+    def filtered(self) -> bool:
+        """Whether it is compressed, or otherwise goes through code that a damaged file can lead astray."""
+        with checks.reading(self.where):
+            return bool(self.data.id.get_create_plist().get_nfilters())
 
 
 def open_stored(
@@ -81,7 +108,8 @@ def open_stored(
     """The dataset `name` as `checks.dataset` wants it, and not claiming numbers that the file cannot hold."""
     data = checks.dataset(group, name, where, dtypes, shape)
     stored = Stored(data, f"{where}/{name}", budget)
-    kept = int(data.id.get_storage_size())
+    with checks.reading(stored.where):
+        kept = int(data.id.get_storage_size())
     if stored.nbytes > max(budget, COMPRESSION * kept):
         raise RunFileError(
             stored.where,
@@ -89,6 +117,10 @@ def open_stored(
             got=f"{format_bytes(stored.nbytes)} claimed, {format_bytes(kept)} stored",
             remedy="write the file again",
         )
+    # HDF5 holds a whole chunk in memory to take a filter off it.
+    chunk = math.prod(data.chunks or (0,)) * data.dtype.itemsize
+    if chunk > budget and stored.filtered:
+        require(f"{stored.where}, a chunk", chunk, budget, "raise --memory, or write smaller chunks")
     return stored
 
 
@@ -158,6 +190,10 @@ class StoredSparse:
     def load(self, start: int = 0, stop: int | None = None) -> SparseFactor:
         """The samples start:stop in memory, every index checked."""
         indices = self.indices.read(start, stop)
+        self._check_indices(start, indices)
+        return SparseFactor(indices, _with_outputs(self.values.read(start, stop)), self.columns)
+
+    def _check_indices(self, start: int, indices: NDArray[Any]) -> None:
         bad = np.argwhere((indices < -1) | (indices >= self.columns))
         if len(bad):
             raise RunFileError(
@@ -166,12 +202,12 @@ class StoredSparse:
                 got=f"{indices[tuple(bad[0])]} in row {start + int(bad[0][0])}",
                 remedy="mend the writer",
             )
-        return SparseFactor(indices, _with_outputs(self.values.read(start, stop)), self.columns)
 
     def check(self) -> None:
         """Read every number once."""
-        for start, stop in self.values.panels():
-            self.load(start, stop)
+        for start, indices in self.indices.panels():
+            self._check_indices(start, indices)
+        self.values.check()
 
 
 def _with_outputs(values: NDArray[Any]) -> NDArray[Any]:

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from ntkspec._version import __version__
 from ntkspec.errors import OutputError, UsageError
-from ntkspec.store import schema
-from ntkspec.store.disk import check_writable, reason, reserve, writing
+from ntkspec.store import digest, guard, schema
+from ntkspec.store.disk import check_writable, locked, reason, reserve, writing
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
 
 PART = ".part"
@@ -97,7 +97,9 @@ class RunWriter:
         file = h5py.File(self.part, "x")
         file.attrs.update(attributes)
         for name, array in self._samples.items():
-            create_dataset(file.require_group(schema.SAMPLES), name, array.shape, array.dtype)[...] = array
+            data = create_dataset(file.require_group(schema.SAMPLES), name, array.shape, array.dtype)
+            data[...] = array
+            data.attrs[digest.CRC] = np.uint32(digest.crc32(array))
         file.create_group(schema.SNAPSHOTS)
         file.flush()
         return file
@@ -106,25 +108,44 @@ class RunWriter:
         """Remove what an earlier writer left, but not what another one is writing now: HDF5 locks that."""
         if not self.part.exists():
             return
-        try:
-            h5py.File(self.part, "r+").close()
-        except BlockingIOError:
+        if locked(self.part):
             raise OutputError(
                 str(self.part),
                 expected="no other writer",
                 got="one at work on this file",
                 remedy="wait for it, or choose another name",
-            ) from None
-        except OSError:
-            pass  # damaged: of no use to anyone
+            )
         self.part.unlink()
 
     def _continue(self) -> h5py.File:
+        if self.part.is_symlink():
+            raise UsageError(
+                str(self.part),
+                expected="an interrupted run file to resume",
+                got="a link",
+                remedy="delete it, or start without resume",
+            )
+        size = self.part.stat().st_size
+        seconds = guard.SECONDS + min(size // 2**21, 60)
+        guard.try_out(self.part, "resume", lambda _: self._open_part("r"), max(size, 2**28), seconds)
+        file = self._open_part("r+")
+        file.attrs["complete"] = False  # it may have been killed after its last word, before it was renamed
+        file.attrs.pop(digest.DIGEST, None)
+        snapshots = file[schema.SNAPSHOTS]
+        for name in [name for name in snapshots if not snapshots[name].attrs.get("complete", False)]:
+            del snapshots[name]
+        return file
+
+    def _open_part(self, mode: str) -> h5py.File:
+        """The interrupted file, if it is sound and of the same samples."""
         try:
-            file = h5py.File(self.part, "r+")
+            file = h5py.File(self.part, mode)
             stored = {name: data[...] for name, data in file[schema.SAMPLES].items()}
-            snapshots = file[schema.SNAPSHOTS]
-        except (OSError, KeyError) as error:
+            for name, group in file[schema.SNAPSHOTS].items():
+                if group.attrs.get("complete", False) and digest.DIGEST in group.attrs:
+                    where = f"{self.part}: /{schema.SNAPSHOTS}/{name}"
+                    digest.compare_digest(group, where, digest.snapshot_digest(group, where))
+        except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise UsageError(
                 str(self.part),
                 expected="an interrupted run file to resume",
@@ -142,8 +163,6 @@ class RunWriter:
                 got="other samples",
                 remedy="delete it, or start without resume",
             )
-        for name in [name for name in snapshots if not snapshots[name].attrs.get("complete", False)]:
-            del snapshots[name]
         return file
 
     @property
@@ -175,8 +194,8 @@ class RunWriter:
                 group.attrs["complete"] = False
             writer = SnapshotWriter(group, self.n, self.part)
             yield writer
-            writer.check_filled()
             with writing(self.path):
+                writer.seal()
                 self._file.flush()
                 group.attrs["complete"] = True
                 self._file.flush()
@@ -201,7 +220,8 @@ class RunWriter:
             group.attrs["format"] = schema.PICTURES_FORMAT
             if name in group:
                 del group[name]
-            group.create_dataset(name, data=pixels)
+            data = group.create_dataset(name, data=pixels)
+            data.attrs[digest.CRC] = np.uint32(digest.crc32(pixels))
 
     def __enter__(self) -> RunWriter:
         return self
@@ -217,6 +237,7 @@ class RunWriter:
     def finish(self) -> None:
         """Mark the file complete and give it its final name."""
         with writing(self.path):
+            self._file.attrs[digest.DIGEST] = self._digest()
             self._file.flush()
             self._file.attrs["complete"] = True
             self._file.flush()
@@ -224,6 +245,13 @@ class RunWriter:
             with self.part.open("rb+") as handle:
                 os.fsync(handle.fileno())
             os.replace(self.part, self.path)
+
+    def _digest(self) -> str:
+        snapshots = self._file[schema.SNAPSHOTS]
+        found = {
+            name: digest.snapshot_digest(snapshots[name], str(self.part)) for name in self.complete_snapshots
+        }
+        return digest.root_digest(self._file, str(self.part), found)
 
     def abandon(self) -> None:
         """Stop early. What is complete stays in `<path>.part`; with no complete snapshot nothing stays."""

@@ -1,0 +1,204 @@
+"""What was written is what is read, or it is refused; what hangs or crashes HDF5 is refused too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+
+import cases
+import h5py
+import numpy as np
+import pytest
+
+from ntkspec.errors import MemoryBudgetError, NtkspecError, RunFileError
+from ntkspec.store import Run, RunWriter, digest, guard, open_run, reader
+
+INPUTS = np.linspace(0, 1, 24).reshape(12, 2)
+
+
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory):
+    path = tmp_path_factory.mktemp("valid") / "run.h5"
+    with RunWriter(path, inputs=INPUTS, label="as written") as run:
+        run.picture("truth", np.arange(20, dtype=np.uint8).reshape(4, 5))
+        with run.snapshot("s", step=0, label="end") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12), regions=np.arange(12))
+    return path
+
+
+CHANGES = {
+    "label": lambda f: f.attrs.__setitem__("label", "another"),
+    "config": lambda f: f.attrs.__setitem__("config", '{"lr": 1}'),
+    "step": lambda f: f["snapshots/s"].attrs.__setitem__("step", 1),
+    "snapshot's name": lambda f: f.move("snapshots/s", "snapshots/t"),
+    "block's name": lambda f: f.move("snapshots/s/blocks/layer.0", "snapshots/s/blocks/layer.9"),
+    "block left out": lambda f: f.__delitem__("snapshots/s/blocks/layer.0"),
+    "regions left out": lambda f: f.__delitem__("snapshots/s/regions"),
+    "order": lambda f: f["snapshots/s/blocks/layer.0"].attrs.__setitem__("order", 9),
+    "checksum left out": lambda f: f["snapshots/s/outputs"].attrs.__delitem__("crc32"),
+    "digest of the root left out": lambda f: f.attrs.__delitem__("digest"),
+    "a left and a right": lambda f: (
+        f.__delitem__("snapshots/s/blocks/layer.1/right"),
+        f.__setitem__("snapshots/s/blocks/layer.1/right", np.ones((12, 2, 7))),
+    ),
+    "an output": lambda f: f["snapshots/s/outputs"].__setitem__((3, 1), 0.25),
+    "a factor": lambda f: f["snapshots/s/blocks/layer.0/left"].__setitem__((3, 1), 0.25),
+    "an index": lambda f: f["snapshots/s/blocks/level.1/left/indices"].__setitem__((3, 1), 7),
+    "a region": lambda f: f["snapshots/s/regions"].__setitem__(3, 7),
+    "an input": lambda f: f["samples/inputs"].__setitem__((3, 1), 0.25),
+    "a pixel": lambda f: f["pictures/truth"].__setitem__((3, 1), 0),
+    "a picture's name": lambda f: f.move("pictures/truth", "pictures/s"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_change_is_told(name, valid, tmp_path):
+    path = shutil.copy(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        CHANGES[name](file)
+    with pytest.raises(RunFileError, match=r"damaged or changed|attribute 'digest'") as caught:
+        with open_run(path) as run:
+            run.check_values()
+    assert "\n" not in str(caught.value)
+
+
+def test_one_read_of_all_rows_is_held_against_the_checksum(valid, tmp_path):
+    path = shutil.copy(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        file["snapshots/s/blocks/layer.0/left"][3, 1] = 0.25
+    with open_run(path) as run, pytest.raises(RunFileError, match="crc32"):
+        run.snapshot("s").jacobian.load()
+
+
+def test_what_nobody_named_may_be_added(valid, tmp_path):
+    path = shutil.copy(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        file["notes/deep"] = np.arange(3)
+    with open_run(path) as run:
+        run.check_values()
+
+
+def test_checksums_are_zlibs_over_little_endian_rows(valid):
+    import zlib
+
+    with h5py.File(valid) as file:
+        for data in (file["samples/inputs"], file["snapshots/s/blocks/level.1/left/indices"]):
+            plain = np.ascontiguousarray(data[...].astype(data.dtype.newbyteorder("<"))).tobytes()
+            assert int(data.attrs["crc32"]) == zlib.crc32(plain)
+    big = INPUTS.astype(">f8")
+    assert digest.crc32(big[5:], digest.crc32(big[:5])) == digest.crc32(INPUTS)
+
+
+def test_a_part_without_digests_is_resumed(tmp_path):
+    path = tmp_path / "run.h5"
+    with pytest.raises(ZeroDivisionError), RunWriter(path, inputs=INPUTS) as run:
+        with run.snapshot("old", step=0, label="init") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+        raise ZeroDivisionError
+    with h5py.File(tmp_path / "run.h5.part", "r+") as file:
+        file.visititems(lambda _, item: [item.attrs.pop(name, None) for name in ("crc32", "digest")] and None)
+    with RunWriter(path, inputs=INPUTS, resume=True) as run:
+        with run.snapshot("new", step=1, label="end") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+    with open_run(path) as run:
+        run.check_values()
+        assert [snap.id for snap in run.snapshots] == ["old", "new"]
+
+
+def test_a_damaged_part_is_not_resumed(tmp_path):
+    path = tmp_path / "run.h5"
+    with pytest.raises(ZeroDivisionError), RunWriter(path, inputs=INPUTS) as run:
+        with run.snapshot("s", step=0, label="init") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+        raise ZeroDivisionError
+    with h5py.File(tmp_path / "run.h5.part", "r+") as file:
+        file["snapshots/s"].attrs["label"] = "other"
+    with pytest.raises(NtkspecError, match="damaged or changed"):
+        RunWriter(path, inputs=INPUTS, resume=True)
+
+
+# -- the child that looks first
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="files are tried out on Linux alone")
+
+
+def spin(step):
+    while True:
+        pass
+
+
+def take_memory(step):
+    np.ones(2**28)  # 2 GiB
+
+
+LOOKS = {
+    "hangs": (spin, RunFileError, "takes too long"),
+    "crashes": (lambda step: os.kill(os.getpid(), signal.SIGSEGV), RunFileError, "crashes"),
+    "takes memory": (take_memory, MemoryBudgetError, "budget"),
+}
+
+
+@linux
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_child_that(name, tmp_path, recwarn, capfd):
+    look, kind, word = LOOKS[name]
+    path = tmp_path / "file"
+    path.write_text("x")
+    handles = os.listdir("/proc/self/fd")
+    other = threading.Thread(target=time.sleep, args=(0.5,))
+    other.start()
+    for _ in range(2):  # the second time it is known
+        with pytest.raises(kind, match=word):
+            guard.try_out(path, name, look, 2**28, 1)
+    other.join()
+    assert os.listdir("/proc/self/fd") == handles
+    assert not recwarn.list
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(ChildProcessError):  # no zombie
+        os.waitpid(-1, os.WNOHANG)
+
+
+@linux
+def test_ctrl_c_ends_the_child_too(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("x")
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        guard.try_out(path, "sleeps", lambda step: time.sleep(20), 2**28)
+    assert time.monotonic() - started < 10
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@linux
+def test_a_step_grants_time_for_another(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("x")
+
+    def look(step):
+        for _ in range(3):
+            end = time.process_time() + 1
+            while time.process_time() < end:
+                pass
+            step()
+
+    guard.try_out(path, "steps", look, 2**28, 1)
+
+
+@linux
+def test_a_damaged_file_is_looked_at_in_the_child_alone(valid, tmp_path, monkeypatch):
+    path = tmp_path / "run.h5"
+    whole = valid.read_bytes()
+    path.write_bytes(whole[:3000] + bytes(20_000) + whole[23_000:])
+    seen = []  # a child's appends do not come back
+    monkeypatch.setattr(reader, "Run", lambda *args: seen.append(args) or Run(*args))
+    with pytest.raises(NtkspecError):
+        open_run(path)
+    assert not seen
+    open_run(valid).close()
+    assert len(seen) == 1
