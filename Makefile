@@ -1,11 +1,14 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need into .venv.
 .DELETE_ON_ERROR:
-.PHONY: setup demo demo-runs test test-slow lint types docs bench clean
+.PHONY: setup demo demo-runs test test-slow lint types docs bench certify tables fuzz kills clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
 DEMO ?= demo
+FILES ?= 20000
+KILLS ?= 100
+SEED ?= 1
 PICTURE ?= data/pictures/astronaut.png
 PRESETS := baseline ffe-low ffe-medium ffe-high mpe-coarse mpe-fine
 RUNS := $(PRESETS:%=$(DEMO)/%.h5)
@@ -58,6 +61,24 @@ docs: .venv.stamp
 bench: .venv.stamp
 	$(BIN)/python analysis/benchmarks/bench_gram.py
 	$(BIN)/python analysis/benchmarks/bench_export.py
+
+# Certified bounds against exact arithmetic on hostile kernels: 15 minutes for 100,000.
+CASES ?= 100000
+certify: .venv.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python tests/hostile/certify.py --cases $(CASES) --write analysis/results/certify.json
+
+# The tables of docs/method.md: needs `make demo`, and what `make certify` left in analysis/results.
+tables: .venv.stamp
+	$(BIN)/python analysis/studies/floor_table.py
+	$(BIN)/python analysis/studies/tightness_table.py $(DEMO)
+	$(BIN)/python analysis/studies/certify_table.py
+
+# Damaged run files by the thousand, and writers killed at random moments; each prints a summary as JSON.
+fuzz: .venv.stamp
+	$(BIN)/python tests/hostile/fuzz.py --files $(FILES) --seed $(SEED)
+
+kills: .venv.stamp
+	$(BIN)/python tests/hostile/kills.py --kills $(KILLS) --seed $(SEED)
 
 clean:
 	rm -rf .venv .venv.stamp $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
