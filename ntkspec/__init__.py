@@ -8,6 +8,11 @@
 Importing this loads NumPy, SciPy and h5py only. PyTorch lives in `ntkspec.export` and `ntkspec.nets`.
 """
 
+# ruff: noqa: E402 - before NumPy and SciPy take their half second, in which Ctrl-C would print a traceback
+from ntkspec.cli import quiet_interrupts
+
+quiet_interrupts()
+
 from ntkspec._version import __version__
 from ntkspec.errors import NtkspecError
 from ntkspec.gram import gram, gram_by_block

@@ -16,7 +16,7 @@ import numpy as np
 
 from ntkspec._version import __version__
 from ntkspec.backend import Backend, Choice, Precision, select
-from ntkspec.cli import DONE, Parser, console, run_command
+from ntkspec.cli import DONE, Parser, console, positive, run_command
 from ntkspec.errors import UsageError
 from ntkspec.evidence import Settings, gather
 from ntkspec.jacobian import Jacobian, Outputs
@@ -81,7 +81,7 @@ def analyze_runs(
         reference = find_baseline(labels, [run.config for run in runs], baseline)
         chosen = [run.snapshots if snapshot == "all" else (run.snapshot(snapshot),) for run in runs]
         for run in runs:
-            run.check_small_values()
+            run.check_values()
         warnings = _sample_warnings(runs)
         reports = [
             _run_report(run, label, snaps, drop, options, check, progress or (lambda _: None))
@@ -251,17 +251,6 @@ def _outputs(text: str) -> Outputs:
         ) from None
 
 
-def _positive(kind: type) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        with contextlib.suppress(ValueError):
-            value = kind(text)
-            if value > 0 and value < float("inf"):
-                return value
-        raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
-
-    return parse
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         command="analyze",
@@ -279,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("auto", "gram", "svd", "dual", "lanczos"),
         help="route to the eigenvalues; auto: gram, then svd where gram resolves too little (default)",
     )
-    add("-k", type=_positive(int), metavar="K", help="only the K largest eigenvalues")
+    add("-k", type=positive(int), metavar="K", help="only the K largest eigenvalues")
     add("--outputs", type=_outputs, default="trace", metavar="trace|full|INT", help="output mode")
     add(
         "--drop",
@@ -292,9 +281,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--baseline", metavar="LABEL", help="label of the run to compare with")
     add("--backend", default="auto", choices=("auto", "cpu", "gpu"), help="what runs the arithmetic")
     add("--precision", default="float64", choices=("float64", "float32"), help="of the kernel")
-    add(
-        "--memory", type=_positive(float), metavar="GIB", help="memory budget (default: 80%% of what is free)"
-    )
+    add("--memory", type=positive(float), metavar="GIB", help="memory budget (default: 80%% of what is free)")
     add(
         "--check",
         action="store_true",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 
 class NtkspecError(Exception):
     """Base of every error a user can mend. Command lines print it on stderr and exit with code 2.
@@ -19,6 +21,10 @@ class NtkspecError(Exception):
         self.got = got
         self.remedy = remedy
         super().__init__(where, expected, got, remedy)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """For pickle, by which errors come back from worker processes."""
+        return partial(type(self), expected=self.expected, got=self.got, remedy=self.remedy), (self.where,)
 
     def __str__(self) -> str:
         return f"{self.where}: expected {self.expected}, got {self.got}; {self.remedy}"

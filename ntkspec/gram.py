@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import UsageError
-from ntkspec.jacobian import Jacobian, Matrix, Outputs, Pair, check_outputs, rows_per_sample
+from ntkspec.jacobian import Block, Jacobian, Matrix, Outputs, Pair, check_outputs, rows_per_sample
 from ntkspec.memory import budget_bytes, require
 
 TILE = 1024  # rows of the kernel in a tile
@@ -80,7 +80,7 @@ def gram_sums(
     Returns:
         name -> (N, N) kernel. Other arguments and errors as for `gram`.
     """
-    blocks = {block.name: block for jacobian in sums.values() for block in jacobian}
+    blocks = blocks_of(sums)
     whole = Jacobian(tuple(blocks.values()))
     check_outputs(outputs, whole.outputs)
     engine, dtype = select(backend), np.dtype(precision)
@@ -110,6 +110,24 @@ def gram_sums(
                 remedy="rescale the model's outputs, or use float64",
             )
     return {name: engine.get(kernel) for name, kernel in kernels.items()}
+
+
+def blocks_of(sums: Mapping[str, Jacobian]) -> dict[str, Block]:
+    """Every block of several sums once, by name.
+
+    Raises:
+        UsageError: two different blocks of one name.
+    """
+    blocks: dict[str, Block] = {}
+    for block in (block for jacobian in sums.values() for block in jacobian):
+        if blocks.setdefault(block.name, block) is not block:
+            raise UsageError(
+                f"block {block.name!r}",
+                expected="sums of blocks of one Jacobian",
+                got="two different blocks of that name",
+                remedy="take them one after the other",
+            )
+    return blocks
 
 
 @dataclass(frozen=True)

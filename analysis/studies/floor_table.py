@@ -64,9 +64,10 @@ def measure(route: MethodChoice, decades: int) -> Row:
         resolved.append(found.resolved)
         floors.append(found.floor / found.eigenvalues[0])
         shares.append(float(np.max(off[top] / found.error[top])))
-        # The svd route computes singular values: the square of their error is the floor's measure.
-        roots = np.abs(np.sqrt(found.eigenvalues) - np.sqrt(exact)).max() ** 2
-        guarded.append(float(roots if route == "svd" else off.max()) / found.floor)
+        # Errors of svd are of singular values: what the largest of them does to an eigenvalue at the floor.
+        sigma = np.abs(np.sqrt(found.eigenvalues) - np.sqrt(exact)).max()
+        at_floor = 2 * np.sqrt(found.floor) * sigma + sigma**2
+        guarded.append(float(at_floor if route == "svd" else off.max()) / found.floor)
     low, high = min(resolved), max(resolved)
     count = f"{low}" if low == high else f"{low}-{high}"
     return Row(f"{count} of {N}", max(floors), max(shares), float(-np.log10(max(guarded))))

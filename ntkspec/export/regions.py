@@ -2,65 +2,20 @@
 
 Behind an encoding e(x), affine maps and piecewise-linear activations make a function A e + b wherever every
 activation keeps to one of its pieces, in a region (Montufar, Pascanu, Cho and Bengio 2014; Hanin and Rolnick
-2019). There A and b depend on the parameters alone, so the Jacobian is affine in e, too.
-
-A forward pass is followed operation by operation below autograd, where functions, methods and modules look
-alike. A network that does anything not known to be affine or piecewise linear behind e has no regions.
+2019). There A and b depend on the parameters alone, so the Jacobian is affine in e, too. A network that does
+anything not known to be affine or piecewise linear behind e has no regions.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.autograd.function import BackwardCFunction
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 from ntkspec.export.layout import BlockPlan
-
-# Which piece each number is on. At a kink it is the piece whose slope torch's derivative takes; where torch
-# takes neither slope, the kink is a piece by itself.
-_PIECES: dict[str, Callable[..., tuple[Tensor, ...]]] = {
-    "relu": lambda x: (x > 0,),
-    "leaky_relu": lambda x, slope=0.01: (x > 0,),
-    "_prelu_kernel": lambda x, slope: (x > 0,),
-    "threshold": lambda x, threshold, value: (x > threshold,),
-    "hardtanh": lambda x, low=-1, high=1: (x <= low, x >= high),
-    "clamp": lambda x, low=None, high=None: (
-        x < (-math.inf if low is None else low),
-        x > (math.inf if high is None else high),
-    ),
-    "clamp_min": lambda x, low: (x < low,),
-    "clamp_max": lambda x, high: (x > high,),
-    "abs": lambda x: (x > 0, x < 0),
-    "maximum": lambda x, y: (x > y, x < y),
-    "minimum": lambda x, y: (x > y, x < y),
-    "amax": lambda x, dim, keepdim=False: (x == x.amax(dim, keepdim=True),),
-    "amin": lambda x, dim, keepdim=False: (x == x.amin(dim, keepdim=True),),
-}
-_COMPARISONS = {"gt", "ge", "lt", "le", "eq", "ne"}
-_SUMS = {"add", "sub", "rsub", "neg", "clone", "copy", "_to_copy", "where", "masked_fill"}  # affine in all
-_PRODUCTS = {"mul", "bmm"}  # affine in one of two
-_MAPS = {"mm", "div", "sum", "mean"}  # affine in the first
-_BLANKS = (  # of a tensor's shape, not of its numbers
-    {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
-)
-_REDUCTIONS = {"sum", "mean", "amax", "amin"}
-_MOVES = (  # numbers change places, and nothing else
-    {"view", "_unsafe_view", "_reshape_alias", "alias", "detach", "squeeze", "unsqueeze", "expand", "repeat"}
-    | {"t", "transpose", "permute", "flip", "roll", "slice", "select", "split", "split_with_sizes", "unbind"}
-    | {"cat", "stack", "index", "index_select", "gather"}
-)
+from ntkspec.export.trace import Trace
 
 
 class RegionsLost(Exception):
@@ -80,7 +35,7 @@ class Regions:
         self._trainable = [owned.parameter for plan in network for owned in plan.owned]
         self._linear = [o.parameter for plan in network if plan.kind == "linear" for o in plan.owned]
         self._labels: dict[bytes, int] = {}
-        self._first: _Trace | None = None
+        self._first: Trace | None = None
 
     @property
     def count(self) -> int | None:
@@ -95,7 +50,7 @@ class Regions:
         """
         if self._first is not None and not self._first.known:
             return None
-        trace = _Trace(x, self._trainable, self._linear)
+        trace = Trace(x, self._trainable, self._linear)
         trace.follow(self._model, x)
         if self._first is None:
             self._first = trace
@@ -107,239 +62,3 @@ class Regions:
         patterns = np.concatenate([np.empty((len(x), 0), np.uint8), *bits], axis=1)
         numbers = [self._labels.setdefault(row.tobytes(), len(self._labels)) for row in patterns]
         return np.array(numbers, dtype=np.int64)
-
-
-class _Kind(Enum):
-    """What a tensor is made of; one of no kind is a constant."""
-
-    TRAINABLE = "parameters of the network, and no sample"
-    FREE = "samples, by the encoding"
-    AFFINE = "an affine function of e in each region; as many rows for each sample, in order"
-    PATTERN = "a function of the region"
-
-
-class _UnknownOperation(Exception):
-    """What an operation makes is of none of the kinds."""
-
-
-@dataclass(frozen=True)
-class _Call:
-    """An operation and its arguments."""
-
-    func: Any
-    args: Any
-    kwargs: Any
-
-    @property
-    def name(self) -> str:
-        """Without the underscore of those in place."""
-        name: str = self.func.overloadpacket.__name__
-        return name.removesuffix("_") if self.func._schema.is_mutable else name
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        return _tensors((self.args, self.kwargs))
-
-    @property
-    def written(self) -> list[Tensor]:
-        """The arguments that it writes to."""
-        declared = self.func._schema.arguments
-        given = [*zip(declared, self.args, strict=False)]
-        given += [(one, self.kwargs[one.name]) for one in declared if one.name in self.kwargs]
-        return _tensors([value for one, value in given if one.alias_info and one.alias_info.is_write])
-
-
-class _Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
-    """Follows a forward pass. Kinds belong to storages, so views, and what is written through them, agree."""
-
-    def __init__(self, x: Tensor, trainable: Sequence[Tensor], linear: Sequence[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's
-        self.known = True
-        self.bits: list[NDArray[np.uint8]] = []  # of each activation: (n, bytes)
-        self.steps: list[tuple[str, list[torch.Size]]] = []  # behind e: operations, and rows of their results
-        self._samples = len(x)
-        self._linear = {_key(parameter) for parameter in linear}
-        self._encoded: Tensor | None = None  # e
-        # With the storages themselves, lest a new one get the key of one that is gone.
-        self._kinds: dict[int, tuple[_Kind, torch.UntypedStorage]] = {}
-        for kind, tensors in ((_Kind.TRAINABLE, trainable), (_Kind.FREE, [x])):
-            self._kinds.update({_key(one): (kind, one.untyped_storage()) for one in tensors})
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Without this, torch imports its compiler, for seconds, to tell it to leave this class alone."""
-        return False
-
-    def follow(self, model: nn.Module, x: Tensor) -> None:
-        """Fill `bits` and `steps` from the forward pass of `model` at x (n, d), if that is `known`."""
-        with self._doubt():
-            with self:
-                outputs = model(x)
-            if self._kind(outputs) is not _Kind.AFFINE or _has_own_derivative(outputs, self._encoded):
-                raise _UnknownOperation
-        self._encoded = None
-        self._kinds.clear()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        call, kind = _Call(func, args, kwargs or {}), None
-        if self.known:  # before the operation, which may be in place
-            with self._doubt():
-                kind = self._classify(call)
-        result = func(*call.args, **call.kwargs)
-        if self.known:
-            with self._doubt():
-                self._keep(call, kind, _tensors(result))
-        return result
-
-    @contextlib.contextmanager
-    def _doubt(self) -> Iterator[None]:
-        """What goes wrong here, as on an unusual tensor, must not reach the model, which may catch it."""
-        try:
-            yield
-        except Exception:
-            self.known = False
-
-    def _classify(self, call: _Call) -> _Kind | None:
-        """The kind of what the operation makes."""
-        kinds = {self._kind(tensor) for tensor in call.tensors}
-        if _Kind.FREE in kinds and kinds & {_Kind.AFFINE, _Kind.PATTERN}:
-            raise _UnknownOperation  # it depends on the sample otherwise than by e
-        kind: _Kind | None
-        if call.name in _BLANKS:
-            kind = None
-        elif _Kind.AFFINE in kinds:
-            kind = self._pass(call)
-        elif _Kind.FREE in kinds and _Kind.TRAINABLE in kinds:
-            kind = self._begin(call)
-        else:
-            strongest = (_Kind.PATTERN, _Kind.FREE, _Kind.TRAINABLE)
-            kind = next((one for one in strongest if one in kinds), None)
-        for tensor in call.written:
-            if kind is _Kind.AFFINE and self._stored(tensor) is not _Kind.AFFINE:
-                raise _UnknownOperation  # which rows the rest of that storage has is not known
-        return kind
-
-    def _begin(self, call: _Call) -> _Kind:
-        """The first Linear layer. It must have e for its left factor, so that e is to be found there."""
-        place = {"mm": 0, "addmm": 1}.get(call.name)
-        if place is None or self._encoded is not None or len(call.args[place]) != self._samples:
-            raise _UnknownOperation
-        if self._kind(call.args[place + 1]) is not _Kind.TRAINABLE:
-            raise _UnknownOperation
-        for i, tensor in enumerate(call.tensors):
-            kind = self._kind(tensor)
-            foreign = kind is _Kind.TRAINABLE and _key(tensor) not in self._linear
-            if foreign or (kind is _Kind.FREE) != (i == place):
-                raise _UnknownOperation
-        self._encoded = call.args[place]
-        return _Kind.AFFINE
-
-    def _pass(self, call: _Call) -> _Kind:
-        """An operation on something affine."""
-        name, writes = call.name, bool(call.written)
-        affine = [i for i, tensor in enumerate(call.tensors) if self._kind(tensor) is _Kind.AFFINE]
-        if name in _REDUCTIONS and not all(dim % call.args[0].ndim for dim in call.args[1] or [0]):
-            raise _UnknownOperation  # over samples
-        if name in _COMPARISONS and not writes:
-            self._record(call.func(*call.args, **call.kwargs))
-            return _Kind.PATTERN
-        if name in _PIECES and (affine == [0] or name in ("maximum", "minimum")):
-            for piece in _PIECES[name](*call.args, **call.kwargs):
-                self._record(piece)
-        elif name in _MOVES and not writes:
-            self._check_move(call)
-        elif not (
-            name in _SUMS
-            or (name in _PRODUCTS and len(affine) == 1)
-            or (name in _MAPS and affine == [0] and not call.kwargs.get("rounding_mode"))
-            or (name == "addmm" and 2 not in affine)
-        ):
-            raise _UnknownOperation
-        return _Kind.AFFINE
-
-    def _record(self, pieces: Tensor) -> None:
-        self.bits.append(np.packbits(pieces.reshape(self._samples, -1).cpu().numpy(), axis=1))
-
-    def _check_move(self, call: _Call) -> None:
-        """The same move of the samples' own numbers must leave them in order."""
-
-        def numbers(value: Any) -> Any:
-            moves = isinstance(value, Tensor) and value.is_floating_point()  # others are indices
-            return self._numbers(value) if moves else value
-
-        moved = call.func(*tree_map(numbers, call.args), **tree_map(numbers, call.kwargs))
-        if not all(torch.equal(one, self._numbers(one)) for one in _tensors(moved)):
-            raise _UnknownOperation
-
-    def _numbers(self, tensor: Tensor) -> Tensor:
-        """The number of the sample that each entry belongs to."""
-        each, rest = divmod(len(tensor), self._samples)
-        if rest:
-            raise _UnknownOperation
-        numbers = torch.arange(self._samples, device=tensor.device).repeat_interleave(each)
-        return numbers.view(-1, *[1] * (tensor.ndim - 1)).expand(tensor.shape).contiguous()
-
-    def _keep(self, call: _Call, kind: _Kind | None, results: list[Tensor]) -> None:
-        """Note the results' kind; a view has that of its storage."""
-        if kind is None:
-            return
-        if self._encoded is not None and kind is not _Kind.TRAINABLE:
-            if not results:
-                raise _UnknownOperation  # a number by which the forward pass may decide
-            self.steps.append((call.name, [tensor.shape[1:] for tensor in results]))
-        if kind is _Kind.AFFINE and any(tensor.dtype != self._dtype for tensor in results):
-            raise _UnknownOperation  # rounded
-        if call.name not in _MOVES | _REDUCTIONS:
-            affine = [tensor for tensor in call.tensors if self._kind(tensor) is _Kind.AFFINE]
-            for one, other in itertools.product(affine, results):
-                if one.ndim != other.ndim or len(one) != len(other):
-                    raise _UnknownOperation  # broadcast over samples
-        for tensor in (*results, *call.written):
-            if self._stored(tensor) is None:
-                self._kinds[_key(tensor)] = kind, tensor.untyped_storage()
-
-    @property
-    def _dtype(self) -> torch.dtype | None:
-        return None if self._encoded is None else self._encoded.dtype
-
-    def _kind(self, tensor: Tensor) -> _Kind | None:
-        if self._encoded is not None and _same(tensor, self._encoded):
-            return _Kind.AFFINE  # though the rest of its storage may be no part of e
-        return self._stored(tensor)
-
-    def _stored(self, tensor: Tensor) -> _Kind | None:
-        kind, _ = self._kinds.get(_key(tensor), (None, None))
-        return kind
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def _key(tensor: Tensor) -> int:
-    key: int = tensor.untyped_storage()._cdata
-    return key
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    """Whether they are the same view of the same storage."""
-    return (
-        _key(a) == _key(b)
-        and a.shape == b.shape
-        and a.stride() == b.stride()
-        and a.storage_offset() == b.storage_offset()
-    )
-
-
-def _has_own_derivative(outputs: Tensor, encoded: Tensor | None) -> bool:
-    """Whether an autograd function of the caller's, whose derivative may be anything, lies behind e."""
-    seen: set[Any] = {None, None if encoded is None else encoded.grad_fn}
-    nodes: list[Any] = [outputs.grad_fn]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, BackwardCFunction):
-            return True
-        if node not in seen:
-            seen.add(node)
-            nodes += [following for following, _ in node.next_functions]
-    return False

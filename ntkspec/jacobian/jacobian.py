@@ -33,6 +33,13 @@ class Jacobian:
                 got=f"{len(self.blocks)} blocks with (samples, outputs) {shapes}",
                 remedy="give blocks of one snapshot",
             )
+        if len(set(self.names)) < len(self.blocks):
+            raise UsageError(
+                "Jacobian",
+                expected="a name of its own for each block",
+                got=f"{', '.join(self.names)}",
+                remedy="rename the blocks that share one",
+            )
         if self.regions is not None and np.shape(self.regions) != (self.samples,):
             raise UsageError(
                 "Jacobian",

@@ -29,7 +29,8 @@ _CAPTIONS: Mapping[str, Caption] = {
         caption="The higher a curve at index i, the faster at least i independent patterns on the sampled "
         "points can be learnt, wanted or not; it does not say what the network draws between the samples. "
         "A cross marks the last eigenvalue that is a number, and the rest of that curve lies below its "
-        f"floor, the thin line of its colour. {FLOORS}",
+        "floor, the thin line of its colour. A shaded band, wide enough to be seen only near a floor, is the "
+        f"stated error. {FLOORS}",
     ),
     "ablation": Caption(
         title="What the grid's gradients do",
@@ -57,7 +58,7 @@ _CAPTIONS: Mapping[str, Caption] = {
         title="Smallest eigenvalues",
         alt="Dot plot of the smallest eigenvalue of each run on a log axis; arrows for unresolved ones.",
         caption="A dot is a number; an arrow says only that the value lies somewhere to the left of its "
-        "bar, the floor, so a distance measured from there is at least that large.",
+        "bar, the floor, so a distance measured from there is at least that large. A zero is exact.",
     ),
 }
 

@@ -160,7 +160,7 @@ def fig_decades(report: Report) -> Figure | None:
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(rf"smallest eigenvalue $\lambda_{{\min}}$ of {KERNEL} " + text(when_last(report)))
-    axes.set_title("Smallest eigenvalues (arrows: unresolved, at most the floor)")
+    axes.set_title("Smallest eigenvalues (arrows: unresolved, at most the floor; 0: exactly singular)")
     if any(run.end is not None and "no_grid" in run.end.spectra for run in runs):
         axes.annotate(
             "green: without the grid's gradients",
@@ -255,6 +255,8 @@ def _draw_lambda_min(axes: Axes, row: int, run: StyledRun, kernel: str, colour: 
         return
     at = row + (0.22 if kernel == "no_grid" else 0.0)
     if spectrum.lambda_min:
+        least = max(float(spectrum.lower[-1]), spectrum.floor / 10)  # an error bar to zero has no end here
+        axes.plot([least, spectrum.upper[-1]], [at, at], color=colour, linewidth=2, alpha=0.5)
         axes.plot([spectrum.lambda_min], [at], "o", color=colour, markersize=7 if kernel == "total" else 5)
     elif words.is_unresolved(spectrum) and spectrum.floor > 0:
         axes.plot([spectrum.floor], [at], "|", color=colour, markersize=9, markeredgewidth=2)
@@ -262,6 +264,6 @@ def _draw_lambda_min(axes: Axes, row: int, run: StyledRun, kernel: str, colour: 
         axes.plot([spectrum.floor / 8], [at], "<", color=colour, markersize=5)
     else:
         axes.annotate(
-            words.lambda_min(spectrum),
+            words.lambda_min(spectrum).replace("<=", "≤"),
             (0.01, at), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize=8.5,
         )  # fmt: skip

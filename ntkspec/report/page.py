@@ -18,7 +18,7 @@ from ntkspec.report import words
 from ntkspec.report.captions import FLOORS, captions
 from ntkspec.report.data import CheckedBound, Report, RunReport, SnapshotReport
 from ntkspec.report.style import StyledRun, last_name, stages, styled_runs, when_last
-from ntkspec.report.summary import comparison_table, failures, headline
+from ntkspec.report.summary import comparison_table, failures, headline, singular_baseline
 from ntkspec.report.to_json import plain
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.spectrum import Spectrum
@@ -48,6 +48,7 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
         report=report,
         headline=headline(report),
         table=comparison_table(report),
+        singular_baseline=singular_baseline(report),
         figures=[
             (name, caption, _data_uri(figures[name]))
             for name, caption in captions(report).items()

@@ -91,6 +91,15 @@ def ranking(report: Report) -> str:
     return words.RANKING + "."
 
 
+def singular_baseline(report: Report) -> str:
+    """What decades over a baseline mean whose lambda_min is zero at some compared stage; else ""."""
+    stages = {comparison.snapshot for comparison in report.comparisons if comparison.decades is not None}
+    baseline = next((run for run in report.runs if run.label == report.baseline), None)
+    compared = [] if baseline is None else [baseline.snapshot(label) for label in stages]
+    zero = any(snapshot is not None and snapshot.spectra["total"].singular for snapshot in compared)
+    return words.SINGULAR_BASELINE + "." if zero else ""
+
+
 def _row(
     styled: StyledRun, report: Report, totals: list[Comparison], labels: tuple[str, ...]
 ) -> ComparisonRow:
@@ -114,6 +123,8 @@ def _decades(comparison: Comparison, report: Report) -> str:
     snapshots = [run.snapshot(comparison.snapshot) for run in both]
     spectra = [snapshot.spectra.get(comparison.of) for snapshot in snapshots if snapshot]
     text = words.decades(comparison)
+    if spectra and all(spectrum is not None and spectrum.singular for spectrum in spectra):
+        return words.BOTH_ZERO
     if text == words.UNRESOLVED and any(s and words.lambda_min(s) == words.NOT_COMPUTED for s in spectra):
         return words.NOT_COMPUTED
     return text

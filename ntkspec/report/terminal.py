@@ -15,7 +15,7 @@ from rich.text import Text
 from ntkspec.report import words
 from ntkspec.report.data import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs
-from ntkspec.report.summary import comparison_table, failures, ranking
+from ntkspec.report.summary import comparison_table, failures, ranking, singular_baseline
 from ntkspec.spectral.spectrum import Spectrum
 
 _GAP = 2  # spaces between columns
@@ -51,7 +51,7 @@ def print_report(report: Report, console: Console) -> None:
         _print_comparison(report, console)
     if _has_unresolved(report):
         _line(console, words.LEGEND, style="dim")
-    if note := ranking(report):
+    for note in filter(None, (singular_baseline(report), ranking(report))):
         _line(console, note.removesuffix("."), style="dim")
     for warning in (*failures(report), *report.warnings):
         _line(console, f"warning: {words.clean(warning, 2000)}", style="yellow")
@@ -133,14 +133,13 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
 
 
 def _singular_lines(run: RunReport) -> Iterator[str]:
-    """Kernels that are exactly singular, and why; one line a kernel."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    """Kernels that are exactly singular, and why; equal ones once."""
+    found: dict[str, list[str]] = {}
     for snapshot in run.snapshots:
         for kernel, spectrum in snapshot.spectra.items():
             if said := words.singular(spectrum):
-                found.setdefault(kernel, []).append((_short_name(run, snapshot), said))
-    for kernel, places in found.items():
-        yield f"{words.clean(kernel, 20)} {_by_snapshot(places, always=True)}"
+                found.setdefault(f"{words.clean(kernel, 20)} {said}", []).append(_short_name(run, snapshot))
+    yield from (f"{', '.join(where)}: {said}" for said, where in found.items())
 
 
 def _certified_lines(run: RunReport) -> Iterator[str]:
@@ -149,8 +148,9 @@ def _certified_lines(run: RunReport) -> Iterator[str]:
     for snapshot in run.snapshots:
         certified = [checked for checked in snapshot.bounds if checked.bound.certified]
         for kernel in dict.fromkeys(checked.of for checked in certified):
-            if not words.singular(snapshot.spectra[kernel]):
-                both = [checked for checked in certified if checked.of == kernel]
+            both = [checked for checked in certified if checked.of == kernel]
+            proved = any(checked.bound.values[0] > 0 for checked in both if checked.bound.side == "lower")
+            if proved or not words.singular(snapshot.spectra[kernel]):
                 found.setdefault(kernel, []).append((_short_name(run, snapshot), words.enclosure(both)))
     for kernel, said in found.items():
         name = "certified" if kernel == "total" else f"certified (of {words.clean(kernel, 20)})"

@@ -21,9 +21,16 @@ LEGEND = (
     "the floor of its spectrum, and ratios against it are one-sided"
 )
 ZERO = "0 (no gradient)"
+BOTH_ZERO = "both 0"
+IMPRECISE = 0.05  # errors above this share are said
 RANKING = (
     "lambda_min does not rank reconstructions: a large smallest eigenvalue means that every pattern on the "
     "sampled points can be learnt fast, noise between them included; compare with PSNR"
+)
+
+SINGULAR_BASELINE = (
+    "lambda_min of the baseline is exactly zero, so that any ratio against it is infinite; the decades are "
+    "what can be said from its floor alone"
 )
 
 _THEOREMS = {
@@ -87,10 +94,15 @@ def lambda_min(spectrum: Spectrum) -> str:
     if spectrum.singular and spectrum.rank:
         return f"0 (rank <= {spectrum.rank.at_most})"
     if spectrum.lambda_min is not None:
-        return sci(spectrum.lambda_min)
+        return with_error(spectrum.lambda_min, float(spectrum.error[-1]))
     if is_unresolved(spectrum):
         return f"{UNRESOLVED} (<= {sci_up(spectrum.floor)})"
     return NOT_COMPUTED
+
+
+def with_error(value: float, error: float) -> str:
+    """The value; with its error where that reaches the second digit."""
+    return sci(value) if error <= IMPRECISE * value else f"{sci(value)} +- {sci_up(error)}"
 
 
 def is_unresolved(spectrum: Spectrum) -> bool:
@@ -103,7 +115,7 @@ def singular(spectrum: Spectrum) -> str:
     """ "exactly singular: rank <= 624 of 1024 (why)" where that is known, else ""."""
     if not spectrum.singular or spectrum.rank is None or is_zero(spectrum):
         return ""
-    return f"exactly singular: rank <= {spectrum.rank.at_most} of {spectrum.size} ({spectrum.rank.reason})"
+    return f"exactly singular: rank <= {spectrum.rank.at_most} of {spectrum.size}, {spectrum.rank.reason}"
 
 
 def is_zero(spectrum: Spectrum) -> bool:

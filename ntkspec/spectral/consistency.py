@@ -25,7 +25,7 @@ from ntkspec.jacobian import (
     rows_per_sample,
 )
 from ntkspec.spectral.bounds.certified import is_semidefinite
-from ntkspec.spectral.formed import Formed
+from ntkspec.spectral.formed import TINIEST, Formed
 from ntkspec.spectral.solve import spectrum
 from ntkspec.spectral.spectrum import Spectrum
 
@@ -55,9 +55,9 @@ def of_spectrum(name: str, found: Spectrum) -> Iterator[Check]:
         allowed = float(found.error.sum()) + found.size * EPS * found.trace
         said = "the eigenvalues add up to the trace of the factors"
         yield Check("trace", said, name, _share(apart, allowed))
-    if found.rank is not None:
+    if found.rank is not None and found.rank.at_most < found.size:
         said = f"at most {found.rank.at_most} eigenvalues are resolved ({found.rank.reason})"
-        yield Check("rank", said, name, found.resolved / max(found.rank.at_most, 1))
+        yield Check("rank", said, name, _share(found.resolved, found.rank.at_most))
 
 
 def of_kernel(name: str, formed: Formed) -> Check:
@@ -97,7 +97,7 @@ def second_route(
         except MemoryBudgetError:
             continue
         apart = np.abs(second.eigenvalues - found.eigenvalues)
-        worst = max(map(_share, apart.tolist(), (second.error + found.error).tolist()))
+        worst = float(np.max([*map(_share, apart.tolist(), (second.error + found.error).tolist())]))
         said = f"{found.method} and {method} agree within their stated errors"
         yield Check("routes", said, name, worst)
         return
@@ -115,7 +115,9 @@ def _departure(formed: Formed, other: NDArray[np.float64]) -> float:
     for start in range(0, formed.size, PANEL):
         rows = slice(start, start + PANEL)
         allowed = 2 * (formed.gamma * np.outer(formed.weights[rows], formed.weights) + formed.underflow)
-        worst = max(worst, float(np.max(np.abs(formed.kernel[rows] - other[rows]) / allowed)))
+        allowed += TINIEST
+        shares = np.abs(formed.kernel[rows] - other[rows]) / allowed
+        worst = float(np.maximum(worst, np.max(shares)))  # which, other than Python's max, keeps NaN
     return worst
 
 

@@ -16,11 +16,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice
 from ntkspec.gram import gram
-from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, LoadedFactor, Outputs, SparseFactor
+from ntkspec.jacobian import (
+    Block,
+    DenseFactor,
+    Factor,
+    Jacobian,
+    LoadedFactor,
+    Matrix,
+    Outputs,
+    SparseFactor,
+)
 from ntkspec.operator import check_range, diagonal
 
 UNIT = 2.0**-53  # unit roundoff of double precision
@@ -59,10 +69,15 @@ def form(
     """The kernel of the Jacobian as stored, in double precision, with its error; arguments as for `gram`."""
     check_range(jacobian, diagonal(jacobian, outputs))
     kernel = gram(jacobian, outputs, backend=backend, memory=memory)
-    weights = np.sqrt(diagonal(absolute(jacobian), outputs)) * UP
     roundings = forming_roundings(jacobian, outputs)
-    largest = float(weights.max()) ** 2
-    return Formed(kernel, weights, gamma(roundings), roundings * TINIEST * (1 + largest) * UP)
+    weights, squares = np.zeros(len(kernel)), 0.0
+    for block in absolute(jacobian):
+        pair = block.compact().pair(outputs)
+        left = np.ones(1) if pair.left is None else np.repeat(_row_norms(pair.left), pair.repeat)
+        right = _row_norms(pair.right)
+        weights = np.hypot(weights, left * right)
+        squares += 1 + float(left.max()) ** 2 + float(right.max()) ** 2  # what an underflow is multiplied by
+    return Formed(kernel, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP)
 
 
 def gamma(roundings: int) -> float:
@@ -75,6 +90,22 @@ def forming_roundings(jacobian: Jacobian, outputs: Outputs) -> int:
     c = jacobian.outputs if outputs == "trace" else 1
     longest = max(_terms(block.left) + c * _terms(block.right) for block in jacobian)
     return longest + 2 * len(jacobian.blocks) + 3
+
+
+def _row_norms(matrix: Matrix) -> NDArray[np.float64]:
+    """(rows,) Euclidean norms of a matrix without negative numbers; scaled, so that no square underflows."""
+    if not matrix.shape[1]:
+        return np.zeros(matrix.shape[0])
+    largest = np.asarray(matrix.max(axis=1).todense() if sp.issparse(matrix) else matrix.max(axis=1)).ravel()
+    scale = np.where(largest > 0, largest, 1.0)
+    if sp.issparse(matrix):
+        scaled = sp.diags_array(1 / scale).tocsr() @ matrix
+        squares = np.asarray(scaled.multiply(scaled).sum(axis=1)).ravel()
+    else:
+        scaled = matrix / scale[:, None]
+        squares = np.einsum("iw,iw->i", scaled, scaled)
+    norms: NDArray[np.float64] = scale * np.sqrt(squares)
+    return norms
 
 
 def _terms(factor: Factor | None) -> int:

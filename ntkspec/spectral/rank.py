@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,23 +33,29 @@ from ntkspec.jacobian import (
     rows_per_sample,
 )
 
-# To the largest number of a factor: what a region promises is kept to rounding, or broken by far.
-TOLERANCE = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-4}
+# Of the largest number of a sample's row: honest networks stay below 3e-14 (double) in what regions promise.
+TOLERANCE = {np.dtype(np.float64): 1e-11, np.dtype(np.float32): 1e-5}
 
 
 @dataclass(frozen=True)
 class Rank:
-    """rank K <= at_most, and why."""
+    """rank K <= at_most, and why.
+
+    What distinct samples and nonzero columns say is exact for J as stored. What regions say is exact for the
+    network; its stored numbers are rounded, and a spectrum that resolves more refutes it.
+    """
 
     at_most: int
     reason: str
+    of_network: bool = False  # by regions
+    refuted: bool = False
 
 
 def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
     """The smallest upper bound on rank K that the blocks, and their regions if they have any, give.
 
-    That a block obeys its regions is checked on its factors, to 1e-9 of their largest number (1e-4 in single
-    precision); one that does not counts by its columns. Loads the factors.
+    That a block obeys its regions is checked on its factors, row by row, to 1e-11 of a row's largest number
+    (1e-5 in single precision); one that does not counts by its columns. Loads the factors.
     """
     loaded = jacobian.load()
     columns = sum(_columns(block, outputs) for block in loaded)
@@ -56,7 +63,7 @@ def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
     found = [
         Rank(jacobian.kernel_size(outputs), "no fact says less"),
         Rank(distinct * rows_per_sample(outputs, jacobian.outputs), f"{distinct} distinct samples"),
-        Rank(columns, f"{columns} parameters with a gradient"),
+        Rank(columns, f"{columns} nonzero column{'s' if columns != 1 else ''} of J"),
     ]
     if loaded.regions is not None:
         found += _by_regions(loaded, loaded.regions, outputs)
@@ -85,15 +92,15 @@ def _by_regions(jacobian: Jacobian, regions: NDArray[np.int64], outputs: Outputs
     beside = sum(_columns(block, outputs) for block in rest)
     repeat = rows_per_sample(outputs, jacobian.outputs)
     where = f"{len(counts)} activation region{'s' if len(counts) > 1 else ''}"
-    other = f", and {beside} other parameters" if beside else ""
+    other = f", and {beside} other columns of J" if beside else ""
     if grids:
         held = repeat * int(np.minimum(counts, most + touched).sum()) + beside
-        yield Rank(held, f"{where}, each with at most {most} + its touched nodes{other}")
+        yield Rank(held, f"{where}, each with at most {most} + its touched nodes{other}", of_network=True)
     if affine:
         once = beside + sum(_columns(block, outputs) for block in grids)
         held = repeat * int(np.minimum(counts, most).sum()) + once
-        other = f", and {once} other parameters" if once else ""
-        yield Rank(held, f"{where}, at most {repeat * most} independent rows in each{other}")
+        other = f", and {once} other columns of J" if once else ""
+        yield Rank(held, f"{where}, at most {repeat * most} independent rows in each{other}", of_network=True)
 
 
 def _encoding(jacobian: Jacobian) -> NDArray[np.float64] | None:
@@ -114,8 +121,7 @@ def _is_constant(factor: LoadedFactor | None, labels: NDArray[np.intp]) -> bool:
     if isinstance(factor, SparseFactor):
         return False
     firsts = np.unique(labels, return_index=True)[1]
-    apart = np.abs(factor.values - factor.values[firsts][labels]).max()
-    return bool(apart <= TOLERANCE[factor.dtype] * np.abs(factor.values).max())
+    return _close(factor.values[firsts][labels], factor.values, factor.dtype)
 
 
 def _is_affine(
@@ -130,14 +136,19 @@ def _is_affine(
     if isinstance(factor, SparseFactor):
         return False
     values = factor.values.reshape(len(labels), -1).astype(np.float64)
-    allowed = TOLERANCE[factor.dtype] * np.abs(values).max()
     members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
     for region in (region for region in members if len(region) > encoding.shape[1]):
         basis, rows = encoding[region], values[region]
         fitted = basis @ np.linalg.lstsq(basis, rows, rcond=None)[0]
-        if np.abs(rows - fitted).max() > allowed:
+        if not _close(fitted, rows, factor.dtype):
             return False
     return True
+
+
+def _close(found: NDArray[Any], rows: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether each row is what it should be, but for rounding of its largest number."""
+    apart = np.abs(found - rows).reshape(len(rows), -1).max(axis=1)
+    return bool((apart <= TOLERANCE[dtype] * np.abs(rows).reshape(len(rows), -1).max(axis=1)).all())
 
 
 def _touched_by_region(block: Block, labels: NDArray[np.intp]) -> NDArray[np.intp]:

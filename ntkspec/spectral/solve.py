@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import NtkspecError, UsageError
-from ntkspec.gram import gram, gram_sums, least_bytes
+from ntkspec.gram import blocks_of, gram, gram_sums, least_bytes
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.memory import GIB, budget_bytes, format_bytes, require
 from ntkspec.operator import check_range, diagonal
@@ -196,7 +196,7 @@ def _by_lanczos(part: Jacobian, ask: _Request) -> Spectrum:
 
 def _read_once(sums: Mapping[str, Jacobian], budget: int) -> Mapping[str, Jacobian]:
     """The same sums over blocks in memory, where these take less than a quarter of the budget."""
-    blocks = {block.name: block for part in sums.values() for block in part}
+    blocks = blocks_of(sums)
     if 4 * sum(block.nbytes for block in blocks.values()) > budget:
         return sums
     loaded = {name: block.load() for name, block in blocks.items()}
@@ -209,8 +209,9 @@ def _read_once(sums: Mapping[str, Jacobian], budget: int) -> Mapping[str, Jacobi
 def _why_not_svd(part: Jacobian, coarse: Spectrum, rank: Rank, ask: _Request) -> str:
     """Why the gram route is to be kept, or '' if the svd route should follow."""
     wanted = coarse.size if ask.k is None else ask.k
-    if coarse.resolved >= min(wanted, rank.at_most):
-        return "resolves all that was asked for" if wanted <= rank.at_most else "resolves all up to the rank"
+    possible = wanted if rank.of_network else min(wanted, rank.at_most)  # a finer route may refute regions
+    if coarse.resolved >= possible:
+        return "resolves all that was asked for" if possible == wanted else "resolves all up to the rank"
     if ask.precision == "float32":
         return "float32 was asked for"
     if routes.svd_floor(part, ask.outputs, coarse.size) * float(coarse.eigenvalues[0]) > WORTH * coarse.floor:

@@ -57,7 +57,7 @@ class Spectrum:
     @property
     def singular(self) -> bool:
         """Whether some eigenvalue is exactly zero: the rank is bounded, and no number denies it."""
-        return self.rank is not None and self.resolved <= self.rank.at_most < self.size
+        return self.rank is not None and not self.rank.refuted and self.rank.at_most < self.size
 
     @property
     def lambda_max(self) -> float | None:
@@ -111,8 +111,13 @@ class Spectrum:
         return replace(self, eigenvalues=self.eigenvalues[:k], error=self.error[:k], vectors=vectors)
 
     def with_rank(self, rank: Rank) -> Spectrum:
-        """The same spectrum with zeros beyond the rank; unless it resolves more, which refutes the bound."""
-        known = replace(self, rank=rank)
+        """The same spectrum with zeros beyond the rank; unless it resolves more, which refutes the bound.
+
+        The k largest alone cannot refute what regions say, so it is left out there.
+        """
+        if rank.of_network and not self.complete:
+            return self
+        known = replace(self, rank=replace(rank, refuted=self.resolved > rank.at_most))
         if not known.singular:
             return known
         within = np.arange(len(self.eigenvalues)) < rank.at_most

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cases
 import numpy as np
 import pytest
 
 from ntkspec.errors import UsageError
+from ntkspec.gram import gram_sums
 from ntkspec.jacobian import Jacobian, SparseFactor
+from ntkspec.spectral import spectra
 
 
 @pytest.mark.parametrize("name", cases.blocks(4, 2))
@@ -63,3 +67,16 @@ def test_blocks_of_different_sizes_do_not_make_a_jacobian():
 def test_loading_a_range_of_samples():
     jac = cases.mixed(10)
     assert np.array_equal(jac.load(3, 7).to_dense(), jac.to_dense()[3:7])
+
+
+def test_blocks_have_names_of_their_own():
+    first, second = cases.mixed(5).blocks[:2]
+    with pytest.raises(UsageError, match="a name of its own"):
+        Jacobian((first, replace(second, name=first.name)))
+
+
+def test_sums_of_two_jacobians_are_not_one_pass():
+    jac = cases.mixed(5)
+    for compute in (gram_sums, spectra):
+        with pytest.raises(UsageError, match="blocks of one Jacobian"):
+            compute({"plain": jac, "fast": jac.scaled({"grid": 100.0})})

@@ -99,9 +99,61 @@ def test_regions_that_the_factors_deny_are_not_believed():
     assert rank_bound(replace(smooth, regions=np.zeros(40, np.int64))).at_most == 40
 
 
+def uneven_rows():
+    """One sample with a left factor of 1e10 and a right one of 1e-10: all other rows are small beside it."""
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-1, 1, (10, 1))
+    x[0] = 1e10
+    hidden = rng.standard_normal((10, 12))
+    hidden[0] = 0
+    hidden[0, 0] = 1e10
+    gradient = np.ones((10, 1, 1))
+    gradient[0] = 1e-10
+    blocks = (
+        cases.block("1", DenseFactor(np.c_[x, np.ones(10)][:, None]), DenseFactor(gradient), 10, 1),
+        cases.block("2", DenseFactor(hidden[:, None]), DenseFactor(gradient), 10, 1, order=1),
+    )
+    return Jacobian(blocks, np.r_[0, np.ones(9, dtype=np.int64)])
+
+
+def test_departures_are_measured_row_by_row():
+    jac = uneven_rows()
+    assert rank_bound(jac).at_most == 10
+    found = ntkspec.spectrum(jac, k=3)
+    assert not found.singular
+    assert found.lambda_min is None
+
+
+@pytest.mark.parametrize("method", ["gram", "svd", "auto", "lanczos"])
+def test_the_largest_k_never_bring_a_refuted_rank_back(method, monkeypatch):
+    said = ntkspec.spectral.Rank(5, "made up", of_network=True)
+    monkeypatch.setattr("ntkspec.spectral.solve.rank_bound", lambda *_: said)
+    found = ntkspec.spectrum(cases.mixed(12), method=method, k=3)
+    assert not found.singular
+    assert found.lambda_min is None
+    assert found.condition is None
+
+
+def test_auto_goes_on_where_a_finer_route_may_refute_the_regions():
+    """A network smooth by 1e-5 on one declared region: were it believed, gram would stop at rank 3."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (12, 2))
+    hidden = np.tanh(1e-6 * x @ rng.standard_normal((2, 8)))
+    blocks = (
+        cases.block(
+            "1", DenseFactor(np.c_[x, np.ones(12)][:, None]), DenseFactor(np.ones((12, 1, 1))), 12, 1
+        ),
+        cases.block("2", DenseFactor(np.c_[hidden, np.ones(12)][:, None]), None, 12, 1, order=1),
+    )
+    found = ntkspec.spectrum(Jacobian(blocks, np.zeros(12, np.int64)))
+    assert found.rank.at_most == 3
+    assert found.method == "svd"
+
+
 def test_a_resolved_eigenvalue_refutes_a_rank():
     found = ntkspec.spectrum(cases.mixed(12))
     wrong = found.with_rank(ntkspec.spectral.Rank(5, "made up"))
+    assert wrong.rank.refuted
     assert not wrong.singular
     assert wrong.lambda_min == found.lambda_min
     assert np.array_equal(wrong.eigenvalues, found.eigenvalues)
@@ -154,7 +206,7 @@ def test_dead_units_and_untouched_nodes_do_not_count():
     values = np.random.default_rng(0).standard_normal((30, 1, 12))
     values[:, :, 4:] = 0
     jac = Jacobian((cases.block("w", None, DenseFactor(values), 30, 1),))
-    assert rank_bound(jac) == ntkspec.spectral.Rank(4, "4 parameters with a gradient")
+    assert rank_bound(jac) == ntkspec.spectral.Rank(4, "4 nonzero columns of J")
     assert ntkspec.spectrum(jac).lambda_min == 0.0
 
 

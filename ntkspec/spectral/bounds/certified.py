@@ -45,7 +45,7 @@ def certified_lower(formed: Formed, vector: NDArray[np.float64] | None = None) -
     """lambda_min(K) >= s for the largest s that bisection over Cholesky factorisations proves.
 
     With |fl(K) - K| <= gamma_m f f^T from forming K, and d_i = sqrt(fl(K)_ii), the factorisation's own error
-    is at most gamma_{n+1} / (1 - gamma_{n+1}) d d^T (Demmel 1989; Higham 2002, theorem 10.3). Both are
+    is at most gamma_{n+1} / (1 - gamma_{n+1}) d d^T (Demmel 1989; Higham 2002, theorem 10.5). Both are
     quadratic forms below gamma sum(f) diag(f), which is taken off the diagonal beforehand. About N^3 / 3
     multiplications a try, 2 to 10 tries; memory one more kernel.
 
@@ -53,7 +53,7 @@ def certified_lower(formed: Formed, vector: NDArray[np.float64] | None = None) -
         formed: the kernel in double precision with its error, from `ntkspec.spectral.formed.form`.
         vector: (N,) close to the eigenvector of lambda_min, to start from; default `smallest_vector(formed)`.
     """
-    margin = formed.margin + _cholesky_margin(formed)
+    margin = formed.margin + _cholesky_margin(formed.kernel.diagonal())
     value = 0.0
     if _factor(formed, 0.0, margin) is not None:
         vector = smallest_vector(formed) if vector is None else vector
@@ -61,7 +61,7 @@ def certified_lower(formed: Formed, vector: NDArray[np.float64] | None = None) -
     return Bound(
         name="certified_lower",
         theorem="lambda_min(K) >= s if the Cholesky factorisation of fl(K) - s I - margins runs to its end",
-        source="Rump, BIT 46, 2006; Demmel 1989; Higham 2002, theorem 10.3",
+        source="Rump, BIT 46, 2006; Demmel 1989; Higham 2002, theorem 10.5",
         assumptions="IEEE double precision, no Strassen-like products; K of the Jacobian as stored",
         side="lower",
         values=np.array([value]),
@@ -96,13 +96,13 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
     vector = vector / _norm(vector)
     growth = gamma(rows + forming_roundings(jacobian, outputs))
     magnitudes = np.abs(vector)
-    square = 0.0
+    norm = 0.0
     for block, sizes in zip(jacobian, absolute(jacobian), strict=True):
         pair = block.compact().pair(outputs)
         spread = _norm(project(sizes.compact().pair(outputs), magnitudes))
         error = growth * spread + rows * TINIEST * _entries(pair)
-        square += ((_norm(project(pair, vector)) + error) * UP) ** 2
-    value = square / float(vector @ vector) * UP
+        norm = float(np.hypot(norm, (_norm(project(pair, vector)) + error) * UP))
+    value = float(np.nextafter(norm**2 / float(vector @ vector) * UP, np.inf))
     mean = float(diagonal(jacobian, outputs).sum()) / rows
     return Bound(
         name="certified_upper",
@@ -123,12 +123,13 @@ def is_semidefinite(formed: Formed) -> bool:
     K >= 0 gives fl(K) + diag(margin) >= 0; with twice its own error on top, the factorisation cannot break
     down (Demmel 1989; Higham 2002, theorem 10.7).
     """
-    return _factor(formed, 0.0, -(formed.margin + 2 * _cholesky_margin(formed))) is not None
+    enlarged = formed.kernel.diagonal() + 2 * formed.margin
+    return _factor(formed, 0.0, -(formed.margin + 2 * _cholesky_margin(enlarged))) is not None
 
 
 def smallest_vector(formed: Formed) -> NDArray[np.float64]:
     """(N,) a unit vector near the eigenvector of the smallest eigenvalue, by inverse iteration."""
-    shift = -float(_cholesky_margin(formed).max()) - TINIEST
+    shift = -float(_cholesky_margin(formed.kernel.diagonal()).max()) - TINIEST
     factor = _factor(formed, 0.0, np.zeros(formed.size))
     while factor is None:  # numerically singular: a small multiple of the identity makes it solvable
         factor = _factor(formed, shift, np.zeros(formed.size))
@@ -168,9 +169,9 @@ def _factor(formed: Formed, shift: float, margin: NDArray[np.float64]) -> NDArra
     return factor if info == 0 and np.isfinite(factor.diagonal()).all() else None
 
 
-def _cholesky_margin(formed: Formed) -> NDArray[np.float64]:
-    """(N,) what the factorisation of the kernel, or of one with a smaller diagonal, can lose."""
-    n, entries = formed.size, formed.kernel.diagonal()
+def _cholesky_margin(entries: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) what a factorisation can lose, of a matrix whose diagonal is at most these entries (N,)."""
+    n = len(entries)
     growth = gamma(n + 1 + SPARE)
     root = np.sqrt(np.maximum(entries, 0.0)) * UP
     underflow = n * (2 * n + float(entries.max())) * TINIEST
@@ -183,7 +184,8 @@ def _rayleigh(kernel: NDArray[np.float64], vector: NDArray[np.float64]) -> float
 
 def _norm(matrix: Matrix) -> float:
     values: NDArray[Any] = matrix.data if sp.issparse(matrix) else matrix
-    return float(scipy.linalg.blas.dnrm2(values.ravel())) if values.size else 0.0  # scaled: no underflow
+    found = float(scipy.linalg.blas.dnrm2(values.ravel())) if values.size else 0.0  # scaled: no underflow
+    return found * (1 + gamma(values.size + SPARE))
 
 
 def _entries(pair: Pair) -> float:

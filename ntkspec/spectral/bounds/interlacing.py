@@ -13,8 +13,7 @@ from numbers import Integral
 import numpy as np
 
 from ntkspec.errors import UsageError
-from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.bounds.weyl import require_complete
+from ntkspec.spectral.bounds.record import Bound, require_complete
 from ntkspec.spectral.spectrum import Spectrum
 
 SOURCE = "Cauchy 1829; Horn and Johnson, Matrix Analysis, 2nd edition, theorem 4.3.28"

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.errors import UsageError
 from ntkspec.spectral.spectrum import Spectrum
 
 Side = Literal["lower", "upper"]
@@ -33,15 +34,19 @@ class Bound:
         return f"Bound({self.name}, {self.side}, lambda_min {self.values[-1]:.1e}{vacuous}: {self.theorem})"
 
     def holds(self, spectrum: Spectrum) -> bool:
-        """Whether the computed spectrum of K obeys the bound within its stated errors."""
+        """Whether the computed spectrum of K obeys the bound within its stated errors.
+
+        Raises:
+            UsageError: the bound speaks of lambda_min, and the spectrum has the largest k alone.
+        """
         return not np.any(self.broken(spectrum))
 
     def broken(self, spectrum: Spectrum) -> NDArray[np.bool_]:
         """Which of the bounded eigenvalues disobey, stated errors allowed for."""
         values, where = self._aligned(spectrum)
         if self.side == "lower":
-            return np.asarray(values > spectrum.upper[where])
-        return np.asarray(values < spectrum.lower[where])
+            return ~np.asarray(values <= spectrum.upper[where])
+        return ~np.asarray(values >= spectrum.lower[where])
 
     def tightness(self, spectrum: Spectrum) -> NDArray[np.float64]:
         """Decades between the bound and each eigenvalue that it speaks of.
@@ -59,6 +64,17 @@ class Bound:
         """The values for which the spectrum has an eigenvalue, and where these stand in it."""
         known = len(spectrum.eigenvalues)
         if self.quantity == "lambda_min":
-            at = slice(known - 1, known) if spectrum.complete else slice(0, 0)
-            return self.values[: at.stop - at.start], at
+            require_complete(spectrum)
+            return self.values, slice(known - 1, known)
         return self.values[:known], slice(0, known)
+
+
+def require_complete(*spectra: Spectrum) -> None:
+    for spectrum in spectra:
+        if not spectrum.complete:
+            raise UsageError(
+                "bounds",
+                expected=f"a complete spectrum of {spectrum.size} eigenvalues",
+                got=f"the largest {len(spectrum.eigenvalues)}",
+                remedy="compute the spectrum without k",
+            )

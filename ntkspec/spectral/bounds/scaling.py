@@ -12,8 +12,7 @@ import math
 from numbers import Real
 
 from ntkspec.errors import UsageError
-from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.bounds.weyl import require_complete
+from ntkspec.spectral.bounds.record import Bound, require_complete
 from ntkspec.spectral.spectrum import Spectrum
 
 SOURCE = "Ostrowski 1959; Horn and Johnson, Matrix Analysis, theorem 4.5.9"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
-from ntkspec.spectral.bounds.record import Bound
+from ntkspec.spectral.bounds.record import Bound, require_complete
 from ntkspec.spectral.spectrum import Spectrum
 
 
@@ -81,17 +81,6 @@ def weyl_upper(a: Spectrum, b: Spectrum) -> Bound:
         values=values,
         vacuous=bool(values[-1] >= (a.trace + b.trace) / size),
     )
-
-
-def require_complete(*spectra: Spectrum) -> None:
-    for spectrum in spectra:
-        if not spectrum.complete:
-            raise UsageError(
-                "bounds",
-                expected=f"a complete spectrum of {spectrum.size} eigenvalues",
-                got=f"the largest {len(spectrum.eigenvalues)}",
-                remedy="compute the spectrum without k",
-            )
 
 
 def _same_size(
