@@ -7,6 +7,7 @@ BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
 DEMO ?= demo
 FILES ?= 20000
+SHARE ?= 50
 KILLS ?= 100
 SEED ?= 1
 PICTURE ?= data/pictures/astronaut.png
@@ -67,18 +68,19 @@ CASES ?= 100000
 certify: .venv.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python tests/hostile/certify.py --cases $(CASES) --write analysis/results/certify.json
 
-# The tables of docs/method.md: needs `make demo`, and what `make certify` left in analysis/results.
+# The tables of docs/method.md and docs/hostile.md: needs `make demo`, and what `make certify`, `make fuzz` and
+# `make kills` left in analysis/results.
 tables: .venv.stamp
 	$(BIN)/python analysis/studies/floor_table.py
 	$(BIN)/python analysis/studies/tightness_table.py $(DEMO)
-	$(BIN)/python analysis/studies/certify_table.py
+	$(BIN)/python analysis/studies/hostile_tables.py
 
 # Damaged run files by the thousand, and writers killed at random moments; each prints a summary as JSON.
 fuzz: .venv.stamp
-	$(BIN)/python tests/hostile/fuzz.py --files $(FILES) --seed $(SEED)
+	$(BIN)/python tests/hostile/fuzz.py --files $(FILES) --seed $(SEED) --share $(SHARE) --write analysis/results/fuzz.json
 
 kills: .venv.stamp
-	$(BIN)/python tests/hostile/kills.py --kills $(KILLS) --seed $(SEED)
+	$(BIN)/python tests/hostile/kills.py --kills $(KILLS) --seed $(SEED) --write analysis/results/kills.json
 
 clean:
 	rm -rf .venv .venv.stamp $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

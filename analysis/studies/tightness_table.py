@@ -22,18 +22,21 @@ RATE = 10.0  # learning rate of the last layer, or of the grid, over that of the
 Cells = dict[str, list[str]]  # bound -> one cell a snapshot
 
 
-def decades(value: float | None) -> str:
-    """Two digits, or a dash where the bound or the eigenvalue is not a positive number."""
-    return "-" if value is None else f"{value:.2f}"
+def decades(smallest: float | None, median: float | None) -> str:
+    """From lambda_min, the median in brackets; a dash where the bound or the eigenvalue is not positive."""
+    first = "-" if smallest is None else f"{smallest:.2f}"
+    return first if median is None else f"{first} ({median:.2f})"
 
 
 def reported(snapshot: dict[str, Any], cells: Cells) -> None:
-    """Every bound of the report: decades from lambda_min, and the median over all eigenvalues."""
+    """Every bound of the report."""
     for bound in snapshot["bounds"]:
         name = bound["name"] if bound["of"] == "total" else f"{bound['name']} of {bound['of']}"
         tight = bound["tightness"]
-        said = f"{decades(tight['lambda_min'])} ({decades(tight['median'])})"
-        cells.setdefault(name, []).append(said if bound["holds"] else "BROKEN")
+        median = tight["median"] if bound["quantity"] == "eigenvalue" else None
+        cells.setdefault(name, []).append(
+            decades(tight["lambda_min"], median) if bound["holds"] else "BROKEN"
+        )
 
 
 def learning_rates(snapshot: ntkspec.Snapshot, cells: Cells) -> None:
@@ -47,8 +50,7 @@ def learning_rates(snapshot: ntkspec.Snapshot, cells: Cells) -> None:
     ):
         tight = bound.tightness(faster)
         known = tight[np.isfinite(tight)]
-        last = decades(float(tight[-1]) if np.isfinite(tight[-1]) else None)
-        said = f"{last} ({decades(float(np.median(known)))})"
+        said = decades(float(tight[-1]) if np.isfinite(tight[-1]) else None, float(np.median(known)))
         cells.setdefault(bound.name, []).append(said if bound.holds(faster) else "BROKEN")
 
 

@@ -394,6 +394,7 @@ def main() -> int:
     parser.add_argument("--share", type=int, default=10, help="every so many-th file is drawn as a report")
     parser.add_argument("--keep", default="build/fuzz-findings", help="folder for files with findings")
     parser.add_argument("--so-far", type=Path, metavar="FILE", help="write the summary so far to this file")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the summary to this file, too")
     parser.add_argument("--only", type=int, help="examine this number alone, and print what came of it")
     options = parser.parse_args()
     if options.only is not None:
@@ -410,6 +411,8 @@ def main() -> int:
         options.so_far,
     )
     print(json.dumps(summary, indent=1))
+    if options.write:
+        options.write.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return int(any(summary["findings"].values()))
 
 

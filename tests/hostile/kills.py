@@ -180,9 +180,12 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the summary to this file, too")
     options = parser.parse_args()
     summary = kills(options.kills, options.seed)
     print(json.dumps(summary, indent=1))
+    if options.write:
+        options.write.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return int(bool(summary["wrong"]))
 
 

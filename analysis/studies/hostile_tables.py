@@ -1,0 +1,59 @@
+"""What `make certify`, `make fuzz` and `make kills` left in analysis/results, as tables of docs/.
+
+Run: `python analysis/studies/hostile_tables.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tables import METHOD, markdown, put
+
+RESULTS = Path(__file__).parents[1] / "results"
+HOSTILE = METHOD.with_name("hostile.md")
+
+
+def read(name: str) -> dict[str, Any]:
+    """A result by its name."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def certified() -> str:
+    """Certified bounds against exact arithmetic, by kind of kernel."""
+    found = read("certify")
+    rows = [
+        [
+            kind.replace("_", " "),
+            str(counts["cases"]),
+            str(counts["violations"]),
+            str(counts["proved positive"]),
+            str(counts["median decades between the bounds"] or "-"),
+        ]
+        for kind, counts in found["kinds"].items()
+    ]
+    rows.append(["all", str(found["cases"]), str(len(found["violations"])), "", ""])
+    head = ["kernels", "cases", "violations", "proved positive", "median decades between both bounds"]
+    return markdown(head, rows)
+
+
+def counted(title: str, counts: dict[str, int]) -> str:
+    """Names and counts, as they come."""
+    return markdown([title, "count"], [[name, str(count)] for name, count in counts.items()])
+
+
+def main() -> None:
+    """Write all tables."""
+    put("certify", certified())
+    fuzz, kills = read("fuzz"), read("kills")
+    put("fuzz", counted(f"findings in {fuzz['files']} files", fuzz["findings"]), HOSTILE)
+    put("refusals", counted("refused because", fuzz["refused because"]), HOSTILE)
+    found = {"lost or wrong": len(kills["wrong"]), **kills["found"]}
+    put("kills", counted(f"found after {kills['kills']} kills", found), HOSTILE)
+    put("moments", counted("killed while", kills["killed while"]), HOSTILE)
+
+
+if __name__ == "__main__":
+    main()
