@@ -64,6 +64,10 @@ def analyze_runs(
     Raises:
         NtkspecError: bad files or arguments; nothing is computed before every file was opened.
     """
+    if check and (k is not None or method == "lanczos"):
+        raise UsageError(
+            "--check", expected="all eigenvalues", got="the largest k alone", remedy="leave out -k or --check"
+        )
     engine = select(backend)
     options = {
         "outputs": outputs,
@@ -115,6 +119,12 @@ def _run_report(
         say(f"{label}, {snap.label}: bounds")
         settings = Settings(options["outputs"], options["backend"], options["memory"], thorough=check)
         evidence = gather(parts, found, settings)
+        total = found["total"].rank
+        if total and total.disobeying:
+            left_out.append(
+                f"{run.path}, {snap.label}: the regions say nothing of blocks that do not keep to them, or "
+                f"have no first layer's left factor to refer to: {', '.join(total.disobeying)}"
+            )
         if evidence.left_out:
             left_out.append(f"{run.path}, {snap.label}: left out {evidence.left_out}")
         return SnapshotReport(

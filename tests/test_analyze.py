@@ -83,6 +83,23 @@ def test_check_computes_everything_a_second_way(here, capsys):
     assert "Checks of these numbers" in (here / "run-report/index.html").read_text()
 
 
+@pytest.mark.parametrize("options", [["-k", "3"], ["--method", "lanczos"]])
+def test_check_needs_all_eigenvalues(here, capsys, options):
+    runs.write_run(here / "run.h5")
+    assert main(["run.h5", "--check", *options]) == 2
+    assert "--check: expected all eigenvalues" in capsys.readouterr().err
+
+
+def test_regions_that_nothing_obeys_are_said(here, capsys):
+    with runs.RunWriter(here / "run.h5", inputs=np.random.default_rng(0).random((12, 2))) as run:
+        with run.snapshot("end", step=1, label="end") as snapshot:
+            snapshot.write(0, np.ones((12, 2)), cases.mixed(12), np.zeros(12, np.int64))
+    assert main(["run.h5"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "the regions say nothing of blocks that do not keep to them" in out
+    assert "level.0, level.1, layer.0, layer.1" in out
+
+
 def test_bounds_that_do_not_fit_are_left_out_and_said(here, capsys):
     runs.write_run(here / "run.h5", cases.mixed(300), steps=(1,))
     assert main(["run.h5", "--memory", "0.0019", "--method", "gram"]) == 0
@@ -105,7 +122,7 @@ def test_several_runs_are_compared_with_the_baseline(here, capsys):
     assert base["condition"] is None
     assert min(base["eigenvalues"]) >= 0
     out = capsys.readouterr().out
-    assert "total exactly singular: rank <= 4 of 12, 4 nonzero columns of J" in out
+    assert "total exactly singular: rank <= 4 of 12, 4 nonzero columns of J" in " ".join(out.split())
     assert "-0" not in out
     assert (here / "out/figures/spectra.png").stat().st_size > 1000
 

@@ -91,6 +91,12 @@ def ranking(report: Report) -> str:
     return words.RANKING + "."
 
 
+def certified_note(report: Report) -> str:
+    """What "certified" means, where the report has such bounds; else ""."""
+    bounds = (b.bound for run in report.runs for snapshot in run.snapshots for b in snapshot.bounds)
+    return words.CERTIFIED + "." if any(bound.certified for bound in bounds) else ""
+
+
 def singular_baseline(report: Report) -> str:
     """What decades over a baseline mean whose lambda_min is zero at some compared stage; else ""."""
     stages = {comparison.snapshot for comparison in report.comparisons if comparison.decades is not None}
@@ -125,6 +131,10 @@ def _decades(comparison: Comparison, report: Report) -> str:
     text = words.decades(comparison)
     if spectra and all(spectrum is not None and spectrum.singular for spectrum in spectra):
         return words.BOTH_ZERO
+    baseline = next((run for run in both if run.label == comparison.baseline), None)
+    reference = baseline.snapshot(comparison.snapshot) if baseline else None
+    if comparison.qualifier == ">=" and reference and reference.spectra[comparison.of].singular:
+        return words.INFINITE
     if text == words.UNRESOLVED and any(s and words.lambda_min(s) == words.NOT_COMPUTED for s in spectra):
         return words.NOT_COMPUTED
     return text
@@ -167,16 +177,15 @@ def _against(run: StyledRun, comparison: Comparison, runs: tuple[StyledRun, ...]
     others = (other for other in runs if other.run.label == comparison.baseline)
     text = words.decades(comparison)
     ratio = text.removeprefix("= ").replace(">=", "at least")
-    sentence = (
-        f"{_when(run)}, the smallest eigenvalue of the tangent kernel of {run.name} is "
-        f"{_total_min(run)}, {ratio} decades above that of {words.clean(comparison.baseline, 40)}"
-    )
+    name = words.clean(comparison.baseline, 40)
+    head = f"{_when(run)}, the smallest eigenvalue of the tangent kernel of {run.name} is {_total_min(run)}"
+    sentence = f"{head}, {ratio} decades above that of {name}"
     baseline = next(others, None)
     if baseline is None:
         return sentence + "."
     spectrum = _total(baseline)
     if spectrum is not None and words.singular(spectrum):
-        return f"{sentence}, which is {words.singular(spectrum)}."
+        return f"{head}; the kernel of {name} is {words.singular(spectrum)}."
     is_number = spectrum is not None and spectrum.lambda_min is not None
     return f"{sentence}, which is {'' if is_number else 'itself '}{_total_min(baseline)}."
 

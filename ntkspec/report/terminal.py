@@ -15,7 +15,7 @@ from rich.text import Text
 from ntkspec.report import words
 from ntkspec.report.data import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs
-from ntkspec.report.summary import comparison_table, failures, ranking, singular_baseline
+from ntkspec.report.summary import certified_note, comparison_table, failures, ranking, singular_baseline
 from ntkspec.spectral.spectrum import Spectrum
 
 _GAP = 2  # spaces between columns
@@ -51,7 +51,7 @@ def print_report(report: Report, console: Console) -> None:
         _print_comparison(report, console)
     if _has_unresolved(report):
         _line(console, words.LEGEND, style="dim")
-    for note in filter(None, (singular_baseline(report), ranking(report))):
+    for note in filter(None, (certified_note(report), singular_baseline(report), ranking(report))):
         _line(console, note.removesuffix("."), style="dim")
     for warning in (*failures(report), *report.warnings):
         _line(console, f"warning: {words.clean(warning, 2000)}", style="yellow")
@@ -116,15 +116,13 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
                 found.setdefault((words.theorem(checked), checked.of), []).append(said)
     yield from (_bound_line(name, of, said) for (name, of), said in found.items())
     yield from _certified_lines(run)
-    others = [
-        b
-        for snap in run.snapshots
-        for b in snap.bounds
-        if b.bound.name not in _SHOWN and not b.bound.certified
-    ]
-    if others:
-        holding = {words.theorem(b) for b in others} - {words.theorem(b) for b in others if not b.holds}
-        yield f"{len(holding)} further bounds hold; the page and report.json have them"
+    bounds = [checked for snapshot in run.snapshots for checked in snapshot.bounds]
+    others = [b for b in bounds if b.bound.name not in _SHOWN and not b.bound.certified]
+    holding = {b.bound.name for b in others} - {b.bound.name for b in others if not b.holds}
+    vacuous = holding - {b.bound.name for b in others if not b.bound.vacuous}
+    if holding:
+        few = f", {len(vacuous)} of them say nothing of lambda_min" if vacuous else ""
+        yield f"{len(holding)} further bounds hold{few}; the page and report.json have them"
     checks = [check for snapshot in run.snapshots for check in snapshot.checks if check.holds]
     if any(check.name in _THOROUGH for check in checks):
         names = ", ".join(dict.fromkeys(check.name for check in checks))

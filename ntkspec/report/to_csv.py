@@ -8,14 +8,14 @@ from typing import TextIO
 from ntkspec.report.data import Report
 from ntkspec.report.words import snapshot_name
 
-COLUMNS = ("run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor")
+COLUMNS = ("run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero")
 
 
 def write_csv(report: Report, file: TextIO) -> None:
     """Write every spectrum to an open text file (newline="").
 
-    Numbers have all their digits; index counts from 1; resolved is 1 for a number to quote and 0 for what
-    lies somewhere in [0, floor].
+    Numbers have all their digits; index counts from 1; resolved is 1 for a number to quote, zero is 1 for
+    what is exactly zero; where both are 0 the value lies somewhere in [0, floor].
     """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -32,6 +32,7 @@ def write_csv(report: Report, file: TextIO) -> None:
                         repr(error),
                         int(value > spectrum.floor),
                         repr(float(spectrum.floor)),
+                        int(error == 0 and value == 0),
                     )
                     for i, (value, error) in enumerate(pairs, start=1)
                 )

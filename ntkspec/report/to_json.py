@@ -111,13 +111,19 @@ def _spectrum(spectrum: Spectrum) -> dict[str, Any]:
         "trace": _number(spectrum.trace),
         "effective_rank": _number(spectrum.effective_rank),
         "stable_rank": _number(spectrum.stable_rank),
-        "rank": None
-        if spectrum.rank is None
-        else {
-            "at_most": spectrum.rank.at_most,
-            "reason": spectrum.rank.reason,
-            "singular": spectrum.singular,
-        },
+        "rank": _rank(spectrum),
+    }
+
+
+def _rank(spectrum: Spectrum) -> dict[str, Any] | None:
+    rank = spectrum.rank
+    if rank is None:
+        return None
+    return {
+        "at_most": rank.at_most,
+        "reason": rank.reason,
+        "singular": spectrum.singular,
+        "refuted": rank.refuted,
     }
 
 

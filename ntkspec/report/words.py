@@ -28,10 +28,12 @@ RANKING = (
     "sampled points can be learnt fast, noise between them included; compare with PSNR"
 )
 
-SINGULAR_BASELINE = (
-    "lambda_min of the baseline is exactly zero, so that any ratio against it is infinite; the decades are "
-    "what can be said from its floor alone"
+SINGULAR_BASELINE = "where the ratio is called infinite, lambda_min of the baseline is exactly zero"
+CERTIFIED = (
+    "certified: proved of the Jacobian as stored, every rounding included; floors are careful estimates, far "
+    "below what can be proved; exactly singular is the network's kernel, whatever storing it has rounded"
 )
+INFINITE = "infinite"
 
 _THEOREMS = {
     "theorem1": "Theorem 1",
@@ -130,7 +132,7 @@ def condition(spectrum: Spectrum) -> str:
     if is_zero(spectrum):
         return "-"
     if spectrum.singular:
-        return "infinite"
+        return INFINITE
     if spectrum.lambda_max is None:
         return UNRESOLVED
     if is_unresolved(spectrum) and spectrum.floor > 0:
@@ -196,7 +198,7 @@ def enclosure(bounds: Sequence[CheckedBound]) -> str:
     """ "9.3e-04 <= lambda_min <= 9.5e-04" from bounds of both sides."""
     low = max(float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "lower")
     high = min(float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "upper")
-    return f"{sci_down(low)} <= lambda_min <= {sci_up(high)}"
+    return f"{sci_down(low)} <= lambda_min <= {sci_up(high)}" if low > 0 else f"lambda_min <= {sci_up(high)}"
 
 
 def limit_of_lambda_min(checked: CheckedBound) -> str:

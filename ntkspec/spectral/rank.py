@@ -14,8 +14,7 @@ there, rows are linear in the interpolation weights: at most one dimension for e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -34,7 +33,7 @@ from ntkspec.jacobian import (
 )
 
 # Of the largest number of a sample's row: honest networks stay below 3e-14 (double) in what regions promise.
-TOLERANCE = {np.dtype(np.float64): 1e-11, np.dtype(np.float32): 1e-5}
+TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,13 @@ class Rank:
     reason: str
     of_network: bool = False  # by regions
     refuted: bool = False
+    disobeying: tuple[str, ...] = ()  # blocks that do not keep to the regions, and count by their columns
 
 
 def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
     """The smallest upper bound on rank K that the blocks, and their regions if they have any, give.
 
-    That a block obeys its regions is checked on its factors, row by row, to 1e-11 of a row's largest number
+    That a block obeys its regions is checked on its factors, row by row, to 1e-12 of a row's largest number
     (1e-5 in single precision); one that does not counts by its columns. Loads the factors.
     """
     loaded = jacobian.load()
@@ -65,13 +65,20 @@ def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
         Rank(distinct * rows_per_sample(outputs, jacobian.outputs), f"{distinct} distinct samples"),
         Rank(columns, f"{columns} nonzero column{'s' if columns != 1 else ''} of J"),
     ]
+    disobeying: tuple[str, ...] = ()
     if loaded.regions is not None:
-        found += _by_regions(loaded, loaded.regions, outputs)
-    return min(found, key=lambda rank: rank.at_most)
+        by_regions, disobeying = _by_regions(loaded, loaded.regions, outputs)
+        found += by_regions
+    return replace(min(found, key=lambda rank: rank.at_most), disobeying=disobeying)
 
 
-def _by_regions(jacobian: Jacobian, regions: NDArray[np.int64], outputs: Outputs) -> Iterator[Rank]:
-    """What all regions together can hold; grids counted region by region, then once by their columns."""
+def _by_regions(
+    jacobian: Jacobian, regions: NDArray[np.int64], outputs: Outputs
+) -> tuple[list[Rank], tuple[str, ...]]:
+    """What all regions together can hold, grids counted region by region, then once by their columns.
+
+    And the names of the blocks that do not obey.
+    """
     _, labels, counts = np.unique(regions, return_inverse=True, return_counts=True)
     encoding = _encoding(jacobian)
     affine, grids, rest = [], [], []
@@ -91,16 +98,23 @@ def _by_regions(jacobian: Jacobian, regions: NDArray[np.int64], outputs: Outputs
     touched = sum(_touched_by_region(block, labels) for block in grids)
     beside = sum(_columns(block, outputs) for block in rest)
     repeat = rows_per_sample(outputs, jacobian.outputs)
+    found = []
     where = f"{len(counts)} activation region{'s' if len(counts) > 1 else ''}"
     other = f", and {beside} other columns of J" if beside else ""
     if grids:
         held = repeat * int(np.minimum(counts, most + touched).sum()) + beside
-        yield Rank(held, f"{where}, each with at most {most} + its touched nodes{other}", of_network=True)
+        reason = (
+            f"{where}, each with min(samples, {most} + its touched nodes) independent rows at most{other}"
+        )
+        found.append(Rank(held, reason, of_network=True))
     if affine:
         once = beside + sum(_columns(block, outputs) for block in grids)
         held = repeat * int(np.minimum(counts, most).sum()) + once
         other = f", and {once} other columns of J" if once else ""
-        yield Rank(held, f"{where}, at most {repeat * most} independent rows in each{other}", of_network=True)
+        rows = f"min({'' if repeat == 1 else f'{repeat} x '}samples, {repeat * most})"
+        reason = f"{where}, each with {rows} independent rows at most{other}"
+        found.append(Rank(held, reason, of_network=True))
+    return found, tuple(block.name for block in rest)
 
 
 def _encoding(jacobian: Jacobian) -> NDArray[np.float64] | None:

@@ -106,7 +106,7 @@ def spectra(
         kernel = kernels.pop(name, None)
         waiting = sum(other.nbytes for other in kernels.values())
         found[name] = _solve(part, kernel, replace(request, budget=request.budget - waiting))
-    return found
+    return _without_refuted_regions(sums, found, request)
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,24 @@ def _solve(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectr
         found = routes.by_dual(part, ask.outputs, ask.backend, ask.budget).because("asked for")
     else:
         found = _by_lanczos(part, ask).because("asked for")
-    found = found.with_rank(rank)
+    if ask.k is None or not rank.of_network:
+        found = found.with_rank(rank)
     return found if ask.k is None else found.largest(ask.k)
+
+
+def _without_refuted_regions(
+    sums: Mapping[str, Jacobian], found: dict[str, Spectrum], ask: _Request
+) -> dict[str, Spectrum]:
+    """Regions that one spectrum refutes are believed in none; the refuted rank stays where it was refuted."""
+    if not any(spectrum.rank and spectrum.rank.refuted for spectrum in found.values()):
+        return found
+    bare = {name: replace(part, regions=None) for name, part in sums.items()}
+    return {
+        name: spectrum
+        if spectrum.rank and (spectrum.rank.refuted or not spectrum.rank.of_network)
+        else _solve(bare[name], None, ask)
+        for name, spectrum in found.items()
+    }
 
 
 def _rank(part: Jacobian, ask: _Request) -> Rank:

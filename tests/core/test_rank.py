@@ -73,7 +73,7 @@ def test_the_reason_is_given():
     found = rank_bound(jac)
     count = len(np.unique(jac.regions))
     assert found.at_most < 200
-    assert found.reason == f"{count} activation regions, at most 3 independent rows in each"
+    assert found.reason == f"{count} activation regions, each with min(samples, 3) independent rows at most"
 
 
 def test_a_singular_spectrum_ends_in_exact_zeros():
@@ -148,6 +148,36 @@ def test_auto_goes_on_where_a_finer_route_may_refute_the_regions():
     found = ntkspec.spectrum(Jacobian(blocks, np.zeros(12, np.int64)))
     assert found.rank.at_most == 3
     assert found.method == "svd"
+
+
+def lying_regions(n=60):
+    """One region, and a second layer that is affine but for 5e-13: the check passes, svd resolves more."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1, 1, (n, 2))
+    hidden = np.c_[x @ rng.standard_normal((2, n)) + 5e-13 * rng.uniform(-1, 1, (n, n)), np.ones(n)]
+    ones = DenseFactor(np.ones((n, 1, 1)))
+    blocks = (
+        cases.block("1", DenseFactor(np.c_[x, np.ones(n)][:, None]), ones, n, 1),
+        cases.block("2", DenseFactor(hidden[:, None]), ones, n, 1, order=1),
+    )
+    return Jacobian(blocks, np.zeros(n, np.int64))
+
+
+def test_regions_refuted_by_one_spectrum_are_believed_in_none():
+    jac = lying_regions()
+    found = ntkspec.spectral.spectra({"total": jac, "first": jac.only("1"), "second": jac.only("2")})
+    assert found["total"].rank.refuted
+    assert not found["total"].singular
+    assert found["second"].resolved > 3
+    assert not (found["second"].rank.of_network and found["second"].singular)
+    assert found["first"].rank.at_most == 3  # its columns say so, too
+
+
+def test_blocks_that_disobey_are_named():
+    x = np.random.default_rng(0).uniform(-1, 1, (40, 2))
+    jac = relu_network(x, (12, 12))
+    assert rank_bound(jac).disobeying == ()
+    assert rank_bound(replace(jac, regions=np.zeros(40, np.int64))).disobeying == jac.names
 
 
 def test_a_resolved_eigenvalue_refutes_a_rank():

@@ -100,6 +100,7 @@ def test_csv_round_trip(report: Report, folder: Path) -> None:
     with (folder / "spectra.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = ["run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor"]
+    columns.append("zero")
     assert list(rows[0]) == columns
     for run in report.runs:
         for snapshot in run.snapshots:

@@ -1,4 +1,8 @@
-"""Bounds on the eigenvalues of kernels; one function per theorem, each returns a `Bound`."""
+"""Bounds on the eigenvalues of kernels; one function per theorem, each returns a `Bound`.
+
+They are made from spectra (`theorem1`, Weyl, Cauchy, Ostrowski), from the Jacobian (`schur_product`,
+`certified`), or from the formed kernel with its error, `form(jacobian)` (all others).
+"""
 
 from ntkspec.spectral.bounds.certified import (
     certified,
@@ -23,14 +27,17 @@ from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.bounds.scaling import ostrowski_lower, ostrowski_upper
 from ntkspec.spectral.bounds.schur import schur_product
 from ntkspec.spectral.bounds.weyl import theorem1, weyl_lower, weyl_upper
+from ntkspec.spectral.formed import Formed, form
 
 __all__ = [
     "Bound",
+    "Formed",
     "cauchy_lower",
     "cauchy_upper",
     "certified",
     "certified_lower",
     "certified_upper",
+    "form",
     "frobenius_lower",
     "gershgorin_lower",
     "gershgorin_scaled_lower",
