@@ -118,7 +118,12 @@ def test_several_runs_are_compared_with_the_baseline(here, capsys):
     assert end["decades"] > 10
     base = report["runs"][1]["snapshots"][1]["spectra"]["total"]
     assert base["lambda_min"] == 0
-    assert base["rank"] == {"at_most": 4, "reason": "4 nonzero columns of J", "singular": True}
+    assert base["rank"] == {
+        "at_most": 4,
+        "reason": "4 nonzero columns of J",
+        "singular": True,
+        "refuted": False,
+    }
     assert base["condition"] is None
     assert min(base["eigenvalues"]) >= 0
     out = capsys.readouterr().out
