@@ -16,7 +16,7 @@ import numpy as np
 
 from ntkspec._version import __version__
 from ntkspec.backend import Backend, Choice, Precision, select
-from ntkspec.cli import DONE, Parser, console, positive, run_command
+from ntkspec.cli import DONE, FAILED, Parser, console, positive, run_command
 from ntkspec.errors import UsageError
 from ntkspec.evidence import Settings, gather
 from ntkspec.jacobian import Jacobian, Outputs
@@ -204,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _analyze(options: argparse.Namespace) -> int:
+    from ntkspec.report.summary import failures
     from ntkspec.report.terminal import print_report
     from ntkspec.report.write import check_folder, check_json_file, write_json_file, write_report
 
@@ -234,7 +235,7 @@ def _analyze(options: argparse.Namespace) -> int:
         stdout = console()
         print_report(report, stdout)
         stdout.print(f"Report: {folder / 'index.html'}", soft_wrap=True, highlight=False, markup=False)
-    return DONE
+    return FAILED if failures(report) else DONE
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from ntkspec.errors import NtkspecError
 if TYPE_CHECKING:
     from rich.console import Console
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def run_command(command: Callable[[], int]) -> int:
@@ -49,7 +50,10 @@ def run_command(command: Callable[[], int]) -> int:
 
 def quiet_interrupts() -> None:
     """For the package's first line: Ctrl-C while a command is still importing ends it without a word."""
-    command = sys.argv[:1] == ["-m"] or os.path.basename(sys.argv[0] if sys.argv else "") == "ntkspec"
+    words = sys.orig_argv  # -m is not said in sys.argv which module it is, and others may import this one
+    module = next((after for word, after in itertools.pairwise(words) if word == "-m"), "")
+    by_name = os.path.basename(sys.argv[0] if sys.argv else "") == "ntkspec"
+    command = (sys.argv[:1] == ["-m"] and module.split(".")[0] == "ntkspec") or by_name
     if command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
 

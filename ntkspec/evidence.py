@@ -8,13 +8,10 @@ from dataclasses import dataclass, replace
 from ntkspec.backend import Backend
 from ntkspec.errors import MemoryBudgetError
 from ntkspec.jacobian import Jacobian, Outputs
-from ntkspec.memory import budget_bytes, require
 from ntkspec.report.data import CheckedBound
 from ntkspec.spectral import Spectrum, bounds, consistency, spectrum
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.formed import Formed, form
-
-KERNELS = 3  # kernels in memory at once: the formed one, one to factorise or to compare, its products
 
 
 @dataclass(frozen=True)
@@ -53,19 +50,13 @@ def gather(parts: Mapping[str, Jacobian], found: Mapping[str, Spectrum], setting
     try:
         for name in ("total", "grid"):
             if name in parts:
-                formed = _form(parts[name], settings)
+                formed = form(parts[name], settings.outputs, memory=settings.memory)
                 held += _from_kernel(name, formed, parts[name], found[name], settings)
                 checks += _checks(name, formed, parts[name], found[name], settings)
                 del formed
     except MemoryBudgetError as error:
         return Evidence(tuple(held), tuple(checks), f"bounds from the kernel's entries: {error}")
     return Evidence(tuple(held), tuple(checks))
-
-
-def _form(part: Jacobian, settings: Settings) -> Formed:
-    need = KERNELS * 8 * part.kernel_size(settings.outputs) ** 2 + 3 * part.nbytes
-    require("certified bounds", need, budget_bytes(settings.memory), "raise --memory")
-    return form(part, settings.outputs, backend=settings.backend, memory=settings.memory)
 
 
 def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
@@ -114,6 +105,7 @@ def _checks(
     name: str, formed: Formed, part: Jacobian, found: Spectrum, settings: Settings
 ) -> Iterator[Check]:
     yield consistency.of_kernel(name, formed)
+    yield from consistency.of_zeros(name, formed, found)
     if settings.thorough:
         way = (settings.outputs, settings.backend, settings.memory)
         yield from consistency.second_kernels(name, formed, part, *way)

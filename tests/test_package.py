@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +106,22 @@ def test_importing_the_package_adds_little_to_numpy_and_scipy():
         set(done.stdout.split()) - set(sys.stdlib_module_names) - {"ntkspec", "h5py", "numpy", "scipy"}
     )
     assert not {name for name in third_party if not name.startswith("_")}, third_party
+
+
+def test_other_programs_keep_their_ctrl_c(tmp_path):
+    """`python -m tool` of somebody else's, whose package imports this one."""
+    (tmp_path / "tool").mkdir()
+    (tmp_path / "tool/__init__.py").write_text("import ntkspec\n")
+    (tmp_path / "tool/__main__.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "finally:\n    print('cleaned up', flush=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "tool"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert "cleaned up" in done.stdout

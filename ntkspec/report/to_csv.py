@@ -32,7 +32,7 @@ def write_csv(report: Report, file: TextIO) -> None:
                         repr(error),
                         int(value > spectrum.floor),
                         repr(float(spectrum.floor)),
-                        int(error == 0 and value == 0),
+                        int(spectrum.singular and spectrum.rank is not None and i > spectrum.rank.at_most),
                     )
                     for i, (value, error) in enumerate(pairs, start=1)
                 )

@@ -19,7 +19,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend, Choice
 from ntkspec.gram import gram
 from ntkspec.jacobian import (
     Block,
@@ -30,11 +29,14 @@ from ntkspec.jacobian import (
     Matrix,
     Outputs,
     SparseFactor,
+    check_outputs,
 )
+from ntkspec.memory import budget_bytes, require
 from ntkspec.operator import check_range, diagonal
 
 UNIT = 2.0**-53  # unit roundoff of double precision
 TINIEST = 2.0**-1074  # what an underflow loses at most
+KERNELS = 3  # in memory at once: the formed one, one to factorise or to compare, its products
 UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million at most
 
 
@@ -63,12 +65,24 @@ def form(
     jacobian: Jacobian,
     outputs: Outputs = "trace",
     *,
-    backend: Choice | Backend = "auto",
     memory: float | None = None,
 ) -> Formed:
-    """The kernel of the Jacobian as stored, in double precision, with its error; arguments as for `gram`."""
+    """The kernel of the Jacobian as stored, in double precision on the CPU, with its error.
+
+    Args:
+        jacobian: blocks, in memory or in a run file.
+        outputs: output mode.
+        memory: budget in GiB, also for what bounds do with the kernel; default 80% of what is free.
+
+    Raises:
+        MemoryBudgetError: three kernels and three times the factors do not fit.
+        UsageError: numbers outside the range of double precision.
+    """
+    check_outputs(outputs, jacobian.outputs)
+    need = KERNELS * 8 * jacobian.kernel_size(outputs) ** 2 + 3 * jacobian.nbytes
+    require("bounds from the kernel", need, budget_bytes(memory), "raise --memory, or use fewer samples")
     check_range(jacobian, diagonal(jacobian, outputs))
-    kernel = gram(jacobian, outputs, backend=backend, memory=memory)
+    kernel = gram(jacobian, outputs, backend="cpu", memory=memory)
     roundings = forming_roundings(jacobian, outputs)
     weights, squares = np.zeros(len(kernel)), 0.0
     for block in absolute(jacobian):

@@ -20,7 +20,8 @@ class Spectrum:
 
     Only `eigenvalues[:resolved]` are numbers to quote. The rest are what rounding left of values that lie
     somewhere in [0, floor]; they are kept, clipped at zero, so that the array has its full length. Those
-    beyond a bound on the rank are zero, exactly, with an error of zero.
+    beyond a bound on the rank are zero: with an error of zero where J as stored has that rank, with the floor
+    for an error where the network's J has it, whose numbers were rounded when they were stored.
     """
 
     eigenvalues: NDArray[np.float64]  # (m,) descending, >= 0
@@ -121,7 +122,9 @@ class Spectrum:
         if not known.singular:
             return known
         within = np.arange(len(self.eigenvalues)) < rank.at_most
-        return replace(known, eigenvalues=self.eigenvalues * within, error=self.error * within)
+        off = self.floor if rank.of_network else 0.0
+        error = np.where(within, self.error, off)
+        return replace(known, eigenvalues=self.eigenvalues * within, error=error)
 
     def because(self, reason: str) -> Spectrum:
         """The same spectrum with the reason for its method."""

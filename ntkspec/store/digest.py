@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from ntkspec.errors import RunFileError
 from ntkspec.store import checks, schema
 
-CRC = "crc32"
-DIGEST = "digest"
+CRC = "ntkspec_crc32"  # names that no other writer has reason to use
+DIGEST = "ntkspec_digest"
 # Said last, when the digest stands already; a reader that sees neither treats the file as interrupted.
 OWN = (DIGEST, "complete")
-REMEDY = "export or copy it again; after a change on purpose delete the attribute"
+REMEDY = f"export or copy it again; after a change on purpose delete every {DIGEST} and the stale {CRC}"
 
 
 def crc32(values: NDArray[Any], before: int = 0) -> int:

@@ -46,9 +46,9 @@ def try_out(path: Path, what: str, look: Callable[[Step], None], budget: int, se
     if sys.platform != "linux":
         return
     status = path.stat()
-    key = (what, budget, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    key = (what, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     words = json.loads(_tried.get(key) or _run(look, budget, seconds))
-    if not words or not words[1]:  # what `look` itself refused may depend on more than the file
+    if not words or words[:2] == ["RunFileError", ""]:  # other refusals may depend on more than the file
         _tried[key] = json.dumps(words).encode()
     if words:
         name, where, expected, got, remedy = words

@@ -192,6 +192,7 @@ class RunWriter:
                 group.attrs["label"] = label
                 group.attrs["metrics"] = _json(metrics or {}, "metrics")
                 group.attrs["complete"] = False
+                self._file.flush()  # so that a reader can name what a killed writer left unfinished
             writer = SnapshotWriter(group, self.n, self.part)
             yield writer
             with writing(self.path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import cases
+import mpmath
 import numpy as np
 import oracles
 import pytest
@@ -13,7 +14,8 @@ from hostile import certify
 import ntkspec
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import DenseFactor, Jacobian
-from ntkspec.spectral.bounds.certified import is_semidefinite
+from ntkspec.spectral.bounds import rigorous
+from ntkspec.spectral.bounds.rigorous import is_semidefinite
 from ntkspec.spectral.formed import Formed, form
 
 
@@ -24,6 +26,27 @@ def test_no_hostile_kernel_breaks_a_certified_bound():
     admitted = {name: kind for name, kind in found["kinds"].items() if "refused" not in name}
     assert len(admitted) == len(certify.KINDS)
     assert all(kind["proved positive"] > 20 for kind in admitted.values())
+
+
+def test_without_margins_the_hostile_kernels_break_the_bound(monkeypatch):
+    """The cases are hard enough to tell."""
+    monkeypatch.setattr(Formed, "margin", property(lambda formed: np.zeros(formed.size)))
+    monkeypatch.setattr(rigorous, "_cholesky_margin", np.zeros_like)
+    assert certify.summary(certify.try_many(range(900)))["violations"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_larger_kernels_where_the_factorisation_is_blocked(seed):
+    """n = 60, nearly as hard as can be proved: K - s I has a Cholesky factor in 50 digits."""
+    jac = cases.prescribed(10.0 ** -np.linspace(0, 8 + seed / 2, 60), 70, seed)
+    lower, upper = (bound.values[0] for bound in ntkspec.bounds.certified(jac))
+    assert lower > 0
+    with mpmath.workdps(50):
+        exact = mpmath.matrix(jac.to_dense()[:, 0].tolist())
+        kernel = exact * exact.T
+        mpmath.cholesky(kernel - mpmath.mpf(lower) * mpmath.eye(60))
+        with pytest.raises(ValueError, match="positive-definite"):
+            mpmath.cholesky(kernel - mpmath.mpf(upper) * mpmath.eye(60))
 
 
 @pytest.mark.parametrize("seed", range(3, 700, 7))
@@ -76,7 +99,7 @@ def test_forming_stays_within_its_margin():
         rng = np.random.default_rng(seed)
         jac = certify.KINDS[seed % len(certify.KINDS)](rng, 4)
         try:
-            formed = form(jac, backend="cpu")
+            formed = form(jac)
         except UsageError:  # out of range
             continue
         for i, row in enumerate(certify.exact_kernel(jac)):

@@ -65,14 +65,18 @@ def _own(path: Path, dtype: type, n: int) -> Path:
 def _copy(source: Path, path: Path, libver: str | None, **options: object) -> Path:
     """The same numbers as another writer would store them, without checksums."""
     with h5py.File(source) as old, h5py.File(path, "w", libver=libver) as new:
-        new.attrs.update({name: value for name, value in old.attrs.items() if name != "digest"})
+        new.attrs.update({name: value for name, value in old.attrs.items() if name != "ntkspec_digest"})
 
         def put(name: str, item: object) -> None:
             if isinstance(item, h5py.Dataset):
                 made = new.create_dataset(name, data=item[...], chunks=item.chunks or item.shape, **options)
             else:
                 made = new.require_group(name)
-            kept = {key: value for key, value in item.attrs.items() if key not in ("crc32", "digest")}
+            kept = {
+                key: value
+                for key, value in item.attrs.items()
+                if key not in ("ntkspec_crc32", "ntkspec_digest")
+            }
             made.attrs.update(kept)
 
         old.visititems(put)

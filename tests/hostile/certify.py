@@ -214,7 +214,7 @@ def try_one(seed: int) -> Result:
     jacobian = permuted(kind(rng, max(n, 2)), rng.permutation(max(n, 2)))
     outputs: Outputs = "trace" if jacobian.outputs == 1 else ("trace", "full", 0, 1)[int(rng.integers(4))]
     try:
-        found = bounds.certified(jacobian, outputs, backend="cpu", memory=1.0)
+        found = bounds.certified(jacobian, outputs, memory=1.0)
     except UsageError:  # out of the range that the package admits
         return f"{kind.__name__}, refused", [], None
     lower, upper = (float(bound.values[0]) for bound in found)
@@ -277,6 +277,7 @@ def main() -> int:
     found = summary(results) | {"seconds": round(time.monotonic() - start)}
     print(json.dumps(found, indent=2))
     if options.write:
+        options.write.parent.mkdir(parents=True, exist_ok=True)
         options.write.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 1 if found["violations"] else 0
 

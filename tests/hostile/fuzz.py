@@ -412,6 +412,7 @@ def main() -> int:
     )
     print(json.dumps(summary, indent=1))
     if options.write:
+        options.write.parent.mkdir(parents=True, exist_ok=True)
         options.write.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return int(any(summary["findings"].values()))
 

@@ -144,7 +144,7 @@ READY = """
 import sys
 from ntkspec.analyze import main
 from ntkspec.cli import quiet_interrupts
-words, sys.argv = sys.argv[1:], ["-m"]
+words, sys.argv, sys.orig_argv = sys.argv[1:], ["-m"], ["python", "-m", "ntkspec.analyze"]
 quiet_interrupts()
 print("ready", flush=True)
 sys.exit(main(words))
@@ -167,6 +167,7 @@ def test_ctrl_c_while_numpy_is_imported(tmp_path):
     """`quiet_interrupts` stands before NumPy; afterwards `run_command` takes Ctrl-C back."""
     script = (
         "import sys, time; argv = sys.argv; sys.argv = ['-m']\n"
+        "sys.orig_argv = ['python', '-m', 'ntkspec.analyze']\n"
         "from ntkspec.cli import quiet_interrupts, run_command\n"
         "quiet_interrupts()\n"
         "print('ready', flush=True)\n"

@@ -13,6 +13,7 @@ import cases
 import h5py
 import numpy as np
 import pytest
+import runs
 
 from ntkspec.errors import MemoryBudgetError, NtkspecError, RunFileError
 from ntkspec.store import Run, RunWriter, digest, guard, open_run, reader
@@ -39,8 +40,8 @@ CHANGES = {
     "block left out": lambda f: f.__delitem__("snapshots/s/blocks/layer.0"),
     "regions left out": lambda f: f.__delitem__("snapshots/s/regions"),
     "order": lambda f: f["snapshots/s/blocks/layer.0"].attrs.__setitem__("order", 9),
-    "checksum left out": lambda f: f["snapshots/s/outputs"].attrs.__delitem__("crc32"),
-    "digest of the root left out": lambda f: f.attrs.__delitem__("digest"),
+    "checksum left out": lambda f: f["snapshots/s/outputs"].attrs.__delitem__("ntkspec_crc32"),
+    "digest of the root left out": lambda f: f.attrs.__delitem__("ntkspec_digest"),
     "a left and a right": lambda f: (
         f.__delitem__("snapshots/s/blocks/layer.1/right"),
         f.__setitem__("snapshots/s/blocks/layer.1/right", np.ones((12, 2, 7))),
@@ -60,7 +61,7 @@ def test_every_change_is_told(name, valid, tmp_path):
     path = shutil.copy(valid, tmp_path / "run.h5")
     with h5py.File(path, "r+") as file:
         CHANGES[name](file)
-    with pytest.raises(RunFileError, match=r"damaged or changed|attribute 'digest'") as caught:
+    with pytest.raises(RunFileError, match=r"damaged or changed|attribute 'ntkspec_digest'") as caught:
         with open_run(path) as run:
             run.check_values()
     assert "\n" not in str(caught.value)
@@ -70,7 +71,7 @@ def test_one_read_of_all_rows_is_held_against_the_checksum(valid, tmp_path):
     path = shutil.copy(valid, tmp_path / "run.h5")
     with h5py.File(path, "r+") as file:
         file["snapshots/s/blocks/layer.0/left"][3, 1] = 0.25
-    with open_run(path) as run, pytest.raises(RunFileError, match="crc32"):
+    with open_run(path) as run, pytest.raises(RunFileError, match="ntkspec_crc32"):
         run.snapshot("s").jacobian.load()
 
 
@@ -88,7 +89,7 @@ def test_checksums_are_zlibs_over_little_endian_rows(valid):
     with h5py.File(valid) as file:
         for data in (file["samples/inputs"], file["snapshots/s/blocks/level.1/left/indices"]):
             plain = np.ascontiguousarray(data[...].astype(data.dtype.newbyteorder("<"))).tobytes()
-            assert int(data.attrs["crc32"]) == zlib.crc32(plain)
+            assert int(data.attrs["ntkspec_crc32"]) == zlib.crc32(plain)
     big = INPUTS.astype(">f8")
     assert digest.crc32(big[5:], digest.crc32(big[:5])) == digest.crc32(INPUTS)
 
@@ -100,7 +101,11 @@ def test_a_part_without_digests_is_resumed(tmp_path):
             snapshot.write(0, INPUTS, cases.mixed(12))
         raise ZeroDivisionError
     with h5py.File(tmp_path / "run.h5.part", "r+") as file:
-        file.visititems(lambda _, item: [item.attrs.pop(name, None) for name in ("crc32", "digest")] and None)
+        file.visititems(
+            lambda _, item: (
+                [item.attrs.pop(name, None) for name in ("ntkspec_crc32", "ntkspec_digest")] and None
+            )
+        )
     with RunWriter(path, inputs=INPUTS, resume=True) as run:
         with run.snapshot("new", step=1, label="end") as snapshot:
             snapshot.write(0, INPUTS, cases.mixed(12))
@@ -202,3 +207,28 @@ def test_a_damaged_file_is_looked_at_in_the_child_alone(valid, tmp_path, monkeyp
     assert not seen
     open_run(valid).close()
     assert len(seen) == 1
+
+
+def test_a_change_on_purpose_is_accepted_as_the_message_says(valid, tmp_path):
+    path = shutil.copy(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["label"] = "another"
+        file["snapshots/s/outputs"][3, 1] = 0.25
+    with pytest.raises(RunFileError, match="delete every ntkspec_digest and the stale ntkspec_crc32"):
+        open_run(path)
+    with h5py.File(path, "r+") as file:
+        file.visititems(lambda _, item: item.attrs.pop("ntkspec_digest", None) and None)
+        file.attrs.pop("ntkspec_digest")
+        del file["snapshots/s/outputs"].attrs["ntkspec_crc32"]
+    with open_run(path) as run:
+        run.check_values()
+        assert run.label == "another"
+
+
+def test_attributes_of_other_writers_are_theirs(valid, tmp_path):
+    path = runs.foreign_run(tmp_path / "foreign.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["digest"] = "md5:0123"
+        file["samples/inputs"].attrs["crc32"] = "deadbeef"
+    with open_run(path) as run:
+        run.check_values()

@@ -4,12 +4,6 @@ They are made from spectra (`theorem1`, Weyl, Cauchy, Ostrowski), from the Jacob
 `certified`), or from the formed kernel with its error, `form(jacobian)` (all others).
 """
 
-from ntkspec.spectral.bounds.certified import (
-    certified,
-    certified_lower,
-    certified_upper,
-    smallest_vector,
-)
 from ntkspec.spectral.bounds.entries import (
     gershgorin_lower,
     gershgorin_scaled_lower,
@@ -24,6 +18,12 @@ from ntkspec.spectral.bounds.moments import (
     wolkowicz_styan_upper,
 )
 from ntkspec.spectral.bounds.record import Bound
+from ntkspec.spectral.bounds.rigorous import (
+    certified,
+    certified_lower,
+    certified_upper,
+    smallest_vector,
+)
 from ntkspec.spectral.bounds.scaling import ostrowski_lower, ostrowski_upper
 from ntkspec.spectral.bounds.schur import schur_product
 from ntkspec.spectral.bounds.weyl import theorem1, weyl_lower, weyl_upper

@@ -15,7 +15,6 @@ import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend, Choice
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Matrix, Outputs, Pair
 from ntkspec.operator import diagonal, project
@@ -32,11 +31,10 @@ def certified(
     jacobian: Jacobian,
     outputs: Outputs = "trace",
     *,
-    backend: Choice | Backend = "auto",
     memory: float | None = None,
 ) -> tuple[Bound, Bound]:
-    """Certified lower and upper bound on lambda_min of J J^T; arguments and errors as for `ntkspec.gram`."""
-    formed = form(jacobian, outputs, backend=backend, memory=memory)
+    """Certified lower and upper bound on lambda_min of J J^T; arguments and errors as for `form`."""
+    formed = form(jacobian, outputs, memory=memory)
     vector = smallest_vector(formed)
     return certified_lower(formed, vector), certified_upper(jacobian, vector, outputs)
 
