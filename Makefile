@@ -63,7 +63,7 @@ bench: .venv.stamp
 	$(BIN)/python analysis/benchmarks/bench_gram.py
 	$(BIN)/python analysis/benchmarks/bench_export.py
 
-# Certified bounds against exact arithmetic on hostile kernels: 15 minutes for 100,000.
+# Certified bounds against exact arithmetic on hostile kernels: about half an hour for 100,000 on 2 cores.
 CASES ?= 100000
 certify: .venv.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python tests/hostile/certify.py --cases $(CASES) --write analysis/results/certify.json

@@ -52,6 +52,13 @@ class Stored:
         return values
 
     def _read(self, start: int, stop: int | None) -> NDArray[Any]:
+        if not self.data:
+            raise RunFileError(
+                self.where,
+                expected="an open run file",
+                got="one that was closed",
+                remedy="read inside the with-block, or load() the blocks before it ends",
+            )
         rows = range(*slice(start, stop).indices(self.data.shape[0]))
         need = self.nbytes // self.data.shape[0] * len(rows)
         require(self.where, need, self.budget, "raise --memory, or use fewer samples or parameters")

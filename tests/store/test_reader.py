@@ -318,3 +318,10 @@ def test_compressed_and_soft_linked_data_are_accepted(valid, tmp_path):
 def test_the_jacobian_survives_the_file(valid):
     with open_run(valid) as run:
         assert np.array_equal(run.snapshot("end").jacobian.to_dense(), cases.mixed(12).to_dense())
+
+
+def test_a_file_that_was_closed_is_said_to_be(tmp_path):
+    with open_run(runs.write_run(tmp_path / "run.h5")) as run:
+        jacobian = run.snapshot("end").jacobian
+    with pytest.raises(RunFileError, match="got one that was closed; read inside the with-block"):
+        jacobian.load()
