@@ -171,10 +171,14 @@ def test_a_child_that(name, tmp_path, recwarn, capfd):
 def test_ctrl_c_ends_the_child_too(tmp_path):
     path = tmp_path / "file"
     path.write_text("x")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        guard.try_out(path, "sleeps", lambda step: time.sleep(20), 2**28)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            guard.try_out(path, "sleeps", lambda step: time.sleep(20), 2**28)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - started < 10
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
