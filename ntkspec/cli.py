@@ -8,7 +8,8 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ntkspec.errors import NtkspecError
@@ -27,7 +28,8 @@ def run_command(command: Callable[[], int]) -> int:
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        code = command()
+        with _interrupts_arrive():
+            code = command()
         sys.stdout.flush()
         return code
     except NtkspecError as error:
@@ -46,6 +48,29 @@ def run_command(command: Callable[[], int]) -> int:
         print(f"error: expected to write, got {error.strerror or error}; check space", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BAD_INPUT
+
+
+@contextlib.contextmanager
+def _interrupts_arrive() -> Iterator[None]:
+    """Ctrl-C that comes where a library cannot let exceptions through, as h5py in HDF5, comes once more."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+    hook, alarm = sys.unraisablehook, signal.signal(signal.SIGALRM, signal.default_int_handler)
+
+    def again(lost: Any) -> None:
+        if lost.exc_type is KeyboardInterrupt:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)  # seconds; by then that call is over
+        else:
+            hook(lost)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, alarm)
+        sys.unraisablehook = hook
 
 
 def quiet_interrupts() -> None:

@@ -94,15 +94,22 @@ class RunWriter:
         }
         self._clear_part()
         reserve(self.part, sum(array.nbytes for array in self._samples.values()))
-        file = h5py.File(self.part, "x")
-        file.attrs.update(attributes)
+        try:
+            file = h5py.File(self.part, "x")
+            file.attrs.update(attributes)
+            self._write_samples(file)
+            file.create_group(schema.SNAPSHOTS)
+            file.flush()
+        except BaseException:  # Ctrl-C among them: nobody will call `abandon`
+            self.part.unlink(missing_ok=True)
+            raise
+        return file
+
+    def _write_samples(self, file: h5py.File) -> None:
         for name, array in self._samples.items():
             data = create_dataset(file.require_group(schema.SAMPLES), name, array.shape, array.dtype)
             data[...] = array
             data.attrs[digest.CRC] = np.uint32(digest.crc32(array))
-        file.create_group(schema.SNAPSHOTS)
-        file.flush()
-        return file
 
     def _clear_part(self) -> None:
         """Remove what an earlier writer left, but not what another one is writing now: HDF5 locks that."""
