@@ -24,7 +24,8 @@ from ntkspec.jacobian import (
     SparseFactor,
     rows_per_sample,
 )
-from ntkspec.spectral.bounds.rigorous import certified_lower, is_semidefinite
+from ntkspec.spectral.bounds.record import Bound
+from ntkspec.spectral.bounds.rigorous import is_semidefinite
 from ntkspec.spectral.formed import TINIEST, Formed
 from ntkspec.spectral.solve import spectrum
 from ntkspec.spectral.spectrum import Spectrum
@@ -66,10 +67,10 @@ def of_kernel(name: str, formed: Formed) -> Check:
     return Check("semidefinite", said, name, 0.0 if is_semidefinite(formed) else float("inf"))
 
 
-def of_zeros(name: str, formed: Formed, found: Spectrum) -> Iterator[Check]:
-    """Whether a kernel that is called singular can be proved not to be."""
+def of_zeros(name: str, lower: Bound, found: Spectrum) -> Iterator[Check]:
+    """Whether a kernel that is called singular is proved not to be, by its certified lower bound."""
     if found.singular:
-        proved = float(certified_lower(formed).values[0]) > 0
+        proved = float(lower.values[0]) > 0
         said = "a kernel that is called singular is not proved to be definite"
         yield Check("zeros", said, name, float("inf") if proved else 0.0)
 

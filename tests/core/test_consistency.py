@@ -68,3 +68,13 @@ def test_no_second_route_without_memory():
     jac = cases.mixed(40)
     found = ntkspec.spectrum(jac)
     assert list(consistency.second_route("total", found, jac, "trace", CPU, 1e-7)) == []
+
+
+def test_a_proof_against_an_exact_zero_fails():
+    jac = cases.mixed(14)
+    lower, _ = ntkspec.bounds.certified(jac)
+    found = ntkspec.spectrum(jac)
+    assert list(consistency.of_zeros("total", lower, found)) == []
+    called_singular = replace(found, rank=Rank(13, "made up"))
+    (check,) = consistency.of_zeros("total", lower, called_singular)
+    assert not check.holds

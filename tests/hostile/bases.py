@@ -12,6 +12,7 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+# Below, since tests/ has to be on the path first.
 import cases  # noqa: E402
 import runs  # noqa: E402
 

@@ -36,6 +36,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 sys.path.insert(0, str(Path(__file__).parent))
 
+# Below, since tests/ has to be on the path first.
 import bases  # noqa: E402
 import h5py  # noqa: E402
 import mutations  # noqa: E402
