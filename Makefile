@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need into .venv.
 .DELETE_ON_ERROR:
-.PHONY: setup demo demo-runs test test-slow lint types docs bench certify tables fuzz kills clean
+.PHONY: setup demo demo-runs test test-slow lint types docs bench bench-full bench-peers certify tables fuzz kills clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -59,9 +59,22 @@ types: .venv.stamp
 docs: .venv.stamp
 	$(BIN)/python tests/readme.py
 
-bench: .venv.stamp
-	$(BIN)/python analysis/benchmarks/bench_gram.py
-	$(BIN)/python analysis/benchmarks/bench_export.py
+# Speed and memory side by side with other tools, each in an environment of its own. `bench` is short, about ten
+# minutes on 2 cores, and writes to analysis/benchmarks/quick; `bench-full` takes hours and about 12 GB of memory, and
+# replaces analysis/benchmarks/results and the tables of docs/benchmarks.md.
+BENCHMARKS := gram eigen export analyze growth
+
+bench: bench-peers
+	@for name in $(BENCHMARKS); do $(BIN)/python analysis/benchmarks/bench_$$name.py --quick || exit; done
+	@echo "results: analysis/benchmarks/quick"
+
+bench-full: bench-peers
+	@for name in $(BENCHMARKS); do $(BIN)/python analysis/benchmarks/bench_$$name.py || exit; done
+	$(BIN)/python analysis/studies/benchmark_tables.py
+	@echo "results: analysis/benchmarks/results and docs/benchmarks.md"
+
+bench-peers: .venv.stamp
+	$(BIN)/python analysis/benchmarks/peers.py
 
 # Certified bounds against exact arithmetic on hostile kernels: about half an hour for 100,000 on 2 cores.
 CASES ?= 100000

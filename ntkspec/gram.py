@@ -1,9 +1,4 @@
-"""Assemble kernels: K = J J^T in symmetric tiles, all blocks of a tile at once.
-
-Every block contributes the elementwise product of two small Gram matrices, so a tile of K costs
-n^2 (a + b) multiplications a block instead of n^2 a b (Novak, Sohl-Dickstein, Schoenholz 2022,
-"Fast Finite Width Neural Tangent Kernel", use the same identity for dense layers).
-"""
+"""Assemble kernels: K = J J^T in symmetric tiles, all blocks of a tile at once."""
 
 from __future__ import annotations
 
@@ -12,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ntkspec import tiles
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import UsageError
-from ntkspec.jacobian import Block, Jacobian, Matrix, Outputs, Pair, check_outputs, rows_per_sample
+from ntkspec.jacobian import Block, Jacobian, Outputs, check_outputs
 from ntkspec.memory import budget_bytes, require
 
-TILE = 1024  # rows of the kernel in a tile
-DENSE_COLUMNS = 256  # a sparse factor of at most this width is multiplied as a dense panel
+SMALLEST_TILE = 32  # rows that tiles shrink to where memory is short
+FEWER = "raise --memory, use fewer samples, --precision float32, or --method lanczos"
 Progress = Callable[[float], None]  # called with the share of the work that is done
 
 
@@ -32,7 +27,8 @@ def gram(
     precision: Precision = "float64",
     backend: Choice | Backend = "auto",
     memory: float | None = None,
-    tile: int = TILE,
+    tile: int | None = None,
+    out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """The kernel J J^T summed over the blocks, exactly symmetric.
 
@@ -42,17 +38,25 @@ def gram(
         precision: in which products are formed and added.
         backend: "auto", "cpu" or "gpu".
         memory: budget in GiB; default 80% of what is free.
-        tile: rows of K assembled at once; results do not depend on it beyond rounding.
+        tile: rows of K assembled at once; default: what suits the machine and the budget; results do not
+            depend on it beyond rounding.
+        out: (N, N) array of `precision` to put the kernel into; it does not count in the budget.
 
     Returns:
-        (N, N) array of `precision`, N = n or n*c. Nothing is divided by n, c or p.
+        (N, N) array of `precision`, `out` if it was given, N = n or n*c. Nothing is divided by n, c or p.
 
     Raises:
         MemoryBudgetError: the kernel and two panels of factors do not fit.
         RunFileError: the run file holds numbers that the contract forbids.
     """
     return gram_sums(
-        {"total": jacobian}, outputs, precision=precision, backend=backend, memory=memory, tile=tile
+        {"total": jacobian},
+        outputs,
+        precision=precision,
+        backend=backend,
+        memory=memory,
+        tile=tile,
+        out=None if out is None else {"total": out},
     )["total"]
 
 
@@ -68,48 +72,43 @@ def gram_sums(
     precision: Precision = "float64",
     backend: Choice | Backend = "auto",
     memory: float | None = None,
-    tile: int = TILE,
+    tile: int | None = None,
+    out: Mapping[str, NDArray[Any]] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Several sums of blocks of one Jacobian in one pass: every block's tile is computed once.
 
     Args:
         sums: name -> the blocks to add up, e.g. {"total": jac, "no_grid": jac.without("grid")}.
+        out: name -> array to put that kernel into, as for `gram`; all or none.
         progress: called with the share that is done.
 
     Returns:
         name -> (N, N) kernel. Other arguments and errors as for `gram`.
     """
-    blocks = blocks_of(sums)
-    whole = Jacobian(tuple(blocks.values()))
-    check_outputs(outputs, whole.outputs)
-    engine, dtype = select(backend), np.dtype(precision)
-    if tile < 1:
-        raise UsageError("tile", expected="a positive number of rows", got=str(tile), remedy=f"e.g. {TILE}")
-    repeat = rows_per_sample(outputs, whole.outputs)
-    size = whole.samples * repeat
-    budget = budget_bytes(memory)
-    kernel_bytes = len(sums) * size**2 * dtype.itemsize
-    panel = _panel_samples(whole, kernel_bytes, budget, dtype)
-    members = {name: frozenset(jacobian.names) for name, jacobian in sums.items()}
-    kernels = {name: engine.zeros((size, size), dtype) for name in sums}
-    step = max(tile // repeat, 1)
-    for rows, columns, done in _panel_pairs(whole, outputs, engine, dtype, panel, step):
-        for row in rows:
-            for column in columns:
-                if column.start <= row.start:
-                    _add(kernels, members, row, column, engine, repeat, dtype)
+    engine = select(backend)
+    kernels = assembled(sums, outputs, precision, engine, budget_bytes(memory), tile, out, progress)
+    return {name: engine.get(kernel) for name, kernel in kernels.items()}
+
+
+def assembled(
+    sums: Mapping[str, Jacobian],
+    outputs: Outputs,
+    precision: Precision,
+    engine: Backend,
+    budget: int,
+    tile: int | None = None,
+    out: Mapping[str, NDArray[Any]] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """As `gram_sums`, but each kernel stays where it was assembled: on the device, if it fits there."""
+    plan = Assembly.of(sums, outputs, precision, engine, budget, tile, kernels_fit=out is not None)
+    kernels = plan.targets(engine) if out is None else _checked(out, sums, plan)
+    for _, done in plan.run(engine, kernels):
         if progress:
             progress(done)
-    for name, kernel in kernels.items():
-        if not np.isfinite(float(kernel.diagonal().sum())):
-            raise UsageError(
-                f"kernel {name}",
-                expected=f"entries that {precision} can hold",
-                got="an overflow",
-                remedy="rescale the model's outputs, or use float64",
-            )
-    return {name: engine.get(kernel) for name, kernel in kernels.items()}
+    _require_finite(kernels, precision)
+    return kernels
 
 
 def blocks_of(sums: Mapping[str, Jacobian]) -> dict[str, Block]:
@@ -131,91 +130,112 @@ def blocks_of(sums: Mapping[str, Jacobian]) -> dict[str, Block]:
 
 
 @dataclass(frozen=True)
-class _Strip:
-    """The factors of samples start:stop on the device."""
+class Assembly:
+    """What is assembled, in which pieces, and the memory that it takes."""
 
-    start: int
-    stop: int
-    pairs: Mapping[str, Pair]  # by block
+    jacobian: Jacobian  # every block once
+    sums: tiles.Sums
+    names: tuple[str, ...]
+    grid: tiles.Grid
+    size: int  # N
+    dtype: np.dtype[Any]
+    on_host: bool  # kernels live on the host although the backend computes elsewhere
+
+    @staticmethod
+    def of(
+        sums: Mapping[str, Jacobian],
+        outputs: Outputs,
+        precision: Precision,
+        engine: Backend,
+        budget: int,
+        tile: int | None = None,
+        *,
+        kernels_fit: bool = False,
+    ) -> Assembly:
+        """Cut the work so that it fits the budget (bytes).
+
+        Args:
+            kernels_fit: there is a place for the kernels outside of the budget.
+
+        Raises:
+            MemoryBudgetError: the kernels, the tiles at work and the factors of two samples do not fit.
+        """
+        whole = Jacobian(tuple(blocks_of(sums).values()))
+        check_outputs(outputs, whole.outputs)
+        if tile is not None and tile < 1:
+            raise UsageError("tile", expected="a positive number of rows", got=str(tile), remedy="e.g. 256")
+        dtype, size = np.dtype(precision), whole.kernel_size(outputs)
+        kernels = 0 if kernels_fit else len(sums) * size**2 * dtype.itemsize
+        groups = tiles.Sums.of(sums)
+        room = engine.room(budget)
+        if tile is None:
+            tile = engine.tile
+            while (
+                tile > SMALLEST_TILE and groups.scratch_bytes(size, tile, engine.workers, dtype) > room // 8
+            ):
+                tile //= 2
+        work = groups.scratch_bytes(size, tile, engine.workers, dtype)
+        on_host = kernels_fit or (room != budget and least_bytes(whole, kernels + work, dtype) > room)
+        held = kernels_fit or on_host
+        panel = _panel_samples(whole, work + (0 if held else kernels), room, dtype)
+        if on_host:
+            require(f"kernel of {whole.samples} samples on the host", kernels, budget, FEWER)
+        grid = tiles.cut(whole, outputs, panel, tile)
+        return Assembly(whole, groups, tuple(sums), grid, size, dtype, on_host)
+
+    def targets(self, engine: Backend) -> dict[str, Any]:
+        """name -> (N, N) array to assemble into, its entries arbitrary."""
+        make = np.empty if self.on_host else engine.empty
+        return {name: make((self.size, self.size), self.dtype) for name in self.names}
+
+    def run(
+        self, engine: Backend, kernels: Mapping[str, Any], skip: Callable[[int, int], bool] | None = None
+    ) -> Iterator[tuple[tuple[int, int], float]]:
+        """Compute and store every tile; yields its first samples (row, column) and the share that is done.
+
+        Args:
+            kernels: as `targets` makes them, or other arrays of that shape.
+            skip: says of a tile's first samples whether it is there already.
+        """
+        done = 0.0
+        repeat = self.grid.repeat
+
+        def work(pair: tuple[tiles.Strip, tiles.Strip]) -> tuple[int, int]:
+            row, column = pair
+            for name, tile in tiles.compute(row, column, self.sums, self.grid, engine, self.dtype).items():
+                engine.store(kernels[name], row.start * repeat, column.start * repeat, tile)
+            return row.start, column.start
+
+        for pairs, share in tiles.panel_pairs(self.jacobian, self.grid, engine, self.dtype):
+            todo = [pair for pair in pairs if not (skip and skip(pair[0].start, pair[1].start))]
+            for at in engine.each(work, todo):
+                done += share / len(todo)
+                yield at, done
 
 
-def _panel_pairs(
-    jacobian: Jacobian, outputs: Outputs, engine: Backend, dtype: Any, panel: int, step: int
-) -> Iterator[tuple[list[_Strip], list[_Strip], float]]:
-    """Pairs of panels on and below the diagonal, each read from the file when its turn comes."""
-    starts = range(0, jacobian.samples, panel)
-    total = len(starts) * (len(starts) + 1) // 2
-    done = 0
-    for i, start in enumerate(starts):
-        rows = _strips(jacobian, start, panel, outputs, engine, dtype, step)
-        for other in starts[: i + 1]:
-            same = other == start
-            columns = rows if same else _strips(jacobian, other, panel, outputs, engine, dtype, step)
-            done += 1
-            yield rows, columns, done / total
+def _checked(out: Mapping[str, NDArray[Any]], sums: Mapping[str, Jacobian], plan: Assembly) -> dict[str, Any]:
+    for name in sums:
+        array = out.get(name)
+        if array is None or array.shape != (plan.size, plan.size) or array.dtype != plan.dtype:
+            got = "none" if array is None else f"{array.shape} of {array.dtype}"
+            raise UsageError(
+                f"array for kernel {name}",
+                expected=f"{(plan.size, plan.size)} of {plan.dtype}",
+                got=got,
+                remedy="give numpy.empty of that shape and dtype",
+            )
+    return {name: out[name] for name in sums}
 
 
-def _strips(
-    jacobian: Jacobian, start: int, panel: int, outputs: Outputs, engine: Backend, dtype: Any, step: int
-) -> list[_Strip]:
-    stop = min(start + panel, jacobian.samples)
-    loaded = jacobian.load(start, stop)
-    if loaded.samples == jacobian.samples:  # else the panels' numberings would differ
-        loaded = Jacobian(tuple(block.compact() for block in loaded))
-    strips = []
-    for at in range(0, stop - start, step):
-        end = min(at + step, stop - start)
-        pairs = {
-            block.name: _put(block.pair(outputs, dtype), engine, dtype) for block in loaded.load(at, end)
-        }
-        strips.append(_Strip(start + at, start + end, pairs))
-    return strips
-
-
-def _put(pair: Pair, engine: Backend, dtype: Any) -> Pair:
-    left = None if pair.left is None else engine.put(_panel(pair.left), dtype)
-    return Pair(left, engine.put(_panel(pair.right), dtype), pair.repeat)
-
-
-def _panel(matrix: Matrix) -> Matrix:
-    """Narrow sparse factors (coarse grid levels, where every pair of samples overlaps) go dense."""
-    if sp.issparse(matrix) and matrix.shape[1] <= DENSE_COLUMNS:
-        dense: NDArray[Any] = matrix.toarray()
-        return dense
-    return matrix
-
-
-def _add(
-    kernels: Mapping[str, Any],
-    members: Mapping[str, frozenset[str]],
-    row: _Strip,
-    column: _Strip,
-    engine: Backend,
-    repeat: int,
-    dtype: Any,
-) -> None:
-    """Add every block's tile to the kernels that it belongs to, and mirror it above the diagonal."""
-    at = np.s_[row.start * repeat : row.stop * repeat, column.start * repeat : column.stop * repeat]
-    shape = kernels[next(iter(kernels))][at].shape
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for block in row.pairs:
-        targets = tuple(name for name in kernels if block in members[name])
-        groups.setdefault(targets, []).append(block)
-    sums: dict[str, Any] = {}
-    for targets, blocks in groups.items():
-        tile = engine.zeros(shape, dtype)
-        for block in blocks:
-            a, b = row.pairs[block], column.pairs[block]
-            left = None if a.left is None else (a.left, b.left)
-            engine.add_tile(tile, left, (a.right, b.right), repeat)
-        for name in targets:
-            sums[name] = tile if name not in sums else sums[name] + tile
-    for name, tile in sums.items():
-        if row.start == column.start:
-            kernels[name][at] = engine.symmetric(tile)
-        else:
-            kernels[name][at] = tile
-            kernels[name][at[1], at[0]] = tile.T
+def _require_finite(kernels: Mapping[str, Any], precision: Precision) -> None:
+    for name, kernel in kernels.items():
+        if not np.isfinite(float(kernel.diagonal().sum())):
+            raise UsageError(
+                f"kernel {name}",
+                expected=f"entries that {precision} can hold",
+                got="an overflow",
+                remedy="rescale the model's outputs, or use float64",
+            )
 
 
 def least_bytes(jacobian: Jacobian, kernel_bytes: int, dtype: Any) -> int:
@@ -237,7 +257,7 @@ def _panel_samples(jacobian: Jacobian, kernel_bytes: int, budget: int, dtype: An
         f"kernel of {jacobian.samples} samples",
         least_bytes(jacobian, kernel_bytes, dtype),
         budget,
-        "raise --memory, use fewer samples, --precision float32, or --method lanczos",
+        FEWER,
     )
     if per_sample * jacobian.samples <= room:
         return jacobian.samples

@@ -1,83 +1,102 @@
 """What does a per-sample Jacobian cost as factors, and what does it cost dense?
 
-An MLP 2-64-64-64-3 in double precision on the CPU: `ntkspec.export.jacobian`, its checks included,
-against torch.func's vmap(jacrev), and against one vmap(grad) for every output. Then the bytes that each
-of them keeps. Building the network is not timed.
+An MLP 2-256-256-256-1 in double precision on the CPU: `ntkspec.export.jacobian`, its checks included, against
+torch.func's vmap(jacrev) and vmap(grad), a chunk of samples at a time into one array. Then the bytes that
+each of them keeps, and those of a run file. Building the network is not timed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import Benchmark, Case, Work, main
+from common import SMALL, error, main
+from contenders import run_file
+from records import Benchmark, Case, Contender, Row, Work, derived
 
-SIZES = (1024, 2048)
-OURS, JACREV, GRAD = "factors", "vmap(jacrev)", "vmap(grad) per output"
-NETWORK = "mlp"
+OURS, JACREV, GRAD = "ntkspec, factors", "torch.func vmap(jacrev)", "torch.func vmap(grad)"
+NETWORK = "mlp256"
 
 
-def factors(case: Case, n: int) -> Work:
+def factors(case: Case) -> Work:
     """ntkspec's factors in memory."""
     import networks
 
     from ntkspec.export import jacobian
 
-    net, x = networks.model(case.network), networks.inputs(n)
-    return Work(lambda: jacobian(net, x), lambda found: networks.by_entries(found.to_dense()))
+    def facts(found: Any) -> dict[str, Any]:
+        rows = found.load(0, SMALL).to_dense()[:, 0]
+        return error(networks.by_entries(rows), case) | {"kept_bytes": found.nbytes}
+
+    net, x = networks.model(case.network), networks.inputs(case.samples)
+    return Work(lambda: jacobian(net, x), facts)
 
 
-def jacrev(case: Case, n: int) -> Work:
-    """torch.func's recipe."""
+def dense(name: str) -> Callable[[Case], Work]:
+    """torch.func's rows as one array."""
+
+    def set_up(case: Case) -> Work:
+        import func
+        import networks
+
+        def facts(found: Any) -> dict[str, Any]:
+            kept = {"kept_bytes": found.numel() * found.element_size()}
+            return error(networks.by_entries(found[:SMALL].numpy()), case) | kept
+
+        net, x = networks.model(case.network), networks.inputs(case.samples)
+        rows = {JACREV: func.by_jacrev, GRAD: func.by_grad}[name](net)
+        return Work(lambda: func.dense(rows, x), facts)
+
+    return set_up
+
+
+def prepare(folder: Path, sizes: Sequence[int]) -> dict[str, Any]:
+    """The definition; the network's sizes, and the bytes of its run files."""
     import networks
-
-    net, x = networks.model(case.network), networks.inputs(n)
-    return Work(lambda: networks.by_jacrev(net, x), _kernel)
-
-
-def grad(case: Case, n: int) -> Work:
-    """torch.func, an output at a time."""
-    import networks
-
-    net, x = networks.model(case.network), networks.inputs(n)
-    return Work(lambda: networks.by_grad(net, x), _kernel)
-
-
-def prepare(folder: Path) -> dict[str, Any]:
-    """The definition; the network's sizes and the bytes of its Jacobian."""
-    import networks
-
-    from ntkspec.export import jacobian
 
     networks.write_definition(folder, NETWORK)
     facts = networks.facts(NETWORK)
-    net = networks.model(NETWORK)
-    kept = []
-    for n in SIZES:
-        small = jacobian(net, networks.inputs(n)).nbytes
-        large = n * facts["outputs"] * facts["parameters"] * 8
-        kept.append(
-            {"samples": n, "factors": small, "dense": large, "dense/factors": round(large / small, 2)}
-        )
-    return {NETWORK: facts, "jacobian_bytes": kept}
+    for n in sizes:
+        path = run_file(folder, f"{NETWORK}-{n}")
+        networks.write_run(path, NETWORK, n)
+        facts[f"run_file_bytes_{n}"] = path.stat().st_size
+    return {NETWORK: facts}
 
 
-def _kernel(rows: list[Any]) -> Any:
-    """The kernel of a Jacobian as torch.func gives it, entry by entry."""
-    import networks
-    import torch
+def cases(sizes: Sequence[int]) -> Iterator[Case]:
+    """All three at every size."""
+    for n in sizes:
+        yield from (Case(NETWORK, n, name) for name in (OURS, JACREV, GRAD))
 
-    dense = torch.cat([row.flatten(2) for row in rows], dim=2)
-    return networks.by_entries(dense.numpy())
+
+def finish(rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Bytes: of the run file, of the factors, of the dense Jacobian."""
+    found = []
+    for row in rows:
+        if row.contender == OURS and row.status == "ok":
+            sizes = facts[row.network]
+            kept, file = row.facts["kept_bytes"], sizes[f"run_file_bytes_{row.samples}"]
+            full = 8 * row.samples * sizes["parameters"]
+            bytes_ = {"run_file_bytes": file, "factor_bytes": kept, "dense_bytes": full}
+            found.append(derived(row, **bytes_, dense_over_run_file=full / file))
+    return {"bytes": found}
 
 
 if __name__ == "__main__":
     benchmark = Benchmark(
         "export",
         "What does a per-sample Jacobian cost as factors, and what does it cost dense?",
-        prepare,
-        {OURS: factors, JACREV: jacrev, GRAD: grad},
-        tuple((NETWORK, n, name) for n in SIZES for name in (OURS, JACREV, GRAD)),
-        ((JACREV, OURS), (GRAD, OURS)),
+        sizes=(8192,),
+        quick_sizes=(2048,),
+        prepare=prepare,
+        contenders={
+            OURS: Contender(factors),
+            JACREV: Contender(dense(JACREV)),
+            GRAD: Contender(dense(GRAD)),
+        },
+        cases=cases,
+        versus=((JACREV, OURS), (GRAD, OURS)),
+        finish=finish,
     )
     main(benchmark, __file__)

@@ -1,101 +1,91 @@
-"""What does a kernel cost from factors, and what does it cost otherwise?
+"""What does a kernel cost, from the network or from its factors, in ntkspec and in other tools?
 
-Two questions, in double precision and trace mode, on the CPU:
-
-- from a Jacobian that is at hand: `ntkspec.gram` of the factors, against J @ J.T of the dense Jacobian in
-  NumPy. Loading the factors and assembling J are not timed; J counts in the peak memory.
-- from a network, end to end: `ntkspec.export.jacobian` and `ntkspec.gram`, against torch.func's
-  vmap(jacrev) and its contraction. Building the network is not timed.
+Networks of one output, trace mode, on the CPU. `mlp256` and `mlp512` are MLPs 2-w-w-w-1 (ReLU); `multigrid`
+has 8 levels of 2 features before an MLP 18-64-64-1; `multigrid16` has 16 levels, the finest six hashed. The
+peak rate of a large matrix product in the same run gives the bound 2 (n^2 / 2) sum (a + b) / peak over the
+blocks of two dense factors (a, b): of a grid's network alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import Benchmark, Case, Work, main
+from common import main
+from contenders import EXPORT_GRAM, FUNC, GRAM, KERNELS, memory, run_file
+from peers import NEURAL_TANGENTS, NNGEOMETRY
+from records import Benchmark, Case, Contender, Row, Work, derived
 
-SIZES, ALONE = (1024, 2048), 4096  # at ALONE samples only ours is measured
-OURS, OURS_END = "factors", "export + factors"
-DENSE, FUNC = "dense J @ J.T", "vmap(jacrev) + product"
-NETWORKS = ("mlp", "multigrid")
+NETWORKS = ("mlp256", "mlp512", "multigrid", "multigrid16")
+PRODUCT, MATRICES = "numpy matrix product", "matrices"
+SIDE, SMALL_SIDE = 4096, 512  # of the matrices; the latter where fewer than 2048 samples are measured
 
 
-def factors(case: Case, n: int) -> Work:
-    """The kernel from factors in memory. No torch in this process."""
+def product(case: Case) -> Work:
+    """A square matrix product, whose rate is the machine's peak."""
     import numpy as np
 
-    import ntkspec
-
-    run = ntkspec.open_run(_run_file(case.folder, case.network))
-    jacobian = run.snapshot(-1).jacobian.load(0, n)
-    return Work(lambda: ntkspec.gram(jacobian, backend="cpu"), np.asarray)
+    rng = np.random.default_rng(0)
+    a, b = (rng.random((case.samples, case.samples)).astype(case.dtype) for _ in range(2))
+    return Work(lambda: a @ b, lambda _: {"flops": 2 * case.samples**3})
 
 
-def dense(case: Case, n: int) -> Work:
-    """The kernel from a dense Jacobian (n, c*p), filled a few samples at a time so that it is held once."""
-    import numpy as np
-
-    import ntkspec
-
-    stored = ntkspec.open_run(_run_file(case.folder, case.network)).snapshot(-1).jacobian
-    jacobian = np.empty((n, stored.outputs * stored.width))
-    for start in range(0, n, 32):
-        rows = stored.load(start, min(start + 32, n)).to_dense()
-        jacobian[start : start + len(rows)] = rows.reshape(len(rows), -1)
-    return Work(lambda: jacobian @ jacobian.T, np.asarray)
-
-
-def export_and_factors(case: Case, n: int) -> Work:
-    """From the network to the kernel with ntkspec."""
+def prepare(folder: Path, sizes: Sequence[int]) -> dict[str, Any]:
+    """Run files, weights and definitions of all networks; facts about them."""
     import networks
-    import numpy as np
-
-    import ntkspec
-    from ntkspec.export import jacobian
-
-    net, x = networks.model(case.network), networks.inputs(n)
-    return Work(lambda: ntkspec.gram(jacobian(net, x), backend="cpu"), np.asarray)
-
-
-def func(case: Case, n: int) -> Work:
-    """From the network to the kernel with torch.func."""
-    import networks
-
-    net, x = networks.model(case.network), networks.inputs(n)
-    return Work(lambda: networks.contract(networks.by_jacrev(net, x)), lambda kernel: kernel.numpy())
-
-
-def prepare(folder: Path) -> dict[str, Any]:
-    """Run files and definitions of all networks; facts about them."""
-    import networks
-
-    from ntkspec.export import RunExporter
 
     for network in NETWORKS:
         networks.write_definition(folder, network)
-        with RunExporter(_run_file(folder, network), inputs=networks.inputs(ALONE)) as run:
-            run.snapshot(networks.model(network), step=0, label="init")
+        networks.write_weights(folder, network, max(*sizes, 256))
+        networks.write_run(run_file(folder, network), network, max(*sizes, 256))
     return {network: networks.facts(network) for network in NETWORKS}
 
 
-def _run_file(folder: str | Path, network: str) -> Path:
-    return Path(folder) / f"{network}.h5"
+def cases(sizes: Sequence[int]) -> Iterator[Case]:
+    """All contenders where a dense Jacobian can be had, in single precision for the grid; else ntkspec."""
+    side = SIDE if max(sizes) >= 2048 else SMALL_SIDE
+    yield from (Case(MATRICES, side, PRODUCT, dtype) for dtype in ("float64", "float32"))
+    for n in sizes:
+        for network in ("mlp256", "mlp512"):
+            yield from (Case(network, n, contender) for contender in KERNELS)
+        for contender in (EXPORT_GRAM, NEURAL_TANGENTS, FUNC):
+            yield Case("multigrid", n // 2, contender, "float32")
+        for network in ("multigrid", "multigrid16"):
+            yield from (Case(network, n, contender) for contender in (GRAM, EXPORT_GRAM))
 
 
-def _cases() -> tuple[tuple[str, int, str], ...]:
-    every = [(net, n, name) for net in NETWORKS for n in SIZES for name in (OURS, DENSE, OURS_END, FUNC)]
-    alone = [(net, ALONE, name) for net in NETWORKS for name in (OURS, OURS_END)]
-    return tuple(sorted([*every, *alone], key=lambda case: case[:2]))
+def finish(rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Peak rates, times over the bound that they set, and memory over the least."""
+    rates = {
+        row.dtype: row.facts["flops"] / row.median_s
+        for row in rows
+        if row.contender == PRODUCT and row.status == "ok"
+    }
+    bounds = []
+    for row in rows:
+        if row.network in facts and row.status == "ok" and row.dtype in rates:
+            flops = row.samples**2 * facts[row.network]["dense_widths"]
+            bound = flops / rates[row.dtype]
+            bounds.append(derived(row, bound_s=bound, ratio=row.median_s / bound))
+    peaks = [
+        derived(row, gigaflops=rates[row.dtype] / 1e9)
+        for row in rows
+        if row.contender == PRODUCT and row.status == "ok"
+    ]
+    return {"peaks": peaks, "bounds": bounds, "memory": list(memory(rows, facts))}
 
 
 if __name__ == "__main__":
     benchmark = Benchmark(
         "gram",
-        "What does a kernel cost from factors, and what does it cost otherwise?",
-        prepare,
-        {OURS: factors, DENSE: dense, OURS_END: export_and_factors, FUNC: func},
-        _cases(),
-        ((DENSE, OURS), (FUNC, OURS_END)),
+        "What does a kernel cost, from the network or from its factors, in ntkspec and in other tools?",
+        sizes=(8192,),
+        quick_sizes=(2048,),
+        prepare=prepare,
+        contenders={PRODUCT: Contender(product), **KERNELS},
+        cases=cases,
+        versus=tuple((other, EXPORT_GRAM) for other in (NNGEOMETRY, NEURAL_TANGENTS, FUNC)),
+        finish=finish,
     )
     main(benchmark, __file__)

@@ -2,48 +2,136 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse
+import threadpoolctl
 from numpy.typing import NDArray
 
-from ntkspec.backend.protocol import ArrayBackend, BackendName, solver_failed
+from ntkspec.backend import kernels, two_stage
+from ntkspec.backend.protocol import ArrayBackend, BackendName, R, T, solver_failed
+from ntkspec.errors import BackendError
+from ntkspec.jacobian import Matrix
 
-# Above this share of nonzeros in a sparse factor's Gram tile a full product on the right is cheaper.
-SPARSE_TILE = 0.1
 QR_BLOCK = 32  # columns that tpqrt works on at a time
 LAPACK_VECTORS_LIMIT = 32_766  # SciPy's LAPACK counts the workspace of evd in 32 bits
+LAPACK_LIMIT = 46_340  # rows beyond which SciPy's LAPACK cannot count the entries of a matrix in 32 bits
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Some rows of a sparse matrix, row by row and column by column."""
+
+    csr: scipy.sparse.csr_array
+
+    @functools.cached_property
+    def by_column(self) -> tuple[NDArray[Any], ...]:
+        """Nonempty columns, where each one's entries start, their rows and values."""
+        order = np.argsort(self.csr.indices, kind="stable")
+        rows = np.repeat(np.arange(self.csr.shape[0]), np.diff(self.csr.indptr))
+        columns, starts = np.unique(self.csr.indices[order], return_index=True)
+        return columns.astype(np.int64), np.append(starts, len(order)), rows[order], self.csr.data[order]
 
 
 class CpuBackend(ArrayBackend):
-    """NumPy, SciPy and Numba."""
+    """NumPy, SciPy and Numba; tiles are shared out over as many threads as BLAS may use."""
 
     name: BackendName = "cpu"
+    tile = 256  # two Gram tiles and their sum stay in the cache of a core
 
     def __init__(self) -> None:
         super().__init__(np, scipy.sparse)
+        self._mine = threading.local()
+
+    @functools.cached_property
+    def _pools(self) -> threadpoolctl.ThreadpoolController:
+        return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+    @property
+    def workers(self) -> int:
+        """See `Backend.workers`: the threads that BLAS may use at the moment."""
+        return max((int(pool["num_threads"]) for pool in self._pools.info()), default=1)
 
     def get(self, array: Any) -> NDArray[Any]:
         """See `Backend.get`."""
         return np.asarray(array)
 
-    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
-        """See `Backend.add_tile`; a sparse left Gram tile is used at its nonzeros only."""
-        if left is not None and all(map(scipy.sparse.issparse, left)) and isinstance(right[0], np.ndarray):
-            gram = left[0] @ left[1].T
-            if gram.nnz <= SPARSE_TILE * gram.shape[0] * gram.shape[1]:
-                from ntkspec.backend.kernels import add_at_nonzeros
+    def put(self, matrix: Matrix, dtype: Any) -> Any:
+        """See `Backend.put`."""
+        if isinstance(matrix, np.ndarray):
+            return np.asarray(matrix, dtype=dtype)
+        return scipy.sparse.csr_array(matrix.astype(dtype, copy=False))
 
-                add_at_nonzeros(tile, gram.indptr, gram.indices, gram.data, *right, repeat)
-                return
-        super().add_tile(tile, left, right, repeat)
+    def rows(self, matrix: Any, which: slice | NDArray[Any]) -> Any:
+        """See `Backend.rows`."""
+        part = matrix[which]
+        return SparseRows(part) if scipy.sparse.issparse(part) else part
+
+    def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+        """See `Backend.each`. Each thread has BLAS to itself: small products gain little by two."""
+        if min(self.workers, len(tasks)) <= 1:
+            yield from super().each(work, tasks)
+            return
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            with self._pools.limit(limits=1):
+                for done in as_completed([pool.submit(work, task) for task in tasks]):
+                    yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # an error or Ctrl-C: only tiles at work are waited for
+
+    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
+        """See `Backend.add_tile`; where sparse rows on the left do not meet, nothing is computed."""
+        if left is None:
+            tile += self._gram("right", *right)
+        elif all(isinstance(m, SparseRows) for m in left) and all(isinstance(m, np.ndarray) for m in right):
+            sums = self.scratch("zeros", (left[0].csr.shape[0], left[1].csr.shape[0]), tile.dtype)
+            kernels.add_sparse(tile, sums, left[0].by_column, left[1].by_column, *right, repeat)
+        else:
+            kernels.add_product(tile, self._gram("left", *left), self._gram("right", *right), repeat)
+
+    def _gram(self, name: str, x: Any, y: Any) -> NDArray[Any]:
+        if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+            product = self.scratch(name, (len(x), len(y)), x.dtype)
+            if x.shape[1] == 1:  # BLAS is four times slower at this
+                np.multiply(x, y.T, out=product)
+            else:
+                np.matmul(x, y.T, out=product)
+            return product
+        gram: NDArray[Any] = self.dense_gram(_csr(x), _csr(y))
+        return gram
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """See `Backend.scratch`. Zeros at first: what is left zero comes back zero.
+
+        Memory that is given back and asked for again costs more than the products that it holds.
+        """
+        held: dict[tuple[str, Any], NDArray[Any]] = self._mine.__dict__.setdefault("held", {})
+        key = (name, np.dtype(dtype))
+        size = math.prod(shape)
+        if key not in held or held[key].size < size:
+            held[key] = np.zeros(size, dtype)
+        return held[key][:size].reshape(shape)
+
+    def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+        """See `Backend.store`."""
+        kernels.store(kernel, row, column, tile)
 
     def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
-        """See `Backend.eigvalsh`. In place: the transpose is the Fortran order that LAPACK wants."""
+        """See `Backend.eigvalsh`. In place: nothing else of the kernel's size is needed."""
         try:
-            values = scipy.linalg.eigh(
+            if two_stage.available():
+                return two_stage.eigvalsh(kernel).astype(np.float64)
+            _require_countable(len(kernel))
+            values = scipy.linalg.eigh(  # the transpose is in the Fortran order that LAPACK wants
                 kernel.T, eigvals_only=True, overwrite_a=True, check_finite=False, driver="evd"
             )
         except np.linalg.LinAlgError as error:
@@ -52,6 +140,7 @@ class CpuBackend(ArrayBackend):
 
     def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.eigh`."""
+        _require_countable(len(kernel))
         driver = "evd" if len(kernel) <= LAPACK_VECTORS_LIMIT else "evr"
         try:
             values, vectors = scipy.linalg.eigh(kernel.T, overwrite_a=True, check_finite=False, driver=driver)
@@ -91,3 +180,18 @@ class CpuBackend(ArrayBackend):
         except np.linalg.LinAlgError as error:
             raise solver_failed("singular vectors", error) from None
         return values.astype(np.float64), right.T.astype(np.float64)
+
+
+def _csr(matrix: Any) -> Any:
+    return matrix.csr if isinstance(matrix, SparseRows) else matrix
+
+
+def _require_countable(rows: int) -> None:
+    """SciPy's LAPACK counts in 32 bits: beyond that it would crash, or return what nobody computed."""
+    if rows > LAPACK_LIMIT:
+        raise BackendError(
+            "eigenvalues on the CPU",
+            expected=f"at most {LAPACK_LIMIT} rows: SciPy's LAPACK counts entries in 32 bits",
+            got=f"{rows} rows",
+            remedy="ask for eigenvalues without vectors and a NumPy from PyPI, use -k, or fewer samples",
+        )

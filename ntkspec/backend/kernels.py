@@ -1,4 +1,4 @@
-"""Numba kernels of the CPU backend."""
+"""Numba kernels of the CPU backend. They release the GIL: tiles are shared out over threads."""
 
 from __future__ import annotations
 
@@ -6,30 +6,103 @@ from typing import Any
 
 import numba
 
+MIRROR = 32  # rows and columns of a patch that is transposed at once: it stays in the nearest cache
 
-def _jit(function: Any) -> Any:
-    """Compile in parallel, cached on disk where there is a place for the cache."""
+
+def _jit(function: Any, **options: Any) -> Any:
+    """Compile, cached on disk where there is a place for the cache."""
     try:
-        return numba.njit(parallel=True, cache=True)(function)
+        return numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # no writable place: compile anew in every process
-        return numba.njit(parallel=True)(function)
+        return numba.njit(nogil=True, **options)(function)
 
 
-@_jit
-def add_at_nonzeros(
-    tile: Any, indptr: Any, indices: Any, data: Any, right_i: Any, right_j: Any, repeat: int
+def _add_product(tile: Any, left: Any, right: Any, repeat: int) -> None:  # pragma: no cover - compiled
+    """tile += left * right, elementwise; left (ti, tj), the others (ti * repeat, tj * repeat)."""
+    if repeat == 1:
+        for i in range(tile.shape[0]):
+            for j in range(tile.shape[1]):
+                tile[i, j] += left[i, j] * right[i, j]
+        return
+    for i in range(tile.shape[0]):
+        for j in range(left.shape[1]):
+            factor = left[i // repeat, j]
+            for q in range(j * repeat, (j + 1) * repeat):
+                tile[i, q] += factor * right[i, q]
+
+
+def _add_sparse(
+    tile: Any, sums: Any, rows: Any, columns: Any, right_i: Any, right_j: Any, repeat: int
 ) -> None:  # pragma: no cover - compiled
-    """tile += left * (right_i right_j^T) at the nonzeros of `left`, a CSR Gram tile of a sparse factor.
+    """tile += gram(left) * gram(right) where two sparse rows on the left meet; elsewhere it is zero.
 
-    On fine grids few pairs of samples share a node, so most inner products on the right are never needed.
+    Args:
+        tile: (ti * repeat, tj * repeat).
+        sums: (ti, tj) or larger, zero; left zero.
+        rows, columns: the left factor's rows i and j, column by column: see `cpu.ByColumn`.
+        right_i, right_j: (ti * repeat, w) and (tj * repeat, w).
     """
-    width = right_i.shape[1]
-    for i in numba.prange(len(indptr) - 1):
-        for at in range(indptr[i], indptr[i + 1]):
-            j = indices[at]
-            for o in range(i * repeat, (i + 1) * repeat):
-                for q in range(j * repeat, (j + 1) * repeat):
-                    total = tile[o, q] * 0
-                    for w in range(width):
-                        total += right_i[o, w] * right_j[q, w]
-                    tile[o, q] += data[at] * total
+    columns_i, starts_i, samples_i, values_i = rows
+    columns_j, starts_j, samples_j, values_j = columns
+    for collect in (True, False):
+        a = b = 0
+        while a < len(columns_i) and b < len(columns_j):
+            if columns_i[a] < columns_j[b]:
+                a += 1
+            elif columns_i[a] > columns_j[b]:
+                b += 1
+            else:
+                for at in range(starts_i[a], starts_i[a + 1]):
+                    i = samples_i[at]
+                    for to in range(starts_j[b], starts_j[b + 1]):
+                        j = samples_j[to]
+                        if collect:
+                            sums[i, j] += values_i[at] * values_j[to]
+                        elif sums[i, j] != 0:  # not yet used: pairs that meet in several columns come again
+                            _add_pair(tile, sums[i, j], i, j, right_i, right_j, repeat)
+                            sums[i, j] = 0
+                a += 1
+                b += 1
+
+
+def _add_pair_of(
+    tile: Any, left: Any, i: int, j: int, right_i: Any, right_j: Any, repeat: int
+) -> None:  # pragma: no cover - compiled
+    for o in range(i * repeat, (i + 1) * repeat):
+        for q in range(j * repeat, (j + 1) * repeat):
+            total = left * 0
+            for w in range(right_i.shape[1]):
+                total += right_i[o, w] * right_j[q, w]
+            tile[o, q] += left * total
+
+
+def _store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no cover - compiled
+    """kernel[row:, column:] = tile, and its mirror image; on the diagonal the lower triangle counts."""
+    height, width = tile.shape
+    diagonal = row == column
+    for i in range(height):
+        for j in range(i + 1 if diagonal else width):
+            kernel[row + i, column + j] = tile[i, j]
+    for left in range(0, width, MIRROR):
+        for top in range(left if diagonal else 0, height, MIRROR):
+            for j in range(left, min(left + MIRROR, width)):
+                for i in range(max(top, j) if diagonal else top, min(top + MIRROR, height)):
+                    kernel[column + j, row + i] = tile[i, j]
+
+
+def _absolute_product(kernel: Any, vector: Any, product: Any) -> None:  # pragma: no cover - compiled
+    """product_i = sum over j != i of |kernel_ij| vector_j, in parallel, nothing copied."""
+    for i in numba.prange(kernel.shape[0]):
+        total = 0.0
+        for j in range(i):
+            total += abs(kernel[i, j]) * vector[j]
+        for j in range(i + 1, kernel.shape[0]):
+            total += abs(kernel[i, j]) * vector[j]
+        product[i] = total
+
+
+_add_pair = _jit(_add_pair_of)
+add_product = _jit(_add_product)
+add_sparse = _jit(_add_sparse)
+store = _jit(_store)
+absolute_product = _jit(_absolute_product, parallel=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Backend
 from ntkspec.errors import MemoryBudgetError
-from ntkspec.gram import TILE, gram
+from ntkspec.gram import gram
 from ntkspec.jacobian import (
     DenseFactor,
     Factor,
@@ -89,7 +89,7 @@ def second_kernels(
     said = "row i times row j is row j times row i, computed apart"
     yield Check("symmetry", said, name, _departure(formed, _restored(reverse, part, outputs)))
     del reverse
-    tile = max(min(TILE, len(formed.kernel)) // 3, 1)
+    tile = max(min(backend.tile, len(formed.kernel)) // 3, 1)
     other = gram(part, outputs, backend=backend, memory=memory, tile=tile)
     yield Check("tiles", f"tiles of {tile} rows give the same", name, _departure(formed, other))
 

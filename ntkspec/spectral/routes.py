@@ -1,11 +1,12 @@
-"""Four routes from a Jacobian to the spectrum of J J^T; each states its own errors.
+"""Five routes from a Jacobian to the spectrum of J J^T; each states its own errors.
 
-| route   | works on             | resolves down to about | memory             |
-| ------- | -------------------- | ---------------------- | ------------------ |
-| gram    | K = J J^T, N x N     | eps lambda_max         | N^2 + factors      |
-| svd     | R of J^T = Q R       | eps^2 lambda_max       | 6 N^2 + factors    |
-| dual    | J^T J, p x p         | eps lambda_max         | N p + p^2          |
-| lanczos | K v, never assembled | the largest k          | N k + factors      |
+| route    | works on              | resolves down to about | memory                |
+| -------- | --------------------- | ---------------------- | --------------------- |
+| gram     | K = J J^T, N x N      | eps lambda_max         | N^2 + factors         |
+| svd      | R of J^T = Q R        | eps^2 lambda_max       | 6 N^2 + factors       |
+| dual     | J^T J, p x p          | eps lambda_max         | N p + p^2             |
+| cholesky | r rows of K, if r < N | eps lambda_max         | N r + r^2 + factors   |
+| lanczos  | K v, never assembled  | the largest k          | N k + factors         |
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ntkspec.spectral.factorised import (
     triangular_factor,
 )
 from ntkspec.spectral.floors import ErrorModel, gram_errors, svd_errors
+from ntkspec.spectral.pivoted import factorise, largest_rank
 from ntkspec.spectral.spectrum import Method, Spectrum
 
 FLOAT64 = np.dtype(np.float64)
@@ -37,16 +39,15 @@ LANCZOS_K = 100
 
 
 def from_kernel(
-    kernel: NDArray[Any], jacobian: Jacobian, outputs: Outputs, backend: Backend, *, vectors: bool = False
+    kernel: Any, jacobian: Jacobian, outputs: Outputs, backend: Backend, *, vectors: bool = False
 ) -> Spectrum:
-    """Route gram: all eigenvalues of a formed kernel (N, N), which is destroyed."""
+    """Route gram: all eigenvalues of a formed kernel (N, N) on the device, which is destroyed."""
     precision: Precision = "float32" if kernel.dtype == np.float32 else "float64"
-    errors = gram_errors(jacobian, kernel.dtype, len(kernel), outputs)
-    device = backend.put(kernel, kernel.dtype)
+    errors = gram_errors(jacobian, np.dtype(precision), len(kernel), outputs)
     if vectors:
-        values, columns = backend.eigh(device)
+        values, columns = backend.eigh(kernel)
         return _spectrum("gram", precision, jacobian, outputs, values[::-1], errors, columns[:, ::-1])
-    return _spectrum("gram", precision, jacobian, outputs, backend.eigvalsh(device)[::-1], errors)
+    return _spectrum("gram", precision, jacobian, outputs, backend.eigvalsh(kernel)[::-1], errors)
 
 
 def by_svd(
@@ -71,8 +72,31 @@ def by_dual(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int)
     jac = np.concatenate(list(column_panels(jacobian, outputs, width)), axis=1)
     values = backend.eigvalsh(backend.put(jac.T @ jac, FLOAT64))[::-1][:size]
     errors = gram_errors(jacobian, FLOAT64, max(size, width), outputs)
-    padded = np.concatenate([values, np.zeros(size - len(values))])
-    return _spectrum("dual", "float64", jacobian, outputs, padded, errors)
+    return _spectrum("dual", "float64", jacobian, outputs, _padded(values, size), errors)
+
+
+def by_cholesky(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int) -> Spectrum | None:
+    """Route cholesky: all that is above the floor, or None where that is more than half of the eigenvalues.
+
+    To the error of the other routes on K comes that of the factorisation (Higham 2002, theorem 10.14), half
+    as much, and the trace of what is left out.
+    """
+    size = jacobian.kernel_size(outputs)
+    errors = gram_errors(jacobian, FLOAT64, size, outputs)
+    most = largest_rank(size, backend.room(budget) - cholesky_bytes(jacobian, 0, size))
+    found = factorise(jacobian, outputs, backend, errors.floor(1.0), most) if most > 0 else None
+    if found is None:
+        return None
+    values = backend.eigvalsh(found.rows @ found.rows.T)[::-1]
+    lost = found.rest / float(values[0]) if values[0] > 0 else 0.0
+    errors = ErrorModel(1.5 * errors.eigenvalue + lost, errors.singular)
+    return _spectrum("cholesky", "float64", jacobian, outputs, _padded(values, size), errors)
+
+
+def cholesky_bytes(jacobian: Jacobian, rank: int, size: int) -> int:
+    """Bytes that route cholesky needs for a kernel of this numerical rank."""
+    stored = 3 * jacobian.nbytes * FLOAT64.itemsize // jacobian.dtype.itemsize
+    return int(FLOAT64.itemsize * (rank * size + rank**2) + stored)
 
 
 def by_lanczos(
@@ -133,6 +157,11 @@ def _require_none_missed(
     (largest,), _ = _largest_pairs(remainder, 1)
     if largest > values[0] + error + 1e-8 * values[-1]:
         raise solver_failed("Lanczos iteration", ValueError("an eigenvalue was passed over"))
+
+
+def _padded(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """With zeros for the eigenvalues that were not computed, all below the floor."""
+    return np.concatenate([values, np.zeros(size - len(values))])
 
 
 def svd_bytes(jacobian: Jacobian, size: int) -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import NtkspecError, UsageError
-from ntkspec.gram import blocks_of, gram, gram_sums, least_bytes
+from ntkspec.gram import assembled, blocks_of, least_bytes
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.memory import GIB, budget_bytes, format_bytes, require
 from ntkspec.operator import check_range, diagonal
@@ -20,8 +19,10 @@ from ntkspec.spectral.factorised import touched_width
 from ntkspec.spectral.rank import Rank, rank_bound
 from ntkspec.spectral.spectrum import Method, Spectrum
 
-MethodChoice = Literal["auto", "gram", "svd", "dual", "lanczos"]
+MethodChoice = Literal["auto", "gram", "svd", "dual", "cholesky", "lanczos"]
 SVD_WORK = 100  # auto takes the svd route up to J of 100 N columns: about 100 times the gram route's work
+SVD_FLOPS = 1e12  # about a minute on two cores: beyond that, svd is for those who ask for it
+CHOLESKY_FROM = 2048  # rows from which auto looks whether the rank is low: smaller kernels are soon solved
 WORTH = 0.1  # and only if it lowers the floor to a tenth
 FACTS_SHARE = 4  # times the factors is what looking for exact facts may take
 
@@ -42,10 +43,11 @@ def spectrum(
     Args:
         jacobian: blocks, in memory or in a run file.
         outputs: "trace", "full" or an output's number.
-        method: "gram", "svd", "dual", "lanczos", or "auto": gram, then svd where gram leaves eigenvalues
-            unresolved that svd can resolve in memory, lanczos where the kernel itself does not fit.
+        method: "gram", "svd", "dual", "cholesky", "lanczos", or "auto": gram, or cholesky where a large
+            kernel is of low numerical rank; then svd where these leave eigenvalues unresolved that svd can
+            resolve in memory and in about a minute; lanczos where the kernel itself does not fit.
         k: only the k largest eigenvalues.
-        vectors: eigenvectors too, as orthonormal columns (not by route dual).
+        vectors: eigenvectors too, as orthonormal columns (by route gram, svd or lanczos).
         precision: in which the kernel is formed and solved; svd and lanczos are float64.
         backend: "auto", "cpu" or "gpu".
         memory: budget in GiB; default 80% of what is free.
@@ -80,7 +82,7 @@ def spectra(
 ) -> dict[str, Spectrum]:
     """Spectra of several sums of blocks of one Jacobian; arguments as for `spectrum`.
 
-    Kernels are assembled in one pass where they fit together, else one after the other.
+    One kernel is in memory at a time: assembling it is a small part of solving it.
     """
     request = _Request(outputs, method, k, vectors, precision, select(backend), budget_bytes(memory))
     first = next(iter(sums.values()))
@@ -92,20 +94,10 @@ def spectra(
     sums = _read_once(sums, request.budget)
     for part in sums.values():
         check_range(part, diagonal(part, outputs), precision)
-    kernels: dict[str, NDArray[Any]] = {}
-    if (
-        request.forms_kernels
-        and (len(sums) + 1) * request.kernel_bytes(size) + 3 * first.nbytes <= request.budget
-    ):
-        kernels = gram_sums(
-            sums, **request.gram_options, progress=lambda share: say(f"assembling, {share:.0%}")
-        )
     found = {}
     for name, part in sums.items():
         say(f"eigenvalues of {name}")
-        kernel = kernels.pop(name, None)
-        waiting = sum(other.nbytes for other in kernels.values())
-        found[name] = _solve(part, kernel, replace(request, budget=request.budget - waiting))
+        found[name] = _solve(part, request)
     return _without_refuted_regions(sums, found, request)
 
 
@@ -121,34 +113,23 @@ class _Request:
     backend: Backend
     budget: int  # bytes
 
-    @property
-    def forms_kernels(self) -> bool:
-        return self.method in ("auto", "gram")
-
-    @property
-    def gram_options(self) -> dict[str, Any]:
-        return {
-            "outputs": self.outputs,
-            "precision": self.precision,
-            "backend": self.backend,
-            "memory": self.budget / GIB,
-        }
-
     def kernel_bytes(self, size: int) -> int:
         return size * size * np.dtype(self.precision).itemsize
 
 
-def _solve(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectrum:
+def _solve(part: Jacobian, ask: _Request) -> Spectrum:
     """The spectrum of one sum of blocks, by the route asked for or chosen."""
     rank = _rank(part, ask)
     if ask.method == "auto":
-        found = _choose(part, kernel, rank, ask)
+        found = _choose(part, rank, ask)
     elif ask.method == "gram":
-        found = _by_gram(part, kernel, ask).because("asked for")
+        found = _by_gram(part, ask).because("asked for")
     elif ask.method == "svd":
         found = _by_svd(part, ask).because("asked for")
     elif ask.method == "dual":
         found = routes.by_dual(part, ask.outputs, ask.backend, ask.budget).because("asked for")
+    elif ask.method == "cholesky":
+        found = _by_cholesky(part, ask).because("asked for")
     else:
         found = _by_lanczos(part, ask).because("asked for")
     if ask.k is None or not rank.of_network:
@@ -166,7 +147,7 @@ def _without_refuted_regions(
     return {
         name: spectrum
         if spectrum.rank and (spectrum.rank.refuted or not spectrum.rank.of_network)
-        else _solve(bare[name], None, ask)
+        else _solve(bare[name], ask)
         for name, spectrum in found.items()
     }
 
@@ -177,28 +158,43 @@ def _rank(part: Jacobian, ask: _Request) -> Rank:
     return rank_bound(part, ask.outputs)
 
 
-def _choose(part: Jacobian, kernel: NDArray[Any] | None, rank: Rank, ask: _Request) -> Spectrum:
+def _choose(part: Jacobian, rank: Rank, ask: _Request) -> Spectrum:
     """Route auto: the coarser route that resolves what was asked for, within memory."""
     size = part.kernel_size(ask.outputs)
     need = ask.kernel_bytes(size)
-    if least_bytes(part, need, ask.precision) > ask.budget:
-        found = _by_lanczos(part, ask)
-        return found.because(f"the kernel needs {format_bytes(need)}, more than the memory budget")
-    coarse = _by_gram(part, kernel, ask)
+    coarse = None
+    if size >= CHOLESKY_FROM and not ask.vectors and ask.precision == "float64":
+        coarse = routes.by_cholesky(part, ask.outputs, ask.backend, ask.budget)
+    if coarse is None:
+        if least_bytes(part, need, ask.precision) > ask.budget:
+            found = _by_lanczos(part, ask)
+            return found.because(f"the kernel needs {format_bytes(need)}, more than the memory budget")
+        coarse = _by_gram(part, ask)
     why = _why_not_svd(part, coarse, rank, ask)
     if why:
         return coarse.because(why)
-    return _by_svd(part, ask).because(f"gram resolved {coarse.resolved} of {size}")
+    return _by_svd(part, ask).because(f"{coarse.method} resolved {coarse.resolved} of {size}")
 
 
-def _by_gram(part: Jacobian, kernel: NDArray[Any] | None, ask: _Request) -> Spectrum:
+def _by_cholesky(part: Jacobian, ask: _Request) -> Spectrum:
+    found = routes.by_cholesky(part, ask.outputs, ask.backend, ask.budget)
+    if found is None:
+        raise UsageError(
+            "method cholesky",
+            expected="a kernel whose numerical rank is below half its size, and memory for that many rows",
+            got="one that has more to resolve, or too little memory",
+            remedy="use --method auto or gram",
+        )
+    return found
+
+
+def _by_gram(part: Jacobian, ask: _Request) -> Spectrum:
     if ask.vectors:
         size = part.kernel_size(ask.outputs)
         require(
             "eigenvectors", 4 * ask.kernel_bytes(size), ask.budget, "raise --memory, or use method lanczos"
         )
-    if kernel is None:
-        kernel = gram(part, **ask.gram_options)
+    kernel = assembled({"total": part}, ask.outputs, ask.precision, ask.backend, ask.budget)["total"]
     return routes.from_kernel(kernel, part, ask.outputs, ask.backend, vectors=ask.vectors)
 
 
@@ -235,7 +231,8 @@ def _why_not_svd(part: Jacobian, coarse: Spectrum, rank: Rank, ask: _Request) ->
     need = routes.svd_bytes(part, coarse.size)
     if need > ask.budget:
         return f"svd would resolve more but needs {format_bytes(need)}, more than the memory budget"
-    if touched_width(part, ask.outputs) > SVD_WORK * coarse.size:
+    width, size = touched_width(part, ask.outputs), coarse.size
+    if width > SVD_WORK * size or 2.0 * size**2 * width + 4.0 * size**3 > SVD_FLOPS:
         return "svd would resolve more but takes long; ask for it by --method svd"
     return ""
 
@@ -254,8 +251,8 @@ def _check_options(
         raise wrong("k", f"1 to {size} eigenvalues", str(k), "ask for fewer")
     if precision == "float32" and method not in ("auto", "gram"):
         raise wrong("precision float32", "method gram or auto", method, "use float64 with this method")
-    if vectors and method == "dual":
-        raise wrong("vectors", "method gram, svd or lanczos", "dual", "use svd, which is finer")
+    if vectors and method in ("dual", "cholesky"):
+        raise wrong("vectors", "method gram, svd or lanczos", method, "use svd, which is finer")
 
 
 __all__ = ["Method", "MethodChoice", "spectra", "spectrum"]

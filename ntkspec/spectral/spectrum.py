@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ntkspec.backend import Precision
 from ntkspec.spectral.rank import Rank
 
-Method = Literal["gram", "svd", "dual", "lanczos"]
+Method = Literal["gram", "svd", "dual", "cholesky", "lanczos"]
 
 
 @dataclass(frozen=True, repr=False)

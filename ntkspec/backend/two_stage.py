@@ -1,0 +1,86 @@
+"""Eigenvalues by LAPACK's two-stage reduction, where NumPy's own OpenBLAS has it.
+
+A symmetric matrix is first reduced to a band, in matrix products, and then from the band to tridiagonal form
+(Haidar, Ltaief and Dongarra 2011; LAPACK's dsyevd_2stage, eigenvalues only). The one-stage reduction does
+half of its work in matrix-vector products, at the speed of the memory. Neither NumPy nor SciPy has a function
+for the two-stage drivers, but the OpenBLAS in NumPy's wheels exports them, with 64-bit sizes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+from numpy.typing import NDArray
+
+NAMES = {"float64": "scipy_dsyevd_2stage_64_", "float32": "scipy_ssyevd_2stage_64_"}
+
+
+def available() -> bool:
+    """Whether the library is here."""
+    return _library() is not None
+
+
+def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
+    """Ascending eigenvalues of a C-contiguous symmetric matrix (N, N), which is destroyed.
+
+    Memory: N^2 of the matrix itself and some hundred rows.
+
+    Raises:
+        numpy.linalg.LinAlgError: LAPACK did not converge.
+    """
+    n = len(kernel)
+    values = np.empty(n, kernel.dtype)
+    work, whole = np.empty(1, kernel.dtype), np.empty(1, np.int64)
+    _solve(kernel, values, work, -1, whole, -1)  # asks for the size of the workspace
+    work = np.empty(int(work[0]), kernel.dtype)
+    whole = np.empty(int(whole[0]), np.int64)
+    info = _solve(kernel, values, work, len(work), whole, len(whole))
+    if info:
+        raise np.linalg.LinAlgError(f"LAPACK syevd_2stage returned {info}")
+    return values
+
+
+def _solve(
+    kernel: NDArray[Any],
+    values: NDArray[Any],
+    work: NDArray[Any],
+    lwork: int,
+    whole: NDArray[np.int64],
+    lwhole: int,
+) -> int:
+    """One call; LAPACK's return code. Both triangles are there, so either order of the matrix will do."""
+    library = _library()
+    assert library is not None
+    size, info = ctypes.c_int64(len(kernel)), ctypes.c_int64(0)
+    sizes = [ctypes.byref(ctypes.c_int64(number)) for number in (lwork, lwhole)]
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (kernel, values, work, whole)]
+    getattr(library, NAMES[str(kernel.dtype)])(
+        ctypes.c_char_p(b"N"),
+        ctypes.c_char_p(b"L"),
+        ctypes.byref(size),
+        pointers[0],
+        ctypes.byref(size),
+        pointers[1],
+        pointers[2],
+        sizes[0],
+        pointers[3],
+        sizes[1],
+        ctypes.byref(info),
+        ctypes.c_size_t(1),  # lengths of the two strings, which Fortran passes last
+        ctypes.c_size_t(1),
+    )
+    return info.value
+
+
+@functools.cache
+def _library() -> Any:
+    """The loaded BLAS library that exports the drivers, or None: NumPy may have been built with another."""
+    for pool in threadpoolctl.threadpool_info():
+        library = ctypes.CDLL(pool["filepath"])
+        if all(hasattr(library, name) for name in NAMES.values()):
+            return library
+    return None

@@ -1,0 +1,149 @@
+"""K = M^T M + rest from some of its rows, by pivoted Cholesky factorisation; nothing N x N is formed.
+
+Many kernels are numerically of low rank: a trained baseline may resolve an eighth of its eigenvalues. Then
+the eigenvalues of the r x r matrix M M^T are those of K to within the trace of the rest, which is positive
+semidefinite and whose diagonal is known at every step:
+
+    lambda_i(M M^T) <= lambda_i(K) <= lambda_i(M M^T) + trace(rest),    and K has nothing more to resolve
+    once that trace is small against the floor.
+
+Pivots are drawn a block at a time with probabilities proportional to the rest's diagonal (Chen, Epperly,
+Tropp and Webber 2024, "Randomly pivoted Cholesky"); those that others of their block make superfluous are
+dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from ntkspec import tiles
+from ntkspec.backend import Backend
+from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.operator import diagonal
+
+BLOCK = 128  # rows of the kernel that are drawn at a time
+KEEP = 0.001  # of the largest diagonal entry of a block's rest: pivots below it are dropped
+SHARE = 0.25  # of the floor: what the rest's trace may be
+LARGEST = 0.5  # of N: ranks from which the other routes are as fast
+FIRST_LOOK = 2 * BLOCK  # rank at which it is first asked whether this is getting anywhere
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """A kernel but for a positive semidefinite rest."""
+
+    rows: Any  # (r, N) M, on the device
+    rest: float  # trace of K - M^T M
+
+
+def largest_rank(size: int, budget: int) -> int:
+    """The rank up to which this route is tried for a kernel of this size, within a budget in bytes.
+
+    M takes N r numbers, the rows being worked on two blocks more, M M^T r^2.
+    """
+    room = budget // 8 - 3 * BLOCK * size
+    by_memory = int((math.sqrt(size**2 + 4 * max(room, 0)) - size) / 2)
+    return min(int(LARGEST * size), by_memory)
+
+
+def factorise(
+    jacobian: Jacobian, outputs: Outputs, engine: Backend, floor: float, most: int
+) -> LowRank | None:
+    """M with at most `most` rows such that the rest is below the floor, or None if that is not to be.
+
+    Cost: r N (a + b) multiplications a block for the rows of K, N r^2 for M.
+
+    Args:
+        jacobian: blocks; all factors are loaded.
+        floor: of the route, relative to lambda_max.
+    """
+    left = diagonal(jacobian, outputs)
+    size, repeat = len(left), jacobian.kernel_size(outputs) // jacobian.samples
+    pairs = tiles.device_pairs(tiles.compact(jacobian), outputs, engine, np.float64)
+    rows = engine.empty((most + BLOCK * repeat, size), np.float64)
+    rng = np.random.default_rng(0)  # fixed, so that a run can be repeated
+    rank, seen, wanted = 0, [(0, float(left.sum()))], 0.0
+    while rank <= most:
+        count = min(max(BLOCK // repeat, 1), jacobian.samples)
+        by_sample = left.reshape(-1, repeat).sum(axis=1)
+        count = min(count, int(np.count_nonzero(by_sample)))
+        if not count:
+            break
+        drawn = np.sort(rng.choice(len(by_sample), count, replace=False, p=by_sample / by_sample.sum()))
+        new = _rows_of_rest(pairs, drawn, rows[:rank], engine, jacobian.samples, repeat)
+        at = np.arange(size)[tiles.rows_of(drawn, repeat)]
+        kept, inverse = _pivots(engine.get(new[:, at]))
+        if not len(kept):
+            break
+        found = engine.put(inverse, np.float64) @ new[kept]
+        rows[rank : rank + len(kept)] = found
+        rank += len(kept)
+        left = np.maximum(left - engine.get((found**2).sum(axis=0)), 0.0)
+        left[at[kept]] = 0.0
+        if not wanted:
+            wanted = SHARE * floor * _largest(engine.get(found @ found.T))
+        seen.append((rank, float(left.sum())))
+        if seen[-1][1] <= wanted:
+            return LowRank(rows[:rank], seen[-1][1])
+        if rank >= FIRST_LOOK and _expected_rank(seen, wanted) > most:
+            break
+    return None
+
+
+def _rows_of_rest(
+    pairs: dict[str, Any], drawn: NDArray[Any], rows: Any, engine: Backend, samples: int, repeat: int
+) -> Any:
+    """Rows of K - M^T M (m, N) for the samples that were drawn."""
+    chosen = tiles.take(pairs, drawn, engine)
+    new = engine.empty((len(drawn) * repeat, samples * repeat), np.float64)
+    step = max(engine.tile // repeat, 1)
+
+    def work(start: int) -> None:
+        part = slice(start, min(start + step, samples))
+        at = tiles.rows_of(part, repeat)
+        tile = engine.scratch("rows", new[:, at].shape, np.float64)
+        tile[...] = 0
+        tiles.add_blocks(tile, pairs, chosen, tiles.take(pairs, part, engine), engine)
+        new[:, at] = tile
+
+    for _ in engine.each(work, range(0, samples, step)):
+        pass
+    if len(rows):
+        at = tiles.rows_of(drawn, repeat)
+        new -= rows[:, at].T @ rows
+    return new
+
+
+def _pivots(rest: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Which rows of a block to keep, and the inverse of their Cholesky factor.
+
+    Args:
+        rest: (m, m) of the rest, at the rows of the block.
+    """
+    tolerance = KEEP * float(rest.diagonal().max())
+    if not tolerance > 0:
+        return np.empty(0, np.intp), np.empty((0, 0))
+    factor, order, rank, _ = scipy.linalg.lapack.dpstrf(rest, tol=tolerance, lower=1)
+    kept = order[:rank].astype(np.intp) - 1
+    triangle = np.tril(factor[:rank, :rank])
+    inverse = scipy.linalg.solve_triangular(triangle, np.eye(rank), lower=True, check_finite=False)
+    return kept, inverse
+
+
+def _largest(gram: NDArray[np.float64]) -> float:
+    """lambda_max(K) is at least that of the first block's part."""
+    return float(scipy.linalg.eigh(gram, eigvals_only=True, check_finite=False)[-1])
+
+
+def _expected_rank(seen: list[tuple[int, float]], wanted: float) -> float:
+    """Where the trace of the rest will reach what is wanted, if it falls on as in the latter half so far."""
+    rank, rest = seen[-1]
+    before, then = max((each for each in seen if each[0] <= rank / 2), default=seen[0])
+    fallen = math.log(then / rest)
+    return rank + math.log(rest / wanted) * (rank - before) / fallen if fallen > 0 else math.inf

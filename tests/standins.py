@@ -1,0 +1,105 @@
+"""Stand-ins for a GPU: CuPy's calls answered by NumPy and SciPy, CUDA C compiled and run on the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import shutil
+import subprocess
+import tempfile
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from ntkspec.backend import gpu
+
+SHIM = Path(__file__).parent / "backend" / "shim"
+CUDA_13 = 13_000
+
+
+class OutOfMemoryError(MemoryError):
+    """As CuPy's: made from sizes, a MemoryError by descent."""
+
+    def __init__(self, size: int, total: int) -> None:
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
+
+
+class RawKernel:
+    """`cupy.RawKernel` on the CPU: the same source, compiled by g++, block after block.
+
+    Arguments must be of the types that the kernel declares. Skips the test where there is no g++.
+    """
+
+    backwards = False  # in which order the threads of a block take turns; results must not depend on it
+
+    def __init__(self, code: str, name: str, options: Sequence[str] = ()) -> None:
+        self.code, self.name, self.options = code, name, tuple(options)
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any]) -> None:
+        library = _compiled(self.code, self.name, self.options)
+        declared = library.signature().decode().split()
+        assert [_code(arg) for arg in args] == declared
+        held = [_pointer(arg) for arg in args]  # must outlive the call
+        addresses = (ctypes.c_void_p * len(held))(*[ctypes.addressof(arg) for arg in held])
+        gx, gy, gz = (*grid, 1, 1)[:3]
+        assert gz == 1
+        assert 1 <= gx < 2**31
+        assert 1 <= gy < 2**16  # the device's limits
+        assert len(block) == 1
+        assert 1 <= block[0] <= 1024
+        status = library.launch(gx, gy, block[0], self.backwards, addresses)
+        assert status == 0, "some threads of a block ended while others waited at a barrier"
+
+
+def stand_in_gpu(monkeypatch: pytest.MonkeyPatch, version: int = CUDA_13) -> gpu.GpuBackend:
+    """The GPU backend itself with NumPy and SciPy in CuPy's place: its calls, not its device.
+
+    Args:
+        version: of the CUDA runtime, as it writes it: 12090 for 12.9.
+    """
+    cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(runtimeGetVersion=lambda: version))
+    numpy_as_cupy = types.SimpleNamespace(
+        **vars(np) | {"asnumpy": np.asarray, "RawKernel": RawKernel, "cuda": cuda}
+    )
+    cupyx = types.SimpleNamespace(errstate=lambda linalg: np.errstate())
+    monkeypatch.setattr(gpu, "_cupy", lambda: (cupyx, numpy_as_cupy, scipy.sparse))
+    return gpu.GpuBackend()
+
+
+@functools.cache
+def _compiled(code: str, name: str, options: tuple[str, ...]) -> ctypes.CDLL:
+    """A library of the kernel with the functions of tests/backend/shim/launch.cpp."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no g++ to run CUDA C on the CPU")
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder) / "kernel.cu", Path(folder) / "kernel.so"
+        source.write_text(code, encoding="utf-8")
+        macros = [f'-DSOURCE="{source}"', f"-DKERNEL={name}", *options]
+        command = [compiler, "-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+        command += [f"-I{SHIM}", *macros, str(SHIM / "launch.cpp"), "-o", str(library)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        loaded = ctypes.CDLL(str(library))  # stays loaded without its file
+    loaded.signature.restype = ctypes.c_char_p
+    return loaded
+
+
+def _code(arg: Any) -> str:
+    """The type of a kernel's argument as the shim writes it: i4, f8, *f8."""
+    if isinstance(arg, np.ndarray):
+        return f"*{arg.dtype.str[1:]}"
+    return np.asarray(arg).dtype.str[1:]  # CuPy too makes 64 bits of Python's numbers
+
+
+def _pointer(arg: Any) -> Any:
+    """The argument's bytes as ctypes holds them."""
+    if isinstance(arg, np.ndarray):
+        return ctypes.c_void_p(arg.ctypes.data)
+    value = np.asarray(arg)
+    return (ctypes.c_char * value.itemsize).from_buffer_copy(value.tobytes())
