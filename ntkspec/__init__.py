@@ -17,6 +17,7 @@ from ntkspec._version import __version__
 from ntkspec.errors import NtkspecError
 from ntkspec.gram import gram, gram_by_block
 from ntkspec.jacobian import Block, DenseFactor, Jacobian, Parameter, SparseFactor
+from ntkspec.kernel_file import write_kernels
 from ntkspec.operator import operator
 from ntkspec.spectral import Spectrum, bounds, spectrum
 from ntkspec.store import Run, RunWriter, Snapshot, open_run
@@ -39,4 +40,5 @@ __all__ = [
     "open_run",
     "operator",
     "spectrum",
+    "write_kernels",
 ]

@@ -7,23 +7,26 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from ntkspec._version import __version__
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, FAILED, Parser, console, positive, run_command
-from ntkspec.errors import UsageError
+from ntkspec.errors import OutputError, UsageError
 from ntkspec.evidence import Settings, gather
 from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.kernel_file import write_kernels
+from ntkspec.memory import budget_bytes
 from ntkspec.report.compare import compare_runs, find_baseline, unique_labels
 from ntkspec.report.data import Report, RunReport, SnapshotReport
-from ntkspec.spectral import MethodChoice, spectra
+from ntkspec.spectral import MethodChoice, plan, spectra
 from ntkspec.store import Run, Snapshot, open_run
+from ntkspec.store.disk import reason
 from ntkspec.store.schema import TRUTH
 
 EXAMPLE = """\
@@ -48,7 +51,9 @@ def analyze_runs(
     precision: Precision = "float64",
     memory: float | None = None,
     check: bool = False,
+    kernels: str | Path | None = None,
     progress: Progress | None = None,
+    detail: Progress | None = None,
 ) -> Report:
     """Spectra, ablations, bounds and comparisons of run files.
 
@@ -58,7 +63,9 @@ def analyze_runs(
         drop: further ablations, each a set of roles or block names to leave out.
         baseline: label of the run to compare with; default: the one called "baseline", else the first.
         check: compute every total kernel and spectrum in a second way too, and compare.
+        kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
         progress: called with a line for every step of the work.
+        detail: called with the lines of the memory plan, before anything is allocated.
         method, k, outputs, backend, precision, memory: as for `ntkspec.spectrum`.
 
     Raises:
@@ -79,6 +86,8 @@ def analyze_runs(
     }
     if not paths:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
+    say, tell = progress or (lambda _: None), detail or (lambda _: None)
+    places = _kernel_places(paths, kernels)
     with contextlib.ExitStack() as stack:
         runs = [stack.enter_context(open_run(path, memory=memory)) for path in paths]
         labels = unique_labels([(run.label, run.path) for run in runs])
@@ -88,8 +97,8 @@ def analyze_runs(
             run.check_values()
         warnings = _sample_warnings(runs)
         reports = [
-            _run_report(run, label, snaps, drop, options, check, progress or (lambda _: None))
-            for run, label, snaps in zip(runs, labels, chosen, strict=True)
+            _run_report(run, label, snaps, _Wishes(drop, options, check, place, say, tell))
+            for run, label, snaps, place in zip(runs, labels, chosen, places, strict=True)
         ]
     reports[0] = replace(reports[0], warnings=(*reports[0].warnings, *warnings))
     return Report(
@@ -102,22 +111,62 @@ def analyze_runs(
     )
 
 
-def _run_report(
-    run: Run,
-    label: str,
-    snapshots: Sequence[Snapshot],
-    drop: Sequence[Sequence[str]],
-    options: dict[str, Any],
-    check: bool,
-    say: Progress,
-) -> RunReport:
+@dataclass(frozen=True)
+class _Wishes:
+    """What to do with every snapshot of a run."""
+
+    drop: Sequence[Sequence[str]]
+    options: dict[str, Any]  # of `spectra`
+    check: bool
+    kernels: Path | None  # start of the names of kernel files
+    say: Progress
+    tell: Progress
+
+    def of_kernels(self) -> dict[str, Any]:
+        """The options that assembling has, too."""
+        return {name: self.options[name] for name in ("outputs", "precision", "backend", "memory")}
+
+
+def _kernel_places(paths: Sequence[str | Path], folder: str | Path | None) -> list[Path | None]:
+    """Where the kernels of each run go: `<folder>/<run>`, to be continued by `-<snapshot id>.h5`."""
+    if folder is None:
+        return [None for _ in paths]
+    stems = [Path(path).stem for path in paths]
+    if len(set(stems)) < len(stems):
+        raise UsageError(
+            "--kernels",
+            expected="run files of different names, from which those of the kernels are made",
+            got=", ".join(stems),
+            remedy="rename one, or analyse them one after the other",
+        )
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            str(folder), expected="a folder for kernels", got=reason(error), remedy="choose another"
+        ) from None
+    return [Path(folder) / stem for stem in stems]
+
+
+def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wishes) -> RunReport:
     left_out: list[str] = []
+    options, say = wishes.options, wishes.say
 
     def snapshot_report(snap: Snapshot) -> SnapshotReport:
-        parts = _parts(snap.jacobian, drop)
-        found = spectra(parts, **options, progress=lambda step: say(f"{label}, {snap.label}: {step}"))
-        say(f"{label}, {snap.label}: bounds")
-        settings = Settings(options["outputs"], options["backend"], options["memory"], thorough=check)
+        name = f"{label}, {snap.label}"
+        parts = _parts(snap.jacobian, wishes.drop)
+        _tell_plan(name, snap.jacobian, wishes)
+        if wishes.kernels:
+            path = wishes.kernels.with_name(f"{wishes.kernels.name}-{snap.id}.h5")
+            write_kernels(
+                path,
+                parts,
+                **wishes.of_kernels(),
+                progress=lambda share: say(f"{name}: kernels to {path}, {share:.0%}"),
+            )
+        found = spectra(parts, **options, progress=lambda step: say(f"{name}: {step}"))
+        say(f"{name}: bounds")
+        settings = Settings(options["outputs"], options["backend"], options["memory"], thorough=wishes.check)
         evidence = gather(parts, found, settings)
         total = found["total"].rank
         if total and total.disobeying:
@@ -150,6 +199,14 @@ def _run_report(
         truth=run.pictures.get(TRUTH),
         warnings=(*run.warnings, *left_out),
     )
+
+
+def _tell_plan(name: str, jacobian: Jacobian, wishes: _Wishes) -> None:
+    budget = budget_bytes(wishes.options["memory"])
+    ask = wishes.options
+    needs = plan.plan(jacobian, ask["outputs"], ask["precision"], ask["backend"], budget)
+    for line in plan.lines(name, needs, budget):
+        wishes.tell(line)
 
 
 def _parts(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> dict[str, Jacobian]:
@@ -225,7 +282,9 @@ def _analyze(options: argparse.Namespace) -> int:
             precision=options.precision,
             memory=options.memory,
             check=options.check,
+            kernels=options.kernels,
             progress=progress,
+            detail=console(stderr=True).out if options.verbose else None,
         )
         progress("drawing the report")
         write_report(report, folder)
@@ -276,8 +335,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--method",
         default="auto",
-        choices=("auto", "gram", "svd", "dual", "lanczos"),
-        help="route to the eigenvalues; auto: gram, then svd where gram resolves too little (default)",
+        choices=get_args(MethodChoice),
+        help="route to the eigenvalues; auto: gram, or cholesky where a large kernel is of low rank, then "
+        "svd where these resolve too little (default)",
     )
     add("-k", type=positive(int), metavar="K", help="only the K largest eigenvalues")
     add("--outputs", type=_outputs, default="trace", metavar="trace|full|INT", help="output mode")
@@ -298,6 +358,14 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="compute every total kernel and spectrum in a second way, and report how far they differ",
     )
+    add(
+        "--kernels",
+        type=Path,
+        metavar="DIR",
+        help="write every kernel to DIR/<run>-<snapshot>.h5, too; goes beyond the memory, and a run that was "
+        "killed continues there",
+    )
+    add("-v", "--verbose", action="store_true", help="print what every route would take in memory")
     add("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
 

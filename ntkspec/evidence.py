@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ntkspec.backend import Backend
-from ntkspec.errors import MemoryBudgetError
+from ntkspec.errors import BackendError, MemoryBudgetError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.report.data import CheckedBound
 from ntkspec.spectral import Spectrum, bounds, consistency, spectrum
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.formed import Formed, form
+
+CHEAP = 4096  # rows: beyond, eigenvalues of further kernels would take as long as those of the total
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,11 @@ def gather(parts: Mapping[str, Jacobian], found: Mapping[str, Spectrum], setting
     try:
         for name in ("total", "grid"):
             if name in parts:
-                formed = form(parts[name], settings.outputs, memory=settings.memory)
-                held += _from_kernel(name, formed, parts[name], found[name], settings)
-                lower = next(b.bound for b in held if b.of == name and b.bound.name == "certified_lower")
-                checks += consistency.of_zeros(name, lower, found[name])
-                checks += _checks(name, formed, parts[name], found[name], settings)
-                del formed
-    except MemoryBudgetError as error:
+                more = _of_kernel(name, parts[name], found[name], settings)
+                held += more.bounds
+                checks += more.checks
+        held += _from_parts(parts["total"], found["total"], settings)
+    except (MemoryBudgetError, BackendError) as error:
         return Evidence(tuple(held), tuple(checks), f"bounds from the kernel's entries: {error}")
     return Evidence(tuple(held), tuple(checks))
 
@@ -73,15 +73,25 @@ def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
             yield CheckedBound.held(bound, "total", total, ("no_grid", "grid"))
 
 
-def _from_kernel(
-    name: str, formed: Formed, part: Jacobian, found: Spectrum, settings: Settings
-) -> Iterator[CheckedBound]:
-    """Bounds from the kernel's entries, factors and samples; of the grid's the certified ones alone."""
-    vector = bounds.smallest_vector(formed)
-    yield CheckedBound.held(bounds.certified_lower(formed, vector), name, found)
-    yield CheckedBound.held(bounds.certified_upper(part, vector, settings.outputs), name, found)
-    if name != "total":
-        return
+def _of_kernel(name: str, part: Jacobian, found: Spectrum, settings: Settings) -> Evidence:
+    """Bounds from the formed kernel, and checks of it; of the grid's kernel the certified bounds alone."""
+    formed = form(part, settings.outputs, memory=settings.memory, beside=2 if settings.thorough else 0)
+    positive = bounds.positivity(formed)
+    lower = bounds.certified_lower(formed, positive)
+    upper = bounds.certified_upper(part, positive.vector, settings.outputs)
+    held = [CheckedBound.held(bound, name, found) for bound in (lower, upper)]
+    if name == "total":
+        held += _from_entries(formed, found)
+    checks = [consistency.of_kernel(name, positive), *consistency.of_zeros(name, lower, found)]
+    if settings.thorough:
+        way = (settings.outputs, settings.backend, settings.memory)
+        checks += consistency.second_kernels(name, formed, part, *way)
+        checks += consistency.second_route(name, found, part, *way)
+    return Evidence(tuple(held), tuple(checks))
+
+
+def _from_entries(formed: Formed, found: Spectrum) -> Iterator[CheckedBound]:
+    """Bounds from the entries of the total kernel."""
     for theorem in (
         bounds.gershgorin_lower,
         bounds.gershgorin_upper,
@@ -92,22 +102,20 @@ def _from_kernel(
         bounds.trace_upper,
         bounds.frobenius_lower,
     ):
-        yield CheckedBound.held(theorem(formed), name, found)
+        yield CheckedBound.held(theorem(formed), "total", found)
+
+
+def _from_parts(part: Jacobian, found: Spectrum, settings: Settings) -> Iterator[CheckedBound]:
+    """Bounds on the total from kernels of factors and of some of the samples, where these cost little."""
     outputs, backend, memory = settings.outputs, settings.backend, settings.memory
-    schur = bounds.schur_product(part, outputs, backend=backend, memory=memory)
-    yield CheckedBound.held(schur, name, found)
+    if found.size <= CHEAP:
+        schur = bounds.schur_product(part, outputs, backend=backend, memory=memory)
+        yield CheckedBound.held(schur, "total", found)
     if part.samples > 1:
-        half = part.load(0, part.samples // 2)
-        nested = spectrum(half, outputs, method="gram", backend=backend, memory=memory)
-        for theorem_of_part in (bounds.cauchy_lower, bounds.cauchy_upper):
-            yield CheckedBound.held(theorem_of_part(nested, found.size), name, found, ("half the samples",))
-
-
-def _checks(
-    name: str, formed: Formed, part: Jacobian, found: Spectrum, settings: Settings
-) -> Iterator[Check]:
-    yield consistency.of_kernel(name, formed)
-    if settings.thorough:
-        way = (settings.outputs, settings.backend, settings.memory)
-        yield from consistency.second_kernels(name, formed, part, *way)
-        yield from consistency.second_route(name, found, part, *way)
+        nested_samples = min(part.samples, max(CHEAP * part.samples // found.size, 2)) // 2
+        nested = spectrum(
+            part.load(0, nested_samples), outputs, method="gram", backend=backend, memory=memory
+        )
+        source = ("half the samples" if nested_samples == part.samples // 2 else f"{nested_samples} samples",)
+        for theorem in (bounds.cauchy_lower, bounds.cauchy_upper):
+            yield CheckedBound.held(theorem(nested, found.size), "total", found, source)

@@ -16,7 +16,7 @@ from ntkspec.jacobian import Block, Jacobian, Outputs, check_outputs
 from ntkspec.memory import budget_bytes, require
 
 SMALLEST_TILE = 32  # rows that tiles shrink to where memory is short
-FEWER = "raise --memory, use fewer samples, --precision float32, or --method lanczos"
+FEWER = "raise --memory, use fewer samples, --precision float32, --method lanczos, or --kernels to go to disk"
 Progress = Callable[[float], None]  # called with the share of the work that is done
 
 
@@ -107,7 +107,7 @@ def assembled(
     for _, done in plan.run(engine, kernels):
         if progress:
             progress(done)
-    _require_finite(kernels, precision)
+    require_finite(kernels, precision)
     return kernels
 
 
@@ -140,6 +140,7 @@ class Assembly:
     size: int  # N
     dtype: np.dtype[Any]
     on_host: bool  # kernels live on the host although the backend computes elsewhere
+    needed: int  # bytes, kernels included
 
     @staticmethod
     def of(
@@ -181,7 +182,9 @@ class Assembly:
         if on_host:
             require(f"kernel of {whole.samples} samples on the host", kernels, budget, FEWER)
         grid = tiles.cut(whole, outputs, panel, tile)
-        return Assembly(whole, groups, tuple(sums), grid, size, dtype, on_host)
+        factors = _bytes_a_sample(whole, dtype) * panel * (1 if panel == whole.samples else 2)
+        needed = int(kernels + work + factors)
+        return Assembly(whole, groups, tuple(sums), grid, size, dtype, on_host, needed)
 
     def targets(self, engine: Backend) -> dict[str, Any]:
         """name -> (N, N) array to assemble into, its entries arbitrary."""
@@ -227,7 +230,8 @@ def _checked(out: Mapping[str, NDArray[Any]], sums: Mapping[str, Jacobian], plan
     return {name: out[name] for name in sums}
 
 
-def _require_finite(kernels: Mapping[str, Any], precision: Precision) -> None:
+def require_finite(kernels: Mapping[str, Any], precision: str) -> None:
+    """Raise `UsageError` where a kernel has entries that its precision cannot hold."""
     for name, kernel in kernels.items():
         if not np.isfinite(float(kernel.diagonal().sum())):
             raise UsageError(

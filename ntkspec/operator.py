@@ -34,7 +34,7 @@ def operator(
         MemoryBudgetError: the factors do not fit.
     """
     check_outputs(outputs, jacobian.outputs)
-    need = 2 * jacobian.nbytes * 8 // jacobian.dtype.itemsize
+    need = operator_bytes(jacobian)
     require("factors of the kernel", need, budget_bytes(memory), "raise --memory or use fewer samples")
     pairs = [block.compact().pair(outputs) for block in jacobian]
     size = jacobian.kernel_size(outputs)
@@ -43,6 +43,11 @@ def operator(
         return sum((_times(pair, v.ravel()) for pair in pairs), np.zeros(size))
 
     return LinearOperator((size, size), matvec=product, rmatvec=product, dtype=np.dtype(np.float64))
+
+
+def operator_bytes(jacobian: Jacobian) -> int:
+    """Bytes of the factors as `operator` holds them."""
+    return 2 * jacobian.nbytes * 8 // jacobian.dtype.itemsize
 
 
 def diagonal(jacobian: Jacobian, outputs: Outputs = "trace") -> NDArray[np.float64]:

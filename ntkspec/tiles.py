@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend
 from ntkspec.jacobian import Jacobian, Matrix, Outputs, Pair, rows_per_sample
 
-MEETING = 8  # steps of the sparse tile for two rows that meet in a column, in multiplications of a dense one
+MEETING = (
+    256  # steps of the sparse tile for two rows that meet in a column, in multiplications of a dense one
+)
 WIDEST = 1024  # columns of a sparse factor that may be written out as a dense panel
 
 

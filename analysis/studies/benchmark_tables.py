@@ -53,7 +53,7 @@ def machine(result: dict[str, Any]) -> str:
 
 
 def notes(result: dict[str, Any]) -> str:
-    """Peak rates, exponents and contenders that did not finish, a line each."""
+    """Peak rates, exponents, ranks, routes, and contenders that did not finish, a line each."""
     lines = [
         f"- Peak rate, {peak['contender']} {peak['samples']}, {peak['dtype']}: {peak['gigaflops']:.1f} GF/s."
         for peak in result.get("peaks", [])
@@ -61,6 +61,11 @@ def notes(result: dict[str, Any]) -> str:
     lines += [
         f"- {entry['network']}: time grows as n^{entry['exponent']:.2f} from n = {entry['from_samples']} on."
         for entry in result.get("exponents", [])
+    ]
+    lines += [
+        f"- {row['network']}, n = {row['samples']}: {row['numerical_rank']} eigenvalues > n eps lambda_max."
+        for row in result["rows"]
+        if "numerical_rank" in row
     ]
     lines += [
         f"- {row['network']}, n = {row['samples']}, {row['contender']}: {row['method']}, {row['reason']}."

@@ -90,6 +90,17 @@ def _store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no
                     kernel[column + j, row + i] = tile[i, j]
 
 
+def _mirror(kernel: Any) -> None:  # pragma: no cover - compiled
+    """The upper triangle becomes that of the lower one, in parallel."""
+    size = kernel.shape[0]
+    for block in numba.prange((size + MIRROR - 1) // MIRROR):
+        top = block * MIRROR
+        for left in range(0, top + 1, MIRROR):
+            for j in range(left, min(left + MIRROR, size)):
+                for i in range(max(top, j + 1), min(top + MIRROR, size)):
+                    kernel[j, i] = kernel[i, j]
+
+
 def _absolute_product(kernel: Any, vector: Any, product: Any) -> None:  # pragma: no cover - compiled
     """product_i = sum over j != i of |kernel_ij| vector_j, in parallel, nothing copied."""
     for i in numba.prange(kernel.shape[0]):
@@ -105,4 +116,5 @@ _add_pair = _jit(_add_pair_of)
 add_product = _jit(_add_product)
 add_sparse = _jit(_add_sparse)
 store = _jit(_store)
+mirror = _jit(_mirror, parallel=True)
 absolute_product = _jit(_absolute_product, parallel=True)

@@ -16,6 +16,7 @@ import numpy as np
 import threadpoolctl
 from numpy.typing import NDArray
 
+SMALLEST = 3072  # rows from which two stages are faster than one
 NAMES = {"float64": "scipy_dsyevd_2stage_64_", "float32": "scipy_ssyevd_2stage_64_"}
 
 

@@ -25,8 +25,8 @@ from ntkspec.jacobian import (
     rows_per_sample,
 )
 from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.bounds.rigorous import is_semidefinite
 from ntkspec.spectral.formed import TINIEST, Formed
+from ntkspec.spectral.positivity import Positivity
 from ntkspec.spectral.solve import spectrum
 from ntkspec.spectral.spectrum import Spectrum
 
@@ -61,10 +61,10 @@ def of_spectrum(name: str, found: Spectrum) -> Iterator[Check]:
         yield Check("rank", said, name, _share(found.resolved, found.rank.at_most))
 
 
-def of_kernel(name: str, formed: Formed) -> Check:
+def of_kernel(name: str, found: Positivity) -> Check:
     """Whether a formed kernel is positive semidefinite but for rounding."""
     said = "the kernel is positive semidefinite down to rounding"
-    return Check("semidefinite", said, name, 0.0 if is_semidefinite(formed) else float("inf"))
+    return Check("semidefinite", said, name, 0.0 if found.semidefinite else float("inf"))
 
 
 def of_zeros(name: str, lower: Bound, found: Spectrum) -> Iterator[Check]:

@@ -36,7 +36,7 @@ from ntkspec.operator import check_range, diagonal
 
 UNIT = 2.0**-53  # unit roundoff of double precision
 TINIEST = 2.0**-1074  # what an underflow loses at most
-KERNELS = 3  # in memory at once: the formed one, one to factorise or to compare, its products
+SPARE = 1.1  # times the kernel: what bounds take beside it, a few panels of rows
 UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million at most
 
 
@@ -66,6 +66,7 @@ def form(
     outputs: Outputs = "trace",
     *,
     memory: float | None = None,
+    beside: int = 0,
 ) -> Formed:
     """The kernel of the Jacobian as stored, in double precision on the CPU, with its error.
 
@@ -73,13 +74,14 @@ def form(
         jacobian: blocks, in memory or in a run file.
         outputs: output mode.
         memory: budget in GiB, also for what bounds do with the kernel; default 80% of what is free.
+        beside: further kernels that the caller will hold at the same time.
 
     Raises:
-        MemoryBudgetError: three kernels and three times the factors do not fit.
+        MemoryBudgetError: the kernels and three times the factors do not fit.
         UsageError: numbers outside the range of double precision.
     """
     check_outputs(outputs, jacobian.outputs)
-    need = KERNELS * 8 * jacobian.kernel_size(outputs) ** 2 + 3 * jacobian.nbytes
+    need = int((SPARE + beside) * 8 * jacobian.kernel_size(outputs) ** 2) + 3 * jacobian.nbytes
     require("bounds from the kernel", need, budget_bytes(memory), "raise --memory, or use fewer samples")
     check_range(jacobian, diagonal(jacobian, outputs))
     kernel = gram(jacobian, outputs, backend="cpu", memory=memory)

@@ -67,12 +67,18 @@ def by_svd(
 def by_dual(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int) -> Spectrum:
     """Route dual: eigenvalues of J^T J, p x p over the touched parameters; the rest of the N are zero."""
     size, width = jacobian.kernel_size(outputs), touched_width(jacobian, outputs)
-    need = 8 * (2 * size * width + width**2)
+    need = dual_bytes(jacobian, outputs)
     require(f"J^T J of {width} touched parameters", need, budget, "use --method gram or svd")
     jac = np.concatenate(list(column_panels(jacobian, outputs, width)), axis=1)
     values = backend.eigvalsh(backend.put(jac.T @ jac, FLOAT64))[::-1][:size]
     errors = gram_errors(jacobian, FLOAT64, max(size, width), outputs)
     return _spectrum("dual", "float64", jacobian, outputs, _padded(values, size), errors)
+
+
+def dual_bytes(jacobian: Jacobian, outputs: Outputs) -> int:
+    """Bytes that route dual needs."""
+    size, width = jacobian.kernel_size(outputs), touched_width(jacobian, outputs)
+    return FLOAT64.itemsize * (2 * size * width + width**2)
 
 
 def by_cholesky(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int) -> Spectrum | None:

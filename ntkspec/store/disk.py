@@ -65,7 +65,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(
             str(path),
-            expected="to write the run file",
+            expected="to write the file",
             got=error.strerror or reason(error),
             remedy="check space and permissions",
         ) from None

@@ -12,6 +12,7 @@ import ntkspec
 from ntkspec.backend import select
 from ntkspec.spectral import Rank, consistency
 from ntkspec.spectral.formed import form
+from ntkspec.spectral.positivity import positivity
 
 CPU = select("cpu")
 
@@ -20,7 +21,7 @@ def all_checks(jac, outputs):
     found, formed = ntkspec.spectrum(jac, outputs), form(jac, outputs)
     return [
         *consistency.of_spectrum("total", found),
-        consistency.of_kernel("total", formed),
+        consistency.of_kernel("total", positivity(formed)),
         *consistency.second_kernels("total", formed, jac, outputs, CPU, None),
         *consistency.second_route("total", found, jac, outputs, CPU, None),
     ]

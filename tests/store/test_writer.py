@@ -202,7 +202,7 @@ def test_a_full_disk_is_said_in_one_line_and_keeps_the_old_file(tmp_path):
         [sys.executable, "-c", limited + ignore + wrapped], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2, done.stderr
-    assert "expected to write the run file" in done.stderr
+    assert "expected to write the file" in done.stderr
     assert "Traceback" not in done.stderr
     assert path.read_bytes() == before
 

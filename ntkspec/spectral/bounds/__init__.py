@@ -22,16 +22,17 @@ from ntkspec.spectral.bounds.rigorous import (
     certified,
     certified_lower,
     certified_upper,
-    smallest_vector,
 )
 from ntkspec.spectral.bounds.scaling import ostrowski_lower, ostrowski_upper
 from ntkspec.spectral.bounds.schur import schur_product
 from ntkspec.spectral.bounds.weyl import theorem1, weyl_lower, weyl_upper
 from ntkspec.spectral.formed import Formed, form
+from ntkspec.spectral.positivity import Positivity, positivity
 
 __all__ = [
     "Bound",
     "Formed",
+    "Positivity",
     "cauchy_lower",
     "cauchy_upper",
     "certified",
@@ -45,8 +46,8 @@ __all__ = [
     "gershgorin_upper",
     "ostrowski_lower",
     "ostrowski_upper",
+    "positivity",
     "schur_product",
-    "smallest_vector",
     "theorem1",
     "trace_upper",
     "weyl_lower",

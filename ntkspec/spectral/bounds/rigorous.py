@@ -1,9 +1,8 @@
 """Bounds on the smallest eigenvalue that no rounding error can break.
 
-They speak of the exact kernel J J^T of the Jacobian as it is stored. Lower: if the Cholesky factorisation of
-fl(K) - s I - diag(margins) runs to its end in floating point, then K >= s I (Rump 2006, "Verification of
-positive definiteness", BIT 46; Demmel 1989). It needs no assumption on how LAPACK orders its sums.
-Upper: the Rayleigh quotient ||J^T v||^2 / ||v||^2 of any vector v, evaluated with its error.
+They speak of the exact kernel J J^T of the Jacobian as it is stored. Lower: what Cholesky factorisations
+prove, see `ntkspec.spectral.positivity`. Upper: the Rayleigh quotient ||J^T v||^2 / ||v||^2 of any vector v,
+evaluated with its error.
 """
 
 from __future__ import annotations
@@ -20,11 +19,7 @@ from ntkspec.jacobian import Jacobian, Matrix, Outputs, Pair
 from ntkspec.operator import diagonal, project
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.formed import TINIEST, UP, Formed, absolute, form, forming_roundings, gamma
-
-CLOSE = 0.99  # bisection ends when the bound is within 1% of the best that it can find
-SPAN = 2.0**-30  # of the estimate: certified bounds below are not looked for
-ITERATIONS = 12  # of inverse iteration; any vector gives a valid bound
-SPARE = 10  # roundings beyond n + 1 that a blocked factorisation may add, reciprocals of pivots among them
+from ntkspec.spectral.positivity import SPARE, Positivity, positivity
 
 
 def certified(
@@ -35,27 +30,18 @@ def certified(
 ) -> tuple[Bound, Bound]:
     """Certified lower and upper bound on lambda_min of J J^T; arguments and errors as for `form`."""
     formed = form(jacobian, outputs, memory=memory)
-    vector = smallest_vector(formed)
-    return certified_lower(formed, vector), certified_upper(jacobian, vector, outputs)
+    found = positivity(formed)
+    return certified_lower(formed, found), certified_upper(jacobian, found.vector, outputs)
 
 
-def certified_lower(formed: Formed, vector: NDArray[np.float64] | None = None) -> Bound:
+def certified_lower(formed: Formed, found: Positivity | None = None) -> Bound:
     """lambda_min(K) >= s for the largest s that bisection over Cholesky factorisations proves.
-
-    With |fl(K) - K| <= gamma_m f f^T from forming K, and d_i = sqrt(fl(K)_ii), the factorisation's own error
-    is at most gamma_{n+1} / (1 - gamma_{n+1}) d d^T (Demmel 1989; Higham 2002, theorem 10.5). Both are
-    quadratic forms below gamma sum(f) diag(f), which is taken off the diagonal beforehand. About N^3 / 3
-    multiplications a try, 2 to 10 tries; memory one more kernel.
 
     Args:
         formed: the kernel in double precision with its error, from `ntkspec.spectral.formed.form`.
-        vector: (N,) close to the eigenvector of lambda_min, to start from; default `smallest_vector(formed)`.
+        found: `positivity(formed)`, if it is at hand.
     """
-    margin = formed.margin + _cholesky_margin(formed.kernel.diagonal())
-    value = 0.0
-    if _factor(formed, 0.0, margin) is not None:
-        vector = smallest_vector(formed) if vector is None else vector
-        value = _bisect(formed, margin, _rayleigh(formed.kernel, vector))
+    value = (found or positivity(formed)).proved
     return Bound(
         name="certified_lower",
         theorem="lambda_min(K) >= s if the Cholesky factorisation of fl(K) - s I - margins runs to its end",
@@ -113,71 +99,6 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
         quantity="lambda_min",
         certified=True,
     )
-
-
-def is_semidefinite(formed: Formed) -> bool:
-    """Whether the formed kernel is positive semidefinite but for rounding; never False for J J^T.
-
-    K >= 0 gives fl(K) + diag(margin) >= 0; with twice its own error on top, the factorisation cannot break
-    down (Demmel 1989; Higham 2002, theorem 10.7).
-    """
-    enlarged = formed.kernel.diagonal() + 2 * formed.margin
-    return _factor(formed, 0.0, -(formed.margin + 2 * _cholesky_margin(enlarged))) is not None
-
-
-def smallest_vector(formed: Formed) -> NDArray[np.float64]:
-    """(N,) a unit vector near the eigenvector of the smallest eigenvalue, by inverse iteration."""
-    shift = -float(_cholesky_margin(formed.kernel.diagonal()).max()) - TINIEST
-    factor = _factor(formed, 0.0, np.zeros(formed.size))
-    while factor is None:  # numerically singular: a small multiple of the identity makes it solvable
-        factor = _factor(formed, shift, np.zeros(formed.size))
-        shift *= 8
-    vector = np.random.default_rng(0).standard_normal(formed.size)  # fixed, so that a run can be repeated
-    for _ in range(ITERATIONS):
-        vector = scipy.linalg.cho_solve((factor, True), vector, check_finite=False)
-        length = _norm(vector)
-        if not 0 < length < np.inf:  # a pivot near the end of the range
-            return np.eye(1, formed.size, int(formed.kernel.diagonal().argmin())).ravel()
-        vector /= length
-    return vector
-
-
-def _bisect(formed: Formed, margin: NDArray[np.float64], estimate: float) -> float:
-    """The largest s found that is proved; 0 is proved already. The estimate is close to lambda_min."""
-    low, high = 0.0, estimate
-    trial = CLOSE * estimate
-    while trial > SPAN * estimate and low < CLOSE * high:
-        if _factor(formed, trial, margin) is not None:
-            low = trial
-        else:
-            high = trial
-        trial = float(np.sqrt(low * high)) if low else high / 16
-    return low
-
-
-def _factor(formed: Formed, shift: float, margin: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """The Cholesky factor, lower triangle, of fl(K) - shift I - diag(margin), or None if it breaks down."""
-    diagonal = formed.kernel.diagonal()
-    shifted = np.nextafter(diagonal - np.nextafter(shift + margin, np.inf), -np.inf)
-    if not (shifted > 0).all():
-        return None
-    matrix = formed.kernel.copy().T  # in the Fortran order that LAPACK wants
-    np.fill_diagonal(matrix, shifted)
-    factor, info = scipy.linalg.lapack.dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
-    return factor if info == 0 and np.isfinite(factor.diagonal()).all() else None
-
-
-def _cholesky_margin(entries: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) what a factorisation can lose, of a matrix whose diagonal is at most these entries (N,)."""
-    n = len(entries)
-    growth = gamma(n + 1 + SPARE)
-    root = np.sqrt(np.maximum(entries, 0.0)) * UP
-    underflow = n * (2 * n + float(entries.max())) * TINIEST
-    return np.asarray((growth / (1 - growth) * root.sum() * root + underflow) * UP)
-
-
-def _rayleigh(kernel: NDArray[np.float64], vector: NDArray[np.float64]) -> float:
-    return float(vector @ (kernel @ vector)) / float(vector @ vector)
 
 
 def _norm(matrix: Matrix) -> float:

@@ -1,0 +1,231 @@
+"""Kernels in an HDF5 file, assembled tile by tile; a killed run goes on at the tiles that are missing.
+
+    path.part while it is being written, then path:
+        attributes   format "ntkspec-kernel", version 1, fingerprint, outputs, precision, panel, step,
+                     complete
+        <name>       (N, N) one kernel a sum of blocks, symmetric, contiguous
+        done         (strips, strips) 1 where the tile with that row and column of strips is there
+
+The datasets are laid out before the first tile, and tiles go through a memory map: nothing that HDF5 itself
+keeps in the file changes meanwhile, so there is no moment at which a kill could damage it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import mmap
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.backend import Backend, Choice, Precision, select
+from ntkspec.errors import OutputError
+from ntkspec.gram import Assembly, Progress, require_finite
+from ntkspec.jacobian import Jacobian, Outputs, SparseFactor
+from ntkspec.memory import budget_bytes
+from ntkspec.store.disk import writing
+
+FORMAT, VERSION = "ntkspec-kernel", 1
+DONE = "done"
+SECONDS = 5.0  # between two moments at which what was computed is made safe
+PANEL_BYTES = 2**26  # of a factor, hashed at once
+
+
+def write_kernels(
+    path: str | Path,
+    sums: Mapping[str, Jacobian],
+    outputs: Outputs = "trace",
+    *,
+    precision: Precision = "float64",
+    backend: Choice | Backend = "auto",
+    memory: float | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Assemble kernels into a file; returns its path.
+
+    The budget covers tiles and panels of factors. The kernels lie in the file, whose pages the operating
+    system keeps in memory only while it has room. A file that is complete and of the same Jacobian is left as
+    it is; one that was interrupted is continued, to the same bits as without the interruption.
+
+    Args:
+        path: the file to write.
+        sums: name -> blocks to add up, as for `ntkspec.gram.gram_sums`; other arguments likewise.
+
+    Raises:
+        OutputError: the file exists and is another one's, is being written, or there is no room for it.
+        MemoryBudgetError: the factors of two samples and the tiles at work do not fit.
+    """
+    path, engine = Path(path), select(backend)
+    plan = Assembly.of(sums, outputs, precision, engine, budget_bytes(memory), kernels_fit=True)
+    mark = _fingerprint(plan, sums, outputs, precision)
+    if path.exists():
+        _require_same(path, mark, complete=True)
+        return path
+    part = path.with_name(path.name + ".part")
+    with writing(path), _locked(part):
+        if part.stat().st_size:
+            _require_same(part, mark, complete=False)
+        else:
+            with _removed_on_error(part):
+                _lay_out(part, plan, mark, outputs, precision)
+        with _open(part, "r") as file:
+            grid = replace(plan.grid, panel=int(file.attrs["panel"]), step=int(file.attrs["step"]))
+        _assemble(part, replace(plan, grid=grid), engine, progress)
+        with _open(part, "r+") as file:
+            file.attrs["complete"] = np.uint8(1)
+        os.replace(part, path)
+    return path
+
+
+def _assemble(part: Path, plan: Assembly, engine: Backend, progress: Progress | None) -> None:
+    with _open(part, "r") as file:
+        offsets = {name: int(file[name].id.get_offset()) for name in (*plan.names, DONE)}
+        strips = file[DONE].shape
+    with part.open("r+b") as handle:
+        memory = mmap.mmap(handle.fileno(), 0)  # closed with the last array that looks into it
+    _fill(memory, offsets, strips, plan, engine, progress)
+
+
+def _fill(
+    memory: mmap.mmap,
+    offsets: Mapping[str, int],
+    strips: tuple[int, int],
+    plan: Assembly,
+    engine: Backend,
+    progress: Progress | None,
+) -> None:
+    """Compute the tiles that are missing, and mark them."""
+    shape = (plan.size, plan.size)
+    kernels = {
+        name: np.ndarray(shape, plan.dtype, memory, offset)
+        for name, offset in offsets.items()
+        if name != DONE
+    }
+    done, step = np.ndarray(strips, np.uint8, memory, offsets[DONE]), plan.grid.step
+    waiting: list[tuple[int, int]] = []
+
+    def keep() -> None:
+        """Tiles first, then the marks that they are there: a power cut must not find it the other way."""
+        memory.flush()
+        for row, column in waiting:
+            done[row // step, column // step] = 1
+        waiting.clear()
+        memory.flush()
+        memory.madvise(mmap.MADV_DONTNEED)  # our memory need not hold what the file does
+
+    last = time.monotonic()
+    for at, share in plan.run(engine, kernels, lambda row, column: bool(done[row // step, column // step])):
+        waiting.append(at)
+        if time.monotonic() - last > SECONDS:
+            keep()
+            last = time.monotonic()
+        if progress:
+            progress(share)
+    keep()
+    require_finite(kernels, str(plan.dtype))
+
+
+def _open(path: Path, mode: str) -> h5py.File:
+    """Without HDF5's own lock, which ours would keep out."""
+    return h5py.File(path, mode, locking=False)
+
+
+def _lay_out(part: Path, plan: Assembly, mark: str, outputs: Outputs, precision: Precision) -> None:
+    """Everything but the numbers, and room for them."""
+    strips = -(-plan.jacobian.samples // plan.grid.step)
+    with _open(part, "w") as file:
+        said = {"format": FORMAT, "version": VERSION, "fingerprint": mark, "outputs": str(outputs)}
+        settings = {"precision": precision, "panel": plan.grid.panel, "step": plan.grid.step}
+        file.attrs.update(said | settings | {"complete": np.uint8(0)})
+        for name in plan.names:
+            _contiguous(file, name, (plan.size, plan.size), plan.dtype)
+        _contiguous(file, DONE, (strips, strips), np.dtype(np.uint8))
+    with part.open("r+b") as handle:
+        os.posix_fallocate(handle.fileno(), 0, part.stat().st_size)
+        os.fsync(handle.fileno())
+
+
+def _contiguous(file: h5py.File, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    """A dataset that has its place in the file at once, its numbers zero."""
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_layout(h5py.h5d.CONTIGUOUS)
+    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space, kind = h5py.h5s.create_simple(shape), h5py.h5t.py_create(dtype)
+    h5py.h5d.create(file.id, name.replace("/", "|").encode(), kind, space, settings)
+
+
+def _require_same(path: Path, mark: str, *, complete: bool) -> None:
+    """Raise `OutputError` unless the file holds, or will hold, the kernels of this Jacobian."""
+    expected = "no file, or one with these kernels" if complete else "an interrupted file of these kernels"
+    try:
+        with _open(path, "r") as file:
+            found = dict(file.attrs)
+    except OSError:
+        found = {}
+    if found.get("format") != FORMAT:
+        got = "another file"
+    elif found.get("fingerprint") != mark:
+        got = "kernels of another Jacobian, or of other settings"
+    elif bool(found.get("complete")) is not complete:
+        got = "one that is not complete" if complete else "one that is complete"
+    else:
+        return
+    raise OutputError(str(path), expected=expected, got=got, remedy="remove it or choose another place")
+
+
+@contextlib.contextmanager
+def _locked(part: Path) -> Iterator[None]:
+    """Hold the file alone; it is created if it is not there."""
+    with part.open("ab") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                str(part),
+                expected="a file that nobody else is writing",
+                got="one that another process is at work on",
+                remedy="wait for it, or choose another place",
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _removed_on_error(part: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _fingerprint(plan: Assembly, sums: Mapping[str, Jacobian], outputs: Outputs, precision: Precision) -> str:
+    """sha256 over every number that the kernels depend on, and how they are added up."""
+    found = hashlib.sha256(repr((str(outputs), precision)).encode())
+    for name, jacobian in sums.items():
+        found.update(repr((name, jacobian.names)).encode())
+    for block in plan.jacobian:
+        for side in (block.left, block.right):
+            found.update(repr((block.name, side is None)).encode())
+            step = max(PANEL_BYTES * block.samples // max(side.nbytes, 1), 1) if side else block.samples
+            for start in range(0, block.samples if side else 0, step):
+                assert side is not None
+                loaded = side.load(start, min(start + step, block.samples))
+                _hash(found, loaded.values)
+                if isinstance(loaded, SparseFactor):
+                    _hash(found, loaded.indices)
+    return found.hexdigest()
+
+
+def _hash(found: Any, values: NDArray[Any]) -> None:
+    found.update(repr((values.shape[1:], values.dtype.str)).encode())
+    found.update(np.ascontiguousarray(values).data)
