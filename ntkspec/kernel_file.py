@@ -1,8 +1,7 @@
 """Kernels in an HDF5 file, assembled tile by tile; a killed run goes on at the tiles that are missing.
 
     path.part while it is being written, then path:
-        attributes   format "ntkspec-kernel", version 1, fingerprint, outputs, precision, panel, step,
-                     complete
+        attributes   format "ntkspec-kernel", version 1, fingerprint, outputs, precision, panel, step
         <name>       (N, N) one kernel a sum of blocks, symmetric, contiguous
         done         (strips, strips) 1 where the tile with that row and column of strips is there
 
@@ -68,27 +67,24 @@ def write_kernels(
     plan = Assembly.of(sums, outputs, precision, engine, budget_bytes(memory), kernels_fit=True)
     mark = _fingerprint(plan, sums, outputs, precision)
     if path.exists():
-        _require_same(path, mark, complete=True)
+        _require_same(path, mark)
         return path
     part = path.with_name(path.name + ".part")
+    with writing(path):
+        if not part.exists():
+            _lay_out(part, plan, mark, outputs, precision)
     with writing(path), _locked(part):
-        if part.stat().st_size:
-            _require_same(part, mark, complete=False)
-        else:
-            with _removed_on_error(part):
-                _lay_out(part, plan, mark, outputs, precision)
+        _require_same(part, mark)
         with _open(part, "r") as file:
             grid = replace(plan.grid, panel=int(file.attrs["panel"]), step=int(file.attrs["step"]))
         _assemble(part, replace(plan, grid=grid), engine, progress)
-        with _open(part, "r+") as file:
-            file.attrs["complete"] = np.uint8(1)
         os.replace(part, path)
     return path
 
 
 def _assemble(part: Path, plan: Assembly, engine: Backend, progress: Progress | None) -> None:
     with _open(part, "r") as file:
-        offsets = {name: int(file[name].id.get_offset()) for name in (*plan.names, DONE)}
+        offsets = {name: int(file[_dataset(name)].id.get_offset()) for name in (*plan.names, DONE)}
         strips = file[DONE].shape
     with part.open("r+b") as handle:
         memory = mmap.mmap(handle.fileno(), 0)  # closed with the last array that looks into it
@@ -140,17 +136,25 @@ def _open(path: Path, mode: str) -> h5py.File:
 
 
 def _lay_out(part: Path, plan: Assembly, mark: str, outputs: Outputs, precision: Precision) -> None:
-    """Everything but the numbers, and room for them."""
+    """Everything but the numbers, and room for them; nothing is there before all is."""
     strips = -(-plan.jacobian.samples // plan.grid.step)
-    with _open(part, "w") as file:
-        said = {"format": FORMAT, "version": VERSION, "fingerprint": mark, "outputs": str(outputs)}
-        settings = {"precision": precision, "panel": plan.grid.panel, "step": plan.grid.step}
-        file.attrs.update(said | settings | {"complete": np.uint8(0)})
+    new = part.with_name(part.name + ".new")
+    try:
+        _create(new, plan, {"fingerprint": mark, "outputs": str(outputs), "precision": precision}, strips)
+        os.link(new, part)  # fails if another process was faster
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _create(new: Path, plan: Assembly, said: dict[str, str], strips: int) -> None:
+    with _open(new, "w") as file:
+        grid = {"panel": plan.grid.panel, "step": plan.grid.step}
+        file.attrs.update({"format": FORMAT, "version": VERSION} | said | grid)
         for name in plan.names:
             _contiguous(file, name, (plan.size, plan.size), plan.dtype)
         _contiguous(file, DONE, (strips, strips), np.dtype(np.uint8))
-    with part.open("r+b") as handle:
-        os.posix_fallocate(handle.fileno(), 0, part.stat().st_size)
+    with new.open("r+b") as handle:
+        os.posix_fallocate(handle.fileno(), 0, new.stat().st_size)
         os.fsync(handle.fileno())
 
 
@@ -161,32 +165,36 @@ def _contiguous(file: h5py.File, name: str, shape: tuple[int, int], dtype: np.dt
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     space, kind = h5py.h5s.create_simple(shape), h5py.h5t.py_create(dtype)
-    h5py.h5d.create(file.id, name.replace("/", "|").encode(), kind, space, settings)
+    h5py.h5d.create(file.id, _dataset(name).encode(), kind, space, settings)
 
 
-def _require_same(path: Path, mark: str, *, complete: bool) -> None:
+def _dataset(name: str) -> str:
+    """A kernel's name without the sign that HDF5 keeps for folders."""
+    return name.replace("/", "|")
+
+
+def _require_same(path: Path, mark: str) -> None:
     """Raise `OutputError` unless the file holds, or will hold, the kernels of this Jacobian."""
-    expected = "no file, or one with these kernels" if complete else "an interrupted file of these kernels"
     try:
         with _open(path, "r") as file:
             found = dict(file.attrs)
     except OSError:
         found = {}
-    if found.get("format") != FORMAT:
-        got = "another file"
-    elif found.get("fingerprint") != mark:
-        got = "kernels of another Jacobian, or of other settings"
-    elif bool(found.get("complete")) is not complete:
-        got = "one that is not complete" if complete else "one that is complete"
-    else:
+    if found.get("format") == FORMAT and found.get("fingerprint") == mark:
         return
-    raise OutputError(str(path), expected=expected, got=got, remedy="remove it or choose another place")
+    own = found.get("format") == FORMAT
+    raise OutputError(
+        str(path),
+        expected="no file, or one of these kernels",
+        got="kernels of another Jacobian, or of other settings" if own else "another file",
+        remedy="remove it or choose another place",
+    )
 
 
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[None]:
-    """Hold the file alone; it is created if it is not there."""
-    with part.open("ab") as handle:
+    """Hold the file alone."""
+    with part.open("rb") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -197,15 +205,6 @@ def _locked(part: Path) -> Iterator[None]:
                 remedy="wait for it, or choose another place",
             ) from None
         yield
-
-
-@contextlib.contextmanager
-def _removed_on_error(part: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _fingerprint(plan: Assembly, sums: Mapping[str, Jacobian], outputs: Outputs, precision: Precision) -> str:

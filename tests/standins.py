@@ -56,16 +56,23 @@ class RawKernel:
         assert status == 0, "some threads of a block ended while others waited at a barrier"
 
 
-def stand_in_gpu(monkeypatch: pytest.MonkeyPatch, version: int = CUDA_13) -> gpu.GpuBackend:
+def stand_in_gpu(
+    monkeypatch: pytest.MonkeyPatch, version: int = CUDA_13, free: int = 2**40
+) -> gpu.GpuBackend:
     """The GPU backend itself with NumPy and SciPy in CuPy's place: its calls, not its device.
 
     Args:
         version: of the CUDA runtime, as it writes it: 12090 for 12.9.
+        free: bytes on the device.
     """
-    cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(runtimeGetVersion=lambda: version))
-    numpy_as_cupy = types.SimpleNamespace(
-        **vars(np) | {"asnumpy": np.asarray, "RawKernel": RawKernel, "cuda": cuda}
-    )
+    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: version, memGetInfo=lambda: (free, 2 * free))
+    of_cupy = {
+        "asnumpy": np.asarray,
+        "RawKernel": RawKernel,
+        "cuda": types.SimpleNamespace(runtime=runtime),
+        "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
+    }
+    numpy_as_cupy = types.SimpleNamespace(**vars(np) | of_cupy)
     cupyx = types.SimpleNamespace(errstate=lambda linalg: np.errstate())
     monkeypatch.setattr(gpu, "_cupy", lambda: (cupyx, numpy_as_cupy, scipy.sparse))
     return gpu.GpuBackend()

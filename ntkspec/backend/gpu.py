@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.backend.cpu import CpuBackend
 from ntkspec.backend.protocol import ArrayBackend, BackendName, solver_failed
 from ntkspec.errors import BackendError, MemoryBudgetError
 from ntkspec.jacobian import Matrix
+from ntkspec.memory import SHARE
 
 THREADS = 128  # of a block of the sparse tile's kernel: rows on the right side that share one on the left
 C_TYPES = {"float32": "float", "float64": "double"}
@@ -34,6 +36,7 @@ class GpuBackend(ArrayBackend):
     def __init__(self) -> None:
         self._cupyx, cupy, sparse = _cupy()
         super().__init__(cupy, sparse)
+        self._host = CpuBackend()
         self._sparse_tiles: dict[str, Any] = {}  # compiled kernels by dtype
 
     def put(self, matrix: Matrix, dtype: Any) -> Any:
@@ -87,14 +90,30 @@ class GpuBackend(ArrayBackend):
             self._sparse_tiles[dtype] = self.xp.RawKernel(source, "sparse_tile", options=options)
         return self._sparse_tiles[dtype]
 
+    def room(self, budget: int) -> int:
+        """See `Backend.room`: a share of what is free on the device, whatever the host's budget."""
+        free, _ = self.xp.cuda.runtime.memGetInfo()
+        return int(SHARE * (free + self.xp.get_default_memory_pool().free_bytes()))
+
+    def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+        """See `Backend.store`. Kernels that do not fit the device lie on the host, or in a file."""
+        if isinstance(kernel, self.xp.ndarray):
+            super().store(kernel, row, column, tile)
+        else:
+            self._host.store(kernel, row, column, self.get(tile))
+
     def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
-        """See `Backend.eigvalsh`."""
+        """See `Backend.eigvalsh`. A kernel that lies on the host is solved there."""
+        if not isinstance(kernel, self.xp.ndarray):
+            return self._host.eigvalsh(kernel)
         self._refuse_large(len(kernel))
         with self._checked("eigenvalues"):
             return self.get(self.xp.linalg.eigvalsh(kernel)).astype(np.float64)
 
     def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.eigh`."""
+        if not isinstance(kernel, self.xp.ndarray):
+            return self._host.eigh(kernel)
         self._refuse_large(len(kernel))
         with self._checked("eigenvectors"):
             values, vectors = self.xp.linalg.eigh(kernel)

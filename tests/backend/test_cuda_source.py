@@ -68,7 +68,7 @@ def put(engine, tile, left, right, repeat):
     wide += 7
     view = wide[margin:-margin, margin:-margin]
     moved = [
-        tuple(engine.rows(engine.put(matrix, matrix.dtype), 0, matrix.shape[0]) for matrix in side)
+        tuple(engine.rows(engine.put(matrix, matrix.dtype), slice(0, matrix.shape[0])) for matrix in side)
         for side in (left, right)
     ]
     return wide, (view, *moved, repeat)
@@ -261,7 +261,7 @@ def test_some_rows_of_a_matrix(monkeypatch):
     moved = engine.put(left, "float64"), engine.put(right, "float64")
     at = ((5, 8), (1, 5))  # rows of the tile and its columns
     tile = engine.zeros((6, 8), "float64")
-    sides = [tuple(engine.rows(moved[k], (1, 2)[k] * a, (1, 2)[k] * b) for a, b in at) for k in (0, 1)]
+    sides = [tuple(engine.rows(moved[k], slice((1, 2)[k] * a, (1, 2)[k] * b)) for a, b in at) for k in (0, 1)]
     engine.add_tile(tile, *sides, 2)
     assert np.allclose(tile, by_definition([left] * 2, [right] * 2, 2)[0][10:16, 2:10], rtol=0, atol=1e-13)
     assert len(watched.launches) == 1

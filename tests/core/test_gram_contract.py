@@ -15,7 +15,7 @@ import ntkspec
 from ntkspec.backend import select
 from ntkspec.backend.protocol import ArrayBackend
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.gram import gram_sums
+from ntkspec.gram import Assembly, gram_sums
 from ntkspec.jacobian import Jacobian
 from ntkspec.operator import diagonal
 
@@ -108,6 +108,20 @@ def test_inputs_that_may_not_be_written_to():
     ntkspec.gram(jac)
     ntkspec.spectrum(jac, method="svd")
     assert np.array_equal(jac.to_dense(), before)
+
+
+def test_a_kernel_that_does_not_fit_the_device_is_assembled_and_solved_on_the_host(monkeypatch):
+    """Panels of factors go to the device, tiles come back."""
+    jac = cases.mixed(60)
+    engine = stand_in_gpu(monkeypatch, free=int(1.25 * 45_000))
+    monkeypatch.setattr(engine.xp, "ndarray", type("DeviceArray", (), {}))  # so that none is on the device
+    sums = {"total": jac, "grid": jac.only("grid")}
+    plan = Assembly.of(sums, "trace", "float64", engine, 2**30, tile=8)
+    assert plan.on_host
+    assert plan.grid.panel < 60
+    for name, kernel in gram_sums(sums, backend=engine, tile=8).items():
+        assert close(kernel, oracles.kernel(sums[name], "trace")), name
+    assert close(engine.eigvalsh(ntkspec.gram(jac)), np.linalg.eigvalsh(oracles.kernel(jac, "trace")))
 
 
 def test_too_little_memory_is_said_before_anything_is_allocated():

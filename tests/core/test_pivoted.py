@@ -1,0 +1,118 @@
+"""Route cholesky: what is above the floor, from few rows of the kernel, within the stated errors."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import oracles
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ntkspec
+from ntkspec.backend import select
+from ntkspec.errors import MemoryBudgetError, UsageError
+from ntkspec.jacobian import Jacobian
+from ntkspec.spectral import pivoted, solve
+
+CPU = select("cpu")
+
+
+def low_rank(n=160, rank=30, decades=10.0, seed=0, dtype=np.float64):
+    values = np.where(np.arange(n) < rank, 10.0 ** -(np.linspace(0, decades, n) ** 1.0), 0.0)
+    values[:rank] = 10.0 ** -np.linspace(0, decades, rank)
+    return cases.prescribed(values, n + 9, seed, dtype)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("decades", [3.0, 12.0, 25.0])
+def test_resolved_values_are_right_within_their_errors(decades, seed):
+    jac = low_rank(60, 28, decades, seed)
+    found = ntkspec.spectrum(jac, method="cholesky")
+    exact = oracles.exact_eigenvalues(jac.to_dense()[:, 0])
+    assert found.method == "cholesky"
+    assert (np.abs(found.eigenvalues - exact) <= found.error).all()
+    assert found.complete
+    gram = ntkspec.spectrum(jac, method="gram")
+    between = (exact > gram.floor / 2) & (exact < 2 * found.floor)  # either route may call these resolved
+    assert abs(found.resolved - gram.resolved) <= np.count_nonzero(between)
+    assert found.floor < 3 * gram.floor
+
+
+@given(seed=st.integers(0, 2**32 - 1), rank=st.integers(1, 20), outputs=st.sampled_from(cases.MODES))
+def test_the_rest_is_positive_and_its_trace_what_is_said(seed, rank, outputs):
+    """K - M^T M by the definition; blocks of every kind, ranks below half the size."""
+    rng = np.random.default_rng(seed)
+    few = cases.mixed(12, seed=seed)
+    pick = rng.integers(0, min(12, rank), 70)
+    jac = Jacobian(tuple(_picked(block, pick) for block in few))
+    kernel = oracles.kernel(few, outputs)
+    repeat = len(kernel) // 12
+    at = (pick[:, None] * repeat + np.arange(repeat)).ravel()
+    kernel = kernel[np.ix_(at, at)]
+    found = pivoted.factorise(jac, outputs, CPU, 1e-12, len(kernel) // 2)
+    assert found is not None
+    rest = kernel - found.rows.T @ found.rows
+    scale = np.linalg.eigvalsh(kernel)[-1]
+    assert np.linalg.eigvalsh(rest)[0] > -1e-13 * scale
+    assert abs(np.trace(rest) - found.rest) < 1e-13 * scale * len(kernel)
+    assert found.rest <= pivoted.SHARE * 1e-12 * scale * (1 + 1e-9)
+
+
+def _picked(block, pick):
+    from dataclasses import replace
+
+    def of(factor):
+        if factor is None:
+            return None
+        if hasattr(factor, "indices"):
+            return replace(factor, indices=factor.indices[pick], values=factor.values[pick])
+        return replace(factor, values=factor.values[pick])
+
+    return replace(block, samples=len(pick), left=of(block.left), right=of(block.right))
+
+
+def test_a_kernel_of_full_rank_is_refused_and_auto_takes_gram(monkeypatch):
+    jac = cases.prescribed(np.ones(300), 310)
+    with pytest.raises(UsageError, match="more to resolve"):
+        ntkspec.spectrum(jac, method="cholesky")
+    monkeypatch.setattr(solve, "CHOLESKY_FROM", 64)
+    assert ntkspec.spectrum(jac).method == "gram"
+
+
+def test_auto_takes_it_for_large_kernels_of_low_rank(monkeypatch):
+    monkeypatch.setattr(solve, "CHOLESKY_FROM", 64)
+    monkeypatch.setattr(solve, "SVD_FLOPS", 0.0)
+    found = ntkspec.spectrum(low_rank())
+    assert (found.method, found.resolved) == ("cholesky", 30)
+    assert ntkspec.spectrum(low_rank(), vectors=True).method == "gram"
+    assert ntkspec.spectrum(low_rank(), precision="float32").method == "gram"
+
+
+def test_a_kernel_that_does_not_fit_may_have_all_its_eigenvalues(monkeypatch):
+    """20 rows of it, where the whole is four times the budget."""
+    monkeypatch.setattr(solve, "CHOLESKY_FROM", 64)
+    monkeypatch.setattr(solve, "SVD_FLOPS", 0.0)
+    monkeypatch.setattr(pivoted, "BLOCK", 32)
+    rng = np.random.default_rng(0)
+    factor = cases.DenseFactor(rng.standard_normal((2000, 1, 3)))
+    jac = Jacobian((cases.block("layer", factor, factor, 2000, 1),))
+    memory = 8e6 / 2**30
+    with pytest.raises(MemoryBudgetError):
+        ntkspec.spectrum(jac, method="gram", memory=memory)
+    found = ntkspec.spectrum(jac, memory=memory)
+    assert (found.method, found.resolved, found.complete) == ("cholesky", 6, True)
+
+
+def test_a_kernel_of_zeros():
+    jac = cases.prescribed(np.zeros(40), 50)
+    with pytest.raises(UsageError):
+        ntkspec.spectrum(jac, method="cholesky")
+    assert ntkspec.spectrum(jac).lambda_max is None
+
+
+def test_single_precision_files_end_at_their_own_floor():
+    jac = low_rank(60, 28, 25.0, dtype=np.float32)
+    found = ntkspec.spectrum(jac, method="cholesky")
+    exact = oracles.exact_eigenvalues(low_rank(60, 28, 25.0).to_dense()[:, 0])
+    assert (np.abs(found.eigenvalues - exact)[: found.resolved] <= found.error[: found.resolved]).all()

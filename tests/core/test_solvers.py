@@ -1,0 +1,65 @@
+"""Eigenvalue solvers of the CPU backend: two stages, one stage, and sizes that cannot be counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ntkspec.backend import cpu, select, two_stage
+from ntkspec.errors import BackendError
+
+CPU = select("cpu")
+
+
+def kernel(n, dtype=np.float64, seed=0):
+    rows = np.random.default_rng(seed).standard_normal((n, n + 3)) * np.logspace(0, -6, n)[:, None]
+    return (rows @ rows.T).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n", [1, 2, 3, 33, 130, 400])
+def test_both_ways_agree_with_numpy(n, dtype, monkeypatch):
+    expected = np.linalg.eigvalsh(kernel(n, dtype).astype(np.float64))
+    within = 20 * np.finfo(dtype).eps * expected[-1]
+    if not two_stage.available():
+        pytest.skip("NumPy's BLAS does not export the two-stage drivers")
+    for smallest in (1, 10**9):
+        monkeypatch.setattr(two_stage, "SMALLEST", smallest)
+        assert np.abs(CPU.eigvalsh(kernel(n, dtype)) - expected).max() <= within
+
+
+def test_without_the_library_one_stage_does_it(monkeypatch):
+    monkeypatch.setattr(two_stage, "SMALLEST", 1)
+    monkeypatch.setattr(two_stage, "_library", lambda: None)
+    assert not two_stage.available()
+    assert np.allclose(CPU.eigvalsh(kernel(50)), np.linalg.eigvalsh(kernel(50)), atol=1e-12)
+
+
+def test_a_kernel_of_nan_is_an_error_or_nan_but_no_number(monkeypatch):
+    monkeypatch.setattr(two_stage, "SMALLEST", 1)
+    spoilt = kernel(60)
+    spoilt[3, 4] = spoilt[4, 3] = np.nan
+    try:
+        found = CPU.eigvalsh(spoilt)
+    except BackendError:
+        return
+    assert np.isnan(found).any()
+
+
+def test_more_rows_than_lapack_can_count_are_refused(monkeypatch):
+    monkeypatch.setattr(cpu, "LAPACK_LIMIT", 40)
+    monkeypatch.setattr(two_stage, "_library", lambda: None)
+    for solve in (CPU.eigvalsh, CPU.eigh):
+        with pytest.raises(BackendError, match="at most 40 rows"):
+            solve(kernel(41))
+    monkeypatch.undo()
+    assert cpu.LAPACK_LIMIT**2 < 2**31 <= (cpu.LAPACK_LIMIT + 1) ** 2
+
+
+def test_the_two_stage_driver_works_in_place():
+    if not two_stage.available():
+        pytest.skip("NumPy's BLAS does not export the two-stage drivers")
+    matrix = kernel(64)
+    before = matrix.copy()
+    two_stage.eigvalsh(matrix)
+    assert not np.array_equal(matrix, before)
