@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import importlib
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-import numba
+if TYPE_CHECKING:
+    import numba
 
 MIRROR = 32  # rows and columns of a patch that is transposed at once: it stays in the nearest cache
 
-
-def _jit(function: Any, **options: Any) -> Any:
-    """Compile, cached on disk where there is a place for the cache."""
-    try:
-        return numba.njit(nogil=True, cache=True, **options)(function)
-    except RuntimeError:  # no writable place: compile anew in every process
-        return numba.njit(nogil=True, **options)(function)
+_compiling = threading.Lock()
 
 
-def _add_product(tile: Any, left: Any, right: Any, repeat: int) -> None:  # pragma: no cover - compiled
+def _kernel(*, parallel: bool = False) -> Callable[[Any], Any]:
+    """Compile at the first call: importing Numba takes longer than most of what needs no kernel."""
+
+    def wrap(function: Any) -> Any:
+        @functools.cache
+        def compiled() -> Any:
+            numba = globals()["numba"] = importlib.import_module("numba")  # kernels name it, too
+            try:  # cached on disk where there is a place for it
+                return numba.njit(nogil=True, cache=True, parallel=parallel)(function)
+            except RuntimeError:
+                return numba.njit(nogil=True, parallel=parallel)(function)
+
+        @functools.wraps(function)
+        def call(*arguments: Any) -> None:
+            with _compiling:
+                kernel = compiled()
+            kernel(*arguments)
+
+        return call
+
+    return wrap
+
+
+@_kernel()
+def add_product(tile: Any, left: Any, right: Any, repeat: int) -> None:  # pragma: no cover - compiled
     """tile += left * right, elementwise; left (ti, tj), the others (ti * repeat, tj * repeat)."""
     if repeat == 1:
         for i in range(tile.shape[0]):
@@ -31,7 +54,8 @@ def _add_product(tile: Any, left: Any, right: Any, repeat: int) -> None:  # prag
                 tile[i, q] += factor * right[i, q]
 
 
-def _add_sparse(
+@_kernel()
+def add_sparse(
     tile: Any, sums: Any, rows: Any, columns: Any, right_i: Any, right_j: Any, repeat: int
 ) -> None:  # pragma: no cover - compiled
     """tile += gram(left) * gram(right) where two sparse rows on the left meet; elsewhere it is zero.
@@ -59,24 +83,19 @@ def _add_sparse(
                         if collect:
                             sums[i, j] += values_i[at] * values_j[to]
                         elif sums[i, j] != 0:  # not yet used: pairs that meet in several columns come again
-                            _add_pair(tile, sums[i, j], i, j, right_i, right_j, repeat)
+                            for o in range(i * repeat, (i + 1) * repeat):
+                                for q in range(j * repeat, (j + 1) * repeat):
+                                    total = tile[o, q] * 0
+                                    for w in range(right_i.shape[1]):
+                                        total += right_i[o, w] * right_j[q, w]
+                                    tile[o, q] += sums[i, j] * total
                             sums[i, j] = 0
                 a += 1
                 b += 1
 
 
-def _add_pair_of(
-    tile: Any, left: Any, i: int, j: int, right_i: Any, right_j: Any, repeat: int
-) -> None:  # pragma: no cover - compiled
-    for o in range(i * repeat, (i + 1) * repeat):
-        for q in range(j * repeat, (j + 1) * repeat):
-            total = left * 0
-            for w in range(right_i.shape[1]):
-                total += right_i[o, w] * right_j[q, w]
-            tile[o, q] += left * total
-
-
-def _store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no cover - compiled
+@_kernel()
+def store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no cover - compiled
     """kernel[row:, column:] = tile, and its mirror image; on the diagonal the lower triangle counts."""
     height, width = tile.shape
     diagonal = row == column
@@ -90,7 +109,8 @@ def _store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no
                     kernel[column + j, row + i] = tile[i, j]
 
 
-def _mirror(kernel: Any) -> None:  # pragma: no cover - compiled
+@_kernel(parallel=True)
+def mirror(kernel: Any) -> None:  # pragma: no cover - compiled
     """The upper triangle becomes that of the lower one, in parallel."""
     size = kernel.shape[0]
     for block in numba.prange((size + MIRROR - 1) // MIRROR):
@@ -101,7 +121,8 @@ def _mirror(kernel: Any) -> None:  # pragma: no cover - compiled
                     kernel[j, i] = kernel[i, j]
 
 
-def _absolute_product(kernel: Any, vector: Any, product: Any) -> None:  # pragma: no cover - compiled
+@_kernel(parallel=True)
+def absolute_product(kernel: Any, vector: Any, product: Any) -> None:  # pragma: no cover - compiled
     """product_i = sum over j != i of |kernel_ij| vector_j, in parallel, nothing copied."""
     for i in numba.prange(kernel.shape[0]):
         total = 0.0
@@ -110,11 +131,3 @@ def _absolute_product(kernel: Any, vector: Any, product: Any) -> None:  # pragma
         for j in range(i + 1, kernel.shape[0]):
             total += abs(kernel[i, j]) * vector[j]
         product[i] = total
-
-
-_add_pair = _jit(_add_pair_of)
-add_product = _jit(_add_product)
-add_sparse = _jit(_add_sparse)
-store = _jit(_store)
-mirror = _jit(_mirror, parallel=True)
-absolute_product = _jit(_absolute_product, parallel=True)
