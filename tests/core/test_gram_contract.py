@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from standins import stand_in_gpu
 
 import ntkspec
-from ntkspec.backend import select
+from ntkspec.backend import CpuBackend, select
 from ntkspec.backend.protocol import ArrayBackend
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.gram import Assembly, gram_sums
@@ -32,12 +32,22 @@ class SharedArithmetic(ArrayBackend):
         return array
 
 
+class Threads(CpuBackend):
+    """The CPU backend with more tiles at work than tests give BLAS threads."""
+
+    @property
+    def workers(self):
+        return 3
+
+
 @pytest.fixture(
-    params=["cpu", "shared", "stand-in gpu", pytest.param("gpu", marks=pytest.mark.gpu)],
+    params=["cpu", "threads", "shared", "stand-in gpu", pytest.param("gpu", marks=pytest.mark.gpu)],
 )
 def backend(request, monkeypatch):
     if request.param == "shared":
         return SharedArithmetic()
+    if request.param == "threads":
+        return Threads()
     if request.param == "stand-in gpu":
         return stand_in_gpu(monkeypatch)
     return select(request.param)
@@ -122,6 +132,22 @@ def test_a_kernel_that_does_not_fit_the_device_is_assembled_and_solved_on_the_ho
     for name, kernel in gram_sums(sums, backend=engine, tile=8).items():
         assert close(kernel, oracles.kernel(sums[name], "trace")), name
     assert close(engine.eigvalsh(ntkspec.gram(jac)), np.linalg.eigvalsh(oracles.kernel(jac, "trace")))
+
+
+def test_threads_give_the_same_bits():
+    jac = cases.mixed(90)
+    for outputs in cases.MODES:
+        alone = ntkspec.gram(jac, outputs, tile=16, backend="cpu")
+        assert np.array_equal(ntkspec.gram(jac, outputs, tile=16, backend=Threads()), alone)
+
+
+def test_an_error_in_a_thread_arrives(monkeypatch):
+    def spoilt(*_):
+        raise RuntimeError("a tile that failed")
+
+    monkeypatch.setattr(CpuBackend, "store", spoilt)
+    with pytest.raises(RuntimeError, match="a tile that failed"):
+        ntkspec.gram(cases.mixed(90), tile=16, backend=Threads())
 
 
 def test_too_little_memory_is_said_before_anything_is_allocated():
