@@ -30,7 +30,7 @@ from records import HEADER, Benchmark, Case, Contender, Row, Work, compare, plai
 HERE = Path(__file__).parent
 SMALL = 256  # samples of the untimed first call, and at which results are compared with the definition
 REPEATS = 5  # timed calls; one alone where the first takes more than SLOW or QUICK_SLOW seconds
-SLOW, QUICK_SLOW = 60.0, 10.0
+SLOW, QUICK_SLOW = 20.0, 10.0
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

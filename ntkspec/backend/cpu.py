@@ -21,6 +21,7 @@ from ntkspec.backend.protocol import ArrayBackend, BackendName, R, T, solver_fai
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
 
+ROWS_AT_ONCE = 512  # of a kernel, in one pass over it
 QR_BLOCK = 32  # columns that tpqrt works on at a time
 LAPACK_VECTORS_LIMIT = 32_766  # SciPy's LAPACK counts the workspace of evd in 32 bits
 LAPACK_LIMIT = 46_340  # rows beyond which SciPy's LAPACK cannot count the entries of a matrix in 32 bits
@@ -51,14 +52,10 @@ class CpuBackend(ArrayBackend):
         super().__init__(np, scipy.sparse)
         self._mine = threading.local()
 
-    @functools.cached_property
-    def _pools(self) -> threadpoolctl.ThreadpoolController:
-        return threadpoolctl.ThreadpoolController().select(user_api="blas")
-
     @property
     def workers(self) -> int:
         """See `Backend.workers`: the threads that BLAS may use at the moment."""
-        return max((int(pool["num_threads"]) for pool in self._pools.info()), default=1)
+        return max((int(pool["num_threads"]) for pool in _pools().info()), default=1)
 
     def get(self, array: Any) -> NDArray[Any]:
         """See `Backend.get`."""
@@ -82,7 +79,7 @@ class CpuBackend(ArrayBackend):
             return
         pool = ThreadPoolExecutor(self.workers)
         try:
-            with self._pools.limit(limits=1):
+            with _pools().limit(limits=1):
                 for done in as_completed([pool.submit(work, task) for task in tasks]):
                     yield done.result()
         finally:
@@ -180,6 +177,23 @@ class CpuBackend(ArrayBackend):
         except np.linalg.LinAlgError as error:
             raise solver_failed("singular vectors", error) from None
         return values.astype(np.float64), right.T.astype(np.float64)
+
+
+@functools.cache
+def _pools() -> threadpoolctl.ThreadpoolController:
+    """The threads of the BLAS libraries that are loaded: NumPy's and SciPy's are by now."""
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+
+def over_rows(work: Callable[[int, int], None], rows: int) -> None:
+    """Do work(start, stop) for ranges that make up all rows, shared out over threads."""
+    if rows <= ROWS_AT_ONCE:
+        work(0, rows)
+        return
+    starts = range(0, rows, ROWS_AT_ONCE)
+    ranges = [(start, min(start + ROWS_AT_ONCE, rows)) for start in starts]
+    for _ in CpuBackend().each(lambda each: work(*each), ranges):
+        pass
 
 
 def _csr(matrix: Any) -> Any:

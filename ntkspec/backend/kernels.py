@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numba
+from typing import Any
 
 MIRROR = 32  # rows and columns of a patch that is transposed at once: it stays in the nearest cache
 
 _compiling = threading.Lock()
 
 
-def _kernel(*, parallel: bool = False) -> Callable[[Any], Any]:
-    """Compile at the first call: importing Numba takes longer than most of what needs no kernel."""
+def _kernel() -> Callable[[Any], Any]:
+    """Compile at the first call: importing Numba takes longer than most of what needs no kernel.
+
+    Never with Numba's own threads: a process that has started them may not fork any more.
+    """
 
     def wrap(function: Any) -> Any:
         @functools.cache
         def compiled() -> Any:
-            numba = globals()["numba"] = importlib.import_module("numba")  # kernels name it, too
+            import numba
+
             try:  # cached on disk where there is a place for it
-                return numba.njit(nogil=True, cache=True, parallel=parallel)(function)
+                return numba.njit(nogil=True, cache=True)(function)
             except RuntimeError:
-                return numba.njit(nogil=True, parallel=parallel)(function)
+                return numba.njit(nogil=True)(function)
 
         @functools.wraps(function)
         def call(*arguments: Any) -> None:
@@ -109,22 +109,22 @@ def store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no 
                     kernel[column + j, row + i] = tile[i, j]
 
 
-@_kernel(parallel=True)
-def mirror(kernel: Any) -> None:  # pragma: no cover - compiled
-    """The upper triangle becomes that of the lower one, in parallel."""
-    size = kernel.shape[0]
-    for block in numba.prange((size + MIRROR - 1) // MIRROR):
-        top = block * MIRROR
+@_kernel()
+def mirror(kernel: Any, start: int, stop: int) -> None:  # pragma: no cover - compiled
+    """Above the diagonal, the columns start:stop become those rows below it."""
+    for top in range(start, stop, MIRROR):
         for left in range(0, top + 1, MIRROR):
-            for j in range(left, min(left + MIRROR, size)):
-                for i in range(max(top, j + 1), min(top + MIRROR, size)):
+            for j in range(left, min(left + MIRROR, stop)):
+                for i in range(max(top, j + 1), min(top + MIRROR, stop)):
                     kernel[j, i] = kernel[i, j]
 
 
-@_kernel(parallel=True)
-def absolute_product(kernel: Any, vector: Any, product: Any) -> None:  # pragma: no cover - compiled
-    """product_i = sum over j != i of |kernel_ij| vector_j, in parallel, nothing copied."""
-    for i in numba.prange(kernel.shape[0]):
+@_kernel()
+def absolute_product(
+    kernel: Any, vector: Any, product: Any, start: int, stop: int
+) -> None:  # pragma: no cover - compiled
+    """product_i = sum over j != i of |kernel_ij| vector_j for rows start:stop, nothing copied."""
+    for i in range(start, stop):
         total = 0.0
         for j in range(i):
             total += abs(kernel[i, j]) * vector[j]

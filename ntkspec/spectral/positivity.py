@@ -16,7 +16,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from ntkspec.backend.cpu import require_countable
+from ntkspec.backend.cpu import over_rows, require_countable
 from ntkspec.backend.kernels import mirror
 from ntkspec.spectral.formed import TINIEST, UP, Formed, gamma
 
@@ -96,15 +96,19 @@ def _borrowed(kernel: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
     try:
         yield diagonal
     finally:
-        mirror(kernel)
+        _mirror(kernel)
         np.fill_diagonal(kernel, diagonal)
+
+
+def _mirror(kernel: NDArray[np.float64]) -> None:
+    over_rows(lambda start, stop: mirror(kernel, start, stop), len(kernel))
 
 
 def _factor(kernel: NDArray[np.float64], diagonal: NDArray[np.float64]) -> bool:
     """Put the Cholesky factor of the kernel with this diagonal into its upper triangle, if there is one."""
     if not (diagonal > 0).all():
         return False
-    mirror(kernel)  # what an earlier factorisation left there is gone
+    _mirror(kernel)  # what an earlier factorisation left there is gone
     np.fill_diagonal(kernel, diagonal)
     # LAPACK's lower triangle, by columns, is the upper one of an array in C order.
     factor, info = scipy.linalg.lapack.dpotrf(kernel.T, lower=1, clean=0, overwrite_a=1)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.backend.cpu import over_rows
 from ntkspec.backend.kernels import absolute_product
 from ntkspec.spectral.bounds.record import Bound, Side
 from ntkspec.spectral.formed import TINIEST, UNIT, Formed, gamma
@@ -100,7 +101,7 @@ def _ends(
 def _radii(kernel: NDArray[np.float64], d: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N,) sum over j != i of |kernel_ij| d_j."""
     radii = np.empty(len(d))
-    absolute_product(kernel, d, radii)
+    over_rows(lambda start, stop: absolute_product(kernel, d, radii, start, stop), len(d))
     return radii
 
 
