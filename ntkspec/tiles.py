@@ -39,8 +39,8 @@ class Grid:
 
     outputs: Outputs
     repeat: int  # rows of the kernel per sample
-    panel: int  # samples whose factors are held at once
-    step: int  # samples of a tile
+    panel: int  # samples whose factors are held at once: all of them, or a multiple of `step`
+    step: int  # samples of a tile, so that every strip but the last begins at a multiple of it
 
 
 def panel_pairs(
@@ -176,6 +176,7 @@ def _added(tiles: list[Any], name: str, engine: Backend) -> Any:
 
 
 def cut(jacobian: Jacobian, outputs: Outputs, panel: int, tile: int) -> Grid:
-    """Tiles of about `tile` rows of the kernel, panels of `panel` samples."""
+    """Tiles of about `tile` rows of the kernel, panels of at most `panel` samples and of whole tiles."""
     repeat = rows_per_sample(outputs, jacobian.outputs)
-    return Grid(outputs, repeat, panel, max(tile // repeat, 1))
+    step = min(max(tile // repeat, 1), panel)
+    return Grid(outputs, repeat, panel if panel == jacobian.samples else panel // step * step, step)

@@ -146,6 +146,30 @@ def test_less_memory_than_the_kernel_needs(tmp_path):
     assert np.allclose(kernels_of(path)["total"], kernel, rtol=0, atol=1e-13 * kernel.max())
 
 
+def test_panels_and_interruptions_together(tmp_path, monkeypatch):
+    """Marks of tiles must not be taken for those of others where panels are no multiple of tiles."""
+    monkeypatch.setattr(kernel_file, "SECONDS", 0.0)
+    monkeypatch.setattr("ntkspec.backend.cpu.CpuBackend.tile", 16)
+    jac = cases.mixed(110)
+    work = 5 * 16**2 * 8
+    memory = (work + 2 * 37 * 2 * jac.nbytes / 110) / 2**30  # two panels of some 37 samples
+    seen = []
+
+    def stop(share):
+        seen.append(share)
+        if len(seen) in (9, 17):
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            ntkspec.write_kernels(tmp_path / "k.h5", {"total": jac}, memory=memory, progress=stop)
+    with h5py.File(tmp_path / "k.h5.part", locking=False) as file:
+        assert (file.attrs["panel"], file.attrs["step"]) == (32, 16)
+    path = ntkspec.write_kernels(tmp_path / "k.h5", {"total": jac}, memory=memory)
+    kernel = ntkspec.gram(jac)
+    assert np.allclose(kernels_of(path)["total"], kernel, rtol=0, atol=1e-13 * kernel.max())
+
+
 def test_the_command_writes_kernels_of_every_snapshot(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runs.write_run(tmp_path / "a.h5", cases.mixed(12))

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from ntkspec.backend import Backend, Choice, Precision, select
-from ntkspec.errors import NtkspecError, UsageError
-from ntkspec.gram import assembled, blocks_of, least_bytes
+from ntkspec.errors import MemoryBudgetError, NtkspecError, UsageError
+from ntkspec.gram import Assembly, assembled, blocks_of
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.memory import GIB, budget_bytes, format_bytes, require
 from ntkspec.operator import check_range, diagonal
@@ -166,7 +166,7 @@ def _choose(part: Jacobian, rank: Rank, ask: _Request) -> Spectrum:
     if size >= CHOLESKY_FROM and not ask.vectors and ask.precision == "float64":
         coarse = routes.by_cholesky(part, ask.outputs, ask.backend, ask.budget)
     if coarse is None:
-        if least_bytes(part, need, ask.precision) > ask.budget:
+        if not _kernel_fits(part, ask):
             found = _by_lanczos(part, ask)
             return found.because(f"the kernel needs {format_bytes(need)}, more than the memory budget")
         coarse = _by_gram(part, ask)
@@ -174,6 +174,14 @@ def _choose(part: Jacobian, rank: Rank, ask: _Request) -> Spectrum:
     if why:
         return coarse.because(why)
     return _by_svd(part, ask).because(f"{coarse.method} resolved {coarse.resolved} of {size}")
+
+
+def _kernel_fits(part: Jacobian, ask: _Request) -> bool:
+    try:
+        Assembly.of({"total": part}, ask.outputs, ask.precision, ask.backend, ask.budget)
+    except MemoryBudgetError:
+        return False
+    return True
 
 
 def _by_cholesky(part: Jacobian, ask: _Request) -> Spectrum:
