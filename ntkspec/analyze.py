@@ -86,7 +86,7 @@ def analyze_runs(
     }
     if not paths:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
-    say, tell = progress or (lambda _: None), detail or (lambda _: None)
+    say = progress or (lambda _: None)
     places = _kernel_places(paths, kernels)
     with contextlib.ExitStack() as stack:
         runs = [stack.enter_context(open_run(path, memory=memory)) for path in paths]
@@ -97,7 +97,7 @@ def analyze_runs(
             run.check_values()
         warnings = _sample_warnings(runs)
         reports = [
-            _run_report(run, label, snaps, _Wishes(drop, options, check, place, say, tell))
+            _run_report(run, label, snaps, _Wishes(drop, options, check, place, say, detail))
             for run, label, snaps, place in zip(runs, labels, chosen, places, strict=True)
         ]
     reports[0] = replace(reports[0], warnings=(*reports[0].warnings, *warnings))
@@ -120,7 +120,7 @@ class _Wishes:
     check: bool
     kernels: Path | None  # start of the names of kernel files
     say: Progress
-    tell: Progress
+    tell: Progress | None  # of the memory plan
 
     def of_kernels(self) -> dict[str, Any]:
         """The options that assembling has, too."""
@@ -155,7 +155,8 @@ def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wi
     def snapshot_report(snap: Snapshot) -> SnapshotReport:
         name = f"{label}, {snap.label}"
         parts = _parts(snap.jacobian, wishes.drop)
-        _tell_plan(name, snap.jacobian, wishes)
+        if wishes.tell:
+            _tell_plan(name, snap.jacobian, wishes.options, wishes.tell)
         if wishes.kernels:
             path = wishes.kernels.with_name(f"{wishes.kernels.name}-{snap.id}.h5")
             write_kernels(
@@ -201,12 +202,11 @@ def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wi
     )
 
 
-def _tell_plan(name: str, jacobian: Jacobian, wishes: _Wishes) -> None:
-    budget = budget_bytes(wishes.options["memory"])
-    ask = wishes.options
+def _tell_plan(name: str, jacobian: Jacobian, ask: dict[str, Any], tell: Progress) -> None:
+    budget = budget_bytes(ask["memory"])
     needs = plan.plan(jacobian, ask["outputs"], ask["precision"], ask["backend"], budget)
     for line in plan.lines(name, needs, budget):
-        wishes.tell(line)
+        tell(line)
 
 
 def _parts(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> dict[str, Jacobian]:
@@ -284,7 +284,7 @@ def _analyze(options: argparse.Namespace) -> int:
             check=options.check,
             kernels=options.kernels,
             progress=progress,
-            detail=console(stderr=True).out if options.verbose else None,
+            detail=console(stderr=True).out if options.verbose and not options.quiet else None,
         )
         progress("drawing the report")
         write_report(report, folder)

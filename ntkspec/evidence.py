@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ntkspec.backend import Backend
-from ntkspec.errors import BackendError, MemoryBudgetError
+from ntkspec.backend.cpu import countable
+from ntkspec.errors import MemoryBudgetError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.report.data import CheckedBound
 from ntkspec.spectral import Spectrum, bounds, consistency, spectrum
@@ -56,7 +57,7 @@ def gather(parts: Mapping[str, Jacobian], found: Mapping[str, Spectrum], setting
                 held += more.bounds
                 checks += more.checks
         held += _from_parts(parts["total"], found["total"], settings)
-    except (MemoryBudgetError, BackendError) as error:
+    except MemoryBudgetError as error:
         return Evidence(tuple(held), tuple(checks), f"bounds from the kernel's entries: {error}")
     return Evidence(tuple(held), tuple(checks))
 
@@ -76,13 +77,16 @@ def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
 def _of_kernel(name: str, part: Jacobian, found: Spectrum, settings: Settings) -> Evidence:
     """Bounds from the formed kernel, and checks of it; of the grid's kernel the certified bounds alone."""
     formed = form(part, settings.outputs, memory=settings.memory, beside=2 if settings.thorough else 0)
-    positive = bounds.positivity(formed)
-    lower = bounds.certified_lower(formed, positive)
-    upper = bounds.certified_upper(part, positive.vector, settings.outputs)
-    held = [CheckedBound.held(bound, name, found) for bound in (lower, upper)]
+    held: list[CheckedBound] = []
+    checks: list[Check] = []
+    if countable(formed.size):
+        positive = bounds.positivity(formed)
+        lower = bounds.certified_lower(formed, positive)
+        upper = bounds.certified_upper(part, positive.vector, settings.outputs)
+        held += [CheckedBound.held(bound, name, found) for bound in (lower, upper)]
+        checks += [consistency.of_kernel(name, positive), *consistency.of_zeros(name, lower, found)]
     if name == "total":
         held += _from_entries(formed, found)
-    checks = [consistency.of_kernel(name, positive), *consistency.of_zeros(name, lower, found)]
     if settings.thorough:
         way = (settings.outputs, settings.backend, settings.memory)
         checks += consistency.second_kernels(name, formed, part, *way)

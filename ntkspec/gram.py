@@ -16,7 +16,7 @@ from ntkspec.jacobian import Block, Jacobian, Outputs, check_outputs
 from ntkspec.memory import budget_bytes, require
 
 SMALLEST_TILE = 32  # rows that tiles shrink to where memory is short
-FEWER = "raise --memory, use fewer samples, --precision float32, --method lanczos, or --kernels to go to disk"
+FEWER = "raise --memory, use fewer samples, --precision float32, or --method lanczos"
 Progress = Callable[[float], None]  # called with the share of the work that is done
 
 
@@ -46,7 +46,7 @@ def gram(
         (N, N) array of `precision`, `out` if it was given, N = n or n*c. Nothing is divided by n, c or p.
 
     Raises:
-        MemoryBudgetError: the kernel and two panels of factors do not fit.
+        MemoryBudgetError: the kernel, the tiles at work and the factors of two samples do not fit.
         RunFileError: the run file holds numbers that the contract forbids.
     """
     return gram_sums(
@@ -169,13 +169,16 @@ class Assembly:
         kernels = 0 if kernels_fit else len(sums) * size**2 * dtype.itemsize
         groups = tiles.Sums.of(sums)
         room = engine.room(budget)
+        repeat = size // whole.samples
+
+        def scratch(rows: int) -> int:
+            return groups.scratch_bytes(size, max(rows, repeat), engine.workers, dtype)
+
         if tile is None:
             tile = engine.tile
-            while (
-                tile > SMALLEST_TILE and groups.scratch_bytes(size, tile, engine.workers, dtype) > room // 8
-            ):
+            while tile > SMALLEST_TILE and scratch(tile) > room // 8:
                 tile //= 2
-        work = groups.scratch_bytes(size, tile, engine.workers, dtype)
+        work = scratch(tile)
         on_host = kernels_fit or (room != budget and least_bytes(whole, kernels + work, dtype) > room)
         held = kernels_fit or on_host
         panel = _panel_samples(whole, work + (0 if held else kernels), room, dtype)

@@ -1,9 +1,9 @@
 """Kernels in an HDF5 file, assembled tile by tile; a killed run goes on at the tiles that are missing.
 
     path.part while it is being written, then path:
-        attributes   format "ntkspec-kernel", version 1, fingerprint, outputs, precision, panel, step
-        <name>       (N, N) one kernel a sum of blocks, symmetric, contiguous
-        done         (strips, strips) 1 where the tile with that row and column of strips is there
+        attributes       format "ntkspec-kernel", version 1, fingerprint, outputs, precision, panel, step
+        kernels/<name>   (N, N) a sum of blocks, symmetric, contiguous
+        done             (strips, strips) 1 where the tile with that row and column of strips is there
 
 The datasets are laid out before the first tile, and tiles go through a memory map: nothing that HDF5 itself
 keeps in the file changes meanwhile, so there is no moment at which a kill could damage it.
@@ -17,7 +17,7 @@ import hashlib
 import mmap
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, Precision, select
-from ntkspec.errors import OutputError
+from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
 from ntkspec.gram import Assembly, Progress, require_finite
 from ntkspec.jacobian import Jacobian, Outputs, SparseFactor
 from ntkspec.memory import budget_bytes
 from ntkspec.store.disk import writing
 
 FORMAT, VERSION = "ntkspec-kernel", 1
-DONE = "done"
+KERNELS, DONE = "kernels", "done"
 SECONDS = 5.0  # between two moments at which what was computed is made safe
 PANEL_BYTES = 2**26  # of a factor, hashed at once
 
@@ -62,51 +62,48 @@ def write_kernels(
     Raises:
         OutputError: the file exists and is another one's, is being written, or there is no room for it.
         MemoryBudgetError: the factors of two samples and the tiles at work do not fit.
+        UsageError: a name that cannot stand in a file.
     """
     path, engine = Path(path), select(backend)
+    _check_names(sums)
     plan = Assembly.of(sums, outputs, precision, engine, budget_bytes(memory), kernels_fit=True)
-    mark = _fingerprint(plan, sums, outputs, precision)
+    said = {"outputs": str(outputs), "precision": precision, "backend": engine.name}
+    said["fingerprint"] = _fingerprint(plan, sums, said)
     if path.exists():
-        _require_same(path, mark)
+        _require_same(path, said["fingerprint"])
         return path
     part = path.with_name(path.name + ".part")
-    with writing(path):
+    with writing(path), _alone_in(path.parent):
         if not part.exists():
-            _lay_out(part, plan, mark, outputs, precision)
+            _lay_out(part, plan, said)
     with writing(path), _locked(part):
-        _require_same(part, mark)
-        with _open(part, "r") as file:
-            grid = replace(plan.grid, panel=int(file.attrs["panel"]), step=int(file.attrs["step"]))
-        _assemble(part, replace(plan, grid=grid), engine, progress)
+        _require_same(part, said["fingerprint"])
+        _assemble(part, _as_begun(part, plan), engine, progress)
         os.replace(part, path)
     return path
 
 
 def _assemble(part: Path, plan: Assembly, engine: Backend, progress: Progress | None) -> None:
     with _open(part, "r") as file:
-        offsets = {name: int(file[_dataset(name)].id.get_offset()) for name in (*plan.names, DONE)}
-        strips = file[DONE].shape
+        offsets = {name: int(file[_dataset(name)].id.get_offset()) for name in plan.names}
+        marks, strips = int(file[DONE].id.get_offset()), file[DONE].shape
     with part.open("r+b") as handle:
         memory = mmap.mmap(handle.fileno(), 0)  # closed with the last array that looks into it
-    _fill(memory, offsets, strips, plan, engine, progress)
+    shape = (plan.size, plan.size)
+    kernels = {name: np.ndarray(shape, plan.dtype, memory, offset) for name, offset in offsets.items()}
+    _fill(memory, kernels, np.ndarray(strips, np.uint8, memory, marks), plan, engine, progress)
 
 
 def _fill(
     memory: mmap.mmap,
-    offsets: Mapping[str, int],
-    strips: tuple[int, int],
+    kernels: Mapping[str, NDArray[Any]],
+    done: NDArray[np.uint8],
     plan: Assembly,
     engine: Backend,
     progress: Progress | None,
 ) -> None:
     """Compute the tiles that are missing, and mark them."""
-    shape = (plan.size, plan.size)
-    kernels = {
-        name: np.ndarray(shape, plan.dtype, memory, offset)
-        for name, offset in offsets.items()
-        if name != DONE
-    }
-    done, step = np.ndarray(strips, np.uint8, memory, offsets[DONE]), plan.grid.step
+    step = plan.grid.step
     waiting: list[tuple[int, int]] = []
 
     def keep() -> None:
@@ -135,42 +132,64 @@ def _open(path: Path, mode: str) -> h5py.File:
     return h5py.File(path, mode, locking=False)
 
 
-def _lay_out(part: Path, plan: Assembly, mark: str, outputs: Outputs, precision: Precision) -> None:
+def _lay_out(part: Path, plan: Assembly, said: Mapping[str, str]) -> None:
     """Everything but the numbers, and room for them; nothing is there before all is."""
-    strips = -(-plan.jacobian.samples // plan.grid.step)
     new = part.with_name(part.name + ".new")
+    strips = -(-plan.jacobian.samples // plan.grid.step)
     try:
-        _create(new, plan, {"fingerprint": mark, "outputs": str(outputs), "precision": precision}, strips)
-        os.link(new, part)  # fails if another process was faster
+        with _open(new, "w") as file:
+            grid = {"panel": plan.grid.panel, "step": plan.grid.step}
+            file.attrs.update({"format": FORMAT, "version": VERSION, **said, **grid})
+            file.create_group(KERNELS)
+            for name in plan.names:
+                _contiguous(file, _dataset(name), (plan.size, plan.size), plan.dtype)
+            _contiguous(file, DONE, (strips, strips), np.dtype(np.uint8))
+        with new.open("r+b") as handle:
+            os.posix_fallocate(handle.fileno(), 0, new.stat().st_size)
+            os.fsync(handle.fileno())
+        os.replace(new, part)
     finally:
         new.unlink(missing_ok=True)
 
 
-def _create(new: Path, plan: Assembly, said: dict[str, str], strips: int) -> None:
-    with _open(new, "w") as file:
-        grid = {"panel": plan.grid.panel, "step": plan.grid.step}
-        file.attrs.update({"format": FORMAT, "version": VERSION} | said | grid)
-        for name in plan.names:
-            _contiguous(file, name, (plan.size, plan.size), plan.dtype)
-        _contiguous(file, DONE, (strips, strips), np.dtype(np.uint8))
-    with new.open("r+b") as handle:
-        os.posix_fallocate(handle.fileno(), 0, new.stat().st_size)
-        os.fsync(handle.fileno())
-
-
 def _contiguous(file: h5py.File, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-    """A dataset that has its place in the file at once, its numbers zero."""
+    """A dataset that has its place in the file at once; a new file reads as zeros there."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     space, kind = h5py.h5s.create_simple(shape), h5py.h5t.py_create(dtype)
-    h5py.h5d.create(file.id, _dataset(name).encode(), kind, space, settings)
+    h5py.h5d.create(file.id, name.encode(), kind, space, settings)
 
 
 def _dataset(name: str) -> str:
-    """A kernel's name without the sign that HDF5 keeps for folders."""
-    return name.replace("/", "|")
+    """Where a kernel lies: under its name, without the sign that HDF5 keeps for folders."""
+    return f"{KERNELS}/{name.replace('/', '|')}"
+
+
+def _check_names(names: Iterable[str]) -> None:
+    names = list(names)
+    if {"", ".", ".."} & set(names) or len(set(map(_dataset, names))) < len(names):
+        raise UsageError(
+            "names of kernels",
+            expected="names that can stand in a file, and differ there",
+            got=", ".join(map(repr, names)),
+            remedy="choose others; '/' is written as '|'",
+        )
+
+
+def _as_begun(part: Path, plan: Assembly) -> Assembly:
+    """The plan with the panels and tiles that the file was begun with, on which its bits depend."""
+    with _open(part, "r") as file:
+        grid = replace(plan.grid, panel=int(file.attrs["panel"]), step=int(file.attrs["step"]))
+    if grid.panel > plan.grid.panel or grid.step > plan.grid.step:
+        raise MemoryBudgetError(
+            str(part),
+            expected=f"room for {grid.panel} samples at a time, in tiles of {grid.step}, as it began",
+            got=f"a budget for {plan.grid.panel}, in tiles of {plan.grid.step}",
+            remedy="raise --memory, or remove the file to begin again",
+        )
+    return replace(plan, grid=grid)
 
 
 def _require_same(path: Path, mark: str) -> None:
@@ -180,15 +199,27 @@ def _require_same(path: Path, mark: str) -> None:
             found = dict(file.attrs)
     except OSError:
         found = {}
-    if found.get("format") == FORMAT and found.get("fingerprint") == mark:
-        return
     own = found.get("format") == FORMAT
+    if own and found.get("fingerprint") == mark:
+        return
     raise OutputError(
         str(path),
         expected="no file, or one of these kernels",
         got="kernels of another Jacobian, or of other settings" if own else "another file",
         remedy="remove it or choose another place",
     )
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Of several writers that begin files in this folder, one at a time; waits."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -207,17 +238,18 @@ def _locked(part: Path) -> Iterator[None]:
         yield
 
 
-def _fingerprint(plan: Assembly, sums: Mapping[str, Jacobian], outputs: Outputs, precision: Precision) -> str:
-    """sha256 over every number that the kernels depend on, and how they are added up."""
-    found = hashlib.sha256(repr((str(outputs), precision)).encode())
+def _fingerprint(plan: Assembly, sums: Mapping[str, Jacobian], said: Mapping[str, str]) -> str:
+    """sha256 over every number that the kernels depend on, how they are added up, and on what."""
+    found = hashlib.sha256(repr((VERSION, sorted(said.items()))).encode())
     for name, jacobian in sums.items():
         found.update(repr((name, jacobian.names)).encode())
     for block in plan.jacobian:
         for side in (block.left, block.right):
             found.update(repr((block.name, side is None)).encode())
-            step = max(PANEL_BYTES * block.samples // max(side.nbytes, 1), 1) if side else block.samples
-            for start in range(0, block.samples if side else 0, step):
-                assert side is not None
+            if side is None:
+                continue
+            step = max(PANEL_BYTES * block.samples // max(side.nbytes, 1), 1)
+            for start in range(0, block.samples, step):
                 loaded = side.load(start, min(start + step, block.samples))
                 _hash(found, loaded.values)
                 if isinstance(loaded, SparseFactor):

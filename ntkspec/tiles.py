@@ -83,7 +83,7 @@ def device_pairs(jacobian: Jacobian, outputs: Outputs, engine: Backend, dtype: A
 
 def compact(jacobian: Jacobian) -> Jacobian:
     """The blocks in memory, without the columns that no sample touches."""
-    return Jacobian(tuple(block.load().compact() for block in jacobian))
+    return Jacobian(tuple(block.compact() for block in jacobian))
 
 
 def _put(pair: Pair, engine: Backend, dtype: Any) -> Pair:
@@ -133,9 +133,9 @@ class Sums:
             groups[targets] = (*groups.get(targets, ()), block)
         return Sums(groups)
 
-    def scratch_bytes(self, size: int, tile: int, workers: int, dtype: Any) -> int:
+    def scratch_bytes(self, size: int, rows: int, workers: int, dtype: Any) -> int:
         """Bytes of the tiles that are at work at the same time: sums of groups, two factors, a spare."""
-        return workers * (2 * len(self.groups) + 3) * min(tile, size) ** 2 * int(np.dtype(dtype).itemsize)
+        return workers * (2 * len(self.groups) + 3) * min(rows, size) ** 2 * int(np.dtype(dtype).itemsize)
 
 
 def compute(row: Strip, column: Strip, sums: Sums, grid: Grid, engine: Backend, dtype: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import runs
 import ntkspec
 from ntkspec import kernel_file
 from ntkspec.analyze import analyze_runs, main
-from ntkspec.errors import OutputError
+from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
 from ntkspec.gram import gram_sums
 from ntkspec.jacobian import Jacobian
 
@@ -46,7 +46,7 @@ def sums():
 def kernels_of(path):
     with h5py.File(path, "r") as file:
         assert file["done"][...].sum() == len(file["done"]) * (len(file["done"]) + 1) // 2
-        return {name: file[name][...] for name in file if name != "done"}
+        return {name: file["kernels"][name][...] for name in file["kernels"]}
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
@@ -139,7 +139,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, sums, monkeypatch):
 
 def test_less_memory_than_the_kernel_needs(tmp_path):
     jac = cases.mixed(300)
-    with pytest.raises(ntkspec.NtkspecError, match="--kernels"):
+    with pytest.raises(MemoryBudgetError):
         ntkspec.gram(jac, memory=0.0006)
     path = ntkspec.write_kernels(tmp_path / "k.h5", {"total": jac}, memory=0.0006)
     kernel = ntkspec.gram(jac)
@@ -168,6 +168,25 @@ def test_panels_and_interruptions_together(tmp_path, monkeypatch):
     path = ntkspec.write_kernels(tmp_path / "k.h5", {"total": jac}, memory=memory)
     kernel = ntkspec.gram(jac)
     assert np.allclose(kernels_of(path)["total"], kernel, rtol=0, atol=1e-13 * kernel.max())
+
+
+def test_less_memory_than_a_file_was_begun_with(tmp_path, monkeypatch):
+    jac = cases.mixed(110)
+    with monkeypatch.context() as patched:
+        patched.setattr(kernel_file, "_fill", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            ntkspec.write_kernels(tmp_path / "k.h5", {"total": jac})
+    with pytest.raises(MemoryBudgetError, match="remove the file to begin again"):
+        ntkspec.write_kernels(tmp_path / "k.h5", {"total": jac}, memory=1e-4)
+    assert kernels_of(ntkspec.write_kernels(tmp_path / "k.h5", {"total": jac}))
+
+
+@pytest.mark.parametrize("names", [("a/b", "a|b"), ("",), (".",)])
+def test_names_that_cannot_stand_in_a_file(tmp_path, names):
+    jac = cases.mixed(6)
+    with pytest.raises(UsageError, match="names of kernels"):
+        ntkspec.write_kernels(tmp_path / "k.h5", dict.fromkeys(names, jac))
+    assert list(kernels_of(ntkspec.write_kernels(tmp_path / "k.h5", {"done": jac}))) == ["done"]
 
 
 def test_the_command_writes_kernels_of_every_snapshot(tmp_path, monkeypatch, capsys):

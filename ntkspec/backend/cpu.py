@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import threading
@@ -74,12 +75,12 @@ class CpuBackend(ArrayBackend):
 
     def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
         """See `Backend.each`. Each thread has BLAS to itself: small products gain little by two."""
-        if min(self.workers, len(tasks)) <= 1:
+        if self.workers <= 1:
             yield from super().each(work, tasks)
             return
         pool = ThreadPoolExecutor(self.workers)
         try:
-            with _pools().limit(limits=1):
+            with _one_thread_each():
                 for done in as_completed([pool.submit(work, task) for task in tasks]):
                     yield done.result()
         finally:
@@ -147,6 +148,7 @@ class CpuBackend(ArrayBackend):
 
     def fold(self, triangle: Any, rows: Any) -> Any:
         """See `Backend.fold`. LAPACK's tpqrt leaves the zeros of the triangle alone."""
+        require_countable(math.isqrt(rows.size), "singular values on the CPU")
         block = min(QR_BLOCK, len(triangle))
         folded, _, _, info = scipy.linalg.lapack.dtpqrt(
             0,
@@ -162,6 +164,7 @@ class CpuBackend(ArrayBackend):
 
     def singular_values(self, triangle: Any) -> NDArray[np.float64]:
         """See `Backend.singular_values`."""
+        require_countable(len(triangle), "singular values on the CPU")
         try:
             values = scipy.linalg.svd(triangle, compute_uv=False, overwrite_a=True, check_finite=False)
         except np.linalg.LinAlgError as error:
@@ -169,7 +172,8 @@ class CpuBackend(ArrayBackend):
         return np.asarray(values, dtype=np.float64)
 
     def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `Backend.svd_right`."""
+        """See `Backend.svd_right`. The workspace of LAPACK's gesdd is counted in 32 bits, too."""
+        require_countable(2 * len(triangle), "singular vectors on the CPU")
         try:
             _, values, right = scipy.linalg.svd(
                 triangle, full_matrices=False, overwrite_a=True, check_finite=False
@@ -177,6 +181,24 @@ class CpuBackend(ArrayBackend):
         except np.linalg.LinAlgError as error:
             raise solver_failed("singular vectors", error) from None
         return values.astype(np.float64), right.T.astype(np.float64)
+
+
+_limiting = threading.Lock()
+_limited: list[Any] = []  # what to restore, and an entry for each further caller
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """BLAS on one thread a caller; the last of several to leave restores what the first one found."""
+    with _limiting:
+        _limited.append(_limited[0] if _limited else _pools().limit(limits=1))
+    try:
+        yield
+    finally:
+        with _limiting:
+            limit = _limited.pop()
+            if not _limited:
+                limit.restore_original_limits()
 
 
 @functools.cache
@@ -200,12 +222,17 @@ def _csr(matrix: Any) -> Any:
     return matrix.csr if isinstance(matrix, SparseRows) else matrix
 
 
+def countable(rows: int) -> bool:
+    """Whether SciPy's LAPACK, which counts in 32 bits, can count a square matrix's entries."""
+    return rows <= LAPACK_LIMIT
+
+
 def require_countable(rows: int, what: str) -> None:
-    """SciPy's LAPACK counts in 32 bits: beyond that it would crash, or return what nobody computed."""
-    if rows > LAPACK_LIMIT:
+    """Raise `BackendError` where LAPACK would crash, or return what nobody computed."""
+    if not countable(rows):
         raise BackendError(
             what,
-            expected=f"at most {LAPACK_LIMIT} rows: SciPy's LAPACK counts entries in 32 bits",
+            expected=f"at most {LAPACK_LIMIT} rows or as many entries: SciPy's LAPACK counts in 32 bits",
             got=f"{rows} rows",
-            remedy="ask for eigenvalues without vectors and a NumPy from PyPI, use -k, or fewer samples",
+            remedy="use fewer samples, or --method lanczos with -k",
         )

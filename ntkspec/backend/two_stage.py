@@ -37,7 +37,7 @@ def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
     values = np.empty(n, kernel.dtype)
     work, whole = np.empty(1, kernel.dtype), np.empty(1, np.int64)
     _solve(kernel, values, work, -1, whole, -1)  # asks for the size of the workspace
-    work = np.empty(int(work[0]), kernel.dtype)
+    work = np.empty(int(np.nextafter(work[0], np.inf)) + 1, kernel.dtype)  # float32 may round down
     whole = np.empty(int(whole[0]), np.int64)
     info = _solve(kernel, values, work, len(work), whole, len(whole))
     if info:

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend
-from ntkspec.jacobian import Block, Jacobian, Matrix, Outputs
+from ntkspec.jacobian import Block, Factor, Jacobian, Matrix, Outputs
 
 PANEL = 2  # columns of a panel, in units of the kernel's size
 NARROWEST = 1024  # but no fewer columns than this
@@ -62,8 +62,15 @@ def triangle_bytes(size: int) -> int:
 
 
 def _touched(block: Block, outputs: Outputs) -> int:
-    left, right = block.compact().widths
+    left, right = (_touched_columns(factor) for factor in (block.left, block.right))
     return left * right * (block.outputs if outputs == "trace" else 1)
+
+
+def _touched_columns(factor: Factor | None) -> int:
+    """Of a dense factor all, and without reading it."""
+    if factor is None:
+        return 1
+    return factor.load().compact().width if hasattr(factor, "columns") else factor.width
 
 
 def _column_ranges(total: int, width: int) -> list[slice]:

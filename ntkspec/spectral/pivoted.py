@@ -29,6 +29,7 @@ from ntkspec.operator import diagonal
 
 BLOCK = 128  # rows of the kernel that are drawn at a time
 KEEP = 0.001  # of the largest diagonal entry of a block's rest: pivots below it are dropped
+NOISE = 8  # times eps K_ii: what rounding may leave of a diagonal entry of the rest
 SHARE = 0.25  # of the floor: what the rest's trace may be
 LARGEST = 0.5  # of N: ranks from which the other routes are as fast
 FIRST_LOOK = 2 * BLOCK  # rank at which it is first asked whether this is getting anywhere
@@ -39,17 +40,25 @@ class LowRank:
     """A kernel but for a positive semidefinite rest."""
 
     rows: Any  # (r, N) M, on the device
-    rest: float  # trace of K - M^T M
+    rest: float  # what the trace of K - M^T M is at most, rounding included
 
 
-def largest_rank(size: int, budget: int) -> int:
+def largest_rank(size: int, repeat: int, budget: int) -> int:
     """The rank up to which this route is tried for a kernel of this size, within a budget in bytes.
+
+    Args:
+        repeat: rows of the kernel per sample, which are drawn together.
 
     M takes N r numbers, the rows being worked on two blocks more, M M^T r^2.
     """
-    room = budget // 8 - 3 * BLOCK * size
+    room = budget // 8 - 3 * _block(repeat) * size
     by_memory = int((math.sqrt(size**2 + 4 * max(room, 0)) - size) / 2)
     return min(int(LARGEST * size), by_memory)
+
+
+def _block(repeat: int) -> int:
+    """Rows that are drawn at a time: some samples', or those of one."""
+    return max(BLOCK // repeat, 1) * repeat
 
 
 def factorise(
@@ -66,19 +75,21 @@ def factorise(
     left = diagonal(jacobian, outputs)
     size, repeat = len(left), jacobian.kernel_size(outputs) // jacobian.samples
     pairs = tiles.device_pairs(tiles.compact(jacobian), outputs, engine, np.float64)
-    rows = engine.empty((most + BLOCK * repeat, size), np.float64)
+    rows = engine.empty((most + _block(repeat), size), np.float64)
+    noise = NOISE * float(np.finfo(np.float64).eps)
+    full, lost = left, noise * float(left.sum())  # what rounding may hide of the rest's diagonal and trace
     rng = np.random.default_rng(0)  # fixed, so that a run can be repeated
     rank, seen, wanted = 0, [(0, float(left.sum()))], 0.0
     while rank <= most:
-        count = min(max(BLOCK // repeat, 1), jacobian.samples)
         by_sample = left.reshape(-1, repeat).sum(axis=1)
-        count = min(count, int(np.count_nonzero(by_sample)))
-        if not count:
+        if not by_sample.any():
             break
-        drawn = np.sort(rng.choice(len(by_sample), count, replace=False, p=by_sample / by_sample.sum()))
+        chances = by_sample / by_sample.sum()
+        count = min(_block(repeat) // repeat, int(np.count_nonzero(chances)))
+        drawn = np.sort(rng.choice(len(chances), count, replace=False, p=chances))
         new = _rows_of_rest(pairs, drawn, rows[:rank], engine, jacobian.samples, repeat)
         at = np.arange(size)[tiles.rows_of(drawn, repeat)]
-        kept, inverse = _pivots(engine.get(new[:, at]))
+        kept, inverse = _pivots(engine.get(new[:, at]), noise * float(full[at].max()))
         if not len(kept):
             break
         found = engine.put(inverse, np.float64) @ new[kept]
@@ -90,7 +101,7 @@ def factorise(
             wanted = SHARE * floor * _largest(engine.get(found @ found.T))
         seen.append((rank, float(left.sum())))
         if seen[-1][1] <= wanted:
-            return LowRank(rows[:rank], seen[-1][1])
+            return LowRank(rows[:rank], seen[-1][1] + lost)
         if rank >= FIRST_LOOK and _expected_rank(seen, wanted) > most:
             break
     return None
@@ -120,14 +131,16 @@ def _rows_of_rest(
     return new
 
 
-def _pivots(rest: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _pivots(rest: NDArray[np.float64], noise: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Which rows of a block to keep, and the inverse of their Cholesky factor.
 
     Args:
         rest: (m, m) of the rest, at the rows of the block.
+        noise: pivots below this may be nothing but rounding.
     """
-    tolerance = KEEP * float(rest.diagonal().max())
-    if not tolerance > 0:
+    largest = float(rest.diagonal().max())
+    tolerance = max(KEEP * largest, noise)
+    if not largest > tolerance:
         return np.empty(0, np.intp), np.empty((0, 0))
     factor, order, rank, _ = scipy.linalg.lapack.dpstrf(rest, tol=tolerance, lower=1)
     kept = order[:rank].astype(np.intp) - 1

@@ -4,7 +4,7 @@
 | -------- | --------------------- | ---------------------- | --------------------- |
 | gram     | K = J J^T, N x N      | eps lambda_max         | N^2 + factors         |
 | svd      | R of J^T = Q R        | eps^2 lambda_max       | 6 N^2 + factors       |
-| dual     | J^T J, p x p          | eps lambda_max         | N p + p^2             |
+| dual     | J^T J, p x p          | eps lambda_max         | 2 N p + p^2           |
 | cholesky | r rows of K, if r < N | eps lambda_max         | N r + r^2 + factors   |
 | lanczos  | K v, never assembled  | the largest k          | N k + factors         |
 """
@@ -89,7 +89,8 @@ def by_cholesky(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: 
     """
     size = jacobian.kernel_size(outputs)
     errors = gram_errors(jacobian, FLOAT64, size, outputs)
-    most = largest_rank(size, backend.room(budget) - cholesky_bytes(jacobian, 0, size))
+    room = backend.room(budget) - cholesky_bytes(jacobian, 0, size)
+    most = largest_rank(size, size // jacobian.samples, room)
     found = factorise(jacobian, outputs, backend, errors.floor(1.0), most) if most > 0 else None
     if found is None:
         return None

@@ -190,7 +190,7 @@ def _by_cholesky(part: Jacobian, ask: _Request) -> Spectrum:
         raise UsageError(
             "method cholesky",
             expected="a kernel whose numerical rank is below half its size, and memory for that many rows",
-            got="one that has more to resolve, or too little memory",
+            got="one that has more to resolve, or nothing at all, or too little memory",
             remedy="use --method auto or gram",
         )
     return found
