@@ -215,6 +215,14 @@ def test_any_prescribed_spectrum(exponents, p, seed):
         assert (np.abs(found.eigenvalues - exact)[top] <= found.error[top]).all(), method
 
 
+def test_a_cluster_where_the_singular_value_solver_stops_early():
+    """LAPACK's bdsqr is off by 47 eps here."""
+    jac = cases.prescribed(10.0 ** np.array([0.5, 0.5, 0, 0, 0, 0, 0, 0, -2, -3, -3]), 10, 24)
+    found = ntkspec.spectrum(jac, method="svd")
+    assert found.resolved == 10
+    assert (np.abs(found.eigenvalues - truth(jac)) <= found.error)[:10].all()
+
+
 @pytest.mark.parametrize("method", ["gram", "svd", "dual"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_cancelling_collisions_are_covered_by_the_stated_error(method, dtype):
