@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common import main
-from contenders import EXPORT_GRAM, FUNC, GRAM, KERNELS, memory, run_file
+from contenders import EXPORT_GRAM, FUNC, GRAM, INTO, KERNELS, memory, run_file
 from peers import NEURAL_TANGENTS, NNGEOMETRY
 from records import Benchmark, Case, Contender, Row, Work, derived
 
@@ -54,7 +54,7 @@ def cases(sizes: Sequence[int]) -> Iterator[Case]:
         for contender in (EXPORT_GRAM, NEURAL_TANGENTS, FUNC):
             yield Case("multigrid", n // 2, contender, "float32")
         for network in ("multigrid", "multigrid16"):
-            yield from (Case(network, n, contender) for contender in (GRAM, EXPORT_GRAM))
+            yield from (Case(network, n, contender) for contender in (GRAM, INTO, EXPORT_GRAM))
 
 
 def finish(rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
