@@ -61,8 +61,7 @@ def panel_pairs(
 
 def _count(samples: int, grid: Grid) -> int:
     """Tiles on and below the diagonal."""
-    ends = range(grid.panel, samples + grid.panel, grid.panel)
-    strips = sum(-(-min(grid.panel, samples - end + grid.panel) // grid.step) for end in ends)
+    strips = -(-samples // grid.step)
     return strips * (strips + 1) // 2
 
 

@@ -51,7 +51,7 @@ def _needs(
     yield "gram", gram, note
     yield "svd", svd_bytes(jacobian, size), f"a triangle of {size} rows and panels of J"
     yield "dual", dual_bytes(jacobian, outputs), "J and J^T J over the touched parameters"
-    room = backend.room(budget) - cholesky_bytes(jacobian, 0, size)
+    room = budget - cholesky_bytes(jacobian, 0, size)
     rank = largest_rank(size, size // jacobian.samples, room)
     rank = rank if rank > 0 else size // 2
     yield "cholesky", cholesky_bytes(jacobian, rank, size), f"{rank} rows of the kernel at most"

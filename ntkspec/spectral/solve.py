@@ -163,8 +163,9 @@ def _choose(part: Jacobian, rank: Rank, ask: _Request) -> Spectrum:
     size = part.kernel_size(ask.outputs)
     need = ask.kernel_bytes(size)
     coarse = None
-    if size >= CHOLESKY_FROM and not ask.vectors and ask.precision == "float64":
-        coarse = routes.by_cholesky(part, ask.outputs, ask.backend, ask.budget)
+    small = size < CHOLESKY_FROM or ask.backend.name == "gpu"  # which is fast enough at solving all
+    if not small and not ask.vectors and ask.precision == "float64":
+        coarse = routes.by_cholesky(part, ask.outputs, ask.budget)
     if coarse is None:
         if not _kernel_fits(part, ask):
             found = _by_lanczos(part, ask)
@@ -185,7 +186,7 @@ def _kernel_fits(part: Jacobian, ask: _Request) -> bool:
 
 
 def _by_cholesky(part: Jacobian, ask: _Request) -> Spectrum:
-    found = routes.by_cholesky(part, ask.outputs, ask.backend, ask.budget)
+    found = routes.by_cholesky(part, ask.outputs, ask.budget)
     if found is None:
         raise UsageError(
             "method cholesky",
