@@ -135,13 +135,34 @@ class RunWriter:
         size = self.part.stat().st_size
         seconds = guard.SECONDS + min(size // 2**21, 60)
         guard.try_out(self.part, "resume", lambda _: self._open_part("r"), max(size, 2**28), seconds)
+        with self._open_part("r") as file:
+            unfinished = _unfinished(file)
+        if unfinished:
+            self._leave_out_unfinished(size)
         file = self._open_part("r+")
         file.attrs["complete"] = False  # it may have been killed after its last word, before it was renamed
         file.attrs.pop(digest.DIGEST, None)
-        snapshots = file[schema.SNAPSHOTS]
-        for name in [name for name in snapshots if not snapshots[name].attrs.get("complete", False)]:
-            del snapshots[name]
         return file
+
+    def _leave_out_unfinished(self, size: int) -> None:
+        """Put a copy without unfinished snapshots in the file's place.
+
+        Where the writer was killed, what HDF5 keeps of them may lie beyond the end that the file states:
+        deleting them there fails, and writing beside them is not safe.
+        """
+        fresh = self.part.with_name(self.part.name + ".new")
+        reserve(fresh, size)
+        try:
+            with self._open_part("r") as old, h5py.File(fresh, "w") as new:
+                new.attrs.update(old.attrs)
+                for name in [name for name in old if name != schema.SNAPSHOTS]:
+                    old.copy(name, new)
+                kept = new.create_group(schema.SNAPSHOTS)
+                for name in [name for name in old[schema.SNAPSHOTS] if name not in _unfinished(old)]:
+                    old.copy(f"{schema.SNAPSHOTS}/{name}", kept)
+            os.replace(fresh, self.part)
+        finally:
+            fresh.unlink(missing_ok=True)
 
     def _open_part(self, mode: str) -> h5py.File:
         """The interrupted file, if it is sound and of the same samples."""
@@ -270,6 +291,12 @@ class RunWriter:
             self._file.close()
         if not worth_keeping:
             self.part.unlink(missing_ok=True)
+
+
+def _unfinished(file: h5py.File) -> list[str]:
+    """Ids of the snapshots that were being written."""
+    snapshots = file[schema.SNAPSHOTS]
+    return [name for name in snapshots if not snapshots[name].attrs.get("complete", False)]
 
 
 def _json(mapping: Mapping[str, Any], name: str) -> str:
