@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from ntkspec.memory import budget_bytes
 from ntkspec.report.compare import compare_runs, find_baseline, unique_labels
 from ntkspec.report.data import Report, RunReport, SnapshotReport
 from ntkspec.spectral import MethodChoice, plan, spectra
+from ntkspec.spectral.ablation import sums_of_blocks
 from ntkspec.store import Run, Snapshot, open_run
 from ntkspec.store.disk import reason
 from ntkspec.store.schema import TRUTH
@@ -154,7 +154,7 @@ def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wi
 
     def snapshot_report(snap: Snapshot) -> SnapshotReport:
         name = f"{label}, {snap.label}"
-        parts = _parts(snap.jacobian, wishes.drop)
+        parts = sums_of_blocks(snap.jacobian, wishes.drop)
         if wishes.tell:
             _tell_plan(name, snap.jacobian, wishes.options, wishes.tell)
         if wishes.kernels:
@@ -207,36 +207,6 @@ def _tell_plan(name: str, jacobian: Jacobian, ask: dict[str, Any], tell: Progres
     needs = plan.plan(jacobian, ask["outputs"], ask["precision"], ask["backend"], budget)
     for line in plan.lines(name, needs, budget):
         tell(line)
-
-
-def _parts(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> dict[str, Jacobian]:
-    """The sums of blocks to take spectra of. An ablation sums what it keeps; nothing is subtracted."""
-    parts = {"total": jacobian}
-
-    def add(name: str, part: Jacobian) -> None:
-        """Under a name that is free: a file may hold any role, "total" among them."""
-        parts[next(free for free in _names(name) if free not in parts)] = part
-
-    if "grid" in jacobian.roles:
-        if len(jacobian.roles) > 1:
-            parts["no_grid"] = jacobian.keep(lambda block: block.role != "grid")
-        parts["grid"] = _of_role(jacobian, "grid")
-    for role in jacobian.roles:
-        if role not in ("network", "grid"):
-            add(f"role {role}" if role in ("", "total", "no_grid") else role, _of_role(jacobian, role))
-    for words in drop:
-        add("no_" + "+".join(words), jacobian.without(*words))
-    return parts
-
-
-def _of_role(jacobian: Jacobian, role: str) -> Jacobian:
-    """By role alone: a network's block may be called "grid"."""
-    return jacobian.keep(lambda block: block.role == role)
-
-
-def _names(name: str) -> Iterator[str]:
-    yield name
-    yield from (f"{name} #{count}" for count in itertools.count(2))
 
 
 def _sample_warnings(runs: Sequence[Run]) -> list[str]:
