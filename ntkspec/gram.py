@@ -87,28 +87,10 @@ def gram_sums(
         name -> (N, N) kernel. Other arguments and errors as for `gram`.
     """
     engine = select(backend)
-    kernels = assembled(sums, outputs, precision, engine, budget_bytes(memory), tile, out, progress)
+    budget, kernels_fit = budget_bytes(memory), out is not None
+    plan = Assembly.of(sums, outputs, precision, engine, budget, tile, kernels_fit=kernels_fit)
+    kernels = plan.assemble(engine, out, progress)
     return {name: engine.get(kernel) for name, kernel in kernels.items()}
-
-
-def assembled(
-    sums: Mapping[str, Jacobian],
-    outputs: Outputs,
-    precision: Precision,
-    engine: Backend,
-    budget: int,
-    tile: int | None = None,
-    out: Mapping[str, NDArray[Any]] | None = None,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """As `gram_sums`, but each kernel stays where it was assembled: on the device, if it fits there."""
-    plan = Assembly.of(sums, outputs, precision, engine, budget, tile, kernels_fit=out is not None)
-    kernels = plan.targets(engine) if out is None else _checked(out, sums, plan)
-    for _, done in plan.run(engine, kernels):
-        if progress:
-            progress(done)
-    require_finite(kernels, precision)
-    return kernels
 
 
 def blocks_of(sums: Mapping[str, Jacobian]) -> dict[str, Block]:
@@ -189,10 +171,45 @@ class Assembly:
         needed = int(kernels + work + factors)
         return Assembly(whole, groups, tuple(sums), grid, size, dtype, on_host, needed)
 
+    def assemble(
+        self,
+        engine: Backend,
+        out: Mapping[str, NDArray[Any]] | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """name -> (N, N) kernel, which stays where it was assembled: on the device, if it fits there.
+
+        Args:
+            engine: the backend of the plan.
+            out, progress: as for `gram_sums`.
+
+        Raises:
+            UsageError: `out` is not as planned, or a kernel has entries that its precision cannot hold.
+        """
+        kernels = self.targets(engine) if out is None else self._checked(out)
+        for _, done in self.run(engine, kernels):
+            if progress:
+                progress(done)
+        require_finite(kernels, str(self.dtype))
+        return kernels
+
     def targets(self, engine: Backend) -> dict[str, Any]:
         """name -> (N, N) array to assemble into, its entries arbitrary."""
         make = np.empty if self.on_host else engine.empty
         return {name: make((self.size, self.size), self.dtype) for name in self.names}
+
+    def _checked(self, out: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        for name in self.names:
+            array = out.get(name)
+            if array is None or array.shape != (self.size, self.size) or array.dtype != self.dtype:
+                got = "none" if array is None else f"{array.shape} of {array.dtype}"
+                raise UsageError(
+                    f"array for kernel {name}",
+                    expected=f"{(self.size, self.size)} of {self.dtype}",
+                    got=got,
+                    remedy="give numpy.empty of that shape and dtype",
+                )
+        return {name: out[name] for name in self.names}
 
     def run(
         self, engine: Backend, kernels: Mapping[str, Any], skip: Callable[[int, int], bool] | None = None
@@ -217,20 +234,6 @@ class Assembly:
             for at in engine.each(work, todo):
                 done += share / len(todo)
                 yield at, done
-
-
-def _checked(out: Mapping[str, NDArray[Any]], sums: Mapping[str, Jacobian], plan: Assembly) -> dict[str, Any]:
-    for name in sums:
-        array = out.get(name)
-        if array is None or array.shape != (plan.size, plan.size) or array.dtype != plan.dtype:
-            got = "none" if array is None else f"{array.shape} of {array.dtype}"
-            raise UsageError(
-                f"array for kernel {name}",
-                expected=f"{(plan.size, plan.size)} of {plan.dtype}",
-                got=got,
-                remedy="give numpy.empty of that shape and dtype",
-            )
-    return {name: out[name] for name in sums}
 
 
 def require_finite(kernels: Mapping[str, Any], precision: str) -> None:

@@ -7,6 +7,7 @@ import os
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # more of them on a busy machine are tens of times slower
 
+# Below, since these import NumPy, whose BLAS reads the settings once.
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 

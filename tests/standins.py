@@ -82,7 +82,7 @@ def stand_in_gpu(
 def _compiled(code: str, name: str, options: tuple[str, ...]) -> ctypes.CDLL:
     """A library of the kernel with the functions of tests/backend/shim/launch.cpp."""
     compiler = shutil.which("g++")
-    if compiler is None:
+    if compiler is None:  # a test of CUDA C without a device; the package itself needs no compiler
         pytest.skip("no g++ to run CUDA C on the CPU")
     with tempfile.TemporaryDirectory() as folder:
         source, library = Path(folder) / "kernel.cu", Path(folder) / "kernel.so"

@@ -102,7 +102,7 @@ def test_regions_that_nothing_obeys_are_said(here, capsys):
 
 
 def test_bounds_that_do_not_fit_are_left_out_and_said(here, capsys, monkeypatch):
-    monkeypatch.setattr(formed, "SPARE", 3.0)
+    monkeypatch.setattr(formed, "KERNELS_HELD", 3.0)
     runs.write_run(here / "run.h5", cases.mixed(300), steps=(1,))
     assert main(["run.h5", "--memory", "0.0019", "--method", "gram"]) == 0
     out = " ".join(capsys.readouterr().out.split())
@@ -262,7 +262,7 @@ def test_bad_input_is_one_line_and_code_2_and_leaves_nothing(name, here, capsys)
     if name == "no gpu":
         with contextlib.suppress(BackendError):
             select("gpu")
-            pytest.skip("there is a GPU")
+            pytest.skip("there is a GPU")  # so that --backend gpu is no bad input
     runs.write_run(here / "run.h5")
     (here / "notes.txt").write_text("hello")
     (here / "strangers").mkdir()

@@ -103,6 +103,7 @@ def test_exported_outputs_are_the_network_s(study):
 
 
 def test_on_a_picture_of_the_data_folder(tmp_path):
+    # ImageNet is not ours to ship; the rest of this file runs on data/pictures.
     if not os.environ.get("NTKSPEC_DATA"):
         pytest.skip("NTKSPEC_DATA is not set: no ImageNet pictures to run on")
     pictures = sorted((Path(os.environ["NTKSPEC_DATA"]) / "imagenet100").glob("*.JPEG"))

@@ -47,7 +47,7 @@ class CpuBackend(ArrayBackend):
     """NumPy, SciPy and Numba; tiles are shared out over as many threads as BLAS may use."""
 
     name: BackendName = "cpu"
-    tile = 384  # two Gram tiles and their sum stay in the cache; measured best of 128 to 1024
+    tile = 384  # two Gram tiles and their sum stay in the cache; chosen by analysis/studies/core_choices.py
 
     def __init__(self) -> None:
         super().__init__(np, scipy.sparse)

@@ -97,11 +97,11 @@ class _Call:
         return _tensors([value for one, value in given if one.alias_info and one.alias_info.is_write])
 
 
-class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
+class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
     """Follows a forward pass. Kinds belong to storages, so views, and what is written through them, agree."""
 
     def __init__(self, x: Tensor, trainable: Sequence[Tensor], linear: Sequence[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in torch
         self.known = True
         self.bits: list[NDArray[np.uint8]] = []  # of each activation: (n, bytes)
         self.steps: list[tuple[str, list[torch.Size]]] = []  # behind e: operations, and rows of their results

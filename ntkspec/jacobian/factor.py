@@ -19,8 +19,12 @@ Matrix = NDArray[Any] | sp.csr_array
 
 
 class Factor(Protocol):
-    """What every factor can do, in memory or still in a run file."""
+    """What every factor can do, in memory or still in a run file; only `load` reads numbers."""
 
+    @property
+    def sparse(self) -> bool: ...  # whether it loads as a SparseFactor
+    @property
+    def entries(self) -> int: ...  # numbers of a sample and output as stored: width, or k of a sparse one
     @property
     def samples(self) -> int: ...
     @property
@@ -41,6 +45,7 @@ class DenseFactor:
     """A factor whose vectors are written out."""
 
     values: NDArray[Any]  # (n, c, width), float32 or float64
+    sparse = False
 
     @property
     def samples(self) -> int:
@@ -52,6 +57,10 @@ class DenseFactor:
 
     @property
     def width(self) -> int:
+        return int(self.values.shape[2])
+
+    @property
+    def entries(self) -> int:
         return int(self.values.shape[2])
 
     @property
@@ -102,6 +111,7 @@ class SparseFactor:
     indices: NDArray[Any]  # (n, k), int32 or int64, -1 or in [0, columns)
     values: NDArray[Any]  # (n, c, k), float32 or float64
     columns: int
+    sparse = True
 
     @property
     def samples(self) -> int:
@@ -114,6 +124,10 @@ class SparseFactor:
     @property
     def width(self) -> int:
         return self.columns
+
+    @property
+    def entries(self) -> int:
+        return int(self.values.shape[2])
 
     @property
     def nbytes(self) -> int:

@@ -70,7 +70,7 @@ def _touched_columns(factor: Factor | None) -> int:
     """Of a dense factor all, and without reading it."""
     if factor is None:
         return 1
-    return factor.load().compact().width if hasattr(factor, "columns") else factor.width
+    return factor.load().compact().width if factor.sparse else factor.width
 
 
 def _column_ranges(total: int, width: int) -> list[slice]:

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.jacobian import Factor, Jacobian, Outputs, SparseFactor
+from ntkspec.jacobian import Factor, Jacobian, Outputs
 
 # LAPACK's bdsqr takes an off-diagonal entry for zero from eps^(-1/8) u, 49 eps, of its neighbours on; with
 # clusters of singular values as much has been seen: 47 eps at N = 11.
@@ -90,20 +90,17 @@ def _longest_sum(jacobian: Jacobian, outputs: Outputs) -> int:
 
 def _terms(factor: Factor | None) -> tuple[int, bool]:
     """Nonzero terms of an inner product of two rows, and whether they are added in order (sparse)."""
-    if factor is None:
-        return 1, False
-    row = factor.load(0, 1)
-    return int(row.values.shape[2]), isinstance(row, SparseFactor)
+    return (factor.entries, factor.sparse) if factor else (1, False)
 
 
 def _cancellation(jacobian: Jacobian) -> float:
     """By how much colliding entries of sparse factors exceed their sums, and rounding errors with them."""
-    ratios = [
-        (block.left.load().cancellation if block.left else 1.0)
-        * (block.right.load().cancellation if block.right else 1.0)
-        for block in jacobian
-    ]
-    return max(ratios)
+    return max(_excess(block.left) * _excess(block.right) for block in jacobian)
+
+
+def _excess(factor: Factor | None) -> float:
+    """Of a dense factor none, and without reading it."""
+    return factor.load().cancellation if factor and factor.sparse else 1.0
 
 
 def _eps(dtype: np.dtype[Any]) -> float:

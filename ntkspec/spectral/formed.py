@@ -36,7 +36,7 @@ from ntkspec.operator import check_range, diagonal
 
 UNIT = 2.0**-53  # unit roundoff of double precision
 TINIEST = 2.0**-1074  # what an underflow loses at most
-SPARE = 1.1  # times the kernel: what bounds take beside it, a few panels of rows
+KERNELS_HELD = 1.1  # what bounds take, in kernels: itself and a few panels of rows
 UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million at most
 
 
@@ -81,7 +81,7 @@ def form(
         UsageError: numbers outside the range of double precision.
     """
     check_outputs(outputs, jacobian.outputs)
-    need = int((SPARE + beside) * 8 * jacobian.kernel_size(outputs) ** 2) + 3 * jacobian.nbytes
+    need = int((KERNELS_HELD + beside) * 8 * jacobian.kernel_size(outputs) ** 2) + 3 * jacobian.nbytes
     require("bounds from the kernel", need, budget_bytes(memory), "raise --memory, or use fewer samples")
     check_range(jacobian, diagonal(jacobian, outputs))
     kernel = gram(jacobian, outputs, backend="cpu", memory=memory)
@@ -128,9 +128,7 @@ def _terms(factor: Factor | None) -> int:
     """Of an inner product of two rows; sparse entries may be sums of collisions, on both sides."""
     if factor is None:
         return 1
-    row = factor.load(0, 1)
-    terms = int(row.values.shape[2])
-    return 3 * terms if isinstance(row, SparseFactor) else terms
+    return 3 * factor.entries if factor.sparse else factor.entries
 
 
 def absolute(jacobian: Jacobian) -> Jacobian:

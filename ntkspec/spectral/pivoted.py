@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
 from ntkspec import tiles
-from ntkspec.backend import Backend
-from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.backend import CpuBackend
+from ntkspec.jacobian import Jacobian, Outputs, Pair
 from ntkspec.operator import diagonal
 
 BLOCK = 128  # rows of the kernel that are drawn at a time
@@ -39,7 +38,7 @@ FIRST_LOOK = 2 * BLOCK  # rank at which it is first asked whether this is gettin
 class LowRank:
     """A kernel but for a positive semidefinite rest."""
 
-    rows: Any  # (r, N) M, on the device
+    rows: NDArray[np.float64]  # (r, N) M
     rest: float  # what the trace of K - M^T M is at most, rounding included
 
 
@@ -62,7 +61,7 @@ def _block(repeat: int) -> int:
 
 
 def factorise(
-    jacobian: Jacobian, outputs: Outputs, engine: Backend, floor: float, most: int
+    jacobian: Jacobian, outputs: Outputs, engine: CpuBackend, floor: float, most: int
 ) -> LowRank | None:
     """M with at most `most` rows such that the rest is below the floor, or None if that is not to be.
 
@@ -70,12 +69,13 @@ def factorise(
 
     Args:
         jacobian: blocks; all factors are loaded.
+        engine: computes the rows of K, on its threads.
         floor: of the route, relative to lambda_max.
     """
     left = diagonal(jacobian, outputs)
     size, repeat = len(left), jacobian.kernel_size(outputs) // jacobian.samples
     pairs = tiles.device_pairs(tiles.compact(jacobian), outputs, engine, np.float64)
-    rows = engine.empty((most + _block(repeat), size), np.float64)
+    rows = np.empty((most + _block(repeat), size))
     noise = NOISE * float(np.finfo(np.float64).eps)
     full, lost = left, noise * float(left.sum())  # what rounding may hide of the rest's diagonal and trace
     rng = np.random.default_rng(0)  # fixed, so that a run can be repeated
@@ -87,18 +87,18 @@ def factorise(
         chances = by_sample / by_sample.sum()
         count = min(_block(repeat) // repeat, int(np.count_nonzero(chances)))
         drawn = np.sort(rng.choice(len(chances), count, replace=False, p=chances))
-        new = _rows_of_rest(pairs, drawn, rows[:rank], engine, jacobian.samples, repeat)
+        new = _rows_of_rest(pairs, drawn, rows[:rank], engine, repeat)
         at = np.arange(size)[tiles.rows_of(drawn, repeat)]
-        kept, inverse = _pivots(engine.get(new[:, at]), noise * float(full[at].max()))
+        kept, inverse = _pivots(new[:, at], noise * float(full[at].max()))
         if not len(kept):
             break
-        found = engine.put(inverse, np.float64) @ new[kept]
+        found = inverse @ new[kept]
         rows[rank : rank + len(kept)] = found
         rank += len(kept)
-        left = np.maximum(left - engine.get((found**2).sum(axis=0)), 0.0)
+        left = np.maximum(left - (found**2).sum(axis=0), 0.0)
         left[at[kept]] = 0.0
         if not wanted:
-            wanted = SHARE * floor * _largest(engine.get(found @ found.T))
+            wanted = SHARE * floor * _largest(found @ found.T)
         seen.append((rank, float(left.sum())))
         if seen[-1][1] <= wanted:
             return LowRank(rows[:rank], seen[-1][1] + lost)
@@ -108,11 +108,16 @@ def factorise(
 
 
 def _rows_of_rest(
-    pairs: dict[str, Any], drawn: NDArray[Any], rows: Any, engine: Backend, samples: int, repeat: int
-) -> Any:
+    pairs: dict[str, Pair],
+    drawn: NDArray[np.intp],
+    rows: NDArray[np.float64],
+    engine: CpuBackend,
+    repeat: int,
+) -> NDArray[np.float64]:
     """Rows of K - M^T M (m, N) for the samples that were drawn."""
     chosen = tiles.take(pairs, drawn, engine)
-    new = engine.empty((len(drawn) * repeat, samples * repeat), np.float64)
+    new = np.empty((len(drawn) * repeat, rows.shape[1]))
+    samples = rows.shape[1] // repeat
     step = max(engine.tile // repeat, 1)
 
     def work(start: int) -> None:

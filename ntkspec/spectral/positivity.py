@@ -23,7 +23,7 @@ from ntkspec.spectral.formed import TINIEST, UP, Formed, gamma
 CLOSE = 0.99  # bisection ends when the bound is within 1% of the best that it can find
 SPAN = 2.0**-30  # of the estimate: certified bounds below are not looked for
 ITERATIONS = 12  # of inverse iteration; any vector gives a valid bound
-SPARE = 10  # roundings beyond n + 1 that a blocked factorisation may add, reciprocals of pivots among them
+EXTRA_ROUNDINGS = 10  # beyond n + 1, that a blocked factorisation may add: reciprocals of pivots among them
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _cholesky_margin(entries: NDArray[np.float64]) -> NDArray[np.float64]:
     1989; Higham 2002, theorem 10.5), as a quadratic form below that times sum(d) diag(d).
     """
     n = len(entries)
-    growth = gamma(n + 1 + SPARE)
+    growth = gamma(n + 1 + EXTRA_ROUNDINGS)
     root = np.sqrt(np.maximum(entries, 0.0)) * UP
     underflow = n * (2 * n + float(entries.max())) * TINIEST
     return np.asarray((growth / (1 - growth) * root.sum() * root + underflow) * UP)

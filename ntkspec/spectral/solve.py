@@ -10,7 +10,7 @@ import numpy as np
 
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import MemoryBudgetError, NtkspecError, UsageError
-from ntkspec.gram import Assembly, assembled, blocks_of
+from ntkspec.gram import Assembly, blocks_of
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.memory import GIB, budget_bytes, format_bytes, require
 from ntkspec.operator import check_range, diagonal
@@ -179,10 +179,14 @@ def _choose(part: Jacobian, rank: Rank, ask: _Request) -> Spectrum:
 
 def _kernel_fits(part: Jacobian, ask: _Request) -> bool:
     try:
-        Assembly.of({"total": part}, ask.outputs, ask.precision, ask.backend, ask.budget)
+        _assembly(part, ask)
     except MemoryBudgetError:
         return False
     return True
+
+
+def _assembly(part: Jacobian, ask: _Request) -> Assembly:
+    return Assembly.of({"total": part}, ask.outputs, ask.precision, ask.backend, ask.budget)
 
 
 def _by_cholesky(part: Jacobian, ask: _Request) -> Spectrum:
@@ -191,7 +195,7 @@ def _by_cholesky(part: Jacobian, ask: _Request) -> Spectrum:
         raise UsageError(
             "method cholesky",
             expected="a kernel whose numerical rank is below half its size, and memory for that many rows",
-            got="one that has more to resolve, or nothing at all, or too little memory",
+            got="one with more to resolve, or a rest lost in rounding, or all zeros, or too little memory",
             remedy="use --method auto or gram",
         )
     return found
@@ -203,7 +207,7 @@ def _by_gram(part: Jacobian, ask: _Request) -> Spectrum:
         require(
             "eigenvectors", 4 * ask.kernel_bytes(size), ask.budget, "raise --memory, or use method lanczos"
         )
-    kernel = assembled({"total": part}, ask.outputs, ask.precision, ask.backend, ask.budget)["total"]
+    kernel = _assembly(part, ask).assemble(ask.backend)["total"]
     return routes.from_kernel(kernel, part, ask.outputs, ask.backend, vectors=ask.vectors)
 
 

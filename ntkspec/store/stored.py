@@ -136,6 +136,7 @@ class StoredDense:
     """A dense factor in a run file."""
 
     values: Stored  # (n, a) on the left, (n, c, b) on the right
+    sparse = False
 
     @property
     def samples(self) -> int:
@@ -147,6 +148,10 @@ class StoredDense:
 
     @property
     def width(self) -> int:
+        return int(self.values.data.shape[-1])
+
+    @property
+    def entries(self) -> int:
         return int(self.values.data.shape[-1])
 
     @property
@@ -173,6 +178,7 @@ class StoredSparse:
     indices: Stored  # (n, k)
     values: Stored  # (n, k) on the left, (n, c, k) on the right
     columns: int
+    sparse = True
 
     @property
     def samples(self) -> int:
@@ -185,6 +191,10 @@ class StoredSparse:
     @property
     def width(self) -> int:
         return self.columns
+
+    @property
+    def entries(self) -> int:
+        return int(self.values.data.shape[-1])
 
     @property
     def nbytes(self) -> int:

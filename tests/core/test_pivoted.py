@@ -13,7 +13,7 @@ import ntkspec
 from ntkspec.backend import select
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.spectral import pivoted, solve
+from ntkspec.spectral import pivoted, routes, solve
 
 CPU = select("cpu")
 
@@ -37,6 +37,22 @@ def test_resolved_values_are_right_within_their_errors(decades, seed):
     between = (exact > gram.floor / 2) & (exact < 2 * found.floor)  # either route may call these resolved
     assert abs(found.resolved - gram.resolved) <= np.count_nonzero(between)
     assert found.floor < 4 * gram.floor
+
+
+@pytest.mark.parametrize("equal", [4, 8])
+def test_a_trace_large_beside_lambda_max_raises_the_floor_or_is_left_to_others(equal):
+    """What rounding may hide of the rest grows with the trace; so must the errors that are stated."""
+    values, answers = np.zeros(40), 0
+    values[: equal + 10] = np.r_[np.ones(equal), 10.0 ** -np.linspace(1, 16, 10)]
+    for seed in range(3):
+        jac = cases.prescribed(values, 49, seed)
+        found = routes.by_cholesky(jac, "trace", 2**30)
+        if found is not None:
+            answers += 1
+            exact = oracles.exact_eigenvalues(jac.to_dense()[:, 0])
+            assert (np.abs(found.eigenvalues - exact) <= found.error).all()
+            assert found.resolved > equal
+    assert answers
 
 
 @given(seed=st.integers(0, 2**32 - 1), rank=st.integers(1, 20), outputs=st.sampled_from(cases.MODES))

@@ -46,6 +46,7 @@ def small_disk(tmp_path):
     try:
         subprocess.run(mount, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
+        # Most accounts and containers lack it; tests/test_kernel_file.py makes the error up, everywhere.
         pytest.skip("mounting a small disk takes root and the permission to mount")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
@@ -91,7 +92,7 @@ def test_a_folder_that_cannot_be_written(place, tmp_path):
     runs.write_run(tmp_path / "run.h5")
     (tmp_path / "locked").mkdir(mode=0o555)
     if place.startswith("locked") and os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
+        pytest.skip("root may write anywhere")  # /proc refuses it too, in the other cases
     assert refused(command([*ANALYZE, "run.h5", "-o", place], tmp_path))
     with pytest.raises(OutputError):
         RunWriter(tmp_path / place, inputs=INPUTS)

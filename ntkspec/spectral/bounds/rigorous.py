@@ -19,7 +19,7 @@ from ntkspec.jacobian import Jacobian, Matrix, Outputs, Pair
 from ntkspec.operator import diagonal, project
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.formed import TINIEST, UP, Formed, absolute, form, forming_roundings, gamma
-from ntkspec.spectral.positivity import SPARE, Positivity, positivity
+from ntkspec.spectral.positivity import EXTRA_ROUNDINGS, Positivity, positivity
 
 
 def certified(
@@ -104,7 +104,7 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
 def _norm(matrix: Matrix) -> float:
     values: NDArray[Any] = matrix.data if sp.issparse(matrix) else matrix
     found = float(scipy.linalg.blas.dnrm2(values.ravel())) if values.size else 0.0  # scaled: no underflow
-    return found * (1 + gamma(values.size + SPARE))
+    return found * (1 + gamma(values.size + EXTRA_ROUNDINGS))
 
 
 def _entries(pair: Pair) -> float:
