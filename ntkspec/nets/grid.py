@@ -1,7 +1,10 @@
 """Multigrid encodings: features at the nodes of nested grids, interpolated (Mueller et al. 2022).
 
-A level of N cells an axis has (N + 1)^d nodes on [0, 1]^d. A dense level keeps a row of its table for every
-node, the first axis fastest. A level with more nodes than `table_size` is hashed: node v has the row
+A level of N cells an axis and degree p is a tensor-product spline on [0, 1]^d. Its features are the
+coefficients of the (N + p)^d uniform B-splines (de Boor 1978), here called nodes: node v reaches into the
+cells v - p, ..., v of every axis, so that with p = 1 the nodes are the cells' corners. A dense level keeps a
+row of its table for every node, the first axis fastest. A level with more nodes than `table_size` is hashed:
+node v has the row
 
     xor_i (v_i * prime_i)  mod  table_size.
 """
@@ -9,18 +12,20 @@ node, the first axis fastest. A level with more nodes than `table_size` is hashe
 from __future__ import annotations
 
 import math
-from itertools import product
+from collections.abc import Callable
+from functools import reduce
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ntkspec.nets.config import DEGREES
 from ntkspec.nets.lookup import TableLookup
 
-__all__ = ["PRIMES", "GridLevel", "Interpolation", "Multigrid", "level_resolutions"]
+__all__ = ["PRIMES", "GridLevel", "Interpolation", "Multigrid", "level_resolutions", "node_weights"]
 
-Interpolation = Literal["linear", "smooth"]
+Interpolation = Literal["linear", "smooth", "quadratic", "cubic"]
 
 PRIMES = (1, 2654435761, 805459861)  # Mueller et al. 2022, section 3
 INITIAL_RANGE = 1e-4  # features start uniform in +- this; the same source
@@ -38,6 +43,37 @@ def level_resolutions(levels: int, base: int, growth: float) -> tuple[int, ...]:
     return tuple(math.floor(base * growth**level * (1 + 1e-12)) for level in range(levels))
 
 
+def node_weights(t: Tensor, interpolation: Interpolation) -> Tensor:
+    """Weights of the p + 1 nodes that reach into a cell, on one axis: nonnegative, and they add up to one.
+
+    The recurrence of Cox and de Boor on uniform knots (de Boor 1978, chapter X), from N_0[0] = 1 alone:
+
+        N_p[j] = (t + p - j) / p  N_{p-1}[j - 1]  +  (j + 1 - t) / p  N_{p-1}[j].
+
+    "linear", "quadratic" and "cubic" have p = 1, 2, 3 and p - 1 continuous derivatives. "smooth" is linear in
+    3t^2 - 2t^3, with one continuous derivative, zero at the nodes.
+
+    Args:
+        t: positions in the cell, from 0 to 1; any shape and float type.
+        interpolation: the kernel.
+
+    Returns:
+        (*t.shape, p + 1), of t's type; the lowest node first.
+
+    >>> node_weights(torch.tensor([0.0, 0.5]), "quadratic")
+    tensor([[0.5000, 0.5000, 0.0000],
+            [0.1250, 0.7500, 0.1250]])
+    """
+    if interpolation == "smooth":
+        t = t * t * (3 - 2 * t)
+    weights = [torch.ones_like(t)]
+    for p in range(1, DEGREES[interpolation] + 1):
+        up = [(t + (p - 1 - j)) / p * weight for j, weight in enumerate(weights)]  # to j + 1
+        stay = [(j + 1 - t) / p * weight for j, weight in enumerate(weights)]
+        weights = [stay[0], *map(torch.add, up[:-1], stay[1:]), up[-1]]
+    return torch.stack(weights, dim=-1)
+
+
 class GridLevel(TableLookup):
     """One level of a multigrid.
 
@@ -46,11 +82,10 @@ class GridLevel(TableLookup):
         resolution: cells an axis.
         features: F, features of a node.
         table_size: rows that the table may have; None: as many as there are nodes.
-        interpolation: "linear", or "smooth": linear in 3t^2 - 2t^3 for the position t in the cell.
+        interpolation: the kernel, see `node_weights`; "quadratic" and "cubic" smooth rather than interpolate.
         generator: draws the initial features; None: torch's global one.
     """
 
-    corners: Tensor  # (2^d, d) int64: the corners of a cell
     strides: Tensor  # (d,) int64: strides of the nodes if dense, primes if hashed
 
     def __init__(
@@ -64,14 +99,15 @@ class GridLevel(TableLookup):
     ) -> None:
         super().__init__()
         self.d, self.resolution, self.interpolation = d, resolution, interpolation
-        nodes = (resolution + 1) ** d
+        self.degree = DEGREES[interpolation]
+        self.side = resolution + self.degree  # nodes an axis
+        nodes = self.side**d
         self.hashed = table_size is not None and nodes > table_size
         rows = table_size if self.hashed and table_size is not None else nodes
         table = torch.empty(rows, features).uniform_(-INITIAL_RANGE, INITIAL_RANGE, generator=generator)
         self.table = nn.Parameter(table)
-        strides = PRIMES[:d] if self.hashed else [(resolution + 1) ** axis for axis in range(d)]
+        strides = PRIMES[:d] if self.hashed else [self.side**axis for axis in range(d)]
         self.register_buffer("strides", torch.tensor(strides), persistent=False)
-        self.register_buffer("corners", torch.tensor(list(product((0, 1), repeat=d))), persistent=False)
 
     @property
     def features(self) -> int:
@@ -79,37 +115,37 @@ class GridLevel(TableLookup):
         return self.table.shape[1]
 
     def lookup(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the cells' 2^d corners, and their interpolation weights: both (n, 2^d)."""
-        cell, t = self._position(x)
-        nodes = cell.long()[:, None, :] + self.corners  # (n, 2^d, d)
-        weights = torch.where(self.corners == 1, t[:, None, :], 1 - t[:, None, :]).prod(dim=2)
-        scaled = nodes * self.strides
-        if not self.hashed:
-            return scaled.sum(dim=2), weights
-        indices = scaled[..., 0]
-        for axis in range(1, self.d):
-            indices = indices ^ scaled[..., axis]
-        return indices % self.table.shape[0], weights
+        """Rows of the nodes that reach into the inputs' cells, and their weights: both (n, (p + 1)^d)."""
+        cell, weights = self._position(x)
+        reach = torch.arange(self.degree + 1, device=x.device)
+        scaled = (cell.long()[:, :, None] + reach) * self.strides[:, None]  # (n, d, p + 1)
+        if self.hashed:
+            indices = _over_axes(torch.bitwise_xor, scaled) % self.table.shape[0]
+        else:
+            indices = _over_axes(torch.add, scaled)
+        return indices, _over_axes(torch.mul, weights)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (n, F) at the inputs `x` (n, d): by gathers if hashed, else faster by `grid_sample`."""
-        return super().forward(x) if self.hashed else self._sample(x)
+        """Features (n, F) at the inputs `x` (n, d).
+
+        A dense level of degree 1 goes by `grid_sample`, which is faster than the lookup's gathers.
+        """
+        return super().forward(x) if self.hashed or self.degree > 1 else self._sample(x)
 
     def _position(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The cell (n, d) that holds each input, and the weight (n, d) of its upper corner on every axis."""
+        """The cell (n, d) that holds each input, and the weights (n, d, p + 1) of its nodes on every axis."""
         position = x.clamp(0, 1) * self.resolution
         cell = position.floor().clamp(max=self.resolution - 1)
-        t = position - cell
-        return cell, t * t * (3 - 2 * t) if self.interpolation == "smooth" else t
+        return cell, node_weights(position - cell, self.interpolation)
 
     def _sample(self, x: Tensor) -> Tensor:
         """A dense level as an image (d = 1: of height 1) or a volume that `grid_sample` interpolates."""
         if self.interpolation == "smooth":
-            cell, t = self._position(x)
-            grid = (cell + t) * (2 / self.resolution) - 1
+            cell, weights = self._position(x)
+            grid = (cell + weights[..., 1]) * (2 / self.resolution) - 1
         else:
             grid = x.clamp(0, 1) * 2 - 1
-        side, n = self.resolution + 1, x.shape[0]
+        side, n = self.side, x.shape[0]
         if self.d == 1:
             grid = torch.cat([grid, torch.zeros_like(grid)], dim=1)
         image = self.table.view(*[1, side] if self.d == 1 else [side] * self.d, -1).movedim(-1, 0)
@@ -120,7 +156,13 @@ class GridLevel(TableLookup):
     def extra_repr(self) -> str:
         """The level's sizes, for print(model)."""
         kind = "hashed" if self.hashed else "dense"
-        return f"d={self.d}, resolution={self.resolution}, table={tuple(self.table.shape)}, {kind}"
+        sizes = f"d={self.d}, resolution={self.resolution}, table={tuple(self.table.shape)}"
+        return f"{sizes}, {self.interpolation}, {kind}"
+
+
+def _over_axes(combine: Callable[[Tensor, Tensor], Tensor], axes: Tensor) -> Tensor:
+    """One entry of every axis, combined, in all ways: (n, d, m) -> (n, m^d), the last axis fastest."""
+    return reduce(lambda a, b: combine(a[:, :, None], b[:, None, :]).flatten(1), axes.unbind(dim=1))
 
 
 class Multigrid(nn.Module):
@@ -133,7 +175,7 @@ class Multigrid(nn.Module):
         growth: ratio of the resolutions of neighbouring levels; see `level_resolutions`.
         features: F, features of a node.
         table_size: most rows of a level's table; larger levels are hashed. None: every level is dense.
-        interpolation: "linear" or "smooth".
+        interpolation: "linear", "smooth", "quadratic" or "cubic"; see `node_weights`.
         generator: draws the initial features; None: torch's global one.
     """
 

@@ -37,4 +37,6 @@ class TableLookup(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Features (n, F) at the inputs `x` (n, d)."""
         indices, weights = self.lookup(x)
-        return torch.einsum("nk,nkf->nf", weights, self.table[indices])
+        # The gradient of index_select is faster than that of table[indices], and the same to the bit.
+        rows = self.table.index_select(0, indices.flatten()).view(*indices.shape, self.table.shape[1])
+        return torch.einsum("nk,nkf->nf", weights, rows)

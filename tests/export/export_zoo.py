@@ -363,6 +363,11 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], set[str] | None]] = {
     "dense multigrid": (lambda: _multigrid(None, "linear"), {f"encoding.levels.{i}" for i in range(3)}),
     "hashed multigrid": (lambda: _multigrid(11, "linear"), {f"encoding.levels.{i}" for i in range(3)}),
     "smooth multigrid": (lambda: _multigrid(40, "smooth", c=1), {f"encoding.levels.{i}" for i in range(3)}),
+    "quadratic multigrid": (
+        lambda: _multigrid(None, "quadratic"),
+        {f"encoding.levels.{i}" for i in range(3)},
+    ),
+    "cubic multigrid": (lambda: _multigrid(40, "cubic"), {f"encoding.levels.{i}" for i in range(3)}),
     "grid used twice": (_grid_used_twice, {"last"}),
 }
 

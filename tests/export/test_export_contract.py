@@ -14,7 +14,7 @@ from torch import nn
 
 from ntkspec.export import jacobian
 from ntkspec.jacobian import DenseFactor, SparseFactor
-from ntkspec.nets.grid import Multigrid
+from ntkspec.nets.grid import Interpolation, Multigrid
 from ntkspec.nets.mlp import MLP, CoordinateNetwork
 
 torch.set_num_threads(1)
@@ -181,6 +181,7 @@ def test_single_precision_on_request() -> None:
     activation=st.sampled_from(["relu", "silu", "gelu", "tanh", "sine"]),
     levels=st.integers(0, 2),
     table_size=st.sampled_from([None, 3, 16]),
+    interpolation=st.sampled_from(["linear", "smooth", "quadratic", "cubic"]),
     frozen=st.integers(0, 3),
     n=st.integers(1, 9),
     chunk=st.integers(1, 9),
@@ -193,12 +194,13 @@ def test_random_architectures(
     activation: str,
     levels: int,
     table_size: int | None,
+    interpolation: Interpolation,
     frozen: int,
     n: int,
     chunk: int,
 ) -> None:
-    encoding = Multigrid(d, levels, 2, 1.5, 2, table_size) if levels else nn.Identity()
-    net = MLP(2 * levels + d, depth, width, c, activation)  # type: ignore[arg-type]
+    encoding = Multigrid(d, levels, 2, 1.5, 2, table_size, interpolation) if levels else nn.Identity()
+    net = MLP(2 * levels + d, depth, width, c, activation)  # type: ignore[arg-type]  # a name from above
     model = CoordinateNetwork(encoding, net)
     for parameter in list(net.parameters())[:frozen]:
         parameter.requires_grad_(False)

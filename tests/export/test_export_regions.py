@@ -31,6 +31,7 @@ ENCODINGS: dict[str, Callable[[], nn.Module]] = {
     "axis": lambda: AxisFourier(D, 1),
     "multigrid": lambda: Multigrid(D, levels=2, base=2, growth=2.0, features=1),
     "hashed": lambda: Multigrid(D, levels=2, base=3, growth=2.0, features=1, table_size=11),
+    "cubic": lambda: Multigrid(D, levels=2, base=2, growth=2.0, features=1, interpolation="cubic"),
 }
 
 # name -> (activation as a model writes it, the piece that each number is on)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import BSpline
 
 from ntkspec.nets.grid import PRIMES, GridLevel, Multigrid, level_resolutions
 from ntkspec.nets.lookup import TableLookup
@@ -18,33 +19,42 @@ def level(d, resolution, features=2, table_size=None, interpolation="linear", dt
     return made.to(dtype)
 
 
+DEGREES = {"linear": 1, "smooth": 1, "quadratic": 2, "cubic": 3}
+
+
+def naive_axis(x, resolution, interpolation):
+    """(node, weight) of every node that reaches into the cell of x, on one axis."""
+    position = min(max(x, 0.0), 1.0) * resolution
+    cell = min(int(position), resolution - 1)
+    if interpolation in ("linear", "smooth"):
+        t = position - cell
+        t = t * t * (3 - 2 * t) if interpolation == "smooth" else t
+        return [(cell, 1 - t), (cell + 1, t)]
+    p = DEGREES[interpolation]
+    splines = {v: BSpline.basis_element(range(v - p, v + 2)) for v in range(cell, cell + p + 1)}
+    return [(v, float(spline(position))) for v, spline in splines.items()]
+
+
 def naive_row(point, d, resolution, table_size, interpolation):
     """{row of the table: weight} of one point, with Python's own numbers."""
-    cells, weights = [], []
-    for x in point:
-        position = min(max(x, 0.0), 1.0) * resolution
-        cell = min(int(position), resolution - 1)
-        t = position - cell
-        cells.append(cell)
-        weights.append(t * t * (3 - 2 * t) if interpolation == "smooth" else t)
+    side = resolution + DEGREES[interpolation]
     row = {}
-    for corner in product((0, 1), repeat=d):
-        node = [cell + bit for cell, bit in zip(cells, corner, strict=True)]
-        weight = 1.0
-        for t, bit in zip(weights, corner, strict=True):
-            weight *= t if bit else 1 - t
-        if table_size is not None and (resolution + 1) ** d > table_size:
+    for choice in product(*(naive_axis(x, resolution, interpolation) for x in point)):
+        node, weight = [v for v, _ in choice], 1.0
+        for _, factor in choice:
+            weight *= factor
+        if table_size is not None and side**d > table_size:
             index = 0
             for coordinate, prime in zip(node, PRIMES, strict=False):
                 index ^= coordinate * prime
             index %= table_size
         else:
-            index = sum(coordinate * (resolution + 1) ** axis for axis, coordinate in enumerate(node))
+            index = sum(coordinate * side**axis for axis, coordinate in enumerate(node))
         row[index] = row.get(index, 0.0) + weight
     return row
 
 
-@pytest.mark.parametrize("interpolation", ["linear", "smooth"])
+@pytest.mark.parametrize("interpolation", DEGREES)
 @pytest.mark.parametrize(
     ("d", "resolution", "table_size"),
     [
@@ -65,7 +75,7 @@ def test_lookup_by_the_definition(d, resolution, table_size, interpolation):
     x = torch.cat([random, edges])
     indices, weights = made.lookup(x)
     assert indices.dtype == torch.int64
-    assert indices.shape == weights.shape == (len(x), 2**d)
+    assert indices.shape == weights.shape == (len(x), (DEGREES[interpolation] + 1) ** d)
     for i in range(len(x)):
         row = {}
         for index, weight in zip(indices[i].tolist(), weights[i].tolist(), strict=True):
@@ -81,6 +91,9 @@ def test_a_level_is_hashed_only_where_its_nodes_exceed_the_table():
     assert level(2, 8, table_size=64).hashed
     assert level(2, 8, table_size=64).table.shape == (64, 2)
     assert level(2, 8).table.shape == (81, 2)
+    assert not level(2, 6, table_size=64, interpolation="quadratic").hashed
+    assert level(2, 6, table_size=64, interpolation="cubic").hashed
+    assert level(3, 6, interpolation="cubic").table.shape == (729, 2)
 
 
 @settings(max_examples=60, deadline=None)
