@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need into .venv.
 .DELETE_ON_ERROR:
-.PHONY: setup demo demo-runs test test-slow lint types docs bench bench-full bench-peers certify tables fuzz kills clean
+.PHONY: setup demo demo-runs test test-slow lint types docs bench bench-full bench-peers certify tables fuzz kills paper paper-full clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -94,6 +94,33 @@ fuzz: .venv.stamp
 
 kills: .venv.stamp
 	$(BIN)/python tests/hostile/kills.py --kills $(KILLS) --seed $(SEED) --write analysis/results/kills.json
+
+# The paper rerun, from a folder of pictures and one of watertight meshes; what is there is not made again.
+# `paper` is scaled down to ten pictures: its page is $(PAPER)/paper.md. `paper-full` takes all pictures, hours on
+# 2 cores, and replaces analysis/results/paper and the tables of docs/paper.md.
+PICTURES ?= $(NTKSPEC_DATA)/imagenet100
+MESHES ?= $(NTKSPEC_DATA)/meshes
+PAPER ?= paper
+RESULTS ?= $(PAPER)/results
+PAGE ?= $(PAPER)/paper.md
+COUNT ?= --count 10
+FEW ?= --count 3
+STUDY := $(BIN)/python analysis/paper
+
+paper: .venv.stamp
+	$(STUDY)/runs2d.py $(PICTURES) -o $(PAPER)/2d $(COUNT)
+	$(STUDY)/runs2d.py data/pictures -o $(PAPER)/shipped
+	$(STUDY)/runs3d.py $(MESHES) -o $(PAPER)/3d --azimuth armadillo=205
+	$(STUDY)/sweeps.py $(PICTURES) -o $(PAPER)/sweeps $(FEW)
+	$(STUDY)/weights.py $(PAPER)/sweeps -o $(RESULTS)/weights.json
+	$(STUDY)/activations.py $(PICTURES) -o $(PAPER)/activations --results $(RESULTS) $(FEW)
+	$(STUDY)/interpolation.py $(PICTURES) -o $(PAPER)/interpolation --results $(RESULTS) $(FEW)
+	$(STUDY)/cost_table.py $(PICTURES) --results $(RESULTS)
+	$(STUDY)/batched_speed.py $(PICTURES) --results $(RESULTS)
+	$(STUDY)/page.py $(PAPER) --results $(RESULTS) --page $(PAGE)
+
+paper-full:
+	$(MAKE) paper PAPER=paper-full RESULTS=analysis/results/paper PAGE=docs/paper.md COUNT=
 
 clean:
 	rm -rf .venv .venv.stamp $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

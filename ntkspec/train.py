@@ -1,8 +1,7 @@
-"""`python -m ntkspec.train`: train one configuration on a picture and write one run file."""
+"""`python -m ntkspec.train`: train one configuration on a picture or a mesh and write one run file."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import shlex
@@ -17,38 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 from ntkspec.cli import console, run_command
 from ntkspec.errors import UsageError
-from ntkspec.nets.config import OPTIONS, TrainConfig, read_toml, unnest
-from ntkspec.nets.options import Option
-from ntkspec.nets.presets import PRESETS, resolve
+from ntkspec.nets.config import TrainConfig, read_toml, unnest
+from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, make_parser
+from ntkspec.nets.presets import resolve
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ntkspec.nets.image import ImageTask
+    from ntkspec.nets.task import Task
     from ntkspec.nets.training import LossCurve, Training
 
-USAGE = "python -m ntkspec.train --image PICTURE --preset NAME -o RUN.h5 [options]   (--help lists them)"
-TORCH_WING = ("torch", "torchmetrics", "skimage")  # what the extra `torch` installs
-METAVARS = {"output": "RUN.h5", "image": "PICTURE"}
+TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh")  # what the extra `torch` installs
+METRICS = {  # those that the summary shows, where there are such: title and format
+    "loss": ("loss", "{:.3e}"),
+    "psnr_db": ("PSNR dB", "{:.2f}"),
+    "ms_ssim": ("MS-SSIM", "{:.4f}"),
+    "iou": ("IoU", "{:.4f}"),
+    "chamfer": ("Chamfer", "{:.4f}"),
+}
 CURVE_POINTS = 100  # most points of the loss curve inside the run file; all of them are beside it
-
-COMMAND_OPTIONS = (
-    Option("output", "", "output", str, "the run file to write; checkpoints go beside it", optional=True),
-    Option("overwrite", "", "overwrite", bool, "replace an existing run file and its checkpoints"),
-    Option("quiet", "", "quiet", bool, "no progress bar and no summary"),
-    Option(
-        "threads",
-        "",
-        "threads",
-        int,
-        "of the processor (default: torch's choice)",
-        least=1,
-        most=4 * (os.cpu_count() or 1),
-        optional=True,
-    ),
-)
-GIVEN_OPTIONS = (*(option for option in OPTIONS if not option.hidden), *COMMAND_OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,7 @@ class Command:
 
     config: TrainConfig
     config_file: Path | None
-    image: Path
+    source: Path  # the picture or the mesh
     output: Path
     overwrite: bool
     quiet: bool
@@ -77,53 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    presets = "\n".join(f"  {name:12} {preset.summary}" for name, preset in PRESETS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m ntkspec.train",
-        usage=USAGE,
-        description="Train one coordinate network on a picture, and write its kernel's run file.",
-        epilog=f"presets:\n{presets}\n\n"
-        "example:\n  python -m ntkspec.train --image photo.jpg --preset mpe-fine -o fine.h5\n\n"
-        "A TOML file gives the same options in sections; flags win over it, and both over the preset:\n"
-        '  preset = "ffe-low"\n  [encoding]\n  sigma = 2.0\n  [optimizer]\n  iterations = 500\n',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read options from this file")
-    groups = {"": parser.add_argument_group("run")}
-    for option in (*COMMAND_OPTIONS, *OPTIONS):
-        if not option.hidden:
-            if option.section not in groups:
-                groups[option.section] = parser.add_argument_group(f"[{option.section}]")
-            _add_flag(groups[option.section], option)
-    return parser
-
-
-def _add_flag(group: argparse._ArgumentGroup, option: Option) -> None:
-    short = {"output": ["-o"], "quiet": ["-q"]}.get(option.name, [])
-    default = getattr(TrainConfig, option.name, None)
-    shown = (
-        option.help if default in (None, ()) or option.kind is bool else f"{option.help} (default {default})"
-    )
-    arguments: dict[str, Any] = {"help": shown, "dest": option.name}
-    if option.kind is bool:
-        arguments["action"] = argparse.BooleanOptionalAction
-    elif option.kind is tuple:
-        arguments |= {"type": int, "nargs": "+", "metavar": "STEP"}
-    elif option.name == "preset":
-        arguments |= {"choices": list(PRESETS), "metavar": "NAME"}
-    elif option.choices:
-        arguments["choices"] = option.choices
-    else:
-        metavar = METAVARS.get(option.name, {int: "N", float: "X"}.get(option.kind, "TEXT"))
-        arguments |= {"type": option.kind, "metavar": metavar}
-    group.add_argument(*short, option.flag, **arguments)
-
-
 def _parse(argv: Sequence[str] | None) -> Command:
-    flags = vars(_parser().parse_args(argv))
+    flags = vars(make_parser().parse_args(argv))
     path = flags.pop("config", None)
     layers = [unnest(read_toml(path), str(path), GIVEN_OPTIONS)] if path else []
     layers.append(
@@ -135,9 +77,20 @@ def _parse(argv: Sequence[str] | None) -> Command:
         command |= {name: layer.pop(name) for name in names if name in layer}
     config = resolve(*layers)
     output = _required(command.get("output"), "--output", "the run file to write, as in -o run.h5")
-    image = _required(config.image, "--image", "a picture, as in --image photo.jpg")
+    source = _required(*_source(config))
     overwrite, quiet = command.get("overwrite", False), command.get("quiet", False)
-    return Command(config, path, Path(image), Path(output), overwrite, quiet, command.get("threads"))
+    return Command(config, path, Path(source), Path(output), overwrite, quiet, command.get("threads"))
+
+
+def _source(config: TrainConfig) -> tuple[str | None, str, str]:
+    """The file to learn, and what to say where none is given."""
+    if config.task == "occupancy":
+        return config.mesh, "--mesh", "a watertight mesh, as in --mesh bunny.ply"
+    return (
+        config.image,
+        "--image or --mesh",
+        "a picture, as in --image photo.jpg, or a mesh, as in --mesh bunny.ply",
+    )
 
 
 def _required(value: str | None, flag: str, expected: str) -> str:
@@ -149,17 +102,15 @@ def _required(value: str | None, flag: str, expected: str) -> str:
 
 
 def _run(command: Command) -> int:
-    from ntkspec.nets.image import load_image
     from ntkspec.nets.run_folder import check_output
-    from ntkspec.nets.samples import sample_pixels
 
-    inputs = [path for path in (command.image, command.config_file) if path]
+    inputs = [path for path in (command.source, command.config_file) if path]
     check_output(command.output, overwrite=command.overwrite, inputs=inputs)
     config = command.config
-    task = load_image(command.image, config.side, grey=config.grey)
+    task = load_task(config, command.source)
     for note in task.notes:
         _warn(note)
-    indices = sample_pixels(config.sampling, config.side, config.samples, config.seed)
+    indices = task.sample(config.sampling, config.samples, config.seed)
     config = replace(config, outputs=task.channels, label=config.label or config.encoding)
     _start_torch(command.threads)
     with _warnings_as_lines():
@@ -167,11 +118,28 @@ def _run(command: Command) -> int:
     return 0
 
 
-def _start_torch(threads: int | None) -> None:
-    """Import torch; idle threads yield, since spinning slows a shared machine."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+def load_task(config: TrainConfig, source: Path) -> Task:
+    """The task of a config, from its picture or mesh.
+
+    Raises:
+        UsageError: the file cannot be read, or is not what the config says.
+    """
+    if config.task == "occupancy":
+        _import("ntkspec.nets.occupancy")
+        from ntkspec.nets.occupancy import load_occupancy
+        from ntkspec.nets.surface import View
+
+        view = View(config.up, config.azimuth)  # type: ignore[arg-type]  # TrainConfig checks it
+        return load_occupancy(source, config.points, seed=config.seed, view=view)
+    from ntkspec.nets.image import load_image
+
+    return load_image(source, config.side, grey=config.grey)
+
+
+def _import(*names: str) -> None:
+    """Import modules that need the extra `torch`, whose absence is said in one line."""
     try:
-        for name in ("ntkspec.nets.training", "ntkspec.export"):
+        for name in names:
             importlib.import_module(name)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in TORCH_WING:
@@ -182,13 +150,19 @@ def _start_torch(threads: int | None) -> None:
             got=f"no module named {error.name!r}",
             remedy='run: pip install "ntkspec[torch]"',
         ) from error
+
+
+def _start_torch(threads: int | None) -> None:
+    """Import torch; idle threads yield, since spinning slows a shared machine."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _import("ntkspec.nets.training", "ntkspec.export")
     import torch
 
     if threads is not None:
         torch.set_num_threads(threads)
 
 
-def _train_and_export(command: Command, task: ImageTask, indices: NDArray[np.int64]) -> None:
+def _train_and_export(command: Command, task: Task, indices: NDArray[np.int64]) -> None:
     from ntkspec.nets.checkpoint import save_checkpoint
     from ntkspec.nets.run_folder import checkpoint_folder, write_curve
     from ntkspec.nets.training import train
@@ -205,33 +179,60 @@ def _train_and_export(command: Command, task: ImageTask, indices: NDArray[np.int
         )
         write_curve(folder, training.curve.steps, training.curve.losses)
         start = time.perf_counter()
-        _export(command, task, indices, training)
+        write_run(
+            command.output,
+            training,
+            task,
+            indices,
+            overwrite=command.overwrite,
+            progress=command.progress,
+        )
         seconds = time.perf_counter() - start
     if not command.quiet:
-        _summary(command, training, len(indices), seconds)
+        _summary(command, training, f"{len(indices)} {task.unit}", seconds)
 
 
-def _export(command: Command, task: ImageTask, indices: NDArray[np.int64], training: Training) -> None:
+def write_run(
+    path: Path,
+    training: Training,
+    task: Task,
+    indices: NDArray[np.int64],
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> None:
+    """Write the snapshots of a training as a run file.
+
+    Args:
+        path: the run file.
+        training: its snapshots are exported, in float64.
+        task: what was learnt.
+        indices: (n,) rows of the task at which the Jacobians are taken.
+        overwrite: replace an existing run file.
+        progress: draw a bar on stderr.
+
+    Raises:
+        OutputError: the file cannot be written; none is left then.
+    """
     from ntkspec.export import RunExporter
-    from ntkspec.nets.image import to_uint8
     from ntkspec.nets.run_folder import part_beside
 
     config = {**training.config.to_dict(), "training": _history(training.curve, training.seconds)}
     exporter = RunExporter(
-        command.output,
+        path,
         inputs=task.coordinates[indices],
         targets=task.values[indices],
         indices=indices,
         label=training.config.label or "",
         config=config,
-        overwrite=command.overwrite,
-        progress=command.progress,
+        overwrite=overwrite,
+        progress=progress,
     )
     opened = False
     try:
         with exporter as run:
             opened = True
-            run.picture("truth", to_uint8(task.image(task.values)))
+            run.picture("truth", task.truth)
             for kept in training.snapshots:
                 run.snapshot(
                     training.model(kept),
@@ -242,7 +243,7 @@ def _export(command: Command, task: ImageTask, indices: NDArray[np.int64], train
                 )
     except BaseException:
         if opened:  # nothing here could resume the part that the exporter keeps
-            part_beside(command.output).unlink(missing_ok=True)
+            part_beside(path).unlink(missing_ok=True)
         raise
 
 
@@ -253,25 +254,25 @@ def _history(curve: LossCurve, seconds: float) -> dict[str, Any]:
     return {"seconds": round(seconds, 3), "steps": curve.steps[::every].tolist(), "losses": losses}
 
 
-def _summary(command: Command, training: Training, samples: int, export_seconds: float) -> None:
+def _summary(command: Command, training: Training, sampled: str, export_seconds: float) -> None:
     from rich.table import Table
 
     from ntkspec.nets.run_folder import folder_beside
 
-    config = training.config
-    table = Table("snapshot", *(title for title in ("step", "loss", "PSNR dB", "MS-SSIM")), title=None)
+    config, snapshots = training.config, training.snapshots
+    shown = [name for name in METRICS if any(name in kept.metrics for kept in snapshots)]
+    table = Table("snapshot", "step", *(METRICS[name][0] for name in shown), title=None)
     for column in table.columns[1:]:
         column.justify = "right"
-    formats = {"loss": "{:.3e}", "psnr_db": "{:.2f}", "ms_ssim": "{:.4f}"}
-    for kept in training.snapshots:
+    for kept in snapshots:
         numbers = [
-            text.format(kept.metrics[key]) if key in kept.metrics else "-" for key, text in formats.items()
+            METRICS[name][1].format(kept.metrics[name]) if name in kept.metrics else "-" for name in shown
         ]
         table.add_row(kept.label, str(kept.step), *numbers)
     console().print(table)
-    asked = "" if samples == config.samples else f" ({config.samples} asked for)"
+    asked = "" if sampled.startswith(f"{config.samples} ") else f" ({config.samples} asked for)"
     print(f"{config.label}: trained in {training.seconds:.1f} s, exported in {export_seconds:.1f} s")
-    print(f"kernel at {samples} pixels{asked}, {config.sampling}")
+    print(f"kernel at {sampled}{asked}, {config.sampling}")
     print(f"wrote {command.output} and {folder_beside(command.output)}{os.sep}")
     print(f"next: python -m ntkspec.analyze {shlex.quote(str(command.output))}")
 

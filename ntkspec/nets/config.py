@@ -24,9 +24,11 @@ __all__ = ["MAX_PARAMETERS", "OPTIONS", "TrainConfig", "read_toml", "unnest"]
 MAX_PARAMETERS = 2**28  # 1 GiB in float32, four times that with Adam's moments and the gradient
 DEFAULT_GROWTH = 2.0
 GAUSSIAN, AXIS, MULTIGRID = ("encoding", "gaussian"), ("encoding", "axis"), ("encoding", "multigrid")
+IMAGE, OCCUPANCY = ("task", "image"), ("task", "occupancy")
 ENCODINGS = ("identity", "gaussian", "axis", "multigrid")
 ACTIVATIONS = ("relu", "silu", "gelu", "tanh", "sine")
-INTERPOLATIONS = ("linear", "smooth")
+DEGREES = {"linear": 1, "smooth": 1, "quadratic": 2, "cubic": 3}  # an axis of N cells has N + degree nodes
+INTERPOLATIONS = tuple(DEGREES)
 SAMPLINGS = ("random", "grid", "patch")
 
 
@@ -47,10 +49,32 @@ class TrainConfig:
     label: str | None = _option("", None, str, "display name; default: the preset's", optional=True)
     seed: int = _option("", 0, int, "of weights, batches and samples", least=0, most=2**63 - 1)
 
-    task: str = _option("task", "image", str, "what is learned", key="kind", choices=("image",))
-    image: str | None = _option("task", None, str, "the picture, of any format Pillow reads", optional=True)
-    side: int = _option("task", 192, int, "pixels a side after the centre crop", least=2, most=8192)
-    grey: bool = _option("task", False, bool, "make the picture grey")
+    task: str = _option("task", "image", str, "what is learned", key="kind", choices=("image", "occupancy"))
+    image: str | None = _option(
+        "task", None, str, "the picture, of any format Pillow reads", optional=True, needs=IMAGE
+    )
+    side: int = _option(
+        "task", 192, int, "image: pixels a side after the centre crop", least=2, most=8192, needs=IMAGE
+    )
+    grey: bool = _option("task", False, bool, "image: make the picture grey", needs=IMAGE)
+    mesh: str | None = _option(
+        "task", None, str, "the watertight mesh, of any format trimesh reads; its occupancy is learned",
+        optional=True, needs=OCCUPANCY)  # fmt: skip
+    points: int = _option(
+        "task", 2**19, int, "mesh: points to learn from", least=8, most=2**24, needs=OCCUPANCY
+    )
+    up: str = _option(
+        "task", "y", str, "mesh: the axis that points up in pictures", choices=("y", "z"), needs=OCCUPANCY
+    )
+    azimuth: float = _option(
+        "task",
+        25.0,
+        float,
+        "mesh: degrees from its front to the camera",
+        least=-360,
+        most=360,
+        needs=OCCUPANCY,
+    )
 
     inputs: int = _option("model", 2, int, "input dimension d", least=1, most=3, hidden=True)
     outputs: int = _option("model", 3, int, "outputs c", least=1, hidden=True)
@@ -100,7 +124,7 @@ class TrainConfig:
     )
 
     iterations: int = _option("optimizer", 1000, int, "Adam's steps", least=1)
-    batch: int = _option("optimizer", 4096, int, "pixels a step", least=1)
+    batch: int = _option("optimizer", 4096, int, "pixels or points a step", least=1)
     lr: float = _option("optimizer", 5e-3, float, "learning rate of the network", above=0)
     grid_lr: float = _option(
         "optimizer", 2e-2, float, "learning rate of the multigrid", above=0, needs=MULTIGRID
@@ -109,8 +133,12 @@ class TrainConfig:
         "optimizer", (), tuple, "steps to keep besides the first, the middle and the last"
     )
 
-    samples: int = _option("samples", 1024, int, "pixels at which the kernel is taken", key="count", least=1)
-    sampling: str = _option("samples", "random", str, "how they are chosen", key="pattern", choices=SAMPLINGS)
+    samples: int = _option(
+        "samples", 1024, int, "pixels or points at which the kernel is taken", key="count", least=1
+    )
+    sampling: str = _option(
+        "samples", "random", str, "how they are chosen; a mesh has no grid", key="pattern", choices=SAMPLINGS
+    )
 
     def __post_init__(self) -> None:
         for option in OPTIONS:
@@ -278,7 +306,7 @@ def _parameters(config: TrainConfig) -> float:
     if config.encoding == "multigrid":
         for level in range(config.levels):
             try:
-                nodes = (config.base * config.level_growth**level + 1) ** d
+                nodes = (config.base * config.level_growth**level + DEGREES[config.interpolation]) ** d
             except OverflowError:
                 return math.inf
             grid += config.level_features * min(nodes, config.table_size or math.inf)

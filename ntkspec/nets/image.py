@@ -6,13 +6,15 @@ import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ntkspec.errors import UsageError
+from ntkspec.nets.samples import sample_pixels
+from ntkspec.nets.task import Loss, Picture, Predict
 
 __all__ = ["ImageTask", "load_image", "pixel_centres", "to_uint8"]
 
@@ -25,6 +27,9 @@ SMALLER = "scale it down"
 @dataclass(frozen=True)
 class ImageTask:
     """A square picture as a regression task; row i of both arrays is pixel i, counted row by row."""
+
+    loss: ClassVar[Loss] = "squared error"
+    unit: ClassVar[str] = "pixels"
 
     coordinates: Pixels  # (side^2, 2), in [0, 1]
     values: Pixels  # (side^2, c), in [0, 1]; c = 1 or 3
@@ -39,6 +44,22 @@ class ImageTask:
     def image(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values (side^2, c) as a picture (side, side, c)."""
         return values.reshape(self.side, self.side, self.channels)
+
+    @property
+    def truth(self) -> Picture:
+        """The picture as it was read."""
+        return to_uint8(self.image(self.values))
+
+    def sample(self, pattern: str, n: int, seed: int) -> NDArray[np.int64]:
+        """Rows of about n pixels; see `sample_pixels`."""
+        return sample_pixels(pattern, self.side, n, seed)
+
+    def judge(self, predicted: Pixels, predict: Predict) -> tuple[dict[str, float], Picture]:
+        """PSNR, MS-SSIM and the picture that the network draws; see `picture_metrics`."""
+        from ntkspec.nets.metrics import picture_metrics  # loads torch, which reading a picture does not need
+
+        drawn = self.image(predicted)
+        return picture_metrics(self.image(self.values), drawn), to_uint8(drawn)
 
 
 def pixel_centres(side: int) -> Pixels:

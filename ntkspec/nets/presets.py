@@ -1,7 +1,8 @@
 """Named training runs: what the paper compares, at sizes of our own.
 
 The paper's own sizes are not known to us: frequencies, resolutions, widths, learning rates and lengths below
-are ours, for a picture of 192 x 192 pixels and 1000 steps of Adam. All share depth 3, width 64 and ReLU.
+are ours, for a picture of 192 x 192 pixels and 1000 steps of Adam. All share depth 3, width 64 and ReLU. On a
+mesh they are the same but for the multigrids: the coarse one ends at 16 cells an axis, the fine one at 64.
 """
 
 from __future__ import annotations
@@ -25,17 +26,20 @@ class Preset:
     summary: str
     settings: Mapping[str, Any]
     finest: float | None = None  # multigrid: cells of the finest level, as a fraction of the picture's side
+    finest_on_mesh: int | None = None  # the same for a mesh, in cells
 
-    def at(self, side: int) -> dict[str, Any]:
-        """The settings for a picture of `side` pixels a side."""
+    def at(self, side: int | None) -> dict[str, Any]:
+        """The settings for a picture of `side` pixels a side, or for a mesh (None)."""
         settings = {**self.settings, "label": self.label}
         if self.finest is not None:
-            settings["finest"] = max(round(self.finest * side), settings["base"])
+            finest = self.finest_on_mesh if side is None else round(self.finest * side)
+            settings["finest"] = max(finest or 0, settings["base"])
         return settings
 
 
 _GAUSSIAN = {"encoding": "gaussian", "features": 64, "lr": 5e-3}
 _MULTIGRID = {"encoding": "multigrid", "base": 4, "level_features": 2, "lr": 5e-3, "grid_lr": 2e-2}
+_COARSE, _FINE = {**_MULTIGRID, "levels": 4}, {**_MULTIGRID, "levels": 6}
 
 # fmt: off
 PRESETS: Mapping[str, Preset] = MappingProxyType({
@@ -43,8 +47,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType({
     "ffe-low":    Preset("FFE (low)", "Fourier features, sigma 1", {**_GAUSSIAN, "sigma": 1.0}),
     "ffe-medium": Preset("FFE (medium)", "Fourier features, sigma 4", {**_GAUSSIAN, "sigma": 4.0}),
     "ffe-high":   Preset("FFE (high)", "Fourier features, sigma 16", {**_GAUSSIAN, "sigma": 16.0}),
-    "mpe-coarse": Preset("MPE (coarse)", "4 levels, to side/8 cells", {**_MULTIGRID, "levels": 4}, 1 / 8),
-    "mpe-fine":   Preset("MPE (fine)", "6 levels, to side cells", {**_MULTIGRID, "levels": 6}, 1.0),
+    "mpe-coarse": Preset("MPE (coarse)", "4 levels, to side/8 cells (mesh: 16)", _COARSE, 1 / 8, 16),
+    "mpe-fine":   Preset("MPE (fine)", "6 levels, to side cells (mesh: 64)", _FINE, 1.0, 64),
 })
 # fmt: on
 
@@ -52,8 +56,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType({
 def resolve(*layers: Mapping[str, Any]) -> TrainConfig:
     """One config from several sources of settings, by field name: a later one wins, all win over the preset.
 
-    `growth` and `finest` decide each other, so either displaces both of an earlier source. With an encoding
-    other than the preset's, its name, its label and what belongs to its encoding are dropped.
+    `growth` and `finest` decide each other, so either displaces both of an earlier source; so do `image` and
+    `mesh`, which also choose the task. With an encoding other than the preset's, its name, its label and what
+    belongs to its encoding are dropped.
 
     >>> resolve({"preset": "mpe-fine", "side": 96}).finest
     96
@@ -70,12 +75,15 @@ def resolve(*layers: Mapping[str, Any]) -> TrainConfig:
             got=repr(name),
             remedy="name one of these, or leave it out",
         )
-    settings = {} if name is None else PRESETS[name].at(given.get("side", TrainConfig.side))
+    solid = given.get("task", TrainConfig.task) == "occupancy"
+    side = None if solid else given.get("side", TrainConfig.side)
+    settings = {} if name is None else PRESETS[name].at(side)
     encoding = settings.get("encoding")
     if encoding != given.get("encoding", encoding):
         settings = {key: value for key, value in settings.items() if key not in _belonging(encoding)}
         given.pop("preset", None)
-    config = TrainConfig(**_merge(settings, given))
+    shape = {"inputs": 3, "outputs": 1} if solid else {}
+    config = TrainConfig(**_merge(shape | settings, given))
     _refuse_idle(config, given)
     return config
 
@@ -86,7 +94,14 @@ def _belonging(encoding: str | None) -> set[str]:
 
 
 def _refuse_idle(config: TrainConfig, given: Mapping[str, Any]) -> None:
-    """Refuse a setting that would have no effect."""
+    """Refuse a setting that would have no effect, or of which there is one too many."""
+    if given.get("image") and given.get("mesh"):
+        raise UsageError(
+            "options --image and --mesh",
+            expected="one of them, since a run learns one thing",
+            got="both",
+            remedy="leave one out",
+        )
     for option in OPTIONS:
         if option.name in given and option.needs and not config.uses(option):
             other, value = option.needs
@@ -101,8 +116,11 @@ def _refuse_idle(config: TrainConfig, given: Mapping[str, Any]) -> None:
 def _merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for layer in layers:
-        if "growth" in layer or "finest" in layer:
-            merged.pop("growth", None)
-            merged.pop("finest", None)
+        for rivals in (("growth", "finest"), ("image", "mesh", "task")):
+            if any(name in layer for name in rivals[:2]):
+                for name in rivals:
+                    merged.pop(name, None)
         merged.update(layer)
+        if layer.get("mesh"):
+            merged.setdefault("task", "occupancy")
     return merged

@@ -1,4 +1,4 @@
-"""Choosing the pixels at which a kernel is taken; they are numbered row by row: row * side + column."""
+"""Choosing where a kernel is taken: at pixels, numbered row * side + column, or at points in a box."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 
-__all__ = ["sample_pixels"]
+__all__ = ["sample_pixels", "sample_points"]
 
 
 def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.int64]:
@@ -49,6 +49,48 @@ def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.
         return _square(np.arange(start, start + edge), side)
     raise UsageError(
         "option --sampling", expected="random, grid or patch", got=repr(pattern), remedy="choose one of these"
+    )
+
+
+def sample_points(pattern: str, points: NDArray[np.float32], n: int, seed: int = 0) -> NDArray[np.int64]:
+    """Indices of n points of an `OccupancyTask`, ascending.
+
+    Args:
+        pattern: "random": n without replacement, half of them from either half of the points (which are
+            uniform in the box, and near the surface). "patch": a point near the surface, the first of that
+            half, and its nearest neighbours among all.
+        points: (m, 3).
+        n: how many.
+        seed: of "random"; the other ignores it.
+
+    Returns:
+        int64 (n,).
+
+    Raises:
+        UsageError: there are fewer than n points, n < 1, or the pattern is "grid", which they do not form.
+    """
+    m, uniform = len(points), len(points) - len(points) // 2
+    if not 1 <= n <= m:
+        raise UsageError(
+            "option --samples",
+            expected=f"1 to {m}, the points of the task",
+            got=str(n),
+            remedy="ask for fewer samples or more --points",
+        )
+    if pattern == "random":
+        generator = np.random.default_rng(seed)
+        near = min(n // 2, m - uniform)
+        halves = (generator.choice(uniform, n - near, replace=False),
+                  uniform + generator.choice(m - uniform, near, replace=False))  # fmt: skip
+        return np.sort(np.concatenate(halves)).astype(np.int64)
+    if pattern == "patch":
+        squares = ((points - points[min(uniform, m - 1)]).astype(np.float64) ** 2).sum(axis=1)
+        return np.sort(np.argsort(squares, kind="stable")[:n]).astype(np.int64)
+    raise UsageError(
+        "option --sampling",
+        expected="random or patch for a mesh",
+        got=repr(pattern),
+        remedy="choose one of these",
     )
 
 

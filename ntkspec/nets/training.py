@@ -1,4 +1,4 @@
-"""Training a coordinate network on a picture with Adam, reproducible to the bit on one machine."""
+"""Training a coordinate network on a task with Adam, reproducible to the bit on one machine."""
 
 from __future__ import annotations
 
@@ -19,19 +19,37 @@ from torch import Tensor, nn
 from ntkspec.errors import TrainingError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
-from ntkspec.nets.image import ImageTask, to_uint8
 from ntkspec.nets.lookup import TableLookup
-from ntkspec.nets.metrics import picture_metrics
+from ntkspec.nets.task import Loss, Picture, Predict, Task
 
-__all__ = ["LossCurve", "Snapshot", "Training", "evaluate", "make_optimizer", "snapshot_labels", "train"]
+__all__ = [
+    "LOSSES",
+    "LossCurve",
+    "Snapshot",
+    "Training",
+    "check_finite",
+    "deterministic",
+    "draw_batch",
+    "evaluate",
+    "make_optimizer",
+    "predictor",
+    "snapshot_labels",
+    "stretches",
+    "train",
+]
 
 LOSS_EVERY = 10  # steps between two points of the loss curve, and between two looks for NaN
-PREDICT_ROWS = 2**16  # pixels evaluated at a time
+PREDICT_ROWS = 2**16  # rows evaluated at a time
+
+LOSSES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {  # of outputs and values, both (n, c): their mean
+    "squared error": nn.functional.mse_loss,
+    "cross-entropy": nn.functional.binary_cross_entropy_with_logits,
+}
 
 
 @dataclass(frozen=True)
 class LossCurve:
-    """Mean squared error of the batch at every tenth step, before that step."""
+    """The loss of the batch at every tenth step, before that step."""
 
     steps: NDArray[np.int64]
     losses: NDArray[np.float64]
@@ -43,9 +61,9 @@ class Snapshot:
 
     label: str  # "init", "mid", "end" or "step-<number>"
     step: int
-    metrics: dict[str, float]  # "loss" (mean squared error of the whole picture), "psnr_db", "ms_ssim"
+    metrics: dict[str, float]  # "loss" (over all the task's rows, in double), and those of `Task.judge`
     state: dict[str, Tensor]  # state_dict, its own copy
-    picture: NDArray[np.uint8]  # (H, W) or (H, W, 3), what the network draws
+    picture: Picture | None  # what the network draws, if there is anything to see
 
 
 @dataclass(frozen=True)
@@ -66,19 +84,19 @@ class Training:
 
 def train(
     config: TrainConfig,
-    task: ImageTask,
+    task: Task,
     *,
     progress: bool = False,
     on_snapshot: Callable[[Snapshot], None] | None = None,
 ) -> Training:
     """Train the network of `config` on `task`.
 
-    A batch is `config.batch` pixels drawn with replacement, or all of them once there are no more than that.
+    A batch is `config.batch` rows drawn with replacement, or all of them once there are no more than that.
     The same config, task and machine give the same bits, whatever the global generator's state.
 
     Args:
-        config: what to train; its `outputs` must be the task's channels.
-        task: the picture.
+        config: what to train; its `inputs` and `outputs` must be the task's.
+        task: the picture or the mesh.
         progress: draw a bar on stderr, if that is a terminal.
         on_snapshot: called with every snapshot as soon as it is taken.
 
@@ -89,7 +107,7 @@ def train(
     optimizer = make_optimizer(model, config)
     generator = torch.Generator().manual_seed(config.seed)
     x, y = torch.from_numpy(task.coordinates), torch.from_numpy(task.values)
-    labels = snapshot_labels(config)
+    labels, loss = snapshot_labels(config), LOSSES[task.loss]
     losses = torch.empty(config.iterations)
     snapshots: list[Snapshot] = []
     seconds = 0.0
@@ -99,13 +117,13 @@ def train(
         if on_snapshot:
             on_snapshot(snapshots[-1])
 
-    with _deterministic(), _progress_bar(config, shown=progress) as advance:
+    with deterministic(), _progress_bar(config, shown=progress) as advance:
         keep(0)
-        for first, last in _stretches(sorted(labels), LOSS_EVERY):
+        for first, last in stretches(sorted(labels), LOSS_EVERY):
             start = time.perf_counter()
             for step in range(first, last):
-                losses[step] = _step(model, optimizer, *_batch(x, y, config.batch, generator))
-            _check_finite(losses, first, last, config)
+                losses[step] = _step(model, optimizer, loss, *draw_batch(x, y, config.batch, generator))
+            check_finite(losses, first, last, config)
             seconds += time.perf_counter() - start
             advance(last - first, float(losses[last - 1]))
             if last in labels:
@@ -137,50 +155,68 @@ def snapshot_labels(config: TrainConfig) -> dict[int, str]:
     return labels
 
 
-def evaluate(model: nn.Module, task: ImageTask, label: str, step: int) -> Snapshot:
+def evaluate(model: nn.Module, task: Task, label: str, step: int) -> Snapshot:
     """A snapshot of the network as it is.
 
     Raises:
         TrainingError: it draws something that is not finite.
     """
-    predicted = _predict(model, torch.from_numpy(task.coordinates))
-    loss = float(((predicted - torch.from_numpy(task.values)).double() ** 2).mean())
+    predict = predictor(model)
+    predicted = predict(task.coordinates)
+    loss = _whole_loss(task, predicted)
     if not math.isfinite(loss):
         raise _diverged(step, loss, "--lr or --grid-lr")
-    drawn, truth = task.image(predicted.numpy()), task.image(task.values)
+    metrics, picture = task.judge(predicted, predict)
     state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-    metrics = {"loss": loss, **picture_metrics(truth, drawn)}
-    return Snapshot(label, step, metrics, state, to_uint8(drawn))
+    return Snapshot(label, step, {"loss": loss, **metrics}, state, picture)
 
 
-def _predict(model: nn.Module, x: Tensor) -> Tensor:
-    with torch.inference_mode():
-        return torch.cat([model(rows) for rows in torch.split(x, PREDICT_ROWS)]).clone()
+def predictor(model: nn.Module) -> Predict:
+    """The network as a function of float32 arrays (n, d) -> (n, c), without gradients, in bounded memory."""
+
+    def predict(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return torch.cat([model(rows) for rows in torch.split(torch.from_numpy(x), PREDICT_ROWS)]).numpy()
+
+    return predict
 
 
-def _stretches(stops: list[int], longest: int) -> Iterator[tuple[int, int]]:
+def _whole_loss(task: Task, predicted: NDArray[np.float32]) -> float:
+    """The loss over all rows, in double."""
+    outputs, values = torch.from_numpy(predicted).double(), torch.from_numpy(task.values).double()
+    return float(LOSSES[task.loss](outputs, values))
+
+
+def stretches(stops: list[int], longest: int) -> Iterator[tuple[int, int]]:
     """Half-open ranges of steps, at most `longest` each, that end at every stop and multiple of `longest`."""
     ends = sorted({*stops, *range(0, stops[-1], longest)})
     return pairwise(ends)
 
 
-def _batch(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_batch(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rows of x and y, drawn with replacement by a generator on the CPU; all where there are no more."""
     if size >= len(x):
         return x, y
-    rows = torch.randint(len(x), (size,), generator=generator)
+    rows = torch.randint(len(x), (size,), generator=generator).to(x.device)
     return x[rows], y[rows]
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Adam, x: Tensor, y: Tensor) -> Tensor:
+def _step(
+    model: nn.Module,
+    optimizer: torch.optim.Adam,
+    criterion: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+) -> Tensor:
     """One step of Adam; the batch's loss before it, not yet looked at."""
     optimizer.zero_grad(set_to_none=True)
-    loss = nn.functional.mse_loss(model(x), y)
+    loss = criterion(model(x), y)
     loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
     optimizer.step()
     return loss.detach()
 
 
-def _check_finite(losses: Tensor, first: int, last: int, config: TrainConfig) -> None:
+def check_finite(losses: Tensor, first: int, last: int, config: TrainConfig) -> None:
     """One look at a stretch of losses, so that a device need not be waited for at every step."""
     wrong = (~torch.isfinite(losses[first:last])).nonzero()
     if len(wrong):
@@ -201,11 +237,15 @@ def _diverged(step: int, loss: float, rates: str) -> TrainingError:
 
 
 @contextmanager
-def _deterministic() -> Iterator[None]:
-    """Only operations that give the same bits every time; the caller's setting is put back."""
+def deterministic(*, strict: bool = True) -> Iterator[None]:
+    """Only operations that give the same bits every time; the caller's setting is put back.
+
+    Args:
+        strict: refuse others; if not, warn of them.
+    """
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True, warn_only=not strict)
     try:
         yield
     finally:

@@ -51,7 +51,7 @@ _CAPTIONS: Mapping[str, Caption] = {
     "pictures": Caption(
         title="Reconstructions",
         alt="The target picture and the picture that each run has learnt.",
-        caption="Each run's output {when} beside its target; a higher PSNR and an MS-SSIM "
+        caption="Each run's output {when} beside its target; a higher PSNR and an MS-SSIM or an IoU "
         "nearer to 1 are better.",
     ),
     "decades": Caption(

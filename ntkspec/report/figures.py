@@ -124,7 +124,7 @@ def fig_panels(report: Report) -> Figure | None:
 
 
 def fig_pictures(report: Report) -> Figure | None:
-    """The target and each run's reconstruction at the end, with PSNR and MS-SSIM."""
+    """The target and each run's reconstruction at the end, with its quality."""
     tiles = _tiles(styled_runs(report))[: 3 * _MOST_PANELS]
     if not tiles:
         return None
@@ -226,9 +226,8 @@ def _tiles(runs: Sequence[StyledRun]) -> list[tuple[Picture, str]]:
         if target is not None and (truth is None or not np.array_equal(target, truth)):
             truth = target
             tiles.append((target, "target"))
-        quality = " · ".join(
-            part for part in (_named(run, "psnr_db", "{}"), _named(run, "ms_ssim", "MS-SSIM {}")) if part
-        )
+        forms = {"psnr_db": "{}", "ms_ssim": "MS-SSIM {}", "iou": "IoU {}"}
+        quality = " · ".join(part for name in forms if (part := _named(run, name, forms[name])))
         name = "\n".join(textwrap.wrap(text(run.name), 22)) or " "
         tiles.append((picture, f"{name}\n{quality}" if quality else name))
     return tiles

@@ -49,6 +49,7 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
         headline=headline(report),
         table=comparison_table(report),
         singular_baseline=singular_baseline(report),
+        qualities=words.QUALITIES,
         figures=[
             (name, caption, _data_uri(figures[name]))
             for name, caption in captions(report).items()
@@ -142,9 +143,9 @@ def _run(styled: StyledRun) -> dict[str, Any]:
 
 
 def _metrics(snapshot: SnapshotReport) -> str:
-    known = {"psnr_db": "PSNR", "ms_ssim": "MS-SSIM"}
     return ", ".join(
-        f"{known.get(name, name)} {words.metric(snapshot.metrics, name)}" for name in snapshot.metrics
+        f"{words.QUALITIES.get(name, name)} {words.metric(snapshot.metrics, name)}"
+        for name in snapshot.metrics
     )
 
 

@@ -17,8 +17,7 @@ class ComparisonRow:
     """One run beside the baseline."""
 
     run: StyledRun
-    psnr: str
-    ms_ssim: str
+    qualities: tuple[str, ...]  # at the end, one for each of the table's
     lambda_min: str  # of the total kernel, at the end
     decades: tuple[str, ...]  # one for each compared snapshot; "baseline" in the baseline's own row
 
@@ -29,6 +28,7 @@ class ComparisonTable:
 
     baseline: str | None
     snapshots: tuple[str, ...]  # labels of the compared snapshots, in order of training
+    qualities: tuple[str, ...]  # metrics, of `words.QUALITIES`, that a run has at the end
     rows: tuple[ComparisonRow, ...]
 
 
@@ -36,8 +36,11 @@ def comparison_table(report: Report) -> ComparisonTable:
     """Runs, qualities, smallest eigenvalues and their decades over the baseline's, as displayed."""
     totals = [comparison for comparison in report.comparisons if comparison.of == "total"]
     labels = _in_order(report, {comparison.snapshot for comparison in totals})
-    rows = tuple(_row(styled, report, totals, labels) for styled in styled_runs(report))
-    return ComparisonTable(baseline=report.baseline, snapshots=labels, rows=rows)
+    runs = styled_runs(report)
+    known = {name for run in runs if run.end for name in run.end.metrics}
+    qualities = tuple(name for name in words.QUALITIES if name in known)
+    rows = tuple(_row(styled, report, totals, labels, qualities) for styled in runs)
+    return ComparisonTable(baseline=report.baseline, snapshots=labels, qualities=qualities, rows=rows)
 
 
 def failures(report: Report) -> tuple[str, ...]:
@@ -82,10 +85,10 @@ def headline(report: Report) -> tuple[str, ...]:
 
 
 def ranking(report: Report) -> str:
-    """What lambda_min does not say, where the run with the largest one has not the best PSNR; else ""."""
+    """What lambda_min does not say, where the run with the largest one is not the best; else ""."""
     runs = tuple(run for run in styled_runs(report) if run.end is not None)
     top = _largest(_compared_at_end(report, runs))
-    quality = {run.run.label: psnr for run in runs if (psnr := _psnr(run)) is not None}
+    quality = {run.run.label: score for score, run in _scores(runs)[1]}
     if top is None or top.run not in quality or max(quality.values()) <= quality[top.run]:
         return ""
     return words.RANKING + "."
@@ -107,7 +110,11 @@ def singular_baseline(report: Report) -> str:
 
 
 def _row(
-    styled: StyledRun, report: Report, totals: list[Comparison], labels: tuple[str, ...]
+    styled: StyledRun,
+    report: Report,
+    totals: list[Comparison],
+    labels: tuple[str, ...],
+    qualities: tuple[str, ...],
 ) -> ComparisonRow:
     end = styled.end
     metrics = end.metrics if end else {}
@@ -116,8 +123,7 @@ def _row(
     found = {c.snapshot: _decades(c, report) for c in totals if c.run == styled.run.label}
     return ComparisonRow(
         run=styled,
-        psnr=words.metric(metrics, "psnr_db"),
-        ms_ssim=words.metric(metrics, "ms_ssim"),
+        qualities=tuple(words.metric(metrics, name) for name in qualities),
         lambda_min=words.lambda_min(total) if total else "-",
         decades=tuple("baseline" if is_baseline else found.get(label, "-") for label in labels),
     )
@@ -168,9 +174,13 @@ def _largest(compared: Sequence[Comparison]) -> Comparison | None:
     return max(above, key=lambda comparison: comparison.decades or 0.0, default=None)
 
 
-def _psnr(run: StyledRun) -> float | None:
-    value = run.end.metrics.get("psnr_db") if run.end else None
-    return value if value is not None and math.isfinite(value) else None
+def _scores(runs: Sequence[StyledRun]) -> tuple[str, list[tuple[float, StyledRun]]]:
+    """PSNR, or IoU where no run has that: the metric's name, and who reached what at the end."""
+    for name in ("psnr_db", "iou"):
+        values = [(run.end.metrics.get(name, math.nan), run) for run in runs if run.end]
+        if scores := [(value, run) for value, run in values if math.isfinite(value)]:
+            return name, scores
+    return "", []
 
 
 def _against(run: StyledRun, comparison: Comparison, runs: tuple[StyledRun, ...]) -> str:
@@ -222,16 +232,21 @@ def _without_grid(runs: Sequence[StyledRun]) -> str:
 
 
 def _quality(comparison: Comparison, runs: tuple[StyledRun, ...]) -> str:
-    """Which run draws the best picture: not always the one whose smallest eigenvalue is the largest."""
-    quality = [(psnr, run) for run in runs if (psnr := _psnr(run)) is not None]
+    """Which run draws best: not always the one whose smallest eigenvalue is the largest."""
+    name, quality = _scores(runs)
     baseline = next((run for _, run in quality if run.run.label == comparison.baseline), None)
     if baseline is None:
         return ""
     _, best = max(quality, key=lambda pair: pair[0])
     others = [run for _, run in quality if run.run.label == comparison.run]
-    reached = [f"{run.name} {_psnr(run):.1f} dB" for run in (*others, baseline) if run is not best]
-    sentence = f"The best reconstruction is that of {best.name}, {_psnr(best):.1f} dB PSNR"
+    reached = [f"{run.name} {_reached(run, name)}" for run in (*others, baseline) if run is not best]
+    title = words.QUALITIES[name]
+    sentence = f"The best reconstruction is that of {best.name}, {_reached(best, name)} {title}"
     return f"{sentence}; {', '.join(reached)}." if reached else f"{sentence}."
+
+
+def _reached(run: StyledRun, metric: str) -> str:
+    return words.metric(run.end.metrics if run.end else {}, metric)
 
 
 def _unresolved_runs(runs: tuple[StyledRun, ...]) -> tuple[str, ...]:

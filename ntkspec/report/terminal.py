@@ -177,7 +177,8 @@ def _by_snapshot(said: Sequence[tuple[str, str]], *, always: bool = False) -> st
 
 def _print_comparison(report: Report, console: Console) -> None:
     table = comparison_table(report)
-    columns = [_Column("run", 0), _Column("PSNR", 2, "right"), _Column("MS-SSIM", 3, "right")]
+    columns = [_Column("run", 0)]
+    columns += [_Column(words.QUALITIES[name], 2 + i, "right") for i, name in enumerate(table.qualities)]
     columns.append(_Column("lambda_min", 1, "right"))
     # The last compared snapshot matters most, the first least.
     last = len(table.snapshots) - 1
@@ -186,7 +187,7 @@ def _print_comparison(report: Report, console: Console) -> None:
         for i, label in enumerate(table.snapshots)
     ]
     for row in table.rows:
-        cells = (words.clean(row.run.name, 28), row.psnr, row.ms_ssim, row.lambda_min, *row.decades)
+        cells = (words.clean(row.run.name, 28), *row.qualities, row.lambda_min, *row.decades)
         for column, cell in zip(columns, cells, strict=True):
             column.cells.append(cell)
     baseline = words.clean(table.baseline or "", 40)

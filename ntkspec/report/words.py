@@ -25,7 +25,7 @@ BOTH_ZERO = "both 0"
 IMPRECISE = 0.05  # errors above this share are said
 RANKING = (
     "lambda_min does not rank reconstructions: a large smallest eigenvalue means that every pattern on the "
-    "sampled points can be learnt fast, noise between them included; compare with PSNR"
+    "sampled points can be learnt fast, noise between them included; compare with PSNR or IoU"
 )
 
 SINGULAR_BASELINE = "where the ratio is called infinite, lambda_min of the baseline is exactly zero"
@@ -34,6 +34,7 @@ CERTIFIED = (
     "below what can be proved; exactly singular is the network's kernel, whatever storing it has rounded"
 )
 INFINITE = "infinite"
+QUALITIES = {"psnr_db": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU", "chamfer": "Chamfer"}  # shown in tables
 
 _THEOREMS = {
     "theorem1": "Theorem 1",
@@ -175,7 +176,7 @@ def metric(metrics: Mapping[str, float], name: str) -> str:
         return "-"
     if name == "psnr_db":
         return f"{value:.1f} dB"
-    return f"{value:.3f}" if name == "ms_ssim" else f"{value:.4g}"
+    return f"{value:.3f}" if name in ("ms_ssim", "iou") else f"{value:.4g}"
 
 
 def theorem(bound: CheckedBound) -> str:

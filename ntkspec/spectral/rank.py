@@ -2,7 +2,7 @@
 
 Rank K = rank J, and the rank of J is at most
 
-- the number of distinct samples (times c in mode full): equal rows of J;
+- the number of distinct rows of J (times c in mode full): samples in one place, or behind one dead layer;
 - the number of its columns that are not zero throughout: touched nodes of grids, units that are not dead;
 - for piecewise-linear networks, the sum over activation regions of what one region can hold.
 
@@ -40,7 +40,7 @@ TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 class Rank:
     """rank K <= at_most, and why.
 
-    What distinct samples and nonzero columns say is exact for J as stored. What regions say is exact for the
+    What distinct rows and nonzero columns say is exact for J as stored. What regions say is exact for the
     network; its stored numbers are rounded, and a spectrum that resolves more refutes it.
     """
 
@@ -62,7 +62,7 @@ def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
     distinct = _distinct(loaded)
     found = [
         Rank(jacobian.kernel_size(outputs), "no fact says less"),
-        Rank(distinct * rows_per_sample(outputs, jacobian.outputs), f"{distinct} distinct samples"),
+        Rank(distinct * rows_per_sample(outputs, jacobian.outputs), f"{distinct} distinct rows of J"),
         Rank(columns, f"{columns} nonzero column{'s' if columns != 1 else ''} of J"),
     ]
     disobeying: tuple[str, ...] = ()
@@ -198,17 +198,27 @@ def _nonzero(factor: LoadedFactor) -> NDArray[np.bool_]:
 
 
 def _distinct(jacobian: Jacobian) -> int:
-    """Samples that differ in some stored number; rows are told apart by 128-bit hashes."""
-    arrays = []
+    """Rows of J that differ in some stored number; they are told apart by 128-bit hashes.
+
+    Where one factor of a block is zero the other says nothing: samples behind a layer that is dead for all of
+    them have equal rows, though they differ in that layer's inputs.
+    """
+    blocks = []
     for block in jacobian:
-        for factor in (_loaded(block.left), _loaded(block.right)):
-            arrays += [] if factor is None else [factor.values]
-            arrays += [factor.indices] if isinstance(factor, SparseFactor) else []
+        factors = [factor for factor in map(_loaded, (block.left, block.right)) if factor is not None]
+        zero = np.zeros(jacobian.samples, dtype=bool)
+        for factor in factors:
+            zero |= ~(factor.values != 0).any(axis=(1, 2))
+        arrays = [factor.values for factor in factors]
+        arrays += [factor.indices for factor in factors if isinstance(factor, SparseFactor)]
+        blocks.append((zero, arrays))
 
     def hashed(sample: int) -> bytes:
         row = blake2b(digest_size=16)
-        for array in arrays:
-            row.update(array[sample].tobytes())
+        for zero, arrays in blocks:
+            row.update(b"0" if zero[sample] else b"1")
+            for array in () if zero[sample] else arrays:
+                row.update(array[sample].tobytes())
         return row.digest()
 
     return len({hashed(sample) for sample in range(jacobian.samples)})

@@ -200,7 +200,7 @@ def test_twice_the_same_samples(outputs):
     )
     found = rank_bound(twice, outputs)
     assert found.at_most == numerical_rank(twice, outputs) == (20 if outputs == "full" else 10)
-    assert found.reason == "10 distinct samples"
+    assert found.reason == "10 distinct rows of J"
 
 
 def _twice(factor):
@@ -258,3 +258,25 @@ def test_a_grid_counts_region_by_region():
 def test_regions_must_fit_the_samples():
     with pytest.raises(UsageError, match="region for each"):
         Jacobian(cases.mixed(6).blocks, np.zeros(5, np.int64))
+
+
+def test_samples_behind_a_dead_layer_count_once():
+    rng = np.random.default_rng(4)
+    x = rng.random((12, 2))
+    dead = np.arange(12) < 5
+    inputs = np.column_stack([x, np.ones(12)])
+    hidden = np.where(dead[:, None], 0.0, rng.random((12, 6)))  # after a ReLU that is off for five of them
+    blocks = (
+        cases.block("first", DenseFactor(inputs[:, None]), DenseFactor((hidden > 0)[:, None] * 1.0), 12, 1),
+        cases.block(
+            "last",
+            DenseFactor(np.column_stack([hidden, np.ones(12)])[:, None]),
+            DenseFactor(np.ones((12, 1, 1))),
+            12,
+            1,
+            order=1,
+        ),
+    )
+    found = rank_bound(Jacobian(blocks))
+    assert (found.at_most, found.reason) == (8, "8 distinct rows of J")
+    assert numerical_rank(Jacobian(blocks)) == 8

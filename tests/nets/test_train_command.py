@@ -90,6 +90,18 @@ def test_toml_gives_every_option_and_flags_win(picture, tmp_path, capsys):
         assert file["samples/targets"].shape == (16, 3)
 
 
+@pytest.mark.parametrize("interpolation", ["quadratic", "cubic"])
+def test_a_run_with_splines(picture, tmp_path, interpolation):
+    run = tmp_path / "run.h5"
+    arguments = ["--preset", "mpe-coarse", "--interpolation", interpolation, "-q", "-o", str(run)]
+    assert main(["--image", picture, *SHORT, *arguments]) == 0
+    with h5py.File(run) as file:
+        assert json.loads(file.attrs["config"])["encoding"]["interpolation"] == interpolation
+        model, _, _ = load_checkpoint(tmp_path / "run.checkpoints" / "end.pt")
+        outputs = model.double()(ntkspec_tensor(file["samples/inputs"][:])).detach().numpy()
+        assert np.allclose(outputs, file["snapshots/end/outputs"][:], atol=1e-12)
+
+
 def refused(capsys, arguments, *words):
     assert main(arguments) == 2
     out, err = capsys.readouterr()
@@ -278,5 +290,13 @@ def test_help_shows_presets_and_an_example_without_torch():
     root = Path(ntkspec.train.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)
     assert done.returncode == 0, done.stderr
-    for word in ("example:", "--preset mpe-fine -o", "ffe-high", "--table-size", "[optimizer]"):
+    words = (
+        "examples:",
+        "--preset mpe-fine -o",
+        "--mesh bunny.ply",
+        "ffe-high",
+        "--table-size",
+        "[optimizer]",
+    )
+    for word in words:
         assert word in done.stdout

@@ -122,6 +122,7 @@ def one_run(run: RunReport) -> Report:
 
 def compare(run: RunReport, baseline: RunReport, stage: str) -> Comparison:
     """Decades of lambda_min, from whatever is resolved."""
+    # All sample runs have all stages, so there is no None among them.
     ours, theirs = (found.snapshot(stage).spectra["total"] for found in (run, baseline))  # type: ignore[union-attr]
     top, bottom = ours.lambda_min, theirs.lambda_min
     qualifier: Any = {

@@ -27,7 +27,7 @@ def _drawn(report: Report) -> dict[str, bytes]:
 def _of(spectrum: Spectrum, **changes: object) -> Report:
     snapshot = SnapshotReport("end", 5, "end", {}, {"total": spectrum})
     run = RunReport("x.h5", "x", spectrum.size, 1, "trace", (snapshot,))
-    return samples.one_run(replace(run, **changes))  # type: ignore[arg-type]
+    return samples.one_run(replace(run, **changes))  # type: ignore[arg-type]  # of any field
 
 
 def test_written_files_are_pictures(folder: Path) -> None:
@@ -121,6 +121,7 @@ def test_unresolved_values_are_cut(report: Report) -> None:
     figure = figures.fig_spectra(report)
     assert figure is not None
     floors = [snap.spectra["total"].floor for run in report.runs for snap in run.snapshots]
+    # Typed for any data that matplotlib takes; here they are arrays of numbers.
     lowest = min(float(np.min(line.get_ydata())) for line in figure.axes[0].lines)  # type: ignore[arg-type]
     assert lowest >= min(floors)
 

@@ -1,0 +1,122 @@
+"""The speed of training many networks at once against one after the other, in one run.
+
+    python analysis/paper/batched_speed.py PICTURES --results paper/results
+
+Three ways, on one thread: `ntkspec.nets.training.train` for one picture; PyTorch's recipe for ensembles,
+`stack_module_state` and `vmap` over whole networks; and `ntkspec.nets.population.train_population`, which
+shares the encoding of the pixels. Milliseconds a step and network; medians of five rounds, the ways taking
+turns.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import command
+from beside import markdown
+from drawing import NAMES
+from jobs import PICTURES, sources_in
+from outcomes import made_by, write_json
+
+if TYPE_CHECKING:
+    from ntkspec.nets.config import TrainConfig
+    from ntkspec.nets.image import ImageTask
+
+PRESETS = ("baseline", "ffe-medium", "mpe-coarse", "mpe-fine")
+STEPS, ROUNDS = 20, 5
+
+
+def one_by_one(config: TrainConfig, tasks: Sequence[ImageTask]) -> float:
+    """Seconds of training the first alone, times their number."""
+    from ntkspec.nets.training import train
+
+    return train(config, tasks[0]).seconds * len(tasks)
+
+
+def at_once(config: TrainConfig, tasks: Sequence[ImageTask]) -> float:
+    """Seconds of training, by `train_population`."""
+    from ntkspec.nets.population import train_population
+
+    return sum(each.seconds for each in train_population(config, tasks, kept=()))
+
+
+def by_vmap(config: TrainConfig, tasks: Sequence[ImageTask]) -> float:
+    """Seconds of the same steps with the network mapped over stacked parameters."""
+    import torch
+    from torch.func import functional_call, stack_module_state, vmap
+
+    from ntkspec.nets.build import build_model
+
+    model = build_model(config)
+    stacked, buffers = stack_module_state([build_model(config) for _ in tasks])
+    parameters = {name: tensor.detach().clone().requires_grad_() for name, tensor in stacked.items()}
+    optimizer = torch.optim.Adam(parameters.values(), config.lr)
+    x = torch.from_numpy(tasks[0].coordinates)
+    y = torch.stack([torch.from_numpy(task.values) for task in tasks])
+    start = time.perf_counter()
+    for _ in range(config.iterations):
+        rows = torch.randint(len(x), (config.batch,))
+        optimizer.zero_grad(set_to_none=True)
+        batch = x[rows]
+        outputs = vmap(
+            lambda p, b, batch=batch: functional_call(model, (p, b), (batch,)),
+        )(parameters, buffers)
+        ((outputs - y[:, rows]) ** 2).mean(dim=(1, 2)).sum().backward()
+        optimizer.step()
+    return time.perf_counter() - start
+
+
+WAYS: dict[str, Callable[[TrainConfig, Sequence[ImageTask]], float]] = {
+    "one after the other": one_by_one,
+    "vmap": by_vmap,
+    "population": at_once,
+}
+
+
+def measure(preset: str, tasks: Sequence[ImageTask], batch: int) -> dict[str, float]:
+    """Median milliseconds a step and network, by way."""
+    from ntkspec.nets.presets import resolve
+
+    config = resolve({"preset": preset, "iterations": STEPS, "batch": batch})
+    taken: dict[str, list[float]] = {way: [] for way in WAYS}
+    for _ in range(ROUNDS):
+        for way, run in WAYS.items():
+            taken[way].append(1e3 * run(config, tasks) / STEPS / len(tasks))
+    return {way: statistics.median(times) for way, times in taken.items()}
+
+
+def main() -> None:
+    """Measure four presets with 10 pictures, and with 3."""
+    parser = command.parser(__doc__)
+    parser.add_argument("pictures", type=Path, help="folder of pictures")
+    parser.add_argument("--results", type=Path, required=True, help="folder for batched.json")
+    parser.add_argument("--batch", type=int, default=2048, help="pixels a step (default 2048)")
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    import torch
+
+    from ntkspec.nets.image import load_image
+
+    torch.set_num_threads(1)
+    rows, cells = [], []
+    for preset in PRESETS:
+        for together in (3, 10):
+            tasks = [load_image(path, 192) for path in sources_in(options.pictures, PICTURES, together)]
+            found = measure(preset, tasks, options.batch)
+            rows.append({"preset": preset, "together": len(tasks), **found})
+            ratio = f"{found['one after the other'] / found['population']:.2f}"
+            label = f"{NAMES[preset]}, {len(tasks)} at once"
+            cells.append([label, *(f"{found[way]:.1f}" for way in WAYS), ratio])
+            print(cells[-1], flush=True)
+    table = markdown(["networks", *(f"{way}, ms" for way in WAYS), "population, times faster"], cells)
+    content = {"environment": made_by(), "batch": options.batch, "rows": rows, "table": table}
+    write_json(options.results / "batched.json", content)
+
+
+if __name__ == "__main__":
+    command.run(main)

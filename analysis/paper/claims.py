@@ -1,0 +1,286 @@
+"""The paper's claims (a) to (i), each with a verdict, its numbers and bootstrap intervals over pictures.
+
+    python analysis/paper/claims.py paper/2d paper/3d paper/sweeps -o claims.json
+
+An interval is of the mean over pictures (or meshes), 95%, from 4,000 resamples. "Holds" needs the whole
+interval at or beyond what the paper says, "does not hold" needs all of it below; what lies across is not
+resolved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+
+import command
+import numpy as np
+from drawing import NAMES, STAGES
+from intervals import decades, interval, resolved
+from outcomes import Outcome, indices, load, made_by, write_json
+from scipy.stats import kendalltau
+from verdicts import Claim, Part, Population, Score, at_least, best_of, metric_of
+
+FFES, MPES = ("ffe-low", "ffe-medium", "ffe-high"), ("mpe-coarse", "mpe-fine")
+OVER_BASELINE, OVER_FFE = 8.0, 2.0  # decades of lambda_min that the paper finds
+CROSSED = 0.05  # decades by which curves must part on both sides of a crossing
+NEAR = 0.5  # of the lift: less than this is left where a curve has fallen back to the baseline
+DOUBLING_DB = 0.5  # a doubling of frequency or resolution that gains less has saturated
+STABLE = 0.8  # Kendall's tau between an item's order and that of all
+
+
+def over_baseline(pictures: Population, meshes: Population) -> Claim:
+    """(a)"""
+    parts, remarks = [], []
+    for study, name, stage in product((pictures, meshes), MPES, STAGES):
+        part, exact = _smallest(study, name, "baseline", stage, OVER_BASELINE)
+        parts.append(part)
+        if not exact and stage == "end":
+            halfway = [_halfway(item, name) for item in study.items(name, "baseline")]
+            known = [value for value in halfway if math.isfinite(value)]
+            if known:
+                remarks.append(
+                    f"{NAMES[name]}, {study.domain}: at i = n/2, where both are resolved in {len(known)} of "
+                    f"{len(halfway)}, it lies {interval(known)} decades above the baseline"
+                )
+    return Claim("a", "lambda_min of an MPE is 8 decades above the baseline's", tuple(parts), tuple(remarks))
+
+
+def over_fourier(pictures: Population, meshes: Population) -> Claim:
+    """(b)"""
+    parts = [
+        _smallest(study, name, other, "end", OVER_FFE)[0]
+        for study, name, other in product((pictures, meshes), MPES, FFES)
+    ]
+    return Claim("b", "lambda_min of an MPE is 2 decades above that of Fourier features", tuple(parts))
+
+
+def _smallest(study: Population, name: str, other: str, stage: str, claimed: float) -> tuple[Part, bool]:
+    """lambda_min of one preset over another's, and whether that is a number in most items."""
+    pairs = [
+        decades(item[name].stages[stage].spectra["total"], item[other].stages[stage].spectra["total"])
+        for item in study.items(name, other)
+    ]
+    setting = f"{NAMES[name]} over {NAMES[other]}, {study.domain}" + (", mid" if stage == "mid" else "")
+    exact = [pair.low for pair in pairs if pair.exact]
+    larger = sum(pair.low > 0 for pair in pairs)
+    if 2 * len(exact) > len(pairs):
+        found = interval(exact)
+        left = f", {len(pairs) - len(exact)} unresolved" if len(exact) < len(pairs) else ""
+        return Part(setting, f"{found} decades in {len(exact)}{left}", at_least(found, claimed)), True
+    zero = sum(pair.low == math.inf for pair in pairs)
+    said = f"no number: {NAMES[other]} exactly singular in {zero} of {len(pairs)}; larger in {larger}"
+    return Part(setting, said, None), False
+
+
+def _halfway(item: dict[str, Outcome], name: str) -> float:
+    high, low = (resolved(item[each].end.spectra["total"]) for each in (name, "baseline"))
+    size = item[name].end.spectra["total"].size
+    at = int(np.argmin(np.abs(np.array(indices(size)) - size / 2)))
+    return float(np.log10(high[at] / low[at]))
+
+
+def without_grid(pictures: Population, meshes: Population) -> Claim:
+    """(c)"""
+    parts = []
+    for study, name, stage in product((pictures, meshes), MPES, STAGES):
+        left = [_left(item, name, stage) for item in study.items(name, "baseline")]
+        known = [value for value in left if math.isfinite(value)]
+        setting = f"{NAMES[name]}, {study.domain}" + (", mid" if stage == "mid" else "")
+        if not known:
+            parts.append(Part(setting, "nothing resolved in common", None))
+            continue
+        found = interval(known)
+        near = True if found.high < NEAR else False if found.low >= NEAR else None
+        parts.append(Part(setting, f"{found} of the lift is left", near))
+    return Claim(
+        "c",
+        "without the grid's gradients the spectrum falls back to near the baseline's: less than half of what "
+        "the MPE adds in decades is left",
+        tuple(parts),
+    )
+
+
+def _left(item: dict[str, Outcome], name: str, stage: str) -> float:
+    """The share of the lift over the baseline that is left, in decades over the tail of the spectrum."""
+    spectra = item[name].stages[stage].spectra
+    base = item["baseline"].stages[stage].spectra["total"]
+    total, kept, base_values = (np.log10(resolved(c)) for c in (spectra["total"], spectra["no_grid"], base))
+    tail = np.array(indices(base.size)) >= base.size / 16
+    both = tail & ~np.isnan(total + kept + base_values)
+    lift = float((total - base_values)[both].sum())
+    return float((kept - base_values)[both].sum()) / lift if both.any() and lift > 0 else math.nan
+
+
+def quality_over_baseline(pictures: Population) -> Claim:
+    """(d)"""
+    parts = [
+        _gain(pictures, name, metric_of("baseline", metric), f"{NAMES[name]} over baseline", metric, claimed)
+        for name in MPES
+        for metric, claimed in (("psnr_db", 15.0), ("ms_ssim", 0.65))
+    ]
+    return Claim("d", "an MPE gains 15 dB of PSNR and 0.65 of MS-SSIM over the baseline", tuple(parts))
+
+
+def quality_over_fourier(pictures: Population) -> Claim:
+    """(e)"""
+    parts = []
+    for name, (metric, claimed) in product(MPES, (("psnr_db", 12.0), ("ms_ssim", 0.33))):
+        for other in FFES:
+            setting = f"{NAMES[name]} over {NAMES[other]}"
+            parts.append(_gain(pictures, name, metric_of(other, metric), setting, metric, claimed))
+        best = best_of(FFES, metric)
+        parts.append(_gain(pictures, name, best, f"{NAMES[name]} over the best FFE", metric, claimed))
+    return Claim("e", "an MPE gains 12 dB of PSNR and 0.33 of MS-SSIM over Fourier features", tuple(parts))
+
+
+def _gain(study: Population, name: str, over: Score, setting: str, metric: str, claimed: float) -> Part:
+    unit = "dB" if metric == "psnr_db" else "MS-SSIM"
+    if any(metric not in each.end.metrics for each in study.outcomes):
+        return Part(f"{setting}, {unit}", "not measured: pictures are too small for it", None)
+    found = study.gain(metric, name, over, "baseline", *FFES)
+    return Part(f"{setting}, {unit}", f"{found} {unit}", at_least(found, claimed))
+
+
+def theorem1(pictures: Population, meshes: Population) -> Claim:
+    """(f)"""
+    parts, remarks = [], []
+    for study, name in product((pictures, meshes), MPES):
+        stages = [stage for item in study.items(name) for stage in item[name].stages.values()]
+        broken = sum(any("theorem1" in each for each in stage.broken) for stage in stages)
+        slack = [stage.slack for stage in stages if stage.slack]
+        pairs = int(sum(each["compared"] for each in slack))
+        least, middle = min(each["least"] for each in slack), interval([each["median"] for each in slack])
+        setting = f"{NAMES[name]}, {study.domain}"
+        said = (
+            f"{broken} of {len(stages)} spectra break it; slack at least {least:.1e}, median {middle} decades"
+        )
+        parts.append(Part(setting, said, broken == 0))
+        tight = float(np.mean([each["share"] for each in slack]))
+        remarks.append(f"{setting}: {pairs} pairs compared, {tight:.1%} of them within 0.01 decades")
+    return Claim("f", "Theorem 1 holds for every i", tuple(parts), tuple(remarks))
+
+
+def crossing(pictures: Population, meshes: Population) -> Claim:
+    """(g)"""
+    parts = []
+    for study, other in product((pictures, meshes), FFES):
+        places = [_crossing(item["mpe-coarse"], item[other]) for item in study.items("mpe-coarse", other)]
+        crossed = [place for place in places if place is not None]
+        found = interval([place is not None for place in places])
+        where = f", at i = {int(np.median(crossed))} (median)" if crossed else ""
+        most = True if found.low > 0.5 else False if found.high <= 0.5 else None
+        parts.append(
+            Part(f"{NAMES[other]}, {study.domain}", f"in {len(crossed)} of {len(places)}{where}", most)
+        )
+    return Claim("g", "the coarse MPE's spectrum crosses that of Fourier features", tuple(parts))
+
+
+def _crossing(a: Outcome, b: Outcome) -> int | None:
+    """The index at which the curves change sides, if both sides are clear of each other somewhere."""
+    curves = a.end.spectra["total"], b.end.spectra["total"]
+    apart = np.log10(resolved(curves[0]) / resolved(curves[1]))
+    if not (np.nanmax(apart) > CROSSED and np.nanmin(apart) < -CROSSED):
+        return None
+    clear = np.flatnonzero(np.abs(np.nan_to_num(apart)) > CROSSED)
+    signs = np.sign(apart[clear])
+    last = int(np.flatnonzero(signs[1:] != signs[:-1])[-1])
+    return indices(curves[0].size)[int(clear[last + 1])]
+
+
+def saturation(sweeps: Population) -> Claim:
+    """(h)"""
+    parts = []
+    series = {
+        "FFE, sigma 8 to 16": ("ffe-8-64", "ffe-16-64", True),
+        "FFE, sigma 16 to 32": ("ffe-16-64", "ffe-32-64", True),
+        "MPE, finest 48 to 96": ("mpe-48", "mpe-96", False),
+        "MPE, finest 96 to 192": ("mpe-96", "mpe-192", False),
+        "MPE, finest 192 to 384": ("mpe-192", "mpe-384", False),
+    }
+    for setting, (before, after, saturates) in series.items():
+        items = sweeps.items(before, after)
+        if not items:
+            continue
+        found = sweeps.gain("psnr_db", after, metric_of(before, "psnr_db"), before)
+        lifted = [
+            decades(item[after].end.spectra["total"], item[before].end.spectra["total"]) for item in items
+        ]
+        known = [pair.low for pair in lifted if pair.exact]
+        beside = f"; lambda_min {interval(known)} decades" if known else "; lambda_min not a number in both"
+        little = True if found.high < DOUBLING_DB else False if found.low >= DOUBLING_DB else None
+        as_said = little if saturates else None if little is None else not little
+        parts.append(Part(setting, f"{found} dB{beside}", as_said))
+    return Claim(
+        "h",
+        "Fourier features saturate with frequency (a doubling gains less than 0.5 dB), finer grids do not",
+        tuple(parts),
+    )
+
+
+def stability(pictures: Population, meshes: Population) -> Claim:
+    """(i)"""
+    parts, orders = [], {}
+    kinds = {"lambda_min": (pictures, meshes), "PSNR": (pictures,), "IoU": (meshes,)}
+    for kind, studies in kinds.items():
+        for study in studies:
+            scores = np.array([[_score(item[name], kind) for name in NAMES] for item in study.items(*NAMES)])
+            mean = np.median(scores, axis=0)
+            orders[kind, study.domain] = mean
+            found = interval([float(kendalltau(row, mean).statistic) for row in scores])
+            order = " < ".join(NAMES[list(NAMES)[k]] for k in np.argsort(mean, kind="stable"))
+            parts.append(Part(f"{kind}, {study.domain}", f"tau {found}: {order}", at_least(found, STABLE)))
+    for first, second in ((("lambda_min",) * 2), ("PSNR", "IoU")):
+        across = float(kendalltau(orders[first, "pictures"], orders[second, "meshes"]).statistic)
+        name = first if first == second else f"{first} and {second}"
+        parts.append(Part(f"{name}, across domains", f"tau {across:.2f}", across >= STABLE))
+    return Claim(
+        "i",
+        "the order of the encodings is stable over pictures and domains (Kendall's tau with the order of the "
+        "medians is 0.8 or more)",
+        tuple(parts),
+    )
+
+
+def _score(outcome: Outcome, kind: str) -> float:
+    if kind == "lambda_min":
+        return outcome.end.spectra["total"].lambda_min or 0.0
+    return outcome.end.metrics["psnr_db" if kind == "PSNR" else "iou"]
+
+
+def all_claims(
+    pictures: Sequence[Outcome], meshes: Sequence[Outcome], sweeps: Sequence[Outcome]
+) -> Iterator[Claim]:
+    """(a) to (i)."""
+    flat, solid = Population(pictures, "pictures"), Population(meshes, "meshes")
+    yield over_baseline(flat, solid)
+    yield over_fourier(flat, solid)
+    yield without_grid(flat, solid)
+    yield quality_over_baseline(flat)
+    yield quality_over_fourier(flat)
+    yield theorem1(flat, solid)
+    yield crossing(flat, solid)
+    yield saturation(Population(sweeps, "pictures"))
+    yield stability(flat, solid)
+
+
+def main() -> None:
+    """Print the verdicts and write everything."""
+    parser = command.parser(__doc__)
+    for name in ("pictures", "meshes", "sweeps"):
+        parser.add_argument(name, type=Path, help="folder of run files, or of packed outcomes")
+    parser.add_argument("-o", "--output", type=Path, default=Path("claims.json"))
+    options = parser.parse_args()
+    found = list(all_claims(load(options.pictures), load(options.meshes), load(options.sweeps)))
+    for claim in found:
+        print(f"({claim.letter}) {claim.text}\n    {claim.verdict}")
+        for part in claim.parts:
+            print(f"    {part.setting}: {part.found}")
+    claims = [{**asdict(claim), "verdict": claim.verdict} for claim in found]
+    write_json(options.output, {"environment": made_by(), "claims": claims})
+
+
+if __name__ == "__main__":
+    command.run(main)

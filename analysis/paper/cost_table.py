@@ -1,0 +1,122 @@
+"""What an encoding costs: time and memory of training, export, kernel and spectrum, measured one by one.
+
+    python analysis/paper/cost_table.py PICTURES --results paper/results
+
+Each preset has a process of its own, for its peak memory. Times are medians of three; a step is one of the
+presets' own, of 4,096 pixels.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import command
+from beside import markdown
+from drawing import NAMES
+from jobs import PICTURES, PRESETS, sources_in
+from outcomes import made_by, write_json
+
+STEPS, REPEATS = 30, 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One preset on one picture of 192 x 192, kernel at 1,024 pixels."""
+
+    preset: str
+    parameters: int
+    step_ms: float
+    export_s: float
+    file_mib: float  # of one snapshot
+    gram_s: float
+    spectrum_s: float  # of the total, as `auto` finds it
+    peak_mib: float  # of the process, libraries included
+
+
+def measure(preset: str, picture: Path) -> Cost:
+    """Train a little, export, assemble, solve."""
+    from machine import peak
+
+    import ntkspec
+    from ntkspec.nets.image import load_image
+    from ntkspec.nets.presets import resolve
+    from ntkspec.nets.training import train
+    from ntkspec.train import write_run
+
+    config = resolve({"preset": preset, "iterations": STEPS})
+    task = load_image(picture, config.side)
+    trainings = [train(config, task) for _ in range(REPEATS)]
+    training = trainings[0]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.h5"
+        indices = task.sample(config.sampling, config.samples, config.seed)
+        whole_s = _median(lambda: write_run(path, training, task, indices, overwrite=True))
+        size = path.stat().st_size / len(training.snapshots)
+        with ntkspec.open_run(path) as run:
+            jacobian = run.snapshot("end").jacobian.load()
+    gram_s = _median(lambda: ntkspec.gram(jacobian, backend="cpu"))
+    spectrum_s = _median(lambda: ntkspec.spectrum(jacobian, backend="cpu"))
+    return Cost(
+        preset=preset,
+        parameters=sum(p.numel() for p in training.model(training.snapshots[0]).parameters()),
+        step_ms=1e3 * statistics.median(each.seconds for each in trainings) / STEPS,
+        export_s=whole_s / len(training.snapshots),
+        file_mib=size / 2**20,
+        gram_s=gram_s,
+        spectrum_s=spectrum_s,
+        peak_mib=peak(children=False) / 2**20,
+    )
+
+
+def _median(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def table(costs: list[Cost]) -> str:
+    """In Markdown."""
+    head = ["encoding", "parameters", "step, ms", "export of a snapshot, s", "its size, MiB"]
+    head += ["Gram, s", "spectrum, s", "peak memory, MiB"]
+    rows = [
+        [
+            NAMES[cost.preset],
+            f"{cost.parameters:,}",
+            f"{cost.step_ms:.1f}",
+            f"{cost.export_s:.2f}",
+            f"{cost.file_mib:.1f}",
+            f"{cost.gram_s:.3f}",
+            f"{cost.spectrum_s:.2f}",
+            f"{cost.peak_mib:.0f}",
+        ]
+        for cost in costs
+    ]
+    return markdown(head, rows)
+
+
+def main() -> None:
+    """Measure all presets, one after the other."""
+    parser = command.parser(__doc__)
+    parser.add_argument("pictures", type=Path, help="folder of pictures; the first is taken")
+    parser.add_argument("--results", type=Path, required=True, help="folder for costs.json")
+    options = parser.parse_args()
+    picture = sources_in(options.pictures, PICTURES)[0]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        costs = list(pool.map(measure, PRESETS, [picture] * len(PRESETS)))
+    print(table(costs))
+    content = {"environment": made_by(), "costs": [asdict(cost) for cost in costs], "table": table(costs)}
+    write_json(options.results / "costs.json", content)
+
+
+if __name__ == "__main__":
+    command.run(main)

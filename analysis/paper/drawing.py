@@ -1,0 +1,101 @@
+"""What the figures share: a colour for each preset, mean spectra with bands, files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from intervals import resolved
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+from outcomes import Curve, Outcome, indices
+
+from ntkspec.report.curves import new_axes, new_figure, to_bytes
+
+COLOURS = {
+    "baseline": "#1f1f1f",
+    "ffe-low": "#5aa9e6",
+    "ffe-medium": "#3565c4",
+    "ffe-high": "#4a1f7d",
+    "mpe-coarse": "#f0952b",
+    "mpe-fine": "#b51d0e",
+}
+NO_GRID = "#00796b"
+NAMES = {
+    "baseline": "baseline",
+    "ffe-low": "FFE (low)",
+    "ffe-medium": "FFE (medium)",
+    "ffe-high": "FFE (high)",
+    "mpe-coarse": "MPE (coarse)",
+    "mpe-fine": "MPE (fine)",
+}
+LOW, HIGH = 0.1, 0.9  # quantiles of the band
+STAGES = ("mid", "end")
+
+__all__ = ["COLOURS", "NAMES", "NO_GRID", "STAGES", "draw_mean", "line", "new_axes", "new_figure", "save"]
+
+
+def curves(outcomes: Sequence[Outcome], name: str, stage: str, kernel: str) -> list[Curve]:
+    """The spectra of one preset, at one stage, over all items."""
+    return [each.stages[stage].spectra[kernel] for each in outcomes if each.name == name]
+
+
+def draw_mean(axes: Axes, group: Sequence[Curve], colour: str, stage: str) -> None:
+    """The geometric mean over items as far as all are resolved; a cross, and their median on from there.
+
+    The mid is dashed, the end solid, the median faint; the band, 10 to 90% of items, is of the end alone.
+    """
+    if not group:
+        return
+    index = np.array(indices(group[0].size))
+    values = np.array([resolved(curve) for curve in group])
+    whole = ~np.isnan(values).any(axis=0)
+    mean = np.exp(np.log(values[:, whole]).mean(axis=0))
+    dash, width = ("-", 1.8) if stage == "end" else ((0, (5, 2)), 1.2)
+    axes.plot(index[whole], mean, color=colour, linestyle=dash, linewidth=width)
+    if not whole.all() and whole.any():
+        axes.plot(index[whole][-1:], mean[-1:], "x", color=colour, markersize=5)
+        middle = _quantile(values, 0.5)
+        axes.plot(index[~whole], middle[~whole], color=colour, linestyle=dash, linewidth=0.7)
+    if stage == "end" and len(group) > 1:
+        low, high = _quantile(values, LOW), _quantile(values, HIGH)
+        known = ~np.isnan(low)
+        axes.fill_between(index[known], low[known], high[known], color=colour, alpha=0.15, linewidth=0)
+
+
+def _quantile(values: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Over items, of which unresolved values are the smallest; NaN where the quantile is one of those."""
+    ranked = np.sort(np.nan_to_num(values, nan=-np.inf), axis=0)[round(share * (len(values) - 1))]
+    return np.where(np.isinf(ranked), np.nan, ranked)
+
+
+def line(label: str, colour: str, *, dashed: bool = False) -> Line2D:
+    """An entry of a legend."""
+    return Line2D([], [], color=colour, label=label, linestyle=(0, (5, 2)) if dashed else "-")
+
+
+def finish(axes: Axes, title: str, *, y_label: bool = True) -> None:
+    """Log scales, labels, a faint grid."""
+    axes.set(xscale="log", yscale="log", title=title, xlabel="index $i$")
+    if y_label:
+        axes.set_ylabel(r"eigenvalue $\lambda_i$ of $J\,J^{\mathsf{T}}$")
+    axes.grid(color="#e8e8e8", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def legend_below(figure: Figure, handles: Sequence[Line2D], columns: int = 5) -> None:
+    """One legend for all panels."""
+    stages = [line("end of training", "#777777"), line("middle of training", "#777777", dashed=True)]
+    figure.legend(
+        handles=[*handles, *stages], loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+    )
+
+
+def save(figure: Figure, path: Path) -> None:
+    """As a PNG; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(to_bytes(figure, "png"))
+    print(path)

@@ -1,0 +1,71 @@
+"""Figure 3: what the networks draw at the end of training, with its quality under it.
+
+    python analysis/paper/fig3_pictures.py paper/2d -o fig3.png
+    python analysis/paper/fig3_pictures.py paper/3d -o surfaces.png
+
+Needs the run files, which carry the pictures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import command
+from drawing import NAMES, new_axes, new_figure, save
+from matplotlib.axes import Axes
+
+import ntkspec
+from ntkspec.report.data import Picture
+
+SHOWN = {
+    "psnr_db": "{:.1f} dB",
+    "ms_ssim": "MS-SSIM {:.3f}",
+    "iou": "IoU {:.3f}",
+    "chamfer": "Chamfer {:.4f}",
+}
+
+
+def draw(study: Path, output: Path, count: int) -> None:
+    """A row for each of `count` items, evenly spread; the truth, then every preset."""
+    items = sorted({path.parent for path in study.glob("*/*.h5")})
+    if not items:
+        raise command.no_runs(study)
+    count = min(count, len(items))
+    chosen = [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
+    columns = 1 + len(NAMES)
+    figure = new_figure(1.9 * columns, 2.25 * len(chosen))
+    panels = iter(new_axes(figure, len(chosen), columns, share=False))
+    for item in chosen:
+        with ntkspec.open_run(item / "baseline.h5") as run:
+            _show(next(panels), run.pictures.get("truth"), item.name.partition("_")[2] or item.name, "")
+        for name, title in NAMES.items():
+            with ntkspec.open_run(item / f"{name}.h5") as run:
+                metrics = run.snapshot("end").metrics
+                said = [form.format(metrics[key]) for key, form in SHOWN.items() if key in metrics]
+                _show(next(panels), run.pictures.get("end"), title, ", ".join(said))
+    save(figure, output)
+
+
+def _show(axes: Axes, picture: Picture | None, title: str, caption: str) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_title(title.replace("_", " "), fontsize=9)
+    axes.set_xlabel(caption or " ", fontsize=8)
+    if picture is None:
+        axes.text(0.5, 0.5, "no surface", ha="center", va="center", transform=axes.transAxes, fontsize=9)
+    else:
+        axes.imshow(picture, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255)
+
+
+def main() -> None:
+    """The command line."""
+    parser = command.parser(__doc__)
+    parser.add_argument("study", type=Path, help="folder of run files")
+    parser.add_argument("-o", "--output", type=Path, default=Path("fig3.png"))
+    parser.add_argument("--count", type=int, default=4, help="rows (default 4)")
+    options = parser.parse_args()
+    draw(options.study, options.output, options.count)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,21 @@
+"""Beyond the paper: interpolation kernels. Linear, smooth, quadratic and cubic splines, coarse and fine MPE.
+
+    python analysis/paper/interpolation.py PICTURES -o paper/interpolation --results paper/results
+
+A wider kernel couples more nodes: the grid's own kernel, and with it the total, has a steeper spectrum.
+"""
+
+from __future__ import annotations
+
+import command
+from variants import Study
+
+from ntkspec.nets.config import INTERPOLATIONS
+
+INTERPOLATION = Study(
+    {"mpe-coarse": "MPE (coarse)", "mpe-fine": "MPE (fine)"},
+    {kernel: {"interpolation": kernel} for kernel in INTERPOLATIONS},
+)
+
+if __name__ == "__main__":
+    command.run(lambda: INTERPOLATION.run(__doc__, "interpolation", ("total", "grid")))

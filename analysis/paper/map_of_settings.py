@@ -1,0 +1,178 @@
+"""The map: on which settings lambda_min and PSNR depend; mean over the pictures of the sweeps.
+
+    python analysis/paper/map_of_settings.py paper/sweeps weights.json -o map.png
+
+Lines are geometric means of lambda_min. Where some picture's is exactly zero, a cross stands on the axis
+below; where one is unresolved, a triangle at its floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import command
+import numpy as np
+from drawing import COLOURS, new_axes, new_figure, save
+from intervals import decades
+from matplotlib.axes import Axes
+from outcomes import Curve, Outcome, load, read_json
+from sweeps import COMPARED, FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS
+
+KINDS = {
+    "baseline": ("baseline", COLOURS["baseline"]),
+    "ffe": ("FFE (medium)", COLOURS["ffe-medium"]),
+    "mpe": ("MPE (fine)", COLOURS["mpe-fine"]),
+}
+SHADES = ("#9ecae1", "#3565c4", "#14285e")  # few to many features
+Groups = Mapping[str, Sequence[Outcome]]
+
+
+def draw(study: Path, weights: Path, output: Path) -> None:
+    """Three rows of three panels."""
+    groups: dict[str, list[Outcome]] = {}
+    for each in load(study):
+        groups.setdefault(each.name, []).append(each)
+    figure = new_figure(13.5, 12.0)
+    axes = new_axes(figure, 3, 3, share=False)
+    _fourier(axes[0], groups, _smallest, r"$\lambda_{\min}$")
+    _fourier(axes[1], groups, _psnr, "PSNR in dB")
+    _heat(axes[2], groups, _decades_apart, "MPE over FFE: decades of $\\lambda_{\\min}$")
+    _heat(axes[3], groups, _psnr_apart, "MPE over FFE: dB of PSNR")
+    n = sorted((*SAMPLES, 1024))
+    _compared(axes[4], groups, n, lambda kind, x: f"{kind}-width64" if x == 1024 else f"{kind}-n{x}")
+    axes[4].set(xscale="log", xlabel="samples $n$", title="Number of samples")
+    patterns = ("random", *PATTERNS)
+    _compared(axes[5], groups, range(3), lambda kind, k: f"{kind}-{patterns[k]}" if k else f"{kind}-width64")
+    axes[5].set_xticks(range(3), patterns)
+    axes[5].set(title="Sampling pattern", xlim=(-0.3, 2.3))
+    _compared(axes[6], groups, sorted((*WIDTHS, 64)), lambda kind, x: f"{kind}-width{x}")
+    axes[6].set(xscale="log", xlabel="width", title="Width")
+    _over_time(axes[7], groups)
+    _weights(axes[8], read_json(weights)["items"])
+    for panel in axes[4:8]:
+        panel.set_ylabel(r"$\lambda_{\min}$")
+    axes[4].legend(frameon=False, fontsize=8)
+    save(figure, output)
+
+
+def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]], **style: Any) -> None:
+    """Means where lambda_min is a number in all items; marks where it is not."""
+    numbers = [[c.lambda_min for c in group if c.lambda_min] for group in groups]
+    whole = [len(found) == len(group) > 0 for found, group in zip(numbers, groups, strict=True)]
+    at = [place for place, all_known in zip(x, whole, strict=True) if all_known]
+    means = [np.exp(np.mean(np.log(found))) for found, known in zip(numbers, whole, strict=True) if known]
+    axes.plot(at, means, marker="o", markersize=4, **style)
+    axes.set_yscale("log")
+    colour = style.get("color")
+    for place, group in zip(x, groups, strict=True):
+        if any(curve.lambda_min == 0 for curve in group):
+            axes.plot([place], [0.02], "x", color=colour, transform=axes.get_xaxis_transform(), clip_on=False)
+        floors = [curve.floor for curve in group if curve.lambda_min is None]
+        if floors:
+            axes.plot([place], [max(floors)], "v", color=colour, markerfacecolor="none")
+
+
+def _psnr(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Outcome]], **style: Any) -> None:
+    axes.plot(x, [np.mean([o.end.metrics["psnr_db"] for o in group]) for group in groups], marker="o",
+              markersize=4, **style)  # fmt: skip
+
+
+def _ends(group: Sequence[Outcome]) -> list[Curve]:
+    return [each.end.spectra["total"] for each in group]
+
+
+def _fourier(axes: Axes, groups: Groups, plot: Callable[..., None], title: str) -> None:
+    """Against the bandwidth, a line for each size; multigrids as level lines."""
+    inside = _ends if plot is _smallest else list
+    for features, colour in zip(FEATURES, SHADES, strict=True):
+        members = [inside(groups[f"ffe-{sigma}-{features}"]) for sigma in SIGMAS]
+        plot(axes, SIGMAS, members, color=colour, label=f"FFE, {features} frequencies")
+    for finest, style in ((24, ":"), (48, "--"), (192, "-.")):
+        members = [inside(groups[f"mpe-{finest}"])] * 2
+        plot(axes, (SIGMAS[0], SIGMAS[-1]), members, color=COLOURS["mpe-fine"], linestyle=style,
+             label=f"MPE, finest {finest}")  # fmt: skip
+    axes.set(xscale="log", xlabel="bandwidth $\\sigma$ of the frequencies", ylabel=title)
+    axes.set_xticks(SIGMAS, [str(sigma) for sigma in SIGMAS])
+    axes.minorticks_off()
+    axes.set_title(f"{title} against bandwidth")
+    axes.legend(frameon=False, fontsize=7.5)
+
+
+def _decades_apart(mpe: Outcome, ffe: Outcome) -> float:
+    pair = decades(mpe.end.spectra["total"], ffe.end.spectra["total"])
+    return pair.low if pair.exact else np.nan
+
+
+def _psnr_apart(mpe: Outcome, ffe: Outcome) -> float:
+    return mpe.end.metrics["psnr_db"] - ffe.end.metrics["psnr_db"]
+
+
+def _heat(axes: Axes, groups: Groups, apart: Callable[[Outcome, Outcome], float], title: str) -> None:
+    """Finest level against bandwidth; a cell without a number is grey."""
+    table = np.full((len(FINEST), len(SIGMAS)), np.nan)
+    for row, finest in enumerate(FINEST):
+        for column, sigma in enumerate(SIGMAS):
+            pairs = zip(groups[f"mpe-{finest}"], groups[f"ffe-{sigma}-64"], strict=True)
+            table[row, column] = np.mean([apart(mpe, ffe) for mpe, ffe in pairs])
+    largest = float(np.nanmax(np.abs(table)))
+    axes.set_facecolor("#dddddd")
+    axes.imshow(table, cmap="RdBu_r", vmin=-largest, vmax=largest, origin="lower", aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
+        said = "0 or ?" if np.isnan(value) else f"{value:+.1f}"
+        dark = not np.isnan(value) and abs(value) > 0.6 * largest
+        axes.text(column, row, said, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    axes.set_xticks(range(len(SIGMAS)), [str(sigma) for sigma in SIGMAS])
+    axes.set_yticks(range(len(FINEST)), [str(finest) for finest in FINEST])
+    axes.set(xlabel="bandwidth $\\sigma$ (64 frequencies)", ylabel="finest level, cells an axis", title=title)
+
+
+def _compared(axes: Axes, groups: Groups, x: Sequence[Any], name: Callable[[str, Any], str]) -> None:
+    for kind in COMPARED:
+        label, colour = KINDS[kind]
+        _smallest(axes, x, [_ends(groups[name(kind, each)]) for each in x], color=colour, label=label)
+
+
+def _over_time(axes: Axes, groups: Groups) -> None:
+    for kind in COMPARED:
+        label, colour = KINDS[kind]
+        runs = groups[f"{kind}-time"]
+        stages = sorted(runs[0].stages.values(), key=lambda stage: stage.step)
+        members = [
+            [next(s for s in run.stages.values() if s.step == stage.step).spectra["total"] for run in runs]
+            for stage in stages
+        ]
+        _smallest(axes, [stage.step for stage in stages], members, color=colour, label=label)
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set(xlabel="steps of Adam", title="Length of training")
+
+
+def _weights(axes: Axes, items: Sequence[Mapping[str, Any]]) -> None:
+    """Against the grid's rate over the network's."""
+    rates = [row["rate"] for row in items[0]["rows"]]
+    for key, label, style in (
+        ("lambda_min", r"$\lambda_{\min}$", "-"),
+        ("median", r"$\lambda_{n/2}$", "--"),
+        ("lambda_max", r"$\lambda_{\max}$", ":"),
+    ):
+        values = np.array([[row[key] or np.nan for row in item["rows"]] for item in items])
+        axes.plot(rates, np.exp(np.log(values).mean(axis=0)), style, marker="o", markersize=4,
+                  color=COLOURS["mpe-fine"], label=label)  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlabel="learning rate of the grid over the network's",
+             ylabel="eigenvalue", title=r"Weighting: $K_{\mathrm{MLP}} + r\,K_{\mathrm{grid}}$")  # fmt: skip
+    axes.legend(frameon=False, fontsize=8)
+
+
+def main() -> None:
+    """The command line."""
+    parser = command.parser(__doc__)
+    parser.add_argument("study", type=Path, help="folder of the sweeps, or of their packed outcomes")
+    parser.add_argument("weights", type=Path, help="what weights.py wrote")
+    parser.add_argument("-o", "--output", type=Path, default=Path("map.png"))
+    options = parser.parse_args()
+    draw(options.study, options.weights, options.output)
+
+
+if __name__ == "__main__":
+    command.run(main)

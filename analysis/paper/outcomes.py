@@ -1,0 +1,243 @@
+"""What a run came to, small enough to keep: metrics, thinned spectra, lambda_min, certified bounds, slack.
+
+A study is a folder with a folder for each picture or mesh, in which every run file has its outcome beside it:
+`goldfish/mpe-fine.h5` and `goldfish/mpe-fine.json`. `load` reads the outcomes and computes those that are
+missing from their run files; `pack` puts a whole study into a few JSON files, which `load` reads as well.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from beside import cores, environment
+from command import no_runs
+
+import ntkspec
+from ntkspec.analyze import analyze_runs
+from ntkspec.report.curves import thinned
+from ntkspec.report.data import CheckedBound, SnapshotReport
+from ntkspec.spectral import Spectrum
+
+POINTS = 48  # of a kept spectrum, evenly spaced on a log axis
+TAIL = 8  # further ones 1, 2, 4, ... before the end, where spectra fall off
+DIGITS = 5
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One spectrum. Values that are not resolved are None, those beyond an exact rank are 0."""
+
+    values: tuple[float | None, ...]  # at `indices(size)`
+    size: int
+    resolved: int
+    floor: float
+    lambda_max: float | None
+    lambda_min: float | None  # 0: exactly singular; None: not resolved, between 0 and the floor
+    rank_at_most: int
+    trace: float
+    effective_rank: float | None
+    method: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One snapshot of a run."""
+
+    step: int
+    metrics: Mapping[str, float]
+    spectra: Mapping[str, Curve]  # "total"; "no_grid" and "grid" of a multigrid
+    certified: tuple[float, float] | None  # of lambda_min of the total
+    lower: Mapping[str, float]  # what each lower bound says of the total's lambda_min
+    slack: Mapping[str, float] | None  # of Theorem 1, in decades: "least", "median", "share" below 0.01
+    bounds: int  # how many were held against the spectra
+    broken: tuple[str, ...]  # those, and checks, that do not hold
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run: a picture or mesh, and a configuration."""
+
+    item: str
+    name: str  # of the run file: a preset, or a setting of a sweep
+    label: str
+    config: Mapping[str, Any]
+    samples: int
+    parameters: int
+    file_bytes: int
+    stages: Mapping[str, Stage]  # "mid" and "end"
+
+    @property
+    def end(self) -> Stage:
+        """The last snapshot."""
+        return self.stages["end"]
+
+
+def indices(size: int) -> list[int]:
+    """1-based indices of the eigenvalues that are kept of `size`: even on a log axis, and more at the end."""
+    last = {size - 2**k + 1 for k in range(TAIL) if 2**k < size}
+    return sorted({int(i) for i in thinned(size, POINTS)} | last)
+
+
+def outcome(run_file: Path) -> Outcome:
+    """Analyse every snapshot of a run file as `python -m ntkspec.analyze` does."""
+    run = analyze_runs([run_file], backend="cpu").runs[0]
+    return Outcome(
+        item=run_file.parent.name,
+        name=run_file.stem,
+        label=run.label,
+        config={key: value for key, value in run.config.items() if key != "training"},
+        samples=run.samples,
+        parameters=_parameters(run_file),
+        file_bytes=run_file.stat().st_size,
+        stages={snapshot.label: _stage(snapshot) for snapshot in run.snapshots},
+    )
+
+
+def load(place: Path) -> list[Outcome]:
+    """All outcomes of a study's folder, or of the folder that `pack` wrote, by item and name.
+
+    Raises:
+        UsageError: there is nothing to load.
+    """
+    packs = sorted(place.glob("*.json"))
+    if packs:
+        found = [from_dict(each) for pack in packs for each in read_json(pack)["outcomes"]]
+    else:
+        found = [of_file(path) for path in sorted(place.glob("*/*.h5"))]
+    if not found:
+        raise no_runs(place)
+    return sorted(found, key=lambda each: (each.item, each.name))
+
+
+def pack(outcomes: Iterable[Outcome], place: Path, *, together: str = "") -> None:
+    """One file for each name, or one for all, called `together`; with what made them."""
+    files: dict[str, list[Outcome]] = {}
+    for each in outcomes:
+        files.setdefault(together or each.name, []).append(each)
+    made = made_by()
+    for name, group in files.items():
+        write_json(
+            place / f"{name}.json", {"environment": made, "outcomes": [asdict(each) for each in group]}
+        )
+
+
+def of_file(run_file: Path) -> Outcome:
+    """The outcome beside a run file, computed first where it is missing or older than the file."""
+    place = run_file.with_suffix(".json")
+    if place.exists() and place.stat().st_mtime >= run_file.stat().st_mtime:
+        return from_dict(read_json(place))
+    found = outcome(run_file)
+    write_json(place, asdict(found))
+    return found
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Under a temporary name until it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def made_by() -> dict[str, Any]:
+    """Machine, versions and commit, as the benchmarks state them."""
+    return environment(cores())
+
+
+def _parameters(run_file: Path) -> int:
+    with ntkspec.open_run(run_file) as run:
+        return sum(math.prod(block.widths) for block in run.snapshots[-1].jacobian)
+
+
+def _stage(snapshot: SnapshotReport) -> Stage:
+    enclosure = [b.bound for b in snapshot.bounds if b.bound.certified and b.of == "total"]
+    sides = {bound.side: float(bound.values[0]) for bound in enclosure}
+    return Stage(
+        step=snapshot.step,
+        metrics={name: _short(value) for name, value in snapshot.metrics.items()},
+        spectra={name: _curve(spectrum) for name, spectrum in snapshot.spectra.items()},
+        lower={
+            b.bound.name: _short(b.bound.values[-1])
+            for b in snapshot.bounds
+            if b.of == "total" and b.bound.side == "lower" and math.isfinite(b.bound.values[-1])
+        },
+        certified=(sides["lower"], sides["upper"]) if len(sides) == 2 else None,
+        slack=_slack(snapshot.spectra),
+        bounds=len(snapshot.bounds),
+        broken=tuple(_broken(snapshot.bounds))
+        + tuple(f"{check.name} of {check.of}" for check in snapshot.checks if not check.holds),
+    )
+
+
+def _curve(spectrum: Spectrum) -> Curve:
+    limit = spectrum.rank.at_most if spectrum.rank and spectrum.singular else spectrum.size
+    values = [
+        _short(spectrum.eigenvalues[i - 1]) if i <= spectrum.resolved else 0.0 if i > limit else None
+        for i in indices(spectrum.size)
+    ]
+    smallest = spectrum.lambda_min
+    return Curve(
+        values=tuple(values),
+        size=spectrum.size,
+        resolved=spectrum.resolved,
+        floor=_short(spectrum.floor),
+        lambda_max=None if spectrum.lambda_max is None else _short(spectrum.lambda_max),
+        lambda_min=None if smallest is None else _short(smallest),
+        rank_at_most=limit,
+        trace=_short(spectrum.trace),
+        effective_rank=None if spectrum.effective_rank is None else _short(spectrum.effective_rank),
+        method=spectrum.method,
+    )
+
+
+def _slack(spectra: Mapping[str, Spectrum]) -> dict[str, float] | None:
+    """log10 of lambda_i(K) over lambda_i(K_MLP), over all i at which both are resolved."""
+    if "no_grid" not in spectra:
+        return None
+    total, kept = spectra["total"], spectra["no_grid"]
+    both = slice(0, min(total.resolved, kept.resolved))
+    if not both.stop:
+        return None
+    decades = np.log10(total.eigenvalues[both] / kept.eigenvalues[both])
+    share = float(np.mean(decades < 0.01))
+    return {
+        "least": _short(decades.min()),
+        "median": _short(np.median(decades)),
+        "share": _short(share),
+        "compared": both.stop,
+    }
+
+
+def _broken(bounds: Iterable[CheckedBound]) -> list[str]:
+    return [f"{each.bound.name} of {each.of}" for each in bounds if not each.holds]
+
+
+def _short(value: float) -> float:
+    return float(f"{float(value):.{DIGITS}g}")
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def from_dict(content: Mapping[str, Any]) -> Outcome:
+    """The inverse of `dataclasses.asdict`."""
+    stages = {}
+    for label, stage in content["stages"].items():
+        curves = {
+            name: Curve(**{**curve, "values": tuple(curve["values"])})
+            for name, curve in stage["spectra"].items()
+        }
+        certified = tuple(stage["certified"]) if stage["certified"] else None
+        stages[label] = Stage(
+            **{**stage, "spectra": curves, "certified": certified, "broken": tuple(stage["broken"])}
+        )
+    return Outcome(**{**content, "stages": stages})

@@ -1,0 +1,111 @@
+"""From outcomes to results: packs the studies, draws the figures, weighs the claims and fills docs/paper.md.
+
+    python analysis/paper/page.py paper --results paper/results --page paper/paper.md
+
+Reads <study>/2d, 3d, sweeps and shipped, and what the other scripts wrote into the results. Another page than
+docs/paper.md is made from its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import command
+import fig2_ablation
+import fig3_pictures
+import fig4_panels
+import fig5_domains
+import map_of_settings
+from beside import markdown, put
+from claims import all_claims
+from outcomes import Outcome, load, made_by, pack, read_json, write_json
+from scaling_table import table
+from verdicts import Claim
+
+PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
+COMMITTED = "../analysis/results/paper/"  # where docs/paper.md has its figures
+
+
+def main() -> None:
+    """Everything that follows from the runs."""
+    parser = command.parser(__doc__)
+    parser.add_argument("study", type=Path, help="folder of all studies")
+    parser.add_argument("--results", type=Path, required=True, help="folder of results")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page to fill (default docs/paper.md)")
+    options = parser.parse_args()
+    study, results, page = options.study, options.results, options.page
+    pictures, meshes, sweeps = (load(study / name) for name in ("2d", "3d", "sweeps"))
+    pack(pictures, results / "2d")
+    pack(meshes, results / "3d")
+    pack(sweeps, results / "sweeps", together="sweeps")
+    fig2_ablation.draw(study / "2d", results / "fig2.png")
+    fig3_pictures.draw(study / "shipped", results / "fig3.png", 2)
+    fig3_pictures.draw(study / "2d", study / "fig3.png", 6)  # of pictures that are not ours to pass on
+    fig3_pictures.draw(study / "3d", results / "surfaces.png", 3)
+    fig4_panels.draw(study / "2d", results / "fig4.png")
+    fig5_domains.draw(study / "2d", study / "3d", results / "fig5.png")
+    map_of_settings.draw(study / "sweeps", results / "weights.json", results / "map.png")
+    claims = list(all_claims(pictures, meshes, sweeps))
+    content = [{**asdict(claim), "verdict": claim.verdict} for claim in claims]
+    write_json(results / "claims.json", {"environment": made_by(), "claims": content})
+    if page.resolve() != PAGE:
+        text = PAGE.read_text(encoding="utf-8").replace(COMMITTED, f"{results.resolve()}/")
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(text, encoding="utf-8")
+    fill(page, pictures, meshes, sweeps, claims, results)
+    print(page)
+
+
+def fill(
+    page: Path,
+    pictures: Sequence[Outcome],
+    meshes: Sequence[Outcome],
+    sweeps: Sequence[Outcome],
+    claims: Iterable[Claim],
+    results: Path,
+) -> None:
+    """Every table of the page."""
+    claims = list(claims)
+    put("scale", scale(pictures, meshes, sweeps), page)
+    put("pictures", table(pictures), page)
+    put("meshes", table(meshes), page)
+    verdicts = [[f"({c.letter})", c.text, c.verdict] for c in claims]
+    put("claims", left(["", "claim", "verdict"], verdicts), page)
+    put("numbers", "\n\n".join(numbers(claim) for claim in claims), page)
+    for name in ("costs", "batched", "activations", "interpolation"):
+        put(name, read_json(results / f"{name}.json")["table"], page)
+
+
+def scale(pictures: Sequence[Outcome], meshes: Sequence[Outcome], sweeps: Sequence[Outcome]) -> str:
+    """What was run, in a table."""
+    rows = []
+    for title, study in (("pictures", pictures), ("meshes", meshes), ("sweeps", sweeps)):
+        first = next(each for each in study if each.name.startswith("baseline"))
+        task, optimizer = first.config["task"], first.config["optimizer"]
+        side = f"{task['side']} x {task['side']} pixels" if "side" in task else f"{task['points']:,} points"
+        items = len({each.item for each in study})
+        batch = f"{optimizer['iterations']:,} of {optimizer['batch']:,}"
+        seeds = len({each.config["seed"] for each in study})
+        rows.append([title, str(items), str(len(study)), side, batch, str(seeds), str(first.samples)])
+    head = ["study", "items", "networks", "each", "steps of Adam", "seeds", "samples of a kernel"]
+    return markdown(head, rows)
+
+
+def numbers(claim: Claim) -> str:
+    """A claim's settings, one to a row."""
+    said: dict[Any, str] = {True: "yes", False: "no", None: "not resolved"}
+    rows = [[part.setting, part.found, said[part.holds]] for part in claim.parts]
+    remarks = "".join(f"\n\n{remark}." for remark in claim.remarks)
+    return f"**({claim.letter}) {claim.text}**\n\n" + left(["setting", "found", "as claimed"], rows) + remarks
+
+
+def left(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of words."""
+    return markdown(head, rows).replace("---:", "---")
+
+
+if __name__ == "__main__":
+    command.run(main)

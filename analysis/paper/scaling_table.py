@@ -1,0 +1,91 @@
+"""The scaling table: settings, parameters, quality, lambda_min and its certified bounds, mean over items.
+
+python analysis/paper/scaling_table.py paper/2d
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import command
+import numpy as np
+from beside import markdown
+from drawing import NAMES
+from intervals import interval
+from outcomes import Curve, Outcome, Stage, load
+
+QUALITY = {"psnr_db": "PSNR in dB", "ms_ssim": "MS-SSIM", "iou": "IoU", "chamfer": "Chamfer"}
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """A row for each preset, in Markdown; intervals are of the mean over items."""
+    shown = [metric for metric in QUALITY if all(metric in each.end.metrics for each in outcomes)]
+    rows = []
+    for name, title in NAMES.items():
+        group = [each for each in outcomes if each.name == name]
+        ends = [each.end for each in group]
+        quality = [interval([end.metrics[metric] for end in ends]) for metric in shown]
+        digits = [2 if metric == "psnr_db" else 4 if metric == "chamfer" else 3 for metric in shown]
+        rows.append(
+            [
+                title,
+                settings(group[0]),
+                f"{group[0].parameters:,}",
+                *(
+                    f"{q.mean:.{d}f} [{q.low:.{d}f}, {q.high:.{d}f}]"
+                    for q, d in zip(quality, digits, strict=True)
+                ),
+                smallest([end.spectra["total"] for end in ends]),
+                enclosure(ends),
+            ]
+        )
+    head = ["encoding", "settings", "parameters", *(QUALITY[metric] for metric in shown)]
+    return markdown([*head, "lambda_min", "certified"], rows)
+
+
+def settings(outcome: Outcome) -> str:
+    """What the preset's encoding is."""
+    encoding = outcome.config["encoding"]
+    if encoding["kind"] == "gaussian":
+        return f"sigma {encoding['sigma']:g}, {encoding['features']} frequencies"
+    if encoding["kind"] == "multigrid":
+        return f"{encoding['levels']} levels, {encoding['base']} to {encoding['finest']} cells"
+    return "-"
+
+
+def smallest(curves: Sequence[Curve]) -> str:
+    """The geometric mean of lambda_min and its range, and how many are zero or unresolved."""
+    numbers = np.array([curve.lambda_min for curve in curves if curve.lambda_min])
+    zero = sum(curve.lambda_min == 0 for curve in curves)
+    unresolved = sum(curve.lambda_min is None for curve in curves)
+    said = []
+    if len(numbers):
+        mean = np.exp(np.log(numbers).mean())
+        span = f" ({numbers.min():.1e} to {numbers.max():.1e})" if len(numbers) > 1 else ""
+        said.append(f"{mean:.1e}{span}" + (f" in {len(numbers)}" if len(numbers) < len(curves) else ""))
+    if zero:
+        said.append(f"0 in {zero}" if zero < len(curves) else f"exactly 0 in all {zero}")
+    if unresolved:
+        floor = max(curve.floor for curve in curves if curve.lambda_min is None)
+        said.append(f"unresolved (<= {floor:.0e}) in {unresolved}")
+    return "; ".join(said)
+
+
+def enclosure(stages: Sequence[Stage]) -> str:
+    """The least of the certified lower bounds on lambda_min and the largest of the upper, over all items."""
+    known = [stage.certified for stage in stages if stage.certified]
+    if len(known) < len(stages):
+        return "-"
+    return f"{min(low for low, _ in known):.1e} to {max(high for _, high in known):.1e}"
+
+
+def main() -> None:
+    """The command line."""
+    parser = command.parser(__doc__)
+    parser.add_argument("study", type=Path, help="folder of run files, or of packed outcomes")
+    print(table(load(parser.parse_args().study)))
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,75 @@
+"""The sweeps: one setting after another varied about the presets, on a few pictures.
+
+    python analysis/paper/sweeps.py PICTURES -o paper/sweeps --count 3
+
+Bandwidth and size of Fourier features; the finest level of a multigrid; width; length of training; number and
+pattern of the samples; and, without training anything anew, the grid's learning rate over the network's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import command
+from jobs import PICTURES, Job, run_all, sources_in
+
+SIGMAS = (1, 2, 4, 8, 16, 32)
+FEATURES = (16, 64, 256)
+FINEST = (12, 24, 48, 96, 192, 384)
+WIDTHS = (16, 32, 128)  # the presets' 64 is among the rest
+STEPS = (10, 32, 100, 316)  # beside the middle and the end
+SAMPLES = (128, 256, 512, 2048)  # beside the presets' 1024
+PATTERNS = ("grid", "patch")
+LEVELS = {finest: 4 if finest < 48 else 6 for finest in FINEST}  # as the presets have them
+COMPARED = {"baseline": "baseline", "ffe": "ffe-medium", "mpe": "mpe-fine"}
+
+
+def settings() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Names and settings of all trainings but those that are compared in every respect."""
+    for features in FEATURES:
+        for sigma in SIGMAS:
+            yield f"ffe-{sigma}-{features}", {"preset": "ffe-low", "sigma": sigma, "features": features}
+    for finest in FINEST:
+        yield f"mpe-{finest}", {"preset": "mpe-fine", "finest": finest, "levels": LEVELS[finest]}
+    for width in WIDTHS:
+        for kind, preset in COMPARED.items():
+            yield f"{kind}-width{width}", {"preset": preset, "width": width}
+
+
+def kernels(kind: str) -> dict[str, dict[str, Any]]:
+    """Run files of a training that is compared in every respect: its own samples, more, fewer, others."""
+    counts = {f"{kind}-n{count}": {"samples": count} for count in SAMPLES}
+    patterns = {f"{kind}-{pattern}": {"sampling": pattern} for pattern in PATTERNS}
+    return {f"{kind}-width64": {}, **counts, **patterns}
+
+
+def main() -> None:
+    """Make what is missing."""
+    parser = command.parser(__doc__)
+    add = parser.add_argument
+    add("pictures", type=Path, help="folder of pictures")
+    add("-o", "--output", type=Path, required=True, help="folder of the study")
+    add("--count", type=int, default=3, help="how many of the pictures (default 3)")
+    add("--side", type=int, default=192, help="pixels a side (default 192)")
+    add("--iterations", type=int, default=1000, help="steps of Adam (default 1000)")
+    add("--batch", type=int, default=2048, help="pixels a step (default 2048)")
+    add("--workers", type=int, default=2, help="processes (default 2)")
+    options = parser.parse_args()
+    pictures = sources_in(options.pictures, PICTURES, options.count)
+    scale = {name: getattr(options, name) for name in ("side", "iterations", "batch")}
+    output: Path = options.output
+    end = frozenset({"end"})
+    jobs = [Job(output, pictures, {**each, **scale}, {name: {}}, kept=end) for name, each in settings()]
+    steps = tuple(step for step in STEPS if step < options.iterations)
+    for kind, preset in COMPARED.items():
+        jobs.append(Job(output, pictures, {"preset": preset, **scale}, kernels(kind), kept=end))
+        over_time = {"preset": preset, **scale, "checkpoints": steps}
+        labels = frozenset({"init", "mid", "end", *(f"step-{step}" for step in steps)})
+        jobs.append(Job(output, pictures, over_time, {f"{kind}-time": {}}, kept=labels))
+    run_all(jobs, options.workers)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,123 @@
+"""What the two further studies share: variants of presets on a few pictures, a figure and a table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import command
+import numpy as np
+from beside import markdown
+from drawing import draw_mean, finish, line, new_axes, new_figure, save
+from intervals import interval
+from jobs import PICTURES, Job, run_all, sources_in
+from matplotlib.axes import Axes
+from outcomes import Outcome, load, made_by, write_json
+from scaling_table import enclosure, smallest
+
+COLOURS = ("#1f1f1f", "#3565c4", "#00796b", "#b51d0e", "#f0952b")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Every option with every preset; the name of a run is <preset>-<option>."""
+
+    presets: Mapping[str, str]  # preset -> title
+    options: Mapping[str, Mapping[str, Any]]  # what is varied -> its settings
+
+    def jobs(self, folder: Path, pictures: Sequence[Path], scale: Mapping[str, Any]) -> list[Job]:
+        """A training for each."""
+        return [
+            Job(folder, tuple(pictures), {"preset": preset, **scale, **settings}, {f"{preset}-{option}": {}})
+            for preset in self.presets
+            for option, settings in self.options.items()
+        ]
+
+    def draw(self, outcomes: Sequence[Outcome], kernels: Sequence[str], output: Path) -> None:
+        """A row for each kernel: a panel of spectra for each preset; beside the first row, PSNR."""
+        columns = len(self.presets) + 1
+        figure = new_figure(4.3 * columns, 4.2 * len(kernels) + 0.6)
+        panels = new_axes(figure, len(kernels), columns, share=False)
+        for row, kernel in enumerate(kernels):
+            for column, (preset, title) in enumerate(self.presets.items()):
+                axes = panels[row * columns + column]
+                for option, colour in zip(self.options, COLOURS, strict=False):
+                    runs = [each for each in outcomes if each.name == f"{preset}-{option}"]
+                    draw_mean(axes, [each.end.spectra[kernel] for each in runs], colour, "end")
+                said = title if kernel == "total" else f"{title}, the {kernel}'s kernel"
+                finish(axes, said, y_label=column == 0)
+            panels[(row + 1) * columns - 1].set_visible(row == 0)
+        self._quality(panels[columns - 1], outcomes)
+        handles = [line(option, colour) for option, colour in zip(self.options, COLOURS, strict=False)]
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9
+        )
+        save(figure, output)
+
+    def _quality(self, axes: Axes, outcomes: Sequence[Outcome]) -> None:
+        """PSNR of every picture, and their mean."""
+        for column, preset in enumerate(self.presets):
+            for k, (option, colour) in enumerate(zip(self.options, COLOURS, strict=False)):
+                values = [
+                    each.end.metrics["psnr_db"] for each in outcomes if each.name == f"{preset}-{option}"
+                ]
+                at = column + (k - (len(self.options) - 1) / 2) * 0.15
+                axes.bar([at], [np.mean(values)], width=0.13, color=colour, alpha=0.5)
+                axes.plot([at] * len(values), values, "o", color=colour, markersize=3)
+        axes.set_xticks(range(len(self.presets)), list(self.presets.values()))
+        axes.set(title="PSNR in dB (dots: pictures)")
+
+    def table(self, outcomes: Sequence[Outcome]) -> str:
+        """PSNR, lambda_min and what bounds say of it, in Markdown."""
+        rows = []
+        for preset, title in self.presets.items():
+            for option in self.options:
+                runs = [each for each in outcomes if each.name == f"{preset}-{option}"]
+                ends = [each.end for each in runs]
+                rows.append(
+                    [
+                        f"{title}, {option}",
+                        str(interval([end.metrics["psnr_db"] for end in ends])),
+                        smallest([end.spectra["total"] for end in ends]),
+                        enclosure(ends),
+                        _lower(ends),
+                    ]
+                )
+        head = ["network", "PSNR in dB", "lambda_min", "certified", "best other lower bound"]
+        return markdown(head, rows)
+
+    def run(self, description: str | None, name: str, kernels: Sequence[str]) -> None:
+        """The command line: make what is missing, draw, write the table."""
+        parser = command.parser(description)
+        add = parser.add_argument
+        add("pictures", type=Path, help="folder of pictures")
+        add("-o", "--output", type=Path, required=True, help="folder of the study")
+        add("--results", type=Path, required=True, help=f"folder for {name}.json and {name}.png")
+        add("--count", type=int, default=3, help="how many of the pictures (default 3)")
+        add("--side", type=int, default=192, help="pixels a side (default 192)")
+        add("--iterations", type=int, default=1000, help="steps of Adam (default 1000)")
+        add("--batch", type=int, default=2048, help="pixels a step (default 2048)")
+        add("--workers", type=int, default=2, help="processes (default 2)")
+        options = parser.parse_args()
+        scale = {name: getattr(options, name) for name in ("side", "iterations", "batch")}
+        pictures = sources_in(options.pictures, PICTURES, options.count)
+        run_all(self.jobs(options.output, pictures, scale), options.workers)
+        outcomes = load(options.output)
+        self.draw(outcomes, kernels, options.results / f"{name}.png")
+        table = self.table(outcomes)
+        content = {"environment": made_by(), "scale": scale, "pictures": [p.name for p in pictures]}
+        write_json(options.results / f"{name}.json", content | {"table": table})
+        print(table)
+
+
+def _lower(ends: Sequence[Any]) -> str:
+    """The largest lower bound on lambda_min beside the certified one, over all items the least."""
+    best = []
+    for end in ends:
+        others = {name: value for name, value in end.lower.items() if not name.startswith("certified")}
+        name = max(others, key=lambda each: others[each])
+        best.append((others[name], name))
+    value, name = min(best)
+    return f"{value:.1e} ({name})" if value > 0 else "none above 0"

@@ -1,0 +1,83 @@
+"""From numbers to verdicts: a claim is tried in several settings, and holds in all, in some or in none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from intervals import Interval, interval
+from outcomes import Outcome
+
+Score = Callable[[dict[str, Outcome]], float]  # of an item, from its outcomes by name
+
+
+@dataclass(frozen=True)
+class Part:
+    """A claim in one setting."""
+
+    setting: str
+    found: str  # the numbers, with their interval
+    holds: bool | None  # None: cannot be resolved
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper, and what became of it."""
+
+    letter: str
+    text: str
+    parts: tuple[Part, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """holds, holds only when ..., does not hold, or cannot be resolved."""
+        known = {part.holds for part in self.parts} - {None}
+        if not known:
+            return "cannot be resolved"
+        if known == {True}:
+            silent = [part.setting for part in self.parts if part.holds is None]
+            return "holds" if not silent else f"holds; cannot be resolved for {_list(silent)}"
+        if known == {False}:
+            return "does not hold"
+        return f"holds only for {_list(part.setting for part in self.parts if part.holds)}"
+
+
+def _list(words: Iterable[str]) -> str:
+    return "; ".join(words)
+
+
+def at_least(found: Interval, claimed: float) -> bool | None:
+    """Whether a mean reaches what is claimed: by the whole interval, or by none of it."""
+    if found.low >= claimed:
+        return True
+    return False if found.high < claimed else None
+
+
+@dataclass(frozen=True)
+class Population:
+    """Outcomes of a study by item and name; items that lack a name are left out of what asks for it."""
+
+    outcomes: Sequence[Outcome]
+    domain: str  # "pictures" or "meshes"
+
+    def items(self, *names: str) -> list[dict[str, Outcome]]:
+        """For each item that has all these names, its outcomes by name."""
+        found: dict[str, dict[str, Outcome]] = {}
+        for each in self.outcomes:
+            found.setdefault(each.item, {})[each.name] = each
+        return [by_name for by_name in found.values() if set(names) <= set(by_name)]
+
+    def gain(self, metric: str, name: str, over: Score, *others: str) -> Interval:
+        """By how much a metric of a preset exceeds `over` of the same item, at the end of training."""
+        return interval([item[name].end.metrics[metric] - over(item) for item in self.items(name, *others)])
+
+
+def metric_of(name: str, metric: str) -> Score:
+    """That preset's metric at the end."""
+    return lambda item: item[name].end.metrics[metric]
+
+
+def best_of(names: Sequence[str], metric: str) -> Score:
+    """The best of these presets', item by item."""
+    return lambda item: max(item[name].end.metrics[metric] for name in names)

@@ -1,0 +1,54 @@
+"""Kernels of a multigrid under different learning rates: K_MLP + r K_grid, for r from 0.01 to 100.
+
+    python analysis/paper/weights.py paper/sweeps -o weights.json
+
+Gradient flow with a rate for the grid r times that of the network has this kernel; nothing is trained anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import command
+from outcomes import made_by, write_json
+
+import ntkspec
+
+RATES = (0.01, 0.1, 1.0, 10.0, 100.0)
+RUN = "mpe-width64.h5"
+
+
+def weighted(run_file: Path) -> dict[str, Any]:
+    """lambda_min and what else a spectrum tells, for each rate, at the end of training."""
+    with ntkspec.open_run(run_file) as run:
+        jacobian = run.snapshot("end").jacobian.load()
+    rows = []
+    for rate in RATES:
+        found = ntkspec.spectrum(jacobian.scaled({"grid": rate}), backend="cpu")
+        rows.append(
+            {
+                "rate": rate,
+                "lambda_min": found.lambda_min,
+                "lambda_max": found.lambda_max,
+                "median": float(found.eigenvalues[found.size // 2]),
+                "floor": found.floor,
+            }
+        )
+    return {"item": run_file.parent.name, "rows": rows}
+
+
+def main() -> None:
+    """All items of the sweeps."""
+    parser = command.parser(__doc__)
+    parser.add_argument("study", type=Path, help="folder of the sweeps")
+    parser.add_argument("-o", "--output", type=Path, default=Path("weights.json"))
+    options = parser.parse_args()
+    files = sorted(options.study.glob(f"*/{RUN}"))
+    if not files:
+        raise command.no_runs(options.study)
+    write_json(options.output, {"environment": made_by(), "items": [weighted(path) for path in files]})
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,237 @@
+"""The 3D task: learn from points in the unit box whether they lie inside a watertight mesh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+from ntkspec.errors import UsageError
+from ntkspec.nets.samples import sample_points
+from ntkspec.nets.surface import View, chamfer, extract_surface, render
+from ntkspec.nets.task import Loss, Picture, Predict
+
+__all__ = ["MARGIN", "NEAR", "OccupancyTask", "contains", "draw_points", "iou", "load_mesh", "load_occupancy"]
+
+Points = NDArray[np.float32]
+
+MARGIN = 0.05  # of the unit box, on both sides of the mesh's longest extent
+NEAR = 0.02  # standard deviation of points near the surface, along every axis, in units of the box
+HELD_OUT = 2**15  # points, if there are as many to train on
+RESOLUTION = 96  # cells an axis for the surfaces that are drawn and measured
+LEAST_VOLUME = 1e-9  # of the unit box; less is a sheet
+DIRECTIONS = np.array(
+    [[0.44, 0.62, 0.65], [-0.71, 0.27, 0.65], [0.36, -0.83, 0.42]]
+)  # along no axis or diagonal
+REMEDY = "give a mesh that trimesh reads, such as a PLY, an STL or an OBJ"
+REPAIR = "repair it, for instance with trimesh.repair or MeshLab"
+
+
+@dataclass(frozen=True)
+class OccupancyTask:
+    """Points in the unit box and whether they lie inside; the first half of them is uniform in the box.
+
+    The second half is near the surface: points of it moved by normal noise of deviation `NEAR`, clipped to
+    the box. Of an odd number of points, the uniform half has one more.
+    """
+
+    loss: ClassVar[Loss] = "cross-entropy"
+    unit: ClassVar[str] = "points"
+
+    coordinates: Points  # (m, 3), in [0, 1]
+    values: Points  # (m, 1): 1 inside, 0 outside
+    held_out: Points  # (k, 3), drawn in the same way
+    held_out_values: Points  # (k, 1)
+    mesh: trimesh.Trimesh  # in the unit box
+    view: View = field(default_factory=View)  # from where it is drawn
+    resolution: int = RESOLUTION  # cells an axis for surfaces of networks; 0: none are taken
+    notes: tuple[str, ...] = ()  # what a user should know about how the mesh was read
+
+    @property
+    def channels(self) -> int:
+        """One logit."""
+        return 1
+
+    @cached_property
+    def truth(self) -> Picture:
+        """The mesh as it looks: uint8 (256, 256, 3)."""
+        return render(self.mesh, view=self.view)
+
+    def sample(self, pattern: str, n: int, seed: int) -> NDArray[np.int64]:
+        """Rows of n training points; see `sample_points`."""
+        return sample_points(pattern, self.coordinates, n, seed)
+
+    def judge(self, predicted: Points, predict: Predict) -> tuple[dict[str, float], Picture | None]:
+        """How well the network's inside, where its logit is positive, agrees with the mesh's.
+
+        Returns:
+            Metrics and a picture of the network's surface, None if it has none. "iou" is over the held-out
+            points, "iou_uniform" over the uniform half of them, where it estimates a ratio of volumes.
+            "chamfer" is the distance of the surfaces, in units of the box; left out if the network has none.
+        """
+        inside, truth = predict(self.held_out) > 0, self.held_out_values > 0
+        uniform = _uniform(len(truth))
+        metrics = {"iou": iou(inside, truth), "iou_uniform": iou(inside[:uniform], truth[:uniform])}
+        surface = extract_surface(predict, self.resolution) if self.resolution else None
+        if surface is None:
+            return metrics, None
+        return metrics | {"chamfer": chamfer(surface, self.mesh)}, render(surface, view=self.view)
+
+
+def load_occupancy(
+    path: str | Path,
+    points: int,
+    *,
+    seed: int = 0,
+    view: View | None = None,
+    resolution: int = RESOLUTION,
+) -> OccupancyTask:
+    """Read a watertight mesh and draw points inside and outside of it.
+
+    The held-out points are the same whatever the seed, so that runs can be compared.
+
+    Args:
+        path: any mesh that trimesh reads; several in one file count as one.
+        points: to train on, at least 8; half of them uniform in the box, half near the surface.
+        seed: of the points to train on.
+        view: from where pictures are drawn; None: the default camera.
+        resolution: cells an axis for surfaces of networks, taken whenever one is judged; 0: none are.
+
+    Raises:
+        UsageError: the mesh cannot be read, or has no inside.
+    """
+    mesh, notes = load_mesh(path)
+    pools = [
+        draw_points(mesh, count, np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(stream,))))
+        for count, entropy, stream in ((points, seed, 0), (min(points, HELD_OUT), 0, 1))
+    ]
+    (x, y), (held_out, truth) = ((pool, contains(mesh, pool)[:, None].astype(np.float32)) for pool in pools)
+    return OccupancyTask(x, y, held_out, truth, mesh, view or View(), resolution, notes)
+
+
+def draw_points(mesh: trimesh.Trimesh, n: int, generator: np.random.Generator) -> Points:
+    """Points (n, 3) in the unit box, float32: the first half uniform, the second near the surface."""
+    uniform = generator.random((_uniform(n), 3))
+    near, _ = trimesh.sample.sample_surface(mesh, n - len(uniform), seed=generator)
+    near = near + NEAR * generator.standard_normal(near.shape)
+    return np.concatenate([uniform, np.clip(near, 0, 1)]).astype(np.float32)
+
+
+def _uniform(n: int) -> int:
+    """How many of n points are uniform in the box."""
+    return n - n // 2
+
+
+def contains(mesh: trimesh.Trimesh, points: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether points (n, 3) lie inside: a ray from there crosses the surface an odd number of times.
+
+    Rounding loses a crossing now and then, where a ray grazes an edge. Two rays therefore go out from every
+    point, and a third where they disagree. trimesh's own `contains` draws it at random; here the same points
+    always have the same answer.
+
+    Raises:
+        UsageError: Embree is missing. Without it, this takes hours and memory without end.
+    """
+    _check_embree()
+    votes = _parity(mesh, points, DIRECTIONS[0]).astype(np.int8) + _parity(mesh, points, DIRECTIONS[1])
+    split = np.flatnonzero(votes == 1)
+    votes[split] += _parity(mesh, points[split], DIRECTIONS[2])
+    return votes >= 2
+
+
+def _parity(mesh: trimesh.Trimesh, points: NDArray[Any], direction: NDArray[np.float64]) -> NDArray[np.bool_]:
+    within = np.flatnonzero(np.all((points >= mesh.bounds[0]) & (points <= mesh.bounds[1]), axis=1))
+    rays = np.broadcast_to(direction, (len(within), 3))
+    _, ray = mesh.ray.intersects_id(points[within], rays, multiple_hits=True)[:2]
+    odd = np.zeros(len(points), dtype=np.bool_)
+    odd[within] = np.bincount(ray, minlength=len(within)) % 2 == 1
+    return odd
+
+
+def _check_embree() -> None:
+    if not trimesh.ray.has_embree:
+        raise UsageError(
+            "meshes",
+            expected="the ray tracer Embree",
+            got="no module 'embreex' that can be loaded",
+            remedy='run: pip install "ntkspec[torch]"',
+        )
+
+
+def iou(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Intersection over union of two sets of points, each given by who belongs to it; 1 if both are empty."""
+    union = np.count_nonzero(predicted | truth)
+    return float(np.count_nonzero(predicted & truth) / union) if union else 1.0
+
+
+def load_mesh(path: str | Path) -> tuple[trimesh.Trimesh, tuple[str, ...]]:
+    """Read a watertight mesh and put it into the unit box: centred, its longest extent 0.9.
+
+    Returns:
+        The mesh, its faces outwards, and notes on what was changed.
+
+    Raises:
+        UsageError: it cannot be read, has no faces, is not finite, not watertight or wound inconsistently, or
+            encloses no volume.
+    """
+    _check_embree()
+    vertices, faces = _read(Path(path))
+    if len(faces) == 0:
+        raise _refused(path, "a mesh with faces", "none", "give a surface, not a point cloud")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        got = f"a number {faces.max() if faces.min() >= 0 else faces.min()}"
+        raise _refused(path, f"faces between vertices 0 to {len(vertices) - 1}", got, REMEDY)
+    if not np.isfinite(vertices).all():
+        raise _refused(path, "finite vertices", "NaN or Inf", REPAIR)
+    mesh = trimesh.Trimesh(_into_box(vertices, faces), faces)  # merges vertices that are the same
+    mesh.update_faces(np.diff(np.sort(mesh.faces, axis=1), axis=1).all(axis=1))  # not those of two vertices
+    _check_closed(path, mesh)
+    with np.errstate(invalid="ignore"):  # trimesh divides by the volume for a centre that nobody asked for
+        volume = float(mesh.volume)
+    if abs(volume) < LEAST_VOLUME:
+        raise _refused(path, "a mesh that encloses a volume", "none", "give a solid body")
+    if volume > 0:
+        return mesh, ()
+    mesh.invert()
+    return mesh, (f"{path} has its faces inwards: turned round",)
+
+
+def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    try:
+        if not path.is_file():  # trimesh would take the name for something else
+            raise FileNotFoundError("a folder" if path.is_dir() else "no such file")
+        mesh = trimesh.load_mesh(str(path), process=False)
+        return np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces, dtype=np.int64)
+    except MemoryError:
+        got = "one that does not fit in memory"
+    except Exception as error:  # whatever a damaged or foreign file makes one of trimesh's readers raise
+        got = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+    raise _refused(path, "a readable mesh", got, REMEDY)
+
+
+def _into_box(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:
+    used = vertices[np.unique(faces)]  # vertices without faces do not count
+    scale = np.abs(used).max() or 1.0  # so that no difference overflows
+    vertices, low, high = vertices / scale, used.min(axis=0) / scale, used.max(axis=0) / scale
+    longest = float((high - low).max()) or 1.0
+    boxed: NDArray[np.float64] = (vertices - (low + high) / 2) * ((1 - 2 * MARGIN) / longest) + 0.5
+    return boxed
+
+
+def _check_closed(path: str | Path, mesh: trimesh.Trimesh) -> None:
+    _, faces = np.unique(mesh.edges_sorted, axis=0, return_counts=True)
+    wrong = int(np.count_nonzero(faces != 2))
+    if wrong:
+        got = f"{wrong} of {len(faces)} edges with another number"
+        raise _refused(path, "a watertight mesh, two faces at every edge", got, REPAIR)
+    if not mesh.is_winding_consistent:
+        raise _refused(path, "faces that are all wound alike", "neighbours wound against each other", REPAIR)
+
+
+def _refused(path: str | Path, expected: str, got: str, remedy: str) -> UsageError:
+    return UsageError(str(path), expected=expected, got=got, remedy=remedy)

@@ -1,0 +1,192 @@
+"""Training many networks of one shape at once: one config, a picture each.
+
+All members start from the same weights, have the same fixed encoding and see the same pixels at every step,
+as `ntkspec.nets.training.train` would give each of them alone with that config. So the fixed encoding and the
+grids' cells and weights are computed once for all, and the layers are batched matrix products.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ntkspec.errors import UsageError
+from ntkspec.nets.build import build_model
+from ntkspec.nets.config import TrainConfig
+from ntkspec.nets.grid import Multigrid
+from ntkspec.nets.image import ImageTask
+from ntkspec.nets.lookup import TableLookup
+from ntkspec.nets.mlp import CoordinateNetwork
+from ntkspec.nets.training import (
+    LOSS_EVERY,
+    LossCurve,
+    Snapshot,
+    Training,
+    check_finite,
+    deterministic,
+    draw_batch,
+    evaluate,
+    make_optimizer,
+    snapshot_labels,
+    stretches,
+)
+
+__all__ = ["Population", "train_population"]
+
+
+class Population(nn.Module):
+    """P copies of a network, which learn apart: (n, d) -> (P, n, c).
+
+    The tables of a multigrid stand side by side in one table with P F features to a row.
+
+    Args:
+        network: whose weights all members start from; it is left untouched.
+        size: P.
+    """
+
+    def __init__(self, network: CoordinateNetwork, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.encoding = copy.deepcopy(network.encoding)
+        for level in self._levels():
+            level.table = nn.Parameter(level.table.detach().repeat(1, size))
+        self.mlp = nn.Sequential(
+            OrderedDict(
+                (name, _BatchedLinear(layer, size) if isinstance(layer, nn.Linear) else layer)
+                for name, layer in network.mlp.named_children()
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs (P, n, c) of all members at the coordinates x (n, d)."""
+        outputs: Tensor = self.mlp(self._encode(x))
+        return outputs
+
+    def member(self, index: int) -> dict[str, Tensor]:
+        """The state_dict of one member, its own copy on the CPU, as `build_model` can load it."""
+        state = self.encoding.state_dict(prefix="encoding.")
+        for name, tensor in state.items():
+            if name.endswith(".table"):
+                state[name] = tensor.chunk(self.size, dim=1)[index]
+        for name, layer in self.mlp.named_children():
+            if isinstance(layer, _BatchedLinear):
+                state[f"mlp.{name}.weight"] = layer.weight[index]
+                state[f"mlp.{name}.bias"] = layer.bias[index, 0]
+        return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+
+    def _levels(self) -> list[TableLookup]:
+        return [module for module in self.encoding.modules() if isinstance(module, TableLookup)]
+
+    def _encode(self, x: Tensor) -> Tensor:
+        """(n, width) where all members see the same, else (P, n, width)."""
+        if not isinstance(self.encoding, Multigrid):
+            encoded: Tensor = self.encoding(x)
+            return encoded
+        apart = [level(x).view(len(x), self.size, -1) for level in self._levels()]
+        return torch.cat([*apart, x[:, None].expand(-1, self.size, -1)], dim=2).transpose(0, 1)
+
+
+class _BatchedLinear(nn.Module):
+    """P linear layers: (P, n, in) -> (P, n, out), or (n, in) of them all."""
+
+    def __init__(self, layer: nn.Linear, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(layer.weight.detach().repeat(size, 1, 1))  # (P, out, in)
+        self.bias = nn.Parameter(layer.bias.detach().repeat(size, 1, 1))  # (P, 1, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() == 2:
+            x = x.expand(len(self.weight), *x.shape)
+        return torch.baddbmm(self.bias, x, self.weight.transpose(1, 2))
+
+
+def train_population(
+    config: TrainConfig,
+    tasks: Sequence[ImageTask],
+    *,
+    kept: Collection[str] | None = None,
+    device: str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Training, ...]:
+    """Train the network of `config` on each picture, all at once.
+
+    Args:
+        config: what to train; its `outputs` must be the channels of all pictures.
+        tasks: pictures of one size.
+        kept: labels of the snapshots to take; default: all.
+        device: where to train. On a GPU, sums are not always in the same order, nor results the same bits.
+        progress: called with the steps done, every tenth step.
+
+    Returns:
+        One `Training` for each picture, on the CPU: to rounding what `train(config, task)` returns. The
+        seconds of each are its share of the whole.
+
+    Raises:
+        UsageError: pictures of different sizes or channels.
+        TrainingError: a member's loss is no longer finite.
+    """
+    _check(config, tasks)
+    network = build_model(config)
+    population = Population(network, len(tasks)).to(device)
+    optimizer = make_optimizer(population, config)
+    generator = torch.Generator().manual_seed(config.seed)
+    x = torch.from_numpy(tasks[0].coordinates).to(device)
+    y = torch.stack([torch.from_numpy(task.values) for task in tasks], dim=1).to(device)  # (side^2, P, c)
+    labels = {step: label for step, label in snapshot_labels(config).items() if kept is None or label in kept}
+    losses = torch.empty(config.iterations, len(tasks), device=device)
+    snapshots: list[list[Snapshot]] = [[] for _ in tasks]
+    seconds = 0.0
+
+    def keep(step: int) -> None:
+        for index, task in enumerate(tasks):
+            network.load_state_dict(population.member(index))
+            snapshots[index].append(evaluate(network, task, labels[step], step))
+
+    with deterministic(strict=torch.device(device).type == "cpu"):
+        if 0 in labels:
+            keep(0)
+        for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
+            start = time.perf_counter()
+            for step in range(first, last):
+                losses[step] = _step(population, optimizer, *draw_batch(x, y, config.batch, generator))
+            check_finite(losses.amax(dim=1), first, last, config)
+            seconds += time.perf_counter() - start
+            if progress:
+                progress(last)
+            if last in labels:
+                keep(last)
+    steps = np.arange(0, config.iterations, LOSS_EVERY)
+    curves = losses.cpu().double().numpy()[steps]
+    return tuple(
+        Training(config, tuple(member), LossCurve(steps, curves[:, index]), seconds / len(tasks))
+        for index, member in enumerate(snapshots)
+    )
+
+
+def _step(population: nn.Module, optimizer: torch.optim.Adam, x: Tensor, y: Tensor) -> Tensor:
+    """One step of Adam, which treats every number apart and so every member; their losses (P,) before it."""
+    optimizer.zero_grad(set_to_none=True)
+    losses: Tensor = ((population(x) - y.transpose(0, 1)) ** 2).mean(dim=(1, 2))
+    losses.sum().backward()  # type: ignore[no-untyped-call]  # untyped in torch
+    optimizer.step()
+    return losses.detach()
+
+
+def _check(config: TrainConfig, tasks: Sequence[ImageTask]) -> None:
+    if not tasks:
+        raise UsageError("population", expected="one or more pictures", got="none", remedy="name some")
+    shapes = {task.values.shape for task in tasks}
+    if len(shapes) > 1 or tasks[0].channels != config.outputs:
+        got = ", ".join(f"{task.side} x {task.side} x {task.channels}" for task in tasks[:4])
+        raise UsageError(
+            "population",
+            expected=f"pictures of one size and {config.outputs} channels",
+            got=got,
+            remedy="load them with the same side, grey or not",
+        )

@@ -1,0 +1,106 @@
+"""What is kept of a run is what its report says."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from outcomes import from_dict, indices, load, of_file, outcome, pack
+
+import ntkspec
+from ntkspec.analyze import analyze_runs
+
+GOLDEN = Path(__file__).parents[2] / "data" / "golden"
+
+
+@given(size=st.integers(1, 5000))
+def test_kept_indices(size):
+    kept = indices(size)
+    assert kept == sorted(set(kept))
+    assert (kept[0], kept[-1]) == (1, size)
+    assert len(kept) <= 57
+
+
+@pytest.mark.parametrize("name", ["mpe", "mpe-hashed", "ffe", "baseline-patch"])
+def test_an_outcome_is_what_the_analysis_says(name):
+    found = outcome(GOLDEN / f"{name}.h5")
+    report = analyze_runs([GOLDEN / f"{name}.h5"]).runs[0]
+    with ntkspec.open_run(GOLDEN / f"{name}.h5") as run:
+        jacobian = run.snapshots[-1].jacobian.load()
+        assert found.parameters == np.prod(jacobian.to_dense().shape[2:])
+    for snapshot in report.snapshots:
+        stage = found.stages[snapshot.label]
+        assert stage.step == snapshot.step
+        for role, spectrum in snapshot.spectra.items():
+            curve = stage.spectra[role]
+            assert (curve.size, curve.resolved) == (spectrum.size, spectrum.resolved)
+            if spectrum.lambda_min is None:
+                assert curve.lambda_min is None
+            else:
+                assert curve.lambda_min == pytest.approx(spectrum.lambda_min, rel=1e-4)
+            for index, value in zip(indices(curve.size), curve.values, strict=True):
+                if index <= spectrum.resolved:
+                    assert value == pytest.approx(spectrum.eigenvalues[index - 1], rel=1e-4)
+                else:
+                    assert value is None or (value == 0 and spectrum.singular)
+        assert stage.bounds == len(snapshot.bounds)
+        assert stage.broken == ()
+
+
+def test_the_slack_of_theorem_1_by_its_definition():
+    found = outcome(GOLDEN / "mpe.h5")
+    with ntkspec.open_run(GOLDEN / "mpe.h5") as run:
+        snapshot = run.snapshots[-1]
+        total, kept = (
+            np.linalg.svd(_rows(part), compute_uv=False) ** 2
+            for part in (snapshot.jacobian, snapshot.jacobian.without("grid"))
+        )
+        slack = found.stages[snapshot.label].slack
+    compared = int(slack["compared"])
+    decades = np.log10(total[:compared] / kept[:compared])
+    assert slack["least"] == pytest.approx(decades.min(), rel=1e-3, abs=1e-9)
+    assert slack["median"] == pytest.approx(np.median(decades), rel=1e-3)
+
+
+def _rows(jacobian):
+    dense = jacobian.load().to_dense()
+    return dense.reshape(len(dense), -1)
+
+
+def test_round_trip_through_json():
+    found = outcome(GOLDEN / "mpe.h5")
+    assert from_dict(json.loads(json.dumps(asdict(found)))) == found
+
+
+def test_outcomes_are_computed_once_and_again_for_a_newer_run_file(tmp_path):
+    folder = tmp_path / "study" / "picture"
+    folder.mkdir(parents=True)
+    shutil.copy(GOLDEN / "mpe.h5", folder / "mpe.h5")
+    first = of_file(folder / "mpe.h5")
+    kept = folder / "mpe.json"
+    content = json.loads(kept.read_text()) | {"label": "changed by hand"}
+    kept.write_text(json.dumps(content))
+    assert load(tmp_path / "study")[0].label == "changed by hand"
+    (folder / "mpe.h5").touch()
+    assert load(tmp_path / "study") == [first]
+
+
+def test_a_packed_study_is_the_study(tmp_path):
+    for item in ("one", "two"):
+        for name in ("mpe", "ffe"):
+            (tmp_path / "study" / item).mkdir(parents=True, exist_ok=True)
+            shutil.copy(GOLDEN / f"{name}.h5", tmp_path / "study" / item)
+    found = load(tmp_path / "study")
+    pack(found, tmp_path / "by name")
+    pack(found, tmp_path / "in one", together="all")
+    assert sorted(path.name for path in (tmp_path / "by name").iterdir()) == ["ffe.json", "mpe.json"]
+    assert load(tmp_path / "by name") == load(tmp_path / "in one") == found
+
+
+def test_a_folder_without_runs_is_refused(tmp_path):
+    with pytest.raises(ntkspec.NtkspecError, match="folder of folders of run files"):
+        load(tmp_path)

@@ -1,0 +1,141 @@
+"""A study from pictures and meshes to figures, small: made once, gone on with, refused in a line."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jobs import Job, run_all, sources_in, work
+from outcomes import load
+from PIL import Image
+
+from ntkspec.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "analysis" / "paper"
+PICTURE, MESH = ROOT / "data" / "pictures" / "astronaut.png", ROOT / "data" / "meshes" / "knot.ply"
+SMALL = {"side": 24, "iterations": 20, "batch": 100, "samples": 40, "width": 16}
+
+
+def script(name, *words):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, SCRIPTS / f"{name}.py", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    shutil.copy(PICTURE, folder)
+    Image.fromarray(np.tile(np.arange(40, dtype=np.uint8) * 6, (40, 1))).save(folder / "ramp.png")  # grey
+    return folder
+
+
+def job(study, sources, preset="mpe-coarse", **settings):
+    return Job(study, tuple(sources), {"preset": preset, **SMALL, **settings}, {preset: {}})
+
+
+def test_what_is_there_is_not_made_again(tmp_path, pictures):
+    made = job(tmp_path / "study", sources_in(pictures, {".png"}))
+    work(made)
+    assert made.missing() == ()
+    files = sorted((tmp_path / "study").glob("*/*"))
+    assert [path.name for path in files] == ["mpe-coarse.h5", "mpe-coarse.json"] * 2
+    before = {path: path.stat().st_mtime_ns for path in files}
+    run_all([made], workers=1)
+    assert before == {path: path.stat().st_mtime_ns for path in files}
+    outcomes = load(tmp_path / "study")
+    files[1].unlink()  # an outcome: analysed again, not trained
+    work(made)
+    assert files[0].stat().st_mtime_ns == before[files[0]]
+    files[2].unlink()  # a run file and its outcome: trained alone, to the same
+    files[3].unlink()
+    work(made)
+    again = load(tmp_path / "study")
+    assert [each.item for each in again] == [each.item for each in outcomes]
+    for one, other in zip(outcomes, again, strict=True):
+        assert other.end.metrics["psnr_db"] == pytest.approx(one.end.metrics["psnr_db"], abs=0.05)
+        # a value that the file kept is the same to the bit, one of a network trained alone to rounding
+
+
+def test_grey_pictures_learn_three_channels(tmp_path, pictures):
+    work(job(tmp_path / "study", [pictures / "ramp.png"], "baseline"))
+    (found,) = load(tmp_path / "study")
+    assert found.config["model"]["outputs"] == 3
+    assert found.config["task"]["image"] == "ramp.png"
+
+
+def test_one_training_may_have_several_kernels(tmp_path):
+    kernels = {"all": {}, "fewer": {"samples": 10}, "patch": {"sampling": "patch"}}
+    made = Job(tmp_path, (PICTURE,), {"preset": "ffe-low", **SMALL}, kernels, kept=frozenset({"init", "end"}))
+    work(made)
+    found = {each.name: each for each in load(tmp_path)}
+    assert {name: each.samples for name, each in found.items()} == {"all": 40, "fewer": 10, "patch": 36}
+    assert set(found["all"].stages) == {"init", "end"}
+    assert len({each.end.metrics["psnr_db"] for each in found.values()}) == 1
+
+
+def test_meshes(tmp_path):
+    settings = {"preset": "mpe-coarse", "mesh": str(MESH), "points": 500, "iterations": 10, "batch": 100,
+                "samples": 40, "width": 16}  # fmt: skip
+    work(Job(tmp_path, (MESH,), settings, {"mpe-coarse": {}}))
+    (found,) = load(tmp_path)
+    assert found.config["task"]["mesh"] == "knot.ply"
+    assert 0 <= found.end.metrics["iou"] <= 1
+    assert set(found.end.spectra) == {"total", "no_grid", "grid"}
+
+
+def test_every_figure_from_run_files_alone(tmp_path, pictures):
+    study = tmp_path / "study"
+    for preset in ("baseline", "ffe-low", "ffe-medium", "ffe-high", "mpe-coarse", "mpe-fine"):
+        work(job(study, sources_in(pictures, {".png"}), preset))
+    for path in study.glob("*/*.json"):
+        path.unlink()
+    for name, words in {
+        "fig2_ablation": (study,),
+        "fig3_pictures": (study,),
+        "fig4_panels": (study,),
+        "fig5_domains": (study, study),
+    }.items():
+        done = script(name, *words, "-o", tmp_path / f"{name}.png")
+        assert done.returncode == 0, done.stderr
+        with Image.open(tmp_path / f"{name}.png") as figure:
+            assert min(figure.size) > 300
+    table = script("scaling_table", study).stdout.splitlines()
+    assert len(table) == 2 + 6
+    assert table[2].startswith("| baseline | - |")
+
+
+def test_bad_input_is_one_line(tmp_path, pictures):
+    (pictures / "broken.png").write_bytes(b"not a picture")
+    for words, said in (
+        (("runs2d", tmp_path / "nowhere", "-o", tmp_path / "s"), "expected a folder of"),
+        (("runs2d", tmp_path, "-o", tmp_path / "s"), "files in it, got none"),
+        (
+            ("runs2d", pictures, "-o", tmp_path / "s", "--workers", "1"),
+            "broken.png: expected a readable picture",
+        ),
+        (("runs3d", pictures, "-o", tmp_path / "s"), ".ply"),
+        (("fig2_ablation", tmp_path / "s"), "expected a folder of folders of run files"),
+        (("fig3_pictures", tmp_path / "nowhere"), "expected a folder of folders of run files"),
+        (("weights", tmp_path / "nowhere"), "expected a folder of folders of run files"),
+    ):
+        done = script(*words)
+        assert done.returncode == 2, done.stderr
+        assert said in done.stderr
+        assert done.stderr.startswith("error: ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_counts_are_spread_evenly(tmp_path):
+    for k in range(9):
+        (tmp_path / f"{k}.png").touch()
+    chosen = [path.stem for path in sources_in(tmp_path, {".png"}, 3)]
+    assert chosen == ["0", "4", "8"]
+    assert len(sources_in(tmp_path, {".png"}, 20)) == 9
+    with pytest.raises(UsageError, match="files in it"):
+        sources_in(tmp_path, {".ply"})

@@ -1,0 +1,110 @@
+"""Ratios, intervals and verdicts: what claims are made of."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from intervals import DRAWS, decades, interval
+from outcomes import Curve
+from verdicts import Claim, Part, at_least
+
+
+def curve(smallest, floor=1e-10, values=(1.0, 0.5)):
+    return Curve(
+        values=values,
+        size=len(values),
+        resolved=sum(value is not None for value in values),
+        floor=floor,
+        lambda_max=1.0,
+        lambda_min=smallest,
+        rank_at_most=2,
+        trace=1.5,
+        effective_rank=1.9,
+        method="gram",
+    )
+
+
+def test_intervals_are_those_of_scipy():
+    values = np.random.default_rng(1).gamma(2.0, size=40)
+    found = interval(values)
+    theirs = scipy.stats.bootstrap(
+        (values,), np.mean, n_resamples=DRAWS, method="percentile", rng=np.random.default_rng(2)
+    ).confidence_interval
+    spread = theirs.high - theirs.low
+    assert found.mean == pytest.approx(values.mean())
+    assert abs(found.low - theirs.low) < 0.1 * spread
+    assert abs(found.high - theirs.high) < 0.1 * spread
+
+
+def test_intervals_of_normal_means_cover_them_as_often_as_they_say():
+    rng = np.random.default_rng(3)
+    covered = [
+        found.low <= 0 <= found.high for found in (interval(rng.standard_normal(30)) for _ in range(300))
+    ]
+    assert 0.88 < np.mean(covered) < 0.99
+
+
+def test_one_value_has_no_interval_and_none_no_mean():
+    assert (interval([3.0]).low, interval([3.0]).high) == (-math.inf, math.inf)
+    with pytest.raises(ValueError, match="finite"):
+        interval([])
+    with pytest.raises(ValueError, match="finite"):
+        interval([1.0, math.inf])
+
+
+KNOWN = st.floats(1e-20, 1e5)
+FLOORS = st.floats(1e-12, 1e-3)
+
+
+@given(a=KNOWN, b=KNOWN)
+def test_decades_of_two_numbers_are_a_number(a, b):
+    found = decades(curve(a), curve(b))
+    assert found.exact
+    assert found.low == pytest.approx(math.log10(a / b))
+
+
+@given(a=KNOWN, floor=FLOORS, share=st.floats(1e-6, 1.0))
+def test_the_truth_lies_between_where_one_is_unresolved(a, floor, share):
+    truth = floor * share
+    above, below = decades(curve(a), curve(None, floor)), decades(curve(None, floor), curve(a))
+    assert not above.exact
+    assert not below.exact
+    assert above.low <= math.log10(a / truth) + 1e-12
+    assert above.high == math.inf
+    assert below.high >= math.log10(truth / a) - 1e-12
+    assert below.low == -math.inf
+
+
+def test_over_zero_there_is_no_number():
+    assert decades(curve(1e-3), curve(0.0)).low == math.inf
+    assert decades(curve(0.0), curve(1e-3)).high == -math.inf
+    nothing = decades(curve(0.0), curve(0.0))
+    assert (nothing.low, nothing.high) == (-math.inf, math.inf)
+    unknown = decades(curve(None), curve(0.0))
+    assert (unknown.low, unknown.high) == (-math.inf, math.inf)
+
+
+def test_a_claim_is_reached_by_the_whole_interval_or_not():
+    assert at_least(SimpleNamespace(low=2.0, high=3.0), 2.0) is True
+    assert at_least(SimpleNamespace(low=1.0, high=1.9), 2.0) is False
+    assert at_least(SimpleNamespace(low=1.0, high=2.1), 2.0) is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "verdict"),
+    [
+        ([True, True], "holds"),
+        ([False, False], "does not hold"),
+        ([False, None], "does not hold"),
+        ([None, None], "cannot be resolved"),
+        ([True, None], "holds; cannot be resolved for 1"),
+        ([True, False, None], "holds only for 0"),
+    ],
+)
+def test_verdicts(parts, verdict):
+    claim = Claim("x", "", tuple(Part(str(k), "", holds) for k, holds in enumerate(parts)))
+    assert claim.verdict == verdict
