@@ -40,15 +40,18 @@ def draw(study: Path, weights: Path, output: Path) -> None:
     _fourier(axes[1], groups, _psnr, "PSNR in dB")
     _heat(axes[2], groups, _decades_apart, "MPE over FFE: decades of $\\lambda_{\\min}$")
     _heat(axes[3], groups, _psnr_apart, "MPE over FFE: dB of PSNR")
-    n = sorted((*SAMPLES, 1024))
-    _compared(axes[4], groups, n, lambda kind, x: f"{kind}-width64" if x == 1024 else f"{kind}-n{x}")
-    axes[4].set(xscale="log", xlabel="samples $n$", title="Number of samples")
+    own = groups["baseline-width64"][0].samples
+    n = sorted({own, *(round(share * own) for share in SAMPLES)})
+    _compared(axes[4], groups, n, lambda kind, x: f"{kind}-width64" if x == own else f"{kind}-n{x}")
+    _ticks(axes[4], n)
+    axes[4].set(xlabel="samples $n$", title="Number of samples")
     patterns = ("random", *PATTERNS)
     _compared(axes[5], groups, range(3), lambda kind, k: f"{kind}-{patterns[k]}" if k else f"{kind}-width64")
     axes[5].set_xticks(range(3), patterns)
     axes[5].set(title="Sampling pattern", xlim=(-0.3, 2.3))
     _compared(axes[6], groups, sorted((*WIDTHS, 64)), lambda kind, x: f"{kind}-width{x}")
-    axes[6].set(xscale="log", xlabel="width", title="Width")
+    _ticks(axes[6], sorted((*WIDTHS, 64)))
+    axes[6].set(xlabel="width", title="Width")
     _over_time(axes[7], groups)
     _weights(axes[8], read_json(weights)["items"])
     for panel in axes[4:8]:
@@ -63,7 +66,7 @@ def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]],
     whole = [len(found) == len(group) > 0 for found, group in zip(numbers, groups, strict=True)]
     at = [place for place, all_known in zip(x, whole, strict=True) if all_known]
     means = [np.exp(np.mean(np.log(found))) for found, known in zip(numbers, whole, strict=True) if known]
-    axes.plot(at, means, marker="o", markersize=4, **style)
+    axes.plot(at, means, **{"marker": "o", "markersize": 4, **style})
     axes.set_yscale("log")
     colour = style.get("color")
     for place, group in zip(x, groups, strict=True):
@@ -75,8 +78,8 @@ def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]],
 
 
 def _psnr(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Outcome]], **style: Any) -> None:
-    axes.plot(x, [np.mean([o.end.metrics["psnr_db"] for o in group]) for group in groups], marker="o",
-              markersize=4, **style)  # fmt: skip
+    means = [np.mean([each.end.metrics["psnr_db"] for each in group]) for group in groups]
+    axes.plot(x, means, **{"marker": "o", "markersize": 4, **style})
 
 
 def _ends(group: Sequence[Outcome]) -> list[Curve]:
@@ -91,13 +94,19 @@ def _fourier(axes: Axes, groups: Groups, plot: Callable[..., None], title: str) 
         plot(axes, SIGMAS, members, color=colour, label=f"FFE, {features} frequencies")
     for finest, style in ((24, ":"), (48, "--"), (192, "-.")):
         members = [inside(groups[f"mpe-{finest}"])] * 2
-        plot(axes, (SIGMAS[0], SIGMAS[-1]), members, color=COLOURS["mpe-fine"], linestyle=style,
+        plot(axes, (SIGMAS[0], SIGMAS[-1]), members, color=COLOURS["mpe-fine"], linestyle=style, marker="",
              label=f"MPE, finest {finest}")  # fmt: skip
-    axes.set(xscale="log", xlabel="bandwidth $\\sigma$ of the frequencies", ylabel=title)
-    axes.set_xticks(SIGMAS, [str(sigma) for sigma in SIGMAS])
-    axes.minorticks_off()
+    _ticks(axes, SIGMAS)
+    axes.set(xlabel="bandwidth $\\sigma$ of the frequencies", ylabel=title)
     axes.set_title(f"{title} against bandwidth")
     axes.legend(frameon=False, fontsize=7.5)
+
+
+def _ticks(axes: Axes, x: Sequence[int]) -> None:
+    """A log axis with a tick for every setting, and no other."""
+    axes.set_xscale("log")
+    axes.set_xticks(x, [str(each) for each in x])
+    axes.xaxis.minorticks_off()
 
 
 def _decades_apart(mpe: Outcome, ffe: Outcome) -> float:

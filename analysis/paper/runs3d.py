@@ -24,6 +24,7 @@ def main() -> None:
     add("-o", "--output", type=Path, required=True, help="folder of the study")
     add("--iterations", type=int, default=1000, help="steps of Adam (default 1000)")
     add("--batch", type=int, default=4096, help="points a step (default 4096)")
+    add("--points", type=int, default=2**19, help="points to learn from (default 524,288)")
     add("--samples", type=int, default=1024, help="points at which the kernel is taken (default 1024)")
     add(
         "--azimuth",
@@ -34,7 +35,7 @@ def main() -> None:
     )
     add("--workers", type=int, default=2, help="processes (default 2)")
     options = parser.parse_args()
-    scale = {name: getattr(options, name) for name in ("iterations", "batch", "samples")}
+    scale = {name: getattr(options, name) for name in ("iterations", "batch", "points", "samples")}
     azimuths = dict(_azimuth(text) for text in options.azimuth)
     jobs = [
         Job(

@@ -20,7 +20,7 @@ FEATURES = (16, 64, 256)
 FINEST = (12, 24, 48, 96, 192, 384)
 WIDTHS = (16, 32, 128)  # the presets' 64 is among the rest
 STEPS = (10, 32, 100, 316)  # beside the middle and the end
-SAMPLES = (128, 256, 512, 2048)  # beside the presets' 1024
+SAMPLES = (1 / 8, 1 / 4, 1 / 2, 2)  # of the samples of all others
 PATTERNS = ("grid", "patch")
 LEVELS = {finest: 4 if finest < 48 else 6 for finest in FINEST}  # as the presets have them
 COMPARED = {"baseline": "baseline", "ffe": "ffe-medium", "mpe": "mpe-fine"}
@@ -38,9 +38,11 @@ def settings() -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield f"{kind}-width{width}", {"preset": preset, "width": width}
 
 
-def kernels(kind: str) -> dict[str, dict[str, Any]]:
+def kernels(kind: str, samples: int) -> dict[str, dict[str, Any]]:
     """Run files of a training that is compared in every respect: its own samples, more, fewer, others."""
-    counts = {f"{kind}-n{count}": {"samples": count} for count in SAMPLES}
+    counts = {
+        f"{kind}-n{count}": {"samples": count} for count in (round(share * samples) for share in SAMPLES)
+    }
     patterns = {f"{kind}-{pattern}": {"sampling": pattern} for pattern in PATTERNS}
     return {f"{kind}-width64": {}, **counts, **patterns}
 
@@ -55,16 +57,19 @@ def main() -> None:
     add("--side", type=int, default=192, help="pixels a side (default 192)")
     add("--iterations", type=int, default=1000, help="steps of Adam (default 1000)")
     add("--batch", type=int, default=2048, help="pixels a step (default 2048)")
+    add("--samples", type=int, default=1024, help="pixels at which the kernel is taken (default 1024)")
     add("--workers", type=int, default=2, help="processes (default 2)")
     options = parser.parse_args()
     pictures = sources_in(options.pictures, PICTURES, options.count)
-    scale = {name: getattr(options, name) for name in ("side", "iterations", "batch")}
+    scale = {name: getattr(options, name) for name in ("side", "iterations", "batch", "samples")}
     output: Path = options.output
     end = frozenset({"end"})
     jobs = [Job(output, pictures, {**each, **scale}, {name: {}}, kept=end) for name, each in settings()]
     steps = tuple(step for step in STEPS if step < options.iterations)
     for kind, preset in COMPARED.items():
-        jobs.append(Job(output, pictures, {"preset": preset, **scale}, kernels(kind), kept=end))
+        jobs.append(
+            Job(output, pictures, {"preset": preset, **scale}, kernels(kind, options.samples), kept=end)
+        )
         over_time = {"preset": preset, **scale, "checkpoints": steps}
         labels = frozenset({"init", "mid", "end", *(f"step-{step}" for step in steps)})
         jobs.append(Job(output, pictures, over_time, {f"{kind}-time": {}}, kept=labels))

@@ -99,9 +99,10 @@ class Study:
         add("--side", type=int, default=192, help="pixels a side (default 192)")
         add("--iterations", type=int, default=1000, help="steps of Adam (default 1000)")
         add("--batch", type=int, default=2048, help="pixels a step (default 2048)")
+        add("--samples", type=int, default=1024, help="pixels at which the kernel is taken (default 1024)")
         add("--workers", type=int, default=2, help="processes (default 2)")
         options = parser.parse_args()
-        scale = {name: getattr(options, name) for name in ("side", "iterations", "batch")}
+        scale = {name: getattr(options, name) for name in ("side", "iterations", "batch", "samples")}
         pictures = sources_in(options.pictures, PICTURES, options.count)
         run_all(self.jobs(options.output, pictures, scale), options.workers)
         outcomes = load(options.output)

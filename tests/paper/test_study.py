@@ -139,3 +139,50 @@ def test_counts_are_spread_evenly(tmp_path):
     assert len(sources_in(tmp_path, {".png"}, 20)) == 9
     with pytest.raises(UsageError, match="files in it"):
         sources_in(tmp_path, {".ply"})
+
+
+@pytest.mark.slow
+def test_the_whole_page_in_small(tmp_path, pictures):
+    """All that `make paper` runs, on two pictures of 24 x 24 and a mesh."""
+    study, results, page = tmp_path / "study", tmp_path / "results", tmp_path / "paper.md"
+    meshes = tmp_path / "meshes"
+    meshes.mkdir()
+    shutil.copy(MESH, meshes)
+    small = ("--side", 24, "--iterations", 20, "--batch", 100, "--samples", 40)
+    solid = ("--points", 500, "--iterations", 20, "--batch", 100, "--samples", 40)
+    few = (pictures, "--count", 2)
+    for name, *words in (
+        ("runs2d", pictures, "-o", study / "2d", *small),
+        ("runs2d", pictures, "-o", study / "shipped", *small),
+        ("runs3d", meshes, "-o", study / "3d", *solid, "--azimuth", "knot=40"),
+        ("sweeps", *few, "-o", study / "sweeps", *small),
+        ("weights", study / "sweeps", "-o", results / "weights.json"),
+        ("activations", *few, "-o", study / "activations", "--results", results, *small),
+        ("interpolation", *few, "-o", study / "interpolation", "--results", results, *small),
+        ("cost_table", pictures, "--results", results),
+        ("batched_speed", pictures, "--results", results),
+        ("page", study, "--results", results, "--page", page),
+    ):
+        done = script(name, *words)
+        assert done.returncode == 0, f"{name}: {done.stderr}"
+    text = page.read_text(encoding="utf-8")
+    for place in (
+        "claims",
+        "scale",
+        "pictures",
+        "meshes",
+        "activations",
+        "interpolation",
+        "costs",
+        "batched",
+    ):
+        table = text.partition(f"<!-- {place} -->")[2].partition(f"<!-- end {place} -->")[0]
+        assert table.count("\n|") >= 3, place
+    for name in ("fig2", "fig3", "fig4", "fig5", "map", "surfaces", "activations", "interpolation"):
+        assert (results / f"{name}.png").stat().st_size > 10_000
+    packed = script(
+        "claims", results / "2d", results / "3d", results / "sweeps", "-o", tmp_path / "claims.json"
+    )
+    assert packed.returncode == 0, packed.stderr
+    verdicts = [line for line in packed.stdout.splitlines() if line.startswith("(")]
+    assert len(verdicts) == 9
