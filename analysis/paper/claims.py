@@ -70,9 +70,17 @@ def _smallest(study: Population, name: str, other: str, stage: str, claimed: flo
         found = interval(exact)
         left = f", {len(pairs) - len(exact)} unresolved" if len(exact) < len(pairs) else ""
         return Part(setting, f"{found} decades in {len(exact)}{left}", at_least(found, claimed)), True
-    zero = sum(pair.low == math.inf for pair in pairs)
-    said = f"no number: {NAMES[other]} exactly singular in {zero} of {len(pairs)}; larger in {larger}"
-    return Part(setting, said, None), False
+    ends = [
+        item[each].stages[stage].spectra["total"]
+        for item in study.items(name, other)
+        for each in (name, other)
+    ]
+    said = "; ".join(
+        f"{NAMES[each]} exactly singular in {sum(curve.lambda_min == 0 for curve in curves)} of {len(curves)}"
+        + (f", unresolved in {unknown}" if (unknown := sum(c.lambda_min is None for c in curves)) else "")
+        for each, curves in ((other, ends[1::2]), (name, ends[::2]))
+    )
+    return Part(setting, f"no number: {said}; larger in {larger}", None), False
 
 
 def _halfway(item: dict[str, Outcome], name: str) -> float:
@@ -170,7 +178,13 @@ def crossing(pictures: Population, meshes: Population) -> Claim:
         places = [_crossing(item["mpe-coarse"], item[other]) for item in study.items("mpe-coarse", other)]
         crossed = [place for place in places if place is not None]
         found = interval([place is not None for place in places])
-        where = f", at i = {int(np.median(crossed))} (median)" if crossed else ""
+        above = [abs(place) for place in crossed if place > 0]
+        below = [-place for place in crossed if place < 0]
+        where = "".join(
+            f"; {side} it from i = {int(np.median(some))} (median) on in {len(some)}"
+            for side, some in (("above", above), ("below", below))
+            if some
+        )
         most = True if found.low > 0.5 else False if found.high <= 0.5 else None
         parts.append(
             Part(f"{NAMES[other]}, {study.domain}", f"in {len(crossed)} of {len(places)}{where}", most)
@@ -179,7 +193,7 @@ def crossing(pictures: Population, meshes: Population) -> Claim:
 
 
 def _crossing(a: Outcome, b: Outcome) -> int | None:
-    """The index at which the curves change sides, if both sides are clear of each other somewhere."""
+    """The index from which `a` is above `b` for good, or its negative if below; None if it always was."""
     curves = a.end.spectra["total"], b.end.spectra["total"]
     apart = np.log10(resolved(curves[0]) / resolved(curves[1]))
     if not (np.nanmax(apart) > CROSSED and np.nanmin(apart) < -CROSSED):
@@ -187,7 +201,7 @@ def _crossing(a: Outcome, b: Outcome) -> int | None:
     clear = np.flatnonzero(np.abs(np.nan_to_num(apart)) > CROSSED)
     signs = np.sign(apart[clear])
     last = int(np.flatnonzero(signs[1:] != signs[:-1])[-1])
-    return indices(curves[0].size)[int(clear[last + 1])]
+    return int(signs[-1]) * indices(curves[0].size)[int(clear[last + 1])]
 
 
 def saturation(sweeps: Population) -> Claim:

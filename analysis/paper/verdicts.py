@@ -35,11 +35,10 @@ class Claim:
         known = {part.holds for part in self.parts} - {None}
         if not known:
             return "cannot be resolved"
-        if known == {True}:
+        if len(known) == 1:
+            said = "holds" if known == {True} else "does not hold"
             silent = [part.setting for part in self.parts if part.holds is None]
-            return "holds" if not silent else f"holds; cannot be resolved for {_list(silent)}"
-        if known == {False}:
-            return "does not hold"
+            return f"{said}; cannot be resolved for {_list(silent)}" if silent else said
         return f"holds only for {_list(part.setting for part in self.parts if part.holds)}"
 
 
