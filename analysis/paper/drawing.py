@@ -58,8 +58,8 @@ def draw_mean(axes: Axes, group: Sequence[Curve], colour: str, stage: str) -> No
     axes.plot(index[whole], mean, color=colour, linestyle=dash, linewidth=width)
     if not whole.all() and whole.any():
         axes.plot(index[whole][-1:], mean[-1:], "x", color=colour, markersize=5)
-        middle = _quantile(values, 0.5)
-        axes.plot(index[~whole], middle[~whole], color=colour, linestyle=dash, linewidth=0.7)
+        on = slice(int(whole.sum()) - 1, None)  # from the cross
+        axes.plot(index[on], _quantile(values, 0.5)[on], color=colour, linestyle=dash, linewidth=0.7)
     if stage == "end" and len(group) > 1:
         low, high = _quantile(values, LOW), _quantile(values, HIGH)
         known = ~np.isnan(low)

@@ -1,6 +1,7 @@
 """A study from pictures and meshes to figures, small: made once, gone on with, refused in a line."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -110,25 +111,39 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures):
     assert table[2].startswith("| baseline | - |")
 
 
-def test_bad_input_is_one_line(tmp_path, pictures):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("runs2d", "nowhere", "-o", "s"), "nowhere: expected a folder of"),
+        (("runs2d", ".", "-o", "s"), "files in it, got none"),
+        (("runs2d", "pictures", "-o", "s", "--workers", "1"), "broken.png: expected a readable picture"),
+        (("runs3d", "pictures", "-o", "s"), ".ply"),
+        (("runs3d", "meshes", "-o", "s", "--workers", "1"), "open.ply: expected a watertight mesh"),
+        (("runs3d", "meshes", "-o", "s", "--azimuth", "knot"), "expected NAME=DEGREES, got 'knot'"),
+        (("fig2_ablation", "s"), "expected a folder of folders of run files"),
+        (("fig3_pictures", "nowhere"), "expected a folder of folders of run files"),
+        (("weights", "nowhere"), "expected a folder of folders of run files"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input_is_one_line(tmp_path, pictures, monkeypatch, capfd, words, said):
     (pictures / "broken.png").write_bytes(b"not a picture")
-    for words, said in (
-        (("runs2d", tmp_path / "nowhere", "-o", tmp_path / "s"), "expected a folder of"),
-        (("runs2d", tmp_path, "-o", tmp_path / "s"), "files in it, got none"),
-        (
-            ("runs2d", pictures, "-o", tmp_path / "s", "--workers", "1"),
-            "broken.png: expected a readable picture",
-        ),
-        (("runs3d", pictures, "-o", tmp_path / "s"), ".ply"),
-        (("fig2_ablation", tmp_path / "s"), "expected a folder of folders of run files"),
-        (("fig3_pictures", tmp_path / "nowhere"), "expected a folder of folders of run files"),
-        (("weights", tmp_path / "nowhere"), "expected a folder of folders of run files"),
-    ):
-        done = script(*words)
-        assert done.returncode == 2, done.stderr
-        assert said in done.stderr
-        assert done.stderr.startswith("error: ")
-        assert done.stderr.count("\n") == 1
+    (tmp_path / "meshes").mkdir()
+    triangle = (
+        "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+    )
+    triangle += (
+        "element face 1\nproperty list uchar int vertex_indices\nend_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
+    )
+    (tmp_path / "meshes" / "open.ply").write_text(triangle)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", list(words))
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(SCRIPTS / f"{words[0]}.py"), run_name="__main__")
+    assert exit.value.code == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert said in lines[-1]
+    assert [line for line in lines if line.startswith("error: ")] == lines
 
 
 def test_counts_are_spread_evenly(tmp_path):
