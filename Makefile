@@ -108,15 +108,15 @@ FEW ?= --count 3
 STUDY := $(BIN)/python analysis/paper
 
 paper: .venv.stamp
-	$(STUDY)/runs2d.py $(PICTURES) -o $(PAPER)/2d $(COUNT)
+	$(STUDY)/runs2d.py "$(PICTURES)" -o $(PAPER)/2d $(COUNT)
 	$(STUDY)/runs2d.py data/pictures -o $(PAPER)/shipped
-	$(STUDY)/runs3d.py $(MESHES) -o $(PAPER)/3d --azimuth armadillo=205
-	$(STUDY)/sweeps.py $(PICTURES) -o $(PAPER)/sweeps $(FEW)
+	$(STUDY)/runs3d.py "$(MESHES)" -o $(PAPER)/3d --azimuth armadillo=205
+	$(STUDY)/sweeps.py "$(PICTURES)" -o $(PAPER)/sweeps $(FEW)
 	$(STUDY)/weights.py $(PAPER)/sweeps -o $(RESULTS)/weights.json
-	$(STUDY)/activations.py $(PICTURES) -o $(PAPER)/activations --results $(RESULTS) $(FEW)
-	$(STUDY)/interpolation.py $(PICTURES) -o $(PAPER)/interpolation --results $(RESULTS) $(FEW)
-	$(STUDY)/cost_table.py $(PICTURES) --results $(RESULTS)
-	$(STUDY)/batched_speed.py $(PICTURES) --results $(RESULTS)
+	$(STUDY)/activations.py "$(PICTURES)" -o $(PAPER)/activations --results $(RESULTS) $(FEW)
+	$(STUDY)/interpolation.py "$(PICTURES)" -o $(PAPER)/interpolation --results $(RESULTS) $(FEW)
+	$(STUDY)/cost_table.py "$(PICTURES)" --results $(RESULTS)
+	$(STUDY)/batched_speed.py "$(PICTURES)" --results $(RESULTS)
 	$(STUDY)/page.py $(PAPER) --results $(RESULTS) --page $(PAGE)
 
 paper-full:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from outcomes import Curve, Outcome, indices
+from PIL import Image
 
 from ntkspec.report.curves import new_axes, new_figure, to_bytes
 
@@ -94,8 +96,13 @@ def legend_below(figure: Figure, handles: Sequence[Line2D], columns: int = 5) ->
     )
 
 
-def save(figure: Figure, path: Path) -> None:
-    """As a PNG; the folder is made."""
+def save(figure: Figure, path: Path, *, colours: int | None = None) -> None:
+    """As a PNG, of so many colours at most where pictures would make it large; the folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(to_bytes(figure, "png"))
+    content = to_bytes(figure, "png")
+    if colours is None:
+        path.write_bytes(content)
+    else:
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.convert("RGB").quantize(colours).save(path, format="png", optimize=True)
     print(path)

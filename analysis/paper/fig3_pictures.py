@@ -43,7 +43,7 @@ def draw(study: Path, output: Path, count: int) -> None:
                 metrics = run.snapshot("end").metrics
                 said = [form.format(metrics[key]) for key, form in SHOWN.items() if key in metrics]
                 _show(next(panels), run.pictures.get("end"), title, ", ".join(said))
-    save(figure, output)
+    save(figure, output, colours=256)
 
 
 def _show(axes: Axes, picture: Picture | None, title: str, caption: str) -> None:

@@ -1,10 +1,11 @@
-"""Ratios in decades of what may be zero or unresolved, and bootstrap intervals over pictures."""
+"""Ratios in decades of what may be zero or unresolved, and intervals over pictures or meshes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,25 +13,30 @@ from outcomes import Curve
 
 DRAWS = 4000
 LEVEL = 0.95
+FEW = 8  # items: of fewer a bootstrap says little, and the range of the values stands in its place
+
+Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The mean over pictures, with a bootstrap interval of it (Efron 1979, percentiles)."""
+    """A number for all items, between the ends of its bootstrap interval, or of few items' range."""
 
-    mean: float
+    value: float
     low: float
     high: float
-    count: int  # pictures
+    count: int  # items
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        if self.count < FEW:
+            return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
-def interval(values: Sequence[float], seed: int = 0) -> Interval:
-    """The mean of finite values, with its 95% interval over resampled pictures.
+def interval(values: Sequence[float]) -> Interval:
+    """The mean of finite values, with its 95% interval over resampled items (Efron 1979, percentiles).
 
-    One picture alone has no interval: its ends are infinite.
+    Of fewer than eight items the ends are those of the values. One alone has none: they are infinite.
 
     Raises:
         ValueError: there are none, or one is not finite.
@@ -38,13 +44,37 @@ def interval(values: Sequence[float], seed: int = 0) -> Interval:
     data = np.asarray(values, dtype=np.float64)
     if not len(data) or not np.isfinite(data).all():
         raise ValueError(f"expected finite values, got {len(data)} of which not all are finite")
-    mean = float(data.mean())
+    if len(data) < FEW:
+        return _range_of(float(data.mean()), data)
+    return _between(float(data.mean()), data[_resampled(len(data))].mean(axis=1), len(data))
+
+
+def share(parts: Sequence[float], wholes: Sequence[float]) -> Interval:
+    """The sum of all parts over the sum of all wholes, resampled by items as `interval` does it.
+
+    A mean of the items' own shares would be ruled by those whose whole is nearly nothing.
+    """
+    above, below = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
+    value = float(above.sum() / below.sum())
+    if len(above) < FEW:
+        return _range_of(value, above / below)
+    rows = _resampled(len(above))
+    return _between(value, above[rows].sum(axis=1) / below[rows].sum(axis=1), len(above))
+
+
+def _resampled(count: int) -> NDArray[np.int64]:
+    return np.random.default_rng(0).integers(count, size=(DRAWS, count))
+
+
+def _between(value: float, drawn: Values, count: int) -> Interval:
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="closest_observation")
+    return Interval(value, float(low), float(high), count)
+
+
+def _range_of(value: float, data: Values) -> Interval:
     if len(data) == 1:
-        return Interval(mean, -math.inf, math.inf, 1)
-    rng = np.random.default_rng(seed)
-    means = data[rng.integers(len(data), size=(DRAWS, len(data)))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(mean, float(low), float(high), len(data))
+        return Interval(value, -math.inf, math.inf, 1)
+    return Interval(value, float(data.min()), float(data.max()), len(data))
 
 
 @dataclass(frozen=True)
@@ -78,6 +108,27 @@ def _log_ratio(above: float, below: float, unknown: float) -> float:
     if above == 0:
         return -math.inf
     return math.inf if below == 0 else math.log10(above / below)
+
+
+def median(pairs: Sequence[Decades]) -> tuple[Interval, Interval]:
+    """The median over items of what ratios are at least, and at most, infinite ones included.
+
+    They are equal where fewer than half of the ratios are unknown on the side of the middle.
+    """
+    found = []
+    for ends in ([pair.low for pair in pairs], [pair.high for pair in pairs]):
+        data = np.asarray(ends)
+        middle = _middle(data)
+        if len(data) < FEW:
+            found.append(_range_of(middle, data))
+        else:
+            found.append(_between(middle, _middle(data[_resampled(len(data))]), len(data)))
+    return found[0], found[1]
+
+
+def _middle(data: Values) -> Any:
+    """The lower median along the last axis: one of the values, so that infinities are no trouble."""
+    return np.sort(data, axis=-1)[..., (data.shape[-1] - 1) // 2]
 
 
 def resolved(curve: Curve) -> NDArray[np.float64]:

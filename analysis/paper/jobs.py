@@ -6,9 +6,11 @@ What is there is not made again, so a study that was stopped or killed goes on w
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntkspec.errors import UsageError
+from ntkspec.errors import NtkspecError, UsageError
 
 if TYPE_CHECKING:
     from ntkspec.nets.config import TrainConfig
@@ -54,9 +56,43 @@ class Job:
             if not all(path.with_suffix(".json").exists() for path in self.run_files(source).values())
         )
 
+    def check(self) -> None:
+        """Refuse to go on with a folder that holds runs of other settings.
+
+        Raises:
+            UsageError: an outcome says that its run was made otherwise.
+        """
+        from outcomes import of_file
+
+        from ntkspec.nets.presets import resolve
+
+        config = resolve(self.settings)
+        for source in self.sources:
+            for name, path in self.run_files(source).items():
+                if not path.with_suffix(".json").exists():
+                    continue
+                ours = _without_source(_with(config, **self.kernels[name]).to_dict())
+                theirs = _without_source(of_file(path).config)
+                if ours != theirs:
+                    keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+                    raise UsageError(
+                        str(path),
+                        expected="a run of these settings, or none",
+                        got=f"one that differs in {', '.join(keys)}",
+                        remedy="choose another folder, or delete it",
+                    )
+
+
+def _without_source(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without the name of its picture or mesh, and without labels, which say nothing of settings."""
+    task = {key: value for key, value in config["task"].items() if key not in ("image", "mesh")}
+    return {key: value for key, value in config.items() if key != "label"} | {"task": task}
+
 
 def sources_in(folder: Path, endings: set[str], count: int | None = None) -> tuple[Path, ...]:
     """The files of a folder with these endings by name, or `count` of them, evenly spread.
+
+    Of a folder of folders, such as synsets, the first file of each.
 
     Raises:
         UsageError: there are none.
@@ -64,7 +100,16 @@ def sources_in(folder: Path, endings: set[str], count: int | None = None) -> tup
     wanted = " or ".join(sorted(endings))
     if not folder.is_dir():
         raise UsageError(str(folder), expected=f"a folder of {wanted} files", got="none", remedy=ANOTHER)
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
+    found = _files(folder, endings)
+    if not found:
+        inner = (_files(each, endings) for each in sorted(folder.iterdir()) if each.is_dir())
+        found = [files[0] for files in inner if files]
+    stems = [path.stem for path in found]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise UsageError(
+            str(folder), expected="files of different names", got=f"{twice} twice", remedy="rename one"
+        )
     if not found:
         raise UsageError(str(folder), expected=f"{wanted} files in it", got="none", remedy=ANOTHER)
     if count is None or count >= len(found):
@@ -72,23 +117,48 @@ def sources_in(folder: Path, endings: set[str], count: int | None = None) -> tup
     return tuple(found[round(i * (len(found) - 1) / max(count - 1, 1))] for i in range(count))
 
 
+def _files(folder: Path, endings: set[str]) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
+
+
 def run_all(jobs: Sequence[Job], workers: int) -> None:
     """What is missing of all jobs, `workers` at a time with a thread each, a line for each.
 
     Small networks gain little from a second thread, two processes nearly everything.
+
+    Raises:
+        NtkspecError: the first that a job met with, once all others are done.
     """
+    for job in jobs:
+        job.check()
     todo = [job for job in jobs if job.missing()]
     start = time.perf_counter()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the children import NumPy and PyTorch
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    failed: NtkspecError | None = None
+    with ProcessPoolExecutor(workers, get_context("spawn"), _default_interrupts) as pool:
         running = [pool.submit(work, job) for job in todo]
         try:
             for done, future in enumerate(as_completed(running), 1):
+                try:
+                    said = future.result()
+                except NtkspecError as error:  # of one job; the others go on
+                    failed, said = failed or error, f"failed: {error}"
                 minutes = (time.perf_counter() - start) / 60
-                print(f"[{done}/{len(todo)}, {minutes:.1f} min] {future.result()}", flush=True)
+                print(f"[{done}/{len(todo)}, {minutes:.1f} min] {said}", flush=True)
+        except BrokenProcessPool as error:
+            raise UsageError(
+                "a worker", expected="to finish", got="its death", remedy="start again, with fewer --workers"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    if failed:
+        raise failed
+
+
+def _default_interrupts() -> None:
+    """Ctrl-C ends a worker at once: whoever started it says so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def work(job: Job) -> str:
@@ -96,29 +166,39 @@ def work(job: Job) -> str:
     from outcomes import of_file
 
     start = time.perf_counter()
-    missing = job.missing()
+    missing, failed = job.missing(), None
     untrained = [s for s in missing if not all(path.exists() for path in job.run_files(s).values())]
     if untrained:
-        _train(job, untrained)
+        failed = _train(job, untrained)
     trained = time.perf_counter()
-    for source in missing:
-        for path in job.run_files(source).values():
-            of_file(path)
+    for path in (path for source in missing for path in job.run_files(source).values() if path.exists()):
+        of_file(path)
+    if failed:
+        raise failed
     took = f"trained in {trained - start:.0f} s, analysed in {time.perf_counter() - trained:.0f} s"
     names = f"{len(missing)} from {missing[0].stem}" if len(missing) > 1 else missing[0].stem
     return f"{next(iter(job.kernels))}, {names}: {took}"
 
 
-def _train(job: Job, sources: Sequence[Path]) -> None:
+def _train(job: Job, sources: Sequence[Path]) -> NtkspecError | None:
+    """Write the run files; the first source that cannot be read is returned as the error that it is."""
     import torch
 
+    from ntkspec.nets.image import ImageTask
     from ntkspec.nets.presets import resolve
-    from ntkspec.train import write_run
+    from ntkspec.train import load_task, write_run
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    config = resolve(job.settings)
-    trained = _on_meshes if config.task == "occupancy" else _on_pictures
-    for source, training, task in trained(job, config, sources):
+    config, failed = resolve(job.settings), None
+    tasks: dict[Path, Task] = {}
+    for source in sources:
+        try:
+            task = load_task(config, source)
+            tasks[source] = _coloured(task) if isinstance(task, ImageTask) else task
+        except NtkspecError as error:
+            failed = failed or error
+    trainings = _trainings(job, config, list(tasks.values()))
+    for (source, task), training in zip(tasks.items(), trainings, strict=True):
         for name, samples in job.kernels.items():
             of_source = {"mesh" if config.task == "occupancy" else "image": source.name}
             named = replace(training, config=_with(training.config, **of_source, **samples))
@@ -126,35 +206,28 @@ def _train(job: Job, sources: Sequence[Path]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             indices = task.sample(named.config.sampling, named.config.samples, named.config.seed)
             write_run(path, named, task, indices, overwrite=True)
+    return failed
 
 
 def _with(config: TrainConfig, **changed: Any) -> TrainConfig:
     return replace(config, **changed)
 
 
-def _on_pictures(job: Job, config: TrainConfig, sources: Sequence[Path]) -> list[tuple[Path, Training, Task]]:
-    from ntkspec.nets.image import load_image
+def _trainings(job: Job, config: TrainConfig, tasks: Sequence[Task]) -> Sequence[Training]:
+    """One for each task: pictures at once, meshes one after the other."""
+    from ntkspec.nets.image import ImageTask
     from ntkspec.nets.population import train_population
+    from ntkspec.nets.training import train
 
-    tasks = [_coloured(load_image(picture, config.side)) for picture in sources]
-    trainings = train_population(config, tasks, kept=job.kept, device=job.device)
-    return list(zip(sources, trainings, tasks, strict=True))
+    pictures = [task for task in tasks if isinstance(task, ImageTask)]
+    if pictures:
+        return train_population(config, pictures, kept=job.kept, device=job.device)
+    return [_only(job.kept, train(config, task)) for task in tasks]
 
 
 def _coloured(task: ImageTask) -> ImageTask:
     """Grey pictures learn three equal channels, so that all kernels are of as many outputs."""
     return task if task.channels == 3 else replace(task, values=np.repeat(task.values, 3, axis=1))
-
-
-def _on_meshes(job: Job, config: TrainConfig, sources: Sequence[Path]) -> list[tuple[Path, Training, Task]]:
-    from ntkspec.nets.training import train
-    from ntkspec.train import load_task
-
-    tasks = [load_task(config, mesh) for mesh in sources]
-    return [
-        (source, _only(job.kept, train(config, task)), task)
-        for source, task in zip(sources, tasks, strict=True)
-    ]
 
 
 def _only(kept: frozenset[str], training: Training) -> Training:

@@ -64,9 +64,11 @@ def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]],
     """Means where lambda_min is a number in all items; marks where it is not."""
     numbers = [[c.lambda_min for c in group if c.lambda_min] for group in groups]
     whole = [len(found) == len(group) > 0 for found, group in zip(numbers, groups, strict=True)]
-    at = [place for place, all_known in zip(x, whole, strict=True) if all_known]
-    means = [np.exp(np.mean(np.log(found))) for found, known in zip(numbers, whole, strict=True) if known]
-    axes.plot(at, means, **{"marker": "o", "markersize": 4, **style})
+    means = [
+        np.exp(np.mean(np.log(found))) if known else np.nan  # a gap, where it is no number for all
+        for found, known in zip(numbers, whole, strict=True)
+    ]
+    axes.plot(x, means, **{"marker": "o", "markersize": 4, **style})
     axes.set_yscale("log")
     colour = style.get("color")
     for place, group in zip(x, groups, strict=True):

@@ -110,7 +110,8 @@ def load(place: Path) -> list[Outcome]:
     if packs:
         found = [from_dict(each) for pack in packs for each in read_json(pack)["outcomes"]]
     else:
-        found = [of_file(path) for path in sorted(place.glob("*/*.h5"))]
+        known = {path.with_suffix(".h5") for ending in ("h5", "json") for path in place.glob(f"*/*.{ending}")}
+        found = [of_file(path) for path in sorted(known)]
     if not found:
         raise no_runs(place)
     return sorted(found, key=lambda each: (each.item, each.name))
@@ -129,9 +130,12 @@ def pack(outcomes: Iterable[Outcome], place: Path, *, together: str = "") -> Non
 
 
 def of_file(run_file: Path) -> Outcome:
-    """The outcome beside a run file, computed first where it is missing or older than the file."""
+    """The outcome beside a run file, computed first where it is missing or older than the file.
+
+    A run file may be deleted once it has an outcome.
+    """
     place = run_file.with_suffix(".json")
-    if place.exists() and place.stat().st_mtime >= run_file.stat().st_mtime:
+    if place.exists() and not (run_file.exists() and place.stat().st_mtime < run_file.stat().st_mtime):
         return from_dict(read_json(place))
     found = outcome(run_file)
     write_json(place, asdict(found))

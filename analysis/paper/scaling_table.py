@@ -15,6 +15,8 @@ from drawing import NAMES
 from intervals import interval
 from outcomes import Curve, Outcome, Stage, load
 
+from ntkspec.report.words import sci_down, sci_up
+
 QUALITY = {"psnr_db": "PSNR in dB", "ms_ssim": "MS-SSIM", "iou": "IoU", "chamfer": "Chamfer"}
 
 
@@ -33,7 +35,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
                 settings(group[0]),
                 f"{group[0].parameters:,}",
                 *(
-                    f"{q.mean:.{d}f} [{q.low:.{d}f}, {q.high:.{d}f}]"
+                    f"{q.value:.{d}f} [{q.low:.{d}f}, {q.high:.{d}f}]"
                     for q, d in zip(quality, digits, strict=True)
                 ),
                 smallest([end.spectra["total"] for end in ends]),
@@ -77,7 +79,7 @@ def enclosure(stages: Sequence[Stage]) -> str:
     known = [stage.certified for stage in stages if stage.certified]
     if len(known) < len(stages):
         return "-"
-    return f"{min(low for low, _ in known):.1e} to {max(high for _, high in known):.1e}"
+    return f"{sci_down(min(low for low, _ in known))} to {sci_up(max(high for _, high in known))}"
 
 
 def main() -> None:

@@ -63,6 +63,30 @@ def test_what_is_there_is_not_made_again(tmp_path, pictures):
         # a value that the file kept is the same to the bit, one of a network trained alone to rounding
 
 
+def test_a_bad_picture_does_not_stop_the_others(tmp_path, pictures):
+    (pictures / "broken.png").write_bytes(b"not a picture")
+    made = job(tmp_path / "study", sources_in(pictures, {".png"}), "baseline")
+    with pytest.raises(UsageError, match=r"broken\.png: expected a readable picture"):
+        run_all([made], workers=1)
+    assert [path.stem for path in made.missing()] == ["broken"]
+    assert len(load(tmp_path / "study")) == 2
+
+
+def test_a_folder_of_other_settings_is_refused(tmp_path, pictures):
+    run_all([job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low")], workers=1)
+    run_all([job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low")], workers=1)
+    for changed in ({"iterations": 21}, {"sigma": 3.0}, {"samples": 41}, {"seed": 1}):
+        with pytest.raises(UsageError, match="expected a run of these settings"):
+            run_all([job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low", **changed)], workers=1)
+
+
+def test_run_files_may_go_once_they_have_outcomes(tmp_path):
+    work(job(tmp_path, [PICTURE], "baseline"))
+    before = load(tmp_path)
+    next(tmp_path.glob("*/*.h5")).unlink()
+    assert load(tmp_path) == before
+
+
 def test_grey_pictures_learn_three_channels(tmp_path, pictures):
     work(job(tmp_path / "study", [pictures / "ramp.png"], "baseline"))
     (found,) = load(tmp_path / "study")
@@ -115,7 +139,7 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures):
     ("words", "said"),
     [
         (("runs2d", "nowhere", "-o", "s"), "nowhere: expected a folder of"),
-        (("runs2d", ".", "-o", "s"), "files in it, got none"),
+        (("runs2d", "meshes", "-o", "s"), "files in it, got none"),
         (("runs2d", "pictures", "-o", "s", "--workers", "1"), "broken.png: expected a readable picture"),
         (("runs3d", "pictures", "-o", "s"), ".ply"),
         (("runs3d", "meshes", "-o", "s", "--workers", "1"), "open.ply: expected a watertight mesh"),
@@ -154,6 +178,16 @@ def test_counts_are_spread_evenly(tmp_path):
     assert len(sources_in(tmp_path, {".png"}, 20)) == 9
     with pytest.raises(UsageError, match="files in it"):
         sources_in(tmp_path, {".ply"})
+
+
+def test_of_synsets_the_first_picture_is_taken(tmp_path):
+    for name in ("cat/b.png", "cat/a.png", "dog/c.png", "dog/notes.txt", "empty/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.stem for path in sources_in(tmp_path, {".png"})] == ["a", "c"]
+    (tmp_path / "dog" / "c.png").rename(tmp_path / "dog" / "a.png")
+    with pytest.raises(UsageError, match="a twice"):
+        sources_in(tmp_path, {".png"})
 
 
 @pytest.mark.slow

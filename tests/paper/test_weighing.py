@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-from intervals import DRAWS, decades, interval
+from intervals import DRAWS, Decades, decades, interval, median, share
 from outcomes import Curve
 from verdicts import Claim, Part, at_least
 
@@ -35,7 +35,7 @@ def test_intervals_are_those_of_scipy():
         (values,), np.mean, n_resamples=DRAWS, method="percentile", rng=np.random.default_rng(2)
     ).confidence_interval
     spread = theirs.high - theirs.low
-    assert found.mean == pytest.approx(values.mean())
+    assert found.value == pytest.approx(values.mean())
     assert abs(found.low - theirs.low) < 0.1 * spread
     assert abs(found.high - theirs.high) < 0.1 * spread
 
@@ -46,6 +46,35 @@ def test_intervals_of_normal_means_cover_them_as_often_as_they_say():
         found.low <= 0 <= found.high for found in (interval(rng.standard_normal(30)) for _ in range(300))
     ]
     assert 0.88 < np.mean(covered) < 0.99
+
+
+def test_of_few_items_the_ends_are_their_range():
+    found = interval([1.0, 2.0, 6.0])
+    assert (found.value, found.low, found.high, str(found)) == (3.0, 1.0, 6.0, "3.00 (1.00 to 6.00)")
+    found = share([1.0, 1.0], [1.0, 3.0])
+    assert (found.value, found.low, found.high) == (0.5, pytest.approx(1 / 3), 1.0)
+
+
+def test_a_share_is_not_ruled_by_those_who_have_next_to_nothing():
+    rng = np.random.default_rng(2)
+    wholes = np.r_[rng.uniform(1, 2, 40), 1e-6]
+    parts = np.r_[0.3 * wholes[:-1], -1.0]
+    found = share(list(parts), list(wholes))
+    assert 0.2 < found.low < found.value < found.high < 0.31
+
+
+@pytest.mark.parametrize("count", [5, 21])
+def test_medians_of_what_is_known_between_ends(count):
+    known = [Decades(float(k), float(k)) for k in range(count)]
+    least, most = median(known)
+    assert least == most
+    assert least.value == (count - 1) // 2
+    below = [Decades(-math.inf, -9.0)] * (count // 4)  # unresolved: the median is known all the same
+    least, most = median(known + below)
+    assert least.value == most.value < (count - 1) // 2
+    assert median(known + [Decades(math.inf, math.inf)] * (count + 2))[0].value == math.inf
+    least, most = median(known + [Decades(-math.inf, math.inf)] * (count + 2))
+    assert (least.value, most.value) == (-math.inf, math.inf)
 
 
 def test_one_value_has_no_interval_and_none_no_mean():
