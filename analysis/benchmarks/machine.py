@@ -11,6 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+LEFT_OUT = (
+    ":(exclude,top)analysis/benchmarks/results",
+    ":(exclude,top)analysis/results",
+    ":(exclude,top)docs",
+)
 HERE = Path(__file__).parent
 PACKAGES = ("ntkspec", "numpy", "scipy", "numba", "torch")
 
@@ -36,7 +41,7 @@ def cores() -> int:
 
 def changed() -> bool:
     """Whether the working tree differs from the commit, results apart."""
-    return bool(_git("status", "--porcelain", "--", ":/", ":(exclude,top)analysis/benchmarks/results"))
+    return bool(_git("status", "--porcelain", "--", ":/", *LEFT_OUT))
 
 
 def resident() -> int:

@@ -7,6 +7,7 @@ missing from their run files; `pack` puts a whole study into a few JSON files, w
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -72,6 +73,7 @@ class Outcome:
     parameters: int
     file_bytes: int
     stages: Mapping[str, Stage]  # "mid" and "end"
+    made: Mapping[str, Any]  # machine, versions and commit of the analysis; see `made_by`
 
     @property
     def end(self) -> Stage:
@@ -97,6 +99,7 @@ def outcome(run_file: Path) -> Outcome:
         parameters=_parameters(run_file),
         file_bytes=run_file.stat().st_size,
         stages={snapshot.label: _stage(snapshot) for snapshot in run.snapshots},
+        made=made_by(),
     )
 
 
@@ -108,7 +111,7 @@ def load(place: Path) -> list[Outcome]:
     """
     packs = sorted(place.glob("*.json"))
     if packs:
-        found = [from_dict(each) for pack in packs for each in read_json(pack)["outcomes"]]
+        found = [each for path in packs for each in _unpack(read_json(path))]
     else:
         known = {path.with_suffix(".h5") for ending in ("h5", "json") for path in place.glob(f"*/*.{ending}")}
         found = [of_file(path) for path in sorted(known)]
@@ -118,15 +121,17 @@ def load(place: Path) -> list[Outcome]:
 
 
 def pack(outcomes: Iterable[Outcome], place: Path, *, together: str = "") -> None:
-    """One file for each name, or one for all, called `together`; with what made them."""
+    """One file for each name, or one for all, called `together`; what made them stands there once each."""
     files: dict[str, list[Outcome]] = {}
     for each in outcomes:
         files.setdefault(together or each.name, []).append(each)
-    made = made_by()
     for name, group in files.items():
-        write_json(
-            place / f"{name}.json", {"environment": made, "outcomes": [asdict(each) for each in group]}
-        )
+        made: list[Mapping[str, Any]] = []
+        for each in group:
+            if each.made not in made:
+                made.append(each.made)
+        packed = [{**asdict(each), "made": made.index(each.made)} for each in group]
+        write_json(place / f"{name}.json", {"made": made, "outcomes": packed})
 
 
 def of_file(run_file: Path) -> Outcome:
@@ -150,9 +155,11 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(partial, path)
 
 
+@functools.cache
 def made_by() -> dict[str, Any]:
-    """Machine, versions and commit, as the benchmarks state them."""
-    return environment(cores())
+    """Machine, versions and commit, as the benchmarks state them, but for time and load."""
+    stated = environment(cores())
+    return {key: value for key, value in stated.items() if key not in ("created", "threads", "load_average")}
 
 
 def _parameters(run_file: Path) -> int:
@@ -230,6 +237,10 @@ def _short(value: float) -> float:
 def read_json(path: Path) -> Any:
     """What `write_json` wrote."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _unpack(content: Mapping[str, Any]) -> list[Outcome]:
+    return [from_dict({**each, "made": content["made"][each["made"]]}) for each in content["outcomes"]]
 
 
 def from_dict(content: Mapping[str, Any]) -> Outcome:

@@ -44,7 +44,7 @@ def stage(name, metrics):
 
 def outcome(item, name, metrics):
     stages = {"mid": stage(name, metrics), "end": stage(name, metrics)}
-    return Outcome(item, name, name, {}, SIZE, 10, 10, stages)
+    return Outcome(item, name, name, {}, SIZE, 10, 10, stages, {})
 
 
 @pytest.fixture

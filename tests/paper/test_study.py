@@ -140,7 +140,13 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures):
     [
         (("runs2d", "nowhere", "-o", "s"), "nowhere: expected a folder of"),
         (("runs2d", "meshes", "-o", "s"), "files in it, got none"),
-        (("runs2d", "pictures", "-o", "s", "--workers", "1"), "broken.png: expected a readable picture"),
+        (
+            (
+                *("runs2d", "pictures", "-o", "s", "--workers", "1"),
+                *("--side", "24", "--iterations", "5", "--batch", "50", "--samples", "20"),
+            ),
+            "broken.png: expected a readable picture",
+        ),
         (("runs3d", "pictures", "-o", "s"), ".ply"),
         (("runs3d", "meshes", "-o", "s", "--workers", "1"), "open.ply: expected a watertight mesh"),
         (("runs3d", "meshes", "-o", "s", "--azimuth", "knot"), "expected NAME=DEGREES, got 'knot'"),
