@@ -8,8 +8,9 @@ Rank K = rank J, and the rank of J is at most
 
 In one region of a network of ReLU-like layers behind an encoding e(x), the gradient at each layer is
 constant and each layer's input is affine in e (Montufar, Pascanu, Cho and Bengio 2014), so that all those
-rows of J are linear in (e, 1): their rank is at most width(e) + 1. Of a grid whose gradient is constant
-there, rows are linear in the interpolation weights: at most one dimension for each node touched.
+rows of J are linear in (e, 1). Of a grid whose gradient is constant there, rows are linear in the
+interpolation weights. So a region holds no more independent rows than there are independent ones among
+(e, 1, weights) at its samples: at most width(e) + 1 + nodes touched, and fewer where samples lie on a line.
 """
 
 from __future__ import annotations
@@ -34,6 +35,19 @@ from ntkspec.jacobian import (
 
 # Of the largest number of a sample's row: honest networks stay below 3e-14 (double) in what regions promise.
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
+
+
+SPAN_FLOPS = 1e10  # for the independent directions of a region: beyond, all its rows count as independent
+
+
+@dataclass(frozen=True)
+class Span:
+    """What the rows of J in one region are linear in."""
+
+    rows: NDArray[np.intp]  # (m,) its samples
+    scale: NDArray[np.float64]  # (m, 1) of the rows, so that they are of one size
+    rank: int  # independent directions, at most m
+    basis: NDArray[np.float64] | None  # (m, rank) orthonormal, of the scaled rows; None: all are independent
 
 
 @dataclass(frozen=True)
@@ -80,40 +94,39 @@ def _by_regions(
     And the names of the blocks that do not obey.
     """
     _, labels, counts = np.unique(regions, return_inverse=True, return_counts=True)
-    encoding = _encoding(jacobian)
-    affine, grids, rest = [], [], []
-    for block in jacobian:
-        left, right = _loaded(block.left), _loaded(block.right)
-        fixed = _is_constant(right, labels)
-        if isinstance(left, SparseFactor) and fixed:
-            grids.append(block)
-        elif encoding is not None and (
-            (fixed and _is_affine(left, encoding, labels, counts))
-            or (left is None and _is_affine(right, encoding, labels, counts))
-        ):
-            affine.append(block)
-        else:
-            rest.append(block)
-    most = encoding.shape[1] if affine and encoding is not None else 0
-    touched = sum(_touched_by_region(block, labels) for block in grids)
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+    encoding, dtype = _encoding(jacobian), jacobian.dtype
+    fixed = {block.name for block in jacobian if _is_constant(_loaded(block.right), labels)}
+    lefts = {block.name: _loaded(block.left) for block in jacobian if block.name in fixed}
+    grids = {name: left for name, left in lefts.items() if isinstance(left, SparseFactor)}
+    alone = None if encoding is None else [_span(rows, encoding[rows], dtype) for rows in members]
+    spans = alone
+    if grids:
+        weights = list(grids.values())
+        spans = [_span(rows, _inputs(encoding, weights, rows), dtype) for rows in members]
+    dense = [block for block in jacobian if alone and block.name not in grids]
+    affine = [block for block in dense if _obeys(block, block.name in fixed, spans)]
+    obeying = {block.name for block in affine} | set(grids)
+    rest = [block for block in jacobian if block.name not in obeying]
     beside = sum(_columns(block, outputs) for block in rest)
     repeat = rows_per_sample(outputs, jacobian.outputs)
+    where = f"{len(members)} activation region{'s' if len(members) > 1 else ''}"
     found = []
-    where = f"{len(counts)} activation region{'s' if len(counts) > 1 else ''}"
-    other = f", and {beside} other columns of J" if beside else ""
-    if grids:
-        held = repeat * int(np.minimum(counts, most + touched).sum()) + beside
-        reason = (
-            f"{where}, each with min(samples, {most} + its touched nodes) independent rows at most{other}"
+
+    def hold(held: list[Span], what: str, others: int) -> None:
+        other = f", and {others} other columns of J" if others else ""
+        most = repeat * sum(span.rank for span in held) + others
+        reason = f"{where}, each with no more independent rows than {what}{other}"
+        found.append(Rank(most, reason, of_network=True))
+
+    if grids and spans is not None:
+        hold(spans, "encodings and interpolation weights", beside)
+    if alone and affine and all(_obeys(block, block.name in fixed, alone) for block in affine):
+        hold(
+            alone,
+            "encodings",
+            beside + sum(_columns(block, outputs) for block in jacobian if block.name in grids),
         )
-        found.append(Rank(held, reason, of_network=True))
-    if affine:
-        once = beside + sum(_columns(block, outputs) for block in grids)
-        held = repeat * int(np.minimum(counts, most).sum()) + once
-        other = f", and {once} other columns of J" if once else ""
-        rows = f"min({'' if repeat == 1 else f'{repeat} x '}samples, {repeat * most})"
-        reason = f"{where}, each with {rows} independent rows at most{other}"
-        found.append(Rank(held, reason, of_network=True))
     return found, tuple(block.name for block in rest)
 
 
@@ -138,40 +151,55 @@ def _is_constant(factor: LoadedFactor | None, labels: NDArray[np.intp]) -> bool:
     return _close(factor.values[firsts][labels], factor.values, factor.dtype)
 
 
-def _is_affine(
-    factor: LoadedFactor | None,
-    encoding: NDArray[np.float64],
-    labels: NDArray[np.intp],
-    counts: NDArray[np.intp],
-) -> bool:
-    """Whether a factor is affine in the encoding within every region that is large enough to tell."""
-    if factor is None:
-        return True
-    if isinstance(factor, SparseFactor):
+def _obeys(block: Block, fixed: bool, spans: list[Span] | None) -> bool:
+    """Whether the block's rows of J are linear in what spans each region, if that is less than all rows."""
+    left, right = _loaded(block.left), _loaded(block.right)
+    factor = right if left is None else left if fixed else None
+    if spans is None or not isinstance(factor, DenseFactor):
         return False
-    values = factor.values.reshape(len(labels), -1).astype(np.float64)
-    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
-    for region in (region for region in members if len(region) > encoding.shape[1]):
-        basis, rows = encoding[region], values[region]
-        fitted = basis @ np.linalg.lstsq(basis, rows, rcond=None)[0]
-        if not _close(fitted, rows, factor.dtype):
+    values = factor.values.reshape(len(factor.values), -1).astype(np.float64)
+    for span in spans:
+        rows = values[span.rows] * span.scale
+        if span.basis is not None and not _close(span.basis @ (span.basis.T @ rows), rows, factor.dtype):
             return False
     return True
+
+
+def _span(rows: NDArray[np.intp], inputs: NDArray[np.float64], dtype: np.dtype[Any]) -> Span:
+    """The independent directions among the inputs (m, w) of a region, up to rounding.
+
+    Rows and columns are scaled to one first, so that small ones count as much as large ones.
+    """
+    m, w = inputs.shape
+    largest = np.abs(inputs).max(axis=1, keepdims=True)
+    scale = 1 / np.where(largest > 0, largest, 1.0)
+    if m == 1 or m * w * min(m, w) > SPAN_FLOPS:
+        return Span(rows, scale, m, None)
+    scaled = inputs * scale
+    columns = np.abs(scaled).max(axis=0)
+    left, values, _ = np.linalg.svd(scaled[:, columns > 0] / columns[columns > 0], full_matrices=False)
+    rank = int(np.count_nonzero(values > TOLERANCE[dtype] * values[0]))
+    return Span(rows, scale, rank, left[:, :rank] if rank < m else None)
+
+
+def _inputs(
+    encoding: NDArray[np.float64] | None, grids: list[SparseFactor], rows: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """(m, w) what gradients of a region are linear in: encodings, and the weights of the touched nodes."""
+    parts = [] if encoding is None else [encoding[rows]]
+    for grid in grids:
+        indices, weights = grid.indices[rows], grid.values[rows, 0].astype(np.float64)
+        nodes, column = np.unique(indices, return_inverse=True)
+        dense = np.zeros((len(rows), len(nodes)))
+        np.add.at(dense, (np.arange(len(rows))[:, None], column.reshape(indices.shape)), weights)
+        parts.append(dense[:, nodes >= 0])
+    return np.concatenate(parts, axis=1)
 
 
 def _close(found: NDArray[Any], rows: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     """Whether each row is what it should be, but for rounding of its largest number."""
     apart = np.abs(found - rows).reshape(len(rows), -1).max(axis=1)
     return bool((apart <= TOLERANCE[dtype] * np.abs(rows).reshape(len(rows), -1).max(axis=1)).all())
-
-
-def _touched_by_region(block: Block, labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """(regions,) nodes of a grid with a weight other than zero for some sample of the region."""
-    grid = _loaded(block.left)
-    assert isinstance(grid, SparseFactor)
-    samples, entries = np.nonzero((grid.indices >= 0) & (grid.values[:, 0] != 0))
-    pairs = np.unique(np.stack([labels[samples], grid.indices[samples, entries]]), axis=1)
-    return np.bincount(pairs[0], minlength=int(labels.max()) + 1)
 
 
 def _columns(block: Block, outputs: Outputs) -> int:
