@@ -18,7 +18,7 @@ from pathlib import Path
 import command
 import numpy as np
 from drawing import NAMES, STAGES
-from intervals import Interval, decades, interval, median, resolved, share
+from intervals import decades, interval, median, resolved, said, share
 from outcomes import Curve, Outcome, indices, load, made_by, write_json
 from scaling_table import smallest
 from scipy.stats import kendalltau
@@ -69,19 +69,7 @@ def _smallest(study: Population, name: str, other: str, stage: str, claimed: flo
         f"; {_not_numbers(each, curves)}" for each, curves in ends.items() if _not_numbers(each, curves)
     )
     holds = True if least.low >= claimed else False if most.high < claimed else None
-    return Part(setting, _said(least, most) + beside, holds)
-
-
-def _said(least: Interval, most: Interval) -> str:
-    """The median of ratios of which some are known to lie between two ends only."""
-    if least.value == math.inf:
-        return "no finite ratio"
-    if least == most:
-        return f"{least} decades"
-    if least.value == most.value:
-        low, high = min(least.low, most.low), max(least.high, most.high)
-        return f"{least.value:.2f}, between {low:.2f} and {high:.2f} decades"
-    return f"between {least.value:.2f} and {most.value:.2f} decades"
+    return Part(setting, said(least, most, " decades") + beside, holds)
 
 
 def _not_numbers(name: str, curves: Sequence[Curve]) -> str:

@@ -126,6 +126,23 @@ def median(pairs: Sequence[Decades]) -> tuple[Interval, Interval]:
     return found[0], found[1]
 
 
+def said(least: Interval, most: Interval, unit: str = "") -> str:
+    """The median of ratios of which some are known to lie between two ends only, in words."""
+    if least.value == math.inf:
+        return "no finite ratio"
+    if most.value == -math.inf:
+        return "zero"
+    if math.isinf(least.value) or math.isinf(most.value):
+        known = f"at most {most.value:.2f}" if math.isinf(least.value) else f"at least {least.value:.2f}"
+        return "unknown" if math.isinf(least.value) and math.isinf(most.value) else known + unit
+    if least == most:
+        return f"{least}{unit}"
+    if least.value == most.value:
+        low, high = min(least.low, most.low), max(least.high, most.high)
+        return f"{least.value:.2f}, between {low:.2f} and {high:.2f}{unit}"
+    return f"between {least.value:.2f} and {most.value:.2f}{unit}"
+
+
 def _middle(data: Values) -> Any:
     """The lower median along the last axis: one of the values, so that infinities are no trouble."""
     return np.sort(data, axis=-1)[..., (data.shape[-1] - 1) // 2]

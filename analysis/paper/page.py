@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import command
+import dependence
 import fig2_ablation
 import fig3_pictures
 import fig4_panels
@@ -72,6 +73,7 @@ def fill(
     put("scale", scale(pictures, meshes, sweeps), page)
     put("pictures", table(pictures), page)
     put("meshes", table(meshes), page)
+    put("dependence", dependence.table(sweeps), page)
     verdicts = [[f"({c.letter})", c.text, c.verdict] for c in claims]
     put("claims", left(["", "claim", "verdict"], verdicts), page)
     put("numbers", "\n\n".join(numbers(claim) for claim in claims), page)

@@ -1,0 +1,96 @@
+"""On which settings claims (a), (b), (d) and (e) depend: every setting of the sweeps, in a table.
+
+    python analysis/paper/dependence.py paper/sweeps
+
+One setting is varied at a time, about the fine MPE, the medium Fourier features and the baseline. Ratios of
+lambda_min are medians over the pictures, in decades, gains of PSNR means; both with the range over pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import command
+from beside import markdown
+from intervals import decades, interval, median, said
+from outcomes import Outcome, Stage, load
+from sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS
+
+Runs = dict[str, dict[str, Outcome]]  # item -> name -> outcome
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: the runs that it compares, by their names, at a stage of training."""
+
+    axis: str
+    value: str
+    mpe: str
+    ffe: str | None = None
+    baseline: str | None = None
+    stage: str = "end"
+
+
+def settings(outcomes: Sequence[Outcome]) -> Iterator[Setting]:
+    """All settings of the sweeps."""
+    for features in FEATURES:
+        for sigma in SIGMAS:
+            yield Setting(
+                "bandwidth", f"sigma {sigma}, {features} frequencies", "mpe-192", f"ffe-{sigma}-{features}"
+            )
+    for finest in FINEST:
+        yield Setting("finest level", f"{finest} cells", f"mpe-{finest}", "ffe-4-64", "baseline-width64")
+    own = next(each.samples for each in outcomes if each.name == "mpe-width64")
+    for count in sorted({own, *(round(share * own) for share in SAMPLES)}):
+        yield _all("samples", str(count), f"n{count}" if count != own else "width64")
+    for pattern in ("random", *PATTERNS):
+        yield _all("pattern", pattern, pattern if pattern in PATTERNS else "width64")
+    for width in sorted((*WIDTHS, 64)):
+        yield _all("width", str(width), f"width{width}")
+    run = next(each for each in outcomes if each.name == "mpe-time")
+    for label, stage in sorted(run.stages.items(), key=lambda pair: pair[1].step):
+        yield _all("steps", str(stage.step), "time", label)
+
+
+def _all(axis: str, value: str, name: str, stage: str = "end") -> Setting:
+    return Setting(axis, value, f"mpe-{name}", f"ffe-{name}", f"baseline-{name}", stage)
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """A row for each setting, in Markdown."""
+    runs: Runs = {}
+    for each in outcomes:
+        runs.setdefault(each.item, {})[each.name] = each
+    rows = []
+    for setting in settings(outcomes):
+        mpe = _stages(runs, setting.mpe, setting.stage)
+        cells = []
+        for other in (setting.baseline, setting.ffe):
+            if other is None:
+                cells += ["", ""]
+                continue
+            others = _stages(runs, other, setting.stage)
+            pairs = list(zip(mpe, others, strict=True))
+            ratios = [decades(one.spectra["total"], two.spectra["total"]) for one, two in pairs]
+            gains = [one.metrics["psnr_db"] - two.metrics["psnr_db"] for one, two in pairs]
+            cells += [said(*median(ratios)), str(interval(gains))]
+        rows.append([f"{setting.axis}: {setting.value}", *cells])
+    head = ["setting", "MPE over baseline, decades", "dB", "MPE over FFE, decades", "dB"]
+    return markdown(head, rows)
+
+
+def _stages(runs: Runs, name: str, stage: str) -> list[Stage]:
+    return [by_name[name].stages[stage] for _, by_name in sorted(runs.items())]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = command.parser(__doc__)
+    parser.add_argument("study", type=Path, help="folder of the sweeps, or of their packed outcomes")
+    print(table(load(parser.parse_args().study)))
+
+
+if __name__ == "__main__":
+    command.run(main)
