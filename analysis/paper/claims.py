@@ -156,7 +156,7 @@ def quality_over_fourier(pictures: Population) -> Claim:
 def _gain(study: Population, name: str, over: Score, setting: str, metric: str, claimed: float) -> Part:
     unit = "dB" if metric == "psnr_db" else "MS-SSIM"
     if any(metric not in each.end.metrics for each in study.outcomes):
-        return Part(f"{setting}, {unit}", "not measured: pictures are too small for it", None)
+        return Part(f"{setting}, {unit}", "not measured on all of them", None)
     found = study.gain(metric, name, over, "baseline", *FFES)
     return Part(f"{setting}, {unit}", f"{found} {unit}", at_least(found, claimed))
 

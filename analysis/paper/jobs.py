@@ -50,10 +50,10 @@ class Job:
 
     def missing(self) -> tuple[Path, ...]:
         """Sources of which an outcome is not there."""
+        from outcomes import has_outcome
+
         return tuple(
-            source
-            for source in self.sources
-            if not all(path.with_suffix(".json").exists() for path in self.run_files(source).values())
+            source for source in self.sources if not all(map(has_outcome, self.run_files(source).values()))
         )
 
     def check(self) -> None:
@@ -62,14 +62,14 @@ class Job:
         Raises:
             UsageError: an outcome says that its run was made otherwise.
         """
-        from outcomes import of_file
+        from outcomes import has_outcome, of_file
 
         from ntkspec.nets.presets import resolve
 
         config = resolve(self.settings)
         for source in self.sources:
             for name, path in self.run_files(source).items():
-                if not path.with_suffix(".json").exists():
+                if not has_outcome(path):
                     continue
                 ours = _without_source(_with(config, **self.kernels[name]).to_dict())
                 theirs = _without_source(of_file(path).config)

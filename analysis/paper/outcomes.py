@@ -29,6 +29,7 @@ from ntkspec.spectral import Spectrum
 POINTS = 48  # of a kept spectrum, evenly spaced on a log axis
 TAIL = 8  # further ones 1, 2, 4, ... before the end, where spectra fall off
 DIGITS = 5
+VERSION = 2  # of what is kept; raise it where the analysis changes, and all is analysed anew
 
 
 @dataclass(frozen=True)
@@ -135,16 +136,24 @@ def pack(outcomes: Iterable[Outcome], place: Path, *, together: str = "") -> Non
 
 
 def of_file(run_file: Path) -> Outcome:
-    """The outcome beside a run file, computed first where it is missing or older than the file.
+    """The outcome beside a run file, computed first where there is none of this version, or an older one.
 
     A run file may be deleted once it has an outcome.
     """
     place = run_file.with_suffix(".json")
-    if place.exists() and not (run_file.exists() and place.stat().st_mtime < run_file.stat().st_mtime):
-        return from_dict(read_json(place))
+    if has_outcome(run_file):
+        return from_dict(read_json(place)["outcome"])
     found = outcome(run_file)
-    write_json(place, asdict(found))
+    write_json(place, {"version": VERSION, "outcome": asdict(found)})
     return found
+
+
+def has_outcome(run_file: Path) -> bool:
+    """Whether the outcome of a run is kept: of this version, and newer than the run file if that is there."""
+    place = run_file.with_suffix(".json")
+    if not place.exists() or (run_file.exists() and place.stat().st_mtime < run_file.stat().st_mtime):
+        return False
+    return isinstance(kept := read_json(place), dict) and kept.get("version") == VERSION
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -12,38 +12,46 @@ import command
 import numpy as np
 from beside import markdown
 from drawing import NAMES
-from intervals import interval
+from intervals import FEW, interval
 from outcomes import Curve, Outcome, Stage, load
 
 from ntkspec.report.words import sci_down, sci_up
 
 QUALITY = {"psnr_db": "PSNR in dB", "ms_ssim": "MS-SSIM", "iou": "IoU", "chamfer": "Chamfer"}
+DIGITS = {"psnr_db": 2, "ms_ssim": 3, "iou": 3, "chamfer": 4}
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """A row for each preset, in Markdown; intervals are of the mean over items."""
-    shown = [metric for metric in QUALITY if all(metric in each.end.metrics for each in outcomes)]
+    shown = [metric for metric in QUALITY if any(metric in each.end.metrics for each in outcomes)]
     rows = []
     for name, title in NAMES.items():
         group = [each for each in outcomes if each.name == name]
         ends = [each.end for each in group]
-        quality = [interval([end.metrics[metric] for end in ends]) for metric in shown]
-        digits = [2 if metric == "psnr_db" else 4 if metric == "chamfer" else 3 for metric in shown]
         rows.append(
             [
                 title,
                 settings(group[0]),
                 f"{group[0].parameters:,}",
-                *(
-                    f"{q.value:.{d}f} [{q.low:.{d}f}, {q.high:.{d}f}]"
-                    for q, d in zip(quality, digits, strict=True)
-                ),
+                *(quality(ends, metric) for metric in shown),
                 smallest([end.spectra["total"] for end in ends]),
                 enclosure(ends),
             ]
         )
     head = ["encoding", "settings", "parameters", *(QUALITY[metric] for metric in shown)]
     return markdown([*head, "lambda_min", "certified"], rows)
+
+
+def quality(ends: Sequence[Stage], metric: str) -> str:
+    """The mean of a metric and its interval, over the items that have it."""
+    known = [end.metrics[metric] for end in ends if metric in end.metrics]
+    if not known:
+        return "-"
+    found, digits = interval(known), DIGITS[metric]
+    left, right = "()" if found.count < FEW else "[]"
+    dash = " to " if found.count < FEW else ", "
+    ends_said = f"{left}{found.low:.{digits}f}{dash}{found.high:.{digits}f}{right}"
+    return f"{found.value:.{digits}f} {ends_said}" + (f" in {len(known)}" if len(known) < len(ends) else "")
 
 
 def settings(outcome: Outcome) -> str:

@@ -83,9 +83,13 @@ def test_outcomes_are_computed_once_and_again_for_a_newer_run_file(tmp_path):
     shutil.copy(GOLDEN / "mpe.h5", folder / "mpe.h5")
     first = of_file(folder / "mpe.h5")
     kept = folder / "mpe.json"
-    content = json.loads(kept.read_text()) | {"label": "changed by hand"}
+    content = json.loads(kept.read_text())
+    content["outcome"]["label"] = "changed by hand"
     kept.write_text(json.dumps(content))
     assert load(tmp_path / "study")[0].label == "changed by hand"
+    kept.write_text(json.dumps(content | {"version": 0}))  # of another analysis
+    assert load(tmp_path / "study") == [first]
+    kept.write_text(json.dumps(content))
     later = kept.stat().st_mtime + 10
     os.utime(folder / "mpe.h5", (later, later))
     assert load(tmp_path / "study") == [first]
