@@ -2,7 +2,7 @@
 
     python analysis/paper/interpolation.py PICTURES -o paper/interpolation --results paper/results
 
-A wider kernel couples more nodes: the grid's own kernel, and with it the total, has a steeper spectrum.
+A wider kernel couples more nodes of a level: (p + 1)^d of them for a spline of degree p.
 """
 
 from __future__ import annotations
