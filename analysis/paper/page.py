@@ -85,14 +85,14 @@ def scale(pictures: Sequence[Outcome], meshes: Sequence[Outcome], sweeps: Sequen
     """What was run, in a table."""
     rows = []
     for title, study in (("pictures", pictures), ("meshes", meshes), ("sweeps", sweeps)):
-        first = next(each for each in study if each.name.startswith("baseline"))
+        first = next(each for each in study if each.name in ("baseline", "baseline-width64"))
         task, optimizer = first.config["task"], first.config["optimizer"]
         side = f"{task['side']} x {task['side']} pixels" if "side" in task else f"{task['points']:,} points"
         items = len({each.item for each in study})
         batch = f"{optimizer['iterations']:,} of {optimizer['batch']:,}"
         seeds = len({each.config["seed"] for each in study})
         rows.append([title, str(items), str(len(study)), side, batch, str(seeds), str(first.samples)])
-    head = ["study", "items", "networks", "each", "steps of Adam", "seeds", "samples of a kernel"]
+    head = ["study", "items", "run files", "each", "steps of Adam", "seeds", "samples of a kernel"]
     return markdown(head, rows)
 
 
