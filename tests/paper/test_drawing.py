@@ -1,0 +1,65 @@
+"""Mean spectra as they are drawn, and the map's treatment of what is no number."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from drawing import draw_mean, new_axes, new_figure
+from map_of_settings import _smallest
+from outcomes import Curve, indices
+
+SIZE = 64
+INDEX = np.array(indices(SIZE))
+
+
+def curve(scale, resolved=SIZE, smallest=1.0):
+    values = [float(scale / i) if i <= resolved else None for i in INDEX]
+    return Curve(
+        values=tuple(values),
+        size=SIZE,
+        resolved=resolved,
+        floor=1e-9,
+        lambda_max=scale,
+        lambda_min=smallest if resolved == SIZE else None,
+        rank_at_most=SIZE,
+        trace=1.0,
+        effective_rank=1.0,
+        method="gram",
+    )
+
+
+@pytest.fixture
+def axes():
+    return new_axes(new_figure(4, 3), 1, 1)[0]
+
+
+def test_the_mean_is_geometric_and_the_band_holds_most(axes):
+    draw_mean(axes, [curve(1.0), curve(100.0), curve(10.0)], "red", "end")
+    (line,) = axes.lines
+    assert np.allclose(line.get_xdata(), INDEX)
+    assert np.allclose(line.get_ydata(), 10 / INDEX)
+    (band,) = axes.collections
+    low, high = band.get_paths()[0].get_extents().intervaly
+    assert low == pytest.approx(1.0 / SIZE)
+    assert high == pytest.approx(100.0)
+
+
+def test_where_one_is_unresolved_the_mean_ends_and_the_median_goes_on(axes):
+    draw_mean(axes, [curve(1.0), curve(10.0), curve(100.0, resolved=20)], "red", "mid")
+    mean, cross, middle = axes.lines
+    last = INDEX[INDEX <= 20][-1]
+    assert mean.get_xdata()[-1] == last
+    assert cross.get_marker() == "x"
+    assert cross.get_xdata() == [last]
+    assert np.allclose(middle.get_ydata()[1:], 1.0 / INDEX[INDEX > 20])  # of 1, 10 and one below both: 1
+    assert not axes.collections  # no band in the middle of training
+
+
+def test_zeros_and_floors_are_marks_and_gaps(axes):
+    zero = replace(curve(1.0, smallest=0.0), lambda_min=0.0)
+    lost = curve(1.0, resolved=20)
+    _smallest(axes, (1, 2, 3, 4), [[curve(1.0, smallest=1e-3)], [zero], [lost], [curve(1.0, smallest=1e-5)]])
+    means, cross, triangle = axes.lines
+    assert np.allclose(means.get_ydata(), [1e-3, np.nan, np.nan, 1e-5], equal_nan=True)
+    assert (cross.get_marker(), cross.get_xdata()) == ("x", [2])
+    assert (triangle.get_marker(), triangle.get_xdata(), triangle.get_ydata()) == ("v", [3], [1e-9])
