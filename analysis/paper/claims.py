@@ -230,8 +230,8 @@ def saturation(sweeps: Population) -> Claim:
         "FFE, sigma 8 to 16": ("ffe-8-64", "ffe-16-64", True),
         "FFE, sigma 16 to 32": ("ffe-16-64", "ffe-32-64", True),
         "MPE, finest 48 to 96": ("mpe-48", "mpe-96", False),
-        "MPE, finest 96 to 192": ("mpe-96", "mpe-192", False),
-        "MPE, finest 192 to 384": ("mpe-192", "mpe-384", False),
+        "MPE, finest 96 to 192": ("mpe-96", "mpe-width64", False),
+        "MPE, finest 192 to 384": ("mpe-width64", "mpe-384", False),
     }
     for setting, (before, after, saturates) in series.items():
         items = sweeps.items(before, after)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import command
 from beside import markdown
 from intervals import decades, interval, median, said
 from outcomes import Outcome, Stage, load
-from sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS
+from sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
 
 Runs = dict[str, dict[str, Outcome]]  # item -> name -> outcome
 
@@ -35,13 +36,11 @@ class Setting:
 
 def settings(outcomes: Sequence[Outcome]) -> Iterator[Setting]:
     """All settings of the sweeps."""
-    for features in FEATURES:
-        for sigma in SIGMAS:
-            yield Setting(
-                "bandwidth", f"sigma {sigma}, {features} frequencies", "mpe-192", f"ffe-{sigma}-{features}"
-            )
+    for features, sigma in product(FEATURES, SIGMAS):
+        said = f"sigma {sigma}, {features} frequencies"
+        yield Setting("bandwidth", said, "mpe-width64", fourier(sigma, features))
     for finest in FINEST:
-        yield Setting("finest level", f"{finest} cells", f"mpe-{finest}", "ffe-4-64", "baseline-width64")
+        yield Setting("finest level", f"{finest} cells", multigrid(finest), "ffe-width64", "baseline-width64")
     own = next(each.samples for each in outcomes if each.name == "mpe-width64")
     for count in sorted({own, *(round(share * own) for share in SAMPLES)}):
         yield _all("samples", str(count), f"n{count}" if count != own else "width64")

@@ -18,7 +18,7 @@ from drawing import COLOURS, new_axes, new_figure, save
 from intervals import decades
 from matplotlib.axes import Axes
 from outcomes import Curve, Outcome, load, read_json
-from sweeps import COMPARED, FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS
+from sweeps import COMPARED, FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
 
 KINDS = {
     "baseline": ("baseline", COLOURS["baseline"]),
@@ -92,10 +92,10 @@ def _fourier(axes: Axes, groups: Groups, plot: Callable[..., None], title: str) 
     """Against the bandwidth, a line for each size; multigrids as level lines."""
     inside = _ends if plot is _smallest else list
     for features, colour in zip(FEATURES, SHADES, strict=True):
-        members = [inside(groups[f"ffe-{sigma}-{features}"]) for sigma in SIGMAS]
+        members = [inside(groups[fourier(sigma, features)]) for sigma in SIGMAS]
         plot(axes, SIGMAS, members, color=colour, label=f"FFE, {features} frequencies")
     for finest, style in ((24, ":"), (48, "--"), (192, "-.")):
-        members = [inside(groups[f"mpe-{finest}"])] * 2
+        members = [inside(groups[multigrid(finest)])] * 2
         plot(axes, (SIGMAS[0], SIGMAS[-1]), members, color=COLOURS["mpe-fine"], linestyle=style, marker="",
              label=f"MPE, finest {finest}")  # fmt: skip
     _ticks(axes, SIGMAS)
@@ -125,7 +125,7 @@ def _heat(axes: Axes, groups: Groups, apart: Callable[[Outcome, Outcome], float]
     table = np.full((len(FINEST), len(SIGMAS)), np.nan)
     for row, finest in enumerate(FINEST):
         for column, sigma in enumerate(SIGMAS):
-            pairs = zip(groups[f"mpe-{finest}"], groups[f"ffe-{sigma}-64"], strict=True)
+            pairs = zip(groups[multigrid(finest)], groups[fourier(sigma, 64)], strict=True)
             table[row, column] = np.mean([apart(mpe, ffe) for mpe, ffe in pairs])
     largest = float(np.nanmax(np.abs(table)))
     axes.set_facecolor("#dddddd")

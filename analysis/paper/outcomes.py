@@ -29,7 +29,7 @@ from ntkspec.spectral import Spectrum
 POINTS = 48  # of a kept spectrum, evenly spaced on a log axis
 TAIL = 8  # further ones 1, 2, 4, ... before the end, where spectra fall off
 DIGITS = 5
-VERSION = 2  # of what is kept; raise it where the analysis changes, and all is analysed anew
+VERSION = 3  # of what is kept; raise it where the analysis changes, and all is analysed anew
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,6 @@ class Outcome:
     config: Mapping[str, Any]
     samples: int
     parameters: int
-    file_bytes: int
     stages: Mapping[str, Stage]  # "mid" and "end"
     made: Mapping[str, Any]  # machine, versions and commit of the analysis; see `made_by`
 
@@ -98,7 +97,6 @@ def outcome(run_file: Path) -> Outcome:
         config={key: value for key, value in run.config.items() if key != "training"},
         samples=run.samples,
         parameters=_parameters(run_file),
-        file_bytes=run_file.stat().st_size,
         stages={snapshot.label: _stage(snapshot) for snapshot in run.snapshots},
         made=made_by(),
     )

@@ -8,7 +8,8 @@ pattern of the samples; and, without training anything anew, the grid's learning
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,33 @@ STEPS = (10, 32, 100, 316)  # beside the middle and the end
 SAMPLES = (1 / 8, 1 / 4, 1 / 2, 2)  # of the samples of all others
 PATTERNS = ("grid", "patch")
 LEVELS = {finest: 4 if finest < 48 else 6 for finest in FINEST}  # as the presets have them
-COMPARED = {"baseline": "baseline", "ffe": "ffe-medium", "mpe": "mpe-fine"}
+COMPARED: Mapping[str, Mapping[str, Any]] = {
+    "baseline": {"preset": "baseline"},
+    "ffe": {"preset": "ffe-medium"},
+    "mpe": {"preset": "mpe-fine", "finest": 192},
+}
 
 
-def settings() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Names and settings of all trainings but those that are compared in every respect."""
-    for features in FEATURES:
-        for sigma in SIGMAS:
-            yield f"ffe-{sigma}-{features}", {"preset": "ffe-low", "sigma": sigma, "features": features}
+def fourier(sigma: int, features: int) -> str:
+    """The name of a run behind Fourier features; the medium preset's is one of those of width 64."""
+    return "ffe-width64" if (sigma, features) == (4, 64) else f"ffe-{sigma}-{features}"
+
+
+def multigrid(finest: int) -> str:
+    """The name of a run behind a multigrid; the fine preset's is one of those of width 64."""
+    return "mpe-width64" if finest == 192 else f"mpe-{finest}"
+
+
+def settings() -> dict[str, Mapping[str, Any]]:
+    """Settings by name of all trainings but those that are compared in every respect."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for sigma, features in product(SIGMAS, FEATURES):
+        found[fourier(sigma, features)] = {"preset": "ffe-low", "sigma": sigma, "features": features}
     for finest in FINEST:
-        yield f"mpe-{finest}", {"preset": "mpe-fine", "finest": finest, "levels": LEVELS[finest]}
-    for width in WIDTHS:
-        for kind, preset in COMPARED.items():
-            yield f"{kind}-width{width}", {"preset": preset, "width": width}
+        found[multigrid(finest)] = {"preset": "mpe-fine", "finest": finest, "levels": LEVELS[finest]}
+    for width, (kind, own) in product(WIDTHS, COMPARED.items()):
+        found[f"{kind}-width{width}"] = {**own, "width": width}
+    return {name: each for name, each in found.items() if not name.endswith("-width64")}
 
 
 def kernels(kind: str, samples: int) -> dict[str, dict[str, Any]]:
@@ -64,13 +79,13 @@ def main() -> None:
     scale = {name: getattr(options, name) for name in ("side", "iterations", "batch", "samples")}
     output: Path = options.output
     end = frozenset({"end"})
-    jobs = [Job(output, pictures, {**each, **scale}, {name: {}}, kept=end) for name, each in settings()]
+    jobs = [
+        Job(output, pictures, {**each, **scale}, {name: {}}, kept=end) for name, each in settings().items()
+    ]
     steps = tuple(step for step in STEPS if step < options.iterations)
-    for kind, preset in COMPARED.items():
-        jobs.append(
-            Job(output, pictures, {"preset": preset, **scale}, kernels(kind, options.samples), kept=end)
-        )
-        over_time = {"preset": preset, **scale, "checkpoints": steps}
+    for kind, own in COMPARED.items():
+        jobs.append(Job(output, pictures, {**own, **scale}, kernels(kind, options.samples), kept=end))
+        over_time = {**own, **scale, "checkpoints": steps}
         labels = frozenset({"init", "mid", "end", *(f"step-{step}" for step in steps)})
         jobs.append(Job(output, pictures, over_time, {f"{kind}-time": {}}, kept=labels))
     run_all(jobs, options.workers)

@@ -44,7 +44,7 @@ def stage(name, metrics):
 
 def outcome(item, name, metrics):
     stages = {"mid": stage(name, metrics), "end": stage(name, metrics)}
-    return Outcome(item, name, name, {}, SIZE, 10, 10, stages, {})
+    return Outcome(item, name, name, {}, SIZE, 10, stages, {})
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def meshes():
 @pytest.fixture
 def sweeps():
     psnr = {"ffe-8-64": 20.0, "ffe-16-64": 20.1, "ffe-32-64": 18.0}
-    psnr |= {"mpe-48": 25.0, "mpe-96": 31.0, "mpe-192": 40.0, "mpe-384": 40.0}
+    psnr |= {"mpe-48": 25.0, "mpe-96": 31.0, "mpe-width64": 40.0, "mpe-384": 40.0}
     return [
         replace(outcome(f"picture{k}", "mpe-fine", {"psnr_db": value + 0.01 * k}), name=name)
         for k in range(3)
