@@ -293,7 +293,7 @@ def _outputs(text: str) -> Outputs:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        command="analyze",
+        prog="python -m ntkspec.analyze",
         description="Spectra, ablations and bounds of the neural tangent kernel in run files, as a report.",
         epilog=EXAMPLE,
     )

@@ -90,9 +90,11 @@ def _leave(*_: object) -> NoReturn:
 class Parser(argparse.ArgumentParser):
     """An argument parser whose refusals are one line, and which takes no abbreviated options."""
 
-    def __init__(self, *, command: str, description: str, epilog: str) -> None:
+    def __init__(
+        self, *, prog: str | None = None, description: str | None, epilog: str | None = None
+    ) -> None:
         super().__init__(
-            prog=f"python -m ntkspec.{command}",
+            prog=prog,
             description=description,
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -17,7 +17,7 @@ EXAMPLE = "example:\n  python -m ntkspec.validate run.h5 other-writer.h5\n"
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = Parser(
-        command="validate",
+        prog="python -m ntkspec.validate",
         description="Check run files against docs/run-format.md: structure, links, and every number.",
         epilog=EXAMPLE,
     )

@@ -1,4 +1,4 @@
-"""What the command lines here share: one-line errors with exit code 2, as ntkspec's own, and parsers."""
+"""What the command lines here share: one-line errors with exit code 2, as ntkspec's own, and options."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from ntkspec.cli import DONE, run_command
-from ntkspec.errors import UsageError
+from jobs import PICTURES, sources_in
+
+from ntkspec.cli import DONE, Parser, positive, run_command
+
+SCALE = {
+    "side": "pixels a side",
+    "iterations": "steps of Adam",
+    "batch": "pixels or points a step",
+    "points": "points to learn from",
+    "samples": "pixels or points at which the kernel is taken",
+}
+PICTURE_SCALE = {"side": 192, "iterations": 1000, "batch": 2048, "samples": 1024}
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -22,11 +32,41 @@ def run(main: Callable[[], None]) -> NoReturn:
     sys.exit(run_command(command))
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
+def parser(description: str | None) -> Parser:
     """One that shows a script's docstring as it stands."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    return Parser(description=description)
+
+
+def runs_parser(description: str | None, sources: str, **scale: int) -> Parser:
+    """One for a study of runs: a folder of `sources`, the study's folder, a scale with its defaults."""
+    asked = parser(description)
+    add = asked.add_argument
+    add(sources, type=Path, help=f"folder of {sources}")
+    add("-o", "--output", type=Path, required=True, help="folder of the study")
+    for name, default in scale.items():
+        add(f"--{name}", type=positive(int), default=default, help=f"{SCALE[name]} (default {default})")
+    add("--workers", type=positive(int), default=2, help="processes (default 2)")
+    return asked
+
+
+def pictures_parser(description: str | None, count: int | None) -> Parser:
+    """One for a study of pictures, of `count` of them unless asked otherwise."""
+    asked = runs_parser(description, "pictures", **PICTURE_SCALE)
+    said = "all" if count is None else count
+    asked.add_argument(
+        "--count", type=positive(int), default=count, help=f"how many of the pictures (default {said})"
     )
+    return asked
+
+
+def pictures_of(options: argparse.Namespace) -> tuple[Path, ...]:
+    """Those that `pictures_parser` was asked for."""
+    return sources_in(options.pictures, PICTURES, options.count)
+
+
+def scale_of(options: argparse.Namespace) -> dict[str, int]:
+    """What `runs_parser` was told of the scale."""
+    return {name: getattr(options, name) for name in SCALE if hasattr(options, name)}
 
 
 def study_and_output(description: str | None, output: str) -> tuple[Path, Path]:
@@ -36,13 +76,3 @@ def study_and_output(description: str | None, output: str) -> tuple[Path, Path]:
     asked.add_argument("-o", "--output", type=Path, default=Path(output), help=f"(default {output})")
     options = asked.parse_args()
     return options.study, options.output
-
-
-def no_runs(place: Path) -> UsageError:
-    """What to say of a study without run files."""
-    return UsageError(
-        str(place),
-        expected="a folder of folders of run files",
-        got="none in it",
-        remedy="make them first, see analysis/paper/README.md",
-    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +39,50 @@ NAMES = {
 LOW, HIGH = 0.1, 0.9  # quantiles of the band
 STAGES = ("mid", "end")
 
-__all__ = ["COLOURS", "NAMES", "NO_GRID", "STAGES", "draw_mean", "line", "new_axes", "new_figure", "save"]
+__all__ = [
+    "COLOURS",
+    "NAMES",
+    "STAGES",
+    "Panel",
+    "draw_mean",
+    "draw_panels",
+    "line",
+    "new_axes",
+    "new_figure",
+]
+__all__ += ["save"]
 
 
-def curves(outcomes: Sequence[Outcome], name: str, stage: str, kernel: str) -> list[Curve]:
-    """The spectra of one preset, at one stage, over all items."""
-    return [each.stages[stage].spectra[kernel] for each in outcomes if each.name == name]
+@dataclass(frozen=True)
+class Panel:
+    """Mean spectra of one study in the middle and at the end of training."""
+
+    title: str
+    outcomes: Sequence[Outcome]
+    shown: Sequence[tuple[str, str]]  # presets, each with the kernel to show of it
+
+
+def totals(names: Iterable[str]) -> list[tuple[str, str]]:
+    """What a panel shows of these presets, if that is their whole kernel."""
+    return [(name, "total") for name in names]
+
+
+def draw_panels(panels: Sequence[Panel], output: Path, *, width: float, columns: int) -> None:
+    """Panels side by side over one legend of so many columns."""
+    figure = new_figure(width, 4.9)
+    for number, (axes, panel) in enumerate(zip(new_axes(figure, 1, len(panels)), panels, strict=True)):
+        for (name, kernel), stage in product(panel.shown, STAGES):
+            colour = COLOURS[name] if kernel == "total" else NO_GRID
+            group = [each.stages[stage].spectra[kernel] for each in panel.outcomes if each.name == name]
+            draw_mean(axes, group, colour, stage)
+        finish(axes, panel.title, y_label=number == 0)
+    shown = {pair for panel in panels for pair in panel.shown}
+    handles = [line(NAMES[name], COLOURS[name]) for name in NAMES if (name, "total") in shown]
+    if any(kernel == "no_grid" for _, kernel in shown):
+        handles.append(line("without the grid's gradients", NO_GRID))
+    handles += [line("end of training", "#777777"), line("middle of training", "#777777", dashed=True)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    save(figure, output)
 
 
 def draw_mean(axes: Axes, group: Sequence[Curve], colour: str, stage: str) -> None:
@@ -86,14 +126,6 @@ def finish(axes: Axes, title: str, *, y_label: bool = True) -> None:
         axes.set_ylabel(r"eigenvalue $\lambda_i$ of $J\,J^{\mathsf{T}}$")
     axes.grid(color="#e8e8e8", linewidth=0.6)
     axes.set_axisbelow(True)
-
-
-def legend_below(figure: Figure, handles: Sequence[Line2D], columns: int = 5) -> None:
-    """One legend for all panels."""
-    stages = [line("end of training", "#777777"), line("middle of training", "#777777", dashed=True)]
-    figure.legend(
-        handles=[*handles, *stages], loc="outside lower center", ncols=columns, frameon=False, fontsize=9
-    )
 
 
 def save(figure: Figure, path: Path, *, colours: int | None = None) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import command
 from drawing import NAMES, new_axes, new_figure, save
 from matplotlib.axes import Axes
+from outcomes import no_runs
 
 import ntkspec
 from ntkspec.report.data import Picture
@@ -29,7 +30,7 @@ def draw(study: Path, output: Path, count: int) -> None:
     """A row for each of `count` items, evenly spread; the truth, then every preset."""
     items = sorted({path.parent for path in study.glob("*/*.h5")})
     if not items:
-        raise command.no_runs(study)
+        raise no_runs(study)
     count = min(count, len(items))
     chosen = [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
     columns = 1 + len(NAMES)

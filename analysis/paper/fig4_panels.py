@@ -8,19 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import command
-from drawing import (
-    COLOURS,
-    NAMES,
-    STAGES,
-    curves,
-    draw_mean,
-    finish,
-    legend_below,
-    line,
-    new_axes,
-    new_figure,
-    save,
-)
+from drawing import Panel, draw_panels, totals
 from outcomes import load
 
 PANELS = {
@@ -33,14 +21,8 @@ PANELS = {
 def draw(study: Path, output: Path) -> None:
     """Three panels."""
     outcomes = load(study)
-    figure = new_figure(13.0, 4.9)
-    for number, (axes, (title, names)) in enumerate(zip(new_axes(figure, 1, 3), PANELS.items(), strict=True)):
-        for name in names:
-            for stage in STAGES:
-                draw_mean(axes, curves(outcomes, name, stage, "total"), COLOURS[name], stage)
-        finish(axes, title, y_label=number == 0)
-    legend_below(figure, [line(NAMES[name], colour) for name, colour in COLOURS.items()], 8)
-    save(figure, output)
+    panels = [Panel(title, outcomes, totals(names)) for title, names in PANELS.items()]
+    draw_panels(panels, output, width=13.0, columns=8)
 
 
 if __name__ == "__main__":

@@ -8,34 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import command
-from drawing import (
-    COLOURS,
-    NAMES,
-    STAGES,
-    curves,
-    draw_mean,
-    finish,
-    legend_below,
-    line,
-    new_axes,
-    new_figure,
-    save,
-)
+from drawing import NAMES, Panel, draw_panels, totals
 from outcomes import load
 
 
 def draw(pictures: Path, meshes: Path, output: Path) -> None:
     """A panel for each domain."""
-    figure = new_figure(9.6, 5.0)
-    for number, (axes, study) in enumerate(zip(new_axes(figure, 1, 2), (pictures, meshes), strict=True)):
+    panels = []
+    for study, domain in ((pictures, "pictures"), (meshes, "meshes")):
         outcomes = load(study)
-        for name, colour in COLOURS.items():
-            for stage in STAGES:
-                draw_mean(axes, curves(outcomes, name, stage, "total"), colour, stage)
         items = len({each.item for each in outcomes})
-        finish(axes, f"{items} meshes" if number else f"{items} pictures", y_label=number == 0)
-    legend_below(figure, [line(NAMES[name], colour) for name, colour in COLOURS.items()], 4)
-    save(figure, output)
+        panels.append(Panel(f"{items} {domain}", outcomes, totals(NAMES)))
+    draw_panels(panels, output, width=9.6, columns=4)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from outcomes import has_outcome, of_file
 
 from ntkspec.errors import NtkspecError, UsageError
 
@@ -42,7 +43,7 @@ class Job:
     # Run files to write from the training: name -> how its samples are chosen, if not as in the settings.
     kernels: Mapping[str, Mapping[str, Any]]
     kept: frozenset[str] = frozenset({"mid", "end"})  # labels of the snapshots to analyse
-    device: str = "cpu"
+    device: str = "cpu"  # where pictures are trained; meshes are on the CPU
 
     def run_files(self, source: Path) -> dict[str, Path]:
         """Where a source's runs go, by the names of the kernels."""
@@ -50,28 +51,24 @@ class Job:
 
     def missing(self) -> tuple[Path, ...]:
         """Sources of which an outcome is not there."""
-        from outcomes import has_outcome
-
         return tuple(
             source for source in self.sources if not all(map(has_outcome, self.run_files(source).values()))
         )
 
-    def check(self) -> None:
-        """Refuse to go on with a folder that holds runs of other settings.
+    def check(self, sources: Iterable[Path], wanted: Callable[[Path], bool]) -> None:
+        """Refuse runs of other settings among the `wanted` run files of these sources.
 
         Raises:
-            UsageError: an outcome says that its run was made otherwise.
+            UsageError: an outcome, made now if it is missing, says that its run was made otherwise.
         """
-        from outcomes import has_outcome, of_file
-
         from ntkspec.nets.presets import resolve
 
         config = resolve(self.settings)
-        for source in self.sources:
+        for source in sources:
             for name, path in self.run_files(source).items():
-                if not has_outcome(path):
+                if not wanted(path):
                     continue
-                ours = _without_source(_with(config, **self.kernels[name]).to_dict())
+                ours = _without_source(replace(config, **self.kernels[name]).to_dict())
                 theirs = _without_source(of_file(path).config)
                 if ours != theirs:
                     keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
@@ -130,7 +127,7 @@ def run_all(jobs: Sequence[Job], workers: int) -> None:
         NtkspecError: the first that a job met with, once all others are done.
     """
     for job in jobs:
-        job.check()
+        job.check(job.sources, has_outcome)
     todo = [job for job in jobs if job.missing()]
     start = time.perf_counter()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the children import NumPy and PyTorch
@@ -163,16 +160,13 @@ def _default_interrupts() -> None:
 
 def work(job: Job) -> str:
     """Train what is missing of a job, write the run files, analyse them; what was done, in a line."""
-    from outcomes import of_file
-
     start = time.perf_counter()
     missing, failed = job.missing(), None
     untrained = [s for s in missing if not all(path.exists() for path in job.run_files(s).values())]
     if untrained:
         failed = _train(job, untrained)
     trained = time.perf_counter()
-    for path in (path for source in missing for path in job.run_files(source).values() if path.exists()):
-        of_file(path)
+    job.check(missing, Path.exists)  # which analyses them
     if failed:
         raise failed
     took = f"trained in {trained - start:.0f} s, analysed in {time.perf_counter() - trained:.0f} s"
@@ -194,23 +188,21 @@ def _train(job: Job, sources: Sequence[Path]) -> NtkspecError | None:
     for source in sources:
         try:
             task = load_task(config, source)
+            for note in task.notes:
+                print(f"note: {note}", flush=True)
             tasks[source] = _coloured(task) if isinstance(task, ImageTask) else task
         except NtkspecError as error:
             failed = failed or error
     trainings = _trainings(job, config, list(tasks.values()))
     for (source, task), training in zip(tasks.items(), trainings, strict=True):
         for name, samples in job.kernels.items():
-            of_source = {"mesh" if config.task == "occupancy" else "image": source.name}
-            named = replace(training, config=_with(training.config, **of_source, **samples))
+            of_source: dict[str, Any] = {"mesh" if config.task == "occupancy" else "image": source.name}
+            named = replace(training, config=replace(training.config, **of_source, **samples))
             path = job.run_files(source)[name]
             path.parent.mkdir(parents=True, exist_ok=True)
             indices = task.sample(named.config.sampling, named.config.samples, named.config.seed)
             write_run(path, named, task, indices, overwrite=True)
     return failed
-
-
-def _with(config: TrainConfig, **changed: Any) -> TrainConfig:
-    return replace(config, **changed)
 
 
 def _trainings(job: Job, config: TrainConfig, tasks: Sequence[Task]) -> Sequence[Training]:

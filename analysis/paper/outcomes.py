@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 from beside import cores, environment
-from command import no_runs
 
 import ntkspec
 from ntkspec.analyze import analyze_runs
+from ntkspec.errors import UsageError
 from ntkspec.report.curves import thinned
 from ntkspec.report.data import CheckedBound, SnapshotReport
 from ntkspec.spectral import Spectrum
@@ -117,6 +117,16 @@ def load(place: Path) -> list[Outcome]:
     if not found:
         raise no_runs(place)
     return sorted(found, key=lambda each: (each.item, each.name))
+
+
+def no_runs(place: Path) -> UsageError:
+    """What to say of a study without run files."""
+    return UsageError(
+        str(place),
+        expected="a folder of folders of run files",
+        got="none in it",
+        remedy="make them first, see analysis/paper/README.md",
+    )
 
 
 def pack(outcomes: Iterable[Outcome], place: Path, *, together: str = "") -> None:

@@ -9,7 +9,6 @@ docs/paper.md is made from its text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ import fig4_panels
 import fig5_domains
 import map_of_settings
 from beside import markdown, put
-from claims import all_claims
-from outcomes import Outcome, load, made_by, pack, read_json, write_json
+from claims import all_claims, write
+from outcomes import Outcome, load, pack, read_json
 from scaling_table import table
 from verdicts import Claim
 
@@ -50,8 +49,7 @@ def main() -> None:
     fig5_domains.draw(study / "2d", study / "3d", results / "fig5.png")
     map_of_settings.draw(study / "sweeps", results / "weights.json", results / "map.png")
     claims = list(all_claims(pictures, meshes, sweeps))
-    content = [{**asdict(claim), "verdict": claim.verdict} for claim in claims]
-    write_json(results / "claims.json", {"environment": made_by(), "claims": content})
+    write(claims, results / "claims.json")
     if page.resolve() != PAGE:
         text = PAGE.read_text(encoding="utf-8").replace(COMMITTED, f"{results.resolve()}/")
         page.parent.mkdir(parents=True, exist_ok=True)
@@ -91,15 +89,19 @@ def scale(pictures: Sequence[Outcome], meshes: Sequence[Outcome], sweeps: Sequen
         items = len({each.item for each in study})
         batch = f"{optimizer['iterations']:,} of {optimizer['batch']:,}"
         seeds = len({each.config["seed"] for each in study})
-        rows.append([title, str(items), str(len(study)), side, batch, str(seeds), str(first.samples)])
+        stages = [stage for each in study for stage in each.stages.values()]
+        held, broken = sum(stage.bounds for stage in stages), sum(len(stage.broken) for stage in stages)
+        sizes = [str(items), str(len(study)), side, batch, str(seeds), str(first.samples)]
+        rows.append([title, *sizes, f"{held:,}", str(broken)])
     head = ["study", "items", "run files", "each", "steps of Adam", "seeds", "samples of a kernel"]
+    head += ["bounds held against spectra", "broken"]
     return markdown(head, rows)
 
 
 def numbers(claim: Claim) -> str:
     """A claim's settings, one to a row."""
     said: dict[Any, str] = {True: "yes", False: "no", None: "not resolved"}
-    rows = [[part.setting, part.found, said[part.holds]] for part in claim.parts]
+    rows = [[part.said, part.found, said[part.holds]] for part in claim.parts]
     remarks = "".join(f"\n\n{remark}." for remark in claim.remarks)
     return f"**({claim.letter}) {claim.text}**\n\n" + left(["setting", "found", "as claimed"], rows) + remarks
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import command
-from jobs import PICTURES, Job, run_all, sources_in
+from jobs import Job, run_all
 
 SIGMAS = (1, 2, 4, 8, 16, 32)
 FEATURES = (16, 64, 256)
@@ -64,20 +63,8 @@ def kernels(kind: str, samples: int) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Make what is missing."""
-    parser = command.parser(__doc__)
-    add = parser.add_argument
-    add("pictures", type=Path, help="folder of pictures")
-    add("-o", "--output", type=Path, required=True, help="folder of the study")
-    add("--count", type=int, default=3, help="how many of the pictures (default 3)")
-    add("--side", type=int, default=192, help="pixels a side (default 192)")
-    add("--iterations", type=int, default=1000, help="steps of Adam (default 1000)")
-    add("--batch", type=int, default=2048, help="pixels a step (default 2048)")
-    add("--samples", type=int, default=1024, help="pixels at which the kernel is taken (default 1024)")
-    add("--workers", type=int, default=2, help="processes (default 2)")
-    options = parser.parse_args()
-    pictures = sources_in(options.pictures, PICTURES, options.count)
-    scale = {name: getattr(options, name) for name in ("side", "iterations", "batch", "samples")}
-    output: Path = options.output
+    options = command.pictures_parser(__doc__, 3).parse_args()
+    output, pictures, scale = options.output, command.pictures_of(options), command.scale_of(options)
     end = frozenset({"end"})
     jobs = [
         Job(output, pictures, {**each, **scale}, {name: {}}, kept=end) for name, each in settings().items()

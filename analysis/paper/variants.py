@@ -12,7 +12,7 @@ import numpy as np
 from beside import markdown
 from drawing import draw_mean, finish, line, new_axes, new_figure, save
 from intervals import interval
-from jobs import PICTURES, Job, run_all, sources_in
+from jobs import Job, run_all
 from matplotlib.axes import Axes
 from outcomes import Outcome, load, made_by, write_json
 from scaling_table import enclosure, smallest
@@ -90,20 +90,12 @@ class Study:
 
     def run(self, description: str | None, name: str, kernels: Sequence[str]) -> None:
         """The command line: make what is missing, draw, write the table."""
-        parser = command.parser(description)
-        add = parser.add_argument
-        add("pictures", type=Path, help="folder of pictures")
-        add("-o", "--output", type=Path, required=True, help="folder of the study")
-        add("--results", type=Path, required=True, help=f"folder for {name}.json and {name}.png")
-        add("--count", type=int, default=3, help="how many of the pictures (default 3)")
-        add("--side", type=int, default=192, help="pixels a side (default 192)")
-        add("--iterations", type=int, default=1000, help="steps of Adam (default 1000)")
-        add("--batch", type=int, default=2048, help="pixels a step (default 2048)")
-        add("--samples", type=int, default=1024, help="pixels at which the kernel is taken (default 1024)")
-        add("--workers", type=int, default=2, help="processes (default 2)")
+        parser = command.pictures_parser(description, 3)
+        parser.add_argument(
+            "--results", type=Path, required=True, help=f"folder for {name}.json and {name}.png"
+        )
         options = parser.parse_args()
-        scale = {name: getattr(options, name) for name in ("side", "iterations", "batch", "samples")}
-        pictures = sources_in(options.pictures, PICTURES, options.count)
+        pictures, scale = command.pictures_of(options), command.scale_of(options)
         run_all(self.jobs(options.output, pictures, scale), options.workers)
         outcomes = load(options.output)
         self.draw(outcomes, kernels, options.results / f"{name}.png")

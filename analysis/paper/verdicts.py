@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from intervals import Interval, interval
 from outcomes import Outcome
 
+FFES, MPES = ("ffe-low", "ffe-medium", "ffe-high"), ("mpe-coarse", "mpe-fine")
+
 Score = Callable[[dict[str, Outcome]], float]  # of an item, from its outcomes by name
 
 
@@ -15,9 +17,22 @@ Score = Callable[[dict[str, Outcome]], float]  # of an item, from its outcomes b
 class Part:
     """A claim in one setting."""
 
-    setting: str
+    setting: tuple[str, ...]  # factors, such as preset, domain and stage
     found: str  # the numbers, with their interval
     holds: bool | None  # None: cannot be resolved
+
+    @property
+    def said(self) -> str:
+        """The setting in words."""
+        return _words(self.setting)
+
+
+def _shared(parts: Iterable[Part]) -> set[str]:
+    return set.intersection(*(set(part.setting) for part in parts))
+
+
+def _words(factors: Iterable[str]) -> str:
+    return ", ".join(factors).replace(", over ", " over ")
 
 
 @dataclass(frozen=True)
@@ -37,13 +52,18 @@ class Claim:
             return "cannot be resolved"
         if len(known) == 1:
             said = "holds" if known == {True} else "does not hold"
-            silent = [part.setting for part in self.parts if part.holds is None]
-            return f"{said}; cannot be resolved for {_list(silent)}" if silent else said
-        return f"holds only for {_list(part.setting for part in self.parts if part.holds)}"
+            silent = self._where(None)
+            return f"{said}; cannot be resolved for {silent}" if silent else said
+        return f"holds only for {self._where(True)}"
 
-
-def _list(words: Iterable[str]) -> str:
-    return "; ".join(words)
+    def _where(self, holds: bool | None) -> str:
+        """The settings of this answer: what they alone have in common, or each of them."""
+        found = [part for part in self.parts if part.holds is holds]
+        if len(found) > 1:
+            common = _shared(found) - _shared(self.parts)
+            if common and found == [part for part in self.parts if common <= set(part.setting)]:
+                return _words(factor for factor in found[0].setting if factor in common)
+        return "; ".join(part.said for part in found)
 
 
 def at_least(found: Interval, claimed: float) -> bool | None:

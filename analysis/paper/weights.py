@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import command
-from outcomes import made_by, write_json
+from outcomes import made_by, no_runs, write_json
 
 import ntkspec
 
@@ -46,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     files = sorted(options.study.glob(f"*/{RUN}"))
     if not files:
-        raise command.no_runs(options.study)
+        raise no_runs(options.study)
     write_json(options.output, {"environment": made_by(), "items": [weighted(path) for path in files]})
 
 

@@ -31,13 +31,7 @@ def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.
     >>> sample_pixels("patch", 4, 4)
     array([ 5,  6,  9, 10])
     """
-    if not 1 <= n <= side * side:
-        raise UsageError(
-            "option --samples",
-            expected=f"1 to {side * side}, the pixels of {side} x {side}",
-            got=str(n),
-            remedy="ask for fewer samples or a larger --side",
-        )
+    _check(n, side * side, f"the pixels of {side} x {side}", "a larger --side")
     if pattern == "random":
         chosen = np.random.default_rng(seed).choice(side * side, size=n, replace=False)
         return np.sort(chosen).astype(np.int64)
@@ -47,9 +41,7 @@ def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.
         edge = min(range(1, side + 1), key=lambda m: abs(m * m - n))
         start = (side - edge) // 2
         return _square(np.arange(start, start + edge), side)
-    raise UsageError(
-        "option --sampling", expected="random, grid or patch", got=repr(pattern), remedy="choose one of these"
-    )
+    raise _no_pattern(pattern, "random, grid or patch")
 
 
 def sample_points(pattern: str, points: NDArray[np.float32], n: int, seed: int = 0) -> NDArray[np.int64]:
@@ -70,13 +62,7 @@ def sample_points(pattern: str, points: NDArray[np.float32], n: int, seed: int =
         UsageError: there are fewer than n points, n < 1, or the pattern is "grid", which they do not form.
     """
     m, uniform = len(points), len(points) - len(points) // 2
-    if not 1 <= n <= m:
-        raise UsageError(
-            "option --samples",
-            expected=f"1 to {m}, the points of the task",
-            got=str(n),
-            remedy="ask for fewer samples or more --points",
-        )
+    _check(n, m, "the points of the task", "more --points")
     if pattern == "random":
         generator = np.random.default_rng(seed)
         near = min(n // 2, m - uniform)
@@ -86,12 +72,21 @@ def sample_points(pattern: str, points: NDArray[np.float32], n: int, seed: int =
     if pattern == "patch":
         squares = ((points - points[min(uniform, m - 1)]).astype(np.float64) ** 2).sum(axis=1)
         return np.sort(np.argsort(squares, kind="stable")[:n]).astype(np.int64)
-    raise UsageError(
-        "option --sampling",
-        expected="random or patch for a mesh",
-        got=repr(pattern),
-        remedy="choose one of these",
-    )
+    raise _no_pattern(pattern, "random or patch for a mesh")
+
+
+def _check(n: int, most: int, what: str, remedy: str) -> None:
+    if not 1 <= n <= most:
+        raise UsageError(
+            "option --samples",
+            expected=f"1 to {most}, {what}",
+            got=str(n),
+            remedy=f"ask for fewer samples or {remedy}",
+        )
+
+
+def _no_pattern(pattern: str, known: str) -> UsageError:
+    return UsageError("option --sampling", expected=known, got=repr(pattern), remedy="choose one of these")
 
 
 def _grid_axis(side: int, n: int) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from claims import all_claims
 from outcomes import Curve, Outcome, Stage, indices
+from verdicts import Claim, Part
 
 SIZE = 256
 PRESETS = ("baseline", "ffe-low", "ffe-medium", "ffe-high", "mpe-coarse", "mpe-fine")
@@ -88,19 +89,19 @@ def test_what_is_known_comes_out(pictures, meshes, sweeps):
     assert list(found) == list("abcdefghi")
     assert found["a"].verdict == "holds"  # over a kernel that is exactly singular, by any number
     assert found["a"].parts[0].found == "no finite ratio; baseline exactly 0 in 12 of 12"
-    over = {part.setting: part.holds for part in found["b"].parts}
+    over = {part.said: part.holds for part in found["b"].parts}
     assert over["MPE (fine) over FFE (low), pictures"] is True  # 1.5 in the exponent, 3.6 decades at 256
     assert over["MPE (coarse) over FFE (low), pictures"] is False  # 1.2 decades
     assert over["MPE (fine) over FFE (high), meshes"] is False
     assert found["c"].verdict == "holds"
-    gains = {part.setting: part.holds for part in found["d"].parts}
+    gains = {part.said: part.holds for part in found["d"].parts}
     assert gains == {
         "MPE (coarse) over baseline, dB": False,
         "MPE (coarse) over baseline, MS-SSIM": False,
         "MPE (fine) over baseline, dB": True,
         "MPE (fine) over baseline, MS-SSIM": False,  # 0.625
     }
-    assert {part.setting: part.holds for part in found["e"].parts}["MPE (fine) over the best FFE, dB"] is True
+    assert {part.said: part.holds for part in found["e"].parts}["MPE (fine) over the best FFE, dB"] is True
     assert found["f"].verdict == "holds"
     assert found["g"].verdict == "does not hold"  # all start at one
     saturated = [part.holds for part in found["h"].parts]
@@ -126,7 +127,7 @@ def test_unresolved_values_count_as_what_they_are(pictures, meshes, sweeps, unre
             lost = replace(curve(1.5), lambda_min=None, resolved=SIZE - 1)
             end = replace(each.end, spectra={**each.end.spectra, "total": lost})
             pictures[k] = replace(each, stages={**each.stages, "end": end})
-    parts = {part.setting: part for part in verdicts(pictures, meshes, sweeps)["b"].parts}
+    parts = {part.said: part for part in verdicts(pictures, meshes, sweeps)["b"].parts}
     part = parts["MPE (fine) over FFE (low), pictures"]
     assert part.holds is (None if unresolved == 3 else holds)
     assert f"MPE (fine) unresolved in {unresolved} of 12" in part.found
@@ -138,7 +139,7 @@ def test_where_curves_cross(pictures, meshes, sweeps):
             end = replace(each.end, spectra={"total": curve(3.5, scale=10.0)})
             pictures[k] = replace(each, stages={**each.stages, "end": end})
     part = next(
-        p for p in verdicts(pictures, meshes, sweeps)["g"].parts if p.setting == "FFE (medium), pictures"
+        p for p in verdicts(pictures, meshes, sweeps)["g"].parts if p.said == "FFE (medium), pictures"
     )
     assert part.holds is True
     assert "below it from" not in part.found
@@ -151,4 +152,41 @@ def test_small_pictures_have_no_ms_ssim(pictures, meshes, sweeps):
         for kept in each.stages.values():
             kept.metrics.pop("ms_ssim", None)
     parts = verdicts(pictures, meshes, sweeps)["d"].parts
-    assert [part.holds for part in parts if part.setting.endswith("MS-SSIM")] == [None, None]
+    assert [part.holds for part in parts if "MS-SSIM" in part.setting] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict"),
+    [
+        ((True, True, True, True), "holds"),
+        ((False, False, False, False), "does not hold"),
+        ((None, None, None, None), "cannot be resolved"),
+        ((True, True, False, False), "holds only for a"),
+        ((False, True, False, True), "holds only for dB"),
+        ((True, False, False, True), "holds only for a over x, MS-SSIM; b over x, dB"),
+        ((False, True, False, None), "holds only for a over x, dB"),
+        ((True, True, None, None), "holds; cannot be resolved for b"),
+    ],
+)
+def test_verdicts_name_what_the_settings_share(answers, verdict):
+    settings = [(name, "over x", unit) for name in "ab" for unit in ("MS-SSIM", "dB")]
+    parts = [Part(setting, "", holds) for setting, holds in zip(settings, answers, strict=True)]
+    assert Claim("z", "", tuple(parts)).verdict == verdict
+
+
+def test_an_order_is_held_against_that_of_the_others(pictures, meshes, sweeps):
+    """Of two meshes of opposite orders neither agrees with the other, though each is half of the median."""
+    upside_down = dict(zip(PRESETS, reversed(PSNR.values()), strict=True))
+    two = [each for each in meshes if each.item != "mesh2"]
+    for k, each in enumerate(two):
+        if each.item == "mesh1":
+            end = replace(each.end, metrics={"iou": upside_down[each.name] / 40})
+            two[k] = replace(each, stages={**each.stages, "end": end})
+    parts = {part.setting: part for part in verdicts(pictures, two, sweeps)["i"].parts}
+    assert parts["IoU", "meshes"].found.startswith("tau -1.00 (-1.00 to -1.00)")
+    assert parts["IoU", "meshes"].holds is False
+    assert parts["lambda_min", "meshes against pictures"].holds is True
+    assert parts["IoU", "meshes against PSNR of pictures"].holds is None  # 1 for one, -1 for the other
+    alone = [each for each in meshes if each.item == "mesh0"]
+    parts = {part.setting: part for part in verdicts(pictures, alone, sweeps)["i"].parts}
+    assert parts["IoU", "meshes"].found == "of one item alone"

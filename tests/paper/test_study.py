@@ -3,8 +3,10 @@
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,14 @@ def script(name, *words):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, SCRIPTS / f"{name}.py", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def in_process(monkeypatch, name, *words):
+    """The same without a process of its own, for its time; the exit code."""
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, words)])
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+    return exit.value.code
 
 
 @pytest.fixture
@@ -72,12 +82,59 @@ def test_a_bad_picture_does_not_stop_the_others(tmp_path, pictures):
     assert len(load(tmp_path / "study")) == 2
 
 
-def test_a_folder_of_other_settings_is_refused(tmp_path, pictures):
-    run_all([job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low")], workers=1)
-    run_all([job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low")], workers=1)
+@pytest.mark.parametrize("analysed", [True, False])
+def test_a_folder_of_other_settings_is_refused(tmp_path, pictures, analysed):
+    work(job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low"))
     for changed in ({"iterations": 21}, {"sigma": 3.0}, {"samples": 41}, {"seed": 1}):
+        if not analysed:
+            next((tmp_path / "study").glob("*/*.json")).unlink()
+        other = job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low", **changed)
         with pytest.raises(UsageError, match="expected a run of these settings"):
-            run_all([job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low", **changed)], workers=1)
+            run_all([other], workers=1) if analysed else work(other)
+
+
+def test_what_a_user_should_know_of_a_picture_is_said(tmp_path, pictures, capfd):
+    work(job(tmp_path / "study", [pictures / "ramp.png"], "baseline", side=48, iterations=2))
+    assert "40 pixels on its shorter side: enlarged to 48" in capfd.readouterr().out
+
+
+STUDY = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import command
+from pathlib import Path
+from jobs import Job, run_all
+presets, small = ("baseline", "ffe-low"), {small!r}
+jobs = [Job(Path(sys.argv[2]), (Path(sys.argv[3]),), {{"preset": p, **small}}, {{p: {{}}}}) for p in presets]
+command.run(lambda: run_all(jobs, 1))
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_a_study_that_was_stopped_goes_on(tmp_path, ending):
+    """Stopped once one of two runs has its outcome, and the file of the next is half written."""
+    study = tmp_path / "study"
+    words = [sys.executable, "-c", STUDY.format(small=SMALL), SCRIPTS, study, PICTURE]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    first = study / "astronaut" / "baseline.json"
+    with subprocess.Popen(
+        words, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as stopped:
+        deadline = time.monotonic() + 120
+        while not first.exists() and stopped.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(stopped.pid, ending)
+        said = stopped.communicate(timeout=60)[1]
+    assert stopped.returncode == {signal.SIGINT: 130, signal.SIGKILL: -9}[ending]
+    assert said == {signal.SIGINT: "interrupted\n", signal.SIGKILL: ""}[ending]
+    kept = {path: path.stat().st_mtime_ns for path in (first, first.with_suffix(".h5"))}
+    (first.parent / "ffe-low.h5.part").write_bytes(first.with_suffix(".h5").read_bytes()[:5000])
+    again = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+    names = sorted(path.name for path in first.parent.iterdir())
+    assert names == ["baseline.h5", "baseline.json", "ffe-low.h5", "ffe-low.json"]
+    assert [each.name for each in load(study)] == ["baseline", "ffe-low"]
 
 
 def test_run_files_may_go_once_they_have_outcomes(tmp_path):
@@ -114,7 +171,7 @@ def test_meshes(tmp_path):
     assert set(found.end.spectra) == {"total", "no_grid", "grid"}
 
 
-def test_every_figure_from_run_files_alone(tmp_path, pictures):
+def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capfd):
     study = tmp_path / "study"
     for preset in ("baseline", "ffe-low", "ffe-medium", "ffe-high", "mpe-coarse", "mpe-fine"):
         work(job(study, sources_in(pictures, {".png"}), preset))
@@ -126,11 +183,12 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures):
         "fig4_panels": (study,),
         "fig5_domains": (study, study),
     }.items():
-        done = script(name, *words, "-o", tmp_path / f"{name}.png")
-        assert done.returncode == 0, done.stderr
+        assert in_process(monkeypatch, name, *words, "-o", tmp_path / f"{name}.png") == 0
         with Image.open(tmp_path / f"{name}.png") as figure:
             assert min(figure.size) > 300
-    table = script("scaling_table", study).stdout.splitlines()
+    capfd.readouterr()
+    assert in_process(monkeypatch, "scaling_table", study) == 0
+    table = capfd.readouterr().out.splitlines()
     assert len(table) == 2 + 6
     assert table[2].startswith("| baseline | - |")
 
@@ -140,13 +198,9 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures):
     [
         (("runs2d", "nowhere", "-o", "s"), "nowhere: expected a folder of"),
         (("runs2d", "meshes", "-o", "s"), "files in it, got none"),
-        (
-            (
-                *("runs2d", "pictures", "-o", "s", "--workers", "1"),
-                *("--side", "24", "--iterations", "5", "--batch", "50", "--samples", "20"),
-            ),
-            "broken.png: expected a readable picture",
-        ),
+        (("runs2d", "pictures", "-o", "s", "--together", "0"), "expected a positive number, got '0'"),
+        (("sweeps", "pictures", "-o", "s", "--count", "-1"), "expected a positive number, got '-1'"),
+        (("activations", "pictures", "-o", "s"), "--results"),
         (("runs3d", "pictures", "-o", "s"), ".ply"),
         (("runs3d", "meshes", "-o", "s", "--workers", "1"), "open.ply: expected a watertight mesh"),
         (("runs3d", "meshes", "-o", "s", "--azimuth", "knot"), "expected NAME=DEGREES, got 'knot'"),
@@ -157,7 +211,6 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures):
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_bad_input_is_one_line(tmp_path, pictures, monkeypatch, capfd, words, said):
-    (pictures / "broken.png").write_bytes(b"not a picture")
     (tmp_path / "meshes").mkdir()
     triangle = (
         "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
@@ -167,10 +220,7 @@ def test_bad_input_is_one_line(tmp_path, pictures, monkeypatch, capfd, words, sa
     )
     (tmp_path / "meshes" / "open.ply").write_text(triangle)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", list(words))
-    with pytest.raises(SystemExit) as exit:
-        runpy.run_path(str(SCRIPTS / f"{words[0]}.py"), run_name="__main__")
-    assert exit.value.code == 2
+    assert in_process(monkeypatch, *words) == 2
     lines = capfd.readouterr().err.splitlines()
     assert said in lines[-1]
     assert [line for line in lines if line.startswith("error: ")] == lines

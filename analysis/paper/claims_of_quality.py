@@ -1,0 +1,127 @@
+"""What the paper claims of quality and of the order of encodings: (d), (e), (h) and (i)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from drawing import NAMES
+from intervals import decades, interval
+from numpy.typing import NDArray
+from outcomes import Outcome
+from scipy.stats import kendalltau
+from verdicts import FFES, MPES, Claim, Part, Population, Score, at_least, best_of, metric_of
+
+DOUBLING_DB = 0.5  # a doubling of frequency or resolution that gains less has saturated
+STABLE = 0.8  # Kendall's tau between an item's order and that of all others
+
+Scores = NDArray[np.float64]
+
+
+def quality_over_baseline(pictures: Population) -> Claim:
+    """(d)"""
+    parts = [
+        _gain(pictures, name, metric_of("baseline", metric), "baseline", metric, claimed)
+        for name in MPES
+        for metric, claimed in (("psnr_db", 15.0), ("ms_ssim", 0.65))
+    ]
+    return Claim("d", "an MPE gains 15 dB of PSNR and 0.65 of MS-SSIM over the baseline", tuple(parts))
+
+
+def quality_over_fourier(pictures: Population) -> Claim:
+    """(e)"""
+    parts = []
+    for name, (metric, claimed) in product(MPES, (("psnr_db", 12.0), ("ms_ssim", 0.33))):
+        for other in FFES:
+            parts.append(_gain(pictures, name, metric_of(other, metric), NAMES[other], metric, claimed))
+        parts.append(_gain(pictures, name, best_of(FFES, metric), "the best FFE", metric, claimed))
+    return Claim("e", "an MPE gains 12 dB of PSNR and 0.33 of MS-SSIM over Fourier features", tuple(parts))
+
+
+def _gain(study: Population, name: str, over: Score, other: str, metric: str, claimed: float) -> Part:
+    unit = "dB" if metric == "psnr_db" else "MS-SSIM"
+    setting = (NAMES[name], f"over {other}", unit)
+    if any(metric not in each.end.metrics for each in study.outcomes):
+        return Part(setting, "not measured on all of them", None)
+    found = study.gain(metric, name, over, "baseline", *FFES)
+    return Part(setting, f"{found} {unit}", at_least(found, claimed))
+
+
+def saturation(sweeps: Population) -> Claim:
+    """(h)"""
+    parts = []
+    series = {
+        ("FFE", "sigma 8 to 16"): ("ffe-8-64", "ffe-16-64", True),
+        ("FFE", "sigma 16 to 32"): ("ffe-16-64", "ffe-32-64", True),
+        ("MPE", "finest 48 to 96"): ("mpe-48", "mpe-96", False),
+        ("MPE", "finest 96 to 192"): ("mpe-96", "mpe-width64", False),
+        ("MPE", "finest 192 to 384"): ("mpe-width64", "mpe-384", False),
+    }
+    for setting, (before, after, saturates) in series.items():
+        items = sweeps.items(before, after)
+        if not items:
+            continue
+        found = sweeps.gain("psnr_db", after, metric_of(before, "psnr_db"), before)
+        lifted = [
+            decades(item[after].end.spectra["total"], item[before].end.spectra["total"]) for item in items
+        ]
+        known = [pair.low for pair in lifted if pair.exact]
+        beside = f"; lambda_min {interval(known)} decades" if known else "; lambda_min not a number in both"
+        little = True if found.high < DOUBLING_DB else False if found.low >= DOUBLING_DB else None
+        as_said = little if saturates else None if little is None else not little
+        parts.append(Part(setting, f"{found} dB{beside}", as_said))
+    return Claim(
+        "h",
+        "Fourier features saturate with frequency (a doubling gains less than 0.5 dB), finer grids do not",
+        tuple(parts),
+    )
+
+
+def stability(pictures: Population, meshes: Population) -> Claim:
+    """(i)"""
+    scores = {
+        (kind, study.domain): np.array(
+            [[_score(item[name], kind) for name in NAMES] for item in study.items(*NAMES)]
+        )
+        for kind, study in (
+            ("lambda_min", pictures),
+            ("lambda_min", meshes),
+            ("PSNR", pictures),
+            ("IoU", meshes),
+        )
+    }
+    parts = []
+    for setting, rows in scores.items():
+        middle = np.median(rows, axis=0)
+        order = " < ".join(NAMES[list(NAMES)[k]] for k in np.argsort(middle, kind="stable"))
+        apart = (np.delete(rows, i, axis=0) for i in range(len(rows)))
+        others = [np.median(rest, axis=0) for rest in apart] if len(rows) > 1 else []
+        parts.append(_agreement(setting, rows, others, f": {order}"))
+    for kind, other in (("lambda_min", "lambda_min"), ("IoU", "PSNR")):
+        rows, middle = scores[kind, "meshes"], np.median(scores[other, "pictures"], axis=0)
+        against = "pictures" if kind == other else f"{other} of pictures"
+        parts.append(_agreement((kind, f"meshes against {against}"), rows, [middle] * len(rows), ""))
+    return Claim(
+        "i",
+        "the order of the encodings is stable over pictures and domains (Kendall's tau of an item's order "
+        "with that of the others' medians is 0.8 or more)",
+        tuple(parts),
+    )
+
+
+def _agreement(setting: tuple[str, str], rows: Scores, others: Sequence[Scores], beside: str) -> Part:
+    """Kendall's tau of every item's scores with those beside it; NaN where all scores are equal."""
+    taus = [float(kendalltau(row, other).statistic) for row, other in zip(rows, others, strict=False)]
+    if not taus or not np.isfinite(taus).all():
+        return Part(setting, "no order: all are equal" if taus else "of one item alone", None)
+    found = interval(taus)
+    return Part(setting, f"tau {found}{beside}", at_least(found, STABLE))
+
+
+def _score(outcome: Outcome, kind: str) -> float:
+    """What an order is of; an unresolved lambda_min stands above an exact zero and below what is resolved."""
+    if kind == "lambda_min":
+        curve = outcome.end.spectra["total"]
+        return curve.floor / 2 if curve.lambda_min is None else curve.lambda_min
+    return outcome.end.metrics["psnr_db" if kind == "PSNR" else "iou"]

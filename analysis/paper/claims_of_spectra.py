@@ -1,0 +1,178 @@
+"""What the paper claims of spectra: (a), (b), (c), (f) and (g)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from drawing import NAMES, STAGES
+from intervals import decades, interval, median, resolved, said, share
+from outcomes import Curve, Outcome, indices
+from scaling_table import smallest
+from verdicts import FFES, MPES, Claim, Part, Population
+
+OVER_BASELINE, OVER_FFE = 8.0, 2.0  # decades of lambda_min that the paper finds
+STAGE_SAID = {"mid": ("mid",), "end": ()}
+CROSSED = 0.05  # decades by which curves must part to count as apart
+NEAR = 0.5  # of the lift: less than this is left where a curve has fallen back to the baseline
+
+
+def over_baseline(pictures: Population, meshes: Population) -> Claim:
+    """(a)"""
+    parts, remarks = [], []
+    for study, name, stage in product((pictures, meshes), MPES, STAGES):
+        parts.append(_smallest(study, name, "baseline", stage, OVER_BASELINE))
+        halfway = [_halfway(item, name) for item in study.items(name, "baseline")]
+        known = [value for value in halfway if math.isfinite(value)]
+        if stage == "end" and known:
+            remarks.append(
+                f"{NAMES[name]}, {study.domain}: about halfway down the spectrum, where both are resolved in "
+                f"{len(known)} of {len(halfway)}, it lies {interval(known)} decades above the baseline"
+            )
+    remarks.append(
+        "Where the baseline's kernel is exactly singular, its lambda_min is exceeded by more than any factor"
+    )
+    return Claim("a", "lambda_min of an MPE is 8 decades above the baseline's", tuple(parts), tuple(remarks))
+
+
+def over_fourier(pictures: Population, meshes: Population) -> Claim:
+    """(b)"""
+    parts = [
+        _smallest(study, name, other, "end", OVER_FFE)
+        for study, name, other in product((pictures, meshes), MPES, FFES)
+    ]
+    return Claim("b", "lambda_min of an MPE is 2 decades above that of Fourier features", tuple(parts))
+
+
+def _smallest(study: Population, name: str, other: str, stage: str, claimed: float) -> Part:
+    """lambda_min of one preset over another's: the median over items, zeros and floors included."""
+    items = study.items(name, other)
+    ends = {each: [item[each].stages[stage].spectra["total"] for item in items] for each in (name, other)}
+    least, most = median([decades(*pair) for pair in zip(ends[name], ends[other], strict=True)])
+    setting = (NAMES[name], f"over {NAMES[other]}", study.domain, *STAGE_SAID[stage])
+    beside = "".join(
+        f"; {_not_numbers(each, curves)}" for each, curves in ends.items() if _not_numbers(each, curves)
+    )
+    holds = True if least.low >= claimed else False if most.high < claimed else None
+    return Part(setting, said(least, most, " decades") + beside, holds)
+
+
+def _not_numbers(name: str, curves: Sequence[Curve]) -> str:
+    """In how many items lambda_min is exactly zero, and in how many unresolved."""
+    counts = {
+        "exactly 0": sum(curve.lambda_min == 0 for curve in curves),
+        "unresolved": sum(curve.lambda_min is None for curve in curves),
+    }
+    said = ", ".join(f"{what} in {count}" for what, count in counts.items() if count)
+    return f"{NAMES[name]} {said} of {len(curves)}" if said else ""
+
+
+def _halfway(item: dict[str, Outcome], name: str) -> float:
+    high, low = (resolved(item[each].end.spectra["total"]) for each in (name, "baseline"))
+    size = item[name].end.spectra["total"].size
+    at = int(np.argmin(np.abs(np.array(indices(size)) - size / 2)))
+    return float(np.log10(high[at] / low[at]))
+
+
+def without_grid(pictures: Population, meshes: Population) -> Claim:
+    """(c)"""
+    parts, remarks = [], []
+    for study, name in product((pictures, meshes), MPES):
+        spectra = [item[name].end.spectra for item in study.items(name)]
+        with_it, without = (smallest([each[kernel] for each in spectra]) for kernel in ("total", "no_grid"))
+        remarks.append(
+            f"{NAMES[name]}, {study.domain}: lambda_min without its gradients {without}; with: {with_it}"
+        )
+    for study, name, stage in product((pictures, meshes), MPES, STAGES):
+        lifts = [_lift(item, name, stage) for item in study.items(name, "baseline")]
+        whole = [lift for lift in lifts if lift[1] > 0]
+        setting = (NAMES[name], study.domain, *STAGE_SAID[stage])
+        if not whole:
+            parts.append(Part(setting, "the MPE lies nowhere above the baseline", None))
+            continue
+        found = share(*zip(*whole, strict=True))
+        near = True if found.high < NEAR else False if found.low >= NEAR else None
+        none = f"; no lift in {len(lifts) - len(whole)}" if len(whole) < len(lifts) else ""
+        parts.append(Part(setting, f"{found} of the lift is left{none}", near))
+    return Claim(
+        "c",
+        "without the grid's gradients the spectrum falls back to near the baseline's: where the MPE lies "
+        "above it, less than half of the decades between them are left",
+        tuple(parts),
+        tuple(remarks),
+    )
+
+
+def _lift(item: dict[str, Outcome], name: str, stage: str) -> tuple[float, float]:
+    """By how many decades MPE without grid, and MPE, lie above the baseline: means over the kept indices.
+
+    Over those at which all three are resolved and the MPE lies above the baseline; 0 where there are none.
+    """
+    spectra = item[name].stages[stage].spectra
+    base = item["baseline"].stages[stage].spectra["total"]
+    total, kept, base_values = (np.log10(resolved(c)) for c in (spectra["total"], spectra["no_grid"], base))
+    lift, left = total - base_values, kept - base_values
+    above = ~np.isnan(left) & (lift > CROSSED)
+    return (float(left[above].mean()), float(lift[above].mean())) if above.any() else (0.0, 0.0)
+
+
+def theorem1(pictures: Population, meshes: Population) -> Claim:
+    """(f)"""
+    parts = []
+    for study, name in product((pictures, meshes), MPES):
+        items = [item[name] for item in study.items(name)]
+        stages = [stage for each in items for stage in each.stages.values()]
+        broken = sum(any("theorem1" in each for each in stage.broken) for stage in stages)
+        slack = [[stage.slack for stage in each.stages.values() if stage.slack] for each in items]
+        known = [each for some in slack for each in some]
+        said = f"{broken} of {len(stages)} spectra break it"
+        if known:
+            middle = interval([float(np.mean([each["median"] for each in some])) for some in slack if some])
+            compared = [int(each["compared"]) for each in known]
+            size = items[0].end.spectra["total"].size
+            said += (
+                f"; slack at least {min(each['least'] for each in known):.1e}, median {middle} decades, over "
+                f"the {min(compared)} to {max(compared)} of {size} values that both resolve"
+            )
+        parts.append(Part((NAMES[name], study.domain), said, broken == 0))
+    return Claim("f", "Theorem 1 holds for every i", tuple(parts))
+
+
+def crossing(pictures: Population, meshes: Population) -> Claim:
+    """(g)"""
+    parts = []
+    for study, other in product((pictures, meshes), FFES):
+        places = [_crossing(item["mpe-coarse"], item[other]) for item in study.items("mpe-coarse", other)]
+        crossed = [place for place in places if place is not None]
+        found = interval([place is not None for place in places])
+        above = [abs(place) for place in crossed if place > 0]
+        below = [-place for place in crossed if place < 0]
+        where = "".join(
+            f"; {side} it from i = {int(np.median(some))} (median) on in {len(some)}"
+            for side, some in (("above", above), ("below", below))
+            if some
+        )
+        most = True if found.low > 0.5 else False if found.high <= 0.5 else None
+        parts.append(Part((NAMES[other], study.domain), f"in {len(crossed)} of {len(places)}{where}", most))
+    return Claim("g", "the coarse MPE's spectrum crosses that of Fourier features", tuple(parts))
+
+
+def _crossing(a: Outcome, b: Outcome) -> int | None:
+    """The index from which `a` is above `b` for good, or its negative if below; None if it always was."""
+    curves = a.end.spectra["total"], b.end.spectra["total"]
+    values = [resolved(curve) for curve in curves]
+    apart = np.log10(values[0] / values[1])
+    # An unresolved value is at most the floor: below the other's, if that is clear of it.
+    lost = [
+        np.isnan(some) & (other > 10 * curve.floor)
+        for some, other, curve in zip(values, values[::-1], curves, strict=True)
+    ]
+    apart[lost[0]], apart[lost[1]] = -1.0, 1.0
+    if np.isnan(apart).all() or not (np.nanmax(apart) > CROSSED and np.nanmin(apart) < -CROSSED):
+        return None
+    clear = np.flatnonzero(np.abs(np.nan_to_num(apart)) > CROSSED)
+    signs = np.sign(apart[clear])
+    last = int(np.flatnonzero(signs[1:] != signs[:-1])[-1])
+    return int(signs[-1]) * indices(curves[0].size)[int(clear[last + 1])]
