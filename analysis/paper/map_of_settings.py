@@ -37,6 +37,7 @@ def draw(study: Path, weights: Path, output: Path) -> None:
     figure = new_figure(13.5, 12.0)
     axes = new_axes(figure, 3, 3, share=False)
     _fourier(axes[0], groups, _smallest, r"$\lambda_{\min}$")
+    axes[0].legend(frameon=False, fontsize=7.5)  # of both
     _fourier(axes[1], groups, _psnr, "PSNR in dB")
     _heat(axes[2], groups, _decades_apart, "MPE over FFE: decades of $\\lambda_{\\min}$")
     _heat(axes[3], groups, _psnr_apart, "MPE over FFE: dB of PSNR")
@@ -101,7 +102,6 @@ def _fourier(axes: Axes, groups: Groups, plot: Callable[..., None], title: str) 
     _ticks(axes, SIGMAS)
     axes.set(xlabel="bandwidth $\\sigma$ of the frequencies", ylabel=title)
     axes.set_title(f"{title} against bandwidth")
-    axes.legend(frameon=False, fontsize=7.5)
 
 
 def _ticks(axes: Axes, x: Sequence[int]) -> None:
