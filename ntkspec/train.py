@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,6 +200,7 @@ def write_run(
     *,
     overwrite: bool = False,
     progress: bool = False,
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the snapshots of a training as a run file.
 
@@ -210,6 +211,7 @@ def write_run(
         indices: (n,) rows of the task at which the Jacobians are taken.
         overwrite: replace an existing run file.
         progress: draw a bar on stderr.
+        notes: what else to keep in the run's config, such as what made it.
 
     Raises:
         OutputError: the file cannot be written; none is left then.
@@ -217,7 +219,8 @@ def write_run(
     from ntkspec.export import RunExporter
     from ntkspec.nets.run_folder import part_beside
 
-    config = {**training.config.to_dict(), "training": _history(training.curve, training.seconds)}
+    history = _history(training.curve, training.seconds)
+    config = {**training.config.to_dict(), **(notes or {}), "training": history}
     exporter = RunExporter(
         path,
         inputs=task.coordinates[indices],

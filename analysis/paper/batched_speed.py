@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import command
 from beside import markdown
@@ -107,19 +107,28 @@ def main() -> None:
     from ntkspec.nets.image import load_image
 
     torch.set_num_threads(1)
-    rows, cells = [], []
+    rows = []
     for preset in PRESETS:
         for together in (3, 10):
             tasks = [load_image(path, 192) for path in sources_in(options.pictures, PICTURES, together)]
             found = measure(preset, tasks, options.batch)
             rows.append({"preset": preset, "together": len(tasks), **found})
-            ratio = f"{found['one after the other'] / found['population']:.2f}"
-            label = f"{NAMES[preset]}, {len(tasks)} at once"
-            cells.append([label, *(f"{found[way]:.1f}" for way in WAYS), ratio])
-            print(cells[-1], flush=True)
-    table = markdown(["networks", *(f"{way}, ms" for way in WAYS), "population, times faster"], cells)
-    content = {"environment": made_by(), "batch": options.batch, "rows": rows, "table": table}
+    print(table(rows))
+    content = {"environment": made_by(), "batch": options.batch, "rows": rows}
     write_json(options.results / "batched.json", content)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """In Markdown."""
+    cells = [
+        [
+            f"{NAMES[row['preset']]}, {row['together']} at once",
+            *(f"{row[way]:.1f}" for way in WAYS),
+            f"{row['one after the other'] / row['population']:.2f}",
+        ]
+        for row in rows
+    ]
+    return markdown(["networks", *(f"{way}, ms" for way in WAYS), "population, times faster"], cells)
 
 
 if __name__ == "__main__":

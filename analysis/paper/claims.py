@@ -14,16 +14,23 @@ from dataclasses import asdict
 from pathlib import Path
 
 import command
-from claims_of_quality import quality_over_baseline, quality_over_fourier, saturation, stability
+from claims_of_quality import SWEPT, quality_over_baseline, quality_over_fourier, saturation, stability
 from claims_of_spectra import crossing, over_baseline, over_fourier, theorem1, without_grid
-from outcomes import Outcome, load, made_by, write_json
+from drawing import NAMES
+from outcomes import Outcome, load, made_by, require, write_json
 from verdicts import Claim, Population
 
 
 def all_claims(
     pictures: Sequence[Outcome], meshes: Sequence[Outcome], sweeps: Sequence[Outcome]
 ) -> Iterator[Claim]:
-    """(a) to (i)."""
+    """(a) to (i).
+
+    Raises:
+        UsageError: a picture or mesh lacks a run of some preset, or a run of the sweeps that (h) asks for.
+    """
+    for study, names in ((pictures, NAMES), (meshes, NAMES), (sweeps, SWEPT)):
+        require(study, names)
     flat, solid = Population(pictures, "pictures"), Population(meshes, "meshes")
     yield over_baseline(flat, solid)
     yield over_fourier(flat, solid)

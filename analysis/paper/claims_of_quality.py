@@ -7,14 +7,44 @@ from itertools import product
 
 import numpy as np
 from drawing import NAMES
-from intervals import decades, interval
+from intervals import decades, interval, median, said
 from numpy.typing import NDArray
 from outcomes import Outcome
 from scipy.stats import kendalltau
-from verdicts import FFES, MPES, Claim, Part, Population, Score, at_least, best_of, metric_of
+from sweeps import FEATURES, fourier, multigrid
+from verdicts import (
+    FFES,
+    MPES,
+    OVER_BASELINE,
+    OVER_FFE,
+    Claim,
+    Part,
+    Population,
+    Score,
+    at_least,
+    best_of,
+    metric_of,
+)
 
+METRICS = ("psnr_db", "ms_ssim")
 DOUBLING_DB = 0.5  # a doubling of frequency or resolution that gains less has saturated
 STABLE = 0.8  # Kendall's tau between an item's order and that of all others
+
+DOUBLINGS = [  # what is doubled, the runs before and after, whether that should gain little
+    *(
+        (
+            ("FFE", f"{features} frequencies", f"sigma {sigma} to {2 * sigma}"),
+            (fourier(sigma, features), fourier(2 * sigma, features)),
+            True,
+        )
+        for features, sigma in product(FEATURES, (8, 16))
+    ),
+    *(
+        (("MPE", f"finest {finest} to {2 * finest}"), (multigrid(finest), multigrid(2 * finest)), False)
+        for finest in (48, 96, 192)
+    ),
+]
+SWEPT = {name for _, names, _ in DOUBLINGS for name in names}
 
 Scores = NDArray[np.float64]
 
@@ -22,9 +52,8 @@ Scores = NDArray[np.float64]
 def quality_over_baseline(pictures: Population) -> Claim:
     """(d)"""
     parts = [
-        _gain(pictures, name, metric_of("baseline", metric), "baseline", metric, claimed)
-        for name in MPES
-        for metric, claimed in (("psnr_db", 15.0), ("ms_ssim", 0.65))
+        _gain(pictures, name, metric_of("baseline", metric), "baseline", metric, OVER_BASELINE[metric])
+        for name, metric in product(MPES, METRICS)
     ]
     return Claim("d", "an MPE gains 15 dB of PSNR and 0.65 of MS-SSIM over the baseline", tuple(parts))
 
@@ -32,7 +61,8 @@ def quality_over_baseline(pictures: Population) -> Claim:
 def quality_over_fourier(pictures: Population) -> Claim:
     """(e)"""
     parts = []
-    for name, (metric, claimed) in product(MPES, (("psnr_db", 12.0), ("ms_ssim", 0.33))):
+    for name, metric in product(MPES, METRICS):
+        claimed = OVER_FFE[metric]
         for other in FFES:
             parts.append(_gain(pictures, name, metric_of(other, metric), NAMES[other], metric, claimed))
         parts.append(_gain(pictures, name, best_of(FFES, metric), "the best FFE", metric, claimed))
@@ -51,26 +81,16 @@ def _gain(study: Population, name: str, over: Score, other: str, metric: str, cl
 def saturation(sweeps: Population) -> Claim:
     """(h)"""
     parts = []
-    series = {
-        ("FFE", "sigma 8 to 16"): ("ffe-8-64", "ffe-16-64", True),
-        ("FFE", "sigma 16 to 32"): ("ffe-16-64", "ffe-32-64", True),
-        ("MPE", "finest 48 to 96"): ("mpe-48", "mpe-96", False),
-        ("MPE", "finest 96 to 192"): ("mpe-96", "mpe-width64", False),
-        ("MPE", "finest 192 to 384"): ("mpe-width64", "mpe-384", False),
-    }
-    for setting, (before, after, saturates) in series.items():
-        items = sweeps.items(before, after)
-        if not items:
-            continue
+    for setting, (before, after), saturates in DOUBLINGS:
         found = sweeps.gain("psnr_db", after, metric_of(before, "psnr_db"), before)
-        lifted = [
-            decades(item[after].end.spectra["total"], item[before].end.spectra["total"]) for item in items
+        ends = [
+            [item[name].end.spectra["total"] for name in (after, before)]
+            for item in sweeps.items(before, after)
         ]
-        known = [pair.low for pair in lifted if pair.exact]
-        beside = f"; lambda_min {interval(known)} decades" if known else "; lambda_min not a number in both"
+        lifted = said(*median([decades(*pair) for pair in ends]), " decades")
         little = True if found.high < DOUBLING_DB else False if found.low >= DOUBLING_DB else None
         as_said = little if saturates else None if little is None else not little
-        parts.append(Part(setting, f"{found} dB{beside}", as_said))
+        parts.append(Part(setting, f"{found} dB; lambda_min {lifted}", as_said))
     return Claim(
         "h",
         "Fourier features saturate with frequency (a doubling gains less than 0.5 dB), finer grids do not",
@@ -111,12 +131,14 @@ def stability(pictures: Population, meshes: Population) -> Claim:
 
 
 def _agreement(setting: tuple[str, str], rows: Scores, others: Sequence[Scores], beside: str) -> Part:
-    """Kendall's tau of every item's scores with those beside it; NaN where all scores are equal."""
+    """Kendall's tau of every item's scores with those beside it; none where all scores are equal."""
     taus = [float(kendalltau(row, other).statistic) for row, other in zip(rows, others, strict=False)]
-    if not taus or not np.isfinite(taus).all():
+    known = [tau for tau in taus if np.isfinite(tau)]
+    if not known:
         return Part(setting, "no order: all are equal" if taus else "of one item alone", None)
-    found = interval(taus)
-    return Part(setting, f"tau {found}{beside}", at_least(found, STABLE))
+    found = interval(known)
+    none = f"; no order in {len(taus) - len(known)}" if len(known) < len(taus) else ""
+    return Part(setting, f"tau {found}{none}{beside}", at_least(found, STABLE))
 
 
 def _score(outcome: Outcome, kind: str) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from jobs import PICTURES, sources_in
+from outcomes import load
 
 from ntkspec.cli import DONE, Parser, positive, run_command
 
@@ -69,10 +70,15 @@ def scale_of(options: argparse.Namespace) -> dict[str, int]:
     return {name: getattr(options, name) for name in SCALE if hasattr(options, name)}
 
 
-def study_and_output(description: str | None, output: str) -> tuple[Path, Path]:
-    """A folder of run files, or of packed outcomes, and the file to write."""
-    asked = parser(description)
-    asked.add_argument("study", type=Path, help="folder of run files, or of packed outcomes")
-    asked.add_argument("-o", "--output", type=Path, default=Path(output), help=f"(default {output})")
-    options = asked.parse_args()
-    return options.study, options.output
+def figure(description: str | None, draw: Callable[..., None], *studies: str, output: str) -> NoReturn:
+    """The command line of a figure: `draw` takes the outcomes of the studies, and the file to write."""
+
+    def main() -> None:
+        asked = parser(description)
+        for study in studies:
+            asked.add_argument(study, type=Path, help="folder of run files, or of packed outcomes")
+        asked.add_argument("-o", "--output", type=Path, default=Path(output), help=f"(default {output})")
+        options = asked.parse_args()
+        draw(*(load(getattr(options, study)) for study in studies), options.output)
+
+    run(main)

@@ -12,7 +12,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -86,7 +86,7 @@ def _median(work: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def table(costs: list[Cost]) -> str:
+def table(costs: Sequence[Cost]) -> str:
     """In Markdown."""
     head = ["encoding", "parameters", "step, ms", "export of a snapshot, s", "its size, MiB"]
     head += ["Gram, s", "spectrum, s", "peak memory, MiB"]
@@ -117,7 +117,7 @@ def main() -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         costs = list(pool.map(measure, PRESETS, [picture] * len(PRESETS)))
     print(table(costs))
-    content = {"environment": made_by(), "costs": [asdict(cost) for cost in costs], "table": table(costs)}
+    content = {"environment": made_by(), "costs": [asdict(cost) for cost in costs]}
     write_json(options.results / "costs.json", content)
 
 

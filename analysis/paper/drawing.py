@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
-from outcomes import Curve, Outcome, indices
+from outcomes import Curve, Outcome, indices, require
 from PIL import Image
 
 from ntkspec.report.curves import new_axes, new_figure, to_bytes
@@ -39,18 +39,8 @@ NAMES = {
 LOW, HIGH = 0.1, 0.9  # quantiles of the band
 STAGES = ("mid", "end")
 
-__all__ = [
-    "COLOURS",
-    "NAMES",
-    "STAGES",
-    "Panel",
-    "draw_mean",
-    "draw_panels",
-    "line",
-    "new_axes",
-    "new_figure",
-]
-__all__ += ["save"]
+__all__ = ["COLOURS", "NAMES", "STAGES", "Panel", "draw_mean", "draw_panels", "finish", "line", "totals"]
+__all__ += ["new_axes", "new_figure", "save"]  # of the reports' own figures, but for the last
 
 
 @dataclass(frozen=True)
@@ -69,6 +59,8 @@ def totals(names: Iterable[str]) -> list[tuple[str, str]]:
 
 def draw_panels(panels: Sequence[Panel], output: Path, *, width: float, columns: int) -> None:
     """Panels side by side over one legend of so many columns."""
+    for panel in panels:
+        require(panel.outcomes, [name for name, _ in panel.shown])
     figure = new_figure(width, 4.9)
     for number, (axes, panel) in enumerate(zip(new_axes(figure, 1, len(panels)), panels, strict=True)):
         for (name, kernel), stage in product(panel.shown, STAGES):

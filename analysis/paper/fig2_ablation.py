@@ -5,16 +5,16 @@ python analysis/paper/fig2_ablation.py paper/2d -o fig2.png
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import command
 from drawing import NAMES, Panel, draw_panels
-from outcomes import load
+from outcomes import Outcome
 
 
-def draw(study: Path, output: Path) -> None:
+def draw(outcomes: Sequence[Outcome], output: Path) -> None:
     """A panel for the coarse grid and one for the fine."""
-    outcomes = load(study)
     panels = [
         Panel(NAMES[name], outcomes, [("baseline", "total"), (name, "no_grid"), (name, "total")])
         for name in ("mpe-coarse", "mpe-fine")
@@ -23,4 +23,4 @@ def draw(study: Path, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    command.run(lambda: draw(*command.study_and_output(__doc__, "fig2.png")))
+    command.figure(__doc__, draw, "study", output="fig2.png")

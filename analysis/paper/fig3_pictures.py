@@ -12,6 +12,7 @@ from pathlib import Path
 
 import command
 from drawing import NAMES, new_axes, new_figure, save
+from jobs import spread
 from matplotlib.axes import Axes
 from outcomes import no_runs
 
@@ -31,8 +32,7 @@ def draw(study: Path, output: Path, count: int) -> None:
     items = sorted({path.parent for path in study.glob("*/*.h5")})
     if not items:
         raise no_runs(study)
-    count = min(count, len(items))
-    chosen = [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
+    chosen = spread(items, count)
     columns = 1 + len(NAMES)
     figure = new_figure(1.9 * columns, 2.25 * len(chosen))
     panels = iter(new_axes(figure, len(chosen), columns, share=False))

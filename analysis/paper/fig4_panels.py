@@ -5,11 +5,12 @@ python analysis/paper/fig4_panels.py paper/2d -o fig4.png
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import command
 from drawing import Panel, draw_panels, totals
-from outcomes import load
+from outcomes import Outcome
 
 PANELS = {
     "Baseline and Fourier features": ("baseline", "ffe-low", "ffe-medium", "ffe-high"),
@@ -18,12 +19,11 @@ PANELS = {
 }
 
 
-def draw(study: Path, output: Path) -> None:
+def draw(outcomes: Sequence[Outcome], output: Path) -> None:
     """Three panels."""
-    outcomes = load(study)
     panels = [Panel(title, outcomes, totals(names)) for title, names in PANELS.items()]
     draw_panels(panels, output, width=13.0, columns=8)
 
 
 if __name__ == "__main__":
-    command.run(lambda: draw(*command.study_and_output(__doc__, "fig4.png")))
+    command.figure(__doc__, draw, "study", output="fig4.png")

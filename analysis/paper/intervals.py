@@ -27,10 +27,13 @@ class Interval:
     high: float
     count: int  # items
 
+    def text(self, digits: int) -> str:
+        """The value and the ends: [low, high] of a bootstrap, (low to high) of a range."""
+        value, low, high = (f"{each:.{digits}f}" for each in (self.value, self.low, self.high))
+        return f"{value} ({low} to {high})" if self.count < FEW else f"{value} [{low}, {high}]"
+
     def __str__(self) -> str:
-        if self.count < FEW:
-            return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        return self.text(2)
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -91,7 +94,12 @@ class Decades:
 
 
 def decades(a: Curve, b: Curve) -> Decades:
-    """lambda_min of `a` over that of `b`; each may be a number, exactly zero, or below its floor."""
+    """lambda_min of `a` over that of `b`; each may be a number, exactly zero, or below its floor.
+
+    Two that are exactly zero are equal: no decades lie between them.
+    """
+    if a.lambda_min == b.lambda_min == 0:
+        return Decades(0.0, 0.0)
     (a_low, a_high), (b_low, b_high) = _range(a), _range(b)
     return Decades(_log_ratio(a_low, b_high, -math.inf), _log_ratio(a_high, b_low, math.inf))
 

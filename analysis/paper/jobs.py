@@ -14,10 +14,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from outcomes import has_outcome, of_file
+from outcomes import has_outcome, made_by, of_file
 
 from ntkspec.errors import NtkspecError, UsageError
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ntkspec.nets.image import ImageTask
     from ntkspec.nets.task import Task
     from ntkspec.nets.training import Training
+
+Item = TypeVar("Item")
 
 PRESETS = ("baseline", "ffe-low", "ffe-medium", "ffe-high", "mpe-coarse", "mpe-fine")
 ANOTHER = "name another folder; to make: by PICTURES=, MESHES= or NTKSPEC_DATA"
@@ -68,8 +70,8 @@ class Job:
             for name, path in self.run_files(source).items():
                 if not wanted(path):
                     continue
-                ours = _without_source(replace(config, **self.kernels[name]).to_dict())
-                theirs = _without_source(of_file(path).config)
+                ours = _settings_of(replace(config, **self.kernels[name]).to_dict())
+                theirs = _settings_of(of_file(path).config)
                 if ours != theirs:
                     keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
                     raise UsageError(
@@ -80,10 +82,14 @@ class Job:
                     )
 
 
-def _without_source(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config without the name of its picture or mesh, and without labels, which say nothing of settings."""
+def _settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What two runs of a study must share: all but the source, the label, the seed and what made the run.
+
+    A picture that is there keeps the seed that it was trained with, whoever comes to stand beside it.
+    """
     task = {key: value for key, value in config["task"].items() if key not in ("image", "mesh")}
-    return {key: value for key, value in config.items() if key != "label"} | {"task": task}
+    apart = ("label", "seed", "trained_by")
+    return {key: value for key, value in config.items() if key not in apart} | {"task": task}
 
 
 def sources_in(folder: Path, endings: set[str], count: int | None = None) -> tuple[Path, ...]:
@@ -109,9 +115,14 @@ def sources_in(folder: Path, endings: set[str], count: int | None = None) -> tup
         )
     if not found:
         raise UsageError(str(folder), expected=f"{wanted} files in it", got="none", remedy=ANOTHER)
-    if count is None or count >= len(found):
-        return tuple(found)
-    return tuple(found[round(i * (len(found) - 1) / max(count - 1, 1))] for i in range(count))
+    return tuple(found if count is None else spread(found, count))
+
+
+def spread(items: Sequence[Item], count: int) -> Sequence[Item]:
+    """`count` of the items, evenly spread from the first to the last; all if there are no more."""
+    if count >= len(items):
+        return items
+    return [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
 
 
 def _files(folder: Path, endings: set[str]) -> list[Path]:
@@ -149,8 +160,18 @@ def run_all(jobs: Sequence[Job], workers: int) -> None:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    _say_of_others(jobs)
     if failed:
         raise failed
+
+
+def _say_of_others(jobs: Sequence[Job]) -> None:
+    for study in sorted({job.study for job in jobs}):
+        asked = {source.stem for job in jobs if job.study == study for source in job.sources}
+        others = sorted({path.parent.name for path in study.glob("*/*.h5")} - asked)
+        if others:
+            print(f"note: {study} also holds {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}: "
+                  f"{len(others)} not asked for, which tables and figures count as well")  # fmt: skip
 
 
 def _default_interrupts() -> None:
@@ -182,6 +203,9 @@ def _train(job: Job, sources: Sequence[Path]) -> NtkspecError | None:
     from ntkspec.nets.presets import resolve
     from ntkspec.train import load_task, write_run
 
+    if job.device != "cpu" and not torch.cuda.is_available():
+        got = f"{job.device}, which PyTorch does not see here"
+        raise UsageError("option --device", expected="cpu", got=got, remedy="leave it out")
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     config, failed = resolve(job.settings), None
     tasks: dict[Path, Task] = {}
@@ -193,34 +217,39 @@ def _train(job: Job, sources: Sequence[Path]) -> NtkspecError | None:
             tasks[source] = _coloured(task) if isinstance(task, ImageTask) else task
         except NtkspecError as error:
             failed = failed or error
-    trainings = _trainings(job, config, list(tasks.values()))
-    for (source, task), training in zip(tasks.items(), trainings, strict=True):
+    for (source, task), training in zip(
+        tasks.items(), _trainings(job, config, [*tasks.values()]), strict=True
+    ):
+        if isinstance(training, NtkspecError):
+            failed = failed or training
+            continue
         for name, samples in job.kernels.items():
             of_source: dict[str, Any] = {"mesh" if config.task == "occupancy" else "image": source.name}
             named = replace(training, config=replace(training.config, **of_source, **samples))
             path = job.run_files(source)[name]
             path.parent.mkdir(parents=True, exist_ok=True)
             indices = task.sample(named.config.sampling, named.config.samples, named.config.seed)
-            write_run(path, named, task, indices, overwrite=True)
+            write_run(path, named, task, indices, overwrite=True, notes={"trained_by": made_by()})
     return failed
 
 
-def _trainings(job: Job, config: TrainConfig, tasks: Sequence[Task]) -> Sequence[Training]:
-    """One for each task: pictures at once, meshes one after the other."""
+def _trainings(job: Job, config: TrainConfig, tasks: Sequence[Task]) -> Sequence[Training | NtkspecError]:
+    """One for each task, or why it came to nothing: pictures at once, meshes one after the other."""
     from ntkspec.nets.image import ImageTask
     from ntkspec.nets.population import train_population
     from ntkspec.nets.training import train
 
     pictures = [task for task in tasks if isinstance(task, ImageTask)]
-    if pictures:
-        return train_population(config, pictures, kept=job.kept, device=job.device)
-    return [_only(job.kept, train(config, task)) for task in tasks]
+    try:
+        if pictures:
+            return train_population(config, pictures, kept=job.kept, device=job.device)
+        return [train(config, task, kept=job.kept) for task in tasks]
+    except NtkspecError as error:  # of one of them, such as a loss that is no longer finite
+        if len(tasks) == 1:
+            return [error]
+        return [training for task in tasks for training in _trainings(job, config, [task])]
 
 
 def _coloured(task: ImageTask) -> ImageTask:
     """Grey pictures learn three equal channels, so that all kernels are of as many outputs."""
     return task if task.channels == 3 else replace(task, values=np.repeat(task.values, 3, axis=1))
-
-
-def _only(kept: frozenset[str], training: Training) -> Training:
-    return replace(training, snapshots=tuple(each for each in training.snapshots if each.label in kept))

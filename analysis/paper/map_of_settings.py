@@ -14,10 +14,11 @@ from typing import Any
 
 import command
 import numpy as np
+from dependence import settings
 from drawing import COLOURS, new_axes, new_figure, save
 from intervals import decades
 from matplotlib.axes import Axes
-from outcomes import Curve, Outcome, load, read_json
+from outcomes import Curve, Outcome, load, read_json, require
 from sweeps import COMPARED, FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
 
 KINDS = {
@@ -29,10 +30,11 @@ SHADES = ("#9ecae1", "#3565c4", "#14285e")  # few to many features
 Groups = Mapping[str, Sequence[Outcome]]
 
 
-def draw(study: Path, weights: Path, output: Path) -> None:
+def draw(outcomes: Sequence[Outcome], weights: Path, output: Path) -> None:
     """Three rows of three panels."""
+    require(outcomes, {name for each in settings(outcomes) for name in each.runs})
     groups: dict[str, list[Outcome]] = {}
-    for each in load(study):
+    for each in outcomes:
         groups.setdefault(each.name, []).append(each)
     figure = new_figure(13.5, 12.0)
     axes = new_axes(figure, 3, 3, share=False)
@@ -182,7 +184,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path, help="what weights.py wrote")
     parser.add_argument("-o", "--output", type=Path, default=Path("map.png"))
     options = parser.parse_args()
-    draw(options.study, options.weights, options.output)
+    draw(load(options.study), options.weights, options.output)
 
 
 if __name__ == "__main__":

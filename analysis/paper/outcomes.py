@@ -110,13 +110,34 @@ def load(place: Path) -> list[Outcome]:
     """
     packs = sorted(place.glob("*.json"))
     if packs:
-        found = [each for path in packs for each in _unpack(read_json(path))]
+        found = [each for path in packs for each in _unpack(path)]
     else:
         known = {path.with_suffix(".h5") for ending in ("h5", "json") for path in place.glob(f"*/*.{ending}")}
         found = [of_file(path) for path in sorted(known)]
     if not found:
         raise no_runs(place)
     return sorted(found, key=lambda each: (each.item, each.name))
+
+
+def require(outcomes: Iterable[Outcome], names: Iterable[str]) -> None:
+    """Refuse a study in which some picture or mesh lacks a run that is asked for.
+
+    Raises:
+        UsageError: it does.
+    """
+    found: dict[str, set[str]] = {}
+    for each in outcomes:
+        found.setdefault(each.item, set()).add(each.name)
+    asked = set(names)
+    for item, there in sorted(found.items()):
+        missing = sorted(asked - there)
+        if missing:
+            raise UsageError(
+                item,
+                expected=f"a run {missing[0]}",
+                got=f"{', '.join(sorted(there)[:4])}{', ...' if len(there) > 4 else ''}",
+                remedy="let the study go on to its end",
+            )
 
 
 def no_runs(place: Path) -> UsageError:
@@ -140,7 +161,7 @@ def pack(outcomes: Iterable[Outcome], place: Path, *, together: str = "") -> Non
             if each.made not in made:
                 made.append(each.made)
         packed = [{**asdict(each), "made": made.index(each.made)} for each in group]
-        write_json(place / f"{name}.json", {"made": made, "outcomes": packed})
+        write_json(place / f"{name}.json", {"version": VERSION, "made": made, "outcomes": packed})
 
 
 def of_file(run_file: Path) -> Outcome:
@@ -148,20 +169,25 @@ def of_file(run_file: Path) -> Outcome:
 
     A run file may be deleted once it has an outcome.
     """
-    place = run_file.with_suffix(".json")
-    if has_outcome(run_file):
-        return from_dict(read_json(place)["outcome"])
+    kept = _kept(run_file)
+    if kept is not None:
+        return from_dict(kept)
     found = outcome(run_file)
-    write_json(place, {"version": VERSION, "outcome": asdict(found)})
+    write_json(run_file.with_suffix(".json"), {"version": VERSION, "outcome": asdict(found)})
     return found
 
 
 def has_outcome(run_file: Path) -> bool:
     """Whether the outcome of a run is kept: of this version, and newer than the run file if that is there."""
+    return _kept(run_file) is not None
+
+
+def _kept(run_file: Path) -> dict[str, Any] | None:
     place = run_file.with_suffix(".json")
     if not place.exists() or (run_file.exists() and place.stat().st_mtime < run_file.stat().st_mtime):
-        return False
-    return isinstance(kept := read_json(place), dict) and kept.get("version") == VERSION
+        return None
+    content = read_json(place)
+    return content.get("outcome") if isinstance(content, dict) and content.get("version") == VERSION else None
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -256,7 +282,15 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _unpack(content: Mapping[str, Any]) -> list[Outcome]:
+def _unpack(path: Path) -> list[Outcome]:
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        raise UsageError(
+            str(path),
+            expected=f"packed outcomes of version {VERSION}",
+            got="something else",
+            remedy="pack them again from their run files, with analysis/paper/page.py",
+        )
     return [from_dict({**each, "made": content["made"][each["made"]]}) for each in content["outcomes"]]
 
 

@@ -3,24 +3,29 @@
     python analysis/paper/page.py paper --results paper/results --page paper/paper.md
 
 Reads <study>/2d, 3d, sweeps and shipped, and what the other scripts wrote into the results. Another page than
-docs/paper.md is made from its text.
+docs/paper.md is made from its text, without what was found in its results.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import batched_speed
 import command
+import cost_table
 import dependence
 import fig2_ablation
 import fig3_pictures
 import fig4_panels
 import fig5_domains
 import map_of_settings
+from activations import ACTIVATIONS
 from beside import markdown, put
 from claims import all_claims, write
+from interpolation import INTERPOLATION
 from outcomes import Outcome, load, pack, read_json
 from scaling_table import table
 from verdicts import Claim
@@ -41,21 +46,26 @@ def main() -> None:
     pack(pictures, results / "2d")
     pack(meshes, results / "3d")
     pack(sweeps, results / "sweeps", together="sweeps")
-    fig2_ablation.draw(study / "2d", results / "fig2.png")
+    fig2_ablation.draw(pictures, results / "fig2.png")
     fig3_pictures.draw(study / "shipped", results / "fig3.png", 2)
     fig3_pictures.draw(study / "2d", study / "fig3.png", 6)  # of pictures that are not ours to pass on
     fig3_pictures.draw(study / "3d", results / "surfaces.png", 3)
-    fig4_panels.draw(study / "2d", results / "fig4.png")
-    fig5_domains.draw(study / "2d", study / "3d", results / "fig5.png")
-    map_of_settings.draw(study / "sweeps", results / "weights.json", results / "map.png")
+    fig4_panels.draw(pictures, results / "fig4.png")
+    fig5_domains.draw(pictures, meshes, results / "fig5.png")
+    map_of_settings.draw(sweeps, results / "weights.json", results / "map.png")
     claims = list(all_claims(pictures, meshes, sweeps))
     write(claims, results / "claims.json")
     if page.resolve() != PAGE:
-        text = PAGE.read_text(encoding="utf-8").replace(COMMITTED, f"{results.resolve()}/")
         page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(text, encoding="utf-8")
+        page.write_text(without_findings(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
     fill(page, pictures, meshes, sweeps, claims, results)
     print(page)
+
+
+def without_findings(text: str, results: Path) -> str:
+    """The page for other results: its figures are theirs, and what was found in ours is not said of them."""
+    kept = re.sub(r"<!-- findings -->.*?<!-- end findings -->\n*", "", text, flags=re.DOTALL)
+    return kept.replace(COMMITTED, f"{results.resolve()}/")
 
 
 def fill(
@@ -75,8 +85,11 @@ def fill(
     verdicts = [[f"({c.letter})", c.text, c.verdict] for c in claims]
     put("claims", left(["", "claim", "verdict"], verdicts), page)
     put("numbers", "\n\n".join(numbers(claim) for claim in claims), page)
-    for name in ("costs", "batched", "activations", "interpolation"):
-        put(name, read_json(results / f"{name}.json")["table"], page)
+    put("activations", ACTIVATIONS.table(load(results / "activations")), page)
+    put("interpolation", INTERPOLATION.table(load(results / "interpolation")), page)
+    costs = read_json(results / "costs.json")["costs"]
+    put("costs", cost_table.table([cost_table.Cost(**cost) for cost in costs]), page)
+    put("batched", batched_speed.table(read_json(results / "batched.json")["rows"]), page)
 
 
 def scale(pictures: Sequence[Outcome], meshes: Sequence[Outcome], sweeps: Sequence[Outcome]) -> str:

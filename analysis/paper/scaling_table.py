@@ -12,8 +12,8 @@ import command
 import numpy as np
 from beside import markdown
 from drawing import NAMES
-from intervals import FEW, interval
-from outcomes import Curve, Outcome, Stage, load
+from intervals import interval
+from outcomes import Curve, Outcome, Stage, load, require
 
 from ntkspec.report.words import sci_down, sci_up
 
@@ -23,6 +23,7 @@ DIGITS = {"psnr_db": 2, "ms_ssim": 3, "iou": 3, "chamfer": 4}
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """A row for each preset, in Markdown; intervals are of the mean over items."""
+    require(outcomes, NAMES)
     shown = [metric for metric in QUALITY if any(metric in each.end.metrics for each in outcomes)]
     rows = []
     for name, title in NAMES.items():
@@ -47,11 +48,8 @@ def quality(ends: Sequence[Stage], metric: str) -> str:
     known = [end.metrics[metric] for end in ends if metric in end.metrics]
     if not known:
         return "-"
-    found, digits = interval(known), DIGITS[metric]
-    left, right = "()" if found.count < FEW else "[]"
-    dash = " to " if found.count < FEW else ", "
-    ends_said = f"{left}{found.low:.{digits}f}{dash}{found.high:.{digits}f}{right}"
-    return f"{found.value:.{digits}f} {ends_said}" + (f" in {len(known)}" if len(known) < len(ends) else "")
+    said = interval(known).text(DIGITS[metric])
+    return said + (f" in {len(known)}" if len(known) < len(ends) else "")
 
 
 def settings(outcome: Outcome) -> str:

@@ -14,7 +14,7 @@ from drawing import draw_mean, finish, line, new_axes, new_figure, save
 from intervals import interval
 from jobs import Job, run_all
 from matplotlib.axes import Axes
-from outcomes import Outcome, load, made_by, write_json
+from outcomes import Outcome, Stage, load, pack, require
 from scaling_table import enclosure, smallest
 
 COLOURS = ("#1f1f1f", "#3565c4", "#00796b", "#b51d0e", "#f0952b")
@@ -92,20 +92,19 @@ class Study:
         """The command line: make what is missing, draw, write the table."""
         parser = command.pictures_parser(description, 3)
         parser.add_argument(
-            "--results", type=Path, required=True, help=f"folder for {name}.json and {name}.png"
+            "--results", type=Path, required=True, help=f"folder for {name}.png and {name}/{name}.json"
         )
         options = parser.parse_args()
         pictures, scale = command.pictures_of(options), command.scale_of(options)
         run_all(self.jobs(options.output, pictures, scale), options.workers)
         outcomes = load(options.output)
+        require(outcomes, [f"{preset}-{option}" for preset in self.presets for option in self.options])
         self.draw(outcomes, kernels, options.results / f"{name}.png")
-        table = self.table(outcomes)
-        content = {"environment": made_by(), "scale": scale, "pictures": [p.name for p in pictures]}
-        write_json(options.results / f"{name}.json", content | {"table": table})
-        print(table)
+        pack(outcomes, options.results / name, together=name)
+        print(self.table(outcomes))
 
 
-def _lower(ends: Sequence[Any]) -> str:
+def _lower(ends: Sequence[Stage]) -> str:
     """The largest lower bound on lambda_min beside the certified one, over all items the least."""
     best = []
     for end in ends:

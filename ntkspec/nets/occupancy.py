@@ -24,6 +24,7 @@ MARGIN = 0.05  # of the unit box, on both sides of the mesh's longest extent
 NEAR = 0.02  # standard deviation of points near the surface, along every axis, in units of the box
 HELD_OUT = 2**15  # points, if there are as many to train on
 RESOLUTION = 96  # cells an axis for the surfaces that are drawn and measured
+CROSSINGS = 10_000  # of a ray with the mesh; trimesh stops at 100 unless told
 LEAST_VOLUME = 1e-9  # of the unit box; less is a sheet
 DIRECTIONS = np.array(
     [[0.44, 0.62, 0.65], [-0.71, 0.27, 0.65], [0.36, -0.83, 0.42]]
@@ -147,7 +148,7 @@ def contains(mesh: trimesh.Trimesh, points: NDArray[Any]) -> NDArray[np.bool_]:
 def _parity(mesh: trimesh.Trimesh, points: NDArray[Any], direction: NDArray[np.float64]) -> NDArray[np.bool_]:
     within = np.flatnonzero(np.all((points >= mesh.bounds[0]) & (points <= mesh.bounds[1]), axis=1))
     rays = np.broadcast_to(direction, (len(within), 3))
-    _, ray = mesh.ray.intersects_id(points[within], rays, multiple_hits=True)[:2]
+    _, ray = mesh.ray.intersects_id(points[within], rays, multiple_hits=True, max_hits=CROSSINGS)[:2]
     odd = np.zeros(len(points), dtype=np.bool_)
     odd[within] = np.bincount(ray, minlength=len(within)) % 2 == 1
     return odd

@@ -138,7 +138,7 @@ def train_population(
     generator = torch.Generator().manual_seed(config.seed)
     x = torch.from_numpy(tasks[0].coordinates).to(device)
     y = torch.stack([torch.from_numpy(task.values) for task in tasks], dim=1).to(device)  # (side^2, P, c)
-    labels = {step: label for step, label in snapshot_labels(config).items() if kept is None or label in kept}
+    labels = snapshot_labels(config, kept)
     losses = torch.empty(config.iterations, len(tasks), device=device)
     snapshots: list[list[Snapshot]] = [[] for _ in tasks]
     seconds = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -86,6 +86,7 @@ def train(
     config: TrainConfig,
     task: Task,
     *,
+    kept: Collection[str] | None = None,
     progress: bool = False,
     on_snapshot: Callable[[Snapshot], None] | None = None,
 ) -> Training:
@@ -97,6 +98,7 @@ def train(
     Args:
         config: what to train; its `inputs` and `outputs` must be the task's.
         task: the picture or the mesh.
+        kept: labels of the snapshots to take; default: all.
         progress: draw a bar on stderr, if that is a terminal.
         on_snapshot: called with every snapshot as soon as it is taken.
 
@@ -107,7 +109,7 @@ def train(
     optimizer = make_optimizer(model, config)
     generator = torch.Generator().manual_seed(config.seed)
     x, y = torch.from_numpy(task.coordinates), torch.from_numpy(task.values)
-    labels, loss = snapshot_labels(config), LOSSES[task.loss]
+    labels, loss = snapshot_labels(config, kept), LOSSES[task.loss]
     losses = torch.empty(config.iterations)
     snapshots: list[Snapshot] = []
     seconds = 0.0
@@ -118,8 +120,9 @@ def train(
             on_snapshot(snapshots[-1])
 
     with deterministic(), _progress_bar(config, shown=progress) as advance:
-        keep(0)
-        for first, last in stretches(sorted(labels), LOSS_EVERY):
+        if 0 in labels:
+            keep(0)
+        for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
             start = time.perf_counter()
             for step in range(first, last):
                 losses[step] = _step(model, optimizer, loss, *draw_batch(x, y, config.batch, generator))
@@ -142,8 +145,10 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
     return torch.optim.Adam([group for group in groups if group["params"]])
 
 
-def snapshot_labels(config: TrainConfig) -> dict[int, str]:
+def snapshot_labels(config: TrainConfig, kept: Collection[str] | None = None) -> dict[int, str]:
     """Steps at which the network is kept, and their labels; each step has one, "init" and "end" first.
+
+    Of all of them, those that are to be `kept`.
 
     >>> snapshot_labels(TrainConfig(iterations=100, checkpoints=(7,)))
     {0: 'init', 100: 'end', 50: 'mid', 7: 'step-7'}
@@ -152,7 +157,7 @@ def snapshot_labels(config: TrainConfig) -> dict[int, str]:
     labels.setdefault(config.iterations // 2, "mid")
     for step in config.checkpoints:
         labels.setdefault(step, f"step-{step}")
-    return labels
+    return {step: label for step, label in labels.items() if kept is None or label in kept}
 
 
 def evaluate(model: nn.Module, task: Task, label: str, step: int) -> Snapshot:

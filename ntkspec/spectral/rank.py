@@ -35,8 +35,6 @@ from ntkspec.jacobian import (
 
 # Of the largest number of a sample's row: honest networks stay below 3e-14 (double) in what regions promise.
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
-
-
 SPAN_FLOPS = 1e10  # for the independent directions of a region: beyond, all its rows count as independent
 
 
@@ -165,16 +163,16 @@ def _obeys(block: Block, fixed: bool, spans: list[Span] | None) -> bool:
     return True
 
 
-def _span(rows: NDArray[np.intp], inputs: NDArray[np.float64], dtype: np.dtype[Any]) -> Span:
-    """The independent directions among the inputs (m, w) of a region, up to rounding.
+def _span(rows: NDArray[np.intp], inputs: NDArray[np.float64] | None, dtype: np.dtype[Any]) -> Span:
+    """The independent directions among the inputs (m, w) of a region, up to rounding; None: all rows are.
 
     Rows and columns are scaled to one first, so that small ones count as much as large ones.
     """
-    m, w = inputs.shape
+    m = len(rows)
+    if m == 1 or inputs is None or not _affordable(m, inputs.shape[1]):
+        return Span(rows, np.ones((m, 1)), m, None)
     largest = np.abs(inputs).max(axis=1, keepdims=True)
     scale = 1 / np.where(largest > 0, largest, 1.0)
-    if m == 1 or m * w * min(m, w) > SPAN_FLOPS:
-        return Span(rows, scale, m, None)
     scaled = inputs * scale
     columns = np.abs(scaled).max(axis=0)
     left, values, _ = np.linalg.svd(scaled[:, columns > 0] / columns[columns > 0], full_matrices=False)
@@ -184,16 +182,27 @@ def _span(rows: NDArray[np.intp], inputs: NDArray[np.float64], dtype: np.dtype[A
 
 def _inputs(
     encoding: NDArray[np.float64] | None, grids: list[SparseFactor], rows: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """(m, w) what gradients of a region are linear in: encodings, and the weights of the touched nodes."""
+) -> NDArray[np.float64] | None:
+    """(m, w) what gradients of a region are linear in: encodings, and the weights of the touched nodes.
+
+    None where they are so many that their directions would not be looked for.
+    """
     parts = [] if encoding is None else [encoding[rows]]
-    for grid in grids:
+    touched = [np.unique(grid.indices[rows], return_inverse=True) for grid in grids]
+    if not _affordable(
+        len(rows), sum(part.shape[1] for part in parts) + sum(len(each[0]) for each in touched)
+    ):
+        return None
+    for grid, (nodes, column) in zip(grids, touched, strict=True):
         indices, weights = grid.indices[rows], grid.values[rows, 0].astype(np.float64)
-        nodes, column = np.unique(indices, return_inverse=True)
         dense = np.zeros((len(rows), len(nodes)))
         np.add.at(dense, (np.arange(len(rows))[:, None], column.reshape(indices.shape)), weights)
         parts.append(dense[:, nodes >= 0])
     return np.concatenate(parts, axis=1)
+
+
+def _affordable(m: int, w: int) -> bool:
+    return m * w * min(m, w) <= SPAN_FLOPS
 
 
 def _close(found: NDArray[Any], rows: NDArray[Any], dtype: np.dtype[Any]) -> bool:

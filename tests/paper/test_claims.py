@@ -72,6 +72,8 @@ def meshes():
 @pytest.fixture
 def sweeps():
     psnr = {"ffe-8-64": 20.0, "ffe-16-64": 20.1, "ffe-32-64": 18.0}
+    psnr |= {"ffe-8-16": 19.0, "ffe-16-16": 18.0, "ffe-32-16": 17.0}
+    psnr |= {"ffe-8-256": 24.0, "ffe-16-256": 25.0, "ffe-32-256": 24.0}
     psnr |= {"mpe-48": 25.0, "mpe-96": 31.0, "mpe-width64": 40.0, "mpe-384": 40.0}
     return [
         replace(outcome(f"picture{k}", "mpe-fine", {"psnr_db": value + 0.01 * k}), name=name)
@@ -105,7 +107,7 @@ def test_what_is_known_comes_out(pictures, meshes, sweeps):
     assert found["f"].verdict == "holds"
     assert found["g"].verdict == "does not hold"  # all start at one
     saturated = [part.holds for part in found["h"].parts]
-    assert saturated == [True, True, True, True, False]
+    assert saturated == [True, True, True, True, False, True, True, True, False]  # 256 gain 1 dB; 384 nothing
     assert found["i"].parts[0].holds is True
 
 

@@ -15,7 +15,8 @@ from jobs import Job, run_all, sources_in, work
 from outcomes import load
 from PIL import Image
 
-from ntkspec.errors import UsageError
+from ntkspec.errors import TrainingError, UsageError
+from ntkspec.nets import population, training
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "analysis" / "paper"
@@ -85,12 +86,50 @@ def test_a_bad_picture_does_not_stop_the_others(tmp_path, pictures):
 @pytest.mark.parametrize("analysed", [True, False])
 def test_a_folder_of_other_settings_is_refused(tmp_path, pictures, analysed):
     work(job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low"))
-    for changed in ({"iterations": 21}, {"sigma": 3.0}, {"samples": 41}, {"seed": 1}):
+    for changed in ({"iterations": 21}, {"sigma": 3.0}, {"samples": 41}, {"width": 17}):
         if not analysed:
             next((tmp_path / "study").glob("*/*.json")).unlink()
         other = job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low", **changed)
         with pytest.raises(UsageError, match="expected a run of these settings"):
             run_all([other], workers=1) if analysed else work(other)
+
+
+def test_a_study_grows(tmp_path, pictures, capfd):
+    """A picture that comes to the others changes their batches and seeds; they stay as they are."""
+    study = tmp_path / "study"
+    ramp = job(study, [pictures / "ramp.png"], seed=0)
+    work(ramp)
+    before = load(study)
+    jobs = [job(study, [path], seed=seed) for seed, path in enumerate(sources_in(pictures, {".png"}))]
+    run_all(jobs, workers=1)
+    after = load(study)
+    assert [(each.item, each.config["seed"]) for each in after] == [("astronaut", 0), ("ramp", 0)]
+    assert after[1:] == before
+    run_all([ramp], workers=1)
+    assert "also holds astronaut: 1 not asked for" in capfd.readouterr().out
+
+
+def test_one_that_diverges_does_not_stop_the_others(tmp_path, pictures, monkeypatch):
+    real = training.train
+
+    def diverging(config, tasks, **options):
+        values = tasks[0].values
+        if len(tasks) > 1 or np.array_equal(values[:, 0], values[:, 1]):  # together, and of the grey ramp
+            raise TrainingError("loss", expected="finite", got="inf", remedy="lower lr")
+        return (real(config, tasks[0], kept=options["kept"]),)
+
+    monkeypatch.setattr(population, "train_population", diverging)
+    made = job(tmp_path / "study", sources_in(pictures, {".png"}), "baseline")
+    with pytest.raises(TrainingError):
+        work(made)
+    assert [each.item for each in load(tmp_path / "study")] == ["astronaut"]
+
+
+def test_a_run_says_what_trained_it(tmp_path):
+    work(job(tmp_path, [PICTURE], "baseline"))
+    (found,) = load(tmp_path)
+    assert found.config["trained_by"] == found.made
+    assert {"machine", "versions", "commit"} <= set(found.made)
 
 
 def test_what_a_user_should_know_of_a_picture_is_said(tmp_path, pictures, capfd):
@@ -204,6 +243,7 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("runs3d", "pictures", "-o", "s"), ".ply"),
         (("runs3d", "meshes", "-o", "s", "--workers", "1"), "open.ply: expected a watertight mesh"),
         (("runs3d", "meshes", "-o", "s", "--azimuth", "knot"), "expected NAME=DEGREES, got 'knot'"),
+        (("runs2d", "pictures", "-o", "s", "--device", "cuda", "--workers", "1"), "does not see here"),
         (("fig2_ablation", "s"), "expected a folder of folders of run files"),
         (("fig3_pictures", "nowhere"), "expected a folder of folders of run files"),
         (("weights", "nowhere"), "expected a folder of folders of run files"),
