@@ -49,14 +49,15 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """holds, holds only when ..., does not hold, or cannot be resolved."""
-        known = {part.holds for part in self.parts} - {None}
-        if not known:
-            return "cannot be resolved"
-        if len(known) == 1:
-            said = "holds" if known == {True} else "does not hold"
-            silent = self._where(None)
-            return f"{said}; cannot be resolved for {silent}" if silent else said
+        """holds, holds except for ..., holds only for ..., does not hold, or cannot be resolved."""
+        answers = [part.holds for part in self.parts]
+        silent = f"; cannot be resolved for {self._where(None)}" if None in answers else ""
+        if True not in answers:
+            return f"does not hold{silent}" if False in answers else "cannot be resolved"
+        if False not in answers:
+            return f"holds{silent}"
+        if answers.count(False) < answers.count(True):
+            return f"holds except for {self._where(False)}{silent}"
         return f"holds only for {self._where(True)}"
 
     def _where(self, holds: bool | None) -> str:

@@ -168,6 +168,11 @@ def test_small_pictures_have_no_ms_ssim(pictures, meshes, sweeps):
         ((True, False, False, True), "holds only for a over x, MS-SSIM; b over x, dB"),
         ((False, True, False, None), "holds only for a over x, dB"),
         ((True, True, None, None), "holds; cannot be resolved for b"),
+        ((True, True, True, False), "holds except for b over x, dB"),
+        (
+            (True, True, None, False),
+            "holds except for b over x, dB; cannot be resolved for b over x, MS-SSIM",
+        ),
     ],
 )
 def test_verdicts_name_what_the_settings_share(answers, verdict):
