@@ -45,7 +45,9 @@ def run_command(command: Callable[[], int]) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:  # e.g. a full disk behind stdout
-        print(f"error: expected to write, got {error.strerror or error}; check space", file=sys.stderr)
+        place = f"{error.filename}: " if error.filename else ""
+        said = f"{place}expected to write, got {error.strerror or error}; check place and space"
+        print(f"error: {_one_line(said)}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BAD_INPUT
 

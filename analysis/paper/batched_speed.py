@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import command
 from beside import markdown
 from drawing import NAMES
-from jobs import PICTURES, sources_in
+from jobs import PICTURES, coloured, sources_in
 from outcomes import made_by, write_json
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def main() -> None:
     rows = []
     for preset in PRESETS:
         for together in (3, 10):
-            tasks = [load_image(path, 192) for path in sources_in(options.pictures, PICTURES, together)]
+            chosen = sources_in(options.pictures, PICTURES, together)
+            tasks = [coloured(load_image(path, 192)) for path in chosen]
             found = measure(preset, tasks, options.batch)
             rows.append({"preset": preset, "together": len(tasks), **found})
     print(table(rows))

@@ -142,8 +142,8 @@ def _agreement(setting: tuple[str, str], rows: Scores, others: Sequence[Scores],
 
 
 def _score(outcome: Outcome, kind: str) -> float:
-    """What an order is of; an unresolved lambda_min stands above an exact zero and below what is resolved."""
+    """What an order is of; an unresolved lambda_min counts as half its floor, above an exact zero."""
     if kind == "lambda_min":
         curve = outcome.end.spectra["total"]
         return curve.floor / 2 if curve.lambda_min is None else curve.lambda_min
-    return outcome.end.metrics["psnr_db" if kind == "PSNR" else "iou"]
+    return outcome.end.metric("psnr_db" if kind == "PSNR" else "iou")

@@ -144,7 +144,7 @@ def theorem1(pictures: Population, meshes: Population) -> Claim:
                 f"the {min(compared)} to {max(compared)} of {size} values that both resolve; "
                 f"below 0.01 decades at {100 * tight:.0f}% of them"
             )
-        parts.append(Part((NAMES[name], study.domain), said, broken == 0))
+        parts.append(Part((NAMES[name], study.domain), said, False if broken else True if known else None))
     return Claim("f", "Theorem 1 holds for every i", tuple(parts))
 
 

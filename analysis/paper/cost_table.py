@@ -21,7 +21,7 @@ from pathlib import Path
 import command
 from beside import markdown
 from drawing import NAMES
-from jobs import PICTURES, PRESETS, sources_in
+from jobs import PICTURES, PRESETS, coloured, sources_in
 from outcomes import made_by, write_json
 
 STEPS, REPEATS = 30, 3
@@ -52,7 +52,7 @@ def measure(preset: str, picture: Path) -> Cost:
     from ntkspec.train import write_run
 
     config = resolve({"preset": preset, "iterations": STEPS})
-    task = load_image(picture, config.side)
+    task = coloured(load_image(picture, config.side))
     trainings = [train(config, task) for _ in range(1 + REPEATS)][1:]
     training = trainings[0]
     with tempfile.TemporaryDirectory() as folder:

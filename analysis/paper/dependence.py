@@ -86,7 +86,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
             others = _stages(runs, other, setting.stage)
             pairs = list(zip(mpe, others, strict=True))
             ratios = [decades(one.spectra["total"], two.spectra["total"]) for one, two in pairs]
-            gains = [one.metrics["psnr_db"] - two.metrics["psnr_db"] for one, two in pairs]
+            gains = [one.metric("psnr_db") - two.metric("psnr_db") for one, two in pairs]
             least, most = median(ratios)
             gain = interval(gains)
             cells += [said(least, most), str(gain)]

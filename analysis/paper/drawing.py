@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from outcomes import Curve, Outcome, indices, require
 from PIL import Image
 
+from ntkspec.errors import UsageError
 from ntkspec.report.curves import new_axes, new_figure, to_bytes
 
 COLOURS = {
@@ -122,6 +123,8 @@ def finish(axes: Axes, title: str, *, y_label: bool = True) -> None:
 
 def save(figure: Figure, path: Path, *, colours: int | None = None) -> None:
     """As a PNG, of so many colours at most where pictures would make it large; the folder is made."""
+    if path.suffix != ".png":
+        raise UsageError(str(path), expected="a name in .png", got=path.name, remedy="choose another")
     path.parent.mkdir(parents=True, exist_ok=True)
     content = to_bytes(figure, "png")
     if colours is None:

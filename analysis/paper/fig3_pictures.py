@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from outcomes import no_runs
 
 import ntkspec
+from ntkspec.cli import positive
 from ntkspec.report.data import Picture
 
 SHOWN = {
@@ -63,7 +64,7 @@ def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("study", type=Path, help="folder of run files")
     parser.add_argument("-o", "--output", type=Path, default=Path("fig3.png"))
-    parser.add_argument("--count", type=int, default=4, help="rows (default 4)")
+    parser.add_argument("--count", type=positive(int), default=4, help="rows (default 4)")
     options = parser.parse_args()
     draw(options.study, options.output, options.count)
 

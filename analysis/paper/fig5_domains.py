@@ -16,9 +16,9 @@ from outcomes import Outcome
 def draw(pictures: Sequence[Outcome], meshes: Sequence[Outcome], output: Path) -> None:
     """A panel for each domain."""
     panels = []
-    for outcomes, domain in ((pictures, "pictures"), (meshes, "meshes")):
+    for outcomes, single, domain in ((pictures, "picture", "pictures"), (meshes, "mesh", "meshes")):
         items = len({each.item for each in outcomes})
-        panels.append(Panel(f"{items} {domain}", outcomes, totals(NAMES)))
+        panels.append(Panel(f"{items} {domain if items > 1 else single}", outcomes, totals(NAMES)))
     draw_panels(panels, output, width=9.6, columns=4)
 
 

@@ -30,6 +30,8 @@ class Interval:
     def text(self, digits: int) -> str:
         """The value and the ends: [low, high] of a bootstrap, (low to high) of a range."""
         value, low, high = (f"{each:.{digits}f}" for each in (self.value, self.low, self.high))
+        if self.count == 1:
+            return f"{value} (of one)"
         return f"{value} ({low} to {high})" if self.count < FEW else f"{value} [{low}, {high}]"
 
     def __str__(self) -> str:
@@ -152,8 +154,11 @@ def said(least: Interval, most: Interval, unit: str = "") -> str:
 
 
 def _middle(data: Values) -> Any:
-    """The lower median along the last axis: one of the values, so that infinities are no trouble."""
-    return np.sort(data, axis=-1)[..., (data.shape[-1] - 1) // 2]
+    """The median along the last axis; of two in the middle, of which one is infinite, the lower."""
+    ranked, count = np.sort(data, axis=-1), data.shape[-1]
+    low, high = ranked[..., (count - 1) // 2], ranked[..., count // 2]
+    both = np.isfinite(low) & np.isfinite(high)
+    return np.where(both, (np.where(both, low, 0.0) + np.where(both, high, 0.0)) / 2, low)
 
 
 def resolved(curve: Curve) -> NDArray[np.float64]:

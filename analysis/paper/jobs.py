@@ -5,6 +5,7 @@ What is there is not made again, so a study that was stopped or killed goes on w
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import time
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from outcomes import has_outcome, made_by, of_file
+from numpy.typing import NDArray
+from outcomes import has_outcome, made_by, of_file, settings_of
 
 from ntkspec.errors import NtkspecError, UsageError
 
@@ -70,26 +72,19 @@ class Job:
             for name, path in self.run_files(source).items():
                 if not wanted(path):
                     continue
-                ours = _settings_of(replace(config, **self.kernels[name]).to_dict())
-                theirs = _settings_of(of_file(path).config)
-                if ours != theirs:
-                    keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+                ours = settings_of(replace(config, **self.kernels[name]).to_dict())
+                found = of_file(path).config
+                theirs = settings_of(found)
+                keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+                if "sha256" in found and source.exists() and found["sha256"] != _digest(source):
+                    keys.append("its picture or mesh")
+                if keys:
                     raise UsageError(
                         str(path),
                         expected="a run of these settings, or none",
                         got=f"one that differs in {', '.join(keys)}",
                         remedy="choose another folder, or delete it",
                     )
-
-
-def _settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What two runs of a study must share: all but the source, the label, the seed and what made the run.
-
-    A picture that is there keeps the seed that it was trained with, whoever comes to stand beside it.
-    """
-    task = {key: value for key, value in config["task"].items() if key not in ("image", "mesh")}
-    apart = ("label", "seed", "trained_by")
-    return {key: value for key, value in config.items() if key not in apart} | {"task": task}
 
 
 def sources_in(folder: Path, endings: set[str], count: int | None = None) -> tuple[Path, ...]:
@@ -126,7 +121,11 @@ def spread(items: Sequence[Item], count: int) -> Sequence[Item]:
 
 
 def _files(folder: Path, endings: set[str]) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in endings and path.is_file() and not path.name.startswith(".")
+    )
 
 
 def run_all(jobs: Sequence[Job], workers: int) -> None:
@@ -214,7 +213,9 @@ def _train(job: Job, sources: Sequence[Path]) -> NtkspecError | None:
             task = load_task(config, source)
             for note in task.notes:
                 print(f"note: {note}", flush=True)
-            tasks[source] = _coloured(task) if isinstance(task, ImageTask) else task
+            for samples in job.kernels.values():  # which may be more than there are
+                _indices(task, replace(config, **samples))
+            tasks[source] = coloured(task) if isinstance(task, ImageTask) else task
         except NtkspecError as error:
             failed = failed or error
     for (source, task), training in zip(
@@ -228,9 +229,17 @@ def _train(job: Job, sources: Sequence[Path]) -> NtkspecError | None:
             named = replace(training, config=replace(training.config, **of_source, **samples))
             path = job.run_files(source)[name]
             path.parent.mkdir(parents=True, exist_ok=True)
-            indices = task.sample(named.config.sampling, named.config.samples, named.config.seed)
-            write_run(path, named, task, indices, overwrite=True, notes={"trained_by": made_by()})
+            notes = {"trained_by": made_by(), "sha256": _digest(source)}
+            write_run(path, named, task, _indices(task, named.config), overwrite=True, notes=notes)
     return failed
+
+
+def _indices(task: Task, config: TrainConfig) -> NDArray[np.int64]:
+    return task.sample(config.sampling, config.samples, config.seed)
+
+
+def _digest(source: Path) -> str:
+    return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def _trainings(job: Job, config: TrainConfig, tasks: Sequence[Task]) -> Sequence[Training | NtkspecError]:
@@ -250,6 +259,6 @@ def _trainings(job: Job, config: TrainConfig, tasks: Sequence[Task]) -> Sequence
         return [training for task in tasks for training in _trainings(job, config, [task])]
 
 
-def _coloured(task: ImageTask) -> ImageTask:
+def coloured(task: ImageTask) -> ImageTask:
     """Grey pictures learn three equal channels, so that all kernels are of as many outputs."""
     return task if task.channels == 3 else replace(task, values=np.repeat(task.values, 3, axis=1))

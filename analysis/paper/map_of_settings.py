@@ -83,7 +83,7 @@ def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]],
 
 
 def _psnr(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Outcome]], **style: Any) -> None:
-    means = [np.mean([each.end.metrics["psnr_db"] for each in group]) for group in groups]
+    means = [np.mean([each.end.metric("psnr_db") for each in group]) for group in groups]
     axes.plot(x, means, **{"marker": "o", "markersize": 4, **style})
 
 
@@ -119,7 +119,7 @@ def _decades_apart(mpe: Outcome, ffe: Outcome) -> float:
 
 
 def _psnr_apart(mpe: Outcome, ffe: Outcome) -> float:
-    return mpe.end.metrics["psnr_db"] - ffe.end.metrics["psnr_db"]
+    return mpe.end.metric("psnr_db") - ffe.end.metric("psnr_db")
 
 
 def _heat(axes: Axes, groups: Groups, apart: Callable[[Outcome, Outcome], float], title: str) -> None:

@@ -29,6 +29,7 @@ from ntkspec.spectral import Spectrum
 POINTS = 48  # of a kept spectrum, evenly spaced on a log axis
 TAIL = 8  # further ones 1, 2, 4, ... before the end, where spectra fall off
 DIGITS = 5
+OF_SOURCES = ("image", "mesh", "up", "azimuth")  # in a run's task
 VERSION = 3  # of what is kept; raise it where the analysis changes, and all is analysed anew
 
 
@@ -60,6 +61,21 @@ class Stage:
     slack: Mapping[str, float] | None  # of Theorem 1, in decades: "least", "median", "share" below 0.01
     bounds: int  # how many were held against the spectra
     broken: tuple[str, ...]  # those, and checks, that do not hold
+
+    def metric(self, name: str) -> float:
+        """One metric.
+
+        Raises:
+            UsageError: it was not measured, such as the PSNR of a picture that is learnt without any error.
+        """
+        if name not in self.metrics:
+            raise UsageError(
+                "metrics of a run",
+                expected=name,
+                got=", ".join(self.metrics) or "none",
+                remedy="see that every study is where it belongs, and leave out what has no such number",
+            )
+        return self.metrics[name]
 
 
 @dataclass(frozen=True)
@@ -106,16 +122,16 @@ def load(place: Path) -> list[Outcome]:
     """All outcomes of a study's folder, or of the folder that `pack` wrote, by item and name.
 
     Raises:
-        UsageError: there is nothing to load.
+        UsageError: there is nothing to load, or runs of one name are of different settings.
     """
-    packs = sorted(place.glob("*.json"))
-    if packs:
-        found = [each for path in packs for each in _unpack(path)]
-    else:
-        known = {path.with_suffix(".h5") for ending in ("h5", "json") for path in place.glob(f"*/*.{ending}")}
-        found = [of_file(path) for path in sorted(known)]
+    runs = set(place.glob("*/*.h5"))
+    found = [of_file(path) for path in sorted(runs)]
+    gone = {path.with_suffix(".h5") for path in place.glob("*/*.json")} - runs
+    found += [kept for path in sorted(gone) if (kept := _kept(path))]
+    found = found or [each for path in sorted(place.glob("*.json")) for each in _unpack(path)]
     if not found:
         raise no_runs(place)
+    _check_alike(found)
     return sorted(found, key=lambda each: (each.item, each.name))
 
 
@@ -150,6 +166,16 @@ def no_runs(place: Path) -> UsageError:
     )
 
 
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs of one name share in a study: all but source, view, label, seed and what made them.
+
+    A picture that is there keeps the seed that it was trained with, whoever comes to stand beside it.
+    """
+    task = {key: value for key, value in config.get("task", {}).items() if key not in OF_SOURCES}
+    apart = ("label", "seed", "trained_by", "sha256")
+    return {key: value for key, value in config.items() if key not in apart} | {"task": task}
+
+
 def pack(outcomes: Iterable[Outcome], place: Path, *, together: str = "") -> None:
     """One file for each name, or one for all, called `together`; what made them stands there once each."""
     files: dict[str, list[Outcome]] = {}
@@ -171,7 +197,7 @@ def of_file(run_file: Path) -> Outcome:
     """
     kept = _kept(run_file)
     if kept is not None:
-        return from_dict(kept)
+        return kept
     found = outcome(run_file)
     write_json(run_file.with_suffix(".json"), {"version": VERSION, "outcome": asdict(found)})
     return found
@@ -182,18 +208,36 @@ def has_outcome(run_file: Path) -> bool:
     return _kept(run_file) is not None
 
 
-def _kept(run_file: Path) -> dict[str, Any] | None:
+def _kept(run_file: Path) -> Outcome | None:
+    """None also for a file that is damaged, or of another run: then the run file is analysed anew."""
     place = run_file.with_suffix(".json")
     if not place.exists() or (run_file.exists() and place.stat().st_mtime < run_file.stat().st_mtime):
         return None
-    content = read_json(place)
-    return content.get("outcome") if isinstance(content, dict) and content.get("version") == VERSION else None
+    try:
+        content = read_json(place)
+        found = from_dict(content["outcome"]) if content["version"] == VERSION else None
+    except (ValueError, KeyError, TypeError, AttributeError):  # all that JSON of another shape can raise
+        return None
+    return found if found and (found.item, found.name) == (place.parent.name, place.stem) else None
+
+
+def _check_alike(outcomes: Iterable[Outcome]) -> None:
+    first: dict[str, Outcome] = {}
+    for each in outcomes:
+        other = first.setdefault(each.name, each)
+        if settings_of(each.config) != settings_of(other.config):
+            raise UsageError(
+                f"{each.item}, {each.name}",
+                expected=f"the settings of {other.item}",
+                got="others",
+                remedy="keep runs of different settings in different folders",
+            )
 
 
 def write_json(path: Path, content: Any) -> None:
     """Under a temporary name until it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(partial, path)
 
@@ -283,14 +327,22 @@ def read_json(path: Path) -> Any:
 
 
 def _unpack(path: Path) -> list[Outcome]:
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("version") != VERSION:
-        raise UsageError(
-            str(path),
-            expected=f"packed outcomes of version {VERSION}",
-            got="something else",
-            remedy="pack them again from their run files, with analysis/paper/page.py",
-        )
+    try:
+        content = read_json(path)
+        if content["version"] == VERSION:
+            return _packed(content)
+        got = f"version {content['version']}"
+    except (ValueError, KeyError, TypeError, AttributeError):  # all that JSON of another shape can raise
+        got = "something else"
+    raise UsageError(
+        str(path),
+        expected=f"packed outcomes of version {VERSION}",
+        got=got,
+        remedy="pack them again from their run files, with analysis/paper/page.py",
+    )
+
+
+def _packed(content: Mapping[str, Any]) -> list[Outcome]:
     return [from_dict({**each, "made": content["made"][each["made"]]}) for each in content["outcomes"]]
 
 

@@ -26,6 +26,15 @@ def main() -> None:
     )
     options = parser.parse_args()
     azimuths = dict(_azimuth(text) for text in options.azimuth)
+    meshes = sources_in(options.meshes, MESHES)
+    stray = sorted(set(azimuths) - {mesh.stem for mesh in meshes})
+    if stray:
+        raise UsageError(
+            "option --azimuth",
+            expected="names of meshes",
+            got=stray[0],
+            remedy="leave their endings out",
+        )
     jobs = [
         Job(
             options.output,
@@ -33,7 +42,7 @@ def main() -> None:
             {"preset": preset, "mesh": str(mesh), **azimuths.get(mesh.stem, {}), **command.scale_of(options)},
             kernels={preset: {}},
         )
-        for mesh in sources_in(options.meshes, MESHES)
+        for mesh in meshes
         for preset in PRESETS
     ]
     run_all(jobs, options.workers)

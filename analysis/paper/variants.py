@@ -61,7 +61,7 @@ class Study:
         for column, preset in enumerate(self.presets):
             for k, (option, colour) in enumerate(zip(self.options, COLOURS, strict=False)):
                 values = [
-                    each.end.metrics["psnr_db"] for each in outcomes if each.name == f"{preset}-{option}"
+                    each.end.metric("psnr_db") for each in outcomes if each.name == f"{preset}-{option}"
                 ]
                 at = column + (k - (len(self.options) - 1) / 2) * 0.15
                 axes.bar([at], [np.mean(values)], width=0.13, color=colour, alpha=0.5)
@@ -79,7 +79,7 @@ class Study:
                 rows.append(
                     [
                         f"{title}, {option}",
-                        str(interval([end.metrics["psnr_db"] for end in ends])),
+                        str(interval([end.metric("psnr_db") for end in ends])),
                         smallest([end.spectra["total"] for end in ends]),
                         enclosure(ends),
                         _lower(ends),

@@ -49,16 +49,20 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """holds, holds except for ..., holds only for ..., does not hold, or cannot be resolved."""
+        """holds (except for ...), holds only for ..., does not hold (for ...), or cannot be resolved."""
         answers = [part.holds for part in self.parts]
-        silent = f"; cannot be resolved for {self._where(None)}" if None in answers else ""
-        if True not in answers:
-            return f"does not hold{silent}" if False in answers else "cannot be resolved"
-        if False not in answers:
-            return f"holds{silent}"
-        if answers.count(False) < answers.count(True):
-            return f"holds except for {self._where(False)}{silent}"
-        return f"holds only for {self._where(True)}"
+        yes, no, most = answers.count(True), answers.count(False), len(answers) / 2
+        if yes > most:
+            said = "holds" + (f" except for {self._where(False)}" if no else "")
+        elif yes:
+            said = f"holds only for {self._where(True)}"
+        elif no > most:
+            said = "does not hold"
+        elif no:
+            said = f"does not hold for {self._where(False)}"
+        else:
+            return "cannot be resolved"
+        return said + (f"; cannot be resolved for {self._where(None)}" if None in answers else "")
 
     def _where(self, holds: bool | None) -> str:
         """The settings of this answer: what they alone have in common, or each of them."""
@@ -93,14 +97,14 @@ class Population:
 
     def gain(self, metric: str, name: str, over: Score, *others: str) -> Interval:
         """By how much a metric of a preset exceeds `over` of the same item, at the end of training."""
-        return interval([item[name].end.metrics[metric] - over(item) for item in self.items(name, *others)])
+        return interval([item[name].end.metric(metric) - over(item) for item in self.items(name, *others)])
 
 
 def metric_of(name: str, metric: str) -> Score:
     """That preset's metric at the end."""
-    return lambda item: item[name].end.metrics[metric]
+    return lambda item: item[name].end.metric(metric)
 
 
 def best_of(names: Sequence[str], metric: str) -> Score:
     """The best of these presets', item by item."""
-    return lambda item: max(item[name].end.metrics[metric] for name in names)
+    return lambda item: max(item[name].end.metric(metric) for name in names)

@@ -164,14 +164,21 @@ def test_small_pictures_have_no_ms_ssim(pictures, meshes, sweeps):
         ((False, False, False, False), "does not hold"),
         ((None, None, None, None), "cannot be resolved"),
         ((True, True, False, False), "holds only for a"),
+        (
+            (True, None, None, None),
+            "holds only for a over x, MS-SSIM; cannot be resolved for a over x, dB; "
+            "b over x, MS-SSIM; b over x, dB",
+        ),
+        ((False, False, None, None), "does not hold for a; cannot be resolved for b"),
+        ((False, False, False, None), "does not hold; cannot be resolved for b over x, dB"),
         ((False, True, False, True), "holds only for dB"),
         ((True, False, False, True), "holds only for a over x, MS-SSIM; b over x, dB"),
-        ((False, True, False, None), "holds only for a over x, dB"),
-        ((True, True, None, None), "holds; cannot be resolved for b"),
+        ((False, True, False, None), "holds only for a over x, dB; cannot be resolved for b over x, dB"),
+        ((True, True, None, None), "holds only for a; cannot be resolved for b"),
         ((True, True, True, False), "holds except for b over x, dB"),
         (
             (True, True, None, False),
-            "holds except for b over x, dB; cannot be resolved for b over x, MS-SSIM",
+            "holds only for a; cannot be resolved for b over x, MS-SSIM",
         ),
     ],
 )

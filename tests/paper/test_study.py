@@ -1,6 +1,7 @@
 """A study from pictures and meshes to figures, small: made once, gone on with, refused in a line."""
 
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -107,6 +108,55 @@ def test_a_study_grows(tmp_path, pictures, capfd):
     assert after[1:] == before
     run_all([ramp], workers=1)
     assert "also holds astronaut: 1 not asked for" in capfd.readouterr().out
+
+
+def test_another_picture_of_the_same_name_is_refused(tmp_path, pictures):
+    first = job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low")
+    work(first)
+    Image.fromarray(np.full((40, 40), 9, dtype=np.uint8)).save(pictures / "ramp.png")
+    with pytest.raises(UsageError, match="differs in its picture or mesh"):
+        run_all([first], workers=1)
+
+
+def test_too_many_samples_are_refused_before_training(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(population, "train_population", lambda *_, **__: pytest.fail("it was trained"))
+    kernels = {"all": {}, "more": {"samples": 600}}
+    made = Job(tmp_path, (pictures / "ramp.png",), {"preset": "ffe-low", **SMALL}, kernels)
+    with pytest.raises(UsageError, match="1 to 576"):
+        work(made)
+
+
+@pytest.mark.parametrize(
+    "damage", [b'{"version": 3, "outc', b'{"version": 3, "outcome": {}}', b"\xff\xfe", b"[]"]
+)
+def test_a_damaged_outcome_is_made_again(tmp_path, damage):
+    work(job(tmp_path, [PICTURE], "baseline"))
+    before = load(tmp_path)
+    place = next(tmp_path.glob("*/*.json"))
+    place.write_bytes(damage)
+    (place.parent / "notes.json").write_text("[1, 2]")  # of another program
+    assert load(tmp_path) == before
+    foreign = tmp_path / "elsewhere" / "baseline.json"
+    foreign.parent.mkdir()
+    shutil.copy(place, foreign)  # it says that it is of the astronaut
+    assert load(tmp_path) == before
+
+
+def test_runs_of_different_settings_are_not_averaged(tmp_path, pictures):
+    work(job(tmp_path, [PICTURE], "baseline"))
+    work(job(tmp_path, [pictures / "ramp.png"], "baseline", iterations=10))
+    with pytest.raises(UsageError, match="ramp, baseline: expected the settings of astronaut"):
+        load(tmp_path)
+
+
+def test_figures_of_half_a_study_are_refused(tmp_path, pictures, monkeypatch, capfd):
+    work(job(tmp_path / "s", [PICTURE], "baseline"))
+    monkeypatch.chdir(tmp_path)
+    for words in (("fig2_ablation", "s"), ("fig4_panels", "s"), ("scaling_table", "s"), ("dependence", "s"),
+                  ("claims", "s", "s", "s")):  # fmt: skip
+        assert in_process(monkeypatch, *words) == 2
+        assert re.fullmatch(r"error: astronaut: expected a run [^\n]*\n", capfd.readouterr().err), words
+    assert not list(tmp_path.glob("*.png"))
 
 
 def test_one_that_diverges_does_not_stop_the_others(tmp_path, pictures, monkeypatch):
@@ -244,11 +294,13 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("runs3d", "meshes", "-o", "s", "--workers", "1"), "open.ply: expected a watertight mesh"),
         (("runs3d", "meshes", "-o", "s", "--azimuth", "knot"), "expected NAME=DEGREES, got 'knot'"),
         (("runs2d", "pictures", "-o", "s", "--device", "cuda", "--workers", "1"), "does not see here"),
+        (("runs3d", MESH.parent, "-o", "s", "--azimuth", "knt=3"), "expected names of meshes, got knt"),
+        (("fig3_pictures", "s", "--count", "0"), "expected a positive number"),
         (("fig2_ablation", "s"), "expected a folder of folders of run files"),
         (("fig3_pictures", "nowhere"), "expected a folder of folders of run files"),
         (("weights", "nowhere"), "expected a folder of folders of run files"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
 def test_bad_input_is_one_line(tmp_path, pictures, monkeypatch, capfd, words, said):
     (tmp_path / "meshes").mkdir()

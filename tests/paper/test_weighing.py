@@ -128,12 +128,12 @@ def test_a_claim_is_reached_by_the_whole_interval_or_not():
     [
         ([True, True], "holds"),
         ([False, False], "does not hold"),
-        ([False, None], "does not hold; cannot be resolved for 1"),
+        ([False, None], "does not hold for 0; cannot be resolved for 1"),
         ([None, None], "cannot be resolved"),
-        ([True, None], "holds; cannot be resolved for 1"),
-        ([True, False, None], "holds only for 0"),
+        ([True, None], "holds only for 0; cannot be resolved for 1"),
+        ([True, False, None], "holds only for 0; cannot be resolved for 2"),
     ],
 )
 def test_verdicts(parts, verdict):
-    claim = Claim("x", "", tuple(Part(str(k), "", holds) for k, holds in enumerate(parts)))
+    claim = Claim("x", "", tuple(Part((str(k),), "", holds) for k, holds in enumerate(parts)))
     assert claim.verdict == verdict
