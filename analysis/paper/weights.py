@@ -22,7 +22,7 @@ RUN = "mpe-width64.h5"
 def weighted(run_file: Path) -> dict[str, Any]:
     """lambda_min and what else a spectrum tells, for each rate, at the end of training."""
     with ntkspec.open_run(run_file) as run:
-        jacobian = run.snapshot("end").jacobian.load()
+        jacobian = run.snapshot(-1).jacobian.load()
     rows = []
     for rate in RATES:
         found = ntkspec.spectrum(jacobian.scaled({"grid": rate}), backend="cpu")

@@ -1,0 +1,134 @@
+"""What tables and scripts say, against outcomes that were made up and kernels that were formed."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from batched_speed import table as speed_table
+from cost_table import Cost
+from cost_table import table as cost_table
+from dependence import settings, table
+from outcomes import Curve, Outcome, Stage
+from page import PAGE, without_findings
+from scaling_table import enclosure, smallest
+from sweeps import COMPARED, fourier, kernels, multigrid
+from sweeps import settings as trainings
+from variants import Study
+from weights import RATES, weighted
+
+import ntkspec
+
+GOLDEN = Path(__file__).parents[2] / "data" / "golden"
+
+
+def curve(smallest):
+    return Curve((1.0, smallest), 2, 2, 1e-20, 1.0, smallest, 2, 1.0, 1.0, "gram")
+
+
+def stage(smallest, psnr, **changed):
+    made = Stage(
+        1, {"psnr_db": psnr}, {"total": curve(smallest)}, (smallest / 2, 2 * smallest), {}, None, 3, ()
+    )
+    return replace(made, **changed)
+
+
+def outcome(item, name, smallest, psnr):
+    stages = {"init": stage(smallest, psnr, step=0), "end": stage(smallest, psnr)}
+    return Outcome(item, name, name, {}, 1024, 10, stages, {})
+
+
+@pytest.fixture
+def sweeps():
+    """Fine grids at 1e-3 and 40 dB, Fourier features at 1e-6 and 30, the baseline at 1e-12 and 20."""
+    names = {*trainings(), *(f"{kind}-time" for kind in COMPARED)}
+    names |= {name for kind in COMPARED for name in kernels(kind, 1024)}
+    values = {"mpe": (1e-3, 40.0), "ffe": (1e-6, 30.0), "baseline": (1e-12, 20.0)}
+    made = [
+        outcome(f"p{k}", name, *values[name.partition("-")[0]]) for k in range(2) for name in sorted(names)
+    ]
+    worse = outcome("p1", fourier(4, 64), 1e-3, 20.0)  # one picture on which they are the grid's equal
+    return [worse if (each.item, each.name) == ("p1", fourier(4, 64)) else each for each in made]
+
+
+def test_the_dependence_is_that_of_the_outcomes(sweeps):
+    rows = dict(re.match(r"\| ([^|]*) \| (.*) \|$", row).groups() for row in table(sweeps).splitlines()[2:])
+    assert len(rows) == len(list(settings(sweeps)))
+    assert rows["bandwidth: sigma 1, 64 frequencies"] == (
+        " |  | 3.00 (3.00 to 3.00) | 10.00 (10.00 to 10.00) | (b)"
+    )
+    assert rows["bandwidth: sigma 4, 64 frequencies"].endswith("| 15.00 (10.00 to 20.00) | none")
+    assert rows["finest level: 48 cells"].split(" | ") == [
+        *("9.00 (9.00 to 9.00)", "20.00 (20.00 to 20.00)"),
+        *("1.50 (0.00 to 3.00)", "15.00 (10.00 to 20.00)", "(a) (d)"),
+    ]
+    assert rows["samples: 128"].endswith("| 3.00 (3.00 to 3.00) | 10.00 (10.00 to 10.00) | (a) (b) (d)")
+
+
+def test_trainings_of_the_sweeps_have_names_of_their_own():
+    assert multigrid(192) == "mpe-width64"
+    assert fourier(4, 64) == "ffe-width64"
+    found = [str(sorted(each.items())) for each in trainings().values()]
+    assert len(set(found)) == len(found)
+    assert not set(trainings()) & {name for kind in COMPARED for name in kernels(kind, 1024)}
+
+
+def test_weights_are_those_of_the_formed_kernels(tmp_path):
+    (tmp_path / "picture").mkdir()
+    place = tmp_path / "picture" / "mpe-width64.h5"
+    place.write_bytes((GOLDEN / "mpe.h5").read_bytes())
+    with ntkspec.open_run(place) as run:
+        jacobian = run.snapshot(-1).jacobian.load()
+    parts = ntkspec.gram_by_block(jacobian)
+    for row, rate in zip(weighted(place)["rows"], RATES, strict=True):
+        whole = sum(
+            part * (rate if block.role == "grid" else 1)
+            for block, part in zip(jacobian, parts.values(), strict=True)
+        )
+        values = np.linalg.eigvalsh(whole)[::-1]
+        assert row["lambda_max"] == pytest.approx(values[0])
+        assert row["median"] == pytest.approx(values[len(values) // 2], rel=1e-6)
+
+
+def test_cells_say_what_is_zero_and_what_is_not_known():
+    unknown = replace(curve(1.0), lambda_min=None, floor=1e-9)
+    assert smallest([curve(1e-4), curve(1e-2)]) == "1.0e-03 (1.0e-04 to 1.0e-02)"
+    assert smallest([curve(1e-4), curve(0.0), unknown]) == "1.0e-04 in 1; 0 in 1; unresolved (<= 1e-09) in 1"
+    assert enclosure([stage(1e-4, 0.0), stage(1e-2, 0.0)]) == "5.0e-05 to 2.0e-02"
+    assert enclosure([stage(1e-4, 0.0), stage(1e-2, 0.0, certified=None)]) == "-"
+
+
+def test_the_best_lower_bound_is_that_of_the_worst_picture():
+    runs = [outcome(f"p{k}", "a-x", 1e-3, 40.0) for k in range(2)]
+    lower = (
+        {"weyl_lower": 1e-4, "theorem1": 1e-5, "certified_lower": 9e-4},
+        {"weyl_lower": 1e-9, "theorem1": 1e-7},
+    )
+    runs = [
+        replace(run, stages={"end": replace(run.end, lower=each)})
+        for run, each in zip(runs, lower, strict=True)
+    ]
+    row = Study({"a": "A"}, {"x": {}}).table(runs).splitlines()[2]
+    assert row.startswith("| A, x | 40.00 (40.00 to 40.00) | 1.0e-03 (1.0e-03 to 1.0e-03) | ")
+    assert row.endswith(" | 5.0e-04 to 2.0e-03 | 1.0e-07 (theorem1) |")
+
+
+def test_measured_rows_become_cells():
+    row = {"preset": "baseline", "together": 3, "one after the other": 6.0, "vmap": 4.0, "population": 3.0}
+    assert speed_table([row]).splitlines()[2] == "| baseline, 3 at once | 6.0 | 4.0 | 3.0 | 2.00 |"
+    cost = Cost("mpe-fine", 104111, 12.34, 0.256, 7.06, 0.0601, 0.614, 591.4)
+    assert cost_table([cost]).splitlines()[2] == (
+        "| MPE (fine) | 104,111 | 12.3 | 0.26 | 7.1 | 0.060 | 0.61 | 591 |"
+    )
+
+
+def test_what_was_found_in_our_results_is_not_said_of_others(tmp_path):
+    text = PAGE.read_text(encoding="utf-8")
+    assert text.count("<!-- findings -->") == text.count("<!-- end findings -->") > 5
+    kept = without_findings(text, tmp_path)
+    assert "In short" in text
+    assert "In short" not in kept
+    assert "findings" not in kept
+    assert f"{tmp_path}/fig2.png" in kept
+    assert kept.count("<!-- end ") == text.count("<!-- end ") - text.count("<!-- end findings")
