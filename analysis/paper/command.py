@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from jobs import PICTURES, sources_in
-from outcomes import load
+from outcomes import Outcome, load
 
 from ntkspec.cli import DONE, Parser, positive, run_command
 
@@ -68,6 +68,17 @@ def pictures_of(options: argparse.Namespace) -> tuple[Path, ...]:
 def scale_of(options: argparse.Namespace) -> dict[str, int]:
     """What `runs_parser` was told of the scale."""
     return {name: getattr(options, name) for name in SCALE if hasattr(options, name)}
+
+
+def show(description: str | None, table: Callable[[Sequence[Outcome]], str]) -> NoReturn:
+    """The command line of a table: print what `table` makes of the outcomes of a study."""
+
+    def main() -> None:
+        asked = parser(description)
+        asked.add_argument("study", type=Path, help="folder of run files, or of packed outcomes")
+        print(table(load(asked.parse_args().study)))
+
+    run(main)
 
 
 def figure(description: str | None, draw: Callable[..., None], *studies: str, output: str) -> NoReturn:

@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import command
 from beside import markdown
 from intervals import decades, interval, median, said
-from outcomes import Outcome, Stage, load, require
+from outcomes import Outcome, Stage, require
 from sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
 from verdicts import OVER_BASELINE, OVER_FFE
 
@@ -101,12 +100,5 @@ def _stages(runs: Runs, name: str, stage: str) -> list[Stage]:
     return [by_name[name].stages[stage] for _, by_name in sorted(runs.items())]
 
 
-def main() -> None:
-    """Print the table."""
-    parser = command.parser(__doc__)
-    parser.add_argument("study", type=Path, help="folder of the sweeps, or of their packed outcomes")
-    print(table(load(parser.parse_args().study)))
-
-
 if __name__ == "__main__":
-    command.run(main)
+    command.show(__doc__, table)

@@ -6,14 +6,13 @@ python analysis/paper/scaling_table.py paper/2d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import command
 import numpy as np
 from beside import markdown
 from drawing import NAMES
 from intervals import interval
-from outcomes import Curve, Outcome, Stage, load, require
+from outcomes import Curve, Outcome, Stage, require
 
 from ntkspec.report.words import sci_down, sci_up
 
@@ -88,12 +87,5 @@ def enclosure(stages: Sequence[Stage]) -> str:
     return f"{sci_down(min(low for low, _ in known))} to {sci_up(max(high for _, high in known))}"
 
 
-def main() -> None:
-    """The command line."""
-    parser = command.parser(__doc__)
-    parser.add_argument("study", type=Path, help="folder of run files, or of packed outcomes")
-    print(table(load(parser.parse_args().study)))
-
-
 if __name__ == "__main__":
-    command.run(main)
+    command.show(__doc__, table)
