@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from batched_speed import table as speed_table
+from claims import all_claims
 from cost_table import Cost
 from cost_table import table as cost_table
 from dependence import settings, table
-from outcomes import Curve, Outcome, Stage
-from page import PAGE, without_findings
+from outcomes import Curve, Outcome, Stage, load
+from page import PAGE, fill, without_findings
 from scaling_table import enclosure, smallest
 from sweeps import COMPARED, fourier, kernels, multigrid
 from sweeps import settings as trainings
@@ -132,3 +133,18 @@ def test_what_was_found_in_our_results_is_not_said_of_others(tmp_path):
     assert "findings" not in kept
     assert f"{tmp_path}/fig2.png" in kept
     assert kept.count("<!-- end ") == text.count("<!-- end ") - text.count("<!-- end findings")
+
+
+def test_the_committed_page_is_that_of_the_committed_results(tmp_path):
+    """Every table of docs/paper.md, from analysis/results/paper alone."""
+    results = PAGE.parents[1] / "analysis" / "results" / "paper"
+    studies = [load(results / name) for name in ("2d", "3d", "sweeps")]
+    page = tmp_path / "paper.md"
+    text = PAGE.read_text(encoding="utf-8")
+    page.write_text(re.sub(r"^\|.*\n", "", text, flags=re.MULTILINE), encoding="utf-8")  # no tables
+    fill(page, *studies, all_claims(*studies), results)
+    assert page.read_text(encoding="utf-8") == text
+    pictures, meshes, _ = studies
+    assert len({each.item for each in pictures}) == 100
+    assert {each.config["task"]["side"] for each in pictures} == {192}
+    assert {each.item for each in meshes} == {"armadillo", "bunny", "dragon"}
