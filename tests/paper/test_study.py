@@ -159,6 +159,20 @@ def test_figures_of_half_a_study_are_refused(tmp_path, pictures, monkeypatch, ca
     assert not list(tmp_path.glob("*.png"))
 
 
+def test_the_same_study_is_the_same_to_the_bit(tmp_path, monkeypatch, capfd):
+    for place, seed in (("one", 0), ("two", 0), ("three", 1)):
+        work(job(tmp_path / place, [PICTURE], "baseline", seed=seed))
+    capfd.readouterr()
+    assert in_process(monkeypatch, "same", tmp_path / "one", tmp_path / "two") == 0
+    assert capfd.readouterr().out == "1 of 1 run files are the same to the bit\n"
+    assert in_process(monkeypatch, "same", tmp_path / "one", tmp_path / "three") == 0
+    assert capfd.readouterr().out.splitlines() == [
+        "0 of 1 run files are the same to the bit",
+        "  astronaut/baseline.h5 differs",
+    ]
+    assert in_process(monkeypatch, "same", tmp_path / "one", tmp_path / "nowhere") == 2
+
+
 def test_one_that_diverges_does_not_stop_the_others(tmp_path, pictures, monkeypatch):
     real = training.train
 
