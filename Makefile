@@ -115,6 +115,7 @@ paper: .venv.stamp
 	$(STUDY)/weights.py $(PAPER)/sweeps -o $(RESULTS)/weights.json
 	$(STUDY)/activations.py "$(PICTURES)" -o $(PAPER)/activations --results $(RESULTS) $(FEW)
 	$(STUDY)/interpolation.py "$(PICTURES)" -o $(PAPER)/interpolation --results $(RESULTS) $(FEW)
+	$(STUDY)/held_out.py "$(PICTURES)" -o $(PAPER)/held_out --results $(RESULTS) $(FEW)
 	$(STUDY)/cost_table.py "$(PICTURES)" --results $(RESULTS)
 	$(STUDY)/batched_speed.py "$(PICTURES)" --results $(RESULTS)
 	$(STUDY)/page.py $(PAPER) --results $(RESULTS) --page $(PAGE)

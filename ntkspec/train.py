@@ -31,6 +31,7 @@ TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh")  # what the extra `
 METRICS = {  # those that the summary shows, where there are such: title and format
     "loss": ("loss", "{:.3e}"),
     "psnr_db": ("PSNR dB", "{:.2f}"),
+    "psnr_db_held_out": ("held out dB", "{:.2f}"),
     "ms_ssim": ("MS-SSIM", "{:.4f}"),
     "iou": ("IoU", "{:.4f}"),
     "chamfer": ("Chamfer", "{:.4f}"),
@@ -133,7 +134,7 @@ def load_task(config: TrainConfig, source: Path) -> Task:
         return load_occupancy(source, config.points, seed=config.seed, view=view)
     from ntkspec.nets.image import load_image
 
-    return load_image(source, config.side, grey=config.grey)
+    return load_image(source, config.side, grey=config.grey, held_out=config.held_out or 0.0)
 
 
 def _import(*names: str) -> None:

@@ -27,4 +27,4 @@ ACTIVATIONS = Study(
 )
 
 if __name__ == "__main__":
-    command.run(lambda: ACTIVATIONS.run(__doc__, "activations", ("total",)))
+    command.run(lambda: ACTIVATIONS.run(__doc__, "activations"))

@@ -41,7 +41,7 @@ LOW, HIGH = 0.1, 0.9  # quantiles of the band
 STAGES = ("mid", "end")
 
 __all__ = ["COLOURS", "NAMES", "STAGES", "Panel", "draw_mean", "draw_panels", "finish", "line", "totals"]
-__all__ += ["new_axes", "new_figure", "save"]  # of the reports' own figures, but for the last
+__all__ += ["new_axes", "new_figure", "save", "ticks"]  # of the reports' own figures, but for the last
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,13 @@ def finish(axes: Axes, title: str, *, y_label: bool = True) -> None:
         axes.set_ylabel(r"eigenvalue $\lambda_i$ of $J\,J^{\mathsf{T}}$")
     axes.grid(color="#e8e8e8", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def ticks(axes: Axes, x: Sequence[int]) -> None:
+    """A log axis with a tick for every setting, and no other."""
+    axes.set_xscale("log")
+    axes.set_xticks(x, [str(each) for each in x])
+    axes.xaxis.minorticks_off()
 
 
 def save(figure: Figure, path: Path, *, colours: int | None = None) -> None:

@@ -15,7 +15,8 @@ from ntkspec.nets.config import INTERPOLATIONS
 INTERPOLATION = Study(
     {"mpe-coarse": "MPE (coarse)", "mpe-fine": "MPE (fine)"},
     {kernel: {"interpolation": kernel} for kernel in INTERPOLATIONS},
+    kernels=("total", "grid"),
 )
 
 if __name__ == "__main__":
-    command.run(lambda: INTERPOLATION.run(__doc__, "interpolation", ("total", "grid")))
+    command.run(lambda: INTERPOLATION.run(__doc__, "interpolation"))

@@ -15,7 +15,7 @@ from typing import Any
 import command
 import numpy as np
 from dependence import settings
-from drawing import COLOURS, new_axes, new_figure, save
+from drawing import COLOURS, new_axes, new_figure, save, ticks
 from intervals import decades
 from matplotlib.axes import Axes
 from outcomes import Curve, Outcome, load, read_json, require
@@ -46,14 +46,14 @@ def draw(outcomes: Sequence[Outcome], weights: Path, output: Path) -> None:
     own = groups["baseline-width64"][0].samples
     n = sorted({own, *(round(share * own) for share in SAMPLES)})
     _compared(axes[4], groups, n, lambda kind, x: f"{kind}-width64" if x == own else f"{kind}-n{x}")
-    _ticks(axes[4], n)
+    ticks(axes[4], n)
     axes[4].set(xlabel="samples $n$", title="Number of samples")
     patterns = ("random", *PATTERNS)
     _compared(axes[5], groups, range(3), lambda kind, k: f"{kind}-{patterns[k]}" if k else f"{kind}-width64")
     axes[5].set_xticks(range(3), patterns)
     axes[5].set(title="Sampling pattern", xlim=(-0.3, 2.3))
     _compared(axes[6], groups, sorted((*WIDTHS, 64)), lambda kind, x: f"{kind}-width{x}")
-    _ticks(axes[6], sorted((*WIDTHS, 64)))
+    ticks(axes[6], sorted((*WIDTHS, 64)))
     axes[6].set(xlabel="width", title="Width")
     _over_time(axes[7], groups)
     _weights(axes[8], read_json(weights)["items"])
@@ -101,16 +101,9 @@ def _fourier(axes: Axes, groups: Groups, plot: Callable[..., None], title: str) 
         members = [inside(groups[multigrid(finest)])] * 2
         plot(axes, (SIGMAS[0], SIGMAS[-1]), members, color=COLOURS["mpe-fine"], linestyle=style, marker="",
              label=f"MPE, finest {finest}")  # fmt: skip
-    _ticks(axes, SIGMAS)
+    ticks(axes, SIGMAS)
     axes.set(xlabel="bandwidth $\\sigma$ of the frequencies", ylabel=title)
     axes.set_title(f"{title} against bandwidth")
-
-
-def _ticks(axes: Axes, x: Sequence[int]) -> None:
-    """A log axis with a tick for every setting, and no other."""
-    axes.set_xscale("log")
-    axes.set_xticks(x, [str(each) for each in x])
-    axes.xaxis.minorticks_off()
 
 
 def _decades_apart(mpe: Outcome, ffe: Outcome) -> float:

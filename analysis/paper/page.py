@@ -21,6 +21,7 @@ import fig2_ablation
 import fig3_pictures
 import fig4_panels
 import fig5_domains
+import held_out
 import map_of_settings
 from activations import ACTIVATIONS
 from beside import markdown, put
@@ -87,6 +88,7 @@ def fill(
     put("numbers", "\n\n".join(numbers(claim) for claim in claims), page)
     put("activations", ACTIVATIONS.table(load(results / "activations")), page)
     put("interpolation", INTERPOLATION.table(load(results / "interpolation")), page)
+    put("held_out", held_out.table(load(results / "held_out")), page)
     costs = read_json(results / "costs.json")["costs"]
     put("costs", cost_table.table([cost_table.Cost(**cost) for cost in costs]), page)
     put("batched", batched_speed.table(read_json(results / "batched.json")["rows"]), page)

@@ -1,8 +1,8 @@
-"""What the two further studies share: variants of presets on a few pictures, a figure and a table of them."""
+"""What the further studies share: their command line; variants of presets, a figure and a table of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class Study:
 
     presets: Mapping[str, str]  # preset -> title
     options: Mapping[str, Mapping[str, Any]]  # what is varied -> its settings
+    kernels: Sequence[str] = ("total",)  # to draw
 
     def jobs(self, folder: Path, pictures: Sequence[Path], scale: Mapping[str, Any]) -> list[Job]:
         """A training for each."""
@@ -35,12 +36,12 @@ class Study:
             for option, settings in self.options.items()
         ]
 
-    def draw(self, outcomes: Sequence[Outcome], kernels: Sequence[str], output: Path) -> None:
+    def draw(self, outcomes: Sequence[Outcome], output: Path) -> None:
         """A row for each kernel: a panel of spectra for each preset; beside the first row, PSNR."""
         columns = len(self.presets) + 1
-        figure = new_figure(4.3 * columns, 4.2 * len(kernels) + 0.6)
-        panels = new_axes(figure, len(kernels), columns, share=False)
-        for row, kernel in enumerate(kernels):
+        figure = new_figure(4.3 * columns, 4.2 * len(self.kernels) + 0.6)
+        panels = new_axes(figure, len(self.kernels), columns, share=False)
+        for row, kernel in enumerate(self.kernels):
             for column, (preset, title) in enumerate(self.presets.items()):
                 axes = panels[row * columns + column]
                 for option, colour in zip(self.options, COLOURS, strict=False):
@@ -88,20 +89,31 @@ class Study:
         head = ["network", "PSNR in dB", "lambda_min", "certified", "best other lower bound"]
         return markdown(head, rows)
 
-    def run(self, description: str | None, name: str, kernels: Sequence[str]) -> None:
+    def run(self, description: str | None, name: str) -> None:
         """The command line: make what is missing, draw, write the table."""
-        parser = command.pictures_parser(description, 3)
-        parser.add_argument(
-            "--results", type=Path, required=True, help=f"folder for {name}.png and {name}/{name}.json"
-        )
-        options = parser.parse_args()
-        pictures, scale = command.pictures_of(options), command.scale_of(options)
-        run_all(self.jobs(options.output, pictures, scale), options.workers)
-        outcomes = load(options.output)
-        require(outcomes, [f"{preset}-{option}" for preset in self.presets for option in self.options])
-        self.draw(outcomes, kernels, options.results / f"{name}.png")
-        pack(outcomes, options.results / name, together=name)
-        print(self.table(outcomes))
+        run_study(description, name, self.jobs, self.draw, self.table)
+
+
+def run_study(
+    description: str | None,
+    name: str,
+    jobs: Callable[[Path, Sequence[Path], Mapping[str, Any]], Sequence[Job]],
+    draw: Callable[[Sequence[Outcome], Path], None],
+    table: Callable[[Sequence[Outcome]], str],
+) -> None:
+    """The command line of a further study: make what is missing of its jobs, draw, print the table."""
+    parser = command.pictures_parser(description, 3)
+    parser.add_argument(
+        "--results", type=Path, required=True, help=f"folder for {name}.png and {name}/{name}.json"
+    )
+    options = parser.parse_args()
+    made = jobs(options.output, command.pictures_of(options), command.scale_of(options))
+    run_all(made, options.workers)
+    outcomes = load(options.output)
+    require(outcomes, [kernel for job in made for kernel in job.kernels])
+    draw(outcomes, options.results / f"{name}.png")
+    pack(outcomes, options.results / name, together=name)
+    print(table(outcomes))
 
 
 def _lower(ends: Sequence[Stage]) -> str:

@@ -57,6 +57,9 @@ class TrainConfig:
         "task", 192, int, "image: pixels a side after the centre crop", least=2, most=8192, needs=IMAGE
     )
     grey: bool = _option("task", False, bool, "image: make the picture grey", needs=IMAGE)
+    held_out: float | None = _option(
+        "task", None, float, "image: share of the pixels to judge apart and not to learn; default: none",
+        above=0, most=0.99, optional=True, needs=IMAGE)  # fmt: skip
     mesh: str | None = _option(
         "task", None, str, "the watertight mesh, of any format trimesh reads; its occupancy is learned",
         optional=True, needs=OCCUPANCY)  # fmt: skip

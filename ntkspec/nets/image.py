@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ntkspec.errors import UsageError
-from ntkspec.nets.samples import sample_pixels
+from ntkspec.nets.samples import sample_learnt, sample_pixels
 from ntkspec.nets.task import Loss, Picture, Predict
 
 __all__ = ["ImageTask", "load_image", "pixel_centres", "to_uint8"]
@@ -22,6 +23,7 @@ Pixels = NDArray[np.float32]
 
 REMEDY = "give a picture that Pillow reads, such as a PNG or a JPEG"
 SMALLER = "scale it down"
+HELD_OUT_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,13 @@ class ImageTask:
     values: Pixels  # (side^2, c), in [0, 1]; c = 1 or 3
     side: int
     notes: tuple[str, ...] = ()  # what a user should know about how the picture was read
+    # Pixels that are not learnt, ascending: int64 (k,).
+    held_out: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    @property
+    def learnt(self) -> NDArray[np.int64]:
+        """The pixels that are not held out, ascending."""
+        return np.delete(np.arange(len(self.values)), self.held_out)
 
     @property
     def channels(self) -> int:
@@ -51,15 +60,25 @@ class ImageTask:
         return to_uint8(self.image(self.values))
 
     def sample(self, pattern: str, n: int, seed: int) -> NDArray[np.int64]:
-        """Rows of about n pixels; see `sample_pixels`."""
+        """Rows of about n pixels that are learnt; see `sample_pixels` and `sample_learnt`."""
+        if len(self.held_out):
+            return sample_learnt(pattern, self.learnt, n, seed)
         return sample_pixels(pattern, self.side, n, seed)
 
     def judge(self, predicted: Pixels, predict: Predict) -> tuple[dict[str, float], Picture]:
-        """PSNR, MS-SSIM and the picture that the network draws; see `picture_metrics`."""
-        from ntkspec.nets.metrics import picture_metrics  # loads torch, which reading a picture does not need
+        """PSNR, MS-SSIM and the picture that the network draws; see `picture_metrics`.
+
+        Where pixels are held out, these are still of all pixels, and "psnr_db_learnt" and "psnr_db_held_out"
+        tell the two sorts apart.
+        """
+        from ntkspec.nets.metrics import picture_metrics, psnr  # torch, which reading does not need
 
         drawn = self.image(predicted)
-        return picture_metrics(self.image(self.values), drawn), to_uint8(drawn)
+        metrics = picture_metrics(self.image(self.values), drawn)
+        if len(self.held_out):
+            for sort, rows in (("learnt", self.learnt), ("held_out", self.held_out)):
+                metrics |= psnr(self.values[rows], predicted[rows], f"psnr_db_{sort}")
+        return metrics, to_uint8(drawn)
 
 
 def pixel_centres(side: int) -> Pixels:
@@ -79,7 +98,7 @@ def to_uint8(image: NDArray[Any]) -> NDArray[np.uint8]:
     return np.squeeze(levels, axis=-1) if levels.shape[-1] == 1 else levels
 
 
-def load_image(path: str | Path, side: int, *, grey: bool = False) -> ImageTask:
+def load_image(path: str | Path, side: int, *, grey: bool = False, held_out: float = 0.0) -> ImageTask:
     """Read a picture, crop its centre to a square and resize that, antialiased, to side x side.
 
     Transparent pictures are laid on white; of an animation the first frame is taken; the camera's orientation
@@ -89,6 +108,8 @@ def load_image(path: str | Path, side: int, *, grey: bool = False) -> ImageTask:
         path: any picture that Pillow reads.
         side: pixels a side.
         grey: make a coloured picture grey.
+        held_out: share of the pixels that are not learnt, in [0, 1). They are drawn at random, the same of
+            all pictures of that side.
 
     Raises:
         UsageError: the picture cannot be read.
@@ -102,7 +123,13 @@ def load_image(path: str | Path, side: int, *, grey: bool = False) -> ImageTask:
     notes += [f"{path} {note}"] if note else []
     resized = [_resize(channel, side) for channel in channels]
     values = np.stack(resized, axis=-1).reshape(side * side, len(resized))
-    return ImageTask(pixel_centres(side), values, side, tuple(notes))
+    return ImageTask(pixel_centres(side), values, side, tuple(notes), _held_out(held_out, side * side))
+
+
+def _held_out(share: float, pixels: int) -> NDArray[np.int64]:
+    count = min(math.ceil(share * pixels), pixels - 1)
+    chosen = np.random.default_rng(HELD_OUT_SEED).choice(pixels, size=count, replace=False)
+    return np.sort(chosen).astype(np.int64)
 
 
 def _open(path: Path) -> Image.Image:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-__all__ = ["MS_SSIM_SIDE", "picture_metrics"]
+__all__ = ["MS_SSIM_SIDE", "picture_metrics", "psnr"]
 
 MS_SSIM_SIDE = (
     176  # the smallest that torchmetrics takes: a sixteenth of it must exceed 10, the window less one
@@ -27,14 +27,28 @@ def picture_metrics(truth: NDArray[Any], picture: NDArray[Any]) -> dict[str, flo
     Returns:
         "psnr_db", left out if the pictures are equal (it would be infinite), and "ms_ssim".
     """
-    truth = np.asarray(truth, dtype=np.float64)
-    clipped = np.clip(np.asarray(picture, dtype=np.float64), 0, 1)
-    metrics = {}
-    if not np.array_equal(truth, clipped):
-        metrics["psnr_db"] = float(peak_signal_noise_ratio(truth, clipped, data_range=1))  # type: ignore[no-untyped-call]  # untyped there
+    metrics = psnr(truth, picture)
     if min(truth.shape[:2]) >= MS_SSIM_SIDE:
-        metrics["ms_ssim"] = _ms_ssim(truth, clipped)
+        metrics["ms_ssim"] = _ms_ssim(_double(truth), _double(picture).clip(0, 1))
     return metrics
+
+
+def psnr(truth: NDArray[Any], values: NDArray[Any], name: str = "psnr_db") -> dict[str, float]:
+    """PSNR in dB of values in [0, 1], of any one shape, under a name; {} if they are equal.
+
+    Args:
+        truth: in [0, 1].
+        values: the same shape; clipped to [0, 1].
+        name: of the metric.
+    """
+    true, clipped = _double(truth), _double(values).clip(0, 1)
+    if np.array_equal(true, clipped):
+        return {}
+    return {name: float(peak_signal_noise_ratio(true, clipped, data_range=1))}  # type: ignore[no-untyped-call]  # untyped there
+
+
+def _double(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(values, dtype=np.float64)
 
 
 def _ms_ssim(truth: NDArray[np.float64], picture: NDArray[np.float64]) -> float:

@@ -54,6 +54,11 @@ class OccupancyTask:
     notes: tuple[str, ...] = ()  # what a user should know about how the mesh was read
 
     @property
+    def learnt(self) -> NDArray[np.int64]:
+        """All rows: the points that are held out are no rows."""
+        return np.arange(len(self.coordinates))
+
+    @property
     def channels(self) -> int:
         """One logit."""
         return 1

@@ -118,7 +118,7 @@ def train_population(
 
     Args:
         config: what to train; its `outputs` must be the channels of all pictures.
-        tasks: pictures of one size.
+        tasks: pictures of one size, with the same pixels held out.
         kept: labels of the snapshots to take; default: all.
         device: where to train. On a GPU, sums are not always in the same order, nor results the same bits.
         progress: called with the steps done, every tenth step.
@@ -128,7 +128,7 @@ def train_population(
         seconds of each are its share of the whole.
 
     Raises:
-        UsageError: pictures of different sizes or channels.
+        UsageError: pictures of different sizes or channels, or with different pixels held out.
         TrainingError: a member's loss is no longer finite.
     """
     _check(config, tasks)
@@ -136,8 +136,9 @@ def train_population(
     population = Population(network, len(tasks)).to(device)
     optimizer = make_optimizer(population, config)
     generator = torch.Generator().manual_seed(config.seed)
-    x = torch.from_numpy(tasks[0].coordinates).to(device)
-    y = torch.stack([torch.from_numpy(task.values) for task in tasks], dim=1).to(device)  # (side^2, P, c)
+    learnt = tasks[0].learnt  # m pixels
+    x = torch.from_numpy(tasks[0].coordinates[learnt]).to(device)
+    y = torch.stack([torch.from_numpy(task.values[learnt]) for task in tasks], dim=1).to(device)  # (m, P, c)
     labels = snapshot_labels(config, kept)
     losses = torch.empty(config.iterations, len(tasks), device=device)
     snapshots: list[list[Snapshot]] = [[] for _ in tasks]
@@ -189,4 +190,11 @@ def _check(config: TrainConfig, tasks: Sequence[ImageTask]) -> None:
             expected=f"pictures of one size and {config.outputs} channels",
             got=got,
             remedy="load them with the same side, grey or not",
+        )
+    if any(not np.array_equal(task.held_out, tasks[0].held_out) for task in tasks):
+        raise UsageError(
+            "population",
+            expected="pictures of which the same pixels are held out",
+            got="different ones",
+            remedy="load them with the same share held out",
         )

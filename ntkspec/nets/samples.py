@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 
-__all__ = ["sample_pixels", "sample_points"]
+__all__ = ["sample_learnt", "sample_pixels", "sample_points"]
 
 
 def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.int64]:
@@ -33,8 +33,7 @@ def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.
     """
     _check(n, side * side, f"the pixels of {side} x {side}", "a larger --side")
     if pattern == "random":
-        chosen = np.random.default_rng(seed).choice(side * side, size=n, replace=False)
-        return np.sort(chosen).astype(np.int64)
+        return _random(side * side, n, seed)
     if pattern == "grid":
         return _square(_grid_axis(side, n), side)
     if pattern == "patch":
@@ -42,6 +41,18 @@ def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.
         start = (side - edge) // 2
         return _square(np.arange(start, start + edge), side)
     raise _no_pattern(pattern, "random, grid or patch")
+
+
+def sample_learnt(pattern: str, learnt: NDArray[np.int64], n: int, seed: int = 0) -> NDArray[np.int64]:
+    """n of the pixels that are learnt, ascending, where others are held out: at random, without replacement.
+
+    Raises:
+        UsageError: there are fewer than n, n < 1, or another pattern, of which pixels would be missing.
+    """
+    if pattern != "random":
+        raise _no_pattern(pattern, "random, where pixels are held out")
+    _check(n, len(learnt), "the pixels that are learnt", "a smaller --held-out")
+    return learnt[_random(len(learnt), n, seed)]
 
 
 def sample_points(pattern: str, points: NDArray[np.float32], n: int, seed: int = 0) -> NDArray[np.int64]:
@@ -87,6 +98,11 @@ def _check(n: int, most: int, what: str, remedy: str) -> None:
 
 def _no_pattern(pattern: str, known: str) -> UsageError:
     return UsageError("option --sampling", expected=known, got=repr(pattern), remedy="choose one of these")
+
+
+def _random(count: int, n: int, seed: int) -> NDArray[np.int64]:
+    chosen = np.random.default_rng(seed).choice(count, size=n, replace=False)
+    return np.sort(chosen).astype(np.int64)
 
 
 def _grid_axis(side: int, n: int) -> NDArray[np.int64]:

@@ -30,6 +30,10 @@ class Task(Protocol):
         """(m, c), in [0, 1]."""
 
     @property
+    def learnt(self) -> NDArray[np.int64]:
+        """Rows that training draws from, ascending."""
+
+    @property
     def channels(self) -> int:
         """c."""
 

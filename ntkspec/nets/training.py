@@ -61,7 +61,7 @@ class Snapshot:
 
     label: str  # "init", "mid", "end" or "step-<number>"
     step: int
-    metrics: dict[str, float]  # "loss" (over all the task's rows, in double), and those of `Task.judge`
+    metrics: dict[str, float]  # "loss" (over all rows that are learnt, in double), and those of `Task.judge`
     state: dict[str, Tensor]  # state_dict, its own copy
     picture: Picture | None  # what the network draws, if there is anything to see
 
@@ -108,7 +108,7 @@ def train(
     model = build_model(config)
     optimizer = make_optimizer(model, config)
     generator = torch.Generator().manual_seed(config.seed)
-    x, y = torch.from_numpy(task.coordinates), torch.from_numpy(task.values)
+    x, y = (torch.from_numpy(rows[task.learnt]) for rows in (task.coordinates, task.values))
     labels, loss = snapshot_labels(config, kept), LOSSES[task.loss]
     losses = torch.empty(config.iterations)
     snapshots: list[Snapshot] = []
@@ -187,8 +187,8 @@ def predictor(model: nn.Module) -> Predict:
 
 
 def _whole_loss(task: Task, predicted: NDArray[np.float32]) -> float:
-    """The loss over all rows, in double."""
-    outputs, values = torch.from_numpy(predicted).double(), torch.from_numpy(task.values).double()
+    """The loss over all rows that are learnt, in double."""
+    outputs, values = (torch.from_numpy(rows[task.learnt]).double() for rows in (predicted, task.values))
     return float(LOSSES[task.loss](outputs, values))
 
 

@@ -34,7 +34,13 @@ CERTIFIED = (
     "below what can be proved; exactly singular is the network's kernel, whatever storing it has rounded"
 )
 INFINITE = "infinite"
-QUALITIES = {"psnr_db": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU", "chamfer": "Chamfer"}  # shown in tables
+QUALITIES = {  # shown in tables
+    "psnr_db": "PSNR",
+    "psnr_db_held_out": "held out",
+    "ms_ssim": "MS-SSIM",
+    "iou": "IoU",
+    "chamfer": "Chamfer",
+}
 
 _THEOREMS = {
     "theorem1": "Theorem 1",
@@ -174,7 +180,7 @@ def metric(metrics: Mapping[str, float], name: str) -> str:
     value = metrics.get(name)
     if value is None or not math.isfinite(value):
         return "-"
-    if name == "psnr_db":
+    if name.startswith("psnr_db"):
         return f"{value:.1f} dB"
     return f"{value:.3f}" if name in ("ms_ssim", "iou") else f"{value:.4g}"
 

@@ -199,6 +199,50 @@ def test_an_unknown_pattern():
         sample_pixels("all", 5, 5)
 
 
+def test_pixels_held_out_are_at_random_and_the_same_of_every_picture(tmp_path):
+    path = save(tmp_path / "p.png", Image.fromarray(COLOURS))
+    other = save(tmp_path / "q.png", Image.fromarray(COLOURS[::-1]))
+    assert len(load_image(path, 6).held_out) == 0
+    assert np.array_equal(load_image(path, 6).learnt, np.arange(36))
+    for share, count in ((0.5, 18), (0.25, 9), (0.01, 1), (0.99, 35)):
+        task = load_image(path, 6, held_out=share)
+        assert len(task.held_out) == count
+        assert np.array_equal(np.sort([*task.held_out, *task.learnt]), np.arange(36))
+        assert np.array_equal(task.held_out, load_image(other, 6, held_out=share).held_out)
+        assert len(task.values) == len(task.coordinates) == 36
+    rows, columns = np.divmod(load_image(path, 60, held_out=0.5).held_out, 60)
+    for axis in (rows, columns):  # of 30 expected: four deviations
+        assert np.abs(np.bincount(axis, minlength=60) - 30).max() < 4 * np.sqrt(60 * 0.25)
+
+
+def test_kernels_are_taken_where_is_learnt(tmp_path):
+    task = load_image(save(tmp_path / "p.png", Image.fromarray(COLOURS)), 6, held_out=0.5)
+    chosen = task.sample("random", 10, seed=3)
+    assert len(np.unique(chosen)) == 10
+    assert set(chosen) <= set(task.learnt)
+    assert np.all(np.diff(chosen) > 0)
+    assert np.array_equal(chosen, task.sample("random", 10, seed=3))
+    assert np.array_equal(task.sample("random", 18, seed=0), task.learnt)
+    with pytest.raises(UsageError, match="1 to 18, the pixels that are learnt"):
+        task.sample("random", 19, seed=0)
+    for pattern in ("grid", "patch"):
+        with pytest.raises(UsageError, match="random, where pixels are held out"):
+            task.sample(pattern, 4, seed=0)
+
+
+def test_pixels_held_out_are_judged_apart(tmp_path):
+    task = load_image(save(tmp_path / "p.png", Image.fromarray(COLOURS)), 6, held_out=0.25)
+    drawn = task.values + 0.01 * RNG.normal(size=task.values.shape).astype(np.float32)
+    drawn[task.held_out] += 0.2
+    metrics, _ = task.judge(drawn, lambda x: x)
+    error = (task.values.astype(np.float64) - drawn.clip(0, 1)) ** 2
+    for name, rows in (("", slice(None)), ("_learnt", task.learnt), ("_held_out", task.held_out)):
+        assert metrics[f"psnr_db{name}"] == pytest.approx(-10 * np.log10(error[rows].mean()))
+    assert set(load_image(tmp_path / "p.png", 6).judge(drawn, lambda x: x)[0]) == {"psnr_db"}
+    drawn[task.learnt] = task.values[task.learnt]  # without an error: no finite number
+    assert set(task.judge(drawn, lambda x: x)[0]) == {"psnr_db", "psnr_db_held_out"}
+
+
 def test_psnr_by_the_definition():
     truth, drawn = RNG.random((20, 20, 3)), RNG.random((20, 20, 3)) * 2 - 0.5
     error = np.mean((truth - drawn.clip(0, 1)) ** 2)

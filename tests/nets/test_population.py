@@ -1,5 +1,7 @@
 """Training many at once: the same networks as training each alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,10 @@ SIDE = 20
 def picture(seed, side=SIDE, channels=3):
     values = np.random.default_rng(seed).random((side * side, channels), dtype=np.float32)
     return ImageTask(pixel_centres(side), values, side)
+
+
+def holding_out(task, every):
+    return replace(task, held_out=np.arange(0, len(task.values), every))
 
 
 def short(preset, **changes):
@@ -55,6 +61,16 @@ def test_every_member_is_what_training_it_alone_gives(preset, changes):
         outputs = [training.model(training.snapshots[-1])(torch.from_numpy(task.coordinates)).detach()
                    for training in (member, alone)]  # fmt: skip
         assert torch.allclose(*outputs, atol=5e-3)
+
+
+def test_members_learn_what_is_not_held_out():
+    config, pictures = short("mpe-fine"), [holding_out(picture(seed), 3) for seed in (5, 6)]
+    alone = train(config, pictures[1]).snapshots[-1]
+    together = train_population(config, pictures)[1].snapshots[-1]
+    for name in ("loss", "psnr_db", "psnr_db_learnt", "psnr_db_held_out"):
+        assert together.metrics[name] == pytest.approx(alone.metrics[name], rel=1e-2)
+    with pytest.raises(UsageError, match="the same pixels are held out"):
+        train_population(config, [pictures[0], holding_out(picture(6), 4)])
 
 
 def test_members_learn_apart():

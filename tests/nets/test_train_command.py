@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+import ntkspec.analyze
 import ntkspec.train
 from ntkspec.errors import OutputError
 from ntkspec.nets.checkpoint import load_checkpoint
+from ntkspec.nets.image import load_image
 from ntkspec.nets.run_folder import _locked
 from ntkspec.train import main
 
@@ -90,6 +92,21 @@ def test_toml_gives_every_option_and_flags_win(picture, tmp_path, capsys):
         assert file["samples/targets"].shape == (16, 3)
 
 
+def test_a_run_with_pixels_held_out(picture, tmp_path, capsys):
+    run = tmp_path / "run.h5"
+    assert main(["--image", picture, *SHORT, "--held-out", "0.5", "-o", str(run)]) == 0
+    assert "held out dB" in capsys.readouterr().out
+    held_out = load_image(picture, 16, held_out=0.5).held_out
+    with h5py.File(run) as file:
+        assert json.loads(file.attrs["config"])["task"]["held_out"] == 0.5
+        assert not set(file["samples/indices"][:]) & set(held_out)
+        metrics = json.loads(file["snapshots/end"].attrs["metrics"])
+    assert set(metrics) == {"loss", "psnr_db", "psnr_db_learnt", "psnr_db_held_out"}
+    assert ntkspec.analyze.main([str(run), "-o", str(tmp_path / "report")]) == 0
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert f"held out {metrics['psnr_db_held_out']:.1f} dB" in page
+
+
 @pytest.mark.parametrize("interpolation", ["quadratic", "cubic"])
 def test_a_run_with_splines(picture, tmp_path, interpolation):
     run = tmp_path / "run.h5"
@@ -118,6 +135,9 @@ def refused(capsys, arguments, *words):
         (["--preset", "mpe"], ["mpe-coarse", "mpe-fine"]),
         (["--side", "0"], ["--side", "at least 2", "0"]),
         (["--side", "large"], ["--side", "large"]),
+        (["--held-out", "1"], ["--held-out", "above 0", "0.99", "1.0"]),
+        (["--held-out", "0.95"], ["--samples", "pixels that are learnt", "--held-out"]),
+        (["--held-out", "0.5", "--sampling", "patch"], ["--sampling", "random", "'patch'"]),
         (["--lr", "-1"], ["--lr", "above 0", "-1"]),
         (["--lr", "nan"], ["--lr"]),
         (["--depth", "0"], ["--depth"]),

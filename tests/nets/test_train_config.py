@@ -50,7 +50,7 @@ def test_every_field_is_an_option_with_a_help_and_its_own_place():
         ("iterations", 0), ("batch", 0), ("samples", 0), ("samples", "all"), ("sampling", "all"),
         ("seed", -1), ("activation", "elu"), ("sigma", None), ("checkpoints", (-1,)),
         ("checkpoints", (2000,)), ("growth", 0.5), ("levels", 0), ("encoding", "hash"),
-        ("finest", 2), ("grey", "yes"),
+        ("finest", 2), ("grey", "yes"), ("held_out", 0.0), ("held_out", 1.0),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_by_the_options_name(name, value):

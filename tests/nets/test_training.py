@@ -3,6 +3,7 @@
 import math
 import os
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,6 +73,22 @@ def test_what_is_recorded(task):
         -10 * math.log10(np.mean((drawn - task.values) ** 2)), rel=1e-5
     )
     assert not same(training.snapshots[0].state, end.state)
+
+
+def test_nothing_is_learnt_of_pixels_held_out(tmp_path):
+    path = tmp_path / "astronaut.png"
+    Image.fromarray(astronaut()).save(path)
+    kept = load_image(path, 32, held_out=0.5)
+    values = kept.values.copy()
+    values[kept.held_out] = 1 - values[kept.held_out]
+    turned = replace(kept, values=values)
+    one, other = (train(short("mpe-fine", held_out=0.5), task) for task in (kept, turned))
+    assert same(one.snapshots[-1].state, other.snapshots[-1].state)
+    assert one.snapshots[-1].metrics["loss"] == other.snapshots[-1].metrics["loss"]
+    names = ("psnr_db_learnt", "psnr_db_held_out")
+    learnt, held_out = ([run.snapshots[-1].metrics[name] for run in (one, other)] for name in names)
+    assert learnt[0] == learnt[1]
+    assert held_out[0] != held_out[1]
 
 
 def test_extra_checkpoints_do_not_change_the_training(task):

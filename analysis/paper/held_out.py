@@ -1,0 +1,135 @@
+"""Beyond the paper: what networks make of pixels between those that they learn.
+
+    python analysis/paper/held_out.py PICTURES -o paper/held_out --results paper/results
+
+Half of the pixels, at random, are learnt, and the other half judged apart (`ntkspec.train --held-out 0.5`):
+Fourier features of rising bandwidth, multigrids of rising resolution, and the baseline. The kernel is taken
+at pixels that are learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import command
+import numpy as np
+from beside import markdown
+from drawing import COLOURS, line, new_axes, new_figure, save, ticks
+from intervals import Interval, interval
+from jobs import Job
+from matplotlib.axes import Axes
+from outcomes import Outcome
+from scaling_table import smallest
+from sweeps import FINEST, LEVELS, SIGMAS
+from variants import run_study
+
+SHARE = 0.5
+LEARNT, HELD_OUT = "psnr_db_learnt", "psnr_db_held_out"
+NETWORKS = {  # name of the run -> title
+    "baseline": "baseline",
+    **{f"ffe-{sigma}": f"FFE, sigma {sigma}" for sigma in SIGMAS},
+    **{f"mpe-{finest}": f"MPE, finest {finest}" for finest in FINEST},
+}
+STYLES = {LEARNT: ("pixels that are learnt", "--", "none"), HELD_OUT: ("pixels held out", "-", None)}
+
+Groups = Mapping[str, Sequence[Outcome]]
+
+
+def jobs(folder: Path, pictures: Sequence[Path], scale: Mapping[str, Any]) -> list[Job]:
+    """A training for each network."""
+    settings: dict[str, Mapping[str, Any]] = {"baseline": {"preset": "baseline"}}
+    settings |= {f"ffe-{sigma}": {"preset": "ffe-low", "sigma": sigma} for sigma in SIGMAS}
+    settings |= {
+        f"mpe-{finest}": {"preset": "mpe-fine", "finest": finest, "levels": LEVELS[finest]}
+        for finest in FINEST
+    }
+    end = frozenset({"end"})
+    return [
+        Job(folder, tuple(pictures), {**own, **scale, "held_out": SHARE}, {name: {}}, kept=end)
+        for name, own in settings.items()
+    ]
+
+
+def draw(outcomes: Sequence[Outcome], output: Path) -> None:
+    """PSNR against bandwidth and against resolution, and against lambda_min; means over pictures."""
+    groups = _groups(outcomes)
+    figure = new_figure(13.0, 4.6)
+    axes = new_axes(figure, 1, 3, share=False)
+    _against(axes[0], groups, "ffe", SIGMAS, COLOURS["ffe-medium"])
+    axes[0].set(title="Fourier features", xlabel="bandwidth $\\sigma$ of 64 frequencies", ylabel="PSNR in dB")
+    _against(axes[1], groups, "mpe", FINEST, COLOURS["mpe-fine"])
+    axes[1].set(title="Multigrid", xlabel="cells an axis of the finest level")
+    _against_smallest(axes[2], groups)
+    low, high = np.array([panel.get_ylim() for panel in axes]).T
+    for panel in axes:
+        panel.set_ylim(low.min(), high.max())
+    handles = [line(label, "#777777", dashed=dash == "--") for label, dash, _ in STYLES.values()]
+    handles += [line("baseline", COLOURS["baseline"]), line("Fourier features", COLOURS["ffe-medium"]),
+                line("multigrid", COLOURS["mpe-fine"])]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+    save(figure, output)
+
+
+def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    return {name: [each for each in outcomes if each.name == name] for name in NETWORKS}
+
+
+def _psnr(group: Sequence[Outcome], metric: str) -> Interval:
+    return interval([each.end.metric(metric) for each in group])
+
+
+def _against(axes: Axes, groups: Groups, kind: str, x: Sequence[int], colour: str) -> None:
+    """Means with their intervals, and the baseline's mean as a level."""
+    for metric, (_, dash, face) in STYLES.items():
+        found = [_psnr(groups[f"{kind}-{each}"], metric) for each in x]
+        means = np.array([each.value for each in found])
+        ends = np.array([[each.low, each.high] for each in found]).T
+        whiskers = np.abs(ends - means) if np.isfinite(ends).all() else None  # of one picture: none
+        axes.errorbar(x, means, whiskers, color=colour, linestyle=dash, marker="o", markersize=4,
+                      markerfacecolor=face or colour, elinewidth=0.8, capsize=2)  # fmt: skip
+        level = _psnr(groups["baseline"], metric).value
+        axes.axhline(level, color=COLOURS["baseline"], linestyle=dash, linewidth=1)
+    ticks(axes, x)
+
+
+def _against_smallest(axes: Axes, groups: Groups) -> None:
+    """A dot for each network of which lambda_min is a number on every picture."""
+    for name, group in groups.items():
+        values = [each.end.spectra["total"].lambda_min for each in group]
+        if not all(values):
+            continue
+        at = float(np.exp(np.mean(np.log(np.array(values, dtype=np.float64)))))
+        colour = COLOURS["ffe-medium" if name.startswith("ffe") else "mpe-fine"]
+        for metric, (_, _, face) in STYLES.items():
+            axes.plot(at, _psnr(group, metric).value, "o", color=colour, markerfacecolor=face or colour)
+        axes.annotate(name.partition("-")[2], (at, _psnr(group, LEARNT).value), xytext=(0, 5), fontsize=7,
+                      textcoords="offset points", ha="center")  # fmt: skip
+    axes.set(xscale="log", xlabel=r"$\lambda_{\min}$", title=r"Against $\lambda_{\min}$ (open: learnt)")
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """PSNR of both sorts of pixels, gains of those held out, and lambda_min, in Markdown."""
+    groups = _groups(outcomes)
+    ours = {name: [each.end.metric(HELD_OUT) for each in group] for name, group in groups.items()}
+    best = [max(scores) for scores in zip(*(ours[f"ffe-{sigma}"] for sigma in SIGMAS), strict=True)]
+    rows = []
+    for name, title in NETWORKS.items():
+        group = groups[name]
+        gains = [_gain(ours[name], ours["baseline"]) if name != "baseline" else ""]
+        gains.append(_gain(ours[name], best) if name.startswith("mpe") else "")
+        kernels = [each.end.spectra["total"] for each in group]
+        rows.append(
+            [title, str(_psnr(group, LEARNT)), str(_psnr(group, HELD_OUT)), *gains, smallest(kernels)]
+        )
+    head = ["network", "learnt, dB", "held out, dB", "over the baseline, dB", "over the best FFE, dB"]
+    return markdown([*head, "lambda_min"], rows)
+
+
+def _gain(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    return str(interval([one - other for one, other in zip(ours, theirs, strict=True)]))
+
+
+if __name__ == "__main__":
+    command.run(lambda: run_study(__doc__, "held_out", jobs, draw, table))
