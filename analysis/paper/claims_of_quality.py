@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 from drawing import NAMES
-from intervals import decades, interval, median, said
+from intervals import Seeds, decades, interval, median, said
 from numpy.typing import NDArray
 from outcomes import Outcome
 from scipy.stats import kendalltau
@@ -83,11 +83,9 @@ def saturation(sweeps: Population) -> Claim:
     parts = []
     for setting, (before, after), saturates in DOUBLINGS:
         found = sweeps.gain("psnr_db", after, metric_of(before, "psnr_db"), before)
-        ends = [
-            [item[name].end.spectra["total"] for name in (after, before)]
-            for item in sweeps.items(before, after)
-        ]
-        lifted = said(*median([decades(*pair) for pair in ends]), " decades")
+        items = sweeps.items(before, after)
+        ends = [[item[name].end.spectra["total"] for name in (after, before)] for item in items]
+        lifted = said(*median([decades(*pair) for pair in ends], sweeps.seeds(items)), " decades")
         little = True if found.high < DOUBLING_DB else False if found.low >= DOUBLING_DB else None
         as_said = little if saturates else None if little is None else not little
         parts.append(Part(setting, f"{found} dB; lambda_min {lifted}", as_said))
@@ -100,28 +98,26 @@ def saturation(sweeps: Population) -> Claim:
 
 def stability(pictures: Population, meshes: Population) -> Claim:
     """(i)"""
+    tried = (("lambda_min", pictures), ("lambda_min", meshes), ("PSNR", pictures), ("IoU", meshes))
     scores = {
         (kind, study.domain): np.array(
             [[_score(item[name], kind) for name in NAMES] for item in study.items(*NAMES)]
         )
-        for kind, study in (
-            ("lambda_min", pictures),
-            ("lambda_min", meshes),
-            ("PSNR", pictures),
-            ("IoU", meshes),
-        )
+        for kind, study in tried
     }
+    seeds = {study.domain: study.seeds(study.items(*NAMES)) for study in (pictures, meshes)}
     parts = []
     for setting, rows in scores.items():
         middle = np.median(rows, axis=0)
         order = " < ".join(NAMES[list(NAMES)[k]] for k in np.argsort(middle, kind="stable"))
         apart = (np.delete(rows, i, axis=0) for i in range(len(rows)))
         others = [np.median(rest, axis=0) for rest in apart] if len(rows) > 1 else []
-        parts.append(_agreement(setting, rows, others, f": {order}"))
+        parts.append(_agreement(setting, rows, others, f": {order}", seeds[setting[1]]))
     for kind, other in (("lambda_min", "lambda_min"), ("IoU", "PSNR")):
         rows, middle = scores[kind, "meshes"], np.median(scores[other, "pictures"], axis=0)
         against = "pictures" if kind == other else f"{other} of pictures"
-        parts.append(_agreement((kind, f"meshes against {against}"), rows, [middle] * len(rows), ""))
+        setting = (kind, f"meshes against {against}")
+        parts.append(_agreement(setting, rows, [middle] * len(rows), "", seeds["meshes"]))
     return Claim(
         "i",
         "the order of the encodings is stable over pictures and domains (Kendall's tau of an item's order "
@@ -130,13 +126,15 @@ def stability(pictures: Population, meshes: Population) -> Claim:
     )
 
 
-def _agreement(setting: tuple[str, str], rows: Scores, others: Sequence[Scores], beside: str) -> Part:
+def _agreement(
+    setting: tuple[str, str], rows: Scores, others: Sequence[Scores], beside: str, seeds: Seeds
+) -> Part:
     """Kendall's tau of every item's scores with those beside it; none where all scores are equal."""
     taus = [float(kendalltau(row, other).statistic) for row, other in zip(rows, others, strict=False)]
-    known = [tau for tau in taus if np.isfinite(tau)]
+    known = {k: tau for k, tau in enumerate(taus) if np.isfinite(tau)}
     if not known:
         return Part(setting, "no order: all are equal" if taus else "of one item alone", None)
-    found = interval(known)
+    found = interval([*known.values()], [seeds[k] for k in known])
     none = f"; no order in {len(taus) - len(known)}" if len(known) < len(taus) else ""
     return Part(setting, f"tau {found}{none}{beside}", at_least(found, STABLE))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from itertools import product
@@ -23,12 +24,12 @@ def over_baseline(pictures: Population, meshes: Population) -> Claim:
     parts, remarks = [], []
     for study, name, stage in product((pictures, meshes), MPES, STAGES):
         parts.append(_smallest(study, name, "baseline", stage, OVER_BASELINE["lambda_min"]))
-        halfway = [_halfway(item, name) for item in study.items(name, "baseline")]
-        known = [value for value in halfway if math.isfinite(value)]
-        if stage == "end" and known:
+        items = study.items(name, "baseline")
+        above = study.mean(items, functools.partial(_halfway, name=name))
+        if stage == "end" and above:
             remarks.append(
                 f"{NAMES[name]}, {study.domain}: about halfway down the spectrum, where both are resolved in "
-                f"{len(known)} of {len(halfway)}, it lies {interval(known)} decades above the baseline"
+                f"{above.count} of {len(items)}, it lies {above} decades above the baseline"
             )
     remarks.append(
         "Where the baseline's kernel is exactly singular, its lambda_min is exceeded by more than any factor"
@@ -56,7 +57,8 @@ def _smallest(study: Population, name: str, other: str, stage: str, claimed: flo
     """lambda_min of one preset over another's: the median over items, zeros and floors included."""
     items = study.items(name, other)
     ends = {each: [item[each].stages[stage].spectra["total"] for item in items] for each in (name, other)}
-    least, most = median([decades(*pair) for pair in zip(ends[name], ends[other], strict=True)])
+    ratios = [decades(*pair) for pair in zip(ends[name], ends[other], strict=True)]
+    least, most = median(ratios, study.seeds(items))
     setting = (NAMES[name], f"over {NAMES[other]}", study.domain, *STAGE_SAID[stage])
     beside = "".join(
         f"; {_not_numbers(each, curves)}" for each, curves in ends.items() if _not_numbers(each, curves)
@@ -92,15 +94,16 @@ def without_grid(pictures: Population, meshes: Population) -> Claim:
             f"{NAMES[name]}, {study.domain}: lambda_min without its gradients {without}; with: {with_it}"
         )
     for study, name, stage in product((pictures, meshes), MPES, STAGES):
-        lifts = [_lift(item, name, stage) for item in study.items(name, "baseline")]
-        whole = [lift for lift in lifts if lift[1] > 0]
+        items = study.items(name, "baseline")
+        lifted = [item for item in items if _lift(item, name, stage)[1] > 0]
         setting = (NAMES[name], study.domain, *STAGE_SAID[stage])
-        if not whole:
+        if not lifted:
             parts.append(Part(setting, "the MPE lies nowhere above the baseline", None))
             continue
-        found = share(*zip(*whole, strict=True))
+        left, whole = zip(*(_lift(item, name, stage) for item in lifted), strict=True)
+        found = share(left, whole, study.seeds(lifted))
         near = True if found.high < NEAR else False if found.low >= NEAR else None
-        none = f"; no lift in {len(lifts) - len(whole)}" if len(whole) < len(lifts) else ""
+        none = f"; no lift in {len(items) - len(lifted)}" if len(lifted) < len(items) else ""
         parts.append(Part(setting, f"{found} of the lift is left{none}", near))
     return Claim(
         "c",
@@ -128,33 +131,39 @@ def theorem1(pictures: Population, meshes: Population) -> Claim:
     """(f)"""
     parts = []
     for study, name in product((pictures, meshes), MPES):
-        items = [item[name] for item in study.items(name)]
-        stages = [stage for each in items for stage in each.stages.values()]
+        items = study.items(name)
+        stages = [stage for item in items for stage in item[name].stages.values()]
         broken = sum(any("theorem1" in each for each in stage.broken) for stage in stages)
-        slack = [[stage.slack for stage in each.stages.values() if stage.slack] for each in items]
-        known = [each for some in slack for each in some]
+        known = [stage.slack for stage in stages if stage.slack]
         said = f"{broken} of {len(stages)} spectra break it"
-        if known:
-            middle = interval([float(np.mean([each["median"] for each in some])) for some in slack if some])
+        middle = study.mean(items, functools.partial(_slack, name=name))
+        if middle:
             compared = [int(each["compared"]) for each in known]
             tight = float(np.mean([each["share"] for each in known]))
-            size = items[0].end.spectra["total"].size
+            size = items[0][name].end.spectra["total"].size
             said += (
                 f"; slack at least {min(each['least'] for each in known):.1e}, median {middle} decades, over "
                 f"the {min(compared)} to {max(compared)} of {size} values that both resolve; "
                 f"below 0.01 decades at {100 * tight:.0f}% of them"
             )
-        parts.append(Part((NAMES[name], study.domain), said, False if broken else True if known else None))
+        parts.append(Part((NAMES[name], study.domain), said, False if broken else True if middle else None))
     return Claim("f", "Theorem 1 holds for every i", tuple(parts))
+
+
+def _slack(item: dict[str, Outcome], name: str) -> float:
+    """Theorem 1's slack in decades, the median over indices, mean over snapshots; NaN where none is known."""
+    medians = [stage.slack["median"] for stage in item[name].stages.values() if stage.slack]
+    return float(np.mean(medians)) if medians else math.nan
 
 
 def crossing(pictures: Population, meshes: Population) -> Claim:
     """(g)"""
     parts = []
     for study, other in product((pictures, meshes), FFES):
-        places = [_crossing(item["mpe-coarse"], item[other]) for item in study.items("mpe-coarse", other)]
+        items = study.items("mpe-coarse", other)
+        places = [_crossing(item["mpe-coarse"], item[other]) for item in items]
         crossed = [place for place in places if place is not None]
-        found = interval([place is not None for place in places])
+        found = interval([place is not None for place in places], study.seeds(items))
         above = [abs(place) for place in crossed if place > 0]
         below = [-place for place in crossed if place < 0]
         where = "".join(

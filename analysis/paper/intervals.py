@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ LEVEL = 0.95
 FEW = 8  # items: of fewer a bootstrap says little, and the range of the values stands in its place
 
 Values = NDArray[np.float64]
+Seeds = Sequence[int]  # one for each item, or none: each has one of its own
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,14 @@ class Interval:
         return self.text(2)
 
 
-def interval(values: Sequence[float]) -> Interval:
+def interval(values: Sequence[float], seeds: Seeds = ()) -> Interval:
     """The mean of finite values, with its 95% interval over resampled items (Efron 1979, percentiles).
 
     Of fewer than eight items the ends are those of the values. One alone has none: they are infinite.
+
+    Args:
+        values: one for each item.
+        seeds: those of the items; of at least eight, all items of a seed are drawn together.
 
     Raises:
         ValueError: there are none, or one is not finite.
@@ -51,10 +55,11 @@ def interval(values: Sequence[float]) -> Interval:
         raise ValueError(f"expected finite values, got {len(data)} of which not all are finite")
     if len(data) < FEW:
         return _range_of(float(data.mean()), data)
-    return _between(float(data.mean()), data[_resampled(len(data))].mean(axis=1), len(data))
+    drawn = _drawn(len(data), seeds)
+    return _between(float(data.mean()), (drawn @ data) / drawn.sum(axis=1), len(data))
 
 
-def share(parts: Sequence[float], wholes: Sequence[float]) -> Interval:
+def share(parts: Sequence[float], wholes: Sequence[float], seeds: Seeds = ()) -> Interval:
     """The sum of all parts over the sum of all wholes, resampled by items as `interval` does it.
 
     A mean of the items' own shares would be ruled by those whose whole is nearly nothing.
@@ -63,12 +68,21 @@ def share(parts: Sequence[float], wholes: Sequence[float]) -> Interval:
     value = float(above.sum() / below.sum())
     if len(above) < FEW:
         return _range_of(value, above / below)
-    rows = _resampled(len(above))
-    return _between(value, above[rows].sum(axis=1) / below[rows].sum(axis=1), len(above))
+    drawn = _drawn(len(above), seeds)
+    return _between(value, (drawn @ above) / (drawn @ below), len(above))
 
 
-def _resampled(count: int) -> NDArray[np.int64]:
-    return np.random.default_rng(0).integers(count, size=(DRAWS, count))
+def _drawn(count: int, seeds: Seeds) -> NDArray[np.int64]:
+    """How often each of `count` items is drawn: (DRAWS, count).
+
+    Items of one seed start from the same weights and do not vary apart, so they are drawn together (Davison
+    and Hinkley 1997, section 3.8). Of too few seeds for that the items are drawn one by one, and what varies
+    with the seed is not in the interval.
+    """
+    group = np.unique(seeds, return_inverse=True)[1] if len(set(seeds)) >= FEW else np.arange(count)
+    groups = int(group.max()) + 1
+    times = np.random.default_rng(0).multinomial(groups, np.full(groups, 1 / groups), size=DRAWS)
+    return times[:, group]
 
 
 def _between(value: float, drawn: Values, count: int) -> Interval:
@@ -120,7 +134,7 @@ def _log_ratio(above: float, below: float, unknown: float) -> float:
     return math.inf if below == 0 else math.log10(above / below)
 
 
-def median(pairs: Sequence[Decades]) -> tuple[Interval, Interval]:
+def median(pairs: Sequence[Decades], seeds: Seeds = ()) -> tuple[Interval, Interval]:
     """The median over items of what ratios are at least, and at most, infinite ones included.
 
     They are equal where fewer than half of the ratios are unknown on the side of the middle.
@@ -128,11 +142,11 @@ def median(pairs: Sequence[Decades]) -> tuple[Interval, Interval]:
     found = []
     for ends in ([pair.low for pair in pairs], [pair.high for pair in pairs]):
         data = np.asarray(ends)
-        middle = _middle(data)
+        middle = float(_medians(data, np.ones((1, len(data)), dtype=np.int64))[0])
         if len(data) < FEW:
             found.append(_range_of(middle, data))
         else:
-            found.append(_between(middle, _middle(data[_resampled(len(data))]), len(data)))
+            found.append(_between(middle, _medians(data, _drawn(len(data), seeds)), len(data)))
     return found[0], found[1]
 
 
@@ -153,10 +167,15 @@ def said(least: Interval, most: Interval, unit: str = "") -> str:
     return f"between {least.value:.2f} and {most.value:.2f}{unit}"
 
 
-def _middle(data: Values) -> Any:
-    """The median along the last axis; of two in the middle, of which one is infinite, the lower."""
-    ranked, count = np.sort(data, axis=-1), data.shape[-1]
-    low, high = ranked[..., (count - 1) // 2], ranked[..., count // 2]
+def _medians(data: Values, drawn: NDArray[np.int64]) -> Values:
+    """For each row of `drawn` the median of items drawn so often.
+
+    Of two in the middle, of which one is infinite, the lower.
+    """
+    order = np.argsort(data, kind="stable")
+    upto = drawn[:, order].cumsum(axis=1)
+    count = upto[:, -1:]
+    low, high = (data[order][(upto <= place).sum(axis=1)] for place in ((count - 1) // 2, count // 2))
     both = np.isfinite(low) & np.isfinite(high)
     return np.where(both, (np.where(both, low, 0.0) + np.where(both, high, 0.0)) / 2, low)
 

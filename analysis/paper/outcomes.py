@@ -92,6 +92,11 @@ class Outcome:
     made: Mapping[str, Any]  # machine, versions and commit of the analysis; see `made_by`
 
     @property
+    def seed(self) -> int:
+        """That from which its network was trained, as those of other items may have been."""
+        return int(self.config.get("seed", 0))
+
+    @property
     def end(self) -> Stage:
         """The last snapshot."""
         return self.stages["end"]

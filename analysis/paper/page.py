@@ -9,7 +9,7 @@ docs/paper.md is made from its text, without what was found in its results.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,11 @@ from outcomes import Outcome, load, pack, read_json
 from scaling_table import table
 from verdicts import Claim
 
+FURTHER = {  # studies beyond the paper -> their tables
+    "activations": ACTIVATIONS.table,
+    "interpolation": INTERPOLATION.table,
+    "held_out": held_out.table,
+}
 PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
 COMMITTED = "../analysis/results/paper/"  # where docs/paper.md has its figures
 
@@ -79,35 +84,36 @@ def fill(
 ) -> None:
     """Every table of the page."""
     claims = list(claims)
-    put("scale", scale(pictures, meshes, sweeps), page)
+    further = {name: load(results / name) for name in FURTHER}
+    put("scale", scale({"pictures": pictures, "meshes": meshes, "sweeps": sweeps, **further}), page)
     put("pictures", table(pictures), page)
     put("meshes", table(meshes), page)
     put("dependence", dependence.table(sweeps), page)
     verdicts = [[f"({c.letter})", c.text, c.verdict] for c in claims]
     put("claims", left(["", "claim", "verdict"], verdicts), page)
     put("numbers", "\n\n".join(numbers(claim) for claim in claims), page)
-    put("activations", ACTIVATIONS.table(load(results / "activations")), page)
-    put("interpolation", INTERPOLATION.table(load(results / "interpolation")), page)
-    put("held_out", held_out.table(load(results / "held_out")), page)
+    for name, make in FURTHER.items():
+        put(name, make(further[name]), page)
     costs = read_json(results / "costs.json")["costs"]
     put("costs", cost_table.table([cost_table.Cost(**cost) for cost in costs]), page)
     put("batched", batched_speed.table(read_json(results / "batched.json")["rows"]), page)
 
 
-def scale(pictures: Sequence[Outcome], meshes: Sequence[Outcome], sweeps: Sequence[Outcome]) -> str:
+def scale(studies: Mapping[str, Sequence[Outcome]]) -> str:
     """What was run, in a table."""
     rows = []
-    for title, study in (("pictures", pictures), ("meshes", meshes), ("sweeps", sweeps)):
-        first = next(each for each in study if each.name in ("baseline", "baseline-width64"))
+    for name, study in studies.items():
+        # Of the sweeps some runs have other samples.
+        first = next((each for each in study if each.name == "baseline-width64"), study[0])
         task, optimizer = first.config["task"], first.config["optimizer"]
         side = f"{task['side']} x {task['side']} pixels" if "side" in task else f"{task['points']:,} points"
         items = len({each.item for each in study})
         batch = f"{optimizer['iterations']:,} of {optimizer['batch']:,}"
-        seeds = len({each.config["seed"] for each in study})
+        seeds = len({each.seed for each in study})
         stages = [stage for each in study for stage in each.stages.values()]
         held, broken = sum(stage.bounds for stage in stages), sum(len(stage.broken) for stage in stages)
         sizes = [str(items), str(len(study)), side, batch, str(seeds), str(first.samples)]
-        rows.append([title, *sizes, f"{held:,}", str(broken)])
+        rows.append([name.replace("_", " "), *sizes, f"{held:,}", str(broken)])
     head = ["study", "items", "run files", "each", "steps of Adam", "seeds", "samples of a kernel"]
     head += ["bounds held against spectra", "broken"]
     return markdown(head, rows)

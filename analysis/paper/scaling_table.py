@@ -33,7 +33,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
                 title,
                 settings(group[0]),
                 f"{group[0].parameters:,}",
-                *(quality(ends, metric) for metric in shown),
+                *(quality(group, metric) for metric in shown),
                 smallest([end.spectra["total"] for end in ends]),
                 enclosure(ends),
             ]
@@ -42,13 +42,13 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return markdown([*head, "lambda_min", "certified"], rows)
 
 
-def quality(ends: Sequence[Stage], metric: str) -> str:
-    """The mean of a metric and its interval, over the items that have it."""
-    known = [end.metrics[metric] for end in ends if metric in end.metrics]
+def quality(group: Sequence[Outcome], metric: str) -> str:
+    """The mean of a metric at the end and its interval, over the items that have it."""
+    known = [run for run in group if metric in run.end.metrics]
     if not known:
         return "-"
-    said = interval(known).text(DIGITS[metric])
-    return said + (f" in {len(known)}" if len(known) < len(ends) else "")
+    found = interval([run.end.metrics[metric] for run in known], [run.seed for run in known])
+    return found.text(DIGITS[metric]) + (f" in {len(known)}" if len(known) < len(group) else "")
 
 
 def settings(outcome: Outcome) -> str:

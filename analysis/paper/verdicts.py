@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -95,9 +96,19 @@ class Population:
             found.setdefault(each.item, {})[each.name] = each
         return [by_name for by_name in found.values() if set(names) <= set(by_name)]
 
+    def seeds(self, items: Sequence[dict[str, Outcome]]) -> list[int]:
+        """That from which each item's networks were trained, with all others of that seed."""
+        return [next(iter(by_name.values())).seed for by_name in items]
+
+    def mean(self, items: Sequence[dict[str, Outcome]], score: Score) -> Interval | None:
+        """Of the items of which the score is a finite number; None if it is of no one."""
+        known = [item for item in items if math.isfinite(score(item))]
+        return interval([score(item) for item in known], self.seeds(known)) if known else None
+
     def gain(self, metric: str, name: str, over: Score, *others: str) -> Interval:
         """By how much a metric of a preset exceeds `over` of the same item, at the end of training."""
-        return interval([item[name].end.metric(metric) - over(item) for item in self.items(name, *others)])
+        items = self.items(name, *others)
+        return interval([item[name].end.metric(metric) - over(item) for item in items], self.seeds(items))
 
 
 def metric_of(name: str, metric: str) -> Score:

@@ -370,6 +370,7 @@ def test_the_whole_page_in_small(tmp_path, pictures):
         ("weights", study / "sweeps", "-o", results / "weights.json"),
         ("activations", *few, "-o", study / "activations", "--results", results, *small),
         ("interpolation", *few, "-o", study / "interpolation", "--results", results, *small),
+        ("held_out", *few, "-o", study / "held_out", "--results", results, *small),
         ("cost_table", pictures, "--results", results),
         ("batched_speed", pictures, "--results", results),
         ("page", study, "--results", results, "--page", page),
@@ -384,12 +385,23 @@ def test_the_whole_page_in_small(tmp_path, pictures):
         "meshes",
         "activations",
         "interpolation",
+        "held_out",
         "costs",
         "batched",
     ):
         table = text.partition(f"<!-- {place} -->")[2].partition(f"<!-- end {place} -->")[0]
         assert table.count("\n|") >= 3, place
-    for name in ("fig2", "fig3", "fig4", "fig5", "map", "surfaces", "activations", "interpolation"):
+    for name in (
+        "fig2",
+        "fig3",
+        "fig4",
+        "fig5",
+        "map",
+        "surfaces",
+        "activations",
+        "interpolation",
+        "held_out",
+    ):
         assert (results / f"{name}.png").stat().st_size > 10_000
     packed = script(
         "claims", results / "2d", results / "3d", results / "sweeps", "-o", tmp_path / "claims.json"

@@ -11,6 +11,8 @@ from claims import all_claims
 from cost_table import Cost
 from cost_table import table as cost_table
 from dependence import settings, table
+from held_out import HELD_OUT, LEARNT, NETWORKS
+from held_out import table as held_out
 from outcomes import Curve, Outcome, Stage, load
 from page import PAGE, fill, without_findings
 from scaling_table import enclosure, smallest
@@ -113,6 +115,27 @@ def test_the_best_lower_bound_is_that_of_the_worst_picture():
     row = Study({"a": "A"}, {"x": {}}).table(runs).splitlines()[2]
     assert row.startswith("| A, x | 40.00 (40.00 to 40.00) | 1.0e-03 (1.0e-03 to 1.0e-03) | ")
     assert row.endswith(" | 5.0e-04 to 2.0e-03 | 1.0e-07 (theorem1) |")
+
+
+def test_pixels_held_out_are_compared_picture_by_picture():
+    """Fourier features draw best at sigma 4 on one picture, at sigma 8 on the other."""
+    scores = dict.fromkeys(NETWORKS, (20.0, 20.0)) | {"baseline": (15.0, 17.0)}
+    scores |= {"ffe-4": (24.0, 20.0), "ffe-8": (22.0, 26.0), "mpe-96": (25.0, 28.0)}
+    runs = [
+        replace(run, stages={"end": replace(run.end, metrics={LEARNT: 50.0, HELD_OUT: each})})
+        for name, both in scores.items()
+        for k, each in enumerate(both)
+        for run in [outcome(f"p{k}", name, 1e-3, 0.0)]
+    ]
+    rows = dict(re.match(r"\| ([^|]*) \| (.*) \|$", row).groups() for row in held_out(runs).splitlines()[2:])
+    assert list(rows) == list(NETWORKS.values())
+    assert rows["MPE, finest 96"].split(" | ")[:4] == [
+        "50.00 (50.00 to 50.00)",
+        "26.50 (25.00 to 28.00)",
+        "10.50 (10.00 to 11.00)",
+        "1.50 (1.00 to 2.00)",
+    ]
+    assert rows["FFE, sigma 8"].split(" | ")[2:4] == ["8.00 (7.00 to 9.00)", ""]
 
 
 def test_measured_rows_become_cells():

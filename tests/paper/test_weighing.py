@@ -1,6 +1,7 @@
 """Ratios, intervals and verdicts: what claims are made of."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-from intervals import DRAWS, Decades, decades, interval, median, share
+from intervals import DRAWS, Decades, _medians, decades, interval, median, share
 from outcomes import Curve
 from verdicts import Claim, Part, at_least
 
@@ -46,6 +47,48 @@ def test_intervals_of_normal_means_cover_them_as_often_as_they_say():
         found.low <= 0 <= found.high for found in (interval(rng.standard_normal(30)) for _ in range(300))
     ]
     assert 0.88 < np.mean(covered) < 0.99
+
+
+def test_items_of_one_seed_are_drawn_together():
+    """Twelve seeds of five items that are all alike: no more is known than of twelve items."""
+    apart = np.random.default_rng(4).gamma(2.0, size=12)
+    alike, seeds = list(np.repeat(apart, 5)), [k for k in range(12) for _ in range(5)]
+    found, alone = interval(alike, seeds), interval(list(apart))
+    assert (found.value, found.low, found.high) == pytest.approx((alone.value, alone.low, alone.high))
+    assert found.count == 60
+    naive = interval(alike)
+    assert naive.high - naive.low < 0.6 * (found.high - found.low)
+    assert share(alike, [1.0] * 60, seeds) == replace(found, value=pytest.approx(found.value))
+    known = [Decades(float(value), float(value)) for value in alike]
+    assert median(known, seeds)[0].low == pytest.approx(median(known[::5])[0].low)
+    few = [k % 7 for k in range(60)]  # seven seeds tell too little of others: items one by one
+    assert interval(alike, few) == naive
+
+
+def test_intervals_of_seeds_of_several_items_cover_as_often_as_they_say():
+    rng = np.random.default_rng(5)
+    seeds = [k for k in range(20) for _ in range(4)]
+    covered = []
+    for _ in range(300):
+        values = np.repeat(rng.standard_normal(20), 4) + rng.standard_normal(80)
+        covered.append(
+            [found.low <= 0 <= found.high for found in (interval(values, seeds), interval(values))]
+        )
+    together, one_by_one = np.mean(covered, axis=0)
+    assert 0.88 < together < 0.99
+    assert one_by_one < 0.82
+
+
+@given(
+    values=st.lists(st.floats(-5, 5) | st.just(math.inf) | st.just(-math.inf), min_size=1, max_size=12),
+    data=st.data(),
+)
+def test_medians_of_repeated_items_are_those_of_the_repeated_list(values, data):
+    times = data.draw(st.lists(st.integers(0, 3), min_size=len(values), max_size=len(values)).filter(any))
+    ranked = sorted(np.repeat(values, times))
+    low, high = ranked[(len(ranked) - 1) // 2], ranked[len(ranked) // 2]
+    expected = (low + high) / 2 if math.isfinite(low) and math.isfinite(high) else low
+    assert _medians(np.array(values), np.array([times])) == [pytest.approx(expected)]
 
 
 def test_of_few_items_the_ends_are_their_range():
