@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import command
-from beside import markdown
+from beside import made_by, markdown
 from drawing import NAMES
 from jobs import PICTURES, coloured, sources_in
-from outcomes import made_by, write_json
+from kept import write_json
 
 if TYPE_CHECKING:
     from ntkspec.nets.config import TrainConfig

@@ -14,10 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import command
+from beside import made_by
 from claims_of_quality import SWEPT, quality_over_baseline, quality_over_fourier, saturation, stability
 from claims_of_spectra import crossing, over_baseline, over_fourier, theorem1, without_grid
 from drawing import NAMES
-from outcomes import Outcome, load, made_by, require, write_json
+from kept import load, write_json
+from outcomes import Outcome, require
 from verdicts import Claim, Population
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from jobs import PICTURES, sources_in
-from outcomes import Outcome, load
+from kept import load
+from outcomes import Outcome
 
 from ntkspec.cli import DONE, Parser, positive, run_command
 

@@ -19,10 +19,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import command
-from beside import markdown
+from beside import made_by, markdown
 from drawing import NAMES
 from jobs import PICTURES, PRESETS, coloured, sources_in
-from outcomes import made_by, write_json
+from kept import write_json
 
 STEPS, REPEATS = 30, 3
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import command
 from drawing import NAMES, new_axes, new_figure, save
 from jobs import spread
+from kept import no_runs
 from matplotlib.axes import Axes
-from outcomes import no_runs
 
 import ntkspec
 from ntkspec.cli import positive

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from beside import made_by
+from kept import has_outcome, of_file
 from numpy.typing import NDArray
-from outcomes import has_outcome, made_by, of_file, settings_of
+from outcomes import settings_of
 
 from ntkspec.errors import NtkspecError, UsageError
 

@@ -17,8 +17,9 @@ import numpy as np
 from dependence import settings
 from drawing import COLOURS, new_axes, new_figure, save, ticks
 from intervals import decades
+from kept import load, read_json
 from matplotlib.axes import Axes
-from outcomes import Curve, Outcome, load, read_json, require
+from outcomes import Curve, Outcome, require
 from sweeps import COMPARED, FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
 
 KINDS = {

@@ -27,7 +27,8 @@ from activations import ACTIVATIONS
 from beside import markdown, put
 from claims import all_claims, write
 from interpolation import INTERPOLATION
-from outcomes import Outcome, load, pack, read_json
+from kept import load, pack, read_json
+from outcomes import Outcome
 from scaling_table import table
 from verdicts import Claim
 

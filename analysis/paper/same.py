@@ -10,7 +10,7 @@ from pathlib import Path
 import command
 import h5py
 import numpy as np
-from outcomes import no_runs
+from kept import no_runs
 
 from ntkspec.errors import UsageError
 

@@ -13,8 +13,9 @@ from beside import markdown
 from drawing import draw_mean, finish, line, new_axes, new_figure, save
 from intervals import interval
 from jobs import Job, run_all
+from kept import load, pack
 from matplotlib.axes import Axes
-from outcomes import Outcome, Stage, load, pack, require
+from outcomes import Outcome, Stage, require
 from scaling_table import enclosure, smallest
 
 COLOURS = ("#1f1f1f", "#3565c4", "#00796b", "#b51d0e", "#f0952b")

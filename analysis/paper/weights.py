@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import command
-from outcomes import made_by, no_runs, write_json
+from beside import made_by
+from kept import no_runs, write_json
 
 import ntkspec
 

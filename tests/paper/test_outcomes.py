@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from analysed import outcome
 from hypothesis import given
 from hypothesis import strategies as st
-from outcomes import from_dict, indices, load, of_file, outcome, pack
+from kept import load, of_file, pack
+from outcomes import from_dict, indices
 
 import ntkspec
 from ntkspec.analyze import analyze_runs

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jobs import Job, run_all, sources_in, work
-from outcomes import load
+from kept import load
 from PIL import Image
 
 from ntkspec.errors import TrainingError, UsageError

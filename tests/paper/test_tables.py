@@ -13,7 +13,8 @@ from cost_table import table as cost_table
 from dependence import settings, table
 from held_out import HELD_OUT, LEARNT, NETWORKS
 from held_out import table as held_out
-from outcomes import Curve, Outcome, Stage, load
+from kept import load
+from outcomes import Curve, Outcome, Stage
 from page import PAGE, fill, without_findings
 from scaling_table import enclosure, smallest
 from sweeps import COMPARED, fourier, kernels, multigrid

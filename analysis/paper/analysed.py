@@ -1,0 +1,105 @@
+"""Analysing a run file as `python -m ntkspec.analyze` does, down to the outcome that is kept of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from beside import made_by
+from outcomes import Curve, Outcome, Stage, indices
+
+import ntkspec
+from ntkspec.analyze import analyze_runs
+from ntkspec.report.data import CheckedBound, SnapshotReport
+from ntkspec.spectral import Spectrum
+
+DIGITS = 5
+
+
+def outcome(run_file: Path) -> Outcome:
+    """Analyse every snapshot of a run file as `python -m ntkspec.analyze` does."""
+    run = analyze_runs([run_file], backend="cpu").runs[0]
+    return Outcome(
+        item=run_file.parent.name,
+        name=run_file.stem,
+        label=run.label,
+        config={key: value for key, value in run.config.items() if key != "training"},
+        samples=run.samples,
+        parameters=_parameters(run_file),
+        stages={snapshot.label: _stage(snapshot) for snapshot in run.snapshots},
+        made=made_by(),
+    )
+
+
+def _parameters(run_file: Path) -> int:
+    with ntkspec.open_run(run_file) as run:
+        return sum(math.prod(block.widths) for block in run.snapshots[-1].jacobian)
+
+
+def _stage(snapshot: SnapshotReport) -> Stage:
+    enclosure = [b.bound for b in snapshot.bounds if b.bound.certified and b.of == "total"]
+    sides = {bound.side: float(bound.values[0]) for bound in enclosure}
+    return Stage(
+        step=snapshot.step,
+        metrics={name: _short(value) for name, value in snapshot.metrics.items()},
+        spectra={name: _curve(spectrum) for name, spectrum in snapshot.spectra.items()},
+        lower={
+            b.bound.name: _short(b.bound.values[-1])
+            for b in snapshot.bounds
+            if b.of == "total" and b.bound.side == "lower" and math.isfinite(b.bound.values[-1])
+        },
+        certified=(sides["lower"], sides["upper"]) if len(sides) == 2 else None,
+        slack=_slack(snapshot.spectra),
+        bounds=len(snapshot.bounds),
+        broken=tuple(_broken(snapshot.bounds))
+        + tuple(f"{check.name} of {check.of}" for check in snapshot.checks if not check.holds),
+    )
+
+
+def _curve(spectrum: Spectrum) -> Curve:
+    limit = spectrum.rank.at_most if spectrum.rank and spectrum.singular else spectrum.size
+    values = [
+        _short(spectrum.eigenvalues[i - 1]) if i <= spectrum.resolved else 0.0 if i > limit else None
+        for i in indices(spectrum.size)
+    ]
+    smallest = spectrum.lambda_min
+    return Curve(
+        values=tuple(values),
+        size=spectrum.size,
+        resolved=spectrum.resolved,
+        floor=_short(spectrum.floor),
+        lambda_max=None if spectrum.lambda_max is None else _short(spectrum.lambda_max),
+        lambda_min=None if smallest is None else _short(smallest),
+        rank_at_most=limit,
+        trace=_short(spectrum.trace),
+        effective_rank=None if spectrum.effective_rank is None else _short(spectrum.effective_rank),
+        method=spectrum.method,
+    )
+
+
+def _slack(spectra: Mapping[str, Spectrum]) -> dict[str, float] | None:
+    """log10 of lambda_i(K) over lambda_i(K_MLP), over all i at which both are resolved."""
+    if "no_grid" not in spectra:
+        return None
+    total, kept = spectra["total"], spectra["no_grid"]
+    both = slice(0, min(total.resolved, kept.resolved))
+    if not both.stop:
+        return None
+    decades = np.log10(total.eigenvalues[both] / kept.eigenvalues[both])
+    share = float(np.mean(decades < 0.01))
+    return {
+        "least": _short(decades.min()),
+        "median": _short(np.median(decades)),
+        "share": _short(share),
+        "compared": both.stop,
+    }
+
+
+def _broken(bounds: Iterable[CheckedBound]) -> list[str]:
+    return [f"{each.bound.name} of {each.of}" for each in bounds if not each.holds]
+
+
+def _short(value: float) -> float:
+    return float(f"{float(value):.{DIGITS}g}")
