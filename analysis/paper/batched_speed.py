@@ -4,8 +4,8 @@
 
 Three ways, on one thread: `ntkspec.nets.training.train` for one picture; PyTorch's recipe for ensembles,
 `stack_module_state` and `vmap` over whole networks; and `ntkspec.nets.population.train_population`, which
-shares the encoding of the pixels. Milliseconds a step and network; medians of three rounds, the ways taking
-turns.
+shares the encoding of the pixels. Milliseconds a step and network; medians of seven rounds with their range,
+the ways taking turns.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import command
 from beside import made_by, markdown
+from cost_table import spread
 from drawing import NAMES
 from jobs import PICTURES, coloured, sources_in
 from kept import write_json
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ntkspec.nets.image import ImageTask
 
 PRESETS = ("baseline", "ffe-medium", "mpe-coarse", "mpe-fine")
-STEPS, ROUNDS = 20, 3
+STEPS, ROUNDS = 20, 7
 
 
 def one_by_one(config: TrainConfig, tasks: Sequence[ImageTask]) -> float:
@@ -73,15 +74,16 @@ def by_vmap(config: TrainConfig, tasks: Sequence[ImageTask]) -> float:
     return time.perf_counter() - start
 
 
+ALONE, TOGETHER = "one after the other", ("vmap", "population")
 WAYS: dict[str, Callable[[TrainConfig, Sequence[ImageTask]], float]] = {
-    "one after the other": one_by_one,
+    ALONE: one_by_one,
     "vmap": by_vmap,
     "population": at_once,
 }
 
 
-def measure(preset: str, tasks: Sequence[ImageTask], batch: int) -> dict[str, float]:
-    """Median milliseconds a step and network, by way."""
+def measure(preset: str, tasks: Sequence[ImageTask], batch: int) -> dict[str, list[float]]:
+    """Milliseconds a step and network of every round, by way."""
     from ntkspec.nets.presets import resolve
 
     config = resolve({"preset": preset, "iterations": STEPS, "batch": batch})
@@ -91,7 +93,7 @@ def measure(preset: str, tasks: Sequence[ImageTask], batch: int) -> dict[str, fl
     for _ in range(ROUNDS):
         for way, run in WAYS.items():
             taken[way].append(1e3 * run(config, tasks) / STEPS / len(tasks))
-    return {way: statistics.median(times) for way, times in taken.items()}
+    return taken
 
 
 def main() -> None:
@@ -124,12 +126,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [
         [
             f"{NAMES[row['preset']]}, {row['together']} at once",
-            *(f"{row[way]:.1f}" for way in WAYS),
-            f"{row['one after the other'] / row['population']:.2f}",
+            *(spread(row[way], 1) for way in WAYS),
+            *(f"{statistics.median(row[ALONE]) / statistics.median(row[way]):.2f}" for way in TOGETHER),
         ]
         for row in rows
     ]
-    return markdown(["networks", *(f"{way}, ms" for way in WAYS), "population, times faster"], cells)
+    head = ["networks", *(f"{way}, ms" for way in WAYS), *(f"{way}, times faster" for way in TOGETHER)]
+    return markdown(head, cells)
 
 
 if __name__ == "__main__":

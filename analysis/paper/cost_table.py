@@ -2,8 +2,9 @@
 
     python analysis/paper/cost_table.py PICTURES --results paper/results
 
-Each preset has a process of its own, with one thread, for its peak memory. Times are medians of three, after
-one that does not count; a step is one of the presets' own, of 4,096 pixels.
+Each preset has a process of its own, with one thread, for its peak memory. Times are medians of five with
+their range, after one that does not count; a step is one of the presets' own, of 4,096 pixels. Memory is what
+the process took at most beyond what it held once PyTorch and all else was loaded.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from pathlib import Path
 import command
 from beside import made_by, markdown
 from drawing import NAMES
-from jobs import PICTURES, PRESETS, coloured, sources_in
+from jobs import PICTURES, coloured, sources_in
 from kept import write_json
 
-STEPS, REPEATS = 30, 3
+from ntkspec.nets.presets import PRESETS
+
+STEPS, REPEATS = 30, 5
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,17 @@ class Cost:
 
     preset: str
     parameters: int
-    step_ms: float
-    export_s: float
+    step_ms: Sequence[float]  # one of each repeat, here and below
+    export_s: Sequence[float]
     file_mib: float  # of one snapshot
-    gram_s: float
-    spectrum_s: float  # of the total, as `auto` finds it
-    peak_mib: float  # of the process, libraries included
+    gram_s: Sequence[float]
+    spectrum_s: Sequence[float]  # of the total, as `auto` finds it
+    memory_mib: float
 
 
 def measure(preset: str, picture: Path) -> Cost:
     """Train a little, export, assemble, solve."""
-    from machine import peak
+    from machine import peak, resident
 
     import ntkspec
     from ntkspec.nets.image import load_image
@@ -51,6 +54,7 @@ def measure(preset: str, picture: Path) -> Cost:
     from ntkspec.nets.training import train
     from ntkspec.train import write_run
 
+    held = resident()
     config = resolve({"preset": preset, "iterations": STEPS})
     task = coloured(load_image(picture, config.side))
     trainings = [train(config, task) for _ in range(1 + REPEATS)][1:]
@@ -58,48 +62,56 @@ def measure(preset: str, picture: Path) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.h5"
         indices = task.sample(config.sampling, config.samples, config.seed)
-        whole_s = _median(lambda: write_run(path, training, task, indices, overwrite=True))
+        whole_s = _times(lambda: write_run(path, training, task, indices, overwrite=True))
         size = path.stat().st_size / len(training.snapshots)
         with ntkspec.open_run(path) as run:
             jacobian = run.snapshot("end").jacobian.load()
-    gram_s = _median(lambda: ntkspec.gram(jacobian, backend="cpu"))
-    spectrum_s = _median(lambda: ntkspec.spectrum(jacobian, backend="cpu"))
+    gram_s = _times(lambda: ntkspec.gram(jacobian, backend="cpu"))
+    spectrum_s = _times(lambda: ntkspec.spectrum(jacobian, backend="cpu"))
     return Cost(
         preset=preset,
         parameters=sum(p.numel() for p in training.model(training.snapshots[0]).parameters()),
-        step_ms=1e3 * statistics.median(each.seconds for each in trainings) / STEPS,
-        export_s=whole_s / len(training.snapshots),
+        step_ms=[1e3 * each.seconds / STEPS for each in trainings],
+        export_s=[seconds / len(training.snapshots) for seconds in whole_s],
         file_mib=size / 2**20,
         gram_s=gram_s,
         spectrum_s=spectrum_s,
-        peak_mib=peak(children=False) / 2**20,
+        memory_mib=(peak(children=False) - held) / 2**20,
     )
 
 
-def _median(work: Callable[[], object]) -> float:
+def _times(work: Callable[[], object]) -> list[float]:
     work()
     times = []
     for _ in range(REPEATS):
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return times
+
+
+def spread(times: Sequence[float], digits: int) -> str:
+    """The median and the range."""
+    middle, least, most = (
+        f"{each:.{digits}f}" for each in (statistics.median(times), min(times), max(times))
+    )
+    return f"{middle} ({least} to {most})"
 
 
 def table(costs: Sequence[Cost]) -> str:
     """In Markdown."""
     head = ["encoding", "parameters", "step, ms", "export of a snapshot, s", "its size, MiB"]
-    head += ["Gram, s", "spectrum, s", "peak memory, MiB"]
+    head += ["Gram, s", "spectrum, s", "memory, MiB"]
     rows = [
         [
             NAMES[cost.preset],
             f"{cost.parameters:,}",
-            f"{cost.step_ms:.1f}",
-            f"{cost.export_s:.2f}",
+            spread(cost.step_ms, 1),
+            spread(cost.export_s, 2),
             f"{cost.file_mib:.1f}",
-            f"{cost.gram_s:.3f}",
-            f"{cost.spectrum_s:.2f}",
-            f"{cost.peak_mib:.0f}",
+            spread(cost.gram_s, 3),
+            spread(cost.spectrum_s, 2),
+            f"{cost.memory_mib:.0f}",
         ]
         for cost in costs
     ]

@@ -18,6 +18,7 @@ from outcomes import Curve, Outcome, indices, require
 from PIL import Image
 
 from ntkspec.errors import UsageError
+from ntkspec.nets.presets import PRESETS
 from ntkspec.report.curves import new_axes, new_figure, to_bytes
 
 COLOURS = {
@@ -29,14 +30,7 @@ COLOURS = {
     "mpe-fine": "#b51d0e",
 }
 NO_GRID = "#00796b"
-NAMES = {
-    "baseline": "baseline",
-    "ffe-low": "FFE (low)",
-    "ffe-medium": "FFE (medium)",
-    "ffe-high": "FFE (high)",
-    "mpe-coarse": "MPE (coarse)",
-    "mpe-fine": "MPE (fine)",
-}
+NAMES = {name: preset.label for name, preset in PRESETS.items()}
 LOW, HIGH = 0.1, 0.9  # quantiles of the band
 STAGES = ("mid", "end")
 

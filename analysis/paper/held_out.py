@@ -20,17 +20,23 @@ from drawing import COLOURS, line, new_axes, new_figure, save, ticks
 from intervals import Interval, interval
 from jobs import Job
 from matplotlib.axes import Axes
-from outcomes import Outcome
+from outcomes import Outcome, by_name
 from scaling_table import smallest
 from sweeps import FINEST, LEVELS, SIGMAS
 from variants import run_study
 
 SHARE = 0.5
 LEARNT, HELD_OUT = "psnr_db_learnt", "psnr_db_held_out"
-NETWORKS = {  # name of the run -> title
-    "baseline": "baseline",
-    **{f"ffe-{sigma}": f"FFE, sigma {sigma}" for sigma in SIGMAS},
-    **{f"mpe-{finest}": f"MPE, finest {finest}" for finest in FINEST},
+NETWORKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # name of the run -> title, settings
+    "baseline": ("baseline", {"preset": "baseline"}),
+    **{f"ffe-{sigma}": (f"FFE, sigma {sigma}", {"preset": "ffe-low", "sigma": sigma}) for sigma in SIGMAS},
+    **{
+        f"mpe-{finest}": (
+            f"MPE, finest {finest}",
+            {"preset": "mpe-fine", "finest": finest, "levels": LEVELS[finest]},
+        )
+        for finest in FINEST
+    },
 }
 STYLES = {LEARNT: ("pixels that are learnt", "--", "none"), HELD_OUT: ("pixels held out", "-", None)}
 
@@ -39,22 +45,16 @@ Groups = Mapping[str, Sequence[Outcome]]
 
 def jobs(folder: Path, pictures: Sequence[Path], scale: Mapping[str, Any]) -> list[Job]:
     """A training for each network."""
-    settings: dict[str, Mapping[str, Any]] = {"baseline": {"preset": "baseline"}}
-    settings |= {f"ffe-{sigma}": {"preset": "ffe-low", "sigma": sigma} for sigma in SIGMAS}
-    settings |= {
-        f"mpe-{finest}": {"preset": "mpe-fine", "finest": finest, "levels": LEVELS[finest]}
-        for finest in FINEST
-    }
     end = frozenset({"end"})
     return [
         Job(folder, tuple(pictures), {**own, **scale, "held_out": SHARE}, {name: {}}, kept=end)
-        for name, own in settings.items()
+        for name, (_, own) in NETWORKS.items()
     ]
 
 
 def draw(outcomes: Sequence[Outcome], output: Path) -> None:
     """PSNR against bandwidth and against resolution, and against lambda_min; means over pictures."""
-    groups = _groups(outcomes)
+    groups = by_name(outcomes)
     figure = new_figure(13.0, 4.6)
     axes = new_axes(figure, 1, 3, share=False)
     _against(axes[0], groups, "ffe", SIGMAS, COLOURS["ffe-medium"])
@@ -70,10 +70,6 @@ def draw(outcomes: Sequence[Outcome], output: Path) -> None:
                 line("multigrid", COLOURS["mpe-fine"])]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     save(figure, output)
-
-
-def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    return {name: [each for each in outcomes if each.name == name] for name in NETWORKS}
 
 
 def _psnr(group: Sequence[Outcome], metric: str) -> Interval:
@@ -111,11 +107,11 @@ def _against_smallest(axes: Axes, groups: Groups) -> None:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """PSNR of both sorts of pixels, gains of those held out, and lambda_min, in Markdown."""
-    groups = _groups(outcomes)
+    groups = by_name(outcomes)
     ours = {name: [each.end.metric(HELD_OUT) for each in group] for name, group in groups.items()}
     best = [max(scores) for scores in zip(*(ours[f"ffe-{sigma}"] for sigma in SIGMAS), strict=True)]
     rows = []
-    for name, title in NETWORKS.items():
+    for name, (title, _) in NETWORKS.items():
         group = groups[name]
         gains = [_gain(ours[name], ours["baseline"]) if name != "baseline" else ""]
         gains.append(_gain(ours[name], best) if name.startswith("mpe") else "")

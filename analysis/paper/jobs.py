@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-PRESETS = ("baseline", "ffe-low", "ffe-medium", "ffe-high", "mpe-coarse", "mpe-fine")
 ANOTHER = "name another folder; to make: by PICTURES=, MESHES= or NTKSPEC_DATA"
 PICTURES = {".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 MESHES = {".ply", ".obj", ".stl", ".off", ".glb"}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from analysed import outcome
-from outcomes import Outcome, check_alike, from_dict
+from outcomes import Outcome, by_name, check_alike, from_dict
 
 from ntkspec.errors import UsageError
 
@@ -51,9 +51,7 @@ def no_runs(place: Path) -> UsageError:
 
 def pack(outcomes: Iterable[Outcome], place: Path, *, together: str = "") -> None:
     """One file for each name, or one for all, called `together`; what made them stands there once each."""
-    files: dict[str, list[Outcome]] = {}
-    for each in outcomes:
-        files.setdefault(together or each.name, []).append(each)
+    files = {together: list(outcomes)} if together else by_name(outcomes)
     for name, group in files.items():
         made: list[Mapping[str, Any]] = []
         for each in group:

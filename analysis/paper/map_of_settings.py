@@ -17,10 +17,11 @@ import numpy as np
 from dependence import settings
 from drawing import COLOURS, new_axes, new_figure, save, ticks
 from intervals import decades
-from kept import load, read_json
+from kept import load
 from matplotlib.axes import Axes
-from outcomes import Curve, Outcome, require
+from outcomes import Curve, Outcome, by_name, require
 from sweeps import COMPARED, FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
+from weights import load_weights
 
 KINDS = {
     "baseline": ("baseline", COLOURS["baseline"]),
@@ -34,9 +35,7 @@ Groups = Mapping[str, Sequence[Outcome]]
 def draw(outcomes: Sequence[Outcome], weights: Path, output: Path) -> None:
     """Three rows of three panels."""
     require(outcomes, {name for each in settings(outcomes) for name in each.runs})
-    groups: dict[str, list[Outcome]] = {}
-    for each in outcomes:
-        groups.setdefault(each.name, []).append(each)
+    groups = by_name(outcomes)
     figure = new_figure(13.5, 12.0)
     axes = new_axes(figure, 3, 3, share=False)
     _fourier(axes[0], groups, _smallest, r"$\lambda_{\min}$")
@@ -57,7 +56,7 @@ def draw(outcomes: Sequence[Outcome], weights: Path, output: Path) -> None:
     ticks(axes[6], sorted((*WIDTHS, 64)))
     axes[6].set(xlabel="width", title="Width")
     _over_time(axes[7], groups)
-    _weights(axes[8], read_json(weights)["items"])
+    _weights(axes[8], load_weights(weights))
     for panel in axes[4:8]:
         panel.set_ylabel(r"$\lambda_{\min}$")
     axes[4].legend(frameon=False, fontsize=8)

@@ -89,6 +89,22 @@ def indices(size: int) -> list[int]:
     return sorted({int(i) for i in thinned(size, POINTS)} | last)
 
 
+def by_name(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
+    """The outcomes of each name, in their order."""
+    groups: dict[str, list[Outcome]] = {}
+    for each in outcomes:
+        groups.setdefault(each.name, []).append(each)
+    return groups
+
+
+def by_item(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Outcome]]:
+    """The outcomes of each item by their names."""
+    items: dict[str, dict[str, Outcome]] = {}
+    for each in outcomes:
+        items.setdefault(each.item, {})[each.name] = each
+    return items
+
+
 def require(outcomes: Iterable[Outcome], names: Iterable[str]) -> None:
     """Refuse a study in which some picture or mesh lacks a run that is asked for.
 

@@ -31,6 +31,7 @@ from kept import load, pack, read_json
 from outcomes import Outcome
 from scaling_table import table
 from verdicts import Claim
+from weights import load_weights
 
 FURTHER = {  # studies beyond the paper -> their tables
     "activations": ACTIVATIONS.table,
@@ -89,7 +90,7 @@ def fill(
     put("scale", scale({"pictures": pictures, "meshes": meshes, "sweeps": sweeps, **further}), page)
     put("pictures", table(pictures), page)
     put("meshes", table(meshes), page)
-    put("dependence", dependence.table(sweeps), page)
+    put("dependence", dependence.table(sweeps, load_weights(results / "weights.json")), page)
     verdicts = [[f"({c.letter})", c.text, c.verdict] for c in claims]
     put("claims", left(["", "claim", "verdict"], verdicts), page)
     put("numbers", "\n\n".join(numbers(claim) for claim in claims), page)

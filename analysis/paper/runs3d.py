@@ -9,9 +9,10 @@ near the surface.
 from __future__ import annotations
 
 import command
-from jobs import MESHES, PRESETS, Job, run_all, sources_in
+from jobs import MESHES, Job, run_all, sources_in
 
 from ntkspec.errors import UsageError
+from ntkspec.nets.presets import PRESETS
 
 
 def main() -> None:

@@ -11,11 +11,11 @@ import command
 import numpy as np
 from beside import markdown
 from drawing import draw_mean, finish, line, new_axes, new_figure, save
-from intervals import interval
+from intervals import decades, interval, median, said
 from jobs import Job, run_all
 from kept import load, pack
 from matplotlib.axes import Axes
-from outcomes import Outcome, Stage, require
+from outcomes import Outcome, Stage, by_name, require
 from scaling_table import enclosure, smallest
 
 COLOURS = ("#1f1f1f", "#3565c4", "#00796b", "#b51d0e", "#f0952b")
@@ -39,32 +39,30 @@ class Study:
 
     def draw(self, outcomes: Sequence[Outcome], output: Path) -> None:
         """A row for each kernel: a panel of spectra for each preset; beside the first row, PSNR."""
-        columns = len(self.presets) + 1
+        groups, columns = by_name(outcomes), len(self.presets) + 1
         figure = new_figure(4.3 * columns, 4.2 * len(self.kernels) + 0.6)
         panels = new_axes(figure, len(self.kernels), columns, share=False)
         for row, kernel in enumerate(self.kernels):
             for column, (preset, title) in enumerate(self.presets.items()):
                 axes = panels[row * columns + column]
                 for option, colour in zip(self.options, COLOURS, strict=False):
-                    runs = [each for each in outcomes if each.name == f"{preset}-{option}"]
+                    runs = groups[f"{preset}-{option}"]
                     draw_mean(axes, [each.end.spectra[kernel] for each in runs], colour, "end")
-                said = title if kernel == "total" else f"{title}, the {kernel}'s kernel"
-                finish(axes, said, y_label=column == 0)
+                heading = title if kernel == "total" else f"{title}, the {kernel}'s kernel"
+                finish(axes, heading, y_label=column == 0)
             panels[(row + 1) * columns - 1].set_visible(row == 0)
-        self._quality(panels[columns - 1], outcomes)
+        self._quality(panels[columns - 1], groups)
         handles = [line(option, colour) for option, colour in zip(self.options, COLOURS, strict=False)]
         figure.legend(
             handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9
         )
         save(figure, output)
 
-    def _quality(self, axes: Axes, outcomes: Sequence[Outcome]) -> None:
+    def _quality(self, axes: Axes, groups: Mapping[str, Sequence[Outcome]]) -> None:
         """PSNR of every picture, and their mean."""
         for column, preset in enumerate(self.presets):
             for k, (option, colour) in enumerate(zip(self.options, COLOURS, strict=False)):
-                values = [
-                    each.end.metric("psnr_db") for each in outcomes if each.name == f"{preset}-{option}"
-                ]
+                values = [each.end.metric("psnr_db") for each in groups[f"{preset}-{option}"]]
                 at = column + (k - (len(self.options) - 1) / 2) * 0.15
                 axes.bar([at], [np.mean(values)], width=0.13, color=colour, alpha=0.5)
                 axes.plot([at] * len(values), values, "o", color=colour, markersize=3)
@@ -72,23 +70,21 @@ class Study:
         axes.set(title="PSNR in dB (dots: pictures)")
 
     def table(self, outcomes: Sequence[Outcome]) -> str:
-        """PSNR, lambda_min and what bounds say of it, in Markdown."""
+        """PSNR and lambda_min, both also against the first option, and what bounds say of it, in Markdown."""
+        groups, first = by_name(outcomes), next(iter(self.options))
         rows = []
         for preset, title in self.presets.items():
             for option in self.options:
-                runs = [each for each in outcomes if each.name == f"{preset}-{option}"]
-                ends = [each.end for each in runs]
+                ends = [each.end for each in groups[f"{preset}-{option}"]]
+                reference = [each.end for each in groups[f"{preset}-{first}"]]
+                gain, ratio = _against(ends, reference) if option != first else ("", "")
+                quality = str(interval([end.metric("psnr_db") for end in ends]))
+                kernels = smallest([end.spectra["total"] for end in ends])
                 rows.append(
-                    [
-                        f"{title}, {option}",
-                        str(interval([end.metric("psnr_db") for end in ends])),
-                        smallest([end.spectra["total"] for end in ends]),
-                        enclosure(ends),
-                        _lower(ends),
-                    ]
+                    [f"{title}, {option}", quality, gain, kernels, ratio, enclosure(ends), _lower(ends)]
                 )
-        head = ["network", "PSNR in dB", "lambda_min", "certified", "best other lower bound"]
-        return markdown(head, rows)
+        head = ["network", "PSNR in dB", f"over {first}, dB", "lambda_min", f"over {first}, decades"]
+        return markdown([*head, "certified", "best other lower bound"], rows)
 
     def run(self, description: str | None, name: str) -> None:
         """The command line: make what is missing, draw, write the table."""
@@ -115,6 +111,14 @@ def run_study(
     draw(outcomes, options.results / f"{name}.png")
     pack(outcomes, options.results / name, together=name)
     print(table(outcomes))
+
+
+def _against(ends: Sequence[Stage], others: Sequence[Stage]) -> tuple[str, str]:
+    """Gain of PSNR and ratio of lambda_min, picture by picture."""
+    pairs = list(zip(ends, others, strict=True))
+    ratios = [decades(one.spectra["total"], other.spectra["total"]) for one, other in pairs]
+    gains = [one.metric("psnr_db") - other.metric("psnr_db") for one, other in pairs]
+    return str(interval(gains)), said(*median(ratios))
 
 
 def _lower(ends: Sequence[Stage]) -> str:

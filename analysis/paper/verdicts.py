@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from intervals import Interval, interval
-from outcomes import Outcome
+from outcomes import Outcome, by_item
 
 FFES, MPES = ("ffe-low", "ffe-medium", "ffe-high"), ("mpe-coarse", "mpe-fine")
 # What the paper finds an MPE to gain: decades of lambda_min, and quality.
@@ -91,14 +91,12 @@ class Population:
 
     def items(self, *names: str) -> list[dict[str, Outcome]]:
         """For each item that has all these names, its outcomes by name."""
-        found: dict[str, dict[str, Outcome]] = {}
-        for each in self.outcomes:
-            found.setdefault(each.item, {})[each.name] = each
-        return [by_name for by_name in found.values() if set(names) <= set(by_name)]
+        return [runs for runs in by_item(self.outcomes).values() if set(names) <= set(runs)]
 
     def seeds(self, items: Sequence[dict[str, Outcome]]) -> list[int]:
-        """That from which each item's networks were trained, with all others of that seed."""
-        return [next(iter(by_name.values())).seed for by_name in items]
+        """A number for each item: the same for items whose networks all started from the same seeds."""
+        keys = [sorted((name, run.seed) for name, run in runs.items()) for runs in items]
+        return [keys.index(key) for key in keys]
 
     def mean(self, items: Sequence[dict[str, Outcome]], score: Score) -> Interval | None:
         """Of the items of which the score is a finite number; None if it is of no one."""

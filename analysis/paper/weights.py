@@ -12,9 +12,10 @@ from typing import Any
 
 import command
 from beside import made_by
-from kept import no_runs, write_json
+from kept import no_runs, read_json, write_json
 
 import ntkspec
+from ntkspec.errors import UsageError
 
 RATES = (0.01, 0.1, 1.0, 10.0, 100.0)
 RUN = "mpe-width64.h5"
@@ -37,6 +38,23 @@ def weighted(run_file: Path) -> dict[str, Any]:
             }
         )
     return {"item": run_file.parent.name, "rows": rows}
+
+
+def load_weights(path: Path) -> list[dict[str, Any]]:
+    """The items that this script wrote.
+
+    Raises:
+        UsageError: it wrote no such file.
+    """
+    try:
+        items: list[dict[str, Any]] = read_json(path)["items"]
+        if [row["rate"] for item in items for row in item["rows"]] == list(RATES) * len(items):
+            return items
+        got = "other rates"
+    except (OSError, ValueError, KeyError, TypeError) as error:  # all that JSON of another shape can raise
+        got = getattr(error, "strerror", None) or "something else"
+    remedy = "make it with analysis/paper/weights.py"
+    raise UsageError(str(path), expected="what weights.py writes", got=got, remedy=remedy)
 
 
 def main() -> None:

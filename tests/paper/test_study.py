@@ -22,6 +22,7 @@ from ntkspec.nets import population, training
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "analysis" / "paper"
 PICTURE, MESH = ROOT / "data" / "pictures" / "astronaut.png", ROOT / "data" / "meshes" / "knot.ply"
+RESULTS = ROOT / "analysis" / "results" / "paper"
 SMALL = {"side": 24, "iterations": 20, "batch": 100, "samples": 40, "width": 16}
 
 
@@ -152,7 +153,7 @@ def test_runs_of_different_settings_are_not_averaged(tmp_path, pictures):
 def test_figures_of_half_a_study_are_refused(tmp_path, pictures, monkeypatch, capfd):
     work(job(tmp_path / "s", [PICTURE], "baseline"))
     monkeypatch.chdir(tmp_path)
-    for words in (("fig2_ablation", "s"), ("fig4_panels", "s"), ("scaling_table", "s"), ("dependence", "s"),
+    for words in (("fig2_ablation", "s"), ("fig4_panels", "s"), ("scaling_table", "s"),
                   ("claims", "s", "s", "s")):  # fmt: skip
         assert in_process(monkeypatch, *words) == 2
         assert re.fullmatch(r"error: astronaut: expected a run [^\n]*\n", capfd.readouterr().err), words
@@ -313,6 +314,8 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("fig2_ablation", "s"), "expected a folder of folders of run files"),
         (("fig3_pictures", "nowhere"), "expected a folder of folders of run files"),
         (("weights", "nowhere"), "expected a folder of folders of run files"),
+        (("dependence", RESULTS / "sweeps", "nowhere.json"), "nowhere.json: expected what weights.py writes"),
+        (("map_of_settings", RESULTS / "sweeps", RESULTS / "claims.json"), "got something else"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
