@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from analysed import outcome
-from outcomes import Outcome, by_name, check_alike, from_dict
+from outcomes import Outcome, check_alike, from_dict
 
 from ntkspec.errors import UsageError
 
@@ -49,9 +50,17 @@ def no_runs(place: Path) -> UsageError:
     )
 
 
-def pack(outcomes: Iterable[Outcome], place: Path, *, together: str = "") -> None:
-    """One file for each name, or one for all, called `together`; what made them stands there once each."""
-    files = {together: list(outcomes)} if together else by_name(outcomes)
+def pack(outcomes: Iterable[Outcome], place: Path, by: Callable[[Outcome], str] = attrgetter("name")) -> None:
+    """One file for all outcomes of which `by` says the same, called that; what made them stands there once.
+
+    Files that were packed there before and are none of these are removed: `load` would read them as well.
+    """
+    files: dict[str, list[Outcome]] = {}
+    for each in outcomes:
+        files.setdefault(by(each), []).append(each)
+    for path in place.glob("*.json"):
+        if path.stem not in files and _is_pack(path):
+            path.unlink()
     for name, group in files.items():
         made: list[Mapping[str, Any]] = []
         for each in group:
@@ -59,6 +68,13 @@ def pack(outcomes: Iterable[Outcome], place: Path, *, together: str = "") -> Non
                 made.append(each.made)
         packed = [{**asdict(each), "made": made.index(each.made)} for each in group]
         write_json(place / f"{name}.json", {"version": VERSION, "made": made, "outcomes": packed})
+
+
+def _is_pack(path: Path) -> bool:
+    try:
+        return set(read_json(path)) == {"version", "made", "outcomes"}
+    except (ValueError, TypeError):  # all that JSON of another shape can raise
+        return False
 
 
 def of_file(run_file: Path) -> Outcome:

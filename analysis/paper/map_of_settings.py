@@ -1,13 +1,15 @@
-"""The map: on which settings lambda_min and PSNR depend; mean over the pictures of the sweeps.
+"""The map: on which settings lambda_min and PSNR depend, over the pictures of the sweeps.
 
     python analysis/paper/map_of_settings.py paper/sweeps weights.json -o map.png
 
-Lines are geometric means of lambda_min. Where some picture's is exactly zero, a cross stands on the axis
-below; where one is unresolved, a triangle at its floor.
+Lines are medians of lambda_min, dots the pictures. Where the median is exactly zero, a cross stands on the
+axis below, where it is unresolved, a triangle; faint ones where that is so of some pictures. PSNR is a mean,
+with its interval.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import command
 import numpy as np
 from dependence import settings
 from drawing import COLOURS, new_axes, new_figure, save, ticks
-from intervals import decades
+from intervals import Decades, decades, interval, known_range, median
 from kept import load
 from matplotlib.axes import Axes
 from outcomes import Curve, Outcome, by_name, require
@@ -64,27 +66,37 @@ def draw(outcomes: Sequence[Outcome], weights: Path, output: Path) -> None:
 
 
 def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]], **style: Any) -> None:
-    """Means where lambda_min is a number in all items; marks where it is not."""
-    numbers = [[c.lambda_min for c in group if c.lambda_min] for group in groups]
-    whole = [len(found) == len(group) > 0 for found, group in zip(numbers, groups, strict=True)]
-    means = [
-        np.exp(np.mean(np.log(found))) if known else np.nan  # a gap, where it is no number for all
-        for found, known in zip(numbers, whole, strict=True)
-    ]
-    axes.plot(x, means, **{"marker": "o", "markersize": 4, **style})
+    """Medians where they are numbers, and marks where not; a dot for each picture, but of a level line."""
+    middles = [median([_logarithm(curve) for curve in group]) for group in groups]
+    values = [10**least.value if least.value == most.value else np.nan for least, most in middles]
+    axes.plot(x, [value or np.nan for value in values], **{"marker": "o", "markersize": 4, **style})
     axes.set_yscale("log")
-    colour = style.get("color")
-    for place, group in zip(x, groups, strict=True):
-        if any(curve.lambda_min == 0 for curve in group):
-            axes.plot([place], [0.02], "x", color=colour, transform=axes.get_xaxis_transform(), clip_on=False)
-        floors = [curve.floor for curve in group if curve.lambda_min is None]
-        if floors:
-            axes.plot([place], [max(floors)], "v", color=colour, markerfacecolor="none")
+    if style.get("marker") == "":
+        return
+    for place, group, value in zip(x, groups, values, strict=True):
+        numbers = [curve.lambda_min for curve in group if curve.lambda_min]
+        axes.plot([place] * len(numbers), numbers, ".", color=style.get("color"), alpha=0.3, markersize=4)
+        for some, mark, is_middle in (
+            (any(curve.lambda_min == 0 for curve in group), "x", value == 0),
+            (any(curve.lambda_min is None for curve in group), "v", np.isnan(value)),
+        ):
+            if some:
+                axes.plot([place], [0.02], mark, color=style.get("color"), markerfacecolor="none",
+                          alpha=1.0 if is_middle else 0.3, clip_on=False,
+                          transform=axes.get_xaxis_transform())  # fmt: skip
+
+
+def _logarithm(curve: Curve) -> Decades:
+    return Decades(*(math.log10(end) if end else -math.inf for end in known_range(curve)))
 
 
 def _psnr(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Outcome]], **style: Any) -> None:
-    means = [np.mean([each.end.metric("psnr_db") for each in group]) for group in groups]
+    found = [interval([each.end.metric("psnr_db") for each in group]) for group in groups]
+    means = np.array([each.value for each in found])
     axes.plot(x, means, **{"marker": "o", "markersize": 4, **style})
+    ends = np.array([[each.low, each.high] for each in found]).T
+    if style.get("marker") != "" and np.isfinite(ends).all():  # not of a level line, nor of one picture
+        axes.vlines(x, *ends, color=style.get("color"), linewidth=0.8)
 
 
 def _ends(group: Sequence[Outcome]) -> list[Curve]:
@@ -106,29 +118,36 @@ def _fourier(axes: Axes, groups: Groups, plot: Callable[..., None], title: str) 
     axes.set_title(f"{title} against bandwidth")
 
 
-def _decades_apart(mpe: Outcome, ffe: Outcome) -> float:
-    pair = decades(mpe.end.spectra["total"], ffe.end.spectra["total"])
-    return pair.low if pair.exact else np.nan
+def _decades_apart(pairs: Sequence[tuple[Outcome, Outcome]]) -> tuple[float, str]:
+    """The median ratio of lambda_min, and what to say of it."""
+    least, most = median([decades(*(each.end.spectra["total"] for each in pair)) for pair in pairs])
+    if math.isfinite(least.value) and least.value == most.value:
+        return least.value, f"{least.value:+.1f}"
+    return np.nan, "inf" if least.value == math.inf else "-inf" if most.value == -math.inf else "?"
 
 
-def _psnr_apart(mpe: Outcome, ffe: Outcome) -> float:
-    return mpe.end.metric("psnr_db") - ffe.end.metric("psnr_db")
+def _psnr_apart(pairs: Sequence[tuple[Outcome, Outcome]]) -> tuple[float, str]:
+    gain = float(np.mean([mpe.end.metric("psnr_db") - ffe.end.metric("psnr_db") for mpe, ffe in pairs]))
+    return gain, f"{gain:+.1f}"
 
 
-def _heat(axes: Axes, groups: Groups, apart: Callable[[Outcome, Outcome], float], title: str) -> None:
+def _heat(axes: Axes, groups: Groups, apart: Callable[..., tuple[float, str]], title: str) -> None:
     """Finest level against bandwidth; a cell without a number is grey."""
-    table = np.full((len(FINEST), len(SIGMAS)), np.nan)
-    for row, finest in enumerate(FINEST):
-        for column, sigma in enumerate(SIGMAS):
-            pairs = zip(groups[multigrid(finest)], groups[fourier(sigma, 64)], strict=True)
-            table[row, column] = np.mean([apart(mpe, ffe) for mpe, ffe in pairs])
-    largest = float(np.nanmax(np.abs(table)))
+    cells = [
+        [
+            apart([*zip(groups[multigrid(finest)], groups[fourier(sigma, 64)], strict=True)])
+            for sigma in SIGMAS
+        ]
+        for finest in FINEST
+    ]
+    table = np.array([[value for value, _ in row] for row in cells])
+    largest = float(np.nanmax(np.abs(table))) if not np.isnan(table).all() else 1.0
     axes.set_facecolor("#dddddd")
     axes.imshow(table, cmap="RdBu_r", vmin=-largest, vmax=largest, origin="lower", aspect="auto")
     for (row, column), value in np.ndenumerate(table):
-        said = "0 or ?" if np.isnan(value) else f"{value:+.1f}"
         dark = not np.isnan(value) and abs(value) > 0.6 * largest
-        axes.text(column, row, said, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+        axes.text(column, row, cells[row][column][1], ha="center", va="center", fontsize=8,
+                  color="white" if dark else "black")  # fmt: skip
     axes.set_xticks(range(len(SIGMAS)), [str(sigma) for sigma in SIGMAS])
     axes.set_yticks(range(len(FINEST)), [str(finest) for finest in FINEST])
     axes.set(xlabel="bandwidth $\\sigma$ (64 frequencies)", ylabel="finest level, cells an axis", title=title)
@@ -162,8 +181,8 @@ def _weights(axes: Axes, items: Sequence[Mapping[str, Any]]) -> None:
         ("median", r"$\lambda_{n/2}$", "--"),
         ("lambda_max", r"$\lambda_{\max}$", ":"),
     ):
-        values = np.array([[row[key] or np.nan for row in item["rows"]] for item in items])
-        axes.plot(rates, np.exp(np.log(values).mean(axis=0)), style, marker="o", markersize=4,
+        values = np.array([[row[key] or 0.0 for row in item["rows"]] for item in items])
+        axes.plot(rates, np.median(values, axis=0), style, marker="o", markersize=4,
                   color=COLOURS["mpe-fine"], label=label)  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="learning rate of the grid over the network's",
              ylabel="eigenvalue", title=r"Weighting: $K_{\mathrm{MLP}} + r\,K_{\mathrm{grid}}$")  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def main() -> None:
     pictures, meshes, sweeps = (load(study / name) for name in ("2d", "3d", "sweeps"))
     pack(pictures, results / "2d")
     pack(meshes, results / "3d")
-    pack(sweeps, results / "sweeps", together="sweeps")
+    pack(sweeps, results / "sweeps", attrgetter("item"))  # many names
     fig2_ablation.draw(pictures, results / "fig2.png")
     fig3_pictures.draw(study / "shipped", results / "fig3.png", 2)
     if any((study / "2d").glob("*/*.h5")):  # run files may be deleted

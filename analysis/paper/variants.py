@@ -109,7 +109,7 @@ def run_study(
     outcomes = load(options.output)
     require(outcomes, [kernel for job in made for kernel in job.kernels])
     draw(outcomes, options.results / f"{name}.png")
-    pack(outcomes, options.results / name, together=name)
+    pack(outcomes, options.results / name, lambda _: name)
     print(table(outcomes))
 
 

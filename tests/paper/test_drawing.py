@@ -1,11 +1,12 @@
 """Mean spectra as they are drawn, and the map's treatment of what is no number."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from drawing import draw_mean, new_axes, new_figure
-from map_of_settings import _smallest
+from map_of_settings import _decades_apart, _smallest
 from outcomes import Curve, indices
 
 SIZE = 64
@@ -56,10 +57,29 @@ def test_where_one_is_unresolved_the_mean_ends_and_the_median_goes_on(axes):
 
 
 def test_zeros_and_floors_are_marks_and_gaps(axes):
-    zero = replace(curve(1.0, smallest=0.0), lambda_min=0.0)
-    lost = curve(1.0, resolved=20)
-    _smallest(axes, (1, 2, 3, 4), [[curve(1.0, smallest=1e-3)], [zero], [lost], [curve(1.0, smallest=1e-5)]])
-    means, cross, triangle = axes.lines
-    assert np.allclose(means.get_ydata(), [1e-3, np.nan, np.nan, 1e-5], equal_nan=True)
-    assert (cross.get_marker(), cross.get_xdata()) == ("x", [2])
-    assert (triangle.get_marker(), triangle.get_xdata(), triangle.get_ydata()) == ("v", [3], [1e-9])
+    zero, lost = replace(curve(1.0), lambda_min=0.0), curve(1.0, resolved=20)
+    high, low = curve(1.0, smallest=1e-3), curve(1.0, smallest=1e-5)
+    groups = [[high, low], [zero, zero, high], [lost, lost, high], [low, low, zero]]
+    _smallest(axes, (1, 2, 3, 4), groups)
+    medians, *marks = axes.lines
+    assert np.allclose(medians.get_ydata(), [1e-4, np.nan, np.nan, 1e-5], equal_nan=True)
+    dots = [mark for mark in marks if mark.get_marker() == "."]
+    assert [list(dot.get_ydata()) for dot in dots] == [[1e-3, 1e-5], [1e-3], [1e-3], [1e-5, 1e-5]]
+    others = [(mark.get_marker(), *mark.get_xdata(), mark.get_alpha()) for mark in marks if mark not in dots]
+    assert others == [("x", 2, 1.0), ("v", 3, 1.0), ("x", 4, 0.3)]  # faint: of the minority
+
+
+def test_a_cell_of_the_map_is_the_median_or_says_why_there_is_none():
+    def pairs(*smallest):
+        ends = [
+            [SimpleNamespace(end=SimpleNamespace(spectra={"total": c})) for c in pair] for pair in smallest
+        ]
+        return [tuple(pair) for pair in ends]
+
+    zero, lost = replace(curve(1.0), lambda_min=0.0), curve(1.0, resolved=20)
+    ten, one = curve(1.0, smallest=10.0), curve(1.0)
+    assert _decades_apart(pairs((ten, one), (ten, one), (zero, one))) == (pytest.approx(1.0), "+1.0")
+    for cells, said in (((zero, one), "-inf"), ((one, zero), "inf"), ((lost, lost), "?")):
+        value, found = _decades_apart(pairs(cells, cells, (ten, one)))
+        assert np.isnan(value)
+        assert found == said

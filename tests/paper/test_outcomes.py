@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -104,9 +105,14 @@ def test_a_packed_study_is_the_study(tmp_path):
             shutil.copy(GOLDEN / f"{name}.h5", tmp_path / "study" / item)
     found = load(tmp_path / "study")
     pack(found, tmp_path / "by name")
-    pack(found, tmp_path / "in one", together="all")
+    pack(found, tmp_path / "in one", lambda _: "all")
     assert sorted(path.name for path in (tmp_path / "by name").iterdir()) == ["ffe.json", "mpe.json"]
     assert load(tmp_path / "by name") == load(tmp_path / "in one") == found
+    (tmp_path / "by name" / "notes.json").write_text("[1]")
+    pack(found[:2], tmp_path / "by name", attrgetter("item"))  # what was packed before is gone
+    assert sorted(path.name for path in (tmp_path / "by name").iterdir()) == ["notes.json", "one.json"]
+    (tmp_path / "by name" / "notes.json").unlink()
+    assert load(tmp_path / "by name") == found[:2]
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):

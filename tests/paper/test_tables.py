@@ -208,6 +208,18 @@ def test_what_was_found_in_our_results_is_not_said_of_others(tmp_path):
     assert kept.count("<!-- end ") == text.count("<!-- end ") - text.count("<!-- end findings")
 
 
+def test_numbers_that_are_quoted_stand_in_the_tables():
+    """What findings say in prose, no script writes; it must be what the scripts wrote into the tables."""
+    text, number = PAGE.read_text(encoding="utf-8"), r"\d[\d.,]*\d|\d"
+    prose = " ".join(re.findall(r"<!-- findings -->(.*?)<!-- end findings -->", text, flags=re.DOTALL))
+    written = re.sub(r"<!-- findings -->.*?<!-- end findings -->", "", text, flags=re.DOTALL)
+    tables = re.findall(r"<!-- (\w+) -->(.*?)<!-- end \1 -->", written, flags=re.DOTALL)
+    known = {found for _, table in tables for found in re.findall(number, table)}
+    quoted = re.findall(number, prose)
+    assert len(quoted) > 10
+    assert [found for found in quoted if found not in known] == []
+
+
 def test_the_committed_page_is_that_of_the_committed_results(tmp_path):
     """Every table of docs/paper.md, from analysis/results/paper alone."""
     results = PAGE.parents[1] / "analysis" / "results" / "paper"
