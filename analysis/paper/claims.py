@@ -15,8 +15,9 @@ from pathlib import Path
 
 import command
 from beside import made_by
+from claims_of_ablation import without_grid
 from claims_of_quality import SWEPT, quality_over_baseline, quality_over_fourier, saturation, stability
-from claims_of_spectra import crossing, over_baseline, over_fourier, theorem1, without_grid
+from claims_of_spectra import crossing, over_baseline, over_fourier, theorem1
 from drawing import NAMES
 from kept import load, write_json
 from outcomes import Outcome, require

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 from drawing import NAMES
@@ -171,10 +171,11 @@ def _signs(ranges: Ranges) -> NDArray[np.int64]:
 
 
 def _order(middle: Ranges) -> str:
-    """The presets from the smallest to the largest."""
+    """The presets from the smallest to the largest; after < all are surely above all before it."""
     names, signs = list(NAMES.values()), _signs(middle)
     ranked = [int(k) for k in np.lexsort((middle[:, 1], middle[:, 0]))]
-    steps = [f"{'<' if signs[b, a] > 0 else '~'} {names[b]}" for a, b in pairwise(ranked)]
+    split = [bool((signs[np.ix_(ranked[k:], ranked[:k])] > 0).all()) for k in range(1, len(ranked))]
+    steps = [f"{'<' if apart else '~'} {names[k]}" for apart, k in zip(split, ranked[1:], strict=True)]
     return " ".join([names[ranked[0]], *steps])
 
 

@@ -1,24 +1,20 @@
-"""What the paper claims of spectra: (a), (b), (c), (f) and (g)."""
+"""What the paper claims of spectra: (a), (b), (f) and (g); `claims_of_ablation` has (c)."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 
 import numpy as np
 from drawing import NAMES, STAGES
-from intervals import decades, interval, median, resolved, said, share
+from intervals import decades, interval, median, resolved, said
 from outcomes import Curve, Outcome, indices
-from scaling_table import smallest
-from verdicts import FFES, MPES, OVER_BASELINE, OVER_FFE, Claim, Part, Population
+from verdicts import FFES, MPES, OVER_BASELINE, OVER_FFE, STAGE_SAID, Claim, Part, Population
 
-STAGE_SAID = {"mid": ("mid",), "end": ()}
 APART = 0.05  # decades by which curves must part to count as apart
-STRETCH = 3  # kept indices at which they must, on both sides of a crossing
-NEAR = 0.5  # of the lift: less than this is left where a curve has fallen back to the baseline
+STRETCH = 3  # kept indices in a row at which they must, on both sides of a crossing
 
 
 def over_baseline(pictures: Population, meshes: Population) -> Claim:
@@ -87,97 +83,6 @@ def _halfway(item: dict[str, Outcome], name: str) -> float:
     return float(np.log10(high[at] / low[at]))
 
 
-def without_grid(pictures: Population, meshes: Population) -> Claim:
-    """(c)"""
-    parts, remarks = [], []
-    for study, name in product((pictures, meshes), MPES):
-        spectra = [item[name].end.spectra for item in study.items(name)]
-        with_it, without = (smallest([each[kernel] for each in spectra]) for kernel in ("total", "no_grid"))
-        remarks.append(
-            f"{NAMES[name]}, {study.domain}: lambda_min without its gradients {without}; with: {with_it}"
-        )
-    for study, name, stage in product((pictures, meshes), MPES, STAGES):
-        setting = (NAMES[name], study.domain, *STAGE_SAID[stage])
-        parts.append(_left(study, name, stage, setting))
-    for study, name in product((pictures, meshes), MPES):
-        parts.append(_fallen(study, name))
-    return Claim(
-        "c",
-        "without the grid's gradients the spectrum falls back to near the baseline's or below it: where the "
-        "MPE lies above it, less than half of the decades between them are left (less than none: below it); "
-        "at lambda_min, on more than half of the items",
-        tuple(parts),
-        tuple(remarks),
-    )
-
-
-@dataclass(frozen=True)
-class Lift:
-    """By how many decades MPE without grid, and MPE, lie above the baseline: means over kept indices."""
-
-    left: float  # at most, if `limits`
-    whole: float
-    last: int  # of the indices; 0 if the MPE lies above nowhere
-    limits: int  # at how many of them the MPE without grid is unresolved, and stands at its floor
-
-
-def _left(study: Population, name: str, stage: str, setting: tuple[str, ...]) -> Part:
-    items = study.items(name, "baseline")
-    lifts = [_lift(item, name, stage) for item in items]
-    lifted = [k for k, lift in enumerate(lifts) if lift.last]
-    if not lifted:
-        return Part(setting, "the MPE lies nowhere above the baseline", None)
-    known = [lifts[k] for k in lifted]
-    seeds = study.seeds([items[k] for k in lifted])
-    found = share([lift.left for lift in known], [lift.whole for lift in known], seeds)
-    limited = any(lift.limits for lift in known)
-    near = True if found.high < NEAR else False if found.low >= NEAR and not limited else None
-    none = f"; no lift in {len(items) - len(lifted)}" if len(lifted) < len(items) else ""
-    last = int(np.median([lift.last for lift in known]))
-    size = items[0][name].end.spectra["total"].size
-    most = "at most " if limited else ""
-    return Part(
-        setting, f"{most}{found} of the lift is left, up to i = {last} (median) of {size}{none}", near
-    )
-
-
-def _lift(item: dict[str, Outcome], name: str, stage: str) -> Lift:
-    """Over the indices at which the MPE lies above the baseline and both are resolved."""
-    spectra = item[name].stages[stage].spectra
-    base = np.log10(resolved(item["baseline"].stages[stage].spectra["total"]))
-    lift = np.log10(resolved(spectra["total"])) - base
-    kept = resolved(spectra["no_grid"])
-    left = np.log10(np.where(np.isnan(kept), spectra["no_grid"].floor, kept)) - base
-    above = np.nan_to_num(lift) > APART
-    if not above.any():
-        return Lift(0.0, 0.0, 0, 0)
-    last = indices(spectra["total"].size)[int(np.flatnonzero(above)[-1])]
-    limits = int(np.isnan(kept[above]).sum())
-    return Lift(float(left[above].mean()), float(lift[above].mean()), last, limits)
-
-
-def _fallen(study: Population, name: str) -> Part:
-    """At lambda_min, at the end: on how many items less than half of the decades are left."""
-    items = study.items(name, "baseline")
-    ends = [
-        (
-            item[name].end.spectra["total"],
-            item[name].end.spectra["no_grid"],
-            item["baseline"].end.spectra["total"],
-        )
-        for item in items
-    ]
-    lifts = [(decades(total, base), decades(kept, base)) for total, kept, base in ends]
-    lifted = [k for k, (whole, _) in enumerate(lifts) if whole.low > APART]
-    setting = (NAMES[name], study.domain, "lambda_min")
-    if not lifted:
-        return Part(setting, "the MPE's is nowhere above the baseline's", None)
-    fallen = [lifts[k][1].high < NEAR * lifts[k][0].low for k in lifted]
-    found = interval(fallen, study.seeds([items[k] for k in lifted]))
-    most = True if found.low > 0.5 else False if found.high <= 0.5 else None
-    return Part(setting, f"fallen back on {sum(fallen)} of {len(lifted)} on which the MPE's is above", most)
-
-
 def theorem1(pictures: Population, meshes: Population) -> Claim:
     """(f)"""
     parts = []
@@ -209,10 +114,10 @@ def _slack(item: dict[str, Outcome], name: str) -> float:
 
 def crossing(pictures: Population, meshes: Population) -> Claim:
     """(g)"""
-    parts = []
+    parts, remarks = [], []
     for study, other in product((pictures, meshes), FFES):
         items = study.items("mpe-coarse", other)
-        places = [_crossing(item["mpe-coarse"], item[other]) for item in items]
+        places = [_crossing(item["mpe-coarse"], item[other], STRETCH) for item in items]
         crossed = [place for place in places if place is not None]
         found = interval([place is not None for place in places], study.seeds(items))
         above = [abs(place) for place in crossed if place > 0]
@@ -224,16 +129,19 @@ def crossing(pictures: Population, meshes: Population) -> Claim:
         )
         most = True if found.low > 0.5 else False if found.high <= 0.5 else None
         parts.append(Part((NAMES[other], study.domain), f"in {len(crossed)} of {len(places)}{where}", most))
+        briefly = sum(_crossing(item["mpe-coarse"], item[other], 1) is not None for item in items)
+        remarks.append(f"{NAMES[other]}, {study.domain}: at one index or more, in {briefly} of {len(items)}")
     return Claim(
         "g",
         "the coarse MPE's spectrum crosses that of Fourier features: each lies above the other by 0.05 "
-        "decades at three kept indices or more",
+        "decades at three kept indices in a row or more",
         tuple(parts),
+        tuple(remarks),
     )
 
 
-def _crossing(a: Outcome, b: Outcome) -> int | None:
-    """The index from which `a` is above `b` for good, or its negative if below; None if it always was."""
+def _crossing(a: Outcome, b: Outcome, stretch: int) -> int | None:
+    """The index from which `a` is above `b` for good, or its negative if below; None if they do not cross."""
     curves = a.end.spectra["total"], b.end.spectra["total"]
     values = [resolved(curve) for curve in curves]
     apart = np.log10(values[0] / values[1])
@@ -243,9 +151,11 @@ def _crossing(a: Outcome, b: Outcome) -> int | None:
         for some, other, curve in zip(values, values[::-1], curves, strict=True)
     ]
     apart[lost[0]], apart[lost[1]] = -1.0, 1.0
-    clear = np.flatnonzero(np.abs(np.nan_to_num(apart)) > APART)
-    signs = np.sign(apart[clear])
-    if min(np.count_nonzero(signs > 0), np.count_nonzero(signs < 0)) < STRETCH:
+    signs = np.where(np.abs(np.nan_to_num(apart)) > APART, np.sign(np.nan_to_num(apart)), 0).astype(int)
+    runs = [(sign, [at for at, _ in some]) for sign, some in groupby(enumerate(signs), lambda pair: pair[1])]
+    long = [(sign, places[0]) for sign, places in runs if sign and len(places) >= stretch]
+    if len({sign for sign, _ in long}) < 2:
         return None
-    last = int(np.flatnonzero(signs[1:] != signs[:-1])[-1])
-    return int(signs[-1]) * indices(curves[0].size)[int(clear[last + 1])]
+    last = long[-1][0]
+    before = max(k for k, (sign, _) in enumerate(long) if sign != last)
+    return int(last) * indices(curves[0].size)[long[before + 1][1]]

@@ -19,7 +19,7 @@ from typing import Any
 
 import command
 from beside import markdown
-from intervals import Decades, decades, interval, median, said
+from intervals import Known, decades, interval, median, said
 from kept import load
 from outcomes import Outcome, Stage, by_item, require
 from sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
@@ -59,7 +59,7 @@ class Setting:
 class Compared:
     """An MPE over another network, picture by picture."""
 
-    ratios: Sequence[Decades]  # of lambda_min
+    ratios: Sequence[Known]  # of lambda_min
     gains: Sequence[float]  # of PSNR in dB; none of a kernel that nothing was trained with
 
 

@@ -60,18 +60,6 @@ def interval(values: Sequence[float], seeds: Seeds = ()) -> Interval:
     return _bootstrap(float(data.mean()), lambda times: (times @ data) / times.sum(axis=1), len(data), seeds)
 
 
-def share(parts: Sequence[float], wholes: Sequence[float], seeds: Seeds = ()) -> Interval:
-    """The sum of all parts over the sum of all wholes, resampled by items as `interval` does it.
-
-    A mean of the items' own shares would be ruled by those whose whole is nearly nothing.
-    """
-    above, below = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
-    value = float(above.sum() / below.sum())
-    if len(above) < FEW:
-        return _range_of(value, above / below)
-    return _bootstrap(value, lambda times: (times @ above) / (times @ below), len(above), seeds)
-
-
 def _bootstrap(
     value: float, statistic: Callable[[NDArray[np.int64]], Values], count: int, seeds: Seeds
 ) -> Interval:
@@ -106,8 +94,11 @@ def _range_of(value: float, data: Values) -> Interval:
 
 
 @dataclass(frozen=True)
-class Decades:
-    """What is known of log10(a / b): it lies between these; both infinite of one sign where one is zero."""
+class Known:
+    """What is known of a number: it lies between these.
+
+    Of log10(a / b) both are infinite, of one sign, where a or b is zero.
+    """
 
     low: float
     high: float
@@ -118,15 +109,15 @@ class Decades:
         return math.isfinite(self.low) and self.low == self.high
 
 
-def decades(a: Curve, b: Curve) -> Decades:
+def decades(a: Curve, b: Curve) -> Known:
     """lambda_min of `a` over that of `b`; each may be a number, exactly zero, or below its floor.
 
     Two that are exactly zero are equal: no decades lie between them.
     """
     if a.lambda_min == b.lambda_min == 0:
-        return Decades(0.0, 0.0)
+        return Known(0.0, 0.0)
     (a_low, a_high), (b_low, b_high) = known_range(a), known_range(b)
-    return Decades(_log_ratio(a_low, b_high, -math.inf), _log_ratio(a_high, b_low, math.inf))
+    return Known(_log_ratio(a_low, b_high, -math.inf), _log_ratio(a_high, b_low, math.inf))
 
 
 def known_range(curve: Curve) -> tuple[float, float]:
@@ -144,7 +135,7 @@ def _log_ratio(above: float, below: float, unknown: float) -> float:
     return math.inf if below == 0 else math.log10(above / below)
 
 
-def median(pairs: Sequence[Decades], seeds: Seeds = ()) -> tuple[Interval, Interval]:
+def median(pairs: Sequence[Known], seeds: Seeds = ()) -> tuple[Interval, Interval]:
     """The median over items of what ratios are at least, and at most, infinite ones included.
 
     They are equal where fewer than half of the ratios are unknown on the side of the middle.

@@ -27,12 +27,23 @@ def load(place: Path) -> list[Outcome]:
     """All outcomes of a study's folder, or of the folder that `pack` wrote, by item and name.
 
     Raises:
-        UsageError: there is nothing to load, or runs of one name are of different settings.
+        UsageError: there is nothing to load, runs of one name are of different settings, or an outcome is of
+            an older version and its run file gone.
     """
     runs = set(place.glob("*/*.h5"))
     found = [of_file(path) for path in sorted(runs)]
     gone = {path.with_suffix(".h5") for path in place.glob("*/*.json")} - runs
-    found += [kept for path in sorted(gone) if (kept := _kept(path))]
+    for path in sorted(gone):
+        kept = _kept(path)
+        found += [kept] if kept else []
+        place_of_it = path.with_suffix(".json")
+        if not kept and _has(place_of_it, "outcome") and read_json(place_of_it)["version"] != VERSION:
+            raise UsageError(
+                str(place_of_it),
+                expected=f"an outcome of version {VERSION}, or its run file to analyse again",
+                got="neither",
+                remedy="delete it and let the study make it again",
+            )
     found = found or [each for path in sorted(place.glob("*.json")) for each in _unpack(path)]
     if not found:
         raise no_runs(place)
@@ -58,9 +69,6 @@ def pack(outcomes: Iterable[Outcome], place: Path, by: Callable[[Outcome], str] 
     files: dict[str, list[Outcome]] = {}
     for each in outcomes:
         files.setdefault(by(each), []).append(each)
-    for path in place.glob("*.json"):
-        if path.stem not in files and _is_pack(path):
-            path.unlink()
     for name, group in files.items():
         made: list[Mapping[str, Any]] = []
         for each in group:
@@ -68,11 +76,15 @@ def pack(outcomes: Iterable[Outcome], place: Path, by: Callable[[Outcome], str] 
                 made.append(each.made)
         packed = [{**asdict(each), "made": made.index(each.made)} for each in group]
         write_json(place / f"{name}.json", {"version": VERSION, "made": made, "outcomes": packed})
+    for path in place.glob("*.json"):
+        if path.stem not in files and _has(path, "made", "outcomes"):
+            path.unlink()
 
 
-def _is_pack(path: Path) -> bool:
+def _has(path: Path, *keys: str) -> bool:
+    """Whether this is a file of ours, of whatever version, with these contents."""
     try:
-        return set(read_json(path)) == {"version", "made", "outcomes"}
+        return set(read_json(path)) == {"version", *keys}
     except (ValueError, TypeError):  # all that JSON of another shape can raise
         return False
 

@@ -3,8 +3,8 @@
     python analysis/paper/map_of_settings.py paper/sweeps weights.json -o map.png
 
 Lines are medians of lambda_min, dots the pictures. Where the median is exactly zero, a cross stands on the
-axis below, where it is unresolved, a triangle; faint ones where that is so of some pictures. PSNR is a mean,
-with its interval.
+axis below, where it is unresolved, a triangle, where it is not known which, both; faint ones where that is so
+of some pictures. Marks of different lines stand above each other. PSNR is a mean, with its interval.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import command
 import numpy as np
 from dependence import settings
 from drawing import COLOURS, new_axes, new_figure, save, ticks
-from intervals import Decades, decades, interval, known_range, median
+from intervals import Known, decades, interval, known_range, median
 from kept import load
 from matplotlib.axes import Axes
 from outcomes import Curve, Outcome, by_name, require
@@ -31,6 +31,7 @@ KINDS = {
     "mpe": ("MPE (fine)", COLOURS["mpe-fine"]),
 }
 SHADES = ("#9ecae1", "#3565c4", "#14285e")  # few to many features
+MARKED = (*(colour for _, colour in KINDS.values()), *SHADES)  # whose marks stand above each other
 Groups = Mapping[str, Sequence[Outcome]]
 
 
@@ -73,21 +74,22 @@ def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]],
     axes.set_yscale("log")
     if style.get("marker") == "":
         return
+    rise = 0.02 + 0.035 * (MARKED.index(style["color"]) if style.get("color") in MARKED else 0)
     for place, group, value in zip(x, groups, values, strict=True):
         numbers = [curve.lambda_min for curve in group if curve.lambda_min]
         axes.plot([place] * len(numbers), numbers, ".", color=style.get("color"), alpha=0.3, markersize=4)
         for some, mark, is_middle in (
-            (any(curve.lambda_min == 0 for curve in group), "x", value == 0),
+            (any(curve.lambda_min == 0 for curve in group), "x", value == 0 or np.isnan(value)),
             (any(curve.lambda_min is None for curve in group), "v", np.isnan(value)),
         ):
             if some:
-                axes.plot([place], [0.02], mark, color=style.get("color"), markerfacecolor="none",
+                axes.plot([place], [rise], mark, color=style.get("color"), markerfacecolor="none",
                           alpha=1.0 if is_middle else 0.3, clip_on=False,
                           transform=axes.get_xaxis_transform())  # fmt: skip
 
 
-def _logarithm(curve: Curve) -> Decades:
-    return Decades(*(math.log10(end) if end else -math.inf for end in known_range(curve)))
+def _logarithm(curve: Curve) -> Known:
+    return Known(*(math.log10(end) if end else -math.inf for end in known_range(curve)))
 
 
 def _psnr(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Outcome]], **style: Any) -> None:

@@ -14,6 +14,8 @@ FFES, MPES = ("ffe-low", "ffe-medium", "ffe-high"), ("mpe-coarse", "mpe-fine")
 OVER_BASELINE = {"lambda_min": 8.0, "psnr_db": 15.0, "ms_ssim": 0.65}
 OVER_FFE = {"lambda_min": 2.0, "psnr_db": 12.0, "ms_ssim": 0.33}
 
+STAGE_SAID = {"mid": ("mid",), "end": ()}  # as factors of a setting
+
 Score = Callable[[dict[str, Outcome]], float]  # of an item, from its outcomes by name
 
 

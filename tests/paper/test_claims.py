@@ -161,13 +161,26 @@ def test_without_the_grid_what_is_unresolved_has_fallen(pictures, meshes, sweeps
     assert parts["MPE (fine), pictures"].holds is True
     assert parts["MPE (fine), pictures"].found.startswith("at most -")
     assert "up to i = 255 (median) of 256" in parts["MPE (fine), pictures"].found
-    assert (
-        parts["MPE (fine), pictures, lambda_min"].holds is False
-    )  # nothing is known of it over an exact zero
+    at_the_end = parts["MPE (fine), pictures, lambda_min"]  # nothing is known of it over an exact zero
+    assert at_the_end.holds is None
+    assert "fallen back on 0, unknown on 12 of 12" in at_the_end.found
     zero = with_spectra(pictures, "mpe-fine", no_grid=curve(3.9, 0.0))
     parts = {part.said: part for part in verdicts(zero, meshes, sweeps)["c"].parts}
     assert parts["MPE (fine), pictures, lambda_min"].holds is True
     assert parts["MPE (fine), pictures, lambda_min"].found.startswith("fallen back on 12 of 12")
+
+
+def test_one_item_that_is_unresolved_does_not_decide(pictures, meshes, sweeps):
+    """Eleven pictures keep nearly all of the lift, of one nothing is known after i = 2."""
+    near = curve(1.5, scale=0.99)
+    changed = with_spectra(pictures, "mpe-fine", no_grid=near)
+    values = tuple(v if i <= 2 else None for i, v in zip(indices(SIZE), near.values, strict=True))
+    lost = replace(near, values=values, lambda_min=None, resolved=2)
+    changed = [each for each in changed if each.item != "picture0"] + with_spectra(
+        [each for each in changed if each.item == "picture0"], "mpe-fine", no_grid=lost
+    )
+    parts = {part.said: part for part in verdicts(changed, meshes, sweeps)["c"].parts}
+    assert parts["MPE (fine), pictures"].holds is False
 
 
 def test_one_index_is_no_crossing(pictures, meshes, sweeps):
@@ -189,6 +202,16 @@ def test_floors_make_no_order(pictures, meshes, sweeps):
     parts = {part.setting: part for part in verdicts(pictures, meshes, sweeps)["i"].parts}
     part = parts["lambda_min", "pictures"]
     assert (part.holds, part.found) == (None, "no order: none are told apart")
+
+
+def test_what_is_not_told_apart_from_any_before_is_said(pictures, meshes, sweeps):
+    """The baseline's is unresolved below a floor of 4.5, of the others five are 1 to 5."""
+    for k, name in enumerate(PRESETS):
+        made = replace(curve(2.0), lambda_min=float(k) or None, floor=4.5)
+        pictures = with_spectra(pictures, name, total=made)
+    parts = {part.setting: part for part in verdicts(pictures, meshes, sweeps)["i"].parts}
+    order = "baseline ~ FFE (low) ~ FFE (medium) ~ FFE (high) ~ MPE (coarse) < MPE (fine)"
+    assert parts["lambda_min", "pictures"].found.endswith(order)
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=8))

@@ -17,6 +17,7 @@ from outcomes import from_dict, indices
 
 import ntkspec
 from ntkspec.analyze import analyze_runs
+from ntkspec.errors import UsageError
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 
@@ -113,6 +114,18 @@ def test_a_packed_study_is_the_study(tmp_path):
     assert sorted(path.name for path in (tmp_path / "by name").iterdir()) == ["notes.json", "one.json"]
     (tmp_path / "by name" / "notes.json").unlink()
     assert load(tmp_path / "by name") == found[:2]
+
+
+def test_an_old_outcome_without_its_run_file_is_refused(tmp_path):
+    (tmp_path / "one").mkdir()
+    for name in ("mpe", "ffe"):
+        shutil.copy(GOLDEN / f"{name}.h5", tmp_path / "one")
+    load(tmp_path)
+    old = json.loads((tmp_path / "one" / "mpe.json").read_text()) | {"version": 2}
+    (tmp_path / "one" / "mpe.json").write_text(json.dumps(old))
+    (tmp_path / "one" / "mpe.h5").unlink()
+    with pytest.raises(UsageError, match=r"mpe\.json: expected an outcome of version"):
+        load(tmp_path)
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):

@@ -1,7 +1,6 @@
 """Ratios, intervals and verdicts: what claims are made of."""
 
 import math
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-from intervals import DRAWS, Decades, _medians, decades, interval, median, said, share
+from intervals import DRAWS, Known, _medians, decades, interval, median, said
 from outcomes import Curve
 from verdicts import Claim, Part, at_least
 
@@ -51,12 +50,12 @@ def test_intervals_of_normal_means_cover_them_as_often_as_they_say(count):
 
 
 def test_what_is_said_of_ratios_tells_what_decides():
-    ratio = [Decades(math.inf, math.inf)] * 6
+    ratio = [Known(math.inf, math.inf)] * 6
     assert said(*median(ratio)) == "no finite ratio"
-    assert said(*median([*ratio, Decades(2.0, 2.0)]), " decades") == "inf (2.00 to inf) decades"
-    assert said(*median([Decades(-math.inf, -math.inf)] * 3 + [Decades(3.0, 3.0)])) == "-inf (-inf to 3.00)"
-    assert said(*median([Decades(-math.inf, -math.inf)] * 3)) == "zero"
-    half = [Decades(1.0, 1.0)] * 3 + [Decades(0.5, math.inf)] * 3
+    assert said(*median([*ratio, Known(2.0, 2.0)]), " decades") == "inf (2.00 to inf) decades"
+    assert said(*median([Known(-math.inf, -math.inf)] * 3 + [Known(3.0, 3.0)])) == "-inf (-inf to 3.00)"
+    assert said(*median([Known(-math.inf, -math.inf)] * 3)) == "zero"
+    half = [Known(1.0, 1.0)] * 3 + [Known(0.5, math.inf)] * 3
     assert said(*median(half)) == "at least 0.75"
 
 
@@ -69,8 +68,7 @@ def test_items_of_one_seed_are_drawn_together():
     assert found.count == 60
     naive = interval(alike)
     assert naive.high - naive.low < 0.6 * (found.high - found.low)
-    assert share(alike, [1.0] * 60, seeds) == replace(found, value=pytest.approx(found.value))
-    known = [Decades(float(value), float(value)) for value in alike]
+    known = [Known(float(value), float(value)) for value in alike]
     assert median(known, seeds)[0].low == pytest.approx(median(known[::5])[0].low)
     few = [k % 7 for k in range(60)]  # seven seeds tell too little of others: items one by one
     assert interval(alike, few) == naive
@@ -107,29 +105,19 @@ def test_medians_of_repeated_items_are_those_of_the_repeated_list(values, data):
 def test_of_few_items_the_ends_are_their_range():
     found = interval([1.0, 2.0, 6.0])
     assert (found.value, found.low, found.high, str(found)) == (3.0, 1.0, 6.0, "3.00 (1.00 to 6.00)")
-    found = share([1.0, 1.0], [1.0, 3.0])
-    assert (found.value, found.low, found.high) == (0.5, pytest.approx(1 / 3), 1.0)
-
-
-def test_a_share_is_not_ruled_by_those_who_have_next_to_nothing():
-    rng = np.random.default_rng(2)
-    wholes = np.r_[rng.uniform(1, 2, 40), 1e-6]
-    parts = np.r_[0.3 * wholes[:-1], -1.0]
-    found = share(list(parts), list(wholes))
-    assert 0.2 < found.low < found.value < found.high < 0.31
 
 
 @pytest.mark.parametrize("count", [5, 21])
 def test_medians_of_what_is_known_between_ends(count):
-    known = [Decades(float(k), float(k)) for k in range(count)]
+    known = [Known(float(k), float(k)) for k in range(count)]
     least, most = median(known)
     assert least == most
     assert least.value == (count - 1) // 2
-    below = [Decades(-math.inf, -9.0)] * (count // 4)  # unresolved: the median is known all the same
+    below = [Known(-math.inf, -9.0)] * (count // 4)  # unresolved: the median is known all the same
     least, most = median(known + below)
     assert least.value == most.value < (count - 1) // 2
-    assert median(known + [Decades(math.inf, math.inf)] * (count + 2))[0].value == math.inf
-    least, most = median(known + [Decades(-math.inf, math.inf)] * (count + 2))
+    assert median(known + [Known(math.inf, math.inf)] * (count + 2))[0].value == math.inf
+    least, most = median(known + [Known(-math.inf, math.inf)] * (count + 2))
     assert (least.value, most.value) == (-math.inf, math.inf)
 
 
