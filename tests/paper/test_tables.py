@@ -230,7 +230,7 @@ QUOTED = [  # what findings say in prose, in its order, and the row of a table t
     ("1.25", "MPE, finest 192"),
     ("15.53", "FFE, sigma 32"),
     ("20.07", "baseline"),
-    ("1.26", "MPE (coarse), 10 at once"),
+    ("1.27", "MPE (fine), 10 at once"),
 ]
 
 
