@@ -31,7 +31,10 @@ KINDS = {
     "mpe": ("MPE (fine)", COLOURS["mpe-fine"]),
 }
 SHADES = ("#9ecae1", "#3565c4", "#14285e")  # few to many features
-MARKED = (*(colour for _, colour in KINDS.values()), *SHADES)  # whose marks stand above each other
+# Of the lines of one panel, how far above the axis their marks stand.
+RISES = {
+    colour: k for lines in (SHADES, [own for _, own in KINDS.values()]) for k, colour in enumerate(lines)
+}
 Groups = Mapping[str, Sequence[Outcome]]
 
 
@@ -74,7 +77,7 @@ def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]],
     axes.set_yscale("log")
     if style.get("marker") == "":
         return
-    rise = 0.02 + 0.035 * (MARKED.index(style["color"]) if style.get("color") in MARKED else 0)
+    rise = 0.02 + 0.035 * RISES.get(style.get("color", ""), 0)
     for place, group, value in zip(x, groups, values, strict=True):
         numbers = [curve.lambda_min for curve in group if curve.lambda_min]
         axes.plot([place] * len(numbers), numbers, ".", color=style.get("color"), alpha=0.3, markersize=4)
