@@ -31,6 +31,7 @@ TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh")  # what the extra `
 METRICS = {  # those that the summary shows, where there are such: title and format
     "loss": ("loss", "{:.3e}"),
     "psnr_db": ("PSNR dB", "{:.2f}"),
+    "psnr_db_learnt": ("learnt dB", "{:.2f}"),
     "psnr_db_held_out": ("held out dB", "{:.2f}"),
     "ms_ssim": ("MS-SSIM", "{:.4f}"),
     "iou": ("IoU", "{:.4f}"),

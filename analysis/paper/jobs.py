@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -143,7 +144,7 @@ def run_all(jobs: Sequence[Job], workers: int) -> None:
     start = time.perf_counter()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the children import NumPy and PyTorch
     failed: NtkspecError | None = None
-    with ProcessPoolExecutor(workers, get_context("spawn"), _default_interrupts) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker) as pool:
         running = [pool.submit(work, job) for job in todo]
         try:
             for done, future in enumerate(as_completed(running), 1):
@@ -174,9 +175,18 @@ def _say_of_others(jobs: Sequence[Job]) -> None:
                   f"{len(others)} not asked for, which tables and figures count as well")  # fmt: skip
 
 
-def _default_interrupts() -> None:
-    """Ctrl-C ends a worker at once: whoever started it says so."""
+def _start_worker() -> None:
+    """Ctrl-C ends a worker at once, since whoever started it says so; and so does its parent's death."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Without this, a worker whose parent is killed waits for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def work(job: Job) -> str:

@@ -226,7 +226,7 @@ def _tiles(runs: Sequence[StyledRun]) -> list[tuple[Picture, str]]:
         if target is not None and (truth is None or not np.array_equal(target, truth)):
             truth = target
             tiles.append((target, "target"))
-        forms = {"psnr_db": "{}", "ms_ssim": "MS-SSIM {}", "iou": "IoU {}"}
+        forms = {"psnr_db": "{}", "psnr_db_held_out": "held out {}", "ms_ssim": "MS-SSIM {}", "iou": "IoU {}"}
         quality = " · ".join(part for name in forms if (part := _named(run, name, forms[name])))
         name = "\n".join(textwrap.wrap(text(run.name), 22)) or " "
         tiles.append((picture, f"{name}\n{quality}" if quality else name))

@@ -175,9 +175,14 @@ def _largest(compared: Sequence[Comparison]) -> Comparison | None:
 
 
 def _scores(runs: Sequence[StyledRun]) -> tuple[str, list[tuple[float, StyledRun]]]:
-    """PSNR, or IoU where no run has that: the metric's name, and who reached what at the end."""
-    for name in ("psnr_db", "iou"):
-        values = [(run.end.metrics.get(name, math.nan), run) for run in runs if run.end]
+    """PSNR, or IoU where no run has that: the metric's name, and who reached what at the end.
+
+    Where all runs have pixels that they did not learn, it is the PSNR of those.
+    """
+    ends = [(run.end.metrics, run) for run in runs if run.end]
+    held_out = ["psnr_db_held_out"] if all("psnr_db_held_out" in metrics for metrics, _ in ends) else []
+    for name in (*held_out, "psnr_db", "iou"):
+        values = [(metrics.get(name, math.nan), run) for metrics, run in ends]
         if scores := [(value, run) for value, run in values if math.isfinite(value)]:
             return name, scores
     return "", []

@@ -36,6 +36,7 @@ CERTIFIED = (
 INFINITE = "infinite"
 QUALITIES = {  # shown in tables
     "psnr_db": "PSNR",
+    "psnr_db_learnt": "learnt",
     "psnr_db_held_out": "held out",
     "ms_ssim": "MS-SSIM",
     "iou": "IoU",

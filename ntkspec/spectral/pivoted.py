@@ -90,8 +90,8 @@ def factorise(
         new = _rows_of_rest(pairs, drawn, rows[:rank], engine, repeat)
         at = np.arange(size)[tiles.rows_of(drawn, repeat)]
         kept, inverse = _pivots(new[:, at], noise * float(full[at].max()))
-        if not len(kept):
-            break
+        if not len(kept):  # nothing but rounding is left, and `lost` says how much that may be
+            return LowRank(rows[:rank], seen[-1][1] + lost) if rank and seen[-1][1] <= lost else None
         found = inverse @ new[kept]
         rows[rank : rank + len(kept)] = found
         rank += len(kept)

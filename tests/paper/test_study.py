@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from jobs import Job, run_all, sources_in, work
 from kept import load
@@ -239,6 +240,19 @@ def test_a_study_that_was_stopped_goes_on(tmp_path, ending):
     names = sorted(path.name for path in first.parent.iterdir())
     assert names == ["baseline.h5", "baseline.json", "ffe-low.h5", "ffe-low.json"]
     assert [each.name for each in load(study)] == ["baseline", "ffe-low"]
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    words = [sys.executable, "-c", STUDY.format(small=SMALL), SCRIPTS, tmp_path / "study", PICTURE]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, env=environment, start_new_session=True) as killed:
+        family, deadline = [], time.monotonic() + 60
+        while len(family) < 2 and time.monotonic() < deadline:  # a worker, and multiprocessing's tracker
+            time.sleep(0.05)
+            family = psutil.Process(killed.pid).children(recursive=True)
+        killed.kill()
+    assert len(family) == 2
+    assert psutil.wait_procs(family, timeout=60)[1] == []
 
 
 def test_run_files_may_go_once_they_have_outcomes(tmp_path):
