@@ -13,6 +13,7 @@ from kept import load
 from outcomes import Outcome
 
 from ntkspec.cli import DONE, Parser, positive, run_command
+from ntkspec.errors import UsageError
 
 SCALE = {
     "side": "pixels a side",
@@ -59,6 +60,16 @@ def pictures_parser(description: str | None, count: int | None) -> Parser:
         "--count", type=positive(int), default=count, help=f"how many of the pictures (default {said})"
     )
     return asked
+
+
+def check_folder(place: Path) -> None:
+    """Refuse a file where a folder is to be, before anything is made.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if place.exists() and not place.is_dir():
+        raise UsageError(str(place), expected="a folder, or none yet", got="a file", remedy="name another")
 
 
 def pictures_of(options: argparse.Namespace) -> tuple[Path, ...]:

@@ -36,10 +36,9 @@ def load(place: Path) -> list[Outcome]:
     for path in sorted(gone):
         kept = _kept(path)
         found += [kept] if kept else []
-        place_of_it = path.with_suffix(".json")
-        if not kept and _has(place_of_it, "outcome") and read_json(place_of_it)["version"] != VERSION:
+        if not kept and _was_ours(path.with_suffix(".json")):
             raise UsageError(
-                str(place_of_it),
+                str(path.with_suffix(".json")),
                 expected=f"an outcome of version {VERSION}, or its run file to analyse again",
                 got="neither",
                 remedy="delete it and let the study make it again",
@@ -77,16 +76,29 @@ def pack(outcomes: Iterable[Outcome], place: Path, by: Callable[[Outcome], str] 
         packed = [{**asdict(each), "made": made.index(each.made)} for each in group]
         write_json(place / f"{name}.json", {"version": VERSION, "made": made, "outcomes": packed})
     for path in place.glob("*.json"):
-        if path.stem not in files and _has(path, "made", "outcomes"):
+        if path.stem not in files and _is_pack(path):
             path.unlink()
 
 
-def _has(path: Path, *keys: str) -> bool:
-    """Whether this is a file of ours, of whatever version, with these contents."""
+def _is_pack(path: Path) -> bool:
     try:
-        return set(read_json(path)) == {"version", *keys}
-    except (ValueError, TypeError):  # all that JSON of another shape can raise
+        return _has(path, "made", "outcomes")
+    except ValueError:
         return False
+
+
+def _was_ours(path: Path) -> bool:
+    """Whether this is an outcome of another version, or nothing that can be read."""
+    try:
+        return _has(path, "outcome") and read_json(path)["version"] != VERSION
+    except ValueError:
+        return True
+
+
+def _has(path: Path, *keys: str) -> bool:
+    """Whether this is a file of ours, of whatever version, with these contents; ValueError if not JSON."""
+    content = read_json(path)
+    return isinstance(content, dict) and set(content) == {"version", *keys}
 
 
 def of_file(run_file: Path) -> Outcome:
@@ -115,7 +127,7 @@ def _kept(run_file: Path) -> Outcome | None:
     try:
         content = read_json(place)
         found = from_dict(content["outcome"]) if content["version"] == VERSION else None
-    except (ValueError, KeyError, TypeError, AttributeError):  # all that JSON of another shape can raise
+    except (ValueError, LookupError, TypeError, AttributeError):  # all that JSON of another shape can raise
         return None
     return found if found and (found.item, found.name) == (place.parent.name, place.stem) else None
 
@@ -126,7 +138,7 @@ def _unpack(path: Path) -> list[Outcome]:
         if content["version"] == VERSION:
             return _packed(content)
         got = f"version {content['version']}"
-    except (ValueError, KeyError, TypeError, AttributeError):  # all that JSON of another shape can raise
+    except (ValueError, LookupError, TypeError, AttributeError):  # all that JSON of another shape can raise
         got = "something else"
     raise UsageError(
         str(path),
@@ -144,8 +156,14 @@ def write_json(path: Path, content: Any) -> None:
     """Under a temporary name until it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UsageError(
+            str(path), expected="a file to write", got=error.strerror or str(error), remedy="choose another"
+        ) from error
 
 
 def read_json(path: Path) -> Any:

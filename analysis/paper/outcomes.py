@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from ntkspec.report.curves import thinned
 
 POINTS = 48  # of a kept spectrum, evenly spaced on a log axis
 TAIL = 8  # further ones 1, 2, 4, ... before the end, where spectra fall off
+SLACK = ("least", "median", "share", "compared")  # of Theorem 1
 OF_SOURCES = ("image", "mesh", "up", "azimuth")  # in a run's task
 
 
@@ -79,7 +81,18 @@ class Outcome:
 
     @property
     def end(self) -> Stage:
-        """The last snapshot."""
+        """The last snapshot.
+
+        Raises:
+            UsageError: there is none of this name.
+        """
+        if "end" not in self.stages:
+            raise UsageError(
+                f"{self.item}, {self.name}",
+                expected="a snapshot end",
+                got=", ".join(self.stages) or "none",
+                remedy="let the study make the run again",
+            )
         return self.stages["end"]
 
 
@@ -122,7 +135,7 @@ def require(outcomes: Iterable[Outcome], names: Iterable[str]) -> None:
                 item,
                 expected=f"a run {missing[0]}",
                 got=f"{', '.join(sorted(there)[:4])}{', ...' if len(there) > 4 else ''}",
-                remedy="let the study go on to its end",
+                remedy="let the study go on to its end, or name the study that has it",
             )
 
 
@@ -137,11 +150,18 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_alike(outcomes: Iterable[Outcome]) -> None:
-    """Refuse runs of one name that were made differently.
+    """Refuse runs of one name that were made differently, and a run that is there twice.
 
     Raises:
         UsageError: there are such.
     """
+    outcomes = list(outcomes)
+    seen = [(each.item, each.name) for each in outcomes]
+    twice = next((pair for pair in sorted(set(seen)) if seen.count(pair) > 1), None)
+    if twice:
+        raise UsageError(
+            ", ".join(twice), expected="one run of this name", got="several", remedy="delete what is a copy"
+        )
     first: dict[str, Outcome] = {}
     for each in outcomes:
         other = first.setdefault(each.name, each)
@@ -155,7 +175,11 @@ def check_alike(outcomes: Iterable[Outcome]) -> None:
 
 
 def from_dict(content: Mapping[str, Any]) -> Outcome:
-    """The inverse of `dataclasses.asdict`."""
+    """The inverse of `dataclasses.asdict`.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: it is not of an outcome, or some number is none.
+    """
     stages = {}
     for label, stage in content["stages"].items():
         curves = {
@@ -166,4 +190,27 @@ def from_dict(content: Mapping[str, Any]) -> Outcome:
         stages[label] = Stage(
             **{**stage, "spectra": curves, "certified": certified, "broken": tuple(stage["broken"])}
         )
-    return Outcome(**{**content, "stages": stages})
+    found = Outcome(**{**content, "stages": stages})
+    _check(found)
+    return found
+
+
+def _check(found: Outcome) -> None:
+    """That what was read has the shapes and the numbers of an outcome; ValueError or such if not."""
+    _numbers([found.samples, found.parameters, found.seed])
+    for stage in found.stages.values():
+        if "total" not in stage.spectra:
+            raise ValueError("no spectrum of the total")
+        _numbers([stage.step, stage.bounds, *stage.metrics.values(), *stage.lower.values()])
+        _numbers([*(stage.certified or ()), *(stage.slack[key] for key in SLACK if stage.slack)])
+        for curve in stage.spectra.values():
+            if len(curve.values) != len(indices(curve.size)):
+                raise ValueError(f"{len(curve.values)} values of a spectrum of {curve.size}")
+            known = [value for value in (*curve.values, curve.lambda_min) if value is not None]
+            _numbers([*known, curve.floor], least=0.0)
+
+
+def _numbers(values: Iterable[Any], least: float = -math.inf) -> None:
+    for value in values:
+        if not (isinstance(value, int | float) and math.isfinite(value) and value >= least):
+            raise ValueError(f"{value!r} where a number belongs")

@@ -104,6 +104,7 @@ def run_study(
         "--results", type=Path, required=True, help=f"folder for {name}.png and {name}/{name}.json"
     )
     options = parser.parse_args()
+    command.check_folder(options.results)
     made = jobs(options.output, command.pictures_of(options), command.scale_of(options))
     run_all(made, options.workers)
     outcomes = load(options.output)

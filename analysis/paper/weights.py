@@ -7,6 +7,7 @@ Gradient flow with a rate for the grid r times that of the network has this kern
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,17 @@ def load_weights(path: Path) -> list[dict[str, Any]]:
     """
     try:
         items: list[dict[str, Any]] = read_json(path)["items"]
-        if [row["rate"] for item in items for row in item["rows"]] == list(RATES) * len(items):
+        rows = [row for item in items for row in item["rows"]]
+        numbers = [row[key] for row in rows for key in ("lambda_min", "lambda_max", "median", "floor")]
+        if not all(value is None or (math.isfinite(value) and value >= 0) for value in numbers):
+            got = "numbers that are none, or negative"
+        elif any([row["rate"] for row in item["rows"]] != list(RATES) for item in items):
+            got = "other rates"
+        elif all(isinstance(item["item"], str) for item in items) and all(row["floor"] for row in rows):
             return items
-        got = "other rates"
-    except (OSError, ValueError, KeyError, TypeError) as error:  # all that JSON of another shape can raise
+        else:
+            got = "something else"
+    except (OSError, ValueError, LookupError, TypeError) as error:  # all that JSON of another shape can raise
         got = getattr(error, "strerror", None) or "something else"
     remedy = "make it with analysis/paper/weights.py"
     raise UsageError(str(path), expected="what weights.py writes", got=got, remedy=remedy)

@@ -12,7 +12,7 @@ import pytest
 from analysed import outcome
 from hypothesis import given
 from hypothesis import strategies as st
-from kept import load, of_file, pack
+from kept import load, of_file, pack, write_json
 from outcomes import from_dict, indices
 
 import ntkspec
@@ -114,6 +114,66 @@ def test_a_packed_study_is_the_study(tmp_path):
     assert sorted(path.name for path in (tmp_path / "by name").iterdir()) == ["notes.json", "one.json"]
     (tmp_path / "by name" / "notes.json").unlink()
     assert load(tmp_path / "by name") == found[:2]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda run: run["stages"]["init"]["metrics"].update(psnr_db="x"),
+        lambda run: run["stages"]["init"]["metrics"].update(psnr_db=float("nan")),
+        lambda run: run["stages"]["init"]["spectra"]["total"].update(lambda_min=-1.0),
+        lambda run: run["stages"]["init"]["spectra"]["total"].update(floor=None),
+        lambda run: run["stages"]["init"]["spectra"]["total"]["values"].pop(),
+        lambda run: run["stages"]["init"]["spectra"].pop("total"),
+        lambda run: run["stages"]["init"].update(certified="ab"),
+        lambda run: run["config"].update(seed="x"),
+        lambda run: run.update(config=[]),
+        lambda run: run.update(parameters="many"),
+        lambda run: run.update(made=99),
+    ],
+)
+def test_an_edited_pack_is_refused_in_a_line(tmp_path, edit):
+    (tmp_path / "study" / "one").mkdir(parents=True)
+    shutil.copy(GOLDEN / "mpe.h5", tmp_path / "study" / "one")
+    pack(load(tmp_path / "study"), tmp_path / "packed")
+    content = json.loads((tmp_path / "packed" / "mpe.json").read_text())
+    edit(content["outcomes"][0])
+    (tmp_path / "packed" / "mpe.json").write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=r"mpe\.json: expected packed outcomes of version"):
+        load(tmp_path / "packed")
+
+
+def test_an_outcome_without_an_end_is_said_to_be_one():
+    with pytest.raises(UsageError, match="expected a snapshot end, got init"):
+        _ = outcome(GOLDEN / "mpe.h5").end
+
+
+def test_a_run_that_is_there_twice_is_refused(tmp_path):
+    (tmp_path / "study" / "one").mkdir(parents=True)
+    shutil.copy(GOLDEN / "mpe.h5", tmp_path / "study" / "one")
+    pack(load(tmp_path / "study"), tmp_path / "packed")
+    shutil.copy(tmp_path / "packed" / "mpe.json", tmp_path / "packed" / "copy.json")
+    with pytest.raises(UsageError, match=r"one, mpe: expected one run of this name, got several"):
+        load(tmp_path / "packed")
+
+
+def test_a_truncated_outcome_without_its_run_file_is_refused(tmp_path):
+    (tmp_path / "one").mkdir()
+    for name in ("mpe", "ffe"):
+        shutil.copy(GOLDEN / f"{name}.h5", tmp_path / "one")
+    load(tmp_path)
+    kept = tmp_path / "one" / "mpe.json"
+    kept.write_bytes(kept.read_bytes()[:500])
+    (tmp_path / "one" / "mpe.h5").unlink()
+    with pytest.raises(UsageError, match=r"mpe\.json: expected an outcome of version"):
+        load(tmp_path)
+
+
+def test_nothing_is_left_where_an_outcome_cannot_be_written(tmp_path):
+    (tmp_path / "claims.json").mkdir()
+    with pytest.raises(UsageError, match=r"claims\.json: expected a file to write, got Is a directory"):
+        write_json(tmp_path / "claims.json", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["claims.json"]
 
 
 def test_an_old_outcome_without_its_run_file_is_refused(tmp_path):

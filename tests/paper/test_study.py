@@ -319,6 +319,7 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("runs2d", "pictures", "-o", "s", "--together", "0"), "expected a positive number, got '0'"),
         (("sweeps", "pictures", "-o", "s", "--count", "-1"), "expected a positive number, got '-1'"),
         (("activations", "pictures", "-o", "s"), "--results"),
+        (("held_out", "pictures", "-o", "s", "--results", PICTURE), "expected a folder, or none yet"),
         (("runs3d", "pictures", "-o", "s"), ".ply"),
         (("runs3d", "meshes", "-o", "s", "--workers", "1"), "open.ply: expected a watertight mesh"),
         (("runs3d", "meshes", "-o", "s", "--azimuth", "knot"), "expected NAME=DEGREES, got 'knot'"),

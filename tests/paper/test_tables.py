@@ -1,5 +1,6 @@
 """What tables and scripts say, against outcomes that were made up and kernels that were formed."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from scaling_table import enclosure, smallest
 from sweeps import COMPARED, fourier, kernels, multigrid
 from sweeps import settings as trainings
 from variants import Study
-from weights import RATES, weighted
+from weights import RATES, load_weights, weighted
 
 import ntkspec
 from ntkspec.errors import UsageError
@@ -108,6 +109,22 @@ def test_trainings_of_the_sweeps_have_names_of_their_own():
     found = [str(sorted(each.items())) for each in trainings().values()]
     assert len(set(found)) == len(found)
     assert not set(trainings()) & {name for kind in COMPARED for name in kernels(kind, 1024)}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("lambda_min", float("nan")), ("lambda_min", -1.0), ("lambda_min", "x"), ("floor", None)],
+)
+def test_weights_that_are_no_numbers_are_refused(tmp_path, key, value):
+    items = weights("p0")
+    items[0]["rows"] = [{**row, "lambda_max": 1.0, "median": 0.1} for row in items[0]["rows"]]
+    place = tmp_path / "weights.json"
+    place.write_text(json.dumps({"items": items}))
+    assert load_weights(place) == items
+    items[0]["rows"][0][key] = value
+    place.write_text(json.dumps({"items": items}))
+    with pytest.raises(UsageError, match=r"weights\.json: expected what weights\.py writes"):
+        load_weights(place)
 
 
 def test_weights_are_those_of_the_formed_kernels(tmp_path):
