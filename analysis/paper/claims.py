@@ -9,9 +9,10 @@ the paper says, "does not hold" needs all of it below; what lies across is not r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import command
 from beside import made_by
@@ -20,8 +21,12 @@ from claims_of_quality import SWEPT, quality_over_baseline, quality_over_fourier
 from claims_of_spectra import crossing, over_baseline, over_fourier, theorem1
 from drawing import NAMES
 from kept import load, write_json
-from outcomes import Outcome, require
+from outcomes import Outcome, by_item, require, settings_of
 from verdicts import Claim, Population
+
+from ntkspec.errors import UsageError
+
+STUDIES = ("pictures", "meshes", "sweeps")
 
 
 def all_claims(
@@ -30,10 +35,12 @@ def all_claims(
     """(a) to (i).
 
     Raises:
-        UsageError: a picture or mesh lacks a run of some preset, or a run of the sweeps that (h) asks for.
+        UsageError: a picture or mesh lacks a run of some preset, or a run of the sweeps that (h) asks for;
+            the sweeps are of another scale than the pictures; or one study stands in another's place.
     """
     for study, names in ((pictures, NAMES), (meshes, NAMES), (sweeps, SWEPT)):
         require(study, names)
+    _check_scale(scale(pictures), scale(sweeps), scale(meshes))
     flat, solid = Population(pictures, "pictures"), Population(meshes, "meshes")
     yield over_baseline(flat, solid)
     yield over_fourier(flat, solid)
@@ -46,25 +53,56 @@ def all_claims(
     yield stability(flat, solid)
 
 
-def write(claims: Sequence[Claim], output: Path) -> None:
-    """As JSON, with what made them."""
+def scale(study: Sequence[Outcome]) -> dict[str, Any]:
+    """What all runs of a study share: the task without its source, the length of training."""
+    config = settings_of(study[0].config)
+    optimizer = config.get("optimizer", {})
+    return {"task": config["task"], **{key: optimizer.get(key) for key in ("iterations", "batch")}}
+
+
+def _check_scale(pictures: dict[str, Any], sweeps: dict[str, Any], meshes: dict[str, Any]) -> None:
+    for title, found, kind in (("pictures", pictures, "image"), ("meshes", meshes, "occupancy")):
+        got = found["task"].get("kind", kind)
+        if got != kind:
+            raise UsageError(
+                title, expected=f"runs of task {kind}", got=got, remedy="name them in their order"
+            )
+    if pictures != sweeps:
+        raise UsageError(
+            "sweeps",
+            expected=f"runs as those of the pictures, {pictures}",
+            got=str(sweeps),
+            remedy="give the studies of one `make paper`",
+        )
+
+
+def write(claims: Sequence[Claim], studies: Mapping[str, Sequence[Outcome]], output: Path) -> None:
+    """As JSON, with what made them and the studies that they are of."""
     content = [{**asdict(claim), "verdict": claim.verdict} for claim in claims]
-    write_json(output, {"environment": made_by(), "claims": content})
+    of = {
+        title: {"items": len(by_item(study)), "runs": len(study), **scale(study)}
+        for title, study in studies.items()
+    }
+    write_json(output, {"environment": made_by(), "studies": of, "claims": content})
 
 
 def main() -> None:
     """Print the verdicts and write everything."""
     parser = command.parser(__doc__)
-    for name in ("pictures", "meshes", "sweeps"):
+    for name in STUDIES:
         parser.add_argument(name, type=Path, help="folder of run files, or of packed outcomes")
-    parser.add_argument("-o", "--output", type=Path, default=Path("claims.json"))
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("claims.json"), help="(default claims.json, here)"
+    )
     options = parser.parse_args()
-    found = list(all_claims(load(options.pictures), load(options.meshes), load(options.sweeps)))
+    studies = {name: load(getattr(options, name)) for name in STUDIES}
+    found = list(all_claims(*studies.values()))
     for claim in found:
         print(f"({claim.letter}) {claim.text}\n    {claim.verdict}")
         for part in claim.parts:
             print(f"    {part.said}: {part.found}")
-    write(found, options.output)
+    write(found, studies, options.output)
+    print(options.output)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import held_out
 import map_of_settings
 from activations import ACTIVATIONS
 from beside import markdown, put
-from claims import all_claims, write
+from claims import STUDIES, all_claims, write
 from interpolation import INTERPOLATION
 from kept import load, pack, read_json
 from outcomes import Outcome
@@ -64,7 +64,7 @@ def main() -> None:
     fig5_domains.draw(pictures, meshes, results / "fig5.png")
     map_of_settings.draw(sweeps, results / "weights.json", results / "map.png")
     claims = list(all_claims(pictures, meshes, sweeps))
-    write(claims, results / "claims.json")
+    write(claims, dict(zip(STUDIES, (pictures, meshes, sweeps), strict=True)), results / "claims.json")
     if page.resolve() != PAGE:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(without_findings(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")

@@ -12,6 +12,8 @@ from outcomes import Curve, Outcome, Stage, indices
 from scipy.stats import kendalltau
 from verdicts import Claim, Part
 
+from ntkspec.errors import UsageError
+
 SIZE = 256
 PRESETS = ("baseline", "ffe-low", "ffe-medium", "ffe-high", "mpe-coarse", "mpe-fine")
 PSNR = dict(zip(PRESETS, (15.0, 18.0, 21.0, 20.0, 24.0, 40.0), strict=True))
@@ -113,6 +115,18 @@ def test_what_is_known_comes_out(pictures, meshes, sweeps):
     saturated = [part.holds for part in found["h"].parts]
     assert saturated == [True, True, True, True, False, True, True, True, False]  # 256 gain 1 dB; 384 nothing
     assert found["i"].parts[0].holds is True
+
+
+def test_studies_of_different_scale_are_not_weighed_together(pictures, meshes, sweeps):
+    task = {"kind": "image", "side": 192, "image": "a.png"}
+    config, short = ({"task": task, "optimizer": {"iterations": n, "batch": 9}} for n in (1000, 20))
+    pictures, sweeps = ([replace(each, config=config) for each in study] for study in (pictures, sweeps))
+    assert len(verdicts(pictures, meshes, sweeps)) == 9
+    shorter = [replace(each, config=short) for each in sweeps]
+    with pytest.raises(UsageError, match="sweeps: expected runs as those of the pictures"):
+        verdicts(pictures, meshes, shorter)
+    with pytest.raises(UsageError, match="meshes: expected runs of task occupancy, got image"):
+        verdicts(pictures, pictures, sweeps)
 
 
 def test_a_broken_theorem_is_said(pictures, meshes, sweeps):
