@@ -28,7 +28,7 @@ from drawing import NAMES
 from jobs import PICTURES, coloured, sources_in
 from kept import write_json
 
-from ntkspec.nets.presets import PRESETS
+from ntkspec.nets.presets import PRESETS, resolve
 
 if TYPE_CHECKING:
     from ntkspec.nets.config import TrainConfig
@@ -54,8 +54,6 @@ class Cost:
 def measure(preset: str, picture: Path) -> Cost:
     """Train a little, export, assemble, solve."""
     from machine import peak
-
-    from ntkspec.nets.presets import resolve
 
     _work(resolve({"preset": preset, **TINY}), picture, repeats=1)  # loads all libraries, compiles kernels
     before = peak(children=False)

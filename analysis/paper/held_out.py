@@ -38,6 +38,8 @@ NETWORKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # name of the run -> 
         for finest in FINEST
     },
 }
+# By what a run's name begins with.
+LINES = {"baseline": COLOURS["baseline"], "ffe": COLOURS["ffe-medium"], "mpe": COLOURS["mpe-fine"]}
 STYLES = {LEARNT: ("pixels that are learnt", "--", "none"), HELD_OUT: ("pixels held out", "-", None)}
 
 Groups = Mapping[str, Sequence[Outcome]]
@@ -57,17 +59,17 @@ def draw(outcomes: Sequence[Outcome], output: Path) -> None:
     groups = by_name(outcomes)
     figure = new_figure(13.0, 4.6)
     axes = new_axes(figure, 1, 3, share=False)
-    _against(axes[0], groups, "ffe", SIGMAS, COLOURS["ffe-medium"])
+    _against(axes[0], groups, "ffe", SIGMAS)
     axes[0].set(title="Fourier features", xlabel="bandwidth $\\sigma$ of 64 frequencies", ylabel="PSNR in dB")
-    _against(axes[1], groups, "mpe", FINEST, COLOURS["mpe-fine"])
+    _against(axes[1], groups, "mpe", FINEST)
     axes[1].set(title="Multigrid", xlabel="cells an axis of the finest level")
     _against_smallest(axes[2], groups)
     low, high = np.array([panel.get_ylim() for panel in axes]).T
     for panel in axes:
         panel.set_ylim(low.min(), high.max())
     handles = [line(label, "#777777", dashed=dash == "--") for label, dash, _ in STYLES.values()]
-    handles += [line("baseline", COLOURS["baseline"]), line("Fourier features", COLOURS["ffe-medium"]),
-                line("multigrid", COLOURS["mpe-fine"])]  # fmt: skip
+    titles = ("baseline", "Fourier features", "multigrid")
+    handles += [line(title, colour) for title, colour in zip(titles, LINES.values(), strict=True)]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     save(figure, output)
 
@@ -76,8 +78,9 @@ def _psnr(group: Sequence[Outcome], metric: str) -> Interval:
     return interval([each.end.metric(metric) for each in group])
 
 
-def _against(axes: Axes, groups: Groups, kind: str, x: Sequence[int], colour: str) -> None:
+def _against(axes: Axes, groups: Groups, kind: str, x: Sequence[int]) -> None:
     """Means with their intervals, and the baseline's mean as a level."""
+    colour = LINES[kind]
     for metric, (_, dash, face) in STYLES.items():
         beside = np.array(x) * (0.97 if metric == LEARNT else 1.03)  # so that whiskers do not overlap
         found = [_psnr(groups[f"{kind}-{each}"], metric) for each in x]
@@ -87,7 +90,7 @@ def _against(axes: Axes, groups: Groups, kind: str, x: Sequence[int], colour: st
         axes.errorbar(beside, means, whiskers, color=colour, linestyle=dash, marker="o", markersize=4,
                       markerfacecolor=face or colour, elinewidth=0.8, capsize=2)  # fmt: skip
         level = _psnr(groups["baseline"], metric).value
-        axes.axhline(level, color=COLOURS["baseline"], linestyle=dash, linewidth=1)
+        axes.axhline(level, color=LINES["baseline"], linestyle=dash, linewidth=1)
     ticks(axes, x)
 
 
@@ -98,7 +101,7 @@ def _against_smallest(axes: Axes, groups: Groups) -> None:
         if not all(values):
             continue
         at = float(np.exp(np.mean(np.log(np.array(values, dtype=np.float64)))))
-        colour = COLOURS["ffe-medium" if name.startswith("ffe") else "mpe-fine"]
+        colour = LINES[name.partition("-")[0]]
         for metric, (_, _, face) in STYLES.items():
             axes.plot(at, _psnr(group, metric).value, "o", color=colour, markerfacecolor=face or colour)
         axes.annotate(name.partition("-")[2], (at, _psnr(group, LEARNT).value), xytext=(0, 5), fontsize=7,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -124,12 +125,9 @@ def require(outcomes: Iterable[Outcome], names: Iterable[str]) -> None:
     Raises:
         UsageError: it does.
     """
-    found: dict[str, set[str]] = {}
-    for each in outcomes:
-        found.setdefault(each.item, set()).add(each.name)
     asked = set(names)
-    for item, there in sorted(found.items()):
-        missing = sorted(asked - there)
+    for item, there in sorted(by_item(outcomes).items()):
+        missing = sorted(asked - there.keys())
         if missing:
             raise UsageError(
                 item,
@@ -156,11 +154,10 @@ def check_alike(outcomes: Iterable[Outcome]) -> None:
         UsageError: there are such.
     """
     outcomes = list(outcomes)
-    seen = [(each.item, each.name) for each in outcomes]
-    twice = next((pair for pair in sorted(set(seen)) if seen.count(pair) > 1), None)
-    if twice:
+    often, count = Counter(f"{each.item}, {each.name}" for each in outcomes).most_common(1)[0]
+    if count > 1:
         raise UsageError(
-            ", ".join(twice), expected="one run of this name", got="several", remedy="delete what is a copy"
+            often, expected="one run of this name", got="several", remedy="delete what is a copy"
         )
     first: dict[str, Outcome] = {}
     for each in outcomes:

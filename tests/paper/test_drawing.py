@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from drawing import draw_mean, new_axes, new_figure
+from held_out import HELD_OUT, LEARNT, LINES, _against_smallest
 from map_of_settings import _decades_apart, _smallest
 from outcomes import Curve, indices
 
@@ -67,6 +68,18 @@ def test_zeros_and_floors_are_marks_and_gaps(axes):
     assert [list(dot.get_ydata()) for dot in dots] == [[1e-3, 1e-5], [1e-3], [1e-3], [1e-5, 1e-5]]
     others = [(mark.get_marker(), *mark.get_xdata(), mark.get_alpha()) for mark in marks if mark not in dots]
     assert others == [("x", 2, 1.0), ("v", 3, 1.0), ("x", 4, 0.3)]  # faint: of the minority
+
+
+def test_every_kind_of_network_has_its_colour(axes):
+    def run(smallest):
+        metrics = dict.fromkeys((LEARNT, HELD_OUT), 20.0).__getitem__
+        return SimpleNamespace(
+            end=SimpleNamespace(spectra={"total": curve(1.0, smallest=smallest)}, metric=metrics)
+        )
+
+    _against_smallest(axes, {"baseline": [run(1e-3)], "ffe-4": [run(1e-2)], "mpe-48": [run(0.0)]})
+    dots = [(float(dot.get_xdata()[0]), dot.get_color()) for dot in axes.lines]
+    assert dots == [(pytest.approx(1e-3), LINES["baseline"])] * 2 + [(pytest.approx(1e-2), LINES["ffe"])] * 2
 
 
 def test_a_cell_of_the_map_is_the_median_or_says_why_there_is_none():
