@@ -136,8 +136,10 @@ def run_all(jobs: Sequence[Job], workers: int) -> None:
     Small networks gain little from a second thread, two processes nearly everything.
 
     Raises:
+        UsageError: before anything is made: runs of other settings are there, or one source has two names.
         NtkspecError: the first that a job met with, once all others are done.
     """
+    _check_sources({source for job in jobs for source in job.sources})
     for job in jobs:
         job.check(job.sources, has_outcome)
     todo = [job for job in jobs if job.missing()]
@@ -164,6 +166,20 @@ def run_all(jobs: Sequence[Job], workers: int) -> None:
     _say_of_others(jobs)
     if failed:
         raise failed
+
+
+def _check_sources(sources: Iterable[Path]) -> None:
+    """Refuse a picture or mesh that would count twice."""
+    seen: dict[str, Path] = {}
+    for source in sorted(sources):
+        other = seen.setdefault(_digest(source), source)
+        if other != source:
+            raise UsageError(
+                str(source),
+                expected="a picture or mesh that differs from the others",
+                got=f"the bytes of {other}",
+                remedy="take one of the two away",
+            )
 
 
 def _say_of_others(jobs: Sequence[Job]) -> None:

@@ -112,6 +112,16 @@ def test_a_study_grows(tmp_path, pictures, capfd):
     assert "also holds astronaut: 1 not asked for" in capfd.readouterr().out
 
 
+def test_one_picture_under_two_names_is_refused(tmp_path, pictures):
+    shutil.copy(pictures / "ramp.png", pictures / "slope.png")
+    made = job(tmp_path / "study", sources_in(pictures, {".png"}), "baseline")
+    with pytest.raises(
+        UsageError, match=r"slope\.png: expected a picture or mesh that differs from the others"
+    ):
+        run_all([made], workers=1)
+    assert not (tmp_path / "study").exists()
+
+
 def test_another_picture_of_the_same_name_is_refused(tmp_path, pictures):
     first = job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low")
     work(first)
