@@ -169,7 +169,7 @@ def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wi
         say(f"{name}: bounds")
         settings = Settings(options["outputs"], options["backend"], options["memory"], thorough=wishes.check)
         evidence = gather(parts, found, settings)
-        total = found["total"].rank
+        total = found["total"].regions
         if total and total.disobeying:
             left_out.append(
                 f"{run.path}, {snap.label}: the regions say nothing of blocks that do not keep to them, or "

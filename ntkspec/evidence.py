@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ntkspec.backend import Backend
 from ntkspec.backend.cpu import countable
@@ -44,8 +44,6 @@ def gather(parts: Mapping[str, Jacobian], found: Mapping[str, Spectrum], setting
         found: name -> the spectrum of that sum.
         settings: as the spectra were computed.
     """
-    if any(each.rank and each.rank.refuted for each in found.values()):  # then believe no regions here either
-        parts = {name: replace(part, regions=None) for name, part in parts.items()}
     checks = [check for name, each in found.items() for check in consistency.of_spectrum(name, each)]
     if not all(spectrum.complete for spectrum in found.values()):
         return Evidence(checks=tuple(checks))

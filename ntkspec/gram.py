@@ -151,10 +151,10 @@ class Assembly:
         kernels = 0 if kernels_fit else len(sums) * size**2 * dtype.itemsize
         groups = tiles.Sums.of(sums)
         room = engine.room(budget)
-        repeat = size // whole.samples
+        repeat, sums_at_work = size // whole.samples, tiles.product_tiles(whole, outputs)
 
         def scratch(rows: int) -> int:
-            return groups.scratch_bytes(size, max(rows, repeat), engine.workers, dtype)
+            return groups.scratch_bytes(size, max(rows, repeat), engine.workers, dtype, sums_at_work)
 
         if tile is None:
             tile = engine.tile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from scipy.sparse.linalg import LinearOperator
 
 from ntkspec.backend import Precision
 from ntkspec.errors import UsageError
-from ntkspec.jacobian import Block, Factor, Jacobian, Matrix, Outputs, Pair, check_outputs, rows_per_sample
+from ntkspec.jacobian import Block, Jacobian, Matrix, Outputs, Pair, check_outputs, rows_per_sample
 from ntkspec.memory import budget_bytes, require
+from ntkspec.sums import ROWS, pairwise, panels
 
 DIAGONAL_BYTES = 2**26  # of a block, read at once
 
@@ -40,9 +42,14 @@ def operator(
     size = jacobian.kernel_size(outputs)
 
     def product(v: NDArray[Any]) -> NDArray[Any]:
-        return sum((_times(pair, v.ravel()) for pair in pairs), np.zeros(size))
+        return apply(pairs, v.ravel())
 
     return LinearOperator((size, size), matvec=product, rmatvec=product, dtype=np.dtype(np.float64))
+
+
+def apply(pairs: Sequence[Pair], v: NDArray[Any]) -> NDArray[Any]:
+    """K v (N,) from the factors of all blocks, v (N,)."""
+    return sum((_times(pair, v) for pair in pairs), np.zeros(len(v)))
 
 
 def operator_bytes(jacobian: Jacobian) -> int:
@@ -50,8 +57,16 @@ def operator_bytes(jacobian: Jacobian) -> int:
     return 2 * jacobian.nbytes * 8 // jacobian.dtype.itemsize
 
 
-def diagonal(jacobian: Jacobian, outputs: Outputs = "trace") -> NDArray[np.float64]:
-    """The diagonal of K (N,): |left_i|^2 |right_i|^2 summed over the blocks, a few rows at a time."""
+def diagonal(
+    jacobian: Jacobian, outputs: Outputs = "trace", *, absolute: bool = False
+) -> NDArray[np.float64]:
+    """The diagonal of K (N,): |left_i|^2 |right_i|^2 summed over the blocks, a few rows at a time.
+
+    Args:
+        jacobian: blocks, in memory or in a run file.
+        outputs: output mode.
+        absolute: of the factors' absolute values instead, so that colliding entries do not cancel.
+    """
     check_outputs(outputs, jacobian.outputs)
     repeat = rows_per_sample(outputs, jacobian.outputs)
     total = np.zeros(jacobian.samples * repeat)
@@ -59,37 +74,36 @@ def diagonal(jacobian: Jacobian, outputs: Outputs = "trace") -> NDArray[np.float
         step = max(DIAGONAL_BYTES * block.samples // max(block.nbytes, 1), 1)
         for start in range(0, block.samples, step):
             stop = min(start + step, block.samples)
-            with np.errstate(over="ignore", under="ignore"):
-                total[start * repeat : stop * repeat] += _row_products(block.load(start, stop), outputs)
+            rows = block.load(start, stop)
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                products = _row_products(rows.absolute() if absolute else rows, outputs)
+                total[start * repeat : stop * repeat] += products
     return total
 
 
-def check_range(jacobian: Jacobian, diagonal: NDArray[np.float64], precision: Precision = "float64") -> None:
+def check_range(jacobian: Jacobian, outputs: Outputs = "trace", precision: Precision = "float64") -> None:
     """Raise `UsageError` where squares and products of the numbers would leave the range of `precision`.
 
+    What counts is the kernel of the factors' absolute values: entries that cancel are no smaller for it.
     Errors are stated relative to the largest numbers; that is only right well inside the range.
     """
     low, high = (1e-22, 1e30) if precision == "float32" else (1e-200, 1e200)
-    largest = float(diagonal.max())
-    numbers = [_largest(factor) for block in jacobian for factor in (block.left, block.right) if factor]
-    # Squares of such factors and their products stay in range: a zero diagonal is then a zero kernel.
-    fits = all(number == 0 or 1e-75 < number < 1e75 for number in numbers)
-    if jacobian.dtype == np.float32:
-        fits = fits and all(number == 0 or number > 1e-30 for number in numbers)
-    if not fits or not (largest == 0 or low < largest < high):
-        got = f"a kernel of {largest:.0e} from factors of {min(numbers):.0e} to {max(numbers):.0e}"
-        raise UsageError(
-            "kernel",
-            expected=f"entries between {low:.0e} and {high:.0e} in {precision}, factors well inside theirs",
-            got=got,
-            remedy="rescale the model's outputs, or use --precision float64",
-        )
+    largest = float(diagonal(jacobian, outputs, absolute=True).max())
+    if low < largest < high or (largest == 0 and not any(map(_any, jacobian))):
+        return
+    wider = precision == "float32" and 1e-200 < largest < 1e200
+    raise UsageError(
+        "kernel",
+        expected=f"entries between {low:.0e} and {high:.0e} in {precision}",
+        got=f"{largest:.0e} where they are largest",
+        remedy="use --precision float64" if wider else "rescale the model's outputs",
+    )
 
 
-def _largest(factor: Factor) -> float:
-    step = max(DIAGONAL_BYTES * factor.samples // max(factor.nbytes, 1), 1)
-    starts = range(0, factor.samples, step)
-    return max(float(np.abs(factor.load(at, min(at + step, factor.samples)).values).max()) for at in starts)
+def _any(block: Block) -> bool:
+    """Whether some row of the block's Jacobian has a number other than zero, however small."""
+    sizes = [factor.load().largest for factor in (block.left, block.right) if factor]
+    return bool(np.logical_and.reduce([size > 0 for size in sizes]).any())
 
 
 def _row_products(block: Block, outputs: Outputs) -> NDArray[np.float64]:
@@ -101,31 +115,52 @@ def _row_products(block: Block, outputs: Outputs) -> NDArray[np.float64]:
 def _row_squares(matrix: Matrix) -> NDArray[np.float64]:
     if sp.issparse(matrix):
         return np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel()
-    squares: NDArray[np.float64] = np.einsum("iw,iw->i", matrix, matrix)
-    return squares
+    return _row_products_of(matrix, matrix)
 
 
 def project(pair: Pair, v: NDArray[Any]) -> Matrix:
     """u = left^T diag(v) right, (a, w): the block's part of J^T v, v (N,); (1, w) without a left factor."""
-    weighted = _scale_rows(pair.right, v)
-    if pair.left is None:
+    left, right = _repeated(pair), pair.right
+    cut = panels(right.shape[0], ROWS)
+    if len(cut) == 1:  # a slice of a sparse matrix is a copy
+        return _project(left, right, v)
+    return pairwise(
+        len(cut), lambda i, _: _project(None if left is None else left[cut[i]], right[cut[i]], v[cut[i]])
+    )
+
+
+def _project(left: Matrix | None, right: Matrix, v: NDArray[Any]) -> Matrix:
+    weighted = _scale_rows(right, v)
+    if left is None:
         return np.asarray(weighted.sum(axis=0)).reshape(1, -1)
-    projected: Matrix = _repeated(pair).T @ weighted
+    projected: Matrix = left.T @ weighted
     return projected
 
 
 def _times(pair: Pair, v: NDArray[Any]) -> NDArray[Any]:
     u = project(pair, v)
     if pair.left is None:
-        result: NDArray[Any] = pair.right @ np.asarray(u).ravel()
-        return result
-    z = _repeated(pair) @ u
+        return np.asarray(_product(pair.right, np.asarray(u).reshape(-1, 1))).ravel()
+    z = _product(_repeated(pair), u)
     if sp.issparse(z):
         return np.asarray(z.multiply(pair.right).sum(axis=1)).ravel()
     if sp.issparse(pair.right):
         return np.asarray(pair.right.multiply(z).sum(axis=1)).ravel()
-    summed: NDArray[Any] = np.einsum("iw,iw->i", z, pair.right)
-    return summed
+    return _row_products_of(z, pair.right)
+
+
+def _product(x: Matrix, y: Matrix) -> Matrix:
+    """x y; long sums of dense rows in panels."""
+    if sp.issparse(x):
+        return x @ y
+    cut = panels(x.shape[1])
+    return pairwise(len(cut), lambda i, _: x[:, cut[i]] @ y[cut[i]])
+
+
+def _row_products_of(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """(rows,) the inner products of the rows of two dense matrices."""
+    cut = panels(x.shape[1])
+    return pairwise(len(cut), lambda i, _: np.einsum("iw,iw->i", x[:, cut[i]], y[:, cut[i]]))
 
 
 def _repeated(pair: Pair) -> Matrix:

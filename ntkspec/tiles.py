@@ -16,7 +16,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend
-from ntkspec.jacobian import Jacobian, Matrix, Outputs, Pair, rows_per_sample
+from ntkspec.jacobian import Factor, Jacobian, Matrix, Outputs, Pair, rows_per_sample
+from ntkspec.sums import buffers
 
 MEETING = (
     256  # steps of the sparse tile for two rows that meet in a column, in multiplications of a dense one
@@ -132,9 +133,13 @@ class Sums:
             groups[targets] = (*groups.get(targets, ()), block)
         return Sums(groups)
 
-    def scratch_bytes(self, size: int, rows: int, workers: int, dtype: Any) -> int:
-        """Bytes of the tiles that are at work at the same time: sums of groups, two factors, a spare."""
-        return workers * (2 * len(self.groups) + 3) * min(rows, size) ** 2 * int(np.dtype(dtype).itemsize)
+    def scratch_bytes(self, size: int, rows: int, workers: int, dtype: Any, sums: int) -> int:
+        """Bytes of the tiles that are at work at the same time.
+
+        Sums of groups, a spare, and `sums` for the products of the two factors, see `product_tiles`.
+        """
+        tiles = 2 * len(self.groups) + 1 + sums
+        return workers * tiles * min(rows, size) ** 2 * int(np.dtype(dtype).itemsize)
 
 
 def compute(row: Strip, column: Strip, sums: Sums, grid: Grid, engine: Backend, dtype: Any) -> dict[str, Any]:
@@ -162,6 +167,16 @@ def add_blocks(
         a, b = rows[block], columns[block]
         left = None if a.left is None else (a.left, b.left)
         engine.add_tile(tile, left, (a.right, b.right), a.repeat)
+
+
+def product_tiles(jacobian: Jacobian, outputs: Outputs) -> int:
+    """Tiles that the products of two factors take: one each, and more where their sums are long."""
+    c = jacobian.outputs if outputs == "trace" else 1
+
+    def tiles(factor: Factor | None, times: int) -> int:
+        return buffers(times * factor.width) if factor and not factor.sparse else 1
+
+    return max(tiles(block.left, 1) + tiles(block.right, c) for block in jacobian)
 
 
 def _added(tiles: list[Any], name: str, engine: Backend) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import mpmath
@@ -34,3 +35,19 @@ def exact_eigenvalues(matrix: NDArray[Any]) -> NDArray[np.float64]:
         exact = mpmath.matrix(matrix.tolist())
         values = mpmath.eigsy(exact * exact.T, eigvals_only=True)
         return np.array(sorted((float(value) for value in values), reverse=True))
+
+
+def rational_rank(rows: np.ndarray) -> int:
+    """The rank of a matrix of floating-point numbers, by elimination in fractions."""
+    left = [[Fraction(float(value)) for value in row] for row in rows]
+    rank = 0
+    for column in range(len(left[0]) if left else 0):
+        found = next((k for k in range(rank, len(left)) if left[k][column]), None)
+        if found is None:
+            continue
+        left[rank], left[found] = left[found], left[rank]
+        for k in range(rank + 1, len(left)):
+            ratio = left[k][column] / left[rank][column]
+            left[k] = [value - ratio * head for value, head in zip(left[k], left[rank], strict=True)]
+        rank += 1
+    return rank

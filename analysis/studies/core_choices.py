@@ -25,7 +25,7 @@ from ntkspec import Jacobian, gram, tiles
 from ntkspec.backend import CpuBackend, kernels
 from ntkspec.export import jacobian
 from ntkspec.spectral import pivoted
-from ntkspec.spectral.floors import gram_errors
+from ntkspec.spectral.floors import gram_errors, magnitude
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -129,9 +129,10 @@ def factorise(jac: Jacobian, keep: float, block: int) -> tuple[int, int]:
         drawn += len(rest)
         return pivots(rest, noise)
 
-    floor = gram_errors(jac, np.dtype(np.float64), jac.samples, "trace").floor(1.0)
+    sizes = magnitude(jac, "trace")
+    floor = gram_errors(sizes, np.dtype(np.float64)).floor
     with mock.patch.multiple(pivoted, KEEP=keep, BLOCK=block, _pivots=counted):
-        found = pivoted.factorise(jac, "trace", CpuBackend(), floor, jac.samples // 2)
+        found = pivoted.factorise(jac, "trace", CpuBackend(), floor, jac.samples // 2, sizes.entry_sums)
     return (len(found.rows) if found else 0), drawn
 
 

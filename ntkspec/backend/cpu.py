@@ -21,6 +21,7 @@ from ntkspec.backend import kernels, two_stage
 from ntkspec.backend.protocol import ArrayBackend, BackendName, R, T, solver_failed
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
+from ntkspec.sums import PANEL, pairwise, panels
 
 ROWS_AT_ONCE = 512  # of a kernel, in one pass over it
 QR_BLOCK = 32  # columns that tpqrt works on at a time
@@ -90,7 +91,7 @@ class CpuBackend(ArrayBackend):
         """See `Backend.add_tile`; where sparse rows on the left do not meet, nothing is computed."""
         if left is None:
             tile += self._gram("right", *right)
-        elif all(isinstance(m, SparseRows) for m in left) and all(isinstance(m, np.ndarray) for m in right):
+        elif all(isinstance(m, SparseRows) for m in left) and narrow(right):
             sums = self.scratch("zeros", (left[0].csr.shape[0], left[1].csr.shape[0]), tile.dtype)
             kernels.add_sparse(tile, sums, left[0].by_column, left[1].by_column, *right, repeat)
         else:
@@ -98,12 +99,17 @@ class CpuBackend(ArrayBackend):
 
     def _gram(self, name: str, x: Any, y: Any) -> NDArray[Any]:
         if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
-            product = self.scratch(name, (len(x), len(y)), x.dtype)
-            if x.shape[1] == 1:  # BLAS is four times slower at this
-                np.multiply(x, y.T, out=product)
-            else:
-                np.matmul(x, y.T, out=product)
-            return product
+            cut = panels(x.shape[1])
+
+            def product(i: int, slot: int) -> NDArray[Any]:
+                out = self.scratch(f"{name} {slot}", (len(x), len(y)), x.dtype)
+                if x.shape[1] == 1:  # BLAS is four times slower at this
+                    np.multiply(x, y.T, out=out)
+                else:
+                    np.matmul(x[:, cut[i]], y[:, cut[i]].T, out=out)
+                return out
+
+            return pairwise(len(cut), product)
         gram: NDArray[Any] = self.dense_gram(_csr(x), _csr(y))
         return gram
 
@@ -216,6 +222,11 @@ def over_rows(work: Callable[[int, int], None], rows: int) -> None:
     ranges = [(start, min(start + ROWS_AT_ONCE, rows)) for start in starts]
     for _ in CpuBackend().each(lambda each: work(*each), ranges):
         pass
+
+
+def narrow(right: tuple[Any, Any]) -> bool:
+    """Whether both are dense and short enough to be added up in order, as the sparse tile's kernels do."""
+    return all(isinstance(matrix, np.ndarray) and matrix.shape[1] <= PANEL for matrix in right)
 
 
 def _csr(matrix: Any) -> Any:

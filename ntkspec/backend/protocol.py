@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
+from ntkspec.sums import pairwise, panels
 
 BackendName = Literal["cpu", "gpu"]
 T = TypeVar("T")
@@ -183,12 +184,15 @@ class ArrayBackend:
         kernel[column : column + width, row : row + height] = tile.T
 
     def dense_gram(self, x: Any, y: Any) -> Any:
-        """x y^T as a dense device array, for any mixture of dense and CSR."""
+        """x y^T as a dense device array, for any mixture of dense and CSR; dense sums in panels."""
         if self.sparse.issparse(x) and self.sparse.issparse(y):
             return (x @ y.T).toarray()
         if self.sparse.issparse(y):
             return self.xp.ascontiguousarray((y @ x.T).T)
-        return x @ y.T
+        if self.sparse.issparse(x):
+            return x @ y.T
+        cut = panels(x.shape[1])
+        return pairwise(len(cut), lambda i, _: x[:, cut[i]] @ y[:, cut[i]].T)
 
 
 def solver_failed(what: str, error: Exception) -> BackendError:

@@ -140,7 +140,7 @@ class RunExporter:
             self._check_targets(outputs)
             with self._writer.snapshot(name, step=step, label=label, metrics=dict(metrics or {})) as snapshot:
                 for part in parts:
-                    snapshot.write(part.start, part.outputs, part.jacobian, part.regions)
+                    snapshot.write(part.start, part.outputs, part.jacobian, part.regions, certain=True)
 
         done = export(model, self._inputs, self._options, consume)
         if picture is not None:

@@ -78,7 +78,7 @@ def jacobian(
     done = export(model, samples, Options(roles, precision, chunk, memory), consume)
     for note in done.notes:
         warnings.warn(note, ExportWarning, stacklevel=2)
-    return Jacobian(tuple(blocks), np.concatenate(regions) if regions else None)
+    return Jacobian(tuple(blocks), np.concatenate(regions) if regions else None, bool(regions))
 
 
 def _empty(block: Block, n: int) -> Block:

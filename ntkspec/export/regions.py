@@ -25,6 +25,8 @@ class RegionsLost(Exception):
 class Regions:
     """Numbers the regions of one snapshot over all its chunks: 0, 1, ..., in order of appearance.
 
+    A sample whose pattern rounding could change is a region by itself.
+
     e is the input of the first `nn.Linear` with a trainable weight. What comes before is the encoding: any
     function of the sample, whose only trainable parameters are those in the role "grid".
     """
@@ -60,5 +62,10 @@ class Regions:
         if not trace.known:
             return None
         patterns = np.concatenate([np.empty((len(x), 0), np.uint8), *bits], axis=1)
-        numbers = [self._labels.setdefault(row.tobytes(), len(self._labels)) for row in patterns]
-        return np.array(numbers, dtype=np.int64)
+        rows = zip(patterns, trace.uncertain, strict=True)
+        return np.array([self._number(row.tobytes(), alone) for row, alone in rows], dtype=np.int64)
+
+    def _number(self, pattern: bytes, alone: bool) -> int:
+        """The region of a pattern; a sample that rounding could have put elsewhere has one of its own."""
+        new = len(self._labels)
+        return self._labels.setdefault(b"%d alone" % new if alone else b"in " + pattern, new)

@@ -22,6 +22,8 @@ from torch.autograd.function import BackwardCFunction
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ntkspec.export.margins import Margins, Step
+
 # Which piece each number is on. At a kink it is the piece whose slope torch's derivative takes; where torch
 # takes neither slope, the kink is a piece by itself.
 _PIECES: dict[str, Callable[..., tuple[Tensor, ...]]] = {
@@ -106,6 +108,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         self.bits: list[NDArray[np.uint8]] = []  # of each activation: (n, bytes)
         self.steps: list[tuple[str, list[torch.Size]]] = []  # behind e: operations, and rows of their results
         self._samples = len(x)
+        self._margins = Margins(len(x))
         self._linear = {_key(parameter) for parameter in linear}
         self._encoded: Tensor | None = None  # e
         # With the storages themselves, lest a new one get the key of one that is gone.
@@ -129,15 +132,23 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         self._kinds.clear()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        call, kind = _Call(func, args, kwargs or {}), None
+        call, kind, error = _Call(func, args, kwargs or {}), None, None
         if self.known:  # before the operation, which may be in place
             with self._doubt():
                 kind = self._classify(call)
+                error = self._margins.after(self._step(call)) if kind is _Kind.AFFINE else None
         result = func(*call.args, **call.kwargs)
         if self.known:
             with self._doubt():
                 self._keep(call, kind, _tensors(result))
+                if kind is _Kind.AFFINE:
+                    self._margins.keep(_tensors(result), error)
         return result
+
+    @property
+    def uncertain(self) -> NDArray[np.bool_]:
+        """(n,) whether rounding could have put a sample into another region."""
+        return self._margins.uncertain.numpy()
 
     @contextlib.contextmanager
     def _doubt(self) -> Iterator[None]:
@@ -189,9 +200,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         if name in _REDUCTIONS and not all(dim % call.args[0].ndim for dim in call.args[1] or [0]):
             raise _UnknownOperation  # over samples
         if name in _COMPARISONS and not writes:
+            self._margins.decide(self._step(call))
             self._record(call.func(*call.args, **call.kwargs))
             return _Kind.PATTERN
         if name in _PIECES and (affine == [0] or name in ("maximum", "minimum")):
+            self._margins.decide(self._step(call))
             for piece in _PIECES[name](*call.args, **call.kwargs):
                 self._record(piece)
         elif name in _MOVES and not writes:
@@ -204,6 +217,10 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         ):
             raise _UnknownOperation
         return _Kind.AFFINE
+
+    def _step(self, call: _Call) -> Step:
+        assert self._encoded is not None, "nothing is affine before the first layer"
+        return self._margins.step(call.name, call.func, call.args, call.kwargs, self._encoded.dtype)
 
     def _record(self, pieces: Tensor) -> None:
         self.bits.append(np.packbits(pieces.reshape(self._samples, -1).cpu().numpy(), axis=1))

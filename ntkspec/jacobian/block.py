@@ -93,10 +93,25 @@ class Block:
             parameters=(),
         )
 
+    def absolute(self) -> Block:
+        """In memory, with the absolute values of the factors' numbers, before those that collide add up."""
+        left, right = _loaded(self.left), _loaded(self.right)
+        return replace(
+            self,
+            left=left.map(np.abs) if left else None,
+            right=right.map(np.abs) if right else None,
+        )
+
     def pair(self, outputs: Outputs, dtype: Any = np.float64) -> Pair:
-        """Both factors as matrices in the given output mode and precision."""
+        """Return both factors as matrices in the given output mode and precision.
+
+        Where numbers of a factor are so large or small that their products could leave the range of `dtype`,
+        each sample's two vectors are balanced by powers of two: J stays as it is, to the last bit.
+        """
         left = _loaded(self.left)
         right = _loaded(self.right) or _ones(self.samples, self.outputs)
+        if left is not None:
+            left, right = _balanced(left, right, np.dtype(dtype))
         return Pair(
             left=left.matrix(0, dtype) if left else None,
             right=right.matrix(outputs, dtype),
@@ -109,6 +124,23 @@ class Block:
         right = _loaded(self.right) or _ones(self.samples, self.outputs)
         product: NDArray[Any] = np.einsum("na,ncb->ncab", left.to_dense()[:, 0], right.to_dense())
         return product.reshape(self.samples, self.outputs, -1)
+
+
+def _balanced(
+    left: LoadedFactor, right: LoadedFactor, dtype: np.dtype[Any]
+) -> tuple[LoadedFactor, LoadedFactor]:
+    """Make both vectors of each sample about equally large, if a factor is far from 1 somewhere.
+
+    Range is lost where a small number is squared (1e-24 in single precision gives 0), though the product with
+    the other factor's square may be of any size.
+    """
+    sizes = [factor.largest for factor in (left, right)]  # (n,) each
+    moderate = 2.0 ** (np.finfo(dtype).maxexp // 4)
+    if all(((size == 0) | ((size > 1 / moderate) & (size < moderate))).all() for size in sizes):
+        return left, right
+    exponents = [np.frexp(size)[1].astype(np.int64) for size in sizes]
+    shift = np.where((sizes[0] > 0) & (sizes[1] > 0), (exponents[1] - exponents[0]) // 2, 0)
+    return left.scaled(shift), right.scaled(-shift)
 
 
 def _loaded(factor: Factor | None) -> LoadedFactor | None:

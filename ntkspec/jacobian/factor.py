@@ -6,6 +6,7 @@ the output; they are stored with c = 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -94,10 +95,23 @@ class DenseFactor:
         """The factor itself: all its columns count."""
         return self
 
+    def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> DenseFactor:
+        """Return the factor with `function` applied to its values."""
+        return DenseFactor(function(self.values))
+
     @property
-    def cancellation(self) -> float:
-        """1: its entries are written out, not added up."""
-        return 1.0
+    def largest(self) -> NDArray[np.float64]:
+        """The largest absolute value of each sample; (n,)."""
+        return _largest(self.values)
+
+    def scaled(self, exponents: NDArray[np.int64]) -> DenseFactor:
+        """Return the factor with sample i times 2 ** exponents[i], exactly, in float64."""
+        return DenseFactor(_times_power(self.values, exponents))
+
+    @property
+    def collisions(self) -> int:
+        """How many entries are added up to one number, at most: 1, since they are written out."""
+        return 1
 
     def to_dense(self) -> NDArray[Any]:
         """The factor as an array (n, c, width) of float64."""
@@ -142,12 +156,12 @@ class SparseFactor:
         return SparseFactor(self.indices[start:stop], self.values[start:stop], self.columns)
 
     def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> sp.csr_array:
-        """The same rows as `DenseFactor.matrix`, in CSR form with repeated indices summed."""
+        """The same rows as `DenseFactor.matrix`, in CSR form with repeated indices summed, in double."""
         n, c, k = self.values.shape
         kept = range(c) if isinstance(outputs, str) else (outputs,)
         indices = np.asarray(self.indices, dtype=np.int64)
         padding = np.broadcast_to((indices < 0)[:, None, :], (n, len(kept), k))
-        values = np.where(padding, 0, self.values[:, kept, :]).astype(dtype)
+        values = np.where(padding, 0, self.values[:, kept, :]).astype(np.float64)
         columns = np.where(padding, 0, indices[:, None, :])
         if outputs == "trace":
             columns = columns + self.columns * np.arange(c)[None, :, None]
@@ -158,6 +172,7 @@ class SparseFactor:
         starts = np.arange(rows + 1, dtype=np.int64) * per_row
         matrix = sp.csr_array((values.ravel(), columns.ravel(), starts), shape=shape)
         matrix.sum_duplicates()
+        matrix = matrix.astype(dtype, copy=False)
         matrix.eliminate_zeros()
         return matrix
 
@@ -172,14 +187,29 @@ class SparseFactor:
         renumbered = indices.reshape(self.indices.shape) - padding
         return SparseFactor(renumbered, self.values, max(len(touched) - padding, 1))
 
+    def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> SparseFactor:
+        """Return the factor with `function` applied to its entries, before those that collide add up."""
+        return SparseFactor(self.indices, function(self.values), self.columns)
+
     @property
-    def cancellation(self) -> float:
-        """By how much entries that share an index exceed their sum: >= 1, the factor on rounding errors."""
-        sizes = SparseFactor(self.indices, np.abs(self.values), self.columns).compact().matrix("full")
-        sums = self.compact().matrix("full")
-        largest = np.sqrt(max(float(sums.multiply(sums).sum(axis=1).max()), np.finfo(np.float64).tiny))
-        ratio = float(np.sqrt(sizes.multiply(sizes).sum(axis=1).max())) / float(largest)
-        return max(ratio, 1.0)
+    def largest(self) -> NDArray[np.float64]:
+        """The largest absolute value of each sample, padding left out; (n,)."""
+        return _largest(np.where((self.indices < 0)[:, None, :], 0, self.values))
+
+    def scaled(self, exponents: NDArray[np.int64]) -> SparseFactor:
+        """Return the factor with sample i times 2 ** exponents[i], exactly, in float64."""
+        return self.map(lambda values: _times_power(values, exponents))
+
+    @property
+    def collisions(self) -> int:
+        """How many entries are added up to one number, at most."""
+        ordered = np.sort(self.indices, axis=1)
+        most, run = 1, np.ones(len(ordered), dtype=np.int64)
+        for entry in range(1, ordered.shape[1]):
+            same = (ordered[:, entry] == ordered[:, entry - 1]) & (ordered[:, entry] >= 0)
+            run = np.where(same, run + 1, 1)
+            most = max(most, int(run.max(initial=1)))
+        return most
 
     def to_dense(self) -> NDArray[Any]:
         """The factor as an array (n, c, columns) of float64, by the definition: one addition an entry."""
@@ -190,6 +220,17 @@ class SparseFactor:
                 if self.indices[i, e] >= 0:
                     dense[i, :, self.indices[i, e]] += self.values[i, :, e]
         return dense
+
+
+def _largest(values: NDArray[Any]) -> NDArray[np.float64]:
+    flat = values.reshape(len(values), -1)
+    sizes: NDArray[np.float64] = np.maximum(flat.max(axis=1, initial=0), -flat.min(axis=1, initial=0))
+    return sizes.astype(np.float64)
+
+
+def _times_power(values: NDArray[Any], exponents: NDArray[np.int64]) -> NDArray[np.float64]:
+    scaled: NDArray[np.float64] = np.ldexp(values.astype(np.float64), exponents[:, None, None])
+    return scaled
 
 
 LoadedFactor = DenseFactor | SparseFactor

@@ -23,6 +23,7 @@ class Jacobian:
 
     blocks: tuple[Block, ...]
     regions: NDArray[np.int64] | None = None  # (n,) equal numbers: same region of a piecewise-linear network
+    regions_certain: bool = False  # samples that rounding could have put elsewhere are regions of their own
 
     def __post_init__(self) -> None:
         shapes = sorted({(block.samples, block.outputs) for block in self.blocks})
@@ -152,7 +153,9 @@ class Jacobian:
     def load(self, start: int = 0, stop: int | None = None) -> Jacobian:
         """The samples start:stop, in memory."""
         regions = None if self.regions is None else self.regions[start:stop]
-        return Jacobian(tuple(block.load(start, stop) for block in self.blocks), regions)
+        return Jacobian(
+            tuple(block.load(start, stop) for block in self.blocks), regions, self.regions_certain
+        )
 
     def to_dense(self) -> NDArray[Any]:
         """J (n, c, p) by the definition, blocks side by side; for tests and small cases."""

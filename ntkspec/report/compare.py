@@ -66,9 +66,9 @@ def compare_runs(runs: Sequence[RunReport], baseline: str) -> tuple[Comparison, 
 def decades_between(spectrum: Spectrum, baseline: Spectrum) -> tuple[float | None, Qualifier]:
     """log10 of lambda_min(spectrum) / lambda_min(baseline), with what is known of it.
 
-    Where one side is unresolved, or exactly zero, its floor stands in, and the result is a bound that allows
-    for the stated errors of both; where both are, or where not all eigenvalues were computed, nothing is
-    known.
+    Where one side is unresolved, what it is at most stands in, or its floor where it is exactly zero, and the
+    result is a bound that allows for the stated errors of both; where both are, or where not all eigenvalues
+    were computed, nothing is known.
     """
     if not (spectrum.complete and baseline.complete):
         return None, "unresolved"
@@ -82,6 +82,6 @@ def decades_between(spectrum: Spectrum, baseline: Spectrum) -> tuple[float | Non
     return None, "unresolved"
 
 
-def _at_most(unresolved: Spectrum) -> float:
-    """What an unresolved smallest eigenvalue is at most, its stated error included."""
-    return max(unresolved.floor, float(unresolved.upper[-1]))
+def _at_most(other: Spectrum) -> float:
+    """What a smallest eigenvalue is at most that is no number, its stated error included."""
+    return other.floor if other.singular else other.smallest_at_most

@@ -184,12 +184,12 @@ def _reasons(run: RunReport) -> list[str]:
 
 
 def _singular(run: RunReport) -> list[str]:
-    """Which kernels are exactly singular, and why."""
+    """Which kernels are singular as stored, or as the network's, and why."""
     return [
-        f"{words.clean(kernel, 40)} at {words.clean(words.snapshot_name(run, snapshot), 40)} is {said}."
+        f"{words.clean(kernel, 40)} at {words.clean(words.snapshot_name(run, snapshot), 40)}: {said}."
         for snapshot in run.snapshots
         for kernel, spectrum in snapshot.spectra.items()
-        if (said := words.singular(spectrum))
+        if (said := words.singular(spectrum) or words.network(spectrum))
     ]
 
 

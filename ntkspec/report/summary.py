@@ -214,6 +214,8 @@ def _alone(run: StyledRun) -> str:
     head = f"{_when(run)}, {spectrum.resolved} of {spectrum.size} eigenvalues of {run.name} are resolved"
     if words.singular(spectrum):
         return f"{head}; the kernel is {words.singular(spectrum)}."
+    if words.network(spectrum):
+        return f"{head}; {words.network(spectrum)}."
     if spectrum.lambda_min is not None:
         return f"{head}: from {words.lambda_max(spectrum)} down to {words.lambda_min(spectrum)}."
     if not spectrum.complete and not words.is_unresolved(spectrum):

@@ -131,12 +131,12 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
 
 
 def _singular_lines(run: RunReport) -> Iterator[str]:
-    """Kernels that are exactly singular, and why; equal ones once."""
+    """Kernels that are singular as stored, or as the network's, and why; equal ones once."""
     found: dict[str, list[str]] = {}
     for snapshot in run.snapshots:
         for kernel, spectrum in snapshot.spectra.items():
-            if said := words.singular(spectrum):
-                found.setdefault(f"{words.clean(kernel, 20)} {said}", []).append(_short_name(run, snapshot))
+            if said := words.singular(spectrum) or words.network(spectrum):
+                found.setdefault(f"{words.clean(kernel, 20)}: {said}", []).append(_short_name(run, snapshot))
     yield from (f"{', '.join(where)}: {said}" for said, where in found.items())
 
 

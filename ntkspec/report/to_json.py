@@ -112,6 +112,7 @@ def _spectrum(spectrum: Spectrum) -> dict[str, Any]:
         "effective_rank": _number(spectrum.effective_rank),
         "stable_rank": _number(spectrum.stable_rank),
         "rank": _rank(spectrum),
+        "regions": _regions(spectrum),
     }
 
 
@@ -123,7 +124,22 @@ def _rank(spectrum: Spectrum) -> dict[str, Any] | None:
         "at_most": rank.at_most,
         "reason": rank.reason,
         "singular": spectrum.singular,
-        "refuted": rank.refuted,
+        "refuted": spectrum.resolved > rank.at_most,
+    }
+
+
+def _regions(spectrum: Spectrum) -> dict[str, Any] | None:
+    """Of the network its rank; of the stored numbers, eigenvalues beyond `independent` are at most `rest`."""
+    known = spectrum.regions
+    if known is None:
+        return None
+    return {
+        "at_most": known.at_most,
+        "reason": known.reason,
+        "singular": spectrum.network_singular,
+        "independent": known.independent,
+        "rest": _number(known.rest),
+        "disobeying": list(known.disobeying),
     }
 
 

@@ -18,7 +18,7 @@ UNRESOLVED = "unresolved"
 NOT_COMPUTED = "not computed"
 LEGEND = (
     "unresolved (<= x): rounding leaves no digit of this value; it lies somewhere between 0 and x, "
-    "the floor of its spectrum, and ratios against it are one-sided"
+    "and ratios against it are one-sided"
 )
 ZERO = "0 (no gradient)"
 BOTH_ZERO = "both 0"
@@ -31,7 +31,8 @@ RANKING = (
 SINGULAR_BASELINE = "where the ratio is called infinite, lambda_min of the baseline is exactly zero"
 CERTIFIED = (
     "certified: proved of the Jacobian as stored, every rounding included; floors are careful estimates, far "
-    "below what can be proved; exactly singular is the network's kernel, whatever storing it has rounded"
+    "below what can be proved; what is said of the network's kernel holds in exact arithmetic, whatever "
+    "storing it has rounded"
 )
 INFINITE = "infinite"
 QUALITIES = {  # shown in tables
@@ -106,7 +107,7 @@ def lambda_min(spectrum: Spectrum) -> str:
     if spectrum.lambda_min is not None:
         return with_error(spectrum.lambda_min, float(spectrum.error[-1]))
     if is_unresolved(spectrum):
-        return f"{UNRESOLVED} (<= {sci_up(spectrum.floor)})"
+        return f"{UNRESOLVED} (<= {sci_up(spectrum.smallest_at_most)})"
     return NOT_COMPUTED
 
 
@@ -122,15 +123,27 @@ def is_unresolved(spectrum: Spectrum) -> bool:
 
 
 def singular(spectrum: Spectrum) -> str:
-    """ "exactly singular: rank <= 624 of 1024 (why)" where that is known, else ""."""
+    """Say of the stored numbers "exactly singular: rank <= 624 of 1024, why" where that is known, else ""."""
     if not spectrum.singular or spectrum.rank is None or is_zero(spectrum):
         return ""
     return f"exactly singular: rank <= {spectrum.rank.at_most} of {spectrum.size}, {spectrum.rank.reason}"
 
 
+def network(spectrum: Spectrum) -> str:
+    """Say what is known of the network's kernel, or of the stored numbers beside it, by regions; else ""."""
+    known = spectrum.regions
+    if known is None or known.independent >= spectrum.size or singular(spectrum) or is_zero(spectrum):
+        return ""
+    stored = f"eigenvalues beyond the first {known.independent} are at most {sci_up(known.rest)}"
+    if not spectrum.network_singular:
+        return f"as stored, {stored} ({known.reason})"
+    rank = f"rank <= {known.at_most} of {spectrum.size}"
+    return f"the network's kernel is singular: {rank}, {known.reason}; as stored, {stored}"
+
+
 def is_zero(spectrum: Spectrum) -> bool:
     """Whether the kernel is exactly zero: nothing was rounded, no parameter has a gradient."""
-    return not spectrum.floor > 0 and not spectrum.resolved
+    return spectrum.zero
 
 
 def condition(spectrum: Spectrum) -> str:
@@ -144,7 +157,7 @@ def condition(spectrum: Spectrum) -> str:
     if spectrum.lambda_max is None:
         return UNRESOLVED
     if is_unresolved(spectrum) and spectrum.floor > 0:
-        return f">= {sci_down(spectrum.lambda_max / spectrum.floor)}"
+        return f">= {sci_down(spectrum.lambda_max / spectrum.smallest_at_most)}"
     return UNRESOLVED if is_unresolved(spectrum) else NOT_COMPUTED
 
 

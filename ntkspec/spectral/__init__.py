@@ -2,6 +2,7 @@
 
 from ntkspec.spectral import bounds, consistency
 from ntkspec.spectral.rank import Rank, rank_bound
+from ntkspec.spectral.regions import Regions
 from ntkspec.spectral.solve import MethodChoice, spectra, spectrum
 from ntkspec.spectral.spectrum import Method, Spectrum
 
@@ -9,6 +10,7 @@ __all__ = [
     "Method",
     "MethodChoice",
     "Rank",
+    "Regions",
     "Spectrum",
     "bounds",
     "consistency",

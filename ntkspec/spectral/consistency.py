@@ -50,15 +50,19 @@ class Check:
 
 
 def of_spectrum(name: str, found: Spectrum) -> Iterator[Check]:
-    """A spectrum against its trace and against what is known of its rank."""
+    """A spectrum against its trace and against what is known of its rank and of its regions."""
     if found.complete:
         apart = abs(float(found.eigenvalues.sum()) - found.trace)
         allowed = float(found.error.sum()) + found.size * EPS * found.trace
         said = "the eigenvalues add up to the trace of the factors"
         yield Check("trace", said, name, _share(apart, allowed))
     if found.rank is not None and found.rank.at_most < found.size:
-        said = f"at most {found.rank.at_most} eigenvalues are resolved ({found.rank.reason})"
-        yield Check("rank", said, name, _share(found.resolved, found.rank.at_most))
+        said = f"at most {found.rank.at_most} eigenvalues are not zero ({found.rank.reason})"
+        yield Check("rank", said, name, _share(int(np.count_nonzero(found.lower)), found.rank.at_most))
+    known = found.regions
+    if known is not None and known.independent < len(found.eigenvalues):
+        said = f"eigenvalues beyond {known.independent} are at most {known.rest:.1e} ({known.reason})"
+        yield Check("regions", said, name, _share(float(found.lower[known.independent]), known.rest))
 
 
 def of_kernel(name: str, found: Positivity) -> Check:
@@ -68,11 +72,14 @@ def of_kernel(name: str, found: Positivity) -> Check:
 
 
 def of_zeros(name: str, lower: Bound, found: Spectrum) -> Iterator[Check]:
-    """Whether a kernel that is called singular is proved not to be, by its certified lower bound."""
+    """Whether the certified lower bound is above what else is known of the smallest eigenvalue."""
+    proved = float(lower.values[0])
     if found.singular:
-        proved = float(lower.values[0]) > 0
         said = "a kernel that is called singular is not proved to be definite"
-        yield Check("zeros", said, name, float("inf") if proved else 0.0)
+        yield Check("zeros", said, name, _share(proved, 0.0))
+    elif found.regions is not None and found.regions.independent < found.size:
+        said = "the smallest eigenvalue is not proved to be larger than what regions leave of it"
+        yield Check("zeros", said, name, _share(proved, found.regions.rest))
 
 
 def second_kernels(

@@ -1,17 +1,21 @@
 """How far a computed eigenvalue may be off, and the floor below which it says nothing.
 
-Three sources, all relative to the largest singular value s = sqrt(lambda_max) of J:
+Errors of two kinds are stated, e of eigenvalues and t of singular values of J.
 
-- an absolute error e of the eigenvalues, from forming K or J^T J and from the symmetric solver:
-  |error| <= e (Weyl 1912), e = 2 g(m) eps s^2, m the longest sum behind an entry or a reduction,
-  g(m) = sqrt(m) + 4 + m/500;
-- an error t of the singular values, from rounding J when it was stored (2 u s: two factors, each rounded
-  once to unit roundoff u) and, where J is factorised itself, from the solver ((g(m) + sqrt(folds)) eps s).
+*What this program computes* holds for every pattern of roundings. With |J| the absolute values of J's entries
+and rho = ||J| |J|^T|, the spectral norm,
 
-Worst-case analysis has m where g has sqrt(m); rounding errors of mean zero add up like a random walk
-(Higham and Mary 2019, "A new approach to probabilistic rounding error analysis"), and the largest errors
-measured over prescribed spectra grow as sqrt(m), with a constant that shows at m < 20 and a bias that shows
-in very long sums: see docs/method.md.
+- an entry of K is off by at most gamma_m (|J| |J|^T)_ij, m the roundings behind it (Higham 2002, section
+  3.1), so that e has a part gamma_m rho (Weyl 1912; a matrix is no larger than its absolute values);
+- an entry of J is off by at most gamma_r A_ij, r the roundings that made it from the stored numbers, A_ij the
+  sum of the absolute values of the entries that collide in it, so that t has a part gamma_r sqrt(||A A^T||).
+  Two of the r are those of storing the factors, in the file's precision.
+
+rho is bounded by max_i (|J| |J|^T v)_i / v_i for a positive vector v (Collatz 1942). Of networks it is 1 to 2
+lambda_max; of matrices whose rows have no sign in common it can be N lambda_max.
+
+*What LAPACK does* is measured, see docs/method.md: e has a part 2 g(N) eps lambda_max, t one of
+(g(N) + sqrt(folds)) eps sigma_max where J is factorised itself, g(m) = sqrt(m) + 4 + m/500.
 
 A singular value off by t changes lambda = sigma^2 by at most 2 t sqrt(lambda) + t^2, so
 
@@ -29,79 +33,202 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.jacobian import Factor, Jacobian, Outputs
+from ntkspec import sums
+from ntkspec.jacobian import Block, Factor, Jacobian, Matrix, Outputs, Pair
+from ntkspec.operator import apply, diagonal
 
 # LAPACK's bdsqr takes an off-diagonal entry for zero from eps^(-1/8) u, 49 eps, of its neighbours on; with
 # clusters of singular values as much has been seen: 47 eps at N = 11.
 BDSQR = 49
+STEPS = 2  # of the iteration for the largest eigenvalue of |J| |J|^T: more gain little
+UP = 1 + 1e-6  # covers the roundings of the norms themselves
+PRODUCT = 1  # rounding of left times right
+LEAST = 1e-200  # of a vector's largest number: smaller ones would underflow
+FLOAT64 = np.dtype(np.float64)
 
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """Errors of a route, before lambda_max is known; all are relative."""
+    """Errors of a route: absolute ones, and those relative to lambda_max, which is not known before."""
 
-    eigenvalue: float  # e / lambda_max
-    singular: float  # t / sqrt(lambda_max)
+    eigenvalue: float  # of e / lambda_max
+    singular: float  # of t / sqrt(lambda_max)
     relative: float = 0.0  # of each eigenvalue itself
+    absolute: float = 0.0  # of e
+    stored: float = 0.0  # of t
 
     def floor(self, lambda_max: float) -> float:
         """The eigenvalue whose stated error equals itself."""
-        t = self.singular
-        return float(lambda_max * (t + np.sqrt(2 * t**2 + self.eigenvalue)) ** 2)
+        e, t = self._parts(lambda_max)
+        return float((t + np.sqrt(2 * t**2 + e)) ** 2)
 
     def error(self, eigenvalues: NDArray[np.float64], lambda_max: float) -> NDArray[np.float64]:
         """Stated absolute error of each eigenvalue; (m,)."""
-        relative = np.sqrt(np.maximum(eigenvalues, 0.0) / lambda_max) if lambda_max > 0 else eigenvalues * 0
-        t = self.singular
-        absolute = lambda_max * (self.eigenvalue + 2 * t * relative + t**2)
-        return np.asarray(absolute + self.relative * np.maximum(eigenvalues, 0.0))
+        e, t = self._parts(lambda_max)
+        positive = np.maximum(eigenvalues, 0.0)
+        return np.asarray(e + 2 * t * np.sqrt(positive) + t**2 + self.relative * positive)
+
+    def _parts(self, lambda_max: float) -> tuple[float, float]:
+        e = self.eigenvalue * lambda_max + self.absolute
+        return e, self.singular * np.sqrt(lambda_max) + self.stored
 
 
-def gram_errors(jacobian: Jacobian, working: np.dtype[Any], size: int, outputs: Outputs) -> ErrorModel:
-    """Errors of eigenvalues of a kernel (size, size) formed and solved in `working` precision."""
-    coarser = max(_eps(jacobian.dtype), _eps(working))  # factors are rounded to the working precision too
-    growth = _growth(max(size, _longest_sum(jacobian, outputs)))
-    return ErrorModel(eigenvalue=2 * growth * _eps(working), singular=coarser * _cancellation(jacobian))
+@dataclass(frozen=True)
+class Magnitude:
+    """How large the numbers of a Jacobian are, whatever their signs, and how often they are rounded."""
+
+    rows: int  # N
+    norm: float  # ||J| |J|^T| at most
+    entries: float  # the same before colliding entries are added up
+    entry_sums: int  # roundings behind an entry of K, from those of J on
+    vector_sums: int  # roundings behind a component of K v
+    collisions: int  # roundings of adding up colliding entries, in both factors
+    underflow: float  # bound on the norm of what underflow may take off K
+    dtype: np.dtype[Any]  # in which the factors are stored
+
+    def forming(self, working: np.dtype[Any]) -> float:
+        """Bound on the norm of the error of a kernel formed in `working` precision."""
+        return gamma(self.entry_sums, working) * self.norm + self.underflow
+
+    def storing(self, *precisions: np.dtype[Any], products: int = 0) -> float:
+        """Bound on the norm of the error of J from rounding factors once to each of these precisions.
+
+        Args:
+            products: further roundings of J's entries, in float64.
+        """
+        growth = sum(gamma(2, dtype) for dtype in precisions) + gamma(self.collisions + products, FLOAT64)
+        return growth * float(np.sqrt(self.entries))
 
 
-def svd_errors(jacobian: Jacobian, size: int, folds: int) -> ErrorModel:
+def magnitude(
+    jacobian: Jacobian, outputs: Outputs, working: np.dtype[Any] = FLOAT64, *, fits: bool = True
+) -> Magnitude:
+    """Measure the absolute values of a Jacobian; about two products K v, four where entries collide.
+
+    Args:
+        jacobian: blocks, in memory or in a run file.
+        outputs: output mode.
+        working: precision in which products are formed.
+        fits: whether all factors may be in memory at once. If not, the trace bounds the norms.
+    """
+    counts = [_Counts.of(block, outputs, working) for block in jacobian]
+    collisions = max(count.collisions for count in counts)
+    plain = diagonal(jacobian, outputs)
+    before = diagonal(jacobian, outputs, absolute=True) if collisions else plain
+    if fits:
+        entries = norm = _norm([_absolute(block.compact().pair(outputs)) for block in jacobian], plain)
+        if collisions:
+            entries = _norm([block.absolute().compact().pair(outputs) for block in jacobian], before)
+    else:
+        norm, entries = float(plain.sum()) * UP, float(before.sum()) * UP
+    blocks = len(jacobian.blocks)
+    entry_sums = max(count.entry for count in counts) + 2 * blocks + 1
+    # Not the smallest number: some machines flush all below it to zero. A kernel of zeros loses nothing.
+    tiny = float(np.finfo(working).tiny) if entries else 0.0
+    return Magnitude(
+        rows=len(plain),
+        norm=norm,
+        entries=entries,
+        entry_sums=entry_sums,
+        vector_sums=max(count.vector for count in counts) + blocks + 2,
+        collisions=collisions,
+        underflow=len(plain) * entry_sums * tiny * sum(count.largest for count in counts),
+        dtype=jacobian.dtype,
+    )
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Roundings of one block."""
+
+    entry: int
+    vector: int
+    collisions: int
+    largest: float  # what an underflow may be multiplied by
+
+    @staticmethod
+    def of(block: Block, outputs: Outputs, working: np.dtype[Any]) -> _Counts:
+        c = block.outputs if outputs == "trace" else 1
+        left, right = _sum(block.left, 1), _sum(block.right, c)
+        rows = sums.roundings(block.samples * (block.outputs if outputs == "full" else 1), sums.ROWS)
+        pair = block.compact().pair(outputs, working)
+        squares = [float(abs(m).max()) ** 2 * m.shape[1] for m in (pair.left, pair.right) if m is not None]
+        return _Counts(
+            entry=left + right + PRODUCT,
+            vector=rows + left + right + 2 * PRODUCT,
+            collisions=sum(factor.load().collisions - 1 for factor in (block.left, block.right) if factor),
+            largest=1 + sum(squares),
+        )
+
+
+def gamma(roundings: int, dtype: np.dtype[Any]) -> float:
+    """m u / (1 - m u), rounded up (Higham 2002, lemma 3.1), u half the spacing of `dtype` at 1."""
+    product = roundings * float(np.finfo(dtype).eps) / 2
+    return float(product / (1 - product) * UP) if product < 1 else np.inf
+
+
+def gram_errors(found: Magnitude, working: np.dtype[Any]) -> ErrorModel:
+    """Errors of eigenvalues of a kernel formed and solved in `working` precision."""
+    coarser = max(found.dtype, working, key=lambda dtype: float(np.finfo(dtype).eps))
+    return ErrorModel(
+        eigenvalue=solver_error(found.rows, working),
+        singular=0.0,
+        absolute=found.forming(working),
+        stored=found.storing(coarser),  # factors are rounded to the working precision too
+    )
+
+
+def svd_errors(found: Magnitude, folds: int) -> ErrorModel:
     """Errors of squared singular values of J in float64, from a triangular factor of that many folds."""
-    eps = _eps(np.dtype(np.float64))
-    solver = (_growth(size) + np.sqrt(folds)) * eps
-    stored = _eps(jacobian.dtype) * _cancellation(jacobian)
-    return ErrorModel(eigenvalue=0.0, singular=solver + stored, relative=2 * BDSQR * eps)
+    eps = float(np.finfo(np.float64).eps)
+    return ErrorModel(
+        eigenvalue=0.0,
+        singular=float(_growth(found.rows) + np.sqrt(folds)) * eps,
+        relative=2 * BDSQR * eps,
+        stored=found.storing(found.dtype, products=PRODUCT),
+    )
 
 
-def _growth(longest: int) -> float:
+def solver_error(size: int, working: np.dtype[Any]) -> float:
+    """Relative error of a symmetric eigenvalue solver, as measured."""
+    return 2 * _growth(size) * float(np.finfo(working).eps)
+
+
+def _growth(size: int) -> float:
     """sqrt(m), a constant for small m, and a share of m for the bias that very long sums show."""
-    return float(np.sqrt(longest) + 4 + longest / 500)
+    return float(np.sqrt(size) + 4 + size / 500)
 
 
-def _longest_sum(jacobian: Jacobian, outputs: Outputs) -> int:
-    """The longest sum behind an entry of K; sums added in order, whose errors have a bias, count squared."""
-    c = jacobian.outputs if outputs == "trace" else 1
-    lengths = [len(jacobian.blocks) ** 2]
-    for block in jacobian:
-        (left, sparse_left), (right, sparse_right) = _terms(block.left), _terms(block.right)
-        lengths.append(left**2 if sparse_left else left)
-        lengths.append((right * c) ** 2 if sparse_left or sparse_right else right * c)
-    return max(lengths)
+def _sum(factor: Factor | None, times: int) -> int:
+    """Roundings behind an inner product of two rows; sparse ones are added in order."""
+    if factor is None:
+        return 0
+    return times * factor.entries if factor.sparse else sums.roundings(times * factor.width)
 
 
-def _terms(factor: Factor | None) -> tuple[int, bool]:
-    """Nonzero terms of an inner product of two rows, and whether they are added in order (sparse)."""
-    return (factor.entries, factor.sparse) if factor else (1, False)
+def norm_bound(matrix: NDArray[np.float64]) -> float:
+    """Bound || |M|^T |M| || for a matrix M (r, N)."""
+    pair = Pair(None, abs(matrix.T), 1)
+    return _norm([pair], np.einsum("rn,rn->n", matrix, matrix))
 
 
-def _cancellation(jacobian: Jacobian) -> float:
-    """By how much colliding entries of sparse factors exceed their sums, and rounding errors with them."""
-    return max(_excess(block.left) * _excess(block.right) for block in jacobian)
+def _norm(pairs: list[Pair], diagonal: NDArray[np.float64]) -> float:
+    """Bound the norm of a kernel without negative entries from its diagonal on, by Collatz's quotients."""
+    rows = diagonal > 0  # the others are zero throughout
+    if not rows.any():
+        return 0.0
+    vector = np.sqrt(diagonal)
+    for _ in range(STEPS):
+        before = np.where(rows, np.maximum(vector / vector.max(), LEAST), 0.0)
+        vector = apply(pairs, before)
+        bound = float((vector[rows] / before[rows]).max())
+    return bound * UP
 
 
-def _excess(factor: Factor | None) -> float:
-    """Of a dense factor none, and without reading it."""
-    return factor.load().cancellation if factor and factor.sparse else 1.0
+def _absolute(pair: Pair) -> Pair:
+    """The absolute values of both matrices, colliding entries added up before."""
 
+    def of(matrix: Matrix | None) -> Matrix | None:
+        return None if matrix is None else abs(matrix)
 
-def _eps(dtype: np.dtype[Any]) -> float:
-    return float(np.finfo(dtype).eps)
+    return Pair(of(pair.left), of(pair.right), pair.repeat)

@@ -13,26 +13,16 @@ fl(K) - diag(margin) and fl(K) + diag(margin), margin = gamma_m sum(f) f.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ntkspec.gram import gram
-from ntkspec.jacobian import (
-    Block,
-    DenseFactor,
-    Factor,
-    Jacobian,
-    LoadedFactor,
-    Matrix,
-    Outputs,
-    SparseFactor,
-    check_outputs,
-)
+from ntkspec.jacobian import Factor, Jacobian, Matrix, Outputs, check_outputs
 from ntkspec.memory import budget_bytes, require
-from ntkspec.operator import check_range, diagonal
+from ntkspec.operator import check_range
 
 UNIT = 2.0**-53  # unit roundoff of double precision
 TINIEST = 2.0**-1074  # what an underflow loses at most
@@ -83,12 +73,12 @@ def form(
     check_outputs(outputs, jacobian.outputs)
     need = int((KERNELS_HELD + beside) * 8 * jacobian.kernel_size(outputs) ** 2) + 3 * jacobian.nbytes
     require("bounds from the kernel", need, budget_bytes(memory), "raise --memory, or use fewer samples")
-    check_range(jacobian, diagonal(jacobian, outputs))
+    check_range(jacobian, outputs)
     kernel = gram(jacobian, outputs, backend="cpu", memory=memory)
     roundings = forming_roundings(jacobian, outputs)
     weights, squares = np.zeros(len(kernel)), 0.0
-    for block in absolute(jacobian):
-        pair = block.compact().pair(outputs)
+    for block in jacobian:
+        pair = block.absolute().compact().pair(outputs)
         left = np.ones(1) if pair.left is None else np.repeat(_row_norms(pair.left), pair.repeat)
         right = _row_norms(pair.right)
         weights = np.hypot(weights, left * right)
@@ -129,20 +119,3 @@ def _terms(factor: Factor | None) -> int:
     if factor is None:
         return 1
     return 3 * factor.entries if factor.sparse else factor.entries
-
-
-def absolute(jacobian: Jacobian) -> Jacobian:
-    """The same blocks with the absolute values of their factors, in memory."""
-    return replace(jacobian, blocks=tuple(_absolute(block) for block in jacobian))
-
-
-def _absolute(block: Block) -> Block:
-    def of(factor: Factor | None) -> LoadedFactor | None:
-        if factor is None:
-            return None
-        loaded = factor.load()
-        if isinstance(loaded, DenseFactor):
-            return DenseFactor(np.abs(loaded.values))
-        return SparseFactor(loaded.indices, np.abs(loaded.values), loaded.columns)
-
-    return replace(block, left=of(block.left), right=of(block.right))

@@ -15,6 +15,7 @@ dropped.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +26,13 @@ from ntkspec import tiles
 from ntkspec.backend import CpuBackend
 from ntkspec.jacobian import Jacobian, Outputs, Pair
 from ntkspec.operator import diagonal
+from ntkspec.sums import pairwise, panels, roundings
 
 BLOCK = 128  # rows of the kernel that are drawn at a time
 KEEP = 0.001  # of the largest diagonal entry of a block's rest: pivots below it are dropped
-NOISE = 8  # times eps K_ii: what rounding may leave of a diagonal entry of the rest
+NOISE = 8  # times eps K_ii: what rounding usually leaves of a diagonal entry of the rest
+SQUARES = 16  # that are added in order
+UNIT = 2.0**-53 * (1 + 1e-6)  # unit roundoff of double precision, rounded up
 SHARE = 0.25  # of the floor: what the rest's trace may be
 LARGEST = 0.5  # of N: ranks from which the other routes are as fast
 FIRST_LOOK = 2 * BLOCK  # rank at which it is first asked whether this is getting anywhere
@@ -40,6 +44,7 @@ class LowRank:
 
     rows: NDArray[np.float64]  # (r, N) M
     rest: float  # what the trace of K - M^T M is at most, rounding included
+    roundings: int  # behind an entry of M^T M
 
 
 def largest_rank(size: int, repeat: int, budget: int) -> int:
@@ -61,7 +66,12 @@ def _block(repeat: int) -> int:
 
 
 def factorise(
-    jacobian: Jacobian, outputs: Outputs, engine: CpuBackend, floor: float, most: int
+    jacobian: Jacobian,
+    outputs: Outputs,
+    engine: CpuBackend,
+    floor: Callable[[float], float],
+    most: int,
+    entry_sums: int,
 ) -> LowRank | None:
     """M with at most `most` rows such that the rest is below the floor, or None if that is not to be.
 
@@ -70,14 +80,16 @@ def factorise(
     Args:
         jacobian: blocks; all factors are loaded.
         engine: computes the rows of K, on its threads.
-        floor: of the route, relative to lambda_max.
+        floor: of the route, for a lambda_max.
+        entry_sums: roundings behind an entry of K.
     """
     left = diagonal(jacobian, outputs)
     size, repeat = len(left), jacobian.kernel_size(outputs) // jacobian.samples
     pairs = tiles.device_pairs(tiles.compact(jacobian), outputs, engine, np.float64)
     rows = np.empty((most + _block(repeat), size))
     noise = NOISE * float(np.finfo(np.float64).eps)
-    full, lost = left, noise * float(left.sum())  # what rounding may hide of the rest's diagonal and trace
+    steps = entry_sums + roundings(BLOCK, SQUARES) + most // BLOCK + 1
+    full, lost = left, steps * UNIT * float(left.sum())  # what rounding may hide of the rest's trace
     rng = np.random.default_rng(0)  # fixed, so that a run can be repeated
     rank, seen, wanted = 0, [(0, float(left.sum()))], 0.0
     while rank <= most:
@@ -89,22 +101,33 @@ def factorise(
         drawn = np.sort(rng.choice(len(chances), count, replace=False, p=chances))
         new = _rows_of_rest(pairs, drawn, rows[:rank], engine, repeat)
         at = np.arange(size)[tiles.rows_of(drawn, repeat)]
-        kept, inverse = _pivots(new[:, at], noise * float(full[at].max()))
+        kept, triangle = _pivots(new[:, at], noise * float(full[at].max()))
         if not len(kept):  # nothing but rounding is left, and `lost` says how much that may be
-            return LowRank(rows[:rank], seen[-1][1] + lost) if rank and seen[-1][1] <= lost else None
-        found = inverse @ new[kept]
+            return _low_rank(rows[:rank], seen[-1][1] + lost) if rank and seen[-1][1] <= lost else None
+        found = scipy.linalg.solve_triangular(triangle, new[kept], lower=True, check_finite=False)
         rows[rank : rank + len(kept)] = found
         rank += len(kept)
-        left = np.maximum(left - (found**2).sum(axis=0), 0.0)
+        left = np.maximum(left - _column_squares(found), 0.0)
         left[at[kept]] = 0.0
         if not wanted:
-            wanted = SHARE * floor * _largest(found @ found.T)
+            wanted = SHARE * floor(_largest(found @ found.T))
         seen.append((rank, float(left.sum())))
         if seen[-1][1] <= wanted:
-            return LowRank(rows[:rank], seen[-1][1] + lost)
+            return _low_rank(rows[:rank], seen[-1][1] + lost)
         if rank >= FIRST_LOOK and _expected_rank(seen, wanted) > most:
             break
     return None
+
+
+def _column_squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    cut = panels(len(rows), SQUARES)
+    total: NDArray[np.float64] = pairwise(len(cut), lambda i, _: (rows[cut[i]] ** 2).sum(axis=0))
+    return total
+
+
+def _low_rank(rows: NDArray[np.float64], rest: float) -> LowRank:
+    """With the roundings of an elimination: the sum over earlier rows, and one block's own (Higham 2002)."""
+    return LowRank(rows, rest, roundings(len(rows)) + 2 * min(BLOCK, len(rows)) + 4)
 
 
 def _rows_of_rest(
@@ -131,13 +154,13 @@ def _rows_of_rest(
     for _ in engine.each(work, range(0, samples, step)):
         pass
     if len(rows):
-        at = tiles.rows_of(drawn, repeat)
-        new -= rows[:, at].T @ rows
+        at, cut = tiles.rows_of(drawn, repeat), panels(len(rows))
+        new -= pairwise(len(cut), lambda i, _: rows[cut[i]][:, at].T @ rows[cut[i]])
     return new
 
 
 def _pivots(rest: NDArray[np.float64], noise: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Which rows of a block to keep, and the inverse of their Cholesky factor.
+    """Which rows of a block to keep, and their Cholesky factor.
 
     Args:
         rest: (m, m) of the rest, at the rows of the block.
@@ -150,8 +173,7 @@ def _pivots(rest: NDArray[np.float64], noise: float) -> tuple[NDArray[np.intp], 
     factor, order, rank, _ = scipy.linalg.lapack.dpstrf(rest, tol=tolerance, lower=1)
     kept = order[:rank].astype(np.intp) - 1
     triangle = np.tril(factor[:rank, :rank])
-    inverse = scipy.linalg.solve_triangular(triangle, np.eye(rank), lower=True, check_finite=False)
-    return kept, inverse
+    return kept, triangle
 
 
 def _largest(gram: NDArray[np.float64]) -> float:

@@ -85,7 +85,7 @@ def _bisect(
             low = trial
         else:
             high = trial
-        trial = float(np.sqrt(low * high)) if low else high / 16
+        trial = float(np.sqrt(low) * np.sqrt(high)) if low else high / 16
     return low
 
 

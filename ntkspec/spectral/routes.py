@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
+from ntkspec import sums
 from ntkspec.backend import Backend, CpuBackend, Precision
-from ntkspec.backend.protocol import solver_failed
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.memory import require
@@ -30,20 +29,36 @@ from ntkspec.spectral.factorised import (
     triangle_bytes,
     triangular_factor,
 )
-from ntkspec.spectral.floors import ErrorModel, gram_errors, svd_errors
+from ntkspec.spectral.floors import (
+    FLOAT64,
+    PRODUCT,
+    ErrorModel,
+    Magnitude,
+    gamma,
+    gram_errors,
+    norm_bound,
+    solver_error,
+    svd_errors,
+)
+from ntkspec.spectral.lanczos import largest
 from ntkspec.spectral.pivoted import factorise, largest_rank
 from ntkspec.spectral.spectrum import Method, Spectrum
 
-FLOAT64 = np.dtype(np.float64)
 LANCZOS_K = 100
 
 
 def from_kernel(
-    kernel: Any, jacobian: Jacobian, outputs: Outputs, backend: Backend, *, vectors: bool = False
+    kernel: Any,
+    jacobian: Jacobian,
+    outputs: Outputs,
+    backend: Backend,
+    size: Magnitude,
+    *,
+    vectors: bool = False,
 ) -> Spectrum:
     """Route gram: all eigenvalues of a formed kernel (N, N) on the device, which is destroyed."""
     precision: Precision = "float32" if kernel.dtype == np.float32 else "float64"
-    errors = gram_errors(jacobian, np.dtype(precision), len(kernel), outputs)
+    errors = gram_errors(size, np.dtype(precision))
     if vectors:
         values, columns = backend.eigh(kernel)
         return _spectrum("gram", precision, jacobian, outputs, values[::-1], errors, columns[:, ::-1])
@@ -51,120 +66,120 @@ def from_kernel(
 
 
 def by_svd(
-    jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int, *, vectors: bool = False
+    jacobian: Jacobian,
+    outputs: Outputs,
+    backend: Backend,
+    budget: int,
+    size: Magnitude,
+    *,
+    vectors: bool = False,
 ) -> Spectrum:
     """Route svd: squared singular values of J, through its triangular factor."""
-    size = jacobian.kernel_size(outputs)
-    require("svd of the Jacobian", svd_bytes(jacobian, size), budget, "raise --memory or use --method gram")
+    need = svd_bytes(jacobian, size.rows)
+    require("svd of the Jacobian", need, budget, "raise --memory or use --method gram")
     triangle = triangular_factor(jacobian, outputs, backend)
-    errors = svd_errors(jacobian, size, _folds(jacobian, outputs, size))
+    errors = svd_errors(size, _folds(jacobian, outputs, size.rows))
     if vectors:
         values, columns = backend.svd_right(triangle)
         return _spectrum("svd", "float64", jacobian, outputs, values**2, errors, columns)
     return _spectrum("svd", "float64", jacobian, outputs, backend.singular_values(triangle) ** 2, errors)
 
 
-def by_dual(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int) -> Spectrum:
+def by_dual(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int, size: Magnitude) -> Spectrum:
     """Route dual: eigenvalues of J^T J, p x p over the touched parameters; the rest of the N are zero."""
-    size, width = jacobian.kernel_size(outputs), touched_width(jacobian, outputs)
+    width = touched_width(jacobian, outputs)
     need = dual_bytes(jacobian, outputs)
     require(f"J^T J of {width} touched parameters", need, budget, "use --method gram or svd")
     jac = np.concatenate(list(column_panels(jacobian, outputs, width)), axis=1)
-    values = backend.eigvalsh(backend.put(jac.T @ jac, FLOAT64))[::-1][:size]
-    errors = gram_errors(jacobian, FLOAT64, max(size, width), outputs)
-    return _spectrum("dual", "float64", jacobian, outputs, _padded(values, size), errors)
+    values = backend.eigvalsh(backend.put(_square(jac.T), FLOAT64))[::-1][: size.rows]
+    errors = ErrorModel(
+        eigenvalue=solver_error(max(size.rows, width), FLOAT64),
+        singular=0.0,
+        absolute=_square_error(size.rows, size.norm) + size.underflow,
+        stored=size.storing(size.dtype, products=PRODUCT),
+    )
+    return _spectrum("dual", "float64", jacobian, outputs, _padded(values, size.rows), errors)
 
 
 def dual_bytes(jacobian: Jacobian, outputs: Outputs) -> int:
     """Bytes that route dual needs."""
     size, width = jacobian.kernel_size(outputs), touched_width(jacobian, outputs)
-    return FLOAT64.itemsize * (2 * size * width + width**2)
+    return FLOAT64.itemsize * (2 * size * width + (1 + sums.buffers(size, sums.ROWS)) * width**2)
 
 
-def by_cholesky(jacobian: Jacobian, outputs: Outputs, budget: int) -> Spectrum | None:
+def by_cholesky(jacobian: Jacobian, outputs: Outputs, budget: int, size: Magnitude) -> Spectrum | None:
     """Route cholesky: all that is above the floor, or None where that is more than half of the eigenvalues.
 
-    To the error of the other routes on K comes that of the factorisation (Higham 2002, theorem 10.14), half
-    as much, and the trace of what is left out. On the CPU, whatever the backend: its steps are small.
+    To the error of forming K comes that of the factorisation (Higham 2002, theorem 10.3), and the trace of
+    what is left out. On the CPU, whatever the backend: its steps are small.
     """
-    size = jacobian.kernel_size(outputs)
-    errors = gram_errors(jacobian, FLOAT64, size, outputs)
+    errors = gram_errors(size, FLOAT64)
     backend = CpuBackend()
-    room = budget - cholesky_bytes(jacobian, 0, size)
-    most = largest_rank(size, size // jacobian.samples, room)
-    found = factorise(jacobian, outputs, backend, errors.floor(1.0), most) if most > 0 else None
+    room = budget - cholesky_bytes(jacobian, 0, size.rows)
+    most = largest_rank(size.rows, size.rows // jacobian.samples, room)
+    if most <= 0:
+        return None
+    found = factorise(jacobian, outputs, backend, errors.floor, most, size.entry_sums)
     if found is None:
         return None
-    values = backend.eigvalsh(found.rows @ found.rows.T)[::-1]
-    lost = found.rest / float(values[0]) if values[0] > 0 else 0.0
-    errors = ErrorModel(1.5 * errors.eigenvalue + lost, errors.singular)
-    return _spectrum("cholesky", "float64", jacobian, outputs, _padded(values, size), errors)
+    values = backend.eigvalsh(_square(found.rows))[::-1]
+    norm = norm_bound(found.rows)
+    lost = gamma(found.roundings, FLOAT64) * norm + _square_error(size.rows, norm) + found.rest
+    errors = ErrorModel(errors.eigenvalue, 0.0, absolute=errors.absolute + lost, stored=errors.stored)
+    return _spectrum("cholesky", "float64", jacobian, outputs, _padded(values, size.rows), errors)
 
 
 def cholesky_bytes(jacobian: Jacobian, rank: int, size: int) -> int:
     """Bytes that route cholesky needs for a kernel of this numerical rank."""
     stored = 3 * jacobian.nbytes * FLOAT64.itemsize // jacobian.dtype.itemsize
-    return int(FLOAT64.itemsize * (rank * size + rank**2) + stored)
+    square = (1 + sums.buffers(size, sums.ROWS)) * rank**2
+    return int(FLOAT64.itemsize * (rank * size + square) + stored)
 
 
 def by_lanczos(
-    jacobian: Jacobian, outputs: Outputs, k: int | None, memory: float | None, *, vectors: bool = False
+    jacobian: Jacobian,
+    outputs: Outputs,
+    k: int | None,
+    memory: float | None,
+    size: Magnitude,
+    *,
+    vectors: bool = False,
 ) -> Spectrum:
-    """Route lanczos: the k largest from products K v (ARPACK; Lehoucq, Sorensen and Yang 1998)."""
+    """Route lanczos: the k largest from products K v; see `ntkspec.spectral.lanczos`."""
     product = operator(jacobian, outputs, memory=memory)
-    size = product.shape[0]
-    k = min(LANCZOS_K, size - 1) if k is None else k
-    if not 1 <= k < size:
+    k = min(LANCZOS_K, size.rows - 1) if k is None else k
+    if not 1 <= k < size.rows:
         raise UsageError(
             "method lanczos",
-            expected=f"k from 1 to {size - 1}",
+            expected=f"k from 1 to {size.rows - 1}",
             got=str(k),
             remedy="use --method gram for all",
         )
+    rounding = gamma(size.vector_sums + PRODUCT, FLOAT64) * size.norm + size.underflow
+    solver = solver_error(k, FLOAT64)
+    stored = size.storing(size.dtype)
     scale = float(diagonal(jacobian, outputs).sum())
     if scale == 0:
-        return _spectrum("lanczos", "float64", jacobian, outputs, np.zeros(k), ErrorModel(0.0, 0.0))
+        errors = ErrorModel(solver, 0.0, absolute=rounding, stored=stored)
+        return _spectrum("lanczos", "float64", jacobian, outputs, np.zeros(k), errors)
     # ARPACK stops at an absolute accuracy for values below 4e-11, so it is given K / trace(K).
-    scaled = product * (1 / scale)
-    values, columns = _largest_pairs(scaled, k)
-    residual = float(np.linalg.norm(scaled @ columns - columns * values, axis=0).max())
-    rounding = gram_errors(jacobian, FLOAT64, size, outputs)
-    errors = ErrorModel(rounding.eigenvalue + residual / max(values[-1], _tiny()), rounding.singular)
-    _require_none_missed(scaled, values, columns, float(errors.error(values[:1], float(values[-1]))[0]))
-    found = columns[:, ::-1] if vectors else None
-    return _spectrum("lanczos", "float64", jacobian, outputs, values[::-1] * scale, errors, found)
+    found = largest(product * (1 / scale), k, rounding / scale)
+    rounding = np.sqrt(k) * rounding + (found.residual + found.missed) * scale
+    errors = ErrorModel(solver, 0.0, absolute=rounding, stored=stored)
+    columns = found.vectors if vectors else None
+    return _spectrum("lanczos", "float64", jacobian, outputs, found.values * scale, errors, columns)
 
 
-def _largest_pairs(product: LinearOperator, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The k largest eigenvalues, ascending, and their vectors."""
-    start = np.random.default_rng(0).standard_normal(product.shape[0])  # fixed, so that a run can be repeated
-    try:
-        values, columns = eigsh(product, k=k, which="LA", v0=start)
-    except ArpackError as error:
-        raise solver_failed("Lanczos iteration", error) from None
-    return values, columns
+def _square(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """M M^T for M (r, N); sums over N in panels."""
+    cut = sums.panels(rows.shape[1], sums.ROWS)
+    total: NDArray[np.float64] = sums.pairwise(len(cut), lambda i, _: rows[:, cut[i]] @ rows[:, cut[i]].T)
+    return total
 
 
-def _require_none_missed(
-    product: LinearOperator, values: NDArray[np.float64], columns: NDArray[np.float64], error: float
-) -> None:
-    """Residuals prove that eigenvalues are near, not that none was passed over: look once more without them.
-
-    What is left of the kernel after the found part is taken out must have no larger eigenvalue than the
-    smallest found. This finds a missed copy of a multiple eigenvalue; it is no proof.
-    """
-
-    def rest(v: NDArray[np.float64]) -> NDArray[np.float64]:
-        flat = v.ravel()
-        left: NDArray[np.float64] = product @ flat - columns @ (values * (columns.T @ flat))
-        return left
-
-    if len(columns) - len(values) < 2:
-        return
-    remainder = LinearOperator(product.shape, matvec=rest, dtype=FLOAT64)
-    (largest,), _ = _largest_pairs(remainder, 1)
-    if largest > values[0] + error + 1e-8 * values[-1]:
-        raise solver_failed("Lanczos iteration", ValueError("an eigenvalue was passed over"))
+def _square_error(length: int, norm: float) -> float:
+    """Bound on the error of `_square` from that on || |M| |M|^T ||."""
+    return gamma(sums.roundings(length, sums.ROWS), FLOAT64) * norm
 
 
 def _padded(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -177,9 +192,9 @@ def svd_bytes(jacobian: Jacobian, size: int) -> int:
     return triangle_bytes(size) + 3 * max(block.nbytes for block in jacobian)
 
 
-def svd_floor(jacobian: Jacobian, outputs: Outputs, size: int) -> float:
-    """Floor that route svd will have, relative to lambda_max."""
-    return svd_errors(jacobian, size, _folds(jacobian, outputs, size)).floor(1.0)
+def svd_floor(jacobian: Jacobian, outputs: Outputs, size: Magnitude, lambda_max: float) -> float:
+    """Floor that route svd will have."""
+    return svd_errors(size, _folds(jacobian, outputs, size.rows)).floor(lambda_max)
 
 
 def _folds(jacobian: Jacobian, outputs: Outputs, size: int) -> int:
@@ -209,7 +224,3 @@ def _spectrum(
         blocks=jacobian.names,
         vectors=vectors,
     )
-
-
-def _tiny() -> float:
-    return float(np.finfo(np.float64).tiny)

@@ -13,10 +13,12 @@ from ntkspec.errors import MemoryBudgetError, NtkspecError, UsageError
 from ntkspec.gram import Assembly, blocks_of
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.memory import GIB, budget_bytes, format_bytes, require
-from ntkspec.operator import check_range, diagonal
+from ntkspec.operator import check_range
 from ntkspec.spectral import routes
 from ntkspec.spectral.factorised import touched_width
+from ntkspec.spectral.floors import Magnitude, magnitude
 from ntkspec.spectral.rank import Rank, rank_bound
+from ntkspec.spectral.regions import Regions, regions
 from ntkspec.spectral.spectrum import Method, Spectrum
 
 MethodChoice = Literal["auto", "gram", "svd", "dual", "cholesky", "lanczos"]
@@ -93,12 +95,12 @@ def spectra(
     say("reading")
     sums = _read_once(sums, request.budget)
     for part in sums.values():
-        check_range(part, diagonal(part, outputs), precision)
+        check_range(part, outputs, precision)
     found = {}
     for name, part in sums.items():
         say(f"eigenvalues of {name}")
         found[name] = _solve(part, request)
-    return _without_refuted_regions(sums, found, request)
+    return found
 
 
 @dataclass(frozen=True)
@@ -119,62 +121,60 @@ class _Request:
 
 def _solve(part: Jacobian, ask: _Request) -> Spectrum:
     """The spectrum of one sum of blocks, by the route asked for or chosen."""
-    rank = _rank(part, ask)
+    facts = _facts(part, ask)
     if ask.method == "auto":
-        found = _choose(part, rank, ask)
+        found = _choose(part, facts, ask)
     elif ask.method == "gram":
-        found = _by_gram(part, ask).because("asked for")
+        found = _by_gram(part, facts, ask).because("asked for")
     elif ask.method == "svd":
-        found = _by_svd(part, ask).because("asked for")
+        found = _by_svd(part, facts, ask).because("asked for")
     elif ask.method == "dual":
-        found = routes.by_dual(part, ask.outputs, ask.backend, ask.budget).because("asked for")
+        size = facts.magnitude
+        found = routes.by_dual(part, ask.outputs, ask.backend, ask.budget, size).because("asked for")
     elif ask.method == "cholesky":
-        found = _by_cholesky(part, ask).because("asked for")
+        found = _by_cholesky(part, facts, ask).because("asked for")
     else:
-        found = _by_lanczos(part, ask).because("asked for")
-    if ask.k is None or not rank.of_network:
-        found = found.with_rank(rank)
+        found = _by_lanczos(part, facts, ask).because("asked for")
+    found = found.knowing(facts.rank, facts.regions)
     return found if ask.k is None else found.largest(ask.k)
 
 
-def _without_refuted_regions(
-    sums: Mapping[str, Jacobian], found: dict[str, Spectrum], ask: _Request
-) -> dict[str, Spectrum]:
-    """Regions that one spectrum refutes are believed in none; the refuted rank stays where it was refuted."""
-    if not any(spectrum.rank and spectrum.rank.refuted for spectrum in found.values()):
-        return found
-    bare = {name: replace(part, regions=None) for name, part in sums.items()}
-    return {
-        name: spectrum
-        if spectrum.rank and (spectrum.rank.refuted or not spectrum.rank.of_network)
-        else _solve(bare[name], ask)
-        for name, spectrum in found.items()
-    }
+@dataclass(frozen=True)
+class _Facts:
+    """What is known of a kernel before it is formed."""
+
+    magnitude: Magnitude
+    rank: Rank
+    regions: Regions | None
 
 
-def _rank(part: Jacobian, ask: _Request) -> Rank:
-    if FACTS_SHARE * part.nbytes > ask.budget:
-        return Rank(part.kernel_size(ask.outputs), "not looked for: the factors do not fit the memory budget")
-    return rank_bound(part, ask.outputs)
+def _facts(part: Jacobian, ask: _Request) -> _Facts:
+    working, fits = np.dtype(ask.precision), FACTS_SHARE * part.nbytes <= ask.budget
+    size = magnitude(part, ask.outputs, working, fits=fits)
+    if not fits:
+        unknown = "not looked for: the factors do not fit the memory budget"
+        return _Facts(size, Rank(part.kernel_size(ask.outputs), unknown), None)
+    part = part.load()
+    return _Facts(size, rank_bound(part, ask.outputs), regions(part, ask.outputs))
 
 
-def _choose(part: Jacobian, rank: Rank, ask: _Request) -> Spectrum:
+def _choose(part: Jacobian, facts: _Facts, ask: _Request) -> Spectrum:
     """Route auto: the coarser route that resolves what was asked for, within memory."""
     size = part.kernel_size(ask.outputs)
     need = ask.kernel_bytes(size)
     coarse = None
     small = size < CHOLESKY_FROM or ask.backend.name == "gpu"  # which is fast enough at solving all
     if not small and not ask.vectors and ask.precision == "float64":
-        coarse = routes.by_cholesky(part, ask.outputs, ask.budget)
+        coarse = routes.by_cholesky(part, ask.outputs, ask.budget, facts.magnitude)
     if coarse is None:
         if not _kernel_fits(part, ask):
-            found = _by_lanczos(part, ask)
+            found = _by_lanczos(part, facts, ask)
             return found.because(f"the kernel needs {format_bytes(need)}, more than the memory budget")
-        coarse = _by_gram(part, ask)
-    why = _why_not_svd(part, coarse, rank, ask)
+        coarse = _by_gram(part, facts, ask)
+    why = _why_not_svd(part, coarse, facts, ask)
     if why:
         return coarse.because(why)
-    return _by_svd(part, ask).because(f"{coarse.method} resolved {coarse.resolved} of {size}")
+    return _by_svd(part, facts, ask).because(f"{coarse.method} resolved {coarse.resolved} of {size}")
 
 
 def _kernel_fits(part: Jacobian, ask: _Request) -> bool:
@@ -189,8 +189,8 @@ def _assembly(part: Jacobian, ask: _Request) -> Assembly:
     return Assembly.of({"total": part}, ask.outputs, ask.precision, ask.backend, ask.budget)
 
 
-def _by_cholesky(part: Jacobian, ask: _Request) -> Spectrum:
-    found = routes.by_cholesky(part, ask.outputs, ask.budget)
+def _by_cholesky(part: Jacobian, facts: _Facts, ask: _Request) -> Spectrum:
+    found = routes.by_cholesky(part, ask.outputs, ask.budget, facts.magnitude)
     if found is None:
         raise UsageError(
             "method cholesky",
@@ -201,22 +201,25 @@ def _by_cholesky(part: Jacobian, ask: _Request) -> Spectrum:
     return found
 
 
-def _by_gram(part: Jacobian, ask: _Request) -> Spectrum:
+def _by_gram(part: Jacobian, facts: _Facts, ask: _Request) -> Spectrum:
     if ask.vectors:
         size = part.kernel_size(ask.outputs)
         require(
             "eigenvectors", 4 * ask.kernel_bytes(size), ask.budget, "raise --memory, or use method lanczos"
         )
     kernel = _assembly(part, ask).assemble(ask.backend)["total"]
-    return routes.from_kernel(kernel, part, ask.outputs, ask.backend, vectors=ask.vectors)
+    way = (ask.outputs, ask.backend, facts.magnitude)
+    return routes.from_kernel(kernel, part, *way, vectors=ask.vectors)
 
 
-def _by_svd(part: Jacobian, ask: _Request) -> Spectrum:
-    return routes.by_svd(part, ask.outputs, ask.backend, ask.budget, vectors=ask.vectors)
+def _by_svd(part: Jacobian, facts: _Facts, ask: _Request) -> Spectrum:
+    way = (ask.outputs, ask.backend, ask.budget, facts.magnitude)
+    return routes.by_svd(part, *way, vectors=ask.vectors)
 
 
-def _by_lanczos(part: Jacobian, ask: _Request) -> Spectrum:
-    return routes.by_lanczos(part, ask.outputs, ask.k, ask.budget / GIB, vectors=ask.vectors)
+def _by_lanczos(part: Jacobian, facts: _Facts, ask: _Request) -> Spectrum:
+    way = (ask.outputs, ask.k, ask.budget / GIB, facts.magnitude)
+    return routes.by_lanczos(part, *way, vectors=ask.vectors)
 
 
 def _read_once(sums: Mapping[str, Jacobian], budget: int) -> Mapping[str, Jacobian]:
@@ -231,15 +234,19 @@ def _read_once(sums: Mapping[str, Jacobian], budget: int) -> Mapping[str, Jacobi
     }
 
 
-def _why_not_svd(part: Jacobian, coarse: Spectrum, rank: Rank, ask: _Request) -> str:
+def _why_not_svd(part: Jacobian, coarse: Spectrum, facts: _Facts, ask: _Request) -> str:
     """Why the gram route is to be kept, or '' if the svd route should follow."""
     wanted = coarse.size if ask.k is None else ask.k
-    possible = wanted if rank.of_network else min(wanted, rank.at_most)  # a finer route may refute regions
-    if coarse.resolved >= possible:
-        return "resolves all that was asked for" if possible == wanted else "resolves all up to the rank"
+    if coarse.resolved >= wanted:
+        return "resolves all that was asked for"
+    finer = routes.svd_floor(part, ask.outputs, facts.magnitude, float(coarse.eigenvalues[0]))
+    known = facts.regions
+    beyond = known.independent if known is not None and known.rest <= finer else coarse.size
+    if coarse.resolved >= min(facts.rank.at_most, beyond):
+        return "resolves all up to the rank"
     if ask.precision == "float32":
         return "float32 was asked for"
-    if routes.svd_floor(part, ask.outputs, coarse.size) * float(coarse.eigenvalues[0]) > WORTH * coarse.floor:
+    if finer > WORTH * coarse.floor:
         return "the stored precision leaves nothing for svd to resolve"
     need = routes.svd_bytes(part, coarse.size)
     if need > ask.budget:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Precision
 from ntkspec.spectral.rank import Rank
+from ntkspec.spectral.regions import Regions
 
 Method = Literal["gram", "svd", "dual", "cholesky", "lanczos"]
 
@@ -20,8 +21,8 @@ class Spectrum:
 
     Only `eigenvalues[:resolved]` are numbers to quote. The rest are what rounding left of values that lie
     somewhere in [0, floor]; they are kept, clipped at zero, so that the array has its full length. Those
-    beyond a bound on the rank are zero: with an error of zero where J as stored has that rank, with the floor
-    for an error where the network's J has it, whose numbers were rounded when they were stored.
+    beyond a bound on the rank are zero, with an error of zero. All of this is said of the numbers as they are
+    stored; what is known of the network that they were computed from stands beside it, in `regions`.
     """
 
     eigenvalues: NDArray[np.float64]  # (m,) descending, >= 0
@@ -34,12 +35,15 @@ class Spectrum:
     blocks: tuple[str, ...] = ()
     reason: str = ""  # why this method
     vectors: NDArray[np.float64] | None = None  # (N, m) orthonormal columns, on request
-    rank: Rank | None = None  # what is known of the kernel's rank without rounding
+    rank: Rank | None = None  # what is known of the rank of the stored numbers
+    regions: Regions | None = None  # what activation regions say of the network's kernel, and of the stored
 
     def __repr__(self) -> str:
         smallest = "" if self.lambda_min is None else f", smallest {self.lambda_min:.1e}"
         if self.singular and self.rank:
             smallest = f", exactly singular: rank <= {self.rank.at_most}"
+        elif self.network_singular and self.regions:
+            smallest += f", the network's kernel singular: rank <= {self.regions.at_most}"
         return (
             f"Spectrum({self.resolved} of {self.size} eigenvalues resolved above {self.floor:.1e}"
             f" by {self.method}, largest {self.eigenvalues[0]:.1e}{smallest})"
@@ -57,8 +61,18 @@ class Spectrum:
 
     @property
     def singular(self) -> bool:
-        """Whether some eigenvalue is exactly zero: the rank is bounded, and no number denies it."""
-        return self.rank is not None and not self.rank.refuted and self.rank.at_most < self.size
+        """Whether some eigenvalue of the stored numbers is exactly zero."""
+        return self.rank is not None and self.resolved <= self.rank.at_most < self.size
+
+    @property
+    def network_singular(self) -> bool:
+        """Whether the network's kernel is singular in exact arithmetic, by its activation regions."""
+        return self.regions is not None and self.regions.at_most < self.size
+
+    @property
+    def zero(self) -> bool:
+        """Whether the kernel is exactly zero: no parameter has a gradient."""
+        return (self.rank is not None and self.rank.at_most == 0) or not (self.floor > 0 or self.resolved)
 
     @property
     def lambda_max(self) -> float | None:
@@ -111,20 +125,30 @@ class Spectrum:
         vectors = None if self.vectors is None else self.vectors[:, :k]
         return replace(self, eigenvalues=self.eigenvalues[:k], error=self.error[:k], vectors=vectors)
 
-    def with_rank(self, rank: Rank) -> Spectrum:
-        """The same spectrum with zeros beyond the rank; unless it resolves more, which refutes the bound.
+    @property
+    def smallest_at_most(self) -> float:
+        """What the smallest eigenvalue that is here is at most, resolved or not."""
+        last = len(self.eigenvalues) - 1
+        most = float(self.upper[last])
+        if last >= self.resolved and not self.singular:
+            most = max(most, self.floor)
+        if self.regions is not None and last >= self.regions.independent:
+            most = min(most, self.regions.rest)
+        return most
 
-        The k largest alone cannot refute what regions say, so it is left out there.
+    def knowing(self, rank: Rank, regions: Regions | None = None) -> Spectrum:
+        """The same spectrum with zeros beyond the rank, and no more than regions leave beyond theirs.
+
+        Where computed values deny either, they stay as they are: the report's checks then fail.
         """
-        if rank.of_network and not self.complete:
-            return self
-        known = replace(self, rank=replace(rank, refuted=self.resolved > rank.at_most))
-        if not known.singular:
-            return known
-        within = np.arange(len(self.eigenvalues)) < rank.at_most
-        off = self.floor if rank.of_network else 0.0
-        error = np.where(within, self.error, off)
-        return replace(known, eigenvalues=self.eigenvalues * within, error=error)
+        place = np.arange(len(self.eigenvalues))
+        values, error = self.eigenvalues, self.error
+        if regions is not None:
+            small = (place >= regions.independent) & (self.lower <= regions.rest)
+            values = np.where(small, np.minimum(values, regions.rest), values)
+            error = np.where(small, np.minimum(error, regions.rest), error)
+        kept = (place < rank.at_most) | (self.lower > 0)
+        return replace(self, eigenvalues=values * kept, error=error * kept, rank=rank, regions=regions)
 
     def because(self, reason: str) -> Spectrum:
         """The same spectrum with the reason for its method."""

@@ -12,6 +12,7 @@ INDICES = "indices"
 SNAPSHOTS = "snapshots"
 OUTPUTS = "outputs"
 REGIONS = "regions"
+CERTAIN = "ntkspec_certain"  # of the regions; no other writer has reason to use that name
 BLOCKS = "blocks"
 LEFT = "left"
 RIGHT = "right"

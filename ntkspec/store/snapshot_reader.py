@@ -31,12 +31,13 @@ class Snapshot:
     scales: Mapping[str, Stored]  # by block name, where the file has them: (a, b)
     _outputs: Stored
     _regions: Stored | None
+    _certain: bool
     _factors: tuple[StoredDense | StoredSparse, ...]
 
     @cached_property
     def jacobian(self) -> Jacobian:
         """The blocks and the activation regions, if the file has them; blocks are read on demand."""
-        return Jacobian(self.blocks, self.regions)
+        return Jacobian(self.blocks, self.regions, self._certain)
 
     @property
     def outputs(self) -> NDArray[Any]:
@@ -75,9 +76,12 @@ def open_snapshot(
     group = checks.child(snapshots, name, h5py.Group, where.rpartition("/")[0])
     outputs = open_stored(group, schema.OUTPUTS, where, checks.FLOATS, (n, c), budget)
     c = int(outputs.data.shape[1])
-    regions = None
+    regions, certain = None, False
     if checks.has(group, schema.REGIONS, where):
         regions = open_stored(group, schema.REGIONS, where, checks.INTEGERS[1:], (n,), budget)
+        place = f"{where}/{schema.REGIONS}"
+        if checks.has(regions.data.attrs, schema.CERTAIN, place):
+            certain = checks.flag(regions.data, schema.CERTAIN, place)
     blocks_where = f"{where}/{schema.BLOCKS}"
     blocks_group = checks.child(group, schema.BLOCKS, h5py.Group, where)
     names = checks.groups(blocks_group, blocks_where)
@@ -99,6 +103,7 @@ def open_snapshot(
         scales={block.name: scale for block, scale in opened if scale is not None},
         _outputs=outputs,
         _regions=regions,
+        _certain=certain,
         _factors=tuple(
             factor
             for block in blocks

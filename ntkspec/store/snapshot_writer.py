@@ -35,11 +35,14 @@ class SnapshotWriter:
         outputs: NDArray[Any],
         jacobian: Jacobian,
         regions: NDArray[np.int64] | None = None,
+        *,
+        certain: bool = False,
     ) -> None:
         """Write samples start, start + 1, ...: outputs (m, c) and the Jacobian's m samples, in order.
 
         The first call creates the datasets; later ones must bring the same blocks. `regions` (m,) numbers
-        each sample's activation region; they are brought with every call or with none.
+        each sample's activation region; they are brought with every call or with none. They are `certain`
+        where samples that rounding could have put into another region have regions of their own.
         """
         if start != self._filled:
             raise UsageError(
@@ -62,6 +65,7 @@ class SnapshotWriter:
                     self._create(block)
                 if regions is not None:
                     create_dataset(self._group, schema.REGIONS, (self._n,), np.dtype(np.int64))
+                    self._group[schema.REGIONS].attrs[schema.CERTAIN] = certain
             self._put(self._group[schema.OUTPUTS], start, stop, outputs)
             if regions is not None:
                 self._put(self._group[schema.REGIONS], start, stop, regions)

@@ -18,7 +18,7 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Matrix, Outputs, Pair
 from ntkspec.operator import diagonal, project
 from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.formed import TINIEST, UP, Formed, absolute, form, forming_roundings, gamma
+from ntkspec.spectral.formed import TINIEST, UP, Formed, form, forming_roundings, gamma
 from ntkspec.spectral.positivity import EXTRA_ROUNDINGS, Positivity, positivity
 
 
@@ -81,9 +81,9 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
     growth = gamma(rows + forming_roundings(jacobian, outputs))
     magnitudes = np.abs(vector)
     norm = 0.0
-    for block, sizes in zip(jacobian, absolute(jacobian), strict=True):
+    for block in jacobian:
         pair = block.compact().pair(outputs)
-        spread = _norm(project(sizes.compact().pair(outputs), magnitudes))
+        spread = _norm(project(block.absolute().compact().pair(outputs), magnitudes))
         error = growth * spread + rows * TINIEST * _entries(pair)
         norm = float(np.hypot(norm, (_norm(project(pair, vector)) + error) * UP))
     value = float(np.nextafter(norm**2 / float(vector @ vector) * UP, np.inf))

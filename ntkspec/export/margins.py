@@ -1,0 +1,199 @@
+"""Which samples rounding could have put into another activation region.
+
+Beside every tensor behind the encoding stands a bound on its rounding error, operation by operation
+(Wilkinson's running error analysis; Higham 2002, section 3.3), the encoding being taken as it is. A sample is
+uncertain where one of its numbers lies no further from a kink than its error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation before it is carried out, and the errors of its arguments."""
+
+    name: str
+    func: Any
+    args: Any
+    kwargs: Any
+    bound: Callable[[Tensor], Tensor]  # of an argument's error
+    unit: float  # unit roundoff
+
+    def error(self, place: int) -> Any:
+        """The error of an argument; 0 of a plain number."""
+        one = self.args[place]
+        return self.bound(one) if isinstance(one, Tensor) else 0.0
+
+    def size(self, place: int) -> Any:
+        """The absolute value of an argument."""
+        return abs(self.args[place])
+
+    def gamma(self, roundings: int) -> float:
+        """m u / (1 - m u) (Higham 2002, lemma 3.1), and a little for this analysis' own roundings."""
+        return (roundings + 1) * self.unit / (1 - (roundings + 1) * self.unit)
+
+    def option(self, name: str, place: int, default: Any) -> Any:
+        """An argument by its name or its place."""
+        given = self.args[place] if len(self.args) > place else self.kwargs.get(name)
+        return default if given is None else given
+
+
+def _sum(step: Step) -> Any:
+    scale = max(1.0, abs(step.kwargs.get("alpha", 1)))
+    sizes = step.size(0) + step.size(1)
+    return scale * (step.error(0) + step.error(1) + step.gamma(2) * sizes)
+
+
+def _product(step: Step) -> Any:
+    sizes = step.size(0) * step.size(1)
+    return step.error(0) * step.size(1) + step.size(0) * step.error(1) + step.gamma(1) * sizes
+
+
+def _matrices(step: Step, place: int = 0) -> Any:
+    x, y = step.size(place), step.size(place + 1)
+    exact = step.gamma(x.shape[-1]) * (x @ y)
+    return step.error(place) @ y + x @ step.error(place + 1) + exact
+
+
+def _affine(step: Step) -> Any:
+    beta, alpha = abs(step.kwargs.get("beta", 1)), abs(step.kwargs.get("alpha", 1))
+    sizes = beta * step.size(0) + alpha * (step.size(1) @ step.size(2))
+    return beta * step.error(0) + alpha * _matrices(step, 1) + step.gamma(3) * sizes
+
+
+def _reduction(step: Step) -> Any:
+    sizes = step.func(step.size(0), *step.args[1:], **step.kwargs)
+    terms = step.args[0].numel() // max(sizes.numel(), 1)
+    return step.func(step.error(0), *step.args[1:], **step.kwargs) + step.gamma(terms + 1) * sizes
+
+
+def _extreme(step: Step) -> Any:
+    return step.error(0).amax(step.option("dim", 1, ()), step.option("keepdim", 2, False))
+
+
+def _slope(step: Step) -> Any:
+    slope = abs(step.option("slope", 1, 0.01))
+    steepest = slope.clamp(min=1.0) if isinstance(slope, Tensor) else max(1.0, slope)
+    return (step.error(0) + step.gamma(1) * step.size(0)) * steepest
+
+
+def _cut(step: Step) -> Any:
+    """Where a number certainly lies on a piece that is constant, it is exact."""
+    x, error, (low, high) = step.args[0], step.error(0), _LIMITS[step.name](step)
+    flat = torch.zeros_like(x, dtype=torch.bool)
+    if low is not None:
+        flat |= x < low - error
+    if high is not None:
+        flat |= x > high + error
+    return error.masked_fill(flat, 0.0)
+
+
+def _moved(step: Step) -> Any:
+    args, kwargs = tree_map(
+        lambda one: step.bound(one) if isinstance(one, Tensor) and one.is_floating_point() else one,
+        (step.args, step.kwargs),
+    )
+    return step.func(*args, **kwargs)
+
+
+# Between which limits a number is not cut off to a constant.
+_LIMITS: dict[str, Callable[[Step], tuple[Any, Any]]] = {
+    "relu": lambda step: (0.0, None),
+    "threshold": lambda step: (step.args[1], None),
+    "hardtanh": lambda step: (step.option("min_val", 1, -1.0), step.option("max_val", 2, 1.0)),
+    "clamp": lambda step: (step.option("min", 1, None), step.option("max", 2, None)),
+    "clamp_min": lambda step: (step.args[1], None),
+    "clamp_max": lambda step: (None, step.args[1]),
+}
+_RULES: dict[str, Callable[[Step], Any]] = {
+    **dict.fromkeys(("add", "sub", "rsub"), _sum),
+    "mul": _product,
+    "div": lambda step: (step.error(0) + step.gamma(1) * step.size(0)) / step.size(1),
+    **dict.fromkeys(("mm", "bmm"), _matrices),
+    "addmm": _affine,
+    **dict.fromkeys(("sum", "mean"), _reduction),
+    **dict.fromkeys(("amax", "amin"), _extreme),
+    **dict.fromkeys(("leaky_relu", "_prelu_kernel"), _slope),
+    **dict.fromkeys(("maximum", "minimum"), lambda step: step.error(0) + step.error(1)),
+    "where": lambda step: step.error(1) + step.error(2),
+    "copy": lambda step: step.error(1),
+    **dict.fromkeys(("neg", "clone", "_to_copy", "masked_fill", "abs"), lambda step: step.error(0)),
+    **dict.fromkeys(_LIMITS, _cut),
+}
+
+
+def _distances(step: Step) -> list[tuple[Tensor, Any]]:
+    """How far numbers are from a kink, and how far rounding could have taken them; () of what has none."""
+    name, x = step.name, step.args[0]
+    if name in _LIMITS:
+        limits = [limit for limit in _LIMITS[name](step) if limit is not None]
+        return [((x - limit).abs(), step.error(0)) for limit in limits]
+    if name in ("leaky_relu", "_prelu_kernel", "abs"):
+        return [(x.abs(), step.error(0))]
+    if name in ("amax", "amin"):
+        return _from_the_next(step)
+    return [(abs(x - step.args[1]), step.error(0) + step.error(1))]  # two numbers are compared
+
+
+def _from_the_next(step: Step) -> list[tuple[Tensor, Any]]:
+    """How far the numbers of a maximum or minimum are from the one that is taken."""
+    dims = step.option("dim", 1, ()) or tuple(range(1, step.args[0].ndim))
+    reduce = torch.amax if step.name == "amax" else torch.amin
+    x, error = step.args[0], step.error(0)
+    best = reduce(x, dims, keepdim=True)
+    others = (x - best).abs()
+    alone = (others == 0).sum(dims, keepdim=True) == 1
+    others = others.masked_fill((others == 0) & alone, math.inf)
+    return [(others, error + error.amax(dims, keepdim=True))]
+
+
+class Margins:
+    """Errors of tensors by their storages, so that views, and what is written through them, agree."""
+
+    def __init__(self, samples: int) -> None:
+        self.uncertain = torch.zeros(samples, dtype=torch.bool)
+        self._errors: dict[int, Tensor] = {}  # by storage, one number for each of its numbers
+
+    def step(self, name: str, func: Any, args: Any, kwargs: Any, dtype: torch.dtype) -> Step:
+        """What an operation does to errors; arithmetic is in `dtype`."""
+        return Step(name, func, args, kwargs, self._bound, torch.finfo(dtype).eps / 2)
+
+    def decide(self, step: Step) -> None:
+        """Note the samples for which rounding could change what an activation or a comparison decides."""
+        for distance, error in _distances(step):
+            close = (distance <= error) & (error > 0)
+            self.uncertain |= close.reshape(len(self.uncertain), -1).any(dim=1).cpu()
+
+    def after(self, step: Step) -> Any:
+        """Bound the error of what an operation makes, before it is carried out."""
+        return _RULES.get(step.name, _moved)(step)
+
+    def keep(self, results: list[Tensor], error: Any) -> None:
+        """Remember the error of what was made."""
+        for result in results:
+            view = self._view(result, create=True)
+            if isinstance(error, Tensor) and view is not None:
+                view.copy_(error.expand(view.shape))
+
+    def _bound(self, tensor: Tensor) -> Tensor:
+        view = self._view(tensor, create=False)
+        return torch.zeros_like(tensor) if view is None else view
+
+    def _view(self, tensor: Tensor, *, create: bool) -> Tensor | None:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._errors:
+            if not create:
+                return None
+            count = storage.nbytes() // tensor.element_size()
+            self._errors[storage._cdata] = torch.zeros(count, dtype=tensor.dtype, device=tensor.device)
+        flat = self._errors[storage._cdata]
+        return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())

@@ -1,0 +1,134 @@
+"""The k largest eigenvalues of a kernel from products K v alone, none passed over.
+
+A Krylov space that starts from one vector holds one vector of each eigenspace; further copies of a multiple
+eigenvalue, and members of a cluster, come in by rounding, or not at all. So what was found is taken out and
+the rest is asked, from another start, for anything larger, until there is nothing.
+
+Let V (N, k) be orthonormal with V^T K V = diag(theta), R = K V - V diag(theta), and mu the largest eigenvalue
+of K on the vectors orthogonal to V. Then every lambda_i (i <= k) is within ||R|| + max(0, mu - theta_k) of
+theta_i (Parlett 1998, The Symmetric Eigenvalue Problem, theorem 11.5.1; Weyl 1912).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
+from ntkspec.backend.protocol import solver_failed
+
+SMALL = 256  # rows up to which K is had from N products
+SHARE = 4  # likewise up to this many times k: a Krylov space would be nearly as large
+ROUNDS = 100  # of asking for more; what is left then is stated as an error
+AT_ONCE = 16  # eigenvalues that are asked for in one round, at most
+SHARP = 0.1  # of the noise: how far off mu may be
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The k largest eigenvalues of an operator, and what is known of their errors."""
+
+    values: NDArray[np.float64]  # (k,) descending
+    vectors: NDArray[np.float64]  # (N, k) orthonormal
+    residual: float  # ||R||
+    missed: float  # max(0, mu - theta_k)
+
+
+@dataclass(frozen=True)
+class _Ritz:
+    values: NDArray[np.float64]  # (m,) descending
+    vectors: NDArray[np.float64]  # (N, m)
+    images: NDArray[np.float64]  # (N, m) K times the vectors
+
+    def first(self, k: int) -> _Ritz:
+        return _Ritz(self.values[:k], self.vectors[:, :k], self.images[:, :k])
+
+    @property
+    def residual(self) -> float:
+        return float(np.linalg.norm(self.images - self.vectors * self.values, 2))
+
+
+def largest(product: LinearOperator, k: int, noise: float) -> Largest:
+    """Find the k largest eigenvalues of a positive semidefinite operator.
+
+    Args:
+        product: (N, N); it is applied some hundred times.
+        k: 1 to N - 1.
+        noise: error of the eigenvalues that the products' own rounding makes; nothing finer is looked for.
+
+    Raises:
+        BackendError: ARPACK gave up.
+    """
+    size = product.shape[0]
+    if size <= max(SMALL, SHARE * k):
+        found = _ritz(product, np.eye(size))
+        return Largest(found.values[:k], found.vectors[:, :k], found.first(k).residual, 0.0)
+    _, vectors = _arpack(product, k, 0, 0.0)
+    found = _ritz(product, vectors)
+    missed = 0.0
+    for turn in range(1, ROUNDS + 1):
+        least = float(found.values[-1])
+        more, vectors = _of_the_rest(product, found, min(2 ** (turn - 1), AT_ONCE), turn, noise)
+        missed = max(float(more.max()) - least, 0.0)
+        above = more > least + noise + found.residual
+        if not above.any():
+            break
+        found = _with(product, found, vectors[:, above]).first(k)
+    return Largest(found.values, found.vectors, found.residual, missed)
+
+
+def _of_the_rest(
+    product: LinearOperator, found: _Ritz, count: int, seed: int, noise: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The largest eigenvalues of K on the vectors orthogonal to those found, and their vectors.
+
+    The operator is raised by the smallest value found: ARPACK's tolerance is relative, and what is left may
+    be nothing but rounding.
+    """
+    raised = max(float(found.values[-1]), noise)
+
+    def project(v: NDArray[np.float64]) -> NDArray[np.float64]:
+        rest: NDArray[np.float64] = v - found.vectors @ (found.vectors.T @ v)
+        return rest
+
+    def rest(v: NDArray[np.float64]) -> NDArray[np.float64]:
+        inside = project(v.ravel())
+        return project(product @ inside) + raised * v.ravel()
+
+    operator = LinearOperator(product.shape, matvec=rest, dtype=np.dtype(np.float64))
+    values, vectors = _arpack(operator, count, seed, SHARP * noise / raised)
+    return values - raised, vectors
+
+
+def _arpack(
+    product: LinearOperator, k: int, seed: int, tolerance: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The k largest by Lanczos with implicit restarts (Lehoucq, Sorensen and Yang 1998)."""
+    start = np.random.default_rng(seed).standard_normal(product.shape[0])  # fixed: a run can be repeated
+    try:
+        values, vectors = eigsh(product, k=k, which="LA", v0=start, tol=tolerance)
+    except ArpackError as error:
+        raise solver_failed("Lanczos iteration", error) from None
+    return values, vectors
+
+
+def _ritz(product: LinearOperator, vectors: NDArray[np.float64]) -> _Ritz:
+    basis, _ = np.linalg.qr(vectors)
+    return _rotated(basis, product @ basis)
+
+
+def _with(product: LinearOperator, found: _Ritz, vectors: NDArray[np.float64]) -> _Ritz:
+    """Ritz values of the space of those found and further vectors."""
+    for _ in range(2):  # once is not enough where they are nearly parallel
+        vectors = vectors - found.vectors @ (found.vectors.T @ vectors)
+    new, _ = np.linalg.qr(vectors)
+    return _rotated(np.hstack([found.vectors, new]), np.hstack([found.images, product @ new]))
+
+
+def _rotated(basis: NDArray[np.float64], images: NDArray[np.float64]) -> _Ritz:
+    square = basis.T @ images
+    values, rotation = np.linalg.eigh((square + square.T) / 2)
+    values, rotation = values[::-1], rotation[:, ::-1]
+    return _Ritz(values, basis @ rotation, images @ rotation)

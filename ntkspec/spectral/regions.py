@@ -1,0 +1,257 @@
+"""What activation regions say of the kernel of a piecewise-linear network, and of its numbers as stored.
+
+In one region of a network of ReLU-like layers behind an encoding e(x), the gradient at each layer is
+constant and each layer's input is affine in e (Montufar, Pascanu, Cho and Bengio 2014), so that all those
+rows of J are linear in (e, 1). Of a grid whose gradient is constant there, rows are linear in the
+interpolation weights. So of the network, behind its encoding as stored, in exact arithmetic,
+
+    rank K <= sum over regions of min(samples, width(e) + 1 + nodes touched).
+
+What is stored was rounded, and its rank is not that of the network. But its rows are near those of some J' of
+rank r, namely products Q C of a basis Q of r directions among (e, 1, weights), so that
+
+    lambda_{r+1}(K) <= ||J - J'||_F^2 = rest                     (Eckart and Young 1936; Weyl 1912),
+
+which is evaluated with all its rounding errors and rounded upwards. It needs no tolerance: which directions
+are taken, and which blocks are believed to keep to the regions, changes r and the rest, not that they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.jacobian import (
+    Block,
+    DenseFactor,
+    Factor,
+    Jacobian,
+    LoadedFactor,
+    Outputs,
+    SparseFactor,
+    rows_per_sample,
+)
+from ntkspec.spectral.floors import FLOAT64, gamma
+from ntkspec.spectral.rank import nonzero_columns
+
+# Of a row's norm: what is lost of it beyond that shows that a block does not keep to the regions. Honest
+# networks stay below 3e-14 (double).
+PLAUSIBLE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
+SPAN_FLOPS = 1e10  # for the independent directions of a region: beyond, all its rows count as independent
+TINIEST = float(np.finfo(np.float64).tiny)  # what the underflow of a square takes off at most
+UP = 1 + 1e-9  # covers the roundings of norms of up to some million numbers
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The rank of the network's kernel, and how small the stored numbers' eigenvalues are beyond it.
+
+    `at_most` is about the network in exact arithmetic, by the regions that the writer of the file found;
+    lambda_{independent + 1} <= rest is about the stored numbers, whoever wrote them.
+    """
+
+    at_most: int
+    reason: str
+    independent: int  # at most `at_most`
+    rest: float
+    disobeying: tuple[str, ...] = ()  # blocks that do not keep to the regions, and count by their columns
+
+
+@dataclass(frozen=True)
+class _Span:
+    """What the rows of J in one region are linear in."""
+
+    rows: NDArray[np.intp]  # (m,) its samples
+    most: int  # min(m, directions there can be)
+    exponents: NDArray[np.int64]  # (m, 1) powers of two that make the rows of one size
+    basis: NDArray[np.float64] | None  # (m, rank) orthonormal, of the scaled rows; None: all are independent
+
+    @property
+    def rank(self) -> int:
+        return len(self.rows) if self.basis is None else self.basis.shape[1]
+
+
+def regions(jacobian: Jacobian, outputs: Outputs = "trace") -> Regions | None:
+    """Find what the regions say, grids counted region by region, or once by their columns.
+
+    None where the Jacobian has no regions, or no layer whose input is known. Loads the factors.
+    """
+    if jacobian.regions is None:
+        return None
+    loaded = jacobian.load()
+    _, labels, counts = np.unique(jacobian.regions, return_inverse=True, return_counts=True)
+    members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
+    encoding = _encoding(loaded)
+    grids = {block.name: left for block in loaded if isinstance(left := _loaded(block.left), SparseFactor)}
+    ways = []
+    if grids:
+        spans = [_span(rows, _inputs(encoding, list(grids.values()), rows), loaded.dtype) for rows in members]
+        ways.append(
+            _counted(loaded, outputs, labels, spans, frozenset(), "encodings and interpolation weights")
+        )
+    if encoding is not None:
+        spans = [_span(rows, encoding[rows], loaded.dtype) for rows in members]
+        ways.append(_counted(loaded, outputs, labels, spans, frozenset(grids), "encodings"))
+    if not ways:
+        return None
+    claim = min(ways, key=lambda way: way.at_most)
+    stored = min(ways, key=lambda way: way.independent)
+    return Regions(claim.at_most, claim.reason, stored.independent, stored.rest, ways[0].disobeying)
+
+
+def _counted(
+    jacobian: Jacobian,
+    outputs: Outputs,
+    labels: NDArray[np.intp],
+    spans: Sequence[_Span],
+    apart: frozenset[str],
+    what: str,
+) -> Regions:
+    """Add up the regions' directions and the columns of blocks that stand apart or do not obey."""
+    lost = {block.name: _lost(block, outputs, labels, spans) for block in jacobian if block.name not in apart}
+    plausible = PLAUSIBLE[jacobian.dtype]
+    obeying = {name for name, loss in lost.items() if (loss.rows <= plausible * loss.norms).all()}
+    others = sum(nonzero_columns(block, outputs) for block in jacobian if block.name not in obeying)
+    repeat = rows_per_sample(outputs, jacobian.outputs)
+    rest = sum(float((lost[name].rows ** 2).sum()) for name in obeying) * UP + jacobian.samples * TINIEST
+    where = f"{len(spans)} activation region{'s' if len(spans) > 1 else ''}"
+    beside = f", and {others} other columns of J" if others else ""
+    author = "" if jacobian.regions_certain else ", by the writer's regions"
+    size = jacobian.kernel_size(outputs)
+    return Regions(
+        at_most=min(repeat * sum(span.most for span in spans) + others, size),
+        reason=f"{where}, each with no more independent rows than {what}{beside}{author}",
+        independent=min(repeat * sum(span.rank for span in spans) + others, size),
+        rest=rest,
+        disobeying=tuple(name for name in lost if name not in obeying),
+    )
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """How far rows of a block's J are from the linear images of what spans their regions, at most."""
+
+    rows: NDArray[np.float64]  # (n,) norms of the differences, over all outputs
+    norms: NDArray[np.float64]  # (n,) norms of the rows themselves
+
+
+def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Sequence[_Span]) -> _Loss:
+    """The rows are l (x) r; near them lie (Q C) (x) r', r' the region's first: l - Q C and r - r' are lost.
+
+    Of a block without a left factor, r itself is compared with Q C.
+    """
+    left, factor = _loaded(block.left), _loaded(block.right)
+    if isinstance(factor, SparseFactor):  # its columns would differ from sample to sample
+        return _Loss(np.full(block.samples, np.inf), np.ones(block.samples))
+    right = np.ones((block.samples, 1)) if factor is None else _vectors(factor, outputs)
+    if left is None:
+        return _Loss(_residuals(lambda rows: right[rows], spans, block.samples), _norms(right))
+    first = right[np.unique(labels, return_index=True)[1]][labels]
+    inputs = _residuals(lambda rows: _dense_rows(left, rows), spans, block.samples)
+    sizes = _norms(
+        left.values.reshape(block.samples, -1).astype(np.float64)
+    )  # of entries, before they add up
+    within = np.zeros(block.samples, dtype=bool)  # rows that are told from others
+    for span in spans:
+        within[span.rows] = span.basis is not None
+    turned = np.where(within, sizes * _norms(right - first), 0.0)
+    return _Loss((inputs * _norms(first) + turned) * UP, sizes * _norms(right))
+
+
+def _residuals(
+    vectors: Callable[[NDArray[np.intp]], NDArray[np.float64]], spans: Sequence[_Span], n: int
+) -> NDArray[np.float64]:
+    """(n,) bound on the norms of what is left of vectors (m, w) when their part in each span is taken out.
+
+    Rows are scaled by powers of two, which is exact. The products' rounding errors are added.
+    """
+    lost = np.zeros(n)
+    for span in spans:
+        if span.basis is None:
+            continue
+        scaled = np.ldexp(vectors(span.rows), -span.exponents)
+        directions = span.basis.T @ scaled
+        rest = _norms(scaled - span.basis @ directions)
+        rounding = _norms(np.abs(span.basis) @ np.abs(directions))
+        found = (rest + gamma(span.basis.shape[1] + 2, FLOAT64) * rounding) * UP
+        lost[span.rows] = np.ldexp(found, span.exponents[:, 0])
+    return lost
+
+
+def _span(rows: NDArray[np.intp], inputs: NDArray[np.float64] | None, dtype: np.dtype[Any]) -> _Span:
+    """Find the independent directions among the inputs (m, w) of a region; None: all rows are.
+
+    Rows and columns are scaled to one first, so that small ones count as much as large ones.
+    """
+    m = len(rows)
+    if m == 1 or inputs is None or not _affordable(m, inputs.shape[1]):
+        return _Span(rows, m, np.zeros((m, 1), np.int64), None)
+    largest = np.abs(inputs).max(axis=1, keepdims=True, initial=0)
+    exponents = np.frexp(largest)[1].astype(np.int64)
+    scaled = np.ldexp(inputs, -exponents)
+    columns = np.abs(scaled).max(axis=0, initial=0)
+    left, values, _ = np.linalg.svd(scaled[:, columns > 0] / columns[columns > 0], full_matrices=False)
+    rank = int(np.count_nonzero(values > PLAUSIBLE[dtype] * values.max(initial=0)))
+    most = min(m, inputs.shape[1])
+    return _Span(rows, most, exponents, left[:, :rank] if rank < m else None)
+
+
+def _encoding(jacobian: Jacobian) -> NDArray[np.float64] | None:
+    """(n, width + 1) the input of the first layer and a column of ones: what all else is linear in."""
+    lefts = (_loaded(block.left) for block in jacobian)
+    first = next((left for left in lefts if isinstance(left, DenseFactor)), None)
+    if first is None:
+        return None
+    columns = first.values[:, 0, :].astype(np.float64)
+    varying = columns[:, (columns != columns[0]).any(axis=0)]
+    return np.column_stack([varying, np.ones(len(varying))])
+
+
+def _inputs(
+    encoding: NDArray[np.float64] | None, grids: list[SparseFactor], rows: NDArray[np.intp]
+) -> NDArray[np.float64] | None:
+    """(m, w) what gradients of a region are linear in: encodings, and the weights of the touched nodes.
+
+    None where they are so many that their directions would not be looked for.
+    """
+    width = 0 if encoding is None else encoding.shape[1]
+    nodes = sum(int(np.count_nonzero(np.unique(grid.indices[rows]) >= 0)) for grid in grids)
+    if not _affordable(len(rows), width + nodes):
+        return None
+    parts = [] if encoding is None else [encoding[rows]]
+    return np.concatenate([*parts, *(_dense_rows(grid, rows) for grid in grids)], axis=1)
+
+
+def _affordable(m: int, w: int) -> bool:
+    return m * w * min(m, w) <= SPAN_FLOPS
+
+
+def _dense_rows(left: LoadedFactor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(m, w) some samples' vectors; of a sparse factor the nodes that these touch, entries added up."""
+    if isinstance(left, DenseFactor):
+        return np.asarray(left.values[rows, 0], dtype=np.float64)
+    some = SparseFactor(left.indices[rows], left.values[rows], left.columns).compact()
+    return np.asarray(some.matrix(0).toarray(), dtype=np.float64)
+
+
+def _vectors(factor: DenseFactor, outputs: Outputs) -> NDArray[np.float64]:
+    """(n, w) the numbers of each sample, of all outputs or of one."""
+    values = factor.values if isinstance(outputs, str) else factor.values[:, [outputs]]
+    return values.reshape(len(values), -1).astype(np.float64)
+
+
+def _norms(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) Euclidean norms, rounded upwards; scaled, so that no square underflows or overflows."""
+    largest = np.abs(rows).max(axis=1, initial=0)
+    exponents = np.frexp(largest)[1].astype(np.int64)
+    scaled = np.ldexp(rows, -exponents[:, None])
+    norms: NDArray[np.float64] = np.ldexp(np.sqrt(np.einsum("nw,nw->n", scaled, scaled)) * UP, exponents)
+    return norms
+
+
+def _loaded(factor: Factor | None) -> LoadedFactor | None:
+    return None if factor is None else factor.load()

@@ -1,0 +1,71 @@
+"""Long sums in panels of fixed width, added pairwise: their worst rounding error hardly grows with length.
+
+A sum of k products, added in any order, is off by at most gamma_k times the sum of their absolute values
+(Higham 2002, section 3.1), and as much does come about where all roundings go one way. In panels of at most
+w products, added pairwise, k becomes w + log2(k / w) (Higham 1993, "The accuracy of floating point
+summation").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+PANEL = 128  # products of one matrix product: narrower ones keep BLAS from its speed
+ROWS = 1024  # samples that are added up at once in products with J^T: fewer make too many small products
+
+
+def panels(terms: int, width: int = PANEL) -> list[slice]:
+    """Cut `terms` products into panels of equal size, none wider than `width`.
+
+    Example:
+        >>> panels(129)
+        [slice(0, 65, None), slice(65, 129, None)]
+    """
+    count = max(-(-terms // width), 1)
+    size = max(-(-terms // count), 1)
+    return [slice(start, min(start + size, terms)) for start in range(0, terms, size)] or [slice(0, 0)]
+
+
+def roundings(terms: int, width: int = PANEL) -> int:
+    """Count the roundings between a product and the sum of `terms` of them, at most.
+
+    Example:
+        >>> roundings(100), roundings(1_000_000)
+        (100, 141)
+    """
+    cut = panels(terms, width)
+    longest: int = cut[0].stop
+    return longest + (len(cut).bit_length() if len(cut) > 1 else 0)
+
+
+def pairwise(count: int, term: Callable[[int, int], T]) -> T:
+    """Add up `count` arrays pairwise, in place where they can be.
+
+    Args:
+        term: makes the array number i, which is then written to; its second argument is the number of other
+            arrays that are needed later, so that arrays may share memory by that number.
+    """
+    held: list[tuple[int, Any]] = []  # (how often it was added to, sum), the oldest first
+    for i in range(count):
+        held.append((0, term(i, len(held))))
+        while len(held) > 1 and held[-2][0] == held[-1][0]:
+            _add_last(held)
+    while len(held) > 1:
+        _add_last(held)
+    total: T = held[0][1]
+    return total
+
+
+def _add_last(held: list[tuple[int, Any]]) -> None:
+    _, last = held.pop()
+    height, total = held.pop()
+    total += last  # in place where the array can do that
+    held.append((height + 1, total))
+
+
+def buffers(terms: int, width: int = PANEL) -> int:
+    """Count the arrays that `pairwise` holds at most for a sum of `terms` products."""
+    return len(panels(terms, width)).bit_length()
