@@ -216,8 +216,10 @@ def _inputs(
 ) -> NDArray[np.float64] | None:
     """(m, w) what gradients of a region are linear in: encodings, and the weights of the touched nodes.
 
-    None where they are so many that their directions would not be looked for.
+    None where they are so many that their directions would not be looked for, or there is one sample alone.
     """
+    if len(rows) == 1:
+        return None
     width = 0 if encoding is None else encoding.shape[1]
     nodes = sum(int(np.count_nonzero(np.unique(grid.indices[rows]) >= 0)) for grid in grids)
     if not _affordable(len(rows), width + nodes):
@@ -234,8 +236,11 @@ def _dense_rows(left: LoadedFactor, rows: NDArray[np.intp]) -> NDArray[np.float6
     """(m, w) some samples' vectors; of a sparse factor the nodes that these touch, entries added up."""
     if isinstance(left, DenseFactor):
         return np.asarray(left.values[rows, 0], dtype=np.float64)
-    some = SparseFactor(left.indices[rows], left.values[rows], left.columns).compact()
-    return np.asarray(some.matrix(0).toarray(), dtype=np.float64)
+    indices, values = left.indices[rows], left.values[rows, 0].astype(np.float64)
+    nodes, column = np.unique(indices, return_inverse=True)
+    dense = np.zeros((len(rows), len(nodes)))
+    np.add.at(dense, (np.arange(len(rows))[:, None], column.reshape(indices.shape)), values)
+    return dense[:, nodes >= 0]
 
 
 def _vectors(factor: DenseFactor, outputs: Outputs) -> NDArray[np.float64]:

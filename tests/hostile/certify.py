@@ -10,13 +10,9 @@ Run: `make certify`; it prints a summary as JSON, writes it where asked to, and 
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import cases
 
+from hostile import search
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, DenseFactor, Jacobian, Outputs, SparseFactor
 from ntkspec.spectral import bounds
 
-BATCH = 500
 DIGITS = 60
 Generator = np.random.Generator
 Result = tuple[str, list[str], float | None]
@@ -259,28 +255,5 @@ def summary(results: list[Result]) -> dict[str, object]:
     }
 
 
-def main() -> int:
-    """Try as many cases as asked for, in as many processes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--cases", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=0, help="of the first case")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--write", type=Path, help="put the summary into this file, too")
-    options = parser.parse_args()
-    start = time.monotonic()
-    stop = options.seed + options.cases
-    batches = [range(at, min(at + BATCH, stop)) for at in range(options.seed, stop, BATCH)]
-    with ProcessPoolExecutor(options.processes) as pool:
-        results = [result for batch in pool.map(try_many, batches) for result in batch]
-    found = summary(results) | {"seconds": round(time.monotonic() - start)}
-    print(json.dumps(found, indent=2))
-    if options.write:
-        options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return 1 if found["violations"] else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(search.main(__doc__, 100_000, try_many, summary))
