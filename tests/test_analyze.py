@@ -129,7 +129,7 @@ def test_several_runs_are_compared_with_the_baseline(here, capsys):
     assert base["condition"] is None
     assert min(base["eigenvalues"]) >= 0
     out = capsys.readouterr().out
-    assert "total exactly singular: rank <= 4 of 12, 4 nonzero columns of J" in " ".join(out.split())
+    assert "total: exactly singular: rank <= 4 of 12, 4 nonzero columns of J" in " ".join(out.split())
     assert "-0" not in out
     assert (here / "out/figures/spectra.png").stat().st_size > 1000
 

@@ -34,8 +34,9 @@ class Step:
         return self.bound(one) if isinstance(one, Tensor) else 0.0
 
     def size(self, place: int) -> Any:
-        """The absolute value of an argument."""
-        return abs(self.args[place])
+        """The absolute value of an argument; a mask is one."""
+        one = self.args[place]
+        return one if isinstance(one, Tensor) and one.dtype == torch.bool else abs(one)
 
     def gamma(self, roundings: int) -> float:
         """m u / (1 - m u) (Higham 2002, lemma 3.1), and a little for this analysis' own roundings."""

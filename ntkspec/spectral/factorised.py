@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend
 from ntkspec.jacobian import Block, Factor, Jacobian, Matrix, Outputs
 
-PANEL = 2  # columns of a panel, in units of the kernel's size
-NARROWEST = 1024  # but no fewer columns than this
+PANEL = 8  # so many panels have as many columns as the kernel has rows
+NARROWEST = 128  # but no fewer columns: long sums cost a QR digits, many folds cost it time
 
 
 def touched_width(jacobian: Jacobian, outputs: Outputs) -> int:
@@ -53,7 +53,7 @@ def triangular_factor(jacobian: Jacobian, outputs: Outputs, backend: Backend) ->
 
 def panel_width(size: int) -> int:
     """Columns of J that are folded in at once for a kernel of this size."""
-    return max(PANEL * size, NARROWEST)
+    return max(size // PANEL, NARROWEST)
 
 
 def triangle_bytes(size: int) -> int:

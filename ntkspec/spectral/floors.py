@@ -15,7 +15,7 @@ rho is bounded by max_i (|J| |J|^T v)_i / v_i for a positive vector v (Collatz 1
 lambda_max; of matrices whose rows have no sign in common it can be N lambda_max.
 
 *What LAPACK does* is measured, see docs/method.md: e has a part 2 g(N) eps lambda_max, t one of
-(g(N) + sqrt(folds)) eps sigma_max where J is factorised itself, g(m) = sqrt(m) + 4 + m/500.
+(g(N) + 2 sqrt(folds)) eps sigma_max where J is factorised itself, g(m) = sqrt(m) + 4 + m/500.
 
 A singular value off by t changes lambda = sigma^2 by at most 2 t sqrt(lambda) + t^2, so
 
@@ -183,7 +183,7 @@ def svd_errors(found: Magnitude, folds: int) -> ErrorModel:
     eps = float(np.finfo(np.float64).eps)
     return ErrorModel(
         eigenvalue=0.0,
-        singular=float(_growth(found.rows) + np.sqrt(folds)) * eps,
+        singular=float(_growth(found.rows) + 2 * np.sqrt(folds)) * eps,
         relative=2 * BDSQR * eps,
         stored=found.storing(found.dtype, products=PRODUCT),
     )

@@ -86,7 +86,11 @@ def regions(jacobian: Jacobian, outputs: Outputs = "trace") -> Regions | None:
     _, labels, counts = np.unique(jacobian.regions, return_inverse=True, return_counts=True)
     members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
     encoding = _encoding(loaded)
-    grids = {block.name: left for block in loaded if isinstance(left := _loaded(block.left), SparseFactor)}
+    grids = {
+        block.name: left
+        for block in loaded
+        if isinstance(left := _loaded(block.left), SparseFactor) and _is_constant(block, outputs, labels)
+    }
     ways = []
     if grids:
         spans = [_span(rows, _inputs(encoding, list(grids.values()), rows), loaded.dtype) for rows in members]
@@ -150,7 +154,7 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
     right = np.ones((block.samples, 1)) if factor is None else _vectors(factor, outputs)
     if left is None:
         return _Loss(_residuals(lambda rows: right[rows], spans, block.samples), _norms(right))
-    first = right[np.unique(labels, return_index=True)[1]][labels]
+    first = _first_of_region(right, labels)
     inputs = _residuals(lambda rows: _dense_rows(left, rows), spans, block.samples)
     sizes = _norms(
         left.values.reshape(block.samples, -1).astype(np.float64)
@@ -160,6 +164,21 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
         within[span.rows] = span.basis is not None
     turned = np.where(within, sizes * _norms(right - first), 0.0)
     return _Loss((inputs * _norms(first) + turned) * UP, sizes * _norms(right))
+
+
+def _is_constant(block: Block, outputs: Outputs, labels: NDArray[np.intp]) -> bool:
+    """Whether the block's right factor is plausibly the same for all samples of a region."""
+    factor = _loaded(block.right)
+    if not isinstance(factor, DenseFactor):
+        return factor is None
+    right = _vectors(factor, outputs)
+    apart = _norms(right - _first_of_region(right, labels))
+    return bool((apart <= PLAUSIBLE[block.dtype] * _norms(right)).all())
+
+
+def _first_of_region(right: NDArray[np.float64], labels: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(n, w) for each sample the vector of its region's first one."""
+    return right[np.unique(labels, return_index=True)[1]][labels]
 
 
 def _residuals(

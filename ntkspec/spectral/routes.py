@@ -198,7 +198,8 @@ def svd_floor(jacobian: Jacobian, outputs: Outputs, size: Magnitude, lambda_max:
 
 
 def _folds(jacobian: Jacobian, outputs: Outputs, size: int) -> int:
-    return len(jacobian.blocks) + touched_width(jacobian, outputs) // panel_width(size)
+    """Panels of J, which are at least half full but for one a block."""
+    return len(jacobian.blocks) + 2 * touched_width(jacobian, outputs) // panel_width(size)
 
 
 def _spectrum(

@@ -20,7 +20,7 @@ from . import samples
 SPECTRUM_KEYS = {
     "blocks", "method", "precision", "eigenvalues", "complete", "floor", "resolved", "lambda_max",
     "lambda_min",
-    "condition", "trace", "effective_rank", "stable_rank", "size", "reason", "error", "rank",
+    "condition", "trace", "effective_rank", "stable_rank", "size", "reason", "error", "rank", "regions",
 }  # fmt: skip
 BOUND_KEYS = {
     "name", "theorem", "quantity", "side", "of", "from", "values", "holds", "vacuous", "certified",
