@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ntkspec.nets.task import Task
     from ntkspec.nets.training import LossCurve, Training
 
-TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh")  # what the extra `torch` installs
+TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh", "tifffile")  # what the extra `torch` installs
 METRICS = {  # those that the summary shows, where there are such: title and format
     "loss": ("loss", "{:.3e}"),
     "psnr_db": ("PSNR dB", "{:.2f}"),
@@ -133,6 +133,7 @@ def load_task(config: TrainConfig, source: Path) -> Task:
 
         view = View(config.up, config.azimuth)  # type: ignore[arg-type]  # TrainConfig checks it
         return load_occupancy(source, config.points, seed=config.seed, view=view)
+    _import("ntkspec.nets.image")
     from ntkspec.nets.image import load_image
 
     return load_image(source, config.side, grey=config.grey, held_out=config.held_out or 0.0)
