@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ntkspec.cli import console, run_command
 from ntkspec.errors import UsageError
 from ntkspec.nets.config import TrainConfig, read_toml, unnest
-from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, make_parser
+from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, read_flags
 from ntkspec.nets.presets import resolve
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     try:
         return run_command(lambda: _run(_parse(argv)))
-    except SystemExit as stop:  # argparse, after --help or a usage error
+    except SystemExit as stop:  # argparse, after --help
         return stop.code if isinstance(stop.code, int) else 2
 
 
 def _parse(argv: Sequence[str] | None) -> Command:
-    flags = vars(make_parser().parse_args(argv))
+    flags = read_flags(argv)
     path = flags.pop("config", None)
     layers = [unnest(read_toml(path), str(path), GIVEN_OPTIONS)] if path else []
     layers.append(
