@@ -37,10 +37,10 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Probe:
-    """What lies below and above the surface: how many bodies, less cavities."""
+    """What points beside the surface tell."""
 
     overlaps: bool  # bodies share room with others or themselves
-    hides: bool  # a part of the surface is not the border of the inside
+    hides: bool  # a part of the surface has the inside on both of its sides
 
 
 def contains(mesh: trimesh.Trimesh, points: NDArray[Any]) -> NDArray[np.bool_]:
@@ -119,24 +119,25 @@ def has_overlaps(mesh: trimesh.Trimesh) -> bool:
 
 
 def sample_surface(mesh: trimesh.Trimesh, n: int, generator: np.random.Generator) -> Floats:
-    """Points (n, 3), uniform on the border of the inside: not where a body reaches into another."""
+    """Points (n, 3), uniform on the faces but for what is hidden, where bodies touch or reach into others."""
     if not _probe(mesh).hides:
         return np.asarray(trimesh.sample.sample_surface(mesh, n, seed=generator)[0])
     points = np.empty((0, 3))
     while len(points) < n:
         drawn, below, above = _beside(mesh, n, generator)
-        border = contains(mesh, below) != contains(mesh, above)
-        points = np.concatenate([points, drawn[border]])
+        hidden = contains(mesh, below) & contains(mesh, above)
+        points = np.concatenate([points, drawn[~hidden]])
     return points[:n]
 
 
 @lru_cache(maxsize=2)  # by its content, which trimesh hashes
 def _probe(mesh: trimesh.Trimesh) -> _Probe:
     _, below, above = _beside(mesh, PROBES, np.random.default_rng(0))
-    sides = (below, above)
-    times = [np.minimum(*(_times(mesh, side, direction) for direction in DIRECTIONS[:2])) for side in sides]
-    overlaps = np.mean((times[0] > 1) | (times[1] > 1)) > RARE
-    return _Probe(bool(overlaps), bool(np.mean((times[0] > 0) == (times[1] > 0)) > RARE))
+    times = np.array(  # of two rays the lower count, since rounding has no part in it
+        [[_times(mesh, side, direction) for direction in DIRECTIONS[:2]] for side in (below, above)]
+    ).min(axis=1)
+    overlaps, hides = np.any(times > 1, axis=0), np.all(times > 0, axis=0)
+    return _Probe(bool(np.mean(overlaps) > RARE), bool(np.mean(hides) > RARE))
 
 
 def _beside(mesh: trimesh.Trimesh, n: int, generator: np.random.Generator) -> tuple[Floats, Floats, Floats]:

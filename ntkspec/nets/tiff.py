@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -34,19 +35,16 @@ logging.getLogger(tifffile.__name__).addHandler(logging.NullHandler())  # it com
 def read_tiff(data: bytes) -> Raster:
     """Read the first page that is neither a thumbnail nor a mask.
 
-    Colour profiles and response curves are left out. Samples beyond the colours and alpha are ignored.
+    Colour profiles and response curves are left out; so are, with a note, samples beyond colours and alpha.
 
     Raises:
         UnreadableError: samples or colours that cannot be read.
     """
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page, note = _choose_page(file)
-        limit = Image.MAX_IMAGE_PIXELS
-        if limit and page.imagelength * page.imagewidth > 2 * limit:
-            size = f"{page.imagewidth} x {page.imagelength} pixels"
-            raise UnreadableError(f"one too large to be safe ({size})", "scale it down")
+        _check_size(page)
         raster = _read_page(page, data) if page.compression in CODECS else _through_pillow(data, page)
-    return replace(raster, notes=(note,)) if note else raster
+    return replace(raster, notes=(note, *raster.notes)) if note else raster
 
 
 def _choose_page(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, str]:
@@ -56,6 +54,15 @@ def _choose_page(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, str]:
     if not whole:  # as in the raw files of cameras
         return file.pages.first, "has only a thumbnail or a mask: that is read"
     return whole[0], "has more than one page: the first is read" if len(whole) > 1 else ""
+
+
+def _check_size(page: tifffile.TiffPage) -> None:
+    """Refuse what Pillow refuses, too: a small file may claim to hold any number of pixels."""
+    limit = Image.MAX_IMAGE_PIXELS or math.inf
+    pixels = page.imagelength * page.imagewidth
+    if pixels > 2 * limit or pixels * page.samplesperpixel > 8 * limit:
+        size = f"{page.imagewidth} x {page.imagelength} pixels of {page.samplesperpixel} samples"
+        raise UnreadableError(f"one too large to be safe ({size})", "scale it down")
 
 
 def _name(value: object) -> str:
@@ -108,12 +115,14 @@ def _interpret(page: tifffile.TiffPage, photometric: int, samples: NDArray[Any])
     else:
         white = find_white(colour, bits)
     alpha = _alpha(samples[..., count], bits) if extra and extra[0] in (ASSOCIATED, UNASSOCIATED) else None
+    spare = samples.shape[-1] - count - (alpha is not None)
     return Raster(
         colour,
         white,
         alpha,
         premultiplied=alpha is not None and extra[0] == ASSOCIATED,
         inverted=photometric == WHITE_IS_ZERO,
+        notes=(f"has samples beside its colours ({spare} a pixel): left out",) if spare else (),
     )
 
 

@@ -295,6 +295,11 @@ def load_mesh_of(folder, meshes):
     return load_mesh(folder / "mesh.ply")
 
 
+def test_a_plate_thinner_than_a_step_has_a_surface(tmp_path):
+    mesh, _ = load_mesh_of(tmp_path, [box((0, 0, 0), (1, 1, 2e-6)), box((0, 0, 0.5), (1, 1, 1))])
+    assert len(sample_surface(mesh, 100, np.random.default_rng(0))) == 100
+
+
 def test_an_open_body_among_closed_ones_is_refused(tmp_path):
     bowl = trimesh.Trimesh(BALL.vertices + 5, BALL.faces[1:], process=False)
     with pytest.raises(UsageError, match=r"3 of 960 edges"):
