@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ntkspec.cli import console, run_command
 from ntkspec.errors import UsageError
 from ntkspec.nets.config import TrainConfig, read_toml, unnest
-from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, make_parser
+from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, read_flags
 from ntkspec.nets.presets import resolve
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ntkspec.nets.task import Task
     from ntkspec.nets.training import LossCurve, Training
 
-TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh")  # what the extra `torch` installs
+TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh", "tifffile")  # what the extra `torch` installs
 METRICS = {  # those that the summary shows, where there are such: title and format
     "loss": ("loss", "{:.3e}"),
     "psnr_db": ("PSNR dB", "{:.2f}"),
@@ -62,12 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     try:
         return run_command(lambda: _run(_parse(argv)))
-    except SystemExit as stop:  # argparse, after --help or a usage error
+    except SystemExit as stop:  # argparse, after --help
         return stop.code if isinstance(stop.code, int) else 2
 
 
 def _parse(argv: Sequence[str] | None) -> Command:
-    flags = vars(make_parser().parse_args(argv))
+    flags = read_flags(argv)
     path = flags.pop("config", None)
     layers = [unnest(read_toml(path), str(path), GIVEN_OPTIONS)] if path else []
     layers.append(
@@ -133,6 +133,7 @@ def load_task(config: TrainConfig, source: Path) -> Task:
 
         view = View(config.up, config.azimuth)  # type: ignore[arg-type]  # TrainConfig checks it
         return load_occupancy(source, config.points, seed=config.seed, view=view)
+    _import("ntkspec.nets.image")
     from ntkspec.nets.image import load_image
 
     return load_image(source, config.side, grey=config.grey, held_out=config.held_out or 0.0)

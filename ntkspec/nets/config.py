@@ -7,7 +7,6 @@ and under which key it stands in TOML and JSON, and which values make sense. No 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import tomllib
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ntkspec.errors import UsageError
-from ntkspec.nets.options import Option
+from ntkspec.nets.options import Option, nearest
 
 __all__ = ["MAX_PARAMETERS", "OPTIONS", "TrainConfig", "read_toml", "unnest"]
 
@@ -278,26 +277,28 @@ def _nearest(section: str, key: str, known: Mapping[tuple[str, str], Option]) ->
         here |= {place: f"[{place}]" for place, _ in known if place}
     elsewhere = {other: f"{other} in [{place}]" for place, other in known if place}
     for names in (here, elsewhere):
-        close = difflib.get_close_matches(key, names, n=1)
+        close = nearest(key, names)
         if close:
-            return f"did you mean {names[close[0]]}?"
+            return f"did you mean {names[close]}?"
     return "mend the name"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The sections of a TOML file, unchecked.
+    """The sections of a TOML file, unchecked; a byte-order mark before them is skipped.
 
     Raises:
         UsageError: it cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         got, remedy = error.strerror or str(error), "check the path"
     except UnicodeDecodeError:
-        got, remedy = "bytes that are not UTF-8", "give a text file"
+        got, remedy = "bytes that are not UTF-8", "give a text file, saved as UTF-8"
     except tomllib.TOMLDecodeError as error:
         got, remedy = str(error), "mend that line"
+    except (ValueError, RecursionError):  # which tomllib lets through
+        got, remedy = "a number or a list beyond all bounds", "give values that --help describes"
     raise UsageError(str(path), expected="a TOML file of options", got=got, remedy=remedy)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from ntkspec.errors import UsageError
 from ntkspec.nets.config import OPTIONS, TrainConfig
-from ntkspec.nets.options import Option
+from ntkspec.nets.options import Option, nearest
 from ntkspec.nets.presets import PRESETS
 
-__all__ = ["COMMAND_OPTIONS", "GIVEN_OPTIONS", "make_parser"]
+__all__ = ["COMMAND_OPTIONS", "GIVEN_OPTIONS", "read_flags"]
 
 USAGE = "python -m ntkspec.train --image PICTURE --preset NAME -o RUN.h5 [options]   (--help lists them)"
-METAVARS = {"output": "RUN.h5", "image": "PICTURE", "mesh": "MESH"}
+METAVARS = {"output": "RUN.h5", "image": "PICTURE", "mesh": "MESH", "preset": "NAME"}
 
 COMMAND_OPTIONS = (
     Option("output", "", "output", str, "the run file to write; checkpoints go beside it", optional=True),
@@ -34,10 +36,60 @@ COMMAND_OPTIONS = (
 GIVEN_OPTIONS = (*(option for option in OPTIONS if not option.hidden), *COMMAND_OPTIONS)
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """A parser whose result holds what was given, by the options' names, and nothing else."""
+def read_flags(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """What was given on the command line, by the options' names, and nothing else.
+
+    Args:
+        argv: its words; None: those of this process.
+
+    Raises:
+        UsageError: an unknown option, or a value that cannot work.
+        SystemExit: after --help.
+    """
+    given, unknown = _make_parser().parse_known_args(argv)
+    if unknown:
+        raise _unknown_word(unknown[0])
+    return vars(given)
+
+
+def _unknown_word(word: str) -> UsageError:
+    if not word.startswith("-"):
+        return UsageError(
+            "command line",
+            expected="options and their values",
+            got=repr(word),
+            remedy="give a picture as --image PICTURE, a mesh as --mesh MESH",
+        )
+    flag = word.split("=")[0]
+    close = nearest(flag, ["--config", "--help", *(option.flag for option in GIVEN_OPTIONS)])
+    return UsageError(
+        f"option {flag}",
+        expected="one that --help lists",
+        got="an unknown one",
+        remedy=f"did you mean {close}?" if close else "leave it out",
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises a UsageError where argparse would print its usage and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse a command line; argparse says "argument --side: expected one argument"."""
+        name, _, said = message.removeprefix("argument ").rpartition(": ")
+        missing = said.startswith("expected ")
+        raise UsageError(
+            f"option {name}" if name else "command line",
+            expected=said.removeprefix("expected ") if missing else "options as --help shows them",
+            got="none" if missing else said,
+            remedy="write it behind the option, with = between them if it begins with a dash"
+            if missing
+            else "see --help",
+        )
+
+
+def _make_parser() -> argparse.ArgumentParser:
     presets = "\n".join(f"  {name:12} {preset.summary}" for name, preset in PRESETS.items())
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m ntkspec.train",
         usage=USAGE,
         description="Train one coordinate network on a picture or a mesh, and write its kernel's run file.",
@@ -70,12 +122,9 @@ def _add_flag(group: argparse._ArgumentGroup, option: Option) -> None:
     if option.kind is bool:
         arguments["action"] = argparse.BooleanOptionalAction
     elif option.kind is tuple:
-        arguments |= {"type": int, "nargs": "+", "metavar": "STEP"}
-    elif option.name == "preset":
-        arguments |= {"choices": list(PRESETS), "metavar": "NAME"}
-    elif option.choices:
-        arguments["choices"] = option.choices
+        arguments |= {"type": option.parse, "nargs": "+", "metavar": "STEP"}
     else:
+        choices = f"{{{','.join(option.choices)}}}" if option.choices else None
         metavar = METAVARS.get(option.name, {int: "N", float: "X"}.get(option.kind, "TEXT"))
-        arguments |= {"type": option.kind, "metavar": metavar}
+        arguments |= {"type": option.parse, "metavar": choices or metavar}
     group.add_argument(*short, option.flag, **arguments)

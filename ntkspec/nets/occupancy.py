@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
+from ntkspec.nets.bodies import drop_double_walls, find_edges
+from ntkspec.nets.inside import check_embree, contains, has_overlaps, sample_surface, turn_outwards
 from ntkspec.nets.samples import sample_points
 from ntkspec.nets.surface import View, chamfer, extract_surface, render
 from ntkspec.nets.task import Loss, Picture, Predict
@@ -24,11 +27,6 @@ MARGIN = 0.05  # of the unit box, on both sides of the mesh's longest extent
 NEAR = 0.02  # standard deviation of points near the surface, along every axis, in units of the box
 HELD_OUT = 2**15  # points, if there are as many to train on
 RESOLUTION = 96  # cells an axis for the surfaces that are drawn and measured
-CROSSINGS = 10_000  # of a ray with the mesh; trimesh stops at 100 unless told
-LEAST_VOLUME = 1e-9  # of the unit box; less is a sheet
-DIRECTIONS = np.array(
-    [[0.44, 0.62, 0.65], [-0.71, 0.27, 0.65], [0.36, -0.83, 0.42]]
-)  # along no axis or diagonal
 REMEDY = "give a mesh that trimesh reads, such as a PLY, an STL or an OBJ"
 REPAIR = "repair it, for instance with trimesh.repair or MeshLab"
 
@@ -86,7 +84,9 @@ class OccupancyTask:
         surface = extract_surface(predict, self.resolution) if self.resolution else None
         if surface is None:
             return metrics, None
-        return metrics | {"chamfer": chamfer(surface, self.mesh)}, render(surface, view=self.view)
+        return metrics | {"chamfer": chamfer(surface, self.mesh, sample_b=sample_surface)}, render(
+            surface, view=self.view
+        )
 
 
 def load_occupancy(
@@ -102,7 +102,7 @@ def load_occupancy(
     The held-out points are the same whatever the seed, so that runs can be compared.
 
     Args:
-        path: any mesh that trimesh reads; several in one file count as one.
+        path: any mesh that trimesh reads; several in one file are united.
         points: to train on, at least 8; half of them uniform in the box, half near the surface.
         seed: of the points to train on.
         view: from where pictures are drawn; None: the default camera.
@@ -123,7 +123,7 @@ def load_occupancy(
 def draw_points(mesh: trimesh.Trimesh, n: int, generator: np.random.Generator) -> Points:
     """Points (n, 3) in the unit box, float32: the first half uniform, the second near the surface."""
     uniform = generator.random((_uniform(n), 3))
-    near, _ = trimesh.sample.sample_surface(mesh, n - len(uniform), seed=generator)
+    near = sample_surface(mesh, n - len(uniform), generator)
     near = near + NEAR * generator.standard_normal(near.shape)
     return np.concatenate([uniform, np.clip(near, 0, 1)]).astype(np.float32)
 
@@ -131,42 +131,6 @@ def draw_points(mesh: trimesh.Trimesh, n: int, generator: np.random.Generator) -
 def _uniform(n: int) -> int:
     """How many of n points are uniform in the box."""
     return n - n // 2
-
-
-def contains(mesh: trimesh.Trimesh, points: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether points (n, 3) lie inside: a ray from there crosses the surface an odd number of times.
-
-    Rounding loses a crossing now and then, where a ray grazes an edge. Two rays therefore go out from every
-    point, and a third where they disagree. trimesh's own `contains` draws it at random; here the same points
-    always have the same answer.
-
-    Raises:
-        UsageError: Embree is missing. Without it, this takes hours and memory without end.
-    """
-    _check_embree()
-    votes = _parity(mesh, points, DIRECTIONS[0]).astype(np.int8) + _parity(mesh, points, DIRECTIONS[1])
-    split = np.flatnonzero(votes == 1)
-    votes[split] += _parity(mesh, points[split], DIRECTIONS[2])
-    return votes >= 2
-
-
-def _parity(mesh: trimesh.Trimesh, points: NDArray[Any], direction: NDArray[np.float64]) -> NDArray[np.bool_]:
-    within = np.flatnonzero(np.all((points >= mesh.bounds[0]) & (points <= mesh.bounds[1]), axis=1))
-    rays = np.broadcast_to(direction, (len(within), 3))
-    _, ray = mesh.ray.intersects_id(points[within], rays, multiple_hits=True, max_hits=CROSSINGS)[:2]
-    odd = np.zeros(len(points), dtype=np.bool_)
-    odd[within] = np.bincount(ray, minlength=len(within)) % 2 == 1
-    return odd
-
-
-def _check_embree() -> None:
-    if not trimesh.ray.has_embree:
-        raise UsageError(
-            "meshes",
-            expected="the ray tracer Embree",
-            got="no module 'embreex' that can be loaded",
-            remedy='run: pip install "ntkspec[torch]"',
-        )
 
 
 def iou(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
@@ -178,14 +142,17 @@ def iou(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
 def load_mesh(path: str | Path) -> tuple[trimesh.Trimesh, tuple[str, ...]]:
     """Read a watertight mesh and put it into the unit box: centred, its longest extent 0.9.
 
+    It may consist of several bodies, which may overlap. A body with its faces inwards is a cavity where it
+    lies within another, and is turned round where it does not.
+
     Returns:
-        The mesh, its faces outwards, and notes on what was changed.
+        The mesh, its faces outwards but for cavities, and notes on what was changed or found.
 
     Raises:
         UsageError: it cannot be read, has no faces, is not finite, not watertight or wound inconsistently, or
             encloses no volume.
     """
-    _check_embree()
+    check_embree()
     vertices, faces = _read(Path(path))
     if len(faces) == 0:
         raise _refused(path, "a mesh with faces", "none", "give a surface, not a point cloud")
@@ -195,16 +162,26 @@ def load_mesh(path: str | Path) -> tuple[trimesh.Trimesh, tuple[str, ...]]:
     if not np.isfinite(vertices).all():
         raise _refused(path, "finite vertices", "NaN or Inf", REPAIR)
     mesh = trimesh.Trimesh(_into_box(vertices, faces), faces)  # merges vertices that are the same
-    mesh.update_faces(np.diff(np.sort(mesh.faces, axis=1), axis=1).all(axis=1))  # not those of two vertices
-    _check_closed(path, mesh)
-    with np.errstate(invalid="ignore"):  # trimesh divides by the volume for a centre that nobody asked for
-        volume = float(mesh.volume)
-    if abs(volume) < LEAST_VOLUME:
+    faces = mesh.faces[np.diff(np.sort(mesh.faces, axis=1), axis=1).all(axis=1)]  # not those of two vertices
+    if len(faces) > 0:
+        _check_closed(path, faces)
+        faces = drop_double_walls(faces)
+    bodies, turned = 0, 0
+    if len(faces) > 0:
+        mesh = trimesh.Trimesh(mesh.vertices, faces, process=False)
+        mesh, bodies, turned = turn_outwards(mesh)
+    if bodies == 0:
         raise _refused(path, "a mesh that encloses a volume", "none", "give a solid body")
-    if volume > 0:
-        return mesh, ()
-    mesh.invert()
-    return mesh, (f"{path} has its faces inwards: turned round",)
+    return mesh, tuple(f"{path} {note}" for note in _notes(mesh, bodies, turned))
+
+
+def _notes(mesh: trimesh.Trimesh, bodies: int, turned: int) -> Iterator[str]:
+    if turned:
+        which = "its faces" if turned == bodies else f"{turned} of {bodies} bodies with their faces"
+        yield f"has {which} inwards: turned round"
+    if has_overlaps(mesh):
+        what = "bodies across or within others" if bodies > 1 else "a surface that passes through itself"
+        yield f"has {what}: all that they enclose is inside, but for cavities, whose faces point into them"
 
 
 def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -229,13 +206,13 @@ def _into_box(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArra
     return boxed
 
 
-def _check_closed(path: str | Path, mesh: trimesh.Trimesh) -> None:
-    _, faces = np.unique(mesh.edges_sorted, axis=0, return_counts=True)
-    wrong = int(np.count_nonzero(faces != 2))
+def _check_closed(path: str | Path, faces: NDArray[np.int64]) -> None:
+    edges = find_edges(faces)
+    wrong = int(np.count_nonzero(edges.open))
     if wrong:
-        got = f"{wrong} of {len(faces)} edges with another number"
+        got = f"{wrong} of {len(edges.open)} edges with another number"
         raise _refused(path, "a watertight mesh, two faces at every edge", got, REPAIR)
-    if not mesh.is_winding_consistent:
+    if not edges.balanced.all():
         raise _refused(path, "faces that are all wound alike", "neighbours wound against each other", REPAIR)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ntkspec.errors import UsageError
 
-__all__ = ["Option"]
+__all__ = ["Option", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,22 @@ class Option:
         ]
         return " ".join([words, " and ".join(bounds)]).strip()
 
+    def parse(self, text: str) -> Any:
+        """The value that a word of the command line means; one of the steps where the option is a list.
+
+        Raises:
+            UsageError: it is not among the values that make sense.
+        """
+        try:
+            value = int(text) if self.kind is tuple else self.kind(text)
+        except ValueError:
+            raise self._refusal(text) from None
+        if self.kind is not tuple:
+            return self.check(value)
+        if value < 0:
+            raise self._refusal(text)
+        return value
+
     def check(self, value: Any, where: str | None = None) -> Any:
         """Return `value` in the option's type; `where` names its place, by default the flag.
 
@@ -56,13 +74,17 @@ class Option:
         """
         checked = self._convert(value)
         if checked is None and not (value is None and self.optional):
-            raise UsageError(
-                where or f"option {self.flag}",
-                expected=self.expected,
-                got=repr(value),
-                remedy="give such a value",
-            )
+            raise self._refusal(value, where)
         return checked
+
+    def _refusal(self, value: Any, where: str | None = None) -> UsageError:
+        close = nearest(value, self.choices) if isinstance(value, str) else None
+        return UsageError(
+            where or f"option {self.flag}",
+            expected=self.expected,
+            got=repr(value),
+            remedy=f"did you mean {close}?" if close else "give such a value",
+        )
 
     def _convert(self, value: Any) -> Any:
         """`value` in the option's type, or None if it does not fit."""
@@ -83,3 +105,12 @@ class Option:
             and (self.most is None or number <= self.most)
         )
         return number if inside else None
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The name that is most like a word that was mistyped, if any is.
+
+    >>> nearest("mpe-fin", ["mpe-coarse", "mpe-fine"])
+    'mpe-fine'
+    """
+    return next(iter(difflib.get_close_matches(word, list(names), n=1)), None)

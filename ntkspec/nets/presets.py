@@ -14,6 +14,7 @@ from typing import Any
 
 from ntkspec.errors import UsageError
 from ntkspec.nets.config import OPTIONS, TrainConfig
+from ntkspec.nets.options import nearest
 
 __all__ = ["PRESETS", "Preset", "resolve"]
 
@@ -69,11 +70,12 @@ def resolve(*layers: Mapping[str, Any]) -> TrainConfig:
     given = _merge(*layers)
     name = given.get("preset")
     if name is not None and name not in PRESETS:
+        close = nearest(name, PRESETS)
         raise UsageError(
             "preset",
             expected=" or ".join(PRESETS),
             got=repr(name),
-            remedy="name one of these, or leave it out",
+            remedy=f"did you mean {close}?" if close else "name one of these, or leave it out",
         )
     solid = given.get("task", TrainConfig.task) == "occupancy"
     side = None if solid else given.get("side", TrainConfig.side)

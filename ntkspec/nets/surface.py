@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,7 +87,21 @@ def _lattice(predict: Predict, resolution: int) -> NDArray[np.float32]:
     return logits.reshape(shape)
 
 
-def chamfer(a: trimesh.Trimesh, b: trimesh.Trimesh, *, points: int = 2**14, seed: int = 0) -> float:
+Sampler = Callable[[trimesh.Trimesh, int, np.random.Generator], Floats]
+
+
+def _sample_faces(mesh: trimesh.Trimesh, n: int, generator: np.random.Generator) -> Floats:
+    return np.asarray(trimesh.sample.sample_surface(mesh, n, seed=generator)[0])
+
+
+def chamfer(
+    a: trimesh.Trimesh,
+    b: trimesh.Trimesh,
+    *,
+    points: int = 2**14,
+    seed: int = 0,
+    sample_b: Sampler = _sample_faces,
+) -> float:
     """Symmetric Chamfer distance of two surfaces in their own units: those of the unit box, for networks.
 
     (mean_i min_j |a_i - b_j| + mean_j min_i |b_j - a_i|) / 2 over points that are uniform on either surface;
@@ -97,11 +112,10 @@ def chamfer(a: trimesh.Trimesh, b: trimesh.Trimesh, *, points: int = 2**14, seed
         a, b: meshes with faces.
         points: on each surface.
         seed: of these.
+        sample_b: draws points uniformly on what of b counts; default: on all of its faces.
     """
-    on_a, on_b = (
-        trimesh.sample.sample_surface(mesh, points, seed=np.random.default_rng((seed, number)))[0]
-        for number, mesh in enumerate((a, b))
-    )
+    on_a = _sample_faces(a, points, np.random.default_rng((seed, 0)))
+    on_b = sample_b(b, points, np.random.default_rng((seed, 1)))
     there, back = cKDTree(on_b).query(on_a)[0], cKDTree(on_a).query(on_b)[0]
     return float((there.mean() + back.mean()) / 2)
 

@@ -83,7 +83,9 @@ def test_inside_the_knot_by_winding_numbers():
 
 
 def test_a_hollow_ball_is_empty_inside():
-    hollow = trimesh.util.concatenate([BALL, BALL.copy().apply_scale(0.5)])
+    cavity = BALL.copy().apply_scale(0.5)
+    cavity.invert()
+    hollow = trimesh.util.concatenate([BALL, cavity])
     points = np.array([[0.0, 0, 0], [0.1, 0.2, 0.3], [0.7, 0, 0], [2, 0, 0]])
     assert contains(hollow, points).tolist() == [False, False, True, False]
 

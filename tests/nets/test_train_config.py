@@ -215,3 +215,29 @@ def test_the_seed_alone_decides_the_weights():
     other = build_model(resolve({"preset": "mpe-coarse", "seed": 2})).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["mlp.output.weight"], other["mlp.output.weight"])
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_byte_order_mark_before_toml_is_skipped(tmp_path, newline):
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + f'label = "é"{newline}[task]{newline}side = 8{newline}'.encode())
+    assert read_toml(path) == {"label": "é", "task": {"side": 8}}
+    path.write_bytes(b"\xef\xbb\xbf")
+    assert read_toml(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("seed = 3".encode("utf-16"), "not UTF-8; .*saved as UTF-8"),
+        (b"seed = " + b"9" * 5000, "beyond all bounds"),
+        (b"seed = " + b"[" * 100000, "beyond all bounds"),
+    ],
+    ids=["utf-16", "digits", "nested"],
+)
+def test_toml_beyond_reading_is_refused_in_one_line(tmp_path, content, words):
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=words) as caught:
+        read_toml(path)
+    assert "\n" not in str(caught.value)

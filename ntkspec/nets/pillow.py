@@ -1,0 +1,58 @@
+"""Pictures through Pillow: decoded, turned upright, cropped to a square, and their modes as samples."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+from ntkspec.nets.fits import SIGNATURE as FITS
+from ntkspec.nets.fits import true_values
+from ntkspec.nets.raster import Raster, find_white, lab_to_rgb
+
+__all__ = ["decode", "read_pillow"]
+
+
+def decode(data: bytes, raw_mode: str | None = None) -> Image.Image:
+    """The first frame of a picture, upright, of it the square in the middle.
+
+    Args:
+        data: the file's content.
+        raw_mode: how the decoder is told to take samples, in place of what Pillow would say.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged metadata and large pictures
+        with Image.open(io.BytesIO(data)) as picture:
+            if raw_mode:
+                assert isinstance(picture, ImageFile.ImageFile)
+                picture.tile = [tile._replace(args=raw_mode) for tile in picture.tile]
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
+    edge = min(upright.size)
+    left, top = (upright.width - edge) // 2, (upright.height - edge) // 2
+    return upright.crop((left, top, left + edge, top + edge))
+
+
+def read_pillow(data: bytes) -> Raster:
+    """Read any picture that Pillow knows, with the depth that it keeps.
+
+    CMYK without a profile becomes (1 - ink)(1 - black).
+    """
+    picture = decode(data)
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        samples = np.asarray(picture)[..., None]
+        samples = true_values(data, samples) if data.startswith(FITS) else samples
+        return Raster(samples, find_white(samples))
+    if picture.mode == "LAB":
+        lab = np.asarray(picture)
+        colour = lab[..., 1:].astype(np.int8)
+        return Raster(lab_to_rgb(lab[..., 0] / 2.55, colour[..., 0], colour[..., 1]), 1.0)
+    bands = "L" if picture.mode in ("1", "L", "LA", "La") else "RGB"
+    if not picture.has_transparency_data:
+        samples = np.asarray(picture.convert(bands))
+        return Raster(samples[..., None] if samples.ndim == 2 else samples, 255.0)
+    straight = {"La": "LA", "RGBa": "RGBA"}.get(picture.mode)  # Pillow converts these to nothing else
+    samples = np.asarray((picture.convert(straight) if straight else picture).convert(f"{bands}A"))
+    return Raster(samples[..., :-1], 255.0, samples[..., -1].astype(np.float32) / np.float32(255))

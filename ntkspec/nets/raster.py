@@ -1,0 +1,112 @@
+"""Pictures as they are stored: samples, the one that means white, transparency, and the colours they make."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Raster", "UnreadableError", "centre_square", "find_white", "lab_to_rgb", "paint"]
+
+LUMA = np.array([0.299, 0.587, 0.114])  # of RGB, ITU-R BT.601
+WHITE_16 = 65535.0
+
+
+class UnreadableError(Exception):
+    """A picture that cannot be read: what it is instead, and what to do about it."""
+
+    def __init__(self, got: str, remedy: str) -> None:
+        self.got, self.remedy = got, remedy
+        super().__init__(got, remedy)
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A square of stored samples, upright, of which 0 is black and `white` is white."""
+
+    colour: NDArray[Any]  # (H, W, c): c = 1 for grey, 3 for RGB
+    white: float | None = None  # None: unknown, so that the least sample is black and the greatest white
+    alpha: NDArray[np.float32] | None = None  # (H, W), in [0, 1]; None: opaque
+    premultiplied: bool = False  # whether the colours were multiplied by alpha
+    inverted: bool = False  # whether 0 is white
+    notes: tuple[str, ...] = ()  # what a user should know, as predicates of the file
+
+
+def centre_square(samples: NDArray[Any]) -> NDArray[Any]:
+    """The largest square in the middle of (H, W, ...), as a view."""
+    height, width = samples.shape[:2]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    return samples[top : top + edge, left : left + edge]
+
+
+def find_white(samples: NDArray[Any], bits: int | None = None) -> float | None:
+    """The sample that means white, or None if nothing tells.
+
+    Integers of up to 16 bits are as large as their type allows. Those of more bits hold either 16 bits or, if
+    the highest byte is in use, their type's range; floats are in [0, 1]. Whatever is negative, or fits none
+    of these, is of an unknown scale.
+
+    Args:
+        samples: of any real type.
+        bits: of an integer, where fewer than its type has.
+
+    >>> find_white(np.array([0, 9], dtype=np.uint16), bits=12), find_white(np.array([0.0, 7.5]))
+    (4095.0, None)
+
+    Raises:
+        UnreadableError: NaN or Inf.
+    """
+    low, high = float(samples.min()), float(samples.max())
+    if not np.isfinite(low + high):
+        raise UnreadableError("NaN or Inf among its values", "replace them by numbers")
+    if low < 0:
+        return None
+    if samples.dtype.kind == "f":
+        return 1.0 if high <= 1 else None
+    bits = bits or 8 * samples.dtype.itemsize
+    full = 2.0 ** (bits - (samples.dtype.kind == "i")) - 1
+    if bits <= 16:
+        return full
+    if high <= WHITE_16:
+        return WHITE_16
+    return full if high > full / 256 else None
+
+
+def paint(raster: Raster, *, grey: bool = False) -> tuple[NDArray[np.float32], str]:
+    """The colours on white paper: float32 (H, W, 1 or 3) in [0, 1], and a note if their scale was guessed."""
+    colour, note = _scale(raster)
+    if raster.inverted:
+        colour = 1 - colour
+    if raster.alpha is not None:
+        alpha = raster.alpha[..., None]
+        colour = (colour if raster.premultiplied else colour * alpha) + (1 - alpha)
+    if grey and colour.shape[-1] == 3:
+        colour = (colour @ LUMA.astype(np.float32))[..., None]
+    return np.clip(colour, 0, 1), note
+
+
+def _scale(raster: Raster) -> tuple[NDArray[np.float32], str]:
+    samples = raster.colour
+    if raster.white is not None:
+        if samples.dtype.itemsize > 2:  # float32 has no room for all of them
+            return (samples / np.float64(raster.white)).astype(np.float32), ""
+        return samples.astype(np.float32) / np.float32(raster.white), ""
+    samples = samples.astype(np.float64)
+    low, high = samples.min(), samples.max()
+    scaled = ((samples - low) / max(high - low, 1e-300)).astype(np.float32)
+    kind = "grey values" if samples.shape[-1] == 1 else "values"
+    return scaled, f"has {kind} from {low:g} to {high:g}: rescaled to [0, 1]"
+
+
+def lab_to_rgb(lightness: NDArray[Any], a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
+    """CIE L* in [0, 100], a* and b*, each (H, W), as sRGB (H, W, 3); neutral colours stay neutral."""
+    from skimage.color import lab2rgb
+
+    lab = np.stack([lightness, a, b], axis=-1).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of colours that no screen can show
+        return np.asarray(np.clip(lab2rgb(lab), 0, 1), dtype=np.float32)
