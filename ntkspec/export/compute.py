@@ -22,6 +22,7 @@ from ntkspec.export.evaluation import differentiate, evaluate
 from ntkspec.export.factors import Piece, capturing, flat_gradient
 from ntkspec.export.layout import BlockPlan, Choices
 from ntkspec.export.prepare import Prepared
+from ntkspec.export.registered import require_registered
 from ntkspec.jacobian import Jacobian
 
 Gradients = dict[str, Tensor | None]
@@ -111,10 +112,12 @@ def _factored(
         outputs = evaluate(prepared.model, x)
         for capture in captures:
             capture.closed = True
+        deltas = [capture.delta for capture in captures if capture.delta is not None]
+        require_registered(prepared, x, outputs, deltas)
         problems = {capture.plan.module: capture.usable(len(x)) for capture in captures}
         if any(problems.values()):
             raise Replan(choices.demote({module: why for module, why in problems.items() if why}))
-        rights = _rights(outputs, [capture.delta for capture in captures if capture.delta is not None])
+        rights = _rights(outputs, deltas)
         v = random_cotangents(outputs)
         gradients = gradients_of(prepared, outputs, v)
         pieces = [capture.piece(right) for capture, right in zip(captures, rights, strict=True)]

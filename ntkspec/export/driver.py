@@ -84,7 +84,7 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
             regions = Regions(prepared.model, plans) if numbered else None
             try:
                 consume(probed.outputs, stored, _parts(prepared, plans, choices, x, size, options, regions))
-                return _exported(prepared, plans, choices, probed, regions)
+                return _exported(prepared, plans, choices, regions)
             except Replan as replan:
                 choices = replan.choices
             except RegionsLost:
@@ -150,12 +150,11 @@ def _exported(
     prepared: Prepared,
     plans: tuple[BlockPlan, ...],
     choices: Choices,
-    probed: Probed,
     regions: Regions | None,
 ) -> Exported:
     dense = {o.name: plan.reason for plan in plans if plan.kind == "dense" for o in plan.owned}
     unused = [owned.name for owned in prepared.trainable if owned.name in choices.unused]
-    notes = prepared.notes + probed.notes
+    notes = prepared.notes
     if choices.single and prepared.dtype == torch.float64:
         notes += ("the model computes in single precision inside, so its Jacobian is stored as float32",)
     if unused:

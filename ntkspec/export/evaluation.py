@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
 
-_CAST_WORDS = ("dtype", "scalar type", "Float", "Double", "Half")
+
+class ForwardError(ExportError):
+    """A forward pass that raised."""
+
+    def instead(self, remedy: str) -> ExportError:
+        """The same with another remedy."""
+        return ExportError(self.where, expected=self.expected, got=self.got, remedy=remedy)
 
 
 @contextlib.contextmanager
@@ -75,17 +81,13 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _forward_error(error: Exception, x: Tensor) -> ExportError:
-    reason = _first_line(error)
-    expected = f"a forward pass on {_name(x.dtype)} inputs of shape {tuple(x.shape)}"
-    if isinstance(error, RuntimeError) and any(word in reason for word in _CAST_WORDS):
-        remedy = (
-            "replace hard-coded casts such as x.float() by x.to(self.weight.dtype), "
-            "or export with precision='float32'"
-        )
-    else:
-        remedy = "check that the model in eval mode maps (n, d) to (n, c) for any n, one sample included"
-    return ExportError("model", expected=expected, got=f"{type(error).__name__}: {reason}", remedy=remedy)
+def _forward_error(error: Exception, x: Tensor) -> ForwardError:
+    return ForwardError(
+        "model",
+        expected=f"a forward pass on {_name(x.dtype)} inputs of shape {tuple(x.shape)}",
+        got=f"{type(error).__name__}: {_first_line(error)}",
+        remedy="check that the model in eval mode maps (n, d) to (n, c) for any n, one sample included",
+    )
 
 
 def _checked(outputs: object, x: Tensor, connected: bool) -> Tensor:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError, UsageError
+from ntkspec.export.reach import reach
 
 Precision = Literal["float64", "float32"]
 ArrayLike = Tensor | NDArray[Any]
@@ -38,24 +39,18 @@ class Owned:
 
 
 @dataclass(frozen=True)
-class Loose:
-    """A tensor with a gradient that a module holds as a plain attribute."""
-
-    name: str
-    tensor: Tensor  # in the copy, a leaf
-    derived: bool  # it was computed from others, so its copy has lost what it depends on
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A model that may be evaluated, differentiated and hooked at will."""
 
+    source: nn.Module  # the caller's, to be read only
     model: nn.Module
     dtype: torch.dtype
     device: torch.device
     trainable: tuple[Owned, ...]
     frozen: tuple[str, ...]
-    loose: tuple[Loose, ...]
+    derived: tuple[
+        Tensor, ...
+    ]  # copies of tensors with a history, which they have lost: here they are leaves
     notes: tuple[str, ...]
 
 
@@ -83,19 +78,20 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     dtype = torch.float64 if precision == "float64" else torch.float32
     with torch.inference_mode(False), torch.no_grad():
-        clone = _copy(model)
-        loose = _convert(model, clone, dtype)
+        clone, derived, copied = _copy(model)
+        _convert(clone, copied, dtype)
     clone.eval()
     named = dict(clone.named_parameters())
     trainable = _owned(clone)
     _check_parameters(named, trainable)
     return Prepared(
+        source=model,
         model=clone,
         dtype=dtype,
         device=next(iter(named.values())).device,
         trainable=trainable,
         frozen=tuple(name for name, parameter in named.items() if not parameter.requires_grad),
-        loose=loose,
+        derived=derived,
         notes=_mode_notes(model),
     )
 
@@ -125,13 +121,15 @@ def to_tensor(array: NDArray[Any], prepared: Prepared) -> Tensor:
     return torch.as_tensor(array).to(device=prepared.device, dtype=prepared.dtype, copy=True)
 
 
-def _copy(model: nn.Module) -> nn.Module:
-    """Deep copy; tensors that an earlier forward pass left on a module are copied without their history."""
-    memo: dict[int, Any] = {}
-    for module in model.modules():
-        for value in vars(module).values():
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach().clone()
+def _copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Tensor]]:
+    """A deep copy, those of its tensors that have lost their history, and all tensors that were copied.
+
+    Tensors that an earlier forward pass left on the model are copied without their history, since
+    copy.deepcopy refuses them.
+    """
+    held = [value for _, value in reach(model) if isinstance(value, Tensor) and not value.is_leaf]
+    derived = tuple(value.detach().clone().requires_grad_() for value in held)
+    memo: dict[int, Any] = dict(zip(map(id, held), derived, strict=True))
     try:
         clone = copy.deepcopy(model, memo)
     except Exception as error:
@@ -141,14 +139,21 @@ def _copy(model: nn.Module) -> nn.Module:
             got=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
             remedy="keep open files, locks and graph tensors off the module, or give it a __deepcopy__",
         ) from error
+    if not {id(p) for p in model.parameters()}.isdisjoint({id(p) for p in clone.parameters()}):
+        raise ExportError(
+            "model",
+            expected="a __deepcopy__ that copies the parameters",
+            got="one that shares them with its copy",
+            remedy="pass the memo on: copy.deepcopy(parameter, memo)",
+        )
     for module in clone.modules():  # these rewrite gradients; the Jacobian is the function's own
         module._backward_hooks.clear()
         module._backward_pre_hooks.clear()
-    return clone
+    return clone, derived, [value for value in memo.values() if isinstance(value, Tensor)]
 
 
-def _convert(model: nn.Module, clone: nn.Module, dtype: torch.dtype) -> tuple[Loose, ...]:
-    """Parameters, buffers and plain tensor attributes of `clone` into `dtype`."""
+def _convert(clone: nn.Module, copied: list[Tensor], dtype: torch.dtype) -> None:
+    """Parameters, buffers and all other tensors that were copied into `dtype`, wherever `clone` holds them."""
     lazy = [name for name, p in clone.named_parameters() if nn.parameter.is_lazy(p)]
     if lazy:
         raise ExportError(
@@ -163,18 +168,12 @@ def _convert(model: nn.Module, clone: nn.Module, dtype: torch.dtype) -> tuple[Lo
             return tensor.to(_COMPLEX[dtype])
         return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
+    trained = {name for name, buffer in clone.named_buffers() if buffer.requires_grad}
     clone._apply(cast)  # type: ignore[no-untyped-call]  # unlike .to(dtype), it keeps complex buffers
-    loose = []
-    originals = dict(model.named_modules())
-    for path, module in clone.named_modules():
-        for name, value in list(vars(module).items()):
-            if isinstance(value, Tensor):
-                original = vars(originals[path]).get(name, value)
-                tensor = cast(value.detach()).requires_grad_(original.requires_grad)
-                setattr(module, name, tensor)
-                if original.requires_grad:
-                    loose.append(Loose(f"{path}.{name}".lstrip("."), tensor, not original.is_leaf))
-    return tuple(loose)
+    for name, buffer in clone.named_buffers():
+        buffer.requires_grad_(name in trained)
+    for tensor in copied:
+        tensor.data = cast(tensor.data)
 
 
 def _mode_notes(model: nn.Module) -> tuple[str, ...]:

@@ -19,10 +19,11 @@ from ntkspec.export.compute import (
     random_cotangents,
     relative,
 )
-from ntkspec.export.evaluation import differentiate, evaluate
+from ntkspec.export.evaluation import ForwardError, evaluate, evaluation
 from ntkspec.export.factors import SparseRows
 from ntkspec.export.layout import BlockPlan, Choices, Roles, lay_out
-from ntkspec.export.prepare import Prepared
+from ntkspec.export.prepare import Precision, Prepared, prepare
+from ntkspec.export.registered import require_registered
 from ntkspec.memory import require
 
 PROBES = 7  # samples, spread over the data
@@ -37,7 +38,6 @@ class Probed:
     outputs: int  # c
     saved: int  # bytes a sample that a forward pass keeps for its backward pass
     stored: int  # bytes a sample in all blocks
-    notes: tuple[str, ...]
 
 
 def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Probed:
@@ -49,14 +49,14 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Pr
     """
     picked = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
     batch = picked if len(picked) > 1 else picked.repeat(2, 1)
-    outputs, notes = _examine(prepared, batch)
+    outputs = _examine(prepared, batch)
     unused = _unused(prepared, outputs)
     choices = Choices(unused=unused, single=_compares_alone(prepared, batch, outputs))
     stored = 0
     for part in (batch, batch[: max(len(batch) // 2, 1)]):
         choices, chunk = _settle(prepared, part, choices, roles, budget, outputs.shape[1])
         stored = max(stored, _stored_bytes(chunk))
-    return Probed(choices, outputs.shape[1], _saved_bytes(prepared.model, batch), stored, notes)
+    return Probed(choices, outputs.shape[1], _saved_bytes(prepared.model, batch), stored)
 
 
 def samples_that_fit(plans: tuple[BlockPlan, ...], c: int, itemsize: int, budget: int) -> int:
@@ -91,25 +91,32 @@ def _settle(
             choices = replan.choices
 
 
-def _examine(prepared: Prepared, x: Tensor) -> tuple[Tensor, tuple[str, ...]]:
-    """Outputs, with what is loose in the model: derived tensors are refused, unregistered ones noted."""
-    outputs = evaluate(prepared.model, x)
+def _examine(prepared: Prepared, x: Tensor) -> Tensor:
+    """Outputs that depend on registered parameters alone, and are the same each time."""
+    outputs = _first_outputs(prepared, x)
+    require_registered(prepared, x, outputs)
     _require_repeatable(prepared, x, outputs)
-    tensors = [loose.tensor for loose in prepared.loose]
-    found = differentiate(outputs.sum(), tensors, retain=True) if tensors else ()
-    used = [loose for loose, gradient in zip(prepared.loose, found, strict=True) if gradient is not None]
-    for loose in used:
-        if loose.derived:
-            raise ExportError(
-                f"attribute {loose.name}",
-                expected="tensors that are parameters, buffers or constants",
-                got="one that was computed from parameters outside the forward pass",
-                remedy="compute it in forward",
-            )
-    if not used:
-        return outputs, ()
-    names = ", ".join(loose.name for loose in used)
-    return outputs, (f"trainable, but not registered as parameters, so left out: {names}",)
+    return outputs
+
+
+def _first_outputs(prepared: Prepared, x: Tensor) -> Tensor:
+    """Outputs, or the error that says why a model that only runs in the other precision does not in this one."""
+    try:
+        return evaluate(prepared.model, x)
+    except ForwardError as error:
+        other: Precision = "float32" if prepared.dtype == torch.float64 else "float64"
+        single = prepare(prepared.source, other)
+        with evaluation(single.device, single.dtype):
+            values = x.to(single.dtype)
+            try:
+                outputs = evaluate(single.model, values)
+            except ExportError:
+                raise error from None
+            require_registered(single, values, outputs)
+        raise error.instead(
+            "replace hard-coded casts such as x.float() by x.to(self.weight.dtype), "
+            f"or export with precision={other!r}"
+        ) from error
 
 
 def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
