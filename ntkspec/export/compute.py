@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export.dense import by_loop, by_vmap
-from ntkspec.export.evaluation import differentiate, evaluate
+from ntkspec.export.evaluation import differentiate, evaluate, first_line
 from ntkspec.export.factors import Piece, capturing, flat_gradient
 from ntkspec.export.layout import BlockPlan, Choices
 from ntkspec.export.prepare import Prepared
@@ -71,7 +71,12 @@ def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x:
         ExportError: the Jacobian is not finite, or no route gives what autograd gives.
     """
     tolerance = Tolerance.of(prepared.dtype, choices)
-    outputs, factored, gradients, v = _factored(prepared, plans, choices, x)
+    try:
+        outputs, factored, gradients, v = _factored(prepared, plans, choices, x)
+    except (Replan, MemoryBudgetError):
+        raise
+    except Exception as error:
+        raise _without_hooks(prepared, plans, choices, x, error) from error
     _check_unused(gradients, choices)
     _check_finite(factored, x)
     wrong = {}
@@ -124,6 +129,18 @@ def _factored(
     return outputs.detach(), pieces, gradients, v
 
 
+def _without_hooks(
+    prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, error: Exception
+) -> Exception:
+    """What to raise for an error under hooks: where the model runs without them, try without them."""
+    hooked = [plan.module for plan in plans if plan.kind != "dense"]
+    if not hooked:
+        return error
+    outputs = evaluate(prepared.model, x)
+    gradients_of(prepared, outputs, random_cotangents(outputs))
+    return Replan(choices.demote(dict.fromkeys(hooked, f"the model fails with hooks ({first_line(error)})")))
+
+
 def _rights(outputs: Tensor, deltas: list[Tensor]) -> list[Tensor]:
     """The gradient of every output at every delta: (n, c, out). Samples must not depend on each other."""
     c = outputs.shape[1]
@@ -155,8 +172,7 @@ def _dense(prepared: Prepared, plans: list[BlockPlan], choices: Choices, x: Tens
                 remedy="give a smaller memory budget",
             ) from error
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [""])[0]
-            raise Replan(replace(choices, loop=f"{type(error).__name__}: {reason}")) from error
+            raise Replan(replace(choices, loop=f"{type(error).__name__}: {first_line(error)}")) from error
     by_name = dict(zip([one.name for one in owned], found, strict=True))
     return [Piece(plan, None, torch.cat([by_name.pop(o.name) for o in plan.owned], dim=2)) for plan in plans]
 

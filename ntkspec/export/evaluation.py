@@ -48,7 +48,7 @@ def evaluate(model: nn.Module, x: Tensor, *, connected: bool = True) -> Tensor:
         ExportError: the forward pass fails, or its result is not a finite, differentiable (n, c).
     """
     try:
-        outputs = model(x)
+        outputs = model(x.detach().clone())  # which the model may change, or ask for a gradient
     except Exception as error:
         raise _forward_error(error, x) from error
     return _checked(outputs, x, connected)
@@ -65,19 +65,20 @@ def differentiate(
     try:
         found = torch.autograd.grad(outputs, tensors, cotangents, retain_graph=retain, allow_unused=True)
         # nn.Embedding(sparse=True) gives sparse gradients
-        return tuple(g.to_dense() if g is not None and g.is_sparse else g for g in found)
+        return tuple(g.to_dense() if g is not None and g.layout != torch.strided else g for g in found)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
         raise ExportError(
             "model",
             expected="a backward pass through the model in eval mode",
-            got=f"{type(error).__name__}: {_first_line(error)}",
+            got=f"{type(error).__name__}: {first_line(error)}",
             remedy="check that outputs.sum().backward() runs in eval mode",
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -85,7 +86,7 @@ def _forward_error(error: Exception, x: Tensor) -> ForwardError:
     return ForwardError(
         "model",
         expected=f"a forward pass on {_name(x.dtype)} inputs of shape {tuple(x.shape)}",
-        got=f"{type(error).__name__}: {_first_line(error)}",
+        got=f"{type(error).__name__}: {first_line(error)}",
         remedy="check that the model in eval mode maps (n, d) to (n, c) for any n, one sample included",
     )
 
@@ -94,6 +95,8 @@ def _checked(outputs: object, x: Tensor, connected: bool) -> Tensor:
     expected, n = "outputs of shape (n, c)", len(x)
     if not isinstance(outputs, Tensor):
         got, remedy = f"a {type(outputs).__name__}", "wrap the model so that it returns one tensor"
+    elif outputs.layout != torch.strided:
+        got, remedy = f"a sparse tensor ({outputs.layout})", "append .to_dense() in forward"
     elif outputs.ndim == 1 and len(outputs) == n:
         got, remedy = f"shape ({n},)", "append .unsqueeze(-1) in forward: (n, 1)"
     elif outputs.ndim != 2 or len(outputs) != n or not outputs.shape[1]:

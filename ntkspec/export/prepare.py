@@ -19,6 +19,7 @@ Precision = Literal["float64", "float32"]
 ArrayLike = Tensor | NDArray[Any]
 
 _COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
@@ -124,12 +125,16 @@ def to_tensor(array: NDArray[Any], prepared: Prepared) -> Tensor:
 def _copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Tensor]]:
     """A deep copy, those of its tensors that have lost their history, and all tensors that were copied.
 
-    Tensors that an earlier forward pass left on the model are copied without their history, since
-    copy.deepcopy refuses them.
+    Tensors with a history, which an earlier forward pass left on the model, and those in sparse rows are
+    copied beforehand, since copy.deepcopy refuses them.
     """
-    held = [value for _, value in reach(model) if isinstance(value, Tensor) and not value.is_leaf]
-    derived = tuple(value.detach().clone().requires_grad_() for value in held)
+    tensors = [value for _, value in reach(model) if isinstance(value, Tensor)]
+    held = [one for one in tensors if not one.is_leaf]
+    derived = tuple(one.detach().clone().requires_grad_() for one in held)
     memo: dict[int, Any] = dict(zip(map(id, held), derived, strict=True))
+    for one in tensors:
+        if one.is_leaf and one.layout in _COMPRESSED and not isinstance(one, nn.Parameter):
+            memo[id(one)] = one.detach().clone().requires_grad_(one.requires_grad)
     try:
         clone = copy.deepcopy(model, memo)
     except Exception as error:
@@ -153,7 +158,7 @@ def _copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Tensor]
 
 
 def _convert(clone: nn.Module, copied: list[Tensor], dtype: torch.dtype) -> None:
-    """Parameters, buffers and all other tensors that were copied into `dtype`, wherever `clone` holds them."""
+    """Parameters, buffers and all other tensors of `clone` into `dtype`, wherever it holds them."""
     lazy = [name for name, p in clone.named_parameters() if nn.parameter.is_lazy(p)]
     if lazy:
         raise ExportError(
@@ -203,6 +208,13 @@ def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ..
             "model", expected="at least one trainable parameter", got=got, remedy="set requires_grad_(True)"
         )
     for owned in trainable:
+        if owned.parameter.layout != torch.strided:
+            raise ExportError(
+                f"parameter {owned.name}",
+                expected="dense parameters",
+                got=f"a sparse one ({owned.parameter.layout})",
+                remedy="keep its values as a parameter and make the sparse tensor of them in forward",
+            )
         if owned.parameter.is_complex():
             raise ExportError(
                 f"parameter {owned.name}",
@@ -211,7 +223,7 @@ def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ..
                 remedy="keep real and imaginary parts as a real parameter and use torch.view_as_complex",
             )
     for name, parameter in named.items():
-        bad = int((~torch.isfinite(parameter)).sum())
+        bad = int((~torch.isfinite(_values(parameter))).sum())
         if bad:
             raise ExportError(
                 f"parameter {name}",
@@ -219,3 +231,10 @@ def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ..
                 got=f"NaN or Inf in {bad} of {math.prod(parameter.shape)} places",
                 remedy="export a snapshot from before training diverged",
             )
+
+
+def _values(parameter: Tensor) -> Tensor:
+    """The numbers that are stored."""
+    if parameter.layout == torch.strided:
+        return parameter.detach()
+    return parameter.detach().coalesce().values() if parameter.is_sparse else parameter.detach().values()

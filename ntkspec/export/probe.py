@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
 from dataclasses import dataclass
 
@@ -23,7 +25,7 @@ from ntkspec.export.evaluation import ForwardError, evaluate, evaluation
 from ntkspec.export.factors import SparseRows
 from ntkspec.export.layout import BlockPlan, Choices, Roles, lay_out
 from ntkspec.export.prepare import Precision, Prepared, prepare
-from ntkspec.export.registered import require_registered
+from ntkspec.export.registered import nodes, require_registered
 from ntkspec.memory import require
 
 PROBES = 7  # samples, spread over the data
@@ -56,7 +58,7 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Pr
     for part in (batch, batch[: max(len(batch) // 2, 1)]):
         choices, chunk = _settle(prepared, part, choices, roles, budget, outputs.shape[1])
         stored = max(stored, _stored_bytes(chunk))
-    return Probed(choices, outputs.shape[1], _saved_bytes(prepared.model, batch), stored)
+    return Probed(choices, outputs.shape[1], _saved_bytes(prepared.model, batch, budget), stored)
 
 
 def samples_that_fit(plans: tuple[BlockPlan, ...], c: int, itemsize: int, budget: int) -> int:
@@ -100,7 +102,7 @@ def _examine(prepared: Prepared, x: Tensor) -> Tensor:
 
 
 def _first_outputs(prepared: Prepared, x: Tensor) -> Tensor:
-    """Outputs, or the error that says why a model that only runs in the other precision does not in this one."""
+    """Outputs, or, if the model runs in the other precision alone, the error that says why."""
     try:
         return evaluate(prepared.model, x)
     except ForwardError as error:
@@ -203,8 +205,19 @@ def _stored_bytes(chunk: Chunk) -> int:
     return -(-total // len(chunk.outputs))
 
 
-def _saved_bytes(model: nn.Module, x: Tensor) -> int:
-    """Bytes a sample that autograd keeps between a forward and a backward pass."""
+def _saved_bytes(model: nn.Module, x: Tensor, budget: int) -> int:
+    """Bytes a sample that autograd keeps between a forward and a backward pass: measured or estimated.
+
+    Where neither can be done, which is no fault of the model, as many as allow a few samples at a time.
+    """
+    for count in (_kept_bytes, _result_bytes):
+        with contextlib.suppress(Exception):
+            return -(-count(model, x) // len(x))
+    return budget // len(x)
+
+
+def _kept_bytes(model: nn.Module, x: Tensor) -> int:
+    """What autograd keeps, by its own account, which it refuses within torch.func and for sparse tensors."""
     parameters = {parameter.data_ptr() for parameter in model.parameters()}
     total = 0
 
@@ -216,4 +229,11 @@ def _saved_bytes(model: nn.Module, x: Tensor) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         evaluate(model, x)
-    return -(-total // len(x))
+    return total
+
+
+def _result_bytes(model: nn.Module, x: Tensor) -> int:
+    """Twice the results of all operations that autograd has a record of."""
+    results = [result for node in nodes(evaluate(model, x)) for result in node._input_metadata]
+    total: int = 2 * sum(math.prod(result.shape) * result.dtype.itemsize for result in results)
+    return total

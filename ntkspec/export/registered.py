@@ -39,20 +39,23 @@ def leaves(outputs: Tensor) -> list[Tensor]:
     """The tensors at which autograd's graph of `outputs` ends, each once."""
     if outputs.grad_fn is None:
         return [outputs] if outputs.requires_grad else []
-    found, seen, waiting = [], {outputs.grad_fn}, [outputs.grad_fn]
-    while waiting:
-        node: Any = waiting.pop()
-        if isinstance(node, _Leaf):
-            found.append(node.variable)
+    return [node.variable for node in nodes(outputs) if isinstance(node, _Leaf)]
+
+
+def nodes(outputs: Tensor) -> list[Any]:
+    """The nodes of autograd's graph of `outputs`, each once."""
+    found: list[Any] = [outputs.grad_fn]
+    seen = {None, *found}
+    for node in found:  # which grows meanwhile
         for following, _ in node.next_functions:
-            if following is not None and following not in seen:
+            if following not in seen:
                 seen.add(following)
-                waiting.append(following)
+                found.append(following)
     return found
 
 
 def _unregistered(prepared: Prepared, strange: list[Tensor]) -> ExportError:
-    leaf, more = strange[0], len(strange) - 1
+    leaf, more = max(strange, key=Tensor.numel), len(strange) - 1
     place = _place(prepared, leaf)
     if any(leaf is one for one in prepared.derived):
         return ExportError(

@@ -170,7 +170,7 @@ def test_an_unregistered_tensor_is_named(name: str, precision: Any) -> None:
 def test_layers_of_the_original_are_told_from_those_of_the_copy() -> None:
     for precision in ("float64", "float32"):
         with pytest.raises(
-            ExportError, match="mid.weight of the model that was copied.* use self in forward"
+            ExportError, match=r"mid.weight of the model that was copied.* use self in forward"
         ):
             jacobian(_own_layers_by_a_closure(), inputs(), precision=precision)
 
