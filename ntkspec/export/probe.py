@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 from dataclasses import dataclass
 
@@ -14,18 +13,19 @@ from ntkspec.errors import ExportError
 from ntkspec.export.compute import (
     Chunk,
     Replan,
-    Tolerance,
     compute,
     gradients_of,
     not_finite,
+    or_rounding,
     random_cotangents,
-    relative,
 )
 from ntkspec.export.evaluation import ForwardError, evaluate, evaluation
 from ntkspec.export.factors import SparseRows
+from ntkspec.export.graph import may_round, result_bytes
 from ntkspec.export.layout import BlockPlan, Choices, Roles, lay_out
 from ntkspec.export.prepare import Precision, Prepared, prepare
-from ntkspec.export.registered import nodes, require_registered
+from ntkspec.export.registered import require_registered
+from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.memory import require
 
 PROBES = 7  # samples, spread over the data
@@ -123,8 +123,8 @@ def _first_outputs(prepared: Prepared, x: Tensor) -> Tensor:
 
 def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
     again = evaluate(prepared.model, x)
-    tolerance = Tolerance.of(outputs.dtype, Choices()).dense
-    if again.shape != outputs.shape or not relative(again - outputs, outputs) <= tolerance:
+    limit = Tolerance.of(outputs.dtype, Choices()).dense
+    if again.shape != outputs.shape or not limit.holds(Difference.of(again - outputs, outputs)):
         raise ExportError(
             "model",
             expected="the same outputs for the same inputs",
@@ -157,10 +157,10 @@ def _compares_alone(prepared: Prepared, x: Tensor, outputs: Tensor) -> bool:
     together = gradients_of(prepared, outputs, v)
     total = {name: torch.zeros_like(g) for name, g in together.items() if g is not None}
     scale = {name: torch.zeros_like(g) for name, g in total.items()}
-    output_error = 0.0
+    changes = []
     for i in range(len(x)):
         alone = evaluate(prepared.model, x[i : i + 1], connected=False)
-        output_error = max(output_error, relative(alone[0] - outputs[i], outputs))
+        changes.append(Difference.of(alone[0] - outputs[i], outputs))
         if not alone.requires_grad:
             continue
         for name, gradient in gradients_of(prepared, alone, v[i : i + 1]).items():
@@ -169,26 +169,30 @@ def _compares_alone(prepared: Prepared, x: Tensor, outputs: Tensor) -> bool:
             if gradient is not None and name in total:
                 total[name] += gradient
                 scale[name] += gradient.abs()
-    errors = [
-        relative(total[name] - gradient, scale[name])
-        for name, gradient in together.items()
-        if gradient is not None
-    ]
-    return _verdict(prepared, outputs.dtype, output_error, max(errors, default=0.0))
+    whole = largest(together.values())
+    errors = [Difference.of(total[n] - g, scale[n], whole) for n, g in together.items() if g is not None]
+    return _verdict(outputs, prepared.dtype, changes, errors)
 
 
-def _verdict(prepared: Prepared, dtype: torch.dtype, output_error: float, gradient_error: float) -> bool:
-    worst = max(output_error, gradient_error)
-    if worst <= Tolerance.of(dtype, Choices()).dense:
-        return dtype == torch.float32
-    if worst <= Tolerance.of(torch.float32, Choices()).dense:
+def _verdict(
+    outputs: Tensor, dtype: torch.dtype, changes: list[Difference], errors: list[Difference]
+) -> bool:
+    """Whether only single precision explains what changes in outputs and gradients."""
+    limit = Tolerance.of(outputs.dtype, Choices()).dense
+    if not limit.worst(changes + errors):
+        return outputs.dtype == torch.float32
+    single = Tolerance.of(torch.float32, Choices()).dense
+    if not single.worst(changes + errors) and may_round(outputs, dtype):
         return True
-    what = "outputs" if output_error >= gradient_error else "gradients"
+    by_outputs, by_gradients = limit.worst(changes), limit.worst(errors)
+    what = "outputs" if by_outputs >= by_gradients else "gradients"
     raise ExportError(
         "model",
         expected="samples of a batch that do not depend on each other",
-        got=f"{what} that change by {worst:.1e} (relative) when a sample is evaluated alone",
-        remedy="remove attention, normalisation or statistics across the batch, and half-precision casts",
+        got=f"{what} that change by {max(by_outputs, by_gradients):.1e} (relative) "
+        "when a sample is evaluated alone",
+        remedy="remove attention, normalisation or statistics across the batch, and half-precision casts"
+        + or_rounding(dtype),
     )
 
 
@@ -234,6 +238,4 @@ def _kept_bytes(model: nn.Module, x: Tensor) -> int:
 
 def _result_bytes(model: nn.Module, x: Tensor) -> int:
     """Twice the results of all operations that autograd has a record of."""
-    results = [result for node in nodes(evaluate(model, x)) for result in node._input_metadata]
-    total: int = 2 * sum(math.prod(result.shape) * result.dtype.itemsize for result in results)
-    return total
+    return 2 * result_bytes(evaluate(model, x))

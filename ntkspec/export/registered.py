@@ -7,17 +7,14 @@ respect to all of them, but `parameters()` names none, and a kernel without them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from ntkspec.errors import ExportError
 from ntkspec.export.evaluation import evaluate
+from ntkspec.export.graph import leaves
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.reach import reach
-
-_Leaf = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]  # untyped in torch
 
 
 def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor, ours: Sequence[Tensor] = ()) -> None:
@@ -26,32 +23,13 @@ def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor, ours: Seq
     Raises:
         ExportError: they do.
     """
-    known = {id(owned.parameter) for owned in prepared.trainable} | {id(one) for one in (x, *ours)}
+    known = {id(owned.parameter) for owned in prepared.trainable} | set(map(id, ours))
     strange = [leaf for leaf in leaves(outputs) if id(leaf) not in known]
     if strange:  # such as a copy of x to differentiate by, which every forward pass makes anew
         again = {id(leaf): leaf for leaf in leaves(evaluate(prepared.model, x))}
         strange = [leaf for leaf in strange if again.get(id(leaf)) is leaf]
     if strange:
         raise _unregistered(prepared, strange)
-
-
-def leaves(outputs: Tensor) -> list[Tensor]:
-    """The tensors at which autograd's graph of `outputs` ends, each once."""
-    if outputs.grad_fn is None:
-        return [outputs] if outputs.requires_grad else []
-    return [node.variable for node in nodes(outputs) if isinstance(node, _Leaf)]
-
-
-def nodes(outputs: Tensor) -> list[Any]:
-    """The nodes of autograd's graph of `outputs`, each once."""
-    found: list[Any] = [outputs.grad_fn]
-    seen = {None, *found}
-    for node in found:  # which grows meanwhile
-        for following, _ in node.next_functions:
-            if following not in seen:
-                seen.add(following)
-                found.append(following)
-    return found
 
 
 def _unregistered(prepared: Prepared, strange: list[Tensor]) -> ExportError:

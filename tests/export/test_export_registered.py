@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ntkspec.errors import ExportError
 from ntkspec.export import jacobian
-from ntkspec.export.registered import leaves
+from ntkspec.export.graph import leaves
 from ntkspec.gram import gram
 
 GLOBAL = torch.linspace(-1, 1, 25).reshape(5, 5).requires_grad_()
