@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError, UsageError
+from ntkspec.export.evaluation import GIVE_NUMBERS
 from ntkspec.export.reach import reach
 
 Precision = Literal["float64", "float32"]
 ArrayLike = Tensor | NDArray[Any]
 
 _COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
-_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
@@ -77,6 +77,7 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
             remedy="export it as it was before torch.jit.script or torch.jit.trace",
         )
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    _check_sizes(model)
     dtype = torch.float64 if precision == "float64" else torch.float32
     with torch.inference_mode(False), torch.no_grad():
         clone, derived, copied = _copy(model)
@@ -89,7 +90,7 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
         source=model,
         model=clone,
         dtype=dtype,
-        device=next(iter(named.values())).device,
+        device=next(owned.parameter.device for owned in trainable if not owned.parameter.is_meta),
         trainable=trainable,
         frozen=tuple(name for name, parameter in named.items() if not parameter.requires_grad),
         derived=derived,
@@ -125,16 +126,18 @@ def to_tensor(array: NDArray[Any], prepared: Prepared) -> Tensor:
 def _copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Tensor]]:
     """A deep copy, those of its tensors that have lost their history, and all tensors that were copied.
 
-    Tensors with a history, which an earlier forward pass left on the model, and those in sparse rows are
-    copied beforehand, since copy.deepcopy refuses them.
+    Tensors with a history, which an earlier forward pass left on the model, and sparse ones are copied
+    beforehand, since copy.deepcopy refuses them.
     """
     tensors = [value for _, value in reach(model) if isinstance(value, Tensor)]
     held = [one for one in tensors if not one.is_leaf]
     derived = tuple(one.detach().clone().requires_grad_() for one in held)
     memo: dict[int, Any] = dict(zip(map(id, held), derived, strict=True))
     for one in tensors:
-        if one.is_leaf and one.layout in _COMPRESSED and not isinstance(one, nn.Parameter):
-            memo[id(one)] = one.detach().clone().requires_grad_(one.requires_grad)
+        if one.is_leaf and one.layout != torch.strided:
+            values = one.detach().clone()
+            wrapped = nn.Parameter(values) if isinstance(one, nn.Parameter) else values
+            memo[id(one)] = wrapped.requires_grad_(one.requires_grad)
     try:
         clone = copy.deepcopy(model, memo)
     except Exception as error:
@@ -157,16 +160,20 @@ def _copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Tensor]
     return clone, derived, [value for value in memo.values() if isinstance(value, Tensor)]
 
 
-def _convert(clone: nn.Module, copied: list[Tensor], dtype: torch.dtype) -> None:
-    """Parameters, buffers and all other tensors of `clone` into `dtype`, wherever it holds them."""
-    lazy = [name for name, p in clone.named_parameters() if nn.parameter.is_lazy(p)]
+def _check_sizes(model: nn.Module) -> None:
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    lazy = [name for name, tensor in tensors if nn.parameter.is_lazy(tensor)]
     if lazy:
         raise ExportError(
             f"parameter {lazy[0]}",
-            expected="parameters with a shape",
+            expected="parameters and buffers with a shape",
             got="a lazy one",
             remedy="run the model once before the export",
         )
+
+
+def _convert(clone: nn.Module, copied: list[Tensor], dtype: torch.dtype) -> None:
+    """Parameters, buffers and all other tensors of `clone` into `dtype`, wherever it holds them."""
 
     def cast(tensor: Tensor) -> Tensor:
         if tensor.is_complex():
@@ -203,9 +210,18 @@ def _owned(model: nn.Module) -> tuple[Owned, ...]:
 
 def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ...]) -> None:
     if not trainable:
-        got = f"{len(named)} frozen parameters" if named else "no parameters"
         raise ExportError(
-            "model", expected="at least one trainable parameter", got=got, remedy="set requires_grad_(True)"
+            "model",
+            expected="at least one trainable parameter",
+            got=f"{len(named)} frozen parameters" if named else "no parameters",
+            remedy="set requires_grad_(True), and export a model as it was before quantisation",
+        )
+    if all(owned.parameter.is_meta for owned in trainable):
+        raise ExportError(
+            f"parameter {trainable[0].name}",
+            expected="numbers",
+            got="a shape alone, on the meta device",
+            remedy=GIVE_NUMBERS,
         )
     for owned in trainable:
         if owned.parameter.layout != torch.strided:
@@ -223,7 +239,7 @@ def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ..
                 remedy="keep real and imaginary parts as a real parameter and use torch.view_as_complex",
             )
     for name, parameter in named.items():
-        bad = int((~torch.isfinite(_values(parameter))).sum())
+        bad = 0 if parameter.is_meta else int((~torch.isfinite(_values(parameter))).sum())
         if bad:
             raise ExportError(
                 f"parameter {name}",

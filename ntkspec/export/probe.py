@@ -19,12 +19,12 @@ from ntkspec.export.compute import (
     or_rounding,
     random_cotangents,
 )
-from ntkspec.export.evaluation import ForwardError, evaluate, evaluation
+from ntkspec.export.evaluation import evaluate
+from ntkspec.export.examine import examine
 from ntkspec.export.factors import SparseRows
 from ntkspec.export.graph import may_round, result_bytes
 from ntkspec.export.layout import BlockPlan, Choices, Roles, lay_out
-from ntkspec.export.prepare import Precision, Prepared, prepare
-from ntkspec.export.registered import require_registered
+from ntkspec.export.prepare import Prepared
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.memory import require
 
@@ -51,14 +51,13 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Pr
     """
     picked = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
     batch = picked if len(picked) > 1 else picked.repeat(2, 1)
-    outputs = _examine(prepared, batch)
-    unused = _unused(prepared, outputs)
-    choices = Choices(unused=unused, single=_compares_alone(prepared, batch, outputs))
+    c, unused = examine(prepared, batch)
+    choices = Choices(unused=unused, single=_compares_alone(prepared, batch))
     stored = 0
     for part in (batch, batch[: max(len(batch) // 2, 1)]):
-        choices, chunk = _settle(prepared, part, choices, roles, budget, outputs.shape[1])
+        choices, chunk = _settle(prepared, part, choices, roles, budget, c)
         stored = max(stored, _stored_bytes(chunk))
-    return Probed(choices, outputs.shape[1], _saved_bytes(prepared.model, batch, budget), stored)
+    return Probed(choices, c, _saved_bytes(prepared.model, batch, budget), stored)
 
 
 def samples_that_fit(plans: tuple[BlockPlan, ...], c: int, itemsize: int, budget: int) -> int:
@@ -93,66 +92,13 @@ def _settle(
             choices = replan.choices
 
 
-def _examine(prepared: Prepared, x: Tensor) -> Tensor:
-    """Outputs that depend on registered parameters alone, and are the same each time."""
-    outputs = _first_outputs(prepared, x)
-    require_registered(prepared, x, outputs)
-    _require_repeatable(prepared, x, outputs)
-    return outputs
-
-
-def _first_outputs(prepared: Prepared, x: Tensor) -> Tensor:
-    """Outputs, or, if the model runs in the other precision alone, the error that says why."""
-    try:
-        return evaluate(prepared.model, x)
-    except ForwardError as error:
-        other: Precision = "float32" if prepared.dtype == torch.float64 else "float64"
-        single = prepare(prepared.source, other)
-        with evaluation(single.device, single.dtype):
-            values = x.to(single.dtype)
-            try:
-                outputs = evaluate(single.model, values)
-            except ExportError:
-                raise error from None
-            require_registered(single, values, outputs)
-        raise error.instead(
-            "replace hard-coded casts such as x.float() by x.to(self.weight.dtype), "
-            f"or export with precision={other!r}"
-        ) from error
-
-
-def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
-    again = evaluate(prepared.model, x)
-    limit = Tolerance.of(outputs.dtype, Choices()).dense
-    if again.shape != outputs.shape or not limit.holds(Difference.of(again - outputs, outputs)):
-        raise ExportError(
-            "model",
-            expected="the same outputs for the same inputs",
-            got="others the second time",
-            remedy="remove random numbers and state from the forward pass in eval mode",
-        )
-
-
-def _unused(prepared: Prepared, outputs: Tensor) -> frozenset[str]:
-    gradients = gradients_of(prepared, outputs, random_cotangents(outputs))
-    unused = frozenset(name for name, gradient in gradients.items() if gradient is None)
-    if len(unused) == len(gradients):
-        raise ExportError(
-            "model",
-            expected="outputs that depend on trainable parameters",
-            got="outputs that depend on none of them",
-            remedy="remove detach(), no_grad() or .data from forward",
-        )
-    return unused
-
-
-def _compares_alone(prepared: Prepared, x: Tensor, outputs: Tensor) -> bool:
+def _compares_alone(prepared: Prepared, x: Tensor) -> bool:
     """Compare the batch with its samples one by one; return whether only single precision agrees.
 
     Raises:
         ExportError: they do not agree at all.
     """
-    outputs = evaluate(prepared.model, x)  # its own graph
+    outputs = evaluate(prepared.model, x)
     v = random_cotangents(outputs)
     together = gradients_of(prepared, outputs, v)
     total = {name: torch.zeros_like(g) for name, g in together.items() if g is not None}
