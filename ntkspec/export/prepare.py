@@ -17,7 +17,6 @@ from ntkspec.export.evaluation import GIVE_NUMBERS
 from ntkspec.export.reach import reach
 
 Precision = Literal["float64", "float32"]
-ArrayLike = Tensor | NDArray[Any]
 
 _COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
@@ -98,29 +97,21 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
     )
 
 
-def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
-    """`values` as a finite NumPy array (n, width) in float32 or float64; (n,) becomes (n, 1)."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        array = np.asarray((values.float() if values.dtype == torch.bfloat16 else values).numpy())
-    else:
-        array = np.asarray(values)
-    given = array
-    if array.dtype.kind in "iufb" and array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float64)
-    array = array[:, None] if array.ndim == 1 else array
-    if array.dtype.kind != "f" or array.ndim != 2 or not array.size or not np.isfinite(array).all():
-        finite = given.dtype.kind != "f" or bool(np.isfinite(given).all())
-        got = f"{given.dtype} of shape {given.shape}" + ("" if finite else " with NaN or Inf")
-        raise ExportError(
-            name, expected="finite numbers, one row a sample", got=got, remedy="convert or clean them"
-        )
-    return array
-
-
 def to_tensor(array: NDArray[Any], prepared: Prepared) -> Tensor:
-    """Inputs as the working copy takes them."""
-    return torch.as_tensor(array).to(device=prepared.device, dtype=prepared.dtype, copy=True)
+    """Inputs as the working copy takes them.
+
+    Raises:
+        ExportError: they are too large for its precision.
+    """
+    x = torch.as_tensor(array).to(device=prepared.device, dtype=prepared.dtype, copy=True)
+    if not torch.isfinite(x).all():
+        raise ExportError(
+            "inputs",
+            expected="numbers that float32 can hold",
+            got=f"{np.abs(array).max():.1e}",
+            remedy="scale them, or export with precision='float64'",
+        )
+    return x
 
 
 def _copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Tensor]]:
