@@ -145,7 +145,7 @@ class RunExporter:
 
         done = export(model, self._inputs, self._options, consume)
         if pixels is not None:
-            self._writer.picture(name, pixels)
+            self.picture(name, pixels)
         for note in done.notes:
             warnings.warn(f"snapshot {name!r}: {note}", ExportWarning, stacklevel=2)
         blocks = tuple(plan.name for plan in done.plans)
