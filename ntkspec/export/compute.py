@@ -19,10 +19,9 @@ from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export.dense import by_loop, by_vmap
 from ntkspec.export.evaluation import differentiate, evaluate, first_line
 from ntkspec.export.factors import Piece, capturing, flat_gradient
-from ntkspec.export.graph import may_round
 from ntkspec.export.layout import BlockPlan, Choices
 from ntkspec.export.prepare import Prepared
-from ntkspec.export.registered import require_registered
+from ntkspec.export.registered import UnregisteredError, require_registered
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.jacobian import Jacobian
 
@@ -59,7 +58,7 @@ def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x:
     tolerance = Tolerance.of(prepared.dtype, choices)
     try:
         outputs, factored, gradients, v = _factored(prepared, plans, choices, x)
-    except (Replan, MemoryBudgetError):
+    except (Replan, UnregisteredError, MemoryBudgetError):
         raise
     except Exception as error:
         raise _without_hooks(prepared, plans, choices, x, error) from error
@@ -76,7 +75,7 @@ def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x:
     _check_finite(dense, x)
     differences = [one for piece in dense for one in _differences(piece, gradients, v)]
     if tolerance.dense.worst(differences):
-        raise _dense_failure(differences, choices, prepared, x)
+        raise _dense_failure(differences, choices, prepared)
     pieces = {piece.plan.name: piece for piece in (*factored, *dense)}
     return Chunk(outputs, tuple(pieces[plan.name] for plan in plans))
 
@@ -202,16 +201,13 @@ def not_finite(name: str, x: Tensor) -> ExportError:
     )
 
 
-def _dense_failure(
-    differences: list[Difference], choices: Choices, prepared: Prepared, x: Tensor
-) -> Exception:
+def _dense_failure(differences: list[Difference], choices: Choices, prepared: Prepared) -> Exception:
     """What to try next when the dense route differs from autograd."""
     worst = Tolerance.of(prepared.dtype, choices).dense.worst(differences)
     if not choices.loop:
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
     single = replace(choices, single=True)
-    explained = not Tolerance.of(prepared.dtype, single).dense.worst(differences)
-    if not choices.single and explained and may_round(evaluate(prepared.model, x), prepared.dtype):
+    if not choices.single and not Tolerance.of(prepared.dtype, single).dense.worst(differences):
         return Replan(Choices(unused=choices.unused, single=True))
     return ExportError(
         "model",

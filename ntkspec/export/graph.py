@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction
 
 _Leaf = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]  # untyped in torch
 
@@ -35,13 +34,3 @@ def result_bytes(outputs: Tensor) -> int:
     """Bytes of the results of all operations in the graph."""
     results = [result for node in nodes(outputs) for result in node._input_metadata]
     return sum(math.prod(result.shape) * result.dtype.itemsize for result in results)
-
-
-def may_round(outputs: Tensor, dtype: torch.dtype) -> bool:
-    """Whether an operation in the graph has results coarser than `dtype`, or may hide such ones."""
-    found = nodes(outputs)
-    try:
-        coarse = any(result.dtype.itemsize < dtype.itemsize for n in found for result in n._input_metadata)
-    except Exception:  # then nobody can tell
-        return True
-    return coarse or any(isinstance(node, BackwardCFunction) for node in found)

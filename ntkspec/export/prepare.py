@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,12 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError, UsageError
+from ntkspec.export.copying import convert, deep_copy
 from ntkspec.export.evaluation import GIVE_NUMBERS
 from ntkspec.export.reach import reach
 
 Precision = Literal["float64", "float32"]
 
-_COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
+REGISTER = (
+    "register it by nn.ModuleList, nn.ModuleDict, nn.ParameterDict or nn.Parameter, "
+    "or set requires_grad_(False) if it is not trained"
+)
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
@@ -48,9 +51,7 @@ class Prepared:
     device: torch.device
     trainable: tuple[Owned, ...]
     frozen: tuple[str, ...]
-    derived: tuple[
-        Tensor, ...
-    ]  # copies of tensors with a history, which they have lost: here they are leaves
+    derived: tuple[Tensor, ...]  # copies without the history that the originals have
     notes: tuple[str, ...]
 
 
@@ -79,11 +80,13 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
     _check_sizes(model)
     dtype = torch.float64 if precision == "float64" else torch.float32
     with torch.inference_mode(False), torch.no_grad():
-        clone, derived, copied = _copy(model)
-        _convert(clone, copied, dtype)
+        clone, derived, copied = deep_copy(model)
+        convert(clone, copied, dtype)
     clone.eval()
     named = dict(clone.named_parameters())
     trainable = _owned(clone)
+    if not trainable:
+        raise _nothing_to_train(clone, len(named))
     _check_parameters(named, trainable)
     return Prepared(
         source=model,
@@ -114,43 +117,6 @@ def to_tensor(array: NDArray[Any], prepared: Prepared) -> Tensor:
     return x
 
 
-def _copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Tensor]]:
-    """A deep copy, those of its tensors that have lost their history, and all tensors that were copied.
-
-    Tensors with a history, which an earlier forward pass left on the model, and sparse ones are copied
-    beforehand, since copy.deepcopy refuses them.
-    """
-    tensors = [value for _, value in reach(model) if isinstance(value, Tensor)]
-    held = [one for one in tensors if not one.is_leaf]
-    derived = tuple(one.detach().clone().requires_grad_() for one in held)
-    memo: dict[int, Any] = dict(zip(map(id, held), derived, strict=True))
-    for one in tensors:
-        if one.is_leaf and one.layout != torch.strided:
-            values = one.detach().clone()
-            wrapped = nn.Parameter(values) if isinstance(one, nn.Parameter) else values
-            memo[id(one)] = wrapped.requires_grad_(one.requires_grad)
-    try:
-        clone = copy.deepcopy(model, memo)
-    except Exception as error:
-        raise ExportError(
-            "model",
-            expected="one that copy.deepcopy can copy",
-            got=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
-            remedy="keep open files, locks and graph tensors off the module, or give it a __deepcopy__",
-        ) from error
-    if not {id(p) for p in model.parameters()}.isdisjoint({id(p) for p in clone.parameters()}):
-        raise ExportError(
-            "model",
-            expected="a __deepcopy__ that copies the parameters",
-            got="one that shares them with its copy",
-            remedy="pass the memo on: copy.deepcopy(parameter, memo)",
-        )
-    for module in clone.modules():  # these rewrite gradients; the Jacobian is the function's own
-        module._backward_hooks.clear()
-        module._backward_pre_hooks.clear()
-    return clone, derived, [value for value in memo.values() if isinstance(value, Tensor)]
-
-
 def _check_sizes(model: nn.Module) -> None:
     tensors = [*model.named_parameters(), *model.named_buffers()]
     lazy = [name for name, tensor in tensors if nn.parameter.is_lazy(tensor)]
@@ -161,22 +127,6 @@ def _check_sizes(model: nn.Module) -> None:
             got="a lazy one",
             remedy="run the model once before the export",
         )
-
-
-def _convert(clone: nn.Module, copied: list[Tensor], dtype: torch.dtype) -> None:
-    """Parameters, buffers and all other tensors of `clone` into `dtype`, wherever it holds them."""
-
-    def cast(tensor: Tensor) -> Tensor:
-        if tensor.is_complex():
-            return tensor.to(_COMPLEX[dtype])
-        return tensor.to(dtype) if tensor.is_floating_point() else tensor
-
-    trained = {name for name, buffer in clone.named_buffers() if buffer.requires_grad}
-    clone._apply(cast)  # type: ignore[no-untyped-call]  # unlike .to(dtype), it keeps complex buffers
-    for name, buffer in clone.named_buffers():
-        buffer.requires_grad_(name in trained)
-    for tensor in copied:
-        tensor.data = cast(tensor.data)
 
 
 def _mode_notes(model: nn.Module) -> tuple[str, ...]:
@@ -199,14 +149,22 @@ def _owned(model: nn.Module) -> tuple[Owned, ...]:
     return tuple(owned)
 
 
+def _nothing_to_train(model: nn.Module, frozen: int) -> ExportError:
+    got, remedy = (
+        "no parameters",
+        "set requires_grad_(True), or export the model as it was before quantisation",
+    )
+    if frozen:
+        got = f"{frozen} frozen parameters"
+    for place, value in reach(model):
+        if isinstance(value, Tensor) and value.requires_grad:
+            got = f"{got} but a tensor of shape {tuple(value.shape)} at {place} that is not registered"
+            remedy = REGISTER
+            break
+    return ExportError("model", expected="at least one trainable parameter", got=got, remedy=remedy)
+
+
 def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ...]) -> None:
-    if not trainable:
-        raise ExportError(
-            "model",
-            expected="at least one trainable parameter",
-            got=f"{len(named)} frozen parameters" if named else "no parameters",
-            remedy="set requires_grad_(True), and export a model as it was before quantisation",
-        )
     if all(owned.parameter.is_meta for owned in trainable):
         raise ExportError(
             f"parameter {trainable[0].name}",

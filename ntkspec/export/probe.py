@@ -22,7 +22,7 @@ from ntkspec.export.compute import (
 from ntkspec.export.evaluation import evaluate
 from ntkspec.export.examine import examine
 from ntkspec.export.factors import SparseRows
-from ntkspec.export.graph import may_round, result_bytes
+from ntkspec.export.graph import result_bytes
 from ntkspec.export.layout import BlockPlan, Choices, Roles, lay_out
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.tolerance import Difference, Tolerance, largest
@@ -117,18 +117,15 @@ def _compares_alone(prepared: Prepared, x: Tensor) -> bool:
                 scale[name] += gradient.abs()
     whole = largest(together.values())
     errors = [Difference.of(total[n] - g, scale[n], whole) for n, g in together.items() if g is not None]
-    return _verdict(outputs, prepared.dtype, changes, errors)
+    return _verdict(outputs.dtype, changes, errors)
 
 
-def _verdict(
-    outputs: Tensor, dtype: torch.dtype, changes: list[Difference], errors: list[Difference]
-) -> bool:
+def _verdict(dtype: torch.dtype, changes: list[Difference], errors: list[Difference]) -> bool:
     """Whether only single precision explains what changes in outputs and gradients."""
-    limit = Tolerance.of(outputs.dtype, Choices()).dense
+    limit = Tolerance.of(dtype, Choices()).dense
     if not limit.worst(changes + errors):
-        return outputs.dtype == torch.float32
-    single = Tolerance.of(torch.float32, Choices()).dense
-    if not single.worst(changes + errors) and may_round(outputs, dtype):
+        return dtype == torch.float32
+    if not Tolerance.of(dtype, Choices(single=True)).dense.worst(changes + errors):
         return True
     by_outputs, by_gradients = limit.worst(changes), limit.worst(errors)
     what = "outputs" if by_outputs >= by_gradients else "gradients"

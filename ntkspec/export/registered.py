@@ -13,15 +13,19 @@ from torch import Tensor
 from ntkspec.errors import ExportError
 from ntkspec.export.evaluation import evaluate
 from ntkspec.export.graph import leaves
-from ntkspec.export.prepare import Prepared
+from ntkspec.export.prepare import REGISTER, Prepared
 from ntkspec.export.reach import reach
+
+
+class UnregisteredError(ExportError):
+    """Outputs that depend on a trainable tensor which is not exported."""
 
 
 def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor, ours: Sequence[Tensor] = ()) -> None:
     """Refuse outputs at x (n, d) that depend on a trainable tensor other than the parameters and `ours`.
 
     Raises:
-        ExportError: they do.
+        UnregisteredError: they do.
     """
     known = {id(owned.parameter) for owned in prepared.trainable} | set(map(id, ours))
     strange = [leaf for leaf in leaves(outputs) if id(leaf) not in known]
@@ -32,11 +36,11 @@ def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor, ours: Seq
         raise _unregistered(prepared, strange)
 
 
-def _unregistered(prepared: Prepared, strange: list[Tensor]) -> ExportError:
+def _unregistered(prepared: Prepared, strange: list[Tensor]) -> UnregisteredError:
     leaf, more = max(strange, key=Tensor.numel), len(strange) - 1
     place = _place(prepared, leaf)
     if any(leaf is one for one in prepared.derived):
-        return ExportError(
+        return UnregisteredError(
             f"attribute {place}" if place else "model",
             expected="tensors that are parameters, buffers or constants",
             got="one that was computed from parameters outside the forward pass",
@@ -44,19 +48,18 @@ def _unregistered(prepared: Prepared, strange: list[Tensor]) -> ExportError:
         )
     original = next((name for name, p in prepared.source.named_parameters() if p is leaf), None)
     if original is not None:
-        return ExportError(
+        return UnregisteredError(
             "model",
             expected="a forward pass that uses the model's own copy of its parameters",
             got=f"{original} of the model that was copied, by a function that keeps hold of it",
             remedy="use self in forward instead of functions stored on the model that refer to its layers",
         )
-    return ExportError(
+    return UnregisteredError(
         "model",
         expected="outputs that depend on no trainable tensor but parameters()",
         got=f"one of shape {tuple(leaf.shape)}{f' at {place}' if place else ''} that is not registered"
         + (f", and {more} more" if more else ""),
-        remedy="register it by nn.ModuleList, nn.ModuleDict, nn.ParameterDict or nn.Parameter, "
-        "or set requires_grad_(False) if it is not trained",
+        remedy=REGISTER,
     )
 
 

@@ -167,6 +167,19 @@ def test_an_unregistered_tensor_is_named(name: str, precision: Any) -> None:
     assert "\n" not in message
 
 
+def test_a_model_of_unregistered_layers_alone() -> None:
+    class Bare(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = [nn.Linear(2, 3), nn.Linear(3, 1)]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layers[1](torch.tanh(self.layers[0](x)))
+
+    with pytest.raises(ExportError, match=r"shape \(3, 2\) at layers\[0\].weight .*nn.ModuleList"):
+        jacobian(Bare(), inputs())
+
+
 def test_layers_of_the_original_are_told_from_those_of_the_copy() -> None:
     for precision in ("float64", "float32"):
         with pytest.raises(
