@@ -64,16 +64,16 @@ def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x:
         raise _without_hooks(prepared, plans, choices, x, error) from error
     _check_unused(gradients, choices)
     _check_finite(factored, x)
-    wrong = {}
+    wrong, whole = {}, largest(gradients.values())
     for piece in factored:
-        worst = tolerance.factors.worst(_differences(piece, gradients, v))
+        worst = tolerance.factors.worst(_differences(piece, gradients, v, whole))
         if worst:
             wrong[piece.plan.module] = f"its factors differ from autograd by {worst:.1e}, relative"
     if wrong:
         raise Replan(choices.demote(wrong))
     dense = _dense(prepared, [plan for plan in plans if plan.kind == "dense"], choices, x, outputs.shape[1])
     _check_finite(dense, x)
-    differences = [one for piece in dense for one in _differences(piece, gradients, v)]
+    differences = [one for piece in dense for one in _differences(piece, gradients, v, whole)]
     if tolerance.dense.worst(differences):
         raise _dense_failure(differences, choices, prepared)
     pieces = {piece.plan.name: piece for piece in (*factored, *dense)}
@@ -162,7 +162,7 @@ def _dense(prepared: Prepared, plans: list[BlockPlan], choices: Choices, x: Tens
     return [Piece(plan, None, torch.cat([by_name.pop(o.name) for o in plan.owned], dim=2)) for plan in plans]
 
 
-def _differences(piece: Piece, gradients: Gradients, v: Tensor) -> list[Difference]:
+def _differences(piece: Piece, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
     """Differences between the block's contraction and autograd's, a parameter at a time.
 
     A parameter's own scale is its largest sum of absolute values, so that cancellation is no error.
@@ -170,7 +170,6 @@ def _differences(piece: Piece, gradients: Gradients, v: Tensor) -> list[Differen
     sizes = [owned.parameter.numel() for owned in piece.plan.owned]
     error = torch.split(piece.contract(v) - flat_gradient(piece.plan, gradients), sizes)
     scale = torch.split(piece.contract(v, absolute=True), sizes)
-    whole = largest(gradients.values())
     return [Difference.of(e, s, whole) for e, s in zip(error, scale, strict=True)]
 
 

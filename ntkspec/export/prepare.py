@@ -150,12 +150,8 @@ def _owned(model: nn.Module) -> tuple[Owned, ...]:
 
 
 def _nothing_to_train(model: nn.Module, frozen: int) -> ExportError:
-    got, remedy = (
-        "no parameters",
-        "set requires_grad_(True), or export the model as it was before quantisation",
-    )
-    if frozen:
-        got = f"{frozen} frozen parameters"
+    got = f"{frozen} frozen parameters" if frozen else "no parameters"
+    remedy = "set requires_grad_(True), or export the model as it was before quantisation"
     for place, value in reach(model):
         if isinstance(value, Tensor) and value.requires_grad:
             got = f"{got} but a tensor of shape {tuple(value.shape)} at {place} that is not registered"
