@@ -7,7 +7,6 @@ once more than its hook saw, a parameter used in secret: each changes that sum, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,28 +17,15 @@ from torch import Tensor
 
 from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export.dense import by_loop, by_vmap
-from ntkspec.export.evaluation import differentiate, evaluate
+from ntkspec.export.evaluation import differentiate, evaluate, first_line
 from ntkspec.export.factors import Piece, capturing, flat_gradient
 from ntkspec.export.layout import BlockPlan, Choices
 from ntkspec.export.prepare import Prepared
+from ntkspec.export.registered import UnregisteredError, require_registered
+from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.jacobian import Jacobian
 
 Gradients = dict[str, Tensor | None]
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """Largest relative differences that rounding explains."""
-
-    factors: float  # between two backward passes through the same forward pass
-    dense: float  # between a batch and its samples one by one: a ReLU at its kink may flip
-
-    @classmethod
-    def of(cls, dtype: torch.dtype, choices: Choices) -> Tolerance:
-        """For a working precision."""
-        single = choices.single or dtype == torch.float32
-        # Half precision inside a model is off by 5e-4 and must not pass for single.
-        return cls(1e-5, 3e-5) if single else cls(1e-10, 1e-9)
 
 
 class Replan(Exception):
@@ -70,21 +56,26 @@ def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x:
         ExportError: the Jacobian is not finite, or no route gives what autograd gives.
     """
     tolerance = Tolerance.of(prepared.dtype, choices)
-    outputs, factored, gradients, v = _factored(prepared, plans, choices, x)
+    try:
+        outputs, factored, gradients, v = _factored(prepared, plans, choices, x)
+    except (Replan, UnregisteredError, MemoryBudgetError):
+        raise
+    except Exception as error:
+        raise _without_hooks(prepared, plans, choices, x, error) from error
     _check_unused(gradients, choices)
     _check_finite(factored, x)
-    wrong = {}
+    wrong, whole = {}, largest(gradients.values())
     for piece in factored:
-        difference = _difference(piece, gradients, v)
-        if not difference <= tolerance.factors:
-            wrong[piece.plan.module] = f"its factors differ from autograd by {difference:.1e}, relative"
+        worst = tolerance.factors.worst(_differences(piece, gradients, v, whole))
+        if worst:
+            wrong[piece.plan.module] = f"its factors differ from autograd by {worst:.1e}, relative"
     if wrong:
         raise Replan(choices.demote(wrong))
     dense = _dense(prepared, [plan for plan in plans if plan.kind == "dense"], choices, x, outputs.shape[1])
     _check_finite(dense, x)
-    worst = max((_difference(piece, gradients, v) for piece in dense), default=0.0)
-    if not worst <= tolerance.dense:
-        raise _dense_failure(worst, choices, prepared)
+    differences = [one for piece in dense for one in _differences(piece, gradients, v, whole)]
+    if tolerance.dense.worst(differences):
+        raise _dense_failure(differences, choices, prepared)
     pieces = {piece.plan.name: piece for piece in (*factored, *dense)}
     return Chunk(outputs, tuple(pieces[plan.name] for plan in plans))
 
@@ -111,14 +102,28 @@ def _factored(
         outputs = evaluate(prepared.model, x)
         for capture in captures:
             capture.closed = True
+        deltas = [capture.delta for capture in captures if capture.delta is not None]
+        require_registered(prepared, x, outputs, deltas)
         problems = {capture.plan.module: capture.usable(len(x)) for capture in captures}
         if any(problems.values()):
             raise Replan(choices.demote({module: why for module, why in problems.items() if why}))
-        rights = _rights(outputs, [capture.delta for capture in captures if capture.delta is not None])
+        rights = _rights(outputs, deltas)
         v = random_cotangents(outputs)
         gradients = gradients_of(prepared, outputs, v)
         pieces = [capture.piece(right) for capture, right in zip(captures, rights, strict=True)]
     return outputs.detach(), pieces, gradients, v
+
+
+def _without_hooks(
+    prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, error: Exception
+) -> Exception:
+    """What to raise for an error under hooks: where the model runs without them, try without them."""
+    hooked = [plan.module for plan in plans if plan.kind != "dense"]
+    if not hooked:
+        return error
+    outputs = evaluate(prepared.model, x)
+    gradients_of(prepared, outputs, random_cotangents(outputs))
+    return Replan(choices.demote(dict.fromkeys(hooked, f"the model fails with hooks ({first_line(error)})")))
 
 
 def _rights(outputs: Tensor, deltas: list[Tensor]) -> list[Tensor]:
@@ -152,36 +157,20 @@ def _dense(prepared: Prepared, plans: list[BlockPlan], choices: Choices, x: Tens
                 remedy="give a smaller memory budget",
             ) from error
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [""])[0]
-            raise Replan(replace(choices, loop=f"{type(error).__name__}: {reason}")) from error
+            raise Replan(replace(choices, loop=f"{type(error).__name__}: {first_line(error)}")) from error
     by_name = dict(zip([one.name for one in owned], found, strict=True))
     return [Piece(plan, None, torch.cat([by_name.pop(o.name) for o in plan.owned], dim=2)) for plan in plans]
 
 
-def _difference(piece: Piece, gradients: Gradients, v: Tensor) -> float:
-    """Largest difference between the block's contraction and autograd's, relative, over its parameters.
+def _differences(piece: Piece, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
+    """Differences between the block's contraction and autograd's, a parameter at a time.
 
-    Relative to the largest sum of absolute values in the parameter, so that cancellation is no error.
+    A parameter's own scale is its largest sum of absolute values, so that cancellation is no error.
     """
-    error = piece.contract(v) - flat_gradient(piece.plan, gradients)
-    scale = piece.contract(v, absolute=True)
-    worst, start = 0.0, 0
-    for owned in piece.plan.owned:
-        stop = start + owned.parameter.numel()
-        worst = max(worst, relative(error[start:stop], scale[start:stop]))
-        start = stop
-    return worst
-
-
-def relative(difference: Tensor, scale: Tensor) -> float:
-    """max |difference| / max |scale|; 0 / 0 is 0, and NaN is infinite."""
-    if not difference.numel():
-        return 0.0
-    error, largest = float(difference.detach().abs().max()), float(scale.detach().abs().max())
-    if error == 0:
-        return 0.0
-    quotient = error / largest if largest > 0 else math.inf
-    return math.inf if math.isnan(quotient) else quotient
+    sizes = [owned.parameter.numel() for owned in piece.plan.owned]
+    error = torch.split(piece.contract(v) - flat_gradient(piece.plan, gradients), sizes)
+    scale = torch.split(piece.contract(v, absolute=True), sizes)
+    return [Difference.of(e, s, whole) for e, s in zip(error, scale, strict=True)]
 
 
 def _check_unused(gradients: Gradients, choices: Choices) -> None:
@@ -211,16 +200,23 @@ def not_finite(name: str, x: Tensor) -> ExportError:
     )
 
 
-def _dense_failure(worst: float, choices: Choices, prepared: Prepared) -> Exception:
+def _dense_failure(differences: list[Difference], choices: Choices, prepared: Prepared) -> Exception:
     """What to try next when the dense route differs from autograd."""
+    worst = Tolerance.of(prepared.dtype, choices).dense.worst(differences)
     if not choices.loop:
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
     single = replace(choices, single=True)
-    if not choices.single and worst <= Tolerance.of(prepared.dtype, single).dense:
+    if not choices.single and not Tolerance.of(prepared.dtype, single).dense.worst(differences):
         return Replan(Choices(unused=choices.unused, single=True))
     return ExportError(
         "model",
         expected="the gradient of a batch to be the sum of its samples' gradients",
         got=f"a relative difference of {worst:.1e}",
-        remedy="let no sample of a batch depend on another, and remove half-precision casts from forward",
+        remedy="let no sample of a batch depend on another, and remove half-precision casts from forward"
+        + or_rounding(prepared.dtype),
     )
+
+
+def or_rounding(dtype: torch.dtype) -> str:
+    """What else to try against differences that rounding in `dtype` may explain."""
+    return ", or rule out rounding by precision='float64'" if dtype == torch.float32 else ""

@@ -30,7 +30,7 @@ def by_vmap(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list
     columns: list[list[Tensor]] = [[] for _ in owned]
     with torch.no_grad():
         for o in range(c):
-            rows = vmap(grad(output, argnums=1), in_dims=(None, None, 0))(o, parameters, x)
+            rows = vmap(grad(output, argnums=1), in_dims=(None, None, 0))(o, parameters, x.clone())
             for column, one in zip(columns, owned, strict=True):
                 column.append(rows[one.name].reshape(len(x), -1))
         return [torch.stack(column, dim=1) for column in columns]
@@ -41,9 +41,11 @@ def by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list
     parameters = [one.parameter for one in owned]
     jacobians = [x.new_zeros(len(x), c, one.parameter.numel()) for one in owned]
     for i in range(len(x)):
-        outputs = evaluate(model, x[i : i + 1], connected=False)
-        for o in range(c if outputs.requires_grad else 0):
-            gradients = differentiate(outputs[0, o], parameters, retain=o + 1 < c)
+        for o in range(c):
+            outputs = evaluate(model, x[i : i + 1], connected=False)  # some graphs bear one backward pass
+            if not outputs.requires_grad:
+                break
+            gradients = differentiate(outputs[0, o], parameters)
             for jacobian, gradient in zip(jacobians, gradients, strict=True):
                 if gradient is not None:
                     jacobian[i, o] = gradient.flatten()

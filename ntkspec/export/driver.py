@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from ntkspec.errors import UsageError
 from ntkspec.export.compute import Replan, compute
-from ntkspec.export.evaluation import evaluation
+from ntkspec.export.context import evaluation
 from ntkspec.export.layout import BlockPlan, Choices, Roles, check_roles, lay_out
 from ntkspec.export.prepare import Precision, Prepared, prepare, to_tensor
 from ntkspec.export.probe import WORKING_COPIES, Probed, probe, samples_that_fit
@@ -84,7 +85,7 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
             regions = Regions(prepared.model, plans) if numbered else None
             try:
                 consume(probed.outputs, stored, _parts(prepared, plans, choices, x, size, options, regions))
-                return _exported(prepared, plans, choices, probed, regions)
+                return _exported(prepared, plans, choices, regions)
             except Replan as replan:
                 choices = replan.choices
             except RegionsLost:
@@ -108,12 +109,12 @@ def _parts(
         some = x[start : start + size]
         chunk = compute(prepared, plans, choices, some)
         outputs = chunk.outputs.cpu().numpy().astype(dtype, copy=False)
-        yield Part(start, outputs, chunk.to_jacobian(dtype), regions.of(some) if regions else None)
+        yield Part(start, outputs, chunk.to_jacobian(dtype), regions.of(some.clone()) if regions else None)
 
 
 def _budget(options: Options, device: torch.device) -> int:
     if options.memory is not None:
-        if not options.memory > 0:
+        if not 0 < options.memory < math.inf:
             raise UsageError(
                 "memory", expected="a positive number of GiB", got=repr(options.memory), remedy="e.g. 1"
             )
@@ -150,14 +151,13 @@ def _exported(
     prepared: Prepared,
     plans: tuple[BlockPlan, ...],
     choices: Choices,
-    probed: Probed,
     regions: Regions | None,
 ) -> Exported:
     dense = {o.name: plan.reason for plan in plans if plan.kind == "dense" for o in plan.owned}
     unused = [owned.name for owned in prepared.trainable if owned.name in choices.unused]
-    notes = prepared.notes + probed.notes
+    notes = prepared.notes
     if choices.single and prepared.dtype == torch.float64:
-        notes += ("the model computes in single precision inside, so its Jacobian is stored as float32",)
+        notes += ("gradients agree to single precision alone, so the Jacobian is stored as float32",)
     if unused:
         notes += (f"no output depends on {', '.join(unused)}: left out",)
     if choices.loop and dense:

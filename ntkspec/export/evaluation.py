@@ -1,38 +1,33 @@
-"""Evaluate a model for its Jacobian: the state of torch meanwhile, and what outputs must look like."""
+"""Evaluate a model for its Jacobian: forward and backward passes, and what outputs must look like."""
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from ntkspec.errors import ExportError
+from ntkspec.errors import ExportError, MemoryBudgetError
 
-_CAST_WORDS = ("dtype", "scalar type", "Float", "Double", "Half")
+GIVE_NUMBERS = (
+    "give the model numbers: model.to_empty(device='cpu'), then load_state_dict"  # on the meta device
+)
 
 
-@contextlib.contextmanager
-def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Gradients on, autocast off, `dtype` the default, random numbers and warnings of torch.func kept in."""
-    default = torch.get_default_dtype()
-    cuda = [device] if device.type == "cuda" else []
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast(device.type, enabled=False),
-        torch.random.fork_rng(devices=cuda),
-        warnings.catch_warnings(),
-    ):
-        warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
-        warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
-        torch.set_default_dtype(dtype)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(default)
+class _Failure(ExportError):
+    """A pass through the model that raised."""
+
+    def instead(self, remedy: str) -> ExportError:
+        """The same with another remedy."""
+        return ExportError(self.where, expected=self.expected, got=self.got, remedy=remedy)
+
+
+class ForwardError(_Failure):
+    """A forward pass that raised."""
+
+
+class BackwardError(_Failure):
+    """A backward pass that raised."""
 
 
 def evaluate(model: nn.Module, x: Tensor, *, connected: bool = True) -> Tensor:
@@ -42,9 +37,9 @@ def evaluate(model: nn.Module, x: Tensor, *, connected: bool = True) -> Tensor:
         ExportError: the forward pass fails, or its result is not a finite, differentiable (n, c).
     """
     try:
-        outputs = model(x)
+        outputs = model(x.detach().clone())  # which the model may change, or ask for a gradient
     except Exception as error:
-        raise _forward_error(error, x) from error
+        raise _out_of_memory(error) or _forward_error(error, x) from error
     return _checked(outputs, x, connected)
 
 
@@ -58,40 +53,62 @@ def differentiate(
     """
     try:
         found = torch.autograd.grad(outputs, tensors, cotangents, retain_graph=retain, allow_unused=True)
-        # nn.Embedding(sparse=True) gives sparse gradients
-        return tuple(g.to_dense() if g is not None and g.is_sparse else g for g in found)
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:
-        raise ExportError(
-            "model",
-            expected="a backward pass through the model in eval mode",
-            got=f"{type(error).__name__}: {_first_line(error)}",
-            remedy="check that outputs.sum().backward() runs in eval mode",
-        ) from error
+        raise _out_of_memory(error) or _backward_error(error) from error
+    return tuple(None if gradient is None else dense(gradient) for gradient in found)
 
 
-def _first_line(error: Exception) -> str:
+def dense(gradient: Tensor) -> Tensor:
+    """A gradient in dense layout; nn.Embedding(sparse=True) gives sparse ones."""
+    return gradient if gradient.layout == torch.strided else gradient.to_dense()
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _forward_error(error: Exception, x: Tensor) -> ExportError:
-    reason = _first_line(error)
-    expected = f"a forward pass on {_name(x.dtype)} inputs of shape {tuple(x.shape)}"
-    if isinstance(error, RuntimeError) and any(word in reason for word in _CAST_WORDS):
-        remedy = (
-            "replace hard-coded casts such as x.float() by x.to(self.weight.dtype), "
-            "or export with precision='float32'"
-        )
-    else:
-        remedy = "check that the model in eval mode maps (n, d) to (n, c) for any n, one sample included"
-    return ExportError("model", expected=expected, got=f"{type(error).__name__}: {reason}", remedy=remedy)
+def _out_of_memory(error: Exception) -> MemoryBudgetError | None:
+    told = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    if not told and "can't allocate memory" not in str(error):  # torch on the CPU has no error of its own
+        return None
+    return MemoryBudgetError(
+        "model",
+        expected="enough memory for a pass through it",
+        got=first_line(error),
+        remedy="free memory, or give a smaller memory budget",
+    )
+
+
+def _backward_error(error: Exception) -> BackwardError:
+    return BackwardError(
+        "model",
+        expected="a backward pass through the model in eval mode",
+        got=f"{type(error).__name__}: {first_line(error)}",
+        remedy="check that outputs.sum().backward() runs in eval mode, also a second time: keep no result of "
+        "an earlier forward pass",
+    )
+
+
+def _forward_error(error: Exception, x: Tensor) -> ForwardError:
+    return ForwardError(
+        "model",
+        expected=f"a forward pass on {_name(x.dtype)} inputs of shape {tuple(x.shape)}",
+        got=f"{type(error).__name__}: {first_line(error)}",
+        remedy="check that model(inputs) runs in eval mode for (n, d) with any n, one sample included",
+    )
 
 
 def _checked(outputs: object, x: Tensor, connected: bool) -> Tensor:
     expected, n = "outputs of shape (n, c)", len(x)
     if not isinstance(outputs, Tensor):
         got, remedy = f"a {type(outputs).__name__}", "wrap the model so that it returns one tensor"
+    elif outputs.is_nested:
+        got, remedy = "a nested tensor", "return one row a sample, all of the same length"
+    elif outputs.is_meta:
+        got, remedy = "a tensor on the meta device", GIVE_NUMBERS
+    elif outputs.layout != torch.strided:
+        got, remedy = f"a sparse tensor ({outputs.layout})", "append .to_dense() in forward"
     elif outputs.ndim == 1 and len(outputs) == n:
         got, remedy = f"shape ({n},)", "append .unsqueeze(-1) in forward: (n, 1)"
     elif outputs.ndim != 2 or len(outputs) != n or not outputs.shape[1]:
@@ -102,7 +119,7 @@ def _checked(outputs: object, x: Tensor, connected: bool) -> Tensor:
         remedy = "return floating-point numbers, without casting to half precision, integers or complex"
     elif connected and not outputs.requires_grad:
         expected, got = "outputs that depend on trainable parameters", "outputs without a gradient"
-        remedy = "remove detach(), no_grad() or .data from forward"
+        remedy = "remove detach(), no_grad(), inference_mode(), .data and NumPy from forward"
     elif not torch.isfinite(outputs).all():
         rows = (~torch.isfinite(outputs).all(dim=1)).nonzero().flatten().tolist()
         expected, got = "finite outputs", f"NaN or Inf for {len(rows)} of {n} samples"

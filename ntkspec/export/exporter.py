@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from ntkspec.errors import ExportError, UsageError
+from ntkspec.export.arrays import ArrayLike, as_array, as_indices, as_picture
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.layout import Roles
-from ntkspec.export.prepare import ArrayLike, ExportWarning, Precision, as_array
+from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.store.writer import RunWriter
 
 
@@ -83,7 +82,7 @@ class RunExporter:
         self._targets = None if targets is None else as_array(targets, "targets")
         self._options = Options(roles, precision, None, memory, progress)
         self._arguments: dict[str, Any] = {
-            "indices": None if indices is None else _indices(indices),
+            "indices": None if indices is None else as_indices(indices),
             "label": label,
             "config": dict(config or {}),
             "overwrite": overwrite,
@@ -117,7 +116,7 @@ class RunExporter:
         label: str,
         metrics: Mapping[str, float] | None = None,
         id: str | None = None,
-        picture: NDArray[np.uint8] | None = None,
+        picture: ArrayLike | None = None,
     ) -> SnapshotSummary:
         """Write the outputs and the Jacobian of `model` as it is now; the model is left untouched.
 
@@ -136,6 +135,8 @@ class RunExporter:
         if step < 0:
             raise UsageError("step", expected="0 or more", got=str(step), remedy="count from the start")
 
+        pixels = None if picture is None else as_picture(picture, name)
+
         def consume(outputs: int, bytes_a_sample: int, parts: Stream) -> None:
             self._check_targets(outputs)
             with self._writer.snapshot(name, step=step, label=label, metrics=dict(metrics or {})) as snapshot:
@@ -143,16 +144,16 @@ class RunExporter:
                     snapshot.write(part.start, part.outputs, part.jacobian, part.regions, certain=True)
 
         done = export(model, self._inputs, self._options, consume)
-        if picture is not None:
-            self.picture(name, picture)
+        if pixels is not None:
+            self.picture(name, pixels)
         for note in done.notes:
             warnings.warn(f"snapshot {name!r}: {note}", ExportWarning, stacklevel=2)
         blocks = tuple(plan.name for plan in done.plans)
         return SnapshotSummary(name, blocks, done.dense, done.left_out, done.notes, done.regions)
 
-    def picture(self, name: str, pixels: NDArray[np.uint8]) -> None:
+    def picture(self, name: str, pixels: ArrayLike) -> None:
         """Store a picture: "truth", or what the snapshot of that id draws. uint8, (H, W) or (H, W, 3)."""
-        self._writer.picture(name, np.asarray(pixels))
+        self._writer.picture(name, as_picture(pixels, name))
 
     @property
     def _writer(self) -> RunWriter:
@@ -178,15 +179,3 @@ class RunExporter:
                 got=f"shape {self._targets.shape}",
                 remedy="reshape the targets",
             )
-
-
-def _indices(indices: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(indices.detach().cpu().numpy() if isinstance(indices, Tensor) else indices)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ExportError(
-            "indices",
-            expected="integers (n,)",
-            got=f"{array.dtype} of shape {array.shape}",
-            remedy="convert them",
-        )
-    return array.astype(np.int64)

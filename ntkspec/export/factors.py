@@ -115,10 +115,14 @@ class Capture:
         elif given[0].ndim != 2 or output.ndim != 2 or len(given[0]) != len(output):
             self.problem = f"called on shape {tuple(given[0].shape)}, not (n, in)"
         else:
-            return self._keep(module, given[0].detach(), output)
+            try:
+                return self._keep(module, given[0].detach(), output)
+            except Exception as error:  # the hook's own, which must not look like the model's
+                self.problem = f"called where no hook can follow ({type(error).__name__})"
         return output
 
     def _keep(self, module: nn.Module, x: Tensor, output: Tensor) -> Tensor:
+        x.data_ptr(), output.data_ptr()  # raises for what torch.func puts in a tensor's place
         self.input = x
         if isinstance(module, TableLookup):
             with torch.no_grad():

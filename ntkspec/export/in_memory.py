@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.layout import Roles
-from ntkspec.export.prepare import ArrayLike, ExportWarning, Precision, as_array
+from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, LoadedFactor, SparseFactor
 from ntkspec.memory import available_bytes, require
 

@@ -28,7 +28,7 @@ class Choices:
     demoted: Mapping[str, str] = field(default_factory=dict)  # module -> why its factors do not hold
     unused: frozenset[str] = frozenset()  # parameters that no output depends on
     loop: str = ""  # why torch.func.vmap does not hold, if it does not
-    single: bool = False  # the model computes in single precision inside
+    single: bool = False  # gradients agree to single precision alone, as of a model with casts inside
 
     def demote(self, found: Mapping[str, str]) -> Choices:
         """The same, with the modules in `found` dense."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,11 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError, UsageError
+from ntkspec.export.copying import convert, deep_copy
+from ntkspec.export.evaluation import GIVE_NUMBERS
+from ntkspec.export.reach import reach
 
 Precision = Literal["float64", "float32"]
-ArrayLike = Tensor | NDArray[Any]
 
-_COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
+REGISTER = (
+    "register it by nn.ModuleList, nn.ModuleDict, nn.ParameterDict or nn.Parameter, "
+    "or set requires_grad_(False) if it is not trained"
+)
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
@@ -38,24 +42,16 @@ class Owned:
 
 
 @dataclass(frozen=True)
-class Loose:
-    """A tensor with a gradient that a module holds as a plain attribute."""
-
-    name: str
-    tensor: Tensor  # in the copy, a leaf
-    derived: bool  # it was computed from others, so its copy has lost what it depends on
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A model that may be evaluated, differentiated and hooked at will."""
 
+    source: nn.Module  # the caller's, to be read only
     model: nn.Module
     dtype: torch.dtype
     device: torch.device
     trainable: tuple[Owned, ...]
     frozen: tuple[str, ...]
-    loose: tuple[Loose, ...]
+    derived: tuple[Tensor, ...]  # copies without the history that the originals have
     notes: tuple[str, ...]
 
 
@@ -81,100 +77,56 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
             remedy="export it as it was before torch.jit.script or torch.jit.trace",
         )
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    _check_sizes(model)
     dtype = torch.float64 if precision == "float64" else torch.float32
     with torch.inference_mode(False), torch.no_grad():
-        clone = _copy(model)
-        loose = _convert(model, clone, dtype)
+        clone, derived, copied = deep_copy(model)
+        convert(clone, copied, dtype)
     clone.eval()
     named = dict(clone.named_parameters())
     trainable = _owned(clone)
+    if not trainable:
+        raise _nothing_to_train(clone, len(named))
     _check_parameters(named, trainable)
     return Prepared(
+        source=model,
         model=clone,
         dtype=dtype,
-        device=next(iter(named.values())).device,
+        device=next(owned.parameter.device for owned in trainable if not owned.parameter.is_meta),
         trainable=trainable,
         frozen=tuple(name for name, parameter in named.items() if not parameter.requires_grad),
-        loose=loose,
+        derived=derived,
         notes=_mode_notes(model),
     )
 
 
-def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
-    """`values` as a finite NumPy array (n, width) in float32 or float64; (n,) becomes (n, 1)."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        array = np.asarray((values.float() if values.dtype == torch.bfloat16 else values).numpy())
-    else:
-        array = np.asarray(values)
-    given = array
-    if array.dtype.kind in "iufb" and array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float64)
-    array = array[:, None] if array.ndim == 1 else array
-    if array.dtype.kind != "f" or array.ndim != 2 or not array.size or not np.isfinite(array).all():
-        finite = given.dtype.kind != "f" or bool(np.isfinite(given).all())
-        got = f"{given.dtype} of shape {given.shape}" + ("" if finite else " with NaN or Inf")
-        raise ExportError(
-            name, expected="finite numbers, one row a sample", got=got, remedy="convert or clean them"
-        )
-    return array
-
-
 def to_tensor(array: NDArray[Any], prepared: Prepared) -> Tensor:
-    """Inputs as the working copy takes them."""
-    return torch.as_tensor(array).to(device=prepared.device, dtype=prepared.dtype, copy=True)
+    """Inputs as the working copy takes them.
 
-
-def _copy(model: nn.Module) -> nn.Module:
-    """Deep copy; tensors that an earlier forward pass left on a module are copied without their history."""
-    memo: dict[int, Any] = {}
-    for module in model.modules():
-        for value in vars(module).values():
-            if isinstance(value, Tensor) and not value.is_leaf:
-                memo[id(value)] = value.detach().clone()
-    try:
-        clone = copy.deepcopy(model, memo)
-    except Exception as error:
+    Raises:
+        ExportError: they are too large for its precision.
+    """
+    x = torch.as_tensor(array).to(device=prepared.device, dtype=prepared.dtype, copy=True)
+    if not torch.isfinite(x).all():
         raise ExportError(
-            "model",
-            expected="one that copy.deepcopy can copy",
-            got=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
-            remedy="keep open files, locks and graph tensors off the module, or give it a __deepcopy__",
-        ) from error
-    for module in clone.modules():  # these rewrite gradients; the Jacobian is the function's own
-        module._backward_hooks.clear()
-        module._backward_pre_hooks.clear()
-    return clone
+            "inputs",
+            expected="numbers that float32 can hold",
+            got=f"{np.abs(array).max():.1e}",
+            remedy="scale them, or export with precision='float64'",
+        )
+    return x
 
 
-def _convert(model: nn.Module, clone: nn.Module, dtype: torch.dtype) -> tuple[Loose, ...]:
-    """Parameters, buffers and plain tensor attributes of `clone` into `dtype`."""
-    lazy = [name for name, p in clone.named_parameters() if nn.parameter.is_lazy(p)]
+def _check_sizes(model: nn.Module) -> None:
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    lazy = [name for name, tensor in tensors if nn.parameter.is_lazy(tensor)]
     if lazy:
         raise ExportError(
             f"parameter {lazy[0]}",
-            expected="parameters with a shape",
+            expected="parameters and buffers with a shape",
             got="a lazy one",
             remedy="run the model once before the export",
         )
-
-    def cast(tensor: Tensor) -> Tensor:
-        if tensor.is_complex():
-            return tensor.to(_COMPLEX[dtype])
-        return tensor.to(dtype) if tensor.is_floating_point() else tensor
-
-    clone._apply(cast)  # type: ignore[no-untyped-call]  # unlike .to(dtype), it keeps complex buffers
-    loose = []
-    originals = dict(model.named_modules())
-    for path, module in clone.named_modules():
-        for name, value in list(vars(module).items()):
-            if isinstance(value, Tensor):
-                original = vars(originals[path]).get(name, value)
-                tensor = cast(value.detach()).requires_grad_(original.requires_grad)
-                setattr(module, name, tensor)
-                if original.requires_grad:
-                    loose.append(Loose(f"{path}.{name}".lstrip("."), tensor, not original.is_leaf))
-    return tuple(loose)
 
 
 def _mode_notes(model: nn.Module) -> tuple[str, ...]:
@@ -197,13 +149,33 @@ def _owned(model: nn.Module) -> tuple[Owned, ...]:
     return tuple(owned)
 
 
+def _nothing_to_train(model: nn.Module, frozen: int) -> ExportError:
+    got = f"{frozen} frozen parameters" if frozen else "no parameters"
+    remedy = "set requires_grad_(True), or export the model as it was before quantisation"
+    for place, value in reach(model):
+        if isinstance(value, Tensor) and value.requires_grad:
+            got = f"{got} but a tensor of shape {tuple(value.shape)} at {place} that is not registered"
+            remedy = REGISTER
+            break
+    return ExportError("model", expected="at least one trainable parameter", got=got, remedy=remedy)
+
+
 def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ...]) -> None:
-    if not trainable:
-        got = f"{len(named)} frozen parameters" if named else "no parameters"
+    if all(owned.parameter.is_meta for owned in trainable):
         raise ExportError(
-            "model", expected="at least one trainable parameter", got=got, remedy="set requires_grad_(True)"
+            f"parameter {trainable[0].name}",
+            expected="numbers",
+            got="a shape alone, on the meta device",
+            remedy=GIVE_NUMBERS,
         )
     for owned in trainable:
+        if owned.parameter.layout != torch.strided:
+            raise ExportError(
+                f"parameter {owned.name}",
+                expected="dense parameters",
+                got=f"a sparse one ({owned.parameter.layout})",
+                remedy="keep its values as a parameter and make the sparse tensor of them in forward",
+            )
         if owned.parameter.is_complex():
             raise ExportError(
                 f"parameter {owned.name}",
@@ -212,7 +184,7 @@ def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ..
                 remedy="keep real and imaginary parts as a real parameter and use torch.view_as_complex",
             )
     for name, parameter in named.items():
-        bad = int((~torch.isfinite(parameter)).sum())
+        bad = 0 if parameter.is_meta else int((~torch.isfinite(_values(parameter))).sum())
         if bad:
             raise ExportError(
                 f"parameter {name}",
@@ -220,3 +192,10 @@ def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ..
                 got=f"NaN or Inf in {bad} of {math.prod(parameter.shape)} places",
                 remedy="export a snapshot from before training diverged",
             )
+
+
+def _values(parameter: Tensor) -> Tensor:
+    """The numbers that are stored."""
+    if parameter.layout == torch.strided:
+        return parameter.detach()
+    return parameter.detach().coalesce().values() if parameter.is_sparse else parameter.detach().values()

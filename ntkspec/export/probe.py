@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass
 
@@ -12,17 +13,19 @@ from ntkspec.errors import ExportError
 from ntkspec.export.compute import (
     Chunk,
     Replan,
-    Tolerance,
     compute,
     gradients_of,
     not_finite,
+    or_rounding,
     random_cotangents,
-    relative,
 )
-from ntkspec.export.evaluation import differentiate, evaluate
+from ntkspec.export.evaluation import evaluate
+from ntkspec.export.examine import examine
 from ntkspec.export.factors import SparseRows
+from ntkspec.export.graph import result_bytes
 from ntkspec.export.layout import BlockPlan, Choices, Roles, lay_out
 from ntkspec.export.prepare import Prepared
+from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.memory import require
 
 PROBES = 7  # samples, spread over the data
@@ -37,7 +40,6 @@ class Probed:
     outputs: int  # c
     saved: int  # bytes a sample that a forward pass keeps for its backward pass
     stored: int  # bytes a sample in all blocks
-    notes: tuple[str, ...]
 
 
 def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Probed:
@@ -49,14 +51,13 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Pr
     """
     picked = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
     batch = picked if len(picked) > 1 else picked.repeat(2, 1)
-    outputs, notes = _examine(prepared, batch)
-    unused = _unused(prepared, outputs)
-    choices = Choices(unused=unused, single=_compares_alone(prepared, batch, outputs))
+    c, unused = examine(prepared, batch)
+    choices = Choices(unused=unused, single=_compares_alone(prepared, batch))
     stored = 0
     for part in (batch, batch[: max(len(batch) // 2, 1)]):
-        choices, chunk = _settle(prepared, part, choices, roles, budget, outputs.shape[1])
+        choices, chunk = _settle(prepared, part, choices, roles, budget, c)
         stored = max(stored, _stored_bytes(chunk))
-    return Probed(choices, outputs.shape[1], _saved_bytes(prepared.model, batch), stored, notes)
+    return Probed(choices, c, _saved_bytes(prepared.model, batch, budget), stored)
 
 
 def samples_that_fit(plans: tuple[BlockPlan, ...], c: int, itemsize: int, budget: int) -> int:
@@ -91,67 +92,21 @@ def _settle(
             choices = replan.choices
 
 
-def _examine(prepared: Prepared, x: Tensor) -> tuple[Tensor, tuple[str, ...]]:
-    """Outputs, with what is loose in the model: derived tensors are refused, unregistered ones noted."""
-    outputs = evaluate(prepared.model, x)
-    _require_repeatable(prepared, x, outputs)
-    tensors = [loose.tensor for loose in prepared.loose]
-    found = differentiate(outputs.sum(), tensors, retain=True) if tensors else ()
-    used = [loose for loose, gradient in zip(prepared.loose, found, strict=True) if gradient is not None]
-    for loose in used:
-        if loose.derived:
-            raise ExportError(
-                f"attribute {loose.name}",
-                expected="tensors that are parameters, buffers or constants",
-                got="one that was computed from parameters outside the forward pass",
-                remedy="compute it in forward",
-            )
-    if not used:
-        return outputs, ()
-    names = ", ".join(loose.name for loose in used)
-    return outputs, (f"trainable, but not registered as parameters, so left out: {names}",)
-
-
-def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
-    again = evaluate(prepared.model, x)
-    tolerance = Tolerance.of(outputs.dtype, Choices()).dense
-    if again.shape != outputs.shape or not relative(again - outputs, outputs) <= tolerance:
-        raise ExportError(
-            "model",
-            expected="the same outputs for the same inputs",
-            got="others the second time",
-            remedy="remove random numbers and state from the forward pass in eval mode",
-        )
-
-
-def _unused(prepared: Prepared, outputs: Tensor) -> frozenset[str]:
-    gradients = gradients_of(prepared, outputs, random_cotangents(outputs))
-    unused = frozenset(name for name, gradient in gradients.items() if gradient is None)
-    if len(unused) == len(gradients):
-        raise ExportError(
-            "model",
-            expected="outputs that depend on trainable parameters",
-            got="outputs that depend on none of them",
-            remedy="remove detach(), no_grad() or .data from forward",
-        )
-    return unused
-
-
-def _compares_alone(prepared: Prepared, x: Tensor, outputs: Tensor) -> bool:
+def _compares_alone(prepared: Prepared, x: Tensor) -> bool:
     """Compare the batch with its samples one by one; return whether only single precision agrees.
 
     Raises:
         ExportError: they do not agree at all.
     """
-    outputs = evaluate(prepared.model, x)  # its own graph
+    outputs = evaluate(prepared.model, x)
     v = random_cotangents(outputs)
     together = gradients_of(prepared, outputs, v)
     total = {name: torch.zeros_like(g) for name, g in together.items() if g is not None}
     scale = {name: torch.zeros_like(g) for name, g in total.items()}
-    output_error = 0.0
+    changes = []
     for i in range(len(x)):
         alone = evaluate(prepared.model, x[i : i + 1], connected=False)
-        output_error = max(output_error, relative(alone[0] - outputs[i], outputs))
+        changes.append(Difference.of(alone[0] - outputs[i], outputs))
         if not alone.requires_grad:
             continue
         for name, gradient in gradients_of(prepared, alone, v[i : i + 1]).items():
@@ -160,26 +115,27 @@ def _compares_alone(prepared: Prepared, x: Tensor, outputs: Tensor) -> bool:
             if gradient is not None and name in total:
                 total[name] += gradient
                 scale[name] += gradient.abs()
-    errors = [
-        relative(total[name] - gradient, scale[name])
-        for name, gradient in together.items()
-        if gradient is not None
-    ]
-    return _verdict(prepared, outputs.dtype, output_error, max(errors, default=0.0))
+    whole = largest(together.values())
+    errors = [Difference.of(total[n] - g, scale[n], whole) for n, g in together.items() if g is not None]
+    return _verdict(outputs.dtype, changes, errors)
 
 
-def _verdict(prepared: Prepared, dtype: torch.dtype, output_error: float, gradient_error: float) -> bool:
-    worst = max(output_error, gradient_error)
-    if worst <= Tolerance.of(dtype, Choices()).dense:
+def _verdict(dtype: torch.dtype, changes: list[Difference], errors: list[Difference]) -> bool:
+    """Whether only single precision explains what changes in outputs and gradients."""
+    limit = Tolerance.of(dtype, Choices()).dense
+    if not limit.worst(changes + errors):
         return dtype == torch.float32
-    if worst <= Tolerance.of(torch.float32, Choices()).dense:
+    if not Tolerance.of(dtype, Choices(single=True)).dense.worst(changes + errors):
         return True
-    what = "outputs" if output_error >= gradient_error else "gradients"
+    by_outputs, by_gradients = limit.worst(changes), limit.worst(errors)
+    what = "outputs" if by_outputs >= by_gradients else "gradients"
     raise ExportError(
         "model",
         expected="samples of a batch that do not depend on each other",
-        got=f"{what} that change by {worst:.1e} (relative) when a sample is evaluated alone",
-        remedy="remove attention, normalisation or statistics across the batch, and half-precision casts",
+        got=f"{what} that change by {max(by_outputs, by_gradients):.1e} (relative) "
+        "when a sample is evaluated alone",
+        remedy="remove attention, normalisation or statistics across the batch, and half-precision casts"
+        + or_rounding(dtype),
     )
 
 
@@ -196,8 +152,19 @@ def _stored_bytes(chunk: Chunk) -> int:
     return -(-total // len(chunk.outputs))
 
 
-def _saved_bytes(model: nn.Module, x: Tensor) -> int:
-    """Bytes a sample that autograd keeps between a forward and a backward pass."""
+def _saved_bytes(model: nn.Module, x: Tensor, budget: int) -> int:
+    """Bytes a sample that autograd keeps between a forward and a backward pass: measured or estimated.
+
+    Where neither can be done, which is no fault of the model, as many as allow a few samples at a time.
+    """
+    for count in (_kept_bytes, _result_bytes):
+        with contextlib.suppress(Exception):
+            return -(-count(model, x) // len(x))
+    return budget // len(x)
+
+
+def _kept_bytes(model: nn.Module, x: Tensor) -> int:
+    """What autograd keeps, by its own account, which it refuses within torch.func and for sparse tensors."""
     parameters = {parameter.data_ptr() for parameter in model.parameters()}
     total = 0
 
@@ -209,4 +176,9 @@ def _saved_bytes(model: nn.Module, x: Tensor) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         evaluate(model, x)
-    return -(-total // len(x))
+    return total
+
+
+def _result_bytes(model: nn.Module, x: Tensor) -> int:
+    """Twice the results of all operations that autograd has a record of."""
+    return 2 * result_bytes(evaluate(model, x))

@@ -1,0 +1,71 @@
+"""The state that torch is put in while a model is evaluated for its Jacobian."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.utils.checkpoint
+from torch import Tensor
+
+
+@contextlib.contextmanager
+def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Gradients on, autocast off, `dtype` the default, random numbers and warnings of torch.func kept in.
+
+    Compiled functions run as they were written, and checkpoints of the reentrant kind as if there were none.
+    """
+    default = torch.get_default_dtype()
+    cuda = [device] if device.type == "cuda" else []
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+        torch.random.fork_rng(devices=cuda),
+        warnings.catch_warnings(),
+        _without_compiler(),
+        _without_checkpoints(),
+    ):
+        warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
+        torch.set_default_dtype(dtype)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(default)
+
+
+@contextlib.contextmanager
+def _without_compiler() -> Iterator[None]:
+    """What torch.compile made runs uncompiled: compiled graphs bear one backward pass, no hooks, no vmap."""
+    if "torch._dynamo" in sys.modules:  # else nothing is compiled, and to ask would import it, for seconds
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    else:
+        yield
+
+
+class _Uncheckpointed:
+    """Stands in for torch's reentrant checkpoints, which torch.autograd.grad refuses: the same gradients."""
+
+    @staticmethod
+    def apply(function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
+        """What is checkpointed has a gradient only if one of its arguments has one."""
+        connected = any(isinstance(one, Tensor) and one.requires_grad for one in args)
+        with torch.set_grad_enabled(connected and torch.is_grad_enabled()):
+            return function(*args)
+
+
+@contextlib.contextmanager
+def _without_checkpoints() -> Iterator[None]:
+    module: Any = torch.utils.checkpoint
+    original = getattr(module, "CheckpointFunction", None)
+    module.CheckpointFunction = _Uncheckpointed
+    try:
+        yield
+    finally:
+        module.CheckpointFunction = original

@@ -1,0 +1,68 @@
+"""A deep copy of a model, and its tensors in another precision, wherever the copy holds them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ntkspec.errors import ExportError
+from ntkspec.export.evaluation import first_line
+from ntkspec.export.reach import reach
+
+_COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
+
+
+def deep_copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Tensor]]:
+    """A deep copy, those of its tensors that have lost their history, and all tensors that were copied.
+
+    Tensors with a history, which an earlier forward pass left on the model, and sparse ones are copied
+    beforehand, since copy.deepcopy refuses them.
+    """
+    tensors = [value for _, value in reach(model) if isinstance(value, Tensor)]
+    held = [one for one in tensors if not one.is_leaf]
+    derived = tuple(one.detach().clone().requires_grad_() for one in held)
+    memo: dict[int, Any] = dict(zip(map(id, held), derived, strict=True))
+    for one in tensors:
+        if one.is_leaf and one.layout != torch.strided:
+            values = one.detach().clone()
+            wrapped = nn.Parameter(values) if isinstance(one, nn.Parameter) else values
+            memo[id(one)] = wrapped.requires_grad_(one.requires_grad)
+    try:
+        clone = copy.deepcopy(model, memo)
+    except Exception as error:
+        raise ExportError(
+            "model",
+            expected="one that copy.deepcopy can copy",
+            got=f"{type(error).__name__}: {first_line(error)}",
+            remedy="keep open files, locks and graph tensors off the module, or give it a __deepcopy__",
+        ) from error
+    if not {id(p) for p in model.parameters()}.isdisjoint({id(p) for p in clone.parameters()}):
+        raise ExportError(
+            "model",
+            expected="a __deepcopy__ that copies the parameters",
+            got="one that shares them with its copy",
+            remedy="pass the memo on: copy.deepcopy(parameter, memo)",
+        )
+    for module in clone.modules():  # these rewrite gradients; the Jacobian is the function's own
+        module._backward_hooks.clear()
+        module._backward_pre_hooks.clear()
+    return clone, derived, [value for value in memo.values() if isinstance(value, Tensor)]
+
+
+def convert(clone: nn.Module, copied: list[Tensor], dtype: torch.dtype) -> None:
+    """Parameters, buffers and all other tensors of `clone` into `dtype`, wherever it holds them."""
+
+    def cast(tensor: Tensor) -> Tensor:
+        if tensor.is_complex():
+            return tensor.to(_COMPLEX[dtype])
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    trained = {name for name, buffer in clone.named_buffers() if buffer.requires_grad}
+    clone._apply(cast)  # type: ignore[no-untyped-call]  # unlike .to(dtype), it keeps complex buffers
+    for name, buffer in clone.named_buffers():
+        buffer.requires_grad_(name in trained)
+    for tensor in copied:
+        tensor.data = cast(tensor.data)

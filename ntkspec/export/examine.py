@@ -1,0 +1,147 @@
+"""The first passes through a model, and what is said of one that fails them.
+
+A remedy is tried before it is given: that the model runs in the other precision, that backward() works.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ntkspec.errors import ExportError
+from ntkspec.export.compute import Gradients, gradients_of, random_cotangents
+from ntkspec.export.context import evaluation
+from ntkspec.export.evaluation import GIVE_NUMBERS, BackwardError, ForwardError, dense, evaluate
+from ntkspec.export.layout import Choices
+from ntkspec.export.prepare import Precision, Prepared, prepare
+from ntkspec.export.registered import require_registered
+from ntkspec.export.tolerance import Difference, Tolerance, largest
+
+
+def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str]]:
+    """How many outputs the model has at x (n, d), and which parameters none depends on.
+
+    Raises:
+        ExportError: outputs that are unfit, differ the second time or depend on what is no parameter, or
+            gradients that autograd does not give.
+    """
+    outputs = _first_outputs(prepared, x)
+    require_registered(prepared, x, outputs)
+    _require_repeatable(prepared, x, outputs)
+    gradients = _first_gradients(prepared, x, outputs)
+    _require_visible(prepared, x, gradients)
+    unused = frozenset(name for name, gradient in gradients.items() if gradient is None)
+    if len(unused) == len(gradients):
+        raise ExportError(
+            "model",
+            expected="outputs that depend on trainable parameters",
+            got="outputs that depend on none of them",
+            remedy="remove detach(), no_grad(), inference_mode() or .data from forward",
+        )
+    return outputs.shape[1], unused
+
+
+def _first_outputs(prepared: Prepared, x: Tensor) -> Tensor:
+    try:
+        return evaluate(prepared.model, x)
+    except ForwardError as error:
+        place = _unusual(prepared.model)
+        if place:
+            raise error.instead(place) from error
+        other = _try_other_precision(prepared, x)
+        if not other:
+            raise
+        raise error.instead(
+            "replace hard-coded casts such as x.float() by x.to(self.weight.dtype), "
+            f"or export with precision={other!r}"
+        ) from error
+
+
+def _unusual(model: nn.Module) -> str:
+    """What to do about tensors or modules that are known to make a forward pass fail, if there are any."""
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    on_meta = [name for name, tensor in tensors if tensor.is_meta]
+    if on_meta:
+        return f"{GIVE_NUMBERS} ({on_meta[0]} is on the meta device)"
+    devices = sorted({str(tensor.device) for _, tensor in tensors})
+    if len(devices) > 1:
+        return f"move the model to one device, it is on {', '.join(devices)}"
+    for name, module in model.named_modules():
+        if ".quantized" in type(module).__module__:
+            return f"export the model as it was before {name} ({type(module).__name__}) was quantised"
+    return ""
+
+
+def _try_other_precision(prepared: Prepared, x: Tensor) -> Precision | None:
+    """The other precision, if the model runs in that.
+
+    Raises:
+        ExportError: it does, and depends on what is no parameter.
+    """
+    other: Precision = "float32" if prepared.dtype == torch.float64 else "float64"
+    copied = prepare(prepared.source, other)
+    with evaluation(copied.device, copied.dtype):
+        values = x.to(copied.dtype)
+        try:
+            outputs = evaluate(copied.model, values)
+        except ExportError:
+            return None
+        require_registered(copied, values, outputs)
+    return other
+
+
+def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
+    again = evaluate(prepared.model, x)
+    limit = Tolerance.of(outputs.dtype, Choices()).dense
+    if again.shape != outputs.shape or not limit.holds(Difference.of(again - outputs, outputs)):
+        raise ExportError(
+            "model",
+            expected="the same outputs for the same inputs",
+            got="others the second time",
+            remedy="remove random numbers and state from the forward pass in eval mode",
+        )
+
+
+def _first_gradients(prepared: Prepared, x: Tensor, outputs: Tensor) -> Gradients:
+    try:
+        return gradients_of(prepared, outputs, random_cotangents(outputs))
+    except BackwardError as error:
+        try:
+            evaluate(prepared.model, x).sum().backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        except Exception:
+            raise error from None
+        raise error.instead(
+            "let torch.autograd.grad differentiate it, as backward() does: no autograd function that calls "
+            "backward() by itself; checkpoint(..., use_reentrant=False)"
+        ) from error
+
+
+def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> None:
+    """Refuse what adds to parameters' gradients past autograd's graph, as hand-made checkpoints do."""
+    limit, whole = Tolerance.of(prepared.dtype, Choices(single=True)).dense, largest(gradients.values())
+    for name, added in _by_backward(prepared, x).items():
+        known = gradients[name]
+        difference = added if known is None else added - known
+        difference = difference.nan_to_num(0, 0, 0)  # what is not finite is told of later, with its sample
+        if not limit.holds(Difference.of(difference, added, whole)):
+            raise ExportError(
+                f"parameter {name}",
+                expected="the gradient that backward() adds to it to come by autograd's graph",
+                got="an autograd function that calls backward() by itself",
+                remedy="use checkpoint(..., use_reentrant=False), or make the parameter an argument of the "
+                "function, whose backward returns its gradient",
+            )
+
+
+def _by_backward(prepared: Prepared, x: Tensor) -> dict[str, Tensor]:
+    """The parameters' gradients as backward() adds them up, for the same cotangents; none if it raises."""
+    outputs = evaluate(prepared.model, x)
+    parameters = {owned.name: owned.parameter for owned in prepared.trainable}
+    try:
+        torch.autograd.backward(outputs, random_cotangents(outputs))
+        return {name: dense(p.grad) for name, p in parameters.items() if p.grad is not None}
+    except Exception:  # a Jacobian can do without
+        return {}
+    finally:
+        for parameter in parameters.values():
+            parameter.grad = None

@@ -1,0 +1,81 @@
+"""How far two gradients may be apart that ought to be one, so that rounding explains it.
+
+A parameter is judged by its own gradient, unless that is lost in the rounding of the others: a shift before
+a softmax has the gradient zero, and what is computed for it is rounding alone. The kernel then changes by no
+more than the limit's square, which its own precision does not resolve.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ntkspec.export.layout import Choices
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two results for one tensor compared."""
+
+    error: float  # largest difference of two entries
+    own: float  # the tensor's own scale
+    whole: float  # the scale of all tensors that belong together, its own among them
+
+    @classmethod
+    def of(cls, difference: Tensor, scale: Tensor, whole: float | None = None) -> Difference:
+        """With the largest absolute values; `whole` is the tensor's own scale by default."""
+        own = largest([scale])
+        return cls(largest([difference]), own, own if whole is None else whole)
+
+    @property
+    def relative(self) -> float:
+        """The error, relative to the tensor's own scale; 0 / 0 is 0, and NaN is infinite."""
+        if self.error == 0:
+            return 0.0
+        quotient = self.error / self.own if self.own > 0 else math.inf
+        return math.inf if math.isnan(quotient) else quotient
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What rounding explains."""
+
+    own: float  # relative to the tensor's own scale
+    whole: float  # relative to that of the whole
+
+    def holds(self, difference: Difference) -> bool:
+        """Whether rounding explains the difference."""
+        return difference.relative <= self.own or difference.error <= self.whole * difference.whole
+
+    def worst(self, differences: Iterable[Difference]) -> float:
+        """The largest relative difference that rounding does not explain; 0 if it explains all."""
+        return max((one.relative for one in differences if not self.holds(one)), default=0.0)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Limits for what is computed in two ways."""
+
+    factors: Limit  # two backward passes through the same forward pass
+    dense: Limit  # a batch and its samples one by one: a ReLU at its kink may flip
+
+    @classmethod
+    def of(cls, dtype: torch.dtype, choices: Choices) -> Tolerance:
+        """For a working precision."""
+        # Half precision inside a model is off by 5e-4 and must not pass for single.
+        if dtype == torch.float32:
+            return cls(Limit(1e-5, 1e-5), Limit(3e-5, 3e-5))
+        if choices.single:
+            return cls(Limit(1e-5, 1e-6), Limit(3e-5, 1e-6))
+        # Factors that do not hold only become dense: better one too many of them.
+        return cls(Limit(1e-10, 1e-12), Limit(1e-9, 1e-9))
+
+
+def largest(tensors: Iterable[Tensor | None]) -> float:
+    """The largest absolute value in all tensors; NaN if there is one."""
+    found = [float(one.detach().abs().max()) for one in tensors if one is not None and one.numel()]
+    return math.nan if any(map(math.isnan, found)) else max(found, default=0.0)
