@@ -59,17 +59,19 @@ def _stage(snapshot: SnapshotReport) -> Stage:
 
 
 def _curve(spectrum: Spectrum) -> Curve:
-    limit = spectrum.rank.at_most if spectrum.rank and spectrum.singular else spectrum.size
+    """What is kept of a spectrum; zero is what is zero of the stored numbers, or of the network by regions."""
+    claims = [spectrum.rank, spectrum.regions if spectrum.network_singular else None]
+    limit = min((claim.at_most for claim in claims if claim), default=spectrum.size)
     values = [
         _short(spectrum.eigenvalues[i - 1]) if i <= spectrum.resolved else 0.0 if i > limit else None
         for i in indices(spectrum.size)
     ]
-    smallest = spectrum.lambda_min
+    smallest = 0.0 if limit < spectrum.size else spectrum.lambda_min
     return Curve(
         values=tuple(values),
         size=spectrum.size,
         resolved=spectrum.resolved,
-        floor=_short(spectrum.floor),
+        floor=_short(spectrum.floor if smallest else min(spectrum.floor, spectrum.smallest_at_most)),
         lambda_max=None if spectrum.lambda_max is None else _short(spectrum.lambda_max),
         lambda_min=None if smallest is None else _short(smallest),
         rank_at_most=limit,

@@ -19,14 +19,17 @@ OF_SOURCES = ("image", "mesh", "up", "azimuth")  # in a run's task
 
 @dataclass(frozen=True)
 class Curve:
-    """One spectrum. Values that are not resolved are None, those beyond an exact rank are 0."""
+    """One spectrum. Values that are not resolved are None, those beyond an exact rank are 0.
+
+    Exact is a rank of the stored numbers, or by its activation regions one of the network.
+    """
 
     values: tuple[float | None, ...]  # at `indices(size)`
     size: int
     resolved: int
     floor: float
     lambda_max: float | None
-    lambda_min: float | None  # 0: exactly singular; None: not resolved, between 0 and the floor
+    lambda_min: float | None  # 0: exactly singular; None: not resolved, between 0 and `floor`
     rank_at_most: int
     trace: float
     effective_rank: float | None

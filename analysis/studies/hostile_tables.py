@@ -1,4 +1,4 @@
-"""What `make certify`, `make fuzz` and `make kills` left in analysis/results, as tables of docs/.
+"""What `make certify`, `spectra`, `networks`, `fuzz` and `kills` left in analysis/results, as tables of docs/.
 
 Run: `python analysis/studies/hostile_tables.py`.
 """
@@ -39,6 +39,26 @@ def certified() -> str:
     return markdown(head, rows)
 
 
+def spectra() -> str:
+    """Stated errors, floors and ranks against exact arithmetic, by kind of spectrum."""
+    found = read("spectra")
+    names = ("cases", "spectra", "eigenvalues", "resolved", "refused")
+    wrong = {kind: sum(f", {kind}, " in text for text in found["violations"]) for kind in found["kinds"]}
+    rows = [
+        [kind.replace("_", " "), *(str(counts[name]) for name in names), str(wrong[kind])]
+        for kind, counts in found["kinds"].items()
+    ]
+    rows.append(["all", *(str(found[name]) for name in names), str(len(found["violations"]))])
+    return markdown(["structure", *names, "violated"], rows)
+
+
+def networks() -> str:
+    """Reports of exported networks against exact arithmetic."""
+    found = read("networks")
+    counts = {name: count for name, count in found.items() if isinstance(count, int) and name != "seconds"}
+    return counted("small networks", counts | {"contradictions": len(found["violations"])})
+
+
 def counted(title: str, counts: dict[str, int]) -> str:
     """Names and counts, as they come."""
     return markdown([title, "count"], [[name, str(count)] for name, count in counts.items()])
@@ -47,6 +67,8 @@ def counted(title: str, counts: dict[str, int]) -> str:
 def main() -> None:
     """Write all tables."""
     put("certify", certified())
+    put("spectra", spectra(), HOSTILE)
+    put("networks", networks(), HOSTILE)
     fuzz, kills = read("fuzz"), read("kills")
     put("fuzz", counted(f"findings in {fuzz['files']} files", fuzz["findings"]), HOSTILE)
     put("refusals", counted("refused because", fuzz["refused because"]), HOSTILE)
