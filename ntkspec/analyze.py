@@ -91,7 +91,8 @@ def analyze_runs(
     with contextlib.ExitStack() as stack:
         runs = [stack.enter_context(open_run(path, memory=memory)) for path in paths]
         labels = unique_labels([(run.label, run.path) for run in runs])
-        reference = find_baseline(labels, [run.config for run in runs], baseline)
+        own = [run.label for run in runs]
+        reference = find_baseline(labels, own, [run.config for run in runs], baseline)
         chosen = [run.snapshots if snapshot == "all" else (run.snapshot(snapshot),) for run in runs]
         for run in runs:
             run.check_values()
@@ -107,7 +108,7 @@ def analyze_runs(
         backend=engine.name,
         runs=tuple(reports),
         comparisons=compare_runs(reports, reference) if len(reports) > 1 else (),
-        baseline=reference if len(reports) > 1 else None,
+        baseline=labels[reference] if len(reports) > 1 else None,
     )
 
 

@@ -193,7 +193,7 @@ def _many_spectra(report: Report, runs: Sequence[StyledRun]) -> Figure:
         draw_run(axes, run)
     for i, axes in enumerate(panels):
         if i < len(shown):
-            finish(axes, text(shown[i].name, 28), x_label=i + columns >= len(shown), y_label=i % columns == 0)
+            finish(axes, text(shown[i].short), x_label=i + columns >= len(shown), y_label=i % columns == 0)
         else:
             axes.set_visible(False)
     if len(shown) < len(runs):

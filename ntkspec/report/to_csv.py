@@ -6,7 +6,7 @@ import csv
 from typing import TextIO
 
 from ntkspec.report.data import Report
-from ntkspec.report.words import snapshot_name
+from ntkspec.report.names import snapshot_name
 
 COLUMNS = ("run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero")
 
