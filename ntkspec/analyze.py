@@ -227,8 +227,7 @@ def _sample_warnings(runs: Sequence[Run]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    options = _parser().parse_args(argv)
-    return run_command(lambda: _analyze(options))
+    return run_command(lambda: _analyze(_parser().parse_args(argv)))
 
 
 def _analyze(options: argparse.Namespace) -> int:

@@ -46,8 +46,9 @@ def print_report(report: Report, console: Console) -> None:
     """
     runs = styled_runs(report)
     tables = _alike([_spectra_columns(styled.run) for styled in runs], console.width)
-    for styled, columns in zip(runs, tables, strict=True):
-        _print_run(styled.run, styled.name, columns, console)
+    names = _written([styled.name for styled in runs], 40, console)
+    for styled, name, columns in zip(runs, names, tables, strict=True):
+        _print_run(styled.run, name, columns, console)
     if len(report.runs) > 1:
         _print_comparison(report, console)
     if _has_unresolved(report):
@@ -190,8 +191,9 @@ def _print_comparison(report: Report, console: Console) -> None:
         _Column(label, 0 if i == last else 4 + last - i, "right")
         for i, label in enumerate(short(table.snapshots, 12))
     ]
-    for row in table.rows:
-        cells = (row.run.short, *row.qualities, row.lambda_min, *row.decades)
+    names = _written([row.run.short for row in table.rows], 28, console)
+    for row, name in zip(table.rows, names, strict=True):
+        cells = (name, *row.qualities, row.lambda_min, *row.decades)
         for column, cell in zip(columns, cells, strict=True):
             column.cells.append(cell)
     title = Text("Comparison", style="bold")
@@ -265,6 +267,12 @@ def _line(console: Console, text: str, *, style: str = "", indent: int = 0) -> N
     )
     for line in lines:
         console.print(Text(line.replace("\x1f", " "), style=style), highlight=False, soft_wrap=True)
+
+
+def _written(names: Sequence[str], limit: int, console: Console) -> tuple[str, ...]:
+    """The names in the characters that the console can show, still apart."""
+    encoding = console.encoding
+    return short(tuple(name.encode(encoding, "replace").decode(encoding) for name in names), limit)
 
 
 def _short_name(run: RunReport, snapshot: SnapshotReport) -> str:
