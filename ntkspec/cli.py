@@ -48,8 +48,6 @@ def run_command(command: Callable[[], int]) -> int:
     SIGTERM, SIGHUP. Each but the first two comes with one line on stderr, and none with a traceback.
     Characters that stdout cannot show are replaced, and a reader of it that leaves changes nothing.
     """
-    if signal.getsignal(signal.SIGINT) is _leave:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     stop = None
     with patient_streams() as stdout:
         try:
@@ -156,16 +154,19 @@ def _signals_arrive() -> Iterator[None]:
         else:
             hook(lost)
 
-    handlers = {signal.SIGALRM: signal.signal(signal.SIGALRM, end_again)}
-    for number in _ENDINGS:
-        if signal.getsignal(number) is signal.SIG_DFL:
-            handlers[signal.Signals(number)] = signal.signal(number, end)
-    sys.unraisablehook = again
+    before: dict[int, Any] = {signal.SIGALRM: signal.getsignal(signal.SIGALRM)}
     try:
+        signal.signal(signal.SIGALRM, end_again)
+        sys.unraisablehook = again
+        for number in _ENDINGS:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, end)
+        if signal.getsignal(signal.SIGINT) is _leave:
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in handlers.items():
+        for number, handler in before.items():
             signal.signal(number, handler)
         sys.unraisablehook = hook
 
