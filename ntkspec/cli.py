@@ -37,6 +37,7 @@ class HungUp(KeyboardInterrupt):
 
 
 _ENDINGS: dict[int, type[KeyboardInterrupt]] = {signal.SIGTERM: Terminated, signal.SIGHUP: HungUp}
+_NO_MEMORY = (os.strerror(errno.ENOMEM), "can't start new thread", "failed to map segment")
 _SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
 
@@ -116,7 +117,7 @@ def _out_of_memory(error: BaseException | None) -> bool:
         said = str(error)
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             return True
-        if os.strerror(errno.ENOMEM) in said or "can't start new thread" in said:
+        if any(words in said for words in _NO_MEMORY):
             return True
         error = error.__cause__ or error.__context__
     return False

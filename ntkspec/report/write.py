@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -254,6 +255,8 @@ def _as_output_error(named: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise
         raise OutputError(
             str(named),
             expected="a place that can be written",

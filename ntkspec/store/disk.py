@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -59,10 +60,12 @@ def reserve(part: Path, size: int) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into one line."""
+    """Turn the operating system's refusals into one line; too little memory is no matter of the disk."""
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise
         raise OutputError(
             str(path),
             expected="to write the file",
