@@ -239,7 +239,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[None]:
     """Hold the file alone."""
-    with part.open("rb") as handle:
+    with part.open("r+b") as handle:  # over a network, only who may write may have a file alone
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -249,6 +249,8 @@ def _locked(part: Path) -> Iterator[None]:
                 got="one that another process is at work on",
                 remedy="wait for it, or choose another place",
             ) from None
+        except OSError:  # a file system without locks
+            pass
         yield
 
 

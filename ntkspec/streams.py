@@ -47,7 +47,8 @@ def patient_streams() -> Iterator[Patient]:
     """Let standard output and error take everything, characters that they cannot show as "?"; yields output.
 
     A stream that the process was started without becomes /dev/null, lest a file that is opened later take its
-    number and what is meant for the terminal go there. Streams that a caller has put in their place stay.
+    number and what is meant for the terminal go there. Streams that a caller has put in their place stay, and
+    replace characters meanwhile.
     """
     _occupy()
     before = sys.stdout, sys.stderr
@@ -56,13 +57,32 @@ def patient_streams() -> Iterator[Patient]:
         sys.stdout = _text(output, sys.stdout, "replace")
     if sys.stderr in (None, sys.__stderr__):
         sys.stderr = _text(errors, sys.stderr, "backslashreplace")
+    with _replacing(sys.stdout), _replacing(sys.stderr):
+        try:
+            yield output
+        finally:
+            _flush()
+            sys.stdout, sys.stderr = before
+
+
+@contextlib.contextmanager
+def _replacing(stream: TextIO) -> Iterator[None]:
+    """Let a text stream that would raise at characters that its encoding lacks write "?" for them."""
+    if not isinstance(stream, io.TextIOWrapper) or stream.errors != "strict":
+        yield
+        return
+    stream.reconfigure(errors="replace")
     try:
-        yield output
+        yield
     finally:
-        with contextlib.suppress(Exception):  # of a caller's own streams
-            sys.stdout.flush()
-            sys.stderr.flush()
-        sys.stdout, sys.stderr = before
+        with contextlib.suppress(OSError, ValueError):  # of one that was closed meanwhile
+            stream.reconfigure(errors="strict")
+
+
+def _flush() -> None:
+    with contextlib.suppress(Exception):  # of a caller's own streams
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 def _text(raw: Patient, stream: TextIO | None, errors: str) -> TextIO:

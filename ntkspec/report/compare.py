@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ from ntkspec.errors import UsageError
 from ntkspec.report.data import Comparison, Qualifier, RunReport
 from ntkspec.report.names import apart, look, numbered
 from ntkspec.spectral import Spectrum
+from ntkspec.store.texts import storable
 
 
 def unique_labels(runs: Sequence[tuple[str, Path]]) -> list[str]:
     """A label for every run: its own, its file's name if it has none, with the file's name if not unique."""
-    stems = [_sayable(path.stem) for _, path in runs]
-    own = [_sayable(label).strip() or stem for (label, _), stem in zip(runs, stems, strict=True)]
+    stems = [storable(path.stem) for _, path in runs]
+    own = [storable(label).strip() or stem for (label, _), stem in zip(runs, stems, strict=True)]
     return apart(own, lambda i: numbered(f"{own[i]} [{stems[i]}]"))
 
 
@@ -100,8 +100,3 @@ def _at_most(unresolved: Spectrum) -> float:
 
 def _of_look(wanted: str, labels: Sequence[str]) -> list[int]:
     return [i for i, label in enumerate(labels) if look(label) == look(wanted)]
-
-
-def _sayable(text: str) -> str:
-    """Without what no encoding can write: a file's name may hold bytes that are not text."""
-    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
