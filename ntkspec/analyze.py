@@ -23,6 +23,7 @@ from ntkspec.kernel_file import write_kernels
 from ntkspec.memory import budget_bytes
 from ntkspec.report.compare import compare_runs, find_baseline, unique_labels
 from ntkspec.report.data import Report, RunReport, SnapshotReport
+from ntkspec.report.names import snapshot_names
 from ntkspec.report.places import Places, kernel_files, names_in_file
 from ntkspec.spectral import MethodChoice, plan, spectra
 from ntkspec.spectral.ablation import sums_of_blocks
@@ -137,9 +138,11 @@ class _Wishes:
 def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wishes) -> RunReport:
     left_out: list[str] = []
     options, say = wishes.options, wishes.say
+    keys = tuple((snap.id, snap.label) for snap in snapshots)
+    names = dict(zip((id for id, _ in keys), snapshot_names(keys), strict=True))
 
     def snapshot_report(snap: Snapshot) -> SnapshotReport:
-        name = f"{label}, {snap.label}"
+        name = f"{label}, {names[snap.id]}"
         parts = sums_of_blocks(snap.jacobian, wishes.drop)
         if wishes.tell:
             _tell_plan(name, snap.jacobian, wishes.options, wishes.tell)
@@ -157,11 +160,11 @@ def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wi
         total = found["total"].rank
         if total and total.disobeying:
             left_out.append(
-                f"{run.path}, {snap.label}: the regions say nothing of blocks that do not keep to them, or "
-                f"have no first layer's left factor to refer to: {', '.join(total.disobeying)}"
+                f"{run.path}, {names[snap.id]}: the regions say nothing of blocks that do not keep to them, "
+                f"or have no first layer's left factor to refer to: {', '.join(total.disobeying)}"
             )
         if evidence.left_out:
-            left_out.append(f"{run.path}, {snap.label}: left out {evidence.left_out}")
+            left_out.append(f"{run.path}, {names[snap.id]}: left out {evidence.left_out}")
         return SnapshotReport(
             id=snap.id,
             step=snap.step,
@@ -259,7 +262,8 @@ def _progress(*, quiet: bool) -> Iterator[Progress]:
         return
     from rich.markup import escape
 
-    with stderr.status("opening") as status:
+    spinner = "dots" if stderr.encoding.lower().startswith("utf") else "line"
+    with stderr.status("opening", spinner=spinner) as status:
         yield lambda text: status.update(escape(text))
 
 

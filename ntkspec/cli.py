@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ntkspec.errors import NtkspecError
-from ntkspec.streams import patient_streams
+from ntkspec.streams import Patient, patient_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,20 +49,23 @@ def run_command(command: Callable[[], int]) -> int:
     SIGTERM, SIGHUP. Each but the first two comes with one line on stderr, and none with a traceback.
     Characters that stdout cannot show are replaced, and a reader of it that leaves changes nothing.
     """
-    stop = None
     with patient_streams() as stdout:
         try:
-            code = _exit_code(command)
-        except SystemExit as error:  # argparse, after --help or a usage error
-            stop, code = error, error.code if isinstance(error.code, int) else DONE
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-        if stdout.lost and stdout.lost.errno not in (None, errno.EPIPE):
-            _complain(f"error: standard output: {_no_place(stdout.lost)}")
-            code = code or BAD_INPUT
-    if stop:
-        raise SystemExit(code) from None
-    return code
+            return _exit_code(command) or _lost_words(stdout)
+        except SystemExit as stop:  # argparse, after --help or a usage error
+            if not stop.code and (code := _lost_words(stdout)):
+                raise SystemExit(code) from None
+            raise
+
+
+def _lost_words(stdout: Patient) -> int:
+    """Say that output had no place, if so; a reader who left is no reason. Returns an exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    if stdout.lost is None or stdout.lost.errno in (None, errno.EPIPE):
+        return DONE
+    _complain(f"error: standard output: {_no_place(stdout.lost)}")
+    return BAD_INPUT
 
 
 def _exit_code(command: Callable[[], int]) -> int:
@@ -125,8 +128,9 @@ def _out_of_memory(error: BaseException | None) -> bool:
 
 def _complain(text: str) -> None:
     """One line on stderr, if that is there."""
-    with contextlib.suppress(OSError, ValueError):
-        print(_one_line(text), file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # or `print` would take stdout
+        with contextlib.suppress(OSError, ValueError):
+            print(_one_line(text), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

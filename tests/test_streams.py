@@ -155,6 +155,16 @@ def test_the_real_thing(tmp_path):
     assert (tmp_path / "err").read_text() == ""
 
 
+@pytest.mark.parametrize("code", [None, 0, 3, "in words"])
+def test_who_leaves_by_himself_keeps_his_code(code):
+    def work():
+        raise SystemExit(code)
+
+    with pytest.raises(SystemExit) as stop:
+        run_command(work)
+    assert stop.value.code == code
+
+
 @pytest.mark.parametrize("traced", ["", "0", "1"])
 @pytest.mark.parametrize(
     ("main", "place", "words"),

@@ -36,7 +36,7 @@ def find_baseline(
         named = [
             i
             for i, config in enumerate(configs)
-            if config.get("preset") == "baseline" or look(own[i]) == "baseline"
+            if config.get("preset") == "baseline" or "baseline" in (look(own[i]), look(labels[i]))
         ]
         return (named or [0])[0]
     found = _of_look(wanted, labels) or _of_look(wanted, own)

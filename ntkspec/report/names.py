@@ -72,7 +72,7 @@ def snapshot_name(run: RunReport, snapshot: SnapshotReport, limit: int | None = 
     Args:
         limit: most characters, printable ones; without it the name is as the file has it.
     """
-    names = _snapshot_names(tuple((other.id, other.label) for other in run.snapshots))
+    names = snapshot_names(tuple((other.id, other.label) for other in run.snapshots))
     shown = names if limit is None else short(names, limit)
     return next(name for name, other in zip(shown, run.snapshots, strict=True) if other is snapshot)
 
@@ -84,8 +84,8 @@ def kernel_names(runs: Iterable[RunReport], limit: int) -> dict[str, str]:
 
 
 @lru_cache(maxsize=64)
-def _snapshot_names(keys: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """Names of the snapshots with these ids and labels."""
+def snapshot_names(keys: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Names of a run's snapshots with these ids and labels."""
 
     def others(i: int) -> Iterator[str]:
         id, label = keys[i]

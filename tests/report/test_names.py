@@ -26,6 +26,7 @@ from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import comparison_table
 from ntkspec.report.terminal import print_report
 from ntkspec.report.to_csv import write_csv
+from ntkspec.store.texts import storable
 
 from . import samples
 
@@ -40,7 +41,7 @@ LABELS = st.lists(PIECES.map("".join), min_size=1, max_size=7)
 def test_no_two_labels_look_alike(labels: list[str]) -> None:
     found = unique_labels([(label, Path(f"{i % 2}/s.h5")) for i, label in enumerate(labels)])
     assert len(set(map(look, found))) == len(labels)
-    own = [label.strip() or "s" for label in labels]
+    own = [storable(label).strip() or "s" for label in labels]
     for i, label in enumerate(own):  # who shares a name with nobody keeps it
         if [look(other) for other in own].count(look(label)) == 1:
             assert found[i] == label
@@ -88,6 +89,11 @@ def test_the_baseline_is_a_run_and_not_a_label() -> None:
     configs = [{}, {}, {}, {}]
     assert find_baseline(labels, own, configs, None) == 3
     assert find_baseline(labels, own, [{}, {"preset": "baseline"}, {}, {}], None) == 1
+    assert find_baseline(["y", "baseline"], ["y", ""], [{}, {}], None) == 1  # by the name of its file
+    assert (
+        find_baseline(["y", "baseline [b]", "Baseline [c]"], ["y", "baseline", "Baseline"], configs, None)
+        == 1
+    )
     assert find_baseline(labels, own, configs, "x [1]") == 1
     assert find_baseline(labels, own, configs, "y") == 2
     with pytest.raises(UsageError, match=r"one of x \[0\], x \[1\], got 'x', which they share"):
