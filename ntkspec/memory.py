@@ -76,12 +76,13 @@ def _meminfo_available() -> int:
 
 
 def _left_to_process() -> Iterator[int]:
-    """What the limits of this process leave (`ulimit -v`, `ulimit -d`), less room for libraries."""
+    """What the limits of this process leave (`ulimit -v`, `-d`), less room for libraries, half at most."""
     pages = _numbers("/proc/self/statm")
     for name, mapped in (("RLIMIT_AS", pages[:1]), ("RLIMIT_DATA", pages[5:6])):
         limit, _ = resource.getrlimit(getattr(resource, name))
         if limit != resource.RLIM_INFINITY and mapped:
-            yield limit - mapped[0] * os.sysconf("SC_PAGE_SIZE") - LIBRARIES[name]
+            left = limit - mapped[0] * os.sysconf("SC_PAGE_SIZE")
+            yield left - min(LIBRARIES[name], left // 2)
 
 
 def _left_to_cgroups() -> Iterator[int]:

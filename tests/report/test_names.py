@@ -90,10 +90,8 @@ def test_the_baseline_is_a_run_and_not_a_label() -> None:
     assert find_baseline(labels, own, configs, None) == 3
     assert find_baseline(labels, own, [{}, {"preset": "baseline"}, {}, {}], None) == 1
     assert find_baseline(["y", "baseline"], ["y", ""], [{}, {}], None) == 1  # by the name of its file
-    assert (
-        find_baseline(["y", "baseline [b]", "Baseline [c]"], ["y", "baseline", "Baseline"], configs, None)
-        == 1
-    )
+    shared = ["y", "baseline [b]", "Baseline [c]"]
+    assert find_baseline(shared, ["y", "baseline", "Baseline"], [{}, {}, {}], None) == 1
     assert find_baseline(labels, own, configs, "x [1]") == 1
     assert find_baseline(labels, own, configs, "y") == 2
     with pytest.raises(UsageError, match=r"one of x \[0\], x \[1\], got 'x', which they share"):
