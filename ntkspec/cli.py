@@ -130,7 +130,7 @@ def _complain(text: str) -> None:
     """One line on stderr, if that is there."""
     if sys.stderr is not None:  # or `print` would take stdout
         with contextlib.suppress(OSError, ValueError):
-            print(_one_line(text), file=sys.stderr, flush=True)
+            print(one_line(text), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -250,6 +250,6 @@ def console(*, stderr: bool = False) -> Console:
     return PipedConsole(stderr=stderr)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """The text without line breaks and control characters: names inside a foreign file may hold anything."""
     return "".join(char if char.isprintable() else " " for char in text)

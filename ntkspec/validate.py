@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ntkspec.cli import DONE, UNEXPECTED, Parser, positive, run_command
+from ntkspec.cli import DONE, UNEXPECTED, Parser, one_line, positive, run_command
 from ntkspec.memory import format_bytes
 from ntkspec.store import open_run
 
@@ -52,15 +52,16 @@ def _validate(path: Path, memory: float | None, quiet: bool) -> int:
         if quiet:
             return DONE
         for warning in run.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(one_line(f"warning: {warning}"), file=sys.stderr)
         jacobian = run.snapshots[-1].jacobian
         labels = ", ".join(f"{snap.label} (step {snap.step})" for snap in run.snapshots)
-        print(
+        said = (
             f"{path}: valid. {run.label!r} by {run.producer}: {run.samples} samples, "
             f"{jacobian.outputs} outputs, {jacobian.width} parameters in {len(jacobian)} blocks "
             f"({', '.join(jacobian.roles)}), {jacobian.dtype}, {format_bytes(jacobian.nbytes)} a snapshot; "
             f"snapshots: {labels}"
         )
+        print(one_line(said))
     return DONE
 
 
