@@ -12,7 +12,7 @@ from ntkspec.report.names import snapshot_name
 COLUMNS = ("run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero")
 
 # What spreadsheets begin a formula with, full-width forms included, after what they may pass over.
-_FORMULA = re.compile("[\\s'\\0-\\x20\\u200b-\\u200f\\ufeff]*[=+\\-@＝＋－＠]|[\\t\\r\\n]")
+_FORMULA = re.compile("[\\s'\\0-\\x20\\u200b-\\u200f\\ufeff]*[=+\\-@＝＋－＠]|'*[\\t\\r\\n]")
 
 
 def text(value: str) -> str:
