@@ -223,8 +223,7 @@ def _analyze(options: argparse.Namespace) -> int:
     from ntkspec.report.write import write_json_file, write_report
 
     folder = options.output or Path(f"{Path(options.runs[0]).stem}-report")
-    places = Places(folder, options.json, options.kernels)
-    places.check(options.runs)
+    Places(folder, options.json, options.kernels).check(options.runs)
     with _progress(quiet=options.quiet) as progress:
         report = analyze_runs(
             options.runs,
@@ -243,8 +242,8 @@ def _analyze(options: argparse.Namespace) -> int:
             detail=console(stderr=True).out if options.verbose and not options.quiet else None,
         )
         progress("drawing the report")
-        write_report(report, folder, places.json_inside)
-        if options.json and not places.json_inside:
+        write_report(report, folder)
+        if options.json:
             write_json_file(report, options.json)
     if not options.quiet:
         stdout = console()

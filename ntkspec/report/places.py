@@ -24,13 +24,6 @@ class Places:
     json: Path | None = None  # a further file for report.json
     kernels: Path | None = None  # folder
 
-    @property
-    def json_inside(self) -> str | None:
-        """The name of the further JSON file where it lies in the report's folder, and is made with it."""
-        if self.json is None or resolved(self.json).parent != resolved(self.folder):
-            return None
-        return resolved(self.json).name
-
     def check(self, inputs: Sequence[Path]) -> None:
         """Raise `OutputError` where something cannot be written, or would be in the way; leaves nothing."""
         check_folder(self.folder)

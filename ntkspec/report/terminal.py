@@ -197,9 +197,10 @@ def _print_comparison(report: Report, console: Console) -> None:
         for column, cell in zip(columns, cells, strict=True):
             column.cells.append(cell)
     title = Text("Comparison", style="bold")
+    baselines = [name for row, name in zip(table.rows, names, strict=True) if row.run.name == table.baseline]
     if table.snapshots:
         title.append(
-            f"  last columns: decades of lambda_min over {table.baseline or 'the baseline'}, by snapshot",
+            f"  last columns: decades of lambda_min over {(*baselines, 'the baseline')[0]}, by snapshot",
             style="not bold dim",
         )
     console.print(title, highlight=False)

@@ -60,17 +60,16 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def write_report(report: Report, folder: Path, also: str | None = None) -> list[Path]:
+def write_report(report: Report, folder: Path) -> list[Path]:
     """Write report.json, spectra.csv, the figures as PNG and SVG, and index.html into a folder.
 
     Everything goes into a hidden folder beside it first, which then takes the folder's place; on any failure
-    or interruption the hidden folder is removed and the old one is as it was. What a run that was killed has
-    left there is removed, too.
+    or interruption the hidden folder is removed and the old one is as it was. Further reports as JSON in the
+    old one, as --json may have put them there, stay. What a run that was killed has left is removed.
 
     Args:
         report: what to write.
         folder: see `check_folder`.
-        also: a further name in the folder for what report.json holds.
 
     Returns:
         The files written, the page first.
@@ -79,10 +78,9 @@ def write_report(report: Report, folder: Path, also: str | None = None) -> list[
     target = resolved(folder)
     with _as_output_error(folder), new_parents(target), hidden_folder(target) as part:
         names = _fill(report, part)
-        if also and also not in names:
-            shutil.copyfile(part / JSON, part / also)
-            names.append(also)
         check_folder(folder)  # the work took a while: someone may have put a file there
+        for further in [path for path in target.glob("*") if path.name not in OWN_NAMES]:
+            shutil.copy2(further, part)
         _swap(part, target)
     remove_leftovers(target, _is_leftover)
     return [folder / name for name in names]

@@ -82,8 +82,10 @@ def test_accepted_again_and_again(words, here, capsys):
         assert main(["run.h5", "-q", *words]) == 0, capsys.readouterr().err
     if "--json" in words:
         assert json.loads(Path(words[words.index("--json") + 1]).read_text())["format"] == "ntkspec-report"
-    if "-o" in words:  # and without the further file
+    if "-o" in words:  # and without the further file, which is not lost by that
+        further = sorted(Path(words[words.index("-o") + 1]).glob("*"))
         assert main(["run.h5", "-q", "-o", words[words.index("-o") + 1]]) == 0
+        assert sorted(Path(words[words.index("-o") + 1]).glob("*")) == further
     assert not list(here.rglob(".*"))
 
 
