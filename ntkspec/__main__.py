@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ntkspec._version import __version__
-from ntkspec.cli import BAD_INPUT, DONE
+from ntkspec.cli import BAD_INPUT, DONE, run_command
 
 COMMANDS = {
     "train": "train one configuration on a picture and write one run file (needs PyTorch)",
@@ -18,7 +18,10 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    return run_command(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def _run(words: list[str]) -> int:
     if words[:1] == ["--version"]:
         print(f"ntkspec {__version__}")
         return DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,17 +16,18 @@ import numpy as np
 from ntkspec._version import __version__
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, FAILED, Parser, console, positive, run_command
-from ntkspec.errors import OutputError, UsageError
+from ntkspec.errors import UsageError
 from ntkspec.evidence import Settings, gather
-from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.kernel_file import write_kernels
 from ntkspec.memory import budget_bytes
 from ntkspec.report.compare import compare_runs, find_baseline, unique_labels
 from ntkspec.report.data import Report, RunReport, SnapshotReport
+from ntkspec.report.names import snapshot_names
+from ntkspec.report.places import Places, kernel_files, names_in_file
 from ntkspec.spectral import MethodChoice, plan, spectra
 from ntkspec.spectral.ablation import sums_of_blocks
 from ntkspec.store import Run, Snapshot, open_run
-from ntkspec.store.disk import reason
 from ntkspec.store.schema import TRUTH
 
 EXAMPLE = """\
@@ -87,18 +88,25 @@ def analyze_runs(
     if not paths:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
     say = progress or (lambda _: None)
-    places = _kernel_places(paths, kernels)
     with contextlib.ExitStack() as stack:
         runs = [stack.enter_context(open_run(path, memory=memory)) for path in paths]
         labels = unique_labels([(run.label, run.path) for run in runs])
-        reference = find_baseline(labels, [run.config for run in runs], baseline)
+        own = [run.label for run in runs]
+        reference = find_baseline(labels, own, [run.config for run in runs], baseline)
         chosen = [run.snapshots if snapshot == "all" else (run.snapshot(snapshot),) for run in runs]
+        for snap in (snap for snaps in chosen for snap in snaps):
+            check_outputs(outputs, snap.jacobian.outputs)
+            sums_of_blocks(snap.jacobian, drop)  # refuses what is to be dropped and is not there
+        ids = [[snap.id for snap in snaps] for snaps in chosen]
+        kernel_places = [dict.fromkeys(of_run) for of_run in ids]
+        if kernels is not None:
+            kernel_places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
         for run in runs:
             run.check_values()
         warnings = _sample_warnings(runs)
         reports = [
-            _run_report(run, label, snaps, _Wishes(drop, options, check, place, say, detail))
-            for run, label, snaps, place in zip(runs, labels, chosen, places, strict=True)
+            _run_report(run, label, snaps, _Wishes(drop, options, check, places, say, detail))
+            for run, label, snaps, places in zip(runs, labels, chosen, kernel_places, strict=True)
         ]
     reports[0] = replace(reports[0], warnings=(*reports[0].warnings, *warnings))
     return Report(
@@ -107,7 +115,7 @@ def analyze_runs(
         backend=engine.name,
         runs=tuple(reports),
         comparisons=compare_runs(reports, reference) if len(reports) > 1 else (),
-        baseline=reference if len(reports) > 1 else None,
+        baseline=labels[reference] if len(reports) > 1 else None,
     )
 
 
@@ -118,7 +126,7 @@ class _Wishes:
     drop: Sequence[Sequence[str]]
     options: dict[str, Any]  # of `spectra`
     check: bool
-    kernels: Path | None  # start of the names of kernel files
+    kernels: Mapping[str, Path | None]  # snapshot id -> file to write its kernels to
     say: Progress
     tell: Progress | None  # of the memory plan
 
@@ -127,41 +135,21 @@ class _Wishes:
         return {name: self.options[name] for name in ("outputs", "precision", "backend", "memory")}
 
 
-def _kernel_places(paths: Sequence[str | Path], folder: str | Path | None) -> list[Path | None]:
-    """Where the kernels of each run go: `<folder>/<run>`, to be continued by `-<snapshot id>.h5`."""
-    if folder is None:
-        return [None for _ in paths]
-    stems = [Path(path).stem for path in paths]
-    if len(set(stems)) < len(stems):
-        raise UsageError(
-            "--kernels",
-            expected="run files of different names, from which those of the kernels are made",
-            got=", ".join(stems),
-            remedy="rename one, or analyse them one after the other",
-        )
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            str(folder), expected="a folder for kernels", got=reason(error), remedy="choose another"
-        ) from None
-    return [Path(folder) / stem for stem in stems]
-
-
 def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wishes) -> RunReport:
     left_out: list[str] = []
     options, say = wishes.options, wishes.say
+    keys = tuple((snap.id, snap.label) for snap in snapshots)
+    names = dict(zip((id for id, _ in keys), snapshot_names(keys), strict=True))
 
     def snapshot_report(snap: Snapshot) -> SnapshotReport:
-        name = f"{label}, {snap.label}"
+        name = f"{label}, {names[snap.id]}"
         parts = sums_of_blocks(snap.jacobian, wishes.drop)
         if wishes.tell:
             _tell_plan(name, snap.jacobian, wishes.options, wishes.tell)
-        if wishes.kernels:
-            path = wishes.kernels.with_name(f"{wishes.kernels.name}-{snap.id}.h5")
+        if path := wishes.kernels[snap.id]:
             write_kernels(
                 path,
-                parts,
+                names_in_file(parts),
                 **wishes.of_kernels(),
                 progress=lambda share: say(f"{name}: kernels to {path}, {share:.0%}"),
             )
@@ -172,11 +160,11 @@ def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wi
         total = found["total"].regions
         if total and total.disobeying:
             left_out.append(
-                f"{run.path}, {snap.label}: the regions say nothing of blocks that do not keep to them, or "
-                f"have no first layer's left factor to refer to: {', '.join(total.disobeying)}"
+                f"{run.path}, {names[snap.id]}: the regions say nothing of blocks that do not keep to them, "
+                f"or have no first layer's left factor to refer to: {', '.join(total.disobeying)}"
             )
         if evidence.left_out:
-            left_out.append(f"{run.path}, {snap.label}: left out {evidence.left_out}")
+            left_out.append(f"{run.path}, {names[snap.id]}: left out {evidence.left_out}")
         return SnapshotReport(
             id=snap.id,
             step=snap.step,
@@ -226,19 +214,16 @@ def _sample_warnings(runs: Sequence[Run]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    options = _parser().parse_args(argv)
-    return run_command(lambda: _analyze(options))
+    return run_command(lambda: _analyze(_parser().parse_args(argv)))
 
 
 def _analyze(options: argparse.Namespace) -> int:
     from ntkspec.report.summary import failures
     from ntkspec.report.terminal import print_report
-    from ntkspec.report.write import check_folder, check_json_file, write_json_file, write_report
+    from ntkspec.report.write import write_json_file, write_report
 
     folder = options.output or Path(f"{Path(options.runs[0]).stem}-report")
-    check_folder(folder)
-    if options.json:
-        check_json_file(options.json)
+    Places(folder, options.json, options.kernels).check(options.runs)
     with _progress(quiet=options.quiet) as progress:
         report = analyze_runs(
             options.runs,
@@ -276,7 +261,8 @@ def _progress(*, quiet: bool) -> Iterator[Progress]:
         return
     from rich.markup import escape
 
-    with stderr.status("opening") as status:
+    spinner = "dots" if stderr.encoding.lower().startswith("utf") else "line"
+    with stderr.status("opening", spinner=spinner) as status:
         yield lambda text: status.update(escape(text))
 
 

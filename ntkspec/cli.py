@@ -1,92 +1,209 @@
-"""What every command line shares: exit codes and one-line errors."""
+"""What every command line shares: exit codes, one-line errors, and ends that clean up."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import itertools
 import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ntkspec.errors import NtkspecError
+from ntkspec.streams import Patient, patient_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, UNEXPECTED, INTERRUPTED = 0, 1, 2, 70, 130  # 70: EX_SOFTWARE of sysexits.h
+TRACEBACK = "NTKSPEC_TRACEBACK"  # set it to see where an unexpected exception came from
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what cleans up after Ctrl-C does so after this, too."""
+
+    number = signal.SIGTERM
+
+
+class HungUp(KeyboardInterrupt):
+    """SIGHUP: the terminal went away."""
+
+    number = signal.SIGHUP
+
+
+_ENDINGS: dict[int, type[KeyboardInterrupt]] = {signal.SIGTERM: Terminated, signal.SIGHUP: HungUp}
+_NO_MEMORY = (os.strerror(errno.ENOMEM), "can't start new thread", "failed to map segment")
+_SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """Run a command and return its exit code: 0 done, 2 bad usage or input, 130 interrupted.
+    """Run a command and return its exit code.
 
-    Every `NtkspecError` becomes one line on stderr, without a traceback.
+    That is the command's own (0 done, 1 a bound or a check does not hold); 2 for bad usage or input, full
+    disks and too little memory; 70 for an exception that nobody expected; 128 + n after signal n: Ctrl-C,
+    SIGTERM, SIGHUP. Each but the first two comes with one line on stderr, and none with a traceback.
+    Characters that stdout cannot show are replaced, and a reader of it that leaves changes nothing.
     """
-    if signal.getsignal(signal.SIGINT) is _leave:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with _interrupts_arrive():
-            code = command()
+    with patient_streams() as stdout:
+        try:
+            return _exit_code(command) or _lost_words(stdout)
+        except SystemExit as stop:  # argparse, after --help or a usage error
+            if not stop.code and (code := _lost_words(stdout)):
+                raise SystemExit(code) from None
+            raise
+
+
+def _lost_words(stdout: Patient) -> int:
+    """Say that output had no place, if so; a reader who left is no reason. Returns an exit code."""
+    with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
+    if stdout.lost is None or stdout.lost.errno in (None, errno.EPIPE):
+        return DONE
+    _complain(f"error: standard output: {_no_place(stdout.lost)}")
+    return BAD_INPUT
+
+
+def _exit_code(command: Callable[[], int]) -> int:
+    """Run a command; every exception but SystemExit becomes one line and an exit code."""
+    try:
+        with _signals_arrive():
+            code = command()
+            sys.stdout.flush()
         return code
     except NtkspecError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        _complain(f"error: {error}")
         return BAD_INPUT
-    except BrokenPipeError:  # the reader of our output left, e.g. `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of a stream that is not ours to replace left
         return DONE
-    except MemoryError:
-        print("error: out of memory; lower --memory, use fewer samples or -k", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        number = getattr(error, "number", signal.SIGINT)
+        _complain(_SAID[number])
+        return 128 + int(number)
+    except Exception as error:
+        return _exit_code_of(error)
+
+
+def _exit_code_of(error: Exception) -> int:
+    """Say in a line what no part of the program put into words."""
+    if os.environ.get(TRACEBACK, "0") not in ("", "0"):
+        with contextlib.suppress(OSError):
+            traceback.print_exception(error)
+    if _out_of_memory(error):
+        _complain(
+            "error: out of memory; lower --memory, use fewer samples, or raise the limit of `ulimit -v`"
+        )
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except OSError as error:  # e.g. a full disk behind stdout
-        place = f"{error.filename}: " if error.filename else ""
-        said = f"{place}expected to write, got {error.strerror or error}; check place and space"
-        print(f"error: {_one_line(said)}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, OSError):
+        _complain(f"error: {f'{error.filename}: ' if error.filename else ''}{_no_place(error)}")
         return BAD_INPUT
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)}:{place.lineno}"
+    remedy = f"this is a fault of the program, please report it with what {TRACEBACK}=1 prints"
+    if isinstance(error, ModuleNotFoundError):
+        remedy = "install what is missing, as `pip install ntkspec` does"
+    _complain(f"error: {where}: expected to finish, got {type(error).__name__}: {error}; {remedy}")
+    return UNEXPECTED
+
+
+def _no_place(error: OSError) -> str:
+    return f"expected to read or write, got {error.strerror or error}; check place and space"
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether that is the reason, or the reason's reason: libraries say it in several ways."""
+    while error is not None:
+        said = str(error)
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            return True
+        if any(words in said for words in _NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _complain(text: str) -> None:
+    """One line on stderr, if that is there."""
+    if sys.stderr is not None:  # or `print` would take stdout
+        with contextlib.suppress(OSError, ValueError):
+            print(one_line(text), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
-def _interrupts_arrive() -> Iterator[None]:
-    """Ctrl-C that comes where a library cannot let exceptions through, as h5py in HDF5, comes once more."""
+def _signals_arrive() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the command as Ctrl-C does, unless somebody has other plans for them.
+
+    What comes where a library cannot let exceptions through, as h5py in HDF5, comes once more.
+    """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
-    hook, alarm = sys.unraisablehook, signal.signal(signal.SIGALRM, signal.default_int_handler)
+    lost_kind: type[KeyboardInterrupt] = KeyboardInterrupt
+    hook = sys.unraisablehook
+
+    def end(number: int, _: object) -> NoReturn:
+        raise _ENDINGS[number]
+
+    def end_again(*_: object) -> NoReturn:
+        raise lost_kind
 
     def again(lost: Any) -> None:
-        if lost.exc_type is KeyboardInterrupt:
+        nonlocal lost_kind
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            lost_kind = lost.exc_type
             signal.setitimer(signal.ITIMER_REAL, 0.05)  # seconds; by then that call is over
         else:
             hook(lost)
 
-    sys.unraisablehook = again
+    before: dict[int, Any] = {signal.SIGALRM: signal.getsignal(signal.SIGALRM)}
     try:
+        signal.signal(signal.SIGALRM, end_again)
+        sys.unraisablehook = again
+        for number in _ENDINGS:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, end)
+        if signal.getsignal(signal.SIGINT) is _leave:
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, alarm)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         sys.unraisablehook = hook
 
 
 def quiet_interrupts() -> None:
-    """For the package's first line: Ctrl-C while a command is still importing ends it without a word."""
+    """For the package's first line: what happens while a command is still importing.
+
+    Ctrl-C ends it without a word, and an exception with one line and its exit code.
+    """
     words = sys.orig_argv  # -m is not said in sys.argv which module it is, and others may import this one
     module = next((after for word, after in itertools.pairwise(words) if word == "-m"), "")
     by_name = os.path.basename(sys.argv[0] if sys.argv else "") == "ntkspec"
     command = (sys.argv[:1] == ["-m"] and module.split(".")[0] == "ntkspec") or by_name
     if command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
+    if command and sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _leave_with
 
 
 def _leave(*_: object) -> NoReturn:
     os._exit(INTERRUPTED)
+
+
+def _leave_with(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """As `sys.excepthook`, after which Python itself would say 1: a bound does not hold."""
+    if not isinstance(error, Exception):
+        sys.__excepthook__(kind, error, trace)
+        return
+    code = _exit_code_of(error)
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    os._exit(code)
 
 
 class Parser(argparse.ArgumentParser):
@@ -105,7 +222,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line and exit with code 2."""
-        print(f"error: {_one_line(message)}; see {self.prog} --help", file=sys.stderr)
+        _complain(f"error: {message}; see {self.prog} --help")
         raise SystemExit(BAD_INPUT)
 
 
@@ -133,6 +250,6 @@ def console(*, stderr: bool = False) -> Console:
     return PipedConsole(stderr=stderr)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """The text without line breaks and control characters: names inside a foreign file may hold anything."""
     return "".join(char if char.isprintable() else " " for char in text)

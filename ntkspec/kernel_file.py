@@ -83,6 +83,16 @@ def write_kernels(
     return path
 
 
+def check_kernel_file(path: Path) -> None:
+    """Raise `OutputError` where `write_kernels` would refuse this path, whatever the kernels.
+
+    That is where the file, or the one that it is called while it is written, exists and is no kernel file.
+    """
+    for place in (path, path.with_name(path.name + ".part")):
+        if os.path.lexists(place) and _attributes(place).get("format") != FORMAT:
+            raise _not_ours(place, "another file")
+
+
 def _assemble(part: Path, plan: Assembly, engine: Backend, progress: Progress | None) -> None:
     with _open(part, "r") as file:
         offsets = {name: int(file[_dataset(name)].id.get_offset()) for name in plan.names}
@@ -194,20 +204,24 @@ def _as_begun(part: Path, plan: Assembly) -> Assembly:
 
 def _require_same(path: Path, mark: str) -> None:
     """Raise `OutputError` unless the file holds, or will hold, the kernels of this Jacobian."""
+    found = _attributes(path)
+    own = found.get("format") == FORMAT
+    if not own or found.get("fingerprint") != mark:
+        raise _not_ours(path, "kernels of another Jacobian, or of other settings" if own else "another file")
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    """What the file says of itself; nothing where it is no HDF5 file."""
     try:
         with _open(path, "r") as file:
-            found = dict(file.attrs)
+            return dict(file.attrs)
     except OSError:
-        found = {}
-    own = found.get("format") == FORMAT
-    if own and found.get("fingerprint") == mark:
-        return
-    raise OutputError(
-        str(path),
-        expected="no file, or one of these kernels",
-        got="kernels of another Jacobian, or of other settings" if own else "another file",
-        remedy="remove it or choose another place",
-    )
+        return {}
+
+
+def _not_ours(path: Path, got: str) -> OutputError:
+    expected, remedy = "no file, or one of these kernels", "remove it or choose another place"
+    return OutputError(str(path), expected=expected, got=got, remedy=remedy)
 
 
 @contextlib.contextmanager
@@ -225,7 +239,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[None]:
     """Hold the file alone."""
-    with part.open("rb") as handle:
+    with part.open("r+b") as handle:  # over a network, only who may write may have a file alone
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -235,6 +249,8 @@ def _locked(part: Path) -> Iterator[None]:
                 got="one that another process is at work on",
                 remedy="wait for it, or choose another place",
             ) from None
+        except OSError:  # a file system without locks
+            pass
         yield
 
 

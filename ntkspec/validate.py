@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ntkspec.cli import DONE, Parser, positive, run_command
+from ntkspec.cli import DONE, UNEXPECTED, Parser, one_line, positive, run_command
 from ntkspec.memory import format_bytes
 from ntkspec.store import open_run
 
@@ -16,6 +16,20 @@ EXAMPLE = "example:\n  python -m ntkspec.validate run.h5 other-writer.h5\n"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
+    return run_command(lambda: _validate_all(argv))
+
+
+def _validate_all(argv: Sequence[str] | None) -> int:
+    options = _parser().parse_args(argv)
+    worst = DONE
+    for path in options.runs:
+        worst = max(worst, run_command(partial(_validate, path, options.memory, options.quiet)))
+        if worst > UNEXPECTED:  # a signal, which is meant for the whole command
+            break
+    return worst
+
+
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m ntkspec.validate",
         description="Check run files against docs/run-format.md: structure, links, and every number.",
@@ -29,9 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="memory budget (default: 80%% of what is free)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
-    options = parser.parse_args(argv)
-    codes = [run_command(partial(_validate, path, options.memory, options.quiet)) for path in options.runs]
-    return max(codes)
+    return parser
 
 
 def _validate(path: Path, memory: float | None, quiet: bool) -> int:
@@ -40,15 +52,16 @@ def _validate(path: Path, memory: float | None, quiet: bool) -> int:
         if quiet:
             return DONE
         for warning in run.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(one_line(f"warning: {warning}"), file=sys.stderr)
         jacobian = run.snapshots[-1].jacobian
         labels = ", ".join(f"{snap.label} (step {snap.step})" for snap in run.snapshots)
-        print(
+        said = (
             f"{path}: valid. {run.label!r} by {run.producer}: {run.samples} samples, "
             f"{jacobian.outputs} outputs, {jacobian.width} parameters in {len(jacobian)} blocks "
             f"({', '.join(jacobian.roles)}), {jacobian.dtype}, {format_bytes(jacobian.nbytes)} a snapshot; "
             f"snapshots: {labels}"
         )
+        print(one_line(said))
     return DONE
 
 

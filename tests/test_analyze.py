@@ -376,6 +376,22 @@ def test_validate(here, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_validate_prints_one_line_whatever_a_file_says(here, capsys):
+    hostile = "a\nb\x1b[31m"
+    with runs.RunWriter("run.h5", inputs=np.zeros((12, 1)), label=hostile) as run:
+        with run.snapshot(hostile, step=0, label=hostile) as snapshot:
+            snapshot.write(0, np.ones((12, 2)), cases.mixed(12))
+    with h5py.File("run.h5", "r+") as file:
+        file.attrs["producer"] = hostile
+        file.copy(f"snapshots/{hostile}", f"snapshots/{hostile}2")
+        file[f"snapshots/{hostile}2"].attrs["complete"] = False
+        file.attrs["complete"] = False
+    assert validate.main(["run.h5"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out.count("\n"), captured.err.count("\n")) == (1, 1)
+    assert "\x1b" not in captured.out + captured.err
+
+
 def test_analyze_runs_wants_a_run():
     with pytest.raises(UsageError, match="one or more"):
         analyze_runs([])

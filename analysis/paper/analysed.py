@@ -59,7 +59,7 @@ def _stage(snapshot: SnapshotReport) -> Stage:
 
 
 def _curve(spectrum: Spectrum) -> Curve:
-    """What is kept of a spectrum; zero is what is zero of the stored numbers, or of the network by regions."""
+    """What is kept of a spectrum; 0 is what is zero of the stored numbers, or by regions of the network."""
     claims = [spectrum.rank, spectrum.regions if spectrum.network_singular else None]
     limit = min((claim.at_most for claim in claims if claim), default=spectrum.size)
     values = [

@@ -1,4 +1,4 @@
-"""What `make certify`, `spectra`, `networks`, `fuzz` and `kills` left in analysis/results, as tables of docs/.
+"""What the searches (`make certify`, `make fuzz` and others) left in analysis/results, as tables of docs/.
 
 Run: `python analysis/studies/hostile_tables.py`.
 """

@@ -63,7 +63,13 @@ class Jacobian:
         for block in self.blocks:
             if block.name == name:
                 return block
-        raise self._unknown([name])
+        role = f"; jac.only({name!r}) keeps the blocks of this role" if name in self.roles else ""
+        raise UsageError(
+            "block of a Jacobian",
+            expected=f"the name of one of its blocks ({', '.join(self.names)})",
+            got=repr(name),
+            remedy=f"name one of these{role}",
+        )
 
     @property
     def samples(self) -> int:

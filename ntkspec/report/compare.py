@@ -3,63 +3,74 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ntkspec.errors import UsageError
 from ntkspec.report.data import Comparison, Qualifier, RunReport
+from ntkspec.report.names import apart, look, numbered
 from ntkspec.spectral import Spectrum
+from ntkspec.store.texts import storable
 
 
 def unique_labels(runs: Sequence[tuple[str, Path]]) -> list[str]:
     """A label for every run: its own, its file's name if it has none, with the file's name if not unique."""
-    labels = [label.strip() or path.stem for label, path in runs]
-    counts = Counter(labels)
-    labels = [
-        label if counts[label] == 1 else f"{label} [{path.stem}]"
-        for label, (_, path) in zip(labels, runs, strict=True)
-    ]
-    seen: Counter[str] = Counter()
-    unique = []
-    for label in labels:
-        seen[label] += 1
-        unique.append(label if seen[label] == 1 else f"{label} #{seen[label]}")
-    return unique
+    stems = [storable(path.stem) for _, path in runs]
+    own = [storable(label).strip() or stem for (label, _), stem in zip(runs, stems, strict=True)]
+    return apart(own, lambda i: numbered(f"{own[i]} [{stems[i]}]"))
 
 
-def find_baseline(labels: Sequence[str], configs: Sequence[Mapping[str, Any]], wanted: str | None) -> str:
-    """The label of the run to compare with: the wanted one, else "baseline", else the first."""
+def find_baseline(
+    labels: Sequence[str], own: Sequence[str], configs: Sequence[Mapping[str, Any]], wanted: str | None
+) -> int:
+    """Which run to compare with, by position: the wanted one, else "baseline", else the first.
+
+    Args:
+        labels: as in the report, where no two are alike.
+        own: as the files have them; one that a single run has names it, too.
+        configs: of the runs.
+        wanted: a label, or None.
+    """
     if wanted is None:
         named = [
-            label
-            for label, config in zip(labels, configs, strict=True)
-            if config.get("preset") == "baseline" or label.lower() == "baseline"
+            i
+            for i, config in enumerate(configs)
+            if config.get("preset") == "baseline" or "baseline" in (look(own[i]), look(labels[i]))
         ]
-        return (named or list(labels))[0]
-    if wanted not in labels:
+        return (named or [0])[0]
+    found = _of_look(wanted, labels) or _of_look(wanted, own)
+    if len(found) != 1:
+        choice = labels if not found else [labels[i] for i in found]
         raise UsageError(
-            "--baseline", expected=f"one of {', '.join(labels)}", got=repr(wanted), remedy="name one of these"
+            "--baseline",
+            expected=f"one of {', '.join(choice)}",
+            got=f"{wanted!r}{', which they share' if found else ''}",
+            remedy="name one of these",
         )
-    return wanted
+    return found[0]
 
 
-def compare_runs(runs: Sequence[RunReport], baseline: str) -> tuple[Comparison, ...]:
-    """lambda_min of every other run over the baseline's, for each snapshot label that both have."""
-    reference = next(run for run in runs if run.label == baseline)
+def compare_runs(runs: Sequence[RunReport], baseline: int) -> tuple[Comparison, ...]:
+    """lambda_min of every other run over the baseline's, for each snapshot label that both have.
+
+    Args:
+        runs: each with a label of its own.
+        baseline: position of the run that the others are compared with.
+    """
+    reference = runs[baseline]
     comparisons = []
     decades: float | None
     qualifier: Qualifier
-    for run in runs:
+    for run in (run for i, run in enumerate(runs) if i != baseline):
         for label in dict.fromkeys(snap.label for snap in run.snapshots):
             mine, theirs = run.snapshot(label), reference.snapshot(label)
-            if run.label == baseline or mine is None or theirs is None:
+            if mine is None or theirs is None:
                 continue
             decades, qualifier = None, "unresolved"
             if (run.samples, run.outputs) == (reference.samples, reference.outputs):
                 decades, qualifier = decades_between(mine.spectra["total"], theirs.spectra["total"])
-            comparisons.append(Comparison("total", label, run.label, baseline, decades, qualifier))
+            comparisons.append(Comparison("total", label, run.label, reference.label, decades, qualifier))
     return tuple(comparisons)
 
 
@@ -85,3 +96,7 @@ def decades_between(spectrum: Spectrum, baseline: Spectrum) -> tuple[float | Non
 def _at_most(other: Spectrum) -> float:
     """What a smallest eigenvalue is at most that is no number, its stated error included."""
     return other.floor if other.singular else other.smallest_at_most
+
+
+def _of_look(wanted: str, labels: Sequence[str]) -> list[int]:
+    return [i for i, label in enumerate(labels) if look(label) == look(wanted)]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
 from ntkspec.spectral.bounds import Bound
 from ntkspec.spectral.consistency import Check
@@ -109,6 +110,17 @@ class Report:
     runs: tuple[RunReport, ...]
     comparisons: tuple[Comparison, ...] = ()
     baseline: str | None = None  # label of the run that the others are compared with
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` where two runs have one label, by which comparisons name them."""
+        labels = [run.label for run in self.runs]
+        if len(set(labels)) < len(labels):
+            raise UsageError(
+                "Report",
+                expected="a label of its own for each run",
+                got=", ".join(map(repr, labels)),
+                remedy="see ntkspec.report.compare.unique_labels",
+            )
 
     @property
     def warnings(self) -> tuple[str, ...]:

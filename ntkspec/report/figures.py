@@ -160,7 +160,7 @@ def fig_decades(report: Report) -> Figure | None:
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(rf"smallest eigenvalue $\lambda_{{\min}}$ of {KERNEL} " + text(when_last(report)))
-    axes.set_title("Smallest eigenvalues (arrows: unresolved, at most the floor; 0: exactly singular)")
+    axes.set_title("Smallest eigenvalues (arrows: unresolved, at most there; 0: exactly singular)")
     if any(run.end is not None and "no_grid" in run.end.spectra for run in runs):
         axes.annotate(
             "green: without the grid's gradients",
@@ -193,7 +193,7 @@ def _many_spectra(report: Report, runs: Sequence[StyledRun]) -> Figure:
         draw_run(axes, run)
     for i, axes in enumerate(panels):
         if i < len(shown):
-            finish(axes, text(shown[i].name, 28), x_label=i + columns >= len(shown), y_label=i % columns == 0)
+            finish(axes, text(shown[i].short), x_label=i + columns >= len(shown), y_label=i % columns == 0)
         else:
             axes.set_visible(False)
     if len(shown) < len(runs):
@@ -258,9 +258,10 @@ def _draw_lambda_min(axes: Axes, row: int, run: StyledRun, kernel: str, colour: 
         axes.plot([least, spectrum.upper[-1]], [at, at], color=colour, linewidth=2, alpha=0.5)
         axes.plot([spectrum.lambda_min], [at], "o", color=colour, markersize=7 if kernel == "total" else 5)
     elif words.is_unresolved(spectrum) and spectrum.floor > 0:
-        axes.plot([spectrum.floor], [at], "|", color=colour, markersize=9, markeredgewidth=2)
-        axes.plot([spectrum.floor, spectrum.floor / 8], [at, at], color=colour, linewidth=1.4)
-        axes.plot([spectrum.floor / 8], [at], "<", color=colour, markersize=5)
+        most = spectrum.smallest_at_most
+        axes.plot([most], [at], "|", color=colour, markersize=9, markeredgewidth=2)
+        axes.plot([most, most / 8], [at, at], color=colour, linewidth=1.4)
+        axes.plot([most / 8], [at], "<", color=colour, markersize=5)
     else:
         axes.annotate(
             words.lambda_min(spectrum).replace("<=", "≤"),

@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from ntkspec.report import words
 from ntkspec.report.captions import FLOORS, captions
 from ntkspec.report.data import CheckedBound, Report, RunReport, SnapshotReport
+from ntkspec.report.names import kernel_names
 from ntkspec.report.style import StyledRun, last_name, stages, styled_runs, when_last
 from ntkspec.report.summary import comparison_table, failures, headline, singular_baseline
 from ntkspec.report.to_json import plain
@@ -72,6 +73,7 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
 
 def plot_data(report: Report) -> dict[str, Any]:
     """What the interactive plot draws: resolved eigenvalues only, thinned on a log axis; no zero kernels."""
+    kernels = kernel_names(report.runs, 40)
     return {
         "last": html.escape(last_name(report)),
         "runs": [
@@ -80,7 +82,7 @@ def plot_data(report: Report) -> dict[str, Any]:
                 "name": html.escape(styled.name),
                 "colour": styled.colour,
                 "curves": [
-                    _curve(styled.run, snapshot, stage, kernel, spectrum)
+                    _curve(styled.run, snapshot, stage, kernels[kernel], spectrum)
                     for stage, snapshot in stages(styled.run).items()
                     for kernel, spectrum in snapshot.spectra.items()
                     if not words.is_zero(spectrum)
@@ -100,9 +102,9 @@ def _curve(
     picked = [] if index is None else (index - 1).tolist()
     return {
         "stage": stage,
-        "snapshot": html.escape(words.clean(words.snapshot_name(run, snapshot), 40)),
+        "snapshot": html.escape(words.snapshot_name(run, snapshot, 40)),
         "step": snapshot.step,
-        "kernel": html.escape(words.clean(kernel, 40)),
+        "kernel": html.escape(kernel),
         "index": [i + 1 for i in picked],
         "value": [plain(float(f"{spectrum.eigenvalues[i]:.5e}")) for i in picked],
         "error": [plain(float(f"{spectrum.error[i]:.1e}")) for i in picked],
@@ -115,6 +117,7 @@ def _curve(
 
 def _run(styled: StyledRun) -> dict[str, Any]:
     run = styled.run
+    kernels = kernel_names([run], 200)
     config = json.dumps(plain(run.config), indent=2, ensure_ascii=False, allow_nan=False)
     return {
         "styled": styled,
@@ -126,7 +129,7 @@ def _run(styled: StyledRun) -> dict[str, Any]:
             for snapshot in run.snapshots
         ],
         "spectra": [
-            _spectrum(words.snapshot_name(run, snapshot), snapshot.step, kernel, spectrum)
+            _spectrum(words.snapshot_name(run, snapshot), snapshot.step, kernels[kernel], spectrum)
             for snapshot in run.snapshots
             for kernel, spectrum in snapshot.spectra.items()
         ],
@@ -170,12 +173,13 @@ def _spectrum(snapshot: str, step: int, kernel: str, spectrum: Spectrum) -> dict
 def _reasons(run: RunReport) -> list[str]:
     """Why each method, and for which kernels at which snapshots; equal reasons once."""
     found: dict[str, dict[str, list[str]]] = {}
+    kernels = kernel_names([run], 40)
     for snapshot in run.snapshots:
         for kernel, spectrum in snapshot.spectra.items():
             if spectrum.reason:
                 said = f"Method {spectrum.method}: {spectrum.reason}"
-                names = found.setdefault(said, {}).setdefault(words.clean(kernel, 40), [])
-                names.append(words.clean(words.snapshot_name(run, snapshot), 40))
+                names = found.setdefault(said, {}).setdefault(kernels[kernel], [])
+                names.append(words.snapshot_name(run, snapshot, 40))
     reasons = []
     for said, where in found.items():
         places = "; ".join(kernel + " at " + ", ".join(names) for kernel, names in where.items())
@@ -185,8 +189,9 @@ def _reasons(run: RunReport) -> list[str]:
 
 def _singular(run: RunReport) -> list[str]:
     """Which kernels are singular as stored, or as the network's, and why."""
+    kernels = kernel_names([run], 40)
     return [
-        f"{words.clean(kernel, 40)} at {words.clean(words.snapshot_name(run, snapshot), 40)}: {said}."
+        f"{kernels[kernel]} at {words.snapshot_name(run, snapshot, 40)}: {said}."
         for snapshot in run.snapshots
         for kernel, spectrum in snapshot.spectra.items()
         if (said := words.singular(spectrum) or words.network(spectrum))
@@ -213,9 +218,10 @@ def _checks(run: RunReport) -> list[dict[str, Any]]:
 
 def _zero_kernels(report: Report) -> list[str]:
     """The runs with kernels that are exactly zero, each with these kernels; they have no curve."""
+    shown = kernel_names(report.runs, 40)
     found = {
         styled.name: dict.fromkeys(
-            f"{words.clean(kernel, 40)} at {words.clean(words.snapshot_name(styled.run, snapshot), 40)}"
+            f"{shown[kernel]} at {words.snapshot_name(styled.run, snapshot, 40)}"
             for snapshot in styled.run.snapshots
             for kernel, spectrum in snapshot.spectra.items()
             if words.is_zero(spectrum)

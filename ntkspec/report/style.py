@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ntkspec.report.data import Report, RunReport, SnapshotReport
-from ntkspec.report.words import clean, snapshot_name
+from ntkspec.report.names import clean, run_names, snapshot_name
 
 Kind = Literal["baseline", "ffe", "mpe", "other"]
 Stage = Literal["init", "mid", "end"]
@@ -49,7 +49,8 @@ class StyledRun:
     index: int  # position in the report
     kind: Kind
     colour: str
-    name: str  # the label, printable and short
+    name: str  # the label, printable, short and unlike those of the other runs
+    short: str  # the same, shorter
 
     @property
     def end(self) -> SnapshotReport | None:
@@ -63,13 +64,13 @@ def styled_runs(report: Report) -> tuple[StyledRun, ...]:
     order = _order(report, kinds)
     counts = {kind: kinds.count(kind) for kind in _ORDER}
     seen: dict[Kind, int] = dict.fromkeys(_ORDER, 0)
+    names, shorter = run_names(report, 40), run_names(report, 28)
     styled = []
     for i in order:
         kind = kinds[i]
         colour = _on_ramp(_RAMPS[kind], seen[kind], counts[kind])
         seen[kind] += 1
-        name = clean(report.runs[i].label, 40) or f"run {i + 1}"
-        styled.append(StyledRun(run=report.runs[i], index=i, kind=kind, colour=colour, name=name))
+        styled.append(StyledRun(report.runs[i], i, kind, colour, names[i], shorter[i]))
     return tuple(styled)
 
 
@@ -99,8 +100,8 @@ def stages(run: RunReport) -> dict[Stage, SnapshotReport]:
 
 def last_name(report: Report) -> str:
     """The name of the snapshots drawn as the end: "end", a name that all runs share, or "last snapshot"."""
-    names = {clean(snapshot_name(styled.run, styled.end), 24) for styled in styled_runs(report) if styled.end}
-    return next(iter(names)) if len(names) == 1 else "end" if not names else "last snapshot"
+    names = {snapshot_name(run.run, run.end) for run in styled_runs(report) if run.end}
+    return clean(next(iter(names)), 24) if len(names) == 1 else "end" if not names else "last snapshot"
 
 
 def when_last(report: Report) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ntkspec.report import words
 from ntkspec.report.data import Comparison, Report, RunReport, SnapshotReport
+from ntkspec.report.names import run_names, short
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.spectral.spectrum import Spectrum
 
@@ -26,8 +27,8 @@ class ComparisonRow:
 class ComparisonTable:
     """Every run beside the baseline."""
 
-    baseline: str | None
-    snapshots: tuple[str, ...]  # labels of the compared snapshots, in order of training
+    baseline: str | None  # its name
+    snapshots: tuple[str, ...]  # names of the compared snapshots, in order of training
     qualities: tuple[str, ...]  # metrics, of `words.QUALITIES`, that a run has at the end
     rows: tuple[ComparisonRow, ...]
 
@@ -40,15 +41,16 @@ def comparison_table(report: Report) -> ComparisonTable:
     known = {name for run in runs if run.end for name in run.end.metrics}
     qualities = tuple(name for name in words.QUALITIES if name in known)
     rows = tuple(_row(styled, report, totals, labels, qualities) for styled in runs)
-    return ComparisonTable(baseline=report.baseline, snapshots=labels, qualities=qualities, rows=rows)
+    baseline = next((styled.name for styled in runs if styled.run.label == report.baseline), None)
+    return ComparisonTable(baseline, short(labels, 40), qualities, rows)
 
 
 def failures(report: Report) -> tuple[str, ...]:
     """One warning for each bound and each check that does not hold."""
+    names = run_names(report, 200)
     return tuple(
-        f"{words.clean(run.label)}, {words.clean(words.snapshot_name(run, snapshot))}: {what}; "
-        "the run file or this program is wrong"
-        for run in report.runs
+        f"{name}, {words.snapshot_name(run, snapshot, 200)}: {what}; the run file or this program is wrong"
+        for name, run in zip(names, report.runs, strict=True)
         for snapshot in run.snapshots
         for what in _failures(snapshot)
     )
@@ -76,7 +78,7 @@ def headline(report: Report) -> tuple[str, ...]:
     if top is None:
         return (
             "No run's smallest eigenvalue is known to lie above the baseline's "
-            f"({words.clean(compared[0].baseline, 40)}).",
+            f"({_name(compared[0].baseline, runs)}).",
             *_unresolved_runs(runs),
         )
     run = next(run for run in runs if run.run.label == top.run)
@@ -188,11 +190,15 @@ def _scores(runs: Sequence[StyledRun]) -> tuple[str, list[tuple[float, StyledRun
     return "", []
 
 
+def _name(label: str, runs: Sequence[StyledRun]) -> str:
+    return next((run.name for run in runs if run.run.label == label), words.clean(label, 40))
+
+
 def _against(run: StyledRun, comparison: Comparison, runs: tuple[StyledRun, ...]) -> str:
     others = (other for other in runs if other.run.label == comparison.baseline)
     text = words.decades(comparison)
     ratio = text.removeprefix("= ").replace(">=", "at least")
-    name = words.clean(comparison.baseline, 40)
+    name = _name(comparison.baseline, runs)
     head = f"{_when(run)}, the smallest eigenvalue of the tangent kernel of {run.name} is {_total_min(run)}"
     sentence = f"{head}, {ratio} decades above that of {name}"
     baseline = next(others, None)
@@ -269,7 +275,7 @@ def _when(run: StyledRun) -> str:
     if snapshot is None or snapshot.label == "end":
         return "At the end of training"
     owner: RunReport = run.run
-    return f"At snapshot {words.clean(words.snapshot_name(owner, snapshot), 40)}"
+    return f"At snapshot {words.snapshot_name(owner, snapshot, 40)}"
 
 
 def _total(run: StyledRun) -> Spectrum | None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ntkspec.report import words
 from ntkspec.report.data import Report, RunReport, SnapshotReport
+from ntkspec.report.names import kernel_names, short
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import certified_note, comparison_table, failures, ranking, singular_baseline
 from ntkspec.spectral.spectrum import Spectrum
@@ -45,8 +46,9 @@ def print_report(report: Report, console: Console) -> None:
     """
     runs = styled_runs(report)
     tables = _alike([_spectra_columns(styled.run) for styled in runs], console.width)
-    for styled, columns in zip(runs, tables, strict=True):
-        _print_run(styled.run, styled.name, columns, console)
+    names = _written([styled.name for styled in runs], 40, console)
+    for styled, name, columns in zip(runs, names, tables, strict=True):
+        _print_run(styled.run, name, columns, console)
     if len(report.runs) > 1:
         _print_comparison(report, console)
     if _has_unresolved(report):
@@ -82,10 +84,11 @@ def _spectra_columns(run: RunReport) -> list[_Column]:
         _Column("stable rank", 5, "right"),
         _Column("method", 7),
     ]
+    kernels = kernel_names([run], 20)
     for snapshot in run.snapshots:
-        name = words.clean(words.snapshot_name(run, snapshot), 16)
+        name = _short_name(run, snapshot)
         for kernel, spectrum in snapshot.spectra.items():
-            cells = (name, str(snapshot.step), words.clean(kernel, 20), *_spectrum_cells(spectrum))
+            cells = (name, str(snapshot.step), kernels[kernel], *_spectrum_cells(spectrum))
             for column, cell in zip(columns, cells, strict=True):
                 column.cells.append(cell)
     return columns
@@ -114,7 +117,8 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
                 held = words.held(checked, snapshot.spectra[checked.of])
                 said = (_short_name(run, snapshot), held, words.limit_of_lambda_min(checked))
                 found.setdefault((words.theorem(checked), checked.of), []).append(said)
-    yield from (_bound_line(name, of, said) for (name, of), said in found.items())
+    kernels = kernel_names([run], 20)
+    yield from (_bound_line(name, of, kernels[of], said) for (name, of), said in found.items())
     yield from _certified_lines(run)
     bounds = [checked for snapshot in run.snapshots for checked in snapshot.bounds]
     others = [b for b in bounds if b.bound.name not in _SHOWN and not b.bound.certified]
@@ -133,10 +137,11 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
 def _singular_lines(run: RunReport) -> Iterator[str]:
     """Kernels that are singular as stored, or as the network's, and why; equal ones once."""
     found: dict[str, list[str]] = {}
+    kernels = kernel_names([run], 20)
     for snapshot in run.snapshots:
         for kernel, spectrum in snapshot.spectra.items():
             if said := words.singular(spectrum) or words.network(spectrum):
-                found.setdefault(f"{words.clean(kernel, 20)}: {said}", []).append(_short_name(run, snapshot))
+                found.setdefault(f"{kernels[kernel]}: {said}", []).append(_short_name(run, snapshot))
     yield from (f"{', '.join(where)}: {said}" for said, where in found.items())
 
 
@@ -151,13 +156,13 @@ def _certified_lines(run: RunReport) -> Iterator[str]:
             if proved or not words.singular(snapshot.spectra[kernel]):
                 found.setdefault(kernel, []).append((_short_name(run, snapshot), words.enclosure(both)))
     for kernel, said in found.items():
-        name = "certified" if kernel == "total" else f"certified (of {words.clean(kernel, 20)})"
+        name = "certified" if kernel == "total" else f"certified (of {kernel_names([run], 20)[kernel]})"
         yield f"{name}: {_by_snapshot(said, always=True)}"
 
 
-def _bound_line(name: str, of: str, said: Sequence[tuple[str, str, str]]) -> str:
-    """Name, kernel, then what (snapshot, held, limit of lambda_min) say, equal things once."""
-    head = name if of == "total" else f"{name} (of {words.clean(of, 20)})"
+def _bound_line(name: str, of: str, shown: str, said: Sequence[tuple[str, str, str]]) -> str:
+    """Name, kernel as it is shown, then what (snapshot, held, limit of lambda_min) say, equal things once."""
+    head = name if of == "total" else f"{name} (of {shown})"
     held = _by_snapshot([(snapshot, held) for snapshot, held, _ in said])
     if not any(limit for _, _, limit in said):
         return f"{head} {held}; says nothing about lambda_min (vacuous)"
@@ -183,18 +188,19 @@ def _print_comparison(report: Report, console: Console) -> None:
     # The last compared snapshot matters most, the first least.
     last = len(table.snapshots) - 1
     columns += [
-        _Column(words.clean(label, 12), 0 if i == last else 4 + last - i, "right")
-        for i, label in enumerate(table.snapshots)
+        _Column(label, 0 if i == last else 4 + last - i, "right")
+        for i, label in enumerate(short(table.snapshots, 12))
     ]
-    for row in table.rows:
-        cells = (words.clean(row.run.name, 28), *row.qualities, row.lambda_min, *row.decades)
+    names = _written([row.run.short for row in table.rows], 28, console)
+    for row, name in zip(table.rows, names, strict=True):
+        cells = (name, *row.qualities, row.lambda_min, *row.decades)
         for column, cell in zip(columns, cells, strict=True):
             column.cells.append(cell)
-    baseline = words.clean(table.baseline or "", 40)
     title = Text("Comparison", style="bold")
+    baselines = [name for row, name in zip(table.rows, names, strict=True) if row.run.name == table.baseline]
     if table.snapshots:
         title.append(
-            f"  last columns: decades of lambda_min over {baseline or 'the baseline'}, by snapshot",
+            f"  last columns: decades of lambda_min over {(*baselines, 'the baseline')[0]}, by snapshot",
             style="not bold dim",
         )
     console.print(title, highlight=False)
@@ -264,8 +270,14 @@ def _line(console: Console, text: str, *, style: str = "", indent: int = 0) -> N
         console.print(Text(line.replace("\x1f", " "), style=style), highlight=False, soft_wrap=True)
 
 
+def _written(names: Sequence[str], limit: int, console: Console) -> tuple[str, ...]:
+    """The names in the characters that the console can show, still apart."""
+    encoding = console.encoding
+    return short(tuple(name.encode(encoding, "replace").decode(encoding) for name in names), limit)
+
+
 def _short_name(run: RunReport, snapshot: SnapshotReport) -> str:
-    return words.clean(words.snapshot_name(run, snapshot), 16)
+    return words.snapshot_name(run, snapshot, 16)
 
 
 def _has_unresolved(report: Report) -> bool:

@@ -11,7 +11,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
 
-from ntkspec.report.data import CheckedBound, Comparison, RunReport, SnapshotReport
+from ntkspec.report.data import CheckedBound, Comparison, RunReport
+from ntkspec.report.names import clean as clean  # words, too
+from ntkspec.report.names import snapshot_name as snapshot_name
 from ntkspec.spectral.spectrum import Spectrum
 
 UNRESOLVED = "unresolved"
@@ -64,15 +66,6 @@ _THEOREMS = {
     "ostrowski_lower": "Ostrowski's lower bound",
     "ostrowski_upper": "Ostrowski's upper bound",
 }
-
-
-def clean(text: str, limit: int = 200) -> str:
-    """One printable line of at most `limit` characters from a text that may come from a foreign file."""
-    line = "".join(
-        ch if ch.isprintable() else " " if ch.isspace() else "\N{REPLACEMENT CHARACTER}" for ch in text
-    )
-    line = line.strip()
-    return line if len(line) <= limit else line[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def sci(value: float) -> str:
@@ -235,12 +228,6 @@ def limit_of_lambda_min(checked: CheckedBound) -> str:
 def mode(run: RunReport) -> str:
     """How the outputs were taken together."""
     return run.mode if isinstance(run.mode, str) else f"output {run.mode} alone"
-
-
-def snapshot_name(run: RunReport, snapshot: SnapshotReport) -> str:
-    """The snapshot's label, or its id where the label is empty or not the only one of its kind."""
-    unique = sum(other.label == snapshot.label for other in run.snapshots) == 1
-    return snapshot.label if snapshot.label and unique else snapshot.id
 
 
 def held(checked: CheckedBound, spectrum: Spectrum) -> str:

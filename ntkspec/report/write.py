@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from ntkspec.errors import OutputError
+from ntkspec.report.beside import beside, held, hidden_file, hidden_folder, new_parents, remove_leftovers
 from ntkspec.report.data import Report
 from ntkspec.report.to_csv import write_csv
 from ntkspec.report.to_json import FORMAT, dumps
@@ -18,7 +20,7 @@ from ntkspec.report.to_json import FORMAT, dumps
 JSON, CSV, PAGE, FIGURES = "report.json", "spectra.csv", "index.html", "figures"
 FIGURE_NAMES = ("spectra", "ablation", "panels", "pictures", "decades")
 
-_OURS = frozenset(
+OWN_NAMES = frozenset(
     {JSON, CSV, PAGE, FIGURES}
     | {f"{FIGURES}/{name}.{ending}" for name in FIGURE_NAMES for ending in ("png", "svg")}
 )
@@ -30,8 +32,8 @@ def check_folder(folder: Path) -> None:
 
     A folder may be absent, empty, or one that this program wrote and nobody added to.
     """
-    target = _resolved(folder)
-    _check_parent(folder, target.parent)
+    target = resolved(folder)
+    check_parent(folder, target)
     if not os.path.lexists(target):
         return
     if not target.is_dir():
@@ -41,11 +43,11 @@ def check_folder(folder: Path) -> None:
             got="a file",
             remedy="name another folder with -o, or move the file",
         )
-    if target == Path.cwd():
+    if Path.cwd().is_relative_to(target):
         raise OutputError(
             str(folder),
             expected="a folder that can be replaced as a whole",
-            got="the current folder",
+            got="the current folder, or one around it",
             remedy="name a folder inside it, such as -o report",
         )
     stranger = _stranger(folder, target)
@@ -62,7 +64,8 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     """Write report.json, spectra.csv, the figures as PNG and SVG, and index.html into a folder.
 
     Everything goes into a hidden folder beside it first, which then takes the folder's place; on any failure
-    or interruption the hidden folder is removed and the old one is as it was.
+    or interruption the hidden folder is removed and the old one is as it was. Further reports as JSON in the
+    old one, as --json may have put them there, stay. What a run that was killed has left is removed.
 
     Args:
         report: what to write.
@@ -72,16 +75,14 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         The files written, the page first.
     """
     check_folder(folder)
-    target = _resolved(folder)
-    part = _beside(target, "part")
-    with _as_output_error(folder), _new_parents(target):
-        try:
-            part.mkdir()
-            names = _fill(report, part)
-            check_folder(folder)  # the work took a while: someone may have put a file there
-            _swap(part, target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    target = resolved(folder)
+    with _as_output_error(folder), new_parents(target), hidden_folder(target) as part:
+        names = _fill(report, part)
+        check_folder(folder)  # the work took a while: someone may have put a file there
+        for further in [path for path in target.glob("*") if path.name not in OWN_NAMES]:
+            shutil.copy2(further, part)
+        _swap(part, target)
+    remove_leftovers(target, _is_leftover)
     return [folder / name for name in names]
 
 
@@ -90,7 +91,7 @@ def check_json_file(path: Path) -> None:
 
     A file that is there already may be replaced only where it is empty or a report of this program's.
     """
-    target = _resolved(path)
+    target = resolved(path)
     if target.is_dir():
         raise OutputError(
             str(path), expected="a file to write", got="a folder", remedy="name a file inside it"
@@ -103,7 +104,7 @@ def check_json_file(path: Path) -> None:
             remedy="make it, or name another file",
         )
     if not os.path.lexists(target) or target.is_file():
-        _check_parent(path, target.parent)
+        check_parent(path, target)
     with _as_output_error(path):
         foreign = target.is_file() and target.stat().st_size > 0 and not _is_report(target)
     if foreign:
@@ -118,17 +119,15 @@ def check_json_file(path: Path) -> None:
 def write_json_file(report: Report, path: Path) -> None:
     """Write report.json's text to a file of any name, replaced in one step; a pipe or device is filled."""
     check_json_file(path)
-    target = _resolved(path)
+    target = resolved(path)
     with _as_output_error(path):
         if os.path.lexists(target) and not target.is_file():
             path.write_text(dumps(report), encoding="utf-8")
             return
-        part = _beside(target, "part")
-        try:
+        with hidden_file(target) as part:
             _write_text(part, dumps(report))
             os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+    remove_leftovers(target, _is_leftover)
 
 
 def _fill(report: Report, part: Path) -> list[str]:
@@ -162,7 +161,12 @@ def _write_text(path: Path, text: str) -> None:
 
 def _swap(part: Path, target: Path) -> None:
     """Put `part` in the place of `target`; whatever goes wrong, `target` is the old folder or the new one."""
-    old = _beside(target, "old")
+    old = beside(target, "old")
+    with held(target):  # lest another run takes the old one for what a killed run left
+        _replace(part, target, old)
+
+
+def _replace(part: Path, target: Path, old: Path) -> None:
     had_one = target.is_dir()
     try:
         if had_one:
@@ -184,14 +188,23 @@ def _stranger(folder: Path, target: Path) -> str | None:
         if not found:
             return None
         if not _is_report(target / JSON):
-            return next((path.name for path in found if path.name not in _OURS), found[0].name)
+            return next((path.name for path in found if path.name not in OWN_NAMES), found[0].name)
         inside = sorted((target / FIGURES).iterdir()) if (target / FIGURES).is_dir() else []
         for path in (*found, *inside):
             name = path.relative_to(target).as_posix()
             plain = path.is_dir() if name == FIGURES else path.is_file()
-            if name not in _OURS or path.is_symlink() or not plain:
+            ours = name in OWN_NAMES or ("/" not in name and _is_report(path))  # --json may have put it there
+            if not ours or path.is_symlink() or not plain:
                 return name
     return None
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether this is a report folder or a report as JSON of this program's, finished or not."""
+    if path.is_file():
+        return path.stat().st_size == 0 or _is_report(path)
+    inside = {file.relative_to(path).as_posix() for file in path.rglob("*")}
+    return all(name in OWN_NAMES or ("/" not in name and name.endswith(".json")) for name in inside)
 
 
 def _is_report(path: Path) -> bool:
@@ -201,24 +214,36 @@ def _is_report(path: Path) -> bool:
         return _FIRST_BYTES.match(file.read(200)) is not None
 
 
-def _check_parent(named: Path, parent: Path) -> None:
-    """Refuse where the nearest folder that exists is none, or cannot be written to."""
+def check_parent(named: Path, target: Path) -> None:
+    """Refuse where the nearest folder that exists is none, or nothing of that name can be written to it."""
+    parent = target.parent
     while not os.path.lexists(parent):
         parent = parent.parent
     if not parent.is_dir():
         raise OutputError(
             str(named), expected=f"a folder at {parent}", got="a file", remedy="name another place to write"
         )
-    if not os.access(parent, os.W_OK | os.X_OK):
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".ntkspec.", dir=parent))  # who may write is hard to tell otherwise
+        longest = os.pathconf(parent, "PC_NAME_MAX")
+    except OSError as error:
         raise OutputError(
             str(named),
             expected=f"a folder at {parent} that may be written to",
-            got="permission denied",
+            got=error.strerror or str(error),
+            remedy="name another place to write",
+        ) from None
+    if any(len(os.fsencode(part)) > longest for part in target.parts):
+        raise OutputError(
+            str(named),
+            expected=f"names of at most {longest} bytes",
+            got="a longer one",
             remedy="name another place to write",
         )
 
 
-def _resolved(path: Path) -> Path:
+def resolved(path: Path) -> Path:
+    """The path without links and "~"; it need not exist."""
     try:
         return path.expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:
@@ -230,30 +255,13 @@ def _resolved(path: Path) -> Path:
         ) from error
 
 
-def _beside(target: Path, ending: str) -> Path:
-    """A hidden name of its own in the same folder, so that a rename stays on one file system."""
-    return target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.{ending}")
-
-
-@contextmanager
-def _new_parents(target: Path) -> Iterator[None]:
-    """Make the folders above `target`; on any failure take away those that were made."""
-    made = [parent for parent in target.parents if not parent.exists()]
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except BaseException:
-        for parent in made:
-            with suppress(OSError):
-                parent.rmdir()
-        raise
-
-
 @contextmanager
 def _as_output_error(named: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise
         raise OutputError(
             str(named),
             expected="a place that can be written",

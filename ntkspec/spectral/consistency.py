@@ -53,7 +53,7 @@ def of_spectrum(name: str, found: Spectrum) -> Iterator[Check]:
     """A spectrum against its trace and against what is known of its rank and of its regions."""
     if found.complete:
         apart = abs(float(found.eigenvalues.sum()) - found.trace)
-        allowed = float(found.error.sum()) + found.size * EPS * found.trace
+        allowed = float(found.error.sum()) + found.size * EPS * found.trace + found.trace_error
         said = "the eigenvalues add up to the trace of the factors"
         yield Check("trace", said, name, _share(apart, allowed))
     if found.rank is not None and found.rank.at_most < found.size:

@@ -43,6 +43,7 @@ BDSQR = 49
 STEPS = 2  # of the iteration for the largest eigenvalue of |J| |J|^T: more gain little
 UP = 1 + 1e-6  # covers the roundings of the norms themselves
 PRODUCT = 1  # rounding of left times right
+TRACE = 200  # roundings of adding up a diagonal, which NumPy does pairwise
 LEAST = 1e-200  # of a vector's largest number: smaller ones would underflow
 FLOAT64 = np.dtype(np.float64)
 
@@ -84,6 +85,8 @@ class Magnitude:
     vector_sums: int  # roundings behind a component of K v
     collisions: int  # roundings of adding up colliding entries, in both factors
     underflow: float  # bound on the norm of what underflow may take off K
+    trace: float
+    trace_error: float  # of the computed trace
     dtype: np.dtype[Any]  # in which the factors are stored
 
     def forming(self, working: np.dtype[Any]) -> float:
@@ -114,13 +117,14 @@ def magnitude(
     counts = [_Counts.of(block, outputs, working) for block in jacobian]
     collisions = max(count.collisions for count in counts)
     plain = diagonal(jacobian, outputs)
+    trace = float(plain.sum())
     before = diagonal(jacobian, outputs, absolute=True) if collisions else plain
     if fits:
         entries = norm = _norm([_absolute(block.compact().pair(outputs)) for block in jacobian], plain)
         if collisions:
             entries = _norm([block.absolute().compact().pair(outputs) for block in jacobian], before)
     else:
-        norm, entries = float(plain.sum()) * UP, float(before.sum()) * UP
+        norm, entries = trace * UP, float(before.sum()) * UP
     blocks = len(jacobian.blocks)
     entry_sums = max(count.entry for count in counts) + 2 * blocks + 1
     # Not the smallest number: some machines flush all below it to zero. A kernel of zeros loses nothing.
@@ -133,6 +137,9 @@ def magnitude(
         vector_sums=max(count.vector for count in counts) + blocks + 2,
         collisions=collisions,
         underflow=len(plain) * entry_sums * tiny * sum(count.largest for count in counts),
+        trace=trace,
+        trace_error=gamma(entry_sums + TRACE, FLOAT64) * trace
+        + 2 * gamma(collisions, FLOAT64) * float(np.sqrt(trace * before.sum())),
         dtype=jacobian.dtype,
     )
 

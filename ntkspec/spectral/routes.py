@@ -21,7 +21,7 @@ from ntkspec.backend import Backend, CpuBackend, Precision
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.memory import require
-from ntkspec.operator import diagonal, operator
+from ntkspec.operator import operator
 from ntkspec.spectral.factorised import (
     column_panels,
     panel_width,
@@ -50,7 +50,6 @@ LANCZOS_K = 100
 def from_kernel(
     kernel: Any,
     jacobian: Jacobian,
-    outputs: Outputs,
     backend: Backend,
     size: Magnitude,
     *,
@@ -61,8 +60,8 @@ def from_kernel(
     errors = gram_errors(size, np.dtype(precision))
     if vectors:
         values, columns = backend.eigh(kernel)
-        return _spectrum("gram", precision, jacobian, outputs, values[::-1], errors, columns[:, ::-1])
-    return _spectrum("gram", precision, jacobian, outputs, backend.eigvalsh(kernel)[::-1], errors)
+        return _spectrum("gram", precision, jacobian, size, values[::-1], errors, columns[:, ::-1])
+    return _spectrum("gram", precision, jacobian, size, backend.eigvalsh(kernel)[::-1], errors)
 
 
 def by_svd(
@@ -81,8 +80,8 @@ def by_svd(
     errors = svd_errors(size, _folds(jacobian, outputs, size.rows))
     if vectors:
         values, columns = backend.svd_right(triangle)
-        return _spectrum("svd", "float64", jacobian, outputs, values**2, errors, columns)
-    return _spectrum("svd", "float64", jacobian, outputs, backend.singular_values(triangle) ** 2, errors)
+        return _spectrum("svd", "float64", jacobian, size, values**2, errors, columns)
+    return _spectrum("svd", "float64", jacobian, size, backend.singular_values(triangle) ** 2, errors)
 
 
 def by_dual(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int, size: Magnitude) -> Spectrum:
@@ -98,7 +97,7 @@ def by_dual(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int,
         absolute=_square_error(size.rows, size.norm) + size.underflow,
         stored=size.storing(size.dtype, products=PRODUCT),
     )
-    return _spectrum("dual", "float64", jacobian, outputs, _padded(values, size.rows), errors)
+    return _spectrum("dual", "float64", jacobian, size, _padded(values, size.rows), errors)
 
 
 def dual_bytes(jacobian: Jacobian, outputs: Outputs) -> int:
@@ -126,7 +125,7 @@ def by_cholesky(jacobian: Jacobian, outputs: Outputs, budget: int, size: Magnitu
     norm = norm_bound(found.rows)
     lost = gamma(found.roundings, FLOAT64) * norm + _square_error(size.rows, norm) + found.rest
     errors = ErrorModel(errors.eigenvalue, 0.0, absolute=errors.absolute + lost, stored=errors.stored)
-    return _spectrum("cholesky", "float64", jacobian, outputs, _padded(values, size.rows), errors)
+    return _spectrum("cholesky", "float64", jacobian, size, _padded(values, size.rows), errors)
 
 
 def cholesky_bytes(jacobian: Jacobian, rank: int, size: int) -> int:
@@ -158,16 +157,16 @@ def by_lanczos(
     rounding = gamma(size.vector_sums + PRODUCT, FLOAT64) * size.norm + size.underflow
     solver = solver_error(k, FLOAT64)
     stored = size.storing(size.dtype)
-    scale = float(diagonal(jacobian, outputs).sum())
+    scale = size.trace
     if scale == 0:
         errors = ErrorModel(solver, 0.0, absolute=rounding, stored=stored)
-        return _spectrum("lanczos", "float64", jacobian, outputs, np.zeros(k), errors)
+        return _spectrum("lanczos", "float64", jacobian, size, np.zeros(k), errors)
     # ARPACK stops at an absolute accuracy for values below 4e-11, so it is given K / trace(K).
     found = largest(product * (1 / scale), k, rounding / scale)
     rounding = np.sqrt(k) * rounding + (found.residual + found.missed) * scale
     errors = ErrorModel(solver, 0.0, absolute=rounding, stored=stored)
     columns = found.vectors if vectors else None
-    return _spectrum("lanczos", "float64", jacobian, outputs, found.values * scale, errors, columns)
+    return _spectrum("lanczos", "float64", jacobian, size, found.values * scale, errors, columns)
 
 
 def _square(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -206,20 +205,20 @@ def _spectrum(
     method: Method,
     precision: Precision,
     jacobian: Jacobian,
-    outputs: Outputs,
+    size: Magnitude,
     values: NDArray[np.float64],
     errors: ErrorModel,
     vectors: NDArray[np.float64] | None = None,
 ) -> Spectrum:
     values = np.maximum(values, 0.0)  # the kernel is PSD: what came out negative is rounding
-    trace = diagonal(jacobian, outputs)
     lambda_max = float(values[0])
     return Spectrum(
         eigenvalues=values,
         error=errors.error(values, lambda_max),
         floor=errors.floor(lambda_max),
-        size=len(trace),
-        trace=float(trace.sum()),
+        size=size.rows,
+        trace=size.trace,
+        trace_error=size.trace_error,
         method=method,
         precision=precision,
         blocks=jacobian.names,

@@ -208,8 +208,7 @@ def _by_gram(part: Jacobian, facts: _Facts, ask: _Request) -> Spectrum:
             "eigenvectors", 4 * ask.kernel_bytes(size), ask.budget, "raise --memory, or use method lanczos"
         )
     kernel = _assembly(part, ask).assemble(ask.backend)["total"]
-    way = (ask.outputs, ask.backend, facts.magnitude)
-    return routes.from_kernel(kernel, part, *way, vectors=ask.vectors)
+    return routes.from_kernel(kernel, part, ask.backend, facts.magnitude, vectors=ask.vectors)
 
 
 def _by_svd(part: Jacobian, facts: _Facts, ask: _Request) -> Spectrum:

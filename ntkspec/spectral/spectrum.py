@@ -33,6 +33,7 @@ class Spectrum:
     method: Method
     precision: Precision
     blocks: tuple[str, ...] = ()
+    trace_error: float = 0.0  # stated, absolute
     reason: str = ""  # why this method
     vectors: NDArray[np.float64] | None = None  # (N, m) orthonormal columns, on request
     rank: Rank | None = None  # what is known of the rank of the stored numbers

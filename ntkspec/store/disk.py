@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ntkspec.errors import OutputError
+import h5py
 
+from ntkspec.errors import OutputError, UsageError
+
+LOCKING = "HDF5_USE_FILE_LOCKING"  # an environment variable that HDF5 heeds before what a program asks for
 OVERHEAD_BYTES = 2**20  # groups, attributes and chunk indices of a snapshot
 
 
@@ -29,15 +33,49 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
         )
 
 
+def open_hdf5(path: Path, mode: str) -> h5py.File:
+    """Open a file with HDF5's lock, which keeps writers apart, or without it on a file system that has none.
+
+    Raises:
+        OSError: as `h5py.File`; `BlockingIOError` where somebody else has the lock.
+        UsageError: the environment forbids to do without.
+    """
+    try:
+        return h5py.File(path, mode)
+    except OSError as error:
+        if not _lockless(error):
+            raise
+    if mode == "x" and path.exists():  # made by the attempt before
+        mode = "w"
+    try:
+        return h5py.File(path, mode, locking=False)
+    except OSError as error:
+        if not _lockless(error):
+            raise
+        raise UsageError(
+            LOCKING,
+            expected=f"no value that asks for locks, which the file system of {path} has not",
+            got=repr(os.environ.get(LOCKING)),
+            remedy="unset it, or set it to FALSE",
+        ) from None
+
+
+def _lockless(error: OSError) -> bool:
+    """Whether HDF5 says that no file could be locked there, rather than that somebody holds this one."""
+    return "unable to lock file" in str(error) and not isinstance(error, BlockingIOError)
+
+
 def locked(path: Path) -> bool:
     """Whether a writer is at work on this file: HDF5 locks it as long. The file itself is not looked at."""
-    try:
-        with path.open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        pass
+    with contextlib.suppress(OSError), path.open("rb") as handle:
+        for kind in (fcntl.LOCK_EX, fcntl.LOCK_SH):  # a network gives a file that is open to read the latter
+            try:
+                fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            except OSError:  # none of this kind
+                continue
+            return False
     return False
 
 
@@ -59,10 +97,12 @@ def reserve(part: Path, size: int) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into one line."""
+    """Turn the operating system's refusals into one line; too little memory is no matter of the disk."""
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise
         raise OutputError(
             str(path),
             expected="to write the file",

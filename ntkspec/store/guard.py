@@ -116,9 +116,9 @@ def _limit(budget: int, seconds: int) -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     now = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    room = now + budget + ROOM
-    resource.setrlimit(resource.RLIMIT_AS, (room if hard < 0 else min(room, hard), hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min([now + budget + ROOM, *limits]), hard))
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     _grant(seconds)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ntkspec.errors import RunFileError, UsageError
 from ntkspec.memory import budget_bytes
 from ntkspec.store import checks, digest, guard, schema
+from ntkspec.store.disk import open_hdf5
 from ntkspec.store.pictures import read_pictures
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.stored import Stored, open_stored
@@ -262,7 +263,7 @@ def _open_hdf5(path: Path) -> h5py.File:
             pass
         if not h5py.is_hdf5(path):
             raise _foreign(path, "a file that is not HDF5")
-        return h5py.File(path, "r")
+        return open_hdf5(path, "r")
     except OSError as error:
         reason = error.strerror or (str(error).splitlines() or [""])[0]
         raise RunFileError(

@@ -15,6 +15,7 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, DenseFactor, Jacobian, LoadedFactor
 from ntkspec.store import digest, schema
 from ntkspec.store.disk import reserve, writing
+from ntkspec.store.texts import check_name
 
 CHUNK_BYTES = 2 * 2**20  # the contract asks for 1 to 4 MiB
 
@@ -56,6 +57,9 @@ class SnapshotWriter:
                 got=f"{len(outputs)} from {start}",
                 remedy="give one row a sample",
             )
+        for block in jacobian:
+            check_name(block.name, "name of a block")
+            check_name(block.role, f"role of block {block.name}")
         stop = start + len(outputs)
         with writing(self._part):
             if start == 0:

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from ntkspec._version import __version__
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.store import digest, guard, schema
-from ntkspec.store.disk import check_writable, locked, reason, reserve, writing
+from ntkspec.store.disk import check_writable, locked, open_hdf5, reason, reserve, writing
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
+from ntkspec.store.texts import check_label, check_name
 
 PART = ".part"
 
@@ -37,7 +38,7 @@ class RunWriter:
         inputs: (n, d) float32 or float64, coordinates as the model received them.
         targets: (n, c), optional.
         indices: (n,) integers, optional: position of each sample in its data set.
-        label: short display name.
+        label: short display name; what no file can hold is replaced.
         config: JSON-able mapping, free form.
         overwrite: replace an existing file, at the end.
         resume: continue `<path>.part` if there is one; its samples must be the same.
@@ -61,7 +62,9 @@ class RunWriter:
     ) -> None:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + PART)
+        self._fresh = self.path.with_name(self.part.name + ".new")  # while `part` is copied
         check_writable(self.path, overwrite=overwrite)
+        label = check_label(label, "label of the run")
         samples = {
             schema.INPUTS: check_floats(inputs, "inputs", 2),
             schema.TARGETS: None if targets is None else check_floats(targets, "targets", 2),
@@ -95,7 +98,7 @@ class RunWriter:
         self._clear_part()
         reserve(self.part, sum(array.nbytes for array in self._samples.values()))
         try:
-            file = h5py.File(self.part, "x")
+            file = open_hdf5(self.part, "x")
             file.attrs.update(attributes)
             self._write_samples(file)
             file.create_group(schema.SNAPSHOTS)
@@ -123,6 +126,7 @@ class RunWriter:
                 remedy="wait for it, or choose another name",
             )
         self.part.unlink()
+        self._fresh.unlink(missing_ok=True)
 
     def _continue(self) -> h5py.File:
         if self.part.is_symlink():
@@ -150,10 +154,10 @@ class RunWriter:
         Where the writer was killed, what HDF5 keeps of them may lie beyond the end that the file states:
         deleting them there fails, and writing beside them is not safe.
         """
-        fresh = self.part.with_name(self.part.name + ".new")
+        fresh = self._fresh
         reserve(fresh, size)
         try:
-            with self._open_part("r") as old, h5py.File(fresh, "w") as new:
+            with self._open_part("r") as old, open_hdf5(fresh, "w") as new:
                 new.attrs.update(old.attrs)
                 for name in [name for name in old if name != schema.SNAPSHOTS]:
                     old.copy(name, new)
@@ -167,7 +171,7 @@ class RunWriter:
     def _open_part(self, mode: str) -> h5py.File:
         """The interrupted file, if it is sound and of the same samples."""
         try:
-            file = h5py.File(self.part, mode)
+            file = open_hdf5(self.part, mode)
             stored = {name: data[...] for name, data in file[schema.SAMPLES].items()}
             for name, group in file[schema.SNAPSHOTS].items():
                 if group.attrs.get("complete", False) and digest.DIGEST in group.attrs:
@@ -206,6 +210,8 @@ class RunWriter:
     ) -> Iterator[SnapshotWriter]:
         """A new snapshot to fill. It is marked complete on a clean exit, and deleted after an exception."""
         snapshots = self._file[schema.SNAPSHOTS]
+        check_name(id, "id of a snapshot")
+        label = check_label(label, f"label of snapshot {id!r}")
         if not id or "/" in id or id in (".", "..") or id in snapshots:
             raise UsageError(
                 f"snapshot {id!r}",
@@ -235,6 +241,7 @@ class RunWriter:
 
     def picture(self, name: str, pixels: NDArray[np.uint8]) -> None:
         """Store a picture (H, W) or (H, W, 3), uint8: "truth", or the id of the snapshot that drew it."""
+        check_name(name, "name of a picture")
         pixels = np.asarray(pixels)
         grey_or_rgb = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
         if pixels.dtype != np.uint8 or not grey_or_rgb or pixels.size == 0:

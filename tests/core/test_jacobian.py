@@ -80,3 +80,16 @@ def test_sums_of_two_jacobians_are_not_one_pass():
     for compute in (gram_sums, spectra):
         with pytest.raises(UsageError, match="blocks of one Jacobian"):
             compute({"plain": jac, "fast": jac.scaled({"grid": 100.0})})
+
+
+def test_item_access_is_by_block_and_says_how_to_take_a_role():
+    jac = cases.mixed(4)
+    assert jac["layer.0"].name == "layer.0"
+    with pytest.raises(UsageError) as refused:
+        jac["grid"]
+    said = str(refused.value)
+    assert "expected the name of one of its blocks (level.0, level.1, layer.0, layer.1), got 'grid'" in said
+    assert "jac.only('grid')" in said
+    with pytest.raises(UsageError) as refused:
+        jac["gird"]
+    assert "only" not in str(refused.value)

@@ -1,0 +1,95 @@
+"""Names that tell runs, snapshots and kernels apart, whatever files call them and however short they are."""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from ntkspec.report.data import Report, RunReport, SnapshotReport
+
+
+def clean(text: str, limit: int = 200) -> str:
+    """One printable line of at most `limit` characters from a text that may come from a foreign file."""
+    line = "".join(
+        ch if ch.isprintable() else " " if ch.isspace() else "\N{REPLACEMENT CHARACTER}" for ch in text
+    )
+    line = line.strip()
+    return line if len(line) <= limit else line[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def look(name: str) -> str:
+    """What of a name a reader or a spreadsheet tells apart: equal for names that may pass for each other."""
+    shown = unicodedata.normalize("NFKC", clean(name, len(name)))
+    return " ".join(unicodedata.normalize("NFKC", shown.casefold()).split())
+
+
+def apart(names: Sequence[str], others: Callable[[int], Iterable[str]]) -> list[str]:
+    """The names, no two of which look alike.
+
+    A name that nobody else has stays as it is. Who shares one takes the first that is free of the `others`
+    for that position, which must not come to an end.
+    """
+    counts = Counter(map(look, names))
+    taken = {name for name, count in counts.items() if count == 1}
+    result = []
+    for i, name in enumerate(names):
+        if counts[look(name)] > 1:
+            name = next(other for other in others(i) if look(other) not in taken)
+            taken.add(look(name))
+        result.append(name)
+    return result
+
+
+def numbered(name: str) -> Iterator[str]:
+    """The name, then the name with " #2", " #3" and so on."""
+    yield name
+    yield from (f"{name} #{count}" for count in itertools.count(2))
+
+
+@lru_cache(maxsize=64)
+def short(names: tuple[str, ...], limit: int) -> tuple[str, ...]:
+    """Printable names of at most `limit` characters, apart; those that would be equal are numbered."""
+
+    def others(i: int) -> Iterator[str]:
+        for tail in (f" #{count}" for count in itertools.count(1)):
+            yield clean(names[i], limit - len(tail)) + tail
+
+    return tuple(apart([clean(name, limit) for name in names], others))
+
+
+def run_names(report: Report, limit: int) -> tuple[str, ...]:
+    """A name for each run of a report, in order: its label, printable and short."""
+    labels = (clean(run.label) and run.label for run in report.runs)
+    return short(tuple(label or f"run {i}" for i, label in enumerate(labels, start=1)), limit)
+
+
+def snapshot_name(run: RunReport, snapshot: SnapshotReport, limit: int | None = None) -> str:
+    """The snapshot's label, or its id where the label is empty or not the only one of its kind.
+
+    Args:
+        limit: most characters, printable ones; without it the name is as the file has it.
+    """
+    names = snapshot_names(tuple((other.id, other.label) for other in run.snapshots))
+    shown = names if limit is None else short(names, limit)
+    return next(name for name, other in zip(shown, run.snapshots, strict=True) if other is snapshot)
+
+
+def kernel_names(runs: Iterable[RunReport], limit: int) -> dict[str, str]:
+    """How each kernel of these runs is shown, by its name in the report."""
+    names = dict.fromkeys(name for run in runs for snap in run.snapshots for name in snap.spectra)
+    return dict(zip(names, short(tuple(names), limit), strict=True))
+
+
+@lru_cache(maxsize=64)
+def snapshot_names(keys: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Names of a run's snapshots with these ids and labels."""
+
+    def others(i: int) -> Iterator[str]:
+        id, label = keys[i]
+        yield id
+        yield from numbered(f"{label} [{id}]")
+
+    return tuple(apart([label or id for id, label in keys], others))

@@ -1,0 +1,106 @@
+"""Where all that is written goes: checked before any work, against each other and against the inputs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ntkspec.errors import OutputError, UsageError
+from ntkspec.jacobian import Jacobian
+from ntkspec.kernel_file import check_kernel_file
+from ntkspec.report.beside import new_parents
+from ntkspec.report.names import apart, numbered
+from ntkspec.report.write import JSON, OWN_NAMES, check_folder, check_json_file, check_parent, resolved
+
+
+@dataclass(frozen=True)
+class Places:
+    """Outputs of one analysis."""
+
+    folder: Path  # of the report
+    json: Path | None = None  # a further file for report.json
+    kernels: Path | None = None  # folder
+
+    def check(self, inputs: Sequence[Path]) -> None:
+        """Raise `OutputError` where something cannot be written, or would be in the way; leaves nothing."""
+        check_folder(self.folder)
+        folder = resolved(self.folder)
+        for path in inputs:
+            if any(place.is_relative_to(folder) for place in (resolved(path), path.absolute())):
+                expected, got = "a folder that can be replaced as a whole", f"that of the input {path}"
+                raise _refused(self.folder, expected, got, "-o")
+        if self.kernels:
+            self._check_kernels(self.kernels)
+        if self.json:
+            self._check_json(self.json)
+
+    def _check_kernels(self, kernels: Path) -> None:
+        place = resolved(kernels)
+        _check_kernel_folder(kernels)
+        check_parent(kernels, place / "kernel.h5")
+        if place.is_relative_to(resolved(self.folder)):
+            got = f"one in the report's folder {self.folder}, which is replaced as a whole"
+            raise _refused(kernels, "a folder for kernels", got, "--kernels")
+
+    def _check_json(self, json: Path) -> None:
+        place, folder = resolved(json), resolved(self.folder)
+        for other in filter(None, (self.folder, self.kernels)):
+            if resolved(other).is_relative_to(place):
+                raise _refused(json, "a file to write", f"the folder {other}, or one around it", "--json")
+        among_kernels = self.kernels is not None and place.parent == resolved(self.kernels)
+        if among_kernels and place.suffix in (".h5", ".part", ".new"):
+            raise _refused(json, "a name that no kernel file has", "one of theirs", "--json")
+        if not place.is_relative_to(folder):
+            check_json_file(json)
+        elif place.parent != folder or place.suffix != ".json" or place.name in OWN_NAMES - {JSON}:
+            got = f"another place in the report's folder {self.folder}"
+            raise _refused(json, "a file outside, or <name>.json in it", got, "--json")
+
+
+@contextmanager
+def kernel_files(
+    paths: Sequence[Path], ids: Sequence[Sequence[str]], folder: Path
+) -> Iterator[list[dict[str, Path | None]]]:
+    """Where the kernels of each run go, by snapshot id: `<folder>/<run>-<snapshot id>.h5`.
+
+    The folder is made; if anything fails before something is in it, it is removed.
+
+    Raises:
+        UsageError: two would go to one file.
+        OutputError: there is something else in the place of one, or the folder cannot be made.
+    """
+    pairs = zip(paths, ids, strict=True)
+    files = [{id: folder / f"{path.stem}-{id}.h5" for id in of_run} for path, of_run in pairs]
+    every = [file for of_run in files for file in of_run.values()]
+    if len(set(every)) < len(every):
+        raise UsageError(
+            "--kernels",
+            expected="run files of different names, from which those of the kernels are made",
+            got=", ".join(str(path) for path in paths),
+            remedy="rename one, or analyse them one after the other",
+        )
+    _check_kernel_folder(folder)
+    for file in every:
+        check_parent(folder, file)
+        check_kernel_file(file)
+    with new_parents(every[0]):
+        yield [dict(of_run) for of_run in files]
+
+
+def names_in_file(sums: Mapping[str, Jacobian]) -> dict[str, Jacobian]:
+    """The sums under names that can stand in a file: a foreign one may call its roles anything."""
+    names = [name.replace("/", "|").replace("\0", "|") for name in sums]
+    names = [f"role {name}" if name in (".", "..") else name for name in names]
+    return dict(zip(apart(names, lambda i: numbered(names[i])), sums.values(), strict=True))
+
+
+def _check_kernel_folder(folder: Path) -> None:
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise _refused(folder, "a folder for kernels", "a file", "--kernels")
+
+
+def _refused(named: Path, expected: str, got: str, option: str) -> OutputError:
+    return OutputError(str(named), expected=expected, got=got, remedy=f"name another place with {option}")

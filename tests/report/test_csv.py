@@ -1,0 +1,58 @@
+"""spectra.csv in spreadsheets: no text of a foreign file is run, whatever separates the cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ntkspec.report.data import Report
+from ntkspec.report.to_csv import text, write_csv
+
+from . import samples
+
+STARTS = ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"]
+STARTS += [" =", "\u00a0=", "'=", "\x01=", "\u200b=", "\ufeff="]
+
+
+def rows_of(report: Report, delimiter: str = ",") -> list[list[str]]:
+    file = io.StringIO(newline="")
+    write_csv(report, file)
+    return list(csv.reader(io.StringIO(file.getvalue(), newline=""), delimiter=delimiter))
+
+
+@pytest.mark.parametrize("start", STARTS, ids=repr)
+def test_labels_and_kernels_are_no_formulas(start: str) -> None:
+    hostile = f"{start}cmd|' /C calc'!A0"
+    run = samples.plain_run(hostile, 9, 0.5, size=3)
+    snapshot = replace(run.snapshots[0], label=hostile, spectra={hostile: run.snapshots[0].spectra["total"]})
+    for row in rows_of(samples.one_run(replace(run, snapshots=(snapshot,))))[1:]:
+        assert [row[0], row[1], row[3]] == [f"'{hostile}"] * 3
+        assert float(row[5]) > 0  # numbers stay numbers, exponents and signs included
+        assert row[2] == "0"
+
+
+@pytest.mark.parametrize("label", ["a;=1+1", 'a";=1+1', "a\t=1+1", "a,=1+1", "a\n=1+1"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_no_cell_begins_inside_a_label(label: str, delimiter: str) -> None:
+    """Spreadsheets separate by what their country does: text is quoted for all of them."""
+    rows = rows_of(samples.one_run(samples.plain_run(label, 9, 0.5, size=3)), delimiter)
+    assert all(row[0].startswith("a") and not any(cell.startswith("=") for cell in row) for row in rows[1:])
+    assert len(rows) == 1 + 3 * 3
+
+
+@given(st.lists(st.text("=+-@' \ta", max_size=4), unique=True))
+def test_different_texts_stay_different(texts: list[str]) -> None:
+    assert len(set(map(text, texts))) == len(texts)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, min_value=0))
+def test_numbers_keep_all_digits(value: float) -> None:
+    run = samples.plain_run("a", 9, 0.5, size=1)
+    total = replace(run.snapshots[0].spectra["total"], eigenvalues=samples.np.array([value]))
+    snapshot = replace(run.snapshots[0], spectra={"total": total})
+    assert float(rows_of(samples.one_run(replace(run, snapshots=(snapshot,))))[1][5]) == value

@@ -1,0 +1,197 @@
+"""Names: no two runs, snapshots or kernels of a report pass for each other, at any width."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import cases
+import numpy as np
+import pytest
+import runs
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from ntkspec.analyze import analyze_runs
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian
+from ntkspec.report.compare import find_baseline, unique_labels
+from ntkspec.report.data import Report, RunReport
+from ntkspec.report.names import apart, kernel_names, look, numbered, run_names, short, snapshot_name
+from ntkspec.report.page import plot_data
+from ntkspec.report.style import styled_runs
+from ntkspec.report.summary import comparison_table
+from ntkspec.report.terminal import print_report
+from ntkspec.report.to_csv import write_csv
+from ntkspec.store.texts import storable
+
+from . import samples
+
+# Labels of which many collide with what is appended to others: "a [s]", "a [s] #2", "A", "a ", "#2".
+PIECES = st.lists(
+    st.sampled_from(["a", "A", " ", " [s]", " #2", " #3", "\n", "\x00", "e\u0301", "é", "x" * 50])
+)
+LABELS = st.lists(PIECES.map("".join), min_size=1, max_size=7)
+
+
+@given(LABELS)
+def test_no_two_labels_look_alike(labels: list[str]) -> None:
+    found = unique_labels([(label, Path(f"{i % 2}/s.h5")) for i, label in enumerate(labels)])
+    assert len(set(map(look, found))) == len(labels)
+    own = [storable(label).strip() or "s" for label in labels]
+    for i, label in enumerate(own):  # who shares a name with nobody keeps it
+        if [look(other) for other in own].count(look(label)) == 1:
+            assert found[i] == label
+
+
+@given(LABELS, st.sampled_from([12, 16, 28, 40]))
+def test_short_names_are_apart(labels: list[str], limit: int) -> None:
+    names = short(tuple(labels), limit)
+    assert len(set(map(look, names))) == len(labels)
+    assert all(len(name) <= limit and (name.isprintable()) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a b", " a  b"),
+        ("Fine", "fine"),
+        ("é", "e\u0301"),
+        ("ＡＢ", "AB"),
+        ("a\x01", "a\x02"),
+        ("ﬁne", "fine"),
+    ],
+)
+def test_what_looks_alike_is_told_apart(one: str, other: str) -> None:
+    assert look(one) == look(other)
+    assert unique_labels([(one, Path("x.h5")), (other, Path("y.h5"))]) == [
+        f"{one.strip()} [x]",
+        f"{other.strip()} [y]",
+    ]
+
+
+def test_names_of_files_that_are_not_text() -> None:
+    assert unique_labels([("", Path("caf\udce9.h5"))]) == ["caf\N{REPLACEMENT CHARACTER}"]
+
+
+def test_appended_names_give_way_to_given_ones() -> None:
+    assert apart(["a", "b", "a", "a #2"], lambda _: numbered("a")) == ["a", "b", "a #3", "a #2"]
+    three = [("x", Path("p/s.h5")), ("x", Path("q/s.h5")), ("x [s]", Path("t.h5"))]
+    assert unique_labels(three) == ["x [s] #2", "x [s] #3", "x [s]"]
+
+
+def test_the_baseline_is_a_run_and_not_a_label() -> None:
+    own = ["x", "x", "y", "Baseline"]
+    labels = unique_labels([(label, Path(f"{i}.h5")) for i, label in enumerate(own)])
+    configs = [{}, {}, {}, {}]
+    assert find_baseline(labels, own, configs, None) == 3
+    assert find_baseline(labels, own, [{}, {"preset": "baseline"}, {}, {}], None) == 1
+    assert find_baseline(["y", "baseline"], ["y", ""], [{}, {}], None) == 1  # by the name of its file
+    shared = ["y", "baseline [b]", "Baseline [c]"]
+    assert find_baseline(shared, ["y", "baseline", "Baseline"], [{}, {}, {}], None) == 1
+    assert find_baseline(labels, own, configs, "x [1]") == 1
+    assert find_baseline(labels, own, configs, "y") == 2
+    with pytest.raises(UsageError, match=r"one of x \[0\], x \[1\], got 'x', which they share"):
+        find_baseline(labels, own, configs, "x")
+    with pytest.raises(UsageError, match="got 'z'; name"):
+        find_baseline(labels, own, configs, "z")
+
+
+def test_a_report_refuses_two_runs_of_one_label() -> None:
+    run = samples.plain_run("a", 9, 0.5, size=4)
+    with pytest.raises(UsageError, match="a label of its own"):
+        Report("", "", "cpu", (run, run))
+
+
+def _scaled(scale: float) -> Jacobian:
+    values = scale * np.random.default_rng(1).standard_normal((5, 1, 9))
+    return Jacobian((cases.block("w", None, cases.DenseFactor(values), 5, 1),))
+
+
+@pytest.mark.parametrize("baseline", [None, "last"])
+def test_every_row_has_its_own_decades(tmp_path: Path, baseline: str | None) -> None:
+    """lambda_min grows by 10^2 with each run, whose labels are such that appended names would collide."""
+    labels = ["a", "a", "a [s] #2", "A", "a" * 60 + "1", "a" * 60 + "2", "last"]
+    for i, label in enumerate(labels):
+        (tmp_path / f"{i}").mkdir()
+        runs.write_run(tmp_path / f"{i}/s.h5", _scaled(10.0**i), label=label, steps=(1,), config={})
+    report = analyze_runs([tmp_path / f"{i}/s.h5" for i in range(len(labels))], baseline=baseline)
+    first = 0 if baseline is None else 6
+    table = comparison_table(report)
+    for row in table.rows:
+        expected = "baseline" if row.run.index == first else f"= {2.0 * (row.run.index - first):.1f}"
+        assert row.decades == (expected,)
+    lines = _printed(report).partition("Comparison")[2].splitlines()
+    for row in table.rows:
+        assert sum(line.startswith(f"{row.run.short}  ") for line in lines) == 1
+    file = io.StringIO()
+    write_csv(report, file)
+    rows = [tuple(row[:5]) for row in csv.reader(io.StringIO(file.getvalue()))]
+    assert len(set(rows)) == len(rows) == 1 + 5 * len(labels)
+    assert len({run["name"] for run in plot_data(report)["runs"]}) == len(labels)
+
+
+def _printed(report: Report) -> str:
+    file = io.StringIO()
+    print_report(report, Console(file=file, width=100))
+    return file.getvalue()
+
+
+def _with_labels(run: RunReport, labels: list[str]) -> RunReport:
+    snapshots = [replace(snap, label=label) for snap, label in zip(run.snapshots, labels, strict=True)]
+    return replace(run, snapshots=tuple(snapshots))
+
+
+def test_snapshots_are_told_apart() -> None:
+    """A label that is another snapshot's id, two that are equal where they are cut, equal ones."""
+    run = samples.plain_run("a", 9, 0.5, size=4)  # ids step000000, step000750, step001500
+    for labels, names in (
+        (["init", "mid", "end"], ["init", "mid", "end"]),
+        (["x", "x", "end"], ["step000000", "step000750", "end"]),
+        (["", "step000000", "end"], ["step000000", "step000750", "end"]),
+        (["x", "x", "step000000"], ["x [step000000]", "step000750", "step000000"]),
+    ):
+        named = _with_labels(run, labels)
+        assert [snapshot_name(named, snap) for snap in named.snapshots] == names
+    long = _with_labels(run, ["after the first epoch", "after the second epoch", "after the first hour"])
+    cut = [snapshot_name(long, snap, 12) for snap in long.snapshots]
+    assert cut == ["after th… #1", "after the s…", "after th… #2"]
+    text = _printed(samples.one_run(long))
+    assert all(f"after the fi… #{i}" in text for i in (1, 2))
+
+
+def test_kernels_are_told_apart() -> None:
+    run = samples.plain_run("a", 9, 0.5, size=4)
+    total = run.snapshots[0].spectra["total"]
+    names = ["total", "grid", "grid ", "no_" + "layer+" * 9 + "a", "no_" + "layer+" * 9 + "b"]
+    spectra = dict.fromkeys(names, total)
+    report = samples.one_run(replace(run, snapshots=(replace(run.snapshots[0], spectra=spectra),)))
+    assert len(set(kernel_names(report.runs, 20).values())) == 5
+    assert len({curve["kernel"] for curve in plot_data(report)["runs"][0]["curves"]}) == 5
+    assert "grid #1" in _printed(report)
+
+
+def test_names_of_runs_without_any() -> None:
+    labels = ["", "\x00", " "]
+    report = Report("", "", "cpu", tuple(samples.plain_run(label, 9, 0.5, size=4) for label in labels))
+    names = run_names(report, 40)
+    assert names[0] == "run 1"
+    assert len(set(names)) == 3
+    assert [run.name for run in styled_runs(report)] == list(names)
+
+
+def test_a_dropped_block_that_is_called_grid(tmp_path: Path) -> None:
+    """Its sum is called no_grid, where there is no spectrum of the role grid beside it."""
+    blocks = [
+        cases.block(name, None, cases.dense(np.random.default_rng(i), 6, 1, 4), 6, 1, order=i)
+        for i, name in enumerate(["grid", "layer"])
+    ]
+    runs.write_run(tmp_path / "run.h5", Jacobian(tuple(blocks)))
+    report = analyze_runs([tmp_path / "run.h5"], drop=[["grid"]], snapshot="end")
+    snap = report.runs[0].snapshots[0]
+    assert snap.spectra["no_grid"].blocks == ("layer",)
+    assert [b.sources for b in snap.bounds if b.bound.name == "theorem1"] == [("no_grid",)]
+    assert all(b.holds for b in snap.bounds)
