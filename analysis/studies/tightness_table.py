@@ -58,9 +58,11 @@ def smallest(spectrum: dict[str, Any]) -> str:
     """lambda_min, or what is known of it."""
     if spectrum["rank"]["singular"]:
         return f"0: rank <= {spectrum['rank']['at_most']}"
-    if spectrum["lambda_min"] is None:
-        return f"unresolved (<= {sci_up(spectrum['floor'])})"
-    return sci(spectrum["lambda_min"])
+    if spectrum["lambda_min"] is not None:
+        return sci(spectrum["lambda_min"])
+    known = spectrum["regions"]
+    network = f"; the network's rank <= {known['at_most']}" if known and known["singular"] else ""
+    return f"unresolved (<= {sci_up(spectrum['smallest_at_most'])}){network}"
 
 
 def certified(snapshot: dict[str, Any], of: str) -> str:

@@ -107,6 +107,7 @@ def _spectrum(spectrum: Spectrum) -> dict[str, Any]:
         "resolved": spectrum.resolved,
         "lambda_max": _number(spectrum.lambda_max),
         "lambda_min": _number(spectrum.lambda_min),
+        "smallest_at_most": _number(spectrum.smallest_at_most),  # of the eigenvalues that are here
         "condition": _number(spectrum.condition),
         "trace": _number(spectrum.trace),
         "effective_rank": _number(spectrum.effective_rank),

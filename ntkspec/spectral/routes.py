@@ -3,7 +3,7 @@
 | route    | works on              | resolves down to about | memory                |
 | -------- | --------------------- | ---------------------- | --------------------- |
 | gram     | K = J J^T, N x N      | eps lambda_max         | N^2 + factors         |
-| svd      | R of J^T = Q R        | eps^2 lambda_max       | 6 N^2 + factors       |
+| svd      | R of J^T = Q R        | eps^2 lambda_max       | 3 N^2 + factors       |
 | dual     | J^T J, p x p          | eps lambda_max         | 2 N p + p^2           |
 | cholesky | r rows of K, if r < N | eps lambda_max         | N r + r^2 + factors   |
 | lanczos  | K v, never assembled  | the largest k          | N k + factors         |

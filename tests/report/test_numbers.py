@@ -19,7 +19,7 @@ from . import samples
 
 SPECTRUM_KEYS = {
     "blocks", "method", "precision", "eigenvalues", "complete", "floor", "resolved", "lambda_max",
-    "lambda_min",
+    "lambda_min", "smallest_at_most",
     "condition", "trace", "effective_rank", "stable_rank", "size", "reason", "error", "rank", "regions",
 }  # fmt: skip
 BOUND_KEYS = {
