@@ -1,0 +1,85 @@
+"""Route lanczos misses no member of a cluster: diagonal Jacobians, whose eigenvalues are their squares."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import pytest
+from scipy.sparse.linalg import aslinearoperator
+
+import ntkspec
+from ntkspec.jacobian import DenseFactor, Jacobian
+from ntkspec.spectral import lanczos
+
+
+def diagonal(values):
+    return Jacobian((cases.block("a", None, DenseFactor(np.diag(values)[:, None]), len(values), 1),))
+
+
+def check(values, k, **way):
+    found = ntkspec.spectrum(diagonal(values), method="lanczos", k=k, **way)
+    exact = np.sort(np.float64(values) ** 2)[::-1][:k]
+    assert (np.abs(found.eigenvalues - exact) <= found.error).all()
+    return found
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_small_kernels_with_two_clusters(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(10, 60))
+    values = np.where(rng.random(n) < 0.5, 1.0, 1 + 4e-9) * np.where(rng.random(n) < 0.3, 0.5, 1.0)
+    found = check(values, int(rng.integers(2, n // 2 + 1)))
+    assert found.error.max() < 1e-12
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-14, 3e-12, 3e-9, 1e-5])
+@pytest.mark.parametrize(("n", "k"), [(300, 20), (500, 40), (700, 90)])
+def test_clusters_of_many_copies_in_large_kernels(n, k, apart):
+    """More copies than are asked for, and than one Krylov space holds."""
+    rng = np.random.default_rng(n)
+    parts = [np.full(12, 1.0), np.full(2, 1 - apart), np.full(60, 0.5), np.full(7, 0.5 - apart)]
+    found = check(np.concatenate([*parts, rng.random(n - 81) * 0.1]), k)
+    assert found.error.max() < 1e-11
+
+
+def test_a_kernel_of_low_rank_ends_in_what_is_not_resolved():
+    values = np.r_[np.geomspace(1, 1e-3, 8), np.zeros(392)]
+    found = check(values, 20)
+    assert found.resolved == 8
+    assert found.rank.at_most == 8
+    assert (found.eigenvalues[8:] == 0).all()
+
+
+def test_a_fast_decaying_kernel_is_answered():
+    found = check(10.0 ** -np.linspace(0, 60, 400), 60)
+    assert 0 < found.resolved < 60
+
+
+def test_one_eigenvalue_many_times_over():
+    found = check(np.ones(400), 30, vectors=True)
+    assert np.allclose(found.vectors.T @ found.vectors, np.eye(30), atol=1e-12)
+
+
+def test_what_is_left_after_all_rounds_is_stated(monkeypatch):
+    """With one round only, copies are missing: the error then says by how much."""
+    monkeypatch.setattr(lanczos, "ROUNDS", 1)
+    values = np.concatenate([np.full(30, 1.0), np.full(30, 0.5), np.random.default_rng(0).random(340) * 0.1])
+    for k in (5, 20, 40):
+        check(values, k)
+
+
+def test_the_vectors_belong_to_the_values():
+    jac = cases.prescribed(np.geomspace(1, 1e-4, 300), 310)
+    found = ntkspec.spectrum(jac, method="lanczos", k=9, vectors=True)
+    kernel = ntkspec.gram(jac, backend="cpu")
+    assert np.abs(kernel @ found.vectors - found.vectors * found.eigenvalues).max() < 1e-13
+
+
+def test_ritz_pairs_keep_their_images():
+    rng = np.random.default_rng(0)
+    square = rng.standard_normal((300, 300))
+    kernel = square @ square.T
+    found = lanczos.largest(aslinearoperator(kernel), 7, 1e-12 * np.trace(kernel))
+    assert np.allclose(found.values, np.linalg.eigvalsh(kernel)[::-1][:7], rtol=1e-12)
+    assert found.residual < 1e-10 * found.values[0]
+    assert found.missed == 0

@@ -1,0 +1,106 @@
+"""Samples that rounding could have put into another region are regions of their own.
+
+A network in single precision is compared with itself in double: where no sample is called uncertain, every
+activation must be on the same piece in both. Samples are sought on both sides of kinks, one float apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from test_export_regions import ACTIVATIONS
+from torch import nn
+
+from ntkspec.export import jacobian
+from ntkspec.export.trace import Trace
+from ntkspec.nets.mlp import MLP
+
+torch.set_num_threads(1)
+WIDTH = 6
+
+
+class Net(nn.Module):
+    """Two layers with an activation however it is written, and a third."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(2, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 2)
+        self.activation = activation
+
+    def forward(self, x):
+        return self.last(self.activation(self.second(self.activation(self.first(x)))))
+
+
+def traced(model, x):
+    """The pieces (n, bytes) of each sample, and whether it is uncertain."""
+    with torch.no_grad():
+        parameters, own = list(model.parameters()), x.clone()
+        trace = Trace(own, parameters, parameters)
+        trace.follow(model, own)
+    assert trace.known
+    return np.concatenate(trace.bits, axis=1), trace.uncertain
+
+
+def beside_kinks(model, seed, count=40):
+    """(2 count, 2) float32 samples in pairs, next to each other and on different pieces where that can be."""
+    rng = np.random.default_rng(seed)
+    low, high = (torch.tensor(rng.uniform(-2, 2, (count, 2)), dtype=torch.float32) for _ in range(2))
+    for _ in range(40):
+        middle = (low + high) / 2
+        same = (traced(model, low)[0] == traced(model, middle)[0]).all(axis=1)
+        low[same], high[~same] = middle[same], middle[~same]
+    return torch.cat([low, high])
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_certain_samples_are_on_the_pieces_of_double_precision(name):
+    torch.manual_seed(len(name))
+    activation, _ = ACTIVATIONS[name]
+    single = Net(activation)
+    double = Net(activation).double()
+    double.load_state_dict(single.state_dict())
+    x = beside_kinks(single, seed=1)
+    pieces, uncertain = traced(single, x)
+    exact, _ = traced(double, x.double())
+    differ = (pieces != exact).any(axis=1)
+    assert not (differ & ~uncertain).any()
+    assert uncertain.mean() > 0.5  # they are all but on a kink
+    assert traced(double, x.double())[1].mean() < 0.5  # where double precision sees them apart
+
+
+def test_samples_in_general_position_are_certain():
+    torch.manual_seed(0)
+    model = MLP(2, 3, 64, 1).double()
+    assert not traced(model, torch.rand(2000, 2, dtype=torch.float64))[1].any()
+    assert traced(model.float(), torch.rand(2000, 2))[1].mean() < 0.2
+
+
+def test_an_uncertain_sample_is_alone():
+    """x = 0.5 lies on the kink of a unit whose weights are no binary numbers: 0.1 * 0.5 - 0.05."""
+    model = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1)).double()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[0.1], [1.0]]))
+        model[0].bias.copy_(torch.tensor([-0.05, 1.0]))
+    found = jacobian(model, torch.tensor([[0.9], [0.5], [0.8], [0.5], [0.1], [0.2]], dtype=torch.float64))
+    assert found.regions.tolist() == [0, 1, 0, 2, 3, 3]
+    assert found.regions_certain
+
+
+def test_what_is_exact_is_certain():
+    """At x = 0 without biases every unit is exactly at its kink, and no rounding is behind it."""
+    model = nn.Sequential(
+        nn.Linear(2, 5, bias=False), nn.ReLU(), nn.Linear(5, 5, bias=False), nn.ReLU(), nn.Linear(5, 1)
+    )
+    found = jacobian(model, torch.zeros(3, 2))
+    assert found.regions.tolist() == [0, 0, 0]
+
+
+def test_dead_units_do_not_make_the_next_layers_uncertain():
+    """ReLU after ReLU: zeros that are certainly cut off are exact, though they stand at a kink."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(2, 16), nn.ReLU(), nn.ReLU(), nn.Linear(16, 16), nn.ReLU6(), nn.Linear(16, 1)
+    )
+    x = torch.rand(200, 2)
+    assert traced(model.double(), x.double())[1].mean() < 0.05
