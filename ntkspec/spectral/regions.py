@@ -156,14 +156,14 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
         return _Loss(_residuals(lambda rows: right[rows], spans, block.samples), _norms(right))
     first = _first_of_region(right, labels)
     inputs = _residuals(lambda rows: _dense_rows(left, rows), spans, block.samples)
-    sizes = _norms(
-        left.values.reshape(block.samples, -1).astype(np.float64)
-    )  # of entries, before they add up
-    within = np.zeros(block.samples, dtype=bool)  # rows that are told from others
+    entries = _norms(left.values.reshape(block.samples, -1).astype(np.float64))
+    sizes = entries * np.sqrt(left.collisions) * UP  # ||l|| at most, entries that collide added up
+    added = gamma(left.collisions - 1, FLOAT64) * sizes  # and what rounding that sum loses
+    within = np.zeros(block.samples, dtype=bool)  # samples of regions with fewer directions
     for span in spans:
         within[span.rows] = span.basis is not None
-    turned = np.where(within, sizes * _norms(right - first), 0.0)
-    return _Loss((inputs * _norms(first) + turned) * UP, sizes * _norms(right))
+    lost = (inputs + added) * _norms(first) + sizes * _norms(right - first)
+    return _Loss(np.where(within, lost * UP, 0.0), entries * _norms(right))
 
 
 def _is_constant(block: Block, outputs: Outputs, labels: NDArray[np.intp]) -> bool:
