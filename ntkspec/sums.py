@@ -8,12 +8,16 @@ summation").
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 
 PANEL = 128  # products of one matrix product: narrower ones keep BLAS from its speed
+UP = 1 + 1e-9  # covers the rounding of what is bounded
 ROWS = 1024  # samples that are added up at once in products with J^T: fewer make too many small products
 
 
@@ -39,6 +43,19 @@ def roundings(terms: int, width: int = PANEL) -> int:
     cut = panels(terms, width)
     longest: int = cut[0].stop
     return longest + (len(cut).bit_length() if len(cut) > 1 else 0)
+
+
+def gamma(roundings: int, dtype: Any = np.float64) -> float:
+    """Bound the relative error of so many roundings: m u / (1 - m u) (Higham 2002, lemma 3.1), rounded up.
+
+    u is half the spacing of `dtype` at 1; infinite where m u is no less than 1.
+
+    Example:
+        >>> f"{gamma(100):.3e}"
+        '1.110e-14'
+    """
+    product = roundings * float(np.finfo(dtype).eps) / 2
+    return float(product / (1 - product) * UP) if product < 1 else math.inf
 
 
 def pairwise(count: int, term: Callable[[int, int], T]) -> T:

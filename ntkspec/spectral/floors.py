@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from ntkspec import sums
 from ntkspec.jacobian import Block, Factor, Jacobian, Matrix, Outputs, Pair
 from ntkspec.operator import apply, diagonal
+from ntkspec.sums import gamma
 
 # LAPACK's bdsqr takes an off-diagonal entry for zero from eps^(-1/8) u, 49 eps, of its neighbours on; with
 # clusters of singular values as much has been seen: 47 eps at N = 11.
@@ -99,7 +100,7 @@ class Magnitude:
         Args:
             products: further roundings of J's entries, in float64.
         """
-        growth = sum(gamma(2, dtype) for dtype in precisions) + gamma(self.collisions + products, FLOAT64)
+        growth = sum(gamma(2, dtype) for dtype in precisions) + gamma(self.collisions + products)
         return growth * float(np.sqrt(self.entries))
 
 
@@ -138,8 +139,8 @@ def magnitude(
         collisions=collisions,
         underflow=len(plain) * entry_sums * tiny * sum(count.largest for count in counts),
         trace=trace,
-        trace_error=gamma(entry_sums + TRACE, FLOAT64) * trace
-        + 2 * gamma(collisions, FLOAT64) * float(np.sqrt(trace * before.sum())),
+        trace_error=gamma(entry_sums + TRACE) * trace
+        + 2 * gamma(collisions) * float(np.sqrt(trace * before.sum())),
         dtype=jacobian.dtype,
     )
 
@@ -166,12 +167,6 @@ class _Counts:
             collisions=sum(factor.load().collisions - 1 for factor in (block.left, block.right) if factor),
             largest=1 + sum(squares),
         )
-
-
-def gamma(roundings: int, dtype: np.dtype[Any]) -> float:
-    """m u / (1 - m u), rounded up (Higham 2002, lemma 3.1), u half the spacing of `dtype` at 1."""
-    product = roundings * float(np.finfo(dtype).eps) / 2
-    return float(product / (1 - product) * UP) if product < 1 else np.inf
 
 
 def gram_errors(found: Magnitude, working: np.dtype[Any]) -> ErrorModel:

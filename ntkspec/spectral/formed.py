@@ -23,6 +23,7 @@ from ntkspec.gram import gram
 from ntkspec.jacobian import Factor, Jacobian, Matrix, Outputs, check_outputs
 from ntkspec.memory import budget_bytes, require
 from ntkspec.operator import check_range
+from ntkspec.sums import gamma
 
 UNIT = 2.0**-53  # unit roundoff of double precision
 TINIEST = 2.0**-1074  # what an underflow loses at most
@@ -84,11 +85,6 @@ def form(
         weights = np.hypot(weights, left * right)
         squares += 1 + float(left.max()) ** 2 + float(right.max()) ** 2  # what an underflow is multiplied by
     return Formed(kernel, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP)
-
-
-def gamma(roundings: int) -> float:
-    """m u / (1 - m u), rounded up (Higham 2002, Lemma 3.1)."""
-    return roundings * UNIT / (1 - roundings * UNIT) * UP
 
 
 def forming_roundings(jacobian: Jacobian, outputs: Outputs) -> int:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ntkspec.backend.cpu import over_rows, require_countable
 from ntkspec.backend.kernels import mirror
-from ntkspec.spectral.formed import TINIEST, UP, Formed, gamma
+from ntkspec.spectral.formed import TINIEST, UP, Formed
+from ntkspec.sums import gamma
 
 CLOSE = 0.99  # bisection ends when the bound is within 1% of the best that it can find
 SPAN = 2.0**-30  # of the estimate: certified bounds below are not looked for

@@ -35,8 +35,8 @@ from ntkspec.jacobian import (
     SparseFactor,
     rows_per_sample,
 )
-from ntkspec.spectral.floors import FLOAT64, gamma
 from ntkspec.spectral.rank import nonzero_columns
+from ntkspec.sums import gamma
 
 # Of a row's norm: what is lost of it beyond that shows that a block does not keep to the regions. Honest
 # networks stay below 3e-14 (double).
@@ -158,7 +158,7 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
     inputs = _residuals(lambda rows: _dense_rows(left, rows), spans, block.samples)
     entries = _norms(left.values.reshape(block.samples, -1).astype(np.float64))
     sizes = entries * np.sqrt(left.collisions) * UP  # ||l|| at most, entries that collide added up
-    added = gamma(left.collisions - 1, FLOAT64) * sizes  # and what rounding that sum loses
+    added = gamma(left.collisions - 1) * sizes  # and what rounding that sum loses
     within = np.zeros(block.samples, dtype=bool)  # samples of regions with fewer directions
     for span in spans:
         within[span.rows] = span.basis is not None
@@ -196,7 +196,7 @@ def _residuals(
         directions = span.basis.T @ scaled
         rest = _norms(scaled - span.basis @ directions)
         rounding = _norms(np.abs(span.basis) @ np.abs(directions))
-        found = (rest + gamma(span.basis.shape[1] + 2, FLOAT64) * rounding) * UP
+        found = (rest + gamma(span.basis.shape[1] + 2) * rounding) * UP
         lost[span.rows] = np.ldexp(found, span.exponents[:, 0])
     return lost
 

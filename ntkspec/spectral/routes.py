@@ -34,7 +34,6 @@ from ntkspec.spectral.floors import (
     PRODUCT,
     ErrorModel,
     Magnitude,
-    gamma,
     gram_errors,
     norm_bound,
     solver_error,
@@ -123,7 +122,7 @@ def by_cholesky(jacobian: Jacobian, outputs: Outputs, budget: int, size: Magnitu
         return None
     values = backend.eigvalsh(_square(found.rows))[::-1]
     norm = norm_bound(found.rows)
-    lost = gamma(found.roundings, FLOAT64) * norm + _square_error(size.rows, norm) + found.rest
+    lost = sums.gamma(found.roundings) * norm + _square_error(size.rows, norm) + found.rest
     errors = ErrorModel(errors.eigenvalue, 0.0, absolute=errors.absolute + lost, stored=errors.stored)
     return _spectrum("cholesky", "float64", jacobian, size, _padded(values, size.rows), errors)
 
@@ -154,7 +153,7 @@ def by_lanczos(
             got=str(k),
             remedy="use --method gram for all",
         )
-    rounding = gamma(size.vector_sums + PRODUCT, FLOAT64) * size.norm + size.underflow
+    rounding = sums.gamma(size.vector_sums + PRODUCT) * size.norm + size.underflow
     solver = solver_error(k, FLOAT64)
     stored = size.storing(size.dtype)
     scale = size.trace
@@ -178,7 +177,7 @@ def _square(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _square_error(length: int, norm: float) -> float:
     """Bound on the error of `_square` from that on || |M| |M|^T ||."""
-    return gamma(sums.roundings(length, sums.ROWS), FLOAT64) * norm
+    return sums.gamma(sums.roundings(length, sums.ROWS)) * norm
 
 
 def _padded(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from ntkspec.backend.cpu import over_rows
 from ntkspec.backend.kernels import absolute_product
 from ntkspec.spectral.bounds.record import Bound, Side
-from ntkspec.spectral.formed import TINIEST, UNIT, Formed, gamma
+from ntkspec.spectral.formed import TINIEST, UNIT, Formed
+from ntkspec.sums import gamma
 
 PASSES, ENTRIES = 40, 1e9  # over the kernel, to find d; of a large one fewer, down to 8
 SETTLED = 1e-9  # change of d that ends the search

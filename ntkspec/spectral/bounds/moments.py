@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.formed import UNIT, UP, Formed, gamma
+from ntkspec.spectral.formed import UNIT, UP, Formed
+from ntkspec.sums import gamma
 
 PANEL_BYTES = 2**25  # of the kernel, copied at once
 ROUNDINGS = 16 * UNIT  # of the few operations that make a value from trace and norm

@@ -18,8 +18,9 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Matrix, Outputs, Pair
 from ntkspec.operator import diagonal, project
 from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.formed import TINIEST, UP, Formed, form, forming_roundings, gamma
+from ntkspec.spectral.formed import TINIEST, UP, Formed, form, forming_roundings
 from ntkspec.spectral.positivity import EXTRA_ROUNDINGS, Positivity, positivity
+from ntkspec.sums import gamma
 
 
 def certified(
