@@ -256,6 +256,11 @@ def pngs():
                 add(f"alpha-{kind}-{bits}{end}", content, truth)
 
 
+def damaged(content, place, by=1):
+    place %= len(content)
+    return content[:place] + bytes([content[place] ^ by]) + content[place + 1 :]
+
+
 def odd_pngs():
     samples, long = levels(16, 3), b"x" * 3_000_000
     exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
@@ -277,7 +282,21 @@ def odd_pngs():
         add(f"rgb-{name}.png", png(samples, 2, 16, *extra), samples / 65535)
     turned = np.rot90(samples, -1) / 65535
     add("exif.png", png(samples, 2, 16, chunk(b"eXIf", exif)), turned)
-    add("xmp.png", png(samples, 2, 16, chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)), turned)
+    xmp_chunk = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    add("xmp.png", png(samples, 2, 16, xmp_chunk), turned)
+    for name, garbage in {
+        "text": b"garbage!",
+        "zeros": bytes(50),
+        "short": b"MM\0*",
+        "cut": exif[:-8],
+    }.items():
+        add(f"damaged-exif-{name}.png", png(samples, 2, 16, chunk(b"eXIf", garbage)), samples / 65535)
+        eight = levels(8, 3)
+        content = saved(eight, "WEBP", lossless=True, exif=b"Exif\0\0" + garbage)
+        add(f"damaged-exif-{name}.webp", content, eight / 255)
+    add("damaged-exif-xmp.png", png(samples, 2, 16, chunk(b"eXIf", bytes(50)), xmp_chunk), turned)
+    broken = damaged(chunk(b"eXIf", exif), -1)
+    add("exif-checksum.png", png(samples, 2, 16, broken), samples / 65535)
     two = levels(16, 2)
     truth = on_white(two[..., :1] / 65535, two[..., 1:] / 65535)
     add("grey-alpha-exif.png", png(two, 4, 16, chunk(b"eXIf", exif)), np.rot90(truth, -1))
@@ -409,10 +428,6 @@ def test_other_pages_and_lone_thumbnails_are_noted(tmp_path):
         task = load_image(tmp_path / "p.tif", SIDE)
         assert words in task.notes[0]
         assert np.abs(task.image(task.values) - samples / 255).max() < 1e-6
-
-
-def damaged(content, place, by=1):
-    return content[:place] + bytes([content[place] ^ by]) + content[place + 1 :]
 
 
 def complex_tiff():
