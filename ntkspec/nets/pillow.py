@@ -15,6 +15,7 @@ from ntkspec.nets.raster import Raster, find_white, lab_to_rgb
 
 __all__ = ["decode", "read_pillow"]
 
+PGM = (b"P2", b"P5")  # signatures
 TURNS = {  # what makes a picture of each orientation upright
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -66,7 +67,10 @@ def read_pillow(data: bytes) -> Raster:
     picture = decode(data)
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         samples = np.asarray(picture)[..., None]
-        samples = true_values(data, samples) if data.startswith(FITS) else samples
+        if data.startswith(FITS):
+            samples = true_values(data, samples)
+        elif picture.mode == "I" and data.startswith(PGM):  # scaled by Pillow to 16 bits
+            samples = samples.astype(np.uint16)
         return Raster(samples, find_white(samples))
     if picture.mode == "LAB":
         lab = np.asarray(picture)

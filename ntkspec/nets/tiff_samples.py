@@ -112,8 +112,10 @@ def _blocks(page: tifffile.TiffPage, file: bytes) -> Iterator[_Block]:
     for number, (offset, count) in enumerate(places[: across * down * planes]):
         plane, place = divmod(number, across * down)
         top, left = high * (place // across), wide * (place % across)
-        if count == 0:  # left out by its writer: all zero
+        if count == 0 and offset == 0:  # left out by its writer: all zero
             continue
+        if count == 0:
+            raise UnreadableError("a TIFF with a strip or tile of no bytes", UNDAMAGED)
         rows = high if tiled else min(high, height - top)
         data = file[offset : offset + count]
         data = data.translate(REVERSED) if page.fillorder == 2 else data
