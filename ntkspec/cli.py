@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ntkspec.errors import NtkspecError
-from ntkspec.streams import Patient, patient_streams
+from ntkspec.streams import LenientStream, lenient_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +49,7 @@ def run_command(command: Callable[[], int]) -> int:
     SIGTERM, SIGHUP. Each but the first two comes with one line on stderr, and none with a traceback.
     Characters that stdout cannot show are replaced, and a reader of it that leaves changes nothing.
     """
-    with patient_streams() as stdout:
+    with lenient_streams() as stdout:
         try:
             return _exit_code(command) or _lost_words(stdout)
         except SystemExit as stop:  # argparse, after --help or a usage error
@@ -58,7 +58,7 @@ def run_command(command: Callable[[], int]) -> int:
             raise
 
 
-def _lost_words(stdout: Patient) -> int:
+def _lost_words(stdout: LenientStream) -> int:
     """Say that output had no place, if so; a reader who left is no reason. Returns an exit code."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
