@@ -48,7 +48,7 @@ class _Block:
 
 
 def read_samples(page: tifffile.TiffPage, file: bytes, subsampling: tuple[int, int] = (1, 1)) -> Samples:
-    """Samples (H, W, s) of a page, in the machine's byte order.
+    """Read the samples (H, W, s) of a page, in the machine's byte order.
 
     Args:
         page: of unsigned or signed integers or floats; unsigned ones may have any number of bits up to 32.
