@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ntkspec.errors import NtkspecError
-from ntkspec.streams import Patient, patient_streams
+from ntkspec.streams import LenientStream, lenient_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +49,7 @@ def run_command(command: Callable[[], int]) -> int:
     SIGTERM, SIGHUP. Each but the first two comes with one line on stderr, and none with a traceback.
     Characters that stdout cannot show are replaced, and a reader of it that leaves changes nothing.
     """
-    with patient_streams() as stdout:
+    with lenient_streams() as stdout:
         try:
             return _exit_code(command) or _lost_words(stdout)
         except SystemExit as stop:  # argparse, after --help or a usage error
@@ -58,7 +58,7 @@ def run_command(command: Callable[[], int]) -> int:
             raise
 
 
-def _lost_words(stdout: Patient) -> int:
+def _lost_words(stdout: LenientStream) -> int:
     """Say that output had no place, if so; a reader who left is no reason. Returns an exit code."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
@@ -137,43 +137,57 @@ def _complain(text: str) -> None:
 def _signals_arrive() -> Iterator[None]:
     """SIGTERM and SIGHUP end the command as Ctrl-C does, unless somebody has other plans for them.
 
-    What comes where a library cannot let exceptions through, as h5py in HDF5, comes once more.
+    What comes where a library cannot let exceptions through, as h5py in HDF5, comes once more. Timers and
+    alarms stay the caller's.
     """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    lost_kind: type[KeyboardInterrupt] = KeyboardInterrupt
-    hook = sys.unraisablehook
 
     def end(number: int, _: object) -> NoReturn:
         raise _ENDINGS[number]
 
-    def end_again(*_: object) -> NoReturn:
-        raise lost_kind
-
-    def again(lost: Any) -> None:
-        nonlocal lost_kind
-        if issubclass(lost.exc_type, KeyboardInterrupt):
-            lost_kind = lost.exc_type
-            signal.setitimer(signal.ITIMER_REAL, 0.05)  # seconds; by then that call is over
-        else:
-            hook(lost)
-
-    before: dict[int, Any] = {signal.SIGALRM: signal.getsignal(signal.SIGALRM)}
+    before: dict[int, Any] = {}
     try:
-        signal.signal(signal.SIGALRM, end_again)
-        sys.unraisablehook = again
         for number in _ENDINGS:
             if signal.getsignal(number) is signal.SIG_DFL:
                 before[number] = signal.signal(number, end)
         if signal.getsignal(signal.SIGINT) is _leave:
             before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
-        yield
+        with _lost_interrupts_again():
+            yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _lost_interrupts_again() -> Iterator[None]:
+    """Send a signal once more, from another thread, whose exception a library printed and forgot."""
+    hook, main, senders = sys.unraisablehook, threading.main_thread().ident, list[threading.Timer]()
+
+    def send(number: int) -> None:
+        if main is not None and callable(signal.getsignal(number)):  # not to what would kill the process
+            signal.pthread_kill(main, number)
+
+    def again(lost: Any) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            hook(lost)
+            return
+        number = getattr(lost.exc_type, "number", signal.SIGINT)
+        sender = threading.Timer(0.05, send, [number])  # seconds; by then that call is over
+        sender.daemon = True
+        senders.append(sender)
+        sender.start()
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
         sys.unraisablehook = hook
+        for sender in senders:
+            sender.cancel()
+            sender.join()  # or it might send after its signal's handler is gone
 
 
 def quiet_interrupts() -> None:

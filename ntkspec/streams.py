@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 
-class Patient(io.RawIOBase):
+class LenientStream(io.RawIOBase):
     """A file descriptor that takes everything: what nobody reads, or has no room for, is dropped."""
 
     def __init__(self, number: int, *, closed: bool = False) -> None:
@@ -19,15 +19,15 @@ class Patient(io.RawIOBase):
         self.lost: OSError | None = OSError() if closed else None  # why words are dropped
 
     def writable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """Return the descriptor."""
         return self.number
 
     def isatty(self) -> bool:
-        """Whether a terminal shows what is written."""
+        """Return whether a terminal shows what is written."""
         return os.isatty(self.number)
 
     def write(self, words: Any, /) -> int:
@@ -43,7 +43,7 @@ class Patient(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def patient_streams() -> Iterator[Patient]:
+def lenient_streams() -> Iterator[LenientStream]:
     """Let standard output and error take everything, characters that they cannot show as "?"; yields output.
 
     A stream that the process was started without becomes /dev/null, lest a file that is opened later take its
@@ -52,7 +52,9 @@ def patient_streams() -> Iterator[Patient]:
     """
     _occupy()
     before = sys.stdout, sys.stderr
-    output, errors = (Patient(number, closed=stream is None) for number, stream in enumerate(before, start=1))
+    output, errors = (
+        LenientStream(number, closed=stream is None) for number, stream in enumerate(before, start=1)
+    )
     if sys.stdout in (None, sys.__stdout__):
         sys.stdout = _text(output, sys.stdout, "replace")
     if sys.stderr in (None, sys.__stderr__):
@@ -85,7 +87,7 @@ def _flush() -> None:
         sys.stderr.flush()
 
 
-def _text(raw: Patient, stream: TextIO | None, errors: str) -> TextIO:
+def _text(raw: LenientStream, stream: TextIO | None, errors: str) -> TextIO:
     """A text stream in the encoding of the one whose place it takes; what that one holds goes first."""
     if stream is None:
         return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors=errors)

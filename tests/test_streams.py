@@ -275,6 +275,25 @@ def test_a_signal_that_comes_inside_a_library_comes_once_more(capsys):
     assert capsys.readouterr().err == "terminated\n"
 
 
+def test_alarms_stay_the_callers():
+    """His timer runs on, and his handler is called during the command."""
+    calls = []
+    before = signal.signal(signal.SIGALRM, lambda *_: calls.append(1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 600)
+
+        def work():
+            os.kill(os.getpid(), signal.SIGALRM)
+            return len(calls)
+
+        assert run_command(work) == 1
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 600
+        assert calls == [1]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_validate_stops_at_a_signal(capsys, monkeypatch):
     def open_run(path, memory):
         print(path)

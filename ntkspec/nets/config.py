@@ -284,13 +284,13 @@ def _nearest(section: str, key: str, known: Mapping[tuple[str, str], Option]) ->
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The sections of a TOML file, unchecked; a byte-order mark before them is skipped.
+    """Read the sections of a TOML file, unchecked; byte-order marks before them are skipped.
 
     Raises:
         UsageError: it cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(path.read_text(encoding="utf-8").lstrip("\ufeff"))
     except OSError as error:
         got, remedy = error.strerror or str(error), "check the path"
     except UnicodeDecodeError:

@@ -12,6 +12,17 @@ from ntkspec.errors import UsageError
 
 __all__ = ["Option", "nearest"]
 
+LEAST_LIKENESS = 0.75  # of a name to a mistyped word, in [0, 1]; "side" and "size" are that much alike
+SYNONYMS = {  # what other programs call our options
+    **dict.fromkeys(("steps", "max-steps", "epochs", "iters", "max-iters", "n-iters"), "iterations"),
+    **dict.fromkeys(("learning-rate", "rate"), "lr"),
+    "batch-size": "batch",
+    "layers": "depth",
+    "out": "output",
+    "force": "overwrite",
+    "name": "label",
+}
+
 
 @dataclass(frozen=True)
 class Option:
@@ -108,9 +119,20 @@ class Option:
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
-    """The name that is most like a word that was mistyped, if any is.
+    """Find the name that was meant by a word, mistyped or of the same meaning; None if none is near.
 
-    >>> nearest("mpe-fin", ["mpe-coarse", "mpe-fine"])
-    'mpe-fine'
+    Case does not count, nor do the dashes before a flag, nor whether those inside are underscores.
+
+    >>> nearest("--MPE-fin", ["mpe-coarse", "mpe-fine"]), nearest("--steps", ["--threads", "--iterations"])
+    ('mpe-fine', '--iterations')
     """
-    return next(iter(difflib.get_close_matches(word, list(names), n=1)), None)
+
+    def bare(name: str) -> str:
+        return name.lstrip("-").casefold().replace("_", "-")
+
+    plain, meant = {bare(name): name for name in names}, bare(word)
+    for same in (meant, SYNONYMS.get(meant, meant)):
+        close = difflib.get_close_matches(same, plain, n=1, cutoff=LEAST_LIKENESS)
+        if close:
+            return plain[close[0]]
+    return None

@@ -6,7 +6,8 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile
+from PIL.Image import Transpose
 
 from ntkspec.nets.fits import SIGNATURE as FITS
 from ntkspec.nets.fits import true_values
@@ -14,9 +15,20 @@ from ntkspec.nets.raster import Raster, find_white, lab_to_rgb
 
 __all__ = ["decode", "read_pillow"]
 
+PGM = (b"P2", b"P5")  # signatures
+TURNS = {  # what makes a picture of each orientation upright
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+
 
 def decode(data: bytes, raw_mode: str | None = None) -> Image.Image:
-    """The first frame of a picture, upright, of it the square in the middle.
+    """Decode the first frame of a picture, upright, and of it the square in the middle.
 
     Args:
         data: the file's content.
@@ -29,10 +41,22 @@ def decode(data: bytes, raw_mode: str | None = None) -> Image.Image:
                 assert isinstance(picture, ImageFile.ImageFile)
                 picture.tile = [tile._replace(args=raw_mode) for tile in picture.tile]
             picture.load()
-            upright = ImageOps.exif_transpose(picture)
+            orientation = _find_orientation(picture)
+            upright = picture.transpose(TURNS[orientation]) if orientation in TURNS else picture
     edge = min(upright.size)
     left, top = (upright.width - edge) // 2, (upright.height - edge) // 2
     return upright.crop((left, top, left + edge, top + edge))
+
+
+def _find_orientation(picture: Image.Image) -> object:
+    """What EXIF or else XMP says; EXIF that cannot be parsed counts as none, since the pixels are intact."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow has many for damage
+        bare = picture.copy()
+        for name in ("exif", "Raw profile type exif"):
+            bare.info.pop(name, None)
+        return bare.getexif().get(ExifTags.Base.Orientation)
 
 
 def read_pillow(data: bytes) -> Raster:
@@ -43,7 +67,10 @@ def read_pillow(data: bytes) -> Raster:
     picture = decode(data)
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         samples = np.asarray(picture)[..., None]
-        samples = true_values(data, samples) if data.startswith(FITS) else samples
+        if data.startswith(FITS):
+            samples = true_values(data, samples)
+        elif picture.mode == "I" and data.startswith(PGM):  # scaled by Pillow to 16 bits
+            samples = samples.astype(np.uint16)
         return Raster(samples, find_white(samples))
     if picture.mode == "LAB":
         lab = np.asarray(picture)

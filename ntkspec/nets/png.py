@@ -66,15 +66,16 @@ def read_png(data: bytes) -> Raster:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Types and contents; what is cut off at the end is left to Pillow's verdict."""
+    """Types and contents, without damaged EXIF; what is cut off at the end is left to Pillow's verdict."""
     start = len(SIGNATURE)
     while start + 12 <= len(data):
         (length,), kind = struct.unpack(">I", data[start : start + 4]), data[start + 4 : start + 8]
         content, check = data[start + 8 : start + 8 + length], data[start + 8 + length : start + 12 + length]
-        known = kind in (*KEPT, b"tRNS")
-        if known and len(check) == 4 and zlib.crc32(kind + content) != struct.unpack(">I", check)[0]:
+        damaged = len(check) == 4 and zlib.crc32(kind + content) != struct.unpack(">I", check)[0]
+        if damaged and kind in (*KEPT, b"tRNS") and kind != b"eXIf":
             raise UnreadableError(f"a damaged chunk {kind.decode()}", "get an undamaged copy")
-        yield kind, content
+        if not (damaged and kind == b"eXIf"):
+            yield kind, content
         if len(check) < 4 or kind == b"IEND":
             return
         start += 12 + length

@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Raster", "UnreadableError", "centre_square", "find_white", "lab_to_rgb", "paint"]
+__all__ = [
+    "Raster",
+    "UnreadableError",
+    "centre_square",
+    "describe_scale",
+    "find_white",
+    "lab_to_rgb",
+    "paint",
+]
 
 LUMA = np.array([0.299, 0.587, 0.114])  # of RGB, ITU-R BT.601
-WHITE_16 = 65535.0
+WHITE_8, WHITE_16 = 255.0, 65535.0
 
 
 class UnreadableError(Exception):
@@ -44,11 +52,11 @@ def centre_square(samples: NDArray[Any]) -> NDArray[Any]:
 
 
 def find_white(samples: NDArray[Any], bits: int | None = None) -> float | None:
-    """The sample that means white, or None if nothing tells.
+    """Find the sample that means white, or None if nothing tells.
 
-    Integers of up to 16 bits are as large as their type allows. Those of more bits hold either 16 bits or, if
-    the highest byte is in use, their type's range; floats are in [0, 1]. Whatever is negative, or fits none
-    of these, is of an unknown scale.
+    Integers of fewer than 32 bits are as large as their bits allow. Those of 32 and more fill their range if
+    the highest byte is in use; otherwise they are taken for 8 or 16 bits, if they fit, which `describe_scale`
+    says. Floats are in [0, 1]. Whatever is negative, or fits none of these, is of an unknown scale.
 
     Args:
         samples: of any real type.
@@ -69,15 +77,24 @@ def find_white(samples: NDArray[Any], bits: int | None = None) -> float | None:
         return 1.0 if high <= 1 else None
     bits = bits or 8 * samples.dtype.itemsize
     full = 2.0 ** (bits - (samples.dtype.kind == "i")) - 1
-    if bits <= 16:
+    if bits < 32 or high > full / 256:
         return full
-    if high <= WHITE_16:
-        return WHITE_16
-    return full if high > full / 256 else None
+    return next((white for white in (WHITE_8, WHITE_16) if high <= white), None)
+
+
+def describe_scale(samples: NDArray[Any], white: float) -> str:
+    """Say what a user should know about the white that `find_white` found, as a predicate of the file."""
+    high = float(samples.max())
+    if high > 0 and samples.dtype.kind in "iu" and samples.dtype.itemsize > 2 and white <= WHITE_16:
+        bits = 8 * samples.dtype.itemsize
+        return f"has integers of {bits} bits, none above {high:g}: taken for values from 0 to {white:g}"
+    if 0 < high <= white / 256:
+        return f"has no value above {high:g} where {white:g} is possible: its shades hardly differ"
+    return ""
 
 
 def paint(raster: Raster, *, grey: bool = False) -> tuple[NDArray[np.float32], str]:
-    """The colours on white paper: float32 (H, W, 1 or 3) in [0, 1], and a note if their scale was guessed."""
+    """Lay the colours on white paper: float32 (H, W, 1 or 3) in [0, 1], and a note on their scale or ""."""
     colour, note = _scale(raster)
     if raster.inverted:
         colour = 1 - colour
@@ -92,9 +109,10 @@ def paint(raster: Raster, *, grey: bool = False) -> tuple[NDArray[np.float32], s
 def _scale(raster: Raster) -> tuple[NDArray[np.float32], str]:
     samples = raster.colour
     if raster.white is not None:
+        note = describe_scale(samples, raster.white)
         if samples.dtype.itemsize > 2:  # float32 has no room for all of them
-            return (samples / np.float64(raster.white)).astype(np.float32), ""
-        return samples.astype(np.float32) / np.float32(raster.white), ""
+            return (samples / np.float64(raster.white)).astype(np.float32), note
+        return samples.astype(np.float32) / np.float32(raster.white), note
     samples = samples.astype(np.float64)
     low, high = samples.min(), samples.max()
     scaled = ((samples - low) / max(high - low, 1e-300)).astype(np.float32)

@@ -23,12 +23,13 @@ SMALLER = "scale it down"
 
 
 def read_picture(path: Path, *, grey: bool = False) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """The square in the middle of a picture: float32 (edge, edge, 1 or 3) in [0, 1], and notes on it.
+    """Read the square in the middle of a picture: float32 (edge, edge, 1 or 3) in [0, 1], and notes on it.
 
     Samples are taken as they are stored, at their full depth, without regard to gamma and colour profiles.
     Transparent pictures are laid on white; of an animation or a file of pages the first is taken; the
     camera's orientation is obeyed. CMYK becomes (1 - ink)(1 - black); YCbCr and CIE L*a*b* become RGB.
-    Numbers of an unknown scale are stretched to [0, 1], with a note.
+    Numbers of an unknown scale are stretched to [0, 1], and small ones in 32 bits taken for 8 or 16, with a
+    note; those that hardly use their range are noted, too.
 
     Raises:
         UsageError: it cannot be read.

@@ -6,7 +6,7 @@ import io
 import itertools
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ntkspec.nets.pillow import read_pillow
-from ntkspec.nets.raster import Raster, UnreadableError, centre_square, find_white, lab_to_rgb
+from ntkspec.nets.raster import Raster, UnreadableError, centre_square, describe_scale, find_white, lab_to_rgb
 from ntkspec.nets.tiff_samples import CODECS, read_samples
 
 __all__ = ["SIGNATURES", "read_tiff"]
@@ -109,26 +109,37 @@ def _interpret(page: tifffile.TiffPage, photometric: int, samples: NDArray[Any])
     if not extra and samples.shape[-1] == count + 1 and photometric == RGB:
         extra = [UNASSOCIATED]  # which its writer forgot to say
     colour, bits = samples[..., :count], page.bitspersample
+    alpha = samples[..., count] if extra and extra[0] in (ASSOCIATED, UNASSOCIATED) else None
+    opaque = 1.0 if alpha is None else find_white(alpha, bits) or max(float(alpha.max()), 1.0)
     white: float | None
     if photometric in CONVERSIONS:
         colour, white = CONVERSIONS[photometric](page, colour)
     else:
         white = find_white(colour, bits)
-    alpha = _alpha(samples[..., count], bits) if extra and extra[0] in (ASSOCIATED, UNASSOCIATED) else None
-    spare = samples.shape[-1] - count - (alpha is not None)
+        if white and alpha is not None and alpha.dtype.kind != "f":  # of one scale, where that is guessed
+            white = opaque = max(white, opaque)
     return Raster(
         colour,
         white,
-        alpha,
+        None if alpha is None else np.clip(alpha / np.float64(opaque), 0, 1).astype(np.float32),
         premultiplied=alpha is not None and extra[0] == ASSOCIATED,
         inverted=photometric == WHITE_IS_ZERO,
-        notes=(f"has samples beside its colours ({spare} a pixel): left out",) if spare else (),
+        notes=tuple(_notes(page, photometric, samples, samples.shape[-1] - count - (alpha is not None))),
     )
 
 
-def _alpha(samples: NDArray[Any], bits: int) -> NDArray[np.float32]:
-    opaque = find_white(samples, bits) or float(samples.max())
-    return np.clip(samples / np.float64(opaque), 0, 1).astype(np.float32)
+def _notes(page: tifffile.TiffPage, photometric: int, samples: NDArray[Any], spare: int) -> Iterator[str]:
+    """What a user should know about a page of these samples, `spare` of which a pixel are no colour."""
+    if spare:
+        yield f"has samples beside its colours ({spare} a pixel): left out"
+    empty = page.databytecounts.count(0)
+    if empty:
+        yield f"lacks {empty} of its {len(page.databytecounts)} strips or tiles: taken for zeros"
+    if photometric == CMYK:  # others are described when they are painted
+        ink = samples[..., : COLOURS[CMYK]]
+        note = describe_scale(ink, find_white(ink, page.bitspersample) or 1.0)
+        if note:
+            yield note
 
 
 def _from_palette(page: tifffile.TiffPage, index: NDArray[Any]) -> tuple[NDArray[Any], float]:

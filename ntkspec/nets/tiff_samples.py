@@ -48,7 +48,7 @@ class _Block:
 
 
 def read_samples(page: tifffile.TiffPage, file: bytes, subsampling: tuple[int, int] = (1, 1)) -> Samples:
-    """Samples (H, W, s) of a page, in the machine's byte order.
+    """Read the samples (H, W, s) of a page, in the machine's byte order.
 
     Args:
         page: of unsigned or signed integers or floats; unsigned ones may have any number of bits up to 32.
@@ -112,8 +112,10 @@ def _blocks(page: tifffile.TiffPage, file: bytes) -> Iterator[_Block]:
     for number, (offset, count) in enumerate(places[: across * down * planes]):
         plane, place = divmod(number, across * down)
         top, left = high * (place // across), wide * (place % across)
-        if count == 0:  # left out by its writer: all zero
+        if count == 0 and offset == 0:  # left out by its writer: all zero
             continue
+        if count == 0:
+            raise UnreadableError("a TIFF with a strip or tile of no bytes", UNDAMAGED)
         rows = high if tiled else min(high, height - top)
         data = file[offset : offset + count]
         data = data.translate(REVERSED) if page.fillorder == 2 else data

@@ -11,28 +11,36 @@ from ntkspec.report.names import snapshot_name
 
 COLUMNS = ("run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero")
 
-# What spreadsheets begin a formula with, full-width forms included, after what they may pass over.
-_FORMULA = re.compile("[\\s'\\0-\\x20\\u200b-\\u200f\\ufeff]*[=+\\-@＝＋－＠]|'*[\\t\\r\\n]")
+_SEPARATORS = ",;|\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029"  # of cells and of lines, whatever reads the file
+_SIGNS = "=＝﹦⁼₌+＋﹢⁺₊﬩\\-－﹣−⁻₋@＠﹫"  # what formulas begin with, and what may be folded into that
+# What may stand before a sign: quotes, which the file's readers drop, and what is blank or invisible.
+_PASSED = (
+    "'\"\\0-\\x08\\x0e-\\x1b\\x1f \\x7f-\\x84\\x86-\\xa0\\xad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4"
+    "\\u17b5\\u180b-\\u180f\\u2000-\\u200f\\u202a-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164"
+    "\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\U000e0000-\\U000e0fff"
+)
+_FORMULA = re.compile(rf"(?:\A|(?<=[{_SEPARATORS}]))(?=[{_PASSED}]*[{_SIGNS}])|\A(?='*[\t\r\n])")
 
 
 def text(value: str) -> str:
-    """A cell that no spreadsheet runs, from a text that may come from a foreign file.
+    """Return a cell that no spreadsheet runs, from a text that may come from a foreign file.
 
-    One that would be a formula gets an apostrophe before it, and so does one that would be a formula without
-    the apostrophes that it has, lest two texts become one.
+    Wherever a cell could begin, at the start and after each character that a reader may take for a separator,
+    what would be a formula gets an apostrophe before it. So does what would be one without the apostrophes
+    that it has, lest two texts become one.
 
-    >>> text("=1+1"), text("'=1+1"), text("a = b")
-    ("'=1+1", "''=1+1", 'a = b')
+    >>> text("=1+1"), text("'=1+1"), text("a;=1"), text("a = b")
+    ("'=1+1", "''=1+1", "a;'=1", 'a = b')
     """
-    return f"'{value}" if _FORMULA.match(value) else value
+    return _FORMULA.sub("'", value)
 
 
 def write_csv(report: Report, file: TextIO) -> None:
     """Write every spectrum to an open text file (newline="").
 
     Numbers have all their digits; index counts from 1; resolved is 1 for a number to quote, zero is 1 for
-    what is exactly zero; where both are 0 the value lies somewhere in [0, floor]. Text is quoted, and begins
-    with an apostrophe where a spreadsheet would take it for a formula.
+    what is exactly zero; where both are 0 the value lies somewhere in [0, floor]. Text is quoted, and has
+    an apostrophe before whatever a spreadsheet would take for a formula; see `text`.
     """
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(COLUMNS)

@@ -103,7 +103,7 @@ def _assemble(pages, offsets, stored, order, big):
     link = len(body) - (8 if big else 4)
     starts = []
     for part in stored:
-        starts.append(len(body))
+        starts.append(len(body) if part else 0)  # nothing: left out
         body += part + b"\0" * (len(part) % 2)
     for page in pages:
         page = {**page, offsets: starts}

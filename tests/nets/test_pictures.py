@@ -256,6 +256,11 @@ def pngs():
                 add(f"alpha-{kind}-{bits}{end}", content, truth)
 
 
+def damaged(content, place, by=1):
+    place %= len(content)
+    return content[:place] + bytes([content[place] ^ by]) + content[place + 1 :]
+
+
 def odd_pngs():
     samples, long = levels(16, 3), b"x" * 3_000_000
     exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
@@ -277,7 +282,21 @@ def odd_pngs():
         add(f"rgb-{name}.png", png(samples, 2, 16, *extra), samples / 65535)
     turned = np.rot90(samples, -1) / 65535
     add("exif.png", png(samples, 2, 16, chunk(b"eXIf", exif)), turned)
-    add("xmp.png", png(samples, 2, 16, chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)), turned)
+    xmp_chunk = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    add("xmp.png", png(samples, 2, 16, xmp_chunk), turned)
+    for name, garbage in {
+        "text": b"garbage!",
+        "zeros": bytes(50),
+        "short": b"MM\0*",
+        "cut": exif[:-8],
+    }.items():
+        add(f"damaged-exif-{name}.png", png(samples, 2, 16, chunk(b"eXIf", garbage)), samples / 65535)
+        eight = levels(8, 3)
+        content = saved(eight, "WEBP", lossless=True, exif=b"Exif\0\0" + garbage)
+        add(f"damaged-exif-{name}.webp", content, eight / 255)
+    add("damaged-exif-xmp.png", png(samples, 2, 16, chunk(b"eXIf", bytes(50)), xmp_chunk), turned)
+    broken = damaged(chunk(b"eXIf", exif), -1)
+    add("exif-checksum.png", png(samples, 2, 16, broken), samples / 65535)
     two = levels(16, 2)
     truth = on_white(two[..., :1] / 65535, two[..., 1:] / 65535)
     add("grey-alpha-exif.png", png(two, 4, 16, chunk(b"eXIf", exif)), np.rot90(truth, -1))
@@ -369,10 +388,13 @@ def test_what_is_read_is_what_was_written(tmp_path, name):
     task = load_image(tmp_path / name, SIDE)
     assert task.channels == colours.shape[-1]
     assert np.abs(task.image(task.values) - colours).max() <= tolerance
-    spare = name.startswith(("unspecified", "alpha-and-more"))
-    assert [f"{tmp_path / name} has samples beside its colours (1 a pixel): left out"] * spare == list(
-        task.notes
-    )
+    notes = [note.removeprefix(f"{tmp_path / name} has ") for note in task.notes]
+    if name.startswith(("unspecified", "alpha-and-more")):
+        assert notes == ["samples beside its colours (1 a pixel): left out"]
+    elif name.startswith("sixteen-in-32"):
+        assert notes == ["integers of 32 bits, none above 65535: taken for values from 0 to 65535"]
+    else:
+        assert notes == []
 
 
 def test_grey_is_the_luminance_of_what_was_written(tmp_path):
@@ -402,6 +424,65 @@ def test_numbers_of_an_unknown_scale_are_stretched_with_a_note(tmp_path, name):
     assert f"values from {low:g} to {high:g}: rescaled" in task.notes[0]
 
 
+def pgm(samples):
+    """A PGM that says of itself that 65535 is white."""
+    return b"P5 %d %d 65535\n" % (SIDE, SIDE) + samples.astype(">u2").tobytes()
+
+
+def fits_of(samples):
+    header = ["SIMPLE  =                    T", "BITPIX  = 32", "NAXIS   = 2"]
+    header += [f"NAXIS1  = {SIDE}", f"NAXIS2  = {SIDE}", "END"]
+    text = "".join(card.ljust(80) for card in header).encode().ljust(2880)
+    return text + samples[::-1].astype(">i4").tobytes()
+
+
+RAMP = np.linspace(0, 199, SIDE * SIDE).astype(int).reshape(SIDE, SIDE)
+GUESSED, DIM = "taken for values from 0 to {:g}", "no value above {:g} where {:g} is possible"
+SMALL = {  # name: content, colours, what the note says
+    "u4.tif": (tiff(RAMP.astype("u4"), MINISBLACK), RAMP / 255, GUESSED.format(255)),
+    "i8.tif": (tiff(RAMP.astype("i8"), MINISBLACK), RAMP / 255, GUESSED.format(255)),
+    "inverted.tif": (tiff(RAMP.astype("u4"), MINISWHITE), 1 - RAMP / 255, GUESSED.format(255)),
+    "256.tif": (tiff((RAMP + 57).astype("u4"), MINISBLACK), (RAMP + 57) / 65535, GUESSED.format(65535)),
+    "i.fits": (fits_of(RAMP), RAMP / 255, GUESSED.format(255)),
+    "pillow-i.tif": (saved(Image.fromarray(RAMP.astype("i4")), "TIFF"), RAMP / 255, GUESSED.format(255)),
+    "u2.tif": (tiff(RAMP.astype("u2"), MINISBLACK), RAMP / 65535, DIM.format(199, 65535)),
+    "24.tif": (tiff(RAMP.astype("u4"), MINISBLACK, 24), RAMP / (2**24 - 1), DIM.format(199, 2**24 - 1)),
+    "deep.pgm": (pgm(RAMP), RAMP / 65535, DIM.format(199, 65535)),
+    "deep.png": (png(RAMP.astype("u2"), 0, 16), RAMP / 65535, DIM.format(199, 65535)),
+    "alpha.tif": (
+        tiff(np.dstack([RAMP, np.full_like(RAMP, 65535)]).astype("u4"), MINISBLACK, extra=[2]),
+        RAMP / 65535,
+        GUESSED.format(65535),
+    ),
+    "inks.tif": (
+        tiff(np.dstack([RAMP, RAMP, RAMP, 0 * RAMP]).astype("u4"), CMYK),
+        (1 - RAMP / 255)[..., None].repeat(3, axis=-1),
+        GUESSED.format(255),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_values_in_large_integers_are_read_with_a_note(tmp_path, name):
+    content, colours, words = SMALL[name]
+    (tmp_path / name).write_bytes(content)
+    task = load_image(tmp_path / name, SIDE)
+    truth = colours.reshape(SIDE, SIDE, -1)
+    assert np.abs(task.image(task.values) - truth).max() < 1e-6
+    assert words in task.notes[0]
+    assert len(task.notes) == 1
+
+
+def test_strips_that_are_left_out_are_noted(tmp_path):
+    samples = levels(8)
+    strips = [samples[:3].tobytes(), b"", samples[6:].tobytes()]
+    (tmp_path / "p.tif").write_bytes(tiff(samples, MINISBLACK, data=strips))
+    task = load_image(tmp_path / "p.tif", SIDE)
+    samples[3:6] = 0
+    assert np.abs(task.image(task.values) - samples / 255).max() < 1e-6
+    assert task.notes == (f"{tmp_path / 'p.tif'} lacks 1 of its 3 strips or tiles: taken for zeros",)
+
+
 def test_other_pages_and_lone_thumbnails_are_noted(tmp_path):
     samples = levels(8)
     for tags, words in (({"before": [{}]}, "more than one page"), ({"tags": {254: [1]}}, "only a thumbnail")):
@@ -409,10 +490,6 @@ def test_other_pages_and_lone_thumbnails_are_noted(tmp_path):
         task = load_image(tmp_path / "p.tif", SIDE)
         assert words in task.notes[0]
         assert np.abs(task.image(task.values) - samples / 255).max() < 1e-6
-
-
-def damaged(content, place, by=1):
-    return content[:place] + bytes([content[place] ^ by]) + content[place + 1 :]
 
 
 def complex_tiff():
@@ -432,6 +509,7 @@ REFUSED = {
     "few.tif": (tiff(levels(8, 2), RGB), "2 samples a pixel"),
     "no-palette.tif": (tiff(levels(8), PALETTE), "without a palette"),
     "large.tif": (tiff(levels(8), MINISBLACK, tags={256: [100_000], 257: [100_000]}), "too large"),
+    "empty-strip.tif": (tiff(levels(8), MINISBLACK, tags={279: [27, 0, 27]}), "no bytes"),
     "jpeg-12.tif": (tiff(levels(12), MINISBLACK, 12, tags={259: [7]}), "12 bits with compression JPEG"),
     "damaged.png": (damaged(KEYED, KEYED.index(b"tRNS") + 4), "damaged chunk tRNS"),
     **{

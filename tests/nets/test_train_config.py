@@ -101,6 +101,9 @@ def test_unknown_keys_are_refused_with_the_known_ones():
         ({"encoding": {"sigm": 3.0}}, "did you mean sigma"),
         ({"optimiser": {"lr": 1.0}}, r"did you mean \[optimizer\]"),
         ({"iteration": 5}, r"did you mean iterations in \[optimizer\]"),
+        ({"steps": 5}, r"did you mean iterations in \[optimizer\]"),
+        ({"encoding": {"Level_Feature": 2}}, "did you mean level_features"),
+        ({"optimizer": {"momentum": 2}}, "mend the name"),
         ({"task": {"zzz": 1}}, "mend the name"),
     ):
         with pytest.raises(UsageError, match=remedy):
@@ -222,6 +225,8 @@ def test_a_byte_order_mark_before_toml_is_skipped(tmp_path, newline):
     path = tmp_path / "x.toml"
     path.write_bytes(b"\xef\xbb\xbf" + f'label = "é"{newline}[task]{newline}side = 8{newline}'.encode())
     assert read_toml(path) == {"label": "é", "task": {"side": 8}}
+    path.write_bytes(2 * b"\xef\xbb\xbf" + b"seed = 3")
+    assert read_toml(path) == {"seed": 3}
     path.write_bytes(b"\xef\xbb\xbf")
     assert read_toml(path) == {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
+from unicodedata import category, normalize
 
 import pytest
 from hypothesis import given
@@ -45,7 +46,37 @@ def test_no_cell_begins_inside_a_label(label: str, delimiter: str) -> None:
     assert len(rows) == 1 + 3 * 3
 
 
-@given(st.lists(st.text("=+-@' \ta", max_size=4), unique=True))
+def is_live(cell: str) -> bool:
+    """Whether a spreadsheet may run it: whatever it folds and passes over."""
+    shown = [
+        char for char in normalize("NFKC", cell) if category(char)[0] not in "CZ" and char not in FILLERS
+    ]
+    return "".join(shown).startswith(("=", "+", "-", "\u2212", "@"))
+
+
+SIGNS = "=+-@＝＋－＠﹦﹢﹣﹫⁼₋"
+FILLERS = "\u034f\u115f\u1160\u3164\ufe0f"
+INVISIBLE = ["", " ", '"', '""', "\u2060", "\u00ad", "\u202a", "\ufeff", "\U000e0041", *FILLERS]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("column", ["run", "snapshot", "kernel"])
+def test_no_formula_begins_inside_a_text(column: str, delimiter: str) -> None:
+    """Spreadsheets separate by what their country does, and then all but the first column stands unquoted."""
+    for separator in (",", ";", "\t", "|", "\n", "\r", '"' + delimiter, "'" + delimiter, delimiter * 2):
+        hostile = "x" + "".join(f"{separator}{before}{sign}1y" for sign in SIGNS for before in INVISIBLE)
+        run = samples.plain_run(hostile if column == "run" else "x", 9, 0.5, size=1)
+        snapshot = replace(
+            run.snapshots[0],
+            label=hostile if column == "snapshot" else "init",
+            spectra={hostile if column == "kernel" else "total": run.snapshots[0].spectra["total"]},
+        )
+        rows = rows_of(samples.one_run(replace(run, snapshots=(snapshot,))), delimiter)
+        assert not any(is_live(cell) for row in rows for cell in row)
+        assert any("1y" in cell for row in rows for cell in row)
+
+
+@given(st.lists(st.text("=-' \t;,\"\na\u2060", max_size=5), unique=True))
 def test_different_texts_stay_different(texts: list[str]) -> None:
     assert len(set(map(text, texts))) == len(texts)
 
