@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ntkspec.backend import Precision
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, Jacobian, Matrix, Outputs, Pair, check_outputs, rows_per_sample
 from ntkspec.memory import budget_bytes, require
-from ntkspec.sums import ROWS, pairwise, panels
+from ntkspec.sums import over_samples, pairwise, panels
 
 DIAGONAL_BYTES = 2**26  # of a block, read at once
 
@@ -40,16 +40,26 @@ def operator(
     require("factors of the kernel", need, budget_bytes(memory), "raise --memory or use fewer samples")
     pairs = [block.compact().pair(outputs) for block in jacobian]
     size = jacobian.kernel_size(outputs)
+    cut = [in_pieces(pair) for pair in pairs]
 
     def product(v: NDArray[Any]) -> NDArray[Any]:
-        return apply(pairs, v.ravel())
+        return apply(cut, v.ravel())
 
     return LinearOperator((size, size), matvec=product, rmatvec=product, dtype=np.dtype(np.float64))
 
 
-def apply(pairs: Sequence[Pair], v: NDArray[Any]) -> NDArray[Any]:
-    """K v (N,) from the factors of all blocks, v (N,)."""
-    return sum((_times(pair, v) for pair in pairs), np.zeros(len(v)))
+def apply(blocks: Sequence[Sequence[Pair]], v: NDArray[Any]) -> NDArray[Any]:
+    """K v (N,) from the factors of all blocks, each in pieces; v (N,)."""
+    return sum((_times(pieces, v) for pieces in blocks), np.zeros(len(v)))
+
+
+def in_pieces(pair: Pair) -> list[Pair]:
+    """Cut a block's factors into pieces of rows, whose sums are added pairwise; each row with its left one."""
+    left, samples = _repeated(pair), pair.right.shape[0]
+    cut = panels(samples, over_samples(samples))
+    if len(cut) == 1:
+        return [Pair(left, pair.right, 1)]
+    return [Pair(None if left is None else left[rows], pair.right[rows], 1) for rows in cut]
 
 
 def operator_bytes(jacobian: Jacobian) -> int:
@@ -71,14 +81,18 @@ def diagonal(
     repeat = rows_per_sample(outputs, jacobian.outputs)
     total = np.zeros(jacobian.samples * repeat)
     for block in jacobian:
-        step = max(DIAGONAL_BYTES * block.samples // max(block.nbytes, 1), 1)
-        for start in range(0, block.samples, step):
-            stop = min(start + step, block.samples)
-            rows = block.load(start, stop)
+        for start, rows in in_parts(block):
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 products = _row_products(rows.absolute() if absolute else rows, outputs)
-                total[start * repeat : stop * repeat] += products
+                total[start * repeat : (start + rows.samples) * repeat] += products
     return total
+
+
+def in_parts(block: Block) -> Iterator[tuple[int, Block]]:
+    """The block in memory, a few samples at a time, each with the number of its first sample."""
+    step = max(DIAGONAL_BYTES * block.samples // max(block.nbytes, 1), 1)
+    for start in range(0, block.samples, step):
+        yield start, block.load(start, min(start + step, block.samples))
 
 
 def check_range(jacobian: Jacobian, outputs: Outputs = "trace", precision: Precision = "float64") -> None:
@@ -102,8 +116,11 @@ def check_range(jacobian: Jacobian, outputs: Outputs = "trace", precision: Preci
 
 def _any(block: Block) -> bool:
     """Whether some row of the block's Jacobian has a number other than zero, however small."""
-    sizes = [factor.load().largest for factor in (block.left, block.right) if factor]
-    return bool(np.logical_and.reduce([size > 0 for size in sizes]).any())
+    for _, rows in in_parts(block):
+        sizes = [factor.load().largest for factor in (rows.left, rows.right) if factor]
+        if np.logical_and.reduce([size > 0 for size in sizes]).any():
+            return True
+    return False
 
 
 def _row_products(block: Block, outputs: Outputs) -> NDArray[np.float64]:
@@ -118,35 +135,35 @@ def _row_squares(matrix: Matrix) -> NDArray[np.float64]:
     return _row_products_of(matrix, matrix)
 
 
-def project(pair: Pair, v: NDArray[Any]) -> Matrix:
+def project(pieces: Sequence[Pair], v: NDArray[Any]) -> Matrix:
     """u = left^T diag(v) right, (a, w): the block's part of J^T v, v (N,); (1, w) without a left factor."""
-    left, right = _repeated(pair), pair.right
-    cut = panels(right.shape[0], ROWS)
-    if len(cut) == 1:  # a slice of a sparse matrix is a copy
-        return _project(left, right, v)
-    return pairwise(
-        len(cut), lambda i, _: _project(None if left is None else left[cut[i]], right[cut[i]], v[cut[i]])
-    )
+    starts = np.cumsum([0, *(piece.right.shape[0] for piece in pieces)])
+    return pairwise(len(pieces), lambda i, _: _project(pieces[i], v[starts[i] : starts[i + 1]]))
 
 
-def _project(left: Matrix | None, right: Matrix, v: NDArray[Any]) -> Matrix:
-    weighted = _scale_rows(right, v)
-    if left is None:
+def _project(piece: Pair, v: NDArray[Any]) -> Matrix:
+    weighted = _scale_rows(piece.right, v)
+    if piece.left is None:
         return np.asarray(weighted.sum(axis=0)).reshape(1, -1)
-    projected: Matrix = left.T @ weighted
+    projected: Matrix = piece.left.T @ weighted
     return projected
 
 
-def _times(pair: Pair, v: NDArray[Any]) -> NDArray[Any]:
-    u = project(pair, v)
-    if pair.left is None:
-        return np.asarray(_product(pair.right, np.asarray(u).reshape(-1, 1))).ravel()
-    z = _product(_repeated(pair), u)
+def _times(pieces: Sequence[Pair], v: NDArray[Any]) -> NDArray[Any]:
+    u = project(pieces, v)
+    return np.concatenate([_rows_times(piece, u) for piece in pieces])
+
+
+def _rows_times(piece: Pair, u: Matrix) -> NDArray[Any]:
+    """(rows,) the inner products of rows of J with u."""
+    if piece.left is None:
+        return np.asarray(_product(piece.right, np.asarray(u).reshape(-1, 1))).ravel()
+    z = _product(piece.left, u)
     if sp.issparse(z):
-        return np.asarray(z.multiply(pair.right).sum(axis=1)).ravel()
-    if sp.issparse(pair.right):
-        return np.asarray(pair.right.multiply(z).sum(axis=1)).ravel()
-    return _row_products_of(z, pair.right)
+        return np.asarray(z.multiply(piece.right).sum(axis=1)).ravel()
+    if sp.issparse(piece.right):
+        return np.asarray(piece.right.multiply(z).sum(axis=1)).ravel()
+    return _row_products_of(z, piece.right)
 
 
 def _product(x: Matrix, y: Matrix) -> Matrix:

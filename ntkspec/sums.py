@@ -16,9 +16,19 @@ import numpy as np
 
 T = TypeVar("T")
 
-PANEL = 128  # products of one matrix product: narrower ones keep BLAS from its speed
+PANEL = 128  # products that one matrix product adds up: narrower ones keep BLAS from its speed
+PIECES = 64  # of a block's samples: sparse products have a cost each
 UP = 1 + 1e-9  # covers the rounding of what is bounded
-ROWS = 1024  # samples that are added up at once in products with J^T: fewer make too many small products
+
+
+def over_samples(samples: int) -> int:
+    """Choose how many samples are added up at once in products with J^T: at most some hundred products.
+
+    Example:
+        >>> over_samples(5000), over_samples(1_000_000)
+        (128, 15625)
+    """
+    return max(PANEL, samples // PIECES)
 
 
 def panels(terms: int, width: int = PANEL) -> list[slice]:

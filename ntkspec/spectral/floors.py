@@ -19,7 +19,7 @@ lambda_max; of matrices whose rows have no sign in common it can be N lambda_max
 
 A singular value off by t changes lambda = sigma^2 by at most 2 t sqrt(lambda) + t^2, so
 
-    error(lambda) = e + 2 t sqrt(lambda) + t^2,        floor = (t + sqrt(2 t^2 + e))^2,
+    error(lambda) = e + 2 t sqrt(lambda + e) + t^2,    floor = (t + sqrt(2 t^2 + 2 e))^2 - e,
 
 the floor being the eigenvalue whose error is as large as itself. To singular values the solver adds a
 relative error of 49 eps, which moves no floor.
@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from ntkspec import sums
 from ntkspec.jacobian import Block, Factor, Jacobian, Matrix, Outputs, Pair
-from ntkspec.operator import apply, diagonal
+from ntkspec.operator import apply, diagonal, in_parts, in_pieces
 from ntkspec.sums import gamma
 
 # LAPACK's bdsqr takes an off-diagonal entry for zero from eps^(-1/8) u, 49 eps, of its neighbours on; with
@@ -62,13 +62,13 @@ class ErrorModel:
     def floor(self, lambda_max: float) -> float:
         """The eigenvalue whose stated error equals itself."""
         e, t = self._parts(lambda_max)
-        return float((t + np.sqrt(2 * t**2 + e)) ** 2)
+        return float((t + np.sqrt(2 * (t**2 + e))) ** 2 - e)
 
     def error(self, eigenvalues: NDArray[np.float64], lambda_max: float) -> NDArray[np.float64]:
         """Stated absolute error of each eigenvalue; (m,)."""
         e, t = self._parts(lambda_max)
         positive = np.maximum(eigenvalues, 0.0)
-        return np.asarray(e + 2 * t * np.sqrt(positive) + t**2 + self.relative * positive)
+        return np.asarray(e + 2 * t * np.sqrt(positive + e) + t**2 + self.relative * positive)
 
     def _parts(self, lambda_max: float) -> tuple[float, float]:
         e = self.eigenvalue * lambda_max + self.absolute
@@ -158,15 +158,21 @@ class _Counts:
     def of(block: Block, outputs: Outputs, working: np.dtype[Any]) -> _Counts:
         c = block.outputs if outputs == "trace" else 1
         left, right = _sum(block.left, 1), _sum(block.right, c)
-        rows = sums.roundings(block.samples * (block.outputs if outputs == "full" else 1), sums.ROWS)
-        pair = block.compact().pair(outputs, working)
-        squares = [float(abs(m).max()) ** 2 * m.shape[1] for m in (pair.left, pair.right) if m is not None]
-        return _Counts(
-            entry=left + right + PRODUCT,
-            vector=rows + left + right + 2 * PRODUCT,
-            collisions=sum(factor.load().collisions - 1 for factor in (block.left, block.right) if factor),
-            largest=1 + sum(squares),
-        )
+        size = block.samples * (block.outputs if outputs == "full" else 1)
+        rows = sums.roundings(size, sums.over_samples(size))
+        collisions, largest = 0, 1.0
+        for _, part in in_parts(block):
+            factors = [factor.load() for factor in (part.left, part.right) if factor]
+            collisions = max(collisions, sum(factor.collisions - 1 for factor in factors))
+            largest = max(largest, _largest(part.compact().pair(outputs, working)))
+        return _Counts(left + right + PRODUCT, rows + left + right + 2 * PRODUCT, collisions, largest)
+
+
+def _largest(pair: Pair) -> float:
+    """What an underflow in one Gram matrix may be multiplied by: the largest entry of the other."""
+    both = [matrix for matrix in (pair.left, pair.right) if matrix is not None and matrix.size]
+    squares = [float(abs(matrix).max()) ** 2 * int(matrix.shape[1]) for matrix in both]
+    return 1.0 + sum(squares)
 
 
 def gram_errors(found: Magnitude, working: np.dtype[Any]) -> ErrorModel:
@@ -219,10 +225,10 @@ def _norm(pairs: list[Pair], diagonal: NDArray[np.float64]) -> float:
     rows = diagonal > 0  # the others are zero throughout
     if not rows.any():
         return 0.0
-    vector = np.sqrt(diagonal)
+    vector, blocks = np.sqrt(diagonal), [in_pieces(pair) for pair in pairs]
     for _ in range(STEPS):
         before = np.where(rows, np.maximum(vector / vector.max(), LEAST), 0.0)
-        vector = apply(pairs, before)
+        vector = apply(blocks, before)
         bound = float((vector[rows] / before[rows]).max())
     return bound * UP
 

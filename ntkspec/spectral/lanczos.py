@@ -21,6 +21,7 @@ from ntkspec.backend.protocol import solver_failed
 
 SMALL = 256  # rows up to which K is had from N products
 SHARE = 4  # likewise up to this many times k: a Krylov space would be nearly as large
+WHOLE = 6  # matrices of K's size that this takes
 ROUNDS = 100  # of asking for more; what is left then is stated as an error
 AT_ONCE = 16  # eigenvalues that are asked for in one round, at most
 SHARP = 0.1  # of the noise: how far off mu may be
@@ -50,28 +51,38 @@ class _Ritz:
         return float(np.linalg.norm(self.images - self.vectors * self.values, 2))
 
 
-def largest(product: LinearOperator, k: int, noise: float) -> Largest:
-    """Find the k largest eigenvalues of a positive semidefinite operator.
+def takes_whole(size: int, k: int, budget: int) -> bool:
+    """Whether the whole of K is taken at once, for want of room to save, and fits the budget in bytes."""
+    return size <= max(SMALL, SHARE * k) and 8 * WHOLE * size**2 <= budget
+
+
+def vector_bytes(size: int, k: int) -> int:
+    """Bytes of the vectors that are held: Krylov space, Ritz vectors, their images, and copies of both."""
+    return 8 * size * (2 * k + 20 + 4 * (k + AT_ONCE))
+
+
+def largest(product: LinearOperator, k: int, noise: float, *, whole: bool = False) -> Largest:
+    """Find the k largest eigenvalues of a positive semidefinite operator of trace 1.
 
     Args:
         product: (N, N); it is applied some hundred times.
+        whole: take all of K v at once, see `takes_whole`.
         k: 1 to N - 1.
         noise: error of the eigenvalues that the products' own rounding makes; nothing finer is looked for.
 
     Raises:
         BackendError: ARPACK gave up.
     """
-    size = product.shape[0]
-    if size <= max(SMALL, SHARE * k):
-        found = _ritz(product, np.eye(size))
+    if whole:
+        found = _ritz(product, np.eye(product.shape[0]))
         return Largest(found.values[:k], found.vectors[:, :k], found.first(k).residual, 0.0)
-    _, vectors = _arpack(product, k, 0, 0.0)
+    _, vectors = _arpack(product, k, 0, SHARP * noise)
     found = _ritz(product, vectors)
     missed = 0.0
     for turn in range(1, ROUNDS + 1):
         least = float(found.values[-1])
         more, vectors = _of_the_rest(product, found, min(2 ** (turn - 1), AT_ONCE), turn, noise)
-        missed = max(float(more.max()) - least, 0.0)
+        missed = max(float(more.max()) + SHARP * noise - least, 0.0)
         above = more > least + noise + found.residual
         if not above.any():
             break

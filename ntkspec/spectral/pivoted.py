@@ -26,13 +26,12 @@ from ntkspec import tiles
 from ntkspec.backend import CpuBackend
 from ntkspec.jacobian import Jacobian, Outputs, Pair
 from ntkspec.operator import diagonal
-from ntkspec.sums import pairwise, panels, roundings
+from ntkspec.sums import gamma, pairwise, panels, roundings
 
 BLOCK = 128  # rows of the kernel that are drawn at a time
 KEEP = 0.001  # of the largest diagonal entry of a block's rest: pivots below it are dropped
 NOISE = 8  # times eps K_ii: what rounding usually leaves of a diagonal entry of the rest
 SQUARES = 16  # that are added in order
-UNIT = 2.0**-53 * (1 + 1e-6)  # unit roundoff of double precision, rounded up
 SHARE = 0.25  # of the floor: what the rest's trace may be
 LARGEST = 0.5  # of N: ranks from which the other routes are as fast
 FIRST_LOOK = 2 * BLOCK  # rank at which it is first asked whether this is getting anywhere
@@ -88,14 +87,15 @@ def factorise(
     pairs = tiles.device_pairs(tiles.compact(jacobian), outputs, engine, np.float64)
     rows = np.empty((most + _block(repeat), size))
     noise = NOISE * float(np.finfo(np.float64).eps)
-    steps = entry_sums + roundings(BLOCK, SQUARES) + most // BLOCK + 1
-    full, lost = left, steps * UNIT * float(left.sum())  # what rounding may hide of the rest's trace
+    full, trace = left, float(left.sum())
+    lost = 0.0  # what rounding may hide of the rest's trace
     rng = np.random.default_rng(0)  # fixed, so that a run can be repeated
     rank, seen, wanted = 0, [(0, float(left.sum()))], 0.0
     while rank <= most:
         by_sample = left.reshape(-1, repeat).sum(axis=1)
         if not by_sample.any():
             break
+        lost = gamma(entry_sums + roundings(_block(repeat), SQUARES) + len(seen)) * trace
         chances = by_sample / by_sample.sum()
         count = min(_block(repeat) // repeat, int(np.count_nonzero(chances)))
         drawn = np.sort(rng.choice(len(chances), count, replace=False, p=chances))
@@ -103,7 +103,8 @@ def factorise(
         at = np.arange(size)[tiles.rows_of(drawn, repeat)]
         kept, triangle = _pivots(new[:, at], noise * float(full[at].max()))
         if not len(kept):  # nothing but rounding is left, and `lost` says how much that may be
-            return _low_rank(rows[:rank], seen[-1][1] + lost) if rank and seen[-1][1] <= lost else None
+            small = rank and seen[-1][1] <= lost
+            return _low_rank(rows[:rank], seen[-1][1] + lost, _block(repeat)) if small else None
         found = scipy.linalg.solve_triangular(triangle, new[kept], lower=True, check_finite=False)
         rows[rank : rank + len(kept)] = found
         rank += len(kept)
@@ -113,7 +114,7 @@ def factorise(
             wanted = SHARE * floor(_largest(found @ found.T))
         seen.append((rank, float(left.sum())))
         if seen[-1][1] <= wanted:
-            return _low_rank(rows[:rank], seen[-1][1] + lost)
+            return _low_rank(rows[:rank], seen[-1][1] + lost, _block(repeat))
         if rank >= FIRST_LOOK and _expected_rank(seen, wanted) > most:
             break
     return None
@@ -125,9 +126,9 @@ def _column_squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return total
 
 
-def _low_rank(rows: NDArray[np.float64], rest: float) -> LowRank:
+def _low_rank(rows: NDArray[np.float64], rest: float, block: int) -> LowRank:
     """With the roundings of an elimination: the sum over earlier rows, and one block's own (Higham 2002)."""
-    return LowRank(rows, rest, roundings(len(rows)) + 2 * min(BLOCK, len(rows)) + 4)
+    return LowRank(rows, rest, roundings(len(rows)) + 2 * min(block, len(rows)) + 4)
 
 
 def _rows_of_rest(

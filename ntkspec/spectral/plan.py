@@ -13,6 +13,7 @@ from ntkspec.gram import Assembly, least_bytes
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.memory import format_bytes
 from ntkspec.operator import operator_bytes
+from ntkspec.spectral.lanczos import vector_bytes
 from ntkspec.spectral.pivoted import largest_rank
 from ntkspec.spectral.routes import LANCZOS_K, cholesky_bytes, dual_bytes, svd_bytes
 
@@ -55,7 +56,7 @@ def _needs(
     rank = largest_rank(size, size // jacobian.samples, room)
     rank = rank if rank > 0 else size // 2
     yield "cholesky", cholesky_bytes(jacobian, rank, size), f"{rank} rows of the kernel at most"
-    lanczos = operator_bytes(jacobian) + 8 * size * 3 * LANCZOS_K
+    lanczos = operator_bytes(jacobian) + vector_bytes(size, min(LANCZOS_K, size))
     yield "lanczos", lanczos, f"factors, and vectors for {LANCZOS_K} eigenvalues"
 
 

@@ -2,13 +2,13 @@
 
 In one region of a network of ReLU-like layers behind an encoding e(x), the gradient at each layer is
 constant and each layer's input is affine in e (Montufar, Pascanu, Cho and Bengio 2014), so that all those
-rows of J are linear in (e, 1). Of a grid whose gradient is constant there, rows are linear in the
-interpolation weights. So of the network, behind its encoding as stored, in exact arithmetic,
+rows of J are linear in (e, 1). So of the network, behind its encoding as stored, in exact arithmetic,
 
-    rank K <= sum over regions of min(samples, width(e) + 1 + nodes touched).
+    rank K <= sum over regions of min(samples, width(e) + 1) + columns of what is trained before e.
 
 What is stored was rounded, and its rank is not that of the network. But its rows are near those of some J' of
-rank r, namely products Q C of a basis Q of r directions among (e, 1, weights), so that
+rank r, namely products Q C of a basis Q of r directions among (e, 1, weights), the interpolation weights of
+grids whose gradient is the same throughout a region, so that
 
     lambda_{r+1}(K) <= ||J - J'||_F^2 = rest                     (Eckart and Young 1936; Weyl 1912),
 
@@ -43,6 +43,7 @@ from ntkspec.sums import gamma
 PLAUSIBLE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 SPAN_FLOPS = 1e10  # for the independent directions of a region: beyond, all its rows count as independent
 TINIEST = float(np.finfo(np.float64).tiny)  # what the underflow of a square takes off at most
+GRID = "grid"  # the role of what is trained before the encoding
 UP = 1 + 1e-9  # covers the roundings of norms of up to some million numbers
 
 
@@ -56,7 +57,7 @@ class Regions:
 
     at_most: int
     reason: str
-    independent: int  # at most `at_most`
+    independent: int
     rest: float
     disobeying: tuple[str, ...] = ()  # blocks that do not keep to the regions, and count by their columns
 
@@ -66,7 +67,6 @@ class _Span:
     """What the rows of J in one region are linear in."""
 
     rows: NDArray[np.intp]  # (m,) its samples
-    most: int  # min(m, directions there can be)
     exponents: NDArray[np.int64]  # (m, 1) powers of two that make the rows of one size
     basis: NDArray[np.float64] | None  # (m, rank) orthonormal, of the scaled rows; None: all are independent
 
@@ -94,27 +94,57 @@ def regions(jacobian: Jacobian, outputs: Outputs = "trace") -> Regions | None:
     ways = []
     if grids:
         spans = [_span(rows, _inputs(encoding, list(grids.values()), rows), loaded.dtype) for rows in members]
-        ways.append(
-            _counted(loaded, outputs, labels, spans, frozenset(), "encodings and interpolation weights")
-        )
+        ways.append(_stored(loaded, outputs, labels, spans, frozenset()))
     if encoding is not None:
         spans = [_span(rows, encoding[rows], loaded.dtype) for rows in members]
-        ways.append(_counted(loaded, outputs, labels, spans, frozenset(grids), "encodings"))
+        ways.append(_stored(loaded, outputs, labels, spans, frozenset(grids)))
     if not ways:
         return None
-    claim = min(ways, key=lambda way: way.at_most)
     stored = min(ways, key=lambda way: way.independent)
-    return Regions(claim.at_most, claim.reason, stored.independent, stored.rest, ways[0].disobeying)
+    disobeying = ways[0].disobeying
+    at_most, reason = _of_network(loaded, outputs, disobeying, encoding, counts)
+    return Regions(at_most, reason, stored.independent, stored.rest, disobeying)
 
 
-def _counted(
+def _of_network(
+    jacobian: Jacobian,
+    outputs: Outputs,
+    disobeying: Sequence[str],
+    encoding: NDArray[np.float64] | None,
+    counts: NDArray[np.intp],
+) -> tuple[int, str]:
+    """Count by structure: what lies behind the encoding by regions, all else by columns.
+
+    A trained part of the encoding may be any function of its parameters, near as it may come to a linear one.
+    """
+    width = 0 if encoding is None else encoding.shape[1]
+    behind = {block.name for block in jacobian if width and block.role != GRID} - set(disobeying)
+    others = sum(nonzero_columns(block, outputs) for block in jacobian if block.name not in behind)
+    held = int(np.minimum(counts, width).sum()) if behind else 0
+    where = f"{len(counts)} activation region{'s' if len(counts) > 1 else ''}"
+    beside = f", and {others} other columns of J" if others else ""
+    author = "" if jacobian.regions_certain else ", by the writer's regions"
+    reason = f"{where}, each with no more independent rows than encodings{beside}{author}"
+    repeat = rows_per_sample(outputs, jacobian.outputs)
+    return min(repeat * held + others, jacobian.kernel_size(outputs)), reason
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Of the stored numbers: eigenvalues beyond `independent` are at most `rest`."""
+
+    independent: int
+    rest: float
+    disobeying: tuple[str, ...]
+
+
+def _stored(
     jacobian: Jacobian,
     outputs: Outputs,
     labels: NDArray[np.intp],
     spans: Sequence[_Span],
     apart: frozenset[str],
-    what: str,
-) -> Regions:
+) -> _Stored:
     """Add up the regions' directions and the columns of blocks that stand apart or do not obey."""
     lost = {block.name: _lost(block, outputs, labels, spans) for block in jacobian if block.name not in apart}
     plausible = PLAUSIBLE[jacobian.dtype]
@@ -122,17 +152,8 @@ def _counted(
     others = sum(nonzero_columns(block, outputs) for block in jacobian if block.name not in obeying)
     repeat = rows_per_sample(outputs, jacobian.outputs)
     rest = sum(float((lost[name].rows ** 2).sum()) for name in obeying) * UP + jacobian.samples * TINIEST
-    where = f"{len(spans)} activation region{'s' if len(spans) > 1 else ''}"
-    beside = f", and {others} other columns of J" if others else ""
-    author = "" if jacobian.regions_certain else ", by the writer's regions"
-    size = jacobian.kernel_size(outputs)
-    return Regions(
-        at_most=min(repeat * sum(span.most for span in spans) + others, size),
-        reason=f"{where}, each with no more independent rows than {what}{beside}{author}",
-        independent=min(repeat * sum(span.rank for span in spans) + others, size),
-        rest=rest,
-        disobeying=tuple(name for name in lost if name not in obeying),
-    )
+    independent = min(repeat * sum(span.rank for span in spans) + others, jacobian.kernel_size(outputs))
+    return _Stored(independent, rest, tuple(name for name in lost if name not in obeying))
 
 
 @dataclass(frozen=True)
@@ -151,19 +172,18 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
     left, factor = _loaded(block.left), _loaded(block.right)
     if isinstance(factor, SparseFactor):  # its columns would differ from sample to sample
         return _Loss(np.full(block.samples, np.inf), np.ones(block.samples))
-    right = np.ones((block.samples, 1)) if factor is None else _vectors(factor, outputs)
+    right = _vectors(factor or DenseFactor(np.ones((block.samples, block.outputs, 1))), outputs)
     if left is None:
         return _Loss(_residuals(lambda rows: right[rows], spans, block.samples), _norms(right))
     first = _first_of_region(right, labels)
     inputs = _residuals(lambda rows: _dense_rows(left, rows), spans, block.samples)
-    entries = _norms(left.values.reshape(block.samples, -1).astype(np.float64))
-    sizes = entries * np.sqrt(left.collisions) * UP  # ||l|| at most, entries that collide added up
-    added = gamma(left.collisions - 1) * sizes  # and what rounding that sum loses
+    sizes = _row_norms(left.map(np.abs))  # of l, colliding entries added up without regard to signs
+    added = gamma(left.collisions - 1) * sizes  # what rounding loses of their sums
     within = np.zeros(block.samples, dtype=bool)  # samples of regions with fewer directions
     for span in spans:
         within[span.rows] = span.basis is not None
     lost = (inputs + added) * _norms(first) + sizes * _norms(right - first)
-    return _Loss(np.where(within, lost * UP, 0.0), entries * _norms(right))
+    return _Loss(np.where(within, lost * UP, 0.0), sizes * _norms(right))
 
 
 def _is_constant(block: Block, outputs: Outputs, labels: NDArray[np.intp]) -> bool:
@@ -208,15 +228,14 @@ def _span(rows: NDArray[np.intp], inputs: NDArray[np.float64] | None, dtype: np.
     """
     m = len(rows)
     if m == 1 or inputs is None or not _affordable(m, inputs.shape[1]):
-        return _Span(rows, m, np.zeros((m, 1), np.int64), None)
+        return _Span(rows, np.zeros((m, 1), np.int64), None)
     largest = np.abs(inputs).max(axis=1, keepdims=True, initial=0)
     exponents = np.frexp(largest)[1].astype(np.int64)
     scaled = np.ldexp(inputs, -exponents)
     columns = np.abs(scaled).max(axis=0, initial=0)
     left, values, _ = np.linalg.svd(scaled[:, columns > 0] / columns[columns > 0], full_matrices=False)
     rank = int(np.count_nonzero(values > PLAUSIBLE[dtype] * values.max(initial=0)))
-    most = min(m, inputs.shape[1])
-    return _Span(rows, most, exponents, left[:, :rank] if rank < m else None)
+    return _Span(rows, exponents, left[:, :rank] if rank < m else None)
 
 
 def _encoding(jacobian: Jacobian) -> NDArray[np.float64] | None:
@@ -260,6 +279,17 @@ def _dense_rows(left: LoadedFactor, rows: NDArray[np.intp]) -> NDArray[np.float6
     dense = np.zeros((len(rows), len(nodes)))
     np.add.at(dense, (np.arange(len(rows))[:, None], column.reshape(indices.shape)), values)
     return dense[:, nodes >= 0]
+
+
+def _row_norms(left: LoadedFactor) -> NDArray[np.float64]:
+    """(n,) Euclidean norms of a left factor's vectors, rounded upwards."""
+    if isinstance(left, DenseFactor):
+        return _norms(left.matrix(0))
+    rows = left.compact().matrix(0)
+    lengths = np.diff(rows.indptr)
+    numbers = np.zeros((len(lengths), int(lengths.max(initial=0))))  # row by row, without zeros between them
+    numbers[np.arange(numbers.shape[1]) < lengths[:, None]] = rows.data
+    return _norms(numbers)
 
 
 def _vectors(factor: DenseFactor, outputs: Outputs) -> NDArray[np.float64]:

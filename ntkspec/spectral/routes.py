@@ -20,8 +20,8 @@ from ntkspec import sums
 from ntkspec.backend import Backend, CpuBackend, Precision
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
-from ntkspec.memory import require
-from ntkspec.operator import operator
+from ntkspec.memory import budget_bytes, require
+from ntkspec.operator import operator, operator_bytes
 from ntkspec.spectral.factorised import (
     column_panels,
     panel_width,
@@ -39,7 +39,7 @@ from ntkspec.spectral.floors import (
     solver_error,
     svd_errors,
 )
-from ntkspec.spectral.lanczos import largest
+from ntkspec.spectral.lanczos import largest, takes_whole, vector_bytes
 from ntkspec.spectral.pivoted import factorise, largest_rank
 from ntkspec.spectral.spectrum import Method, Spectrum
 
@@ -102,7 +102,7 @@ def by_dual(jacobian: Jacobian, outputs: Outputs, backend: Backend, budget: int,
 def dual_bytes(jacobian: Jacobian, outputs: Outputs) -> int:
     """Bytes that route dual needs."""
     size, width = jacobian.kernel_size(outputs), touched_width(jacobian, outputs)
-    return FLOAT64.itemsize * (2 * size * width + (1 + sums.buffers(size, sums.ROWS)) * width**2)
+    return FLOAT64.itemsize * (2 * size * width + (1 + sums.buffers(size)) * width**2)
 
 
 def by_cholesky(jacobian: Jacobian, outputs: Outputs, budget: int, size: Magnitude) -> Spectrum | None:
@@ -130,7 +130,7 @@ def by_cholesky(jacobian: Jacobian, outputs: Outputs, budget: int, size: Magnitu
 def cholesky_bytes(jacobian: Jacobian, rank: int, size: int) -> int:
     """Bytes that route cholesky needs for a kernel of this numerical rank."""
     stored = 3 * jacobian.nbytes * FLOAT64.itemsize // jacobian.dtype.itemsize
-    square = (1 + sums.buffers(size, sums.ROWS)) * rank**2
+    square = (1 + sums.buffers(size)) * rank**2
     return int(FLOAT64.itemsize * (rank * size + square) + stored)
 
 
@@ -153,6 +153,12 @@ def by_lanczos(
             got=str(k),
             remedy="use --method gram for all",
         )
+    room = budget_bytes(memory) - operator_bytes(jacobian)
+    whole = takes_whole(size.rows, k, room)
+    if not whole:
+        require(
+            f"vectors of {k} eigenvalues", vector_bytes(size.rows, k), room, "raise --memory or ask for fewer"
+        )
     rounding = sums.gamma(size.vector_sums + PRODUCT) * size.norm + size.underflow
     solver = solver_error(k, FLOAT64)
     stored = size.storing(size.dtype)
@@ -161,7 +167,7 @@ def by_lanczos(
         errors = ErrorModel(solver, 0.0, absolute=rounding, stored=stored)
         return _spectrum("lanczos", "float64", jacobian, size, np.zeros(k), errors)
     # ARPACK stops at an absolute accuracy for values below 4e-11, so it is given K / trace(K).
-    found = largest(product * (1 / scale), k, rounding / scale)
+    found = largest(product * (1 / scale), k, rounding / scale, whole=whole)
     rounding = np.sqrt(k) * rounding + (found.residual + found.missed) * scale
     errors = ErrorModel(solver, 0.0, absolute=rounding, stored=stored)
     columns = found.vectors if vectors else None
@@ -170,14 +176,14 @@ def by_lanczos(
 
 def _square(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """M M^T for M (r, N); sums over N in panels."""
-    cut = sums.panels(rows.shape[1], sums.ROWS)
+    cut = sums.panels(rows.shape[1])
     total: NDArray[np.float64] = sums.pairwise(len(cut), lambda i, _: rows[:, cut[i]] @ rows[:, cut[i]].T)
     return total
 
 
 def _square_error(length: int, norm: float) -> float:
     """Bound on the error of `_square` from that on || |M| |M|^T ||."""
-    return sums.gamma(sums.roundings(length, sums.ROWS)) * norm
+    return sums.gamma(sums.roundings(length)) * norm
 
 
 def _padded(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:

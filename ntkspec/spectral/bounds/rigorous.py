@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Matrix, Outputs, Pair
-from ntkspec.operator import diagonal, project
+from ntkspec.operator import diagonal, in_pieces, project
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.formed import TINIEST, UP, Formed, form, forming_roundings
 from ntkspec.spectral.positivity import EXTRA_ROUNDINGS, Positivity, positivity
@@ -84,9 +84,9 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
     norm = 0.0
     for block in jacobian:
         pair = block.compact().pair(outputs)
-        spread = _norm(project(block.absolute().compact().pair(outputs), magnitudes))
+        spread = _norm(project(in_pieces(block.absolute().compact().pair(outputs)), magnitudes))
         error = growth * spread + rows * TINIEST * _entries(pair)
-        norm = float(np.hypot(norm, (_norm(project(pair, vector)) + error) * UP))
+        norm = float(np.hypot(norm, (_norm(project(in_pieces(pair), vector)) + error) * UP))
     value = float(np.nextafter(norm**2 / float(vector @ vector) * UP, np.inf))
     mean = float(diagonal(jacobian, outputs).sum()) / rows
     return Bound(
