@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from numbers import Real
 from pathlib import Path
 
-from ntkspec.errors import MemoryBudgetError, UsageError
+from ntkspec.errors import MemoryBudgetError, UsageError, shown
 
 GIB = 2**30
 SHARE = 0.8  # of what is free; the rest is left to the operating system and to libraries
@@ -38,7 +38,7 @@ def budget_bytes(gib: float | None = None) -> int:
         return int(SHARE * available_bytes())
     if not _is_size(gib):
         expected = f"a positive number of GiB, at most {LARGEST // GIB}, which is more than any machine has"
-        raise UsageError("memory", expected=expected, got=repr(gib), remedy="e.g. 4")
+        raise UsageError("memory", expected=expected, got=shown(gib), remedy="e.g. 4")
     return int(float(gib) * GIB)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import warnings
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from ntkspec.counts import whole_number
 from ntkspec.errors import ExportError, UsageError
 from ntkspec.export.arrays import ArrayLike, as_array, as_indices, as_picture
 from ntkspec.export.driver import Options, Stream, export
@@ -84,7 +86,7 @@ class RunExporter:
         self._arguments: dict[str, Any] = {
             "indices": None if indices is None else as_indices(indices),
             "label": label,
-            "config": dict(config or {}),
+            "config": copy.copy(config),
             "overwrite": overwrite,
             "resume": resume,
         }
@@ -131,15 +133,13 @@ class RunExporter:
         Raises:
             ExportError: the model has no per-sample Jacobian, or it cannot be had.
         """
+        step = whole_number(step, "step", 0)
         name = self._free_id(label, step) if id is None else id
-        if step < 0:
-            raise UsageError("step", expected="0 or more", got=str(step), remedy="count from the start")
-
         pixels = None if picture is None else as_picture(picture, name)
 
         def consume(outputs: int, bytes_a_sample: int, parts: Stream) -> None:
             self._check_targets(outputs)
-            with self._writer.snapshot(name, step=step, label=label, metrics=dict(metrics or {})) as snapshot:
+            with self._writer.snapshot(name, step=step, label=label, metrics=metrics) as snapshot:
                 for part in parts:
                     snapshot.write(part.start, part.outputs, part.jacobian, part.regions, certain=True)
 
