@@ -29,7 +29,7 @@ def available_bytes() -> int:
 
 
 def budget_bytes(gib: float | None = None) -> int:
-    """The memory budget: `gib` GiB if given, else 80% of what is available.
+    """Give the memory budget: `gib` GiB if given, else 80% of what is available.
 
     Raises:
         UsageError: `gib` is no positive number, or more than can be addressed.

@@ -19,6 +19,7 @@ from ntkspec.export.arrays import ArrayLike, as_array, as_indices, as_picture
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.layout import Roles
 from ntkspec.export.prepare import ExportWarning, Precision
+from ntkspec.store.texts import check_label
 from ntkspec.store.writer import RunWriter
 
 
@@ -127,7 +128,8 @@ class RunExporter:
             step: training step, 0 or more.
             label: such as "init", "mid", "end".
             metrics: numbers, such as {"psnr_db": 31.2}.
-            id: name in the file. Default: the label, or label-step if that is taken.
+            id: name in the file. Default: the label, or label-step if that is taken; what no file can hold is
+                replaced.
             picture: what the model draws, uint8 (H, W) or (H, W, 3); it is stored under the snapshot's id.
 
         Raises:
@@ -167,7 +169,10 @@ class RunExporter:
         return self._open
 
     def _free_id(self, label: str, step: int) -> str:
-        taken, name = self.snapshots, label.replace("/", "|") or "snapshot"
+        """Make an id of the label, as far as a file can hold it."""
+        taken, name = self.snapshots, check_label(label, "label of the snapshot").replace("/", "|")
+        if name in ("", ".", ".."):
+            name = "snapshot"
         candidates = [name, f"{name}-{step}", *(f"{name}-{step}-{k}" for k in range(2, len(taken) + 3))]
         return next(candidate for candidate in candidates if candidate not in taken)
 

@@ -209,7 +209,7 @@ class RunWriter:
     def snapshot(
         self, id: str, *, step: int, label: str, metrics: Mapping[str, float] | None = None
     ) -> Iterator[SnapshotWriter]:
-        """A new snapshot to fill. It is marked complete on a clean exit, and deleted after an exception."""
+        """Open a new snapshot to fill: marked complete on a clean exit, deleted after an exception."""
         snapshots = self._file[schema.SNAPSHOTS]
         step = whole_number(step, "step", 0)
         check_name(id, "id of a snapshot")

@@ -126,6 +126,25 @@ def test_ids(tmp_path: Path) -> None:
         assert set(run.snapshots) == set(made)
 
 
+def test_labels_that_no_file_can_hold_give_ids_all_the_same(tmp_path: Path) -> None:
+    labels = {
+        "caf\udce9": "caf\ufffd",
+        "a\0/b": "a\ufffd|b",
+        "..": "snapshot",
+        ".": "snapshot-4",
+        "": "snapshot-5",
+    }
+    with RunExporter(tmp_path / "run.h5", inputs=inputs()) as run:
+        for step, (label, id) in enumerate(labels.items(), 1):
+            assert run.snapshot(nn.Linear(2, 1), step=step, label=label).id == id
+        with pytest.raises(UsageError, match="label of the snapshot: expected a string, got None"):
+            run.snapshot(nn.Linear(2, 1), step=9, label=None)
+        with pytest.raises(UsageError, match="choose another"):
+            run.snapshot(nn.Linear(2, 1), step=9, label="a", id="caf\udce9")
+    with open_run(tmp_path / "run.h5") as stored:
+        assert [one.id for one in stored.snapshots] == list(labels.values())
+
+
 def test_steps_are_whole_numbers(tmp_path: Path) -> None:
     model, bad = nn.Linear(2, 1), (2**70, 10**5000, 1.5, True, torch.tensor(True), "1", None)
     with RunExporter(tmp_path / "run.h5", inputs=inputs()) as run:
