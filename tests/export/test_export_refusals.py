@@ -167,6 +167,8 @@ def test_a_cast_inside_is_found_and_stored_as_float32() -> None:
         {"precision": "float16"},
         {"roles": {"nope": "x"}},
         {"roles": {"0": ""}},
+        {"roles": {0: "grid"}},
+        {"roles": ["grid"]},
         *({"chunk": chunk} for chunk in (0, 1.5, "a", True, 10**5000, math.inf, [2])),
         *({"memory": gib} for gib in (0.0, "4", True, 1e300, 10**400, 10**5000, math.nan)),
     ],
