@@ -30,6 +30,15 @@ class NtkspecError(Exception):
         return f"{self.where}: expected {self.expected}, got {self.got}; {self.remedy}"
 
 
+def shown(value: object) -> str:
+    """Show what was given instead, in one short line."""
+    try:
+        text = repr(value)
+    except Exception:  # Python refuses to print integers of thousands of digits
+        text = f"a value of type {type(value).__name__}"
+    return text if len(text) <= 80 and "\n" not in text else f"{text.splitlines()[0][:77]}..."
+
+
 class RunFileError(NtkspecError):
     """A run file that does not obey the contract in docs/run-format.md."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from numbers import Real
 from pathlib import Path
 
-from ntkspec.errors import MemoryBudgetError, UsageError
+from ntkspec.errors import MemoryBudgetError, UsageError, shown
 
 GIB = 2**30
 SHARE = 0.8  # of what is free; the rest is left to the operating system and to libraries
@@ -29,7 +29,7 @@ def available_bytes() -> int:
 
 
 def budget_bytes(gib: float | None = None) -> int:
-    """The memory budget: `gib` GiB if given, else 80% of what is available.
+    """Give the memory budget: `gib` GiB if given, else 80% of what is available.
 
     Raises:
         UsageError: `gib` is no positive number, or more than can be addressed.
@@ -38,7 +38,7 @@ def budget_bytes(gib: float | None = None) -> int:
         return int(SHARE * available_bytes())
     if not _is_size(gib):
         expected = f"a positive number of GiB, at most {LARGEST // GIB}, which is more than any machine has"
-        raise UsageError("memory", expected=expected, got=repr(gib), remedy="e.g. 4")
+        raise UsageError("memory", expected=expected, got=shown(gib), remedy="e.g. 4")
     return int(float(gib) * GIB)
 
 

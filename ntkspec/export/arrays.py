@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy.typing as npt
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.masked import MaskedTensor
 
 from ntkspec.errors import ExportError, UsageError
 from ntkspec.export.evaluation import first_line
@@ -16,11 +19,13 @@ from ntkspec.export.evaluation import first_line
 ArrayLike = Tensor | npt.ArrayLike  # what NumPy takes, and tensors
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__")
+_EXPECTED = "an array of numbers, or rows of the same length"
 _LARGEST_INDEX = np.iinfo(np.int64).max
 
 
 def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
-    """A copy of `values`, finite, (n, width) in float32 or float64; (n,) becomes (n, 1).
+    """Copy `values`, finite, to (n, width) in float32 or float64; (n,) becomes (n, 1).
 
     Raises:
         ExportError: it cannot be had, or entries are masked.
@@ -38,7 +43,7 @@ def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def as_indices(values: ArrayLike) -> NDArray[np.int64]:
-    """A copy of `values` as int64 (n,).
+    """Copy `values` to int64 (n,).
 
     Raises:
         ExportError: they are no integers, too large, or masked.
@@ -55,7 +60,7 @@ def as_indices(values: ArrayLike) -> NDArray[np.int64]:
 
 
 def as_picture(pixels: ArrayLike, name: str) -> NDArray[np.uint8]:
-    """A copy of `pixels` as uint8 (H, W) or (H, W, 3).
+    """Copy `pixels` to uint8 (H, W) or (H, W, 3).
 
     Raises:
         UsageError: they are not of that type or shape.
@@ -74,7 +79,9 @@ def as_picture(pixels: ArrayLike, name: str) -> NDArray[np.uint8]:
 
 
 def _numpy(values: Any, name: str) -> NDArray[Any]:
-    """Whatever NumPy makes of `values`, of tensors and of lists of both."""
+    """Whatever NumPy makes of `values`, of tensors and of sequences of both."""
+    if values is None:  # which NumPy takes for NaN
+        raise _no_numbers(values, name)
     try:
         return np.asarray(_parts(values, name))
     except ExportError:
@@ -82,29 +89,76 @@ def _numpy(values: Any, name: str) -> NDArray[Any]:
     except Exception as error:  # rows of different lengths, and whatever __array__ raises
         raise ExportError(
             name,
-            expected="an array of numbers, or rows of the same length",
+            expected=_EXPECTED,
             got=f"{type(values).__name__} that does not become one ({first_line(error)})",
             remedy="make them one rectangular array in memory",
         ) from error
 
 
 def _parts(values: Any, name: str) -> Any:
-    """`values` with arrays in the place of tensors; NumPy would drop masks in silence."""
-    if isinstance(values, (list, tuple)):
-        return [_parts(value, name) for value in values]
+    """`values` with arrays in the place of tensors and of all that is or becomes an array, at any depth.
+
+    NumPy would drop masks in silence, and take the keys of some mappings for numbers.
+    """
+    if values is None or isinstance(values, (Number, str, bytes)):
+        return values
     if isinstance(values, Tensor):
-        return _of_tensor(values)
-    if np.ma.is_masked(values):
-        raise ExportError(
-            name,
-            expected="numbers without a mask",
-            got=f"a mask on {np.count_nonzero(values.mask)} of {np.size(values)} entries",
-            remedy="leave out these samples, or fill them by .filled(...)",
-        )
+        return _parts(list(values.unbind()), name) if values.is_nested else _of_tensor(values, name)
+    if not any(hasattr(values, protocol) for protocol in _PROTOCOLS):
+        if isinstance(values, Mapping) or hasattr(values, "toarray"):
+            raise _no_numbers(values, name)
+        if _is_sequence(values):
+            return [_parts(value, name) for value in values]
+    array = np.asanyarray(values)
+    if np.ma.is_masked(array):
+        raise _masked(int(np.count_nonzero(np.ma.getmaskarray(array))), array.size, name)
+    if array.dtype != object:
+        return array
+    objects = array.tolist()
+    if objects is not values:
+        return np.array(_parts(objects, name), dtype=object)
+    if not hasattr(values, "__float__"):
+        raise _no_numbers(values, name)
     return values
 
 
-def _of_tensor(tensor: Tensor) -> NDArray[Any]:
+def _is_sequence(values: Any) -> bool:
+    """Whether NumPy goes through `values` item by item; buffers it takes as they are."""
+    try:
+        memoryview(values)
+    except TypeError:
+        return hasattr(type(values), "__len__") and hasattr(type(values), "__getitem__")
+    return False
+
+
+def _no_numbers(values: Any, name: str) -> ExportError:
+    if hasattr(values, "toarray"):
+        remedy = "give what its toarray() returns"  # SciPy's sparse matrices have one
+    elif isinstance(values, Mapping):
+        remedy = "give one array of its values, one row a sample"
+    elif isinstance(values, Iterable):
+        remedy = "give a list of what it yields, one row a sample"
+    else:
+        remedy = "give an array, a tensor or a list of rows"
+    got = "None" if values is None else f"an object of type {type(values).__name__}"
+    return ExportError(name, expected=_EXPECTED, got=got, remedy=remedy)
+
+
+def _masked(masked: int, entries: int, name: str) -> ExportError:
+    return ExportError(
+        name,
+        expected="numbers without a mask",
+        got=f"a mask on {masked} of {entries} entries",
+        remedy="leave out these samples, or fill them with numbers",
+    )
+
+
+def _of_tensor(tensor: Tensor, name: str) -> NDArray[Any]:
+    if isinstance(tensor, MaskedTensor):
+        masked = int((~tensor.get_mask()).sum())  # type: ignore[no-untyped-call]  # untyped in torch
+        if masked:
+            raise _masked(masked, tensor.numel(), name)
+        tensor = tensor.get_data()  # type: ignore[no-untyped-call]  # untyped in torch
     tensor = tensor.detach()
     if tensor.is_quantized:
         tensor = tensor.dequantize()

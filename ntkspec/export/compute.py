@@ -19,13 +19,12 @@ from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export.dense import by_loop, by_vmap
 from ntkspec.export.evaluation import differentiate, evaluate, first_line
 from ntkspec.export.factors import Piece, capturing, flat_gradient
+from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
 from ntkspec.export.layout import BlockPlan, Choices
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError, require_registered
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.jacobian import Jacobian
-
-Gradients = dict[str, Tensor | None]
 
 
 class Replan(Exception):
@@ -75,23 +74,9 @@ def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x:
     _check_finite(dense, x)
     differences = [one for piece in dense for one in _differences(piece, gradients, v, whole)]
     if tolerance.dense.worst(differences):
-        raise _dense_failure(differences, choices, prepared)
+        raise _dense_failure(differences, choices, prepared, x)
     pieces = {piece.plan.name: piece for piece in (*factored, *dense)}
     return Chunk(outputs, tuple(pieces[plan.name] for plan in plans))
-
-
-def random_cotangents(outputs: Tensor) -> Tensor:
-    """Normal cotangents of the outputs' shape, the same ones every time; torch's own state is not touched."""
-    generator = torch.Generator().manual_seed(20260101)
-    v = torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
-    return v.to(device=outputs.device, dtype=outputs.dtype)
-
-
-def gradients_of(prepared: Prepared, outputs: Tensor, v: Tensor) -> Gradients:
-    """Plain autograd: the gradient of sum v * outputs; None where nothing connects them."""
-    parameters = [owned.parameter for owned in prepared.trainable]
-    found = differentiate(outputs, parameters, v)
-    return {owned.name: gradient for owned, gradient in zip(prepared.trainable, found, strict=True)}
 
 
 def _factored(
@@ -200,14 +185,17 @@ def not_finite(name: str, x: Tensor) -> ExportError:
     )
 
 
-def _dense_failure(differences: list[Difference], choices: Choices, prepared: Prepared) -> Exception:
-    """What to try next when the dense route differs from autograd."""
+def _dense_failure(
+    differences: list[Difference], choices: Choices, prepared: Prepared, x: Tensor
+) -> Exception:
+    """What to try next when the dense route differs from autograd at x (m, d)."""
     worst = Tolerance.of(prepared.dtype, choices).dense.worst(differences)
     if not choices.loop:
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
     single = replace(choices, single=True)
     if not choices.single and not Tolerance.of(prepared.dtype, single).dense.worst(differences):
         return Replan(Choices(unused=choices.unused, single=True))
+    require_gradient(prepared, x)
     return ExportError(
         "model",
         expected="the gradient of a batch to be the sum of its samples' gradients",

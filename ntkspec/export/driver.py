@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
-from ntkspec.errors import UsageError
+from ntkspec.counts import whole_number
 from ntkspec.export.compute import Replan, compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.layout import BlockPlan, Choices, Roles, check_roles, lay_out
@@ -22,7 +21,7 @@ from ntkspec.export.prepare import Precision, Prepared, prepare, to_tensor
 from ntkspec.export.probe import WORKING_COPIES, Probed, probe, samples_that_fit
 from ntkspec.export.regions import Regions, RegionsLost
 from ntkspec.jacobian import Jacobian
-from ntkspec.memory import GIB, available_bytes
+from ntkspec.memory import GIB, available_bytes, budget_bytes
 
 CHUNK_SHARE, CHUNK_LIMIT = 0.25, GIB // 4  # of what is free; by default a chunk works within the smaller
 
@@ -31,13 +30,19 @@ WORTH_A_NOTE = 4096  # parameters of a dense block
 
 @dataclass(frozen=True)
 class Options:
-    """How to export."""
+    """How to export. What is no size or count is refused at once, with `UsageError`."""
 
     roles: Roles | None = None
     precision: Precision = "float64"
     chunk: int | None = None  # samples at a time; None: what fits the memory
     memory: float | None = None  # GiB that a chunk may take; None: see CHUNK_SHARE
     progress: bool = False
+
+    def __post_init__(self) -> None:
+        if self.chunk is not None:
+            whole_number(self.chunk, "chunk", 1)
+        if self.memory is not None:
+            budget_bytes(self.memory)
 
 
 @dataclass(frozen=True)
@@ -114,11 +119,7 @@ def _parts(
 
 def _budget(options: Options, device: torch.device) -> int:
     if options.memory is not None:
-        if not 0 < options.memory < math.inf:
-            raise UsageError(
-                "memory", expected="a positive number of GiB", got=repr(options.memory), remedy="e.g. 1"
-            )
-        return int(options.memory * GIB)
+        return budget_bytes(options.memory)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
     return int(min(CHUNK_SHARE * free, CHUNK_LIMIT))
 
@@ -139,9 +140,7 @@ def _chunk_size(
 ) -> int:
     """Samples at a time."""
     if options.chunk is not None:
-        if options.chunk < 1:
-            raise UsageError("chunk", expected="1 or more", got=str(options.chunk), remedy="leave it out")
-        return options.chunk
+        return whole_number(options.chunk, "chunk", 1)
     most = samples_that_fit(plans, probed.outputs, prepared.dtype.itemsize, budget)
     per_sample = 2 * probed.saved + WORKING_COPIES * stored
     return max(min(most, budget // max(per_sample, 1)), 1)

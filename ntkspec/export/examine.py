@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
-from ntkspec.export.compute import Gradients, gradients_of, random_cotangents
 from ntkspec.export.context import evaluation
 from ntkspec.export.evaluation import GIVE_NUMBERS, BackwardError, ForwardError, dense, evaluate
+from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
 from ntkspec.export.layout import Choices
 from ntkspec.export.prepare import Precision, Prepared, prepare
 from ntkspec.export.registered import require_registered

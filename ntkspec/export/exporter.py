@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import warnings
 from collections.abc import Mapping
@@ -12,11 +13,13 @@ from typing import Any
 
 from torch import nn
 
+from ntkspec.counts import whole_number
 from ntkspec.errors import ExportError, UsageError
 from ntkspec.export.arrays import ArrayLike, as_array, as_indices, as_picture
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.layout import Roles
 from ntkspec.export.prepare import ExportWarning, Precision
+from ntkspec.store.texts import check_label
 from ntkspec.store.writer import RunWriter
 
 
@@ -84,7 +87,7 @@ class RunExporter:
         self._arguments: dict[str, Any] = {
             "indices": None if indices is None else as_indices(indices),
             "label": label,
-            "config": dict(config or {}),
+            "config": copy.copy(config),
             "overwrite": overwrite,
             "resume": resume,
         }
@@ -125,21 +128,20 @@ class RunExporter:
             step: training step, 0 or more.
             label: such as "init", "mid", "end".
             metrics: numbers, such as {"psnr_db": 31.2}.
-            id: name in the file. Default: the label, or label-step if that is taken.
+            id: name in the file. Default: the label, or label-step if that is taken; what no file can hold is
+                replaced.
             picture: what the model draws, uint8 (H, W) or (H, W, 3); it is stored under the snapshot's id.
 
         Raises:
             ExportError: the model has no per-sample Jacobian, or it cannot be had.
         """
+        step = whole_number(step, "step", 0)
         name = self._free_id(label, step) if id is None else id
-        if step < 0:
-            raise UsageError("step", expected="0 or more", got=str(step), remedy="count from the start")
-
         pixels = None if picture is None else as_picture(picture, name)
 
         def consume(outputs: int, bytes_a_sample: int, parts: Stream) -> None:
             self._check_targets(outputs)
-            with self._writer.snapshot(name, step=step, label=label, metrics=dict(metrics or {})) as snapshot:
+            with self._writer.snapshot(name, step=step, label=label, metrics=metrics) as snapshot:
                 for part in parts:
                     snapshot.write(part.start, part.outputs, part.jacobian, part.regions, certain=True)
 
@@ -167,7 +169,10 @@ class RunExporter:
         return self._open
 
     def _free_id(self, label: str, step: int) -> str:
-        taken, name = self.snapshots, label.replace("/", "|") or "snapshot"
+        """Make an id of the label, as far as a file can hold it."""
+        taken, name = self.snapshots, check_label(label, "label of the snapshot").replace("/", "|")
+        if name in ("", ".", ".."):
+            name = "snapshot"
         candidates = [name, f"{name}-{step}", *(f"{name}-{step}-{k}" for k in range(2, len(taken) + 3))]
         return next(candidate for candidate in candidates if candidate not in taken)
 

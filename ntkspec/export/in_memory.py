@@ -27,7 +27,7 @@ def jacobian(
     chunk: int | None = None,
     memory: float | None = None,
 ) -> Jacobian:
-    """Per-sample Jacobian of a model with respect to its trainable parameters, in named blocks.
+    """Compute the per-sample Jacobian of a model with respect to its trainable parameters, in named blocks.
 
     The model is evaluated on a copy, in eval mode and in the given precision; it is left untouched.
     `nn.Linear` layers and table lookups become products of factors where that holds, everything else a dense

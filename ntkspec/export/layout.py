@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import nn
 
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
 from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.nets.lookup import TableLookup
 
@@ -79,10 +79,12 @@ def lay_out(prepared: Prepared, choices: Choices, roles: Roles | None = None) ->
 
 
 def check_roles(prepared: Prepared, roles: Roles | None) -> None:
-    """Refuse a prefix that names no parameter, and a role that is no word."""
+    """Refuse what is no mapping, a prefix that names no parameter, and a role that is no word."""
+    if roles is not None and not isinstance(roles, Mapping):
+        raise UsageError("roles", expected="a mapping", got=shown(roles), remedy="e.g. {'encoding': 'grid'}")
     names = [name for name, _ in prepared.model.named_parameters()]
     for prefix, role in (roles or {}).items():
-        if not any(_starts(name, prefix) for name in names):
+        if not isinstance(prefix, str) or not any(_starts(name, prefix) for name in names):
             raise UsageError(
                 f"role {role!r} for {prefix!r}",
                 expected=f"the beginning of a parameter's name ({', '.join(names[:4])}, ...)",

@@ -10,18 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
-from ntkspec.export.compute import (
-    Chunk,
-    Replan,
-    compute,
-    gradients_of,
-    not_finite,
-    or_rounding,
-    random_cotangents,
-)
+from ntkspec.export.compute import Chunk, Replan, compute, not_finite, or_rounding
 from ntkspec.export.evaluation import evaluate
 from ntkspec.export.examine import examine
 from ntkspec.export.factors import SparseRows
+from ntkspec.export.gradients import gradients_of, random_cotangents, require_gradient
 from ntkspec.export.graph import result_bytes
 from ntkspec.export.layout import BlockPlan, Choices, Roles, lay_out
 from ntkspec.export.prepare import Prepared
@@ -117,17 +110,20 @@ def _compares_alone(prepared: Prepared, x: Tensor) -> bool:
                 scale[name] += gradient.abs()
     whole = largest(together.values())
     errors = [Difference.of(total[n] - g, scale[n], whole) for n, g in together.items() if g is not None]
-    return _verdict(outputs.dtype, changes, errors)
+    return _verdict(prepared, x, changes, errors)
 
 
-def _verdict(dtype: torch.dtype, changes: list[Difference], errors: list[Difference]) -> bool:
-    """Whether only single precision explains what changes in outputs and gradients."""
+def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: list[Difference]) -> bool:
+    """Whether only single precision explains what changes in outputs and gradients at x (n, d)."""
+    dtype = prepared.dtype
     limit = Tolerance.of(dtype, Choices()).dense
     if not limit.worst(changes + errors):
         return dtype == torch.float32
     if not Tolerance.of(dtype, Choices(single=True)).dense.worst(changes + errors):
         return True
     by_outputs, by_gradients = limit.worst(changes), limit.worst(errors)
+    if not by_outputs:
+        require_gradient(prepared, x)
     what = "outputs" if by_outputs >= by_gradients else "gradients"
     raise ExportError(
         "model",

@@ -144,7 +144,11 @@ def create_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: 
 
 
 def check_floats(array: NDArray[Any], name: str, ndim: int) -> NDArray[Any]:
-    """The array, if it is finite float32 or float64 with `ndim` axes; else raise `UsageError`."""
+    """Return the array if it is finite float32 or float64 with `ndim` axes; else raise `UsageError`."""
+    if np.ma.is_masked(array):
+        raise UsageError(
+            name, expected="numbers without a mask", got="masked ones", remedy="leave out these samples"
+        )
     array = np.asarray(array)
     if array.dtype not in (np.float32, np.float64) or array.ndim != ndim or not np.isfinite(array).all():
         got = f"{array.dtype} of shape {array.shape}"

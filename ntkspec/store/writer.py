@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec._version import __version__
+from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.store import digest, guard, schema
 from ntkspec.store.disk import check_writable, locked, open_hdf5, reason, reserve, writing
@@ -208,8 +209,9 @@ class RunWriter:
     def snapshot(
         self, id: str, *, step: int, label: str, metrics: Mapping[str, float] | None = None
     ) -> Iterator[SnapshotWriter]:
-        """A new snapshot to fill. It is marked complete on a clean exit, and deleted after an exception."""
+        """Open a new snapshot to fill: marked complete on a clean exit, deleted after an exception."""
         snapshots = self._file[schema.SNAPSHOTS]
+        step = whole_number(step, "step", 0)
         check_name(id, "id of a snapshot")
         label = check_label(label, f"label of snapshot {id!r}")
         if not id or "/" in id or id in (".", "..") or id in snapshots:
@@ -222,7 +224,7 @@ class RunWriter:
         try:
             with writing(self.path):
                 group = snapshots.create_group(id)
-                group.attrs["step"] = int(step)
+                group.attrs["step"] = step
                 group.attrs["label"] = label
                 group.attrs["metrics"] = _json(metrics or {}, "metrics")
                 group.attrs["complete"] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict, UserList, deque
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -11,12 +12,15 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from torch import nn
+from torch.masked import masked_tensor
 
 from ntkspec.errors import ExportError, NtkspecError, UsageError
 from ntkspec.export import RunExporter, jacobian
 from ntkspec.export.arrays import as_array, as_indices, as_picture
+from ntkspec.store.writer import RunWriter
 
 GRID = np.indices((3, 3)).reshape(2, -1).T / 2.0  # (9, 2), exact in every precision
 HOLES = np.ma.masked_array(GRID, mask=GRID == 1.0)
@@ -27,6 +31,24 @@ class Frame:
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return GRID.astype(object)
+
+
+class Giving:
+    """Gives an array when NumPy asks for one."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self.array
+
+
+def boxed(rows: Any) -> np.ndarray:
+    """An array of objects, each of which is a row."""
+    array = np.empty(len(rows), dtype=object)
+    for i, row in enumerate(rows):
+        array[i] = row
+    return array
 
 
 class Refusing:
@@ -54,6 +76,14 @@ SAME: dict[str, Callable[[], Any]] = {
     "tuples": lambda: tuple(map(tuple, GRID)),
     "rows without a mask": lambda: [np.ma.masked_array(row) for row in GRID],
     "objects": lambda: GRID.astype(object),
+    "rows as objects": lambda: boxed(GRID),
+    "an object that is an array": lambda: np.array(Giving(GRID), dtype=object),
+    "deque": lambda: deque(GRID),
+    "deque of tensors with gradients": lambda: deque(row.requires_grad_() for row in tensor()),
+    "sequence of another kind": lambda: UserList(GRID),
+    "object without a mask": lambda: Giving(np.ma.masked_array(GRID)),
+    "masked tensor without a mask": lambda: masked_tensor(tensor(), tensor() >= 0),
+    "nested tensor of equal rows": lambda: torch.nested.nested_tensor(list(tensor())),
     "fractions": lambda: [[Fraction(a), Fraction(b)] for a, b in GRID],
     "decimals": lambda: [[Decimal(a), Decimal(b)] for a, b in GRID],
     "a table": Frame,
@@ -94,17 +124,28 @@ def test_kinds_of_numbers(values: np.ndarray, dtype: Any) -> None:
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "mask": (lambda: HOLES, "mask on 6 of 18 entries"),
     "masked row": (lambda: [HOLES[0], HOLES[2]], "mask on 1 of 2 entries"),
+    "deque of masked rows": (lambda: deque(HOLES), "mask on 1 of 2 entries"),
+    "sequence of masked rows": (lambda: UserList(HOLES), "mask on 1 of 2 entries"),
+    "masked rows as objects": (lambda: boxed(HOLES), "mask on 1 of 2 entries"),
+    "masked numbers as objects": (lambda: boxed(HOLES[:, :1]), "mask on 1 of 1 entries"),
+    "object with a mask": (lambda: Giving(HOLES), "mask on 6 of 18 entries"),
+    "objects with masks": (lambda: [Giving(row) for row in HOLES], "mask on 1 of 2 entries"),
+    "masked tensor": (lambda: masked_tensor(tensor(), tensor() != 1.0), "mask on 6 of 18 entries"),
     "masked number": (lambda: [[1.0, np.ma.masked]], "mask on 1 of 1"),
     "ragged": (lambda: [[0.0, 1.0], [2.0]], "rows of the same length, got list"),
     "ragged tensors": (lambda: [torch.zeros(2), torch.zeros(3)], "rows of the same length"),
     "refusing": (Refusing, "got Refusing .*RuntimeError"),
-    "nothing": (lambda: None, "object of shape"),
+    "nothing": (lambda: None, "got None; give an array"),
     "a gap": (lambda: [[None, 1.0]], "NaN"),
     "words among objects": (lambda: np.array([["1", 2.0]], dtype=object), "object of shape"),
     "words": (lambda: [["1", "2"]], "<U1"),
     "dates": (lambda: np.zeros((3, 2), "M8[s]"), "datetime64"),
     "records": (lambda: np.zeros(3, [("a", float)]), "shape"),
-    "generator": (lambda: (row for row in GRID), "object of shape"),
+    "generator": (lambda: (row for row in GRID), "type generator; give a list"),
+    "dict": (lambda: {"x": GRID}, "type dict; give one array of its values"),
+    "mapping": (lambda: UserDict({0: 1.0}), "type UserDict; give one array of its values"),
+    "sparse matrix": (lambda: scipy.sparse.csr_matrix(GRID), r"csr_matrix; .* toarray\(\)"),
+    "some object": (object, "type object; give an array"),
     "a number": (lambda: 3.0, r"shape \(\)"),
     "no samples": (list, r"shape \(0,\)"),
     "no columns": (lambda: np.zeros((3, 0)), r"shape \(3, 0\)"),
@@ -113,7 +154,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "beyond double precision": (lambda: (GRID + 1) * np.longdouble("1e4000"), "NaN or Inf"),
     "long integers": (lambda: [[10**400, 1]], "object of shape"),
     "meta tensor": (lambda: torch.zeros(3, 2, device="meta"), "meta tensor"),
-    "nested tensor": (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "Tensor"),
+    "nested tensor": (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "inhomogeneous"),
 }
 
 
@@ -125,6 +166,11 @@ def test_one_line_for_what_is_no_array_of_numbers(name: str) -> None:
     with pytest.raises(ExportError, match=f"^inputs: expected .*{said}") as caught:
         as_array(make(), "inputs")
     assert "\n" not in str(caught.value)
+
+
+def test_the_writer_drops_no_mask_either(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="inputs: expected numbers without a mask"):
+        RunWriter(tmp_path / "run.h5", inputs=HOLES)
 
 
 def test_too_large_for_single_precision() -> None:

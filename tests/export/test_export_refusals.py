@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections.abc import Callable
@@ -162,11 +163,27 @@ def test_a_cast_inside_is_found_and_stored_as_float32() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"precision": "float16"}, {"chunk": 0}, {"memory": 0.0}, {"roles": {"nope": "x"}}, {"roles": {"0": ""}}],
+    [
+        {"precision": "float16"},
+        {"roles": {"nope": "x"}},
+        {"roles": {"0": ""}},
+        {"roles": {0: "grid"}},
+        {"roles": ["grid"]},
+        *({"chunk": chunk} for chunk in (0, 1.5, "a", True, 10**5000, math.inf, [2])),
+        *({"memory": gib} for gib in (0.0, "4", True, 1e300, 10**400, 10**5000, math.nan)),
+    ],
+    ids=lambda options: next(iter(options)),
 )
 def test_unfit_options(options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as caught:
         jacobian(build("tanh"), inputs(), **options)
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("chunk", [2**63 - 1, 4.0, np.int32(4), torch.tensor(4)])
+def test_whole_numbers_of_any_kind_make_chunks(chunk: Any) -> None:
+    assert jacobian(nn.Linear(2, 1), inputs(9), chunk=chunk).samples == 9
 
 
 def test_a_dense_block_that_cannot_fit_is_refused_beforehand() -> None:

@@ -126,6 +126,46 @@ def test_ids(tmp_path: Path) -> None:
         assert set(run.snapshots) == set(made)
 
 
+def test_labels_that_no_file_can_hold_give_ids_all_the_same(tmp_path: Path) -> None:
+    labels = {
+        "caf\udce9": "caf\ufffd",
+        "a\0/b": "a\ufffd|b",
+        "..": "snapshot",
+        ".": "snapshot-4",
+        "": "snapshot-5",
+    }
+    with RunExporter(tmp_path / "run.h5", inputs=inputs()) as run:
+        for step, (label, id) in enumerate(labels.items(), 1):
+            assert run.snapshot(nn.Linear(2, 1), step=step, label=label).id == id
+        with pytest.raises(UsageError, match="label of the snapshot: expected a string, got None"):
+            run.snapshot(nn.Linear(2, 1), step=9, label=None)
+        with pytest.raises(UsageError, match="choose another"):
+            run.snapshot(nn.Linear(2, 1), step=9, label="a", id="caf\udce9")
+    with open_run(tmp_path / "run.h5") as stored:
+        assert [one.id for one in stored.snapshots] == list(labels.values())
+
+
+def test_steps_are_whole_numbers(tmp_path: Path) -> None:
+    model, bad = nn.Linear(2, 1), (2**70, 10**5000, 1.5, True, torch.tensor(True), "1", None)
+    with RunExporter(tmp_path / "run.h5", inputs=inputs()) as run:
+        for step in bad:
+            with pytest.raises(UsageError, match=r"^step: expected a whole number"):
+                run.snapshot(model, step=step, label="a")
+        for step in (np.int64(7), 8.0, torch.tensor(9), 2**63 - 1):
+            run.snapshot(model, step=step, label=str(int(step)))
+        with pytest.raises(UsageError, match="metrics"):
+            run.snapshot(model, step=1, label="a", metrics=5)
+    with h5py.File(tmp_path / "run.h5") as file:
+        stored = {name: group.attrs["step"] for name, group in file["snapshots"].items()}
+    assert stored == {str(step): step for step in (7, 8, 9, 2**63 - 1)}
+
+
+def test_a_budget_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^memory: expected a positive number of GiB"):
+        RunExporter(tmp_path / "run.h5", inputs=inputs(), memory="4")
+    assert not list(tmp_path.iterdir())
+
+
 def test_interrupted_and_resumed(tmp_path: Path) -> None:
     path, model = tmp_path / "run.h5", build("tanh")
 

@@ -182,3 +182,27 @@ def test_single_precision_advises_double() -> None:
     with pytest.raises(ExportError, match="precision='float64'"):
         jacobian(model, inputs(32), precision="float32")
     assert jacobian(model, inputs(32)).dtype == np.float64
+
+
+CONSTANT: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "sum of a softmax": lambda m, x: m.first(x).softmax(1).sum(1, keepdim=True),
+    "quotient of itself": lambda m, x: (h := m.last(torch.tanh(m.first(x)))) / h,
+    "direction of one feature": lambda m, x: F.normalize(m.first(x)[:, :1], dim=1),
+    "mean of what is centred": lambda m, x: F.layer_norm(m.first(x), (5,)).mean(1, keepdim=True),
+    "inverse of a function": lambda m, x: torch.log(torch.exp(h := m.first(x))) - h,
+}
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", CONSTANT)
+def test_a_gradient_of_rounding_alone_is_called_that(name: str, precision: Any) -> None:
+    torch.manual_seed(4)
+    with pytest.raises(ExportError, match="got a gradient that is zero but for rounding"):
+        jacobian(Net(CONSTANT[name]), inputs(32), precision=precision)
+
+
+def test_a_small_gradient_is_not_called_rounding() -> None:
+    small = jacobian(Net(lambda m, x: 1e-30 * m.last(torch.tanh(m.first(x))) + 1), inputs(9)).to_dense()
+    assert 0 < np.abs(small).max() < 1e-28
+    with pytest.raises(ExportError, match="do not depend on each other"):
+        jacobian(Net(lambda m, x: 1e-30 * (m.first(x) - m.first(x).mean(0)) + 1), inputs(9))

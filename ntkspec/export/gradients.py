@@ -1,0 +1,75 @@
+"""Plain autograd's gradient for random cotangents, and whether there is one at all."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ntkspec.errors import ExportError
+from ntkspec.export.context import evaluation
+from ntkspec.export.evaluation import differentiate, evaluate
+from ntkspec.export.prepare import Precision, Prepared, prepare
+from ntkspec.export.tolerance import largest
+
+Gradients = dict[str, Tensor | None]
+
+DIVISORS = range(1, 20, 2)  # of cotangents, which are then rounded differently
+SHRINKS = 1e-6  # at least by so much does what is rounding alone, from single to double precision
+
+
+def random_cotangents(outputs: Tensor) -> Tensor:
+    """Draw normal cotangents of the outputs' shape, the same ones every time, past torch's own state."""
+    generator = torch.Generator().manual_seed(20260101)
+    v = torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
+    return v.to(device=outputs.device, dtype=outputs.dtype)
+
+
+def gradients_of(prepared: Prepared, outputs: Tensor, v: Tensor) -> Gradients:
+    """Differentiate sum v * outputs by plain autograd; None where nothing connects a parameter to it."""
+    parameters = [owned.parameter for owned in prepared.trainable]
+    found = differentiate(outputs, parameters, v)
+    return {owned.name: gradient for owned, gradient in zip(prepared.trainable, found, strict=True)}
+
+
+def require_gradient(prepared: Prepared, x: Tensor) -> None:
+    """Refuse a gradient that is zero at x (n, d) but for rounding, in all parameters.
+
+    No scale tells rounding from a small gradient, but the precision does: a gradient hardly changes with it.
+    To be asked only of a gradient that failed a check, since it costs a copy of the model.
+
+    Raises:
+        ExportError: the gradient is rounding alone.
+    """
+    sizes = _size(prepared, x), _size_in_other_precision(prepared, x)
+    single, double = sizes if prepared.dtype == torch.float32 else sizes[::-1]
+    if double < SHRINKS * single:
+        raise ExportError(
+            "model",
+            expected="outputs that depend on trainable parameters",
+            got=f"a gradient that is zero but for rounding (at most {single:.1e} in single precision, "
+            f"{double:.1e} in double)",
+            remedy="look in forward for what cancels, such as the sum of a softmax, or a softmax or "
+            "normalisation over a single entry",
+        )
+
+
+def _size(prepared: Prepared, x: Tensor) -> float:
+    """The largest gradient for several cotangents: by chance, one alone may have no rounding error."""
+    found = []
+    for divisor in DIVISORS:
+        outputs = evaluate(prepared.model, x)
+        found.append(largest(gradients_of(prepared, outputs, random_cotangents(outputs) / divisor).values()))
+    return max(found)
+
+
+def _size_in_other_precision(prepared: Prepared, x: Tensor) -> float:
+    """NaN where the model does not run in it."""
+    other: Precision = "float32" if prepared.dtype == torch.float64 else "float64"
+    try:
+        copied = prepare(prepared.source, other)
+        with evaluation(copied.device, copied.dtype):
+            return _size(copied, x.to(copied.dtype))
+    except Exception:  # whatever keeps it from that
+        return math.nan
