@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ntkspec.backend import Backend
 from ntkspec.backend.cpu import countable
-from ntkspec.errors import MemoryBudgetError
+from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.report.data import CheckedBound
 from ntkspec.spectral import Spectrum, bounds, consistency, spectrum
@@ -115,9 +115,12 @@ def _from_parts(part: Jacobian, found: Spectrum, settings: Settings) -> Iterator
         yield CheckedBound.held(schur, "total", found)
     if part.samples > 1:
         nested_samples = min(part.samples, max(CHEAP * part.samples // found.size, 2)) // 2
-        nested = spectrum(
-            part.load(0, nested_samples), outputs, method="gram", backend=backend, memory=memory
-        )
+        try:
+            nested = spectrum(
+                part.load(0, nested_samples), outputs, method="gram", backend=backend, memory=memory
+            )
+        except UsageError:  # these samples alone have numbers too small to square
+            return
         source = ("half the samples" if nested_samples == part.samples // 2 else f"{nested_samples} samples",)
         for theorem in (bounds.cauchy_lower, bounds.cauchy_upper):
             yield CheckedBound.held(theorem(nested, found.size), "total", found, source)

@@ -54,7 +54,7 @@ def apply(blocks: Sequence[Sequence[Pair]], v: NDArray[Any]) -> NDArray[Any]:
 
 
 def in_pieces(pair: Pair) -> list[Pair]:
-    """Cut a block's factors into pieces of rows, whose sums are added pairwise; each row with its left one."""
+    """Cut a block's factors into pieces of rows whose sums are added pairwise; each has its left rows."""
     left, samples = _repeated(pair), pair.right.shape[0]
     cut = panels(samples, over_samples(samples))
     if len(cut) == 1:

@@ -53,6 +53,7 @@ class Part:
     outputs: NDArray[Any]  # (m, c)
     jacobian: Jacobian
     regions: NDArray[np.int64] | None  # (m,) in every part or in none
+    certain: bool  # samples that rounding could have put into another region have regions of their own
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,9 @@ def _parts(
         some = x[start : start + size]
         chunk = compute(prepared, plans, choices, some)
         outputs = chunk.outputs.cpu().numpy().astype(dtype, copy=False)
-        yield Part(start, outputs, chunk.to_jacobian(dtype), regions.of(some.clone()) if regions else None)
+        numbers = regions.of(some.clone()) if regions else None
+        certain = regions is not None and regions.certain
+        yield Part(start, outputs, chunk.to_jacobian(dtype), numbers, certain)
 
 
 def _budget(options: Options, device: torch.device) -> int:

@@ -143,7 +143,9 @@ class RunExporter:
             self._check_targets(outputs)
             with self._writer.snapshot(name, step=step, label=label, metrics=metrics) as snapshot:
                 for part in parts:
-                    snapshot.write(part.start, part.outputs, part.jacobian, part.regions, certain=True)
+                    snapshot.write(
+                        part.start, part.outputs, part.jacobian, part.regions, certain=part.certain
+                    )
 
         done = export(model, self._inputs, self._options, consume)
         if pixels is not None:

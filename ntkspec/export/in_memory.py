@@ -60,6 +60,7 @@ def jacobian(
     samples = as_array(inputs, "inputs")
     blocks: list[Block] = []
     regions: list[NDArray[np.int64]] = []
+    certain: list[bool] = []
 
     def consume(outputs: int, bytes_a_sample: int, parts: Stream) -> None:
         need = bytes_a_sample * len(samples)
@@ -68,6 +69,7 @@ def jacobian(
         )
         blocks.clear()
         regions.clear()
+        certain.clear()
         for part in parts:
             if not blocks:
                 blocks.extend(_empty(block, len(samples)) for block in part.jacobian)
@@ -75,11 +77,13 @@ def jacobian(
                 _fill(whole, some, part.start)
             if part.regions is not None:
                 regions.append(part.regions)
+                certain.append(part.certain)
 
     done = export(model, samples, Options(roles, precision, chunk, memory), consume)
     for note in done.notes:
         warnings.warn(note, ExportWarning, stacklevel=2)
-    return Jacobian(tuple(blocks), np.concatenate(regions) if regions else None, bool(regions))
+    numbers = np.concatenate(regions) if regions else None
+    return Jacobian(tuple(blocks), numbers, bool(certain) and all(certain))
 
 
 def _empty(block: Block, n: int) -> Block:

@@ -8,7 +8,7 @@ uncertain where one of its numbers lies no further from a kink than its error.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,13 +56,22 @@ def _sum(step: Step) -> Any:
 
 def _product(step: Step) -> Any:
     sizes = step.size(0) * step.size(1)
-    return step.error(0) * step.size(1) + step.size(0) * step.error(1) + step.gamma(1) * sizes
+    both = step.error(0) * step.error(1)
+    return step.error(0) * step.size(1) + step.size(0) * step.error(1) + both + step.gamma(1) * sizes
+
+
+def _ratio(step: Step) -> Any:
+    """|x / y| for y at least as large as its error leaves it; infinite where that may be zero."""
+    least = torch.as_tensor(step.size(1) - step.error(1)).clamp(min=0)
+    exact = step.error(0) + step.gamma(1) * step.size(0)
+    return (exact + step.size(0) * step.error(1) / step.size(1)) / least
 
 
 def _matrices(step: Step, place: int = 0) -> Any:
     x, y = step.size(place), step.size(place + 1)
     exact = step.gamma(x.shape[-1]) * (x @ y)
-    return step.error(place) @ y + x @ step.error(place + 1) + exact
+    both = step.error(place) @ step.error(place + 1)
+    return step.error(place) @ y + x @ step.error(place + 1) + both + exact
 
 
 def _affine(step: Step) -> Any:
@@ -118,7 +127,7 @@ _LIMITS: dict[str, Callable[[Step], tuple[Any, Any]]] = {
 _RULES: dict[str, Callable[[Step], Any]] = {
     **dict.fromkeys(("add", "sub", "rsub"), _sum),
     "mul": _product,
-    "div": lambda step: (step.error(0) + step.gamma(1) * step.size(0)) / step.size(1),
+    "div": _ratio,
     **dict.fromkeys(("mm", "bmm"), _matrices),
     "addmm": _affine,
     **dict.fromkeys(("sum", "mean"), _reduction),
@@ -171,12 +180,20 @@ class Margins:
     def decide(self, step: Step) -> None:
         """Note the samples for which rounding could change what an activation or a comparison decides."""
         for distance, error in _distances(step):
-            close = (distance <= error) & (error > 0)
+            close = ~(distance > error) & torch.as_tensor(error != 0)  # an error that is not known is NaN
             self.uncertain |= close.reshape(len(self.uncertain), -1).any(dim=1).cpu()
 
     def after(self, step: Step) -> Any:
         """Bound the error of what an operation makes, before it is carried out."""
         return _RULES.get(step.name, _moved)(step)
+
+    def follows(self, name: str, moves: Container[str]) -> bool:
+        """Whether the error of an operation's result can be bounded; what moves numbers is given."""
+        return name in _RULES or name in moves
+
+    def exact(self, tensors: Iterable[Tensor]) -> bool:
+        """Whether nothing was lost of these numbers."""
+        return all(self._view(tensor, create=False) is None for tensor in tensors)
 
     def keep(self, results: list[Tensor], error: Any) -> None:
         """Remember the error of what was made."""

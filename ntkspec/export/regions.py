@@ -44,6 +44,11 @@ class Regions:
         """Distinct regions so far; None if the network has no regions."""
         return len(self._labels) or None
 
+    @property
+    def certain(self) -> bool:
+        """Whether samples that rounding could have put elsewhere are known, after the first chunk."""
+        return self._first is not None and self._first.certain
+
     def of(self, x: Tensor) -> NDArray[np.int64] | None:
         """The regions (n,) of the samples x (n, d); None from the first chunk on if that has none.
 

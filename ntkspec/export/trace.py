@@ -105,6 +105,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
     def __init__(self, x: Tensor, trainable: Sequence[Tensor], linear: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in torch
         self.known = True
+        self.certain = True  # the rounding errors of all that is behind the encoding are bounded
         self.bits: list[NDArray[np.uint8]] = []  # of each activation: (n, bytes)
         self.steps: list[tuple[str, list[torch.Size]]] = []  # behind e: operations, and rows of their results
         self._samples = len(x)
@@ -136,14 +137,27 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         if self.known:  # before the operation, which may be in place
             with self._doubt():
                 kind = self._classify(call)
-                error = self._margins.after(self._step(call)) if kind is _Kind.AFFINE else None
+                error = self._error(call, kind)
         result = func(*call.args, **call.kwargs)
         if self.known:
             with self._doubt():
                 self._keep(call, kind, _tensors(result))
-                if kind is _Kind.AFFINE:
+                if error is not None:
                     self._margins.keep(_tensors(result), error)
         return result
+
+    def _error(self, call: _Call, kind: _Kind | None) -> Any:
+        """Bound the error of what an operation makes of the parameters, or behind the encoding; else None."""
+        if kind is _Kind.AFFINE:
+            return self._margins.after(self._step(call))
+        if kind is not _Kind.TRAINABLE or not any(one.is_floating_point() for one in call.tensors):
+            return None
+        if call.name in _MOVES and self._margins.exact(call.tensors):
+            return None
+        if not self._margins.follows(call.name, _MOVES):
+            self.certain = False  # such as a norm of weights: its rounding is not known here
+            return None
+        return self._margins.after(self._step(call))
 
     @property
     def uncertain(self) -> NDArray[np.bool_]:
@@ -219,8 +233,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         return _Kind.AFFINE
 
     def _step(self, call: _Call) -> Step:
-        assert self._encoded is not None, "nothing is affine before the first layer"
-        return self._margins.step(call.name, call.func, call.args, call.kwargs, self._encoded.dtype)
+        dtype = next(tensor.dtype for tensor in call.tensors if tensor.is_floating_point())
+        return self._margins.step(call.name, call.func, call.args, call.kwargs, dtype)
 
     def _record(self, pieces: Tensor) -> None:
         self.bits.append(np.packbits(pieces.reshape(self._samples, -1).cpu().numpy(), axis=1))

@@ -139,8 +139,9 @@ def _balanced(
     if all(((size == 0) | ((size > 1 / moderate) & (size < moderate))).all() for size in sizes):
         return left, right
     exponents = [np.frexp(size)[1].astype(np.int64) for size in sizes]
-    shift = np.where((sizes[0] > 0) & (sizes[1] > 0), (exponents[1] - exponents[0]) // 2, 0)
-    return left.scaled(shift), right.scaled(-shift)
+    counts = (sizes[0] > 0) & (sizes[1] > 0)  # of other samples nothing is left, however large one side is
+    shift = (exponents[1] - exponents[0]) // 2
+    return left.scaled(shift, counts), right.scaled(-shift, counts)
 
 
 def _loaded(factor: Factor | None) -> LoadedFactor | None:

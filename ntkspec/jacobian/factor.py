@@ -104,9 +104,9 @@ class DenseFactor:
         """The largest absolute value of each sample; (n,)."""
         return _largest(self.values)
 
-    def scaled(self, exponents: NDArray[np.int64]) -> DenseFactor:
-        """Return the factor with sample i times 2 ** exponents[i], exactly, in float64."""
-        return DenseFactor(_times_power(self.values, exponents))
+    def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> DenseFactor:
+        """Return the factor with sample i times 2 ** exponents[i], exactly, in float64; 0 where not kept."""
+        return DenseFactor(_times_power(self.values, exponents, kept))
 
     @property
     def collisions(self) -> int:
@@ -196,9 +196,9 @@ class SparseFactor:
         """The largest absolute value of each sample, padding left out; (n,)."""
         return _largest(np.where((self.indices < 0)[:, None, :], 0, self.values))
 
-    def scaled(self, exponents: NDArray[np.int64]) -> SparseFactor:
-        """Return the factor with sample i times 2 ** exponents[i], exactly, in float64."""
-        return self.map(lambda values: _times_power(values, exponents))
+    def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> SparseFactor:
+        """Return the factor with sample i times 2 ** exponents[i], exactly, in float64; 0 where not kept."""
+        return self.map(lambda values: _times_power(values, exponents, kept))
 
     @property
     def collisions(self) -> int:
@@ -228,8 +228,11 @@ def _largest(values: NDArray[Any]) -> NDArray[np.float64]:
     return sizes.astype(np.float64)
 
 
-def _times_power(values: NDArray[Any], exponents: NDArray[np.int64]) -> NDArray[np.float64]:
-    scaled: NDArray[np.float64] = np.ldexp(values.astype(np.float64), exponents[:, None, None])
+def _times_power(
+    values: NDArray[Any], exponents: NDArray[np.int64], kept: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    numbers = np.where(kept[:, None, None], values.astype(np.float64), 0.0)
+    scaled: NDArray[np.float64] = np.ldexp(numbers, exponents[:, None, None])
     return scaled
 
 

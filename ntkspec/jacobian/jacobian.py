@@ -34,6 +34,14 @@ class Jacobian:
                 got=f"{len(self.blocks)} blocks with (samples, outputs) {shapes}",
                 remedy="give blocks of one snapshot",
             )
+        bare = [block.name for block in self.blocks if block.left is None and block.right is None]
+        if bare:
+            raise UsageError(
+                f"block {bare[0]!r}",
+                expected="a left or a right factor",
+                got="neither",
+                remedy="give at least one; an absent one is all ones",
+            )
         if len(set(self.names)) < len(self.blocks):
             raise UsageError(
                 "Jacobian",

@@ -121,6 +121,8 @@ def _arpack(
     try:
         values, vectors = eigsh(product, k=k, which="LA", v0=start, tol=tolerance)
     except ArpackError as error:
+        if tolerance:  # all eigenvalues equal: it ends within a tolerance with none to restart by
+            return _arpack(product, k, seed, 0.0)
         raise solver_failed("Lanczos iteration", error) from None
     return values, vectors
 

@@ -91,19 +91,16 @@ def regions(jacobian: Jacobian, outputs: Outputs = "trace") -> Regions | None:
         for block in loaded
         if isinstance(left := _loaded(block.left), SparseFactor) and _is_constant(block, outputs, labels)
     }
-    ways = []
+    if encoding is None and not grids:
+        return None
+    alone = [_span(rows, None if encoding is None else encoding[rows], loaded.dtype) for rows in members]
+    ways = [_stored(loaded, outputs, labels, alone, frozenset(grids))]
+    at_most, reason = _of_network(loaded, outputs, ways[0].disobeying, encoding, counts)
     if grids:
         spans = [_span(rows, _inputs(encoding, list(grids.values()), rows), loaded.dtype) for rows in members]
         ways.append(_stored(loaded, outputs, labels, spans, frozenset()))
-    if encoding is not None:
-        spans = [_span(rows, encoding[rows], loaded.dtype) for rows in members]
-        ways.append(_stored(loaded, outputs, labels, spans, frozenset(grids)))
-    if not ways:
-        return None
     stored = min(ways, key=lambda way: way.independent)
-    disobeying = ways[0].disobeying
-    at_most, reason = _of_network(loaded, outputs, disobeying, encoding, counts)
-    return Regions(at_most, reason, stored.independent, stored.rest, disobeying)
+    return Regions(at_most, reason, stored.independent, stored.rest, ways[-1].disobeying)
 
 
 def _of_network(
@@ -121,12 +118,13 @@ def _of_network(
     behind = {block.name for block in jacobian if width and block.role != GRID} - set(disobeying)
     others = sum(nonzero_columns(block, outputs) for block in jacobian if block.name not in behind)
     held = int(np.minimum(counts, width).sum()) if behind else 0
+    most = min(rows_per_sample(outputs, jacobian.outputs) * held + others, jacobian.kernel_size(outputs))
+    if not behind:
+        return most, f"{others} nonzero columns of J"
     where = f"{len(counts)} activation region{'s' if len(counts) > 1 else ''}"
     beside = f", and {others} other columns of J" if others else ""
     author = "" if jacobian.regions_certain else ", by the writer's regions"
-    reason = f"{where}, each with no more independent rows than encodings{beside}{author}"
-    repeat = rows_per_sample(outputs, jacobian.outputs)
-    return min(repeat * held + others, jacobian.kernel_size(outputs)), reason
+    return most, f"{where}, each with no more independent rows than encodings{beside}{author}"
 
 
 @dataclass(frozen=True)

@@ -346,7 +346,7 @@ def test_a_grid_counts_region_by_region():
     jac = Jacobian((cases.block("level", left, right, 40, 1, "grid"),), places)
     found = regions(jac)
     assert found.independent == numerical_rank(jac) == 5
-    assert "interpolation weights" in found.reason
+    assert (found.at_most, found.reason) == (10, "10 nonzero columns of J")  # a table may be read in any way
 
 
 def test_regions_must_fit_the_samples():
@@ -390,3 +390,68 @@ def test_grids_in_regions_never_have_more_rank_than_is_said(n, cells, line, seed
     if cells == 1:
         held = np.bincount(places, minlength=2)
         assert found.independent <= np.minimum(held, 2 if line else 4).sum()
+
+
+@pytest.mark.parametrize("copies", [2, 16, 64])
+def test_what_is_lost_counts_entries_that_collide(copies):
+    """Equal entries at one node add up to so many times one; gradients differ by rounding within a region."""
+    rng = np.random.default_rng(0)
+    n = 6
+    left = SparseFactor(
+        np.repeat(rng.integers(0, 2, (n, 1)), copies, axis=1), np.full((n, 1, copies), 0.3), 2
+    )
+    gradient = rng.standard_normal(3) * (1 + 1e-15 * rng.standard_normal((n, 3)))
+    jac = Jacobian(
+        (cases.block("g", left, DenseFactor(gradient[:, None]), n, 1, "grid"),), np.zeros(n, np.int64)
+    )
+    known = regions(jac)
+    assert known.independent == 2
+    assert holds(jac, known)
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+def test_what_is_lost_counts_every_output_of_an_absent_right_factor(outputs):
+    """An absent factor is all ones, for each of c outputs: the same rows, c times in mode trace."""
+    rng = np.random.default_rng(1)
+    x = np.outer(rng.random(7), rng.standard_normal(3)) + rng.standard_normal(
+        3
+    )  # on a line, but for rounding
+    first = cases.block("1", DenseFactor(np.c_[x, np.ones(7)][:, None]), None, 7, 2)
+    known = regions(Jacobian((first,), np.zeros(7, np.int64)), outputs)
+    single = regions(Jacobian((cases.block("1", first.left, None, 7, 1),), np.zeros(7, np.int64)))
+    assert known.rest >= (2 if isinstance(outputs, str) else 1) * single.rest * (1 - 1e-6)
+    assert known.independent == (4 if outputs == "full" else 2)
+
+
+def test_rounded_sums_of_weights_are_part_of_what_is_lost():
+    """1 + 1998 * 2**-54 adds up to 1 in order: the exact sum is 1e-13 more."""
+    entries = np.r_[1.0, np.full(1998, 2.0**-54)]
+    left = SparseFactor(np.zeros((3, 1999), int), np.stack([entries, entries[::-1], entries])[:, None], 1)
+    jac = Jacobian(
+        (cases.block("g", left, DenseFactor(np.ones((3, 1, 1))), 3, 1, "grid"),), np.zeros(3, np.int64)
+    )
+    assert holds(jac, regions(jac))
+
+
+@pytest.mark.parametrize("close", [1e-3, 1e-7])
+def test_a_trained_encoding_is_not_linear_however_close_the_samples_are(close):
+    """Learned frequencies in the role grid: their rows are no linear images of anything, so columns count."""
+    rng = np.random.default_rng(0)
+    x = 0.4 + close * rng.random(9)
+    frequencies, weights = rng.standard_normal(2), rng.standard_normal(2)
+    encoded = np.sin(np.outer(x, frequencies))
+    gradient = np.cos(np.outer(x, frequencies)) * x[:, None] * weights  # of the frequencies
+    blocks = (
+        cases.block("0", None, DenseFactor(gradient[:, None]), 9, 1, "grid"),
+        cases.block(
+            "1",
+            DenseFactor(np.c_[encoded, np.ones(9)][:, None]),
+            DenseFactor(np.ones((9, 1, 1))),
+            9,
+            1,
+            order=1,
+        ),
+    )
+    known = regions(Jacobian(blocks, np.zeros(9, np.int64)))
+    assert known.at_most == 3 + 2
+    assert "2 other columns of J" in known.reason

@@ -104,3 +104,32 @@ def test_dead_units_do_not_make_the_next_layers_uncertain():
     )
     x = torch.rand(200, 2)
     assert traced(model.double(), x.double())[1].mean() < 0.05
+
+
+class Computed(nn.Module):
+    """A bias that cancels, computed from parameters: 1e8 + 1e-9 - 1e8 comes out as 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(1, 1, bias=False), nn.Linear(1, 1)
+        self.parts = nn.ParameterList([nn.Parameter(torch.tensor(value)) for value in (1e8, 1e-9, -1e8)])
+
+    def forward(self, x):
+        bias = self.parts[0] + self.parts[1] + self.parts[2]
+        return self.last(torch.relu(self.first(x) - bias))
+
+
+def test_what_is_computed_from_parameters_has_its_error_too():
+    torch.manual_seed(0)
+    model = Computed().double()
+    with torch.no_grad():
+        model.first.weight.fill_(1.0)
+    found = jacobian(model, torch.tensor([[0.0], [1e-10], [1e-7], [1.0], [2.0]], dtype=torch.float64))
+    assert found.regions.tolist() == [0, 1, 2, 2, 2]  # those within 1e8 eps of the kink stand alone
+
+
+def test_weights_of_unknown_accuracy_are_not_vouched_for():
+    """weight_norm divides by a norm: regions are there, by the writer, and certain of none."""
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 4)), nn.ReLU(), nn.Linear(4, 1))
+    found = jacobian(model.double(), torch.rand(9, 2, dtype=torch.float64))
+    assert found.regions is None or not found.regions_certain
