@@ -76,7 +76,7 @@ def test_a_proof_against_an_exact_zero_fails():
     lower, _ = ntkspec.bounds.certified(jac)
     found = ntkspec.spectrum(jac)
     assert list(consistency.of_zeros("total", lower, found)) == []
-    zeros = found.eigenvalues * (np.arange(14) < 13)
+    zeros = found.eigenvalues * (np.arange(14) < 13)  # a spectrum that denies a rank is not called singular
     called_singular = replace(found, eigenvalues=zeros, rank=Rank(13, "made up"))
     (check,) = consistency.of_zeros("total", lower, called_singular)
     assert not check.holds

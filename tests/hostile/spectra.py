@@ -127,6 +127,36 @@ def graded_large(rng: Generator) -> Case:
     return one_block(None, DenseFactor((np.diag(diagonal) * signs)[order][:, None]), n), truth
 
 
+def in_regions(rng: Generator) -> Case:
+    """Layers and grids whose gradients are the same in each region but for rounding, or a little more."""
+    n, c, dtype = int(rng.integers(2, 9)), int(rng.integers(1, 4)), rng.choice([np.float64, np.float32])
+    labels = rng.integers(0, rng.integers(1, 4), n)
+    unit = float(np.finfo(dtype).eps) * 10.0 ** rng.choice([-1, 0, 0, 3])
+
+    def gradient(width: int) -> DenseFactor:
+        rows = rng.standard_normal((n, c, width))[labels]
+        return DenseFactor((rows * (1 + unit * rng.standard_normal(rows.shape))).astype(dtype))
+
+    x = (
+        rng.standard_normal((n, 2))
+        if rng.random() < 0.5
+        else np.outer(rng.random(n), rng.standard_normal(2)) + 1
+    )
+    first = DenseFactor(np.c_[x, np.ones(n)][:, None].astype(dtype))
+    k = int(rng.integers(1, 20))
+    indices = rng.integers(-1, rng.integers(1, 5), (n, k))
+    table = SparseFactor(indices, rng.random((n, 1, k)).astype(dtype) * rng.choice([1.0, -1.0]), 5)
+    hidden = DenseFactor((first.values @ rng.standard_normal((3, 4))).astype(dtype))
+    blocks = [
+        cases.block("first", first, gradient(2) if rng.random() < 0.7 else None, n, c, order=0),
+        cases.block("hidden", hidden, gradient(2) if rng.random() < 0.7 else None, n, c, order=1),
+        cases.block("table", table, gradient(2) if rng.random() < 0.7 else None, n, c, "grid", order=2),
+        cases.block("bias", None, gradient(3), n, c, order=3),
+    ]
+    kept = [block for block in blocks if rng.random() < 0.7] or blocks[2:3]
+    return Jacobian(tuple(kept), labels.astype(np.int64)), None
+
+
 def of_bounds(rng: Generator) -> Case:
     """The kinds that certified bounds are tried on."""
     kind = OF_BOUNDS[int(rng.integers(len(OF_BOUNDS)))]
@@ -140,6 +170,8 @@ KINDS: tuple[Callable[[Generator], Case], ...] = (
     close_rows,
     uneven_factors,
     clusters,
+    in_regions,
+    in_regions,
     of_bounds,
     of_bounds,
 )
@@ -256,7 +288,11 @@ def violations(
         elif exact > max(found.floor, float(found.upper[i])) * digits + slack:
             wrong.append(f"eigenvalue {i} is {exact}, said to be unresolved below {found.floor}")
     if truth[len(found.eigenvalues) - 1] > found.smallest_at_most * digits + slack:
-        wrong.append(f"the smallest is {truth[-1]}, said to be at most {found.smallest_at_most}")
+        last = truth[len(found.eigenvalues) - 1]
+        wrong.append(f"the smallest is {last}, said to be at most {found.smallest_at_most}")
+    known = found.regions
+    if known and known.independent < found.size and truth[known.independent] > known.rest * digits + slack:
+        wrong.append(f"eigenvalue {truth[known.independent]} beyond {known.independent}, rest {known.rest}")
     if found.zero and truth[0] > 0:
         wrong.append("called zero")
     if found.rank and found.rank.at_most < found.size and jacobian.width <= NARROW:
