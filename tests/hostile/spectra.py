@@ -134,7 +134,7 @@ def in_regions(rng: Generator) -> Case:
     unit = float(np.finfo(dtype).eps) * 10.0 ** rng.choice([-1, 0, 0, 3])
 
     def gradient(width: int) -> DenseFactor:
-        rows = rng.standard_normal((n, c, width))[labels]
+        rows = rng.standard_normal((3, c, width))[labels]
         return DenseFactor((rows * (1 + unit * rng.standard_normal(rows.shape))).astype(dtype))
 
     x = (
@@ -335,4 +335,4 @@ def summary(results: list[Result]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    sys.exit(search.main(__doc__, 10_000, try_many, summary, batch=50))
+    sys.exit(search.main(__doc__, 4_000, try_many, summary, batch=50))
