@@ -17,8 +17,19 @@ import numpy as np
 T = TypeVar("T")
 
 PANEL = 128  # products that one matrix product adds up: narrower ones keep BLAS from its speed
+NARROW, FEW = 32, 256  # panels of matrices of fewer rows: another pass over these costs nothing
 PIECES = 64  # of a block's samples: sparse products have a cost each
 UP = 1 + 1e-9  # covers the rounding of what is bounded
+
+
+def panel_of(rows: int) -> int:
+    """Choose the width of panels of a Gram matrix of so many rows: small ones can afford narrow panels.
+
+    Example:
+        >>> panel_of(100), panel_of(5000)
+        (32, 128)
+    """
+    return NARROW if rows < FEW else PANEL
 
 
 def over_samples(samples: int) -> int:
@@ -93,6 +104,6 @@ def _add_last(held: list[tuple[int, Any]]) -> None:
     held.append((height + 1, total))
 
 
-def buffers(terms: int, width: int = PANEL) -> int:
+def buffers(terms: int, width: int = NARROW) -> int:
     """Count the arrays that `pairwise` holds at most for a sum of `terms` products."""
     return len(panels(terms, width)).bit_length()

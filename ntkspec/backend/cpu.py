@@ -21,7 +21,7 @@ from ntkspec.backend import kernels, two_stage
 from ntkspec.backend.protocol import ArrayBackend, BackendName, R, T, solver_failed
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
-from ntkspec.sums import PANEL, pairwise, panels
+from ntkspec.sums import NARROW, pairwise, panel_of, panels
 
 ROWS_AT_ONCE = 512  # of a kernel, in one pass over it
 QR_BLOCK = 32  # columns that tpqrt works on at a time
@@ -99,7 +99,7 @@ class CpuBackend(ArrayBackend):
 
     def _gram(self, name: str, x: Any, y: Any) -> NDArray[Any]:
         if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
-            cut = panels(x.shape[1])
+            cut = panels(x.shape[1], panel_of(max(len(x), len(y))))
 
             def product(i: int, slot: int) -> NDArray[Any]:
                 out = self.scratch(f"{name} {slot}", (len(x), len(y)), x.dtype)
@@ -226,7 +226,7 @@ def over_rows(work: Callable[[int, int], None], rows: int) -> None:
 
 def narrow(right: tuple[Any, Any]) -> bool:
     """Whether both are dense and short enough to be added up in order, as the sparse tile's kernels do."""
-    return all(isinstance(matrix, np.ndarray) and matrix.shape[1] <= PANEL for matrix in right)
+    return all(isinstance(matrix, np.ndarray) and matrix.shape[1] <= NARROW for matrix in right)
 
 
 def _csr(matrix: Any) -> Any:

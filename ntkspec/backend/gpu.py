@@ -15,7 +15,7 @@ from ntkspec.backend.protocol import ArrayBackend, BackendName, solver_failed
 from ntkspec.errors import BackendError, MemoryBudgetError
 from ntkspec.jacobian import Matrix
 from ntkspec.memory import SHARE
-from ntkspec.sums import PANEL
+from ntkspec.sums import NARROW
 
 THREADS = 128  # of a block of the sparse tile's kernel: rows on the right side that share one on the left
 C_TYPES = {"float32": "float", "float64": "double"}
@@ -81,7 +81,7 @@ class GpuBackend(ArrayBackend):
             return False
         counted = all(part.dtype == np.int32 for matrix in left for part in (matrix.indptr, matrix.indices))
         alike = all(matrix.dtype == tile.dtype for matrix in (*left, *right))
-        short = all(matrix.shape[1] <= PANEL for matrix in right)  # it adds in order
+        short = all(matrix.shape[1] <= NARROW for matrix in right)  # it adds in order
         return counted and alike and short and tile.strides[1] == tile.itemsize
 
     def _sparse_tile(self, dtype: str) -> Any:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
-from ntkspec.sums import pairwise, panels
+from ntkspec.sums import pairwise, panel_of, panels
 
 BackendName = Literal["cpu", "gpu"]
 T = TypeVar("T")
@@ -191,7 +191,7 @@ class ArrayBackend:
             return self.xp.ascontiguousarray((y @ x.T).T)
         if self.sparse.issparse(x):
             return x @ y.T
-        cut = panels(x.shape[1])
+        cut = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
         return pairwise(len(cut), lambda i, _: x[:, cut[i]] @ y[:, cut[i]].T)
 
 

@@ -44,7 +44,9 @@ BDSQR = 49
 STEPS = 2  # of the iteration for the largest eigenvalue of |J| |J|^T: more gain little
 UP = 1 + 1e-6  # covers the roundings of the norms themselves
 PRODUCT = 1  # rounding of left times right
-TRACE = 200  # roundings of adding up a diagonal, which NumPy does pairwise
+TRACE = (
+    400  # roundings of a diagonal's entries, in wide panels, and of adding them up, which NumPy does pairwise
+)
 LEAST = 1e-200  # of a vector's largest number: smaller ones would underflow
 FLOAT64 = np.dtype(np.float64)
 
@@ -157,15 +159,16 @@ class _Counts:
     @staticmethod
     def of(block: Block, outputs: Outputs, working: np.dtype[Any]) -> _Counts:
         c = block.outputs if outputs == "trace" else 1
-        left, right = _sum(block.left, 1), _sum(block.right, c)
         size = block.samples * (block.outputs if outputs == "full" else 1)
-        rows = sums.roundings(size, sums.over_samples(size))
+        left, right = _sum(block.left, 1), _sum(block.right, c)
+        vector = sums.roundings(size, sums.over_samples(size)) + left + right + 2 * PRODUCT
+        left, right = _sum(block.left, 1, block.samples), _sum(block.right, c, size)
         collisions, largest = 0, 1.0
         for _, part in in_parts(block):
             factors = [factor.load() for factor in (part.left, part.right) if factor]
             collisions = max(collisions, sum(factor.collisions - 1 for factor in factors))
             largest = max(largest, _largest(part.compact().pair(outputs, working)))
-        return _Counts(left + right + PRODUCT, rows + left + right + 2 * PRODUCT, collisions, largest)
+        return _Counts(left + right + PRODUCT, vector, collisions, largest)
 
 
 def _largest(pair: Pair) -> float:
@@ -207,11 +210,18 @@ def _growth(size: int) -> float:
     return float(np.sqrt(size) + 4 + size / 500)
 
 
-def _sum(factor: Factor | None, times: int) -> int:
-    """Roundings behind an inner product of two rows; sparse ones are added in order."""
+def _sum(factor: Factor | None, times: int, rows: int | None = None) -> int:
+    """Roundings behind an inner product of two rows; sparse ones are added in order.
+
+    Args:
+        times: outputs that are added up.
+        rows: of the Gram matrix that it stands in, if it does.
+    """
     if factor is None:
         return 0
-    return times * factor.entries if factor.sparse else sums.roundings(times * factor.width)
+    if factor.sparse:
+        return times * factor.entries
+    return sums.roundings(times * factor.width, sums.PANEL if rows is None else sums.panel_of(rows))
 
 
 def norm_bound(matrix: NDArray[np.float64]) -> float:
