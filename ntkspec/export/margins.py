@@ -12,9 +12,12 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
+
+from ntkspec import sums
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Step:
     args: Any
     kwargs: Any
     bound: Callable[[Tensor], Tensor]  # of an argument's error
-    unit: float  # unit roundoff
+    precision: np.dtype[Any]  # of the arithmetic
 
     def error(self, place: int) -> Any:
         """The error of an argument; 0 of a plain number."""
@@ -39,8 +42,8 @@ class Step:
         return one if isinstance(one, Tensor) and one.dtype == torch.bool else abs(one)
 
     def gamma(self, roundings: int) -> float:
-        """m u / (1 - m u) (Higham 2002, lemma 3.1), and a little for this analysis' own roundings."""
-        return (roundings + 1) * self.unit / (1 - (roundings + 1) * self.unit)
+        """gamma_m, and one rounding more for this analysis' own."""
+        return sums.gamma(roundings + 1, self.precision)
 
     def option(self, name: str, place: int, default: Any) -> Any:
         """An argument by its name or its place."""
@@ -142,7 +145,7 @@ _RULES: dict[str, Callable[[Step], Any]] = {
 
 
 def _distances(step: Step) -> list[tuple[Tensor, Any]]:
-    """How far numbers are from a kink, and how far rounding could have taken them; () of what has none."""
+    """How far numbers are from each kink, and how far rounding could have taken them."""
     name, x = step.name, step.args[0]
     if name in _LIMITS:
         limits = [limit for limit in _LIMITS[name](step) if limit is not None]
@@ -175,7 +178,7 @@ class Margins:
 
     def step(self, name: str, func: Any, args: Any, kwargs: Any, dtype: torch.dtype) -> Step:
         """What an operation does to errors; arithmetic is in `dtype`."""
-        return Step(name, func, args, kwargs, self._bound, torch.finfo(dtype).eps / 2)
+        return Step(name, func, args, kwargs, self._bound, np.dtype(str(dtype).removeprefix("torch.")))
 
     def decide(self, step: Step) -> None:
         """Note the samples for which rounding could change what an activation or a comparison decides."""
@@ -201,6 +204,10 @@ class Margins:
             view = self._view(result, create=True)
             if isinstance(error, Tensor) and view is not None:
                 view.copy_(error.expand(view.shape))
+
+    def forget(self) -> None:
+        """Let go of all errors; which samples are uncertain stays."""
+        self._errors.clear()
 
     def _bound(self, tensor: Tensor) -> Tensor:
         view = self._view(tensor, create=False)

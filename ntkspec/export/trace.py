@@ -131,6 +131,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
                 raise _UnknownOperation
         self._encoded = None
         self._kinds.clear()
+        self._margins.forget()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         call, kind, error = _Call(func, args, kwargs or {}), None, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from fractions import Fraction
 
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ntkspec
-from ntkspec.errors import UsageError
+from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import DenseFactor, Jacobian, SparseFactor
 from ntkspec.operator import operator
 from ntkspec.spectral.floors import magnitude
@@ -246,3 +247,40 @@ def test_exact_truth_is_exact():
             abs(value - known) < mpmath.mpf(10) ** -35
             for value, known in zip(truth(jac), (6, 0, 0), strict=True)
         ]
+
+
+class Watched:
+    """A factor on disk: it notes how many samples were read at once."""
+
+    sparse = False
+
+    def __init__(self, factor):
+        self.factor, self.most = factor, 0
+        self.entries = self.width = factor.width
+        self.samples, self.outputs = factor.samples, factor.outputs
+        self.nbytes, self.dtype = factor.nbytes, factor.dtype
+
+    def load(self, start=0, stop=None):
+        stop = self.samples if stop is None else stop
+        self.most = max(self.most, stop - start)
+        return self.factor.load(start, stop)
+
+
+def test_factors_that_do_not_fit_are_measured_a_few_samples_at_a_time(monkeypatch):
+    room = importlib.import_module("ntkspec.operator")  # the package has a function of that name
+    monkeypatch.setattr(room, "DIAGONAL_BYTES", 4096)
+    factor = Watched(DenseFactor(np.random.default_rng(0).standard_normal((300, 1, 40))))
+    block = cases.block("a", None, factor, 300, 1)
+    found = magnitude(Jacobian((block,)), "trace", fits=False)
+    assert factor.most <= 13
+    assert found.norm >= magnitude(Jacobian((block,)), "trace").norm
+
+
+def test_lanczos_asks_the_budget_before_it_takes_all_of_k():
+    jac = Jacobian(
+        (cases.block("a", None, DenseFactor(np.random.default_rng(0).random((1200, 1, 3))), 1200, 1),)
+    )
+    small = ntkspec.spectrum(jac, method="lanczos", k=3, memory=2.5e6 / 2**30)
+    assert small.resolved == 3
+    with pytest.raises(MemoryBudgetError, match="vectors of 400 eigenvalues"):
+        ntkspec.spectrum(jac, method="lanczos", k=400, memory=2.5e6 / 2**30)
