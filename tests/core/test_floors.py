@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from fractions import Fraction
 
 import cases
@@ -223,20 +222,6 @@ def _picked(block, pick):
     return cases.block(
         block.name, of(block.left), of(block.right), len(pick), block.outputs, block.role, block.order
     )
-
-
-def test_the_report_says_what_the_smallest_is_at_most(tmp_path, monkeypatch):
-    import runs
-
-    from ntkspec.analyze import main
-
-    monkeypatch.chdir(tmp_path)
-    runs.write_run(tmp_path / "run.h5")
-    assert main(["run.h5", "-q", "-o", "report"]) == 0
-    tree = json.loads((tmp_path / "report/report.json").read_text())
-    for snapshot in tree["runs"][0]["snapshots"]:
-        for spectrum in snapshot["spectra"].values():
-            assert spectrum["smallest_at_most"] >= spectrum["eigenvalues"][-1]
 
 
 def test_exact_truth_is_exact():

@@ -32,8 +32,10 @@ def test_small_kernels_with_two_clusters(seed):
     assert found.error.max() < 1e-12
 
 
-@pytest.mark.parametrize("apart", [0.0, 1e-14, 3e-12, 3e-9, 1e-5])
-@pytest.mark.parametrize(("n", "k"), [(300, 20), (500, 40), (700, 90)])
+@pytest.mark.parametrize(
+    ("n", "k", "apart"),
+    [*((300, 20, apart) for apart in (0.0, 1e-14, 3e-12, 3e-9, 1e-5)), (500, 40, 3e-12), (700, 90, 3e-9)],
+)
 def test_clusters_of_many_copies_in_large_kernels(n, k, apart):
     """More copies than are asked for, and than one Krylov space holds."""
     rng = np.random.default_rng(n)

@@ -54,6 +54,7 @@ def test_json_has_the_schema(folder: Path) -> None:
             for spectrum in snapshot["spectra"].values():
                 assert set(spectrum) == SPECTRUM_KEYS
                 assert min(spectrum["eigenvalues"]) >= 0
+                assert spectrum["smallest_at_most"] >= spectrum["eigenvalues"][-1]
                 assert len(spectrum["error"]) == len(spectrum["eigenvalues"])
             assert all(set(bound) == BOUND_KEYS for bound in snapshot["bounds"])
     assert {"quantity", "of", "snapshot", "run", "baseline", "decades", "qualifier"} == set(
