@@ -66,3 +66,18 @@ def test_products_of_one_sign_are_off_by_their_roundings_at_most(width, dtype):
         assert abs(Fraction(float(tile[1, 2])) - exact) <= sums.roundings(width) * unit * exact * Fraction(
             1001, 1000
         )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "unit"), [(np.float64, Fraction(1, 2**53)), (np.float32, Fraction(1, 2**24))]
+)
+@pytest.mark.parametrize("roundings", [1, 100, 10**6, 10**7])
+def test_gamma_is_that_of_higham_rounded_up(roundings, dtype, unit):
+    exact = roundings * unit / (1 - roundings * unit)
+    assert exact <= Fraction(sums.gamma(roundings, dtype)) <= exact * (1 + Fraction(1, 10**8))
+
+
+def test_gamma_ends_where_nothing_is_certain():
+    assert sums.gamma(2**53) == np.inf
+    assert sums.gamma(2**24, np.float32) == np.inf
+    assert sums.gamma(0) == 0
