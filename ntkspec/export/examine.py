@@ -108,7 +108,7 @@ def _first_gradients(prepared: Prepared, x: Tensor, outputs: Tensor) -> Gradient
     except BackwardError as error:
         try:
             evaluate(prepared.model, x).sum().backward()  # type: ignore[no-untyped-call]  # untyped in torch
-        except Exception:
+        except Exception:  # backward() fails, too: the first reason stands
             raise error from None
         raise error.instead(
             "let torch.autograd.grad differentiate it, as backward() does: no autograd function that calls "

@@ -1,7 +1,7 @@
 """Per-sample Jacobians as named blocks, each a row-wise Kronecker product of two factors."""
 
 from ntkspec.jacobian.block import Block, Pair, Parameter
-from ntkspec.jacobian.factor import DenseFactor, Factor, LoadedFactor, Matrix, SparseFactor
+from ntkspec.jacobian.factor import DenseFactor, Factor, LoadedFactor, Matrix, SparseFactor, loaded_factor
 from ntkspec.jacobian.jacobian import Jacobian
 from ntkspec.jacobian.outputs import Outputs, check_outputs, rows_per_sample
 
@@ -17,5 +17,6 @@ __all__ = [
     "Parameter",
     "SparseFactor",
     "check_outputs",
+    "loaded_factor",
     "rows_per_sample",
 ]

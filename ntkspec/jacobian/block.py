@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.jacobian.factor import DenseFactor, Factor, LoadedFactor, Matrix
+from ntkspec.jacobian.factor import DenseFactor, Factor, LoadedFactor, Matrix, loaded_factor
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
 
 
@@ -85,7 +85,7 @@ class Block:
 
     def compact(self) -> Block:
         """In memory, without the columns that no sample touches; kernels are the same."""
-        left, right = _loaded(self.left), _loaded(self.right)
+        left, right = loaded_factor(self.left), loaded_factor(self.right)
         return replace(
             self,
             left=left.compact() if left else None,
@@ -95,7 +95,7 @@ class Block:
 
     def absolute(self) -> Block:
         """In memory, with the absolute values of the factors' numbers, before those that collide add up."""
-        left, right = _loaded(self.left), _loaded(self.right)
+        left, right = loaded_factor(self.left), loaded_factor(self.right)
         return replace(
             self,
             left=left.map(np.abs) if left else None,
@@ -108,8 +108,8 @@ class Block:
         Where numbers of a factor are so large or small that their products could leave the range of `dtype`,
         each sample's two vectors are balanced by powers of two: J stays as it is, to the last bit.
         """
-        left = _loaded(self.left)
-        right = _loaded(self.right) or _ones(self.samples, self.outputs)
+        left = loaded_factor(self.left)
+        right = loaded_factor(self.right) or _ones(self.samples, self.outputs)
         if left is not None:
             left, right = _balanced(left, right, np.dtype(dtype))
         return Pair(
@@ -120,8 +120,8 @@ class Block:
 
     def to_dense(self) -> NDArray[Any]:
         """The block's Jacobian (n, c, a*b) by the definition; for tests and small cases."""
-        left = _loaded(self.left) or _ones(self.samples, 1)
-        right = _loaded(self.right) or _ones(self.samples, self.outputs)
+        left = loaded_factor(self.left) or _ones(self.samples, 1)
+        right = loaded_factor(self.right) or _ones(self.samples, self.outputs)
         product: NDArray[Any] = np.einsum("na,ncb->ncab", left.to_dense()[:, 0], right.to_dense())
         return product.reshape(self.samples, self.outputs, -1)
 
@@ -142,10 +142,6 @@ def _balanced(
     counts = (sizes[0] > 0) & (sizes[1] > 0)  # of other samples nothing is left, however large one side is
     shift = (exponents[1] - exponents[0]) // 2
     return left.scaled(shift, counts), right.scaled(-shift, counts)
-
-
-def _loaded(factor: Factor | None) -> LoadedFactor | None:
-    return factor.load() if factor else None
 
 
 def _ones(samples: int, outputs: int) -> DenseFactor:

@@ -237,3 +237,8 @@ def _times_power(
 
 
 LoadedFactor = DenseFactor | SparseFactor
+
+
+def loaded_factor(factor: Factor | None) -> LoadedFactor | None:
+    """Read a factor into memory, if there is one."""
+    return None if factor is None else factor.load()

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from ntkspec.jacobian import (
     Block,
     DenseFactor,
-    Factor,
     Jacobian,
     LoadedFactor,
     Outputs,
     SparseFactor,
+    loaded_factor,
     rows_per_sample,
 )
 
@@ -62,7 +62,7 @@ def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
 
 def nonzero_columns(block: Block, outputs: Outputs) -> int:
     """Count the columns of the block's J that are not zero throughout; in mode trace those of all outputs."""
-    factor, right_factor = _loaded(block.left), _loaded(block.right)
+    factor, right_factor = loaded_factor(block.left), loaded_factor(block.right)
     left = 1 if factor is None else int(_nonzero(factor)[0].sum())
     if right_factor is None:
         return left
@@ -93,7 +93,7 @@ def _distinct_rows(jacobian: Jacobian, outputs: Outputs) -> int:
     kept = slice(None) if isinstance(outputs, str) else slice(outputs, outputs + 1)
     blocks = []
     for block in jacobian:
-        left, right = _loaded(block.left), _loaded(block.right)
+        left, right = loaded_factor(block.left), loaded_factor(block.right)
         zero = np.zeros((jacobian.samples, jacobian.outputs), dtype=bool)  # of the block's part of a row
         arrays: list[NDArray[Any]] = []
         for factor, outs in ((left, slice(None)), (right, kept)):
@@ -123,7 +123,3 @@ def _entries(factor: LoadedFactor) -> NDArray[np.bool_]:
     """(n, c, entries) where a stored number counts: it is not zero, and no padding."""
     numbers = np.asarray(factor.values != 0)
     return numbers & (factor.indices >= 0)[:, None, :] if isinstance(factor, SparseFactor) else numbers
-
-
-def _loaded(factor: Factor | None) -> LoadedFactor | None:
-    return None if factor is None else factor.load()

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from ntkspec.jacobian import (
     Block,
     DenseFactor,
-    Factor,
     Jacobian,
     LoadedFactor,
     Outputs,
     SparseFactor,
+    loaded_factor,
     rows_per_sample,
 )
 from ntkspec.spectral.rank import nonzero_columns
@@ -89,7 +89,8 @@ def regions(jacobian: Jacobian, outputs: Outputs = "trace") -> Regions | None:
     grids = {
         block.name: left
         for block in loaded
-        if isinstance(left := _loaded(block.left), SparseFactor) and _is_constant(block, outputs, labels)
+        if isinstance(left := loaded_factor(block.left), SparseFactor)
+        and _is_constant(block, outputs, labels)
     }
     if encoding is None and not grids:
         return None
@@ -167,7 +168,7 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
 
     Of a block without a left factor, r itself is compared with Q C.
     """
-    left, factor = _loaded(block.left), _loaded(block.right)
+    left, factor = loaded_factor(block.left), loaded_factor(block.right)
     if isinstance(factor, SparseFactor):  # its columns would differ from sample to sample
         return _Loss(np.full(block.samples, np.inf), np.ones(block.samples))
     right = _vectors(factor or DenseFactor(np.ones((block.samples, block.outputs, 1))), outputs)
@@ -186,7 +187,7 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
 
 def _is_constant(block: Block, outputs: Outputs, labels: NDArray[np.intp]) -> bool:
     """Whether the block's right factor is plausibly the same for all samples of a region."""
-    factor = _loaded(block.right)
+    factor = loaded_factor(block.right)
     if not isinstance(factor, DenseFactor):
         return factor is None
     right = _vectors(factor, outputs)
@@ -238,7 +239,7 @@ def _span(rows: NDArray[np.intp], inputs: NDArray[np.float64] | None, dtype: np.
 
 def _encoding(jacobian: Jacobian) -> NDArray[np.float64] | None:
     """(n, width + 1) the input of the first layer and a column of ones: what all else is linear in."""
-    lefts = (_loaded(block.left) for block in jacobian)
+    lefts = (loaded_factor(block.left) for block in jacobian)
     first = next((left for left in lefts if isinstance(left, DenseFactor)), None)
     if first is None:
         return None
@@ -303,7 +304,3 @@ def _norms(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     scaled = np.ldexp(rows, -exponents[:, None])
     norms: NDArray[np.float64] = np.ldexp(np.sqrt(np.einsum("nw,nw->n", scaled, scaled)) * UP, exponents)
     return norms
-
-
-def _loaded(factor: Factor | None) -> LoadedFactor | None:
-    return None if factor is None else factor.load()
