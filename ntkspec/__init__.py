@@ -15,10 +15,10 @@ quiet_interrupts()
 
 from ntkspec._version import __version__
 from ntkspec.errors import NtkspecError
-from ntkspec.gram import gram, gram_by_block
 from ntkspec.jacobian import Block, DenseFactor, Jacobian, Parameter, SparseFactor
-from ntkspec.kernel_file import write_kernels
-from ntkspec.operator import operator
+from ntkspec.kernel.dense import gram, gram_by_block
+from ntkspec.kernel.files import write_kernels
+from ntkspec.kernel.linear_operator import operator
 from ntkspec.spectral import Spectrum, bounds, spectrum
 from ntkspec.store import Run, RunWriter, Snapshot, open_run
 

@@ -17,16 +17,17 @@ from ntkspec._version import __version__
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, FAILED, Parser, console, positive, run_command
 from ntkspec.errors import UsageError
-from ntkspec.evidence import Settings, gather
-from ntkspec.jacobian import Jacobian, Outputs, check_outputs
-from ntkspec.kernel_file import write_kernels
-from ntkspec.memory import budget_bytes
+from ntkspec.jacobian import Outputs, check_outputs
+from ntkspec.kernel.files import write_kernels
+from ntkspec.kernel.problem import Kernel, sums_of
 from ntkspec.report.compare import compare_runs, find_baseline, unique_labels
 from ntkspec.report.data import Report, RunReport, SnapshotReport
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.places import Places, kernel_files, names_in_file
-from ntkspec.spectral import MethodChoice, plan, spectra
+from ntkspec.spectral import MethodChoice
 from ntkspec.spectral.ablation import sums_of_blocks
+from ntkspec.spectral.choose import check_options, plan, solve_all
+from ntkspec.spectral.verify import verify
 from ntkspec.store import Run, Snapshot, open_run
 from ntkspec.store.schema import TRUTH
 
@@ -144,8 +145,10 @@ def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wi
     def snapshot_report(snap: Snapshot) -> SnapshotReport:
         name = f"{label}, {names[snap.id]}"
         parts = sums_of_blocks(snap.jacobian, wishes.drop)
+        kernel = Kernel.of(snap.jacobian, **wishes.of_kernels())
         if wishes.tell:
-            _tell_plan(name, snap.jacobian, wishes.options, wishes.tell)
+            for line in plan(name, kernel, options["k"]):
+                wishes.tell(line)
         if path := wishes.kernels[snap.id]:
             write_kernels(
                 path,
@@ -153,10 +156,14 @@ def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wi
                 **wishes.of_kernels(),
                 progress=lambda share: say(f"{name}: kernels to {path}, {share:.0%}"),
             )
-        found = spectra(parts, **options, progress=lambda step: say(f"{name}: {step}"))
+        check_options(kernel, options["method"], options["k"], vectors=False)
+        say(f"{name}: reading")
+        kernels = sums_of(kernel, parts)
+        found = solve_all(
+            kernels, options["method"], options["k"], progress=lambda step: say(f"{name}: {step}")
+        )
         say(f"{name}: bounds")
-        settings = Settings(options["outputs"], options["backend"], options["memory"], thorough=wishes.check)
-        evidence = gather(parts, found, settings)
+        evidence = verify(kernels, found, thorough=wishes.check)
         total = found["total"].regions
         if total and total.disobeying:
             left_out.append(
@@ -188,13 +195,6 @@ def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wi
         truth=run.pictures.get(TRUTH),
         warnings=(*run.warnings, *left_out),
     )
-
-
-def _tell_plan(name: str, jacobian: Jacobian, ask: dict[str, Any], tell: Progress) -> None:
-    budget = budget_bytes(ask["memory"])
-    needs = plan.plan(jacobian, ask["outputs"], ask["precision"], ask["backend"], budget)
-    for line in plan.lines(name, needs, budget):
-        tell(line)
 
 
 def _sample_warnings(runs: Sequence[Run]) -> list[str]:

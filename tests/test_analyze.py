@@ -23,8 +23,8 @@ from ntkspec.analyze import analyze_runs, main
 from ntkspec.backend import select
 from ntkspec.errors import BackendError, UsageError
 from ntkspec.jacobian import Jacobian
+from ntkspec.kernel import enclosure
 from ntkspec.report.compare import decades_between, unique_labels
-from ntkspec.spectral import formed
 from ntkspec.store import open_run
 
 
@@ -102,7 +102,7 @@ def test_regions_that_nothing_obeys_are_said(here, capsys):
 
 
 def test_bounds_that_do_not_fit_are_left_out_and_said(here, capsys, monkeypatch):
-    monkeypatch.setattr(formed, "KERNELS_HELD", 3.0)
+    monkeypatch.setattr(enclosure, "KERNELS_HELD", 3.0)
     runs.write_run(here / "run.h5", cases.mixed(300), steps=(1,))
     assert main(["run.h5", "--memory", "0.0019", "--method", "gram"]) == 0
     out = " ".join(capsys.readouterr().out.split())

@@ -17,18 +17,18 @@ import pytest
 import runs
 
 import ntkspec
-from ntkspec import kernel_file
 from ntkspec.analyze import analyze_runs, main
 from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
-from ntkspec.gram import gram_sums
 from ntkspec.jacobian import Jacobian
+from ntkspec.kernel import files as kernel_file
+from ntkspec.kernel.dense import gram_sums
 
 # A writer whose tiles are small and made safe often, so that kills find it at different places.
 WRITER = """
 import sys
 import cases
 import ntkspec
-from ntkspec import kernel_file
+from ntkspec.kernel import files as kernel_file
 from ntkspec.backend.cpu import CpuBackend
 CpuBackend.tile, kernel_file.SECONDS = 16, 0.005
 jac = cases.mixed(700)

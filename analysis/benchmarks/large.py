@@ -33,7 +33,9 @@ from common import THREADS
 
 NETWORKS = ("mlp256", "multigrid")
 BROKEN_BOUND = 1  # exit code: done, but a bound or check does not hold
-SAFE = 5.0  # seconds between the moments at which a writer makes its tiles safe, as in ntkspec/kernel_file.py
+SAFE = (
+    5.0  # seconds between the moments at which a writer makes its tiles safe, as in ntkspec/kernel/files.py
+)
 # So that kills of small kernels, too, find some of the tiles done:
 STRIPS = 32  # rows of tiles at the least
 MOMENTS = 20  # at which an uninterrupted run would make tiles safe, at the least
@@ -167,8 +169,9 @@ def _write_run(path: str, network: str, n: str) -> None:
 
 
 def _write_kernels(run: str, path: str, memory: str, safe: str) -> None:
-    from ntkspec import kernel_file, open_run
+    from ntkspec import open_run
     from ntkspec.backend import CpuBackend
+    from ntkspec.kernel import files as kernel_file
     from ntkspec.spectral.ablation import sums_of_blocks
 
     said = functools.cache(lambda: print("the first tile", flush=True))

@@ -12,8 +12,9 @@ from outcomes import Curve, Outcome, Stage, indices
 
 import ntkspec
 from ntkspec.analyze import analyze_runs
-from ntkspec.report.data import CheckedBound, SnapshotReport
+from ntkspec.report.data import SnapshotReport
 from ntkspec.spectral import Spectrum
+from ntkspec.spectral.bounds.checked import CheckedBound
 
 DIGITS = 5
 

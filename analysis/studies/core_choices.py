@@ -21,11 +21,12 @@ from unittest import mock
 import numpy as np
 from tables import markdown
 
-from ntkspec import Jacobian, gram, tiles
-from ntkspec.backend import CpuBackend, kernels
+from ntkspec import Jacobian, gram
+from ntkspec.backend import CpuBackend, arrays, loops
 from ntkspec.export import jacobian
-from ntkspec.spectral import pivoted
-from ntkspec.spectral.floors import gram_errors, magnitude
+from ntkspec.kernel import low_rank as pivoted
+from ntkspec.kernel.problem import Kernel
+from ntkspec.spectral.accuracy import gram_errors, magnitude
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -44,7 +45,7 @@ class CsrProducts(CpuBackend):
         if left is None:
             super().add_tile(tile, left, right, repeat)
         else:
-            kernels.add_product(tile, self._gram("left", *left), self._gram("right", *right), repeat)
+            loops.add_product(tile, self._gram("left", *left), self._gram("right", *right), repeat)
 
 
 def main() -> None:
@@ -73,11 +74,11 @@ def by_tile(names: tuple[str, ...], n: int) -> str:
 
 def by_sparse_product(n: int) -> str:
     """Which factors go dense, and the CSR product that the sparse tile replaced."""
-    jac, out, chosen = load("multigrid", n), np.empty((n, n)), tiles.MEETING
+    jac, out, chosen = load("multigrid", n), np.empty((n, n)), arrays.MEETING
     csr = "CSR product"
 
     def run(way: int | str) -> None:
-        with mock.patch.object(tiles, "MEETING", chosen if way == csr else way):
+        with mock.patch.object(arrays, "MEETING", chosen if way == csr else way):
             gram(jac, backend=CsrProducts() if way == csr else "cpu", out=out)
 
     ways = (*MEETINGS, csr)
@@ -132,7 +133,7 @@ def factorise(jac: Jacobian, keep: float, block: int) -> tuple[int, int]:
     sizes = magnitude(jac, "trace")
     floor = gram_errors(sizes, np.dtype(np.float64)).floor
     with mock.patch.multiple(pivoted, KEEP=keep, BLOCK=block, _pivots=counted):
-        found = pivoted.factorise(jac, "trace", CpuBackend(), floor, jac.samples // 2, sizes.entry_sums)
+        found = pivoted.factorise(Kernel(jac), floor, jac.samples // 2, sizes.entry_sums)
     return (len(found.rows) if found else 0), drawn
 
 

@@ -17,8 +17,9 @@ import scipy.sparse
 import threadpoolctl
 from numpy.typing import NDArray
 
-from ntkspec.backend import kernels, two_stage
-from ntkspec.backend.protocol import ArrayBackend, BackendName, R, T, solver_failed
+from ntkspec.backend import loops, two_stage
+from ntkspec.backend.arrays import ArrayBackend
+from ntkspec.backend.protocol import BackendName, R, T, solver_failed
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
 from ntkspec.sums import NARROW, pairwise, panel_of, panels
@@ -93,9 +94,9 @@ class CpuBackend(ArrayBackend):
             tile += self._gram("right", *right)
         elif all(isinstance(m, SparseRows) for m in left) and narrow(right):
             sums = self.scratch("zeros", (left[0].csr.shape[0], left[1].csr.shape[0]), tile.dtype)
-            kernels.add_sparse(tile, sums, left[0].by_column, left[1].by_column, *right, repeat)
+            loops.add_sparse(tile, sums, left[0].by_column, left[1].by_column, *right, repeat)
         else:
-            kernels.add_product(tile, self._gram("left", *left), self._gram("right", *right), repeat)
+            loops.add_product(tile, self._gram("left", *left), self._gram("right", *right), repeat)
 
     def _gram(self, name: str, x: Any, y: Any) -> NDArray[Any]:
         if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
@@ -127,7 +128,15 @@ class CpuBackend(ArrayBackend):
 
     def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
         """See `Backend.store`."""
-        kernels.store(kernel, row, column, tile)
+        loops.store(kernel, row, column, tile)
+
+    def absolute_product(self, kernel: Any, vector: Any) -> NDArray[np.float64]:
+        """See `Backend.absolute_product`; nothing is copied."""
+        product = np.empty(len(vector))
+        over_rows(
+            lambda start, stop: loops.absolute_product(kernel, vector, product, start, stop), len(vector)
+        )
+        return product
 
     def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
         """See `Backend.eigvalsh`. In place: nothing else of the kernel's size is needed."""
@@ -167,6 +176,11 @@ class CpuBackend(ArrayBackend):
         if info:
             raise solver_failed("QR", ValueError(f"LAPACK tpqrt returned {info}"))
         return folded
+
+    def solve_lower(self, triangle: Any, rows: Any) -> NDArray[np.float64]:
+        """See `Backend.solve_lower`."""
+        solved = scipy.linalg.solve_triangular(triangle, rows, lower=True, check_finite=False)
+        return np.asarray(solved, dtype=np.float64)
 
     def singular_values(self, triangle: Any) -> NDArray[np.float64]:
         """See `Backend.singular_values`."""

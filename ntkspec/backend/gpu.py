@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.backend.arrays import ArrayBackend
 from ntkspec.backend.cpu import CpuBackend
-from ntkspec.backend.protocol import ArrayBackend, BackendName, solver_failed
+from ntkspec.backend.protocol import BackendName, solver_failed
 from ntkspec.errors import BackendError, MemoryBudgetError
 from ntkspec.jacobian import Matrix
 from ntkspec.memory import SHARE
@@ -97,6 +98,10 @@ class GpuBackend(ArrayBackend):
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return int(SHARE * (free + self.xp.get_default_memory_pool().free_bytes()))
 
+    def insert(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+        """See `Backend.insert`. Kernels that do not fit the device lie on the host."""
+        super().insert(kernel, row, column, tile if isinstance(kernel, self.xp.ndarray) else self.get(tile))
+
     def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
         """See `Backend.store`. Kernels that do not fit the device lie on the host, or in a file."""
         if isinstance(kernel, self.xp.ndarray):
@@ -125,6 +130,11 @@ class GpuBackend(ArrayBackend):
         """See `Backend.fold`."""
         with self._checked("QR"):
             return super().fold(triangle, rows)
+
+    def solve_lower(self, triangle: Any, rows: Any) -> Any:
+        """See `Backend.solve_lower`."""
+        with self._checked("a triangular system"):
+            return self._cupyx.scipy.linalg.solve_triangular(triangle, rows, lower=True, check_finite=False)
 
     def singular_values(self, triangle: Any) -> NDArray[np.float64]:
         """See `Backend.singular_values`."""
@@ -169,6 +179,7 @@ def _cupy() -> tuple[Any, Any, Any]:
     try:
         import cupy
         import cupyx
+        import cupyx.scipy.linalg
         import cupyx.scipy.sparse as sparse
     except ImportError as error:
         raise BackendError(

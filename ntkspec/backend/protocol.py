@@ -1,7 +1,8 @@
-"""What the core asks of the machine that runs the arithmetic, and the part that all machines share.
+"""What the core asks of the machine that runs the arithmetic.
 
-Algorithms are written once over an array module `xp` (NumPy or CuPy) and its sparse companion; a backend
-adds where arrays live and which solver is called.
+Algorithms are written once, over the array module `xp` (NumPy or CuPy) of a backend. A backend says where
+arrays live, does what depends on whether a matrix is dense or sparse, and adds dense solvers and a few loops
+that array functions are too slow for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
-from ntkspec.sums import pairwise, panel_of, panels
 
 BackendName = Literal["cpu", "gpu"]
 T = TypeVar("T")
@@ -26,6 +26,7 @@ class Backend(Protocol):
     """Arithmetic on one machine. Arrays called "device" live where the backend computes."""
 
     name: BackendName
+    xp: Any  # the array module
 
     @property
     def tile(self) -> int:
@@ -39,6 +40,10 @@ class Backend(Protocol):
 
     def put(self, matrix: Matrix, dtype: Any) -> Any:
         """A host matrix, dense or CSR, as a device matrix of `dtype`."""
+        ...
+
+    def put_for_tiles(self, matrix: Matrix, dtype: Any) -> Any:
+        """The same, as `rows` wants it: dense where nearly every pair of sparse rows meets in a column."""
         ...
 
     def get(self, array: Any) -> NDArray[Any]:
@@ -69,6 +74,38 @@ class Backend(Protocol):
         """Do the work on every task, several at a time where that pays; yields results as they come."""
         ...
 
+    # -- matrices, dense or CSR
+
+    def product(self, x: Any, y: Any) -> Any:
+        """x y; long sums of dense rows in panels."""
+        ...
+
+    def projection(self, x: Any, y: Any, weights: Any) -> Any:
+        """x^T diag(weights) y; x None for a single row of ones."""
+        ...
+
+    def row_sums(self, x: Any, y: Any) -> Any:
+        """(rows,) the inner products of the rows of two matrices; long sums of dense rows in panels."""
+        ...
+
+    def row_norms(self, matrix: Any) -> Any:
+        """(rows,) Euclidean norms of a matrix without negative numbers; no square underflows."""
+        ...
+
+    def columns(self, matrix: Any, which: slice) -> Any:
+        """Some columns, as a dense array."""
+        ...
+
+    def numbers(self, matrix: Any) -> Any:
+        """What is stored of a matrix, zeros that CSR leaves out apart; any order."""
+        ...
+
+    # -- loops
+
+    def absolute_product(self, kernel: Any, vector: Any) -> Any:
+        """(N,) sum over j != i of |kernel_ij| vector_j."""
+        ...
+
     def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
         """tile += gram(left) * gram(right), elementwise, in place.
 
@@ -80,8 +117,12 @@ class Backend(Protocol):
         """
         ...
 
+    def insert(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+        """kernel[row:, column:] = tile, of a kernel (N, M) on the device or on the host."""
+        ...
+
     def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
-        """kernel[row:, column:] = tile, and its mirror image above the diagonal.
+        """The same of a symmetric kernel, with the tile's mirror image above the diagonal.
 
         Of a tile on the diagonal the lower triangle counts: rounding must not leave K unsymmetric.
 
@@ -90,6 +131,8 @@ class Backend(Protocol):
             tile: (ti, tj) device array below or on the diagonal.
         """
         ...
+
+    # -- dense solvers
 
     def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
         """Ascending eigenvalues of a symmetric device matrix, which is destroyed."""
@@ -112,87 +155,13 @@ class Backend(Protocol):
         """Descending singular values; the matrix is destroyed."""
         ...
 
+    def solve_lower(self, triangle: Any, rows: Any) -> Any:
+        """The inverse of a lower triangular matrix, times `rows`."""
+        ...
+
     def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Descending singular values and right singular vectors (columns); the matrix is destroyed."""
         ...
-
-
-class ArrayBackend:
-    """The arithmetic that NumPy and CuPy share."""
-
-    tile: int = 4096
-
-    @property
-    def workers(self) -> int:
-        """See `Backend.workers`."""
-        return 1
-
-    def __init__(self, xp: Any, sparse: Any) -> None:
-        self.xp = xp
-        self.sparse = sparse
-
-    def put(self, matrix: Matrix, dtype: Any) -> Any:
-        """See `Backend.put`."""
-        if isinstance(matrix, np.ndarray):
-            return self.xp.asarray(matrix, dtype=dtype)
-        return self.sparse.csr_matrix(matrix.astype(dtype))
-
-    def rows(self, matrix: Any, which: slice | NDArray[Any]) -> Any:
-        """See `Backend.rows`."""
-        return matrix[which]
-
-    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        """See `Backend.scratch`."""
-        return self.empty(shape, dtype)
-
-    def room(self, budget: int) -> int:
-        """See `Backend.room`."""
-        return budget
-
-    def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """See `Backend.each`."""
-        for task in tasks:
-            yield work(task)
-
-    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """See `Backend.zeros`."""
-        return self.xp.zeros(shape, dtype=dtype)
-
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """See `Backend.empty`."""
-        return self.xp.empty(shape, dtype=dtype)
-
-    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
-        """See `Backend.add_tile`."""
-        product = self.dense_gram(*right)
-        if left is not None:
-            ti, tj = left[0].shape[0], left[1].shape[0]
-            view = product.reshape(ti, repeat, tj, repeat)
-            view *= self.dense_gram(*left)[:, None, :, None]
-        tile += product
-
-    def fold(self, triangle: Any, rows: Any) -> Any:
-        """See `Backend.fold`."""
-        return self.xp.linalg.qr(self.xp.concatenate([triangle, rows]), mode="r")
-
-    def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
-        """See `Backend.store`."""
-        if row == column:
-            tile = self.xp.tril(tile) + self.xp.tril(tile, -1).T
-        height, width = tile.shape
-        kernel[row : row + height, column : column + width] = tile
-        kernel[column : column + width, row : row + height] = tile.T
-
-    def dense_gram(self, x: Any, y: Any) -> Any:
-        """x y^T as a dense device array, for any mixture of dense and CSR; dense sums in panels."""
-        if self.sparse.issparse(x) and self.sparse.issparse(y):
-            return (x @ y.T).toarray()
-        if self.sparse.issparse(y):
-            return self.xp.ascontiguousarray((y @ x.T).T)
-        if self.sparse.issparse(x):
-            return x @ y.T
-        cut = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
-        return pairwise(len(cut), lambda i, _: x[:, cut[i]] @ y[:, cut[i]].T)
 
 
 def solver_failed(what: str, error: Exception) -> BackendError:

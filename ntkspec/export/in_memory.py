@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +12,7 @@ from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.layout import Roles
 from ntkspec.export.prepare import ExportWarning, Precision
-from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, LoadedFactor, SparseFactor
+from ntkspec.jacobian import Block, Jacobian
 from ntkspec.memory import available_bytes, require
 
 
@@ -72,7 +70,7 @@ def jacobian(
         certain.clear()
         for part in parts:
             if not blocks:
-                blocks.extend(_empty(block, len(samples)) for block in part.jacobian)
+                blocks.extend(block.empty(len(samples)) for block in part.jacobian)
             for whole, some in zip(blocks, part.jacobian, strict=True):
                 _fill(whole, some, part.start)
             if part.regions is not None:
@@ -86,29 +84,7 @@ def jacobian(
     return Jacobian(tuple(blocks), numbers, bool(certain) and all(certain))
 
 
-def _empty(block: Block, n: int) -> Block:
-    return replace(block, samples=n, left=_grown(block.left, n), right=_grown(block.right, n))
-
-
-def _grown(factor: Factor | None, n: int) -> LoadedFactor | None:
-    if factor is None:
-        return None
-    loaded = factor.load()
-    values = _rows(loaded.values, n)
-    if isinstance(loaded, SparseFactor):
-        return SparseFactor(_rows(loaded.indices, n), values, loaded.columns)
-    return DenseFactor(values)
-
-
-def _rows(array: NDArray[Any], n: int) -> NDArray[Any]:
-    return np.empty((n, *array.shape[1:]), dtype=array.dtype)
-
-
 def _fill(whole: Block, some: Block, start: int) -> None:
-    stop = start + some.samples
-    for target, source in ((whole.left, some.left), (whole.right, some.right)):
-        if target is not None and source is not None:
-            view, rows = target.load(start, stop), source.load()
-            view.values[...] = rows.values
-            if isinstance(view, SparseFactor) and isinstance(rows, SparseFactor):
-                view.indices[...] = rows.indices
+    for target, source in zip(whole.factors, some.factors, strict=True):
+        for name, array in source.load().arrays.items():
+            target.arrays[name][start : start + some.samples] = array

@@ -1,22 +1,24 @@
 """Per-sample Jacobians as named blocks, each a row-wise Kronecker product of two factors."""
 
 from ntkspec.jacobian.block import Block, Pair, Parameter
-from ntkspec.jacobian.factor import DenseFactor, Factor, LoadedFactor, Matrix, SparseFactor, loaded_factor
+from ntkspec.jacobian.dense import DenseFactor
+from ntkspec.jacobian.factor import Factor, Matrix
 from ntkspec.jacobian.jacobian import Jacobian
+from ntkspec.jacobian.ones import Ones
 from ntkspec.jacobian.outputs import Outputs, check_outputs, rows_per_sample
+from ntkspec.jacobian.sparse import SparseFactor
 
 __all__ = [
     "Block",
     "DenseFactor",
     "Factor",
     "Jacobian",
-    "LoadedFactor",
     "Matrix",
+    "Ones",
     "Outputs",
     "Pair",
     "Parameter",
     "SparseFactor",
     "check_outputs",
-    "loaded_factor",
     "rows_per_sample",
 ]

@@ -9,12 +9,14 @@ Slyusar 1999, "face-splitting product").
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.jacobian.factor import DenseFactor, Factor, LoadedFactor, Matrix, loaded_factor
+from ntkspec.errors import UsageError
+from ntkspec.jacobian.factor import Factor, Matrix
+from ntkspec.jacobian.ones import Ones
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
 
 
@@ -40,21 +42,64 @@ class Pair:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of the Jacobian. A factor that is absent (None) is all ones of width 1."""
+    """A block of the Jacobian: two factors, of which one may be left out (None) and is then all ones.
+
+    Raises:
+        UsageError: both factors are left out.
+
+    Example:
+        >>> from ntkspec.jacobian import DenseFactor
+        >>> block = Block("theta", "network", 3, 1, None, DenseFactor(np.ones((3, 1, 4))))
+        >>> block.left, block.widths
+        (Ones(samples=3, outputs=1), (1, 4))
+    """
 
     name: str
     role: str  # "network", "grid" or any other word
     samples: int  # n
     outputs: int  # c
-    left: Factor | None  # (n, 1, a)
-    right: Factor | None  # (n, c, b)
+    left: Factor  # (n, 1, a)
+    right: Factor  # (n, c, b)
     order: int = 0  # position in the parameter vector
     parameters: tuple[Parameter, ...] = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            name: str,
+            role: str,
+            samples: int,
+            outputs: int,
+            left: Factor | None,
+            right: Factor | None,
+            order: int = 0,
+            parameters: tuple[Parameter, ...] = (),
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Put ones in the place of a factor that is left out."""
+        given: dict[str, Factor | None] = {"left": self.left, "right": self.right}
+        if all(factor is None for factor in given.values()):
+            raise UsageError(
+                f"block {self.name!r}",
+                expected="a left or a right factor",
+                got="neither",
+                remedy="give at least one; an absent one is all ones",
+            )
+        for side, outputs in (("left", 1), ("right", self.outputs)):
+            if given[side] is None:
+                object.__setattr__(self, side, Ones(self.samples, outputs))
+
+    @property
+    def factors(self) -> tuple[Factor, Factor]:
+        """Left and right."""
+        return self.left, self.right
 
     @property
     def widths(self) -> tuple[int, int]:
         """(a, b), the widths of the two factors."""
-        return (self.left.width if self.left else 1, self.right.width if self.right else 1)
+        return self.left.width, self.right.width
 
     @property
     def width(self) -> int:
@@ -65,42 +110,37 @@ class Block:
     @property
     def nbytes(self) -> int:
         """Bytes of both factors as stored."""
-        return sum(factor.nbytes for factor in (self.left, self.right) if factor)
+        return self.left.nbytes + self.right.nbytes
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The coarser of the factors' precisions: it bounds what can be resolved."""
-        dtypes = [factor.dtype for factor in (self.left, self.right) if factor]
-        return min(dtypes, key=lambda dtype: dtype.itemsize)
+        return min((factor.dtype for factor in self.factors), key=lambda dtype: dtype.itemsize)
 
     def load(self, start: int = 0, stop: int | None = None) -> Block:
-        """The samples start:stop, in memory."""
-        stop = self.samples if stop is None else stop
-        return replace(
-            self,
-            samples=stop - start,
-            left=self.left.load(start, stop) if self.left else None,
-            right=self.right.load(start, stop) if self.right else None,
-        )
+        """Return the samples start:stop, in memory."""
+        return self._of(self.left.load(start, stop), self.right.load(start, stop))
 
-    def compact(self) -> Block:
-        """In memory, without the columns that no sample touches; kernels are the same."""
-        left, right = loaded_factor(self.left), loaded_factor(self.right)
-        return replace(
-            self,
-            left=left.compact() if left else None,
-            right=right.compact() if right else None,
-            parameters=(),
-        )
+    def rows(self, samples: NDArray[np.intp]) -> Block:
+        """Return these samples, in this order, in memory."""
+        return self._of(self.left.rows(samples), self.right.rows(samples))
+
+    def empty(self, samples: int) -> Block:
+        """Return a block of so many samples, its numbers arbitrary."""
+        return self._of(self.left.empty(samples), self.right.empty(samples))
+
+    def compact(self, *others: Block) -> Block:
+        """Return it in memory, without the columns that no sample of it or of the others touches.
+
+        Kernels are the same, and so are those between blocks that were made compact with each other.
+        """
+        left = self.left.compact(*(block.left for block in others))
+        right = self.right.compact(*(block.right for block in others))
+        return replace(self, left=left, right=right, parameters=())
 
     def absolute(self) -> Block:
-        """In memory, with the absolute values of the factors' numbers, before those that collide add up."""
-        left, right = loaded_factor(self.left), loaded_factor(self.right)
-        return replace(
-            self,
-            left=left.map(np.abs) if left else None,
-            right=right.map(np.abs) if right else None,
-        )
+        """Return it in memory, with the absolute values of its numbers, before those that collide add up."""
+        return self._of(self.left.map(np.abs), self.right.map(np.abs))
 
     def pair(self, outputs: Outputs, dtype: Any = np.float64) -> Pair:
         """Return both factors as matrices in the given output mode and precision.
@@ -108,32 +148,28 @@ class Block:
         Where numbers of a factor are so large or small that their products could leave the range of `dtype`,
         each sample's two vectors are balanced by powers of two: J stays as it is, to the last bit.
         """
-        left = loaded_factor(self.left)
-        right = loaded_factor(self.right) or _ones(self.samples, self.outputs)
-        if left is not None:
-            left, right = _balanced(left, right, np.dtype(dtype))
-        return Pair(
-            left=left.matrix(0, dtype) if left else None,
-            right=right.matrix(outputs, dtype),
-            repeat=rows_per_sample(outputs, self.outputs),
-        )
+        left, right = _balanced(self.left.load(), self.right.load(), np.dtype(dtype))
+        repeat = rows_per_sample(outputs, self.outputs)
+        return Pair(left.multiplier(dtype), right.matrix(outputs, dtype), repeat)
 
     def to_dense(self) -> NDArray[Any]:
-        """The block's Jacobian (n, c, a*b) by the definition; for tests and small cases."""
-        left = loaded_factor(self.left) or _ones(self.samples, 1)
-        right = loaded_factor(self.right) or _ones(self.samples, self.outputs)
-        product: NDArray[Any] = np.einsum("na,ncb->ncab", left.to_dense()[:, 0], right.to_dense())
+        """Return the block's Jacobian (n, c, a*b) by the definition; for tests and small cases."""
+        left, right = self.left.to_dense()[:, 0], self.right.to_dense()
+        product: NDArray[Any] = np.einsum("na,ncb->ncab", left, right)
         return product.reshape(self.samples, self.outputs, -1)
 
+    def _of(self, left: Factor, right: Factor) -> Block:
+        return replace(self, samples=right.samples, left=left, right=right)
 
-def _balanced(
-    left: LoadedFactor, right: LoadedFactor, dtype: np.dtype[Any]
-) -> tuple[LoadedFactor, LoadedFactor]:
+
+def _balanced(left: Factor, right: Factor, dtype: np.dtype[Any]) -> tuple[Factor, Factor]:
     """Make both vectors of each sample about equally large, if a factor is far from 1 somewhere.
 
     Range is lost where a small number is squared (1e-24 in single precision gives 0), though the product with
     the other factor's square may be of any size.
     """
+    if not left.arrays:  # J is the right factor itself
+        return left, right
     sizes = [factor.largest for factor in (left, right)]  # (n,) each
     moderate = 2.0 ** (np.finfo(dtype).maxexp // 4)
     if all(((size == 0) | ((size > 1 / moderate) & (size < moderate))).all() for size in sizes):
@@ -142,7 +178,3 @@ def _balanced(
     counts = (sizes[0] > 0) & (sizes[1] > 0)  # of other samples nothing is left, however large one side is
     shift = (exponents[1] - exponents[0]) // 2
     return left.scaled(shift, counts), right.scaled(-shift, counts)
-
-
-def _ones(samples: int, outputs: int) -> DenseFactor:
-    return DenseFactor(np.ones((samples, outputs, 1)))

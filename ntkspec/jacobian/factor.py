@@ -1,14 +1,14 @@
-"""Factors: the two halves of a Jacobian block, dense or sparse.
+"""What a factor is: one half of a Jacobian block, a vector of length `width` for every sample and output.
 
-A factor holds one vector of length `width` for every sample and output. Left factors do not depend on
-the output; they are stored with c = 1.
+Left factors do not depend on the output; they are stored with c = 1. There are three kinds: `DenseFactor`,
+`SparseFactor` and `Ones`. Whoever needs something of a factor asks it; nobody asks of what kind it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,229 +16,246 @@ from numpy.typing import NDArray
 
 from ntkspec.jacobian.outputs import Outputs
 
-Matrix = NDArray[Any] | sp.csr_array
+Matrix: TypeAlias = NDArray[Any] | sp.csr_array
+READ_BYTES = 2**26  # of an array, read at once where samples are picked from it
+
+
+class Numbers(Protocol):
+    """An array (n, ...), in memory or still in a file: a slice of its rows is in memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def nbytes(self) -> int: ...
+    def __getitem__(self, rows: slice, /) -> Any: ...
 
 
 class Factor(Protocol):
-    """What every factor can do, in memory or still in a run file; only `load` reads numbers."""
+    """What every factor answers. Where its arrays lie in a file, each answer reads what it needs."""
 
     @property
-    def sparse(self) -> bool: ...  # whether it loads as a SparseFactor
+    def samples(self) -> int: ...  # n
     @property
-    def entries(self) -> int: ...  # numbers of a sample and output as stored: width, or k of a sparse one
-    @property
-    def samples(self) -> int: ...
-    @property
-    def outputs(self) -> int: ...
+    def outputs(self) -> int: ...  # c
     @property
     def width(self) -> int: ...
+    @property
+    def entries(self) -> int: ...  # numbers of a sample and output as stored
     @property
     def nbytes(self) -> int: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
-    def load(self, start: int = 0, stop: int | None = None) -> LoadedFactor:
-        """The samples start:stop in memory; refuses numbers that are not finite."""
+    @property
+    def arrays(self) -> Mapping[str, Any]:
+        """What it is made of, by name, each with the samples first; nothing of ones."""
         ...
 
-
-@dataclass(frozen=True)
-class DenseFactor:
-    """A factor whose vectors are written out."""
-
-    values: NDArray[Any]  # (n, c, width), float32 or float64
-    sparse = False
-
     @property
-    def samples(self) -> int:
-        return int(self.values.shape[0])
+    def facts(self) -> Mapping[str, int]:
+        """What is stored of it beside its arrays, by name."""
+        ...
 
-    @property
-    def outputs(self) -> int:
-        return int(self.values.shape[1])
+    # -- the same factor, otherwise
 
-    @property
-    def width(self) -> int:
-        return int(self.values.shape[2])
+    def load(self, start: int = 0, stop: int | None = None) -> Factor:
+        """Return the samples start:stop in memory; refuses numbers that are not finite."""
+        ...
 
-    @property
-    def entries(self) -> int:
-        return int(self.values.shape[2])
+    def rows(self, samples: NDArray[np.intp]) -> Factor:
+        """Return these samples, in this order, in memory."""
+        ...
 
-    @property
-    def nbytes(self) -> int:
-        return int(self.values.nbytes)
+    def empty(self, samples: int) -> Factor:
+        """Return a factor of so many samples, its numbers arbitrary."""
+        ...
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.values.dtype
+    def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Factor:
+        """Return the factor with `function` applied to its values, before those that collide add up."""
+        ...
 
-    def load(self, start: int = 0, stop: int | None = None) -> DenseFactor:
-        """The samples start:stop, as a view."""
-        return DenseFactor(self.values[start:stop])
-
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
-        """Rows whose inner products make the factor's Gram matrix.
-
-        Returns:
-            (n, c*width) for "trace", (n*c, width) for "full", (n, width) for one output.
-        """
-        n, c, width = self.values.shape
-        if outputs == "trace":
-            rows = self.values.reshape(n, c * width)
-        elif outputs == "full":
-            rows = self.values.reshape(n * c, width)
-        else:
-            rows = self.values[:, outputs, :]
-        return np.ascontiguousarray(rows, dtype=dtype)
-
-    def compact(self) -> DenseFactor:
-        """The factor itself: all its columns count."""
-        return self
-
-    def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> DenseFactor:
-        """Return the factor with `function` applied to its values."""
-        return DenseFactor(function(self.values))
-
-    @property
-    def largest(self) -> NDArray[np.float64]:
-        """The largest absolute value of each sample; (n,)."""
-        return _largest(self.values)
-
-    def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> DenseFactor:
+    def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> Factor:
         """Return the factor with sample i times 2 ** exponents[i], exactly, in float64; 0 where not kept."""
-        return DenseFactor(_times_power(self.values, exponents, kept))
+        ...
 
-    @property
-    def collisions(self) -> int:
-        """How many entries are added up to one number, at most: 1, since they are written out."""
-        return 1
+    def compact(self, *others: Factor) -> Factor:
+        """Return the same inner products with the columns alone that it or the others touch, renumbered."""
+        ...
+
+    # -- as numbers
+
+    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> Matrix:
+        """Return rows whose inner products make the factor's Gram matrix.
+
+        (n, c*width) for "trace", (n*c, width) for "full", (n, width) for one output; those of a sparse factor
+        in CSR form, with repeated indices summed.
+        """
+        ...
+
+    def multiplier(self, dtype: Any = np.float64) -> Matrix | None:
+        """Return the rows (n, width) of a left factor, or None where their Gram matrix is all ones."""
+        ...
 
     def to_dense(self) -> NDArray[Any]:
-        """The factor as an array (n, c, width) of float64."""
-        return np.asarray(self.values, dtype=np.float64)
+        """Return the factor as an array (n, c, width) of float64, by the definition."""
+        ...
 
+    def vectors(self, outputs: Outputs) -> NDArray[np.float64] | None:
+        """Return each sample's numbers as a vector (n, w); None where samples have columns of their own."""
+        ...
 
-@dataclass(frozen=True)
-class SparseFactor:
-    """A factor with k entries a sample; entries of one sample that share an index add up; -1 is padding."""
-
-    indices: NDArray[Any]  # (n, k), int32 or int64, -1 or in [0, columns)
-    values: NDArray[Any]  # (n, c, k), float32 or float64
-    columns: int
-    sparse = True
-
-    @property
-    def samples(self) -> int:
-        return int(self.values.shape[0])
-
-    @property
-    def outputs(self) -> int:
-        return int(self.values.shape[1])
-
-    @property
-    def width(self) -> int:
-        return self.columns
-
-    @property
-    def entries(self) -> int:
-        return int(self.values.shape[2])
-
-    @property
-    def nbytes(self) -> int:
-        return int(self.values.nbytes + self.indices.nbytes)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.values.dtype
-
-    def load(self, start: int = 0, stop: int | None = None) -> SparseFactor:
-        """The samples start:stop, as views."""
-        return SparseFactor(self.indices[start:stop], self.values[start:stop], self.columns)
-
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> sp.csr_array:
-        """The same rows as `DenseFactor.matrix`, in CSR form with repeated indices summed, in double."""
-        n, c, k = self.values.shape
-        kept = range(c) if isinstance(outputs, str) else (outputs,)
-        indices = np.asarray(self.indices, dtype=np.int64)
-        padding = np.broadcast_to((indices < 0)[:, None, :], (n, len(kept), k))
-        values = np.where(padding, 0, self.values[:, kept, :]).astype(np.float64)
-        columns = np.where(padding, 0, indices[:, None, :])
-        if outputs == "trace":
-            columns = columns + self.columns * np.arange(c)[None, :, None]
-            shape = (n, c * self.columns)
-        else:
-            shape = (n * len(kept), self.columns)
-        rows, per_row = shape[0], values.size // max(shape[0], 1)
-        starts = np.arange(rows + 1, dtype=np.int64) * per_row
-        matrix = sp.csr_array((values.ravel(), columns.ravel(), starts), shape=shape)
-        matrix.sum_duplicates()
-        matrix = matrix.astype(dtype, copy=False)
-        matrix.eliminate_zeros()
-        return matrix
-
-    def compact(self) -> SparseFactor:
-        """The same inner products with the touched columns alone, renumbered.
-
-        CSR products take memory and time for every column; a hashed or a fine 3D grid has millions, of which
-        n samples touch few.
-        """
-        touched, indices = np.unique(self.indices, return_inverse=True)
-        padding = int(np.count_nonzero(touched < 0))
-        renumbered = indices.reshape(self.indices.shape) - padding
-        return SparseFactor(renumbered, self.values, max(len(touched) - padding, 1))
-
-    def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> SparseFactor:
-        """Return the factor with `function` applied to its entries, before those that collide add up."""
-        return SparseFactor(self.indices, function(self.values), self.columns)
+    # -- what is known of it
 
     @property
     def largest(self) -> NDArray[np.float64]:
         """The largest absolute value of each sample, padding left out; (n,)."""
-        return _largest(np.where((self.indices < 0)[:, None, :], 0, self.values))
-
-    def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> SparseFactor:
-        """Return the factor with sample i times 2 ** exponents[i], exactly, in float64; 0 where not kept."""
-        return self.map(lambda values: _times_power(values, exponents, kept))
+        ...
 
     @property
     def collisions(self) -> int:
         """How many entries are added up to one number, at most."""
-        ordered = np.sort(self.indices, axis=1)
-        most, run = 1, np.ones(len(ordered), dtype=np.int64)
-        for entry in range(1, ordered.shape[1]):
-            same = (ordered[:, entry] == ordered[:, entry - 1]) & (ordered[:, entry] >= 0)
-            run = np.where(same, run + 1, 1)
-            most = max(most, int(run.max(initial=1)))
-        return most
+        ...
 
-    def to_dense(self) -> NDArray[Any]:
-        """The factor as an array (n, c, columns) of float64, by the definition: one addition an entry."""
-        n, c, k = self.values.shape
-        dense = np.zeros((n, c, self.columns))
-        for i in range(n):
-            for e in range(k):
-                if self.indices[i, e] >= 0:
-                    dense[i, :, self.indices[i, e]] += self.values[i, :, e]
-        return dense
+    @property
+    def touched(self) -> NDArray[np.int64] | None:
+        """The columns that some sample touches, ascending; None for all of them, without reading any."""
+        ...
+
+    @property
+    def touched_width(self) -> int:
+        """How many columns some sample touches."""
+        ...
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """Where a stored number counts, being neither zero nor padding; (n, c, entries)."""
+        ...
+
+    def nonzero_columns(self, outputs: Outputs) -> int:
+        """Count the columns that are not zero throughout; in mode trace those of all outputs."""
+        ...
+
+    # -- what activation regions ask of a left factor
+
+    @property
+    def inputs(self) -> NDArray[np.float64] | None:
+        """What a layer multiplies its weights by (n, width); None unless it is written out."""
+        ...
+
+    @property
+    def nodes(self) -> NDArray[Any] | None:
+        """What each sample looks up (n, k), -1 for nothing; None unless it looks something up."""
+        ...
+
+    def near(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return some samples' vectors (m, w), without columns that none of them touches."""
+        ...
+
+    @property
+    def norms_of(self) -> NDArray[np.float64]:
+        """Rows (n, w) of the same Euclidean norms as the vectors of the first output."""
+        ...
+
+    # -- rounding
+
+    def roundings(self, times: int, rows: int | None = None) -> int:
+        """Count the roundings behind an inner product of two rows, at most.
+
+        Args:
+            times: outputs that are added up.
+            rows: of the Gram matrix that it stands in, if it does.
+        """
+        ...
+
+    def buffers(self, times: int) -> int:
+        """Count the arrays that forming its Gram matrix takes at most; `times` as above."""
+        ...
+
+    @property
+    def products(self) -> int:
+        """Numbers that are added up for an inner product of two rows, collisions included, at most."""
+        ...
 
 
-def _largest(values: NDArray[Any]) -> NDArray[np.float64]:
+class ArrayFactor:
+    """What the kinds share whose numbers are arrays: one of them, `values`, has shape (n, c, entries)."""
+
+    values: Any
+    arrays: Mapping[str, Any]
+
+    @property
+    def samples(self) -> int:
+        """n."""
+        return int(self.values.shape[0])
+
+    @property
+    def outputs(self) -> int:
+        """c."""
+        return int(self.values.shape[1])
+
+    @property
+    def entries(self) -> int:
+        """Numbers of a sample and output as stored."""
+        return int(self.values.shape[2])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays as stored."""
+        return sum(int(array.nbytes) for array in self.arrays.values())
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        dtype: np.dtype[Any] = self.values.dtype
+        return dtype
+
+    def each(self, function: Callable[[Any], Any]) -> Self:
+        """Return the factor with every array replaced by what `function` makes of it."""
+        new = {name: function(array) for name, array in self.arrays.items()}
+        return replace(self, **new)  # type: ignore[type-var]  # every kind is a dataclass
+
+    def load(self, start: int = 0, stop: int | None = None) -> Self:
+        """See `Factor.load`; of arrays in memory these are views."""
+        return self.each(lambda array: array[start:stop])
+
+    def rows(self, samples: NDArray[np.intp]) -> Self:
+        """See `Factor.rows`."""
+        return self.each(lambda array: taken(array, samples))
+
+    def empty(self, samples: int) -> Self:
+        """See `Factor.empty`."""
+        return self.each(lambda array: np.empty((samples, *array.shape[1:]), array.dtype))
+
+    def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Self:
+        """See `Factor.map`."""
+        loaded = self.load()
+        return replace(loaded, values=function(loaded.values))  # type: ignore[type-var]
+
+    def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> Self:
+        """See `Factor.scaled`."""
+
+        def times_power(values: NDArray[Any]) -> NDArray[Any]:
+            numbers = np.where(kept[:, None, None], values.astype(np.float64), 0.0)
+            return np.asarray(np.ldexp(numbers, exponents[:, None, None]))
+
+        return self.map(times_power)
+
+
+def taken(array: Numbers, samples: NDArray[np.intp]) -> NDArray[Any]:
+    """Pick samples of an array, in their order; one in a file is read a range of rows at a time."""
+    found = np.empty((len(samples), *array.shape[1:]), array.dtype)
+    step = max(READ_BYTES * array.shape[0] // max(array.nbytes, 1), 1)
+    for start in range(0, array.shape[0], step):
+        here = np.flatnonzero((samples >= start) & (samples < start + step))
+        if len(here):
+            first, last = int(samples[here].min()), int(samples[here].max())
+            found[here] = array[first : last + 1][samples[here] - first]
+    return found
+
+
+def largest_of_samples(values: NDArray[Any]) -> NDArray[np.float64]:
+    """(n,) the largest absolute value of each sample."""
     flat = values.reshape(len(values), -1)
     sizes: NDArray[np.float64] = np.maximum(flat.max(axis=1, initial=0), -flat.min(axis=1, initial=0))
     return sizes.astype(np.float64)
-
-
-def _times_power(
-    values: NDArray[Any], exponents: NDArray[np.int64], kept: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    numbers = np.where(kept[:, None, None], values.astype(np.float64), 0.0)
-    scaled: NDArray[np.float64] = np.ldexp(numbers, exponents[:, None, None])
-    return scaled
-
-
-LoadedFactor = DenseFactor | SparseFactor
-
-
-def loaded_factor(factor: Factor | None) -> LoadedFactor | None:
-    """Read a factor into memory, if there is one."""
-    return None if factor is None else factor.load()

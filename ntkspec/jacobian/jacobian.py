@@ -9,11 +9,11 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian.block import Block
-from ntkspec.jacobian.factor import DenseFactor, Factor, LoadedFactor
+from ntkspec.jacobian.factor import Factor
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
 
 
@@ -33,14 +33,6 @@ class Jacobian:
                 expected="one or more blocks with the same samples and outputs",
                 got=f"{len(self.blocks)} blocks with (samples, outputs) {shapes}",
                 remedy="give blocks of one snapshot",
-            )
-        bare = [block.name for block in self.blocks if block.left is None and block.right is None]
-        if bare:
-            raise UsageError(
-                f"block {bare[0]!r}",
-                expected="a left or a right factor",
-                got="neither",
-                remedy="give at least one; an absent one is all ones",
             )
         if len(set(self.names)) < len(self.blocks):
             raise UsageError(
@@ -165,11 +157,39 @@ class Jacobian:
         return replace(self, blocks=tuple(_with_rate(block, rate) for block, rate in found))
 
     def load(self, start: int = 0, stop: int | None = None) -> Jacobian:
-        """The samples start:stop, in memory."""
+        """Return the samples start:stop, in memory."""
         regions = None if self.regions is None else self.regions[start:stop]
-        return Jacobian(
-            tuple(block.load(start, stop) for block in self.blocks), regions, self.regions_certain
-        )
+        return replace(self, blocks=tuple(block.load(start, stop) for block in self), regions=regions)
+
+    def rows(self, samples: ArrayLike) -> Jacobian:
+        """Return some of the samples, in memory and in the order given.
+
+        Args:
+            samples: their numbers, from 0; one may be there more than once.
+
+        Raises:
+            UsageError: none, no whole numbers, or one that is no sample's.
+
+        Example:
+            >>> from ntkspec.jacobian import Block, DenseFactor
+            >>> rows = DenseFactor(np.arange(6.0).reshape(3, 1, 2))
+            >>> jac = Jacobian((Block("theta", "network", 3, 1, None, rows),))
+            >>> jac.rows([2, 0]).to_dense()[:, 0].tolist()
+            [[4.0, 5.0], [0.0, 1.0]]
+        """
+        chosen = np.asarray(samples)
+        if not (chosen.ndim == 1 and chosen.size and chosen.dtype.kind in "iu") or not (
+            chosen.min() >= 0 and chosen.max() < self.samples
+        ):
+            raise UsageError(
+                "samples",
+                expected=f"one or more whole numbers from 0 to {self.samples - 1}",
+                got=shown(samples),
+                remedy="number samples from 0, as the run file has them",
+            )
+        chosen = chosen.astype(np.intp)
+        regions = None if self.regions is None else self.regions[chosen]
+        return replace(self, blocks=tuple(block.rows(chosen) for block in self), regions=regions)
 
     def to_dense(self) -> NDArray[Any]:
         """J (n, c, p) by the definition, blocks side by side; for tests and small cases."""
@@ -202,20 +222,19 @@ def _check_rate(name: str, rate: object) -> None:
 def _with_rate(block: Block, rate: float) -> Block:
     if rate == 1:
         return block
-    if block.right is not None:
+    if block.right.arrays:
         return replace(block, right=_times(block.right, math.sqrt(rate), block.name))
-    left = block.left or DenseFactor(np.ones((block.samples, 1, 1)))
-    return replace(block, left=_times(left, math.sqrt(rate), block.name))
+    return replace(block, left=_times(block.left, math.sqrt(rate), block.name))
 
 
-def _times(factor: Factor, number: float, name: str) -> LoadedFactor:
-    loaded = factor.load()
+def _times(factor: Factor, number: float, name: str) -> Factor:
+    loaded, kind = factor.load(), factor.dtype
     with np.errstate(over="ignore", under="ignore"):
-        values = loaded.values * loaded.dtype.type(number)
-    largest = float(np.abs(values).max())
-    if not math.isfinite(largest) or (largest == 0 and loaded.values.any()):
-        raise _bad_rate(name, f"one that keeps the block's numbers in {loaded.dtype}", f"{number**2:.0e}")
-    return replace(loaded, values=values)
+        scaled = loaded.map(lambda values: values * kind.type(number))
+    largest = float(scaled.largest.max())
+    if not math.isfinite(largest) or (largest == 0 and loaded.largest.any()):
+        raise _bad_rate(name, f"one that keeps the block's numbers in {kind}", f"{number**2:.0e}")
+    return scaled
 
 
 def _bad_rate(name: str, expected: str, got: str) -> UsageError:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ntkspec.report.data import Report
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, stages
 from ntkspec.report.words import clean
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 DPI = 160
 INDEX_LABEL = "index $i$"

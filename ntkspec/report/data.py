@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,39 +13,12 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
-from ntkspec.spectral.bounds import Bound
+from ntkspec.spectral.bounds.checked import CheckedBound as CheckedBound
 from ntkspec.spectral.consistency import Check
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 Picture = NDArray[np.uint8]  # (H, W) or (H, W, 3)
 Qualifier = Literal["=", ">=", "<=", "unresolved"]
-
-
-@dataclass(frozen=True)
-class CheckedBound:
-    """A bound held against the spectrum it speaks of."""
-
-    bound: Bound
-    of: str  # name of the bounded spectrum, e.g. "total"
-    sources: tuple[str, ...]  # what it was made from: names of spectra, or "half the samples"
-    holds: bool
-    decades_min: float | None = None  # between the bound and lambda_min; None where either is not a number
-    decades_median: float | None = None  # the median over all eigenvalues for which both are
-
-    @classmethod
-    def held(cls, bound: Bound, of: str, spectrum: Spectrum, sources: tuple[str, ...] = ()) -> CheckedBound:
-        """A bound held against the spectrum of that name."""
-        decades = bound.tightness(spectrum)
-        known = decades[np.isfinite(decades)]
-        last = float(decades[-1]) if len(decades) and spectrum.complete else math.nan
-        return cls(
-            bound,
-            of,
-            sources,
-            bound.holds(spectrum),
-            decades_min=last if math.isfinite(last) else None,
-            decades_median=float(np.median(known)) if len(known) else None,
-        )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ntkspec.report.style import StyledRun, last_name, stages, styled_runs, when
 from ntkspec.report.summary import comparison_table, failures, headline, singular_baseline
 from ntkspec.report.to_json import plain
 from ntkspec.spectral.consistency import Check
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 _POINTS = 300  # of a curve in the interactive plot
 _LONGEST_CONFIG = 20_000  # characters

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.kernel_file import check_kernel_file
+from ntkspec.kernel.files import check_kernel_file
 from ntkspec.report.beside import new_parents
 from ntkspec.report.names import apart, numbered
 from ntkspec.report.write import JSON, OWN_NAMES, check_folder, check_json_file, check_parent, resolved

@@ -10,7 +10,7 @@ from ntkspec.report import words
 from ntkspec.report.data import Comparison, Report, RunReport, SnapshotReport
 from ntkspec.report.names import run_names, short
 from ntkspec.report.style import StyledRun, styled_runs
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 
 @dataclass(frozen=True)

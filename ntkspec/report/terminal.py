@@ -17,7 +17,7 @@ from ntkspec.report.data import Report, RunReport, SnapshotReport
 from ntkspec.report.names import kernel_names, short
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import certified_note, comparison_table, failures, ranking, singular_baseline
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 _GAP = 2  # spaces between columns
 _SHOWN = ("theorem1", "weyl_lower", "weyl_upper")  # bounds with a line of their own

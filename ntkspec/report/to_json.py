@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ntkspec.report.data import CheckedBound, Comparison, Report, RunReport, SnapshotReport
 from ntkspec.spectral.consistency import Check
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 FORMAT = "ntkspec-report"
 VERSION = 1

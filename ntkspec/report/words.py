@@ -14,7 +14,7 @@ import numpy as np
 from ntkspec.report.data import CheckedBound, Comparison, RunReport
 from ntkspec.report.names import clean as clean  # words, too
 from ntkspec.report.names import snapshot_name as snapshot_name
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 UNRESOLVED = "unresolved"
 NOT_COMPUTED = "not computed"

@@ -1,10 +1,10 @@
-"""Spectra of kernels: routes, floors, exact ranks, bounds, checks."""
+"""Spectra of kernels: solvers, accuracy, exact ranks, bounds, checks."""
 
 from ntkspec.spectral import bounds, consistency
+from ntkspec.spectral.choose import MethodChoice, solve, spectra, spectrum
+from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.rank import Rank, rank_bound
 from ntkspec.spectral.regions import Regions
-from ntkspec.spectral.solve import MethodChoice, spectra, spectrum
-from ntkspec.spectral.spectrum import Method, Spectrum
 
 __all__ = [
     "Method",
@@ -15,6 +15,7 @@ __all__ = [
     "bounds",
     "consistency",
     "rank_bound",
+    "solve",
     "spectra",
     "spectrum",
 ]

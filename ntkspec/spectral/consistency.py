@@ -7,28 +7,21 @@ cannot break those of kernels (see `formed`), nor, with the margin described in 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend
-from ntkspec.errors import MemoryBudgetError
-from ntkspec.gram import gram
-from ntkspec.jacobian import (
-    DenseFactor,
-    Factor,
-    Jacobian,
-    LoadedFactor,
-    Outputs,
-    SparseFactor,
-    rows_per_sample,
-)
+from ntkspec.errors import MemoryBudgetError, UsageError
+from ntkspec.jacobian import Jacobian
+from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.enclosure import TINIEST, Formed
+from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.formed import TINIEST, Formed
-from ntkspec.spectral.positivity import Positivity
-from ntkspec.spectral.solve import spectrum
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.certificate import Positivity
+from ntkspec.spectral.choose import solve
+from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.solvers import SOLVERS
 
 PANEL = 256  # rows of two kernels that are compared at once
 EPS = float(np.finfo(np.float64).eps)
@@ -82,35 +75,36 @@ def of_zeros(name: str, lower: Bound, found: Spectrum) -> Iterator[Check]:
         yield Check("zeros", said, name, _share(proved, found.regions.rest))
 
 
-def second_kernels(
-    name: str, formed: Formed, part: Jacobian, outputs: Outputs, backend: Backend, memory: float | None
-) -> Iterator[Check]:
+def second_kernels(name: str, formed: Formed, kernel: Kernel) -> Iterator[Check]:
     """The kernel block by block, with its samples reversed, and in other tiles. Memory: two kernels."""
     total = np.zeros_like(formed.kernel)
-    for block in part:
-        total += gram(replace(part, blocks=(block,)), outputs, backend=backend, memory=memory)
+    for block in kernel.rows:
+        total += _assembled(kernel.only(Jacobian((block,))))
     said = "the blocks' kernels add up to it"
     yield Check("additivity", said, name, _departure(formed, total))
     del total
-    reverse = gram(_reversed(part.load()), outputs, backend=backend, memory=memory)
+    order = np.arange(kernel.rows.samples)[::-1]
+    reverse = _assembled(kernel.otherwise(rows=kernel.rows.rows(order)))
     said = "row i times row j is row j times row i, computed apart"
-    yield Check("symmetry", said, name, _departure(formed, _restored(reverse, part, outputs)))
+    yield Check("symmetry", said, name, _departure(formed, _restored(reverse, kernel)))
     del reverse
-    tile = max(min(backend.tile, len(formed.kernel)) // 3, 1)
-    other = gram(part, outputs, backend=backend, memory=memory, tile=tile)
+    tile = max(min(kernel.backend.tile, kernel.size) // 3, 1)
+    other = _assembled(kernel, tile)
     yield Check("tiles", f"tiles of {tile} rows give the same", name, _departure(formed, other))
 
 
-def second_route(
-    name: str, found: Spectrum, part: Jacobian, outputs: Outputs, backend: Backend, memory: float | None
-) -> Iterator[Check]:
-    """The spectrum by another route, if one fits the memory budget."""
-    for method in ("gram", "svd", "dual"):
-        if method == found.method:
+def _assembled(kernel: Kernel, tile: int | None = None) -> NDArray[np.float64]:
+    return kernel.backend.get(Assembly.of(kernel, tile=tile).assemble()["total"])
+
+
+def second_route(name: str, found: Spectrum, kernel: Kernel) -> Iterator[Check]:
+    """The spectrum by another solver, if one fits the memory budget."""
+    for method, solver in SOLVERS.items():
+        if method == found.method or not solver.complete:
             continue
         try:
-            second = spectrum(part, outputs, method=method, backend=backend, memory=memory)
-        except MemoryBudgetError:
+            second = solve(kernel, method)
+        except (MemoryBudgetError, UsageError):  # too large, or not of the kind that the solver is for
             continue
         apart = np.abs(second.eigenvalues - found.eigenvalues)
         worst = float(np.max([*map(_share, apart.tolist(), (second.error + found.error).tolist())]))
@@ -137,26 +131,8 @@ def _departure(formed: Formed, other: NDArray[np.float64]) -> float:
     return worst
 
 
-def _restored(reverse: NDArray[np.float64], part: Jacobian, outputs: Outputs) -> NDArray[np.float64]:
+def _restored(reverse: NDArray[np.float64], kernel: Kernel) -> NDArray[np.float64]:
     """The kernel of reversed samples in the order of the samples; rows of one sample keep theirs."""
-    repeat = rows_per_sample(outputs, part.outputs)
-    cells = reverse.reshape(part.samples, repeat, part.samples, repeat)[::-1, :, ::-1, :]
+    samples, repeat = kernel.rows.samples, kernel.repeat
+    cells = reverse.reshape(samples, repeat, samples, repeat)[::-1, :, ::-1, :]
     return cells.reshape(reverse.shape)
-
-
-def _reversed(jacobian: Jacobian) -> Jacobian:
-    return Jacobian(
-        tuple(
-            replace(block, left=_reversed_factor(block.left), right=_reversed_factor(block.right))
-            for block in jacobian
-        )
-    )
-
-
-def _reversed_factor(factor: Factor | None) -> LoadedFactor | None:
-    if factor is None:
-        return None
-    loaded = factor.load()
-    if isinstance(loaded, SparseFactor):
-        return SparseFactor(loaded.indices[::-1], loaded.values[::-1], loaded.columns)
-    return DenseFactor(loaded.values[::-1])

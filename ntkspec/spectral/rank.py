@@ -18,16 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.jacobian import (
-    Block,
-    DenseFactor,
-    Jacobian,
-    LoadedFactor,
-    Outputs,
-    SparseFactor,
-    loaded_factor,
-    rows_per_sample,
-)
+from ntkspec.jacobian import Block, Jacobian, Outputs, rows_per_sample
+from ntkspec.kernel.problem import Kernel
 
 
 @dataclass(frozen=True)
@@ -60,27 +52,16 @@ def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
     return min(found, key=lambda rank: rank.at_most)
 
 
+def rank_of(kernel: Kernel) -> Rank:
+    """Find what is known of a kernel's rank; nothing where its factors do not fit in memory."""
+    if not kernel.facts_fit:
+        return Rank(kernel.size, "not looked for: the factors do not fit the memory budget")
+    return rank_bound(kernel.rows, kernel.outputs)
+
+
 def nonzero_columns(block: Block, outputs: Outputs) -> int:
     """Count the columns of the block's J that are not zero throughout; in mode trace those of all outputs."""
-    factor, right_factor = loaded_factor(block.left), loaded_factor(block.right)
-    left = 1 if factor is None else int(_nonzero(factor)[0].sum())
-    if right_factor is None:
-        return left
-    right = _nonzero(right_factor)
-    if outputs == "trace":
-        return left * int(right.sum())
-    return left * int((right.any(axis=0) if outputs == "full" else right[outputs]).sum())
-
-
-def _nonzero(factor: LoadedFactor) -> NDArray[np.bool_]:
-    """(c, width) where any sample has a number other than zero; of sparse ones the touched columns alone."""
-    if isinstance(factor, DenseFactor):
-        return np.asarray((factor.values != 0).any(axis=0))
-    compact = factor.compact()
-    found = np.zeros((factor.outputs, compact.columns), dtype=bool)
-    samples, output, entries = np.nonzero((compact.indices >= 0)[:, None, :] & (compact.values != 0))
-    found[output, compact.indices[samples, entries]] = True
-    return found
+    return block.left.nonzero_columns(0) * block.right.nonzero_columns(outputs)
 
 
 def _distinct_rows(jacobian: Jacobian, outputs: Outputs) -> int:
@@ -93,16 +74,11 @@ def _distinct_rows(jacobian: Jacobian, outputs: Outputs) -> int:
     kept = slice(None) if isinstance(outputs, str) else slice(outputs, outputs + 1)
     blocks = []
     for block in jacobian:
-        left, right = loaded_factor(block.left), loaded_factor(block.right)
         zero = np.zeros((jacobian.samples, jacobian.outputs), dtype=bool)  # of the block's part of a row
         arrays: list[NDArray[Any]] = []
-        for factor, outs in ((left, slice(None)), (right, kept)):
-            if factor is None:
-                continue
-            zero |= ~_entries(factor).any(axis=2)
-            arrays.append(factor.values[:, outs])
-            if isinstance(factor, SparseFactor):
-                arrays.append(factor.indices)
+        for factor, outs in ((block.left, slice(None)), (block.right, kept)):
+            zero |= ~factor.used.any(axis=2)
+            arrays += [array[:, outs] if array.ndim == 3 else array for array in factor.arrays.values()]
         blocks.append((zero[:, kept], arrays))
     empty = np.logical_and.reduce([zero for zero, _ in blocks])  # (n, outputs)
 
@@ -117,9 +93,3 @@ def _distinct_rows(jacobian: Jacobian, outputs: Outputs) -> int:
 
     counts = {hashed(i): int((~empty[i]).sum()) for i in range(jacobian.samples) if not empty[i].all()}
     return sum(counts.values()) if outputs == "full" else len(counts)
-
-
-def _entries(factor: LoadedFactor) -> NDArray[np.bool_]:
-    """(n, c, entries) where a stored number counts: it is not zero, and no padding."""
-    numbers = np.asarray(factor.values != 0)
-    return numbers & (factor.indices >= 0)[:, None, :] if isinstance(factor, SparseFactor) else numbers

@@ -25,16 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.jacobian import (
-    Block,
-    DenseFactor,
-    Jacobian,
-    LoadedFactor,
-    Outputs,
-    SparseFactor,
-    loaded_factor,
-    rows_per_sample,
-)
+from ntkspec.jacobian import Block, Factor, Jacobian, Outputs, rows_per_sample
+from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.rank import nonzero_columns
 from ntkspec.sums import gamma
 
@@ -75,6 +67,11 @@ class _Span:
         return len(self.rows) if self.basis is None else self.basis.shape[1]
 
 
+def regions_of(kernel: Kernel) -> Regions | None:
+    """Find what regions say of a kernel; nothing where its factors do not fit in memory."""
+    return regions(kernel.rows, kernel.outputs) if kernel.facts_fit else None
+
+
 def regions(jacobian: Jacobian, outputs: Outputs = "trace") -> Regions | None:
     """Find what the regions say, grids counted region by region, or once by their columns.
 
@@ -87,10 +84,9 @@ def regions(jacobian: Jacobian, outputs: Outputs = "trace") -> Regions | None:
     members = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
     encoding = _encoding(loaded)
     grids = {
-        block.name: left
+        block.name: block.left
         for block in loaded
-        if isinstance(left := loaded_factor(block.left), SparseFactor)
-        and _is_constant(block, outputs, labels)
+        if block.left.nodes is not None and _is_constant(block, outputs, labels)
     }
     if encoding is None and not grids:
         return None
@@ -168,15 +164,14 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
 
     Of a block without a left factor, r itself is compared with Q C.
     """
-    left, factor = loaded_factor(block.left), loaded_factor(block.right)
-    if isinstance(factor, SparseFactor):  # its columns would differ from sample to sample
+    left, right = block.left, block.right.vectors(outputs)
+    if right is None:  # its columns would differ from sample to sample
         return _Loss(np.full(block.samples, np.inf), np.ones(block.samples))
-    right = _vectors(factor or DenseFactor(np.ones((block.samples, block.outputs, 1))), outputs)
-    if left is None:
+    if not left.arrays:
         return _Loss(_residuals(lambda rows: right[rows], spans, block.samples), _norms(right))
     first = _first_of_region(right, labels)
-    inputs = _residuals(lambda rows: _dense_rows(left, rows), spans, block.samples)
-    sizes = _row_norms(left.map(np.abs))  # of l, colliding entries added up without regard to signs
+    inputs = _residuals(left.near, spans, block.samples)
+    sizes = _norms(left.map(np.abs).norms_of)  # of l, colliding entries added up without regard to signs
     added = gamma(left.collisions - 1) * sizes  # what rounding loses of their sums
     within = np.zeros(block.samples, dtype=bool)  # samples of regions with fewer directions
     for span in spans:
@@ -187,10 +182,11 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
 
 def _is_constant(block: Block, outputs: Outputs, labels: NDArray[np.intp]) -> bool:
     """Whether the block's right factor is plausibly the same for all samples of a region."""
-    factor = loaded_factor(block.right)
-    if not isinstance(factor, DenseFactor):
-        return factor is None
-    right = _vectors(factor, outputs)
+    if not block.right.arrays:
+        return True
+    right = block.right.vectors(outputs)
+    if right is None:
+        return False
     apart = _norms(right - _first_of_region(right, labels))
     return bool((apart <= PLAUSIBLE[block.dtype] * _norms(right)).all())
 
@@ -239,17 +235,15 @@ def _span(rows: NDArray[np.intp], inputs: NDArray[np.float64] | None, dtype: np.
 
 def _encoding(jacobian: Jacobian) -> NDArray[np.float64] | None:
     """(n, width + 1) the input of the first layer and a column of ones: what all else is linear in."""
-    lefts = (loaded_factor(block.left) for block in jacobian)
-    first = next((left for left in lefts if isinstance(left, DenseFactor)), None)
-    if first is None:
+    columns = next((inputs for block in jacobian if (inputs := block.left.inputs) is not None), None)
+    if columns is None:
         return None
-    columns = first.values[:, 0, :].astype(np.float64)
     varying = columns[:, (columns != columns[0]).any(axis=0)]
     return np.column_stack([varying, np.ones(len(varying))])
 
 
 def _inputs(
-    encoding: NDArray[np.float64] | None, grids: list[SparseFactor], rows: NDArray[np.intp]
+    encoding: NDArray[np.float64] | None, grids: list[Factor], rows: NDArray[np.intp]
 ) -> NDArray[np.float64] | None:
     """(m, w) what gradients of a region are linear in: encodings, and the weights of the touched nodes.
 
@@ -258,43 +252,17 @@ def _inputs(
     if len(rows) == 1:
         return None
     width = 0 if encoding is None else encoding.shape[1]
-    nodes = sum(int(np.count_nonzero(np.unique(grid.indices[rows]) >= 0)) for grid in grids)
+    nodes = sum(
+        int(np.count_nonzero(np.unique(grid.nodes[rows]) >= 0)) for grid in grids if grid.nodes is not None
+    )
     if not _affordable(len(rows), width + nodes):
         return None
     parts = [] if encoding is None else [encoding[rows]]
-    return np.concatenate([*parts, *(_dense_rows(grid, rows) for grid in grids)], axis=1)
+    return np.concatenate([*parts, *(grid.near(rows) for grid in grids)], axis=1)
 
 
 def _affordable(m: int, w: int) -> bool:
     return m * w * min(m, w) <= SPAN_FLOPS
-
-
-def _dense_rows(left: LoadedFactor, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(m, w) some samples' vectors; of a sparse factor the nodes that these touch, entries added up."""
-    if isinstance(left, DenseFactor):
-        return np.asarray(left.values[rows, 0], dtype=np.float64)
-    indices, values = left.indices[rows], left.values[rows, 0].astype(np.float64)
-    nodes, column = np.unique(indices, return_inverse=True)
-    dense = np.zeros((len(rows), len(nodes)))
-    np.add.at(dense, (np.arange(len(rows))[:, None], column.reshape(indices.shape)), values)
-    return dense[:, nodes >= 0]
-
-
-def _row_norms(left: LoadedFactor) -> NDArray[np.float64]:
-    """(n,) Euclidean norms of a left factor's vectors, rounded upwards."""
-    if isinstance(left, DenseFactor):
-        return _norms(left.matrix(0))
-    rows = left.compact().matrix(0)
-    lengths = np.diff(rows.indptr)
-    numbers = np.zeros((len(lengths), int(lengths.max(initial=0))))  # row by row, without zeros between them
-    numbers[np.arange(numbers.shape[1]) < lengths[:, None]] = rows.data
-    return _norms(numbers)
-
-
-def _vectors(factor: DenseFactor, outputs: Outputs) -> NDArray[np.float64]:
-    """(n, w) the numbers of each sample, of all outputs or of one."""
-    values = factor.values if isinstance(outputs, str) else factor.values[:, [outputs]]
-    return values.reshape(len(values), -1).astype(np.float64)
 
 
 def _norms(rows: NDArray[np.float64]) -> NDArray[np.float64]:

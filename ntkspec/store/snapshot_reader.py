@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import RunFileError
-from ntkspec.jacobian import Block, Jacobian, Parameter
+from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, Parameter, SparseFactor
 from ntkspec.store import checks, schema
-from ntkspec.store.stored import Stored, StoredDense, StoredSparse, open_stored
+from ntkspec.store.stored import Stored, open_stored
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Snapshot:
     _outputs: Stored
     _regions: Stored | None
     _certain: bool
-    _factors: tuple[StoredDense | StoredSparse, ...]
+    _arrays: tuple[Stored, ...]  # of all factors
 
     @cached_property
     def jacobian(self) -> Jacobian:
@@ -55,18 +55,12 @@ class Snapshot:
         if self._regions is not None:
             yield self._regions
         yield from self.scales.values()
-        for factor in self._factors:
-            yield from (
-                (factor.values,) if isinstance(factor, StoredDense) else (factor.indices, factor.values)
-            )
+        yield from self._arrays
 
     def check_values(self) -> None:
         """Read every number once; raise `RunFileError` at the first that the contract forbids."""
-        for stored in (self._outputs, self._regions, *self.scales.values()):
-            if stored is not None:
-                stored.check()
-        for factor in self._factors:
-            factor.check()
+        for stored in self.stored():
+            stored.check()
 
 
 def open_snapshot(
@@ -104,11 +98,8 @@ def open_snapshot(
         _outputs=outputs,
         _regions=regions,
         _certain=certain,
-        _factors=tuple(
-            factor
-            for block in blocks
-            for factor in (block.left, block.right)
-            if isinstance(factor, StoredDense | StoredSparse)
+        _arrays=tuple(
+            array for block in blocks for factor in block.factors for array in factor.arrays.values()
         ),
     )
 
@@ -152,19 +143,20 @@ def _open_block(
     return block, replace(scale, positive=True)
 
 
-def _open_factor(
-    group: h5py.Group, side: str, where: str, rows: tuple[int, ...], budget: int
-) -> StoredDense | StoredSparse:
+def _open_factor(group: h5py.Group, side: str, where: str, rows: tuple[int, ...], budget: int) -> Factor:
     kind = h5py.Group if checks.is_group(group, side, where) else h5py.Dataset
     item = checks.child(group, side, kind, where)
+    one_output = len(rows) == 1
     if kind is h5py.Dataset:
-        return StoredDense(open_stored(group, side, where, checks.FLOATS, (*rows, None), budget))
+        values = open_stored(group, side, where, checks.FLOATS, (*rows, None), budget)
+        return DenseFactor(replace(values, one_output=one_output))
     where = f"{where}/{side}"
     checks.members(item, where)
     indices = open_stored(item, schema.INDICES, where, checks.INTEGERS, (rows[0], None), budget)
     k = int(indices.data.shape[1])
     values = open_stored(item, schema.VALUES, where, checks.FLOATS, (*rows, k), budget)
-    return StoredSparse(indices, values, checks.integer(item, schema.COLUMNS, where, 1))
+    columns = checks.integer(item, schema.COLUMNS, where, 1)
+    return SparseFactor(replace(indices, below=columns), replace(values, one_output=one_output), columns)
 
 
 def _metrics(group: h5py.Group, where: str) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
-from ntkspec.jacobian import Block, DenseFactor, Jacobian, LoadedFactor
+from ntkspec.jacobian import Block, Factor, Jacobian
 from ntkspec.store import digest, schema
 from ntkspec.store.disk import reserve, writing
 from ntkspec.store.texts import check_name
@@ -85,24 +86,16 @@ class SnapshotWriter:
             [{"name": parameter.name, "shape": list(parameter.shape)} for parameter in block.parameters]
         )
         for side, factor in _sides(block):
-            if isinstance(factor, DenseFactor):
-                create_dataset(group, side, _shape(side, self._n, factor), factor.dtype)
-            else:
-                sparse = group.create_group(side)
-                sparse.attrs[schema.COLUMNS] = factor.columns
-                indices = factor.indices
-                create_dataset(sparse, schema.INDICES, (self._n, *indices.shape[1:]), indices.dtype)
-                create_dataset(sparse, schema.VALUES, _shape(side, self._n, factor), factor.dtype)
+            if len(factor.arrays) > 1:
+                group.create_group(side).attrs.update(factor.facts)
+            for place, array in _datasets(side, factor):
+                create_dataset(group, place, (self._n, *array.shape[1:]), array.dtype)
 
     def _fill(self, block: Block, start: int, stop: int) -> None:
         group = self._group[schema.BLOCKS][_hdf5_name(block.name)]
         for side, factor in _sides(block):
-            values = factor.values[:, 0] if side == schema.LEFT else factor.values
-            if isinstance(factor, DenseFactor):
-                self._put(group[side], start, stop, values)
-            else:
-                self._put(group[side][schema.INDICES], start, stop, factor.indices)
-                self._put(group[side][schema.VALUES], start, stop, values)
+            for place, array in _datasets(side, factor):
+                self._put(group[place], start, stop, array)
 
     def _put(self, data: h5py.Dataset, start: int, stop: int, values: NDArray[Any]) -> None:
         """Write rows, and take their checksum as they are stored."""
@@ -121,15 +114,19 @@ class SnapshotWriter:
         self._group.attrs[digest.DIGEST] = digest.snapshot_digest(self._group, str(self._part))
 
 
-def _sides(block: Block) -> list[tuple[str, LoadedFactor]]:
-    sides = ((schema.LEFT, block.left), (schema.RIGHT, block.right))
-    return [(side, factor.load()) for side, factor in sides if factor is not None]
+def _sides(block: Block) -> list[tuple[str, Factor]]:
+    """Both factors in memory."""
+    return [(schema.LEFT, block.left.load()), (schema.RIGHT, block.right.load())]
 
 
-def _shape(side: str, n: int, factor: LoadedFactor) -> tuple[int, ...]:
-    """Left factors do not depend on the output and are stored without that axis."""
-    tail = factor.values.shape[2:] if side == schema.LEFT else factor.values.shape[1:]
-    return (n, *tail)
+def _datasets(side: str, factor: Factor) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays of a factor and where they lie: one under the factor's name, several in a group of it.
+
+    Left factors do not depend on the output and are stored without that axis.
+    """
+    for name, array in factor.arrays.items():
+        place = f"{side}/{name}" if len(factor.arrays) > 1 else side
+        yield place, array[:, 0] if side == schema.LEFT and array.ndim == 3 else array
 
 
 def create_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any) -> h5py.Dataset:

@@ -1,4 +1,4 @@
-"""Factors that still lie in a run file: their structure is checked, their numbers are read on demand."""
+"""Datasets of a run file as arrays: their structure is checked, their numbers are read on demand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import RunFileError
-from ntkspec.jacobian import DenseFactor, SparseFactor
 from ntkspec.memory import format_bytes, require
 from ntkspec.store import checks, digest
 
@@ -22,19 +21,37 @@ COMPRESSION = 2000  # no filter of HDF5 makes numbers so much smaller; deflate e
 
 @dataclass(frozen=True)
 class Stored:
-    """A dataset (n, ...) of numbers, read in ranges of rows within a memory budget."""
+    """A dataset (n, ...) of numbers, read in ranges of rows within a memory budget.
+
+    A factor of a run file is one of `ntkspec.jacobian` whose arrays are such datasets.
+    """
 
     data: h5py.Dataset
     where: str
     budget: int  # bytes that one read may take
     positive: bool = False  # whether the contract asks for numbers > 0
+    below: int | None = None  # of indices, which are -1 or from 0 to this, itself left out
+    one_output: bool = False  # whether it lacks the axis of outputs, which left factors have by convention
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As factors want it."""
+        n, *others = (int(size) for size in self.data.shape)
+        return (n, 1, *others) if self.one_output else (n, *others)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Read rows; see `read`."""
+        values = self.read(rows.start or 0, rows.stop)
+        return values[:, None] if self.one_output else values
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all numbers."""
         return int(self.data.size) * int(self.data.dtype.itemsize)
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Of the numbers, in native byte order."""
         dtype: np.dtype[Any] = self.data.dtype.newbyteorder("=")
         return dtype
 
@@ -77,6 +94,13 @@ class Stored:
         if self.positive and not (values > 0).all():
             raise RunFileError(
                 self.where, expected="positive numbers", got="zero or negative ones", remedy="mend the writer"
+            )
+        if self.below is not None and len(bad := np.argwhere((values < -1) | (values >= self.below))):
+            raise RunFileError(
+                self.where,
+                expected=f"indices from 0 to {self.below - 1}, or -1 for padding",
+                got=f"{values[tuple(bad[0])]} in row {rows.start + int(bad[0][0])}",
+                remedy="mend the writer",
             )
         return values
 
@@ -129,103 +153,3 @@ def open_stored(
     if chunk > budget and stored.filtered:
         require(f"{stored.where}, a chunk", chunk, budget, "raise --memory, or write smaller chunks")
     return stored
-
-
-@dataclass(frozen=True)
-class StoredDense:
-    """A dense factor in a run file."""
-
-    values: Stored  # (n, a) on the left, (n, c, b) on the right
-    sparse = False
-
-    @property
-    def samples(self) -> int:
-        return int(self.values.data.shape[0])
-
-    @property
-    def outputs(self) -> int:
-        return int(self.values.data.shape[1]) if self.values.data.ndim == 3 else 1
-
-    @property
-    def width(self) -> int:
-        return int(self.values.data.shape[-1])
-
-    @property
-    def entries(self) -> int:
-        return int(self.values.data.shape[-1])
-
-    @property
-    def nbytes(self) -> int:
-        return self.values.nbytes
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.values.dtype
-
-    def load(self, start: int = 0, stop: int | None = None) -> DenseFactor:
-        """The samples start:stop in memory."""
-        return DenseFactor(_with_outputs(self.values.read(start, stop)))
-
-    def check(self) -> None:
-        """Read every number once."""
-        self.values.check()
-
-
-@dataclass(frozen=True)
-class StoredSparse:
-    """A sparse factor in a run file."""
-
-    indices: Stored  # (n, k)
-    values: Stored  # (n, k) on the left, (n, c, k) on the right
-    columns: int
-    sparse = True
-
-    @property
-    def samples(self) -> int:
-        return int(self.values.data.shape[0])
-
-    @property
-    def outputs(self) -> int:
-        return int(self.values.data.shape[1]) if self.values.data.ndim == 3 else 1
-
-    @property
-    def width(self) -> int:
-        return self.columns
-
-    @property
-    def entries(self) -> int:
-        return int(self.values.data.shape[-1])
-
-    @property
-    def nbytes(self) -> int:
-        return self.indices.nbytes + self.values.nbytes
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.values.dtype
-
-    def load(self, start: int = 0, stop: int | None = None) -> SparseFactor:
-        """The samples start:stop in memory, every index checked."""
-        indices = self.indices.read(start, stop)
-        self._check_indices(start, indices)
-        return SparseFactor(indices, _with_outputs(self.values.read(start, stop)), self.columns)
-
-    def _check_indices(self, start: int, indices: NDArray[Any]) -> None:
-        bad = np.argwhere((indices < -1) | (indices >= self.columns))
-        if len(bad):
-            raise RunFileError(
-                self.indices.where,
-                expected=f"indices from 0 to {self.columns - 1}, or -1 for padding",
-                got=f"{indices[tuple(bad[0])]} in row {start + int(bad[0][0])}",
-                remedy="mend the writer",
-            )
-
-    def check(self) -> None:
-        """Read every number once."""
-        for start, indices in self.indices.panels():
-            self._check_indices(start, indices)
-        self.values.check()
-
-
-def _with_outputs(values: NDArray[Any]) -> NDArray[Any]:
-    return values[:, None, :] if values.ndim == 2 else values

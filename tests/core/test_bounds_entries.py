@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ntkspec.kernel.enclosure import Formed
 from ntkspec.spectral import bounds
 from ntkspec.spectral.bounds import entries
-from ntkspec.spectral.formed import Formed
 
 
 def exact(kernel) -> Formed:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import ntkspec
 from ntkspec.jacobian import DenseFactor, Jacobian
+from ntkspec.kernel.enclosure import form
 from ntkspec.spectral import bounds
-from ntkspec.spectral.formed import form
 
 FORMED = (
     bounds.gershgorin_lower,

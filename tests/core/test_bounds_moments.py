@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import ntkspec
 from ntkspec.jacobian import DenseFactor, Jacobian
+from ntkspec.kernel.enclosure import Formed, form
 from ntkspec.spectral import bounds
 from ntkspec.spectral.bounds import moments
-from ntkspec.spectral.formed import Formed, form
 
 ALL = (bounds.wolkowicz_styan_lower, bounds.wolkowicz_styan_upper, bounds.trace_upper, bounds.frobenius_lower)
 

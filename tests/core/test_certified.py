@@ -14,8 +14,8 @@ from hostile import certify
 import ntkspec
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import DenseFactor, Jacobian
-from ntkspec.spectral import positivity
-from ntkspec.spectral.formed import Formed, form
+from ntkspec.kernel.enclosure import Formed, form
+from ntkspec.spectral import certificate
 
 
 def test_no_hostile_kernel_breaks_a_certified_bound():
@@ -30,7 +30,7 @@ def test_no_hostile_kernel_breaks_a_certified_bound():
 def test_without_margins_the_hostile_kernels_break_the_bound(monkeypatch):
     """The cases are hard enough to tell."""
     monkeypatch.setattr(Formed, "margin", property(lambda formed: np.zeros(formed.size)))
-    monkeypatch.setattr(positivity, "_cholesky_margin", np.zeros_like)
+    monkeypatch.setattr(certificate, "_cholesky_margin", np.zeros_like)
     assert certify.summary(certify.try_many(range(900)))["violations"]
 
 
@@ -110,18 +110,18 @@ def test_forming_stays_within_its_margin():
 def test_an_indefinite_kernel_is_noticed():
     formed = form(cases.mixed(10))
     before = formed.kernel.copy()
-    assert positivity.positivity(formed).semidefinite
+    assert certificate.positivity(formed).semidefinite
     assert np.array_equal(formed.kernel, before)
     spoilt = formed.kernel.copy()
     spoilt[2, 5] = spoilt[5, 2] = 2 * np.sqrt(spoilt[2, 2] * spoilt[5, 5])
-    found = positivity.positivity(Formed(spoilt, formed.weights, formed.gamma, formed.underflow))
+    found = certificate.positivity(Formed(spoilt, formed.weights, formed.gamma, formed.underflow))
     assert (found.semidefinite, found.proved) == (False, 0.0)
 
 
 def test_a_kernel_of_nan_is_not_called_positive():
     formed = form(cases.mixed(10))
     formed.kernel[5, 2] = formed.kernel[2, 5] = np.nan
-    found = positivity.positivity(formed)
+    found = certificate.positivity(formed)
     assert (found.semidefinite, found.proved) == (False, 0.0)
     assert np.isfinite(found.vector).all()
 

@@ -10,9 +10,10 @@ import pytest
 
 import ntkspec
 from ntkspec.backend import select
+from ntkspec.kernel.enclosure import form
+from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral import Rank, consistency
-from ntkspec.spectral.formed import form
-from ntkspec.spectral.positivity import positivity
+from ntkspec.spectral.certificate import positivity
 
 CPU = select("cpu")
 
@@ -22,8 +23,8 @@ def all_checks(jac, outputs):
     return [
         *consistency.of_spectrum("total", found),
         consistency.of_kernel("total", positivity(formed)),
-        *consistency.second_kernels("total", formed, jac, outputs, CPU, None),
-        *consistency.second_route("total", found, jac, outputs, CPU, None),
+        *consistency.second_kernels("total", formed, Kernel(jac, outputs=outputs, backend=CPU)),
+        *consistency.second_route("total", found, Kernel(jac, outputs=outputs, backend=CPU)),
     ]
 
 
@@ -42,7 +43,7 @@ def test_a_spoilt_kernel_fails_where_it_should():
     formed.kernel[3, 7] *= 1 + 1e-9
     failed = {
         check.name: check.holds
-        for check in consistency.second_kernels("total", formed, jac, "trace", CPU, None)
+        for check in consistency.second_kernels("total", formed, Kernel(jac, backend=CPU))
     }
     assert failed == {"additivity": False, "symmetry": False, "tiles": False}
 
@@ -50,7 +51,7 @@ def test_a_spoilt_kernel_fails_where_it_should():
 def test_a_kernel_of_nan_fails():
     formed = form(cases.mixed(14))
     formed.kernel[3, 7] = np.nan
-    checks = consistency.second_kernels("total", formed, cases.mixed(14), "trace", CPU, None)
+    checks = consistency.second_kernels("total", formed, Kernel(cases.mixed(14), backend=CPU))
     assert not any(check.holds for check in checks)
 
 
@@ -61,14 +62,14 @@ def test_spoilt_spectra_fail():
     trace, rank = consistency.of_spectrum("total", replace(spoilt, rank=Rank(3, "made up")))
     assert not trace.holds
     assert not rank.holds
-    (routes,) = consistency.second_route("total", spoilt, jac, "trace", CPU, None)
+    (routes,) = consistency.second_route("total", spoilt, Kernel(jac, backend=CPU))
     assert not routes.holds
 
 
 def test_no_second_route_without_memory():
     jac = cases.mixed(40)
     found = ntkspec.spectrum(jac)
-    assert list(consistency.second_route("total", found, jac, "trace", CPU, 1e-7)) == []
+    assert list(consistency.second_route("total", found, Kernel(jac, backend=CPU, budget=107))) == []
 
 
 def test_a_proof_against_an_exact_zero_fails():

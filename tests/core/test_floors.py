@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from fractions import Fraction
 
 import cases
@@ -17,8 +16,10 @@ from hypothesis import strategies as st
 import ntkspec
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import DenseFactor, Jacobian, SparseFactor
-from ntkspec.operator import operator
-from ntkspec.spectral.floors import magnitude
+from ntkspec.kernel import term
+from ntkspec.kernel.linear_operator import operator
+from ntkspec.kernel.problem import Kernel
+from ntkspec.spectral.accuracy import magnitude, measured
 
 ROUTES = [
     {"method": "gram"},
@@ -156,7 +157,7 @@ def test_the_norm_of_absolute_values_is_bounded_and_not_by_much(seed, outputs, n
     norm = float(np.linalg.norm(rows, 2) ** 2)
     assert norm * (1 - 1e-12) <= found.norm <= 3 * norm + 1e-300
     assert found.entries >= found.norm * (1 - 1e-12)  # colliding entries before they add up
-    assert magnitude(jac, outputs, fits=False).norm >= norm
+    assert Kernel(jac, outputs=outputs, budget=1).fact(measured).norm >= norm
     kernel = oracles.kernel(jac, outputs)
     assert abs(found.trace - np.trace(kernel)) <= found.trace_error + 1e-13 * np.trace(kernel)
 
@@ -212,16 +213,7 @@ def test_products_with_k_are_right_in_panels():
 
 
 def _picked(block, pick):
-    def of(factor):
-        if factor is None:
-            return None
-        if isinstance(factor, SparseFactor):
-            return SparseFactor(factor.indices[pick], factor.values[pick], factor.columns)
-        return DenseFactor(factor.values[pick])
-
-    return cases.block(
-        block.name, of(block.left), of(block.right), len(pick), block.outputs, block.role, block.order
-    )
+    return block.rows(pick)
 
 
 def test_exact_truth_is_exact():
@@ -235,29 +227,23 @@ def test_exact_truth_is_exact():
 
 
 class Watched:
-    """A factor on disk: it notes how many samples were read at once."""
+    """An array on disk: it notes how many samples were read at once."""
 
-    sparse = False
+    def __init__(self, array):
+        self.array, self.most = array, 0
+        self.shape, self.dtype, self.nbytes = array.shape, array.dtype, array.nbytes
 
-    def __init__(self, factor):
-        self.factor, self.most = factor, 0
-        self.entries = self.width = factor.width
-        self.samples, self.outputs = factor.samples, factor.outputs
-        self.nbytes, self.dtype = factor.nbytes, factor.dtype
-
-    def load(self, start=0, stop=None):
-        stop = self.samples if stop is None else stop
-        self.most = max(self.most, stop - start)
-        return self.factor.load(start, stop)
+    def __getitem__(self, rows):
+        self.most = max(self.most, len(self.array[rows]))
+        return self.array[rows]
 
 
 def test_factors_that_do_not_fit_are_measured_a_few_samples_at_a_time(monkeypatch):
-    room = importlib.import_module("ntkspec.operator")  # the package has a function of that name
-    monkeypatch.setattr(room, "DIAGONAL_BYTES", 4096)
-    factor = Watched(DenseFactor(np.random.default_rng(0).standard_normal((300, 1, 40))))
-    block = cases.block("a", None, factor, 300, 1)
-    found = magnitude(Jacobian((block,)), "trace", fits=False)
-    assert factor.most <= 13
+    monkeypatch.setattr(term, "PART_BYTES", 4096)
+    stored = Watched(np.random.default_rng(0).standard_normal((300, 1, 40)))
+    block = cases.block("a", None, DenseFactor(stored), 300, 1)
+    found = Kernel(Jacobian((block,)), budget=1).fact(measured)
+    assert stored.most <= 13
     assert found.norm >= magnitude(Jacobian((block,)), "trace").norm
 
 

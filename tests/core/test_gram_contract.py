@@ -13,11 +13,12 @@ from standins import stand_in_gpu
 
 import ntkspec
 from ntkspec.backend import CpuBackend, select
-from ntkspec.backend.protocol import ArrayBackend
+from ntkspec.backend.arrays import ArrayBackend
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.gram import Assembly, gram_sums
 from ntkspec.jacobian import Jacobian
-from ntkspec.operator import diagonal
+from ntkspec.kernel.dense import Assembly, gram_sums
+from ntkspec.kernel.panels import column_panels
+from ntkspec.kernel.problem import Kernel
 
 
 class SharedArithmetic(ArrayBackend):
@@ -65,8 +66,10 @@ def test_every_kind_of_block(name, outputs, backend):
     jac = Jacobian((cases.blocks(9, 2)[name],))
     expected = oracles.kernel(jac, outputs)
     assert close(ntkspec.gram(jac, outputs, backend=backend), expected)
-    assert close(ntkspec.operator(jac, outputs) @ np.eye(len(expected)), expected)
-    assert np.allclose(diagonal(jac, outputs), np.diag(expected), rtol=1e-12)
+    assert close(ntkspec.operator(jac, outputs, backend=backend) @ np.eye(len(expected)), expected)
+    kernel = Kernel(jac, outputs=outputs, backend=backend)
+    assert np.allclose(kernel.diagonal, np.diag(expected), rtol=1e-12)
+    assert close(sum(panel @ panel.T for panel in map(backend.get, column_panels(kernel, 5))), expected)
 
 
 @pytest.mark.parametrize("outputs", cases.MODES)
@@ -112,7 +115,7 @@ def test_blocks_add_up_and_one_pass_gives_any_sums(backend):
 def test_inputs_that_may_not_be_written_to():
     jac = cases.mixed()
     for block in jac:
-        for factor in filter(None, (block.left, block.right)):
+        for factor in block.factors:
             factor.values.flags.writeable = False
     before = jac.to_dense()
     ntkspec.gram(jac)
@@ -126,9 +129,9 @@ def test_a_kernel_that_does_not_fit_the_device_is_assembled_and_solved_on_the_ho
     engine = stand_in_gpu(monkeypatch, free=int(1.25 * 45_000))
     monkeypatch.setattr(engine.xp, "ndarray", type("DeviceArray", (), {}))  # so that none is on the device
     sums = {"total": jac, "grid": jac.only("grid")}
-    plan = Assembly.of(sums, "trace", "float64", engine, 2**30, tile=8)
+    plan = Assembly.of(Kernel(jac, backend=engine, budget=2**30), sums, tile=8)
     assert plan.on_host
-    assert plan.grid.panel < 60
+    assert plan.tiling.panel < 60
     for name, kernel in gram_sums(sums, backend=engine, tile=8).items():
         assert close(kernel, oracles.kernel(sums[name], "trace")), name
     assert close(engine.eigvalsh(ntkspec.gram(jac)), np.linalg.eigvalsh(oracles.kernel(jac, "trace")))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ntkspec.errors import UsageError
-from ntkspec.gram import gram_sums
 from ntkspec.jacobian import Jacobian, SparseFactor
+from ntkspec.kernel.dense import gram_sums
 from ntkspec.spectral import spectra
 
 

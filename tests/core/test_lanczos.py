@@ -9,7 +9,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 import ntkspec
 from ntkspec.jacobian import DenseFactor, Jacobian
-from ntkspec.spectral import lanczos
+from ntkspec.spectral import krylov
 
 
 def diagonal(values):
@@ -64,7 +64,7 @@ def test_one_eigenvalue_many_times_over():
 
 def test_what_is_left_after_all_rounds_is_stated(monkeypatch):
     """With one round only, copies are missing: the error then says by how much."""
-    monkeypatch.setattr(lanczos, "ROUNDS", 1)
+    monkeypatch.setattr(krylov, "ROUNDS", 1)
     values = np.concatenate([np.full(30, 1.0), np.full(30, 0.5), np.random.default_rng(0).random(340) * 0.1])
     for k in (5, 20, 40):
         check(values, k)
@@ -83,7 +83,7 @@ def test_ritz_pairs_keep_their_images():
     kernel = square @ square.T
     kernel /= np.trace(kernel)
     for whole in (False, True):
-        found = lanczos.largest(aslinearoperator(kernel), 7, 1e-15, whole=whole)
+        found = krylov.largest(aslinearoperator(kernel), 7, 1e-15, whole=whole)
         assert np.allclose(found.values, np.linalg.eigvalsh(kernel)[::-1][:7], rtol=1e-12)
         assert found.residual < 1e-14
         assert found.missed == 0

@@ -13,8 +13,11 @@ import ntkspec
 from ntkspec.backend import select
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.spectral import pivoted, routes, solve
-from ntkspec.spectral.floors import magnitude
+from ntkspec.kernel import low_rank as pivoted
+from ntkspec.kernel.problem import Kernel
+from ntkspec.spectral import choose
+from ntkspec.spectral.accuracy import magnitude
+from ntkspec.spectral.solvers import SOLVERS
 
 CPU = select("cpu")
 
@@ -47,7 +50,7 @@ def test_a_trace_large_beside_lambda_max_raises_the_floor_or_is_left_to_others(e
     values[: equal + 10] = np.r_[np.ones(equal), 10.0 ** -np.linspace(1, 16, 10)]
     for seed in range(3):
         jac = cases.prescribed(values, 49, seed)
-        found = routes.by_cholesky(jac, "trace", 2**30, magnitude(jac, "trace"))
+        found = SOLVERS["cholesky"].solve(Kernel(jac, backend=CPU, budget=2**30))
         if found is not None:
             answers += 1
             exact = oracles.exact_eigenvalues(jac.to_dense()[:, 0])
@@ -68,7 +71,8 @@ def test_the_rest_is_positive_and_its_trace_what_is_said(seed, rank, outputs):
     at = (pick[:, None] * repeat + np.arange(repeat)).ravel()
     kernel = kernel[np.ix_(at, at)]
     sums = magnitude(jac, outputs).entry_sums
-    found = pivoted.factorise(jac, outputs, CPU, lambda largest: 1e-12 * largest, len(kernel) // 2, sums)
+    asked = Kernel(jac, outputs=outputs, backend=CPU)
+    found = pivoted.factorise(asked, lambda largest: 1e-12 * largest, len(kernel) // 2, sums)
     assert found is not None
     rest = kernel - found.rows.T @ found.rows
     scale = np.linalg.eigvalsh(kernel)[-1]
@@ -78,29 +82,20 @@ def test_the_rest_is_positive_and_its_trace_what_is_said(seed, rank, outputs):
 
 
 def _picked(block, pick):
-    from dataclasses import replace
-
-    def of(factor):
-        if factor is None:
-            return None
-        if hasattr(factor, "indices"):
-            return replace(factor, indices=factor.indices[pick], values=factor.values[pick])
-        return replace(factor, values=factor.values[pick])
-
-    return replace(block, samples=len(pick), left=of(block.left), right=of(block.right))
+    return block.rows(pick)
 
 
 def test_a_kernel_of_full_rank_is_refused_and_auto_takes_gram(monkeypatch):
     jac = cases.prescribed(np.ones(300), 310)
     with pytest.raises(UsageError, match="more to resolve"):
         ntkspec.spectrum(jac, method="cholesky")
-    monkeypatch.setattr(solve, "CHOLESKY_FROM", 64)
+    monkeypatch.setattr(choose, "CHOLESKY_FROM", 64)
     assert ntkspec.spectrum(jac).method == "gram"
 
 
 def test_auto_takes_it_for_large_kernels_of_low_rank(monkeypatch):
-    monkeypatch.setattr(solve, "CHOLESKY_FROM", 64)
-    monkeypatch.setattr(solve, "SVD_FLOPS", 0.0)
+    monkeypatch.setattr(choose, "CHOLESKY_FROM", 64)
+    monkeypatch.setattr(choose, "SVD_FLOPS", 0.0)
     found = ntkspec.spectrum(low_rank())
     assert (found.method, found.resolved) == ("cholesky", 30)
     assert ntkspec.spectrum(low_rank(), vectors=True).method == "gram"
@@ -109,8 +104,8 @@ def test_auto_takes_it_for_large_kernels_of_low_rank(monkeypatch):
 
 def test_a_kernel_that_does_not_fit_may_have_all_its_eigenvalues(monkeypatch):
     """20 rows of it, where the whole is four times the budget."""
-    monkeypatch.setattr(solve, "CHOLESKY_FROM", 64)
-    monkeypatch.setattr(solve, "SVD_FLOPS", 0.0)
+    monkeypatch.setattr(choose, "CHOLESKY_FROM", 64)
+    monkeypatch.setattr(choose, "SVD_FLOPS", 0.0)
     monkeypatch.setattr(pivoted, "BLOCK", 32)
     rng = np.random.default_rng(0)
     factor = cases.DenseFactor(rng.standard_normal((2000, 1, 3)))
@@ -130,7 +125,8 @@ def test_repeated_orthogonal_rows_are_right_or_left_to_others(copies):
     repeated = cases.DenseFactor(np.repeat(rows, copies, 0)[:, None])
     jac = Jacobian((cases.block("t", None, repeated, 60 * copies, 1),))
     sums = magnitude(jac, "trace").entry_sums
-    found = pivoted.factorise(jac, "trace", CPU, lambda largest: 1e-14 * largest, 30 * copies + 1, sums)
+    asked = Kernel(jac, backend=CPU)
+    found = pivoted.factorise(asked, lambda largest: 1e-14 * largest, 30 * copies + 1, sums)
     if found is not None:
         exact = np.linalg.eigvalsh(rows @ rows.T)[::-1] * copies
         values = np.linalg.eigvalsh(found.rows @ found.rows.T)[::-1]

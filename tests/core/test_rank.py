@@ -81,7 +81,7 @@ def test_the_rank_is_never_below_the_rational_rank(seed, outputs):
     rng = np.random.default_rng(seed)
     jac = cases.mixed(7, seed=seed)
     for block in jac:
-        for factor in filter(None, (block.left, block.right)):
+        for factor in (factor for factor in block.factors if factor.arrays):
             factor.values[...] = rng.integers(-1, 2, factor.values.shape) * (rng.random() < 0.9)
     dense = jac.to_dense()
     rows = {"trace": dense.reshape(7, -1), "full": dense.reshape(14, -1)}.get(outputs)

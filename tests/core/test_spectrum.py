@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import ntkspec
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import DenseFactor, Jacobian, SparseFactor
-from ntkspec.spectral.factorised import column_panels, touched_width
+from ntkspec.kernel.panels import column_panels
+from ntkspec.kernel.problem import Kernel
 
 N = 24
 SPECTRA = {
@@ -168,12 +169,12 @@ def test_columns_of_j_come_in_panels_without_the_untouched_ones():
     jac = cases.mixed()
     for outputs in cases.MODES:
         for width in (3, 50, 5000):
-            panels = list(column_panels(jac, outputs, width))
+            panels = list(column_panels(Kernel(jac, outputs=outputs), width))
             rebuilt = sum(panel @ panel.T for panel in panels)
             assert np.allclose(rebuilt, oracles.kernel(jac, outputs))
             assert max(panel.shape[1] for panel in panels) <= max(width, 4)
-        assert sum(panel.shape[1] for panel in panels) <= touched_width(jac, outputs)
-    assert touched_width(jac, 0) < jac.width
+        assert sum(panel.shape[1] for panel in panels) <= Kernel(jac, outputs=outputs).touched_width
+    assert Kernel(jac, outputs=0).touched_width < jac.width
 
 
 @pytest.mark.parametrize(

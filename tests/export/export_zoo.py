@@ -429,10 +429,8 @@ def by_parameter(jac: Jacobian) -> dict[str, NDArray[Any]]:
             size = int(np.prod(parameter.shape))
             part = dense[:, :, start : start + size]
             start += size
-            linear = block.left is not None and parameter.name.endswith("weight")
-            if linear or (
-                block.left is not None and len(parameter.shape) == 2 and "table" not in parameter.name
-            ):
+            linear = block.left.arrays and parameter.name.endswith("weight")
+            if linear or (block.left.arrays and len(parameter.shape) == 2 and "table" not in parameter.name):
                 part = np.swapaxes(part.reshape(*part.shape[:2], *parameter.shape[::-1]), 2, 3)
             found[parameter.name] = part.reshape(*part.shape[:2], *parameter.shape)
         assert start == dense.shape[2]

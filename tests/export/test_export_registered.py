@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from ntkspec.errors import ExportError
 from ntkspec.export import jacobian
 from ntkspec.export.graph import leaves
-from ntkspec.gram import gram
+from ntkspec.kernel.dense import gram
 
 GLOBAL = torch.linspace(-1, 1, 25).reshape(5, 5).requires_grad_()
 

@@ -25,7 +25,7 @@ import cases
 
 from hostile import search
 from ntkspec.errors import UsageError
-from ntkspec.jacobian import Block, DenseFactor, Jacobian, Outputs, SparseFactor
+from ntkspec.jacobian import DenseFactor, Jacobian, Outputs, SparseFactor
 from ntkspec.spectral import bounds
 
 DIGITS = 60
@@ -127,17 +127,7 @@ KINDS: tuple[Callable[[Generator, int], Jacobian], ...] = (
 def permuted(jacobian: Jacobian, order: np.ndarray) -> Jacobian:
     """The same samples in another order."""
 
-    def of(factor):
-        if isinstance(factor, SparseFactor):
-            return SparseFactor(factor.indices[order], factor.values[order], factor.columns)
-        return None if factor is None else DenseFactor(factor.values[order])
-
-    return Jacobian(
-        tuple(
-            Block(b.name, b.role, b.samples, b.outputs, of(b.left), of(b.right), b.order, b.parameters)
-            for b in jacobian
-        )
-    )
+    return jacobian.rows(order)
 
 
 def exact_kernel(jacobian: Jacobian, outputs: Outputs = "trace") -> list[list[Fraction]]:
@@ -160,7 +150,7 @@ def exact_kernel(jacobian: Jacobian, outputs: Outputs = "trace") -> list[list[Fr
 
 
 def _exact_rows(factor, n: int, output: int) -> list[list[Fraction]]:
-    if factor is None:
+    if not factor.arrays:
         return [[Fraction(1)] for _ in range(n)]
     if isinstance(factor, DenseFactor):
         return [[Fraction(float(v)) for v in row] for row in factor.values[:, output]]

@@ -24,17 +24,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hostile import search
 from hostile.spectra import exact_eigenvalues, exact_kernel, violations
-from ntkspec.backend import select
 from ntkspec.errors import ExportError, UsageError
-from ntkspec.evidence import Settings, gather
 from ntkspec.export import jacobian
 from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.kernel.problem import Kernel, sums_of
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.mlp import CoordinateNetwork
 from ntkspec.report import words
-from ntkspec.spectral import spectra
 from ntkspec.spectral.ablation import sums_of_blocks
+from ntkspec.spectral.choose import solve_all
+from ntkspec.spectral.verify import verify
 
 PRIME = (1 << 127) - 1
 Generator = np.random.Generator
@@ -98,12 +98,13 @@ def try_one(seed: int) -> Result:
         except ExportError as error:  # there is a right answer
             return encoding, Counter({"refused by the exporter": 1}), [f"{error}, {precision}, seed {seed}"]
     outputs: Outputs = ("trace", "full", 0)[int(rng.integers(3))]
-    backend, parts = select("cpu"), sums_of_blocks(jac, ())
+    parts = sums_of_blocks(jac, ())
+    kernels = sums_of(Kernel.of(jac, outputs, backend="cpu", memory=0.1), parts)
     try:
-        found = spectra(parts, outputs, backend=backend, memory=0.1)
+        found = solve_all(kernels)
     except UsageError:  # gradients too small to square
         return encoding, Counter({"out of range": 1}), []
-    evidence = gather(parts, found, Settings(outputs, backend, 0.1))
+    evidence = verify(kernels, found)
     wrong = [
         f"check {check.name} of {check.of}: {check.worst}" for check in evidence.checks if not check.holds
     ]

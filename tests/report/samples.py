@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ntkspec.report.data import CheckedBound, Comparison, Picture, Report, RunReport, SnapshotReport
 from ntkspec.spectral import bounds
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 STAGES = {"init": 0, "mid": 750, "end": 1500}
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ntkspec.report import figures
 from ntkspec.report.data import Report, RunReport, SnapshotReport
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 from . import samples
 

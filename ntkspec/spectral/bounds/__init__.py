@@ -4,6 +4,7 @@ They are made from spectra (`theorem1`, Weyl, Cauchy, Ostrowski), from the Jacob
 `certified`), or from the formed kernel with its error, `form(jacobian)` (all others).
 """
 
+from ntkspec.kernel.enclosure import Formed, form
 from ntkspec.spectral.bounds.entries import (
     gershgorin_lower,
     gershgorin_scaled_lower,
@@ -26,8 +27,7 @@ from ntkspec.spectral.bounds.rigorous import (
 from ntkspec.spectral.bounds.scaling import ostrowski_lower, ostrowski_upper
 from ntkspec.spectral.bounds.schur import schur_product
 from ntkspec.spectral.bounds.weyl import theorem1, weyl_lower, weyl_upper
-from ntkspec.spectral.formed import Formed, form
-from ntkspec.spectral.positivity import Positivity, positivity
+from ntkspec.spectral.certificate import Positivity, positivity
 
 __all__ = [
     "Bound",

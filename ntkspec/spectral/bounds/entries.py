@@ -20,10 +20,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.backend.cpu import over_rows
-from ntkspec.backend.kernels import absolute_product
+from ntkspec.kernel.enclosure import TINIEST, UNIT, Formed
 from ntkspec.spectral.bounds.record import Bound, Side
-from ntkspec.spectral.formed import TINIEST, UNIT, Formed
 from ntkspec.sums import gamma
 
 PASSES, ENTRIES = 40, 1e9  # over the kernel, to find d; of a large one fewer, down to 8
@@ -83,7 +81,7 @@ def _scaled_end(formed: Formed, side: Side) -> float:
 
 def _roots(formed: Formed, side: Side) -> NDArray[np.float64]:
     """(N,) d = K_ii^1/2, or its reciprocal for the lower end: right for a kernel that is mostly diagonal."""
-    diagonal = formed.kernel.diagonal()
+    diagonal = formed.diagonal
     relative = np.maximum(diagonal / max(float(diagonal.max()), TINIEST), SMALLEST**2)
     return np.asarray(np.sqrt(relative if side == "upper" else relative.min() / relative))
 
@@ -92,23 +90,17 @@ def _ends(
     formed: Formed, side: Side, d: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """c_i + R_i(d) / d_i and R_i(d) / d_i, both (N,), rounded up."""
-    diagonal, f = formed.kernel.diagonal(), formed.weights
+    diagonal, f = formed.diagonal, formed.weights
     errors = formed.gamma * float(f @ d) * f + formed.underflow * d.sum() + formed.size * TINIEST
-    radii = (_radii(formed.kernel, d) + errors) * (1 + gamma(formed.size + 8))
+    sums = formed.engine.absolute_product(formed.kernel, formed.engine.put(d, np.float64))
+    radii = (formed.engine.get(sums) + errors) * (1 + gamma(formed.size + 8))
     reach = radii / d + 4 * UNIT * np.abs(diagonal)
     return (diagonal if side == "upper" else -diagonal) + reach, reach
 
 
-def _radii(kernel: NDArray[np.float64], d: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) sum over j != i of |kernel_ij| d_j."""
-    radii = np.empty(len(d))
-    over_rows(lambda start, stop: absolute_product(kernel, d, radii, start, stop), len(d))
-    return radii
-
-
 def _bound(name: str, theorem: str, formed: Formed, side: Side, end: float) -> Bound:
     value = end if side == "upper" else -end
-    mean = float(formed.kernel.diagonal().mean())
+    mean = float(formed.diagonal.mean())
     return Bound(
         name=name,
         theorem=theorem,

@@ -14,7 +14,7 @@ import numpy as np
 
 from ntkspec.errors import UsageError
 from ntkspec.spectral.bounds.record import Bound, require_complete
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 SOURCE = "Cauchy 1829; Horn and Johnson, Matrix Analysis, 2nd edition, theorem 4.3.28"
 

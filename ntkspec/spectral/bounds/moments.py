@@ -16,10 +16,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ntkspec.kernel.enclosure import UNIT, UP, Formed
 from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.formed import UNIT, UP, Formed
 from ntkspec.sums import gamma
 
 PANEL_BYTES = 2**25  # of the kernel, copied at once
@@ -120,22 +119,22 @@ def _mean_and_spread(formed: Formed) -> tuple[Range, Range]:
 
 
 def _trace(formed: Formed) -> Range:
-    total = math.fsum(formed.kernel.diagonal())
+    total = math.fsum(formed.diagonal)
     return _range(total, _error(formed) + ROUNDINGS * total)
 
 
 def _norm(formed: Formed, shift: float) -> Range:
     """||K - shift I||_F, a panel of rows at a time, scaled so that no square overflows."""
-    kernel, size = formed.kernel, formed.size
+    kernel, size, xp = formed.kernel, formed.size, formed.engine.xp
     diagonal = kernel.diagonal()
     exponent = -math.frexp(float(diagonal.max()))[1]
     squares = np.empty(size)
     step = max(PANEL_BYTES // (8 * size), 1)
     for start in range(0, size, step):
-        panel: NDArray[np.float64] = np.ldexp(kernel[start : start + step], exponent)
-        rows = np.arange(len(panel))
-        panel[rows, start + rows] = np.ldexp(diagonal[start : start + step] - shift, exponent)
-        squares[start : start + step] = np.einsum("ij,ij->i", panel, panel)
+        panel = xp.ldexp(kernel[start : start + step], exponent)
+        rows = xp.arange(len(panel))
+        panel[rows, start + rows] = xp.ldexp(diagonal[start : start + step] - shift, exponent)
+        squares[start : start + step] = formed.engine.get(xp.einsum("ij,ij->i", panel, panel))
     norm = math.sqrt(math.fsum(squares))
     lost = gamma(size + 8) * norm + size * 1e-160  # the last for squares that underflow
     return _range(math.ldexp(norm, -exponent), math.ldexp(lost, -exponent) + _error(formed))
@@ -147,7 +146,7 @@ def _error(formed: Formed) -> float:
 
 
 def _diagonal_mean(formed: Formed) -> float:
-    return math.fsum(formed.kernel.diagonal()) / formed.size
+    return math.fsum(formed.diagonal) / formed.size
 
 
 def _range(value: float, error: float) -> Range:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 Side = Literal["lower", "upper"]
 Quantity = Literal["eigenvalue", "lambda_min"]

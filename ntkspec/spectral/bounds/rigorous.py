@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ntkspec.backend import Backend
 from ntkspec.errors import UsageError
-from ntkspec.jacobian import Jacobian, Matrix, Outputs, Pair
-from ntkspec.operator import diagonal, in_pieces, project
+from ntkspec.jacobian import Jacobian, Outputs, Pair
+from ntkspec.kernel.enclosure import TINIEST, UP, Formed, enclose, forming_roundings
+from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.term import Halves
 from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.formed import TINIEST, UP, Formed, form, forming_roundings
-from ntkspec.spectral.positivity import EXTRA_ROUNDINGS, Positivity, positivity
+from ntkspec.spectral.certificate import EXTRA_ROUNDINGS, Positivity, positivity
 from ntkspec.sums import gamma
 
 
@@ -30,16 +31,17 @@ def certified(
     memory: float | None = None,
 ) -> tuple[Bound, Bound]:
     """Certified lower and upper bound on lambda_min of J J^T; arguments and errors as for `form`."""
-    formed = form(jacobian, outputs, memory=memory)
+    kernel = Kernel.of(jacobian, outputs, backend="cpu", memory=memory)
+    formed = enclose(kernel)
     found = positivity(formed)
-    return certified_lower(formed, found), certified_upper(jacobian, found.vector, outputs)
+    return certified_lower(formed, found), certified_upper_of(kernel, found.vector)
 
 
 def certified_lower(formed: Formed, found: Positivity | None = None) -> Bound:
     """lambda_min(K) >= s for the largest s that bisection over Cholesky factorisations proves.
 
     Args:
-        formed: the kernel in double precision with its error, from `ntkspec.spectral.formed.form`.
+        formed: the kernel in double precision with its error, from `form`.
         found: `positivity(formed)`, if it is at hand.
     """
     value = (found or positivity(formed)).proved
@@ -70,7 +72,12 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
     Raises:
         UsageError: a vector that is zero, not finite, or of another length.
     """
-    rows = jacobian.kernel_size(outputs)
+    return certified_upper_of(Kernel.of(jacobian, outputs, backend="cpu"), vector)
+
+
+def certified_upper_of(kernel: Kernel, vector: NDArray[np.float64]) -> Bound:
+    """Bound lambda_min by the Rayleigh quotient of a vector (N,); see `certified_upper`."""
+    rows = kernel.size
     if np.shape(vector) != (rows,) or not 0 < _norm(vector) < np.inf:
         raise UsageError(
             "vector",
@@ -79,16 +86,15 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
             remedy="leave the choice to ntkspec.bounds.certified",
         )
     vector = vector / _norm(vector)
-    growth = gamma(rows + forming_roundings(jacobian, outputs))
+    growth = gamma(rows + forming_roundings(kernel))
     magnitudes = np.abs(vector)
     norm = 0.0
-    for block in jacobian:
-        pair = block.compact().pair(outputs)
-        spread = _norm(project(in_pieces(block.absolute().compact().pair(outputs)), magnitudes))
-        error = growth * spread + rows * TINIEST * _entries(pair)
-        norm = float(np.hypot(norm, (_norm(project(in_pieces(pair), vector)) + error) * UP))
+    for term in kernel.terms:
+        spread = _norm_of_projection(term.uncancelled_pair, magnitudes, term.engine)
+        error = growth * spread + rows * TINIEST * _entries(term.pair)
+        norm = float(np.hypot(norm, (_norm_of_projection(term.pair, vector, term.engine) + error) * UP))
     value = float(np.nextafter(norm**2 / float(vector @ vector) * UP, np.inf))
-    mean = float(diagonal(jacobian, outputs).sum()) / rows
+    mean = kernel.trace / rows
     return Bound(
         name="certified_upper",
         theorem="lambda_min(K) <= ||J^T v||^2 / ||v||^2",
@@ -102,14 +108,19 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
     )
 
 
-def _norm(matrix: Matrix) -> float:
-    values: NDArray[Any] = matrix.data if sp.issparse(matrix) else matrix
-    found = float(scipy.linalg.blas.dnrm2(values.ravel())) if values.size else 0.0  # scaled: no underflow
+def _norm_of_projection(pair: Pair, vector: NDArray[np.float64], engine: Backend) -> float:
+    """The norm of a block's part of J^T v."""
+    projected = Halves(pair, engine).transposed_times(engine.put(vector, np.float64))
+    return _norm(engine.get(engine.numbers(projected)))
+
+
+def _norm(values: NDArray[Any]) -> float:
+    found = float(scipy.linalg.blas.dnrm2(values)) if values.size else 0.0  # scaled: no underflow
     return found * (1 + gamma(values.size + EXTRA_ROUNDINGS))
 
 
 def _entries(pair: Pair) -> float:
     """Number and size of the products behind J^T v, for what underflow may add to each."""
-    largest = 1 + max(float(np.abs(m).max()) for m in (pair.left, pair.right) if m is not None and m.shape[1])
+    largest = 1 + max(float(abs(m).max()) for m in (pair.left, pair.right) if m is not None and m.shape[1])
     width = (1 if pair.left is None else pair.left.shape[1]) * pair.right.shape[1]
     return float(width * largest)

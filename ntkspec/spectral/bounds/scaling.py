@@ -13,7 +13,7 @@ from numbers import Real
 
 from ntkspec.errors import UsageError
 from ntkspec.spectral.bounds.record import Bound, require_complete
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 SOURCE = "Ostrowski 1959; Horn and Johnson, Matrix Analysis, theorem 4.5.9"
 

@@ -16,12 +16,11 @@ from dataclasses import replace
 import numpy as np
 
 from ntkspec.backend import Backend, Choice
-from ntkspec.jacobian import Block, DenseFactor, Jacobian, Outputs, check_outputs, rows_per_sample
-from ntkspec.operator import diagonal
+from ntkspec.jacobian import Block, Jacobian, Ones, Outputs
+from ntkspec.kernel.enclosure import UP
+from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.factorised import touched_width
-from ntkspec.spectral.formed import UP
-from ntkspec.spectral.solve import spectrum
+from ntkspec.spectral.choose import solve
 
 
 def schur_product(
@@ -40,8 +39,12 @@ def schur_product(
         jacobian: blocks, in memory or in a run file.
         outputs: output mode; arguments and errors as for `ntkspec.spectrum`.
     """
-    check_outputs(outputs, jacobian.outputs)
-    value = sum(_block_bound(block, outputs, backend, memory) for block in jacobian)
+    return schur_product_of(Kernel.of(jacobian, outputs, backend=backend, memory=memory))
+
+
+def schur_product_of(kernel: Kernel) -> Bound:
+    """Bound lambda_min of a kernel; see `schur_product`."""
+    value = float(sum(_block_bound(term.compact, kernel) for term in kernel.terms))
     return Bound(
         name="schur_product",
         theorem="lambda_min(K) >= sum over blocks of max(lambda_min(P) min_i Q_ii, lambda_min(Q) min_i P_ii)",
@@ -54,25 +57,25 @@ def schur_product(
     )
 
 
-def _block_bound(block: Block, outputs: Outputs, backend: Choice | Backend, memory: float | None) -> float:
-    n, c = block.samples, block.outputs
-    left = block.left or DenseFactor(np.ones((n, 1, 1)))
-    right = block.right or DenseFactor(np.ones((n, c, 1)))
-    p = Jacobian((replace(block, outputs=1, left=None, right=left),))
-    q = Jacobian((replace(block, left=None, right=right),))
-    best = _smallest(q, outputs, backend, memory) * _least_diagonal(p, "trace")
-    if rows_per_sample(outputs, c) == 1:  # else a sample's rows share one row of P: it is singular
-        best = max(best, _smallest(p, "trace", backend, memory) * _least_diagonal(q, outputs))
+def _block_bound(block: Block, kernel: Kernel) -> float:
+    n = block.samples
+    p = replace(block, outputs=1, left=Ones(n, 1), right=block.left)
+    q = replace(block, left=Ones(n, 1))
+    p_gram = kernel.otherwise(rows=Jacobian((p,)), outputs="trace")
+    q_gram = kernel.otherwise(rows=Jacobian((q,)))
+    best = _smallest(q_gram) * _least_diagonal(p_gram)
+    if kernel.repeat == 1:  # else a sample's rows share one row of P: it is singular
+        best = max(best, _smallest(p_gram) * _least_diagonal(q_gram))
     return best
 
 
-def _smallest(gram: Jacobian, outputs: Outputs, backend: Choice | Backend, memory: float | None) -> float:
+def _smallest(gram: Kernel) -> float:
     """What lambda_min is at least; 0 if it is not resolved."""
-    if touched_width(gram, outputs) < gram.kernel_size(outputs):
+    if gram.touched_width < gram.size:
         return 0.0
-    found = spectrum(gram, outputs, backend=backend, memory=memory)
+    found = solve(gram)
     return float(found.lower[-1]) if found.lambda_min else 0.0
 
 
-def _least_diagonal(gram: Jacobian, outputs: Outputs) -> float:
-    return float(diagonal(gram, outputs).min()) / UP
+def _least_diagonal(gram: Kernel) -> float:
+    return float(gram.diagonal.min()) / UP

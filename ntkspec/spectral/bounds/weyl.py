@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.spectral.bounds.record import Bound, require_complete
-from ntkspec.spectral.spectrum import Spectrum
+from ntkspec.spectral.eigenvalues import Spectrum
 
 
 def theorem1(kept: Spectrum) -> Bound:

@@ -12,6 +12,7 @@ from ntkspec.backend import Precision
 from ntkspec.spectral.rank import Rank
 from ntkspec.spectral.regions import Regions
 
+# The solvers, each a file of `ntkspec.spectral.solvers`, in the order in which plans and help name them.
 Method = Literal["gram", "svd", "dual", "cholesky", "lanczos"]
 
 

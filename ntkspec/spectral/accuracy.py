@@ -34,8 +34,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sums
-from ntkspec.jacobian import Block, Factor, Jacobian, Matrix, Outputs, Pair
-from ntkspec.operator import apply, diagonal, in_parts, in_pieces
+from ntkspec.backend import Backend, Precision
+from ntkspec.jacobian import Jacobian, Outputs, Pair
+from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.term import Halves, Term, apply
 from ntkspec.sums import gamma
 
 # LAPACK's bdsqr takes an off-diagonal entry for zero from eps^(-1/8) u, 49 eps, of its neighbours on; with
@@ -106,80 +108,64 @@ class Magnitude:
         return growth * float(np.sqrt(self.entries))
 
 
-def magnitude(
-    jacobian: Jacobian, outputs: Outputs, working: np.dtype[Any] = FLOAT64, *, fits: bool = True
-) -> Magnitude:
-    """Measure the absolute values of a Jacobian; about two products K v, four where entries collide.
+def magnitude(jacobian: Jacobian, outputs: Outputs, working: np.dtype[Any] = FLOAT64) -> Magnitude:
+    """Measure the absolute values of a Jacobian whose factors fit in memory; see `measured`."""
+    precision: Precision = "float32" if working == np.float32 else "float64"
+    return Kernel.of(jacobian, outputs, precision=precision, backend="cpu").fact(measured)
 
-    Args:
-        jacobian: blocks, in memory or in a run file.
-        outputs: output mode.
-        working: precision in which products are formed.
-        fits: whether all factors may be in memory at once. If not, the trace bounds the norms.
+
+def measured(kernel: Kernel) -> Magnitude:
+    """Measure the absolute values of a kernel's Jacobian; about two products K v, four where entries collide.
+
+    Where the factors do not all fit in memory, the trace bounds the norms.
     """
-    counts = [_Counts.of(block, outputs, working) for block in jacobian]
-    collisions = max(count.collisions for count in counts)
-    plain = diagonal(jacobian, outputs)
-    trace = float(plain.sum())
-    before = diagonal(jacobian, outputs, absolute=True) if collisions else plain
-    if fits:
-        entries = norm = _norm([_absolute(block.compact().pair(outputs)) for block in jacobian], plain)
-        if collisions:
-            entries = _norm([block.absolute().compact().pair(outputs) for block in jacobian], before)
+    counts = [_Counts.of(term, kernel.dtype) for term in kernel.terms]
+    plain, before, trace = kernel.diagonal, kernel.absolute_diagonal, kernel.trace
+    if kernel.facts_fit:
+        entries = norm = _norm([term.absolute_pair for term in kernel.terms], plain, kernel.backend)
+        if kernel.collisions:
+            entries = _norm([term.uncancelled_pair for term in kernel.terms], before, kernel.backend)
     else:
         norm, entries = trace * UP, float(before.sum()) * UP
-    blocks = len(jacobian.blocks)
+    blocks = len(counts)
     entry_sums = max(count.entry for count in counts) + 2 * blocks + 1
     # Not the smallest number: some machines flush all below it to zero. A kernel of zeros loses nothing.
-    tiny = float(np.finfo(working).tiny) if entries else 0.0
+    tiny = float(np.finfo(kernel.dtype).tiny) if entries else 0.0
     return Magnitude(
-        rows=len(plain),
+        rows=kernel.size,
         norm=norm,
         entries=entries,
         entry_sums=entry_sums,
         vector_sums=max(count.vector for count in counts) + blocks + 2,
-        collisions=collisions,
-        underflow=len(plain) * entry_sums * tiny * sum(count.largest for count in counts),
+        collisions=kernel.collisions,
+        underflow=kernel.size * entry_sums * tiny * sum(count.largest for count in counts),
         trace=trace,
         trace_error=gamma(entry_sums + TRACE) * trace
-        + 2 * gamma(collisions) * float(np.sqrt(trace * before.sum())),
-        dtype=jacobian.dtype,
+        + 2 * gamma(kernel.collisions) * float(np.sqrt(trace * before.sum())),
+        dtype=kernel.rows.dtype,
     )
 
 
 @dataclass(frozen=True)
 class _Counts:
-    """Roundings of one block."""
+    """Roundings of one term."""
 
     entry: int
     vector: int
-    collisions: int
     largest: float  # what an underflow may be multiplied by
 
     @staticmethod
-    def of(block: Block, outputs: Outputs, working: np.dtype[Any]) -> _Counts:
-        c = block.outputs if outputs == "trace" else 1
-        size = block.samples * (block.outputs if outputs == "full" else 1)
-        left, right = _sum(block.left, 1), _sum(block.right, c)
-        vector = sums.roundings(size, sums.over_samples(size)) + left + right + 2 * PRODUCT
-        left, right = _sum(block.left, 1, block.samples), _sum(block.right, c, size)
-        collisions, largest = 0, 1.0
-        for _, part in in_parts(block):
-            factors = [factor.load() for factor in (part.left, part.right) if factor]
-            collisions = max(collisions, sum(factor.collisions - 1 for factor in factors))
-            largest = max(largest, _largest(part.compact().pair(outputs, working)))
-        return _Counts(left + right + PRODUCT, vector, collisions, largest)
-
-
-def _largest(pair: Pair) -> float:
-    """What an underflow in one Gram matrix may be multiplied by: the largest entry of the other."""
-    both = [matrix for matrix in (pair.left, pair.right) if matrix is not None and matrix.size]
-    squares = [float(abs(matrix).max()) ** 2 * int(matrix.shape[1]) for matrix in both]
-    return 1.0 + sum(squares)
+    def of(term: Term, working: np.dtype[Any]) -> _Counts:
+        block, c = term.block, term.outputs_added
+        size = len(term.diagonal)
+        along = block.left.roundings(1) + block.right.roundings(c)
+        vector = sums.roundings(size, sums.over_samples(size)) + along + 2 * PRODUCT
+        entry = block.left.roundings(1, block.samples) + block.right.roundings(c, size) + PRODUCT
+        return _Counts(entry, vector, term.largest_factor(working))
 
 
 def gram_errors(found: Magnitude, working: np.dtype[Any]) -> ErrorModel:
-    """Errors of eigenvalues of a kernel formed and solved in `working` precision."""
+    """State the errors of eigenvalues of a kernel formed and solved in `working` precision."""
     coarser = max(found.dtype, working, key=lambda dtype: float(np.finfo(dtype).eps))
     return ErrorModel(
         eigenvalue=solver_error(found.rows, working),
@@ -190,7 +176,7 @@ def gram_errors(found: Magnitude, working: np.dtype[Any]) -> ErrorModel:
 
 
 def svd_errors(found: Magnitude, folds: int) -> ErrorModel:
-    """Errors of squared singular values of J in float64, from a triangular factor of that many folds."""
+    """State the errors of squared singular values of J in float64, from a triangle of that many folds."""
     eps = float(np.finfo(np.float64).eps)
     return ErrorModel(
         eigenvalue=0.0,
@@ -210,43 +196,20 @@ def _growth(size: int) -> float:
     return float(np.sqrt(size) + 4 + size / 500)
 
 
-def _sum(factor: Factor | None, times: int, rows: int | None = None) -> int:
-    """Roundings behind an inner product of two rows; sparse ones are added in order.
-
-    Args:
-        times: outputs that are added up.
-        rows: of the Gram matrix that it stands in, if it does.
-    """
-    if factor is None:
-        return 0
-    if factor.sparse:
-        return times * factor.entries
-    return sums.roundings(times * factor.width, sums.PANEL if rows is None else sums.panel_of(rows))
+def norm_bound(matrix: Any, engine: Backend) -> float:
+    """Bound || |M|^T |M| || for a device matrix M (r, N)."""
+    squares = engine.get(engine.xp.einsum("rn,rn->n", matrix, matrix))
+    return _norm([Pair(None, abs(matrix.T), 1)], squares, engine)
 
 
-def norm_bound(matrix: NDArray[np.float64]) -> float:
-    """Bound || |M|^T |M| || for a matrix M (r, N)."""
-    pair = Pair(None, abs(matrix.T), 1)
-    return _norm([pair], np.einsum("rn,rn->n", matrix, matrix))
-
-
-def _norm(pairs: list[Pair], diagonal: NDArray[np.float64]) -> float:
+def _norm(pairs: list[Pair], diagonal: NDArray[np.float64], engine: Backend) -> float:
     """Bound the norm of a kernel without negative entries from its diagonal on, by Collatz's quotients."""
     rows = diagonal > 0  # the others are zero throughout
     if not rows.any():
         return 0.0
-    vector, blocks = np.sqrt(diagonal), [in_pieces(pair) for pair in pairs]
+    vector, blocks = np.sqrt(diagonal), [Halves(pair, engine) for pair in pairs]
     for _ in range(STEPS):
         before = np.where(rows, np.maximum(vector / vector.max(), LEAST), 0.0)
-        vector = apply(blocks, before)
+        vector = engine.get(apply(blocks, engine.put(before, np.float64)))
         bound = float((vector[rows] / before[rows]).max())
     return bound * UP
-
-
-def _absolute(pair: Pair) -> Pair:
-    """The absolute values of both matrices, colliding entries added up before."""
-
-    def of(matrix: Matrix | None) -> Matrix | None:
-        return None if matrix is None else abs(matrix)
-
-    return Pair(of(pair.left), of(pair.right), pair.repeat)

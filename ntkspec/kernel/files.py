@@ -26,11 +26,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend, Choice, Precision, select
+from ntkspec.backend import Backend, Choice, Precision
 from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
-from ntkspec.gram import Assembly, Progress, require_finite
-from ntkspec.jacobian import Jacobian, Outputs, SparseFactor
-from ntkspec.memory import budget_bytes
+from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.kernel.dense import Assembly, Progress, require_finite
+from ntkspec.kernel.problem import Kernel, blocks_of
 from ntkspec.store.disk import writing
 
 FORMAT, VERSION = "ntkspec-kernel", 1
@@ -57,17 +57,19 @@ def write_kernels(
 
     Args:
         path: the file to write.
-        sums: name -> blocks to add up, as for `ntkspec.gram.gram_sums`; other arguments likewise.
+        sums: name -> blocks to add up, as for `ntkspec.kernel.dense.gram_sums`; other arguments likewise.
 
     Raises:
         OutputError: the file exists and is another one's, is being written, or there is no room for it.
         MemoryBudgetError: the factors of two samples and the tiles at work do not fit.
         UsageError: a name that cannot stand in a file.
     """
-    path, engine = Path(path), select(backend)
+    path = Path(path)
     _check_names(sums)
-    plan = Assembly.of(sums, outputs, precision, engine, budget_bytes(memory), kernels_fit=True)
-    said = {"outputs": str(outputs), "precision": precision, "backend": engine.name}
+    whole = Jacobian(tuple(blocks_of(sums).values()))
+    kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
+    plan = Assembly.of(kernel, sums, kernels_fit=True)
+    said = {"outputs": str(outputs), "precision": precision, "backend": kernel.backend.name}
     said["fingerprint"] = _fingerprint(plan, sums, said)
     if path.exists():
         _require_same(path, said["fingerprint"])
@@ -78,7 +80,7 @@ def write_kernels(
             _lay_out(part, plan, said)
     with writing(path), _locked(part):
         _require_same(part, said["fingerprint"])
-        _assemble(part, _as_begun(part, plan), engine, progress)
+        _assemble(part, _as_begun(part, plan), progress)
         os.replace(part, path)
     return path
 
@@ -93,15 +95,17 @@ def check_kernel_file(path: Path) -> None:
             raise _not_ours(place, "another file")
 
 
-def _assemble(part: Path, plan: Assembly, engine: Backend, progress: Progress | None) -> None:
+def _assemble(part: Path, plan: Assembly, progress: Progress | None) -> None:
     with _open(part, "r") as file:
         offsets = {name: int(file[_dataset(name)].id.get_offset()) for name in plan.names}
         marks, strips = int(file[DONE].id.get_offset()), file[DONE].shape
     with part.open("r+b") as handle:
         memory = mmap.mmap(handle.fileno(), 0)  # closed with the last array that looks into it
-    shape = (plan.size, plan.size)
-    kernels = {name: np.ndarray(shape, plan.dtype, memory, offset) for name, offset in offsets.items()}
-    _fill(memory, kernels, np.ndarray(strips, np.uint8, memory, marks), plan, engine, progress)
+    kernels = {
+        name: np.ndarray(plan.kernel.shape, plan.kernel.dtype, memory, offset)
+        for name, offset in offsets.items()
+    }
+    _fill(memory, kernels, np.ndarray(strips, np.uint8, memory, marks), plan, progress)
 
 
 def _fill(
@@ -109,11 +113,10 @@ def _fill(
     kernels: Mapping[str, NDArray[Any]],
     done: NDArray[np.uint8],
     plan: Assembly,
-    engine: Backend,
     progress: Progress | None,
 ) -> None:
     """Compute the tiles that are missing, and mark them."""
-    step = plan.grid.step
+    step = plan.tiling.step
     waiting: list[tuple[int, int]] = []
 
     def keep() -> None:
@@ -126,7 +129,7 @@ def _fill(
         memory.madvise(mmap.MADV_DONTNEED)  # our memory need not hold what the file does
 
     last = time.monotonic()
-    for at, share in plan.run(engine, kernels, lambda row, column: bool(done[row // step, column // step])):
+    for at, share in plan.run(kernels, lambda row, column: bool(done[row // step, column // step])):
         waiting.append(at)
         if time.monotonic() - last > SECONDS:
             keep()
@@ -134,7 +137,7 @@ def _fill(
         if progress:
             progress(share)
     keep()
-    require_finite(kernels, str(plan.dtype))
+    require_finite(kernels, plan.kernel.precision)
 
 
 def _open(path: Path, mode: str) -> h5py.File:
@@ -145,14 +148,14 @@ def _open(path: Path, mode: str) -> h5py.File:
 def _lay_out(part: Path, plan: Assembly, said: Mapping[str, str]) -> None:
     """Everything but the numbers, and room for them; nothing is there before all is."""
     new = part.with_name(part.name + ".new")
-    strips = -(-plan.jacobian.samples // plan.grid.step)
+    strips = -(-plan.kernel.rows.samples // plan.tiling.step)
     try:
         with _open(new, "w") as file:
-            grid = {"panel": plan.grid.panel, "step": plan.grid.step}
+            grid = {"panel": plan.tiling.panel, "step": plan.tiling.step}
             file.attrs.update({"format": FORMAT, "version": VERSION, **said, **grid})
             file.create_group(KERNELS)
             for name in plan.names:
-                _contiguous(file, _dataset(name), (plan.size, plan.size), plan.dtype)
+                _contiguous(file, _dataset(name), plan.kernel.shape, plan.kernel.dtype)
             _contiguous(file, DONE, (strips, strips), np.dtype(np.uint8))
         with new.open("r+b") as handle:
             os.posix_fallocate(handle.fileno(), 0, new.stat().st_size)
@@ -191,15 +194,15 @@ def _check_names(names: Iterable[str]) -> None:
 def _as_begun(part: Path, plan: Assembly) -> Assembly:
     """The plan with the panels and tiles that the file was begun with, on which its bits depend."""
     with _open(part, "r") as file:
-        grid = replace(plan.grid, panel=int(file.attrs["panel"]), step=int(file.attrs["step"]))
-    if grid.panel > plan.grid.panel or grid.step > plan.grid.step:
+        tiling = replace(plan.tiling, panel=int(file.attrs["panel"]), step=int(file.attrs["step"]))
+    if tiling.panel > plan.tiling.panel or tiling.step > plan.tiling.step:
         raise MemoryBudgetError(
             str(part),
-            expected=f"room for {grid.panel} samples at a time, in tiles of {grid.step}, as it began",
-            got=f"a budget for {plan.grid.panel}, in tiles of {plan.grid.step}",
+            expected=f"room for {tiling.panel} samples at a time, in tiles of {tiling.step}, as it began",
+            got=f"a budget for {plan.tiling.panel}, in tiles of {plan.tiling.step}",
             remedy="raise --memory, or remove the file to begin again",
         )
-    return replace(plan, grid=grid)
+    return replace(plan, tiling=tiling)
 
 
 def _require_same(path: Path, mark: str) -> None:
@@ -259,17 +262,14 @@ def _fingerprint(plan: Assembly, sums: Mapping[str, Jacobian], said: Mapping[str
     found = hashlib.sha256(repr((VERSION, sorted(said.items()))).encode())
     for name, jacobian in sums.items():
         found.update(repr((name, jacobian.names)).encode())
-    for block in plan.jacobian:
-        for side in (block.left, block.right):
-            found.update(repr((block.name, side is None)).encode())
-            if side is None:
-                continue
+    for block in plan.kernel.rows:
+        for side in block.factors:
+            found.update(repr((block.name, not side.arrays)).encode())
             step = max(PANEL_BYTES * block.samples // max(side.nbytes, 1), 1)
             for start in range(0, block.samples, step):
-                loaded = side.load(start, min(start + step, block.samples))
-                _hash(found, loaded.values)
-                if isinstance(loaded, SparseFactor):
-                    _hash(found, loaded.indices)
+                arrays = side.load(start, min(start + step, block.samples)).arrays
+                for name in sorted(arrays, reverse=True):  # values first
+                    _hash(found, arrays[name])
     return found.hexdigest()
 
 

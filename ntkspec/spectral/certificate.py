@@ -4,6 +4,9 @@ If the factorisation of fl(K) - s I - diag(margins) runs to its end in floating 
 2006, "Verification of positive definiteness", BIT 46; Demmel 1989). It needs no assumption on how LAPACK
 orders its sums. The factor takes the place of the kernel's upper triangle, which is then copied back from the
 lower one: nothing else of the kernel's size is needed.
+
+This stays on the CPU: the theorem asks for a factorisation in IEEE arithmetic that substitutes and does not
+multiply by inverses, which LAPACK's is and a blocked one on a device need not be.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from ntkspec.backend.cpu import over_rows, require_countable
-from ntkspec.backend.kernels import mirror
-from ntkspec.spectral.formed import TINIEST, UP, Formed
+from ntkspec.backend.loops import mirror
+from ntkspec.kernel.enclosure import TINIEST, UP, Formed
 from ntkspec.sums import gamma
 
 CLOSE = 0.99  # bisection ends when the bound is within 1% of the best that it can find

@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ntkspec.backend import Backend
 from ntkspec.backend.cpu import countable
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.jacobian import Jacobian, Outputs
-from ntkspec.report.data import CheckedBound
-from ntkspec.spectral import Spectrum, bounds, consistency, spectrum
+from ntkspec.kernel.enclosure import Formed, enclose
+from ntkspec.kernel.linear_operator import check_range
+from ntkspec.kernel.problem import Kernel
+from ntkspec.spectral import bounds, consistency
+from ntkspec.spectral.bounds.checked import CheckedBound
+from ntkspec.spectral.bounds.rigorous import certified_upper_of
+from ntkspec.spectral.bounds.schur import schur_product_of
+from ntkspec.spectral.choose import solve
 from ntkspec.spectral.consistency import Check
-from ntkspec.spectral.formed import Formed, form
+from ntkspec.spectral.eigenvalues import Spectrum
 
 CHEAP = 4096  # rows: beyond, eigenvalues of further kernels would take as long as those of the total
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the spectra were computed; evidence is gathered in the same way."""
-
-    outputs: Outputs
-    backend: Backend
-    memory: float | None  # GiB
-    thorough: bool = False  # compute kernels and spectra in a second way, too
 
 
 @dataclass(frozen=True)
@@ -36,13 +30,15 @@ class Evidence:
     left_out: str = ""  # what was not done, and why
 
 
-def gather(parts: Mapping[str, Jacobian], found: Mapping[str, Spectrum], settings: Settings) -> Evidence:
-    """Bounds on the total kernel and on the grid's, where all eigenvalues are there, and checks of all.
+def verify(
+    kernels: Mapping[str, Kernel], found: Mapping[str, Spectrum], *, thorough: bool = False
+) -> Evidence:
+    """Hold bounds against the spectra of the total and of the grid, if they are complete, and check all.
 
     Args:
-        parts: name -> the blocks that were summed; "total" is all of them.
-        found: name -> the spectrum of that sum.
-        settings: as the spectra were computed.
+        kernels: name -> kernel of a sum of blocks; "total" is that of all of them.
+        found: name -> its spectrum.
+        thorough: compute kernels and spectra in a second way, too.
     """
     checks = [check for name, each in found.items() for check in consistency.of_spectrum(name, each)]
     if not all(spectrum.complete for spectrum in found.values()):
@@ -50,11 +46,11 @@ def gather(parts: Mapping[str, Jacobian], found: Mapping[str, Spectrum], setting
     held = list(_from_spectra(found))
     try:
         for name in ("total", "grid"):
-            if name in parts:
-                more = _of_kernel(name, parts[name], found[name], settings)
+            if name in kernels:
+                more = _of_kernel(name, kernels[name], found[name], thorough)
                 held += more.bounds
                 checks += more.checks
-        held += _from_parts(parts["total"], found["total"], settings)
+        held += _from_parts(kernels["total"], found["total"])
     except MemoryBudgetError as error:
         return Evidence(tuple(held), tuple(checks), f"bounds from the kernel's entries: {error}")
     return Evidence(tuple(held), tuple(checks))
@@ -72,23 +68,23 @@ def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
             yield CheckedBound.held(bound, "total", total, ("no_grid", "grid"))
 
 
-def _of_kernel(name: str, part: Jacobian, found: Spectrum, settings: Settings) -> Evidence:
+def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Evidence:
     """Bounds from the formed kernel, and checks of it; of the grid's kernel the certified bounds alone."""
-    formed = form(part, settings.outputs, memory=settings.memory, beside=2 if settings.thorough else 0)
+    kernel = kernel.otherwise(precision="float64")
+    formed = enclose(kernel, beside=2 if thorough else 0)
     held: list[CheckedBound] = []
     checks: list[Check] = []
     if countable(formed.size):
         positive = bounds.positivity(formed)
         lower = bounds.certified_lower(formed, positive)
-        upper = bounds.certified_upper(part, positive.vector, settings.outputs)
+        upper = certified_upper_of(kernel, positive.vector)
         held += [CheckedBound.held(bound, name, found) for bound in (lower, upper)]
         checks += [consistency.of_kernel(name, positive), *consistency.of_zeros(name, lower, found)]
     if name == "total":
         held += _from_entries(formed, found)
-    if settings.thorough:
-        way = (settings.outputs, settings.backend, settings.memory)
-        checks += consistency.second_kernels(name, formed, part, *way)
-        checks += consistency.second_route(name, found, part, *way)
+    if thorough:
+        checks += consistency.second_kernels(name, formed, kernel)
+        checks += consistency.second_route(name, found, kernel)
     return Evidence(tuple(held), tuple(checks))
 
 
@@ -107,20 +103,20 @@ def _from_entries(formed: Formed, found: Spectrum) -> Iterator[CheckedBound]:
         yield CheckedBound.held(theorem(formed), "total", found)
 
 
-def _from_parts(part: Jacobian, found: Spectrum, settings: Settings) -> Iterator[CheckedBound]:
+def _from_parts(kernel: Kernel, found: Spectrum) -> Iterator[CheckedBound]:
     """Bounds on the total from kernels of factors and of some of the samples, where these cost little."""
-    outputs, backend, memory = settings.outputs, settings.backend, settings.memory
+    kernel = kernel.otherwise(precision="float64")
+    samples = kernel.rows.samples
     if found.size <= CHEAP:
-        schur = bounds.schur_product(part, outputs, backend=backend, memory=memory)
-        yield CheckedBound.held(schur, "total", found)
-    if part.samples > 1:
-        nested_samples = min(part.samples, max(CHEAP * part.samples // found.size, 2)) // 2
+        yield CheckedBound.held(schur_product_of(kernel), "total", found)
+    if samples > 1:
+        nested_samples = min(samples, max(CHEAP * samples // found.size, 2)) // 2
+        part = kernel.samples(0, nested_samples)
         try:
-            nested = spectrum(
-                part.load(0, nested_samples), outputs, method="gram", backend=backend, memory=memory
-            )
+            check_range(part)
         except UsageError:  # these samples alone have numbers too small to square
             return
-        source = ("half the samples" if nested_samples == part.samples // 2 else f"{nested_samples} samples",)
+        nested = solve(part, "gram")
+        source = ("half the samples" if nested_samples == samples // 2 else f"{nested_samples} samples",)
         for theorem in (bounds.cauchy_lower, bounds.cauchy_upper):
             yield CheckedBound.held(theorem(nested, found.size), "total", found, source)

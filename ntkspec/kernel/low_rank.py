@@ -17,15 +17,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from ntkspec import tiles
-from ntkspec.backend import CpuBackend
-from ntkspec.jacobian import Jacobian, Outputs, Pair
-from ntkspec.operator import diagonal
+from ntkspec.backend import Backend
+from ntkspec.jacobian import Pair
+from ntkspec.kernel import tiles
+from ntkspec.kernel.problem import Kernel
 from ntkspec.sums import gamma, pairwise, panels, roundings
 
 BLOCK = 128  # rows of the kernel that are drawn at a time
@@ -41,7 +42,7 @@ FIRST_LOOK = 2 * BLOCK  # rank at which it is first asked whether this is gettin
 class LowRank:
     """A kernel but for a positive semidefinite rest."""
 
-    rows: NDArray[np.float64]  # (r, N) M
+    rows: Any  # (r, N) M, a device array of float64
     rest: float  # what the trace of K - M^T M is at most, rounding included
     roundings: int  # behind an entry of M^T M
 
@@ -64,28 +65,20 @@ def _block(repeat: int) -> int:
     return max(BLOCK // repeat, 1) * repeat
 
 
-def factorise(
-    jacobian: Jacobian,
-    outputs: Outputs,
-    engine: CpuBackend,
-    floor: Callable[[float], float],
-    most: int,
-    entry_sums: int,
-) -> LowRank | None:
-    """M with at most `most` rows such that the rest is below the floor, or None if that is not to be.
+def factorise(kernel: Kernel, floor: Callable[[float], float], most: int, entry_sums: int) -> LowRank | None:
+    """Find M with at most `most` rows such that the rest is below the floor, or None if that is not to be.
 
     Cost: r N (a + b) multiplications a block for the rows of K, N r^2 for M.
 
     Args:
-        jacobian: blocks; all factors are loaded.
-        engine: computes the rows of K, on its threads.
+        kernel: all its factors are loaded.
         floor: of the route, for a lambda_max.
         entry_sums: roundings behind an entry of K.
     """
-    left = diagonal(jacobian, outputs)
-    size, repeat = len(left), jacobian.kernel_size(outputs) // jacobian.samples
-    pairs = tiles.device_pairs(tiles.compact(jacobian), outputs, engine, np.float64)
-    rows = np.empty((most + _block(repeat), size))
+    engine, left = kernel.backend, kernel.diagonal
+    size, repeat = kernel.size, kernel.repeat
+    pairs = tiles.device_pairs((term.compact for term in kernel.terms), kernel.otherwise(precision="float64"))
+    rows = engine.empty((most + _block(repeat), size), np.float64)
     noise = NOISE * float(np.finfo(np.float64).eps)
     full, trace = left, float(left.sum())
     lost = 0.0  # what rounding may hide of the rest's trace
@@ -101,17 +94,17 @@ def factorise(
         drawn = np.sort(rng.choice(len(chances), count, replace=False, p=chances))
         new = _rows_of_rest(pairs, drawn, rows[:rank], engine, repeat)
         at = np.arange(size)[tiles.rows_of(drawn, repeat)]
-        kept, triangle = _pivots(new[:, at], noise * float(full[at].max()))
+        kept, triangle = _pivots(engine.get(new[:, at]), noise * float(full[at].max()))
         if not len(kept):  # nothing but rounding is left, and `lost` says how much that may be
             small = rank and seen[-1][1] <= lost
             return _low_rank(rows[:rank], seen[-1][1] + lost, _block(repeat)) if small else None
-        found = scipy.linalg.solve_triangular(triangle, new[kept], lower=True, check_finite=False)
+        found = engine.solve_lower(engine.put(triangle, np.float64), new[kept])
         rows[rank : rank + len(kept)] = found
         rank += len(kept)
-        left = np.maximum(left - _column_squares(found), 0.0)
+        left = np.maximum(left - engine.get(_column_squares(found)), 0.0)
         left[at[kept]] = 0.0
         if not wanted:
-            wanted = SHARE * floor(_largest(found @ found.T))
+            wanted = SHARE * floor(_largest(engine.get(found @ found.T)))
         seen.append((rank, float(left.sum())))
         if seen[-1][1] <= wanted:
             return _low_rank(rows[:rank], seen[-1][1] + lost, _block(repeat))
@@ -120,13 +113,12 @@ def factorise(
     return None
 
 
-def _column_squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _column_squares(rows: Any) -> Any:
     cut = panels(len(rows), SQUARES)
-    total: NDArray[np.float64] = pairwise(len(cut), lambda i, _: (rows[cut[i]] ** 2).sum(axis=0))
-    return total
+    return pairwise(len(cut), lambda i, _: (rows[cut[i]] ** 2).sum(axis=0))
 
 
-def _low_rank(rows: NDArray[np.float64], rest: float, block: int) -> LowRank:
+def _low_rank(rows: Any, rest: float, block: int) -> LowRank:
     """With the roundings of an elimination: the sum over earlier rows, and one block's own (Higham 2002)."""
     return LowRank(rows, rest, roundings(len(rows)) + 2 * min(block, len(rows)) + 4)
 
@@ -134,13 +126,13 @@ def _low_rank(rows: NDArray[np.float64], rest: float, block: int) -> LowRank:
 def _rows_of_rest(
     pairs: dict[str, Pair],
     drawn: NDArray[np.intp],
-    rows: NDArray[np.float64],
-    engine: CpuBackend,
+    rows: Any,
+    engine: Backend,
     repeat: int,
-) -> NDArray[np.float64]:
+) -> Any:
     """Rows of K - M^T M (m, N) for the samples that were drawn."""
     chosen = tiles.take(pairs, drawn, engine)
-    new = np.empty((len(drawn) * repeat, rows.shape[1]))
+    new = engine.empty((len(drawn) * repeat, rows.shape[1]), np.float64)
     samples = rows.shape[1] // repeat
     step = max(engine.tile // repeat, 1)
 

@@ -1,0 +1,184 @@
+"""The arithmetic that NumPy and CuPy share: one text over an array module and its sparse companion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.backend.protocol import R, T
+from ntkspec.jacobian import Matrix
+from ntkspec.sums import pairwise, panel_of, panels
+
+# Steps of the sparse tile for two rows that meet in a column, in multiplications of a dense one.
+MEETING = 256
+WIDEST = 1024  # columns of a sparse factor that may be written out as a dense panel
+PANEL_BYTES = 2**25  # of a kernel, in one pass over it
+
+
+class ArrayBackend:
+    """A backend but for its name, its solvers and what reaches the host; see `Backend`."""
+
+    tile: int = 4096
+
+    def __init__(self, xp: Any, sparse: Any) -> None:
+        self.xp = xp
+        self.sparse = sparse
+
+    @property
+    def workers(self) -> int:
+        """See `Backend.workers`."""
+        return 1
+
+    # -- where arrays live
+
+    def put(self, matrix: Matrix, dtype: Any) -> Any:
+        """See `Backend.put`."""
+        if isinstance(matrix, np.ndarray):
+            return self.xp.asarray(matrix, dtype=dtype)
+        return self.sparse.csr_matrix(matrix.astype(dtype))
+
+    def put_for_tiles(self, matrix: Matrix, dtype: Any) -> Any:
+        """See `Backend.put_for_tiles`; coarse levels of a grid are such."""
+        if not isinstance(matrix, np.ndarray) and matrix.shape[1] <= WIDEST:
+            meetings = float((np.bincount(matrix.indices, minlength=1).astype(np.float64) ** 2).sum())
+            if MEETING * meetings > float(matrix.shape[0]) ** 2 * matrix.shape[1]:
+                matrix = matrix.toarray()
+        return self.put(matrix, dtype)
+
+    def rows(self, matrix: Any, which: slice | NDArray[Any]) -> Any:
+        """See `Backend.rows`."""
+        return matrix[which]
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+        """See `Backend.scratch`."""
+        return self.empty(shape, dtype)
+
+    def room(self, budget: int) -> int:
+        """See `Backend.room`."""
+        return budget
+
+    def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+        """See `Backend.each`."""
+        for task in tasks:
+            yield work(task)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """See `Backend.zeros`."""
+        return self.xp.zeros(shape, dtype=dtype)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """See `Backend.empty`."""
+        return self.xp.empty(shape, dtype=dtype)
+
+    # -- matrices, dense or CSR
+
+    def dense_gram(self, x: Any, y: Any) -> Any:
+        """x y^T as a dense device array, for any mixture of dense and CSR; dense sums in panels."""
+        if self.sparse.issparse(x) and self.sparse.issparse(y):
+            return (x @ y.T).toarray()
+        if self.sparse.issparse(y):
+            return self.xp.ascontiguousarray((y @ x.T).T)
+        if self.sparse.issparse(x):
+            return x @ y.T
+        cut = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
+        return pairwise(len(cut), lambda i, _: x[:, cut[i]] @ y[:, cut[i]].T)
+
+    def product(self, x: Any, y: Any) -> Any:
+        """See `Backend.product`."""
+        if self.sparse.issparse(x):
+            return x @ y
+        cut = panels(x.shape[1])
+        return pairwise(len(cut), lambda i, _: x[:, cut[i]] @ y[cut[i]])
+
+    def projection(self, x: Any, y: Any, weights: Any) -> Any:
+        """See `Backend.projection`."""
+        weighted = self._scaled(y, weights)
+        if x is None:
+            return self.xp.asarray(weighted.sum(axis=0)).reshape(1, -1)
+        return x.T @ weighted
+
+    def row_sums(self, x: Any, y: Any) -> Any:
+        """See `Backend.row_sums`."""
+        if self.sparse.issparse(x):
+            return self.xp.asarray(x.multiply(y).sum(axis=1)).ravel()
+        if self.sparse.issparse(y):
+            return self.xp.asarray(y.multiply(x).sum(axis=1)).ravel()
+        cut = panels(x.shape[1])
+        return pairwise(len(cut), lambda i, _: self.xp.einsum("iw,iw->i", x[:, cut[i]], y[:, cut[i]]))
+
+    def row_norms(self, matrix: Any) -> Any:
+        """See `Backend.row_norms`; rows are scaled by their largest numbers."""
+        if not matrix.shape[1]:
+            return self.zeros((matrix.shape[0],), np.float64)
+        if self.sparse.issparse(matrix):
+            found = matrix.max(axis=1)
+            largest = self.xp.asarray(found.toarray() if self.sparse.issparse(found) else found).ravel()
+            scale = self.xp.where(largest > 0, largest, 1.0)
+            scaled = self._scaled(matrix, 1 / scale)
+            squares = self.xp.asarray(scaled.multiply(scaled).sum(axis=1)).ravel()
+        else:
+            largest = matrix.max(axis=1)
+            scale = self.xp.where(largest > 0, largest, 1.0)
+            scaled = matrix / scale[:, None]
+            squares = self.xp.einsum("iw,iw->i", scaled, scaled)
+        return scale * self.xp.sqrt(squares)
+
+    def columns(self, matrix: Any, which: slice) -> Any:
+        """See `Backend.columns`."""
+        part = matrix[:, which]
+        return part.toarray() if self.sparse.issparse(part) else part
+
+    def numbers(self, matrix: Any) -> Any:
+        """See `Backend.numbers`."""
+        return (matrix.data if self.sparse.issparse(matrix) else matrix).ravel()
+
+    def _scaled(self, matrix: Any, weights: Any) -> Any:
+        """diag(weights) matrix."""
+        if not self.sparse.issparse(matrix):
+            return matrix * weights[:, None]
+        places = self.xp.arange(matrix.shape[0] + 1, dtype=matrix.indices.dtype)
+        shape = (matrix.shape[0], matrix.shape[0])
+        return type(matrix)((weights, places[:-1], places), shape=shape) @ matrix
+
+    # -- loops
+
+    def absolute_product(self, kernel: Any, vector: Any) -> Any:
+        """See `Backend.absolute_product`; a few rows at a time."""
+        size = len(kernel)
+        product, step = self.empty((size,), kernel.dtype), max(PANEL_BYTES // (8 * size), 1)
+        for start in range(0, size, step):
+            part = self.xp.abs(kernel[start : start + step])
+            places = self.xp.arange(len(part))
+            part[places, start + places] = 0
+            product[start : start + step] = part @ vector
+        return product
+
+    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
+        """See `Backend.add_tile`."""
+        product = self.dense_gram(*right)
+        if left is not None:
+            ti, tj = left[0].shape[0], left[1].shape[0]
+            view = product.reshape(ti, repeat, tj, repeat)
+            view *= self.dense_gram(*left)[:, None, :, None]
+        tile += product
+
+    def insert(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+        """See `Backend.insert`."""
+        height, width = tile.shape
+        kernel[row : row + height, column : column + width] = tile
+
+    def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+        """See `Backend.store`."""
+        if row == column:
+            tile = self.xp.tril(tile) + self.xp.tril(tile, -1).T
+        self.insert(kernel, row, column, tile)
+        self.insert(kernel, column, row, tile.T)
+
+    # -- dense solvers
+
+    def fold(self, triangle: Any, rows: Any) -> Any:
+        """See `Backend.fold`."""
+        return self.xp.linalg.qr(self.xp.concatenate([triangle, rows]), mode="r")

@@ -1,0 +1,138 @@
+"""Dense factors: vectors that are written out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec import sums
+from ntkspec.jacobian.factor import ArrayFactor, Factor, Numbers, largest_of_samples
+from ntkspec.jacobian.outputs import Outputs
+
+
+@dataclass(frozen=True)
+class DenseFactor(ArrayFactor):
+    """A factor whose vectors are written out.
+
+    Example:
+        >>> import numpy as np
+        >>> DenseFactor(np.ones((5, 2, 3))).matrix("trace").shape  # 5 samples, 2 outputs, width 3
+        (5, 6)
+    """
+
+    values: Numbers  # (n, c, width), float32 or float64, or a dataset of that shape
+
+    @property
+    def arrays(self) -> dict[str, Any]:  # type: ignore[override]
+        """The values alone."""
+        return {"values": self.values}
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """Nothing: the shape says all."""
+        return {}
+
+    @property
+    def width(self) -> int:
+        """Length of a vector."""
+        return self.entries
+
+    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+        """See `Factor.matrix`."""
+        values = self.values[:]
+        n, c, width = values.shape
+        if outputs == "trace":
+            rows = values.reshape(n, c * width)
+        elif outputs == "full":
+            rows = values.reshape(n * c, width)
+        else:
+            rows = values[:, outputs, :]
+        return np.ascontiguousarray(rows, dtype=dtype)
+
+    def multiplier(self, dtype: Any = np.float64) -> NDArray[Any]:
+        """See `Factor.multiplier`."""
+        return self.matrix(0, dtype)
+
+    def compact(self, *others: Factor) -> DenseFactor:
+        """Return the factor itself, in memory: all its columns count."""
+        return self.load()
+
+    def to_dense(self) -> NDArray[Any]:
+        """Return the factor as an array (n, c, width) of float64."""
+        return np.asarray(self.values[:], dtype=np.float64)
+
+    def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
+        """Return the numbers of each sample, of all outputs or of one; (n, w)."""
+        values = self.values[:] if isinstance(outputs, str) else self.values[:][:, [outputs]]
+        return np.asarray(values.reshape(len(values), -1), dtype=np.float64)
+
+    @property
+    def largest(self) -> NDArray[np.float64]:
+        """See `Factor.largest`."""
+        return largest_of_samples(self.values[:])
+
+    @property
+    def collisions(self) -> int:
+        """1: entries are written out."""
+        return 1
+
+    @property
+    def touched(self) -> None:
+        """None, for all columns."""
+        return
+
+    @property
+    def touched_width(self) -> int:
+        """Length of a vector."""
+        return self.width
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """See `Factor.used`."""
+        return np.asarray(self.values[:] != 0)
+
+    def nonzero_columns(self, outputs: Outputs) -> int:
+        """See `Factor.nonzero_columns`."""
+        return count_of_mode(np.asarray(self.used.any(axis=0)), outputs)
+
+    @property
+    def inputs(self) -> NDArray[np.float64]:
+        """The vectors of the first output; (n, width)."""
+        return np.asarray(self.values[:][:, 0, :], dtype=np.float64)
+
+    @property
+    def nodes(self) -> None:
+        """None: nothing is looked up."""
+        return
+
+    def near(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return some samples' vectors (m, width)."""
+        return np.asarray(self.values[:][samples, 0], dtype=np.float64)
+
+    @property
+    def norms_of(self) -> NDArray[np.float64]:
+        """See `Factor.norms_of`."""
+        return self.matrix(0)
+
+    def roundings(self, times: int, rows: int | None = None) -> int:
+        """See `Factor.roundings`: sums are made in panels."""
+        return sums.roundings(times * self.width, sums.PANEL if rows is None else sums.panel_of(rows))
+
+    def buffers(self, times: int) -> int:
+        """See `Factor.buffers`: panels are added pairwise."""
+        return sums.buffers(times * self.width)
+
+    @property
+    def products(self) -> int:
+        """Length of a vector."""
+        return self.width
+
+
+def count_of_mode(nonzero: NDArray[np.bool_], outputs: Outputs) -> int:
+    """Count columns, from a table (c, width) of where a factor is not zero."""
+    if outputs == "trace":
+        return int(nonzero.sum())
+    return int((nonzero.any(axis=0) if outputs == "full" else nonzero[outputs]).sum())

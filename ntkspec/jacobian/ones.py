@@ -1,0 +1,122 @@
+"""The factor that is all ones: what a block has in place of a factor that its file leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.jacobian.dense import DenseFactor
+from ntkspec.jacobian.factor import Factor
+from ntkspec.jacobian.outputs import Outputs
+
+
+@dataclass(frozen=True)
+class Ones:
+    """A factor of width 1 whose numbers are all one; nothing of it is stored.
+
+    Example:
+        >>> Ones(3, 2).to_dense().shape
+        (3, 2, 1)
+    """
+
+    samples: int  # n
+    outputs: int  # c
+    width = entries = collisions = touched_width = products = 1
+    nbytes = 0
+    dtype = np.dtype(np.float64)  # ones are exact: the other factor's precision is what bounds a block
+    touched = inputs = nodes = None
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """None."""
+        return {}
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The ones (n, c, 1), which may not be written to."""
+        return np.broadcast_to(np.ones(1), (self.samples, self.outputs, 1))
+
+    def load(self, start: int = 0, stop: int | None = None) -> Ones:
+        """See `Factor.load`."""
+        return Ones(len(range(*slice(start, stop).indices(self.samples))), self.outputs)
+
+    def rows(self, samples: NDArray[np.intp]) -> Ones:
+        """See `Factor.rows`."""
+        return Ones(len(samples), self.outputs)
+
+    def empty(self, samples: int) -> Ones:
+        """See `Factor.empty`."""
+        return Ones(samples, self.outputs)
+
+    def written_out(self) -> DenseFactor:
+        """Return the ones as numbers."""
+        return DenseFactor(self.values)
+
+    def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Factor:
+        """See `Factor.map`: ones again, if that is what they become."""
+        new = function(self.values)
+        return self if (new == 1).all() else DenseFactor(new)
+
+    def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> Factor:
+        """See `Factor.scaled`."""
+        return self if kept.all() and not exponents.any() else self.written_out().scaled(exponents, kept)
+
+    def compact(self, *others: Factor) -> Ones:
+        """Return the factor itself."""
+        return self
+
+    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+        """See `Factor.matrix`."""
+        return self.written_out().matrix(outputs, dtype)
+
+    def multiplier(self, dtype: Any = np.float64) -> None:
+        """Return None: a Gram matrix of ones multiplies nothing."""
+        return
+
+    def to_dense(self) -> NDArray[np.float64]:
+        """Return ones (n, c, 1)."""
+        return self.values.copy()
+
+    def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
+        """Return a one for each output that counts; (n, w)."""
+        return self.written_out().vectors(outputs)
+
+    @property
+    def largest(self) -> NDArray[np.float64]:
+        """Ones; (n,)."""
+        return np.ones(self.samples)
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """True throughout; (n, c, 1)."""
+        return np.ones((self.samples, self.outputs, 1), dtype=bool)
+
+    def nonzero_columns(self, outputs: Outputs) -> int:
+        """Return 1: the columns of all outputs are equal."""
+        return 1
+
+    def near(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return ones (m, 1)."""
+        return np.ones((len(samples), 1))
+
+    @property
+    def norms_of(self) -> NDArray[np.float64]:
+        """Ones; (n, 1)."""
+        return np.ones((self.samples, 1))
+
+    def roundings(self, times: int, rows: int | None = None) -> int:
+        """Return 0: sums of ones are exact."""
+        return 0
+
+    def buffers(self, times: int) -> int:
+        """Return 1."""
+        return 1

@@ -1,0 +1,182 @@
+"""Sparse factors: k entries a sample, such as the nodes of a grid that an interpolation reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ntkspec.jacobian.dense import count_of_mode
+from ntkspec.jacobian.factor import ArrayFactor, Factor, Numbers, largest_of_samples
+from ntkspec.jacobian.outputs import Outputs
+
+
+@dataclass(frozen=True)
+class SparseFactor(ArrayFactor):
+    """A factor with k entries a sample; entries of one sample that share an index add up; -1 is padding.
+
+    Example:
+        >>> import numpy as np
+        >>> SparseFactor(np.array([[0, 2, -1]]), np.array([[[1.0, 5.0, 9.0]]]), 3).to_dense()
+        array([[[1., 0., 5.]]])
+    """
+
+    indices: Numbers  # (n, k), int32 or int64, -1 or in [0, columns), or a dataset of that shape
+    values: Numbers  # (n, c, k), float32 or float64, or a dataset of that shape
+    columns: int
+
+    @property
+    def arrays(self) -> dict[str, Any]:  # type: ignore[override]
+        """Indices and values."""
+        return {"indices": self.indices, "values": self.values}
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """The number of columns."""
+        return {"columns": self.columns}
+
+    @property
+    def width(self) -> int:
+        """The number of columns, touched or not."""
+        return self.columns
+
+    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> sp.csr_array:
+        """See `Factor.matrix`; repeated indices are summed in double."""
+        stored = self.values[:]
+        n, c, k = stored.shape
+        kept = range(c) if isinstance(outputs, str) else (outputs,)
+        indices = np.asarray(self.indices[:], dtype=np.int64)
+        padding = np.broadcast_to((indices < 0)[:, None, :], (n, len(kept), k))
+        values = np.where(padding, 0, stored[:, kept, :]).astype(np.float64)
+        columns = np.where(padding, 0, indices[:, None, :])
+        if outputs == "trace":
+            columns = columns + self.columns * np.arange(c)[None, :, None]
+            shape = (n, c * self.columns)
+        else:
+            shape = (n * len(kept), self.columns)
+        rows, per_row = shape[0], values.size // max(shape[0], 1)
+        starts = np.arange(rows + 1, dtype=np.int64) * per_row
+        matrix = sp.csr_array((values.ravel(), columns.ravel(), starts), shape=shape)
+        matrix.sum_duplicates()
+        matrix = matrix.astype(dtype, copy=False)
+        matrix.eliminate_zeros()
+        return matrix
+
+    def multiplier(self, dtype: Any = np.float64) -> sp.csr_array:
+        """See `Factor.multiplier`."""
+        return self.matrix(0, dtype)
+
+    @cached_property
+    def touched(self) -> NDArray[np.int64]:
+        """See `Factor.touched`."""
+        found = np.unique(self.indices[:])
+        return found[found >= 0].astype(np.int64)
+
+    @property
+    def touched_width(self) -> int:
+        """How many columns some sample touches; 1 where none does."""
+        return max(len(self.touched), 1)
+
+    def compact(self, *others: Factor) -> SparseFactor:
+        """See `Factor.compact`.
+
+        CSR products take memory and time for every column; a hashed or a fine 3D grid has millions, of which
+        n samples touch few.
+        """
+        kept = [factor.touched for factor in (self, *others)]
+        if any(columns is None for columns in kept):
+            return self.load()
+        return self._renumbered(kept[0] if not others else np.unique(np.concatenate(kept)))  # type: ignore[arg-type]
+
+    def _renumbered(self, touched: NDArray[np.int64]) -> SparseFactor:
+        indices = self.nodes
+        renumbered = np.where(indices < 0, -1, np.searchsorted(touched, indices))
+        return SparseFactor(renumbered, self.values[:], max(len(touched), 1))
+
+    def to_dense(self) -> NDArray[Any]:
+        """Return the factor as an array (n, c, columns) of float64: one addition an entry."""
+        indices, values = self.indices[:], self.values[:]
+        n, c, k = values.shape
+        dense = np.zeros((n, c, self.columns))
+        for i in range(n):
+            for e in range(k):
+                if indices[i, e] >= 0:
+                    dense[i, :, indices[i, e]] += values[i, :, e]
+        return dense
+
+    def vectors(self, outputs: Outputs) -> None:
+        """Return None: samples have columns of their own."""
+        return
+
+    @property
+    def largest(self) -> NDArray[np.float64]:
+        """See `Factor.largest`."""
+        return largest_of_samples(np.where((self.indices[:] < 0)[:, None, :], 0, self.values[:]))
+
+    @cached_property
+    def collisions(self) -> int:
+        """See `Factor.collisions`."""
+        ordered = np.sort(self.indices[:], axis=1)
+        most, run = 1, np.ones(len(ordered), dtype=np.int64)
+        for entry in range(1, ordered.shape[1]):
+            same = (ordered[:, entry] == ordered[:, entry - 1]) & (ordered[:, entry] >= 0)
+            run = np.where(same, run + 1, 1)
+            most = max(most, int(run.max(initial=1)))
+        return most
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """See `Factor.used`."""
+        return np.asarray((self.values[:] != 0) & (self.indices[:] >= 0)[:, None, :])
+
+    def nonzero_columns(self, outputs: Outputs) -> int:
+        """See `Factor.nonzero_columns`."""
+        compact = self.compact()
+        nonzero = np.zeros((self.outputs, compact.columns), dtype=bool)
+        samples, output, entries = np.nonzero(compact.used)
+        nonzero[output, compact.nodes[samples, entries]] = True
+        return count_of_mode(nonzero, outputs)
+
+    @property
+    def inputs(self) -> None:
+        """None: vectors are not written out."""
+        return
+
+    @property
+    def nodes(self) -> NDArray[Any]:
+        """The indices; (n, k)."""
+        return np.asarray(self.indices[:])
+
+    def near(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return some samples' vectors at the nodes that these touch, entries added up; (m, w)."""
+        indices, values = self.indices[:][samples], self.values[:][samples, 0].astype(np.float64)
+        nodes, column = np.unique(indices, return_inverse=True)
+        dense = np.zeros((len(samples), len(nodes)))
+        np.add.at(dense, (np.arange(len(samples))[:, None], column.reshape(indices.shape)), values)
+        return dense[:, nodes >= 0]
+
+    @property
+    def norms_of(self) -> NDArray[np.float64]:
+        """See `Factor.norms_of`: each row's numbers, entries added up, without zeros between them."""
+        rows = self.compact().matrix(0)
+        lengths = np.diff(rows.indptr)
+        numbers = np.zeros((len(lengths), int(lengths.max(initial=0))))
+        numbers[np.arange(numbers.shape[1]) < lengths[:, None]] = rows.data
+        return numbers
+
+    def roundings(self, times: int, rows: int | None = None) -> int:
+        """See `Factor.roundings`: products are added in order."""
+        return times * self.entries
+
+    def buffers(self, times: int) -> int:
+        """See `Factor.buffers`: one."""
+        return 1
+
+    @property
+    def products(self) -> int:
+        """Entries, which may be sums of collisions on both sides."""
+        return 3 * self.entries

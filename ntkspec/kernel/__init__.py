@@ -1,0 +1,1 @@
+"""Kernels: described, formed, applied, enclosed, written to files."""

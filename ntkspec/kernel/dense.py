@@ -1,0 +1,274 @@
+"""Assemble kernels: K = J J^T in symmetric tiles, all blocks of a tile at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.backend import Backend, Choice, Precision
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.kernel import tiles
+from ntkspec.kernel.problem import Kernel, blocks_of
+from ntkspec.memory import require
+
+SMALLEST_TILE = 32  # rows that tiles shrink to where memory is short
+FEWER = "raise --memory, use fewer samples, --precision float32, or --method lanczos"
+Progress = Callable[[float], None]  # called with the share of the work that is done
+
+
+def gram(
+    jacobian: Jacobian,
+    outputs: Outputs = "trace",
+    *,
+    columns: Jacobian | None = None,
+    precision: Precision = "float64",
+    backend: Choice | Backend = "auto",
+    memory: float | None = None,
+    tile: int | None = None,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Form the kernel J J^T summed over the blocks, exactly symmetric; or that between two sets of samples.
+
+    Args:
+        jacobian: blocks, in memory or in a run file.
+        outputs: "trace", "full" or an output's number; see `ntkspec.jacobian.outputs`.
+        columns: a Jacobian of the same parameters at other samples, to which the kernel's columns belong.
+        precision: in which products are formed and added.
+        backend: "auto", "cpu" or "gpu".
+        memory: budget in GiB; default 80% of what is free.
+        tile: rows of K assembled at once; default: what suits the machine and the budget; results do not
+            depend on it beyond rounding.
+        out: array of `precision` to put the kernel into; it does not count in the budget.
+
+    Returns:
+        (N, N) array of `precision`, `out` if it was given, N = n or n*c; with `columns` (N, M). Nothing is
+        divided by n, c or p.
+
+    Raises:
+        MemoryBudgetError: the kernel, the tiles at work and the factors of two samples do not fit.
+        RunFileError: the run file holds numbers that the contract forbids.
+        UsageError: columns of other parameters, or an `out` of another shape.
+
+    Example:
+        >>> from ntkspec.jacobian import Block, DenseFactor
+        >>> rows = DenseFactor(np.array([[[1.0, 2.0]], [[0.0, 1.0]]]))
+        >>> jac = Jacobian((Block("theta", "network", 2, 1, None, rows),))
+        >>> gram(jac).tolist(), gram(jac, columns=jac.rows([1])).tolist()
+        ([[5.0, 2.0], [2.0, 1.0]], [[2.0], [1.0]])
+    """
+    kernel = Kernel.of(
+        jacobian, outputs, columns=columns, precision=precision, backend=backend, memory=memory
+    )
+    return _arrays(kernel, {"total": jacobian}, tile, None if out is None else {"total": out}, None)["total"]
+
+
+def gram_by_block(jacobian: Jacobian, outputs: Outputs = "trace", **options: Any) -> dict[str, NDArray[Any]]:
+    """One kernel a block, in one pass; options as for `gram`. They add up to `gram(jacobian)`."""
+    return gram_sums({name: jacobian.only(name) for name in jacobian.names}, outputs, **options)
+
+
+def gram_sums(
+    sums: Mapping[str, Jacobian],
+    outputs: Outputs = "trace",
+    *,
+    precision: Precision = "float64",
+    backend: Choice | Backend = "auto",
+    memory: float | None = None,
+    tile: int | None = None,
+    out: Mapping[str, NDArray[Any]] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Several sums of blocks of one Jacobian in one pass: every block's tile is computed once.
+
+    Args:
+        sums: name -> the blocks to add up, e.g. {"total": jac, "no_grid": jac.without("grid")}.
+        out: name -> array to put that kernel into, as for `gram`; all or none.
+        progress: called with the share that is done.
+
+    Returns:
+        name -> (N, N) kernel. Other arguments and errors as for `gram`.
+    """
+    whole = Jacobian(tuple(blocks_of(sums).values()))
+    kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
+    return _arrays(kernel, sums, tile, out, progress)
+
+
+def _arrays(
+    kernel: Kernel,
+    sums: Mapping[str, Jacobian],
+    tile: int | None,
+    out: Mapping[str, NDArray[Any]] | None,
+    progress: Progress | None,
+) -> dict[str, NDArray[Any]]:
+    plan = Assembly.of(kernel, sums, tile, kernels_fit=out is not None)
+    return {name: kernel.backend.get(array) for name, array in plan.assemble(out, progress).items()}
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What is assembled, in which pieces, and the memory that it takes."""
+
+    kernel: Kernel  # of every block once
+    sums: tiles.Sums
+    names: tuple[str, ...]
+    tiling: tiles.Tiling
+    on_host: bool  # kernels live on the host although the backend computes elsewhere
+    needed: int  # bytes, kernels included
+
+    @staticmethod
+    def of(
+        kernel: Kernel,
+        sums: Mapping[str, Jacobian] | None = None,
+        tile: int | None = None,
+        *,
+        kernels_fit: bool = False,
+    ) -> Assembly:
+        """Cut the work so that it fits the kernel's budget.
+
+        Args:
+            kernel: of every block that is added up.
+            sums: name -> blocks to add up; default: {"total": all of them}.
+            tile: as for `gram`.
+            kernels_fit: there is a place for the kernels outside of the budget.
+
+        Raises:
+            MemoryBudgetError: the kernels, the tiles at work and the factors of two samples do not fit.
+        """
+        if tile is not None and tile < 1:
+            raise UsageError("tile", expected="a positive number of rows", got=str(tile), remedy="e.g. 256")
+        sums = {"total": kernel.rows} if sums is None else sums
+        engine, samples = kernel.backend, _samples(kernel)
+        kernels = 0 if kernels_fit else len(sums) * kernel.nbytes
+        groups = tiles.Sums.of(sums)
+        room, largest, at_work = engine.room(kernel.budget), max(kernel.shape), tiles.product_tiles(kernel)
+
+        def scratch(rows: int) -> int:
+            rows = max(rows, kernel.repeat)
+            return groups.scratch_bytes(largest, rows, engine.workers, kernel.dtype, at_work)
+
+        if tile is None:
+            tile = engine.tile
+            while tile > SMALLEST_TILE and scratch(tile) > room // 8:
+                tile //= 2
+        work = scratch(tile)
+        on_host = kernels_fit or (room != kernel.budget and least_bytes(kernel, kernels + work) > room)
+        panel = _panel_samples(kernel, work + (0 if on_host else kernels), room)
+        if on_host:
+            require(f"kernel of {samples} samples on the host", kernels, kernel.budget, FEWER)
+        tiling = tiles.cut(kernel, panel, tile)
+        most = max(len(side) for side in _sides(kernel))
+        factors = _bytes_a_sample(kernel) * (samples if panel == most else 2 * panel)
+        return Assembly(kernel, groups, tuple(sums), tiling, on_host, int(kernels + work + factors))
+
+    def assemble(
+        self, out: Mapping[str, NDArray[Any]] | None = None, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Return name -> kernel, which stays where it was assembled: on the device, if it fits there.
+
+        Args:
+            out, progress: as for `gram_sums`.
+
+        Raises:
+            UsageError: `out` is not as planned, or a kernel has entries that its precision cannot hold.
+        """
+        kernels = self.targets() if out is None else self._checked(out)
+        for _, done in self.run(kernels):
+            if progress:
+                progress(done)
+        require_finite(kernels, self.kernel.precision, symmetric=self.kernel.columns is None)
+        return kernels
+
+    def targets(self) -> dict[str, Any]:
+        """Return name -> array to assemble into, its entries arbitrary."""
+        make = np.empty if self.on_host else self.kernel.backend.empty
+        return {name: make(self.kernel.shape, self.kernel.dtype) for name in self.names}
+
+    def _checked(self, out: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        shape, dtype = self.kernel.shape, self.kernel.dtype
+        for name in self.names:
+            array = out.get(name)
+            if array is None or array.shape != shape or array.dtype != dtype:
+                raise UsageError(
+                    f"array for kernel {name}",
+                    expected=f"{shape} of {dtype}",
+                    got="none" if array is None else f"{array.shape} of {array.dtype}",
+                    remedy="give numpy.empty of that shape and dtype",
+                )
+        return {name: out[name] for name in self.names}
+
+    def run(
+        self, kernels: Mapping[str, Any], skip: Callable[[int, int], bool] | None = None
+    ) -> Iterator[tuple[tuple[int, int], float]]:
+        """Compute and store every tile; yields its first samples (row, column) and the share that is done.
+
+        Args:
+            kernels: as `targets` makes them, or other arrays of that shape.
+            skip: says of a tile's first samples whether it is there already.
+        """
+        done, kernel = 0.0, self.kernel
+        repeat, engine = kernel.repeat, kernel.backend
+        store = engine.store if kernel.columns is None else engine.insert
+
+        def work(pair: tuple[tiles.Strip, tiles.Strip]) -> tuple[int, int]:
+            row, column = pair
+            at = row.start * repeat, column.start * repeat
+            for name, tile in tiles.compute(row, column, self.sums, kernel).items():
+                store(kernels[name], *at, tile)
+            return row.start, column.start
+
+        for pairs, share in tiles.panel_pairs(kernel, self.tiling):
+            todo = [pair for pair in pairs if not (skip and skip(pair[0].start, pair[1].start))]
+            for at in engine.each(work, todo):
+                done += share / len(todo)
+                yield at, done
+
+
+def require_finite(kernels: Mapping[str, Any], precision: str, *, symmetric: bool = True) -> None:
+    """Raise `UsageError` where a kernel has entries that its precision cannot hold.
+
+    Of a symmetric kernel none is larger than the largest of the diagonal.
+    """
+    for name, kernel in kernels.items():
+        if not np.isfinite(kernel.diagonal() if symmetric else kernel).all():
+            raise UsageError(
+                f"kernel {name}",
+                expected=f"entries that {precision} can hold",
+                got="an overflow",
+                remedy="rescale the model's outputs, or use float64",
+            )
+
+
+def least_bytes(kernel: Kernel, kernel_bytes: int) -> int:
+    """Return what kernels of `kernel_bytes` need at the least: themselves and the factors of two samples."""
+    return int(kernel_bytes + 2 * _bytes_a_sample(kernel))
+
+
+def _sides(kernel: Kernel) -> tuple[range, ...]:
+    """The samples of rows and, where these are others, of columns."""
+    sides = (kernel.rows, kernel.columns)
+    return tuple(range(jacobian.samples) for jacobian in sides if jacobian is not None)
+
+
+def _samples(kernel: Kernel) -> int:
+    return sum(map(len, _sides(kernel)))
+
+
+def _bytes_a_sample(kernel: Kernel) -> float:
+    """Of the factors, as stored and as converted to the kernel's precision."""
+    stored = kernel.rows.nbytes / kernel.rows.samples
+    return stored * (1 + max(kernel.dtype.itemsize / kernel.rows.dtype.itemsize, 1.0))
+
+
+def _panel_samples(kernel: Kernel, kernel_bytes: int, budget: int) -> int:
+    """Samples whose factors are held at once: all if they fit beside the kernels, else what fits twice."""
+    per_sample, samples = _bytes_a_sample(kernel), _samples(kernel)
+    room = budget - kernel_bytes
+    require(f"kernel of {samples} samples", least_bytes(kernel, kernel_bytes), budget, FEWER)
+    if per_sample * samples <= room:
+        return max(map(len, _sides(kernel)))
+    return max(int(room / (2 * per_sample)), 1)

@@ -1,0 +1,111 @@
+"""A kernel as it was formed in floating point, with a rigorous bound on every entry's rounding error.
+
+With gamma_m = m u / (1 - m u), u = 2^-53, every inner product of length m, in any order and with or without
+fused operations, is off by at most gamma_m |x|.|y| (Higham 2002, section 3.1). An entry of K is a sum over
+blocks of products of two such, so that
+
+    |fl(K)_ij - K_ij| <= gamma_m sum_blocks (|l_i|.|l_j|) (|r_i|.|r_j|) <= gamma_m f_i f_j,
+
+f_i^2 = sum_blocks ||l_i||^2 ||r_i||^2 in absolute values, by the Cauchy-Schwarz inequality twice. m counts
+all roundings behind an entry. Since f f^T <= sum(f) diag(f) as quadratic forms, K lies between
+fl(K) - diag(margin) and fl(K) + diag(margin), margin = gamma_m sum(f) f.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.backend import Backend, CpuBackend
+from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.linear_operator import check_range
+from ntkspec.kernel.problem import Kernel
+from ntkspec.memory import require
+from ntkspec.sums import gamma
+
+UNIT = 2.0**-53  # unit roundoff of double precision
+TINIEST = 2.0**-1074  # what an underflow loses at most
+KERNELS_HELD = 1.1  # what bounds take, in kernels: itself and a few panels of rows
+UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million at most
+
+
+@dataclass(frozen=True)
+class Formed:
+    """A kernel in double precision and how far its entries may be off."""
+
+    kernel: Any  # (N, N), exactly symmetric, an array of `engine`
+    weights: NDArray[np.float64]  # (N,) f
+    gamma: float  # |kernel - K| <= gamma f f^T + underflow, entry by entry
+    underflow: float
+    engine: Backend = field(default_factory=CpuBackend)
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.kernel)
+
+    @property
+    def diagonal(self) -> NDArray[np.float64]:
+        """(N,) the diagonal of the kernel as formed."""
+        return self.engine.get(self.kernel.diagonal())
+
+    @property
+    def margin(self) -> NDArray[np.float64]:
+        """(N,) such that kernel - diag(margin) <= K <= kernel + diag(margin) as quadratic forms."""
+        spread: NDArray[np.float64] = self.gamma * self.weights.sum() * self.weights
+        return (spread + self.size * self.underflow) * UP
+
+
+def form(
+    jacobian: Jacobian,
+    outputs: Outputs = "trace",
+    *,
+    memory: float | None = None,
+    beside: int = 0,
+) -> Formed:
+    """Form the kernel of the Jacobian as stored, in double precision on the CPU, with its error.
+
+    Args:
+        jacobian: blocks, in memory or in a run file.
+        outputs: output mode.
+        memory: budget in GiB, also for what bounds do with the kernel; default 80% of what is free.
+        beside: further kernels that the caller will hold at the same time.
+
+    Raises:
+        MemoryBudgetError: the kernels and three times the factors do not fit.
+        UsageError: numbers outside the range of double precision.
+    """
+    return enclose(Kernel.of(jacobian, outputs, backend="cpu", memory=memory), beside=beside)
+
+
+def enclose(kernel: Kernel, *, beside: int = 0) -> Formed:
+    """Form a kernel with its error; see `form`.
+
+    On the CPU, whatever the kernel's backend: the error bound holds for IEEE arithmetic, and libraries of a
+    device may put other arithmetic in its place (emulated float64, TF32) without a word.
+    """
+    if kernel.backend.name != "cpu" or kernel.precision != "float64":
+        kernel = kernel.otherwise(backend=CpuBackend(), precision="float64")
+    need = int((KERNELS_HELD + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
+    require("bounds from the kernel", need, kernel.budget, "raise --memory, or use fewer samples")
+    check_range(kernel)
+    formed = Assembly.of(kernel).assemble()["total"]
+    weights, squares = np.zeros(kernel.size), 0.0
+    for term in kernel.terms:
+        pair = term.uncancelled_pair
+        right = term.engine.row_norms(pair.right)
+        left = np.ones(1) if pair.left is None else np.repeat(term.engine.row_norms(pair.left), pair.repeat)
+        weights = np.hypot(weights, left * right)
+        squares += 1 + float(left.max()) ** 2 + float(right.max()) ** 2  # what an underflow is multiplied by
+    roundings = forming_roundings(kernel)
+    return Formed(formed, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP, kernel.backend)
+
+
+def forming_roundings(kernel: Kernel) -> int:
+    """Count m: the roundings behind an entry of K at most, with sums of collisions and of blocks."""
+    longest = max(t.block.left.products + t.outputs_added * t.block.right.products for t in kernel.terms)
+    return longest + 2 * len(kernel.rows.blocks) + 3

@@ -1,0 +1,87 @@
+"""The kernel as a linear operator: K v from the factors, nothing n x n is formed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator
+
+from ntkspec.backend import Backend, Choice
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.term import Halves, apply
+from ntkspec.memory import require
+
+
+def operator(
+    jacobian: Jacobian,
+    outputs: Outputs = "trace",
+    *,
+    backend: Choice | Backend = "auto",
+    memory: float | None = None,
+) -> LinearOperator:
+    """Make K = J J^T a SciPy `LinearOperator` (N, N) of float64; cost n a b a block and product.
+
+    For every block, K v = rowsum((left u) * right) with u = left^T diag(v) right, an (a, b) matrix: the
+    block's part of J^T v.
+
+    Args:
+        jacobian: blocks, in memory or in a run file; loaded once.
+        outputs: output mode; see `ntkspec.jacobian.outputs`.
+        backend: "auto", "cpu" or "gpu", where products are computed; vectors are on the host.
+        memory: budget in GiB for the factors; default 80% of what is free.
+
+    Raises:
+        MemoryBudgetError: the factors do not fit.
+
+    Example:
+        >>> from ntkspec.jacobian import Block, DenseFactor
+        >>> rows = DenseFactor(np.array([[[1.0, 2.0]], [[0.0, 1.0]]]))
+        >>> K = operator(Jacobian((Block("theta", "network", 2, 1, None, rows),)))
+        >>> (K @ np.array([1.0, 1.0])).tolist()
+        [7.0, 3.0]
+    """
+    return as_operator(Kernel.of(jacobian, outputs, backend=backend, memory=memory))
+
+
+def as_operator(kernel: Kernel) -> LinearOperator:
+    """Make a kernel an operator; see `operator`."""
+    require(
+        "factors of the kernel", operator_bytes(kernel), kernel.budget, "raise --memory or use fewer samples"
+    )
+    engine = kernel.backend
+    blocks = [Halves(term.pair, engine) for term in kernel.terms]
+
+    def product(v: NDArray[Any]) -> NDArray[Any]:
+        return engine.get(apply(blocks, engine.put(v.ravel(), np.float64)))
+
+    return LinearOperator(kernel.shape, matvec=product, rmatvec=product, dtype=np.dtype(np.float64))
+
+
+def operator_bytes(kernel: Kernel) -> int:
+    """Return the bytes of the factors as `operator` holds them."""
+    return 2 * kernel.rows.nbytes * 8 // kernel.rows.dtype.itemsize
+
+
+def check_range(kernel: Kernel) -> None:
+    """Raise `UsageError` where squares and products of the numbers would leave the range of the precision.
+
+    What counts is the kernel of the factors' absolute values: entries that cancel are no smaller for it.
+    Errors are stated relative to the largest numbers; that is only right well inside the range.
+    """
+    single = kernel.precision == "float32"
+    low, high = (1e-22, 1e30) if single else (1e-200, 1e200)
+    largest = float(kernel.absolute_diagonal.max())
+    if low < largest < high or (largest == 0 and not any(term.nonzero for term in kernel.terms)):
+        return
+    raise UsageError(
+        "kernel",
+        expected=f"entries between {low:.0e} and {high:.0e} in {kernel.precision}",
+        got=f"{largest:.0e} where they are largest",
+        remedy="use --precision float64"
+        if single and 1e-200 < largest < 1e200
+        else "rescale the model's outputs",
+    )

@@ -1,0 +1,249 @@
+"""The problem: which kernel, where and in how much memory. Described, not computed; facts are found once.
+
+    K = J J^T, or J_rows J_columns^T between the samples of two Jacobians of the same parameters
+
+`gram`, `operator` and `spectrum` are faces of it: each makes a `Kernel` of its arguments and hands it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.backend import Backend, Choice, CpuBackend, Precision, select
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Block, Jacobian, Outputs, check_outputs, rows_per_sample
+from ntkspec.kernel.term import Term
+from ntkspec.memory import budget_bytes
+
+T = TypeVar("T")
+
+FITS = 4  # times the factors is what looking for facts may take
+HELD = 4  # times FITS: facts that take memory are kept where they take a quarter of the budget
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a kernel is: rows, columns, outputs, precision; and where it is computed, in how much memory.
+
+    Raises:
+        UsageError: an output mode or a precision that there is not, or columns of other parameters.
+
+    Example:
+        >>> from ntkspec.jacobian import DenseFactor
+        >>> rows = DenseFactor(np.array([[[3.0, 4.0]], [[0.0, 1.0]]]))
+        >>> kernel = Kernel(Jacobian((Block("theta", "network", 2, 1, None, rows),)))
+        >>> kernel.shape, kernel.trace
+        ((2, 2), 26.0)
+    """
+
+    rows: Jacobian
+    columns: Jacobian | None = None  # None: the kernel is symmetric, its columns are those of its rows
+    outputs: Outputs = "trace"
+    precision: Precision = "float64"  # in which it is formed and solved
+    backend: Backend = field(default_factory=CpuBackend)
+    budget: int = field(default_factory=budget_bytes)  # bytes
+    # Of blocks, by name, so that kernels of some of the blocks share what is known of each.
+    _terms: dict[str, Term] = field(default_factory=dict, repr=False, compare=False)
+    _facts: dict[Callable[[Any], Any], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        rows: Jacobian,
+        outputs: Outputs = "trace",
+        *,
+        columns: Jacobian | None = None,
+        precision: Precision = "float64",
+        backend: Choice | Backend = "auto",
+        memory: float | None = None,
+    ) -> Kernel:
+        """Describe a kernel in a caller's words.
+
+        Args:
+            rows, columns, outputs, precision: see the class.
+            backend: "auto", "cpu", "gpu", or one that is at hand.
+            memory: budget in GiB; default 80% of what is free.
+        """
+        return cls(rows, columns, outputs, precision, select(backend), budget_bytes(memory))
+
+    def __post_init__(self) -> None:
+        check_outputs(self.outputs, self.rows.outputs)
+        if self.precision not in get_args(Precision):
+            raise UsageError(
+                "precision",
+                expected=" or ".join(get_args(Precision)),
+                got=repr(self.precision),
+                remedy="choose one of these",
+            )
+        if self.columns is not None:
+            _check_same_parameters(self.rows, self.columns)
+
+    # -- other kernels
+
+    def only(self, part: Jacobian) -> Kernel:
+        """Describe the kernel of some of the blocks; what is known of each block is shared."""
+        return replace(self, rows=part, _facts={})
+
+    def samples(self, start: int, stop: int) -> Kernel:
+        """Describe the kernel of the samples start:stop, a principal submatrix."""
+        return replace(self, rows=self.rows.load(start, stop), _terms={}, _facts={})
+
+    def otherwise(self, **changes: Any) -> Kernel:
+        """Describe the kernel with other fields; what depends on them is found anew."""
+        kept = self._terms if {*changes} <= {"precision", "budget"} else {}
+        return replace(self, **changes, _terms=kept, _facts={})
+
+    # -- facts
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the matrix."""
+        return self.size, self.size if self.columns is None else self.columns.kernel_size(self.outputs)
+
+    @property
+    def size(self) -> int:
+        """N, the rows of the matrix."""
+        return self.rows.kernel_size(self.outputs)
+
+    @property
+    def repeat(self) -> int:
+        """Rows of the matrix per sample."""
+        return rows_per_sample(self.outputs, self.rows.outputs)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its entries."""
+        return np.dtype(self.precision)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the matrix, if it were formed."""
+        return self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+    @property
+    def facts_fit(self) -> bool:
+        """Whether the budget has room for all factors, and for what is made of them to look for facts."""
+        return FITS * self.rows.nbytes <= self.budget
+
+    @property
+    def terms(self) -> Iterator[Term]:
+        """The blocks' parts of the kernel, in order."""
+        held = HELD * FITS * self.rows.nbytes <= self.budget
+        for block in self.rows:
+            known = self._terms.get(block.name)
+            if known is not None and known.block is block:
+                yield known
+                continue
+            term = Term(block, self.outputs, self.backend, held)
+            if held:
+                self._terms[block.name] = term
+            yield term
+
+    @cached_property
+    def diagonal(self) -> NDArray[np.float64]:
+        """The diagonal of K (N,)."""
+        return _total(self.size, (term.diagonal for term in self.terms))
+
+    @cached_property
+    def absolute_diagonal(self) -> NDArray[np.float64]:
+        """The diagonal of the kernel of absolute values (N,): entries that collide do not cancel."""
+        if self.collisions == 0:
+            return self.diagonal
+        return _total(self.size, (term.absolute_diagonal for term in self.terms))
+
+    @property
+    def trace(self) -> float:
+        """The trace of K, from the factors."""
+        return float(self.diagonal.sum())
+
+    @cached_property
+    def collisions(self) -> int:
+        """Additions of entries that collide, in both factors of a block, at most."""
+        return max(term.collisions for term in self.terms)
+
+    @cached_property
+    def touched_width(self) -> int:
+        """Columns of J that some sample touches, an upper bound on the rank; reads sparse indices."""
+        return sum(term.touched_width for term in self.terms)
+
+    def fact(self, find: Callable[[Kernel], T]) -> T:
+        """Return what a function says of this kernel; it is asked once."""
+        if find not in self._facts:
+            self._facts[find] = find(self)
+        found: T = self._facts[find]
+        return found
+
+
+def sums_of(kernel: Kernel, parts: Mapping[str, Jacobian]) -> dict[str, Kernel]:
+    """Describe the kernels of several sums of blocks of one Jacobian, each block read once if it is small.
+
+    Args:
+        kernel: of all blocks.
+        parts: name -> the blocks to add up.
+
+    Raises:
+        UsageError: two different blocks of one name.
+    """
+    blocks = blocks_of(parts)
+    if FITS * sum(block.nbytes for block in blocks.values()) <= kernel.budget:
+        loaded = {name: block.load() for name, block in blocks.items()}
+        parts = {
+            name: replace(part, blocks=tuple(loaded[block] for block in part.names))
+            for name, part in parts.items()
+        }
+    return {name: kernel.only(part) for name, part in parts.items()}
+
+
+def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
+    """Return every block of several sums once, by name.
+
+    Raises:
+        UsageError: two different blocks of one name.
+    """
+    blocks: dict[str, Block] = {}
+    for block in (block for jacobian in parts.values() for block in jacobian):
+        if blocks.setdefault(block.name, block) is not block:
+            raise UsageError(
+                f"block {block.name!r}",
+                expected="sums of blocks of one Jacobian",
+                got="two different blocks of that name",
+                remedy="take them one after the other",
+            )
+    return blocks
+
+
+def _check_same_parameters(rows: Jacobian, columns: Jacobian) -> None:
+    """Refuse two Jacobians whose columns do not belong to the same parameters, as far as they say."""
+
+    def said(jacobian: Jacobian) -> list[tuple[Any, ...]]:
+        return [(jacobian.outputs, block.name, block.widths, block.parameters) for block in jacobian]
+
+    ours, theirs = sorted(said(rows)), sorted(said(columns))
+    if ours != theirs:
+        apart = next((pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]), (ours, theirs))
+        shown = [
+            f"{len(one)} blocks"
+            if isinstance(one, list)
+            else f"block {one[1]} of widths {one[2]}, {one[0]} outputs"
+            for one in apart
+        ]
+        raise UsageError(
+            "columns of the kernel",
+            expected=f"the parameters of its rows ({shown[0]})",
+            got=shown[1],
+            remedy="take both Jacobians from one model, with the same blocks and factors",
+        )
+
+
+def _total(size: int, parts: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:
+    total = np.zeros(size)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for part in parts:
+            total += part
+    return total

@@ -1,0 +1,190 @@
+"""Tiles of kernels: which there are, which factors they need, and how one is computed.
+
+Every block contributes the elementwise product of two small Gram matrices, so a tile of K costs
+n^2 (a + b) multiplications a block instead of n^2 a b (Novak, Sohl-Dickstein, Schoenholz 2022,
+"Fast Finite Width Neural Tangent Kernel", use the same identity for dense layers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.backend import Backend
+from ntkspec.jacobian import Block, Jacobian, Pair
+from ntkspec.kernel.problem import Kernel
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The factors of samples start:stop on the device."""
+
+    start: int
+    stop: int
+    pairs: Mapping[str, Pair]  # by block
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a kernel is cut into tiles."""
+
+    panel: int  # samples whose factors are held at once: all of them, or a multiple of `step`
+    step: int  # samples of a tile, so that every strip but the last begins at a multiple of it
+
+
+def panel_pairs(kernel: Kernel, tiling: Tiling) -> Iterator[tuple[list[tuple[Strip, Strip]], float]]:
+    """Yield the tiles to compute, a pair of panels at a time, and the share of all that they are.
+
+    Of a symmetric kernel these are the tiles on and below the diagonal. A panel is read from the file when
+    its turn comes.
+    """
+    starts = range(0, kernel.rows.samples, tiling.panel)
+    if kernel.columns is not None:
+        beside = range(0, kernel.columns.samples, tiling.panel)
+        for start in starts:
+            rows = _strips(kernel, start, tiling)
+            for other in beside:
+                columns = _strips(kernel, other, tiling, of_columns=True)
+                tiles = [(row, column) for row in rows for column in columns]
+                yield tiles, len(tiles) / _count(kernel, tiling)
+        return
+    for start in starts:
+        rows = _strips(kernel, start, tiling)
+        for other in range(0, start + 1, tiling.panel):
+            columns = rows if other == start else _strips(kernel, other, tiling)
+            tiles = [(row, column) for row in rows for column in columns if column.start <= row.start]
+            yield tiles, len(tiles) / _count(kernel, tiling)
+
+
+def _count(kernel: Kernel, tiling: Tiling) -> int:
+    """Tiles to compute."""
+    strips = -(-kernel.rows.samples // tiling.step)
+    if kernel.columns is not None:
+        return strips * -(-kernel.columns.samples // tiling.step)
+    return strips * (strips + 1) // 2
+
+
+def _strips(kernel: Kernel, start: int, tiling: Tiling, *, of_columns: bool = False) -> list[Strip]:
+    jacobian = kernel.columns if of_columns and kernel.columns is not None else kernel.rows
+    stop = min(start + tiling.panel, jacobian.samples)
+    pairs = device_pairs(_blocks(kernel, jacobian, start, stop, tiling), kernel)
+    cuts = [(at, min(at + tiling.step, stop - start)) for at in range(0, stop - start, tiling.step)]
+    return [Strip(start + at, start + end, take(pairs, slice(at, end), kernel.backend)) for at, end in cuts]
+
+
+def _blocks(kernel: Kernel, jacobian: Jacobian, start: int, stop: int, tiling: Tiling) -> Iterable[Block]:
+    """Some samples' blocks in memory, without untouched columns where all panels agree on which these are."""
+    if kernel.columns is None and stop - start == jacobian.samples:
+        return (term.compact for term in kernel.terms)
+    loaded = jacobian.load(start, stop)
+    if kernel.columns is None or max(kernel.rows.samples, kernel.columns.samples) > tiling.panel:
+        return loaded
+    other = kernel.rows if jacobian is kernel.columns else kernel.columns
+    return (block.compact(other[block.name]) for block in loaded)
+
+
+def device_pairs(blocks: Iterable[Block], kernel: Kernel) -> dict[str, Pair]:
+    """Return the factors of all blocks as matrices on the device, in the kernel's mode and precision."""
+    engine, dtype = kernel.backend, kernel.dtype
+
+    def put(pair: Pair) -> Pair:
+        left = None if pair.left is None else engine.put_for_tiles(pair.left, dtype)
+        return Pair(left, engine.put_for_tiles(pair.right, dtype), pair.repeat)
+
+    return {block.name: put(block.pair(kernel.outputs, dtype)) for block in blocks}
+
+
+def take(pairs: Mapping[str, Pair], samples: slice | NDArray[Any], engine: Backend) -> dict[str, Pair]:
+    """The factors of some of the samples, as `Backend.add_tile` wants them."""
+
+    def of(pair: Pair) -> Pair:
+        left = None if pair.left is None else engine.rows(pair.left, samples)
+        return Pair(left, engine.rows(pair.right, rows_of(samples, pair.repeat)), pair.repeat)
+
+    return {name: of(pair) for name, pair in pairs.items()}
+
+
+def rows_of(samples: slice | NDArray[Any], repeat: int) -> slice | NDArray[Any]:
+    """The rows of the kernel that belong to some samples."""
+    if isinstance(samples, slice):
+        return slice(samples.start * repeat, samples.stop * repeat)
+    return (samples[:, None] * repeat + np.arange(repeat)).ravel()
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Which blocks are added up to which kernels."""
+
+    groups: Mapping[tuple[str, ...], tuple[str, ...]]  # names of kernels -> blocks that go to just these
+
+    @staticmethod
+    def of(sums: Mapping[str, Jacobian]) -> Sums:
+        """Blocks that go to the same kernels are added up once."""
+        blocks = dict.fromkeys(name for jacobian in sums.values() for name in jacobian.names)
+        groups: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for block in blocks:
+            targets = tuple(name for name, jacobian in sums.items() if block in jacobian.names)
+            groups[targets] = (*groups.get(targets, ()), block)
+        return Sums(groups)
+
+    def scratch_bytes(self, size: int, rows: int, workers: int, dtype: Any, sums: int) -> int:
+        """Bytes of the tiles that are at work at the same time.
+
+        Sums of groups, a spare, and `sums` for the products of the two factors, see `product_tiles`.
+        """
+        tiles = 2 * len(self.groups) + 1 + sums
+        return workers * tiles * min(rows, size) ** 2 * int(np.dtype(dtype).itemsize)
+
+
+def compute(row: Strip, column: Strip, sums: Sums, kernel: Kernel) -> dict[str, Any]:
+    """Compute the tile (rows of `row`, rows of `column`) of every kernel, by name."""
+    engine = kernel.backend
+    shape = ((row.stop - row.start) * kernel.repeat, (column.stop - column.start) * kernel.repeat)
+    parts: dict[str, list[Any]] = {}
+    for targets, blocks in sums.groups.items():
+        tile = engine.scratch(f"sum of {blocks}", shape, kernel.dtype)
+        tile[...] = 0
+        add_blocks(tile, blocks, row.pairs, column.pairs, engine)
+        for name in targets:
+            parts.setdefault(name, []).append(tile)
+    return {name: _added(tiles, f"kernel {name}", engine) for name, tiles in parts.items()}
+
+
+def add_blocks(
+    tile: Any,
+    blocks: Iterable[str],
+    rows: Mapping[str, Pair],
+    columns: Mapping[str, Pair],
+    engine: Backend,
+) -> None:
+    """Add these blocks' kernels between two sets of samples to a tile."""
+    for block in blocks:
+        a, b = rows[block], columns[block]
+        left = None if a.left is None else (a.left, b.left)
+        engine.add_tile(tile, left, (a.right, b.right), a.repeat)
+
+
+def product_tiles(kernel: Kernel) -> int:
+    """Count the tiles that the products of two factors take: one each, and more where their sums are long."""
+    return max(t.block.left.buffers(1) + t.block.right.buffers(t.outputs_added) for t in kernel.terms)
+
+
+def _added(tiles: list[Any], name: str, engine: Backend) -> Any:
+    if len(tiles) == 1:
+        return tiles[0]
+    total = engine.scratch(name, tiles[0].shape, tiles[0].dtype)
+    total[...] = tiles[0]
+    for tile in tiles[1:]:
+        total += tile
+    return total
+
+
+def cut(kernel: Kernel, panel: int, tile: int) -> Tiling:
+    """Choose tiles of about `tile` rows, and panels of at most `panel` samples that are whole tiles."""
+    step = min(max(tile // kernel.repeat, 1), panel)
+    most = max(jacobian.samples for jacobian in (kernel.rows, kernel.columns) if jacobian is not None)
+    return Tiling(panel if panel == most else panel // step * step, step)

@@ -1,0 +1,38 @@
+"""A bound held against the spectrum that it speaks of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ntkspec.spectral.bounds.record import Bound
+from ntkspec.spectral.eigenvalues import Spectrum
+
+
+@dataclass(frozen=True)
+class CheckedBound:
+    """A bound, whether the spectrum obeys it, and how tight it is."""
+
+    bound: Bound
+    of: str  # name of the bounded spectrum, e.g. "total"
+    sources: tuple[str, ...]  # what it was made from: names of spectra, or "half the samples"
+    holds: bool
+    decades_min: float | None = None  # between the bound and lambda_min; None where either is not a number
+    decades_median: float | None = None  # the median over all eigenvalues for which both are
+
+    @classmethod
+    def held(cls, bound: Bound, of: str, spectrum: Spectrum, sources: tuple[str, ...] = ()) -> CheckedBound:
+        """Hold a bound against the spectrum of that name."""
+        decades = bound.tightness(spectrum)
+        known = decades[np.isfinite(decades)]
+        last = float(decades[-1]) if len(decades) and spectrum.complete else math.nan
+        return cls(
+            bound,
+            of,
+            sources,
+            bound.holds(spectrum),
+            decades_min=last if math.isfinite(last) else None,
+            decades_median=float(np.median(known)) if len(known) else None,
+        )

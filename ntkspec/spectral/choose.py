@@ -1,0 +1,230 @@
+"""`spectrum`: choose a solver, run it, say why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, get_args
+
+from ntkspec.backend import Backend, Choice, Precision
+from ntkspec.errors import MemoryBudgetError, UsageError
+from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.linear_operator import check_range
+from ntkspec.kernel.problem import Kernel, blocks_of, sums_of
+from ntkspec.memory import format_bytes
+from ntkspec.spectral.eigenvalues import Method, Spectrum
+from ntkspec.spectral.rank import rank_of
+from ntkspec.spectral.regions import regions_of
+from ntkspec.spectral.solvers import SOLVERS
+
+MethodChoice = Literal["auto", Method]
+Progress = Callable[[str], None]
+SVD_WORK = 100  # auto takes solver svd up to J of 100 N columns: about 100 times the work of solver gram
+SVD_FLOPS = 1e12  # about a minute on two cores: beyond that, svd is for those who ask for it
+CHOLESKY_FROM = 2048  # rows from which auto looks whether the rank is low: smaller kernels are soon solved
+WORTH = 0.1  # and only if it lowers the floor to a tenth
+
+
+def spectrum(
+    jacobian: Jacobian,
+    outputs: Outputs = "trace",
+    *,
+    method: MethodChoice = "auto",
+    k: int | None = None,
+    vectors: bool = False,
+    precision: Precision = "float64",
+    backend: Choice | Backend = "auto",
+    memory: float | None = None,
+) -> Spectrum:
+    """Find the eigenvalues of J J^T with their errors and floor.
+
+    Args:
+        jacobian: blocks, in memory or in a run file.
+        outputs: "trace", "full" or an output's number.
+        method: a solver, see `ntkspec.spectral.solvers`, or "auto": gram, or cholesky where a large kernel is
+            of low numerical rank; then svd where these leave eigenvalues unresolved that svd can resolve in
+            memory and in about a minute; lanczos where the kernel itself does not fit.
+        k: only the k largest eigenvalues.
+        vectors: eigenvectors too, as orthonormal columns, by solvers that give them.
+        precision: in which the kernel is formed and solved; all solvers but gram are float64.
+        backend: "auto", "cpu" or "gpu".
+        memory: budget in GiB; default 80% of what is free.
+
+    Raises:
+        MemoryBudgetError: the solver does not fit the budget.
+        UsageError: a combination that cannot work.
+
+    Example:
+        >>> import numpy as np
+        >>> from ntkspec.jacobian import Block, DenseFactor
+        >>> rows = DenseFactor(np.array([[[3.0, 0.0]], [[0.0, 2.0]]]))
+        >>> found = spectrum(Jacobian((Block("theta", "network", 2, 1, None, rows),)))
+        >>> found.eigenvalues.round(9).tolist(), found.resolved
+        ([9.0, 4.0], 2)
+    """
+    return spectra(
+        {"total": jacobian},
+        outputs,
+        method=method,
+        k=k,
+        vectors=vectors,
+        precision=precision,
+        backend=backend,
+        memory=memory,
+    )["total"]
+
+
+def spectra(
+    sums: Mapping[str, Jacobian],
+    outputs: Outputs = "trace",
+    *,
+    method: MethodChoice = "auto",
+    k: int | None = None,
+    vectors: bool = False,
+    precision: Precision = "float64",
+    backend: Choice | Backend = "auto",
+    memory: float | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Spectrum]:
+    """Find the spectra of several sums of blocks of one Jacobian; arguments and errors as for `spectrum`.
+
+    One kernel is in memory at a time: assembling it is a small part of solving it.
+
+    Args:
+        sums: name -> the blocks to add up, e.g. {"total": jac, "no_grid": jac.without("grid")}.
+        progress: called with what is being done.
+    """
+    whole = Jacobian(tuple(blocks_of(sums).values()))
+    kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
+    check_options(kernel, method, k, vectors)
+    if progress:
+        progress("reading")
+    return solve_all(sums_of(kernel, sums), method, k, vectors=vectors, progress=progress)
+
+
+def solve_all(
+    kernels: Mapping[str, Kernel],
+    method: MethodChoice = "auto",
+    k: int | None = None,
+    *,
+    vectors: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Spectrum]:
+    """Find the spectra of several kernels, as `ntkspec.kernel.problem.sums_of` makes them; see `spectra`."""
+    for kernel in kernels.values():
+        check_options(kernel, method, k, vectors)
+        check_range(kernel)
+    found = {}
+    for name, kernel in kernels.items():
+        if progress:
+            progress(f"eigenvalues of {name}")
+        found[name] = solve(kernel, method, k, vectors=vectors)
+    return found
+
+
+def solve(
+    kernel: Kernel, method: MethodChoice = "auto", k: int | None = None, *, vectors: bool = False
+) -> Spectrum:
+    """Find the spectrum of one kernel by the solver asked for or chosen; see `spectrum`."""
+    if method == "auto":
+        found = _choose(kernel, k, vectors)
+    else:
+        found = _by(method, kernel, k, vectors).because("asked for")
+    found = found.knowing(kernel.fact(rank_of), kernel.fact(regions_of))
+    return found if k is None else found.largest(k)
+
+
+def plan(name: str, kernel: Kernel, k: int | None = None) -> Iterator[str]:
+    """Say, a line a solver, what memory each would take, before anything is allocated."""
+    yield f"memory plan of {name}, budget {format_bytes(kernel.budget)}"
+    for method, solver in SOLVERS.items():
+        need = solver.need(kernel, k)
+        verdict = "fits" if need.needed <= kernel.budget else "does not fit"
+        yield f"  {method:<9}{format_bytes(need.needed):>9}  {verdict}: {need.note}"
+
+
+def _by(method: Method, kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
+    found = SOLVERS[method].solve(kernel, k, vectors=vectors)
+    if found is None:
+        raise UsageError(
+            f"method {method}",
+            expected="a kernel whose numerical rank is below half its size, and memory for that many rows",
+            got="one with more to resolve, or a rest lost in rounding, or all zeros, or too little memory",
+            remedy="use --method auto or gram",
+        )
+    return found
+
+
+def _choose(kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
+    """Choose the coarser solver that resolves what was asked for, within memory."""
+    coarse = None
+    small = kernel.size < CHOLESKY_FROM or kernel.backend.name == "gpu"  # which is fast enough at solving all
+    if not small and not vectors and kernel.precision == "float64":
+        coarse = SOLVERS["cholesky"].solve(kernel)
+    if coarse is None:
+        if not _fits(kernel):
+            need = format_bytes(kernel.nbytes)
+            found = _by("lanczos", kernel, k, vectors)
+            return found.because(f"the kernel needs {need}, more than the memory budget")
+        coarse = _by("gram", kernel, k, vectors)
+    why = _why_not_svd(kernel, coarse, k)
+    if why:
+        return coarse.because(why)
+    return _by("svd", kernel, k, vectors).because(
+        f"{coarse.method} resolved {coarse.resolved} of {kernel.size}"
+    )
+
+
+def _fits(kernel: Kernel) -> bool:
+    try:
+        Assembly.of(kernel)
+    except MemoryBudgetError:
+        return False
+    return True
+
+
+def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None) -> str:
+    """Why the coarse spectrum is to be kept, or '' if solver svd should follow."""
+    wanted = coarse.size if k is None else k
+    if coarse.resolved >= wanted:
+        return "resolves all that was asked for"
+    svd = SOLVERS["svd"]
+    finer = svd.errors(kernel).floor(float(coarse.eigenvalues[0]))
+    known = kernel.fact(regions_of)
+    beyond = known.independent if known is not None and known.rest <= finer else coarse.size
+    if coarse.resolved >= min(kernel.fact(rank_of).at_most, beyond):
+        return "resolves all up to the rank"
+    if kernel.precision == "float32":
+        return "float32 was asked for"
+    if finer > WORTH * coarse.floor:
+        return "the stored precision leaves nothing for svd to resolve"
+    need = svd.need(kernel).needed
+    if need > kernel.budget:
+        return f"svd would resolve more but needs {format_bytes(need)}, more than the memory budget"
+    width, size = kernel.touched_width, coarse.size
+    if width > SVD_WORK * size or 2.0 * size**2 * width + 4.0 * size**3 > SVD_FLOPS:
+        return "svd would resolve more but takes long; ask for it by --method svd"
+    return ""
+
+
+def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: bool) -> None:
+    """Raise `UsageError` where these cannot go together."""
+
+    def wrong(what: str, expected: str, got: str, remedy: str) -> UsageError:
+        return UsageError(what, expected=expected, got=got, remedy=remedy)
+
+    if method not in get_args(MethodChoice):
+        raise wrong("method", " or ".join(get_args(MethodChoice)), repr(method), "choose one of these")
+    if k is not None and not 1 <= k <= kernel.size:
+        raise wrong("k", f"1 to {kernel.size} eigenvalues", str(k), "ask for fewer")
+    if method == "auto":
+        return
+    precise = [name for name, solver in SOLVERS.items() if kernel.precision in solver.precisions]
+    if method not in precise:
+        expected = f"method {' or '.join((*precise, 'auto'))}"
+        raise wrong(f"precision {kernel.precision}", expected, method, "use float64 with this method")
+    if vectors and not SOLVERS[method].vectors:
+        able = [name for name, solver in SOLVERS.items() if solver.vectors]
+        raise wrong(
+            "vectors", f"method {', '.join(able[:-1])} or {able[-1]}", method, "use svd, which is finer"
+        )

@@ -1,0 +1,49 @@
+"""Solver dual: eigenvalues of J^T J over the touched parameters; the rest of the N are zero."""
+
+from __future__ import annotations
+
+from ntkspec import sums
+from ntkspec.backend import Precision
+from ntkspec.kernel.panels import column_panels
+from ntkspec.kernel.problem import Kernel
+from ntkspec.memory import require
+from ntkspec.spectral.accuracy import PRODUCT, ErrorModel, measured, solver_error
+from ntkspec.spectral.eigenvalues import Method, Spectrum
+from ntkspec.spectral.solvers.protocol import FLOAT64, Need, Solver, padded, square, square_error, stated
+
+
+class Dual:
+    """J is written out, and J^T J (p x p) has its nonzero eigenvalues."""
+
+    name: Method = "dual"
+    vectors = False
+    complete = True
+    precisions: tuple[Precision, ...] = ("float64",)
+
+    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+        """See `Solver.need`."""
+        size, width = kernel.size, kernel.touched_width
+        needed = FLOAT64.itemsize * (2 * size * width + (1 + sums.buffers(size)) * width**2)
+        return Need(needed, "J and J^T J over the touched parameters")
+
+    def errors(self, kernel: Kernel) -> ErrorModel:
+        """See `Solver.errors`."""
+        size = kernel.fact(measured)
+        return ErrorModel(
+            eigenvalue=solver_error(max(size.rows, kernel.touched_width), FLOAT64),
+            singular=0.0,
+            absolute=square_error(size.rows, size.norm) + size.underflow,
+            stored=size.storing(size.dtype, products=PRODUCT),
+        )
+
+    def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
+        """See `Solver.solve`."""
+        width, engine = kernel.touched_width, kernel.backend
+        what = f"J^T J of {width} touched parameters"
+        require(what, self.need(kernel).needed, kernel.budget, "use --method gram or svd")
+        jac = engine.xp.concatenate(list(column_panels(kernel, width)), axis=1)
+        values = engine.eigvalsh(square(jac.T))[::-1][: kernel.size]
+        return stated(self, kernel, padded(values, kernel.size), self.errors(kernel))
+
+
+SOLVER: Solver = Dual()

@@ -1,0 +1,71 @@
+"""Solver lanczos: the k largest eigenvalues from products K v; see `ntkspec.spectral.krylov`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ntkspec import sums
+from ntkspec.backend import Precision
+from ntkspec.errors import UsageError
+from ntkspec.kernel.linear_operator import as_operator, operator_bytes
+from ntkspec.kernel.problem import Kernel
+from ntkspec.memory import require
+from ntkspec.spectral.accuracy import PRODUCT, ErrorModel, measured, solver_error
+from ntkspec.spectral.eigenvalues import Method, Spectrum
+from ntkspec.spectral.krylov import largest, takes_whole, vector_bytes
+from ntkspec.spectral.solvers.protocol import FLOAT64, Need, Solver, stated
+
+LANCZOS_K = 100  # eigenvalues where nobody says how many
+
+
+class Lanczos:
+    """A Krylov space of K, deflated until nothing larger is left; K is never formed."""
+
+    name: Method = "lanczos"
+    vectors = True
+    complete = False
+    precisions: tuple[Precision, ...] = ("float64",)
+
+    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+        """See `Solver.need`."""
+        k = LANCZOS_K if k is None else k
+        needed = operator_bytes(kernel) + vector_bytes(kernel.size, min(k, kernel.size))
+        return Need(needed, f"factors, and vectors for {k} eigenvalues")
+
+    def errors(self, kernel: Kernel) -> ErrorModel:
+        """See `Solver.errors`: those of one product K v, to which what the iteration leaves comes."""
+        size = kernel.fact(measured)
+        rounding = sums.gamma(size.vector_sums + PRODUCT) * size.norm + size.underflow
+        stored = size.storing(size.dtype)
+        return ErrorModel(solver_error(1, FLOAT64), 0.0, absolute=rounding, stored=stored)
+
+    def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
+        """See `Solver.solve`."""
+        product, size = as_operator(kernel), kernel.size
+        k = min(LANCZOS_K, size - 1) if k is None else k
+        if not 1 <= k < size:
+            raise UsageError(
+                "method lanczos",
+                expected=f"k from 1 to {size - 1}",
+                got=str(k),
+                remedy="use --method gram for all",
+            )
+        room = kernel.budget - operator_bytes(kernel)
+        whole = takes_whole(size, k, room)
+        if not whole:
+            what, remedy = f"vectors of {k} eigenvalues", "raise --memory or ask for fewer"
+            require(what, vector_bytes(size, k), room, remedy)
+        known, scale = self.errors(kernel), kernel.trace
+        known = replace(known, eigenvalue=solver_error(k, FLOAT64))
+        if scale == 0:
+            return stated(self, kernel, np.zeros(k), known)
+        # ARPACK stops at an absolute accuracy for values below 4e-11, so it is given K / trace(K).
+        found = largest(product * (1 / scale), k, known.absolute / scale, whole=whole)
+        left = (found.residual + found.missed) * scale
+        errors = replace(known, absolute=np.sqrt(k) * known.absolute + left)
+        return stated(self, kernel, found.values * scale, errors, found.vectors if vectors else None)
+
+
+SOLVER: Solver = Lanczos()

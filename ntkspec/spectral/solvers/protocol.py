@@ -1,0 +1,100 @@
+"""What a solver of a kernel's spectrum is: five questions, each answered in one file of this folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec import sums
+from ntkspec.backend import Precision
+from ntkspec.kernel.problem import Kernel
+from ntkspec.spectral.accuracy import ErrorModel, measured
+from ntkspec.spectral.eigenvalues import Method, Spectrum
+
+FLOAT64 = np.dtype(np.float64)
+
+
+@dataclass(frozen=True)
+class Need:
+    """The memory that a solver needs at its peak."""
+
+    needed: int  # bytes
+    note: str  # what most of it is
+
+
+class Solver(Protocol):
+    """A route from a kernel to its spectrum."""
+
+    @property
+    def name(self) -> Method: ...
+    @property
+    def vectors(self) -> bool: ...  # whether it gives eigenvectors
+    @property
+    def complete(self) -> bool: ...  # whether it computes all eigenvalues
+    @property
+    def precisions(self) -> tuple[Precision, ...]: ...  # in which it can work
+
+    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+        """Say what memory it needs, before anything is allocated.
+
+        Args:
+            k: how many of the largest eigenvalues are asked for; None: all, or as many as it gives.
+        """
+        ...
+
+    def errors(self, kernel: Kernel) -> ErrorModel:
+        """State the errors that are known before it runs."""
+        ...
+
+    def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum | None:
+        """Find the spectrum, or None where it does not pay: the kernel is not of the kind that it is for.
+
+        Raises:
+            MemoryBudgetError: it does not fit the kernel's budget.
+        """
+        ...
+
+
+def stated(
+    solver: Solver,
+    kernel: Kernel,
+    values: NDArray[np.float64],
+    errors: ErrorModel,
+    vectors: NDArray[np.float64] | None = None,
+    *,
+    precision: Precision = "float64",
+) -> Spectrum:
+    """Make a spectrum of what a solver found: eigenvalues (m,) descending, with their stated errors."""
+    values = np.maximum(values, 0.0)  # the kernel is PSD: what came out negative is rounding
+    size, lambda_max = kernel.fact(measured), float(values[0])
+    return Spectrum(
+        eigenvalues=values,
+        error=errors.error(values, lambda_max),
+        floor=errors.floor(lambda_max),
+        size=size.rows,
+        trace=size.trace,
+        trace_error=size.trace_error,
+        method=solver.name,
+        precision=precision,
+        blocks=kernel.rows.names,
+        vectors=vectors,
+    )
+
+
+def padded(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Append zeros for the eigenvalues that were not computed, all below the floor."""
+    return np.concatenate([values, np.zeros(size - len(values))])
+
+
+def square(rows: Any) -> Any:
+    """Return M M^T for a device matrix M (r, N); sums over N in panels."""
+    cut = sums.panels(rows.shape[1])
+    return sums.pairwise(len(cut), lambda i, _: rows[:, cut[i]] @ rows[:, cut[i]].T)
+
+
+def square_error(length: int, norm: float) -> float:
+    """Bound the error of `square` from that on || |M| |M|^T ||."""
+    return sums.gamma(sums.roundings(length)) * norm

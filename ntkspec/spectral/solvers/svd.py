@@ -1,0 +1,44 @@
+"""Solver svd: squared singular values of J, through its triangular factor."""
+
+from __future__ import annotations
+
+from ntkspec.backend import Precision
+from ntkspec.kernel.panels import folds, triangle_bytes, triangular_factor
+from ntkspec.kernel.problem import Kernel
+from ntkspec.memory import require
+from ntkspec.spectral.accuracy import ErrorModel, measured, svd_errors
+from ntkspec.spectral.eigenvalues import Method, Spectrum
+from ntkspec.spectral.solvers.protocol import Need, Solver, stated
+
+
+class Svd:
+    """J^T is folded into R, panel by panel, and R's singular values are those of J."""
+
+    name: Method = "svd"
+    vectors = True
+    complete = True
+    precisions: tuple[Precision, ...] = ("float64",)
+
+    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+        """See `Solver.need`."""
+        largest = max(block.nbytes for block in kernel.rows)
+        note = f"a triangle of {kernel.size} rows and panels of J"
+        return Need(triangle_bytes(kernel.size) + 3 * largest, note)
+
+    def errors(self, kernel: Kernel) -> ErrorModel:
+        """See `Solver.errors`."""
+        return svd_errors(kernel.fact(measured), folds(kernel))
+
+    def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
+        """See `Solver.solve`."""
+        remedy = "raise --memory or use --method gram"
+        require("svd of the Jacobian", self.need(kernel).needed, kernel.budget, remedy)
+        triangle, columns = triangular_factor(kernel), None
+        if vectors:
+            values, columns = kernel.backend.svd_right(triangle)
+        else:
+            values = kernel.backend.singular_values(triangle)
+        return stated(self, kernel, values**2, self.errors(kernel), columns)
+
+
+SOLVER: Solver = Svd()
