@@ -12,7 +12,7 @@ from ntkspec.backend import Backend, Choice
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.problem import Kernel
-from ntkspec.kernel.term import Halves, apply
+from ntkspec.kernel.term import TermOperator, apply
 from ntkspec.memory import require
 
 
@@ -53,12 +53,16 @@ def as_operator(kernel: Kernel) -> LinearOperator:
         "factors of the kernel", operator_bytes(kernel), kernel.budget, "raise --memory or use fewer samples"
     )
     engine = kernel.backend
-    blocks = [Halves(term.pair, engine) for term in kernel.terms]
+    blocks = [TermOperator(term.pair, engine) for term in kernel.terms]
 
-    def product(v: NDArray[Any]) -> NDArray[Any]:
-        return engine.get(apply(blocks, engine.put(v.ravel(), np.float64)))
+    def products(vectors: NDArray[Any]) -> NDArray[Any]:
+        return engine.get(apply(blocks, engine.put(vectors, np.float64)))
 
-    return LinearOperator(kernel.shape, matvec=product, rmatvec=product, dtype=np.dtype(np.float64))
+    def product(vector: NDArray[Any]) -> NDArray[Any]:
+        return products(vector.reshape(-1, 1))[:, 0]
+
+    ways = {"matvec": product, "rmatvec": product, "matmat": products, "rmatmat": products}
+    return LinearOperator(kernel.shape, dtype=np.dtype(np.float64), **ways)
 
 
 def operator_bytes(kernel: Kernel) -> int:

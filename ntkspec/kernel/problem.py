@@ -90,7 +90,7 @@ class Kernel:
         """Describe the kernel of some of the blocks; what is known of each block is shared."""
         return replace(self, rows=part, _facts={})
 
-    def samples(self, start: int, stop: int) -> Kernel:
+    def part(self, start: int, stop: int) -> Kernel:
         """Describe the kernel of the samples start:stop, a principal submatrix."""
         return replace(self, rows=self.rows.load(start, stop), _terms={}, _facts={})
 
@@ -140,10 +140,8 @@ class Kernel:
             if known is not None and known.block is block:
                 yield known
                 continue
-            term = Term(block, self.outputs, self.backend, held)
-            if held:
-                self._terms[block.name] = term
-            yield term
+            self._terms[block.name] = Term(block, self.outputs, self.backend, held)
+            yield self._terms[block.name]
 
     @cached_property
     def diagonal(self) -> NDArray[np.float64]:

@@ -8,10 +8,10 @@ in memory; the kernels of several sums of blocks share the terms of the blocks t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,28 @@ from ntkspec.backend import Backend
 from ntkspec.jacobian import Block, Outputs, Pair, rows_per_sample
 from ntkspec.sums import over_samples, pairwise, panels
 
+T = TypeVar("T")
+
 PART_BYTES = 2**26  # of a block, read at once
+
+
+class kept(Generic[T]):
+    """A property that is found once where its owner may hold it, and each time anew where not."""
+
+    def __init__(self, find: Callable[[Any], T]) -> None:
+        self.find = find
+        self.__doc__ = find.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = f"_kept_{name}"
+
+    def __get__(self, term: Any, owner: type | None = None) -> T:
+        if not term.held:
+            return self.find(term)
+        if self.name not in term.__dict__:
+            term.__dict__[self.name] = self.find(term)
+        found: T = term.__dict__[self.name]
+        return found
 
 
 @dataclass(frozen=True)
@@ -30,30 +51,17 @@ class Term:
     block: Block  # in memory or in a run file
     outputs: Outputs
     engine: Backend
-    held: bool = False  # whether what is made of it may stay in memory
+    held: bool = False  # whether arrays that are made of it may stay in memory
 
-    @property
+    @kept
     def compact(self) -> Block:
         """The block in memory, without the columns that no sample touches."""
-        return self._compact if self.held else self.block.compact()
-
-    @property
-    def pair(self) -> Pair:
-        """Both factors as matrices of float64 on the device; entries that collide have been added up."""
-        return self._pair if self.held else self._put(self.block.compact())
-
-    @cached_property
-    def _compact(self) -> Block:
         return self.block.compact()
 
-    @cached_property
-    def _pair(self) -> Pair:
-        return self._put(self._compact)
-
-    def _put(self, compact: Block) -> Pair:
-        pair = compact.pair(self.outputs)
-        left = None if pair.left is None else self.engine.put(pair.left, np.float64)
-        return Pair(left, self.engine.put(pair.right, np.float64), pair.repeat)
+    @kept
+    def pair(self) -> Pair:
+        """Both factors as matrices of float64 on the device; entries that collide have been added up."""
+        return self._put(self.compact)
 
     @property
     def absolute_pair(self) -> Pair:
@@ -64,19 +72,17 @@ class Term:
     @property
     def uncancelled_pair(self) -> Pair:
         """The same matrices of absolute values before those that collide add up."""
-        if self.collisions == 0:
-            return self.absolute_pair
-        return self._put(self.block.absolute().compact())
+        return self._put(self.block.absolute().compact()) if self.collisions else self.absolute_pair
 
-    @cached_property
+    @kept
     def diagonal(self) -> NDArray[np.float64]:
         """The diagonal of the term (rows,): |left_i|^2 |right_i|^2."""
         return self._diagonal(absolute=False)
 
-    @cached_property
+    @kept
     def absolute_diagonal(self) -> NDArray[np.float64]:
         """The diagonal of the term of absolute values, so that colliding entries do not cancel; (rows,)."""
-        return self.diagonal if self.collisions == 0 else self._diagonal(absolute=True)
+        return self._diagonal(absolute=True) if self.collisions else self.diagonal
 
     @cached_property
     def collisions(self) -> int:
@@ -95,6 +101,11 @@ class Term:
         return max(_largest_entries(pair) for pair in pairs)
 
     @property
+    def rows(self) -> int:
+        """N, the rows of the kernel."""
+        return self.block.samples * rows_per_sample(self.outputs, self.block.outputs)
+
+    @property
     def outputs_added(self) -> int:
         """Outputs whose products one entry of the kernel adds up."""
         return self.block.outputs if self.outputs == "trace" else 1
@@ -108,7 +119,7 @@ class Term:
         )
 
     def parts(self) -> Iterator[tuple[int, Block]]:
-        """The block in memory, a few samples at a time, each with the number of its first sample."""
+        """Yield the block in memory, some samples at a time, each part with its first sample's number."""
         step = max(PART_BYTES * self.block.samples // max(self.block.nbytes, 1), 1)
         for start in range(0, self.block.samples, step):
             yield start, self.block.load(start, min(start + step, self.block.samples))
@@ -125,21 +136,25 @@ class Term:
                 repeated = engine.xp.repeat(engine.columns(pair.left, lefts), pair.repeat, axis=0)
                 yield engine.xp.einsum("na,nw->naw", repeated, part).reshape(len(part), -1)
 
+    def _put(self, compact: Block) -> Pair:
+        pair = compact.pair(self.outputs)
+        left = None if pair.left is None else self.engine.put(pair.left, np.float64)
+        return Pair(left, self.engine.put(pair.right, np.float64), pair.repeat)
+
     def _diagonal(self, *, absolute: bool) -> NDArray[np.float64]:
-        repeat = rows_per_sample(self.outputs, self.block.outputs)
-        found = np.empty(self.block.samples * repeat)
+        found, repeat = np.empty(self.rows), self.rows // self.block.samples
         for start, part in self.parts():
             rows = slice(start * repeat, (start + part.samples) * repeat)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                compact = (part.absolute() if absolute else part).compact()
-                found[rows] = self.engine.get(_row_products(self._put(compact), self.engine))
+                pair = self._put((part.absolute() if absolute else part).compact())
+                found[rows] = self.engine.get(_row_products(pair, self.engine))
         return found
 
 
-class Halves:
-    """J of one block as an operator: J v and J^T u from the block's matrices, in pieces of samples.
+class TermOperator:
+    """A block's J as an operator, from its two matrices, in pieces of samples.
 
-    The sums over samples are long; pieces of them are added pairwise.
+    Sums over samples are long: pieces of them are added pairwise.
     """
 
     def __init__(self, pair: Pair, engine: Backend) -> None:
@@ -152,19 +167,24 @@ class Halves:
             for rows in cut
         ]
 
-    def transposed_times(self, v: Any) -> Any:
-        """Return u = left^T diag(v) right, the block's part of J^T v: (a, w) or (1, w); v (N,)."""
+    def transposed_times(self, vectors: Any) -> list[Any]:
+        """Return J^T V, V (N, m), of the block: a matrix left^T diag(v) right (a, w) for each column."""
         starts = np.cumsum([0, *(piece.right.shape[0] for piece in self.pieces)])
 
-        def project(i: int, _: int) -> Any:
-            piece = self.pieces[i]
-            return self.engine.projection(piece.left, piece.right, v[starts[i] : starts[i + 1]])
+        def project(vector: Any) -> Any:
+            def of_piece(i: int, _: int) -> Any:
+                piece = self.pieces[i]
+                return self.engine.projection(piece.left, piece.right, vector[starts[i] : starts[i + 1]])
 
-        return pairwise(len(self.pieces), project)
+            return pairwise(len(self.pieces), of_piece)
 
-    def times(self, u: Any) -> Any:
-        """Return J u (N,), u (a, w) as `transposed_times` makes it."""
-        return self.engine.xp.concatenate([self._rows_times(piece, u) for piece in self.pieces])
+        return [project(vectors[:, column]) for column in range(vectors.shape[1])]
+
+    def times(self, projected: Sequence[Any]) -> Any:
+        """Return J U (N, m) for m matrices as `transposed_times` makes them."""
+        xp = self.engine.xp
+        columns = [xp.concatenate([self._rows_times(p, u) for p in self.pieces]) for u in projected]
+        return xp.stack(columns, axis=1)
 
     def _rows_times(self, piece: Pair, u: Any) -> Any:
         if piece.left is None:
@@ -172,9 +192,18 @@ class Halves:
         return self.engine.row_sums(self.engine.product(piece.left, u), piece.right)
 
 
-def apply(blocks: Sequence[Halves], v: Any) -> Any:
-    """K v (N,) of all blocks, v (N,) on the device."""
-    return sum((block.times(block.transposed_times(v)) for block in blocks), v * 0.0)
+def apply(blocks: Sequence[TermOperator], vectors: Any) -> Any:
+    """Return K V (N, m) of all blocks, V (N, m) on the device."""
+    total = vectors * 0.0
+    for block in blocks:
+        total += block.times(block.transposed_times(vectors))
+    return total
+
+
+def add_gram(tile: Any, rows: Pair, columns: Pair, engine: Backend) -> None:
+    """Add a block's kernel between two sets of samples to a tile."""
+    left = None if rows.left is None else (rows.left, columns.left)
+    engine.add_tile(tile, left, (rows.right, columns.right), rows.repeat)
 
 
 def _row_products(pair: Pair, engine: Backend) -> Any:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend
 from ntkspec.jacobian import Block, Jacobian, Pair
 from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.term import add_gram
 
 
 @dataclass(frozen=True)
@@ -163,9 +164,7 @@ def add_blocks(
 ) -> None:
     """Add these blocks' kernels between two sets of samples to a tile."""
     for block in blocks:
-        a, b = rows[block], columns[block]
-        left = None if a.left is None else (a.left, b.left)
-        engine.add_tile(tile, left, (a.right, b.right), a.repeat)
+        add_gram(tile, rows[block], columns[block], engine)
 
 
 def product_tiles(kernel: Kernel) -> int:

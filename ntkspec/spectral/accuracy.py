@@ -37,7 +37,7 @@ from ntkspec import sums
 from ntkspec.backend import Backend, Precision
 from ntkspec.jacobian import Jacobian, Outputs, Pair
 from ntkspec.kernel.problem import Kernel
-from ntkspec.kernel.term import Halves, Term, apply
+from ntkspec.kernel.term import Term, TermOperator, apply
 from ntkspec.sums import gamma
 
 # LAPACK's bdsqr takes an off-diagonal entry for zero from eps^(-1/8) u, 49 eps, of its neighbours on; with
@@ -157,7 +157,7 @@ class _Counts:
     @staticmethod
     def of(term: Term, working: np.dtype[Any]) -> _Counts:
         block, c = term.block, term.outputs_added
-        size = len(term.diagonal)
+        size = term.rows
         along = block.left.roundings(1) + block.right.roundings(c)
         vector = sums.roundings(size, sums.over_samples(size)) + along + 2 * PRODUCT
         entry = block.left.roundings(1, block.samples) + block.right.roundings(c, size) + PRODUCT
@@ -207,9 +207,9 @@ def _norm(pairs: list[Pair], diagonal: NDArray[np.float64], engine: Backend) -> 
     rows = diagonal > 0  # the others are zero throughout
     if not rows.any():
         return 0.0
-    vector, blocks = np.sqrt(diagonal), [Halves(pair, engine) for pair in pairs]
+    vector, blocks = np.sqrt(diagonal), [TermOperator(pair, engine) for pair in pairs]
     for _ in range(STEPS):
         before = np.where(rows, np.maximum(vector / vector.max(), LEAST), 0.0)
-        vector = engine.get(apply(blocks, engine.put(before, np.float64)))
+        vector = engine.get(apply(blocks, engine.put(before[:, None], np.float64)))[:, 0]
         bound = float((vector[rows] / before[rows]).max())
     return bound * UP

@@ -111,7 +111,7 @@ def _from_parts(kernel: Kernel, found: Spectrum) -> Iterator[CheckedBound]:
         yield CheckedBound.held(schur_product_of(kernel), "total", found)
     if samples > 1:
         nested_samples = min(samples, max(CHEAP * samples // found.size, 2)) // 2
-        part = kernel.samples(0, nested_samples)
+        part = kernel.part(0, nested_samples)
         try:
             check_range(part)
         except UsageError:  # these samples alone have numbers too small to square

@@ -18,7 +18,7 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs, Pair
 from ntkspec.kernel.enclosure import TINIEST, UP, Formed, enclose, forming_roundings
 from ntkspec.kernel.problem import Kernel
-from ntkspec.kernel.term import Halves
+from ntkspec.kernel.term import TermOperator
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.certificate import EXTRA_ROUNDINGS, Positivity, positivity
 from ntkspec.sums import gamma
@@ -110,7 +110,7 @@ def certified_upper_of(kernel: Kernel, vector: NDArray[np.float64]) -> Bound:
 
 def _norm_of_projection(pair: Pair, vector: NDArray[np.float64], engine: Backend) -> float:
     """The norm of a block's part of J^T v."""
-    projected = Halves(pair, engine).transposed_times(engine.put(vector, np.float64))
+    (projected,) = TermOperator(pair, engine).transposed_times(engine.put(vector[:, None], np.float64))
     return _norm(engine.get(engine.numbers(projected)))
 
 
