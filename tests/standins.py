@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse
 
 from ntkspec.backend import gpu
@@ -73,7 +74,7 @@ def stand_in_gpu(
         "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
     }
     numpy_as_cupy = types.SimpleNamespace(**vars(np) | of_cupy)
-    cupyx = types.SimpleNamespace(errstate=lambda linalg: np.errstate())
+    cupyx = types.SimpleNamespace(errstate=lambda linalg: np.errstate(), scipy=scipy)
     monkeypatch.setattr(gpu, "_cupy", lambda: (cupyx, numpy_as_cupy, scipy.sparse))
     return gpu.GpuBackend()
 

@@ -105,7 +105,8 @@ class CpuBackend(ArrayBackend):
             def product(i: int, slot: int) -> NDArray[Any]:
                 out = self.scratch(f"{name} {slot}", (len(x), len(y)), x.dtype)
                 if x.shape[1] == 1:  # BLAS is four times slower at this
-                    np.multiply(x, y.T, out=out)
+                    with np.errstate(over="ignore", under="ignore"):  # said where the kernel is done
+                        np.multiply(x, y.T, out=out)
                 else:
                     np.matmul(x[:, cut[i]], y[:, cut[i]].T, out=out)
                 return out

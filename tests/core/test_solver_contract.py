@@ -1,0 +1,178 @@
+"""One contract for every solver, on every backend: what it promises before it runs, and what it then does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cases
+import numpy as np
+import oracles
+import pytest
+from standins import stand_in_gpu
+
+import ntkspec
+from ntkspec.backend import select
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian
+from ntkspec.kernel.enclosure import form
+from ntkspec.kernel.low_rank import factorise
+from ntkspec.kernel.panels import triangular_factor
+from ntkspec.kernel.problem import Kernel, sums_of
+from ntkspec.spectral import bounds, choose
+from ntkspec.spectral.accuracy import measured
+from ntkspec.spectral.rank import rank_of
+from ntkspec.spectral.regions import regions_of
+from ntkspec.spectral.solvers import SOLVERS
+from ntkspec.spectral.verify import verify
+
+
+@pytest.fixture(params=["cpu", "stand-in gpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def backend(request, monkeypatch):
+    return stand_in_gpu(monkeypatch) if request.param == "stand-in gpu" else select(request.param)
+
+
+def few_rows(n=60):
+    """A kernel of every kind of block whose rank is a fifth of its size, for solver cholesky."""
+    return cases.mixed(n // 5).rows(np.arange(n) % (n // 5))
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+@pytest.mark.parametrize("method", SOLVERS)
+def test_every_solver_on_every_backend(method, outputs, backend):
+    jac, solver = few_rows(), SOLVERS[method]
+    kernel = Kernel(jac, outputs=outputs, backend=backend)
+    k = None if solver.complete or method == "cholesky" else 5
+    found = solver.solve(kernel, k)
+    exact = np.linalg.eigvalsh(oracles.kernel(jac, outputs))[::-1]
+    slack = 1e-13 * exact[0]  # of NumPy's own
+    assert (np.abs(found.eigenvalues - exact[: len(found.eigenvalues)]) <= found.error + slack).all()
+    assert found.method == solver.name == method
+    assert found.complete == (k is None)
+    assert found.resolved >= min(12, len(found.eigenvalues))
+    assert found.floor >= solver.errors(kernel).floor(found.eigenvalues[0]) * (1 - 1e-12)
+    assert solver.need(kernel, k).needed > 0
+
+
+@pytest.mark.parametrize("method", SOLVERS)
+def test_eigenvectors_where_they_are_promised(method, backend):
+    jac = cases.mixed(12)
+    kernel, expected = Kernel(jac, backend=backend), oracles.kernel(jac, "trace")
+    if not SOLVERS[method].vectors:
+        with pytest.raises(UsageError, match="vectors: expected method gram, svd or lanczos"):
+            ntkspec.spectrum(jac, method=method, vectors=True, backend=backend)
+        return
+    found = SOLVERS[method].solve(kernel, 4, vectors=True).largest(4)
+    residual = expected @ found.vectors - found.vectors * found.eigenvalues
+    assert np.abs(residual).max() <= 1e-12 * found.eigenvalues[0]
+    assert np.allclose(found.vectors.T @ found.vectors, np.eye(4), atol=1e-12)
+
+
+@pytest.mark.parametrize("method", SOLVERS)
+def test_single_precision_where_it_is_promised(method):
+    jac = cases.mixed(12)
+    if "float32" in SOLVERS[method].precisions:
+        found = ntkspec.spectrum(jac, method=method, precision="float32", backend="cpu")
+        exact = np.linalg.eigvalsh(oracles.kernel(jac, "trace"))[::-1]
+        assert (np.abs(found.eigenvalues - exact) <= found.error).all()
+        assert found.precision == "float32"
+    else:
+        with pytest.raises(UsageError, match="precision float32: expected method gram or auto"):
+            ntkspec.spectrum(jac, method=method, precision="float32", backend="cpu")
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+def test_what_bounds_and_checks_say_does_not_depend_on_the_backend(outputs, backend):
+    jac = cases.mixed(12)
+    kernel = Kernel(jac, outputs=outputs, backend=backend)
+    kernels = sums_of(kernel, {"total": jac, "no_grid": jac.without("grid"), "grid": jac.only("grid")})
+    found = choose.solve_all(kernels)
+    evidence = verify(kernels, found, thorough=True)
+    assert all(bound.holds for bound in evidence.bounds)
+    assert [check.name for check in evidence.checks if not check.holds] == []
+    assert evidence.left_out == ""
+    # 16 of the total: Theorem 1, Weyl's two, eight of entries, Schur, Cauchy's two, two certified; two of the grid
+    assert len(evidence.bounds) == 18
+    assert {check.name for check in evidence.checks} >= {"trace", "semidefinite", "additivity", "symmetry"}
+
+
+def test_bounds_from_entries_on_a_device(monkeypatch):
+    """They take the kernel where it lies; what they say is the same but for rounding."""
+    formed = form(cases.mixed(12))
+    moved = replace(formed, engine=stand_in_gpu(monkeypatch))
+    for theorem in (
+        bounds.gershgorin_lower,
+        bounds.gershgorin_scaled_upper,
+        bounds.wolkowicz_styan_lower,
+        bounds.trace_upper,
+        bounds.frobenius_lower,
+    ):
+        assert np.allclose(theorem(moved).values, theorem(formed).values, rtol=1e-12)
+
+
+def test_facts_are_found_once_and_shared_by_sums(monkeypatch):
+    jac = cases.mixed(12)
+    asked = []
+
+    def find(kernel):
+        asked.append(kernel.rows.names)
+        return len(asked)
+
+    kernel = Kernel(jac)
+    assert [kernel.fact(find), kernel.fact(find), kernel.only(jac.only("grid")).fact(find)] == [1, 1, 2]
+    kernels = sums_of(kernel, {"total": jac, "grid": jac.only("grid")})
+    shared = {term.block.name: term for term in kernels["total"].terms}
+    assert all(shared[term.block.name] is term for term in kernels["grid"].terms)
+    first = shared["level.0"]
+    assert first.pair is first.pair
+    assert first.diagonal is first.diagonal
+
+
+def test_what_does_not_fit_is_not_kept():
+    jac = cases.mixed(12)
+    kernel = Kernel(jac, budget=10 * jac.nbytes)
+    term = next(iter(kernel.terms))
+    assert term.pair is not term.pair
+    assert Kernel(jac, budget=3 * jac.nbytes).fact(rank_of).reason.startswith("not looked for")
+    assert Kernel(jac, budget=3 * jac.nbytes).fact(regions_of) is None
+    assert Kernel(jac, budget=3 * jac.nbytes).fact(measured).norm >= kernel.fact(measured).norm
+
+
+def test_other_fields_make_other_facts():
+    jac = cases.mixed(12)
+    kernel = Kernel(jac, outputs="full")
+    assert kernel.otherwise(outputs="trace").diagonal.shape == (12,)
+    assert kernel.diagonal.shape == (24,)
+    assert kernel.otherwise(precision="float32").fact(measured).underflow > kernel.fact(measured).underflow
+    part = kernel.part(2, 7)
+    assert np.allclose(part.diagonal, kernel.diagonal[4:14])
+
+
+@pytest.mark.parametrize("field", [{"precision": "float16"}, {"outputs": 7}])
+def test_problems_that_there_are_not(field):
+    with pytest.raises(UsageError, match="expected"):
+        Kernel(cases.mixed(5), **field)
+
+
+def test_low_rank_and_triangle_on_a_device(backend):
+    jac = few_rows()
+    kernel, expected = Kernel(jac, backend=backend), oracles.kernel(jac, "trace")
+    size = kernel.fact(measured)
+    found = factorise(kernel, lambda largest: 1e-12 * largest, 30, size.entry_sums)
+    rows = backend.get(found.rows)
+    assert np.allclose(rows.T @ rows, expected, atol=1e-11 * np.abs(expected).max())
+    triangle = backend.get(triangular_factor(kernel))
+    assert np.allclose(triangle.T @ triangle, expected, atol=1e-13 * np.abs(expected).max())
+    assert not np.tril(triangle, -1).any()
+
+
+def test_a_kernel_between_two_sets_of_samples_has_no_spectrum():
+    jac = cases.mixed(5)
+    with pytest.raises(UsageError, match="one set of samples"):
+        choose.solve(Kernel(jac, jac))
+
+
+def test_a_jacobian_of_many_outputs_and_one_sample(backend):
+    jac = Jacobian((cases.block("b", None, cases.dense(np.random.default_rng(0), 1, 6, 9), 1, 6),))
+    for method in ("gram", "svd", "dual"):
+        found = SOLVERS[method].solve(Kernel(jac, outputs="full", backend=backend))
+        assert np.allclose(found.eigenvalues, np.linalg.eigvalsh(oracles.kernel(jac, "full"))[::-1])
