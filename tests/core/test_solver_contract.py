@@ -90,7 +90,7 @@ def test_what_bounds_and_checks_say_does_not_depend_on_the_backend(outputs, back
     assert all(bound.holds for bound in evidence.bounds)
     assert [check.name for check in evidence.checks if not check.holds] == []
     assert evidence.left_out == ""
-    # 16 of the total: Theorem 1, Weyl's two, eight of entries, Schur, Cauchy's two, two certified; two of the grid
+    # Theorem 1, Weyl's two, eight of entries, Schur, Cauchy's two, two certified, and two of the grid.
     assert len(evidence.bounds) == 18
     assert {check.name for check in evidence.checks} >= {"trace", "semidefinite", "additivity", "symmetry"}
 

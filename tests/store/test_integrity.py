@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import zlib
 
 import cases
 import h5py
@@ -84,8 +85,6 @@ def test_what_nobody_named_may_be_added(valid, tmp_path):
 
 
 def test_checksums_are_zlibs_over_little_endian_rows(valid):
-    import zlib
-
     with h5py.File(valid) as file:
         for data in (file["samples/inputs"], file["snapshots/s/blocks/level.1/left/indices"]):
             plain = np.ascontiguousarray(data[...].astype(data.dtype.newbyteorder("<"))).tobytes()
@@ -242,3 +241,14 @@ def test_attributes_of_other_writers_are_theirs(valid, tmp_path):
         file["samples/inputs"].attrs["crc32"] = "deadbeef"
     with open_run(path) as run:
         run.check_values()
+
+
+def test_checksums_are_of_little_endian_bytes_whatever_the_machine(monkeypatch):
+    """A file that was written on a big-endian machine is the same file."""
+    native = np.array([1.5, -2.0, 3.25])
+    expected = zlib.crc32(native.astype("<f8").tobytes())
+    assert digest.crc32(native) == digest.crc32(native.astype(">f8")) == expected
+    assert digest.crc32(native[::-1]) != expected
+    monkeypatch.setattr(digest.sys, "byteorder", "big")  # where "native" means the other order
+    assert digest.crc32(native.astype(">f8")) == expected
+    assert digest.crc32(native.astype(np.int8)) == zlib.crc32(native.astype(np.int8).tobytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 
@@ -325,3 +326,17 @@ def test_a_file_that_was_closed_is_said_to_be(tmp_path):
         jacobian = run.snapshot("end").jacobian
     with pytest.raises(RunFileError, match="got one that was closed; read inside the with-block"):
         jacobian.load()
+
+
+def test_a_parameter_may_be_empty(tmp_path):
+    """A model may have a tensor of no numbers; it adds nothing to its block's width."""
+    path = runs.write_run(tmp_path / "run.h5", steps=(0,))
+    with h5py.File(path, "r+") as file:
+        block = file["snapshots/end/blocks/layer.1"]
+        listed = json.loads(block.attrs["parameters"])
+        block.attrs["parameters"] = json.dumps([*listed, {"name": "none", "shape": [0, 3]}])
+        for item in (file, file["snapshots/end"]):
+            item.attrs.pop("ntkspec_digest", None)
+    with open_run(path) as run:
+        parameters = run.snapshots[0].jacobian["layer.1"].parameters
+    assert parameters[-1].shape == (0, 3)

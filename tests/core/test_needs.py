@@ -1,0 +1,75 @@
+"""The memory that solvers ask for is what they take: measured, of sizes at which little else counts."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import cases
+import numpy as np
+import pytest
+
+from ntkspec.backend import select
+from ntkspec.jacobian import Jacobian
+from ntkspec.kernel.linear_operator import as_operator, operator_bytes
+from ntkspec.kernel.panels import triangle_bytes, triangular_factor
+from ntkspec.kernel.problem import Kernel
+from ntkspec.spectral.accuracy import measured
+from ntkspec.spectral.solvers import SOLVERS
+
+CPU = select("cpu")
+
+
+def peak(work):
+    """Bytes beyond the start, of what NumPy allocates."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def dense(n, width, rank=None):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((n, width))
+    if rank is not None:
+        rows = rng.standard_normal((n, rank)) @ rng.standard_normal((rank, width))
+    return Jacobian((cases.block("theta", None, cases.DenseFactor(rows[:, None]), n, 1),))
+
+
+@pytest.mark.parametrize(
+    ("method", "n", "width", "k"),
+    [
+        ("gram", 1500, 20, None),
+        ("svd", 900, 900, None),
+        ("dual", 300, 900, None),
+        ("cholesky", 2000, 60, None),
+    ],
+)
+def test_solvers_stay_within_their_needs_and_near_them(method, n, width, k):
+    jac = dense(n, width, rank=50 if method == "cholesky" else None)
+    kernel = Kernel(jac, backend=CPU, budget=2**31)
+    kernel.fact(measured)  # of which every solver knows
+    if method == "cholesky":
+        kernel = kernel.otherwise(budget=int(2.0 * 8 * 400 * n) + 3 * jac.nbytes)
+    needed = SOLVERS[method].need(kernel, k).needed
+    taken = peak(lambda: SOLVERS[method].solve(kernel, k))
+    assert taken <= 1.05 * needed
+    assert taken >= needed / 3
+
+
+def test_a_triangle_takes_what_is_said():
+    kernel = Kernel(dense(900, 1000), backend=CPU, budget=2**31)
+    next(iter(kernel.terms)).pair  # noqa: B018 - made, so that factors do not count
+    taken = peak(lambda: triangular_factor(kernel))
+    assert 0.7 * triangle_bytes(900) <= taken <= 1.02 * triangle_bytes(900)
+
+
+def test_an_operator_takes_what_is_said():
+    jac = cases.mixed(3000)
+    kernel = Kernel(jac, backend=CPU, budget=8 * jac.nbytes)  # so that nothing is kept
+    vector = np.ones(3000)
+    taken = peak(lambda: as_operator(kernel) @ vector)
+    assert taken <= 1.3 * operator_bytes(kernel)
