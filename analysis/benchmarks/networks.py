@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ntkspec.export import RunExporter, jacobian
-from ntkspec.jacobian import SparseFactor
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.grid import level_resolutions
@@ -48,9 +47,7 @@ def inputs(n: int, dtype: str = "float64") -> Tensor:
 def facts(network: str) -> dict[str, Any]:
     """The network's sizes: parameters, what a sample's factors take, and what its dense blocks multiply."""
     jac = jacobian(model(network), inputs(4))
-    dense = [
-        block for block in jac if not any(isinstance(f, SparseFactor) for f in (block.left, block.right))
-    ]
+    dense = [block for block in jac if all(factor.nodes is None for factor in block.factors)]
     return {
         "parameters": jac.width,
         "factor_bytes_a_sample": jac.nbytes // 4,

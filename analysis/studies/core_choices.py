@@ -24,7 +24,7 @@ from tables import markdown
 from ntkspec import Jacobian, gram
 from ntkspec.backend import CpuBackend, arrays, loops
 from ntkspec.export import jacobian
-from ntkspec.kernel import low_rank as pivoted
+from ntkspec.kernel import low_rank
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import gram_errors, magnitude
 
@@ -90,7 +90,7 @@ def by_sparse_product(n: int) -> str:
 
 def by_pivots(name: str, n: int) -> str:
     """The rank that is reached, rows of K that were computed for it, and the time."""
-    jac, chosen = load(name, n), (pivoted.KEEP, pivoted.BLOCK)
+    jac, chosen = load(name, n), (low_rank.KEEP, low_rank.BLOCK)
     found: dict[tuple[float, int], tuple[int, int]] = {}
 
     def run(way: tuple[float, int]) -> None:
@@ -108,10 +108,10 @@ def by_pivots(name: str, n: int) -> str:
 def giving_up(name: str, n: int) -> str:
     """What trying costs where the rank is not low."""
     jac, out = load(name, n), np.empty((n, n))
-    rank, drawn = factorise(jac, pivoted.KEEP, pivoted.BLOCK)
+    rank, drawn = factorise(jac, low_rank.KEEP, low_rank.BLOCK)
     ways: dict[str, Callable[[], Any]] = {
         "gram": lambda: gram(jac, backend="cpu", out=out),
-        "cholesky": lambda: factorise(jac, pivoted.KEEP, pivoted.BLOCK),
+        "cholesky": lambda: factorise(jac, low_rank.KEEP, low_rank.BLOCK),
     }
     seconds = in_turn(lambda way: ways[way](), ways)
     said = f"reaches rank {rank}" if rank else "gives up"
@@ -123,7 +123,7 @@ def giving_up(name: str, n: int) -> str:
 def factorise(jac: Jacobian, keep: float, block: int) -> tuple[int, int]:
     """The rank reached, 0 if it gave up, and the rows of K that were computed."""
     drawn = 0
-    pivots = pivoted._pivots
+    pivots = low_rank._pivots
 
     def counted(rest: Any, noise: float) -> Any:
         nonlocal drawn
@@ -132,8 +132,8 @@ def factorise(jac: Jacobian, keep: float, block: int) -> tuple[int, int]:
 
     sizes = magnitude(jac, "trace")
     floor = gram_errors(sizes, np.dtype(np.float64)).floor
-    with mock.patch.multiple(pivoted, KEEP=keep, BLOCK=block, _pivots=counted):
-        found = pivoted.factorise(Kernel(jac), floor, jac.samples // 2, sizes.entry_sums)
+    with mock.patch.multiple(low_rank, KEEP=keep, BLOCK=block, _pivots=counted):
+        found = low_rank.factorise(Kernel(jac), floor, jac.samples // 2, sizes.entry_sums)
     return (len(found.rows) if found else 0), drawn
 
 

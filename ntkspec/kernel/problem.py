@@ -218,25 +218,26 @@ def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
 
 def _check_same_parameters(rows: Jacobian, columns: Jacobian) -> None:
     """Refuse two Jacobians whose columns do not belong to the same parameters, as far as they say."""
+    if (said := _parameters(rows)) == (found := _parameters(columns)):
+        return
+    names = sorted({*said, *found})
+    apart = next((name for name in names if said.get(name) != found.get(name)), "")
+    expected, got = (one.get(apart, f"no block {apart}") for one in (said, found))
+    raise UsageError(
+        "columns of the kernel",
+        expected=f"the parameters of its rows: {expected}",
+        got=got,
+        remedy="take both Jacobians from one model, with the same blocks and factors",
+    )
 
-    def said(jacobian: Jacobian) -> list[tuple[Any, ...]]:
-        return [(jacobian.outputs, block.name, block.widths, block.parameters) for block in jacobian]
 
-    ours, theirs = sorted(said(rows)), sorted(said(columns))
-    if ours != theirs:
-        apart = next((pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]), (ours, theirs))
-        shown = [
-            f"{len(one)} blocks"
-            if isinstance(one, list)
-            else f"block {one[1]} of widths {one[2]}, {one[0]} outputs"
-            for one in apart
-        ]
-        raise UsageError(
-            "columns of the kernel",
-            expected=f"the parameters of its rows ({shown[0]})",
-            got=shown[1],
-            remedy="take both Jacobians from one model, with the same blocks and factors",
-        )
+def _parameters(jacobian: Jacobian) -> dict[str, str]:
+    """What each block says of its columns, by its name."""
+    return {
+        block.name: f"block {block.name}, {jacobian.outputs} outputs, widths {block.widths}, "
+        + " ".join(f"{parameter.name} {parameter.shape}" for parameter in block.parameters)
+        for block in jacobian
+    }
 
 
 def _total(size: int, parts: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:

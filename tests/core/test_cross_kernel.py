@@ -99,7 +99,7 @@ def test_of_a_level_that_one_writer_stores_as_nodes_and_the_other_writes_out():
     ],
 )
 def test_other_parameters_are_refused(change):
-    with pytest.raises(UsageError, match="columns of the kernel: expected the parameters of its rows"):
+    with pytest.raises(UsageError, match="columns of the kernel: expected the parameters of its rows: "):
         ntkspec.gram(cases.mixed(9), columns=change(other_samples(6)), backend="cpu")
 
 

@@ -46,7 +46,7 @@ def small_disk(tmp_path):
     try:
         subprocess.run(mount, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        # Most accounts and containers lack it; tests/test_kernel_file.py makes the error up, everywhere.
+        # Most accounts and containers lack it; tests/test_kernel_files.py makes the error up, everywhere.
         pytest.skip("mounting a small disk takes root and the permission to mount")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)

@@ -13,7 +13,7 @@ import ntkspec
 from ntkspec.backend import select
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.kernel import low_rank as pivoted
+from ntkspec.kernel import low_rank
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral import choose
 from ntkspec.spectral.accuracy import magnitude
@@ -22,7 +22,7 @@ from ntkspec.spectral.solvers import SOLVERS
 CPU = select("cpu")
 
 
-def low_rank(n=160, rank=30, decades=10.0, seed=0, dtype=np.float64):
+def of_low_rank(n=160, rank=30, decades=10.0, seed=0, dtype=np.float64):
     values = np.where(np.arange(n) < rank, 10.0 ** -(np.linspace(0, decades, n) ** 1.0), 0.0)
     values[:rank] = 10.0 ** -np.linspace(0, decades, rank)
     return cases.prescribed(values, n + 9, seed, dtype)
@@ -31,7 +31,7 @@ def low_rank(n=160, rank=30, decades=10.0, seed=0, dtype=np.float64):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("decades", [3.0, 12.0, 25.0])
 def test_resolved_values_are_right_within_their_errors(decades, seed):
-    jac = low_rank(60, 28, decades, seed)
+    jac = of_low_rank(60, 28, decades, seed)
     found = ntkspec.spectrum(jac, method="cholesky")
     exact = oracles.exact_eigenvalues(jac.to_dense()[:, 0])
     assert found.method == "cholesky"
@@ -72,7 +72,7 @@ def test_the_rest_is_positive_and_its_trace_what_is_said(seed, rank, outputs):
     kernel = kernel[np.ix_(at, at)]
     sums = magnitude(jac, outputs).entry_sums
     asked = Kernel(jac, outputs=outputs, backend=CPU)
-    found = pivoted.factorise(asked, lambda largest: 1e-12 * largest, len(kernel) // 2, sums)
+    found = low_rank.factorise(asked, lambda largest: 1e-12 * largest, len(kernel) // 2, sums)
     assert found is not None
     rest = kernel - found.rows.T @ found.rows
     scale = np.linalg.eigvalsh(kernel)[-1]
@@ -96,17 +96,17 @@ def test_a_kernel_of_full_rank_is_refused_and_auto_takes_gram(monkeypatch):
 def test_auto_takes_it_for_large_kernels_of_low_rank(monkeypatch):
     monkeypatch.setattr(choose, "CHOLESKY_FROM", 64)
     monkeypatch.setattr(choose, "SVD_FLOPS", 0.0)
-    found = ntkspec.spectrum(low_rank())
+    found = ntkspec.spectrum(of_low_rank())
     assert (found.method, found.resolved) == ("cholesky", 30)
-    assert ntkspec.spectrum(low_rank(), vectors=True).method == "gram"
-    assert ntkspec.spectrum(low_rank(), precision="float32").method == "gram"
+    assert ntkspec.spectrum(of_low_rank(), vectors=True).method == "gram"
+    assert ntkspec.spectrum(of_low_rank(), precision="float32").method == "gram"
 
 
 def test_a_kernel_that_does_not_fit_may_have_all_its_eigenvalues(monkeypatch):
     """20 rows of it, where the whole is four times the budget."""
     monkeypatch.setattr(choose, "CHOLESKY_FROM", 64)
     monkeypatch.setattr(choose, "SVD_FLOPS", 0.0)
-    monkeypatch.setattr(pivoted, "BLOCK", 32)
+    monkeypatch.setattr(low_rank, "BLOCK", 32)
     rng = np.random.default_rng(0)
     factor = cases.DenseFactor(rng.standard_normal((2000, 1, 3)))
     jac = Jacobian((cases.block("layer", factor, factor, 2000, 1),))
@@ -126,7 +126,7 @@ def test_repeated_orthogonal_rows_are_right_or_left_to_others(copies):
     jac = Jacobian((cases.block("t", None, repeated, 60 * copies, 1),))
     sums = magnitude(jac, "trace").entry_sums
     asked = Kernel(jac, backend=CPU)
-    found = pivoted.factorise(asked, lambda largest: 1e-14 * largest, 30 * copies + 1, sums)
+    found = low_rank.factorise(asked, lambda largest: 1e-14 * largest, 30 * copies + 1, sums)
     if found is not None:
         exact = np.linalg.eigvalsh(rows @ rows.T)[::-1] * copies
         values = np.linalg.eigvalsh(found.rows @ found.rows.T)[::-1]
@@ -153,7 +153,7 @@ def test_a_kernel_of_zeros():
 
 
 def test_single_precision_files_end_at_their_own_floor():
-    jac = low_rank(60, 28, 25.0, dtype=np.float32)
+    jac = of_low_rank(60, 28, 25.0, dtype=np.float32)
     found = ntkspec.spectrum(jac, method="cholesky")
-    exact = oracles.exact_eigenvalues(low_rank(60, 28, 25.0).to_dense()[:, 0])
+    exact = oracles.exact_eigenvalues(of_low_rank(60, 28, 25.0).to_dense()[:, 0])
     assert (np.abs(found.eigenvalues - exact)[: found.resolved] <= found.error[: found.resolved]).all()
