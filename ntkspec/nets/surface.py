@@ -64,7 +64,7 @@ def extract_surface(predict: Predict, resolution: int) -> trimesh.Trimesh | None
         A mesh in [0, 1]^3, its faces outwards, open where the inside touches the box; None if there is none.
 
     >>> ball = extract_surface(lambda x: 0.09 - ((x - 0.5) ** 2).sum(axis=1, keepdims=True), 32)
-    >>> round(ball.extents[0], 2)
+    >>> round(float(ball.extents[0]), 2)
     0.6
     """
     logits = _lattice(predict, resolution)
