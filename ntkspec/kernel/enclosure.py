@@ -88,8 +88,9 @@ def enclose(kernel: Kernel, *, beside: int = 0) -> Formed:
     On the CPU, whatever the kernel's backend: the error bound holds for IEEE arithmetic, and libraries of a
     device may put other arithmetic in its place (emulated float64, TF32) without a word.
     """
-    if kernel.backend.name != "cpu" or kernel.precision != "float64":
-        kernel = kernel.otherwise(backend=CpuBackend(), precision="float64")
+    kernel = (
+        kernel.precise if kernel.backend.name == "cpu" else kernel.precise.otherwise(backend=CpuBackend())
+    )
     need = int((KERNELS_HELD + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
     require("bounds from the kernel", need, kernel.budget, "raise --memory, or use fewer samples")
     check_range(kernel)

@@ -27,7 +27,7 @@ FITS = 4  # times the factors is what looking for facts may take
 HELD = 4  # times FITS: facts that take memory are kept where they take a quarter of the budget
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """What a kernel is: rows, columns, outputs, precision; and where it is computed, in how much memory.
 
@@ -98,6 +98,11 @@ class Kernel:
         """Describe the kernel with other fields; what depends on them is found anew."""
         kept = self._terms if {*changes} <= {"precision", "budget"} else {}
         return replace(self, **changes, _terms=kept, _facts={})
+
+    @property
+    def precise(self) -> Kernel:
+        """The same kernel in double precision."""
+        return self if self.precision == "float64" else self.otherwise(precision="float64")
 
     # -- facts
 

@@ -44,7 +44,7 @@ class kept(Generic[T]):
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Term:
     """A block in one output mode, and where its part of the kernel is computed."""
 

@@ -43,21 +43,14 @@ def panel_pairs(kernel: Kernel, tiling: Tiling) -> Iterator[tuple[list[tuple[Str
     Of a symmetric kernel these are the tiles on and below the diagonal. A panel is read from the file when
     its turn comes.
     """
-    starts = range(0, kernel.rows.samples, tiling.panel)
-    if kernel.columns is not None:
-        beside = range(0, kernel.columns.samples, tiling.panel)
-        for start in starts:
-            rows = _strips(kernel, start, tiling)
-            for other in beside:
-                columns = _strips(kernel, other, tiling, of_columns=True)
-                tiles = [(row, column) for row in rows for column in columns]
-                yield tiles, len(tiles) / _count(kernel, tiling)
-        return
-    for start in starts:
+    step, beside = tiling.panel, kernel.columns
+    for start in range(0, kernel.rows.samples, step):
         rows = _strips(kernel, start, tiling)
-        for other in range(0, start + 1, tiling.panel):
-            columns = rows if other == start else _strips(kernel, other, tiling)
-            tiles = [(row, column) for row in rows for column in columns if column.start <= row.start]
+        for other in range(0, start + 1 if beside is None else beside.samples, step):
+            same = beside is None and other == start
+            columns = rows if same else _strips(kernel, other, tiling, of_columns=True)
+            pairs = ((row, column) for row in rows for column in columns)
+            tiles = [pair for pair in pairs if beside is not None or pair[1].start <= pair[0].start]
             yield tiles, len(tiles) / _count(kernel, tiling)
 
 

@@ -70,7 +70,7 @@ def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
 
 def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Evidence:
     """Bounds from the formed kernel, and checks of it; of the grid's kernel the certified bounds alone."""
-    kernel = kernel.otherwise(precision="float64")
+    kernel = kernel.precise
     formed = enclose(kernel, beside=2 if thorough else 0)
     held: list[CheckedBound] = []
     checks: list[Check] = []
@@ -105,7 +105,7 @@ def _from_entries(formed: Formed, found: Spectrum) -> Iterator[CheckedBound]:
 
 def _from_parts(kernel: Kernel, found: Spectrum) -> Iterator[CheckedBound]:
     """Bounds on the total from kernels of factors and of some of the samples, where these cost little."""
-    kernel = kernel.otherwise(precision="float64")
+    kernel = kernel.precise
     samples = kernel.rows.samples
     if found.size <= CHEAP:
         yield CheckedBound.held(schur_product_of(kernel), "total", found)
