@@ -5,30 +5,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-import numpy as np
-
-from ntkspec._version import __version__
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, FAILED, Parser, console, positive, run_command
 from ntkspec.errors import UsageError
-from ntkspec.evidence import Settings, gather
-from ntkspec.jacobian import Jacobian, Outputs, check_outputs
-from ntkspec.kernel_file import write_kernels
-from ntkspec.memory import budget_bytes
-from ntkspec.report.compare import compare_runs, find_baseline, unique_labels
-from ntkspec.report.data import Report, RunReport, SnapshotReport
-from ntkspec.report.names import snapshot_names
-from ntkspec.report.places import Places, kernel_files, names_in_file
-from ntkspec.spectral import MethodChoice, plan, spectra
-from ntkspec.spectral.ablation import sums_of_blocks
-from ntkspec.store import Run, Snapshot, open_run
-from ntkspec.store.schema import TRUTH
+from ntkspec.jacobian import Outputs
+from ntkspec.report.compare import assemble, find_baseline, unique_labels
+from ntkspec.report.places import Places, kernel_files
+from ntkspec.report.records import Report
+from ntkspec.run_analysis import Progress, RunSettings, RunWork, chosen
+from ntkspec.spectral import MethodChoice
+from ntkspec.store import open_run
 
 EXAMPLE = """\
 examples:
@@ -36,7 +26,6 @@ examples:
   python -m ntkspec.analyze baseline.h5 mpe-fine.h5 -o report/ --baseline baseline
   python -m ntkspec.analyze run.h5 --snapshot end --method svd --drop grid --drop mlp.layers.0
 """
-Progress = Callable[[str], None]
 
 
 def analyze_runs(
@@ -56,7 +45,9 @@ def analyze_runs(
     progress: Progress | None = None,
     detail: Progress | None = None,
 ) -> Report:
-    """Spectra, ablations, bounds and comparisons of run files.
+    """Return spectra, ablations, bounds and comparisons of run files.
+
+    Of one file alone `ntkspec.run_analysis.analyze_run` does the same.
 
     Args:
         paths: run files; two or more are compared with the baseline.
@@ -72,144 +63,34 @@ def analyze_runs(
     Raises:
         NtkspecError: bad files or arguments; nothing is computed before every file was opened.
     """
-    if check and (k is not None or method == "lanczos"):
-        raise UsageError(
-            "--check", expected="all eigenvalues", got="the largest k alone", remedy="leave out -k or --check"
-        )
-    engine = select(backend)
-    options = {
-        "outputs": outputs,
-        "method": method,
-        "k": k,
-        "backend": engine,
-        "precision": precision,
-        "memory": memory,
-    }
+    settings = RunSettings(
+        snapshot=snapshot,
+        method=method,
+        k=k,
+        outputs=outputs,
+        drop=tuple(map(tuple, drop)),
+        backend=backend if isinstance(backend, str) else backend.name,
+        precision=precision,
+        memory=memory,
+        check=check,
+    )
+    work = RunWork(settings, select(backend), progress or (lambda _: None), detail)
     if not paths:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
-    say = progress or (lambda _: None)
     with contextlib.ExitStack() as stack:
         runs = [stack.enter_context(open_run(path, memory=memory)) for path in paths]
         labels = unique_labels([(run.label, run.path) for run in runs])
         own = [run.label for run in runs]
         reference = find_baseline(labels, own, [run.config for run in runs], baseline)
-        chosen = [run.snapshots if snapshot == "all" else (run.snapshot(snapshot),) for run in runs]
-        for snap in (snap for snaps in chosen for snap in snaps):
-            check_outputs(outputs, snap.jacobian.outputs)
-            sums_of_blocks(snap.jacobian, drop)  # refuses what is to be dropped and is not there
-        ids = [[snap.id for snap in snaps] for snaps in chosen]
-        kernel_places = [dict.fromkeys(of_run) for of_run in ids]
+        snapshots = [chosen(run, settings) for run in runs]
+        ids = [[snap.id for snap in snaps] for snaps in snapshots]
+        places = [dict.fromkeys(of_run) for of_run in ids]
         if kernels is not None:
-            kernel_places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
+            places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
         for run in runs:
             run.check_values()
-        warnings = _sample_warnings(runs)
-        reports = [
-            _run_report(run, label, snaps, _Wishes(drop, options, check, places, say, detail))
-            for run, label, snaps, places in zip(runs, labels, chosen, kernel_places, strict=True)
-        ]
-    reports[0] = replace(reports[0], warnings=(*reports[0].warnings, *warnings))
-    return Report(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        producer=f"ntkspec {__version__}",
-        backend=engine.name,
-        runs=tuple(reports),
-        comparisons=compare_runs(reports, reference) if len(reports) > 1 else (),
-        baseline=labels[reference] if len(reports) > 1 else None,
-    )
-
-
-@dataclass(frozen=True)
-class _Wishes:
-    """What to do with every snapshot of a run."""
-
-    drop: Sequence[Sequence[str]]
-    options: dict[str, Any]  # of `spectra`
-    check: bool
-    kernels: Mapping[str, Path | None]  # snapshot id -> file to write its kernels to
-    say: Progress
-    tell: Progress | None  # of the memory plan
-
-    def of_kernels(self) -> dict[str, Any]:
-        """The options that assembling has, too."""
-        return {name: self.options[name] for name in ("outputs", "precision", "backend", "memory")}
-
-
-def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wishes) -> RunReport:
-    left_out: list[str] = []
-    options, say = wishes.options, wishes.say
-    keys = tuple((snap.id, snap.label) for snap in snapshots)
-    names = dict(zip((id for id, _ in keys), snapshot_names(keys), strict=True))
-
-    def snapshot_report(snap: Snapshot) -> SnapshotReport:
-        name = f"{label}, {names[snap.id]}"
-        parts = sums_of_blocks(snap.jacobian, wishes.drop)
-        if wishes.tell:
-            _tell_plan(name, snap.jacobian, wishes.options, wishes.tell)
-        if path := wishes.kernels[snap.id]:
-            write_kernels(
-                path,
-                names_in_file(parts),
-                **wishes.of_kernels(),
-                progress=lambda share: say(f"{name}: kernels to {path}, {share:.0%}"),
-            )
-        found = spectra(parts, **options, progress=lambda step: say(f"{name}: {step}"))
-        say(f"{name}: bounds")
-        settings = Settings(options["outputs"], options["backend"], options["memory"], thorough=wishes.check)
-        evidence = gather(parts, found, settings)
-        total = found["total"].regions
-        if total and total.disobeying:
-            left_out.append(
-                f"{run.path}, {names[snap.id]}: the regions say nothing of blocks that do not keep to them, "
-                f"or have no first layer's left factor to refer to: {', '.join(total.disobeying)}"
-            )
-        if evidence.left_out:
-            left_out.append(f"{run.path}, {names[snap.id]}: left out {evidence.left_out}")
-        return SnapshotReport(
-            id=snap.id,
-            step=snap.step,
-            label=snap.label,
-            metrics=snap.metrics,
-            spectra=found,
-            bounds=evidence.bounds,
-            checks=evidence.checks,
-            picture=run.pictures.get(snap.id),
-        )
-
-    reported = tuple(snapshot_report(snap) for snap in snapshots)
-    return RunReport(
-        path=str(run.path),
-        label=label,
-        samples=run.samples,
-        outputs=snapshots[0].jacobian.outputs,
-        mode=options["outputs"],
-        snapshots=reported,
-        config=run.config,
-        truth=run.pictures.get(TRUTH),
-        warnings=(*run.warnings, *left_out),
-    )
-
-
-def _tell_plan(name: str, jacobian: Jacobian, ask: dict[str, Any], tell: Progress) -> None:
-    budget = budget_bytes(ask["memory"])
-    needs = plan.plan(jacobian, ask["outputs"], ask["precision"], ask["backend"], budget)
-    for line in plan.lines(name, needs, budget):
-        tell(line)
-
-
-def _sample_warnings(runs: Sequence[Run]) -> list[str]:
-    """Spectra of different samples are not comparable eigenvalue by eigenvalue: say so."""
-    first = runs[0]
-    warnings = []
-    for run in runs[1:]:
-        if not np.array_equal(run.inputs, first.inputs):
-            warnings.append(
-                f"{run.path}: its samples are not those of {first.path}; lambda_min depends on them"
-            )
-        outputs = [other.snapshots[-1].jacobian.outputs for other in (run, first)]
-        if outputs[0] != outputs[1]:
-            warnings.append(f"{run.path}: {outputs[0]} outputs, {first.path} has {outputs[1]}; not compared")
-    return warnings
+        reports = [work.report(*each) for each in zip(runs, labels, snapshots, places, strict=True)]
+    return assemble(reports, reference, work.engine.name)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

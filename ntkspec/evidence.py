@@ -9,7 +9,7 @@ from ntkspec.backend import Backend
 from ntkspec.backend.cpu import countable
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian, Outputs
-from ntkspec.report.data import CheckedBound
+from ntkspec.report.records import CheckedBound
 from ntkspec.spectral import Spectrum, bounds, consistency, spectrum
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.formed import Formed, form

@@ -23,7 +23,8 @@ from ntkspec.analyze import analyze_runs, main
 from ntkspec.backend import select
 from ntkspec.errors import BackendError, UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.report.compare import decades_between, unique_labels
+from ntkspec.report.compare import unique_labels
+from ntkspec.report.decades import decades_between
 from ntkspec.spectral import formed
 from ntkspec.store import open_run
 

@@ -12,7 +12,7 @@ from outcomes import Curve, Outcome, Stage, indices
 
 import ntkspec
 from ntkspec.analyze import analyze_runs
-from ntkspec.report.data import CheckedBound, SnapshotReport
+from ntkspec.report.records import CheckedBound, SnapshotReport
 from ntkspec.spectral import Spectrum
 
 DIGITS = 5

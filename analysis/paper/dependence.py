@@ -19,7 +19,7 @@ from typing import Any
 
 import command
 from beside import markdown
-from intervals import Known, decades, interval, median, said
+from intervals import decades, interval, median, said
 from kept import load
 from outcomes import Outcome, Stage, by_item, require
 from sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
@@ -27,6 +27,7 @@ from verdicts import OVER_BASELINE, OVER_FFE
 from weights import RATES, load_weights
 
 from ntkspec.errors import UsageError
+from ntkspec.report.decades import Known
 
 LETTERS = (("(a)", "(d)"), ("(b)", "(e)"))  # of the claims over the baseline, and over Fourier features
 

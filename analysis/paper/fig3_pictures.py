@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 
 import ntkspec
 from ntkspec.cli import positive
-from ntkspec.report.data import Picture
+from ntkspec.report.records import Picture
 
 SHOWN = {
     "psnr_db": "{:.1f} dB",

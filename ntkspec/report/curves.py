@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from matplotlib.typing import LineStyleType
 from numpy.typing import NDArray
 
-from ntkspec.report.data import Report
+from ntkspec.report.records import Report
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, stages
 from ntkspec.report.words import clean
 from ntkspec.spectral.spectrum import Spectrum

@@ -16,8 +16,8 @@ from markupsafe import Markup, escape
 
 from ntkspec.report import words
 from ntkspec.report.captions import FLOORS, captions
-from ntkspec.report.data import CheckedBound, Report, RunReport, SnapshotReport
 from ntkspec.report.names import kernel_names
+from ntkspec.report.records import CheckedBound, Report, RunReport, SnapshotReport
 from ntkspec.report.style import StyledRun, last_name, stages, styled_runs, when_last
 from ntkspec.report.summary import comparison_table, failures, headline, singular_baseline
 from ntkspec.report.to_json import plain

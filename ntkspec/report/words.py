@@ -11,9 +11,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
 
-from ntkspec.report.data import CheckedBound, Comparison, RunReport
 from ntkspec.report.names import clean as clean  # words, too
 from ntkspec.report.names import snapshot_name as snapshot_name
+from ntkspec.report.records import CheckedBound, Comparison, RunReport
 from ntkspec.spectral.spectrum import Spectrum
 
 UNRESOLVED = "unresolved"

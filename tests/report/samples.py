@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.report.data import CheckedBound, Comparison, Picture, Report, RunReport, SnapshotReport
+from ntkspec.report.records import CheckedBound, Comparison, Picture, Report, RunReport, SnapshotReport
 from ntkspec.spectral import bounds
 from ntkspec.spectral.spectrum import Spectrum
 
