@@ -9,10 +9,10 @@ from itertools import product
 import numpy as np
 from drawing import NAMES, STAGES
 from intervals import decades, interval, median, resolved, said
-from outcomes import Outcome, indices
 from scaling_table import smallest
 from verdicts import MPES, STAGE_SAID, Claim, Part, Population
 
+from ntkspec.population.outcomes import Outcome, indices
 from ntkspec.report.decades import Known
 
 APART = 0.05  # decades by which the MPE must lie above the baseline for there to be a lift

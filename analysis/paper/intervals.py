@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from outcomes import Curve
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from ntkspec.population.outcomes import Curve
 from ntkspec.report.decades import Known, known_decades
 
 DRAWS = 4000

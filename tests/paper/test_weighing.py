@@ -9,9 +9,9 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from intervals import DRAWS, _medians, decades, interval, median, said
-from outcomes import Curve
 from verdicts import Claim, Part, at_least
 
+from ntkspec.population.outcomes import Curve
 from ntkspec.report.decades import Known
 
 
