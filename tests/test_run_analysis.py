@@ -30,11 +30,11 @@ def tree(report):
 
 
 def test_workers_find_what_this_process_finds():
-    settings = RunSettings(backend="cpu", check=True, drop=(("mlp.output",),), snapshot="init")
+    settings = RunSettings(backend="cpu", drop=(("mlp.output",),), snapshot="init")
     assert pickle.loads(pickle.dumps(settings)) == settings
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         found = [future.result() for future in [pool.submit(analyze_run, path, settings) for path in FILES]]
-    whole = analyze_runs(FILES, backend="cpu", check=True, drop=[["mlp.output"]], snapshot="init")
+    whole = analyze_runs(FILES, backend="cpu", drop=[["mlp.output"]], snapshot="init")
     reference = find_baseline(
         [run.label for run in found], [run.label for run in found], [run.config for run in found], None
     )
@@ -70,9 +70,9 @@ def test_a_check_needs_all_eigenvalues(asked):
 
 def test_reports_of_runs_are_put_together_after_they_were_read(tmp_path):
     """Comparisons and warnings of several runs, from files of one each."""
-    runs.write_run(tmp_path / "a.h5", cases.mixed(12), label="a")
-    runs.write_run(tmp_path / "b.h5", cases.mixed(11), label="b")
-    runs.write_run(tmp_path / "c.h5", cases.mixed(12, 3), label="c")
+    runs.write_run(tmp_path / "a.h5", cases.mixed(12), label="a", steps=(1,))
+    runs.write_run(tmp_path / "b.h5", cases.mixed(11), label="b", steps=(1,))
+    runs.write_run(tmp_path / "c.h5", cases.mixed(12, 3), label="c", steps=(1,))
     paths = [tmp_path / f"{name}.h5" for name in "abc"]
     whole = analyze_runs(paths, backend="cpu")
     read = []

@@ -13,7 +13,7 @@ OF_SOURCES = ("image", "mesh", "up", "azimuth")  # in a run's task
 
 
 def by_name(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
-    """The outcomes of each name, in their order."""
+    """Return the outcomes of each name, in their order."""
     groups: dict[str, list[Outcome]] = {}
     for each in outcomes:
         groups.setdefault(each.name, []).append(each)
@@ -21,7 +21,7 @@ def by_name(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
 
 
 def by_item(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Outcome]]:
-    """The outcomes of each item by their names."""
+    """Return the outcomes of each item by their names."""
     items: dict[str, dict[str, Outcome]] = {}
     for each in outcomes:
         items.setdefault(each.item, {})[each.name] = each
@@ -47,7 +47,7 @@ def require(outcomes: Iterable[Outcome], names: Iterable[str]) -> None:
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What runs of one name share in a study: all but source, view, label, seed and what made them.
+    """Return what runs of one name share in a study: all but source, view, label, seed and what made them.
 
     A picture that is there keeps the seed that it was trained with, whoever comes to stand beside it.
     """

@@ -42,11 +42,11 @@ class Job:
     device: str = "cpu"  # where pictures are trained; meshes are on the CPU
 
     def run_files(self, source: Path) -> dict[str, Path]:
-        """Where a source's runs go, by the names of the kernels."""
+        """Return where a source's runs go, by the names of the kernels."""
         return {name: self.study / source.stem / f"{name}.h5" for name in self.kernels}
 
     def missing(self) -> tuple[Path, ...]:
-        """Sources of which an outcome is not there."""
+        """Return the sources of which an outcome is not there."""
         return tuple(
             source for source in self.sources if not all(map(has_outcome, self.run_files(source).values()))
         )
@@ -96,7 +96,7 @@ def run_all(jobs: Sequence[Job], workers: int) -> None:
 
 
 def has_outcome(run_file: Path) -> bool:
-    """Whether the outcome of a run is kept."""
+    """Return whether the outcome of a run is kept."""
     return OUTCOMES.find(run_file) is not None
 
 
@@ -110,7 +110,11 @@ def _say_of_others(jobs: Sequence[Job]) -> None:
 
 
 def work(job: Job) -> str:
-    """Train what is missing of a job, write the run files, analyse them; what was done, in a line."""
+    """Train what is missing of a job, write the run files, analyse them; return what was done, in a line.
+
+    Raises:
+        NtkspecError: the first that was met with, once all else of the job is done.
+    """
     start = time.perf_counter()
     missing, failed = job.missing(), None
     untrained = [s for s in missing if not all(path.exists() for path in job.run_files(s).values())]
@@ -187,5 +191,5 @@ def _trainings(job: Job, config: TrainConfig, tasks: Sequence[Task]) -> Sequence
 
 
 def coloured(task: ImageTask) -> ImageTask:
-    """Grey pictures learn three equal channels, so that all kernels are of as many outputs."""
+    """Give grey pictures three equal channels to learn, so that all kernels are of as many outputs."""
     return task if task.channels == 3 else replace(task, values=np.repeat(task.values, 3, axis=1))

@@ -48,7 +48,7 @@ class Stage:
     broken: tuple[str, ...]  # those, and checks, that do not hold
 
     def metric(self, name: str) -> float:
-        """One metric.
+        """Return one metric.
 
         Raises:
             UsageError: it was not measured, such as the PSNR of a picture that is learnt without any error.
@@ -78,12 +78,12 @@ class Outcome:
 
     @property
     def seed(self) -> int:
-        """That from which its network was trained, as those of other items may have been."""
+        """Return the seed from which its network was trained, as those of other items may have been."""
         return int(self.config.get("seed", 0))
 
     @property
     def end(self) -> Stage:
-        """The last snapshot.
+        """Return the last snapshot.
 
         Raises:
             UsageError: there is none of this name.
@@ -99,13 +99,13 @@ class Outcome:
 
 
 def indices(size: int) -> list[int]:
-    """1-based indices of the eigenvalues that are kept of `size`: even on a log axis, and more at the end."""
+    """Return which of `size` eigenvalues are kept, from 1: even on a log axis, and more at the end."""
     last = {size - 2**k + 1 for k in range(TAIL) if 2**k < size}
     return sorted({int(i) for i in thinned(size, POINTS)} | last)
 
 
 def from_dict(content: Mapping[str, Any]) -> Outcome:
-    """The inverse of `dataclasses.asdict`.
+    """Return an outcome from what `dataclasses.asdict` made of it.
 
     Raises:
         ValueError, TypeError, KeyError, AttributeError: it is not of an outcome, or some number is none.
