@@ -19,6 +19,7 @@ from ntkspec.jacobian import Block, DenseFactor, Jacobian, Parameter, SparseFact
 from ntkspec.kernel.dense import gram, gram_by_block
 from ntkspec.kernel.files import write_kernels
 from ntkspec.kernel.linear_operator import operator
+from ntkspec.report.from_json import read_report
 from ntkspec.spectral import Spectrum, bounds, spectrum
 from ntkspec.store import Run, RunWriter, Snapshot, open_run
 
@@ -39,6 +40,7 @@ __all__ = [
     "gram_by_block",
     "open_run",
     "operator",
+    "read_report",
     "spectrum",
     "write_kernels",
 ]

@@ -5,39 +5,28 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-import numpy as np
-
-from ntkspec._version import __version__
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, FAILED, Parser, console, positive, run_command
 from ntkspec.errors import UsageError
-from ntkspec.jacobian import Outputs, check_outputs
-from ntkspec.kernel.files import write_kernels
-from ntkspec.kernel.problem import Kernel, sums_of
-from ntkspec.report.compare import compare_runs, find_baseline, unique_labels
-from ntkspec.report.data import Report, RunReport, SnapshotReport
-from ntkspec.report.names import snapshot_names
-from ntkspec.report.places import Places, kernel_files, names_in_file
+from ntkspec.jacobian import Outputs
+from ntkspec.report.compare import assemble, find_baseline, unique_labels
+from ntkspec.report.places import Places, kernel_files
+from ntkspec.report.records import Report
+from ntkspec.run_analysis import Progress, RunSettings, RunWork, chosen
 from ntkspec.spectral import MethodChoice
-from ntkspec.spectral.ablation import sums_of_blocks
-from ntkspec.spectral.choose import check_options, plan, solve_all
-from ntkspec.spectral.verify import verify
-from ntkspec.store import Run, Snapshot, open_run
-from ntkspec.store.schema import TRUTH
+from ntkspec.store import open_run
 
 EXAMPLE = """\
 examples:
   python -m ntkspec.analyze run.h5
   python -m ntkspec.analyze baseline.h5 mpe-fine.h5 -o report/ --baseline baseline
   python -m ntkspec.analyze run.h5 --snapshot end --method svd --drop grid --drop mlp.layers.0
+  python -m ntkspec.analyze large.h5 --samples 2000 --seed 1
 """
-Progress = Callable[[str], None]
 
 
 def analyze_runs(
@@ -53,11 +42,15 @@ def analyze_runs(
     precision: Precision = "float64",
     memory: float | None = None,
     check: bool = False,
+    samples: int | None = None,
+    seed: int = 0,
     kernels: str | Path | None = None,
     progress: Progress | None = None,
     detail: Progress | None = None,
 ) -> Report:
-    """Spectra, ablations, bounds and comparisons of run files.
+    """Return spectra, ablations, bounds and comparisons of run files.
+
+    Of one file alone `ntkspec.run_analysis.analyze_run` does the same.
 
     Args:
         paths: run files; two or more are compared with the baseline.
@@ -65,6 +58,7 @@ def analyze_runs(
         drop: further ablations, each a set of roles or block names to leave out.
         baseline: label of the run to compare with; default: the one called "baseline", else the first.
         check: compute every total kernel and spectrum in a second way too, and compare.
+        samples: analyse so many of each run's samples, drawn at random by `seed`; default: all.
         kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
         progress: called with a line for every step of the work.
         detail: called with the lines of the memory plan, before anything is allocated.
@@ -73,143 +67,36 @@ def analyze_runs(
     Raises:
         NtkspecError: bad files or arguments; nothing is computed before every file was opened.
     """
-    if check and (k is not None or method == "lanczos"):
-        raise UsageError(
-            "--check", expected="all eigenvalues", got="the largest k alone", remedy="leave out -k or --check"
-        )
-    engine = select(backend)
-    options = {
-        "outputs": outputs,
-        "method": method,
-        "k": k,
-        "backend": engine,
-        "precision": precision,
-        "memory": memory,
-    }
+    settings = RunSettings(
+        snapshot=snapshot,
+        method=method,
+        k=k,
+        outputs=outputs,
+        drop=tuple(map(tuple, drop)),
+        backend=backend if isinstance(backend, str) else backend.name,
+        precision=precision,
+        memory=memory,
+        check=check,
+        samples=samples,
+        seed=seed,
+    )
+    work = RunWork(settings, select(backend), progress or (lambda _: None), detail)
     if not paths:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
-    say = progress or (lambda _: None)
     with contextlib.ExitStack() as stack:
         runs = [stack.enter_context(open_run(path, memory=memory)) for path in paths]
         labels = unique_labels([(run.label, run.path) for run in runs])
         own = [run.label for run in runs]
         reference = find_baseline(labels, own, [run.config for run in runs], baseline)
-        chosen = [run.snapshots if snapshot == "all" else (run.snapshot(snapshot),) for run in runs]
-        for snap in (snap for snaps in chosen for snap in snaps):
-            check_outputs(outputs, snap.jacobian.outputs)
-            sums_of_blocks(snap.jacobian, drop)  # refuses what is to be dropped and is not there
-        ids = [[snap.id for snap in snaps] for snaps in chosen]
-        kernel_places = [dict.fromkeys(of_run) for of_run in ids]
+        snapshots = [chosen(run, settings) for run in runs]
+        ids = [[snap.id for snap in snaps] for snaps in snapshots]
+        places = [dict.fromkeys(of_run) for of_run in ids]
         if kernels is not None:
-            kernel_places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
+            places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
         for run in runs:
             run.check_values()
-        warnings = _sample_warnings(runs)
-        reports = [
-            _run_report(run, label, snaps, _Wishes(drop, options, check, places, say, detail))
-            for run, label, snaps, places in zip(runs, labels, chosen, kernel_places, strict=True)
-        ]
-    reports[0] = replace(reports[0], warnings=(*reports[0].warnings, *warnings))
-    return Report(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        producer=f"ntkspec {__version__}",
-        backend=engine.name,
-        runs=tuple(reports),
-        comparisons=compare_runs(reports, reference) if len(reports) > 1 else (),
-        baseline=labels[reference] if len(reports) > 1 else None,
-    )
-
-
-@dataclass(frozen=True)
-class _Wishes:
-    """What to do with every snapshot of a run."""
-
-    drop: Sequence[Sequence[str]]
-    options: dict[str, Any]  # of `spectra`
-    check: bool
-    kernels: Mapping[str, Path | None]  # snapshot id -> file to write its kernels to
-    say: Progress
-    tell: Progress | None  # of the memory plan
-
-    def of_kernels(self) -> dict[str, Any]:
-        """The options that assembling has, too."""
-        return {name: self.options[name] for name in ("outputs", "precision", "backend", "memory")}
-
-
-def _run_report(run: Run, label: str, snapshots: Sequence[Snapshot], wishes: _Wishes) -> RunReport:
-    left_out: list[str] = []
-    options, say = wishes.options, wishes.say
-    keys = tuple((snap.id, snap.label) for snap in snapshots)
-    names = dict(zip((id for id, _ in keys), snapshot_names(keys), strict=True))
-
-    def snapshot_report(snap: Snapshot) -> SnapshotReport:
-        name = f"{label}, {names[snap.id]}"
-        parts = sums_of_blocks(snap.jacobian, wishes.drop)
-        kernel = Kernel.of(snap.jacobian, **wishes.of_kernels())
-        if wishes.tell:
-            for line in plan(name, kernel, options["k"]):
-                wishes.tell(line)
-        if path := wishes.kernels[snap.id]:
-            write_kernels(
-                path,
-                names_in_file(parts),
-                **wishes.of_kernels(),
-                progress=lambda share: say(f"{name}: kernels to {path}, {share:.0%}"),
-            )
-        check_options(kernel, options["method"], options["k"], vectors=False)
-        say(f"{name}: reading")
-        kernels = sums_of(kernel, parts)
-        found = solve_all(
-            kernels, options["method"], options["k"], progress=lambda step: say(f"{name}: {step}")
-        )
-        say(f"{name}: bounds")
-        evidence = verify(kernels, found, thorough=wishes.check)
-        total = found["total"].regions
-        if total and total.disobeying:
-            left_out.append(
-                f"{run.path}, {names[snap.id]}: the regions say nothing of blocks that do not keep to them, "
-                f"or have no first layer's left factor to refer to: {', '.join(total.disobeying)}"
-            )
-        if evidence.left_out:
-            left_out.append(f"{run.path}, {names[snap.id]}: left out {evidence.left_out}")
-        return SnapshotReport(
-            id=snap.id,
-            step=snap.step,
-            label=snap.label,
-            metrics=snap.metrics,
-            spectra=found,
-            bounds=evidence.bounds,
-            checks=evidence.checks,
-            picture=run.pictures.get(snap.id),
-        )
-
-    reported = tuple(snapshot_report(snap) for snap in snapshots)
-    return RunReport(
-        path=str(run.path),
-        label=label,
-        samples=run.samples,
-        outputs=snapshots[0].jacobian.outputs,
-        mode=options["outputs"],
-        snapshots=reported,
-        config=run.config,
-        truth=run.pictures.get(TRUTH),
-        warnings=(*run.warnings, *left_out),
-    )
-
-
-def _sample_warnings(runs: Sequence[Run]) -> list[str]:
-    """Spectra of different samples are not comparable eigenvalue by eigenvalue: say so."""
-    first = runs[0]
-    warnings = []
-    for run in runs[1:]:
-        if not np.array_equal(run.inputs, first.inputs):
-            warnings.append(
-                f"{run.path}: its samples are not those of {first.path}; lambda_min depends on them"
-            )
-        outputs = [other.snapshots[-1].jacobian.outputs for other in (run, first)]
-        if outputs[0] != outputs[1]:
-            warnings.append(f"{run.path}: {outputs[0]} outputs, {first.path} has {outputs[1]}; not compared")
-    return warnings
+        reports = [work.report(*each) for each in zip(runs, labels, snapshots, places, strict=True)]
+    return assemble(reports, reference, work.engine.name)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -237,6 +124,8 @@ def _analyze(options: argparse.Namespace) -> int:
             precision=options.precision,
             memory=options.memory,
             check=options.check,
+            samples=options.samples,
+            seed=options.seed,
             kernels=options.kernels,
             progress=progress,
             detail=console(stderr=True).out if options.verbose and not options.quiet else None,
@@ -305,6 +194,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ROLE|BLOCK",
         help="also analyse the kernel without these (run files come first); may be repeated",
     )
+    add("--samples", type=positive(int), metavar="N", help="N of the samples, drawn at random (default: all)")
+    add("--seed", type=int, default=0, metavar="S", help="of that draw (default: 0)")
     add("--baseline", metavar="LABEL", help="label of the run to compare with")
     add("--backend", default="auto", choices=("auto", "cpu", "gpu"), help="what runs the arithmetic")
     add("--precision", default="float64", choices=("float64", "float32"), help="of the kernel")

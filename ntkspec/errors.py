@@ -43,6 +43,10 @@ class RunFileError(NtkspecError):
     """A run file that does not obey the contract in docs/run-format.md."""
 
 
+class ReportFileError(NtkspecError):
+    """A file that is no report.json, or a damaged one."""
+
+
 class UsageError(NtkspecError):
     """An argument or a combination of arguments that cannot work."""
 

@@ -24,7 +24,8 @@ from ntkspec.backend import select
 from ntkspec.errors import BackendError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import enclosure
-from ntkspec.report.compare import decades_between, unique_labels
+from ntkspec.report.compare import unique_labels
+from ntkspec.report.decades import decades_between
 from ntkspec.store import open_run
 
 

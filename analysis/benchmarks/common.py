@@ -40,6 +40,8 @@ def main(benchmark: Benchmark, script: str) -> None:
     if options.worker:
         print(json.dumps(_work(benchmark, json.loads(options.worker))))
         return
+    from ntkspec.population.made_by import changed  # not at the top: workers of other tools have no ntkspec
+
     head = machine.environment(options.threads) | {
         "peers": peers.versions(), "error_samples": SMALL, "quick": options.quick
     }  # fmt: skip
@@ -51,7 +53,7 @@ def main(benchmark: Benchmark, script: str) -> None:
             sys.exit(f"the set-up failed: {facts['failed']}")
         rows = list(_rows(benchmark, ask))
     head["load_average"]["end"] = os.getloadavg()
-    head["uncommitted_changes"] |= machine.changed()  # someone may have edited meanwhile
+    head["uncommitted_changes"] |= changed()  # someone may have edited meanwhile
     lists = {"ratios": compare(rows, benchmark.versus), **benchmark.finish(rows, facts)}
     result = {"benchmark": benchmark.name, "question": benchmark.question, **head, "facts": facts, **lists}
     result["rows"] = [plain(row) for row in rows]

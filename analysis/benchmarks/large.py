@@ -68,6 +68,8 @@ def main() -> None:
 
 def _analysis(folder: Path, network: str, options: argparse.Namespace) -> dict[str, Any]:
     """One `python -m ntkspec.analyze`: seconds, peak memory, and the routes that it took."""
+    from ntkspec import read_report
+
     report, kernels = folder / f"{network}-report", folder / f"{network}-kernels"
     command = [sys.executable, "-m", "ntkspec.analyze", str(folder / f"{network}.h5"), "-o", str(report)]
     command += ["-q", "--backend", "cpu", "--memory", str(options.memory)]
@@ -81,8 +83,8 @@ def _analysis(folder: Path, network: str, options: argparse.Namespace) -> dict[s
         sys.exit(f"ntkspec.analyze ended with {child.returncode}; its message is above")
     for file in kernels.glob("*"):
         file.unlink()  # what follows needs the room
-    (snapshot,) = json.loads((report / "report.json").read_text())["runs"][0]["snapshots"]
-    routes = {name: spectrum["method"] for name, spectrum in snapshot["spectra"].items()}
+    (snapshot,) = read_report(report / "report.json").runs[0].snapshots
+    routes = {name: spectrum.method for name, spectrum in snapshot.spectra.items()}
     peak, kernel = usage.ru_maxrss * 1024, 8 * options.n**2
     sizes = f"peak {peak / 2**30:.2f} GiB, a kernel {kernel / 2**30:.2f} GiB"
     print(f"analyze {network}, n = {options.n}: {seconds:.1f} s, {sizes}; {routes}", flush=True)

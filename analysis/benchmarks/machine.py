@@ -1,34 +1,24 @@
-"""What must a reader know of the machine to judge the numbers? Standard library only; needs Linux (/proc)."""
+"""What must a reader know of the machine to judge the numbers? Needs Linux (/proc).
+
+Imports the standard library only, as other tools' environments have no more.
+"""
 
 from __future__ import annotations
 
 import os
-import platform
 import resource
-import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-LEFT_OUT = (
-    ":(exclude,top)analysis/benchmarks/results",
-    ":(exclude,top)analysis/results",
-    ":(exclude,top)docs",
-)
-HERE = Path(__file__).parent
-PACKAGES = ("ntkspec", "numpy", "scipy", "numba", "torch")
 
 
 def environment(threads: int) -> dict[str, Any]:
     """Machine, versions, commit, threads and load, as they are now."""
+    from ntkspec.population.made_by import made_by
+
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "memory_bytes": _memory()},
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "versions": {package: version(package) for package in PACKAGES},
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": changed(),
+        **made_by(),
         "threads": threads,
         "load_average": {"start": os.getloadavg()},
     }
@@ -37,11 +27,6 @@ def environment(threads: int) -> dict[str, Any]:
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def changed() -> bool:
-    """Whether the working tree differs from the commit, results apart."""
-    return bool(_git("status", "--porcelain", "--", ":/", *LEFT_OUT))
 
 
 def resident() -> int:
@@ -63,19 +48,5 @@ def contain() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
 def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
-        return None
-    return done.stdout.strip()

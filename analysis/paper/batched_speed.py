@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import command
-from beside import made_by, markdown
+from beside import markdown
 from cost_table import spread
 from drawing import NAMES
-from jobs import PICTURES, coloured, sources_in
-from kept import write_json
+
+from ntkspec.population.jobs import coloured
+from ntkspec.population.json_files import write_json
+from ntkspec.population.made_by import made_by
+from ntkspec.population.sources import PICTURES
 
 if TYPE_CHECKING:
     from ntkspec.nets.config import TrainConfig
@@ -112,7 +115,7 @@ def main() -> None:
     rows = []
     for preset in PRESETS:
         for together in (3, 10):
-            chosen = sources_in(options.pictures, PICTURES, together)
+            chosen = command.sources(options.pictures, PICTURES, together)
             tasks = [coloured(load_image(path, 192)) for path in chosen]
             found = measure(preset, tasks, options.batch)
             rows.append({"preset": preset, "together": len(tasks), **found})

@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import command
-from beside import made_by
 from claims_of_ablation import without_grid
 from claims_of_quality import SWEPT, quality_over_baseline, quality_over_fourier, saturation, stability
 from claims_of_spectra import crossing, over_baseline, over_fourier, theorem1
 from drawing import NAMES
-from kept import load, write_json
-from outcomes import Outcome, by_item, require, settings_of
 from verdicts import Claim, Population
 
 from ntkspec.errors import UsageError
+from ntkspec.population.groups import by_item, require, settings_of
+from ntkspec.population.json_files import write_json
+from ntkspec.population.made_by import made_by
+from ntkspec.population.outcomes import Outcome
+from ntkspec.population.packed import load
 
 STUDIES = ("pictures", "meshes", "sweeps")
 

@@ -8,10 +8,12 @@ from itertools import product
 
 import numpy as np
 from drawing import NAMES, STAGES
-from intervals import Known, decades, interval, median, resolved, said
-from outcomes import Outcome, indices
+from intervals import decades, interval, median, resolved, said
 from scaling_table import smallest
 from verdicts import MPES, STAGE_SAID, Claim, Part, Population
+
+from ntkspec.population.outcomes import Outcome, indices
+from ntkspec.report.decades import Known
 
 APART = 0.05  # decades by which the MPE must lie above the baseline for there to be a lift
 NEAR = 0.5  # of the lift: less than this is left where a curve has fallen back to the baseline

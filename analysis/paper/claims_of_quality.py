@@ -10,7 +10,6 @@ import numpy as np
 from drawing import NAMES
 from intervals import Seeds, decades, interval, known_range, median, said
 from numpy.typing import NDArray
-from outcomes import Outcome
 from sweeps import FEATURES, fourier, multigrid
 from verdicts import (
     FFES,
@@ -25,6 +24,8 @@ from verdicts import (
     best_of,
     metric_of,
 )
+
+from ntkspec.population.outcomes import Outcome
 
 METRICS = ("psnr_db", "ms_ssim")
 DOUBLING_DB = 0.5  # a doubling of frequency or resolution that gains less has saturated

@@ -10,8 +10,9 @@ from itertools import groupby, product
 import numpy as np
 from drawing import NAMES, STAGES
 from intervals import decades, interval, median, resolved, said
-from outcomes import Curve, Outcome, indices
 from verdicts import FFES, MPES, OVER_BASELINE, OVER_FFE, STAGE_SAID, Claim, Part, Population
+
+from ntkspec.population.outcomes import Curve, Outcome, indices
 
 APART = 0.05  # decades by which curves must part to count as apart
 STRETCH = 3  # kept indices in a row at which they must, on both sides of a crossing

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from jobs import PICTURES, sources_in
-from kept import load
-from outcomes import Outcome
-
 from ntkspec.cli import DONE, Parser, positive, run_command
 from ntkspec.errors import UsageError
+from ntkspec.population.outcomes import Outcome
+from ntkspec.population.packed import load
+from ntkspec.population.sources import PICTURES, sources_in
 
 SCALE = {
     "side": "pixels a side",
@@ -22,6 +21,7 @@ SCALE = {
     "points": "points to learn from",
     "samples": "pixels or points at which the kernel is taken",
 }
+ANOTHER = "name another folder; to make: by PICTURES=, MESHES= or NTKSPEC_DATA"
 PICTURE_SCALE = {"side": 192, "iterations": 1000, "batch": 2048, "samples": 1024}
 
 
@@ -74,7 +74,12 @@ def check_folder(place: Path) -> None:
 
 def pictures_of(options: argparse.Namespace) -> tuple[Path, ...]:
     """Those that `pictures_parser` was asked for."""
-    return sources_in(options.pictures, PICTURES, options.count)
+    return sources(options.pictures, PICTURES, options.count)
+
+
+def sources(folder: Path, endings: Iterable[str], count: int | None = None) -> tuple[Path, ...]:
+    """Pictures or meshes of a folder; a refusal says how `make` is told of others."""
+    return sources_in(folder, endings, count, remedy=ANOTHER)
 
 
 def scale_of(options: argparse.Namespace) -> dict[str, int]:

@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import command
-from beside import made_by, markdown
+from beside import markdown
 from drawing import NAMES
-from jobs import PICTURES, coloured, sources_in
-from kept import write_json
 
 from ntkspec.nets.presets import PRESETS, resolve
+from ntkspec.population.jobs import coloured
+from ntkspec.population.json_files import write_json
+from ntkspec.population.made_by import made_by
+from ntkspec.population.sources import PICTURES
 
 if TYPE_CHECKING:
     from ntkspec.nets.config import TrainConfig
@@ -135,7 +137,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, help="folder of pictures; the first is taken")
     parser.add_argument("--results", type=Path, required=True, help="folder for costs.json")
     options = parser.parse_args()
-    picture = sources_in(options.pictures, PICTURES)[0]
+    picture = command.sources(options.pictures, PICTURES)[0]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the children import NumPy and PyTorch
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         costs = list(pool.map(measure, PRESETS, [picture] * len(PRESETS)))

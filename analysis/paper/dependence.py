@@ -19,14 +19,16 @@ from typing import Any
 
 import command
 from beside import markdown
-from intervals import Known, decades, interval, median, said
-from kept import load
-from outcomes import Outcome, Stage, by_item, require
+from intervals import decades, interval, median, said
 from sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
 from verdicts import OVER_BASELINE, OVER_FFE
 from weights import RATES, load_weights
 
 from ntkspec.errors import UsageError
+from ntkspec.population.groups import by_item, require
+from ntkspec.population.outcomes import Outcome, Stage
+from ntkspec.population.packed import load
+from ntkspec.report.decades import Known
 
 LETTERS = (("(a)", "(d)"), ("(b)", "(e)"))  # of the claims over the baseline, and over Fourier features
 

@@ -14,11 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
-from outcomes import Curve, Outcome, indices, require
 from PIL import Image
 
 from ntkspec.errors import UsageError
 from ntkspec.nets.presets import PRESETS
+from ntkspec.population.groups import require
+from ntkspec.population.outcomes import Curve, Outcome, indices
 from ntkspec.report.curves import new_axes, new_figure, to_bytes
 
 COLOURS = {

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import command
 from drawing import NAMES, Panel, draw_panels
-from outcomes import Outcome
+
+from ntkspec.population.outcomes import Outcome
 
 
 def draw(outcomes: Sequence[Outcome], output: Path) -> None:

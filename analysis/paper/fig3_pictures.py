@@ -12,13 +12,13 @@ from pathlib import Path
 
 import command
 from drawing import NAMES, new_axes, new_figure, save
-from jobs import spread
-from kept import no_runs
 from matplotlib.axes import Axes
 
 import ntkspec
 from ntkspec.cli import positive
-from ntkspec.report.data import Picture
+from ntkspec.population.packed import no_runs
+from ntkspec.population.sources import spread
+from ntkspec.report.records import Picture
 
 SHOWN = {
     "psnr_db": "{:.1f} dB",

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import command
 from drawing import Panel, draw_panels, totals
-from outcomes import Outcome
+
+from ntkspec.population.outcomes import Outcome
 
 PANELS = {
     "Baseline and Fourier features": ("baseline", "ffe-low", "ffe-medium", "ffe-high"),

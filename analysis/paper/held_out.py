@@ -18,12 +18,14 @@ import numpy as np
 from beside import markdown
 from drawing import COLOURS, line, new_axes, new_figure, save, ticks
 from intervals import Interval, interval
-from jobs import Job
 from matplotlib.axes import Axes
-from outcomes import Outcome, by_name
 from scaling_table import smallest
 from sweeps import FINEST, LEVELS, SIGMAS
 from variants import run_study
+
+from ntkspec.population.groups import by_name
+from ntkspec.population.jobs import Job
+from ntkspec.population.outcomes import Outcome
 
 SHARE = 0.5
 LEARNT, HELD_OUT = "psnr_db_learnt", "psnr_db_held_out"

@@ -1,4 +1,4 @@
-"""Ratios in decades of what may be zero or unresolved, and intervals over pictures or meshes."""
+"""Ratios of lambda_min that may be zero or unresolved, and intervals over pictures or meshes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from outcomes import Curve
 from scipy.stats import norm
 from scipy.stats import t as student
+
+from ntkspec.population.outcomes import Curve
+from ntkspec.report.decades import Known, known_decades
 
 DRAWS = 4000
 LEVEL = 0.95
@@ -93,33 +95,6 @@ def _range_of(value: float, data: Values) -> Interval:
     return Interval(value, float(data.min()), float(data.max()), len(data))
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is known of a number: it lies between these.
-
-    Of log10(a / b) both are infinite, of one sign, where a or b is zero.
-    """
-
-    low: float
-    high: float
-
-    @property
-    def exact(self) -> bool:
-        """Whether it is a number."""
-        return math.isfinite(self.low) and self.low == self.high
-
-
-def decades(a: Curve, b: Curve) -> Known:
-    """lambda_min of `a` over that of `b`; each may be a number, exactly zero, or below its floor.
-
-    Two that are exactly zero are equal: no decades lie between them.
-    """
-    if a.lambda_min == b.lambda_min == 0:
-        return Known(0.0, 0.0)
-    (a_low, a_high), (b_low, b_high) = known_range(a), known_range(b)
-    return Known(_log_ratio(a_low, b_high, -math.inf), _log_ratio(a_high, b_low, math.inf))
-
-
 def known_range(curve: Curve) -> tuple[float, float]:
     """Between what lambda_min lies: twice a number, or 0 and the floor."""
     if curve.lambda_min is None:
@@ -127,12 +102,14 @@ def known_range(curve: Curve) -> tuple[float, float]:
     return curve.lambda_min, curve.lambda_min
 
 
-def _log_ratio(above: float, below: float, unknown: float) -> float:
-    if above == 0 and below == 0:
-        return unknown
-    if above == 0:
-        return -math.inf
-    return math.inf if below == 0 else math.log10(above / below)
+def decades(a: Curve, b: Curve) -> Known:
+    """Decades of lambda_min of `a` over that of `b`; each may be a number, exactly zero, or below its floor.
+
+    Two that are exactly zero are equal: no decades lie between them.
+    """
+    if a.lambda_min == b.lambda_min == 0:
+        return Known(0.0, 0.0)
+    return known_decades(known_range(a), known_range(b))
 
 
 def median(pairs: Sequence[Known], seeds: Seeds = ()) -> tuple[Interval, Interval]:

@@ -18,12 +18,15 @@ import command
 import numpy as np
 from dependence import settings
 from drawing import COLOURS, new_axes, new_figure, save, ticks
-from intervals import Known, decades, interval, known_range, median
-from kept import load
+from intervals import decades, interval, known_range, median
 from matplotlib.axes import Axes
-from outcomes import Curve, Outcome, by_name, require
 from sweeps import COMPARED, FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
 from weights import load_weights
+
+from ntkspec.population.groups import by_name, require
+from ntkspec.population.outcomes import Curve, Outcome
+from ntkspec.population.packed import load
+from ntkspec.report.decades import Known, known_decades
 
 KINDS = {
     "baseline": ("baseline", COLOURS["baseline"]),
@@ -92,7 +95,7 @@ def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]],
 
 
 def _logarithm(curve: Curve) -> Known:
-    return Known(*(math.log10(end) if end else -math.inf for end in known_range(curve)))
+    return known_decades(known_range(curve), (1.0, 1.0))
 
 
 def _psnr(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Outcome]], **style: Any) -> None:

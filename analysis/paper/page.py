@@ -28,11 +28,13 @@ from activations import ACTIVATIONS
 from beside import markdown, put
 from claims import STUDIES, all_claims, write
 from interpolation import INTERPOLATION
-from kept import load, pack, read_json
-from outcomes import Outcome
 from scaling_table import table
 from verdicts import Claim
 from weights import load_weights
+
+from ntkspec.population.json_files import read_json
+from ntkspec.population.outcomes import Outcome
+from ntkspec.population.packed import load, pack
 
 FURTHER = {  # studies beyond the paper -> their tables
     "activations": ACTIVATIONS.table,

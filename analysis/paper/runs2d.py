@@ -11,10 +11,10 @@ Ten pictures are trained at once, from the same weights; every ten have a seed o
 from __future__ import annotations
 
 import command
-from jobs import Job, run_all
 
 from ntkspec.cli import positive
 from ntkspec.nets.presets import PRESETS
+from ntkspec.population.jobs import Job, run_all
 
 
 def main() -> None:

@@ -9,10 +9,11 @@ near the surface.
 from __future__ import annotations
 
 import command
-from jobs import MESHES, Job, run_all, sources_in
 
 from ntkspec.errors import UsageError
 from ntkspec.nets.presets import PRESETS
+from ntkspec.population.jobs import Job, run_all
+from ntkspec.population.sources import MESHES
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     azimuths = dict(_azimuth(text) for text in options.azimuth)
-    meshes = sources_in(options.meshes, MESHES)
+    meshes = command.sources(options.meshes, MESHES)
     stray = sorted(set(azimuths) - {mesh.stem for mesh in meshes})
     if stray:
         raise UsageError(

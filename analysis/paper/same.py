@@ -10,9 +10,9 @@ from pathlib import Path
 import command
 import h5py
 import numpy as np
-from kept import no_runs
 
 from ntkspec.errors import UsageError
+from ntkspec.population.packed import no_runs
 
 
 def same(one: Path, other: Path) -> dict[str, bool]:

@@ -12,8 +12,9 @@ import numpy as np
 from beside import markdown
 from drawing import NAMES
 from intervals import interval
-from outcomes import Curve, Outcome, Stage, require
 
+from ntkspec.population.groups import require
+from ntkspec.population.outcomes import Curve, Outcome, Stage
 from ntkspec.report.words import sci_down, sci_up
 
 QUALITY = {"psnr_db": "PSNR in dB", "ms_ssim": "MS-SSIM", "iou": "IoU", "chamfer": "Chamfer"}

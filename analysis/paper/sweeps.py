@@ -13,7 +13,8 @@ from itertools import product
 from typing import Any
 
 import command
-from jobs import Job, run_all
+
+from ntkspec.population.jobs import Job, run_all
 
 SIGMAS = (1, 2, 4, 8, 16, 32)
 FEATURES = (16, 64, 256)

@@ -12,11 +12,13 @@ import numpy as np
 from beside import markdown
 from drawing import draw_mean, finish, line, new_axes, new_figure, save
 from intervals import decades, interval, median, said
-from jobs import Job, run_all
-from kept import load, pack
 from matplotlib.axes import Axes
-from outcomes import Outcome, Stage, by_name, require
 from scaling_table import enclosure, smallest
+
+from ntkspec.population.groups import by_name, require
+from ntkspec.population.jobs import Job, run_all
+from ntkspec.population.outcomes import Outcome, Stage
+from ntkspec.population.packed import load, pack
 
 COLOURS = ("#1f1f1f", "#3565c4", "#00796b", "#b51d0e", "#f0952b")
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from intervals import Interval, interval
-from outcomes import Outcome, by_item
+
+from ntkspec.population.groups import by_item
+from ntkspec.population.outcomes import Outcome
 
 FFES, MPES = ("ffe-low", "ffe-medium", "ffe-high"), ("mpe-coarse", "mpe-fine")
 # What the paper finds an MPE to gain: decades of lambda_min, and quality.

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import command
-from beside import made_by
-from kept import no_runs, read_json, write_json
 
 import ntkspec
 from ntkspec.errors import UsageError
+from ntkspec.population.json_files import read_json, write_json
+from ntkspec.population.made_by import made_by
+from ntkspec.population.packed import no_runs
 
 RATES = (0.01, 0.1, 1.0, 10.0, 100.0)
 RUN = "mpe-width64.h5"

@@ -6,15 +6,14 @@ docs/method.md. Run after `make demo`: `python analysis/studies/tightness_table.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tables import markdown, put
 
 import ntkspec
+from ntkspec.report.records import SnapshotReport
 from ntkspec.report.words import sci, sci_down, sci_up
 
 RUNS = ("baseline", "ffe-low", "ffe-medium", "ffe-high", "mpe-coarse", "mpe-fine")
@@ -28,15 +27,14 @@ def decades(smallest: float | None, median: float | None) -> str:
     return first if median is None else f"{first} ({median:.2f})"
 
 
-def reported(snapshot: dict[str, Any], cells: Cells) -> None:
+def reported(snapshot: SnapshotReport, cells: Cells) -> None:
     """Every bound of the report."""
-    for bound in snapshot["bounds"]:
-        name = bound["name"] if bound["of"] == "total" else f"{bound['name']} of {bound['of']}"
-        tight = bound["tightness"]
-        median = tight["median"] if bound["quantity"] == "eigenvalue" else None
-        cells.setdefault(name, []).append(
-            decades(tight["lambda_min"], median) if bound["holds"] else "BROKEN"
-        )
+    for checked in snapshot.bounds:
+        bound = checked.bound
+        name = bound.name if checked.of == "total" else f"{bound.name} of {checked.of}"
+        median = checked.decades_median if bound.quantity == "eigenvalue" else None
+        said = decades(checked.decades_min, median) if checked.holds else "BROKEN"
+        cells.setdefault(name, []).append(said)
 
 
 def learning_rates(snapshot: ntkspec.Snapshot, cells: Cells) -> None:
@@ -54,39 +52,40 @@ def learning_rates(snapshot: ntkspec.Snapshot, cells: Cells) -> None:
         cells.setdefault(bound.name, []).append(said if bound.holds(faster) else "BROKEN")
 
 
-def smallest(spectrum: dict[str, Any]) -> str:
+def smallest(spectrum: ntkspec.Spectrum) -> str:
     """lambda_min, or what is known of it."""
-    if spectrum["rank"]["singular"]:
-        return f"0: rank <= {spectrum['rank']['at_most']}"
-    if spectrum["lambda_min"] is not None:
-        return sci(spectrum["lambda_min"])
-    known = spectrum["regions"]
-    network = f"; the network's rank <= {known['at_most']}" if known and known["singular"] else ""
-    return f"unresolved (<= {sci_up(spectrum['smallest_at_most'])}){network}"
+    if spectrum.singular and spectrum.rank:
+        return f"0: rank <= {spectrum.rank.at_most}"
+    if spectrum.lambda_min is not None:
+        return sci(spectrum.lambda_min)
+    known = spectrum.regions if spectrum.network_singular else None
+    network = f"; the network's rank <= {known.at_most}" if known else ""
+    return f"unresolved (<= {sci_up(spectrum.smallest_at_most)}){network}"
 
 
-def certified(snapshot: dict[str, Any], of: str) -> str:
+def certified(snapshot: SnapshotReport, of: str) -> str:
     """The certified enclosure of a kernel's lambda_min."""
-    sides = {b["side"]: b["values"][0] for b in snapshot["bounds"] if b["certified"] and b["of"] == of}
+    bounds = [checked.bound for checked in snapshot.bounds if checked.bound.certified and checked.of == of]
+    sides = {bound.side: float(bound.values[0]) for bound in bounds}
     return f"{sci_down(sides['lower'])} to {sci_up(sides['upper'])}" if sides else "-"
 
 
 def main(folder: Path) -> None:
     """Read, compute what the report has not, write both tables."""
-    report = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
-    runs = {Path(run["path"]).stem: run for run in report["runs"]}
+    report = ntkspec.read_report(folder / "report" / "report.json")
+    runs = {Path(run.path).stem: run for run in report.runs}
     columns: list[Cells] = []
     exact = []
     for name in RUNS:
         cells: Cells = {}
         with ntkspec.open_run(folder / f"{name}.h5") as file:
-            for snapshot in runs[name]["snapshots"]:
+            for snapshot in runs[name].snapshots:
                 reported(snapshot, cells)
-                learning_rates(file.snapshot(snapshot["id"]), cells)
-                total = snapshot["spectra"]["total"]
+                learning_rates(file.snapshot(snapshot.id), cells)
+                total = snapshot.spectra["total"]
                 enclosures = certified(snapshot, "total"), certified(snapshot, "grid")
-                count = f"{total['resolved']} of {total['size']}"
-                exact.append([f"{name}, {snapshot['label']}", count, smallest(total), *enclosures])
+                count = f"{total.resolved} of {total.size}"
+                exact.append([f"{name}, {snapshot.label}", count, smallest(total), *enclosures])
         columns.append(cells)
         print(name, flush=True)
     names = list(dict.fromkeys(bound for cells in columns for bound in cells))

@@ -1,8 +1,10 @@
-"""The report: plain records (data), and what is drawn from them: terminal, JSON, CSV, figures and a page."""
+"""The report: records, and what is drawn from them: terminal, JSON, CSV, figures and a page."""
 
-from ntkspec.report.data import CheckedBound, Comparison, Report, RunReport, SnapshotReport
+from ntkspec.report.from_json import read_report
+from ntkspec.report.records import Comparison, Report, RunReport, SnapshotReport
 from ntkspec.report.to_json import to_json
 from ntkspec.report.write import check_folder, check_json_file, write_json_file, write_report
+from ntkspec.spectral.bounds.checked import CheckedBound
 
 __all__ = [
     "CheckedBound",
@@ -12,6 +14,7 @@ __all__ = [
     "SnapshotReport",
     "check_folder",
     "check_json_file",
+    "read_report",
     "to_json",
     "write_json_file",
     "write_report",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ntkspec.report.data import Report
+from ntkspec.report.records import Report
 from ntkspec.report.style import when_last
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from ntkspec._version import __version__
 from ntkspec.errors import UsageError
-from ntkspec.report.data import Comparison, Qualifier, RunReport
+from ntkspec.report.decades import decades_between
 from ntkspec.report.names import apart, look, numbered
-from ntkspec.spectral import Spectrum
+from ntkspec.report.records import Comparison, Qualifier, Report, RunReport
 from ntkspec.store.texts import storable
 
 
@@ -74,28 +76,43 @@ def compare_runs(runs: Sequence[RunReport], baseline: int) -> tuple[Comparison, 
     return tuple(comparisons)
 
 
-def decades_between(spectrum: Spectrum, baseline: Spectrum) -> tuple[float | None, Qualifier]:
-    """log10 of lambda_min(spectrum) / lambda_min(baseline), with what is known of it.
+def sample_warnings(runs: Sequence[RunReport]) -> list[str]:
+    """Say which runs have other samples than the first: their spectra are not comparable one by one.
 
-    Where one side is unresolved, what it is at most stands in, or its floor where it is exactly zero, and the
-    result is a bound that allows for the stated errors of both; where both are, or where not all eigenvalues
-    were computed, nothing is known.
+    Nothing is said of runs that were read from reports of older versions, which do not know.
     """
-    if not (spectrum.complete and baseline.complete):
-        return None, "unresolved"
-    mine, theirs = spectrum.lambda_min, baseline.lambda_min
-    if mine and theirs:
-        return math.log10(mine) - math.log10(theirs), "="
-    if mine and spectrum.lower[-1] > 0 and baseline.floor > 0:
-        return math.log10(spectrum.lower[-1]) - math.log10(_at_most(baseline)), ">="
-    if theirs and baseline.lower[-1] > 0 and spectrum.floor > 0:
-        return math.log10(_at_most(spectrum)) - math.log10(baseline.lower[-1]), "<="
-    return None, "unresolved"
+    first = runs[0]
+    warnings = []
+    for run in runs[1:]:
+        if run.inputs and first.inputs and run.inputs != first.inputs:
+            warnings.append(
+                f"{run.path}: its samples are not those of {first.path}; lambda_min depends on them"
+            )
+        if run.outputs != first.outputs:
+            warnings.append(
+                f"{run.path}: {run.outputs} outputs, {first.path} has {first.outputs}; not compared"
+            )
+    return warnings
 
 
-def _at_most(other: Spectrum) -> float:
-    """What a smallest eigenvalue is at most that is no number, its stated error included."""
-    return other.floor if other.singular else other.smallest_at_most
+def assemble(runs: Sequence[RunReport], baseline: int, backend: Literal["cpu", "gpu"]) -> Report:
+    """Return the report of runs that were analysed one by one, here or elsewhere: several are compared.
+
+    Args:
+        runs: each with a label of its own, see `unique_labels`.
+        baseline: position of the run that the others are compared with, see `find_baseline`.
+        backend: what ran the arithmetic.
+    """
+    first, several = runs[0], len(runs) > 1
+    first = replace(first, warnings=tuple(dict.fromkeys((*first.warnings, *sample_warnings(runs)))))
+    return Report(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        producer=f"ntkspec {__version__}",
+        backend=backend,
+        runs=(first, *runs[1:]),
+        comparisons=compare_runs(runs, baseline) if several else (),
+        baseline=runs[baseline].label if several else None,
+    )
 
 
 def _of_look(wanted: str, labels: Sequence[str]) -> list[int]:

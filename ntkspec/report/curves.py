@@ -17,8 +17,9 @@ from matplotlib.patches import Patch
 from matplotlib.typing import LineStyleType
 from numpy.typing import NDArray
 
-from ntkspec.report.data import Report
+from ntkspec.report.records import Report
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, stages
+from ntkspec.report.thinning import thinned
 from ntkspec.report.words import clean
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -88,18 +89,11 @@ def text(label: str, limit: int = 40) -> str:
     return f" {plain}" if plain.startswith("_") else plain
 
 
-def thinned(count: int, points: int = _POINTS) -> NDArray[np.int64]:
-    """At most `points` of the indices 1..count, first and last among them, evenly spaced on a log axis."""
-    if count <= points:
-        return np.arange(1, count + 1)
-    return np.unique(np.geomspace(1, count, points).round().astype(np.int64))
-
-
 def draw_spectrum(axes: Axes, spectrum: Spectrum, colour: str, stage: Stage) -> None:
     """The resolved part of a spectrum; a cross where it goes under the floor, a bar where it was cut."""
     if not spectrum.resolved:
         return
-    index = thinned(spectrum.resolved)
+    index = thinned(spectrum.resolved, _POINTS)
     values = spectrum.eigenvalues[index - 1]
     front = 2.0 + STAGES.index(stage) * 0.1
     _draw_error(axes, spectrum, index, colour)

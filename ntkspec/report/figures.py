@@ -23,7 +23,7 @@ from ntkspec.report.curves import (
     text,
     to_bytes,
 )
-from ntkspec.report.data import Picture, Report
+from ntkspec.report.records import Picture, Report
 from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, of_kind, styled_runs, when_last
 
 __all__ = ["draw_all", "fig_ablation", "fig_decades", "fig_panels", "fig_pictures", "fig_spectra", "to_bytes"]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
-from ntkspec.report.data import Report, RunReport, SnapshotReport
+from ntkspec.report.records import Report, RunReport, SnapshotReport
 
 
 def clean(text: str, limit: int = 200) -> str:

@@ -16,11 +16,13 @@ from markupsafe import Markup, escape
 
 from ntkspec.report import words
 from ntkspec.report.captions import FLOORS, captions
-from ntkspec.report.data import CheckedBound, Report, RunReport, SnapshotReport
 from ntkspec.report.names import kernel_names
+from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import StyledRun, last_name, stages, styled_runs, when_last
 from ntkspec.report.summary import comparison_table, failures, headline, singular_baseline
+from ntkspec.report.thinning import thinned
 from ntkspec.report.to_json import plain
+from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -96,8 +98,6 @@ def plot_data(report: Report) -> dict[str, Any]:
 def _curve(
     run: RunReport, snapshot: SnapshotReport, stage: str, kernel: str, spectrum: Spectrum
 ) -> dict[str, Any]:
-    from ntkspec.report.curves import thinned
-
     index = thinned(spectrum.resolved, _POINTS) if spectrum.resolved else None
     picked = [] if index is None else (index - 1).tolist()
     return {

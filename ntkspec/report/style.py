@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ntkspec.report.data import Report, RunReport, SnapshotReport
 from ntkspec.report.names import clean, run_names, snapshot_name
+from ntkspec.report.records import Report, RunReport, SnapshotReport
 
 Kind = Literal["baseline", "ffe", "mpe", "other"]
 Stage = Literal["init", "mid", "end"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ntkspec.report import words
-from ntkspec.report.data import Comparison, Report, RunReport, SnapshotReport
 from ntkspec.report.names import run_names, short
+from ntkspec.report.records import Comparison, Report, RunReport, SnapshotReport
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.spectral.eigenvalues import Spectrum
 

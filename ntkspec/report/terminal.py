@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ntkspec.report import words
-from ntkspec.report.data import Report, RunReport, SnapshotReport
 from ntkspec.report.names import kernel_names, short
+from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import certified_note, comparison_table, failures, ranking, singular_baseline
 from ntkspec.spectral.eigenvalues import Spectrum

@@ -6,8 +6,8 @@ import csv
 import re
 from typing import TextIO
 
-from ntkspec.report.data import Report
 from ntkspec.report.names import snapshot_name
+from ntkspec.report.records import Report
 
 COLUMNS = ("run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero")
 

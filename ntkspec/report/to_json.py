@@ -1,4 +1,8 @@
-"""The report as report.json: format "ntkspec-report", version 1. No NaN and no Infinity: null instead."""
+"""Write the report as report.json: format "ntkspec-report", version 1; `ntkspec.report.from_json` reads it.
+
+No NaN and no Infinity: null instead. Files of version 1 stay readable for ever: fields are added, and are
+optional when read; none is taken away, and none comes to mean something else.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.report.data import CheckedBound, Comparison, Report, RunReport, SnapshotReport
+from ntkspec.report.records import Comparison, Report, RunReport, SnapshotReport
+from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -34,7 +39,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "producer": report.producer,
         "backend": report.backend,
         "baseline": report.baseline,
-        "runs": [_run(run) for run in report.runs],
+        "runs": [run_to_json(run) for run in report.runs],
         "comparisons": [_comparison(comparison) for comparison in report.comparisons],
     }
 
@@ -67,7 +72,8 @@ def plain(value: Any, depth: int = 0) -> Any:
     return str(value)
 
 
-def _run(run: RunReport) -> dict[str, Any]:
+def run_to_json(run: RunReport) -> dict[str, Any]:
+    """Return one run as it stands in report.json; `ntkspec.report.from_json.run_from_json` is the inverse."""
     return {
         "path": run.path,
         "label": run.label,
@@ -75,6 +81,7 @@ def _run(run: RunReport) -> dict[str, Any]:
         "outputs": run.outputs,
         "mode": run.mode,
         "size": run.size,
+        "inputs": run.inputs,
         "snapshots": [_snapshot(snapshot) for snapshot in run.snapshots],
         "config": plain(run.config),
         "warnings": list(run.warnings),
@@ -110,6 +117,7 @@ def _spectrum(spectrum: Spectrum) -> dict[str, Any]:
         "smallest_at_most": _number(spectrum.smallest_at_most),  # of the eigenvalues that are here
         "condition": _number(spectrum.condition),
         "trace": _number(spectrum.trace),
+        "trace_error": _number(spectrum.trace_error),
         "effective_rank": _number(spectrum.effective_rank),
         "stable_rank": _number(spectrum.stable_rank),
         "rank": _rank(spectrum),

@@ -11,9 +11,10 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
 
-from ntkspec.report.data import CheckedBound, Comparison, RunReport
 from ntkspec.report.names import clean as clean  # words, too
 from ntkspec.report.names import snapshot_name as snapshot_name
+from ntkspec.report.records import Comparison, RunReport
+from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.eigenvalues import Spectrum
 
 UNRESOLVED = "unresolved"

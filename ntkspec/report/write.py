@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ntkspec.errors import OutputError
 from ntkspec.report.beside import beside, held, hidden_file, hidden_folder, new_parents, remove_leftovers
-from ntkspec.report.data import Report
+from ntkspec.report.records import Report
 from ntkspec.report.to_csv import write_csv
 from ntkspec.report.to_json import FORMAT, dumps
 

@@ -8,11 +8,11 @@ from claims import all_claims
 from claims_of_quality import tau_b
 from hypothesis import given
 from hypothesis import strategies as st
-from outcomes import Curve, Outcome, Stage, indices
 from scipy.stats import kendalltau
 from verdicts import Claim, Part
 
 from ntkspec.errors import UsageError
+from ntkspec.population.outcomes import Curve, Outcome, Stage, indices
 
 SIZE = 256
 PRESETS = ("baseline", "ffe-low", "ffe-medium", "ffe-high", "mpe-coarse", "mpe-fine")

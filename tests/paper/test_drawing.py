@@ -8,7 +8,8 @@ import pytest
 from drawing import draw_mean, new_axes, new_figure
 from held_out import HELD_OUT, LEARNT, LINES, _against_smallest
 from map_of_settings import _decades_apart, _smallest
-from outcomes import Curve, indices
+
+from ntkspec.population.outcomes import Curve, indices
 
 SIZE = 64
 INDEX = np.array(indices(SIZE))

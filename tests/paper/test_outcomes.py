@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from analysed import outcome
 from hypothesis import given
 from hypothesis import strategies as st
-from kept import load, of_file, pack, write_json
-from outcomes import from_dict, indices
 
 import ntkspec
 from ntkspec.analyze import analyze_runs
 from ntkspec.errors import UsageError
+from ntkspec.population.analysed import outcome
+from ntkspec.population.json_files import write_json
+from ntkspec.population.outcomes import from_dict, indices
+from ntkspec.population.packed import OUTCOMES, load, pack
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 
@@ -85,7 +86,7 @@ def test_outcomes_are_computed_once_and_again_for_a_newer_run_file(tmp_path):
     folder = tmp_path / "study" / "picture"
     folder.mkdir(parents=True)
     shutil.copy(GOLDEN / "mpe.h5", folder / "mpe.h5")
-    first = of_file(folder / "mpe.h5")
+    first = OUTCOMES.of(folder / "mpe.h5")
     kept = folder / "mpe.json"
     content = json.loads(kept.read_text())
     content["outcome"]["label"] = "changed by hand"

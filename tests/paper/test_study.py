@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from jobs import Job, run_all, sources_in, work
-from kept import load
 from PIL import Image
 
 from ntkspec.errors import TrainingError, UsageError
 from ntkspec.nets import population, training
+from ntkspec.population.jobs import Job, run_all, work
+from ntkspec.population.packed import load
+from ntkspec.population.sources import sources_in
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "analysis" / "paper"
@@ -218,7 +219,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import command
 from pathlib import Path
-from jobs import Job, run_all
+from ntkspec.population.jobs import Job, run_all
 presets, small = ("baseline", "ffe-low"), {small!r}
 jobs = [Job(Path(sys.argv[2]), (Path(sys.argv[3]),), {{"preset": p, **small}}, {{p: {{}}}}) for p in presets]
 command.run(lambda: run_all(jobs, 1))

@@ -14,8 +14,6 @@ from cost_table import table as cost_table
 from dependence import settings, table
 from held_out import HELD_OUT, LEARNT, NETWORKS
 from held_out import table as held_out
-from kept import load
-from outcomes import Curve, Outcome, Stage
 from page import PAGE, fill, without_findings
 from scaling_table import enclosure, smallest
 from sweeps import COMPARED, fourier, kernels, multigrid
@@ -25,6 +23,8 @@ from weights import RATES, load_weights, weighted
 
 import ntkspec
 from ntkspec.errors import UsageError
+from ntkspec.population.outcomes import Curve, Outcome, Stage
+from ntkspec.population.packed import load
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 

@@ -8,9 +8,11 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-from intervals import DRAWS, Known, _medians, decades, interval, median, said
-from outcomes import Curve
+from intervals import DRAWS, _medians, decades, interval, median, said
 from verdicts import Claim, Part, at_least
+
+from ntkspec.population.outcomes import Curve
+from ntkspec.report.decades import Known
 
 
 def curve(smallest, floor=1e-10, values=(1.0, 0.5)):

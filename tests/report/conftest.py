@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ntkspec.report import write_report
-from ntkspec.report.data import Report
+from ntkspec.report.records import Report
 
 from . import samples
 

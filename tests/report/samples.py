@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.report.data import CheckedBound, Comparison, Picture, Report, RunReport, SnapshotReport
+from ntkspec.report.records import Comparison, Picture, Report, RunReport, SnapshotReport
 from ntkspec.spectral import bounds
+from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.eigenvalues import Spectrum
 
 STAGES = {"init": 0, "mid": 750, "end": 1500}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntkspec.report.data import Report
+from ntkspec.report.records import Report
 from ntkspec.report.to_csv import text, write_csv
 
 from . import samples

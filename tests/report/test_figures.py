@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ntkspec.report import figures
-from ntkspec.report.data import Report, RunReport, SnapshotReport
+from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.eigenvalues import Spectrum
 
 from . import samples

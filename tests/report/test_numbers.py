@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ntkspec.report import to_json, write_json_file
-from ntkspec.report.data import Report
+from ntkspec.report.records import Report
 from ntkspec.report.to_json import dumps
 
 from . import samples
@@ -21,6 +21,7 @@ SPECTRUM_KEYS = {
     "blocks", "method", "precision", "eigenvalues", "complete", "floor", "resolved", "lambda_max",
     "lambda_min", "smallest_at_most",
     "condition", "trace", "effective_rank", "stable_rank", "size", "reason", "error", "rank", "regions",
+    "trace_error",
 }  # fmt: skip
 BOUND_KEYS = {
     "name", "theorem", "quantity", "side", "of", "from", "values", "holds", "vacuous", "certified",

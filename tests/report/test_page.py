@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from ntkspec.report.captions import captions
-from ntkspec.report.data import Report
 from ntkspec.report.page import plot_data, render_page
+from ntkspec.report.records import Report
 
 from . import samples
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ntkspec.report.data import Report, SnapshotReport
+from ntkspec.report.records import Report, SnapshotReport
 from ntkspec.report.terminal import print_report
 
 from . import samples

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntkspec.report import words
-from ntkspec.report.data import Comparison, Qualifier, Report
+from ntkspec.report.records import Comparison, Qualifier, Report
 from ntkspec.report.style import of_kind, stages, styled_runs
 from ntkspec.report.summary import comparison_table, headline, ranking
 

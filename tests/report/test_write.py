@@ -11,7 +11,7 @@ import pytest
 
 from ntkspec.errors import OutputError
 from ntkspec.report import check_folder, check_json_file, write, write_json_file, write_report
-from ntkspec.report.data import Report
+from ntkspec.report.records import Report
 
 from . import samples
 

@@ -18,7 +18,7 @@ class Cholesky:
 
     name: Method = "cholesky"
     vectors = False
-    complete = False  # of those below the floor only their number is known
+    complete = True
     precisions: tuple[Precision, ...] = ("float64",)
 
     def need(self, kernel: Kernel, k: int | None = None) -> Need:

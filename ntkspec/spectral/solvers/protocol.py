@@ -33,7 +33,7 @@ class Solver(Protocol):
     @property
     def vectors(self) -> bool: ...  # whether it gives eigenvectors
     @property
-    def complete(self) -> bool: ...  # whether it computes all eigenvalues
+    def complete(self) -> bool: ...  # whether its spectra are: all eigenvalues, not the largest
     @property
     def precisions(self) -> tuple[Precision, ...]: ...  # in which it can work
 

@@ -1,4 +1,4 @@
-"""Analysing a run file as `python -m ntkspec.analyze` does, down to the outcome that is kept of it."""
+"""Analyse a run file as `python -m ntkspec.analyze` does, down to the outcome that is kept of it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from beside import made_by
-from outcomes import Curve, Outcome, Stage, indices
 
-import ntkspec
-from ntkspec.analyze import analyze_runs
-from ntkspec.report.data import SnapshotReport
+from ntkspec.population.made_by import made_by
+from ntkspec.population.outcomes import Curve, Outcome, Stage, indices
+from ntkspec.report.records import SnapshotReport
+from ntkspec.run_analysis import RunSettings, analyze_run
 from ntkspec.spectral import Spectrum
 from ntkspec.spectral.bounds.checked import CheckedBound
+from ntkspec.store import open_run
 
 DIGITS = 5
 
 
 def outcome(run_file: Path) -> Outcome:
     """Analyse every snapshot of a run file as `python -m ntkspec.analyze` does."""
-    run = analyze_runs([run_file], backend="cpu").runs[0]
+    run = analyze_run(run_file, RunSettings(backend="cpu"))
     return Outcome(
         item=run_file.parent.name,
         name=run_file.stem,
@@ -35,7 +35,7 @@ def outcome(run_file: Path) -> Outcome:
 
 
 def _parameters(run_file: Path) -> int:
-    with ntkspec.open_run(run_file) as run:
+    with open_run(run_file) as run:
         return sum(math.prod(block.widths) for block in run.snapshots[-1].jacobian)
 
 

@@ -1,4 +1,7 @@
-"""What a report says, as plain records; terminal, JSON, CSV, figures and page are drawn from these alone."""
+"""What a report says, as plain records: terminal, JSON, CSV, figures and page are drawn from these alone.
+
+report.json has the shape of these records, but for pictures and eigenvectors; `read_report` reads it back.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,7 @@ class RunReport:
     config: Mapping[str, Any] = field(default_factory=dict)
     truth: Picture | None = None  # the picture that was learnt, where the run file carries it
     warnings: tuple[str, ...] = ()
+    inputs: str | None = None  # digest of the samples' coordinates, equal where these are; None: not known
 
     @property
     def size(self) -> int:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ntkspec.errors import UsageError
-from ntkspec.report.curves import thinned
+from ntkspec.report.thinning import thinned
 
 POINTS = 48  # of a kept spectrum, evenly spaced on a log axis
 TAIL = 8  # further ones 1, 2, 4, ... before the end, where spectra fall off
 SLACK = ("least", "median", "share", "compared")  # of Theorem 1
-OF_SOURCES = ("image", "mesh", "up", "azimuth")  # in a run's task
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Stage:
     broken: tuple[str, ...]  # those, and checks, that do not hold
 
     def metric(self, name: str) -> float:
-        """One metric.
+        """Return one metric.
 
         Raises:
             UsageError: it was not measured, such as the PSNR of a picture that is learnt without any error.
@@ -80,12 +78,12 @@ class Outcome:
 
     @property
     def seed(self) -> int:
-        """That from which its network was trained, as those of other items may have been."""
+        """Return the seed from which its network was trained, as those of other items may have been."""
         return int(self.config.get("seed", 0))
 
     @property
     def end(self) -> Stage:
-        """The last snapshot.
+        """Return the last snapshot.
 
         Raises:
             UsageError: there is none of this name.
@@ -101,81 +99,13 @@ class Outcome:
 
 
 def indices(size: int) -> list[int]:
-    """1-based indices of the eigenvalues that are kept of `size`: even on a log axis, and more at the end."""
+    """Return which of `size` eigenvalues are kept, from 1: even on a log axis, and more at the end."""
     last = {size - 2**k + 1 for k in range(TAIL) if 2**k < size}
     return sorted({int(i) for i in thinned(size, POINTS)} | last)
 
 
-def by_name(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
-    """The outcomes of each name, in their order."""
-    groups: dict[str, list[Outcome]] = {}
-    for each in outcomes:
-        groups.setdefault(each.name, []).append(each)
-    return groups
-
-
-def by_item(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Outcome]]:
-    """The outcomes of each item by their names."""
-    items: dict[str, dict[str, Outcome]] = {}
-    for each in outcomes:
-        items.setdefault(each.item, {})[each.name] = each
-    return items
-
-
-def require(outcomes: Iterable[Outcome], names: Iterable[str]) -> None:
-    """Refuse a study in which some picture or mesh lacks a run that is asked for.
-
-    Raises:
-        UsageError: it does.
-    """
-    asked = set(names)
-    for item, there in sorted(by_item(outcomes).items()):
-        missing = sorted(asked - there.keys())
-        if missing:
-            raise UsageError(
-                item,
-                expected=f"a run {missing[0]}",
-                got=f"{', '.join(sorted(there)[:4])}{', ...' if len(there) > 4 else ''}",
-                remedy="let the study go on to its end, or name the study that has it",
-            )
-
-
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What runs of one name share in a study: all but source, view, label, seed and what made them.
-
-    A picture that is there keeps the seed that it was trained with, whoever comes to stand beside it.
-    """
-    task = {key: value for key, value in config.get("task", {}).items() if key not in OF_SOURCES}
-    apart = ("label", "seed", "trained_by", "sha256")
-    return {key: value for key, value in config.items() if key not in apart} | {"task": task}
-
-
-def check_alike(outcomes: Iterable[Outcome]) -> None:
-    """Refuse runs of one name that were made differently, and a run that is there twice.
-
-    Raises:
-        UsageError: there are such.
-    """
-    outcomes = list(outcomes)
-    often, count = Counter(f"{each.item}, {each.name}" for each in outcomes).most_common(1)[0]
-    if count > 1:
-        raise UsageError(
-            often, expected="one run of this name", got="several", remedy="delete what is a copy"
-        )
-    first: dict[str, Outcome] = {}
-    for each in outcomes:
-        other = first.setdefault(each.name, each)
-        if settings_of(each.config) != settings_of(other.config):
-            raise UsageError(
-                f"{each.item}, {each.name}",
-                expected=f"the settings of {other.item}",
-                got="others",
-                remedy="keep runs of different settings in different folders",
-            )
-
-
 def from_dict(content: Mapping[str, Any]) -> Outcome:
-    """The inverse of `dataclasses.asdict`.
+    """Return an outcome from what `dataclasses.asdict` made of it.
 
     Raises:
         ValueError, TypeError, KeyError, AttributeError: it is not of an outcome, or some number is none.

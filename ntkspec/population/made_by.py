@@ -1,0 +1,72 @@
+"""What made a result: the machine, the versions of what it stands on, and the commit."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("ntkspec", "numpy", "scipy", "numba", "torch")
+LEFT_OUT = (  # what results are written to does not change results
+    ":(exclude,top)analysis/benchmarks/results",
+    ":(exclude,top)analysis/results",
+    ":(exclude,top)docs",
+)
+HERE = Path(__file__).parent
+
+
+@functools.cache
+def made_by() -> dict[str, Any]:
+    """Return machine, versions and commit; the same for all that this process makes."""
+    return {
+        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "memory_bytes": _memory()},
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "versions": _versions(),
+        "commit": _git("rev-parse", "HEAD") if _in_checkout() else None,
+        "uncommitted_changes": changed(),
+    }
+
+
+def changed() -> bool:
+    """Return whether the working tree of this program differs from the commit, results apart."""
+    return _in_checkout() and bool(_git("status", "--porcelain", "--", ":/", *LEFT_OUT))
+
+
+def _in_checkout() -> bool:
+    """Whether this file is one of a repository's: an installed copy may lie in somebody else's."""
+    return _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # PyTorch, where runs are only analysed
+            continue
+    return found
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,92 @@
+"""What a population learns from: pictures or meshes, found in folders and told apart by their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ntkspec.errors import UsageError
+
+Item = TypeVar("Item")
+
+PICTURES = frozenset({".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+MESHES = frozenset({".ply", ".obj", ".stl", ".off", ".glb"})
+
+
+def sources_in(
+    folder: Path, endings: Iterable[str], count: int | None = None, *, remedy: str = "name another folder"
+) -> tuple[Path, ...]:
+    """Return the files of a folder with these endings by name, or `count` of them, evenly spread.
+
+    Of a folder of folders, such as synsets, the first file of each.
+
+    Args:
+        folder: where to look.
+        endings: in lower case, with their dots.
+        count: how many; all by default.
+        remedy: what a refusal says to do.
+
+    Raises:
+        UsageError: there are none, or two of one name.
+    """
+    wanted = " or ".join(sorted(endings))
+    if not folder.is_dir():
+        raise UsageError(str(folder), expected=f"a folder of {wanted} files", got="none", remedy=remedy)
+    found = _files(folder, endings)
+    if not found:
+        inner = (_files(each, endings) for each in sorted(folder.iterdir()) if each.is_dir())
+        found = [files[0] for files in inner if files]
+    stems = [path.stem for path in found]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise UsageError(
+            str(folder), expected="files of different names", got=f"{twice} twice", remedy="rename one"
+        )
+    if not found:
+        raise UsageError(str(folder), expected=f"{wanted} files in it", got="none", remedy=remedy)
+    return tuple(found if count is None else spread(found, count))
+
+
+def spread(items: Sequence[Item], count: int) -> Sequence[Item]:
+    """Return `count` of the items, evenly spread from the first to the last; all if there are no more.
+
+    Example:
+        >>> spread("abcde", 3)
+        ['a', 'c', 'e']
+    """
+    if count >= len(items):
+        return items
+    return [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
+
+
+def check_apart(sources: Iterable[Path]) -> None:
+    """Refuse a picture or mesh that would count twice.
+
+    Raises:
+        UsageError: two files have the same bytes.
+    """
+    seen: dict[str, Path] = {}
+    for source in sorted(sources):
+        other = seen.setdefault(sha256(source), source)
+        if other != source:
+            raise UsageError(
+                str(source),
+                expected="a picture or mesh that differs from the others",
+                got=f"the bytes of {other}",
+                remedy="take one of the two away",
+            )
+
+
+def sha256(source: Path) -> str:
+    """Return the digest by which a source is known again."""
+    return hashlib.sha256(source.read_bytes()).hexdigest()
+
+
+def _files(folder: Path, endings: Iterable[str]) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in endings and path.is_file() and not path.name.startswith(".")
+    )

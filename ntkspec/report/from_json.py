@@ -1,0 +1,210 @@
+"""Read report.json back into the records that were written, whichever version of this program wrote it."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import get_args
+
+from ntkspec.backend import Precision
+from ntkspec.errors import ReportFileError, UsageError
+from ntkspec.jacobian import Outputs
+from ntkspec.report.records import Comparison, Qualifier, Report, RunReport, SnapshotReport
+from ntkspec.report.to_json import FORMAT, VERSION
+from ntkspec.report.tree import Node, parse, read_bytes
+from ntkspec.spectral.bounds.checked import CheckedBound
+from ntkspec.spectral.bounds.record import Bound, Quantity, Side
+from ntkspec.spectral.consistency import Check
+from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.rank import Rank
+from ntkspec.spectral.regions import Regions
+
+
+def read_report(path: str | os.PathLike[str]) -> Report:
+    """Read a report.json, of this or an earlier version of ntkspec.
+
+    It is the report that was written, to the last digit, but for what JSON does not carry: pictures and
+    eigenvectors are None. What an older file does not have is None, empty or, as a `trace_error`, 0. What was
+    not finite is null in the file and read as what it stood for: an error, a floor or a
+    check's departure as infinity, a bound as the infinity that says nothing, a metric as NaN.
+
+    Args:
+        path: of the file, under whatever name.
+
+    Returns:
+        A report that can be written again, printed and compared.
+
+    Raises:
+        ReportFileError: it is no report.json, a damaged one, or one of a later version.
+
+    Example:
+        >>> import tempfile
+        >>> from ntkspec.report.write import write_json_file
+        >>> path = Path(tempfile.mkdtemp(), "report.json")
+        >>> write_json_file(Report("2025-01-01T00:00:00Z", "ntkspec", "cpu", runs=()), path)
+        >>> read_report(path)
+        Report(created='2025-01-01T00:00:00Z', producer='ntkspec', backend='cpu', runs=(), comparisons=(), \
+baseline=None)
+    """
+    place = Path(path)
+    return report_from_json(parse(read_bytes(place), str(place)))
+
+
+def report_from_json(root: Node) -> Report:
+    """Return the report of a whole tree, as `ntkspec.report.to_json` makes one."""
+    if not isinstance(root.value, dict) or root.value.get("format") != FORMAT:
+        root.refuse(f"a report, with format {FORMAT!r}", "something else")
+    if root["version"].value != VERSION:
+        raise ReportFileError(
+            root.where,
+            expected=f"a report of version {VERSION}",
+            got=f"version {root['version'].value!r}",
+            remedy="upgrade ntkspec",
+        )
+    baseline = root.get("baseline")
+    try:
+        return Report(
+            created=root["created"].text(),
+            producer=root["producer"].text(),
+            backend=root["backend"].one_of(("cpu", "gpu")),
+            runs=root["runs"].each(run_from_json),
+            comparisons=root["comparisons"].each(_comparison),
+            baseline=baseline.text() if baseline else None,
+        )
+    except UsageError as error:  # of labels that are not apart
+        root["runs"].refuse(error.expected, error.got)
+
+
+def run_from_json(node: Node) -> RunReport:
+    """Return one run of a report; the inverse of `ntkspec.report.to_json.run_to_json`."""
+    config, inputs = node["config"], node.get("inputs")
+    if not isinstance(config.value, dict):
+        config.refuse("an object")
+    outputs = node["outputs"].integer(1)
+    return RunReport(
+        path=node["path"].text(),
+        label=node["label"].text(),
+        samples=node["samples"].integer(1),
+        outputs=outputs,
+        mode=_mode(node["mode"], outputs),
+        snapshots=node["snapshots"].each(_snapshot),
+        config=config.value,
+        warnings=node["warnings"].each(Node.text),
+        inputs=inputs.text() if inputs else None,
+    )
+
+
+def _mode(node: Node, outputs: int) -> Outputs:
+    """How the outputs were taken together: a word, or the number of one of them."""
+    if isinstance(node.value, str):
+        mode: Outputs = node.one_of(("trace", "full"))
+        return mode
+    number = node.integer()
+    if number >= outputs:
+        node.refuse(f"an output's number below {outputs}")
+    return number
+
+
+def _snapshot(node: Node) -> SnapshotReport:
+    spectra, checks = {name: _spectrum(each) for name, each in node["spectra"].items()}, node.get("checks")
+    if "total" not in spectra:
+        node["spectra"].refuse("a spectrum 'total'", ", ".join(spectra) or "none")
+    return SnapshotReport(
+        id=node["id"].text(),
+        step=node["step"].integer(),
+        label=node["label"].text(),
+        metrics={name: each.number(null=math.nan) for name, each in node["metrics"].items()},
+        spectra=spectra,
+        bounds=node["bounds"].each(lambda each: _bound(each, spectra)),
+        checks=checks.each(_check) if checks else (),
+    )
+
+
+def _spectrum(node: Node) -> Spectrum:
+    eigenvalues = node["eigenvalues"].numbers(least=0.0)
+    size, trace_error = node["size"].integer(1), node.get("trace_error")
+    if not 1 <= len(eigenvalues) <= size:
+        node["eigenvalues"].refuse(f"1 to {size} numbers", str(len(eigenvalues)))
+    return Spectrum(
+        eigenvalues=eigenvalues,
+        error=node["error"].numbers(len(eigenvalues), null=math.inf, least=0.0),
+        floor=node["floor"].number(null=math.inf, least=0.0),
+        size=size,
+        trace=node["trace"].number(null=math.inf),
+        method=node["method"].text(),  # type: ignore[arg-type]  # whatever other versions have or had
+        precision=node["precision"].one_of(get_args(Precision)),
+        blocks=node["blocks"].each(Node.text),
+        trace_error=trace_error.number(least=0.0) if trace_error else 0.0,
+        reason=node["reason"].text(),
+        rank=_rank(node.get("rank")),
+        regions=_regions(node.get("regions")),
+    )
+
+
+def _rank(node: Node | None) -> Rank | None:
+    return None if node is None else Rank(node["at_most"].integer(), node["reason"].text())
+
+
+def _regions(node: Node | None) -> Regions | None:
+    if node is None:
+        return None
+    return Regions(
+        at_most=node["at_most"].integer(),
+        reason=node["reason"].text(),
+        independent=node["independent"].integer(),
+        rest=node["rest"].number(null=math.inf, least=0.0),
+        disobeying=node["disobeying"].each(Node.text),
+    )
+
+
+def _bound(node: Node, spectra: dict[str, Spectrum]) -> CheckedBound:
+    side: Side = node["side"].one_of(get_args(Side))
+    quantity: Quantity = node["quantity"].one_of(get_args(Quantity))
+    of = node["of"].one_of(tuple(spectra))
+    source, tightness = node.get("source"), node.get("tightness")
+    tight = [tightness.get(name) if tightness else None for name in ("lambda_min", "median")]
+    smallest, median = (each.number() if each else None for each in tight)
+    return CheckedBound(
+        bound=Bound(
+            name=node["name"].text(),
+            theorem=node["theorem"].text(),
+            source=source.text() if source else "",
+            assumptions=node["assumptions"].text(),
+            side=side,
+            values=node["values"].numbers(
+                1 if quantity == "lambda_min" else spectra[of].size,
+                null=-math.inf if side == "lower" else math.inf,
+            ),
+            vacuous=node["vacuous"].flag(),
+            quantity=quantity,
+            certified=node["certified"].flag(),
+        ),
+        of=of,
+        sources=node["from"].each(Node.text),
+        holds=node["holds"].flag(),
+        decades_min=smallest,
+        decades_median=median,
+    )
+
+
+def _check(node: Node) -> Check:
+    return Check(
+        name=node["name"].text(),
+        statement=node["statement"].text(),
+        of=node["of"].text(),
+        worst=node["worst"].number(null=math.inf),
+    )
+
+
+def _comparison(node: Node) -> Comparison:
+    decades = node.get("decades")
+    return Comparison(
+        of=node["of"].text(),
+        snapshot=node["snapshot"].text(),
+        run=node["run"].text(),
+        baseline=node["baseline"].text(),
+        decades=decades.number() if decades else None,
+        qualifier=node["qualifier"].one_of(get_args(Qualifier)),
+        quantity=node["quantity"].text(),
+    )

@@ -1,0 +1,171 @@
+"""A tree of JSON from a foreign hand, taken apart with a place and one line for everything that is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.errors import ReportFileError, shown
+
+Item = TypeVar("Item")
+
+LARGEST = 2**53  # integers up to here are exact in every reader of JSON
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value of the tree, and where it stands.
+
+    Every method raises `ReportFileError` where the value is not what was asked for.
+    """
+
+    value: Any
+    file: str
+    path: str = ""  # the way to the value, such as "runs[0].label"
+
+    @property
+    def where(self) -> str:
+        """The file and the way to the value, for messages."""
+        return f"{self.file}: {self.path}" if self.path else self.file
+
+    def refuse(self, expected: str, got: str | None = None) -> NoReturn:
+        """Raise that something else was expected here."""
+        raise ReportFileError(
+            self.where,
+            expected=expected,
+            got=shown(self.value) if got is None else got,
+            remedy="name a report.json that ntkspec wrote, or analyse the run files again",
+        )
+
+    def __getitem__(self, name: str) -> Node:
+        """Return the member of that name; it must be there."""
+        if not isinstance(self.value, dict):
+            self.refuse("an object")
+        if name not in self.value:
+            self.refuse(f"a member {name!r}", "none")
+        return Node(self.value[name], self.file, f"{self.path}.{name}" if self.path else name)
+
+    def get(self, name: str) -> Node | None:
+        """Return the member of that name, or None where it is absent or null."""
+        found = self[name] if isinstance(self.value, dict) and name in self.value else None
+        return None if found is None or found.value is None else found
+
+    def items(self) -> Iterator[tuple[str, Node]]:
+        """Yield the members of an object."""
+        if not isinstance(self.value, dict):
+            self.refuse("an object")
+        for name in self.value:
+            yield name, self[name]
+
+    def each(self, read: Callable[[Node], Item]) -> tuple[Item, ...]:
+        """Return what `read` makes of each item of a list."""
+        if not isinstance(self.value, list):
+            self.refuse("a list")
+        return tuple(read(Node(item, self.file, f"{self.path}[{i}]")) for i, item in enumerate(self.value))
+
+    def text(self) -> str:
+        """Return a string."""
+        if not isinstance(self.value, str):
+            self.refuse("a string")
+        return str(self.value)
+
+    def flag(self) -> bool:
+        """Return true or false."""
+        if not isinstance(self.value, bool):
+            self.refuse("true or false")
+        return bool(self.value)
+
+    def one_of(self, choices: Sequence[Any]) -> Any:
+        """Return one of these strings."""
+        if not isinstance(self.value, str) or self.value not in choices:
+            self.refuse(f"one of {', '.join(map(repr, choices))}")
+        return self.value
+
+    def integer(self, least: int = 0) -> int:
+        """Return an integer from `least` on."""
+        value = self.value
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
+            self.refuse(f"an integer >= {least}")
+        return int(value)
+
+    def number(self, null: float | None = None, least: float = -math.inf) -> float:
+        """Return a finite number, or `null` for null where that is given.
+
+        Args:
+            null: what null stands for.
+            least: what the number is at least.
+        """
+        if self.value is None and null is not None:
+            return null
+        value = _finite(self.value)
+        if value is None or value < least:
+            self.refuse("a finite number" if least == -math.inf else f"a finite number >= {least:g}")
+        return value
+
+    def numbers(self, size: int | None = None, **options: Any) -> NDArray[np.float64]:
+        """Return a list of numbers as an array (m,).
+
+        Args:
+            size: m, if that is known.
+            options: of `number`.
+        """
+        values = self.each(lambda node: node.number(**options))
+        if size is not None and len(values) != size:
+            self.refuse(f"{size} numbers", str(len(values)))
+        return np.array(values, dtype=np.float64)
+
+
+def parse(text: bytes, file: str) -> Node:
+    """Read JSON as strictly as it is written here: UTF-8, no NaN and no Infinity.
+
+    Raises:
+        ReportFileError: it is none.
+
+    Example:
+        >>> parse(b'{"version": 1}', "report.json")["version"].integer()
+        1
+    """
+    root = Node(None, file)
+    try:
+        return Node(json.loads(text.decode("utf-8"), parse_constant=_no_constant), file)
+    except (ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if isinstance(error, ValueError) else "nested too deeply"
+        root.refuse("JSON", f"something else ({reason[:80]})")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        ReportFileError: there is none, or it cannot be read.
+    """
+    node = Node(None, str(path))
+    try:
+        if path.is_dir():
+            node.refuse("a file report.json", "a folder")
+        if path.exists() and not path.is_file():
+            node.refuse("a file report.json", "a device or a pipe")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        node.refuse("a file report.json", getattr(error, "strerror", None) or str(error))
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

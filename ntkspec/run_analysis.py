@@ -1,0 +1,257 @@
+"""From one run file to what a report says of it: arguments and results that travel between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.backend import Backend, Choice, Precision, select
+from ntkspec.counts import whole_number
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian, Outputs, check_outputs
+from ntkspec.kernel.files import write_kernels
+from ntkspec.kernel.problem import Kernel, sums_of
+from ntkspec.report.compare import unique_labels
+from ntkspec.report.names import snapshot_names
+from ntkspec.report.places import names_in_file
+from ntkspec.report.records import RunReport, SnapshotReport
+from ntkspec.spectral import MethodChoice, Spectrum
+from ntkspec.spectral.ablation import sums_of_blocks
+from ntkspec.spectral.choose import check_options, plan, solve_all
+from ntkspec.spectral.solvers import SOLVERS
+from ntkspec.spectral.verify import verify
+from ntkspec.store import Run, Snapshot, open_run
+from ntkspec.store.schema import TRUTH
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run file is analysed: plain values, so that it can be pickled and compared.
+
+    Raises:
+        UsageError: a second computation is asked for where it cannot be had.
+    """
+
+    snapshot: str = "all"  # an id or label, or "all"
+    method: MethodChoice = "auto"
+    k: int | None = None  # only the largest
+    outputs: Outputs = "trace"
+    drop: tuple[tuple[str, ...], ...] = ()  # further ablations: roles or blocks to leave out
+    backend: Choice = "auto"
+    precision: Precision = "float64"
+    memory: float | None = None  # GiB
+    check: bool = False  # compute every total kernel and spectrum in a second way, too
+    samples: int | None = None  # so many of the run's, drawn at random; None: all
+    seed: int = 0  # of that draw
+
+    def __post_init__(self) -> None:
+        if self.check and (self.k is not None or not _gives_all(self.method)):
+            raise UsageError(
+                "--check",
+                expected="all eigenvalues",
+                got="the largest k alone",
+                remedy="leave out -k or --check",
+            )
+
+
+def _gives_all(method: MethodChoice) -> bool:
+    return method == "auto" or method not in SOLVERS or SOLVERS[method].complete  # others are refused later
+
+
+def analyze_run(
+    path: str | Path,
+    settings: RunSettings = RunSettings(),
+    *,
+    progress: Progress | None = None,
+    detail: Progress | None = None,
+) -> RunReport:
+    """Return what a report says of one run file; nothing is written.
+
+    Without the callbacks, arguments and result can be pickled: a worker process of `concurrent.futures` may
+    call it. What several runs have to say to each other follows from their reports, see
+    `ntkspec.report.compare.assemble`.
+
+    Args:
+        path: the run file.
+        settings: how it is analysed.
+        progress: called with a line for every step of the work.
+        detail: called with the lines of the memory plan, before anything is allocated.
+
+    Raises:
+        NtkspecError: a bad file or bad settings.
+
+    Example:
+        >>> analyze_run("data/golden/mpe.h5", RunSettings(k=3)).snapshots[0].spectra["total"].size
+        40
+    """
+    with open_run(path, memory=settings.memory) as run:
+        snapshots = chosen(run, settings)
+        run.check_values()
+        (label,) = unique_labels([(run.label, run.path)])
+        work = RunWork(settings, select(settings.backend), progress or (lambda _: None), detail)
+        return work.report(run, label, snapshots)
+
+
+def chosen(run: Run, settings: RunSettings) -> tuple[Snapshot, ...]:
+    """Return the snapshots to analyse; refuse what they cannot give.
+
+    Raises:
+        UsageError: there is no such snapshot, output or block.
+    """
+    snapshots = run.snapshots if settings.snapshot == "all" else (run.snapshot(settings.snapshot),)
+    draw(run.samples, settings)
+    for snap in snapshots:
+        check_outputs(settings.outputs, snap.jacobian.outputs)
+        sums_of_blocks(snap.jacobian, settings.drop)
+    return snapshots
+
+
+@dataclass(frozen=True)
+class RunWork:
+    """The analysis of run files that are open and were checked."""
+
+    settings: RunSettings
+    engine: Backend
+    say: Progress
+    tell: Progress | None  # of the memory plan
+
+    def report(
+        self,
+        run: Run,
+        label: str,
+        snapshots: Sequence[Snapshot],
+        kernels: Mapping[str, Path | None] | None = None,
+    ) -> RunReport:
+        """Return what a report says of these snapshots.
+
+        Args:
+            run: an open run file.
+            label: the run's own in the report.
+            snapshots: of the run, as `chosen` gives them.
+            kernels: snapshot id -> file to write its kernels to, if any.
+        """
+        places, drawn = kernels or {}, draw(run.samples, self.settings)
+        names = snapshot_names(tuple((snap.id, snap.label) for snap in snapshots))
+        found = [
+            self._snapshot(run, snap, label, name, places.get(snap.id))
+            for snap, name in zip(snapshots, names, strict=True)
+        ]
+        return RunReport(
+            path=str(run.path),
+            label=label,
+            samples=len(drawn),
+            outputs=snapshots[0].jacobian.outputs,
+            mode=self.settings.outputs,
+            snapshots=tuple(report for report, _ in found),
+            config=run.config,
+            truth=run.pictures.get(TRUTH),
+            warnings=(*run.warnings, *(line for _, left_out in found for line in left_out)),
+            inputs=digest(run.inputs[drawn]),
+        )
+
+    def _snapshot(
+        self, run: Run, snap: Snapshot, label: str, name: str, kernels: Path | None
+    ) -> tuple[SnapshotReport, list[str]]:
+        """What a report says of one snapshot, and what to warn of."""
+        where = f"{label}, {name}"
+        jacobian = _drawn(snap.jacobian, self.settings)
+        parts = sums_of_blocks(jacobian, self.settings.drop)
+        kernel = Kernel.of(jacobian, **self._of_kernels())
+        if self.tell:
+            for line in plan(where, kernel, self.settings.k):
+                self.tell(line)
+        if kernels:
+            write_kernels(
+                kernels,
+                names_in_file(parts),
+                **self._of_kernels(),
+                progress=lambda share: self.say(f"{where}: kernels to {kernels}, {share:.0%}"),
+            )
+        method, k = self.settings.method, self.settings.k
+        check_options(kernel, method, k, vectors=False)
+        self.say(f"{where}: reading")
+        summed = sums_of(kernel, parts)
+        found = solve_all(summed, method, k, progress=lambda step: self.say(f"{where}: {step}"))
+        self.say(f"{where}: bounds")
+        evidence = verify(summed, found, thorough=self.settings.check)
+        report = SnapshotReport(
+            id=snap.id,
+            step=snap.step,
+            label=snap.label,
+            metrics=snap.metrics,
+            spectra=found,
+            bounds=evidence.bounds,
+            checks=evidence.checks,
+            picture=run.pictures.get(snap.id),
+        )
+        said = [*_of_regions(found["total"])]
+        if evidence.left_out:
+            said.append(f"left out {evidence.left_out}")
+        return report, [f"{run.path}, {name}: {line}" for line in said]
+
+    def _of_kernels(self) -> dict[str, Any]:
+        """The options that assembling has, too."""
+        asked = self.settings
+        return {
+            "outputs": asked.outputs,
+            "precision": asked.precision,
+            "backend": self.engine,
+            "memory": asked.memory,
+        }
+
+
+def draw(samples: int, settings: RunSettings) -> NDArray[np.intp]:
+    """Return the numbers of the samples to analyse, ascending: all, or as many as asked for, at random.
+
+    Runs of as many samples give the same ones for the same seed.
+
+    Raises:
+        UsageError: there are fewer.
+
+    Example:
+        >>> draw(10, RunSettings(samples=3, seed=1)).tolist()
+        [2, 4, 5]
+    """
+    if settings.samples is None:
+        return np.arange(samples)
+    wanted = whole_number(settings.samples, "--samples", 1)
+    if wanted > samples:
+        raise UsageError(
+            "--samples", expected=f"at most the run's {samples}", got=str(wanted), remedy="ask for fewer"
+        )
+    seed = whole_number(settings.seed, "--seed", 0)
+    return np.sort(np.random.default_rng(seed).choice(samples, wanted, replace=False))
+
+
+def _drawn(jacobian: Jacobian, settings: RunSettings) -> Jacobian:
+    if settings.samples is None:
+        return jacobian
+    return jacobian.rows(draw(jacobian.samples, settings))
+
+
+def digest(inputs: NDArray[Any]) -> str:
+    """Return what is equal for equal coordinates (n, d) and for no others, whatever their precision.
+
+    Example:
+        >>> digest(np.zeros((2, 1), dtype=np.float32)) == digest(-np.zeros((2, 1)))
+        True
+    """
+    numbers = np.ascontiguousarray(inputs, dtype="<f8") + 0.0  # of which -0 is 0
+    return blake2b(repr(inputs.shape).encode() + numbers.tobytes(), digest_size=16).hexdigest()
+
+
+def _of_regions(total: Spectrum) -> list[str]:
+    if not (total.regions and total.regions.disobeying):
+        return []
+    return [
+        "the regions say nothing of blocks that do not keep to them, or have no first layer's left factor to "
+        f"refer to: {', '.join(total.regions.disobeying)}"
+    ]

@@ -1,0 +1,110 @@
+"""Any jobs in workers, any results beside run files: what the study and other populations stand on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ntkspec.errors import RunFileError, UsageError
+from ntkspec.population import made_by
+from ntkspec.population.kept import Kept
+from ntkspec.population.workers import in_workers
+from ntkspec.report.from_json import run_from_json
+from ntkspec.report.to_json import run_to_json
+from ntkspec.report.tree import Node
+from ntkspec.run_analysis import analyze_run
+
+GOLDEN = Path(__file__).parents[2] / "data" / "golden"
+
+
+def half(number):
+    """A job: of odd numbers it fails, of 13 it kills its worker."""
+    if number == 13:
+        os._exit(1)
+    if number % 2:
+        raise RunFileError(str(number), expected="an even number", got="an odd one", remedy="add one")
+    return f"{number // 2} is half of it"
+
+
+def test_jobs_that_fail_do_not_stop_the_others():
+    said = []
+    failures = in_workers(half, [2, 3, 4, 5], 1, said.append)
+    assert [(each.job, each.error.where) for each in failures] == [(3, "3"), (5, "5")]
+    assert all(isinstance(each.error, RunFileError) for each in failures)
+    assert [line.partition("] ")[2] for line in said] == [
+        "1 is half of it",
+        "failed: 3: expected an even number, got an odd one; add one",
+        "2 is half of it",
+        "failed: 5: expected an even number, got an odd one; add one",
+    ]
+    assert said[-1].startswith("[4/4, ")
+
+
+def test_a_worker_that_dies_is_one_line():
+    with pytest.raises(UsageError, match="a worker: expected to finish, got its death"):
+        in_workers(half, [13], 1, print)
+
+
+def test_what_a_job_did_not_foresee_ends_all():
+    with pytest.raises(TypeError):
+        in_workers(half, ["two"], 1, print)
+
+
+REPORTS = Kept(
+    name="run",
+    said="a report",
+    version=1,
+    make=analyze_run,
+    to_tree=run_to_json,
+    from_tree=lambda tree: run_from_json(Node(tree, "kept")),
+    belongs=lambda found, path: Path(found.path) == path,
+)
+
+
+def test_any_result_is_kept_beside_its_run(tmp_path):
+    """Whole reports here; outcomes of the study are in tests/paper."""
+    (tmp_path / "one").mkdir()
+    path = tmp_path / "one" / "mpe.h5"
+    shutil.copy(GOLDEN / "mpe.h5", path)
+    assert REPORTS.find(path) is None
+    made = REPORTS.of(path)
+    assert run_to_json(REPORTS.find(path)) == run_to_json(made)
+    assert sorted(each.name for each in path.parent.iterdir()) == ["mpe.h5", "mpe.json"]
+    path.unlink()
+    assert [run_to_json(each) for each in REPORTS.all_in(tmp_path)] == [run_to_json(made)]
+    kept = json.loads(path.with_suffix(".json").read_text())
+    kept["run"]["snapshots"][0]["spectra"]["total"]["error"].pop()  # a `ReportFileError` when it is read
+    path.with_suffix(".json").write_text(json.dumps(kept))
+    assert REPORTS.find(path) is None
+    path.with_suffix(".json").write_text(json.dumps(kept | {"version": 0}))
+    with pytest.raises(UsageError, match=r"mpe\.json: expected a report of version 1, or its run file"):
+        REPORTS.all_in(tmp_path)
+
+
+def test_the_room_loads_neither_torch_nor_matplotlib():
+    code = (
+        "import importlib, pkgutil, sys, ntkspec.population as room\n"
+        "for each in pkgutil.iter_modules(room.__path__, room.__name__ + '.'):\n"
+        "    importlib.import_module(each.name)\n"
+        "heavy = {'torch', 'matplotlib', 'cupy'} & set(sys.modules)\n"
+        "print(*heavy, 'ntkspec.population.jobs' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+def test_a_copy_in_somebody_elses_repository_states_no_commit(tmp_path, monkeypatch):
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=GOLDEN, capture_output=True, text=True, check=False
+    )
+    assert made_by.made_by()["commit"] == (head.stdout.strip() or None)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x", "-C", tmp_path]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "theirs"], check=True)
+    monkeypatch.setattr(made_by, "HERE", tmp_path)
+    stated = made_by.made_by.__wrapped__()
+    assert (stated["commit"], stated["uncommitted_changes"]) == (None, False)

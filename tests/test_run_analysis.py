@@ -1,0 +1,155 @@
+"""`analyze_run`: one run file, here or in a worker process, and reports put together of what came back."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import cases
+import numpy as np
+import oracles
+import pytest
+import runs
+
+import ntkspec
+from ntkspec.analyze import analyze_runs, main
+from ntkspec.errors import UsageError
+from ntkspec.report.compare import assemble, find_baseline, sample_warnings
+from ntkspec.report.from_json import read_report
+from ntkspec.report.to_json import to_json
+from ntkspec.report.write import write_json_file
+from ntkspec.run_analysis import RunSettings, analyze_run, digest, draw
+
+GOLDEN = Path(__file__).parent.parent / "data" / "golden"
+FILES = [GOLDEN / "baseline-patch.h5", GOLDEN / "mpe.h5"]
+
+
+def tree(report):
+    return {**to_json(report), "created": None}
+
+
+def test_workers_find_what_this_process_finds():
+    settings = RunSettings(backend="cpu", drop=(("mlp.output",),), snapshot="init")
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        found = [future.result() for future in [pool.submit(analyze_run, path, settings) for path in FILES]]
+    whole = analyze_runs(FILES, backend="cpu", drop=[["mlp.output"]], snapshot="init")
+    reference = find_baseline(
+        [run.label for run in found], [run.label for run in found], [run.config for run in found], None
+    )
+    assert tree(assemble(found, reference, "cpu")) == tree(whole)
+    assert "no_mlp.output" in found[0].snapshots[0].spectra
+    assert ["its samples are not those of" in line for line in whole.warnings] == [True]
+
+
+def test_a_picture_comes_back_from_a_run(tmp_path):
+    picture = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    with runs.RunWriter(tmp_path / "run.h5", inputs=np.zeros((12, 2))) as run:
+        run.picture("truth", picture)
+        with run.snapshot("end", step=1, label="end") as snapshot:
+            snapshot.write(0, np.ones((12, 2)), cases.mixed(12))
+    found = pickle.loads(pickle.dumps(analyze_run(tmp_path / "run.h5")))
+    assert np.array_equal(found.truth, picture)
+    assert found.label == "run"
+
+
+def test_every_step_and_plan_is_told(tmp_path):
+    path = runs.write_run(tmp_path / "run.h5", label="mine")
+    steps, plans = [], []
+    analyze_run(path, RunSettings(snapshot="end"), progress=steps.append, detail=plans.append)
+    assert steps[-1] == "mine, end: bounds"
+    assert plans[0].startswith("memory plan of mine, end, budget")
+
+
+@pytest.mark.parametrize("asked", [{"k": 3}, {"method": "lanczos"}])
+def test_a_check_needs_all_eigenvalues(asked):
+    with pytest.raises(UsageError, match="--check: expected all eigenvalues"):
+        RunSettings(check=True, **asked)
+
+
+def test_reports_of_runs_are_put_together_after_they_were_read(tmp_path):
+    """Comparisons and warnings of several runs, from files of one each."""
+    runs.write_run(tmp_path / "a.h5", cases.mixed(12), label="a", steps=(1,))
+    runs.write_run(tmp_path / "b.h5", cases.mixed(11), label="b", steps=(1,))
+    runs.write_run(tmp_path / "c.h5", cases.mixed(12, 3), label="c", steps=(1,))
+    paths = [tmp_path / f"{name}.h5" for name in "abc"]
+    whole = analyze_runs(paths, backend="cpu")
+    read = []
+    for path in paths:
+        write_json_file(assemble([analyze_run(path)], 0, "cpu"), path.with_suffix(".json"))
+        read += read_report(path.with_suffix(".json")).runs
+    together = assemble(read, 0, "cpu")
+    assert tree(together) == tree(whole)
+    assert len(together.warnings) == 2
+    assert tree(assemble(together.runs, 0, "cpu")) == tree(whole)  # nothing is said twice
+    unknown = [replace(run, inputs=None) for run in read]
+    assert sample_warnings(unknown) == [line for line in together.warnings if "outputs" in line]
+
+
+def test_equal_samples_have_one_digest_and_others_another():
+    samples = np.array([[0.0, 0.5], [1.0, 2.0]])
+    alike = (
+        samples.astype(np.float32),
+        np.asfortranarray(samples),
+        samples - 0.0,
+        np.where(samples, samples, -0.0),
+    )
+    assert {digest(each) for each in alike} == {digest(samples)}
+    others = (
+        samples[::-1],
+        samples.T,
+        samples.reshape(1, 4),
+        samples[:1],
+        np.nextafter(samples, 9),
+        samples + 1,
+    )
+    assert len({digest(each) for each in (samples, *others)}) == 7
+
+
+def test_some_of_the_samples(tmp_path):
+    """The same ones of every snapshot and of every run of as many samples."""
+    jac = cases.mixed(30)
+    first, second = (runs.write_run(tmp_path / f"{name}.h5", jac, label=name) for name in ("a", "b"))
+    settings = RunSettings(samples=12, seed=3, backend="cpu")
+    picked = draw(30, settings)
+    assert len({*picked}) == 12
+    assert picked.tolist() == sorted(picked)
+    found, other = analyze_run(first, settings), analyze_run(second, settings)
+    assert found.samples == other.samples == 12
+    expected = np.linalg.eigvalsh(oracles.kernel(jac, "trace")[np.ix_(picked, picked)])[::-1]
+    for snapshot in found.snapshots:
+        assert np.allclose(snapshot.spectra["total"].eigenvalues, expected)
+    assert draw(30, RunSettings(samples=12, seed=4)).tolist() != picked.tolist()
+    assert draw(30, RunSettings(samples=30)).tolist() == [*range(30)]
+    with ntkspec.open_run(first) as run:
+        assert found.inputs == digest(run.inputs[picked])
+    assert found.inputs == analyze_runs([first], samples=12, seed=3, backend="cpu").runs[0].inputs
+    assert found.inputs != analyze_run(first, RunSettings(samples=12, seed=4)).inputs
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"samples": 31}, "--samples: expected at most the run's 30, got 31"),
+        ({"samples": 0}, "--samples"),
+        ({"samples": 2.5}, "--samples"),
+        ({"samples": 3, "seed": -1}, "--seed"),
+    ],
+)
+def test_samples_that_there_are_not(asked, said, tmp_path):
+    path = runs.write_run(tmp_path / "run.h5", cases.mixed(30))
+    with pytest.raises(UsageError, match=said):
+        analyze_run(path, RunSettings(**asked))
+
+
+def test_some_of_the_samples_by_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs.write_run(tmp_path / "run.h5", cases.mixed(30), steps=(1,))
+    words = ["run.h5", "--samples", "9", "--seed", "2", "--backend", "cpu", "-q", "--kernels", "kernels"]
+    assert main(words) == 0
+    (run,) = read_report("run-report/report.json").runs
+    assert run.samples == run.snapshots[0].spectra["total"].size == 9
+    assert main(["run.h5", "--samples", "99", "-q"]) == 2
