@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before NumPy and SciPy take their half second
+    from ntkspec.cli import begin
+
+    begin(trials=True)
+
 import argparse
 import contextlib
 import sys
@@ -13,6 +18,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from ntkspec import sandbox
 from ntkspec._version import __version__
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, FAILED, Parser, console, positive, run_command
@@ -53,6 +59,7 @@ def analyze_runs(
     memory: float | None = None,
     check: bool = False,
     kernels: str | Path | None = None,
+    trial: bool = False,
     progress: Progress | None = None,
     detail: Progress | None = None,
 ) -> Report:
@@ -65,6 +72,7 @@ def analyze_runs(
         baseline: label of the run to compare with; default: the one called "baseline", else the first.
         check: compute every total kernel and spectrum in a second way too, and compare.
         kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
+        trial: read the files in another process first, as the command does; see `ntkspec.open_run`.
         progress: called with a line for every step of the work.
         detail: called with the lines of the memory plan, before anything is allocated.
         method, k, outputs, backend, precision, memory: as for `ntkspec.spectrum`.
@@ -89,7 +97,9 @@ def analyze_runs(
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
     say = progress or (lambda _: None)
     with contextlib.ExitStack() as stack:
-        runs = [stack.enter_context(open_run(path, memory=memory)) for path in paths]
+        trials = stack.enter_context(contextlib.ExitStack())
+        trials.enter_context(sandbox.server("ntkspec.store"))
+        runs = [stack.enter_context(open_run(path, memory=memory, trial=trial)) for path in paths]
         labels = unique_labels([(run.label, run.path) for run in runs])
         own = [run.label for run in runs]
         reference = find_baseline(labels, own, [run.config for run in runs], baseline)
@@ -103,6 +113,7 @@ def analyze_runs(
             kernel_places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
         for run in runs:
             run.check_values()
+        trials.close()
         warnings = _sample_warnings(runs)
         reports = [
             _run_report(run, label, snaps, _Wishes(drop, options, check, places, say, detail))
@@ -238,6 +249,7 @@ def _analyze(options: argparse.Namespace) -> int:
             memory=options.memory,
             check=options.check,
             kernels=options.kernels,
+            trial=True,
             progress=progress,
             detail=console(stderr=True).out if options.verbose and not options.quiet else None,
         )

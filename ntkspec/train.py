@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before PyTorch takes its seconds
+    from ntkspec.cli import begin
+
+    begin()
+
 import importlib
 import os
 import shlex

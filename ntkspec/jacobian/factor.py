@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ntkspec.jacobian.outputs import Outputs
 
-Matrix = NDArray[Any] | sp.csr_array
+if TYPE_CHECKING:  # it takes longer to load than everything that reading and checking a run file needs
+    import scipy.sparse as sp
+
+Matrix: TypeAlias = Any  # an NDArray or a csr_array; SciPy has no types
 
 
 class Factor(Protocol):
@@ -157,6 +159,8 @@ class SparseFactor:
 
     def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> sp.csr_array:
         """The same rows as `DenseFactor.matrix`, in CSR form with repeated indices summed, in double."""
+        import scipy.sparse as sp
+
         n, c, k = self.values.shape
         kept = range(c) if isinstance(outputs, str) else (outputs,)
         indices = np.asarray(self.indices, dtype=np.int64)
