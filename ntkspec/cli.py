@@ -75,9 +75,6 @@ def _exit_code(command: Callable[[], int]) -> int:
             code = command()
             sys.stdout.flush()
         return code
-    except NtkspecError as error:
-        _complain(f"error: {error}")
-        return BAD_INPUT
     except BrokenPipeError:  # the reader of a stream that is not ours to replace left
         return DONE
     except KeyboardInterrupt as error:
@@ -89,7 +86,10 @@ def _exit_code(command: Callable[[], int]) -> int:
 
 
 def _exit_code_of(error: Exception) -> int:
-    """Say in a line what no part of the program put into words."""
+    """Say in a line what came; most often what no part of the program put into words."""
+    if isinstance(error, NtkspecError):
+        _complain(f"error: {error}")
+        return BAD_INPUT
     if os.environ.get(TRACEBACK, "0") not in ("", "0"):
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
