@@ -41,6 +41,11 @@ def tell(path, step):
     path.write_text(f"{os.getpid()} {os.getppid()} {threads} {os.getcwd()}")
 
 
+def sleep_once(path, step):
+    if not path.exists():
+        tell_and_sleep(path, step)
+
+
 def tell_and_sleep(path, step):
     tell(path, step)
     time.sleep(20)
