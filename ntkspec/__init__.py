@@ -5,42 +5,70 @@
     jac = run.snapshot("end").jacobian
     total, network = ntkspec.spectrum(jac), ntkspec.spectrum(jac.without("grid"))
 
-Importing this loads NumPy, SciPy and h5py only. PyTorch lives in `ntkspec.export` and `ntkspec.nets`.
+Importing this loads nothing else: a name loads its module, and with it NumPy, SciPy and h5py, when it is
+first used. PyTorch lives in `ntkspec.export` and `ntkspec.nets`.
 """
 
-# ruff: noqa: E402 - before NumPy and SciPy take their half second, in which Ctrl-C would print a traceback
-from ntkspec.cli import quiet_interrupts
+from __future__ import annotations
 
-quiet_interrupts()
+import importlib
+from typing import TYPE_CHECKING
 
 from ntkspec._version import __version__
 from ntkspec.errors import NtkspecError
-from ntkspec.jacobian import Block, DenseFactor, Jacobian, Parameter, SparseFactor
-from ntkspec.kernel.dense import gram, gram_by_block
-from ntkspec.kernel.files import write_kernels
-from ntkspec.kernel.linear_operator import operator
-from ntkspec.report.from_json import read_report
-from ntkspec.spectral import Spectrum, bounds, spectrum
-from ntkspec.store import Run, RunWriter, Snapshot, open_run
 
-__all__ = [
-    "Block",
-    "DenseFactor",
-    "Jacobian",
-    "NtkspecError",
-    "Parameter",
-    "Run",
-    "RunWriter",
-    "Snapshot",
-    "SparseFactor",
-    "Spectrum",
-    "__version__",
-    "bounds",
-    "gram",
-    "gram_by_block",
-    "open_run",
-    "operator",
-    "read_report",
-    "spectrum",
-    "write_kernels",
-]
+if TYPE_CHECKING:  # the table below, for type checkers and editors; a test compares the two
+    from ntkspec.jacobian import Block as Block
+    from ntkspec.jacobian import DenseFactor as DenseFactor
+    from ntkspec.jacobian import Jacobian as Jacobian
+    from ntkspec.jacobian import Ones as Ones
+    from ntkspec.jacobian import Parameter as Parameter
+    from ntkspec.jacobian import SparseFactor as SparseFactor
+    from ntkspec.kernel.dense import gram as gram
+    from ntkspec.kernel.dense import gram_by_block as gram_by_block
+    from ntkspec.kernel.files import write_kernels as write_kernels
+    from ntkspec.kernel.linear_operator import operator as operator
+    from ntkspec.report.from_json import read_report as read_report
+    from ntkspec.spectral import Spectrum as Spectrum
+    from ntkspec.spectral import bounds as bounds
+    from ntkspec.spectral import spectrum as spectrum
+    from ntkspec.store import Run as Run
+    from ntkspec.store import RunWriter as RunWriter
+    from ntkspec.store import Snapshot as Snapshot
+    from ntkspec.store import open_run as open_run
+
+HOMES = {  # public name -> the module that it is loaded from, which never bears the name itself
+    "Block": "ntkspec.jacobian",
+    "DenseFactor": "ntkspec.jacobian",
+    "Jacobian": "ntkspec.jacobian",
+    "Ones": "ntkspec.jacobian",
+    "Parameter": "ntkspec.jacobian",
+    "Run": "ntkspec.store",
+    "RunWriter": "ntkspec.store",
+    "Snapshot": "ntkspec.store",
+    "SparseFactor": "ntkspec.jacobian",
+    "Spectrum": "ntkspec.spectral",
+    "bounds": "ntkspec.spectral",
+    "gram": "ntkspec.kernel.dense",
+    "gram_by_block": "ntkspec.kernel.dense",
+    "open_run": "ntkspec.store",
+    "operator": "ntkspec.kernel.linear_operator",
+    "read_report": "ntkspec.report.from_json",
+    "spectrum": "ntkspec.spectral",
+    "write_kernels": "ntkspec.kernel.files",
+}
+__all__ = ["NtkspecError", "__version__", *HOMES]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name (PEP 562)."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(HOMES[name]), name)
+    globals()[name] = value  # from now on without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    """Name what is there and what can be loaded."""
+    return sorted({*globals(), *HOMES})

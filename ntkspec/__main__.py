@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ntkspec._version import __version__
-from ntkspec.cli import BAD_INPUT, DONE, run_command
+from ntkspec.cli import BAD_INPUT, DONE, begin, run_command
 
 COMMANDS = {
     "train": "train one configuration on a picture and write one run file (needs PyTorch)",
@@ -15,10 +15,21 @@ COMMANDS = {
     "validate": "check run files against the contract",
 }
 
+TRIALS = ("analyze", "validate")  # those that read run files of others
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns its exit code."""
-    return run_command(lambda: _run(list(sys.argv[1:] if argv is None else argv)))
+    """Run a subcommand; returns its exit code.
+
+    Args:
+        argv: its words; None for those of a process that is this command's own.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        begin(trials=words[:1] != [] and words[0] in TRIALS)
+        if words and words[0] in COMMANDS:  # here, where Ctrl-C ends its imports without a word
+            importlib.import_module(f"ntkspec.{words[0]}")
+    return run_command(lambda: _run(words))
 
 
 def _run(words: list[str]) -> int:

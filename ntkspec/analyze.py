@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before NumPy and SciPy take their half second
+    from ntkspec.cli import begin
+
+    begin(trials=True)
+
 import argparse
 import contextlib
 import sys
@@ -9,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
+from ntkspec import sandbox
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, FAILED, Parser, console, positive, run_command
 from ntkspec.errors import UsageError
@@ -45,6 +51,7 @@ def analyze_runs(
     samples: int | None = None,
     seed: int = 0,
     kernels: str | Path | None = None,
+    trial: bool = False,
     progress: Progress | None = None,
     detail: Progress | None = None,
 ) -> Report:
@@ -60,6 +67,7 @@ def analyze_runs(
         check: compute every total kernel and spectrum in a second way too, and compare.
         samples: analyse so many of each run's samples, drawn at random by `seed`; default: all.
         kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
+        trial: read the files in another process first, as the command does; see `ntkspec.open_run`.
         progress: called with a line for every step of the work.
         detail: called with the lines of the memory plan, before anything is allocated.
         method, k, outputs, backend, precision, memory: as for `ntkspec.spectrum`.
@@ -84,7 +92,9 @@ def analyze_runs(
     if not paths:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
     with contextlib.ExitStack() as stack:
-        runs = [stack.enter_context(open_run(path, memory=memory)) for path in paths]
+        trials = stack.enter_context(contextlib.ExitStack())
+        trials.enter_context(sandbox.server("ntkspec.store"))
+        runs = [stack.enter_context(open_run(path, memory=memory, trial=trial)) for path in paths]
         labels = unique_labels([(run.label, run.path) for run in runs])
         own = [run.label for run in runs]
         reference = find_baseline(labels, own, [run.config for run in runs], baseline)
@@ -95,6 +105,7 @@ def analyze_runs(
             places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
         for run in runs:
             run.check_values()
+        trials.close()
         reports = [work.report(*each) for each in zip(runs, labels, snapshots, places, strict=True)]
     return assemble(reports, reference, work.engine.name)
 
@@ -127,6 +138,7 @@ def _analyze(options: argparse.Namespace) -> int:
             samples=options.samples,
             seed=options.seed,
             kernels=options.kernels,
+            trial=True,
             progress=progress,
             detail=console(stderr=True).out if options.verbose and not options.quiet else None,
         )

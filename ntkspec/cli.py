@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import itertools
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ntkspec import sandbox
 from ntkspec.errors import NtkspecError
 from ntkspec.streams import LenientStream, lenient_streams
 
@@ -75,9 +75,6 @@ def _exit_code(command: Callable[[], int]) -> int:
             code = command()
             sys.stdout.flush()
         return code
-    except NtkspecError as error:
-        _complain(f"error: {error}")
-        return BAD_INPUT
     except BrokenPipeError:  # the reader of a stream that is not ours to replace left
         return DONE
     except KeyboardInterrupt as error:
@@ -89,7 +86,10 @@ def _exit_code(command: Callable[[], int]) -> int:
 
 
 def _exit_code_of(error: Exception) -> int:
-    """Say in a line what no part of the program put into words."""
+    """Say in a line what came; most often what no part of the program put into words."""
+    if isinstance(error, NtkspecError):
+        _complain(f"error: {error}")
+        return BAD_INPUT
     if os.environ.get(TRACEBACK, "0") not in ("", "0"):
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
@@ -190,22 +190,30 @@ def _lost_interrupts_again() -> Iterator[None]:
             sender.join()  # or it might send after its signal's handler is gone
 
 
+def begin(*, trials: bool = False) -> None:
+    """Prepare the process of a command, in its first lines; never that of who imports its module.
+
+    Args:
+        trials: whether the command will try files out; the server for it starts while this process imports.
+    """
+    quiet_interrupts()
+    if trials:
+        sandbox.start("ntkspec.store")
+
+
 def quiet_interrupts() -> None:
-    """For the package's first line: what happens while a command is still importing.
+    """Choose what happens while a command is still importing, as NumPy and SciPy, for half a second.
 
     Ctrl-C ends it without a word, and an exception with one line and its exit code.
     """
-    words = sys.orig_argv  # -m is not said in sys.argv which module it is, and others may import this one
-    module = next((after for word, after in itertools.pairwise(words) if word == "-m"), "")
-    by_name = os.path.basename(sys.argv[0] if sys.argv else "") == "ntkspec"
-    command = (sys.argv[:1] == ["-m"] and module.split(".")[0] == "ntkspec") or by_name
-    if command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
-    if command and sys.excepthook is sys.__excepthook__:
+    if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _leave_with
 
 
 def _leave(*_: object) -> NoReturn:
+    sandbox.stop()
     os._exit(INTERRUPTED)
 
 
@@ -217,6 +225,7 @@ def _leave_with(kind: type[BaseException], error: BaseException, trace: Any) -> 
     code = _exit_code_of(error)
     with contextlib.suppress(Exception):
         sys.stdout.flush()
+    sandbox.stop()
     os._exit(code)
 
 

@@ -67,5 +67,9 @@ class ExportError(NtkspecError):
     """A model whose per-sample Jacobian cannot be exported."""
 
 
+class NotInstalledError(NtkspecError, ModuleNotFoundError):
+    """A part of ntkspec that needs an extra which is not installed; an `ImportError`, too."""
+
+
 class TrainingError(NtkspecError):
     """A training run that failed: bad data or a diverged loss."""

@@ -70,6 +70,7 @@ def analyze_run(
     path: str | Path,
     settings: RunSettings = RunSettings(),
     *,
+    trial: bool = False,
     progress: Progress | None = None,
     detail: Progress | None = None,
 ) -> RunReport:
@@ -82,6 +83,7 @@ def analyze_run(
     Args:
         path: the run file.
         settings: how it is analysed.
+        trial: read the file in another process first; see `ntkspec.open_run`.
         progress: called with a line for every step of the work.
         detail: called with the lines of the memory plan, before anything is allocated.
 
@@ -92,7 +94,7 @@ def analyze_run(
         >>> analyze_run("data/golden/mpe.h5", RunSettings(k=3)).snapshots[0].spectra["total"].size
         40
     """
-    with open_run(path, memory=settings.memory) as run:
+    with open_run(path, memory=settings.memory, trial=trial) as run:
         snapshots = chosen(run, settings)
         run.check_values()
         (label,) = unique_labels([(run.label, run.path)])

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before PyTorch takes its seconds
+    from ntkspec.cli import begin
+
+    begin()
+
 import importlib
 import os
 import shlex
@@ -16,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ntkspec.cli import console, run_command
 from ntkspec.errors import UsageError
+from ntkspec.extras import needs_torch
 from ntkspec.nets.config import TrainConfig, read_toml, unnest
 from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, read_flags
 from ntkspec.nets.presets import resolve
@@ -27,7 +33,6 @@ if TYPE_CHECKING:
     from ntkspec.nets.task import Task
     from ntkspec.nets.training import LossCurve, Training
 
-TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh", "tifffile")  # what the extra `torch` installs
 METRICS = {  # those that the summary shows, where there are such: title and format
     "loss": ("loss", "{:.3e}"),
     "psnr_db": ("PSNR dB", "{:.2f}"),
@@ -141,18 +146,9 @@ def load_task(config: TrainConfig, source: Path) -> Task:
 
 def _import(*names: str) -> None:
     """Import modules that need the extra `torch`, whose absence is said in one line."""
-    try:
+    with needs_torch("training"):
         for name in names:
             importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in TORCH_WING:
-            raise
-        raise UsageError(
-            "training",
-            expected="PyTorch and its companions",
-            got=f"no module named {error.name!r}",
-            remedy='run: pip install "ntkspec[torch]"',
-        ) from error
 
 
 def _start_torch(threads: int | None) -> None:

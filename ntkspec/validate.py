@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before NumPy and h5py take their time
+    from ntkspec.cli import begin
+
+    begin(trials=True)
+
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from ntkspec import sandbox
 from ntkspec.cli import DONE, UNEXPECTED, Parser, one_line, positive, run_command
 from ntkspec.memory import format_bytes
 from ntkspec.store import open_run
@@ -22,10 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _validate_all(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     worst = DONE
-    for path in options.runs:
-        worst = max(worst, run_command(partial(_validate, path, options.memory, options.quiet)))
-        if worst > UNEXPECTED:  # a signal, which is meant for the whole command
-            break
+    with sandbox.server("ntkspec.store"):
+        for path in options.runs:
+            worst = max(worst, run_command(partial(_validate, path, options.memory, options.quiet)))
+            if worst > UNEXPECTED:  # a signal, which is meant for the whole command
+                break
     return worst
 
 
@@ -47,7 +54,7 @@ def _parser() -> Parser:
 
 
 def _validate(path: Path, memory: float | None, quiet: bool) -> int:
-    with open_run(path, memory=memory) as run:
+    with open_run(path, memory=memory, trial=True) as run:
         run.check_values()
         if quiet:
             return DONE

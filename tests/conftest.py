@@ -16,6 +16,15 @@ settings.register_profile("ntkspec", deadline=None, suppress_health_check=[Healt
 settings.load_profile("ntkspec")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_server():
+    """Commands that tests run in this process share one interpreter that tries their files out."""
+    from ntkspec import sandbox
+
+    with sandbox.server("ntkspec.store"):
+        yield
+
+
 def _gpu_missing() -> str:
     from ntkspec.backend import select
     from ntkspec.errors import BackendError

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.abc
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +27,44 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_importing_the_package_loads_nothing_heavy():
     assert loaded_by("import ntkspec") == set()
+    assert loaded_by("from ntkspec import *") == set()
+
+
+def test_importing_the_package_loads_numpy_when_a_name_is_used():
+    code = (
+        "import sys, ntkspec\nloaded = {'numpy', 'scipy', 'h5py', 'multiprocessing'} & set(sys.modules)\n"
+        "assert not loaded, loaded\nntkspec.Jacobian\nassert 'numpy' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+UNTOUCHED = """
+import os, signal, sys
+class Words(list):
+    def __getitem__(self, key): raise AssertionError("the command line was read")
+    def __iter__(self): raise AssertionError("the command line was read")
+    def __len__(self): raise AssertionError("the command line was read")
+sys.argv, sys.orig_argv = Words(["-m"]), Words(["python", "-m", "ntkspec.analyze"])
+def hooks():
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    return handlers, sys.excepthook, sys.unraisablehook, os.listdir("/proc/self/fd")
+before = hooks()
+{}
+assert hooks() == before
+"""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import ntkspec\nfor name in ntkspec.__all__: getattr(ntkspec, name)",
+        "from ntkspec.analyze import analyze_runs",
+        "import ntkspec.validate, ntkspec.train, ntkspec.__main__, ntkspec.cli, ntkspec.sandbox",
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what is open")
+def test_importing_has_no_effect_on_the_process(statement):
+    subprocess.run([sys.executable, "-c", UNTOUCHED.format(statement)], check=True)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -79,9 +120,98 @@ def test_help_shows_an_example(command, capsys):
 def test_public_names_exist():
     for name in ntkspec.__all__:
         assert getattr(ntkspec, name) is not None
+        assert name in dir(ntkspec)
+    with pytest.raises(AttributeError, match="'ntkspec' has no attribute 'grams'"):
+        ntkspec.grams  # noqa: B018
     assert callable(ntkspec.gram)
     assert callable(ntkspec.operator)
     assert callable(ntkspec.bounds.weyl_lower)
+
+
+def test_type_checkers_see_the_same_names():
+    tree = ast.parse(Path(ntkspec.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {line.names[0].asname: line.module for line in block.body}
+    assert seen == ntkspec.HOMES
+
+
+def test_modules_hide_no_function():
+    code = (
+        "import importlib, pkgutil, types, ntkspec\n"
+        "for module in pkgutil.iter_modules(ntkspec.__path__):\n"
+        "    if module.name in ntkspec.__all__: importlib.import_module(f'ntkspec.{module.name}')\n"
+        "import ntkspec.spectral.spectrum\n"
+        "for name in ('gram', 'operator', 'spectrum'):\n"
+        "    assert isinstance(getattr(ntkspec, name), types.FunctionType), name\n"
+        "from ntkspec import gram, operator, spectrum\n"
+        "assert all(isinstance(each, types.FunctionType) for each in (gram, operator, spectrum))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- without PyTorch
+
+
+class Absent(importlib.abc.MetaPathFinder):
+    """An installation without these modules."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return
+
+
+@pytest.mark.parametrize("module", ["export", "nets.lookup", "nets.training", "nets.checkpoint"])
+def test_what_needs_torch_says_so(module):
+    code = (
+        "import sys, pickle, test_package\nsys.meta_path.insert(0, test_package.Absent('torch'))\n"
+        f"try:\n    import ntkspec.{module}\nexcept ImportError as error: found = error\n"
+        "import ntkspec\nassert isinstance(found, ntkspec.NtkspecError)\n"
+        "assert found.name == 'torch' and str(pickle.loads(pickle.dumps(found))) == str(found)\nprint(found)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == (
+        f"ntkspec.{module}: expected PyTorch and its companions, got no module named 'torch'; "
+        'run: pip install "ntkspec[torch]"\n'
+    ), done.stderr
+
+
+def test_other_modules_that_are_missing_are_not_called_torch():
+    from ntkspec.extras import needs_torch
+
+    with pytest.raises(ModuleNotFoundError) as caught, needs_torch("x"):
+        import no_such_library  # noqa: F401
+    assert not isinstance(caught.value, ntkspec.NtkspecError)
+
+
+# -- while a command is still importing
+
+
+@pytest.mark.parametrize("command", ["ntkspec.analyze", "ntkspec.validate", "ntkspec.train", "ntkspec"])
+def test_ctrl_c_while_a_command_imports(command, tmp_path):
+    """No traceback, and no word."""
+    slow = "import time\nprint('ready', flush=True)\ntime.sleep(30)\n"
+    for name in ("h5py", "tomllib"):  # what the commands load early
+        (tmp_path / f"{name}.py").write_text(slow)
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    words = [sys.executable, "-m", command, *(["analyze"] if command == "ntkspec" else []), "x.h5"]
+    with subprocess.Popen(
+        words,
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 130
 
 
 def test_records_print_in_a_line(tmp_path):
@@ -98,7 +228,8 @@ def test_records_print_in_a_line(tmp_path):
 def test_importing_the_package_adds_little_to_numpy_and_scipy():
     """No time is asserted: what is loaded besides them is this package and h5py."""
     code = (
-        "import sys, numpy, scipy.linalg, scipy.sparse.linalg\nbefore = set(sys.modules)\nimport ntkspec\n"
+        "import sys, numpy, scipy.linalg, scipy.sparse.linalg\nbefore = set(sys.modules)\n"
+        "from ntkspec import *\n"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before}, sep='\\n')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -295,7 +295,7 @@ def test_alarms_stay_the_callers():
 
 
 def test_validate_stops_at_a_signal(capsys, monkeypatch):
-    def open_run(path, memory):
+    def open_run(path, **_):
         print(path)
         os.kill(os.getpid(), signal.SIGTERM)
 

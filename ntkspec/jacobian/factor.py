@@ -11,12 +11,11 @@ from dataclasses import replace
 from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ntkspec.jacobian.outputs import Outputs
 
-Matrix: TypeAlias = NDArray[Any] | sp.csr_array
+Matrix: TypeAlias = Any  # an NDArray or a csr_array; SciPy has no types
 READ_BYTES = 2**26  # of an array, read at once where samples are picked from it
 
 

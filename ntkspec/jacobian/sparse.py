@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ntkspec.jacobian.dense import count_of_mode
 from ntkspec.jacobian.factor import ArrayFactor, Factor, Numbers, largest_of_samples
 from ntkspec.jacobian.outputs import Outputs
+
+if TYPE_CHECKING:  # it takes longer to load than everything that reading and checking a run file needs
+    import scipy.sparse as sp
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class SparseFactor(ArrayFactor):
 
     def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> sp.csr_array:
         """See `Factor.matrix`; repeated indices are summed in double."""
+        import scipy.sparse as sp
+
         stored = self.values[:]
         n, c, k = stored.shape
         kept = range(c) if isinstance(outputs, str) else (outputs,)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from ntkspec.extras import needs_torch
+
+with needs_torch("ntkspec.nets.build"):
+    import torch
+    from torch import nn
 
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.encodings import AxisFourier, GaussianFourier, Identity

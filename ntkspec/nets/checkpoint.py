@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+from ntkspec.extras import needs_torch
+
+with needs_torch("ntkspec.nets.checkpoint"):
+    import torch
+    from torch import Tensor
 
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.nets.build import build_model

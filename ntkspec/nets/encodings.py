@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import Tensor, nn
+from ntkspec.extras import needs_torch
+
+with needs_torch("ntkspec.nets.encodings"):
+    import torch
+    from torch import Tensor, nn
 
 __all__ = ["AxisFourier", "GaussianFourier", "Identity"]
 

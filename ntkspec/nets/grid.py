@@ -16,9 +16,12 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from ntkspec.extras import needs_torch
+
+with needs_torch("ntkspec.nets.grid"):
+    import torch
+    import torch.nn.functional as F
+    from torch import Tensor, nn
 
 from ntkspec.nets.config import DEGREES
 from ntkspec.nets.lookup import TableLookup

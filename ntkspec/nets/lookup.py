@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import torch
-from torch import Tensor, nn
+from ntkspec.extras import needs_torch
+
+with needs_torch("ntkspec.nets.lookup"):
+    import torch
+    from torch import Tensor, nn
 
 __all__ = ["TableLookup"]
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from skimage.metrics import peak_signal_noise_ratio
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+from ntkspec.extras import needs_torch
+
+with needs_torch("ntkspec.nets.metrics"):
+    import torch
+    from skimage.metrics import peak_signal_noise_ratio
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 __all__ = ["MS_SSIM_SIDE", "picture_metrics", "psnr"]
 

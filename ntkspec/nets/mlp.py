@@ -6,8 +6,11 @@ import math
 from collections import OrderedDict
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from ntkspec.extras import needs_torch
+
+with needs_torch("ntkspec.nets.mlp"):
+    import torch
+    from torch import Tensor, nn
 
 __all__ = ["MLP", "Activation", "CoordinateNetwork", "Sine"]
 

@@ -13,8 +13,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+
+from ntkspec.extras import needs_torch
+
+with needs_torch("ntkspec.nets.population"):
+    import torch
+    from torch import Tensor, nn
 
 from ntkspec.errors import UsageError
 from ntkspec.nets.build import build_model

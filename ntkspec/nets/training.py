@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
+
+from ntkspec.extras import needs_torch
+
+with needs_torch("ntkspec.nets.training"):
+    import torch
+    from torch import Tensor, nn
 
 from ntkspec.errors import TrainingError
 from ntkspec.nets.build import build_model

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,9 +14,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec import sandbox
 from ntkspec.errors import RunFileError, UsageError
 from ntkspec.memory import budget_bytes
-from ntkspec.store import checks, digest, guard, schema
+from ntkspec.store import checks, digest, schema
 from ntkspec.store.disk import open_hdf5
 from ntkspec.store.pictures import read_pictures
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
@@ -26,10 +27,11 @@ from ntkspec.store.stored import Stored, open_stored
 class Run:
     """An open run file. Use as a context manager, or call `close`; open it anew in every worker."""
 
-    def __init__(self, path: Path, file: h5py.File, budget: int) -> None:
+    def __init__(self, path: Path, file: h5py.File, budget: int, trial: bool = False) -> None:
         self.path = path
         self._file = file
         self._budget = budget
+        self._trial = trial
         where = str(path)
         if checks.text(file, "format", where) != schema.FORMAT:
             raise _foreign(path, f"format {checks.text(file, 'format', where)!r}")
@@ -109,10 +111,11 @@ class Run:
     def check_values(self) -> None:
         """Read every number once; raise `RunFileError` at the first that the contract forbids.
 
-        Also where numbers are not those that were written, if the writer left checksums.
+        Also where numbers are not those that were written, if the writer left checksums. Of a file that was
+        opened with `trial`, compressed numbers are read in another process first.
         """
-        if any(stored.filtered for stored in self._stored()):
-            guard.try_out(self.path, "filters", self._read_filtered, self._budget)
+        if self._trial and any(stored.filtered for stored in self._stored()):
+            _try_out(self.path, "filters", _read_filtered, self._budget)
         for stored in filter(None, (self._inputs, self._targets, self._indices)):
             stored.check()
         checks.links_stay_inside(self._file, str(self.path))
@@ -125,13 +128,14 @@ class Run:
         for snap in self.snapshots:
             yield from snap.stored()
 
-    def _read_filtered(self, step: guard.Step) -> None:
+    def read_filtered(self, step: sandbox.Step) -> None:
+        """Read every number that is compressed."""
         for stored in self._stored():
             if stored.filtered:
                 for _ in stored.panels():
                     step()
 
-    def walk(self, step: guard.Step) -> None:
+    def walk(self, step: sandbox.Step) -> None:
         """Follow every index and link of the file."""
         for stored in self._stored():
             step()
@@ -219,31 +223,49 @@ class Run:
         return (f"{self.path}: the export was interrupted; {what}",)
 
 
-def open_run(path: str | os.PathLike[str], *, memory: float | None = None) -> Run:
+def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial: bool = False) -> Run:
     """Open a run file, checking its whole structure; numbers are read, and checked, on demand.
+
+    The HDF5 library may hang or crash on a damaged file, and this process with it. With `trial` that happens
+    to another process, and becomes an error:
+
+        with ntkspec.open_run("from-elsewhere.h5", trial=True) as run:
+            run.check_values()
 
     Args:
         path: the file.
         memory: budget in GiB for what is read at once; default 80% of what is free.
+        trial: read the file in another process first, as the commands do (on Linux). A third of a second for
+            the first file of a `ntkspec.sandbox.server`, some 0.05 s for each further one.
 
     Raises:
         RunFileError: the file does not obey docs/run-format.md.
     """
     path, budget = Path(path), budget_bytes(memory)
     _check_is_file(path)
-
-    def look(step: guard.Step) -> None:
-        Run(path, _open_hdf5(path), budget).walk(step)
-
-    # A file of many thousand small blocks may take longer; they cannot be more than the file has room for.
-    guard.try_out(path, "structure", look, budget, guard.SECONDS + min(path.stat().st_size // 2**21, 60))
+    if trial:
+        _try_out(path, "structure", _walk, budget)
     file = _open_hdf5(path)
     try:
         with checks.reading(str(path)):
-            return Run(path, file, budget)
+            return Run(path, file, budget, trial)
     except BaseException:
         file.close()
         raise
+
+
+def _try_out(path: Path, what: str, look: Callable[[Path, int, sandbox.Step], None], budget: int) -> None:
+    # A file of many thousand small blocks may take longer; they cannot be more than the file has room for.
+    seconds = sandbox.SECONDS + min(path.stat().st_size // 2**21, 60)
+    sandbox.try_out(path, what, partial(look, path, budget), budget, seconds)
+
+
+def _walk(path: Path, budget: int, step: sandbox.Step) -> None:
+    Run(path, _open_hdf5(path), budget).walk(step)
+
+
+def _read_filtered(path: Path, budget: int, step: sandbox.Step) -> None:
+    Run(path, _open_hdf5(path), budget).read_filtered(step)
 
 
 def _check_is_file(path: Path) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,10 +21,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec import sandbox
 from ntkspec._version import __version__
 from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
-from ntkspec.store import digest, guard, schema
+from ntkspec.store import digest, schema
 from ntkspec.store.disk import check_writable, locked, open_hdf5, reason, reserve, writing
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
 from ntkspec.store.texts import check_label, check_name
@@ -42,7 +44,8 @@ class RunWriter:
         label: short display name; what no file can hold is replaced.
         config: JSON-able mapping, free form.
         overwrite: replace an existing file, at the end.
-        resume: continue `<path>.part` if there is one; its samples must be the same.
+        resume: continue `<path>.part` if there is one; its samples must be the same. What a killed writer
+            left may be damaged, so another process reads it first; see `ntkspec.open_run`, option `trial`.
 
     Raises:
         OutputError: the file exists, its folder is absent or not writable, or the disk is full.
@@ -138,8 +141,8 @@ class RunWriter:
                 remedy="delete it, or start without resume",
             )
         size = self.part.stat().st_size
-        seconds = guard.SECONDS + min(size // 2**21, 60)
-        guard.try_out(self.part, "resume", lambda _: self._open_part("r"), max(size, 2**28), seconds)
+        seconds = sandbox.SECONDS + min(size // 2**21, 60)
+        sandbox.try_out(self.part, "resume", partial(_try_part, self.part), max(size, 2**28), seconds)
         with self._open_part("r") as file:
             unfinished = _unfinished(file)
         if unfinished:
@@ -171,20 +174,7 @@ class RunWriter:
 
     def _open_part(self, mode: str) -> h5py.File:
         """The interrupted file, if it is sound and of the same samples."""
-        try:
-            file = open_hdf5(self.part, mode)
-            stored = {name: data[...] for name, data in file[schema.SAMPLES].items()}
-            for name, group in file[schema.SNAPSHOTS].items():
-                if group.attrs.get("complete", False) and digest.DIGEST in group.attrs:
-                    where = f"{self.part}: /{schema.SNAPSHOTS}/{name}"
-                    digest.compare_digest(group, where, digest.snapshot_digest(group, where))
-        except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            raise UsageError(
-                str(self.part),
-                expected="an interrupted run file to resume",
-                got=reason(error),
-                remedy="delete it, or start without resume",
-            ) from None
+        file, stored = _read_part(self.part, mode)
         same = stored.keys() == self._samples.keys() and all(
             np.array_equal(stored[name], array) for name, array in self._samples.items()
         )
@@ -300,6 +290,29 @@ class RunWriter:
             self._file.close()
         if not worth_keeping:
             self.part.unlink(missing_ok=True)
+
+
+def _read_part(part: Path, mode: str) -> tuple[h5py.File, dict[str, NDArray[Any]]]:
+    """An interrupted file, if it is sound, and its samples."""
+    try:
+        file = open_hdf5(part, mode)
+        stored = {name: data[...] for name, data in file[schema.SAMPLES].items()}
+        for name, group in file[schema.SNAPSHOTS].items():
+            if group.attrs.get("complete", False) and digest.DIGEST in group.attrs:
+                where = f"{part}: /{schema.SNAPSHOTS}/{name}"
+                digest.compare_digest(group, where, digest.snapshot_digest(group, where))
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise UsageError(
+            str(part),
+            expected="an interrupted run file to resume",
+            got=reason(error),
+            remedy="delete it, or start without resume",
+        ) from None
+    return file, stored
+
+
+def _try_part(part: Path, _: sandbox.Step) -> None:
+    _read_part(part, "r")
 
 
 def _unfinished(file: h5py.File) -> list[str]:

@@ -43,7 +43,7 @@ import mutations  # noqa: E402
 import numpy as np  # noqa: E402
 
 import ntkspec.report.figures  # noqa: E402, F401 - once here, not in every child
-from ntkspec import analyze, validate  # noqa: E402
+from ntkspec import analyze, sandbox, validate  # noqa: E402
 from ntkspec.cli import run_command  # noqa: E402
 from ntkspec.report.to_json import dumps  # noqa: E402
 from ntkspec.store import Run  # noqa: E402
@@ -130,7 +130,7 @@ def _analyse(path: str, depth: int) -> tuple[int, str]:
     said = []
 
     def work() -> int:
-        said.append(answers(dumps(analyze.analyze_runs([path], memory=BUDGET_GIB))))
+        said.append(answers(dumps(analyze.analyze_runs([path], memory=BUDGET_GIB, trial=True))))
         return 0
 
     return run_command(work), "".join(said)
@@ -288,7 +288,8 @@ def is_wrong(found: Any, right: Any) -> bool:
 
 def work(seed: int, numbers: list[int], keep: str, limit: float, share: int) -> list[Outcome]:
     """Make and examine these files."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, sandbox.server("ntkspec.store"):
+        sandbox.start()  # before the children, which share it
         folder = Path(scratch)
         made = bases.make(folder / "bases")
         arena = folder / "arena"

@@ -12,12 +12,14 @@ import zlib
 
 import cases
 import h5py
+import looks
 import numpy as np
 import pytest
 import runs
 
+from ntkspec import sandbox
 from ntkspec.errors import MemoryBudgetError, NtkspecError, RunFileError
-from ntkspec.store import Run, RunWriter, digest, guard, open_run, reader
+from ntkspec.store import Run, RunWriter, digest, open_run, reader
 
 INPUTS = np.linspace(0, 1, 24).reshape(12, 2)
 
@@ -138,19 +140,10 @@ def no_zombie():
         return True
 
 
-def spin(step):
-    while True:
-        pass
-
-
-def take_memory(step):
-    np.ones(2**28)  # 2 GiB
-
-
 LOOKS = {
-    "hangs": (spin, RunFileError, "takes too long"),
-    "crashes": (lambda step: os.kill(os.getpid(), signal.SIGSEGV), RunFileError, "crashes"),
-    "takes memory": (take_memory, MemoryBudgetError, "budget"),
+    "hangs": (looks.spin, RunFileError, "takes too long"),
+    "crashes": (looks.crash, RunFileError, "crashes"),
+    "takes memory": (looks.take_memory, MemoryBudgetError, "budget"),
 }
 
 
@@ -160,12 +153,13 @@ def test_a_child_that(name, tmp_path, recwarn, capfd):
     look, kind, word = LOOKS[name]
     path = tmp_path / "file"
     path.write_text("x")
+    sandbox.start()
     handles = os.listdir("/proc/self/fd")
     other = threading.Thread(target=time.sleep, args=(0.5,))
     other.start()
     for _ in range(2):  # the second time it is known
         with pytest.raises(kind, match=word):
-            guard.try_out(path, name, look, 2**28, 1)
+            sandbox.try_out(path, name, look, 2**28, 1)
     other.join()
     assert os.listdir("/proc/self/fd") == handles
     assert not recwarn.list
@@ -182,7 +176,7 @@ def test_ctrl_c_ends_the_child_too(tmp_path):
     started = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
-            guard.try_out(path, "sleeps", lambda step: time.sleep(20), 2**28)
+            sandbox.try_out(path, "sleeps", looks.sleep, 2**28)
     finally:
         signal.signal(signal.SIGINT, before)
     assert time.monotonic() - started < 10
@@ -193,15 +187,7 @@ def test_ctrl_c_ends_the_child_too(tmp_path):
 def test_a_step_grants_time_for_another(tmp_path):
     path = tmp_path / "file"
     path.write_text("x")
-
-    def look(step):
-        for _ in range(3):
-            end = time.process_time() + 1
-            while time.process_time() < end:
-                pass
-            step()
-
-    guard.try_out(path, "steps", look, 2**28, 1)
+    sandbox.try_out(path, "steps", looks.work_in_steps, 2**28, 1)
 
 
 @linux
@@ -212,9 +198,9 @@ def test_a_damaged_file_is_looked_at_in_the_child_alone(valid, tmp_path, monkeyp
     seen = []  # a child's appends do not come back
     monkeypatch.setattr(reader, "Run", lambda *args: seen.append(args) or Run(*args))
     with pytest.raises(NtkspecError):
-        open_run(path)
+        open_run(path, trial=True)
     assert not seen
-    open_run(valid).close()
+    open_run(valid, trial=True).close()
     assert len(seen) == 1
 
 

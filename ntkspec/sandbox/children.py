@@ -1,0 +1,155 @@
+"""Answer requests for trials: the server and its children. For a fresh interpreter, see `client`."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import gc
+import importlib
+import json
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from ntkspec.errors import NtkspecError
+from ntkspec.sandbox.client import SECONDS, UNTRIED
+
+WALL = 60  # seconds without a step, for a child that waits for a disk
+ROOM = 2**27  # bytes of address space beyond the budget
+REQUEST = 2**16  # most bytes of a request
+DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl
+
+
+def serve(modules: list[str]) -> NoReturn:
+    """Fork a child for every request, one after the other, until all who may ask have closed the line.
+
+    For a fresh interpreter whose standard input is the line.
+    """
+    faulthandler.disable()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody learns how a child ended
+    for module in modules:
+        with contextlib.suppress(Exception):  # who asks will meet it too
+            importlib.import_module(module)
+    with socket.socket(fileno=0) as line:
+        while True:
+            request, handles, _, _ = socket.recv_fds(line, REQUEST, 2)
+            if not request:
+                os._exit(0)
+            client, folder = handles
+            with contextlib.suppress(OSError):
+                os.write(client, _run(request, client, folder))
+            os.close(client)
+            os.close(folder)
+
+
+def _run(request: bytes, client: int, folder: int) -> bytes:
+    """The child's last line: nothing, or the words of an error."""
+    reader, writer = os.pipe()
+    parent = os.getpid()
+    try:
+        child = os.fork()
+    except OSError:  # no room for another process
+        os.close(reader)
+        os.close(writer)
+        return UNTRIED
+    if child == 0:
+        _child(request, parent, writer, folder)
+    os.close(writer)
+    said = _listen(reader, client)
+    os.close(reader)
+    ended = _end(child)
+    if said is None or (not said and ended == signal.SIGXCPU):
+        return _damaged("one that takes too long to read: the HDF5 library does not come back")
+    return said or _damaged(f"one on which the HDF5 library crashes ({signal.strsignal(ended) or ended})")
+
+
+def _child(request: bytes, parent: int, writer: int, folder: int) -> NoReturn:
+    """Never returns, and runs nobody's finalizers."""
+    said: list[str] = []
+    try:
+        gc.disable()
+        _die_with(parent)
+        os.dup2(1, 0)  # the line is the server's
+        os.fchdir(folder)
+        look, budget, seconds = pickle.loads(request)
+        _limit(budget, seconds)
+
+        def step() -> None:
+            os.write(writer, b".")
+            _grant(SECONDS)
+
+        look(step)
+    except NtkspecError as error:
+        said = [type(error).__name__, error.where, error.expected, error.got, error.remedy]
+    except MemoryError:
+        need = "to read it within the memory budget", "a need of more", "raise --memory"
+        said = ["MemoryBudgetError", "", *need]
+    except BaseException:
+        pass  # who asks will meet it too
+    finally:
+        with contextlib.suppress(BaseException):
+            os.write(writer, json.dumps(said).encode() + b"\n")
+        os._exit(0)
+
+
+def _die_with(parent: int) -> None:
+    """Let this process be killed when its parent ends, whatever ends that."""
+    ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it was faster
+        os._exit(0)
+
+
+def _limit(budget: int, seconds: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min([now + budget + ROOM, *limits]), hard))
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    _grant(seconds)
+
+
+def _grant(seconds: int) -> None:
+    """So much more CPU time until SIGXCPU ends this process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    limit = int(time.process_time()) + 1 + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (limit if hard < 0 else min(limit, hard), hard))
+
+
+def _listen(reader: int, client: int) -> bytes | None:
+    """The child's last line; empty if it died or nobody wants to know, None if nothing came for too long."""
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    poll.register(client, 0)  # tells nothing but that its other end is closed
+    text = b""
+    while not text.endswith(b"\n"):
+        ready = dict(poll.poll(1000 * WALL))
+        if not ready:
+            return None
+        more = os.read(reader, 2**16) if reader in ready else b""
+        if client in ready or not more:
+            return b""
+        text += more.lstrip(b".")
+    return text
+
+
+def _end(child: int) -> int:
+    """Make sure that a process has ended, leaving no zombie; the signal that ended it, or 0."""
+    try:
+        os.kill(child, signal.SIGKILL)  # changes nothing where it died on its own
+        _, status = os.waitpid(child, 0)
+    except (ProcessLookupError, ChildProcessError):  # somebody else in this process waits for all children
+        return 0
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+def _damaged(got: str) -> bytes:
+    words = "a readable HDF5 file", f"a damaged one: {got}", "copy or export it again"
+    return json.dumps(["RunFileError", "", *words]).encode() + b"\n"
