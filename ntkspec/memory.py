@@ -62,6 +62,16 @@ def require(what: str, needed: int, budget: int, remedy: str) -> None:
         )
 
 
+def samples_at_once(limit: int, samples: int, nbytes: int) -> int:
+    """Choose how many of some samples, which take `nbytes` in all, to read at once: `limit` bytes, but one.
+
+    Example:
+        >>> samples_at_once(100, 50, 1000)
+        5
+    """
+    return max(limit * samples // max(nbytes, 1), 1)
+
+
 def format_bytes(count: float) -> str:
     """Bytes for people: '1.4 GiB'."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):

@@ -220,7 +220,7 @@ def draw(samples: int, settings: RunSettings) -> NDArray[np.intp]:
 
     Example:
         >>> draw(10, RunSettings(samples=3, seed=1)).tolist()
-        [2, 4, 5]
+        [3, 4, 7]
     """
     if settings.samples is None:
         return np.arange(samples)

@@ -26,7 +26,7 @@ from ntkspec.backend import CpuBackend, arrays, loops
 from ntkspec.export import jacobian
 from ntkspec.kernel import low_rank
 from ntkspec.kernel.problem import Kernel
-from ntkspec.spectral.accuracy import gram_errors, magnitude
+from ntkspec.spectral.accuracy import gram_errors, magnitude_of
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -130,10 +130,11 @@ def factorise(jac: Jacobian, keep: float, block: int) -> tuple[int, int]:
         drawn += len(rest)
         return pivots(rest, noise)
 
-    sizes = magnitude(jac, "trace")
+    kernel = Kernel(jac)
+    sizes = kernel.fact(magnitude_of)
     floor = gram_errors(sizes, np.dtype(np.float64)).floor
     with mock.patch.multiple(low_rank, KEEP=keep, BLOCK=block, _pivots=counted):
-        found = low_rank.factorise(Kernel(jac), floor, jac.samples // 2, sizes.entry_sums)
+        found = low_rank.factorise(kernel, floor, jac.samples // 2, sizes.entry_sums)
     return (len(found.rows) if found else 0), drawn
 
 

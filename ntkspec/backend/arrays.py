@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ntkspec.backend.protocol import R, T
 from ntkspec.jacobian import Matrix
-from ntkspec.sums import pairwise, panel_of, panels
+from ntkspec.summation import pairwise, panel_of, panels
 
-# Steps of the sparse tile for two rows that meet in a column, in multiplications of a dense one.
+# What two sparse rows that meet in a column cost, in multiplications of a product of dense rows.
 MEETING = 256
 WIDEST = 1024  # columns of a sparse factor that may be written out as a dense panel
 PANEL_BYTES = 2**25  # of a kernel, in one pass over it

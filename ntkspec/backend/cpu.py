@@ -22,7 +22,7 @@ from ntkspec.backend.arrays import ArrayBackend
 from ntkspec.backend.protocol import BackendName, R, T, solver_failed
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
-from ntkspec.sums import NARROW, pairwise, panel_of, panels
+from ntkspec.summation import NARROW, pairwise, panel_of, panels
 
 ROWS_AT_ONCE = 512  # of a kernel, in one pass over it
 QR_BLOCK = 32  # columns that tpqrt works on at a time

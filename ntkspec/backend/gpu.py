@@ -16,7 +16,7 @@ from ntkspec.backend.protocol import BackendName, solver_failed
 from ntkspec.errors import BackendError, MemoryBudgetError
 from ntkspec.jacobian import Matrix
 from ntkspec.memory import SHARE
-from ntkspec.sums import NARROW
+from ntkspec.summation import NARROW
 
 THREADS = 128  # of a block of the sparse tile's kernel: rows on the right side that share one on the left
 C_TYPES = {"float32": "float", "float64": "double"}

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from ntkspec import sums
+from ntkspec import summation
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Step:
 
     def gamma(self, roundings: int) -> float:
         """gamma_m, and one rounding more for this analysis' own."""
-        return sums.gamma(roundings + 1, self.precision)
+        return summation.gamma(roundings + 1, self.precision)
 
     def option(self, name: str, place: int, default: Any) -> Any:
         """An argument by its name or its place."""

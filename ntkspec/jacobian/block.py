@@ -8,6 +8,7 @@ Slyusar 1999, "face-splitting product").
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,10 @@ class Pair:
     left: Matrix | None  # (n, a); None: all ones
     right: Matrix  # (n * repeat, w): w = c*b for "trace", else b
     repeat: int  # rows per sample
+
+    def map(self, function: Callable[[Matrix], Matrix]) -> Pair:
+        """Return the pair with `function` applied to each matrix that there is."""
+        return Pair(None if self.left is None else function(self.left), function(self.right), self.repeat)
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,7 @@ class Block:
         """
         left, right = _balanced(self.left.load(), self.right.load(), np.dtype(dtype))
         repeat = rows_per_sample(outputs, self.outputs)
-        return Pair(left.multiplier(dtype), right.matrix(outputs, dtype), repeat)
+        return Pair(left.left_matrix(dtype), right.matrix(outputs, dtype), repeat)
 
     def to_dense(self) -> NDArray[Any]:
         """Return the block's Jacobian (n, c, a*b) by the definition; for tests and small cases."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec import sums
+from ntkspec import summation
 from ntkspec.jacobian.factor import ArrayFactor, Factor, Numbers, largest_of_samples
 from ntkspec.jacobian.outputs import Outputs
 
@@ -52,8 +52,8 @@ class DenseFactor(ArrayFactor):
             rows = values[:, outputs, :]
         return np.ascontiguousarray(rows, dtype=dtype)
 
-    def multiplier(self, dtype: Any = np.float64) -> NDArray[Any]:
-        """See `Factor.multiplier`."""
+    def left_matrix(self, dtype: Any = np.float64) -> NDArray[Any]:
+        """See `Factor.left_matrix`."""
         return self.matrix(0, dtype)
 
     def compact(self, *others: Factor) -> DenseFactor:
@@ -80,7 +80,7 @@ class DenseFactor(ArrayFactor):
         return 1
 
     @property
-    def touched(self) -> None:
+    def touched_columns(self) -> None:
         """None, for all columns."""
         return
 
@@ -90,13 +90,13 @@ class DenseFactor(ArrayFactor):
         return self.width
 
     @property
-    def used(self) -> NDArray[np.bool_]:
-        """See `Factor.used`."""
+    def nonzero_entries(self) -> NDArray[np.bool_]:
+        """See `Factor.nonzero_entries`."""
         return np.asarray(self.values[:] != 0)
 
     def nonzero_columns(self, outputs: Outputs) -> int:
         """See `Factor.nonzero_columns`."""
-        return count_of_mode(np.asarray(self.used.any(axis=0)), outputs)
+        return count_of_mode(np.asarray(self.nonzero_entries.any(axis=0)), outputs)
 
     @property
     def inputs(self) -> NDArray[np.float64]:
@@ -108,25 +108,27 @@ class DenseFactor(ArrayFactor):
         """None: nothing is looked up."""
         return
 
-    def near(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+    def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return some samples' vectors (m, width)."""
         return np.asarray(self.values[:][samples, 0], dtype=np.float64)
 
     @property
-    def norms_of(self) -> NDArray[np.float64]:
-        """See `Factor.norms_of`."""
+    def rows_of_same_norm(self) -> NDArray[np.float64]:
+        """See `Factor.rows_of_same_norm`."""
         return self.matrix(0)
 
     def roundings(self, times: int, rows: int | None = None) -> int:
         """See `Factor.roundings`: sums are made in panels."""
-        return sums.roundings(times * self.width, sums.PANEL if rows is None else sums.panel_of(rows))
+        return summation.roundings(
+            times * self.width, summation.PANEL if rows is None else summation.panel_of(rows)
+        )
 
     def buffers(self, times: int) -> int:
         """See `Factor.buffers`: panels are added pairwise."""
-        return sums.buffers(times * self.width)
+        return summation.buffers(times * self.width)
 
     @property
-    def products(self) -> int:
+    def roundings_in_any_order(self) -> int:
         """Length of a vector."""
         return self.width
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.jacobian.outputs import Outputs
+from ntkspec.memory import samples_at_once
 
 Matrix: TypeAlias = Any  # an NDArray or a csr_array; SciPy has no types
 READ_BYTES = 2**26  # of an array, read at once where samples are picked from it
@@ -92,7 +93,7 @@ class Factor(Protocol):
         """
         ...
 
-    def multiplier(self, dtype: Any = np.float64) -> Matrix | None:
+    def left_matrix(self, dtype: Any = np.float64) -> Matrix | None:
         """Return the rows (n, width) of a left factor, or None where their Gram matrix is all ones."""
         ...
 
@@ -117,7 +118,7 @@ class Factor(Protocol):
         ...
 
     @property
-    def touched(self) -> NDArray[np.int64] | None:
+    def touched_columns(self) -> NDArray[np.int64] | None:
         """The columns that some sample touches, ascending; None for all of them, without reading any."""
         ...
 
@@ -127,7 +128,7 @@ class Factor(Protocol):
         ...
 
     @property
-    def used(self) -> NDArray[np.bool_]:
+    def nonzero_entries(self) -> NDArray[np.bool_]:
         """Where a stored number counts, being neither zero nor padding; (n, c, entries)."""
         ...
 
@@ -147,12 +148,12 @@ class Factor(Protocol):
         """What each sample looks up (n, k), -1 for nothing; None unless it looks something up."""
         ...
 
-    def near(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+    def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return some samples' vectors (m, w), without columns that none of them touches."""
         ...
 
     @property
-    def norms_of(self) -> NDArray[np.float64]:
+    def rows_of_same_norm(self) -> NDArray[np.float64]:
         """Rows (n, w) of the same Euclidean norms as the vectors of the first output."""
         ...
 
@@ -172,8 +173,8 @@ class Factor(Protocol):
         ...
 
     @property
-    def products(self) -> int:
-        """Numbers that are added up for an inner product of two rows, collisions included, at most."""
+    def roundings_in_any_order(self) -> int:
+        """Roundings behind an inner product of two rows, at most, in whatever order it is added up."""
         ...
 
 
@@ -244,7 +245,7 @@ class ArrayFactor:
 def taken(array: Numbers, samples: NDArray[np.intp]) -> NDArray[Any]:
     """Pick samples of an array, in their order; one in a file is read a range of rows at a time."""
     found = np.empty((len(samples), *array.shape[1:]), array.dtype)
-    step = max(READ_BYTES * array.shape[0] // max(array.nbytes, 1), 1)
+    step = samples_at_once(READ_BYTES, array.shape[0], array.nbytes)
     for start in range(0, array.shape[0], step):
         here = np.flatnonzero((samples >= start) & (samples < start + step))
         if len(here):

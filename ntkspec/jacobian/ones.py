@@ -25,10 +25,10 @@ class Ones:
 
     samples: int  # n
     outputs: int  # c
-    width = entries = collisions = touched_width = products = 1
+    width = entries = collisions = touched_width = roundings_in_any_order = 1
     nbytes = 0
     dtype = np.dtype(np.float64)  # ones are exact: the other factor's precision is what bounds a block
-    touched = inputs = nodes = None
+    touched_columns = inputs = nodes = None
 
     @property
     def arrays(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Ones:
         """See `Factor.matrix`."""
         return self.written_out().matrix(outputs, dtype)
 
-    def multiplier(self, dtype: Any = np.float64) -> None:
+    def left_matrix(self, dtype: Any = np.float64) -> None:
         """Return None: a Gram matrix of ones multiplies nothing."""
         return
 
@@ -96,7 +96,7 @@ class Ones:
         return np.ones(self.samples)
 
     @property
-    def used(self) -> NDArray[np.bool_]:
+    def nonzero_entries(self) -> NDArray[np.bool_]:
         """True throughout; (n, c, 1)."""
         return np.ones((self.samples, self.outputs, 1), dtype=bool)
 
@@ -104,12 +104,12 @@ class Ones:
         """Return 1: the columns of all outputs are equal."""
         return 1
 
-    def near(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+    def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return ones (m, 1)."""
         return np.ones((len(samples), 1))
 
     @property
-    def norms_of(self) -> NDArray[np.float64]:
+    def rows_of_same_norm(self) -> NDArray[np.float64]:
         """Ones; (n, 1)."""
         return np.ones((self.samples, 1))
 

@@ -70,20 +70,20 @@ class SparseFactor(ArrayFactor):
         matrix.eliminate_zeros()
         return matrix
 
-    def multiplier(self, dtype: Any = np.float64) -> sp.csr_array:
-        """See `Factor.multiplier`."""
+    def left_matrix(self, dtype: Any = np.float64) -> sp.csr_array:
+        """See `Factor.left_matrix`."""
         return self.matrix(0, dtype)
 
     @cached_property
-    def touched(self) -> NDArray[np.int64]:
-        """See `Factor.touched`."""
+    def touched_columns(self) -> NDArray[np.int64]:
+        """See `Factor.touched_columns`."""
         found = np.unique(self.indices[:])
         return found[found >= 0].astype(np.int64)
 
     @property
     def touched_width(self) -> int:
         """How many columns some sample touches; 1 where none does."""
-        return max(len(self.touched), 1)
+        return max(len(self.touched_columns), 1)
 
     def compact(self, *others: Factor) -> SparseFactor:
         """See `Factor.compact`.
@@ -91,7 +91,7 @@ class SparseFactor(ArrayFactor):
         CSR products take memory and time for every column; a hashed or a fine 3D grid has millions, of which
         n samples touch few.
         """
-        kept = [factor.touched for factor in (self, *others)]
+        kept = [factor.touched_columns for factor in (self, *others)]
         if any(columns is None for columns in kept):
             return self.load()
         return self._renumbered(kept[0] if not others else np.unique(np.concatenate(kept)))  # type: ignore[arg-type]
@@ -133,15 +133,15 @@ class SparseFactor(ArrayFactor):
         return most
 
     @property
-    def used(self) -> NDArray[np.bool_]:
-        """See `Factor.used`."""
+    def nonzero_entries(self) -> NDArray[np.bool_]:
+        """See `Factor.nonzero_entries`."""
         return np.asarray((self.values[:] != 0) & (self.indices[:] >= 0)[:, None, :])
 
     def nonzero_columns(self, outputs: Outputs) -> int:
         """See `Factor.nonzero_columns`."""
         compact = self.compact()
         nonzero = np.zeros((self.outputs, compact.columns), dtype=bool)
-        samples, output, entries = np.nonzero(compact.used)
+        samples, output, entries = np.nonzero(compact.nonzero_entries)
         nonzero[output, compact.nodes[samples, entries]] = True
         return count_of_mode(nonzero, outputs)
 
@@ -155,7 +155,7 @@ class SparseFactor(ArrayFactor):
         """The indices; (n, k)."""
         return np.asarray(self.indices[:])
 
-    def near(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+    def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return some samples' vectors at the nodes that these touch, entries added up; (m, w)."""
         indices, values = self.indices[:][samples], self.values[:][samples, 0].astype(np.float64)
         nodes, column = np.unique(indices, return_inverse=True)
@@ -164,8 +164,8 @@ class SparseFactor(ArrayFactor):
         return dense[:, nodes >= 0]
 
     @property
-    def norms_of(self) -> NDArray[np.float64]:
-        """See `Factor.norms_of`: each row's numbers, entries added up, without zeros between them."""
+    def rows_of_same_norm(self) -> NDArray[np.float64]:
+        """See `Factor.rows_of_same_norm`: each row's numbers, without the zeros between them."""
         rows = self.compact().matrix(0)
         lengths = np.diff(rows.indptr)
         numbers = np.zeros((len(lengths), int(lengths.max(initial=0))))
@@ -181,6 +181,6 @@ class SparseFactor(ArrayFactor):
         return 1
 
     @property
-    def products(self) -> int:
-        """Entries, which may be sums of collisions on both sides."""
+    def roundings_in_any_order(self) -> int:
+        """3 k: of each entry the product, and adding up what collides with it on either side."""
         return 3 * self.entries

@@ -73,7 +73,7 @@ def gram_by_block(jacobian: Jacobian, outputs: Outputs = "trace", **options: Any
 
 
 def gram_sums(
-    sums: Mapping[str, Jacobian],
+    parts: Mapping[str, Jacobian],
     outputs: Outputs = "trace",
     *,
     precision: Precision = "float64",
@@ -86,26 +86,26 @@ def gram_sums(
     """Several sums of blocks of one Jacobian in one pass: every block's tile is computed once.
 
     Args:
-        sums: name -> the blocks to add up, e.g. {"total": jac, "no_grid": jac.without("grid")}.
+        parts: name -> the blocks to add up, e.g. {"total": jac, "no_grid": jac.without("grid")}.
         out: name -> array to put that kernel into, as for `gram`; all or none.
         progress: called with the share that is done.
 
     Returns:
         name -> (N, N) kernel. Other arguments and errors as for `gram`.
     """
-    whole = Jacobian(tuple(blocks_of(sums).values()))
+    whole = Jacobian(tuple(blocks_of(parts).values()))
     kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
-    return _arrays(kernel, sums, tile, out, progress)
+    return _arrays(kernel, parts, tile, out, progress)
 
 
 def _arrays(
     kernel: Kernel,
-    sums: Mapping[str, Jacobian],
+    parts: Mapping[str, Jacobian],
     tile: int | None,
     out: Mapping[str, NDArray[Any]] | None,
     progress: Progress | None,
 ) -> dict[str, NDArray[Any]]:
-    plan = Assembly.of(kernel, sums, tile, kernels_fit=out is not None)
+    plan = Assembly.of(kernel, parts, tile, targets_given=out is not None)
     return {name: kernel.backend.get(array) for name, array in plan.assemble(out, progress).items()}
 
 
@@ -114,7 +114,7 @@ class Assembly:
     """What is assembled, in which pieces, and the memory that it takes."""
 
     kernel: Kernel  # of every block once
-    sums: tiles.Sums
+    groups: tiles.Groups
     names: tuple[str, ...]
     tiling: tiles.Tiling
     on_host: bool  # kernels live on the host although the backend computes elsewhere
@@ -123,28 +123,28 @@ class Assembly:
     @staticmethod
     def of(
         kernel: Kernel,
-        sums: Mapping[str, Jacobian] | None = None,
+        parts: Mapping[str, Jacobian] | None = None,
         tile: int | None = None,
         *,
-        kernels_fit: bool = False,
+        targets_given: bool = False,
     ) -> Assembly:
         """Cut the work so that it fits the kernel's budget.
 
         Args:
             kernel: of every block that is added up.
-            sums: name -> blocks to add up; default: {"total": all of them}.
+            parts: name -> blocks to add up; default: {"total": all of them}.
             tile: as for `gram`.
-            kernels_fit: there is a place for the kernels outside of the budget.
+            targets_given: there is a place for the kernels outside of the budget.
 
         Raises:
             MemoryBudgetError: the kernels, the tiles at work and the factors of two samples do not fit.
         """
         if tile is not None and tile < 1:
             raise UsageError("tile", expected="a positive number of rows", got=str(tile), remedy="e.g. 256")
-        sums = {"total": kernel.rows} if sums is None else sums
+        parts = {"total": kernel.rows} if parts is None else parts
         engine, samples = kernel.backend, _samples(kernel)
-        kernels = 0 if kernels_fit else len(sums) * kernel.nbytes
-        groups = tiles.Sums.of(sums)
+        kernels = 0 if targets_given else len(parts) * kernel.nbytes
+        groups = tiles.Groups.of(parts)
         room, largest, at_work = engine.room(kernel.budget), max(kernel.shape), tiles.product_tiles(kernel)
 
         def scratch(rows: int) -> int:
@@ -156,14 +156,14 @@ class Assembly:
             while tile > SMALLEST_TILE and scratch(tile) > room // 8:
                 tile //= 2
         work = scratch(tile)
-        on_host = kernels_fit or (room != kernel.budget and least_bytes(kernel, kernels + work) > room)
+        on_host = targets_given or (room != kernel.budget and least_bytes(kernel, kernels + work) > room)
         panel = _panel_samples(kernel, work + (0 if on_host else kernels), room)
         if on_host:
             require(f"kernel of {samples} samples on the host", kernels, kernel.budget, FEWER)
         tiling = tiles.cut(kernel, panel, tile)
-        most = max(len(side) for side in _sides(kernel))
+        most = max(side.samples for side in _sides(kernel))
         factors = _bytes_a_sample(kernel) * (samples if panel == most else 2 * panel)
-        return Assembly(kernel, groups, tuple(sums), tiling, on_host, int(kernels + work + factors))
+        return Assembly(kernel, groups, tuple(parts), tiling, on_host, int(kernels + work + factors))
 
     def assemble(
         self, out: Mapping[str, NDArray[Any]] | None = None, progress: Progress | None = None
@@ -217,7 +217,7 @@ class Assembly:
         def work(pair: tuple[tiles.Strip, tiles.Strip]) -> tuple[int, int]:
             row, column = pair
             at = row.start * repeat, column.start * repeat
-            for name, tile in tiles.compute(row, column, self.sums, kernel).items():
+            for name, tile in tiles.compute(row, column, self.groups, kernel).items():
                 store(kernels[name], *at, tile)
             return row.start, column.start
 
@@ -248,20 +248,21 @@ def least_bytes(kernel: Kernel, kernel_bytes: int) -> int:
     return int(kernel_bytes + 2 * _bytes_a_sample(kernel))
 
 
-def _sides(kernel: Kernel) -> tuple[range, ...]:
-    """The samples of rows and, where these are others, of columns."""
-    sides = (kernel.rows, kernel.columns)
-    return tuple(range(jacobian.samples) for jacobian in sides if jacobian is not None)
+def _sides(kernel: Kernel) -> tuple[Jacobian, ...]:
+    """The Jacobian of the rows and, where it is another, that of the columns."""
+    return (kernel.rows,) if kernel.columns is None else (kernel.rows, kernel.columns)
 
 
 def _samples(kernel: Kernel) -> int:
-    return sum(map(len, _sides(kernel)))
+    return sum(side.samples for side in _sides(kernel))
 
 
 def _bytes_a_sample(kernel: Kernel) -> float:
     """Of the factors, as stored and as converted to the kernel's precision."""
-    stored = kernel.rows.nbytes / kernel.rows.samples
-    return stored * (1 + max(kernel.dtype.itemsize / kernel.rows.dtype.itemsize, 1.0))
+    itemsize = kernel.dtype.itemsize
+    return max(
+        side.nbytes / side.samples * (1 + max(itemsize / side.dtype.itemsize, 1.0)) for side in _sides(kernel)
+    )
 
 
 def _panel_samples(kernel: Kernel, kernel_bytes: int, budget: int) -> int:
@@ -270,5 +271,5 @@ def _panel_samples(kernel: Kernel, kernel_bytes: int, budget: int) -> int:
     room = budget - kernel_bytes
     require(f"kernel of {samples} samples", least_bytes(kernel, kernel_bytes), budget, FEWER)
     if per_sample * samples <= room:
-        return max(map(len, _sides(kernel)))
+        return max(side.samples for side in _sides(kernel))
     return max(int(room / (2 * per_sample)), 1)

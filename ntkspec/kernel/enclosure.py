@@ -25,7 +25,7 @@ from ntkspec.kernel.dense import Assembly
 from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import require
-from ntkspec.sums import gamma
+from ntkspec.summation import gamma
 
 UNIT = 2.0**-53  # unit roundoff of double precision
 TINIEST = 2.0**-1074  # what an underflow loses at most
@@ -79,10 +79,10 @@ def form(
         MemoryBudgetError: the kernels and three times the factors do not fit.
         UsageError: numbers outside the range of double precision.
     """
-    return enclose(Kernel.of(jacobian, outputs, backend="cpu", memory=memory), beside=beside)
+    return enclosure_of(Kernel.of(jacobian, outputs, backend="cpu", memory=memory), beside=beside)
 
 
-def enclose(kernel: Kernel, *, beside: int = 0) -> Formed:
+def enclosure_of(kernel: Kernel, *, beside: int = 0) -> Formed:
     """Form a kernel with its error; see `form`.
 
     On the CPU, whatever the kernel's backend: the error bound holds for IEEE arithmetic, and libraries of a
@@ -108,5 +108,8 @@ def enclose(kernel: Kernel, *, beside: int = 0) -> Formed:
 
 def forming_roundings(kernel: Kernel) -> int:
     """Count m: the roundings behind an entry of K at most, with sums of collisions and of blocks."""
-    longest = max(t.block.left.products + t.outputs_added * t.block.right.products for t in kernel.terms)
+    longest = max(
+        t.block.left.roundings_in_any_order + t.outputs_added * t.block.right.roundings_in_any_order
+        for t in kernel.terms
+    )
     return longest + 2 * len(kernel.rows.blocks) + 3

@@ -31,6 +31,7 @@ from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.dense import Assembly, Progress, require_finite
 from ntkspec.kernel.problem import Kernel, blocks_of
+from ntkspec.memory import samples_at_once
 from ntkspec.store.disk import writing
 
 FORMAT, VERSION = "ntkspec-kernel", 1
@@ -41,7 +42,7 @@ PANEL_BYTES = 2**26  # of a factor, hashed at once
 
 def write_kernels(
     path: str | Path,
-    sums: Mapping[str, Jacobian],
+    parts: Mapping[str, Jacobian],
     outputs: Outputs = "trace",
     *,
     precision: Precision = "float64",
@@ -57,7 +58,7 @@ def write_kernels(
 
     Args:
         path: the file to write.
-        sums: name -> blocks to add up, as for `ntkspec.kernel.dense.gram_sums`; other arguments likewise.
+        parts: name -> blocks to add up, as for `ntkspec.kernel.dense.gram_sums`; other arguments likewise.
 
     Raises:
         OutputError: the file exists and is another one's, is being written, or there is no room for it.
@@ -65,12 +66,12 @@ def write_kernels(
         UsageError: a name that cannot stand in a file.
     """
     path = Path(path)
-    _check_names(sums)
-    whole = Jacobian(tuple(blocks_of(sums).values()))
+    _check_names(parts)
+    whole = Jacobian(tuple(blocks_of(parts).values()))
     kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
-    plan = Assembly.of(kernel, sums, kernels_fit=True)
+    plan = Assembly.of(kernel, parts, targets_given=True)
     said = {"outputs": str(outputs), "precision": precision, "backend": kernel.backend.name}
-    said["fingerprint"] = _fingerprint(plan, sums, said)
+    said["fingerprint"] = _fingerprint(plan, parts, said)
     if path.exists():
         _require_same(path, said["fingerprint"])
         return path
@@ -257,15 +258,15 @@ def _locked(part: Path) -> Iterator[None]:
         yield
 
 
-def _fingerprint(plan: Assembly, sums: Mapping[str, Jacobian], said: Mapping[str, str]) -> str:
+def _fingerprint(plan: Assembly, parts: Mapping[str, Jacobian], said: Mapping[str, str]) -> str:
     """sha256 over every number that the kernels depend on, how they are added up, and on what."""
     found = hashlib.sha256(repr((VERSION, sorted(said.items()))).encode())
-    for name, jacobian in sums.items():
+    for name, jacobian in parts.items():
         found.update(repr((name, jacobian.names)).encode())
     for block in plan.kernel.rows:
         for side in block.factors:
             found.update(repr((block.name, not side.arrays)).encode())
-            step = max(PANEL_BYTES * block.samples // max(side.nbytes, 1), 1)
+            step = samples_at_once(PANEL_BYTES, block.samples, side.nbytes)
             for start in range(0, block.samples, step):
                 arrays = side.load(start, min(start + step, block.samples)).arrays
                 for name in sorted(arrays, reverse=True):  # values first

@@ -44,10 +44,10 @@ def operator(
         >>> (K @ np.array([1.0, 1.0])).tolist()
         [7.0, 3.0]
     """
-    return as_operator(Kernel.of(jacobian, outputs, backend=backend, memory=memory))
+    return operator_of(Kernel.of(jacobian, outputs, backend=backend, memory=memory))
 
 
-def as_operator(kernel: Kernel) -> LinearOperator:
+def operator_of(kernel: Kernel) -> LinearOperator:
     """Make a kernel an operator; see `operator`."""
     require(
         "factors of the kernel", operator_bytes(kernel), kernel.budget, "raise --memory or use fewer samples"

@@ -27,7 +27,7 @@ from ntkspec.backend import Backend
 from ntkspec.jacobian import Pair
 from ntkspec.kernel import tiles
 from ntkspec.kernel.problem import Kernel
-from ntkspec.sums import gamma, pairwise, panels, roundings
+from ntkspec.summation import gamma, pairwise, panels, roundings
 
 BLOCK = 128  # rows of the kernel that are drawn at a time
 KEEP = 0.001  # of the largest diagonal entry of a block's rest: pivots below it are dropped

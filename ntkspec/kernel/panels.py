@@ -15,7 +15,7 @@ import numpy as np
 
 from ntkspec.kernel.problem import Kernel
 
-PANEL = 8  # so many panels have as many columns as the kernel has rows
+PANELS = 8  # of as many columns as the kernel has rows
 NARROWEST = 128  # but no fewer columns: long sums cost a QR digits, many folds cost it time
 
 
@@ -41,7 +41,7 @@ def folds(kernel: Kernel) -> int:
 
 def panel_width(size: int) -> int:
     """Choose how many columns of J are folded in at once for a kernel of this size."""
-    return max(size // PANEL, NARROWEST)
+    return max(size // PANELS, NARROWEST)
 
 
 def triangle_bytes(size: int) -> int:

@@ -23,8 +23,8 @@ from ntkspec.memory import budget_bytes
 
 T = TypeVar("T")
 
-FITS = 4  # times the factors is what looking for facts may take
-HELD = 4  # times FITS: facts that take memory are kept where they take a quarter of the budget
+FACTS = 4  # times the factors as stored: what looking for facts takes, with a copy in double precision
+KEPT = 4 * FACTS  # times the factors that the budget must be for arrays of facts to stay: a quarter of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,12 +134,12 @@ class Kernel:
     @property
     def facts_fit(self) -> bool:
         """Whether the budget has room for all factors, and for what is made of them to look for facts."""
-        return FITS * self.rows.nbytes <= self.budget
+        return FACTS * self.rows.nbytes <= self.budget
 
     @property
     def terms(self) -> Iterator[Term]:
         """The blocks' parts of the kernel, in order."""
-        held = HELD * FITS * self.rows.nbytes <= self.budget
+        held = KEPT * self.rows.nbytes <= self.budget
         for block in self.rows:
             known = self._terms.get(block.name)
             if known is not None and known.block is block:
@@ -156,7 +156,7 @@ class Kernel:
     @cached_property
     def absolute_diagonal(self) -> NDArray[np.float64]:
         """The diagonal of the kernel of absolute values (N,): entries that collide do not cancel."""
-        if self.collisions == 0:
+        if self.additions == 0:
             return self.diagonal
         return _total(self.size, (term.absolute_diagonal for term in self.terms))
 
@@ -166,9 +166,9 @@ class Kernel:
         return float(self.diagonal.sum())
 
     @cached_property
-    def collisions(self) -> int:
+    def additions(self) -> int:
         """Additions of entries that collide, in both factors of a block, at most."""
-        return max(term.collisions for term in self.terms)
+        return max(term.additions for term in self.terms)
 
     @cached_property
     def touched_width(self) -> int:
@@ -194,7 +194,7 @@ def sums_of(kernel: Kernel, parts: Mapping[str, Jacobian]) -> dict[str, Kernel]:
         UsageError: two different blocks of one name.
     """
     blocks = blocks_of(parts)
-    if FITS * sum(block.nbytes for block in blocks.values()) <= kernel.budget:
+    if FACTS * sum(block.nbytes for block in blocks.values()) <= kernel.budget:
         loaded = {name: block.load() for name, block in blocks.items()}
         parts = {
             name: replace(part, blocks=tuple(loaded[block] for block in part.names))

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Backend
 from ntkspec.jacobian import Block, Outputs, Pair, rows_per_sample
-from ntkspec.sums import over_samples, pairwise, panels
+from ntkspec.memory import samples_at_once
+from ntkspec.summation import over_samples, pairwise, panels
 
 T = TypeVar("T")
 
@@ -66,13 +67,12 @@ class Term:
     @property
     def absolute_pair(self) -> Pair:
         """Absolute values of the same matrices."""
-        pair = self.pair
-        return Pair(None if pair.left is None else abs(pair.left), abs(pair.right), pair.repeat)
+        return self.pair.map(abs)
 
     @property
     def uncancelled_pair(self) -> Pair:
         """The same matrices of absolute values before those that collide add up."""
-        return self._put(self.block.absolute().compact()) if self.collisions else self.absolute_pair
+        return self._put(self.block.absolute().compact()) if self.additions else self.absolute_pair
 
     @kept
     def diagonal(self) -> NDArray[np.float64]:
@@ -82,10 +82,10 @@ class Term:
     @kept
     def absolute_diagonal(self) -> NDArray[np.float64]:
         """The diagonal of the term of absolute values, so that colliding entries do not cancel; (rows,)."""
-        return self._diagonal(absolute=True) if self.collisions else self.diagonal
+        return self._diagonal(absolute=True) if self.additions else self.diagonal
 
     @cached_property
-    def collisions(self) -> int:
+    def additions(self) -> int:
         """Additions of entries that collide, in both factors, at most."""
         return max(sum(f.collisions - 1 for f in part.factors) for _, part in self.parts())
 
@@ -101,7 +101,7 @@ class Term:
         return max(_largest_entries(pair) for pair in pairs)
 
     @property
-    def rows(self) -> int:
+    def size(self) -> int:
         """N, the rows of the kernel."""
         return self.block.samples * rows_per_sample(self.outputs, self.block.outputs)
 
@@ -120,7 +120,7 @@ class Term:
 
     def parts(self) -> Iterator[tuple[int, Block]]:
         """Yield the block in memory, some samples at a time, each part with its first sample's number."""
-        step = max(PART_BYTES * self.block.samples // max(self.block.nbytes, 1), 1)
+        step = samples_at_once(PART_BYTES, self.block.samples, self.block.nbytes)
         for start in range(0, self.block.samples, step):
             yield start, self.block.load(start, min(start + step, self.block.samples))
 
@@ -137,12 +137,10 @@ class Term:
                 yield engine.xp.einsum("na,nw->naw", repeated, part).reshape(len(part), -1)
 
     def _put(self, compact: Block) -> Pair:
-        pair = compact.pair(self.outputs)
-        left = None if pair.left is None else self.engine.put(pair.left, np.float64)
-        return Pair(left, self.engine.put(pair.right, np.float64), pair.repeat)
+        return compact.pair(self.outputs).map(lambda matrix: self.engine.put(matrix, np.float64))
 
     def _diagonal(self, *, absolute: bool) -> NDArray[np.float64]:
-        found, repeat = np.empty(self.rows), self.rows // self.block.samples
+        found, repeat = np.empty(self.size), self.size // self.block.samples
         for start, part in self.parts():
             rows = slice(start * repeat, (start + part.samples) * repeat)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):

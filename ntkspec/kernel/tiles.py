@@ -84,12 +84,10 @@ def _blocks(kernel: Kernel, jacobian: Jacobian, start: int, stop: int, tiling: T
 def device_pairs(blocks: Iterable[Block], kernel: Kernel) -> dict[str, Pair]:
     """Return the factors of all blocks as matrices on the device, in the kernel's mode and precision."""
     engine, dtype = kernel.backend, kernel.dtype
-
-    def put(pair: Pair) -> Pair:
-        left = None if pair.left is None else engine.put_for_tiles(pair.left, dtype)
-        return Pair(left, engine.put_for_tiles(pair.right, dtype), pair.repeat)
-
-    return {block.name: put(block.pair(kernel.outputs, dtype)) for block in blocks}
+    return {
+        block.name: block.pair(kernel.outputs, dtype).map(lambda matrix: engine.put_for_tiles(matrix, dtype))
+        for block in blocks
+    }
 
 
 def take(pairs: Mapping[str, Pair], samples: slice | NDArray[Any], engine: Backend) -> dict[str, Pair]:
@@ -110,36 +108,36 @@ def rows_of(samples: slice | NDArray[Any], repeat: int) -> slice | NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class Sums:
+class Groups:
     """Which blocks are added up to which kernels."""
 
     groups: Mapping[tuple[str, ...], tuple[str, ...]]  # names of kernels -> blocks that go to just these
 
     @staticmethod
-    def of(sums: Mapping[str, Jacobian]) -> Sums:
+    def of(parts: Mapping[str, Jacobian]) -> Groups:
         """Blocks that go to the same kernels are added up once."""
-        blocks = dict.fromkeys(name for jacobian in sums.values() for name in jacobian.names)
+        blocks = dict.fromkeys(name for jacobian in parts.values() for name in jacobian.names)
         groups: dict[tuple[str, ...], tuple[str, ...]] = {}
         for block in blocks:
-            targets = tuple(name for name, jacobian in sums.items() if block in jacobian.names)
+            targets = tuple(name for name, jacobian in parts.items() if block in jacobian.names)
             groups[targets] = (*groups.get(targets, ()), block)
-        return Sums(groups)
+        return Groups(groups)
 
-    def scratch_bytes(self, size: int, rows: int, workers: int, dtype: Any, sums: int) -> int:
+    def scratch_bytes(self, size: int, rows: int, workers: int, dtype: Any, at_work: int) -> int:
         """Bytes of the tiles that are at work at the same time.
 
-        Sums of groups, a spare, and `sums` for the products of the two factors, see `product_tiles`.
+        Sums of groups, a spare, and `at_work` for the products of the two factors, see `product_tiles`.
         """
-        tiles = 2 * len(self.groups) + 1 + sums
+        tiles = 2 * len(self.groups) + 1 + at_work
         return workers * tiles * min(rows, size) ** 2 * int(np.dtype(dtype).itemsize)
 
 
-def compute(row: Strip, column: Strip, sums: Sums, kernel: Kernel) -> dict[str, Any]:
+def compute(row: Strip, column: Strip, groups: Groups, kernel: Kernel) -> dict[str, Any]:
     """Compute the tile (rows of `row`, rows of `column`) of every kernel, by name."""
     engine = kernel.backend
     shape = ((row.stop - row.start) * kernel.repeat, (column.stop - column.start) * kernel.repeat)
     parts: dict[str, list[Any]] = {}
-    for targets, blocks in sums.groups.items():
+    for targets, blocks in groups.groups.items():
         tile = engine.scratch(f"sum of {blocks}", shape, kernel.dtype)
         tile[...] = 0
         add_blocks(tile, blocks, row.pairs, column.pairs, engine)

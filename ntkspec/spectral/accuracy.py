@@ -14,7 +14,7 @@ and rho = ||J| |J|^T|, the spectral norm,
 rho is bounded by max_i (|J| |J|^T v)_i / v_i for a positive vector v (Collatz 1942). Of networks it is 1 to 2
 lambda_max; of matrices whose rows have no sign in common it can be N lambda_max.
 
-*What LAPACK does* is measured, see docs/method.md: e has a part 2 g(N) eps lambda_max, t one of
+*What LAPACK does* is magnitude_of, see docs/method.md: e has a part 2 g(N) eps lambda_max, t one of
 (g(N) + 2 sqrt(folds)) eps sigma_max where J is factorised itself, g(m) = sqrt(m) + 4 + m/500.
 
 A singular value off by t changes lambda = sigma^2 by at most 2 t sqrt(lambda) + t^2, so
@@ -33,12 +33,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec import sums
-from ntkspec.backend import Backend, Precision
-from ntkspec.jacobian import Jacobian, Outputs, Pair
+from ntkspec import summation
+from ntkspec.backend import Backend
+from ntkspec.jacobian import Pair
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import Term, TermOperator, apply
-from ntkspec.sums import gamma
+from ntkspec.summation import gamma
 
 # LAPACK's bdsqr takes an off-diagonal entry for zero from eps^(-1/8) u, 49 eps, of its neighbours on; with
 # clusters of singular values as much has been seen: 47 eps at N = 11.
@@ -83,12 +83,12 @@ class ErrorModel:
 class Magnitude:
     """How large the numbers of a Jacobian are, whatever their signs, and how often they are rounded."""
 
-    rows: int  # N
+    size: int  # N
     norm: float  # ||J| |J|^T| at most
     entries: float  # the same before colliding entries are added up
     entry_sums: int  # roundings behind an entry of K, from those of J on
     vector_sums: int  # roundings behind a component of K v
-    collisions: int  # roundings of adding up colliding entries, in both factors
+    additions: int  # of entries that collide, in both factors, each a rounding
     underflow: float  # bound on the norm of what underflow may take off K
     trace: float
     trace_error: float  # of the computed trace
@@ -104,17 +104,11 @@ class Magnitude:
         Args:
             products: further roundings of J's entries, in float64.
         """
-        growth = sum(gamma(2, dtype) for dtype in precisions) + gamma(self.collisions + products)
+        growth = sum(gamma(2, dtype) for dtype in precisions) + gamma(self.additions + products)
         return growth * float(np.sqrt(self.entries))
 
 
-def magnitude(jacobian: Jacobian, outputs: Outputs, working: np.dtype[Any] = FLOAT64) -> Magnitude:
-    """Measure the absolute values of a Jacobian whose factors fit in memory; see `measured`."""
-    precision: Precision = "float32" if working == np.float32 else "float64"
-    return Kernel.of(jacobian, outputs, precision=precision, backend="cpu").fact(measured)
-
-
-def measured(kernel: Kernel) -> Magnitude:
+def magnitude_of(kernel: Kernel) -> Magnitude:
     """Measure the absolute values of a kernel's Jacobian; about two products K v, four where entries collide.
 
     Where the factors do not all fit in memory, the trace bounds the norms.
@@ -123,7 +117,7 @@ def measured(kernel: Kernel) -> Magnitude:
     plain, before, trace = kernel.diagonal, kernel.absolute_diagonal, kernel.trace
     if kernel.facts_fit:
         entries = norm = _norm([term.absolute_pair for term in kernel.terms], plain, kernel.backend)
-        if kernel.collisions:
+        if kernel.additions:
             entries = _norm([term.uncancelled_pair for term in kernel.terms], before, kernel.backend)
     else:
         norm, entries = trace * UP, float(before.sum()) * UP
@@ -132,16 +126,16 @@ def measured(kernel: Kernel) -> Magnitude:
     # Not the smallest number: some machines flush all below it to zero. A kernel of zeros loses nothing.
     tiny = float(np.finfo(kernel.dtype).tiny) if entries else 0.0
     return Magnitude(
-        rows=kernel.size,
+        size=kernel.size,
         norm=norm,
         entries=entries,
         entry_sums=entry_sums,
         vector_sums=max(count.vector for count in counts) + blocks + 2,
-        collisions=kernel.collisions,
+        additions=kernel.additions,
         underflow=kernel.size * entry_sums * tiny * sum(count.largest for count in counts),
         trace=trace,
         trace_error=gamma(entry_sums + TRACE) * trace
-        + 2 * gamma(kernel.collisions) * float(np.sqrt(trace * before.sum())),
+        + 2 * gamma(kernel.additions) * float(np.sqrt(trace * before.sum())),
         dtype=kernel.rows.dtype,
     )
 
@@ -157,9 +151,9 @@ class _Counts:
     @staticmethod
     def of(term: Term, working: np.dtype[Any]) -> _Counts:
         block, c = term.block, term.outputs_added
-        size = term.rows
+        size = term.size
         along = block.left.roundings(1) + block.right.roundings(c)
-        vector = sums.roundings(size, sums.over_samples(size)) + along + 2 * PRODUCT
+        vector = summation.roundings(size, summation.over_samples(size)) + along + 2 * PRODUCT
         entry = block.left.roundings(1, block.samples) + block.right.roundings(c, size) + PRODUCT
         return _Counts(entry, vector, term.largest_factor(working))
 
@@ -168,7 +162,7 @@ def gram_errors(found: Magnitude, working: np.dtype[Any]) -> ErrorModel:
     """State the errors of eigenvalues of a kernel formed and solved in `working` precision."""
     coarser = max(found.dtype, working, key=lambda dtype: float(np.finfo(dtype).eps))
     return ErrorModel(
-        eigenvalue=solver_error(found.rows, working),
+        eigenvalue=solver_error(found.size, working),
         singular=0.0,
         absolute=found.forming(working),
         stored=found.storing(coarser),  # factors are rounded to the working precision too
@@ -180,7 +174,7 @@ def svd_errors(found: Magnitude, folds: int) -> ErrorModel:
     eps = float(np.finfo(np.float64).eps)
     return ErrorModel(
         eigenvalue=0.0,
-        singular=float(_growth(found.rows) + 2 * np.sqrt(folds)) * eps,
+        singular=float(_growth(found.size) + 2 * np.sqrt(folds)) * eps,
         relative=2 * BDSQR * eps,
         stored=found.storing(found.dtype, products=PRODUCT),
     )

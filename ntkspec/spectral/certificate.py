@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ntkspec.backend.cpu import over_rows, require_countable
 from ntkspec.backend.loops import mirror
 from ntkspec.kernel.enclosure import TINIEST, UP, Formed
-from ntkspec.sums import gamma
+from ntkspec.summation import gamma
 
 CLOSE = 0.99  # bisection ends when the bound is within 1% of the best that it can find
 SPAN = 2.0**-30  # of the estimate: certified bounds below are not looked for

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, get_args
 
 from ntkspec.backend import Backend, Choice, Precision
-from ntkspec.errors import MemoryBudgetError, UsageError
+from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
-from ntkspec.kernel.dense import Assembly
 from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel, blocks_of, sums_of
 from ntkspec.memory import format_bytes
@@ -75,7 +74,7 @@ def spectrum(
 
 
 def spectra(
-    sums: Mapping[str, Jacobian],
+    parts: Mapping[str, Jacobian],
     outputs: Outputs = "trace",
     *,
     method: MethodChoice = "auto",
@@ -91,15 +90,15 @@ def spectra(
     One kernel is in memory at a time: assembling it is a small part of solving it.
 
     Args:
-        sums: name -> the blocks to add up, e.g. {"total": jac, "no_grid": jac.without("grid")}.
+        parts: name -> the blocks to add up, e.g. {"total": jac, "no_grid": jac.without("grid")}.
         progress: called with what is being done.
     """
-    whole = Jacobian(tuple(blocks_of(sums).values()))
+    whole = Jacobian(tuple(blocks_of(parts).values()))
     kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
     check_options(kernel, method, k, vectors)
     if progress:
         progress("reading")
-    return solve_all(sums_of(kernel, sums), method, k, vectors=vectors, progress=progress)
+    return solve_all(sums_of(kernel, parts), method, k, vectors=vectors, progress=progress)
 
 
 def solve_all(
@@ -146,30 +145,26 @@ def plan(name: str, kernel: Kernel, k: int | None = None) -> Iterator[str]:
     yield f"memory plan of {name}, budget {format_bytes(kernel.budget)}"
     for method, solver in SOLVERS.items():
         need = solver.need(kernel, k)
-        verdict = "fits" if need.needed <= kernel.budget else "does not fit"
+        verdict = "fits" if need.fits else "does not fit"
         yield f"  {method:<9}{format_bytes(need.needed):>9}  {verdict}: {need.note}"
 
 
 def _by(method: Method, kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
     found = SOLVERS[method].solve(kernel, k, vectors=vectors)
     if found is None:
-        raise UsageError(
-            f"method {method}",
-            expected="a kernel whose numerical rank is below half its size, and memory for that many rows",
-            got="one with more to resolve, or a rest lost in rounding, or all zeros, or too little memory",
-            remedy="use --method auto or gram",
-        )
+        expected, got = SOLVERS[method].declines
+        raise UsageError(f"method {method}", expected=expected, got=got, remedy="use --method auto or gram")
     return found
 
 
 def _choose(kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
     """Choose the coarser solver that resolves what was asked for, within memory."""
     coarse = None
-    small = kernel.size < CHOLESKY_FROM or kernel.backend.name == "gpu"  # which is fast enough at solving all
-    if not small and not vectors and kernel.precision == "float64":
+    soon_solved = kernel.size < CHOLESKY_FROM or kernel.backend.name == "gpu"
+    if not soon_solved and not vectors and kernel.precision == "float64":
         coarse = SOLVERS["cholesky"].solve(kernel)
     if coarse is None:
-        if not _fits(kernel):
+        if not SOLVERS["gram"].need(kernel).fits:
             need = format_bytes(kernel.nbytes)
             found = _by("lanczos", kernel, k, vectors)
             return found.because(f"the kernel needs {need}, more than the memory budget")
@@ -180,14 +175,6 @@ def _choose(kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
     return _by("svd", kernel, k, vectors).because(
         f"{coarse.method} resolved {coarse.resolved} of {kernel.size}"
     )
-
-
-def _fits(kernel: Kernel) -> bool:
-    try:
-        Assembly.of(kernel)
-    except MemoryBudgetError:
-        return False
-    return True
 
 
 def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None) -> str:
@@ -205,9 +192,9 @@ def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None) -> str:
         return "float32 was asked for"
     if finer > WORTH * coarse.floor:
         return "the stored precision leaves nothing for svd to resolve"
-    need = svd.need(kernel).needed
-    if need > kernel.budget:
-        return f"svd would resolve more but needs {format_bytes(need)}, more than the memory budget"
+    need = svd.need(kernel)
+    if not need.fits:
+        return f"svd would resolve more but needs {format_bytes(need.needed)}, more than the memory budget"
     width, size = kernel.touched_width, coarse.size
     if width > SVD_WORK * size or 2.0 * size**2 * width + 4.0 * size**3 > SVD_FLOPS:
         return "svd would resolve more but takes long; ask for it by --method svd"

@@ -1,7 +1,8 @@
 """Checks of our own numbers: the same thing computed twice, held against what rounding allows.
 
 A check that fails means a fault in this program, in a library under it or in the machine; rounding alone
-cannot break those of kernels (see `formed`), nor, with the margin described in docs/method.md, the others.
+cannot break those of kernels (see `ntkspec.kernel.enclosure`), nor, with the margin described in
+docs/method.md, the others.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def _distinct_rows(jacobian: Jacobian, outputs: Outputs) -> int:
         zero = np.zeros((jacobian.samples, jacobian.outputs), dtype=bool)  # of the block's part of a row
         arrays: list[NDArray[Any]] = []
         for factor, outs in ((block.left, slice(None)), (block.right, kept)):
-            zero |= ~factor.used.any(axis=2)
+            zero |= ~factor.nonzero_entries.any(axis=2)
             arrays += [array[:, outs] if array.ndim == 3 else array for array in factor.arrays.values()]
         blocks.append((zero[:, kept], arrays))
     empty = np.logical_and.reduce([zero for zero, _ in blocks])  # (n, outputs)

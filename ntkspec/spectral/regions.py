@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 from ntkspec.jacobian import Block, Factor, Jacobian, Outputs, rows_per_sample
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.rank import nonzero_columns
-from ntkspec.sums import gamma
+from ntkspec.summation import gamma
 
 # Of a row's norm: what is lost of it beyond that shows that a block does not keep to the regions. Honest
 # networks stay below 3e-14 (double).
 PLAUSIBLE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 SPAN_FLOPS = 1e10  # for the independent directions of a region: beyond, all its rows count as independent
-TINIEST = float(np.finfo(np.float64).tiny)  # what the underflow of a square takes off at most
+UNDERFLOW = float(np.finfo(np.float64).tiny)  # what the underflow of a square takes off at most
 GRID = "grid"  # the role of what is trained before the encoding
 UP = 1 + 1e-9  # covers the roundings of norms of up to some million numbers
 
@@ -146,7 +146,7 @@ def _stored(
     obeying = {name for name, loss in lost.items() if (loss.rows <= plausible * loss.norms).all()}
     others = sum(nonzero_columns(block, outputs) for block in jacobian if block.name not in obeying)
     repeat = rows_per_sample(outputs, jacobian.outputs)
-    rest = sum(float((lost[name].rows ** 2).sum()) for name in obeying) * UP + jacobian.samples * TINIEST
+    rest = sum(float((lost[name].rows ** 2).sum()) for name in obeying) * UP + jacobian.samples * UNDERFLOW
     independent = min(repeat * sum(span.rank for span in spans) + others, jacobian.kernel_size(outputs))
     return _Stored(independent, rest, tuple(name for name in lost if name not in obeying))
 
@@ -170,8 +170,10 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
     if not left.arrays:
         return _Loss(_residuals(lambda rows: right[rows], spans, block.samples), _norms(right))
     first = _first_of_region(right, labels)
-    inputs = _residuals(left.near, spans, block.samples)
-    sizes = _norms(left.map(np.abs).norms_of)  # of l, colliding entries added up without regard to signs
+    inputs = _residuals(left.compact_rows, spans, block.samples)
+    sizes = _norms(
+        left.map(np.abs).rows_of_same_norm
+    )  # of l, colliding entries added up without regard to signs
     added = gamma(left.collisions - 1) * sizes  # what rounding loses of their sums
     within = np.zeros(block.samples, dtype=bool)  # samples of regions with fewer directions
     for span in spans:
@@ -258,7 +260,7 @@ def _inputs(
     if not _affordable(len(rows), width + nodes):
         return None
     parts = [] if encoding is None else [encoding[rows]]
-    return np.concatenate([*parts, *(grid.near(rows) for grid in grids)], axis=1)
+    return np.concatenate([*parts, *(grid.compact_rows(rows) for grid in grids)], axis=1)
 
 
 def _affordable(m: int, w: int) -> bool:

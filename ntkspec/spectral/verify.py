@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ntkspec.backend.cpu import countable
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.kernel.enclosure import Formed, enclose
+from ntkspec.kernel.enclosure import Formed, enclosure_of
 from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral import bounds, consistency
@@ -71,7 +71,7 @@ def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
 def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Evidence:
     """Bounds from the formed kernel, and checks of it; of the grid's kernel the certified bounds alone."""
     kernel = kernel.precise
-    formed = enclose(kernel, beside=2 if thorough else 0)
+    formed = enclosure_of(kernel, beside=2 if thorough else 0)
     held: list[CheckedBound] = []
     checks: list[Check] = []
     if countable(formed.size):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import RunFileError
-from ntkspec.memory import format_bytes, require
+from ntkspec.memory import format_bytes, require, samples_at_once
 from ntkspec.store import checks, digest
 
 PANEL_BYTES = 64 * 2**20
@@ -113,7 +113,7 @@ class Stored:
         """All numbers in ranges of rows of about 64 MiB: first row, values. The checksum is compared last."""
         said = digest.stored_crc(self.data, self.where)
         n, found = int(self.data.shape[0]), 0
-        step = max(min(PANEL_BYTES, self.budget) * n // max(self.nbytes, 1), 1)
+        step = samples_at_once(min(PANEL_BYTES, self.budget), n, self.nbytes)
         for start in range(0, n, step):
             values = self._read(start, min(start + step, n))
             if said is not None:

@@ -19,7 +19,7 @@ from ntkspec.jacobian import DenseFactor, Jacobian, SparseFactor
 from ntkspec.kernel import term
 from ntkspec.kernel.linear_operator import operator
 from ntkspec.kernel.problem import Kernel
-from ntkspec.spectral.accuracy import magnitude, measured
+from ntkspec.spectral.accuracy import magnitude_of
 
 ROUTES = [
     {"method": "gram"},
@@ -150,14 +150,14 @@ def test_balancing_changes_no_digit_of_the_jacobian(sparse):
 @given(seed=st.integers(0, 2**32 - 1), outputs=st.sampled_from(cases.MODES), n=st.integers(1, 40))
 def test_the_norm_of_absolute_values_is_bounded_and_not_by_much(seed, outputs, n):
     jac = cases.mixed(n, seed=seed)
-    found = magnitude(jac, outputs)
+    found = Kernel(jac, outputs=outputs).fact(magnitude_of)
     dense = np.abs(jac.to_dense())
     rows = {"trace": dense.reshape(n, -1), "full": dense.reshape(2 * n, -1)}.get(outputs)
     rows = dense[:, outputs] if rows is None else rows
     norm = float(np.linalg.norm(rows, 2) ** 2)
     assert norm * (1 - 1e-12) <= found.norm <= 3 * norm + 1e-300
     assert found.entries >= found.norm * (1 - 1e-12)  # colliding entries before they add up
-    assert Kernel(jac, outputs=outputs, budget=1).fact(measured).norm >= norm
+    assert Kernel(jac, outputs=outputs, budget=1).fact(magnitude_of).norm >= norm
     kernel = oracles.kernel(jac, outputs)
     assert abs(found.trace - np.trace(kernel)) <= found.trace_error + 1e-13 * np.trace(kernel)
 
@@ -167,13 +167,13 @@ def test_rows_of_zeros_do_not_spoil_the_norm():
     for block in jac:
         block.right.values[[0, 3]] = 0
     rows = np.abs(jac.to_dense()).reshape(6, -1)
-    assert np.isfinite(magnitude(jac, "trace").norm)
-    assert magnitude(jac, "trace").norm >= np.linalg.norm(rows, 2) ** 2 * (1 - 1e-12)
+    assert np.isfinite(Kernel(jac).fact(magnitude_of).norm)
+    assert Kernel(jac).fact(magnitude_of).norm >= np.linalg.norm(rows, 2) ** 2 * (1 - 1e-12)
     zeros = Jacobian((cases.block("a", None, DenseFactor(np.zeros((4, 1, 3))), 4, 1),))
     found = ntkspec.spectrum(zeros)
     assert found.zero
     assert found.floor == 0
-    assert magnitude(zeros, "trace").norm == 0
+    assert Kernel(zeros).fact(magnitude_of).norm == 0
 
 
 @pytest.mark.parametrize("power", [-170, -120, 120, 160])
@@ -242,9 +242,9 @@ def test_factors_that_do_not_fit_are_measured_a_few_samples_at_a_time(monkeypatc
     monkeypatch.setattr(term, "PART_BYTES", 4096)
     stored = Watched(np.random.default_rng(0).standard_normal((300, 1, 40)))
     block = cases.block("a", None, DenseFactor(stored), 300, 1)
-    found = Kernel(Jacobian((block,)), budget=1).fact(measured)
+    found = Kernel(Jacobian((block,)), budget=1).fact(magnitude_of)
     assert stored.most <= 13
-    assert found.norm >= magnitude(Jacobian((block,)), "trace").norm
+    assert found.norm >= Kernel(Jacobian((block,))).fact(magnitude_of).norm
 
 
 def test_lanczos_asks_the_budget_before_it_takes_all_of_k():

@@ -70,7 +70,9 @@ def test_in_panels_where_memory_is_short_and_into_an_array():
     out = np.empty((40, 30))
     memory = (Assembly.of(Kernel(rows, columns), tile=4).needed - 40 * 30 * 8) / 2 / 2**30
     assert (
-        Assembly.of(Kernel(rows, columns, budget=int(memory * 2**30)), tile=4, kernels_fit=True).tiling.panel
+        Assembly.of(
+            Kernel(rows, columns, budget=int(memory * 2**30)), tile=4, targets_given=True
+        ).tiling.panel
         < 30
     )
     found = ntkspec.gram(rows, columns=columns, memory=memory, tile=4, out=out, backend="cpu")

@@ -61,13 +61,15 @@ def test_what_it_says_of_itself(kind, place):
     assert (factor.samples, factor.outputs, factor.width) == dense.shape
     assert np.array_equal(factor.to_dense(), dense)
     assert factor.nbytes == sum(array.nbytes for array in factor.arrays.values())
-    assert np.array_equal(factor.largest > 0, make(kind).used.any(axis=(1, 2)))
-    assert factor.touched_width == (factor.width if factor.touched is None else max(len(factor.touched), 1))
-    touched = np.arange(factor.width) if factor.touched is None else factor.touched
+    assert np.array_equal(factor.largest > 0, make(kind).nonzero_entries.any(axis=(1, 2)))
+    assert factor.touched_width == (
+        factor.width if factor.touched_columns is None else max(len(factor.touched_columns), 1)
+    )
+    touched = np.arange(factor.width) if factor.touched_columns is None else factor.touched_columns
     assert {*np.flatnonzero(dense.any(axis=(0, 1)))} <= {*touched}
     assert factor.dtype == np.float64
     assert factor.collisions >= 1
-    assert factor.entries <= factor.products
+    assert factor.entries <= factor.roundings_in_any_order
 
 
 @pytest.mark.parametrize("outputs", cases.MODES)
@@ -93,14 +95,12 @@ def test_as_matrices(kind, outputs, place):
 @pytest.mark.parametrize("kind", KINDS)
 def test_as_a_left_factor(kind, place):
     factor, dense = place(make(kind, c=1)), make(kind, c=1).to_dense()[:, 0]
-    multiplier = factor.multiplier()
-    gram = (
-        np.ones((N, N)) if multiplier is None else np.asarray((multiplier @ multiplier.T) + np.zeros((N, N)))
-    )
+    matrix = factor.left_matrix()
+    gram = np.ones((N, N)) if matrix is None else np.asarray((matrix @ matrix.T) + np.zeros((N, N)))
     assert np.allclose(gram, dense @ dense.T)
-    near = factor.near(np.array([4, 1]))
+    near = factor.compact_rows(np.array([4, 1]))
     assert np.allclose(near @ near.T, dense[[4, 1]] @ dense[[4, 1]].T)
-    norms = np.linalg.norm(factor.norms_of, axis=1)
+    norms = np.linalg.norm(factor.rows_of_same_norm, axis=1)
     assert np.allclose(norms, np.linalg.norm(dense, axis=1))
     assert (factor.inputs is not None) + (factor.nodes is not None) == (kind != "ones")
 

@@ -16,7 +16,7 @@ from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import low_rank
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral import choose
-from ntkspec.spectral.accuracy import magnitude
+from ntkspec.spectral.accuracy import magnitude_of
 from ntkspec.spectral.solvers import SOLVERS
 
 CPU = select("cpu")
@@ -70,7 +70,7 @@ def test_the_rest_is_positive_and_its_trace_what_is_said(seed, rank, outputs):
     repeat = len(kernel) // 12
     at = (pick[:, None] * repeat + np.arange(repeat)).ravel()
     kernel = kernel[np.ix_(at, at)]
-    sums = magnitude(jac, outputs).entry_sums
+    sums = Kernel(jac, outputs=outputs).fact(magnitude_of).entry_sums
     asked = Kernel(jac, outputs=outputs, backend=CPU)
     found = low_rank.factorise(asked, lambda largest: 1e-12 * largest, len(kernel) // 2, sums)
     assert found is not None
@@ -124,7 +124,7 @@ def test_repeated_orthogonal_rows_are_right_or_left_to_others(copies):
     rows = np.linalg.qr(rng.standard_normal((60, 60)))[0] * (1 + rng.uniform(0, 1e-3, 60))[:, None]
     repeated = cases.DenseFactor(np.repeat(rows, copies, 0)[:, None])
     jac = Jacobian((cases.block("t", None, repeated, 60 * copies, 1),))
-    sums = magnitude(jac, "trace").entry_sums
+    sums = Kernel(jac).fact(magnitude_of).entry_sums
     asked = Kernel(jac, backend=CPU)
     found = low_rank.factorise(asked, lambda largest: 1e-14 * largest, 30 * copies + 1, sums)
     if found is not None:

@@ -1,4 +1,4 @@
-"""The memory that solvers ask for is what they take: measured, of sizes at which little else counts."""
+"""The memory that solvers ask for is what they take: magnitude_of, of sizes at which little else counts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 from ntkspec.backend import select
 from ntkspec.jacobian import Jacobian
-from ntkspec.kernel.linear_operator import as_operator, operator_bytes
+from ntkspec.kernel.linear_operator import operator_bytes, operator_of
 from ntkspec.kernel.panels import triangle_bytes, triangular_factor
 from ntkspec.kernel.problem import Kernel
-from ntkspec.spectral.accuracy import measured
+from ntkspec.spectral.accuracy import magnitude_of
 from ntkspec.spectral.solvers import SOLVERS
 
 CPU = select("cpu")
@@ -51,7 +51,7 @@ def dense(n, width, rank=None):
 def test_solvers_stay_within_their_needs_and_near_them(method, n, width, k):
     jac = dense(n, width, rank=50 if method == "cholesky" else None)
     kernel = Kernel(jac, backend=CPU, budget=2**31)
-    kernel.fact(measured)  # of which every solver knows
+    kernel.fact(magnitude_of)  # of which every solver knows
     if method == "cholesky":
         kernel = kernel.otherwise(budget=int(2.0 * 8 * 400 * n) + 3 * jac.nbytes)
     needed = SOLVERS[method].need(kernel, k).needed
@@ -71,5 +71,5 @@ def test_an_operator_takes_what_is_said():
     jac = cases.mixed(3000)
     kernel = Kernel(jac, backend=CPU, budget=8 * jac.nbytes)  # so that nothing is kept
     vector = np.ones(3000)
-    taken = peak(lambda: as_operator(kernel) @ vector)
+    taken = peak(lambda: operator_of(kernel) @ vector)
     assert taken <= 1.3 * operator_bytes(kernel)

@@ -19,7 +19,7 @@ from ntkspec.kernel.low_rank import factorise
 from ntkspec.kernel.panels import triangular_factor
 from ntkspec.kernel.problem import Kernel, sums_of
 from ntkspec.spectral import bounds, choose
-from ntkspec.spectral.accuracy import measured
+from ntkspec.spectral.accuracy import magnitude_of
 from ntkspec.spectral.rank import rank_of
 from ntkspec.spectral.regions import regions_of
 from ntkspec.spectral.solvers import SOLVERS
@@ -134,7 +134,7 @@ def test_what_does_not_fit_is_not_kept():
     assert term.pair is not term.pair
     assert Kernel(jac, budget=3 * jac.nbytes).fact(rank_of).reason.startswith("not looked for")
     assert Kernel(jac, budget=3 * jac.nbytes).fact(regions_of) is None
-    assert Kernel(jac, budget=3 * jac.nbytes).fact(measured).norm >= kernel.fact(measured).norm
+    assert Kernel(jac, budget=3 * jac.nbytes).fact(magnitude_of).norm >= kernel.fact(magnitude_of).norm
 
 
 def test_other_fields_make_other_facts():
@@ -142,7 +142,10 @@ def test_other_fields_make_other_facts():
     kernel = Kernel(jac, outputs="full")
     assert kernel.otherwise(outputs="trace").diagonal.shape == (12,)
     assert kernel.diagonal.shape == (24,)
-    assert kernel.otherwise(precision="float32").fact(measured).underflow > kernel.fact(measured).underflow
+    assert (
+        kernel.otherwise(precision="float32").fact(magnitude_of).underflow
+        > kernel.fact(magnitude_of).underflow
+    )
     part = kernel.part(2, 7)
     assert np.allclose(part.diagonal, kernel.diagonal[4:14])
 
@@ -156,7 +159,7 @@ def test_problems_that_there_are_not(field):
 def test_low_rank_and_triangle_on_a_device(backend):
     jac = few_rows()
     kernel, expected = Kernel(jac, backend=backend), oracles.kernel(jac, "trace")
-    size = kernel.fact(measured)
+    size = kernel.fact(magnitude_of)
     found = factorise(kernel, lambda largest: 1e-12 * largest, 30, size.entry_sums)
     rows = backend.get(found.rows)
     assert np.allclose(rows.T @ rows, expected, atol=1e-11 * np.abs(expected).max())

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ntkspec.kernel.enclosure import TINIEST, UNIT, Formed
 from ntkspec.spectral.bounds.record import Bound, Side
-from ntkspec.sums import gamma
+from ntkspec.summation import gamma
 
 PASSES, ENTRIES = 40, 1e9  # over the kernel, to find d; of a large one fewer, down to 8
 SETTLED = 1e-9  # change of d that ends the search

@@ -19,7 +19,7 @@ import numpy as np
 
 from ntkspec.kernel.enclosure import UNIT, UP, Formed
 from ntkspec.spectral.bounds.record import Bound
-from ntkspec.sums import gamma
+from ntkspec.summation import gamma
 
 PANEL_BYTES = 2**25  # of the kernel, copied at once
 ROUNDINGS = 16 * UNIT  # of the few operations that make a value from trace and norm

@@ -1,7 +1,7 @@
 """Bounds on the smallest eigenvalue that no rounding error can break.
 
 They speak of the exact kernel J J^T of the Jacobian as it is stored. Lower: what Cholesky factorisations
-prove, see `ntkspec.spectral.positivity`. Upper: the Rayleigh quotient ||J^T v||^2 / ||v||^2 of any vector v,
+prove, see `ntkspec.spectral.certificate`. Upper: the Rayleigh quotient ||J^T v||^2 / ||v||^2 of any vector v,
 evaluated with its error.
 """
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs, Pair
-from ntkspec.kernel.enclosure import TINIEST, UP, Formed, enclose, forming_roundings
+from ntkspec.kernel.enclosure import TINIEST, UP, Formed, enclosure_of, forming_roundings
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.certificate import EXTRA_ROUNDINGS, Positivity, positivity
-from ntkspec.sums import gamma
+from ntkspec.summation import gamma
 
 
 def certified(
@@ -32,7 +32,7 @@ def certified(
 ) -> tuple[Bound, Bound]:
     """Certified lower and upper bound on lambda_min of J J^T; arguments and errors as for `form`."""
     kernel = Kernel.of(jacobian, outputs, backend="cpu", memory=memory)
-    formed = enclose(kernel)
+    formed = enclosure_of(kernel)
     found = positivity(formed)
     return certified_lower(formed, found), certified_upper_of(kernel, found.vector)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ntkspec import sums
+from ntkspec import summation
 from ntkspec.backend import Precision
 from ntkspec.kernel.low_rank import factorise, largest_rank
 from ntkspec.kernel.problem import Kernel
-from ntkspec.spectral.accuracy import ErrorModel, gram_errors, measured, norm_bound
+from ntkspec.spectral.accuracy import ErrorModel, gram_errors, magnitude_of, norm_bound
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import FLOAT64, Need, Solver, padded, square, square_error, stated
 
@@ -20,16 +20,21 @@ class Cholesky:
     vectors = False
     complete = True
     precisions: tuple[Precision, ...] = ("float64",)
+    declines = (
+        "a kernel whose numerical rank is below half its size, and memory for that many rows",
+        "one with more to resolve, or a rest lost in rounding, or all zeros, or too little memory",
+    )
 
-    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """See `Solver.need`; the rank is the largest for which it is tried."""
         rank = _most(kernel)
         rank = rank if rank > 0 else kernel.size // 2
-        return Need(_bytes(kernel, rank), f"{rank} rows of the kernel at most")
+        needed = _bytes(kernel, rank)
+        return Need(needed, f"{rank} rows of the kernel at most", fits=needed <= kernel.budget)
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`: those of forming K, to which the factorisation's come."""
-        return gram_errors(kernel.fact(measured), FLOAT64)
+        return gram_errors(kernel.fact(magnitude_of), FLOAT64)
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum | None:
         """See `Solver.solve`; None where more than half of the eigenvalues are above the floor.
@@ -40,11 +45,11 @@ class Cholesky:
         errors, most = self.errors(kernel), _most(kernel)
         if most <= 0:
             return None
-        found = factorise(kernel, errors.floor, most, kernel.fact(measured).entry_sums)
+        found = factorise(kernel, errors.floor, most, kernel.fact(magnitude_of).entry_sums)
         if found is None:
             return None
         norm = norm_bound(found.rows, kernel.backend)
-        lost = sums.gamma(found.roundings) * norm + square_error(kernel.size, norm) + found.rest
+        lost = summation.gamma(found.roundings) * norm + square_error(kernel.size, norm) + found.rest
         values = kernel.backend.eigvalsh(square(found.rows))[::-1]
         errors = replace(errors, absolute=errors.absolute + lost)
         return stated(self, kernel, padded(values, kernel.size), errors)
@@ -58,7 +63,7 @@ def _most(kernel: Kernel) -> int:
 def _bytes(kernel: Kernel, rank: int) -> int:
     """What a kernel of this numerical rank takes."""
     stored = 3 * kernel.rows.nbytes * FLOAT64.itemsize // kernel.rows.dtype.itemsize
-    squares = (1 + sums.buffers(kernel.size)) * rank**2
+    squares = (1 + summation.buffers(kernel.size)) * rank**2
     return int(FLOAT64.itemsize * (rank * kernel.size + squares) + stored)
 
 

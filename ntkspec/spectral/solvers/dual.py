@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ntkspec import sums
+from ntkspec import summation
 from ntkspec.backend import Precision
 from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import require
-from ntkspec.spectral.accuracy import PRODUCT, ErrorModel, measured, solver_error
+from ntkspec.spectral.accuracy import PRODUCT, ErrorModel, magnitude_of, solver_error
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import FLOAT64, Need, Solver, padded, square, square_error, stated
 
@@ -19,21 +19,22 @@ class Dual:
     vectors = False
     complete = True
     precisions: tuple[Precision, ...] = ("float64",)
+    declines = ("", "")
 
-    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """See `Solver.need`."""
         size, width = kernel.size, kernel.touched_width
-        needed = FLOAT64.itemsize * (2 * size * width + (1 + sums.buffers(size)) * width**2)
-        return Need(needed, "J and J^T J over the touched parameters")
+        needed = FLOAT64.itemsize * (2 * size * width + (1 + summation.buffers(size)) * width**2)
+        return Need(needed, "J and J^T J over the touched parameters", fits=needed <= kernel.budget)
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`."""
-        size = kernel.fact(measured)
+        known = kernel.fact(magnitude_of)
         return ErrorModel(
-            eigenvalue=solver_error(max(size.rows, kernel.touched_width), FLOAT64),
+            eigenvalue=solver_error(max(known.size, kernel.touched_width), FLOAT64),
             singular=0.0,
-            absolute=square_error(size.rows, size.norm) + size.underflow,
-            stored=size.storing(size.dtype, products=PRODUCT),
+            absolute=square_error(known.size, known.norm) + known.underflow,
+            stored=known.storing(known.dtype, products=PRODUCT),
         )
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from ntkspec import sums
+from ntkspec import summation
 from ntkspec.backend import Precision
 from ntkspec.errors import UsageError
-from ntkspec.kernel.linear_operator import as_operator, operator_bytes
+from ntkspec.kernel.linear_operator import operator_bytes, operator_of
 from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import require
-from ntkspec.spectral.accuracy import PRODUCT, ErrorModel, measured, solver_error
+from ntkspec.spectral.accuracy import PRODUCT, ErrorModel, magnitude_of, solver_error
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.krylov import largest, takes_whole, vector_bytes
 from ntkspec.spectral.solvers.protocol import FLOAT64, Need, Solver, stated
@@ -27,23 +27,24 @@ class Lanczos:
     vectors = True
     complete = False
     precisions: tuple[Precision, ...] = ("float64",)
+    declines = ("", "")
 
-    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """See `Solver.need`."""
         k = LANCZOS_K if k is None else k
         needed = operator_bytes(kernel) + vector_bytes(kernel.size, min(k, kernel.size))
-        return Need(needed, f"factors, and vectors for {k} eigenvalues")
+        return Need(needed, f"factors, and vectors for {k} eigenvalues", fits=needed <= kernel.budget)
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`: those of one product K v, to which what the iteration leaves comes."""
-        size = kernel.fact(measured)
-        rounding = sums.gamma(size.vector_sums + PRODUCT) * size.norm + size.underflow
-        stored = size.storing(size.dtype)
+        known = kernel.fact(magnitude_of)
+        rounding = summation.gamma(known.vector_sums + PRODUCT) * known.norm + known.underflow
+        stored = known.storing(known.dtype)
         return ErrorModel(solver_error(1, FLOAT64), 0.0, absolute=rounding, stored=stored)
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
         """See `Solver.solve`."""
-        product, size = as_operator(kernel), kernel.size
+        product, size = operator_of(kernel), kernel.size
         k = min(LANCZOS_K, size - 1) if k is None else k
         if not 1 <= k < size:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""What a solver of a kernel's spectrum is: five questions, each answered in one file of this folder."""
+"""What a solver of a kernel's spectrum promises, needs, states and does; each is one file of this folder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec import sums
+from ntkspec import summation
 from ntkspec.backend import Precision
 from ntkspec.kernel.problem import Kernel
-from ntkspec.spectral.accuracy import ErrorModel, measured
+from ntkspec.spectral.accuracy import ErrorModel, magnitude_of
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 
 FLOAT64 = np.dtype(np.float64)
@@ -23,6 +23,7 @@ class Need:
 
     needed: int  # bytes
     note: str  # what most of it is
+    fits: bool  # whether the budget, or the device, has room for it
 
 
 class Solver(Protocol):
@@ -37,11 +38,15 @@ class Solver(Protocol):
     @property
     def precisions(self) -> tuple[Precision, ...]: ...  # in which it can work
 
-    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+    @property
+    def declines(self) -> tuple[str, str]: ...  # which kernels it is for, and which not; "" if for all
+
+    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """Say what memory it needs, before anything is allocated.
 
         Args:
             k: how many of the largest eigenvalues are asked for; None: all, or as many as it gives.
+            vectors: whether eigenvectors are, too.
         """
         ...
 
@@ -50,7 +55,7 @@ class Solver(Protocol):
         ...
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum | None:
-        """Find the spectrum, or None where it does not pay: the kernel is not of the kind that it is for.
+        """Find the spectrum, or None where the kernel is one that it declines.
 
         Raises:
             MemoryBudgetError: it does not fit the kernel's budget.
@@ -69,14 +74,14 @@ def stated(
 ) -> Spectrum:
     """Make a spectrum of what a solver found: eigenvalues (m,) descending, with their stated errors."""
     values = np.maximum(values, 0.0)  # the kernel is PSD: what came out negative is rounding
-    size, lambda_max = kernel.fact(measured), float(values[0])
+    known, lambda_max = kernel.fact(magnitude_of), float(values[0])
     return Spectrum(
         eigenvalues=values,
         error=errors.error(values, lambda_max),
         floor=errors.floor(lambda_max),
-        size=size.rows,
-        trace=size.trace,
-        trace_error=size.trace_error,
+        size=known.size,
+        trace=known.trace,
+        trace_error=known.trace_error,
         method=solver.name,
         precision=precision,
         blocks=kernel.rows.names,
@@ -91,10 +96,10 @@ def padded(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 def square(rows: Any) -> Any:
     """Return M M^T for a device matrix M (r, N); sums over N in panels."""
-    cut = sums.panels(rows.shape[1])
-    return sums.pairwise(len(cut), lambda i, _: rows[:, cut[i]] @ rows[:, cut[i]].T)
+    cut = summation.panels(rows.shape[1])
+    return summation.pairwise(len(cut), lambda i, _: rows[:, cut[i]] @ rows[:, cut[i]].T)
 
 
 def square_error(length: int, norm: float) -> float:
     """Bound the error of `square` from that on || |M| |M|^T ||."""
-    return sums.gamma(sums.roundings(length)) * norm
+    return summation.gamma(summation.roundings(length)) * norm

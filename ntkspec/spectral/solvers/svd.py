@@ -6,7 +6,7 @@ from ntkspec.backend import Precision
 from ntkspec.kernel.panels import folds, triangle_bytes, triangular_factor
 from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import require
-from ntkspec.spectral.accuracy import ErrorModel, measured, svd_errors
+from ntkspec.spectral.accuracy import ErrorModel, magnitude_of, svd_errors
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import Need, Solver, stated
 
@@ -18,16 +18,18 @@ class Svd:
     vectors = True
     complete = True
     precisions: tuple[Precision, ...] = ("float64",)
+    declines = ("", "")
 
-    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """See `Solver.need`."""
         largest = max(block.nbytes for block in kernel.rows)
         note = f"a triangle of {kernel.size} rows and panels of J"
-        return Need(triangle_bytes(kernel.size) + 3 * largest, note)
+        needed = triangle_bytes(kernel.size) + 3 * largest
+        return Need(needed, note, fits=needed <= kernel.budget)
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`."""
-        return svd_errors(kernel.fact(measured), folds(kernel))
+        return svd_errors(kernel.fact(magnitude_of), folds(kernel))
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
         """See `Solver.solve`."""
