@@ -67,6 +67,11 @@ def test_what_it_says_of_itself(kind, place):
     )
     touched = np.arange(factor.width) if factor.touched_columns is None else factor.touched_columns
     assert {*np.flatnonzero(dense.any(axis=(0, 1)))} <= {*touched}
+    stored = make(kind)
+    sizes = np.abs(stored.values)
+    if kind in ("sparse", "padded"):
+        sizes = np.where((stored.indices == -1)[:, None, :], 0, sizes)
+    assert np.array_equal(factor.largest, sizes.max(axis=(1, 2)))
     assert factor.dtype == np.float64
     assert factor.collisions >= 1
     assert factor.entries <= factor.roundings_in_any_order

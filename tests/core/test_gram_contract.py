@@ -112,6 +112,15 @@ def test_blocks_add_up_and_one_pass_gives_any_sums(backend):
         assert close(kernel, oracles.kernel(sums[name], "trace")), name
 
 
+def test_progress_rises_to_the_whole(backend):
+    shares = []
+    jac = cases.mixed(40)
+    gram_sums({"total": jac, "grid": jac.only("grid")}, tile=8, backend=backend, progress=shares.append)
+    assert len(shares) == 15  # tiles of 8 rows on and below the diagonal
+    assert shares == sorted(shares)
+    assert abs(shares[-1] - 1) < 1e-12
+
+
 def test_inputs_that_may_not_be_written_to():
     jac = cases.mixed()
     for block in jac:
