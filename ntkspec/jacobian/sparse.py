@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +73,7 @@ class SparseFactor(ArrayFactor):
         """See `Factor.left_matrix`."""
         return self.matrix(0, dtype)
 
-    @cached_property
+    @property
     def touched_columns(self) -> NDArray[np.int64]:
         """See `Factor.touched_columns`."""
         found = np.unique(self.indices[:])
@@ -121,7 +120,7 @@ class SparseFactor(ArrayFactor):
         """See `Factor.largest`."""
         return largest_of_samples(np.where((self.indices[:] < 0)[:, None, :], 0, self.values[:]))
 
-    @cached_property
+    @property
     def collisions(self) -> int:
         """See `Factor.collisions`."""
         ordered = np.sort(self.indices[:], axis=1)

@@ -190,3 +190,14 @@ def test_parameters_name_what_a_block_is_of():
     block = Block("b", "grid", 3, 2, factor, None, parameters=(Parameter("table", (4,)),))
     assert block.width == 4
     assert block.to_dense().shape == (3, 2, 4)
+
+
+def test_numbers_that_are_changed_in_place_count():
+    """Whoever writes into an array that a Jacobian was made of gets the kernel of what is there now."""
+    jac = cases.mixed(9)
+    ntkspec.gram(jac, backend="cpu")
+    jac["level.1"].left.indices[...] = np.arange(36).reshape(9, 4) * 3
+    jac["layer.0"].right.values[...] *= 2
+    dense = jac.to_dense().reshape(9, -1)
+    assert np.allclose(ntkspec.gram(jac, backend="cpu"), dense @ dense.T)
+    assert np.isclose(ntkspec.spectrum(jac, backend="cpu").trace, (dense**2).sum())
