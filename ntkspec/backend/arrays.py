@@ -98,6 +98,8 @@ class ArrayBackend:
         weighted = self._scaled(y, weights)
         if x is None:
             return self.xp.asarray(weighted.sum(axis=0)).reshape(1, -1)
+        if self.sparse.issparse(weighted) and not self.sparse.issparse(x):
+            return (weighted.T @ x).T  # not every library multiplies a dense matrix by a CSR one
         return x.T @ weighted
 
     def row_sums(self, x: Any, y: Any) -> Any:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian.block import Block
-from ntkspec.jacobian.factor import Factor
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
+from ntkspec.jacobian.rates import check_rate, with_rate
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,9 +150,9 @@ class Jacobian:
         """
         self._check(rates)
         for name, rate in rates.items():
-            _check_rate(name, rate)
+            check_rate(name, rate)
         found = [(block, rates.get(block.name, rates.get(block.role, 1.0))) for block in self.blocks]
-        return replace(self, blocks=tuple(_with_rate(block, rate) for block, rate in found))
+        return replace(self, blocks=tuple(with_rate(block, rate) for block, rate in found))
 
     def load(self, start: int = 0, stop: int | None = None) -> Jacobian:
         """Return the samples start:stop, in memory."""
@@ -212,31 +210,3 @@ class Jacobian:
 
 def _selected(block: Block, selection: Iterable[str]) -> bool:
     return block.name in selection or block.role in selection
-
-
-def _check_rate(name: str, rate: object) -> None:
-    if not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
-        raise _bad_rate(name, "a positive, finite number", repr(rate))
-
-
-def _with_rate(block: Block, rate: float) -> Block:
-    if rate == 1:
-        return block
-    if block.right.arrays:
-        return replace(block, right=_times(block.right, math.sqrt(rate), block.name))
-    return replace(block, left=_times(block.left, math.sqrt(rate), block.name))
-
-
-def _times(factor: Factor, number: float, name: str) -> Factor:
-    loaded, kind = factor.load(), factor.dtype
-    with np.errstate(over="ignore", under="ignore"):
-        scaled = loaded.map(lambda values: values * kind.type(number))
-    largest = float(scaled.largest.max())
-    if not math.isfinite(largest) or (largest == 0 and loaded.largest.any()):
-        raise _bad_rate(name, f"one that keeps the block's numbers in {kind}", f"{number**2:.0e}")
-    return scaled
-
-
-def _bad_rate(name: str, expected: str, got: str) -> UsageError:
-    remedy = "give the learning rate relative to that of the other blocks"
-    return UsageError(f"rate of {name}", expected=expected, got=got, remedy=remedy)
