@@ -11,7 +11,7 @@ first used. PyTorch lives in `ntkspec.export` and `ntkspec.nets`.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from typing import TYPE_CHECKING
 
 from ntkspec._version import __version__
@@ -61,8 +61,10 @@ __all__ = ["NtkspecError", "__version__", *HOMES]
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name (PEP 562)."""
+    """Load a public name, or a room such as `ntkspec.spectral` (PEP 562)."""
     if name not in HOMES:
+        if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}"):
+            return importlib.import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(importlib.import_module(HOMES[name]), name)
     globals()[name] = value  # from now on without this function

@@ -150,6 +150,17 @@ def test_modules_hide_no_function():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_rooms_are_reached_by_their_names():
+    code = (
+        "import sys, ntkspec\n"
+        "assert 'numpy' not in sys.modules\n"
+        "assert ntkspec.spectral.Rank and ntkspec.store.Run and ntkspec.memory.GIB\n"
+        "for name in ('nowhere', '__wrapped__'):\n"
+        "    assert not hasattr(ntkspec, name)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 # -- without PyTorch
 
 

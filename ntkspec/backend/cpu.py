@@ -55,6 +55,10 @@ class CpuBackend(ArrayBackend):
         super().__init__(np, scipy.sparse)
         self._mine = threading.local()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle nothing: a backend belongs to its process."""
+        return type(self), ()
+
     @property
     def workers(self) -> int:
         """See `Backend.workers`: the threads that BLAS may use at the moment."""

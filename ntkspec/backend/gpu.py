@@ -41,6 +41,10 @@ class GpuBackend(ArrayBackend):
         self._host = CpuBackend()
         self._sparse_tiles: dict[str, Any] = {}  # compiled kernels by dtype
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle nothing: a backend belongs to its process."""
+        return type(self), ()
+
     def put(self, matrix: Matrix, dtype: Any) -> Any:
         """See `Backend.put`. CSR as the sparse tile wants it: columns ascending, each once, in 32 bits."""
         if not isinstance(matrix, np.ndarray):

@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.jacobian.outputs import Outputs
-from ntkspec.memory import samples_at_once
 
 Matrix: TypeAlias = Any  # an NDArray or a csr_array; SciPy has no types
-READ_BYTES = 2**26  # of an array, read at once where samples are picked from it
 
 
 class Numbers(Protocol):
@@ -30,6 +28,9 @@ class Numbers(Protocol):
     @property
     def nbytes(self) -> int: ...
     def __getitem__(self, rows: slice, /) -> Any: ...
+    def take(self, samples: Any, axis: Any = 0) -> Any:
+        """Return these samples, in this order, in memory."""
+        ...
 
 
 class Factor(Protocol):
@@ -221,7 +222,7 @@ class ArrayFactor:
 
     def rows(self, samples: NDArray[np.intp]) -> Self:
         """See `Factor.rows`."""
-        return self.each(lambda array: taken(array, samples))
+        return self.each(lambda array: array.take(samples, axis=0))
 
     def empty(self, samples: int) -> Self:
         """See `Factor.empty`."""
@@ -240,18 +241,6 @@ class ArrayFactor:
             return np.asarray(np.ldexp(numbers, exponents[:, None, None]))
 
         return self.map(times_power)
-
-
-def taken(array: Numbers, samples: NDArray[np.intp]) -> NDArray[Any]:
-    """Pick samples of an array, in their order; one in a file is read a range of rows at a time."""
-    found = np.empty((len(samples), *array.shape[1:]), array.dtype)
-    step = samples_at_once(READ_BYTES, array.shape[0], array.nbytes)
-    for start in range(0, array.shape[0], step):
-        here = np.flatnonzero((samples >= start) & (samples < start + step))
-        if len(here):
-            first, last = int(samples[here].min()), int(samples[here].max())
-            found[here] = array[first : last + 1][samples[here] - first]
-    return found
 
 
 def largest_of_samples(values: NDArray[Any]) -> NDArray[np.float64]:

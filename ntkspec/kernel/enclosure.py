@@ -82,15 +82,18 @@ def form(
     return enclosure_of(Kernel.of(jacobian, outputs, backend="cpu", memory=memory), beside=beside)
 
 
-def enclosure_of(kernel: Kernel, *, beside: int = 0) -> Formed:
-    """Form a kernel with its error; see `form`.
+def in_ieee_arithmetic(kernel: Kernel) -> Kernel:
+    """Return the kernel in double precision on the CPU, for which rigorous error bounds hold.
 
-    On the CPU, whatever the kernel's backend: the error bound holds for IEEE arithmetic, and libraries of a
-    device may put other arithmetic in its place (emulated float64, TF32) without a word.
+    Libraries of a device may put other arithmetic in its place (emulated float64, TF32) without a word.
     """
-    kernel = (
-        kernel.precise if kernel.backend.name == "cpu" else kernel.precise.otherwise(backend=CpuBackend())
-    )
+    kernel = kernel.precise
+    return kernel if kernel.backend.name == "cpu" else kernel.otherwise(backend=CpuBackend())
+
+
+def enclosure_of(kernel: Kernel, *, beside: int = 0) -> Formed:
+    """Form a kernel with its error, in IEEE arithmetic whatever the kernel's backend; see `form`."""
+    kernel = in_ieee_arithmetic(kernel)
     need = int((KERNELS_HELD + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
     require("bounds from the kernel", need, kernel.budget, "raise --memory, or use fewer samples")
     check_range(kernel)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
-from ntkspec.backend import Backend, Choice
+from ntkspec.backend import Backend, Choice, CpuBackend
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.problem import Kernel
@@ -48,7 +48,9 @@ def operator(
 
 
 def operator_of(kernel: Kernel) -> LinearOperator:
-    """Make a kernel an operator; see `operator`."""
+    """Make a kernel an operator; see `operator`. Factors that a device has no room for stay on the host."""
+    if operator_bytes(kernel) > kernel.room and kernel.backend.name != "cpu":
+        kernel = kernel.otherwise(backend=CpuBackend())
     require(
         "factors of the kernel", operator_bytes(kernel), kernel.budget, "raise --memory or use fewer samples"
     )
@@ -56,6 +58,8 @@ def operator_of(kernel: Kernel) -> LinearOperator:
     blocks = [TermOperator(term.pair, engine) for term in kernel.terms]
 
     def products(vectors: NDArray[Any]) -> NDArray[Any]:
+        if np.iscomplexobj(vectors):
+            return products(vectors.real) + 1j * products(vectors.imag)
         return engine.get(apply(blocks, engine.put(vectors, np.float64)))
 
     def product(vector: NDArray[Any]) -> NDArray[Any]:

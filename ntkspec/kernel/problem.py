@@ -24,7 +24,9 @@ from ntkspec.memory import budget_bytes
 T = TypeVar("T")
 
 FACTS = 4  # times the factors as stored: what looking for facts takes, with a copy in double precision
-KEPT = 4 * FACTS  # times the factors that the budget must be for arrays of facts to stay: a quarter of it
+# Arrays that are made of the factors stay in memory where the budget is so many times the factors as stored.
+# They take six times as much at most: a tenth of the budget, which plans leave out.
+KEPT = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,9 @@ class Kernel:
     # Of blocks, by name, so that kernels of some of the blocks share what is known of each.
     _terms: dict[str, Term] = field(default_factory=dict, repr=False, compare=False)
     _facts: dict[Callable[[Any], Any], Any] = field(default_factory=dict, repr=False, compare=False)
+    _held: bool | None = field(
+        default=None, repr=False, compare=False
+    )  # None: as all of its own blocks allow
 
     @classmethod
     def of(
@@ -88,16 +93,17 @@ class Kernel:
 
     def only(self, part: Jacobian) -> Kernel:
         """Describe the kernel of some of the blocks; what is known of each block is shared."""
-        return replace(self, rows=part, _facts={})
+        return replace(self, rows=part, _facts={}, _held=self.held)
 
     def part(self, start: int, stop: int) -> Kernel:
         """Describe the kernel of the samples start:stop, a principal submatrix."""
-        return replace(self, rows=self.rows.load(start, stop), _terms={}, _facts={})
+        return self.otherwise(rows=self.rows.load(start, stop))
 
     def otherwise(self, **changes: Any) -> Kernel:
         """Describe the kernel with other fields; what depends on them is found anew."""
-        kept = self._terms if {*changes} <= {"precision", "budget"} else {}
-        return replace(self, **changes, _terms=kept, _facts={})
+        if {*changes} <= {"precision"}:  # which terms do not know
+            return replace(self, **changes, _facts={})
+        return replace(self, **changes, _terms={}, _facts={}, _held=None)
 
     @property
     def precise(self) -> Kernel:
@@ -132,25 +138,35 @@ class Kernel:
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
     @property
+    def room(self) -> int:
+        """Bytes to plan with where it is computed: the budget, or less on a device."""
+        return min(self.budget, self.backend.room(self.budget))
+
+    @property
     def facts_fit(self) -> bool:
-        """Whether the budget has room for all factors, and for what is made of them to look for facts."""
-        return FACTS * self.rows.nbytes <= self.budget
+        """Whether there is room for all factors, and for what is made of them to look for facts."""
+        return FACTS * self.rows.nbytes <= self.room
+
+    @property
+    def held(self) -> bool:
+        """Whether arrays that are made of its blocks may stay in memory."""
+        return KEPT * self.rows.nbytes <= self.room if self._held is None else self._held
 
     @property
     def terms(self) -> Iterator[Term]:
         """The blocks' parts of the kernel, in order."""
-        held = KEPT * self.rows.nbytes <= self.budget
         for block in self.rows:
             known = self._terms.get(block.name)
             if known is not None and known.block is block:
                 yield known
                 continue
-            self._terms[block.name] = Term(block, self.outputs, self.backend, held)
+            self._terms[block.name] = Term(block, self.outputs, self.backend, self.held)
             yield self._terms[block.name]
 
     @cached_property
     def diagonal(self) -> NDArray[np.float64]:
         """The diagonal of K (N,)."""
+        self._require_symmetric()
         return _total(self.size, (term.diagonal for term in self.terms))
 
     @cached_property
@@ -173,7 +189,22 @@ class Kernel:
     @cached_property
     def touched_width(self) -> int:
         """Columns of J that some sample touches, an upper bound on the rank; reads sparse indices."""
+        self._require_symmetric()
         return sum(term.touched_width for term in self.terms)
+
+    def _require_symmetric(self) -> None:
+        if self.columns is not None:
+            raise UsageError(
+                "kernel",
+                expected="the kernel of one set of samples",
+                got="one between two sets",
+                remedy="leave out the columns; singular values of gram(jac, columns=...) are numpy's",
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the description without the facts."""
+        own = (self.rows, self.columns, self.outputs, self.precision, self.backend, self.budget)
+        return type(self), own
 
     def fact(self, find: Callable[[Kernel], T]) -> T:
         """Return what a function says of this kernel; it is asked once."""

@@ -199,9 +199,23 @@ def apply(blocks: Sequence[TermOperator], vectors: Any) -> Any:
 
 
 def add_gram(tile: Any, rows: Pair, columns: Pair, engine: Backend) -> None:
-    """Add a block's kernel between two sets of samples to a tile."""
-    left = None if rows.left is None else (rows.left, columns.left)
+    """Add a block's kernel between two sets of samples to a tile.
+
+    Of two Jacobians one may leave out a left factor that the other writes out.
+    """
+    left = None
+    if rows.left is not None or columns.left is not None:
+        left = tuple(_written_out(pair, engine, tile.dtype) for pair in (rows, columns))
     engine.add_tile(tile, left, (rows.right, columns.right), rows.repeat)
+
+
+def _written_out(pair: Pair, engine: Backend, dtype: Any) -> Any:
+    """The left factor, ones in the place of none."""
+    if pair.left is not None:
+        return pair.left
+    ones = engine.zeros((pair.right.shape[0] // pair.repeat, 1), dtype)
+    ones += 1
+    return ones
 
 
 def _row_products(pair: Pair, engine: Backend) -> Any:

@@ -1,7 +1,7 @@
 """Spectra of kernels: solvers, accuracy, exact ranks, bounds, checks."""
 
 from ntkspec.spectral import bounds, consistency
-from ntkspec.spectral.choose import MethodChoice, solve, spectra, spectrum
+from ntkspec.spectral.choose import MethodChoice, spectra, spectrum
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.rank import Rank, rank_bound
 from ntkspec.spectral.regions import Regions
@@ -15,7 +15,6 @@ __all__ = [
     "bounds",
     "consistency",
     "rank_bound",
-    "solve",
     "spectra",
     "spectrum",
 ]

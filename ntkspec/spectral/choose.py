@@ -125,13 +125,6 @@ def solve(
     kernel: Kernel, method: MethodChoice = "auto", k: int | None = None, *, vectors: bool = False
 ) -> Spectrum:
     """Find the spectrum of one kernel by the solver asked for or chosen; see `spectrum`."""
-    if kernel.columns is not None:
-        raise UsageError(
-            "spectrum",
-            expected="the kernel of one set of samples",
-            got="one between two sets",
-            remedy="leave out the columns; singular values of gram(jac, columns=...) are numpy's",
-        )
     if method == "auto":
         found = _choose(kernel, k, vectors)
     else:

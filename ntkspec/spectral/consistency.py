@@ -13,15 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.errors import MemoryBudgetError, UsageError
+from ntkspec.errors import MemoryBudgetError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.dense import Assembly
 from ntkspec.kernel.enclosure import TINIEST, Formed
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.certificate import Positivity
-from ntkspec.spectral.choose import solve
 from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.rank import rank_of
+from ntkspec.spectral.regions import regions_of
 from ntkspec.spectral.solvers import SOLVERS
 
 PANEL = 256  # rows of two kernels that are compared at once
@@ -104,9 +105,12 @@ def second_route(name: str, found: Spectrum, kernel: Kernel) -> Iterator[Check]:
         if method == found.method or not solver.complete:
             continue
         try:
-            second = solve(kernel, method)
-        except (MemoryBudgetError, UsageError):  # too large, or not of the kind that the solver is for
+            second = solver.solve(kernel)
+        except MemoryBudgetError:
             continue
+        if second is None:
+            continue
+        second = second.knowing(kernel.fact(rank_of), kernel.fact(regions_of))
         apart = np.abs(second.eigenvalues - found.eigenvalues)
         worst = float(np.max([*map(_share, apart.tolist(), (second.error + found.error).tolist())]))
         said = f"{found.method} and {method} agree within their stated errors"

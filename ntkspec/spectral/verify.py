@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ntkspec.backend.cpu import countable
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.kernel.enclosure import Formed, enclosure_of
+from ntkspec.kernel.enclosure import Formed, enclosure_of, in_ieee_arithmetic
 from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral import bounds, consistency
@@ -71,13 +71,14 @@ def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
 def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Evidence:
     """Bounds from the formed kernel, and checks of it; of the grid's kernel the certified bounds alone."""
     kernel = kernel.precise
-    formed = enclosure_of(kernel, beside=2 if thorough else 0)
+    exact = in_ieee_arithmetic(kernel)  # one for both, so that its facts are found once
+    formed = enclosure_of(exact, beside=2 if thorough else 0)
     held: list[CheckedBound] = []
     checks: list[Check] = []
     if countable(formed.size):
         positive = bounds.positivity(formed)
         lower = bounds.certified_lower(formed, positive)
-        upper = certified_upper_of(kernel, positive.vector)
+        upper = certified_upper_of(exact, positive.vector)
         held += [CheckedBound.held(bound, name, found) for bound in (lower, upper)]
         checks += [consistency.of_kernel(name, positive), *consistency.of_zeros(name, lower, found)]
     if name == "total":

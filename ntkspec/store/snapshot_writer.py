@@ -61,6 +61,13 @@ class SnapshotWriter:
         for block in jacobian:
             check_name(block.name, "name of a block")
             check_name(block.role, f"role of block {block.name}")
+            if not block.nbytes:
+                raise UsageError(
+                    f"block {block.name}",
+                    expected="a left or a right factor with numbers",
+                    got="ones alone",
+                    remedy="write one of them out: DenseFactor(numpy.ones(...))",
+                )
         stop = start + len(outputs)
         with writing(self._part):
             if start == 0:

@@ -41,8 +41,21 @@ class Stored:
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         """Read rows; see `read`."""
-        values = self.read(rows.start or 0, rows.stop)
+        values = self.read(rows.start or 0, rows.stop)[:: rows.step]
         return values[:, None] if self.one_output else values
+
+    def take(self, samples: NDArray[np.intp], axis: int = 0) -> NDArray[Any]:
+        """Read some rows, in this order, a range of rows at a time."""
+        a_row, n = self.nbytes // self.data.shape[0], int(self.data.shape[0])
+        require(self.where, len(samples) * a_row, self.budget, "raise --memory or take fewer samples")
+        found = np.empty((len(samples), *self.shape[1:]), self.dtype)
+        step = samples_at_once(min(PANEL_BYTES, self.budget), n, self.nbytes)
+        for start in range(0, n, step):
+            here = np.flatnonzero((samples >= start) & (samples < start + step))
+            if len(here):
+                first, last = int(samples[here].min()), int(samples[here].max())
+                found[here] = self[first : last + 1][samples[here] - first]
+        return found
 
     @property
     def nbytes(self) -> int:

@@ -232,6 +232,7 @@ class Watched:
     def __init__(self, array):
         self.array, self.most = array, 0
         self.shape, self.dtype, self.nbytes = array.shape, array.dtype, array.nbytes
+        self.take = array.take
 
     def __getitem__(self, rows):
         self.most = max(self.most, len(self.array[rows]))

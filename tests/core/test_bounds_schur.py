@@ -29,8 +29,7 @@ def naive(jacobian: Jacobian, outputs) -> float:
     total = 0.0
     for block in jacobian:
         n, c = block.samples, block.outputs
-        left = block.left.to_dense()[:, 0] if block.left else np.ones((n, 1))
-        right = block.right.to_dense() if block.right else np.ones((n, c, 1))
+        left, right = block.left.to_dense()[:, 0], block.right.to_dense()
         p = Jacobian((cases.block("p", None, factor(left), n, 1),))
         q = Jacobian((cases.block("q", None, factor(right), n, c),))
         p, q = oracles.kernel(p, "trace"), oracles.kernel(q, outputs)
@@ -127,3 +126,14 @@ def test_one_sample_attains():
 def test_an_unknown_output_mode_is_refused():
     with pytest.raises(UsageError, match="outputs"):
         bounds.schur_product(cases.mixed(5), 7)
+
+
+def test_factors_whose_squares_leave_the_range_count_as_nothing():
+    """Though the block's kernel is well inside it."""
+    rng = np.random.default_rng(0)
+    left, right = factor(rng.standard_normal((N, N)) * 1e140), factor(rng.standard_normal((N, N)) * 1e-140)
+    jac = Jacobian((cases.block("b", left, right, N, 1),))
+    assert np.isfinite(ntkspec.spectrum(jac, backend="cpu").trace)
+    bound = bounds.schur_product(jac, backend="cpu")
+    assert bound.values[0] == 0
+    assert bound.vacuous

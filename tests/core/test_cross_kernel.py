@@ -109,3 +109,24 @@ def test_an_overflow_off_the_diagonal_is_seen():
     huge = Jacobian((cases.block("b", None, DenseFactor(np.full((2, 1, 1), 1e25, np.float32)), 2, 1),))
     with pytest.raises(UsageError, match="overflow"):
         ntkspec.gram(huge, columns=huge, precision="float32", backend="cpu")
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+def test_of_a_factor_that_one_leaves_out_and_the_other_writes_out(outputs, backend):
+    """Of width 1, and not of ones in the second."""
+    rng = np.random.default_rng(0)
+    right = cases.dense(rng, 5, 2, 3)
+    ones = Jacobian((cases.block("b", None, right, 5, 2),))
+    written = Jacobian(
+        (cases.block("b", DenseFactor(np.full((4, 1, 1), 2.0)), cases.dense(rng, 4, 2, 3), 4, 2),)
+    )
+    for one, other in ((ones, written), (written, ones)):
+        kernel = ntkspec.gram(one, outputs, columns=other, backend=backend)
+        assert np.allclose(kernel, expected(one, other, outputs))
+
+
+def test_facts_of_a_symmetric_kernel_are_not_those_of_another():
+    kernel = Kernel(cases.mixed(5), other_samples(4))
+    for fact in ("diagonal", "trace", "touched_width"):
+        with pytest.raises(UsageError, match="one set of samples"):
+            getattr(kernel, fact)

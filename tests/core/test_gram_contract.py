@@ -112,6 +112,15 @@ def test_blocks_add_up_and_one_pass_gives_any_sums(backend):
         assert close(kernel, oracles.kernel(sums[name], "trace")), name
 
 
+def test_products_with_complex_vectors(backend):
+    jac, rng = cases.mixed(12), np.random.default_rng(0)
+    vectors = rng.standard_normal((12, 3)) + 1j * rng.standard_normal((12, 3))
+    product, expected = ntkspec.operator(jac, backend=backend), oracles.kernel(jac, "trace")
+    assert np.allclose(product @ vectors, expected @ vectors)
+    assert np.allclose(product @ vectors[:, 0], expected @ vectors[:, 0])
+    assert np.allclose(product.H @ vectors, expected @ vectors)
+
+
 def test_progress_rises_to_the_whole(backend):
     shares = []
     jac = cases.mixed(40)

@@ -22,8 +22,8 @@ def test_dense_block_is_left_times_right_entry_by_entry(name):
     assert dense.shape == (4, 2, a * b)
     for i in range(4):
         for o in range(2):
-            left = block.left.to_dense()[i, 0] if block.left else np.ones(1)
-            right = block.right.to_dense()[i, o] if block.right else np.ones(1)
+            left = block.left.to_dense()[i, 0]
+            right = block.right.to_dense()[i, o]
             assert np.array_equal(dense[i, o], [x * y for x in left for y in right])
 
 

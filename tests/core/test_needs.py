@@ -13,7 +13,7 @@ from ntkspec.backend import select
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.linear_operator import operator_bytes, operator_of
 from ntkspec.kernel.panels import triangle_bytes, triangular_factor
-from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.problem import Kernel, sums_of
 from ntkspec.spectral.accuracy import magnitude_of
 from ntkspec.spectral.solvers import SOLVERS
 
@@ -58,6 +58,38 @@ def test_solvers_stay_within_their_needs_and_near_them(method, n, width, k):
     taken = peak(lambda: SOLVERS[method].solve(kernel, k))
     assert taken <= 1.05 * needed
     assert taken >= needed / 3
+
+
+@pytest.mark.parametrize("method", ["gram", "svd"])
+def test_what_is_looked_for_beside_does_not_come_on_top(method):
+    """Norms, ranks and the solver: one after the other, of a kernel of which nothing is known."""
+    kernel = Kernel(dense(1100, 400), backend=CPU, budget=2**27)
+    assert not kernel.held
+    taken = peak(lambda: SOLVERS[method].solve(kernel))
+    assert taken <= 1.05 * SOLVERS[method].need(kernel).needed
+
+
+def test_what_is_kept_of_many_sums_is_a_tenth_of_the_budget():
+    whole = Jacobian(
+        tuple(
+            cases.block(f"b{i}", None, cases.dense(np.random.default_rng(i), 500, 1, 80), 500, 1)
+            for i in range(24)
+        )
+    )
+    budget = 6 * whole.nbytes
+    kernel = Kernel(whole, backend=CPU, budget=budget)
+    parts = sums_of(kernel, {name: whole.only(name) for name in whole.names})
+    assert not any(part.held for part in parts.values())
+
+    def look():
+        for part in parts.values():
+            part.fact(magnitude_of)
+
+    assert peak(look) <= budget / 4
+    rich = Kernel(whole, backend=CPU, budget=100 * whole.nbytes)
+    parts = sums_of(rich, {name: whole.only(name) for name in whole.names})
+    assert all(part.held for part in parts.values())
+    assert peak(look) <= rich.budget / 10
 
 
 def test_a_triangle_takes_what_is_said():

@@ -100,11 +100,7 @@ def _factors(jacobian, outputs):
     assert jacobian.outputs == 1
     for i in range(jacobian.samples):
         yield [
-            [
-                [1.0] if factor is None else factor.to_dense()[i, 0].tolist()
-                for factor in (block.left, block.right)
-            ]
-            for block in jacobian
+            [factor.to_dense()[i, 0].tolist() for factor in (block.left, block.right)] for block in jacobian
         ]
 
 

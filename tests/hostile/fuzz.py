@@ -116,7 +116,7 @@ def _validate(path: str) -> tuple[int, str]:
 
 
 def _crc(factor: Any) -> list[int]:
-    loaded = factor.load() if factor is not None else None
+    loaded = factor.load()
     arrays = (getattr(loaded, name, None) for name in ("indices", "values"))
     return [zlib.crc32(np.ascontiguousarray(array)) for array in arrays if array is not None]
 

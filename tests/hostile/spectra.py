@@ -198,9 +198,7 @@ def exact_kernel(jacobian: Jacobian, outputs: Outputs) -> list[list[Fraction]]:
 Row = tuple[dict[int, int], int]  # column -> integer, all of them over 2 ** exponent
 
 
-def _exact(factor: Factor | None, sample: int, output: int) -> Row:
-    if factor is None:
-        return {0: 1}, 0
+def _exact(factor: Factor, sample: int, output: int) -> Row:
     loaded = factor.load()
     values = loaded.values[sample, output].astype(np.float64)
     columns = loaded.indices[sample] if isinstance(loaded, SparseFactor) else np.arange(len(values))
@@ -297,7 +295,7 @@ def violations(
         wrong.append("called zero")
     if found.rank and found.rank.at_most < found.size and jacobian.width <= NARROW:
         dense = jacobian.to_dense() if jacobian.width <= NARROW else None
-        if dense is not None and len(jacobian.blocks) == 1 and jacobian.blocks[0].left is None:
+        if dense is not None and len(jacobian.blocks) == 1 and not jacobian.blocks[0].left.arrays:
             rows = {"trace": dense.reshape(len(dense), -1), "full": dense.reshape(-1, dense.shape[2])}
             rank = oracles.rational_rank(rows[outputs] if isinstance(outputs, str) else dense[:, outputs])
             if rank > found.rank.at_most:

@@ -340,3 +340,19 @@ def test_a_parameter_may_be_empty(tmp_path):
     with open_run(path) as run:
         parameters = run.snapshots[0].jacobian["layer.1"].parameters
     assert parameters[-1].shape == (0, 3)
+
+
+def test_samples_are_taken_within_the_budget(tmp_path):
+    """A range of rows at a time; what is asked for must fit, the rest of the file need not."""
+    rng = np.random.default_rng(0)
+    factor = cases.DenseFactor(rng.standard_normal((4000, 1, 200)))
+    jac = cases.Jacobian((cases.block("b", None, factor, 4000, 1),))
+    path = runs.write_run(tmp_path / "run.h5", jac, steps=(0,))
+    with open_run(path, memory=2**21 / 2**30) as run:  # 2 MiB of 6.1
+        stored = run.snapshots[0].jacobian
+        picked = np.array([3999, 5, 5, 2000])
+        assert np.array_equal(stored.rows(picked).to_dense(), jac.to_dense()[picked])
+        with pytest.raises(MemoryBudgetError, match="take fewer samples"):
+            stored.rows(np.arange(3000))
+        values = stored["b"].right.values
+        assert np.array_equal(values[10:20:3], factor.values[10:20:3])

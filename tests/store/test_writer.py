@@ -245,3 +245,15 @@ def test_numpy_numbers_in_a_config_and_none_left_behind_by_a_bad_one(tmp_path):
     with pytest.raises(UsageError, match="JSON"):
         RunWriter(tmp_path / "bad.h5", inputs=INPUTS, config={"x": object()})
     assert os.listdir(tmp_path) == ["run.h5"]
+
+
+def test_a_block_of_ones_alone_is_no_block_of_a_file(tmp_path):
+    """Which would be one without a factor."""
+    from ntkspec.jacobian import Block, Jacobian, Ones
+
+    jac = Jacobian((Block("b", "network", 3, 1, Ones(3, 1), Ones(3, 1)),))
+    with pytest.raises(UsageError, match="block b: expected a left or a right factor with numbers"):
+        with RunWriter(tmp_path / "run.h5", inputs=np.zeros((3, 2))) as run:
+            with run.snapshot("end", step=0, label="end") as snapshot:
+                snapshot.write(0, np.zeros((3, 1)), jac)
+    assert not (tmp_path / "run.h5").exists()

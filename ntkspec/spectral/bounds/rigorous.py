@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs, Pair
-from ntkspec.kernel.enclosure import TINIEST, UP, Formed, enclosure_of, forming_roundings
+from ntkspec.kernel.enclosure import TINIEST, UP, Formed, enclosure_of, forming_roundings, in_ieee_arithmetic
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator
 from ntkspec.spectral.bounds.record import Bound
@@ -76,7 +76,8 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
 
 
 def certified_upper_of(kernel: Kernel, vector: NDArray[np.float64]) -> Bound:
-    """Bound lambda_min by the Rayleigh quotient of a vector (N,); see `certified_upper`."""
+    """Bound lambda_min by the Rayleigh quotient of a vector (N,), on the CPU; see `certified_upper`."""
+    kernel = in_ieee_arithmetic(kernel)
     rows = kernel.size
     if np.shape(vector) != (rows,) or not 0 < _norm(vector) < np.inf:
         raise UsageError(

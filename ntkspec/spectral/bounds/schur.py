@@ -16,8 +16,10 @@ from dataclasses import replace
 import numpy as np
 
 from ntkspec.backend import Backend, Choice
+from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, Jacobian, Ones, Outputs
 from ntkspec.kernel.enclosure import UP
+from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.choose import solve
@@ -72,6 +74,12 @@ def _block_bound(block: Block, kernel: Kernel) -> float:
 def _smallest(gram: Kernel) -> float:
     """What lambda_min is at least; 0 if it is not resolved."""
     if gram.touched_width < gram.size:
+        return 0.0
+    try:
+        check_range(gram)
+    except (
+        UsageError
+    ):  # its numbers alone cannot be squared, though their products with the other factor's can
         return 0.0
     found = solve(gram)
     return float(found.lower[-1]) if found.lambda_min else 0.0

@@ -5,32 +5,37 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ntkspec import summation
-from ntkspec.backend import Precision
 from ntkspec.kernel.low_rank import factorise, largest_rank
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import ErrorModel, gram_errors, magnitude_of, norm_bound
 from ntkspec.spectral.eigenvalues import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import FLOAT64, Need, Solver, padded, square, square_error, stated
+from ntkspec.spectral.solvers.protocol import (
+    FLOAT64,
+    Need,
+    Promises,
+    Solver,
+    padded,
+    square,
+    square_error,
+    stated,
+)
 
 
-class Cholesky:
+class Cholesky(Promises):
     """K = M^T M + rest from pivoted rows; the eigenvalues are those of M M^T, to within the rest's trace."""
 
     name: Method = "cholesky"
-    vectors = False
-    complete = True
-    precisions: tuple[Precision, ...] = ("float64",)
     declines = (
         "a kernel whose numerical rank is below half its size, and memory for that many rows",
         "one with more to resolve, or a rest lost in rounding, or all zeros, or too little memory",
     )
 
-    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None) -> Need:
         """See `Solver.need`; the rank is the largest for which it is tried."""
         rank = _most(kernel)
         rank = rank if rank > 0 else kernel.size // 2
         needed = _bytes(kernel, rank)
-        return Need(needed, f"{rank} rows of the kernel at most", fits=needed <= kernel.budget)
+        return Need.within(kernel.room, needed, f"{rank} rows of the kernel at most")
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`: those of forming K, to which the factorisation's come."""
@@ -57,7 +62,7 @@ class Cholesky:
 
 def _most(kernel: Kernel) -> int:
     """The largest rank for which the budget has room and which is still worth it."""
-    return largest_rank(kernel.size, kernel.repeat, kernel.budget - _bytes(kernel, 0))
+    return largest_rank(kernel.size, kernel.repeat, kernel.room - _bytes(kernel, 0))
 
 
 def _bytes(kernel: Kernel, rank: int) -> int:

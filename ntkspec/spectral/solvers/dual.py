@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from ntkspec import summation
-from ntkspec.backend import Precision
 from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import require
 from ntkspec.spectral.accuracy import PRODUCT, ErrorModel, magnitude_of, solver_error
 from ntkspec.spectral.eigenvalues import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import FLOAT64, Need, Solver, padded, square, square_error, stated
+from ntkspec.spectral.solvers.protocol import (
+    FLOAT64,
+    Need,
+    Promises,
+    Solver,
+    padded,
+    square,
+    square_error,
+    stated,
+)
 
 
-class Dual:
+class Dual(Promises):
     """J is written out, and J^T J (p x p) has its nonzero eigenvalues."""
 
     name: Method = "dual"
-    vectors = False
-    complete = True
-    precisions: tuple[Precision, ...] = ("float64",)
-    declines = ("", "")
 
-    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None) -> Need:
         """See `Solver.need`."""
         size, width = kernel.size, kernel.touched_width
         needed = FLOAT64.itemsize * (2 * size * width + (1 + summation.buffers(size)) * width**2)
-        return Need(needed, "J and J^T J over the touched parameters", fits=needed <= kernel.budget)
+        return Need.within(kernel.room, needed, "J and J^T J over the touched parameters")
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`."""
@@ -41,10 +45,11 @@ class Dual:
         """See `Solver.solve`."""
         width, engine = kernel.touched_width, kernel.backend
         what = f"J^T J of {width} touched parameters"
-        require(what, self.need(kernel).needed, kernel.budget, "use --method gram or svd")
+        require(what, self.need(kernel).needed, kernel.room, "use --method gram or svd")
+        errors = self.errors(kernel)
         jac = engine.xp.concatenate(list(column_panels(kernel, width)), axis=1)
         values = engine.eigvalsh(square(jac.T))[::-1][: kernel.size]
-        return stated(self, kernel, padded(values, kernel.size), self.errors(kernel))
+        return stated(self, kernel, padded(values, kernel.size), errors)
 
 
 SOLVER: Solver = Dual()

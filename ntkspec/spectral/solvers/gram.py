@@ -9,31 +9,27 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import format_bytes, require
 from ntkspec.spectral.accuracy import ErrorModel, gram_errors, magnitude_of
 from ntkspec.spectral.eigenvalues import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import Need, Solver, stated
+from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated
 
 VECTORS = 4  # kernels that a solver of eigenvectors takes
 
 
-class Gram:
+class Gram(Promises):
     """K is formed, and a symmetric eigenvalue solver destroys it."""
 
     name: Method = "gram"
     vectors = True
-    complete = True
     precisions: tuple[Precision, ...] = ("float64", "float32")
-    declines = ("", "")
 
-    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None) -> Need:
         """See `Solver.need`."""
-        note, samples = f"the kernel {format_bytes(kernel.nbytes)}", kernel.rows.samples
-        solving = VECTORS * kernel.nbytes if vectors else 0
+        note = f"the kernel {format_bytes(kernel.nbytes)}"
         try:
             plan = Assembly.of(kernel)
         except MemoryBudgetError:
-            return Need(max(least_bytes(kernel, kernel.nbytes), solving), note, fits=False)
-        needed, held = max(plan.needed, solving), plan.tiling.panel
-        note = f"{note}, factors of {held} of {samples} samples at a time"
-        return Need(needed, note, fits=needed <= kernel.budget)
+            return Need(least_bytes(kernel, kernel.nbytes), note, fits=False)
+        held = f"factors of {plan.tiling.panel} of {kernel.rows.samples} samples at a time"
+        return Need(plan.needed, f"{note}, {held}", fits=True)
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`."""
@@ -44,14 +40,14 @@ class Gram:
         if vectors:
             remedy = "raise --memory, or use method lanczos"
             require("eigenvectors", VECTORS * kernel.nbytes, kernel.budget, remedy)
-        formed, backend = Assembly.of(kernel).assemble()["total"], kernel.backend
-        columns = None
+        errors, backend, columns = self.errors(kernel), kernel.backend, None
+        formed = Assembly.of(kernel).assemble()["total"]
         if vectors:
             values, found = backend.eigh(formed)
             columns = found[:, ::-1]
         else:
             values = backend.eigvalsh(formed)
-        return stated(self, kernel, values[::-1], self.errors(kernel), columns, precision=kernel.precision)
+        return stated(self, kernel, values[::-1], errors, columns, precision=kernel.precision)
 
 
 SOLVER: Solver = Gram()

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from ntkspec import summation
-from ntkspec.backend import Precision
 from ntkspec.errors import UsageError
 from ntkspec.kernel.linear_operator import operator_bytes, operator_of
 from ntkspec.kernel.problem import Kernel
@@ -15,25 +14,23 @@ from ntkspec.memory import require
 from ntkspec.spectral.accuracy import PRODUCT, ErrorModel, magnitude_of, solver_error
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.krylov import largest, takes_whole, vector_bytes
-from ntkspec.spectral.solvers.protocol import FLOAT64, Need, Solver, stated
+from ntkspec.spectral.solvers.protocol import FLOAT64, Need, Promises, Solver, stated
 
 LANCZOS_K = 100  # eigenvalues where nobody says how many
 
 
-class Lanczos:
+class Lanczos(Promises):
     """A Krylov space of K, deflated until nothing larger is left; K is never formed."""
 
     name: Method = "lanczos"
     vectors = True
     complete = False
-    precisions: tuple[Precision, ...] = ("float64",)
-    declines = ("", "")
 
-    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None) -> Need:
         """See `Solver.need`."""
         k = LANCZOS_K if k is None else k
         needed = operator_bytes(kernel) + vector_bytes(kernel.size, min(k, kernel.size))
-        return Need(needed, f"factors, and vectors for {k} eigenvalues", fits=needed <= kernel.budget)
+        return Need.within(kernel.budget, needed, f"factors, and vectors for {k} eigenvalues")
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`: those of one product K v, to which what the iteration leaves comes."""

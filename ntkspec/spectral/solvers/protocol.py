@@ -23,7 +23,12 @@ class Need:
 
     needed: int  # bytes
     note: str  # what most of it is
-    fits: bool  # whether the budget, or the device, has room for it
+    fits: bool  # whether there is room for it
+
+    @classmethod
+    def within(cls, room: int, needed: int, note: str) -> Need:
+        """Hold a need against the room, both in bytes."""
+        return cls(needed, note, needed <= room)
 
 
 class Solver(Protocol):
@@ -41,12 +46,12 @@ class Solver(Protocol):
     @property
     def declines(self) -> tuple[str, str]: ...  # which kernels it is for, and which not; "" if for all
 
-    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
-        """Say what memory it needs, before anything is allocated.
+    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+        """Say what memory eigenvalues need, before anything is allocated.
 
         Args:
-            k: how many of the largest eigenvalues are asked for; None: all, or as many as it gives.
-            vectors: whether eigenvectors are, too.
+            kernel: whose.
+            k: how many of the largest are asked for; None: all, or as many as it gives.
         """
         ...
 
@@ -61,6 +66,15 @@ class Solver(Protocol):
             MemoryBudgetError: it does not fit the kernel's budget.
         """
         ...
+
+
+class Promises:
+    """What most solvers promise: all eigenvalues of every kernel, in double precision, without vectors."""
+
+    vectors = False
+    complete = True
+    precisions: tuple[Precision, ...] = ("float64",)
+    declines = ("", "")
 
 
 def stated(

@@ -1,0 +1,157 @@
+"""Arrays of a device and of the host do not mix: a stand-in of CuPy that refuses it, as CuPy does.
+
+Dense factors alone: SciPy's sparse matrices stand in for CuPy's and take arrays of either kind.
+"""
+
+from __future__ import annotations
+
+import types
+
+import cases
+import numpy as np
+import oracles
+import pytest
+import scipy.linalg
+import scipy.sparse
+from standins import CUDA_13, stand_in_gpu
+
+import ntkspec
+from ntkspec.backend import gpu
+from ntkspec.jacobian import Jacobian
+from ntkspec.kernel.problem import Kernel, sums_of
+from ntkspec.spectral import choose
+from ntkspec.spectral.solvers import SOLVERS
+from ntkspec.spectral.verify import verify
+
+
+class DeviceArray(np.ndarray):
+    """An array that refuses operators and functions on arrays of the host, single numbers apart."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+        every = (*inputs, *(out or ()))
+        options |= {"out": tuple(map(host, out))} if out else {}
+        result = getattr(ufunc, method)(*(taken(one, ufunc) for one in every[: len(inputs)]), **options)
+        return out[0] if out else device(np.asarray(result))
+
+    def __array_function__(self, function, kinds, inputs, options):
+        given = [taken(one, function) for one in inputs]
+        return device(function(*given, **{name: taken(one, function) for name, one in options.items()}))
+
+    def __setitem__(self, where, values):
+        super().__setitem__(where, taken(values, np.copyto))
+
+
+def host(value):
+    return value.view(np.ndarray) if isinstance(value, DeviceArray) else value
+
+
+def device(value):
+    if isinstance(value, tuple):
+        return tuple(map(device, value))
+    return value.view(DeviceArray) if isinstance(value, np.ndarray) else value
+
+
+def taken(value, function):
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(taken(one, function) for one in value)
+    if isinstance(value, np.ndarray) and not isinstance(value, DeviceArray) and value.ndim:
+        raise TypeError(f"an array of the host in {function.__name__}")
+    return host(value)
+
+
+def onto_device(function):
+    """A function of NumPy or SciPy that takes and gives arrays of the device."""
+    return lambda *given, **options: device(function(*map(host, given), **options))
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: CUDA_13, memGetInfo=lambda: (2**40, 2**41))
+    made = ("empty", "zeros", "ones", "arange", "asarray", "ascontiguousarray")
+    solvers = types.SimpleNamespace(
+        **{name: onto_device(getattr(np.linalg, name)) for name in ("eigvalsh", "qr", "svd")},
+        eigh=lambda kernel: device(tuple(np.linalg.eigh(host(kernel)))),
+    )
+    own = {
+        "ndarray": DeviceArray,
+        "asnumpy": lambda array: np.asarray(host(array)),
+        "linalg": solvers,
+        "cuda": types.SimpleNamespace(runtime=runtime),
+        "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
+    }
+    numpy = types.SimpleNamespace(**vars(np) | {name: onto_device(getattr(np, name)) for name in made} | own)
+    triangular = types.SimpleNamespace(solve_triangular=onto_device(scipy.linalg.solve_triangular))
+    cupyx = types.SimpleNamespace(
+        errstate=lambda linalg: np.errstate(), scipy=types.SimpleNamespace(linalg=triangular)
+    )
+    monkeypatch.setattr(gpu, "_cupy", lambda: (cupyx, numpy, scipy.sparse))
+    return gpu.GpuBackend()
+
+
+def dense(n=60):
+    rng = np.random.default_rng(0)
+    blocks = (
+        cases.block("layer", cases.dense(rng, 12, 1, 3), cases.dense(rng, 12, 2, 4), 12, 2),
+        cases.block("plain", None, cases.dense(rng, 12, 2, 5), 12, 2),
+    )
+    return Jacobian(blocks).rows(np.arange(n) % 12)
+
+
+def test_the_stand_in_refuses_a_mixture(engine):
+    array = engine.zeros((3,), np.float64)
+    for mixed in (lambda: array + np.ones(3), lambda: engine.xp.concatenate([array, np.ones(3)])):
+        with pytest.raises(TypeError, match="of the host"):
+            mixed()
+    with pytest.raises(TypeError, match="of the host"):
+        array[...] = np.ones(3)
+    assert (array + 1).sum() == 3
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+@pytest.mark.parametrize("method", SOLVERS)
+def test_solvers(method, outputs, engine):
+    kernel = Kernel(dense(), outputs=outputs, backend=engine)
+    found = SOLVERS[method].solve(kernel, 3 if method == "lanczos" else None)
+    exact = np.linalg.eigvalsh(oracles.kernel(dense(), outputs))[::-1]
+    assert np.abs(found.eigenvalues[:3] - exact[:3]).max() <= 1e-12 * exact[0]
+
+
+@pytest.mark.parametrize("outputs", cases.MODES)
+def test_bounds_checks_and_kernels_between_samples(outputs, engine):
+    jac = dense(24)
+    kernels = sums_of(Kernel(jac, outputs=outputs, backend=engine), {"total": jac})
+    evidence = verify(kernels, choose.solve_all(kernels), thorough=True)
+    assert all(bound.holds for bound in evidence.bounds)
+    assert all(check.holds for check in evidence.checks)
+    between = ntkspec.gram(jac, outputs, columns=jac.rows([1, 2]), backend=engine)
+    repeat = 2 if outputs == "full" else 1
+    assert np.allclose(between, oracles.kernel(jac, outputs)[:, repeat : 3 * repeat])
+    vectors = np.random.default_rng(0).standard_normal((24 * repeat, 2))
+    product = ntkspec.operator(jac, outputs, backend=engine) @ vectors
+    assert np.allclose(product, oracles.kernel(jac, outputs) @ vectors)
+
+
+def test_certified_bounds_are_computed_on_the_cpu(monkeypatch):
+    """Whatever a device makes of its products."""
+    engine, jac = stand_in_gpu(monkeypatch), cases.mixed(12)
+    kernels = {"total": Kernel(jac, backend=engine)}
+    found = {"total": ntkspec.spectrum(jac, backend="cpu")}
+    honest = {b.bound.name: b.bound.values for b in verify(kernels, found).bounds if b.bound.certified}
+    halved = type(engine).projection
+    monkeypatch.setattr(type(engine), "projection", lambda *given: halved(*given) / 2)
+    spoilt = {b.bound.name: b.bound.values for b in verify(kernels, found).bounds if b.bound.certified}
+    assert honest.keys() == spoilt.keys() == {"certified_lower", "certified_upper"}
+    assert all(np.array_equal(honest[name], spoilt[name]) for name in honest)
+
+
+def test_factors_that_a_device_has_no_room_for(monkeypatch):
+    """Their products are computed on the host, and nothing of theirs is kept on the device."""
+    jac = cases.mixed(400)
+    engine = stand_in_gpu(monkeypatch, free=jac.nbytes)
+    kernel = Kernel(jac, backend=engine, budget=2**30)
+    assert not kernel.held
+    assert not kernel.facts_fit
+    assert not SOLVERS["svd"].need(kernel).fits
+    found = SOLVERS["lanczos"].solve(kernel, 3)
+    exact = np.linalg.eigvalsh(ntkspec.gram(jac, backend="cpu"))[::-1][:3]
+    assert (np.abs(found.eigenvalues - exact) <= found.error).all()
