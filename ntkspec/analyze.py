@@ -120,6 +120,13 @@ def _analyze(options: argparse.Namespace) -> int:
     from ntkspec.report.terminal import print_report
     from ntkspec.report.write import write_json_file, write_report
 
+    if options.seed is not None and options.samples is None:
+        raise UsageError(
+            "--seed",
+            expected="--samples beside it",
+            got="all samples",
+            remedy="add --samples N, or leave it out",
+        )
     folder = options.output or Path(f"{Path(options.runs[0]).stem}-report")
     Places(folder, options.json, options.kernels).check(options.runs)
     with _progress(quiet=options.quiet) as progress:
@@ -136,7 +143,7 @@ def _analyze(options: argparse.Namespace) -> int:
             memory=options.memory,
             check=options.check,
             samples=options.samples,
-            seed=options.seed,
+            seed=options.seed or 0,
             kernels=options.kernels,
             trial=True,
             progress=progress,
@@ -207,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also analyse the kernel without these (run files come first); may be repeated",
     )
     add("--samples", type=positive(int), metavar="N", help="N of the samples, drawn at random (default: all)")
-    add("--seed", type=int, default=0, metavar="S", help="of that draw (default: 0)")
+    add("--seed", type=int, metavar="S", help="of that draw (default: 0)")
     add("--baseline", metavar="LABEL", help="label of the run to compare with")
     add("--backend", default="auto", choices=("auto", "cpu", "gpu"), help="what runs the arithmetic")
     add("--precision", default="float64", choices=("float64", "float32"), help="of the kernel")

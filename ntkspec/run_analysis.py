@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -15,8 +15,9 @@ from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
-from ntkspec.kernel.files import write_kernels
+from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.problem import Kernel, sums_of
+from ntkspec.memory import budget_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.places import names_in_file
@@ -155,9 +156,16 @@ class RunWork:
             snapshots=tuple(report for report, _ in found),
             config=run.config,
             truth=run.pictures.get(TRUTH),
-            warnings=(*run.warnings, *(line for _, left_out in found for line in left_out)),
+            warnings=(*run.warnings, *self._of_draw(run), *(line for _, said in found for line in said)),
             inputs=digest(run.inputs[drawn]),
         )
+
+    def _of_draw(self, run: Run) -> Iterator[str]:
+        """Say that these are not all samples: whoever reads the report sees n alone."""
+        asked = self.settings
+        if asked.samples is not None:
+            how = f"drawn at random by seed {asked.seed}"
+            yield f"{run.path}: {asked.samples} of its {run.samples} samples, {how}"
 
     def _snapshot(
         self, run: Run, snap: Snapshot, label: str, name: str, kernels: Path | None
@@ -166,24 +174,25 @@ class RunWork:
         where = f"{label}, {name}"
         jacobian = _drawn(snap.jacobian, self.settings)
         parts = sums_of_blocks(jacobian, self.settings.drop)
-        kernel = Kernel.of(jacobian, **self._of_kernels())
+        asked = self.settings
+        budget = budget_bytes(asked.memory)
+        kernel = Kernel(jacobian, None, asked.outputs, asked.precision, self.engine, budget)
         if self.tell:
-            for line in plan(where, kernel, self.settings.k):
+            for line in plan(where, kernel, asked.k):
                 self.tell(line)
         if kernels:
-            write_kernels(
+            write_sums(
                 kernels,
+                kernel,
                 names_in_file(parts),
-                **self._of_kernels(),
-                progress=lambda share: self.say(f"{where}: kernels to {kernels}, {share:.0%}"),
+                lambda share: self.say(f"{where}: kernels to {kernels}, {share:.0%}"),
             )
-        method, k = self.settings.method, self.settings.k
-        check_options(kernel, method, k, vectors=False)
+        check_options(kernel, asked.method, asked.k, vectors=False)
         self.say(f"{where}: reading")
         summed = sums_of(kernel, parts)
-        found = solve_all(summed, method, k, progress=lambda step: self.say(f"{where}: {step}"))
+        found = solve_all(summed, asked.method, asked.k, progress=lambda step: self.say(f"{where}: {step}"))
         self.say(f"{where}: bounds")
-        evidence = verify(summed, found, thorough=self.settings.check)
+        evidence = verify(summed, found, thorough=asked.check)
         report = SnapshotReport(
             id=snap.id,
             step=snap.step,
@@ -198,16 +207,6 @@ class RunWork:
         if evidence.left_out:
             said.append(f"left out {evidence.left_out}")
         return report, [f"{run.path}, {name}: {line}" for line in said]
-
-    def _of_kernels(self) -> dict[str, Any]:
-        """The options that assembling has, too."""
-        asked = self.settings
-        return {
-            "outputs": asked.outputs,
-            "precision": asked.precision,
-            "backend": self.engine,
-            "memory": asked.memory,
-        }
 
 
 def draw(samples: int, settings: RunSettings) -> NDArray[np.intp]:

@@ -152,4 +152,6 @@ def test_some_of_the_samples_by_command(tmp_path, monkeypatch):
     assert main(words) == 0
     (run,) = read_report("run-report/report.json").runs
     assert run.samples == run.snapshots[0].spectra["total"].size == 9
+    assert ["9 of its 30 samples, drawn at random by seed 2" in line for line in run.warnings] == [True]
     assert main(["run.h5", "--samples", "99", "-q"]) == 2
+    assert main(["run.h5", "--seed", "1", "-q"]) == 2

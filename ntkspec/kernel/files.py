@@ -65,12 +65,22 @@ def write_kernels(
         MemoryBudgetError: the factors of two samples and the tiles at work do not fit.
         UsageError: a name that cannot stand in a file.
     """
-    path = Path(path)
-    _check_names(parts)
     whole = Jacobian(tuple(blocks_of(parts).values()))
     kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
+    return write_sums(Path(path), kernel, parts, progress)
+
+
+def write_sums(
+    path: Path, kernel: Kernel, parts: Mapping[str, Jacobian], progress: Progress | None = None
+) -> Path:
+    """Assemble the kernels of sums of a kernel's blocks into a file; see `write_kernels`."""
+    _check_names(parts)
     plan = Assembly.of(kernel, parts, targets_given=True)
-    said = {"outputs": str(outputs), "precision": precision, "backend": kernel.backend.name}
+    said = {
+        "outputs": str(kernel.outputs),
+        "precision": kernel.precision,
+        "backend": kernel.backend.name,
+    }
     said["fingerprint"] = _fingerprint(plan, parts, said)
     if path.exists():
         _require_same(path, said["fingerprint"])
