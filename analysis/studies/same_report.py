@@ -3,8 +3,8 @@
     python analysis/studies/same_report.py before.json after.json
 
 For changes that are to add no number: run `python -m ntkspec.analyze RUNS --json FILE` with the code before
-and after, then this. Exit code 0: words, verdicts, methods, counts and ranks are equal, eigenvalues within the
-errors that both reports state, and all other numbers equal to six digits; 1: something is not.
+and after, then this. Exit code 0: words, verdicts, methods, counts and ranks are equal, eigenvalues within
+the errors that both reports state, and all other numbers equal to six digits; 1: something is not.
 """
 
 from __future__ import annotations

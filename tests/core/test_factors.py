@@ -205,3 +205,20 @@ def test_numbers_that_are_changed_in_place_count():
     dense = jac.to_dense().reshape(9, -1)
     assert np.allclose(ntkspec.gram(jac, backend="cpu"), dense @ dense.T)
     assert np.isclose(ntkspec.spectrum(jac, backend="cpu").trace, (dense**2).sum())
+
+
+@pytest.mark.parametrize(
+    ("indices", "most"),
+    [
+        ([[3, 3, 3, 1], [0, 1, 2, -1]], 3),
+        ([[0, 1, 0, 1]], 2),
+        ([[5, 0, 5, 0, 5, 7]], 3),
+        ([[-1, -1, -1, 0]], 1),
+        ([[2, 4, 6, 8]], 1),
+        ([[7], [7], [7]], 1),
+    ],
+)
+def test_how_many_entries_collide(indices, most):
+    """In one sample; padding does not."""
+    indices = np.array(indices)
+    assert SparseFactor(indices, np.ones((len(indices), 1, indices.shape[1])), 9).collisions == most
