@@ -24,6 +24,7 @@ from ntkspec.report.places import Places, kernel_files
 from ntkspec.report.records import Report
 from ntkspec.run_analysis import Progress, RunSettings, RunWork, chosen
 from ntkspec.spectral import MethodChoice
+from ntkspec.spectral.choose import AUTO
 from ntkspec.store import open_run
 
 EXAMPLE = """\
@@ -200,8 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         "--method",
         default="auto",
         choices=get_args(MethodChoice),
-        help="route to the eigenvalues; auto: gram, or cholesky where a large kernel is of low rank, then "
-        "svd where these resolve too little (default)",
+        help=f"solver of the eigenvalues; auto (default): {AUTO}",
     )
     add("-k", type=positive(int), metavar="K", help="only the K largest eigenvalues")
     add("--outputs", type=_outputs, default="trace", metavar="trace|full|INT", help="output mode")

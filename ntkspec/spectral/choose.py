@@ -18,6 +18,7 @@ from ntkspec.spectral.solvers import SOLVERS
 
 MethodChoice = Literal["auto", Method]
 Progress = Callable[[str], None]
+AUTO = "gram, or cholesky where a large kernel is of low rank, then svd where these resolve too little"
 SVD_WORK = 100  # auto takes solver svd up to J of 100 N columns: about 100 times the work of solver gram
 SVD_FLOPS = 1e12  # about a minute on two cores: beyond that, svd is for those who ask for it
 CHOLESKY_FROM = 2048  # rows from which auto looks whether the rank is low: smaller kernels are soon solved
