@@ -7,6 +7,7 @@ import io
 from dataclasses import replace
 from unicodedata import category, normalize
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +88,17 @@ def test_numbers_keep_all_digits(value: float) -> None:
     total = replace(run.snapshots[0].spectra["total"], eigenvalues=samples.np.array([value]))
     snapshot = replace(run.snapshots[0], spectra={"total": total})
     assert float(rows_of(samples.one_run(replace(run, snapshots=(snapshot,))))[1][5]) == value
+
+
+def test_what_is_resolved_and_what_is_exactly_zero() -> None:
+    """3 of 5 above the floor, a rank of 4 at most: the fifth is zero, the fourth is neither."""
+    from ntkspec.spectral import Rank
+
+    values = np.array([4.0, 2.0, 1.0, 1e-12, 0.0])
+    found = replace(samples.spectrum(values, 1e-9), eigenvalues=values, rank=Rank(4, "made up"))
+    run = samples.plain_run("a run", 9, 0.5, size=5)
+    run = replace(run, snapshots=(replace(run.snapshots[0], spectra={"total": found}),))
+    head, *rows = rows_of(samples.one_run(run))
+    flags = [(row[head.index("index")], row[head.index("resolved")], row[head.index("zero")]) for row in rows]
+    assert flags == [("1", "1", "0"), ("2", "1", "0"), ("3", "1", "0"), ("4", "0", "0"), ("5", "0", "1")]
+    assert [float(row[head.index("floor")]) for row in rows] == [1e-9] * 5
