@@ -58,8 +58,10 @@ class RunSettings:
             raise UsageError(
                 "--check",
                 expected="all eigenvalues",
-                got="the largest k alone",
-                remedy="leave out -k or --check",
+                got="the largest k alone"
+                if self.k is not None
+                else f"method {self.method}, the largest alone",
+                remedy="leave out -k, --check, or the method",
             )
 
 

@@ -155,3 +155,13 @@ def test_some_of_the_samples_by_command(tmp_path, monkeypatch):
     assert ["9 of its 30 samples, drawn at random by seed 2" in line for line in run.warnings] == [True]
     assert main(["run.h5", "--samples", "99", "-q"]) == 2
     assert main(["run.h5", "--seed", "1", "-q"]) == 2
+
+
+def test_a_check_that_memory_is_short_for_is_named(tmp_path):
+    """The bounds are there; the second kernel is left out, and said to be."""
+    path = runs.write_run(tmp_path / "run.h5", cases.mixed(300), steps=(1,))
+    found = analyze_run(path, RunSettings(check=True, backend="cpu", memory=2.2e6 / 2**30))
+    (snapshot,) = found.snapshots
+    assert {"certified_lower", "gershgorin_upper"} <= {bound.bound.name for bound in snapshot.bounds}
+    assert "additivity" not in {check.name for check in snapshot.checks}
+    assert ["left out checks of a second kernel and spectrum: " in line for line in found.warnings] == [True]

@@ -50,7 +50,7 @@ class Block:
     """A block of the Jacobian: two factors, of which one may be left out (None) and is then all ones.
 
     Raises:
-        UsageError: both factors are left out.
+        UsageError: both factors are left out, or one is of other samples or outputs.
 
     Example:
         >>> from ntkspec.jacobian import DenseFactor
@@ -95,6 +95,14 @@ class Block:
         for side, outputs in (("left", 1), ("right", self.outputs)):
             if given[side] is None:
                 object.__setattr__(self, side, Ones(self.samples, outputs))
+            factor: Factor = getattr(self, side)
+            if (factor.samples, factor.outputs) != (self.samples, outputs):
+                raise UsageError(
+                    f"block {self.name!r}",
+                    expected=f"a {side} factor of {self.samples} samples and {outputs} outputs",
+                    got=f"{factor.samples} samples and {factor.outputs} outputs",
+                    remedy="left factors are (n, 1, a), right ones (n, c, b)",
+                )
 
     @property
     def factors(self) -> tuple[Factor, Factor]:
@@ -134,14 +142,17 @@ class Block:
         """Return a block of so many samples, its numbers arbitrary."""
         return self._of(self.left.empty(samples), self.right.empty(samples))
 
-    def compact(self, *others: Block) -> Block:
-        """Return it in memory, without the columns that no sample of it or of the others touches.
+    def compact(self) -> Block:
+        """Return it in memory, without the columns that no sample touches; kernels are the same."""
+        return self.renumbered(self.left.touched_columns, self.right.touched_columns)
 
-        Kernels are the same, and so are those between blocks that were made compact with each other.
+    def renumbered(self, left: NDArray[np.int64] | None, right: NDArray[np.int64] | None) -> Block:
+        """Return it in memory, with these columns of its factors alone; None for all of them.
+
+        Kernels are the same, and so are those between blocks with the same columns.
         """
-        left = self.left.compact(*(block.left for block in others))
-        right = self.right.compact(*(block.right for block in others))
-        return replace(self, left=left, right=right, parameters=())
+        halves = self._of(self.left.renumbered(left), self.right.renumbered(right))
+        return replace(halves, parameters=())
 
     def absolute(self) -> Block:
         """Return it in memory, with the absolute values of its numbers, before those that collide add up."""

@@ -60,6 +60,10 @@ class DenseFactor(ArrayFactor):
         """Return the factor itself, in memory: all its columns count."""
         return self.load()
 
+    def renumbered(self, touched: NDArray[np.int64] | None) -> DenseFactor:
+        """Return the factor itself, in memory."""
+        return self.load()
+
     def to_dense(self) -> NDArray[Any]:
         """Return the factor as an array (n, c, width) of float64."""
         return np.asarray(self.values[:], dtype=np.float64)

@@ -84,6 +84,14 @@ class Factor(Protocol):
         """Return the same inner products with the columns alone that it or the others touch, renumbered."""
         ...
 
+    def renumbered(self, touched: NDArray[np.int64] | None) -> Factor:
+        """Return it in memory, with these columns alone, numbered from 0; None for all of them.
+
+        Args:
+            touched: ascending, and every column that the factor touches.
+        """
+        ...
+
     # -- as numbers
 
     def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> Matrix:
@@ -241,6 +249,17 @@ class ArrayFactor:
             return np.asarray(np.ldexp(numbers, exponents[:, None, None]))
 
         return self.map(times_power)
+
+
+def touched_by(*factors: Factor) -> NDArray[np.int64] | None:
+    """Return the columns that one of several factors touches, ascending; None for all of them."""
+    found = np.empty(0, np.int64)
+    for factor in factors:
+        touched = factor.touched_columns
+        if touched is None:
+            return None
+        found = np.union1d(found, touched)
+    return found
 
 
 def largest_of_samples(values: NDArray[Any]) -> NDArray[np.float64]:

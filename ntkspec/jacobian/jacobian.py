@@ -32,6 +32,10 @@ class Jacobian:
                 got=f"{len(self.blocks)} blocks with (samples, outputs) {shapes}",
                 remedy="give blocks of one snapshot",
             )
+        if self.samples < 1:
+            raise UsageError(
+                "Jacobian", expected="one or more samples", got=str(self.samples), remedy="take some of them"
+            )
         if len(set(self.names)) < len(self.blocks):
             raise UsageError(
                 "Jacobian",
@@ -175,7 +179,10 @@ class Jacobian:
             >>> jac.rows([2, 0]).to_dense()[:, 0].tolist()
             [[4.0, 5.0], [0.0, 1.0]]
         """
-        chosen = np.asarray(samples)
+        try:
+            chosen = np.asarray(samples)
+        except ValueError:  # lists of several lengths
+            chosen = np.empty(0)
         if not (chosen.ndim == 1 and chosen.size and chosen.dtype.kind in "iu") or not (
             chosen.min() >= 0 and chosen.max() < self.samples
         ):

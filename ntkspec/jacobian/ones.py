@@ -74,6 +74,10 @@ class Ones:
         """Return the factor itself."""
         return self
 
+    def renumbered(self, touched: NDArray[np.int64] | None) -> Ones:
+        """Return the factor itself."""
+        return self
+
     def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`."""
         return self.written_out().matrix(outputs, dtype)

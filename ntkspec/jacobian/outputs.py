@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from ntkspec.errors import UsageError
 
 Outputs = Literal["trace", "full"] | int
@@ -20,8 +22,8 @@ def check_outputs(outputs: Outputs, c: int) -> Outputs:
     """Return `outputs` if it is a mode for c outputs; raise `UsageError` otherwise."""
     if outputs in ("trace", "full"):
         return outputs
-    if isinstance(outputs, int) and not isinstance(outputs, bool) and 0 <= outputs < c:
-        return outputs
+    if isinstance(outputs, int | np.integer) and not isinstance(outputs, bool) and 0 <= outputs < c:
+        return int(outputs)
     raise UsageError(
         "outputs",
         expected=f"'trace', 'full' or an output number from 0 to {c - 1}",

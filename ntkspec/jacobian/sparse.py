@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.errors import UsageError
 from ntkspec.jacobian.dense import count_of_mode
-from ntkspec.jacobian.factor import ArrayFactor, Factor, Numbers, largest_of_samples
+from ntkspec.jacobian.factor import ArrayFactor, Factor, Numbers, largest_of_samples, touched_by
 from ntkspec.jacobian.outputs import Outputs
+from ntkspec.memory import samples_at_once
 
 if TYPE_CHECKING:  # it takes longer to load than everything that reading and checking a run file needs
     import scipy.sparse as sp
+
+
+INDEX_BYTES = 2**22  # of indices, read at once
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,13 @@ class SparseFactor(ArrayFactor):
         n, c, k = stored.shape
         kept = range(c) if isinstance(outputs, str) else (outputs,)
         indices = np.asarray(self.indices[:], dtype=np.int64)
+        if indices.size and not -1 <= indices.min() <= indices.max() < self.columns:
+            raise UsageError(
+                "sparse factor",
+                expected=f"indices from 0 to {self.columns - 1}, or -1 for padding",
+                got=f"{indices.min()} to {indices.max()}",
+                remedy="number columns from 0, and give how many there are",
+            )
         padding = np.broadcast_to((indices < 0)[:, None, :], (n, len(kept), k))
         values = np.where(padding, 0, stored[:, kept, :]).astype(np.float64)
         columns = np.where(padding, 0, indices[:, None, :])
@@ -75,8 +87,11 @@ class SparseFactor(ArrayFactor):
 
     @property
     def touched_columns(self) -> NDArray[np.int64]:
-        """See `Factor.touched_columns`."""
-        found = np.unique(self.indices[:])
+        """See `Factor.touched_columns`; indices are read a range of samples at a time."""
+        found = np.empty(0, np.int64)
+        step = samples_at_once(INDEX_BYTES, self.samples, int(self.indices.nbytes))
+        for start in range(0, self.samples, step):
+            found = np.union1d(found, self.indices[start : start + step])
         return found[found >= 0].astype(np.int64)
 
     @property
@@ -90,15 +105,15 @@ class SparseFactor(ArrayFactor):
         CSR products take memory and time for every column; a hashed or a fine 3D grid has millions, of which
         n samples touch few.
         """
-        kept = [factor.touched_columns for factor in (self, *others)]
-        if any(columns is None for columns in kept):
-            return self.load()
-        return self._renumbered(kept[0] if not others else np.unique(np.concatenate(kept)))  # type: ignore[arg-type]
+        return self.renumbered(touched_by(self, *others))
 
-    def _renumbered(self, touched: NDArray[np.int64]) -> SparseFactor:
+    def renumbered(self, touched: NDArray[np.int64] | None) -> SparseFactor:
+        """See `Factor.renumbered`."""
+        if touched is None:
+            return self.load()
         indices = self.nodes
-        renumbered = np.where(indices < 0, -1, np.searchsorted(touched, indices))
-        return SparseFactor(renumbered, self.values[:], max(len(touched), 1))
+        places = np.where(indices < 0, -1, np.searchsorted(touched, indices))
+        return SparseFactor(places, self.values[:], max(len(touched), 1))
 
     def to_dense(self) -> NDArray[Any]:
         """Return the factor as an array (n, c, columns) of float64: one addition an entry."""

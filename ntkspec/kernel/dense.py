@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, Precision
-from ntkspec.errors import UsageError
+from ntkspec.counts import whole_number
+from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
 from ntkspec.kernel.problem import Kernel, blocks_of
@@ -139,8 +140,7 @@ class Assembly:
         Raises:
             MemoryBudgetError: the kernels, the tiles at work and the factors of two samples do not fit.
         """
-        if tile is not None and tile < 1:
-            raise UsageError("tile", expected="a positive number of rows", got=str(tile), remedy="e.g. 256")
+        tile = None if tile is None else whole_number(tile, "tile", 1)
         parts = {"total": kernel.rows} if parts is None else parts
         engine, samples = kernel.backend, _samples(kernel)
         kernels = 0 if targets_given else len(parts) * kernel.nbytes
@@ -192,11 +192,14 @@ class Assembly:
         shape, dtype = self.kernel.shape, self.kernel.dtype
         for name in self.names:
             array = out.get(name)
-            if array is None or array.shape != shape or array.dtype != dtype:
+            given = array if isinstance(array, np.ndarray) else None
+            fits = given is not None and given.shape == shape and given.dtype == dtype
+            if given is None or not fits or not given.flags.writeable:
+                said = shown(array) if given is None else f"{given.shape} of {given.dtype}"
                 raise UsageError(
                     f"array for kernel {name}",
                     expected=f"{shape} of {dtype}",
-                    got="none" if array is None else f"{array.shape} of {array.dtype}",
+                    got=f"{said}, which may not be written to" if fits else said,
                     remedy="give numpy.empty of that shape and dtype",
                 )
         return {name: out[name] for name in self.names}
@@ -238,8 +241,8 @@ def require_finite(kernels: Mapping[str, Any], precision: str, *, symmetric: boo
             raise UsageError(
                 f"kernel {name}",
                 expected=f"entries that {precision} can hold",
-                got="an overflow",
-                remedy="rescale the model's outputs, or use float64",
+                got="an overflow, or factors with NaN",
+                remedy="rescale the model's outputs, use float64, or see that the network did not diverge",
             )
 
 

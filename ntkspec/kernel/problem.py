@@ -78,7 +78,7 @@ class Kernel:
         return cls(rows, columns, outputs, precision, select(backend), budget_bytes(memory))
 
     def __post_init__(self) -> None:
-        check_outputs(self.outputs, self.rows.outputs)
+        object.__setattr__(self, "outputs", check_outputs(self.outputs, self.rows.outputs))
         if self.precision not in get_args(Precision):
             raise UsageError(
                 "precision",

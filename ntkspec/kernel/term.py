@@ -181,6 +181,8 @@ class TermOperator:
     def times(self, projected: Sequence[Any]) -> Any:
         """Return J U (N, m) for m matrices as `transposed_times` makes them."""
         xp = self.engine.xp
+        if not projected:
+            return self.engine.zeros((sum(piece.right.shape[0] for piece in self.pieces), 0), np.float64)
         columns = [xp.concatenate([self._rows_times(p, u) for p in self.pieces]) for u in projected]
         return xp.stack(columns, axis=1)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Backend
 from ntkspec.jacobian import Block, Jacobian, Pair
+from ntkspec.jacobian.factor import touched_by
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import add_gram
 
@@ -44,11 +45,12 @@ def panel_pairs(kernel: Kernel, tiling: Tiling) -> Iterator[tuple[list[tuple[Str
     its turn comes.
     """
     step, beside = tiling.panel, kernel.columns
+    touched = None if beside is None and step == kernel.rows.samples else _touched(kernel)
     for start in range(0, kernel.rows.samples, step):
-        rows = _strips(kernel, start, tiling)
+        rows = _strips(kernel, kernel.rows, start, tiling, touched)
         for other in range(0, start + 1 if beside is None else beside.samples, step):
             same = beside is None and other == start
-            columns = rows if same else _strips(kernel, other, tiling, of_columns=True)
+            columns = rows if same else _strips(kernel, beside or kernel.rows, other, tiling, touched)
             pairs = ((row, column) for row in rows for column in columns)
             tiles = [pair for pair in pairs if beside is not None or pair[1].start <= pair[0].start]
             yield tiles, len(tiles) / _count(kernel, tiling)
@@ -62,23 +64,33 @@ def _count(kernel: Kernel, tiling: Tiling) -> int:
     return strips * (strips + 1) // 2
 
 
-def _strips(kernel: Kernel, start: int, tiling: Tiling, *, of_columns: bool = False) -> list[Strip]:
-    jacobian = kernel.columns if of_columns and kernel.columns is not None else kernel.rows
+Columns = Mapping[str, tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]]
+
+
+def _touched(kernel: Kernel) -> Columns:
+    """By block the columns of both factors that some sample of the kernel touches; None for all."""
+    sides = [side for side in (kernel.rows, kernel.columns) if side is not None]
+    return {
+        name: (
+            touched_by(*(side[name].left for side in sides)),
+            touched_by(*(side[name].right for side in sides)),
+        )
+        for name in kernel.rows.names
+    }
+
+
+def _strips(
+    kernel: Kernel, jacobian: Jacobian, start: int, tiling: Tiling, touched: Columns | None
+) -> list[Strip]:
+    """Some samples, cut into strips; without `touched` all samples of the kernel."""
     stop = min(start + tiling.panel, jacobian.samples)
-    pairs = device_pairs(_blocks(kernel, jacobian, start, stop, tiling), kernel)
+    if touched is None:
+        blocks: Iterable[Block] = (term.compact for term in kernel.terms)
+    else:
+        blocks = (block.load(start, stop).renumbered(*touched[block.name]) for block in jacobian)
+    pairs = device_pairs(blocks, kernel)
     cuts = [(at, min(at + tiling.step, stop - start)) for at in range(0, stop - start, tiling.step)]
     return [Strip(start + at, start + end, take(pairs, slice(at, end), kernel.backend)) for at, end in cuts]
-
-
-def _blocks(kernel: Kernel, jacobian: Jacobian, start: int, stop: int, tiling: Tiling) -> Iterable[Block]:
-    """Some samples' blocks in memory, without untouched columns where all panels agree on which these are."""
-    if kernel.columns is None and stop - start == jacobian.samples:
-        return (term.compact for term in kernel.terms)
-    loaded = jacobian.load(start, stop)
-    if kernel.columns is None or max(kernel.rows.samples, kernel.columns.samples) > tiling.panel:
-        return loaded
-    other = kernel.rows if jacobian is kernel.columns else kernel.columns
-    return (block.compact(other[block.name]) for block in loaded)
 
 
 def device_pairs(blocks: Iterable[Block], kernel: Kernel) -> dict[str, Pair]:

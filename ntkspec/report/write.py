@@ -116,8 +116,9 @@ def check_json_file(path: Path) -> None:
         )
 
 
-def write_json_file(report: Report, path: Path) -> None:
+def write_json_file(report: Report, path: str | Path) -> None:
     """Write report.json's text to a file of any name, replaced in one step; a pipe or device is filled."""
+    path = Path(path)
     check_json_file(path)
     target = resolved(path)
     with _as_output_error(path):

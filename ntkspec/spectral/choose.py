@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, get_args
 
 from ntkspec.backend import Backend, Choice, Precision
+from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.linear_operator import check_range
@@ -203,8 +204,8 @@ def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: 
 
     if method not in get_args(MethodChoice):
         raise wrong("method", " or ".join(get_args(MethodChoice)), repr(method), "choose one of these")
-    if k is not None and not 1 <= k <= kernel.size:
-        raise wrong("k", f"1 to {kernel.size} eigenvalues", str(k), "ask for fewer")
+    if k is not None and not 1 <= whole_number(k, "k", 0) <= kernel.size:
+        raise wrong("k", f"1 to {kernel.size} eigenvalues", str(k), "ask for some of them, or leave k out")
     if method == "auto":
         return
     precise = [name for name, solver in SOLVERS.items() if kernel.precision in solver.precisions]

@@ -43,17 +43,23 @@ def verify(
     checks = [check for name, each in found.items() for check in consistency.of_spectrum(name, each)]
     if not all(spectrum.complete for spectrum in found.values()):
         return Evidence(checks=tuple(checks))
-    held = list(_from_spectra(found))
+    held, left_out = list(_from_spectra(found)), ""
     try:
         for name in ("total", "grid"):
             if name in kernels:
                 more = _of_kernel(name, kernels[name], found[name], thorough)
                 held += more.bounds
                 checks += more.checks
+                left_out = left_out or more.left_out
         held += _from_parts(kernels["total"], found["total"])
     except MemoryBudgetError as error:
-        return Evidence(tuple(held), tuple(checks), f"bounds from the kernel's entries: {error}")
-    return Evidence(tuple(held), tuple(checks))
+        what = (
+            "bounds from the kernel's entries, and checks of it"
+            if thorough
+            else "bounds from the kernel's entries"
+        )
+        return Evidence(tuple(held), tuple(checks), f"{what}: {error}")
+    return Evidence(tuple(held), tuple(checks), left_out)
 
 
 def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
@@ -72,9 +78,16 @@ def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Ev
     """Bounds from the formed kernel, and checks of it; of the grid's kernel the certified bounds alone."""
     kernel = kernel.precise
     exact = in_ieee_arithmetic(kernel)  # one for both, so that its facts are found once
-    formed = enclosure_of(exact, beside=2 if thorough else 0)
     held: list[CheckedBound] = []
     checks: list[Check] = []
+    left_out = ""
+    try:
+        formed = enclosure_of(exact, beside=2 if thorough else 0)
+    except MemoryBudgetError as error:
+        if not thorough:
+            raise
+        formed, thorough = enclosure_of(exact), False
+        left_out = f"checks of a second kernel and spectrum: {error}"
     if countable(formed.size):
         positive = bounds.positivity(formed)
         lower = bounds.certified_lower(formed, positive)
@@ -86,7 +99,7 @@ def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Ev
     if thorough:
         checks += consistency.second_kernels(name, formed, kernel)
         checks += consistency.second_route(name, found, kernel)
-    return Evidence(tuple(held), tuple(checks))
+    return Evidence(tuple(held), tuple(checks), left_out)
 
 
 def _from_entries(formed: Formed, found: Spectrum) -> Iterator[CheckedBound]:

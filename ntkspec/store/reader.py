@@ -21,7 +21,7 @@ from ntkspec.store import checks, digest, schema
 from ntkspec.store.disk import open_hdf5
 from ntkspec.store.pictures import read_pictures
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
-from ntkspec.store.stored import Stored, open_stored
+from ntkspec.store.stored import Stored, open_stored, require_open
 
 
 class Run:
@@ -106,6 +106,7 @@ class Run:
     @cached_property
     def pictures(self) -> Mapping[str, NDArray[np.uint8]]:
         """Pictures that travel with the run, by name: "truth" and snapshot ids. Not part of the contract."""
+        require_open(self._file, str(self.path))
         return read_pictures(self._file, str(self.path), self._budget)
 
     def check_values(self) -> None:
@@ -114,6 +115,7 @@ class Run:
         Also where numbers are not those that were written, if the writer left checksums. Of a file that was
         opened with `trial`, compressed numbers are read in another process first.
         """
+        require_open(self._file, str(self.path))
         if self._trial and any(stored.filtered for stored in self._stored()):
             _try_out(self.path, "filters", _read_filtered, self._budget)
         for stored in filter(None, (self._inputs, self._targets, self._indices)):

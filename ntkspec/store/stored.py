@@ -82,13 +82,7 @@ class Stored:
         return values
 
     def _read(self, start: int, stop: int | None) -> NDArray[Any]:
-        if not self.data:
-            raise RunFileError(
-                self.where,
-                expected="an open run file",
-                got="one that was closed",
-                remedy="read inside the with-block, or load() the blocks before it ends",
-            )
+        require_open(self.data, self.where)
         rows = range(*slice(start, stop).indices(self.data.shape[0]))
         need = self.nbytes // self.data.shape[0] * len(rows)
         require(self.where, need, self.budget, "raise --memory, or use fewer samples or parameters")
@@ -139,6 +133,17 @@ class Stored:
         """Whether it is compressed, or otherwise goes through code that a damaged file can lead astray."""
         with checks.reading(self.where):
             return bool(self.data.id.get_create_plist().get_nfilters())
+
+
+def require_open(place: h5py.File | h5py.Dataset, where: str) -> None:
+    """Raise `RunFileError` where the file that this lies in was closed."""
+    if not place:
+        raise RunFileError(
+            where,
+            expected="an open run file",
+            got="one that was closed",
+            remedy="read inside the with-block, or load() the blocks before it ends",
+        )
 
 
 def open_stored(

@@ -222,3 +222,37 @@ def test_how_many_entries_collide(indices, most):
     """In one sample; padding does not."""
     indices = np.array(indices)
     assert SparseFactor(indices, np.ones((len(indices), 1, indices.shape[1])), 9).collisions == most
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "said"),
+    [
+        (DenseFactor(np.ones((5, 1, 3))), DenseFactor(np.ones((6, 1, 4))), "a left factor of 6 samples"),
+        (
+            None,
+            DenseFactor(np.ones((6, 2, 4))),
+            "a right factor of 6 samples and 1 outputs, got 6 samples and 2",
+        ),
+        (
+            DenseFactor(np.ones((6, 2, 3))),
+            None,
+            "a left factor of 6 samples and 1 outputs, got 6 samples and 2",
+        ),
+    ],
+)
+def test_factors_of_other_samples_or_outputs_are_refused(left, right, said):
+    with pytest.raises(UsageError, match=said):
+        Block("b", "network", 6, 1, left, right)
+
+
+@pytest.mark.parametrize("index", [-2, 4])
+def test_indices_beyond_the_columns_are_refused(index):
+    factor = SparseFactor(np.array([[0, index], [1, 2]]), np.ones((2, 1, 2)), 4)
+    with pytest.raises(UsageError, match="indices from 0 to 3"):
+        factor.matrix("trace")
+
+
+@pytest.mark.parametrize("samples", [(5, 3), (2, 2)])
+def test_no_samples_are_no_jacobian(samples):
+    with pytest.raises(UsageError, match="one or more samples"):
+        cases.mixed(9).load(*samples)

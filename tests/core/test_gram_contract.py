@@ -15,7 +15,7 @@ import ntkspec
 from ntkspec.backend import CpuBackend, select
 from ntkspec.backend.arrays import ArrayBackend
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.jacobian import Jacobian
+from ntkspec.jacobian import Jacobian, SparseFactor
 from ntkspec.kernel.dense import Assembly, gram_sums
 from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
@@ -205,3 +205,32 @@ def test_any_sum_of_blocks(n, c, seed, tile, chosen):
         assert np.allclose(
             ntkspec.operator(jac, outputs) @ v, expected @ v, atol=1e-10 * np.abs(expected).sum()
         )
+
+
+def test_a_wide_grid_in_panels_takes_no_memory_for_its_columns():
+    """Of 2^40 columns 800 are touched; what is not is nowhere."""
+    rng = np.random.default_rng(0)
+    wide = SparseFactor(rng.integers(0, 2**40, (200, 4)), rng.standard_normal((200, 1, 4)), 2**40)
+    jac = Jacobian((cases.block("grid", wide, cases.dense(rng, 200, 1, 40), 200, 1, "grid"),))
+    plan = Assembly.of(Kernel(jac, backend=select("cpu"), budget=460_000))
+    assert plan.tiling.panel < 200
+    kernel = ntkspec.gram(jac, memory=460_000 / 2**30, backend="cpu")
+    dense = jac["grid"].compact().to_dense()[:, 0]
+    assert np.allclose(kernel, dense @ dense.T)
+
+
+def test_arguments_that_are_none():
+    jac = cases.mixed(6)
+    frozen = np.empty((6, 6))
+    frozen.flags.writeable = False
+    for out, said in ((frozen, "may not be written to"), ([[0]], r"got \[\[0\]\]")):
+        with pytest.raises(UsageError, match=said):
+            ntkspec.gram(jac, out=out)
+    for options in ({"tile": 1.5}, {"tile": "a"}, {"tile": 0}):
+        with pytest.raises(UsageError, match="tile: expected a whole number"):
+            ntkspec.gram(jac, **options)
+    for k in (2.5, "3"):
+        with pytest.raises(UsageError, match="k: expected a whole number"):
+            ntkspec.spectrum(jac, k=k)
+    assert np.array_equal(ntkspec.gram(jac, np.int64(1)), ntkspec.gram(jac, 1))
+    assert (ntkspec.operator(jac) @ np.zeros((6, 0))).shape == (6, 0)

@@ -356,3 +356,11 @@ def test_samples_are_taken_within_the_budget(tmp_path):
             stored.rows(np.arange(3000))
         values = stored["b"].right.values
         assert np.array_equal(values[10:20:3], factor.values[10:20:3])
+
+
+def test_pictures_and_checks_of_a_file_that_was_closed(tmp_path):
+    with open_run(runs.write_run(tmp_path / "run.h5")) as run:
+        pass
+    for ask in (lambda: run.pictures, run.check_values):
+        with pytest.raises(RunFileError, match="got one that was closed"):
+            ask()

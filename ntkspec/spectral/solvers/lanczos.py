@@ -28,8 +28,8 @@ class Lanczos(Promises):
 
     def need(self, kernel: Kernel, k: int | None = None) -> Need:
         """See `Solver.need`."""
-        k = LANCZOS_K if k is None else k
-        needed = operator_bytes(kernel) + vector_bytes(kernel.size, min(k, kernel.size))
+        k = min(LANCZOS_K if k is None else k, kernel.size)
+        needed = operator_bytes(kernel) + vector_bytes(kernel.size, k)
         return Need.within(kernel.budget, needed, f"factors, and vectors for {k} eigenvalues")
 
     def errors(self, kernel: Kernel) -> ErrorModel:
