@@ -144,7 +144,7 @@ class Block:
 
     def compact(self) -> Block:
         """Return it in memory, without the columns that no sample touches; kernels are the same."""
-        return self.renumbered(self.left.touched_columns, self.right.touched_columns)
+        return replace(self._of(self.left.compact(), self.right.compact()), parameters=())
 
     def renumbered(self, left: NDArray[np.int64] | None, right: NDArray[np.int64] | None) -> Block:
         """Return it in memory, with these columns of its factors alone; None for all of them.

@@ -105,7 +105,12 @@ class SparseFactor(ArrayFactor):
         CSR products take memory and time for every column; a hashed or a fine 3D grid has millions, of which
         n samples touch few.
         """
-        return self.renumbered(touched_by(self, *others))
+        if others:
+            return self.renumbered(touched_by(self, *others))
+        touched, places = np.unique(self.nodes, return_inverse=True)
+        padding = int(np.count_nonzero(touched < 0))
+        renumbered = places.reshape(self.indices.shape) - padding
+        return SparseFactor(renumbered, self.values[:], max(len(touched) - padding, 1))
 
     def renumbered(self, touched: NDArray[np.int64] | None) -> SparseFactor:
         """See `Factor.renumbered`."""
