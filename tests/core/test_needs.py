@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from ntkspec.backend import select
+from ntkspec.errors import MemoryBudgetError
 from ntkspec.jacobian import Jacobian
+from ntkspec.kernel.dense import Assembly
 from ntkspec.kernel.linear_operator import operator_bytes, operator_of
 from ntkspec.kernel.panels import triangle_bytes, triangular_factor
 from ntkspec.kernel.problem import Kernel, sums_of
@@ -29,6 +31,13 @@ def peak(work):
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled():
+    """What is loaded and compiled at the first use is no solver's."""
+    for method, solver in SOLVERS.items():
+        solver.solve(Kernel(dense(600, 4), backend=CPU), 3 if method == "lanczos" else None)
 
 
 def dense(n, width, rank=None):
@@ -105,3 +114,39 @@ def test_an_operator_takes_what_is_said():
     vector = np.ones(3000)
     taken = peak(lambda: operator_of(kernel) @ vector)
     assert taken <= 1.3 * operator_bytes(kernel)
+
+
+def test_the_least_that_a_kernel_is_formed_in_is_itself_and_two_samples():
+    jac = cases.mixed(200)
+    low, high = 0, 2**26
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            Assembly.of(Kernel(jac, backend=CPU, budget=middle), tile=1)
+            high = middle
+        except MemoryBudgetError:
+            low = middle
+    two = 2 * 2 * jac.nbytes / 200  # as stored, and as converted
+    assert 0.9 * two <= high - 8 * 200**2 <= 1.5 * two
+
+
+def test_eigenvectors_ask_for_four_kernels():
+    jac = dense(300, 5)
+    kernel = Kernel(jac, backend=CPU, budget=int(3.5 * 8 * 300**2))
+    assert SOLVERS["gram"].solve(kernel).complete
+    with pytest.raises(MemoryBudgetError, match="eigenvectors"):
+        SOLVERS["gram"].solve(kernel, vectors=True)
+    assert (
+        SOLVERS["gram"].solve(kernel.otherwise(budget=int(4.1 * 8 * 300**2)), vectors=True).vectors
+        is not None
+    )
+
+
+def test_vectors_of_lanczos_take_what_is_said():
+    """Beside the operator, whose factors are few."""
+    jac = dense(6000, 8)
+    kernel = Kernel(jac, backend=CPU, budget=2**31)
+    kernel.fact(magnitude_of)
+    taken = peak(lambda: SOLVERS["lanczos"].solve(kernel, 60))
+    needed = SOLVERS["lanczos"].need(kernel, 60).needed
+    assert needed / 3 <= taken <= needed
