@@ -26,9 +26,6 @@ class Failure(Generic[Job]):
     error: NtkspecError
 
 
-SIGNAL_SECONDS = 0.5  # for a Ctrl-C that ended the workers to reach this process, too, and be what is said
-
-
 def in_workers(
     work: Callable[[Job], str],
     jobs: Sequence[Job],
@@ -66,7 +63,6 @@ def in_workers(
                 minutes = (time.perf_counter() - start) / 60
                 say(f"[{done}/{len(jobs)}, {minutes:.1f} min] {said}")
         except BrokenProcessPool as error:
-            time.sleep(SIGNAL_SECONDS)
             raise UsageError(
                 "a worker", expected="to finish", got="its death", remedy="start again, with fewer --workers"
             ) from error
