@@ -18,6 +18,9 @@ from ntkspec.jacobian.outputs import Outputs
 class Ones:
     """A factor of width 1 whose numbers are all one; nothing of it is stored.
 
+    It has `values`, and `indices` and `columns`, so that code which knows dense or sparse factors alone reads
+    it as either.
+
     Example:
         >>> Ones(3, 2).to_dense().shape
         (3, 2, 1)
@@ -25,7 +28,7 @@ class Ones:
 
     samples: int  # n
     outputs: int  # c
-    width = entries = collisions = touched_width = roundings_in_any_order = 1
+    width = columns = entries = collisions = touched_width = roundings_in_any_order = 1
     nbytes = 0
     dtype = np.dtype(np.float64)  # ones are exact: the other factor's precision is what bounds a block
     touched_columns = inputs = nodes = None
@@ -44,6 +47,11 @@ class Ones:
     def values(self) -> NDArray[np.float64]:
         """The ones (n, c, 1), which may not be written to."""
         return np.broadcast_to(np.ones(1), (self.samples, self.outputs, 1))
+
+    @property
+    def indices(self) -> NDArray[np.int64]:
+        """The one column (n, 1), which every sample touches."""
+        return np.zeros((self.samples, 1), np.int64)
 
     def load(self, start: int = 0, stop: int | None = None) -> Ones:
         """See `Factor.load`."""

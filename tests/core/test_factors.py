@@ -256,3 +256,9 @@ def test_indices_beyond_the_columns_are_refused(index):
 def test_no_samples_are_no_jacobian(samples):
     with pytest.raises(UsageError, match="one or more samples"):
         cases.mixed(9).load(*samples)
+
+
+def test_ones_read_as_either_kind_by_those_who_know_two():
+    ones = Ones(4, 2)
+    for known in (DenseFactor(ones.values), SparseFactor(ones.indices, ones.values, ones.columns)):
+        assert np.array_equal(known.to_dense(), ones.to_dense())
