@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import summation
-from ntkspec.jacobian.factor import ArrayFactor, Factor, Numbers, largest_of_samples
+from ntkspec.jacobian.factor import ArrayFactor, Numbers, largest_of_samples
 from ntkspec.jacobian.outputs import Outputs
 
 
@@ -26,7 +26,7 @@ class DenseFactor(ArrayFactor):
     values: Numbers  # (n, c, width), float32 or float64, or a dataset of that shape
 
     @property
-    def arrays(self) -> dict[str, Any]:  # type: ignore[override]
+    def arrays(self) -> dict[str, Any]:
         """The values alone."""
         return {"values": self.values}
 
@@ -56,7 +56,7 @@ class DenseFactor(ArrayFactor):
         """See `Factor.left_matrix`."""
         return self.matrix(0, dtype)
 
-    def compact(self, *others: Factor) -> DenseFactor:
+    def compact(self) -> DenseFactor:
         """Return the factor itself, in memory: all its columns count."""
         return self.load()
 

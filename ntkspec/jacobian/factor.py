@@ -6,6 +6,7 @@ Left factors do not depend on the output; they are stored with c = 1. There are 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, Self, TypeAlias
@@ -80,8 +81,8 @@ class Factor(Protocol):
         """Return the factor with sample i times 2 ** exponents[i], exactly, in float64; 0 where not kept."""
         ...
 
-    def compact(self, *others: Factor) -> Factor:
-        """Return the same inner products with the columns alone that it or the others touch, renumbered."""
+    def compact(self) -> Factor:
+        """Return the same inner products with the columns alone that some sample touches, renumbered."""
         ...
 
     def renumbered(self, touched: NDArray[np.int64] | None) -> Factor:
@@ -187,11 +188,15 @@ class Factor(Protocol):
         ...
 
 
-class ArrayFactor:
+class ArrayFactor(ABC):
     """What the kinds share whose numbers are arrays: one of them, `values`, has shape (n, c, entries)."""
 
     values: Any
-    arrays: Mapping[str, Any]
+
+    @property
+    @abstractmethod
+    def arrays(self) -> Mapping[str, Any]:
+        """See `Factor.arrays`."""
 
     @property
     def samples(self) -> int:
@@ -221,8 +226,7 @@ class ArrayFactor:
 
     def each(self, function: Callable[[Any], Any]) -> Self:
         """Return the factor with every array replaced by what `function` makes of it."""
-        new = {name: function(array) for name, array in self.arrays.items()}
-        return replace(self, **new)  # type: ignore[type-var]  # every kind is a dataclass
+        return self._with(**{name: function(array) for name, array in self.arrays.items()})
 
     def load(self, start: int = 0, stop: int | None = None) -> Self:
         """See `Factor.load`; of arrays in memory these are views."""
@@ -239,7 +243,7 @@ class ArrayFactor:
     def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Self:
         """See `Factor.map`."""
         loaded = self.load()
-        return replace(loaded, values=function(loaded.values))  # type: ignore[type-var]
+        return loaded._with(values=function(loaded.values))
 
     def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> Self:
         """See `Factor.scaled`."""
@@ -249,6 +253,9 @@ class ArrayFactor:
             return np.asarray(np.ldexp(numbers, exponents[:, None, None]))
 
         return self.map(times_power)
+
+    def _with(self, **arrays: Any) -> Self:
+        return replace(self, **arrays)  # type: ignore[type-var]  # each kind is a dataclass, this class is none
 
 
 def touched_by(*factors: Factor) -> NDArray[np.int64] | None:

@@ -78,7 +78,7 @@ class Ones:
         """See `Factor.scaled`."""
         return self if kept.all() and not exponents.any() else self.written_out().scaled(exponents, kept)
 
-    def compact(self, *others: Factor) -> Ones:
+    def compact(self) -> Ones:
         """Return the factor itself."""
         return self
 

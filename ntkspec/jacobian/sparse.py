@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian.dense import count_of_mode
-from ntkspec.jacobian.factor import ArrayFactor, Factor, Numbers, largest_of_samples, touched_by
+from ntkspec.jacobian.factor import ArrayFactor, Numbers, largest_of_samples
 from ntkspec.jacobian.outputs import Outputs
 from ntkspec.memory import samples_at_once
 
@@ -36,7 +36,7 @@ class SparseFactor(ArrayFactor):
     columns: int
 
     @property
-    def arrays(self) -> dict[str, Any]:  # type: ignore[override]
+    def arrays(self) -> dict[str, Any]:
         """Indices and values."""
         return {"indices": self.indices, "values": self.values}
 
@@ -99,14 +99,12 @@ class SparseFactor(ArrayFactor):
         """How many columns some sample touches; 1 where none does."""
         return max(len(self.touched_columns), 1)
 
-    def compact(self, *others: Factor) -> SparseFactor:
+    def compact(self) -> SparseFactor:
         """See `Factor.compact`.
 
         CSR products take memory and time for every column; a hashed or a fine 3D grid has millions, of which
         n samples touch few.
         """
-        if others:
-            return self.renumbered(touched_by(self, *others))
         touched, places = np.unique(self.nodes, return_inverse=True)
         padding = int(np.count_nonzero(touched < 0))
         renumbered = places.reshape(self.indices.shape) - padding

@@ -45,12 +45,13 @@ def panel_pairs(kernel: Kernel, tiling: Tiling) -> Iterator[tuple[list[tuple[Str
     its turn comes.
     """
     step, beside = tiling.panel, kernel.columns
+    across = kernel.rows if beside is None else beside
     touched = None if beside is None and step == kernel.rows.samples else _touched(kernel)
     for start in range(0, kernel.rows.samples, step):
         rows = _strips(kernel, kernel.rows, start, tiling, touched)
-        for other in range(0, start + 1 if beside is None else beside.samples, step):
+        for other in range(0, start + 1 if beside is None else across.samples, step):
             same = beside is None and other == start
-            columns = rows if same else _strips(kernel, beside or kernel.rows, other, tiling, touched)
+            columns = rows if same else _strips(kernel, across, other, tiling, touched)
             pairs = ((row, column) for row in rows for column in columns)
             tiles = [pair for pair in pairs if beside is not None or pair[1].start <= pair[0].start]
             yield tiles, len(tiles) / _count(kernel, tiling)

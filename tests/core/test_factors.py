@@ -12,6 +12,7 @@ from runs import write_run
 import ntkspec
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, DenseFactor, Jacobian, Ones, Parameter, SparseFactor
+from ntkspec.jacobian.factor import touched_by
 
 N, C = 7, 2
 KINDS = ("dense", "sparse", "padded", "ones")
@@ -141,7 +142,8 @@ def test_factors_made_compact_together_keep_their_inner_products(seed, one, othe
     if a.width != b.width:
         b = make(one, 1, seed + 1)
     expected = a.to_dense()[:, 0] @ b.to_dense()[:, 0].T
-    x, y = a.compact(b), b.compact(a)
+    touched = touched_by(a, b)
+    x, y = a.renumbered(touched), b.renumbered(touched)
     assert x.width == y.width <= a.width
     assert np.allclose(x.to_dense()[:, 0] @ y.to_dense()[:, 0].T, expected)
     assert np.allclose(
@@ -154,7 +156,8 @@ def test_dense_and_sparse_of_one_width_agree_on_the_columns():
     """One writer stores a level of a grid as nodes, another writes it out."""
     sparse = make("sparse", 1)
     dense = DenseFactor(make("sparse", 1, seed=5).to_dense())
-    assert sparse.compact(dense).width == dense.compact(sparse).width == 40
+    touched = touched_by(sparse, dense)
+    assert sparse.renumbered(touched).width == dense.renumbered(touched).width == 40
 
 
 def test_a_factor_on_disk_is_not_read_to_be_asked_for_its_shape():

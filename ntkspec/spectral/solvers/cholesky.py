@@ -7,18 +7,9 @@ from dataclasses import replace
 from ntkspec import summation
 from ntkspec.kernel.low_rank import factorise, largest_rank
 from ntkspec.kernel.problem import Kernel
-from ntkspec.spectral.accuracy import ErrorModel, gram_errors, magnitude_of, norm_bound
+from ntkspec.spectral.accuracy import FLOAT64, ErrorModel, gram_errors, magnitude_of, norm_bound
 from ntkspec.spectral.eigenvalues import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import (
-    FLOAT64,
-    Need,
-    Promises,
-    Solver,
-    padded,
-    square,
-    square_error,
-    stated,
-)
+from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, padded, square, square_error, stated
 
 
 class Cholesky(Promises):

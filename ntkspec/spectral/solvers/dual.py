@@ -6,18 +6,9 @@ from ntkspec import summation
 from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import require
-from ntkspec.spectral.accuracy import PRODUCT, ErrorModel, magnitude_of, solver_error
+from ntkspec.spectral.accuracy import FLOAT64, PRODUCT, ErrorModel, magnitude_of, solver_error
 from ntkspec.spectral.eigenvalues import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import (
-    FLOAT64,
-    Need,
-    Promises,
-    Solver,
-    padded,
-    square,
-    square_error,
-    stated,
-)
+from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, padded, square, square_error, stated
 
 
 class Dual(Promises):

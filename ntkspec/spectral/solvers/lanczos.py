@@ -11,10 +11,10 @@ from ntkspec.errors import UsageError
 from ntkspec.kernel.linear_operator import operator_bytes, operator_of
 from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import require
-from ntkspec.spectral.accuracy import PRODUCT, ErrorModel, magnitude_of, solver_error
+from ntkspec.spectral.accuracy import FLOAT64, PRODUCT, ErrorModel, magnitude_of, solver_error
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.krylov import largest, takes_whole, vector_bytes
-from ntkspec.spectral.solvers.protocol import FLOAT64, Need, Promises, Solver, stated
+from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated
 
 LANCZOS_K = 100  # eigenvalues where nobody says how many
 

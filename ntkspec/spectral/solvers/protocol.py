@@ -14,8 +14,6 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import ErrorModel, magnitude_of
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 
-FLOAT64 = np.dtype(np.float64)
-
 
 @dataclass(frozen=True)
 class Need:
