@@ -5,7 +5,7 @@ from __future__ import annotations
 import cases
 import numpy as np
 import pytest
-from scipy.sparse.linalg import aslinearoperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import ntkspec
 from ntkspec.jacobian import DenseFactor, Jacobian
@@ -87,3 +87,34 @@ def test_ritz_pairs_keep_their_images():
         assert np.allclose(found.values, np.linalg.eigvalsh(kernel)[::-1][:7], rtol=1e-12)
         assert found.residual < 1e-14
         assert found.missed == 0
+
+
+def test_vectors_that_are_a_little_off_are_sharpened():
+    """The solver's vectors are off by 1e-6: what K leads out to is taken in, until that is rounding."""
+    rng = np.random.default_rng(0)
+    values = np.r_[np.ones(14), np.full(60, 0.25), rng.random(326) * 0.01]
+    kernel = np.diag(values / values.sum())
+    off = np.eye(400)[:, :40] + 1e-6 * rng.standard_normal((400, 40))
+    found = krylov._ritz(aslinearoperator(kernel), off)
+    assert found.residual > 1e-8
+    sharp = krylov._sharpened(aslinearoperator(kernel), found, 1e-15)
+    assert sharp.residual < 1e-14
+    assert np.abs(sharp.vectors.T @ sharp.vectors - np.eye(40)).max() < 1e-14
+
+
+def test_clusters_are_found_whatever_the_products_round():
+    """For some roundings and not for others, ARPACK's own vectors of a cluster were off by 1e-9."""
+    rng = np.random.default_rng(300)
+    parts = [np.full(12, 1.0), np.full(2, 1 - 3e-12), np.full(60, 0.5), np.full(7, 0.5 - 3e-12)]
+    values = np.concatenate([*parts, rng.random(219) * 0.1]) ** 2
+    values /= values.sum()
+
+    def rounded(v):
+        images = values[:, None] * v.reshape(300, -1)
+        return images * (1 + 2.0**-52 * rng.choice([-1, 0, 1], images.shape))
+
+    product = LinearOperator((300, 300), lambda v: rounded(v).ravel(), matmat=rounded, dtype=np.float64)
+    for _ in range(25):
+        found = krylov.largest(product, 20, 3e-15)
+        assert np.allclose(found.values, np.sort(values)[::-1][:20], rtol=1e-13, atol=0)
+        assert found.residual + found.missed < 1e-13
