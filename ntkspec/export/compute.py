@@ -7,7 +7,7 @@ once more than its hook saw, a parameter used in secret: each changes that sum, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,23 +16,17 @@ import torch
 from torch import Tensor
 
 from ntkspec.errors import ExportError, MemoryBudgetError
-from ntkspec.export.dense import by_loop, by_vmap
-from ntkspec.export.evaluation import differentiate, evaluate, first_line
-from ntkspec.export.factors import Piece, capturing, flat_gradient
+from ntkspec.export.chunk import Factored, Replan, factored, rows_piece
+from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
+from ntkspec.export.evaluation import evaluate, first_line
+from ntkspec.export.forms import first_forms, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
 from ntkspec.export.layout import BlockPlan, Choices
+from ntkspec.export.pieces import Piece, ProductPiece
 from ntkspec.export.prepare import Prepared
-from ntkspec.export.registered import UnregisteredError, require_registered
+from ntkspec.export.registered import UnregisteredError
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.jacobian import Jacobian
-
-
-class Replan(Exception):
-    """The check found a choice that does not hold; start the snapshot again with better ones."""
-
-    def __init__(self, choices: Choices) -> None:
-        super().__init__("replan")
-        self.choices = choices
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Chunk:
 
     def to_jacobian(self, dtype: np.dtype[Any]) -> Jacobian:
         """The blocks in NumPy, as they are stored."""
-        return Jacobian(tuple(piece.to_block(dtype) for piece in self.pieces))
+        return Jacobian(tuple(block for piece in self.pieces for block in piece.blocks(dtype)))
 
 
 def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor) -> Chunk:
@@ -56,77 +50,59 @@ def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x:
     """
     tolerance = Tolerance.of(prepared.dtype, choices)
     try:
-        outputs, factored, gradients, v = _factored(prepared, plans, choices, x)
+        done = factored(prepared, plans, choices, x)
     except (Replan, UnregisteredError, MemoryBudgetError):
         raise
     except Exception as error:
-        raise _without_hooks(prepared, plans, choices, x, error) from error
-    _check_unused(gradients, choices)
-    _check_finite(factored, x)
+        raise _without_factors(prepared, plans, choices, x, error) from error
+    gradients, v = done.gradients, done.v
+    _check_unused(prepared, gradients, choices, x)
+    _check_finite(done.pieces, x)
     wrong, whole = {}, largest(gradients.values())
-    for piece in factored:
-        worst = tolerance.factors.worst(_differences(piece, gradients, v, whole))
+    for piece in done.pieces:
+        worst = tolerance.factors.worst(piece.differences(gradients, v, whole))
         if worst:
-            wrong[piece.plan.module] = f"its factors differ from autograd by {worst:.1e}, relative"
+            why = f"its factors differ from autograd by {worst:.1e}, relative"
+            wrong |= dict.fromkeys([owned.name for owned in piece.plan.owned], (piece.plan.kind, why))
     if wrong:
-        raise Replan(choices.demote(wrong))
-    dense = _dense(prepared, [plan for plan in plans if plan.kind == "dense"], choices, x, outputs.shape[1])
-    _check_finite(dense, x)
-    differences = [one for piece in dense for one in _differences(piece, gradients, v, whole)]
+        raise Replan(_without(prepared, choices, wrong, x))
+    others = [*_dense(prepared, plans, choices, done, x), *_scanned(prepared, plans, choices, done, x)]
+    _check_finite(others, x)
+    differences = [one for piece in others for one in piece.differences(gradients, v, whole)]
     if tolerance.dense.worst(differences):
         raise _dense_failure(differences, choices, prepared, x)
-    pieces = {piece.plan.name: piece for piece in (*factored, *dense)}
-    return Chunk(outputs, tuple(pieces[plan.name] for plan in plans))
+    pieces = {piece.plan.name: piece for piece in (*done.pieces, *others)}
+    return Chunk(done.outputs, tuple(pieces[plan.name] for plan in plans))
 
 
-def _factored(
-    prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor
-) -> tuple[Tensor, list[Piece], Gradients, Tensor]:
-    """Outputs, factored blocks, and autograd's gradients for cotangents v: one forward, c + 1 backward."""
-    with capturing(prepared.model, plans) as captures:
-        outputs = evaluate(prepared.model, x)
-        for capture in captures:
-            capture.closed = True
-        deltas = [capture.delta for capture in captures if capture.delta is not None]
-        require_registered(prepared, x, outputs, deltas)
-        problems = {capture.plan.module: capture.usable(len(x)) for capture in captures}
-        if any(problems.values()):
-            raise Replan(choices.demote({module: why for module, why in problems.items() if why}))
-        rights = _rights(outputs, deltas)
-        v = random_cotangents(outputs)
-        gradients = gradients_of(prepared, outputs, v)
-        pieces = [capture.piece(right) for capture, right in zip(captures, rights, strict=True)]
-    return outputs.detach(), pieces, gradients, v
-
-
-def _without_hooks(
+def _without_factors(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, error: Exception
 ) -> Exception:
-    """What to raise for an error under hooks: where the model runs without them, try without them."""
-    hooked = [plan.module for plan in plans if plan.kind != "dense"]
-    if not hooked:
+    """What to raise for an error: where the model bears one backward pass, try without the others."""
+    more = [owned.name for plan in plans if plan.kind in ("linear", "lookup", "rows") for owned in plan.owned]
+    if not more:
         return error
     outputs = evaluate(prepared.model, x)
     gradients_of(prepared, outputs, random_cotangents(outputs))
-    return Replan(choices.demote(dict.fromkeys(hooked, f"the model fails with hooks ({first_line(error)})")))
+    why = f"a second backward pass through the model fails ({first_line(error)})"
+    return Replan(choices.demote(dict.fromkeys(more, why)))
 
 
-def _rights(outputs: Tensor, deltas: list[Tensor]) -> list[Tensor]:
-    """The gradient of every output at every delta: (n, c, out). Samples must not depend on each other."""
-    c = outputs.shape[1]
-    rights = [delta.new_zeros(len(delta), c, delta.shape[1]) for delta in deltas]
-    if not deltas:
-        return rights
-    for o in range(c):
-        found = differentiate(outputs[:, o].sum(), deltas, None, retain=True)
-        for right, gradient in zip(rights, found, strict=True):
-            if gradient is not None:
-                right[:, o] = gradient
-    return rights
+def _without(
+    prepared: Prepared, choices: Choices, wrong: Mapping[str, tuple[str, str]], x: Tensor
+) -> Choices:
+    """The choices without forms that were wrong; what a module declares wrongly may be right as autograd has it."""
+    seen = survey(evaluate(prepared.model, x), prepared.trainable).forms()
+    retried = {name: seen[name] for name, (kind, _) in wrong.items() if kind == "lookup" and name in seen}
+    demoted = {name: why for name, (_, why) in wrong.items() if name not in retried}
+    return choices.with_forms(retried).demote(demoted)
 
 
-def _dense(prepared: Prepared, plans: list[BlockPlan], choices: Choices, x: Tensor, c: int) -> list[Piece]:
-    owned = [one for plan in plans for one in plan.owned]
+def _dense(
+    prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, done: Factored, x: Tensor
+) -> list[Piece]:
+    dense = [plan for plan in plans if plan.kind == "dense"]
+    owned, c = [one for plan in dense for one in plan.owned], done.outputs.shape[1]
     if not owned:
         return []
     if choices.loop:
@@ -144,28 +120,32 @@ def _dense(prepared: Prepared, plans: list[BlockPlan], choices: Choices, x: Tens
         except Exception as error:
             raise Replan(replace(choices, loop=f"{type(error).__name__}: {first_line(error)}")) from error
     by_name = dict(zip([one.name for one in owned], found, strict=True))
-    return [Piece(plan, None, torch.cat([by_name.pop(o.name) for o in plan.owned], dim=2)) for plan in plans]
+    return [
+        ProductPiece(plan, None, torch.cat([by_name.pop(one.name) for one in plan.owned], dim=2), {})
+        for plan in dense
+    ]
 
 
-def _differences(piece: Piece, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-    """Differences between the block's contraction and autograd's, a parameter at a time.
+def _scanned(
+    prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, done: Factored, x: Tensor
+) -> list[Piece]:
+    scanned = [plan for plan in plans if plan.kind == "scanned"]
+    if not scanned:
+        return []
+    owned = [plan.owned[0] for plan in scanned]
+    found = sparse_by_loop(prepared.model, owned, x, done.outputs.shape[1])
+    return [rows_piece(plan, [one], choices, done.outputs) for plan, one in zip(scanned, found, strict=True)]
 
-    A parameter's own scale is its largest sum of absolute values, so that cancellation is no error.
-    """
-    sizes = [owned.parameter.numel() for owned in piece.plan.owned]
-    error = torch.split(piece.contract(v) - flat_gradient(piece.plan, gradients), sizes)
-    scale = torch.split(piece.contract(v, absolute=True), sizes)
-    return [Difference.of(e, s, whole) for e, s in zip(error, scale, strict=True)]
 
-
-def _check_unused(gradients: Gradients, choices: Choices) -> None:
+def _check_unused(prepared: Prepared, gradients: Gradients, choices: Choices, x: Tensor) -> None:
     def used(name: str) -> bool:
         gradient = gradients[name]
         return gradient is not None and bool((gradient != 0).any())
 
     found = {name for name in choices.unused if used(name)}
     if found:
-        raise Replan(replace(choices, unused=choices.unused - found))
+        forms = survey(evaluate(prepared.model, x), prepared.trainable).forms()
+        raise Replan(choices.with_forms({name: forms[name] for name in found}))
 
 
 def _check_finite(pieces: Sequence[Piece], x: Tensor) -> None:
@@ -194,7 +174,9 @@ def _dense_failure(
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
     single = replace(choices, single=True)
     if not choices.single and not Tolerance.of(prepared.dtype, single).dense.worst(differences):
-        return Replan(Choices(unused=choices.unused, single=True))
+        return Replan(
+            Choices(first_forms(prepared, evaluate(prepared.model, x)), choices.unused, single=True)
+        )
     require_gradient(prepared, x)
     return ExportError(
         "model",

@@ -14,7 +14,8 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from ntkspec.counts import whole_number
-from ntkspec.export.compute import Replan, compute
+from ntkspec.export.chunk import Replan
+from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.layout import BlockPlan, Choices, Roles, check_roles, lay_out
 from ntkspec.export.prepare import Precision, Prepared, prepare, to_tensor

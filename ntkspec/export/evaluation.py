@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 
 from ntkspec.errors import ExportError, MemoryBudgetError
 
@@ -44,9 +45,13 @@ def evaluate(model: nn.Module, x: Tensor, *, connected: bool = True) -> Tensor:
 
 
 def differentiate(
-    outputs: Tensor, tensors: Sequence[Tensor], cotangents: Tensor | None = None, *, retain: bool = False
+    outputs: Tensor,
+    tensors: Sequence[Tensor | GradientEdge],
+    cotangents: Tensor | None = None,
+    *,
+    retain: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """Plain autograd: the gradients of `outputs` at `tensors`, None where nothing connects them.
+    """Plain autograd: the gradients of `outputs` at `tensors` or places in the graph, None where nothing connects them.
 
     Raises:
         ExportError: the backward pass fails.
@@ -59,8 +64,12 @@ def differentiate(
 
 
 def dense(gradient: Tensor) -> Tensor:
-    """A gradient in dense layout; nn.Embedding(sparse=True) gives sparse ones."""
-    return gradient if gradient.layout == torch.strided else gradient.to_dense()
+    """A gradient in dense layout and real numbers.
+
+    nn.Embedding(sparse=True) gives sparse ones; a complex one, df/dRe + i df/dIm, is a pair of real ones.
+    """
+    gradient = gradient if gradient.layout == torch.strided else gradient.to_dense()
+    return torch.view_as_real(gradient.resolve_conj()) if gradient.is_complex() else gradient
 
 
 def first_line(error: Exception) -> str:

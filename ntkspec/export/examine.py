@@ -5,12 +5,15 @@ A remedy is tried before it is given: that the model runs in the other precision
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
 from ntkspec.export.context import evaluation
 from ntkspec.export.evaluation import GIVE_NUMBERS, BackwardError, ForwardError, dense, evaluate
+from ntkspec.export.forms import Form, first_forms, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
 from ntkspec.export.layout import Choices
 from ntkspec.export.prepare import Precision, Prepared, prepare
@@ -18,8 +21,8 @@ from ntkspec.export.registered import require_registered
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 
 
-def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str]]:
-    """How many outputs the model has at x (n, d), and which parameters none depends on.
+def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str], dict[str, Form]]:
+    """How many outputs the model has at x (n, d), which parameters none depends on, and the forms of the others.
 
     Raises:
         ExportError: outputs that are unfit, differ the second time or depend on what is no parameter, or
@@ -28,6 +31,7 @@ def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str]]:
     outputs = _first_outputs(prepared, x)
     require_registered(prepared, x, outputs)
     _require_repeatable(prepared, x, outputs)
+    forms = first_forms(prepared, outputs)  # while the graph still has what it saved
     gradients = _first_gradients(prepared, x, outputs)
     _require_visible(prepared, x, gradients)
     unused = frozenset(name for name, gradient in gradients.items() if gradient is None)
@@ -38,7 +42,7 @@ def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str]]:
             got="outputs that depend on none of them",
             remedy="remove detach(), no_grad(), inference_mode() or .data from forward",
         )
-    return outputs.shape[1], unused
+    return outputs.shape[1], unused, forms
 
 
 def _first_outputs(prepared: Prepared, x: Tensor) -> Tensor:
@@ -103,8 +107,9 @@ def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
 
 
 def _first_gradients(prepared: Prepared, x: Tensor, outputs: Tensor) -> Gradients:
+    reads = survey(outputs, prepared.trainable).reads
     try:
-        return gradients_of(prepared, outputs, random_cotangents(outputs))
+        return gradients_of(prepared, outputs, random_cotangents(outputs), reads)
     except BackwardError as error:
         try:
             evaluate(prepared.model, x).sum().backward()  # type: ignore[no-untyped-call]  # untyped in torch
@@ -121,9 +126,10 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> Non
     limit, whole = Tolerance.of(prepared.dtype, Choices(single=True)).dense, largest(gradients.values())
     for name, added in _by_backward(prepared, x).items():
         known = gradients[name]
-        difference = added if known is None else added - known
-        difference = difference.nan_to_num(0, 0, 0)  # what is not finite is told of later, with its sample
-        if not limit.holds(Difference.of(difference, added, whole)):
+        own = largest([added])
+        difference = added if known is None else _less(added, known)
+        # What is not finite is told of later, with its sample.
+        if math.isfinite(own) and not limit.holds(Difference(largest([difference]), own, whole)):
             raise ExportError(
                 f"parameter {name}",
                 expected="the gradient that backward() adds to it to come by autograd's graph",
@@ -133,13 +139,19 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> Non
             )
 
 
+def _less(added: Tensor, known: Tensor) -> Tensor:
+    """Their difference, in the place of `added`; a sparse gradient is one long vector."""
+    flat = added.view(-1)
+    return flat.add_(known if known.is_sparse else known.reshape(-1), alpha=-1)
+
+
 def _by_backward(prepared: Prepared, x: Tensor) -> dict[str, Tensor]:
     """The parameters' gradients as backward() adds them up, for the same cotangents; none if it raises."""
     outputs = evaluate(prepared.model, x)
     parameters = {owned.name: owned.parameter for owned in prepared.trainable}
     try:
         torch.autograd.backward(outputs, random_cotangents(outputs))
-        return {name: dense(p.grad) for name, p in parameters.items() if p.grad is not None}
+        return {name: dense(p.grad).contiguous() for name, p in parameters.items() if p.grad is not None}
     except Exception:  # a Jacobian can do without
         return {}
     finally:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
 from ntkspec.errors import ExportError
 from ntkspec.export.context import evaluation
 from ntkspec.export.evaluation import differentiate, evaluate
 from ntkspec.export.prepare import Precision, Prepared, prepare
 from ntkspec.export.tolerance import largest
+from ntkspec.export.uses import Read
 
 Gradients = dict[str, Tensor | None]
 
@@ -26,11 +29,40 @@ def random_cotangents(outputs: Tensor) -> Tensor:
     return v.to(device=outputs.device, dtype=outputs.dtype)
 
 
-def gradients_of(prepared: Prepared, outputs: Tensor, v: Tensor) -> Gradients:
-    """Differentiate sum v * outputs by plain autograd; None where nothing connects a parameter to it."""
-    parameters = [owned.parameter for owned in prepared.trainable]
-    found = differentiate(outputs, parameters, v)
-    return {owned.name: gradient for owned, gradient in zip(prepared.trainable, found, strict=True)}
+def gradients_of(
+    prepared: Prepared, outputs: Tensor, v: Tensor, reads: Mapping[str, Sequence[Read]] | None = None
+) -> Gradients:
+    """Differentiate sum v * outputs by plain autograd; None where nothing connects a parameter to it.
+
+    Args:
+        prepared: the model.
+        outputs: (n, c).
+        v: cotangents (n, c).
+        reads: the lookups of tables that are used in no other way. Their gradients are put together from those at
+            the lookups, as sparse vectors, which spares forming large tables' own.
+    """
+    tables = reads or {}
+    whole = [owned for owned in prepared.trainable if owned.name not in tables]
+    edges = [GradientEdge(read.node, 0) for found in tables.values() for read in found]
+    at = differentiate(outputs, [*(owned.parameter for owned in whole), *edges], v)
+    gradients = dict(zip([owned.name for owned in whole], at, strict=False))
+    at_edges = iter(at[len(whole) :])
+    for owned in prepared.trainable:
+        if owned.name in tables:
+            found = [(read, next(at_edges)) for read in tables[owned.name]]
+            gradients[owned.name] = _sparse_sum(found, owned.size, v.dtype)
+    return gradients
+
+
+def _sparse_sum(found: Sequence[tuple[Read, Tensor | None]], size: int, dtype: torch.dtype) -> Tensor | None:
+    """The gradient of a table of `size` numbers as one sparse vector."""
+    terms = [read.terms(gradient) for read, gradient in found if gradient is not None]
+    if not terms:
+        return None
+    positions, values = (torch.cat(parts) for parts in zip(*terms, strict=True))
+    return torch.sparse_coo_tensor(
+        positions[None].long(), values.to(dtype), (size,), check_invariants=False
+    ).coalesce()
 
 
 def require_gradient(prepared: Prepared, x: Tensor) -> None:

@@ -1,14 +1,22 @@
-"""Autograd's graph of some outputs: what it ends at, and what it has a record of."""
+"""Autograd's graph of some outputs: what it ends at, what it has a record of, and who uses what."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 _Leaf = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]  # untyped in torch
+
+
+class Consumer(NamedTuple):
+    """An operation that takes another's result."""
+
+    node: Any
+    slot: int  # which of its inputs that is
+    result: int  # which of the other's results
 
 
 def nodes(outputs: Tensor) -> list[Any]:
@@ -23,11 +31,26 @@ def nodes(outputs: Tensor) -> list[Any]:
     return found
 
 
+def consumers(outputs: Tensor) -> dict[Any, list[Consumer]]:
+    """For each node of the graph, who takes its results."""
+    found: dict[Any, list[Consumer]] = {}
+    for node in nodes(outputs):
+        for slot, (following, result) in enumerate(node.next_functions):
+            if following is not None:
+                found.setdefault(following, []).append(Consumer(node, slot, result))
+    return found
+
+
+def is_leaf(node: Any) -> bool:
+    """Whether the graph ends at this node, in a tensor."""
+    return isinstance(node, _Leaf)
+
+
 def leaves(outputs: Tensor) -> list[Tensor]:
     """The tensors that the graph ends at, each once."""
     if outputs.grad_fn is None:
         return [outputs] if outputs.requires_grad else []
-    return [node.variable for node in nodes(outputs) if isinstance(node, _Leaf)]
+    return [node.variable for node in nodes(outputs) if is_leaf(node)]
 
 
 def result_bytes(outputs: Tensor) -> int:

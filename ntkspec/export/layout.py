@@ -1,50 +1,70 @@
-"""Which trainable parameter goes into which block, and by which route."""
+"""Which trainable parameter goes into which block, and in which form."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
-
-from torch import nn
 
 from ntkspec.errors import UsageError, shown
+from ntkspec.export.forms import Form, Kind
 from ntkspec.export.prepare import Owned, Prepared
-from ntkspec.nets.lookup import TableLookup
 
-Kind = Literal["linear", "lookup", "dense"]
 Roles = Mapping[str, str]  # prefix of parameter names -> role
-
-_FACTORED: dict[Kind, tuple[type[nn.Module], tuple[str, ...]]] = {
-    "linear": (nn.Linear, ("weight", "bias")),
-    "lookup": (TableLookup, ("table",)),
-}
 
 
 @dataclass(frozen=True)
 class Choices:
     """What the checks have found out about a model so far; it starts from the most hopeful."""
 
-    demoted: Mapping[str, str] = field(default_factory=dict)  # module -> why its factors do not hold
+    forms: Mapping[str, Form] = field(default_factory=dict)  # of every parameter that is used
     unused: frozenset[str] = frozenset()  # parameters that no output depends on
     loop: str = ""  # why torch.func.vmap does not hold, if it does not
     single: bool = False  # gradients agree to single precision alone, as of a model with casts inside
 
+    def with_forms(self, found: Mapping[str, Form]) -> Choices:
+        """The same, with these forms in the place of others; their parameters are used."""
+        return replace(self, forms={**self.forms, **found}, unused=self.unused - found.keys())
+
     def demote(self, found: Mapping[str, str]) -> Choices:
-        """The same, with the modules in `found` dense."""
-        return replace(self, demoted={**self.demoted, **found})
+        """The same, with the parameters in `found` dense, and why."""
+        return self.with_forms({name: Form("dense", reason) for name, reason in found.items()})
 
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """One block to be: its parameters and its route."""
+    """One block to be, or several levels of a table: its parameters and their form."""
 
     name: str
-    kind: Kind
+    forms: tuple[Form, ...]  # of each parameter; all of one kind
     module: str  # path of the module that holds the parameters
     role: str
-    reason: str  # why it is dense; empty if it is not
     owned: tuple[Owned, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the forms."""
+        return self.forms[0].kind
+
+    @property
+    def form(self) -> Form:
+        """The form of the first parameter."""
+        return self.forms[0]
+
+    @property
+    def reason(self) -> str:
+        """Why it is dense; empty if it is not."""
+        reasons = dict.fromkeys(form.reason for form in self.forms) if self.kind == "dense" else ()
+        return "; ".join(reasons)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the blocks: of each level, where there are several."""
+        layout = self.form.layout
+        if layout is None or layout.levels == 1:
+            return (self.name,)
+        starts = range(0, layout.rows * layout.levels, layout.rows)
+        return tuple(f"{self.name}[{start}:{start + layout.rows}]" for start in starts)
 
     @property
     def order(self) -> int:
@@ -53,29 +73,46 @@ class BlockPlan:
 
     @property
     def width(self) -> int:
-        """Number of parameters."""
-        return sum(owned.parameter.numel() for owned in self.owned)
+        """Number of parameters, in real numbers."""
+        return sum(owned.size for owned in self.owned)
 
 
 def lay_out(prepared: Prepared, choices: Choices, roles: Roles | None = None) -> tuple[BlockPlan, ...]:
-    """Blocks for every used trainable parameter: one for each module that holds some.
+    """Blocks for every used trainable parameter.
 
-    A parameter of the model itself has a block of its own, unless the model itself is a Linear or a lookup.
+    What is multiplied and added in one place is one block, a table is one by itself, and the dense parameters of a
+    module are one; those of the model itself have a block each.
     """
-    groups: dict[tuple[str, str], list[Owned]] = {}
+    groups: dict[tuple[Kind, str], list[Owned]] = {}
+    of_modules = _sites_of_several_modules(prepared, choices)  # whose parts may have roles of their own
     for owned in prepared.trainable:
         if owned.name not in choices.unused:
-            kind, _ = _route(prepared, choices, owned.module)
-            own_block = not owned.module and kind == "dense"
-            groups.setdefault((owned.module, owned.name if own_block else ""), []).append(owned)
+            form = choices.forms[owned.name]
+            place = owned.module if form.kind == "dense" and owned.module else owned.name
+            if form.kind == "linear":
+                place = f"{form.site} {_given_role(owned, roles or {}) if form.site in of_modules else ''}"
+            groups.setdefault((form.kind, place), []).append(owned)
+    blocks_of_module = Counter(owned.module for members in groups.values() for owned in members[:1])
     taken: set[str] = set()
     plans = []
-    for (module, _), members in groups.items():
-        kind, reason = _route(prepared, choices, module)
-        name = _unique(_readable(module or members[0].name), taken)
-        role = _role(members, roles or {}, prepared.model.get_submodule(module))
-        plans.append(BlockPlan(name, kind, module, role, reason, tuple(members)))
-    return tuple(sorted(plans, key=lambda plan: plan.order))
+    for (kind, _), members in sorted(groups.items(), key=lambda group: group[1][0].order):
+        modules = {owned.module for owned in members}
+        alone = members[0].module and len(modules) == 1 and blocks_of_module[members[0].module] == 1
+        name = _unique(_readable(members[0].module if alone else members[0].name), taken)
+        forms = tuple(choices.forms[owned.name] for owned in members)
+        grid = kind == "lookup" or (kind in ("rows", "scanned") and forms[0].varies)
+        role = _role(members, roles or {}, "grid" if grid else "network")
+        plans.append(BlockPlan(name, forms, members[0].module, role, tuple(members)))
+    return tuple(plans)
+
+
+def _sites_of_several_modules(prepared: Prepared, choices: Choices) -> set[str]:
+    modules: dict[str, set[str]] = {}
+    for owned in prepared.trainable:
+        form = choices.forms.get(owned.name)
+        if form is not None and form.kind == "linear":
+            modules.setdefault(form.site, set()).add(owned.module)
+    return {site for site, names in modules.items() if len(names) > 1}
 
 
 def check_roles(prepared: Prepared, roles: Roles | None) -> None:
@@ -95,30 +132,9 @@ def check_roles(prepared: Prepared, roles: Roles | None) -> None:
             raise UsageError(f"role for {prefix!r}", expected="a word", got=repr(role), remedy="e.g. 'grid'")
 
 
-def _route(prepared: Prepared, choices: Choices, path: str) -> tuple[Kind, str]:
-    """The route of a module's own parameters, and the reason if it is "dense"."""
-    if path in choices.demoted:
-        return "dense", choices.demoted[path]
-    module = prepared.model.get_submodule(path)
-    members = [owned for owned in prepared.trainable if owned.module == path]
-    for kind, (cls, attributes) in _FACTORED.items():
-        if isinstance(module, cls):
-            foreign = [owned.attribute for owned in members if owned.attribute not in attributes]
-            if foreign:
-                return "dense", f"{type(module).__name__} with a further parameter {foreign[0]}"
-            for owned in members:
-                if owned.shared:
-                    return "dense", f"{owned.attribute} is shared with {', '.join(owned.shared)}"
-            return kind, ""
-    return "dense", f"{type(module).__name__} has no factor form"
-
-
-def _role(members: list[Owned], roles: Roles, module: nn.Module) -> str:
-    default = "grid" if isinstance(module, TableLookup) else "network"
-    found = {}
-    for owned in members:
-        matching = [prefix for prefix in roles if _starts(owned.name, prefix)]
-        found[owned.name] = roles[max(matching, key=len)] if matching else default
+def _role(members: list[Owned], roles: Roles, default: str) -> str:
+    """The role of a block, given or else the default."""
+    found = {owned.name: _given_role(owned, roles) or default for owned in members}
     if len(set(found.values())) > 1:
         raise UsageError(
             "roles",
@@ -127,6 +143,11 @@ def _role(members: list[Owned], roles: Roles, module: nn.Module) -> str:
             remedy="give the module's name as the prefix",
         )
     return next(iter(found.values()))
+
+
+def _given_role(owned: Owned, roles: Roles) -> str:
+    matching = [prefix for prefix in roles if _starts(owned.name, prefix)]
+    return roles[max(matching, key=len)] if matching else ""
 
 
 def _starts(name: str, prefix: str) -> bool:

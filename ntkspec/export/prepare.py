@@ -40,6 +40,17 @@ class Owned:
     order: int  # position among all parameters
     shared: tuple[str, ...]  # its names in other modules that hold it too
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape in real numbers: a complex one ends in an axis of length two."""
+        shape = tuple(self.parameter.shape)
+        return (*shape, 2) if self.parameter.is_complex() else shape
+
+    @property
+    def size(self) -> int:
+        """Its real numbers."""
+        return math.prod(self.shape)
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -175,13 +186,6 @@ def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ..
                 expected="dense parameters",
                 got=f"a sparse one ({owned.parameter.layout})",
                 remedy="keep its values as a parameter and make the sparse tensor of them in forward",
-            )
-        if owned.parameter.is_complex():
-            raise ExportError(
-                f"parameter {owned.name}",
-                expected="real parameters",
-                got="a complex one",
-                remedy="keep real and imaginary parts as a real parameter and use torch.view_as_complex",
             )
     for name, parameter in named.items():
         bad = 0 if parameter.is_meta else int((~torch.isfinite(_values(parameter))).sum())

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
-from ntkspec.export.compute import Chunk, Replan, compute, not_finite, or_rounding
+from ntkspec.export.chunk import RANK_ONE, Replan
+from ntkspec.export.compute import Chunk, compute, not_finite, or_rounding
+from ntkspec.export.dense import sparse_by_loop
 from ntkspec.export.evaluation import evaluate
 from ntkspec.export.examine import examine
-from ntkspec.export.factors import SparseRows
-from ntkspec.export.gradients import gradients_of, random_cotangents, require_gradient
+from ntkspec.export.forms import Form, survey
+from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
 from ntkspec.export.graph import result_bytes
 from ntkspec.export.layout import BlockPlan, Choices, Roles, lay_out
+from ntkspec.export.pieces import RowsPiece
 from ntkspec.export.prepare import Prepared
+from ntkspec.export.rank_one import find_layout
+from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.memory import require
 
 PROBES = 7  # samples, spread over the data
+LARGE = 100_000  # numbers of a parameter that is worth a look at how many of a row's are zero
+SCANNED = 3  # rows that are looked at
+SPARSE = 1 / 16  # of a row that is no more than this, the zeros are left out
 WORKING_COPIES = 5  # of a dense chunk: rows, columns, their stack, the block, absolute values
 
 
@@ -44,13 +54,41 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Pr
     """
     picked = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
     batch = picked if len(picked) > 1 else picked.repeat(2, 1)
-    c, unused = examine(prepared, batch)
-    choices = Choices(unused=unused, single=_compares_alone(prepared, batch))
-    stored = 0
-    for part in (batch, batch[: max(len(batch) // 2, 1)]):
-        choices, chunk = _settle(prepared, part, choices, roles, budget, c)
-        stored = max(stored, _stored_bytes(chunk))
+    c, unused, forms = examine(prepared, batch)
+    choices = Choices(forms, unused, single=_compares_alone(prepared, batch))
+    several = len(picked) > 1
+    choices, chunk = _settle(prepared, batch, choices, roles, budget, c)
+    choices = choices.with_forms(_seen_forms(prepared, chunk, batch, several))
+    choices, again = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, budget, c)
+    stored = max(_stored_bytes(one) for one in (chunk, again))
     return Probed(choices, c, _saved_bytes(prepared.model, batch, budget), stored)
+
+
+def _seen_forms(prepared: Prepared, chunk: Chunk, x: Tensor, several: bool) -> dict[str, Form]:
+    """What the rows of tables are like: how they are stored in the least room, and whether samples differ.
+
+    Args:
+        prepared: the model.
+        chunk: its Jacobian at x (n, d).
+        x: the samples.
+        several: they are not one sample repeated.
+    """
+    found = {}
+    reads = survey(evaluate(prepared.model, x), prepared.trainable).reads
+    for piece in chunk.pieces:
+        if isinstance(piece, RowsPiece):
+            (owned,), form = piece.plan.owned, piece.plan.form
+            levels = {size for read in reads.get(owned.name, ()) for size in read.positions.shape[:-1]}
+            layout = find_layout(piece.rows, owned.shape, levels, RANK_ONE[piece.rows.values.dtype])
+            varies = not several or _differ(piece.rows)
+            found[owned.name] = replace(form, layout=layout, varies=varies)
+    return found
+
+
+def _differ(rows: SparseRows) -> bool:
+    """Whether samples have numbers in different places; those that have none anywhere do not count."""
+    places = [set(row[row >= 0].tolist()) for row in rows.indices]
+    return len({frozenset(place) for place in places if place}) > 1
 
 
 def samples_that_fit(plans: tuple[BlockPlan, ...], c: int, itemsize: int, budget: int) -> int:
@@ -77,12 +115,31 @@ def _settle(
     prepared: Prepared, x: Tensor, choices: Choices, roles: Roles | None, budget: int, c: int
 ) -> tuple[Choices, Chunk]:
     while True:
+        choices = scan_large(prepared, x, choices)
         plans = lay_out(prepared, choices, roles)
         fit = samples_that_fit(plans, c, prepared.dtype.itemsize, budget)
         try:
             return choices, compute(prepared, plans, choices, x[:fit])
         except Replan as replan:
             choices = replan.choices
+
+
+def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
+    """The choices with large dense parameters scanned, where a few rows at x (n, d) are almost all zero."""
+    large = [
+        owned
+        for owned in prepared.trainable
+        if owned.size >= LARGE and owned.name in choices.forms and choices.forms[owned.name].kind == "dense"
+    ]
+    found = {}
+    if large:
+        some = x[:: max(len(x) // SCANNED, 1)][:SCANNED]
+        rows = sparse_by_loop(prepared.model, large, some, evaluate(prepared.model, some).shape[1])
+        for owned, (sample, place, _) in zip(large, rows, strict=True):
+            longest = int(torch.bincount(sample).max()) if len(sample) else 0
+            if longest <= owned.size * SPARSE:
+                found[owned.name] = replace(choices.forms[owned.name], kind="scanned", entries=0, varies=True)
+    return choices.with_forms(found)
 
 
 def _compares_alone(prepared: Prepared, x: Tensor) -> bool:
@@ -93,7 +150,8 @@ def _compares_alone(prepared: Prepared, x: Tensor) -> bool:
     """
     outputs = evaluate(prepared.model, x)
     v = random_cotangents(outputs)
-    together = gradients_of(prepared, outputs, v)
+    tables = survey(outputs, prepared.trainable).reads.keys()
+    together = _gradients(prepared, outputs, v, tables)
     total = {name: torch.zeros_like(g) for name, g in together.items() if g is not None}
     scale = {name: torch.zeros_like(g) for name, g in total.items()}
     changes = []
@@ -102,15 +160,25 @@ def _compares_alone(prepared: Prepared, x: Tensor) -> bool:
         changes.append(Difference.of(alone[0] - outputs[i], outputs))
         if not alone.requires_grad:
             continue
-        for name, gradient in gradients_of(prepared, alone, v[i : i + 1]).items():
-            if gradient is not None and not torch.isfinite(gradient).all():
+        for name, gradient in _gradients(prepared, alone, v[i : i + 1], tables).items():
+            if gradient is not None and not math.isfinite(largest([gradient])):
                 raise not_finite(name, x[i : i + 1])
             if gradient is not None and name in total:
-                total[name] += gradient
-                scale[name] += gradient.abs()
+                total[name] = total[name] + gradient
+                scale[name] = scale[name] + gradient.abs()
     whole = largest(together.values())
-    errors = [Difference.of(total[n] - g, scale[n], whole) for n, g in together.items() if g is not None]
+    errors = [Difference.of((total[n] - g), scale[n], whole) for n, g in together.items() if g is not None]
     return _verdict(prepared, x, changes, errors)
+
+
+def _gradients(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collection[str]) -> Gradients:
+    """Autograd's gradients, of these tables as sparse vectors."""
+    reads = survey(outputs, prepared.trainable).reads
+    found = gradients_of(prepared, outputs, v, {name: reads[name] for name in tables if name in reads})
+    return {
+        name: one.flatten().to_sparse() if one is not None and name in tables and not one.is_sparse else one
+        for name, one in found.items()
+    }
 
 
 def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: list[Difference]) -> bool:
@@ -137,36 +205,31 @@ def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: l
 
 def _stored_bytes(chunk: Chunk) -> int:
     """Bytes a sample, rounded up."""
-    total = 0
-    for piece in chunk.pieces:
-        tensors = [piece.right]
-        if isinstance(piece.left, SparseRows):
-            tensors += [piece.left.indices, piece.left.weights]
-        elif piece.left is not None:
-            tensors.append(piece.left)
-        total += sum(tensor.nbytes for tensor in tensors)
-    return -(-total // len(chunk.outputs))
+    return -(-sum(piece.nbytes for piece in chunk.pieces) // len(chunk.outputs))
 
 
 def _saved_bytes(model: nn.Module, x: Tensor, budget: int) -> int:
     """Bytes a sample that autograd keeps between a forward and a backward pass: measured or estimated.
 
-    Where neither can be done, which is no fault of the model, as many as allow a few samples at a time.
+    Of two batches, since what is kept but once, as a copy of a table, is no sample's. Where neither can be done,
+    which is no fault of the model, as many as allow a few samples at a time.
     """
+    few = x[: max(len(x) // 2, 1)]
     for count in (_kept_bytes, _result_bytes):
         with contextlib.suppress(Exception):
-            return -(-count(model, x) // len(x))
+            more, fewer = count(model, x), count(model, few)
+            return -(-(more - fewer) // (len(x) - len(few))) if more > fewer else -(-more // len(x))
     return budget // len(x)
 
 
 def _kept_bytes(model: nn.Module, x: Tensor) -> int:
     """What autograd keeps, by its own account, which it refuses within torch.func and for sparse tensors."""
-    parameters = {parameter.data_ptr() for parameter in model.parameters()}
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     total = 0
 
     def count(tensor: Tensor) -> Tensor:
         nonlocal total
-        if tensor.data_ptr() not in parameters:
+        if tensor.untyped_storage().data_ptr() not in parameters:
             total += tensor.nbytes
         return tensor
 

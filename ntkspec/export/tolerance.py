@@ -76,6 +76,10 @@ class Tolerance:
 
 
 def largest(tensors: Iterable[Tensor | None]) -> float:
-    """The largest absolute value in all tensors; NaN if there is one."""
-    found = [float(one.detach().abs().max()) for one in tensors if one is not None and one.numel()]
+    """The largest absolute value in all tensors, sparse ones included; NaN if there is one."""
+    values = [one.values() if one.is_sparse else one for one in tensors if one is not None]
+    ends = [
+        torch.aminmax(one.detach()) for one in values if one.numel()
+    ]  # unlike abs().max(), without a copy
+    found = [max(-float(low), float(high)) if low <= high else math.nan for low, high in ends]
     return math.nan if any(map(math.isnan, found)) else max(found, default=0.0)

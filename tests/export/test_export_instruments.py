@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from export_zoo import Net, by_parameter, inputs, oracle
+from export_zoo import Net, build, by_parameter, inputs, oracle
 from torch import Tensor, nn
 from torch.func import functional_call, grad, hessian, jacfwd, jvp, vjp, vmap
 from torch.nn.utils import parametrizations, parametrize
 
 from ntkspec.errors import ExportError
 from ntkspec.export import jacobian, probe
-from ntkspec.export.factors import Capture
 
 PAIRS = torch.tensor([[0, 1, 2, 3, 4], [1, 0, 3, 2, 4]])
 
@@ -176,12 +175,13 @@ def make(name: str) -> nn.Module:
 @pytest.mark.parametrize("name", MODELS)
 def test_blocks_are_the_jacobian_row_by_row(name: str) -> None:
     model = make(name)
-    found = by_parameter(jacobian(model, inputs(9), chunk=4))
+    jac = jacobian(model, inputs(9), chunk=4)
     if name == "sparse rows":  # which copy.deepcopy, and so the oracle, cannot copy
         model.matrix = model.matrix.to_dense()
     if name == "one backward pass":  # the oracle takes several
         model.function = lambda m, x: m.last(m.first(x).square())
     _, expected = oracle(_taking_copies(model), inputs(9))
+    found = by_parameter(jac, expected)
     scale = max(np.abs(rows).max() for rows in expected.values())
     for parameter, rows in expected.items():
         ours = found.get(parameter, np.zeros_like(rows))
@@ -213,32 +213,24 @@ def test_the_estimate_by_results_covers_what_autograd_keeps() -> None:
         assert kept / 2 < results < 20 * kept, name
 
 
-@pytest.mark.parametrize("name", ["keep", "after"])
-def test_hooks_that_a_model_cannot_bear_are_left_out(name: str, monkeypatch: Any) -> None:
-    """Whether they raise themselves or make the backward pass raise, all blocks are dense then."""
+def test_a_lookup_that_cannot_be_followed_is_read_off_the_graph(monkeypatch: Any) -> None:
+    """Then its block is sparse, though the module says nothing of it."""
 
-    def keep(self: Capture, module: nn.Module, x: Tensor, output: Tensor) -> Tensor:
-        result = kept(self, module, x, output)
-        if name == "keep":
-            raise RuntimeError("cannot keep")
-        result.register_hook(fail)
-        return result
+    def fail(self: Any, x: Tensor) -> Any:
+        raise RuntimeError("cannot say")
 
-    def fail(gradient: Tensor) -> None:
-        raise RuntimeError("cannot go back")
-
-    kept = Capture._keep
-    model, x = make("einsum"), inputs(9)
-    expected = by_parameter(jacobian(model, x))
-    monkeypatch.setattr(Capture, "_keep", keep)
+    model, x = build("dense multigrid"), inputs(9)
+    declared = jacobian(model, x)
+    monkeypatch.setattr(type(model.encoding.levels[0]), "lookup", fail)
     found = jacobian(model, x)
-    assert all(not block.left.arrays for block in found)
-    for parameter, rows in by_parameter(found).items():
-        np.testing.assert_allclose(rows, expected[parameter], rtol=0, atol=1e-13)
+    assert found.names == declared.names
+    assert found.roles == declared.roles
+    for block, other in zip(found, declared, strict=True):
+        np.testing.assert_allclose(block.to_dense(), other.to_dense(), rtol=0, atol=1e-13)
 
 
 def test_a_model_that_refuses_a_hooked_output() -> None:
-    """It raises under our hooks alone: not the outputs themselves come back, but a sum with a delta."""
+    """Nothing of ours may come between a layer and what takes its output."""
 
     class Strict(nn.Module):
         def __init__(self) -> None:

@@ -77,15 +77,15 @@ def test_a_quiet_model_gives_no_warning(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("layer used twice", "called 2 times in one forward pass"),
-        ("tied weights", "weight is shared with other.weight"),
-        ("linear on positions", "called on shape (7, 3, 2), not (n, in)"),
-        ("linear on samples times positions", "called on 14 rows for 7 samples"),
-        ("functional use alone", "called 0 times in one forward pass"),
-        ("scaled subclass", "its factors differ from autograd"),
+        ("layer used twice", "used 2 times, by Addmm: the Jacobians of its uses add up"),
+        ("tied weights", "used 2 times, by Addmm"),
+        ("linear on positions", "a matrix for 21 rows, where there are 7 samples"),
+        ("linear on samples times positions", "a matrix for 14 rows, where there are 7 samples"),
         ("batch flipped inside", "its factors differ from autograd"),
-        ("weight penalty in the output", "its factors differ from autograd"),
-        ("subclass with a gain", "GainLinear with a further parameter gain"),
+        ("weight penalty in the output", "used 2 times, by"),
+        ("subclass with a gain", "used by Mul, which has no factor form"),
+        ("weight norm", "weight norm projects the row of each unit"),
+        ("conv2d", "a convolution uses it at every position"),
     ],
 )
 def test_reasons(tmp_path: Path, name: str, reason: str) -> None:

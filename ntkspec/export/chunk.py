@@ -1,0 +1,236 @@
+"""The factored and sparse blocks of one chunk: one forward pass, and backward passes to places in its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from ntkspec.export.declared import Capture, capturing
+from ntkspec.export.evaluation import differentiate, evaluate
+from ntkspec.export.forms import Form, Survey, survey
+from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
+from ntkspec.export.layout import BlockPlan, Choices
+from ntkspec.export.owners import owners
+from ntkspec.export.pieces import Piece, ProductPiece, RowsPiece
+from ntkspec.export.prepare import Prepared
+from ntkspec.export.rank_one import Factors, factorise
+from ntkspec.export.registered import require_registered
+from ntkspec.export.sparse_rows import SparseRows, padded
+from ntkspec.export.uses import Read
+
+ROOM = 1.25  # for longer rows than have been seen
+RANK_ONE = {torch.float64: 1e-13, torch.float32: 1e-5}  # how far rounding takes a product, relative
+
+Entries = tuple[Tensor, Tensor, Tensor]  # sample (m,), position (m,), values (m, c)
+
+
+class Replan(Exception):
+    """A choice does not hold; start the snapshot again with better ones."""
+
+    def __init__(self, choices: Choices) -> None:
+        super().__init__("replan")
+        self.choices = choices
+
+
+@dataclass(frozen=True)
+class Factored:
+    """What one forward pass gives."""
+
+    outputs: Tensor  # (m, c), without its graph
+    pieces: list[Piece]  # of all plans but the dense and scanned ones
+    gradients: Gradients  # plain autograd's, of every trainable parameter for the cotangents v
+    v: Tensor  # (m, c)
+
+
+def factored(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor) -> Factored:
+    """Outputs at x (m, d), factored and sparse blocks, and autograd's gradients for random cotangents.
+
+    Raises:
+        Replan: the parameters are used in another way than was planned.
+    """
+    with capturing(prepared.model, plans) as captured:
+        outputs = evaluate(prepared.model, x)
+    require_registered(prepared, x, outputs)
+    found = survey(outputs, prepared.trainable)
+    captures = {capture.plan.name: capture for capture in captured}
+    _require_planned(found, plans, captures, choices, len(x))
+    edges = {plan.name: _edges(plan, found, captures) for plan in plans}
+    at = _distributed(edges, _by_output(outputs, [one for some in edges.values() for one in some]))
+    samples = _samples(outputs, {p.name: edges[p.name] for p in plans if p.kind == "rows"}, plans, choices)
+    v = random_cotangents(outputs)
+    gradients = gradients_of(prepared, outputs, v)
+    pieces: list[Piece] = []
+    for plan in plans:
+        if plan.kind == "linear":
+            pieces.append(_product(plan, found, at[plan.name], outputs))
+        elif plan.kind == "lookup":
+            pieces.append(_declared(plan, captures[plan.name], at[plan.name]))
+        elif plan.kind == "rows":
+            reads = found.reads.get(plan.owned[0].name, ())
+            terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
+            pieces.append(rows_piece(plan, [_entries(*one) for one in terms], choices, outputs))
+    return Factored(outputs.detach(), pieces, gradients, v)
+
+
+def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsPiece:
+    """One parameter's rows of entries in any order, with as much room for each as is planned.
+
+    Raises:
+        Replan: there is more in a row, or it is no product as it was planned to be.
+    """
+    (owned,) = plan.owned
+    n, c = outputs.shape
+    none = outputs.new_zeros(0, dtype=torch.long)
+    owner, position, values = (
+        torch.cat(parts) for parts in zip((none, none, outputs.new_zeros(0, c)), *entries, strict=True)
+    )
+    rows = padded(owner, position, values.to(outputs.dtype), n, owned.size)
+    longest, form = rows.indices.shape[1], plan.form
+    if longest > form.entries:
+        # As many as there are in all, were they spread evenly: those of a sample without a gradient are missing.
+        even = -(-sum(len(one[0]) for one in entries) // n)
+        room = max(longest, even) if not form.entries else int(ROOM * longest)
+        raise Replan(choices.with_forms({owned.name: replace(form, entries=room)}))
+    rows = rows.widened(form.entries)
+    return RowsPiece(plan, rows, _levels(plan, rows, choices))
+
+
+def _levels(plan: BlockPlan, rows: SparseRows, choices: Choices) -> list[Factors] | None:
+    layout = plan.form.layout
+    if layout is None:
+        return None
+    name, levels = plan.owned[0].name, factorise(rows, layout, RANK_ONE[rows.values.dtype])
+    if levels is None:
+        raise Replan(choices.with_forms({name: replace(plan.form, layout=None)}))
+    nodes = max(level.left.indices.shape[1] for level in levels)
+    if nodes > layout.nodes:
+        wider = replace(layout, nodes=int(ROOM * nodes))
+        raise Replan(choices.with_forms({name: replace(plan.form, layout=wider)}))
+    return [Factors(level.left.widened(layout.nodes), level.right) for level in levels]
+
+
+def _require_planned(
+    found: Survey,
+    plans: Sequence[BlockPlan],
+    captures: Mapping[str, Capture],
+    choices: Choices,
+    samples: int,
+) -> None:
+    """Refuse plans that this forward pass does not keep to. A parameter that it does not use keeps to any."""
+    forms, changed = found.forms(), {}
+    for plan in plans:
+        now = {owned.name: forms[owned.name] for owned in plan.owned if owned.name in forms}
+        problem = captures[plan.name].usable(samples) if plan.kind == "lookup" else ""
+        if problem:  # then it may still be read by some other lookup
+            changed |= {owned.name: now.get(owned.name, Form("rows")) for owned in plan.owned}
+        elif plan.kind == "rows":
+            changed |= {name: form for name, form in now.items() if form.kind != "rows"}
+        elif plan.kind == "linear" and now:
+            together = {(form.kind, form.site) for form in now.values()}
+            if len(now) < len(plan.owned) or len(together) > 1 or now[plan.owned[0].name].kind != "linear":
+                reasons = [form.reason for form in now.values() if form.reason]
+                why = reasons[0] if reasons else "some samples use it in another way"
+                changed |= {owned.name: Form("dense", why) for owned in plan.owned}
+    if changed:
+        raise Replan(choices.with_forms(changed))
+
+
+def _edges(plan: BlockPlan, found: Survey, captures: Mapping[str, Capture]) -> list[GradientEdge]:
+    """Where in the graph the gradients are needed from which a plan's block is made."""
+    name = plan.owned[0].name
+    if plan.kind == "lookup":
+        edge = captures[plan.name].edge
+        return [] if edge is None else [edge]
+    if plan.kind == "rows":
+        return [GradientEdge(read.node, 0) for read in found.reads.get(name, ())]
+    if plan.kind == "linear" and name in found.sites():
+        return [GradientEdge(found.sites()[name], 0)]
+    return []
+
+
+def _distributed(edges: Mapping[str, Sequence[GradientEdge]], at: list[Tensor]) -> dict[str, list[Tensor]]:
+    """The gradients at each plan's edges."""
+    rest: Iterator[Tensor] = iter(at)
+    return {name: [next(rest) for _ in some] for name, some in edges.items()}
+
+
+def _by_output(outputs: Tensor, edges: list[GradientEdge]) -> list[Tensor]:
+    """The gradient of every output at every edge: (*result, c). Samples must not depend on each other."""
+    found: list[list[Tensor]] = [[] for _ in edges]
+    for o in range(outputs.shape[1] if edges else 0):
+        for gradients, gradient in zip(found, _at(edges, outputs[:, o].sum(), None), strict=True):
+            gradients.append(gradient)
+    return [torch.stack(gradients, -1) for gradients in found]
+
+
+def _at(edges: list[GradientEdge], outputs: Tensor, v: Tensor | None) -> list[Tensor]:
+    found = differentiate(outputs, edges, v, retain=True)
+    shapes = [edge.node._input_metadata[edge.output_nr].shape for edge in edges]  # type: ignore[attr-defined]
+    pairs = zip(found, shapes, strict=True)
+    return [outputs.new_zeros(tuple(shape)) if one is None else one for one, shape in pairs]
+
+
+def _samples(
+    outputs: Tensor, edges: Mapping[str, list[GradientEdge]], plans: Sequence[BlockPlan], choices: Choices
+) -> dict[str, list[Tensor]]:
+    """The sample of each number that is read from each table."""
+    every = [edge for some in edges.values() for edge in some]
+    rest = iter(owners(outputs, lambda v: _at(every, outputs, v)) if every else [])
+    found = {name: [next(rest) for _ in some] for name, some in edges.items()}
+    shared = {
+        plan.owned[0].name: "what is read is used by more than one sample"
+        for plan in plans
+        if any(one is None for one in found.get(plan.name, ()))
+    }
+    if shared:
+        raise Replan(choices.demote(shared))
+    return {name: [one for one in some if one is not None] for name, some in found.items()}
+
+
+def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
+    """What a lookup adds to its table's rows, given the sample and the gradients (*result, c) of its result."""
+    shape = read.positions.shape
+    owner = samples[..., None].expand(shape)
+    kept = (owner >= 0) & (read.positions >= 0)
+    values = gradients[..., None, :]
+    if read.weights is not None:
+        values = values * read.weights[..., None]
+    return owner[kept], read.positions[kept].long(), values.expand(*shape, -1)[kept]
+
+
+def _product(plan: BlockPlan, found: Survey, at: list[Tensor], outputs: Tensor) -> ProductPiece:
+    """What is multiplied with the matrix, and ones for what is added, times the gradient at the result.
+
+    Where this forward pass uses none of the parameters, zeros of the same widths.
+    """
+    n, c = outputs.shape
+    lone_shift = len(plan.forms) == 1 and plan.owned[0].name not in found.products
+    if not at:
+        widths = [form.widths for form in plan.forms]
+        left = None if lone_shift else outputs.new_zeros(n, sum(a for a, _ in widths))
+        return ProductPiece(plan, left, outputs.new_zeros(n, c, widths[0][1]), {})
+    columns, places = [], {}
+    right = at[0]  # (*result, c)
+    for owned in plan.owned:
+        if owned.name in found.products:
+            product = found.products[owned.name]
+            columns.append(product.left.to(outputs.dtype))
+            places[owned.name] = product.positions.flatten().long()
+            right = torch.stack([product.right(one) for one in at[0].unbind(-1)], -1)
+        else:
+            shift = found.shifts[owned.name]
+            columns.append(outputs.new_full((n, 1), shift.scale))
+            places[owned.name] = shift.positions.long()
+    right = right.reshape(n, -1, c).movedim(2, 1).to(outputs.dtype)
+    if lone_shift:
+        return ProductPiece(plan, None, columns[0][:, :, None] * right, places)
+    return ProductPiece(plan, torch.cat(columns, dim=1), right.contiguous(), places)
+
+
+def _declared(plan: BlockPlan, capture: Capture, at: list[Tensor]) -> ProductPiece:
+    """The weights of a declared lookup times the gradient at its features."""
+    return ProductPiece(plan, capture.left, at[0].movedim(2, 1).contiguous(), {})

@@ -1,0 +1,152 @@
+"""How each parameter is used in a forward pass, and which form that gives its Jacobian."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ntkspec.export import graph
+from ntkspec.export.evaluation import first_line
+from ntkspec.export.prepare import Owned, Prepared
+from ntkspec.export.rank_one import Layout
+from ntkspec.export.uses import Product, Read, Shift, Use, find_uses, is_read, product_of, read_of, shift_of
+from ntkspec.export.uses.find import MOST_USES
+from ntkspec.export.uses.moves import result_shape
+from ntkspec.nets.lookup import TableLookup
+
+Kind = Literal["linear", "lookup", "rows", "scanned", "dense"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of one parameter's Jacobian.
+
+    "linear" are matrices and shifts of rows, "lookup" the tables of a `TableLookup`, "rows" tables that are read by
+    any other lookup, "scanned" parameters whose rows are sparse, though nobody knows why.
+    """
+
+    kind: Kind
+    reason: str = ""  # dense, scanned: what stands in the way of the other forms
+    site: str = ""  # linear: the first of the parameters that are multiplied and added in one place
+    widths: tuple[int, int] = (0, 0)  # linear: of the left and the right factor
+    entries: int = 0  # rows, scanned: room for the numbers of a sample's row
+    layout: Layout | None = None  # rows: stored as products of weights and gradients
+    varies: bool = False  # rows, scanned: which numbers are read depends on the sample
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The uses of the parameters in one forward pass. A parameter that it depends on is in one of these alone."""
+
+    products: dict[str, Product] = field(default_factory=dict)
+    shifts: dict[str, Shift] = field(default_factory=dict)
+    reads: dict[str, tuple[Read, ...]] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)  # and why
+
+    def sites(self) -> dict[str, Any]:
+        """The node at which each linear parameter is multiplied, or added."""
+        products = {name: one.node for name, one in self.products.items()}
+        return products | {name: one.site for name, one in self.shifts.items()}
+
+    def forms(self) -> dict[str, Form]:
+        """The most hopeful form of every parameter that is used."""
+        first: dict[Any, str] = {}
+        found = {name: Form("dense", reason) for name, reason in self.others.items()}
+        found |= {name: Form("rows") for name in self.reads}
+        widths = {name: _widths(one.positions) for name, one in (self.products | self.shifts).items()}
+        for name, site in self.sites().items():
+            found[name] = Form("linear", site=first.setdefault(site, name), widths=widths[name])
+        return found
+
+
+def _widths(positions: Tensor) -> tuple[int, int]:
+    rows, columns = positions.shape if positions.ndim == 2 else (1, len(positions))
+    return rows, columns
+
+
+def survey(outputs: Tensor, trainable: Sequence[Owned]) -> Survey:
+    """Find out how each parameter is used in the forward pass that made the outputs (n, c)."""
+    parameters = {owned.name: owned.parameter for owned in trainable}
+    uses, consumers = find_uses(outputs, parameters), graph.consumers(outputs)
+    found = Survey()
+    for name, of_one in uses.items():
+        if of_one:
+            try:
+                _note(found, name, parameters[name], of_one, consumers, len(outputs))
+            except Exception as error:  # what a node does not keep, or lets nobody see
+                operations = ", ".join(dict.fromkeys(use.operation for use in of_one))
+                found.others[name] = f"used by {operations}, which cannot be followed ({first_line(error)})"
+    return found
+
+
+def first_forms(prepared: Prepared, outputs: Tensor) -> dict[str, Form]:
+    """The most hopeful forms, by the forward pass that made the outputs and by what modules declare."""
+    forms = survey(outputs, prepared.trainable).forms()
+    for owned in prepared.trainable:
+        declared = isinstance(prepared.model.get_submodule(owned.module), TableLookup)
+        if declared and owned.attribute == "table" and owned.name in forms:
+            forms[owned.name] = Form("lookup")
+    return forms
+
+
+def _note(
+    found: Survey,
+    name: str,
+    parameter: Tensor,
+    uses: Sequence[Use],
+    consumers: Mapping[Any, list[graph.Consumer]],
+    samples: int,
+) -> None:
+    """Enter a parameter where it belongs."""
+    if parameter.is_complex():
+        found.others[name] = "it is complex, and stored as pairs of real numbers"
+        return
+    if all(map(is_read, uses)) and len(uses) <= MOST_USES:
+        found.reads[name] = tuple(read_of(use, parameter) for use in uses)
+        return
+    if len(uses) == 1:
+        product = product_of(uses[0], parameter)
+        if product is not None and _is_whole(product.positions, parameter):
+            if len(product.left) == samples:
+                found.products[name] = product
+            else:
+                found.others[name] = (
+                    f"a matrix for {len(product.left)} rows, where there are {samples} samples"
+                )
+            return
+        shift = shift_of(uses[0], parameter, consumers)
+        whole = shift is not None and _is_whole(shift.positions, parameter)
+        if shift is not None and whole and result_shape(shift.node)[0] == samples:
+            found.shifts[name] = shift
+            return
+    found.others[name] = _why_dense(uses)
+
+
+def _is_whole(positions: Tensor, parameter: Tensor) -> bool:
+    """Whether positions name each of the parameter's numbers once."""
+    flat = positions.flatten().long()
+    if len(flat) != parameter.numel() or bool((flat < 0).any()):
+        return False
+    return bool((torch.bincount(flat, minlength=len(flat)) == 1).all())
+
+
+_KNOWN = {
+    "WeightNormInterface": "weight norm projects the row of each unit, which leaves no product of few factors",
+    "Convolution": "a convolution uses it at every position",
+    "NativeLayerNorm": "LayerNorm has no factor form",
+    "NativeBatchNorm": "BatchNorm has no factor form",
+}
+
+
+def _why_dense(uses: Sequence[Use]) -> str:
+    """Name the operations that stand in the way."""
+    if len(uses) > MOST_USES:
+        return f"used in more than {MOST_USES} places"
+    operations = list(dict.fromkeys(use.operation for use in uses))
+    if len(uses) > 1:
+        return f"used {len(uses)} times, by {', '.join(operations)}: the Jacobians of its uses add up"
+    return _KNOWN.get(operations[0], f"used by {operations[0]}, which has no factor form")

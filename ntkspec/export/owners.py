@@ -1,0 +1,57 @@
+"""Which sample each number of an intermediate result belongs to, whatever its layout.
+
+Two backward passes, one with cotangents v, the other with sample i's multiplied by 2^d(i), differ by that power
+in every number that belongs to sample i: powers of two round nothing. A number of several samples gives no power
+of two. d(i) are the digits of i, as many to a pass as the range of the numbers allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ntkspec.export.gradients import random_cotangents
+
+NOBODY = -1
+_BASES = {torch.float64: 64, torch.float32: 16}  # the largest power, 2^63 or 2^15, leaves most of the range
+
+Backward = Callable[[Tensor], Sequence[Tensor]]  # gradients at some results for cotangents (n, c)
+
+
+def owners(outputs: Tensor, backward: Backward) -> list[Tensor | None]:
+    """The sample (int64) of each number of the results that `backward` gives gradients at; -1: it has none.
+
+    None stands for a result of which some number belongs to several samples.
+    """
+    n = len(outputs)
+    base, samples = _BASES[outputs.dtype], torch.arange(n, device=outputs.device)
+    # One random row for all samples, of the layout of the coded ones, lest another kernel round otherwise.
+    v = random_cotangents(outputs[:1]).repeat(n, 1)
+    plain = backward(v)
+    found: list[Tensor | None] = [torch.where(_counts(one), 0, NOBODY) for one in plain]
+    power = 1
+    while power < n:
+        digits = samples // power % base
+        coded = backward(v * torch.exp2(digits.to(v.dtype))[:, None])
+        pairs = zip(found, plain, coded, strict=True)
+        found = [None if one is None else _with_digits(one, p, k, base, power) for one, p, k in pairs]
+        power *= base
+    return found
+
+
+def _counts(gradient: Tensor) -> Tensor:
+    """Where a gradient is not zero, nor so small that a product with a power of two is not exact."""
+    return gradient.abs() > torch.finfo(gradient.dtype).tiny * 2.0 ** _BASES.get(gradient.dtype, 16)
+
+
+def _with_digits(owner: Tensor, plain: Tensor, coded: Tensor, base: int, power: int) -> Tensor | None:
+    kept = owner >= 0
+    mantissa, exponent = torch.frexp(coded[kept] / plain[kept])
+    digits = exponent.long() - 1
+    if not bool(((mantissa == 0.5) & (digits >= 0) & (digits < base)).all()):
+        return None
+    owner = owner.clone()
+    owner[kept] += digits * power
+    return owner

@@ -1,0 +1,186 @@
+"""Blocks on the samples of one chunk, still in torch, and how each is compared with plain autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ntkspec.export.gradients import Gradients
+from ntkspec.export.layout import BlockPlan
+from ntkspec.export.prepare import Owned
+from ntkspec.export.rank_one import Factors
+from ntkspec.export.sparse_rows import SparseRows
+from ntkspec.export.tolerance import Difference, largest
+from ntkspec.jacobian import Block, DenseFactor, Factor, Parameter, SparseFactor
+
+
+class Piece(Protocol):
+    """One block, or all levels of one table, on the samples of one chunk."""
+
+    @property
+    def plan(self) -> BlockPlan: ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes as stored."""
+        ...
+
+    def bad_rows(self) -> Tensor:
+        """Which samples have a NaN or an Inf: bool (n,)."""
+        ...
+
+    def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
+        """Compare sum_io v[i, o] J[i, o] with autograd's gradient for cotangents v, a parameter at a time.
+
+        A parameter's own scale is its largest sum of absolute values, so that cancellation is no error.
+        """
+        ...
+
+    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
+        """The blocks in NumPy, as they are stored."""
+        ...
+
+
+@dataclass(frozen=True)
+class ProductPiece:
+    """J[i, o] = left[i] (x) right[i, o]."""
+
+    plan: BlockPlan
+    left: Tensor | SparseRows | None  # (n, a), or (n, 1, k); None: ones of width 1
+    right: Tensor  # (n, c, b)
+    places: Mapping[str, Tensor]  # where in its parameter each number stands, of those not in order
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes as stored."""
+        return self.right.nbytes + _bytes(self.left)
+
+    def bad_rows(self) -> Tensor:
+        """See `Piece.bad_rows`."""
+        finite = torch.isfinite(self.right).flatten(1).all(dim=1)
+        if self.left is not None:
+            values = self.left.values[:, 0] if isinstance(self.left, SparseRows) else self.left
+            finite = finite & torch.isfinite(values).all(dim=1)
+        return ~finite
+
+    def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
+        """See `Piece.differences`."""
+        sizes = [owned.size for owned in self.plan.owned]
+        expected = torch.cat([self._in_order(owned, gradients[owned.name]) for owned in self.plan.owned])
+        error = torch.split(self.contract(v) - expected, sizes)
+        scale = torch.split(self.contract(v, absolute=True), sizes)
+        return [Difference.of(e, s, whole) for e, s in zip(error, scale, strict=True)]
+
+    def _in_order(self, owned: Owned, gradient: Tensor | None) -> Tensor:
+        if gradient is None:
+            return self.right.new_zeros(owned.size)
+        places = self.places.get(owned.name)
+        return gradient.flatten() if places is None else gradient.flatten()[places]
+
+    def contract(self, v: Tensor, *, absolute: bool = False) -> Tensor:
+        """sum_io v[i, o] J[i, o] as (a*b,), or the same sum of absolute values."""
+        right, left = self.right, self.left
+        if absolute:
+            v, right = v.abs(), right.abs()
+        weighted = torch.einsum("no,nob->nb", v.to(right.dtype), right)
+        if left is None:
+            return weighted.sum(dim=0)
+        if isinstance(left, SparseRows):
+            weights = left.values[:, 0].abs() if absolute else left.values[:, 0]
+            entries = weights[:, :, None] * weighted[:, None, :]
+            total = torch.zeros(left.columns, right.shape[2], dtype=entries.dtype, device=entries.device)
+            return total.index_add_(0, left.indices.flatten(), entries.flatten(0, 1)).flatten()
+        return ((left.abs() if absolute else left).T @ weighted).flatten()
+
+    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
+        """See `Piece.blocks`."""
+        left: Factor | None = None
+        if isinstance(self.left, SparseRows):
+            left = _sparse(self.left, dtype)
+        elif self.left is not None:
+            left = DenseFactor(_numpy(self.left, dtype)[:, None])
+        return [_block(self.plan, self.plan.names[0], left, DenseFactor(_numpy(self.right, dtype)))]
+
+
+@dataclass(frozen=True)
+class RowsPiece:
+    """The rows of one parameter as their nonzero numbers, or as products of a few weights and a gradient."""
+
+    plan: BlockPlan
+    rows: SparseRows
+    levels: Sequence[Factors] | None  # the same as products; None: they are not
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes as stored."""
+        if self.levels is None:
+            return _bytes(self.rows)
+        return sum(_bytes(level.left) + level.right.nbytes for level in self.levels)
+
+    def bad_rows(self) -> Tensor:
+        """See `Piece.bad_rows`."""
+        return ~torch.isfinite(self.rows.values).flatten(1).all(dim=1)
+
+    def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
+        """See `Piece.differences`; of a large table, the numbers that no row has are only looked through for zero."""
+        (owned,) = self.plan.owned
+        owner, positions, values = self.rows.entries()
+        touched, place = torch.unique(positions, return_inverse=True)
+        weighted = values * v[owner].to(values.dtype)
+        sums = values.new_zeros(len(touched)).index_add_(0, place, weighted.sum(1))
+        sizes = values.new_zeros(len(touched)).index_add_(0, place, weighted.abs().sum(1))
+        gradient = gradients[owned.name]
+        if gradient is None:
+            return [Difference.of(sums, sizes, whole)]
+        rest = gradient.flatten()  # a view, or a copy: the gradient is not needed again
+        difference = sums - rest[touched]
+        rest[touched] = 0
+        return [Difference(largest([difference, rest]), largest([sizes]), whole)]
+
+    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
+        """See `Piece.blocks`; each level of a table in levels is one, with as many room for nodes as the first."""
+        if self.levels is None:
+            return [_block(self.plan, self.plan.names[0], None, _sparse(self.rows, dtype))]
+        layout = self.plan.form.layout
+        assert layout is not None  # what levels were made by
+        parameter = self.plan.owned[0]
+        blocks = []
+        for name, level in zip(self.plan.names, self.levels, strict=True):
+            left, right = _sparse(level.left, dtype), DenseFactor(_numpy(level.right, dtype))
+            block = _block(self.plan, name, left, right)
+            if layout.levels > 1:
+                place = name.removeprefix(self.plan.name)
+                shape = (layout.rows, layout.features)
+                block = replace(block, parameters=(Parameter(parameter.name + place, shape),))
+            blocks.append(block)
+        return blocks
+
+
+def _bytes(side: Tensor | SparseRows | None) -> int:
+    if isinstance(side, SparseRows):
+        return side.values.nbytes + side.indices.numel() * _index_type(side.columns).itemsize
+    return 0 if side is None else side.nbytes
+
+
+def _block(plan: BlockPlan, name: str, left: Factor | None, right: Factor) -> Block:
+    parameters = tuple(Parameter(owned.name, owned.shape) for owned in plan.owned)
+    return Block(name, plan.role, right.samples, right.outputs, left, right, plan.order, parameters)
+
+
+def _sparse(rows: SparseRows, dtype: np.dtype[Any]) -> SparseFactor:
+    indices = _numpy(rows.indices, _index_type(rows.columns))
+    return SparseFactor(indices, _numpy(rows.values, dtype), rows.columns)
+
+
+def _index_type(columns: int) -> np.dtype[Any]:
+    return np.dtype(np.int32 if columns <= np.iinfo(np.int32).max else np.int64)
+
+
+def _numpy(tensor: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=dtype)

@@ -1,0 +1,45 @@
+"""Rows of a Jacobian as their few nonzero numbers, in torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """For every sample k indices, and k values of every output; an index of -1 is padding."""
+
+    indices: Tensor  # (n, k) int64
+    values: Tensor  # (n, c, k)
+    columns: int
+
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Sample (m,), index (m,) and values (m, c) of all that is no padding."""
+        kept = self.indices >= 0
+        samples = torch.arange(len(self.indices), device=kept.device)[:, None].expand(kept.shape)
+        return samples[kept], self.indices[kept], self.values.movedim(1, 2)[kept]
+
+    def widened(self, entries: int) -> SparseRows:
+        """The same with padding up to so many entries a sample."""
+        more = entries - self.indices.shape[1]
+        if more <= 0:
+            return self
+        indices = torch.nn.functional.pad(self.indices, (0, more), value=-1)
+        return SparseRows(indices, torch.nn.functional.pad(self.values, (0, more)), self.columns)
+
+
+def padded(owner: Tensor, index: Tensor, values: Tensor, samples: int, columns: int) -> SparseRows:
+    """Rows of entries in any order: owner (m,), index (m,), values (m, c)."""
+    order = owner.argsort(stable=True)
+    owner, index, values = owner[order], index[order].long(), values[order]
+    counts = torch.bincount(owner, minlength=samples)
+    place = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner]
+    width = max(int(counts.max()) if samples else 0, 1)
+    indices = index.new_full((samples, width), -1)
+    indices[owner, place] = index
+    filled = values.new_zeros(samples, width, values.shape[1])
+    filled[owner, place] = values
+    return SparseRows(indices, filled.movedim(2, 1).contiguous(), columns)

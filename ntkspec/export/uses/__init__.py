@@ -1,0 +1,7 @@
+"""How a forward pass uses each parameter, read off autograd's graph: as the table of a lookup, as a matrix, ..."""
+
+from ntkspec.export.uses.find import Use, find_uses
+from ntkspec.export.uses.products import Product, Shift, product_of, shift_of
+from ntkspec.export.uses.reads import Read, is_read, read_of
+
+__all__ = ["Product", "Read", "Shift", "Use", "find_uses", "is_read", "product_of", "read_of", "shift_of"]

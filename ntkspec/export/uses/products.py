@@ -1,0 +1,106 @@
+"""Linear maps: products of the samples' rows with a matrix, and what is added to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ntkspec.export.graph import Consumer
+from ntkspec.export.uses.find import Use
+from ntkspec.export.uses.moves import Move, is_move, operation, result_shape
+
+_PRODUCTS = {"Mm": (0, 1), "Addmm": (1, 2), "Bmm": (0, 1)}  # the slots of both matrices
+_SAVED = {"Mm": ("self", "mat2"), "Addmm": ("mat1", "mat2"), "Bmm": ("self", "mat2")}
+
+
+@dataclass(frozen=True)
+class Product:
+    """left @ matrix, with the parameter's numbers as the matrix: dJ/dmatrix = left (x) gradient at the result."""
+
+    node: Any
+    left: Tensor  # (N, a)
+    positions: Tensor  # (a, b): of the matrix in the parameter as one flat vector
+    transposed: bool  # the result is (b, N)
+
+    def right(self, gradient: Tensor) -> Tensor:
+        """The gradient at the result as (N, b)."""
+        gradient = gradient.reshape(gradient.shape[-2:])
+        return gradient.T if self.transposed else gradient
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A parameter's numbers added to every row of something (N, b)."""
+
+    node: Any
+    site: Any  # the product whose result they are added to; the sum itself where there is none
+    positions: Tensor  # (b,)
+    scale: float
+
+
+def product_of(use: Use, parameter: Tensor) -> Product | None:
+    """The product that a use of `parameter` is; None if it is none."""
+    name = use.operation
+    if name not in _PRODUCTS or use.slot not in _PRODUCTS[name]:
+        return None
+    first = use.slot == _PRODUCTS[name][0]
+    positions = use.positions(parameter)
+    other: Tensor = getattr(use.node, f"_saved_{_SAVED[name][first]}").detach()
+    if name == "Bmm":
+        if len(positions) != 1:
+            return None  # a batch of products: the matrix is used at several places
+        positions, other = positions[0], other[0]
+    left = other.T if first else other
+    if name == "Addmm":
+        left = left * node_factor(use.node, "alpha")
+    return Product(use.node, left, positions.T if first else positions, first)
+
+
+def shift_of(use: Use, parameter: Tensor, consumers: Mapping[Any, list[Consumer]]) -> Shift | None:
+    """The shift that a use of `parameter` is; None if it is none."""
+    added_to_product = use.operation == "Addmm" and use.slot == 0
+    if not added_to_product and use.operation != "Add":
+        return None
+    positions, shape = use.positions(parameter), result_shape(use.node)
+    row = positions.reshape(-1)
+    leading = positions.shape[:-1]
+    if len(shape) != 2 or positions.ndim > 2 or positions.shape[-1:] != shape[-1:] or leading.numel() != 1:
+        return None
+    if added_to_product:
+        return Shift(use.node, use.node, row, node_factor(use.node, "beta"))
+    scale = node_factor(use.node, "alpha") if use.slot == 1 else 1.0
+    return Shift(use.node, _product_behind(use, consumers), row, scale)
+
+
+def node_factor(node: Any, name: str) -> float:
+    """A factor that a node keeps, such as alpha; 1 where it keeps none."""
+    return float(getattr(node, f"_saved_{name}", 1))
+
+
+def _product_behind(use: Use, consumers: Mapping[Any, list[Consumer]]) -> Any:
+    """The product that nothing but this sum takes the result of, row by row; else the sum itself."""
+    edge, moves = use.node.next_functions[1 - use.slot], []
+    while edge[0] is not None and len(consumers[edge[0]]) == 1:
+        node, result = edge
+        if operation(node) in _PRODUCTS:
+            shifted = operation(node) == "Addmm" and node.next_functions[0][0] is not None  # already
+            return node if not shifted and _same_rows(node, moves) else use.node
+        if not is_move(node) or len(node.next_functions) != 1:
+            break
+        moves.append(Move(node, 0, result))
+        edge = node.next_functions[0]
+    return use.node
+
+
+def _same_rows(product: Any, moves: list[Move]) -> bool:
+    """Whether moves leave a product's result, or its transpose, as it was but for axes of length one."""
+    shape = result_shape(product)[-2:]
+    numbers = torch.arange(shape.numel())
+    moved = numbers.view(result_shape(product))
+    for move in reversed(moves):
+        moved = move(moved)
+    return any(torch.equal(moved.flatten(), one.flatten()) for one in (numbers, numbers.view(shape).T))
