@@ -7,7 +7,7 @@ from itertools import pairwise, product
 from pathlib import Path
 
 import torch
-from public_fields import Built, fill, mlp
+from public_fields import FILLED, Built, fill, mlp
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -114,7 +114,7 @@ def hash_grid(outputs: int, indexed: bool) -> Callable[[Path, bool], Built]:
         model = HashGrid(levels, bits, outputs, 3, indexed)
         operation = "one table, indexed" if indexed else "nn.Embedding"
         size = f"{levels} x 2^{bits} x 2, 2 x 64"
-        return Built(model, operation, size, low=0.0)
+        return Built(model, operation, size, low=0.0, start=FILLED)
 
     return build
 
