@@ -1,4 +1,4 @@
-"""The factored and sparse blocks of one chunk: one forward pass, and backward passes to places in its graph."""
+"""The factored and sparse blocks of one chunk, from one forward pass and its graph."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, ou
     rows = padded(owner, position, values.to(outputs.dtype), n, owned.size)
     longest, form = rows.indices.shape[1], plan.form
     if longest > form.entries:
-        # As many as there are in all, were they spread evenly: those of a sample without a gradient are missing.
+        # Or as many as each had if all were spread evenly: a sample without a gradient has none.
         even = -(-sum(len(one[0]) for one in entries) // n)
         room = max(longest, even) if not form.entries else int(ROOM * longest)
         raise Replan(choices.with_forms({owned.name: replace(form, entries=room)}))
@@ -121,7 +121,8 @@ def _require_planned(
     samples: int,
 ) -> None:
     """Refuse plans that this forward pass does not keep to. A parameter that it does not use keeps to any."""
-    forms, changed = found.forms(), {}
+    forms = found.forms()
+    changed: dict[str, Form] = {}
     for plan in plans:
         now = {owned.name: forms[owned.name] for owned in plan.owned if owned.name in forms}
         problem = captures[plan.name].usable(samples) if plan.kind == "lookup" else ""
@@ -132,9 +133,9 @@ def _require_planned(
         elif plan.kind == "linear" and now:
             together = {(form.kind, form.site) for form in now.values()}
             if len(now) < len(plan.owned) or len(together) > 1 or now[plan.owned[0].name].kind != "linear":
-                reasons = [form.reason for form in now.values() if form.reason]
-                why = reasons[0] if reasons else "some samples use it in another way"
-                changed |= {owned.name: Form("dense", why) for owned in plan.owned}
+                other = Form("dense", "some samples use it in another way")
+                seen = [form for form in now.values() if form.kind == "dense"]
+                changed |= {owned.name: (seen or [other])[0] for owned in plan.owned}
     if changed:
         raise Replan(choices.with_forms(changed))
 
@@ -169,7 +170,7 @@ def _by_output(outputs: Tensor, edges: list[GradientEdge]) -> list[Tensor]:
 
 def _at(edges: list[GradientEdge], outputs: Tensor, v: Tensor | None) -> list[Tensor]:
     found = differentiate(outputs, edges, v, retain=True)
-    shapes = [edge.node._input_metadata[edge.output_nr].shape for edge in edges]  # type: ignore[attr-defined]
+    shapes = [edge.node._input_metadata[edge.output_nr].shape for edge in edges]
     pairs = zip(found, shapes, strict=True)
     return [outputs.new_zeros(tuple(shape)) if one is None else one for one, shape in pairs]
 
@@ -192,7 +193,7 @@ def _samples(
 
 
 def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
-    """What a lookup adds to its table's rows, given the sample and the gradients (*result, c) of its result."""
+    """What a lookup adds to its table's rows, by the sample and the gradients (*result, c) of its result."""
     shape = read.positions.shape
     owner = samples[..., None].expand(shape)
     kept = (owner >= 0) & (read.positions >= 0)

@@ -58,7 +58,8 @@ def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x:
     gradients, v = done.gradients, done.v
     _check_unused(prepared, gradients, choices, x)
     _check_finite(done.pieces, x)
-    wrong, whole = {}, largest(gradients.values())
+    wrong: dict[str, tuple[str, str]] = {}
+    whole = largest(gradients.values())
     for piece in done.pieces:
         worst = tolerance.factors.worst(piece.differences(gradients, v, whole))
         if worst:
@@ -91,7 +92,7 @@ def _without_factors(
 def _without(
     prepared: Prepared, choices: Choices, wrong: Mapping[str, tuple[str, str]], x: Tensor
 ) -> Choices:
-    """The choices without forms that were wrong; what a module declares wrongly may be right as autograd has it."""
+    """The choices without forms that were wrong. A wrongly declared lookup is tried as it is seen."""
     seen = survey(evaluate(prepared.model, x), prepared.trainable).forms()
     retried = {name: seen[name] for name, (kind, _) in wrong.items() if kind == "lookup" and name in seen}
     demoted = {name: why for name, (_, why) in wrong.items() if name not in retried}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ntkspec.export.layout import BlockPlan

@@ -58,7 +58,7 @@ def sparse_by_loop(
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """The nonzero numbers of each parameter's rows, a sample and an output at a time.
 
-    For parameters whose dense rows of all samples would not fit: sample (m,), position (m,) and values (m, c).
+    Returns, for each, sample (m,), position (m,) and values (m, c): dense rows would not fit.
     """
     found: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in owned]
     parameters = [one.parameter for one in owned]

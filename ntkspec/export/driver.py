@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +20,19 @@ from ntkspec.counts import whole_number
 from ntkspec.export.chunk import Replan
 from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
+from ntkspec.export.forecast import Forecast, planned, seconds_for
 from ntkspec.export.layout import BlockPlan, Choices, Roles, check_roles, lay_out
-from ntkspec.export.prepare import Precision, Prepared, prepare, to_tensor
-from ntkspec.export.probe import WORKING_COPIES, Probed, probe, samples_that_fit
+from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
+from ntkspec.export.probe import Probed, Room, probe, scan_large
 from ntkspec.export.regions import Regions, RegionsLost
+from ntkspec.export.uses.find import forget_numbers
 from ntkspec.jacobian import Jacobian
 from ntkspec.memory import GIB, available_bytes, budget_bytes
 
 CHUNK_SHARE, CHUNK_LIMIT = 0.25, GIB // 4  # of what is free; by default a chunk works within the smaller
 
-WORTH_A_NOTE = 4096  # parameters of a dense block
+WORTH_A_NOTE = 4096  # numbers of a dense parameter
+SCANNED_AT_ONCE = 32  # samples, so that progress is seen
 
 
 @dataclass(frozen=True)
@@ -65,11 +71,74 @@ class Exported:
     dense: dict[str, str]  # parameter -> why it is dense
     left_out: dict[str, str]  # parameter -> "frozen" or "unused"
     notes: tuple[str, ...]
+    told: tuple[str, ...]  # more notes, which were warned of beforehand
     regions: int | None  # how many; None: not a piecewise-linear network, see export.regions
 
 
 Stream = Iterator[Part]
 Consumer = Callable[[int, int, Stream], None]  # (outputs c, bytes a sample, parts); may be called again
+
+
+@dataclass(frozen=True)
+class Work:
+    """A model and its samples, looked at and ready to be exported."""
+
+    prepared: Prepared
+    x: Tensor  # (n, d)
+    options: Options
+    budget: int  # bytes
+    probed: Probed
+
+    def plans(self, choices: Choices) -> tuple[BlockPlan, ...]:
+        """The blocks to be."""
+        return lay_out(self.prepared, choices, self.options.roles)
+
+    def bytes_a_sample(self, plans: Sequence[BlockPlan]) -> int:
+        """Bytes of one sample in all blocks."""
+        itemsize = self.prepared.dtype.itemsize
+        return sum(plan.bytes_a_sample(self.probed.outputs, itemsize) for plan in plans)
+
+    def chunk_size(self, plans: tuple[BlockPlan, ...]) -> int:
+        """Samples at a time."""
+        if self.options.chunk is not None:
+            return whole_number(self.options.chunk, "chunk", 1)
+        itemsize, outputs = self.prepared.dtype.itemsize, self.probed.outputs
+        most = Room(self.budget, outputs, len(self.x)).fit(plans, itemsize)
+        if any(plan.kind == "scanned" for plan in plans):
+            most = min(most, SCANNED_AT_ONCE)
+        each = 2 * self.probed.saved + sum(plan.working_bytes(outputs, itemsize) for plan in plans)
+        return max(min(most, self.budget // max(each, 1), len(self.x)), 1)
+
+    def forecast(self, choices: Choices, *, timed: bool) -> Forecast:
+        """What the export will take; its time, if that is asked for, by doing a little of it."""
+        plans, seconds = self.plans(choices), math.nan
+        itemsize = 4 if choices.single else self.prepared.dtype.itemsize
+        if timed:
+            with contextlib.suppress(Replan):
+                seconds = seconds_for(
+                    lambda count: compute(self.prepared, plans, choices, self.x[:count]),
+                    self.chunk_size(plans),
+                    len(self.x),
+                )
+        outputs, n = self.probed.outputs, len(self.x)
+        blocks = [
+            block for plan in plans for block in planned(plan, plan.bytes_a_sample(outputs, itemsize), n)
+        ]
+        return Forecast(n, outputs, tuple(blocks), seconds)
+
+
+@contextlib.contextmanager
+def begun(model: nn.Module, inputs: NDArray[Any], options: Options) -> Iterator[Work]:
+    """A copy of the model in a state to be exported, within which all of it has to be done."""
+    prepared = prepare(model, options.precision)
+    check_roles(prepared, options.roles)
+    with evaluation(prepared.device, prepared.dtype):
+        x = to_tensor(inputs, prepared)
+        budget = _budget(options, prepared.device)
+        try:
+            yield Work(prepared, x, options, budget, probe(prepared, x, options.roles, budget))
+        finally:
+            forget_numbers()
 
 
 def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Consumer) -> Exported:
@@ -78,43 +147,36 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
     A part may disprove what was planned; then the iterator raises through `consume`, which must undo what it
     did, and `consume` is called again.
     """
-    prepared = prepare(model, options.precision)
-    check_roles(prepared, options.roles)
-    with evaluation(prepared.device, prepared.dtype):
-        x = to_tensor(inputs, prepared)
-        budget = _budget(options, prepared.device)
-        probed = probe(prepared, x, options.roles, budget)
-        choices, numbered = probed.choices, True
+    with begun(model, inputs, options) as work:
+        choices, numbered = work.probed.choices, True
+        forecast = work.forecast(choices, timed=options.progress)
+        if options.progress:
+            Console(stderr=True).print(str(forecast), markup=False, highlight=False, soft_wrap=True)
+        for line in forecast.warnings:
+            warnings.warn(line, ExportWarning, stacklevel=3)
         while True:
-            plans = lay_out(prepared, choices, options.roles)
-            stored = _bytes_a_sample(plans, probed, prepared)
-            size = _chunk_size(plans, probed, prepared, options, budget, stored)
-            regions = Regions(prepared.model, plans) if numbered else None
+            plans = work.plans(choices)
+            regions = Regions(work.prepared.model, plans) if numbered else None
             try:
-                consume(probed.outputs, stored, _parts(prepared, plans, choices, x, size, options, regions))
-                return _exported(prepared, plans, choices, regions)
+                parts = _parts(work, plans, choices, regions)
+                consume(work.probed.outputs, work.bytes_a_sample(plans), parts)
+                return _exported(work, plans, choices, forecast, regions)
             except Replan as replan:
-                choices = replan.choices
+                choices = scan_large(work.prepared, work.x, replan.choices)
             except RegionsLost:
                 numbered = False
 
 
-def _parts(
-    prepared: Prepared,
-    plans: tuple[BlockPlan, ...],
-    choices: Choices,
-    x: Tensor,
-    size: int,
-    options: Options,
-    regions: Regions | None,
-) -> Stream:
-    single = choices.single or prepared.dtype == torch.float32
+def _parts(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: Regions | None) -> Stream:
+    single = choices.single or work.prepared.dtype == torch.float32
     dtype = np.dtype(np.float32 if single else np.float64)
-    console = Console(stderr=True)
-    starts = range(0, len(x), size)
-    for start in track(starts, "Jacobian", console=console, disable=not options.progress, transient=True):
-        some = x[start : start + size]
-        chunk = compute(prepared, plans, choices, some)
+    console, size = Console(stderr=True), work.chunk_size(plans)
+    starts = range(0, len(work.x), size)
+    for start in track(
+        starts, "Jacobian", console=console, disable=not work.options.progress, transient=True
+    ):
+        some = work.x[start : start + size]
+        chunk = compute(work.prepared, plans, choices, some)
         outputs = chunk.outputs.cpu().numpy().astype(dtype, copy=False)
         numbers = regions.of(some.clone()) if regions else None
         certain = regions is not None and regions.certain
@@ -128,34 +190,14 @@ def _budget(options: Options, device: torch.device) -> int:
     return int(min(CHUNK_SHARE * free, CHUNK_LIMIT))
 
 
-def _bytes_a_sample(plans: tuple[BlockPlan, ...], probed: Probed, prepared: Prepared) -> int:
-    """Bytes of all blocks; a dense block that a check after the probe demanded is counted by its width."""
-    dense = sum(plan.width for plan in plans if plan.kind == "dense")
-    return max(probed.stored, dense * probed.outputs * prepared.dtype.itemsize)
-
-
-def _chunk_size(
-    plans: tuple[BlockPlan, ...],
-    probed: Probed,
-    prepared: Prepared,
-    options: Options,
-    budget: int,
-    stored: int,
-) -> int:
-    """Samples at a time."""
-    if options.chunk is not None:
-        return whole_number(options.chunk, "chunk", 1)
-    most = samples_that_fit(plans, probed.outputs, prepared.dtype.itemsize, budget)
-    per_sample = 2 * probed.saved + WORKING_COPIES * stored
-    return max(min(most, budget // max(per_sample, 1)), 1)
-
-
 def _exported(
-    prepared: Prepared,
+    work: Work,
     plans: tuple[BlockPlan, ...],
     choices: Choices,
+    forecast: Forecast,
     regions: Regions | None,
 ) -> Exported:
+    prepared = work.prepared
     dense = {o.name: plan.reason for plan in plans if plan.kind == "dense" for o in plan.owned}
     unused = [owned.name for owned in prepared.trainable if owned.name in choices.unused]
     notes = prepared.notes
@@ -166,10 +208,17 @@ def _exported(
     if choices.loop and dense:
         notes += (f"dense parameters one sample at a time, which is slow ({choices.loop})",)
     notes += tuple(
-        f"{plan.name} is stored as a dense block of {plan.width} parameters in the role {plan.role!r}; "
-        f"if it is a grid, say roles={{{plan.name!r}: 'grid'}}"
+        f"{plan.owned[0].name} one sample at a time, which is slow ({plan.form.reason})"
         for plan in plans
-        if plan.kind == "dense" and plan.width >= WORTH_A_NOTE and plan.role == "network"
+        if plan.kind == "scanned"
+    )
+    notes += tuple(
+        f"{owned.name} is dense in the role {plan.role!r}, though its rows are mostly zero; if it is a grid, "
+        f"say roles={{{owned.name!r}: 'grid'}}"
+        for plan in plans
+        for owned in plan.owned
+        if owned.name in work.probed.sparse and owned.size >= WORTH_A_NOTE and plan.role == "network"
     )
     left_out = dict.fromkeys(prepared.frozen, "frozen") | dict.fromkeys(unused, "unused")
-    return Exported(plans, dense, left_out, notes, regions.count if regions else None)
+    count = regions.count if regions else None
+    return Exported(plans, dense, left_out, notes, forecast.warnings, count)

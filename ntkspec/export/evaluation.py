@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,13 +52,14 @@ def differentiate(
     *,
     retain: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """Plain autograd: the gradients of `outputs` at `tensors` or places in the graph, None where nothing connects them.
+    """Plain autograd: the gradients of `outputs` at tensors and edges of the graph; None if not connected.
 
     Raises:
         ExportError: the backward pass fails.
     """
+    given: Any = tensors  # torch takes both kinds together, though its types say otherwise
     try:
-        found = torch.autograd.grad(outputs, tensors, cotangents, retain_graph=retain, allow_unused=True)
+        found = torch.autograd.grad(outputs, given, cotangents, retain_graph=retain, allow_unused=True)
     except Exception as error:
         raise _out_of_memory(error) or _backward_error(error) from error
     return tuple(None if gradient is None else dense(gradient) for gradient in found)

@@ -22,7 +22,7 @@ from ntkspec.export.tolerance import Difference, Tolerance, largest
 
 
 def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str], dict[str, Form]]:
-    """How many outputs the model has at x (n, d), which parameters none depends on, and the forms of the others.
+    """How many outputs the model has at x (n, d), which parameters none depends on, and the others' forms.
 
     Raises:
         ExportError: outputs that are unfit, differ the second time or depend on what is no parameter, or

@@ -152,8 +152,9 @@ class RunExporter:
             self.picture(name, pixels)
         for note in done.notes:
             warnings.warn(f"snapshot {name!r}: {note}", ExportWarning, stacklevel=2)
-        blocks = tuple(plan.name for plan in done.plans)
-        return SnapshotSummary(name, blocks, done.dense, done.left_out, done.notes, done.regions)
+        blocks = tuple(block for plan in done.plans for block in plan.names)
+        notes = done.told + done.notes
+        return SnapshotSummary(name, blocks, done.dense, done.left_out, notes, done.regions)
 
     def picture(self, name: str, pixels: ArrayLike) -> None:
         """Store a picture: "truth", or what the snapshot of that id draws. uint8, (H, W) or (H, W, 3)."""

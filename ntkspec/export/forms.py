@@ -25,27 +25,28 @@ Kind = Literal["linear", "lookup", "rows", "scanned", "dense"]
 class Form:
     """The form of one parameter's Jacobian.
 
-    "linear" are matrices and shifts of rows, "lookup" the tables of a `TableLookup`, "rows" tables that are read by
-    any other lookup, "scanned" parameters whose rows are sparse, though nobody knows why.
+    "linear" are matrices and shifts of rows, "lookup" the tables of a `TableLookup`, "rows" tables that are
+    read by any other lookup, "scanned" parameters whose rows are sparse, though nobody knows why.
     """
 
     kind: Kind
     reason: str = ""  # dense, scanned: what stands in the way of the other forms
+    remedy: str = ""  # and what would take it out of the way
     site: str = ""  # linear: the first of the parameters that are multiplied and added in one place
     widths: tuple[int, int] = (0, 0)  # linear: of the left and the right factor
-    entries: int = 0  # rows, scanned: room for the numbers of a sample's row
+    entries: int = 0  # lookup, rows, scanned: room for the numbers of a sample's row
     layout: Layout | None = None  # rows: stored as products of weights and gradients
     varies: bool = False  # rows, scanned: which numbers are read depends on the sample
 
 
 @dataclass(frozen=True)
 class Survey:
-    """The uses of the parameters in one forward pass. A parameter that it depends on is in one of these alone."""
+    """The uses of the parameters in one forward pass: each that it depends on is in one of these."""
 
     products: dict[str, Product] = field(default_factory=dict)
     shifts: dict[str, Shift] = field(default_factory=dict)
     reads: dict[str, tuple[Read, ...]] = field(default_factory=dict)
-    others: dict[str, str] = field(default_factory=dict)  # and why
+    others: dict[str, Form] = field(default_factory=dict)
 
     def sites(self) -> dict[str, Any]:
         """The node at which each linear parameter is multiplied, or added."""
@@ -55,8 +56,7 @@ class Survey:
     def forms(self) -> dict[str, Form]:
         """The most hopeful form of every parameter that is used."""
         first: dict[Any, str] = {}
-        found = {name: Form("dense", reason) for name, reason in self.others.items()}
-        found |= {name: Form("rows") for name in self.reads}
+        found = self.others | {name: Form("rows") for name in self.reads}
         widths = {name: _widths(one.positions) for name, one in (self.products | self.shifts).items()}
         for name, site in self.sites().items():
             found[name] = Form("linear", site=first.setdefault(site, name), widths=widths[name])
@@ -79,7 +79,8 @@ def survey(outputs: Tensor, trainable: Sequence[Owned]) -> Survey:
                 _note(found, name, parameters[name], of_one, consumers, len(outputs))
             except Exception as error:  # what a node does not keep, or lets nobody see
                 operations = ", ".join(dict.fromkeys(use.operation for use in of_one))
-                found.others[name] = f"used by {operations}, which cannot be followed ({first_line(error)})"
+                why = f"used by {operations}, which cannot be followed ({first_line(error)})"
+                found.others[name] = Form("dense", why)
     return found
 
 
@@ -103,7 +104,7 @@ def _note(
 ) -> None:
     """Enter a parameter where it belongs."""
     if parameter.is_complex():
-        found.others[name] = "it is complex, and stored as pairs of real numbers"
+        found.others[name] = Form("dense", "it is complex, and stored as pairs of real numbers")
         return
     if all(map(is_read, uses)) and len(uses) <= MOST_USES:
         found.reads[name] = tuple(read_of(use, parameter) for use in uses)
@@ -114,16 +115,15 @@ def _note(
             if len(product.left) == samples:
                 found.products[name] = product
             else:
-                found.others[name] = (
-                    f"a matrix for {len(product.left)} rows, where there are {samples} samples"
-                )
+                why = f"a matrix for {len(product.left)} rows, where there are {samples} samples"
+                found.others[name] = Form("dense", why, "take fewer samples, or use it once a sample")
             return
         shift = shift_of(uses[0], parameter, consumers)
         whole = shift is not None and _is_whole(shift.positions, parameter)
         if shift is not None and whole and result_shape(shift.node)[0] == samples:
             found.shifts[name] = shift
             return
-    found.others[name] = _why_dense(uses)
+    found.others[name] = _dense(uses)
 
 
 def _is_whole(positions: Tensor, parameter: Tensor) -> bool:
@@ -135,18 +135,26 @@ def _is_whole(positions: Tensor, parameter: Tensor) -> bool:
 
 
 _KNOWN = {
-    "WeightNormInterface": "weight norm projects the row of each unit, which leaves no product of few factors",
-    "Convolution": "a convolution uses it at every position",
-    "NativeLayerNorm": "LayerNorm has no factor form",
-    "NativeBatchNorm": "BatchNorm has no factor form",
+    "WeightNormInterface": (
+        "weight norm projects the row of each unit, which leaves no product of few factors",
+        "remove_parametrizations makes it a plain matrix, whose kernel is another one",
+    ),
+    "Convolution": ("a convolution uses it at every position", "take fewer samples, or freeze it"),
+    "NativeLayerNorm": ("LayerNorm has no factor form", ""),
+    "NativeBatchNorm": ("BatchNorm has no factor form", ""),
 }
 
 
-def _why_dense(uses: Sequence[Use]) -> str:
-    """Name the operations that stand in the way."""
+def _dense(uses: Sequence[Use]) -> Form:
+    """A dense form that names the operations which stand in the way."""
     if len(uses) > MOST_USES:
-        return f"used in more than {MOST_USES} places"
+        return Form("dense", f"used in more than {MOST_USES} places")
     operations = list(dict.fromkeys(use.operation for use in uses))
     if len(uses) > 1:
-        return f"used {len(uses)} times, by {', '.join(operations)}: the Jacobians of its uses add up"
-    return _KNOWN.get(operations[0], f"used by {operations[0]}, which has no factor form")
+        why = f"used {len(uses)} times, by {', '.join(operations)}: the Jacobians of its uses add up"
+        return Form("dense", why, "take fewer samples, or give each use a parameter of its own")
+    (operation,) = operations
+    if operation in _KNOWN:
+        return Form("dense", *_KNOWN[operation])
+    remedy = f"if it is a table, look its numbers up before {operation}, not after"
+    return Form("dense", f"used by {operation}, which has no factor form", remedy)

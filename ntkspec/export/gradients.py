@@ -38,8 +38,8 @@ def gradients_of(
         prepared: the model.
         outputs: (n, c).
         v: cotangents (n, c).
-        reads: the lookups of tables that are used in no other way. Their gradients are put together from those at
-            the lookups, as sparse vectors, which spares forming large tables' own.
+        reads: the lookups of tables that are used in no other way. Their gradients are put together from
+            those at the lookups, as sparse vectors, which spares forming large tables' own.
     """
     tables = reads or {}
     whole = [owned for owned in prepared.trainable if owned.name not in tables]

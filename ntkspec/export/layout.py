@@ -10,6 +10,8 @@ from ntkspec.errors import UsageError, shown
 from ntkspec.export.forms import Form, Kind
 from ntkspec.export.prepare import Owned, Prepared
 
+WORKING_COPIES = 5  # of a dense chunk: rows, columns, their stack, the block, absolute values
+
 Roles = Mapping[str, str]  # prefix of parameter names -> role
 
 
@@ -66,6 +68,25 @@ class BlockPlan:
         starts = range(0, layout.rows * layout.levels, layout.rows)
         return tuple(f"{self.name}[{start}:{start + layout.rows}]" for start in starts)
 
+    def bytes_a_sample(self, outputs: int, itemsize: int) -> int:
+        """Bytes of one sample in all its blocks."""
+        form, columns = self.form, outputs * itemsize
+        if self.kind == "dense":
+            return self.width * columns
+        if self.kind == "linear":
+            return sum(one.widths[0] for one in self.forms) * itemsize + form.widths[1] * columns
+        if self.kind == "lookup":
+            return form.entries * (4 + itemsize) + self.owned[0].shape[-1] * columns
+        if form.layout is not None:
+            return form.layout.bytes(outputs, itemsize, form.layout.nodes)
+        return form.entries * (4 + columns)
+
+    def working_bytes(self, outputs: int, itemsize: int) -> int:
+        """Bytes of one sample while its blocks are made, which is more than they take in the end."""
+        entries = self.form.entries if self.kind in ("rows", "scanned") else 0
+        made = WORKING_COPIES * self.bytes_a_sample(outputs, itemsize)
+        return made + entries * (WORKING_COPIES * outputs * itemsize + 48)  # with positions and orders
+
     @property
     def order(self) -> int:
         """Position of the first parameter."""
@@ -80,8 +101,8 @@ class BlockPlan:
 def lay_out(prepared: Prepared, choices: Choices, roles: Roles | None = None) -> tuple[BlockPlan, ...]:
     """Blocks for every used trainable parameter.
 
-    What is multiplied and added in one place is one block, a table is one by itself, and the dense parameters of a
-    module are one; those of the model itself have a block each.
+    What is multiplied and added in one place is one block, a table is one by itself, and the dense parameters
+    of a module are one; those of the model itself have a block each.
     """
     groups: dict[tuple[Kind, str], list[Owned]] = {}
     of_modules = _sites_of_several_modules(prepared, choices)  # whose parts may have roles of their own

@@ -1,8 +1,8 @@
 """Which sample each number of an intermediate result belongs to, whatever its layout.
 
-Two backward passes, one with cotangents v, the other with sample i's multiplied by 2^d(i), differ by that power
-in every number that belongs to sample i: powers of two round nothing. A number of several samples gives no power
-of two. d(i) are the digits of i, as many to a pass as the range of the numbers allows.
+Two backward passes, one with cotangents v, the other with sample i's multiplied by 2^d(i), differ by that
+power in every number that belongs to sample i: powers of two round nothing. A number of several samples gives
+no power of two. d(i) is a digit of i, in a base that the range of the numbers allows; each takes a pass.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class RowsPiece:
         return ~torch.isfinite(self.rows.values).flatten(1).all(dim=1)
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `Piece.differences`; of a large table, the numbers that no row has are only looked through for zero."""
+        """See `Piece.differences`; what no sample reads must have no gradient."""
         (owned,) = self.plan.owned
         owner, positions, values = self.rows.entries()
         touched, place = torch.unique(positions, return_inverse=True)
@@ -144,7 +144,7 @@ class RowsPiece:
         return [Difference(largest([difference, rest]), largest([sizes]), whole)]
 
     def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
-        """See `Piece.blocks`; each level of a table in levels is one, with as many room for nodes as the first."""
+        """See `Piece.blocks`; each level of a table is one."""
         if self.levels is None:
             return [_block(self.plan, self.plan.names[0], None, _sparse(self.rows, dtype))]
         layout = self.plan.form.layout

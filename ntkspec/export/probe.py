@@ -20,19 +20,18 @@ from ntkspec.export.examine import examine
 from ntkspec.export.forms import Form, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
 from ntkspec.export.graph import result_bytes
-from ntkspec.export.layout import BlockPlan, Choices, Roles, lay_out
-from ntkspec.export.pieces import RowsPiece
+from ntkspec.export.layout import WORKING_COPIES, BlockPlan, Choices, Roles, lay_out
+from ntkspec.export.pieces import ProductPiece, RowsPiece
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import find_layout
 from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.export.tolerance import Difference, Tolerance, largest
-from ntkspec.memory import require
+from ntkspec.memory import format_bytes, require
 
 PROBES = 7  # samples, spread over the data
 LARGE = 100_000  # numbers of a parameter that is worth a look at how many of a row's are zero
 SCANNED = 3  # rows that are looked at
 SPARSE = 1 / 16  # of a row that is no more than this, the zeros are left out
-WORKING_COPIES = 5  # of a dense chunk: rows, columns, their stack, the block, absolute values
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Probed:
     choices: Choices
     outputs: int  # c
     saved: int  # bytes a sample that a forward pass keeps for its backward pass
-    stored: int  # bytes a sample in all blocks
+    sparse: frozenset[str]  # dense parameters whose rows are mostly zero, as an encoding's are
 
 
 def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Probed:
@@ -57,11 +56,11 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Pr
     c, unused, forms = examine(prepared, batch)
     choices = Choices(forms, unused, single=_compares_alone(prepared, batch))
     several = len(picked) > 1
-    choices, chunk = _settle(prepared, batch, choices, roles, budget, c)
+    room = Room(budget, c, len(x))
+    choices, chunk = _settle(prepared, batch, choices, roles, room)
     choices = choices.with_forms(_seen_forms(prepared, chunk, batch, several))
-    choices, again = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, budget, c)
-    stored = max(_stored_bytes(one) for one in (chunk, again))
-    return Probed(choices, c, _saved_bytes(prepared.model, batch, budget), stored)
+    choices, _ = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, room)
+    return Probed(choices, c, _saved_bytes(prepared.model, batch, budget), _mostly_zero(chunk))
 
 
 def _seen_forms(prepared: Prepared, chunk: Chunk, x: Tensor, several: bool) -> dict[str, Form]:
@@ -82,7 +81,21 @@ def _seen_forms(prepared: Prepared, chunk: Chunk, x: Tensor, several: bool) -> d
             layout = find_layout(piece.rows, owned.shape, levels, RANK_ONE[piece.rows.values.dtype])
             varies = not several or _differ(piece.rows)
             found[owned.name] = replace(form, layout=layout, varies=varies)
+        elif isinstance(piece, ProductPiece) and isinstance(piece.left, SparseRows):
+            found[piece.plan.owned[0].name] = replace(piece.plan.form, entries=piece.left.indices.shape[1])
     return found
+
+
+def _mostly_zero(chunk: Chunk) -> frozenset[str]:
+    """The dense parameters of whose rows no more than a small share is not zero."""
+    found = set()
+    for piece in chunk.pieces:
+        if isinstance(piece, ProductPiece) and piece.plan.kind == "dense":
+            parts = torch.split(piece.right, [owned.size for owned in piece.plan.owned], dim=2)
+            for owned, rows in zip(piece.plan.owned, parts, strict=True):
+                if 0 < int((rows != 0).any(1).sum(1).max()) <= SPARSE * owned.size:
+                    found.add(owned.name)
+    return frozenset(found)
 
 
 def _differ(rows: SparseRows) -> bool:
@@ -91,33 +104,45 @@ def _differ(rows: SparseRows) -> bool:
     return len({frozenset(place) for place in places if place}) > 1
 
 
-def samples_that_fit(plans: tuple[BlockPlan, ...], c: int, itemsize: int, budget: int) -> int:
-    """How many samples' dense blocks fit the budget; at least one.
+@dataclass(frozen=True)
+class Room:
+    """What there is to work in."""
 
-    Raises:
-        MemoryBudgetError: none does.
-    """
-    dense = [plan for plan in plans if plan.kind == "dense"]
-    need = sum(plan.width for plan in dense) * c * itemsize * WORKING_COPIES
-    if need > budget:
-        largest = max(dense, key=lambda plan: plan.width)
-        why = f"most of it for {largest.name} ({largest.width} parameters), dense because: {largest.reason}"
-        require(
-            f"dense Jacobian of one sample, {why}",
-            need,
-            budget,
-            "raise the memory budget or freeze those parameters",
-        )
-    return budget // need if need else sys.maxsize
+    budget: int  # bytes
+    outputs: int  # c
+    samples: int  # n, of the whole export
+
+    def fit(self, plans: tuple[BlockPlan, ...], itemsize: int) -> int:
+        """How many samples' dense blocks fit the budget; at least one.
+
+        Raises:
+            MemoryBudgetError: none does.
+        """
+        dense = [plan for plan in plans if plan.kind == "dense"]
+        need = sum(plan.width for plan in dense) * self.outputs * itemsize * WORKING_COPIES
+        if need > self.budget:
+            largest = max(dense, key=lambda plan: plan.width)
+            whole = self.samples * sum(plan.bytes_a_sample(self.outputs, itemsize) for plan in plans)
+            why = (
+                f"most of it for {largest.name} ({largest.width} parameters), dense because: {largest.reason}"
+            )
+            require(
+                f"dense Jacobian of one sample, of {format_bytes(whole)} for all {self.samples}, {why}",
+                need,
+                self.budget,
+                largest.form.remedy
+                or "freeze those parameters, or take fewer samples and a larger memory budget",
+            )
+        return self.budget // need if need else sys.maxsize
 
 
 def _settle(
-    prepared: Prepared, x: Tensor, choices: Choices, roles: Roles | None, budget: int, c: int
+    prepared: Prepared, x: Tensor, choices: Choices, roles: Roles | None, room: Room
 ) -> tuple[Choices, Chunk]:
     while True:
         choices = scan_large(prepared, x, choices)
         plans = lay_out(prepared, choices, roles)
-        fit = samples_that_fit(plans, c, prepared.dtype.itemsize, budget)
+        fit = room.fit(plans, prepared.dtype.itemsize)
         try:
             return choices, compute(prepared, plans, choices, x[:fit])
         except Replan as replan:
@@ -135,7 +160,7 @@ def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
     if large:
         some = x[:: max(len(x) // SCANNED, 1)][:SCANNED]
         rows = sparse_by_loop(prepared.model, large, some, evaluate(prepared.model, some).shape[1])
-        for owned, (sample, place, _) in zip(large, rows, strict=True):
+        for owned, (sample, _, _) in zip(large, rows, strict=True):
             longest = int(torch.bincount(sample).max()) if len(sample) else 0
             if longest <= owned.size * SPARSE:
                 found[owned.name] = replace(choices.forms[owned.name], kind="scanned", entries=0, varies=True)
@@ -203,16 +228,11 @@ def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: l
     )
 
 
-def _stored_bytes(chunk: Chunk) -> int:
-    """Bytes a sample, rounded up."""
-    return -(-sum(piece.nbytes for piece in chunk.pieces) // len(chunk.outputs))
-
-
 def _saved_bytes(model: nn.Module, x: Tensor, budget: int) -> int:
     """Bytes a sample that autograd keeps between a forward and a backward pass: measured or estimated.
 
-    Of two batches, since what is kept but once, as a copy of a table, is no sample's. Where neither can be done,
-    which is no fault of the model, as many as allow a few samples at a time.
+    Of two batches, since what is kept but once, as a copy of a table, is no sample's. Where neither can be
+    done, which is no fault of the model, as many as allow a few samples at a time.
     """
     few = x[: max(len(x) // 2, 1)]
     for count in (_kept_bytes, _result_bytes):

@@ -56,7 +56,7 @@ class Factors:
 
 
 def find_layout(rows: SparseRows, shape: Sequence[int], levels: Iterable[int], limit: float) -> Layout | None:
-    """The layout of a table of this shape in which rows are products and take least room; None if there is none.
+    """The layout of a table in which rows are products and take least room; None if there is none.
 
     Args:
         rows: of some samples.
@@ -64,7 +64,7 @@ def find_layout(rows: SparseRows, shape: Sequence[int], levels: Iterable[int], l
         levels: numbers of levels to try.
         limit: how far a row may be from a product, relative to its level's largest number.
     """
-    n, outputs, _ = rows.values.shape
+    outputs = rows.values.shape[1]
     itemsize = rows.values.itemsize
     best, least = None, rows.values.shape[2] * (4 + outputs * itemsize)
     for layout in _candidates(shape, levels):
@@ -121,8 +121,8 @@ def factorise(rows: SparseRows, layout: Layout, limit: float) -> list[Factors] |
 def _weights(nodes: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """Weight of each node, and the gradient (groups, F c) of each group.
 
-    Weights add up to one, as an interpolation's do, so that the gradient is that at the features; where their sum
-    is too near to zero, the largest is one.
+    Weights add up to one, as an interpolation's do, so that the gradient is that at the features; where their
+    sum is too near to zero, the largest is one.
     """
     norms = nodes.square().sum(1)
     largest = nodes.new_zeros(groups).scatter_reduce(0, group, norms, "amax")

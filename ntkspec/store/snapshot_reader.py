@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -93,7 +94,7 @@ def open_snapshot(
         step=checks.integer(group, "step", where, 0),
         label=checks.text(group, "label", where),
         metrics=_metrics(group, where),
-        blocks=tuple(sorted(blocks, key=lambda block: block.order)),
+        blocks=tuple(sorted(blocks, key=_place)),
         scales={block.name: scale for block, scale in opened if scale is not None},
         _outputs=outputs,
         _regions=regions,
@@ -102,6 +103,12 @@ def open_snapshot(
             array for block in blocks for factor in block.factors for array in factor.arrays.values()
         ),
     )
+
+
+def _place(block: Block) -> tuple[int, list[str | int]]:
+    """The order, and among blocks of one order their names, in which numbers count as numbers."""
+    parts = re.split(r"(\d+)", block.name)
+    return block.order, [int(part) if part.isdigit() else part for part in parts]
 
 
 def _open_block(

@@ -1,8 +1,8 @@
 """Every use of a parameter in a forward pass, as autograd's graph has it.
 
-Whatever a forward pass is written in (modules, functions, methods, operators), each operation leaves a node in
-the graph, and the edges that end at a parameter are all of its uses. None can be missed; one that is of no known
-kind is seen to be so.
+Whatever a forward pass is written in (modules, functions, methods, operators), each operation leaves a node
+in the graph, and the edges that end at a parameter are all of its uses. None can be missed; one that is of no
+known kind is seen to be so.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Use:
         return "output" if self.node is None else operation(self.node)
 
     def positions(self, parameter: Tensor) -> Tensor:
-        """Where in the parameter, as one flat vector, each number stands that the operation is given; -1: elsewhere.
+        """Where in the parameter, as one flat vector, each number is that the operation takes; -1: nowhere.
 
         Raises:
             Exception: whatever comes of a graph that does not keep what a move was told.

@@ -1,7 +1,7 @@
 """Which numbers of a plane or a volume `grid_sample` reads, and with which weights.
 
-The formulas are those of torch's grid_sampler: points in [-1, 1], the last axis of the input first; bicubic with
-A = -0.75 (Keys 1981).
+The formulas are those of torch's grid_sampler: points in [-1, 1], the last axis of the input first; bicubic
+with A = -0.75 (Keys 1981).
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def sampled(node: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
         weight = torch.stack([axes[axis][1][k] for axis, k in enumerate(corner)]).prod(0)
         inside = torch.stack([(one >= 0) & (one < n) for one, n in zip(nodes, size, strict=True)]).all(0)
         clipped = [one.clamp(0, n - 1) for one, n in zip(nodes, size, strict=True)]
-        place = positions[(batch, slice(None), *clipped)].movedim(-1, 1)  # (N, C, *points)
+        where: tuple[Any, ...] = (batch, slice(None), *clipped)
+        place = positions[where].movedim(-1, 1)  # (N, C, *points)
         places.append(torch.where(inside[:, None], place, PADDING))
         weights.append(torch.where(inside, weight, 0.0)[:, None].expand(place.shape))
     return torch.stack(places, -1), torch.stack(weights, -1)

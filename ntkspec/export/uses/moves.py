@@ -1,6 +1,6 @@
 """Operations that move a tensor's numbers and do nothing else to them, repeated on the numbers' positions.
 
-A node of autograd's graph keeps what its operation was told (`_saved_dim`, ...) and the shape of what it made.
+A node of autograd's graph keeps what its operation was told (`_saved_dim`, ...) and the shape of its result.
 """
 
 from __future__ import annotations
@@ -56,12 +56,13 @@ def signed(number: int) -> int:
 
 
 def _split(move: Move, positions: Tensor) -> Tensor:
-    return positions.split(move.node._saved_split_size, signed(move.node._saved_dim))[move.result]
+    parts = torch.split(positions, move.node._saved_split_size, signed(move.node._saved_dim))
+    return parts[move.result]
 
 
 def _split_with_sizes(move: Move, positions: Tensor) -> Tensor:
     sizes = [*move.node._saved_split_sizes]
-    return positions.split(sizes, signed(move.node._saved_dim))[move.result]
+    return torch.split(positions, sizes, signed(move.node._saved_dim))[move.result]
 
 
 def _slice(move: Move, positions: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ def _slice(move: Move, positions: Tensor) -> Tensor:
 def _concatenate(move: Move, positions: Tensor) -> Tensor:
     """The result with padding wherever the numbers are another tensor's."""
     dim, start = signed(move.node._saved_dim), 0
-    for node, result in [pair for pair in move.node.next_functions[: move.slot]]:
+    for node, result in move.node.next_functions[: move.slot]:
         if node is None:
             raise ValueError("concatenated behind a constant, whose length the graph does not keep")
         start += result_shape(node, result)[dim]

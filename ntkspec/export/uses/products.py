@@ -19,7 +19,7 @@ _SAVED = {"Mm": ("self", "mat2"), "Addmm": ("mat1", "mat2"), "Bmm": ("self", "ma
 
 @dataclass(frozen=True)
 class Product:
-    """left @ matrix, with the parameter's numbers as the matrix: dJ/dmatrix = left (x) gradient at the result."""
+    """left @ matrix, the matrix being a parameter: the Jacobian is left (x) the gradient at the result."""
 
     node: Any
     left: Tensor  # (N, a)
@@ -83,7 +83,8 @@ def node_factor(node: Any, name: str) -> float:
 
 def _product_behind(use: Use, consumers: Mapping[Any, list[Consumer]]) -> Any:
     """The product that nothing but this sum takes the result of, row by row; else the sum itself."""
-    edge, moves = use.node.next_functions[1 - use.slot], []
+    edge = use.node.next_functions[1 - use.slot]
+    moves: list[Move] = []
     while edge[0] is not None and len(consumers[edge[0]]) == 1:
         node, result = edge
         if operation(node) in _PRODUCTS:

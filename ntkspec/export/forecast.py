@@ -1,0 +1,104 @@
+"""What an export will take, told before it begins."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ntkspec.export.layout import BlockPlan
+from ntkspec.memory import format_bytes
+
+WORTH_A_WARNING = 2 * 10**9  # bytes of a file
+WORTH_A_LOOK = 10**8  # bytes of a file that one dense block is most of
+TIMED = 64  # samples that are timed, at most
+TIMED_SECONDS = 0.5  # that this may take, roughly
+
+_KINDS = {"linear": "factors", "lookup": "sparse", "rows": "sparse", "scanned": "sparse", "dense": "dense"}
+
+
+@dataclass(frozen=True)
+class PlannedBlock:
+    """One block to be."""
+
+    name: str
+    role: str
+    kind: str  # "factors", "sparse" or "dense"
+    bytes: int  # of all samples
+    reason: str = ""  # why it is neither factors nor a lookup
+    remedy: str = ""  # what would make it smaller
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the export of one snapshot takes; print it for a table."""
+
+    samples: int
+    outputs: int
+    blocks: tuple[PlannedBlock, ...]
+    seconds: float  # NaN: not asked for
+
+    @property
+    def bytes(self) -> int:
+        """Of all blocks, as they will lie in a run file."""
+        return sum(block.bytes for block in self.blocks)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line if the file is large, or if most of a sizeable one is a single dense block."""
+        if not self.blocks:
+            return ()
+        largest = max(self.blocks, key=lambda block: block.bytes)
+        mostly_dense = largest.kind == "dense" and 2 * largest.bytes > self.bytes >= WORTH_A_LOOK
+        if self.bytes < WORTH_A_WARNING and not mostly_dense:
+            return ()
+        share = f"{format_bytes(largest.bytes)} of it for {largest.name}, {largest.kind}"
+        why = f" because: {largest.reason}" if largest.reason else ""
+        remedy = largest.remedy or "take fewer samples"
+        return (f"a snapshot takes {format_bytes(self.bytes)}, {share}{why}; {remedy}",)
+
+    def __str__(self) -> str:
+        """A table of the blocks, their sizes, and the time."""
+        width = max([5, *(len(block.name) for block in self.blocks)])
+        lines = [f"{'block':{width}}  {'role':8}  {'kind':7}  {'size':>9}"]
+        for block in self.blocks:
+            row = f"{block.name:{width}}  {block.role:8}  {block.kind:7}  {format_bytes(block.bytes):>9}"
+            lines.append(f"{row}  {block.reason}".rstrip())
+        total = f"{self.samples} samples, {self.outputs} outputs: {format_bytes(self.bytes)}"
+        about = "" if math.isnan(self.seconds) else f", about {format_seconds(self.seconds)}"
+        return "\n".join([*lines, total + about])
+
+
+def planned(plan: BlockPlan, bytes_a_sample: int, samples: int) -> list[PlannedBlock]:
+    """The blocks that a plan comes to; levels of one table share its bytes."""
+    size = bytes_a_sample * samples // len(plan.names)
+    form = plan.form
+    reason = plan.reason if plan.kind == "dense" else form.reason
+    return [PlannedBlock(n, plan.role, _KINDS[plan.kind], size, reason, form.remedy) for n in plan.names]
+
+
+def seconds_for(work: Callable[[int], object], at_once: int, samples: int) -> float:
+    """Foretell how long some work takes for all samples, `at_once` a chunk, from two short runs of it.
+
+    What it takes whatever the samples, as a large table's gradient, counts once a chunk.
+    """
+    few = min(2, at_once)
+    base = _time(work, few)
+    more = max(few, min(TIMED, at_once, int(few * TIMED_SECONDS / max(base, 1e-9)), samples))
+    each = max((_time(work, more) - base) / (more - few), 0.0) if more > few else base / few
+    fixed = max(base - few * each, 0.0)
+    return each * samples + fixed * -(-samples // at_once)
+
+
+def _time(work: Callable[[int], object], samples: int) -> float:
+    start = time.perf_counter()
+    work(samples)
+    return time.perf_counter() - start
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds for people: '3 s', '12 min'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 1 else "1 s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
