@@ -8,6 +8,7 @@ known kind is seen to be so.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,11 @@ class Use:
     def operation(self) -> str:
         """Its name, such as "Index"."""
         return "output" if self.node is None else operation(self.node)
+
+    @property
+    def factor(self) -> float:
+        """What the numbers were multiplied by before the operation."""
+        return math.prod(move.factor for move in self.moves)
 
     def positions(self, parameter: Tensor) -> Tensor:
         """Where in the parameter, as one flat vector, each number is that the operation takes; -1: nowhere.
@@ -91,7 +97,7 @@ def _follow(
     for consumer in consumers.get(node, ()):
         if consumer.result != result or len(found) > MOST_USES:
             continue
-        if not is_move(consumer.node):
+        if not is_move(consumer.node, consumer.slot):
             found.append(Use(consumer.node, consumer.slot, moves))
             continue
         for number in range(len(consumer.node._input_metadata)):

@@ -1,10 +1,11 @@
-"""Operations that move a tensor's numbers and do nothing else to them, repeated on the numbers' positions.
+"""Operations that move a tensor's numbers, or multiply all by one constant, repeated on the numbers' positions.
 
 A node of autograd's graph keeps what its operation was told (`_saved_dim`, ...) and the shape of its result.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,14 @@ class Move:
 
     def __call__(self, positions: Tensor) -> Tensor:
         """Move positions as the operation moved numbers."""
-        return _MOVES[operation(self.node)](self, positions)
+        name = operation(self.node)
+        return positions.reshape(self.shape) if name in _SCALES else _MOVES[name](self, positions)
+
+    @property
+    def factor(self) -> float:
+        """What the operation multiplied all numbers by."""
+        scale = _SCALES.get(operation(self.node))
+        return 1.0 if scale is None else scale(self.node, self.slot)
 
     @property
     def shape(self) -> torch.Size:
@@ -40,9 +48,24 @@ def operation(node: Any) -> str:
     return re.sub(r"Backward\d*$", "", str(node.name()).split("::")[-1])
 
 
-def is_move(node: Any) -> bool:
-    """Whether a node's operation moves numbers and does nothing else."""
-    return operation(node) in _MOVES
+def is_move(node: Any, slot: int) -> bool:
+    """Whether a node's operation moves the numbers of one input, or multiplies all of them by one constant."""
+    name = operation(node)
+    if name not in _SCALES:
+        return name in _MOVES
+    other = None if name == "Neg" else _constant(node, slot)
+    return name == "Neg" or (other is not None and other.numel() == 1 and not (name == "Div" and slot == 1))
+
+
+def _constant(node: Any, slot: int) -> Tensor | None:
+    """The other factor of a product, or the divisor of a quotient, if it has no gradient."""
+    following = node.next_functions
+    if len(following) > 1 - slot and following[1 - slot][0] is not None:
+        return None
+    with contextlib.suppress(Exception):  # whatever keeps the graph from telling it
+        constant: Tensor | None = getattr(node, "_saved_other" if slot == 0 else "_saved_self")
+        return constant
+    return None
 
 
 def result_shape(node: Any, result: int = 0) -> torch.Size:
@@ -90,6 +113,11 @@ def _stack(move: Move, positions: Tensor) -> Tensor:
     return whole
 
 
+_SCALES: dict[str, Callable[[Any, int], float]] = {
+    "Mul": lambda node, slot: float(_constant(node, slot)),  # type: ignore[arg-type]  # is_move said it is one
+    "Div": lambda node, slot: 1 / float(_constant(node, slot)),  # type: ignore[arg-type]
+    "Neg": lambda node, slot: -1.0,
+}
 _RESHAPES = {"View", "UnsafeView", "ReshapeAlias", "Unsqueeze", "Squeeze", "Alias", "Clone", "ToCopy"}
 _MOVES: dict[str, Callable[[Move, Tensor], Tensor]] = {
     **dict.fromkeys(_RESHAPES, lambda move, p: p.reshape(move.shape)),

@@ -55,8 +55,8 @@ def product_of(use: Use, parameter: Tensor) -> Product | None:
             return None  # a batch of products: the matrix is used at several places
         positions, other = positions[0], other[0]
     left = other.T if first else other
-    if name == "Addmm":
-        left = left * node_factor(use.node, "alpha")
+    scale = use.factor * (node_factor(use.node, "alpha") if name == "Addmm" else 1)
+    left = left if scale == 1 else left * scale
     return Product(use.node, left, positions.T if first else positions, first)
 
 
@@ -71,9 +71,9 @@ def shift_of(use: Use, parameter: Tensor, consumers: Mapping[Any, list[Consumer]
     if len(shape) != 2 or positions.ndim > 2 or positions.shape[-1:] != shape[-1:] or leading.numel() != 1:
         return None
     if added_to_product:
-        return Shift(use.node, use.node, row, node_factor(use.node, "beta"))
+        return Shift(use.node, use.node, row, use.factor * node_factor(use.node, "beta"))
     scale = node_factor(use.node, "alpha") if use.slot == 1 else 1.0
-    return Shift(use.node, _product_behind(use, consumers), row, scale)
+    return Shift(use.node, _product_behind(use, consumers), row, use.factor * scale)
 
 
 def node_factor(node: Any, name: str) -> float:
@@ -90,7 +90,7 @@ def _product_behind(use: Use, consumers: Mapping[Any, list[Consumer]]) -> Any:
         if operation(node) in _PRODUCTS:
             shifted = operation(node) == "Addmm" and node.next_functions[0][0] is not None  # already
             return node if not shifted and _same_rows(node, moves) else use.node
-        if not is_move(node) or len(node.next_functions) != 1:
+        if not is_move(node, 0) or len(node.next_functions) != 1 or Move(node, 0, result).factor != 1:
             break
         moves.append(Move(node, 0, result))
         edge = node.next_functions[0]

@@ -47,6 +47,9 @@ def read_of(use: Use, table: Tensor) -> Read:
     positions, weights = _READS[use.operation](use.node, use.positions(table))
     if weights is not None:
         weights = weights.to(table.dtype)
+    if use.factor != 1:
+        ones = torch.ones((), dtype=table.dtype, device=table.device) if weights is None else weights
+        weights = (ones * use.factor).expand(positions.shape)
     return Read(use.node, positions, weights)
 
 

@@ -1,0 +1,351 @@
+"""Whatever a lookup or a linear map is written in, its blocks are autograd's Jacobian, and sparse or factors."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import uses_zoo as zoo
+from export_zoo import inputs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ntkspec.errors import ExportError, MemoryBudgetError
+from ntkspec.export import ExportWarning, jacobian, probe
+from ntkspec.export.forms import survey
+from ntkspec.export.owners import owners
+from ntkspec.export.prepare import prepare
+from ntkspec.export.rank_one import Layout, factorise, find_layout
+from ntkspec.export.sparse_rows import padded
+from ntkspec.export.uses.interpolation import sampled
+from ntkspec.jacobian import Block, DenseFactor, Jacobian, SparseFactor
+
+torch.set_num_threads(1)
+PRECISIONS = {"float64": 1e-12, "float32": 2e-5}
+
+
+def rows_by_autograd(model: nn.Module, x: Tensor) -> dict[str, NDArray[Any]]:
+    """J (n, c, size) of every parameter, a sample and an output at a time, in double precision."""
+    model, x = _double(copy.deepcopy(model)), x.double()
+    trained = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
+    names, parameters = zip(*trained, strict=True)
+    found: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+    for sample in x:
+        for output in model(sample[None])[0]:
+            gradients = torch.autograd.grad(output, parameters, retain_graph=True, allow_unused=True)
+            for name, one, gradient in zip(names, parameters, gradients, strict=True):
+                dense = torch.zeros_like(one) if gradient is None else gradient.to_dense()
+                dense = torch.view_as_real(dense) if dense.is_complex() else dense
+                found[name].append(dense.flatten().numpy())
+    return {name: np.stack(rows).reshape(len(x), -1, rows[0].size) for name, rows in found.items()}
+
+
+def _double(model: nn.Module) -> nn.Module:
+    """In double precision; complex parameters stay as they are."""
+    return model._apply(lambda t: t.double() if t.is_floating_point() else t)
+
+
+def kernel(*rows: NDArray[Any]) -> NDArray[Any]:
+    """K (n, c, n, c)."""
+    return sum(np.einsum("nop,mqp->nomq", one, one) for one in rows)
+
+
+def assert_kernels(jac: Jacobian, rows: dict[str, NDArray[Any]], relative: float) -> None:
+    """Every parameter's kernel is autograd's, and so is the whole."""
+    blocks: dict[frozenset[str], list[Block]] = {}
+    for block in jac:
+        names = frozenset(parameter.name.split("[")[0] for parameter in block.parameters)
+        blocks.setdefault(names, []).append(block)
+    whole = kernel(*rows.values())
+    for names, found in blocks.items():
+        expected = kernel(*(rows[name] for name in names))
+        ours = kernel(*(block.to_dense() for block in found))
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=relative * np.abs(expected).max())
+    np.testing.assert_allclose(kernel(jac.to_dense()), whole, rtol=0, atol=relative * np.abs(whole).max())
+
+
+def of_table(jac: Jacobian) -> list[Block]:
+    return [block for block in jac if block.parameters[0].name.split("[")[0] == "p"]
+
+
+@pytest.mark.filterwarnings("ignore::ntkspec.export.ExportWarning")
+@pytest.mark.parametrize(("precision", "c"), [("float64", 1), ("float64", 3), ("float32", 3)])
+@pytest.mark.parametrize("name", zoo.LOOKUPS)
+def test_lookups_are_sparse_and_autograds(name: str, c: int, precision: Any) -> None:
+    shape, function, width = zoo.LOOKUPS[name]
+    model, x = zoo.build(shape, function, c, width), inputs(14)
+    jac = jacobian(model, x, precision=precision, chunk=9)
+    assert_kernels(jac, rows_by_autograd(model, x), PRECISIONS[precision])
+    for block in of_table(jac):
+        assert block.role == "grid"
+        assert isinstance(block.left, SparseFactor) or isinstance(block.right, SparseFactor)
+
+
+@pytest.mark.parametrize(("precision", "c"), [("float64", 1), ("float64", 3), ("float32", 3)])
+@pytest.mark.parametrize("name", zoo.PRODUCTS)
+def test_products_are_factors_and_autograds(name: str, c: int, precision: Any) -> None:
+    shape, function = zoo.PRODUCTS[name]
+    model, x = zoo.build(shape, function, c), inputs(11)
+    if "shift" not in name and name not in ("addmm", "einsum", "matrix first", "gain"):
+        model.shift.requires_grad_(False)
+    jac = jacobian(model, x, precision=precision, chunk=6)
+    assert_kernels(jac, rows_by_autograd(model, x), PRECISIONS[precision])
+    (block,) = of_table(jac)
+    assert isinstance(block.left, DenseFactor)
+    assert isinstance(block.right, DenseFactor)
+    assert block.role == "network"
+
+
+def test_a_matrix_and_what_is_added_to_its_product_are_one_block() -> None:
+    for name in (
+        "F.linear with a shift",
+        "matmul and a shift",
+        "a shift in place",
+        "addmm",
+        "einsum",
+        "gain",
+    ):
+        jac = jacobian(zoo.build(*zoo.PRODUCTS[name], 2), inputs(9))
+        (block,) = of_table(jac)
+        assert [parameter.name for parameter in block.parameters] == ["p", "shift"], name
+
+
+@pytest.mark.filterwarnings("ignore::ntkspec.export.ExportWarning")
+@pytest.mark.parametrize("c", [1, 3])
+@pytest.mark.parametrize("name", zoo.LEAKS)
+def test_other_uses_are_dense_and_right(name: str, c: int) -> None:
+    shape, function = zoo.LEAKS[name]
+    model, x = zoo.build(shape, function, c), inputs(9)
+    jac = jacobian(model, x)
+    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+    (block,) = of_table(jac)
+    assert not block.left.arrays
+    assert isinstance(block.right, DenseFactor)
+    assert block.role == "network"
+
+
+def test_what_samples_have_in_common_is_no_grid() -> None:
+    """A position is read, by every sample the same; which numbers are read makes a grid."""
+
+    def positions(m: Any, x: Tensor) -> Tensor:
+        return x[:, :1] * m.p[torch.arange(zoo.WIDTH).expand(len(x), -1)]
+
+    model = zoo.build((zoo.WIDTH,), positions, 1)
+    (block,) = of_table(jacobian(model, inputs(9)))
+    assert isinstance(block.right, SparseFactor)
+    assert block.role == "network"
+    assert of_table(jacobian(model, inputs(9), roles={"p": "positions"}))[0].role == "positions"
+
+
+def test_levels_of_one_table_are_blocks_of_their_own() -> None:
+    """Slices of equally many rows, in order, each of weights and a gradient."""
+    shape, function, width = zoo.LOOKUPS["levels of one table"]
+    jac = jacobian(zoo.build(shape, function, 2, width), inputs(14))
+    assert jac.names[:2] == ("p[0:20]", "p[20:40]")
+    for block in of_table(jac):
+        assert isinstance(block.left, SparseFactor)
+        assert block.right.values.shape == (14, 2, zoo.WIDTH)
+        assert block.parameters[0].shape == (20, zoo.WIDTH)
+        np.testing.assert_allclose(block.left.values[:].sum(axis=2), 1, rtol=1e-12)  # as an interpolation's
+
+
+@pytest.mark.parametrize(
+    "name", ["F.embedding", "index, features first", "bilinear", "trilinear", "planes in a batch"]
+)
+def test_an_interpolation_is_weights_times_a_gradient(name: str) -> None:
+    shape, function, width = zoo.LOOKUPS[name]
+    for block in of_table(jacobian(zoo.build(shape, function, 3, width), inputs(9))):
+        assert isinstance(block.left, SparseFactor)
+        assert block.right.values.shape == (9, 3, zoo.WIDTH)
+
+
+@pytest.mark.parametrize("make", ["own function", "function of the table"])
+@pytest.mark.parametrize("c", [1, 3])
+def test_rows_that_nobody_explains_are_scanned(make: str, c: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large parameter whose rows are sparse is never dense, whatever hides how it is read."""
+    functions = {
+        "own function": lambda m, x: zoo.OwnLookup.apply(m.p, zoo.cells(x)).sum(1),
+        "function of the table": lambda m, x: torch.tanh(m.p)[zoo.cells(x)].sum(1),
+    }
+    monkeypatch.setattr(probe, "LARGE", 100)
+    monkeypatch.setattr(probe, "SPARSE", 0.5)
+    model, x = zoo.build((zoo.ROWS, zoo.WIDTH), functions[make], c), inputs(9)
+    with pytest.warns(ExportWarning, match="one sample at a time"):
+        jac = jacobian(model, x, chunk=4)
+    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+    (block,) = of_table(jac)
+    assert isinstance(block.left, SparseFactor) or isinstance(block.right, SparseFactor)
+    assert block.role == "grid"
+
+
+def test_longer_rows_than_the_probe_has_seen_find_room() -> None:
+    def unequal(m: Any, x: Tensor) -> Tensor:
+        links = zoo.cells(x, 8)
+        mask = torch.arange(8) < torch.where(x[:, :1] == 0.123, 8, 1)  # which no probe sees
+        out = x.new_zeros(len(x), 8, zoo.WIDTH)
+        out[mask] = m.p[links[mask]]
+        return out.sum(1)
+
+    model, x = zoo.build((zoo.ROWS, zoo.WIDTH), unequal, 2), inputs(23)
+    assert_kernels(jacobian(model, x, chunk=3), rows_by_autograd(model, x), 1e-12)
+
+
+def test_a_table_that_only_some_samples_read() -> None:
+    def rare(m: Any, x: Tensor) -> Tensor:
+        h = torch.sin(F.pad(x, (0, 1)))
+        seen = x[:, 0] == 0.123  # by no probe
+        return torch.where(seen[:, None], m.p[zoo.cells(x)].sum(1), h) if bool(seen.any()) else h
+
+    model, x = zoo.build((zoo.ROWS, zoo.WIDTH), rare, 2), inputs(23)
+    jac = jacobian(model, x, chunk=5)
+    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+    assert of_table(jac)
+
+
+def test_max_norm_and_rows_that_nobody_reads() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.head = nn.Embedding(50, 3, max_norm=1.0), nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.head(torch.tanh(self.table(zoo.cells(x))).sum(1))
+            return out
+
+    torch.manual_seed(3)
+    model, x = Named(), inputs(9)
+    before = model.table.weight.detach().clone()
+    jac = jacobian(model, x)
+    assert torch.equal(model.table.weight, before)
+    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+    assert jac["table"].role == "grid"
+    assert jac["table"].right.indices[:].max() < 3 * zoo.ROWS - 3
+
+
+def test_complex_parameters_are_pairs_of_reals() -> None:
+    """As in WIRE (Saragadam et al. 2023)."""
+
+    def wavelet(m: Any, x: Tensor) -> Tensor:
+        z = x.to(m.p.dtype) @ m.p
+        return torch.exp(1j * z - z.abs().square()).real
+
+    model = zoo.build((zoo.D, zoo.WIDTH), wavelet, 2)
+    model.p = nn.Parameter(torch.randn(zoo.D, zoo.WIDTH, dtype=torch.complex64))
+    x = inputs(9)
+    (block,) = of_table(jacobian(model, x))
+    assert block.parameters[0].shape == (zoo.D, zoo.WIDTH, 2)
+    model.p = nn.Parameter(model.p.detach().to(torch.complex128))
+    rows = rows_by_autograd(model, x)["p"]
+    np.testing.assert_allclose(kernel(block.to_dense()), kernel(rows), rtol=1e-10)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    d=st.sampled_from([2, 3]),
+    mode=st.sampled_from(["bilinear", "nearest", "bicubic"]),
+    padding=st.sampled_from(["zeros", "border", "reflection"]),
+    aligned=st.booleans(),
+    sizes=st.lists(st.integers(1, 5), min_size=3, max_size=3),
+    batch=st.integers(1, 2),
+    reach=st.sampled_from([0.9, 1.0, 3.7]),
+    seed=st.integers(0, 1000),
+)
+def test_what_grid_sample_reads(
+    d: int, mode: str, padding: str, aligned: bool, sizes: list[int], batch: int, reach: float, seed: int
+) -> None:
+    """Weights times numbers are what torch samples, for every mode, padding, size and point."""
+    mode = "bilinear" if d == 3 and mode == "bicubic" else mode
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.randn(batch, 2, *sizes[:d], dtype=torch.float64, generator=generator).requires_grad_()
+    points = (
+        torch.rand(batch, *[1] * (d - 1), 9, d, dtype=torch.float64, generator=generator) * 2 - 1
+    ) * reach
+    if mode == "nearest":
+        points += 1e-3  # ties may go either way
+    out = F.grid_sample(table, points, mode=mode, padding_mode=padding, align_corners=aligned)
+    positions = torch.arange(table.numel(), dtype=torch.int32).view(table.shape)
+    where, weights = sampled(out.grad_fn, positions)
+    numbers = torch.where(where >= 0, table.detach().flatten()[where.clamp(min=0).long()], 0.0)
+    torch.testing.assert_close((numbers * weights).sum(-1), out.detach(), rtol=0, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    n=st.integers(1, 5),
+    c=st.integers(1, 3),
+    k=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+)
+def test_products_of_weights_and_gradients_are_found_and_nothing_else(
+    shape: list[int], n: int, c: int, k: int, seed: int
+) -> None:
+    """Factors multiply to the rows that they were made of; rows that are no products have none."""
+    generator = torch.Generator().manual_seed(seed)
+    size = int(np.prod(shape))
+    axis = seed % len(shape)
+    layout = Layout(int(np.prod(shape[:axis])), shape[axis], int(np.prod(shape[axis + 1 :])), 1)
+    nodes = torch.randint(layout.rows, (n, k), generator=generator)
+    weight = torch.randn(n, k, dtype=torch.float64, generator=generator)
+    gradient = torch.randn(n, c, layout.features, dtype=torch.float64, generator=generator)
+    before, after = nodes // layout.after, nodes % layout.after
+    place = (before[..., None] * layout.features + torch.arange(layout.features)) * layout.after + after[
+        ..., None
+    ]
+    values = weight[:, :, None, None] * gradient.movedim(1, 2)[:, None]  # (n, k, F, c)
+    owner = torch.arange(n)[:, None, None].expand(place.shape)
+    rows = padded(owner.flatten(), place.flatten(), values.flatten(0, 2), n, size)
+    (level,) = factorise(rows, layout, 1e-12) or [None]
+    assert level is not None
+    written = torch.zeros(n, c, size, dtype=torch.float64)
+    sample, node, weights = level.left.entries()
+    for i, row, one in zip(sample, node, weights[:, 0], strict=True):
+        columns = (row // layout.after * layout.features + torch.arange(layout.features)) * layout.after
+        written[i][:, columns + row % layout.after] += one * level.right[i]
+    expected = torch.zeros_like(written)
+    for i, position, value in zip(*rows.entries(), strict=True):
+        expected[i, :, position] += value
+    torch.testing.assert_close(written, expected, rtol=0, atol=1e-11)
+    if k > 1 and layout.features * c > 1 and len(set(nodes[0].tolist())) > 1:
+        noise = torch.randn(rows.values.shape, dtype=torch.float64, generator=generator)
+        assert factorise(type(rows)(rows.indices, rows.values + noise, size), layout, 1e-12) is None
+
+
+def test_a_layout_that_takes_more_room_is_not_taken() -> None:
+    rows = padded(torch.arange(4), torch.arange(4), torch.ones(4, 1, dtype=torch.float64), 4, 12)
+    assert find_layout(rows, (4, 3), [], 1e-12) is None  # one number a row
+
+
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 4097])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_owners(n: int, dtype: torch.dtype) -> None:
+    """Of numbers in any order, and not of a number that two samples share, nor of one that has no gradient."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(1))
+    x = torch.rand(n, 1, dtype=dtype, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    moved = x[order].T * 3
+    outputs = moved.T[order.argsort()] * torch.arange(1, 3)
+
+    def backward(v: Tensor) -> list[Tensor]:
+        (gradient,) = torch.autograd.grad(outputs, moved, v, retain_graph=True)
+        apart = torch.cat([gradient, torch.zeros(1, n)])
+        return [apart, gradient.sum()[None]]
+
+    apart, together = owners(outputs, backward)
+    assert apart is not None
+    assert torch.equal(apart[0], order)
+    assert (apart[1] == -1).all()
+    assert (together is None) == (n > 1)
+
+
+def test_every_use_is_seen() -> None:
+    """A survey names what each parameter goes through, and forgets none."""
+    model = prepare(zoo.build(*zoo.LEAKS["table and its mean"], 1), "float64")
+    found = survey(model.model(inputs(5)), model.trainable)
+    assert found.others["p"].reason.startswith("used 2 times, by")
+    assert set(found.forms()) == {"p", "body.0.weight", "body.0.bias", "body.2.weight", "body.2.bias"}
