@@ -1,6 +1,6 @@
 """Write the run file of a neural field in JAX: `python analysis/jax_example/field.py OUT.h5`.
 
-`make jax-example` runs this in an environment of its own, with JAX and without PyTorch, and analyses the file.
+`make jax-example` runs this in an environment of its own, which has no PyTorch, and analyses the file.
 The field is a grid of features, read off bilinearly, and an MLP on top; it learns a ring of waves.
 """
 
