@@ -26,19 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loader:
-    """Makes models with the numbers of checkpoints, on a device."""
+    """What makes models with the numbers of checkpoints, on a device."""
 
     factory: Factory | None  # None: of checkpoints that ntkspec.train wrote
     device: torch.device
 
-    def load(self, source: Source, columns: tuple[int, ...] | None = None) -> Loaded:
-        """Make the model of a checkpoint, which keeps some of its outputs; None for all.
+    def load(self, source: Source) -> Loaded:
+        """Make the model of a checkpoint.
 
         Raises:
             UsageError: it is no checkpoint, or not of this model.
         """
         from ntkspec.export.checkpoints import load_state, read_checkpoint
-        from ntkspec.export.factories import Keep
 
         checkpoint = read_checkpoint(source.path)
         config: Mapping[str, Any] = {}
@@ -48,8 +47,6 @@ class Loader:
             model = self.factory.build()
             load_state(model, checkpoint)
         model.to(self.device)
-        if columns is not None:
-            model.register_forward_hook(Keep(columns))
         return Loaded(model, source.place if checkpoint.step is None else checkpoint.step, config)
 
 
@@ -81,7 +78,7 @@ def _export(request: Request) -> int:
     with imports_from_here(), warnings_as_lines(ExportWarning):
         factory = find_factory(request.model, request.arguments) if request.model else None
         loader = Loader(factory, device)
-        config = _check(request, loader, inputs)
+        config = _check(request, loader, inputs, targets)
         _write(request, loader, inputs, targets, config)
     if not request.quiet:
         labels = ", ".join(source.label for source in request.sources)
@@ -90,7 +87,9 @@ def _export(request: Request) -> int:
     return DONE
 
 
-def _check(request: Request, loader: Loader, inputs: NDArray[Any]) -> Mapping[str, Any]:
+def _check(
+    request: Request, loader: Loader, inputs: NDArray[Any], targets: NDArray[Any] | None
+) -> Mapping[str, Any]:
     """Load every checkpoint once, before anything is computed; returns the config that the first one has."""
     from ntkspec.export.factories import check_same, output_columns
 
@@ -106,6 +105,14 @@ def _check(request: Request, loader: Loader, inputs: NDArray[Any]) -> Mapping[st
             got=str(max(request.columns)),
             remedy="number them from 0",
         )
+    kept = width if request.columns is None else len(request.columns)
+    if targets is not None and kept is not None and targets.shape != (len(inputs), kept):
+        raise UsageError(
+            "--targets",
+            expected=f"shape {(len(inputs), kept)}, a row a sample and a column an output that is kept",
+            got=f"{targets.shape}",
+            remedy="leave out or add what differs",
+        )
     for source in others:
         loader.load(source)
     return loaded.config
@@ -120,6 +127,7 @@ def _write(
 ) -> None:
     """Write the whole run file, or nothing."""
     from ntkspec.export import RunExporter
+    from ntkspec.export.factories import keeping
 
     exporter = RunExporter(
         request.output,
@@ -138,8 +146,8 @@ def _write(
         with exporter as run:
             opened = True
             for source in request.sources:
-                loaded = loader.load(source, request.columns)
-                with _about(source):
+                loaded = loader.load(source)
+                with _about(source), keeping(loaded.model, request.columns):
                     run.snapshot(loaded.model, step=loaded.step, label=source.label)
     except BaseException:
         if opened:  # nothing here could resume the part that the exporter keeps
@@ -185,9 +193,7 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= count:
         raise UsageError(
             "--device",
-            expected=f"one of {count} CUDA devices, numbered from 0"
-            if count
-            else "cpu, without a CUDA device",
+            expected=f"one of {count} CUDA devices, from 0" if count else "cpu, since no CUDA device is here",
             got=name,
             remedy="see nvidia-smi, and torch.version.cuda for what PyTorch was built with",
         )

@@ -45,7 +45,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if _is_state(content):
         return Checkpoint(path, content, _step({}, path))
     if len(found) != 1:
-        names = ", ".join(map(str, content)) or "nothing"
+        names = ", ".join(map(repr, content)) or "nothing"
         got = f"one that holds {names[:120]}" if not found else f"several: {', '.join(found)}"
         raise _refused(path, got, f"save the tensors alone, or under {STATES[0]!r}")
     return Checkpoint(path, content[found[0]], _step(content, path))

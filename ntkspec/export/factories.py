@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -52,7 +54,7 @@ class Factory:
             raise UsageError(
                 f"{OPTION} {self.name}",
                 expected="a factory that returns a torch.nn.Module",
-                got=f"a {type(model).__name__}",
+                got=f"something of type {type(model).__name__}",
                 remedy="let it return the model",
             )
         return model.eval()
@@ -70,7 +72,7 @@ def find_factory(name: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -
     """
     module_name, _, attribute = name.partition(":")
     parts = [*module_name.split("."), *attribute.split(".")]
-    if not all(part.isidentifier() for part in parts):
+    if not all(part.isidentifier() for part in parts) or module_name.endswith(".py"):
         raise UsageError(
             OPTION,
             expected="package.module:factory",
@@ -89,13 +91,12 @@ def find_factory(name: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -
             )
         found = getattr(found, part)
     if isinstance(found, nn.Module):
-        model = found
-        return Factory(name, lambda: model)
+        return Factory(name, partial(copy.deepcopy, found))
     if not callable(found):
         raise UsageError(
             f"{OPTION} {name}",
             expected="a function that makes the model",
-            got=f"a {type(found).__name__}",
+            got=f"something of type {type(found).__name__}",
             remedy="name the factory",
         )
     return Factory(name, found, arguments)
@@ -142,9 +143,25 @@ def output_columns(model: nn.Module, inputs: NDArray[Any]) -> int | None:
     return outputs.shape[1] if outputs is not None and outputs.ndim == 2 else None
 
 
+@contextmanager
+def keeping(model: nn.Module, columns: tuple[int, ...] | None) -> Iterator[None]:
+    """Let the model return some columns of its outputs (n, c) alone; None for all.
+
+    A hook does it: in a module around the model, its parameters would have other names.
+    """
+    if columns is None:
+        yield
+        return
+    handle = model.register_forward_hook(_Keep(columns))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 @dataclass(frozen=True)
-class Keep:
-    """A forward hook that keeps some columns of the outputs; names of parameters stay as they are."""
+class _Keep:
+    """A forward hook, which the exporter copies with the model."""
 
     columns: tuple[int, ...]
 
