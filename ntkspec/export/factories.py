@@ -47,9 +47,8 @@ class Factory:
                 got=_said(error),
                 remedy="mend it, or give it arguments by --model-args",
             ) from error
-        while isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            model = model.module
-        model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+        while (inner := _inside(model)) is not None:
+            model = inner
         if not isinstance(model, nn.Module):
             raise UsageError(
                 f"{OPTION} {self.name}",
@@ -170,6 +169,13 @@ class _Keep:
         if isinstance(outputs, Tensor) and outputs.ndim == 2:
             return outputs[:, list(self.columns)]
         return outputs
+
+
+def _inside(model: Any) -> Any:
+    """What DataParallel or torch.compile has wrapped; None where neither has."""
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return model.module
+    return getattr(model, "_orig_mod", None)
 
 
 def _outputs(model: nn.Module, inputs: NDArray[Any]) -> Tensor | None:

@@ -179,7 +179,7 @@ def problems(draw):
     return numbers(n, 2), numbers(n, c), tree, np.concatenate(parts, axis=2)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(problems())
 def test_round_trip(tmp_path_factory, problem):
     x, y, tree, expected = problem
