@@ -139,7 +139,7 @@ JAX_BIN := $(JAX)/.venv/bin
 JAX_RUN ?= jax.h5
 
 jax-example: $(JAX)/.venv.stamp
-	$(JAX_BIN)/python $(JAX)/field.py $(JAX_RUN)
+	$(JAX_BIN)/python $(JAX)/jax_field.py $(JAX_RUN)
 	$(JAX_BIN)/python -m ntkspec.validate $(JAX_RUN)
 	$(JAX_BIN)/python -m ntkspec.analyze $(JAX_RUN)
 

@@ -1,4 +1,4 @@
-"""Write the run file of a neural field in JAX: `python analysis/jax_example/field.py OUT.h5`.
+"""Write the run file of a neural field in JAX: `python analysis/jax_example/jax_field.py OUT.h5`.
 
 `make jax-example` runs this in an environment of its own, which has no PyTorch, and analyses the file.
 The field is a grid of features, read off bilinearly, and an MLP on top; it learns a ring of waves.
