@@ -132,7 +132,7 @@ paper: .venv.stamp
 paper-full:
 	$(MAKE) paper PAPER=paper-full RESULTS=analysis/results/paper PAGE=docs/paper.md COUNT= FEW='--count 10'
 
-# A run file written from JAX, and its analysis, in an environment with JAX and without PyTorch: about a minute the
+# A run file written from JAX, and its analysis, in an environment with JAX and without PyTorch: a minute or two the
 # first time. It fails where the kernel of the file is not JAX's own J J^T.
 JAX := analysis/jax_example
 JAX_BIN := $(JAX)/.venv/bin
