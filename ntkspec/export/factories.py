@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -90,7 +88,7 @@ def find_factory(name: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -
             )
         found = getattr(found, part)
     if isinstance(found, nn.Module):
-        return Factory(name, partial(copy.deepcopy, found))
+        return Factory(name, lambda: found)
     if not callable(found):
         raise UsageError(
             f"{OPTION} {name}",

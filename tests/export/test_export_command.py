@@ -187,7 +187,7 @@ def test_roles_arguments_precision_and_outputs(folder, capsys):
 
 @pytest.mark.parametrize("outputs", [None, "1"])
 def test_a_model_instead_of_a_factory(folder, outputs):
-    """It is copied for each checkpoint, and what keeps some outputs is gone with the copy."""
+    """It takes one checkpoint after the other; what keeps some outputs is gone after each."""
     words = [] if outputs is None else ["--outputs", outputs]
     assert export("--checkpoint", "last.pt", *words, model="field:model") == 0
     columns = slice(None) if outputs is None else [1]
