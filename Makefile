@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need into .venv.
 .DELETE_ON_ERROR:
-.PHONY: setup demo demo-runs test test-slow lint types docs bench bench-full bench-peers certify spectra networks tables fuzz kills paper paper-full clean
+.PHONY: setup demo demo-runs test test-slow lint types docs bench bench-full bench-peers certify spectra networks tables fuzz kills paper paper-full jax-example clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -132,5 +132,22 @@ paper: .venv.stamp
 paper-full:
 	$(MAKE) paper PAPER=paper-full RESULTS=analysis/results/paper PAGE=docs/paper.md COUNT= FEW='--count 10'
 
+# A run file written from JAX, and its analysis, in an environment with JAX and without PyTorch: a minute or two the
+# first time. It fails where the kernel of the file is not JAX's own J J^T.
+JAX := analysis/jax_example
+JAX_BIN := $(JAX)/.venv/bin
+JAX_RUN ?= jax.h5
+
+jax-example: $(JAX)/.venv.stamp
+	$(JAX_BIN)/python $(JAX)/jax_field.py $(JAX_RUN)
+	$(JAX_BIN)/python -m ntkspec.validate $(JAX_RUN)
+	$(JAX_BIN)/python -m ntkspec.analyze $(JAX_RUN)
+
+$(JAX)/.venv.stamp: $(JAX)/requirements.txt pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear $(JAX)/.venv
+	$(JAX_BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--requirement $(JAX)/requirements.txt --editable .
+	touch $@
+
 clean:
-	rm -rf .venv .venv.stamp $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv.stamp $(JAX)/.venv $(JAX)/.venv.stamp $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from ntkspec.store import RunWriter as RunWriter
     from ntkspec.store import Snapshot as Snapshot
     from ntkspec.store import open_run as open_run
+    from ntkspec.store import write_run as write_run
 
 HOMES = {  # public name -> the module that it is loaded from, which never bears the name itself
     "Block": "ntkspec.jacobian",
@@ -56,6 +57,7 @@ HOMES = {  # public name -> the module that it is loaded from, which never bears
     "read_report": "ntkspec.report.from_json",
     "spectrum": "ntkspec.spectral",
     "write_kernels": "ntkspec.kernel.files",
+    "write_run": "ntkspec.store",
 }
 __all__ = ["NtkspecError", "__version__", *HOMES]
 

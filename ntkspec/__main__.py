@@ -11,10 +11,12 @@ from ntkspec.cli import BAD_INPUT, DONE, begin, run_command
 
 COMMANDS = {
     "train": "train one configuration on a picture and write one run file (needs PyTorch)",
+    "export": "write the run file of a model from its checkpoints (needs PyTorch)",
     "analyze": "spectra, ablations and bounds of run files, as a report",
     "validate": "check run files against the contract",
 }
 
+MODULES = {name: f"ntkspec.{name}" for name in COMMANDS} | {"export": "ntkspec.export_checkpoints"}
 TRIALS = ("analyze", "validate")  # those that read run files of others
 
 
@@ -28,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         begin(trials=words[:1] != [] and words[0] in TRIALS)
         if words and words[0] in COMMANDS:  # here, where Ctrl-C ends its imports without a word
-            importlib.import_module(f"ntkspec.{words[0]}")
+            importlib.import_module(MODULES[words[0]])
     return run_command(lambda: _run(words))
 
 
@@ -46,7 +48,7 @@ def _run(words: list[str]) -> int:
             f"error: command: expected one of {known}, got {words[0]!r}; see ntkspec --help", file=sys.stderr
         )
         return BAD_INPUT
-    command = importlib.import_module(f"ntkspec.{words[0]}")
+    command = importlib.import_module(MODULES[words[0]])
     code: int = command.main(words[1:])
     return code
 

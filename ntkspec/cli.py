@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -271,6 +272,27 @@ def console(*, stderr: bool = False) -> Console:
             raise BrokenPipeError
 
     return PipedConsole(stderr=stderr)
+
+
+@contextlib.contextmanager
+def warnings_as_lines(kind: type[Warning]) -> Iterator[None]:
+    """Print warnings of a kind as one line each on stderr; others go their usual way."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+            if issubclass(category, kind):
+                warn(str(message))
+            else:
+                usual(message, category, *rest, **named)
+
+        warnings.showwarning = show
+        yield
+
+
+def warn(text: str) -> None:
+    """Print one line on stderr that is no error."""
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def one_line(text: str) -> str:

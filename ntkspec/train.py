@@ -12,14 +12,12 @@ import os
 import shlex
 import sys
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntkspec.cli import console, run_command
+from ntkspec.cli import console, run_command, warn, warnings_as_lines
 from ntkspec.errors import UsageError
 from ntkspec.extras import needs_torch
 from ntkspec.nets.config import TrainConfig, read_toml, unnest
@@ -116,11 +114,13 @@ def _run(command: Command) -> int:
     config = command.config
     task = load_task(config, command.source)
     for note in task.notes:
-        _warn(note)
+        warn(note)
     indices = task.sample(config.sampling, config.samples, config.seed)
     config = replace(config, outputs=task.channels, label=config.label or config.encoding)
     _start_torch(command.threads)
-    with _warnings_as_lines():
+    from ntkspec.export import ExportWarning
+
+    with warnings_as_lines(ExportWarning):
         _train_and_export(replace(command, config=config), task, indices)
     return 0
 
@@ -277,28 +277,6 @@ def _summary(command: Command, training: Training, sampled: str, export_seconds:
     print(f"kernel at {sampled}{asked}, {config.sampling}")
     print(f"wrote {command.output} and {folder_beside(command.output)}{os.sep}")
     print(f"next: python -m ntkspec.analyze {shlex.quote(str(command.output))}")
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Warnings of the exporter as one line each, once."""
-    from ntkspec.export import ExportWarning
-
-    with warnings.catch_warnings():
-        usual = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-            if issubclass(category, ExportWarning):
-                _warn(str(message))
-            else:
-                usual(message, category, *rest, **named)
-
-        warnings.showwarning = show
-        yield
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)
 
 
 if __name__ == "__main__":

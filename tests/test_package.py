@@ -11,10 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ntkspec
-from ntkspec.__main__ import COMMANDS, main
+from ntkspec.__main__ import COMMANDS, MODULES, main
 
 HEAVY = ("torch", "cupy", "numba", "matplotlib", "plotly", "rich", "jinja2", "PIL")
 
@@ -60,6 +61,7 @@ assert hooks() == before
         "import ntkspec\nfor name in ntkspec.__all__: getattr(ntkspec, name)",
         "from ntkspec.analyze import analyze_runs",
         "import ntkspec.validate, ntkspec.train, ntkspec.__main__, ntkspec.cli, ntkspec.sandbox",
+        "import ntkspec.export, ntkspec.export.__main__, ntkspec.export_checkpoints",
     ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what is open")
@@ -69,7 +71,8 @@ def test_importing_has_no_effect_on_the_process(statement):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_importing_a_command_loads_no_torch_or_cupy(command):
-    assert not loaded_by(f"import ntkspec.{command}") & {"torch", "cupy", "matplotlib"}
+    heavy = {"torch", "cupy", "matplotlib"}
+    assert not loaded_by(f"import ntkspec.{command}, {MODULES[command]}") & heavy
 
 
 def test_analysing_needs_neither_torch_nor_cupy(tmp_path):
@@ -105,7 +108,7 @@ def test_console_script(capsys):
     shown = capsys.readouterr().out
     assert all(command in shown for command in COMMANDS)
     assert main(["analyse"]) == 2
-    assert "expected one of train, analyze, validate" in capsys.readouterr().err
+    assert "expected one of train, export, analyze, validate" in capsys.readouterr().err
     assert main([]) == 2
 
 
@@ -176,11 +179,17 @@ class Absent(importlib.abc.MetaPathFinder):
         return
 
 
-@pytest.mark.parametrize("module", ["export", "nets.lookup", "nets.training", "nets.checkpoint"])
-def test_what_needs_torch_says_so(module):
+@pytest.mark.parametrize(
+    ("module", "use"),
+    [
+        ("export", "from ntkspec.export import RunExporter"),
+        *((name, f"import ntkspec.{name}") for name in ("nets.lookup", "nets.training", "nets.checkpoint")),
+    ],
+)
+def test_what_needs_torch_says_so(module, use):
     code = (
         "import sys, pickle, test_package\nsys.meta_path.insert(0, test_package.Absent('torch'))\n"
-        f"try:\n    import ntkspec.{module}\nexcept ImportError as error: found = error\n"
+        f"try:\n    {use}\nexcept ImportError as error: found = error\n"
         "import ntkspec\nassert isinstance(found, ntkspec.NtkspecError)\n"
         "assert found.name == 'torch' and str(pickle.loads(pickle.dumps(found))) == str(found)\nprint(found)"
     )
@@ -191,6 +200,26 @@ def test_what_needs_torch_says_so(module):
         f"ntkspec.{module}: expected PyTorch and its companions, got no module named 'torch'; "
         'run: pip install "ntkspec[torch]"\n'
     ), done.stderr
+
+
+def test_the_export_without_torch_explains_itself_and_says_so(tmp_path):
+    """`python -m ntkspec.export` imports the package ntkspec.export before its own first line."""
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('No module', name='torch')\n")
+    np.save(tmp_path / "x.npy", np.zeros((3, 2)))
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(ntkspec.__file__).parent.parent}"}
+
+    def run(*words):
+        command = [sys.executable, "-m", "ntkspec.export", *words]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    assert run("--help").returncode == 0
+    done = run("--checkpoint", "x.pt", "--inputs", "x.npy", "-o", "run.h5")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "error: ntkspec.export: expected PyTorch and its companions, got no module named"
+    )
 
 
 def test_other_modules_that_are_missing_are_not_called_torch():
@@ -204,7 +233,9 @@ def test_other_modules_that_are_missing_are_not_called_torch():
 # -- while a command is still importing
 
 
-@pytest.mark.parametrize("command", ["ntkspec.analyze", "ntkspec.validate", "ntkspec.train", "ntkspec"])
+@pytest.mark.parametrize(
+    "command", ["ntkspec.analyze", "ntkspec.validate", "ntkspec.train", "ntkspec.export", "ntkspec"]
+)
 def test_ctrl_c_while_a_command_imports(command, tmp_path):
     """No traceback, and no word."""
     slow = "import time\nprint('ready', flush=True)\ntime.sleep(30)\n"

@@ -1,12 +1,46 @@
-"""Export a PyTorch model's per-sample Jacobian, to memory or to a run file. Needs the extra `torch`."""
+"""Export a PyTorch model's per-sample Jacobian, to memory or to a run file. Needs the extra `torch`.
+
+A name loads its module, and PyTorch, when it is first used: `python -m ntkspec.export` imports this package
+before it can say a word of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
 
 from ntkspec.extras import needs_torch
 
-with needs_torch("ntkspec.export"):
-    import torch  # noqa: F401 - first, and here, where it can be said what to do without
+if TYPE_CHECKING:  # the table below, for type checkers and editors
+    from ntkspec.export.exporter import RunExporter as RunExporter
+    from ntkspec.export.exporter import SnapshotSummary as SnapshotSummary
+    from ntkspec.export.in_memory import jacobian as jacobian
+    from ntkspec.export.prepare import ExportWarning as ExportWarning
 
-from ntkspec.export.exporter import RunExporter, SnapshotSummary
-from ntkspec.export.in_memory import jacobian
-from ntkspec.export.prepare import ExportWarning
+HOMES = {  # public name -> the module that it is loaded from
+    "ExportWarning": "ntkspec.export.prepare",
+    "RunExporter": "ntkspec.export.exporter",
+    "SnapshotSummary": "ntkspec.export.exporter",
+    "jacobian": "ntkspec.export.in_memory",
+}
+__all__ = [*HOMES]
 
-__all__ = ["ExportWarning", "RunExporter", "SnapshotSummary", "jacobian"]
+
+def __getattr__(name: str) -> object:
+    """Load a public name (PEP 562).
+
+    Raises:
+        NotInstalledError: there is no PyTorch; it is an `ImportError`.
+    """
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with needs_torch(__name__):
+        import torch  # noqa: F401 - first, and here, where it can be said what to do without
+    value: object = getattr(importlib.import_module(HOMES[name]), name)
+    globals()[name] = value  # from now on without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    """Name what is there and what can be loaded."""
+    return sorted({*globals(), *HOMES})

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from ntkspec.errors import OutputError
 from ntkspec.store.schema import FORMAT
 
-__all__ = ["CURVE_NAME", "check_output", "checkpoint_folder", "folder_beside", "part_beside", "write_curve"]
+__all__ = [
+    "CURVE_NAME",
+    "check_output",
+    "checkpoint_folder",
+    "folder_beside",
+    "is_run_file",
+    "part_beside",
+    "write_curve",
+]
 
 CURVE_NAME = "loss.csv"
 
@@ -59,7 +67,7 @@ def check_output(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
         if os.path.lexists(path) and not overwrite:
             raise _refused(path, "a name that is free", "one that exists", "give --overwrite or another -o")
     for path in (run, part_beside(run)):
-        if os.path.exists(path) and not _is_run_file(path):
+        if os.path.exists(path) and not is_run_file(path):
             expected = "no file, or a run file of ntkspec to replace"
             raise _refused(path, expected, "another kind of file", "move it away or choose another -o")
     _check_ours(folder_beside(run))
@@ -151,8 +159,8 @@ def _foreign(folder: Path, *, unfinished: bool = False) -> list[Path]:
     ]
 
 
-def _is_run_file(path: Path) -> bool:
-    """Whether it is a run file of ntkspec, by its content."""
+def is_run_file(path: Path) -> bool:
+    """Say whether it is a run file of ntkspec, by its content."""
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
     try:

@@ -15,6 +15,8 @@ from ntkspec.errors import RunFileError
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
+SEE = "see docs/run-format.md"
+AS_INTEGER = "store it as an integer"  # MATLAB writes every number as a double unless told otherwise
 
 
 @contextlib.contextmanager
@@ -70,7 +72,10 @@ def dataset(
         dtype, got = data.dtype, data.shape
     if dtype.newbyteorder("=") not in dtypes:
         wanted = " or ".join(str(choice) for choice in dtypes)
-        raise RunFileError(where, expected=wanted, got=str(dtype), remedy=f"store it as {dtypes[-1]}")
+        remedy = f"store it as {dtypes[-1]}"
+        if dtype.kind == "f" and dtypes[-1].kind == "i":
+            remedy = f"{AS_INTEGER}, {dtypes[-1]}"
+        raise RunFileError(where, expected=wanted, got=str(dtype), remedy=remedy)
     fits = got is not None and len(got) == len(shape)
     if not fits or any(n < 1 or (m is not None and n != m) for n, m in zip(got, shape, strict=True)):
         wanted = "(" + ", ".join("any" if m is None else str(m) for m in shape) + ")"
@@ -159,7 +164,7 @@ def integer(item: Any, name: str, where: str, least: int) -> int:
     """An integer attribute >= least."""
     value = _attribute(item, name, where)
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
-        raise _wrong(where, name, f"an integer >= {least}", value)
+        raise _wrong(where, name, f"an integer >= {least}", value, _if_float(value, AS_INTEGER))
     return int(value)
 
 
@@ -167,7 +172,7 @@ def flag(item: Any, name: str, where: str) -> bool:
     """A true/false attribute; 0 and 1 count, since HDF5 itself has no booleans."""
     value = _attribute(item, name, where)
     if not isinstance(value, bool | np.bool_ | int | np.integer) or value not in (0, 1):
-        raise _wrong(where, name, "true or false", value)
+        raise _wrong(where, name, "true or false", value, _if_float(value, f"{AS_INTEGER}, 0 or 1"))
     return bool(value)
 
 
@@ -225,11 +230,20 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _wrong(where: str, name: str, expected: str, got: Any) -> RunFileError:
-    shown = got if isinstance(got, str) else f"{type(got).__name__} {got!r}"
-    return RunFileError(
-        f"{where}, attribute {name!r}", expected=expected, got=shown[:120], remedy="see docs/run-format.md"
-    )
+def _if_float(value: Any, remedy: str) -> str:
+    """The remedy for a number of the wrong type; for anything else, where to look."""
+    return remedy if isinstance(value, float | np.floating) else SEE
+
+
+def _wrong(where: str, name: str, expected: str, got: Any, remedy: str = SEE) -> RunFileError:
+    shown = got if isinstance(got, str) else _shown(got)
+    return RunFileError(f"{where}, attribute {name!r}", expected=expected, got=shown[:120], remedy=remedy)
+
+
+def _shown(value: Any) -> str:
+    """A value's type and the value, NumPy's numbers as they are written by hand."""
+    plain = value.item() if isinstance(value, np.number) else value
+    return f"{type(value).__name__} {plain!r}"
 
 
 def _outside(where: str, got: str) -> RunFileError:

@@ -187,11 +187,12 @@ def _parameters(group: h5py.Group, where: str) -> tuple[Parameter, ...]:
         name = entry.get("name") if isinstance(entry, dict) else None
         sizes_ok = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
         if not isinstance(name, str) or not sizes_ok:
+            doubles = isinstance(shape, list) and any(type(size) is float for size in shape)
             raise RunFileError(
                 f"{where}, attribute 'parameters'",
                 expected='a list of {"name": text, "shape": [sizes]}',
                 got=repr(entry)[:120],
-                remedy="see docs/run-format.md",
+                remedy=f"a size: {checks.AS_INTEGER}" if doubles else checks.SEE,
             )
         parameters.append(Parameter(name, tuple(shape or ())))
     return tuple(parameters)

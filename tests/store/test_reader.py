@@ -224,6 +224,52 @@ HOSTILE = {
 }
 
 
+def as_double(where, name):
+    """An attribute as MATLAB writes a number, unless told otherwise."""
+
+    def edit(file):
+        file[where].attrs[name] = np.float64(file[where].attrs[name])
+
+    return edit
+
+
+AS_DOUBLES = {
+    "version": as_double("/", "version"),
+    "complete": as_double("/", "complete"),
+    "complete of a snapshot": as_double(S, "complete"),
+    "step": as_double(S, "step"),
+    "order": as_double(f"{B}/layer.0", "order"),
+    "columns": as_double(f"{B}/level.1/left", "columns"),
+    "sizes": attribute(f"{B}/layer.0", "parameters", '[{"name": "w", "shape": [6.0, 4.0]}]'),
+    "indices": dataset(f"{B}/level.1/left/indices", np.zeros((12, 4))),
+    "samples/indices": lambda file: file.create_dataset("samples/indices", data=np.arange(12.0)),
+    "regions": lambda file: file.create_dataset(f"{S}/regions", data=np.zeros(12)),
+    "certain": lambda file: file.create_dataset(f"{S}/regions", data=np.zeros(12, int)).attrs.update(
+        {"ntkspec_certain": 1.0}
+    ),
+    "checksum": as_double(f"{S}/outputs", "ntkspec_crc32"),
+}
+
+
+@pytest.mark.parametrize("name", AS_DOUBLES)
+def test_what_should_be_an_integer_and_is_a_double(name, valid, tmp_path):
+    path = edited(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        AS_DOUBLES[name](file)
+    with pytest.raises(RunFileError, match="store it as an integer") as caught, open_run(path) as run:
+        run.check_values()
+    assert "np.float64(" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["1", -1, np.arange(3)])
+def test_what_is_no_double_is_not_called_one(value, valid, tmp_path):
+    path = edited(valid, tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        file[S].attrs["step"] = value
+    with pytest.raises(RunFileError, match=r"an integer >= 0.*see docs/run-format\.md"):
+        open_run(path)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_are_refused_in_one_line(name, valid, tmp_path):
     edit, word = HOSTILE[name]

@@ -1,0 +1,219 @@
+"""Build a model by the name of its factory, as `package.module:factory`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ntkspec.errors import UsageError
+from ntkspec.nets.options import nearest
+
+OPTION = "--model"
+TRIED, AGREE = 16, 1e-3  # samples; of the largest output, far above rounding and far below another function
+
+
+@dataclass(frozen=True)
+class Factory:
+    """What makes a model, and its arguments."""
+
+    name: str
+    make: Callable[..., Any]
+    arguments: Sequence[Any] | Mapping[str, Any] = ()
+
+    def build(self) -> nn.Module:
+        """Make a model, in eval mode.
+
+        Raises:
+            UsageError: the factory fails, or makes something else.
+        """
+        given = self.arguments
+        try:
+            model = self.make(**given) if isinstance(given, Mapping) else self.make(*given)
+        except Exception as error:
+            raise UsageError(
+                f"{OPTION} {self.name}",
+                expected="a factory that makes the model",
+                got=_said(error),
+                remedy="mend it, or give it arguments by --model-args",
+            ) from error
+        while (inner := _inside(model)) is not None:
+            model = inner
+        if not isinstance(model, nn.Module):
+            raise UsageError(
+                f"{OPTION} {self.name}",
+                expected="a factory that returns a torch.nn.Module",
+                got=f"something of type {type(model).__name__}",
+                remedy="let it return the model",
+            )
+        return model.eval()
+
+
+def find_factory(name: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> Factory:
+    """Import a factory: a function or class that makes a model, or a model itself.
+
+    Args:
+        name: module and attribute, as "package.module:factory".
+        arguments: of the factory.
+
+    Raises:
+        UsageError: there is none of that name, or its module cannot be imported.
+    """
+    module_name, _, attribute = name.partition(":")
+    parts = [*module_name.split("."), *attribute.split(".")]
+    if not all(part.isidentifier() for part in parts) or module_name.endswith(".py"):
+        raise UsageError(
+            OPTION,
+            expected="package.module:factory",
+            got=repr(name),
+            remedy="e.g. field:make for the function make of field.py",
+        )
+    found: Any = _import(module_name)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            near = nearest(part, [one for one in dir(found) if not one.startswith("_")])
+            raise UsageError(
+                f"{OPTION} {name}",
+                expected=f"a factory in {getattr(found, '__file__', None) or module_name}",
+                got=f"no {part!r} there",
+                remedy=f"did you mean {near}?" if near else "check its name",
+            )
+        found = getattr(found, part)
+    if isinstance(found, nn.Module):
+        return Factory(name, lambda: found)
+    if not callable(found):
+        raise UsageError(
+            f"{OPTION} {name}",
+            expected="a function that makes the model",
+            got=f"something of type {type(found).__name__}",
+            remedy="name the factory",
+        )
+    return Factory(name, found, arguments)
+
+
+@contextmanager
+def imports_from_here() -> Iterator[None]:
+    """Let modules of the current directory be imported, as `python -m` does."""
+    here = os.getcwd()
+    if here in sys.path or "" in sys.path:
+        yield
+        return
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)
+
+
+def check_same(one: nn.Module, other: nn.Module, inputs: NDArray[Any], name: str) -> None:
+    """Raise `UsageError` where two models of one factory, both with the same checkpoint, differ.
+
+    Then something that the factory draws, such as frequencies of an encoding, is in no checkpoint, and the
+    kernel would be another network's. A model that cannot be evaluated is left to the exporter.
+    """
+    first, second = (_outputs(model, inputs) for model in (one, other))
+    if first is None or second is None or first.shape != second.shape:
+        return
+    size = first.abs().amax() if first.numel() else torch.zeros(())
+    difference = (first - second).abs().amax() if first.numel() else torch.zeros(())
+    if difference > AGREE * size:
+        raise UsageError(
+            f"{OPTION} {name}",
+            expected="a model that the checkpoint determines",
+            got=f"two of them whose outputs differ by {float(difference):.1e}",
+            remedy="what the factory draws at random must be a registered buffer or be seeded",
+        )
+
+
+def output_columns(model: nn.Module, inputs: NDArray[Any]) -> int | None:
+    """Count the model's outputs; None where it cannot be evaluated, or gives no (n, c)."""
+    outputs = _outputs(model, inputs)
+    return outputs.shape[1] if outputs is not None and outputs.ndim == 2 else None
+
+
+@contextmanager
+def keeping(model: nn.Module, columns: tuple[int, ...] | None) -> Iterator[None]:
+    """Let the model return some columns of its outputs (n, c) alone; None for all.
+
+    A hook does it: in a module around the model, its parameters would have other names.
+    """
+    if columns is None:
+        yield
+        return
+    handle = model.register_forward_hook(_Keep(columns))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@dataclass(frozen=True)
+class _Keep:
+    """A forward hook, which the exporter copies with the model."""
+
+    columns: tuple[int, ...]
+
+    def __call__(self, model: nn.Module, inputs: Any, outputs: Any) -> Any:
+        """Return these columns of outputs (n, c); anything else as it is."""
+        if isinstance(outputs, Tensor) and outputs.ndim == 2:
+            return outputs[:, list(self.columns)]
+        return outputs
+
+
+def _inside(model: Any) -> Any:
+    """What DataParallel or torch.compile has wrapped; None where neither has."""
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return model.module
+    return getattr(model, "_orig_mod", None)
+
+
+def _outputs(model: nn.Module, inputs: NDArray[Any]) -> Tensor | None:
+    """Outputs at the first samples, in the model's own precision."""
+    numbers = next((one for one in model.parameters() if one.is_floating_point()), None)
+    if numbers is None:
+        return None
+    try:
+        with torch.no_grad():
+            outputs = model(torch.as_tensor(inputs[:TRIED]).to(numbers.device, numbers.dtype))
+    except Exception:  # the exporter says why
+        return None
+    return outputs.detach() if isinstance(outputs, Tensor) else None
+
+
+def _import(module_name: str) -> Any:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name + ".").startswith(error.name + "."):
+            raise UsageError(
+                f"{OPTION} {module_name}",
+                expected="a module that can be imported",
+                got=f"no module named {error.name!r} in {os.getcwd()} or where Python looks",
+                remedy="run this in its folder, or set PYTHONPATH",
+            ) from error
+        raise _not_imported(module_name, error) from error
+    except (Exception, SystemExit) as error:
+        raise _not_imported(module_name, error) from error
+
+
+def _not_imported(module_name: str, error: BaseException) -> UsageError:
+    return UsageError(
+        f"{OPTION} {module_name}",
+        expected="a module that can be imported",
+        got=_said(error),
+        remedy='mend it; what it does as a script belongs under if __name__ == "__main__"',
+    )
+
+
+def _said(error: BaseException) -> str:
+    said = (str(error).strip().splitlines() or [""])[0][:160]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

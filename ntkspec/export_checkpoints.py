@@ -1,0 +1,204 @@
+"""The command `python -m ntkspec.export`: checkpoints of a PyTorch model in, one run file out."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ntkspec.cli import DONE, one_line, run_command, warnings_as_lines
+from ntkspec.errors import ExportError, UsageError
+from ntkspec.export_request import Request, Source, read_request
+from ntkspec.nets.run_folder import part_beside
+from ntkspec.store.array_files import read_array
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from ntkspec.export.factories import Factory
+
+
+@dataclass(frozen=True)
+class Loader:
+    """What makes models with the numbers of checkpoints, on a device."""
+
+    factory: Factory | None  # None: of checkpoints that ntkspec.train wrote
+    device: torch.device
+
+    def load(self, source: Source) -> Loaded:
+        """Make the model of a checkpoint.
+
+        Raises:
+            UsageError: it is no checkpoint, or not of this model.
+        """
+        from ntkspec.export.checkpoints import load_state, read_checkpoint
+
+        checkpoint = read_checkpoint(source.path)
+        config: Mapping[str, Any] = {}
+        if self.factory is None:
+            model, config = _of_training(source.path)
+        else:
+            model = self.factory.build()
+            load_state(model, checkpoint)
+        model.to(self.device)
+        return Loaded(model, source.place if checkpoint.step is None else checkpoint.step, config)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with the numbers of a checkpoint."""
+
+    model: nn.Module
+    step: int
+    config: Mapping[str, Any]  # of ntkspec.train, if it wrote the checkpoint
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit code."""
+    return run_command(lambda: _export(read_request(argv)))
+
+
+def _export(request: Request) -> int:
+    request.check_place()
+    inputs = read_array(request.inputs, "--inputs")
+    targets = None if request.targets is None else read_array(request.targets, "--targets")
+    from ntkspec.export import ExportWarning  # PyTorch, or the word that there is none
+    from ntkspec.export.arrays import as_array
+    from ntkspec.export.factories import find_factory, imports_from_here
+
+    inputs = as_array(inputs, "--inputs")
+    targets = None if targets is None else as_array(targets, "--targets")
+    device = _device(request.device)
+    with imports_from_here(), warnings_as_lines(ExportWarning):
+        factory = find_factory(request.model, request.arguments) if request.model else None
+        loader = Loader(factory, device)
+        config = _check(request, loader, inputs, targets)
+        _write(request, loader, inputs, targets, config)
+    if not request.quiet:
+        labels = ", ".join(source.label for source in request.sources)
+        print(one_line(f"wrote {request.output}: {len(inputs)} samples on {device}; snapshots: {labels}"))
+        print(f"next: python -m ntkspec.analyze {shlex.quote(str(request.output))}")
+    return DONE
+
+
+def _check(
+    request: Request, loader: Loader, inputs: NDArray[Any], targets: NDArray[Any] | None
+) -> Mapping[str, Any]:
+    """Load every checkpoint once, before anything is computed; returns the config that the first one has."""
+    from ntkspec.export.factories import check_same, output_columns
+
+    first, *others = request.sources
+    loaded = loader.load(first)
+    if loader.factory is not None:
+        check_same(loaded.model, loader.load(first).model, inputs, loader.factory.name)
+    width = output_columns(loaded.model, inputs)
+    if request.columns is not None and width is not None and max(request.columns) >= width:
+        raise UsageError(
+            "--outputs",
+            expected=f"numbers from 0 to {width - 1}, since the model has {width} outputs",
+            got=str(max(request.columns)),
+            remedy="number them from 0",
+        )
+    kept = width if request.columns is None else len(request.columns)
+    if targets is not None and kept is not None and targets.shape != (len(inputs), kept):
+        raise UsageError(
+            "--targets",
+            expected=f"shape {(len(inputs), kept)}, a row a sample and a column an output that is kept",
+            got=f"{targets.shape}",
+            remedy="leave out or add what differs",
+        )
+    for source in others:
+        loader.load(source)
+    return loaded.config
+
+
+def _write(
+    request: Request,
+    loader: Loader,
+    inputs: NDArray[Any],
+    targets: NDArray[Any] | None,
+    config: Mapping[str, Any],
+) -> None:
+    """Write the whole run file, or nothing."""
+    from ntkspec.export import RunExporter
+    from ntkspec.export.factories import keeping
+
+    exporter = RunExporter(
+        request.output,
+        inputs=inputs,
+        targets=targets,
+        label=request.label or config.get("label") or request.output.stem,
+        config={**config, "export": request.made_from()},
+        roles=request.roles or None,
+        precision=request.precision,  # type: ignore[arg-type]  # one of the parser's choices
+        memory=request.memory,
+        overwrite=request.overwrite,
+        progress=not request.quiet and sys.stderr.isatty(),
+    )
+    opened = False
+    try:
+        with exporter as run:
+            opened = True
+            for source in request.sources:
+                loaded = loader.load(source)
+                with _about(source), keeping(loaded.model, request.columns):
+                    run.snapshot(loaded.model, step=loaded.step, label=source.label)
+    except BaseException:
+        if opened:  # nothing here could resume the part that the exporter keeps
+            part_beside(request.output).unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _about(source: Source) -> Iterator[None]:
+    """Say of a model's error which checkpoint it comes from."""
+    try:
+        yield
+    except ExportError as error:
+        raise ExportError(
+            f"{source.path}: {error.where}", expected=error.expected, got=error.got, remedy=error.remedy
+        ) from error
+
+
+def _of_training(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
+    """The network of a checkpoint that says itself what it is of, and its config."""
+    from ntkspec.nets.checkpoint import load_checkpoint
+
+    try:
+        model, config, _ = load_checkpoint(path)
+    except UsageError as error:
+        raise UsageError(
+            "--model",
+            expected="package.module:factory",
+            got=f"none, and {path} is no checkpoint of ntkspec.train",
+            remedy="name what makes the model, e.g. --model field:make",
+        ) from error
+    return model.eval(), config.to_dict()
+
+
+def _device(name: str) -> torch.device:
+    """The device of a name, if it is there; auto is the first CUDA device, else the CPU."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise UsageError(
+            "--device",
+            expected=f"one of {count} CUDA devices, from 0" if count else "cpu, since no CUDA device is here",
+            got=name,
+            remedy="see nvidia-smi, and torch.version.cuda for what PyTorch was built with",
+        )
+    return device
+
+
+if __name__ == "__main__":
+    sys.exit(main())

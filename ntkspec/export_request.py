@@ -1,0 +1,241 @@
+"""What `python -m ntkspec.export` is asked for: its options, read and checked. No PyTorch is needed here."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ntkspec.cli import Parser, positive
+from ntkspec.errors import OutputError, UsageError
+from ntkspec.nets.run_folder import is_run_file, part_beside
+from ntkspec.report.names import apart, numbered
+from ntkspec.store.disk import check_writable
+
+EXAMPLE = """\
+examples:
+  python -m ntkspec.export --model field:make --checkpoint end.pt --inputs x.npy -o run.h5
+  python -m ntkspec.export --model field:make --checkpoint *.pt --inputs x.npy -o run.h5 --roles table=grid
+  python -m ntkspec.export --checkpoint camera.checkpoints/end.pt --inputs x.npy -o run.h5
+
+--model names what makes the model, as package.module:name. It is looked for in the current directory, too,
+and called without arguments or with those of --model-args. The code of its module is run; of a checkpoint
+nothing is, it is read as weights alone.
+
+A checkpoint is what model.state_dict() returns, or holds that under state_dict, model_state_dict, model or
+state. Its step is what it says under step, global_step, iteration or epoch, else the digits at the end of its
+name, else its place among the checkpoints, from 0. Those that ntkspec.train wrote need no --model.
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint, and what its snapshot is called."""
+
+    path: Path
+    label: str
+    place: int  # among the checkpoints, from 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for."""
+
+    model: str | None  # package.module:factory; None: the checkpoints say it themselves
+    arguments: Sequence[Any] | Mapping[str, Any]  # of the factory
+    sources: tuple[Source, ...]
+    inputs: Path
+    targets: Path | None
+    output: Path
+    columns: tuple[int, ...] | None  # of the model's outputs; None: all
+    roles: Mapping[str, str]
+    device: str  # auto, cpu, cuda or cuda:<number>
+    precision: str
+    memory: float | None  # GiB
+    label: str | None
+    overwrite: bool
+    quiet: bool
+
+    def check_place(self) -> None:
+        """Refuse, before any work, a run file that cannot or must not be written.
+
+        Raises:
+            OutputError: there is something of that name, or it is a file that is read.
+        """
+        reads = [*(source.path for source in self.sources), self.inputs, self.targets]
+        for path in filter(None, reads):
+            if self.output.exists() and path.exists() and self.output.samefile(path):
+                got, remedy = f"{path}, which is read", "choose another -o"
+                raise OutputError(str(self.output), expected="a file to write", got=got, remedy=remedy)
+        check_writable(self.output, overwrite=self.overwrite)
+        for path in (self.output, part_beside(self.output)):
+            if os.path.lexists(path) and not is_run_file(path):
+                raise OutputError(
+                    str(path),
+                    expected="no file, or a run file of ntkspec to replace",
+                    got="another kind of file",
+                    remedy="move it away or choose another -o",
+                )
+
+    def made_from(self) -> dict[str, Any]:
+        """Return what the run file keeps of this, as JSON can hold it."""
+        checkpoints = [str(source.path) for source in self.sources]
+        outputs = None if self.columns is None else list(self.columns)
+        made = {"model": self.model, "model_args": self.arguments or None, "outputs": outputs}
+        return {
+            **{name: value for name, value in made.items() if value is not None},
+            "checkpoints": checkpoints,
+        }
+
+
+def read_request(argv: Sequence[str] | None) -> Request:
+    """Read the words of the command line.
+
+    Raises:
+        UsageError: they do not fit together. What cannot be parsed ends with `SystemExit`, after a line.
+    """
+    options = _parser().parse_args(argv)
+    if options.model_args is not None and options.model is None:
+        raise UsageError(
+            "--model-args", expected="--model beside it", got="none", remedy="name the factory by --model"
+        )
+    return Request(
+        model=options.model,
+        arguments=() if options.model_args is None else options.model_args,
+        sources=_sources(options.checkpoint),
+        inputs=options.inputs,
+        targets=options.targets,
+        output=options.output,
+        columns=options.outputs,
+        roles=_roles(options.roles),
+        device=options.device,
+        precision=options.precision,
+        memory=options.memory,
+        label=options.label,
+        overwrite=options.overwrite,
+        quiet=options.quiet,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m ntkspec.export",
+        description="Write the run file of a model from its checkpoints: one snapshot of each.",
+        epilog=EXAMPLE,
+    )
+    add = parser.add_argument
+    add("--model", metavar="MODULE:NAME", help="what makes the model, as package.module:factory")
+    add("--model-args", type=_json, metavar="JSON", help="its arguments, as an object or a list")
+    add(
+        "--checkpoint",
+        action="extend",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="checkpoints, of torch.save; may be repeated",
+    )
+    add(
+        "--inputs",
+        type=Path,
+        required=True,
+        metavar="X.npy",
+        help="coordinates (n, d); .npz of one array, too",
+    )
+    add(
+        "--targets",
+        type=Path,
+        metavar="Y.npy",
+        help="what was to be learnt there, a column an output that is kept",
+    )
+    add("-o", "--output", type=Path, required=True, metavar="RUN.h5", help="run file to write")
+    add(
+        "--outputs",
+        type=_columns,
+        metavar="I,J,...",
+        help="which of the model's outputs to keep, numbered from 0 (default: all); analyze has an option of "
+        "that name, too, which says how those that were kept make one kernel",
+    )
+    add(
+        "--roles",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="PREFIX=ROLE",
+        help="role of the parameters whose names begin so, as encoding=grid; may be repeated",
+    )
+    add(
+        "--device",
+        type=_device,
+        default="auto",
+        metavar="auto|cpu|cuda[:N]",
+        help="where the model is evaluated",
+    )
+    add("--precision", default="float64", choices=("float64", "float32"), help="of its evaluation")
+    add("--memory", type=positive(float), metavar="GIB", help="what a chunk of samples may take")
+    add("--label", metavar="TEXT", help="name of the run in reports (default: that of the file)")
+    add("--overwrite", action="store_true", help="replace an older run file")
+    add("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
+    return parser
+
+
+def _json(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict | list):
+        raise argparse.ArgumentTypeError(f"expected a JSON object or list, got {text!r}")
+    return value
+
+
+def _columns(text: str) -> tuple[int, ...]:
+    words = text.split(",")
+    if not all(re.fullmatch(r"[0-9]{1,9}", word.strip()) for word in words):
+        raise argparse.ArgumentTypeError(f"expected numbers from 0 with commas between, got {text!r}")
+    columns = tuple(int(word) for word in words)
+    if len(set(columns)) < len(columns):
+        raise argparse.ArgumentTypeError(f"expected each output once, got {text!r}")
+    return columns
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", text):
+        raise argparse.ArgumentTypeError(f"expected auto, cpu, cuda or cuda:N, got {text!r}")
+    return text
+
+
+def _roles(words: Sequence[str]) -> dict[str, str]:
+    roles: dict[str, str] = {}
+    for word in words:
+        prefix, _, role = word.partition("=")
+        if not prefix.strip() or not role.strip():
+            raise UsageError("--roles", expected="PREFIX=ROLE", got=repr(word), remedy="e.g. encoding=grid")
+        if roles.setdefault(prefix, role) != role:
+            got = f"{roles[prefix]} and {role}"
+            raise UsageError("--roles", expected=f"one role for {prefix}", got=got, remedy="give one of them")
+    return roles
+
+
+def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
+    """Checkpoints, named after their files; where several are called the same, after their folders, too."""
+    places = [Path(os.path.abspath(path)) for path in paths]
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            raise UsageError(
+                "--checkpoint", expected="each checkpoint once", got=str(paths[i]), remedy="leave one out"
+            )
+
+    def longer(i: int) -> Iterator[str]:
+        parts = (*places[i].parent.parts[1:], places[i].stem)
+        longer_ones = ("/".join(parts[-length:]) for length in range(2, len(parts) + 1))
+        return itertools.chain(longer_ones, numbered(places[i].stem))
+
+    labels = apart([place.stem for place in places], longer)
+    return tuple(Source(path, label, i) for i, (path, label) in enumerate(zip(paths, labels, strict=True)))

@@ -1,0 +1,140 @@
+"""Write a run file from arrays in memory, whoever computed them; no PyTorch is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.counts import whole_number
+from ntkspec.errors import UsageError
+from ntkspec.store.given import Rows, as_floats, as_indices, as_jacobian
+from ntkspec.store.texts import check_label
+from ntkspec.store.writer import RunWriter
+
+
+def write_run(
+    path: str | os.PathLike[str],
+    inputs: Any,
+    outputs: Any,
+    blocks: Any,
+    *,
+    targets: Any = None,
+    step: int = 0,
+    label: str = "end",
+    indices: Any = None,
+    roles: Mapping[str, str] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    run_label: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a run file of one snapshot from arrays, such as those of JAX and NumPy.
+
+    Arrays go through `numpy.asarray`. float32 and float64 are stored as they are, float16 and bfloat16 as
+    float32, integers as float64. The file grows under `<path>.part` and takes its name when it is whole;
+    after an error nothing is left. `ntkspec.RunWriter` writes several snapshots, and more than memory holds.
+
+    Args:
+        path: the run file.
+        inputs: (n, d), coordinates as the model received them; (n,) is taken as (n, 1).
+        outputs: (n, c), f(x_i). Of a function with one number they may be (n,); then the arrays of `blocks`
+            lack the axis c, too.
+        blocks: a mapping of names to Jacobians. It may be a tree of dicts and lists, as of JAX's parameters;
+            its leaves become blocks, named by their keys with dots between: "Dense_0.kernel". A leaf is
+
+            - an array (n, c, ...) of d f_o(x_i) / d theta, the parameter's own axes last, as
+              `jax.vmap(jax.jacrev(f), (None, 0))(parameters, x)` has them;
+            - a tuple (left, right) of factors, whose row-wise Kronecker product is the Jacobian: arrays
+              (n, a) and (n, c, b), `ntkspec.DenseFactor` or `ntkspec.SparseFactor`; None is all ones;
+            - a factor of the package alone, which is the right one, or an `ntkspec.Block`.
+
+            An `ntkspec.Jacobian` is taken as it is, with its regions.
+        targets: (n, c), optional; (n,) is taken as (n, 1).
+        step: training step of the snapshot, 0 or more.
+        label: of the snapshot, such as "init", "mid", "end"; by it the snapshot is found again.
+        indices: (n,) integers, optional: position of each sample in its data set.
+        roles: role of the blocks whose names begin with a prefix, as {"encoding": "grid"}. Default:
+            "network", or what an `ntkspec.Block` says.
+        metrics: numbers, such as {"psnr_db": 31.2}.
+        run_label: display name of the run. Default: the file's name without its suffix.
+        config: JSON-able mapping, free form.
+        overwrite: replace an existing file, at the end.
+
+    Raises:
+        UsageError: arrays that do not fit together, are no real numbers, or hold NaN or Inf.
+        OutputError: the file exists, its folder is absent or not writable, or the disk is full.
+
+    Example:
+        The model f(x) = x W + b with two outputs, whose Jacobian in W[k, q] is x[k] where q is the output:
+
+        >>> import tempfile, numpy as np, ntkspec
+        >>> x, eye = np.linspace(0, 1, 15).reshape(5, 3), np.eye(2)
+        >>> jacobians = {"W": np.einsum("ik,oq->iokq", x, eye), "b": np.broadcast_to(eye, (5, 2, 2))}
+        >>> path = tempfile.mkdtemp() + "/linear.h5"
+        >>> ntkspec.write_run(path, x, x @ np.ones((3, 2)), jacobians, step=100)
+        >>> with ntkspec.open_run(path) as run:
+        ...     kernel = ntkspec.gram(run.snapshot("end").jacobian)
+        >>> bool(np.allclose(kernel, 2 * (x @ x.T + 1)))
+        True
+    """
+    path = Path(path)
+    x, given = _matrix(inputs, "inputs"), as_floats(outputs, "outputs")
+    y = _matrix(given, "outputs", len(x))
+    rows = Rows(len(x), y.shape[1], given.ndim == 1)
+    t = None if targets is None else _matrix(targets, "targets", len(x), rows.c)
+    jacobian = as_jacobian(blocks, rows, roles)
+    step = whole_number(step, "step", 0)
+    id = check_label(label, "label").replace("/", "|")
+    writer = RunWriter(
+        path,
+        inputs=x,
+        targets=t,
+        indices=None if indices is None else _positions(indices, len(x)),
+        label=path.stem if run_label is None else run_label,
+        config=config,
+        overwrite=overwrite,
+    )
+    try:
+        with (
+            writer as run,
+            run.snapshot(
+                "snapshot" if id in ("", ".", "..") else id, step=step, label=label, metrics=metrics
+            ) as snapshot,
+        ):
+            snapshot.write(0, y, jacobian, jacobian.regions, certain=jacobian.regions_certain)
+    except BaseException:
+        writer.part.unlink(missing_ok=True)  # nothing could continue it
+        raise
+
+
+def _matrix(values: Any, name: str, n: int | None = None, width: int | None = None) -> NDArray[Any]:
+    """Numbers, one row a sample; a vector is one number a sample."""
+    array = as_floats(values, name)
+    array = array[:, None] if array.ndim == 1 else array
+    rows, columns = "n" if n is None else n, "width" if width is None else width
+    fits = array.ndim == 2 and n in (None, len(array)) and width in (None, array.shape[1])
+    if not fits or not array.size:
+        raise UsageError(
+            name,
+            expected=f"an array ({rows}, {columns}), one row a sample",
+            got=f"shape {array.shape}",
+            remedy="reshape it; inputs, outputs and targets have as many rows",
+        )
+    return array
+
+
+def _positions(values: Any, n: int) -> NDArray[np.int64]:
+    array = as_indices(values, "indices")
+    if array.shape != (n,):
+        raise UsageError(
+            "indices",
+            expected=f"an array ({n},)",
+            got=f"shape {array.shape}",
+            remedy="give one integer a sample",
+        )
+    return array.astype(np.int64, copy=False)
