@@ -139,7 +139,7 @@ def _write(
         precision=request.precision,  # type: ignore[arg-type]  # one of the parser's choices
         memory=request.memory,
         overwrite=request.overwrite,
-        progress=not request.quiet and sys.stderr.isatty(),
+        progress=not request.quiet,
     )
     opened = False
     try:

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 from ntkspec.extras import needs_torch
 
 if TYPE_CHECKING:  # the table below, for type checkers and editors
+    from ntkspec.export.driver import forecast as forecast
     from ntkspec.export.exporter import RunExporter as RunExporter
     from ntkspec.export.exporter import SnapshotSummary as SnapshotSummary
+    from ntkspec.export.foretold import Forecast as Forecast
     from ntkspec.export.in_memory import jacobian as jacobian
     from ntkspec.export.prepare import ExportWarning as ExportWarning
 
 HOMES = {  # public name -> the module that it is loaded from
     "ExportWarning": "ntkspec.export.prepare",
+    "Forecast": "ntkspec.export.foretold",
     "RunExporter": "ntkspec.export.exporter",
     "SnapshotSummary": "ntkspec.export.exporter",
+    "forecast": "ntkspec.export.driver",
     "jacobian": "ntkspec.export.in_memory",
 }
 __all__ = [*HOMES]

@@ -17,10 +17,11 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from ntkspec.counts import whole_number
+from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.chunk import Replan
 from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
-from ntkspec.export.forecast import Forecast, planned, seconds_for
+from ntkspec.export.foretold import Forecast, planned, seconds_for
 from ntkspec.export.layout import BlockPlan, Choices, Roles, check_roles, lay_out
 from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
 from ntkspec.export.probe import Probed, Room, probe, scan_large
@@ -222,3 +223,38 @@ def _exported(
     left_out = dict.fromkeys(prepared.frozen, "frozen") | dict.fromkeys(unused, "unused")
     count = regions.count if regions else None
     return Exported(plans, dense, left_out, notes, forecast.warnings, count)
+
+
+def forecast(
+    model: nn.Module,
+    inputs: ArrayLike,
+    *,
+    roles: Roles | None = None,
+    precision: Precision = "float64",
+    memory: float | None = None,
+) -> Forecast:
+    """Foretell what the export of a model takes, by the Jacobian of a few samples; nothing is written.
+
+    Args:
+        model: maps (n, d) to (n, c), each sample on its own.
+        inputs: (n, d), a tensor or an array: all the samples.
+        roles: as for `RunExporter`.
+        precision: "float64" (default) or "float32".
+        memory: GiB that a chunk may take. Default: a quarter of what is free, at most 0.25.
+
+    Returns:
+        The blocks with their kind and size in bytes, and about how many seconds they take. Print it for a table.
+
+    Raises:
+        ExportError: the model has no per-sample Jacobian, or it cannot be had.
+        MemoryBudgetError: not even one sample's fits into memory.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+        >>> [(block.name, block.kind, block.bytes) for block in forecast(net, torch.rand(100, 2)).blocks]
+        [('0', 'factors', 8800), ('2', 'factors', 8000)]
+    """
+    options = Options(roles, precision, None, memory)
+    with begun(model, as_array(inputs, "inputs"), options) as work:
+        return work.forecast(work.probed.choices, timed=True)

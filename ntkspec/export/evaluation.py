@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from ntkspec.errors import ExportError, MemoryBudgetError
+from ntkspec.export import wrappers
 
 GIVE_NUMBERS = (
     "give the model numbers: model.to_empty(device='cpu'), then load_state_dict"  # on the meta device
@@ -41,7 +42,7 @@ def evaluate(model: nn.Module, x: Tensor, *, connected: bool = True) -> Tensor:
     try:
         outputs = model(x.detach().clone())  # which the model may change, or ask for a gradient
     except Exception as error:
-        raise _out_of_memory(error) or _forward_error(error, x) from error
+        raise _out_of_memory(error) or _forward_error(model, error, x) from error
     return _checked(outputs, x, connected)
 
 
@@ -101,19 +102,20 @@ def _backward_error(error: Exception) -> BackwardError:
     )
 
 
-def _forward_error(error: Exception, x: Tensor) -> ForwardError:
+def _forward_error(model: nn.Module, error: Exception, x: Tensor) -> ForwardError:
     return ForwardError(
         "model",
         expected=f"a forward pass on {_name(x.dtype)} inputs of shape {tuple(x.shape)}",
         got=f"{type(error).__name__}: {first_line(error)}",
-        remedy="check that model(inputs) runs in eval mode for (n, d) with any n, one sample included",
+        remedy=wrappers.for_inputs(model, error)
+        or "check that model(inputs) runs in eval mode for (n, d) with any n, one sample included",
     )
 
 
 def _checked(outputs: object, x: Tensor, connected: bool) -> Tensor:
     expected, n = "outputs of shape (n, c)", len(x)
     if not isinstance(outputs, Tensor):
-        got, remedy = f"a {type(outputs).__name__}", "wrap the model so that it returns one tensor"
+        got, remedy = f"a {type(outputs).__name__}", wrappers.for_outputs(outputs, n)
     elif outputs.is_nested:
         got, remedy = "a nested tensor", "return one row a sample, all of the same length"
     elif outputs.is_meta:

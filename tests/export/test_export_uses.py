@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ntkspec.errors import ExportError, MemoryBudgetError
-from ntkspec.export import ExportWarning, jacobian, probe
+from ntkspec.errors import MemoryBudgetError
+from ntkspec.export import ExportWarning, driver, forecast, jacobian, probe
+from ntkspec.export import foretold as foretold_module
 from ntkspec.export.forms import survey
 from ntkspec.export.owners import owners
 from ntkspec.export.prepare import prepare
@@ -349,3 +350,43 @@ def test_every_use_is_seen() -> None:
     found = survey(model.model(inputs(5)), model.trainable)
     assert found.others["p"].reason.startswith("used 2 times, by")
     assert set(found.forms()) == {"p", "body.0.weight", "body.0.bias", "body.2.weight", "body.2.bias"}
+
+
+def test_a_forecast_is_what_comes() -> None:
+    """Names, roles and bytes of all samples, though only a few were looked at."""
+    for name in ("F.embedding", "levels of one table", "mask", "bicubic", "F.linear with a shift"):
+        shape, function, *width = (zoo.LOOKUPS | zoo.PRODUCTS)[name]
+        model, x = zoo.build(shape, function, 2, *width), inputs(60)
+        foretold, jac = forecast(model, x), jacobian(model, x)
+        assert [block.name for block in foretold.blocks] == list(jac.names)
+        assert [block.role for block in foretold.blocks] == [block.role for block in jac]
+        assert foretold.bytes == pytest.approx(jac.nbytes, rel=0.2 if name == "mask" else 1e-9)
+        assert 0 <= foretold.seconds < 60
+        assert foretold.warnings == ()
+        assert "60 samples, 2 outputs" in str(foretold)
+
+
+def test_large_files_are_told_of_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the parameter, why it is large, and what to do; before a sample of the export is computed."""
+    model, x = zoo.build(*zoo.LEAKS["table and its mean"], 1), inputs(9)
+    monkeypatch.setattr(foretold_module, "WORTH_A_LOOK", 1000)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "_parts", stop)
+    with pytest.warns(
+        ExportWarning, match=r"of it for p, dense because: used 2 times, .*; take fewer samples"
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            jacobian(model, x)
+    monkeypatch.setattr(foretold_module, "WORTH_A_LOOK", 10**8)
+    monkeypatch.setattr(foretold_module, "WORTH_A_WARNING", 1000)
+    with pytest.warns(ExportWarning, match=r"a snapshot takes .* KiB"), pytest.raises(KeyboardInterrupt):
+        jacobian(zoo.build(*zoo.PRODUCTS["F.linear"], 1), x)
+
+
+def test_a_refusal_names_the_size_of_the_whole() -> None:
+    model = zoo.build(*zoo.LEAKS["table and its mean"], 1)
+    with pytest.raises(MemoryBudgetError, match=r"of one sample, of .* MiB for all 2000, .*used 2 times"):
+        jacobian(model, inputs(2000), memory=1e-6)
