@@ -243,7 +243,7 @@ def forecast(
         memory: GiB that a chunk may take. Default: a quarter of what is free, at most 0.25.
 
     Returns:
-        The blocks with their kind and size in bytes, and about how many seconds they take. Print it for a table.
+        The blocks with their kind and size in bytes, and about how many seconds in all. Print it for a table.
 
     Raises:
         ExportError: the model has no per-sample Jacobian, or it cannot be had.

@@ -12,7 +12,7 @@ _INDEXED_BY_NAME = ("data type 'str'", "'Tensor' object has no attribute")
 
 
 def for_inputs(model: nn.Module, error: Exception) -> str:
-    """What to write where a forward pass fails because it takes several tensors, or a mapping; else nothing."""
+    """What to write where a forward pass fails as it takes several tensors or a mapping; else nothing."""
     told = str(error)
     if isinstance(error, TypeError) and re.search(r"missing \d+ required positional argument", told):
         names = [name for name, p in inspect.signature(model.forward).parameters.items() if _required(p)]
@@ -39,7 +39,8 @@ def for_outputs(outputs: object, samples: int) -> str:
         parts = [*enumerate(outputs)]
     for key, part in parts:
         if isinstance(part, Tensor) and part.ndim == 2 and len(part) == samples:
-            return f"model.register_forward_hook(lambda module, args, outputs: outputs[{key!r}]) takes one of them"
+            hook = f"lambda module, args, outputs: outputs[{key!r}]"
+            return f"model.register_forward_hook({hook}) takes one of them"
     return "wrap the model so that it returns one tensor"
 
 

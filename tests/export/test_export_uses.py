@@ -1,4 +1,4 @@
-"""Whatever a lookup or a linear map is written in, its blocks are autograd's Jacobian, and sparse or factors."""
+"""Whatever a lookup or linear map is written in, its blocks are autograd's Jacobian, and sparse or factors."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ def test_a_layout_that_takes_more_room_is_not_taken() -> None:
 @pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 4097])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_owners(n: int, dtype: torch.dtype) -> None:
-    """Of numbers in any order, and not of a number that two samples share, nor of one that has no gradient."""
+    """Of numbers in any order; not of a number that samples share, nor of one that has no gradient."""
     order = torch.randperm(n, generator=torch.Generator().manual_seed(1))
     x = torch.rand(n, 1, dtype=dtype, generator=torch.Generator().manual_seed(2)).requires_grad_()
     moved = x[order].T * 3

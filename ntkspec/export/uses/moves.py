@@ -1,4 +1,4 @@
-"""Operations that move a tensor's numbers, or multiply all by one constant, repeated on the numbers' positions.
+"""Operations that move a tensor's numbers, or multiply all by one constant, repeated on their positions.
 
 A node of autograd's graph keeps what its operation was told (`_saved_dim`, ...) and the shape of its result.
 """
@@ -49,7 +49,7 @@ def operation(node: Any) -> str:
 
 
 def is_move(node: Any, slot: int) -> bool:
-    """Whether a node's operation moves the numbers of one input, or multiplies all of them by one constant."""
+    """Whether a node's operation moves one input's numbers, or multiplies all of them by one constant."""
     name = operation(node)
     if name not in _SCALES:
         return name in _MOVES
