@@ -32,6 +32,15 @@ _CAPTIONS: Mapping[str, Caption] = {
         "floor, the thin line of its colour. A shaded band, wide enough to be seen only near a floor, is the "
         f"stated error. {FLOORS}",
     ),
+    "training": Caption(
+        title="Through training",
+        alt="Four panels against the step of training: largest eigenvalue, smallest eigenvalue, effective rank "
+        "and kernel distance from the first snapshot; a line for each run.",
+        caption="Every snapshot, of the total kernel; the plot above has the other kernels. A filled mark is a "
+        "number. A hollow triangle says only that the value lies between zero and there; a cross at the lower "
+        "edge is exactly zero; the thin line is the floor. Kernel distance is 1 - <K_t, K_0> / (|K_t| |K_0|), "
+        "with Frobenius norms: 0 where the kernel has kept its direction, whatever its scale.",
+    ),
     "ablation": Caption(
         title="What the grid's gradients do",
         alt="Log-log plots of the spectra of the baseline, the grid network, and the grid network without "

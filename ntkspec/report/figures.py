@@ -14,19 +14,34 @@ from ntkspec.report.curves import (
     KERNEL,
     LATE,
     draw_run,
+    draw_steps,
     finish,
     handle,
+    legend_below,
+    mark_handles,
     new_axes,
     new_figure,
     run_handles,
     stage_handles,
+    step_bar,
     text,
     to_bytes,
 )
+from ntkspec.report.moments import by_step
 from ntkspec.report.records import Picture, Report
 from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, of_kind, styled_runs, when_last
+from ntkspec.report.training_figure import fig_training
 
-__all__ = ["draw_all", "fig_ablation", "fig_decades", "fig_panels", "fig_pictures", "fig_spectra", "to_bytes"]
+__all__ = [
+    "draw_all",
+    "fig_ablation",
+    "fig_decades",
+    "fig_panels",
+    "fig_pictures",
+    "fig_spectra",
+    "fig_training",
+    "to_bytes",
+]
 
 _TOGETHER = 8  # runs in one pair of axes
 _MOST_PANELS = 16
@@ -37,6 +52,7 @@ def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
     """The figures that the report has enough for, by name, drawn one at a time."""
     drawers: dict[str, Callable[[Report], Figure | None]] = {
         "spectra": fig_spectra,
+        "training": fig_training,
         "ablation": fig_ablation,
         "panels": fig_panels,
         "pictures": fig_pictures,
@@ -49,10 +65,15 @@ def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
 
 
 def fig_spectra(report: Report) -> Figure | None:
-    """Eigenvalues against index: up to eight runs in one pair of axes, otherwise a small panel for each."""
+    """Eigenvalues against index: up to eight runs in one pair of axes, otherwise a small panel for each.
+
+    With more snapshots than a start, a middle and an end, each run has a panel, its curves coloured by step.
+    """
     runs = _with_kernel(styled_runs(report), "total")
     if not runs:
         return None
+    if by_step(report):
+        return _stepwise_spectra(runs)
     if len(runs) > _TOGETHER:
         return _many_spectra(report, runs)
     figure = new_figure(9.0, 5.4)
@@ -92,7 +113,7 @@ def fig_ablation(report: Report) -> Figure | None:
     )
     handles += run_handles(grids)
     handles.append(handle("without the grid's gradients", NO_GRID_COLOUR))
-    _legend_below(figure, [*handles, *stage_handles(report, hatch=True, shown=LATE)])
+    legend_below(figure, [*handles, *stage_handles(report, hatch=True, shown=LATE)])
     return figure
 
 
@@ -119,7 +140,7 @@ def fig_panels(report: Report) -> Figure | None:
     for i, (axes, (title, _)) in enumerate(zip(drawn, panels, strict=True)):
         finish(axes, title, y_label=i == 0)
     shown = [run for run in runs if any(run in members for _, members in panels)]
-    _legend_below(figure, [*run_handles(shown), *stage_handles(report, shown=LATE)])
+    legend_below(figure, [*run_handles(shown), *stage_handles(report, shown=LATE)])
     return figure
 
 
@@ -184,33 +205,52 @@ def _with_kernel(runs: Sequence[StyledRun], kernel: str, *, at_end: bool = False
 
 
 def _many_spectra(report: Report, runs: Sequence[StyledRun]) -> Figure:
-    shown = runs[:_MOST_PANELS]
-    columns = 4
-    rows = -(-len(shown) // columns)
-    figure = new_figure(12.8, 2.9 * rows + 0.8)
-    panels = new_axes(figure, rows, columns)
-    for axes, run in zip(panels, shown, strict=False):
+    figure, panels = _small_panels(runs)
+    for axes, run in zip(panels, runs, strict=False):
         draw_run(axes, run)
-    for i, axes in enumerate(panels):
-        if i < len(shown):
-            finish(axes, text(shown[i].short), x_label=i + columns >= len(shown), y_label=i % columns == 0)
-        else:
-            axes.set_visible(False)
-    if len(shown) < len(runs):
-        figure.suptitle(f"The first {len(shown)} of {len(runs)} runs")
-    _legend_below(figure, stage_handles(report))
+    _finish_panels(figure, panels, runs)
+    legend_below(figure, stage_handles(report))
     return figure
 
 
-def _legend_below(figure: Figure, handles: Sequence[object]) -> None:
-    columns = max(2, int(figure.get_figwidth() / 2.4))
-    figure.legend(
-        handles=list(handles),
-        loc="outside lower center",
-        ncols=min(columns, len(handles)),
-        frameon=False,
-        fontsize=9,
-    )
+def _stepwise_spectra(runs: Sequence[StyledRun]) -> Figure:
+    """All snapshots of each run."""
+    if len(runs) == 1:
+        figure = new_figure(9.0, 5.4)
+        panels = new_axes(figure, 1, 1)
+    else:
+        figure, panels = _small_panels(runs)
+    for axes, run in zip(panels, runs, strict=False):
+        draw_steps(axes, run, hatch=len(runs) == 1)
+    _finish_panels(figure, panels, runs)
+    shown = runs[: len(panels)]
+    step_bar(figure, panels, shown)
+    spectra = [snapshot.spectra["total"] for run in shown for snapshot in run.run.snapshots]
+    legend_below(figure, mark_handles(spectra, hatch=len(runs) == 1, floor="floor of the last snapshot"))
+    return figure
+
+
+def _small_panels(runs: Sequence[StyledRun]) -> tuple[Figure, list[Axes]]:
+    count = min(len(runs), _MOST_PANELS)
+    columns = min(4, count) if count != 4 else 2
+    rows = -(-count // columns)
+    figure = new_figure(12.8 if columns == 4 else 5.0 * columns, (2.9 if columns == 4 else 4.2) * rows + 0.8)
+    panels = new_axes(figure, rows, columns)
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels[:count]
+
+
+def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[StyledRun]) -> None:
+    if len(runs) == 1:
+        finish(panels[0], f"Spectrum: {text(runs[0].name)}")
+        return
+    columns = panels[0].get_gridspec().ncols  # type: ignore[union-attr]  # axes of a grid have one
+    for i, axes in enumerate(panels):
+        below, left = i + columns >= len(panels), i % columns == 0
+        finish(axes, text(runs[i].short), x_label=below, y_label=left)
+    if len(panels) < len(runs):
+        figure.suptitle(f"The first {len(panels)} of {len(runs)} runs")
 
 
 def _tiles(runs: Sequence[StyledRun]) -> list[tuple[Picture, str]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ntkspec.report.names import clean as clean  # words, too
 from ntkspec.report.names import snapshot_name as snapshot_name
-from ntkspec.report.records import Comparison, RunReport
+from ntkspec.report.records import Comparison, RunReport, SnapshotReport
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -166,6 +166,16 @@ def rank(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+
+
+def distance(snapshot: SnapshotReport, kernel: str) -> str:
+    """The kernel distance from the first snapshot, or why there is none; "-" where the report has none."""
+    found = snapshot.distances.get(kernel)
+    if found is None:
+        return "-"
+    if found.value is None:
+        return f"none: {clean(found.reason)}"
+    return f"{found.value:.3f}" if found.value >= 0.001 else sci(found.value)
 
 
 def decades(comparison: Comparison) -> str:
