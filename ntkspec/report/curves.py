@@ -30,7 +30,6 @@ DPI = 160
 INDEX_LABEL = "index $i$"
 KERNEL = r"$J\,J^{\mathsf{T}}$"
 VALUE_LABEL = rf"eigenvalue $\lambda_i$ of {KERNEL}"
-LATE: tuple[Stage, ...] = ("mid", "end")
 
 GREY = "#555555"
 _FAINT = 0.55  # of floors

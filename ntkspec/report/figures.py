@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from ntkspec.report import words
 from ntkspec.report.curves import (
     KERNEL,
-    LATE,
     draw_run,
     draw_steps,
     finish,
@@ -29,7 +28,7 @@ from ntkspec.report.curves import (
 )
 from ntkspec.report.moments import by_step
 from ntkspec.report.records import Picture, Report
-from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, of_kind, styled_runs, when_last
+from ntkspec.report.style import LATE, NO_GRID_COLOUR, StyledRun, of_kind, styled_runs, when_last
 from ntkspec.report.training_figure import fig_training
 
 __all__ = [

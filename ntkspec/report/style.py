@@ -13,6 +13,7 @@ Kind = Literal["baseline", "ffe", "mpe", "other"]
 Stage = Literal["init", "mid", "end"]
 
 STAGES: tuple[Stage, ...] = ("init", "mid", "end")
+LATE: tuple[Stage, ...] = ("mid", "end")  # of trained networks
 NO_GRID_COLOUR = "#00796b"
 
 _ORDER: tuple[Kind, ...] = ("baseline", "ffe", "mpe", "other")

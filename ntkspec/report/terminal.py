@@ -65,7 +65,7 @@ def _print_run(run: RunReport, name: str, columns: Sequence[_Column], console: C
     title.append(f"  n = {run.samples}{mode}, kernel {run.size} x {run.size}", style="not bold dim")
     console.print(title, highlight=False)
     _print_columns(console, columns)
-    for line in _bound_lines(run):
+    for line in (*_bound_lines(run), *_left_out(run)):
         _line(console, line, indent=2)
     console.print()
 
@@ -75,26 +75,45 @@ def _spectra_columns(run: RunReport) -> list[_Column]:
         _Column("snapshot", 0),
         _Column("step", 3, "right"),
         _Column("kernel", 0),
-        _Column("N", 6, "right"),
+        _Column("N", 7, "right"),
         _Column("resolved", 0, "right"),
         _Column("lambda_max", 1, "right"),
         _Column("lambda_min", 0, "right"),
         _Column("condition", 2, "right"),
         _Column("eff. rank", 4, "right"),
-        _Column("stable rank", 5, "right"),
-        _Column("method", 7),
+        _Column("distance", 5, "right"),
+        _Column("stable rank", 6, "right"),
+        _Column("method", 8),
     ]
-    kernels = kernel_names([run], 20)
+    kernels, told = kernel_names([run], 20), [id(snapshot) for snapshot in _told(run)]
     for snapshot in run.snapshots:
         name = _short_name(run, snapshot)
         for kernel, spectrum in snapshot.spectra.items():
-            cells = (name, str(snapshot.step), kernels[kernel], *_spectrum_cells(spectrum))
+            if kernel != "total" and id(snapshot) not in told:
+                continue  # see `_left_out`
+            cells = (name, str(snapshot.step), kernels[kernel], *_spectrum_cells(snapshot, kernel, spectrum))
             for column, cell in zip(columns, cells, strict=True):
                 column.cells.append(cell)
     return columns
 
 
-def _spectrum_cells(spectrum: Spectrum) -> tuple[str, ...]:
+def _told(run: RunReport) -> tuple[SnapshotReport, ...]:
+    """The snapshots of which more is said than their total kernel: of many the first and the last."""
+    return run.snapshots if len(run.snapshots) <= words.MANY else (run.snapshots[0], run.snapshots[-1])
+
+
+def _left_out(run: RunReport) -> Iterator[str]:
+    """What is not said of a run with many snapshots."""
+    count = len(run.snapshots) - len(_told(run))
+    if count:
+        names = kernel_names([run], 20)
+        further = ", ".join(names[name] for name in names if name != "total")
+        kernels = f"kernels {further} and their bounds" if further else "bounds and ranks"
+        yield f"{count} snapshots between: {kernels} are on the page and in report.json"
+
+
+def _spectrum_cells(snapshot: SnapshotReport, kernel: str, spectrum: Spectrum) -> tuple[str, ...]:
+    distance = snapshot.distances.get(kernel)
     return (
         str(spectrum.size),
         words.resolved(spectrum),
@@ -102,6 +121,7 @@ def _spectrum_cells(spectrum: Spectrum) -> tuple[str, ...]:
         words.lambda_min(spectrum),
         words.condition(spectrum),
         words.rank(spectrum.effective_rank),
+        words.distance(snapshot, kernel) if distance and distance.value is not None else "-",
         words.rank(spectrum.stable_rank),
         spectrum.method if spectrum.precision == "float64" else f"{spectrum.method} {spectrum.precision}",
     )
@@ -111,7 +131,7 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
     """What is exact, what is certified, the paper's theorem and Weyl's; of all others only that they hold."""
     yield from _singular_lines(run)
     found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
-    for snapshot in run.snapshots:
+    for snapshot in _told(run):
         for checked in snapshot.bounds:
             if checked.bound.name in _SHOWN and checked.of in snapshot.spectra:
                 held = words.held(checked, snapshot.spectra[checked.of])
@@ -138,7 +158,7 @@ def _singular_lines(run: RunReport) -> Iterator[str]:
     """Kernels that are singular as stored, or as the network's, and why; equal ones once."""
     found: dict[str, list[str]] = {}
     kernels = kernel_names([run], 20)
-    for snapshot in run.snapshots:
+    for snapshot in _told(run):
         for kernel, spectrum in snapshot.spectra.items():
             if said := words.singular(spectrum) or words.network(spectrum):
                 found.setdefault(f"{kernels[kernel]}: {said}", []).append(_short_name(run, snapshot))
@@ -148,7 +168,7 @@ def _singular_lines(run: RunReport) -> Iterator[str]:
 def _certified_lines(run: RunReport) -> Iterator[str]:
     """ "certified: 9.3e-04 <= lambda_min <= 9.5e-04 (end)"; one line a kernel."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for snapshot in run.snapshots:
+    for snapshot in _told(run):
         certified = [checked for checked in snapshot.bounds if checked.bound.certified]
         for kernel in dict.fromkeys(checked.of for checked in certified):
             both = [checked for checked in certified if checked.of == kernel]
@@ -205,6 +225,9 @@ def _print_comparison(report: Report, console: Console) -> None:
         )
     console.print(title, highlight=False)
     _print_columns(console, columns)
+    missing = len(columns) - len(_fitting(columns, console.width))
+    if missing and len(table.snapshots) > words.MANY:
+        _line(console, f"{missing} more columns are on the page and in report.json", style="dim", indent=2)
     console.print()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ntkspec.report.curves import GREY, handle, legend_below, mark, new_axes, new_figure, text
 from ntkspec.report.records import Report
@@ -22,6 +22,7 @@ PANELS: Sequence[tuple[str, Callable[[Moment], Value], bool]] = (  # title, what
 )
 _CROWDED = 30  # snapshots of a run, from which on marks are smaller
 _FAINT = 0.45
+NARROW = 5.0  # largest over least number, below which a log axis has too few numbers on it
 
 
 def fig_training(report: Report, kernel: str = "total") -> Figure | None:
@@ -33,7 +34,7 @@ def fig_training(report: Report, kernel: str = "total") -> Figure | None:
     runs = [(run, moments) for run, moments in runs if moments]
     if not runs:
         return None
-    figure = new_figure(9.6, 6.6)
+    figure = new_figure(9.6, 6.8)
     panels = new_axes(figure, 2, 2, share=False)
     for axes, (title, pick, log) in zip(panels, PANELS, strict=True):
         for run, moments in runs:
@@ -89,12 +90,15 @@ def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, moments: Sequence[Mo
 
 def _finish(axes: Axes, title: str, *, log: bool) -> None:
     axes.set_title(title, fontsize=10)
-    drawn = any(line.get_transform() == axes.transData for line in axes.lines)
-    if log and drawn:
+    drawn = bool(_in_data(axes))
+    low, high = axes.get_ylim()
+    narrow = high < NARROW * low and len(axes.lines) == len(_in_data(axes))
+    if log and drawn and not narrow:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
-        if high < 10 * low:  # a scale without a power of ten has no numbers
-            axes.set_ylim(low / 2, high * 2)
+        if high < 1e3 * low:  # few powers of ten: numbers between them, too
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     elif not log:
         axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300))
@@ -103,6 +107,11 @@ def _finish(axes: Axes, title: str, *, log: bool) -> None:
         axes.text(0.5, 0.5, "no number", transform=axes.transAxes, ha="center", color=GREY)
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _in_data(axes: Axes) -> list[Line2D]:
+    """The lines that are numbers: a zero is a mark at the axes' edge."""
+    return [line for line in axes.lines if line.get_transform() == axes.transData]
 
 
 def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:

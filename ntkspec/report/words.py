@@ -6,7 +6,7 @@ The texts are ASCII. A bound on a number is rounded to the safe side: "<=" upwar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
@@ -25,6 +25,7 @@ LEGEND = (
 )
 ZERO = "0 (no gradient)"
 BOTH_ZERO = "both 0"
+MANY = 5  # snapshots of a run, beyond which they are not named one by one where that can be helped
 IMPRECISE = 0.05  # errors above this share are said
 RANKING = (
     "lambda_min does not rank reconstructions: a large smallest eigenvalue means that every pattern on the "
@@ -234,6 +235,30 @@ def limit_of_lambda_min(checked: CheckedBound) -> str:
     if checked.bound.side == "lower":
         return f">= {sci_down(max(value, 0.0))}"
     return f"<= {sci_up(value)}"
+
+
+def gathered(run: RunReport, said: Iterable[tuple[str, str, SnapshotReport]]) -> list[tuple[str, str]]:
+    """Equal statements once, each with the kernels and snapshots that it is made of: "total at init, mid".
+
+    Args:
+        run: whose snapshots they are; where a statement is made of all of many, these are not named one by one.
+        said: (statement, name of the kernel, snapshot).
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for statement, kernel, snapshot in said:
+        found.setdefault(statement, {}).setdefault(kernel, []).append(snapshot_name(run, snapshot, 40))
+    count = len(run.snapshots)
+    every = f"all {count} snapshots"
+    return [
+        (
+            statement,
+            "; ".join(
+                f"{kernel} at {every if len(names) == count > MANY else ', '.join(names)}"
+                for kernel, names in where.items()
+            ),
+        )
+        for statement, where in found.items()
+    ]
 
 
 def mode(run: RunReport) -> str:
