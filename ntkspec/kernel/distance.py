@@ -48,7 +48,7 @@ def kernel_distance(
     kernels' relative errors, see docs/method.md: some 1e-13 where d is 0.1, and 1e-26 where d is 0.
 
     Args:
-        first, other: Jacobians at the same samples, of n samples and c outputs both, of one network or of two.
+        first, other: Jacobians at the same n samples, of c outputs both; of one network or of two.
         outputs, precision, backend, memory, tile: as for `ntkspec.gram`; sums are in float64.
 
     Returns:
@@ -106,10 +106,11 @@ def distances(
     def work(pair: tuple[tiles.Strip, tiles.Strip]) -> dict[str, NDArray[np.float64]]:
         made = tiles.compute(*pair, plan.groups, both)
         twice = 1 if pair[0].start == pair[1].start else 2  # a tile below the diagonal stands for one above
-        return {
-            name: twice * _products(*(scales[side + name].scaled(made[side + name]) for side in SIDES), engine)
-            for name in names
-        }
+        found = {}
+        for name in names:
+            one, two = (scales[side + name].scaled(made[side + name]) for side in SIDES)
+            found[name] = twice * _products(one, two, engine)
+        return found
 
     if names:
         for pairs, _ in tiles.panel_pairs(both, plan.tiling):

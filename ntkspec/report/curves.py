@@ -11,15 +11,12 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.typing import LineStyleType
 from numpy.typing import NDArray
 
-from ntkspec.report.moments import few, moments, same_steps, step_colour
 from ntkspec.report.records import Report
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, stages
 from ntkspec.report.thinning import thinned
@@ -42,8 +39,7 @@ _DASHES: dict[Stage, LineStyleType] = {
 }
 _WIDTHS: dict[Stage, float] = {"init": 0.9, "mid": 1.4, "end": 1.8}
 _MANY = 1.3  # width of a curve that is one of many
-_TICKS = 9  # of the bar of colours
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 10.0,
     "axes.titlesize": 11.0,
@@ -60,7 +56,7 @@ _STYLE: dict[Any, Any] = {
 
 def new_figure(width: float, height: float) -> Figure:
     """A figure of this size in inches, laid out by matplotlib."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -68,7 +64,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def new_axes(figure: Figure, rows: int, columns: int, *, share: bool = True) -> list[Axes]:
     """A grid of axes, row by row; log-log axes share both scales."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
     return [axes for row in grid for axes in row]
 
@@ -76,7 +72,7 @@ def new_axes(figure: Figure, rows: int, columns: int, *, share: bool = True) -> 
 def to_bytes(figure: Figure, ending: str) -> bytes:
     """The figure as a PNG (160 dpi) or SVG file; the same figure gives the same bytes."""
     file = io.BytesIO()
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # Labels may be in a script that the font lacks: a box is drawn then.
         warnings.filterwarnings("ignore", message=".*Glyph.*missing from.*")
         if ending == "svg":
@@ -180,34 +176,6 @@ def draw_run(
             last = spectrum
     if last is not None:
         draw_floor(axes, last, colour or run.colour, hatch=hatch)
-
-
-def draw_steps(axes: Axes, run: StyledRun, *, hatch: bool = False) -> None:
-    """The total kernel of a run at all of its snapshots, coloured by step, and its floor at the last."""
-    last: Spectrum | None = None
-    for moment in moments(run.run, stepwise=True):
-        last = moment.snapshot.spectra["total"]
-        draw_spectrum(axes, last, moment.colour, None, 2.0 + moment.place / (moment.of + 1))
-    if last is not None:
-        draw_floor(axes, last, step_colour(1, 1), hatch=hatch)
-
-
-def step_bar(figure: Figure, axes: Sequence[Axes], runs: Sequence[StyledRun]) -> None:
-    """A bar that says which colour is which step; first and last where runs differ in their steps."""
-    steps = same_steps(runs)
-    count = len(steps) if steps else 64
-    colours = ListedColormap([step_colour(i, count) for i in range(count)])
-    shown = few(count, _TICKS if steps else 2)
-    with matplotlib.rc_context(_STYLE):
-        bar = figure.colorbar(
-            ScalarMappable(Normalize(-0.5, count - 0.5), colours),
-            ax=list(axes), fraction=0.03, pad=0.015, aspect=32,
-        )  # fmt: skip
-    names = [f"{steps[i]:,}" for i in shown] if steps else ["first", "last"]
-    bar.set_ticks(shown, labels=names)
-    bar.ax.tick_params(labelsize=8.5, length=2)
-    bar.outline.set_visible(False)  # type: ignore[operator]  # the stubs take it for a list
-    bar.set_label(f"step of training, {count} snapshots" if steps else "snapshot", fontsize=9)
 
 
 def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool = True) -> None:

@@ -13,21 +13,18 @@ from ntkspec.report import words
 from ntkspec.report.curves import (
     KERNEL,
     draw_run,
-    draw_steps,
     finish,
     handle,
     legend_below,
-    mark_handles,
     new_axes,
     new_figure,
     run_handles,
     stage_handles,
-    step_bar,
     text,
     to_bytes,
 )
-from ntkspec.report.moments import by_step
 from ntkspec.report.records import Picture, Report
+from ntkspec.report.spectra_figure import MOST_PANELS, fig_spectra, with_kernel
 from ntkspec.report.style import LATE, NO_GRID_COLOUR, StyledRun, of_kind, styled_runs, when_last
 from ntkspec.report.training_figure import fig_training
 
@@ -42,8 +39,6 @@ __all__ = [
     "to_bytes",
 ]
 
-_TOGETHER = 8  # runs in one pair of axes
-_MOST_PANELS = 16
 _MOST_PIXELS = 512  # of a picture's side; larger ones are thinned
 
 
@@ -63,36 +58,13 @@ def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
             yield name, figure
 
 
-def fig_spectra(report: Report) -> Figure | None:
-    """Eigenvalues against index: up to eight runs in one pair of axes, otherwise a small panel for each.
-
-    With more snapshots than a start, a middle and an end, each run has a panel, its curves coloured by step.
-    """
-    runs = _with_kernel(styled_runs(report), "total")
-    if not runs:
-        return None
-    if by_step(report):
-        return _stepwise_spectra(runs)
-    if len(runs) > _TOGETHER:
-        return _many_spectra(report, runs)
-    figure = new_figure(9.0, 5.4)
-    axes = new_axes(figure, 1, 1)[0]
-    for run in runs:
-        draw_run(axes, run, hatch=len(runs) == 1)
-    finish(axes, "Spectra of the tangent kernels" if len(runs) > 1 else f"Spectrum: {text(runs[0].name)}")
-    colours = run_handles(runs) if len(runs) > 1 else []
-    handles = [*colours, *stage_handles(report, hatch=len(runs) == 1)]
-    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
-    return figure
-
-
 def fig_ablation(report: Report) -> Figure | None:
     """Baseline, grid network, the same without the grid's gradients: a panel for each grid network."""
     runs = styled_runs(report)
-    grids = _with_kernel(runs, "no_grid")[:_MOST_PANELS]
+    grids = with_kernel(runs, "no_grid")[:MOST_PANELS]
     if not grids:
         return None
-    baseline = next(iter(of_kind(_with_kernel(runs, "total"), "baseline")), None)
+    baseline = next(iter(of_kind(with_kernel(runs, "total"), "baseline")), None)
     columns = min(len(grids), 3)
     rows = -(-len(grids) // columns)
     figure = new_figure(max(4.3 * columns, 7.6), 4.6 * rows + 0.6)
@@ -118,7 +90,7 @@ def fig_ablation(report: Report) -> Figure | None:
 
 def fig_panels(report: Report) -> Figure | None:
     """Baseline against Fourier features, baseline against grids, highest Fourier features against grids."""
-    runs = _with_kernel(styled_runs(report), "total")
+    runs = with_kernel(styled_runs(report), "total")
     base, ffes, mpes = of_kind(runs, "baseline")[:1], of_kind(runs, "ffe"), of_kind(runs, "mpe")
     panels = [
         (title, (*left, *right))
@@ -145,7 +117,7 @@ def fig_panels(report: Report) -> Figure | None:
 
 def fig_pictures(report: Report) -> Figure | None:
     """The target and each run's reconstruction at the end, with its quality."""
-    tiles = _tiles(styled_runs(report))[: 3 * _MOST_PANELS]
+    tiles = _tiles(styled_runs(report))[: 3 * MOST_PANELS]
     if not tiles:
         return None
     columns = min(len(tiles), 7)
@@ -163,7 +135,7 @@ def fig_pictures(report: Report) -> Figure | None:
 
 def fig_decades(report: Report) -> Figure | None:
     """Smallest eigenvalues at the end on a log axis; an arrow leftwards from the floor where unresolved."""
-    runs = _with_kernel(styled_runs(report), "total", at_end=True)[: 3 * _MOST_PANELS]
+    runs = with_kernel(styled_runs(report), "total", at_end=True)[: 3 * MOST_PANELS]
     if len(runs) < 2 or all(run.end is None or words.is_zero(run.end.spectra["total"]) for run in runs):
         return None
     figure = new_figure(9.0, 1.5 + 0.42 * len(runs))
@@ -188,68 +160,6 @@ def fig_decades(report: Report) -> Figure | None:
             ha="right", va="top", color=NO_GRID_COLOUR, fontsize=8.5,
         )  # fmt: skip
     return figure
-
-
-def _with_kernel(runs: Sequence[StyledRun], kernel: str, *, at_end: bool = False) -> tuple[StyledRun, ...]:
-    """The runs that have this kernel; for curves (not `at_end`), where it is not exactly zero throughout."""
-    return tuple(
-        run
-        for run in runs
-        if any(
-            kernel in snapshot.spectra and (at_end or not words.is_zero(snapshot.spectra[kernel]))
-            for snapshot in ([run.end] if at_end else run.run.snapshots)
-            if snapshot is not None
-        )
-    )
-
-
-def _many_spectra(report: Report, runs: Sequence[StyledRun]) -> Figure:
-    figure, panels = _small_panels(runs)
-    for axes, run in zip(panels, runs, strict=False):
-        draw_run(axes, run)
-    _finish_panels(figure, panels, runs)
-    legend_below(figure, stage_handles(report))
-    return figure
-
-
-def _stepwise_spectra(runs: Sequence[StyledRun]) -> Figure:
-    """All snapshots of each run."""
-    if len(runs) == 1:
-        figure = new_figure(9.0, 5.4)
-        panels = new_axes(figure, 1, 1)
-    else:
-        figure, panels = _small_panels(runs)
-    for axes, run in zip(panels, runs, strict=False):
-        draw_steps(axes, run, hatch=len(runs) == 1)
-    _finish_panels(figure, panels, runs)
-    shown = runs[: len(panels)]
-    step_bar(figure, panels, shown)
-    spectra = [snapshot.spectra["total"] for run in shown for snapshot in run.run.snapshots]
-    legend_below(figure, mark_handles(spectra, hatch=len(runs) == 1, floor="floor of the last snapshot"))
-    return figure
-
-
-def _small_panels(runs: Sequence[StyledRun]) -> tuple[Figure, list[Axes]]:
-    count = min(len(runs), _MOST_PANELS)
-    columns = min(4, count) if count != 4 else 2
-    rows = -(-count // columns)
-    figure = new_figure(12.8 if columns == 4 else 5.0 * columns, (2.9 if columns == 4 else 4.2) * rows + 0.8)
-    panels = new_axes(figure, rows, columns)
-    for axes in panels[count:]:
-        axes.set_visible(False)
-    return figure, panels[:count]
-
-
-def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[StyledRun]) -> None:
-    if len(runs) == 1:
-        finish(panels[0], f"Spectrum: {text(runs[0].name)}")
-        return
-    columns = panels[0].get_gridspec().ncols  # type: ignore[union-attr]  # axes of a grid have one
-    for i, axes in enumerate(panels):
-        below, left = i + columns >= len(panels), i % columns == 0
-        finish(axes, text(runs[i].short), x_label=below, y_label=left)
-    if len(panels) < len(runs):
-        figure.suptitle(f"The first {len(panels)} of {len(runs)} runs")
 
 
 def _tiles(runs: Sequence[StyledRun]) -> list[tuple[Picture, str]]:

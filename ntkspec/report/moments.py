@@ -66,9 +66,7 @@ def step_colour(place: int, count: int) -> str:
 
 def left_out(report: Report, shown: Sequence[Stage]) -> int:
     """Count the snapshots that a figure of these stages alone leaves out."""
-    return sum(
-        len(run.snapshots) - sum(stage in shown for stage in stages(run)) for run in report.runs
-    )
+    return sum(len(run.snapshots) - sum(stage in shown for stage in stages(run)) for run in report.runs)
 
 
 def same_steps(runs: Sequence[StyledRun]) -> tuple[int, ...] | None:
@@ -87,4 +85,3 @@ def few(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 import re
 from collections.abc import Mapping
@@ -25,7 +24,6 @@ from ntkspec.report.summary import comparison_table, failures, headline, last_fi
 from ntkspec.report.to_json import plain
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
-from ntkspec.spectral.eigenvalues import Spectrum
 
 _SCRIPTS = ("tables.js", "page.js", "training.js")  # run one after the other, as one
 _LONGEST_CONFIG = 20_000  # characters

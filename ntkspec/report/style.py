@@ -192,7 +192,7 @@ def _number(config: Mapping[str, Any], *names: str) -> float:
 
 
 def on_ramp(ramp: tuple[str, ...], position: int, count: int) -> str:
-    """Return colour number `position` of `count`, evenly spaced along the ramp; one alone has the strong end."""
+    """Return colour number `position` of `count`, evenly spaced along the ramp; one alone has the end."""
     at = (len(ramp) - 1) * (position / (count - 1) if count > 1 else 1.0)
     low = min(int(at), max(len(ramp) - 2, 0))
     return mixed(ramp[low], ramp[min(low + 1, len(ramp) - 1)], at - low)

@@ -48,7 +48,7 @@ class StepAxis:
 
     @staticmethod
     def of(steps: Iterable[int]) -> StepAxis:
-        """Choose the axis: a log one where half of the steps would crowd into the first fifth of a linear one.
+        """Choose the axis: a log one where half of the steps would crowd into the first fifth.
 
         Example:
             >>> StepAxis.of([0, 1, 10, 100, 1000]).first, StepAxis.of([0, 50, 100]).first
@@ -130,7 +130,8 @@ def _lambda_min(spectrum: Spectrum) -> Value:
         return Value(spectrum.lambda_min, said=said)
     if words.is_unresolved(spectrum):
         most = spectrum.smallest_at_most
-        return Value(at_most=most if most > 0 else None, said="; ".join(filter(None, (said, _network(spectrum)))))
+        more = _network(spectrum)
+        return Value(at_most=most if most > 0 else None, said=f"{said}; {more}" if more else said)
     return Value(said=said)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,6 +23,7 @@ PANELS: Sequence[tuple[str, Callable[[Moment], Value], bool]] = (  # title, what
 )
 _CROWDED = 30  # snapshots of a run, from which on marks are smaller
 _FAINT = 0.45
+_HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 NARROW = 5.0  # largest over least number, below which a log axis has too few numbers on it
 
 
@@ -69,9 +71,7 @@ def _draw(
             )  # fmt: skip
             stretch = []
         if value.at_most is not None:
-            axes.plot(
-                [place], [value.at_most], "v", color=run.colour, markersize=size + 1.5, markerfacecolor="white"
-            )
+            axes.plot([place], [value.at_most], "v", color=run.colour, markersize=size + 1.5, **_HOLLOW)
         if value.zero:  # a log axis has no zero: at its lower edge
             axes.plot(
                 [place], [0.025], "x", color=run.colour, markersize=size + 1.5, clip_on=False,
@@ -83,9 +83,8 @@ def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, moments: Sequence[Mo
     known = [(axis.position(moment.step), moment.floor) for moment in moments if moment.floor is not None]
     if known:
         marker = "_" if len(known) == 1 else None
-        axes.plot(
-            *zip(*known, strict=True), color=run.colour, linewidth=0.8, alpha=_FAINT, marker=marker, zorder=1.0
-        )
+        at, floors = zip(*known, strict=True)
+        axes.plot(at, floors, color=run.colour, linewidth=0.8, alpha=_FAINT, marker=marker, zorder=1.0)
 
 
 def _finish(axes: Axes, title: str, *, log: bool) -> None:
@@ -129,9 +128,7 @@ def _handles(values: Sequence[Value]) -> list[Line2D]:
         mark("numerical floor", linewidth=0.8, alpha=_FAINT),
     ]
     if any(value.at_most is not None for value in values):
-        found.append(
-            mark("unresolved: at most this", marker="v", linestyle="none", markersize=6, markerfacecolor="white")
-        )
+        found.append(mark("unresolved: at most this", marker="v", linestyle="none", markersize=6, **_HOLLOW))
     if any(value.zero for value in values):
         found.append(mark("exactly zero", marker="x", linestyle="none", markersize=6))
     return found

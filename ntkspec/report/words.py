@@ -241,7 +241,7 @@ def gathered(run: RunReport, said: Iterable[tuple[str, str, SnapshotReport]]) ->
     """Equal statements once, each with the kernels and snapshots that it is made of: "total at init, mid".
 
     Args:
-        run: whose snapshots they are; where a statement is made of all of many, these are not named one by one.
+        run: whose snapshots they are; where a statement is made of all of many, they are not named.
         said: (statement, name of the kernel, snapshot).
     """
     found: dict[str, dict[str, list[str]]] = {}

@@ -62,7 +62,7 @@ def check_folder(folder: Path) -> None:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write report.json, spectra.csv, snapshots.csv, the figures as PNG and SVG, and index.html into a folder.
+    """Write report.json, both CSV files, the figures as PNG and SVG, and index.html into a folder.
 
     Everything goes into a hidden folder beside it first, which then takes the folder's place; on any failure
     or interruption the hidden folder is removed and the old one is as it was. Further reports as JSON in the

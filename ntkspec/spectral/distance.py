@@ -11,8 +11,8 @@ from ntkspec.kernel.distance import distances
 from ntkspec.kernel.problem import KEPT, Kernel
 from ntkspec.spectral.ablation import sums_of_blocks
 
-# Multiplications for one snapshot, a minute or two on two cores: where eigenvalues are had without forming the
-# kernel, this must not take longer than they do.
+# Multiplications for one snapshot, a minute or two on two cores: where eigenvalues are had without forming
+# the kernel, this must not take longer than they do.
 MOST = 2e12
 ZERO = "a kernel that is zero has no direction"
 
@@ -116,5 +116,5 @@ def _shape(jacobian: Jacobian) -> set[tuple[str, tuple[int, int]]]:
 
 
 def _numbers_a_sample(jacobian: Jacobian) -> float:
-    """Count the numbers stored of a sample: multiplications for an entry, of half a kernel, of two of them."""
+    """Count the numbers stored of a sample: multiplications for an entry, of half of two kernels."""
     return sum(block.nbytes / block.dtype.itemsize for block in jacobian) / jacobian.samples
