@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -107,7 +108,7 @@ def _key(moment: Moment) -> str:
 def _said(moment: Moment) -> str:
     """The snapshot's name with its step, where it does not say that itself."""
     step = str(moment.snapshot.step)
-    return moment.name if step in moment.name else f"{moment.name} ({step})"
+    return moment.name if step in re.findall(r"\d+", moment.name) else f"{moment.name} ({step})"
 
 
 def _curve(
