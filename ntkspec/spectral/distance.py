@@ -13,7 +13,7 @@ from ntkspec.spectral.ablation import sums_of_blocks
 
 # Multiplications for one snapshot, a minute or two on two cores: where eigenvalues are had without forming
 # the kernel, this must not take longer than they do.
-MOST = 2e12
+MOST = 1e12
 ZERO = "a kernel that is zero has no direction"
 
 

@@ -222,7 +222,7 @@ def test_only_zeros_and_nothing_computed_are_drawn_without_complaint() -> None:
         snaps = tuple(replace(snap, spectra={"total": spectrum}, distances={}) for snap in run.snapshots)
         figure = fig_training(samples.one_run(replace(run, snapshots=snaps)))
         assert figure is not None
-        assert figures.to_bytes(figure, "png")
+        figure.draw_without_rendering()
 
 
 @pytest.mark.parametrize(
