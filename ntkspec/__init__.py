@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from ntkspec.jacobian import SparseFactor as SparseFactor
     from ntkspec.kernel.dense import gram as gram
     from ntkspec.kernel.dense import gram_by_block as gram_by_block
+    from ntkspec.kernel.distance import kernel_distance as kernel_distance
     from ntkspec.kernel.files import write_kernels as write_kernels
     from ntkspec.kernel.linear_operator import operator as operator
     from ntkspec.report.from_json import read_report as read_report
@@ -52,6 +53,7 @@ HOMES = {  # public name -> the module that it is loaded from, which never bears
     "bounds": "ntkspec.spectral",
     "gram": "ntkspec.kernel.dense",
     "gram_by_block": "ntkspec.kernel.dense",
+    "kernel_distance": "ntkspec.kernel.distance",
     "open_run": "ntkspec.store",
     "operator": "ntkspec.kernel.linear_operator",
     "read_report": "ntkspec.report.from_json",

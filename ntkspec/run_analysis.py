@@ -25,6 +25,7 @@ from ntkspec.report.records import RunReport, SnapshotReport
 from ntkspec.spectral import MethodChoice, Spectrum
 from ntkspec.spectral.ablation import sums_of_blocks
 from ntkspec.spectral.choose import check_options, plan, solve_all
+from ntkspec.spectral.distance import Reference
 from ntkspec.spectral.solvers import SOLVERS
 from ntkspec.spectral.verify import verify
 from ntkspec.store import Run, Snapshot, open_run
@@ -144,9 +145,10 @@ class RunWork:
             kernels: snapshot id -> file to write its kernels to, if any.
         """
         places, drawn = kernels or {}, draw(run.samples, self.settings)
+        first = self._reference(run)
         names = snapshot_names(tuple((snap.id, snap.label) for snap in snapshots))
         found = [
-            self._snapshot(run, snap, label, name, places.get(snap.id))
+            self._snapshot(run, snap, label, name, places.get(snap.id), first)
             for snap, name in zip(snapshots, names, strict=True)
         ]
         return RunReport(
@@ -169,8 +171,13 @@ class RunWork:
             how = f"drawn at random by seed {asked.seed}"
             yield f"{run.path}: {asked.samples} of its {run.samples} samples, {how}"
 
+    def _reference(self, run: Run) -> Reference:
+        """The run's first snapshot, whichever are analysed: distances are measured from it."""
+        first, budget = run.snapshots[0], budget_bytes(self.settings.memory)
+        return Reference.of(first.id, _drawn(first.jacobian, self.settings), self.settings.drop, budget)
+
     def _snapshot(
-        self, run: Run, snap: Snapshot, label: str, name: str, kernels: Path | None
+        self, run: Run, snap: Snapshot, label: str, name: str, kernels: Path | None, first: Reference
     ) -> tuple[SnapshotReport, list[str]]:
         """What a report says of one snapshot, and what to warn of."""
         where = f"{label}, {name}"
@@ -193,6 +200,8 @@ class RunWork:
         self.say(f"{where}: reading")
         summed = sums_of(kernel, parts)
         found = solve_all(summed, asked.method, asked.k, progress=lambda step: self.say(f"{where}: {step}"))
+        self.say(f"{where}: distance from the first snapshot")
+        distances = first.distances(snap.id, summed)
         self.say(f"{where}: bounds")
         evidence = verify(summed, found, thorough=asked.check)
         report = SnapshotReport(
@@ -204,6 +213,7 @@ class RunWork:
             bounds=evidence.bounds,
             checks=evidence.checks,
             picture=run.pictures.get(snap.id),
+            distances=distances,
         )
         said = [*_of_regions(found["total"])]
         if evidence.left_out:

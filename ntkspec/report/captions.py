@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ntkspec.report.moments import by_step, left_out
 from ntkspec.report.records import Report
-from ntkspec.report.style import when_last
+from ntkspec.report.style import LATE, when_last
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,16 @@ _CAPTIONS: Mapping[str, Caption] = {
         "A cross marks the last eigenvalue that is a number, and the rest of that curve lies below its "
         "floor, the thin line of its colour. A shaded band, wide enough to be seen only near a floor, is the "
         f"stated error. {FLOORS}",
+    ),
+    "training": Caption(
+        title="Through training",
+        alt="Four panels against the step of training: largest eigenvalue, smallest eigenvalue, effective "
+        "rank and kernel distance from the first snapshot; a line for each run.",
+        caption="Every snapshot, of the total kernel; the plot above has the other kernels. A filled mark is "
+        "a number. A hollow triangle says only that the value lies between zero and there: up to the floor, "
+        "or to what a network's activation regions leave. A cross at the lower edge is exactly "
+        "zero, the thin line the floor. Kernel distance is 1 - <K_t, K_0> / (|K_t| |K_0|), with Frobenius "
+        "norms: 0 where the kernel has kept its direction, whatever its scale.",
     ),
     "ablation": Caption(
         title="What the grid's gradients do",
@@ -63,7 +74,26 @@ _CAPTIONS: Mapping[str, Caption] = {
 }
 
 
+_STEPWISE = (
+    "Every snapshot, from light at the start of training to dark at its end. The higher a curve at index i, "
+    "the faster at least i independent patterns on the sampled points can be learnt, wanted or not. A cross "
+    "marks the last eigenvalue that is a number; the thin line is the floor of the last snapshot. A shaded "
+    f"band is the stated error. {FLOORS}"
+)
+_LATE = " Drawn: the middle and the end of training; the plots above have every snapshot."
+
+
 def captions(report: Report) -> dict[str, Caption]:
     """The words for every figure, by name, in order."""
     when = when_last(report)
-    return {name: replace(it, caption=it.caption.replace("{when}", when)) for name, it in _CAPTIONS.items()}
+    found = {name: replace(it, caption=it.caption.replace("{when}", when)) for name, it in _CAPTIONS.items()}
+    if by_step(report):
+        found["spectra"] = replace(
+            found["spectra"],
+            alt="Log-log plot of kernel eigenvalues against their index, a colour for each snapshot.",
+            caption=_STEPWISE,
+        )
+    if left_out(report, LATE):
+        for name in ("ablation", "panels"):
+            found[name] = replace(found[name], caption=found[name].caption + _LATE)
+    return found

@@ -27,9 +27,8 @@ DPI = 160
 INDEX_LABEL = "index $i$"
 KERNEL = r"$J\,J^{\mathsf{T}}$"
 VALUE_LABEL = rf"eigenvalue $\lambda_i$ of {KERNEL}"
-LATE: tuple[Stage, ...] = ("mid", "end")
 
-_GREY = "#555555"
+GREY = "#555555"
 _FAINT = 0.55  # of floors
 _POINTS = 600  # of a curve; more cannot be seen
 _LEAST_SHOWN = 0.1  # of the floor
@@ -39,7 +38,8 @@ _DASHES: dict[Stage, LineStyleType] = {
     "end": "solid",
 }
 _WIDTHS: dict[Stage, float] = {"init": 0.9, "mid": 1.4, "end": 1.8}
-_STYLE: dict[Any, Any] = {
+_MANY = 1.3  # width of a curve that is one of many
+STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 10.0,
     "axes.titlesize": 11.0,
@@ -56,7 +56,7 @@ _STYLE: dict[Any, Any] = {
 
 def new_figure(width: float, height: float) -> Figure:
     """A figure of this size in inches, laid out by matplotlib."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -64,7 +64,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def new_axes(figure: Figure, rows: int, columns: int, *, share: bool = True) -> list[Axes]:
     """A grid of axes, row by row; log-log axes share both scales."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
     return [axes for row in grid for axes in row]
 
@@ -72,7 +72,7 @@ def new_axes(figure: Figure, rows: int, columns: int, *, share: bool = True) -> 
 def to_bytes(figure: Figure, ending: str) -> bytes:
     """The figure as a PNG (160 dpi) or SVG file; the same figure gives the same bytes."""
     file = io.BytesIO()
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # Labels may be in a script that the font lacks: a box is drawn then.
         warnings.filterwarnings("ignore", message=".*Glyph.*missing from.*")
         if ending == "svg":
@@ -89,20 +89,26 @@ def text(label: str, limit: int = 40) -> str:
     return f" {plain}" if plain.startswith("_") else plain
 
 
-def draw_spectrum(axes: Axes, spectrum: Spectrum, colour: str, stage: Stage) -> None:
-    """The resolved part of a spectrum; a cross where it goes under the floor, a bar where it was cut."""
+def draw_spectrum(
+    axes: Axes, spectrum: Spectrum, colour: str, stage: Stage | None, front: float = 2.0
+) -> None:
+    """The resolved part of a spectrum; a cross where it goes under the floor, a bar where it was cut.
+
+    Args:
+        stage: of training, which has a line style; None: one of many snapshots.
+        front: the larger, the nearer; from 2 to 3.
+    """
     if not spectrum.resolved:
         return
     index = thinned(spectrum.resolved, _POINTS)
     values = spectrum.eigenvalues[index - 1]
-    front = 2.0 + STAGES.index(stage) * 0.1
     _draw_error(axes, spectrum, index, colour)
     axes.plot(
         index,
         values,
         color=colour,
-        linestyle=_DASHES[stage],
-        linewidth=_WIDTHS[stage],
+        linestyle=_DASHES[stage] if stage else "solid",
+        linewidth=_WIDTHS[stage] if stage else _MANY,
         marker="o" if len(index) == 1 else None,
         markersize=4,
         zorder=front,
@@ -166,7 +172,7 @@ def draw_run(
     for stage, snapshot in stages(run.run).items():
         spectrum = snapshot.spectra.get(kernel)
         if spectrum is not None and stage in shown:
-            draw_spectrum(axes, spectrum, colour or run.colour, stage)
+            draw_spectrum(axes, spectrum, colour or run.colour, stage, 2.0 + STAGES.index(stage) * 0.1)
             last = spectrum
     if last is not None:
         draw_floor(axes, last, colour or run.colour, hatch=hatch)
@@ -211,21 +217,40 @@ def stage_handles(
     if last != "end":
         names["end"] = text(last, 24)
     handles: list[Line2D | Patch] = [
-        _mark(names[stage], linestyle=_DASHES[stage], linewidth=_WIDTHS[stage])
+        mark(names[stage], linestyle=_DASHES[stage], linewidth=_WIDTHS[stage])
         for stage in STAGES
         if any(stage == other for other, _ in drawn)
     ]
-    handles.append(_mark("numerical floor", linewidth=0.8, alpha=_FAINT))
     spectra = [spectrum for _, snapshot in drawn for spectrum in snapshot.spectra.values()]
+    return [*handles, *mark_handles(spectra, hatch=hatch)]
+
+
+def mark_handles(
+    spectra: Sequence[Spectrum], *, hatch: bool = False, floor: str = "numerical floor"
+) -> list[Line2D | Patch]:
+    """Legend entries for the floors and marks that these spectra need."""
+    handles: list[Line2D | Patch] = [mark(floor, linewidth=0.8, alpha=_FAINT)]
     if hatch and any(spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
-        band = Patch(facecolor="none", edgecolor=_GREY, hatch="//////", linewidth=0, label="unresolved")
+        band = Patch(facecolor="none", edgecolor=GREY, hatch="//////", linewidth=0, label="unresolved")
         handles.append(band)
     if any(0 < spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
-        handles.append(_mark("last resolved value", marker="x", linestyle="none", markersize=5.5))
-        handles.append(Patch(color=_GREY, alpha=0.2, linewidth=0, label="stated error"))
+        handles.append(mark("last resolved value", marker="x", linestyle="none", markersize=5.5))
+        handles.append(Patch(color=GREY, alpha=0.2, linewidth=0, label="stated error"))
     if any(not spectrum.complete for spectrum in spectra):
-        handles.append(_mark("last computed value", marker="|", linestyle="none", markersize=9))
+        handles.append(mark("last computed value", marker="|", linestyle="none", markersize=9))
     return handles
+
+
+def legend_below(figure: Figure, handles: Sequence[object]) -> None:
+    """A legend under all panels, in as many columns as there is room for."""
+    columns = max(2, int(figure.get_figwidth() / 2.4))
+    figure.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=min(columns, len(handles)),
+        frameon=False,
+        fontsize=9,
+    )
 
 
 def _has_curve(axes: Axes) -> bool:
@@ -238,11 +263,12 @@ def _say_unresolved(axes: Axes) -> None:
     if figure is None or not any(_has_curve(other) for other in figure.axes):
         floors = [float(np.asarray(line.get_ydata())[0]) for line in axes.lines] or [1.0]
         axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3)
-    axes.text(0.5, 0.75, "no eigenvalue is resolved", transform=axes.transAxes, ha="center", color=_GREY)
+    axes.text(0.5, 0.75, "no eigenvalue is resolved", transform=axes.transAxes, ha="center", color=GREY)
 
 
-def _mark(label: str, **look: Any) -> Line2D:
-    return Line2D([], [], color=_GREY, label=label, **look)
+def mark(label: str, **look: Any) -> Line2D:
+    """A legend entry for a mark or a line that is no run's."""
+    return Line2D([], [], color=GREY, label=label, **look)
 
 
 def _without_doctype(svg: bytes) -> bytes:

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from ntkspec.report import words
 from ntkspec.report.curves import (
     KERNEL,
-    LATE,
     draw_run,
     finish,
     handle,
+    legend_below,
     new_axes,
     new_figure,
     run_handles,
@@ -24,12 +24,21 @@ from ntkspec.report.curves import (
     to_bytes,
 )
 from ntkspec.report.records import Picture, Report
-from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, of_kind, styled_runs, when_last
+from ntkspec.report.spectra_figure import MOST_PANELS, fig_spectra, with_kernel
+from ntkspec.report.style import LATE, NO_GRID_COLOUR, StyledRun, of_kind, styled_runs, when_last
+from ntkspec.report.training_figure import fig_training
 
-__all__ = ["draw_all", "fig_ablation", "fig_decades", "fig_panels", "fig_pictures", "fig_spectra", "to_bytes"]
+__all__ = [
+    "draw_all",
+    "fig_ablation",
+    "fig_decades",
+    "fig_panels",
+    "fig_pictures",
+    "fig_spectra",
+    "fig_training",
+    "to_bytes",
+]
 
-_TOGETHER = 8  # runs in one pair of axes
-_MOST_PANELS = 16
 _MOST_PIXELS = 512  # of a picture's side; larger ones are thinned
 
 
@@ -37,6 +46,7 @@ def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
     """The figures that the report has enough for, by name, drawn one at a time."""
     drawers: dict[str, Callable[[Report], Figure | None]] = {
         "spectra": fig_spectra,
+        "training": fig_training,
         "ablation": fig_ablation,
         "panels": fig_panels,
         "pictures": fig_pictures,
@@ -48,31 +58,13 @@ def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
             yield name, figure
 
 
-def fig_spectra(report: Report) -> Figure | None:
-    """Eigenvalues against index: up to eight runs in one pair of axes, otherwise a small panel for each."""
-    runs = _with_kernel(styled_runs(report), "total")
-    if not runs:
-        return None
-    if len(runs) > _TOGETHER:
-        return _many_spectra(report, runs)
-    figure = new_figure(9.0, 5.4)
-    axes = new_axes(figure, 1, 1)[0]
-    for run in runs:
-        draw_run(axes, run, hatch=len(runs) == 1)
-    finish(axes, "Spectra of the tangent kernels" if len(runs) > 1 else f"Spectrum: {text(runs[0].name)}")
-    colours = run_handles(runs) if len(runs) > 1 else []
-    handles = [*colours, *stage_handles(report, hatch=len(runs) == 1)]
-    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
-    return figure
-
-
 def fig_ablation(report: Report) -> Figure | None:
     """Baseline, grid network, the same without the grid's gradients: a panel for each grid network."""
     runs = styled_runs(report)
-    grids = _with_kernel(runs, "no_grid")[:_MOST_PANELS]
+    grids = with_kernel(runs, "no_grid")[:MOST_PANELS]
     if not grids:
         return None
-    baseline = next(iter(of_kind(_with_kernel(runs, "total"), "baseline")), None)
+    baseline = next(iter(of_kind(with_kernel(runs, "total"), "baseline")), None)
     columns = min(len(grids), 3)
     rows = -(-len(grids) // columns)
     figure = new_figure(max(4.3 * columns, 7.6), 4.6 * rows + 0.6)
@@ -92,13 +84,13 @@ def fig_ablation(report: Report) -> Figure | None:
     )
     handles += run_handles(grids)
     handles.append(handle("without the grid's gradients", NO_GRID_COLOUR))
-    _legend_below(figure, [*handles, *stage_handles(report, hatch=True, shown=LATE)])
+    legend_below(figure, [*handles, *stage_handles(report, hatch=True, shown=LATE)])
     return figure
 
 
 def fig_panels(report: Report) -> Figure | None:
     """Baseline against Fourier features, baseline against grids, highest Fourier features against grids."""
-    runs = _with_kernel(styled_runs(report), "total")
+    runs = with_kernel(styled_runs(report), "total")
     base, ffes, mpes = of_kind(runs, "baseline")[:1], of_kind(runs, "ffe"), of_kind(runs, "mpe")
     panels = [
         (title, (*left, *right))
@@ -119,13 +111,13 @@ def fig_panels(report: Report) -> Figure | None:
     for i, (axes, (title, _)) in enumerate(zip(drawn, panels, strict=True)):
         finish(axes, title, y_label=i == 0)
     shown = [run for run in runs if any(run in members for _, members in panels)]
-    _legend_below(figure, [*run_handles(shown), *stage_handles(report, shown=LATE)])
+    legend_below(figure, [*run_handles(shown), *stage_handles(report, shown=LATE)])
     return figure
 
 
 def fig_pictures(report: Report) -> Figure | None:
     """The target and each run's reconstruction at the end, with its quality."""
-    tiles = _tiles(styled_runs(report))[: 3 * _MOST_PANELS]
+    tiles = _tiles(styled_runs(report))[: 3 * MOST_PANELS]
     if not tiles:
         return None
     columns = min(len(tiles), 7)
@@ -143,7 +135,7 @@ def fig_pictures(report: Report) -> Figure | None:
 
 def fig_decades(report: Report) -> Figure | None:
     """Smallest eigenvalues at the end on a log axis; an arrow leftwards from the floor where unresolved."""
-    runs = _with_kernel(styled_runs(report), "total", at_end=True)[: 3 * _MOST_PANELS]
+    runs = with_kernel(styled_runs(report), "total", at_end=True)[: 3 * MOST_PANELS]
     if len(runs) < 2 or all(run.end is None or words.is_zero(run.end.spectra["total"]) for run in runs):
         return None
     figure = new_figure(9.0, 1.5 + 0.42 * len(runs))
@@ -168,49 +160,6 @@ def fig_decades(report: Report) -> Figure | None:
             ha="right", va="top", color=NO_GRID_COLOUR, fontsize=8.5,
         )  # fmt: skip
     return figure
-
-
-def _with_kernel(runs: Sequence[StyledRun], kernel: str, *, at_end: bool = False) -> tuple[StyledRun, ...]:
-    """The runs that have this kernel; for curves (not `at_end`), where it is not exactly zero throughout."""
-    return tuple(
-        run
-        for run in runs
-        if any(
-            kernel in snapshot.spectra and (at_end or not words.is_zero(snapshot.spectra[kernel]))
-            for snapshot in ([run.end] if at_end else run.run.snapshots)
-            if snapshot is not None
-        )
-    )
-
-
-def _many_spectra(report: Report, runs: Sequence[StyledRun]) -> Figure:
-    shown = runs[:_MOST_PANELS]
-    columns = 4
-    rows = -(-len(shown) // columns)
-    figure = new_figure(12.8, 2.9 * rows + 0.8)
-    panels = new_axes(figure, rows, columns)
-    for axes, run in zip(panels, shown, strict=False):
-        draw_run(axes, run)
-    for i, axes in enumerate(panels):
-        if i < len(shown):
-            finish(axes, text(shown[i].short), x_label=i + columns >= len(shown), y_label=i % columns == 0)
-        else:
-            axes.set_visible(False)
-    if len(shown) < len(runs):
-        figure.suptitle(f"The first {len(shown)} of {len(runs)} runs")
-    _legend_below(figure, stage_handles(report))
-    return figure
-
-
-def _legend_below(figure: Figure, handles: Sequence[object]) -> None:
-    columns = max(2, int(figure.get_figwidth() / 2.4))
-    figure.legend(
-        handles=list(handles),
-        loc="outside lower center",
-        ncols=min(columns, len(handles)),
-        frameon=False,
-        fontsize=9,
-    )
 
 
 def _tiles(runs: Sequence[StyledRun]) -> list[tuple[Picture, str]]:

@@ -16,6 +16,7 @@ from ntkspec.report.tree import Node, parse, read_bytes
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.bounds.record import Bound, Quantity, Side
 from ntkspec.spectral.consistency import Check
+from ntkspec.spectral.distance import KernelDistance
 from ntkspec.spectral.eigenvalues import Spectrum
 from ntkspec.spectral.rank import Rank
 from ntkspec.spectral.regions import Regions
@@ -107,7 +108,8 @@ def _mode(node: Node, outputs: int) -> Outputs:
 
 
 def _snapshot(node: Node) -> SnapshotReport:
-    spectra, checks = {name: _spectrum(each) for name, each in node["spectra"].items()}, node.get("checks")
+    spectra = {name: _spectrum(each) for name, each in node["spectra"].items()}
+    checks, apart = node.get("checks"), node.get("kernel_distance")
     if "total" not in spectra:
         node["spectra"].refuse("a spectrum 'total'", ", ".join(spectra) or "none")
     return SnapshotReport(
@@ -118,6 +120,7 @@ def _snapshot(node: Node) -> SnapshotReport:
         spectra=spectra,
         bounds=node["bounds"].each(lambda each: _bound(each, spectra)),
         checks=checks.each(_check) if checks else (),
+        distances={name: _distance(each) for name, each in apart.items()} if apart else {},
     )
 
 
@@ -185,6 +188,15 @@ def _bound(node: Node, spectra: dict[str, Spectrum]) -> CheckedBound:
         holds=node["holds"].flag(),
         decades_min=smallest,
         decades_median=median,
+    )
+
+
+def _distance(node: Node) -> KernelDistance:
+    value = node.get("value")
+    return KernelDistance(
+        value=value.number(least=0.0) if value else None,
+        reference=node["from"].text(),
+        reason=node["reason"].text(),
     )
 
 

@@ -1,4 +1,3 @@
-"use strict";
 (function () {
   const data = JSON.parse(document.getElementById("plot-data").textContent);
   const element = document.getElementById("plot");
@@ -6,10 +5,7 @@
   const stageBox = document.getElementById("stages");
   const floorBox = document.getElementById("floors");
   const largest = Math.max(...data.runs.flatMap((run) => run.curves.map((curve) => curve.size)), 10);
-  const dashes = { init: "dot", mid: "dash", end: "solid" };
-  const keyDashes = { init: "2 3", mid: "8 4", end: "" };
-  const widths = { init: 1, mid: 1.6, end: 2.2 };
-  const stageNames = { init: "start", mid: "mid", end: "" };
+  const keyDashes = { dot: "2 3", dash: "8 4", solid: "" };
   const kernelNames = { total: "total", no_grid: "without the grid's gradients (no_grid)", grid: "grid alone" };
   const curves = data.runs.flatMap((run) => run.curves);
   if (!curves.length || typeof Plotly === "undefined") return;
@@ -18,20 +14,18 @@
   const unescaped = (name) => name.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&quot;/g, '"')
     .replace(/&#x27;/g, "'").replace(/&amp;/g, "&");
   const kernels = [...new Set(curves.map((curve) => curve.kernel))];
-  const stages = ["init", "mid", "end"].filter((stage) => curves.some((curve) => curve.stage === stage));
+  const groups = data.groups.filter((group) => curves.some((curve) => curve.group === group.key));
   const hidden = new Set();
 
-  stageNames.end = unescaped(data.last);
-
-  // A piece of line as the plot draws this stage.
-  function key(stage) {
+  // A piece of line as the plot draws this stage, or this snapshot.
+  function key(group) {
     const space = "http" + "://www.w3.org/2000/svg";
     const picture = document.createElementNS(space, "svg");
     const line = document.createElementNS(space, "line");
     const set = (node, values) => Object.entries(values).forEach(([name, value]) => node.setAttribute(name, value));
     set(picture, { viewBox: "0 0 34 8", class: "key", "aria-hidden": "true" });
-    set(line, { x1: 0, y1: 4, x2: 34, y2: 4, stroke: "currentColor", "stroke-width": widths[stage] });
-    if (keyDashes[stage]) line.setAttribute("stroke-dasharray", keyDashes[stage]);
+    set(line, { x1: 0, y1: 4, x2: 34, y2: 4, stroke: group.colour, "stroke-width": group.width });
+    if (keyDashes[group.dash]) line.setAttribute("stroke-dasharray", keyDashes[group.dash]);
     picture.append(line);
     return picture;
   }
@@ -42,17 +36,45 @@
     option.textContent = unescaped(Object.hasOwn(kernelNames, kernel) ? kernelNames[kernel] : kernel);
     kernelSelect.append(option);
   }
-  for (const stage of stages) {
+  for (const group of groups) {
     const label = document.createElement("label");
     const box = document.createElement("input");
     box.type = "checkbox";
-    box.value = stage;
-    box.checked = stage !== "init" || stages.length === 1;
-    label.append(box, key(stage), stageNames[stage]);
+    box.value = group.key;
+    box.checked = group.shown;
+    label.append(box, key(group), group.name);
     stageBox.append(label);
   }
 
-  const chosen = () => new Set([...stageBox.querySelectorAll("input:checked")].map((box) => box.value));
+  const boxes = () => [...stageBox.querySelectorAll("input")];
+  function check(wanted) {
+    boxes().forEach((box, i, all) => { box.checked = wanted(i, all.length); });
+    draw();
+  }
+  if (data.stepwise) {
+    const choices = document.getElementById("choices");
+    for (const [text, wanted] of [
+      ["all", () => true],
+      ["none", () => false],
+      ["first and last", (i, count) => i === 0 || i === count - 1],
+      ["one by one", null],
+    ]) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = text;
+      button.addEventListener("click", () => {
+        if (wanted) return check(wanted);
+        // One snapshot after another: a walk through training.
+        const last = boxes().findLastIndex((box) => box.checked);
+        const alone = boxes().filter((box) => box.checked).length === 1;
+        const next = alone ? (last + 1) % boxes().length : 0;
+        return check((i) => i === next);
+      });
+      choices.append(button);
+    }
+  }
+
+  const chosen = () => new Set(boxes().filter((box) => box.checked).map((box) => box.value));
 
   function curveTraces(run, group, curve, legend) {
     const head = `<b>${run.name}</b><br>${curve.snapshot}, step ${curve.step}, ${curve.kernel}`;
@@ -60,8 +82,8 @@
     const traces = [];
     traces.push({
       ...common, x: curve.index, y: curve.value, mode: curve.index.length === 1 ? "markers" : "lines",
-      line: { color: run.colour, dash: dashes[curve.stage], width: widths[curve.stage] },
-      marker: { color: run.colour }, showlegend: legend,
+      line: { color: curve.colour, dash: curve.dash, width: curve.width },
+      marker: { color: curve.colour }, showlegend: legend,
       customdata: curve.index.map((i, k) => [head, curve.error[k] === null ? "" : curve.error[k].toExponential(0)]),
       hovertemplate: "%{customdata[0]}<br>λ<sub>%{x}</sub> = %{y:.3e} ± %{customdata[1]}<extra></extra>",
     });
@@ -69,7 +91,7 @@
       const last = curve.index.length - 1;
       traces.push({
         ...common, x: [curve.index[last]], y: [curve.value[last]], mode: "markers", showlegend: false,
-        marker: { symbol: "x-thin", size: 8, line: { color: run.colour, width: 2 } },
+        marker: { symbol: "x-thin", size: 8, line: { color: curve.colour, width: 2 } },
         customdata: [[head]],
         hovertemplate: `%{customdata[0]}<br>last resolved: ${curve.resolved} of ${curve.known}<extra></extra>`,
       });
@@ -77,7 +99,7 @@
     if (floorBox.checked && curve.floor > 0) {
       traces.push({
         ...common, x: [1, Math.max(curve.size, 2)], y: [curve.floor, curve.floor], mode: "lines", showlegend: legend && !curve.index.length,
-        line: { color: run.colour, width: 1 }, opacity: 0.5, customdata: [[head], [head]],
+        line: { color: curve.colour, width: 1 }, opacity: 0.5, customdata: [[head], [head]],
         hovertemplate: "%{customdata[0]}<br>floor %{y:.1e}: below it nothing is resolved<extra></extra>",
       });
     }
@@ -87,8 +109,8 @@
   function traces() {
     const wanted = chosen();
     return data.runs.flatMap((run, r) => {
-      const shown = run.curves.filter((curve) => curve.kernel === kernelSelect.value && wanted.has(curve.stage));
-      // The last stage that is shown stands for the run in the legend; floors are drawn for it alone.
+      const shown = run.curves.filter((curve) => curve.kernel === kernelSelect.value && wanted.has(curve.group));
+      // The last snapshot that is shown stands for the run in the legend; floors are drawn for it alone.
       return shown.flatMap((curve, k) => {
         const last = k === shown.length - 1;
         const drawn = curveTraces(run, "run" + r, curve, last);

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 import re
 from collections.abc import Mapping
@@ -16,17 +15,17 @@ from markupsafe import Markup, escape
 
 from ntkspec.report import words
 from ntkspec.report.captions import FLOORS, captions
+from ntkspec.report.moments import by_step
 from ntkspec.report.names import kernel_names
+from ntkspec.report.plot_data import plot_data
 from ntkspec.report.records import Report, RunReport, SnapshotReport
-from ntkspec.report.style import StyledRun, last_name, stages, styled_runs, when_last
-from ntkspec.report.summary import comparison_table, failures, headline, singular_baseline
-from ntkspec.report.thinning import thinned
+from ntkspec.report.style import StyledRun, styled_runs, when_last
+from ntkspec.report.summary import comparison_table, failures, headline, last_first, singular_baseline
 from ntkspec.report.to_json import plain
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
-from ntkspec.spectral.eigenvalues import Spectrum
 
-_POINTS = 300  # of a curve in the interactive plot
+_SCRIPTS = ("tables.js", "page.js", "training.js")  # run one after the other, as one
 _LONGEST_CONFIG = 20_000  # characters
 _NUMBER = re.compile(r"(?:[≤≥] )?\d\.\de[+-]\d+")
 
@@ -44,13 +43,13 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["signs"] = _signs
-    scripts = [_script(get_plotlyjs()), _script(_resource("page.js"))]
+    scripts = [_script(get_plotlyjs()), _script("".join(map(_resource, _SCRIPTS)))]
     policy = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
     data = plot_data(report)
     return environment.from_string(_resource("page.html.j2")).render(
         report=report,
         headline=headline(report),
-        table=comparison_table(report),
+        table=last_first(comparison_table(report)),
         singular_baseline=singular_baseline(report),
         qualities=words.QUALITIES,
         figures=[
@@ -69,50 +68,10 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
         plotted=any(run["curves"] for run in data["runs"]),
         zero=_zero_kernels(report),
         data=_embedded(data),
-        points=_POINTS,
+        points=data["points"],
+        stepwise=by_step(report),
+        training=bool(data["training"]),
     )
-
-
-def plot_data(report: Report) -> dict[str, Any]:
-    """What the interactive plot draws: resolved eigenvalues only, thinned on a log axis; no zero kernels."""
-    kernels = kernel_names(report.runs, 40)
-    return {
-        "last": html.escape(last_name(report)),
-        "runs": [
-            {
-                # plotly reads a little HTML in names: an escaped name is shown as it is written
-                "name": html.escape(styled.name),
-                "colour": styled.colour,
-                "curves": [
-                    _curve(styled.run, snapshot, stage, kernels[kernel], spectrum)
-                    for stage, snapshot in stages(styled.run).items()
-                    for kernel, spectrum in snapshot.spectra.items()
-                    if not words.is_zero(spectrum)
-                ],
-            }
-            for styled in styled_runs(report)
-        ],
-    }
-
-
-def _curve(
-    run: RunReport, snapshot: SnapshotReport, stage: str, kernel: str, spectrum: Spectrum
-) -> dict[str, Any]:
-    index = thinned(spectrum.resolved, _POINTS) if spectrum.resolved else None
-    picked = [] if index is None else (index - 1).tolist()
-    return {
-        "stage": stage,
-        "snapshot": html.escape(words.snapshot_name(run, snapshot, 40)),
-        "step": snapshot.step,
-        "kernel": html.escape(kernel),
-        "index": [i + 1 for i in picked],
-        "value": [plain(float(f"{spectrum.eigenvalues[i]:.5e}")) for i in picked],
-        "error": [plain(float(f"{spectrum.error[i]:.1e}")) for i in picked],
-        "floor": plain(float(spectrum.floor)),
-        "known": len(spectrum.eigenvalues),
-        "size": spectrum.size,
-        "resolved": spectrum.resolved,
-    }
 
 
 def _run(styled: StyledRun) -> dict[str, Any]:
@@ -129,10 +88,12 @@ def _run(styled: StyledRun) -> dict[str, Any]:
             for snapshot in run.snapshots
         ],
         "spectra": [
-            _spectrum(words.snapshot_name(run, snapshot), snapshot.step, kernels[kernel], spectrum)
+            _spectrum(run, snapshot, kernel, kernels[kernel])
             for snapshot in run.snapshots
-            for kernel, spectrum in snapshot.spectra.items()
+            for kernel in snapshot.spectra
         ],
+        "moved": any(snapshot.distances for snapshot in run.snapshots),
+        "apart": _apart(run),
         "reasons": _reasons(run),
         "singular": _singular(run),
         "checks": _checks(run),
@@ -152,11 +113,14 @@ def _metrics(snapshot: SnapshotReport) -> str:
     )
 
 
-def _spectrum(snapshot: str, step: int, kernel: str, spectrum: Spectrum) -> dict[str, Any]:
+def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -> dict[str, Any]:
+    spectrum = snapshot.spectra[name]
+    distance = snapshot.distances.get(name)
     return {
-        "snapshot": snapshot,
-        "step": step,
-        "kernel": kernel,
+        "snapshot": words.snapshot_name(run, snapshot),
+        "step": snapshot.step,
+        "kernel": shown,
+        "distance": words.distance(snapshot, name) if distance and distance.value is not None else "-",
         "size": spectrum.size,
         "resolved": words.resolved(spectrum),
         "lambda_max": words.lambda_max(spectrum),
@@ -170,21 +134,33 @@ def _spectrum(snapshot: str, step: int, kernel: str, spectrum: Spectrum) -> dict
     }
 
 
+def _apart(run: RunReport) -> list[str]:
+    """Why some kernels have no distance from the first snapshot; equal reasons once."""
+    kernels = kernel_names([run], 40)
+    return [
+        f"No kernel distance: {reason} ({where})."
+        for reason, where in words.gathered(
+            run,
+            (
+                (distance.reason, kernels[kernel], snapshot)
+                for snapshot in run.snapshots
+                for kernel, distance in snapshot.distances.items()
+                if distance.value is None and kernel in kernels
+            ),
+        )
+    ]
+
+
 def _reasons(run: RunReport) -> list[str]:
     """Why each method, and for which kernels at which snapshots; equal reasons once."""
-    found: dict[str, dict[str, list[str]]] = {}
     kernels = kernel_names([run], 40)
-    for snapshot in run.snapshots:
-        for kernel, spectrum in snapshot.spectra.items():
-            if spectrum.reason:
-                said = f"Method {spectrum.method}: {spectrum.reason}"
-                names = found.setdefault(said, {}).setdefault(kernels[kernel], [])
-                names.append(words.snapshot_name(run, snapshot, 40))
-    reasons = []
-    for said, where in found.items():
-        places = "; ".join(kernel + " at " + ", ".join(names) for kernel, names in where.items())
-        reasons.append(f"{said} ({places}).")
-    return reasons
+    found = (
+        (f"Method {spectrum.method}: {spectrum.reason}", kernels[kernel], snapshot)
+        for snapshot in run.snapshots
+        for kernel, spectrum in snapshot.spectra.items()
+        if spectrum.reason
+    )
+    return [f"{said} ({where})." for said, where in words.gathered(run, found)]
 
 
 def _singular(run: RunReport) -> list[str]:
@@ -219,16 +195,16 @@ def _checks(run: RunReport) -> list[dict[str, Any]]:
 def _zero_kernels(report: Report) -> list[str]:
     """The runs with kernels that are exactly zero, each with these kernels; they have no curve."""
     shown = kernel_names(report.runs, 40)
-    found = {
-        styled.name: dict.fromkeys(
-            f"{shown[kernel]} at {words.snapshot_name(styled.run, snapshot, 40)}"
+    said = []
+    for styled in styled_runs(report):
+        zero = (
+            ("", shown[kernel], snapshot)
             for snapshot in styled.run.snapshots
             for kernel, spectrum in snapshot.spectra.items()
             if words.is_zero(spectrum)
         )
-        for styled in styled_runs(report)
-    }
-    return [f"{name} ({', '.join(kernels)})" for name, kernels in found.items() if kernels]
+        said += [f"{styled.name} ({where})" for _, where in words.gathered(styled.run, zero)]
+    return said
 
 
 def _theorems(run: RunReport) -> list[str]:

@@ -18,6 +18,7 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
 from ntkspec.spectral.bounds.checked import CheckedBound as CheckedBound
 from ntkspec.spectral.consistency import Check
+from ntkspec.spectral.distance import KernelDistance
 from ntkspec.spectral.eigenvalues import Spectrum
 
 Picture = NDArray[np.uint8]  # (H, W) or (H, W, 3)
@@ -36,6 +37,7 @@ class SnapshotReport:
     bounds: tuple[CheckedBound, ...] = ()
     checks: tuple[Check, ...] = ()
     picture: Picture | None = None  # the model's output, where the run file carries it
+    distances: Mapping[str, KernelDistance] = field(default_factory=dict)  # by spectrum; older files: none
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Report:
         return tuple(warning for run in self.runs for warning in run.warnings)
 
     def write(self, folder: str | os.PathLike[str]) -> list[Path]:
-        """Write report.json, spectra.csv, the figures and index.html; returns their paths.
+        """Write report.json, spectra.csv, snapshots.csv, the figures and index.html; returns their paths.
 
         Raises:
             OutputError: the folder holds something else, or cannot be written.

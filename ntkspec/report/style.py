@@ -13,6 +13,7 @@ Kind = Literal["baseline", "ffe", "mpe", "other"]
 Stage = Literal["init", "mid", "end"]
 
 STAGES: tuple[Stage, ...] = ("init", "mid", "end")
+LATE: tuple[Stage, ...] = ("mid", "end")  # of trained networks
 NO_GRID_COLOUR = "#00796b"
 
 _ORDER: tuple[Kind, ...] = ("baseline", "ffe", "mpe", "other")
@@ -68,7 +69,7 @@ def styled_runs(report: Report) -> tuple[StyledRun, ...]:
     styled = []
     for i in order:
         kind = kinds[i]
-        colour = _on_ramp(_RAMPS[kind], seen[kind], counts[kind])
+        colour = on_ramp(_RAMPS[kind], seen[kind], counts[kind])
         seen[kind] += 1
         styled.append(StyledRun(report.runs[i], i, kind, colour, names[i], shorter[i]))
     return tuple(styled)
@@ -190,11 +191,14 @@ def _number(config: Mapping[str, Any], *names: str) -> float:
     return 0.0
 
 
-def _on_ramp(ramp: tuple[str, ...], position: int, count: int) -> str:
-    """Colour number `position` of `count`, evenly spaced along the ramp; one alone takes the strong end."""
+def on_ramp(ramp: tuple[str, ...], position: int, count: int) -> str:
+    """Return colour number `position` of `count`, evenly spaced along the ramp; one alone has the end."""
     at = (len(ramp) - 1) * (position / (count - 1) if count > 1 else 1.0)
     low = min(int(at), max(len(ramp) - 2, 0))
-    share = at - low
-    first, second = (tuple(bytes.fromhex(ramp[k][1:])) for k in (low, min(low + 1, len(ramp) - 1)))
-    mixed = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+    return mixed(ramp[low], ramp[min(low + 1, len(ramp) - 1)], at - low)
+
+
+def mixed(first: str, second: str, share: float) -> str:
+    """Mix two colours #rrggbb, with this share of the second."""
+    pairs = zip(bytes.fromhex(first[1:]), bytes.fromhex(second[1:]), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ntkspec.report import words
+from ntkspec.report.moments import few
 from ntkspec.report.names import kernel_names, short
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs
 from ntkspec.report.summary import certified_note, comparison_table, failures, ranking, singular_baseline
+from ntkspec.report.terminal_columns import Column, alike, fitting, print_columns
 from ntkspec.spectral.eigenvalues import Spectrum
 
-_GAP = 2  # spaces between columns
 _SHOWN = ("theorem1", "weyl_lower", "weyl_upper")  # bounds with a line of their own
 _THOROUGH = ("additivity", "symmetry", "tiles", "routes")  # checks that are made when asked for
-
-
-@dataclass
-class _Column:
-    """A column that may be left out where the terminal is narrow."""
-
-    title: str
-    keep: int  # columns with a larger number go first; 0 is never left out
-    align: Literal["left", "right"] = "left"
-    cells: list[str] = field(default_factory=list)
-    least: int = 0  # characters, whatever the cells hold
-
-    @property
-    def width(self) -> int:
-        return max(self.least, *(Text(cell).cell_len for cell in [self.title, *self.cells]))
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -45,7 +27,7 @@ def print_report(report: Report, console: Console) -> None:
     Columns that do not fit are left out, the least important first; report.json has them all.
     """
     runs = styled_runs(report)
-    tables = _alike([_spectra_columns(styled.run) for styled in runs], console.width)
+    tables = alike([_spectra_columns(styled.run) for styled in runs], console.width)
     names = _written([styled.name for styled in runs], 40, console)
     for styled, name, columns in zip(runs, names, tables, strict=True):
         _print_run(styled.run, name, columns, console)
@@ -59,42 +41,61 @@ def print_report(report: Report, console: Console) -> None:
         _line(console, f"warning: {words.clean(warning, 2000)}", style="yellow")
 
 
-def _print_run(run: RunReport, name: str, columns: Sequence[_Column], console: Console) -> None:
+def _print_run(run: RunReport, name: str, columns: Sequence[Column], console: Console) -> None:
     mode = "" if run.outputs == 1 else f", outputs {run.outputs} ({words.mode(run)})"
     title = Text(name, style="bold")
     title.append(f"  n = {run.samples}{mode}, kernel {run.size} x {run.size}", style="not bold dim")
     console.print(title, highlight=False)
-    _print_columns(console, columns)
-    for line in _bound_lines(run):
+    print_columns(console, columns)
+    for line in (*_bound_lines(run), *_left_out(run)):
         _line(console, line, indent=2)
     console.print()
 
 
-def _spectra_columns(run: RunReport) -> list[_Column]:
+def _spectra_columns(run: RunReport) -> list[Column]:
     columns = [
-        _Column("snapshot", 0),
-        _Column("step", 3, "right"),
-        _Column("kernel", 0),
-        _Column("N", 6, "right"),
-        _Column("resolved", 0, "right"),
-        _Column("lambda_max", 1, "right"),
-        _Column("lambda_min", 0, "right"),
-        _Column("condition", 2, "right"),
-        _Column("eff. rank", 4, "right"),
-        _Column("stable rank", 5, "right"),
-        _Column("method", 7),
+        Column("snapshot", 0),
+        Column("step", 3, "right"),
+        Column("kernel", 0),
+        Column("N", 7, "right"),
+        Column("resolved", 0, "right"),
+        Column("lambda_max", 1, "right"),
+        Column("lambda_min", 0, "right"),
+        Column("condition", 2, "right"),
+        Column("eff. rank", 4, "right"),
+        Column("distance", 5, "right"),
+        Column("stable rank", 6, "right"),
+        Column("method", 8),
     ]
-    kernels = kernel_names([run], 20)
+    kernels, told = kernel_names([run], 20), [id(snapshot) for snapshot in _told(run)]
     for snapshot in run.snapshots:
         name = _short_name(run, snapshot)
         for kernel, spectrum in snapshot.spectra.items():
-            cells = (name, str(snapshot.step), kernels[kernel], *_spectrum_cells(spectrum))
+            if kernel != "total" and id(snapshot) not in told:
+                continue  # see `_left_out`
+            cells = (name, str(snapshot.step), kernels[kernel], *_spectrum_cells(snapshot, kernel, spectrum))
             for column, cell in zip(columns, cells, strict=True):
                 column.cells.append(cell)
     return columns
 
 
-def _spectrum_cells(spectrum: Spectrum) -> tuple[str, ...]:
+def _told(run: RunReport) -> tuple[SnapshotReport, ...]:
+    """The snapshots of which more is said than their total kernel: of many the first and the last."""
+    return run.snapshots if len(run.snapshots) <= words.MANY else (run.snapshots[0], run.snapshots[-1])
+
+
+def _left_out(run: RunReport) -> Iterator[str]:
+    """What is not said of a run with many snapshots."""
+    count = len(run.snapshots) - len(_told(run))
+    if count:
+        names = kernel_names([run], 20)
+        further = ", ".join(names[name] for name in names if name != "total")
+        kernels = f"kernels {further} and their bounds" if further else "bounds and ranks"
+        yield f"{count} snapshots between: {kernels} are on the page and in report.json"
+
+
+def _spectrum_cells(snapshot: SnapshotReport, kernel: str, spectrum: Spectrum) -> tuple[str, ...]:
+    distance = snapshot.distances.get(kernel)
     return (
         str(spectrum.size),
         words.resolved(spectrum),
@@ -102,6 +103,7 @@ def _spectrum_cells(spectrum: Spectrum) -> tuple[str, ...]:
         words.lambda_min(spectrum),
         words.condition(spectrum),
         words.rank(spectrum.effective_rank),
+        words.distance(snapshot, kernel) if distance and distance.value is not None else "-",
         words.rank(spectrum.stable_rank),
         spectrum.method if spectrum.precision == "float64" else f"{spectrum.method} {spectrum.precision}",
     )
@@ -111,7 +113,7 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
     """What is exact, what is certified, the paper's theorem and Weyl's; of all others only that they hold."""
     yield from _singular_lines(run)
     found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
-    for snapshot in run.snapshots:
+    for snapshot in _told(run):
         for checked in snapshot.bounds:
             if checked.bound.name in _SHOWN and checked.of in snapshot.spectra:
                 held = words.held(checked, snapshot.spectra[checked.of])
@@ -138,7 +140,7 @@ def _singular_lines(run: RunReport) -> Iterator[str]:
     """Kernels that are singular as stored, or as the network's, and why; equal ones once."""
     found: dict[str, list[str]] = {}
     kernels = kernel_names([run], 20)
-    for snapshot in run.snapshots:
+    for snapshot in _told(run):
         for kernel, spectrum in snapshot.spectra.items():
             if said := words.singular(spectrum) or words.network(spectrum):
                 found.setdefault(f"{kernels[kernel]}: {said}", []).append(_short_name(run, snapshot))
@@ -148,7 +150,7 @@ def _singular_lines(run: RunReport) -> Iterator[str]:
 def _certified_lines(run: RunReport) -> Iterator[str]:
     """ "certified: 9.3e-04 <= lambda_min <= 9.5e-04 (end)"; one line a kernel."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for snapshot in run.snapshots:
+    for snapshot in _told(run):
         certified = [checked for checked in snapshot.bounds if checked.bound.certified]
         for kernel in dict.fromkeys(checked.of for checked in certified):
             both = [checked for checked in certified if checked.of == kernel]
@@ -182,15 +184,17 @@ def _by_snapshot(said: Sequence[tuple[str, str]], *, always: bool = False) -> st
 
 def _print_comparison(report: Report, console: Console) -> None:
     table = comparison_table(report)
-    columns = [_Column("run", 0)]
-    columns += [_Column(words.QUALITIES[name], 2 + i, "right") for i, name in enumerate(table.qualities)]
-    columns.append(_Column("lambda_min", 1, "right"))
-    # The last compared snapshot matters most, the first least.
+    columns = [Column("run", 0)]
+    columns += [Column(words.QUALITIES[name], 2 + i, "right") for i, name in enumerate(table.qualities)]
+    columns.append(Column("lambda_min", 1, "right"))
+    # The last compared snapshot matters most, the first least; of many also first and middle.
     last = len(table.snapshots) - 1
-    columns += [
-        _Column(label, 0 if i == last else 4 + last - i, "right")
+    marked = few(last + 1, 3) if last >= words.MANY else []
+    decades = [
+        Column(label, 0 if i == last else 4 if i in marked else 4 + last - i, "right")
         for i, label in enumerate(short(table.snapshots, 12))
     ]
+    columns += decades
     names = _written([row.run.short for row in table.rows], 28, console)
     for row, name in zip(table.rows, names, strict=True):
         cells = (name, *row.qualities, row.lambda_min, *row.decades)
@@ -204,56 +208,13 @@ def _print_comparison(report: Report, console: Console) -> None:
             style="not bold dim",
         )
     console.print(title, highlight=False)
-    _print_columns(console, columns)
+    print_columns(console, columns)
+    shown = fitting(columns, console.width)
+    missing = sum(not any(column is one for one in shown) for column in decades)
+    if missing and len(decades) > words.MANY:
+        told = f"decades at {missing} more snapshots are on the page and in report.json"
+        _line(console, told, style="dim", indent=2)
     console.print()
-
-
-def _alike(tables: Sequence[list[_Column]], width: int) -> list[list[_Column]]:
-    """The tables with the same columns, those that fit in all of them, as wide in each as in the widest."""
-    for columns in zip(*tables, strict=True):
-        widest = max(column.width for column in columns)
-        for column in columns:
-            column.least = widest
-    return [_fitting(table, width) for table in tables]
-
-
-def _print_columns(console: Console, columns: Sequence[_Column]) -> None:
-    shown = _fitting(columns, console.width)
-    plain = not console.is_terminal
-    table = Table(
-        box=None if plain else box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, _GAP if plain else _GAP - 1, 0, 0),  # a box has a space of its own between columns
-        header_style="bold" if not plain else "",
-    )
-    fits = sum(column.width + _GAP for column in shown) <= console.width + _GAP
-    for column in shown:
-        # Cells are never cut with an ellipsis: a number without its last digits would be another number.
-        table.add_column(
-            Text(column.title),
-            justify=column.align,
-            overflow="fold",
-            min_width=column.least if fits else None,
-        )
-    for cells in zip(*(column.cells for column in shown), strict=True):
-        table.add_row(*(_cell(cell) for cell in cells))
-    console.print(table, highlight=False)
-
-
-def _fitting(columns: Sequence[_Column], width: int) -> list[_Column]:
-    """The columns that fit; those with the largest `keep` are left out first."""
-    shown = list(columns)
-    while sum(column.width + _GAP for column in shown) > width + _GAP:
-        least = max(shown, key=lambda column: column.keep)
-        if least.keep == 0:
-            break
-        shown.remove(least)
-    return shown
-
-
-def _cell(text: str) -> Text:
-    return Text(text, style="yellow" if text.startswith(words.UNRESOLVED) else "")
 
 
 def _line(console: Console, text: str, *, style: str = "", indent: int = 0) -> None:

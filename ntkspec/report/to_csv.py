@@ -1,4 +1,4 @@
-"""All spectra of a report as one CSV table, a row for each eigenvalue."""
+"""A report as CSV tables: a row for each eigenvalue, and a row for each kernel at each snapshot."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from ntkspec.report.names import snapshot_name
 from ntkspec.report.records import Report
 
 COLUMNS = ("run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero")
+SNAPSHOT_COLUMNS = (
+    "run", "snapshot", "step", "spectrum", "size", "resolved", "floor", "lambda_max", "lambda_min",
+    "lambda_min_at_most", "zero", "condition", "trace", "effective_rank", "stable_rank", "kernel_distance",
+)  # fmt: skip
 
 _SEPARATORS = ",;|\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029"  # of cells and of lines, whatever reads the file
 _SIGNS = "=＝﹦⁼₌+＋﹢⁺₊﬩\\-－﹣−⁻₋@＠﹫"  # what formulas begin with, and what may be folded into that
@@ -61,3 +65,29 @@ def write_csv(report: Report, file: TextIO) -> None:
                     )
                     for i, (value, error) in enumerate(pairs, start=1)
                 )
+
+
+def write_snapshots_csv(report: Report, file: TextIO) -> None:
+    """Write a row for each kernel at each snapshot to an open text file (newline="").
+
+    What is not known is empty: lambda_min where it is not resolved (then it lies in [0, lambda_min_at_most]),
+    kernel_distance where there is none. zero is 1 where lambda_min is exactly zero. Text as in `write_csv`.
+    """
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(SNAPSHOT_COLUMNS)
+    for run in report.runs:
+        for snapshot in run.snapshots:
+            for name, spectrum in snapshot.spectra.items():
+                distance = snapshot.distances.get(name)
+                numbers = (
+                    float(spectrum.floor), spectrum.lambda_max, spectrum.lambda_min,
+                    float(spectrum.smallest_at_most) if spectrum.complete else None,
+                    int(spectrum.singular or spectrum.zero), spectrum.condition, float(spectrum.trace),
+                    spectrum.effective_rank, spectrum.stable_rank, distance.value if distance else None,
+                )  # fmt: skip
+                head = (text(run.label), text(snapshot_name(run, snapshot)), snapshot.step, text(name))
+                writer.writerow((*head, spectrum.size, spectrum.resolved, *map(_cell, numbers)))
+
+
+def _cell(number: float | None) -> float | str:
+    return "" if number is None else number

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ntkspec.report.records import Comparison, Report, RunReport, SnapshotReport
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
+from ntkspec.spectral.distance import KernelDistance
 from ntkspec.spectral.eigenvalues import Spectrum
 
 FORMAT = "ntkspec-report"
@@ -95,6 +96,7 @@ def _snapshot(snapshot: SnapshotReport) -> dict[str, Any]:
         "label": snapshot.label,
         "metrics": plain(snapshot.metrics),
         "spectra": {name: _spectrum(spectrum) for name, spectrum in snapshot.spectra.items()},
+        "kernel_distance": {name: _distance(distance) for name, distance in snapshot.distances.items()},
         "bounds": [_bound(bound) for bound in snapshot.bounds],
         "checks": [_check(check) for check in snapshot.checks],
     }
@@ -173,6 +175,11 @@ def _bound(checked: CheckedBound) -> dict[str, Any]:
             "unit": "decades",
         },
     }
+
+
+def _distance(distance: KernelDistance) -> dict[str, Any]:
+    """From the kernel of the same name at the snapshot of that id: 0 to 1, or null and why."""
+    return {"value": _number(distance.value), "from": distance.reference, "reason": distance.reason}
 
 
 def _check(check: Check) -> dict[str, Any]:

@@ -6,14 +6,14 @@ The texts are ASCII. A bound on a number is rounded to the safe side: "<=" upwar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
 
 from ntkspec.report.names import clean as clean  # words, too
 from ntkspec.report.names import snapshot_name as snapshot_name
-from ntkspec.report.records import Comparison, RunReport
+from ntkspec.report.records import Comparison, RunReport, SnapshotReport
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -25,6 +25,7 @@ LEGEND = (
 )
 ZERO = "0 (no gradient)"
 BOTH_ZERO = "both 0"
+MANY = 5  # snapshots of a run, beyond which they are not named one by one where that can be helped
 IMPRECISE = 0.05  # errors above this share are said
 RANKING = (
     "lambda_min does not rank reconstructions: a large smallest eigenvalue means that every pattern on the "
@@ -168,6 +169,16 @@ def rank(value: float | None) -> str:
     return f"{value:.1f}" if value < 1000 else f"{value:.0f}"
 
 
+def distance(snapshot: SnapshotReport, kernel: str) -> str:
+    """The kernel distance from the first snapshot, or why there is none; "-" where the report has none."""
+    found = snapshot.distances.get(kernel)
+    if found is None:
+        return "-"
+    if found.value is None:
+        return f"none: {clean(found.reason)}"
+    return f"{found.value:.3f}" if found.value >= 0.001 else sci(found.value)
+
+
 def decades(comparison: Comparison) -> str:
     """The ratio in decades with its qualifier: "= 2.1", ">= 9.3", "<= -3.0" or "unresolved"."""
     value, qualifier = comparison.decades, comparison.qualifier
@@ -224,6 +235,30 @@ def limit_of_lambda_min(checked: CheckedBound) -> str:
     if checked.bound.side == "lower":
         return f">= {sci_down(max(value, 0.0))}"
     return f"<= {sci_up(value)}"
+
+
+def gathered(run: RunReport, said: Iterable[tuple[str, str, SnapshotReport]]) -> list[tuple[str, str]]:
+    """Equal statements once, each with the kernels and snapshots that it is made of: "total at init, mid".
+
+    Args:
+        run: whose snapshots they are; where a statement is made of all of many, they are not named.
+        said: (statement, name of the kernel, snapshot).
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for statement, kernel, snapshot in said:
+        found.setdefault(statement, {}).setdefault(kernel, []).append(snapshot_name(run, snapshot, 40))
+    count = len(run.snapshots)
+    every = f"all {count} snapshots"
+    return [
+        (
+            statement,
+            "; ".join(
+                f"{kernel} at {every if len(names) == count > MANY else ', '.join(names)}"
+                for kernel, names in where.items()
+            ),
+        )
+        for statement, where in found.items()
+    ]
 
 
 def mode(run: RunReport) -> str:

@@ -14,14 +14,15 @@ from pathlib import Path
 from ntkspec.errors import OutputError
 from ntkspec.report.beside import beside, held, hidden_file, hidden_folder, new_parents, remove_leftovers
 from ntkspec.report.records import Report
-from ntkspec.report.to_csv import write_csv
+from ntkspec.report.to_csv import write_csv, write_snapshots_csv
 from ntkspec.report.to_json import FORMAT, dumps
 
 JSON, CSV, PAGE, FIGURES = "report.json", "spectra.csv", "index.html", "figures"
-FIGURE_NAMES = ("spectra", "ablation", "panels", "pictures", "decades")
+SNAPSHOTS = "snapshots.csv"
+FIGURE_NAMES = ("spectra", "training", "ablation", "panels", "pictures", "decades")
 
 OWN_NAMES = frozenset(
-    {JSON, CSV, PAGE, FIGURES}
+    {JSON, CSV, SNAPSHOTS, PAGE, FIGURES}
     | {f"{FIGURES}/{name}.{ending}" for name in FIGURE_NAMES for ending in ("png", "svg")}
 )
 _FIRST_BYTES = re.compile(rb'\s*\{\s*"format":\s*"' + FORMAT.encode() + rb'"')
@@ -61,7 +62,7 @@ def check_folder(folder: Path) -> None:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write report.json, spectra.csv, the figures as PNG and SVG, and index.html into a folder.
+    """Write report.json, both CSV files, the figures as PNG and SVG, and index.html into a folder.
 
     Everything goes into a hidden folder beside it first, which then takes the folder's place; on any failure
     or interruption the hidden folder is removed and the old one is as it was. Further reports as JSON in the
@@ -137,9 +138,10 @@ def _fill(report: Report, part: Path) -> list[str]:
     from ntkspec.report.page import render_page
 
     _write_text(part / JSON, dumps(report))
-    with (part / CSV).open("w", encoding="utf-8", errors="replace", newline="") as file:
-        write_csv(report, file)
-    names = [PAGE, JSON, CSV]
+    for name, write in ((CSV, write_csv), (SNAPSHOTS, write_snapshots_csv)):
+        with (part / name).open("w", encoding="utf-8", errors="replace", newline="") as file:
+            write(report, file)
+    names = [PAGE, JSON, CSV, SNAPSHOTS]
     (part / FIGURES).mkdir()
     pictures: dict[str, bytes] = {}
     for name, figure in draw_all(report):

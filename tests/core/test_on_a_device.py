@@ -155,3 +155,16 @@ def test_factors_that_a_device_has_no_room_for(monkeypatch):
     found = SOLVERS["lanczos"].solve(kernel, 3)
     exact = np.linalg.eigvalsh(ntkspec.gram(jac, backend="cpu"))[::-1][:3]
     assert (np.abs(found.eigenvalues - exact) <= found.error).all()
+
+
+def test_kernel_distance(engine):
+    """Tiles, scales and sums stay on the device; one number comes back."""
+    rng = np.random.default_rng(0)
+    one, two = (
+        Jacobian((cases.block("theta", cases.dense(rng, 30, 1, 5), cases.dense(rng, 30, 2, 3), 30, 2),))
+        for _ in range(2)
+    )
+    expected = ntkspec.kernel_distance(one, two, backend="cpu")
+    found = ntkspec.kernel_distance(one, two, backend=engine, tile=11)
+    assert found == pytest.approx(expected, abs=1e-15)
+    assert type(found) is float

@@ -1,4 +1,4 @@
-"""Whatever a lookup or linear map is written in, its blocks are autograd's Jacobian, and sparse or factors."""
+"""Whatever a lookup or linear map is written in, its blocks are autograd's Jacobian, sparse or of factors."""
 
 from __future__ import annotations
 

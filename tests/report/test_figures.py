@@ -53,21 +53,21 @@ def test_same_report_same_bytes(report: Report) -> None:
 
 def test_one_run_without_grid() -> None:
     run = samples.plain_run("x", 20, 0.5, size=32)
-    assert set(_drawn(samples.one_run(run))) == {"spectra", "pictures"}
+    assert set(_drawn(samples.one_run(run))) == {"spectra", "training", "pictures"}
     bare = replace(run, truth=None, snapshots=tuple(replace(snap, picture=None) for snap in run.snapshots))
-    assert set(_drawn(samples.one_run(bare))) == {"spectra"}
+    assert set(_drawn(samples.one_run(bare))) == {"spectra", "training"}
 
 
 def test_one_run_with_grid() -> None:
     assert set(_drawn(samples.one_run(samples.grid_run("x", 7, 0.5, size=32)))) == {
-        "spectra", "ablation", "pictures",
+        "spectra", "training", "ablation", "pictures",
     }  # fmt: skip
 
 
 def test_many_runs() -> None:
     runs = tuple(samples.plain_run(f"run {i}", 8 + i, 0.5, size=16) for i in range(27))
     report = replace(samples.one_run(runs[0]), runs=runs)
-    assert [name for name, _ in figures.draw_all(report)] == ["spectra", "pictures", "decades"]
+    assert [name for name, _ in figures.draw_all(report)] == ["spectra", "training", "pictures", "decades"]
     nine = figures.fig_spectra(replace(report, runs=runs[:9]))  # too many for one pair of axes
     assert nine is not None
     assert len([axes for axes in nine.axes if axes.get_visible()]) == 9

@@ -50,7 +50,16 @@ def test_json_has_the_schema(folder: Path) -> None:
             "warnings",
         } <= set(run)
         for snapshot in run["snapshots"]:
-            assert {"id", "step", "label", "metrics", "spectra", "bounds", "checks"} == set(snapshot)
+            assert {
+                "id",
+                "step",
+                "label",
+                "metrics",
+                "spectra",
+                "bounds",
+                "checks",
+                "kernel_distance",
+            } == set(snapshot)
             assert "total" in snapshot["spectra"]
             for spectrum in snapshot["spectra"].values():
                 assert set(spectrum) == SPECTRUM_KEYS

@@ -92,9 +92,9 @@ def test_scripts_are_those_that_the_policy_names(page: str) -> None:
 
 def test_pictures_have_words(page: str) -> None:
     images = [attributes for tag, attributes in Reader(page).elements if tag == "img"]
-    assert len(images) == 5
+    assert len(images) == 6
     assert all(image["alt"] for image in images)
-    assert page.count("<figcaption>") == 5
+    assert page.count("<figcaption>") == 6
 
 
 def test_plot_data_has_resolved_values_only(page: str, report: Report) -> None:

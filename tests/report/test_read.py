@@ -31,6 +31,7 @@ from ntkspec.report.write import write_json_file
 from ntkspec.spectral import bounds
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
+from ntkspec.spectral.distance import KernelDistance
 from ntkspec.spectral.eigenvalues import Spectrum
 from ntkspec.spectral.rank import Rank
 from ntkspec.spectral.regions import Regions
@@ -152,6 +153,9 @@ def snapshots(draw: st.DrawFn) -> SnapshotReport:
         spectra={"total": total, draw(words.filter("total".__ne__)): draw(spectra())},
         bounds=(held,) if held else (),
         checks=(Check("trace", draw(words), "total", draw(numbers | st.just(math.inf))),),
+        distances={
+            "total": KernelDistance(draw(st.none() | st.floats(0, 1)), draw(words), draw(words)),
+        },
     )
 
 
@@ -185,7 +189,7 @@ def first_version(tree: dict[str, Any]) -> None:
     for run in tree["runs"]:
         del run["inputs"]
         for snap in run["snapshots"]:
-            del snap["checks"]
+            del snap["checks"], snap["kernel_distance"]
             for spectrum in snap["spectra"].values():
                 for name in ("rank", "regions", "trace_error", "smallest_at_most"):
                     del spectrum[name]
@@ -201,6 +205,7 @@ def test_files_of_earlier_versions_are_read(golden: Report, tmp_path: Path) -> N
     assert lost == {
         "inputs",
         "checks",
+        "distances",
         "rank",
         "regions",
         "trace_error",
@@ -287,6 +292,11 @@ EDITS: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda tree: snap(tree)["spectra"].pop("total"), "expected a spectrum 'total', got no_grid, grid"),
     (lambda tree: snap(tree).update(step="3"), "step: expected an integer >= 0, got '3'"),
     (lambda tree: snap(tree).update(step=True), "step: expected an integer >= 0, got True"),
+    (lambda tree: snap(tree).update(kernel_distance=[]), "kernel_distance: expected an object, got []"),
+    (
+        lambda tree: snap(tree).update(kernel_distance={"total": {"value": -1, "from": "", "reason": ""}}),
+        "kernel_distance.total.value: expected a finite number >= 0, got -1",
+    ),
     (lambda tree: snap(tree).update(label=3), "label: expected a string, got 3"),
     (lambda tree: snap(tree).update(metrics=[]), "metrics: expected an object, got []"),
     (lambda tree: tree.update(runs={}), "runs: expected a list, got {}"),

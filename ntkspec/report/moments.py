@@ -1,0 +1,87 @@
+"""Which snapshots are drawn, and how they are told apart: all of them, by stage of training or by step.
+
+Three snapshots are start, middle and end, and have a line style each. Where some run has more, every snapshot
+has a colour by its place in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ntkspec.report.names import snapshot_name
+from ntkspec.report.records import Report, RunReport, SnapshotReport
+from ntkspec.report.style import Stage, StyledRun, mixed, on_ramp, stages
+
+# Of matplotlib's viridis, light to dark, so that the end of training stands out on white.
+_STEPS = ("#a0da39", "#4ac16d", "#1fa187", "#277f8e", "#365c8d", "#46327e", "#440154")
+_PALEST = 0.78  # share of white in the first snapshot's colour where a run has one hue
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A snapshot as it is drawn."""
+
+    snapshot: SnapshotReport
+    name: str
+    place: int  # among the run's snapshots, from 0
+    of: int  # snapshots of the run
+    stage: Stage | None  # None: by step
+
+    @property
+    def colour(self) -> str:
+        """By its place in training, where there is one run to a plot."""
+        return step_colour(self.place, self.of)
+
+    def shade(self, colour: str) -> str:
+        """The colour of its run, the paler the earlier, where there are several runs to a plot."""
+        left = 1 - self.place / (self.of - 1) if self.of > 1 else 0.0
+        return mixed(colour, "#ffffff", _PALEST * left)
+
+
+def by_step(report: Report) -> bool:
+    """Whether some run has snapshots beside its start, middle and end, so that all are drawn by step."""
+    return any(len(stages(run)) < len(run.snapshots) for run in report.runs)
+
+
+def moments(run: RunReport, *, stepwise: bool, limit: int = 40) -> tuple[Moment, ...]:
+    """Return every snapshot of a run, in order of step.
+
+    Args:
+        stepwise: as `by_step` says of the whole report.
+        limit: most characters of a name.
+    """
+    found = {id(snapshot): stage for stage, snapshot in stages(run).items()}
+    count = len(run.snapshots)
+    return tuple(
+        Moment(snap, snapshot_name(run, snap, limit), i, count, None if stepwise else found[id(snap)])
+        for i, snap in enumerate(run.snapshots)
+    )
+
+
+def step_colour(place: int, count: int) -> str:
+    """Return the colour of a place in training, as #rrggbb."""
+    return on_ramp(_STEPS, place, count)
+
+
+def left_out(report: Report, shown: Sequence[Stage]) -> int:
+    """Count the snapshots that a figure of these stages alone leaves out."""
+    return sum(len(run.snapshots) - sum(stage in shown for stage in stages(run)) for run in report.runs)
+
+
+def same_steps(runs: Sequence[StyledRun]) -> tuple[int, ...] | None:
+    """Return the steps of the snapshots, if all runs have the same ones."""
+    steps = {tuple(snap.step for snap in run.run.snapshots) for run in runs}
+    return steps.pop() if len(steps) == 1 else None
+
+
+def few(count: int, most: int) -> list[int]:
+    """Return at most `most` of 0..count-1, evenly spaced, first and last among them.
+
+    Example:
+        >>> few(21, 5)
+        [0, 5, 10, 15, 20]
+    """
+    if count <= most:
+        return list(range(count))
+    return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})

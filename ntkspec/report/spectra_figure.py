@@ -1,0 +1,148 @@
+"""The figure "spectra": eigenvalues against index, of all runs and all snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+
+from ntkspec.report import words
+from ntkspec.report.curves import (
+    STYLE,
+    draw_floor,
+    draw_run,
+    draw_spectrum,
+    finish,
+    legend_below,
+    mark_handles,
+    new_axes,
+    new_figure,
+    run_handles,
+    stage_handles,
+    text,
+)
+from ntkspec.report.moments import by_step, few, moments, same_steps, step_colour
+from ntkspec.report.records import Report
+from ntkspec.report.style import StyledRun, styled_runs
+from ntkspec.spectral.eigenvalues import Spectrum
+
+MOST_PANELS = 16
+_TOGETHER = 8  # runs in one pair of axes
+_TICKS = 9  # of the bar of colours
+
+
+def fig_spectra(report: Report) -> Figure | None:
+    """Eigenvalues against index: up to eight runs in one pair of axes, otherwise a small panel for each.
+
+    With more snapshots than a start, a middle and an end, each run has a panel, its curves coloured by step.
+    """
+    runs = with_kernel(styled_runs(report), "total")
+    if not runs:
+        return None
+    if by_step(report):
+        return _stepwise_spectra(runs)
+    if len(runs) > _TOGETHER:
+        return _many_spectra(report, runs)
+    figure = new_figure(9.0, 5.4)
+    axes = new_axes(figure, 1, 1)[0]
+    for run in runs:
+        draw_run(axes, run, hatch=len(runs) == 1)
+    finish(axes, "Spectra of the tangent kernels" if len(runs) > 1 else f"Spectrum: {text(runs[0].name)}")
+    colours = run_handles(runs) if len(runs) > 1 else []
+    handles = [*colours, *stage_handles(report, hatch=len(runs) == 1)]
+    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
+    return figure
+
+
+def with_kernel(runs: Sequence[StyledRun], kernel: str, *, at_end: bool = False) -> tuple[StyledRun, ...]:
+    """The runs that have this kernel; for curves (not `at_end`), where it is not exactly zero throughout."""
+    return tuple(
+        run
+        for run in runs
+        if any(
+            kernel in snapshot.spectra and (at_end or not words.is_zero(snapshot.spectra[kernel]))
+            for snapshot in ([run.end] if at_end else run.run.snapshots)
+            if snapshot is not None
+        )
+    )
+
+
+def _many_spectra(report: Report, runs: Sequence[StyledRun]) -> Figure:
+    figure, panels = _small_panels(runs)
+    for axes, run in zip(panels, runs, strict=False):
+        draw_run(axes, run)
+    _finish_panels(figure, panels, runs)
+    legend_below(figure, stage_handles(report))
+    return figure
+
+
+def _stepwise_spectra(runs: Sequence[StyledRun]) -> Figure:
+    """All snapshots of each run."""
+    if len(runs) == 1:
+        figure = new_figure(9.0, 5.4)
+        panels = new_axes(figure, 1, 1)
+    else:
+        figure, panels = _small_panels(runs)
+    for axes, run in zip(panels, runs, strict=False):
+        _draw_steps(axes, run, hatch=len(runs) == 1)
+    _finish_panels(figure, panels, runs)
+    shown = runs[: len(panels)]
+    _step_bar(figure, panels, shown)
+    spectra = [snapshot.spectra["total"] for run in shown for snapshot in run.run.snapshots]
+    legend_below(figure, mark_handles(spectra, hatch=len(runs) == 1, floor="floor of the last snapshot"))
+    return figure
+
+
+def _small_panels(runs: Sequence[StyledRun]) -> tuple[Figure, list[Axes]]:
+    count = min(len(runs), MOST_PANELS)
+    columns = min(4, count) if count != 4 else 2
+    rows = -(-count // columns)
+    figure = new_figure(12.8 if columns == 4 else 5.0 * columns, (2.9 if columns == 4 else 4.2) * rows + 0.8)
+    panels = new_axes(figure, rows, columns)
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels[:count]
+
+
+def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[StyledRun]) -> None:
+    if len(runs) == 1:
+        finish(panels[0], f"Spectrum: {text(runs[0].name)}")
+        return
+    columns = panels[0].get_gridspec().ncols  # type: ignore[union-attr]  # axes of a grid have one
+    for i, axes in enumerate(panels):
+        below, left = i + columns >= len(panels), i % columns == 0
+        finish(axes, text(runs[i].short), x_label=below, y_label=left)
+    if len(panels) < len(runs):
+        figure.suptitle(f"The first {len(panels)} of {len(runs)} runs")
+
+
+def _draw_steps(axes: Axes, run: StyledRun, *, hatch: bool = False) -> None:
+    """The total kernel of a run at all of its snapshots, coloured by step, and its floor at the last."""
+    last: Spectrum | None = None
+    for moment in moments(run.run, stepwise=True):
+        last = moment.snapshot.spectra["total"]
+        draw_spectrum(axes, last, moment.colour, None, 2.0 + moment.place / (moment.of + 1))
+    if last is not None:
+        draw_floor(axes, last, step_colour(1, 1), hatch=hatch)
+
+
+def _step_bar(figure: Figure, axes: Sequence[Axes], runs: Sequence[StyledRun]) -> None:
+    """A bar that says which colour is which step; first and last where runs differ in their steps."""
+    steps = same_steps(runs)
+    count = len(steps) if steps else 64
+    colours = ListedColormap([step_colour(i, count) for i in range(count)])
+    shown = few(count, _TICKS if steps else 2)
+    with matplotlib.rc_context(STYLE):
+        bar = figure.colorbar(
+            ScalarMappable(Normalize(-0.5, count - 0.5), colours),
+            ax=list(axes), fraction=0.03, pad=0.015, aspect=32,
+        )  # fmt: skip
+    names = [f"{steps[i]:,}" for i in shown] if steps else ["first", "last"]
+    bar.set_ticks(shown, labels=names)
+    bar.ax.tick_params(labelsize=8.5, length=2)
+    bar.outline.set_visible(False)
+    bar.set_label(f"step of training, {count} snapshots" if steps else "snapshot", fontsize=9)

@@ -1,0 +1,80 @@
+"""Columns of a table on a terminal, some of which are left out where it is narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ntkspec.report import words
+
+_GAP = 2  # spaces between columns
+
+
+@dataclass
+class Column:
+    """A column that may be left out where the terminal is narrow."""
+
+    title: str
+    keep: int  # columns with a larger number go first; 0 is never left out
+    align: Literal["left", "right"] = "left"
+    cells: list[str] = field(default_factory=list)
+    least: int = 0  # characters, whatever the cells hold
+
+    @property
+    def width(self) -> int:
+        return max(self.least, *(Text(cell).cell_len for cell in [self.title, *self.cells]))
+
+
+def alike(tables: Sequence[list[Column]], width: int) -> list[list[Column]]:
+    """The tables with the same columns, those that fit in all of them, as wide in each as in the widest."""
+    for columns in zip(*tables, strict=True):
+        widest = max(column.width for column in columns)
+        for column in columns:
+            column.least = widest
+    return [fitting(table, width) for table in tables]
+
+
+def print_columns(console: Console, columns: Sequence[Column]) -> None:
+    """Print those columns that fit; colours and boxes are the console's."""
+    shown = fitting(columns, console.width)
+    plain = not console.is_terminal
+    table = Table(
+        box=None if plain else box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, _GAP if plain else _GAP - 1, 0, 0),  # a box has a space of its own between columns
+        header_style="bold" if not plain else "",
+    )
+    fits = sum(column.width + _GAP for column in shown) <= console.width + _GAP
+    for column in shown:
+        # Cells are never cut with an ellipsis: a number without its last digits would be another number.
+        table.add_column(
+            Text(column.title),
+            justify=column.align,
+            overflow="fold",
+            min_width=column.least if fits else None,
+        )
+    for cells in zip(*(column.cells for column in shown), strict=True):
+        table.add_row(*(_cell(cell) for cell in cells))
+    console.print(table, highlight=False)
+
+
+def fitting(columns: Sequence[Column], width: int) -> list[Column]:
+    """The columns that fit; those with the largest `keep` are left out first."""
+    shown = list(columns)
+    while sum(column.width + _GAP for column in shown) > width + _GAP:
+        least = max(shown, key=lambda column: column.keep)
+        if least.keep == 0:
+            break
+        shown.remove(least)
+    return shown
+
+
+def _cell(text: str) -> Text:
+    return Text(text, style="yellow" if text.startswith(words.UNRESOLVED) else "")

@@ -1,0 +1,142 @@
+"""What figure and page draw against the step: lambda_max, lambda_min, effective rank, kernel distance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ntkspec.report import words
+from ntkspec.report.records import Report, RunReport, SnapshotReport
+from ntkspec.spectral.eigenvalues import Spectrum
+
+_WIDE = 30.0  # ratio of last to first step from which steps may be shown on a log axis
+_GAP = 0.35  # decades between step 0 and the first one after it, on an axis that has no zero
+
+
+@dataclass(frozen=True)
+class Value:
+    """One quantity of one kernel at one snapshot; at most one of the three numbers is there."""
+
+    number: float | None = None
+    at_most: float | None = None  # not resolved: it lies between 0 and this
+    zero: bool = False  # exactly
+    said: str = ""  # in words, with the reason where there is no number
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One kernel at one snapshot."""
+
+    step: int
+    name: str  # of the snapshot
+    lambda_max: Value
+    lambda_min: Value
+    floor: float | None  # of the spectrum; None where nothing was rounded
+    effective_rank: Value
+    distance: Value
+
+
+@dataclass(frozen=True)
+class StepAxis:
+    """Where a step stands: as far as it is, or by its logarithm where steps grow by factors.
+
+    A log axis has no zero: step 0 has a place of its own, to the left of the first step after it.
+    """
+
+    first: float | None  # the first step above 0; None: the axis is linear
+
+    @staticmethod
+    def of(steps: Iterable[int]) -> StepAxis:
+        """Choose the axis: a log one where half of the steps would crowd into the first fifth.
+
+        Example:
+            >>> StepAxis.of([0, 1, 10, 100, 1000]).first, StepAxis.of([0, 50, 100]).first
+            (1.0, None)
+        """
+        above = sorted({step for step in steps if step > 0})
+        if len(above) < 3 or above[-1] < _WIDE * above[0] or above[len(above) // 2] > above[-1] / 5:
+            return StepAxis(None)
+        return StepAxis(float(above[0]))
+
+    def position(self, step: int) -> float:
+        """Return where a step stands on a linear axis that is labelled by `ticks`."""
+        if self.first is None:
+            return float(step)
+        return math.log10(step) if step else math.log10(self.first) - _GAP
+
+    def ticks(self, steps: Iterable[int]) -> list[tuple[float, str]]:
+        """Return positions and labels on a log axis: 0, if it is among the steps, and powers of ten."""
+        if self.first is None:
+            return []
+        steps = [*steps]
+        powers = range(math.floor(math.log10(self.first)), math.ceil(math.log10(max(steps))) + 1)
+        inside = [10**k for k in powers if self.first <= 10**k <= max(steps) or len(powers) < 3]
+        return [(self.position(step), f"{step:,}") for step in ([0] if 0 in steps else []) + inside]
+
+
+def has_training(report: Report) -> bool:
+    """Whether some run has more than one snapshot."""
+    return any(len(run.snapshots) > 1 for run in report.runs)
+
+
+def steps_of(report: Report) -> list[int]:
+    """Return the steps of all snapshots."""
+    return [snapshot.step for run in report.runs for snapshot in run.snapshots]
+
+
+def history(run: RunReport, kernel: str) -> tuple[Moment, ...]:
+    """Return a kernel of a run at every snapshot that has it, in order of step."""
+    return tuple(_moment(run, snapshot, kernel) for snapshot in run.snapshots if kernel in snapshot.spectra)
+
+
+def kernels_of(report: Report) -> tuple[str, ...]:
+    """Return the names of all kernels, "total" first."""
+    names = (name for run in report.runs for snapshot in run.snapshots for name in snapshot.spectra)
+    return tuple(dict.fromkeys(("total", *names)))
+
+
+def _moment(run: RunReport, snapshot: SnapshotReport, kernel: str) -> Moment:
+    spectrum = snapshot.spectra[kernel]
+    rank = spectrum.effective_rank
+    return Moment(
+        step=snapshot.step,
+        name=words.snapshot_name(run, snapshot, 40),
+        lambda_max=_lambda_max(spectrum),
+        lambda_min=_lambda_min(spectrum),
+        floor=spectrum.floor if spectrum.floor > 0 else None,
+        effective_rank=Value(rank, said=words.rank(rank) if rank is not None else words.NOT_COMPUTED),
+        distance=Value(
+            snapshot.distances[kernel].value if kernel in snapshot.distances else None,
+            said=words.distance(snapshot, kernel),
+        ),
+    )
+
+
+def _lambda_max(spectrum: Spectrum) -> Value:
+    said = words.lambda_max(spectrum)
+    if words.is_zero(spectrum):
+        return Value(zero=True, said=said)
+    if spectrum.lambda_max is None:
+        return Value(at_most=spectrum.floor, said=said)
+    return Value(spectrum.lambda_max, said=said)
+
+
+def _lambda_min(spectrum: Spectrum) -> Value:
+    said = words.lambda_min(spectrum)
+    if words.is_zero(spectrum) or spectrum.singular:
+        return Value(zero=True, said=words.singular(spectrum) or said)
+    if spectrum.lambda_min is not None:
+        return Value(spectrum.lambda_min, said=said)
+    if words.is_unresolved(spectrum):
+        most = spectrum.smallest_at_most
+        more = _network(spectrum)
+        return Value(at_most=most if most > 0 else None, said=f"{said}; {more}" if more else said)
+    return Value(said=said)
+
+
+def _network(spectrum: Spectrum) -> str:
+    known = spectrum.regions
+    if known is None or not spectrum.network_singular:
+        return ""
+    return f"the network's kernel is singular: rank <= {known.at_most} of {spectrum.size}"

@@ -1,0 +1,134 @@
+"""The figure "through training": four panels against the step, a line for each run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from ntkspec.report.curves import GREY, handle, legend_below, mark, new_axes, new_figure, text
+from ntkspec.report.records import Report
+from ntkspec.report.style import StyledRun, styled_runs
+from ntkspec.report.through_training import Moment, StepAxis, Value, has_training, history, steps_of
+
+PANELS: Sequence[tuple[str, Callable[[Moment], Value], bool]] = (  # title, what is drawn, on a log axis
+    (r"largest eigenvalue $\lambda_{\max}$", lambda moment: moment.lambda_max, True),
+    (r"smallest eigenvalue $\lambda_{\min}$", lambda moment: moment.lambda_min, True),
+    ("effective rank", lambda moment: moment.effective_rank, True),
+    ("kernel distance from the first snapshot", lambda moment: moment.distance, False),
+)
+_CROWDED = 30  # snapshots of a run, from which on marks are smaller
+_FAINT = 0.45
+_HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
+NARROW = 5.0  # largest over least number, below which a log axis has too few numbers on it
+
+
+def fig_training(report: Report, kernel: str = "total") -> Figure | None:
+    """Draw a kernel's four quantities at every snapshot; None where no run has more than one."""
+    if not has_training(report):
+        return None
+    axis, steps = StepAxis.of(steps_of(report)), steps_of(report)
+    runs = [(run, history(run.run, kernel)) for run in styled_runs(report)]
+    runs = [(run, moments) for run, moments in runs if moments]
+    if not runs:
+        return None
+    figure = new_figure(9.6, 6.8)
+    panels = new_axes(figure, 2, 2, share=False)
+    for axes, (title, pick, log) in zip(panels, PANELS, strict=True):
+        for run, moments in runs:
+            if pick(moments[0]) is moments[0].lambda_min:
+                _draw_floor(axes, axis, run, moments)
+            _draw(axes, axis, run, moments, pick)
+        _finish(axes, title, log=log)
+        _steps(axes, axis, steps)
+    for axes in panels[2:]:
+        axes.set_xlabel("step of training")
+    colours = [handle(run.name, run.colour) for run, _ in runs] if len(runs) > 1 else []
+    if len(runs) == 1:
+        figure.suptitle(f"Through training: {text(runs[0][0].name)}", fontsize=11)
+    values = [pick(moment) for _, moments in runs for moment in moments for _, pick, _ in PANELS]
+    legend_below(figure, [*colours, *_handles(values)])
+    return figure
+
+
+def _draw(
+    axes: Axes, axis: StepAxis, run: StyledRun, moments: Sequence[Moment], pick: Callable[[Moment], Value]
+) -> None:
+    """A line through the numbers that follow one another; limits and zeros are marks that nothing joins."""
+    size = 4.5 if len(moments) <= _CROWDED else 2.5
+    places = [(axis.position(moment.step), pick(moment)) for moment in moments]
+    stretch: list[tuple[float, float]] = []
+    for place, value in [*places, (0.0, Value())]:
+        if value.number is not None:
+            stretch.append((place, value.number))
+        elif stretch:
+            axes.plot(
+                *zip(*stretch, strict=True), color=run.colour, linewidth=1.4, marker="o", markersize=size,
+            )  # fmt: skip
+            stretch = []
+        if value.at_most is not None:
+            axes.plot([place], [value.at_most], "v", color=run.colour, markersize=size + 1.5, **_HOLLOW)
+        if value.zero:  # a log axis has no zero: at its lower edge
+            axes.plot(
+                [place], [0.025], "x", color=run.colour, markersize=size + 1.5, clip_on=False,
+                transform=axes.get_xaxis_transform(),
+            )  # fmt: skip
+
+
+def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, moments: Sequence[Moment]) -> None:
+    known = [(axis.position(moment.step), moment.floor) for moment in moments if moment.floor is not None]
+    if known:
+        marker = "_" if len(known) == 1 else None
+        at, floors = zip(*known, strict=True)
+        axes.plot(at, floors, color=run.colour, linewidth=0.8, alpha=_FAINT, marker=marker, zorder=1.0)
+
+
+def _finish(axes: Axes, title: str, *, log: bool) -> None:
+    axes.set_title(title, fontsize=10)
+    drawn = bool(_in_data(axes))
+    low, high = axes.get_ylim()
+    narrow = high < NARROW * low and len(axes.lines) == len(_in_data(axes))
+    if log and drawn and not narrow:
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        if high < 1e3 * low:  # few powers of ten: numbers between them, too
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    elif not log:
+        axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300))
+    if not drawn:
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no number", transform=axes.transAxes, ha="center", color=GREY)
+    axes.grid(color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _in_data(axes: Axes) -> list[Line2D]:
+    """The lines that are numbers: a zero is a mark at the axes' edge."""
+    return [line for line in axes.lines if line.get_transform() == axes.transData]
+
+
+def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:
+    places = [axis.position(step) for step in steps]
+    room = 0.04 * ((max(places) - min(places)) or 1.0)
+    axes.set_xlim(min(places) - room, max(places) + room)
+    if ticks := axis.ticks(steps):
+        axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
+
+
+def _handles(values: Sequence[Value]) -> list[Line2D]:
+    """Legend entries for the marks that there are."""
+    found = [
+        mark("a number", marker="o", linewidth=1.4, markersize=4.5),
+        mark("numerical floor", linewidth=0.8, alpha=_FAINT),
+    ]
+    if any(value.at_most is not None for value in values):
+        found.append(mark("unresolved: at most this", marker="v", linestyle="none", markersize=6, **_HOLLOW))
+    if any(value.zero for value in values):
+        found.append(mark("exactly zero", marker="x", linestyle="none", markersize=6))
+    return found

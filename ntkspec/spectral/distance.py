@@ -1,0 +1,120 @@
+"""How far every kernel of a run has moved from that of its first snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ntkspec.errors import MemoryBudgetError, UsageError
+from ntkspec.jacobian import Jacobian
+from ntkspec.kernel.distance import distances
+from ntkspec.kernel.problem import KEPT, Kernel
+from ntkspec.spectral.ablation import sums_of_blocks
+
+# Multiplications for one snapshot, a minute or two on two cores: where eigenvalues are had without forming
+# the kernel, this must not take longer than they do.
+MOST = 1e12
+ZERO = "a kernel that is zero has no direction"
+
+
+@dataclass(frozen=True)
+class KernelDistance:
+    """How far a kernel is from that of the run's first snapshot, see `ntkspec.kernel_distance`."""
+
+    value: float | None  # 0 to 1; None where there is none
+    reference: str  # id of the first snapshot
+    reason: str = ""  # why there is none
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A run's first snapshot, from which the others are measured."""
+
+    id: str
+    parts: Mapping[str, Jacobian]  # its sums of blocks, by name
+
+    @staticmethod
+    def of(id: str, jacobian: Jacobian, drop: Sequence[Sequence[str]], budget: int) -> Reference:
+        """Take the sums of a snapshot's blocks; small ones are read once for all that are measured from it.
+
+        Args:
+            id: of the snapshot.
+            jacobian: of the samples to analyse.
+            drop: ablations, as for `sums_of_blocks`; those that this snapshot does not have are left out.
+            budget: bytes.
+        """
+        if KEPT * jacobian.nbytes <= budget:
+            jacobian = jacobian.load()
+        had = [words for words in drop if _can_drop(jacobian, words)]
+        return Reference(id, sums_of_blocks(jacobian, had))
+
+    def distances(self, id: str, kernels: Mapping[str, Kernel]) -> dict[str, KernelDistance]:
+        """Measure every kernel of a snapshot from that of the same name at the first one.
+
+        Args:
+            id: of the snapshot.
+            kernels: name -> kernel of a sum of its blocks; "total" is that of all of them.
+
+        Returns:
+            name -> distance, or why there is none: other blocks, a kernel that is zero, too little memory or
+            too much work.
+        """
+        if id == self.id:  # nothing was rounded
+            zero = {name: kernel.trace == 0 for name, kernel in kernels.items()}
+            return {name: self._none(ZERO) if zero[name] else self._value(0.0) for name in kernels}
+        refused = {name: self._refused(name, kernel.rows) for name, kernel in kernels.items()}
+        names = [name for name, reason in refused.items() if not reason]
+        found: Mapping[str, float | None] = {}
+        if names:
+            try:
+                found = distances(
+                    kernels["total"],
+                    {name: self.parts[name] for name in names},
+                    {name: kernels[name].rows for name in names},
+                )
+            except (MemoryBudgetError, UsageError) as error:  # the spectra are there, and stay
+                refused.update(dict.fromkeys(names, str(error)))
+        return {
+            name: self._none(reason) if reason else self._value(found[name])
+            for name, reason in refused.items()
+        }
+
+    def _refused(self, name: str, now: Jacobian) -> str:
+        """Say why a sum of blocks cannot be measured, or "" where it can."""
+        then = self.parts.get(name)
+        if then is None:
+            return f"the first snapshot has no kernel {name}"
+        if (then.samples, then.outputs) != (now.samples, now.outputs):
+            return f"the first snapshot has {then.samples} samples and {then.outputs} outputs"
+        if _shape(then) != _shape(now):
+            return "the first snapshot has other blocks"
+        work = now.samples**2 * _numbers_a_sample(now)
+        if work > MOST:
+            return (
+                f"both kernels take about {work:.0e} multiplications, more than {MOST:.0e}; "
+                "ntkspec.kernel_distance computes it nevertheless"
+            )
+        return ""
+
+    def _value(self, value: float | None) -> KernelDistance:
+        return self._none(ZERO) if value is None else KernelDistance(value, self.id)
+
+    def _none(self, reason: str) -> KernelDistance:
+        return KernelDistance(None, self.id, reason)
+
+
+def _can_drop(jacobian: Jacobian, words: Sequence[str]) -> bool:
+    try:
+        jacobian.without(*words)
+    except UsageError:
+        return False
+    return True
+
+
+def _shape(jacobian: Jacobian) -> set[tuple[str, tuple[int, int]]]:
+    return {(block.name, block.widths) for block in jacobian}
+
+
+def _numbers_a_sample(jacobian: Jacobian) -> float:
+    """Count the numbers stored of a sample: multiplications for an entry, of half of two kernels."""
+    return sum(block.nbytes / block.dtype.itemsize for block in jacobian) / jacobian.samples
