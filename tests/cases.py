@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ntkspec.jacobian import Block, DenseFactor, Jacobian, Outputs, Parameter, SparseFactor
+from ntkspec.jacobian import Block, DenseFactor, Jacobian, Outputs, PairsFactor, Parameter, SparseFactor
 
 MODES: tuple[Outputs, ...] = ("trace", "full", 0, 1)
 
@@ -28,6 +28,13 @@ def sparse(
     """With padding (-1) and, since k indices are drawn with replacement, collisions."""
     indices = rng.integers(-1, width, size=(n, k)).astype(index)
     return SparseFactor(indices, rng.standard_normal((n, c, k)).astype(dtype), width)
+
+
+def pairs(
+    rng: np.random.Generator, n: int, c: int, uses: int, a: int, b: int, dtype: Any = np.float64
+) -> PairsFactor:
+    left, right = rng.standard_normal((n, 1, uses, a)), rng.standard_normal((n, c, uses, b))
+    return PairsFactor(left.astype(dtype), right.astype(dtype))
 
 
 def block(name: str, left: Any, right: Any, n: int, c: int, role: str = "network", order: int = 0) -> Block:
@@ -51,6 +58,7 @@ def blocks(n: int, c: int, seed: int = 0, dtype: Any = np.float64) -> dict[str, 
         for b in right
         if (a, b) != ("none", "none")
     }
+    made["none-pairs"] = block("none-pairs", None, pairs(rng, n, c, 3, 4, 5, dtype), n, c)
     made["narrow-dense"] = block("narrow-dense", narrow, right["dense"], n, c, role="grid")
     return {name: replace(block, order=order) for order, (name, block) in enumerate(made.items())}
 

@@ -19,21 +19,16 @@ from ntkspec.export.pieces import Piece, ProductPiece, RowsPiece
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import Factors, factorise
 from ntkspec.export.registered import require_registered
+from ntkspec.export.replan import Replan
+from ntkspec.export.several import several_uses
 from ntkspec.export.sparse_rows import SparseRows, padded
 from ntkspec.export.uses import Read
 
+SOMETIMES = "some samples use it in another way"
 ROOM = 1.25  # for longer rows than have been seen
 RANK_ONE = {torch.float64: 1e-13, torch.float32: 1e-5}  # how far rounding takes a product, relative
 
 Entries = tuple[Tensor, Tensor, Tensor]  # sample (m,), position (m,), values (m, c)
-
-
-class Replan(Exception):
-    """A choice does not hold; start the snapshot again with better ones."""
-
-    def __init__(self, choices: Choices) -> None:
-        super().__init__("replan")
-        self.choices = choices
 
 
 @dataclass(frozen=True)
@@ -60,13 +55,16 @@ def factored(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x
     _require_planned(found, plans, captures, choices, len(x))
     edges = {plan.name: _edges(plan, found, captures) for plan in plans}
     at = _distributed(edges, _by_output(outputs, [one for some in edges.values() for one in some]))
-    samples = _samples(outputs, {p.name: edges[p.name] for p in plans if p.kind == "rows"}, plans, choices)
+    to_sort = {plan.name: edges[plan.name] for plan in plans if plan.kind in ("rows", "pairs")}
+    samples = _samples(outputs, to_sort, plans, choices)
     v = random_cotangents(outputs)
     gradients = gradients_of(prepared, outputs, v)
     pieces: list[Piece] = []
     for plan in plans:
         if plan.kind == "linear":
             pieces.append(_product(plan, found, at[plan.name], outputs))
+        elif plan.kind == "pairs":
+            pieces.append(several_uses(plan, found, samples[plan.name], at[plan.name], choices, outputs))
         elif plan.kind == "lookup":
             pieces.append(_declared(plan, captures[plan.name], at[plan.name]))
         elif plan.kind == "rows":
@@ -130,10 +128,14 @@ def _require_planned(
             changed |= {owned.name: now.get(owned.name, Form("rows")) for owned in plan.owned}
         elif plan.kind == "rows":
             changed |= {name: form for name, form in now.items() if form.kind != "rows"}
+        elif plan.kind == "pairs" and now:
+            sites = {found.sites().get(owned.name) for owned in plan.owned}
+            if None in sites or len(sites) > 1:
+                changed |= {owned.name: Form("dense", SOMETIMES) for owned in plan.owned}
         elif plan.kind == "linear" and now:
             together = {(form.kind, form.site) for form in now.values()}
             if len(now) < len(plan.owned) or len(together) > 1 or now[plan.owned[0].name].kind != "linear":
-                other = Form("dense", "some samples use it in another way")
+                other = Form("dense", SOMETIMES)
                 seen = [form for form in now.values() if form.kind == "dense"]
                 changed |= {owned.name: (seen or [other])[0] for owned in plan.owned}
     if changed:
@@ -148,8 +150,8 @@ def _edges(plan: BlockPlan, found: Survey, captures: Mapping[str, Capture]) -> l
         return [] if edge is None else [edge]
     if plan.kind == "rows":
         return [GradientEdge(read.node, 0) for read in found.reads.get(name, ())]
-    if plan.kind == "linear" and name in found.sites():
-        return [GradientEdge(found.sites()[name], 0)]
+    if plan.kind in ("linear", "pairs"):
+        return [GradientEdge(node, 0) for node in found.sites().get(name, ())]
     return []
 
 
@@ -183,9 +185,10 @@ def _samples(
     rest = iter(owners(outputs, lambda v: _at(every, outputs, v)) if every else [])
     found = {name: [next(rest) for _ in some] for name, some in edges.items()}
     shared = {
-        plan.owned[0].name: "what is read is used by more than one sample"
+        owned.name: "one of its uses serves more than one sample"
         for plan in plans
         if any(one is None for one in found.get(plan.name, ()))
+        for owned in plan.owned
     }
     if shared:
         raise Replan(choices.demote(shared))
@@ -218,12 +221,12 @@ def _product(plan: BlockPlan, found: Survey, at: list[Tensor], outputs: Tensor) 
     right = at[0]  # (*result, c)
     for owned in plan.owned:
         if owned.name in found.products:
-            product = found.products[owned.name]
+            (product,) = found.products[owned.name]
             columns.append(product.left.to(outputs.dtype))
             places[owned.name] = product.positions.flatten().long()
             right = torch.stack([product.right(one) for one in at[0].unbind(-1)], -1)
         else:
-            shift = found.shifts[owned.name]
+            (shift,) = found.shifts[owned.name]
             columns.append(outputs.new_full((n, 1), shift.scale))
             places[owned.name] = shift.positions.long()
     right = right.reshape(n, -1, c).movedim(2, 1).to(outputs.dtype)

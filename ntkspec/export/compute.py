@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ntkspec.errors import ExportError, MemoryBudgetError
-from ntkspec.export.chunk import Factored, Replan, factored, rows_piece
+from ntkspec.export.chunk import Factored, factored, rows_piece
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
 from ntkspec.export.evaluation import evaluate, first_line
 from ntkspec.export.forms import first_forms, survey
@@ -25,6 +25,7 @@ from ntkspec.export.layout import BlockPlan, Choices
 from ntkspec.export.pieces import Piece, ProductPiece
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError
+from ntkspec.export.replan import Replan
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.jacobian import Jacobian
 
@@ -80,7 +81,8 @@ def _without_factors(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, error: Exception
 ) -> Exception:
     """What to raise for an error: where the model bears one backward pass, try without the others."""
-    more = [owned.name for plan in plans if plan.kind in ("linear", "lookup", "rows") for owned in plan.owned]
+    many = ("linear", "pairs", "lookup", "rows")
+    more = [owned.name for plan in plans if plan.kind in many for owned in plan.owned]
     if not more:
         return error
     outputs = evaluate(prepared.model, x)
@@ -95,6 +97,9 @@ def _without(
     """The choices without forms that were wrong. A wrongly declared lookup is tried as it is seen."""
     seen = survey(evaluate(prepared.model, x), prepared.trainable).forms()
     retried = {name: seen[name] for name, (kind, _) in wrong.items() if kind == "lookup" and name in seen}
+    for name, (kind, why) in wrong.items():
+        if kind == "linear":  # the rows may be another sample's
+            retried[name] = replace(choices.forms[name], kind="pairs", reason=why, entries=1)
     demoted = {name: why for name, (_, why) in wrong.items() if name not in retried}
     return choices.with_forms(retried).demote(demoted)
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from ntkspec.counts import whole_number
 from ntkspec.export.arrays import ArrayLike, as_array
-from ntkspec.export.chunk import Replan
 from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
@@ -26,6 +25,7 @@ from ntkspec.export.layout import BlockPlan, Choices, Roles, check_roles, lay_ou
 from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
 from ntkspec.export.probe import Probed, Room, probe, scan_large
 from ntkspec.export.regions import Regions, RegionsLost
+from ntkspec.export.replan import Replan
 from ntkspec.export.uses.find import forget_numbers
 from ntkspec.jacobian import Jacobian
 from ntkspec.memory import GIB, available_bytes, budget_bytes

@@ -15,7 +15,14 @@ WORTH_A_LOOK = 10**8  # bytes of a file that one dense block is most of
 TIMED = 64  # samples that are timed, at most
 TIMED_SECONDS = 0.5  # that this may take, roughly
 
-_KINDS = {"linear": "factors", "lookup": "sparse", "rows": "sparse", "scanned": "sparse", "dense": "dense"}
+_KINDS = {
+    "linear": "factors",
+    "pairs": "factors",
+    "lookup": "sparse",
+    "rows": "sparse",
+    "scanned": "sparse",
+    "dense": "dense",
+}
 
 
 @dataclass(frozen=True)

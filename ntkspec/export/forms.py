@@ -15,26 +15,28 @@ from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
 from ntkspec.export.uses import Product, Read, Shift, Use, find_uses, is_read, product_of, read_of, shift_of
 from ntkspec.export.uses.find import MOST_USES
-from ntkspec.export.uses.moves import result_shape
 from ntkspec.nets.lookup import TableLookup
 
-Kind = Literal["linear", "lookup", "rows", "scanned", "dense"]
+PAIRS_PAY = 2  # pairs are stored where they take at most half of the room of a dense row, see docs/adr/0027
+
+Kind = Literal["linear", "pairs", "lookup", "rows", "scanned", "dense"]
 
 
 @dataclass(frozen=True)
 class Form:
     """The form of one parameter's Jacobian.
 
-    "linear" are matrices and shifts of rows, "lookup" the tables of a `TableLookup`, "rows" tables that are
-    read by any other lookup, "scanned" parameters whose rows are sparse, though nobody knows why.
+    "linear" are matrices and shifts that each sample uses once, "pairs" those that it uses several times,
+    "lookup" the tables of a `TableLookup`, "rows" tables that are read by any other lookup, "scanned" what
+    has sparse rows, though nobody knows why.
     """
 
     kind: Kind
     reason: str = ""  # dense, scanned: what stands in the way of the other forms
     remedy: str = ""  # and what would take it out of the way
-    site: str = ""  # linear: the first of the parameters that are multiplied and added in one place
-    widths: tuple[int, int] = (0, 0)  # linear: of the left and the right factor
-    entries: int = 0  # lookup, rows, scanned: room for the numbers of a sample's row
+    site: str = ""  # linear, pairs: the first of the parameters that are multiplied and added in one place
+    widths: tuple[int, int] = (0, 0)  # linear, pairs: of the left and the right factor
+    entries: int = 0  # lookup, rows, scanned: room for the numbers of a sample's row; pairs: for its uses
     layout: Layout | None = None  # rows: stored as products of weights and gradients
     varies: bool = False  # rows, scanned: which numbers are read depends on the sample
 
@@ -43,40 +45,52 @@ class Form:
 class Survey:
     """The uses of the parameters in one forward pass: each that it depends on is in one of these."""
 
-    products: dict[str, Product] = field(default_factory=dict)
-    shifts: dict[str, Shift] = field(default_factory=dict)
+    samples: int
+    products: dict[str, tuple[Product, ...]] = field(default_factory=dict)
+    shifts: dict[str, tuple[Shift, ...]] = field(default_factory=dict)
     reads: dict[str, tuple[Read, ...]] = field(default_factory=dict)
     others: dict[str, Form] = field(default_factory=dict)
 
-    def sites(self) -> dict[str, Any]:
-        """The node at which each linear parameter is multiplied, or added."""
-        products = {name: one.node for name, one in self.products.items()}
-        return products | {name: one.site for name, one in self.shifts.items()}
+    def sites(self) -> dict[str, tuple[Any, ...]]:
+        """The nodes at which each matrix is multiplied, and each shift added, in an order that they share."""
+        products = {name: tuple(one.node for one in found) for name, found in self.products.items()}
+        return products | {name: tuple(one.site for one in found) for name, found in self.shifts.items()}
 
     def forms(self) -> dict[str, Form]:
         """The most hopeful form of every parameter that is used."""
         first: dict[Any, str] = {}
         found = self.others | {name: Form("rows") for name in self.reads}
-        widths = {name: _widths(one.positions) for name, one in (self.products | self.shifts).items()}
-        for name, site in self.sites().items():
-            found[name] = Form("linear", site=first.setdefault(site, name), widths=widths[name])
+        linear: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**self.products, **self.shifts}
+        for name, sites in self.sites().items():
+            rows, widths = sum(one.rows for one in linear[name]), linear[name][0].widths
+            site = first.setdefault(sites, name)
+            if len(sites) == 1 and rows == self.samples:
+                found[name] = Form("linear", site=site, widths=widths)
+            else:
+                found[name] = self._several(name, site, rows, widths)
         return found
 
-
-def _widths(positions: Tensor) -> tuple[int, int]:
-    rows, columns = positions.shape if positions.ndim == 2 else (1, len(positions))
-    return rows, columns
+    def _several(self, name: str, site: str, rows: int, widths: tuple[int, int]) -> Form:
+        """The form of a matrix for so many rows in all; of a shift that goes with one."""
+        uses, why = -(-rows // self.samples), "samples use it once, in another order"
+        if uses > 1:
+            why = f"each sample uses it {uses} times: the Jacobians of its uses add up"
+        if site in self.products:
+            a, b = self.products[site][0].widths
+            if uses == 1 or PAIRS_PAY * uses * (a + 1 + b) <= a * b:
+                return Form("pairs", why, site=site, widths=widths, entries=uses)
+        return Form("dense", why, "take fewer samples, or give each use a parameter of its own")
 
 
 def survey(outputs: Tensor, trainable: Sequence[Owned]) -> Survey:
     """Find out how each parameter is used in the forward pass that made the outputs (n, c)."""
     parameters = {owned.name: owned.parameter for owned in trainable}
     uses, consumers = find_uses(outputs, parameters), graph.consumers(outputs)
-    found = Survey()
+    found = Survey(len(outputs))
     for name, of_one in uses.items():
         if of_one:
             try:
-                _note(found, name, parameters[name], of_one, consumers, len(outputs))
+                _note(found, name, parameters[name], of_one, consumers)
             except Exception as error:  # what a node does not keep, or lets nobody see
                 operations = ", ".join(dict.fromkeys(use.operation for use in of_one))
                 why = f"used by {operations}, which cannot be followed ({first_line(error)})"
@@ -100,7 +114,6 @@ def _note(
     parameter: Tensor,
     uses: Sequence[Use],
     consumers: Mapping[Any, list[graph.Consumer]],
-    samples: int,
 ) -> None:
     """Enter a parameter where it belongs."""
     if parameter.is_complex():
@@ -109,19 +122,19 @@ def _note(
     if all(map(is_read, uses)) and len(uses) <= MOST_USES:
         found.reads[name] = tuple(read_of(use, parameter) for use in uses)
         return
-    if len(uses) == 1:
-        product = product_of(uses[0], parameter)
-        if product is not None and _is_whole(product.positions, parameter):
-            if len(product.left) == samples:
-                found.products[name] = product
-            else:
-                why = f"a matrix for {len(product.left)} rows, where there are {samples} samples"
-                found.others[name] = Form("dense", why, "take fewer samples, or use it once a sample")
+    if len(uses) <= MOST_USES:
+        products = [product_of(use, parameter) for use in uses]
+        if all(one is not None and _is_whole(one.positions, parameter) for one in products):
+            known = [one for one in products if one is not None]
+            if not all(torch.equal(one.positions, known[0].positions) for one in known):
+                found.others[name] = Form("dense", "some products have it as it is, others its transpose")
+                return
+            found.products[name] = tuple(sorted(known, key=lambda one: id(one.node)))
             return
-        shift = shift_of(uses[0], parameter, consumers)
-        whole = shift is not None and _is_whole(shift.positions, parameter)
-        if shift is not None and whole and result_shape(shift.node)[0] == samples:
-            found.shifts[name] = shift
+        shifts = [shift_of(use, parameter, consumers) for use in uses]
+        if all(one is not None and _is_whole(one.positions, parameter) for one in shifts):
+            known_shifts = [one for one in shifts if one is not None]
+            found.shifts[name] = tuple(sorted(known_shifts, key=lambda one: id(one.site)))
             return
     found.others[name] = _dense(uses)
 

@@ -73,8 +73,9 @@ class BlockPlan:
         form, columns = self.form, outputs * itemsize
         if self.kind == "dense":
             return self.width * columns
-        if self.kind == "linear":
-            return sum(one.widths[0] for one in self.forms) * itemsize + form.widths[1] * columns
+        if self.kind in ("linear", "pairs"):
+            once = sum(one.widths[0] for one in self.forms) * itemsize + form.widths[1] * columns
+            return once * (form.entries if self.kind == "pairs" else 1)
         if self.kind == "lookup":
             return form.entries * (4 + itemsize) + self.owned[0].shape[-1] * columns
         if form.layout is not None:
@@ -110,7 +111,7 @@ def lay_out(prepared: Prepared, choices: Choices, roles: Roles | None = None) ->
         if owned.name not in choices.unused:
             form = choices.forms[owned.name]
             place = owned.module if form.kind == "dense" and owned.module else owned.name
-            if form.kind == "linear":
+            if form.kind in ("linear", "pairs"):
                 place = f"{form.site} {_given_role(owned, roles or {}) if form.site in of_modules else ''}"
             groups.setdefault((form.kind, place), []).append(owned)
     blocks_of_module = Counter(owned.module for members in groups.values() for owned in members[:1])
@@ -131,7 +132,7 @@ def _sites_of_several_modules(prepared: Prepared, choices: Choices) -> set[str]:
     modules: dict[str, set[str]] = {}
     for owned in prepared.trainable:
         form = choices.forms.get(owned.name)
-        if form is not None and form.kind == "linear":
+        if form is not None and form.kind in ("linear", "pairs"):
             modules.setdefault(form.site, set()).add(owned.module)
     return {site for site, names in modules.items() if len(names) > 1}
 

@@ -17,7 +17,7 @@ from ntkspec.export.prepare import Owned
 from ntkspec.export.rank_one import Factors
 from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.export.tolerance import Difference, largest
-from ntkspec.jacobian import Block, DenseFactor, Factor, Parameter, SparseFactor
+from ntkspec.jacobian import Block, DenseFactor, Factor, PairsFactor, Parameter, SparseFactor
 
 
 class Piece(Protocol):
@@ -106,6 +106,44 @@ class ProductPiece:
         elif self.left is not None:
             left = DenseFactor(_numpy(self.left, dtype)[:, None])
         return [_block(self.plan, self.plan.names[0], left, DenseFactor(_numpy(self.right, dtype)))]
+
+
+@dataclass(frozen=True)
+class PairsPiece:
+    """J[i, o] = sum_t left[i, t] (x) right[i, o, t]; with one use a sample as any other product."""
+
+    plan: BlockPlan
+    left: Tensor  # (n, T, a)
+    right: Tensor  # (n, c, T, b)
+    places: Mapping[str, Tensor]  # see ProductPiece
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes as stored."""
+        return self.left.nbytes + self.right.nbytes
+
+    def _as_products(self) -> ProductPiece:
+        """The same with each use as a sample."""
+        return ProductPiece(
+            self.plan, self.left.flatten(0, 1), self.right.movedim(2, 1).flatten(0, 1), self.places
+        )
+
+    def bad_rows(self) -> Tensor:
+        """See `Piece.bad_rows`."""
+        n, uses, _ = self.left.shape
+        return self._as_products().bad_rows().view(n, uses).any(dim=1)
+
+    def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
+        """See `Piece.differences`."""
+        by_use = v.repeat_interleave(self.left.shape[1], dim=0)
+        return self._as_products().differences(gradients, by_use, whole)
+
+    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
+        """See `Piece.blocks`."""
+        if self.left.shape[1] == 1:
+            return self._as_products().blocks(dtype)
+        pairs = PairsFactor(_numpy(self.left, dtype)[:, None], _numpy(self.right, dtype))
+        return [_block(self.plan, self.plan.names[0], None, pairs)]
 
 
 @dataclass(frozen=True)

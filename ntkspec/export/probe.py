@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
-from ntkspec.export.chunk import RANK_ONE, Replan
+from ntkspec.export.chunk import RANK_ONE
 from ntkspec.export.compute import Chunk, compute, not_finite, or_rounding
 from ntkspec.export.dense import sparse_by_loop
 from ntkspec.export.evaluation import evaluate
@@ -24,6 +24,7 @@ from ntkspec.export.layout import WORKING_COPIES, BlockPlan, Choices, Roles, lay
 from ntkspec.export.pieces import ProductPiece, RowsPiece
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import find_layout
+from ntkspec.export.replan import Replan
 from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.memory import format_bytes, require

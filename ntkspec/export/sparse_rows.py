@@ -33,13 +33,18 @@ class SparseRows:
 
 def padded(owner: Tensor, index: Tensor, values: Tensor, samples: int, columns: int) -> SparseRows:
     """Rows of entries in any order: owner (m,), index (m,), values (m, c)."""
+    order, places, width = places_of(owner, samples)
+    indices = index.new_full((samples, width), -1, dtype=torch.long)
+    indices[places] = index[order].long()
+    filled = values.new_zeros(samples, width, values.shape[1])
+    filled[places] = values[order]
+    return SparseRows(indices, filled.movedim(2, 1).contiguous(), columns)
+
+
+def places_of(owner: Tensor, samples: int) -> tuple[Tensor, tuple[Tensor, Tensor], int]:
+    """Places for the things of each sample, side by side: an order, (sample, place) of each, and the most."""
     order = owner.argsort(stable=True)
-    owner, index, values = owner[order], index[order].long(), values[order]
+    owner = owner[order]
     counts = torch.bincount(owner, minlength=samples)
     place = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner]
-    width = max(int(counts.max()) if samples else 0, 1)
-    indices = index.new_full((samples, width), -1)
-    indices[owner, place] = index
-    filled = values.new_zeros(samples, width, values.shape[1])
-    filled[owner, place] = values
-    return SparseRows(indices, filled.movedim(2, 1).contiguous(), columns)
+    return order, (owner, place), max(int(counts.max()) if samples else 0, 1)

@@ -6,6 +6,7 @@ from ntkspec.jacobian.factor import Factor, Matrix
 from ntkspec.jacobian.jacobian import Jacobian
 from ntkspec.jacobian.ones import Ones
 from ntkspec.jacobian.outputs import Outputs, check_outputs, rows_per_sample
+from ntkspec.jacobian.pairs import PairsFactor
 from ntkspec.jacobian.sparse import SparseFactor
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Ones",
     "Outputs",
     "Pair",
+    "PairsFactor",
     "Parameter",
     "SparseFactor",
     "check_outputs",

@@ -156,7 +156,7 @@ class Block:
 
     def absolute(self) -> Block:
         """Return it in memory, with the absolute values of its numbers, before those that collide add up."""
-        return self._of(self.left.map(np.abs), self.right.map(np.abs))
+        return self._of(self.left.absolute(), self.right.absolute())
 
     def pair(self, outputs: Outputs, dtype: Any = np.float64) -> Pair:
         """Return both factors as matrices in the given output mode and precision.

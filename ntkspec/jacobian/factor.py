@@ -1,7 +1,8 @@
 """What a factor is: one half of a Jacobian block, a vector of length `width` for every sample and output.
 
-Left factors do not depend on the output; they are stored with c = 1. There are three kinds: `DenseFactor`,
-`SparseFactor` and `Ones`. Whoever needs something of a factor asks it; nobody asks of what kind it is.
+Left factors do not depend on the output; they are stored with c = 1. There are four kinds: `DenseFactor`,
+`SparseFactor`, `PairsFactor` and `Ones`. Whoever needs something of a factor asks it; nobody asks of what
+kind it is.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ class Factor(Protocol):
     @property
     def entries(self) -> int: ...  # numbers of a sample and output as stored
     @property
-    def nbytes(self) -> int: ...
+    def nbytes(self) -> int:
+        """Bytes of its numbers in memory, written out where sums of products stand for them."""
+        ...
+
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
@@ -74,7 +78,11 @@ class Factor(Protocol):
         ...
 
     def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Factor:
-        """Return the factor with `function` applied to its values, before those that collide add up."""
+        """Return the factor with a linear function of its values, before those that collide add up."""
+        ...
+
+    def absolute(self) -> Factor:
+        """Return the factor of its numbers' absolute values, before those that are added up are so."""
         ...
 
     def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> Factor:
@@ -244,6 +252,10 @@ class ArrayFactor(ABC):
         """See `Factor.map`."""
         loaded = self.load()
         return loaded._with(values=function(loaded.values))
+
+    def absolute(self) -> Self:
+        """See `Factor.absolute`."""
+        return self.map(np.abs)
 
     def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> Self:
         """See `Factor.scaled`."""

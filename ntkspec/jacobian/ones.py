@@ -74,6 +74,10 @@ class Ones:
         new = function(self.values)
         return self if (new == 1).all() else DenseFactor(new)
 
+    def absolute(self) -> Ones:
+        """Return the factor itself."""
+        return self
+
     def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> Factor:
         """See `Factor.scaled`."""
         return self if kept.all() and not exponents.any() else self.written_out().scaled(exponents, kept)

@@ -78,7 +78,10 @@ def _distinct_rows(jacobian: Jacobian, outputs: Outputs) -> int:
         arrays: list[NDArray[Any]] = []
         for factor, outs in ((block.left, slice(None)), (block.right, kept)):
             zero |= ~factor.nonzero_entries.any(axis=2)
-            arrays += [array[:, outs] if array.ndim == 3 else array for array in factor.arrays.values()]
+            arrays += [
+                array[:, outs] if array.ndim > 2 and array.shape[1] > 1 else array  # others have no outputs
+                for array in factor.arrays.values()
+            ]
         blocks.append((zero[:, kept], arrays))
     empty = np.logical_and.reduce([zero for zero, _ in blocks])  # (n, outputs)
 

@@ -172,7 +172,7 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
     first = _first_of_region(right, labels)
     inputs = _residuals(left.compact_rows, spans, block.samples)
     sizes = _norms(
-        left.map(np.abs).rows_of_same_norm
+        left.absolute().rows_of_same_norm
     )  # of l, colliding entries added up without regard to signs
     added = gamma(left.collisions - 1) * sizes  # what rounding loses of their sums
     within = np.zeros(block.samples, dtype=bool)  # samples of regions with fewer directions

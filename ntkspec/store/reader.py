@@ -36,10 +36,10 @@ class Run:
         if checks.text(file, "format", where) != schema.FORMAT:
             raise _foreign(path, f"format {checks.text(file, 'format', where)!r}")
         version = checks.integer(file, "version", where, 0)
-        if version != schema.VERSION:
+        if version not in schema.VERSIONS:
             raise RunFileError(
                 where,
-                expected=f"version {schema.VERSION}",
+                expected=f"version {' or '.join(map(str, schema.VERSIONS))}",
                 got=f"version {version}",
                 remedy="upgrade ntkspec or export again",
             )

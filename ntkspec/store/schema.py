@@ -1,9 +1,11 @@
-"""Names of the run file, version 1, in one place. The contract itself is docs/run-format.md."""
+"""Names of the run file, in one place. The contract itself is docs/run-format.md."""
 
 from __future__ import annotations
 
 FORMAT = "ntkspec-run"
 VERSION = 1
+VERSION_OF_PAIRS = 2  # of files with a factor of pairs, which readers of version 1 do not know
+VERSIONS = (VERSION, VERSION_OF_PAIRS)
 
 SAMPLES = "samples"
 INPUTS = "inputs"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import RunFileError
-from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, Parameter, SparseFactor
+from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, PairsFactor, Parameter, SparseFactor
 from ntkspec.store import checks, schema
 from ntkspec.store.stored import Stored, open_stored
 
@@ -158,12 +158,29 @@ def _open_factor(group: h5py.Group, side: str, where: str, rows: tuple[int, ...]
         values = open_stored(group, side, where, checks.FLOATS, (*rows, None), budget)
         return DenseFactor(replace(values, one_output=one_output))
     where = f"{where}/{side}"
-    checks.members(item, where)
+    if {schema.LEFT, schema.RIGHT} <= {*checks.members(item, where)}:
+        return _open_pairs(item, where, rows, budget)
     indices = open_stored(item, schema.INDICES, where, checks.INTEGERS, (rows[0], None), budget)
     k = int(indices.data.shape[1])
     values = open_stored(item, schema.VALUES, where, checks.FLOATS, (*rows, k), budget)
     columns = checks.integer(item, schema.COLUMNS, where, 1)
     return SparseFactor(replace(indices, below=columns), replace(values, one_output=one_output), columns)
+
+
+def _open_pairs(item: h5py.Group, where: str, rows: tuple[int, ...], budget: int) -> PairsFactor:
+    """A factor of version 2: T pairs for each sample."""
+    version = checks.integer(item.file, "version", where, 0)
+    if version < schema.VERSION_OF_PAIRS:
+        raise RunFileError(
+            where,
+            expected=f"indices, values and columns, or version {schema.VERSION_OF_PAIRS} of the file",
+            got=f"pairs in version {version}",
+            remedy=f"set the file's version to {schema.VERSION_OF_PAIRS}",
+        )
+    left = open_stored(item, schema.LEFT, where, checks.FLOATS, (rows[0], None, None), budget)
+    uses = int(left.data.shape[1])
+    right = open_stored(item, schema.RIGHT, where, checks.FLOATS, (*rows, uses, None), budget)
+    return PairsFactor(replace(left, one_output=True), replace(right, one_output=len(rows) == 1))
 
 
 def _metrics(group: h5py.Group, where: str) -> dict[str, float]:

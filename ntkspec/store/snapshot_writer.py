@@ -71,7 +71,9 @@ class SnapshotWriter:
         stop = start + len(outputs)
         with writing(self._part):
             if start == 0:
-                reserve(self._part, (outputs.nbytes + jacobian.nbytes) * self._n // jacobian.samples)
+                stored = [array for b in jacobian for side in b.factors for array in side.arrays.values()]
+                need = outputs.nbytes + sum(int(array.nbytes) for array in stored)
+                reserve(self._part, need * self._n // jacobian.samples)
                 create_dataset(self._group, schema.OUTPUTS, (self._n, *outputs.shape[1:]), outputs.dtype)
                 for block in jacobian:
                     self._create(block)
@@ -95,6 +97,8 @@ class SnapshotWriter:
         for side, factor in _sides(block):
             if len(factor.arrays) > 1:
                 group.create_group(side).attrs.update(factor.facts)
+            if schema.RIGHT in factor.arrays:
+                group.file.attrs["version"] = schema.VERSION_OF_PAIRS
             for place, array in _datasets(side, factor):
                 create_dataset(group, place, (self._n, *array.shape[1:]), array.dtype)
 
@@ -129,11 +133,12 @@ def _sides(block: Block) -> list[tuple[str, Factor]]:
 def _datasets(side: str, factor: Factor) -> Iterator[tuple[str, NDArray[Any]]]:
     """The arrays of a factor and where they lie: one under the factor's name, several in a group of it.
 
-    Left factors do not depend on the output and are stored without that axis.
+    Left factors, and the left sides of pairs, do not depend on the output and are stored without that axis.
     """
     for name, array in factor.arrays.items():
         place = f"{side}/{name}" if len(factor.arrays) > 1 else side
-        yield place, array[:, 0] if side == schema.LEFT and array.ndim == 3 else array
+        without_outputs = side == schema.LEFT or name == schema.LEFT
+        yield place, array[:, 0] if without_outputs and array.ndim > 2 else array
 
 
 def create_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any) -> h5py.Dataset:

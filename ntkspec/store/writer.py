@@ -265,6 +265,8 @@ class RunWriter:
     def finish(self) -> None:
         """Mark the file complete and give it its final name."""
         with writing(self.path):
+            # A snapshot that was begun anew may have taken pairs with it.
+            self._file.attrs["version"] = schema.VERSION_OF_PAIRS if self._has_pairs() else schema.VERSION
             self._file.attrs[digest.DIGEST] = self._digest()
             self._file.flush()
             self._file.attrs["complete"] = True
@@ -273,6 +275,16 @@ class RunWriter:
             with self.part.open("rb+") as handle:
                 os.fsync(handle.fileno())
             os.replace(self.part, self.path)
+
+    def _has_pairs(self) -> bool:
+        """Whether some factor is one of pairs, which version 1 of the format has not."""
+        blocks = [
+            block
+            for name in self.complete_snapshots
+            for block in self._file[schema.SNAPSHOTS][name][schema.BLOCKS].values()
+        ]
+        sides = [side for block in blocks for side in block.values() if isinstance(side, h5py.Group)]
+        return any(schema.RIGHT in side for side in sides)
 
     def _digest(self) -> str:
         snapshots = self._file[schema.SNAPSHOTS]

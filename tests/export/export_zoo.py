@@ -278,7 +278,7 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], set[str] | None]] = {
         _composed(lambda m, x: m.last(torch.tanh(m.first(x))) + 1e-6 * m.first.weight.sum()),
         {"last"},
     ),
-    "batch flipped inside": (_composed(_flipped), {"first", "last"}),
+    "batch flipped inside": (_composed(_flipped), {"first", "mid", "last"}),
     "keyword call": (_composed(lambda m, x: m.last(input=torch.tanh(m.first(input=x)))), {"first", "last"}),
     "output reused in place": (_composed(_inplace), None),
     "input made in place": (
@@ -330,7 +330,7 @@ ZOO: dict[str, tuple[Callable[[], nn.Module], set[str] | None]] = {
     "remembers its activation": (Remembering, {"first", "last"}),
     "branch on data": (_composed(_branch), {"first", "mid", "last"}),
     "rare branch": (_composed(_rare_branch), {"first", "mid", "last"}),
-    "masked halves": (_composed(_masked), {"mid", "last"}),
+    "masked halves": (_composed(_masked), {"first", "mid", "last"}),
     "custom function": (
         lambda: Net(lambda m, x: m.last(Cube.apply(m.norm(m.first(x))))),
         None,

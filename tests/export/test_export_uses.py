@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ntkspec import open_run
 from ntkspec.errors import MemoryBudgetError
-from ntkspec.export import ExportWarning, driver, forecast, jacobian, probe
+from ntkspec.export import ExportWarning, RunExporter, driver, forecast, jacobian, probe
 from ntkspec.export import foretold as foretold_module
 from ntkspec.export.forms import survey
 from ntkspec.export.owners import owners
@@ -25,7 +28,7 @@ from ntkspec.export.prepare import prepare
 from ntkspec.export.rank_one import Layout, factorise, find_layout
 from ntkspec.export.sparse_rows import padded
 from ntkspec.export.uses.interpolation import sampled
-from ntkspec.jacobian import Block, DenseFactor, Jacobian, SparseFactor
+from ntkspec.jacobian import Block, DenseFactor, Jacobian, PairsFactor, SparseFactor
 
 torch.set_num_threads(1)
 PRECISIONS = {"float64": 1e-12, "float32": 2e-5}
@@ -390,3 +393,48 @@ def test_a_refusal_names_the_size_of_the_whole() -> None:
     model = zoo.build(*zoo.LEAKS["table and its mean"], 1)
     with pytest.raises(MemoryBudgetError, match=r"of one sample, of .* MiB for all 2000, .*used 2 times"):
         jacobian(model, inputs(2000), memory=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::ntkspec.export.ExportWarning")
+@pytest.mark.parametrize(("precision", "c"), [("float64", 1), ("float64", 3), ("float32", 2)])
+@pytest.mark.parametrize("name", zoo.SEVERAL)
+def test_a_matrix_that_a_sample_uses_several_times_is_stored_as_its_pairs(
+    name: str, c: int, precision: Any
+) -> None:
+    function, uses = zoo.SEVERAL[name]
+    model, x = zoo.several(function, c), inputs(13)
+    jac = jacobian(model, x, precision=precision, chunk=5)
+    assert_kernels(jac, rows_by_autograd(model, x), PRECISIONS[precision])
+    (block,) = of_table(jac)
+    if uses == 1:
+        assert isinstance(block.left, DenseFactor)
+    else:
+        assert isinstance(block.right, PairsFactor)
+        assert block.right.uses == uses
+    together = {parameter.name for parameter in block.parameters}
+    assert together == ({"p", "gain"} if "gain" in inspect.getsource(function) and uses == 3 else {"p"})
+
+
+def test_transformers_export(tmp_path: Path) -> None:
+    """Attention and feed-forward layers as pairs, within the size that was foretold."""
+    torch.manual_seed(4)
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    model = nn.Sequential(nn.Linear(2, 96), nn.Unflatten(1, (3, 32)), layer, nn.Flatten(), nn.Linear(96, 2))
+    x = inputs(8)
+    jac = jacobian(model, x)
+    assert_kernels(jac, rows_by_autograd(model.eval(), x), 1e-12)
+    pairs = {block.name for block in jac if isinstance(block.right, PairsFactor)}
+    assert pairs == {"2.self_attn", "2.self_attn.out_proj", "2.linear1", "2.linear2"}
+    with RunExporter(tmp_path / "run.h5", inputs=x) as run:
+        run.snapshot(model, step=0, label="init")
+    with open_run(tmp_path / "run.h5") as stored:
+        assert np.array_equal(stored.snapshot("init").jacobian.load().to_dense(), jac.to_dense())
+    assert forecast(model, x).bytes < jac.nbytes / 4
+
+
+def test_a_matrix_that_is_used_too_often_is_dense() -> None:
+    """Where pairs would take more than half of the room of a dense row."""
+    model = zoo.several(lambda m, x: (zoo._tokens(x, zoo.SIDE, 9) @ m.p).tanh().sum(1)[:, : zoo.WIDTH], 1)
+    (block,) = of_table(jacobian(model, inputs(5)))
+    assert isinstance(block.right, DenseFactor)
+    assert block.left.arrays == {}

@@ -251,6 +251,7 @@ LEAKS: dict[str, tuple[tuple[int, ...], Callable[[Any, Tensor], Tensor]]] = {
     "matrix and its norm": ((D, WIDTH), lambda m, x: x @ m.p / m.p.norm()),
     "batch of products": ((D, WIDTH), lambda m, x: torch.bmm(x[:, None], m.p.expand(len(x), -1, -1))[:, 0]),
     "matrix twice": ((WIDTH, WIDTH), lambda m, x: torch.tanh(F.pad(x, (0, 1)) @ m.p) @ m.p),
+    "matrix and its transpose": ((WIDTH, WIDTH), lambda m, x: torch.tanh(F.pad(x, (0, 1)) @ m.p) @ m.p.T),
     "shift twice": ((WIDTH,), lambda m, x: torch.tanh(F.pad(x, (0, 1)) + m.p) + m.p),
     "trained positions": (
         (D,),
@@ -285,3 +286,60 @@ class OwnLookup(torch.autograd.Function):
         (indices,) = ctx.saved_tensors
         table = gradient.new_zeros(ctx.shape)
         return table.index_put_((indices,), gradient, accumulate=True), None
+
+
+def _steps(m: Any, x: Tensor, count: int = 3) -> Tensor:
+    h = torch.tanh(m.embed(x))
+    for _ in range(count):
+        h = torch.tanh(h @ m.p + m.gain)
+    return h[:, :WIDTH]
+
+
+def _tokens(x: Tensor, width: int, count: int = 3) -> Tensor:
+    """Tokens (n, count, width) of a sample."""
+    return torch.sin(torch.arange(1, count * width + 1).view(count, width) * (x.sum(1)[:, None, None] + 0.1))
+
+
+def _masked_steps(m: Any, x: Tensor) -> Tensor:
+    """Some samples take a second step."""
+    h = torch.tanh(m.embed(x) @ m.p)
+    again = x[:, 0] > 0.5
+    h = h.index_put((again.nonzero().flatten(),), torch.tanh(h[again] @ m.p))
+    return h[:, :WIDTH]
+
+
+def _flipped(m: Any, x: Tensor) -> Tensor:
+    return (m.embed(x).flip(0) @ m.p).flip(0)[:, :WIDTH]
+
+
+SIDE = 24
+
+# Matrices (SIDE, SIDE) that a sample uses several times, or in another order. name -> (function, most uses)
+SEVERAL: dict[str, tuple[Callable[[Any, Tensor], Tensor], int]] = {
+    "steps of a recurrence": (_steps, 3),
+    "tokens": (lambda m, x: (_tokens(x, SIDE) @ m.p).tanh().sum(1)[:, :WIDTH], 3),
+    "tokens with a shift": (
+        lambda m, x: F.linear(_tokens(x, SIDE), m.p, m.gain).tanh().prod(1)[:, :WIDTH],
+        3,
+    ),
+    "tokens first": (
+        lambda m, x: (_tokens(x, SIDE).movedim(1, 0) @ m.p + m.gain).tanh().sum(0)[:, :WIDTH],
+        3,
+    ),
+    "tokens and once more": (
+        lambda m, x: F.linear(F.linear(_tokens(x, SIDE), m.p).tanh().sum(1), m.p, m.gain)[:, :WIDTH],
+        4,
+    ),
+    "some samples twice": (_masked_steps, 2),
+    "samples in another order": (_flipped, 1),
+}
+
+
+def several(function: Callable[[Any, Tensor], Tensor], c: int) -> Field:
+    """A field with a matrix (SIDE, SIDE), a shift (SIDE,) and a layer before them."""
+    field = build((SIDE, SIDE), function, c)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        field.p = nn.Parameter(torch.randn(SIDE, SIDE) / SIDE**0.5)
+        field.gain, field.embed = nn.Parameter(torch.randn(SIDE)), nn.Linear(D, SIDE)
+    return field

@@ -10,6 +10,7 @@ Run: `make certify`; it prints a summary as JSON, writes it where asked to, and 
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -25,7 +26,7 @@ import cases
 
 from hostile import search
 from ntkspec.errors import UsageError
-from ntkspec.jacobian import DenseFactor, Jacobian, Outputs, SparseFactor
+from ntkspec.jacobian import DenseFactor, Jacobian, Outputs, PairsFactor, SparseFactor
 from ntkspec.spectral import bounds
 
 DIGITS = 60
@@ -154,12 +155,23 @@ def _exact_rows(factor, n: int, output: int) -> list[list[Fraction]]:
         return [[Fraction(1)] for _ in range(n)]
     if isinstance(factor, DenseFactor):
         return [[Fraction(float(v)) for v in row] for row in factor.values[:, output]]
+    if isinstance(factor, PairsFactor):
+        return [_exact_sum(factor.left[i, 0], factor.right[i, output]) for i in range(n)]
     rows = [[Fraction(0)] * factor.columns for _ in range(n)]
     for i in range(n):
         for index, value in zip(factor.indices[i], factor.values[i, output], strict=True):
             if index >= 0:
                 rows[i][index] += Fraction(float(value))
     return rows
+
+
+def _exact_sum(left, right) -> list[Fraction]:
+    """sum_t left[t] (x) right[t]."""
+    found = [Fraction(0)] * (left.shape[1] * right.shape[1])
+    for x, y in zip(left, right, strict=True):
+        for place, (a, b) in enumerate(itertools.product(x, y)):
+            found[place] += Fraction(float(a)) * Fraction(float(b))
+    return found
 
 
 def definite(kernel: list[list[Fraction]], shift: float) -> int:

@@ -133,7 +133,7 @@ HOSTILE = {
     "no format": (attribute("/", "format", None), "format"),
     "format is a number": (attribute("/", "format", 3.0), "UTF-8 string"),
     "format is not UTF-8": (attribute("/", "format", np.bytes_(b"\xff\xfe")), "format"),
-    "wrong version": (attribute("/", "version", 2), "version 2"),
+    "wrong version": (attribute("/", "version", 3), "version 3"),
     "version is text": (attribute("/", "version", "1"), "integer"),
     "no label": (attribute("/", "label", None), "label"),
     "created is no time": (attribute("/", "created", "yesterday"), "ISO 8601"),

@@ -26,6 +26,17 @@ class Product:
     positions: Tensor  # (a, b): of the matrix in the parameter as one flat vector
     transposed: bool  # the result is (b, N)
 
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.left)
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """(a, b)."""
+        a, b = self.positions.shape
+        return a, b
+
     def right(self, gradient: Tensor) -> Tensor:
         """The gradient at the result as (N, b)."""
         gradient = gradient.reshape(gradient.shape[-2:])
@@ -34,12 +45,22 @@ class Product:
 
 @dataclass(frozen=True)
 class Shift:
-    """A parameter's numbers added to every row of something (N, b)."""
+    """A parameter's numbers added to every row of something (..., b), N rows in all."""
 
     node: Any
     site: Any  # the product whose result they are added to; the sum itself where there is none
     positions: Tensor  # (b,)
     scale: float
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return result_shape(self.node)[:-1].numel()
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """(1, b)."""
+        return 1, len(self.positions)
 
 
 def product_of(use: Use, parameter: Tensor) -> Product | None:
@@ -68,7 +89,7 @@ def shift_of(use: Use, parameter: Tensor, consumers: Mapping[Any, list[Consumer]
     positions, shape = use.positions(parameter), result_shape(use.node)
     row = positions.reshape(-1)
     leading = positions.shape[:-1]
-    if len(shape) != 2 or positions.ndim > 2 or positions.shape[-1:] != shape[-1:] or leading.numel() != 1:
+    if len(shape) < 2 or positions.shape[-1:] != shape[-1:] or leading.numel() != 1:
         return None
     if added_to_product:
         return Shift(use.node, use.node, row, use.factor * node_factor(use.node, "beta"))

@@ -1,0 +1,198 @@
+"""Factors whose vectors are sums of products, as of a matrix that each sample uses several times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec import summation
+from ntkspec.jacobian.dense import DenseFactor, count_of_mode
+from ntkspec.jacobian.factor import ArrayFactor, Numbers, largest_of_samples
+from ntkspec.jacobian.outputs import Outputs
+
+
+@dataclass(frozen=True)
+class PairsFactor(ArrayFactor):
+    """A factor whose vector is sum_t left[i, t] (x) right[i, o, t], flattened as a*b, left index slowest.
+
+    A layer that a sample uses T times, at T positions or in T steps, has such a Jacobian: t runs over its
+    uses. It is stored as the pairs, which take less room than the sums, and multiplied out to compute with.
+
+    Example:
+        >>> import numpy as np
+        >>> factor = PairsFactor(np.ones((5, 1, 4, 3)), np.ones((5, 2, 4, 6)))  # 4 uses
+        >>> factor.width, factor.to_dense()[0, 0, :2]
+        (18, array([4., 4.]))
+    """
+
+    left: Numbers  # (n, 1, T, a), float32 or float64, or a dataset of that shape
+    right: Numbers  # (n, c, T, b)
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """Both sides of the pairs."""
+        return {"left": self.left, "right": self.right}
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """Nothing: the shapes say all."""
+        return {}
+
+    @property
+    def samples(self) -> int:
+        """n."""
+        return int(self.right.shape[0])
+
+    @property
+    def outputs(self) -> int:
+        """c."""
+        return int(self.right.shape[1])
+
+    @property
+    def uses(self) -> int:
+        """T."""
+        return int(self.right.shape[2])
+
+    @property
+    def width(self) -> int:
+        """a b, the length of a vector."""
+        return int(self.left.shape[3]) * int(self.right.shape[3])
+
+    @property
+    def entries(self) -> int:
+        """Numbers of a vector, which is not stored itself."""
+        return self.width
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the vectors multiplied out, which is what computing with them takes."""
+        return self.samples * self.outputs * self.width * self.dtype.itemsize
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The coarser precision of both sides."""
+        coarser: np.dtype[Any] = min(self.left.dtype, self.right.dtype, key=lambda dtype: dtype.itemsize)
+        return coarser
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The vectors (n, c, a b)."""
+        return self.to_dense()
+
+    def to_dense(self) -> NDArray[Any]:
+        """Return the vectors (n, c, a b) of float64."""
+        left, right = (np.asarray(side[:], dtype=np.float64) for side in (self.left, self.right))
+        products: NDArray[Any] = left.transpose(0, 1, 3, 2) @ right  # (n, c, a, b)
+        return products.reshape(*products.shape[:2], -1)
+
+    def _written_out(self) -> DenseFactor:
+        return DenseFactor(self.to_dense())
+
+    def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> PairsFactor:
+        """Return the factor with `function`, which has to be linear, applied to the right sides."""
+        return PairsFactor(self.left[:], function(np.asarray(self.right[:])))
+
+    def absolute(self) -> PairsFactor:
+        """See `Factor.absolute`: of both sides."""
+        left, right = (np.abs(np.asarray(side[:])) for side in (self.left, self.right))
+        return PairsFactor(left, right)
+
+    def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> PairsFactor:
+        """See `Factor.scaled`."""
+        here = kept[:, None, None, None]
+        powers = exponents[:, None, None, None]
+        return self.map(
+            lambda right: np.asarray(np.ldexp(np.where(here, right.astype(np.float64), 0), powers))
+        )
+
+    def compact(self) -> PairsFactor:
+        """Return the factor itself, in memory: all its columns count."""
+        return self.load()
+
+    def renumbered(self, touched: NDArray[np.int64] | None) -> PairsFactor:
+        """Return the factor itself, in memory."""
+        return self.load()
+
+    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+        """See `Factor.matrix`; products are added up in double."""
+        return self._written_out().matrix(outputs, dtype)
+
+    def left_matrix(self, dtype: Any = np.float64) -> NDArray[Any]:
+        """See `Factor.left_matrix`."""
+        return self.matrix(0, dtype)
+
+    def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
+        """Return the numbers of each sample, of all outputs or of one; (n, w)."""
+        return self._written_out().vectors(outputs)
+
+    @property
+    def largest(self) -> NDArray[np.float64]:
+        """At most how large a number of each sample is, and zero only where all are; (n,)."""
+        found = np.zeros(self.samples)
+        left, right = self.left[:], self.right[:]
+        for use in range(self.uses):
+            found += largest_of_samples(left[:, :, use]) * largest_of_samples(right[:, :, use])
+        return found
+
+    @property
+    def collisions(self) -> int:
+        """T + 1: a number takes T products and T - 1 sums."""
+        return self.uses + 1
+
+    @property
+    def touched_columns(self) -> None:
+        """None, for all columns."""
+        return
+
+    @property
+    def touched_width(self) -> int:
+        """Length of a vector."""
+        return self.width
+
+    @property
+    def nonzero_entries(self) -> NDArray[np.bool_]:
+        """Where some product is not zero: sums may vanish by rounding alone; (n, c, a b)."""
+        nonzero = PairsFactor(*(np.asarray(side[:] != 0) for side in (self.left, self.right)))
+        return np.asarray(nonzero.to_dense() > 0)
+
+    def nonzero_columns(self, outputs: Outputs) -> int:
+        """See `Factor.nonzero_columns`."""
+        return count_of_mode(np.asarray(self.nonzero_entries.any(axis=0)), outputs)
+
+    @property
+    def inputs(self) -> None:
+        """None: no layer multiplies its weights by them."""
+        return
+
+    @property
+    def nodes(self) -> None:
+        """None: nothing is looked up."""
+        return
+
+    def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return some samples' vectors (m, a b)."""
+        return self.rows(samples).matrix(0)
+
+    @property
+    def rows_of_same_norm(self) -> NDArray[np.float64]:
+        """See `Factor.rows_of_same_norm`."""
+        return self.matrix(0)
+
+    def roundings(self, times: int, rows: int | None = None) -> int:
+        """See `Factor.roundings`: sums are made in panels."""
+        return summation.roundings(
+            times * self.width, summation.PANEL if rows is None else summation.panel_of(rows)
+        )
+
+    def buffers(self, times: int) -> int:
+        """See `Factor.buffers`: panels are added pairwise."""
+        return summation.buffers(times * self.width)
+
+    @property
+    def roundings_in_any_order(self) -> int:
+        """Length of a vector, and what adding up the products takes on either side."""
+        return self.width + 2 * self.uses
