@@ -18,7 +18,7 @@ RIGHT = "snapshots/end/blocks/theta/right"
 
 def with_pairs(n: int = 9, c: int = 2, dtype: type = np.float64) -> Jacobian:
     rng = np.random.default_rng(1)
-    pairs = cases.pairs(rng, n, c, 3, 4, 5, dtype)
+    pairs = cases.pairs(rng, n, c, 3, 10, 12, dtype)
     return Jacobian((cases.block("theta", None, pairs, n, c, order=-1), *cases.mixed(n, c)))
 
 
@@ -43,7 +43,7 @@ def test_pairs_come_back_and_take_their_own_room(tmp_path, c, dtype):
         assert np.array_equal(read.load().to_dense(), jacobian.to_dense())
         assert np.array_equal(read.rows([4, 1]).to_dense(), jacobian.to_dense()[[4, 1]])
         stored = sum(array.nbytes for array in factor.arrays.values())
-    assert stored == 9 * 3 * (4 + 5 * c) * np.dtype(dtype).itemsize < factor.nbytes
+    assert stored == 9 * 3 * (10 + 12 * c) * np.dtype(dtype).itemsize < factor.nbytes
 
 
 def test_a_file_without_pairs_is_of_version_1(tmp_path):
