@@ -23,6 +23,7 @@ from ntkspec.export.replan import Replan
 from ntkspec.export.several import several_uses
 from ntkspec.export.sparse_rows import SparseRows, padded
 from ntkspec.export.uses import Read
+from ntkspec.export.uses.moves import is_complex, result_shape
 
 SOMETIMES = "some samples use it in another way"
 ROOM = 1.25  # for longer rows than have been seen
@@ -172,9 +173,15 @@ def _by_output(outputs: Tensor, edges: list[GradientEdge]) -> list[Tensor]:
 
 def _at(edges: list[GradientEdge], outputs: Tensor, v: Tensor | None) -> list[Tensor]:
     found = differentiate(outputs, edges, v, retain=True)
-    shapes = [edge.node._input_metadata[edge.output_nr].shape for edge in edges]
-    pairs = zip(found, shapes, strict=True)
-    return [outputs.new_zeros(tuple(shape)) if one is None else one for one, shape in pairs]
+    pairs = zip(found, edges, strict=True)
+    return [_zeros_at(edge, outputs) if one is None else one for one, edge in pairs]
+
+
+def _zeros_at(edge: GradientEdge, outputs: Tensor) -> Tensor:
+    """Zeros for a gradient, that of a complex result being two real numbers each."""
+    shape = result_shape(edge.node, edge.output_nr)
+    parts = (2,) if is_complex(edge.node, edge.output_nr) else ()
+    return outputs.new_zeros((*shape, *parts))
 
 
 def _samples(
@@ -224,7 +231,7 @@ def _product(plan: BlockPlan, found: Survey, at: list[Tensor], outputs: Tensor) 
             (product,) = found.products[owned.name]
             columns.append(product.left.to(outputs.dtype))
             places[owned.name] = product.positions.flatten().long()
-            right = torch.stack([product.right(one) for one in at[0].unbind(-1)], -1)
+            right = product.right(at[0])
         else:
             (shift,) = found.shifts[owned.name]
             columns.append(outputs.new_full((n, 1), shift.scale))

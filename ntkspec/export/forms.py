@@ -15,6 +15,7 @@ from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
 from ntkspec.export.uses import Product, Read, Shift, Use, find_uses, is_read, product_of, read_of, shift_of
 from ntkspec.export.uses.find import MOST_USES
+from ntkspec.export.uses.moves import is_complex
 from ntkspec.nets.lookup import TableLookup
 
 PAIRS_PAY = 2  # pairs are stored where they take at most half of the room of a dense row, see docs/adr/0027
@@ -64,21 +65,24 @@ class Survey:
         for name, sites in self.sites().items():
             rows, widths = sum(one.rows for one in linear[name]), linear[name][0].widths
             site = first.setdefault(sites, name)
-            if len(sites) == 1 and rows == self.samples:
+            if len(sites) == 1 and rows == self.samples and not is_complex(sites[0]):
                 found[name] = Form("linear", site=site, widths=widths)
             else:
-                found[name] = self._several(name, site, rows, widths)
+                found[name] = self._several(site, rows, widths)
         return found
 
-    def _several(self, name: str, site: str, rows: int, widths: tuple[int, int]) -> Form:
+    def _several(self, site: str, rows: int, widths: tuple[int, int]) -> Form:
         """The form of a matrix for so many rows in all; of a shift that goes with one."""
         uses, why = -(-rows // self.samples), "samples use it once, in another order"
         if uses > 1:
             why = f"each sample uses it {uses} times: the Jacobians of its uses add up"
         if site in self.products:
             a, b = self.products[site][0].widths
-            if uses == 1 or PAIRS_PAY * uses * (a + 1 + b) <= a * b:
-                return Form("pairs", why, site=site, widths=widths, entries=uses)
+            pairs = uses
+            if any(is_complex(one.node) for one in self.products[site]):
+                why, pairs = "it multiplies complex numbers, whose parts are two uses", 2 * uses
+            if pairs == 1 or PAIRS_PAY * pairs * (a + 1 + b) <= a * b:
+                return Form("pairs", why, site=site, widths=widths, entries=pairs)
         return Form("dense", why, "take fewer samples, or give each use a parameter of its own")
 
 
@@ -116,10 +120,7 @@ def _note(
     consumers: Mapping[Any, list[graph.Consumer]],
 ) -> None:
     """Enter a parameter where it belongs."""
-    if parameter.is_complex():
-        found.others[name] = Form("dense", "it is complex, and stored as pairs of real numbers")
-        return
-    if all(map(is_read, uses)) and len(uses) <= MOST_USES:
+    if all(map(is_read, uses)) and len(uses) <= MOST_USES and not parameter.is_complex():
         found.reads[name] = tuple(read_of(use, parameter) for use in uses)
         return
     if len(uses) <= MOST_USES:

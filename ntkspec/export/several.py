@@ -17,6 +17,7 @@ from ntkspec.export.pieces import PairsPiece
 from ntkspec.export.replan import Replan
 from ntkspec.export.sparse_rows import places_of
 from ntkspec.export.uses import Product, Shift
+from ntkspec.export.uses.moves import is_complex
 
 
 def several_uses(
@@ -33,7 +34,7 @@ def several_uses(
         plan: of a matrix, and of what is added to its products.
         found: how they are used.
         samples: the sample of each number of the product, use by use.
-        at: gradients (*result, c) at the products.
+        at: gradients at the products: (*result, c), of complex ones (*result, 2, c).
         choices: what was planned.
         outputs: (n, c).
 
@@ -46,14 +47,14 @@ def several_uses(
     lefts, rights = [outputs.new_zeros(0, a)], [outputs.new_zeros(0, b, c)]
     for use, (owner, gradient) in enumerate(zip(samples, at, strict=True)):
         product = _product_of(plan, found, use)
-        row_owner = _row_owner(product.right(owner))
+        row_owner = _row_owner(product.right(owner).flatten(1))
         if row_owner is None:
             raise Replan(choices.demote({owned.name: "a row serves several samples" for owned in plan.owned}))
         kept = row_owner >= 0
-        right = torch.stack([product.right(one) for one in gradient.unbind(-1)], -1)
-        owners.append(row_owner[kept])
-        lefts.append(_columns(plan, found, use, outputs)[kept])
-        rights.append(right[kept].to(outputs.dtype))
+        for left, right in _real_pairs(_columns(plan, found, use), product.right(gradient), product):
+            owners.append(row_owner[kept])
+            lefts.append(left[kept].to(outputs.dtype))
+            rights.append(right[kept].to(outputs.dtype))
     order, places, uses = places_of(torch.cat(owners), n)
     if uses > plan.form.entries:
         raise Replan(
@@ -76,22 +77,46 @@ def _row_owner(owners: Tensor) -> Tensor | None:
     return last if bool(same.all()) else None
 
 
-def _columns(plan: BlockPlan, found: Survey, use: int, outputs: Tensor) -> Tensor:
-    """The left factor (N, a) of one use."""
+def _columns(plan: BlockPlan, found: Survey, use: int) -> Tensor:
+    """The left factor (N, a) of one use, which may be complex."""
     columns = []
     for owned in plan.owned:
         if owned.name in found.products:
-            columns.append(found.products[owned.name][use].left.to(outputs.dtype))
+            columns.append(found.products[owned.name][use].left.resolve_conj())
         else:
             shift = found.shifts[owned.name][use]
-            columns.append(outputs.new_full((shift.rows, 1), shift.scale))
-    return torch.cat(columns, dim=1)
+            columns.append(torch.full((shift.rows, 1), shift.scale, device=owned.parameter.device))
+    wider = torch.result_type(columns[0], columns[-1])
+    return torch.cat([column.to(wider) for column in columns], dim=1)
+
+
+def _real_pairs(left: Tensor, right: Tensor, product: Product) -> list[tuple[Tensor, Tensor]]:
+    """The uses of one product in real numbers: left (N, a), right (N, b, c) each.
+
+    Of complex numbers the gradient at the matrix is conj(left) (x) g, with g = df/dRe + i df/dIm: its real part
+    is Re left (x) Re g + Im left (x) Im g, its imaginary part Re left (x) Im g - Im left (x) Re g.
+    """
+    if not is_complex(product.node):
+        return [(left, right)]
+    real, imaginary = right.unbind(2)  # (N, b, 2, c)
+    first, second = (real, imaginary), (imaginary, -real)
+    parts = torch.view_as_real(left.to(torch.result_type(left, 1j)))
+    return [
+        (parts[..., side], torch.stack(rights[: product.parts], 2).flatten(1, 2))
+        for side, rights in enumerate((first, second))
+    ]
 
 
 def _places(plan: BlockPlan, found: Survey) -> dict[str, Tensor]:
-    """Where in its parameter each number of the block stands."""
+    """Where in its parameter, in real numbers, each number of the block stands."""
     used: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**found.products, **found.shifts}
-    return {o.name: used[o.name][0].positions.flatten().long() for o in plan.owned if o.name in used}
+    places = {}
+    for owned in plan.owned:
+        if owned.name in used:
+            one = used[owned.name][0]
+            parts = torch.arange(one.parts, device=one.positions.device)
+            places[owned.name] = (one.positions.long()[..., None] * one.parts + parts).flatten()
+    return places
 
 
 def _more(form: Form, uses: int, a: int, b: int) -> Form:

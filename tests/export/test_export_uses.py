@@ -232,21 +232,34 @@ def test_max_norm_and_rows_that_nobody_reads() -> None:
     assert jac["table"].right.indices[:].max() < 3 * zoo.ROWS - 3
 
 
-def test_complex_parameters_are_pairs_of_reals() -> None:
+def _wavelet(m: Any, x: Tensor) -> Tensor:
     """As in WIRE (Saragadam et al. 2023)."""
+    h = m.embed(x).to(torch.complex128)
+    z = torch.addmm(m.gain, h * (1 + 0.5j), m.p) if m.gain.is_complex() else h * 1j @ m.p.to(h.dtype)
+    return torch.exp(1j * z - 0.1 * z.abs().square()).real[:, : zoo.WIDTH]
 
-    def wavelet(m: Any, x: Tensor) -> Tensor:
-        z = x.to(m.p.dtype) @ m.p
-        return torch.exp(1j * z - z.abs().square()).real
 
-    model = zoo.build((zoo.D, zoo.WIDTH), wavelet, 2)
-    model.p = nn.Parameter(torch.randn(zoo.D, zoo.WIDTH, dtype=torch.complex64))
-    x = inputs(9)
-    (block,) = of_table(jacobian(model, x))
-    assert block.parameters[0].shape == (zoo.D, zoo.WIDTH, 2)
-    model.p = nn.Parameter(model.p.detach().to(torch.complex128))
-    rows = rows_by_autograd(model, x)["p"]
-    np.testing.assert_allclose(kernel(block.to_dense()), kernel(rows), rtol=1e-10)
+@pytest.mark.filterwarnings("ignore::ntkspec.export.ExportWarning")
+@pytest.mark.parametrize("c", [1, 2])
+@pytest.mark.parametrize("name", ["complex", "real matrix", "small", "lookup"])
+def test_complex_parameters_are_pairs_of_reals(name: str, c: int) -> None:
+    """A product's real and imaginary parts are two uses; where pairs do not pay, rows are written out."""
+    model, x = zoo.several(_wavelet, c), inputs(9)
+    if name != "real matrix":
+        model.p = nn.Parameter(model.p * (1 + torch.randn(zoo.SIDE, zoo.SIDE) * 1j))
+        model.gain = nn.Parameter(model.gain * 1j)
+    if name == "small":
+        model.p = nn.Parameter(model.p[:, :2].detach())
+        model.gain = nn.Parameter(model.gain[:2].detach())
+        model.function = lambda m, x: F.pad(_wavelet(m, x), (0, 1))
+    if name == "lookup":
+        model.function = lambda m, x: m.p[zoo.cells(x) % zoo.SIDE].sum(1).real[:, : zoo.WIDTH]
+    jac = jacobian(model, x, chunk=5)
+    exact = model._apply(lambda t: t.to(torch.complex128) if t.is_complex() else t.double())
+    assert_kernels(jac, rows_by_autograd(exact, x), 1e-12)
+    (block,) = of_table(jac)
+    assert block.parameters[0].shape == (*model.p.shape, 2) if model.p.is_complex() else model.p.shape
+    assert isinstance(block.right, PairsFactor if name in ("complex", "real matrix") else DenseFactor)
 
 
 @settings(max_examples=60, deadline=None)

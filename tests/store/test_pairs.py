@@ -38,7 +38,7 @@ def test_pairs_come_back_and_take_their_own_room(tmp_path, c, dtype):
         read = run.snapshot("end").jacobian
         factor = read["theta"].right
         assert isinstance(factor, PairsFactor)
-        assert factor.left.shape == (9, 1, 3, 4)
+        assert factor.left.shape == (9, 1, 3, 10)
         assert factor.dtype == dtype
         assert np.array_equal(read.load().to_dense(), jacobian.to_dense())
         assert np.array_equal(read.rows([4, 1]).to_dense(), jacobian.to_dense()[[4, 1]])

@@ -73,6 +73,12 @@ def result_shape(node: Any, result: int = 0) -> torch.Size:
     return torch.Size(node._input_metadata[result].shape)
 
 
+def is_complex(node: Any, result: int = 0) -> bool:
+    """Whether a result of a node's operation is complex."""
+    dtype: torch.dtype = node._input_metadata[result].dtype
+    return dtype.is_complex
+
+
 def signed(number: int) -> int:
     """A number that the graph keeps as int64 and shows as uint64."""
     return number - 2**64 if number >= 2**63 else number

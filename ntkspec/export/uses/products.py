@@ -25,6 +25,7 @@ class Product:
     left: Tensor  # (N, a)
     positions: Tensor  # (a, b): of the matrix in the parameter as one flat vector
     transposed: bool  # the result is (b, N)
+    parts: int  # real numbers of one of the parameter's: two if it is complex
 
     @property
     def rows(self) -> int:
@@ -33,14 +34,15 @@ class Product:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """(a, b)."""
+        """(a, b), in real numbers."""
         a, b = self.positions.shape
-        return a, b
+        return a, b * self.parts
 
     def right(self, gradient: Tensor) -> Tensor:
-        """The gradient at the result as (N, b)."""
-        gradient = gradient.reshape(gradient.shape[-2:])
-        return gradient.T if self.transposed else gradient
+        """What is known of each number of the result (*result, ...) as (N, b, ...)."""
+        shape = result_shape(self.node)
+        gradient = gradient.reshape(*shape[-2:], *gradient.shape[len(shape) :])
+        return gradient.movedim(1, 0) if self.transposed else gradient
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Shift:
     site: Any  # the product whose result they are added to; the sum itself where there is none
     positions: Tensor  # (b,)
     scale: float
+    parts: int  # as of a product
 
     @property
     def rows(self) -> int:
@@ -60,7 +63,7 @@ class Shift:
     @property
     def widths(self) -> tuple[int, int]:
         """(1, b)."""
-        return 1, len(self.positions)
+        return 1, len(self.positions) * self.parts
 
 
 def product_of(use: Use, parameter: Tensor) -> Product | None:
@@ -78,7 +81,7 @@ def product_of(use: Use, parameter: Tensor) -> Product | None:
     left = other.T if first else other
     scale = use.factor * (node_factor(use.node, "alpha") if name == "Addmm" else 1)
     left = left if scale == 1 else left * scale
-    return Product(use.node, left, positions.T if first else positions, first)
+    return Product(use.node, left, positions.T if first else positions, first, _parts(parameter))
 
 
 def shift_of(use: Use, parameter: Tensor, consumers: Mapping[Any, list[Consumer]]) -> Shift | None:
@@ -92,9 +95,15 @@ def shift_of(use: Use, parameter: Tensor, consumers: Mapping[Any, list[Consumer]
     if len(shape) < 2 or positions.shape[-1:] != shape[-1:] or leading.numel() != 1:
         return None
     if added_to_product:
-        return Shift(use.node, use.node, row, use.factor * node_factor(use.node, "beta"))
+        scale = use.factor * node_factor(use.node, "beta")
+        return Shift(use.node, use.node, row, scale, _parts(parameter))
     scale = node_factor(use.node, "alpha") if use.slot == 1 else 1.0
-    return Shift(use.node, _product_behind(use, consumers), row, use.factor * scale)
+    site = _product_behind(use, consumers)
+    return Shift(use.node, site, row, use.factor * scale, _parts(parameter))
+
+
+def _parts(parameter: Tensor) -> int:
+    return 2 if parameter.is_complex() else 1
 
 
 def node_factor(node: Any, name: str) -> float:
