@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -53,31 +53,63 @@ def by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list
     return jacobians
 
 
-def sparse_by_loop(
-    model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int
-) -> list[tuple[Tensor, Tensor, Tensor]]:
+Entries = tuple[Tensor, Tensor, Tensor]  # sample (m,), position (m,), values (m, c)
+
+
+def sparse_by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list[Entries]:
     """The nonzero numbers of each parameter's rows, a sample and an output at a time.
 
-    Returns, for each, sample (m,), position (m,) and values (m, c): dense rows would not fit.
+    For parameters whose dense rows of all samples would not fit.
     """
-    found: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in owned]
-    parameters = [one.parameter for one in owned]
+    found: list[list[Entries]] = [[] for _ in owned]
     for i in range(len(x)):
-        for o in range(c):
-            outputs = evaluate(model, x[i : i + 1], connected=False)  # some graphs bear one backward pass
-            if not outputs.requires_grad:
-                break
-            for entries, gradient in zip(found, differentiate(outputs[0, o], parameters), strict=True):
-                if gradient is not None:
-                    flat = gradient.flatten()
-                    places = flat.nonzero().flatten()
-                    values = flat.new_zeros(len(places), c)
-                    values[:, o] = flat[places]
-                    entries.append((torch.full_like(places, i), places, values))
-    return [_joined(entries, x, c) for entries in found]
-
-
-def _joined(entries: list[tuple[Tensor, Tensor, Tensor]], x: Tensor, c: int) -> tuple[Tensor, Tensor, Tensor]:
+        rows: list[list[tuple[Tensor, Tensor]]] = [[] for _ in owned]  # place and value, output by output
+        for o, gradients in enumerate(_gradients_alone(model, owned, x[i : i + 1], c)):
+            for row, gradient in zip(rows, gradients, strict=True):
+                places = gradient.nonzero().flatten()
+                values = gradient.new_zeros(len(places), c)
+                values[:, o] = gradient[places]
+                row.append((places, values))
+        for entries, row in zip(found, rows, strict=True):
+            if row:
+                entries.append(_merged(i, row))
     none = torch.zeros(0, dtype=torch.long, device=x.device)
-    samples, places, values = zip(*[(none, none, x.new_zeros(0, c)), *entries], strict=True)
-    return torch.cat(samples), torch.cat(places), torch.cat(values)
+    empty = (none, none, x.new_zeros(0, c))
+    return [tuple(torch.cat(part) for part in zip(empty, *entries, strict=True)) for entries in found]  # type: ignore[misc]
+
+
+def mostly_zero(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, share: float) -> list[Owned]:
+    """The parameters of whose rows at x (m, d), for all outputs, at most a share of the numbers is not zero.
+
+    No row is kept, and a parameter is left alone from the first row on that has more.
+    """
+    left = list(owned)
+    for i in range(len(x)):
+        seen: dict[str, Tensor] = {}
+        for gradients in _gradients_alone(model, left, x[i : i + 1], c):
+            for one, gradient in zip(left, gradients, strict=True):
+                nonzero = gradient != 0
+                seen[one.name] = nonzero | seen[one.name] if one.name in seen else nonzero
+        left = [one for one in left if one.name in seen and int(seen[one.name].sum()) <= share * one.size]
+        if not left:
+            break
+    return left
+
+
+def _gradients_alone(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> Iterator[list[Tensor]]:
+    """The flat gradients of each output at one sample x (1, d); none where it depends on no parameter."""
+    for o in range(c):
+        outputs = evaluate(model, x, connected=False)  # some graphs bear one backward pass
+        if not outputs.requires_grad:
+            return
+        gradients = differentiate(outputs[0, o], [one.parameter for one in owned])
+        pairs = zip(gradients, owned, strict=True)
+        yield [x.new_zeros(one.size) if g is None else g.flatten() for g, one in pairs]
+
+
+def _merged(sample: int, row: Sequence[tuple[Tensor, Tensor]]) -> Entries:
+    """One entry for each place of a sample's row, whichever outputs have a number there."""
+    places, values = (torch.cat(parts) for parts in zip(*row, strict=True))
+    unique, inverse = torch.unique(places, return_inverse=True)
+    merged = values.new_zeros(len(unique), values.shape[1]).index_add_(0, inverse, values)
+    return torch.full_like(unique, sample), unique, merged

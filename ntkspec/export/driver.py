@@ -45,6 +45,7 @@ class Options:
     chunk: int | None = None  # samples at a time; None: what fits the memory
     memory: float | None = None  # GiB that a chunk may take; None: see CHUNK_SHARE
     progress: bool = False
+    foretell: bool = True  # with progress: what it will take
 
     def __post_init__(self) -> None:
         if self.chunk is not None:
@@ -110,17 +111,27 @@ class Work:
         each = 2 * self.probed.saved + sum(plan.working_bytes(outputs, itemsize) for plan in plans)
         return max(min(most, self.budget // max(each, 1), len(self.x)), 1)
 
-    def forecast(self, choices: Choices, *, timed: bool) -> Forecast:
-        """What the export will take; its time, if that is asked for, by doing a little of it."""
-        plans, seconds = self.plans(choices), math.nan
+    def replanned(self, replan: Replan) -> Choices:
+        """Better choices, after some have been disproved."""
+        return scan_large(self.prepared, self.x, replan.choices)
+
+    def timed(self, choices: Choices) -> tuple[Choices, float]:
+        """How many seconds the export will take, by doing a little of it; and choices that bear that."""
+        while True:
+            plans = self.plans(choices)
+
+            def work(count: int, plans: tuple[BlockPlan, ...] = plans, choices: Choices = choices) -> None:
+                compute(self.prepared, plans, choices, self.x[:count])
+
+            try:
+                return choices, seconds_for(work, self.chunk_size(plans), len(self.x))
+            except Replan as replan:
+                choices = self.replanned(replan)
+
+    def forecast(self, choices: Choices, seconds: float = math.nan) -> Forecast:
+        """What the export will take."""
+        plans = self.plans(choices)
         itemsize = 4 if choices.single else self.prepared.dtype.itemsize
-        if timed:
-            with contextlib.suppress(Replan):
-                seconds = seconds_for(
-                    lambda count: compute(self.prepared, plans, choices, self.x[:count]),
-                    self.chunk_size(plans),
-                    len(self.x),
-                )
         outputs, n = self.probed.outputs, len(self.x)
         blocks = [
             block for plan in plans for block in planned(plan, plan.bytes_a_sample(outputs, itemsize), n)
@@ -149,9 +160,11 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
     did, and `consume` is called again.
     """
     with begun(model, inputs, options) as work:
-        choices, numbered = work.probed.choices, True
-        forecast = work.forecast(choices, timed=options.progress)
-        if options.progress:
+        choices, seconds, numbered = work.probed.choices, math.nan, True
+        if options.progress and options.foretell:
+            choices, seconds = work.timed(choices)
+        forecast = work.forecast(choices, seconds)
+        if options.progress and options.foretell:
             Console(stderr=True).print(str(forecast), markup=False, highlight=False, soft_wrap=True)
         for line in forecast.warnings:
             warnings.warn(line, ExportWarning, stacklevel=3)
@@ -163,7 +176,7 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
                 consume(work.probed.outputs, work.bytes_a_sample(plans), parts)
                 return _exported(work, plans, choices, forecast, regions)
             except Replan as replan:
-                choices = scan_large(work.prepared, work.x, replan.choices)
+                choices = work.replanned(replan)
             except RegionsLost:
                 numbered = False
 
@@ -257,4 +270,4 @@ def forecast(
     """
     options = Options(roles, precision, None, memory)
     with begun(model, as_array(inputs, "inputs"), options) as work:
-        return work.forecast(work.probed.choices, timed=True)
+        return work.forecast(*work.timed(work.probed.choices))

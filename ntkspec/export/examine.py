@@ -142,7 +142,9 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> Non
 def _less(added: Tensor, known: Tensor) -> Tensor:
     """Their difference, in the place of `added`; a sparse gradient is one long vector."""
     flat = added.view(-1)
-    return flat.add_(known if known.is_sparse else known.reshape(-1), alpha=-1)
+    if known.is_sparse:  # torch's dense.add_(sparse) writes past the end of a view
+        return flat.index_add_(0, known.indices()[0], known.values(), alpha=-1)
+    return flat.sub_(known.reshape(-1))
 
 
 def _by_backward(prepared: Prepared, x: Tensor) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import copy
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -29,6 +29,7 @@ class SnapshotSummary:
 
     id: str
     blocks: tuple[str, ...]
+    roles: Mapping[str, str]  # block -> "grid", "network" or what was asked for
     dense: Mapping[str, str]  # parameter -> why it is dense
     left_out: Mapping[str, str]  # parameter -> "frozen" or "unused"
     notes: tuple[str, ...]
@@ -54,7 +55,7 @@ class RunExporter:
         memory: GiB that a chunk of samples may take. Default: a quarter of what is free, at most 0.25.
         overwrite: replace an existing run file.
         resume: continue an interrupted file; `snapshots` then tells what is already there.
-        progress: show a progress bar on stderr.
+        progress: show on stderr what the first snapshot will take, block by block, and a progress bar.
 
     Example:
         >>> import tempfile, torch
@@ -148,13 +149,14 @@ class RunExporter:
                     )
 
         done = export(model, self._inputs, self._options, consume)
+        self._options = replace(self._options, foretell=False)  # once is enough for snapshots of one model
         if pixels is not None:
             self.picture(name, pixels)
         for note in done.notes:
             warnings.warn(f"snapshot {name!r}: {note}", ExportWarning, stacklevel=2)
-        blocks = tuple(block for plan in done.plans for block in plan.names)
+        roles = {block: plan.role for plan in done.plans for block in plan.names}
         notes = done.told + done.notes
-        return SnapshotSummary(name, blocks, done.dense, done.left_out, notes, done.regions)
+        return SnapshotSummary(name, tuple(roles), roles, done.dense, done.left_out, notes, done.regions)
 
     def picture(self, name: str, pixels: ArrayLike) -> None:
         """Store a picture: "truth", or what the snapshot of that id draws. uint8, (H, W) or (H, W, 3)."""

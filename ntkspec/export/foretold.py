@@ -62,7 +62,7 @@ class Forecast:
             return ()
         share = f"{format_bytes(largest.bytes)} of it for {largest.name}, {largest.kind}"
         why = f" because: {largest.reason}" if largest.reason else ""
-        remedy = largest.remedy or "take fewer samples"
+        remedy = f"{largest.remedy}, or take fewer samples" if largest.remedy else "take fewer samples"
         return (f"a snapshot takes {format_bytes(self.bytes)}, {share}{why}; {remedy}",)
 
     def __str__(self) -> str:

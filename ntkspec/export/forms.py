@@ -83,7 +83,7 @@ class Survey:
                 why, pairs = "it multiplies complex numbers, whose parts are two uses", 2 * uses
             if pairs == 1 or PAIRS_PAY * pairs * (a + 1 + b) <= a * b:
                 return Form("pairs", why, site=site, widths=widths, entries=pairs)
-        return Form("dense", why, "take fewer samples, or give each use a parameter of its own")
+        return Form("dense", why, "give each use a parameter of its own")
 
 
 def survey(outputs: Tensor, trainable: Sequence[Owned]) -> Survey:
@@ -137,6 +137,10 @@ def _note(
             known_shifts = [one for one in shifts if one is not None]
             found.shifts[name] = tuple(sorted(known_shifts, key=lambda one: id(one.site)))
             return
+        if len(uses) == 1 and (products[0] is not None or shifts[0] is not None):
+            why = "a part of it is multiplied or added, or a number of it in several places"
+            found.others[name] = Form("dense", why, "make the part a parameter of its own")
+            return
     found.others[name] = _dense(uses)
 
 
@@ -153,7 +157,7 @@ _KNOWN = {
         "weight norm projects the row of each unit, which leaves no product of few factors",
         "remove_parametrizations makes it a plain matrix, whose kernel is another one",
     ),
-    "Convolution": ("a convolution uses it at every position", "take fewer samples, or freeze it"),
+    "Convolution": ("a convolution uses it at every position", "freeze it"),
     "NativeLayerNorm": ("LayerNorm has no factor form", ""),
     "NativeBatchNorm": ("BatchNorm has no factor form", ""),
 }
@@ -166,7 +170,7 @@ def _dense(uses: Sequence[Use]) -> Form:
     operations = list(dict.fromkeys(use.operation for use in uses))
     if len(uses) > 1:
         why = f"used {len(uses)} times, by {', '.join(operations)}: the Jacobians of its uses add up"
-        return Form("dense", why, "take fewer samples, or give each use a parameter of its own")
+        return Form("dense", why, "give each use a parameter of its own")
     (operation,) = operations
     if operation in _KNOWN:
         return Form("dense", *_KNOWN[operation])

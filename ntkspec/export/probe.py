@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ntkspec.errors import ExportError
 from ntkspec.export.chunk import RANK_ONE
 from ntkspec.export.compute import Chunk, compute, not_finite, or_rounding
-from ntkspec.export.dense import sparse_by_loop
+from ntkspec.export.dense import mostly_zero
 from ntkspec.export.evaluation import evaluate
 from ntkspec.export.examine import examine
 from ntkspec.export.forms import Form, survey
@@ -23,10 +23,11 @@ from ntkspec.export.graph import result_bytes
 from ntkspec.export.layout import WORKING_COPIES, BlockPlan, Choices, Roles, lay_out
 from ntkspec.export.pieces import ProductPiece, RowsPiece
 from ntkspec.export.prepare import Prepared
-from ntkspec.export.rank_one import find_layout
+from ntkspec.export.rank_one import MOST_LEVELS, find_layout
 from ntkspec.export.replan import Replan
 from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.export.tolerance import Difference, Tolerance, largest
+from ntkspec.export.uses import Read
 from ntkspec.memory import format_bytes, require
 
 PROBES = 7  # samples, spread over the data
@@ -78,13 +79,21 @@ def _seen_forms(prepared: Prepared, chunk: Chunk, x: Tensor, several: bool) -> d
     for piece in chunk.pieces:
         if isinstance(piece, RowsPiece):
             (owned,), form = piece.plan.owned, piece.plan.form
-            levels = {size for read in reads.get(owned.name, ()) for size in read.positions.shape[:-1]}
+            levels = _levels_to_try(owned.shape, reads.get(owned.name, ()))
             layout = find_layout(piece.rows, owned.shape, levels, RANK_ONE[piece.rows.values.dtype])
             varies = not several or _differ(piece.rows)
             found[owned.name] = replace(form, layout=layout, varies=varies)
         elif isinstance(piece, ProductPiece) and isinstance(piece.left, SparseRows):
             found[piece.plan.owned[0].name] = replace(piece.plan.form, entries=piece.left.indices.shape[1])
     return found
+
+
+def _levels_to_try(shape: tuple[int, ...], reads: Sequence[Read]) -> set[int]:
+    """How many levels a table may have: by its own axes, those of its lookups, or the number of these."""
+    leading = {math.prod(shape[:axis]) for axis in range(1, len(shape))}
+    axes = {size for read in reads for size in read.positions.shape[:-1]}
+    divisors = {count for count in range(1, len(reads) + 1) if len(reads) % count == 0}
+    return {count for count in leading | axes | divisors if 1 <= count <= MOST_LEVELS}
 
 
 def _mostly_zero(chunk: Chunk) -> frozenset[str]:
@@ -131,8 +140,7 @@ class Room:
                 f"dense Jacobian of one sample, of {format_bytes(whole)} for all {self.samples}, {why}",
                 need,
                 self.budget,
-                largest.form.remedy
-                or "freeze those parameters, or take fewer samples and a larger memory budget",
+                "; ".join(filter(None, [largest.form.remedy, "freeze it, or raise the memory budget"])),
             )
         return self.budget // need if need else sys.maxsize
 
@@ -157,15 +165,14 @@ def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
         for owned in prepared.trainable
         if owned.size >= LARGE and owned.name in choices.forms and choices.forms[owned.name].kind == "dense"
     ]
-    found = {}
-    if large:
-        some = x[:: max(len(x) // SCANNED, 1)][:SCANNED]
-        rows = sparse_by_loop(prepared.model, large, some, evaluate(prepared.model, some).shape[1])
-        for owned, (sample, _, _) in zip(large, rows, strict=True):
-            longest = int(torch.bincount(sample).max()) if len(sample) else 0
-            if longest <= owned.size * SPARSE:
-                found[owned.name] = replace(choices.forms[owned.name], kind="scanned", entries=0, varies=True)
-    return choices.with_forms(found)
+    if not large:
+        return choices
+    some = x[:: max(len(x) // SCANNED, 1)][:SCANNED]
+    outputs = evaluate(prepared.model, some).shape[1]
+    found = mostly_zero(prepared.model, large, some, outputs, SPARSE)
+    return choices.with_forms(
+        {one.name: replace(choices.forms[one.name], kind="scanned", entries=0, varies=True) for one in found}
+    )
 
 
 def _compares_alone(prepared: Prepared, x: Tensor) -> bool:

@@ -93,8 +93,8 @@ def _columns(plan: BlockPlan, found: Survey, use: int) -> Tensor:
 def _real_pairs(left: Tensor, right: Tensor, product: Product) -> list[tuple[Tensor, Tensor]]:
     """The uses of one product in real numbers: left (N, a), right (N, b, c) each.
 
-    Of complex numbers the gradient at the matrix is conj(left) (x) g, with g = df/dRe + i df/dIm: its real part
-    is Re left (x) Re g + Im left (x) Im g, its imaginary part Re left (x) Im g - Im left (x) Re g.
+    Of complex numbers the gradient at the matrix is conj(left) (x) g, with g = df/dRe + i df/dIm: its real
+    part is Re left (x) Re g + Im left (x) Im g, its imaginary part Re left (x) Im g - Im left (x) Re g.
     """
     if not is_complex(product.node):
         return [(left, right)]

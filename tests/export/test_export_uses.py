@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ntkspec import open_run
 from ntkspec.errors import MemoryBudgetError
-from ntkspec.export import ExportWarning, RunExporter, driver, forecast, jacobian, probe
+from ntkspec.export import ExportWarning, RunExporter, dense, driver, forecast, jacobian, probe
 from ntkspec.export import foretold as foretold_module
 from ntkspec.export.forms import survey
 from ntkspec.export.owners import owners
@@ -392,7 +392,7 @@ def test_large_files_are_told_of_beforehand(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(driver, "_parts", stop)
     with pytest.warns(
-        ExportWarning, match=r"of it for p, dense because: used 2 times, .*; take fewer samples"
+        ExportWarning, match=r"of it for p, dense because: used 2 times, .*, or take fewer samples"
     ):
         with pytest.raises(KeyboardInterrupt):
             jacobian(model, x)
@@ -451,3 +451,78 @@ def test_a_matrix_that_is_used_too_often_is_dense() -> None:
     (block,) = of_table(jacobian(model, inputs(5)))
     assert isinstance(block.right, DenseFactor)
     assert block.left.arrays == {}
+
+
+@pytest.mark.parametrize("combine", [torch.cat, lambda tables: torch.stack(tables).flatten(0, 1)])
+def test_several_tables_that_are_read_as_one(combine: Any) -> None:
+    """Their gradients are views of one, into which nothing may be written past their ends."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.p, self.q = nn.Parameter(torch.randn(20, 3)), nn.Parameter(torch.randn(20, 3))
+            self.head = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.head(combine([self.p, self.q])[zoo.cells(x)].sum(1))
+            return out
+
+    torch.manual_seed(8)
+    model, x = Two(), inputs(12)
+    jac = jacobian(model, x)
+    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+    assert jac["p"].role == jac["q"].role == "grid"
+
+
+@pytest.mark.parametrize("how", ["slices", "offsets", "leading axis"])
+def test_levels_that_are_read_one_after_another(how: str) -> None:
+    """Six of them, in a loop, become six blocks of weights and a gradient."""
+    levels, rows = 6, 25
+
+    def read(m: Any, x: Tensor) -> Tensor:
+        tables = {
+            "slices": lambda level: m.p[level * rows : (level + 1) * rows][zoo.cells(x) % rows],
+            "offsets": lambda level: m.p[level * rows + zoo.cells(x) % rows],
+            "leading axis": lambda level: m.p[level][zoo.cells(x) % rows],
+        }
+        found = [(tables[how](level) * zoo.weights(x + level)[..., None]).sum(1) for level in range(levels)]
+        return torch.cat(found, 1)
+
+    shape = (levels, rows, zoo.WIDTH) if how == "leading axis" else (levels * rows, zoo.WIDTH)
+    model, x = zoo.build(shape, read, 2, levels * zoo.WIDTH), inputs(12)
+    jac = jacobian(model, x)
+    assert_kernels(jac, rows_by_autograd(model, x), 1e-12)
+    assert [block.right.width for block in of_table(jac)] == [zoo.WIDTH] * levels
+
+
+def test_scanned_rows_hold_a_place_once_for_all_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "LARGE", 100)
+    monkeypatch.setattr(probe, "SPARSE", 0.2)
+    model = zoo.build((zoo.ROWS, zoo.WIDTH), lambda m, x: torch.tanh(m.p)[zoo.cells(x)].prod(1), 8)
+    with pytest.warns(ExportWarning, match="one sample at a time"):
+        (block,) = of_table(jacobian(model, inputs(9)))
+    assert block.right.entries <= 4 * zoo.WIDTH
+
+
+def test_a_large_parameter_whose_rows_are_full_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the first row, and without keeping it."""
+    monkeypatch.setattr(probe, "LARGE", 100)
+    looked: list[int] = []
+    alone = dense._gradients_alone
+
+    def counted(model: nn.Module, owned: Any, x: Tensor, c: int) -> Any:
+        looked.append(len(owned))
+        return alone(model, owned, x, c)
+
+    monkeypatch.setattr(dense, "_gradients_alone", counted)
+    shape, function = zoo.LEAKS["table and its mean"]
+    (block,) = of_table(jacobian(zoo.build(shape, function, 2), inputs(9)))
+    assert isinstance(block.right, DenseFactor)
+    assert set(looked) == {1}
+
+
+def test_a_difference_is_a_shift() -> None:
+    model = zoo.build((zoo.D, zoo.WIDTH), lambda m, x: torch.tanh(x @ m.p - m.shift), 2)
+    jac = jacobian(model, inputs(9))
+    assert_kernels(jac, rows_by_autograd(model, inputs(9)), 1e-12)
+    assert jac.names == ("p", "body.0", "body.2")

@@ -87,7 +87,7 @@ def product_of(use: Use, parameter: Tensor) -> Product | None:
 def shift_of(use: Use, parameter: Tensor, consumers: Mapping[Any, list[Consumer]]) -> Shift | None:
     """The shift that a use of `parameter` is; None if it is none."""
     added_to_product = use.operation == "Addmm" and use.slot == 0
-    if not added_to_product and use.operation != "Add":
+    if not added_to_product and use.operation not in ("Add", "Sub"):
         return None
     positions, shape = use.positions(parameter), result_shape(use.node)
     row = positions.reshape(-1)
@@ -97,7 +97,8 @@ def shift_of(use: Use, parameter: Tensor, consumers: Mapping[Any, list[Consumer]
     if added_to_product:
         scale = use.factor * node_factor(use.node, "beta")
         return Shift(use.node, use.node, row, scale, _parts(parameter))
-    scale = node_factor(use.node, "alpha") if use.slot == 1 else 1.0
+    sign = -1.0 if use.operation == "Sub" else 1.0
+    scale = sign * node_factor(use.node, "alpha") if use.slot == 1 else 1.0
     site = _product_behind(use, consumers)
     return Shift(use.node, site, row, use.factor * scale, _parts(parameter))
 
