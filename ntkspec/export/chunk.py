@@ -26,6 +26,7 @@ from ntkspec.export.uses import Read
 from ntkspec.export.uses.moves import is_complex, result_shape
 
 SOMETIMES = "some samples use it in another way"
+FULL = 1 / 4  # of a scanned row that has more than this, none are left out
 ROOM = 1.25  # for longer rows than have been seen
 RANK_ONE = {torch.float64: 1e-13, torch.float32: 1e-5}  # how far rounding takes a product, relative
 
@@ -40,6 +41,7 @@ class Factored:
     pieces: list[Piece]  # of all plans but the dense and scanned ones
     gradients: Gradients  # plain autograd's, of every trainable parameter for the cotangents v
     v: Tensor  # (m, c)
+    forms: Mapping[str, Form]  # by this forward pass alone
 
 
 def factored(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor) -> Factored:
@@ -72,7 +74,7 @@ def factored(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x
             reads = found.reads.get(plan.owned[0].name, ())
             terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
             pieces.append(rows_piece(plan, [_entries(*one) for one in terms], choices, outputs))
-    return Factored(outputs.detach(), pieces, gradients, v)
+    return Factored(outputs.detach(), pieces, gradients, v, found.forms())
 
 
 def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsPiece:
@@ -93,6 +95,9 @@ def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, ou
         # Or as many as each had if all were spread evenly: a sample without a gradient has none.
         even = -(-sum(len(one[0]) for one in entries) // n)
         room = max(longest, even) if not form.entries else int(ROOM * longest)
+        if form.kind == "scanned" and room > FULL * owned.size:
+            full = replace(form, kind="dense")
+            raise Replan(replace(choices.with_forms({owned.name: full}), full=choices.full | {owned.name}))
         raise Replan(choices.with_forms({owned.name: replace(form, entries=room)}))
     rows = rows.widened(form.entries)
     return RowsPiece(plan, rows, _levels(plan, rows, choices))
@@ -102,7 +107,7 @@ def _levels(plan: BlockPlan, rows: SparseRows, choices: Choices) -> list[Factors
     layout = plan.form.layout
     if layout is None:
         return None
-    name, levels = plan.owned[0].name, factorise(rows, layout, RANK_ONE[rows.values.dtype])
+    name, levels = plan.owned[0].name, factorise(rows, layout, rank_one_limit(rows, choices))
     if levels is None:
         raise Replan(choices.with_forms({name: replace(plan.form, layout=None)}))
     nodes = max(level.left.indices.shape[1] for level in levels)
@@ -110,6 +115,11 @@ def _levels(plan: BlockPlan, rows: SparseRows, choices: Choices) -> list[Factors
         wider = replace(layout, nodes=int(ROOM * nodes))
         raise Replan(choices.with_forms({name: replace(plan.form, layout=wider)}))
     return [Factors(level.left.widened(layout.nodes), level.right) for level in levels]
+
+
+def rank_one_limit(rows: SparseRows, choices: Choices) -> float:
+    """How far rounding takes rows from products, relative."""
+    return RANK_ONE[torch.float32 if choices.single else rows.values.dtype]
 
 
 def _require_planned(
@@ -192,7 +202,7 @@ def _samples(
     rest = iter(owners(outputs, lambda v: _at(every, outputs, v)) if every else [])
     found = {name: [next(rest) for _ in some] for name, some in edges.items()}
     shared = {
-        owned.name: "one of its uses serves more than one sample"
+        owned.name: "a number of it serves several samples, or its gradient leaves the range of numbers"
         for plan in plans
         if any(one is None for one in found.get(plan.name, ()))
         for owned in plan.owned
@@ -204,13 +214,9 @@ def _samples(
 
 def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
     """What a lookup adds to its table's rows, by the sample and the gradients (*result, c) of its result."""
-    shape = read.positions.shape
-    owner = samples[..., None].expand(shape)
+    owner = samples[..., None].expand(read.positions.shape)
     kept = (owner >= 0) & (read.positions >= 0)
-    values = gradients[..., None, :]
-    if read.weights is not None:
-        values = values * read.weights[..., None]
-    return owner[kept], read.positions[kept].long(), values.expand(*shape, -1)[kept]
+    return owner[kept], *read.terms(gradients, kept)
 
 
 def _product(plan: BlockPlan, found: Survey, at: list[Tensor], outputs: Tensor) -> ProductPiece:
@@ -230,12 +236,12 @@ def _product(plan: BlockPlan, found: Survey, at: list[Tensor], outputs: Tensor) 
         if owned.name in found.products:
             (product,) = found.products[owned.name]
             columns.append(product.left.to(outputs.dtype))
-            places[owned.name] = product.positions.flatten().long()
+            places[owned.name] = product.positions
             right = product.right(at[0])
         else:
             (shift,) = found.shifts[owned.name]
             columns.append(outputs.new_full((n, 1), shift.scale))
-            places[owned.name] = shift.positions.long()
+            places[owned.name] = shift.positions
     right = right.reshape(n, -1, c).movedim(2, 1).to(outputs.dtype)
     if lone_shift:
         return ProductPiece(plan, None, columns[0][:, :, None] * right, places)

@@ -18,9 +18,9 @@ from torch import Tensor
 from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export.chunk import Factored, factored, rows_piece
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
-from ntkspec.export.evaluation import evaluate, first_line
-from ntkspec.export.forms import first_forms, survey
-from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
+from ntkspec.export.evaluation import BackwardError, evaluate, first_line
+from ntkspec.export.forms import first_forms
+from ntkspec.export.gradients import gradients_of, random_cotangents, require_gradient
 from ntkspec.export.layout import BlockPlan, Choices
 from ntkspec.export.pieces import Piece, ProductPiece
 from ntkspec.export.prepare import Prepared
@@ -57,7 +57,7 @@ def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x:
     except Exception as error:
         raise _without_factors(prepared, plans, choices, x, error) from error
     gradients, v = done.gradients, done.v
-    _check_unused(prepared, gradients, choices, x)
+    _check_unused(done, choices)
     _check_finite(done.pieces, x)
     wrong: dict[str, tuple[str, str]] = {}
     whole = largest(gradients.values())
@@ -67,7 +67,7 @@ def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x:
             why = f"its factors differ from autograd by {worst:.1e}, relative"
             wrong |= dict.fromkeys([owned.name for owned in piece.plan.owned], (piece.plan.kind, why))
     if wrong:
-        raise Replan(_without(prepared, choices, wrong, x))
+        raise Replan(_without(choices, wrong, done))
     others = [*_dense(prepared, plans, choices, done, x), *_scanned(prepared, plans, choices, done, x)]
     _check_finite(others, x)
     differences = [one for piece in others for one in piece.differences(gradients, v, whole)]
@@ -87,20 +87,22 @@ def _without_factors(
         return error
     outputs = evaluate(prepared.model, x)
     gradients_of(prepared, outputs, random_cotangents(outputs))
-    why = f"a second backward pass through the model fails ({first_line(error)})"
+    why = f"it cannot be followed ({first_line(error)})"
+    if isinstance(error, BackwardError):
+        why = f"a second backward pass through the model fails ({first_line(error)})"
     return Replan(choices.demote(dict.fromkeys(more, why)))
 
 
-def _without(
-    prepared: Prepared, choices: Choices, wrong: Mapping[str, tuple[str, str]], x: Tensor
-) -> Choices:
-    """The choices without forms that were wrong. A wrongly declared lookup is tried as it is seen."""
-    seen = survey(evaluate(prepared.model, x), prepared.trainable).forms()
-    retried = {name: seen[name] for name, (kind, _) in wrong.items() if kind == "lookup" and name in seen}
+def _without(choices: Choices, wrong: Mapping[str, tuple[str, str]], done: Factored) -> Choices:
+    """The choices without forms that were wrong: what is nearest to them is tried, or else they are dense."""
+    retried, demoted = {}, {}
     for name, (kind, why) in wrong.items():
         if kind == "linear":  # the rows may be another sample's
             retried[name] = replace(choices.forms[name], kind="pairs", reason=why, entries=1)
-    demoted = {name: why for name, (_, why) in wrong.items() if name not in retried}
+        elif kind == "lookup" and name in done.forms:  # declared wrongly, but seen
+            retried[name] = done.forms[name]
+        else:
+            demoted[name] = why
     return choices.with_forms(retried).demote(demoted)
 
 
@@ -143,15 +145,14 @@ def _scanned(
     return [rows_piece(plan, [one], choices, done.outputs) for plan, one in zip(scanned, found, strict=True)]
 
 
-def _check_unused(prepared: Prepared, gradients: Gradients, choices: Choices, x: Tensor) -> None:
+def _check_unused(done: Factored, choices: Choices) -> None:
     def used(name: str) -> bool:
-        gradient = gradients[name]
+        gradient = done.gradients[name]
         return gradient is not None and bool((gradient != 0).any())
 
-    found = {name for name in choices.unused if used(name)}
+    found = {name: done.forms[name] for name in choices.unused if used(name)}
     if found:
-        forms = survey(evaluate(prepared.model, x), prepared.trainable).forms()
-        raise Replan(choices.with_forms({name: forms[name] for name in found}))
+        raise Replan(choices.with_forms(found))
 
 
 def _check_finite(pieces: Sequence[Piece], x: Tensor) -> None:

@@ -78,22 +78,27 @@ def sparse_by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) 
     return [tuple(torch.cat(part) for part in zip(empty, *entries, strict=True)) for entries in found]  # type: ignore[misc]
 
 
-def mostly_zero(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, share: float) -> list[Owned]:
+def mostly_zero(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, share: float) -> dict[str, bool]:
     """The parameters of whose rows at x (m, d), for all outputs, at most a share of the numbers is not zero.
 
-    No row is kept, and a parameter is left alone from the first row on that has more.
+    No row is kept but as a mask, and a parameter is left alone from the first row on that has more.
+
+    Returns:
+        For each, of which at least one row is not zero, whether samples differ in what is.
     """
-    left = list(owned)
+    left, first, varies = list(owned), dict[str, Tensor](), dict[str, bool]()
     for i in range(len(x)):
-        seen: dict[str, Tensor] = {}
+        seen = {one.name: torch.zeros(one.size, dtype=torch.bool, device=x.device) for one in left}
         for gradients in _gradients_alone(model, left, x[i : i + 1], c):
             for one, gradient in zip(left, gradients, strict=True):
-                nonzero = gradient != 0
-                seen[one.name] = nonzero | seen[one.name] if one.name in seen else nonzero
-        left = [one for one in left if one.name in seen and int(seen[one.name].sum()) <= share * one.size]
+                seen[one.name] |= gradient != 0
+        left = [one for one in left if int(seen[one.name].sum()) <= share * one.size]
+        for one in left:
+            known = first.setdefault(one.name, seen[one.name])
+            varies[one.name] = varies.get(one.name, False) or not torch.equal(known, seen[one.name])
         if not left:
             break
-    return left
+    return {one.name: varies[one.name] for one in left if varies[one.name] or bool(first[one.name].any())}
 
 
 def _gradients_alone(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> Iterator[list[Tensor]]:

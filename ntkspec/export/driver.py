@@ -163,18 +163,21 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
         choices, seconds, numbered = work.probed.choices, math.nan, True
         if options.progress and options.foretell:
             choices, seconds = work.timed(choices)
-        forecast = work.forecast(choices, seconds)
         if options.progress and options.foretell:
+            forecast = work.forecast(choices, seconds)
             Console(stderr=True).print(str(forecast), markup=False, highlight=False, soft_wrap=True)
-        for line in forecast.warnings:
-            warnings.warn(line, ExportWarning, stacklevel=3)
+        told: tuple[str, ...] = ()
         while True:
+            new = [line for line in work.forecast(choices).warnings if line not in told]
+            for line in new:
+                warnings.warn(line, ExportWarning, stacklevel=3)
+            told = (*told, *new)
             plans = work.plans(choices)
             regions = Regions(work.prepared.model, plans) if numbered else None
             try:
                 parts = _parts(work, plans, choices, regions)
                 consume(work.probed.outputs, work.bytes_a_sample(plans), parts)
-                return _exported(work, plans, choices, forecast, regions)
+                return _exported(work, plans, choices, told, regions)
             except Replan as replan:
                 choices = work.replanned(replan)
             except RegionsLost:
@@ -208,7 +211,7 @@ def _exported(
     work: Work,
     plans: tuple[BlockPlan, ...],
     choices: Choices,
-    forecast: Forecast,
+    told: tuple[str, ...],
     regions: Regions | None,
 ) -> Exported:
     prepared = work.prepared
@@ -235,7 +238,7 @@ def _exported(
     )
     left_out = dict.fromkeys(prepared.frozen, "frozen") | dict.fromkeys(unused, "unused")
     count = regions.count if regions else None
-    return Exported(plans, dense, left_out, notes, forecast.warnings, count)
+    return Exported(plans, dense, left_out, notes, told, count)
 
 
 def forecast(

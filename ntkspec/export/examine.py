@@ -33,7 +33,8 @@ def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str], dict[st
     _require_repeatable(prepared, x, outputs)
     forms = first_forms(prepared, outputs)  # while the graph still has what it saved
     gradients = _first_gradients(prepared, x, outputs)
-    _require_visible(prepared, x, gradients)
+    for name in _require_visible(prepared, x, gradients):
+        forms[name] = Form("dense", "what its lookups give is not its gradient")
     unused = frozenset(name for name, gradient in gradients.items() if gradient is None)
     if len(unused) == len(gradients):
         raise ExportError(
@@ -121,15 +122,28 @@ def _first_gradients(prepared: Prepared, x: Tensor, outputs: Tensor) -> Gradient
         ) from error
 
 
-def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> None:
-    """Refuse what adds to parameters' gradients past autograd's graph, as hand-made checkpoints do."""
+def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> list[str]:
+    """Refuse what adds to parameters' gradients past autograd's graph, as hand-made checkpoints do.
+
+    Returns:
+        Tables whose gradients are not what their lookups make of them, as where a hook changes them.
+    """
     limit, whole = Tolerance.of(prepared.dtype, Choices(single=True)).dense, largest(gradients.values())
-    for name, added in _by_backward(prepared, x).items():
-        known = gradients[name]
+
+    def apart(added: Tensor, known: Tensor | None) -> bool:
         own = largest([added])
         difference = added if known is None else _less(added, known)
         # What is not finite is told of later, with its sample.
-        if math.isfinite(own) and not limit.holds(Difference(largest([difference]), own, whole)):
+        return math.isfinite(own) and not limit.holds(Difference(largest([difference]), own, whole))
+
+    differing = [name for name, added in _by_backward(prepared, x).items() if apart(added, gradients[name])]
+    if not differing:
+        return []
+    outputs = evaluate(prepared.model, x)
+    plain = gradients_of(prepared, outputs, random_cotangents(outputs))
+    added = _by_backward(prepared, x)
+    for name in differing:
+        if apart(added[name], plain[name]):
             raise ExportError(
                 f"parameter {name}",
                 expected="the gradient that backward() adds to it to come by autograd's graph",
@@ -137,6 +151,7 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> Non
                 remedy="use checkpoint(..., use_reentrant=False), or make the parameter an argument of the "
                 "function, whose backward returns its gradient",
             )
+    return differing
 
 
 def _less(added: Tensor, known: Tensor) -> Tensor:

@@ -82,6 +82,7 @@ def planned(plan: BlockPlan, bytes_a_sample: int, samples: int) -> list[PlannedB
     size = bytes_a_sample * samples // len(plan.names)
     form = plan.form
     reason = plan.reason if plan.kind == "dense" else form.reason
+    reason = f"one sample at a time: {reason}" if plan.kind == "scanned" else reason
     return [PlannedBlock(n, plan.role, _KINDS[plan.kind], size, reason, form.remedy) for n in plan.names]
 
 

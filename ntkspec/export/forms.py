@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from ntkspec.export.evaluation import first_line
 from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
 from ntkspec.export.uses import Product, Read, Shift, Use, find_uses, is_read, product_of, read_of, shift_of
-from ntkspec.export.uses.find import MOST_USES
+from ntkspec.export.uses.find import MOST_USES, Consumers, Moved, is_full_view
 from ntkspec.export.uses.moves import is_complex
 from ntkspec.nets.lookup import TableLookup
 
@@ -55,7 +55,12 @@ class Survey:
     def sites(self) -> dict[str, tuple[Any, ...]]:
         """The nodes at which each matrix is multiplied, and each shift added, in an order that they share."""
         products = {name: tuple(one.node for one in found) for name, found in self.products.items()}
-        return products | {name: tuple(one.site for one in found) for name, found in self.shifts.items()}
+        multiplied = {node for nodes in products.values() for node in nodes}  # by a matrix that is trained
+        shifts = {
+            name: tuple(one.site if one.site in multiplied else one.node for one in found)
+            for name, found in self.shifts.items()
+        }
+        return products | shifts
 
     def forms(self) -> dict[str, Form]:
         """The most hopeful form of every parameter that is used."""
@@ -89,7 +94,8 @@ class Survey:
 def survey(outputs: Tensor, trainable: Sequence[Owned]) -> Survey:
     """Find out how each parameter is used in the forward pass that made the outputs (n, c)."""
     parameters = {owned.name: owned.parameter for owned in trainable}
-    uses, consumers = find_uses(outputs, parameters), graph.consumers(outputs)
+    consumers = graph.consumers(outputs)
+    uses = find_uses(outputs, parameters, consumers)
     found = Survey(len(outputs))
     for name, of_one in uses.items():
         if of_one:
@@ -117,14 +123,15 @@ def _note(
     name: str,
     parameter: Tensor,
     uses: Sequence[Use],
-    consumers: Mapping[Any, list[graph.Consumer]],
+    consumers: Consumers,
 ) -> None:
     """Enter a parameter where it belongs."""
+    moved: Moved = {}
     if all(map(is_read, uses)) and len(uses) <= MOST_USES and not parameter.is_complex():
-        found.reads[name] = tuple(read_of(use, parameter) for use in uses)
+        found.reads[name] = tuple(read_of(use, parameter, moved) for use in uses)
         return
     if len(uses) <= MOST_USES:
-        products = [product_of(use, parameter) for use in uses]
+        products = [product_of(use, parameter, moved) for use in uses]
         if all(one is not None and _is_whole(one.positions, parameter) for one in products):
             known = [one for one in products if one is not None]
             if not all(torch.equal(one.positions, known[0].positions) for one in known):
@@ -132,7 +139,7 @@ def _note(
                 return
             found.products[name] = tuple(sorted(known, key=lambda one: id(one.node)))
             return
-        shifts = [shift_of(use, parameter, consumers) for use in uses]
+        shifts = [shift_of(use, parameter, consumers, moved) for use in uses]
         if all(one is not None and _is_whole(one.positions, parameter) for one in shifts):
             known_shifts = [one for one in shifts if one is not None]
             found.shifts[name] = tuple(sorted(known_shifts, key=lambda one: id(one.site)))
@@ -146,8 +153,12 @@ def _note(
 
 def _is_whole(positions: Tensor, parameter: Tensor) -> bool:
     """Whether positions name each of the parameter's numbers once."""
+    if positions.numel() != parameter.numel():
+        return False
+    if is_full_view(positions):
+        return True
     flat = positions.flatten().long()
-    if len(flat) != parameter.numel() or bool((flat < 0).any()):
+    if bool((flat < 0).any()):
         return False
     return bool((torch.bincount(flat, minlength=len(flat)) == 1).all())
 
@@ -175,4 +186,11 @@ def _dense(uses: Sequence[Use]) -> Form:
     if operation in _KNOWN:
         return Form("dense", *_KNOWN[operation])
     remedy = f"if it is a table, look its numbers up before {operation}, not after"
-    return Form("dense", f"used by {operation}, which has no factor form", remedy)
+    arithmetic = operation in (
+        "output",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+    )  # of a gain or a shift rather than of a table
+    return Form("dense", f"used by {operation}, which has no factor form", "" if arithmetic else remedy)

@@ -61,7 +61,7 @@ def _sparse_sum(found: Sequence[tuple[Read, Tensor | None]], size: int, dtype: t
         return None
     positions, values = (torch.cat(parts) for parts in zip(*terms, strict=True))
     return torch.sparse_coo_tensor(
-        positions[None].long(), values.to(dtype), (size,), check_invariants=False
+        positions[None], values.to(dtype), (size,), check_invariants=False
     ).coalesce()
 
 

@@ -22,6 +22,7 @@ class Choices:
     forms: Mapping[str, Form] = field(default_factory=dict)  # of every parameter that is used
     unused: frozenset[str] = frozenset()  # parameters that no output depends on
     loop: str = ""  # why torch.func.vmap does not hold, if it does not
+    full: frozenset[str] = frozenset()  # large dense parameters whose rows are not mostly zero
     single: bool = False  # gradients agree to single precision alone, as of a model with casts inside
 
     def with_forms(self, found: Mapping[str, Form]) -> Choices:
@@ -65,8 +66,10 @@ class BlockPlan:
         layout = self.form.layout
         if layout is None or layout.levels == 1:
             return (self.name,)
-        starts = range(0, layout.rows * layout.levels, layout.rows)
-        return tuple(f"{self.name}[{start}:{start + layout.rows}]" for start in starts)
+        if not layout.split_axis(self.owned[0].shape):
+            return tuple(f"{self.name} (level {k + 1} of {layout.levels})" for k in range(layout.levels))
+        length = self.owned[0].shape[0] // layout.levels
+        return tuple(f"{self.name}[{k * length}:{(k + 1) * length}]" for k in range(layout.levels))
 
     def bytes_a_sample(self, outputs: int, itemsize: int) -> int:
         """Bytes of one sample in all its blocks."""
@@ -103,38 +106,30 @@ def lay_out(prepared: Prepared, choices: Choices, roles: Roles | None = None) ->
     """Blocks for every used trainable parameter.
 
     What is multiplied and added in one place is one block, a table is one by itself, and the dense parameters
-    of a module are one; those of the model itself have a block each.
+    of a module are one; those of the model itself have a block each, and so have those of different roles.
     """
-    groups: dict[tuple[Kind, str], list[Owned]] = {}
-    of_modules = _sites_of_several_modules(prepared, choices)  # whose parts may have roles of their own
+    groups: dict[tuple[Kind, str, str], list[Owned]] = {}
     for owned in prepared.trainable:
         if owned.name not in choices.unused:
             form = choices.forms[owned.name]
             place = owned.module if form.kind == "dense" and owned.module else owned.name
-            if form.kind in ("linear", "pairs"):
-                place = f"{form.site} {_given_role(owned, roles or {}) if form.site in of_modules else ''}"
-            groups.setdefault((form.kind, place), []).append(owned)
+            place = form.site if form.kind in ("linear", "pairs") else place
+            role = _given_role(owned, roles or {}) or ("grid" if _is_grid(form) else "network")
+            groups.setdefault((form.kind, place, role), []).append(owned)
     blocks_of_module = Counter(owned.module for members in groups.values() for owned in members[:1])
     taken: set[str] = set()
     plans = []
-    for (kind, _), members in sorted(groups.items(), key=lambda group: group[1][0].order):
+    for (_, _, role), members in sorted(groups.items(), key=lambda group: group[1][0].order):
         modules = {owned.module for owned in members}
         alone = members[0].module and len(modules) == 1 and blocks_of_module[members[0].module] == 1
         name = _unique(_readable(members[0].module if alone else members[0].name), taken)
         forms = tuple(choices.forms[owned.name] for owned in members)
-        grid = kind == "lookup" or (kind in ("rows", "scanned") and forms[0].varies)
-        role = _role(members, roles or {}, "grid" if grid else "network")
         plans.append(BlockPlan(name, forms, members[0].module, role, tuple(members)))
     return tuple(plans)
 
 
-def _sites_of_several_modules(prepared: Prepared, choices: Choices) -> set[str]:
-    modules: dict[str, set[str]] = {}
-    for owned in prepared.trainable:
-        form = choices.forms.get(owned.name)
-        if form is not None and form.kind in ("linear", "pairs"):
-            modules.setdefault(form.site, set()).add(owned.module)
-    return {site for site, names in modules.items() if len(names) > 1}
+def _is_grid(form: Form) -> bool:
+    return form.kind == "lookup" or (form.kind in ("rows", "scanned") and form.varies)
 
 
 def check_roles(prepared: Prepared, roles: Roles | None) -> None:
@@ -152,19 +147,6 @@ def check_roles(prepared: Prepared, roles: Roles | None) -> None:
             )
         if not isinstance(role, str) or not role.strip():
             raise UsageError(f"role for {prefix!r}", expected="a word", got=repr(role), remedy="e.g. 'grid'")
-
-
-def _role(members: list[Owned], roles: Roles, default: str) -> str:
-    """The role of a block, given or else the default."""
-    found = {owned.name: _given_role(owned, roles) or default for owned in members}
-    if len(set(found.values())) > 1:
-        raise UsageError(
-            "roles",
-            expected=f"one role for the parameters of one module ({', '.join(found)})",
-            got=", ".join(found.values()),
-            remedy="give the module's name as the prefix",
-        )
-    return next(iter(found.values()))
 
 
 def _given_role(owned: Owned, roles: Roles) -> str:

@@ -30,7 +30,7 @@ def owners(outputs: Tensor, backward: Backward) -> list[Tensor | None]:
     # One random row for all samples, of the layout of the coded ones, lest another kernel round otherwise.
     v = random_cotangents(outputs[:1]).repeat(n, 1)
     plain = backward(v)
-    found: list[Tensor | None] = [torch.where(_counts(one), 0, NOBODY) for one in plain]
+    found: list[Tensor | None] = [torch.where(_counts(one, base), 0, NOBODY) for one in plain]
     power = 1
     while power < n:
         digits = samples // power % base
@@ -41,9 +41,9 @@ def owners(outputs: Tensor, backward: Backward) -> list[Tensor | None]:
     return found
 
 
-def _counts(gradient: Tensor) -> Tensor:
+def _counts(gradient: Tensor, base: int) -> Tensor:
     """Where a gradient is not zero, nor so small that a product with a power of two is not exact."""
-    return gradient.abs() > torch.finfo(gradient.dtype).tiny * 2.0 ** _BASES.get(gradient.dtype, 16)
+    return gradient.abs() > torch.finfo(gradient.dtype).tiny * 2.0**base
 
 
 def _with_digits(owner: Tensor, plain: Tensor, coded: Tensor, base: int, power: int) -> Tensor | None:

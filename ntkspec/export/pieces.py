@@ -14,9 +14,10 @@ from torch import Tensor
 from ntkspec.export.gradients import Gradients
 from ntkspec.export.layout import BlockPlan
 from ntkspec.export.prepare import Owned
-from ntkspec.export.rank_one import Factors
+from ntkspec.export.rank_one import Factors, written_out
 from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.export.tolerance import Difference, largest
+from ntkspec.export.uses.find import picked
 from ntkspec.jacobian import Block, DenseFactor, Factor, PairsFactor, Parameter, SparseFactor
 
 
@@ -54,7 +55,7 @@ class ProductPiece:
     plan: BlockPlan
     left: Tensor | SparseRows | None  # (n, a), or (n, 1, k); None: ones of width 1
     right: Tensor  # (n, c, b)
-    places: Mapping[str, Tensor]  # where in its parameter each number stands, of those not in order
+    places: Mapping[str, Tensor]  # where in its parameter each number is, of those not in order
 
     @property
     def nbytes(self) -> int:
@@ -81,7 +82,8 @@ class ProductPiece:
         if gradient is None:
             return self.right.new_zeros(owned.size)
         places = self.places.get(owned.name)
-        return gradient.flatten() if places is None else gradient.flatten()[places]
+        flat = gradient.flatten()
+        return flat if places is None else picked(flat, places).flatten()
 
     def contract(self, v: Tensor, *, absolute: bool = False) -> Tensor:
         """sum_io v[i, o] J[i, o] as (a*b,), or the same sum of absolute values."""
@@ -167,8 +169,11 @@ class RowsPiece:
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
         """See `Piece.differences`; what no sample reads must have no gradient."""
-        (owned,) = self.plan.owned
-        owner, positions, values = self.rows.entries()
+        (owned,), layout = self.plan.owned, self.plan.form.layout
+        if self.levels is None or layout is None:
+            owner, positions, values = self.rows.entries()
+        else:  # what is written, and not what it was made of
+            owner, positions, values = written_out(self.levels, layout)
         touched, place = torch.unique(positions, return_inverse=True)
         weighted = values * v[owner].to(values.dtype)
         sums = values.new_zeros(len(touched)).index_add_(0, place, weighted.sum(1))
@@ -185,17 +190,16 @@ class RowsPiece:
         """See `Piece.blocks`; each level of a table is one."""
         if self.levels is None:
             return [_block(self.plan, self.plan.names[0], None, _sparse(self.rows, dtype))]
-        layout = self.plan.form.layout
+        layout, (owned,) = self.plan.form.layout, self.plan.owned
         assert layout is not None  # what levels were made by
-        parameter = self.plan.owned[0]
         blocks = []
         for name, level in zip(self.plan.names, self.levels, strict=True):
             left, right = _sparse(level.left, dtype), DenseFactor(_numpy(level.right, dtype))
             block = _block(self.plan, name, left, right)
             if layout.levels > 1:
                 place = name.removeprefix(self.plan.name)
-                shape = (layout.rows, layout.features)
-                block = replace(block, parameters=(Parameter(parameter.name + place, shape),))
+                part = Parameter(owned.name + place, layout.level_shape(owned.shape))
+                block = replace(block, parameters=(part,))
             blocks.append(block)
         return blocks
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
-from ntkspec.export.chunk import RANK_ONE
+from ntkspec.export.chunk import rank_one_limit
 from ntkspec.export.compute import Chunk, compute, not_finite, or_rounding
 from ntkspec.export.dense import mostly_zero
 from ntkspec.export.evaluation import evaluate
@@ -32,7 +32,6 @@ from ntkspec.memory import format_bytes, require
 
 PROBES = 7  # samples, spread over the data
 LARGE = 100_000  # numbers of a parameter that is worth a look at how many of a row's are zero
-SCANNED = 3  # rows that are looked at
 SPARSE = 1 / 16  # of a row that is no more than this, the zeros are left out
 
 
@@ -56,22 +55,26 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Pr
     picked = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
     batch = picked if len(picked) > 1 else picked.repeat(2, 1)
     c, unused, forms = examine(prepared, batch)
-    choices = Choices(forms, unused, single=_compares_alone(prepared, batch))
+    tables = {name for name, form in forms.items() if form.kind == "rows"}
+    choices = Choices(forms, unused, single=_compares_alone(prepared, batch, tables))
     several = len(picked) > 1
     room = Room(budget, c, len(x))
     choices, chunk = _settle(prepared, batch, choices, roles, room)
-    choices = choices.with_forms(_seen_forms(prepared, chunk, batch, several))
+    choices = choices.with_forms(_seen_forms(prepared, chunk, batch, choices, several))
     choices, _ = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, room)
     return Probed(choices, c, _saved_bytes(prepared.model, batch, budget), _mostly_zero(chunk))
 
 
-def _seen_forms(prepared: Prepared, chunk: Chunk, x: Tensor, several: bool) -> dict[str, Form]:
+def _seen_forms(
+    prepared: Prepared, chunk: Chunk, x: Tensor, choices: Choices, several: bool
+) -> dict[str, Form]:
     """What the rows of tables are like: how they are stored in the least room, and whether samples differ.
 
     Args:
         prepared: the model.
         chunk: its Jacobian at x (n, d).
         x: the samples.
+        choices: what was planned.
         several: they are not one sample repeated.
     """
     found = {}
@@ -80,7 +83,7 @@ def _seen_forms(prepared: Prepared, chunk: Chunk, x: Tensor, several: bool) -> d
         if isinstance(piece, RowsPiece):
             (owned,), form = piece.plan.owned, piece.plan.form
             levels = _levels_to_try(owned.shape, reads.get(owned.name, ()))
-            layout = find_layout(piece.rows, owned.shape, levels, RANK_ONE[piece.rows.values.dtype])
+            layout = find_layout(piece.rows, owned.shape, levels, rank_one_limit(piece.rows, choices))
             varies = not several or _differ(piece.rows)
             found[owned.name] = replace(form, layout=layout, varies=varies)
         elif isinstance(piece, ProductPiece) and isinstance(piece.left, SparseRows):
@@ -109,9 +112,9 @@ def _mostly_zero(chunk: Chunk) -> frozenset[str]:
 
 
 def _differ(rows: SparseRows) -> bool:
-    """Whether samples have numbers in different places; those that have none anywhere do not count."""
-    places = [set(row[row >= 0].tolist()) for row in rows.indices]
-    return len({frozenset(place) for place in places if place}) > 1
+    """Whether samples have numbers in different places; as where some have none, or nobody any so far."""
+    places = {frozenset(row[row >= 0].tolist()) for row in rows.indices}
+    return len(places) > 1 or places == {frozenset()}
 
 
 @dataclass(frozen=True)
@@ -159,31 +162,38 @@ def _settle(
 
 
 def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
-    """The choices with large dense parameters scanned, where a few rows at x (n, d) are almost all zero."""
+    """The choices with large dense parameters scanned, where a few rows at x (n, d) are mostly zero."""
     large = [
         owned
         for owned in prepared.trainable
-        if owned.size >= LARGE and owned.name in choices.forms and choices.forms[owned.name].kind == "dense"
+        if owned.size >= LARGE
+        and owned.name not in choices.full
+        and owned.name in choices.forms
+        and choices.forms[owned.name].kind == "dense"
     ]
     if not large:
         return choices
-    some = x[:: max(len(x) // SCANNED, 1)][:SCANNED]
+    some = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
     outputs = evaluate(prepared.model, some).shape[1]
     found = mostly_zero(prepared.model, large, some, outputs, SPARSE)
-    return choices.with_forms(
-        {one.name: replace(choices.forms[one.name], kind="scanned", entries=0, varies=True) for one in found}
-    )
+    scanned = {
+        name: replace(choices.forms[name], kind="scanned", entries=0, varies=varies)
+        for name, varies in found.items()
+    }
+    full = choices.full | {owned.name for owned in large} - scanned.keys()
+    return replace(choices.with_forms(scanned), full=full)
 
 
-def _compares_alone(prepared: Prepared, x: Tensor) -> bool:
+def _compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> bool:
     """Compare the batch with its samples one by one; return whether only single precision agrees.
+
+    Gradients of `tables`, which are looked up in and used in no other way, are never formed whole.
 
     Raises:
         ExportError: they do not agree at all.
     """
     outputs = evaluate(prepared.model, x)
     v = random_cotangents(outputs)
-    tables = survey(outputs, prepared.trainable).reads.keys()
     together = _gradients(prepared, outputs, v, tables)
     total = {name: torch.zeros_like(g) for name, g in together.items() if g is not None}
     scale = {name: torch.zeros_like(g) for name, g in total.items()}

@@ -16,6 +16,7 @@ from torch import Tensor
 from ntkspec.export.sparse_rows import SparseRows, padded
 
 MOST_LEVELS = 64
+MOSTLY_EMPTY = 4  # a row of a table has so many times the features that samples read of it
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,20 @@ class Layout:
         feature = positions // self.after % self.features
         row = positions // (self.after * self.features) * self.after + positions % self.after
         return row, feature
+
+    def split_axis(self, shape: Sequence[int]) -> bool:
+        """Whether the levels are slices of a table's first axis."""
+        return self.before % self.levels == 0 and len(shape) > 0 and shape[0] % self.levels == 0
+
+    def level_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of one level of a table of that shape: of a slice, or of its rows."""
+        if self.split_axis(shape):
+            return (shape[0] // self.levels, *shape[1:])
+        return (self.rows, self.features)
+
+    def positions(self, row: Tensor, feature: Tensor) -> Tensor:
+        """The position of a feature of a row, see `split`."""
+        return (row // self.after * self.features + feature) * self.after + row % self.after
 
     def bytes(self, outputs: int, itemsize: int, nodes: int) -> int:
         """Of one sample, `nodes` rows a level."""
@@ -68,7 +83,7 @@ def find_layout(rows: SparseRows, shape: Sequence[int], levels: Iterable[int], l
     itemsize = rows.values.itemsize
     best, least = None, rows.values.shape[2] * (4 + outputs * itemsize)
     for layout in _candidates(shape, levels):
-        smallest = layout.bytes(outputs, itemsize, 1)  # which also rules out the table's rows as features
+        smallest = layout.bytes(outputs, itemsize, 1)
         whole = factorise(rows, layout, limit) if smallest < least else None
         if whole is None:
             continue
@@ -98,17 +113,21 @@ def factorise(rows: SparseRows, layout: Layout, limit: float) -> list[Factors] |
     row, feature = layout.split(positions)
     whole = layout.rows * layout.levels
     keys, inverse = torch.unique(owner * whole + row, return_inverse=True)
+    if len(keys) * layout.features > MOSTLY_EMPTY * max(len(row), 1):
+        return None  # samples read few features of a row: no product, and too large to write out
     nodes = values.new_zeros(len(keys) * layout.features, c)
     nodes.index_add_(0, inverse * layout.features + feature, values)
-    nodes = nodes.view(len(keys), -1)  # (nodes, F c): each node's part of its sample's row
+    nodes = nodes.view(len(keys), layout.features * c)  # each node's part of its sample's row
     sample, row = keys // whole, keys % whole
     group = sample * layout.levels + row // layout.rows
-    weight, gradient = _weights(nodes, group, n * layout.levels)
     largest = nodes.abs().amax(1) if len(nodes) else nodes.new_zeros(0)
     scale = values.new_zeros(n * layout.levels).scatter_reduce(0, group, largest, "amax")
-    distance = (nodes - weight[:, None] * gradient[group]).abs()
-    if bool((distance > limit * scale[group][:, None]).any()):
+    scale = torch.where(scale > 0, scale, 1.0)
+    nodes = nodes / scale[group][:, None]  # lest their squares leave the range of numbers
+    weight, gradient = _weights(nodes, group, n * layout.levels)
+    if not bool(((nodes - weight[:, None] * gradient[group]).abs() <= limit).all()):
         return None
+    gradient = gradient * scale[:, None]
     gradient = gradient.view(n, layout.levels, layout.features, c).movedim(3, 2)  # (n, levels, c, F)
     found = []
     for level in range(layout.levels):
@@ -116,6 +135,21 @@ def factorise(rows: SparseRows, layout: Layout, limit: float) -> list[Factors] |
         left = padded(sample[mine], row[mine] % layout.rows, weight[mine, None], n, layout.rows)
         found.append(Factors(left, gradient[:, level]))
     return found
+
+
+def written_out(levels: Sequence[Factors], layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+    """The entries of rows that are products: sample (m,), position (m,) and values (m, c)."""
+    found = []
+    for number, level in enumerate(levels):
+        owner, row, weight = level.left.entries()
+        feature = torch.arange(layout.features, device=row.device)
+        positions = layout.positions((row + number * layout.rows)[:, None], feature)
+        values = weight[:, :, None] * level.right[owner].movedim(1, 2)  # (nodes, F, c)
+        found.append(
+            (owner[:, None].expand(positions.shape).flatten(), positions.flatten(), values.flatten(0, 1))
+        )
+    owner, places, numbers = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return owner, places, numbers
 
 
 def _weights(nodes: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:

@@ -114,8 +114,10 @@ def _places(plan: BlockPlan, found: Survey) -> dict[str, Tensor]:
     for owned in plan.owned:
         if owned.name in used:
             one = used[owned.name][0]
-            parts = torch.arange(one.parts, device=one.positions.device)
-            places[owned.name] = (one.positions.long()[..., None] * one.parts + parts).flatten()
+            places[owned.name] = one.positions
+            if one.parts > 1:
+                parts = torch.arange(one.parts, device=one.positions.device)
+                places[owned.name] = (one.positions.long()[..., None] * one.parts + parts).flatten(-2)
     return places
 
 

@@ -105,8 +105,9 @@ def test_roles() -> None:
     assert jacobian(model, x).roles == ("grid", "network")
     jac = jacobian(model, x, roles={"mlp": "head", "mlp.output": "last", "encoding.levels.0": "coarse"})
     assert [block.role for block in jac] == ["coarse", "grid", "grid", "head", "head", "last"]
-    with pytest.raises(UsageError, match="one role"):
-        jacobian(model, x, roles={"mlp.output.bias": "odd"})
+    apart = jacobian(model, x, roles={"mlp.output.bias": "odd"})
+    assert apart["mlp.output.bias"].role == "odd"
+    assert apart["mlp.output.weight"].role == "network"
 
 
 def test_ids(tmp_path: Path) -> None:

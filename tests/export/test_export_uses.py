@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,10 @@ def rows_by_autograd(model: nn.Module, x: Tensor) -> dict[str, NDArray[Any]]:
                 dense = torch.zeros_like(one) if gradient is None else gradient.to_dense()
                 dense = torch.view_as_real(dense) if dense.is_complex() else dense
                 found[name].append(dense.flatten().numpy())
-    return {name: np.stack(rows).reshape(len(x), -1, rows[0].size) for name, rows in found.items()}
+    return {
+        name: np.stack(rows).reshape(len(x), len(rows) // len(x), rows[0].size)
+        for name, rows in found.items()
+    }
 
 
 def _double(model: nn.Module) -> nn.Module:
@@ -64,7 +68,7 @@ def assert_kernels(jac: Jacobian, rows: dict[str, NDArray[Any]], relative: float
     """Every parameter's kernel is autograd's, and so is the whole."""
     blocks: dict[frozenset[str], list[Block]] = {}
     for block in jac:
-        names = frozenset(parameter.name.split("[")[0] for parameter in block.parameters)
+        names = frozenset(re.split(r"\[| \(level", parameter.name)[0] for parameter in block.parameters)
         blocks.setdefault(names, []).append(block)
     whole = kernel(*rows.values())
     for names, found in blocks.items():
@@ -75,7 +79,7 @@ def assert_kernels(jac: Jacobian, rows: dict[str, NDArray[Any]], relative: float
 
 
 def of_table(jac: Jacobian) -> list[Block]:
-    return [block for block in jac if block.parameters[0].name.split("[")[0] == "p"]
+    return [block for block in jac if re.split(r"\[| \(level", block.parameters[0].name)[0] == "p"]
 
 
 @pytest.mark.filterwarnings("ignore::ntkspec.export.ExportWarning")

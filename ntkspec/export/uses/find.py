@@ -17,10 +17,23 @@ import torch
 from torch import Tensor
 
 from ntkspec.export import graph
-from ntkspec.export.uses.moves import Move, is_move, operation
+from ntkspec.export.uses.moves import (
+    GATHERS,
+    SAMPLERS,
+    Move,
+    adds_a_constant,
+    is_move,
+    operation,
+    result_shape,
+)
 
 MOST_USES = 256  # of one parameter; one used more often is not followed
 WORTH_KEEPING = 1_000_000  # numbers of a table
+
+Moved = dict[tuple[Move, ...], Tensor]  # positions after the first moves of a parameter's uses
+
+
+Consumers = Mapping[Any, list[graph.Consumer]]
 
 
 @dataclass(frozen=True)
@@ -41,16 +54,41 @@ class Use:
         """What the numbers were multiplied by before the operation."""
         return math.prod(move.factor for move in self.moves)
 
-    def positions(self, parameter: Tensor) -> Tensor:
+    def positions(self, parameter: Tensor, moved: Moved) -> Tensor:
         """Where in the parameter, as one flat vector, each number is that the operation takes; -1: nowhere.
+
+        Args:
+            parameter: whose use it is.
+            moved: what is known of its positions after moves; what is found is added.
 
         Raises:
             Exception: whatever comes of a graph that does not keep what a move was told.
         """
         places = _numbers(parameter.numel(), parameter.device).view(parameter.shape)
-        for move in self.moves:
-            places = move(places)
+        for count, move in enumerate(self.moves, 1):
+            way = self.moves[:count]
+            if way not in moved:
+                moved[way] = move(places)
+            places = moved[way]
         return places
+
+
+def is_full_view(positions: Tensor) -> bool:
+    """Whether positions are all of a parameter's, as a view of the untouched ones: each once, none copied."""
+    whole = positions.untyped_storage().nbytes() == positions.numel() * positions.element_size()
+    spread = all(
+        stride > 0 for stride, size in zip(positions.stride(), positions.shape, strict=True) if size > 1
+    )
+    return whole and spread and positions._is_view()
+
+
+def picked(numbers: Tensor, positions: Tensor) -> Tensor:
+    """The numbers (size,) at positions (...), without a copy where that can be."""
+    if is_full_view(positions):
+        numbers = numbers.contiguous()  # and maybe a part of something larger
+        start = numbers.storage_offset() + positions.storage_offset()
+        return numbers.as_strided(positions.shape, positions.stride(), start)
+    return numbers[positions.long()]
 
 
 def _numbers(count: int, device: torch.device) -> Tensor:
@@ -70,15 +108,18 @@ def forget_numbers() -> None:
     _kept_numbers.cache_clear()
 
 
-def find_uses(outputs: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, tuple[Use, ...]]:
+def find_uses(
+    outputs: Tensor, parameters: Mapping[str, Tensor], consumers: Consumers
+) -> dict[str, tuple[Use, ...]]:
     """All uses of each of the parameters in the graph of `outputs`; none where nothing connects them."""
-    consumers = graph.consumers(outputs)
-    leaves = {id(node.variable): node for node in graph.nodes(outputs) if graph.is_leaf(node)}
+    leaves = {id(node.variable): node for node in consumers if graph.is_leaf(node)}
     uses = {}
     for name, parameter in parameters.items():
         found: list[Use] = []
         if id(parameter) in leaves:
-            _follow(leaves[id(parameter)], 0, (), consumers, outputs.grad_fn, found)
+            _follow(leaves[id(parameter)], 0, parameter.shape, (), consumers, outputs.grad_fn, found)
+        elif outputs is parameter:
+            found.append(Use(None, 0, ()))
         uses[name] = tuple(found)
     return uses
 
@@ -86,20 +127,44 @@ def find_uses(outputs: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, tu
 def _follow(
     node: Any,
     result: int,
+    shape: torch.Size,
     moves: tuple[Move, ...],
-    consumers: Mapping[Any, list[graph.Consumer]],
+    consumers: Consumers,
     root: Any,
     found: list[Use],
 ) -> None:
-    """Add the uses of a node's result to `found`."""
+    """Add the uses of a node's result, which has that shape, to `found`."""
     if node is root and result == 0:
         found.append(Use(None, 0, moves))
     for consumer in consumers.get(node, ()):
         if consumer.result != result or len(found) > MOST_USES:
             continue
-        if not is_move(consumer.node, consumer.slot):
+        if not _goes_on(consumer, shape, consumers, root):
             found.append(Use(consumer.node, consumer.slot, moves))
             continue
         for number in range(len(consumer.node._input_metadata)):
             move = Move(consumer.node, consumer.slot, number)
-            _follow(consumer.node, number, (*moves, move), consumers, root, found)
+            _follow(consumer.node, number, move.shape, (*moves, move), consumers, root, found)
+
+
+def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, root: Any) -> bool:
+    """Whether an operation moves numbers only. Lookups, and sums with constants, do if that is read again."""
+    node, slot, _ = consumer
+    if is_move(node, slot):
+        return True
+    looked_up = slot == 0 and operation(node) in GATHERS
+    return (looked_up or adds_a_constant(node, slot, shape)) and _is_read_again(node, consumers, root)
+
+
+def _is_read_again(node: Any, consumers: Consumers, root: Any) -> bool:
+    """Whether whatever takes a node's results looks numbers up in them, after any moves."""
+    takers = consumers.get(node, ())
+    if node is root or not takers:
+        return False
+    for taker in takers:
+        reads = taker.slot == 0 and (operation(taker.node) in GATHERS or operation(taker.node) in SAMPLERS)
+        shape = result_shape(node, taker.result)
+        passes = is_move(taker.node, taker.slot) or adds_a_constant(taker.node, taker.slot, shape)
+        if not reads and not (passes and _is_read_again(taker.node, consumers, root)):
+            return False
+    return True

@@ -6,6 +6,7 @@ A node of autograd's graph keeps what its operation was told (`_saved_dim`, ...)
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,13 +30,15 @@ class Move:
     def __call__(self, positions: Tensor) -> Tensor:
         """Move positions as the operation moved numbers."""
         name = operation(self.node)
-        return positions.reshape(self.shape) if name in _SCALES else _MOVES[name](self, positions)
+        if name in GATHERS:
+            return GATHERS[name](self.node, positions)
+        return positions.reshape(self.shape) if name in _FACTORS else _MOVES[name](self, positions)
 
     @property
     def factor(self) -> float:
         """What the operation multiplied all numbers by."""
-        scale = _SCALES.get(operation(self.node))
-        return 1.0 if scale is None else scale(self.node, self.slot)
+        factor = _FACTORS.get(operation(self.node))
+        return 1.0 if factor is None else factor(self.node, self.slot)
 
     @property
     def shape(self) -> torch.Size:
@@ -51,21 +54,42 @@ def operation(node: Any) -> str:
 def is_move(node: Any, slot: int) -> bool:
     """Whether a node's operation moves one input's numbers, or multiplies all of them by one constant."""
     name = operation(node)
-    if name not in _SCALES:
-        return name in _MOVES
-    other = None if name == "Neg" else _constant(node, slot)
-    return name == "Neg" or (other is not None and other.numel() == 1 and not (name == "Div" and slot == 1))
+    if name in ("Mul", "Div"):
+        return _constant(node, slot) is not None and not (name == "Div" and slot == 1)
+    return name in _MOVES or name == "Neg"
 
 
-def _constant(node: Any, slot: int) -> Tensor | None:
-    """The other factor of a product, or the divisor of a quotient, if it has no gradient."""
+def adds_a_constant(node: Any, slot: int, shape: torch.Size) -> bool:
+    """Whether a node's operation adds to an input of that shape what has no gradient, number by number."""
+    return (
+        operation(node) in ("Add", "Sub", "Rsub")
+        and not _other_has_gradient(node, slot)
+        and result_shape(node) == shape
+    )
+
+
+def _other_has_gradient(node: Any, slot: int) -> bool:
     following = node.next_functions
-    if len(following) > 1 - slot and following[1 - slot][0] is not None:
+    return len(following) > 1 - slot and following[1 - slot][0] is not None
+
+
+def _constant(node: Any, slot: int) -> float | None:
+    """The other factor of a product, or the divisor, if it is one real number without a gradient."""
+    if _other_has_gradient(node, slot):
         return None
     with contextlib.suppress(Exception):  # whatever keeps the graph from telling it
-        constant: Tensor | None = getattr(node, "_saved_other" if slot == 0 else "_saved_self")
-        return constant
+        other = getattr(node, "_saved_other" if slot == 0 else "_saved_self")
+        if not isinstance(other, Tensor) or (other.numel() == 1 and not other.is_complex()):
+            return float(other)
     return None
+
+
+def _added(node: Any, slot: int) -> float:
+    """What a sum or difference multiplies its input by."""
+    name, alpha = operation(node), float(getattr(node, "_saved_alpha", 1))
+    if name == "Rsub":  # other - alpha * input
+        return -alpha
+    return 1.0 if slot == 0 else (-alpha if name == "Sub" else alpha)
 
 
 def result_shape(node: Any, result: int = 0) -> torch.Size:
@@ -103,11 +127,14 @@ def _slice(move: Move, positions: Tensor) -> Tensor:
 
 def _concatenate(move: Move, positions: Tensor) -> Tensor:
     """The result with padding wherever the numbers are another tensor's."""
-    dim, start = signed(move.node._saved_dim), 0
-    for node, result in move.node.next_functions[: move.slot]:
-        if node is None:
-            raise ValueError("concatenated behind a constant, whose length the graph does not keep")
-        start += result_shape(node, result)[dim]
+    dim = signed(move.node._saved_dim)
+    lengths = [None if node is None else result_shape(node, k)[dim] for node, k in move.node.next_functions]
+    lengths[move.slot] = positions.shape[dim]
+    if lengths.count(None) == 1:  # a constant, whose length the graph does not keep
+        lengths[lengths.index(None)] = move.shape[dim] - sum(length or 0 for length in lengths)
+    if None in lengths[: move.slot]:
+        raise ValueError("concatenated behind several constants, whose lengths the graph does not keep")
+    start = sum(length or 0 for length in lengths[: move.slot])
     whole = positions.new_full(move.shape, PADDING)
     whole.narrow(dim, start, positions.shape[dim]).copy_(positions)
     return whole
@@ -119,10 +146,36 @@ def _stack(move: Move, positions: Tensor) -> Tensor:
     return whole
 
 
-_SCALES: dict[str, Callable[[Any, int], float]] = {
-    "Mul": lambda node, slot: float(_constant(node, slot)),  # type: ignore[arg-type]  # is_move said it is one
-    "Div": lambda node, slot: 1 / float(_constant(node, slot)),  # type: ignore[arg-type]
+def _embedding(node: Any, positions: Tensor) -> Tensor:
+    if node._saved_scale_grad_by_freq:
+        raise ValueError("scale_grad_by_freq=True gives what is no gradient")
+    indices: Tensor = node._saved_indices
+    padding = (indices == signed(node._saved_padding_idx))[..., None]
+    return torch.where(padding, PADDING, positions[indices])
+
+
+def _index(node: Any, positions: Tensor) -> Tensor:
+    return positions[tuple(slice(None) if one is None else one for one in node._saved_indices)]
+
+
+# Lookups whose every result is one number of the table.
+GATHERS: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "Index": _index,
+    "IndexSelect": lambda node, p: p.index_select(signed(node._saved_dim), node._saved_index),
+    "Gather": lambda node, p: p.gather(signed(node._saved_dim), node._saved_index),
+    "Take": lambda node, p: p.take(node._saved_index),
+    "Embedding": _embedding,
+}
+# Lookups whose every result is a weighted sum of several.
+SAMPLERS = frozenset({"EmbeddingBag", "GridSampler2D", "GridSampler3D", "CudnnGridSampler"})
+
+_FACTORS: dict[str, Callable[[Any, int], float]] = {
+    "Mul": lambda node, slot: _constant(node, slot) or 0.0,
+    "Div": lambda node, slot: 1 / (_constant(node, slot) or math.inf),
     "Neg": lambda node, slot: -1.0,
+    "Add": _added,
+    "Sub": _added,
+    "Rsub": _added,
 }
 _RESHAPES = {"View", "UnsafeView", "ReshapeAlias", "Unsqueeze", "Squeeze", "Alias", "Clone", "ToCopy"}
 _MOVES: dict[str, Callable[[Move, Tensor], Tensor]] = {
@@ -137,7 +190,9 @@ _MOVES: dict[str, Callable[[Move, Tensor], Tensor]] = {
     "SplitWithSizes": _split_with_sizes,
     "Unbind": lambda move, p: p.unbind(signed(move.node._saved_dim))[move.result],
     "Flip": lambda move, p: p.flip([signed(dim) for dim in move.node._saved_dims]),
-    "Roll": lambda move, p: p.roll([signed(s) for s in move.node._saved_shifts], [*move.node._saved_dims]),
+    "Roll": lambda move, p: p.roll(
+        [signed(shift) for shift in move.node._saved_shifts], [signed(dim) for dim in move.node._saved_dims]
+    ),
     "Repeat": lambda move, p: p.repeat(*move.node._saved_repeats),
     "ConstantPadNd": lambda move, p: F.pad(p, [signed(n) for n in move.node._saved_pad], value=PADDING),
     "Cat": _concatenate,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ntkspec.export.graph import Consumer
-from ntkspec.export.uses.find import Use
+from ntkspec.export.uses.find import Consumers, Moved, Use
 from ntkspec.export.uses.moves import Move, is_move, operation, result_shape
 
 _PRODUCTS = {"Mm": (0, 1), "Addmm": (1, 2), "Bmm": (0, 1)}  # the slots of both matrices
@@ -66,13 +64,13 @@ class Shift:
         return 1, len(self.positions) * self.parts
 
 
-def product_of(use: Use, parameter: Tensor) -> Product | None:
-    """The product that a use of `parameter` is; None if it is none."""
+def product_of(use: Use, parameter: Tensor, moved: Moved) -> Product | None:
+    """The product that a use of `parameter` is; None if it is none. `moved` as for `Use.positions`."""
     name = use.operation
     if name not in _PRODUCTS or use.slot not in _PRODUCTS[name]:
         return None
     first = use.slot == _PRODUCTS[name][0]
-    positions = use.positions(parameter)
+    positions = use.positions(parameter, moved)
     other: Tensor = getattr(use.node, f"_saved_{_SAVED[name][first]}").detach()
     if name == "Bmm":
         if len(positions) != 1:
@@ -84,12 +82,12 @@ def product_of(use: Use, parameter: Tensor) -> Product | None:
     return Product(use.node, left, positions.T if first else positions, first, _parts(parameter))
 
 
-def shift_of(use: Use, parameter: Tensor, consumers: Mapping[Any, list[Consumer]]) -> Shift | None:
-    """The shift that a use of `parameter` is; None if it is none."""
+def shift_of(use: Use, parameter: Tensor, consumers: Consumers, moved: Moved) -> Shift | None:
+    """The shift that a use of `parameter` is; None if it is none. `moved` as for `Use.positions`."""
     added_to_product = use.operation == "Addmm" and use.slot == 0
     if not added_to_product and use.operation not in ("Add", "Sub"):
         return None
-    positions, shape = use.positions(parameter), result_shape(use.node)
+    positions, shape = use.positions(parameter, moved), result_shape(use.node)
     row = positions.reshape(-1)
     leading = positions.shape[:-1]
     if len(shape) < 2 or positions.shape[-1:] != shape[-1:] or leading.numel() != 1:
@@ -112,7 +110,7 @@ def node_factor(node: Any, name: str) -> float:
     return float(getattr(node, f"_saved_{name}", 1))
 
 
-def _product_behind(use: Use, consumers: Mapping[Any, list[Consumer]]) -> Any:
+def _product_behind(use: Use, consumers: Consumers) -> Any:
     """The product that nothing but this sum takes the result of, row by row; else the sum itself."""
     edge = use.node.next_functions[1 - use.slot]
     moves: list[Move] = []

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ntkspec.export.uses.find import Use
+from ntkspec.export.uses.find import Moved, Use
 from ntkspec.export.uses.interpolation import sampled
-from ntkspec.export.uses.moves import PADDING, signed
+from ntkspec.export.uses.moves import GATHERS, PADDING, SAMPLERS, signed
 
-_SUM, _MEAN = 0, 1  # modes of embedding_bag
+_SUM, _MEAN, _MAX = 0, 1, 2  # modes of embedding_bag
 
-Terms = tuple[Tensor, Tensor | None]
+Terms = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -26,67 +26,61 @@ class Read:
     positions: Tensor  # (*result, k) into the table as one flat vector; -1: nothing is read
     weights: Tensor | None  # (*result, k); None: ones
 
-    def terms(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Where in the table a gradient at the result goes, and how much of it: both (m,)."""
-        kept = self.positions >= 0
-        values = gradient[..., None] if self.weights is None else gradient[..., None] * self.weights
-        return self.positions[kept], values.expand(self.positions.shape)[kept]
+    def terms(self, gradient: Tensor, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Where in the table a gradient at the result goes, and how much of it.
+
+        Args:
+            gradient: (*result, ...).
+            kept: bool (*result, k), which terms count; all that read something by default.
+
+        Returns:
+            Positions (m,) and values (m, ...).
+        """
+        kept = self.positions >= 0 if kept is None else kept
+        axis = self.positions.ndim - 1
+        more = gradient.shape[axis:]
+        values = gradient.unsqueeze(axis)
+        if self.weights is not None:
+            values = values * self.weights.reshape(*self.weights.shape, *[1] * len(more))
+        return self.positions[kept].long(), values.expand(*self.positions.shape, *more)[kept]
 
 
 def is_read(use: Use) -> bool:
     """Whether a use of a parameter is a lookup in it."""
-    return use.slot == 0 and use.operation in _READS
+    return use.slot == 0 and (use.operation in GATHERS or use.operation in SAMPLERS)
 
 
-def read_of(use: Use, table: Tensor) -> Read:
-    """What a lookup in `table` reads.
+def read_of(use: Use, table: Tensor, moved: Moved) -> Read:
+    """What a lookup in `table` reads; `moved` as for `Use.positions`.
 
     Raises:
         ValueError: it does something that no sum of numbers describes.
     """
-    positions, weights = _READS[use.operation](use.node, use.positions(table))
-    if weights is not None:
-        weights = weights.to(table.dtype)
+    places = use.positions(table, moved)
+    if use.operation in GATHERS:
+        positions, weights = GATHERS[use.operation](use.node, places)[..., None], None
+    else:
+        positions, found = _SAMPLERS[use.operation](use.node, places)
+        weights = found.to(table.dtype)
     if use.factor != 1:
         ones = torch.ones((), dtype=table.dtype, device=table.device) if weights is None else weights
         weights = (ones * use.factor).expand(positions.shape)
     return Read(use.node, positions, weights)
 
 
-def _index(node: Any, positions: Tensor) -> Terms:
-    places = tuple(slice(None) if one is None else one for one in node._saved_indices)
-    return positions[places][..., None], None
-
-
-def _index_select(node: Any, positions: Tensor) -> Terms:
-    return positions.index_select(signed(node._saved_dim), node._saved_index)[..., None], None
-
-
-def _gather(node: Any, positions: Tensor) -> Terms:
-    return positions.gather(signed(node._saved_dim), node._saved_index)[..., None], None
-
-
-def _take(node: Any, positions: Tensor) -> Terms:
-    return positions.take(node._saved_index)[..., None], None
-
-
-def _embedding(node: Any, positions: Tensor) -> Terms:
-    if node._saved_scale_grad_by_freq:
-        raise ValueError("scale_grad_by_freq=True gives what is no gradient")
-    indices: Tensor = node._saved_indices
-    found = positions[indices]
-    found = torch.where((indices == signed(node._saved_padding_idx))[..., None], PADDING, found)
-    return found[..., None], None
-
-
 def _embedding_bag(node: Any, positions: Tensor) -> Terms:
     """Bags of different sizes, each padded to the largest."""
     mode, indices, offsets = node._saved_mode, node._saved_indices, node._saved_offsets
-    if mode not in (_SUM, _MEAN) or node._saved_scale_grad_by_freq:
-        raise ValueError("only the modes sum and mean of embedding_bag, without scale_grad_by_freq, are sums")
+    if node._saved_scale_grad_by_freq:
+        raise ValueError("scale_grad_by_freq=True gives what is no gradient")
     bags = node._input_metadata[0].shape[0]
     ends = torch.cat([offsets, offsets.new_tensor([len(indices)])])
     sizes = ends[1 : bags + 1] - ends[:bags]
+    if mode == _MAX:
+        if bool((sizes == 0).any()):
+            raise ValueError("the largest of an empty bag")
+        chosen = positions.gather(0, node._saved_result3)[..., None]
+        return chosen, torch.ones(chosen.shape, dtype=torch.float64, device=chosen.device)
     bag = torch.repeat_interleave(torch.arange(bags, device=sizes.device), sizes)
     place = torch.arange(len(bag), device=sizes.device) - ends[:bags][bag]
     shape = (bags, max(int(sizes.max()), 1) if bags else 1)
@@ -102,14 +96,7 @@ def _embedding_bag(node: Any, positions: Tensor) -> Terms:
     return found, weights[:, None].expand(found.shape)
 
 
-_READS: dict[str, Callable[[Any, Tensor], Terms]] = {
-    "Index": _index,
-    "IndexSelect": _index_select,
-    "Gather": _gather,
-    "Take": _take,
-    "Embedding": _embedding,
+_SAMPLERS: dict[str, Callable[[Any, Tensor], Terms]] = {
     "EmbeddingBag": _embedding_bag,
-    "GridSampler2D": sampled,
-    "GridSampler3D": sampled,
-    "CudnnGridSampler": sampled,
+    **dict.fromkeys(SAMPLERS - {"EmbeddingBag"}, sampled),
 }
