@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from ntkspec.jacobian import Jacobian as Jacobian
     from ntkspec.jacobian import Ones as Ones
     from ntkspec.jacobian import Parameter as Parameter
+    from ntkspec.jacobian import PairsFactor as PairsFactor
     from ntkspec.jacobian import SparseFactor as SparseFactor
     from ntkspec.kernel.dense import gram as gram
     from ntkspec.kernel.dense import gram_by_block as gram_by_block
@@ -44,6 +45,7 @@ HOMES = {  # public name -> the module that it is loaded from, which never bears
     "DenseFactor": "ntkspec.jacobian",
     "Jacobian": "ntkspec.jacobian",
     "Ones": "ntkspec.jacobian",
+    "PairsFactor": "ntkspec.jacobian",
     "Parameter": "ntkspec.jacobian",
     "Run": "ntkspec.store",
     "RunWriter": "ntkspec.store",

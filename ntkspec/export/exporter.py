@@ -50,7 +50,7 @@ class RunExporter:
         label: short display name, such as "MPE (fine)".
         config: JSON-able mapping, free form.
         roles: role of the blocks whose parameters' names begin with a prefix, as {"encoding": "grid"}.
-            Default: "grid" for table lookups, "network" for all others.
+            Default: "grid" for lookups that depend on the sample, "network" for all others.
         precision: "float64" (default), in which even models trained in single are evaluated, or "float32".
         memory: GiB that a chunk of samples may take. Default: a quarter of what is free, at most 0.25.
         overwrite: replace an existing run file.

@@ -28,14 +28,14 @@ def jacobian(
     """Compute the per-sample Jacobian of a model with respect to its trainable parameters, in named blocks.
 
     The model is evaluated on a copy, in eval mode and in the given precision; it is left untouched.
-    `nn.Linear` layers and table lookups become products of factors where that holds, everything else a dense
-    block; every block is checked against plain autograd.
+    Linear maps become factors and lookups sparse, whatever they are written in; everything else is a dense block.
+    Every block is checked against plain autograd. See docs/your-model.md.
 
     Args:
         model: maps (n, d) to (n, c), each sample on its own.
         inputs: (n, d), a tensor or an array.
         roles: role of the blocks whose parameters' names begin with a prefix, as {"encoding": "grid"}.
-            Default: "grid" for table lookups, "network" for all others.
+            Default: "grid" for lookups that depend on the sample, "network" for all others.
         precision: "float64" (default) or "float32".
         chunk: samples at a time. Default: what fits `memory`.
         memory: GiB that a chunk may take. Default: a quarter of what is free, at most 0.25.

@@ -50,7 +50,8 @@ def write_run(
             - an array (n, c, ...) of d f_o(x_i) / d theta, the parameter's own axes last, as
               `jax.vmap(jax.jacrev(f), (None, 0))(parameters, x)` has them;
             - a tuple (left, right) of factors, whose row-wise Kronecker product is the Jacobian: arrays
-              (n, a) and (n, c, b), `ntkspec.DenseFactor` or `ntkspec.SparseFactor`; None is all ones;
+              (n, a) and (n, c, b), `ntkspec.DenseFactor`, `ntkspec.SparseFactor` or, of a layer that is used
+              several times, `ntkspec.PairsFactor`; None is all ones;
             - a factor of the package alone, which is the right one, or an `ntkspec.Block`.
 
             An `ntkspec.Jacobian` is taken as it is, with its regions.

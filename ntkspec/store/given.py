@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, shown
-from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, Ones, Parameter, SparseFactor
+from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, Ones, PairsFactor, Parameter, SparseFactor
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _PAIRS = "a tuple is a pair of factors, (n, a) and (n, c, b); make trees of dicts and lists"
@@ -143,7 +143,7 @@ def _block(name: str, given: Any, rows: Rows, order: int) -> Block:
         given = given.factors
     if isinstance(given, tuple):
         left, right = _pair(given, rows, where)
-    elif isinstance(given, DenseFactor | SparseFactor):
+    elif isinstance(given, DenseFactor | SparseFactor | PairsFactor):
         right = _factor(given, rows, where)
     else:
         right, shape = _dense(given, rows, where)
@@ -182,6 +182,8 @@ def _pair(given: tuple[Any, ...], rows: Rows, where: str) -> tuple[Factor | None
 
 def _factor(given: Any, rows: Rows, where: str) -> Factor:
     """One factor of a block: an array (n, a) on the left, (n, c, b) on the right, or a factor's record."""
+    if isinstance(given, PairsFactor):
+        return _pairs(given, rows, where)
     if not isinstance(given, SparseFactor):
         values = given.load().values if isinstance(given, DenseFactor) else given
         return DenseFactor(_three_axes(values, rows, where))
@@ -200,6 +202,16 @@ def _factor(given: Any, rows: Rows, where: str) -> Factor:
             remedy="number columns from 0",
         )
     return SparseFactor(indices, values, columns)
+
+
+def _pairs(given: PairsFactor, rows: Rows, where: str) -> PairsFactor:
+    """A factor of T pairs: (n, 1, T, a) and (n, c, T, b)."""
+    left, right = as_floats(given.left[:], f"{where}, left"), as_floats(given.right[:], f"{where}, right")
+    if right.ndim != 4 or right.shape[:2] != (rows.n, rows.c):
+        raise _wrong_shape(f"{where}, right", _shape((rows.n, rows.c), "uses, width"), right, _PAIRS)
+    if left.ndim != 4 or left.shape[:3] != (rows.n, 1, right.shape[2]):
+        raise _wrong_shape(f"{where}, left", _shape((rows.n, 1, right.shape[2]), "width"), left, _PAIRS)
+    return PairsFactor(left, right)
 
 
 def _three_axes(given: Any, rows: Rows, where: str) -> NDArray[Any]:

@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 
 import ntkspec
 from ntkspec.errors import NtkspecError, OutputError, UsageError
-from ntkspec.jacobian import Block, DenseFactor, Jacobian, Parameter, SparseFactor
+from ntkspec.jacobian import Block, DenseFactor, Jacobian, PairsFactor, Parameter, SparseFactor
 from ntkspec.validate import main as validate
 
 N, C = 6, 2
@@ -26,6 +26,7 @@ X, Y, W = RNG.random((N, 3)), RNG.random((N, C)), RNG.random((N, C, 3, 4))
 LEFT, RIGHT = RNG.random((N, 5)), RNG.random((N, C, 3))
 NODES = SparseFactor(np.array([[0, 3, -1]] * N), RNG.random((N, 1, 3)), 7)
 SPARSE = SparseFactor(np.array([[0, 3]] * N), RNG.random((N, C, 2)), 7)
+PAIRS = PairsFactor(RNG.random((N, 1, 3, 4)), RNG.random((N, C, 3, 5)))
 
 
 def read(path):
@@ -89,6 +90,9 @@ def test_a_tree_of_parameters(tmp_path):
         ((LEFT, None), (5, 1)),
         (SPARSE, (1, 7)),
         (DenseFactor(RIGHT), (1, 3)),
+        (PAIRS, (1, 20)),
+        ((None, PAIRS), (1, 20)),
+        ((LEFT, PAIRS), (5, 20)),
         (Block("other", "grid", N, C, NODES, DenseFactor(RIGHT), 9, (Parameter("table", (7, 3)),)), (7, 3)),
     ],
 )
@@ -109,6 +113,8 @@ def test_factors(leaf, widths, tmp_path):
 def dense(factor):
     if isinstance(factor, np.ndarray):
         return factor if factor.ndim == 3 else factor[:, None]
+    if isinstance(factor, PairsFactor):
+        return factor.to_dense()
     values = factor.values if factor.values.ndim == 3 else factor.values[:, None]
     return values if isinstance(factor, DenseFactor) else SparseFactor(factor.indices, values, 7).to_dense()
 
@@ -244,6 +250,14 @@ WRONG = {
     "right without outputs": (
         {"blocks": {"a": (LEFT, LEFT)}},
         "right factor: expected an array (6, 2, width)",
+    ),
+    "pairs of other uses": (
+        {"blocks": {"a": PairsFactor(PAIRS.left[:, :, :2], PAIRS.right)}},
+        "left: expected an array (6, 1, 3, width), got shape (6, 1, 2, 4)",
+    ),
+    "pairs of other outputs": (
+        {"blocks": {"a": PairsFactor(PAIRS.left, PAIRS.right[:, :1])}},
+        "right: expected an array (6, 2, uses, width), got shape (6, 1, 3, 5)",
     ),
     "an index too large": ({"blocks": {"a": SparseFactor(SPARSE.indices, SPARSE.values, 3)}}, "from 0 to 2"),
     "an index below": ({"blocks": {"a": SparseFactor(SPARSE.indices - 2, SPARSE.values, 7)}}, "got -2 to 1"),
