@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from ntkspec.jacobian import DenseFactor as DenseFactor
     from ntkspec.jacobian import Jacobian as Jacobian
     from ntkspec.jacobian import Ones as Ones
-    from ntkspec.jacobian import Parameter as Parameter
     from ntkspec.jacobian import PairsFactor as PairsFactor
+    from ntkspec.jacobian import Parameter as Parameter
     from ntkspec.jacobian import SparseFactor as SparseFactor
     from ntkspec.kernel.dense import gram as gram
     from ntkspec.kernel.dense import gram_by_block as gram_by_block
