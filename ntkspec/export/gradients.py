@@ -46,11 +46,10 @@ def gradients_of(
     edges = [GradientEdge(read.node, 0) for found in tables.values() for read in found]
     at = differentiate(outputs, [*(owned.parameter for owned in whole), *edges], v)
     gradients = dict(zip([owned.name for owned in whole], at, strict=False))
-    at_edges = iter(at[len(whole) :])
-    for owned in prepared.trainable:
-        if owned.name in tables:
-            found = [(read, next(at_edges)) for read in tables[owned.name]]
-            gradients[owned.name] = _sparse_sum(found, owned.size, v.dtype)
+    at_edges, sizes = iter(at[len(whole) :]), {owned.name: owned.size for owned in prepared.trainable}
+    for name, reads_of_one in tables.items():
+        found = [(read, next(at_edges)) for read in reads_of_one]
+        gradients[name] = _sparse_sum(found, sizes[name], v.dtype)
     return gradients
 
 

@@ -242,3 +242,21 @@ def test_several_chunks_and_outputs_of_many_samples() -> None:
     picked = jac.rows(range(0, 500, 37))
     assert_kernels(picked, rows_by_autograd(model, x[::37]), 1e-12)
     assert isinstance(jac["p"].right, PairsFactor)
+
+
+def test_tables_of_many_sizes() -> None:
+    """Each has its own gradient, in whatever order they are asked for."""
+
+    class Tables(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tables = nn.ParameterList(nn.Parameter(torch.randn(20 + k, 1 + k % 4)) for k in range(9))
+            self.head = nn.Linear(sum(1 + k % 4 for k in range(9)), 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.head(torch.cat([table[zoo.cells(x) % 20].sum(1) for table in self.tables], 1))
+            return out
+
+    torch.manual_seed(1)
+    jac = checked(Tables(), inputs(9))
+    assert [block.role for block in jac] == ["grid"] * 9 + ["network"]
