@@ -42,7 +42,7 @@ $(DEMO)/%.h5: $(PICTURE) $(wildcard ntkspec/*.py ntkspec/*/*.py)
 	@$(BIN)/python -m ntkspec.train --image $(PICTURE) --preset $* -o $@ --overwrite --threads 1 --quiet
 
 test: .venv.stamp
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadfile
 
 test-slow: .venv.stamp
 	$(BIN)/python -m pytest -m slow

@@ -44,8 +44,13 @@ class Factored:
     forms: Mapping[str, Form]  # by this forward pass alone
 
 
-def factored(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor) -> Factored:
+def factored(
+    prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, *, probing: bool
+) -> Factored:
     """Outputs at x (m, d), factored and sparse blocks, and autograd's gradients for random cotangents.
+
+    While probing, gradients of tables are put together from those at their lookups: to form a large one takes
+    longer than all else, and is done for every chunk that is written.
 
     Raises:
         Replan: the parameters are used in another way than was planned.
@@ -61,7 +66,9 @@ def factored(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x
     to_sort = {plan.name: edges[plan.name] for plan in plans if plan.kind in ("rows", "pairs")}
     samples = _samples(outputs, to_sort, plans, choices)
     v = random_cotangents(outputs)
-    gradients = gradients_of(prepared, outputs, v)
+    tables = {plan.owned[0].name for plan in plans if plan.kind == "rows"} & found.reads.keys()
+    sparsely = {name: found.reads[name] for name in tables} if probing else {}
+    gradients = gradients_of(prepared, outputs, v, sparsely)
     pieces: list[Piece] = []
     for plan in plans:
         if plan.kind == "linear":

@@ -42,8 +42,10 @@ class Chunk:
         return Jacobian(tuple(block for piece in self.pieces for block in piece.blocks(dtype)))
 
 
-def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor) -> Chunk:
-    """The Jacobian at x (m, d).
+def compute(
+    prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, *, probing: bool = False
+) -> Chunk:
+    """The Jacobian at x (m, d); `probing` as for `factored`.
 
     Raises:
         Replan: a choice does not hold on these samples.
@@ -51,7 +53,7 @@ def compute(prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x:
     """
     tolerance = Tolerance.of(prepared.dtype, choices)
     try:
-        done = factored(prepared, plans, choices, x)
+        done = factored(prepared, plans, choices, x, probing=probing)
     except (Replan, UnregisteredError, MemoryBudgetError):
         raise
     except Exception as error:
@@ -148,7 +150,7 @@ def _scanned(
 def _check_unused(done: Factored, choices: Choices) -> None:
     def used(name: str) -> bool:
         gradient = done.gradients[name]
-        return gradient is not None and bool((gradient != 0).any())
+        return gradient is not None and largest([gradient]) != 0
 
     found = {name: done.forms[name] for name in choices.unused if used(name)}
     if found:

@@ -181,6 +181,9 @@ class RowsPiece:
         gradient = gradients[owned.name]
         if gradient is None:
             return [Difference.of(sums, sizes, whole)]
+        if gradient.is_sparse:
+            ours = torch.sparse_coo_tensor(touched[None], sums, (owned.size,), check_invariants=False)
+            return [Difference(largest([(ours - gradient).coalesce()]), largest([sizes]), whole)]
         rest = gradient.flatten()  # a view, or a copy: the gradient is not needed again
         difference = sums - rest[touched]
         rest[touched] = 0

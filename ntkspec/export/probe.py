@@ -156,7 +156,7 @@ def _settle(
         plans = lay_out(prepared, choices, roles)
         fit = room.fit(plans, prepared.dtype.itemsize)
         try:
-            return choices, compute(prepared, plans, choices, x[:fit])
+            return choices, compute(prepared, plans, choices, x[:fit], probing=True)
         except Replan as replan:
             choices = replan.choices
 
