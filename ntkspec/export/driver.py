@@ -189,9 +189,8 @@ def _parts(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: 
     dtype = np.dtype(np.float32 if single else np.float64)
     console, size = Console(stderr=True), work.chunk_size(plans)
     starts = range(0, len(work.x), size)
-    for start in track(
-        starts, "Jacobian", console=console, disable=not work.options.progress, transient=True
-    ):
+    shown = work.options.progress and console.is_terminal  # elsewhere it leaves but an empty line
+    for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
         some = work.x[start : start + size]
         chunk = compute(work.prepared, plans, choices, some)
         outputs = chunk.outputs.cpu().numpy().astype(dtype, copy=False)
