@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,72 @@ from ntkspec.jacobian.factor import ArrayFactor, Numbers, largest_of_samples
 from ntkspec.jacobian.outputs import Outputs
 
 
+class VectorFactor(ArrayFactor):
+    """What the kinds share whose vectors are computed with as they are written out, all columns of them."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Length of a vector."""
+
+    @abstractmethod
+    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+        """See `Factor.matrix`."""
+
+    @property
+    @abstractmethod
+    def nonzero_entries(self) -> NDArray[np.bool_]:
+        """See `Factor.nonzero_entries`."""
+
+    def left_matrix(self, dtype: Any = np.float64) -> NDArray[Any]:
+        """See `Factor.left_matrix`."""
+        return self.matrix(0, dtype)
+
+    def compact(self) -> Self:
+        """Return the factor itself, in memory: all its columns count."""
+        return self.load()
+
+    def renumbered(self, touched: NDArray[np.int64] | None) -> Self:
+        """Return the factor itself, in memory."""
+        return self.load()
+
+    @property
+    def touched_columns(self) -> None:
+        """None, for all columns."""
+        return
+
+    @property
+    def touched_width(self) -> int:
+        """Length of a vector."""
+        return self.width
+
+    def nonzero_columns(self, outputs: Outputs) -> int:
+        """See `Factor.nonzero_columns`."""
+        return count_of_mode(np.asarray(self.nonzero_entries.any(axis=0)), outputs)
+
+    @property
+    def nodes(self) -> None:
+        """None: nothing is looked up."""
+        return
+
+    @property
+    def rows_of_same_norm(self) -> NDArray[np.float64]:
+        """See `Factor.rows_of_same_norm`."""
+        return self.matrix(0)
+
+    def roundings(self, times: int, rows: int | None = None) -> int:
+        """See `Factor.roundings`: sums are made in panels."""
+        return summation.roundings(
+            times * self.width, summation.PANEL if rows is None else summation.panel_of(rows)
+        )
+
+    def buffers(self, times: int) -> int:
+        """See `Factor.buffers`: panels are added pairwise."""
+        return summation.buffers(times * self.width)
+
+
 @dataclass(frozen=True)
-class DenseFactor(ArrayFactor):
+class DenseFactor(VectorFactor):
     """A factor whose vectors are written out.
 
     Example:
@@ -52,18 +117,6 @@ class DenseFactor(ArrayFactor):
             rows = values[:, outputs, :]
         return np.ascontiguousarray(rows, dtype=dtype)
 
-    def left_matrix(self, dtype: Any = np.float64) -> NDArray[Any]:
-        """See `Factor.left_matrix`."""
-        return self.matrix(0, dtype)
-
-    def compact(self) -> DenseFactor:
-        """Return the factor itself, in memory: all its columns count."""
-        return self.load()
-
-    def renumbered(self, touched: NDArray[np.int64] | None) -> DenseFactor:
-        """Return the factor itself, in memory."""
-        return self.load()
-
     def to_dense(self) -> NDArray[Any]:
         """Return the factor as an array (n, c, width) of float64."""
         return np.asarray(self.values[:], dtype=np.float64)
@@ -84,52 +137,18 @@ class DenseFactor(ArrayFactor):
         return 1
 
     @property
-    def touched_columns(self) -> None:
-        """None, for all columns."""
-        return
-
-    @property
-    def touched_width(self) -> int:
-        """Length of a vector."""
-        return self.width
-
-    @property
     def nonzero_entries(self) -> NDArray[np.bool_]:
         """See `Factor.nonzero_entries`."""
         return np.asarray(self.values[:] != 0)
-
-    def nonzero_columns(self, outputs: Outputs) -> int:
-        """See `Factor.nonzero_columns`."""
-        return count_of_mode(np.asarray(self.nonzero_entries.any(axis=0)), outputs)
 
     @property
     def inputs(self) -> NDArray[np.float64]:
         """The vectors of the first output; (n, width)."""
         return np.asarray(self.values[:][:, 0, :], dtype=np.float64)
 
-    @property
-    def nodes(self) -> None:
-        """None: nothing is looked up."""
-        return
-
     def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return some samples' vectors (m, width)."""
         return np.asarray(self.values[:][samples, 0], dtype=np.float64)
-
-    @property
-    def rows_of_same_norm(self) -> NDArray[np.float64]:
-        """See `Factor.rows_of_same_norm`."""
-        return self.matrix(0)
-
-    def roundings(self, times: int, rows: int | None = None) -> int:
-        """See `Factor.roundings`: sums are made in panels."""
-        return summation.roundings(
-            times * self.width, summation.PANEL if rows is None else summation.panel_of(rows)
-        )
-
-    def buffers(self, times: int) -> int:
-        """See `Factor.buffers`: panels are added pairwise."""
-        return summation.buffers(times * self.width)
 
     @property
     def roundings_in_any_order(self) -> int:

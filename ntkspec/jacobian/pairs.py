@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec import summation
-from ntkspec.jacobian.dense import DenseFactor, count_of_mode
-from ntkspec.jacobian.factor import ArrayFactor, Numbers, largest_of_samples
+from ntkspec.jacobian.dense import DenseFactor, VectorFactor
+from ntkspec.jacobian.factor import Numbers, largest_of_samples
 from ntkspec.jacobian.outputs import Outputs
 
 
 @dataclass(frozen=True)
-class PairsFactor(ArrayFactor):
+class PairsFactor(VectorFactor):
     """A factor whose vector is sum_t left[i, t] (x) right[i, o, t], flattened as a*b, left index slowest.
 
     A layer that a sample uses T times, at T positions or in T steps, has such a Jacobian: t runs over its
@@ -109,21 +108,9 @@ class PairsFactor(ArrayFactor):
             lambda right: np.asarray(np.ldexp(np.where(here, right.astype(np.float64), 0), powers))
         )
 
-    def compact(self) -> PairsFactor:
-        """Return the factor itself, in memory: all its columns count."""
-        return self.load()
-
-    def renumbered(self, touched: NDArray[np.int64] | None) -> PairsFactor:
-        """Return the factor itself, in memory."""
-        return self.load()
-
     def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`; products are added up in double."""
         return self._written_out().matrix(outputs, dtype)
-
-    def left_matrix(self, dtype: Any = np.float64) -> NDArray[Any]:
-        """See `Factor.left_matrix`."""
-        return self.matrix(0, dtype)
 
     def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
         """Return the numbers of each sample, of all outputs or of one; (n, w)."""
@@ -144,53 +131,19 @@ class PairsFactor(ArrayFactor):
         return self.uses + 1
 
     @property
-    def touched_columns(self) -> None:
-        """None, for all columns."""
-        return
-
-    @property
-    def touched_width(self) -> int:
-        """Length of a vector."""
-        return self.width
-
-    @property
     def nonzero_entries(self) -> NDArray[np.bool_]:
         """Where some product is not zero: sums may vanish by rounding alone; (n, c, a b)."""
         nonzero = PairsFactor(*(np.asarray(side[:] != 0) for side in (self.left, self.right)))
         return np.asarray(nonzero.to_dense() > 0)
-
-    def nonzero_columns(self, outputs: Outputs) -> int:
-        """See `Factor.nonzero_columns`."""
-        return count_of_mode(np.asarray(self.nonzero_entries.any(axis=0)), outputs)
 
     @property
     def inputs(self) -> None:
         """None: no layer multiplies its weights by them."""
         return
 
-    @property
-    def nodes(self) -> None:
-        """None: nothing is looked up."""
-        return
-
     def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return some samples' vectors (m, a b)."""
         return self.rows(samples).matrix(0)
-
-    @property
-    def rows_of_same_norm(self) -> NDArray[np.float64]:
-        """See `Factor.rows_of_same_norm`."""
-        return self.matrix(0)
-
-    def roundings(self, times: int, rows: int | None = None) -> int:
-        """See `Factor.roundings`: sums are made in panels."""
-        return summation.roundings(
-            times * self.width, summation.PANEL if rows is None else summation.panel_of(rows)
-        )
-
-    def buffers(self, times: int) -> int:
-        """See `Factor.buffers`: panels are added pairwise."""
-        return summation.buffers(times * self.width)
 
     @property
     def roundings_in_any_order(self) -> int:
