@@ -158,6 +158,14 @@ def test_a_shift_may_have_a_role_of_its_own() -> None:
     }
 
 
+@pytest.mark.parametrize("shape", [(zoo.WIDTH,), (1, zoo.WIDTH)])
+def test_a_shift_of_any_shape_that_is_one_row(shape: tuple[int, ...]) -> None:
+    model = zoo.build((zoo.D, zoo.WIDTH), lambda m, x: x @ m.p + m.shift, 2)
+    model.shift = nn.Parameter(torch.randn(shape))
+    jac = checked(model, inputs(9))
+    assert [parameter.name for parameter in jac["p"].parameters] == ["p", "shift"]
+
+
 def test_a_shift_behind_a_frozen_matrix_that_stands_first() -> None:
     model = zoo.build((zoo.WIDTH,), lambda m, x: (m.fixed @ x.T).T + m.p, 2)
     model.register_buffer("fixed", torch.randn(zoo.WIDTH, zoo.D))

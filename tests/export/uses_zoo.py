@@ -240,6 +240,11 @@ def shared(m: Any, x: Tensor) -> Tensor:
 # Uses that are no lookup, or not of it alone: dense, and right. name -> (shape of p, function)
 LEAKS: dict[str, tuple[tuple[int, ...], Callable[[Any, Tensor], Tensor]]] = {
     "table and its mean": ((ROWS, WIDTH), lambda m, x: _summed(m.p[cells(x)], x) + m.p.mean(0)),
+    "divided by the table": (
+        (ROWS, WIDTH),
+        lambda m, x: _summed(torch.div(torch.ones(1), m.p.abs() + 1)[cells(x)], x),
+    ),
+    "one over the table": ((ROWS, WIDTH), lambda m, x: _summed((torch.ones(1) / m.p)[cells(x)], x)),
     "function of the table": ((ROWS, WIDTH), lambda m, x: _summed(torch.tanh(m.p)[cells(x)], x)),
     "normalised table": ((ROWS, WIDTH), lambda m, x: _summed(F.normalize(m.p, dim=1)[cells(x)], x)),
     "shared by samples": ((WIDTH,), shared),
