@@ -78,7 +78,7 @@ def format_bytes(count: float) -> str:
         if abs(count) < 1024 or unit == "TiB":
             break
         count /= 1024
-    return f"{count:.0f} B" if unit == "B" else f"{count:.3g} {unit}"
+    return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 100 else f"{count:.3g} {unit}"
 
 
 def _meminfo_available() -> int:

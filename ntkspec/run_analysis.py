@@ -151,6 +151,7 @@ class RunWork:
             self._snapshot(run, snap, label, name, places.get(snap.id), first)
             for snap, name in zip(snapshots, names, strict=True)
         ]
+        said = [lines for _, lines in found]
         return RunReport(
             path=str(run.path),
             label=label,
@@ -160,7 +161,7 @@ class RunWork:
             snapshots=tuple(report for report, _ in found),
             config=run.config,
             truth=run.pictures.get(TRUTH),
-            warnings=(*run.warnings, *self._of_draw(run), *(line for _, said in found for line in said)),
+            warnings=(*run.warnings, *self._of_draw(run), *_together(run, names, said)),
             inputs=digest(run.inputs[drawn]),
         )
 
@@ -218,7 +219,18 @@ class RunWork:
         said = [*_of_regions(found["total"])]
         if evidence.left_out:
             said.append(f"left out {evidence.left_out}")
-        return report, [f"{run.path}, {name}: {line}" for line in said]
+        return report, said
+
+
+def _together(run: Run, names: Sequence[str], said: Sequence[Sequence[str]]) -> Iterator[str]:
+    """What is said of each snapshot, a line that several share once, with how many they are."""
+    of: dict[str, list[str]] = {}
+    for name, lines in zip(names, said, strict=True):
+        for line in lines:
+            of.setdefault(line, []).append(name)
+    for line, sharing in of.items():
+        more = f" and {len(sharing) - 1} more" if len(sharing) > 1 else ""
+        yield f"{run.path}, {sharing[0]}{more}: {line}"
 
 
 def draw(samples: int, settings: RunSettings) -> NDArray[np.intp]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import warnings
 from collections.abc import Mapping
@@ -101,6 +102,8 @@ def _load(path: Path) -> Any:
             warnings.simplefilter("ignore")  # the refusal says it
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
+        if error.errno == errno.EINVAL:  # torch seeks past the end of a file that is cut off
+            raise _refused(path, "a damaged one, perhaps cut off", "copy or save it again") from error
         raise _refused(path, error.strerror or _first_line(error), "check the file") from error
     except MemoryError:
         raise

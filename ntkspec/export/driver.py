@@ -218,7 +218,10 @@ def _exported(
     unused = [owned.name for owned in prepared.trainable if owned.name in choices.unused]
     notes = prepared.notes
     if choices.single and prepared.dtype == torch.float64:
-        notes += ("gradients agree to single precision alone, so the Jacobian is stored as float32",)
+        notes += (
+            "gradients agree to single precision alone, so the Jacobian is stored as float32: the model "
+            "casts to it, or its samples depend on each other a little",
+        )
     if unused:
         notes += (f"no output depends on {', '.join(unused)}: left out",)
     if choices.loop and dense:

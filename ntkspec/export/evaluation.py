@@ -17,6 +17,9 @@ GIVE_NUMBERS = (
 )
 
 
+LONGEST_REASON = 160  # characters
+
+
 class _Failure(ExportError):
     """A pass through the model that raised."""
 
@@ -76,8 +79,9 @@ def dense(gradient: Tensor) -> Tensor:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """What an error says, in one line, of which torch makes some very long."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."
 
 
 def _out_of_memory(error: Exception) -> MemoryBudgetError | None:

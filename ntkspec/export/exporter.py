@@ -117,7 +117,7 @@ class RunExporter:
         model: nn.Module,
         *,
         step: int,
-        label: str,
+        label: str | None = None,
         metrics: Mapping[str, float] | None = None,
         id: str | None = None,
         picture: ArrayLike | None = None,
@@ -127,7 +127,7 @@ class RunExporter:
         Args:
             model: maps (n, d) to (n, c), each sample on its own.
             step: training step, 0 or more.
-            label: such as "init", "mid", "end".
+            label: such as "init", "mid", "end". Default: "step 100".
             metrics: numbers, such as {"psnr_db": 31.2}.
             id: name in the file. Default: the label, or label-step if that is taken; what no file can hold is
                 replaced.
@@ -137,6 +137,7 @@ class RunExporter:
             ExportError: the model has no per-sample Jacobian, or it cannot be had.
         """
         step = whole_number(step, "step", 0)
+        label = f"step {step}" if label is None else label
         name = self._free_id(label, step) if id is None else id
         pixels = None if picture is None else as_picture(picture, name)
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ntkspec.export.layout import BlockPlan
 from ntkspec.memory import format_bytes
 
 WORTH_A_WARNING = 2 * 10**9  # bytes of a file
 WORTH_A_LOOK = 10**8  # bytes of a file that one dense block is most of
-TIMED = 64  # samples that are timed, at most
-TIMED_SECONDS = 0.5  # that this may take, roughly
+TIMED_SECONDS = 1.0  # after which no more samples are tried
 
 _KINDS = {
     "linear": "factors",
@@ -83,20 +82,30 @@ def planned(plan: BlockPlan, bytes_a_sample: int, samples: int) -> list[PlannedB
     form = plan.form
     reason = plan.reason if plan.kind == "dense" else form.reason
     reason = f"one sample at a time: {reason}" if plan.kind == "scanned" else reason
-    return [PlannedBlock(n, plan.role, _KINDS[plan.kind], size, reason, form.remedy) for n in plan.names]
+    first, *others = (PlannedBlock(name, plan.role, _KINDS[plan.kind], size) for name in plan.names)
+    return [replace(first, reason=reason, remedy=form.remedy), *others]
 
 
 def seconds_for(work: Callable[[int], object], at_once: int, samples: int) -> float:
-    """Foretell how long some work takes for all samples, `at_once` a chunk, from two short runs of it.
+    """Foretell how long some work takes for all samples, `at_once` a chunk, by doing a little of it.
 
-    What it takes whatever the samples, as a large table's gradient, counts once a chunk.
+    More and more samples are taken until that is a whole chunk, or has lasted long enough; what a chunk takes
+    whatever its samples, as a large table's gradient, then counts once a chunk.
     """
-    few = min(2, at_once)
-    base = _time(work, few)
-    more = max(few, min(TIMED, at_once, int(few * TIMED_SECONDS / max(base, 1e-9)), samples))
-    each = max((_time(work, more) - base) / (more - few), 0.0) if more > few else base / few
-    fixed = max(base - few * each, 0.0)
-    return each * samples + fixed * -(-samples // at_once)
+    chunk = min(at_once, samples)
+    fewer, less = 0, 0.0
+    count, last, spent = min(2, chunk), 0.0, 0.0
+    work(count)  # the first time is slower
+    while True:
+        last = _time(work, count)
+        spent += last
+        if count == chunk or spent > TIMED_SECONDS:
+            break
+        fewer, less, count = count, last, min(4 * count, chunk)
+    if count == chunk:
+        return last * samples / chunk
+    each = min(max(last - less, 0.0) / (count - fewer), last / count)
+    return each * samples + (last - each * count) * -(-samples // chunk)
 
 
 def _time(work: Callable[[int], object], samples: int) -> float:

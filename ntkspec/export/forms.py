@@ -15,7 +15,8 @@ from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
 from ntkspec.export.uses import Product, Read, Shift, Use, find_uses, is_read, product_of, read_of, shift_of
 from ntkspec.export.uses.find import MOST_USES, Consumers, Moved, is_full_view
-from ntkspec.export.uses.moves import is_complex
+from ntkspec.export.uses.moves import SAMPLERS, is_complex
+from ntkspec.export.uses.moves import operation as operation_of
 from ntkspec.nets.lookup import TableLookup
 
 PAIRS_PAY = 2  # pairs are stored where they take at most half of the room of a dense row, see docs/adr/0027
@@ -81,6 +82,8 @@ class Survey:
         uses, why = -(-rows // self.samples), "samples use it once, in another order"
         if uses > 1:
             why = f"each sample uses it {uses} times: the Jacobians of its uses add up"
+        if rows % self.samples:
+            why = "it is multiplied with rows that are not as many for each sample, as of other parameters"
         if site in self.products:
             a, b = self.products[site][0].widths
             pairs = uses
@@ -148,7 +151,7 @@ def _note(
             why = "a part of it is multiplied or added, or a number of it in several places"
             found.others[name] = Form("dense", why, "make the part a parameter of its own")
             return
-    found.others[name] = _dense(uses)
+    found.others[name] = _dense(uses, consumers)
 
 
 def _is_whole(positions: Tensor, parameter: Tensor) -> bool:
@@ -174,7 +177,7 @@ _KNOWN = {
 }
 
 
-def _dense(uses: Sequence[Use]) -> Form:
+def _dense(uses: Sequence[Use], consumers: Consumers) -> Form:
     """A dense form that names the operations which stand in the way."""
     if len(uses) > MOST_USES:
         return Form("dense", f"used in more than {MOST_USES} places")
@@ -185,7 +188,12 @@ def _dense(uses: Sequence[Use]) -> Form:
     (operation,) = operations
     if operation in _KNOWN:
         return Form("dense", *_KNOWN[operation])
-    remedy = f"if it is a table, look its numbers up before {operation}, not after"
+    remedy = f"if it is a table, look its numbers up first, and apply {operation} to what was read"
+    if any(operation_of(taker.node) in SAMPLERS for taker in consumers.get(uses[0].node, ())):
+        remedy = (
+            f"look up the corners by their indices, and apply {operation} before weighting them: applied to "
+            "what is interpolated, it is another function"
+        )
     arithmetic = operation in (
         "output",
         "Add",

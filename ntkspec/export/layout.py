@@ -67,7 +67,7 @@ class BlockPlan:
         if layout is None or layout.levels == 1:
             return (self.name,)
         if not layout.split_axis(self.owned[0].shape):
-            return tuple(f"{self.name} (level {k + 1} of {layout.levels})" for k in range(layout.levels))
+            return tuple(f"{self.name} (part {k + 1} of {layout.levels})" for k in range(layout.levels))
         length = self.owned[0].shape[0] // layout.levels
         return tuple(f"{self.name}[{k * length}:{(k + 1) * length}]" for k in range(layout.levels))
 

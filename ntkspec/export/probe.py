@@ -199,7 +199,7 @@ def _compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> b
     scale = {name: torch.zeros_like(g) for name, g in total.items()}
     changes = []
     for i in range(len(x)):
-        alone = evaluate(prepared.model, x[i : i + 1], connected=False)
+        alone = _alone(prepared, x[i : i + 1])
         changes.append(Difference.of(alone[0] - outputs[i], outputs))
         if not alone.requires_grad:
             continue
@@ -212,6 +212,21 @@ def _compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> b
     whole = largest(together.values())
     errors = [Difference.of((total[n] - g), scale[n], whole) for n, g in together.items() if g is not None]
     return _verdict(prepared, x, changes, errors)
+
+
+def _alone(prepared: Prepared, x: Tensor) -> Tensor:
+    """The outputs at one sample x (1, d), of which those of the batch have been found good."""
+    try:
+        return evaluate(prepared.model, x, connected=False)
+    except ExportError as error:
+        if error.expected != "finite outputs":
+            raise
+        raise ExportError(
+            "model",
+            expected="samples of a batch that do not depend on each other",
+            got=f"{error.got}, when one is evaluated alone",
+            remedy="remove statistics across the batch, such as a standard deviation, which needs several",
+        ) from error
 
 
 def _gradients(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collection[str]) -> Gradients:

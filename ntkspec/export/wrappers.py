@@ -4,30 +4,57 @@ from __future__ import annotations
 
 import inspect
 import re
+import traceback
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-_INDEXED_BY_NAME = ("data type 'str'", "'Tensor' object has no attribute")
+_PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def for_inputs(model: nn.Module, error: Exception) -> str:
-    """What to write where a forward pass fails as it takes several tensors or a mapping; else nothing."""
+    """What to write where a forward pass fails for what it is given; else nothing."""
     told = str(error)
-    if isinstance(error, TypeError) and re.search(r"missing \d+ required positional argument", told):
-        names = [name for name, p in inspect.signature(model.forward).parameters.items() if _required(p)]
-        if len(names) > 1:
-            widths = ", ".join(f"{name}.shape[1]" for name in names)
-            return (
-                f"give all inputs in one array: inputs = torch.cat([{', '.join(names)}], 1); "
-                f"model.register_forward_pre_hook(lambda module, args: args[0].split([{widths}], 1))"
-            )
-    if isinstance(error, (TypeError, AttributeError)) and any(part in told for part in _INDEXED_BY_NAME):
+    if isinstance(error, TypeError) and re.search(r"missing \d+ required (positional|keyword-only)", told):
+        return _of_several_inputs(model)
+    key = _key_asked_for(error)
+    if key or (isinstance(error, AttributeError) and "'Tensor' object has no attribute" in told):
         return (
             "if the model takes a mapping, make it of the tensor: "
-            "model.register_forward_pre_hook(lambda module, args: ({'x': args[0]},)), with your key for 'x'"
+            f"model.register_forward_pre_hook(lambda module, args: ({{{key or 'x'!r}: args[0]}},))"
+            + ("" if key else ", with your key for 'x'")
         )
+    if "scalar types: Long" in told:
+        return "inputs become floating-point numbers: write .long() in forward where they are indices"
     return ""
+
+
+def _of_several_inputs(model: nn.Module) -> str:
+    parameters = inspect.signature(model.forward).parameters.items()
+    needed = {name: one for name, one in parameters if one.default is inspect.Parameter.empty}
+    placed = [name for name, one in needed.items() if one.kind in _PLACED]
+    named = [name for name, one in needed.items() if one.kind is inspect.Parameter.KEYWORD_ONLY]
+    if len(placed) + len(named) < 2:
+        return ""
+    widths = ", ".join(f"{name}.shape[1]" for name in placed + named)
+    parts, how = f"args[0].split([{widths}], 1)", ""
+    hook = f"lambda module, args: {parts}"
+    if named:
+        keywords = ", ".join(f"{name!r}: parts[{len(placed) + k}]" for k, name in enumerate(named))
+        chosen = f"lambda parts: (parts[:{len(placed)}], {{{keywords}}})"
+        hook, how = f"lambda module, args, kwargs: ({chosen})({parts})", ", with_kwargs=True"
+    return (
+        f"give all inputs in one array: inputs = torch.cat([{', '.join(placed + named)}], 1); "
+        f"model.register_forward_pre_hook({hook}{how})"
+    )
+
+
+def _key_asked_for(error: Exception) -> str:
+    """The key by which the line that failed asks for a part, as in batch["x"]; else nothing."""
+    frames = traceback.extract_tb(error.__traceback__)
+    line = frames[-1].line if frames else ""
+    found = re.search(r"""\[\s*(['"])(\w+)\1\s*\]""", line or "")
+    return found[2] if found and isinstance(error, (TypeError, IndexError, KeyError)) else ""
 
 
 def for_outputs(outputs: object, samples: int) -> str:
@@ -42,8 +69,3 @@ def for_outputs(outputs: object, samples: int) -> str:
             hook = f"lambda module, args, outputs: outputs[{key!r}]"
             return f"model.register_forward_hook({hook}) takes one of them"
     return "wrap the model so that it returns one tensor"
-
-
-def _required(parameter: inspect.Parameter) -> bool:
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return parameter.kind in positional and parameter.default is inspect.Parameter.empty

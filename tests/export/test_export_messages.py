@@ -316,8 +316,24 @@ class Mapped(nn.Module):
         return {"loss": self.linear(batch["x"]).sum(), "colour": self.linear(batch["x"])}
 
 
+class ByKeyword(TwoArguments):
+    def forward(self, x: Tensor, *, t: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(x, t)
+
+
+class SlicedMapping(Mapped):
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return super().forward({"x": batch["pos"][:, :2]})
+
+
 @pytest.mark.parametrize(
-    ("make", "refusals", "outputs"), [(lambda: TwoArguments(2, 1), 1, 1), (Mapped, 2, 3)]
+    ("make", "refusals", "outputs"),
+    [
+        (lambda: TwoArguments(2, 1), 1, 1),
+        (lambda: ByKeyword(2, 1), 1, 1),
+        (Mapped, 2, 3),
+        (SlicedMapping, 2, 3),
+    ],
 )
 def test_the_wrappers_that_are_advised_run(
     make: Callable[[], nn.Module], refusals: int, outputs: int
@@ -329,6 +345,30 @@ def test_the_wrappers_that_are_advised_run(
         with pytest.raises(ExportError) as caught:
             jacobian(names["model"], names["inputs"])
         remedy = caught.value.remedy
-        for line in re.findall(r"(inputs = .*?\)|model\.register.*\))(?:;|, with| takes|$)", remedy):
+        for line in re.findall(r"(inputs = .*?\)|model\.register.*\))(?:;|, with your| takes|$)", remedy):
             exec(line, names)
     assert jacobian(names["model"], names["inputs"]).outputs == outputs
+
+
+class Embedded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.table(x)[:, 0]
+        return out
+
+
+def test_what_else_a_model_may_have_expected() -> None:
+    with pytest.raises(ExportError, match=r"write .long\(\) in forward"):
+        jacobian(Embedded(), torch.zeros(5, 1, dtype=torch.long))
+    with pytest.raises(ExportError, match="when one is evaluated alone; remove statistics across the batch"):
+        jacobian(Net(lambda m, x: m.last((h := m.first(x)) / h.std(0))), inputs())
+    with pytest.raises(ExportError) as caught:
+        jacobian(Net(lambda m, x: _raise("a" * 1000)), inputs())
+    assert len(str(caught.value)) < 400
+
+
+def _raise(text: str) -> Tensor:
+    raise RuntimeError(text)

@@ -137,8 +137,8 @@ def test_labels_that_no_file_can_hold_give_ids_all_the_same(tmp_path: Path) -> N
     with RunExporter(tmp_path / "run.h5", inputs=inputs()) as run:
         for step, (label, id) in enumerate(labels.items(), 1):
             assert run.snapshot(nn.Linear(2, 1), step=step, label=label).id == id
-        with pytest.raises(UsageError, match="label of the snapshot: expected a string, got None"):
-            run.snapshot(nn.Linear(2, 1), step=9, label=None)
+        with pytest.raises(UsageError, match="label of the snapshot: expected a string, got 3"):
+            run.snapshot(nn.Linear(2, 1), step=9, label=3)  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="choose another"):
             run.snapshot(nn.Linear(2, 1), step=9, label="a", id="caf\udce9")
     with open_run(tmp_path / "run.h5") as stored:
@@ -239,3 +239,8 @@ def test_misuse(tmp_path: Path) -> None:
     (tmp_path / "there.h5").touch()
     with pytest.raises(OutputError), RunExporter(tmp_path / "there.h5", inputs=inputs()):
         pass
+
+
+def test_a_label_may_be_left_out(tmp_path: Path) -> None:
+    with RunExporter(tmp_path / "run.h5", inputs=inputs()) as run:
+        assert run.snapshot(build("tanh"), step=30).id == "step 30"

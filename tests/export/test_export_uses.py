@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def assert_kernels(jac: Jacobian, rows: dict[str, NDArray[Any]], relative: float
     """Every parameter's kernel is autograd's, and so is the whole."""
     blocks: dict[frozenset[str], list[Block]] = {}
     for block in jac:
-        names = frozenset(re.split(r"\[| \(level", parameter.name)[0] for parameter in block.parameters)
+        names = frozenset(re.split(r"\[| \(part", parameter.name)[0] for parameter in block.parameters)
         blocks.setdefault(names, []).append(block)
     whole = kernel(*rows.values())
     for names, found in blocks.items():
@@ -79,7 +80,7 @@ def assert_kernels(jac: Jacobian, rows: dict[str, NDArray[Any]], relative: float
 
 
 def of_table(jac: Jacobian) -> list[Block]:
-    return [block for block in jac if re.split(r"\[| \(level", block.parameters[0].name)[0] == "p"]
+    return [block for block in jac if re.split(r"\[| \(part", block.parameters[0].name)[0] == "p"]
 
 
 @pytest.mark.filterwarnings("ignore::ntkspec.export.ExportWarning")
@@ -530,3 +531,37 @@ def test_a_difference_is_a_shift() -> None:
     jac = jacobian(model, inputs(9))
     assert_kernels(jac, rows_by_autograd(model, inputs(9)), 1e-12)
     assert jac.names == ("p", "body.0", "body.2")
+
+
+@pytest.mark.parametrize(("fixed", "each"), [(0.0, 0.001), (0.2, 0.0001), (0.5, 0.0), (0.001, 0.00001)])
+@pytest.mark.parametrize(("at_once", "samples"), [(1000, 1000), (256, 20_000), (1, 50)])
+def test_seconds_are_foretold(
+    fixed: float, each: float, at_once: int, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of work that takes so long a chunk and so long a sample, on a clock that is a little uneven."""
+    clock, noise = [0.0], itertools.cycle([1.01, 0.99, 1.0])
+
+    def work(count: int) -> None:
+        clock[0] += (fixed + each * count) * next(noise)
+
+    monkeypatch.setattr(foretold_module.time, "perf_counter", lambda: clock[0])
+    real = fixed * -(-samples // at_once) + each * samples
+    assert foretold_module.seconds_for(work, at_once, samples) == pytest.approx(real, rel=0.5)
+
+
+def test_advice_on_a_plane_is_not_to_change_the_model() -> None:
+    model = zoo.build(zoo.PLANE, lambda m, x: zoo._plane(m, x, m.p.exp(), align_corners=True), 1)
+    (block,) = [one for one in forecast(model, inputs(9)).blocks if one.name == "p"]
+    assert "before weighting them" in block.remedy
+    table = zoo.build((zoo.ROWS, zoo.WIDTH), lambda m, x: m.p.exp()[zoo.cells(x)].sum(1), 1)
+    (block,) = [one for one in forecast(table, inputs(9)).blocks if one.name == "p"]
+    assert "apply Exp to what was read" in block.remedy
+
+
+def test_matrices_made_of_parameters_are_not_used_by_samples() -> None:
+    """As in LoRA: W + A B, of which A multiplies B."""
+    model = zoo.build((zoo.D, 1), lambda m, x: x @ (m.w + m.p @ m.q), 1)
+    model.w, model.q = nn.Parameter(torch.randn(zoo.D, zoo.WIDTH)), nn.Parameter(torch.randn(1, zoo.WIDTH))
+    reasons = {block.name: block.reason for block in forecast(model, inputs(9)).blocks}
+    assert not any("times" in reason for reason in reasons.values())
+    assert_kernels(jacobian(model, inputs(9)), rows_by_autograd(model, inputs(9)), 1e-12)

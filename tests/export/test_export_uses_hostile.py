@@ -199,7 +199,7 @@ def test_levels_that_are_no_slices_are_numbered(axis: str) -> None:
 
     shape, function = ((3, 2, 20), planes) if axis == "planes" else ((3, 40), first)
     jac = checked(zoo.build(shape, function, 2, 6), inputs(12))
-    assert jac.names[:2] == ("p (level 1 of 2)", "p (level 2 of 2)")
+    assert jac.names[:2] == ("p (part 1 of 2)", "p (part 2 of 2)")
     assert [block.parameters[0].shape for block in of_table(jac)] == [(20, 3)] * 2
 
 
