@@ -148,8 +148,10 @@ def _require_planned(
             changed |= {name: form for name, form in now.items() if form.kind != "rows"}
         elif plan.kind == "pairs" and now:
             sites = {found.sites().get(owned.name) for owned in plan.owned}
-            if None in sites or len(sites) > 1:
-                changed |= {owned.name: Form("dense", SOMETIMES) for owned in plan.owned}
+            shifts_alone = all(owned.name in found.shifts for owned in plan.owned)
+            if None in sites or len(sites) > 1 or shifts_alone:
+                why = "a shift of several products, in a role of its own" if shifts_alone else SOMETIMES
+                changed |= {owned.name: Form("dense", why) for owned in plan.owned}
         elif plan.kind == "linear" and now:
             together = {(form.kind, form.site) for form in now.values()}
             if len(now) < len(plan.owned) or len(together) > 1 or now[plan.owned[0].name].kind != "linear":
@@ -169,7 +171,9 @@ def _edges(plan: BlockPlan, found: Survey, captures: Mapping[str, Capture]) -> l
     if plan.kind == "rows":
         return [GradientEdge(read.node, 0) for read in found.reads.get(name, ())]
     if plan.kind in ("linear", "pairs"):
-        return [GradientEdge(node, 0) for node in found.sites().get(name, ())]
+        alone = all(owned.name in found.shifts for owned in plan.owned)  # in a role of its own
+        nodes = [shift.node for shift in found.shifts[name]] if alone else found.sites().get(name, ())
+        return [GradientEdge(node, 0) for node in nodes]
     return []
 
 

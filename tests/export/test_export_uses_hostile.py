@@ -15,7 +15,7 @@ from test_export_uses import assert_kernels, of_table, rows_by_autograd
 from torch import Tensor, nn
 
 from ntkspec import gram
-from ntkspec.export import ExportWarning, jacobian, probe
+from ntkspec.export import ExportWarning, forecast, jacobian, probe
 from ntkspec.export import foretold as foretold_module
 from ntkspec.jacobian import DenseFactor, PairsFactor, SparseFactor
 
@@ -150,6 +150,9 @@ def test_hooks_on_what_a_lookup_reads() -> None:
 def test_a_shift_may_have_a_role_of_its_own() -> None:
     model = zoo.build((zoo.WIDTH, zoo.D), lambda m, x: (m.p @ x.T).T + m.shift, 2)
     jac = checked(model, inputs(9), roles={"shift": "grid"})
+    assert "shift" not in {
+        name for name, why in _dense_reasons(model, roles={"shift": "grid"}).items() if why
+    }
     assert {block.name: block.role for block in jac} == {
         "p": "network",
         "shift": "grid",
@@ -164,6 +167,13 @@ def test_a_shift_of_any_shape_that_is_one_row(shape: tuple[int, ...]) -> None:
     model.shift = nn.Parameter(torch.randn(shape))
     jac = checked(model, inputs(9))
     assert [parameter.name for parameter in jac["p"].parameters] == ["p", "shift"]
+
+
+def test_a_shift_of_several_uses_may_have_a_role_of_its_own() -> None:
+    model = zoo.several(zoo.SEVERAL["tokens with a shift"][0], 2)
+    jac = checked(model, inputs(9), roles={"gain": "grid"})
+    assert jac["gain"].role == "grid"
+    assert isinstance(jac["p"].right, PairsFactor)
 
 
 def test_a_shift_behind_a_frozen_matrix_that_stands_first() -> None:
@@ -268,3 +278,7 @@ def test_tables_of_many_sizes() -> None:
     torch.manual_seed(1)
     jac = checked(Tables(), inputs(9))
     assert [block.role for block in jac] == ["grid"] * 9 + ["network"]
+
+
+def _dense_reasons(model: nn.Module, **options: Any) -> dict[str, str]:
+    return {block.name: block.reason for block in forecast(model, inputs(9), **options).blocks}
