@@ -15,7 +15,7 @@ from test_export_uses import assert_kernels, of_table, rows_by_autograd
 from torch import Tensor, nn
 
 from ntkspec import gram
-from ntkspec.export import ExportWarning, forecast, jacobian, probe
+from ntkspec.export import ExportWarning, forecast, jacobian, probe, several
 from ntkspec.export import foretold as foretold_module
 from ntkspec.jacobian import DenseFactor, PairsFactor, SparseFactor
 
@@ -282,3 +282,40 @@ def test_tables_of_many_sizes() -> None:
 
 def _dense_reasons(model: nn.Module, **options: Any) -> dict[str, str]:
     return {block.name: block.reason for block in forecast(model, inputs(9), **options).blocks}
+
+
+@pytest.mark.parametrize("late", ["another use", "a part", "its shift alone"])
+def test_a_matrix_that_a_late_sample_uses_in_another_way(late: str) -> None:
+    others: dict[str, Any] = {
+        "another use": lambda m, x: x @ m.p * m.p.sum() + m.shift,
+        "a part": lambda m, x: F.pad(x @ m.p[:, :1], (0, 2)) + m.shift,
+        "its shift alone": lambda m, x: F.pad(x, (0, 1)) + m.shift,
+    }
+
+    def function(m: Any, x: Tensor) -> Tensor:
+        rare = x[:, :1] == 0.123  # which no probe sees
+        h = x @ m.p + m.shift
+        return torch.where(rare, others[late](m, x), h) if bool(rare.any()) else h
+
+    jac = checked(zoo.build((zoo.D, zoo.WIDTH), function, 2), inputs(23), chunk=4)
+    assert isinstance(of_table(jac)[0].right, DenseFactor)
+
+
+def test_the_sample_of_a_row() -> None:
+    found = several._row_owner(torch.tensor([[2, 2, -1], [-1, -1, -1], [0, 0, 0]]))
+    assert found is not None
+    assert found.tolist() == [2, -1, 0]
+    assert several._row_owner(torch.tensor([[0, 1], [1, 1]])) is None
+    assert several._row_owner(torch.tensor([[0, 2], [1, 1]])) is None
+
+
+def test_what_is_kept_but_once_is_no_samples() -> None:
+    """A copy of a table, of which a forward pass keeps one whatever the samples."""
+
+    def copied(m: Any, x: Tensor) -> Tensor:
+        return torch.exp(m.p)[zoo.cells(x)].sum(1)
+
+    model = zoo.build((50_000, zoo.WIDTH), copied, 1).double()
+    each = probe._saved_bytes(model, inputs(40), 10**9)
+    assert 100 < each < 10_000
+    assert each > probe._saved_bytes(zoo.build(TABLE, copied, 1).double(), inputs(40), 10**9) / 2
