@@ -136,7 +136,7 @@ def _write(
         label=request.label or config.get("label") or request.output.stem,
         config={**config, "export": request.made_from()},
         roles=request.roles or None,
-        precision=request.precision,  # type: ignore[arg-type]  # one of the parser's choices
+        precision=request.precision,
         memory=request.memory,
         overwrite=request.overwrite,
         progress=not request.quiet,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ntkspec.cli import Parser, positive
 from ntkspec.errors import OutputError, UsageError
@@ -56,7 +56,7 @@ class Request:
     columns: tuple[int, ...] | None  # of the model's outputs; None: all
     roles: Mapping[str, str]
     device: str  # auto, cpu, cuda or cuda:<number>
-    precision: str
+    precision: Literal["float64", "float32"]
     memory: float | None  # GiB
     label: str | None
     overwrite: bool

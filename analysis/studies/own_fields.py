@@ -41,7 +41,8 @@ class HashGrid(nn.Module):
                 weight = torch.where(ahead.bool(), part, 1 - part).prod(-1, keepdim=True)
                 found = found + weight * self._read(level, rows)
             features.append(found)
-        return self.net(torch.cat(features, -1))  # type: ignore[no-any-return]
+        out: Tensor = self.net(torch.cat(features, -1))
+        return out
 
     def _rows(self, spot: Tensor) -> Tensor:
         rows = torch.zeros_like(spot[:, 0])
@@ -52,7 +53,8 @@ class HashGrid(nn.Module):
     def _read(self, level: int, rows: Tensor) -> Tensor:
         if hasattr(self, "table"):
             return self.table[rows + (level << self.bits)]
-        return self.tables[level](rows)  # type: ignore[no-any-return]
+        found: Tensor = self.tables[level](rows)
+        return found
 
 
 class Sampled(nn.Module):
@@ -71,7 +73,8 @@ class Sampled(nn.Module):
         for grid, some in zip(self.grids, self.axes, strict=True):
             at = x[:, some].view(1, -1, *[1] * (len(some) - 1), len(some))
             features = features * functional.grid_sample(grid, at, align_corners=True)[0].flatten(1).T
-        return self.net(features)  # type: ignore[no-any-return]
+        out: Tensor = self.net(features)
+        return out
 
 
 class Siren(nn.Module):
@@ -101,7 +104,8 @@ class Siren(nn.Module):
 
     def _layer(self, place: int, x: Tensor) -> Tensor:
         if self.way == "nn.Linear":
-            return self.layers[place](x)  # type: ignore[no-any-return]
+            out: Tensor = self.layers[place](x)
+            return out
         weight, bias = self.weights[place], self.biases[place]
         return functional.linear(x, weight, bias) if self.way == "F.linear" else x @ weight + bias
 

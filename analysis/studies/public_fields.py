@@ -196,8 +196,9 @@ def k_planes(code: Path, small: bool) -> Built:
         last = nn.Sigmoid() if network_config["output_activation"] == "Sigmoid" else None
         return mlp(n_input_dims, *hidden, n_output_dims, bias=False, last=last)
 
-    view = encoded_direction()
-    encoding = lambda **_: Field(lambda f, x: beside(f.view, x), view=view, n_output_dims=16)  # noqa: E731
+    def encoding(**_: Any) -> nn.Module:
+        return Field(lambda f, x: beside(f.view, x), view=encoded_direction(), n_output_dims=16)
+
     tcnn = {"Network": network, "Encoding": encoding}
     theirs = load(code / "K-Planes", "plenoxels.models.kplane_field", tinycudann=tcnn)
     activation = importlib.import_module("plenoxels.ops.activations").init_density_activation("trunc_exp")
@@ -386,25 +387,25 @@ def gpytorch(code: Path, small: bool) -> Built:
     widths = (8, 16, 2) if small else (8, 1000, 500, 50, 2)
     features, points = mlp(*widths), 8 if small else 64
 
-    base: Any = theirs.models.ApproximateGP
+    def start(process: Any) -> None:
+        spread = theirs.variational.CholeskyVariationalDistribution(points)
+        nn.init.normal_(spread.variational_mean)
+        strategy = theirs.variational.VariationalStrategy(process, torch.randn(points, 2) / 2, spread)
+        theirs.models.ApproximateGP.__init__(process, strategy)
+        process.mean_module = theirs.means.ConstantMean()
+        process.covar_module = theirs.kernels.ScaleKernel(theirs.kernels.RBFKernel())
 
-    class Process(base):  # type: ignore[misc]  # no types
-        def __init__(self) -> None:
-            spread = theirs.variational.CholeskyVariationalDistribution(points)
-            nn.init.normal_(spread.variational_mean)
-            super().__init__(theirs.variational.VariationalStrategy(self, torch.randn(points, 2) / 2, spread))
-            self.mean_module = theirs.means.ConstantMean()
-            self.covar_module = theirs.kernels.ScaleKernel(theirs.kernels.RBFKernel())
+    def prior(process: Any, x: Tensor) -> Any:
+        return theirs.distributions.MultivariateNormal(process.mean_module(x), process.covar_module(x))
 
-        def forward(self, x: Tensor) -> Any:
-            return theirs.distributions.MultivariateNormal(self.mean_module(x), self.covar_module(x))
+    process = type("Process", (theirs.models.ApproximateGP,), {"__init__": start, "forward": prior})()
 
     def call(f: Any, x: Tensor) -> Tensor:
         f.process.train(f.training)
         mean: Tensor = f.process(f.features(x)).mean
         return mean[:, None]
 
-    model = Field(call, features=features, process=Process())
+    model = Field(call, features=features, process=process)
     return Built(model, "nn.Linear, kernel", " - ".join(map(str, widths)), 8)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
+from ntkspec.export.evaluation import first_line
 
 STATES = ("state_dict", "model_state_dict", "model", "state")  # where a checkpoint may hold the tensors
 STEPS = ("step", "global_step", "iteration", "epoch")  # where it may say how far training was
@@ -88,7 +89,7 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
         raise UsageError(
             str(checkpoint.path),
             expected="a checkpoint that the model loads",
-            got=f"{type(error).__name__}: {_first_line(error)}",
+            got=f"{type(error).__name__}: {first_line(error)}",
             remedy="let the factory build the model that was trained",
         ) from error
 
@@ -104,7 +105,7 @@ def _load(path: Path) -> Any:
     except OSError as error:
         if error.errno == errno.EINVAL:  # torch seeks past the end of a file that is cut off
             raise _refused(path, "a damaged one, perhaps cut off", "copy or save it again") from error
-        raise _refused(path, error.strerror or _first_line(error), "check the file") from error
+        raise _refused(path, error.strerror or first_line(error), "check the file") from error
     except MemoryError:
         raise
     except Exception as error:  # whatever a damaged or hostile file makes the unpickler raise
@@ -177,10 +178,6 @@ def _remedy(wanted: set[str], names: list[str]) -> str:
     if {name.removeprefix(prefix) for name in names} == wanted:
         return f"let the factory return a module that holds the model as {prefix[:-1]!r}"
     return "let the factory build the model that was trained; --model-args gives it arguments"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def _refused(path: Path, got: str, remedy: str) -> UsageError:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from ntkspec.export.declared import Capture, capturing
+from ntkspec.export.dense import Entries, joined
 from ntkspec.export.evaluation import differentiate, evaluate
 from ntkspec.export.forms import Form, Survey, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
@@ -30,8 +31,6 @@ FULL = 1 / 4  # of a scanned row that has more than this, none are left out
 ROOM = 1.25  # for longer rows than have been seen
 RANK_ONE = {torch.float64: 1e-13, torch.float32: 1e-5}  # how far rounding takes a product, relative
 
-Entries = tuple[Tensor, Tensor, Tensor]  # sample (m,), position (m,), values (m, c)
-
 
 @dataclass(frozen=True)
 class Factored:
@@ -41,7 +40,7 @@ class Factored:
     pieces: list[Piece]  # of all plans but the dense and scanned ones
     gradients: Gradients  # plain autograd's, of every trainable parameter for the cotangents v
     v: Tensor  # (m, c)
-    forms: Mapping[str, Form]  # by this forward pass alone
+    found: Survey  # how this forward pass uses the parameters
 
 
 def factored(
@@ -81,7 +80,7 @@ def factored(
             reads = found.reads.get(plan.owned[0].name, ())
             terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
             pieces.append(rows_piece(plan, [_entries(*one) for one in terms], choices, outputs))
-    return Factored(outputs.detach(), pieces, gradients, v, found.forms())
+    return Factored(outputs.detach(), pieces, gradients, v, found)
 
 
 def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsPiece:
@@ -92,10 +91,7 @@ def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, ou
     """
     (owned,) = plan.owned
     n, c = outputs.shape
-    none = outputs.new_zeros(0, dtype=torch.long)
-    owner, position, values = (
-        torch.cat(parts) for parts in zip((none, none, outputs.new_zeros(0, c)), *entries, strict=True)
-    )
+    owner, position, values = joined(entries, outputs, c)
     rows = padded(owner, position, values.to(outputs.dtype), n, owned.size)
     longest, form = rows.indices.shape[1], plan.form
     if longest > form.entries:
@@ -137,7 +133,7 @@ def _require_planned(
     samples: int,
 ) -> None:
     """Refuse plans that this forward pass does not keep to. A parameter that it does not use keeps to any."""
-    forms = found.forms()
+    forms = found.forms
     changed: dict[str, Form] = {}
     for plan in plans:
         now = {owned.name: forms[owned.name] for owned in plan.owned if owned.name in forms}
@@ -147,7 +143,7 @@ def _require_planned(
         elif plan.kind == "rows":
             changed |= {name: form for name, form in now.items() if form.kind != "rows"}
         elif plan.kind == "pairs" and now:
-            sites = {found.sites().get(owned.name) for owned in plan.owned}
+            sites = {found.sites.get(owned.name) for owned in plan.owned}
             shifts_alone = all(owned.name in found.shifts for owned in plan.owned)
             if None in sites or len(sites) > 1 or shifts_alone:
                 why = "a shift of several products, in a role of its own" if shifts_alone else SOMETIMES
@@ -172,7 +168,7 @@ def _edges(plan: BlockPlan, found: Survey, captures: Mapping[str, Capture]) -> l
         return [GradientEdge(read.node, 0) for read in found.reads.get(name, ())]
     if plan.kind in ("linear", "pairs"):
         alone = all(owned.name in found.shifts for owned in plan.owned)  # in a role of its own
-        nodes = [shift.node for shift in found.shifts[name]] if alone else found.sites().get(name, ())
+        nodes = [shift.node for shift in found.shifts[name]] if alone else found.sites.get(name, ())
         return [GradientEdge(node, 0) for node in nodes]
     return []
 

@@ -19,7 +19,7 @@ from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export.chunk import Factored, factored, rows_piece
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
 from ntkspec.export.evaluation import BackwardError, evaluate, first_line
-from ntkspec.export.forms import first_forms
+from ntkspec.export.forms import first_forms, survey_of
 from ntkspec.export.gradients import gradients_of, random_cotangents, require_gradient
 from ntkspec.export.layout import BlockPlan, Choices
 from ntkspec.export.pieces import Piece, ProductPiece
@@ -27,6 +27,7 @@ from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError
 from ntkspec.export.replan import Replan
 from ntkspec.export.tolerance import Difference, Tolerance, largest
+from ntkspec.export.uses.moves import result_shape
 from ntkspec.jacobian import Jacobian
 
 
@@ -36,6 +37,9 @@ class Chunk:
 
     outputs: Tensor  # (m, c)
     pieces: tuple[Piece, ...]
+    lookups: Mapping[
+        str, Sequence[torch.Size]
+    ]  # of each table that is read, the shapes of the lookups' results
 
     def to_jacobian(self, dtype: np.dtype[Any]) -> Jacobian:
         """The blocks in NumPy, as they are stored."""
@@ -56,7 +60,7 @@ def compute(
         done = factored(prepared, plans, choices, x, probing=probing)
     except (Replan, UnregisteredError, MemoryBudgetError):
         raise
-    except Exception as error:
+    except Exception as error:  # of the passes for factors, which a model may not bear, or of our own
         raise _without_factors(prepared, plans, choices, x, error) from error
     gradients, v = done.gradients, done.v
     _check_unused(done, choices)
@@ -76,7 +80,8 @@ def compute(
     if tolerance.dense.worst(differences):
         raise _dense_failure(differences, choices, prepared, x)
     pieces = {piece.plan.name: piece for piece in (*done.pieces, *others)}
-    return Chunk(done.outputs, tuple(pieces[plan.name] for plan in plans))
+    lookups = {name: [result_shape(read.node) for read in reads] for name, reads in done.found.reads.items()}
+    return Chunk(done.outputs, tuple(pieces[plan.name] for plan in plans), lookups)
 
 
 def _without_factors(
@@ -101,8 +106,8 @@ def _without(choices: Choices, wrong: Mapping[str, tuple[str, str]], done: Facto
     for name, (kind, why) in wrong.items():
         if kind == "linear":  # the rows may be another sample's
             retried[name] = replace(choices.forms[name], kind="pairs", reason=why, entries=1)
-        elif kind == "lookup" and name in done.forms:  # declared wrongly, but seen
-            retried[name] = done.forms[name]
+        elif kind == "lookup" and name in done.found.forms:  # declared wrongly, but seen
+            retried[name] = done.found.forms[name]
         else:
             demoted[name] = why
     return choices.with_forms(retried).demote(demoted)
@@ -152,7 +157,7 @@ def _check_unused(done: Factored, choices: Choices) -> None:
         gradient = done.gradients[name]
         return gradient is not None and largest([gradient]) != 0
 
-    found = {name: done.forms[name] for name in choices.unused if used(name)}
+    found = {name: done.found.forms[name] for name in choices.unused if used(name)}
     if found:
         raise Replan(choices.with_forms(found))
 
@@ -183,9 +188,7 @@ def _dense_failure(
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
     single = replace(choices, single=True)
     if not choices.single and not Tolerance.of(prepared.dtype, single).dense.worst(differences):
-        return Replan(
-            Choices(first_forms(prepared, evaluate(prepared.model, x)), choices.unused, single=True)
-        )
+        return Replan(Choices(first_forms(prepared, survey_of(prepared, x)), choices.unused, single=True))
     require_gradient(prepared, x)
     return ExportError(
         "model",

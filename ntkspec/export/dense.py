@@ -73,9 +73,14 @@ def sparse_by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) 
         for entries, row in zip(found, rows, strict=True):
             if row:
                 entries.append(_merged(i, row))
-    none = torch.zeros(0, dtype=torch.long, device=x.device)
-    empty = (none, none, x.new_zeros(0, c))
-    return [tuple(torch.cat(part) for part in zip(empty, *entries, strict=True)) for entries in found]  # type: ignore[misc]
+    return [joined(entries, x, c) for entries in found]
+
+
+def joined(entries: Sequence[Entries], like: Tensor, c: int) -> Entries:
+    """Entries one after the other, of c outputs and of the type of `like`; there may be none."""
+    none = like.new_zeros(0, dtype=torch.long)
+    owner, position, values = zip((none, none, like.new_zeros(0, c)), *entries, strict=True)
+    return torch.cat(owner), torch.cat(position), torch.cat(values)
 
 
 def mostly_zero(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, share: float) -> dict[str, bool]:

@@ -21,7 +21,7 @@ from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
-from ntkspec.export.layout import BlockPlan, Choices, Roles, check_roles, lay_out
+from ntkspec.export.layout import BlockPlan, Choices, given_roles, lay_out
 from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
 from ntkspec.export.probe import Probed, Room, probe, scan_large
 from ntkspec.export.regions import Regions, RegionsLost
@@ -29,6 +29,7 @@ from ntkspec.export.replan import Replan
 from ntkspec.export.uses.find import forget_numbers
 from ntkspec.jacobian import Jacobian
 from ntkspec.memory import GIB, available_bytes, budget_bytes
+from ntkspec.roles import Roles
 
 CHUNK_SHARE, CHUNK_LIMIT = 0.25, GIB // 4  # of what is free; by default a chunk works within the smaller
 
@@ -88,12 +89,13 @@ class Work:
     prepared: Prepared
     x: Tensor  # (n, d)
     options: Options
+    roles: Roles
     budget: int  # bytes
     probed: Probed
 
     def plans(self, choices: Choices) -> tuple[BlockPlan, ...]:
         """The blocks to be."""
-        return lay_out(self.prepared, choices, self.options.roles)
+        return lay_out(self.prepared, choices, self.roles)
 
     def bytes_a_sample(self, plans: Sequence[BlockPlan]) -> int:
         """Bytes of one sample in all blocks."""
@@ -143,12 +145,12 @@ class Work:
 def begun(model: nn.Module, inputs: NDArray[Any], options: Options) -> Iterator[Work]:
     """A copy of the model in a state to be exported, within which all of it has to be done."""
     prepared = prepare(model, options.precision)
-    check_roles(prepared, options.roles)
+    roles = given_roles(prepared, options.roles)
     with evaluation(prepared.device, prepared.dtype):
         x = to_tensor(inputs, prepared)
         budget = _budget(options, prepared.device)
         try:
-            yield Work(prepared, x, options, budget, probe(prepared, x, options.roles, budget))
+            yield Work(prepared, x, options, roles, budget, probe(prepared, x, roles, budget))
         finally:
             forget_numbers()
 
@@ -160,10 +162,9 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
     did, and `consume` is called again.
     """
     with begun(model, inputs, options) as work:
-        choices, seconds, numbered = work.probed.choices, math.nan, True
+        choices, numbered = work.probed.choices, True
         if options.progress and options.foretell:
             choices, seconds = work.timed(choices)
-        if options.progress and options.foretell:
             forecast = work.forecast(choices, seconds)
             Console(stderr=True).print(str(forecast), markup=False, highlight=False, soft_wrap=True)
         told: tuple[str, ...] = ()

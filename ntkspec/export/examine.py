@@ -6,6 +6,7 @@ A remedy is tried before it is given: that the model runs in the other precision
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from ntkspec.export.layout import Choices
 from ntkspec.export.prepare import Precision, Prepared, prepare
 from ntkspec.export.registered import require_registered
 from ntkspec.export.tolerance import Difference, Tolerance, largest
+from ntkspec.export.uses import Read
 
 
 def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str], dict[str, Form]]:
@@ -31,8 +33,9 @@ def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str], dict[st
     outputs = _first_outputs(prepared, x)
     require_registered(prepared, x, outputs)
     _require_repeatable(prepared, x, outputs)
-    forms = first_forms(prepared, outputs)  # while the graph still has what it saved
-    gradients = _first_gradients(prepared, x, outputs)
+    found = survey(outputs, prepared.trainable)  # while the graph still has what it saved
+    forms = first_forms(prepared, found)
+    gradients = _first_gradients(prepared, x, outputs, found.reads)
     for name in _require_visible(prepared, x, gradients):
         forms[name] = Form("dense", "what its lookups give is not its gradient")
     unused = frozenset(name for name, gradient in gradients.items() if gradient is None)
@@ -107,8 +110,9 @@ def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
         )
 
 
-def _first_gradients(prepared: Prepared, x: Tensor, outputs: Tensor) -> Gradients:
-    reads = survey(outputs, prepared.trainable).reads
+def _first_gradients(
+    prepared: Prepared, x: Tensor, outputs: Tensor, reads: Mapping[str, Sequence[Read]]
+) -> Gradients:
     try:
         return gradients_of(prepared, outputs, random_cotangents(outputs), reads)
     except BackwardError as error:

@@ -17,9 +17,9 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import ExportError, UsageError
 from ntkspec.export.arrays import ArrayLike, as_array, as_indices, as_picture
 from ntkspec.export.driver import Options, Stream, export
-from ntkspec.export.layout import Roles
 from ntkspec.export.prepare import ExportWarning, Precision
-from ntkspec.store.texts import check_label
+from ntkspec.roles import Roles
+from ntkspec.store.texts import check_label, one_level
 from ntkspec.store.writer import RunWriter
 
 
@@ -176,7 +176,7 @@ class RunExporter:
 
     def _free_id(self, label: str, step: int) -> str:
         """Make an id of the label, as far as a file can hold it."""
-        taken, name = self.snapshots, check_label(label, "label of the snapshot").replace("/", "|")
+        taken, name = self.snapshots, one_level(check_label(label, "label of the snapshot"))
         if name in ("", ".", ".."):
             name = "snapshot"
         candidates = [name, f"{name}-{step}", *(f"{name}-{step}-{k}" for k in range(2, len(taken) + 3))]

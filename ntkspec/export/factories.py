@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ntkspec.errors import UsageError
+from ntkspec.export.evaluation import first_line
 from ntkspec.nets.options import nearest
 
 OPTION = "--model"
@@ -184,7 +185,7 @@ def _outputs(model: nn.Module, inputs: NDArray[Any]) -> Tensor | None:
     try:
         with torch.no_grad():
             outputs = model(torch.as_tensor(inputs[:TRIED]).to(numbers.device, numbers.dtype))
-    except Exception:  # the exporter says why
+    except Exception:  # whatever the model raises; the exporter, which evaluates it again, says what
         return None
     return outputs.detach() if isinstance(outputs, Tensor) else None
 
@@ -215,5 +216,5 @@ def _not_imported(module_name: str, error: BaseException) -> UsageError:
 
 
 def _said(error: BaseException) -> str:
-    said = (str(error).strip().splitlines() or [""])[0][:160]
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    name, said = type(error).__name__, first_line(error)
+    return name if said == name else f"{name}: {said}"

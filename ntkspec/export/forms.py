@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from ntkspec.export import graph
-from ntkspec.export.evaluation import first_line
+from ntkspec.export.evaluation import evaluate, first_line
 from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
 from ntkspec.export.uses import Product, Read, Shift, Use, find_uses, is_read, product_of, read_of, shift_of
@@ -43,16 +44,22 @@ class Form:
     varies: bool = False  # rows, scanned: which numbers are read depends on the sample
 
 
+_T = TypeVar("_T")
+_Linear = TypeVar("_Linear", Product, Shift)
+_Seen = tuple[Product, ...] | tuple[Shift, ...] | tuple[Read, ...] | Form
+
+
 @dataclass(frozen=True)
 class Survey:
     """The uses of the parameters in one forward pass: each that it depends on is in one of these."""
 
     samples: int
-    products: dict[str, tuple[Product, ...]] = field(default_factory=dict)
-    shifts: dict[str, tuple[Shift, ...]] = field(default_factory=dict)
-    reads: dict[str, tuple[Read, ...]] = field(default_factory=dict)
-    others: dict[str, Form] = field(default_factory=dict)
+    products: Mapping[str, tuple[Product, ...]]
+    shifts: Mapping[str, tuple[Shift, ...]]
+    reads: Mapping[str, tuple[Read, ...]]
+    others: Mapping[str, Form]
 
+    @cached_property
     def sites(self) -> dict[str, tuple[Any, ...]]:
         """The nodes at which each matrix is multiplied, and each shift added, in an order that they share."""
         products = {name: tuple(one.node for one in found) for name, found in self.products.items()}
@@ -63,12 +70,13 @@ class Survey:
         }
         return products | shifts
 
+    @cached_property
     def forms(self) -> dict[str, Form]:
         """The most hopeful form of every parameter that is used."""
         first: dict[Any, str] = {}
-        found = self.others | {name: Form("rows") for name in self.reads}
+        found = {**self.others} | {name: Form("rows") for name in self.reads}
         linear: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**self.products, **self.shifts}
-        for name, sites in self.sites().items():
+        for name, sites in self.sites.items():
             rows, widths = sum(one.rows for one in linear[name]), linear[name][0].widths
             site = first.setdefault(sites, name)
             if len(sites) == 1 and rows == self.samples and not is_complex(sites[0]):
@@ -99,21 +107,34 @@ def survey(outputs: Tensor, trainable: Sequence[Owned]) -> Survey:
     parameters = {owned.name: owned.parameter for owned in trainable}
     consumers = graph.consumers(outputs)
     uses = find_uses(outputs, parameters, consumers)
-    found = Survey(len(outputs))
+    seen: dict[str, _Seen] = {}
     for name, of_one in uses.items():
         if of_one:
             try:
-                _note(found, name, parameters[name], of_one, consumers)
+                seen[name] = _seen(parameters[name], of_one, consumers)
             except Exception as error:  # what a node does not keep, or lets nobody see
                 operations = ", ".join(dict.fromkeys(use.operation for use in of_one))
                 why = f"used by {operations}, which cannot be followed ({first_line(error)})"
-                found.others[name] = Form("dense", why)
-    return found
+                seen[name] = Form("dense", why)
+
+    def of(kind: type[_T]) -> dict[str, tuple[_T, ...]]:
+        """Whatever is used by operations of one kind."""
+        pairs = [(name, one) for name, one in seen.items() if isinstance(one, tuple)]
+        parts = {name: tuple(part for part in one if isinstance(part, kind)) for name, one in pairs}
+        return {name: one for name, one in parts.items() if one}
+
+    others = {name: one for name, one in seen.items() if isinstance(one, Form)}
+    return Survey(len(outputs), of(Product), of(Shift), of(Read), others)
 
 
-def first_forms(prepared: Prepared, outputs: Tensor) -> dict[str, Form]:
-    """The most hopeful forms, by the forward pass that made the outputs and by what modules declare."""
-    forms = survey(outputs, prepared.trainable).forms()
+def survey_of(prepared: Prepared, x: Tensor) -> Survey:
+    """Find out how each parameter is used at x (n, d)."""
+    return survey(evaluate(prepared.model, x), prepared.trainable)
+
+
+def first_forms(prepared: Prepared, found: Survey) -> dict[str, Form]:
+    """The most hopeful forms, by the uses that were found and by what modules declare."""
+    forms = {**found.forms}
     for owned in prepared.trainable:
         declared = isinstance(prepared.model.get_submodule(owned.module), TableLookup)
         if declared and owned.attribute == "table" and owned.name in forms:
@@ -121,37 +142,32 @@ def first_forms(prepared: Prepared, outputs: Tensor) -> dict[str, Form]:
     return forms
 
 
-def _note(
-    found: Survey,
-    name: str,
-    parameter: Tensor,
-    uses: Sequence[Use],
-    consumers: Consumers,
-) -> None:
-    """Enter a parameter where it belongs."""
+def _seen(parameter: Tensor, uses: Sequence[Use], consumers: Consumers) -> _Seen:
+    """What all uses of a parameter are, if they are of one kind; else a dense form that says why."""
     moved: Moved = {}
-    if all(map(is_read, uses)) and len(uses) <= MOST_USES and not parameter.is_complex():
-        found.reads[name] = tuple(read_of(use, parameter, moved) for use in uses)
-        return
-    if len(uses) <= MOST_USES:
-        products = [product_of(use, parameter, moved) for use in uses]
-        if all(one is not None and _is_whole(one.positions, parameter) for one in products):
-            known = [one for one in products if one is not None]
-            if not all(torch.equal(one.positions, known[0].positions) for one in known):
-                found.others[name] = Form("dense", "some products have it as it is, others its transpose")
-                return
-            found.products[name] = tuple(sorted(known, key=lambda one: id(one.node)))
-            return
-        shifts = [shift_of(use, parameter, consumers, moved) for use in uses]
-        if all(one is not None and _is_whole(one.positions, parameter) for one in shifts):
-            known_shifts = [one for one in shifts if one is not None]
-            found.shifts[name] = tuple(sorted(known_shifts, key=lambda one: id(one.site)))
-            return
-        if len(uses) == 1 and (products[0] is not None or shifts[0] is not None):
-            why = "a part of it is multiplied or added, or a number of it in several places"
-            found.others[name] = Form("dense", why, "make the part a parameter of its own")
-            return
-    found.others[name] = _dense(uses, consumers)
+    if len(uses) > MOST_USES:
+        return _dense(uses, consumers)
+    if all(map(is_read, uses)) and not parameter.is_complex():
+        return tuple(read_of(use, parameter, moved) for use in uses)
+    multiplied = [product_of(use, parameter, moved) for use in uses]
+    products = _whole(multiplied, parameter)
+    if len(products) == len(uses):
+        if not all(torch.equal(one.positions, products[0].positions) for one in products):
+            return Form("dense", "some products have it as it is, others its transpose")
+        return tuple(sorted(products, key=lambda one: id(one.node)))
+    added = [shift_of(use, parameter, consumers, moved) for use in uses]
+    shifts = _whole(added, parameter)
+    if len(shifts) == len(uses):
+        return tuple(sorted(shifts, key=lambda one: id(one.site)))
+    if len(uses) == 1 and (*multiplied, *added) != (None, None):
+        why = "a part of it is multiplied or added, or a number of it in several places"
+        return Form("dense", why, "make the part a parameter of its own")
+    return _dense(uses, consumers)
+
+
+def _whole(found: Sequence[_Linear | None], parameter: Tensor) -> list[_Linear]:
+    """Those that take each of the parameter's numbers once."""
+    return [one for one in found if one is not None and _is_whole(one.positions, parameter)]
 
 
 def _is_whole(positions: Tensor, parameter: Tensor) -> bool:

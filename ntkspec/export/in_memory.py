@@ -10,10 +10,10 @@ from torch import nn
 
 from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.driver import Options, Stream, export
-from ntkspec.export.layout import Roles
 from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.jacobian import Block, Jacobian
 from ntkspec.memory import available_bytes, require
+from ntkspec.roles import Roles
 
 
 def jacobian(

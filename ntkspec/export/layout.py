@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ntkspec.errors import UsageError, shown
 from ntkspec.export.forms import Form, Kind
 from ntkspec.export.prepare import Owned, Prepared
+from ntkspec.roles import Roles, check_roles, role_of
+from ntkspec.store.texts import one_level
 
 WORKING_COPIES = 5  # of a dense chunk: rows, columns, their stack, the block, absolute values
-
-Roles = Mapping[str, str]  # prefix of parameter names -> role
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class BlockPlan:
         return sum(owned.size for owned in self.owned)
 
 
-def lay_out(prepared: Prepared, choices: Choices, roles: Roles | None = None) -> tuple[BlockPlan, ...]:
+def lay_out(prepared: Prepared, choices: Choices, roles: Roles) -> tuple[BlockPlan, ...]:
     """Blocks for every used trainable parameter.
 
     What is multiplied and added in one place is one block, a table is one by itself, and the dense parameters
@@ -114,7 +113,7 @@ def lay_out(prepared: Prepared, choices: Choices, roles: Roles | None = None) ->
             form = choices.forms[owned.name]
             place = owned.module if form.kind == "dense" and owned.module else owned.name
             place = form.site if form.kind in ("linear", "pairs") else place
-            role = _given_role(owned, roles or {}) or ("grid" if _is_grid(form) else "network")
+            role = role_of(owned.name, roles, ".", "grid" if _is_grid(form) else "network")
             groups.setdefault((form.kind, place, role), []).append(owned)
     blocks_of_module = Counter(owned.module for members in groups.values() for owned in members[:1])
     taken: set[str] = set()
@@ -122,7 +121,7 @@ def lay_out(prepared: Prepared, choices: Choices, roles: Roles | None = None) ->
     for (_, _, role), members in sorted(groups.items(), key=lambda group: group[1][0].order):
         modules = {owned.module for owned in members}
         alone = members[0].module and len(modules) == 1 and blocks_of_module[members[0].module] == 1
-        name = _unique(_readable(members[0].module if alone else members[0].name), taken)
+        name = _unique(one_level(members[0].module if alone else members[0].name), taken)
         forms = tuple(choices.forms[owned.name] for owned in members)
         plans.append(BlockPlan(name, forms, members[0].module, role, tuple(members)))
     return tuple(plans)
@@ -132,36 +131,19 @@ def _is_grid(form: Form) -> bool:
     return form.kind == "lookup" or (form.kind in ("rows", "scanned") and form.varies)
 
 
-def check_roles(prepared: Prepared, roles: Roles | None) -> None:
-    """Refuse what is no mapping, a prefix that names no parameter, and a role that is no word."""
-    if roles is not None and not isinstance(roles, Mapping):
-        raise UsageError("roles", expected="a mapping", got=shown(roles), remedy="e.g. {'encoding': 'grid'}")
+def given_roles(prepared: Prepared, roles: Roles | None) -> Roles:
+    """Give roles as they were given, less the dots that their prefixes end with.
+
+    Raises:
+        UsageError: they are no mapping, a prefix that begins no parameter's name, or a role that is no word.
+    """
+    if roles is None:
+        return {}
+    if isinstance(roles, Mapping):
+        roles = {p.rstrip(".") if isinstance(p, str) else p: role for p, role in roles.items()}
     names = [name for name, _ in prepared.model.named_parameters()]
-    for prefix, role in (roles or {}).items():
-        if not isinstance(prefix, str) or not any(_starts(name, prefix) for name in names):
-            raise UsageError(
-                f"role {role!r} for {prefix!r}",
-                expected=f"the beginning of a parameter's name ({', '.join(names[:4])}, ...)",
-                got="one that no parameter has",
-                remedy="see model.named_parameters()",
-            )
-        if not isinstance(role, str) or not role.strip():
-            raise UsageError(f"role for {prefix!r}", expected="a word", got=repr(role), remedy="e.g. 'grid'")
-
-
-def _given_role(owned: Owned, roles: Roles) -> str:
-    matching = [prefix for prefix in roles if _starts(owned.name, prefix)]
-    return roles[max(matching, key=len)] if matching else ""
-
-
-def _starts(name: str, prefix: str) -> bool:
-    """Prefixes end where a part of the name ends: "enc" begins "enc.0", not "encoder"."""
-    prefix = prefix.rstrip(".")
-    return name == prefix or name.startswith(prefix + ".")
-
-
-def _readable(name: str) -> str:
-    return name.replace("/", "|")  # a slash would make groups within groups in HDF5
+    check_roles(roles, names, "parameter", ".", "see model.named_parameters()")
+    return roles
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -20,15 +20,15 @@ from ntkspec.export.examine import examine
 from ntkspec.export.forms import Form, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
 from ntkspec.export.graph import result_bytes
-from ntkspec.export.layout import WORKING_COPIES, BlockPlan, Choices, Roles, lay_out
+from ntkspec.export.layout import WORKING_COPIES, BlockPlan, Choices, lay_out
 from ntkspec.export.pieces import ProductPiece, RowsPiece
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import MOST_LEVELS, find_layout
 from ntkspec.export.replan import Replan
 from ntkspec.export.sparse_rows import SparseRows
 from ntkspec.export.tolerance import Difference, Tolerance, largest
-from ntkspec.export.uses import Read
 from ntkspec.memory import format_bytes, require
+from ntkspec.roles import Roles
 
 PROBES = 7  # samples, spread over the data
 LARGE = 100_000  # numbers of a parameter that is worth a look at how many of a row's are zero
@@ -45,7 +45,7 @@ class Probed:
     sparse: frozenset[str]  # dense parameters whose rows are mostly zero, as an encoding's are
 
 
-def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Probed:
+def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
     """Settle the choices on a few of the samples x (n, d), in two batch sizes.
 
     Raises:
@@ -60,29 +60,24 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles | None, budget: int) -> Pr
     several = len(picked) > 1
     room = Room(budget, c, len(x))
     choices, chunk = _settle(prepared, batch, choices, roles, room)
-    choices = choices.with_forms(_seen_forms(prepared, chunk, batch, choices, several))
+    choices = choices.with_forms(_seen_forms(chunk, choices, several))
     choices, _ = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, room)
     return Probed(choices, c, _saved_bytes(prepared.model, batch, budget), _mostly_zero(chunk))
 
 
-def _seen_forms(
-    prepared: Prepared, chunk: Chunk, x: Tensor, choices: Choices, several: bool
-) -> dict[str, Form]:
+def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form]:
     """What the rows of tables are like: how they are stored in the least room, and whether samples differ.
 
     Args:
-        prepared: the model.
-        chunk: its Jacobian at x (n, d).
-        x: the samples.
+        chunk: the Jacobian of some samples.
         choices: what was planned.
         several: they are not one sample repeated.
     """
     found = {}
-    reads = survey(evaluate(prepared.model, x), prepared.trainable).reads
     for piece in chunk.pieces:
         if isinstance(piece, RowsPiece):
             (owned,), form = piece.plan.owned, piece.plan.form
-            levels = _levels_to_try(owned.shape, reads.get(owned.name, ()))
+            levels = _levels_to_try(owned.shape, chunk.lookups.get(owned.name, ()))
             layout = find_layout(piece.rows, owned.shape, levels, rank_one_limit(piece.rows, choices))
             varies = not several or _differ(piece.rows)
             found[owned.name] = replace(form, layout=layout, varies=varies)
@@ -91,11 +86,11 @@ def _seen_forms(
     return found
 
 
-def _levels_to_try(shape: tuple[int, ...], reads: Sequence[Read]) -> set[int]:
-    """How many levels a table may have: by its own axes, those of its lookups, or the number of these."""
+def _levels_to_try(shape: tuple[int, ...], lookups: Sequence[torch.Size]) -> set[int]:
+    """How many levels a table may have: by its own axes, those of its lookups' results, or their number."""
     leading = {math.prod(shape[:axis]) for axis in range(1, len(shape))}
-    axes = {size for read in reads for size in read.positions.shape[:-1]}
-    divisors = {count for count in range(1, len(reads) + 1) if len(reads) % count == 0}
+    axes = {size for result in lookups for size in result}
+    divisors = {count for count in range(1, len(lookups) + 1) if len(lookups) % count == 0}
     return {count for count in leading | axes | divisors if 1 <= count <= MOST_LEVELS}
 
 
@@ -149,7 +144,7 @@ class Room:
 
 
 def _settle(
-    prepared: Prepared, x: Tensor, choices: Choices, roles: Roles | None, room: Room
+    prepared: Prepared, x: Tensor, choices: Choices, roles: Roles, room: Room
 ) -> tuple[Choices, Chunk]:
     while True:
         choices = scan_large(prepared, x, choices)

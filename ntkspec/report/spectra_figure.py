@@ -97,9 +97,14 @@ def _stepwise_spectra(runs: Sequence[StyledRun]) -> Figure:
     return figure
 
 
+def _columns(count: int) -> int:
+    """Panels side by side: four, but of four two."""
+    return min(4, count) if count != 4 else 2
+
+
 def _small_panels(runs: Sequence[StyledRun]) -> tuple[Figure, list[Axes]]:
     count = min(len(runs), MOST_PANELS)
-    columns = min(4, count) if count != 4 else 2
+    columns = _columns(count)
     rows = -(-count // columns)
     figure = new_figure(12.8 if columns == 4 else 5.0 * columns, (2.9 if columns == 4 else 4.2) * rows + 0.8)
     panels = new_axes(figure, rows, columns)
@@ -112,7 +117,7 @@ def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[Styled
     if len(runs) == 1:
         finish(panels[0], f"Spectrum: {text(runs[0].name)}")
         return
-    columns = panels[0].get_gridspec().ncols  # type: ignore[union-attr]  # axes of a grid have one
+    columns = _columns(min(len(runs), MOST_PANELS))
     for i, axes in enumerate(panels):
         below, left = i + columns >= len(panels), i % columns == 0
         finish(axes, text(runs[i].short), x_label=below, y_label=left)

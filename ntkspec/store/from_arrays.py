@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.store.given import Rows, as_floats, as_indices, as_jacobian
-from ntkspec.store.texts import check_label
+from ntkspec.store.texts import check_label, one_level
 from ntkspec.store.writer import RunWriter
 
 
@@ -90,7 +90,7 @@ def write_run(
     t = None if targets is None else _matrix(targets, "targets", len(x), rows.c)
     jacobian = as_jacobian(blocks, rows, roles)
     step = whole_number(step, "step", 0)
-    id = check_label(label, "label").replace("/", "|")
+    id = one_level(check_label(label, "label"))
     writer = RunWriter(
         path,
         inputs=x,

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, Ones, PairsFactor, Parameter, SparseFactor
+from ntkspec.roles import check_roles, role_of
+from ntkspec.store.texts import one_level
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _PAIRS = "a tuple is a pair of factors, (n, a) and (n, c, b); make trees of dicts and lists"
+SEPARATORS = ".|"  # of the parts of a block's name: between keys, and in keys
 _JACREV = "give d f_o(x_i) / d theta for each sample i and output o, as jax.vmap(jax.jacrev(f)) has it"
 
 
@@ -132,7 +135,7 @@ def _is_array(value: list[Any]) -> bool:
 
 def _block(name: str, given: Any, rows: Rows, order: int) -> Block:
     where = f"block {name!r}"
-    if _readable(name) in ("", ".", ".."):
+    if one_level(name) in ("", ".", ".."):
         raise UsageError("blocks", expected="names", got=repr(name), remedy="give the block another name")
     role = "network"
     parameters: tuple[Parameter, ...] = ()
@@ -148,7 +151,7 @@ def _block(name: str, given: Any, rows: Rows, order: int) -> Block:
     else:
         right, shape = _dense(given, rows, where)
         parameters = (Parameter(name, shape),)
-    block = Block(_readable(name), role, rows.n, rows.c, left, right, order)
+    block = Block(one_level(name), role, rows.n, rows.c, left, right, order)
     if not block.width:
         raise UsageError(where, expected="one parameter or more", got="none", remedy="leave it out")
     if (
@@ -226,34 +229,13 @@ def _three_axes(given: Any, rows: Rows, where: str) -> NDArray[Any]:
 
 def _with_roles(blocks: list[Block], roles: Mapping[str, str] | None) -> tuple[Block, ...]:
     """The blocks in the roles that the longest fitting beginning of their names has."""
-    if roles is not None and not isinstance(roles, Mapping):
-        raise UsageError("roles", expected="a mapping", got=shown(roles), remedy="e.g. {'encoding': 'grid'}")
-    roles = {} if roles is None else {_readable(str(prefix)): role for prefix, role in roles.items()}
-    for prefix, role in roles.items():
-        if not isinstance(role, str) or not role.strip():
-            raise UsageError(f"role for {prefix!r}", expected="a word", got=shown(role), remedy="e.g. 'grid'")
-        if not any(_starts(block.name, prefix) for block in blocks):
-            names = ", ".join(block.name for block in blocks[:4])
-            raise UsageError(
-                f"role {role!r} for {prefix!r}",
-                expected=f"the beginning of a block's name ({names}, ...)",
-                got="one that no block has",
-                remedy="name blocks as they are in the tree, with dots between the keys",
-            )
-    made = []
-    for block in blocks:
-        fitting = [prefix for prefix in roles if _starts(block.name, prefix)]
-        made.append(replace(block, role=roles[max(fitting, key=len)]) if fitting else block)
-    return tuple(made)
-
-
-def _starts(name: str, prefix: str) -> bool:
-    """Whether the prefix ends where a part of the name does: "enc" begins "enc.0", not "encoder"."""
-    return name == prefix or name.startswith((f"{prefix}.", f"{prefix}|"))
-
-
-def _readable(name: str) -> str:
-    return name.replace("/", "|")  # a slash would make groups within groups in HDF5
+    if roles is None:
+        return tuple(blocks)
+    if isinstance(roles, Mapping):
+        roles = {one_level(str(prefix)): role for prefix, role in roles.items()}
+    remedy = "name blocks as they are in the tree, with dots between the keys"
+    check_roles(roles, [block.name for block in blocks], "block", SEPARATORS, remedy)
+    return tuple(replace(block, role=role_of(block.name, roles, SEPARATORS, block.role)) for block in blocks)
 
 
 def _asarray(values: Any, name: str) -> NDArray[Any]:

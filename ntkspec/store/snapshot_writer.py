@@ -16,7 +16,7 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, Factor, Jacobian
 from ntkspec.store import digest, schema
 from ntkspec.store.disk import reserve, writing
-from ntkspec.store.texts import check_name
+from ntkspec.store.texts import check_name, one_level
 
 CHUNK_BYTES = 2 * 2**20  # the contract asks for 1 to 4 MiB
 
@@ -88,7 +88,7 @@ class SnapshotWriter:
         self._filled = stop
 
     def _create(self, block: Block) -> None:
-        group = self._group.require_group(schema.BLOCKS).create_group(_hdf5_name(block.name))
+        group = self._group.require_group(schema.BLOCKS).create_group(one_level(block.name))
         group.attrs["role"] = block.role
         group.attrs["order"] = block.order
         group.attrs["parameters"] = json.dumps(
@@ -103,7 +103,7 @@ class SnapshotWriter:
                 create_dataset(group, place, (self._n, *array.shape[1:]), array.dtype)
 
     def _fill(self, block: Block, start: int, stop: int) -> None:
-        group = self._group[schema.BLOCKS][_hdf5_name(block.name)]
+        group = self._group[schema.BLOCKS][one_level(block.name)]
         for side, factor in _sides(block):
             for place, array in _datasets(side, factor):
                 self._put(group[place], start, stop, array)
@@ -170,8 +170,3 @@ def check_floats(array: NDArray[Any], name: str, ndim: int) -> NDArray[Any]:
             remedy="convert or clean it",
         )
     return array
-
-
-def _hdf5_name(name: str) -> str:
-    """The contract lets a block have any HDF5 name; a slash would make groups within groups."""
-    return name.replace("/", "|")

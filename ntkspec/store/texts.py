@@ -29,5 +29,10 @@ def check_name(text: Any, where: str) -> str:
     return text
 
 
+def one_level(name: str) -> str:
+    """The name without slashes, which would make groups within groups in HDF5."""
+    return name.replace("/", "|")
+
+
 def _refused(where: str, expected: str, text: Any) -> UsageError:
     return UsageError(where, expected=expected, got=repr(text)[:80], remedy="choose another")

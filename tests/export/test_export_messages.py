@@ -317,7 +317,7 @@ class Mapped(nn.Module):
 
 
 class ByKeyword(TwoArguments):
-    def forward(self, x: Tensor, *, t: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, *, t: Tensor) -> Tensor:  # type: ignore[override]  # that is the point
         return super().forward(x, t)
 
 

@@ -370,7 +370,7 @@ def test_every_use_is_seen() -> None:
     model = prepare(zoo.build(*zoo.LEAKS["table and its mean"], 1), "float64")
     found = survey(model.model(inputs(5)), model.trainable)
     assert found.others["p"].reason.startswith("used 2 times, by")
-    assert set(found.forms()) == {"p", "body.0.weight", "body.0.bias", "body.2.weight", "body.2.bias"}
+    assert set(found.forms) == {"p", "body.0.weight", "body.0.bias", "body.2.weight", "body.2.bias"}
 
 
 def test_a_forecast_is_what_comes() -> None:

@@ -1,0 +1,55 @@
+"""Roles that callers give to whatever has names of several parts, by the beginnings of these names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ntkspec.errors import UsageError, shown
+
+Roles = Mapping[str, str]  # prefix of names -> role
+
+
+def check_roles(
+    roles: Any, names: Sequence[str], what: str, separators: Collection[str], remedy: str
+) -> None:
+    """Refuse what is no mapping, a prefix that begins no name, and a role that is no word.
+
+    Args:
+        roles: as a caller gives them.
+        names: which there are.
+        what: is named so, as "parameter".
+        separators: of the parts of a name.
+        remedy: where a prefix begins none.
+
+    Raises:
+        UsageError: see above.
+    """
+    if not isinstance(roles, Mapping):
+        raise UsageError("roles", expected="a mapping", got=shown(roles), remedy="e.g. {'encoding': 'grid'}")
+    for prefix, role in roles.items():
+        if not isinstance(role, str) or not role.strip():
+            raise UsageError(f"role for {prefix!r}", expected="a word", got=shown(role), remedy="e.g. 'grid'")
+        if not isinstance(prefix, str) or not any(_begins(name, prefix, separators) for name in names):
+            raise UsageError(
+                f"role {role!r} for {prefix!r}",
+                expected=f"the beginning of a {what}'s name ({', '.join(names[:4])}, ...)",
+                got=f"one that no {what} has",
+                remedy=remedy,
+            )
+
+
+def role_of(name: str, roles: Roles, separators: Collection[str], default: str) -> str:
+    """Return the role that the longest fitting beginning of a name has, else the default.
+
+    Example:
+        >>> role_of("enc.0.table", {"enc": "grid", "enc.0": "coarse"}, ".", "network")
+        'coarse'
+    """
+    fitting = [prefix for prefix in roles if _begins(name, prefix, separators)]
+    return roles[max(fitting, key=len)] if fitting else default
+
+
+def _begins(name: str, prefix: str, separators: Collection[str]) -> bool:
+    """Prefixes end where a part of the name ends: "enc" begins "enc.0", not "encoder"."""
+    return name == prefix or name.startswith(tuple(prefix + separator for separator in separators))
