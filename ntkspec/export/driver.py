@@ -22,6 +22,7 @@ from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
 from ntkspec.export.layout import BlockPlan, Choices, given_roles, lay_out
+from ntkspec.export.own_precision import note_of_precision
 from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, to_tensor
 from ntkspec.export.probe import Probed, Room, probe, scan_large
 from ntkspec.export.regions import Regions, RegionsLost
@@ -217,7 +218,7 @@ def _exported(
     prepared = work.prepared
     dense = {o.name: plan.reason for plan in plans if plan.kind == "dense" for o in plan.owned}
     unused = [owned.name for owned in prepared.trainable if owned.name in choices.unused]
-    notes = prepared.notes
+    notes = prepared.notes + note_of_precision(prepared, work.x)
     if choices.single and prepared.dtype == torch.float64:
         notes += (
             "gradients agree to single precision alone, so the Jacobian is stored as float32: the model "

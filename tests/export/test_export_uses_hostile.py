@@ -319,3 +319,28 @@ def test_what_is_kept_but_once_is_no_samples() -> None:
     each = probe._saved_bytes(model, inputs(40), 10**9)
     assert 100 < each < 10_000
     assert each > probe._saved_bytes(zoo.build(TABLE, copied, 1).double(), inputs(40), 10**9) / 2
+
+
+class Nearest(nn.Module):
+    """The row of a table that rounding chooses: 0.29 * 100 is 29 in single precision, 28.99... in double."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Parameter(torch.randn(101, 4)), nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.table[(x[:, 0] * 100).long()])
+        return out
+
+
+def test_what_rounding_decides_is_told() -> None:
+    x = torch.arange(0, 100)[:, None].float() / 100
+    with pytest.warns(ExportWarning, match="other outputs for .* of 100 samples.*precision='float32'"):
+        jacobian(Nearest(), x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ExportWarning)
+        single = jacobian(Nearest(), x, precision="float32")
+        jacobian(Nearest().double(), x.double())
+        jacobian(Nearest(), x[:50] + 0.004)
+    rows = single["table"].left.indices[:][:, 0]
+    assert rows.tolist() == (x[:, 0] * 100).long().tolist()
