@@ -40,6 +40,6 @@ def note_of_precision(prepared: Prepared, x: Tensor) -> tuple[str, ...]:
         return ()
     return (
         f"in single precision, in which it was trained, the model gives other outputs for "
-        f"{many} of {len(some)} samples, by up to {float(apart.max()):.1e}: rounding decides something in it, such as which row "
-        "of a table is read; precision='float32' exports it as it was trained",
+        f"{many} of {len(some)} samples, by up to {float(apart.max()):.1e}: rounding decides something in "
+        "it, such as which row of a table is read; precision='float32' exports it as it was trained",
     )

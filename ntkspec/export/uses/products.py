@@ -128,6 +128,8 @@ def _product_behind(use: Use, consumers: Consumers) -> Any:
 
 def _same_rows(product: Any, moves: list[Move]) -> bool:
     """Whether moves leave a product's result, or its transpose, as it was but for axes of length one."""
+    if not moves:
+        return True
     shape = result_shape(product)[-2:]
     numbers = torch.arange(shape.numel())
     moved = numbers.view(result_shape(product))
