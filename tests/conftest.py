@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings  # noqa: E402
 
 # Compiling a kernel takes longer than hypothesis' deadline; no test asserts a time.
 settings.register_profile("ntkspec", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fixed", settings.get_profile("ntkspec"), derandomize=True)
 settings.load_profile("ntkspec")
 
 

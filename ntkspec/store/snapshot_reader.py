@@ -105,10 +105,15 @@ def open_snapshot(
     )
 
 
-def _place(block: Block) -> tuple[int, list[str | int]]:
-    """The order, and among blocks of one order their names, in which numbers count as numbers."""
-    parts = re.split(r"(\d+)", block.name)
-    return block.order, [int(part) if part.isdigit() else part for part in parts]
+def _place(block: Block) -> tuple[int, list[tuple[int, str]]]:
+    """Sort blocks by their order and, among those of one order, by name, where numbers count as numbers.
+
+    Numbers are compared as digits: a name may hold one that is too long for Python's `int`, or a digit that
+    is none to it, such as a superscript.
+    """
+    parts = re.split(r"([0-9]+)", block.name)
+    parts[1::2] = [number.lstrip("0") for number in parts[1::2]]
+    return block.order, [(len(part) if at % 2 else 0, part) for at, part in enumerate(parts)]
 
 
 def _open_block(

@@ -207,6 +207,13 @@ def test_round_trip(tmp_path_factory, problem):
         assert np.allclose(ntkspec.gram(snap.jacobian), oracles.kernel(snap.jacobian, "trace"))
 
 
+def test_numbers_in_names_count_as_numbers(tmp_path):
+    """Blocks of one order come by name; what int() would not read, such as a superscript, is text."""
+    names = ["x" + digits for digits in ("", "2", "010", "10" * 4_000, "a1b", "a10", "²", "٣")]
+    blocks = (Block(name, "network", N, C, None, DenseFactor(RIGHT), 0, ()) for name in reversed(names))
+    assert list(written(tmp_path, Jacobian(tuple(blocks))).names) == names
+
+
 def test_neither_torch_nor_jax_is_needed(tmp_path):
     code = (
         "import sys\nsys.modules['torch'] = sys.modules['jax'] = None\nimport ntkspec\n"
