@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 from collections.abc import Iterator
 from numbers import Real
-from pathlib import Path
 
+from ntkspec import linux, slurm
 from ntkspec.errors import MemoryBudgetError, UsageError, shown
 
+PROCESSES_HERE = "NTKSPEC_PROCESSES_HERE"  # the variable that says how many processes share the memory here
 GIB = 2**30
 SHARE = 0.8  # of what is free; the rest is left to the operating system and to libraries
 LARGEST = 2**62  # bytes; more cannot be addressed, and limits of processes are 64-bit numbers
 LIBRARIES = {"RLIMIT_AS": 2**28, "RLIMIT_DATA": 2**27}  # bytes that those take which are loaded when needed
 
-_CGROUPS = "/sys/fs/cgroup"
-_CGROUP_NAMES = {  # of the limit, of what is used, and of the part of that which is only cached
-    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    "": ("memory.max", "memory.current", "inactive_file"),
+_CGROUP_FILES = {  # by version: of limits, and of what is used; of the part of that which is only cached
+    1: (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
+    2: (("memory.max", "memory.high"), "memory.current", "inactive_file"),  # above high all but stands still
 }
 
 
 def available_bytes() -> int:
-    """Bytes that can be allocated now: what the machine has free, within limits of process and cgroups."""
-    free = _meminfo_available() or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(min([free, *_left_to_process(), *_left_to_cgroups()]), 0)
+    """Count the bytes that can be allocated now.
+
+    What the machine has free, within the limits of process, cgroups and SLURM job; where several processes
+    share these, as `PROCESSES_HERE` says, no more than is left of this one's share.
+
+    Raises:
+        UsageError: `PROCESSES_HERE` is set to something else than a whole number, 1 or more.
+    """
+    free = linux.field(linux.PROC / "meminfo", "MemAvailable:") * 1024 or _machine_bytes()
+    resident = linux.field(linux.PROC / "self/status", "VmRSS:") * 1024
+    left_to_cgroups = [limit - used for limit, used in _of_cgroups()]
+    left_here = [limit - resident for limit in (*slurm.memory_limits(), *_share())]
+    return max(min([free, *_left_to_process(), *left_to_cgroups, *left_here]), 0)
+
+
+def capacity_bytes() -> int:
+    """Count the bytes that this machine has in all, or that its cgroups or SLURM leave to this job."""
+    limits = [limit for limit, _ in _of_cgroups()]
+    return min([_machine_bytes(), *limits, *slurm.memory_limits()])
 
 
 def budget_bytes(gib: float | None = None) -> int:
@@ -81,13 +98,14 @@ def format_bytes(count: float) -> str:
     return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 100 else f"{count:.3g} {unit}"
 
 
-def _meminfo_available() -> int:
-    return _field(Path("/proc/meminfo"), "MemAvailable:") * 1024
+def _machine_bytes() -> int:
+    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return linux.field(linux.PROC / "meminfo", "MemTotal:") * 1024 or pages
 
 
 def _left_to_process() -> Iterator[int]:
     """What the limits of this process leave (`ulimit -v`, `-d`), less room for libraries, half at most."""
-    pages = _numbers("/proc/self/statm")
+    pages = linux.numbers(linux.PROC / "self/statm")
     for name, mapped in (("RLIMIT_AS", pages[:1]), ("RLIMIT_DATA", pages[5:6])):
         limit, _ = resource.getrlimit(getattr(resource, name))
         if limit != resource.RLIM_INFINITY and mapped:
@@ -95,41 +113,25 @@ def _left_to_process() -> Iterator[int]:
             yield left - min(LIBRARIES[name], left // 2)
 
 
-def _left_to_cgroups() -> Iterator[int]:
-    """What the limits of this process's cgroups leave, from its own to the outermost that can be seen."""
-    for controller, folder in _cgroups():
-        limit_name, usage_name, cached_name = _CGROUP_NAMES[controller]
-        limit, usage = _numbers(folder / limit_name), _numbers(folder / usage_name)
-        if limit and usage:
-            yield limit[0] - usage[0] + _field(folder / "memory.stat", cached_name)
+def _of_cgroups() -> Iterator[tuple[int, int]]:
+    """Limit and bytes in use, for each limit of the cgroups that this process is in."""
+    for group in linux.cgroups("memory"):
+        limits, usage, cached = _CGROUP_FILES[group.version]
+        used = sum(linux.numbers(group.folder / usage)) - linux.field(group.folder / "memory.stat", cached)
+        for name in limits:
+            yield from ((limit, used) for limit in linux.numbers(group.folder / name))
 
 
-def _cgroups() -> Iterator[tuple[str, Path]]:
-    """Controller, "memory" or "" for all of version 2, and folder of each cgroup that this process is in."""
-    for line in _lines("/proc/self/cgroup"):
-        _, controllers, path = line.split(":", 2)
-        for controller in _CGROUP_NAMES:
-            if controller in controllers.split(","):
-                own = Path(path.strip("/"))
-                yield from ((controller, Path(_CGROUPS, controller, part)) for part in (own, *own.parents))
-
-
-def _field(path: Path, name: str) -> int:
-    """A number after its name in a file of such lines; 0 where there is none."""
-    found = [line.split()[1] for line in _lines(path) if line.split()[:1] == [name]]
-    return int(found[0]) if found else 0
-
-
-def _numbers(path: str | Path) -> list[int]:
-    """The numbers in a file; none where it is absent, or says something else, such as "max"."""
-    try:
-        return [int(word) for line in _lines(path) for word in line.split()]
-    except ValueError:
-        return []
-
-
-def _lines(path: str | Path) -> list[str]:
-    try:
-        return Path(path).read_text().splitlines()
-    except OSError:
-        return []
+def _share() -> Iterator[int]:
+    """The part of the capacity that is this process's, if others share it."""
+    processes = os.environ.get(PROCESSES_HERE)
+    if processes is None:
+        return
+    if not re.fullmatch(r"0*[1-9][0-9]{0,17}", processes):
+        raise UsageError(
+            PROCESSES_HERE,
+            expected="a whole number, 1 or more: how many processes share the memory here",
+            got=shown(processes),
+            remedy="correct this environment variable, or unset it",
+        )
+    yield capacity_bytes() // int(processes)
