@@ -8,10 +8,10 @@ from itertools import product
 
 import numpy as np
 from drawing import NAMES, STAGES
-from intervals import decades, interval, median, resolved, said
 from scaling_table import smallest
 from verdicts import MPES, STAGE_SAID, Claim, Part, Population
 
+from ntkspec.population.intervals import decades, interval, median, resolved, said
 from ntkspec.population.outcomes import Outcome, indices
 from ntkspec.report.decades import Known
 

@@ -8,7 +8,6 @@ from itertools import product
 
 import numpy as np
 from drawing import NAMES
-from intervals import Seeds, decades, interval, known_range, median, said
 from numpy.typing import NDArray
 from sweeps import FEATURES, fourier, multigrid
 from verdicts import (
@@ -25,6 +24,7 @@ from verdicts import (
     metric_of,
 )
 
+from ntkspec.population.intervals import Seeds, decades, interval, known_range, median, said
 from ntkspec.population.outcomes import Outcome
 
 METRICS = ("psnr_db", "ms_ssim")

@@ -9,9 +9,9 @@ from itertools import groupby, product
 
 import numpy as np
 from drawing import NAMES, STAGES
-from intervals import decades, interval, median, resolved, said
 from verdicts import FFES, MPES, OVER_BASELINE, OVER_FFE, STAGE_SAID, Claim, Part, Population
 
+from ntkspec.population.intervals import decades, interval, median, resolved, said
 from ntkspec.population.outcomes import Curve, Outcome, indices
 
 APART = 0.05  # decades by which curves must part to count as apart

@@ -19,13 +19,13 @@ from typing import Any
 
 import command
 from beside import markdown
-from intervals import decades, interval, median, said
 from sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
 from verdicts import OVER_BASELINE, OVER_FFE
 from weights import RATES, load_weights
 
 from ntkspec.errors import UsageError
 from ntkspec.population.groups import by_item, require
+from ntkspec.population.intervals import decades, interval, median, said
 from ntkspec.population.outcomes import Outcome, Stage
 from ntkspec.population.packed import load
 from ntkspec.report.decades import Known

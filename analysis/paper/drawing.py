@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from intervals import resolved
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -19,6 +18,7 @@ from PIL import Image
 from ntkspec.errors import UsageError
 from ntkspec.nets.presets import PRESETS
 from ntkspec.population.groups import require
+from ntkspec.population.intervals import resolved
 from ntkspec.population.outcomes import Curve, Outcome, indices
 from ntkspec.report.curves import new_axes, new_figure, to_bytes
 

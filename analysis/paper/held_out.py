@@ -17,13 +17,13 @@ import command
 import numpy as np
 from beside import markdown
 from drawing import COLOURS, line, new_axes, new_figure, save, ticks
-from intervals import Interval, interval
 from matplotlib.axes import Axes
 from scaling_table import smallest
 from sweeps import FINEST, LEVELS, SIGMAS
 from variants import run_study
 
 from ntkspec.population.groups import by_name
+from ntkspec.population.intervals import Interval, interval
 from ntkspec.population.jobs import Job
 from ntkspec.population.outcomes import Outcome
 

@@ -18,12 +18,12 @@ import command
 import numpy as np
 from dependence import settings
 from drawing import COLOURS, new_axes, new_figure, save, ticks
-from intervals import decades, interval, known_range, median
 from matplotlib.axes import Axes
 from sweeps import COMPARED, FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
 from weights import load_weights
 
 from ntkspec.population.groups import by_name, require
+from ntkspec.population.intervals import decades, interval, known_range, median
 from ntkspec.population.outcomes import Curve, Outcome
 from ntkspec.population.packed import load
 from ntkspec.report.decades import Known, known_decades

@@ -11,9 +11,9 @@ import command
 import numpy as np
 from beside import markdown
 from drawing import NAMES
-from intervals import interval
 
 from ntkspec.population.groups import require
+from ntkspec.population.intervals import interval
 from ntkspec.population.outcomes import Curve, Outcome, Stage
 from ntkspec.report.words import sci_down, sci_up
 

@@ -11,11 +11,11 @@ import command
 import numpy as np
 from beside import markdown
 from drawing import draw_mean, finish, line, new_axes, new_figure, save
-from intervals import decades, interval, median, said
 from matplotlib.axes import Axes
 from scaling_table import enclosure, smallest
 
 from ntkspec.population.groups import by_name, require
+from ntkspec.population.intervals import decades, interval, median, said
 from ntkspec.population.jobs import Job, run_all
 from ntkspec.population.outcomes import Outcome, Stage
 from ntkspec.population.packed import load, pack

@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from intervals import Interval, interval
-
 from ntkspec.population.groups import by_item
+from ntkspec.population.intervals import Interval, interval
 from ntkspec.population.outcomes import Outcome
 
 FFES, MPES = ("ffe-low", "ffe-medium", "ffe-high"), ("mpe-coarse", "mpe-fine")

@@ -5,16 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup, escape
 
 from ntkspec.report import words
 from ntkspec.report.captions import FLOORS, captions
+from ntkspec.report.html import data_uri, resource, template
 from ntkspec.report.moments import by_step
 from ntkspec.report.names import kernel_names
 from ntkspec.report.plot_data import plot_data
@@ -27,7 +23,6 @@ from ntkspec.spectral.consistency import Check
 
 _SCRIPTS = ("tables.js", "page.js", "training.js")  # run one after the other, as one
 _LONGEST_CONFIG = 20_000  # characters
-_NUMBER = re.compile(r"(?:[≤≥] )?\d\.\de[+-]\d+")
 
 
 def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
@@ -39,27 +34,23 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
     """
     from plotly.offline import get_plotlyjs
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["signs"] = _signs
-    scripts = [_script(get_plotlyjs()), _script("".join(map(_resource, _SCRIPTS)))]
+    scripts = [_script(get_plotlyjs()), _script("".join(map(resource, _SCRIPTS)))]
     policy = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
     data = plot_data(report)
-    return environment.from_string(_resource("page.html.j2")).render(
+    return template("page.html.j2").render(
         report=report,
         headline=headline(report),
         table=last_first(comparison_table(report)),
         singular_baseline=singular_baseline(report),
         qualities=words.QUALITIES,
         figures=[
-            (name, caption, _data_uri(figures[name]))
+            (name, caption, data_uri(figures[name]))
             for name, caption in captions(report).items()
             if name in figures
         ],
         runs=[_run(styled) for styled in styled_runs(report)],
         warnings=[*failures(report), *report.warnings],
-        style=_resource("page.css"),
+        style=resource("page.css"),
         script_policy=policy,
         plotly=scripts[0],
         script=scripts[1],
@@ -245,17 +236,3 @@ def _script(source: str) -> str:
 
 def _sha256(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _data_uri(svg: bytes) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
-
-
-def _signs(text: str) -> Markup:
-    """The signs of `words` as a page shows them, escaped; a number stays on one line with its sign."""
-    shown = text.replace(">=", "≥").replace("<=", "≤").replace("lambda_", "λ_")
-    return Markup(_NUMBER.sub(r'<span class="nb">\g<0></span>', str(escape(shown))))
-
-
-def _resource(name: str) -> str:
-    return (files("ntkspec.report") / name).read_text(encoding="utf-8")

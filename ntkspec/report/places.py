@@ -12,8 +12,9 @@ from ntkspec.errors import OutputError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.files import check_kernel_file
 from ntkspec.report.beside import new_parents
+from ntkspec.report.folders import check_parent, resolved
 from ntkspec.report.names import apart, numbered
-from ntkspec.report.write import JSON, OWN_NAMES, check_folder, check_json_file, check_parent, resolved
+from ntkspec.report.write import FOLDER, JSON, check_folder, check_json_file
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Places:
             raise _refused(json, "a name that no kernel file has", "one of theirs", "--json")
         if not place.is_relative_to(folder):
             check_json_file(json)
-        elif place.parent != folder or place.suffix != ".json" or place.name in OWN_NAMES - {JSON}:
+        elif place.parent != folder or place.suffix != ".json" or place.name in FOLDER.names - {JSON}:
             got = f"another place in the report's folder {self.folder}"
             raise _refused(json, "a file outside, or <name>.json in it", got, "--json")
 

@@ -183,7 +183,7 @@ def test_a_folder_without_room(here, monkeypatch):
     def mkdtemp(**_):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("ntkspec.report.write.tempfile.mkdtemp", mkdtemp)
+    monkeypatch.setattr("ntkspec.report.folders.tempfile.mkdtemp", mkdtemp)
     for option in ("-o", "--json", "--kernels"):
         assert main(["run.h5", option, "new"]) == 2
     with pytest.raises(OutputError, match="Read-only file system"):

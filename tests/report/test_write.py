@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ntkspec.errors import OutputError
-from ntkspec.report import check_folder, check_json_file, write, write_json_file, write_report
+from ntkspec.report import check_folder, check_json_file, folders, write_json_file, write_report
 from ntkspec.report.records import Report
 
 from . import samples
@@ -118,7 +118,7 @@ class Full:
         (ZeroDivisionError(), ZeroDivisionError),
     ],
 )
-@pytest.mark.parametrize("where", ["ntkspec.report.page.render_page", "ntkspec.report.write._swap"])
+@pytest.mark.parametrize("where", ["ntkspec.report.page.render_page", "ntkspec.report.folders._swap"])
 def test_failure_leaves_the_old_report(
     small: Report,
     tmp_path: Path,
@@ -146,14 +146,14 @@ def test_failure_of_the_second_rename_brings_the_old_folder_back(
     folder = tmp_path / "report"
     write_report(small, folder)
     before = _tree(folder)
-    real = write.os.rename
+    real = folders.os.rename
 
     def rename(source: Path, target: Path) -> None:
         if source.name.endswith(".part"):
             raise OSError(errno.EIO, "Input/output error")
         real(source, target)
 
-    monkeypatch.setattr(write.os, "rename", rename)
+    monkeypatch.setattr(folders.os, "rename", rename)
     with pytest.raises(OutputError, match="Input/output error"):
         write_report(small, folder)
     assert _tree(folder) == before

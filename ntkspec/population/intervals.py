@@ -1,4 +1,7 @@
-"""Ratios of lambda_min that may be zero or unresolved, and intervals over pictures or meshes."""
+"""Intervals over the items of a population, and ratios of lambda_min that may be zero or unresolved.
+
+An item is what varies: a picture, a mesh, or a run of its own.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from ntkspec.report.decades import Known, known_decades
 DRAWS = 4000
 LEVEL = 0.95
 FEW = 8  # items: of fewer a bootstrap says little, and the range of the values stands in its place
+_CELLS = 2**22  # of draws times items, at a time: thousands of items stay small in memory
 
 Values = NDArray[np.float64]
 Seeds = Sequence[int]  # one for each item, or none: each has one of its own
@@ -24,7 +28,12 @@ Seeds = Sequence[int]  # one for each item, or none: each has one of its own
 
 @dataclass(frozen=True)
 class Interval:
-    """A number for all items, between the ends of its bootstrap interval, or of few items' range."""
+    """A number for all items, between the ends of its bootstrap interval, or of few items' range.
+
+    Example:
+        >>> print(Interval(3.0, 1.0, 6.0, count=3))
+        3.00 (1.00 to 6.00)
+    """
 
     value: float
     low: float
@@ -32,10 +41,15 @@ class Interval:
     count: int  # items
 
     def text(self, digits: int) -> str:
-        """The value and the ends: [low, high] of a bootstrap, (low to high) of a range."""
-        value, low, high = (f"{each:.{digits}f}" for each in (self.value, self.low, self.high))
+        """Return the value and the ends with so many decimals, see `shown`."""
+        return self.shown(lambda number: f"{number:.{digits}f}")
+
+    def shown(self, form: Callable[[float], str]) -> str:
+        """Return the value and the ends in a form: [low, high] of a bootstrap, (low to high) of a range."""
+        value = form(self.value)
         if self.count == 1:
             return f"{value} (of one)"
+        low, high = form(self.low), form(self.high)
         return f"{value} ({low} to {high})" if self.count < FEW else f"{value} [{low}, {high}]"
 
     def __str__(self) -> str:
@@ -43,7 +57,7 @@ class Interval:
 
 
 def interval(values: Sequence[float], seeds: Seeds = ()) -> Interval:
-    """The mean of finite values, with its 95% interval over resampled items, see `_bootstrap`.
+    """Return the mean of finite values, with its 95% interval over resampled items, see `_bootstrap`.
 
     Of fewer than eight items the ends are those of the values. One alone has none: they are infinite.
 
@@ -53,6 +67,10 @@ def interval(values: Sequence[float], seeds: Seeds = ()) -> Interval:
 
     Raises:
         ValueError: there are none, or one is not finite.
+
+    Example:
+        >>> print(interval([1.0, 2.0, 6.0]))
+        3.00 (1.00 to 6.00)
     """
     data = np.asarray(values, dtype=np.float64)
     if not len(data) or not np.isfinite(data).all():
@@ -65,7 +83,7 @@ def interval(values: Sequence[float], seeds: Seeds = ()) -> Interval:
 def _bootstrap(
     value: float, statistic: Callable[[NDArray[np.int64]], Values], count: int, seeds: Seeds
 ) -> Interval:
-    """The expanded percentile interval (Hesterberg 2015, The American Statistician 69).
+    """Return the expanded percentile interval (Hesterberg 2015, The American Statistician 69).
 
     Plain percentiles of the mean of n normal numbers are sqrt((n - 1) / n) z / t times as wide as Student's
     interval; quantiles further out make up for it.
@@ -76,15 +94,17 @@ def _bootstrap(
 
     Args:
         value: of all items.
-        statistic: of items that are drawn so often, (DRAWS, count) -> (DRAWS,).
+        statistic: of items that are drawn so often, (m, count) -> (m,).
         count: items.
         seeds: see `interval`.
     """
     group = np.unique(seeds, return_inverse=True)[1] if len(set(seeds)) >= FEW else np.arange(count)
     n = int(group.max()) + 1
-    times = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=DRAWS)
+    rng, most = np.random.default_rng(0), max(_CELLS // count, 1)
+    sizes = [min(most, DRAWS - done) for done in range(0, DRAWS, most)]
+    times = (rng.multinomial(n, np.full(n, 1 / n), size=size) for size in sizes)
     tail = norm.cdf(-math.sqrt(n / (n - 1)) * student.ppf((1 + LEVEL) / 2, n - 1))
-    drawn = statistic(times[:, group])
+    drawn = np.concatenate([statistic(some[:, group]) for some in times])
     low, high = np.quantile(drawn, [tail, 1 - tail], method="closest_observation")
     return Interval(value, float(low), float(high), count)
 
@@ -96,14 +116,14 @@ def _range_of(value: float, data: Values) -> Interval:
 
 
 def known_range(curve: Curve) -> tuple[float, float]:
-    """Between what lambda_min lies: twice a number, or 0 and the floor."""
+    """Return between what lambda_min lies: twice a number, or 0 and the floor."""
     if curve.lambda_min is None:
         return 0.0, curve.floor
     return curve.lambda_min, curve.lambda_min
 
 
 def decades(a: Curve, b: Curve) -> Known:
-    """Decades of lambda_min of `a` over that of `b`; each may be a number, exactly zero, or below its floor.
+    """Return the decades of lambda_min of `a` over that of `b`, each a number, zero, or below its floor.
 
     Two that are exactly zero are equal: no decades lie between them.
     """
@@ -113,9 +133,18 @@ def decades(a: Curve, b: Curve) -> Known:
 
 
 def median(pairs: Sequence[Known], seeds: Seeds = ()) -> tuple[Interval, Interval]:
-    """The median over items of what ratios are at least, and at most, infinite ones included.
+    """Return the median over items of what numbers are at least, and at most, infinite ones included.
 
-    They are equal where fewer than half of the ratios are unknown on the side of the middle.
+    They are equal where fewer than half of the numbers are unknown on the side of the middle.
+
+    Args:
+        pairs: what is known of each item's number, such as of a ratio in decades.
+        seeds: see `interval`.
+
+    Example:
+        >>> least, most = median([Known(1.0, 1.0), Known(2.0, 2.0), Known(0.0, 0.5)])
+        >>> least.value, most.value
+        (1.0, 1.0)
     """
     least = _median([pair.low for pair in pairs], seeds, -1)
     return least, _median([pair.high for pair in pairs], seeds, 1)
@@ -130,7 +159,12 @@ def _median(values: Sequence[float], seeds: Seeds, side: int) -> Interval:
 
 
 def said(least: Interval, most: Interval, unit: str = "") -> str:
-    """The median of ratios of which some are known to lie between two ends only, in words."""
+    """Return in words the median of ratios of which some are known to lie between two ends only.
+
+    Example:
+        >>> said(*median([Known(1.0, 1.0)] * 3), " decades")
+        '1.00 (1.00 to 1.00) decades'
+    """
     if least.value == math.inf:
         return "no finite ratio" if least.low == math.inf else f"{least}{unit}"
     if most.value == -math.inf:
@@ -147,7 +181,7 @@ def said(least: Interval, most: Interval, unit: str = "") -> str:
 
 
 def _medians(data: Values, times: NDArray[np.int64], side: int) -> Values:
-    """For each row of `times` the median of items drawn so often.
+    """Return for each row of `times` the median of items drawn so often.
 
     Of two in the middle, of which one is infinite, the lower, or on side 1 the higher.
     """
@@ -162,5 +196,5 @@ def _medians(data: Values, times: NDArray[np.int64], side: int) -> Values:
 
 
 def resolved(curve: Curve) -> NDArray[np.float64]:
-    """The kept eigenvalues, NaN where unresolved or zero."""
+    """Return the kept eigenvalues, NaN where unresolved or zero."""
     return np.array([value if value else math.nan for value in curve.values], dtype=np.float64)

@@ -1,0 +1,240 @@
+"""Folders that this program writes: complete or not there, and never in the place of somebody else's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ntkspec.errors import OutputError
+from ntkspec.report.beside import beside, held, hidden_folder, new_parents, remove_leftovers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES = "figures"  # the one folder inside
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """One kind of folder: what may be in it, and the JSON file by whose first bytes it is known again."""
+
+    json: str  # the name of that file
+    format: str  # which its text begins with
+    files: frozenset[str]  # names of all files, that one among them
+    figures: frozenset[str]  # names of figures, without ".png" and ".svg"
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every name inside, relative to the folder."""
+        pictures = {f"{FIGURES}/{name}.{ending}" for name in self.figures for ending in ("png", "svg")}
+        return self.files | {FIGURES} | pictures
+
+    def check(self, folder: Path) -> None:
+        """Raise `OutputError` where `write` would refuse this folder; nothing is written.
+
+        A folder may be absent, empty, or one of this kind that nobody added to.
+        """
+        target = resolved(folder)
+        check_parent(folder, target)
+        if not os.path.lexists(target):
+            return
+        if not target.is_dir():
+            raise OutputError(
+                str(folder),
+                expected="a folder to write",
+                got="a file",
+                remedy="name another folder with -o, or move the file",
+            )
+        if Path.cwd().is_relative_to(target):
+            raise OutputError(
+                str(folder),
+                expected="a folder that can be replaced as a whole",
+                got="the current folder, or one around it",
+                remedy="name a folder inside it, such as -o report",
+            )
+        stranger = self._stranger(folder, target)
+        if stranger is not None:
+            raise OutputError(
+                str(folder),
+                expected="no folder, an empty one, or one that this program wrote",
+                got=f"one that holds {stranger!r}",
+                remedy="name another folder with -o, or move what is there",
+            )
+
+    def write(self, folder: Path, fill: Callable[[Path], list[str]]) -> list[Path]:
+        """Let `fill` write everything into a hidden folder, which then takes the folder's place.
+
+        On any failure or interruption the hidden folder is removed and the old one is as it was. Further JSON
+        files of this kind's format in the old one stay. What a killed process has left is removed.
+
+        Args:
+            folder: see `check`.
+            fill: writes into the empty folder that it is given, and returns the names of the files.
+
+        Returns:
+            The files written, in the order of `fill`.
+
+        Raises:
+            OutputError: see `check`, or something cannot be written.
+        """
+        self.check(folder)
+        target = resolved(folder)
+        with as_output_error(folder), new_parents(target), hidden_folder(target) as part:
+            names = fill(part)
+            self.check(folder)  # the work took a while: someone may have put a file there
+            for further in [path for path in target.glob("*") if path.name not in self.names]:
+                shutil.copy2(further, part)
+            _swap(part, target)
+        remove_leftovers(target, self.is_leftover)
+        return [folder / name for name in names]
+
+    def is_json(self, path: Path) -> bool:
+        """Return whether this is a JSON file of this kind's format."""
+        if path.is_symlink() or not path.is_file():
+            return False
+        first_bytes = re.compile(rb'\s*\{\s*"format":\s*"' + self.format.encode() + rb'"')
+        with path.open("rb") as file:
+            return first_bytes.match(file.read(200)) is not None
+
+    def is_leftover(self, path: Path) -> bool:
+        """Return whether this is such a folder or its JSON as a file of its own, finished or not."""
+        if path.is_file():
+            return path.stat().st_size == 0 or self.is_json(path)
+        inside = {file.relative_to(path).as_posix() for file in path.rglob("*")}
+        return all(name in self.names or ("/" not in name and name.endswith(".json")) for name in inside)
+
+    def _stranger(self, folder: Path, target: Path) -> str | None:
+        """The first thing in a folder that this program did not write, if there is one."""
+        with as_output_error(folder):
+            there = sorted(target.iterdir())
+            if not there:
+                return None
+            if not self.is_json(target / self.json):
+                return next((path.name for path in there if path.name not in self.names), there[0].name)
+            inside = sorted((target / FIGURES).iterdir()) if (target / FIGURES).is_dir() else []
+            for path in (*there, *inside):
+                name = path.relative_to(target).as_posix()
+                plain = path.is_dir() if name == FIGURES else path.is_file()
+                ours = name in self.names or (
+                    "/" not in name and self.is_json(path)
+                )  # --json may have put it
+                if not ours or path.is_symlink() or not plain:
+                    return name
+        return None
+
+
+def write_figures(part: Path, figures: Iterable[tuple[str, Figure]]) -> tuple[list[str], dict[str, bytes]]:
+    """Write each figure as PNG and SVG into a folder's folder of figures.
+
+    Returns:
+        The names relative to the folder, and the SVG files by the names of the figures.
+    """
+    from ntkspec.report.curves import to_bytes
+
+    (part / FIGURES).mkdir()
+    names: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for name, figure in figures:
+        for ending in ("png", "svg"):
+            content = to_bytes(figure, ending)
+            if ending == "svg":
+                pictures[name] = content
+            names.append(f"{FIGURES}/{name}.{ending}")
+            (part / names[-1]).write_bytes(content)
+    return names, pictures
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text that may come from a foreign file, and see it on the disk."""
+    with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def check_parent(named: Path, target: Path) -> None:
+    """Refuse where the nearest folder that exists is none, or nothing of that name can be written to it."""
+    parent = target.parent
+    while not os.path.lexists(parent):
+        parent = parent.parent
+    if not parent.is_dir():
+        raise OutputError(
+            str(named), expected=f"a folder at {parent}", got="a file", remedy="name another place to write"
+        )
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".ntkspec.", dir=parent))  # who may write is hard to tell otherwise
+        longest = os.pathconf(parent, "PC_NAME_MAX")
+    except OSError as error:
+        raise OutputError(
+            str(named),
+            expected=f"a folder at {parent} that may be written to",
+            got=error.strerror or str(error),
+            remedy="name another place to write",
+        ) from None
+    if any(len(os.fsencode(part)) > longest for part in target.parts):
+        raise OutputError(
+            str(named),
+            expected=f"names of at most {longest} bytes",
+            got="a longer one",
+            remedy="name another place to write",
+        )
+
+
+def resolved(path: Path) -> Path:
+    """Return the path without links and "~"; it need not exist."""
+    try:
+        return path.expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise OutputError(
+            str(path),
+            expected="a path that can be followed",
+            got=str(error),
+            remedy="name another place to write",
+        ) from error
+
+
+@contextmanager
+def as_output_error(named: Path) -> Iterator[None]:
+    """Raise `OutputError` for what the operating system refuses, but for memory."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise
+        raise OutputError(
+            str(named),
+            expected="a place that can be written",
+            got=error.strerror or str(error),
+            remedy="free some space or name another place to write",
+        ) from error
+
+
+def _swap(part: Path, target: Path) -> None:
+    """Put `part` in the place of `target`; whatever goes wrong, `target` is the old folder or the new one."""
+    old = beside(target, "old")
+    with held(target):  # lest another run takes the old one for what a killed run left
+        _replace(part, target, old)
+
+
+def _replace(part: Path, target: Path, old: Path) -> None:
+    had_one = target.is_dir()
+    try:
+        if had_one:
+            os.rename(target, old)
+        os.rename(part, target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            os.rename(old, target)
+        raise
+    finally:
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
