@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train one configuration on a picture and write one run file (needs PyTorch)",
     "export": "write the run file of a model from its checkpoints (needs PyTorch)",
     "analyze": "spectra, ablations and bounds of run files, as a report",
+    "batch": "analyse many run files, here or on a cluster, and report on all of them",
     "validate": "check run files against the contract",
 }
 

@@ -12,19 +12,18 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
 
 from ntkspec import sandbox
 from ntkspec.backend import Backend, Choice, Precision, select
-from ntkspec.cli import DONE, FAILED, Parser, console, positive, run_command
+from ntkspec.cli import DONE, FAILED, Parser, console, run_command
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
 from ntkspec.report.compare import assemble, find_baseline, unique_labels
 from ntkspec.report.places import Places, kernel_files
 from ntkspec.report.records import Report
 from ntkspec.run_analysis import Progress, RunSettings, RunWork, chosen
+from ntkspec.run_options import add_settings, settings_of
 from ntkspec.spectral import MethodChoice
-from ntkspec.spectral.choose import AUTO
 from ntkspec.store import open_run
 
 EXAMPLE = """\
@@ -121,30 +120,14 @@ def _analyze(options: argparse.Namespace) -> int:
     from ntkspec.report.terminal import print_report
     from ntkspec.report.write import write_json_file, write_report
 
-    if options.seed is not None and options.samples is None:
-        raise UsageError(
-            "--seed",
-            expected="--samples beside it",
-            got="all samples",
-            remedy="add --samples N, or leave it out",
-        )
+    settings = settings_of(options)
     folder = options.output or Path(f"{Path(options.runs[0]).stem}-report")
     Places(folder, options.json, options.kernels).check(options.runs)
     with _progress(quiet=options.quiet) as progress:
         report = analyze_runs(
             options.runs,
-            snapshot=options.snapshot,
-            method=options.method,
-            k=options.k,
-            outputs=options.outputs,
-            drop=options.drop,
+            **vars(settings),
             baseline=options.baseline,
-            backend=options.backend,
-            precision=options.precision,
-            memory=options.memory,
-            check=options.check,
-            samples=options.samples,
-            seed=options.seed or 0,
             kernels=options.kernels,
             trial=True,
             progress=progress,
@@ -175,17 +158,6 @@ def _progress(*, quiet: bool) -> Iterator[Progress]:
         yield lambda text: status.update(escape(text))
 
 
-def _outputs(text: str) -> Outputs:
-    if text in ("trace", "full"):
-        return text  # type: ignore[return-value]  # mypy does not narrow str by `in`
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected trace, full or an output's number, got {text!r}"
-        ) from None
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m ntkspec.analyze",
@@ -196,34 +168,8 @@ def _parser() -> argparse.ArgumentParser:
     add("runs", nargs="+", type=Path, metavar="RUN.h5", help="run files; several are compared")
     add("-o", "--output", type=Path, metavar="DIR", help="report folder (default: <first run>-report/)")
     add("--json", type=Path, metavar="FILE", help="write report.json to this file too")
-    add("--snapshot", default="all", metavar="ID|LABEL|all", help="which snapshots (default: all)")
-    add(
-        "--method",
-        default="auto",
-        choices=get_args(MethodChoice),
-        help=f"solver of the eigenvalues; auto (default): {AUTO}",
-    )
-    add("-k", type=positive(int), metavar="K", help="only the K largest eigenvalues")
-    add("--outputs", type=_outputs, default="trace", metavar="trace|full|INT", help="output mode")
-    add(
-        "--drop",
-        action="append",
-        nargs="+",
-        default=[],
-        metavar="ROLE|BLOCK",
-        help="also analyse the kernel without these (run files come first); may be repeated",
-    )
-    add("--samples", type=positive(int), metavar="N", help="N of the samples, drawn at random (default: all)")
-    add("--seed", type=int, metavar="S", help="of that draw (default: 0)")
+    add_settings(parser)
     add("--baseline", metavar="LABEL", help="label of the run to compare with")
-    add("--backend", default="auto", choices=("auto", "cpu", "gpu"), help="what runs the arithmetic")
-    add("--precision", default="float64", choices=("float64", "float32"), help="of the kernel")
-    add("--memory", type=positive(float), metavar="GIB", help="memory budget (default: 80%% of what is free)")
-    add(
-        "--check",
-        action="store_true",
-        help="compute every total kernel and spectrum in a second way, and report how far they differ",
-    )
     add(
         "--kernels",
         type=Path,

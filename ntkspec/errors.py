@@ -63,6 +63,10 @@ class BackendError(NtkspecError):
     """A backend that was asked for and cannot run here."""
 
 
+class ClusterError(NtkspecError):
+    """Worker processes that cannot be had, or were lost."""
+
+
 class ExportError(NtkspecError):
     """A model whose per-sample Jacobian cannot be exported."""
 

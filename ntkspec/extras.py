@@ -1,4 +1,4 @@
-"""What the extra `torch` installs, and what is said where it is missing."""
+"""What the extras install, and what is said where one is missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from ntkspec.errors import NotInstalledError
 
-TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh", "tifffile")  # what the extra installs
+TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh", "tifffile")  # what the extra `torch` installs
+CLUSTER = ("dask", "distributed", "dask_jobqueue", "cryptography")  # what the extra `cluster` installs
 
 
 @contextlib.contextmanager
@@ -17,16 +18,33 @@ def needs_torch(where: str) -> Iterator[None]:
     Raises:
         NotInstalledError: one of `TORCH_WING` is missing.
     """
+    with _needs("torch", TORCH_WING, "PyTorch and its companions", where):
+        yield
+
+
+@contextlib.contextmanager
+def needs_cluster(where: str) -> Iterator[None]:
+    """Say in one line, where an import inside fails for lack of the extra `cluster`, what to install.
+
+    Raises:
+        NotInstalledError: one of `CLUSTER` is missing.
+    """
+    with _needs("cluster", CLUSTER, "Dask and its companions", where):
+        yield
+
+
+@contextlib.contextmanager
+def _needs(extra: str, modules: tuple[str, ...], expected: str, where: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if isinstance(error, NotInstalledError) or (error.name or "").split(".")[0] not in TORCH_WING:
+        if isinstance(error, NotInstalledError) or (error.name or "").split(".")[0] not in modules:
             raise
         missing = NotInstalledError(
             where,
-            expected="PyTorch and its companions",
+            expected=expected,
             got=f"no module named {error.name!r}",
-            remedy='run: pip install "ntkspec[torch]"',
+            remedy=f'run: pip install "ntkspec[{extra}]"',
         )
         missing.name = error.name
         raise missing from error

@@ -49,7 +49,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     Returns:
         The files written, the page first.
     """
-    return FOLDER.write(folder, lambda part: _fill(report, part))
+    return FOLDER.write(folder, lambda part: write_everything(report, part))
 
 
 def check_json_file(path: Path) -> None:
@@ -97,15 +97,21 @@ def write_json_file(report: Report, path: str | Path) -> None:
     remove_leftovers(target, FOLDER.is_leftover)
 
 
-def _fill(report: Report, part: Path) -> list[str]:
-    """Write everything into an empty folder; names relative to it, the page first."""
-    from ntkspec.report.figures import draw_all
-    from ntkspec.report.page import render_page
-
+def write_data(report: Report, part: Path) -> list[str]:
+    """Write report.json and both CSV files into a folder; returns their names."""
     write_text(part / JSON, dumps(report))
     for name, write in ((CSV, write_csv), (SNAPSHOTS, write_snapshots_csv)):
         with (part / name).open("w", encoding="utf-8", errors="replace", newline="") as file:
             write(report, file)
-    names, pictures = write_figures(part, draw_all(report))
+    return [JSON, CSV, SNAPSHOTS]
+
+
+def write_everything(report: Report, part: Path) -> list[str]:
+    """Write the page, the data and the figures into a folder; returns their names, the page first."""
+    from ntkspec.report.figures import draw_all
+    from ntkspec.report.page import render_page
+
+    data = write_data(report, part)
+    figures, pictures = write_figures(part, draw_all(report))
     write_text(part / PAGE, render_page(report, pictures))
-    return [PAGE, JSON, CSV, SNAPSHOTS, *names]
+    return [PAGE, *data, *figures]

@@ -1,0 +1,138 @@
+"""Read from TOML what a worker is given."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from ntkspec.errors import UsageError, shown
+
+SHIPPED = ("cpu", "gpu")
+
+_WALLTIME = re.compile(r"([0-9]+-)?[0-9]{1,2}:[0-9]{2}:[0-9]{2}")
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """What a job of SLURM, which runs one worker, asks for."""
+
+    cpus: int  # threads of the worker
+    memory_gib: float
+    walltime: str  # such as "04:00:00"
+    partition: str = ""  # "": the site's default
+    account: str = ""
+    directives: tuple[str, ...] = ()  # further options of sbatch
+    prologue: tuple[str, ...] = ()  # lines of shell before the worker starts
+    interface: str = ""  # network between the nodes; "": the default route's
+    logs: str = "slurm-logs"  # folder for what jobs print
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a worker is given. Workers on this machine share its cores and its memory out evenly."""
+
+    gpus: int  # devices that it sees: 0 or 1
+    slurm: SlurmJob
+
+
+def read_profile(name: str) -> Profile:
+    """Read a profile: "cpu" or "gpu", which are shipped, or a TOML file of the same shape.
+
+    Args:
+        name: one of `SHIPPED`, or the path of a file.
+
+    Raises:
+        UsageError: there is no such file, or something in it is not as expected.
+
+    Example:
+        >>> read_profile("gpu").gpus
+        1
+    """
+    if name in SHIPPED:
+        text = files("ntkspec.cluster").joinpath("profiles", f"{name}.toml").read_text(encoding="utf-8")
+    else:
+        text = _text(name)
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        _refuse(name, "TOML", str(error))
+    profile = _record(name, Profile, content)
+    if profile.gpus > 1:
+        _refuse(f"{name}: gpus", "0 or 1", str(profile.gpus))
+    if not profile.slurm.cpus:
+        _refuse(f"{name}: slurm: cpus", "a whole number >= 1", "0")
+    if not _WALLTIME.fullmatch(profile.slurm.walltime):
+        _refuse(f"{name}: slurm: walltime", "hours, minutes, seconds: 04:00:00", profile.slurm.walltime)
+    return profile
+
+
+def _text(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no text in UTF-8"
+        _refuse("--profile", f"{', '.join(SHIPPED)} or a TOML file", f"{name!r}, {reason}")
+
+
+def _record(where: str, kind: Callable[..., Record], content: Mapping[str, Any]) -> Record:
+    """Make a dataclass of a table that has its fields and no others."""
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    strange = sorted(content.keys() - known.keys())
+    if strange:
+        _refuse(where, f"keys among {', '.join(known)}", repr(strange[0]))
+    missing = [name for name, field in known.items() if field.default is MISSING and name not in content]
+    if missing:
+        _refuse(where, f"a key {missing[0]!r}", "none")
+    return kind(
+        **{name: _READERS[str(known[name].type)](f"{where}: {name}", content[name]) for name in content}
+    )
+
+
+def _whole(where: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        _refuse(where, "a whole number", shown(value))
+    return value
+
+
+def _number(where: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        _refuse(where, "a positive number", shown(value))
+    return float(value)
+
+
+def _words(where: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        _refuse(where, "a string of one line", shown(value))
+    return value
+
+
+def _lines(where: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        _refuse(where, "a list of strings", shown(value))
+    return tuple(_words(where, line) for line in value)
+
+
+_READERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "int": _whole,
+    "float": _number,
+    "str": _words,
+    "tuple[str, ...]": _lines,
+    "SlurmJob": lambda where, value: _record(where, SlurmJob, _table(where, value)),
+}
+
+
+def _table(where: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        _refuse(where, "a table", shown(value))
+    return value
+
+
+def _refuse(where: str, expected: str, got: str) -> NoReturn:
+    raise UsageError(where, expected=expected, got=got, remedy="see docs/cluster.md for a profile")

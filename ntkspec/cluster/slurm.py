@@ -1,0 +1,98 @@
+"""Jobs of SLURM by dask-jobqueue: each runs one worker, and those that end early are submitted again."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ntkspec.cluster.profile import SlurmJob
+from ntkspec.cluster.shares import environment
+from ntkspec.errors import ClusterError
+from ntkspec.store.disk import writing
+
+if TYPE_CHECKING:
+    from dask_jobqueue import SLURMCluster
+
+NAME = "ntkspec"  # of the jobs
+SCHEDULER = "tcp://<address>:<port>"  # in a script that is only shown
+
+
+def job_script(job: SlurmJob) -> str:
+    """Return the script that starts one worker.
+
+    Args:
+        job: what it asks for.
+
+    Example:
+        >>> from ntkspec.cluster.profile import read_profile
+        >>> "#SBATCH --cpus-per-task=4" in job_script(read_profile("cpu").slurm)
+        True
+    """
+    from dask_jobqueue.slurm import SLURMJob
+
+    options = _options(job) | {"log_directory": None}  # the folder is made where it is named
+    script = SLURMJob(scheduler=SCHEDULER, name=NAME, **options).job_script()
+    return str(script)
+
+
+def jobs(count: int, job: SlurmJob) -> SLURMCluster:
+    """Make a cluster whose workers are this many jobs; they are cancelled when it is closed.
+
+    Scheduler and workers talk over TLS, by keys that they find in the folder of logs.
+
+    Args:
+        count: how many jobs run at a time.
+        job: what each asks for.
+
+    Raises:
+        ClusterError: there is no SLURM here.
+        OutputError: the folder of logs cannot be made.
+    """
+    from dask_jobqueue import SLURMCluster
+    from distributed import Security
+
+    if shutil.which("sbatch") is None:
+        raise ClusterError(
+            "--cluster slurm",
+            expected="the command sbatch",
+            got="none on the PATH",
+            remedy="run this where jobs are submitted from, or see docs/cluster.md for other ways",
+        )
+    folder = Path(job.logs).absolute()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    cluster = SLURMCluster(
+        security=Security.temporary(),
+        shared_temp_directory=str(folder),
+        scheduler_options={"dashboard": False, "dashboard_address": None},
+        silence_logs=logging.CRITICAL + 1,
+        **_options(job) | {"log_directory": str(folder)},
+    )
+    cluster.adapt(minimum_jobs=count, maximum_jobs=count)
+    return cluster
+
+
+def _options(job: SlurmJob) -> dict[str, Any]:
+    """Return what dask-jobqueue wants to know: one worker a job, one analysis at a time."""
+    variables = environment(job.cpus, 1)
+    return {
+        "cores": 1,
+        "processes": 1,
+        "job_cpu": job.cpus,
+        "memory": f"{job.memory_gib} GiB",
+        "walltime": job.walltime,
+        "queue": job.partition or None,
+        "account": job.account or None,
+        "interface": job.interface or None,
+        "job_extra_directives": list(job.directives),
+        "job_script_prologue": [
+            *job.prologue,
+            *(f"export {name}={value}" for name, value in variables.items()),
+        ],
+        "worker_extra_args": ["--no-dashboard"],
+        "job_name": NAME,
+        "python": sys.executable,
+    }

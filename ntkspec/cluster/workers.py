@@ -1,0 +1,186 @@
+"""Start worker processes, or find those of a scheduler that is there, behind one interface.
+
+Dask distributed (https://distributed.dask.org) starts the processes, sends them their jobs, and does again
+what a lost worker had. Whatever the cluster, a worker is a process that does one job at a time, and
+`Workers.executor` is a `concurrent.futures.Executor`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ntkspec.cluster.profile import read_profile
+from ntkspec.cluster.shares import devices, environment, workers_for
+from ntkspec.cores import cores_here
+from ntkspec.errors import ClusterError, UsageError
+from ntkspec.extras import needs_cluster
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+LOCAL, SLURM = "local", "slurm"
+ADDRESSES = ("tcp://", "tls://")
+SECONDS = 30  # for a scheduler to answer
+AHEAD = 2  # jobs a worker that are sent before they can run, lest a worker wait for its next
+_LEVEL = logging.CRITICAL + 1  # of Dask's own words: none
+_KEEP = {  # results are files, so that workers hold nothing to be put elsewhere
+    f"distributed.worker.memory.{limit}": False for limit in ("target", "spill", "pause", "terminate")
+}
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Worker processes that take jobs."""
+
+    executor: Executor
+    count: int  # as many as were asked for
+    where: str  # the scheduler, in words
+    _client: Client
+
+    @property
+    def ahead(self) -> int:
+        """Return how many jobs to have submitted at a time."""
+        return AHEAD * self.count
+
+    def check(self) -> None:
+        """Raise `ClusterError` if the scheduler is gone, with which all that was submitted is."""
+        if self._client.status != "running":
+            raise ClusterError(
+                self.where,
+                expected="a scheduler that answers",
+                got="its end",
+                remedy="start it and this command again: what is finished is kept",
+            )
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where workers are, and how many.
+
+    Args:
+        place: "local", this machine; "slurm"; or the address of a scheduler, such as "tcp://node17:8786".
+        workers: how many; default: one a device or one a core of this machine. Those of a scheduler that is
+            there already are as many as have come to it.
+        profile: what each is given, see `ntkspec.cluster.profile.read_profile`; default: "cpu".
+
+    Raises:
+        UsageError: no such place, or a number of workers where that is not ours to say.
+    """
+
+    place: str = LOCAL
+    workers: int | None = None
+    profile: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.is_address:
+            if self.workers is not None:
+                raise UsageError(
+                    "--workers",
+                    expected="a number for local or slurm",
+                    got=f"{self.workers} at {self.place}",
+                    remedy="leave it out: the workers are those that came to this scheduler",
+                )
+        elif self.place not in (LOCAL, SLURM):
+            raise UsageError(
+                "--cluster",
+                expected="local, slurm or a scheduler's address, such as tcp://node17:8786",
+                got=repr(self.place),
+                remedy="leave it out for this machine",
+            )
+        if self.place == SLURM and self.workers is None:
+            raise UsageError(
+                "--cluster slurm", expected="--workers beside it", got="none", remedy="say how many jobs"
+            )
+
+    @property
+    def is_address(self) -> bool:
+        """Return whether the scheduler is there already."""
+        return self.place.startswith(ADDRESSES)
+
+    @contextlib.contextmanager
+    def start(self) -> Iterator[Workers]:
+        """Start the workers or connect to them; those that were started end with this.
+
+        Raises:
+            NotInstalledError: the extra `cluster` is not installed.
+            ClusterError: the scheduler does not answer, or no worker came to it.
+            BackendError: there are fewer devices than workers that want one.
+        """
+        with needs_cluster(f"--cluster {self.place}"):
+            import dask
+            import distributed
+
+            from ntkspec.cluster import slurm
+            from ntkspec.cluster.plugin import TakeShare
+        _silence()
+        profile = read_profile(self.profile or "cpu")
+        with dask.config.set(_KEEP), contextlib.ExitStack() as stack:
+            if self.is_address:
+                client = stack.enter_context(_connected(self.place))
+                count, gpus = _workers_there(client, self.place), profile.gpus if self.profile else None
+            else:
+                count = self.workers or workers_for(devices(), cores_here(), profile.gpus)
+                cluster = _local(count) if self.place == LOCAL else slurm.jobs(count, profile.slurm)
+                client = stack.enter_context(distributed.Client(stack.enter_context(cluster)))
+                gpus = profile.gpus
+            client.register_plugin(TakeShare(gpus))
+            executor = stack.enter_context(client.get_executor(pure=False))
+            yield Workers(executor, count, f"the scheduler at {client.scheduler.address}", client)
+
+
+def _silence() -> None:
+    """Keep Dask's own log from stderr: the command says in a line what matters."""
+    for name in ("distributed", "tornado.application", "asyncio", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(_LEVEL)
+
+
+def _local(count: int) -> Any:
+    """Make a cluster of processes of this machine, who talk over TLS: others may be logged in here."""
+    from distributed import Nanny, Scheduler, Security, SpecCluster
+
+    safe = {"security": Security.temporary(), "protocol": "tls://", "host": "127.0.0.1"}
+    variables = environment(max(cores_here() // count, 1), count)
+    worker = {"nthreads": 1, "memory_limit": 0, "env": variables, "dashboard": False, "silence_logs": _LEVEL}
+    return SpecCluster(
+        workers={number: {"cls": Nanny, "options": worker | safe} for number in range(count)},
+        scheduler={"cls": Scheduler, "options": {"port": 0, "dashboard": False, **safe}},
+        security=safe["security"],
+        silence_logs=_LEVEL,
+    )
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[Client]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=SECONDS)
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            address,
+            expected="a scheduler that answers",
+            got=str(error).partition("\n")[0] or type(error).__name__,
+            remedy="start one: dask scheduler --port 8786",
+        ) from None
+    with client:
+        yield client
+
+
+def _workers_there(client: Client, address: str) -> int:
+    """Count the workers of a scheduler; wait for the first."""
+    try:
+        client.wait_for_workers(1, timeout=SECONDS)
+    except TimeoutError:
+        raise ClusterError(
+            address,
+            expected="workers that came to this scheduler",
+            got=f"none in {SECONDS} s",
+            remedy=f"start some: dask worker {address} --nthreads 1",
+        ) from None
+    return len(client.scheduler_info(n_workers=-1)["workers"])

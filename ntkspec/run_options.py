@@ -1,0 +1,84 @@
+"""The options of command lines that analyse run files, and the settings that they mean."""
+
+from __future__ import annotations
+
+import argparse
+from typing import get_args
+
+from ntkspec.cli import Parser, positive
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Outputs
+from ntkspec.run_analysis import RunSettings
+from ntkspec.spectral import MethodChoice
+from ntkspec.spectral.choose import AUTO
+
+
+def add_settings(parser: Parser) -> None:
+    """Add the options from which `settings_of` makes settings."""
+    add = parser.add_argument
+    add("--snapshot", default="all", metavar="ID|LABEL|all", help="which snapshots (default: all)")
+    add(
+        "--method",
+        default="auto",
+        choices=get_args(MethodChoice),
+        help=f"solver of the eigenvalues; auto (default): {AUTO}",
+    )
+    add("-k", type=positive(int), metavar="K", help="only the K largest eigenvalues")
+    add("--outputs", type=_outputs, default="trace", metavar="trace|full|INT", help="output mode")
+    add(
+        "--drop",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="ROLE|BLOCK",
+        help="also analyse the kernel without these (run files come first); may be repeated",
+    )
+    add("--samples", type=positive(int), metavar="N", help="N of the samples, drawn at random (default: all)")
+    add("--seed", type=int, metavar="S", help="of that draw (default: 0)")
+    add("--backend", default="auto", choices=("auto", "cpu", "gpu"), help="what runs the arithmetic")
+    add("--precision", default="float64", choices=("float64", "float32"), help="of the kernel")
+    add("--memory", type=positive(float), metavar="GIB", help="memory budget (default: 80%% of what is free)")
+    add(
+        "--check",
+        action="store_true",
+        help="compute every total kernel and spectrum in a second way, and report how far they differ",
+    )
+
+
+def settings_of(options: argparse.Namespace) -> RunSettings:
+    """Return the settings that a command line asks for.
+
+    Raises:
+        UsageError: a seed of no draw, or a check where it cannot be had.
+    """
+    if options.seed is not None and options.samples is None:
+        raise UsageError(
+            "--seed",
+            expected="--samples beside it",
+            got="all samples",
+            remedy="add --samples N, or leave it out",
+        )
+    return RunSettings(
+        snapshot=options.snapshot,
+        method=options.method,
+        k=options.k,
+        outputs=options.outputs,
+        drop=tuple(map(tuple, options.drop)),
+        backend=options.backend,
+        precision=options.precision,
+        memory=options.memory,
+        check=options.check,
+        samples=options.samples,
+        seed=options.seed or 0,
+    )
+
+
+def _outputs(text: str) -> Outputs:
+    if text in ("trace", "full"):
+        return text  # type: ignore[return-value]  # mypy does not narrow str by `in`
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected trace, full or an output's number, got {text!r}"
+        ) from None
