@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ntkspec.cli import DONE, Parser, positive, run_command
+from ntkspec.cluster.workers import LOCAL, Cluster
 from ntkspec.errors import UsageError
 from ntkspec.population.outcomes import Outcome
 from ntkspec.population.packed import load
@@ -48,7 +49,9 @@ def runs_parser(description: str | None, sources: str, **scale: int) -> Parser:
     add("-o", "--output", type=Path, required=True, help="folder of the study")
     for name, default in scale.items():
         add(f"--{name}", type=positive(int), default=default, help=f"{SCALE[name]} (default {default})")
-    add("--workers", type=positive(int), default=2, help="processes (default 2)")
+    add("--workers", type=positive(int), help="processes (default 2; of a scheduler's, all)")
+    add("--cluster", default=LOCAL, metavar="local|slurm|tcp://HOST:PORT", help="where they are")
+    add("--profile", metavar="cpu|gpu|FILE", help="what each is given; see docs/cluster.md")
     return asked
 
 
@@ -60,6 +63,15 @@ def pictures_parser(description: str | None, count: int | None) -> Parser:
         "--count", type=positive(int), default=count, help=f"how many of the pictures (default {said})"
     )
     return asked
+
+
+def cluster_of(options: argparse.Namespace) -> Cluster:
+    """Where a study that `runs_parser` was asked for does its jobs.
+
+    A thread for each worker: small networks gain little from a second one, two processes nearly everything.
+    """
+    default = 2 if options.cluster == LOCAL else None
+    return Cluster(options.cluster, options.workers or default, options.profile, threads=1)
 
 
 def check_folder(place: Path) -> None:

@@ -38,7 +38,7 @@ def main() -> None:
         for seed, start in enumerate(batches)
         for preset in PRESETS
     ]
-    run_all(jobs, options.workers)
+    run_all(jobs, command.cluster_of(options))
 
 
 if __name__ == "__main__":

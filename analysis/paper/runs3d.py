@@ -47,7 +47,7 @@ def main() -> None:
         for mesh in meshes
         for preset in PRESETS
     ]
-    run_all(jobs, options.workers)
+    run_all(jobs, command.cluster_of(options))
 
 
 def _azimuth(text: str) -> tuple[str, dict[str, float]]:

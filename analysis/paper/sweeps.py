@@ -76,7 +76,7 @@ def main() -> None:
         over_time = {**own, **scale, "checkpoints": steps}
         labels = frozenset({"init", "mid", "end", *(f"step-{step}" for step in steps)})
         jobs.append(Job(output, pictures, over_time, {f"{kind}-time": {}}, kept=labels))
-    run_all(jobs, options.workers)
+    run_all(jobs, command.cluster_of(options))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def run_study(
     options = parser.parse_args()
     command.check_folder(options.results)
     made = jobs(options.output, command.pictures_of(options), command.scale_of(options))
-    run_all(made, options.workers)
+    run_all(made, command.cluster_of(options))
     outcomes = load(options.output)
     require(outcomes, [kernel for job in made for kernel in job.kernels])
     draw(outcomes, options.results / f"{name}.png")

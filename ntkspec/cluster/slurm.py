@@ -67,7 +67,7 @@ def jobs(count: int, job: SlurmJob) -> SLURMCluster:
     cluster = SLURMCluster(
         security=Security.temporary(),
         shared_temp_directory=str(folder),
-        scheduler_options={"dashboard": False, "dashboard_address": None},
+        scheduler_options={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         silence_logs=logging.CRITICAL + 1,
         **_options(job) | {"log_directory": str(folder)},
     )

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from importlib.metadata import version
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
+from ntkspec._version import __version__
 from ntkspec.cluster.profile import read_profile
 from ntkspec.cluster.shares import devices, environment, workers_for
 from ntkspec.cores import cores_here
@@ -27,6 +31,7 @@ LOCAL, SLURM = "local", "slurm"
 ADDRESSES = ("tcp://", "tls://")
 SECONDS = 30  # for a scheduler to answer
 AHEAD = 2  # jobs a worker that are sent before they can run, lest a worker wait for its next
+NO_PAGE = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # of a scheduler, which wants some port
 _LEVEL = logging.CRITICAL + 1  # of Dask's own words: none
 _KEEP = {  # results are files, so that workers hold nothing to be put elsewhere
     f"distributed.worker.memory.{limit}": False for limit in ("target", "spill", "pause", "terminate")
@@ -46,6 +51,10 @@ class Workers:
     def ahead(self) -> int:
         """Return how many jobs to have submitted at a time."""
         return AHEAD * self.count
+
+    def at_work(self, submitted: int) -> int:
+        """Return how many of the submitted jobs are at work: one for each worker that came so far."""
+        return min(submitted, len(self._client.nthreads()))
 
     def check(self) -> None:
         """Raise `ClusterError` if the scheduler is gone, with which all that was submitted is."""
@@ -67,6 +76,7 @@ class Cluster:
         workers: how many; default: one a device or one a core of this machine. Those of a scheduler that is
             there already are as many as have come to it.
         profile: what each is given, see `ntkspec.cluster.profile.read_profile`; default: "cpu".
+        threads: of a worker on this machine; default: its share of the cores.
 
     Raises:
         UsageError: no such place, or a number of workers where that is not ours to say.
@@ -75,6 +85,7 @@ class Cluster:
     place: str = LOCAL
     workers: int | None = None
     profile: str | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.is_address:
@@ -125,12 +136,30 @@ class Cluster:
                 count, gpus = _workers_there(client, self.place), profile.gpus if self.profile else None
             else:
                 count = self.workers or workers_for(devices(), cores_here(), profile.gpus)
-                cluster = _local(count) if self.place == LOCAL else slurm.jobs(count, profile.slurm)
-                client = stack.enter_context(distributed.Client(stack.enter_context(cluster)))
+                with _interrupts_wait():
+                    local = self.place == LOCAL
+                    made = _local(count, self.threads) if local else slurm.jobs(count, profile.slurm)
+                    cluster = stack.enter_context(made)
+                client = stack.enter_context(distributed.Client(cluster))
                 gpus = profile.gpus
             client.register_plugin(TakeShare(gpus))
             executor = stack.enter_context(client.get_executor(pure=False))
             yield Workers(executor, count, f"the scheduler at {client.scheduler.address}", client)
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C wait until what is started inside is there, and never reach that.
+
+    A terminal sends it to all its processes. Those that are started with the signal blocked leave it to this
+    one, which ends them.
+    """
+    resource_tracker.ensure_running()  # which, when it starts, unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _silence() -> None:
@@ -140,16 +169,16 @@ def _silence() -> None:
             logging.getLogger(name).setLevel(_LEVEL)
 
 
-def _local(count: int) -> Any:
+def _local(count: int, threads: int | None) -> Any:
     """Make a cluster of processes of this machine, who talk over TLS: others may be logged in here."""
     from distributed import Nanny, Scheduler, Security, SpecCluster
 
     safe = {"security": Security.temporary(), "protocol": "tls://", "host": "127.0.0.1"}
-    variables = environment(max(cores_here() // count, 1), count)
+    variables = environment(threads or max(cores_here() // count, 1), count)
     worker = {"nthreads": 1, "memory_limit": 0, "env": variables, "dashboard": False, "silence_logs": _LEVEL}
     return SpecCluster(
         workers={number: {"cls": Nanny, "options": worker | safe} for number in range(count)},
-        scheduler={"cls": Scheduler, "options": {"port": 0, "dashboard": False, **safe}},
+        scheduler={"cls": Scheduler, "options": {"port": 0, **NO_PAGE, **safe}},
         security=safe["security"],
         silence_logs=_LEVEL,
     )
@@ -173,7 +202,7 @@ def _connected(address: str) -> Iterator[Client]:
 
 
 def _workers_there(client: Client, address: str) -> int:
-    """Count the workers of a scheduler; wait for the first."""
+    """Count the workers of a scheduler, once the first is there, and see that they know this program."""
     try:
         client.wait_for_workers(1, timeout=SECONDS)
     except TimeoutError:
@@ -183,4 +212,13 @@ def _workers_there(client: Client, address: str) -> int:
             got=f"none in {SECONDS} s",
             remedy=f"start some: dask worker {address} --nthreads 1",
         ) from None
-    return len(client.scheduler_info(n_workers=-1)["workers"])
+    versions = client.run(version, "ntkspec", on_error="return")
+    for worker, there in versions.items():
+        if there != __version__:
+            raise ClusterError(
+                f"the worker {worker}",
+                expected=f"ntkspec {__version__}, as here",
+                got="none" if isinstance(there, Exception) else str(there),
+                remedy="install it where the workers start",
+            )
+    return len(versions)

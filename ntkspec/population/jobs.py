@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.population.groups import settings_of
 from ntkspec.population.made_by import made_by
@@ -79,8 +80,8 @@ class Job:
                     )
 
 
-def run_all(jobs: Sequence[Job], workers: int) -> None:
-    """Make what is missing of all jobs, `workers` at a time, a line for each; see `in_workers`.
+def run_all(jobs: Sequence[Job], cluster: Cluster) -> None:
+    """Make what is missing of all jobs on a cluster's workers, a line for each; see `in_workers`.
 
     Raises:
         UsageError: before anything is made: runs of other settings are there, or one source has two names.
@@ -89,7 +90,7 @@ def run_all(jobs: Sequence[Job], workers: int) -> None:
     check_apart({source for job in jobs for source in job.sources})
     for job in jobs:
         job.check(job.sources, has_outcome)
-    failures = in_workers(work, [job for job in jobs if job.missing()], workers)
+    failures = in_workers(work, [job for job in jobs if job.missing()], cluster)
     _say_of_others(jobs)
     if failures:
         raise failures[0].error

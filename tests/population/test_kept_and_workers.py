@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import RunFileError, UsageError
 from ntkspec.population import made_by
 from ntkspec.population.kept import Kept
@@ -18,6 +19,7 @@ from ntkspec.report.to_json import run_to_json
 from ntkspec.report.tree import Node
 from ntkspec.run_analysis import analyze_run
 
+ONE = Cluster(workers=1, threads=1)
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 
 
@@ -32,7 +34,7 @@ def half(number):
 
 def test_jobs_that_fail_do_not_stop_the_others():
     said = []
-    failures = in_workers(half, [2, 3, 4, 5], 1, said.append)
+    failures = in_workers(half, [2, 3, 4, 5], ONE, said.append)
     assert [(each.job, each.error.where) for each in failures] == [(3, "3"), (5, "5")]
     assert all(isinstance(each.error, RunFileError) for each in failures)
     assert [line.partition("] ")[2] for line in said] == [
@@ -44,14 +46,17 @@ def test_jobs_that_fail_do_not_stop_the_others():
     assert said[-1].startswith("[4/4, ")
 
 
-def test_a_worker_that_dies_is_one_line():
-    with pytest.raises(UsageError, match="a worker: expected to finish, got its death"):
-        in_workers(half, [13], 1, print)
+def test_a_job_that_kills_its_workers_is_one_that_failed():
+    said = []
+    (failure,) = in_workers(half, [13, 4], ONE, said.append)
+    assert failure.job == 13
+    assert str(failure.error).startswith("a worker: expected to finish this, got the death of every worker")
+    assert sorted(line.partition("] ")[2][:12] for line in said) == ["2 is half of", "failed: a wo"]
 
 
 def test_what_a_job_did_not_foresee_ends_all():
     with pytest.raises(TypeError):
-        in_workers(half, ["two"], 1, print)
+        in_workers(half, ["two"], ONE, print)
 
 
 REPORTS = Kept(

@@ -1,0 +1,163 @@
+"""Workers: whatever the cluster, jobs come back, also those of workers that are lost."""
+
+import os
+import signal
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from types import SimpleNamespace
+
+import machine
+import pytest
+
+from ntkspec.cluster.jobs import run_jobs
+from ntkspec.cluster.workers import Cluster
+from ntkspec.errors import ClusterError, RunFileError, UsageError
+
+NAMES = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "NTKSPEC_PROCESSES_HERE", "CUDA_VISIBLE_DEVICES")
+
+
+@pytest.fixture(scope="module")
+def two():
+    with Cluster("local", 2, threads=3).start() as workers:
+        yield workers
+
+
+def whom(_):
+    time.sleep(0.05)
+    return os.getpid(), *(os.environ[name] for name in NAMES)
+
+
+def fails(number):
+    if number == 1:
+        raise RunFileError("x", expected="a", got="b", remedy="c")
+    return number / (number - 2)
+
+
+def dies_once(place):
+    mark = Path(place)
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return place
+
+
+def always_dies(_):
+    os._exit(3)
+
+
+def test_jobs_go_to_all_workers_which_know_their_share(two):
+    ends = list(run_jobs(two, whom, range(12)))
+    assert sorted(ended.job for ended in ends) == list(range(12))
+    assert len({ended.answer[0] for ended in ends}) == 2
+    assert {ended.answer[1:] for ended in ends} == {("3", "3", "2", "")}
+
+
+def test_what_a_job_raises_is_its_end_alone(two):
+    ends = {ended.job: ended for ended in run_jobs(two, fails, range(4))}
+    assert isinstance(ends[1].error, RunFileError)
+    assert str(ends[1].error) == "x: expected a, got b; c"
+    assert isinstance(ends[2].error, ZeroDivisionError)
+    assert (ends[3].answer, ends[3].error) == (3.0, None)
+
+
+def test_what_a_lost_worker_had_is_done_again(two, tmp_path):
+    places = [str(tmp_path / str(number)) for number in range(3)]
+    ends = list(run_jobs(two, dies_once, places))
+    assert sorted(ended.answer for ended in ends) == places
+
+
+def test_a_job_that_kills_all_its_workers_does_not_stop_the_others(two):
+    ends = [*run_jobs(two, always_dies, ["deadly"]), *run_jobs(two, whom, ["harmless"])]
+    assert isinstance(ends[0].error, ClusterError)
+    assert "the death of every worker that tried" in str(ends[0].error)
+    assert ends[1].error is None
+
+
+def test_few_jobs_are_underway_at_a_time():
+    """However many there are, and they are drawn when there is room for them."""
+    drawn = []
+    executor = SimpleNamespace(submit=lambda work, job: _done(work(job)))
+    workers = SimpleNamespace(executor=executor, ahead=4, check=lambda: None)
+    jobs = (drawn.append(number) or number for number in range(1000))
+    for number, ended in enumerate(run_jobs(workers, str, jobs), 1):
+        assert ended.answer == str(ended.job)
+        assert len(drawn) <= number + 4
+    assert len(drawn) == 1000
+
+
+def _done(answer):
+    future = Future()
+    future.set_result(answer)
+    return future
+
+
+def test_a_lost_scheduler_ends_the_work_and_cancels_the_rest():
+    left = [Future() for _ in range(2)]
+    waiting = iter(left)
+
+    def check():
+        raise ClusterError("the scheduler", expected="life", got="its end", remedy="start it")
+
+    executor = SimpleNamespace(submit=lambda work, job: next(waiting))
+    workers = SimpleNamespace(executor=executor, ahead=2, check=check)
+    with pytest.raises(ClusterError, match="its end"):
+        list(run_jobs(workers, str, range(5)))
+    assert all(future.cancelled() for future in left)
+
+
+def test_a_gpu_for_each_worker(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", machine.commands(tmp_path, nvidia_smi=machine.SMI))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # for the locks
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with Cluster("local", profile="gpu").start() as workers:
+        ends = list(run_jobs(workers, whom, range(8)))
+    assert workers.count == 2
+    assert {ended.answer[-1] for ended in ends} == {"GPU-11111111-aaaa", "GPU-22222222-bbbb"}
+
+
+def test_jobs_of_slurm(tmp_path, monkeypatch):
+    """By a stand-in for sbatch: each job runs a worker, with what the profile asks for, and is cancelled."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", machine.slurm(tmp_path / "bin"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # of this module, for the jobs
+    (tmp_path / "mine.toml").write_text(
+        'gpus = 0\n[slurm]\ncpus = 5\nmemory_gib = 1\nwalltime = "00:10:00"\n'
+    )
+    with Cluster("slurm", 2, str(tmp_path / "mine.toml")).start() as workers:
+        ends = list(run_jobs(workers, whom, range(8)))
+    assert [ended.error for ended in ends] == [None] * 8
+    assert {ended.answer[1:] for ended in ends} == {("5", "5", "1", "")}
+    pids = [int(pid) for path in (tmp_path / "bin").glob("*.pids") for pid in path.read_text().split()]
+    assert len(pids) == 2
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_no_slurm(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ClusterError, match="expected the command sbatch, got none on the PATH"):
+        with Cluster("slurm", 2).start():
+            pass
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"place": "pbs"}, "expected local, slurm or a scheduler's address.* got 'pbs'"),
+        ({"place": "slurm"}, "expected --workers beside it"),
+        ({"place": "tcp://x:1", "workers": 3}, "--workers: expected a number for local or slurm"),
+    ],
+)
+def test_refusals(words, said):
+    with pytest.raises(UsageError, match=said):
+        Cluster(**words)
+
+
+def test_a_scheduler_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr("ntkspec.cluster.workers.SECONDS", 0.2)
+    with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:9: expected a scheduler that answers"):
+        with Cluster("tcp://127.0.0.1:9").start():
+            pass
