@@ -10,7 +10,7 @@ if __name__ == "__main__":  # before NumPy and SciPy take their half second
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ntkspec import sandbox
@@ -18,6 +18,7 @@ from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, FAILED, Parser, console, run_command
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
+from ntkspec.progress import progress
 from ntkspec.report.compare import assemble, find_baseline, unique_labels
 from ntkspec.report.places import Places, kernel_files
 from ntkspec.report.records import Report
@@ -123,17 +124,18 @@ def _analyze(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     folder = options.output or Path(f"{Path(options.runs[0]).stem}-report")
     Places(folder, options.json, options.kernels).check(options.runs)
-    with _progress(quiet=options.quiet) as progress:
+    with progress(quiet=options.quiet) as say:
+        say("reading the run files")
         report = analyze_runs(
             options.runs,
             **vars(settings),
             baseline=options.baseline,
             kernels=options.kernels,
             trial=True,
-            progress=progress,
+            progress=say,
             detail=console(stderr=True).out if options.verbose and not options.quiet else None,
         )
-        progress("drawing the report")
+        say("drawing the report")
         write_report(report, folder)
         if options.json:
             write_json_file(report, options.json)
@@ -144,18 +146,6 @@ def _analyze(options: argparse.Namespace) -> int:
     return FAILED if failures(report) else DONE
 
 
-@contextlib.contextmanager
-def _progress(*, quiet: bool) -> Iterator[Progress]:
-    """A status line on a terminal; nothing where stderr is a file."""
-    stderr = console(stderr=True)
-    if quiet or not stderr.is_terminal:
-        yield lambda _: None
-        return
-    from rich.markup import escape
-
-    spinner = "dots" if stderr.encoding.lower().startswith("utf") else "line"
-    with stderr.status("opening", spinner=spinner) as status:
-        yield lambda text: status.update(escape(text))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -65,7 +65,7 @@ def _lost_words(stdout: LenientStream) -> int:
         sys.stdout.flush()
     if stdout.lost is None or stdout.lost.errno in (None, errno.EPIPE):
         return DONE
-    _complain(f"error: standard output: {_no_place(stdout.lost)}")
+    line_on_stderr(f"error: standard output: {_no_place(stdout.lost)}")
     return BAD_INPUT
 
 
@@ -80,7 +80,7 @@ def _exit_code(command: Callable[[], int]) -> int:
         return DONE
     except KeyboardInterrupt as error:
         number = getattr(error, "number", signal.SIGINT)
-        _complain(_SAID[number])
+        line_on_stderr(_SAID[number])
         return 128 + int(number)
     except Exception as error:
         return _exit_code_of(error)
@@ -89,25 +89,25 @@ def _exit_code(command: Callable[[], int]) -> int:
 def _exit_code_of(error: Exception) -> int:
     """Say in a line what came; most often what no part of the program put into words."""
     if isinstance(error, NtkspecError):
-        _complain(f"error: {error}")
+        line_on_stderr(f"error: {error}")
         return BAD_INPUT
     if os.environ.get(TRACEBACK, "0") not in ("", "0"):
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
     if _out_of_memory(error):
-        _complain(
+        line_on_stderr(
             "error: out of memory; lower --memory, use fewer samples, or raise the limit of `ulimit -v`"
         )
         return BAD_INPUT
     if isinstance(error, OSError):
-        _complain(f"error: {f'{error.filename}: ' if error.filename else ''}{_no_place(error)}")
+        line_on_stderr(f"error: {f'{error.filename}: ' if error.filename else ''}{_no_place(error)}")
         return BAD_INPUT
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(place.filename)}:{place.lineno}"
     remedy = f"this is a fault of the program, please report it with what {TRACEBACK}=1 prints"
     if isinstance(error, ModuleNotFoundError):
         remedy = "install what is missing, as `pip install ntkspec` does"
-    _complain(f"error: {where}: expected to finish, got {type(error).__name__}: {error}; {remedy}")
+    line_on_stderr(f"error: {where}: expected to finish, got {type(error).__name__}: {error}; {remedy}")
     return UNEXPECTED
 
 
@@ -127,8 +127,8 @@ def _out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _complain(text: str) -> None:
-    """One line on stderr, if that is there."""
+def line_on_stderr(text: str) -> None:
+    """Print one line on stderr, if that is there and takes it."""
     if sys.stderr is not None:  # or `print` would take stdout
         with contextlib.suppress(OSError, ValueError):
             print(one_line(text), file=sys.stderr, flush=True)
@@ -246,7 +246,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line and exit with code 2."""
-        _complain(f"error: {message}; see {self.prog} --help")
+        line_on_stderr(f"error: {message}; see {self.prog} --help")
         raise SystemExit(BAD_INPUT)
 
 

@@ -14,6 +14,7 @@ from ntkspec.cli import DONE, one_line, run_command, warnings_as_lines
 from ntkspec.errors import ExportError, UsageError
 from ntkspec.export_request import Request, Source, read_request
 from ntkspec.nets.run_folder import part_beside
+from ntkspec.progress import Say, progress
 from ntkspec.store.array_files import read_array
 
 if TYPE_CHECKING:
@@ -75,11 +76,13 @@ def _export(request: Request) -> int:
     inputs = as_array(inputs, "--inputs")
     targets = None if targets is None else as_array(targets, "--targets")
     device = _device(request.device)
-    with imports_from_here(), warnings_as_lines(ExportWarning):
+    shown = progress(quiet=request.quiet, bars=True)
+    with imports_from_here(), warnings_as_lines(ExportWarning), shown as say:
+        say("reading the checkpoints")
         factory = find_factory(request.model, request.arguments) if request.model else None
         loader = Loader(factory, device)
         config = _check(request, loader, inputs, targets)
-        _write(request, loader, inputs, targets, config)
+        _write(request, loader, inputs, targets, config, say)
     if not request.quiet:
         labels = ", ".join(source.label for source in request.sources)
         print(one_line(f"wrote {request.output}: {len(inputs)} samples on {device}; snapshots: {labels}"))
@@ -124,6 +127,7 @@ def _write(
     inputs: NDArray[Any],
     targets: NDArray[Any] | None,
     config: Mapping[str, Any],
+    say: Say,
 ) -> None:
     """Write the whole run file, or nothing."""
     from ntkspec.export import RunExporter
@@ -140,6 +144,7 @@ def _write(
         memory=request.memory,
         overwrite=request.overwrite,
         progress=not request.quiet,
+        say=say,
     )
     opened = False
     try:

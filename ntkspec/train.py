@@ -23,6 +23,7 @@ from ntkspec.extras import needs_torch
 from ntkspec.nets.config import TrainConfig, read_toml, unnest
 from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, read_flags
 from ntkspec.nets.presets import resolve
+from ntkspec.progress import Say, progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,6 +112,13 @@ def _run(command: Command) -> int:
 
     inputs = [path for path in (command.source, command.config_file) if path]
     check_output(command.output, overwrite=command.overwrite, inputs=inputs)
+    with progress(quiet=command.quiet, bars=True) as say:
+        say(f"reading {command.source}")
+        _learn(command, say)
+    return 0
+
+
+def _learn(command: Command, say: Say) -> None:
     config = command.config
     task = load_task(config, command.source)
     for note in task.notes:
@@ -121,8 +129,7 @@ def _run(command: Command) -> int:
     from ntkspec.export import ExportWarning
 
     with warnings_as_lines(ExportWarning):
-        _train_and_export(replace(command, config=config), task, indices)
-    return 0
+        _train_and_export(replace(command, config=config), task, indices, say)
 
 
 def load_task(config: TrainConfig, source: Path) -> Task:
@@ -161,7 +168,7 @@ def _start_torch(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def _train_and_export(command: Command, task: Task, indices: NDArray[np.int64]) -> None:
+def _train_and_export(command: Command, task: Task, indices: NDArray[np.int64], say: Say) -> None:
     from ntkspec.nets.checkpoint import save_checkpoint
     from ntkspec.nets.run_folder import checkpoint_folder, write_curve
     from ntkspec.nets.training import train
@@ -172,6 +179,7 @@ def _train_and_export(command: Command, task: Task, indices: NDArray[np.int64]) 
             config,
             task,
             progress=command.progress,
+            say=say,
             on_snapshot=lambda kept: save_checkpoint(
                 folder / f"{kept.label}.pt", config, kept.step, kept.state
             ),
@@ -185,6 +193,7 @@ def _train_and_export(command: Command, task: Task, indices: NDArray[np.int64]) 
             indices,
             overwrite=command.overwrite,
             progress=command.progress,
+            say=say,
         )
         seconds = time.perf_counter() - start
     if not command.quiet:
@@ -199,6 +208,7 @@ def write_run(
     *,
     overwrite: bool = False,
     progress: bool = False,
+    say: Say = lambda _: None,
     notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the snapshots of a training as a run file.
@@ -210,6 +220,7 @@ def write_run(
         indices: (n,) rows of the task at which the Jacobians are taken.
         overwrite: replace an existing run file.
         progress: draw a bar on stderr.
+        say: called with a line for every snapshot and every chunk of its samples.
         notes: what else to keep in the run's config, such as what made it.
 
     Raises:
@@ -229,6 +240,7 @@ def write_run(
         config=config,
         overwrite=overwrite,
         progress=progress,
+        say=say,
     )
     opened = False
     try:

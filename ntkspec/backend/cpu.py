@@ -17,7 +17,7 @@ import scipy.sparse
 import threadpoolctl
 from numpy.typing import NDArray
 
-from ntkspec.backend import loops, two_stage
+from ntkspec.backend import lapack, loops, two_stage
 from ntkspec.backend.arrays import ArrayBackend
 from ntkspec.backend.protocol import BackendName, R, T, solver_failed
 from ntkspec.errors import BackendError
@@ -191,10 +191,9 @@ class CpuBackend(ArrayBackend):
         """See `Backend.singular_values`."""
         require_countable(len(triangle), "singular values on the CPU")
         try:
-            values = scipy.linalg.svd(triangle, compute_uv=False, overwrite_a=True, check_finite=False)
+            return lapack.singular_values(triangle)
         except np.linalg.LinAlgError as error:
             raise solver_failed("singular values", error) from None
-        return np.asarray(values, dtype=np.float64)
 
     def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.svd_right`. The workspace of LAPACK's gesdd is counted in 32 bits, too."""

@@ -48,6 +48,7 @@ class Options:
     memory: float | None = None  # GiB that a chunk may take; None: see CHUNK_SHARE
     progress: bool = False
     foretell: bool = True  # with progress: what it will take
+    say: Callable[[str], None] = lambda _: None  # called with a line for every chunk
 
     def __post_init__(self) -> None:
         if self.chunk is not None:
@@ -193,6 +194,7 @@ def _parts(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: 
     starts = range(0, len(work.x), size)
     shown = work.options.progress and console.is_terminal  # elsewhere it leaves but an empty line
     for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
+        work.options.say(f"Jacobian, {start} of {len(work.x)} samples")
         some = work.x[start : start + size]
         chunk = compute(work.prepared, plans, choices, some)
         outputs = chunk.outputs.cpu().numpy().astype(dtype, copy=False)

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -56,6 +56,7 @@ class RunExporter:
         overwrite: replace an existing run file.
         resume: continue an interrupted file; `snapshots` then tells what is already there.
         progress: show on stderr what the first snapshot will take, block by block, and a progress bar.
+        say: called with a line for every snapshot and every chunk of its samples.
 
     Example:
         >>> import tempfile, torch
@@ -81,10 +82,12 @@ class RunExporter:
         overwrite: bool = False,
         resume: bool = False,
         progress: bool = False,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._inputs = as_array(inputs, "inputs")
         self._targets = None if targets is None else as_array(targets, "targets")
         self._options = Options(roles, precision, None, memory, progress)
+        self._say = say
         self._arguments: dict[str, Any] = {
             "indices": None if indices is None else as_indices(indices),
             "label": label,
@@ -149,7 +152,9 @@ class RunExporter:
                         part.start, part.outputs, part.jacobian, part.regions, certain=part.certain
                     )
 
-        done = export(model, self._inputs, self._options, consume)
+        self._say(f"exporting {name}")
+        options = replace(self._options, say=lambda step: self._say(f"exporting {name}: {step}"))
+        done = export(model, self._inputs, options, consume)
         self._options = replace(self._options, foretell=False)  # once is enough for snapshots of one model
         if pixels is not None:
             self.picture(name, pixels)

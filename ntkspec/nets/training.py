@@ -92,6 +92,7 @@ def train(
     *,
     kept: Collection[str] | None = None,
     progress: bool = False,
+    say: Callable[[str], None] = lambda _: None,
     on_snapshot: Callable[[Snapshot], None] | None = None,
 ) -> Training:
     """Train the network of `config` on `task`.
@@ -104,6 +105,7 @@ def train(
         task: the picture or the mesh.
         kept: labels of the snapshots to take; default: all.
         progress: draw a bar on stderr, if that is a terminal.
+        say: called with a line for every tenth step and every snapshot.
         on_snapshot: called with every snapshot as soon as it is taken.
 
     Raises:
@@ -119,11 +121,12 @@ def train(
     seconds = 0.0
 
     def keep(step: int) -> None:
+        say(f"snapshot {labels[step]}: metrics and picture")
         snapshots.append(evaluate(model, task, labels[step], step))
         if on_snapshot:
             on_snapshot(snapshots[-1])
 
-    with deterministic(), _progress_bar(config, shown=progress) as advance:
+    with deterministic(), _progress_bar(config, progress, say) as advance:
         if 0 in labels:
             keep(0)
         for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
@@ -132,7 +135,7 @@ def train(
                 losses[step] = _step(model, optimizer, loss, *draw_batch(x, y, config.batch, generator))
             check_finite(losses, first, last, config)
             seconds += time.perf_counter() - start
-            advance(last - first, float(losses[last - 1]))
+            advance(last, float(losses[last - 1]))
             if last in labels:
                 keep(last)
     steps = np.arange(0, config.iterations, LOSS_EVERY)
@@ -262,7 +265,9 @@ def deterministic(*, strict: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def _progress_bar(config: TrainConfig, *, shown: bool) -> Iterator[Callable[[int, float], None]]:
+def _progress_bar(
+    config: TrainConfig, shown: bool, say: Callable[[str], None]
+) -> Iterator[Callable[[int, float], None]]:
     """A function to call with steps done and the loss."""
     columns = (
         TextColumn("{task.description}"),
@@ -271,10 +276,13 @@ def _progress_bar(config: TrainConfig, *, shown: bool) -> Iterator[Callable[[int
         TextColumn("loss {task.fields[loss]:.2e}"),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    console, name = Console(stderr=True), f"training {config.label or config.encoding}"
     shown = shown and console.is_terminal
     with Progress(*columns, console=console, disable=not shown, transient=True) as bar:
-        task = bar.add_task(
-            f"training {config.label or config.encoding}", total=config.iterations, loss=math.nan
-        )
-        yield lambda steps, loss: bar.update(task, advance=steps, loss=loss)
+        task = bar.add_task(name, total=config.iterations, loss=math.nan)
+
+        def advance(steps: int, loss: float) -> None:
+            bar.update(task, completed=steps, loss=loss)
+            say(f"{name}: step {steps} of {config.iterations}, loss {loss:.2e}")
+
+        yield advance

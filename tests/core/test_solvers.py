@@ -1,9 +1,13 @@
-"""Eigenvalue solvers of the CPU backend: two stages, one stage, and sizes that cannot be counted."""
+"""Solvers of the CPU backend: two stages, one stage, singular values, and sizes that cannot be counted."""
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import numpy as np
 import pytest
+import scipy.linalg
 
 from ntkspec.backend import cpu, select, two_stage
 from ntkspec.errors import BackendError
@@ -68,3 +72,41 @@ def test_the_two_stage_driver_works_in_place():
     before = matrix.copy()
     two_stage.eigvalsh(matrix)
     assert not np.array_equal(matrix, before)
+
+
+def triangle(n, order="F"):
+    return np.array(np.triu(np.random.default_rng(n).standard_normal((n, n))), order=order)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("n", [1, 2, 7, 60, 200])
+def test_singular_values_are_scipys_to_the_bit(n, order):
+    assert np.array_equal(
+        CPU.singular_values(triangle(n, order)), scipy.linalg.svd(triangle(n), compute_uv=False)
+    )
+
+
+def test_singular_values_of_nan_are_an_error():
+    spoilt = triangle(20)
+    spoilt[3, 4] = np.nan
+    with pytest.raises(BackendError, match="singular values: expected a converged solution"):
+        CPU.singular_values(spoilt)
+
+
+def test_other_threads_run_while_singular_values_are_computed():
+    """Python takes the interpreter away from nobody meanwhile: he has to give it."""
+    CPU.singular_values(triangle(2))  # imports what it needs
+    begin, ran, usual = threading.Event(), threading.Event(), sys.getswitchinterval()
+    triangles = [triangle(100) for _ in range(100)]  # beforehand, since NumPy lets others run, too
+    thread = threading.Thread(target=lambda: begin.wait() and ran.set())
+    thread.start()
+    try:
+        sys.setswitchinterval(1000)  # seconds
+        begin.set()
+        assert not ran.is_set()
+        while triangles and not ran.is_set():
+            CPU.singular_values(triangles.pop())
+        assert ran.is_set()
+    finally:
+        sys.setswitchinterval(usual)
+        thread.join()

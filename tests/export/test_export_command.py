@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import os
@@ -144,6 +145,26 @@ def test_two_checkpoints_in_a_process_of_its_own(folder):
         ["field.py", "last.pt", "step-3.pt", "x.npy", "y.npy", "run.h5"]
         + (["__pycache__"] if os.path.exists("__pycache__") else [])
     )
+
+
+def test_every_step_is_said_where_stderr_is_no_terminal(folder, monkeypatch):
+    """Which of them are printed is a matter of time: see test_progress.py."""
+    steps, asked = [], []
+    monkeypatch.setattr(
+        "ntkspec.export_checkpoints.progress",
+        lambda **options: asked.append(options) or contextlib.nullcontext(steps.append),
+    )
+    assert export("--checkpoint", "last.pt", "--memory", "2e-5") == 0
+    assert asked == [{"quiet": False, "bars": True}]
+    starts = range(0, N, int(steps[3].split()[-4]))  # the memory holds a few samples
+    assert len(starts) > 1
+    assert steps == [
+        "reading the checkpoints",
+        "exporting step-3",
+        *(f"exporting step-3: Jacobian, {start} of 20 samples" for start in starts),
+        "exporting last",
+        *(f"exporting last: Jacobian, {start} of 20 samples" for start in starts),
+    ]
 
 
 def test_the_console_script(folder, capsys):

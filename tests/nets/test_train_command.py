@@ -1,6 +1,8 @@
 """The command line of training, end to end on a small picture, and its refusals."""
 
+import contextlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -273,6 +275,31 @@ def test_a_success_removes_what_killed_runs_left(picture, tmp_path):
 def test_no_bar_and_no_empty_lines_where_stderr_is_no_terminal(picture, tmp_path, capsys):
     assert main(["--image", picture, *SHORT, "-o", str(tmp_path / "run.h5")]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_every_step_is_said_where_stderr_is_no_terminal(picture, tmp_path, monkeypatch, capsys):
+    """Which of them are printed is a matter of time: see test_progress.py."""
+    steps, asked = [], []
+    monkeypatch.setattr(
+        ntkspec.train,
+        "progress",
+        lambda **options: asked.append(options) or contextlib.nullcontext(steps.append),
+    )
+    assert main(["--image", picture, *SHORT, "--label", "mine", "-o", str(tmp_path / "run.h5")]) == 0
+    assert asked == [{"quiet": False, "bars": True}]
+    assert [re.sub(r"\d\.\d+e[+-]\d+", "x", step) for step in steps] == [
+        f"reading {picture}",
+        "snapshot init: metrics and picture",
+        "training mine: step 2 of 4, loss x",
+        "snapshot mid: metrics and picture",
+        "training mine: step 4 of 4, loss x",
+        "snapshot end: metrics and picture",
+        *(
+            line
+            for label in ("init", "mid", "end")
+            for line in (f"exporting {label}", f"exporting {label}: Jacobian, 0 of 20 samples")
+        ),
+    ]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OutputError("x", expected="a", got="b", remedy="c")])

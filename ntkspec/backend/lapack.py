@@ -1,0 +1,66 @@
+"""LAPACK as SciPy has it, called so that other threads of Python run meanwhile.
+
+SciPy's own wrappers keep the interpreter to themselves: for singular values of ten thousand rows that is many
+minutes, in which no other thread could say how the work goes on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def singular_values(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Descending singular values of a square matrix (N, N); one in Fortran order is destroyed.
+
+    The same bits as from `scipy.linalg.svd`, and no more memory.
+
+    Raises:
+        numpy.linalg.LinAlgError: LAPACK did not converge, or found NaN.
+    """
+    matrix = np.asfortranarray(matrix, np.float64)
+    values, work = np.empty(len(matrix)), np.empty(1)
+    _gesdd(matrix, values, work, -1)  # asks for the size of the workspace
+    work = np.empty(int(work[0]))
+    info = _gesdd(matrix, values, work, len(work))
+    if info:
+        raise np.linalg.LinAlgError(f"LAPACK gesdd returned {info}")
+    return values
+
+
+def _gesdd(
+    matrix: NDArray[np.float64], values: NDArray[np.float64], work: NDArray[np.float64], lwork: int
+) -> int:
+    """One call, without vectors; LAPACK's return code."""
+    size, one, length, info = (ctypes.c_int(number) for number in (len(matrix), 1, lwork, 0))
+    whole, vectors = np.empty(8 * len(matrix), np.intc), np.empty(1)
+    _routine("dgesdd", 14)(
+        ctypes.c_char_p(b"N"),
+        ctypes.byref(size),
+        ctypes.byref(size),
+        matrix.ctypes.data_as(ctypes.c_void_p),
+        ctypes.byref(size),
+        values.ctypes.data_as(ctypes.c_void_p),
+        vectors.ctypes.data_as(ctypes.c_void_p),
+        ctypes.byref(one),
+        vectors.ctypes.data_as(ctypes.c_void_p),
+        ctypes.byref(one),
+        work.ctypes.data_as(ctypes.c_void_p),
+        ctypes.byref(length),
+        whole.ctypes.data_as(ctypes.c_void_p),
+        ctypes.byref(info),
+    )
+    return info.value
+
+
+@functools.cache
+def _routine(name: str, arguments: int) -> Any:
+    """A routine of so many pointers, by the address that SciPy publishes for Cython."""
+    from numba.extending import get_cython_function_address
+
+    address = get_cython_function_address("scipy.linalg.cython_lapack", name)
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * arguments)(address)

@@ -1,0 +1,73 @@
+"""What a command is doing, on stderr: a status line on a terminal, elsewhere a line a minute."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from ntkspec.cli import console, line_on_stderr
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Say = Callable[[str], None]
+FIRST = "starting"  # what a command does that has not yet said anything
+
+
+@contextlib.contextmanager
+def progress(*, quiet: bool = False, bars: bool = False, every: float = 60.0) -> Iterator[Say]:
+    """Show what a command is doing; yields a function to call with each step.
+
+    On a terminal that is a line which changes. A file, such as the log of a job, gets the newest step once a
+    minute; of a command that ends within a minute it gets nothing.
+
+    Args:
+        quiet: show nothing.
+        bars: the command draws bars of its own on a terminal, in the place of the line.
+        every: seconds between two lines of a file.
+
+    Example:
+        >>> with progress(quiet=True) as say:
+        ...     say("reading run.h5")
+    """
+    stderr = console(stderr=True)
+    on_terminal = stderr.is_interactive and stderr.file.isatty()  # rich believes FORCE_COLOR, too
+    if quiet or (bars and on_terminal):
+        yield lambda _: None
+    else:
+        with _status_line(stderr) if on_terminal else _lines(every) as say:
+            yield say
+
+
+@contextlib.contextmanager
+def _status_line(stderr: Console) -> Iterator[Say]:
+    from rich.markup import escape
+
+    spinner = "dots" if stderr.encoding.lower().startswith("utf") else "line"
+    with stderr.status(FIRST, spinner=spinner) as status:
+        yield lambda step: status.update(escape(step))
+
+
+@contextlib.contextmanager
+def _lines(every: float) -> Iterator[Say]:
+    """Lines from a thread of their own, since a step may last for many minutes."""
+    start, newest, ended = time.monotonic(), deque([FIRST], maxlen=1), threading.Event()
+
+    def write() -> None:
+        while not ended.wait(every):
+            minutes = (time.monotonic() - start) / 60
+            line_on_stderr(f"[{minutes:.1f} min] {newest[0]}")
+
+    writer = threading.Thread(target=write, name="progress", daemon=True)
+    try:
+        with contextlib.suppress(RuntimeError):  # where no thread has room, the work may have it
+            writer.start()
+        yield newest.append
+    finally:
+        ended.set()
+        if writer.is_alive():
+            writer.join()
