@@ -10,7 +10,7 @@ if __name__ == "__main__":  # before NumPy and SciPy take their half second
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -101,7 +101,7 @@ def analyze_runs(
         reference = find_baseline(labels, own, [run.config for run in runs], baseline)
         snapshots = [chosen(run, settings) for run in runs]
         ids = [[snap.id for snap in snaps] for snaps in snapshots]
-        places = [dict.fromkeys(of_run) for of_run in ids]
+        places: Sequence[Mapping[str, Path | None]] = [dict.fromkeys(of_run) for of_run in ids]
         if kernels is not None:
             places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
         for run in runs:

@@ -172,7 +172,7 @@ class Block:
         return Pair(left.left_matrix(dtype), right.matrix(outputs, dtype), repeat)
 
     def out_of_balance(self, dtype: Any) -> bool:
-        """Say whether a factor is so far from 1 at some sample that products could leave the range of `dtype`."""
+        """Say whether a factor is somewhere so far from 1 that products could leave the range of `dtype`."""
         return _out_of_balance(self.left, self.right, np.dtype(dtype))
 
     def to_dense(self) -> NDArray[Any]:

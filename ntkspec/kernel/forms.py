@@ -22,7 +22,7 @@ from ntkspec.kernel.term import Term
 Columns = NDArray[np.int64] | None  # of a factor, ascending; None for all of them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
     """The form of one block."""
 
