@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ntkspec.backend import select
 from ntkspec.counts import whole_number
-from ntkspec.errors import MemoryBudgetError, UsageError
+from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import squares
 from ntkspec.kernel.dense import Assembly
@@ -152,7 +152,13 @@ class _Workers:
         """Have the squares computed of which tiles are missing, and merge each as it comes."""
         with closing(self._computed(self._jobs(file, source))) as computed:
             for square in computed:
-                squares.merge(file, square)
+                if not squares.merge(file, square):
+                    raise OutputError(
+                        str(squares.place_of(file, square)),
+                        expected="the tiles that a worker wrote",
+                        got="other bytes, or none",
+                        remedy="see that workers write to the same file system, and start again",
+                    )
                 self.say(f"kernels to {file.path}, {file.share:.0%}")
 
     def _computed(self, jobs: Iterable[SquareJob]) -> Generator[Square]:

@@ -16,6 +16,7 @@ import pytest
 import runs
 
 import ntkspec
+from ntkspec.analyze import analyze_runs
 from ntkspec.errors import MemoryBudgetError, NtkspecError, OutputError, UsageError
 from ntkspec.kernel import files
 from ntkspec.report.places import names_in_file
@@ -177,7 +178,8 @@ def test_squares_that_were_left_are_taken_up(tmp_path, run_file, left, way):
 
 
 def test_squares_that_are_damaged_unfinished_or_of_others_are_done_again(tmp_path, run_file, left):
-    cut_off, changed, of_others, unfinished, *_ = sorted(left.iterdir())
+    empty, cut_off, changed, of_others, unfinished, *_ = sorted(left.iterdir())
+    os.truncate(empty, 0)
     os.truncate(cut_off, cut_off.stat().st_size - 1)
     numbers = bytearray(changed.read_bytes())
     numbers[100] ^= 1
@@ -186,7 +188,7 @@ def test_squares_that_are_damaged_unfinished_or_of_others_are_done_again(tmp_pat
     unfinished.rename(unfinished.with_name(unfinished.name + ".new-" + 32 * "0"))
     again = Here()
     path = shared(run_file, tmp_path / "k", executor=again)
-    assert len(again.jobs) == 4
+    assert len(again.jobs) == 5
     assert contents(path) == contents(alone(run_file, tmp_path / "alone.h5"))
     assert os.listdir(tmp_path / "k") == ["a-end.h5"]
 
@@ -247,6 +249,13 @@ def test_a_complete_file_is_kept_and_another_ones_refused(tmp_path, run_file):
         with pytest.raises(OutputError, match="another process is at work"):
             shared(run_file, tmp_path, executor=workers)
     assert not workers.jobs
+
+
+def test_an_analysis_finds_the_file_complete(tmp_path, run_file):
+    path = shared(run_file, tmp_path)
+    before = path.stat().st_mtime_ns
+    analyze_runs([run_file], snapshot="end", method="lanczos", k=1, backend="cpu", kernels=tmp_path)
+    assert path.stat().st_mtime_ns == before
 
 
 def test_something_else_in_the_place_of_the_squares(tmp_path, run_file):

@@ -2,7 +2,7 @@
 
     <path>.part.tiles/<first row>-<end>-<first column>-<end>-<mark>
 
-holds the numbers (kernels, rows, columns) and their CRC-32, nothing else. The name says which samples the
+holds the numbers (rows, columns) of each kernel, and after each their CRC-32. The name says which samples the
 rows and columns belong to, and its mark of which kernels, in which tiles. A file has its name when it is
 whole. So what was left when the work ended is taken up by whoever continues it.
 """
@@ -22,14 +22,12 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.errors import OutputError
 from ntkspec.kernel.kernel_file import KernelFile, not_ours, part_of
 from ntkspec.store.disk import writing
 
 NAME = re.compile(r"(\d+)-(\d+)-(\d+)-(\d+)-([0-9a-f]{16})")
 UNFINISHED = re.compile(NAME.pattern + r"\.new-[0-9a-f]{32}")
 CRC_BYTES = 4
-BYTES_AT_ONCE = 2**24  # of a file that is held against its CRC
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,10 @@ def squares_of(samples: int, side: int) -> Iterator[Square]:
         >>> [(square.rows, square.columns) for square in squares_of(5, 3)]
         [(range(0, 3), range(0, 3)), (range(3, 5), range(0, 3)), (range(3, 5), range(3, 5))]
     """
-    for row in range(0, samples, side):
-        for column in range(0, row + 1, side):
-            ends = (min(start + side, samples) for start in (row, column))
-            yield Square(range(row, next(ends)), range(column, next(ends)))
+    strips = [range(start, min(start + side, samples)) for start in range(0, samples, side)]
+    for last, rows in enumerate(strips):
+        for columns in strips[: last + 1]:
+            yield Square(rows, columns)
 
 
 def folder_of(path: Path) -> Path:
@@ -86,12 +84,10 @@ def write_square(place: Path, kernels: Iterable[NDArray[Any]]) -> None:
     with writing(place):
         try:
             with new.open("xb") as handle:
-                crc = 0
                 for kernel in kernels:
-                    numbers = np.ascontiguousarray(kernel).data.cast("B")
-                    handle.write(numbers)
-                    crc = crc32(numbers, crc)
-                handle.write(crc.to_bytes(CRC_BYTES, "little"))
+                    numbers = np.ascontiguousarray(kernel)
+                    handle.write(numbers.data)
+                    handle.write(_crc(numbers))
                 handle.flush()
                 os.fsync(handle.fileno())
             os.replace(new, place)
@@ -104,28 +100,26 @@ def missing(file: KernelFile, square: Square) -> bool:
     return not all(file.has(*at) for at in square.first_samples(file.plan.tiling.step))
 
 
-def merge(file: KernelFile, square: Square) -> None:
+def merge(file: KernelFile, square: Square) -> bool:
     """Put a square into the kernel file, mark its tiles, and remove its own file.
 
-    Raises:
-        OutputError: its file is not there, or not as it was written.
+    Returns:
+        Whether that was there as it was written; if not, nothing is marked.
     """
-    kernel, place = file.plan.kernel, place_of(file, square)
-    shape = _shape(file, square)
-    if not _whole(file, square):
-        raise OutputError(
-            str(place),
-            expected="the tiles that a worker wrote",
-            got="other bytes, or none",
-            remedy="see that workers write to the same file system, and start again",
-        )
+    place, kernel = place_of(file, square), file.plan.kernel
+    if not place.exists():
+        return False
+    shape = len(square.rows) * kernel.repeat, len(square.columns) * kernel.repeat
     at = square.rows.start * kernel.repeat, square.columns.start * kernel.repeat
     with writing(file.path), place.open("rb") as handle:
         for name in file.plan.names:
-            numbers = np.fromfile(handle, kernel.dtype, shape[0] * shape[1]).reshape(shape)
-            kernel.backend.store(file.kernels[name], *at, numbers)
+            numbers = np.fromfile(handle, kernel.dtype, shape[0] * shape[1])
+            if numbers.size < shape[0] * shape[1] or _crc(numbers) != handle.read(CRC_BYTES):
+                return False
+            kernel.backend.store(file.kernels[name], *at, numbers.reshape(shape))
         file.mark(square.first_samples(file.plan.tiling.step))
         place.unlink()
+    return True
 
 
 def take_up(file: KernelFile) -> None:
@@ -136,9 +130,7 @@ def take_up(file: KernelFile) -> None:
     """
     for place in files_in(file.path):
         square = _square_in(file, place)
-        if square is not None and missing(file, square) and _whole(file, square):
-            merge(file, square)
-        else:
+        if square is None or not missing(file, square) or not merge(file, square):
             with writing(file.path):
                 place.unlink()
 
@@ -175,11 +167,6 @@ def _mark(file: KernelFile) -> str:
     return hashlib.sha256(repr((file.fingerprint, file.plan.tiling.step)).encode()).hexdigest()[:16]
 
 
-def _shape(file: KernelFile, square: Square) -> tuple[int, int]:
-    repeat = file.plan.kernel.repeat
-    return len(square.rows) * repeat, len(square.columns) * repeat
-
-
 def _square_in(file: KernelFile, place: Path) -> Square | None:
     """The square that a file is said to hold, if it is one of these kernels."""
     named = NAME.fullmatch(place.name)
@@ -189,14 +176,5 @@ def _square_in(file: KernelFile, place: Path) -> Square | None:
     return Square(range(row, row_end), range(column, column_end))
 
 
-def _whole(file: KernelFile, square: Square) -> bool:
-    """Whether a square's file has the bytes that were written."""
-    place, (rows, columns) = place_of(file, square), _shape(file, square)
-    size = len(file.plan.names) * rows * columns * file.plan.kernel.dtype.itemsize
-    if not place.exists() or place.stat().st_size != size + CRC_BYTES:
-        return False
-    crc, left = 0, size
-    with place.open("rb") as handle:
-        while left and (read := handle.read(min(left, BYTES_AT_ONCE))):
-            crc, left = crc32(read, crc), left - len(read)
-        return handle.read() == crc.to_bytes(CRC_BYTES, "little")
+def _crc(numbers: NDArray[Any]) -> bytes:
+    return crc32(numbers.data.cast("B")).to_bytes(CRC_BYTES, "little")
