@@ -10,7 +10,7 @@ if __name__ == "__main__":  # before NumPy and SciPy take their half second
 import argparse
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ntkspec import sandbox
@@ -101,7 +101,7 @@ def analyze_runs(
         reference = find_baseline(labels, own, [run.config for run in runs], baseline)
         snapshots = [chosen(run, settings) for run in runs]
         ids = [[snap.id for snap in snaps] for snaps in snapshots]
-        places = [dict.fromkeys(of_run) for of_run in ids]
+        places: Sequence[Mapping[str, Path | None]] = [dict.fromkeys(of_run) for of_run in ids]
         if kernels is not None:
             places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
         for run in runs:
@@ -144,8 +144,6 @@ def _analyze(options: argparse.Namespace) -> int:
         print_report(report, stdout)
         stdout.print(f"Report: {folder / 'index.html'}", soft_wrap=True, highlight=False, markup=False)
     return FAILED if failures(report) else DONE
-
-
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -175,18 +175,17 @@ class RunWork:
     def _reference(self, run: Run) -> Reference:
         """The run's first snapshot, whichever are analysed: distances are measured from it."""
         first, budget = run.snapshots[0], budget_bytes(self.settings.memory)
-        return Reference.of(first.id, _drawn(first.jacobian, self.settings), self.settings.drop, budget)
+        return Reference.of(first.id, drawn(first.jacobian, self.settings), self.settings.drop, budget)
 
     def _snapshot(
         self, run: Run, snap: Snapshot, label: str, name: str, kernels: Path | None, first: Reference
     ) -> tuple[SnapshotReport, list[str]]:
         """What a report says of one snapshot, and what to warn of."""
         where = f"{label}, {name}"
-        jacobian = _drawn(snap.jacobian, self.settings)
-        parts = sums_of_blocks(jacobian, self.settings.drop)
         asked = self.settings
-        budget = budget_bytes(asked.memory)
-        kernel = Kernel(jacobian, None, asked.outputs, asked.precision, self.engine, budget)
+        jacobian = drawn(snap.jacobian, asked)
+        parts = sums_of_blocks(jacobian, asked.drop)
+        kernel = kernel_of(jacobian, asked, self.engine)
         if self.tell:
             for line in plan(where, kernel, asked.k):
                 self.tell(line)
@@ -256,10 +255,25 @@ def draw(samples: int, settings: RunSettings) -> NDArray[np.intp]:
     return np.sort(np.random.default_rng(seed).choice(samples, wanted, replace=False))
 
 
-def _drawn(jacobian: Jacobian, settings: RunSettings) -> Jacobian:
-    if settings.samples is None:
-        return jacobian
-    return jacobian.rows(draw(jacobian.samples, settings))
+def drawn(jacobian: Jacobian, settings: RunSettings, part: range | None = None) -> Jacobian:
+    """Return the Jacobian of the samples to analyse, or of some that follow each other among these.
+
+    Args:
+        jacobian: of all samples of the run.
+        part: numbers among the samples to analyse, from 0; these are then in memory.
+    """
+    if settings.samples is not None:
+        numbers = draw(jacobian.samples, settings)
+        return jacobian.rows(numbers if part is None else numbers[part.start : part.stop])
+    return jacobian if part is None else jacobian.load(part.start, part.stop)
+
+
+def kernel_of(
+    jacobian: Jacobian, settings: RunSettings, engine: Backend, columns: Jacobian | None = None
+) -> Kernel:
+    """Describe the kernel of these samples as the settings want it; see `Kernel`."""
+    budget = budget_bytes(settings.memory)
+    return Kernel(jacobian, columns, settings.outputs, settings.precision, engine, budget)
 
 
 def digest(inputs: NDArray[Any]) -> str:

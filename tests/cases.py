@@ -75,6 +75,24 @@ def mixed(n: int = 23, c: int = 2, seed: int = 0, dtype: Any = np.float64) -> Ja
     return Jacobian(tuple(made))
 
 
+def uneven(n: int, c: int = 2, seed: int = 0, dtype: Any = np.float64) -> Jacobian:
+    """Every kind of block, and two that the first samples alone want in another form than all of them do."""
+    rng = np.random.default_rng(seed)
+    first = slice(0, n // 2)
+    meeting = sparse(rng, n, 1, 8 * n, 7, dtype)
+    meeting.indices[first] %= 6  # so often that only these samples are better written out
+    left, right = dense(rng, n, 1, 40, dtype), dense(rng, n, c, 40, dtype)
+    left.values[-1] *= 1e-12  # out of balance in single precision, so that all samples are balanced
+    left.values[first, :, :20] *= 1e-30  # products with these underflow where they are not
+    left.values[n // 4 : n // 2, :, 20:] = 0
+    left.values[n // 4 : n // 2] *= 1e22
+    made = blocks(n, c, seed, dtype) | {
+        "meeting": block("meeting", meeting, dense(rng, n, c, 40, dtype), n, c, "grid", 20),
+        "out-of-balance": block("out-of-balance", left, right, n, c, "network", 21),
+    }
+    return Jacobian(tuple(made.values()))
+
+
 def prescribed(eigenvalues: np.ndarray, p: int, seed: int = 0, dtype: Any = np.float64) -> Jacobian:
     """A plain Jacobian (c = 1) whose kernel has these eigenvalues, up to rounding its entries."""
     rng = np.random.default_rng(seed)

@@ -40,13 +40,21 @@ class ArrayBackend:
             return self.xp.asarray(matrix, dtype=dtype)
         return self.sparse.csr_matrix(matrix.astype(dtype))
 
-    def put_for_tiles(self, matrix: Matrix, dtype: Any) -> Any:
-        """See `Backend.put_for_tiles`; coarse levels of a grid are such."""
-        if not isinstance(matrix, np.ndarray) and matrix.shape[1] <= WIDEST:
-            meetings = float((np.bincount(matrix.indices, minlength=1).astype(np.float64) ** 2).sum())
-            if MEETING * meetings > float(matrix.shape[0]) ** 2 * matrix.shape[1]:
-                matrix = matrix.toarray()
-        return self.put(matrix, dtype)
+    def put_for_tiles(self, matrix: Matrix, dtype: Any, *, dense: bool | None = None) -> Any:
+        """See `Backend.put_for_tiles`."""
+        if isinstance(matrix, np.ndarray):
+            return self.put(matrix, dtype)
+        if dense is None:
+            rows, columns = matrix.shape
+            dense = self.dense_pays(np.bincount(matrix.indices, minlength=columns), rows)
+        return self.put(matrix.toarray() if dense else matrix, dtype)
+
+    def dense_pays(self, entries: NDArray[np.int64], rows: int) -> bool:
+        """See `Backend.dense_pays`; coarse levels of a grid are such."""
+        if len(entries) > WIDEST:
+            return False
+        meetings = float((entries.astype(np.float64) ** 2).sum())
+        return MEETING * meetings > float(rows) ** 2 * len(entries)
 
     def rows(self, matrix: Any, which: slice | NDArray[Any]) -> Any:
         """See `Backend.rows`."""

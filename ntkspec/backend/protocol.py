@@ -42,8 +42,21 @@ class Backend(Protocol):
         """A host matrix, dense or CSR, as a device matrix of `dtype`."""
         ...
 
-    def put_for_tiles(self, matrix: Matrix, dtype: Any) -> Any:
-        """The same, as `rows` wants it: dense where nearly every pair of sparse rows meets in a column."""
+    def put_for_tiles(self, matrix: Matrix, dtype: Any, *, dense: bool | None = None) -> Any:
+        """The same, as `rows` wants it.
+
+        Args:
+            dense: whether a sparse matrix is written out; default: if `dense_pays` says so of its entries.
+        """
+        ...
+
+    def dense_pays(self, entries: NDArray[np.int64], rows: int) -> bool:
+        """Whether a sparse matrix is better written out: nearly every pair of its rows meets in a column.
+
+        Args:
+            entries: of each column (columns,), how many rows have an entry there.
+            rows: of the matrix.
+        """
         ...
 
     def get(self, array: Any) -> NDArray[Any]:

@@ -158,15 +158,22 @@ class Block:
         """Return it in memory, with the absolute values of its numbers, before those that collide add up."""
         return self._of(self.left.absolute(), self.right.absolute())
 
-    def pair(self, outputs: Outputs, dtype: Any = np.float64) -> Pair:
+    def pair(self, outputs: Outputs, dtype: Any = np.float64, *, balanced: bool | None = None) -> Pair:
         """Return both factors as matrices in the given output mode and precision.
 
-        Where numbers of a factor are so large or small that their products could leave the range of `dtype`,
-        each sample's two vectors are balanced by powers of two: J stays as it is, to the last bit.
+        Args:
+            balanced: whether each sample's two vectors are balanced by powers of two, by which J stays as it
+                is, to the last bit; default: if some sample is out of balance for `dtype`.
         """
-        left, right = _balanced(self.left.load(), self.right.load(), np.dtype(dtype))
+        left, right = self.left.load(), self.right.load()
+        if _out_of_balance(left, right, np.dtype(dtype)) if balanced is None else balanced:
+            left, right = _balanced(left, right)
         repeat = rows_per_sample(outputs, self.outputs)
         return Pair(left.left_matrix(dtype), right.matrix(outputs, dtype), repeat)
+
+    def out_of_balance(self, dtype: Any) -> bool:
+        """Say whether a factor is somewhere so far from 1 that products could leave the range of `dtype`."""
+        return _out_of_balance(self.left, self.right, np.dtype(dtype))
 
     def to_dense(self) -> NDArray[Any]:
         """Return the block's Jacobian (n, c, a*b) by the definition; for tests and small cases."""
@@ -178,18 +185,24 @@ class Block:
         return replace(self, samples=right.samples, left=left, right=right)
 
 
-def _balanced(left: Factor, right: Factor, dtype: np.dtype[Any]) -> tuple[Factor, Factor]:
-    """Make both vectors of each sample about equally large, if a factor is far from 1 somewhere.
+def _out_of_balance(left: Factor, right: Factor, dtype: np.dtype[Any]) -> bool:
+    """Whether a factor is far from 1 somewhere.
 
     Range is lost where a small number is squared (1e-24 in single precision gives 0), though the product with
     the other factor's square may be of any size.
     """
     if not left.arrays:  # J is the right factor itself
-        return left, right
-    sizes = [factor.largest for factor in (left, right)]  # (n,) each
+        return False
     moderate = 2.0 ** (np.finfo(dtype).maxexp // 4)
-    if all(((size == 0) | ((size > 1 / moderate) & (size < moderate))).all() for size in sizes):
+    sizes = [factor.largest for factor in (left, right)]  # (n,) each
+    return not all(((size == 0) | ((size > 1 / moderate) & (size < moderate))).all() for size in sizes)
+
+
+def _balanced(left: Factor, right: Factor) -> tuple[Factor, Factor]:
+    """Make both vectors of each sample about equally large, by powers of two."""
+    if not left.arrays:
         return left, right
+    sizes = [factor.largest for factor in (left, right)]
     exponents = [np.frexp(size)[1].astype(np.int64) for size in sizes]
     counts = (sizes[0] > 0) & (sizes[1] > 0)  # of other samples nothing is left, however large one side is
     shift = (exponents[1] - exponents[0]) // 2

@@ -14,6 +14,7 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
+from ntkspec.kernel.forms import Form
 from ntkspec.kernel.problem import Kernel, blocks_of
 from ntkspec.memory import require
 
@@ -120,6 +121,7 @@ class Assembly:
     tiling: tiles.Tiling
     on_host: bool  # kernels live on the host although the backend computes elsewhere
     needed: int  # bytes, kernels included
+    forms: Mapping[str, Form] | None = None  # of the blocks; None: as all samples of the kernel want them
 
     @staticmethod
     def of(
@@ -213,8 +215,7 @@ class Assembly:
             kernels: as `targets` makes them, or other arrays of that shape.
             skip: says of a tile's first samples whether it is there already.
         """
-        done, kernel = 0.0, self.kernel
-        repeat, engine = kernel.repeat, kernel.backend
+        kernel, repeat, engine = self.kernel, self.kernel.repeat, self.kernel.backend
         store = engine.store if kernel.columns is None else engine.insert
 
         def work(pair: tuple[tiles.Strip, tiles.Strip]) -> tuple[int, int]:
@@ -224,11 +225,12 @@ class Assembly:
                 store(kernels[name], *at, tile)
             return row.start, column.start
 
-        for pairs, share in tiles.panel_pairs(kernel, self.tiling):
-            todo = [pair for pair in pairs if not (skip and skip(pair[0].start, pair[1].start))]
-            for at in engine.each(work, todo):
-                done += share / len(todo)
-                yield at, done
+        there = [bool(skip and skip(*at)) for at in tiles.first_samples(kernel, self.tiling.step)]
+        done = sum(there)
+        for pairs in tiles.panel_pairs(kernel, self.tiling, skip, self.forms):
+            for at in engine.each(work, pairs):
+                done += 1
+                yield at, done / len(there)
 
 
 def require_finite(kernels: Mapping[str, Any], precision: str, *, symmetric: bool = True) -> None:

@@ -113,7 +113,7 @@ def distances(
         return found
 
     if names:
-        for pairs, _ in tiles.panel_pairs(both, plan.tiling):
+        for pairs in tiles.panel_pairs(both, plan.tiling):
             for found in engine.each(work, pairs):
                 for name, products in found.items():
                     sums[name].append(products)

@@ -7,7 +7,7 @@ n^2 (a + b) multiplications a block instead of n^2 a b (Novak, Sohl-Dickstein, S
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Backend
 from ntkspec.jacobian import Block, Jacobian, Pair
-from ntkspec.jacobian.factor import touched_by
+from ntkspec.kernel.forms import Columns, Form, columns_of, forms_of, matrices
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import add_gram
 
@@ -38,60 +38,77 @@ class Tiling:
     step: int  # samples of a tile, so that every strip but the last begins at a multiple of it
 
 
-def panel_pairs(kernel: Kernel, tiling: Tiling) -> Iterator[tuple[list[tuple[Strip, Strip]], float]]:
-    """Yield the tiles to compute, a pair of panels at a time, and the share of all that they are.
+def panel_pairs(
+    kernel: Kernel,
+    tiling: Tiling,
+    skip: Callable[[int, int], bool] | None = None,
+    forms: Mapping[str, Form] | None = None,
+) -> Iterator[list[tuple[Strip, Strip]]]:
+    """Yield the tiles to compute, a pair of panels at a time.
 
     Of a symmetric kernel these are the tiles on and below the diagonal. A panel is read from the file when
-    its turn comes.
+    its turn comes, and only where one of its tiles is to be computed.
+
+    Args:
+        skip: says of a tile's first samples (row, column) whether it is left out.
+        forms: of the blocks, by name; default: as all samples of this kernel want them.
     """
-    step, beside = tiling.panel, kernel.columns
-    across = kernel.rows if beside is None else beside
-    touched = None if beside is None and step == kernel.rows.samples else _touched(kernel)
-    for start in range(0, kernel.rows.samples, step):
-        rows = _strips(kernel, kernel.rows, start, tiling, touched)
-        for other in range(0, start + 1 if beside is None else across.samples, step):
-            same = beside is None and other == start
-            columns = rows if same else _strips(kernel, across, other, tiling, touched)
-            pairs = ((row, column) for row in rows for column in columns)
-            tiles = [pair for pair in pairs if beside is not None or pair[1].start <= pair[0].start]
-            yield tiles, len(tiles) / _count(kernel, tiling)
+    panel, step, symmetric = tiling.panel, tiling.step, kernel.columns is None
+    across = kernel.rows if kernel.columns is None else kernel.columns
+    reading = _reading(kernel, tiling, forms)
+    for start in range(0, kernel.rows.samples, panel):
+        rows: dict[int, Strip] = {}
+        for other in range(0, start + 1 if symmetric else across.samples, panel):
+            todo = [
+                (row, column)
+                for row in range(start, min(start + panel, kernel.rows.samples), step)
+                for column in range(other, min(other + panel, across.samples), step)
+                if (column <= row or not symmetric) and not (skip and skip(row, column))
+            ]
+            if todo:
+                rows = rows or _strips(kernel, kernel.rows, start, tiling, reading)
+                same = symmetric and other == start
+                columns = rows if same else _strips(kernel, across, other, tiling, reading)
+                yield [(rows[row], columns[column]) for row, column in todo]
 
 
-def _count(kernel: Kernel, tiling: Tiling) -> int:
-    """Tiles to compute."""
-    strips = -(-kernel.rows.samples // tiling.step)
-    if kernel.columns is not None:
-        return strips * -(-kernel.columns.samples // tiling.step)
-    return strips * (strips + 1) // 2
+def first_samples(kernel: Kernel, step: int) -> Iterator[tuple[int, int]]:
+    """Yield the first samples (row, column) of every tile that `panel_pairs` has."""
+    across = kernel.rows if kernel.columns is None else kernel.columns
+    for row in range(0, kernel.rows.samples, step):
+        for column in range(0, row + 1 if kernel.columns is None else across.samples, step):
+            yield row, column
 
 
-Columns = Mapping[str, tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]]
+Reading = Mapping[str, tuple[Form, tuple[Columns, Columns]]]  # by block, as `forms.matrices` wants it
 
 
-def _touched(kernel: Kernel) -> Columns:
-    """By block the columns of both factors that some sample of the kernel touches; None for all."""
-    sides = [side for side in (kernel.rows, kernel.columns) if side is not None]
-    return {
-        name: (
-            touched_by(*(side[name].left for side in sides)),
-            touched_by(*(side[name].right for side in sides)),
-        )
-        for name in kernel.rows.names
-    }
+def _reading(kernel: Kernel, tiling: Tiling, forms: Mapping[str, Form] | None) -> Reading | None:
+    """How some samples are read; None where all are read at once and speak for themselves."""
+    if forms is None:
+        if kernel.columns is None and tiling.panel == kernel.rows.samples:
+            return None
+        forms = forms_of(kernel)
+    return {name: (forms[name], columns_of(kernel, name, forms[name])) for name in kernel.rows.names}
 
 
 def _strips(
-    kernel: Kernel, jacobian: Jacobian, start: int, tiling: Tiling, touched: Columns | None
-) -> list[Strip]:
-    """Some samples, cut into strips; without `touched` all samples of the kernel."""
+    kernel: Kernel, jacobian: Jacobian, start: int, tiling: Tiling, reading: Reading | None
+) -> dict[int, Strip]:
+    """Some samples, cut into strips, by the first sample of each; without `reading` all of the kernel."""
     stop = min(start + tiling.panel, jacobian.samples)
-    if touched is None:
-        blocks: Iterable[Block] = (term.compact for term in kernel.terms)
+    if reading is None:
+        pairs = device_pairs((term.compact for term in kernel.terms), kernel)
     else:
-        blocks = (block.load(start, stop).renumbered(*touched[block.name]) for block in jacobian)
-    pairs = device_pairs(blocks, kernel)
-    cuts = [(at, min(at + tiling.step, stop - start)) for at in range(0, stop - start, tiling.step)]
-    return [Strip(start + at, start + end, take(pairs, slice(at, end), kernel.backend)) for at, end in cuts]
+        pairs = {}
+        for block in jacobian:
+            form, columns = reading[block.name]
+            pairs[block.name] = matrices(block.load(start, stop), columns, form, kernel)
+    strips = {}
+    for at in range(start, stop, tiling.step):
+        end = min(at + tiling.step, stop)
+        strips[at] = Strip(at, end, take(pairs, slice(at - start, end - start), kernel.backend))
+    return strips
 
 
 def device_pairs(blocks: Iterable[Block], kernel: Kernel) -> dict[str, Pair]:

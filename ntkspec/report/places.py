@@ -52,7 +52,7 @@ class Places:
             if resolved(other).is_relative_to(place):
                 raise _refused(json, "a file to write", f"the folder {other}, or one around it", "--json")
         among_kernels = self.kernels is not None and place.parent == resolved(self.kernels)
-        if among_kernels and place.suffix in (".h5", ".part", ".new"):
+        if among_kernels and place.suffix in (".h5", ".part", ".new", ".tiles"):
             raise _refused(json, "a name that no kernel file has", "one of theirs", "--json")
         if not place.is_relative_to(folder):
             check_json_file(json)
@@ -64,7 +64,7 @@ class Places:
 @contextmanager
 def kernel_files(
     paths: Sequence[Path], ids: Sequence[Sequence[str]], folder: Path
-) -> Iterator[list[dict[str, Path | None]]]:
+) -> Iterator[list[dict[str, Path]]]:
     """Where the kernels of each run go, by snapshot id: `<folder>/<run>-<snapshot id>.h5`.
 
     The folder is made; if anything fails before something is in it, it is removed.
@@ -88,7 +88,7 @@ def kernel_files(
         check_parent(folder, file)
         check_kernel_file(file)
     with new_parents(every[0]):
-        yield [dict(of_run) for of_run in files]
+        yield files
 
 
 def names_in_file(sums: Mapping[str, Jacobian]) -> dict[str, Jacobian]:

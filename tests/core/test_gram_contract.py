@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cases
 import numpy as np
 import oracles
@@ -19,6 +21,7 @@ from ntkspec.jacobian import Jacobian, SparseFactor
 from ntkspec.kernel.dense import Assembly, gram_sums
 from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.tiles import Tiling
 
 
 class SharedArithmetic(ArrayBackend):
@@ -90,6 +93,20 @@ def test_panels_read_in_turn_do_not_matter(outputs, backend):
     memory = (size**2 * 8 + at_work + 11 * jac.nbytes / 40 * 2) / 2**30
     kernel = ntkspec.gram(jac, outputs, memory=memory, backend=backend, tile=4)
     assert close(kernel, oracles.kernel(jac, outputs))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("outputs", cases.MODES)
+def test_panels_give_the_same_bits(outputs, precision, backend):
+    """Also of blocks that the samples of one panel would want in another form than all of them do."""
+    jac = cases.uneven(40)
+    kernel = Kernel(jac, outputs=outputs, precision=precision, backend=backend)
+    by_block = {name: jac.only(name) for name in jac.names}
+    plan = Assembly.of(kernel, by_block, tile=8 * kernel.repeat)
+    in_panels = replace(plan, tiling=Tiling(panel=16, step=8))
+    whole, found = plan.assemble(), in_panels.assemble()
+    for name in jac.names:
+        assert whole[name].tobytes() == found[name].tobytes(), name
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -1,0 +1,92 @@
+"""In which form a block's factors go into tiles: decided once, by all samples of a kernel.
+
+Two choices move the last bits of a tile: whether a sparse factor is multiplied as a dense matrix, and whether
+the two vectors of each sample are balanced. Made by the samples at hand they would let the bits depend on how
+many samples are read at once, and on who computes the tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.jacobian import Block, Pair
+from ntkspec.jacobian.factor import touched_by
+from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.term import Term
+
+Columns = NDArray[np.int64] | None  # of a factor, ascending; None for all of them
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """The form of one block."""
+
+    balanced: bool  # see `Block.pair`
+    # Of left and right: the columns of a sparse factor that is written out as a dense matrix; None of others.
+    dense: tuple[Columns, Columns]
+
+
+def forms_of(kernel: Kernel) -> dict[str, Form]:
+    """Return the form of every block by its name; reads all factors, some samples at a time."""
+    return {name: _form(kernel, _terms(kernel, name)) for name in kernel.rows.names}
+
+
+def columns_of(kernel: Kernel, name: str, form: Form) -> tuple[Columns, Columns]:
+    """Return the columns of both factors to compute with: others are touched by no sample of the kernel."""
+    blocks = [term.block for term in _terms(kernel, name)]
+    left, right = form.dense
+    return (
+        touched_by(*(block.left for block in blocks)) if left is None else left,
+        touched_by(*(block.right for block in blocks)) if right is None else right,
+    )
+
+
+def matrices(block: Block, columns: tuple[Columns, Columns], form: Form, kernel: Kernel) -> Pair:
+    """Return the factors of some samples of a block as matrices on the device.
+
+    Args:
+        block: the samples, as stored.
+        columns: as `columns_of` gives them for all that this is multiplied with.
+        form: of the block.
+        kernel: whose mode, precision and backend count.
+    """
+    engine, dtype = kernel.backend, kernel.dtype
+    pair = block.renumbered(*columns).pair(kernel.outputs, dtype, balanced=form.balanced)
+    left, right = (written_out is not None for written_out in form.dense)
+    return Pair(
+        None if pair.left is None else engine.put_for_tiles(pair.left, dtype, dense=left),
+        engine.put_for_tiles(pair.right, dtype, dense=right),
+        pair.repeat,
+    )
+
+
+def _terms(kernel: Kernel, name: str) -> list[Term]:
+    """A block at the samples of the rows and, where they are others, at those of the columns."""
+    sides = (kernel.rows,) if kernel.columns is None else (kernel.rows, kernel.columns)
+    return [Term(side[name], kernel.outputs, kernel.backend) for side in sides]
+
+
+def _form(kernel: Kernel, terms: Sequence[Term]) -> Form:
+    balanced = any(part.out_of_balance(kernel.dtype) for term in terms for _, part in term.parts())
+    as_stored = Form(balanced, (None, None))
+    columns = columns_of(kernel, terms[0].block.name, as_stored)
+    if all(touched is None for touched in columns):
+        return as_stored
+    entries: list[Any] = [0, 0]  # of each column, of left and right
+    for part in (part for term in terms for _, part in term.parts()):
+        pair = part.renumbered(*columns).pair(kernel.outputs, kernel.dtype, balanced=balanced)
+        for side, matrix in enumerate((pair.left, pair.right)):
+            if columns[side] is not None:
+                entries[side] = entries[side] + np.bincount(matrix.indices, minlength=matrix.shape[1])
+    samples = sum(term.block.samples for term in terms)
+
+    def dense(side: int, rows: int) -> Columns:
+        sparse = columns[side] is not None
+        return columns[side] if sparse and kernel.backend.dense_pays(entries[side], rows) else None
+
+    return Form(balanced, (dense(0, samples), dense(1, samples * kernel.repeat)))

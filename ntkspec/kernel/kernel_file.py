@@ -1,0 +1,248 @@
+"""The file of kernels: laid out before the first tile, filled through a memory map, its tiles marked.
+
+    path.part while it is being written, then path:
+        attributes       format "ntkspec-kernel", version 1, fingerprint, outputs, precision, backend, step
+        kernels/<name>   (N, N) a sum of blocks, symmetric, contiguous
+        done             (strips, strips) 1 where the tile with that row and column of strips is there
+
+The datasets are laid out before the first tile, and tiles go through a memory map: nothing that HDF5 itself
+keeps in the file changes meanwhile, so there is no moment at which a kill could damage it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
+from ntkspec.kernel import tiles
+from ntkspec.kernel.dense import Assembly
+from ntkspec.store.disk import writing
+
+FORMAT, VERSION = "ntkspec-kernel", 1
+KERNELS, DONE = "kernels", "done"
+
+
+@dataclass(frozen=True, eq=False)
+class KernelFile:
+    """A file of kernels that is being filled by this process alone."""
+
+    path: Path  # that it will have; meanwhile it is at `part_of(path)`
+    fingerprint: str
+    plan: Assembly  # in the tiles that the file was begun with, on which its bits depend
+    kernels: Mapping[str, NDArray[Any]]  # name -> (N, N), in the memory map
+    done: NDArray[np.uint8]  # (strips, strips), in the memory map
+    memory: mmap.mmap
+
+    def has(self, row: int, column: int) -> bool:
+        """Whether the tile with these first samples is there."""
+        step = self.plan.tiling.step
+        return bool(self.done[row // step, column // step])
+
+    @property
+    def share(self) -> float:
+        """The share of the tiles that are there."""
+        strips = len(self.done)
+        return float(self.done.sum(dtype=np.int64)) / (strips * (strips + 1) // 2)
+
+    def mark(self, computed: Iterable[tuple[int, int]]) -> None:
+        """Make safe what was stored, and mark the tiles with these first samples as there.
+
+        Tiles first, then the marks that they are there: a power cut must not find it the other way.
+        """
+        step = self.plan.tiling.step
+        with writing(self.path):
+            self.memory.flush()
+            for row, column in computed:
+                self.done[row // step, column // step] = 1
+            self.memory.flush()
+            self.memory.madvise(mmap.MADV_DONTNEED)  # our memory need not hold what the file does
+
+
+def part_of(path: Path) -> Path:
+    """Return where a kernel file lies while it is written."""
+    return path.with_name(path.name + ".part")
+
+
+def begin(path: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
+    """Lay out a kernel file, unless it was begun already.
+
+    Args:
+        path: that it will have.
+        plan: what is to be assembled.
+        attributes: what the file says of itself, its fingerprint among it.
+
+    Raises:
+        OutputError: there is no room for it.
+    """
+    with writing(path), _alone_in(path.parent):
+        if not part_of(path).exists():
+            _lay_out(part_of(path), plan, attributes)
+
+
+@contextlib.contextmanager
+def continued(path: Path, plan: Assembly, fingerprint: str) -> Iterator[KernelFile]:
+    """Open a kernel file that was begun, and keep others from writing it meanwhile.
+
+    Raises:
+        OutputError: it is of other kernels, or is being written.
+        MemoryBudgetError: its tiles do not fit the plan's budget.
+    """
+    part = part_of(path)
+    with contextlib.ExitStack() as stack:
+        with writing(path):
+            stack.enter_context(_locked(part))
+            require_same(part, fingerprint)
+            opened = _mapped(path, _as_begun(part, plan), fingerprint)
+        yield opened
+
+
+def require_same(path: Path, fingerprint: str) -> None:
+    """Raise `OutputError` unless the file holds, or will hold, the kernels of this Jacobian."""
+    attributes = _attributes(path)
+    own = attributes.get("format") == FORMAT
+    if not own or attributes.get("fingerprint") != fingerprint:
+        raise not_ours(path, "kernels of another Jacobian, or of other settings" if own else "another file")
+
+
+def require_kernel_file(path: Path) -> None:
+    """Raise `OutputError` where a file exists and is none of kernels."""
+    if os.path.lexists(path) and _attributes(path).get("format") != FORMAT:
+        raise not_ours(path, "another file")
+
+
+def not_ours(path: Path, got: str) -> OutputError:
+    """Make the error for something else in the place of a kernel file."""
+    expected, remedy = "no file, or one of these kernels", "remove it or choose another place"
+    return OutputError(str(path), expected=expected, got=got, remedy=remedy)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise `UsageError` where these names of kernels cannot stand in one file."""
+    names = list(names)
+    if {"", ".", ".."} & set(names) or len(set(map(_dataset, names))) < len(names):
+        raise UsageError(
+            "names of kernels",
+            expected="names that can stand in a file, and differ there",
+            got=", ".join(map(repr, names)),
+            remedy="choose others; '/' is written as '|'",
+        )
+
+
+def _mapped(path: Path, plan: Assembly, fingerprint: str) -> KernelFile:
+    part = part_of(path)
+    with _open(part, "r") as file:
+        offsets = {name: int(file[_dataset(name)].id.get_offset()) for name in plan.names}
+        marks, strips = int(file[DONE].id.get_offset()), file[DONE].shape
+    with part.open("r+b") as handle:
+        memory = mmap.mmap(handle.fileno(), 0)  # closed with the last array that looks into it
+    kernels = {
+        name: np.ndarray(plan.kernel.shape, plan.kernel.dtype, memory, offset)
+        for name, offset in offsets.items()
+    }
+    done = np.ndarray(strips, np.uint8, memory, marks)
+    return KernelFile(path, fingerprint, plan, kernels, done, memory)
+
+
+def _as_begun(part: Path, plan: Assembly) -> Assembly:
+    """The plan with the tiles that the file was begun with, on which its bits depend."""
+    with _open(part, "r") as file:
+        step = int(file.attrs["step"])
+    if step > plan.tiling.step:
+        raise MemoryBudgetError(
+            str(part),
+            expected=f"room for tiles of {step} samples, as it began",
+            got=f"a budget for {plan.tiling.step}",
+            remedy="raise --memory, or remove the file to begin again",
+        )
+    tiling = tiles.cut(plan.kernel, plan.tiling.panel, step * plan.kernel.repeat)
+    return replace(plan, tiling=tiling)
+
+
+def _lay_out(part: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
+    """Everything but the numbers, and room for them; nothing is there before all is."""
+    new = part.with_name(part.name + ".new")
+    strips = -(-plan.kernel.rows.samples // plan.tiling.step)
+    try:
+        with _open(new, "w") as file:
+            own = {"format": FORMAT, "version": VERSION, "step": plan.tiling.step}
+            file.attrs.update({**own, **attributes})
+            file.create_group(KERNELS)
+            for name in plan.names:
+                _contiguous(file, _dataset(name), plan.kernel.shape, plan.kernel.dtype)
+            _contiguous(file, DONE, (strips, strips), np.dtype(np.uint8))
+        with new.open("r+b") as handle:
+            os.posix_fallocate(handle.fileno(), 0, new.stat().st_size)
+            os.fsync(handle.fileno())
+        os.replace(new, part)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _contiguous(file: h5py.File, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    """A dataset that has its place in the file at once; a new file reads as zeros there."""
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_layout(h5py.h5d.CONTIGUOUS)
+    settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space, kind = h5py.h5s.create_simple(shape), h5py.h5t.py_create(dtype)
+    h5py.h5d.create(file.id, name.encode(), kind, space, settings)
+
+
+def _dataset(name: str) -> str:
+    """Where a kernel lies: under its name, without the sign that HDF5 keeps for folders."""
+    return f"{KERNELS}/{name.replace('/', '|')}"
+
+
+def _open(path: Path, mode: str) -> h5py.File:
+    """Without HDF5's own lock, which ours would keep out."""
+    return h5py.File(path, mode, locking=False)
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    """What the file says of itself; nothing where it is no HDF5 file."""
+    try:
+        with _open(path, "r") as file:
+            return dict(file.attrs)
+    except OSError:
+        return {}
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Of several writers that begin files in this folder, one at a time; waits."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _locked(part: Path) -> Iterator[None]:
+    """Hold the file alone."""
+    with part.open("r+b") as handle:  # over a network, only who may write may have a file alone
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                str(part),
+                expected="a file that nobody else is writing",
+                got="one that another process is at work on",
+                remedy="wait for it, or choose another place",
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield

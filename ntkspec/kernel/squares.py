@@ -1,0 +1,180 @@
+"""Squares of tiles that other processes computed: each in a file of its own, until it is in the kernel file.
+
+    <path>.part.tiles/<first row>-<end>-<first column>-<end>-<mark>
+
+holds the numbers (rows, columns) of each kernel, and after each their CRC-32. The name says which samples the
+rows and columns belong to, and its mark of which kernels, in which tiles. A file has its name when it is
+whole. So what was left when the work ended is taken up by whoever continues it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.kernel.kernel_file import KernelFile, not_ours, part_of
+from ntkspec.store.disk import writing
+
+NAME = re.compile(r"(\d+)-(\d+)-(\d+)-(\d+)-([0-9a-f]{16})")
+UNFINISHED = re.compile(NAME.pattern + r"\.new-[0-9a-f]{32}")
+CRC_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Square:
+    """Rows and columns of a kernel, on or below the diagonal, by the samples that they belong to."""
+
+    rows: range
+    columns: range
+
+    @property
+    def on_diagonal(self) -> bool:
+        """Whether rows and columns are the same."""
+        return self.rows == self.columns
+
+    def first_samples(self, step: int) -> Iterator[tuple[int, int]]:
+        """Yield the first samples (row, column) of its tiles on and below the diagonal."""
+        for row in self.rows[::step]:
+            for column in self.columns[::step]:
+                if column <= row:
+                    yield row, column
+
+
+def squares_of(samples: int, side: int) -> Iterator[Square]:
+    """Yield the squares of `side` samples that make up a symmetric kernel, those at the end smaller.
+
+    Example:
+        >>> [(square.rows, square.columns) for square in squares_of(5, 3)]
+        [(range(0, 3), range(0, 3)), (range(3, 5), range(0, 3)), (range(3, 5), range(3, 5))]
+    """
+    strips = [range(start, min(start + side, samples)) for start in range(0, samples, side)]
+    for last, rows in enumerate(strips):
+        for columns in strips[: last + 1]:
+            yield Square(rows, columns)
+
+
+def folder_of(path: Path) -> Path:
+    """Return the folder of the squares of a kernel file."""
+    return path.with_name(part_of(path).name + ".tiles")
+
+
+def place_of(file: KernelFile, square: Square) -> Path:
+    """Return the file in which a square of a kernel file is put."""
+    bounds = (square.rows.start, square.rows.stop, square.columns.start, square.columns.stop)
+    return folder_of(file.path) / "-".join([*map(str, bounds), _mark(file)])
+
+
+def write_square(place: Path, kernels: Iterable[NDArray[Any]]) -> None:
+    """Put a square of several kernels, each (rows, columns), in its file: whole, or not at all.
+
+    Raises:
+        OutputError: there is no room for it, or the folder is gone.
+    """
+    new = place.with_name(f"{place.name}.new-{uuid4().hex}")  # two workers may be at the same square
+    with writing(place):
+        try:
+            with new.open("xb") as handle:
+                for kernel in kernels:
+                    numbers = np.ascontiguousarray(kernel)
+                    handle.write(numbers.data)
+                    handle.write(_crc(numbers))
+                handle.flush()
+                os.fsync(handle.fileno())
+            os.replace(new, place)
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def missing(file: KernelFile, square: Square) -> bool:
+    """Whether some tile of a square is not in the kernel file."""
+    return not all(file.has(*at) for at in square.first_samples(file.plan.tiling.step))
+
+
+def merge(file: KernelFile, square: Square) -> bool:
+    """Put a square into the kernel file, mark its tiles, and remove its own file.
+
+    Returns:
+        Whether that was there as it was written; if not, nothing is marked.
+    """
+    place, kernel = place_of(file, square), file.plan.kernel
+    if not place.exists():
+        return False
+    shape = len(square.rows) * kernel.repeat, len(square.columns) * kernel.repeat
+    at = square.rows.start * kernel.repeat, square.columns.start * kernel.repeat
+    with writing(file.path), place.open("rb") as handle:
+        for name in file.plan.names:
+            numbers = np.fromfile(handle, kernel.dtype, shape[0] * shape[1])
+            if numbers.size < shape[0] * shape[1] or _crc(numbers) != handle.read(CRC_BYTES):
+                return False
+            kernel.backend.store(file.kernels[name], *at, numbers.reshape(shape))
+        file.mark(square.first_samples(file.plan.tiling.step))
+        place.unlink()
+    return True
+
+
+def take_up(file: KernelFile) -> None:
+    """Merge the squares that were left by work that ended; those that do not belong to the file are removed.
+
+    Raises:
+        OutputError: there is something else in their place.
+    """
+    for place in files_in(file.path):
+        square = _square_in(file, place)
+        if square is None or not missing(file, square) or not merge(file, square):
+            with writing(file.path):
+                place.unlink()
+
+
+def files_in(path: Path) -> list[Path]:
+    """Return the files of squares that lie beside a kernel file, unfinished ones too.
+
+    Raises:
+        OutputError: there is something else in their place.
+    """
+    folder = folder_of(path)
+    if not os.path.lexists(folder):
+        return []
+    if not folder.is_dir():
+        raise not_ours(folder, "another file")
+    with writing(path):
+        places = sorted(folder.iterdir())
+    for place in places:
+        if not (NAME.fullmatch(place.name) or UNFINISHED.fullmatch(place.name)):
+            raise not_ours(place, "another file")
+    return places
+
+
+def remove_folder(path: Path) -> None:
+    """Remove the squares beside a kernel file that is complete: those that were computed twice."""
+    if folder_of(path).is_dir():
+        for place in files_in(path):
+            place.unlink()
+        folder_of(path).rmdir()
+
+
+def _mark(file: KernelFile) -> str:
+    """What is equal for the same kernels in the same tiles."""
+    return hashlib.sha256(repr((file.fingerprint, file.plan.tiling.step)).encode()).hexdigest()[:16]
+
+
+def _square_in(file: KernelFile, place: Path) -> Square | None:
+    """The square that a file is said to hold, if it is one of these kernels."""
+    named = NAME.fullmatch(place.name)
+    if named is None or named[5] != _mark(file):
+        return None
+    row, row_end, column, column_end = (int(number) for number in named.groups()[:4])
+    return Square(range(row, row_end), range(column, column_end))
+
+
+def _crc(numbers: NDArray[Any]) -> bytes:
+    return crc32(numbers.data.cast("B")).to_bytes(CRC_BYTES, "little")
