@@ -87,28 +87,32 @@ def _exit_code(command: Callable[[], int]) -> int:
 
 
 def _exit_code_of(error: Exception) -> int:
-    """Say in a line what came; most often what no part of the program put into words."""
-    if isinstance(error, NtkspecError):
-        line_on_stderr(f"error: {error}")
-        return BAD_INPUT
-    if os.environ.get(TRACEBACK, "0") not in ("", "0"):
+    """Say in a line what came, and return the exit code that belongs to it."""
+    if os.environ.get(TRACEBACK, "0") not in ("", "0") and not isinstance(error, NtkspecError):
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
+    words, code = in_words(error)
+    line_on_stderr(f"error: {words}")
+    return code
+
+
+def in_words(error: Exception) -> tuple[str, int]:
+    """Return what to say of any exception, and the exit code that belongs to it."""
+    if isinstance(error, NtkspecError):
+        return str(error), BAD_INPUT
     if _out_of_memory(error):
-        line_on_stderr(
-            "error: out of memory; lower --memory, use fewer samples, or raise the limit of `ulimit -v`"
+        return (
+            "out of memory; lower --memory, use fewer samples, or raise the limit of `ulimit -v`",
+            BAD_INPUT,
         )
-        return BAD_INPUT
     if isinstance(error, OSError):
-        line_on_stderr(f"error: {f'{error.filename}: ' if error.filename else ''}{_no_place(error)}")
-        return BAD_INPUT
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(place.filename)}:{place.lineno}"
+        return f"{f'{error.filename}: ' if error.filename else ''}{_no_place(error)}", BAD_INPUT
+    steps = traceback.extract_tb(error.__traceback__)
+    where = f"{os.path.basename(steps[-1].filename)}:{steps[-1].lineno}" if steps else "a worker"
     remedy = f"this is a fault of the program, please report it with what {TRACEBACK}=1 prints"
     if isinstance(error, ModuleNotFoundError):
         remedy = "install what is missing, as `pip install ntkspec` does"
-    line_on_stderr(f"error: {where}: expected to finish, got {type(error).__name__}: {error}; {remedy}")
-    return UNEXPECTED
+    return f"{where}: expected to finish, got {type(error).__name__}: {error}; {remedy}", UNEXPECTED
 
 
 def _no_place(error: OSError) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from ntkspec.backend import select
+from ntkspec.cluster.jobs import run_jobs
 from ntkspec.counts import whole_number
-from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
+from ntkspec.errors import MemoryBudgetError, OutputError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import squares
 from ntkspec.kernel.dense import Assembly
@@ -61,6 +61,7 @@ def write_kernels_with(
     at_once: int = 4,
     side: int = SIDE,
     progress: Progress | None = None,
+    watch: Callable[[int], None] = lambda underway: None,
 ) -> list[Path]:
     """Write the kernels of a run file to `<folder>/<run>-<snapshot id>.h5`, computed by workers.
 
@@ -78,6 +79,7 @@ def write_kernels_with(
         at_once: jobs that are submitted ahead. As many squares lie beside the kernel file at most.
         side: rows of a square, rounded up to whole tiles.
         progress: called with a line whenever a square is in the file.
+        watch: see `ntkspec.cluster.jobs.run_jobs`.
 
     Returns:
         The files, one a snapshot.
@@ -85,7 +87,8 @@ def write_kernels_with(
     Raises:
         OutputError: a file is another one's, is being written, or there is no room for it.
         MemoryBudgetError: the work does not fit the budget, here or where a worker is.
-        UsageError: the run cannot give what is asked for, or a worker died.
+        UsageError: the run cannot give what is asked for.
+        ClusterError: a worker died, and what it had could not be done again.
         RunFileError: the file does not obey docs/run-format.md.
 
     Example:
@@ -101,6 +104,7 @@ def write_kernels_with(
         whole_number(at_once, "at_once", 1),
         whole_number(side, "side", 1),
         progress or (lambda _: None),
+        watch,
     )
     engine = select(settings.backend)
     settings = replace(settings, backend=engine.name)  # the workers' too
@@ -147,6 +151,7 @@ class _Workers:
     at_once: int
     side: int
     say: Progress
+    watch: Callable[[int], None]
 
     def fill(self, file: KernelFile, source: Source) -> None:
         """Have the squares computed of which tiles are missing, and merge each as it comes."""
@@ -163,27 +168,10 @@ class _Workers:
 
     def _computed(self, jobs: Iterable[SquareJob]) -> Generator[Square]:
         """Yield the squares as they come to lie in their files."""
-        waiting = iter(jobs)
-        running: dict[Future[None], Square] = {}
-        try:
-            while True:
-                for job in islice(waiting, self.at_once - len(running)):
-                    running[self.executor.submit(compute_square, job)] = job.square
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    future.result()
-                    yield running.pop(future)
-        except (BrokenExecutor, CancelledError) as error:
-            raise UsageError(
-                "a worker",
-                expected="to finish its part of a kernel",
-                got="its death",
-                remedy="start again with more memory or fewer workers; what was computed is kept",
-            ) from error
-        finally:
-            for future in running:
-                future.cancel()
+        for ended in run_jobs(self.executor, compute_square, jobs, ahead=self.at_once, watch=self.watch):
+            if ended.error is not None:
+                raise ended.error
+            yield ended.job.square
 
     def _jobs(self, file: KernelFile, source: Source) -> list[SquareJob]:
         """The squares that are not in the file, of whole tiles."""

@@ -17,7 +17,7 @@ import runs
 
 import ntkspec
 from ntkspec.analyze import analyze_runs
-from ntkspec.errors import MemoryBudgetError, NtkspecError, OutputError, UsageError
+from ntkspec.errors import ClusterError, MemoryBudgetError, NtkspecError, OutputError, UsageError
 from ntkspec.kernel import files
 from ntkspec.report.places import names_in_file
 from ntkspec.run_analysis import RunSettings, drawn
@@ -143,7 +143,7 @@ def test_jobs_that_end_in_another_order(tmp_path, run_file):
 def test_a_killed_worker_is_one_line_and_its_squares_are_done_again(tmp_path, run_file):
     with Mortal(1, get_context("spawn")) as executor:
         with pytest.raises(
-            UsageError, match="a worker: expected to finish its part of a kernel, got its death"
+            ClusterError, match="a process of the pool: expected to stay while there are jobs, got its end"
         ):
             shared(run_file, tmp_path / "k", executor=executor, at_once=1)
     assert os.listdir(tmp_path / "k") == ["a-end.h5.part", "a-end.h5.part.tiles"]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
 
-from ntkspec.cluster.workers import Workers
 from ntkspec.errors import ClusterError
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 
-TICK = 0.5  # seconds between two looks at whether the scheduler is there
+TICK = 0.5  # seconds between two looks at whether all is well
 
 
 @dataclass(frozen=True)
@@ -27,36 +26,40 @@ class Ended(Generic[Job, Answer]):
 
 
 def run_jobs(
-    workers: Workers,
+    executor: Executor,
     work: Callable[[Job], Answer],
     jobs: Iterable[Job],
-    submitted: Callable[[int], None] = lambda count: None,
+    *,
+    ahead: int,
+    watch: Callable[[int], None] = lambda underway: None,
 ) -> Iterator[Ended[Job, Answer]]:
-    """Do all jobs and yield each as it ends, in whatever order; a lost worker's are done again.
+    """Do all jobs and yield each as it ends, in whatever order.
 
     However many there are, only a few are underway: neither the scheduler nor this process grows with them.
 
     Args:
-        workers: who does them.
+        executor: of threads, of processes, or that of `ntkspec.cluster.workers.Workers`.
         work: a function of a module, since it is pickled, as are job and answer.
         jobs: what it is called with; drawn as there is room.
-        submitted: called with the number of jobs underway whenever that changes.
+        ahead: how many are submitted at a time.
+        watch: called every half a second and with each end, with the number of jobs underway.
 
     Raises:
-        ClusterError: the scheduler is gone; what was underway comes to nothing.
+        ClusterError: the scheduler or the pool of processes is gone.
+        Exception: what `watch` raises. Either way, what was underway comes to nothing.
     """
     waiting, underway = iter(jobs), dict[Future[Answer], Job]()
     try:
         while True:
-            for job in islice(waiting, workers.ahead - len(underway)):
-                underway[workers.executor.submit(work, job)] = job
-            submitted(len(underway))
+            for job in islice(waiting, ahead - len(underway)):
+                underway[executor.submit(work, job)] = job
+            watch(len(underway))
             if not underway:
                 return
-            done, _ = wait(underway, timeout=TICK, return_when=FIRST_COMPLETED)
-            workers.check()
-            for future in done:
+            for future in wait(underway, timeout=TICK, return_when=FIRST_COMPLETED).done:
                 yield _ended(underway.pop(future), future)
+    except BrokenExecutor:
+        raise _gone("a process of the pool") from None
     finally:
         for future in underway:
             future.cancel()
@@ -65,21 +68,25 @@ def run_jobs(
 def _ended(job: Job, future: Future[Answer]) -> Ended[Job, Answer]:
     try:
         return Ended(job, future.result(), None)
-    except CancelledError:  # by Dask, where a scheduler that went away came back without what it knew
-        raise ClusterError(
-            "the scheduler",
-            expected="to keep what was submitted",
-            got="its end",
-            remedy="start this command again: what is finished is kept",
-        ) from None
+    except CancelledError:  # by Dask, when the scheduler goes away
+        raise _gone("the scheduler") from None
+    except BrokenExecutor:
+        raise
     except Exception as error:
-        return Ended(job, None, _in_words(error))
+        return Ended(job, None, _killed() if type(error).__name__ == "KilledWorker" else error)
 
 
-def _in_words(error: Exception) -> Exception:
-    """Return what Dask says of a job whose workers died, in words of ours, and other errors as they are."""
-    if type(error).__name__ != "KilledWorker":
-        return error
+def _gone(who: str) -> ClusterError:
+    return ClusterError(
+        who,
+        expected="to stay while there are jobs",
+        got="its end",
+        remedy="start this command again: what is finished is kept",
+    )
+
+
+def _killed() -> ClusterError:
+    """What to say in the place of Dask's KilledWorker."""
     return ClusterError(
         "a worker",
         expected="to finish this",

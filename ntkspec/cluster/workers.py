@@ -33,8 +33,11 @@ SECONDS = 30  # for a scheduler to answer
 AHEAD = 2  # jobs a worker that are sent before they can run, lest a worker wait for its next
 NO_PAGE = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # of a scheduler, which wants some port
 _LEVEL = logging.CRITICAL + 1  # of Dask's own words: none
-_KEEP = {  # results are files, so that workers hold nothing to be put elsewhere
-    f"distributed.worker.memory.{limit}": False for limit in ("target", "spill", "pause", "terminate")
+_KEEP: dict[str, bool | None] = {
+    # Results are files, so that workers hold nothing to be put elsewhere.
+    **{f"distributed.worker.memory.{limit}": False for limit in ("target", "spill", "pause", "terminate")},
+    # Libraries may keep a worker from any sign of life for as long as an eigenvalue problem takes.
+    "distributed.scheduler.worker-ttl": None,
 }
 
 
@@ -56,7 +59,7 @@ class Workers:
         """Return how many of the submitted jobs are at work: one for each worker that came so far."""
         return min(submitted, len(self._client.nthreads()))
 
-    def check(self) -> None:
+    def check(self, underway: int = 0) -> None:
         """Raise `ClusterError` if the scheduler is gone, with which all that was submitted is."""
         if self._client.status != "running":
             raise ClusterError(

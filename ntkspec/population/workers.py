@@ -45,7 +45,8 @@ def in_workers(
     """
     start, failed = time.perf_counter(), []
     with cluster.start() as workers:
-        for count, ended in enumerate(run_jobs(workers, work, jobs), 1):
+        ends = run_jobs(workers.executor, work, jobs, ahead=workers.ahead, watch=workers.check)
+        for count, ended in enumerate(ends, 1):
             if isinstance(ended.error, NtkspecError):
                 failed.append(Failure(ended.job, ended.error))
             elif ended.error is not None:

@@ -23,6 +23,10 @@ def two():
         yield workers
 
 
+def over(workers, work, jobs):
+    return run_jobs(workers.executor, work, jobs, ahead=workers.ahead, watch=workers.check)
+
+
 def whom(_):
     time.sleep(0.05)
     return os.getpid(), *(os.environ[name] for name in NAMES)
@@ -47,14 +51,14 @@ def always_dies(_):
 
 
 def test_jobs_go_to_all_workers_which_know_their_share(two):
-    ends = list(run_jobs(two, whom, range(12)))
+    ends = list(over(two, whom, range(12)))
     assert sorted(ended.job for ended in ends) == list(range(12))
     assert len({ended.answer[0] for ended in ends}) == 2
     assert {ended.answer[1:] for ended in ends} == {("3", "3", "2", "")}
 
 
 def test_what_a_job_raises_is_its_end_alone(two):
-    ends = {ended.job: ended for ended in run_jobs(two, fails, range(4))}
+    ends = {ended.job: ended for ended in over(two, fails, range(4))}
     assert isinstance(ends[1].error, RunFileError)
     assert str(ends[1].error) == "x: expected a, got b; c"
     assert isinstance(ends[2].error, ZeroDivisionError)
@@ -63,12 +67,12 @@ def test_what_a_job_raises_is_its_end_alone(two):
 
 def test_what_a_lost_worker_had_is_done_again(two, tmp_path):
     places = [str(tmp_path / str(number)) for number in range(3)]
-    ends = list(run_jobs(two, dies_once, places))
+    ends = list(over(two, dies_once, places))
     assert sorted(ended.answer for ended in ends) == places
 
 
 def test_a_job_that_kills_all_its_workers_does_not_stop_the_others(two):
-    ends = [*run_jobs(two, always_dies, ["deadly"]), *run_jobs(two, whom, ["harmless"])]
+    ends = [*over(two, always_dies, ["deadly"]), *over(two, whom, ["harmless"])]
     assert isinstance(ends[0].error, ClusterError)
     assert "the death of every worker that tried" in str(ends[0].error)
     assert ends[1].error is None
@@ -78,9 +82,8 @@ def test_few_jobs_are_underway_at_a_time():
     """However many there are, and they are drawn when there is room for them."""
     drawn = []
     executor = SimpleNamespace(submit=lambda work, job: _done(work(job)))
-    workers = SimpleNamespace(executor=executor, ahead=4, check=lambda: None)
     jobs = (drawn.append(number) or number for number in range(1000))
-    for number, ended in enumerate(run_jobs(workers, str, jobs), 1):
+    for number, ended in enumerate(run_jobs(executor, str, jobs, ahead=4), 1):
         assert ended.answer == str(ended.job)
         assert len(drawn) <= number + 4
     assert len(drawn) == 1000
@@ -96,13 +99,13 @@ def test_a_lost_scheduler_ends_the_work_and_cancels_the_rest():
     left = [Future() for _ in range(2)]
     waiting = iter(left)
 
-    def check():
+    def watch(underway):
+        assert underway == 2
         raise ClusterError("the scheduler", expected="life", got="its end", remedy="start it")
 
     executor = SimpleNamespace(submit=lambda work, job: next(waiting))
-    workers = SimpleNamespace(executor=executor, ahead=2, check=check)
     with pytest.raises(ClusterError, match="its end"):
-        list(run_jobs(workers, str, range(5)))
+        list(run_jobs(executor, str, range(5), ahead=2, watch=watch))
     assert all(future.cancelled() for future in left)
 
 
@@ -111,7 +114,7 @@ def test_a_gpu_for_each_worker(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # for the locks
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with Cluster("local", profile="gpu").start() as workers:
-        ends = list(run_jobs(workers, whom, range(8)))
+        ends = list(over(workers, whom, range(8)))
     assert workers.count == 2
     assert {ended.answer[-1] for ended in ends} == {"GPU-11111111-aaaa", "GPU-22222222-bbbb"}
 
@@ -125,7 +128,7 @@ def test_jobs_of_slurm(tmp_path, monkeypatch):
         'gpus = 0\n[slurm]\ncpus = 5\nmemory_gib = 1\nwalltime = "00:10:00"\n'
     )
     with Cluster("slurm", 2, str(tmp_path / "mine.toml")).start() as workers:
-        ends = list(run_jobs(workers, whom, range(8)))
+        ends = list(over(workers, whom, range(8)))
     assert [ended.error for ended in ends] == [None] * 8
     assert {ended.answer[1:] for ended in ends} == {("5", "5", "1", "")}
     pids = [int(pid) for path in (tmp_path / "bin").glob("*.pids") for pid in path.read_text().split()]
