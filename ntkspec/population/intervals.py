@@ -45,12 +45,15 @@ class Interval:
         return self.shown(lambda number: f"{number:.{digits}f}")
 
     def shown(self, form: Callable[[float], str]) -> str:
-        """Return the value and the ends in a form: [low, high] of a bootstrap, (low to high) of a range."""
-        value = form(self.value)
+        """Return the value and the ends, each number in this form."""
+        return f"{form(self.value)} {self.ends(form) or '(of one)'}"
+
+    def ends(self, form: Callable[[float], str]) -> str:
+        """Return the ends in this form: [low, high] of a bootstrap, (low to high) of a range, "" of one."""
         if self.count == 1:
-            return f"{value} (of one)"
+            return ""
         low, high = form(self.low), form(self.high)
-        return f"{value} ({low} to {high})" if self.count < FEW else f"{value} [{low}, {high}]"
+        return f"({low} to {high})" if self.count < FEW else f"[{low}, {high}]"
 
     def __str__(self) -> str:
         return self.text(2)

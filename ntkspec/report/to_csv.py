@@ -7,7 +7,7 @@ import re
 from typing import TextIO
 
 from ntkspec.report.names import snapshot_name
-from ntkspec.report.records import Report
+from ntkspec.report.records import Report, SnapshotReport
 
 COLUMNS = ("run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero")
 SNAPSHOT_COLUMNS = (
@@ -77,17 +77,38 @@ def write_snapshots_csv(report: Report, file: TextIO) -> None:
     writer.writerow(SNAPSHOT_COLUMNS)
     for run in report.runs:
         for snapshot in run.snapshots:
-            for name, spectrum in snapshot.spectra.items():
-                distance = snapshot.distances.get(name)
-                numbers = (
-                    float(spectrum.floor), spectrum.lambda_max, spectrum.lambda_min,
-                    float(spectrum.smallest_at_most) if spectrum.complete else None,
-                    int(spectrum.singular or spectrum.zero), spectrum.condition, float(spectrum.trace),
-                    spectrum.effective_rank, spectrum.stable_rank, distance.value if distance else None,
-                )  # fmt: skip
+            for name in snapshot.spectra:
                 head = (text(run.label), text(snapshot_name(run, snapshot)), snapshot.step, text(name))
-                writer.writerow((*head, spectrum.size, spectrum.resolved, *map(_cell, numbers)))
+                writer.writerow((*head, *map(cell, kernel_numbers(snapshot, name).values())))
 
 
-def _cell(number: float | None) -> float | str:
+def kernel_numbers(snapshot: SnapshotReport, name: str) -> dict[str, float | None]:
+    """Return the numbers of one kernel at one snapshot by column, None where it has no such number.
+
+    Args:
+        snapshot: that has the kernel.
+        name: of the kernel, such as "total".
+
+    Returns:
+        The columns of snapshots.csv from "size" on.
+    """
+    spectrum, distance = snapshot.spectra[name], snapshot.distances.get(name)
+    return {
+        "size": spectrum.size,
+        "resolved": spectrum.resolved,
+        "floor": float(spectrum.floor),
+        "lambda_max": spectrum.lambda_max,
+        "lambda_min": spectrum.lambda_min,
+        "lambda_min_at_most": float(spectrum.smallest_at_most) if spectrum.complete else None,
+        "zero": int(spectrum.singular or spectrum.zero),
+        "condition": spectrum.condition,
+        "trace": float(spectrum.trace),
+        "effective_rank": spectrum.effective_rank,
+        "stable_rank": spectrum.stable_rank,
+        "kernel_distance": distance.value if distance else None,
+    }
+
+
+def cell(number: float | None) -> float | str:
+    """Return what stands in a table for a number, nothing where there is none."""
     return "" if number is None else number

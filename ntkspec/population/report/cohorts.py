@@ -1,0 +1,184 @@
+"""Runs of one label at one snapshot whose kernels are of one size, and what is found of them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.population.intervals import Interval, interval, median
+from ntkspec.population.outcomes import indices
+from ntkspec.population.report.enclosures import Enclosure, Values, agree, mean, quantile
+from ntkspec.population.report.records import (
+    STATES,
+    KeptRun,
+    KeptSnapshot,
+    KeptSpectrum,
+    Population,
+    State,
+)
+from ntkspec.report.decades import Known
+from ntkspec.report.style import Stage
+
+Counts = NDArray[np.int64]
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class SpectrumStatistics:
+    """One kernel of a cohort: statistics at every kept index, and of the last eigenvalue."""
+
+    index: Counts  # (k,) from 1
+    runs: int  # that have this kernel
+    resolved: Counts  # (k,) how many runs
+    zero: Counts  # (k,)
+    unresolved: Counts  # (k,) unresolved or not computed
+    mean: Enclosure  # arithmetic
+    median: Enclosure
+    lower_quartile: Enclosure
+    upper_quartile: Enclosure
+    smallest: tuple[Interval, Interval]  # the median of lambda_min at least, and at most; see `_smallest`
+    smallest_at_most: float  # of the runs in which lambda_min is no number, the largest upper end
+    states: Mapping[State, int]  # runs by what is known of lambda_min
+    network_singular: int  # runs
+    effective_rank: Interval | None  # the mean of those that are known
+
+    @property
+    def median_smallest(self) -> float | None:
+        """The median of lambda_min, 0 included, or None where it is no number to quote."""
+        least, most = (interval.value for interval in self.smallest)
+        return least / 2 + most / 2 if agree(least, most) else None
+
+
+@dataclass(frozen=True)
+class MetricStatistics:
+    """One metric of a cohort, of the runs in which it is a finite number."""
+
+    mean: Interval
+    quantiles: tuple[float, ...]  # at `QUANTILES`
+
+
+@dataclass(frozen=True, order=True)
+class Kernels:
+    """What kernels share that may be compared one eigenvalue with another."""
+
+    size: int
+    outputs: int
+    mode: str
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The runs of one label at one snapshot whose kernels may be compared."""
+
+    label: str
+    snapshot: str  # its name
+    kernels: Kernels
+    runs: int
+    step: float  # the mean
+    stage: Stage | None  # of most of the runs
+    spectra: Mapping[str, SpectrumStatistics]
+    metrics: Mapping[str, MetricStatistics]
+
+
+def cohorts_of(population: Population) -> tuple[Cohort, ...]:
+    """Return all cohorts: by label as they come, the last snapshot first, the larger ones first."""
+    members: dict[tuple[str, str, Kernels], list[KeptSnapshot]] = {}
+    for run in population.runs:
+        for snapshot in run.snapshots:
+            key = (run.label, snapshot.name, _kernels(run, snapshot))
+            members.setdefault(key, []).append(snapshot)
+    cohorts = [_cohort(*key, snapshots) for key, snapshots in members.items()]
+    place = {label: i for i, label in enumerate(population.examples)}
+    return tuple(
+        sorted(cohorts, key=lambda cohort: (place[cohort.label], -cohort.step, -cohort.runs, cohort.kernels))
+    )
+
+
+def at_stage(cohorts: Iterable[Cohort], label: str, stage: Stage) -> list[Cohort]:
+    """Return the cohorts of a label at a stage of training, those with most runs first.
+
+    At the end there is at least one: runs that take one snapshot for different stages have no common end, and
+    their last one stands for it.
+    """
+    of_label = [cohort for cohort in cohorts if cohort.label == label]
+    of_stage = [cohort for cohort in of_label if cohort.stage == stage]
+    if stage == "end" and not of_stage:
+        of_stage = [max(of_label, key=lambda cohort: cohort.step)]
+    return sorted(of_stage, key=lambda cohort: -cohort.runs)
+
+
+def _kernels(run: KeptRun, snapshot: KeptSnapshot) -> Kernels:
+    return Kernels(snapshot.spectra["total"].size, run.outputs, run.mode)
+
+
+def _cohort(label: str, name: str, kernels: Kernels, snapshots: Sequence[KeptSnapshot]) -> Cohort:
+    spectra: dict[str, list[KeptSpectrum]] = {}
+    metrics: dict[str, list[float]] = {}
+    for snapshot in snapshots:
+        for kernel, spectrum in snapshot.spectra.items():
+            spectra.setdefault(kernel, []).append(spectrum)
+        for metric, value in snapshot.metrics.items():
+            metrics.setdefault(metric, []).append(value)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers of foreign files may be as large as any
+        return Cohort(
+            label=label,
+            snapshot=name,
+            kernels=kernels,
+            runs=len(snapshots),
+            step=sum(snapshot.step for snapshot in snapshots) / len(snapshots),
+            stage=Counter(snapshot.stage for snapshot in snapshots).most_common(1)[0][0],
+            spectra={kernel: _of_spectra(group) for kernel, group in spectra.items()},
+            metrics={metric: _of_metric(values) for metric, values in metrics.items()},
+        )
+
+
+def _of_spectra(group: Sequence[KeptSpectrum]) -> SpectrumStatistics:
+    low, high = (
+        np.array(ends) for ends in zip(*((spectrum.low, spectrum.high) for spectrum in group), strict=True)
+    )
+    resolved, zero = np.count_nonzero(low, axis=0), np.count_nonzero(high == 0, axis=0)
+    states = Counter(spectrum.state for spectrum in group)
+    ranks = [spectrum.numbers["effective_rank"] for spectrum in group]
+    known_ranks = [rank for rank in ranks if rank is not None and math.isfinite(rank)]
+    unknown = high[:, -1][low[:, -1] < high[:, -1]]
+    middle = quantile(low, high, 0.5)
+    return SpectrumStatistics(
+        index=np.array(indices(group[0].size)),
+        runs=len(group),
+        resolved=resolved,
+        zero=zero,
+        unresolved=len(group) - resolved - zero,
+        mean=mean(low, high),
+        median=middle,
+        lower_quartile=quantile(low, high, 0.25),
+        upper_quartile=quantile(low, high, 0.75),
+        smallest=_smallest(low[:, -1], high[:, -1], middle),
+        smallest_at_most=float(unknown.max()) if unknown.size else 0.0,
+        states={state: states[state] for state in STATES},
+        network_singular=sum(spectrum.network_singular for spectrum in group),
+        effective_rank=interval(known_ranks) if known_ranks else None,
+    )
+
+
+def _smallest(low: Values, high: Values, middle: Enclosure) -> tuple[Interval, Interval]:
+    """The median of lambda_min at least and at most, with the intervals of its logarithm."""
+    with np.errstate(divide="ignore"):  # log10(0)
+        decades = np.log10([low, high]).T.tolist()
+    least, most = median([Known(*ends) for ends in decades])
+    return _undone(least, middle.low), _undone(most, middle.high)
+
+
+def _undone(decades: Interval, middle: Values) -> Interval:
+    """The same of the number itself, with the last of these medians as its value."""
+    low, high = np.power(10.0, [decades.low, decades.high]).tolist()
+    return Interval(float(middle[-1]), low, high, decades.count)
+
+
+def _of_metric(values: Sequence[float]) -> MetricStatistics:
+    quantiles = np.quantile(np.array(values), QUANTILES)
+    return MetricStatistics(interval(values), tuple(quantiles.tolist()))

@@ -1,0 +1,94 @@
+"""Means and quantiles over runs of numbers that are known between two ends only.
+
+Each is computed twice, of what the numbers are at least and of what they are at most; whatever the numbers
+are, their mean or quantile lies between the two, since neither falls where a number rises.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+AGREE = 0.01  # of the upper end: as near as both ends must be for a number to be quoted
+
+
+@dataclass(frozen=True)
+class Enclosure:
+    """What statistics are at least and at most, one at each index."""
+
+    low: Values  # (k,) >= 0
+    high: Values  # (k,) >= low; infinite where nothing is known
+
+    @property
+    def numbers(self) -> Values:
+        """The middle of both ends where they agree, else NaN; (k,)."""
+        known = [agree(*ends) for ends in zip(self.low.tolist(), self.high.tolist(), strict=True)]
+        return np.where(known, self.low / 2 + self.high / 2, np.nan)
+
+    @property
+    def at_most(self) -> Values:
+        """The upper end where there is no number and it says something, else NaN; (k,)."""
+        return np.where(np.isnan(self.numbers) & np.isfinite(self.high), self.high, np.nan)
+
+
+def agree(low: float, high: float) -> bool:
+    """Return whether both ends are one number to quote, zero included.
+
+    Example:
+        >>> agree(0.995, 1.0), agree(0.5, 1.0), agree(0.0, 0.0)
+        (True, False, True)
+    """
+    return math.isfinite(high) and high - low <= AGREE * high
+
+
+def mean(low: Values, high: Values) -> Enclosure:
+    """Return the arithmetic mean over runs.
+
+    Args:
+        low: what the numbers are at least, a row for each run (n, k).
+        high: what they are at most (n, k).
+
+    Example:
+        >>> mean(np.array([[4.0], [0.0]]), np.array([[4.0], [1.0]]))
+        Enclosure(low=array([2.]), high=array([2.5]))
+    """
+    largest = np.where(np.isfinite(high), high, 0.0).max(axis=0)
+    scale = np.where(largest > 0, largest, 1.0)  # lest a sum overflow
+    return Enclosure((low / scale).mean(axis=0) * scale, (high / scale).mean(axis=0) * scale)
+
+
+def quantile(low: Values, high: Values, share: float) -> Enclosure:
+    """Return a quantile over runs, between the two runs nearest to it on a log scale.
+
+    Eigenvalues differ by decades: halfway between 1e-2 and 1e-6 lies 1e-4, and halfway to zero lies zero.
+
+    Args:
+        low: see `mean`.
+        high: see `mean`.
+        share: of the runs that lie below, 0.5 for the median.
+
+    Example:
+        >>> quantile(np.array([[4.0], [0.0], [1.0], [9.0]]), np.array([[4.0], [0.1], [1.0], [9.0]]), 0.5)
+        Enclosure(low=array([2.]), high=array([2.]))
+    """
+    return Enclosure(_quantile(low, share), _quantile(high, share))
+
+
+def _quantile(values: Values, share: float) -> Values:
+    """Of infinite values, too, which are the largest."""
+    ranked = np.sort(values, axis=0)
+    place = share * (len(ranked) - 1)
+    below = math.floor(place)
+    part = place - below
+    lower, upper = ranked[below], ranked[min(below + 1, len(ranked) - 1)]
+    if part == 0:
+        return np.asarray(lower)
+    first = np.where(lower > 0, lower, 1.0)  # lest 0 times infinity
+    with np.errstate(over="ignore"):
+        between = np.clip(first ** (1 - part) * upper**part, lower, upper)
+    return np.where(lower > 0, between, 0.0)

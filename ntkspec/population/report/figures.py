@@ -1,0 +1,51 @@
+"""The figures of a population's report, and how to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from matplotlib.figure import Figure
+
+from ntkspec.population.report.cohorts import Cohort
+from ntkspec.population.report.labels import MOST_LABELS, ShownLabel, last_cohorts
+from ntkspec.population.report.metrics_figure import MOST_METRICS, fig_metrics
+from ntkspec.population.report.spectra_figure import fig_spectra
+from ntkspec.population.report.table import in_order
+from ntkspec.report.captions import Caption
+
+
+def draw_all(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures that the population has enough for, by name, drawn one at a time."""
+    spectra = fig_spectra(cohorts, labels)
+    if spectra is not None:
+        yield "spectra", spectra
+    metrics = fig_metrics(last_cohorts(cohorts, labels))
+    if metrics is not None:
+        yield "metrics", metrics
+
+
+def captions(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> dict[str, Caption]:
+    """Return the words for every figure by name."""
+    few = f" Drawn: the {MOST_LABELS} of {len(labels)} labels that have the most runs."
+    few = few if len(labels) > MOST_LABELS else ""
+    sizes = len({cohort.kernels for cohort in cohorts}) > 1
+    few += " Of a label with kernels of several sizes, those of most runs." if sizes else ""
+    metrics = len(in_order(name for cohort in cohorts for name in cohort.metrics))
+    more = f" {MOST_METRICS} of {metrics} metrics; runs.csv has all." if metrics > MOST_METRICS else ""
+    return {
+        "spectra": Caption(
+            title="Spectra",
+            alt="Log-log plots of kernel eigenvalues against their index: the median over runs, a colour for "
+            "each label, a panel for each stage of training.",
+            caption="Each line is, at every index, the median over the runs of a label; a band holds the "
+            "middle half of them. A cross marks the last index at which the median is a number; beyond it, "
+            "the thin line says only what the median is at most, and where it is zero nothing is drawn."
+            + few,
+        ),
+        "metrics": Caption(
+            title="Metrics",
+            alt="Dot plots of each metric: a row for each label, with the mean and the spread of its runs.",
+            caption="Of the last snapshots. A dot is the mean over the runs of a label, the line through it "
+            "its interval, the bar the middle half of the runs, the thin line all of them." + more + few,
+        ),
+    }

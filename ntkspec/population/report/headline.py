@@ -1,0 +1,102 @@
+"""What a population shows, in one sentence that is computed from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from ntkspec.population.report import wording
+from ntkspec.population.report.cohorts import Cohort, Kernels, SpectrumStatistics, at_stage
+from ntkspec.population.report.labels import ShownLabel
+from ntkspec.population.report.records import State
+from ntkspec.report import words
+
+Totals = Mapping[ShownLabel, SpectrumStatistics]
+
+_ALIKE: Mapping[State, str] = {
+    "zero": "the kernel of {} is exactly singular: the smallest eigenvalue is zero",
+    "unresolved": "the smallest eigenvalue of {} lies below what rounding lets anyone see",
+    "not computed": "the smallest eigenvalue of {} was not computed",
+}
+
+
+def headline(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel], when: str) -> str:
+    """Return the sentence: whose smallest eigenvalues are the largest, or why nobody knows.
+
+    Args:
+        cohorts: of all labels; it is said of those at the end whose kernels are like most.
+        labels: all of them.
+        when: the last snapshots were taken, such as "at the end of training".
+    """
+    ends = {label: at_stage(cohorts, label.label, "end") for label in labels}
+    common = commonest([cohort for of_label in ends.values() for cohort in of_label])
+    totals = {
+        label: cohort.spectra["total"]
+        for label, of_label in ends.items()
+        for cohort in of_label
+        if cohort.kernels == common
+    }
+    sentence = _all_alike(totals) or (_alone(totals) if len(totals) == 1 else _compared(totals))
+    return f"{when[:1].upper()}{when[1:]}, {sentence}."
+
+
+def commonest(cohorts: Iterable[Cohort]) -> Kernels:
+    """Return the size and outputs of the kernels that most runs have."""
+    runs: Counter[Kernels] = Counter()
+    for cohort in cohorts:
+        runs[cohort.kernels] += cohort.runs
+    return runs.most_common(1)[0][0]
+
+
+def _all_alike(totals: Totals) -> str:
+    """Why no run has a number; "" where some has, or that differs between runs."""
+    states = _states(totals)
+    runs = states.total()
+    state = next((state for state in _ALIKE if states[state] == runs), None)
+    if state is None:
+        return ""
+    name = next(iter(totals)).name
+    if runs == 1:
+        return _ALIKE[state].format(f"the one run, {name},")
+    return _ALIKE[state].format(f"each of the {runs:,} runs{f' of {name}' if len(totals) == 1 else ''}")
+
+
+def _alone(totals: Totals) -> str:
+    """Of the only label."""
+    ((label, statistics),) = totals.items()
+    if statistics.runs == 1:
+        return f"the smallest eigenvalue of the one run, {label.name}, is {_value(statistics)}"
+    said = f"the smallest eigenvalue of {label.name}, in the median of {statistics.runs:,} runs, is "
+    states = statistics.states
+    more = "" if states["resolved"] == statistics.runs else f": {wording.states(states)}"
+    return said + _value(statistics) + more
+
+
+def _compared(totals: Totals) -> str:
+    """The label whose median is the largest, against the baseline or else the smallest."""
+    numbers = {label: statistics.median_smallest or 0.0 for label, statistics in totals.items()}
+    top = max(numbers, key=lambda label: numbers[label])
+    if not numbers[top]:
+        states = _states(totals)
+        said = f"{wording.states(states)} of {states.total():,} runs"
+        return f"no label's smallest eigenvalue is, in the median, known to be above zero: {said}"
+    others = {label: totals[label].smallest[1].value for label in totals if label != top}
+    known = " known" if any(high > numbers[top] for high in others.values()) else ""
+    other = min(others, key=lambda label: (label.kind != "baseline", others[label]))
+    return (
+        f"{top.name} has the largest{known} smallest eigenvalue in the median: {_value(totals[top])} "
+        f"over {wording.count(totals[top].runs, 'run')}; that of {other.name} is {_value(totals[other])} "
+        f"over {wording.count(totals[other].runs, 'run')}"
+    )
+
+
+def _states(totals: Totals) -> Counter[State]:
+    states: Counter[State] = Counter()
+    for statistics in totals.values():
+        states.update(statistics.states)
+    return states
+
+
+def _value(statistics: SpectrumStatistics) -> str:
+    said = wording.smallest(statistics).value
+    return "exactly zero" if said == words.sci(0) else said.replace("<= ", "at most ")

@@ -1,0 +1,63 @@
+"""The labels of a population: in which order, under which name and in which colour they are shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ntkspec.population.report.cohorts import Cohort, at_stage
+from ntkspec.population.report.records import Population
+from ntkspec.report.names import clean, short
+from ntkspec.report.records import Report
+from ntkspec.report.style import Kind, styled_runs, when_last
+
+MOST_LABELS = 12  # in a figure
+NO_LABEL = "(no label)"
+
+
+@dataclass(frozen=True)
+class ShownLabel:
+    """A label, and the way it is shown."""
+
+    label: str  # as the files have it
+    name: str  # printable, short and unlike the others
+    runs: int
+    kind: Kind
+    colour: str | None  # None: not among those that are drawn
+
+
+def shown_labels(population: Population) -> tuple[ShownLabel, ...]:
+    """Return all labels in the order of a report: baseline, Fourier features, multigrids, others.
+
+    Only the labels with the most runs have a colour.
+    """
+    labels = tuple(population.examples)
+    runs = Counter(run.label for run in population.runs)
+    names = dict(
+        zip(labels, short(tuple(label if clean(label) else NO_LABEL for label in labels), 28), strict=True)
+    )
+    drawn = sorted(labels, key=lambda label: -runs[label])[:MOST_LABELS]
+    colours = {styled.run.label: styled.colour for styled in styled_runs(_report(population, drawn))}
+    return tuple(
+        ShownLabel(label, names[label], runs[label], styled.kind, colours.get(label))
+        for styled in styled_runs(_report(population, labels))
+        for label in (styled.run.label,)
+    )
+
+
+def last_cohorts(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel]) -> dict[ShownLabel, Cohort]:
+    """Return the cohort of each label at the end of training, of several that with the most runs."""
+    return {label: at_stage(cohorts, label.label, "end")[0] for label in labels}
+
+
+def when(population: Population) -> str:
+    """Return when the last snapshots were taken, as the words of a sentence."""
+    return when_last(_report(population, tuple(population.examples)))
+
+
+def _report(population: Population, labels: Iterable[str]) -> Report:
+    """A report of one run for each label, which says what kind of run it is."""
+    wanted = set(labels)
+    examples = tuple(run for label, run in population.examples.items() if label in wanted)
+    return Report(created="", producer="", backend="cpu", runs=examples)

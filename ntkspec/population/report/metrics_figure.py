@@ -1,0 +1,85 @@
+"""The figure "metrics": what the runs of each label reach at the end, and the mean with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ntkspec.population.report.cohorts import Cohort, MetricStatistics
+from ntkspec.population.report.labels import ShownLabel
+from ntkspec.population.report.table import in_order
+from ntkspec.report import words
+from ntkspec.report.curves import GREY, legend_below, mark, new_axes, new_figure, text
+
+MOST_METRICS = 6
+_COLUMNS = 3
+_LARGEST = 1e100
+
+
+def fig_metrics(ends: Mapping[ShownLabel, Cohort]) -> Figure | None:
+    """Draw a panel for each metric with a row for each label; None where there is no metric.
+
+    Args:
+        ends: the last cohort of each label; labels with a colour are drawn.
+    """
+    of_labels = {label: _drawable(cohort) for label, cohort in ends.items() if label.colour}
+    of_labels = {label: metrics for label, metrics in of_labels.items() if metrics}
+    metrics = in_order(name for of_label in of_labels.values() for name in of_label)[:MOST_METRICS]
+    if not metrics:
+        return None
+    columns = min(len(metrics), _COLUMNS)
+    rows = -(-len(metrics) // columns)
+    figure = new_figure(max(4.4 * columns, 7.6), (0.9 + 0.34 * len(of_labels)) * rows + 0.5)
+    panels = new_axes(figure, rows, columns, share=False)
+    for axes in panels[len(metrics) :]:
+        axes.set_visible(False)
+    for place, (axes, metric) in enumerate(zip(panels, metrics, strict=False)):
+        for row, (label, of_label) in enumerate(of_labels.items()):
+            if metric in of_label:
+                _draw(axes, row, of_label[metric], label.colour or GREY)
+        names = [text(label.name, 28) if place % columns == 0 else "" for label in of_labels]
+        _finish(axes, text(words.QUALITIES.get(metric, metric), 40), names)
+    if any(cohort.runs > 1 for cohort in ends.values()):
+        legend_below(figure, _marks())
+    return figure
+
+
+def _drawable(cohort: Cohort) -> dict[str, MetricStatistics]:
+    """The metrics whose numbers fit on an axis; those of foreign files may be as large as any."""
+    return {
+        name: statistics
+        for name, statistics in cohort.metrics.items()
+        if all(abs(value) < _LARGEST for value in (*statistics.quantiles, statistics.mean.value))
+    }
+
+
+def _draw(axes: Axes, row: int, statistics: MetricStatistics, colour: str) -> None:
+    least, lower, _, upper, most = statistics.quantiles
+    ends = [statistics.mean.low, statistics.mean.high]
+    axes.plot([least, most], [row, row], color=colour, linewidth=1, alpha=0.6)
+    axes.plot([lower, upper], [row, row], color=colour, linewidth=7, alpha=0.25, solid_capstyle="butt")
+    if all(map(math.isfinite, ends)):  # of one run: none
+        axes.plot(ends, [row, row], color=colour, linewidth=2)
+    axes.plot([statistics.mean.value], [row], "o", color=colour, markersize=5)
+
+
+def _marks() -> list[Line2D]:
+    return [
+        mark("mean with its interval", marker="o", markersize=5, linewidth=2),
+        mark("middle half of the runs", linewidth=7, alpha=0.25),
+        mark("all runs", linewidth=1, alpha=0.6),
+    ]
+
+
+def _finish(axes: Axes, title: str, names: Sequence[str]) -> None:
+    axes.set_title(title, fontsize=10)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.margins(x=0.06)
+    axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)

@@ -1,0 +1,96 @@
+"""The population as one HTML file that opens offline: no script, and every foreign text escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ntkspec._version import __version__
+from ntkspec.population.report import wording
+from ntkspec.population.report.cohorts import Cohort, at_stage
+from ntkspec.population.report.figures import captions
+from ntkspec.population.report.headline import commonest, headline
+from ntkspec.population.report.labels import ShownLabel, when
+from ntkspec.population.report.records import Failed, Population
+from ntkspec.population.report.table import Row, metrics_in_table, sections
+from ntkspec.report import words
+from ntkspec.report.html import data_uri, resource, template
+
+MOST_FAILURES = 200  # on the page
+
+
+def render_page(
+    population: Population,
+    cohorts: Sequence[Cohort],
+    labels: Sequence[ShownLabel],
+    figures: Mapping[str, bytes],
+) -> str:
+    """Return the text of index.html.
+
+    Args:
+        population: what to show.
+        cohorts: of all its runs.
+        labels: of all its runs, in their order.
+        figures: SVG files by figure name, as `figures.draw_all` names them.
+    """
+    tables = sections(cohorts, labels)
+    return template("page.html.j2", __package__).render(
+        producer=f"ntkspec {__version__}",
+        created=population.created,
+        style=resource("page.css"),
+        title=f"{wording.count(len(population.runs), 'run')} of {wording.count(len(labels), 'label')}",
+        headline=headline(cohorts, labels, when(population)),
+        support=_support(population, cohorts, labels),
+        figures=[
+            (name, caption, data_uri(figures[name]))
+            for name, caption in captions(cohorts, labels).items()
+            if name in figures
+        ],
+        tables=tables,
+        metrics=[words.clean(words.QUALITIES.get(name, name), 24) for name in metrics_in_table(cohorts)],
+        notes=_notes(cohorts, [row for table in tables for row in table.rows]),
+        wide=len({cohort.stage for cohort in cohorts} - {None}) > 1,
+        several=len(labels) > 1,
+        sizes=len({cohort.kernels for cohort in cohorts}) > 1,
+        grids=any("no_grid" in cohort.spectra for cohort in cohorts),
+        failures=[_failure(failure) for failure in population.failures[:MOST_FAILURES]],
+        failed=len(population.failures),
+    )
+
+
+def _support(population: Population, cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> list[str]:
+    """What the reader must know beside the headline."""
+    said = []
+    ends = [cohort for label in labels for cohort in at_stage(cohorts, label.label, "end")]
+    if len({cohort.kernels for cohort in ends}) > 1:
+        said.append(
+            f"That is said of kernels of {wording.kernels(commonest(ends))}, which most runs have; "
+            "eigenvalues of kernels of other sizes or outputs do not compare."
+        )
+    if population.failures:
+        said.append(f"{wording.count(len(population.failures), 'file')} could not be reported on; see below.")
+    return said
+
+
+def _notes(cohorts: Sequence[Cohort], rows: Sequence[Row]) -> list[str]:
+    """How to read the table."""
+    brackets = wording.intervals({cohort.runs for cohort in cohorts})
+    said = [
+        "Smallest eigenvalues are medians over runs, of two in the middle the geometric mean; metrics and "
+        "effective ranks are means" + (f"; {brackets}." if brackets else "."),
+        "A median is a number where what is not resolved changes it by 1% at most; else only what it is at "
+        f"most is known. {words.LEGEND.capitalize()}.",
+    ]
+    if any(wording.NETWORK in row.smallest.beside for row in rows):
+        said.append(
+            f"{wording.NETWORK.capitalize()}: by its activation regions, the network's kernel is singular in "
+            "exact arithmetic; eigenvalues are those of the numbers as stored, which are rounded."
+        )
+    if len(rows) < len(cohorts):
+        said.append(f"The first {len(rows)} of {len(cohorts)} rows; population.json has all.")
+    return said
+
+
+def _failure(failure: Failed) -> dict[str, Any]:
+    reason = failure.reason.removeprefix(f"{failure.path}: ")
+    return {"path": words.clean(failure.path, 300), "reason": words.clean(reason, 400)}

@@ -1,0 +1,169 @@
+"""Read report.json files one at a time, and keep of each what a population needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.errors import ReportFileError, UsageError
+from ntkspec.population.outcomes import indices
+from ntkspec.population.report.records import (
+    Failed,
+    KeptRun,
+    KeptSnapshot,
+    KeptSpectrum,
+    Population,
+    State,
+)
+from ntkspec.report import words
+from ntkspec.report.from_json import read_report
+from ntkspec.report.names import snapshot_name
+from ntkspec.report.records import Report, RunReport, SnapshotReport
+from ntkspec.report.style import Stage, stages
+from ntkspec.report.to_csv import kernel_numbers
+from ntkspec.spectral import Spectrum
+
+_OF_KIND = ("encoding", "preset")  # entries of a config that say what kind of run it is
+
+
+def read_population(reports: Iterable[Path], failures: Sequence[Failed] = ()) -> Population:
+    """Read the runs of all reports; those that cannot be read join the failures.
+
+    Args:
+        reports: report.json files, of one run or several each; the order does not matter.
+        failures: run files that came to no report.
+
+    Raises:
+        UsageError: there is no run among them.
+    """
+    runs: list[KeptRun] = []
+    failed, examples = list(failures), dict[str, RunReport]()
+    for path in sorted(set(reports)):
+        try:
+            report = read_report(path)
+            runs += [_kept_run(run, path) for run in _checked(report, path).runs]
+        except ReportFileError as error:
+            failed.append(Failed(str(path), str(error).removeprefix(f"{path}: ")))
+            continue
+        for run in report.runs:
+            examples.setdefault(run.label, _example(run))
+    if not runs:
+        first = f"none: {failed[0].path}: {failed[0].reason}" if failed else "none"
+        raise UsageError(
+            "reports of a population",
+            expected="a report.json with a run",
+            got=" ".join(first.split()),
+            remedy="analyse the run files first",
+        )
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Population(now, tuple(runs), tuple(failed), examples)
+
+
+def _checked(report: Report, path: Path) -> Report:
+    """The report, if it has a run, and every run a snapshot whose kernels are of one size."""
+    sizes = [{s.size for s in snap.spectra.values()} for run in report.runs for snap in run.snapshots]
+    if not report.runs or not all(run.snapshots for run in report.runs):
+        expected, got = "a run with a snapshot", "none"
+    elif any(len(of_snapshot) > 1 for of_snapshot in sizes):
+        expected, got = "kernels of one size at each snapshot", "several sizes"
+    else:
+        return report
+    raise ReportFileError(str(path), expected=expected, got=got, remedy="analyse the run file again")
+
+
+def _kept_run(run: RunReport, path: Path) -> KeptRun:
+    stage_of = {id(snapshot): stage for stage, snapshot in stages(run).items()}
+    return KeptRun(
+        folder=path.absolute().parent.name,
+        path=run.path,
+        label=run.label,
+        outputs=run.outputs,
+        mode=str(run.mode) if run.outputs > 1 else "trace",  # of one output all are the same
+        snapshots=tuple(_kept_snapshot(run, snap, stage_of.get(id(snap))) for snap in run.snapshots),
+    )
+
+
+def _kept_snapshot(run: RunReport, snapshot: SnapshotReport, stage: Stage | None) -> KeptSnapshot:
+    return KeptSnapshot(
+        id=snapshot.id,
+        label=snapshot.label,
+        name=snapshot_name(run, snapshot),
+        step=snapshot.step,
+        stage=stage,
+        metrics={name: value for name, value in snapshot.metrics.items() if math.isfinite(value)},
+        spectra={name: _kept_spectrum(snapshot, name) for name in snapshot.spectra},
+    )
+
+
+def _kept_spectrum(snapshot: SnapshotReport, name: str) -> KeptSpectrum:
+    spectrum = snapshot.spectra[name]
+    low, high = enclosed(spectrum)
+    return KeptSpectrum(
+        low=low,
+        high=high,
+        state=_state(spectrum),
+        network_singular=spectrum.network_singular,
+        numbers=kernel_numbers(snapshot, name),
+        method=spectrum.method,
+        precision=spectrum.precision,
+    )
+
+
+def enclosed(spectrum: Spectrum) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what the kept eigenvalues are at least and at most, see `KeptSpectrum`.
+
+    One that was not computed is at most the last one that was.
+
+    Example:
+        >>> kept = Spectrum(np.array([4.0, 0.5]), np.zeros(2), 1.0, 2, 4.5, "gram", "float64")
+        >>> [ends.tolist() for ends in enclosed(kept)]
+        [[4.0, 0.0], [4.0, 1.0]]
+    """
+    index = np.array(indices(spectrum.size))
+    place = np.minimum(index, len(spectrum.eigenvalues)) - 1
+    values = spectrum.eigenvalues[place]
+    at_most = np.maximum(spectrum.upper[place], spectrum.floor)
+    if spectrum.regions is not None:
+        beyond = index > spectrum.regions.independent
+        at_most = np.where(beyond, np.minimum(at_most, spectrum.regions.rest), at_most)
+    resolved = index <= spectrum.resolved
+    rank = 0 if spectrum.zero else spectrum.size
+    if spectrum.singular and spectrum.rank is not None:
+        rank = spectrum.rank.at_most
+    zero = index > rank
+    low = np.where(resolved & ~zero, values, 0.0)
+    return low, np.where(zero, 0.0, np.where(resolved, values, at_most))
+
+
+def _state(spectrum: Spectrum) -> State:
+    if spectrum.zero or spectrum.singular:
+        return "zero"
+    if spectrum.lambda_min is not None:
+        return "resolved"
+    return "unresolved" if words.is_unresolved(spectrum) else "not computed"
+
+
+def _example(run: RunReport) -> RunReport:
+    """The run without its numbers."""
+    return replace(
+        run,
+        snapshots=tuple(
+            replace(snap, metrics={}, bounds=(), checks=(), distances={}, spectra=_first_values(snap))
+            for snap in run.snapshots
+        ),
+        config={key: run.config[key] for key in _OF_KIND if key in run.config},
+        warnings=(),
+    )
+
+
+def _first_values(snapshot: SnapshotReport) -> dict[str, Spectrum]:
+    return {
+        name: replace(spectrum, eigenvalues=spectrum.eigenvalues[:1].copy(), error=spectrum.error[:1].copy())
+        for name, spectrum in snapshot.spectra.items()
+    }

@@ -1,0 +1,81 @@
+"""What is kept of each run of a population: some kB, whatever the size of its kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.report.records import RunReport
+from ntkspec.report.style import Stage
+
+State = Literal["resolved", "zero", "unresolved", "not computed"]  # of the last eigenvalue
+STATES: tuple[State, ...] = ("resolved", "zero", "unresolved", "not computed")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run file that could not be analysed, or a report.json that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class KeptSpectrum:
+    """One spectrum, thinned to what each kept eigenvalue is at least and at most.
+
+    Both are the eigenvalue itself where it is resolved and 0 where it is exactly zero; an unresolved one lies
+    between 0 and the floor, or what activation regions leave. All is said of the numbers as they are stored.
+    """
+
+    low: NDArray[np.float64]  # (k,) at `ntkspec.population.outcomes.indices(size)`
+    high: NDArray[np.float64]  # (k,)
+    state: State
+    network_singular: bool  # by activation regions, in exact arithmetic
+    numbers: Mapping[str, float | None]  # by column, see `ntkspec.report.to_csv.kernel_numbers`
+    method: str
+    precision: str
+
+    @property
+    def size(self) -> int:
+        """N, the size of the kernel."""
+        return int(self.numbers["size"] or 0)
+
+
+@dataclass(frozen=True)
+class KeptSnapshot:
+    """One snapshot of a run."""
+
+    id: str
+    label: str
+    name: str  # the label, or the id where the label is empty or not the only one of its kind
+    step: int
+    stage: Stage | None  # of training; None: between those that stand for one
+    metrics: Mapping[str, float]  # the finite ones
+    spectra: Mapping[str, KeptSpectrum]
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """One run."""
+
+    folder: str  # name of the folder of its report
+    path: str  # of the run file
+    label: str
+    outputs: int
+    mode: str  # how several outputs were taken together: "trace", "full" or the number of one
+    snapshots: tuple[KeptSnapshot, ...]
+
+
+@dataclass(frozen=True)
+class Population:
+    """All runs, and all that came to nothing."""
+
+    created: str  # ISO 8601, UTC
+    runs: tuple[KeptRun, ...]
+    failures: tuple[Failed, ...]
+    examples: Mapping[str, RunReport]  # by label its first run, without numbers: what kind of run it is

@@ -1,0 +1,113 @@
+"""The figure "spectra": at each index the median over the runs of a label, and the middle half of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from ntkspec.population.report.cohorts import Cohort, SpectrumStatistics, at_stage
+from ntkspec.population.report.labels import ShownLabel
+from ntkspec.report.curves import GREY, finish, handle, legend_below, mark, new_axes, new_figure, text
+from ntkspec.report.style import STAGES, Stage
+
+_DASHED = (0, (4.0, 2.0))
+_FAINT = 0.5
+_BAND = 0.16
+_TITLES: dict[Stage, str] = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
+_LAST: dict[Stage, str] = {"init": "first snapshot", "mid": "middle snapshot", "end": "last snapshot"}
+
+
+def fig_spectra(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figure | None:
+    """Draw a panel for each stage of training; None where nothing is known to lie above zero.
+
+    Args:
+        cohorts: of all labels.
+        labels: those with a colour are drawn.
+    """
+    drawn = [label for label in labels if label.colour]
+    panels = {stage: dict(_of_labels(cohorts, drawn, stage)) for stage in STAGES}
+    panels = {stage: panel for stage, panel in panels.items() if any(map(_has_curve, panel.values()))}
+    if not panels:
+        return None
+    figure = new_figure(max(4.5 * len(panels), 7.6), 5.4)
+    for axes, (stage, panel) in zip(new_axes(figure, 1, len(panels)), panels.items(), strict=True):
+        for label, cohort in panel.items():
+            for kernel in ("no_grid", "total"):
+                if kernel in cohort.spectra:
+                    _draw(axes, cohort.spectra[kernel], label.colour or GREY, dashed=kernel == "no_grid")
+        finish(axes, _title(stage, list(panel.values())), y_label=axes is figure.axes[0])
+    colours = [handle(label.name, label.colour or GREY) for label in drawn]
+    legend_below(
+        figure, [*colours, *_marks([cohort for panel in panels.values() for cohort in panel.values()])]
+    )
+    return figure
+
+
+def _of_labels(
+    cohorts: Sequence[Cohort], labels: Sequence[ShownLabel], stage: Stage
+) -> Iterator[tuple[ShownLabel, Cohort]]:
+    """Of several cohorts of a label that with the most runs."""
+    for label in labels:
+        for cohort in at_stage(cohorts, label.label, stage)[:1]:
+            yield label, cohort
+
+
+def _has_curve(cohort: Cohort) -> bool:
+    total = cohort.spectra["total"].median
+    return bool((total.numbers > 0).any() or (total.at_most > 0).any())
+
+
+def _draw(axes: Axes, statistics: SpectrumStatistics, colour: str, *, dashed: bool) -> None:
+    """The median where it is a number; a cross where that ends, and from there on what it is at most."""
+    index, median = statistics.index, statistics.median
+    known = np.flatnonzero(median.numbers > 0)
+    if known.size:
+        numbers = np.where(median.numbers > 0, median.numbers, np.nan)
+        axes.plot(
+            index, numbers, color=colour, zorder=2.2, markersize=4, marker="o" if known.size == 1 else None,
+            linestyle=_DASHED if dashed else "solid", linewidth=1.2 if dashed else 1.8,
+        )  # fmt: skip
+        if known[-1] < len(index) - 1:
+            last = known[-1:]
+            axes.plot(index[last], numbers[last], "x", color=colour, markersize=5.5, markeredgewidth=1.5)
+    if np.isfinite(median.at_most).any():
+        axes.plot(index, median.at_most, color=colour, linewidth=0.8, alpha=_FAINT, zorder=1.2)
+    low, high = statistics.lower_quartile.numbers, statistics.upper_quartile.numbers
+    if statistics.runs > 1:
+        axes.fill_between(
+            index, low, high, where=(low > 0) & (high > 0),
+            color=colour, alpha=_BAND / 2 if dashed else _BAND, linewidth=0, zorder=1.5,
+        )  # fmt: skip
+
+
+def _title(stage: Stage, cohorts: Sequence[Cohort]) -> str:
+    names = {cohort.snapshot for cohort in cohorts}
+    if len(names) > 1:
+        return _LAST[stage]
+    (name,) = names
+    return _TITLES[stage] if name == stage else text(name)
+
+
+def _marks(cohorts: Sequence[Cohort]) -> list[Line2D | Patch]:
+    """Legend entries for the marks that there are."""
+    spectra = [
+        cohort.spectra[name] for cohort in cohorts for name in ("total", "no_grid") if name in cohort.spectra
+    ]
+    handles: list[Line2D | Patch] = []
+    if any("no_grid" in cohort.spectra for cohort in cohorts):
+        handles.append(mark("without the grid's gradients", linestyle=_DASHED, linewidth=1.2))
+    if any(statistics.runs > 1 for statistics in spectra):
+        handles.append(Patch(color=GREY, alpha=0.2, linewidth=0, label="middle half of the runs"))
+    if any(
+        np.isnan(statistics.median.numbers).any() or (statistics.median.numbers == 0).any()
+        for statistics in spectra
+    ):
+        handles.append(mark("last number", marker="x", linestyle="none", markersize=5.5))
+    if any(np.isfinite(statistics.median.at_most).any() for statistics in spectra):
+        handles.append(mark("no number: at most this", linewidth=0.8, alpha=_FAINT))
+    return handles

@@ -1,0 +1,97 @@
+"""The table of a population: a row for each cohort, a section for each snapshot, the last one first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ntkspec.population.report import wording
+from ntkspec.population.report.cohorts import Cohort
+from ntkspec.population.report.labels import ShownLabel
+from ntkspec.population.report.wording import Cell
+from ntkspec.report import words
+
+MOST_ROWS = 150
+_MOST_METRICS = 3  # where none of them is known
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cohort as it is shown."""
+
+    label: ShownLabel
+    runs: str
+    kernels: str
+    smallest: Cell  # lambda_min of the total kernel
+    counts: str  # of runs: a number / zero / unresolved
+    without_grid: Cell  # the same of the kernel without the grid's gradients
+    effective_rank: Cell
+    metrics: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The cohorts at one snapshot."""
+
+    snapshot: str
+    rows: tuple[Row, ...]
+
+
+def sections(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> tuple[Section, ...]:
+    """Return the table, cut after so many rows as a page can bear."""
+    shown = {label.label: label for label in labels}
+    place = {label.label: i for i, label in enumerate(labels)}
+    metrics = metrics_in_table(cohorts)
+    by_snapshot: dict[str, list[Cohort]] = {}
+    for cohort in cohorts:
+        by_snapshot.setdefault(cohort.snapshot, []).append(cohort)
+    steps = {name: max(cohort.step for cohort in group) for name, group in by_snapshot.items()}
+    table, room = [], MOST_ROWS
+    for name in sorted(by_snapshot, key=lambda name: (-steps[name], name)):
+        group = sorted(by_snapshot[name], key=lambda cohort: place[cohort.label])[:room]
+        rows = tuple(_row(cohort, shown[cohort.label], metrics) for cohort in group)
+        room -= len(rows)
+        if rows:
+            table.append(Section(words.clean(name, 40), rows))
+    return tuple(table)
+
+
+def in_order(metrics: Iterable[str]) -> list[str]:
+    """Return the names of metrics, each once, those that reports know first.
+
+    Example:
+        >>> in_order(["loss", "psnr_db", "loss", "accuracy"])
+        ['psnr_db', 'accuracy', 'loss']
+    """
+    names = set(metrics)
+    known = [name for name in words.QUALITIES if name in names]
+    return known + sorted(names - set(known))
+
+
+def metrics_in_table(cohorts: Iterable[Cohort]) -> list[str]:
+    """Return the metrics that have a column: those that reports know, or else the first few."""
+    metrics = in_order(name for cohort in cohorts for name in cohort.metrics)
+    return [name for name in metrics if name in words.QUALITIES] or metrics[:_MOST_METRICS]
+
+
+def _row(cohort: Cohort, label: ShownLabel, metrics: Sequence[str]) -> Row:
+    total = cohort.spectra["total"]
+    return Row(
+        label=label,
+        runs=f"{cohort.runs:,}",
+        kernels=wording.kernels(cohort.kernels),
+        smallest=wording.smallest(total),
+        counts=wording.counts(total.states),
+        without_grid=_without_grid(cohort),
+        effective_rank=wording.effective_rank(total),
+        metrics=tuple(wording.metric(name, cohort.metrics.get(name), cohort.runs) for name in metrics),
+    )
+
+
+def _without_grid(cohort: Cohort) -> Cell:
+    kernel = cohort.spectra.get("no_grid")
+    if kernel is None:
+        return Cell("-")
+    shown = wording.smallest(kernel)
+    numbers = kernel.states["resolved"] == kernel.runs
+    return shown if numbers else Cell(shown.value, wording.counts(kernel.states))

@@ -1,0 +1,101 @@
+"""A population as population.json: format "ntkspec-population", version 1.
+
+No NaN and no Infinity: null instead. Fields may be added; none is taken away, and none comes to mean
+something else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ntkspec._version import __version__
+from ntkspec.population.intervals import FEW, Interval
+from ntkspec.population.report.cohorts import QUANTILES, Cohort, MetricStatistics, SpectrumStatistics
+from ntkspec.population.report.enclosures import Enclosure
+from ntkspec.population.report.records import Population
+from ntkspec.report.to_json import plain
+
+FORMAT = "ntkspec-population"
+VERSION = 1
+
+
+def dumps(population: Population, cohorts: Sequence[Cohort]) -> str:
+    """Return the text of population.json; "format" comes first, one cohort to a line."""
+    runs = Counter(run.label for run in population.runs)
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        "created": population.created,
+        "producer": f"ntkspec {__version__}",
+        "labels": [{"label": label, "runs": runs[label]} for label in population.examples],
+        "runs": [{"folder": run.folder, "path": run.path, "label": run.label} for run in population.runs],
+        "failures": [asdict(failure) for failure in population.failures],
+    }
+    lines = ",\n".join(json.dumps(plain(_cohort(cohort)), allow_nan=False) for cohort in cohorts)
+    return f'{json.dumps(head, allow_nan=False)[:-1]},\n"cohorts": [\n{lines}\n]}}\n'
+
+
+def _cohort(cohort: Cohort) -> dict[str, Any]:
+    return {
+        "label": cohort.label,
+        "snapshot": cohort.snapshot,
+        "stage": cohort.stage,
+        "step": cohort.step,
+        **asdict(cohort.kernels),
+        "runs": cohort.runs,
+        "metrics": {name: _metric(statistics) for name, statistics in cohort.metrics.items()},
+        "spectra": {name: _spectrum(statistics) for name, statistics in cohort.spectra.items()},
+    }
+
+
+def _metric(statistics: MetricStatistics) -> dict[str, Any]:
+    shares = [f"{share:g}" for share in QUANTILES]
+    return {
+        "mean": _interval(statistics.mean),
+        "quantiles": dict(zip(shares, statistics.quantiles, strict=True)),
+    }
+
+
+def _spectrum(statistics: SpectrumStatistics) -> dict[str, Any]:
+    least, most = statistics.smallest
+    return {
+        "runs": statistics.runs,
+        "lambda_min": {
+            **{state.replace(" ", "_"): runs for state, runs in statistics.states.items()},
+            "median": statistics.median_smallest,
+            "median_at_least": _interval(least),
+            "median_at_most": _interval(most),
+            "network_singular": statistics.network_singular,
+        },
+        "effective_rank": _interval(statistics.effective_rank) if statistics.effective_rank else None,
+        "index": statistics.index.tolist(),
+        "resolved": statistics.resolved.tolist(),
+        "zero": statistics.zero.tolist(),
+        "unresolved": statistics.unresolved.tolist(),
+        "mean": _enclosure(statistics.mean),
+        "median": _enclosure(statistics.median),
+        "lower_quartile": _enclosure(statistics.lower_quartile),
+        "upper_quartile": _enclosure(statistics.upper_quartile),
+    }
+
+
+def _enclosure(statistic: Enclosure) -> dict[str, Any]:
+    return {"at_least": _numbers(statistic.low), "at_most": _numbers(statistic.high)}
+
+
+def _interval(estimate: Interval) -> dict[str, Any]:
+    """A value of `count` runs; low and high are of the 95% interval, of few runs the range, of one null."""
+    if estimate.count == 1:
+        return {**asdict(estimate), "low": None, "high": None, "interval": None}
+    return {**asdict(estimate), "interval": "bootstrap" if estimate.count >= FEW else "range"}
+
+
+def _numbers(values: NDArray[Any]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]

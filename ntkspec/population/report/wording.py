@@ -1,0 +1,136 @@
+"""Numbers of a population in words, as `ntkspec.report.words` has those of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ntkspec.population.intervals import FEW, Interval
+from ntkspec.population.report.cohorts import Kernels, MetricStatistics, SpectrumStatistics
+from ntkspec.population.report.records import STATES, State
+from ntkspec.report import words
+
+_STATES: Mapping[State, str] = {
+    "resolved": "a number",
+    "zero": "exactly 0",
+    "unresolved": "unresolved",
+    "not computed": "not computed",
+}
+NETWORK = "network singular"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of a table in words, and its interval or else what stands beside it."""
+
+    value: str
+    beside: str = ""
+
+
+def count(number: int, one: str) -> str:
+    """Return a number of things.
+
+    Example:
+        >>> count(1, "run"), count(1200, "run")
+        ('1 run', '1,200 runs')
+    """
+    return f"{number:,} {one if number == 1 else one + 's'}"
+
+
+def smallest(statistics: SpectrumStatistics) -> Cell:
+    """Return the median of lambda_min with its interval, or what all runs have in common.
+
+    It is a number, "0", "unresolved (<= x)" with x of all runs, "<= x" with x of the median, "not computed",
+    or "unresolved" where no x is known.
+    """
+    least, most = statistics.smallest
+    median = statistics.median_smallest
+    if median is not None:
+        known = Interval(median, least.low, most.high, least.count)
+        return Cell(words.sci(median), known.ends(words.sci) if known.high else "")
+    beside = _network(statistics)
+    if statistics.states["not computed"] == statistics.runs:
+        return Cell(words.NOT_COMPUTED, beside)
+    every = statistics.states["unresolved"] == statistics.runs
+    limit = statistics.smallest_at_most if every else most.value
+    if not math.isfinite(limit):
+        return Cell(words.UNRESOLVED, beside)
+    said = f"<= {words.sci_up(limit)}"
+    return Cell(f"{words.UNRESOLVED} ({said})" if every else said, beside)
+
+
+def states(runs: Mapping[State, int]) -> str:
+    """Return in how many runs lambda_min is a number, exactly zero, unresolved or not computed.
+
+    Example:
+        >>> states({"resolved": 2, "zero": 1, "unresolved": 0, "not computed": 0})
+        'a number in 2, exactly 0 in 1'
+    """
+    return ", ".join(f"{_STATES[state]} in {runs[state]:,}" for state in STATES if runs[state])
+
+
+def counts(runs: Mapping[State, int]) -> str:
+    """Return the same as numbers alone.
+
+    Example:
+        >>> counts({"resolved": 2, "zero": 1, "unresolved": 0, "not computed": 3})
+        '2 / 1 / 0 (3 not computed)'
+    """
+    missing = f" ({runs['not computed']:,} not computed)" if runs["not computed"] else ""
+    return f"{runs['resolved']:,} / {runs['zero']:,} / {runs['unresolved']:,}{missing}"
+
+
+def metric(name: str, statistics: MetricStatistics | None, runs: int) -> Cell:
+    """Return the mean of a metric with its interval, in its usual unit and digits; "-" where it has none."""
+    if statistics is None:
+        return Cell("-")
+    mean = statistics.mean
+
+    def form(value: float) -> str:
+        return words.metric({name: value}, name)
+
+    few = f" in {mean.count:,}" if mean.count < runs else ""
+    return Cell(form(mean.value) + few, mean.ends(lambda value: form(value).removesuffix(" dB")))
+
+
+def effective_rank(statistics: SpectrumStatistics) -> Cell:
+    """Return the mean effective rank with its interval; "-" where none is known."""
+    mean = statistics.effective_rank
+    if mean is None:
+        return Cell("-")
+    few = f" in {mean.count:,}" if mean.count < statistics.runs else ""
+    return Cell(words.rank(mean.value) + few, mean.ends(words.rank))
+
+
+def kernels(kind: Kernels) -> str:
+    """Return the size of kernels, and how several outputs were taken together.
+
+    Example:
+        >>> kernels(Kernels(64, 1, "trace")), kernels(Kernels(192, 3, "full")), kernels(Kernels(64, 3, "0"))
+        ('N = 64', 'N = 192, 3 outputs (full)', 'N = 64, 3 outputs (number 0 alone)')
+    """
+    if kind.outputs == 1:
+        return f"N = {kind.size}"
+    mode = f"number {kind.mode} alone" if kind.mode.isdigit() else kind.mode
+    return f"N = {kind.size}, {kind.outputs} outputs ({mode})"
+
+
+def intervals(sizes: Iterable[int]) -> str:
+    """Return what the brackets of a table stand for, of cohorts of so many runs; "" where there are none."""
+    several = {size for size in sizes if size > 1}
+    said = []
+    if any(size >= FEW for size in several):
+        said.append("[a, b] is the 95% interval over runs, by bootstrap, each run drawn on its own")
+    if any(size < FEW for size in several):
+        said.append(f"(a to b) is the range, where there are fewer than {FEW} runs")
+    return "; ".join(said)
+
+
+def _network(statistics: SpectrumStatistics) -> str:
+    """In how many runs the network's kernel is singular; "" in none."""
+    singular, runs = statistics.network_singular, statistics.runs
+    if not singular:
+        return ""
+    where = f" in {singular:,} of {runs:,}" if singular < runs else f" in all {runs:,}" if runs > 1 else ""
+    return f"{NETWORK}{where}"

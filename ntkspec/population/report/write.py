@@ -1,0 +1,75 @@
+"""The folder of a population's report: complete or not there at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ntkspec.population.report.cohorts import cohorts_of
+from ntkspec.population.report.labels import shown_labels
+from ntkspec.population.report.reading import read_population
+from ntkspec.population.report.records import Failed, Population
+from ntkspec.population.report.to_csv import write_runs_csv, write_spectra_csv
+from ntkspec.population.report.to_json import FORMAT, dumps
+from ntkspec.report.folders import FolderKind, write_figures, write_text
+
+PAGE, JSON, RUNS, SPECTRA = "index.html", "population.json", "runs.csv", "spectra.csv"
+FOLDER = FolderKind(
+    json=JSON,
+    format=FORMAT,
+    files=frozenset({PAGE, JSON, RUNS, SPECTRA}),
+    figures=frozenset({"spectra", "metrics"}),
+)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `OutputError` where `write_population` would refuse this folder; nothing is written."""
+    FOLDER.check(folder)
+
+
+def write_population(reports: Iterable[Path], folder: Path, failures: Sequence[Failed] = ()) -> list[Path]:
+    """Write what the report.json files of many runs have in common, and in what they differ.
+
+    Reports are read one at a time, and of each only some kB are kept. One that cannot be read is listed among
+    the failures. The folder is complete or as it was before: it may be absent, empty, or one that this
+    function wrote and nobody added to.
+
+    Args:
+        reports: report.json files, of a run each; a run's folder gives its name.
+        folder: where index.html, population.json, runs.csv, spectra.csv and the figures go.
+        failures: run files that came to no report, which the page lists.
+
+    Returns:
+        The files written, the page first.
+
+    Raises:
+        UsageError: no report could be read.
+        OutputError: the folder holds something else, or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> write_population([], Path(tempfile.mkdtemp(), "population"))
+        Traceback (most recent call last):
+        ...
+        ntkspec.errors.UsageError: reports of a population: expected a report.json with a run, got none; \
+analyse the run files first
+    """
+    check_folder(folder)
+    population = read_population(reports, failures)
+    return FOLDER.write(folder, lambda part: _fill(population, part))
+
+
+def _fill(population: Population, part: Path) -> list[str]:
+    """Write everything into an empty folder; names relative to it, the page first."""
+    from ntkspec.population.report.figures import draw_all
+    from ntkspec.population.report.page import render_page
+
+    cohorts, labels = cohorts_of(population), shown_labels(population)
+    write_text(part / JSON, dumps(population, cohorts))
+    with (part / RUNS).open("w", encoding="utf-8", errors="replace", newline="") as file:
+        write_runs_csv(population, file)
+    with (part / SPECTRA).open("w", encoding="utf-8", errors="replace", newline="") as file:
+        write_spectra_csv(cohorts, file)
+    names, pictures = write_figures(part, draw_all(cohorts, labels))
+    write_text(part / PAGE, render_page(population, cohorts, labels, pictures))
+    return [PAGE, JSON, RUNS, SPECTRA, *names]
