@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ntkspec.errors import UsageError
 from ntkspec.population.analysis_job import RunDone, RunJob
+from ntkspec.population.json_files import OTHER_SHAPE, read_json
+from ntkspec.population.report import Failed
+from ntkspec.population.report.write import JSON
 from ntkspec.population.results import Made, all_made, asked
 from ntkspec.run_analysis import RunSettings
 
@@ -103,6 +106,24 @@ def newest(results: Path, settings: RunSettings, files: Collection[str] | None) 
         if each.asked == way and (each.run not in last or last[each.run].mtime_ns < each.mtime_ns):
             last[each.run] = each
     return list(last.values())
+
+
+def is_reported(population: Path, made: Iterable[Made], failures: Sequence[Failed]) -> bool:
+    """Return whether the report of a population is one of just these results and failures.
+
+    Args:
+        population: its folder.
+        made: the results, whose folders are named after what they are made of.
+        failures: runs that came to nothing.
+    """
+    results = population.parent
+    try:
+        content = read_json(population / JSON)
+        folders = {run["folder"] for run in content["runs"]}
+        said = [Failed(**failure) for failure in content["failures"]]
+    except (OSError, *OTHER_SHAPE):
+        return False
+    return folders == {each.folder(results).name for each in made} and said == list(failures)
 
 
 @dataclass

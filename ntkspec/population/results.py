@@ -17,6 +17,7 @@ from pathlib import Path
 from ntkspec._version import __version__
 from ntkspec.errors import NtkspecError, OutputError, RunFileError
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
+from ntkspec.population.report import Failed
 from ntkspec.report import Report
 from ntkspec.report.write import FOLDER, JSON, write_data, write_everything
 from ntkspec.run_analysis import RunSettings
@@ -65,14 +66,6 @@ class Made:
         except OSError:
             return False
         return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A run file that could not be analysed."""
-
-    run: str
-    reason: str
 
 
 def asked(settings: RunSettings) -> str:
@@ -160,7 +153,7 @@ def remember(results: Path, made: Made) -> None:
 
 def note_failure(results: Path, failed: Failed) -> None:
     """Keep why a run could not be analysed, until it can."""
-    write_json(_failure_file(results, failed.run), asdict(failed))
+    write_json(_failure_file(results, failed.path), asdict(failed))
 
 
 def all_failures(results: Path) -> Iterator[Failed]:
