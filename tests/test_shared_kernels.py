@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import runs
+from standins import stand_in_gpu
 
 import ntkspec
 from ntkspec.analyze import analyze_runs
@@ -113,7 +114,7 @@ def contents(path):
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("outputs", cases.MODES)
+@pytest.mark.parametrize("outputs", ["trace", "full", 1])
 def test_any_workers_and_any_squares_give_the_same_file(tmp_path, uneven_run_file, outputs, precision):
     settings = replace(CPU, outputs=outputs, precision=precision)
     expected = contents(alone(uneven_run_file, tmp_path / "alone.h5", settings))
@@ -133,6 +134,16 @@ def test_some_samples_of_every_snapshot_and_sums_with_names_of_all_kinds(tmp_pat
     for path in paths:
         one = replace(settings, snapshot=path.stem.removeprefix("a-"))
         assert contents(path) == contents(alone(run_file, tmp_path / path.name, one))
+
+
+def test_workers_with_a_device(tmp_path, monkeypatch):
+    """A stand-in for one; sparse factors would have CUDA C compiled, which takes seconds."""
+    monkeypatch.setattr(type(stand_in_gpu(monkeypatch)), "tile", 16)
+    run_file = runs.write_run(tmp_path / "a.h5", cases.mixed(60).only("network"))
+    settings = replace(CPU, backend="gpu", outputs="full")
+    path = shared(run_file, tmp_path / "k", settings)
+    assert contents(path) == contents(alone(run_file, tmp_path / "alone.h5", settings))
+    assert contents(path)[0]["backend"] == "gpu"
 
 
 def test_jobs_that_end_in_another_order(tmp_path, run_file):
