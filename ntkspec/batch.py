@@ -1,0 +1,283 @@
+"""python -m ntkspec.batch: many run files in, a folder of results for each out, and a report of all."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # before NumPy and SciPy take their half second
+    from ntkspec.cli import begin
+
+    begin()
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ntkspec.cli import DONE, FAILED, Parser, in_words, line_on_stderr, positive, run_command
+from ntkspec.cluster.jobs import Ended, run_jobs
+from ntkspec.cluster.profile import read_profile
+from ntkspec.cluster.shares import devices
+from ntkspec.cluster.workers import LOCAL, SLURM, Cluster
+from ntkspec.errors import NtkspecError, UsageError
+from ntkspec.extras import needs_cluster
+from ntkspec.population.analysis_job import RunDone, RunJob, analyse
+from ntkspec.population.batched import Tally, is_reported, newest, remaining, run_files, share_of
+from ntkspec.population.report import Failed, write_population
+from ntkspec.population.report import check_folder as check_population
+from ntkspec.population.results import all_failures, note_failure
+from ntkspec.progress import Say, progress
+from ntkspec.report.folders import resolved
+from ntkspec.report.write import JSON, PAGE
+from ntkspec.run_options import add_settings, settings_of
+from ntkspec.shared_kernels import write_kernels_with
+
+POPULATION = "population"  # folder of the report of all
+EXAMPLE = """\
+examples:
+  python -m ntkspec.batch 'runs/**/*.h5' -o results/
+  python -m ntkspec.batch 'runs/**/*.h5' -o results/ --workers 8 --method svd
+  python -m ntkspec.batch 'runs/**/*.h5' -o results/ --cluster slurm --workers 20 --profile gpu
+  python -m ntkspec.batch 'runs/**/*.h5' -o results/ --share 3/20
+  python -m ntkspec.batch -o results/ --report-only
+"""
+
+RunEnded = Ended[RunJob, RunDone]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a command line asks for."""
+
+    files: Sequence[str] | None  # absolute paths; None: whatever has results
+    job: RunJob  # to be done with each
+    cluster: Cluster | None  # None: this process does all, one after the other
+    quiet: bool
+
+    @property
+    def results(self) -> Path:
+        """Return the folder of results."""
+        return Path(self.job.results)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0 done, 1 a run failed, 2 bad usage."""
+    return run_command(lambda: _command(_parser().parse_args(argv)))
+
+
+def _command(options: argparse.Namespace) -> int:
+    batch = _batch(options)
+    if options.report_only:
+        _report(batch)
+        return DONE
+    if options.kernels is not None:
+        return _kernels(batch, options.kernels)
+    todo = remaining(batch.files or (), batch.job)
+    if options.dry_run:
+        return _show(batch, todo)
+    tally = _analyse(batch, todo)
+    there = len(batch.files or ()) - len(todo) + tally.there
+    if not batch.quiet:
+        print(f"{tally.analysed} runs analysed, {there} were there, {tally.failed} failed: {batch.results}")
+    if options.share is None and tally.analysed + there:
+        _report(batch)
+    return FAILED if tally.failed or tally.broken else DONE
+
+
+def _batch(options: argparse.Namespace) -> Batch:
+    """Check what was asked for, before anything is done."""
+    results = resolved(options.output)
+    check_population(results / POPULATION)
+    files: Sequence[str] | None = run_files(options.runs, results) if options.runs else None
+    if files is None and not options.report_only:
+        raise UsageError(
+            "batch", expected="run files", got="none", remedy="name some, such as 'runs/**/*.h5'"
+        )
+    if options.share is not None:
+        files = share_of(files or (), options.share)
+    job = RunJob("", str(results), settings_of(options), pages=options.pages, again=options.again)
+    return Batch(files, job, _cluster(options), options.quiet)
+
+
+def _cluster(options: argparse.Namespace) -> Cluster | None:
+    if options.share is None:
+        return Cluster(options.cluster, options.workers, _profile(options))
+    for name, value in (("--workers", options.workers), ("--profile", options.profile)):
+        if value is not None or options.cluster != LOCAL:
+            raise UsageError(
+                "--share",
+                expected="one process that does its share alone",
+                got=name if value is not None else f"--cluster {options.cluster}",
+                remedy="leave out one of the two",
+            )
+    return None
+
+
+def _profile(options: argparse.Namespace) -> str | None:
+    """Return the profile asked for; else one with a device where these are asked for, or are there."""
+    if options.profile is not None or options.cluster not in (LOCAL, SLURM):
+        given: str | None = options.profile
+        return given
+    wanted = options.backend == "gpu" or (
+        options.backend == "auto" and options.cluster == LOCAL and bool(devices())
+    )
+    return "gpu" if wanted else "cpu"
+
+
+def _kernels(batch: Batch, folder: Path) -> int:
+    """Have the kernels of each run assembled by all workers together."""
+    stems = Counter(Path(file).stem for file in batch.files or ())
+    twice = next((stem for stem, count in stems.items() if count > 1), None)
+    if twice is not None or batch.cluster is None:
+        raise UsageError(
+            "--kernels",
+            expected="run files of different names, and workers",
+            got="--share" if batch.cluster is None else f"{twice} twice",
+            remedy="leave out --share" if batch.cluster is None else "name one at a time",
+        )
+    failed = 0
+    with progress(quiet=batch.quiet) as say, batch.cluster.start() as workers:
+        for file in batch.files or ():
+            try:
+                paths = write_kernels_with(
+                    workers.executor,
+                    file,
+                    folder,
+                    batch.job.settings,
+                    at_once=workers.ahead,
+                    progress=say,
+                    watch=workers.check,
+                )
+            except NtkspecError as error:
+                workers.check()
+                failed += 1
+                line_on_stderr(f"failed: {file}: {_reason(file, error)}")
+                continue
+            if not batch.quiet:
+                print("\n".join(map(str, paths)))
+    return FAILED if failed else DONE
+
+
+def _show(batch: Batch, todo: Sequence[RunJob]) -> int:
+    """Print what would be done."""
+    print(f"{len(batch.files or ())} run files, of which {len(todo)} are to be analysed:")
+    for job in todo:
+        print(f"  {job.run}")
+    if batch.cluster is not None and batch.cluster.place == SLURM:
+        with needs_cluster("--cluster slurm"):
+            from ntkspec.cluster.slurm import job_script
+        print(f"\n{batch.cluster.workers} jobs of SLURM, each of this script:\n")
+        print(job_script(read_profile(batch.cluster.profile or "cpu").slurm))
+    return DONE
+
+
+def _analyse(batch: Batch, todo: Sequence[RunJob]) -> Tally:
+    """Do the jobs, say what fails as it does, and count."""
+    tally = Tally(len(todo))
+    if todo:
+        with progress(quiet=batch.quiet) as say:
+            for ended in _ends(batch.cluster, todo, tally, say):
+                tally.add(ended.answer)
+                if ended.error is not None:
+                    reason = _reason(ended.job.run, ended.error)
+                    note_failure(batch.results, Failed(ended.job.run, reason))
+                    line_on_stderr(f"failed: {ended.job.run}: {reason}")
+                for broken in ended.answer.broken if ended.answer else ():
+                    line_on_stderr(f"warning: {broken}")
+    return tally
+
+
+def _reason(run: str, error: Exception) -> str:
+    """Return why a run failed, without its name."""
+    return in_words(error)[0].removeprefix(f"{run}: ")
+
+
+def _ends(cluster: Cluster | None, todo: Sequence[RunJob], tally: Tally, say: Say) -> Iterator[RunEnded]:
+    start = time.monotonic()
+
+    def at_work(count: int) -> None:
+        say(tally.text(count, time.monotonic() - start))
+
+    if cluster is None:
+        yield from _in_this_process(todo, at_work)
+        return
+    say("starting workers")
+    with cluster.start() as workers:
+        start = time.monotonic()
+
+        def watch(underway: int) -> None:
+            workers.check()
+            at_work(workers.at_work(underway))
+
+        yield from run_jobs(workers.executor, analyse, todo, ahead=workers.ahead, watch=watch)
+
+
+def _in_this_process(todo: Sequence[RunJob], at_work: Callable[[int], None]) -> Iterator[RunEnded]:
+    for job in todo:
+        at_work(1)
+        try:
+            answer = analyse(job)
+        except Exception as error:
+            yield Ended(job, None, error)
+        else:
+            yield Ended(job, answer, None)
+
+
+def _report(batch: Batch) -> None:
+    """Write the report of all runs, unless it is there."""
+    results, files = batch.results, batch.files
+    made = newest(results, batch.job.settings, files)
+    if not made:
+        raise UsageError(
+            str(results),
+            expected="folders of results",
+            got="none of these runs",
+            remedy="analyse some first, without --report-only",
+        )
+    failures = [failed for failed in all_failures(results) if files is None or failed.path in files]
+    folder = results / POPULATION
+    if batch.job.again or not is_reported(folder, made, failures):
+        with progress(quiet=batch.quiet) as say:
+            say(f"reporting on {len(made)} runs")
+            write_population([each.folder(results) / JSON for each in made], folder, failures)
+    if not batch.quiet:
+        print(f"Report: {folder / PAGE}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m ntkspec.batch",
+        description="Analyse many run files, each into a folder of its own, and report on all of them. What "
+        "is done is not done again, so that a batch that was killed goes on where it was.",
+        epilog=EXAMPLE,
+    )
+    add = parser.add_argument
+    add(
+        "runs",
+        nargs="*",
+        metavar="RUNS",
+        help="run files, folders, or quoted patterns such as 'runs/**/*.h5'",
+    )
+    add("-o", "--output", type=Path, default=Path("results"), metavar="DIR", help="(default: results/)")
+    add("--workers", type=positive(int), metavar="N", help="processes (default: one a core, or one a GPU)")
+    add(
+        "--cluster",
+        default=LOCAL,
+        metavar="local|slurm|tcp://HOST:PORT",
+        help="where they are: this machine (default), jobs of SLURM, those of a Dask scheduler",
+    )
+    add("--profile", metavar="cpu|gpu|FILE", help="what a worker is given; see docs/cluster.md")
+    add("--share", metavar="I/N", help="do every N-th file from the I-th on (from 0) in this process alone")
+    add("--pages", action="store_true", help="also write the page and the figures of each run")
+    add("--kernels", type=Path, metavar="DIR", help="assemble kernels into files there, and do nothing else")
+    add("--again", action="store_true", help="analyse runs whose results are there, too")
+    add("--report-only", action="store_true", help="only report on the results that are there")
+    add("--dry-run", action="store_true", help="print what would be done, and the script of a job of SLURM")
+    add("-q", "--quiet", action="store_true", help="print nothing but failures")
+    add_settings(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
