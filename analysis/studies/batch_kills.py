@@ -1,0 +1,184 @@
+"""Kill a worker, the scheduler or the command of a batch at random moments: what is lost, what is done again?
+
+    python analysis/studies/batch_kills.py --kills 10 --write analysis/results/batch_kills.json
+
+Each trial analyses small runs, kills with SIGKILL once, starts the command again where it ended, and compares.
+Results that were there before the second start and are younger after it were done again; runs without a
+result are lost; processes of the first start that are there a minute later are left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from cluster_here import cluster, end, finished, free_port, start_scheduler, start_workers, worker_processes
+
+import ntkspec
+from ntkspec.cli import Parser, positive, run_command
+from ntkspec.population.made_by import made_by
+
+RUNS, SAMPLES, WORKERS = 24, 300, 2
+Trial = Callable[[Path, random.Random], dict[str, Any]]
+
+
+def make_runs(folder: Path, count: int, samples: int) -> None:
+    """Write small run files of random Jacobians, with a grid and a network."""
+    for seed in range(count):
+        numbers = np.random.default_rng(seed)
+        grid = ntkspec.jacobian.SparseFactor(
+            numbers.integers(0, 400, (samples, 4)), numbers.random((samples, 1, 4)), 400
+        )
+        ntkspec.write_run(
+            folder / f"net{seed:03}.h5",
+            numbers.random((samples, 2)),
+            numbers.random((samples, 1)),
+            {"mlp": numbers.standard_normal((samples, 1, 200)), "grid": grid},
+            roles={"grid": "grid"},
+        )
+
+
+def command(place: Path, *words: str) -> subprocess.Popen[str]:
+    """Start the batch of a place's runs."""
+    full = [sys.executable, "-m", "ntkspec.batch", str(place / "runs"), "-o", str(place / "results")]
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*full, "--backend", "cpu", *words], stdout=pipe, stderr=pipe, text=True)
+
+
+def wait_for_some(place: Path, chance: random.Random, process: subprocess.Popen[str]) -> None:
+    """Wait until so many results are there, drawn by chance, and then for a moment."""
+    some = chance.randrange(0, RUNS - 4)
+    while len(finished(place / "results")) < some and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(chance.random() * 0.5)
+
+
+def kill_worker(place: Path, chance: random.Random) -> dict[str, Any]:
+    """Kill one of two workers; the command goes on by itself."""
+    with command(place, "--workers", str(WORKERS)) as process:
+        while len(worker_processes(process.pid)) < WORKERS:
+            time.sleep(0.05)
+        wait_for_some(place, chance, process)
+        before = finished(place / "results")
+        chance.choice(worker_processes(process.pid)).kill()
+        _, errors = process.communicate(timeout=300)
+    return counted(place, before) | {"code": process.returncode, "said": errors}
+
+
+def kill_scheduler(place: Path, chance: random.Random) -> dict[str, Any]:
+    """Kill the scheduler that the command is connected to; start both again."""
+    port = free_port()
+    address = ("--cluster", f"tcp://127.0.0.1:{port}")
+    with cluster(port, WORKERS) as (scheduler, workers), command(place, *address) as process:
+        wait_for_some(place, chance, process)
+        end(scheduler)
+        _, errors = process.communicate(timeout=300)
+        before = settled(place)
+        first = process.returncode
+        left = workers_left(workers, 60)
+    again = start_scheduler(port), start_workers(port, WORKERS)
+    with command(place, *address) as process:
+        _, more = process.communicate(timeout=300)
+    for each in again:
+        end(each)
+    found = counted(place, before) | {"left": left, "said": errors + more}
+    return found | {"code": process.returncode, "code_of_first": first}
+
+
+def kill_command(place: Path, chance: random.Random) -> dict[str, Any]:
+    """Kill the command, whose workers end with it; start it again."""
+    with command(place, "--workers", str(WORKERS)) as process:
+        while len(worker_processes(process.pid)) < WORKERS:
+            time.sleep(0.05)
+        wait_for_some(place, chance, process)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        _, left = psutil.wait_procs(family, timeout=60)
+    before = settled(place)
+    with command(place, "--workers", str(WORKERS)) as process:
+        _, errors = process.communicate(timeout=300)
+    return counted(place, before) | {"left": len(left), "code": process.returncode, "said": errors}
+
+
+def workers_left(workers: subprocess.Popen[bytes], seconds: float) -> int:
+    """Count the processes of workers that are there so long after their scheduler's end."""
+    family = [psutil.Process(workers.pid), *psutil.Process(workers.pid).children(recursive=True)]
+    return len(psutil.wait_procs(family, timeout=seconds)[1])
+
+
+def settled(place: Path) -> dict[str, int]:
+    """Return the results when no more come: a worker may have been about to write one."""
+    while True:
+        before = finished(place / "results")
+        time.sleep(1)
+        if finished(place / "results") == before:
+            return before
+
+
+def counted(place: Path, before: dict[str, int]) -> dict[str, Any]:
+    """Count what is lost and what was done again since `before`."""
+    after = finished(place / "results")
+    return {
+        "finished_before": len(before),
+        "lost": RUNS - len(after),
+        "done_again": sum(after.get(run) != stamp for run, stamp in before.items()),
+        "leftovers": sum(path.name.startswith(".") for path in (place / "results").iterdir()),
+    }
+
+
+KINDS: dict[str, Trial] = {"worker": kill_worker, "scheduler": kill_scheduler, "command": kill_command}
+
+
+def summary(kind: str, trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add up the trials of one kind."""
+    total = {
+        name: sum(trial.get(name, 0) for trial in trials)
+        for name in ("lost", "done_again", "left", "leftovers")
+    }
+    return {
+        "killed": kind,
+        "kills": len(trials),
+        "finished_before": [trial["finished_before"] for trial in trials],
+        **total,
+        "codes": sorted({trial["code"] for trial in trials}),
+    }
+
+
+def main() -> int:
+    """Run the trials and print a line for each, and the sums as JSON."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("--kills", type=positive(int), default=10, help="of each kind (default 10)")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments (default 1)")
+    parser.add_argument("--write", type=Path, help="file for the JSON")
+    options: argparse.Namespace = parser.parse_args()
+    chance, sums = random.Random(options.seed), []
+    for kind, trial in KINDS.items():
+        ends = []
+        for number in range(options.kills):
+            with tempfile.TemporaryDirectory() as folder:
+                place = Path(folder)
+                (place / "runs").mkdir()
+                make_runs(place / "runs", RUNS, SAMPLES)
+                ends.append(trial(place, chance))
+            print(f"{kind} {number + 1}: {json.dumps(ends[-1])}", flush=True)
+        sums.append(summary(kind, ends))
+    text = json.dumps({"runs": RUNS, "samples": SAMPLES, "trials": sums, "made": made_by()}, indent=1)
+    print(text)
+    if options.write:
+        options.write.write_text(text + "\n")
+    bad = any(each["lost"] or each["done_again"] or each["left"] or each["codes"] != [0] for each in sums)
+    return int(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

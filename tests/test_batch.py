@@ -1,0 +1,335 @@
+"""python -m ntkspec.batch: results are files, what is there is not done again, a bad file is one line."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import machine
+import numpy as np
+import psutil
+import pytest
+
+import ntkspec
+from ntkspec import batch
+from ntkspec.population.analysis_job import RunJob, analyse
+from ntkspec.population.results import all_made, asked, identify
+from ntkspec.report import read_report
+from ntkspec.run_analysis import RunSettings, analyze_run
+
+CPU = RunSettings(backend="cpu")
+DOCS = Path(__file__).parents[1] / "docs" / "cluster.md"
+
+
+def write(path, seed, samples=12):
+    random = np.random.default_rng(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grid = ntkspec.jacobian.SparseFactor(
+        random.integers(0, 9, (samples, 2)), random.random((samples, 1, 2)), 9
+    )
+    ntkspec.write_run(
+        path,
+        random.random((samples, 2)),
+        random.random((samples, 1)),
+        {"mlp": random.standard_normal((samples, 1, 20)), "grid.table": grid},
+        roles={"grid": "grid"},
+        label="end",
+        metrics={"psnr_db": 20.0 + seed},
+    )
+    return path
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """Four runs in two folders, two of each name, and the folder above as the current one."""
+    monkeypatch.chdir(tmp_path)
+    for seed in range(4):
+        write(tmp_path / "runs" / f"p{seed // 2}" / f"net{seed % 2}.h5", seed)
+    return tmp_path / "runs"
+
+
+def one_process(*words):
+    return batch.main(["runs/**/*.h5", "-o", "results", "--share", "0/1", "--backend", "cpu", *words])
+
+
+def stamps():
+    return {path: path.stat().st_mtime_ns for path in Path("results").glob("*/*")}
+
+
+def test_results_are_those_of_analyze(runs, capsys):
+    assert one_process() == 0
+    assert "4 runs analysed, 0 were there, 0 failed" in capsys.readouterr().out
+    made = list(all_made(Path("results")))
+    assert {each.run for each in made} == {str(path) for path in runs.glob("*/*.h5")}
+    for each in made:
+        folder = each.folder(Path("results"))
+        assert re.fullmatch(r"net[01]-[0-9a-f]{8}", folder.name)
+        assert sorted(os.listdir(folder)) == ["made.json", "report.json", "snapshots.csv", "spectra.csv"]
+        (run,) = read_report(folder / "report.json").runs
+        alone = analyze_run(each.run, CPU)
+        for name, spectrum in alone.snapshots[0].spectra.items():
+            assert np.array_equal(run.snapshots[0].spectra[name].eigenvalues, spectrum.eigenvalues)
+        assert run.path == each.run
+
+
+def test_what_is_there_is_not_done_again(runs, capsys):
+    one_process()
+    before = stamps()
+    assert one_process() == 0
+    assert "0 runs analysed, 4 were there" in capsys.readouterr().out
+    assert stamps() == before
+    changed = runs / "p0" / "net0.h5"
+    changed.unlink()
+    write(changed, 9)  # another file of that name: results of its own
+    os.utime(runs / "p0" / "net1.h5", ns=(1, 1))  # of another age, and the same bytes
+    assert one_process() == 0
+    assert "1 runs analysed, 3 were there" in capsys.readouterr().out
+    assert len({path.parent for path in stamps()}) == 5
+    assert one_process("--again") == 0
+    assert "4 runs analysed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [("--method", "svd"), ("-k", "3"), ("--samples", "8"), ("--drop", "mlp")])
+def test_other_settings_are_other_results(runs, words, capsys):
+    one_process()
+    assert one_process(*words) == 0
+    assert "4 runs analysed" in capsys.readouterr().out
+    assert one_process("--memory", "0.5") == 0  # which decides what fits, and is no such setting
+    assert "0 runs analysed" in capsys.readouterr().out
+    assert batch.main(["-o", "results", "--report-only", "--backend", "cpu"]) == 0
+    report = json.loads(Path("results/population/population.json").read_text())
+    assert {run["path"] for run in report["runs"]} == {str(path) for path in runs.glob("*/*.h5")}
+
+
+def test_the_version_is_part_of_what_results_are_made_of(monkeypatch):
+    before = asked(CPU)
+    monkeypatch.setattr("ntkspec.population.results.__version__", "9")
+    assert asked(CPU) != before
+
+
+def test_bad_files_do_not_stop_the_rest(runs, capsys):
+    bad = runs / "p1" / "bad.h5"
+    bad.write_bytes((runs / "p1" / "net0.h5").read_bytes()[:4000])
+    assert batch.main(["runs", "nowhere.h5", "-o", "results", "--share", "0/1", "--backend", "cpu"]) == 1
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert [line.partition(": expected")[0] for line in lines] == [
+        f"failed: {Path('nowhere.h5').absolute()}",
+        f"failed: {bad}",
+    ]
+    assert "4 runs analysed, 0 were there, 2 failed" in captured.out
+    assert batch.main(["-o", "results", "--report-only", "--backend", "cpu"]) == 0
+    report = json.loads(Path("results/population/population.json").read_text())
+    assert [failure["path"] for failure in report["failures"]] == [
+        str(bad),
+        str(Path("nowhere.h5").absolute()),
+    ]
+    shutil.copy(runs / "p1" / "net0.h5", bad)  # mended, it is analysed, and forgotten among the failures
+    assert one_process() == 0
+    assert [json.loads(path.read_text())["path"] for path in Path("results/failed").iterdir()] == [
+        str(Path("nowhere.h5").absolute())
+    ]
+
+
+def test_shares_are_all_files_once(runs):
+    for share in ("0/3", "1/3", "2/3"):
+        words = ["runs/**/*.h5", "-o", "results", "--share", share, "--backend", "cpu"]
+        assert batch.main(words) == 0
+    assert len(list(all_made(Path("results")))) == 4
+
+
+def test_pages_on_request(runs):
+    assert batch.main(["runs/p0/net0.h5", "-o", "r", "--share", "0/1", "--backend", "cpu", "--pages"]) == 0
+    (folder,) = (path.parent for path in Path("r").glob("*/made.json"))
+    assert {"index.html", "figures", "report.json"} <= set(os.listdir(folder))
+
+
+def test_copies_share_their_results(runs, capsys):
+    shutil.copy(runs / "p0" / "net0.h5", runs / "p1" / "net0.h5")
+    one_process()
+    assert "3 runs analysed, 1 were there" in capsys.readouterr().out
+    assert one_process() == 0
+    assert "0 runs analysed, 4 were there" in capsys.readouterr().out
+
+
+def test_what_is_somebody_elses_stays(runs, capsys):
+    made = identify(runs / "p0" / "net0.h5", CPU)
+    folder = made.folder(Path("results"))
+    folder.mkdir(parents=True)
+    (folder / "thesis.txt").write_text("mine")
+    assert one_process() == 1
+    assert "thesis.txt" in capsys.readouterr().err
+    assert os.listdir(folder) == ["thesis.txt"]
+
+
+def test_two_runs_whose_hashes_begin_alike(runs, capsys):
+    one_process()
+    made = identify(runs / "p0" / "net0.h5", CPU)
+    place = made.folder(Path("results")) / "made.json"
+    place.write_text(json.dumps({**json.loads(place.read_text()), "key": made.key[:8] + "0" * 24}))
+    assert one_process("--again") == 1
+    assert "rename one of the two run files" in capsys.readouterr().err
+
+
+def test_a_file_that_changes_meanwhile(runs, monkeypatch):
+    path = runs / "p0" / "net0.h5"
+
+    def slow(*words, **named):
+        os.utime(path, ns=(5, 5))
+        return analyze_run(*words, **named)
+
+    monkeypatch.setattr("ntkspec.population.analysis_job.analyze_run", slow)
+    with pytest.raises(ntkspec.errors.RunFileError, match="stays as it is while it is analysed"):
+        analyse(RunJob(str(path), str(runs.parent / "results"), CPU))
+    assert not (runs.parent / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "batch: expected run files, got none"),
+        (["none/*.h5"], "none/*.h5: expected a pattern that names run files"),
+        (["runs", "--share", "3/3"], "--share: expected I/N with 0 <= I < N, got '3/3'"),
+        (["runs", "--share", "-1/3"], "expected one argument"),
+        (["runs", "--share", "a/b"], "--share: expected I/N"),
+        (["runs", "--share", "0/2", "--workers", "2"], "got --workers"),
+        (["runs", "--share", "0/2", "--cluster", "slurm"], "got --cluster slurm"),
+        (["runs", "--share", "0/2", "--kernels", "k"], "--kernels: expected run files of different names"),
+        (["runs", "--kernels", "k"], "got net0 twice"),
+        (["runs", "--cluster", "slurm"], "expected --workers beside it"),
+        (["runs", "--cluster", "moon"], "expected local, slurm or a scheduler's address"),
+        (["runs", "--seed", "1"], "--seed: expected --samples beside it"),
+        (["runs", "-o", "runs/p0/net0.h5"], "expected a folder"),
+        (["--report-only", "-o", "empty"], "empty: expected folders of results, got none"),
+        (["runs", "--workers", "0"], "expected a positive number"),
+    ],
+)
+def test_refusals(runs, words, said, capsys):
+    assert exit_code(words) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert not Path("results").exists()
+
+
+def exit_code(words):
+    try:
+        return batch.main(words)
+    except SystemExit as stop:  # argparse
+        return stop.code
+
+
+def test_without_dask(runs, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert batch.main(["runs", "-o", "results"]) == 2
+    assert 'run: pip install "ntkspec[cluster]"' in capsys.readouterr().err
+    assert one_process() == 0
+
+
+def test_a_dry_run_does_nothing(runs, capsys):
+    one_process()
+    write(runs / "p2" / "new.h5", 7)
+    capsys.readouterr()
+    before = stamps()
+    words = ["runs", "-o", "results", "--backend", "cpu", "--dry-run", "--cluster", "slurm", "--workers", "3"]
+    assert batch.main(words) == 0
+    out = capsys.readouterr().out
+    assert "5 run files, of which 1 are to be analysed" in out
+    assert str(runs / "p2" / "new.h5") in out
+    assert "3 jobs of SLURM" in out
+    assert "#SBATCH --cpus-per-task=4" in out
+    assert stamps() == before
+    assert not Path("slurm-logs").exists()
+
+
+def start(*words):
+    command = [sys.executable, "-m", "ntkspec.batch", *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def wait_for(what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (there := what()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return there
+
+
+def test_workers_one_of_which_is_killed_and_then_the_command(runs):
+    """Nothing is lost, nothing that was finished is done again, and no process is left."""
+    for seed in range(10, 26):
+        write(runs / "many" / f"net{seed}.h5", seed, samples=200)
+    words = ("runs/**/*.h5", "-o", "results", "--workers", "2", "--backend", "cpu")
+    with start(*words) as first:
+        assert wait_for(lambda: len(list(all_made(Path("results")))) > 1)
+        family = psutil.Process(first.pid).children(recursive=True)
+        workers = [process for process in family if "spawn_main" in " ".join(process.cmdline())]
+        assert len(workers) == 2
+        workers[0].kill()
+        count = len(list(all_made(Path("results"))))
+        assert wait_for(lambda: len(list(all_made(Path("results")))) > count + 1)
+        family = psutil.Process(first.pid).children(recursive=True)
+        first.kill()
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+    before = stamps()
+    with start(*words) as second:
+        out, err = second.communicate(timeout=120)
+    assert (second.returncode, err) == (0, "")
+    there = len({path.parent for path in before if path.name == "made.json"})
+    assert f"{20 - there} runs analysed, {there} were there, 0 failed" in out
+    assert {path: stamp for path, stamp in stamps().items() if path in before} == before
+    assert len(list(all_made(Path("results")))) == 20
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_is_ended(runs, ending):
+    for seed in range(10, 26):
+        write(runs / "many" / f"net{seed}.h5", seed, samples=200)
+    with start("runs/**/*.h5", "-o", "results", "--workers", "1", "--backend", "cpu") as ended:
+        assert wait_for(lambda: list(all_made(Path("results"))))
+        family = psutil.Process(ended.pid).children(recursive=True)
+        ended.send_signal(ending)
+        out, err = ended.communicate(timeout=60)
+    assert ended.returncode == 128 + ending
+    assert (out, err) == ("", {signal.SIGINT: "interrupted\n", signal.SIGTERM: "terminated\n"}[ending])
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+    assert [path for path in Path("results").iterdir() if path.name.startswith(".")] == []
+
+
+def test_kernels_by_workers(runs):
+    with start("runs/p0", "--kernels", "kernels", "--workers", "1", "--backend", "cpu") as done:
+        out, err = done.communicate(timeout=120)
+    assert (done.returncode, err) == (0, "")
+    assert out.splitlines() == ["kernels/net0-end.h5", "kernels/net1-end.h5"]
+    with ntkspec.open_run("runs/p0/net0.h5") as run:
+        jacobian = run.snapshots[0].jacobian
+        parts = {"total": jacobian, "no_grid": jacobian.without("grid"), "grid": jacobian.only("grid")}
+        before = Path("kernels/net0-end.h5").stat().st_mtime_ns
+        ntkspec.write_kernels("kernels/net0-end.h5", parts, backend="cpu")  # refuses a file of others
+    assert Path("kernels/net0-end.h5").stat().st_mtime_ns == before
+
+
+def test_the_array_script_of_the_page(runs, monkeypatch):
+    """As it stands in docs/cluster.md, submitted to a stand-in for SLURM, and reported on."""
+    script = re.search(r"```sh\n(#!/bin/bash\n.*?)```", DOCS.read_text(), re.DOTALL)[1]
+    assert len(script.splitlines()) <= 10
+    monkeypatch.setenv(
+        "PATH", f"{Path(sys.executable).parent}{os.pathsep}{machine.slurm(runs.parent / 'bin')}"
+    )
+    Path("array.sh").write_text(script.replace("0-19", "0-2"))
+    subprocess.run(["sbatch", "array.sh"], check=True, capture_output=True)
+    assert wait_for(lambda: len(list(all_made(Path("results")))) == 4)
+    assert batch.main(["-o", "results", "--report-only"]) == 0
+    assert Path("results/population/index.html").is_file()
+
+
+def test_settings_travel(runs):
+    """A job may be analysed with any settings, each with results of its own."""
+    made = {identify(runs / "p0" / "net0.h5", replace(CPU, seed=seed, samples=3)).key for seed in range(3)}
+    assert len(made) == 3
