@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need into .venv.
 .DELETE_ON_ERROR:
-.PHONY: setup demo demo-runs test test-slow lint types docs bench bench-full bench-peers certify spectra networks tables fuzz kills paper paper-full jax-example clean
+.PHONY: setup demo demo-runs demo-cluster test test-slow lint types docs bench bench-full bench-peers certify spectra networks tables fuzz kills paper paper-full jax-example clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -40,6 +40,13 @@ demo-runs: $(RUNS)
 $(DEMO)/%.h5: $(PICTURE) $(wildcard ntkspec/*.py ntkspec/*/*.py)
 	@echo "training $* on $(PICTURE) (about 20 s)"
 	@$(BIN)/python -m ntkspec.train --image $(PICTURE) --preset $* -o $@ --overwrite --threads 1 --quiet
+
+# A scheduler and two workers on this machine, 24 runs from the demo, one of them cut short, a worker killed midway.
+demo-cluster: .venv.stamp
+	@mkdir -p $(DEMO)
+	@$(MAKE) --no-print-directory -j2 demo-runs
+	@$(BIN)/python analysis/cluster_demo.py $(RUNS) -o demo-cluster
+	@echo "the report of all: demo-cluster/results/population/index.html"
 
 test: .venv.stamp
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadfile
@@ -150,4 +157,4 @@ $(JAX)/.venv.stamp: $(JAX)/requirements.txt pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv .venv.stamp $(JAX)/.venv $(JAX)/.venv.stamp $(DEMO) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv.stamp $(JAX)/.venv $(JAX)/.venv.stamp $(DEMO) demo-cluster build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

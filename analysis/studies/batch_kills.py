@@ -2,9 +2,9 @@
 
     python analysis/studies/batch_kills.py --kills 10 --write analysis/results/batch_kills.json
 
-Each trial analyses small runs, kills with SIGKILL once, starts the command again where it ended, and compares.
-Results that were there before the second start and are younger after it were done again; runs without a
-result are lost; processes of the first start that are there a minute later are left.
+Each trial analyses small runs, kills with SIGKILL once, starts the command again where it ended, and
+compares. Results that were there before the second start and are younger after it were done again; runs
+without a result are lost; processes of the first start that are there a minute later are left.
 """
 
 from __future__ import annotations

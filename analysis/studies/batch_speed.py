@@ -2,14 +2,15 @@
 
     python analysis/studies/batch_speed.py --write
 
-What the workers wrote is compared with analyses one by one in this process: all but when it was made. With
---write the table of docs/cluster.md is made anew, too.
+What the workers wrote is compared with what one process writes that has one thread, as each of two workers
+has: all but when it was made. With --write the table of docs/cluster.md is made anew, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -25,20 +26,18 @@ from tables import markdown, put
 from ntkspec.cli import Parser, positive, run_command
 from ntkspec.population.made_by import made_by
 from ntkspec.population.results import all_made
-from ntkspec.report.compare import assemble
-from ntkspec.report.to_json import to_json
-from ntkspec.run_analysis import RunSettings, analyze_run
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PAGE = ROOT / "analysis" / "results" / "batch.json", ROOT / "docs" / "cluster.md"
-SAMPLES = 256
+SAMPLES = 512
 
 
 def timed(place: Path, runs: str, results: str, *words: str) -> tuple[float, int]:
     """Run the batch; return its seconds, and the most bytes that the command itself held."""
     full = [sys.executable, "-m", "ntkspec.batch", runs, "-o", results, "--backend", "cpu", "-q", *words]
     start, most = time.perf_counter(), 0
-    with subprocess.Popen(full, cwd=place) as process:
+    alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} if "--share" in words else {}
+    with subprocess.Popen(full, cwd=place, env={**os.environ, **alone}) as process:
         itself = psutil.Process(process.pid)
         while process.poll() is None:
             try:
@@ -51,13 +50,15 @@ def timed(place: Path, runs: str, results: str, *words: str) -> tuple[float, int
     return time.perf_counter() - start, most
 
 
-def differing(results: Path) -> int:
-    """Count the reports that differ from an analysis in this process, in more than when they were made."""
+def differing(one: Path, other: Path) -> int:
+    """Count the reports of which two batches say anything else, but when they were made."""
     count = 0
-    for made in all_made(results):
-        written = json.loads((made.folder(results) / "report.json").read_text())
-        alone = to_json(assemble([analyze_run(made.run, RunSettings(backend="cpu"))], 0, "cpu"))
-        count += {**written, "created": ""} != {**json.loads(json.dumps(alone)), "created": ""}
+    for made in all_made(one):
+        first, second = (
+            {**json.loads((made.folder(place) / "report.json").read_text()), "created": ""}
+            for place in (one, other)
+        )
+        count += first != second
     return count
 
 
@@ -75,6 +76,7 @@ def measure(place: Path, runs: int, repeat: int) -> dict[str, Any]:
             seconds[workers].append(took)
             memory.append(most)
             print(f"{workers} workers: {took:.1f} s, {most / 2**20:.0f} MiB", flush=True)
+    timed(place, "all", "alone", "--share", "0/1")
     again = [timed(place, "all", "results2-0", "--workers", "2")[0] for _ in range(repeat)]
     few = [timed(place, "few", f"few{number}", "--workers", "2")[1] for number in range(repeat)]
     medians = {workers: statistics.median(took) for workers, took in seconds.items()}
@@ -87,7 +89,7 @@ def measure(place: Path, runs: int, repeat: int) -> dict[str, Any]:
         "seconds_of_a_second_start": again,
         "command_bytes": memory,
         "command_bytes_of_an_eighth_of_the_runs": few,
-        "differ_from_one_by_one": differing(place / "results2-0"),
+        "differ_from_one_by_one": differing(place / "results2-0", place / "alone"),
         "made": made_by(),
     }
 
@@ -96,7 +98,7 @@ def table(numbers: dict[str, Any]) -> str:
     """The numbers as a table in Markdown."""
 
     def median(name: str) -> float:
-        return statistics.median(numbers[name])
+        return float(statistics.median(numbers[name]))
 
     mib = 2**20
     eighth = median("command_bytes_of_an_eighth_of_the_runs") / mib

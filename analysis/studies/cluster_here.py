@@ -20,7 +20,7 @@ BIN = Path(sys.executable).parent
 
 def start_scheduler(port: int) -> subprocess.Popen[bytes]:
     """Start a scheduler of Dask's on the loopback interface, and wait until it answers."""
-    words = [BIN / "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    words = [str(BIN / "dask"), "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     scheduler = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -30,7 +30,15 @@ def start_scheduler(port: int) -> subprocess.Popen[bytes]:
 
 def start_workers(port: int, count: int) -> subprocess.Popen[bytes]:
     """Start workers that come to that scheduler; they end soon after it does."""
-    words = [BIN / "dask", "worker", f"tcp://127.0.0.1:{port}", "--nworkers", str(count), "--nthreads", "1"]
+    words = [
+        str(BIN / "dask"),
+        "worker",
+        f"tcp://127.0.0.1:{port}",
+        "--nworkers",
+        str(count),
+        "--nthreads",
+        "1",
+    ]
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(
         [*words, "--no-dashboard", "--death-timeout", "20"],
