@@ -464,7 +464,9 @@ def test_the_figure_draws_medians_as_far_as_they_are_numbers(tmp_path):
     group = [spectrum([4.0, 2.0, 1.0], unresolved=1), middle, spectrum([2.0, 1.0], unresolved=1, zero=1)]
     population = read_population(reports_of([run_of("A", of) for of in group], tmp_path))
     (axes,) = fig_spectra(cohorts_of(population), shown_labels(population)).axes
-    median, cross, at_most = axes.lines
+    median, cross, mean, at_most = axes.lines
+    assert np.allclose(mean.get_ydata()[:2], [np.mean([4, 8, 2]), np.mean([2, 4, 1])])
+    assert axes.get_ylim()[0] >= 2.0 / 1e4  # what is at most 1e-3 is no scale for the rest
     assert np.allclose(median.get_ydata(), [4, 2, np.nan, np.nan], equal_nan=True)
     assert np.allclose(at_most.get_ydata(), [np.nan, np.nan, 1e-2, 1e-3], equal_nan=True)
     assert (cross.get_marker(), cross.get_xdata(), cross.get_ydata()) == ("x", [2], [2.0])
@@ -483,7 +485,7 @@ def test_of_many_labels_those_with_most_runs_are_drawn(tmp_path):
     assert {label.name for label in labels if label.colour} == set(names[3:])
     assert len(labels) == len(names)
     (axes,) = fig_spectra(cohorts_of(population), labels).axes
-    assert len(axes.lines) == MOST_LABELS
+    assert len(axes.lines) == 2 * MOST_LABELS  # median and mean
 
 
 def test_numbers_of_any_size_are_written(tmp_path):

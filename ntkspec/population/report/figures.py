@@ -37,10 +37,10 @@ def captions(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> dict[st
             title="Spectra",
             alt="Log-log plots of kernel eigenvalues against their index: the median over runs, a colour for "
             "each label, a panel for each stage of training.",
-            caption="Each line is, at every index, the median over the runs of a label; a band holds the "
-            "middle half of them. A cross marks the last index at which the median is a number; beyond it, "
-            "the thin line says only what the median is at most, and where it is zero nothing is drawn."
-            + few,
+            caption="Each line is, at every index, the median over the runs of a label, the dotted line "
+            "their mean; a band holds the middle half of them. A cross marks the last index at which the "
+            "median is a number; beyond it, the thin line says only what the median is at most, and where "
+            "it is zero nothing is drawn." + few,
         ),
         "metrics": Caption(
             title="Metrics",

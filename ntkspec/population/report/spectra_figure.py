@@ -1,4 +1,4 @@
-"""The figure "spectra": at each index the median over the runs of a label, and the middle half of them."""
+"""The figure "spectra": at each index median and mean over a label's runs, and the middle half of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from ntkspec.report.style import STAGES, Stage
 
 _DASHED = (0, (4.0, 2.0))
 _FAINT = 0.5
+_DOTTED = (0, (1.0, 1.6))
 _BAND = 0.16
+_BELOW = 1e4  # how far under the smallest number the axis goes: what is known to be less is no scale for it
 _TITLES: dict[Stage, str] = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
 _LAST: dict[Stage, str] = {"init": "first snapshot", "mid": "middle snapshot", "end": "last snapshot"}
 
@@ -40,6 +42,7 @@ def fig_spectra(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figu
             for kernel in ("no_grid", "total"):
                 if kernel in cohort.spectra:
                     _draw(axes, cohort.spectra[kernel], label.colour or GREY, dashed=kernel == "no_grid")
+        _keep_numbers_large(axes, list(panel.values()))
         finish(axes, _title(stage, list(panel.values())), y_label=axes is figure.axes[0])
     colours = [handle(label.name, label.colour or GREY) for label in drawn]
     legend_below(
@@ -75,6 +78,11 @@ def _draw(axes: Axes, statistics: SpectrumStatistics, colour: str, *, dashed: bo
         if known[-1] < len(index) - 1:
             last = known[-1:]
             axes.plot(index[last], numbers[last], "x", color=colour, markersize=5.5, markeredgewidth=1.5)
+    mean = statistics.mean.numbers
+    if statistics.runs > 1 and not dashed and (mean > 0).any():
+        axes.plot(
+            index, np.where(mean > 0, mean, np.nan), color=colour, linestyle=_DOTTED, linewidth=1.2, zorder=2
+        )
     if np.isfinite(median.at_most).any():
         axes.plot(index, median.at_most, color=colour, linewidth=0.8, alpha=_FAINT, zorder=1.2)
     low, high = statistics.lower_quartile.numbers, statistics.upper_quartile.numbers
@@ -83,6 +91,14 @@ def _draw(axes: Axes, statistics: SpectrumStatistics, colour: str, *, dashed: bo
             index, low, high, where=(low > 0) & (high > 0),
             color=colour, alpha=_BAND / 2 if dashed else _BAND, linewidth=0, zorder=1.5,
         )  # fmt: skip
+
+
+def _keep_numbers_large(axes: Axes, cohorts: Sequence[Cohort]) -> None:
+    medians = [statistics.median.numbers for cohort in cohorts for statistics in cohort.spectra.values()]
+    positive = [numbers[numbers > 0] for numbers in medians]
+    if any(numbers.size for numbers in positive):
+        least = min(numbers.min() for numbers in positive if numbers.size)
+        axes.set_ylim(bottom=max(axes.get_ylim()[0], least / _BELOW))
 
 
 def _title(stage: Stage, cohorts: Sequence[Cohort]) -> str:
@@ -102,6 +118,7 @@ def _marks(cohorts: Sequence[Cohort]) -> list[Line2D | Patch]:
     if any("no_grid" in cohort.spectra for cohort in cohorts):
         handles.append(mark("without the grid's gradients", linestyle=_DASHED, linewidth=1.2))
     if any(statistics.runs > 1 for statistics in spectra):
+        handles.append(mark("mean of the runs", linestyle=_DOTTED, linewidth=1.2))
         handles.append(Patch(color=GREY, alpha=0.2, linewidth=0, label="middle half of the runs"))
     if any(
         np.isnan(statistics.median.numbers).any() or (statistics.median.numbers == 0).any()
