@@ -25,7 +25,7 @@ class Cholesky(Promises):
         """See `Solver.need`; the rank is the largest for which it is tried."""
         rank = _most(kernel)
         rank = rank if rank > 0 else kernel.size // 2
-        needed = _bytes(kernel, rank)
+        needed = rank_bytes(kernel, rank)
         return Need.within(kernel.room, needed, f"{rank} rows of the kernel at most")
 
     def errors(self, kernel: Kernel) -> ErrorModel:
@@ -53,11 +53,11 @@ class Cholesky(Promises):
 
 def _most(kernel: Kernel) -> int:
     """The largest rank for which the budget has room and which is still worth it."""
-    return largest_rank(kernel.size, kernel.repeat, kernel.room - _bytes(kernel, 0))
+    return largest_rank(kernel.size, kernel.repeat, kernel.room - rank_bytes(kernel, 0))
 
 
-def _bytes(kernel: Kernel, rank: int) -> int:
-    """What a kernel of this numerical rank takes."""
+def rank_bytes(kernel: Kernel, rank: int) -> int:
+    """Return the bytes that a kernel of this numerical rank takes."""
     stored = 3 * kernel.rows.nbytes * FLOAT64.itemsize // kernel.rows.dtype.itemsize
     squares = (1 + summation.buffers(kernel.size)) * rank**2
     return int(FLOAT64.itemsize * (rank * kernel.size + squares) + stored)
