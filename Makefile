@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need into .venv.
 .DELETE_ON_ERROR:
-.PHONY: setup demo demo-runs demo-cluster test test-slow lint types docs bench bench-full bench-peers certify spectra networks tables fuzz kills paper paper-full jax-example clean
+.PHONY: setup demo demo-runs demo-cluster test test-slow lint types docs bench bench-full bench-peers certify spectra networks tables fuzz kills cluster-studies paper paper-full jax-example clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -109,6 +109,13 @@ fuzz: .venv.stamp
 
 kills: .venv.stamp
 	$(BIN)/python tests/hostile/kills.py --kills $(KILLS) --seed $(SEED) --write analysis/results/kills.json
+
+# What docs/cluster.md and docs/scale.md say of batches: an hour on 2 cores, which should have nothing else to do.
+cluster-studies: .venv.stamp
+	$(BIN)/python analysis/studies/batch_kills.py --write analysis/results/batch_kills.json
+	$(BIN)/python analysis/studies/batch_speed.py --write
+	$(BIN)/python analysis/studies/shared_gram.py --write
+	$(BIN)/python analysis/studies/scale.py --write
 
 # The paper rerun, from a folder of pictures and one of watertight meshes; what is there is not made again.
 # `paper` is scaled down to ten pictures, and three for all that is varied: its page is $(PAPER)/paper.md. `paper-full`

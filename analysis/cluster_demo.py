@@ -22,7 +22,7 @@ from ntkspec.cli import DONE, FAILED, Parser, run_command
 from ntkspec.errors import UsageError
 
 sys.path.insert(0, str(Path(__file__).parent / "studies"))
-from cluster_here import cluster, finished, free_port, worker_processes  # noqa: E402
+from cluster_here import cluster, finished, free_port, worker_processes
 
 PARTS, WORKERS = 4, 2
 CUT = 100_000  # bytes that are left of the file that is cut short

@@ -208,7 +208,10 @@ def _ends(cluster: Cluster | None, todo: Sequence[RunJob], tally: Tally, say: Sa
 
         def watch(underway: int) -> None:
             workers.check()
-            at_work(workers.at_work(underway))
+            there = workers.at_work(underway)
+            at_work(there)
+            if underway and not there:
+                say(f"no worker has come yet to {workers.where}, {len(todo)} runs wait")
 
         yield from run_jobs(workers.executor, analyse, todo, ahead=workers.ahead, watch=watch)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from dask_jobqueue import SLURMCluster
 
 NAME = "ntkspec"  # of the jobs
+NO_PAGE = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # of a scheduler, which wants some port
 SCHEDULER = "tcp://<address>:<port>"  # in a script that is only shown
 
 
@@ -38,14 +41,18 @@ def job_script(job: SlurmJob) -> str:
     return str(script)
 
 
-def jobs(count: int, job: SlurmJob) -> SLURMCluster:
-    """Make a cluster whose workers are this many jobs; they are cancelled when it is closed.
+@contextlib.contextmanager
+def jobs(count: int, job: SlurmJob) -> Iterator[tuple[SLURMCluster, list[str]]]:
+    """Keep this many jobs running, each a worker; they are cancelled afterwards.
 
     Scheduler and workers talk over TLS, by keys that they find in the folder of logs.
 
     Args:
         count: how many jobs run at a time.
         job: what each asks for.
+
+    Yields:
+        The cluster, and what sbatch will have said of jobs that it refused.
 
     Raises:
         ClusterError: there is no SLURM here.
@@ -64,15 +71,36 @@ def jobs(count: int, job: SlurmJob) -> SLURMCluster:
     folder = Path(job.logs).absolute()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    refused: list[str] = []
     cluster = SLURMCluster(
+        job_cls=_heard(refused),
         security=Security.temporary(),
         shared_temp_directory=str(folder),
-        scheduler_options={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        scheduler_options=NO_PAGE,
         silence_logs=logging.CRITICAL + 1,
         **_options(job) | {"log_directory": str(folder)},
     )
-    cluster.adapt(minimum_jobs=count, maximum_jobs=count)
-    return cluster
+    with cluster:
+        cluster.adapt(minimum_jobs=count, maximum_jobs=count)
+        yield cluster, refused
+
+
+def _heard(refused: list[str]) -> type:
+    """Return dask-jobqueue's kind of job, which notes what sbatch says where it refuses one."""
+    from dask_jobqueue.slurm import SLURMJob
+    from distributed import Status
+
+    class HeardJob(SLURMJob):  # type: ignore[misc]  # Dask's classes have no types
+        async def _submit_job(self, script: str) -> Any:
+            try:
+                return await super()._submit_job(script)
+            except (RuntimeError, OSError) as error:
+                said = str(error).partition("stderr:")[2] or str(error)
+                refused.append(" ".join(said.split()))
+                self.status = Status.failed  # or the cluster could not be closed
+                raise
+
+    return HeardJob
 
 
 def _options(job: SlurmJob) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -31,7 +31,6 @@ LOCAL, SLURM = "local", "slurm"
 ADDRESSES = ("tcp://", "tls://")
 SECONDS = 30  # for a scheduler to answer
 AHEAD = 2  # jobs a worker that are sent before they can run, lest a worker wait for its next
-NO_PAGE = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # of a scheduler, which wants some port
 _LEVEL = logging.CRITICAL + 1  # of Dask's own words: none
 _KEEP: dict[str, bool | None] = {
     # Results are files, so that workers hold nothing to be put elsewhere.
@@ -49,6 +48,7 @@ class Workers:
     count: int  # as many as were asked for
     where: str  # the scheduler, in words
     _client: Client
+    _refused: Sequence[str] = ()  # what was said of workers that could not be had
 
     @property
     def ahead(self) -> int:
@@ -60,13 +60,20 @@ class Workers:
         return min(submitted, len(self._client.nthreads()))
 
     def check(self, underway: int = 0) -> None:
-        """Raise `ClusterError` if the scheduler is gone, with which all that was submitted is."""
+        """Raise `ClusterError` if the scheduler is gone, or there are no workers and none can be had."""
         if self._client.status != "running":
             raise ClusterError(
                 self.where,
                 expected="a scheduler that answers",
                 got="its end",
                 remedy="start it and this command again: what is finished is kept",
+            )
+        if self._refused and not self._client.nthreads():
+            raise ClusterError(
+                "sbatch",
+                expected="to take the jobs",
+                got=self._refused[-1],
+                remedy="see the profile, and --dry-run for the script of a job",
             )
 
 
@@ -133,6 +140,7 @@ class Cluster:
             from ntkspec.cluster.plugin import TakeShare
         _silence()
         profile = read_profile(self.profile or "cpu")
+        refused: list[str] = []
         with dask.config.set(_KEEP), contextlib.ExitStack() as stack:
             if self.is_address:
                 client = stack.enter_context(_connected(self.place))
@@ -140,14 +148,16 @@ class Cluster:
             else:
                 count = self.workers or workers_for(devices(), cores_here(), profile.gpus)
                 with _interrupts_wait():
-                    local = self.place == LOCAL
-                    made = _local(count, self.threads) if local else slurm.jobs(count, profile.slurm)
-                    cluster = stack.enter_context(made)
+                    if self.place == LOCAL:
+                        cluster = stack.enter_context(_local(count, self.threads))
+                    else:
+                        cluster, refused = stack.enter_context(slurm.jobs(count, profile.slurm))
                 client = stack.enter_context(distributed.Client(cluster))
                 gpus = profile.gpus
             client.register_plugin(TakeShare(gpus))
-            executor = stack.enter_context(client.get_executor(pure=False))
-            yield Workers(executor, count, f"the scheduler at {client.scheduler.address}", client)
+            executor = client.get_executor(pure=False)
+            stack.callback(executor.shutdown, wait=False)  # there may be nobody left to wait for
+            yield Workers(executor, count, f"the scheduler at {client.scheduler.address}", client, refused)
 
 
 @contextlib.contextmanager
@@ -175,6 +185,8 @@ def _silence() -> None:
 def _local(count: int, threads: int | None) -> Any:
     """Make a cluster of processes of this machine, who talk over TLS: others may be logged in here."""
     from distributed import Nanny, Scheduler, Security, SpecCluster
+
+    from ntkspec.cluster.slurm import NO_PAGE
 
     safe = {"security": Security.temporary(), "protocol": "tls://", "host": "127.0.0.1"}
     variables = environment(threads or max(cores_here() // count, 1), count)

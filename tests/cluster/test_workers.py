@@ -139,6 +139,16 @@ def test_jobs_of_slurm(tmp_path, monkeypatch):
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
+def test_slurm_that_takes_no_jobs(tmp_path, monkeypatch):
+    """What sbatch said comes at once: a wrong partition would keep the command waiting for ever."""
+    monkeypatch.chdir(tmp_path)
+    refusing = "#!/bin/sh\necho 'sbatch: error: invalid partition: x' >&2\nexit 1\n"
+    monkeypatch.setenv("PATH", machine.commands(tmp_path / "bin", sbatch=refusing))
+    said = "sbatch: expected to take the jobs, got sbatch: error: invalid partition: x; see the profile"
+    with pytest.raises(ClusterError, match=said), Cluster("slurm", 2).start() as workers:
+        list(over(workers, whom, range(3)))
+
+
 def test_no_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ClusterError, match="expected the command sbatch, got none on the PATH"):
