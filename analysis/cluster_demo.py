@@ -92,6 +92,13 @@ def main() -> int:
     )
     options: argparse.Namespace = parser.parse_args()
     folder = options.output
+    if folder.exists() and {path.name for path in folder.iterdir()} - {"runs", "results"}:
+        raise UsageError(
+            str(folder),
+            expected="no folder, or one of this demo",
+            got="another",
+            remedy="name another with -o",
+        )
     shutil.rmtree(folder, ignore_errors=True)
     paths = [path for run in options.runs for path in quarters(run, folder / "runs")]
     with paths[-1].open("r+b") as file:

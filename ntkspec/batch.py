@@ -8,11 +8,14 @@ if __name__ == "__main__":  # before NumPy and SciPy take their half second
     begin()
 
 import argparse
+import json
+import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from ntkspec.cli import DONE, FAILED, Parser, in_words, line_on_stderr, positive, run_command
@@ -20,13 +23,13 @@ from ntkspec.cluster.jobs import Ended, run_jobs
 from ntkspec.cluster.profile import read_profile
 from ntkspec.cluster.shares import devices
 from ntkspec.cluster.workers import LOCAL, SLURM, Cluster
-from ntkspec.errors import NtkspecError, UsageError
+from ntkspec.errors import NtkspecError, OutputError, UsageError
 from ntkspec.extras import needs_cluster
 from ntkspec.population.analysis_job import RunDone, RunJob, analyse
-from ntkspec.population.batched import Tally, is_reported, newest, remaining, run_files, share_of
-from ntkspec.population.report import Failed, write_population
+from ntkspec.population.batched import Gathered, Tally, gather, is_reported, remaining, run_files, share_of
+from ntkspec.population.report import Failed
 from ntkspec.population.report import check_folder as check_population
-from ntkspec.population.results import all_failures, note_failure
+from ntkspec.population.results import note_failure
 from ntkspec.progress import Say, progress
 from ntkspec.report.folders import resolved
 from ntkspec.report.write import JSON, PAGE
@@ -42,6 +45,12 @@ examples:
   python -m ntkspec.batch 'runs/**/*.h5' -o results/ --share 3/20
   python -m ntkspec.batch -o results/ --report-only
 """
+
+CLASHES = {
+    "--share": ("--workers", "--profile", "--cluster", "--kernels", "--report-only"),
+    "--kernels": ("--report-only", "--dry-run", "--pages", "--again"),
+    "--report-only": ("--dry-run", "--pages"),
+}
 
 RunEnded = Ended[RunJob, RunDone]
 
@@ -68,27 +77,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(options: argparse.Namespace) -> int:
     batch = _batch(options)
-    if options.report_only:
-        _report(batch)
-        return DONE
     if options.kernels is not None:
         return _kernels(batch, options.kernels)
-    todo = remaining(batch.files or (), batch.job)
+    if options.report_only:
+        _report(
+            batch,
+            gather(batch.results, batch.job.settings, None if batch.files is None else set(batch.files)),
+        )
+        return DONE
+    files = batch.files or ()
+    todo = remaining(files, batch.job)
     if options.dry_run:
         return _show(batch, todo)
     tally = _analyse(batch, todo)
-    there = len(batch.files or ()) - len(todo) + tally.there
+    there = len(files) - len(todo) + tally.there
     if not batch.quiet:
         print(f"{tally.analysed} runs analysed, {there} were there, {tally.failed} failed: {batch.results}")
+    broken = tally.broken
     if options.share is None and tally.analysed + there:
-        _report(batch)
-    return FAILED if tally.failed or tally.broken else DONE
+        gathered = gather(batch.results, batch.job.settings, set(files))
+        _report(batch, gathered)
+        broken = len(gathered.broken)
+    return FAILED if tally.failed or broken else DONE
 
 
 def _batch(options: argparse.Namespace) -> Batch:
     """Check what was asked for, before anything is done."""
     results = resolved(options.output)
     check_population(results / POPULATION)
+    _refuse_together(options)
     files: Sequence[str] | None = run_files(options.runs, results) if options.runs else None
     if files is None and not options.report_only:
         raise UsageError(
@@ -100,18 +117,25 @@ def _batch(options: argparse.Namespace) -> Batch:
     return Batch(files, job, _cluster(options), options.quiet)
 
 
+def _refuse_together(options: argparse.Namespace) -> None:
+    """Refuse options of which one would do nothing beside the other."""
+    given = {
+        f"--{name.replace('_', '-')}" for name, value in vars(options).items() if value not in (None, False)
+    }
+    if options.cluster == LOCAL:
+        given.discard("--cluster")
+    for first, others in CLASHES.items():
+        for other in others:
+            if {first, other} <= given:
+                raise UsageError(
+                    first, expected=f"no {other} beside it", got="both", remedy="leave out one of the two"
+                )
+
+
 def _cluster(options: argparse.Namespace) -> Cluster | None:
-    if options.share is None:
-        return Cluster(options.cluster, options.workers, _profile(options))
-    for name, value in (("--workers", options.workers), ("--profile", options.profile)):
-        if value is not None or options.cluster != LOCAL:
-            raise UsageError(
-                "--share",
-                expected="one process that does its share alone",
-                got=name if value is not None else f"--cluster {options.cluster}",
-                remedy="leave out one of the two",
-            )
-    return None
+    if options.share is not None:
+        return None
+    return Cluster(options.cluster, options.workers, _profile(options))
 
 
 def _profile(options: argparse.Namespace) -> str | None:
@@ -119,25 +143,23 @@ def _profile(options: argparse.Namespace) -> str | None:
     if options.profile is not None or options.cluster not in (LOCAL, SLURM):
         given: str | None = options.profile
         return given
-    wanted = options.backend == "gpu" or (
-        options.backend == "auto" and options.cluster == LOCAL and bool(devices())
-    )
-    return "gpu" if wanted else "cpu"
+    there = options.cluster == LOCAL and find_spec("cupy") is not None and bool(devices())
+    return "gpu" if options.backend == "gpu" or (options.backend == "auto" and there) else "cpu"
 
 
 def _kernels(batch: Batch, folder: Path) -> int:
     """Have the kernels of each run assembled by all workers together."""
     stems = Counter(Path(file).stem for file in batch.files or ())
     twice = next((stem for stem, count in stems.items() if count > 1), None)
-    if twice is not None or batch.cluster is None:
+    if twice is not None:
         raise UsageError(
             "--kernels",
-            expected="run files of different names, and workers",
-            got="--share" if batch.cluster is None else f"{twice} twice",
-            remedy="leave out --share" if batch.cluster is None else "name one at a time",
+            expected="run files of different names",
+            got=f"{twice} twice",
+            remedy="name one at a time",
         )
     failed = 0
-    with progress(quiet=batch.quiet) as say, batch.cluster.start() as workers:
+    with progress(quiet=batch.quiet) as say, (batch.cluster or Cluster()).start() as workers:
         for file in batch.files or ():
             try:
                 paths = write_kernels_with(
@@ -145,7 +167,7 @@ def _kernels(batch: Batch, folder: Path) -> int:
                     file,
                     folder,
                     batch.job.settings,
-                    at_once=workers.ahead,
+                    at_once=workers.ahead(),
                     progress=say,
                     watch=workers.check,
                 )
@@ -181,10 +203,10 @@ def _analyse(batch: Batch, todo: Sequence[RunJob]) -> Tally:
                 tally.add(ended.answer)
                 if ended.error is not None:
                     reason = _reason(ended.job.run, ended.error)
-                    note_failure(batch.results, Failed(ended.job.run, reason))
+                    note_failure(batch.results, Failed(ended.job.run, reason), batch.job.settings)
                     line_on_stderr(f"failed: {ended.job.run}: {reason}")
-                for broken in ended.answer.broken if ended.answer else ():
-                    line_on_stderr(f"warning: {broken}")
+                for statement in ended.answer.broken if ended.answer else ():
+                    line_on_stderr(f"warning: {statement}")
     return tally
 
 
@@ -208,10 +230,9 @@ def _ends(cluster: Cluster | None, todo: Sequence[RunJob], tally: Tally, say: Sa
 
         def watch(underway: int) -> None:
             workers.check()
-            there = workers.at_work(underway)
-            at_work(there)
-            if underway and not there:
-                say(f"no worker has come yet to {workers.where}, {len(todo)} runs wait")
+            at_work(min(underway, workers.there()))
+            if underway and not workers.there():
+                say(f"{len(todo)} runs wait for a worker to come to {workers.where}")
 
         yield from run_jobs(workers.executor, analyse, todo, ahead=workers.ahead, watch=watch)
 
@@ -227,25 +248,42 @@ def _in_this_process(todo: Sequence[RunJob], at_work: Callable[[int], None]) -> 
             yield Ended(job, answer, None)
 
 
-def _report(batch: Batch) -> None:
+def _report(batch: Batch, gathered: Gathered) -> None:
     """Write the report of all runs, unless it is there."""
-    results, files = batch.results, batch.files
-    made = newest(results, batch.job.settings, files)
-    if not made:
+    folder = batch.results / POPULATION
+    if not gathered.made:
         raise UsageError(
-            str(results),
+            str(batch.results),
             expected="folders of results",
             got="none of these runs",
             remedy="analyse some first, without --report-only",
         )
-    failures = [failed for failed in all_failures(results) if files is None or failed.path in files]
-    folder = results / POPULATION
-    if batch.job.again or not is_reported(folder, made, failures):
+    if batch.job.again or not is_reported(folder, gathered):
         with progress(quiet=batch.quiet) as say:
-            say(f"reporting on {len(made)} runs")
-            write_population([each.folder(results) / JSON for each in made], folder, failures)
+            say(f"reporting on {len(gathered.made)} runs")
+            _write_population(batch.results, folder, gathered)
     if not batch.quiet:
         print(f"Report: {folder / PAGE}")
+
+
+def _write_population(results: Path, folder: Path, gathered: Gathered) -> None:
+    """Have it written by another process: it may read a gigabyte, and this one may go on for days."""
+    asked = {
+        "reports": [str(made.folder(results) / JSON) for made in gathered.made],
+        "folder": str(folder),
+        "failures": [asdict(failed) for failed in gathered.failures],
+        "broken": gathered.broken,
+    }
+    words = [sys.executable, "-m", "ntkspec.population.report"]
+    try:  # in a session of its own, so that Ctrl-C is this process's to answer; it ends with `run`
+        subprocess.run(words, input=json.dumps(asked), text=True, check=True, start_new_session=True)
+    except subprocess.CalledProcessError as error:
+        raise OutputError(
+            str(folder),
+            expected="a report of all runs",
+            got=f"an end with code {error.returncode}",
+            remedy="see the line above; the results of the runs are kept",
+        ) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -273,7 +311,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--profile", metavar="cpu|gpu|FILE", help="what a worker is given; see docs/cluster.md")
     add("--share", metavar="I/N", help="do every N-th file from the I-th on (from 0) in this process alone")
     add("--pages", action="store_true", help="also write the page and the figures of each run")
-    add("--kernels", type=Path, metavar="DIR", help="assemble kernels into files there, and do nothing else")
+    add("--kernels", type=Path, metavar="DIR", help="only assemble kernels, into files there")
     add("--again", action="store_true", help="analyse runs whose results are there, too")
     add("--report-only", action="store_true", help="only report on the results that are there")
     add("--dry-run", action="store_true", help="print what would be done, and the script of a job of SLURM")

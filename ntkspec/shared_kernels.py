@@ -168,7 +168,9 @@ class _Workers:
 
     def _computed(self, jobs: Iterable[SquareJob]) -> Generator[Square]:
         """Yield the squares as they come to lie in their files."""
-        for ended in run_jobs(self.executor, compute_square, jobs, ahead=self.at_once, watch=self.watch):
+        for ended in run_jobs(
+            self.executor, compute_square, jobs, ahead=lambda: self.at_once, watch=self.watch
+        ):
             if ended.error is not None:
                 raise ended.error
             yield ended.job.square

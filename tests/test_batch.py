@@ -19,11 +19,13 @@ import pytest
 import ntkspec
 from ntkspec import batch
 from ntkspec.population.analysis_job import RunJob, analyse
+from ntkspec.population.batched import remaining
 from ntkspec.population.results import all_made, asked, identify
 from ntkspec.report import read_report
 from ntkspec.run_analysis import RunSettings, analyze_run
 
 CPU = RunSettings(backend="cpu")
+JOB = RunJob("", "results", CPU)
 DOCS = Path(__file__).parents[1] / "docs" / "cluster.md"
 
 
@@ -66,16 +68,17 @@ def test_results_are_those_of_analyze(runs, capsys):
     assert one_process() == 0
     assert "4 runs analysed, 0 were there, 0 failed" in capsys.readouterr().out
     made = list(all_made(Path("results")))
-    assert {each.run for each in made} == {str(path) for path in runs.glob("*/*.h5")}
+    assert {run for each in made for run in each.seen} == {str(path) for path in runs.glob("*/*.h5")}
     for each in made:
         folder = each.folder(Path("results"))
         assert re.fullmatch(r"net[01]-[0-9a-f]{8}", folder.name)
         assert sorted(os.listdir(folder)) == ["made.json", "report.json", "snapshots.csv", "spectra.csv"]
         (run,) = read_report(folder / "report.json").runs
-        alone = analyze_run(each.run, CPU)
+        (path,) = each.seen
+        alone = analyze_run(path, CPU)
         for name, spectrum in alone.snapshots[0].spectra.items():
             assert np.array_equal(run.snapshots[0].spectra[name].eigenvalues, spectrum.eigenvalues)
-        assert run.path == each.run
+        assert run.path == path
 
 
 def test_what_is_there_is_not_done_again(runs, capsys):
@@ -148,6 +151,83 @@ def test_pages_on_request(runs):
     assert batch.main(["runs/p0/net0.h5", "-o", "r", "--share", "0/1", "--backend", "cpu", "--pages"]) == 0
     (folder,) = (path.parent for path in Path("r").glob("*/made.json"))
     assert {"index.html", "figures", "report.json"} <= set(os.listdir(folder))
+    assert one_process("-o", "results") == 0
+
+    assert one_process() == 0
+    assert one_process("--pages") == 0
+    assert all((path.parent / "index.html").is_file() for path in Path("results").glob("*/made.json"))
+
+
+def test_runs_that_were_moved_are_known(runs, capsys):
+    one_process()
+    before = stamps()
+    runs.rename(runs.parent / "moved")
+    words = ["moved", "-o", "results", "--backend", "cpu"]
+    assert batch.main([*words, "--share", "0/1"]) == 0
+    assert "0 runs analysed, 4 were there" in capsys.readouterr().out
+    assert {path: stamp for path, stamp in stamps().items() if path.name != "made.json"} == {
+        path: stamp for path, stamp in before.items() if path.name != "made.json"
+    }
+    assert remaining([str(path) for path in (runs.parent / "moved").glob("*/*.h5")], JOB) == []
+    assert reported(*words, "--report-only") == {folder.parent.name for folder in before}
+
+
+def test_the_report_is_of_files_as_they_are(runs):
+    """Also of one whose older bytes came back, with their time."""
+    path = runs / "p0" / "net0.h5"
+    shutil.copy2(path, "old.h5")
+    one_process()
+    first = identify(path, CPU).folder(Path("results")).name
+    write(path.with_name("new.h5"), 9).replace(path)
+    one_process()
+    second = identify(path, CPU).folder(Path("results")).name
+    words = ["runs", "-o", "results", "--backend", "cpu", "--report-only"]
+    assert second in reported(*words)
+    assert first not in reported(*words)
+    shutil.copy2("old.h5", path)
+    one_process()
+    assert first in reported(*words)
+    assert second not in reported(*words)
+
+
+def reported(*words):
+    assert batch.main(list(words)) == 0
+    report = json.loads(Path("results/population/population.json").read_text())
+    return {run["folder"] for run in report["runs"]}
+
+
+def test_a_report_that_lost_its_page_is_made_again(runs):
+    one_process()
+    words = ["-o", "results", "--backend", "cpu", "--report-only"]
+    batch.main(words)
+    page = Path("results/population/index.html")
+    before = page.stat().st_mtime_ns
+    batch.main(words)
+    assert page.stat().st_mtime_ns == before
+    page.unlink()
+    batch.main(words)
+    assert page.is_file()
+
+
+def test_failures_are_of_settings_and_of_files_as_they_are(runs):
+    one_process()
+    assert one_process("--method", "svd", "--memory", "1e-6") == 1  # too little for anything
+    assert len(list(Path("results/failed").iterdir())) == 4
+    words = ["runs", "-o", "results", "--backend", "cpu"]
+    batch.main([*words, "--report-only"])
+    assert json.loads(Path("results/population/population.json").read_text())["failures"] == []
+    assert one_process("--method", "svd") == 0
+    assert list(Path("results/failed").iterdir()) == []
+
+
+def test_what_does_not_hold_is_not_forgotten(runs, monkeypatch, capsys):
+    monkeypatch.setattr("ntkspec.population.analysis_job.failures", lambda report: ("2 + 2 = 5",))
+    assert one_process() == 1
+    assert capsys.readouterr().err == "warning: 2 + 2 = 5\n" * 4
+    assert batch.main(["runs", "-o", "results", "--backend", "cpu"]) == 1  # nothing is left to do
+    report = json.loads(Path("results/population/population.json").read_text())
+    assert report["broken"] == ["2 + 2 = 5"] * 4
+    assert "What does not hold" in Path("results/population/index.html").read_text()
 
 
 def test_copies_share_their_results(runs, capsys):
@@ -198,9 +278,11 @@ def test_a_file_that_changes_meanwhile(runs, monkeypatch):
         (["runs", "--share", "3/3"], "--share: expected I/N with 0 <= I < N, got '3/3'"),
         (["runs", "--share", "-1/3"], "expected one argument"),
         (["runs", "--share", "a/b"], "--share: expected I/N"),
-        (["runs", "--share", "0/2", "--workers", "2"], "got --workers"),
-        (["runs", "--share", "0/2", "--cluster", "slurm"], "got --cluster slurm"),
-        (["runs", "--share", "0/2", "--kernels", "k"], "--kernels: expected run files of different names"),
+        (["runs", "--share", "0/2", "--workers", "2"], "expected no --workers beside it"),
+        (["runs", "--share", "0/2", "--cluster", "slurm"], "expected no --cluster beside it"),
+        (["runs", "--share", "0/2", "--kernels", "k"], "--share: expected no --kernels beside it"),
+        (["runs", "--kernels", "k", "--dry-run"], "--kernels: expected no --dry-run beside it"),
+        (["runs", "--report-only", "--pages"], "--report-only: expected no --pages beside it"),
         (["runs", "--kernels", "k"], "got net0 twice"),
         (["runs", "--cluster", "slurm"], "expected --workers beside it"),
         (["runs", "--cluster", "moon"], "expected local, slurm or a scheduler's address"),
@@ -294,7 +376,7 @@ def test_the_command_is_ended(runs, ending):
     with start("runs/**/*.h5", "-o", "results", "--workers", "1", "--backend", "cpu") as ended:
         assert wait_for(lambda: list(all_made(Path("results"))))
         family = psutil.Process(ended.pid).children(recursive=True)
-        ended.send_signal(ending)
+        (os.killpg if ending == signal.SIGINT else os.kill)(ended.pid, ending)  # Ctrl-C reaches all
         out, err = ended.communicate(timeout=60)
     assert ended.returncode == 128 + ending
     assert (out, err) == ("", {signal.SIGINT: "interrupted\n", signal.SIGTERM: "terminated\n"}[ending])

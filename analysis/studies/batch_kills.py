@@ -29,7 +29,7 @@ from ntkspec.cli import Parser, positive, run_command
 from ntkspec.population.made_by import made_by
 
 RUNS, SAMPLES, WORKERS = 24, 300, 2
-Trial = Callable[[Path, random.Random], dict[str, Any]]
+Trial = Callable[[Path, random.Random], dict[str, Any] | None]  # None: nothing was left to kill
 
 
 def make_runs(folder: Path, count: int, samples: int) -> None:
@@ -55,52 +55,62 @@ def command(place: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen([*full, "--backend", "cpu", *words], stdout=pipe, stderr=pipe, text=True)
 
 
-def wait_for_some(place: Path, chance: random.Random, process: subprocess.Popen[str]) -> None:
-    """Wait until so many results are there, drawn by chance, and then for a moment."""
-    some = chance.randrange(0, RUNS - 4)
+def wait_for_some(place: Path, chance: random.Random, process: subprocess.Popen[str]) -> bool:
+    """Wait until so many results are there, drawn by chance; return whether there is something left to kill."""
+    some = chance.randrange(0, RUNS - 8)
     while len(finished(place / "results")) < some and process.poll() is None:
         time.sleep(0.02)
-    time.sleep(chance.random() * 0.5)
+    time.sleep(chance.random() * 0.3)
+    return process.poll() is None and len(finished(place / "results")) < RUNS
 
 
-def kill_worker(place: Path, chance: random.Random) -> dict[str, Any]:
-    """Kill one of two workers; the command goes on by itself."""
+def kill_worker(place: Path, chance: random.Random) -> dict[str, Any] | None:
+    """Kill one of two workers; the command goes on by itself. None if all was done by then."""
     with command(place, "--workers", str(WORKERS)) as process:
         while len(worker_processes(process.pid)) < WORKERS:
             time.sleep(0.05)
-        wait_for_some(place, chance, process)
+        hit = wait_for_some(place, chance, process)
         before = finished(place / "results")
-        chance.choice(worker_processes(process.pid)).kill()
+        family = psutil.Process(process.pid).children(recursive=True) if hit else []
+        if hit:
+            chance.choice(worker_processes(process.pid)).kill()
         _, errors = process.communicate(timeout=300)
-    return counted(place, before) | {"code": process.returncode, "said": errors}
+    left = len(psutil.wait_procs(family, timeout=60)[1])
+    return (
+        counted(place, before) | {"left": left, "code": process.returncode, "said": errors} if hit else None
+    )
 
 
-def kill_scheduler(place: Path, chance: random.Random) -> dict[str, Any]:
+def kill_scheduler(place: Path, chance: random.Random) -> dict[str, Any] | None:
     """Kill the scheduler that the command is connected to; start both again."""
     port = free_port()
     address = ("--cluster", f"tcp://127.0.0.1:{port}")
     with cluster(port, WORKERS) as (scheduler, workers), command(place, *address) as process:
-        wait_for_some(place, chance, process)
+        hit = wait_for_some(place, chance, process)
         end(scheduler)
         _, errors = process.communicate(timeout=300)
+        left = workers_left(workers, 60)
         before = settled(place)
         first = process.returncode
-        left = workers_left(workers, 60)
+    if not hit:
+        return None
     again = start_scheduler(port), start_workers(port, WORKERS)
     with command(place, *address) as process:
         _, more = process.communicate(timeout=300)
     for each in again:
         end(each)
-    found = counted(place, before) | {"left": left, "said": errors + more}
-    return found | {"code": process.returncode, "code_of_first": first}
+    counts = counted(place, before) | {"left": left, "said": errors + more}
+    return counts | {"code": process.returncode, "code_of_first": first}
 
 
-def kill_command(place: Path, chance: random.Random) -> dict[str, Any]:
+def kill_command(place: Path, chance: random.Random) -> dict[str, Any] | None:
     """Kill the command, whose workers end with it; start it again."""
     with command(place, "--workers", str(WORKERS)) as process:
         while len(worker_processes(process.pid)) < WORKERS:
             time.sleep(0.05)
-        wait_for_some(place, chance, process)
+        if not wait_for_some(place, chance, process):
+            process.communicate(timeout=300)
+            return None
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         _, left = psutil.wait_procs(family, timeout=60)
@@ -141,16 +151,14 @@ KINDS: dict[str, Trial] = {"worker": kill_worker, "scheduler": kill_scheduler, "
 
 def summary(kind: str, trials: list[dict[str, Any]]) -> dict[str, Any]:
     """Add up the trials of one kind."""
-    total = {
-        name: sum(trial.get(name, 0) for trial in trials)
-        for name in ("lost", "done_again", "left", "leftovers")
-    }
+    names = ("lost", "done_again", "left", "leftovers")
     return {
         "killed": kind,
         "kills": len(trials),
         "finished_before": [trial["finished_before"] for trial in trials],
-        **total,
+        **{name: sum(trial[name] for trial in trials) for name in names},
         "codes": sorted({trial["code"] for trial in trials}),
+        "codes_of_first": sorted({trial["code_of_first"] for trial in trials if "code_of_first" in trial}),
     }
 
 
@@ -163,21 +171,22 @@ def main() -> int:
     options: argparse.Namespace = parser.parse_args()
     chance, sums = random.Random(options.seed), []
     for kind, trial in KINDS.items():
-        ends = []
-        for number in range(options.kills):
+        ends: list[dict[str, Any]] = []
+        while len(ends) < options.kills:
             with tempfile.TemporaryDirectory() as folder:
                 place = Path(folder)
                 (place / "runs").mkdir()
                 make_runs(place / "runs", RUNS, SAMPLES)
-                ends.append(trial(place, chance))
-            print(f"{kind} {number + 1}: {json.dumps(ends[-1])}", flush=True)
+                counts = trial(place, chance)
+            print(f"{kind} {len(ends) + 1}: {json.dumps(counts)}", flush=True)
+            ends += [] if counts is None else [counts]
         sums.append(summary(kind, ends))
     text = json.dumps({"runs": RUNS, "samples": SAMPLES, "trials": sums, "made": made_by()}, indent=1)
     print(text)
     if options.write:
         options.write.write_text(text + "\n")
-    bad = any(each["lost"] or each["done_again"] or each["left"] or each["codes"] != [0] for each in sums)
-    return int(bad)
+    bad = ("lost", "done_again", "left", "leftovers")
+    return int(any(any(each[name] for name in bad) or each["codes"] != [0] for each in sums))
 
 
 if __name__ == "__main__":

@@ -52,13 +52,15 @@ def timed(place: Path, runs: str, results: str, *words: str) -> tuple[float, int
 
 def differing(one: Path, other: Path) -> int:
     """Count the reports of which two batches say anything else, but when they were made."""
-    count = 0
-    for made in all_made(one):
+    count, compared = 0, list(all_made(one))
+    for made in compared:
         first, second = (
             {**json.loads((made.folder(place) / "report.json").read_text()), "created": ""}
             for place in (one, other)
         )
         count += first != second
+    if not compared:
+        raise RuntimeError(f"{one}: expected results, got none")
     return count
 
 

@@ -88,4 +88,8 @@ def free_port() -> int:
 
 def finished(results: Path) -> dict[str, int]:
     """Return when each result that is there was written, by the path of its run file."""
-    return {made.run: (made.folder(results) / "report.json").stat().st_mtime_ns for made in all_made(results)}
+    return {
+        run: (made.folder(results) / "report.json").stat().st_mtime_ns
+        for made in all_made(results)
+        for run in made.seen
+    }

@@ -30,7 +30,7 @@ def run_jobs(
     work: Callable[[Job], Answer],
     jobs: Iterable[Job],
     *,
-    ahead: int,
+    ahead: Callable[[], int],
     watch: Callable[[int], None] = lambda underway: None,
 ) -> Iterator[Ended[Job, Answer]]:
     """Do all jobs and yield each as it ends, in whatever order.
@@ -41,8 +41,8 @@ def run_jobs(
         executor: of threads, of processes, or that of `ntkspec.cluster.workers.Workers`.
         work: a function of a module, since it is pickled, as are job and answer.
         jobs: what it is called with; drawn as there is room.
-        ahead: how many are submitted at a time.
-        watch: called every half a second and with each end, with the number of jobs underway.
+        ahead: says how many may be submitted at a time; asked again and again, since workers come and go.
+        watch: called every half a second and after ends, with the number of jobs underway.
 
     Raises:
         ClusterError: the scheduler or the pool of processes is gone.
@@ -51,7 +51,7 @@ def run_jobs(
     waiting, underway = iter(jobs), dict[Future[Answer], Job]()
     try:
         while True:
-            for job in islice(waiting, ahead - len(underway)):
+            for job in islice(waiting, max(ahead() - len(underway), 0)):
                 underway[executor.submit(work, job)] = job
             watch(len(underway))
             if not underway:

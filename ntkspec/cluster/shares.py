@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -19,7 +20,10 @@ THREADS = (
 )  # fmt: skip
 
 _UUID = re.compile(r"UUID: ((?:GPU|MIG)-[^)\s]+)")
-_claims: list[int] = []  # descriptors of locks, which are this process's as long as it lives
+_GIVEN = {name: value for name, value in os.environ.items() if name == VISIBLE}  # when this process began
+_claims: dict[
+    str, int
+] = {}  # by device the descriptor of its lock, which is this process's as long as it lives
 
 
 def environment(threads: int, processes: int) -> dict[str, str]:
@@ -55,27 +59,30 @@ def devices(variables: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     return tuple(parts or names)
 
 
-def take_device(count: int, place: Path | None = None) -> None:
-    """Let this process see one GPU that no other worker here has, or none.
+def take_device(count: int | None, place: Path | None = None) -> None:
+    """Let this process see one GPU that no other worker here has, or none, or those that it was given.
 
     Must come before CUDA starts in this process. The claim is a lock on a file, which ends with the process,
-    however that ends.
+    however that ends. Where the environment names one device alone, as in a job that asked for one, that is
+    the worker's.
 
     Args:
-        count: 0 or 1.
+        count: 0 or 1; None: what the process was started with.
         place: folder of the locks; default: this user's on this machine.
 
     Raises:
         BackendError: there is no device, or other workers have all.
     """
-    if _claims:  # a worker that came back to its scheduler
-        return
     if count == 0:
         os.environ[VISIBLE] = ""
         return
+    os.environ.pop(VISIBLE, None)
+    os.environ.update(_GIVEN)
     choice = devices()
+    if count is None or (VISIBLE in _GIVEN and len(choice) == 1):
+        return
     for name in choice:
-        if _claim(name, place or Path(tempfile.gettempdir(), f"ntkspec-devices-{os.getuid()}")):
+        if name in _claims or _claim(name, place or Path(tempfile.gettempdir(), f"ntkspec-{os.getuid()}")):
             os.environ[VISIBLE] = name
             return
     raise BackendError(
@@ -105,12 +112,23 @@ def workers_for(devices_here: Sequence[str], cores: int, gpus: int) -> int:
 
 
 def _claim(name: str, place: Path) -> bool:
-    place.mkdir(mode=0o700, exist_ok=True)
-    handle = os.open(place / f"{re.sub(r'[^A-Za-z0-9-]', '_', name)}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        place.mkdir(mode=0o700, exist_ok=True)
+        if place.lstat().st_uid != os.getuid():
+            raise PermissionError(errno.EACCES, "somebody else's")
+        path = place / f"{re.sub(r'[^A-Za-z0-9-]', '_', name)}.lock"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BackendError(
+            str(place),
+            expected="a folder of this user's for locks",
+            got=error.strerror or str(error),
+            remedy="set TMPDIR to another place",
+        ) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
         return False
-    _claims.append(handle)
+    _claims[name] = handle
     return True

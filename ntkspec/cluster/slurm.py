@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from ntkspec.store.disk import writing
 
 if TYPE_CHECKING:
     from dask_jobqueue import SLURMCluster
+    from distributed import Security
 
 NAME = "ntkspec"  # of the jobs
 NO_PAGE = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # of a scheduler, which wants some port
@@ -59,7 +61,6 @@ def jobs(count: int, job: SlurmJob) -> Iterator[tuple[SLURMCluster, list[str]]]:
         OutputError: the folder of logs cannot be made.
     """
     from dask_jobqueue import SLURMCluster
-    from distributed import Security
 
     if shutil.which("sbatch") is None:
         raise ClusterError(
@@ -72,17 +73,32 @@ def jobs(count: int, job: SlurmJob) -> Iterator[tuple[SLURMCluster, list[str]]]:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     refused: list[str] = []
-    cluster = SLURMCluster(
-        job_cls=_heard(refused),
-        security=Security.temporary(),
-        shared_temp_directory=str(folder),
-        scheduler_options=NO_PAGE,
-        silence_logs=logging.CRITICAL + 1,
-        **_options(job) | {"log_directory": str(folder)},
-    )
-    with cluster:
-        cluster.adapt(minimum_jobs=count, maximum_jobs=count)
-        yield cluster, refused
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".keys-") as keys:
+        cluster = SLURMCluster(
+            job_cls=_heard(refused),
+            security=_security(Path(keys)),
+            scheduler_options=NO_PAGE,
+            silence_logs=logging.CRITICAL + 1,
+            **_options(job) | {"log_directory": str(folder)},
+        )
+        with cluster:
+            cluster.adapt(minimum_jobs=count, maximum_jobs=count)
+            yield cluster, refused
+
+
+def _security(keys: Path) -> Security:
+    """Make keys for the occasion, in files of this user's that the jobs read."""
+    from distributed import Security
+
+    made = Security.temporary()
+    names = [f"tls_{role}_{part}" for role in ("client", "scheduler", "worker") for part in ("cert", "key")]
+    paths = {}
+    for name in ("tls_ca_file", *names):
+        path = keys / f"{name}.pem"
+        path.touch(mode=0o600)
+        path.write_text(getattr(made, name))
+        paths[name] = str(path)
+    return Security(require_encryption=True, **paths)
 
 
 def _heard(refused: list[str]) -> type:
@@ -120,7 +136,9 @@ def _options(job: SlurmJob) -> dict[str, Any]:
             *job.prologue,
             *(f"export {name}={value}" for name, value in variables.items()),
         ],
-        "worker_extra_args": ["--no-dashboard"],
+        # Dask's own limit, which the last word sets, would end a worker that plans with its memory itself.
+        "worker_extra_args": ["--no-dashboard", "--memory-limit", "0"],
+        "local_directory": '"${TMPDIR:-/tmp}"',
         "job_name": NAME,
         "python": sys.executable,
     }

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +32,9 @@ ADDRESSES = ("tcp://", "tls://")
 SECONDS = 30  # for a scheduler to answer
 AHEAD = 2  # jobs a worker that are sent before they can run, lest a worker wait for its next
 _LEVEL = logging.CRITICAL + 1  # of Dask's own words: none
-_KEEP: dict[str, bool | None] = {
-    # Results are files, so that workers hold nothing to be put elsewhere.
-    **{f"distributed.worker.memory.{limit}": False for limit in ("target", "spill", "pause", "terminate")},
-    # Libraries may keep a worker from any sign of life for as long as an eigenvalue problem takes.
-    "distributed.scheduler.worker-ttl": None,
-}
+NEVER = 1e9  # seconds
+# Results are files, so that workers hold nothing to be put elsewhere, and analyses plan with a budget.
+_KEEP = {f"distributed.worker.memory.{limit}": False for limit in ("target", "spill", "pause", "terminate")}
 
 
 @dataclass(frozen=True)
@@ -50,14 +47,13 @@ class Workers:
     _client: Client
     _refused: Sequence[str] = ()  # what was said of workers that could not be had
 
-    @property
-    def ahead(self) -> int:
-        """Return how many jobs to have submitted at a time."""
-        return AHEAD * self.count
+    def there(self) -> int:
+        """Return how many workers are there; known from what the scheduler says every two seconds."""
+        return int(self._client._scheduler_identity.get("n_workers", 0))
 
-    def at_work(self, submitted: int) -> int:
-        """Return how many of the submitted jobs are at work: one for each worker that came so far."""
-        return min(submitted, len(self._client.nthreads()))
+    def ahead(self) -> int:
+        """Return how many jobs to have submitted: for as many as were asked for, or have come."""
+        return AHEAD * max(self.count, self.there())
 
     def check(self, underway: int = 0) -> None:
         """Raise `ClusterError` if the scheduler is gone, or there are no workers and none can be had."""
@@ -68,7 +64,7 @@ class Workers:
                 got="its end",
                 remedy="start it and this command again: what is finished is kept",
             )
-        if self._refused and not self._client.nthreads():
+        if self._refused and not self.there():
             raise ClusterError(
                 "sbatch",
                 expected="to take the jobs",
@@ -154,10 +150,25 @@ class Cluster:
                         cluster, refused = stack.enter_context(slurm.jobs(count, profile.slurm))
                 client = stack.enter_context(distributed.Client(cluster))
                 gpus = profile.gpus
+            _wait_for_long_solves(client)
             client.register_plugin(TakeShare(gpus))
             executor = client.get_executor(pure=False)
             stack.callback(executor.shutdown, wait=False)  # there may be nobody left to wait for
             yield Workers(executor, count, f"the scheduler at {client.scheduler.address}", client, refused)
+
+
+def _wait_for_long_solves(client: Client) -> None:
+    """Let no scheduler give up a worker that is silent: libraries may keep it so while they solve.
+
+    By default one is lost after five minutes, and what it was at is begun again elsewhere.
+    """
+
+    never = NEVER
+
+    def wait(dask_scheduler: Any) -> None:  # sent by value: a scheduler need not know this program
+        dask_scheduler.worker_ttl = never
+
+    client.run_on_scheduler(wait)
 
 
 @contextlib.contextmanager
@@ -228,12 +239,16 @@ def _workers_there(client: Client, address: str) -> int:
             remedy=f"start some: dask worker {address} --nthreads 1",
         ) from None
     versions = client.run(version, "ntkspec", on_error="return")
-    for worker, there in versions.items():
+    try:
+        of_scheduler = client.run_on_scheduler(version, "ntkspec")
+    except PackageNotFoundError as error:
+        of_scheduler = error
+    for process, there in (*versions.items(), ("scheduler", of_scheduler)):
         if there != __version__:
             raise ClusterError(
-                f"the worker {worker}",
+                f"{address}, {process}",
                 expected=f"ntkspec {__version__}, as here",
                 got="none" if isinstance(there, Exception) else str(there),
-                remedy="install it where the workers start",
+                remedy="install it where scheduler and workers start",
             )
     return len(versions)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ntkspec import sandbox
 from ntkspec.backend import select
 from ntkspec.errors import RunFileError
-from ntkspec.population.results import Made, identify, remember, write_results
+from ntkspec.population.results import find, forget_failure, identify, remember, write_results
 from ntkspec.report.compare import assemble
 from ntkspec.report.summary import failures
-from ntkspec.run_analysis import Progress, RunSettings, analyze_run
+from ntkspec.run_analysis import RunSettings, analyze_run
 
 
 @dataclass(frozen=True)
@@ -33,44 +32,40 @@ class RunJob:
 class RunDone:
     """What came of it."""
 
-    folder: str
     analysed: bool  # False: the results were there
-    seconds: float
     broken: tuple[str, ...] = ()  # bounds and checks that do not hold
 
 
-def analyse(job: RunJob, progress: Progress | None = None) -> RunDone:
+def analyse(job: RunJob) -> RunDone:
     """Analyse a run file, unless its results are there.
 
     Args:
         job: what to do.
-        progress: called with a line for every step of the work.
 
     Raises:
         NtkspecError: the run file is bad, does not fit into memory, or its results cannot be written.
     """
-    start, results = time.perf_counter(), Path(job.results)
-    made = identify(Path(job.run), job.settings)
-    if made.is_there(results) and not job.again:
-        remember(results, made)
-        return RunDone(str(made.folder(results)), False, time.perf_counter() - start)
+    results = Path(job.results)
+    wanted = identify(Path(job.run), job.settings)
+    there = find(results, wanted, pages=job.pages)
+    if there is not None and not job.again:
+        remember(results, there, wanted)
+        forget_failure(results, job.run)
+        return RunDone(False, there.broken)
     _keep_server()
-    run = analyze_run(job.run, job.settings, trial=True, progress=progress)
-    _require_unchanged(made)
-    report = assemble([run], 0, select(job.settings.backend).name)
-    folder = write_results(results, made, report, pages=job.pages)
-    return RunDone(str(folder), True, time.perf_counter() - start, failures(report))
-
-
-def _require_unchanged(made: Made) -> None:
-    """Refuse results of a file that is no longer the one that `made` names."""
-    if not made.is_unchanged():
+    run = analyze_run(job.run, job.settings, trial=True)
+    if not wanted.is_of(job.run):
         raise RunFileError(
-            made.run,
+            job.run,
             expected="a file that stays as it is while it is analysed",
             got="one that was changed",
             remedy="start again when whoever writes it is done",
         )
+    report = assemble([run], 0, select(job.settings.backend).name)
+    made = replace(wanted, broken=failures(report))
+    write_results(results, made, report, pages=job.pages)
+    forget_failure(results, job.run)
+    return RunDone(True, made.broken)
 
 
 @functools.cache

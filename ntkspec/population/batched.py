@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from ntkspec.errors import UsageError
 from ntkspec.population.analysis_job import RunDone, RunJob
 from ntkspec.population.json_files import OTHER_SHAPE, read_json
 from ntkspec.population.report import Failed
-from ntkspec.population.report.write import JSON
-from ntkspec.population.results import Made, all_made, asked
+from ntkspec.population.report.write import FOLDER, JSON
+from ntkspec.population.results import Made, all_failures, all_made, asked, is_whole
 from ntkspec.run_analysis import RunSettings
 
 
@@ -72,14 +72,31 @@ def remaining(files: Sequence[str], job: RunJob) -> list[RunJob]:
     """
     done: set[str] = set()
     if not job.again:
-        wanted = asked(job.settings)
-        made = (each for each in all_made(Path(job.results)) if each.asked == wanted)
-        done = {each.run for each in made if each.is_unchanged()}
+        results, wanted = Path(job.results), asked(job.settings)
+        for made in all_made(results):
+            if made.asked == wanted and is_whole(made.folder(results), pages=job.pages):
+                done.update(run for run in made.seen if made.is_of(run))
     return [replace(job, run=file) for file in files if file not in done]
 
 
-def newest(results: Path, settings: RunSettings, files: Collection[str] | None) -> list[Made]:
-    """Return what there is of each run for these settings: of a file that was changed, the last alone.
+@dataclass(frozen=True)
+class Gathered:
+    """The results of a population."""
+
+    made: Sequence[Made]  # those of the runs as their files are now, each once
+    failures: Sequence[Failed]  # runs that have none
+
+    @property
+    def broken(self) -> list[str]:
+        """Return the bounds and checks that do not hold."""
+        return [statement for made in self.made for statement in made.broken]
+
+
+def gather(results: Path, settings: RunSettings, files: Collection[str] | None) -> Gathered:
+    """Return what there is of each run for these settings.
+
+    Of a file that was changed those results count that are of its bytes as they are now, as far as that is
+    known; else those of the newest. Runs whose files have equal bytes and names count once.
 
     Args:
         results: folder of the batch.
@@ -87,35 +104,42 @@ def newest(results: Path, settings: RunSettings, files: Collection[str] | None) 
         files: absolute paths of the runs; None: all that have results.
 
     Raises:
-        UsageError: there are results of several other settings.
+        UsageError: there are results of several other settings, and none of these.
     """
-    made = [each for each in all_made(results) if files is None or each.run in files]
-    ways = {each.asked for each in made}
-    way = asked(settings)
-    if way not in ways:
-        if len(ways) > 1:
-            raise UsageError(
-                str(results),
-                expected="results of these settings",
-                got=f"those of {len(ways)} other settings or versions",
-                remedy="give the settings that the runs were analysed with",
-            )
-        way = next(iter(ways), way)
+    made = [each for each in all_made(results) if files is None or not each.seen.keys().isdisjoint(files)]
+    way = _way(results, {each.asked for each in made}, asked(settings))
     last: dict[str, Made] = {}
     for each in made:
-        if each.asked == way and (each.run not in last or last[each.run].mtime_ns < each.mtime_ns):
-            last[each.run] = each
-    return list(last.values())
+        if each.asked == way:
+            for run in each.seen.keys() if files is None else each.seen.keys() & files:
+                if run not in last or _newness(each, run) > _newness(last[run], run):
+                    last[run] = each
+    failures = [
+        failed
+        for failed in all_failures(results, way)
+        if failed.path not in last and (files is None or failed.path in files)
+    ]
+    return Gathered(list({each.key: each for each in last.values()}.values()), failures)
 
 
-def is_reported(population: Path, made: Iterable[Made], failures: Sequence[Failed]) -> bool:
-    """Return whether the report of a population is one of just these results and failures.
+def _newness(made: Made, run: str) -> tuple[bool, int]:
+    return made.is_of(run), made.seen[run][1]
 
-    Args:
-        population: its folder.
-        made: the results, whose folders are named after what they are made of.
-        failures: runs that came to nothing.
-    """
+
+def _way(results: Path, ways: set[str], wanted: str) -> str:
+    """Choose among the settings of which there are results."""
+    if wanted not in ways and len(ways) > 1:
+        raise UsageError(
+            str(results),
+            expected="results of these settings",
+            got=f"those of {len(ways)} other settings or versions",
+            remedy="give the settings that the runs were analysed with",
+        )
+    return wanted if wanted in ways or not ways else next(iter(ways))
+
+
+def is_reported(population: Path, gathered: Gathered) -> bool:
+    """Return whether the report of a population is there, and one of just these results and failures."""
     results = population.parent
     try:
         content = read_json(population / JSON)
@@ -123,7 +147,9 @@ def is_reported(population: Path, made: Iterable[Made], failures: Sequence[Faile
         said = [Failed(**failure) for failure in content["failures"]]
     except (OSError, *OTHER_SHAPE):
         return False
-    return folders == {each.folder(results).name for each in made} and said == list(failures)
+    whole = all((population / name).is_file() for name in FOLDER.files)
+    same = folders == {made.folder(results).name for made in gathered.made}
+    return whole and same and said == list(gathered.failures)
 
 
 @dataclass
@@ -134,7 +160,7 @@ class Tally:
     analysed: int = 0
     there: int = 0
     failed: int = 0
-    broken: int = 0  # runs of which a bound or a check does not hold
+    broken: int = 0  # statements that do not hold, of runs that came to an end
 
     @property
     def ended(self) -> int:
@@ -148,7 +174,7 @@ class Tally:
         else:
             self.analysed += answer.analysed
             self.there += not answer.analysed
-            self.broken += bool(answer.broken)
+            self.broken += len(answer.broken)
 
     def text(self, at_work: int, seconds: float) -> str:
         """Say how many are done, failed and at work, and how long the rest may take.

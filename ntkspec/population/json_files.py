@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from ntkspec.errors import UsageError
+from ntkspec.errors import OutputError
 
 # All that taking apart JSON of another shape can raise.
 OTHER_SHAPE = (ValueError, LookupError, TypeError, AttributeError)
@@ -17,17 +18,24 @@ def write_json(path: Path, content: Any) -> None:
     """Write under a temporary name until all is there; folders are made.
 
     Raises:
-        UsageError: it cannot be written; nothing is left then.
+        OutputError: it cannot be written; nothing is left then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(content, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UsageError(
-            str(path), expected="a file to write", got=error.strerror or str(error), remedy="choose another"
+        with contextlib.suppress(OSError):  # of a place that is no folder
+            partial.unlink()
+        raise OutputError(
+            str(path),
+            expected="a file to write",
+            got=error.strerror or str(error),
+            remedy="free some space or choose another place",
         ) from error
 
 

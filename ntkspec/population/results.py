@@ -1,8 +1,9 @@
 """Results of a batch: one folder a run, whole or not there, known again by what it was made of.
 
 A folder is called `<stem of the run file>-<key>`: the first 8 digits of a hash of the run file's bytes, the
-settings and the version of this program. `made.json` in it says what that was, and how large and how old the
-file was then: one that is as large and as old need not be read again to know that it is the same.
+settings and the version of this program. `made.json` in it says what that was, and under which paths such a
+file was seen, how large and how old: one that is as large and as old need not be read again to know that it
+is the same.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ntkspec.errors import NtkspecError, OutputError, RunFileError
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.report import Failed
 from ntkspec.report import Report
-from ntkspec.report.write import FOLDER, JSON, write_data, write_everything
+from ntkspec.report.write import FOLDER, JSON, PAGE, write_data, write_everything
 from ntkspec.run_analysis import RunSettings
 
 MADE = "made.json"
@@ -28,48 +29,30 @@ RUN_FOLDER = replace(FOLDER, files=FOLDER.files | {MADE})
 LONGEST = 100  # bytes of a stem in the name of a folder, where file systems have room for 255
 
 
+Sign = tuple[int, int]  # of a file: its bytes, and when it was last changed, in ns
+
+
 @dataclass(frozen=True)
 class Made:
-    """What the results of a run are made of."""
+    """What the results of a run are made of, and which of its own statements a run does not keep."""
 
-    run: str  # the run file's path
-    size: int  # bytes of it
-    mtime_ns: int  # when it was last changed
+    stem: str  # of the run file that was analysed
     key: str  # hash of its bytes, of settings and version
     asked: str  # hash of settings and version alone
+    seen: Mapping[str, Sign]  # the run files of these bytes, by path
+    broken: tuple[str, ...] = ()  # bounds and checks that do not hold
 
     def folder(self, results: Path) -> Path:
         """Return where the results go."""
-        return results / f"{_short(Path(self.run).stem)}-{self.key[:8]}"
+        return results / f"{self.stem}-{self.key[:8]}"
 
-    def is_there(self, results: Path) -> bool:
-        """Return whether the folder holds these results.
-
-        Raises:
-            OutputError: it holds another run's, whose key begins with the same 8 digits.
-        """
-        folder = self.folder(results)
-        made = _read(folder / MADE)
-        if made is not None and made.key != self.key:
-            raise OutputError(
-                str(folder),
-                expected=f"no results, or those of {self.run}",
-                got=f"those of {made.run}",
-                remedy="rename one of the two run files",
-            )
-        return made is not None and (folder / JSON).is_file()
-
-    def is_unchanged(self) -> bool:
-        """Return whether the run file is as large and as old as it was."""
-        try:
-            status = Path(self.run).stat()
-        except OSError:
-            return False
-        return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
+    def is_of(self, run: str) -> bool:
+        """Return whether a run file is as large and as old as when it was known to have these results."""
+        return run in self.seen and self.seen[run] == _sign(run)
 
 
 def asked(settings: RunSettings) -> str:
-    """Return a hash that is equal for settings and versions that give equal results.
+    """Return a hash that is equal for settings and versions that give equal results, on one kind of machine.
 
     The memory budget is left out: it decides what fits, and a worker's part of the memory differs from one
     start to the next.
@@ -95,8 +78,8 @@ def identify(run_file: Path, settings: RunSettings) -> Made:
     Raises:
         RunFileError: it cannot be read.
     """
+    sign = _sign(str(run_file))
     try:
-        status = run_file.stat()
         with run_file.open("rb") as file:
             content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
@@ -108,19 +91,47 @@ def identify(run_file: Path, settings: RunSettings) -> Made:
         ) from None
     settings_asked = asked(settings)
     key = _hash(f"{content} {settings_asked}".encode())
-    return Made(str(run_file), status.st_size, status.st_mtime_ns, key, settings_asked)
+    return Made(_short(run_file.stem), key, settings_asked, {str(run_file): sign or (0, 0)})
+
+
+def find(results: Path, wanted: Made, *, pages: bool = False) -> Made | None:
+    """Return what is known of results that are there, or None.
+
+    Args:
+        results: folder of the batch.
+        wanted: what they are to be made of.
+        pages: whether they are to have a page.
+
+    Raises:
+        OutputError: the folder holds another run's, whose key begins with the same 8 digits.
+    """
+    folder = wanted.folder(results)
+    made = _read(folder / MADE)
+    if made is not None and made.key != wanted.key:
+        raise OutputError(
+            str(folder),
+            expected=f"no results, or those of {next(iter(wanted.seen))}",
+            got=f"those of {next(iter(made.seen), 'another run')}",
+            remedy="rename one of the two run files",
+        )
+    return made if made is not None and is_whole(folder, pages=pages) else None
+
+
+def is_whole(folder: Path, *, pages: bool) -> bool:
+    """Return whether a folder of results has what it should have."""
+    return (folder / JSON).is_file() and (not pages or (folder / PAGE).is_file())
 
 
 def all_made(results: Path) -> Iterator[Made]:
     """Yield what each folder of results is made of, by name; other folders are passed over."""
     for place in sorted(results.glob(f"*/{MADE}")):
         made = _read(place)
-        if made is not None and made.folder(results) == place.parent:
+        if made is not None and made.folder(results) == place.parent and is_whole(place.parent, pages=False):
             yield made
 
 
-def write_results(results: Path, made: Made, report: Report, *, pages: bool) -> Path:
-    """Write the folder of a run in one step, and forget that it failed before; returns its path.
+def write_results(results: Path, made: Made, report: Report, *, pages: bool) -> None:
+    """Write the folder of a run in one step.
 
     Args:
         results: folder of the batch.
@@ -137,32 +148,52 @@ def write_results(results: Path, made: Made, report: Report, *, pages: bool) -> 
         write_json(part / MADE, asdict(made))
         return [*names, MADE]
 
-    folder = made.folder(results)
-    RUN_FOLDER.write(folder, fill)
-    _failure_file(results, made.run).unlink(missing_ok=True)
-    return folder
+    RUN_FOLDER.write(made.folder(results), fill)
 
 
-def remember(results: Path, made: Made) -> None:
-    """Note of results that are there how old their run file is now, if it was touched or copied over."""
-    place = made.folder(results) / MADE
-    before = _read(place)
-    if before is not None and before.run == made.run and before != made:
-        write_json(place, asdict(made))
+def remember(results: Path, there: Made, wanted: Made) -> None:
+    """Note under which path, how large and how old a run file is whose results are there.
+
+    Paths at which there is no file any more are forgotten.
+    """
+    seen = {run: sign for run, sign in there.seen.items() if _sign(run) is not None} | dict(wanted.seen)
+    if seen != there.seen:
+        write_json(there.folder(results) / MADE, asdict(replace(there, seen=seen)))
 
 
-def note_failure(results: Path, failed: Failed) -> None:
+def note_failure(results: Path, failed: Failed, settings: RunSettings) -> None:
     """Keep why a run could not be analysed, until it can."""
-    write_json(_failure_file(results, failed.path), asdict(failed))
+    write_json(_failure_file(results, failed.path), asdict(failed) | {"asked": asked(settings)})
 
 
-def all_failures(results: Path) -> Iterator[Failed]:
-    """Yield the runs that could not be analysed when they were last tried, by name."""
+def forget_failure(results: Path, run: str) -> None:
+    """Forget that a run could not be analysed."""
+    _failure_file(results, run).unlink(missing_ok=True)
+
+
+def all_failures(results: Path, way: str) -> Iterator[Failed]:
+    """Yield the runs that could not be analysed with some settings when they were last tried, by name.
+
+    Args:
+        results: folder of the batch.
+        way: what `asked` says of the settings.
+    """
     for place in sorted(results.glob(f"{FAILED}/*.json")):
         try:
-            yield Failed(**read_json(place))
+            content = read_json(place)
+            if content.pop("asked") == way:
+                yield Failed(**content)
         except (OSError, *OTHER_SHAPE):
             continue
+
+
+def _sign(run: str) -> Sign | None:
+    """Return size and age of a file, or None where there is none."""
+    try:
+        status = os.stat(run)
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _failure_file(results: Path, run: str) -> Path:
@@ -179,6 +210,11 @@ def _hash(content: bytes) -> str:
 
 def _read(place: Path) -> Made | None:
     try:
-        return Made(**read_json(place))
+        content = read_json(place)
+        seen = {str(run): (int(size), int(age)) for run, (size, age) in content["seen"].items()}
+        texts = [content[name] for name in ("stem", "key", "asked")]
+        if not all(isinstance(text, str) for text in [*texts, *content["broken"]]):
+            return None
+        return Made(texts[0], texts[1], texts[2], seen, tuple(content["broken"]))
     except (OSError, NtkspecError, *OTHER_SHAPE):
         return None

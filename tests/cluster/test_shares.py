@@ -1,5 +1,6 @@
 """What a worker takes of its machine: threads, a part of the memory, and a device that no other has."""
 
+import os
 import subprocess
 import sys
 
@@ -68,6 +69,34 @@ def test_each_worker_has_a_device_of_its_own(tmp_path, monkeypatch):
     assert none.communicate()[0] == "\n"
     for process in (second, fourth):
         process.communicate()
+
+
+def test_a_device_that_the_environment_names_alone_is_the_workers(tmp_path, monkeypatch):
+    """In a job of SLURM each sees its device as 0: no lock tells them apart, and none is needed."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    words = [sys.executable, "-c", TAKE, "1", str(tmp_path / "locks")]
+    done = [subprocess.run(words, input="", capture_output=True, text=True, check=True) for _ in range(2)]
+    assert [process.stdout for process in done] == ["0\n", "0\n"]
+    assert not (tmp_path / "locks").exists()
+
+
+def test_one_command_after_the_other_may_ask_for_other_devices(tmp_path, monkeypatch):
+    monkeypatch.setattr(shares, "_GIVEN", {"CUDA_VISIBLE_DEVICES": "5,6"})
+    monkeypatch.setattr(shares, "_claims", {})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+    seen = []
+    for count in (0, None, 1, 0, 1):
+        shares.take_device(count, tmp_path)
+        seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert seen == ["", "5,6", "5", "", "5"]
+
+
+def test_a_folder_of_locks_that_cannot_be_had(tmp_path, monkeypatch):
+    monkeypatch.setattr(shares, "_GIVEN", {"CUDA_VISIBLE_DEVICES": "5,6"})
+    monkeypatch.setattr(shares, "_claims", {})
+    (tmp_path / "file").touch()
+    with pytest.raises(BackendError, match="expected a folder of this user's for locks"):
+        shares.take_device(1, tmp_path / "file")
 
 
 def test_how_many_workers_a_machine_has_room_for():

@@ -2,12 +2,16 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
 import machine
+import psutil
 import pytest
 
 from ntkspec.cluster.jobs import run_jobs
@@ -83,7 +87,7 @@ def test_few_jobs_are_underway_at_a_time():
     drawn = []
     executor = SimpleNamespace(submit=lambda work, job: _done(work(job)))
     jobs = (drawn.append(number) or number for number in range(1000))
-    for number, ended in enumerate(run_jobs(executor, str, jobs, ahead=4), 1):
+    for number, ended in enumerate(run_jobs(executor, str, jobs, ahead=lambda: 4), 1):
         assert ended.answer == str(ended.job)
         assert len(drawn) <= number + 4
     assert len(drawn) == 1000
@@ -105,7 +109,7 @@ def test_a_lost_scheduler_ends_the_work_and_cancels_the_rest():
 
     executor = SimpleNamespace(submit=lambda work, job: next(waiting))
     with pytest.raises(ClusterError, match="its end"):
-        list(run_jobs(executor, str, range(5), ahead=2, watch=watch))
+        list(run_jobs(executor, str, range(5), ahead=lambda: 2, watch=watch))
     assert all(future.cancelled() for future in left)
 
 
@@ -139,6 +143,41 @@ def test_jobs_of_slurm(tmp_path, monkeypatch):
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
+def test_a_gpu_for_each_job_of_slurm(tmp_path, monkeypatch):
+    """A worker that finds no device of its own takes no jobs, and the others do them all."""
+    monkeypatch.chdir(tmp_path)
+    smi = machine.commands(tmp_path / "driver", nvidia_smi=machine.SMI)
+    monkeypatch.setenv("PATH", f"{machine.slurm(tmp_path / 'bin')}{os.pathsep}{smi}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    with Cluster("slurm", 3, "gpu").start() as workers:
+        wait_until(lambda: workers.there() == 3)
+        ends = list(over(workers, whom, range(8)))
+    assert {ended.answer[-1] for ended in ends} == {"GPU-11111111-aaaa", "GPU-22222222-bbbb"}
+    assert os.listdir(tmp_path / "slurm-logs") == []  # no keys are left
+
+
+def wait_until(there):
+    deadline = time.monotonic() + 60
+    while not there() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert there()
+
+
+@pytest.mark.slow  # twenty seconds, in which Dask notices
+def test_jobs_of_slurm_that_end_early_are_submitted_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", machine.slurm(tmp_path / "bin"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    with Cluster("slurm", 1).start() as workers:
+        wait_until(lambda: workers.there() == 1)
+        (first,) = (tmp_path / "bin").glob("*.pids")
+        os.killpg(int(first.read_text()), signal.SIGKILL)
+        wait_until(lambda: len(list((tmp_path / "bin").glob("*.pids"))) == 2)
+        assert [ended.error for ended in over(workers, whom, range(2))] == [None] * 2
+
+
 def test_slurm_that_takes_no_jobs(tmp_path, monkeypatch):
     """What sbatch said comes at once: a wrong partition would keep the command waiting for ever."""
     monkeypatch.chdir(tmp_path)
@@ -167,6 +206,65 @@ def test_no_slurm(tmp_path, monkeypatch):
 def test_refusals(words, said):
     with pytest.raises(UsageError, match=said):
         Cluster(**words)
+
+
+@pytest.fixture
+def scheduler(monkeypatch):
+    """One of Dask's as docs/cluster.md says to start it, and a way to start workers that come to it."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    dask = str(Path(sys.executable).with_name("dask"))
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet["env"] = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}  # of this module
+    started = [
+        subprocess.Popen(
+            [dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"], **quiet
+        )
+    ]
+
+    def more(count):
+        words = ["--nworkers", str(count), "--nthreads", "1", "--no-dashboard", "--death-timeout", "5"]
+        started.append(subprocess.Popen([dask, "worker", f"tcp://127.0.0.1:{port}", *words], **quiet))
+
+    yield SimpleNamespace(address=f"tcp://127.0.0.1:{port}", more=more, process=started[0])
+    for process in reversed(started):
+        for member in [*psutil.Process(process.pid).children(recursive=True), process]:
+            member.kill()
+        process.wait(30)
+
+
+def test_a_scheduler_that_is_there(scheduler, monkeypatch):
+    """Workers may come later, know how many share their machine, and keep the devices they were given."""
+    scheduler.more(1)
+    with Cluster(scheduler.address).start() as workers:
+        assert workers.count == 1
+        assert {ended.answer[3:] for ended in over(workers, whom, range(2))} == {("1", "3,4")}
+        scheduler.more(1)
+        wait_until(lambda: workers.there() == 2)
+        assert len({ended.answer[0] for ended in over(workers, whom, range(12))}) == 2
+        assert workers.ahead() == 4
+        silent = workers._client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.worker_ttl)
+        assert silent > 1e8  # seconds
+        scheduler.process.kill()
+        with pytest.raises(ClusterError, match=r"expected (a scheduler that answers|to stay while)"):
+            list(over(workers, time.sleep, [0.2] * 9))
+
+
+def test_a_scheduler_without_workers(scheduler, monkeypatch):
+    monkeypatch.setattr("ntkspec.cluster.workers.SECONDS", 3)
+    with pytest.raises(ClusterError, match="expected workers that came to this scheduler, got none in 3 s"):
+        with Cluster(scheduler.address).start():
+            pass
+
+
+def test_workers_of_another_version(scheduler, monkeypatch):
+    monkeypatch.setattr("ntkspec.cluster.workers.__version__", "9.9")
+    scheduler.more(1)
+    with pytest.raises(ClusterError, match=r"expected ntkspec 9\.9, as here, got 0"):
+        with Cluster(scheduler.address).start():
+            pass
 
 
 def test_a_scheduler_that_does_not_answer(monkeypatch):

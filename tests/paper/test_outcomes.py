@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import ntkspec
 from ntkspec.analyze import analyze_runs
-from ntkspec.errors import UsageError
+from ntkspec.errors import OutputError, UsageError
 from ntkspec.population.analysed import outcome
 from ntkspec.population.json_files import write_json
 from ntkspec.population.outcomes import from_dict, indices
@@ -172,7 +172,7 @@ def test_a_truncated_outcome_without_its_run_file_is_refused(tmp_path):
 
 def test_nothing_is_left_where_an_outcome_cannot_be_written(tmp_path):
     (tmp_path / "claims.json").mkdir()
-    with pytest.raises(UsageError, match=r"claims\.json: expected a file to write, got Is a directory"):
+    with pytest.raises(OutputError, match=r"claims\.json: expected a file to write, got Is a directory"):
         write_json(tmp_path / "claims.json", {})
     assert [path.name for path in tmp_path.iterdir()] == ["claims.json"]
 

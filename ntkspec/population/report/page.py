@@ -53,6 +53,7 @@ def render_page(
         several=len(labels) > 1,
         sizes=len({cohort.kernels for cohort in cohorts}) > 1,
         grids=any("no_grid" in cohort.spectra for cohort in cohorts),
+        broken=population.broken,
         failures=[_failure(failure) for failure in population.failures[:MOST_FAILURES]],
         failed=len(population.failures),
     )

@@ -32,12 +32,15 @@ from ntkspec.spectral import Spectrum
 _OF_KIND = ("encoding", "preset")  # entries of a config that say what kind of run it is
 
 
-def read_population(reports: Iterable[Path], failures: Sequence[Failed] = ()) -> Population:
+def read_population(
+    reports: Iterable[Path], failures: Sequence[Failed] = (), broken: Sequence[str] = ()
+) -> Population:
     """Read the runs of all reports; those that cannot be read join the failures.
 
     Args:
         reports: report.json files, of one run or several each; the order does not matter.
         failures: run files that came to no report.
+        broken: bounds and checks of runs that do not hold.
 
     Raises:
         UsageError: there is no run among them.
@@ -47,7 +50,7 @@ def read_population(reports: Iterable[Path], failures: Sequence[Failed] = ()) ->
     for path in sorted(set(reports)):
         try:
             report = read_report(path)
-            runs += [_kept_run(run, path) for run in _checked(report, path).runs]
+            runs += [_kept_run(run, path, report.backend) for run in _checked(report, path).runs]
         except ReportFileError as error:
             failed.append(Failed(str(path), str(error).removeprefix(f"{path}: ")))
             continue
@@ -62,7 +65,7 @@ def read_population(reports: Iterable[Path], failures: Sequence[Failed] = ()) ->
             remedy="analyse the run files first",
         )
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Population(now, tuple(runs), tuple(failed), examples)
+    return Population(now, tuple(runs), tuple(failed), tuple(broken), examples)
 
 
 def _checked(report: Report, path: Path) -> Report:
@@ -77,13 +80,14 @@ def _checked(report: Report, path: Path) -> Report:
     raise ReportFileError(str(path), expected=expected, got=got, remedy="analyse the run file again")
 
 
-def _kept_run(run: RunReport, path: Path) -> KeptRun:
+def _kept_run(run: RunReport, path: Path, backend: str) -> KeptRun:
     stage_of = {id(snapshot): stage for stage, snapshot in stages(run).items()}
     return KeptRun(
         folder=path.absolute().parent.name,
         path=run.path,
         label=run.label,
         outputs=run.outputs,
+        backend=backend,
         mode=str(run.mode) if run.outputs > 1 else "trace",  # of one output all are the same
         snapshots=tuple(_kept_snapshot(run, snap, stage_of.get(id(snap))) for snap in run.snapshots),
     )

@@ -67,6 +67,7 @@ class KeptRun:
     path: str  # of the run file
     label: str
     outputs: int
+    backend: str  # "cpu" or "gpu", on which the last bits of its numbers depend
     mode: str  # how several outputs were taken together: "trace", "full" or the number of one
     snapshots: tuple[KeptSnapshot, ...]
 
@@ -78,4 +79,5 @@ class Population:
     created: str  # ISO 8601, UTC
     runs: tuple[KeptRun, ...]
     failures: tuple[Failed, ...]
+    broken: tuple[str, ...]  # bounds and checks of runs that do not hold
     examples: Mapping[str, RunReport]  # by label its first run, without numbers: what kind of run it is

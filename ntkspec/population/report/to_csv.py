@@ -18,6 +18,7 @@ NUMBERS = (  # of `ntkspec.report.to_csv.kernel_numbers`, in the order of the ta
 )  # fmt: skip
 RUN_COLUMNS = (
     "folder", "path", "label", "snapshot_id", "snapshot", "step", "spectrum", *NUMBERS, "method", "precision",
+    "backend",
 )  # fmt: skip
 SPECTRUM_COLUMNS = (
     "label", "snapshot", "spectrum", "size", "outputs", "mode", "runs", "index", "resolved", "zero",
@@ -48,7 +49,7 @@ def _rows(run: KeptRun, snapshot: KeptSnapshot, metrics: Sequence[str]) -> Itera
     tail = [_cell(snapshot.metrics.get(name)) for name in metrics]
     for name, spectrum in snapshot.spectra.items():
         numbers = (_cell(spectrum.numbers[column]) for column in NUMBERS)
-        of_spectrum = [text(name), *numbers, text(spectrum.method), text(spectrum.precision)]
+        of_spectrum = [text(name), *numbers, text(spectrum.method), text(spectrum.precision), run.backend]
         yield [*head, snapshot.step, *of_spectrum, *tail]
 
 

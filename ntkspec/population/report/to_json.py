@@ -37,6 +37,7 @@ def dumps(population: Population, cohorts: Sequence[Cohort]) -> str:
         "labels": [{"label": label, "runs": runs[label]} for label in population.examples],
         "runs": [{"folder": run.folder, "path": run.path, "label": run.label} for run in population.runs],
         "failures": [asdict(failure) for failure in population.failures],
+        "broken": list(population.broken),
     }
     lines = ",\n".join(json.dumps(plain(_cohort(cohort)), allow_nan=False) for cohort in cohorts)
     return f'{json.dumps(head, allow_nan=False)[:-1]},\n"cohorts": [\n{lines}\n]}}\n'

@@ -27,7 +27,9 @@ def check_folder(folder: Path) -> None:
     FOLDER.check(folder)
 
 
-def write_population(reports: Iterable[Path], folder: Path, failures: Sequence[Failed] = ()) -> list[Path]:
+def write_population(
+    reports: Iterable[Path], folder: Path, failures: Sequence[Failed] = (), broken: Sequence[str] = ()
+) -> list[Path]:
     """Write what the report.json files of many runs have in common, and in what they differ.
 
     Reports are read one at a time, and of each only some kB are kept. One that cannot be read is listed among
@@ -38,6 +40,7 @@ def write_population(reports: Iterable[Path], folder: Path, failures: Sequence[F
         reports: report.json files, of a run each; a run's folder gives its name.
         folder: where index.html, population.json, runs.csv, spectra.csv and the figures go.
         failures: run files that came to no report, which the page lists.
+        broken: bounds and checks of runs that do not hold, which the page lists, too.
 
     Returns:
         The files written, the page first.
@@ -55,7 +58,7 @@ def write_population(reports: Iterable[Path], folder: Path, failures: Sequence[F
 analyse the run files first
     """
     check_folder(folder)
-    population = read_population(reports, failures)
+    population = read_population(reports, failures, broken)
     return FOLDER.write(folder, lambda part: _fill(population, part))
 
 
