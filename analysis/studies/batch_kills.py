@@ -56,7 +56,7 @@ def command(place: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def wait_for_some(place: Path, chance: random.Random, process: subprocess.Popen[str]) -> bool:
-    """Wait until so many results are there, drawn by chance; return whether there is something left to kill."""
+    """Wait until so many results are there, drawn by chance; return whether there is some work left."""
     some = chance.randrange(0, RUNS - 8)
     while len(finished(place / "results")) < some and process.poll() is None:
         time.sleep(0.02)

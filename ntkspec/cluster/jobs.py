@@ -36,6 +36,8 @@ def run_jobs(
     """Do all jobs and yield each as it ends, in whatever order.
 
     However many there are, only a few are underway: neither the scheduler nor this process grows with them.
+    Jobs whose workers died again and again are tried once more at the end, each alone: it may have been
+    another job that killed them, for whose end these only waited.
 
     Args:
         executor: of threads, of processes, or that of `ntkspec.cluster.workers.Workers`.
@@ -48,6 +50,23 @@ def run_jobs(
         ClusterError: the scheduler or the pool of processes is gone.
         Exception: what `watch` raises. Either way, what was underway comes to nothing.
     """
+    suspects: list[Job] = []
+    for ended in _in_turn(executor, work, jobs, ahead, watch):
+        if isinstance(ended.error, _WorkersDied):
+            suspects.append(ended.job)
+        else:
+            yield ended
+    for job in suspects:
+        yield from _in_turn(executor, work, [job], lambda: 1, watch)
+
+
+def _in_turn(
+    executor: Executor,
+    work: Callable[[Job], Answer],
+    jobs: Iterable[Job],
+    ahead: Callable[[], int],
+    watch: Callable[[int], None],
+) -> Iterator[Ended[Job, Answer]]:
     waiting, underway = iter(jobs), dict[Future[Answer], Job]()
     try:
         while True:
@@ -63,6 +82,10 @@ def run_jobs(
     finally:
         for future in underway:
             future.cancel()
+
+
+class _WorkersDied(ClusterError):
+    """What is said in the place of Dask's KilledWorker."""
 
 
 def _ended(job: Job, future: Future[Answer]) -> Ended[Job, Answer]:
@@ -86,8 +109,7 @@ def _gone(who: str) -> ClusterError:
 
 
 def _killed() -> ClusterError:
-    """What to say in the place of Dask's KilledWorker."""
-    return ClusterError(
+    return _WorkersDied(
         "a worker",
         expected="to finish this",
         got="the death of every worker that tried",
