@@ -1,7 +1,15 @@
-"""Stand-ins for what a cluster has and a test machine has not: devices, and SLURM."""
+"""Stand-ins for what a cluster has and a test machine has not: devices, SLURM; and a scheduler of Dask's."""
 
+import contextlib
 import os
+import socket
 import stat
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
 
 SMI = """\
 #!/bin/sh
@@ -42,3 +50,34 @@ def commands(folder, **scripts):
 def slurm(folder):
     """A PATH with sbatch and scancel, which keep scripts, logs and process numbers in the folder."""
     return commands(folder, sbatch=SBATCH.format(folder=folder), scancel=SCANCEL.format(folder=folder))
+
+
+@contextlib.contextmanager
+def scheduler():
+    """A scheduler as docs/cluster.md says to start one, and a way to start workers that come to it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    dask, quiet = (
+        str(Path(sys.executable).with_name("dask")),
+        dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL),
+    )
+    started = []
+
+    def start(*words):
+        started.append(subprocess.Popen([dask, *words, "--no-dashboard"], **quiet))
+
+    def more(count):
+        words = ("--nworkers", str(count), "--nthreads", "1", "--memory-limit", "0", "--death-timeout", "5")
+        start("worker", f"tcp://127.0.0.1:{port}", *words)
+
+    start("scheduler", "--host", "127.0.0.1", "--port", str(port))
+    try:
+        yield SimpleNamespace(address=f"tcp://127.0.0.1:{port}", more=more, process=started[0])
+    finally:
+        for process in reversed(started):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+            process.kill()
+            process.wait(30)

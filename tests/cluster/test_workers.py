@@ -2,16 +2,12 @@
 
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
 import machine
-import psutil
 import pytest
 
 from ntkspec.cluster.jobs import run_jobs
@@ -210,29 +206,10 @@ def test_refusals(words, said):
 
 @pytest.fixture
 def scheduler(monkeypatch):
-    """One of Dask's as docs/cluster.md says to start it, and a way to start workers that come to it."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    dask = str(Path(sys.executable).with_name("dask"))
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    quiet["env"] = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}  # of this module
-    started = [
-        subprocess.Popen(
-            [dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"], **quiet
-        )
-    ]
-
-    def more(count):
-        words = ["--nworkers", str(count), "--nthreads", "1", "--no-dashboard", "--death-timeout", "5"]
-        started.append(subprocess.Popen([dask, "worker", f"tcp://127.0.0.1:{port}", *words], **quiet))
-
-    yield SimpleNamespace(address=f"tcp://127.0.0.1:{port}", more=more, process=started[0])
-    for process in reversed(started):
-        for member in [*psutil.Process(process.pid).children(recursive=True), process]:
-            member.kill()
-        process.wait(30)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # of this module
+    with machine.scheduler() as started:
+        yield started
 
 
 def test_a_scheduler_that_is_there(scheduler, monkeypatch):

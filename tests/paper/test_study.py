@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import machine
 import numpy as np
 import psutil
 import pytest
@@ -22,12 +23,19 @@ from ntkspec.population.jobs import Job, run_all, work
 from ntkspec.population.packed import load
 from ntkspec.population.sources import sources_in
 
-ONE = Cluster(workers=1, threads=1)
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "analysis" / "paper"
 PICTURE, MESH = ROOT / "data" / "pictures" / "astronaut.png", ROOT / "data" / "meshes" / "knot.ply"
 RESULTS = ROOT / "analysis" / "results" / "paper"
 SMALL = {"side": 24, "iterations": 20, "batch": 100, "samples": 40, "width": 16}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A scheduler with two workers for all studies here: to start some takes seconds."""
+    with machine.scheduler() as scheduler:
+        scheduler.more(2)
+        yield Cluster(scheduler.address)
 
 
 def script(name, *words):
@@ -57,14 +65,14 @@ def job(study, sources, preset="mpe-coarse", **settings):
     return Job(study, tuple(sources), {"preset": preset, **SMALL, **settings}, {preset: {}})
 
 
-def test_what_is_there_is_not_made_again(tmp_path, pictures):
+def test_what_is_there_is_not_made_again(tmp_path, pictures, cluster):
     made = job(tmp_path / "study", sources_in(pictures, {".png"}))
     work(made)
     assert made.missing() == ()
     files = sorted((tmp_path / "study").glob("*/*"))
     assert [path.name for path in files] == ["mpe-coarse.h5", "mpe-coarse.json"] * 2
     before = {path: path.stat().st_mtime_ns for path in files}
-    run_all([made], ONE)
+    run_all([made], cluster)
     assert before == {path: path.stat().st_mtime_ns for path in files}
     outcomes = load(tmp_path / "study")
     files[1].unlink()  # an outcome: analysed again, not trained
@@ -80,57 +88,57 @@ def test_what_is_there_is_not_made_again(tmp_path, pictures):
         # a value that the file kept is the same to the bit, one of a network trained alone to rounding
 
 
-def test_a_bad_picture_does_not_stop_the_others(tmp_path, pictures):
+def test_a_bad_picture_does_not_stop_the_others(tmp_path, pictures, cluster):
     (pictures / "broken.png").write_bytes(b"not a picture")
     made = job(tmp_path / "study", sources_in(pictures, {".png"}), "baseline")
     with pytest.raises(UsageError, match=r"broken\.png: expected a readable picture"):
-        run_all([made], ONE)
+        run_all([made], cluster)
     assert [path.stem for path in made.missing()] == ["broken"]
     assert len(load(tmp_path / "study")) == 2
 
 
 @pytest.mark.parametrize("analysed", [True, False])
-def test_a_folder_of_other_settings_is_refused(tmp_path, pictures, analysed):
+def test_a_folder_of_other_settings_is_refused(tmp_path, pictures, analysed, cluster):
     work(job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low"))
     for changed in ({"iterations": 21}, {"sigma": 3.0}, {"samples": 41}, {"width": 17}):
         if not analysed:
             next((tmp_path / "study").glob("*/*.json")).unlink()
         other = job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low", **changed)
         with pytest.raises(UsageError, match="expected a run of these settings"):
-            run_all([other], ONE) if analysed else work(other)
+            run_all([other], cluster) if analysed else work(other)
 
 
-def test_a_study_grows(tmp_path, pictures, capfd):
+def test_a_study_grows(tmp_path, pictures, capfd, cluster):
     """A picture that comes to the others changes their batches and seeds; they stay as they are."""
     study = tmp_path / "study"
     ramp = job(study, [pictures / "ramp.png"], seed=0)
     work(ramp)
     before = load(study)
     jobs = [job(study, [path], seed=seed) for seed, path in enumerate(sources_in(pictures, {".png"}))]
-    run_all(jobs, ONE)
+    run_all(jobs, cluster)
     after = load(study)
     assert [(each.item, each.config["seed"]) for each in after] == [("astronaut", 0), ("ramp", 0)]
     assert after[1:] == before
-    run_all([ramp], ONE)
+    run_all([ramp], cluster)
     assert "also holds astronaut: 1 not asked for" in capfd.readouterr().out
 
 
-def test_one_picture_under_two_names_is_refused(tmp_path, pictures):
+def test_one_picture_under_two_names_is_refused(tmp_path, pictures, cluster):
     shutil.copy(pictures / "ramp.png", pictures / "slope.png")
     made = job(tmp_path / "study", sources_in(pictures, {".png"}), "baseline")
     with pytest.raises(
         UsageError, match=r"slope\.png: expected a picture or mesh that differs from the others"
     ):
-        run_all([made], ONE)
+        run_all([made], cluster)
     assert not (tmp_path / "study").exists()
 
 
-def test_another_picture_of_the_same_name_is_refused(tmp_path, pictures):
+def test_another_picture_of_the_same_name_is_refused(tmp_path, pictures, cluster):
     first = job(tmp_path / "study", [pictures / "ramp.png"], "ffe-low")
     work(first)
     Image.fromarray(np.full((40, 40), 9, dtype=np.uint8)).save(pictures / "ramp.png")
     with pytest.raises(UsageError, match="differs in its picture or mesh"):
-        run_all([first], ONE)
+        run_all([first], cluster)
 
 
 def test_too_many_samples_are_refused_before_training(tmp_path, pictures, monkeypatch):
@@ -387,14 +395,14 @@ def test_of_synsets_the_first_picture_is_taken(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_whole_page_in_small(tmp_path, pictures):
+def test_the_whole_page_in_small(tmp_path, pictures, cluster):
     """All that `make paper` runs, on two pictures of 24 x 24 and a mesh."""
     study, results, page = tmp_path / "study", tmp_path / "results", tmp_path / "paper.md"
     meshes = tmp_path / "meshes"
     meshes.mkdir()
     shutil.copy(MESH, meshes)
-    small = ("--side", 24, "--iterations", 20, "--batch", 100, "--samples", 40)
-    solid = ("--points", 500, "--iterations", 20, "--batch", 100, "--samples", 40)
+    small = ("--iterations", 20, "--batch", 100, "--samples", 40, "--cluster", cluster.place)
+    solid, small = ("--points", 500, *small), ("--side", 24, *small)
     few = (pictures, "--count", 2)
     for name, *words in (
         ("runs2d", pictures, "-o", study / "2d", *small),
