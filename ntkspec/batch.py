@@ -8,13 +8,11 @@ if __name__ == "__main__":  # before NumPy and SciPy take their half second
     begin()
 
 import argparse
-import json
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,12 +21,13 @@ from ntkspec.cluster.jobs import Ended, run_jobs
 from ntkspec.cluster.profile import read_profile
 from ntkspec.cluster.shares import devices
 from ntkspec.cluster.workers import LOCAL, SLURM, Cluster
-from ntkspec.errors import NtkspecError, OutputError, UsageError
+from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.extras import needs_cluster
 from ntkspec.population.analysis_job import RunDone, RunJob, analyse
 from ntkspec.population.batched import Gathered, Tally, gather, is_reported, remaining, run_files, share_of
 from ntkspec.population.report import Failed
 from ntkspec.population.report import check_folder as check_population
+from ntkspec.population.report.apart import write_population_apart
 from ntkspec.population.results import note_failure
 from ntkspec.progress import Say, progress
 from ntkspec.report.folders import resolved
@@ -80,10 +79,7 @@ def _command(options: argparse.Namespace) -> int:
     if options.kernels is not None:
         return _kernels(batch, options.kernels)
     if options.report_only:
-        _report(
-            batch,
-            gather(batch.results, batch.job.settings, None if batch.files is None else set(batch.files)),
-        )
+        _report(batch, gather(batch.results, batch.job.settings, batch.files))
         return DONE
     files = batch.files or ()
     todo = remaining(files, batch.job)
@@ -95,7 +91,7 @@ def _command(options: argparse.Namespace) -> int:
         print(f"{tally.analysed} runs analysed, {there} were there, {tally.failed} failed: {batch.results}")
     broken = tally.broken
     if options.share is None and tally.analysed + there:
-        gathered = gather(batch.results, batch.job.settings, set(files))
+        gathered = gather(batch.results, batch.job.settings, files)
         _report(batch, gathered)
         broken = len(gathered.broken)
     return FAILED if tally.failed or broken else DONE
@@ -261,29 +257,10 @@ def _report(batch: Batch, gathered: Gathered) -> None:
     if batch.job.again or not is_reported(folder, gathered):
         with progress(quiet=batch.quiet) as say:
             say(f"reporting on {len(gathered.made)} runs")
-            _write_population(batch.results, folder, gathered)
+            reports = [made.folder(batch.results) / JSON for made in gathered.made]
+            write_population_apart(reports, folder, gathered.failures, gathered.broken)
     if not batch.quiet:
         print(f"Report: {folder / PAGE}")
-
-
-def _write_population(results: Path, folder: Path, gathered: Gathered) -> None:
-    """Have it written by another process: it may read a gigabyte, and this one may go on for days."""
-    asked = {
-        "reports": [str(made.folder(results) / JSON) for made in gathered.made],
-        "folder": str(folder),
-        "failures": [asdict(failed) for failed in gathered.failures],
-        "broken": gathered.broken,
-    }
-    words = [sys.executable, "-m", "ntkspec.population.report"]
-    try:  # in a session of its own, so that Ctrl-C is this process's to answer; it ends with `run`
-        subprocess.run(words, input=json.dumps(asked), text=True, check=True, start_new_session=True)
-    except subprocess.CalledProcessError as error:
-        raise OutputError(
-            str(folder),
-            expected="a report of all runs",
-            got=f"an end with code {error.returncode}",
-            remedy="see the line above; the results of the runs are kept",
-        ) from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -220,6 +220,18 @@ def test_failures_are_of_settings_and_of_files_as_they_are(runs):
     assert list(Path("results/failed").iterdir()) == []
 
 
+def test_what_was_known_of_a_file_that_is_bad_now_is_not_reported(runs):
+    one_process()
+    bad = runs / "p0" / "net0.h5"
+    folder = identify(bad, CPU).folder(Path("results")).name
+    bad.write_bytes(b"no run file")
+    assert one_process() == 1
+    words = ["runs", "-o", "results", "--backend", "cpu"]
+    assert folder not in reported(*words, "--report-only")
+    failures = json.loads(Path("results/population/population.json").read_text())["failures"]
+    assert [failure["path"] for failure in failures] == [str(bad)]
+
+
 def test_what_does_not_hold_is_not_forgotten(runs, monkeypatch, capsys):
     monkeypatch.setattr("ntkspec.population.analysis_job.failures", lambda report: ("2 + 2 = 5",))
     assert one_process() == 1

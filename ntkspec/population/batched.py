@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,7 +92,7 @@ class Gathered:
         return [statement for made in self.made for statement in made.broken]
 
 
-def gather(results: Path, settings: RunSettings, files: Collection[str] | None) -> Gathered:
+def gather(results: Path, settings: RunSettings, files: Iterable[str] | None) -> Gathered:
     """Return what there is of each run for these settings.
 
     Of a file that was changed those results count that are of its bytes as they are now, as far as that is
@@ -106,19 +106,23 @@ def gather(results: Path, settings: RunSettings, files: Collection[str] | None) 
     Raises:
         UsageError: there are results of several other settings, and none of these.
     """
-    made = [each for each in all_made(results) if files is None or not each.seen.keys().isdisjoint(files)]
+    wanted = None if files is None else frozenset(files)
+    made = [each for each in all_made(results) if wanted is None or not wanted.isdisjoint(each.seen)]
     way = _way(results, {each.asked for each in made}, asked(settings))
     last: dict[str, Made] = {}
     for each in made:
         if each.asked == way:
-            for run in each.seen.keys() if files is None else each.seen.keys() & files:
+            for run in each.seen if wanted is None else wanted.intersection(each.seen):
                 if run not in last or _newness(each, run) > _newness(last[run], run):
                     last[run] = each
     failures = [
         failed
         for failed in all_failures(results, way)
-        if failed.path not in last and (files is None or failed.path in files)
+        if (wanted is None or failed.path in wanted)
+        and not (failed.path in last and last[failed.path].is_of(failed.path))
     ]
+    for failed in failures:  # what there is of it is of bytes that are gone
+        last.pop(failed.path, None)
     return Gathered(list({each.key: each for each in last.values()}.values()), failures)
 
 

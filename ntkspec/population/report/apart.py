@@ -1,0 +1,39 @@
+"""Have a population's report written by another process, whose memory is given back when it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from ntkspec.errors import OutputError
+from ntkspec.population.report.records import Failed
+
+
+def write_population_apart(
+    reports: Sequence[Path], folder: Path, failures: Sequence[Failed], broken: Sequence[str]
+) -> None:
+    """Do as `write_population` does, in another process: it reads much, and this one may go on for days.
+
+    Raises:
+        OutputError: the other process said in a line what is wrong.
+    """
+    asked = {
+        "reports": [str(report) for report in reports],
+        "folder": str(folder),
+        "failures": [asdict(failed) for failed in failures],
+        "broken": list(broken),
+    }
+    words = [sys.executable, "-m", "ntkspec.population.report"]
+    try:  # in a session of its own, so that Ctrl-C is this process's to answer; it ends with `run`
+        subprocess.run(words, input=json.dumps(asked), text=True, check=True, start_new_session=True)
+    except subprocess.CalledProcessError as error:
+        raise OutputError(
+            str(folder),
+            expected="a report of all runs",
+            got=f"an end with code {error.returncode}",
+            remedy="see the line above; the results of the runs are kept",
+        ) from None
