@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LOCAL, SLURM = "local", "slurm"
 ADDRESSES = ("tcp://", "tls://")
 SECONDS = 30  # for a scheduler to answer
+ATTEMPTS = 3  # to start the workers of this machine
 AHEAD = 2  # jobs a worker that are sent before they can run, lest a worker wait for its next
 _LEVEL = logging.CRITICAL + 1  # of Dask's own words: none
 NEVER = 1e9  # seconds
@@ -125,7 +126,7 @@ class Cluster:
 
         Raises:
             NotInstalledError: the extra `cluster` is not installed.
-            ClusterError: the scheduler does not answer, or no worker came to it.
+            ClusterError: the workers do not start, the scheduler does not answer, or no worker came to it.
             BackendError: there are fewer devices than workers that want one.
         """
         with needs_cluster(f"--cluster {self.place}"):
@@ -202,11 +203,21 @@ def _local(count: int, threads: int | None) -> Any:
     safe = {"security": Security.temporary(), "protocol": "tls://", "host": "127.0.0.1"}
     variables = environment(threads or max(cores_here() // count, 1), count)
     worker = {"nthreads": 1, "memory_limit": 0, "env": variables, "dashboard": False, "silence_logs": _LEVEL}
-    return SpecCluster(
-        workers={number: {"cls": Nanny, "options": worker | safe} for number in range(count)},
-        scheduler={"cls": Scheduler, "options": {"port": 0, **NO_PAGE, **safe}},
-        security=safe["security"],
-        silence_logs=_LEVEL,
+    for _ in range(ATTEMPTS):
+        try:
+            return SpecCluster(
+                workers={number: {"cls": Nanny, "options": worker | safe} for number in range(count)},
+                scheduler={"cls": Scheduler, "options": {"port": 0, **NO_PAGE, **safe}},
+                security=safe["security"],
+                silence_logs=_LEVEL,
+            )
+        except (RuntimeError, OSError) as error:  # one died while it was starting, or there is no room for it
+            reason = str(error.__cause__ or error).partition("\n")[0]
+    raise ClusterError(
+        f"{count} workers",
+        expected="processes that start",
+        got=f"an end of some, {ATTEMPTS} times ({reason})",
+        remedy="start fewer --workers, or see what limits processes and memory here",
     )
 
 

@@ -184,6 +184,29 @@ def test_slurm_that_takes_no_jobs(tmp_path, monkeypatch):
         list(over(workers, whom, range(3)))
 
 
+def test_workers_that_die_while_they_start(monkeypatch):
+    """Once is no matter, three times are a line; the signal mask of this process is as it was."""
+    from distributed import SpecCluster
+
+    tried = []
+
+    def once(**options):
+        tried.append(options)
+        if len(tried) == 1:
+            raise RuntimeError("Nanny failed to start.")
+        return SpecCluster(**options)
+
+    monkeypatch.setattr("distributed.SpecCluster", once)
+    with Cluster("local", 1).start() as workers:
+        assert [ended.error for ended in over(workers, whom, range(2))] == [None, None]
+    assert len(tried) == 2
+    monkeypatch.setattr("distributed.SpecCluster", lambda **options: once(**tried.clear() or options))
+    with pytest.raises(ClusterError, match="1 workers: expected processes that start, got an end of some, 3"):
+        with Cluster("local", 1).start():
+            pass
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def test_no_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ClusterError, match="expected the command sbatch, got none on the PATH"):
