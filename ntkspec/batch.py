@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from ntkspec.cli import DONE, FAILED, Parser, in_words, line_on_stderr, positive, run_command
+from ntkspec.cli import DONE, FAILED, Parser, in_words, line_on_stderr, one_line, positive, run_command
 from ntkspec.cluster.jobs import Ended, run_jobs
 from ntkspec.cluster.profile import read_profile
 from ntkspec.cluster.shares import devices
 from ntkspec.cluster.workers import LOCAL, SLURM, Cluster
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.extras import needs_cluster
+from ntkspec.memory import budget_bytes
 from ntkspec.population.analysis_job import RunDone, RunJob, analyse
 from ntkspec.population.batched import Gathered, Tally, gather, is_reported, remaining, run_files, share_of
 from ntkspec.population.report import Failed
@@ -79,7 +80,7 @@ def _command(options: argparse.Namespace) -> int:
     if options.kernels is not None:
         return _kernels(batch, options.kernels)
     if options.report_only:
-        _report(batch, gather(batch.results, batch.job.settings, batch.files))
+        _report(batch, gather(batch.results, batch.job.settings, batch.files), anew=True)
         return DONE
     files = batch.files or ()
     todo = remaining(files, batch.job)
@@ -88,11 +89,12 @@ def _command(options: argparse.Namespace) -> int:
     tally = _analyse(batch, todo)
     there = len(files) - len(todo) + tally.there
     if not batch.quiet:
-        print(f"{tally.analysed} runs analysed, {there} were there, {tally.failed} failed: {batch.results}")
+        counts = f"{tally.analysed} runs analysed, {there} were there already, {tally.failed} failed"
+        print(f"{counts}: {batch.results}")
     broken = tally.broken
     if options.share is None and tally.analysed + there:
-        gathered = gather(batch.results, batch.job.settings, files)
-        _report(batch, gathered)
+        gathered = gather(batch.results, batch.job.settings, None)
+        _report(batch, gathered, anew=options.again)
         broken = len(gathered.broken)
     return FAILED if tally.failed or broken else DONE
 
@@ -102,13 +104,14 @@ def _batch(options: argparse.Namespace) -> Batch:
     results = resolved(options.output)
     check_population(results / POPULATION)
     _refuse_together(options)
-    files: Sequence[str] | None = run_files(options.runs, results) if options.runs else None
+    files: Sequence[str] | None = run_files(options.runs) if options.runs else None
     if files is None and not options.report_only:
         raise UsageError(
             "batch", expected="run files", got="none", remedy="name some, such as 'runs/**/*.h5'"
         )
     if options.share is not None:
         files = share_of(files or (), options.share)
+    budget_bytes(options.memory)  # which refuses what the environment may say of it
     job = RunJob("", str(results), settings_of(options), pages=options.pages, again=options.again)
     return Batch(files, job, _cluster(options), options.quiet)
 
@@ -179,14 +182,15 @@ def _kernels(batch: Batch, folder: Path) -> int:
 
 def _show(batch: Batch, todo: Sequence[RunJob]) -> int:
     """Print what would be done."""
+    profile = read_profile((batch.cluster.profile if batch.cluster else None) or "cpu")
     print(f"{len(batch.files or ())} run files, of which {len(todo)} are to be analysed:")
     for job in todo:
-        print(f"  {job.run}")
+        print(f"  {one_line(job.run)}")
     if batch.cluster is not None and batch.cluster.place == SLURM:
         with needs_cluster("--cluster slurm"):
             from ntkspec.cluster.slurm import job_script
         print(f"\n{batch.cluster.workers} jobs of SLURM, each of this script:\n")
-        print(job_script(read_profile(batch.cluster.profile or "cpu").slurm))
+        print(job_script(profile.slurm))
     return DONE
 
 
@@ -221,7 +225,7 @@ def _ends(cluster: Cluster | None, todo: Sequence[RunJob], tally: Tally, say: Sa
         yield from _in_this_process(todo, at_work)
         return
     say("starting workers")
-    with cluster.start() as workers:
+    with cluster.start(most=len(todo)) as workers:
         start = time.monotonic()
 
         def watch(underway: int) -> None:
@@ -244,17 +248,17 @@ def _in_this_process(todo: Sequence[RunJob], at_work: Callable[[int], None]) -> 
             yield Ended(job, answer, None)
 
 
-def _report(batch: Batch, gathered: Gathered) -> None:
-    """Write the report of all runs, unless it is there."""
+def _report(batch: Batch, gathered: Gathered, *, anew: bool) -> None:
+    """Write the report of all runs, if it is not there or is to be made anew."""
     folder = batch.results / POPULATION
     if not gathered.made:
         raise UsageError(
             str(batch.results),
             expected="folders of results",
             got="none of these runs",
-            remedy="analyse some first, without --report-only",
+            remedy="analyse some first",
         )
-    if batch.job.again or not is_reported(folder, gathered):
+    if anew or not is_reported(folder, gathered):
         with progress(quiet=batch.quiet) as say:
             say(f"reporting on {len(gathered.made)} runs")
             reports = [made.folder(batch.results) / JSON for made in gathered.made]

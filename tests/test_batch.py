@@ -19,7 +19,7 @@ import pytest
 import ntkspec
 from ntkspec import batch
 from ntkspec.population.analysis_job import RunJob, analyse
-from ntkspec.population.batched import remaining
+from ntkspec.population.batched import remaining, run_files
 from ntkspec.population.results import all_made, asked, identify
 from ntkspec.report import read_report
 from ntkspec.run_analysis import RunSettings, analyze_run
@@ -66,7 +66,7 @@ def stamps():
 
 def test_results_are_those_of_analyze(runs, capsys):
     assert one_process() == 0
-    assert "4 runs analysed, 0 were there, 0 failed" in capsys.readouterr().out
+    assert "4 runs analysed, 0 were there already, 0 failed" in capsys.readouterr().out
     made = list(all_made(Path("results")))
     assert {run for each in made for run in each.seen} == {str(path) for path in runs.glob("*/*.h5")}
     for each in made:
@@ -85,14 +85,14 @@ def test_what_is_there_is_not_done_again(runs, capsys):
     one_process()
     before = stamps()
     assert one_process() == 0
-    assert "0 runs analysed, 4 were there" in capsys.readouterr().out
+    assert "0 runs analysed, 4 were there already" in capsys.readouterr().out
     assert stamps() == before
     changed = runs / "p0" / "net0.h5"
     changed.unlink()
     write(changed, 9)  # another file of that name: results of its own
     os.utime(runs / "p0" / "net1.h5", ns=(1, 1))  # of another age, and the same bytes
     assert one_process() == 0
-    assert "1 runs analysed, 3 were there" in capsys.readouterr().out
+    assert "1 runs analysed, 3 were there already" in capsys.readouterr().out
     assert len({path.parent for path in stamps()}) == 5
     assert one_process("--again") == 0
     assert "4 runs analysed" in capsys.readouterr().out
@@ -119,25 +119,52 @@ def test_the_version_is_part_of_what_results_are_made_of(monkeypatch):
 def test_bad_files_do_not_stop_the_rest(runs, capsys):
     bad = runs / "p1" / "bad.h5"
     bad.write_bytes((runs / "p1" / "net0.h5").read_bytes()[:4000])
-    assert batch.main(["runs", "nowhere.h5", "-o", "results", "--share", "0/1", "--backend", "cpu"]) == 1
+    os.mkfifo(runs / "p1" / "pipe.h5")
+    assert batch.main(["runs", "-o", "results", "--share", "0/1", "--backend", "cpu"]) == 1
     captured = capsys.readouterr()
     lines = captured.err.splitlines()
-    assert [line.partition(": expected")[0] for line in lines] == [
-        f"failed: {Path('nowhere.h5').absolute()}",
-        f"failed: {bad}",
+    assert [line.partition(", got ")[0] for line in lines] == [
+        f"failed: {bad}: expected a readable HDF5 file",
+        f"failed: {runs / 'p1' / 'pipe.h5'}: expected a run file",
     ]
-    assert "4 runs analysed, 0 were there, 2 failed" in captured.out
+    assert "4 runs analysed, 0 were there already, 2 failed" in captured.out
+    (runs / "p1" / "pipe.h5").unlink()
     assert batch.main(["-o", "results", "--report-only", "--backend", "cpu"]) == 0
     report = json.loads(Path("results/population/population.json").read_text())
-    assert [failure["path"] for failure in report["failures"]] == [
-        str(bad),
-        str(Path("nowhere.h5").absolute()),
-    ]
+    assert [failure["path"] for failure in report["failures"]] == [str(bad), str(runs / "p1" / "pipe.h5")]
     shutil.copy(runs / "p1" / "net0.h5", bad)  # mended, it is analysed, and forgotten among the failures
     assert one_process() == 0
     assert [json.loads(path.read_text())["path"] for path in Path("results/failed").iterdir()] == [
-        str(Path("nowhere.h5").absolute())
+        str(runs / "p1" / "pipe.h5")
     ]
+
+
+def test_files_that_several_ways_lead_to_are_one(runs):
+    (runs / "loop").symlink_to(".")
+    (runs / "p0" / "again.h5").symlink_to("net0.h5")
+    odd = runs / "[x].h5"
+    shutil.copy(runs / "p0" / "net1.h5", odd)
+    files = {str(path) for path in (*(runs / "p0").glob("net*.h5"), *(runs / "p1").glob("*.h5"), odd)}
+    assert set(run_files(["runs", "runs/**/*.h5", str(odd), "."])) == files
+
+
+def test_a_result_that_was_damaged_is_made_again(runs, capsys):
+    one_process()
+    folders = [path.parent for path in Path("results").glob("*/made.json")]
+    (folders[0] / "report.json").unlink()
+    (folders[1] / "spectra.csv").unlink()
+    (folders[2] / "made.json").write_text('{"format": "ntkspec-results", "stem": 5, "seen": []}')
+    capsys.readouterr()
+    assert one_process() == 0
+    assert "3 runs analysed, 1 were there already" in capsys.readouterr().out
+    assert len(list(all_made(Path("results")))) == 4
+
+
+def test_the_report_is_of_all_in_the_folder(runs):
+    words = ["-o", "results", "--backend", "cpu"]
+    one_process()
+    assert len(reported("runs/p0", *words)) == 4  # though two of them were asked for
+    assert len(reported("runs/p0", *words, "--report-only")) == 2
 
 
 def test_shares_are_all_files_once(runs):
@@ -164,7 +191,7 @@ def test_runs_that_were_moved_are_known(runs, capsys):
     runs.rename(runs.parent / "moved")
     words = ["moved", "-o", "results", "--backend", "cpu"]
     assert batch.main([*words, "--share", "0/1"]) == 0
-    assert "0 runs analysed, 4 were there" in capsys.readouterr().out
+    assert "0 runs analysed, 4 were there already" in capsys.readouterr().out
     assert {path: stamp for path, stamp in stamps().items() if path.name != "made.json"} == {
         path: stamp for path, stamp in before.items() if path.name != "made.json"
     }
@@ -202,6 +229,7 @@ def test_a_report_that_lost_its_page_is_made_again(runs):
     batch.main(words)
     page = Path("results/population/index.html")
     before = page.stat().st_mtime_ns
+    words = ["runs", *words[:-1]]
     batch.main(words)
     assert page.stat().st_mtime_ns == before
     page.unlink()
@@ -245,9 +273,9 @@ def test_what_does_not_hold_is_not_forgotten(runs, monkeypatch, capsys):
 def test_copies_share_their_results(runs, capsys):
     shutil.copy(runs / "p0" / "net0.h5", runs / "p1" / "net0.h5")
     one_process()
-    assert "3 runs analysed, 1 were there" in capsys.readouterr().out
+    assert "3 runs analysed, 1 were there already" in capsys.readouterr().out
     assert one_process() == 0
-    assert "0 runs analysed, 4 were there" in capsys.readouterr().out
+    assert "0 runs analysed, 4 were there already" in capsys.readouterr().out
 
 
 def test_what_is_somebody_elses_stays(runs, capsys):
@@ -286,7 +314,10 @@ def test_a_file_that_changes_meanwhile(runs, monkeypatch):
     ("words", "said"),
     [
         ([], "batch: expected run files, got none"),
-        (["none/*.h5"], "none/*.h5: expected a pattern that names run files"),
+        (["none/*.h5"], "'none/*.h5': expected a run file, a folder of some, or a pattern"),
+        ([""], "'': expected a run file, a folder of some, or a pattern"),
+        (["runs", "nowhere.h5"], "'nowhere.h5': expected a run file"),
+        (["runs", "--dry-run", "--profile", "nope.toml"], "--profile: expected cpu, gpu or a TOML file"),
         (["runs", "--share", "3/3"], "--share: expected I/N with 0 <= I < N, got '3/3'"),
         (["runs", "--share", "-1/3"], "expected one argument"),
         (["runs", "--share", "a/b"], "--share: expected I/N"),
@@ -376,7 +407,7 @@ def test_workers_one_of_which_is_killed_and_then_the_command(runs):
         out, err = second.communicate(timeout=120)
     assert (second.returncode, err) == (0, "")
     there = len({path.parent for path in before if path.name == "made.json"})
-    assert f"{20 - there} runs analysed, {there} were there, 0 failed" in out
+    assert f"{20 - there} runs analysed, {there} were there already, 0 failed" in out
     assert {path: stamp for path, stamp in stamps().items() if path in before} == before
     assert len(list(all_made(Path("results")))) == 20
 

@@ -70,17 +70,32 @@ def jobs(count: int, job: SlurmJob) -> Iterator[tuple[SLURMCluster, list[str]]]:
             remedy="run this where jobs are submitted from, or see docs/cluster.md for other ways",
         )
     folder = Path(job.logs).absolute()
+    if len(f"{folder} {sys.executable}".split()) > 2:
+        raise ClusterError(
+            "--cluster slurm",
+            expected="no blanks in the paths of logs and interpreter, which dask-jobqueue does not quote",
+            got=f"{folder} and {sys.executable}",
+            remedy="set `logs` in a profile to another place",
+        )
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     refused: list[str] = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".keys-") as keys:
-        cluster = SLURMCluster(
-            job_cls=_heard(refused),
-            security=_security(Path(keys)),
-            scheduler_options=NO_PAGE,
-            silence_logs=logging.CRITICAL + 1,
-            **_options(job) | {"log_directory": str(folder)},
-        )
+        try:
+            cluster = SLURMCluster(
+                job_cls=_heard(refused),
+                security=_security(Path(keys)),
+                scheduler_options=NO_PAGE,
+                silence_logs=logging.CRITICAL + 1,
+                **_options(job) | {"log_directory": str(folder)},
+            )
+        except (RuntimeError, OSError, ValueError) as error:
+            raise ClusterError(
+                "--cluster slurm",
+                expected="a scheduler that starts here",
+                got=str(error).partition("\n")[0],
+                remedy="see `interface` in the profile",
+            ) from None
         with cluster:
             cluster.adapt(minimum_jobs=count, maximum_jobs=count)
             yield cluster, refused

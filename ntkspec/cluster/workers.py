@@ -121,8 +121,11 @@ class Cluster:
         return self.place.startswith(ADDRESSES)
 
     @contextlib.contextmanager
-    def start(self) -> Iterator[Workers]:
+    def start(self, most: int | None = None) -> Iterator[Workers]:
         """Start the workers or connect to them; those that were started end with this.
+
+        Args:
+            most: do not start more than so many, such as there are jobs.
 
         Raises:
             NotInstalledError: the extra `cluster` is not installed.
@@ -138,12 +141,15 @@ class Cluster:
         _silence()
         profile = read_profile(self.profile or "cpu")
         refused: list[str] = []
-        with dask.config.set(_KEEP), contextlib.ExitStack() as stack:
+        stack = contextlib.ExitStack()
+        try:
+            stack.enter_context(dask.config.set(_KEEP))
             if self.is_address:
                 client = stack.enter_context(_connected(self.place))
                 count, gpus = _workers_there(client, self.place), profile.gpus if self.profile else None
             else:
                 count = self.workers or workers_for(devices(), cores_here(), profile.gpus)
+                count = min(count, count if most is None else most)
                 with _interrupts_wait():
                     if self.place == LOCAL:
                         cluster = stack.enter_context(_local(count, self.threads))
@@ -156,6 +162,19 @@ class Cluster:
             executor = client.get_executor(pure=False)
             stack.callback(executor.shutdown, wait=False)  # there may be nobody left to wait for
             yield Workers(executor, count, f"the scheduler at {client.scheduler.address}", client, refused)
+        finally:
+            with blocked({signal.SIGINT, signal.SIGTERM}):  # a second one must not end this halfway
+                stack.close()
+
+
+@contextlib.contextmanager
+def blocked(signals: set[signal.Signals]) -> Iterator[None]:
+    """Let signals wait that come meanwhile, if this is the main thread, to which they come."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _wait_for_long_solves(client: Client) -> None:
@@ -180,11 +199,8 @@ def _interrupts_wait() -> Iterator[None]:
     one, which ends them.
     """
     resource_tracker.ensure_running()  # which, when it starts, unblocks the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with blocked({signal.SIGINT}):
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _silence() -> None:

@@ -17,32 +17,30 @@ from ntkspec.population.results import Made, all_failures, all_made, asked, is_w
 from ntkspec.run_analysis import RunSettings
 
 
-def run_files(patterns: Sequence[str], results: Path) -> list[str]:
-    """Return the absolute paths of the files that patterns name, each once and by name.
+def run_files(patterns: Sequence[str]) -> list[str]:
+    """Return the absolute paths of the files that patterns name, by name and each file once.
 
     Args:
         patterns: paths, or patterns with * and **; a folder stands for all *.h5 below it.
-        results: folder of the batch, in which nothing is looked for.
 
     Raises:
-        UsageError: a pattern names no file.
+        UsageError: one names no file.
     """
-    files: set[str] = set()
+    files: dict[str, str] = {}
     for pattern in patterns:
-        inside = f"{glob.escape(pattern)}/**/*.h5" if Path(pattern).is_dir() else pattern
-        named = [os.path.abspath(path) for path in glob.glob(inside, recursive=True)]
-        named = [path for path in named if not Path(path).is_relative_to(results)]
-        if not named and not glob.has_magic(pattern):
-            named = [os.path.abspath(pattern)]  # it may come to be; its failure says that it was not there
+        inside = f"{glob.escape(pattern)}/**/*.h5" if os.path.isdir(pattern) else pattern
+        exists = bool(pattern) and os.path.lexists(pattern) and inside == pattern
+        named = [pattern] if exists else glob.glob(inside, recursive=True) if pattern else []
         if not named:
             raise UsageError(
-                pattern,
-                expected="a pattern that names run files",
-                got="none of that name",
-                remedy="check it, and quote it, lest the shell take ** for *",
+                repr(pattern),
+                expected="a run file, a folder of some, or a pattern that names some",
+                got="nothing of that name",
+                remedy="check it, and quote patterns, lest the shell take ** for *",
             )
-        files.update(named)
-    return sorted(files)
+        for path in sorted(map(os.path.abspath, named), key=lambda path: (len(path), path)):
+            files.setdefault(os.path.realpath(path), path)  # links may lead round in circles
+    return sorted(files.values())
 
 
 def share_of(files: Sequence[str], share: str) -> Sequence[str]:

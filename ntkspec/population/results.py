@@ -20,12 +20,14 @@ from ntkspec.errors import NtkspecError, OutputError, RunFileError
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.report import Failed
 from ntkspec.report import Report
-from ntkspec.report.write import FOLDER, JSON, PAGE, write_data, write_everything
+from ntkspec.report.write import FOLDER, PAGE, write_data, write_everything
 from ntkspec.run_analysis import RunSettings
 
 MADE = "made.json"
 FAILED = "failed"  # folder for what could not be analysed, and why
-RUN_FOLDER = replace(FOLDER, files=FOLDER.files | {MADE})
+FORMAT = "ntkspec-results"  # which made.json begins with
+DATA = FOLDER.files - {PAGE}
+RUN_FOLDER = replace(FOLDER, json=MADE, format=FORMAT, files=FOLDER.files | {MADE})
 LONGEST = 100  # bytes of a stem in the name of a folder, where file systems have room for 255
 
 
@@ -79,6 +81,9 @@ def identify(run_file: Path, settings: RunSettings) -> Made:
         RunFileError: it cannot be read.
     """
     sign = _sign(str(run_file))
+    if sign is not None and not run_file.is_file():
+        got = "a folder" if run_file.is_dir() else "a device or pipe"
+        raise RunFileError(str(run_file), expected="a run file", got=got, remedy="name a file")
     try:
         with run_file.open("rb") as file:
             content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
@@ -119,7 +124,8 @@ def find(results: Path, wanted: Made, *, pages: bool = False) -> Made | None:
 
 def is_whole(folder: Path, *, pages: bool) -> bool:
     """Return whether a folder of results has what it should have."""
-    return (folder / JSON).is_file() and (not pages or (folder / PAGE).is_file())
+    wanted = DATA | ({PAGE} if pages else set())
+    return all((folder / name).is_file() for name in wanted)
 
 
 def all_made(results: Path) -> Iterator[Made]:
@@ -145,7 +151,7 @@ def write_results(results: Path, made: Made, report: Report, *, pages: bool) -> 
 
     def fill(part: Path) -> list[str]:
         names = (write_everything if pages else write_data)(report, part)
-        write_json(part / MADE, asdict(made))
+        _write(part, made)
         return [*names, MADE]
 
     RUN_FOLDER.write(made.folder(results), fill)
@@ -158,7 +164,7 @@ def remember(results: Path, there: Made, wanted: Made) -> None:
     """
     seen = {run: sign for run, sign in there.seen.items() if _sign(run) is not None} | dict(wanted.seen)
     if seen != there.seen:
-        write_json(there.folder(results) / MADE, asdict(replace(there, seen=seen)))
+        _write(there.folder(results), replace(there, seen=seen))
 
 
 def note_failure(results: Path, failed: Failed, settings: RunSettings) -> None:
@@ -206,6 +212,10 @@ def _short(stem: str) -> str:
 
 def _hash(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _write(folder: Path, made: Made) -> None:
+    write_json(folder / MADE, {"format": FORMAT} | asdict(made))
 
 
 def _read(place: Path) -> Made | None:
