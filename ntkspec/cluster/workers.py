@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -193,14 +194,23 @@ def _wait_for_long_solves(client: Client) -> None:
 
 @contextlib.contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Let Ctrl-C wait until what is started inside is there, and never reach that.
+    """Let Ctrl-C and SIGTERM wait until what is started inside is there; it is never reached by Ctrl-C.
 
-    A terminal sends it to all its processes. Those that are started with the signal blocked leave it to this
-    one, which ends them.
+    Dask cannot close what it has half started. A terminal sends Ctrl-C to all its processes; those that are
+    started with the signal blocked leave it to this one, which ends them.
     """
     resource_tracker.ensure_running()  # which, when it starts, unblocks the signal
-    with blocked({signal.SIGINT}):
-        yield
+    late: list[int] = []
+    alone = threading.current_thread() is threading.main_thread()  # to which signals come
+    usual = signal.signal(signal.SIGTERM, lambda number, _: late.append(number)) if alone else None
+    try:
+        with blocked({signal.SIGINT}):
+            yield
+    finally:
+        if alone:
+            signal.signal(signal.SIGTERM, usual)
+    if late:
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _silence() -> None:
