@@ -20,6 +20,7 @@ import ntkspec
 from ntkspec import batch
 from ntkspec.population.analysis_job import RunJob, analyse
 from ntkspec.population.batched import remaining, run_files
+from ntkspec.population.report import write_population
 from ntkspec.population.results import all_made, asked, identify
 from ntkspec.report import read_report
 from ntkspec.run_analysis import RunSettings, analyze_run
@@ -54,6 +55,12 @@ def runs(tmp_path, monkeypatch):
     for seed in range(4):
         write(tmp_path / "runs" / f"p{seed // 2}" / f"net{seed % 2}.h5", seed)
     return tmp_path / "runs"
+
+
+@pytest.fixture(autouse=True)
+def _report_in_this_process(monkeypatch):
+    """For the time of another process; those that start the command have it as it is."""
+    monkeypatch.setattr(batch, "write_population_apart", write_population)
 
 
 def one_process(*words):

@@ -108,7 +108,7 @@ def test_console_script(capsys):
     shown = capsys.readouterr().out
     assert all(command in shown for command in COMMANDS)
     assert main(["analyse"]) == 2
-    assert "expected one of train, export, analyze, validate" in capsys.readouterr().err
+    assert "expected one of train, export, analyze, batch, validate" in capsys.readouterr().err
     assert main([]) == 2
 
 

@@ -183,7 +183,7 @@ class Tally:
 
         Example:
             >>> Tally(200, analysed=12, failed=1).text(2, seconds=60.0)
-            '12 done, 1 failed, 2 at work of 200, about 15 min left'
+            '12 done, 1 failed, 2 at work of 200, about 14 min left'
         """
         words = f"{self.analysed + self.there} done, {self.failed} failed, {at_work} at work of {self.total}"
         if not self.ended or self.ended == self.total:
