@@ -12,7 +12,8 @@ from pathlib import Path
 from ntkspec.backend import select
 from ntkspec.cluster.jobs import run_jobs
 from ntkspec.counts import whole_number
-from ntkspec.errors import MemoryBudgetError, OutputError
+from ntkspec.errors import MemoryBudgetError, OutputError, RunFileError
+from ntkspec.file_sign import Sign, sign_of
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import squares
 from ntkspec.kernel.dense import Assembly
@@ -37,6 +38,7 @@ class Source:
     """Which kernels: those of one snapshot of a run file."""
 
     run_file: Path
+    sign: Sign | None  # of the file as all squares are to find it
     snapshot: str  # id
     settings: RunSettings
 
@@ -108,6 +110,7 @@ def write_kernels_with(
     )
     engine = select(settings.backend)
     settings = replace(settings, backend=engine.name)  # the workers' too
+    sign = sign_of(run_file)
     with open_run(run_file, memory=settings.memory) as run:
         snapshots = chosen(run, settings)
         with kernel_files([run.path], [[snap.id for snap in snapshots]], Path(folder)) as (places,):
@@ -115,7 +118,7 @@ def write_kernels_with(
             for snap in snapshots:
                 jacobian = drawn(snap.jacobian, settings)
                 kernel, parts = kernel_of(jacobian, settings, engine), _sums(jacobian, settings)
-                source = Source(run.path.absolute(), snap.id, settings)
+                source = Source(run.path.absolute(), sign, snap.id, settings)
                 fill_file(places[snap.id], kernel, parts, partial(workers.fill, source=source))
     return list(places.values())
 
@@ -135,12 +138,24 @@ def compute_square(job: SquareJob) -> None:
         jacobian = run.snapshot(job.source.snapshot).jacobian
         rows = drawn(jacobian, settings, square.rows)
         columns = None if square.on_diagonal else drawn(jacobian, settings, square.columns)
+    _require_unchanged(job.source)
     engine = select(settings.backend)
     plan = _plan(job, kernel_of(rows, settings, engine, columns), _sums(rows, settings))
     kernels = plan.targets()
     for _ in plan.run(kernels):
         pass
     squares.write_square(job.place, (engine.get(kernels[name]) for name in plan.names))
+
+
+def _require_unchanged(source: Source) -> None:
+    """Refuse numbers of a file that was changed since the kernel's file was begun for it."""
+    if sign_of(source.run_file) != source.sign:
+        raise RunFileError(
+            str(source.run_file),
+            expected="the file of which the kernel was begun",
+            got="one that was changed meanwhile",
+            remedy="start again when whoever writes it is done, into another folder",
+        )
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,21 @@ def test_the_report_is_of_files_as_they_are(runs):
     assert second not in reported(*words)
 
 
+def test_another_file_of_the_same_size_and_age_is_another_file(runs):
+    """`touch -r` and `cp -p` can make one."""
+    path, other = runs / "p0" / "net0.h5", write(runs.parent / "other.h5", 9)
+    one_process()
+    first = identify(path, CPU).folder(Path("results")).name
+    before = path.stat()
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    one_process()
+    now = reported("runs", "-o", "results", "--backend", "cpu", "--report-only")
+    assert identify(path, CPU).folder(Path("results")).name in now
+    assert first not in now
+
+
 def reported(*words):
     assert batch.main(list(words)) == 0
     report = json.loads(Path("results/population/population.json").read_text())
@@ -283,6 +298,12 @@ def test_copies_share_their_results(runs, capsys):
     assert "3 runs analysed, 1 were there already" in capsys.readouterr().out
     assert one_process() == 0
     assert "0 runs analysed, 4 were there already" in capsys.readouterr().out
+
+
+def test_copies_under_other_names_are_other_runs(runs):
+    shutil.copy(runs / "p0" / "net0.h5", runs / "p0" / "copy.h5")
+    one_process()
+    assert len(reported("-o", "results", "--backend", "cpu", "--report-only")) == 5
 
 
 def test_what_is_somebody_elses_stays(runs, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -18,7 +19,14 @@ from standins import stand_in_gpu
 
 import ntkspec
 from ntkspec.analyze import analyze_runs
-from ntkspec.errors import ClusterError, MemoryBudgetError, NtkspecError, OutputError, UsageError
+from ntkspec.errors import (
+    ClusterError,
+    MemoryBudgetError,
+    NtkspecError,
+    OutputError,
+    RunFileError,
+    UsageError,
+)
 from ntkspec.kernel import files
 from ntkspec.report.places import names_in_file
 from ntkspec.run_analysis import RunSettings, drawn
@@ -212,6 +220,24 @@ def test_a_file_that_is_no_square_is_left_alone(tmp_path, run_file, left):
     assert not again.jobs
     assert (left / "notes").read_text() == "mine"
     assert len(os.listdir(left)) == JOBS
+
+
+def test_a_run_file_that_is_replaced_meanwhile(tmp_path, run_file):
+    """Its squares would be of two Jacobians; this process holds the old file open and would not notice."""
+    path = tmp_path / "a.h5"
+    shutil.copy(run_file, path)
+
+    def replaced(job):
+        if len(executor.jobs) == 4:
+            shutil.copy(run_file, tmp_path / "new.h5")
+            os.replace(tmp_path / "new.h5", path)
+        return compute_square(job)
+
+    executor = Here(replaced)
+    with pytest.raises(RunFileError, match="expected the file of which the kernel was begun"):
+        shared(path, tmp_path / "k", executor=executor, at_once=1)
+    assert len(executor.jobs) == 4
+    assert not (tmp_path / "k" / "a-end.h5").exists()
 
 
 def test_a_worker_whose_file_does_not_arrive(tmp_path, run_file):

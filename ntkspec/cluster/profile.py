@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ntkspec.errors import UsageError, shown
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SHIPPED = ("cpu", "gpu")
 
 _WALLTIME = re.compile(r"([0-9]+-)?[0-9]{1,2}:[0-9]{2}:[0-9]{2}")
-Record = TypeVar("Record")
+Record = TypeVar("Record", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,9 @@ def _text(name: str) -> str:
         _refuse("--profile", f"{', '.join(SHIPPED)} or a TOML file", f"{name!r}, {reason}")
 
 
-def _record(where: str, kind: Callable[..., Record], content: Mapping[str, Any]) -> Record:
+def _record(where: str, kind: type[Record], content: Mapping[str, Any]) -> Record:
     """Make a dataclass of a table that has its fields and no others."""
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    known = {field.name: field for field in fields(kind)}
     strange = sorted(content.keys() - known.keys())
     if strange:
         _refuse(where, f"keys among {', '.join(known)}", repr(strange[0]))

@@ -121,7 +121,7 @@ def gather(results: Path, settings: RunSettings, files: Iterable[str] | None) ->
     ]
     for failed in failures:  # what there is of it is of bytes that are gone
         last.pop(failed.path, None)
-    return Gathered(list({each.key: each for each in last.values()}.values()), failures)
+    return Gathered(list({each.folder(results): each for each in last.values()}.values()), failures)
 
 
 def _newness(made: Made, run: str) -> tuple[bool, int]:

@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ntkspec.errors import OutputError
+from ntkspec.report.folders import write_text
+from ntkspec.store.disk import writing
 
 # All that taking apart JSON of another shape can raise.
 OTHER_SHAPE = (ValueError, LookupError, TypeError, AttributeError)
@@ -22,21 +23,13 @@ def write_json(path: Path, content: Any) -> None:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(content, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # of a place that is no folder
+        with writing(path, "a file to write", "free some space or choose another place"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(partial, json.dumps(content, allow_nan=False) + "\n")
+            os.replace(partial, path)
+    finally:
+        with contextlib.suppress(OSError):  # gone, or in a place that is no folder
             partial.unlink()
-        raise OutputError(
-            str(path),
-            expected="a file to write",
-            got=error.strerror or str(error),
-            remedy="free some space or choose another place",
-        ) from error
 
 
 def read_json(path: Path) -> Any:

@@ -2,8 +2,7 @@
 
 A folder is called `<stem of the run file>-<key>`: the first 8 digits of a hash of the run file's bytes, the
 settings and the version of this program. `made.json` in it says what that was, and under which paths such a
-file was seen, how large and how old: one that is as large and as old need not be read again to know that it
-is the same.
+file was seen, with what sign: one that has the sign still need not be read again to know that it is the same.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from ntkspec._version import __version__
 from ntkspec.errors import NtkspecError, OutputError, RunFileError
+from ntkspec.file_sign import Sign, sign_of
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.report import Failed
 from ntkspec.report import Report
@@ -29,9 +29,6 @@ FORMAT = "ntkspec-results"  # which made.json begins with
 DATA = FOLDER.files - {PAGE}
 RUN_FOLDER = replace(FOLDER, json=MADE, format=FORMAT, files=FOLDER.files | {MADE})
 LONGEST = 100  # bytes of a stem in the name of a folder, where file systems have room for 255
-
-
-Sign = tuple[int, int]  # of a file: its bytes, and when it was last changed, in ns
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,8 @@ class Made:
         return results / f"{self.stem}-{self.key[:8]}"
 
     def is_of(self, run: str) -> bool:
-        """Return whether a run file is as large and as old as when it was known to have these results."""
-        return run in self.seen and self.seen[run] == _sign(run)
+        """Return whether a run file is as it was when it was known to have these results."""
+        return run in self.seen and self.seen[run] == sign_of(run)
 
 
 def asked(settings: RunSettings) -> str:
@@ -80,7 +77,7 @@ def identify(run_file: Path, settings: RunSettings) -> Made:
     Raises:
         RunFileError: it cannot be read.
     """
-    sign = _sign(str(run_file))
+    sign = sign_of(run_file)
     if sign is not None and not run_file.is_file():
         got = "a folder" if run_file.is_dir() else "a device or pipe"
         raise RunFileError(str(run_file), expected="a run file", got=got, remedy="name a file")
@@ -96,7 +93,7 @@ def identify(run_file: Path, settings: RunSettings) -> Made:
         ) from None
     settings_asked = asked(settings)
     key = _hash(f"{content} {settings_asked}".encode())
-    return Made(_short(run_file.stem), key, settings_asked, {str(run_file): sign or (0, 0)})
+    return Made(_short(run_file.stem), key, settings_asked, {str(run_file): sign or (0, 0, 0)})
 
 
 def find(results: Path, wanted: Made, *, pages: bool = False) -> Made | None:
@@ -158,11 +155,11 @@ def write_results(results: Path, made: Made, report: Report, *, pages: bool) -> 
 
 
 def remember(results: Path, there: Made, wanted: Made) -> None:
-    """Note under which path, how large and how old a run file is whose results are there.
+    """Note under which path and with what sign a run file is there whose results are.
 
     Paths at which there is no file any more are forgotten.
     """
-    seen = {run: sign for run, sign in there.seen.items() if _sign(run) is not None} | dict(wanted.seen)
+    seen = {run: sign for run, sign in there.seen.items() if sign_of(run) is not None} | dict(wanted.seen)
     if seen != there.seen:
         _write(there.folder(results), replace(there, seen=seen))
 
@@ -193,15 +190,6 @@ def all_failures(results: Path, way: str) -> Iterator[Failed]:
             continue
 
 
-def _sign(run: str) -> Sign | None:
-    """Return size and age of a file, or None where there is none."""
-    try:
-        status = os.stat(run)
-    except (OSError, ValueError):
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
 def _failure_file(results: Path, run: str) -> Path:
     return results / FAILED / f"{_short(Path(run).stem)}-{_hash(os.fsencode(run))[:8]}.json"
 
@@ -221,7 +209,7 @@ def _write(folder: Path, made: Made) -> None:
 def _read(place: Path) -> Made | None:
     try:
         content = read_json(place)
-        seen = {str(run): (int(size), int(age)) for run, (size, age) in content["seen"].items()}
+        seen = {run: (int(a), int(b), int(c)) for run, (a, b, c) in content["seen"].items()}
         texts = [content[name] for name in ("stem", "key", "asked")]
         if not all(isinstance(text, str) for text in [*texts, *content["broken"]]):
             return None

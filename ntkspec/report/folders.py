@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ntkspec.errors import OutputError
 from ntkspec.report.beside import beside, held, hidden_folder, new_parents, remove_leftovers
+from ntkspec.store.disk import writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -202,20 +202,10 @@ def resolved(path: Path) -> Path:
         ) from error
 
 
-@contextmanager
-def as_output_error(named: Path) -> Iterator[None]:
+def as_output_error(named: Path) -> AbstractContextManager[None]:
     """Raise `OutputError` for what the operating system refuses, but for memory."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOMEM:
-            raise
-        raise OutputError(
-            str(named),
-            expected="a place that can be written",
-            got=error.strerror or str(error),
-            remedy="free some space or name another place to write",
-        ) from error
+    remedy = "free some space or name another place to write"
+    return writing(named, "a place that can be written", remedy)
 
 
 def _swap(part: Path, target: Path) -> None:

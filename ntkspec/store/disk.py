@@ -96,19 +96,27 @@ def reserve(part: Path, size: int) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into one line; too little memory is no matter of the disk."""
+def writing(
+    path: Path,
+    expected: str = "to write the file",
+    remedy: str = "check space and permissions",
+) -> Iterator[None]:
+    """Turn the operating system's refusals into one line; too little memory is no matter of the disk.
+
+    Args:
+        path: what is written, for the message.
+        expected, remedy: of the message.
+
+    Raises:
+        OutputError: for an `OSError`.
+    """
     try:
         yield
     except OSError as error:
         if error.errno == errno.ENOMEM:
             raise
-        raise OutputError(
-            str(path),
-            expected="to write the file",
-            got=error.strerror or reason(error),
-            remedy="check space and permissions",
-        ) from None
+        got = error.strerror or reason(error)
+        raise OutputError(str(path), expected=expected, got=got, remedy=remedy) from None
 
 
 def reason(error: BaseException) -> str:

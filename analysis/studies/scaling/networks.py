@@ -96,4 +96,4 @@ def _planned_factor(factor: Factor, n: int) -> Factor:
     if isinstance(factor, SparseFactor):
         indices = Lookups((n, factor.entries), factor.indices.dtype, factor.columns)
         return replace(factor, indices=indices, values=arrays["values"])
-    return replace(factor, **arrays)  # type: ignore[type-var]  # each kind is a dataclass, the protocol is none
+    return replace(factor, **arrays)  # type: ignore[type-var]  # a protocol, of which every kind is a dataclass
