@@ -109,17 +109,37 @@ class Node:
             self.refuse("a finite number" if least == -math.inf else f"a finite number >= {least:g}")
         return value
 
-    def numbers(self, size: int | None = None, **options: Any) -> NDArray[np.float64]:
+    def numbers(
+        self, size: int | None = None, null: float | None = None, least: float = -math.inf
+    ) -> NDArray[np.float64]:
         """Return a list of numbers as an array (m,).
 
         Args:
             size: m, if that is known.
-            options: of `number`.
+            null, least: as for `number`.
         """
-        values = self.each(lambda node: node.number(**options))
+        values = self._all_good(null, least)
+        if values is None:  # one by one, to say which is not
+            values = np.array(self.each(lambda node: node.number(null, least)), dtype=np.float64)
         if size is not None and len(values) != size:
             self.refuse(f"{size} numbers", str(len(values)))
-        return np.array(values, dtype=np.float64)
+        return values
+
+    def _all_good(self, null: float | None, least: float) -> NDArray[np.float64] | None:
+        """What `numbers` returns if no number is to be refused, else None: reports hold a million of them."""
+        kinds = {float, int} if null is None else {float, int, type(None)}
+        if not isinstance(self.value, list) or not kinds.issuperset(map(type, self.value)):
+            return None
+        try:
+            values = np.array([math.nan if value is None else value for value in self.value], np.float64)
+        except OverflowError:  # an integer of hundreds of digits
+            return None
+        absent = np.array([value is None for value in self.value], dtype=np.bool_)
+        given = values[~absent]
+        if not (np.isfinite(given).all() and (given >= least).all()):
+            return None
+        values[absent] = null if null is not None else math.nan
+        return values
 
 
 def parse(text: bytes, file: str) -> Node:

@@ -26,7 +26,7 @@ from ntkspec.report.from_json import report_from_json
 from ntkspec.report.records import Report, SnapshotReport
 from ntkspec.report.terminal import print_report
 from ntkspec.report.to_json import dumps, to_json
-from ntkspec.report.tree import parse
+from ntkspec.report.tree import Node, parse
 from ntkspec.report.write import write_json_file
 from ntkspec.spectral import bounds
 from ntkspec.spectral.bounds.checked import CheckedBound
@@ -353,3 +353,21 @@ def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
         for key in list(tree) if isinstance(tree, dict) else range(len(tree)):
             yield tree, key
             yield from _places(tree[key])
+
+
+NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.booleans()
+
+
+@given(st.lists(NUMBERS | st.just(10**400) | st.just(math.inf)), st.sampled_from([None, math.inf]))
+def test_many_numbers_are_read_as_each_of_them_is(values, null):
+    """Or refused, in the words of the first that is no number to be read."""
+
+    def outcome(read):
+        try:
+            return [repr(value) for value in read()]
+        except ReportFileError as error:
+            return str(error)
+
+    node = Node(values, "report.json", "error")
+    one_by_one = outcome(lambda: node.each(lambda each: each.number(null, least=0.0)))
+    assert outcome(lambda: node.numbers(null=null, least=0.0).tolist()) == one_by_one
