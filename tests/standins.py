@@ -18,6 +18,7 @@ import scipy.linalg
 import scipy.sparse
 
 from ntkspec.backend import gpu
+from ntkspec.backend.in_place import HostInPlace
 
 SHIM = Path(__file__).parent / "backend" / "shim"
 CUDA_13 = 13_000
@@ -38,8 +39,12 @@ class RawKernel:
 
     backwards = False  # in which order the threads of a block take turns; results must not depend on it
 
-    def __init__(self, code: str, name: str, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, code: str, name: str, options: Sequence[str] = (), enable_cooperative_groups: bool = False
+    ) -> None:
         self.code, self.name, self.options = code, name, tuple(options)
+        self.together = enable_cooperative_groups  # blocks wait for each other
+        self.kernel = types.SimpleNamespace(ptr=0)
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any]) -> None:
         library = _compiled(self.code, self.name, self.options)
@@ -53,7 +58,7 @@ class RawKernel:
         assert 1 <= gy < 2**16  # the device's limits
         assert len(block) == 1
         assert 1 <= block[0] <= 1024
-        status = library.launch(gx, gy, block[0], self.backwards, addresses)
+        status = library.launch(gx, gy, block[0], self.together, self.backwards, addresses)
         assert status == 0, "some threads of a block ended while others waited at a barrier"
 
 
@@ -70,13 +75,25 @@ def stand_in_gpu(
     of_cupy = {
         "asnumpy": np.asarray,
         "RawKernel": RawKernel,
-        "cuda": types.SimpleNamespace(runtime=runtime),
+        "cuda": device_of(runtime),
         "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
     }
     numpy_as_cupy = types.SimpleNamespace(**vars(np) | of_cupy)
     cupyx = types.SimpleNamespace(errstate=lambda linalg: np.errstate(), scipy=scipy)
     monkeypatch.setattr(gpu, "_cupy", lambda: (cupyx, numpy_as_cupy, scipy.sparse))
+    monkeypatch.setattr(gpu, "DeviceInPlace", lambda cublas, handle: HostInPlace())
     return gpu.GpuBackend()
+
+
+def device_of(runtime: Any) -> Any:
+    """As `cupy.cuda`: a device that holds four blocks at once."""
+    return types.SimpleNamespace(
+        cublas=None,
+        device=types.SimpleNamespace(get_cublas_handle=lambda: 0),
+        runtime=runtime,
+        driver=types.SimpleNamespace(occupancyMaxActiveBlocksPerMultiprocessor=lambda *_: 2),
+        Device=lambda: types.SimpleNamespace(attributes={"MultiProcessorCount": 2}),
+    )
 
 
 @functools.cache
@@ -89,7 +106,8 @@ def _compiled(code: str, name: str, options: tuple[str, ...]) -> ctypes.CDLL:
         source, library = Path(folder) / "kernel.cu", Path(folder) / "kernel.so"
         source.write_text(code, encoding="utf-8")
         macros = [f'-DSOURCE="{source}"', f"-DKERNEL={name}", *options]
-        command = [compiler, "-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+        command = [compiler, "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+        command += ["-Wno-unknown-pragmas", "-U_FORTIFY_SOURCE"]  # the latter refuses jumps to other stacks
         command += [f"-I{SHIM}", *macros, str(SHIM / "launch.cpp"), "-o", str(library)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from ntkspec.backend.arrays import ArrayBackend
 from ntkspec.backend.cpu import CpuBackend
+from ntkspec.backend.device_eigenvalues import DeviceEigenvalues
+from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels
+from ntkspec.backend.in_place import DeviceInPlace
 from ntkspec.backend.protocol import BackendName, solver_failed
 from ntkspec.errors import BackendError, MemoryBudgetError
 from ntkspec.jacobian import Matrix
@@ -19,7 +22,14 @@ from ntkspec.memory import SHARE
 from ntkspec.summation import NARROW
 
 THREADS = 128  # of a block of the sparse tile's kernel: rows on the right side that share one on the left
-C_TYPES = {"float32": "float", "float64": "double"}
+BAND_FROM = 3000  # rows from which our own eigenvalue solver is faster than cuSOLVER's
+# Variables that let cuBLAS compute in another arithmetic than IEEE's, of which errors are stated.
+OTHER_ARITHMETIC = (
+    "CUPY_TF32",
+    "NVIDIA_TF32_OVERRIDE",
+    "CUBLAS_EMULATE_DOUBLE_PRECISION",
+    "CUBLAS_EMULATE_SINGLE_PRECISION",
+)
 # Before CUDA 13.0 cuSOLVER's Xsyevd, which CuPy calls, is reported to fail beyond 23,000 to 25,000 rows, or
 # to return wrong eigenvalues without saying so.
 XSYEVD_LIMIT = 23_000  # rows
@@ -30,16 +40,19 @@ class GpuBackend(ArrayBackend):
     """CuPy's cuBLAS, cuSPARSE and cuSOLVER.
 
     Raises:
-        BackendError: CuPy is not installed, or sees no device.
+        BackendError: CuPy is not installed, sees no device, or is told to use another arithmetic.
     """
 
     name: BackendName = "gpu"
 
     def __init__(self) -> None:
+        _require_ieee()
         self._cupyx, cupy, sparse = _cupy()
         super().__init__(cupy, sparse)
         self._host = CpuBackend()
-        self._sparse_tiles: dict[str, Any] = {}  # compiled kernels by dtype
+        self.kernels = DeviceKernels(cupy)
+        self.in_place = DeviceInPlace(cupy.cuda.cublas, cupy.cuda.device.get_cublas_handle)
+        self._eigenvalues = DeviceEigenvalues(cupy, self.kernels, self.in_place)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle nothing: a backend belongs to its process."""
@@ -77,7 +90,7 @@ class GpuBackend(ArrayBackend):
         dense = [self.xp.ascontiguousarray(matrix) for matrix in right]
         stride = np.int64(tile.strides[0] // tile.itemsize)
         sizes = [np.int32(size) for size in (tj, repeat, width)]
-        kernel = self._sparse_tile(str(tile.dtype))
+        kernel = self.kernels.get("sparse_tile", REAL=C_TYPES[str(tile.dtype)])
         kernel((ti, -(-tj // THREADS)), (THREADS,), (tile, stride, *sizes, *csr, *dense))
 
     def _suits(self, tile: Any, left: tuple[Any, Any], right: tuple[Any, Any]) -> bool:
@@ -88,14 +101,6 @@ class GpuBackend(ArrayBackend):
         alike = all(matrix.dtype == tile.dtype for matrix in (*left, *right))
         short = all(matrix.shape[1] <= NARROW for matrix in right)  # it adds in order
         return counted and alike and short and tile.strides[1] == tile.itemsize
-
-    def _sparse_tile(self, dtype: str) -> Any:
-        """The kernel for float32 or float64. NVRTC's defaults are IEEE arithmetic, and stay."""
-        if dtype not in self._sparse_tiles:
-            source = resources.files("ntkspec.backend").joinpath("cuda", "sparse_tile.cu").read_text("utf-8")
-            options = (f"-DREAL={C_TYPES[dtype]}",)
-            self._sparse_tiles[dtype] = self.xp.RawKernel(source, "sparse_tile", options=options)
-        return self._sparse_tiles[dtype]
 
     def room(self, budget: int) -> int:
         """See `Backend.room`: a share of what is free on the device, whatever the host's budget."""
@@ -117,9 +122,10 @@ class GpuBackend(ArrayBackend):
         """See `Backend.eigvalsh`. A kernel that lies on the host is solved there."""
         if not isinstance(kernel, self.xp.ndarray):
             return self._host.eigvalsh(kernel)
-        self._refuse_large(len(kernel))
         with self._checked("eigenvalues"):
-            return self.get(self.xp.linalg.eigvalsh(kernel)).astype(np.float64)
+            if len(kernel) < BAND_FROM:
+                return self.get(self.xp.linalg.eigvalsh(kernel)).astype(np.float64)
+            return self.get(self._eigenvalues.values(kernel))
 
     def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.eigh`."""
@@ -141,9 +147,19 @@ class GpuBackend(ArrayBackend):
             return self._cupyx.scipy.linalg.solve_triangular(triangle, rows, lower=True, check_finite=False)
 
     def singular_values(self, triangle: Any) -> NDArray[np.float64]:
-        """See `Backend.singular_values`."""
+        """See `Backend.singular_values`.
+
+        Of a large R they are the positive eigenvalues of [[0, R], [R^T, 0]], with the same absolute accuracy
+        (Jordan 1874; Wielandt 1955): cuSOLVER's own way to them is twenty times slower.
+        """
+        size = len(triangle)
         with self._checked("singular values"):
-            return self.get(self.xp.linalg.svd(triangle, compute_uv=False)).astype(np.float64)
+            if 2 * size < BAND_FROM:
+                return self.get(self.xp.linalg.svd(triangle, compute_uv=False)).astype(np.float64)
+            both = self.zeros((2 * size, 2 * size), triangle.dtype)
+            both[:size, size:] = triangle
+            both[size:, :size] = triangle.T
+            return np.maximum(self.get(self._eigenvalues.values(both))[: size - 1 : -1], 0.0)
 
     def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.svd_right`."""
@@ -177,6 +193,17 @@ class GpuBackend(ArrayBackend):
                 got=(str(error).splitlines() or ["none"])[0].rstrip("."),
                 remedy="use --backend cpu, fewer samples or --precision float32",
             ) from None
+
+
+def _require_ieee() -> None:
+    for name in OTHER_ARITHMETIC:
+        if os.environ.get(name, "0") not in ("", "0"):
+            raise BackendError(
+                "backend gpu",
+                expected="IEEE arithmetic, in which errors are stated",
+                got=f"{name}={os.environ[name]} in the environment",
+                remedy=f"unset {name}, or use --backend cpu",
+            )
 
 
 def _cupy() -> tuple[Any, Any, Any]:

@@ -9,7 +9,7 @@ extern "C" const char* signature()
     return text.c_str();
 }
 
-extern "C" int launch(unsigned gx, unsigned gy, unsigned threads, int backwards, void** args)
+extern "C" int launch(unsigned gx, unsigned gy, unsigned threads, int together, int backwards, void** args)
 {
-    return shim::launch(KERNEL, gx, gy, threads, backwards != 0, args) ? 0 : 1;
+    return shim::launch(KERNEL, gx, gy, threads, together != 0, backwards != 0, args) ? 0 : 1;
 }

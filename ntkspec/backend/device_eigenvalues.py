@@ -1,0 +1,152 @@
+"""All eigenvalues of a large symmetric matrix on a device, with little more memory than the matrix itself.
+
+Three steps: to a band in matrix products (`ntkspec.backend.band`), from the band to tridiagonal form by chasing
+bulges (cuda/chase.cu), and bisection (cuda/bisect.cu). The last two are in double precision for every matrix.
+
+Errors. The first two are orthogonal transformations in floating point: what they give is exact for a matrix
+that is off by c eps ||A||, with a c that grows slowly with N in proofs and hardly at all in measurements
+(`analysis/benchmarks/bench_gpu.py` holds it against LAPACK's). Bisection adds a few eps ||A||, which is proved.
+Every sum is added up in one order, so that the same matrix gives the same bits each time.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ntkspec.backend.band import collected, to_band
+from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels
+from ntkspec.backend.in_place import InPlace
+
+WIDTH = 64  # of the band; below NARROW_UP_TO rows 32
+NARROW_UP_TO = 0
+PANEL_THREADS = 512  # as in cuda/panel.cu
+PANEL_ROWS = 64  # of a block, at least: with fewer, blocks would mostly wait for each other
+BAND_COLUMNS = 4  # of a warp, as in cuda/chase.cu
+BISECTING = 256  # threads of a block
+THREADS = 2**17  # that a device keeps busy: eigenvalues share them
+BITS = 56  # by which bisection makes an interval smaller: then it adds nothing to double precision's rounding
+SMALLEST = 2.0**-60  # of a subdiagonal entry, see cuda/bisect.cu
+LIBRARIES = 2**26  # bytes that cuBLAS and the kernels take for themselves
+
+
+class DeviceEigenvalues:
+    """The three steps on the current device.
+
+    Args:
+        cupy: the module.
+        kernels: of the device.
+        products: in place.
+        width: of the band, 32 or 64; None: what suits the matrix.
+    """
+
+    def __init__(
+        self, cupy: Any, kernels: DeviceKernels, products: InPlace, width: int | None = None
+    ) -> None:
+        self.xp, self.kernels, self.products, self.width = cupy, kernels, products, width
+
+    def values(self, matrix: Any) -> Any:
+        """Return the eigenvalues (N,) of a symmetric matrix (N, N), ascending; the matrix is destroyed.
+
+        Args:
+            matrix: float32 or float64, with rows side by side.
+
+        Raises:
+            numpy.linalg.LinAlgError: an entry is not finite.
+        """
+        size = len(matrix)
+        largest = max(float(matrix.max()), -float(matrix.min()))
+        if not math.isfinite(largest):
+            raise np.linalg.LinAlgError("the matrix has entries that are not finite")
+        if largest == 0:
+            return self.xp.zeros((size,), np.float64)
+        exponent = math.frexp(largest)[1]
+        matrix *= matrix.dtype.type(2.0**-exponent)  # exactly: squares then stay in range
+        panels = DevicePanels(self.xp, self.kernels, self.products, matrix.dtype, self._width(size))
+        band = to_band(matrix, self.xp, panels, self.products)
+        self._chase(band, panels.width)
+        found = self._bisect(band[:, 0].copy(), band[:-1, 1].copy())
+        found *= 2.0**exponent
+        return found
+
+    def bytes_beside(self, rows: int, dtype: Any) -> int:
+        """Return the bytes that `values` takes beside a matrix of so many rows."""
+        width = self._width(rows)
+        columns = 2 * 2 * collected(rows, width) + 3 * width
+        return rows * (columns * int(np.dtype(dtype).itemsize) + 8 * (2 * width + 8)) + LIBRARIES
+
+    def _width(self, rows: int) -> int:
+        return self.width or (32 if rows <= NARROW_UP_TO else WIDTH)
+
+    def _chase(self, band: Any, width: int) -> None:
+        """Make a band (N, 2 b) tridiagonal, in place."""
+        size = len(band)
+        if size < 3:
+            return
+        kernel = self.kernels.get("chase", together=True, B=width)
+        threads = 32 * width // BAND_COLUMNS
+        blocks = min(self.kernels.resident(kernel, threads), -(-size // (2 * width)) + 1)
+        done = self.xp.zeros((size,), np.int32)
+        kernel((blocks,), (threads,), (band, np.int32(size), done))
+
+    def _bisect(self, diagonal: Any, beside: Any) -> Any:
+        """Find the eigenvalues of a tridiagonal matrix from its diagonal (N,) and subdiagonal (N - 1,)."""
+        xp, size = self.xp, len(diagonal)
+        radius = xp.zeros((size,), np.float64)  # of Gershgorin's discs
+        radius[1:] += xp.abs(beside)
+        radius[:-1] += xp.abs(beside)
+        exponent = math.frexp(float((xp.abs(diagonal) + radius).max()))[1] + 1
+        diagonal *= 2.0**-exponent
+        radius *= 2.0**-exponent
+        squares = xp.zeros((size,), np.float64)
+        squares[1:] = xp.maximum(xp.abs(beside) * 2.0**-exponent, SMALLEST) ** 2
+        slack = 4 * SMALLEST + float(np.finfo(np.float64).eps)
+        low, high = float((diagonal - radius).min()) - slack, float((diagonal + radius).max()) + slack
+        lanes = 1
+        while lanes < 32 and 2 * lanes * size <= THREADS:
+            lanes *= 2
+        rounds = math.ceil(BITS / math.log2(lanes + 1))
+        found = xp.empty((size,), np.float64)
+        kernel = self.kernels.get("bisect", LANES=lanes)
+        numbers = (np.float64(low), np.float64(high), np.int32(rounds))
+        kernel(
+            (-(-size * lanes // BISECTING),),
+            (BISECTING,),
+            (diagonal, squares, np.int32(size), *numbers, found),
+        )
+        found *= 2.0**exponent
+        return found
+
+
+class DevicePanels:
+    """Factorises panels by cuda/panel.cu and cuda/triangle.cu; see `ntkspec.backend.band.Panels`."""
+
+    def __init__(
+        self, cupy: Any, kernels: DeviceKernels, products: InPlace, dtype: Any, width: int
+    ) -> None:
+        self.width, self.products = width, products
+        real = C_TYPES[str(np.dtype(dtype))]
+        self._panel = kernels.get("panel", together=True, REAL=real, B=width)
+        self._triangle = kernels.get("triangle", REAL=real, B=width)
+        self._most = kernels.resident(self._panel, PANEL_THREADS)
+        self._taus, self._head, self._squares, self._product = (
+            cupy.empty(shape, dtype) for shape in ((width,), (2, width), (width, width), (width, width))
+        )
+        self._told = cupy.empty((2, self._most, width), dtype)
+        self._arrived = cupy.zeros((1,), np.uint32)
+
+    def factor(self, panel: Any, v: Any, again: Any) -> Any:
+        """See `Panels.factor`; T is overwritten by the next panel's."""
+        rows = len(panel)
+        blocks = max(min(self._most, rows // PANEL_ROWS), 1)
+        self._arrived.fill(0)
+        apart = [np.int64(array.strides[0] // array.itemsize) for array in (panel, v)]
+        told = (self._taus, self._told, self._head, self._arrived)
+        self._panel(
+            (blocks,), (PANEL_THREADS,), (panel, apart[0], np.int32(rows), v, again, apart[1], *told)
+        )
+        self.products.multiply(self._squares, v.T, v)
+        self._triangle((1,), (self.width,), (self._squares, self._taus, self._product))
+        return self._product

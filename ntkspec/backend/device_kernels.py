@@ -1,0 +1,42 @@
+"""CUDA kernels of a device: compiled once, and launched with no more blocks than it can hold where these meet."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+C_TYPES = {"float32": "float", "float64": "double"}
+
+
+class DeviceKernels:
+    """The kernels in the folder `cuda`, by name and macros. NVRTC's defaults are IEEE arithmetic, and stay.
+
+    Args:
+        cupy: the module.
+    """
+
+    def __init__(self, cupy: Any) -> None:
+        self.cupy = cupy
+        self._compiled: dict[tuple[str, str], Any] = {}
+
+    def get(self, name: str, *, together: bool = False, **macros: object) -> Any:
+        """Return a kernel, compiled with these macros.
+
+        Args:
+            name: of the kernel and of its file.
+            together: its blocks wait for each other, so that all must be on the device at once.
+        """
+        options = tuple(f"-D{macro}={value}" for macro, value in macros.items())
+        key = (name, " ".join(options))
+        if key not in self._compiled:
+            source = resources.files("ntkspec.backend").joinpath("cuda", f"{name}.cu").read_text("utf-8")
+            self._compiled[key] = self.cupy.RawKernel(
+                source, name, options=options, enable_cooperative_groups=together
+            )
+        return self._compiled[key]
+
+    def resident(self, kernel: Any, threads: int) -> int:
+        """Return how many blocks of so many threads the device holds at once, as it says itself."""
+        cuda = self.cupy.cuda
+        each = cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(kernel.kernel.ptr, threads, 0)
+        return int(each) * int(cuda.Device().attributes["MultiProcessorCount"])

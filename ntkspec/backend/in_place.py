@@ -1,0 +1,113 @@
+"""Products of parts of a large matrix where they lie: nothing of them is copied.
+
+CuPy's `@` copies a part whose rows do not lie side by side; cuBLAS takes it as it is, told how far its rows are
+apart. NumPy hands such parts to BLAS itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+TURNED, AS_IS = 1, 0  # cuBLAS' CUBLAS_OP_T and CUBLAS_OP_N
+
+
+class InPlace(Protocol):
+    """Products and copies of parts of matrices, in place."""
+
+    def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
+        """out = alpha x y + beta out, for two-dimensional arrays of one dtype.
+
+        Args:
+            out: rows of numbers side by side; overlaps neither x nor y.
+            x, y: rows, or columns, of numbers side by side.
+        """
+        ...
+
+    def transpose(self, out: Any, x: Any) -> None:
+        """out = x^T; both have rows of numbers side by side, and do not overlap."""
+        ...
+
+
+class HostInPlace:
+    """NumPy's."""
+
+    def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
+        """See `InPlace.multiply`."""
+        product = x @ y
+        product *= alpha
+        if beta:
+            product += beta * out
+        out[...] = product
+
+    def transpose(self, out: Any, x: Any) -> None:
+        """See `InPlace.transpose`."""
+        out[...] = x.T
+
+
+class DeviceInPlace:
+    """cuBLAS', on the current device and stream.
+
+    Args:
+        cublas: CuPy's module of its functions.
+        handle: called for that of the current device.
+    """
+
+    def __init__(self, cublas: Any, handle: Any) -> None:
+        self.cublas, self.handle = cublas, handle
+
+    def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
+        """See `InPlace.multiply`. cuBLAS has columns where we have rows: out^T = y^T x^T."""
+        (rows, columns), inner = out.shape, x.shape[1]
+        factors = np.array([alpha, beta], out.dtype)
+        call = self.cublas.dgemm if out.dtype == np.float64 else self.cublas.sgemm
+        (turn_x, apart_x), (turn_y, apart_y) = _lying(x), _lying(y)
+        at = factors.ctypes.data
+        call(
+            self.handle(),
+            turn_y,
+            turn_x,
+            columns,
+            rows,
+            inner,
+            at,
+            y.data.ptr,
+            apart_y,
+            x.data.ptr,
+            apart_x,
+            at + factors.itemsize,
+            out.data.ptr,
+            _lying(out)[1],
+        )
+
+    def transpose(self, out: Any, x: Any) -> None:
+        """See `InPlace.transpose`."""
+        rows, columns = out.shape
+        factors = np.array([1, 0], out.dtype)
+        call = self.cublas.dgeam if out.dtype == np.float64 else self.cublas.sgeam
+        at, place, apart = factors.ctypes.data, out.data.ptr, _lying(out)[1]
+        # What is added with the factor 0 is not read; it may be the result itself if that is not turned.
+        call(
+            self.handle(),
+            TURNED,
+            AS_IS,
+            columns,
+            rows,
+            at,
+            x.data.ptr,
+            _lying(x)[1],
+            at + factors.itemsize,
+            place,
+            apart,
+            place,
+            apart,
+        )
+
+
+def _lying(matrix: Any) -> tuple[int, int]:
+    """How a matrix lies: whether its columns, not its rows, are side by side; how far these are apart."""
+    rows_apart, columns_apart = (stride // matrix.itemsize for stride in matrix.strides)
+    if matrix.shape[1] > 1 and columns_apart != 1:
+        return TURNED, max(columns_apart, matrix.shape[0])
+    return AS_IS, max(rows_apart, matrix.shape[1])
