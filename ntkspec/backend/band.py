@@ -1,14 +1,14 @@
 """From a symmetric matrix to a band with the same eigenvalues, in matrix products and in place.
 
-A panel of b columns is brought to zero below the band by b reflections, Q = I - V T V^T; the rest of the matrix
-becomes Q^T A Q = A - V W^T - W V^T with
+A panel of b columns is brought to zero below the band by b reflections, Q = I - V T V^T; the rest of the
+matrix becomes Q^T A Q = A - V W^T - W V^T with
 
     W = X - V (T^T (V^T X)) / 2,    X = A V T
 
-(Bischof, Lang and Sun 2000, "A framework for symmetric band reduction"; the form of W is that of LAPACK's sytrd).
-The V and W of several panels are collected, and subtracted at once: products are then long enough for the
-device. Meanwhile A stands for A - sum V_i W_i^T + W_i V_i^T, so that of a panel's columns and of X the collected
-part is taken off where they are made. Only the lower triangle is computed, and copied to the upper one.
+(Bischof, Lang and Sun 2000, "A framework for symmetric band reduction"; W as in LAPACK's sytrd). The V and W
+of several panels are collected, and subtracted at once: products are then long enough for the device.
+Meanwhile A stands for A - sum V_i W_i^T + W_i V_i^T, so what was collected is taken off a panel and
+off X where they are made. The lower triangle is computed, and copied to the upper one.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ class _Work:
         for column in range(start, size, strip):
             end = min(column + strip, size)
             part = self.matrix[column:, column:end]
-            self.products.multiply(part, self.left[column:, :used], self.right[column:end, :used].T, -1.0, 1.0)
+            self.products.multiply(
+                part, self.left[column:, :used], self.right[column:end, :used].T, -1.0, 1.0
+            )
             if end < size:
                 self.products.transpose(self.matrix[column:end, end:], self.matrix[end:, column:end])
 

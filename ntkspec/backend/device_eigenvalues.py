@@ -1,11 +1,12 @@
 """All eigenvalues of a large symmetric matrix on a device, with little more memory than the matrix itself.
 
-Three steps: to a band in matrix products (`ntkspec.backend.band`), from the band to tridiagonal form by chasing
-bulges (cuda/chase.cu), and bisection (cuda/bisect.cu). The last two are in double precision for every matrix.
+Three steps: to a band in matrix products (`ntkspec.backend.band`), from the band to tridiagonal form by
+chasing bulges (cuda/chase.cu), and bisection (cuda/bisect.cu). The last two are in double precision for every
+matrix.
 
 Errors. The first two are orthogonal transformations in floating point: what they give is exact for a matrix
 that is off by c eps ||A||, with a c that grows slowly with N in proofs and hardly at all in measurements
-(`analysis/benchmarks/bench_gpu.py` holds it against LAPACK's). Bisection adds a few eps ||A||, which is proved.
+(analysis/benchmarks/bench_gpu.py holds it against LAPACK's). Bisection adds a few eps ||A||, which is proved.
 Every sum is added up in one order, so that the same matrix gives the same bits each time.
 """
 
@@ -123,14 +124,13 @@ class DeviceEigenvalues:
 class DevicePanels:
     """Factorises panels by cuda/panel.cu and cuda/triangle.cu; see `ntkspec.backend.band.Panels`."""
 
-    def __init__(
-        self, cupy: Any, kernels: DeviceKernels, products: InPlace, dtype: Any, width: int
-    ) -> None:
+    def __init__(self, cupy: Any, kernels: DeviceKernels, products: InPlace, dtype: Any, width: int) -> None:
         self.width, self.products = width, products
         real = C_TYPES[str(np.dtype(dtype))]
         self._panel = kernels.get("panel", together=True, REAL=real, B=width)
         self._triangle = kernels.get("triangle", REAL=real, B=width)
-        self._most = kernels.resident(self._panel, PANEL_THREADS)
+        # One a multiprocessor: more would take longer to hear of each other than they save.
+        self._most = min(kernels.resident(self._panel, PANEL_THREADS), kernels.multiprocessors)
         self._taus, self._head, self._squares, self._product = (
             cupy.empty(shape, dtype) for shape in ((width,), (2, width), (width, width), (width, width))
         )
@@ -144,9 +144,7 @@ class DevicePanels:
         self._arrived.fill(0)
         apart = [np.int64(array.strides[0] // array.itemsize) for array in (panel, v)]
         told = (self._taus, self._told, self._head, self._arrived)
-        self._panel(
-            (blocks,), (PANEL_THREADS,), (panel, apart[0], np.int32(rows), v, again, apart[1], *told)
-        )
+        self._panel((blocks,), (PANEL_THREADS,), (panel, apart[0], np.int32(rows), v, again, apart[1], *told))
         self.products.multiply(self._squares, v.T, v)
         self._triangle((1,), (self.width,), (self._squares, self._taus, self._product))
         return self._product

@@ -1,4 +1,4 @@
-"""CUDA kernels of a device: compiled once, and launched with no more blocks than it can hold where these meet."""
+"""CUDA kernels of a device: compiled once; where blocks wait for each other, as many as it holds at once."""
 
 from __future__ import annotations
 
@@ -35,8 +35,13 @@ class DeviceKernels:
             )
         return self._compiled[key]
 
+    @property
+    def multiprocessors(self) -> int:
+        """How many the device has."""
+        return int(self.cupy.cuda.Device().attributes["MultiProcessorCount"])
+
     def resident(self, kernel: Any, threads: int) -> int:
         """Return how many blocks of so many threads the device holds at once, as it says itself."""
-        cuda = self.cupy.cuda
-        each = cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(kernel.kernel.ptr, threads, 0)
-        return int(each) * int(cuda.Device().attributes["MultiProcessorCount"])
+        driver, function = self.cupy.cuda.driver, kernel.kernel.ptr
+        each = driver.occupancyMaxActiveBlocksPerMultiprocessor(function, threads, 0)
+        return int(each) * self.multiprocessors

@@ -1,7 +1,7 @@
 """Products of parts of a large matrix where they lie: nothing of them is copied.
 
-CuPy's `@` copies a part whose rows do not lie side by side; cuBLAS takes it as it is, told how far its rows are
-apart. NumPy hands such parts to BLAS itself.
+CuPy's `@` copies a part whose rows do not lie side by side; cuBLAS takes it as it is, told how far its rows
+are apart. NumPy hands such parts to BLAS itself.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ FOLDER = Path(str(resources.files("ntkspec.backend"))) / "cuda"
 SOURCES = sorted(path.name for path in FOLDER.glob("*.cu"))
 REALS, WIDTHS = ({"REAL": "float"}, {"REAL": "double"}), ({"B": "32"}, {"B": "64"})
 MACROS = {  # file -> with which macros it is compiled
+    "add_product.cu": REALS,
     "sparse_tile.cu": REALS,
     "panel.cu": tuple(real | width for real in REALS for width in WIDTHS),
     "triangle.cu": tuple(real | width for real in REALS for width in WIDTHS),
@@ -197,7 +198,7 @@ def test_the_stand_in_notices_a_race():
             monkeypatch.setattr(standins.RawKernel, "backwards", backwards)
             source = SPARSE_TILE.replace("__syncthreads();", "")
             racing = standins.RawKernel(source, "sparse_tile", ("-DREAL=double",))
-            monkeypatch.setattr(engine.kernels, "get", lambda name, **macros: racing)
+            monkeypatch.setattr(engine.kernels, "get", lambda name, racing=racing, **macros: racing)
             try:
                 check(engine, cases(np.random.default_rng(1), "float64")["longer than what is held"], 1, 5)
             except AssertionError:
@@ -276,6 +277,28 @@ def test_some_rows_of_a_matrix(monkeypatch):
     assert len(watched.launches) == 1
 
 
+@pytest.mark.parametrize("widths", [(1, 1), (3, 5), (130, 4), (7, 300), (600, 1100)])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("repeat", REPEATS)
+def test_dense_factors(repeat, dtype, widths, monkeypatch):
+    """Sums of one panel, of some in order and of more pairwise; rows and columns beyond one block's."""
+    engine, watched = standins.stand_in_gpu(monkeypatch), Watched(monkeypatch)
+    monkeypatch.setattr(gpu, "ROWS_AT_ONCE", 7)
+    rng = np.random.default_rng(0)
+    left, right = (
+        [rng.standard_normal((rows * times, width)).astype(dtype) for rows in (13, 90)]
+        for width, times in zip(widths, (1, repeat), strict=True)
+    )
+    wide = rng.standard_normal((13 * repeat + 4, 90 * repeat + 6)).astype(dtype)
+    expected = wide.astype(np.float64)
+    product, sizes = by_definition([sp.csr_array(matrix) for matrix in left], right, repeat)
+    expected[2:-2, 3:-3] += product
+    engine.add_tile(wide[2:-2, 3:-3], tuple(left), tuple(right), repeat)
+    allowed = np.finfo(dtype).eps * ((sum(widths) + 3) * np.pad(sizes, ((2, 2), (3, 3))) + abs(expected))
+    assert (np.abs(wide - expected) <= allowed).all()
+    assert {kernel.name for kernel, *_ in watched.launches} == {"add_product"}
+
+
 @pytest.mark.parametrize("what", ["dense left", "sparse right", "64-bit indices", "columns apart", "no left"])
 def test_what_the_kernel_cannot_take_goes_the_shared_way(what, monkeypatch):
     engine, watched = standins.stand_in_gpu(monkeypatch), Watched(monkeypatch)
@@ -297,7 +320,7 @@ def test_what_the_kernel_cannot_take_goes_the_shared_way(what, monkeypatch):
         left, expected = None, dense[0] @ dense[1].T
     engine.add_tile(tile, left, right, 1)
     assert np.allclose(tile, expected, rtol=0, atol=1e-13)
-    assert not watched.launches
+    assert "sparse_tile" not in {kernel.name for kernel, *_ in watched.launches}
 
 
 def test_sizes_that_the_solver_of_cuda_12_gets_wrong(monkeypatch):
@@ -329,7 +352,7 @@ def test_sizes_that_the_solver_of_cuda_12_gets_wrong(monkeypatch):
 
 @pytest.mark.parametrize(
     ("solve", "calls"),
-    [("eigvalsh", "eigvalsh"), ("eigh", "eigh"), ("singular_values", "svd"), ("svd_right", "svd")],
+    [("eigvalsh", "eigvalsh"), ("eigh", "eigh"), ("singular_values", "eigvalsh"), ("svd_right", "svd")],
 )
 def test_a_device_without_room_for_the_solver(solve, calls, monkeypatch):
     def full(*args, **options):

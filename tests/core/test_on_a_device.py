@@ -13,10 +13,11 @@ import oracles
 import pytest
 import scipy.linalg
 import scipy.sparse
-from standins import CUDA_13, stand_in_gpu
+from standins import CUDA_13, RawKernel, device_of, stand_in_gpu
 
 import ntkspec
 from ntkspec.backend import gpu
+from ntkspec.backend.in_place import HostInPlace
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel, sums_of
 from ntkspec.spectral import choose
@@ -76,7 +77,8 @@ def engine(monkeypatch):
         "ndarray": DeviceArray,
         "asnumpy": lambda array: np.asarray(host(array)),
         "linalg": solvers,
-        "cuda": types.SimpleNamespace(runtime=runtime),
+        "RawKernel": RawKernel,
+        "cuda": device_of(runtime),
         "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
     }
     numpy = types.SimpleNamespace(**vars(np) | {name: onto_device(getattr(np, name)) for name in made} | own)
@@ -85,6 +87,7 @@ def engine(monkeypatch):
         errstate=lambda linalg: np.errstate(), scipy=types.SimpleNamespace(linalg=triangular)
     )
     monkeypatch.setattr(gpu, "_cupy", lambda: (cupyx, numpy, scipy.sparse))
+    monkeypatch.setattr(gpu, "DeviceInPlace", lambda cublas, handle: HostInPlace())
     return gpu.GpuBackend()
 
 

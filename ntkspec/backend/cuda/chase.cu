@@ -14,6 +14,7 @@
 #define COLUMNS 4  // of a block of the band that a warp holds
 #define WARPS (B / COLUMNS)
 #define ROWS (B / 32)  // of a column that a lane holds: lane, lane + 32
+#define THREADS (32 * WARPS)
 #define ALL 0xffffffffu
 #define OVER 0x7fffffff
 #define TINY 1e-280  // a square below it is no more known to its last bits; the band's norm is about 1
@@ -50,11 +51,12 @@ __device__ void wait_for(volatile int* done, int sweep, int steps)
     __threadfence();
 }
 
-extern "C" __global__ void __launch_bounds__(32 * WARPS) chase(double* band, int n, int* done)
+extern "C" __global__ void __launch_bounds__(THREADS) chase(double* band, int n, int* done)
 {
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     const bool first_thread = threadIdx.x == 0;
-    __shared__ double v[2][B], tau[2], parts[2][WARPS][B];
+    // Sums over the columns, by warp and then in all; the odd length keeps a row's in banks of their own.
+    __shared__ double v[2][B], tau[2], parts[2][WARPS][B + 1], sums[2][B];
 
     for (int sweep = blockIdx.x; sweep < n - 2; sweep += gridDim.x) {
         int low = sweep + 1, high = min(low + B, n), step = 0;
@@ -100,46 +102,52 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) chase(double* band, int
             }
             __syncthreads();
 
-            // D - v w^T - w v^T with w = tau (D v - v (tau v^T D v) / 2), and the block below times H
+            // A thread a row of either block and a quarter of the warps; neighbours hold the other quarters.
+            const int which = threadIdx.x / (4 * B), row_of_sum = threadIdx.x / 4 % B;
+            double sum = 0;
+            for (int w = threadIdx.x % 4; w < WARPS; w += 4) sum += parts[which][w][row_of_sum];
+            sum += __shfl_xor_sync(ALL, sum, 1);
+            sum += __shfl_xor_sync(ALL, sum, 2);
+            if (threadIdx.x % 4 == 0) sums[which][row_of_sum] = sum;
+            __syncthreads();
+
+            // The block below times H; the next reflection is made while other warps are at the diagonal block.
             const double factor = tau[now];
-            double inner = 0;
+            double inner = 0, beta = 0;
             #pragma unroll
             for (int r = 0; r < ROWS; ++r) {
-                square[r] = product[r] = 0;
-                for (int w = 0; w < WARPS; ++w) {
-                    square[r] += parts[0][w][lane + 32 * r];
-                    product[r] += parts[1][w][lane + 32 * r];
-                }
-                square[r] *= factor;
-                product[r] *= factor;
+                square[r] = factor * sums[0][lane + 32 * r];
+                product[r] = factor * sums[1][lane + 32 * r];
                 inner += mine[r] * square[r];
-            }
-            inner = sum_of_lanes(inner);
-            #pragma unroll
-            for (int r = 0; r < ROWS; ++r) square[r] -= 0.5 * factor * inner * mine[r];
-            #pragma unroll
-            for (int c = 0; c < COLUMNS; ++c) {
-                const int column = warp * COLUMNS + c;
-                const double there = __shfl_sync(ALL, ROWS == 1 || column < 32 ? square[0] : square[ROWS - 1], column & 31);
                 #pragma unroll
-                for (int r = 0; r < ROWS; ++r) {
-                    const int row = lane + 32 * r;
-                    const double own = both[r][c] - mine[r] * there - square[r] * v[now][column];
-                    if (row >= column && low + row < high)
-                        __stcg(&band[(long long)(low + column) * 2 * B + row - column], own);
-                    below[r][c] -= product[r] * v[now][column];
-                }
+                for (int c = 0; c < COLUMNS; ++c) below[r][c] -= product[r] * v[now][warp * COLUMNS + c];
             }
-            if (high >= n) break;
-
-            double beta = 0;
-            if (warp == 0) {
+            if (warp == 0 && high < n) {
                 double x[ROWS], next;
                 for (int r = 0; r < ROWS; ++r) x[r] = below[r][0];
                 reflection(x, lane, &next, &beta);
                 for (int r = 0; r < ROWS; ++r) v[now ^ 1][lane + 32 * r] = x[r];
                 if (lane == 0) tau[now ^ 1] = next;
             }
+
+            // D - v w^T - w v^T with w = tau (D v - v (tau v^T D v) / 2)
+            inner = sum_of_lanes(inner);
+            #pragma unroll
+            for (int r = 0; r < ROWS; ++r) square[r] -= 0.5 * factor * inner * mine[r];
+            #pragma unroll
+            for (int c = 0; c < COLUMNS; ++c) {
+                const int column = warp * COLUMNS + c;
+                const double half = ROWS == 1 || column < 32 ? square[0] : square[ROWS - 1];
+                const double there = __shfl_sync(ALL, half, column & 31);
+                #pragma unroll
+                for (int r = 0; r < ROWS; ++r) {
+                    const int row = lane + 32 * r;
+                    const double own = both[r][c] - mine[r] * there - square[r] * v[now][column];
+                    if (row >= column && low + row < high)
+                        __stcg(&band[(long long)(low + column) * 2 * B + row - column], own);
+                }
+            }
+            if (high >= n) break;
             __syncthreads();
             const double next = tau[now ^ 1];
             #pragma unroll
