@@ -23,6 +23,7 @@ from ntkspec.summation import NARROW, panel_of, panels
 
 THREADS = 128  # of a block: rows on the right side that share one on the left, or columns of a tile
 ROWS_AT_ONCE = 1024  # of a tile, in blocks
+ALIGNED = 16  # numbers
 IN_ORDER = 4  # panels that may be added in order: pairwise, as errors are stated, it is as many roundings
 BAND_FROM = 4096  # rows from which our own eigenvalue solver is faster than cuSOLVER's
 # Variables that let cuBLAS compute in another arithmetic than IEEE's, of which errors are stated.
@@ -70,6 +71,16 @@ class GpuBackend(ArrayBackend):
                 parts = matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
                 matrix = type(matrix)(parts, shape=matrix.shape)
         return super().put(matrix, dtype)
+
+    def put_for_tiles(self, matrix: Matrix, dtype: Any, *, dense: bool | None = None) -> Any:
+        """See `Backend.put_for_tiles`. Wide rows begin where cuBLAS can load several numbers at once."""
+        moved = super().put_for_tiles(matrix, dtype, dense=dense)
+        if self.sparse.issparse(moved) or moved.shape[1] <= NARROW or moved.shape[1] % ALIGNED == 0:
+            return moved
+        rows, width = moved.shape
+        apart = self.empty((rows, -(-width // ALIGNED) * ALIGNED), dtype)
+        apart[:, :width] = moved
+        return apart[:, :width]
 
     def get(self, array: Any) -> NDArray[Any]:
         """See `Backend.get`."""

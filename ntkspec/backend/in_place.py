@@ -60,6 +60,8 @@ class DeviceInPlace:
     def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
         """See `InPlace.multiply`. cuBLAS has columns where we have rows: out^T = y^T x^T."""
         (rows, columns), inner = out.shape, x.shape[1]
+        if not out.size:
+            return
         factors = np.array([alpha, beta], out.dtype)
         call = self.cublas.dgemm if out.dtype == np.float64 else self.cublas.sgemm
         (turn_x, apart_x), (turn_y, apart_y) = _lying(x), _lying(y)
@@ -109,5 +111,5 @@ def _lying(matrix: Any) -> tuple[int, int]:
     """How a matrix lies: whether its columns, not its rows, are side by side; how far these are apart."""
     rows_apart, columns_apart = (stride // matrix.itemsize for stride in matrix.strides)
     if matrix.shape[1] > 1 and columns_apart != 1:
-        return TURNED, max(columns_apart, matrix.shape[0])
-    return AS_IS, max(rows_apart, matrix.shape[1])
+        return TURNED, max(columns_apart, matrix.shape[0], 1)
+    return AS_IS, max(rows_apart, matrix.shape[1], 1)

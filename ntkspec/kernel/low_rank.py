@@ -77,7 +77,7 @@ def factorise(kernel: Kernel, floor: Callable[[float], float], most: int, entry_
     """
     engine, left = kernel.backend, kernel.diagonal
     size, repeat = kernel.size, kernel.repeat
-    pairs = tiles.device_pairs((term.compact for term in kernel.terms), kernel.precise)
+    pairs = tiles.device_pairs(kernel.precise)
     rows = engine.empty((most + _block(repeat), size), np.float64)
     noise = NOISE * float(np.finfo(np.float64).eps)
     full, trace = left, float(left.sum())

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 FACTS = 4  # times the factors as stored: what looking for facts takes, with a copy in double precision
 # Arrays that are made of the factors stay in memory where the budget is so many times the factors as stored.
-# They take six times as much at most: a tenth of the budget, which plans leave out.
+# They take eight times as much at most: an eighth of the budget, which plans leave out.
 KEPT = 64
 
 

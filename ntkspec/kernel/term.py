@@ -64,6 +64,15 @@ class Term:
         """Both factors as matrices of float64 on the device; entries that collide have been added up."""
         return self._put(self.compact)
 
+    def for_tiles(self, dtype: Any) -> Pair:
+        """Return both factors as `Backend.add_tile` wants them, in this precision; kept as facts are."""
+        known: dict[str, Pair] = self.__dict__.setdefault("_for_tiles", {}) if self.held else {}
+        name = str(np.dtype(dtype))
+        if name not in known:
+            pair = self.compact.pair(self.outputs, dtype)
+            known[name] = pair.map(lambda matrix: self.engine.put_for_tiles(matrix, dtype))
+        return known[name]
+
     @property
     def absolute_pair(self) -> Pair:
         """Absolute values of the same matrices."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend
-from ntkspec.jacobian import Block, Jacobian, Pair
+from ntkspec.jacobian import Jacobian, Pair
 from ntkspec.kernel.forms import Columns, Form, columns_of, forms_of, matrices
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import add_gram
@@ -98,7 +98,7 @@ def _strips(
     """Some samples, cut into strips, by the first sample of each; without `reading` all of the kernel."""
     stop = min(start + tiling.panel, jacobian.samples)
     if reading is None:
-        pairs = device_pairs((term.compact for term in kernel.terms), kernel)
+        pairs = device_pairs(kernel)
     else:
         pairs = {}
         for block in jacobian:
@@ -111,13 +111,9 @@ def _strips(
     return strips
 
 
-def device_pairs(blocks: Iterable[Block], kernel: Kernel) -> dict[str, Pair]:
+def device_pairs(kernel: Kernel) -> dict[str, Pair]:
     """Return the factors of all blocks as matrices on the device, in the kernel's mode and precision."""
-    engine, dtype = kernel.backend, kernel.dtype
-    return {
-        block.name: block.pair(kernel.outputs, dtype).map(lambda matrix: engine.put_for_tiles(matrix, dtype))
-        for block in blocks
-    }
+    return {term.block.name: term.for_tiles(kernel.dtype) for term in kernel.terms}
 
 
 def take(pairs: Mapping[str, Pair], samples: slice | NDArray[Any], engine: Backend) -> dict[str, Pair]:
