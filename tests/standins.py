@@ -66,17 +66,32 @@ def stand_in_gpu(
         version: of the CUDA runtime, as it writes it: 12090 for 12.9.
         free: bytes on the device.
     """
-    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: version, memGetInfo=lambda: (free, 2 * free))
+    runtime = types.SimpleNamespace(
+        runtimeGetVersion=lambda: version,
+        driverGetVersion=lambda: version,
+        memGetInfo=lambda: (free, 2 * free),
+        getDeviceProperties=lambda _: {"name": b"a stand-in"},
+    )
+    pool = types.SimpleNamespace(free_bytes=lambda: 0, total_bytes=lambda: 0, free_all_blocks=lambda: None)
     of_cupy = {
         "asnumpy": np.asarray,
         "RawKernel": RawKernel,
-        "cuda": types.SimpleNamespace(runtime=runtime),
-        "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
+        "cuda": types.SimpleNamespace(runtime=runtime, Device=_Device),
+        "get_default_memory_pool": lambda: pool,
     }
     numpy_as_cupy = types.SimpleNamespace(**vars(np) | of_cupy)
     cupyx = types.SimpleNamespace(errstate=lambda linalg: np.errstate(), scipy=scipy)
     monkeypatch.setattr(gpu, "_cupy", lambda: (cupyx, numpy_as_cupy, scipy.sparse))
     return gpu.GpuBackend()
+
+
+class _Device:
+    """`cupy.cuda.Device`, which has always done what it was asked for."""
+
+    id = 0
+
+    def synchronize(self) -> None:
+        """Do nothing."""
 
 
 @functools.cache
