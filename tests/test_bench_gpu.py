@@ -147,6 +147,13 @@ def test_the_command(device, monkeypatch, tmp_path, capsys):
     assert "\nold\n" not in text
 
 
+def test_the_largest_kernel_that_fits(monkeypatch):
+    device = Device(stand_in_gpu(monkeypatch, free=80 * 2**30))
+    n = device.largest()
+    assert 80_000 < n < 102_400
+    assert 8 * n**2 < device.engine.room(0)
+
+
 def test_without_a_device(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bench_gpu.py", "--quick"])
     with pytest.raises(SystemExit) as left:

@@ -177,8 +177,9 @@ def steps(device: Device, sizes: Sizes, results: Results, folder: Path) -> Itera
         yield gram("mlp256", n)
         if n <= sizes.multigrid:
             yield gram("multigrid", n)
-    small, large = [[n for n in sizes.eigenvalues if (n >= device.once) == is_so] for is_so in (False, True)]
-    for n in small:
+    fitting = dict.fromkeys(min(n, device.largest()) for n in sizes.eigenvalues)
+    large = [n for n in fitting if n >= device.once]
+    for n in (n for n in fitting if n < device.once):
         yield eigenvalues(measures.OURS, n)
         yield eigenvalues(measures.CUPY, n)
         yield eigenvalues(measures.TORCH, n)

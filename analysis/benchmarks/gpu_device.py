@@ -23,6 +23,7 @@ from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.dense import Assembly
 from ntkspec.kernel.problem import Kernel
 
+KERNEL = 0.95  # of the room that plans have on the device: the rest is for factors and tiles
 Row = dict[str, Any]  # what was measured, its size n, numbers
 
 
@@ -55,6 +56,10 @@ class Device:
         """Bytes of the device that are taken, by whomever."""
         free, total = self.xp.cuda.runtime.memGetInfo()
         return int(total - free)
+
+    def largest(self) -> int:
+        """Count the rows of the largest kernel that lies on the device, factors and tiles beside it."""
+        return int((KERNEL * self.engine.room(0) / 8) ** 0.5) // 1024 * 1024
 
     def calls(self, n: int) -> int:
         """Choose how often a measurement at n rows is repeated: 5, 3 or 1 times."""

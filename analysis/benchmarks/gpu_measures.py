@@ -53,13 +53,16 @@ def grams(device: Device, network: str, n: int, flops: float, bandwidth: float) 
         flops, bandwidth: of this device, a second.
     """
     jac = device.factors(network, n)
-    kernel = Kernel(jac, backend=device.engine)
-    compact = [term.compact for term in kernel.terms]
+
+    def moved() -> Any:
+        kernel = Kernel(jac, backend=device.engine)
+        return device_pairs((term.compact for term in kernel.terms), kernel)
+
     repeats, warm = device.calls(n), int(n < device.once)
-    moving, _ = device.timed(lambda: device_pairs(compact, kernel), repeats, warm=warm)
+    moving, _ = device.timed(moved, repeats, warm=warm)
     times, _ = device.timed(lambda: formed(device, jac), repeats, warm=warm)
     work = n**2 * networks.facts(network)["dense_widths"] / flops
-    bound = max(work, (kernel.nbytes + jac.nbytes) / bandwidth)
+    bound = max(work, (8 * n**2 + jac.nbytes) / bandwidth)
     more = {"factors_to_device": moving["seconds"], "bound": bound, "ratio": times["seconds"] / bound}
     yield {"what": network, "n": n, **times, **more, "factor_bytes": jac.nbytes}
 

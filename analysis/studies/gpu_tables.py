@@ -62,7 +62,7 @@ def grams(rows: list[Row]) -> str:
         "n",
         "median s",
         "calls",
-        "of it factors to the device",
+        "of it until factors are there, s",
         "bound s",
         "times the bound",
     ]
