@@ -77,13 +77,18 @@ def test_all_of_it(device, results):
 
 
 def test_matrices_with_exact_eigenvalues():
+    """Entry by entry from the definition, in whole numbers of any length."""
     spectrum = gpu_checks.spectra(8)["random"]
     values, matrix = gpu_checks.exact(np, spectrum)
-    signs = scipy.linalg.hadamard(8).astype(object)
+    rng = np.random.default_rng(gpu_checks.SEED)
+    order, flips = rng.permutation(8), rng.choice([-1, 1], 8)
+    signs = (flips[:, None] * scipy.linalg.hadamard(8)[order]).astype(object)
     whole = np.array([int(w * (2.0**53 / spectrum.sum())) for w in spectrum], dtype=object)
-    by_definition = [[sum(i * j * whole) for j in signs] for i in signs]
-    assert sorted(map(abs, np.ravel(by_definition))) == sorted(map(abs, matrix.astype(int).ravel()))
-    assert values.tolist() == sorted(8.0 * w for w in whole)
+    assert 2**53 - 8 <= sum(whole) <= 2**53
+    assert [[int(entry) for entry in row] for row in matrix] == [
+        [sum(i * j * whole) for j in signs] for i in signs
+    ]
+    assert values.tolist() == sorted(8 * w for w in whole)
     assert np.abs(np.linalg.eigvalsh(matrix) - values).max() < 1e-14 * values[-1]
 
 
