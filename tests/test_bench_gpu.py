@@ -112,11 +112,12 @@ def test_others_go_on_where_one_fails(device, results, monkeypatch):
         yield {"what": "the first", "n": 1}
         raise RuntimeError("an illegal address\nand more")
 
-    monkeypatch.setattr(gpu_measures, "routes", without_room)
+    monkeypatch.setattr(gpu_measures, "route", without_room)
     monkeypatch.setattr(gpu_measures, "peers", broken)
     bench_gpu.measure(device, TINY, results, ("routes", "peers"))
     kept = json.loads(results.target.read_text(encoding="utf-8"))
-    assert kept["not_done"] == ["routes, each: no room"]
+    assert kept["not_done"][0] == "routes, gram of total, n = 20: no room"
+    assert len(kept["not_done"]) == 10
     assert kept["failed"] == ["peers, mlp256: RuntimeError: an illegal address"]
     assert kept["peers"] == [{"what": "the first", "n": 1}]
 

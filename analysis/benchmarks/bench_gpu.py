@@ -30,6 +30,7 @@ from ntkspec import NtkspecError, __version__
 from ntkspec.backend import select
 from ntkspec.errors import BackendError
 from ntkspec.population.made_by import made_by
+from ntkspec.spectral.solvers import SOLVERS
 
 if TYPE_CHECKING:
     from gpu_device import Device
@@ -184,7 +185,10 @@ def steps(device: Device, sizes: Sizes, results: Results, folder: Path) -> Itera
         yield eigenvalues(measures.CUPY, n)
         yield eigenvalues(measures.TORCH, n)
     yield Step("eigenvalues", "float32", partial(measures.single_precision, device, sizes.single))
-    yield Step("routes", "each", partial(measures.routes, device, sizes.routes))
+    for part in ("total", "no_grid"):
+        for name in SOLVERS:
+            run = partial(measures.route, device, name, part, sizes.routes)
+            yield Step("routes", f"{name} of {part}", run, sizes.routes)
     yield Step("peers", "mlp256", partial(measures.peers, device, sizes.peers))
     analyses = partial(measures.analyses, device, folder=folder)
     for n in sizes.analyze:

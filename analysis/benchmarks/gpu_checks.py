@@ -29,7 +29,9 @@ RATIO = 3.0  # the device's largest error may be so many times LAPACK's
 # luck, which no solver that adds in another order can follow.
 FLOOR = 4.0
 LAPACK_UP_TO = 2048  # rows: beyond, LAPACK takes the time that the device is lent for
-SUMS = 1e-12  # of trace and norm: a wrong eigenvalue shows, what 10^10 roundings add up to does not
+# Of trace and norm: stated errors of all eigenvalues make up to 7e-11 of the norm at 102,400 rows. Wrong
+# eigenvalues, as some solvers give beyond a size, show far above.
+SUMS = 1e-10
 SEED = 20_260
 
 

@@ -67,7 +67,7 @@ def grams(device: Device, network: str, n: int, flops: float, bandwidth: float) 
     yield {"what": network, "n": n, **times, **more, "factor_bytes": jac.nbytes}
 
 
-def solver(device: Device, name: str) -> Callable[[Any], Any]:
+def eigensolver(device: Device, name: str) -> Callable[[Any], Any]:
     """Return what gives all eigenvalues of a device matrix, ascending, on the host."""
     if name == CUPY:
         return lambda kernel: device.engine.get(device.xp.linalg.eigvalsh(kernel))
@@ -95,7 +95,7 @@ def eigenvalues(device: Device, name: str, n: int) -> Iterator[Row]:
     device.free()
     left = _copies([kernel], warm + repeats)
     del kernel
-    times, values = device.timed(solver(device, name), repeats, warm=warm, fresh=lambda: (next(left),))
+    times, values = device.timed(eigensolver(device, name), repeats, warm=warm, fresh=lambda: (next(left),))
     row = {"what": name, "n": n, "precision": "float64", **times, "gram_seconds": forming["seconds"]}
     values = np.asarray(values, dtype=np.float64)
     row["trace_error"] = abs(float(values.sum()) - trace) / trace
@@ -132,33 +132,33 @@ def sums(device: Device, kernel: Any) -> tuple[float, float]:
     return float(device.xp.trace(kernel)), squares**0.5
 
 
-def routes(device: Device, n: int, k: int = 100) -> Iterator[Row]:
-    """Run every route on the kernel of multigrid, and on that of its network's own parameters alone.
+def route(device: Device, name: Any, part: str, n: int, k: int = 100) -> Iterator[Row]:
+    """Run a route on the kernel of multigrid, or on that of its network's own parameters alone.
 
     Args:
+        name: of `ntkspec.spectral.solvers.SOLVERS`.
+        part: "total" or "no_grid".
         k: of the largest eigenvalues, for lanczos.
     """
-    whole = real("multigrid", n)
-    for part, jac in {"total": whole, "no_grid": whole.without("grid")}.items():
-        for name, route in SOLVERS.items():
-            row: Row = {"what": name, "of": part, "n": n, "parameters": jac.width}
-            described = functools.partial(Kernel, jac, backend=device.engine)
-            wide = name == "dual" and described().touched_width > WIDE * n
-            if wide or not route.need(described()).fits:
-                yield row | {"status": "too many parameters" if wide else "does not fit"}
-                continue
-            few = min(k, n // 2) if name == "lanczos" else None
-            first = Kernel(jac.load(0, max(n // 8, 10)), backend=device.engine)
-            route.solve(first, 5 if few else None)  # loads and compiles what it needs
-            times, found = device.timed(functools.partial(_solve, route, described, few), 1)
-            status = "declined: the rank is not low" if found is None else f"{found.resolved} resolved"
-            yield row | times | {"status": status}
-            device.free()
+    jac, solver = real("multigrid", n), SOLVERS[name]
+    jac = jac if part == "total" else jac.without("grid")
+    row: Row = {"what": name, "of": part, "n": n, "parameters": jac.width}
+    described = functools.partial(Kernel, jac, backend=device.engine)
+    wide = name == "dual" and described().touched_width > WIDE * n
+    if wide or not solver.need(described()).fits:
+        yield row | {"status": "too many parameters" if wide else "does not fit"}
+        return
+    few = min(k, n // 2) if name == "lanczos" else None
+    first = Kernel(jac.load(0, max(n // 8, 10)), backend=device.engine)
+    solver.solve(first, 5 if few else None)  # loads and compiles what it needs
+    times, found = device.timed(functools.partial(_solve, solver, described, few), 1)
+    status = "declined: the rank is not low" if found is None else f"{found.resolved} resolved"
+    yield row | times | {"status": status}
 
 
-def _solve(route: Any, described: Callable[[], Kernel], k: int | None) -> Any:
+def _solve(solver: Any, described: Callable[[], Kernel], k: int | None) -> Any:
     """All that a fresh kernel needs."""
-    return route.solve(described(), k)
+    return solver.solve(described(), k)
 
 
 def analyses(device: Device, n: int, folder: Path, *, whole: bool = True) -> Iterator[Row]:
