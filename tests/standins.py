@@ -71,12 +71,18 @@ def stand_in_gpu(
         version: of the CUDA runtime, as it writes it: 12090 for 12.9.
         free: bytes on the device.
     """
-    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: version, memGetInfo=lambda: (free, 2 * free))
+    runtime = types.SimpleNamespace(
+        runtimeGetVersion=lambda: version,
+        driverGetVersion=lambda: version,
+        memGetInfo=lambda: (free, 2 * free),
+        getDeviceProperties=lambda _: {"name": b"a stand-in"},
+    )
+    pool = types.SimpleNamespace(free_bytes=lambda: 0, total_bytes=lambda: 0, free_all_blocks=lambda: None)
     of_cupy = {
         "asnumpy": np.asarray,
         "RawKernel": RawKernel,
         "cuda": device_of(runtime),
-        "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
+        "get_default_memory_pool": lambda: pool,
     }
     numpy_as_cupy = types.SimpleNamespace(**vars(np) | of_cupy)
     cupyx = types.SimpleNamespace(errstate=lambda linalg: np.errstate(), scipy=scipy)
@@ -92,8 +98,18 @@ def device_of(runtime: Any) -> Any:
         device=types.SimpleNamespace(get_cublas_handle=lambda: 0),
         runtime=runtime,
         driver=types.SimpleNamespace(occupancyMaxActiveBlocksPerMultiprocessor=lambda *_: 2),
-        Device=lambda: types.SimpleNamespace(attributes={"MultiProcessorCount": 2}),
+        Device=_Device,
     )
+
+
+class _Device:
+    """`cupy.cuda.Device`, which has always done what it was asked for."""
+
+    id = 0
+    attributes = types.MappingProxyType({"MultiProcessorCount": 2})
+
+    def synchronize(self) -> None:
+        """Do nothing."""
 
 
 @functools.cache
