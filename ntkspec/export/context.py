@@ -17,9 +17,10 @@ from ntkspec.nets.devices import full_float32
 
 @contextlib.contextmanager
 def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Gradients on, autocast and TF32 off, `dtype` the default, random numbers and its warnings kept in.
+    """Gradients on, autocast and TF32 off, `dtype` the default.
 
-    Compiled functions run as they were written, and checkpoints of the reentrant kind as if there were none.
+    Random numbers and warnings of torch.func are kept in. Compiled functions run as they were written, and
+    checkpoints of the reentrant kind as if there were none.
     """
     default = torch.get_default_dtype()
     cuda = [device] if device.type == "cuda" else []

@@ -49,7 +49,7 @@ __all__ = [
 LOSS_EVERY = 10  # steps between two points of the loss curve, and between two looks for NaN
 PREDICT_ROWS = 2**16  # rows evaluated at a time
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # the variable by which cuBLAS is told to add up in one order
-CUBLAS_ORDERED = (":4096:8", ":16:8")  # the values for that, according to PyTorch
+CUBLAS_ORDERED = (":4096:8", ":16:8")  # the values for that, on which some versions of PyTorch insist
 
 LOSSES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {  # of outputs and values, both (n, c): their mean
     "squared error": nn.functional.mse_loss,

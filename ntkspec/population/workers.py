@@ -37,7 +37,7 @@ def in_workers(
         jobs: what it is called with, pickled too.
         cluster: where the workers are.
         say: called with the lines, here.
-        networks: how many a job trains; once the first job is done, a line says how long all may take.
+        networks: how many a job trains; once a first job is done, a line says how long all may take.
 
     Returns:
         The jobs that raised an `NtkspecError`, or whose workers died, as they ended.
@@ -47,7 +47,8 @@ def in_workers(
         Exception: what else a job raised; those that have not begun are left.
     """
     start, failed = time.perf_counter(), []
-    counts = [networks(job) for job in jobs] if networks else []  # beforehand: what is made is not missing
+    # Beforehand, since what is made is not missing; none once the line is said.
+    sizes = [networks(job) for job in jobs] if networks else []
     with cluster.start() as workers:
         began = time.perf_counter()
         ends = run_jobs(workers.executor, work, jobs, ahead=workers.ahead, watch=workers.check)
@@ -59,8 +60,9 @@ def in_workers(
             words = f"failed: {ended.error}" if ended.error else ended.answer
             minutes = (time.perf_counter() - start) / 60
             say(f"[{count}/{len(jobs)}, {minutes:.1f} min] {words}")
-            if count == 1 < len(jobs) and networks:
-                first = next(made for made, job in zip(counts, jobs, strict=True) if job is ended.job)
-                each = (time.perf_counter() - began) / max(first * min(workers.count, len(jobs)), 1)
-                say(f"{sum(counts)} networks, about {format_seconds(each * sum(counts))}")
+            if sizes and ended.error is None and count < len(jobs):
+                first = next(size for size, job in zip(sizes, jobs, strict=True) if job is ended.job)
+                each = (time.perf_counter() - began) / (first * min(workers.count, len(jobs)))
+                say(f"{sum(sizes)} networks, about {format_seconds(each * sum(sizes))}")
+                sizes = []
     return failed
