@@ -11,6 +11,8 @@ SHARE ?= 50
 KILLS ?= 100
 SEED ?= 1
 PICTURE ?= data/pictures/astronaut.png
+# Where networks are trained: auto takes a GPU if PyTorch sees one; cpu, cuda.
+DEVICE ?= auto
 PRESETS := baseline ffe-low ffe-medium ffe-high mpe-coarse mpe-fine
 RUNS := $(PRESETS:%=$(DEMO)/%.h5)
 
@@ -39,7 +41,7 @@ demo-runs: $(RUNS)
 
 $(DEMO)/%.h5: $(PICTURE) $(wildcard ntkspec/*.py ntkspec/*/*.py)
 	@echo "training $* on $(PICTURE) (about 20 s)"
-	@$(BIN)/python -m ntkspec.train --image $(PICTURE) --preset $* -o $@ --overwrite --threads 1 --quiet
+	@$(BIN)/python -m ntkspec.train --image $(PICTURE) --preset $* -o $@ --overwrite --threads 1 --device $(DEVICE) --quiet
 
 # A scheduler and two workers on this machine, 24 runs from the demo, one of them cut short, a worker killed midway.
 demo-cluster: .venv.stamp
@@ -120,31 +122,38 @@ cluster-studies: .venv.stamp
 # The paper rerun, from a folder of pictures and one of watertight meshes; what is there is not made again.
 # `paper` is scaled down to ten pictures, and three for all that is varied: its page is $(PAPER)/paper.md. `paper-full`
 # takes all pictures, and ten for what is varied, hours on 2 cores; it replaces analysis/results/paper and the tables of
-# docs/paper.md.
+# docs/paper.md. Pictures have $(SIDE) pixels a side, as in `make paper DEVICE=cuda SIDE=512`; studies of another side than
+# the usual one are in folders of their own, such as paper-512, results and page included. Each study says, once its first
+# networks are done, how long all may take.
+USUAL_SIDE := 192
+SIDE ?= $(USUAL_SIDE)
+SIZED := $(if $(filter-out $(USUAL_SIDE),$(SIDE)),-$(SIDE))
 PICTURES ?= $(NTKSPEC_DATA)/imagenet100
 MESHES ?= $(NTKSPEC_DATA)/meshes
-PAPER ?= paper
+PAPER ?= paper$(SIZED)
 RESULTS ?= $(PAPER)/results
 PAGE ?= $(PAPER)/paper.md
 COUNT ?= --count 10
 FEW ?= --count 3
 STUDY := $(BIN)/python analysis/paper
+OF_PICTURES := --side $(SIDE) --device $(DEVICE)
 
 paper: .venv.stamp
-	$(STUDY)/runs2d.py "$(PICTURES)" -o $(PAPER)/2d $(COUNT)
-	$(STUDY)/runs2d.py data/pictures -o $(PAPER)/shipped
-	$(STUDY)/runs3d.py "$(MESHES)" -o $(PAPER)/3d --azimuth armadillo=205
-	$(STUDY)/sweeps.py "$(PICTURES)" -o $(PAPER)/sweeps $(FEW)
+	$(STUDY)/runs2d.py "$(PICTURES)" -o $(PAPER)/2d $(OF_PICTURES) $(COUNT)
+	$(STUDY)/runs2d.py data/pictures -o $(PAPER)/shipped $(OF_PICTURES)
+	$(STUDY)/runs3d.py "$(MESHES)" -o $(PAPER)/3d --device $(DEVICE) --azimuth armadillo=205
+	$(STUDY)/sweeps.py "$(PICTURES)" -o $(PAPER)/sweeps $(OF_PICTURES) $(FEW)
 	$(STUDY)/weights.py $(PAPER)/sweeps -o $(RESULTS)/weights.json
-	$(STUDY)/activations.py "$(PICTURES)" -o $(PAPER)/activations --results $(RESULTS) $(FEW)
-	$(STUDY)/interpolation.py "$(PICTURES)" -o $(PAPER)/interpolation --results $(RESULTS) $(FEW)
-	$(STUDY)/held_out.py "$(PICTURES)" -o $(PAPER)/held_out --results $(RESULTS) $(FEW)
+	$(STUDY)/activations.py "$(PICTURES)" -o $(PAPER)/activations --results $(RESULTS) $(OF_PICTURES) $(FEW)
+	$(STUDY)/interpolation.py "$(PICTURES)" -o $(PAPER)/interpolation --results $(RESULTS) $(OF_PICTURES) $(FEW)
+	$(STUDY)/held_out.py "$(PICTURES)" -o $(PAPER)/held_out --results $(RESULTS) $(OF_PICTURES) $(FEW)
 	$(STUDY)/cost_table.py "$(PICTURES)" --results $(RESULTS)
 	$(STUDY)/batched_speed.py "$(PICTURES)" --results $(RESULTS)
 	$(STUDY)/page.py $(PAPER) --results $(RESULTS) --page $(PAGE)
 
 paper-full:
-	$(MAKE) paper PAPER=paper-full RESULTS=analysis/results/paper PAGE=docs/paper.md COUNT= FEW='--count 10'
+	$(MAKE) paper PAPER=paper-full$(SIZED) $(if $(SIZED),,RESULTS=analysis/results/paper PAGE=docs/paper.md) \
+		COUNT= FEW='--count 10'
 
 # A run file written from JAX, and its analysis, in an environment with JAX and without PyTorch: a minute or two the
 # first time. It fails where the kernel of the file is not JAX's own J J^T.

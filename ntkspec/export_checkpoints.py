@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ntkspec.cli import DONE, one_line, run_command, warnings_as_lines
 from ntkspec.errors import ExportError, UsageError
 from ntkspec.export_request import Request, Source, read_request
+from ntkspec.nets.devices import described, find_device
 from ntkspec.nets.run_folder import part_beside
 from ntkspec.progress import Say, progress
 from ntkspec.store.array_files import read_array
@@ -75,7 +76,7 @@ def _export(request: Request) -> int:
 
     inputs = as_array(inputs, "--inputs")
     targets = None if targets is None else as_array(targets, "--targets")
-    device = _device(request.device)
+    device = find_device(request.device)
     shown = progress(quiet=request.quiet, bars=True)
     with imports_from_here(), warnings_as_lines(ExportWarning), shown as say:
         say("reading the checkpoints")
@@ -85,7 +86,11 @@ def _export(request: Request) -> int:
         _write(request, loader, inputs, targets, config, say)
     if not request.quiet:
         labels = ", ".join(source.label for source in request.sources)
-        print(one_line(f"wrote {request.output}: {len(inputs)} samples on {device}; snapshots: {labels}"))
+        print(
+            one_line(
+                f"wrote {request.output}: {len(inputs)} samples on {described(device)}; snapshots: {labels}"
+            )
+        )
         print(f"next: python -m ntkspec.analyze {shlex.quote(str(request.output))}")
     return DONE
 
@@ -138,7 +143,7 @@ def _write(
         inputs=inputs,
         targets=targets,
         label=request.label or config.get("label") or request.output.stem,
-        config={**config, "export": request.made_from()},
+        config={**config, "device": described(loader.device), "export": request.made_from()},
         roles=request.roles or None,
         precision=request.precision,
         memory=request.memory,
@@ -185,24 +190,6 @@ def _of_training(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
             remedy="name what makes the model, e.g. --model field:make",
         ) from error
     return model.eval(), config.to_dict()
-
-
-def _device(name: str) -> torch.device:
-    """The device of a name, if it is there; auto is the first CUDA device, else the CPU."""
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return torch.device("cuda" if count else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise UsageError(
-            "--device",
-            expected=f"one of {count} CUDA devices, from 0" if count else "cpu, since no CUDA device is here",
-            got=name,
-            remedy="see nvidia-smi, and torch.version.cuda for what PyTorch was built with",
-        )
-    return device
 
 
 if __name__ == "__main__":

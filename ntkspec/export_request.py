@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ntkspec.cli import Parser, positive
 from ntkspec.errors import OutputError, UsageError
+from ntkspec.nets.devices import DEVICES, check_device
 from ntkspec.nets.run_folder import is_run_file, part_beside
 from ntkspec.report.names import apart, numbered
 from ntkspec.store.disk import check_writable
@@ -174,8 +175,8 @@ def _parser() -> argparse.ArgumentParser:
         "--device",
         type=_device,
         default="auto",
-        metavar="auto|cpu|cuda[:N]",
-        help="where the model is evaluated",
+        metavar=DEVICES,
+        help="where the model is evaluated (default auto: CUDA if there is any)",
     )
     add("--precision", default="float64", choices=("float64", "float32"), help="of its evaluation")
     add("--memory", type=positive(float), metavar="GIB", help="what a chunk of samples may take")
@@ -206,9 +207,10 @@ def _columns(text: str) -> tuple[int, ...]:
 
 
 def _device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", text):
-        raise argparse.ArgumentTypeError(f"expected auto, cpu, cuda or cuda:N, got {text!r}")
-    return text
+    try:
+        return check_device(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(f"expected {error.expected}, got {error.got}") from None
 
 
 def _roles(words: Sequence[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from ntkspec.cli import console, run_command, warn, warnings_as_lines
 from ntkspec.errors import UsageError
 from ntkspec.extras import needs_torch
 from ntkspec.nets.config import TrainConfig, read_toml, unnest
+from ntkspec.nets.devices import check_device, described, find_device
 from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, read_flags
 from ntkspec.nets.presets import resolve
 from ntkspec.progress import Say, progress
@@ -55,6 +56,7 @@ class Command:
     overwrite: bool
     quiet: bool
     threads: int | None
+    device: str  # auto, cpu, cuda or cuda:<number>
 
     @property
     def progress(self) -> bool:
@@ -84,8 +86,16 @@ def _parse(argv: Sequence[str] | None) -> Command:
     config = resolve(*layers)
     output = _required(command.get("output"), "--output", "the run file to write, as in -o run.h5")
     source = _required(*_source(config))
-    overwrite, quiet = command.get("overwrite", False), command.get("quiet", False)
-    return Command(config, path, Path(source), Path(output), overwrite, quiet, command.get("threads"))
+    return Command(
+        config,
+        path,
+        Path(source),
+        Path(output),
+        command.get("overwrite", False),
+        command.get("quiet", False),
+        command.get("threads"),
+        check_device(command.get("device", "auto")),
+    )
 
 
 def _source(config: TrainConfig) -> tuple[str | None, str, str]:
@@ -126,10 +136,11 @@ def _learn(command: Command, say: Say) -> None:
     indices = task.sample(config.sampling, config.samples, config.seed)
     config = replace(config, outputs=task.channels, label=config.label or config.encoding)
     _start_torch(command.threads)
+    device = str(find_device(command.device))
     from ntkspec.export import ExportWarning
 
     with warnings_as_lines(ExportWarning):
-        _train_and_export(replace(command, config=config), task, indices, say)
+        _train_and_export(replace(command, config=config, device=device), task, indices, say)
 
 
 def load_task(config: TrainConfig, source: Path) -> Task:
@@ -178,6 +189,7 @@ def _train_and_export(command: Command, task: Task, indices: NDArray[np.int64], 
         training = train(
             config,
             task,
+            device=command.device,
             progress=command.progress,
             say=say,
             on_snapshot=lambda kept: save_checkpoint(
@@ -211,7 +223,7 @@ def write_run(
     say: Say = lambda _: None,
     notes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the snapshots of a training as a run file.
+    """Write the snapshots of a training as a run file, evaluated on the device where it was trained.
 
     Args:
         path: the run file.
@@ -229,8 +241,8 @@ def write_run(
     from ntkspec.export import RunExporter
     from ntkspec.nets.run_folder import part_beside
 
-    history = _history(training.curve, training.seconds)
-    config = {**training.config.to_dict(), **(notes or {}), "training": history}
+    device, history = described(training.device), _history(training.curve, training.seconds)
+    config = {**training.config.to_dict(), "device": device, **(notes or {}), "training": history}
     exporter = RunExporter(
         path,
         inputs=task.coordinates[indices],
@@ -285,7 +297,10 @@ def _summary(command: Command, training: Training, sampled: str, export_seconds:
         table.add_row(kept.label, str(kept.step), *numbers)
     console().print(table)
     asked = "" if sampled.startswith(f"{config.samples} ") else f" ({config.samples} asked for)"
-    print(f"{config.label}: trained in {training.seconds:.1f} s, exported in {export_seconds:.1f} s")
+    print(
+        f"{config.label}: trained in {training.seconds:.1f} s, exported in {export_seconds:.1f} s, "
+        f"on {described(training.device)}"
+    )
     print(f"kernel at {sampled}{asked}, {config.sampling}")
     print(f"wrote {command.output} and {folder_beside(command.output)}{os.sep}")
     print(f"next: python -m ntkspec.analyze {shlex.quote(str(command.output))}")

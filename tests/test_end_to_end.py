@@ -14,6 +14,7 @@ from ntkspec import analyze, open_run, spectrum, train, validate
 
 PICTURES = Path(__file__).parent.parent / "data" / "pictures"
 SMALL = ["--side", "64", "--iterations", "40", "--batch", "1024", "--samples", "144", "--threads", "1", "-q"]
+SMALL += ["--device", "cpu"]  # the same numbers on every machine
 NEGATIVE_NUMBER = re.compile(r"(?<![\w.(])-\d")
 
 

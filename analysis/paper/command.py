@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from ntkspec.cli import DONE, Parser, positive, run_command
-from ntkspec.cluster.workers import LOCAL, Cluster
+from ntkspec.cluster.profile import read_profile
+from ntkspec.cluster.shares import devices
+from ntkspec.cluster.workers import LOCAL, SLURM, Cluster
 from ntkspec.errors import UsageError
+from ntkspec.population.jobs import Job, run_all
 from ntkspec.population.outcomes import Outcome
 from ntkspec.population.packed import load
 from ntkspec.population.sources import PICTURES, sources_in
@@ -22,6 +26,8 @@ SCALE = {
     "points": "points to learn from",
     "samples": "pixels or points at which the kernel is taken",
 }
+DEVICES = ("auto", "cpu", "cuda")
+ON_DEVICE = "where to train and export; each worker has one of the GPUs that CUDA_VISIBLE_DEVICES leaves"
 ANOTHER = "name another folder; to make: by PICTURES=, MESHES= or NTKSPEC_DATA"
 PICTURE_SCALE = {"side": 192, "iterations": 1000, "batch": 2048, "samples": 1024}
 
@@ -49,7 +55,10 @@ def runs_parser(description: str | None, sources: str, **scale: int) -> Parser:
     add("-o", "--output", type=Path, required=True, help="folder of the study")
     for name, default in scale.items():
         add(f"--{name}", type=positive(int), default=default, help=f"{SCALE[name]} (default {default})")
-    add("--workers", type=positive(int), help="processes (default 2; of a scheduler's, all)")
+    add(
+        "--device", choices=DEVICES, default="auto", help=f"{ON_DEVICE} (default auto: GPUs if there are any)"
+    )
+    add("--workers", type=positive(int), help="processes (default 2; one a GPU; of a scheduler's, all)")
     add("--cluster", default=LOCAL, metavar="local|slurm|tcp://HOST:PORT", help="where they are")
     add("--profile", metavar="cpu|gpu|FILE", help="what each is given; see docs/cluster.md")
     return asked
@@ -68,10 +77,30 @@ def pictures_parser(description: str | None, count: int | None) -> Parser:
 def cluster_of(options: argparse.Namespace) -> Cluster:
     """Where a study that `runs_parser` was asked for does its jobs.
 
-    A thread for each worker: small networks gain little from a second one, two processes nearly everything.
+    On the CPU, a thread for each worker: small networks gain little from a second one, two processes nearly
+    everything. With GPUs, a worker for each, and its share of the cores.
+
+    Raises:
+        UsageError: a GPU is asked for, and this machine, where the workers are, has none.
     """
-    default = 2 if options.cluster == LOCAL else None
-    return Cluster(options.cluster, options.workers or default, options.profile, threads=1)
+    local, profile = options.cluster == LOCAL, options.profile
+    here = local and bool(devices())
+    if local and options.device == "cuda" and not here:
+        raise UsageError(
+            "option --device", expected="cpu, since no GPU is here", got="cuda", remedy="leave it out"
+        )
+    wanted = options.device == "cuda" or (options.device == "auto" and here)
+    if profile is None and wanted and options.cluster in (LOCAL, SLURM):
+        profile = "gpu"
+    if profile is not None and read_profile(profile).gpus:
+        return Cluster(options.cluster, options.workers, profile)
+    default = 2 if local else None
+    return Cluster(options.cluster, options.workers or default, profile, threads=1)
+
+
+def make(jobs: Iterable[Job], options: argparse.Namespace) -> None:
+    """Make what is missing of a study that `runs_parser` was asked for; see `run_all`."""
+    run_all([replace(job, device=options.device) for job in jobs], cluster_of(options))
 
 
 def check_folder(place: Path) -> None:

@@ -3,7 +3,7 @@
     python analysis/paper/runs2d.py PICTURES -o paper/2d                   # all pictures, 192 x 192
     python analysis/paper/runs2d.py PICTURES -o paper/2d --count 10        # ten of them, evenly spread
     python analysis/paper/runs2d.py PICTURES -o paper/2d-full --side 512 --iterations 5000 --batch 65536 \\
-        --device cuda --workers 1                                          # larger pictures, on a GPU
+        --device cuda                                                      # larger pictures, on a GPU
 
 Ten pictures are trained at once, from the same weights; every ten have a seed of their own.
 """
@@ -14,7 +14,7 @@ import command
 
 from ntkspec.cli import positive
 from ntkspec.nets.presets import PRESETS
-from ntkspec.population.jobs import Job, run_all
+from ntkspec.population.jobs import Job
 
 
 def main() -> None:
@@ -23,7 +23,6 @@ def main() -> None:
     parser.add_argument(
         "--together", type=positive(int), default=10, help="pictures that are trained at once (default 10)"
     )
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train")
     options = parser.parse_args()
     pictures = command.pictures_of(options)
     batches = range(0, len(pictures), options.together)
@@ -33,12 +32,11 @@ def main() -> None:
             pictures[start : start + options.together],
             {"preset": preset, "seed": seed, **command.scale_of(options)},
             kernels={preset: {}},
-            device=options.device,
         )
         for seed, start in enumerate(batches)
         for preset in PRESETS
     ]
-    run_all(jobs, command.cluster_of(options))
+    command.make(jobs, options)
 
 
 if __name__ == "__main__":

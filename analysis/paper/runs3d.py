@@ -12,7 +12,7 @@ import command
 
 from ntkspec.errors import UsageError
 from ntkspec.nets.presets import PRESETS
-from ntkspec.population.jobs import Job, run_all
+from ntkspec.population.jobs import Job
 from ntkspec.population.sources import MESHES
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         for mesh in meshes
         for preset in PRESETS
     ]
-    run_all(jobs, command.cluster_of(options))
+    command.make(jobs, options)
 
 
 def _azimuth(text: str) -> tuple[str, dict[str, float]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import command
 
-from ntkspec.population.jobs import Job, run_all
+from ntkspec.population.jobs import Job
 
 SIGMAS = (1, 2, 4, 8, 16, 32)
 FEATURES = (16, 64, 256)
@@ -76,7 +76,7 @@ def main() -> None:
         over_time = {**own, **scale, "checkpoints": steps}
         labels = frozenset({"init", "mid", "end", *(f"step-{step}" for step in steps)})
         jobs.append(Job(output, pictures, over_time, {f"{kind}-time": {}}, kept=labels))
-    run_all(jobs, command.cluster_of(options))
+    command.make(jobs, options)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from scaling_table import enclosure, smallest
 
 from ntkspec.population.groups import by_name, require
 from ntkspec.population.intervals import decades, interval, median, said
-from ntkspec.population.jobs import Job, run_all
+from ntkspec.population.jobs import Job
 from ntkspec.population.outcomes import Outcome, Stage
 from ntkspec.population.packed import load, pack
 
@@ -108,7 +108,7 @@ def run_study(
     options = parser.parse_args()
     command.check_folder(options.results)
     made = jobs(options.output, command.pictures_of(options), command.scale_of(options))
-    run_all(made, command.cluster_of(options))
+    command.make(made, options)
     outcomes = load(options.output)
     require(outcomes, [kernel for job in made for kernel in job.kernels])
     draw(outcomes, options.results / f"{name}.png")

@@ -18,7 +18,7 @@ from torch import Tensor
 from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export.chunk import Factored, factored, rows_piece
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
-from ntkspec.export.evaluation import BackwardError, evaluate, first_line
+from ntkspec.export.evaluation import BackwardError, evaluate, first_line, out_of_memory
 from ntkspec.export.forms import first_forms, survey_of
 from ntkspec.export.gradients import gradients_of, random_cotangents, require_gradient
 from ntkspec.export.layout import BlockPlan, Choices
@@ -61,7 +61,7 @@ def compute(
     except (Replan, UnregisteredError, MemoryBudgetError):
         raise
     except Exception as error:  # of the passes for factors, which a model may not bear, or of our own
-        raise _without_factors(prepared, plans, choices, x, error) from error
+        raise out_of_memory(error) or _without_factors(prepared, plans, choices, x, error) from error
     gradients, v = done.gradients, done.v
     _check_unused(done, choices)
     _check_finite(done.pieces, x)
@@ -125,15 +125,9 @@ def _dense(
     else:
         try:
             found = by_vmap(prepared.model, owned, x, c)
-        except torch.OutOfMemoryError as error:
-            raise MemoryBudgetError(
-                "dense Jacobian",
-                expected="enough memory on the device",
-                got=str(error).splitlines()[0],
-                remedy="give a smaller memory budget",
-            ) from error
         except Exception as error:
-            raise Replan(replace(choices, loop=f"{type(error).__name__}: {first_line(error)}")) from error
+            why = f"{type(error).__name__}: {first_line(error)}"
+            raise out_of_memory(error) or Replan(replace(choices, loop=why)) from error
     by_name = dict(zip([one.name for one in owned], found, strict=True))
     return [
         ProductPiece(plan, None, torch.cat([by_name.pop(one.name) for one in plan.owned], dim=2), {})

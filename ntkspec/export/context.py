@@ -12,12 +12,15 @@ import torch
 import torch.utils.checkpoint
 from torch import Tensor
 
+from ntkspec.nets.devices import full_float32
+
 
 @contextlib.contextmanager
 def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Gradients on, autocast off, `dtype` the default, random numbers and warnings of torch.func kept in.
+    """Gradients on, autocast and TF32 off, `dtype` the default.
 
-    Compiled functions run as they were written, and checkpoints of the reentrant kind as if there were none.
+    Random numbers and warnings of torch.func are kept in. Compiled functions run as they were written, and
+    checkpoints of the reentrant kind as if there were none.
     """
     default = torch.get_default_dtype()
     cuda = [device] if device.type == "cuda" else []
@@ -25,6 +28,7 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
+        full_float32(),
         torch.random.fork_rng(devices=cuda),
         warnings.catch_warnings(),
         _without_compiler(),

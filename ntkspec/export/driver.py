@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ntkspec.counts import whole_number
 from ntkspec.export.arrays import ArrayLike, as_array
-from ntkspec.export.compute import compute
+from ntkspec.export.compute import Chunk, compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
 from ntkspec.export.layout import BlockPlan, Choices, given_roles, lay_out
@@ -196,17 +196,25 @@ def _parts(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: 
     for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
         work.options.say(f"Jacobian, {start} of {len(work.x)} samples")
         some = work.x[start : start + size]
-        chunk = compute(work.prepared, plans, choices, some)
-        outputs = chunk.outputs.cpu().numpy().astype(dtype, copy=False)
+        outputs, jacobian = _on_host(compute(work.prepared, plans, choices, some), dtype)
         numbers = regions.of(some.clone()) if regions else None
         certain = regions is not None and regions.certain
-        yield Part(start, outputs, chunk.to_jacobian(dtype), numbers, certain)
+        yield Part(start, outputs, jacobian, numbers, certain)
+
+
+def _on_host(chunk: Chunk, dtype: np.dtype[Any]) -> tuple[NDArray[Any], Jacobian]:
+    """Outputs and blocks in NumPy; the device's are let go of, before the next chunk needs the room."""
+    return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype)
 
 
 def _budget(options: Options, device: torch.device) -> int:
+    """Bytes that a chunk may take, where it is computed and on the host, to which it goes."""
     if options.memory is not None:
         return budget_bytes(options.memory)
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
+    free = available_bytes()
+    if device.type == "cuda":
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # for tensors to come
+        free = min(free, torch.cuda.mem_get_info(device)[0] + held)
     return int(min(CHUNK_SHARE * free, CHUNK_LIMIT))
 
 

@@ -45,7 +45,7 @@ def evaluate(model: nn.Module, x: Tensor, *, connected: bool = True) -> Tensor:
     try:
         outputs = model(x.detach().clone())  # which the model may change, or ask for a gradient
     except Exception as error:
-        raise _out_of_memory(error) or _forward_error(model, error, x) from error
+        raise out_of_memory(error) or _forward_error(model, error, x) from error
     return _checked(outputs, x, connected)
 
 
@@ -65,7 +65,7 @@ def differentiate(
     try:
         found = torch.autograd.grad(outputs, given, cotangents, retain_graph=retain, allow_unused=True)
     except Exception as error:
-        raise _out_of_memory(error) or _backward_error(error) from error
+        raise out_of_memory(error) or _backward_error(error) from error
     return tuple(None if gradient is None else dense(gradient) for gradient in found)
 
 
@@ -84,7 +84,8 @@ def first_line(error: BaseException) -> str:
     return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."
 
 
-def _out_of_memory(error: Exception) -> MemoryBudgetError | None:
+def out_of_memory(error: Exception) -> MemoryBudgetError | None:
+    """What to raise for an error if it says that memory has run out, on the host or the device; else None."""
     told = isinstance(error, (torch.OutOfMemoryError, MemoryError))
     if not told and "can't allocate memory" not in str(error):  # torch on the CPU has no error of its own
         return None

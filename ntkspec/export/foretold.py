@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ntkspec.durations import format_seconds
 from ntkspec.export.layout import BlockPlan
 from ntkspec.memory import format_bytes
 
@@ -112,10 +113,3 @@ def _time(work: Callable[[int], object], samples: int) -> float:
     start = time.perf_counter()
     work(samples)
     return time.perf_counter() - start
-
-
-def format_seconds(seconds: float) -> str:
-    """Seconds for people: '3 s', '12 min'."""
-    if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 1 else "1 s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 
 from ntkspec.errors import UsageError
 from ntkspec.nets.config import OPTIONS, TrainConfig
+from ntkspec.nets.devices import DEVICES
 from ntkspec.nets.options import Option, nearest
 from ntkspec.nets.presets import PRESETS
 
 __all__ = ["COMMAND_OPTIONS", "GIVEN_OPTIONS", "read_flags"]
 
 USAGE = "python -m ntkspec.train --image PICTURE --preset NAME -o RUN.h5 [options]   (--help lists them)"
-METAVARS = {"output": "RUN.h5", "image": "PICTURE", "mesh": "MESH", "preset": "NAME"}
+METAVARS = {"output": "RUN.h5", "image": "PICTURE", "mesh": "MESH", "preset": "NAME", "device": DEVICES}
 
 COMMAND_OPTIONS = (
     Option("output", "", "output", str, "the run file to write; checkpoints go beside it", optional=True),
@@ -31,6 +32,9 @@ COMMAND_OPTIONS = (
         least=1,
         most=4 * (os.cpu_count() or 1),
         optional=True,
+    ),
+    Option(
+        "device", "", "device", str, "where it is trained and exported (default auto: CUDA if there is any)"
     ),
 )
 GIVEN_OPTIONS = (*(option for option in OPTIONS if not option.hidden), *COMMAND_OPTIONS)

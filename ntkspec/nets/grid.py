@@ -131,9 +131,11 @@ class GridLevel(TableLookup):
     def forward(self, x: Tensor) -> Tensor:
         """Features (n, F) at the inputs `x` (n, d).
 
-        A dense level of degree 1 goes by `grid_sample`, which is faster than the lookup's gathers.
+        A dense level of degree 1 goes by `grid_sample`, which is faster than the lookup's gathers, but where
+        its gradient adds up in any order, as on a CUDA device, and that is not allowed.
         """
-        return super().forward(x) if self.hashed or self.degree > 1 else self._sample(x)
+        ordered = x.device.type == "cpu" or not torch.are_deterministic_algorithms_enabled()
+        return self._sample(x) if ordered and not self.hashed and self.degree == 1 else super().forward(x)
 
     def _position(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The cell (n, d) that holds each input, and the weights (n, d, p + 1) of its nodes on every axis."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from PIL import Image
 from ntkspec.nets.read_picture import read_picture
 from ntkspec.nets.samples import sample_learnt, sample_pixels
 from ntkspec.nets.task import Loss, Picture, Predict
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["ImageTask", "load_image", "pixel_centres", "to_uint8"]
 
@@ -61,7 +64,9 @@ class ImageTask:
             return sample_learnt(pattern, self.learnt, n, seed)
         return sample_pixels(pattern, self.side, n, seed)
 
-    def judge(self, predicted: Pixels, predict: Predict) -> tuple[dict[str, float], Picture]:
+    def judge(
+        self, predicted: Pixels, predict: Predict, device: torch.device | str = "cpu"
+    ) -> tuple[dict[str, float], Picture]:
         """PSNR, MS-SSIM and the picture that the network draws; see `picture_metrics`.
 
         Where pixels are held out, these are still of all pixels, and "psnr_db_learnt" and "psnr_db_held_out"
@@ -70,7 +75,7 @@ class ImageTask:
         from ntkspec.nets.metrics import picture_metrics, psnr  # torch, which reading does not need
 
         drawn = self.image(predicted)
-        metrics = picture_metrics(self.image(self.values), drawn)
+        metrics = picture_metrics(self.image(self.values), drawn, device)
         if len(self.held_out):
             for sort, rows in (("learnt", self.learnt), ("held_out", self.held_out)):
                 metrics |= psnr(self.values[rows], predicted[rows], f"psnr_db_{sort}")

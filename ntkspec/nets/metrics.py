@@ -21,19 +21,22 @@ MS_SSIM_SIDE = (
 )
 
 
-def picture_metrics(truth: NDArray[Any], picture: NDArray[Any]) -> dict[str, float]:
+def picture_metrics(
+    truth: NDArray[Any], picture: NDArray[Any], device: torch.device | str = "cpu"
+) -> dict[str, float]:
     """PSNR in dB, and MS-SSIM (Wang et al. 2003) where both sides have at least 176 pixels.
 
     Args:
         truth: (H, W, c) in [0, 1].
         picture: the same shape; clipped to [0, 1].
+        device: where MS-SSIM, most of the work, is computed.
 
     Returns:
         "psnr_db", left out if the pictures are equal (it would be infinite), and "ms_ssim".
     """
     metrics = psnr(truth, picture)
     if min(truth.shape[:2]) >= MS_SSIM_SIDE:
-        metrics["ms_ssim"] = _ms_ssim(_double(truth), _double(picture).clip(0, 1))
+        metrics["ms_ssim"] = _ms_ssim(_double(truth), _double(picture).clip(0, 1), device)
     return metrics
 
 
@@ -55,10 +58,11 @@ def _double(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64)
 
 
-def _ms_ssim(truth: NDArray[np.float64], picture: NDArray[np.float64]) -> float:
+def _ms_ssim(truth: NDArray[np.float64], picture: NDArray[np.float64], device: torch.device | str) -> float:
     # Single precision is enough for the digits that are shown.
     images = (
-        torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32)) for image in (picture, truth)
+        torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32)).to(device)
+        for image in (picture, truth)
     )
     drawn, true = images
     similarity = multiscale_structural_similarity_index_measure(drawn, true, data_range=1.0)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import trimesh
@@ -18,6 +18,9 @@ from ntkspec.nets.inside import check_embree, contains, has_overlaps, sample_sur
 from ntkspec.nets.samples import sample_points
 from ntkspec.nets.surface import View, chamfer, extract_surface, render
 from ntkspec.nets.task import Loss, Picture, Predict
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["MARGIN", "NEAR", "OccupancyTask", "contains", "draw_points", "iou", "load_mesh", "load_occupancy"]
 
@@ -70,8 +73,12 @@ class OccupancyTask:
         """Rows of n training points; see `sample_points`."""
         return sample_points(pattern, self.coordinates, n, seed)
 
-    def judge(self, predicted: Points, predict: Predict) -> tuple[dict[str, float], Picture | None]:
+    def judge(
+        self, predicted: Points, predict: Predict, device: torch.device | str = "cpu"
+    ) -> tuple[dict[str, float], Picture | None]:
         """How well the network's inside, where its logit is positive, agrees with the mesh's.
+
+        Points and surfaces are compared on the CPU, whatever the device.
 
         Returns:
             Metrics and a picture of the network's surface, None if it has none. "iou" is over the held-out

@@ -37,8 +37,10 @@ from ntkspec.nets.training import (
     draw_batch,
     evaluate,
     make_optimizer,
+    on_host,
     snapshot_labels,
     stretches,
+    within_memory,
 )
 
 __all__ = ["Population", "train_population"]
@@ -82,7 +84,7 @@ class Population(nn.Module):
             if isinstance(layer, _BatchedLinear):
                 state[f"mlp.{name}.weight"] = layer.weight[index]
                 state[f"mlp.{name}.bias"] = layer.bias[index, 0]
-        return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
 
     def _levels(self) -> list[TableLookup]:
         return [module for module in self.encoding.modules() if isinstance(module, TableLookup)]
@@ -115,7 +117,7 @@ def train_population(
     tasks: Sequence[ImageTask],
     *,
     kept: Collection[str] | None = None,
-    device: str = "cpu",
+    device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Training, ...]:
     """Train the network of `config` on each picture, all at once.
@@ -124,27 +126,28 @@ def train_population(
         config: what to train; its `outputs` must be the channels of all pictures.
         tasks: pictures of one size, with the same pixels held out.
         kept: labels of the snapshots to take; default: all.
-        device: where to train. On a GPU, sums are not always in the same order, nor results the same bits.
+        device: where data, networks and metrics are; see `ntkspec.nets.devices.find_device`.
         progress: called with the steps done, every tenth step.
 
     Returns:
-        One `Training` for each picture, on the CPU: to rounding what `train(config, task)` returns. The
-        seconds of each are its share of the whole.
+        One `Training` for each picture: to rounding what `train(config, task)` returns. The seconds of each
+        are its share of the whole.
 
     Raises:
         UsageError: pictures of different sizes or channels, or with different pixels held out.
-        TrainingError: a member's loss is no longer finite.
+        TrainingError: a member's loss is no longer finite, or a device is full.
     """
     _check(config, tasks)
-    network = build_model(config)
-    population = Population(network, len(tasks)).to(device)
+    device = torch.device(device)
+    network = build_model(config).to(device)
+    population = Population(network, len(tasks))
     optimizer = make_optimizer(population, config)
     generator = torch.Generator().manual_seed(config.seed)
     learnt = tasks[0].learnt  # m pixels
     x = torch.from_numpy(tasks[0].coordinates[learnt]).to(device)
     y = torch.stack([torch.from_numpy(task.values[learnt]) for task in tasks], dim=1).to(device)  # (m, P, c)
     labels = snapshot_labels(config, kept)
-    losses = torch.empty(config.iterations, len(tasks), device=device)
+    losses = np.empty((config.iterations, len(tasks)), dtype=np.float32)
     snapshots: list[list[Snapshot]] = [[] for _ in tasks]
     seconds = 0.0
 
@@ -153,24 +156,24 @@ def train_population(
             network.load_state_dict(population.member(index))
             snapshots[index].append(evaluate(network, task, labels[step], step))
 
-    with deterministic(strict=torch.device(device).type == "cpu"):
+    with deterministic(), within_memory():
         if 0 in labels:
             keep(0)
         for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
             start = time.perf_counter()
-            for step in range(first, last):
-                losses[step] = _step(population, optimizer, *draw_batch(x, y, config.batch, generator))
-            check_finite(losses.amax(dim=1), first, last, config)
+            batches = (draw_batch(x, y, config.batch, generator) for _ in range(first, last))
+            losses[first:last] = on_host([_step(population, optimizer, *batch) for batch in batches])
+            check_finite(losses[first:last].max(axis=1), first, config)
             seconds += time.perf_counter() - start
             if progress:
                 progress(last)
             if last in labels:
                 keep(last)
     steps = np.arange(0, config.iterations, LOSS_EVERY)
-    curves = losses.cpu().double().numpy()[steps]
+    curves = [LossCurve(steps, losses[steps, index].astype(np.float64)) for index in range(len(tasks))]
     return tuple(
-        Training(config, tuple(member), LossCurve(steps, curves[:, index]), seconds / len(tasks))
-        for index, member in enumerate(snapshots)
+        Training(config, tuple(member), curve, seconds / len(tasks), str(device))
+        for member, curve in zip(snapshots, curves, strict=True)
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Loss", "Picture", "Predict", "Task"]
 
@@ -49,11 +52,12 @@ class Task(Protocol):
         """Rows at which a kernel is taken: about n of them, ascending. UsageError if that is impossible."""
 
     def judge(
-        self, predicted: NDArray[np.float32], predict: Predict
+        self, predicted: NDArray[np.float32], predict: Predict, device: torch.device | str = "cpu"
     ) -> tuple[dict[str, float], Picture | None]:
         """Metrics beside the loss, and what the network draws; None if there is nothing to see.
 
         Args:
             predicted: (m, c), the network at `coordinates`.
             predict: the network at any other coordinates.
+            device: where to compute metrics for which PyTorch is used.
         """

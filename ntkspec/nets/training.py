@@ -1,10 +1,11 @@
-"""Training a coordinate network on a task with Adam, reproducible to the bit on one machine."""
+"""Training a coordinate network on a task with Adam, reproducible to the bit on one machine and device."""
 
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +24,7 @@ with needs_torch("ntkspec.nets.training"):
 from ntkspec.errors import TrainingError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
+from ntkspec.nets.devices import full_float32
 from ntkspec.nets.lookup import TableLookup
 from ntkspec.nets.task import Loss, Picture, Predict, Task
 
@@ -36,14 +38,18 @@ __all__ = [
     "draw_batch",
     "evaluate",
     "make_optimizer",
+    "on_host",
     "predictor",
     "snapshot_labels",
     "stretches",
     "train",
+    "within_memory",
 ]
 
 LOSS_EVERY = 10  # steps between two points of the loss curve, and between two looks for NaN
 PREDICT_ROWS = 2**16  # rows evaluated at a time
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # the variable by which cuBLAS is told to add up in one order
+CUBLAS_ORDERED = (":4096:8", ":16:8")  # the values for that, on which some versions of PyTorch insist
 
 LOSSES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {  # of outputs and values, both (n, c): their mean
     "squared error": nn.functional.mse_loss,
@@ -66,7 +72,7 @@ class Snapshot:
     label: str  # "init", "mid", "end" or "step-<number>"
     step: int
     metrics: dict[str, float]  # "loss" (over all rows that are learnt, in double), and those of `Task.judge`
-    state: dict[str, Tensor]  # state_dict, its own copy
+    state: dict[str, Tensor]  # state_dict, its own copy on the CPU
     picture: Picture | None  # what the network draws, if there is anything to see
 
 
@@ -78,12 +84,13 @@ class Training:
     snapshots: tuple[Snapshot, ...]
     curve: LossCurve
     seconds: float  # of training, evaluation at the checkpoints apart
+    device: str = "cpu"  # where it was trained
 
     def model(self, snapshot: Snapshot) -> nn.Module:
-        """A network in the state of `snapshot`."""
+        """A network in the state of `snapshot`, on the device of the training."""
         model = build_model(self.config)
         model.load_state_dict(snapshot.state)
-        return model
+        return model.to(self.device)
 
 
 def train(
@@ -91,6 +98,7 @@ def train(
     task: Task,
     *,
     kept: Collection[str] | None = None,
+    device: torch.device | str = "cpu",
     progress: bool = False,
     say: Callable[[str], None] = lambda _: None,
     on_snapshot: Callable[[Snapshot], None] | None = None,
@@ -98,25 +106,29 @@ def train(
     """Train the network of `config` on `task`.
 
     A batch is `config.batch` rows drawn with replacement, or all of them once there are no more than that.
-    The same config, task and machine give the same bits, whatever the global generator's state.
+    The same config, task, machine and device give the same bits, whatever the global generator's state. On
+    another device weights begin as the same bits and batches are the same rows, but rounding is another, and
+    what it changes grows with every step.
 
     Args:
         config: what to train; its `inputs` and `outputs` must be the task's.
         task: the picture or the mesh.
         kept: labels of the snapshots to take; default: all.
+        device: where data, network and metrics are; see `ntkspec.nets.devices.find_device`.
         progress: draw a bar on stderr, if that is a terminal.
         say: called with a line for every tenth step and every snapshot.
         on_snapshot: called with every snapshot as soon as it is taken.
 
     Raises:
-        TrainingError: the loss is no longer finite.
+        TrainingError: the loss is no longer finite, or a device is full.
     """
-    model = build_model(config)
+    device = torch.device(device)
+    model = build_model(config).to(device)
     optimizer = make_optimizer(model, config)
     generator = torch.Generator().manual_seed(config.seed)
-    x, y = (torch.from_numpy(rows[task.learnt]) for rows in (task.coordinates, task.values))
+    x, y = (torch.from_numpy(rows[task.learnt]).to(device) for rows in (task.coordinates, task.values))
     labels, loss = snapshot_labels(config, kept), LOSSES[task.loss]
-    losses = torch.empty(config.iterations)
+    losses = np.empty(config.iterations, dtype=np.float32)
     snapshots: list[Snapshot] = []
     seconds = 0.0
 
@@ -126,21 +138,21 @@ def train(
         if on_snapshot:
             on_snapshot(snapshots[-1])
 
-    with deterministic(), _progress_bar(config, progress, say) as advance:
+    with deterministic(), within_memory(), _progress_bar(config, progress, say) as advance:
         if 0 in labels:
             keep(0)
         for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
             start = time.perf_counter()
-            for step in range(first, last):
-                losses[step] = _step(model, optimizer, loss, *draw_batch(x, y, config.batch, generator))
-            check_finite(losses, first, last, config)
+            batches = (draw_batch(x, y, config.batch, generator) for _ in range(first, last))
+            losses[first:last] = on_host([_step(model, optimizer, loss, *batch) for batch in batches])
+            check_finite(losses[first:last], first, config)
             seconds += time.perf_counter() - start
             advance(last, float(losses[last - 1]))
             if last in labels:
                 keep(last)
     steps = np.arange(0, config.iterations, LOSS_EVERY)
-    curve = LossCurve(steps, losses.numpy()[steps].astype(np.float64))
-    return Training(config, tuple(snapshots), curve, seconds)
+    curve = LossCurve(steps, losses[steps].astype(np.float64))
+    return Training(config, tuple(snapshots), curve, seconds, str(device))
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
@@ -168,7 +180,7 @@ def snapshot_labels(config: TrainConfig, kept: Collection[str] | None = None) ->
 
 
 def evaluate(model: nn.Module, task: Task, label: str, step: int) -> Snapshot:
-    """A snapshot of the network as it is.
+    """A snapshot of the network as it is, evaluated on its device.
 
     Raises:
         TrainingError: it draws something that is not finite.
@@ -178,19 +190,25 @@ def evaluate(model: nn.Module, task: Task, label: str, step: int) -> Snapshot:
     loss = _whole_loss(task, predicted)
     if not math.isfinite(loss):
         raise _diverged(step, loss, "--lr or --grid-lr")
-    metrics, picture = task.judge(predicted, predict)
-    state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    metrics, picture = task.judge(predicted, predict, _device_of(model))
+    state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
     return Snapshot(label, step, {"loss": loss, **metrics}, state, picture)
 
 
 def predictor(model: nn.Module) -> Predict:
     """The network as a function of float32 arrays (n, d) -> (n, c), without gradients, in bounded memory."""
+    device = _device_of(model)
 
     def predict(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        parts = torch.split(torch.from_numpy(x), PREDICT_ROWS)
         with torch.inference_mode():
-            return torch.cat([model(rows) for rows in torch.split(torch.from_numpy(x), PREDICT_ROWS)]).numpy()
+            return torch.cat([model(rows.to(device)).cpu() for rows in parts]).numpy()
 
     return predict
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _whole_loss(task: Task, predicted: NDArray[np.float32]) -> float:
@@ -228,15 +246,24 @@ def _step(
     return loss.detach()
 
 
-def check_finite(losses: Tensor, first: int, last: int, config: TrainConfig) -> None:
-    """One look at a stretch of losses, so that a device need not be waited for at every step."""
-    wrong = (~torch.isfinite(losses[first:last])).nonzero()
+def on_host(losses: Sequence[Tensor]) -> NDArray[np.float32]:
+    """The losses of a stretch of steps in one array; a device is waited for here, and not at every step."""
+    array: NDArray[np.float32] = torch.stack([*losses]).cpu().numpy()
+    return array
+
+
+def check_finite(losses: NDArray[np.float32], first: int, config: TrainConfig) -> None:
+    """Refuse a stretch of losses (k,), from step `first` on, of which one is not finite.
+
+    Raises:
+        TrainingError: it says at which step.
+    """
+    wrong = np.flatnonzero(~np.isfinite(losses))
     if len(wrong):
-        step = first + int(wrong[0])
         rates = f"--lr (now {config.lr:g})"
         if config.encoding == "multigrid":
             rates += f" or --grid-lr (now {config.grid_lr:g})"
-        raise _diverged(step, float(losses[step]), rates)
+        raise _diverged(first + int(wrong[0]), float(losses[wrong[0]]), rates)
 
 
 def _diverged(step: int, loss: float, rates: str) -> TrainingError:
@@ -249,19 +276,44 @@ def _diverged(step: int, loss: float, rates: str) -> TrainingError:
 
 
 @contextmanager
-def deterministic(*, strict: bool = True) -> Iterator[None]:
-    """Only operations that give the same bits every time; the caller's setting is put back.
+def deterministic() -> Iterator[None]:
+    """Only operations that give the same bits every time, in full float32; others raise.
 
-    Args:
-        strict: refuse others; if not, warn of them.
+    The caller's settings are put back.
     """
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=not strict)
+    cublas = os.environ.get(CUBLAS)
+    with full_float32():
+        try:
+            if cublas not in CUBLAS_ORDERED:
+                os.environ[CUBLAS] = CUBLAS_ORDERED[0]
+            torch.use_deterministic_algorithms(True)
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before, warn_only=warn_only)
+            if cublas is None:
+                os.environ.pop(CUBLAS, None)
+            else:
+                os.environ[CUBLAS] = cublas
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Say in one line that a device is full.
+
+    Raises:
+        TrainingError: it is.
+    """
     try:
         yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            "training",
+            expected="a device with room for a step",
+            got=str(error).strip().splitlines()[0],
+            remedy="lower --batch or --width, or give --device cpu",
+        ) from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ntkspec.durations import format_seconds
 from ntkspec.errors import UsageError
 from ntkspec.population.analysis_job import RunDone, RunJob
 from ntkspec.population.json_files import OTHER_SHAPE, read_json
@@ -189,10 +190,4 @@ class Tally:
         if not self.ended or self.ended == self.total:
             return words
         left = seconds / self.ended * (self.total - self.ended)
-        return f"{words}, about {_duration(left)} left"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return f"{words}, about {format_seconds(left)} left"

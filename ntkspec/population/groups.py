@@ -47,12 +47,12 @@ def require(outcomes: Iterable[Outcome], names: Iterable[str]) -> None:
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what runs of one name share in a study: all but source, view, label, seed and what made them.
+    """Return what runs of one name share in a study: all but source, view, label, seed, and what made them.
 
     A picture that is there keeps the seed that it was trained with, whoever comes to stand beside it.
     """
     task = {key: value for key, value in config.get("task", {}).items() if key not in OF_SOURCES}
-    apart = ("label", "seed", "trained_by", "sha256")
+    apart = ("label", "seed", "device", "trained_by", "sha256")
     return {key: value for key, value in config.items() if key not in apart} | {"task": task}
 
 

@@ -24,6 +24,8 @@ from ntkspec.population.sources import check_apart, sha256
 from ntkspec.population.workers import in_workers
 
 if TYPE_CHECKING:
+    import torch
+
     from ntkspec.nets.config import TrainConfig
     from ntkspec.nets.image import ImageTask
     from ntkspec.nets.task import Task
@@ -40,7 +42,7 @@ class Job:
     # Run files to write from the training: name -> how its samples are chosen, if not as in the settings.
     kernels: Mapping[str, Mapping[str, Any]]
     kept: frozenset[str] = frozenset({"mid", "end"})  # labels of the snapshots to analyse
-    device: str = "cpu"  # where pictures are trained; meshes are on the CPU
+    device: str = "cpu"  # of the worker, see `ntkspec.nets.devices.find_device`
 
     def run_files(self, source: Path) -> dict[str, Path]:
         """Return where a source's runs go, by the names of the kernels."""
@@ -90,7 +92,8 @@ def run_all(jobs: Sequence[Job], cluster: Cluster) -> None:
     check_apart({source for job in jobs for source in job.sources})
     for job in jobs:
         job.check(job.sources, has_outcome)
-    failures = in_workers(work, [job for job in jobs if job.missing()], cluster)
+    missing = [job for job in jobs if job.missing()]
+    failures = in_workers(work, missing, cluster, networks=lambda job: len(job.missing()))
     _say_of_others(jobs)
     if failures:
         raise failures[0].error
@@ -134,13 +137,12 @@ def _train(job: Job, sources: Sequence[Path]) -> NtkspecError | None:
     """Write the run files; the first source that cannot be read is returned as the error that it is."""
     import torch
 
+    from ntkspec.nets.devices import find_device
     from ntkspec.nets.image import ImageTask
     from ntkspec.nets.presets import resolve
     from ntkspec.train import load_task, write_run
 
-    if job.device != "cpu" and not torch.cuda.is_available():
-        got = f"{job.device}, which PyTorch does not see here"
-        raise UsageError("option --device", expected="cpu", got=got, remedy="leave it out")
+    device = find_device(job.device)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     config, failed = resolve(job.settings), None
     tasks: dict[Path, Task] = {}
@@ -154,9 +156,8 @@ def _train(job: Job, sources: Sequence[Path]) -> NtkspecError | None:
             tasks[source] = coloured(task) if isinstance(task, ImageTask) else task
         except NtkspecError as error:
             failed = failed or error
-    for (source, task), training in zip(
-        tasks.items(), _trainings(job, config, [*tasks.values()]), strict=True
-    ):
+    trainings = _trainings(config, [*tasks.values()], job.kept, device)
+    for (source, task), training in zip(tasks.items(), trainings, strict=True):
         if isinstance(training, NtkspecError):
             failed = failed or training
             continue
@@ -174,7 +175,9 @@ def _indices(task: Task, config: TrainConfig) -> NDArray[np.int64]:
     return task.sample(config.sampling, config.samples, config.seed)
 
 
-def _trainings(job: Job, config: TrainConfig, tasks: Sequence[Task]) -> Sequence[Training | NtkspecError]:
+def _trainings(
+    config: TrainConfig, tasks: Sequence[Task], kept: frozenset[str], device: torch.device
+) -> Sequence[Training | NtkspecError]:
     """One for each task, or why it came to nothing: pictures at once, meshes one after the other."""
     from ntkspec.nets.image import ImageTask
     from ntkspec.nets.population import train_population
@@ -183,12 +186,12 @@ def _trainings(job: Job, config: TrainConfig, tasks: Sequence[Task]) -> Sequence
     pictures = [task for task in tasks if isinstance(task, ImageTask)]
     try:
         if pictures:
-            return train_population(config, pictures, kept=job.kept, device=job.device)
-        return [train(config, task, kept=job.kept) for task in tasks]
+            return train_population(config, pictures, kept=kept, device=device)
+        return [train(config, task, kept=kept, device=device) for task in tasks]
     except NtkspecError as error:  # of one of them, such as a loss that is no longer finite
         if len(tasks) == 1:
             return [error]
-        return [training for task in tasks for training in _trainings(job, config, [task])]
+        return [training for task in tasks for training in _trainings(config, [task], kept, device)]
 
 
 def coloured(task: ImageTask) -> ImageTask:

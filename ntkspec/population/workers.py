@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from ntkspec.cluster.jobs import run_jobs
 from ntkspec.cluster.workers import Cluster
+from ntkspec.durations import format_seconds
 from ntkspec.errors import NtkspecError
 
 Job = TypeVar("Job")
@@ -27,6 +28,7 @@ def in_workers(
     jobs: Sequence[Job],
     cluster: Cluster,
     say: Callable[[str], None] = lambda line: print(line, flush=True),
+    networks: Callable[[Job], int] | None = None,
 ) -> list[Failure[Job]]:
     """Do all jobs and say a line for each that is done.
 
@@ -35,6 +37,7 @@ def in_workers(
         jobs: what it is called with, pickled too.
         cluster: where the workers are.
         say: called with the lines, here.
+        networks: how many a job trains; once a first job is done, a line says how long all may take.
 
     Returns:
         The jobs that raised an `NtkspecError`, or whose workers died, as they ended.
@@ -44,7 +47,10 @@ def in_workers(
         Exception: what else a job raised; those that have not begun are left.
     """
     start, failed = time.perf_counter(), []
+    # Beforehand, since what is made is not missing; none once the line is said.
+    sizes = [networks(job) for job in jobs] if networks else []
     with cluster.start() as workers:
+        began = time.perf_counter()
         ends = run_jobs(workers.executor, work, jobs, ahead=workers.ahead, watch=workers.check)
         for count, ended in enumerate(ends, 1):
             if isinstance(ended.error, NtkspecError):
@@ -54,4 +60,9 @@ def in_workers(
             words = f"failed: {ended.error}" if ended.error else ended.answer
             minutes = (time.perf_counter() - start) / 60
             say(f"[{count}/{len(jobs)}, {minutes:.1f} min] {words}")
+            if sizes and ended.error is None and count < len(jobs):
+                first = next(size for size, job in zip(sizes, jobs, strict=True) if job is ended.job)
+                each = (time.perf_counter() - began) / (first * min(workers.count, len(jobs)))
+                say(f"{sum(sizes)} networks, about {format_seconds(each * sum(sizes))}")
+                sizes = []
     return failed

@@ -90,7 +90,8 @@ def network():
 
 def export(*words, model="field:make", checkpoint="step-3.pt", inputs="x.npy"):
     named = [] if model is None else ["--model", model]
-    return main([*named, "--checkpoint", checkpoint, "--inputs", inputs, "-o", "run.h5", *words])
+    on = ["--device", "cpu"]  # the same bits on every machine
+    return main([*named, "--checkpoint", checkpoint, "--inputs", inputs, "-o", "run.h5", *on, *words])
 
 
 def snapshots(path="run.h5"):
@@ -121,7 +122,7 @@ def test_two_checkpoints_in_a_process_of_its_own(folder):
         "--label",
         "mine",
     ]
-    words += ["--inputs", "x.npy", "--targets", "y.npy", "-o", "run.h5"]
+    words += ["--inputs", "x.npy", "--targets", "y.npy", "-o", "run.h5", "--device", "cpu"]
     path = {"PYTHONPATH": os.pathsep.join([str(Path(ntkspec.__file__).parent.parent)])}
     command = [sys.executable, "-m", "ntkspec.export", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | path)
@@ -141,6 +142,7 @@ def test_two_checkpoints_in_a_process_of_its_own(folder):
         assert run.label == "mine"
         assert np.array_equal(run.targets, np.zeros((N, 3)))
         assert run.config["export"] == {"model": "field:make", "checkpoints": ["step-3.pt", "last.pt"]}
+        assert run.config["device"] == "cpu"
     assert sorted(os.listdir(".")) == sorted(
         ["field.py", "last.pt", "step-3.pt", "x.npy", "y.npy", "run.h5"]
         + (["__pycache__"] if os.path.exists("__pycache__") else [])
@@ -168,12 +170,8 @@ def test_every_step_is_said_where_stderr_is_no_terminal(folder, monkeypatch):
 
 
 def test_the_console_script(folder, capsys):
-    assert (
-        script(
-            ["export", "--model", "field:make", "--checkpoint", "last.pt", "--inputs", "x.npy", "-o", "r.h5"]
-        )
-        == 0
-    )
+    words = ["export", "--model", "field:make", "--checkpoint", "last.pt", "--inputs", "x.npy"]
+    assert script([*words, "-o", "r.h5", "--device", "cpu"]) == 0
     assert "wrote r.h5" in capsys.readouterr().out
     assert snapshots("r.h5")[0][:2] == ("last", 12)
 

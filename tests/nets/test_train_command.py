@@ -22,6 +22,7 @@ from ntkspec.nets.run_folder import _locked
 from ntkspec.train import main
 
 SHORT = ["--side", "16", "--iterations", "4", "--batch", "64", "--samples", "20", "--width", "8"]
+SHORT += ["--device", "cpu"]  # the same numbers on every machine
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,7 @@ def test_a_run_from_flags(picture, tmp_path, capsys):
         assert file.attrs["label"] == "MPE (fine)"
         config = json.loads(file.attrs["config"])
         assert config["encoding"]["kind"] == "multigrid"
+        assert config["device"] == "cpu"
         assert len(config["training"]["losses"]) == 1
         assert set(file["snapshots"]) == {"init", "step-1", "mid", "end"}
         indices, inputs = file["samples/indices"][:], file["samples/inputs"][:]
@@ -76,6 +78,7 @@ def test_toml_gives_every_option_and_flags_win(picture, tmp_path, capsys):
     toml = tmp_path / "run.toml"
     toml.write_text(
         f'preset = "ffe-low"\nlabel = "mine"\noutput = {json.dumps(str(run))}\nquiet = true\nthreads = 1\n'
+        'device = "cpu"\n'
         f"[task]\nimage = {json.dumps(picture)}\nside = 16\ngrey = true\n"
         "[encoding]\nsigma = 3\nfeatures = 9\n"
         '[optimizer]\niterations = 4\n[samples]\ncount = 10\npattern = "grid"\n[model]\nwidth = 8\n'
@@ -149,7 +152,9 @@ def refused(capsys, arguments, *words):
         (["--epochs", "5"], ["--epochs", "did you mean --iterations?"]),
         (["--learning_rate", "5"], ["did you mean --lr?"]),
         (["--HELD_OUT", "5"], ["did you mean --held-out?"]),
-        (["--device", "cpu"], ["option --device", "an unknown one; leave it out"]),
+        (["--device", "gpu"], ["option --device", "auto|cpu|cuda[:N]", "'gpu'"]),
+        (["--device", "cuda:"], ["option --device", "auto|cpu|cuda[:N]", "'cuda:'"]),
+        (["--device", "cuda:99"], ["option --device", "see nvidia-smi"]),
         (["--x"], ["option --x", "an unknown one; leave it out"]),
         (["--", "--x"], ["leave it out"]),
         (["photo.jpg"], ["'photo.jpg'", "--image PICTURE"]),

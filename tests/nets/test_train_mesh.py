@@ -14,6 +14,7 @@ from ntkspec.nets.presets import resolve
 from ntkspec.train import main
 
 SHORT = ["--points", "2000", "--iterations", "80", "--batch", "500", "--samples", "20", "--width", "16"]
+SHORT += ["--device", "cpu"]  # the same numbers on every machine
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import command
 import machine
 import numpy as np
 import psutil
@@ -63,6 +65,54 @@ def pictures(tmp_path):
 
 def job(study, sources, preset="mpe-coarse", **settings):
     return Job(study, tuple(sources), {"preset": preset, **SMALL, **settings}, {preset: {}})
+
+
+@pytest.mark.parametrize(
+    ("words", "visible", "expected"),  # profile, workers, threads
+    [
+        ("", "", (None, 2, 1)),
+        ("--device cpu", "GPU-1,GPU-2", (None, 2, 1)),
+        ("", "GPU-1,GPU-2", ("gpu", None, None)),  # a worker a GPU
+        ("--device cuda --workers 1", "GPU-1", ("gpu", 1, None)),
+        ("--profile cpu", "GPU-1", ("cpu", 2, 1)),
+        ("--cluster slurm --workers 4", "GPU-1", (None, 4, 1)),  # those of the jobs' machines are not known
+        ("--cluster slurm --workers 4 --device cuda", "", ("gpu", 4, None)),
+        ("--cluster tcp://there:1 --device cuda", "", (None, None, 1)),  # workers keep what they were given
+    ],
+)
+def test_workers_are_where_the_device_is(words, visible, expected, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    asked = command.pictures_parser("", None).parse_args(["pictures", "-o", "study", *words.split()])
+    found = command.cluster_of(asked)
+    assert (found.profile, found.workers, found.threads) == expected
+
+
+def test_every_job_of_a_study_is_told_the_device(monkeypatch):
+    made = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
+    monkeypatch.setattr(command, "run_all", lambda jobs, cluster: made.extend(jobs))
+    asked = command.pictures_parser("", None).parse_args(["pictures", "-o", "study", "--device", "cuda"])
+    command.make([job(Path("study"), [PICTURE]), job(Path("study"), [PICTURE], "ffe-low")], asked)
+    assert [each.device for each in made] == ["cuda", "cuda"]
+
+
+def test_a_device_that_a_worker_has_not_is_refused(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    asked = replace(job(tmp_path / "study", [pictures / "ramp.png"]), device="cuda")
+    with pytest.raises(UsageError, match="expected cpu, since no CUDA device is here, got cuda"):
+        work(asked)
+
+
+def test_full_size_is_a_study_of_its_own():
+    """`make paper DEVICE=cuda SIDE=512`; nothing is run."""
+    words = ["make", "-n", "-o", ".venv.stamp", "paper", "DEVICE=cuda", "SIDE=512", "PICTURES=p", "MESHES=m"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if "analysis/paper/" in line]
+    studies = [line for line in lines if " -o paper-512/" in line]
+    learnt = [line for line in studies if "runs3d" not in line and "weights" not in line]
+    assert len(learnt) == 6
+    assert all("--side 512 --device cuda" in line for line in learnt)
+    assert lines[-1].endswith("page.py paper-512 --results paper-512/results --page paper-512/paper.md")
 
 
 def test_what_is_there_is_not_made_again(tmp_path, pictures, cluster):
@@ -347,7 +397,11 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("runs3d", "pictures", "-o", "s"), ".ply"),
         (("runs3d", "meshes", "-o", "s", "--workers", "1"), "open.ply: expected a watertight mesh"),
         (("runs3d", "meshes", "-o", "s", "--azimuth", "knot"), "expected NAME=DEGREES, got 'knot'"),
-        (("runs2d", "pictures", "-o", "s", "--device", "cuda", "--workers", "1"), "does not see here"),
+        (
+            ("runs2d", "pictures", "-o", "s", "--device", "cuda"),
+            "--device: expected cpu, since no GPU is here",
+        ),
+        (("runs2d", "pictures", "-o", "s", "--device", "cuda:1"), "--device: invalid choice: 'cuda:1'"),
         (("runs3d", MESH.parent, "-o", "s", "--azimuth", "knt=3"), "expected names of meshes, got knt"),
         (("fig3_pictures", "s", "--count", "0"), "expected a positive number"),
         (("fig2_ablation", "s"), "expected a folder of folders of run files"),
@@ -368,6 +422,7 @@ def test_bad_input_is_one_line(tmp_path, pictures, monkeypatch, capfd, words, sa
     )
     (tmp_path / "meshes" / "open.ply").write_text(triangle)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert in_process(monkeypatch, *words) == 2
     lines = capfd.readouterr().err.splitlines()
     assert said in lines[-1]
@@ -401,7 +456,18 @@ def test_the_whole_page_in_small(tmp_path, pictures, cluster):
     meshes = tmp_path / "meshes"
     meshes.mkdir()
     shutil.copy(MESH, meshes)
-    small = ("--iterations", 20, "--batch", 100, "--samples", 40, "--cluster", cluster.place)
+    small = (
+        "--iterations",
+        20,
+        "--batch",
+        100,
+        "--samples",
+        40,
+        "--cluster",
+        cluster.place,
+        "--device",
+        "cpu",
+    )
     solid, small = ("--points", 500, *small), ("--side", 24, *small)
     few = (pictures, "--count", 2)
     for name, *words in (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,16 @@ def test_jobs_that_fail_do_not_stop_the_others():
         "failed: 5: expected an even number, got an odd one; add one",
     ]
     assert said[-1].startswith("[4/4, ")
+
+
+def test_how_long_all_may_take_is_said_after_the_first():
+    said = []
+    in_workers(half, [3, 2, 4, 6], ONE, said.append, networks=lambda number: 10 * number)  # the first fails
+    foretold = [bool(re.fullmatch(r"150 networks, about \d+ (s|min)", line)) for line in said]
+    assert foretold == [False, False, True, False, False]
+    said.clear()
+    in_workers(half, [2], ONE, said.append, networks=lambda number: 10)
+    assert len(said) == 1
 
 
 def test_a_job_that_kills_its_workers_is_one_that_failed():
