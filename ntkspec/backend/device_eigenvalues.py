@@ -20,6 +20,7 @@ import numpy as np
 from ntkspec.backend.band import collected, to_band
 from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels
 from ntkspec.backend.in_place import InPlace
+from ntkspec.backend.mixing import mix
 
 WIDTH = 64  # of the band; below NARROW_UP_TO rows 32
 NARROW_UP_TO = 0
@@ -65,6 +66,7 @@ class DeviceEigenvalues:
             return self.xp.zeros((size,), np.float64)
         exponent = math.frexp(largest)[1]
         matrix *= matrix.dtype.type(2.0**-exponent)  # exactly: squares then stay in range
+        mix(matrix, self.xp, self.products)
         panels = DevicePanels(self.xp, self.kernels, self.products, matrix.dtype, self._width(size))
         band = to_band(matrix, self.xp, panels, self.products)
         self._chase(band, panels.width)

@@ -16,6 +16,9 @@ import numpy as np
 import threadpoolctl
 from numpy.typing import NDArray
 
+from ntkspec.backend.in_place import HostInPlace
+from ntkspec.backend.mixing import mix
+
 SMALLEST = 3072  # rows from which two stages are faster than one
 NAMES = {"float64": "scipy_dsyevd_2stage_64_", "float32": "scipy_ssyevd_2stage_64_"}
 
@@ -28,12 +31,13 @@ def available() -> bool:
 def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
     """Ascending eigenvalues of a C-contiguous symmetric matrix (N, N), which is destroyed.
 
-    Memory: N^2 of the matrix itself and some hundred rows.
+    Memory: N^2 of the matrix itself and some thousand rows.
 
     Raises:
         numpy.linalg.LinAlgError: LAPACK did not converge.
     """
     n = len(kernel)
+    mix(kernel, np, HostInPlace())
     values = np.empty(n, kernel.dtype)
     work, whole = np.empty(1, kernel.dtype), np.empty(1, np.int64)
     _solve(kernel, values, work, -1, whole, -1)  # asks for the size of the workspace
