@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # more of them on a busy machine are tens of times slower
 
 # Below, since these import NumPy, whose BLAS reads the settings once.
+import devices  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
@@ -26,21 +29,17 @@ def _one_server():
         yield
 
 
-def _gpu_missing() -> str:
-    from ntkspec.backend import select
-    from ntkspec.errors import BackendError
-
-    try:
-        select("gpu")
-    except BackendError as error:
-        return str(error)
-    return ""
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip tests marked gpu, visibly, where there is none."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
-    reason = _gpu_missing() if marked else ""
+    reason = devices.missing() if marked else ""
     for item in marked:
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Hide devices from all tests but those marked gpu, and from the fixtures that they set up."""
+    with contextlib.nullcontext() if item.get_closest_marker("gpu") else devices.hidden():
+        return (yield)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import machine
+import needs
 import numpy as np
 import psutil
 import pytest
@@ -237,6 +238,7 @@ command.run(lambda: run_all(jobs, Cluster(workers=1, threads=1)))
 """
 
 
+@needs.dask
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_a_study_that_was_stopped_goes_on(tmp_path, ending):
     """Stopped once one of two runs has its outcome, and the file of the next is half written."""
@@ -266,6 +268,7 @@ def test_a_study_that_was_stopped_goes_on(tmp_path, ending):
     assert [each.name for each in load(study)] == ["baseline", "ffe-low"]
 
 
+@needs.dask
 def test_workers_end_with_the_process_that_started_them(tmp_path):
     words = [sys.executable, "-c", STUDY.format(small=SMALL), SCRIPTS, tmp_path / "study", PICTURE]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

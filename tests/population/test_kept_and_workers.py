@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import needs
 import pytest
 
 from ntkspec.cluster.workers import Cluster
@@ -32,6 +33,7 @@ def half(number):
     return f"{number // 2} is half of it"
 
 
+@needs.dask
 def test_jobs_that_fail_do_not_stop_the_others():
     said = []
     failures = in_workers(half, [2, 3, 4, 5], ONE, said.append)
@@ -46,6 +48,7 @@ def test_jobs_that_fail_do_not_stop_the_others():
     assert said[-1].startswith("[4/4, ")
 
 
+@needs.dask
 def test_a_job_that_kills_its_workers_is_one_that_failed():
     said = []
     (failure,) = in_workers(half, [13, 4], ONE, said.append)
@@ -54,6 +57,7 @@ def test_a_job_that_kills_its_workers_is_one_that_failed():
     assert sorted(line.partition("] ")[2][:12] for line in said) == ["2 is half of", "failed: a wo"]
 
 
+@needs.dask
 def test_what_a_job_did_not_foresee_ends_all():
     with pytest.raises(TypeError):
         in_workers(half, ["two"], ONE, print)
