@@ -306,6 +306,7 @@ def test_one_training_may_have_several_kernels(tmp_path):
     assert len({each.end.metrics["psnr_db"] for each in found.values()}) == 1
 
 
+@needs.embree
 def test_meshes(tmp_path):
     settings = {"preset": "mpe-coarse", "mesh": str(MESH), "points": 500, "iterations": 10, "batch": 100,
                 "samples": 40, "width": 16}  # fmt: skip
@@ -397,6 +398,7 @@ def test_of_synsets_the_first_picture_is_taken(tmp_path):
         sources_in(tmp_path, {".png"})
 
 
+@needs.embree
 @pytest.mark.slow
 def test_the_whole_page_in_small(tmp_path, pictures, cluster):
     """All that `make paper` runs, on two pictures of 24 x 24 and a mesh."""
