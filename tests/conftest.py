@@ -29,17 +29,27 @@ def _one_server():
         yield
 
 
+# Entered once, not for each test: a variable that comes and goes breaks what Dask's threads start meanwhile.
+HIDDEN = contextlib.ExitStack()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip tests marked gpu, visibly, where there is none."""
+    """Skip tests marked gpu, visibly, where there is none; hide it from all others and their fixtures."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
     reason = devices.missing() if marked else ""
     for item in marked:
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
+    HIDDEN.enter_context(devices.hidden())
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Hide devices from all tests but those marked gpu, and from the fixtures that they set up."""
-    with contextlib.nullcontext() if item.get_closest_marker("gpu") else devices.hidden():
+    """Show the devices to a test that is marked gpu."""
+    if not item.get_closest_marker("gpu"):
         return (yield)
+    HIDDEN.close()
+    try:
+        return (yield)
+    finally:
+        HIDDEN.enter_context(devices.hidden())

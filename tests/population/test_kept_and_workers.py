@@ -106,6 +106,7 @@ def test_the_room_loads_neither_torch_nor_matplotlib():
     assert done.stdout == "True\n"
 
 
+@needs.git
 def test_a_copy_in_somebody_elses_repository_states_no_commit(tmp_path, monkeypatch):
     head = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=GOLDEN, capture_output=True, text=True, check=False
