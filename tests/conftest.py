@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # more of them on a busy machine are tens of times slower
 
 # Below, since these import NumPy, whose BLAS reads the settings once.
+import devices  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
@@ -26,21 +29,27 @@ def _one_server():
         yield
 
 
-def _gpu_missing() -> str:
-    from ntkspec.backend import select
-    from ntkspec.errors import BackendError
-
-    try:
-        select("gpu")
-    except BackendError as error:
-        return str(error)
-    return ""
+# Entered once, not for each test: a variable that comes and goes breaks what Dask's threads start meanwhile.
+HIDDEN = contextlib.ExitStack()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip tests marked gpu, visibly, where there is none."""
+    """Skip tests marked gpu, visibly, where there is none; hide it from all others and their fixtures."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
-    reason = _gpu_missing() if marked else ""
+    reason = devices.missing() if marked else ""
     for item in marked:
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
+    HIDDEN.enter_context(devices.hidden())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Show the devices to a test that is marked gpu."""
+    if not item.get_closest_marker("gpu"):
+        return (yield)
+    HIDDEN.close()
+    try:
+        return (yield)
+    finally:
+        HIDDEN.enter_context(devices.hidden())

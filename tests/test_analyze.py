@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -20,8 +19,7 @@ import runs
 import ntkspec
 from ntkspec import validate
 from ntkspec.analyze import analyze_runs, main
-from ntkspec.backend import select
-from ntkspec.errors import BackendError, UsageError
+from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import enclosure
 from ntkspec.report.compare import unique_labels
@@ -260,10 +258,6 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_one_line_and_code_2_and_leaves_nothing(name, here, capsys):
-    if name == "no gpu":
-        with contextlib.suppress(BackendError):
-            select("gpu")
-            pytest.skip("there is a GPU")  # so that --backend gpu is no bad input
     runs.write_run(here / "run.h5")
     (here / "notes.txt").write_text("hello")
     (here / "strangers").mkdir()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import machine
+import needs
 import numpy as np
 import psutil
 import pytest
@@ -385,6 +386,7 @@ def test_without_dask(runs, monkeypatch, capsys):
     assert one_process() == 0
 
 
+@needs.dask
 def test_a_dry_run_does_nothing(runs, capsys):
     one_process()
     write(runs / "p2" / "new.h5", 7)
@@ -414,6 +416,7 @@ def wait_for(what, seconds=60):
     return there
 
 
+@needs.dask
 def test_workers_one_of_which_is_killed_and_then_the_command(runs):
     """Nothing is lost, nothing that was finished is done again, and no process is left."""
     for seed in range(10, 26):
@@ -440,6 +443,7 @@ def test_workers_one_of_which_is_killed_and_then_the_command(runs):
     assert len(list(all_made(Path("results")))) == 20
 
 
+@needs.dask
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_is_ended(runs, ending):
     for seed in range(10, 26):
@@ -455,6 +459,7 @@ def test_the_command_is_ended(runs, ending):
     assert [path for path in Path("results").iterdir() if path.name.startswith(".")] == []
 
 
+@needs.dask
 def test_kernels_by_workers(runs):
     with start("runs/p0", "--kernels", "kernels", "--workers", "1", "--backend", "cpu") as done:
         out, err = done.communicate(timeout=120)

@@ -6,6 +6,7 @@ import doctest
 import importlib
 from pathlib import Path
 
+import needs
 import pytest
 
 import ntkspec
@@ -16,9 +17,12 @@ MODULES = [
     for path in sorted(ROOT.rglob("*.py"))
     if ">>>" in path.read_text(encoding="utf-8")
 ]
+WITH_DASK = "ntkspec.cluster.slurm"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=needs.dask if name == WITH_DASK else ()) for name in MODULES]
+)
 def test_examples(name):
     done = doctest.testmod(importlib.import_module(name))
     assert done.attempted

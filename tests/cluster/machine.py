@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import needs
 import psutil
+import pytest
 
 SMI = """\
 #!/bin/sh
@@ -54,7 +56,11 @@ def slurm(folder):
 
 @contextlib.contextmanager
 def scheduler():
-    """A scheduler as docs/cluster.md says to start one, and a way to start workers that come to it."""
+    """A scheduler as docs/cluster.md says to start one, and a way to start workers that come to it.
+
+    Skips the test where there is no Dask.
+    """
+    pytest.importorskip("distributed", reason=needs.NO_DASK)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -2,6 +2,7 @@
 
 import re
 
+import needs
 import pytest
 
 from ntkspec.cluster.profile import SHIPPED, read_profile
@@ -15,6 +16,7 @@ def test_what_is_shipped():
     assert [read_profile(name).gpus for name in SHIPPED] == [0, 1]
 
 
+@needs.dask
 def test_a_file_and_the_script_it_means(tmp_path):
     path = tmp_path / "mine.toml"
     more = (

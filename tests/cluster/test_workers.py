@@ -8,13 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import machine
+import needs
 import pytest
 
 from ntkspec.cluster.jobs import run_jobs
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import ClusterError, RunFileError, UsageError
 
+pytestmark = needs.dask
 NAMES = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "NTKSPEC_PROCESSES_HERE", "CUDA_VISIBLE_DEVICES")
+HERE = os.pathsep.join(map(str, Path(__file__).parents[:2]))  # of this module and its imports, for workers
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +126,7 @@ def test_jobs_of_slurm(tmp_path, monkeypatch):
     """By a stand-in for sbatch: each job runs a worker, with what the profile asks for, and is cancelled."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", machine.slurm(tmp_path / "bin"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # of this module, for the jobs
+    monkeypatch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)
     (tmp_path / "mine.toml").write_text(
         'gpus = 0\n[slurm]\ncpus = 5\nmemory_gib = 1\nwalltime = "00:10:00"\n'
     )
@@ -146,7 +149,7 @@ def test_a_gpu_for_each_job_of_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{machine.slurm(tmp_path / 'bin')}{os.pathsep}{smi}")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)
     with Cluster("slurm", 3, "gpu").start() as workers:
         wait_until(lambda: workers.there() == 3)
         ends = list(over(workers, whom, range(8)))
@@ -165,7 +168,7 @@ def wait_until(there):
 def test_jobs_of_slurm_that_end_early_are_submitted_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", machine.slurm(tmp_path / "bin"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)
     with Cluster("slurm", 1).start() as workers:
         wait_until(lambda: workers.there() == 1)
         (first,) = (tmp_path / "bin").glob("*.pids")
@@ -230,7 +233,7 @@ def test_refusals(words, said):
 @pytest.fixture
 def scheduler(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # of this module
+    monkeypatch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)
     with machine.scheduler() as started:
         yield started
 

@@ -111,7 +111,7 @@ def expected(model, path, columns=slice(None)):
 # -- what is written
 
 
-def test_two_checkpoints_in_a_process_of_its_own(folder):
+def test_two_checkpoints_in_a_process_of_its_own(folder, monkeypatch):
     words = [
         "--model",
         "field:make",
@@ -123,9 +123,9 @@ def test_two_checkpoints_in_a_process_of_its_own(folder):
         "mine",
     ]
     words += ["--inputs", "x.npy", "--targets", "y.npy", "-o", "run.h5", "--device", "cpu"]
-    path = {"PYTHONPATH": os.pathsep.join([str(Path(ntkspec.__file__).parent.parent)])}
+    monkeypatch.setenv("PYTHONPATH", str(Path(ntkspec.__file__).parent.parent), prepend=os.pathsep)
     command = [sys.executable, "-m", "ntkspec.export", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | path)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stderr.count("20 samples, 3 outputs: 7.03 KiB, about ") == 1  # foretold, once for both
     assert "0      network   factors" in done.stderr

@@ -2,6 +2,7 @@
 
 import functools
 
+import needs
 import numpy as np
 import pytest
 import trimesh
@@ -10,6 +11,7 @@ from ntkspec.errors import UsageError
 from ntkspec.nets.inside import sample_surface
 from ntkspec.nets.occupancy import contains, draw_points, load_mesh, load_occupancy
 
+pytestmark = needs.embree
 BALL = trimesh.creation.icosphere(subdivisions=2)
 FINE = trimesh.creation.icosphere(subdivisions=4)
 BOX = trimesh.creation.box()

@@ -4,6 +4,7 @@ import math
 import os
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from ntkspec.nets.presets import PRESETS, resolve
 from ntkspec.nets.samples import sample_points
 from ntkspec.nets.training import predictor, train
 
+pytestmark = needs.embree
 RNG = np.random.default_rng(0)
 KNOT = Path(__file__).parents[2] / "data" / "meshes" / "knot.ply"
 BALL = trimesh.creation.icosphere(subdivisions=3)

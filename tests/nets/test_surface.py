@@ -1,5 +1,6 @@
 """Surfaces of networks: their place, their distance and their looks, against definitions."""
 
+import needs
 import numpy as np
 import pytest
 import trimesh
@@ -62,6 +63,7 @@ def test_axes_are_a_right_handed_frame(up, azimuth, elevation):
     assert top["xyz".index(up)] > 0
 
 
+@needs.embree
 @pytest.mark.parametrize(
     ("view", "place"),
     [
@@ -83,6 +85,7 @@ def test_where_things_are_drawn(view, place):
     assert np.count_nonzero(picture.min(axis=2) < 255) == pytest.approx(np.pi * 10**2, rel=0.1)
 
 
+@needs.embree
 def test_shading_is_smooth_and_white_around():
     picture = render(trimesh.creation.icosphere(4, radius=0.4).apply_translation((0.5, 0.5, 0.5)), 64)
     assert np.all(picture[0] == 255)
@@ -94,6 +97,7 @@ def test_shading_is_smooth_and_white_around():
     )
 
 
+@needs.embree
 def test_a_mesh_out_of_sight_is_white():
     away = trimesh.creation.icosphere(1).apply_translation((50, 0, 0))
     assert np.all(render(away, 16) == 255)

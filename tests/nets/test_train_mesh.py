@@ -3,6 +3,7 @@
 import json
 
 import h5py
+import needs
 import numpy as np
 import pytest
 import trimesh
@@ -13,6 +14,7 @@ from ntkspec.nets.occupancy import load_occupancy
 from ntkspec.nets.presets import resolve
 from ntkspec.train import main
 
+pytestmark = needs.embree
 SHORT = ["--points", "2000", "--iterations", "80", "--batch", "500", "--samples", "20", "--width", "16"]
 SHORT += ["--device", "cpu"]  # the same numbers on every machine
 

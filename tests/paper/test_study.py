@@ -13,6 +13,7 @@ from pathlib import Path
 
 import command
 import machine
+import needs
 import numpy as np
 import psutil
 import pytest
@@ -287,6 +288,7 @@ command.run(lambda: run_all(jobs, Cluster(workers=1, threads=1)))
 """
 
 
+@needs.dask
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_a_study_that_was_stopped_goes_on(tmp_path, ending):
     """Stopped once one of two runs has its outcome, and the file of the next is half written."""
@@ -316,6 +318,7 @@ def test_a_study_that_was_stopped_goes_on(tmp_path, ending):
     assert [each.name for each in load(study)] == ["baseline", "ffe-low"]
 
 
+@needs.dask
 def test_workers_end_with_the_process_that_started_them(tmp_path):
     words = [sys.executable, "-c", STUDY.format(small=SMALL), SCRIPTS, tmp_path / "study", PICTURE]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -353,6 +356,7 @@ def test_one_training_may_have_several_kernels(tmp_path):
     assert len({each.end.metrics["psnr_db"] for each in found.values()}) == 1
 
 
+@needs.embree
 def test_meshes(tmp_path):
     settings = {"preset": "mpe-coarse", "mesh": str(MESH), "points": 500, "iterations": 10, "batch": 100,
                 "samples": 40, "width": 16}  # fmt: skip
@@ -395,7 +399,11 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("activations", "pictures", "-o", "s"), "--results"),
         (("held_out", "pictures", "-o", "s", "--results", PICTURE), "expected a folder, or none yet"),
         (("runs3d", "pictures", "-o", "s"), ".ply"),
-        (("runs3d", "meshes", "-o", "s", "--workers", "1"), "open.ply: expected a watertight mesh"),
+        pytest.param(
+            ("runs3d", "meshes", "-o", "s", "--workers", "1"),
+            "open.ply: expected a watertight mesh",
+            marks=[needs.dask, needs.embree],
+        ),
         (("runs3d", "meshes", "-o", "s", "--azimuth", "knot"), "expected NAME=DEGREES, got 'knot'"),
         (
             ("runs2d", "pictures", "-o", "s", "--device", "cuda"),
@@ -449,6 +457,7 @@ def test_of_synsets_the_first_picture_is_taken(tmp_path):
         sources_in(tmp_path, {".png"})
 
 
+@needs.embree
 @pytest.mark.slow
 def test_the_whole_page_in_small(tmp_path, pictures, cluster):
     """All that `make paper` runs, on two pictures of 24 x 24 and a mesh."""

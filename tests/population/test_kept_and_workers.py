@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import needs
 import pytest
 
 from ntkspec.cluster.workers import Cluster
@@ -33,6 +34,7 @@ def half(number):
     return f"{number // 2} is half of it"
 
 
+@needs.dask
 def test_jobs_that_fail_do_not_stop_the_others():
     said = []
     failures = in_workers(half, [2, 3, 4, 5], ONE, said.append)
@@ -47,6 +49,7 @@ def test_jobs_that_fail_do_not_stop_the_others():
     assert said[-1].startswith("[4/4, ")
 
 
+@needs.dask
 def test_how_long_all_may_take_is_said_after_the_first():
     said = []
     in_workers(half, [3, 2, 4, 6], ONE, said.append, networks=lambda number: 10 * number)  # the first fails
@@ -57,6 +60,7 @@ def test_how_long_all_may_take_is_said_after_the_first():
     assert len(said) == 1
 
 
+@needs.dask
 def test_a_job_that_kills_its_workers_is_one_that_failed():
     said = []
     (failure,) = in_workers(half, [13, 4], ONE, said.append)
@@ -65,6 +69,7 @@ def test_a_job_that_kills_its_workers_is_one_that_failed():
     assert sorted(line.partition("] ")[2][:12] for line in said) == ["2 is half of", "failed: a wo"]
 
 
+@needs.dask
 def test_what_a_job_did_not_foresee_ends_all():
     with pytest.raises(TypeError):
         in_workers(half, ["two"], ONE, print)
@@ -113,6 +118,7 @@ def test_the_room_loads_neither_torch_nor_matplotlib():
     assert done.stdout == "True\n"
 
 
+@needs.git
 def test_a_copy_in_somebody_elses_repository_states_no_commit(tmp_path, monkeypatch):
     head = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=GOLDEN, capture_output=True, text=True, check=False

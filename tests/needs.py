@@ -1,0 +1,12 @@
+"""What some tests need and a machine may lack: without it they are skipped, and say so."""
+
+import shutil
+from importlib.util import find_spec
+
+import pytest
+
+NO_DASK = "no Dask, of the extra cluster"
+
+dask = pytest.mark.skipif(find_spec("distributed") is None, reason=NO_DASK)
+embree = pytest.mark.skipif(find_spec("embreex") is None, reason="no Embree, of the extra torch")
+git = pytest.mark.skipif(shutil.which("git") is None, reason="no git")
