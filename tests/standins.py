@@ -66,7 +66,7 @@ def stand_in_gpu(
         version: of the CUDA runtime, as it writes it: 12090 for 12.9.
         free: bytes on the device.
     """
-    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: version, memGetInfo=lambda: (free, 2 * free))
+    runtime = runtime_of(version, free)
     of_cupy = {
         "asnumpy": np.asarray,
         "RawKernel": RawKernel,
@@ -77,6 +77,16 @@ def stand_in_gpu(
     cupyx = types.SimpleNamespace(errstate=lambda linalg: np.errstate(), scipy=scipy)
     monkeypatch.setattr(gpu, "_cupy", lambda: (cupyx, numpy_as_cupy, scipy.sparse))
     return gpu.GpuBackend()
+
+
+def runtime_of(version: int, free: int) -> types.SimpleNamespace:
+    """CUDA's runtime: its version, and a device with so many bytes free."""
+    return types.SimpleNamespace(
+        runtimeGetVersion=lambda: version,
+        memGetInfo=lambda: (free, 2 * free),
+        getDevice=lambda: 0,
+        getDeviceProperties=lambda device: {"name": b"Stand-in"},
+    )
 
 
 @functools.cache

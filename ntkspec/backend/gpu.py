@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
@@ -102,6 +103,12 @@ class GpuBackend(ArrayBackend):
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return int(SHARE * (free + self.xp.get_default_memory_pool().free_bytes()))
 
+    @functools.cached_property
+    def device(self) -> str:
+        """See `Backend.device`."""
+        runtime = self.xp.cuda.runtime
+        return str(runtime.getDeviceProperties(runtime.getDevice())["name"].decode())
+
     def insert(self, kernel: Any, row: int, column: int, tile: Any) -> None:
         """See `Backend.insert`. Kernels that do not fit the device lie on the host."""
         super().insert(kernel, row, column, tile if isinstance(kernel, self.xp.ndarray) else self.get(tile))
@@ -120,6 +127,14 @@ class GpuBackend(ArrayBackend):
         self._refuse_large(len(kernel))
         with self._checked("eigenvalues"):
             return self.get(self.xp.linalg.eigvalsh(kernel)).astype(np.float64)
+
+    def eigvalsh_bytes(self, rows: int, dtype: Any) -> int:
+        """See `Backend.eigvalsh_bytes`: cuSOLVER's workspace, and CuPy's copy of the matrix."""
+        return 5 * rows**2 * int(np.dtype(dtype).itemsize)
+
+    def singular_values_bytes(self, rows: int) -> int:
+        """See `Backend.singular_values_bytes`: CuPy's copy of the matrix, and cuSOLVER's workspace."""
+        return 2 * 8 * rows**2
 
     def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.eigh`."""
