@@ -14,6 +14,7 @@ from ntkspec.errors import MemoryBudgetError, UsageError, shown
 PROCESSES_HERE = "NTKSPEC_PROCESSES_HERE"  # the variable that says how many processes share the memory here
 GIB = 2**30
 SHARE = 0.8  # of what is free; the rest is left to the operating system and to libraries
+BUDGET = "the memory budget"
 LARGEST = 2**62  # bytes; more cannot be addressed, and limits of processes are 64-bit numbers
 LIBRARIES = {"RLIMIT_AS": 2**28, "RLIMIT_DATA": 2**27}  # bytes that those take which are loaded when needed
 
@@ -68,12 +69,12 @@ def _is_size(gib: object) -> bool:
         return False
 
 
-def require(what: str, needed: int, budget: int, remedy: str) -> None:
-    """Raise `MemoryBudgetError` unless `needed` bytes fit the budget."""
+def require(what: str, needed: int, budget: int, remedy: str, limit: str = BUDGET) -> None:
+    """Raise `MemoryBudgetError` unless `needed` bytes fit the budget, whose name is `limit`."""
     if needed > budget:
         raise MemoryBudgetError(
             what,
-            expected=f"at most {format_bytes(budget)} (the memory budget)",
+            expected=f"at most {format_bytes(budget)} ({limit})",
             got=f"a need of {format_bytes(needed)}",
             remedy=remedy,
         )

@@ -37,7 +37,12 @@ def add_settings(parser: Parser) -> None:
     add("--seed", type=int, metavar="S", help="of that draw (default: 0)")
     add("--backend", default="auto", choices=("auto", "cpu", "gpu"), help="what runs the arithmetic")
     add("--precision", default="float64", choices=("float64", "float32"), help="of the kernel")
-    add("--memory", type=positive(float), metavar="GIB", help="memory budget (default: 80%% of what is free)")
+    add(
+        "--memory",
+        type=positive(float),
+        metavar="GIB",
+        help="memory budget of the host (default: 80%% of what is free); a GPU has its own",
+    )
     add(
         "--check",
         action="store_true",

@@ -71,12 +71,7 @@ def stand_in_gpu(
         version: of the CUDA runtime, as it writes it: 12090 for 12.9.
         free: bytes on the device.
     """
-    runtime = types.SimpleNamespace(
-        runtimeGetVersion=lambda: version,
-        driverGetVersion=lambda: version,
-        memGetInfo=lambda: (free, 2 * free),
-        getDeviceProperties=lambda _: {"name": b"a stand-in"},
-    )
+    runtime = runtime_of(version, free)
     pool = types.SimpleNamespace(free_bytes=lambda: 0, total_bytes=lambda: 0, free_all_blocks=lambda: None)
     of_cupy = {
         "asnumpy": np.asarray,
@@ -110,6 +105,17 @@ class _Device:
 
     def synchronize(self) -> None:
         """Do nothing."""
+
+
+def runtime_of(version: int, free: int) -> types.SimpleNamespace:
+    """CUDA's runtime: its version, and a device with so many bytes free."""
+    return types.SimpleNamespace(
+        runtimeGetVersion=lambda: version,
+        driverGetVersion=lambda: version,
+        memGetInfo=lambda: (free, 2 * free),
+        getDevice=lambda: 0,
+        getDeviceProperties=lambda device: {"name": b"Stand-in"},
+    )
 
 
 @functools.cache

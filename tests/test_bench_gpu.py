@@ -65,7 +65,7 @@ def test_all_of_it(device, results):
     assert max(row["difference"] for row in kept["peers"] if "difference" in row) < 1e-13
     text = gpu_tables.text(kept)
     for said in (
-        "a stand-in",
+        "Stand-in",
         "| 16 decades | 16 |",
         "holds",
         "| mlp256 | 28 |",

@@ -121,15 +121,20 @@ def enlarged(network: str, samples: int, n: int) -> Jacobian:
 
 
 def formed(device: Device, jacobian: Jacobian, precision: Any = "float64") -> Any:
-    """Form a kernel on the device from factors on the host.
+    """Form a kernel on the device from factors on the host."""
+    return assembled(Kernel(jacobian, precision=precision, backend=device.engine))
+
+
+def assembled(kernel: Kernel) -> Any:
+    """Form a kernel on the device.
 
     Raises:
         MemoryBudgetError: it would lie on the host.
     """
-    plan = Assembly.of(Kernel(jacobian, precision=precision, backend=device.engine))
+    plan = Assembly.of(kernel)
     if plan.on_host:
         raise MemoryBudgetError(
-            f"kernel of {jacobian.samples} samples",
+            f"kernel of {kernel.rows.samples} samples",
             expected="room for it on the device",
             got=f"a need of {plan.needed / 2**30:.0f} GiB",
             remedy="a larger device",

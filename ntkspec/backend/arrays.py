@@ -16,16 +16,26 @@ from ntkspec.summation import pairwise, panel_of, panels
 MEETING = 256
 WIDEST = 1024  # columns of a sparse factor that may be written out as a dense panel
 PANEL_BYTES = 2**25  # of a kernel, in one pass over it
+# A QR of the triangle above k N columns takes (2 k + 4/3) N^3 operations where 2 k N^3 would do: tall folds
+# waste least, a quarter of the work at k = 2, five sixths at k = 1/8.
+TALL = 2  # k, if there is room
+FOLDS = 8  # of as many columns as the kernel has rows, at most
 
 
 class ArrayBackend:
     """A backend but for its name, its solvers and what reaches the host; see `Backend`."""
 
     tile: int = 4096
+    piece_bytes: int = 2**28  # of a device's many GiB: each piece costs it launches
 
     def __init__(self, xp: Any, sparse: Any) -> None:
         self.xp = xp
         self.sparse = sparse
+
+    @property
+    def device(self) -> str:
+        """See `Backend.device`."""
+        return ""
 
     @property
     def workers(self) -> int:
@@ -101,14 +111,42 @@ class ArrayBackend:
         cut = panels(x.shape[1])
         return pairwise(len(cut), lambda i, _: x[:, cut[i]] @ y[cut[i]])
 
-    def projection(self, x: Any, y: Any, weights: Any) -> Any:
-        """See `Backend.projection`."""
-        weighted = self._scaled(y, weights)
-        if x is None:
-            return self.xp.asarray(weighted.sum(axis=0)).reshape(1, -1)
-        if self.sparse.issparse(weighted) and not self.sparse.issparse(x):
-            return (weighted.T @ x).T  # not every library multiplies a dense matrix by a CSR one
-        return x.T @ weighted
+    def is_sparse(self, matrix: Any) -> bool:
+        """See `Backend.is_sparse`."""
+        return bool(self.sparse.issparse(matrix))
+
+    def stack(self, matrix: Any, vectors: Any) -> Any:
+        """See `Backend.stack`."""
+        if self.sparse.issparse(matrix):
+            return self._scaled(matrix, self.xp.ascontiguousarray(vectors[:, 0]))
+        rows, width = matrix.shape
+        return (matrix[:, :, None] * vectors[:, None, :]).reshape(rows, width * vectors.shape[1])
+
+    def stack_sums(self, stack: Any, matrix: Any, count: int) -> Any:
+        """See `Backend.stack_sums`."""
+        if self.sparse.issparse(matrix):
+            return self.row_sums(stack, matrix)[:, None]
+        rows, width = matrix.shape
+        parts, cut = stack.reshape(rows, width, count), panels(width)
+        return pairwise(
+            len(cut), lambda i, _: self.xp.einsum("iw,iwm->im", matrix[:, cut[i]], parts[:, cut[i]])
+        )
+
+    def transposed_product(self, x: Any, y: Any, panel: int) -> Any:
+        """See `Backend.transposed_product`; all panels in one batched product."""
+        rows, (full, rest) = x.shape[0], divmod(x.shape[0], panel)
+        if rows <= panel or self.sparse.issparse(x):
+            return x.T @ y
+        sums = self.empty((full + (rest > 0), x.shape[1], y.shape[1]), y.dtype)
+        x_panels, y_panels = (each[: full * panel].reshape(full, panel, each.shape[1]) for each in (x, y))
+        self.xp.matmul(x_panels.transpose(0, 2, 1), y_panels, out=sums[:full])
+        if rest:
+            self.xp.matmul(x[-rest:].T, y[-rest:], out=sums[full])
+        while len(sums) > 1:
+            half = -(-len(sums) // 2)
+            sums[: len(sums) - half] += sums[half:]
+            sums = sums[:half]
+        return sums[0]
 
     def row_sums(self, x: Any, y: Any) -> Any:
         """See `Backend.row_sums`."""
@@ -189,6 +227,21 @@ class ArrayBackend:
 
     # -- dense solvers
 
-    def fold(self, triangle: Any, rows: Any) -> Any:
-        """See `Backend.fold`."""
-        return self.xp.linalg.qr(self.xp.concatenate([triangle, rows]), mode="r")
+    def fold(self, triangle: Any, panels: list[Any]) -> Any:
+        """See `Backend.fold`; the copy lets go of what CuPy's triangle is a view of."""
+        stacked = self.xp.concatenate([triangle, *(panel.T for panel in panels)])
+        panels.clear()
+        return self.xp.linalg.qr(stacked, mode="r").copy()
+
+    def fold_columns(self, rows: int, room: int) -> int:
+        """See `Backend.fold_columns`."""
+        fit = (room // (8 * rows) - 3 * rows) // 3
+        return max(min(TALL * rows, fit), rows // FOLDS)
+
+    def fold_bytes(self, rows: int, columns: int) -> int:
+        """See `Backend.fold_bytes`: the triangle, what is factorised, and CuPy's copy of that."""
+        return 8 * rows * (rows + 2 * (rows + 3 * columns // 2))
+
+    def fold_sums(self, rows: int, columns: int) -> int:
+        """See `Backend.fold_sums`: a QR takes the triangle for a full matrix."""
+        return rows + 3 * columns // 2

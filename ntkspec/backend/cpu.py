@@ -18,7 +18,7 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from ntkspec.backend import lapack, loops, two_stage
-from ntkspec.backend.arrays import ArrayBackend
+from ntkspec.backend.arrays import FOLDS, ArrayBackend
 from ntkspec.backend.protocol import BackendName, R, T, solver_failed
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
@@ -26,6 +26,7 @@ from ntkspec.summation import NARROW, pairwise, panel_of, panels
 
 ROWS_AT_ONCE = 512  # of a kernel, in one pass over it
 QR_BLOCK = 32  # columns that tpqrt works on at a time
+EVD_ROWS, GESDD_ROWS = 4, 128  # of workspace that LAPACK takes for eigenvalues, for singular values
 LAPACK_VECTORS_LIMIT = 32_766  # SciPy's LAPACK counts the workspace of evd in 32 bits
 LAPACK_LIMIT = 46_340  # rows beyond which SciPy's LAPACK cannot count the entries of a matrix in 32 bits
 
@@ -50,6 +51,7 @@ class CpuBackend(ArrayBackend):
 
     name: BackendName = "cpu"
     tile = 384  # two Gram tiles and their sum stay in the cache; chosen by analysis/studies/core_choices.py
+    piece_bytes = 2**21  # so do a piece's products
 
     def __init__(self) -> None:
         super().__init__(np, scipy.sparse)
@@ -156,6 +158,12 @@ class CpuBackend(ArrayBackend):
             raise solver_failed("eigenvalues", error) from None
         return np.asarray(values, dtype=np.float64)
 
+    def eigvalsh_bytes(self, rows: int, dtype: Any) -> int:
+        """See `Backend.eigvalsh_bytes`."""
+        if rows >= two_stage.SMALLEST and two_stage.available():
+            return two_stage.work_bytes(rows, dtype)
+        return EVD_ROWS * rows * int(np.dtype(dtype).itemsize)
+
     def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.eigh`."""
         require_countable(len(kernel), "eigenvectors on the CPU")
@@ -166,21 +174,30 @@ class CpuBackend(ArrayBackend):
             raise solver_failed("eigenvectors", error) from None
         return values.astype(np.float64), vectors.astype(np.float64)
 
-    def fold(self, triangle: Any, rows: Any) -> Any:
+    def fold(self, triangle: Any, panels: list[Any]) -> Any:
         """See `Backend.fold`. LAPACK's tpqrt leaves the zeros of the triangle alone."""
-        require_countable(math.isqrt(rows.size), "singular values on the CPU")
-        block = min(QR_BLOCK, len(triangle))
-        folded, _, _, info = scipy.linalg.lapack.dtpqrt(
-            0,
-            block,
-            np.asfortranarray(triangle),
-            np.asfortranarray(rows),
-            overwrite_a=True,
-            overwrite_b=True,
-        )
-        if info:
-            raise solver_failed("QR", ValueError(f"LAPACK tpqrt returned {info}"))
+        folded, block = np.asfortranarray(triangle), min(QR_BLOCK, len(triangle))
+        while panels:
+            rows = np.asfortranarray(panels.pop(0).T)
+            require_countable(math.isqrt(rows.size), "singular values on the CPU")
+            folded, _, _, info = scipy.linalg.lapack.dtpqrt(
+                0, block, folded, rows, overwrite_a=True, overwrite_b=True
+            )
+            if info:
+                raise solver_failed("QR", ValueError(f"LAPACK tpqrt returned {info}"))
         return folded
+
+    def fold_columns(self, rows: int, room: int) -> int:
+        """See `Backend.fold_columns`: a short fold takes no longer than its part of a tall one."""
+        return rows // FOLDS
+
+    def fold_bytes(self, rows: int, columns: int) -> int:
+        """See `Backend.fold_bytes`: the panels, and two triangles at the first fold."""
+        return 8 * rows * (2 * rows + 2 * columns)
+
+    def fold_sums(self, rows: int, columns: int) -> int:
+        """See `Backend.fold_sums`."""
+        return 0
 
     def solve_lower(self, triangle: Any, rows: Any) -> NDArray[np.float64]:
         """See `Backend.solve_lower`."""
@@ -194,6 +211,10 @@ class CpuBackend(ArrayBackend):
             return lapack.singular_values(triangle)
         except np.linalg.LinAlgError as error:
             raise solver_failed("singular values", error) from None
+
+    def singular_values_bytes(self, rows: int) -> int:
+        """See `Backend.singular_values_bytes`."""
+        return 8 * GESDD_ROWS * rows
 
     def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.svd_right`. The workspace of LAPACK's gesdd is counted in 32 bits, too."""

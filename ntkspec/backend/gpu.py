@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -139,6 +140,12 @@ class GpuBackend(ArrayBackend):
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return int(SHARE * (free + self.xp.get_default_memory_pool().free_bytes()))
 
+    @functools.cached_property
+    def device(self) -> str:
+        """See `Backend.device`."""
+        runtime = self.xp.cuda.runtime
+        return str(runtime.getDeviceProperties(runtime.getDevice())["name"].decode())
+
     def insert(self, kernel: Any, row: int, column: int, tile: Any) -> None:
         """See `Backend.insert`. Kernels that do not fit the device lie on the host."""
         super().insert(kernel, row, column, tile if isinstance(kernel, self.xp.ndarray) else self.get(tile))
@@ -163,6 +170,16 @@ class GpuBackend(ArrayBackend):
                 return self.get(self.xp.linalg.eigvalsh(kernel)).astype(np.float64)
             return self.get(self._eigenvalues.values(kernel))
 
+    def eigvalsh_bytes(self, rows: int, dtype: Any) -> int:
+        """See `Backend.eigvalsh_bytes`; of cuSOLVER its workspace, and CuPy's copy of the matrix."""
+        if rows < BAND_FROM:
+            return 5 * rows**2 * int(np.dtype(dtype).itemsize)
+        return self._eigenvalues.bytes_beside(rows, dtype)
+
+    def singular_values_bytes(self, rows: int) -> int:
+        """See `Backend.singular_values_bytes`: the matrix whose eigenvalues they are, and its solver."""
+        return 8 * (2 * rows) ** 2 + self.eigvalsh_bytes(2 * rows, np.float64)
+
     def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.eigh`."""
         if not isinstance(kernel, self.xp.ndarray):
@@ -172,10 +189,10 @@ class GpuBackend(ArrayBackend):
             values, vectors = self.xp.linalg.eigh(kernel)
             return self.get(values).astype(np.float64), self.get(vectors).astype(np.float64)
 
-    def fold(self, triangle: Any, rows: Any) -> Any:
+    def fold(self, triangle: Any, panels: list[Any]) -> Any:
         """See `Backend.fold`."""
         with self._checked("QR"):
-            return super().fold(triangle, rows)
+            return super().fold(triangle, panels)
 
     def solve_lower(self, triangle: Any, rows: Any) -> Any:
         """See `Backend.solve_lower`."""

@@ -38,6 +38,16 @@ class Backend(Protocol):
         """Tiles at work at the same time."""
         ...
 
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes of an array that suits the machine where products are made in pieces."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """What computes, if it has memory of its own, by the name that its maker gave it; else ""."""
+        ...
+
     def put(self, matrix: Matrix, dtype: Any) -> Any:
         """A host matrix, dense or CSR, as a device matrix of `dtype`."""
         ...
@@ -93,8 +103,33 @@ class Backend(Protocol):
         """x y; long sums of dense rows in panels."""
         ...
 
-    def projection(self, x: Any, y: Any, weights: Any) -> Any:
-        """x^T diag(weights) y; x None for a single row of ones."""
+    def is_sparse(self, matrix: Any) -> bool:
+        """Whether a device matrix is CSR."""
+        ...
+
+    def stack(self, matrix: Any, vectors: Any) -> Any:
+        """diag(v) matrix for every column v of `vectors`: column j of the matrix times v_1, v_2 and so on.
+
+        Args:
+            matrix: (rows, w); CSR for one vector alone.
+            vectors: (rows, m).
+
+        Returns:
+            (rows, w m).
+        """
+        ...
+
+    def stack_sums(self, stack: Any, matrix: Any, count: int) -> Any:
+        """(rows, m) the inner products of the rows of m = `count` matrices in a stack with the matrix's.
+
+        Args:
+            stack: (rows, w m), in the order of `stack`; CSR for one alone.
+            matrix: (rows, w); long sums of dense rows in panels.
+        """
+        ...
+
+    def transposed_product(self, x: Any, y: Any, panel: int) -> Any:
+        """x^T y; dense sums over rows in panels of `panel` of them, added pairwise, CSR ones at once."""
         ...
 
     def row_sums(self, x: Any, y: Any) -> Any:
@@ -151,21 +186,41 @@ class Backend(Protocol):
         """Ascending eigenvalues of a symmetric device matrix, which is destroyed."""
         ...
 
+    def eigvalsh_bytes(self, rows: int, dtype: Any) -> int:
+        """Bytes beside the matrix itself that `eigvalsh` takes for so many rows of `dtype`."""
+        ...
+
     def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Ascending eigenvalues and orthonormal eigenvectors (columns); the matrix is destroyed."""
         ...
 
-    def fold(self, triangle: Any, rows: Any) -> Any:
-        """The triangular factor of [triangle; rows]; both are destroyed.
+    def fold(self, triangle: Any, panels: list[Any]) -> Any:
+        """The triangular factor of the triangle above the transposed panels; all are destroyed.
 
         Args:
             triangle: (N, N) upper triangular.
-            rows: (m, N).
+            panels: one or more (N, m); the list is empty at the end.
         """
+        ...
+
+    def fold_columns(self, rows: int, room: int) -> int:
+        """Columns of a panel that is best for N = `rows`, if `fold_bytes` has this room."""
+        ...
+
+    def fold_bytes(self, rows: int, columns: int) -> int:
+        """Bytes that `fold` takes, all included, for panels of up to half as many columns again in all."""
+        ...
+
+    def fold_sums(self, rows: int, columns: int) -> int:
+        """How many products such a fold adds up at a time; 0 where it leaves the triangle's zeros alone."""
         ...
 
     def singular_values(self, triangle: Any) -> NDArray[np.float64]:
         """Descending singular values; the matrix is destroyed."""
+        ...
+
+    def singular_values_bytes(self, rows: int) -> int:
+        """Bytes beside the matrix itself that `singular_values` takes for so many rows."""
         ...
 
     def solve_lower(self, triangle: Any, rows: Any) -> Any:

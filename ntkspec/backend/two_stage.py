@@ -39,17 +39,29 @@ def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
     n = len(kernel)
     mix(kernel, np, HostInPlace())
     values = np.empty(n, kernel.dtype)
-    work, whole = np.empty(1, kernel.dtype), np.empty(1, np.int64)
-    _solve(kernel, values, work, -1, whole, -1)  # asks for the size of the workspace
-    work = np.empty(int(np.nextafter(work[0], np.inf)) + 1, kernel.dtype)  # float32 may round down
-    whole = np.empty(int(whole[0]), np.int64)
-    info = _solve(kernel, values, work, len(work), whole, len(whole))
+    lwork, lwhole = _workspace(n, kernel.dtype)
+    work, whole = np.empty(lwork, kernel.dtype), np.empty(lwhole, np.int64)
+    info = _solve(n, kernel, values, work, lwork, whole, lwhole)
     if info:
         raise np.linalg.LinAlgError(f"LAPACK syevd_2stage returned {info}")
     return values
 
 
+def work_bytes(rows: int, dtype: Any) -> int:
+    """Return the bytes that `eigvalsh` takes beside a matrix of so many rows, eigenvalues included."""
+    lwork, lwhole = _workspace(rows, np.dtype(dtype))
+    return (lwork + rows) * int(np.dtype(dtype).itemsize) + 8 * lwhole
+
+
+def _workspace(n: int, dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The lengths of the workspace that LAPACK asks for."""
+    none, work, whole = np.empty(1, dtype), np.empty(1, dtype), np.empty(1, np.int64)
+    _solve(n, none, none, work, -1, whole, -1)
+    return int(np.nextafter(work[0], np.inf)) + 1, int(whole[0])  # float32 may round down
+
+
 def _solve(
+    n: int,
     kernel: NDArray[Any],
     values: NDArray[Any],
     work: NDArray[Any],
@@ -60,7 +72,7 @@ def _solve(
     """One call; LAPACK's return code. Both triangles are there, so either order of the matrix will do."""
     library = _library()
     assert library is not None
-    size, info = ctypes.c_int64(len(kernel)), ctypes.c_int64(0)
+    size, info = ctypes.c_int64(n), ctypes.c_int64(0)
     sizes = [ctypes.byref(ctypes.c_int64(number)) for number in (lwork, lwhole)]
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in (kernel, values, work, whole)]
     getattr(library, NAMES[str(kernel.dtype)])(

@@ -142,6 +142,10 @@ class Block:
         """Return a block of so many samples, its numbers arbitrary."""
         return self._of(self.left.empty(samples), self.right.empty(samples))
 
+    def sized(self, samples: int) -> Block:
+        """Return a block of so many samples that takes no memory: each has the first one's numbers."""
+        return self._of(self.left.sized(samples), self.right.sized(samples))
+
     def compact(self) -> Block:
         """Return it in memory, without the columns that no sample touches; kernels are the same."""
         return replace(self._of(self.left.compact(), self.right.compact()), parameters=())

@@ -77,6 +77,10 @@ class Factor(Protocol):
         """Return a factor of so many samples, its numbers arbitrary."""
         ...
 
+    def sized(self, samples: int) -> Factor:
+        """Return a factor of so many samples that takes no memory: each has the first one's numbers."""
+        ...
+
     def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Factor:
         """Return the factor with a linear function of its values, before those that collide add up."""
         ...
@@ -247,6 +251,10 @@ class ArrayFactor(ABC):
     def empty(self, samples: int) -> Self:
         """See `Factor.empty`."""
         return self.each(lambda array: np.empty((samples, *array.shape[1:]), array.dtype))
+
+    def sized(self, samples: int) -> Self:
+        """See `Factor.sized`."""
+        return self.each(lambda array: np.broadcast_to(array[:1], (samples, *array.shape[1:])))
 
     def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Self:
         """See `Factor.map`."""

@@ -196,6 +196,10 @@ class Jacobian:
         regions = None if self.regions is None else self.regions[chosen]
         return replace(self, blocks=tuple(block.rows(chosen) for block in self), regions=regions)
 
+    def sized(self, samples: int) -> Jacobian:
+        """Return a Jacobian of so many samples that takes no memory: each has the first one's numbers."""
+        return replace(self, blocks=tuple(block.sized(samples) for block in self), regions=None)
+
     def to_dense(self) -> NDArray[Any]:
         """J (n, c, p) by the definition, blocks side by side; for tests and small cases."""
         return np.concatenate([block.to_dense() for block in self.blocks], axis=2)

@@ -65,6 +65,10 @@ class Ones:
         """See `Factor.empty`."""
         return Ones(samples, self.outputs)
 
+    def sized(self, samples: int) -> Ones:
+        """See `Factor.sized`."""
+        return self.empty(samples)
+
     def written_out(self) -> DenseFactor:
         """Return the ones as numbers."""
         return DenseFactor(self.values)

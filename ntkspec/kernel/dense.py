@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend, Choice, Precision
+from ntkspec.backend import Backend, Choice, CpuBackend, Precision
 from ntkspec.counts import whole_number
-from ntkspec.errors import UsageError, shown
+from ntkspec.errors import MemoryBudgetError, UsageError, shown
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
 from ntkspec.kernel.forms import Form
 from ntkspec.kernel.problem import Kernel, blocks_of
-from ntkspec.memory import require
+from ntkspec.memory import BUDGET, format_bytes
 
 SMALLEST_TILE = 32  # rows that tiles shrink to where memory is short
-FEWER = "raise --memory, use fewer samples, --precision float32, or --method lanczos"
+FEWER = "or use fewer samples, --precision float32, or --method lanczos"
 Progress = Callable[[float], None]  # called with the share of the work that is done
+Beside = Callable[[Backend], int]  # bytes that are needed beside a kernel, on a device or on the host
 
 
 def gram(
@@ -130,17 +131,22 @@ class Assembly:
         tile: int | None = None,
         *,
         targets_given: bool = False,
+        beside: Beside = lambda _: 0,
     ) -> Assembly:
-        """Cut the work so that it fits the kernel's budget.
+        """Cut the work so that it fits the room where the kernel is computed.
+
+        Kernels that do not fit on a device, with what is needed beside them, go to the host.
 
         Args:
             kernel: of every block that is added up.
             parts: name -> blocks to add up; default: {"total": all of them}.
             tile: as for `gram`.
             targets_given: there is a place for the kernels outside of the budget.
+            beside: what the caller will take beside the kernels, when factors and tiles are gone.
 
         Raises:
-            MemoryBudgetError: the kernels, the tiles at work and the factors of two samples do not fit.
+            MemoryBudgetError: the kernels, the tiles at work and the factors of two samples do not fit, or
+                the kernels with what is beside.
         """
         tile = None if tile is None else whole_number(tile, "tile", 1)
         parts = {"total": kernel.rows} if parts is None else parts
@@ -158,14 +164,19 @@ class Assembly:
             while tile > SMALLEST_TILE and scratch(tile) > room // 8:
                 tile //= 2
         work = scratch(tile)
-        on_host = targets_given or (room != kernel.budget and least_bytes(kernel, kernels + work) > room)
-        panel = _panel_samples(kernel, work + (0 if on_host else kernels), room)
-        if on_host:
-            require(f"kernel of {samples} samples on the host", kernels, kernel.budget, FEWER)
+        later = beside(engine)
+        most_held = max(least_bytes(kernel, kernels + work), kernels + later)
+        on_host = targets_given or (bool(engine.device) and most_held > room)
+        if on_host and not targets_given:
+            later = beside(CpuBackend())
+            _require_on_host(kernel, kernels + later, most_held)
+        panel = _panel_samples(kernel, work + (0 if on_host else kernels))
+        kernel.require(_with_beside(samples), 0 if on_host else kernels + later, FEWER)
         tiling = tiles.cut(kernel, panel, tile)
         most = max(side.samples for side in _sides(kernel))
         factors = _bytes_a_sample(kernel) * (samples if panel == most else 2 * panel)
-        return Assembly(kernel, groups, tuple(parts), tiling, on_host, int(kernels + work + factors))
+        needed = int(kernels + max(work + factors, later))
+        return Assembly(kernel, groups, tuple(parts), tiling, on_host, needed)
 
     def assemble(
         self, out: Mapping[str, NDArray[Any]] | None = None, progress: Progress | None = None
@@ -270,11 +281,27 @@ def _bytes_a_sample(kernel: Kernel) -> float:
     )
 
 
-def _panel_samples(kernel: Kernel, kernel_bytes: int, budget: int) -> int:
+def _panel_samples(kernel: Kernel, kernel_bytes: int) -> int:
     """Samples whose factors are held at once: all if they fit beside the kernels, else what fits twice."""
     per_sample, samples = _bytes_a_sample(kernel), _samples(kernel)
-    room = budget - kernel_bytes
-    require(f"kernel of {samples} samples", least_bytes(kernel, kernel_bytes), budget, FEWER)
+    room = kernel.room - kernel_bytes
+    kernel.require(f"kernel of {samples} samples", least_bytes(kernel, kernel_bytes), FEWER)
     if per_sample * samples <= room:
         return max(side.samples for side in _sides(kernel))
     return max(int(room / (2 * per_sample)), 1)
+
+
+def _require_on_host(kernel: Kernel, needed: int, on_device: int) -> None:
+    """Raise `MemoryBudgetError` where a kernel that is too large for the device is so for the budget."""
+    if needed > kernel.budget:
+        budget, room, host, there = map(format_bytes, (kernel.budget, kernel.room, needed, on_device))
+        raise MemoryBudgetError(
+            _with_beside(_samples(kernel)),
+            expected=f"at most {budget} on the host ({BUDGET}) or {room} on the {kernel.backend.device}",
+            got=f"a need of {host} on the host or {there} on the device",
+            remedy=f"raise --memory {FEWER}",
+        )
+
+
+def _with_beside(samples: int) -> str:
+    return f"kernel of {samples} samples, with what is needed beside it"

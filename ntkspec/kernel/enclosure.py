@@ -24,7 +24,6 @@ from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.dense import Assembly
 from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import require
 from ntkspec.summation import gamma
 
 UNIT = 2.0**-53  # unit roundoff of double precision
@@ -92,21 +91,29 @@ def in_ieee_arithmetic(kernel: Kernel) -> Kernel:
 
 
 def enclosure_of(kernel: Kernel, *, beside: int = 0) -> Formed:
-    """Form a kernel with its error, in IEEE arithmetic whatever the kernel's backend; see `form`."""
-    kernel = in_ieee_arithmetic(kernel)
-    need = int((KERNELS_HELD + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
-    require("bounds from the kernel", need, kernel.budget, "raise --memory, or use fewer samples")
+    """Form a kernel of float64 with its error, where it is computed; see `form`.
+
+    On a device it is as sure as that computes in IEEE arithmetic, which is asked of its libraries and cannot
+    be seen: for certified bounds take `in_ieee_arithmetic(kernel)`.
+    """
+    more = int((KERNELS_HELD - 1 + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
+    plan = Assembly.of(kernel, beside=lambda _: more)
     check_range(kernel)
-    formed = Assembly.of(kernel).assemble()["total"]
+    formed = plan.assemble()["total"]
     weights, squares = np.zeros(kernel.size), 0.0
     for term in kernel.terms:
         pair = term.uncancelled_pair
-        right = term.engine.row_norms(pair.right)
-        left = np.ones(1) if pair.left is None else np.repeat(term.engine.row_norms(pair.left), pair.repeat)
+        right = _row_norms(term.engine, pair.right)
+        left = np.ones(1) if pair.left is None else np.repeat(_row_norms(term.engine, pair.left), pair.repeat)
         weights = np.hypot(weights, left * right)
         squares += 1 + float(left.max()) ** 2 + float(right.max()) ** 2  # what an underflow is multiplied by
     roundings = forming_roundings(kernel)
-    return Formed(formed, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP, kernel.backend)
+    where = CpuBackend() if plan.on_host else kernel.backend
+    return Formed(formed, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP, where)
+
+
+def _row_norms(engine: Backend, matrix: Any) -> NDArray[np.float64]:
+    return engine.get(engine.row_norms(matrix))
 
 
 def forming_roundings(kernel: Kernel) -> int:

@@ -49,12 +49,12 @@ def operator(
 
 def operator_of(kernel: Kernel) -> LinearOperator:
     """Make a kernel an operator; see `operator`. Factors that a device has no room for stay on the host."""
-    if operator_bytes(kernel) > kernel.room and kernel.backend.name != "cpu":
-        kernel = kernel.otherwise(backend=CpuBackend())
+    engine = operator_engine(kernel)
+    if engine is not kernel.backend:
+        kernel = kernel.otherwise(backend=engine)
     require(
         "factors of the kernel", operator_bytes(kernel), kernel.budget, "raise --memory or use fewer samples"
     )
-    engine = kernel.backend
     blocks = [TermOperator(term.pair, engine) for term in kernel.terms]
 
     def products(vectors: NDArray[Any]) -> NDArray[Any]:
@@ -72,6 +72,12 @@ def operator_of(kernel: Kernel) -> LinearOperator:
 def operator_bytes(kernel: Kernel) -> int:
     """Return the bytes of the factors as `operator` holds them."""
     return 2 * kernel.rows.nbytes * 8 // kernel.rows.dtype.itemsize
+
+
+def operator_engine(kernel: Kernel) -> Backend:
+    """Return where `operator` computes products: the kernel's backend, or the host where that has no room."""
+    away = kernel.backend.device and operator_bytes(kernel) > kernel.room
+    return CpuBackend() if away else kernel.backend
 
 
 def check_range(kernel: Kernel) -> None:

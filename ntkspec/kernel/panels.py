@@ -15,8 +15,7 @@ import numpy as np
 
 from ntkspec.kernel.problem import Kernel
 
-PANELS = 8  # of as many columns as the kernel has rows
-NARROWEST = 128  # but no fewer columns: long sums cost a QR digits, many folds cost it time
+NARROWEST = 128  # columns at least: long sums cost a QR digits, many folds cost it time
 
 
 def column_panels(kernel: Kernel, width: int) -> Iterator[Any]:
@@ -27,23 +26,40 @@ def column_panels(kernel: Kernel, width: int) -> Iterator[Any]:
 
 def triangular_factor(kernel: Kernel) -> Any:
     """Return R (N, N), upper triangular, with R^T R = J J^T, as a device array of float64."""
-    size, engine = kernel.size, kernel.backend
-    triangle = engine.zeros((size, size), np.float64)
-    for panel in column_panels(kernel, panel_width(size)):
-        triangle = engine.fold(triangle, panel.T)
-    return triangle
+    size, engine, width = kernel.size, kernel.backend, kernel.fact(panel_width)
+    triangle, waiting = engine.zeros((size, size), np.float64), []
+    for panel in column_panels(kernel, width):
+        waiting.append(panel)
+        if sum(each.shape[1] for each in waiting) > width // 2:
+            triangle = engine.fold(triangle, waiting)
+    return engine.fold(triangle, waiting) if waiting else triangle
 
 
 def folds(kernel: Kernel) -> int:
-    """Count the panels of J at most; all but one a block are at least half full."""
-    return len(kernel.rows.blocks) + 2 * kernel.touched_width // panel_width(kernel.size)
+    """Count the panels of J at most; all but one a block are at least half full. Some may share a fold."""
+    return len(kernel.rows.blocks) + 2 * kernel.touched_width // kernel.fact(panel_width)
 
 
-def panel_width(size: int) -> int:
-    """Choose how many columns of J are folded in at once for a kernel of this size."""
-    return max(size // PANELS, NARROWEST)
+def fold_sums(kernel: Kernel) -> int:
+    """Count the products that a fold adds up at a time, see `Backend.fold_sums`."""
+    return kernel.backend.fold_sums(kernel.size, kernel.fact(panel_width))
 
 
-def triangle_bytes(size: int) -> int:
-    """Return the bytes that `triangular_factor` needs at its peak for this size, factors apart."""
-    return 8 * size * (2 * panel_width(size) + 2 * size)
+def panel_width(kernel: Kernel) -> int:
+    """Choose how many columns of J are folded in at once.
+
+    On a device that depends on the room at the moment: ask `kernel.fact(panel_width)`, so that what is
+    planned, what errors count and what is done are the same.
+    """
+    room = kernel.room - factor_bytes(kernel)
+    return max(kernel.backend.fold_columns(kernel.size, room), NARROWEST)
+
+
+def triangle_bytes(kernel: Kernel) -> int:
+    """Return the bytes that `triangular_factor` needs at its peak, factors apart."""
+    return kernel.backend.fold_bytes(kernel.size, kernel.fact(panel_width))
+
+
+def factor_bytes(kernel: Kernel) -> int:
+    """Return the bytes of the largest block's factors: as stored, compact, and on the device."""
+    return 3 * max(block.nbytes for block in kernel.rows)

@@ -19,7 +19,7 @@ from ntkspec.backend import Backend, Choice, CpuBackend, Precision, select
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, Jacobian, Outputs, check_outputs, rows_per_sample
 from ntkspec.kernel.term import Term
-from ntkspec.memory import budget_bytes
+from ntkspec.memory import BUDGET, SHARE, budget_bytes, require
 
 T = TypeVar("T")
 
@@ -99,6 +99,15 @@ class Kernel:
         """Describe the kernel of the samples start:stop, a principal submatrix."""
         return self.otherwise(rows=self.rows.load(start, stop))
 
+    def sized(self, samples: int) -> Kernel:
+        """Describe a kernel of so many samples, for plans alone: of this one's sizes, not its numbers.
+
+        No further columns are touched.
+        """
+        other = self.otherwise(rows=self.rows.sized(samples))
+        other.__dict__["touched_width"] = self.touched_width
+        return other
+
     def otherwise(self, **changes: Any) -> Kernel:
         """Describe the kernel with other fields; what depends on them is found anew."""
         if {*changes} <= {"precision"}:  # which terms do not know
@@ -139,18 +148,36 @@ class Kernel:
 
     @property
     def room(self) -> int:
-        """Bytes to plan with where it is computed: the budget, or less on a device."""
-        return min(self.budget, self.backend.room(self.budget))
+        """Bytes to plan with where it is computed: the budget, or on a device what is free there."""
+        return self.backend.room(self.budget)
+
+    @property
+    def limit(self) -> str:
+        """What sets the room, in words."""
+        device = self.backend.device
+        return f"{SHARE:.0%} of what is free on the {device}" if device else BUDGET
+
+    def require(self, what: str, needed: int, otherwise: str) -> None:
+        """Raise `MemoryBudgetError` unless there is room for `needed` bytes where it is computed.
+
+        Args:
+            what: needs them.
+            otherwise: "or ...", what else to do than to have more room.
+        """
+        more = "use --backend cpu" if self.backend.device else "raise --memory"
+        require(what, needed, self.room, f"{more} {otherwise}", self.limit)
 
     @property
     def facts_fit(self) -> bool:
         """Whether there is room for all factors, and for what is made of them to look for facts."""
-        return FACTS * self.rows.nbytes <= self.room
+        return FACTS * self.rows.nbytes <= min(self.budget, self.room)
 
     @property
     def held(self) -> bool:
         """Whether arrays that are made of its blocks may stay in memory."""
-        return KEPT * self.rows.nbytes <= self.room if self._held is None else self._held
+        if self._held is not None:
+            return self._held
+        return KEPT * self.rows.nbytes <= min(self.budget, self.room)
 
     @property
     def terms(self) -> Iterator[Term]:

@@ -24,6 +24,7 @@ from ntkspec.summation import over_samples, pairwise, panels
 T = TypeVar("T")
 
 PART_BYTES = 2**26  # of a block, read at once
+VECTORS = 16  # for which a piece of an operator's work has room, if one is not too large for that
 
 
 class kept(Generic[T]):
@@ -159,53 +160,63 @@ class Term:
 
 
 class TermOperator:
-    """A block's J as an operator, from its two matrices, in pieces of samples.
+    """A block's J as an operator on blocks of vectors, from its two matrices, in pieces of samples.
 
-    Sums over samples are long: pieces of them are added pairwise.
+    Of J's numbers one matrix is inner, the one that is sparse or the wider one, the other outer:
+
+        J^T V = inner^T [diag(v_1) outer, diag(v_2) outer, ...] = [u_1, u_2, ...]
+        J U = [rowsums((inner u_1) * outer), rowsums((inner u_2) * outer), ...]
+
+    so that m vectors take one product with m times the columns. Sums over samples are long: panels of them
+    are added pairwise. Where both matrices are sparse, so is all that is made of them, a vector at a time.
     """
 
     def __init__(self, pair: Pair, engine: Backend) -> None:
         self.engine = engine
-        left, samples = _repeated(pair, engine), pair.right.shape[0]
-        cut = panels(samples, over_samples(samples))
-        whole = len(cut) == 1
-        self.pieces = [
-            Pair(left if whole or left is None else left[rows], pair.right if whole else pair.right[rows], 1)
-            for rows in cut
+        inner, outer = _by_width(pair, engine)
+        samples, width = inner.shape[0], 1 if outer is None else outer.shape[1]
+        sparse = engine.is_sparse(inner)
+        self._panel = panels(samples, over_samples(samples))[0].stop
+        of_vector = 8 * max(width, 1) * max(inner.shape[1], self._panel)  # of what is made for one
+        fit = 1 if sparse else max(engine.piece_bytes // (VECTORS * of_vector), 1)
+        together = (
+            1 << fit.bit_length() - 1
+        )  # panels: a power of two, so that all are added in one binary tree
+        self.at_once = max(engine.piece_bytes // (together * of_vector), 1)  # vectors
+        if outer is not None and engine.is_sparse(outer):
+            self.at_once = 1
+        self._pieces = [
+            (rows, inner[rows], None if outer is None else outer[rows])
+            for rows in _ranges(samples, together * self._panel)
         ]
 
-    def transposed_times(self, vectors: Any) -> list[Any]:
-        """Return J^T V, V (N, m), of the block: a matrix left^T diag(v) right (a, w) for each column."""
-        starts = np.cumsum([0, *(piece.right.shape[0] for piece in self.pieces)])
+    def transposed_times(self, vectors: Any) -> Any:
+        """Return J^T V of the block for V (N, m), m <= `at_once`: (inner width, outer width m)."""
 
-        def project(vector: Any) -> Any:
-            def of_piece(i: int, _: int) -> Any:
-                piece = self.pieces[i]
-                return self.engine.projection(piece.left, piece.right, vector[starts[i] : starts[i + 1]])
+        def of_piece(i: int, _: int) -> Any:
+            rows, inner, outer = self._pieces[i]
+            stack = vectors[rows] if outer is None else self.engine.stack(outer, vectors[rows])
+            return self.engine.transposed_product(inner, stack, self._panel)
 
-            return pairwise(len(self.pieces), of_piece)
+        return pairwise(len(self._pieces), of_piece)
 
-        return [project(vectors[:, column]) for column in range(vectors.shape[1])]
+    def times(self, projected: Any, vectors: int) -> Any:
+        """Return J U (N, m) for U as `transposed_times` makes it of m = `vectors`."""
 
-    def times(self, projected: Sequence[Any]) -> Any:
-        """Return J U (N, m) for m matrices as `transposed_times` makes them."""
-        xp = self.engine.xp
-        if not projected:
-            return self.engine.zeros((sum(piece.right.shape[0] for piece in self.pieces), 0), np.float64)
-        columns = [xp.concatenate([self._rows_times(p, u) for p in self.pieces]) for u in projected]
-        return xp.stack(columns, axis=1)
+        def of_piece(inner: Any, outer: Any) -> Any:
+            product = self.engine.product(inner, projected)
+            return product if outer is None else self.engine.stack_sums(product, outer, vectors)
 
-    def _rows_times(self, piece: Pair, u: Any) -> Any:
-        if piece.left is None:
-            return self.engine.product(piece.right, u.reshape(-1, 1)).ravel()
-        return self.engine.row_sums(self.engine.product(piece.left, u), piece.right)
+        return self.engine.xp.concatenate([of_piece(inner, outer) for _, inner, outer in self._pieces])
 
 
 def apply(blocks: Sequence[TermOperator], vectors: Any) -> Any:
     """Return K V (N, m) of all blocks, V (N, m) on the device."""
     total = vectors * 0.0
     for block in blocks:
-        total += block.times(block.transposed_times(vectors))
+        for some in _ranges(vectors.shape[1], block.at_once):
+            part = vectors[:, some]
+            total[:, some] += block.times(block.transposed_times(part), part.shape[1])
     return total
 
 
@@ -234,6 +245,15 @@ def _row_products(pair: Pair, engine: Backend) -> Any:
     if pair.left is None:
         return right
     return engine.xp.repeat(engine.row_sums(pair.left, pair.left), pair.repeat) * right
+
+
+def _by_width(pair: Pair, engine: Backend) -> tuple[Any, Any]:
+    """The inner and the outer matrix of a `TermOperator`, with a row for every row of the kernel."""
+    left, right = _repeated(pair, engine), pair.right
+    if left is None:
+        return right, None
+    inner, outer = sorted((right, left), key=lambda m: (not engine.is_sparse(m), -m.shape[1]))
+    return inner, outer
 
 
 def _repeated(pair: Pair, engine: Backend) -> Any:

@@ -14,8 +14,9 @@ and rho = ||J| |J|^T|, the spectral norm,
 rho is bounded by max_i (|J| |J|^T v)_i / v_i for a positive vector v (Collatz 1942). Of networks it is 1 to 2
 lambda_max; of matrices whose rows have no sign in common it can be N lambda_max.
 
-*What LAPACK does* is magnitude_of, see docs/method.md: e has a part 2 g(N) eps lambda_max, t one of
-(g(N) + 2 sqrt(folds)) eps sigma_max where J is factorised itself, g(m) = sqrt(m) + 4 + m/500.
+*What LAPACK does* is measured, see docs/method.md: e has a part 2 g(N) eps lambda_max, t one of
+(g(N) + 2 sqrt(folds)) eps sigma_max where J is factorised itself, g(m) = sqrt(m) + 4 + m/500; where a fold
+is a QR of all its l rows, as on a device, 2 g(l) stands for g(N).
 
 A singular value off by t changes lambda = sigma^2 by at most 2 t sqrt(lambda) + t^2, so
 
@@ -169,12 +170,17 @@ def gram_errors(found: Magnitude, working: np.dtype[Any]) -> ErrorModel:
     )
 
 
-def svd_errors(found: Magnitude, folds: int) -> ErrorModel:
-    """State the errors of squared singular values of J in float64, from a triangle of that many folds."""
+def svd_errors(found: Magnitude, folds: int, fold_sums: int = 0) -> ErrorModel:
+    """State the errors of squared singular values of J in float64, from a triangle of that many folds.
+
+    Args:
+        fold_sums: products that a fold adds up at a time, where it takes the triangle for a full matrix.
+    """
     eps = float(np.finfo(np.float64).eps)
+    growth = 2 * _growth(fold_sums) if fold_sums else _growth(found.size)
     return ErrorModel(
         eigenvalue=0.0,
-        singular=float(_growth(found.size) + 2 * np.sqrt(folds)) * eps,
+        singular=float(growth + 2 * np.sqrt(folds)) * eps,
         relative=2 * BDSQR * eps,
         stored=found.storing(found.dtype, products=PRODUCT),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, get_args
 
-from ntkspec.backend import Backend, Choice, Precision
+from ntkspec.backend import Backend, Choice, CpuBackend, Precision
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
@@ -15,7 +15,7 @@ from ntkspec.memory import format_bytes
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.rank import rank_of
 from ntkspec.spectral.regions import regions_of
-from ntkspec.spectral.solvers import SOLVERS
+from ntkspec.spectral.solvers import SOLVERS, Solver
 
 MethodChoice = Literal["auto", Method]
 Progress = Callable[[str], None]
@@ -23,6 +23,7 @@ AUTO = "gram, or cholesky where a large kernel is of low rank, then svd where th
 SVD_WORK = 100  # auto takes solver svd up to J of 100 N columns: about 100 times the work of solver gram
 SVD_FLOPS = 1e12  # about a minute on two cores: beyond that, svd is for those who ask for it
 CHOLESKY_FROM = 2048  # rows from which auto looks whether the rank is low: smaller kernels are soon solved
+MOST_SAMPLES = 2**32  # beyond which no plan looks
 WORTH = 0.1  # and only if it lowers the floor to a tenth
 
 
@@ -136,12 +137,34 @@ def solve(
 
 
 def plan(name: str, kernel: Kernel, k: int | None = None) -> Iterator[str]:
-    """Say, a line a solver, what memory each would take, before anything is allocated."""
-    yield f"memory plan of {name}, budget {format_bytes(kernel.budget)}"
+    """Say, a line a solver, what memory each would take, and up to which n, before anything is allocated."""
+    budget, places = format_bytes(kernel.budget), {"": kernel}
+    if device := kernel.backend.device:
+        budget = f"{budget} on the host, {format_bytes(kernel.room)} on the device ({device})"
+        places = {" on the device": kernel, " on the host": kernel.otherwise(backend=CpuBackend())}
+    yield f"memory plan of {name}, budget {budget}"
     for method, solver in SOLVERS.items():
         need = solver.need(kernel, k)
-        verdict = "fits" if need.fits else "does not fit"
-        yield f"  {method:<9}{format_bytes(need.needed):>9}  {verdict}: {need.note}"
+        verdict = ("fits" + " on the host" * need.on_host) if need.fits else "does not fit"
+        most = ", ".join(f"{largest_samples(solver, at, k):,}{place}" for place, at in places.items())
+        yield f"  {method:<9}{format_bytes(need.needed):>9}  {verdict}: {need.note}; largest n: {most}"
+
+
+def largest_samples(solver: Solver, kernel: Kernel, k: int | None = None) -> int:
+    """Find for how many samples a solver has memory where the kernel is computed; 0 if for none."""
+    kernel = kernel.sized(kernel.rows.samples)  # no longer in a file
+
+    def fits(samples: int) -> bool:
+        need = solver.need(kernel.sized(samples), k)
+        return need.fits and not need.on_host
+
+    low, high = 0, 1
+    while high < MOST_SAMPLES and fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def _by(method: Method, kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
@@ -155,8 +178,7 @@ def _by(method: Method, kernel: Kernel, k: int | None, vectors: bool) -> Spectru
 def _choose(kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
     """Choose the coarser solver that resolves what was asked for, within memory."""
     coarse = None
-    soon_solved = kernel.size < CHOLESKY_FROM or kernel.backend.name == "gpu"
-    if not soon_solved and not vectors and kernel.precision == "float64":
+    if not _soon_solved(kernel) and not vectors and kernel.precision == "float64":
         coarse = SOLVERS["cholesky"].solve(kernel)
     if coarse is None:
         if not SOLVERS["gram"].need(kernel).fits:
@@ -170,6 +192,18 @@ def _choose(kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
     return _by("svd", kernel, k, vectors).because(
         f"{coarse.method} resolved {coarse.resolved} of {kernel.size}"
     )
+
+
+def _soon_solved(kernel: Kernel) -> bool:
+    """Whether all eigenvalues are had so soon that no other way is looked for.
+
+    A device solves whatever fits it in a minute, and what steps of a factorisation that go through the host
+    would save of that has not been measured. A kernel that it has no room for would be solved on the host.
+    """
+    if kernel.size < CHOLESKY_FROM or not kernel.backend.device:
+        return kernel.size < CHOLESKY_FROM
+    need = SOLVERS["gram"].need(kernel)
+    return need.fits and not need.on_host
 
 
 def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None) -> str:
@@ -189,7 +223,7 @@ def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None) -> str:
         return "the stored precision leaves nothing for svd to resolve"
     need = svd.need(kernel)
     if not need.fits:
-        return f"svd would resolve more but needs {format_bytes(need.needed)}, more than the memory budget"
+        return f"svd would resolve more but needs {format_bytes(need.needed)}, more than {kernel.limit}"
     width, size = kernel.touched_width, coarse.size
     if width > SVD_WORK * size or 2.0 * size**2 * width + 4.0 * size**3 > SVD_FLOPS:
         return "svd would resolve more but takes long; ask for it by --method svd"

@@ -75,9 +75,16 @@ def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
 
 
 def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Evidence:
-    """Bounds from the formed kernel, and checks of it; of the grid's kernel the certified bounds alone."""
+    """Bounds from the formed kernel, and checks of it; of the grid's kernel the certified bounds alone.
+
+    It is formed on the host, where certified bounds and checks need it; where it is too large for them, as
+    solvers form it.
+    """
     kernel = kernel.precise
-    exact = in_ieee_arithmetic(kernel)  # one for both, so that its facts are found once
+    here = countable(kernel.size) or thorough
+    if name != "total" and not here:
+        return Evidence()
+    exact = in_ieee_arithmetic(kernel) if here else kernel  # one for both, so that its facts are found once
     held: list[CheckedBound] = []
     checks: list[Check] = []
     left_out = ""

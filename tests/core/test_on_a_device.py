@@ -13,14 +13,15 @@ import oracles
 import pytest
 import scipy.linalg
 import scipy.sparse
-from standins import CUDA_13, RawKernel, device_of, stand_in_gpu
+from standins import CUDA_13, RawKernel, device_of, runtime_of, stand_in_gpu
 
 import ntkspec
 from ntkspec.backend import gpu
 from ntkspec.backend.in_place import HostInPlace
 from ntkspec.jacobian import Jacobian
+from ntkspec.kernel.enclosure import enclosure_of
 from ntkspec.kernel.problem import Kernel, sums_of
-from ntkspec.spectral import choose
+from ntkspec.spectral import bounds, choose
 from ntkspec.spectral.solvers import SOLVERS
 from ntkspec.spectral.verify import verify
 
@@ -67,7 +68,7 @@ def onto_device(function):
 
 @pytest.fixture
 def engine(monkeypatch):
-    runtime = types.SimpleNamespace(runtimeGetVersion=lambda: CUDA_13, memGetInfo=lambda: (2**40, 2**41))
+    runtime = runtime_of(CUDA_13, 2**40)
     made = ("empty", "zeros", "ones", "arange", "asarray", "ascontiguousarray")
     solvers = types.SimpleNamespace(
         **{name: onto_device(getattr(np.linalg, name)) for name in ("eigvalsh", "qr", "svd")},
@@ -134,14 +135,30 @@ def test_bounds_checks_and_kernels_between_samples(outputs, engine):
     assert np.allclose(product, oracles.kernel(jac, outputs) @ vectors)
 
 
+@pytest.mark.parametrize("outputs", cases.MODES)
+def test_bounds_from_entries_of_a_kernel_formed_on_the_device(outputs, engine):
+    formed = enclosure_of(Kernel(dense(24), outputs=outputs, backend=engine))
+    assert isinstance(formed.kernel, DeviceArray)
+    exact = np.linalg.eigvalsh(oracles.kernel(dense(24), outputs))[::-1]
+    slack = 1e-13 * exact[0]  # of NumPy's own
+    for low, high in (
+        (bounds.gershgorin_lower, bounds.gershgorin_upper),
+        (bounds.gershgorin_scaled_lower, bounds.gershgorin_scaled_upper),
+        (bounds.wolkowicz_styan_lower, bounds.wolkowicz_styan_upper),
+        (bounds.frobenius_lower, bounds.trace_upper),
+    ):
+        assert (low(formed).values <= exact + slack).all()
+        assert (high(formed).values >= exact - slack).all()
+
+
 def test_certified_bounds_are_computed_on_the_cpu(monkeypatch):
     """Whatever a device makes of its products."""
     engine, jac = stand_in_gpu(monkeypatch), cases.mixed(12)
     kernels = {"total": Kernel(jac, backend=engine)}
     found = {"total": ntkspec.spectrum(jac, backend="cpu")}
     honest = {b.bound.name: b.bound.values for b in verify(kernels, found).bounds if b.bound.certified}
-    halved = type(engine).projection
-    monkeypatch.setattr(type(engine), "projection", lambda *given: halved(*given) / 2)
+    halved = type(engine).transposed_product
+    monkeypatch.setattr(type(engine), "transposed_product", lambda *given: halved(*given) / 2)
     spoilt = {b.bound.name: b.bound.values for b in verify(kernels, found).bounds if b.bound.certified}
     assert honest.keys() == spoilt.keys() == {"certified_lower", "certified_upper"}
     assert all(np.array_equal(honest[name], spoilt[name]) for name in honest)

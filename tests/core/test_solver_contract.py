@@ -17,10 +17,12 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.enclosure import form
 from ntkspec.kernel.low_rank import factorise
-from ntkspec.kernel.panels import triangular_factor
+from ntkspec.kernel.panels import folds, panel_width, triangular_factor
 from ntkspec.kernel.problem import Kernel, sums_of
+from ntkspec.memory import SHARE
 from ntkspec.spectral import bounds, choose
-from ntkspec.spectral.accuracy import magnitude_of
+from ntkspec.spectral import verify as verification
+from ntkspec.spectral.accuracy import magnitude_of, svd_errors
 from ntkspec.spectral.rank import rank_of
 from ntkspec.spectral.regions import regions_of
 from ntkspec.spectral.solvers import SOLVERS
@@ -111,6 +113,64 @@ def test_bounds_from_entries_on_a_device(monkeypatch):
         bounds.frobenius_lower,
     ):
         assert np.allclose(theorem(moved).values, theorem(formed).values, rtol=1e-12)
+
+
+def test_folds_on_a_device_are_few_and_as_tall_as_there_is_room(monkeypatch):
+    """Panels of several blocks go into one, and errors count as many as there are at most."""
+    jac = Jacobian(
+        tuple(replace(cases.mixed(200)["layer.0"], name=f"{i}") for i in range(9))
+    )  # 48 columns each
+    folds_at, expected = {}, oracles.kernel(jac.rows(range(12)), "trace")
+    for free in (2**40, int((8 * 200 * (3 * 200 + 3 * 150) + 10**5) / SHARE)):
+        engine = stand_in_gpu(monkeypatch, free=free)
+        kernel, folded, plain = Kernel(jac, backend=engine), [], engine.fold
+        monkeypatch.setattr(
+            engine,
+            "fold",
+            lambda triangle, panels, plain=plain, folded=folded: (
+                folded.append(sum(panel.shape[1] for panel in panels)) or plain(triangle, panels)
+            ),
+        )
+        triangle = triangular_factor(kernel)
+        assert np.allclose((triangle.T @ triangle)[:12, :12], expected)
+        assert sum(folded) == kernel.touched_width == 9 * 48
+        assert len(folded) <= folds(kernel)
+        assert max(folded) <= 1.5 * kernel.fact(panel_width)
+        folds_at[free] = len(folded)
+    assert list(folds_at.values()) == [2, 5]
+
+
+def test_tall_folds_stay_within_their_stated_error(monkeypatch):
+    """Equal numbers, whose sums all round one way: more is lost than LAPACK's own folds lose."""
+    n, p = 333, 8 * 333 + 3
+    number = np.float32(0.3).astype(np.float64)
+    jac = Jacobian((cases.block("theta", None, cases.DenseFactor(np.full((n, 1, p), number)), n, 1),))
+    kernel = Kernel(jac, backend=stand_in_gpu(monkeypatch))
+    found = SOLVERS["svd"].solve(kernel)
+    exact = np.zeros(n)
+    exact[0] = n * p * number**2
+    assert (np.abs(found.eigenvalues - exact) <= found.error).all()
+    by_tpqrt = svd_errors(kernel.fact(magnitude_of), folds(kernel))
+    assert found.floor > by_tpqrt.floor(exact[0])
+
+
+def test_kernels_too_large_for_certified_bounds_are_formed_on_the_device(monkeypatch):
+    jac = cases.mixed(12)
+    engine = stand_in_gpu(monkeypatch)
+    kernels, formed = {"total": Kernel(jac, backend=engine)}, []
+    found = {"total": ntkspec.spectrum(jac, backend=engine)}
+    plain = verification.enclosure_of
+    monkeypatch.setattr(
+        verification, "enclosure_of", lambda *a, **k: formed.append(plain(*a, **k)) or formed[-1]
+    )
+    for fits, where in ((True, "cpu"), (False, "gpu")):
+        monkeypatch.setattr(verification, "countable", lambda rows, fits=fits: fits)
+        evidence = verify(kernels, found)
+        assert formed[-1].engine.name == where
+        assert all(bound.holds for bound in evidence.bounds)
+        assert any(bound.bound.certified for bound in evidence.bounds) == fits
+    names = ["gershgorin_upper", "wolkowicz_styan_lower", "schur_product", "cauchy_lower"]
+    assert {*names} <= {bound.bound.name for bound in evidence.bounds}
 
 
 def test_facts_are_found_once_and_shared_by_sums(monkeypatch):

@@ -74,7 +74,7 @@ def gpu_seconds(route: Route, work: Work, machine: Constants, storage: Storage) 
         sent = NUMBER * n**2 / (REACHED * LINKS["PCIe 5 x16"])
         return _formed_s(work, work.entries) + max(sent, NUMBER * n**2 / storage.write_rate)
     if route == "svd":
-        panel = panel_width(n)
+        panel = panel_width(work.kernel)
         fold = 2.0 * (n + panel) * n**2 - 2.0 * n**3 / 3  # a QR of the triangle above the panel
         folds = work.kernel.touched_width / panel
         return folds * fold / GPU_RATE + 2 * NUMBER * n**3 / 3 / GPU_BANDWIDTH

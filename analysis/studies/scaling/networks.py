@@ -79,21 +79,16 @@ def planned(jacobian: Jacobian, n: int) -> Jacobian:
         >>> planned(Jacobian((Block("theta", "network", 5, 1, None, rows),)), 10**7).nbytes
         240000000
     """
-    return Jacobian(tuple(_planned_block(block, n) for block in jacobian))
+    return Jacobian(tuple(_planned(block) for block in jacobian.sized(n)))
 
 
-def _planned_block(block: Block, n: int) -> Block:
-    left, right = (_planned_factor(factor, n) for factor in block.factors)
-    return replace(block, samples=n, left=left, right=right)
+def _planned(block: Block) -> Block:
+    left, right = (_planned_factor(factor) for factor in block.factors)
+    return replace(block, left=left, right=right)
 
 
-def _planned_factor(factor: Factor, n: int) -> Factor:
-    if not factor.arrays:
-        return factor.empty(n)
-    arrays = {
-        name: np.broadcast_to(array[:1], (n, *array.shape[1:])) for name, array in factor.arrays.items()
-    }
-    if isinstance(factor, SparseFactor):
-        indices = Lookups((n, factor.entries), factor.indices.dtype, factor.columns)
-        return replace(factor, indices=indices, values=arrays["values"])
-    return replace(factor, **arrays)  # type: ignore[type-var]  # a protocol, of which every kind is a dataclass
+def _planned_factor(factor: Factor) -> Factor:
+    if not isinstance(factor, SparseFactor):
+        return factor
+    indices = Lookups((factor.samples, factor.entries), factor.indices.dtype, factor.columns)
+    return replace(factor, indices=indices)

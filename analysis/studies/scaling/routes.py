@@ -175,7 +175,7 @@ def svd_bytes(work: Work) -> float:
     of the matrix twice.
     """
     n, columns = work.n, work.kernel.touched_width
-    folds = columns / panel_width(n)
+    folds = columns / panel_width(work.kernel)
     return 2 * NUMBER * (n * columns + folds * n**2 / 2) + 2 * NUMBER * n**3 / 3
 
 

@@ -111,7 +111,7 @@ def certified_upper_of(kernel: Kernel, vector: NDArray[np.float64]) -> Bound:
 
 def _norm_of_projection(pair: Pair, vector: NDArray[np.float64], engine: Backend) -> float:
     """The norm of a block's part of J^T v."""
-    (projected,) = TermOperator(pair, engine).transposed_times(engine.put(vector[:, None], np.float64))
+    projected = TermOperator(pair, engine).transposed_times(engine.put(vector[:, None], np.float64))
     return _norm(engine.get(engine.numbers(projected)))
 
 

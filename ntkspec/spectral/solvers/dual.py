@@ -5,7 +5,6 @@ from __future__ import annotations
 from ntkspec import summation
 from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import require
 from ntkspec.spectral.accuracy import FLOAT64, PRODUCT, ErrorModel, magnitude_of, solver_error
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, padded, square, square_error, stated
@@ -19,7 +18,10 @@ class Dual(Promises):
     def need(self, kernel: Kernel, k: int | None = None) -> Need:
         """See `Solver.need`."""
         size, width = kernel.size, kernel.touched_width
-        needed = FLOAT64.itemsize * (2 * size * width + (1 + summation.buffers(size)) * width**2)
+        square_bytes = FLOAT64.itemsize * width**2
+        summing = summation.buffers(size) * square_bytes
+        beside = max(summing, kernel.backend.eigvalsh_bytes(width, FLOAT64))
+        needed = FLOAT64.itemsize * 2 * size * width + square_bytes + beside
         return Need.within(kernel.room, needed, "J and J^T J over the touched parameters")
 
     def errors(self, kernel: Kernel) -> ErrorModel:
@@ -36,7 +38,7 @@ class Dual(Promises):
         """See `Solver.solve`."""
         width, engine = kernel.touched_width, kernel.backend
         what = f"J^T J of {width} touched parameters"
-        require(what, self.need(kernel).needed, kernel.room, "use --method gram or svd")
+        kernel.require(what, self.need(kernel).needed, "or use --method gram or svd")
         errors = self.errors(kernel)
         jac = engine.xp.concatenate(list(column_panels(kernel, width)), axis=1)
         values = engine.eigvalsh(square(jac.T))[::-1][: kernel.size]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ntkspec.backend import Precision
 from ntkspec.errors import MemoryBudgetError
-from ntkspec.kernel.dense import Assembly, least_bytes
+from ntkspec.kernel.dense import Assembly, Beside, least_bytes
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import format_bytes, require
+from ntkspec.memory import format_bytes
 from ntkspec.spectral.accuracy import ErrorModel, gram_errors, magnitude_of
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated
@@ -25,11 +25,12 @@ class Gram(Promises):
         """See `Solver.need`."""
         note = f"the kernel {format_bytes(kernel.nbytes)}"
         try:
-            plan = Assembly.of(kernel)
+            plan = Assembly.of(kernel, beside=_eigenvalues(kernel))
         except MemoryBudgetError:
-            return Need(least_bytes(kernel, kernel.nbytes), note, fits=False)
+            beside = max(least_bytes(kernel, 0), _eigenvalues(kernel)(kernel.backend))
+            return Need(kernel.nbytes + beside, note, fits=False)
         held = f"factors of {plan.tiling.panel} of {kernel.rows.samples} samples at a time"
-        return Need(plan.needed, f"{note}, {held}", fits=True)
+        return Need(plan.needed, f"{note}, {held}", fits=True, on_host=plan.on_host)
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`."""
@@ -37,17 +38,20 @@ class Gram(Promises):
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
         """See `Solver.solve`; eigenvectors take four kernels."""
-        if vectors:
-            remedy = "raise --memory, or use method lanczos"
-            require("eigenvectors", VECTORS * kernel.nbytes, kernel.budget, remedy)
         errors, backend, columns = self.errors(kernel), kernel.backend, None
-        formed = Assembly.of(kernel).assemble()["total"]
+        beside = (lambda _: (VECTORS - 1) * kernel.nbytes) if vectors else _eigenvalues(kernel)
+        formed = Assembly.of(kernel, beside=beside).assemble()["total"]
         if vectors:
             values, found = backend.eigh(formed)
             columns = found[:, ::-1]
         else:
             values = backend.eigvalsh(formed)
         return stated(self, kernel, values[::-1], errors, columns, precision=kernel.precision)
+
+
+def _eigenvalues(kernel: Kernel) -> Beside:
+    """What eigenvalues take beside the kernel, there or here."""
+    return lambda backend: backend.eigvalsh_bytes(kernel.size, kernel.dtype)
 
 
 SOLVER: Solver = Gram()

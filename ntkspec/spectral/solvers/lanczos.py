@@ -8,7 +8,7 @@ import numpy as np
 
 from ntkspec import summation
 from ntkspec.errors import UsageError
-from ntkspec.kernel.linear_operator import operator_bytes, operator_of
+from ntkspec.kernel.linear_operator import operator_bytes, operator_engine, operator_of
 from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import require
 from ntkspec.spectral.accuracy import FLOAT64, PRODUCT, ErrorModel, magnitude_of, solver_error
@@ -30,7 +30,8 @@ class Lanczos(Promises):
         """See `Solver.need`."""
         k = min(LANCZOS_K if k is None else k, kernel.size)
         needed = operator_bytes(kernel) + vector_bytes(kernel.size, k)
-        return Need.within(kernel.budget, needed, f"factors, and vectors for {k} eigenvalues")
+        note = f"factors, and vectors for {k} eigenvalues"
+        return Need.within(kernel.budget, needed, note, on_host=operator_engine(kernel) is not kernel.backend)
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`: those of one product K v, to which what the iteration leaves comes."""

@@ -22,11 +22,12 @@ class Need:
     needed: int  # bytes
     note: str  # what most of it is
     fits: bool  # whether there is room for it
+    on_host: bool = False  # that it is there though the backend is a device
 
     @classmethod
-    def within(cls, room: int, needed: int, note: str) -> Need:
+    def within(cls, room: int, needed: int, note: str, *, on_host: bool = False) -> Need:
         """Hold a need against the room, both in bytes."""
-        return cls(needed, note, needed <= room)
+        return cls(needed, note, needed <= room, on_host)
 
 
 class Solver(Protocol):

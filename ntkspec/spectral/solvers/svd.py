@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from ntkspec.kernel.panels import folds, triangle_bytes, triangular_factor
+from ntkspec.kernel.panels import (
+    factor_bytes,
+    fold_sums,
+    folds,
+    panel_width,
+    triangle_bytes,
+    triangular_factor,
+)
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import require
-from ntkspec.spectral.accuracy import ErrorModel, magnitude_of, svd_errors
+from ntkspec.spectral.accuracy import FLOAT64, ErrorModel, magnitude_of, svd_errors
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated
 
@@ -18,19 +24,19 @@ class Svd(Promises):
 
     def need(self, kernel: Kernel, k: int | None = None) -> Need:
         """See `Solver.need`."""
-        largest = max(block.nbytes for block in kernel.rows)
-        note = f"a triangle of {kernel.size} rows and panels of J"
-        needed = triangle_bytes(kernel.size) + 3 * largest
+        size, columns = kernel.size, kernel.fact(panel_width)
+        solving = FLOAT64.itemsize * size**2 + kernel.backend.singular_values_bytes(size)
+        needed = max(triangle_bytes(kernel), solving) + factor_bytes(kernel)
+        note = f"a triangle of {size} rows and panels of {columns} columns of J"
         return Need.within(kernel.room, needed, note)
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`."""
-        return svd_errors(kernel.fact(magnitude_of), folds(kernel))
+        return svd_errors(kernel.fact(magnitude_of), folds(kernel), fold_sums(kernel))
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
         """See `Solver.solve`."""
-        remedy = "raise --memory or use --method gram"
-        require("svd of the Jacobian", self.need(kernel).needed, kernel.room, remedy)
+        kernel.require("svd of the Jacobian", self.need(kernel).needed, "or use --method gram")
         errors, columns = self.errors(kernel), None
         triangle = triangular_factor(kernel)
         if vectors:
