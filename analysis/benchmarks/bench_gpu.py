@@ -146,7 +146,7 @@ def _short(value: Any) -> str:
 
 
 def steps(device: Device, sizes: Sizes, results: Results, folder: Path) -> Iterator[Step]:
-    """Yield what is to be done: checks, then what is small, then what is large.
+    """Yield what is to be done: checks, then kernels and eigenvalues from small to large, then all else.
 
     Args:
         device: what is measured.
@@ -185,22 +185,20 @@ def steps(device: Device, sizes: Sizes, results: Results, folder: Path) -> Itera
         yield eigenvalues(measures.CUPY, n)
         yield eigenvalues(measures.TORCH, n)
     yield Step("eigenvalues", "float32", partial(measures.single_precision, device, sizes.single))
-    for part in ("total", "no_grid"):
-        for name in SOLVERS:
-            run = partial(measures.route, device, name, part, sizes.routes)
-            yield Step("routes", f"{name} of {part}", run, sizes.routes)
+    for n in large:
+        yield eigenvalues(measures.OURS, n)
+    for n in large[:1]:
+        yield eigenvalues(measures.CUPY, n)
     yield Step("peers", "mlp256", partial(measures.peers, device, sizes.peers))
     analyses = partial(measures.analyses, device, folder=folder)
     for n in sizes.analyze:
         yield Step("analyze", measures.UP_TO_BOUNDS, partial(analyses, n, whole=False), n)
-    for n in large[:2]:
-        yield eigenvalues(measures.OURS, n)
+    for name in SOLVERS:
+        for part in ("total", "no_grid"):
+            run = partial(measures.route, device, name, part, sizes.routes)
+            yield Step("routes", f"{name} of {part}", run, sizes.routes)
     for n in sizes.analyze:
         yield Step("analyze", measures.WHOLE, partial(analyses, n), n)
-    for n in large[:1]:
-        yield eigenvalues(measures.CUPY, n)  # it takes several times as long as all others up to here
-    for n in large[2:]:
-        yield eigenvalues(measures.OURS, n)
 
 
 def measure(device: Device, sizes: Sizes, results: Results, only: tuple[str, ...] = GROUPS) -> None:

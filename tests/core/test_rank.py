@@ -96,6 +96,21 @@ def test_twice_the_same_samples(outputs):
     assert found.reason.startswith(f"{found.at_most} distinct rows of J")
 
 
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1), outputs=st.sampled_from(cases.MODES), times=st.integers(1, 3))
+def test_keys_hide_no_row_and_split_none(seed, outputs, times):
+    """Rows that share a key are compared, those of a key alone are counted: both ways give one number."""
+    rng = np.random.default_rng(seed)
+    jac = cases.mixed(6, seed=seed)
+    for block in jac:
+        block.right.values[...] *= rng.random(len(block.right.values)).round().reshape(-1, 1, 1)  # some dead
+    jac = jac.rows(rng.integers(0, 6, 6 * times))
+    found = rank_bound(jac, outputs)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("ntkspec.spectral.rank._keys", lambda blocks: np.zeros(6 * times, np.uint64))
+        assert rank_bound(jac, outputs) == found
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     left=st.sampled_from(["dense", "sparse", "none"]),
