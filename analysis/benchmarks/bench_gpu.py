@@ -237,7 +237,7 @@ def head(engine: Any, options: argparse.Namespace) -> dict[str, Any]:
     about["threads"] = len(os.sched_getaffinity(0))
     cuda = {"cuda runtime": runtime.runtimeGetVersion(), "cuda driver": runtime.driverGetVersion()}
     about["versions"] = about["versions"] | {"ntkspec": __version__, "cupy": engine.xp.__version__} | cuda
-    if about["commit"] is None:  # not a checkout, of which nobody knows what was changed
+    if options.commit or about["commit"] is None:  # a copy, of which nobody knows what was changed
         about |= {"commit": options.commit, "uncommitted_changes": None}
     properties = runtime.getDeviceProperties(engine.xp.cuda.Device().id)
     device = {"name": properties["name"].decode(), "memory_bytes": int(runtime.memGetInfo()[1])}
@@ -283,7 +283,11 @@ def _options() -> argparse.Namespace:
     add(
         "--limit", type=float, default=280, help="seconds after which nothing is begun (default: %(default)s)"
     )
-    add("--commit", default=os.environ.get(COMMIT), help=f"where there is no .git (default: ${COMMIT})")
+    add(
+        "--commit",
+        default=os.environ.get(COMMIT),
+        help=f"of which this is a copy (default: ${COMMIT}, or git's)",
+    )
     add("--write", action="store_true", help="keep the results, and put the tables into docs/benchmarks.md")
     add("-o", "--output", type=Path, help="JSON file (default: gpu.json in quick, with --write in results)")
     options = parser.parse_args()

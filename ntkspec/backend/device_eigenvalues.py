@@ -20,7 +20,7 @@ import numpy as np
 from ntkspec.backend.band import collected, to_band
 from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels
 from ntkspec.backend.in_place import InPlace
-from ntkspec.backend.mixing import mix
+from ntkspec.backend.mixing import mix, strips
 
 WIDTH = 64  # of the band; below NARROW_UP_TO rows 32
 NARROW_UP_TO = 0
@@ -31,7 +31,7 @@ BISECTING = 256  # threads of a block
 THREADS = 2**17  # that a device keeps busy: eigenvalues share them
 BITS = 56  # by which bisection makes an interval smaller: then it adds nothing to double precision's rounding
 SMALLEST = 2.0**-60  # of a subdiagonal entry, see cuda/bisect.cu
-LIBRARIES = 2**26  # bytes that cuBLAS and the kernels take for themselves
+LIBRARIES = 2**27  # bytes that cuBLAS, the kernels and passes over the matrix take
 
 
 class DeviceEigenvalues:
@@ -59,14 +59,15 @@ class DeviceEigenvalues:
             numpy.linalg.LinAlgError: an entry is not finite.
         """
         size = len(matrix)
-        largest = max(float(matrix.max()), -float(matrix.min()))
+        largest = max(float(self.xp.abs(matrix[rows]).max()) for rows in strips(matrix))
         if not math.isfinite(largest):
             raise np.linalg.LinAlgError("the matrix has entries that are not finite")
         if largest == 0:
             return self.xp.zeros((size,), np.float64)
         exponent = math.frexp(largest)[1]
-        matrix *= matrix.dtype.type(2.0**-exponent)  # exactly: squares then stay in range
-        mix(matrix, self.xp, self.products)
+        for rows in strips(matrix):
+            matrix[rows] *= matrix.dtype.type(2.0**-exponent)  # exactly: squares then stay in range
+        mix(matrix, self.xp)
         panels = DevicePanels(self.xp, self.kernels, self.products, matrix.dtype, self._width(size))
         band = to_band(matrix, self.xp, panels, self.products)
         self._chase(band, panels.width)

@@ -8,28 +8,37 @@ and an error of a few eps of its norm.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ntkspec.backend.in_place import InPlace
-
-ROWS_AT_ONCE = 1024
+STRIP_BYTES = 2**25  # of a matrix, in one pass over it
 
 
-def mix(matrix: Any, xp: Any, products: InPlace) -> None:
+def strips(matrix: Any) -> Iterator[slice]:
+    """Yield the rows of a matrix in strips, as slices."""
+    step = max(STRIP_BYTES // max(matrix[:1].nbytes, 1), 1)
+    for start in range(0, len(matrix), step):
+        yield slice(start, start + step)
+
+
+def mixing_bytes(rows: int, dtype: Any) -> int:
+    """Return the bytes that `mix` takes beside a matrix of so many rows."""
+    return 2 * min(STRIP_BYTES, rows**2 * int(np.dtype(dtype).itemsize))
+
+
+def mix(matrix: Any, xp: Any) -> None:
     """Replace a symmetric matrix A (N, N) by H A H, H = I - 2 v v^T with a random v of length 1; in place.
 
     Args:
-        matrix: with rows side by side.
-        xp: the array module.
-        products: in place.
+        matrix: in `xp`, the array module.
     """
     direction = np.random.default_rng(0).standard_normal(len(matrix))  # fixed, so that a run can be repeated
     v = xp.asarray((direction / np.linalg.norm(direction)).astype(matrix.dtype))
     image = matrix @ v
     w = 2 * (image - (v @ image) * v)
-    left, right = xp.stack([v, w], axis=1), xp.stack([w, v], axis=1)
-    for start in range(0, len(matrix), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        products.multiply(matrix[rows], left[rows], right.T, -1.0, 1.0)  # H A H = A - v w^T - w v^T
+    for rows in strips(matrix):  # H A H = A - v w^T - w v^T
+        taken = v[rows, None] * w
+        taken += w[rows, None] * v
+        matrix[rows] -= taken

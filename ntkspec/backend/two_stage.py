@@ -16,8 +16,7 @@ import numpy as np
 import threadpoolctl
 from numpy.typing import NDArray
 
-from ntkspec.backend.in_place import HostInPlace
-from ntkspec.backend.mixing import mix
+from ntkspec.backend.mixing import mix, mixing_bytes
 
 SMALLEST = 3072  # rows from which two stages are faster than one
 NAMES = {"float64": "scipy_dsyevd_2stage_64_", "float32": "scipy_ssyevd_2stage_64_"}
@@ -31,13 +30,14 @@ def available() -> bool:
 def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
     """Ascending eigenvalues of a C-contiguous symmetric matrix (N, N), which is destroyed.
 
-    Memory: N^2 of the matrix itself and some thousand rows.
+    A random reflection comes first, see `ntkspec.backend.mixing`. Memory: N^2 of the matrix itself, and some
+    hundred rows.
 
     Raises:
         numpy.linalg.LinAlgError: LAPACK did not converge.
     """
     n = len(kernel)
-    mix(kernel, np, HostInPlace())
+    mix(kernel, np)
     values = np.empty(n, kernel.dtype)
     lwork, lwhole = _workspace(n, kernel.dtype)
     work, whole = np.empty(lwork, kernel.dtype), np.empty(lwhole, np.int64)
@@ -50,7 +50,8 @@ def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
 def work_bytes(rows: int, dtype: Any) -> int:
     """Return the bytes that `eigvalsh` takes beside a matrix of so many rows, eigenvalues included."""
     lwork, lwhole = _workspace(rows, np.dtype(dtype))
-    return (lwork + rows) * int(np.dtype(dtype).itemsize) + 8 * lwhole
+    work = (lwork + rows) * int(np.dtype(dtype).itemsize) + 8 * lwhole
+    return max(work, mixing_bytes(rows, dtype))
 
 
 def _workspace(n: int, dtype: np.dtype[Any]) -> tuple[int, int]:

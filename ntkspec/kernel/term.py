@@ -175,19 +175,22 @@ class TermOperator:
         self.engine = engine
         inner, outer = _by_width(pair, engine)
         samples, width = inner.shape[0], 1 if outer is None else outer.shape[1]
-        sparse = engine.is_sparse(inner)
         self._panel = panels(samples, over_samples(samples))[0].stop
-        of_vector = 8 * max(width, 1) * max(inner.shape[1], self._panel)  # of what is made for one
-        fit = 1 if sparse else max(engine.piece_bytes // (VECTORS * of_vector), 1)
-        together = (
-            1 << fit.bit_length() - 1
-        )  # panels: a power of two, so that all are added in one binary tree
-        self.at_once = max(engine.piece_bytes // (together * of_vector), 1)  # vectors
+        if engine.is_sparse(inner):
+            rows_at_once = _rows_at_once(inner, self._panel, engine)
+            of_vector = 8 * max(width, 1) * max(inner.shape[1], rows_at_once)  # bytes of what is made for one
+            self.at_once = max(engine.piece_bytes // of_vector, 1)  # vectors
+        else:
+            of_vector = 8 * max(width, 1) * max(inner.shape[1], self._panel)
+            fit = max(engine.piece_bytes // (VECTORS * of_vector), 1)
+            together = 1 << fit.bit_length() - 1  # panels: so that all are added in one binary tree
+            rows_at_once = together * self._panel
+            self.at_once = max(engine.piece_bytes // (together * of_vector), 1)
         if outer is not None and engine.is_sparse(outer):
             self.at_once = 1
         self._pieces = [
             (rows, inner[rows], None if outer is None else outer[rows])
-            for rows in _ranges(samples, together * self._panel)
+            for rows in _ranges(samples, rows_at_once)
         ]
 
     def transposed_times(self, vectors: Any) -> Any:
@@ -254,6 +257,21 @@ def _by_width(pair: Pair, engine: Backend) -> tuple[Any, Any]:
         return right, None
     inner, outer = sorted((right, left), key=lambda m: (not engine.is_sparse(m), -m.shape[1]))
     return inner, outer
+
+
+def _rows_at_once(matrix: Any, most: int, engine: Backend) -> int:
+    """Return how many rows of a CSR matrix have at most `most` entries in every column, wherever one begins.
+
+    On fine grids all of them: few samples touch a node. Pieces of so many rows have no longer sums than
+    panels.
+    """
+    rows = int(matrix.shape[0])
+    while rows > most:
+        parts = (matrix[part].indices for part in _ranges(matrix.shape[0], rows))
+        if all(not len(part) or int(engine.xp.bincount(part).max()) <= most for part in parts):
+            break
+        rows = -(-rows // 2)
+    return max(rows, 1)
 
 
 def _repeated(pair: Pair, engine: Backend) -> Any:

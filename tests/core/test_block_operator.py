@@ -14,7 +14,7 @@ from ntkspec.backend import CpuBackend
 from ntkspec.backend.arrays import ArrayBackend
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel
-from ntkspec.kernel.term import TermOperator, apply
+from ntkspec.kernel.term import TermOperator, _rows_at_once, apply
 from ntkspec.spectral.accuracy import PRODUCT, magnitude_of
 from ntkspec.summation import gamma
 
@@ -117,3 +117,20 @@ def test_sums_over_samples_are_added_pairwise():
     for engine in (CpuBackend(), Shared()):
         summed = engine.transposed_product(column, np.ones((samples, 1)), 128)
         assert float(summed[0, 0]) - 1 == pytest.approx((samples - 128) * 2.0**-54, rel=0.01)
+
+
+@given(st.integers(1, 400), st.integers(1, 60), st.integers(1, 4), st.integers(1, 200), st.integers(0, 999))
+@settings(max_examples=60)
+def test_rows_of_a_sparse_matrix_that_are_added_up_at_once(samples, nodes, entries, most, seed):
+    """No column of a piece has more entries than a panel has products; a fine grid is one piece."""
+    rng = np.random.default_rng(seed)
+    indices = rng.integers(0, nodes, samples * entries)
+    starts = np.arange(0, samples * entries + 1, entries)
+    matrix = scipy.sparse.csr_array((np.ones(len(indices)), indices, starts), (samples, nodes))
+    rows = _rows_at_once(matrix, most, CpuBackend())
+    assert 1 <= rows <= samples
+    if rows > most:
+        for start in range(0, samples, rows):
+            assert np.bincount(matrix[start : start + rows].indices).max() <= most
+    if np.bincount(indices).max() <= most:
+        assert rows == samples

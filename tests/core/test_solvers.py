@@ -10,7 +10,9 @@ import pytest
 import scipy.linalg
 
 from ntkspec.backend import cpu, select, two_stage
+from ntkspec.backend.mixing import mix
 from ntkspec.errors import BackendError
+from ntkspec.spectral.accuracy import solver_error
 
 CPU = select("cpu")
 
@@ -110,3 +112,30 @@ def test_other_threads_run_while_singular_values_are_computed():
     finally:
         sys.setswitchinterval(usual)
         thread.join()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "pattern",
+    [lambda n: 0.25 * np.eye(n) + 0.75 / n, lambda n: np.full((n, n), 1.0 / n)],
+    ids=["flat", "constant"],
+)
+@two_stages_here
+def test_equal_numbers_that_are_added_over_and_over(pattern, dtype):
+    """All their roundings go one way: OpenBLAS' two stages alone were off by 730 eps at the first."""
+    matrix = pattern(1024).astype(dtype)
+    exact = np.r_[
+        np.full(1023, matrix[0, 0] - matrix[0, 1], np.float64), matrix[0, 0] + 1023.0 * matrix[0, 1]
+    ]
+    found = two_stage.eigvalsh(matrix)
+    assert np.abs(found - exact).max() <= solver_error(1024, np.dtype(dtype))
+
+
+def test_a_reflection_keeps_eigenvalues_and_breaks_patterns():
+    matrix = 0.25 * np.eye(300) + 0.75 / 300
+    before = matrix.copy()
+    mix(matrix, np)
+    assert np.abs(np.linalg.eigvalsh(matrix) - np.linalg.eigvalsh(before)).max() <= 1e-14
+    assert len(np.unique(before)) == 2
+    assert len(np.unique(matrix)) > 300 * 299 / 2
+    assert np.array_equal(matrix, matrix.T)
