@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -25,8 +25,8 @@ def hidden() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VISIBLE, "")
         patch.setattr(gpu, "_cupy", _none)
-        if torch := sys.modules.get("torch"):
-            patch.setattr(torch.cuda, "is_available", lambda: False)
+        if find_spec("torch") is not None:  # though imported later, it would find CUDA started with devices
+            patch.setattr("torch.cuda.is_available", lambda: False)
         yield
 
 

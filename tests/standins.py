@@ -130,7 +130,7 @@ def _compiled(code: str, name: str, options: tuple[str, ...]) -> ctypes.CDLL:
         macros = [f'-DSOURCE="{source}"', f"-DKERNEL={name}", *options]
         command = [compiler, "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
         command += ["-Wno-unknown-pragmas", "-U_FORTIFY_SOURCE"]  # the latter refuses jumps to other stacks
-        command += [f"-I{SHIM}", *macros, str(SHIM / "launch.cpp"), "-o", str(library)]
+        command += ["-isystem", str(SHIM), *macros, str(SHIM / "launch.cpp"), "-o", str(library)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         loaded = ctypes.CDLL(str(library))  # stays loaded without its file

@@ -14,6 +14,7 @@ import scipy.linalg
 from standins import stand_in_gpu
 
 from ntkspec.backend import gpu
+from ntkspec.backend.device_eigenvalues import DeviceEigenvalues
 from ntkspec.population.made_by import made_by
 
 ANALYSIS = Path(__file__).parents[1] / "analysis"
@@ -26,6 +27,7 @@ with pytest.MonkeyPatch.context() as patch:
     import gpu_checks
     import gpu_measures
     import gpu_tables
+    import lapack_beside
     from gpu_device import Device
 
 TINY = bench_gpu.Sizes(
@@ -35,9 +37,26 @@ TINY = bench_gpu.Sizes(
 OPTIONS = argparse.Namespace(commit="abc", quick=True, limit=1e9)
 
 
+CONTRACT = """
+import pytest
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("number", range({count}))
+def test_of_a_device(number):
+    assert number < 2
+
+def test_of_none():
+    assert False
+"""
+
+
 @pytest.fixture
-def device(monkeypatch):
-    """Everything from 20 samples on is made up, from 24 rows on measured once."""
+def device(monkeypatch, tmp_path):
+    """From 20 samples on all is made up, from 24 rows on measured once; its contract is a test of two."""
+    contract = tmp_path / "tests" / "core" / "test_contract.py"
+    contract.parent.mkdir(parents=True)
+    contract.write_text(CONTRACT.format(count=2), encoding="utf-8")
+    monkeypatch.setattr(gpu_checks, "CONTRACT", contract)
     return Device(stand_in_gpu(monkeypatch), torch="cpu", once=24, real=20)
 
 
@@ -51,11 +70,14 @@ def test_all_of_it(device, results):
     kept = json.loads(results.target.read_text(encoding="utf-8"))
     assert (kept["failed"], kept["not_done"]) == ([], [])
     assert all(row["passed"] for row in kept["checks"])
+    assert not kept[
+        "finished"
+    ]  # as in the file of a run that was killed; the command says when it is through
     counted = {group: len(kept[group]) for group in (*bench_gpu.GROUPS, "rates")}
-    # Checks: 6 spectra twice, 2 kernels, bits, 3 large solves.
+    # Checks: 6 spectra of 2 sizes by 2 solvers, 2 kernels, bits, the contract, 3 large solves.
     # Eigenvalues: 3 solvers twice, float32, 3 large solves.
     assert counted == {
-        "checks": 18, "gram": 4, "eigenvalues": 10, "routes": 10, "analyze": 2, "peers": 3, "rates": 2
+        "checks": 31, "gram": 4, "eigenvalues": 10, "routes": 10, "analyze": 2, "peers": 3, "rates": 2
     }  # fmt: skip
     assert all(row["seconds"] > 0 for group in ("rates", "gram", "analyze", "peers") for row in kept[group])
     assert {row["status"] for row in kept["routes"] if row["what"] == "dual"} == {"too many parameters"}
@@ -93,13 +115,16 @@ def test_matrices_with_exact_eigenvalues():
 
 
 def test_wrong_numbers_fail(device, results, monkeypatch):
-    right, drift = gpu.GpuBackend.eigvalsh, iter(np.arange(1, 100) * 1e-12)
-    monkeypatch.setattr(
-        gpu.GpuBackend, "eigvalsh", lambda self, kernel: right(self, kernel) * (1 + next(drift))
-    )
+    drift = iter(np.arange(1, 100) * 1e-12)
+    for solver, name in ((gpu.GpuBackend, "eigvalsh"), (DeviceEigenvalues, "values")):
+        right = getattr(solver, name)
+        monkeypatch.setattr(
+            solver, name, lambda self, matrix, right=right: right(self, matrix) * (1 + next(drift))
+        )
+    gpu_checks.CONTRACT.write_text(CONTRACT.format(count=4), encoding="utf-8")
     monkeypatch.setattr(gpu_checks, "formed", lambda *given: gpu_measures.formed(*given) * (1 + 1e-12))
     bench_gpu.measure(device, TINY, results, ("checks",))
-    assert len(results.rows("checks")) == 15
+    assert len(results.rows("checks")) == 28
     assert not any(row["passed"] for row in results.rows("checks"))
     assert "**fails**" in gpu_tables.text(json.loads(results.target.read_text(encoding="utf-8")))
 
@@ -146,7 +171,7 @@ def test_the_command(device, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as left:
         bench_gpu.main()
     assert left.value.code == 0
-    assert capsys.readouterr().out.count("PASS") == 15
+    assert capsys.readouterr().out.count("PASS") == 28
     assert json.loads(kept.read_text(encoding="utf-8"))["commit"] == "abc"
     text = page.read_text(encoding="utf-8")
     assert "commit abc, as far as the copy tells" in text
@@ -166,3 +191,24 @@ def test_without_a_device(monkeypatch, capsys):
         bench_gpu.main()
     assert left.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("count", "worst"), [(2, 0.0), (4, 2.0), (0, np.inf)])
+def test_the_contract_counts_what_fails_and_that_something_ran(count, worst, device):
+    gpu_checks.CONTRACT.write_text(CONTRACT.format(count=count), encoding="utf-8")
+    (row,) = gpu_checks.contracts()
+    assert (row["worst"], row["passed"]) == (worst, worst == 0)
+
+
+def test_lapack_beside_a_device_that_had_no_time_for_it(device, results, monkeypatch):
+    monkeypatch.setattr(gpu_checks, "LAPACK_UP_TO", 8)
+    bench_gpu.measure(device, TINY, results, ("checks",))
+    monkeypatch.setattr(sys, "argv", ["lapack_beside.py", str(results.target)])
+    monkeypatch.setattr(gpu_tables, "put_tables", lambda path: None)
+    lapack_beside.main()
+    rows = json.loads(results.target.read_text(encoding="utf-8"))["checks"]
+    beside = [
+        row["lapack"] for row in rows if row["what"] == "eigenvalues" and row["of"] in gpu_checks.spectra(2)
+    ]
+    assert len(beside) == 10
+    assert all(0 <= error < 20 for error in beside)

@@ -91,6 +91,7 @@ class Results:
     groups: dict[str, list[Row]] = field(default_factory=dict)
     not_done: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    finished: bool = False  # False in the file of a run that was killed
 
     @property
     def seconds(self) -> float:
@@ -125,7 +126,8 @@ class Results:
     def write(self) -> None:
         """Put everything into the file; whoever reads it meanwhile finds the old one or the new one."""
         lists = {"not_done": self.not_done, "failed": self.failed}
-        result = {"benchmark": "gpu", **self.head, "seconds": self.seconds, **self.groups, **lists}
+        about = {"finished": self.finished, "seconds": self.seconds}
+        result = {"benchmark": "gpu", **self.head, **about, **self.groups, **lists}
         self.target.parent.mkdir(parents=True, exist_ok=True)
         part = self.target.with_name(self.target.name + ".part")
         part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -173,6 +175,7 @@ def steps(device: Device, sizes: Sizes, results: Results, folder: Path) -> Itera
     for network in ("mlp256", "multigrid"):
         yield Step("checks", f"kernel of {network}", partial(checks.grams, device, network, sizes.kernel))
     yield Step("checks", "same bits", partial(checks.bits, device, sizes.bits))
+    yield Step("checks", "contract suite", checks.contracts)
     yield Step("rates", "of the device", partial(measures.rates, device, sizes.product))
     for n in sizes.gram:
         yield gram("mlp256", n)
@@ -193,12 +196,12 @@ def steps(device: Device, sizes: Sizes, results: Results, folder: Path) -> Itera
     analyses = partial(measures.analyses, device, folder=folder)
     for n in sizes.analyze:
         yield Step("analyze", measures.UP_TO_BOUNDS, partial(analyses, n, whole=False), n)
+    for n in sizes.analyze:
+        yield Step("analyze", measures.WHOLE, partial(analyses, n), n)
     for name in SOLVERS:
         for part in ("total", "no_grid"):
             run = partial(measures.route, device, name, part, sizes.routes)
             yield Step("routes", f"{name} of {part}", run, sizes.routes)
-    for n in sizes.analyze:
-        yield Step("analyze", measures.WHOLE, partial(analyses, n), n)
 
 
 def measure(device: Device, sizes: Sizes, results: Results, only: tuple[str, ...] = GROUPS) -> None:
@@ -260,6 +263,8 @@ def main() -> None:
     results = Results(head(engine, options), options.output, options.limit)
     print(f"{results.head['device']['name']}, {results.head['versions']}", flush=True)
     measure(Device(engine), sizes, results, tuple(options.only))
+    results.finished = True
+    results.write()
     broken = [row for row in results.rows("checks") if not row["passed"]]
     print(
         f"{len(results.rows('checks'))} checks, {len(broken)} do not hold; {len(results.failed)} failed, ",

@@ -12,7 +12,11 @@ n w: no rounding anywhere. What is below 2^-53 of the sum of w becomes zero, of 
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,7 @@ from gpu_device import Device, Row, formed, real
 from numpy.typing import NDArray
 
 import ntkspec
+from ntkspec.backend import gpu
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import magnitude_of, solver_error
 
@@ -29,9 +34,10 @@ RATIO = 3.0  # the device's largest error may be so many times LAPACK's
 # luck, which no solver that adds in another order can follow.
 FLOOR = 4.0
 LAPACK_UP_TO = 2048  # rows: beyond, LAPACK takes the time that the device is lent for
-# Of trace and norm: stated errors of all eigenvalues make up to 7e-11 of the norm at 102,400 rows. Wrong
-# eigenvalues, as some solvers give beyond a size, show far above.
-SUMS = 1e-10
+# Of trace and norm, relative: some hundred times what a right solver leaves. Wrong eigenvalues, as some
+# solvers give beyond a size, show far above.
+SUMS = 1e-12
+CONTRACT = Path(__file__).parents[2] / "tests" / "core" / "test_gram_contract.py"
 SEED = 20_260
 
 
@@ -78,26 +84,41 @@ def eigenvalues(device: Device, n: int) -> Iterator[Row]:
     """Compare eigenvalues with prescribed ones, beside LAPACK's errors on the same matrices.
 
     Numbers are the largest error over the largest eigenvalue, in eps. Where LAPACK runs, `limit` is `RATIO`
-    times its error; beyond, what the package states as a solver's error. Eigenvalues of a network's kernel
-    are not known: there `worst` is the difference of the two, and both may be off by as much as they were.
+    times its error; beyond, what the package states as a solver's error. Below the size from which the
+    backend takes its own solver that is checked besides. Eigenvalues of a network's kernel are not known:
+    there `worst` is the difference from LAPACK, and both may be off by as much as they were.
     """
+    solvers = {"eigenvalues": device.engine.eigvalsh}
+    if n < gpu.BAND_FROM:
+        own = device.engine.eigenvalues.values
+        solvers["by the own solver"] = lambda matrix: device.engine.get(own(matrix))
     lapack_worst = FLOOR
     for name, spectrum in spectra(n).items():
         truth, matrix = exact(device.xp, spectrum)
         lapack = None
         limit = solver_error(n, np.dtype(np.float64)) / EPS
         if n <= LAPACK_UP_TO:
-            lapack = _off(np.linalg.eigvalsh(device.engine.get(matrix)), truth)
+            lapack = off(np.linalg.eigvalsh(device.engine.get(matrix)), truth)
             lapack_worst = max(lapack_worst, lapack)
             limit = RATIO * max(lapack, FLOOR)
-        yield _row("eigenvalues", name, n, _off(device.engine.eigvalsh(matrix), truth), limit) | {
-            "lapack": lapack
-        }
+        for check, solve in solvers.items():
+            yield _row(check, name, n, off(solve(matrix.copy()), truth), limit) | {"lapack": lapack}
     if n <= LAPACK_UP_TO:
         kernel = formed(device, real("mlp256", n))
         expected = np.linalg.eigvalsh(device.engine.get(kernel))
-        worst, limit = _off(device.engine.eigvalsh(kernel), expected), (RATIO + 1) * lapack_worst
-        yield _row("eigenvalues", "kernel of mlp256", n, worst, limit)
+        for check, solve in solvers.items():
+            worst, limit = off(solve(kernel.copy()), expected), (RATIO + 1) * lapack_worst
+            yield _row(check, "kernel of mlp256", n, worst, limit)
+
+
+def contracts() -> Iterator[Row]:
+    """Run the contract suite of kernels on the device, in another process; `worst` counts what failed."""
+    words = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", str(CONTRACT)]
+    said = subprocess.run(words, cwd=CONTRACT.parents[2], capture_output=True, text=True, check=False).stdout
+    counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|error)", said)}
+    failed = counts.get("failed", 0) + counts.get("error", 0)
+    worst = float(failed) if counts.get("passed") else float("inf")  # nothing ran: no check at all
+    yield _row("contract suite", CONTRACT.name, counts.get("passed", 0), worst, 0.0)
 
 
 def grams(device: Device, network: str, n: int) -> Iterator[Row]:
@@ -127,7 +148,7 @@ def sums(row: Row) -> Iterator[Row]:
     yield _row("trace and norm", f"kernel of mlp256, {row['what']}", row["n"], worst, SUMS)
 
 
-def _off(values: NDArray[Any], truth: NDArray[np.float64]) -> float:
+def off(values: NDArray[Any], truth: NDArray[np.float64]) -> float:
     """The largest error over the largest eigenvalue, in eps."""
     return float(np.abs(values - truth).max() / truth[-1]) / EPS
 

@@ -32,6 +32,8 @@ def text(result: dict[str, Any]) -> str:
     parts = [table(result[group]) for group, table in tables.items() if result.get(group)]
     left_out = [f"- not done: {each}" for each in result["not_done"]]
     left_out += [f"- failed: {each}" for each in result["failed"]]
+    if not result["finished"]:
+        left_out.append("- the run was ended before it was through: what is missing above was not measured")
     return "\n\n".join([*parts, *(["\n".join(left_out)] if left_out else []), f"*{made_by(result)}*"])
 
 

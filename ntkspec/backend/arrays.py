@@ -227,11 +227,15 @@ class ArrayBackend:
 
     # -- dense solvers
 
-    def fold(self, triangle: Any, panels: list[Any]) -> Any:
+    def fold(self, triangle: Any, waiting: list[Any]) -> Any:
         """See `Backend.fold`; the copy lets go of what CuPy's triangle is a view of."""
-        stacked = self.xp.concatenate([triangle, *(panel.T for panel in panels)])
-        panels.clear()
-        return self.xp.linalg.qr(stacked, mode="r").copy()
+        return self.xp.linalg.qr(self._stacked(triangle, waiting), mode="r").copy()
+
+    def _stacked(self, triangle: Any, waiting: list[Any]) -> Any:
+        """The triangle above the panels, of which nobody else then has a reference."""
+        stacked = self.xp.concatenate([triangle, *(panel.T for panel in waiting)])
+        waiting.clear()
+        return stacked
 
     def fold_columns(self, rows: int, room: int) -> int:
         """See `Backend.fold_columns`."""

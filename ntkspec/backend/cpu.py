@@ -164,6 +164,10 @@ class CpuBackend(ArrayBackend):
             return two_stage.work_bytes(rows, dtype)
         return EVD_ROWS * rows * int(np.dtype(dtype).itemsize)
 
+    def eigh_bytes(self, rows: int, dtype: Any) -> int:
+        """See `Backend.eigh_bytes`: vectors, and two matrices that LAPACK works on."""
+        return 3 * rows**2 * int(np.dtype(dtype).itemsize)
+
     def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.eigh`."""
         require_countable(len(kernel), "eigenvectors on the CPU")
@@ -174,11 +178,11 @@ class CpuBackend(ArrayBackend):
             raise solver_failed("eigenvectors", error) from None
         return values.astype(np.float64), vectors.astype(np.float64)
 
-    def fold(self, triangle: Any, panels: list[Any]) -> Any:
+    def fold(self, triangle: Any, waiting: list[Any]) -> Any:
         """See `Backend.fold`. LAPACK's tpqrt leaves the zeros of the triangle alone."""
         folded, block = np.asfortranarray(triangle), min(QR_BLOCK, len(triangle))
-        while panels:
-            rows = np.asfortranarray(panels.pop(0).T)
+        while waiting:
+            rows = np.asfortranarray(waiting.pop(0).T)
             require_countable(math.isqrt(rows.size), "singular values on the CPU")
             folded, _, _, info = scipy.linalg.lapack.dtpqrt(
                 0, block, folded, rows, overwrite_a=True, overwrite_b=True

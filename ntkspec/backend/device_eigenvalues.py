@@ -22,11 +22,12 @@ from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels
 from ntkspec.backend.in_place import InPlace
 from ntkspec.backend.mixing import mix, strips
 
-WIDTH = 64  # of the band; below NARROW_UP_TO rows 32
-NARROW_UP_TO = 0
-PANEL_THREADS = 512  # as in cuda/panel.cu
+WIDTH = (
+    64  # of the band: of 32, which the kernels can do too, the chase is faster and the products are slower
+)
+PANEL_THREADS = 512  # of a block
 PANEL_ROWS = 64  # of a block, at least: with fewer, blocks would mostly wait for each other
-BAND_COLUMNS = 4  # of a warp, as in cuda/chase.cu
+BAND_COLUMNS = 4  # of a block of the band, a warp; the chase counts on sums of eight times B threads
 BISECTING = 256  # threads of a block
 THREADS = 2**17  # that a device keeps busy: eigenvalues share them
 BITS = 56  # by which bisection makes an interval smaller: then it adds nothing to double precision's rounding
@@ -41,19 +42,17 @@ class DeviceEigenvalues:
         cupy: the module.
         kernels: of the device.
         products: in place.
-        width: of the band, 32 or 64; None: what suits the matrix.
+        width: of the band, 32 or 64.
     """
 
-    def __init__(
-        self, cupy: Any, kernels: DeviceKernels, products: InPlace, width: int | None = None
-    ) -> None:
+    def __init__(self, cupy: Any, kernels: DeviceKernels, products: InPlace, width: int = WIDTH) -> None:
         self.xp, self.kernels, self.products, self.width = cupy, kernels, products, width
 
     def values(self, matrix: Any) -> Any:
         """Return the eigenvalues (N,) of a symmetric matrix (N, N), ascending; the matrix is destroyed.
 
         Args:
-            matrix: float32 or float64, with rows side by side.
+            matrix: float32 or float64, with rows side by side; its largest entry well inside the range.
 
         Raises:
             numpy.linalg.LinAlgError: an entry is not finite.
@@ -68,7 +67,7 @@ class DeviceEigenvalues:
         for rows in strips(matrix):
             matrix[rows] *= matrix.dtype.type(2.0**-exponent)  # exactly: squares then stay in range
         mix(matrix, self.xp)
-        panels = DevicePanels(self.xp, self.kernels, self.products, matrix.dtype, self._width(size))
+        panels = DevicePanels(self.xp, self.kernels, self.products, matrix.dtype, self.width)
         band = to_band(matrix, self.xp, panels, self.products)
         self._chase(band, panels.width)
         found = self._bisect(band[:, 0].copy(), band[:-1, 1].copy())
@@ -77,19 +76,15 @@ class DeviceEigenvalues:
 
     def bytes_beside(self, rows: int, dtype: Any) -> int:
         """Return the bytes that `values` takes beside a matrix of so many rows."""
-        width = self._width(rows)
-        columns = 2 * 2 * collected(rows, width) + 3 * width
-        return rows * (columns * int(np.dtype(dtype).itemsize) + 8 * (2 * width + 8)) + LIBRARIES
-
-    def _width(self, rows: int) -> int:
-        return self.width or (32 if rows <= NARROW_UP_TO else WIDTH)
+        columns = 2 * 2 * collected(rows, self.width) + 3 * self.width
+        return rows * (columns * int(np.dtype(dtype).itemsize) + 8 * (2 * self.width + 8)) + LIBRARIES
 
     def _chase(self, band: Any, width: int) -> None:
         """Make a band (N, 2 b) tridiagonal, in place."""
         size = len(band)
         if size < 3:
             return
-        kernel = self.kernels.get("chase", together=True, B=width)
+        kernel = self.kernels.get("chase", together=True, B=width, COLUMNS=BAND_COLUMNS)
         threads = 32 * width // BAND_COLUMNS
         blocks = min(self.kernels.resident(kernel, threads), -(-size // (2 * width)) + 1)
         done = self.xp.zeros((size,), np.int32)
@@ -130,7 +125,7 @@ class DevicePanels:
     def __init__(self, cupy: Any, kernels: DeviceKernels, products: InPlace, dtype: Any, width: int) -> None:
         self.width, self.products = width, products
         real = C_TYPES[str(np.dtype(dtype))]
-        self._panel = kernels.get("panel", together=True, REAL=real, B=width)
+        self._panel = kernels.get("panel", together=True, REAL=real, B=width, THREADS=PANEL_THREADS)
         self._triangle = kernels.get("triangle", REAL=real, B=width)
         # One a multiprocessor: more would take longer to hear of each other than they save.
         self._most = min(kernels.resident(self._panel, PANEL_THREADS), kernels.multiprocessors)

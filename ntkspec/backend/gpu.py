@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.backend.arrays import ArrayBackend
+from ntkspec.backend.arrays import FOLDS, ArrayBackend
 from ntkspec.backend.cpu import CpuBackend
 from ntkspec.backend.device_eigenvalues import DeviceEigenvalues
 from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels
@@ -25,7 +25,10 @@ from ntkspec.summation import NARROW, panel_of, panels
 THREADS = 128  # of a block: rows on the right side that share one on the left, or columns of a tile
 ROWS_AT_ONCE = 1024  # of a tile, in blocks
 ALIGNED = 16  # numbers
-IN_ORDER = 4  # panels that may be added in order: pairwise, as errors are stated, it is as many roundings
+# Panels that may be added in order: pairwise, as errors are stated, it is as many roundings. That cuBLAS adds
+# a panel up by itself before it adds it to the sum is how its products are seen to work, and not proved.
+IN_ORDER = 4
+COUNTED = 2**31 - 1  # entries
 BAND_FROM = 4096  # rows from which our own eigenvalue solver is faster than cuSOLVER's
 # Variables that let cuBLAS compute in another arithmetic than IEEE's, of which errors are stated.
 OTHER_ARITHMETIC = (
@@ -56,7 +59,7 @@ class GpuBackend(ArrayBackend):
         self._host = CpuBackend()
         self.kernels = DeviceKernels(cupy)
         self.in_place = DeviceInPlace(cupy.cuda.cublas, cupy.cuda.device.get_cublas_handle)
-        self._eigenvalues = DeviceEigenvalues(cupy, self.kernels, self.in_place)
+        self.eigenvalues = DeviceEigenvalues(cupy, self.kernels, self.in_place)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle nothing: a backend belongs to its process."""
@@ -168,13 +171,17 @@ class GpuBackend(ArrayBackend):
         with self._checked("eigenvalues"):
             if len(kernel) < BAND_FROM:
                 return self.get(self.xp.linalg.eigvalsh(kernel)).astype(np.float64)
-            return self.get(self._eigenvalues.values(kernel))
+            return self.get(self.eigenvalues.values(kernel))
 
     def eigvalsh_bytes(self, rows: int, dtype: Any) -> int:
-        """See `Backend.eigvalsh_bytes`; of cuSOLVER its workspace, and CuPy's copy of the matrix."""
+        """See `Backend.eigvalsh_bytes`."""
         if rows < BAND_FROM:
-            return 5 * rows**2 * int(np.dtype(dtype).itemsize)
-        return self._eigenvalues.bytes_beside(rows, dtype)
+            return self.eigh_bytes(rows, dtype)
+        return self.eigenvalues.bytes_beside(rows, dtype)
+
+    def eigh_bytes(self, rows: int, dtype: Any) -> int:
+        """See `Backend.eigh_bytes`: cuSOLVER's workspace, and CuPy's copy of the matrix."""
+        return 5 * rows**2 * int(np.dtype(dtype).itemsize)
 
     def singular_values_bytes(self, rows: int) -> int:
         """See `Backend.singular_values_bytes`: the matrix whose eigenvalues they are, and its solver."""
@@ -189,10 +196,24 @@ class GpuBackend(ArrayBackend):
             values, vectors = self.xp.linalg.eigh(kernel)
             return self.get(values).astype(np.float64), self.get(vectors).astype(np.float64)
 
-    def fold(self, triangle: Any, panels: list[Any]) -> Any:
+    def fold(self, triangle: Any, waiting: list[Any]) -> Any:
         """See `Backend.fold`."""
+        rows = len(triangle)
+        entries = rows * (rows + sum(panel.shape[1] for panel in waiting))
+        if entries > COUNTED:
+            raise BackendError(
+                "singular values on the GPU",
+                expected=f"at most {COUNTED} entries in a QR: cuSOLVER's geqrf counts in 32 bits",
+                got=f"{entries}, of {rows} rows",
+                remedy="use fewer samples, --method gram or --backend cpu",
+            )
         with self._checked("QR"):
-            return super().fold(triangle, panels)
+            return super().fold(triangle, waiting)
+
+    def fold_columns(self, rows: int, room: int) -> int:
+        """See `Backend.fold_columns`; no more entries than can be counted."""
+        countable = 2 * (COUNTED // rows - rows) // 3
+        return min(super().fold_columns(rows, room), max(countable, rows // FOLDS))
 
     def solve_lower(self, triangle: Any, rows: Any) -> Any:
         """See `Backend.solve_lower`."""

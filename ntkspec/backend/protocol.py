@@ -190,11 +190,15 @@ class Backend(Protocol):
         """Bytes beside the matrix itself that `eigvalsh` takes for so many rows of `dtype`."""
         ...
 
+    def eigh_bytes(self, rows: int, dtype: Any) -> int:
+        """Bytes beside the matrix itself that `eigh` takes."""
+        ...
+
     def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Ascending eigenvalues and orthonormal eigenvectors (columns); the matrix is destroyed."""
         ...
 
-    def fold(self, triangle: Any, panels: list[Any]) -> Any:
+    def fold(self, triangle: Any, waiting: list[Any]) -> Any:
         """The triangular factor of the triangle above the transposed panels; all are destroyed.
 
         Args:

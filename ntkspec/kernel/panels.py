@@ -30,6 +30,7 @@ def triangular_factor(kernel: Kernel) -> Any:
     triangle, waiting = engine.zeros((size, size), np.float64), []
     for panel in column_panels(kernel, width):
         waiting.append(panel)
+        del panel  # else the last one would outlive its fold
         if sum(each.shape[1] for each in waiting) > width // 2:
             triangle = engine.fold(triangle, waiting)
     return engine.fold(triangle, waiting) if waiting else triangle

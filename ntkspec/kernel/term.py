@@ -24,6 +24,7 @@ from ntkspec.summation import over_samples, pairwise, panels
 T = TypeVar("T")
 
 PART_BYTES = 2**26  # of a block, read at once
+GROWN = 2  # times a block as stored: what is kept of it for tiles is no larger
 VECTORS = 16  # for which a piece of an operator's work has room, if one is not too large for that
 
 
@@ -67,12 +68,19 @@ class Term:
 
     def for_tiles(self, dtype: Any) -> Pair:
         """Return both factors as `Backend.add_tile` wants them, in this precision; kept as facts are."""
-        known: dict[str, Pair] = self.__dict__.setdefault("_for_tiles", {}) if self.held else {}
+        known: dict[str, Pair] = self.__dict__.setdefault("_for_tiles", {})
         name = str(np.dtype(dtype))
-        if name not in known:
-            pair = self.compact.pair(self.outputs, dtype)
-            known[name] = pair.map(lambda matrix: self.engine.put_for_tiles(matrix, dtype))
-        return known[name]
+        if name in known:
+            return known[name]
+        pair = self.compact.pair(self.outputs, dtype)
+        pair = pair.map(lambda matrix: self.engine.put_for_tiles(matrix, dtype))
+        dense = [m for m in (pair.left, pair.right) if m is not None and not self.engine.is_sparse(m)]
+        written_out = sum(int(matrix.nbytes) for matrix in dense)
+        if (
+            self.held and written_out <= GROWN * self.block.nbytes
+        ):  # a coarse grid, written out, is far larger
+            known[name] = pair
+        return pair
 
     @property
     def absolute_pair(self) -> Pair:
@@ -177,20 +185,18 @@ class TermOperator:
         samples, width = inner.shape[0], 1 if outer is None else outer.shape[1]
         self._panel = panels(samples, over_samples(samples))[0].stop
         if engine.is_sparse(inner):
-            rows_at_once = _rows_at_once(inner, self._panel, engine)
-            of_vector = 8 * max(width, 1) * max(inner.shape[1], rows_at_once)  # bytes of what is made for one
-            self.at_once = max(engine.piece_bytes // of_vector, 1)  # vectors
+            together, rows = 1, _rows_at_once(inner, self._panel, engine)
         else:
-            of_vector = 8 * max(width, 1) * max(inner.shape[1], self._panel)
-            fit = max(engine.piece_bytes // (VECTORS * of_vector), 1)
+            of_panel = 8 * max(width, 1) * max(inner.shape[1], self._panel)  # bytes of what is made, a vector
+            fit = max(engine.piece_bytes // (VECTORS * of_panel), 1)
             together = 1 << fit.bit_length() - 1  # panels: so that all are added in one binary tree
-            rows_at_once = together * self._panel
-            self.at_once = max(engine.piece_bytes // (together * of_vector), 1)
+            rows = together * self._panel
+        made = 8 * max(width, 1) * max(together * inner.shape[1], rows)  # bytes, a vector
+        self.at_once = max(engine.piece_bytes // made, 1)  # vectors
         if outer is not None and engine.is_sparse(outer):
             self.at_once = 1
         self._pieces = [
-            (rows, inner[rows], None if outer is None else outer[rows])
-            for rows in _ranges(samples, rows_at_once)
+            (part, inner[part], None if outer is None else outer[part]) for part in _ranges(samples, rows)
         ]
 
     def transposed_times(self, vectors: Any) -> Any:
@@ -260,10 +266,10 @@ def _by_width(pair: Pair, engine: Backend) -> tuple[Any, Any]:
 
 
 def _rows_at_once(matrix: Any, most: int, engine: Backend) -> int:
-    """Return how many rows of a CSR matrix have at most `most` entries in every column, wherever one begins.
+    """Return into pieces of how many rows to cut a CSR matrix so that no column has more than `most` entries.
 
-    On fine grids all of them: few samples touch a node. Pieces of so many rows have no longer sums than
-    panels.
+    Then no sum over a piece is longer than one over a panel of so many rows. Of fine grids all rows are one
+    piece: few samples touch a node.
     """
     rows = int(matrix.shape[0])
     while rows > most:

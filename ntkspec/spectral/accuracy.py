@@ -174,14 +174,16 @@ def svd_errors(found: Magnitude, folds: int, fold_sums: int = 0) -> ErrorModel:
     """State the errors of squared singular values of J in float64, from a triangle of that many folds.
 
     Args:
-        fold_sums: products that a fold adds up at a time, where it takes the triangle for a full matrix.
+        fold_sums: products that a fold adds up at a time, where it takes the triangle for a full matrix: on a
+            device, where singular values are eigenvalues of a matrix of twice the size.
     """
     eps = float(np.finfo(np.float64).eps)
-    growth = 2 * _growth(fold_sums) if fold_sums else _growth(found.size)
+    on_device = 2 * _growth(fold_sums) + 2 * _growth(2 * found.size)
+    growth = on_device if fold_sums else _growth(found.size)
     return ErrorModel(
         eigenvalue=0.0,
         singular=float(growth + 2 * np.sqrt(folds)) * eps,
-        relative=2 * BDSQR * eps,
+        relative=0.0 if fold_sums else 2 * BDSQR * eps,
         stored=found.storing(found.dtype, products=PRODUCT),
     )
 

@@ -21,9 +21,9 @@ REALS, WIDTHS = ({"REAL": "float"}, {"REAL": "double"}), ({"B": "32"}, {"B": "64
 MACROS = {  # file -> with which macros it is compiled
     "add_product.cu": REALS,
     "sparse_tile.cu": REALS,
-    "panel.cu": tuple(real | width for real in REALS for width in WIDTHS),
+    "panel.cu": tuple(real | width | {"THREADS": "512"} for real in REALS for width in WIDTHS),
     "triangle.cu": tuple(real | width for real in REALS for width in WIDTHS),
-    "chase.cu": WIDTHS,
+    "chase.cu": tuple(width | {"COLUMNS": "4"} for width in WIDTHS),
     "bisect.cu": ({"LANES": "1"}, {"LANES": "8"}, {"LANES": "32"}),
 }
 SPARSE_TILE = (FOLDER / "sparse_tile.cu").read_text()

@@ -123,6 +123,16 @@ def test_a_panel_becomes_a_triangle(rows, width, dtype, backwards, engine, monke
     assert (np.delete(stored[0], np.s_[2:-3], 1) == 7).all()
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_blocks_whose_border_lies_among_the_reflections(width, engine, monkeypatch):
+    monkeypatch.setattr("ntkspec.backend.device_eigenvalues.PANEL_ROWS", 20)
+    before = np.random.default_rng(0).standard_normal((70, width))
+    panel, v, again = before.copy(), np.empty_like(before), np.empty_like(before)
+    t = panels(engine, width).factor(panel, v, again)
+    q = np.eye(70) - v @ t @ v.T
+    assert np.abs(q.T @ before - np.triu(panel)).max() <= ALLOWED * EPS * np.linalg.norm(before, 2)
+
+
 def test_a_panel_of_columns_that_depend_on_each_other(engine):
     """A smooth kernel's panels are such: a factorisation by V^T V would break down."""
     column = np.linspace(0, 1, 200)[:, None]
@@ -152,18 +162,21 @@ def test_a_band_has_the_same_eigenvalues(size, width, at_once, monkeypatch):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("size", [40, 97, 130])
+@pytest.mark.parametrize("size", [40, 66, 97, 130])
 def test_panels_of_the_device_make_the_same_band(size, width, engine):
     """As the definition's, but for signs."""
     matrix = matrix_of(np.random.default_rng(size).standard_normal(size))
     found = to_band(matrix.copy(), np, panels(engine, width), engine.in_place)
     expected = to_band(matrix.copy(), np, HouseholderPanels(width), HostInPlace())
+    # Entries of a band depend on each other's roundings more than its eigenvalues do.
     assert np.abs(np.abs(found) - np.abs(expected)).max() <= 1000 * EPS * np.linalg.norm(matrix, 2)
+    exact = np.linalg.eigvalsh(matrix)
+    assert np.abs(np.linalg.eigvalsh(dense(found)) - exact).max() <= ALLOWED * EPS * np.abs(exact).max()
 
 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("size", [2, 3, 34, 65, 66, 131])
+@pytest.mark.parametrize("size", [2, 3, 34, 65, 66, 131, 200])
 def test_a_chase_leaves_a_tridiagonal_matrix(size, width, backwards, engine, monkeypatch):
     """In whatever order blocks and threads take turns; eigenvalues stay."""
     monkeypatch.setattr(standins.RawKernel, "backwards", backwards)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 import ntkspec
 from ntkspec.backend import CpuBackend
 from ntkspec.backend.arrays import ArrayBackend
-from ntkspec.jacobian import Jacobian
+from ntkspec.jacobian import Jacobian, SparseFactor
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator, _rows_at_once, apply
 from ntkspec.spectral.accuracy import PRODUCT, magnitude_of
-from ntkspec.summation import gamma
+from ntkspec.summation import gamma, over_samples
 
 NAMES = [f"{a}-{b}" for a in ("dense", "sparse", "none") for b in ("dense", "sparse", "pairs")]
 
@@ -134,3 +134,16 @@ def test_rows_of_a_sparse_matrix_that_are_added_up_at_once(samples, nodes, entri
             assert np.bincount(matrix[start : start + rows].indices).max() <= most
     if np.bincount(indices).max() <= most:
         assert rows == samples
+
+
+@pytest.mark.parametrize("engine", [CpuBackend(), Shared()])
+def test_samples_that_all_touch_one_node_are_added_up_in_pieces(engine):
+    """What one sum over all of them would lose: 2^14 numbers that vanish beside the first."""
+    samples = 2**14
+    values = np.full((samples, 1, 1), 2.0**-54)
+    values[0] = 1.0
+    grid = SparseFactor(np.zeros((samples, 1), np.int64), values, 3)
+    kernel = Kernel(Jacobian((cases.block("grid", grid, None, samples, 1),)), backend=engine)
+    found = apply([TermOperator(term.pair, engine) for term in kernel.terms], np.ones((samples, 1)))
+    panel = over_samples(samples)
+    assert float(found[0, 0]) - 1 == pytest.approx((samples - panel) * 2.0**-54, rel=0.01)

@@ -1,6 +1,6 @@
 // From a band to tridiagonal form by chasing bulges (Bischof, Lang and Sun 2000; Haidar, Ltaief and Dongarra 2011).
 //
-// Compiled with -DB=32 or 64, the width of the band. A block of threads takes a sweep: it annihilates a column
+// Compiled with -DB=32 or 64, the width of the band, and -DCOLUMNS, those of a warp: B 32 / COLUMNS threads. A block of threads takes a sweep: it annihilates a column
 // below its first subdiagonal entry and chases the bulge that this makes down the band, B rows a step. A step does
 // the reflection found before from both sides of a diagonal block, from the right of the block below it, and
 // annihilates that one's first column by a new reflection from the left.
@@ -11,7 +11,6 @@
 //   band   (n, 2 B) row i - j of column j at band[j * 2 B + i - j]; becomes diagonal and subdiagonal
 //   done   (n) zeros: how many steps each sweep has done
 
-#define COLUMNS 4  // of a block of the band that a warp holds
 #define WARPS (B / COLUMNS)
 #define ROWS (B / 32)  // of a column that a lane holds: lane, lane + 32
 #define THREADS (32 * WARPS)

@@ -1,6 +1,6 @@
 // Householder QR of a panel of B columns, as LAPACK's geqrf keeps it, by all blocks of the device at once.
 //
-// Compiled with -DREAL=float or -DREAL=double and -DB=32 or 64. The reflectors are H_j = I - tau_j v_j v_j^T with
+// Compiled with -DREAL=float or -DREAL=double, -DB=32 or 64 and -DTHREADS, those of a block. The reflectors are H_j = I - tau_j v_j v_j^T with
 // v_j[j] = 1 and zeros above. One pass over the rows does H_j and adds up, for the next column x, the products of
 // x below its head with every column: the square of its length among them. So the blocks meet once a column.
 // They must all be resident (a cooperative launch). Every sum is added up in one order: results are reproducible.
@@ -11,7 +11,6 @@
 //   products  (2, gridDim.x, B) and head (2, B): what the blocks tell each other, in turns
 //   arrived   one number, 0 at the start
 
-#define THREADS 512
 #define WARPS (THREADS / 32)
 #define EACH (B / 32)  // columns of a lane: lane, lane + 32
 #define AT_ONCE 4      // rows of a warp
@@ -74,7 +73,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) panel(
                     #pragma unroll
                     for (int q = 0; q < EACH; ++q) {
                         if (row > j + 1) added[q] += next * x[r][q];
-                        if (row == j + 1) __stcg(&head[((j + 1) & 1) * B + lane + 32 * q], x[r][q]);
+                        if (row == j + 1 && row < end) __stcg(&head[((j + 1) & 1) * B + lane + 32 * q], x[r][q]);
                     }
                 }
                 #pragma unroll

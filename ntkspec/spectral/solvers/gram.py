@@ -11,8 +11,6 @@ from ntkspec.spectral.accuracy import ErrorModel, gram_errors, magnitude_of
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated
 
-VECTORS = 4  # kernels that a solver of eigenvectors takes
-
 
 class Gram(Promises):
     """K is formed, and a symmetric eigenvalue solver destroys it."""
@@ -37,9 +35,9 @@ class Gram(Promises):
         return gram_errors(kernel.fact(magnitude_of), kernel.dtype)
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
-        """See `Solver.solve`; eigenvectors take four kernels."""
+        """See `Solver.solve`."""
         errors, backend, columns = self.errors(kernel), kernel.backend, None
-        beside = (lambda _: (VECTORS - 1) * kernel.nbytes) if vectors else _eigenvalues(kernel)
+        beside = _eigenvectors(kernel) if vectors else _eigenvalues(kernel)
         formed = Assembly.of(kernel, beside=beside).assemble()["total"]
         if vectors:
             values, found = backend.eigh(formed)
@@ -52,6 +50,10 @@ class Gram(Promises):
 def _eigenvalues(kernel: Kernel) -> Beside:
     """What eigenvalues take beside the kernel, there or here."""
     return lambda backend: backend.eigvalsh_bytes(kernel.size, kernel.dtype)
+
+
+def _eigenvectors(kernel: Kernel) -> Beside:
+    return lambda backend: backend.eigh_bytes(kernel.size, kernel.dtype)
 
 
 SOLVER: Solver = Gram()
