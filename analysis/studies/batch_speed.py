@@ -31,7 +31,7 @@ from ntkspec.population.results import all_made
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PAGE = ROOT / "analysis" / "results" / "batch.json", ROOT / "docs" / "cluster.md"
-SAMPLES = 384
+SAMPLES = 512
 WAYS = {  # what is timed: workers and cores
     "one_worker": (1, 2),
     "one_worker_on_one_core": (1, 1),
