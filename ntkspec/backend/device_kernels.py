@@ -37,7 +37,7 @@ class DeviceKernels:
 
     @property
     def multiprocessors(self) -> int:
-        """How many the device has."""
+        """Count those of the device."""
         return int(self.cupy.cuda.Device().attributes["MultiProcessorCount"])
 
     def resident(self, kernel: Any, threads: int) -> int:

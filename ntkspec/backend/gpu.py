@@ -268,7 +268,7 @@ class GpuBackend(ArrayBackend):
 
 
 def _apart(matrix: Any) -> np.int64:
-    """How many numbers the rows of a matrix are apart."""
+    """Say how many numbers the rows of a matrix are apart."""
     return np.int64(matrix.strides[0] // matrix.itemsize)
 
 

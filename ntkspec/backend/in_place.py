@@ -108,7 +108,7 @@ class DeviceInPlace:
 
 
 def _lying(matrix: Any) -> tuple[int, int]:
-    """How a matrix lies: whether its columns, not its rows, are side by side; how far these are apart."""
+    """Say how a matrix lies: whether its columns, not its rows, are side by side; how far these are apart."""
     rows_apart, columns_apart = (stride // matrix.itemsize for stride in matrix.strides)
     if matrix.shape[1] > 1 and columns_apart != 1:
         return TURNED, max(columns_apart, matrix.shape[0], 1)
