@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -25,8 +27,9 @@ def hidden() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VISIBLE, "")
         patch.setattr(gpu, "_cupy", _none)
-        if find_spec("torch") is not None:  # though imported later, it would find CUDA started with devices
-            patch.setattr("torch.cuda.is_available", lambda: False)
+        torch = _torch()
+        if torch is not None:
+            patch.setattr(torch.cuda, "is_available", lambda: False)
         yield
 
 
@@ -37,6 +40,13 @@ def missing() -> str:
     except BackendError as error:
         return str(error)
     return ""
+
+
+def _torch() -> Any:
+    """PyTorch, if it is installed: though imported later, it would find CUDA started with devices."""
+    if "torch" not in sys.modules and find_spec("torch") is not None:
+        import_module("torch")
+    return sys.modules.get("torch")
 
 
 def _none() -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
+import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -120,22 +123,40 @@ def runtime_of(version: int, free: int) -> types.SimpleNamespace:
 
 @functools.cache
 def _compiled(code: str, name: str, options: tuple[str, ...]) -> ctypes.CDLL:
-    """A library of the kernel with the functions of tests/backend/shim/launch.cpp."""
+    """A library of the kernel with the functions of tests/backend/shim/launch.cpp.
+
+    Compiled once for all processes of the tests: some twenty of them take a second or two each.
+    """
     compiler = shutil.which("g++")
     if compiler is None:  # a test of CUDA C without a device; the package itself needs no compiler
         pytest.skip("no g++ to run CUDA C on the CPU")
-    with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder) / "kernel.cu", Path(folder) / "kernel.so"
-        source.write_text(code, encoding="utf-8")
-        macros = [f'-DSOURCE="{source}"', f"-DKERNEL={name}", *options]
-        command = [compiler, "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-        command += ["-Wno-unknown-pragmas", "-U_FORTIFY_SOURCE"]  # the latter refuses jumps to other stacks
-        command += ["-isystem", str(SHIM), *macros, str(SHIM / "launch.cpp"), "-o", str(library)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        loaded = ctypes.CDLL(str(library))  # stays loaded without its file
+    command = [compiler, "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    command += ["-Wno-unknown-pragmas", "-U_FORTIFY_SOURCE"]  # the latter refuses jumps to other stacks
+    command += ["-isystem", str(SHIM), f"-DKERNEL={name}", *options, str(SHIM / "launch.cpp")]
+    shim = [path.read_text(encoding="utf-8") for path in sorted(SHIM.iterdir())]
+    key = hashlib.sha256("\0".join([code, *command, *shim]).encode()).hexdigest()
+    library = _libraries() / f"{key}.so"
+    if not library.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            source, part = Path(folder) / "kernel.cu", library.with_name(f"{key}.{os.getpid()}")
+            source.write_text(code, encoding="utf-8")
+            command += [f'-DSOURCE="{source}"', "-o", str(part)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            os.replace(part, library)
+    loaded = ctypes.CDLL(str(library))
     loaded.signature.restype = ctypes.c_char_p
     return loaded
+
+
+def _libraries() -> Path:
+    """A folder of compiled kernels, of the processes of one run of the tests alone."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")
+    folder = Path(tempfile.gettempdir()) / f"ntkspec-kernels-{run}"
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _code(arg: Any) -> str:

@@ -15,6 +15,9 @@ CHOSEN = "from ntkspec.backend import select; print(select('auto').name)"
 CUPY = """
 import functools, os
 class cuda:
+    cublas = None
+    class device:
+        get_cublas_handle = None
     is_available = functools.cache(lambda: os.environ["CUDA_VISIBLE_DEVICES"] != "")
 """
 

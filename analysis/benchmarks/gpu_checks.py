@@ -12,6 +12,7 @@ n w: no rounding anywhere. What is below 2^-53 of the sum of w becomes zero, of 
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -114,7 +115,10 @@ def eigenvalues(device: Device, n: int) -> Iterator[Row]:
 def contracts() -> Iterator[Row]:
     """Run the contract suite of kernels on the device, in another process; `worst` counts what failed."""
     words = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", str(CONTRACT)]
-    said = subprocess.run(words, cwd=CONTRACT.parents[2], capture_output=True, text=True, check=False).stdout
+    variables = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    said = subprocess.run(
+        words, cwd=CONTRACT.parents[2], capture_output=True, text=True, check=False, env=variables
+    ).stdout
     counts = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|error)", said)}
     failed = counts.get("failed", 0) + counts.get("error", 0)
     worst = float(failed) if counts.get("passed") else float("inf")  # nothing ran: no check at all
