@@ -101,10 +101,12 @@ def random_band(size, width, seed=0):
     return dense(band[:, : width + 1] * (np.arange(size)[:, None] + np.arange(width + 1) < size)), band
 
 
-@pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("rows", [1, 2, 31, 33, 64, 65, 300])
+@pytest.mark.parametrize(
+    ("rows", "backwards"),
+    [(1, False), (2, True), (31, False), (33, True), (64, False), (65, True), (300, False), (300, True)],
+)
 def test_a_panel_becomes_a_triangle(rows, width, dtype, backwards, engine, monkeypatch):
     monkeypatch.setattr(standins.RawKernel, "backwards", backwards)
     given_panel = np.random.default_rng(rows).standard_normal((rows, width)).astype(dtype)
@@ -174,9 +176,11 @@ def test_panels_of_the_device_make_the_same_band(size, width, engine):
     assert np.abs(np.linalg.eigvalsh(dense(found)) - exact).max() <= ALLOWED * EPS * np.abs(exact).max()
 
 
-@pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("size", [2, 3, 34, 65, 66, 131, 200])
+@pytest.mark.parametrize(
+    ("size", "backwards"),
+    [(2, False), (3, True), (34, False), (65, True), (66, False), (131, True), (131, False), (200, False)],
+)
 def test_a_chase_leaves_a_tridiagonal_matrix(size, width, backwards, engine, monkeypatch):
     """In whatever order blocks and threads take turns; eigenvalues stay."""
     monkeypatch.setattr(standins.RawKernel, "backwards", backwards)
@@ -223,7 +227,7 @@ def test_counts_of_any_tridiagonal_matrix(size, seed, small):
 @pytest.mark.parametrize("name", spectra(5))
 def test_prescribed_spectra(name, width, engine):
     """Against LAPACK's, itself off by some eps; the same bits in a second run."""
-    matrix = matrix_of(spectra(110)[name])
+    matrix = matrix_of(spectra(90)[name])
     exact = np.linalg.eigvalsh(matrix)
     found, again = (solver(engine, width).values(matrix.copy()) for _ in range(2))
     assert np.abs(found - exact).max() <= ALLOWED * EPS * np.abs(exact).max()
