@@ -22,6 +22,13 @@ TALL = 2  # k, if there is room
 FOLDS = 8  # of as many columns as the kernel has rows, at most
 
 
+def strips(matrix: Any) -> Iterator[slice]:
+    """Yield the rows of a large matrix in strips, as slices: what is made of one is small."""
+    step = max(PANEL_BYTES // max(matrix[:1].nbytes, 1), 1)
+    for start in range(0, len(matrix), step):
+        yield slice(start, min(start + step, len(matrix)))
+
+
 class ArrayBackend:
     """A backend but for its name, its solvers and what reaches the host; see `Backend`."""
 
@@ -195,13 +202,12 @@ class ArrayBackend:
 
     def absolute_product(self, kernel: Any, vector: Any) -> Any:
         """See `Backend.absolute_product`; a few rows at a time."""
-        size = len(kernel)
-        product, step = self.empty((size,), kernel.dtype), max(PANEL_BYTES // (8 * size), 1)
-        for start in range(0, size, step):
-            part = self.xp.abs(kernel[start : start + step])
+        product = self.empty((len(kernel),), kernel.dtype)
+        for rows in strips(kernel):
+            part = self.xp.abs(kernel[rows])
             places = self.xp.arange(len(part))
-            part[places, start + places] = 0
-            product[start : start + step] = part @ vector
+            part[places, rows.start + places] = 0
+            product[rows] = part @ vector
         return product
 
     def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:

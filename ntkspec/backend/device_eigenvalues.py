@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from ntkspec.backend.arrays import strips
 from ntkspec.backend.band import collected, to_band
-from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels
+from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels, rows_apart
 from ntkspec.backend.in_place import InPlace
-from ntkspec.backend.mixing import mix, strips
+from ntkspec.backend.mixing import mix
 
 WIDTH = (
     64  # of the band: of 32, which the kernels can do too, the chase is faster and the products are slower
@@ -140,9 +141,12 @@ class DevicePanels:
         rows = len(panel)
         blocks = max(min(self._most, rows // PANEL_ROWS), 1)
         self._arrived.fill(0)
-        apart = [np.int64(array.strides[0] // array.itemsize) for array in (panel, v)]
         told = (self._taus, self._told, self._head, self._arrived)
-        self._panel((blocks,), (PANEL_THREADS,), (panel, apart[0], np.int32(rows), v, again, apart[1], *told))
+        self._panel(
+            (blocks,),
+            (PANEL_THREADS,),
+            (panel, rows_apart(panel), np.int32(rows), v, again, rows_apart(v), *told),
+        )
         self.products.multiply(self._squares, v.T, v)
         self._triangle((1,), (self.width,), (self._squares, self._taus, self._product))
         return self._product

@@ -5,7 +5,14 @@ from __future__ import annotations
 from importlib import resources
 from typing import Any
 
+import numpy as np
+
 C_TYPES = {"float32": "float", "float64": "double"}
+
+
+def rows_apart(matrix: Any) -> np.int64:
+    """Say how many numbers the rows of a matrix are apart, as kernels take it."""
+    return np.int64(matrix.strides[0] // matrix.itemsize)
 
 
 class DeviceKernels:

@@ -1,31 +1,23 @@
 """A random reflection from both sides: eigenvalues stay, patterns of equal numbers go.
 
 Where many equal numbers are added up, all roundings go one way. A reduction in two stages does so again and
-again if a matrix has such a pattern: for 0.25 I plus a constant (N = 1,024) OpenBLAS' was off by 730 eps
-lambda_max, and is by 9 after this; for a constant alone by 54 and by 4. It costs two passes over the matrix,
-and an error of a few eps of its norm.
+again if a matrix has such a pattern: for 0.25 I plus a constant (N = 1,024) OpenBLAS' was off by some 720
+eps lambda_max, and is by 8 after this; for a constant alone by 54 and by 3 (analysis/studies/patterns.py). It
+costs two passes over the matrix, and an error of a few eps of its norm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-STRIP_BYTES = 2**25  # of a matrix, in one pass over it
-
-
-def strips(matrix: Any) -> Iterator[slice]:
-    """Yield the rows of a matrix in strips, as slices."""
-    step = max(STRIP_BYTES // max(matrix[:1].nbytes, 1), 1)
-    for start in range(0, len(matrix), step):
-        yield slice(start, start + step)
+from ntkspec.backend.arrays import PANEL_BYTES, strips
 
 
 def mixing_bytes(rows: int, dtype: Any) -> int:
     """Return the bytes that `mix` takes beside a matrix of so many rows."""
-    return 2 * min(STRIP_BYTES, rows**2 * int(np.dtype(dtype).itemsize))
+    return 2 * min(PANEL_BYTES, rows**2 * int(np.dtype(dtype).itemsize))
 
 
 def mix(matrix: Any, xp: Any) -> None:

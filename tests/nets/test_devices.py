@@ -229,7 +229,7 @@ def test_all_of_a_training_is_on_its_device(name, changes, on_meta):
 
 
 def test_a_network_is_evaluated_on_its_device(on_meta):
-    """It comes as far as to the numbers, of which there are none."""
+    """All is on one device up to where the loss becomes a number, of which "meta" has none."""
     model = build_model(short("mpe-fine", table_size=64)).to("meta")
     with pytest.raises(NotImplementedError, match="meta tensor"), training.deterministic():
         training.evaluate(model, picture(1), "end", 2)

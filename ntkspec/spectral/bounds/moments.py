@@ -17,11 +17,11 @@ import math
 
 import numpy as np
 
+from ntkspec.backend.arrays import strips
 from ntkspec.kernel.enclosure import UNIT, UP, Formed
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.summation import gamma
 
-PANEL_BYTES = 2**25  # of the kernel, copied at once
 ROUNDINGS = 16 * UNIT  # of the few operations that make a value from trace and norm
 Range = tuple[float, float]  # (least, most)
 
@@ -129,12 +129,11 @@ def _norm(formed: Formed, shift: float) -> Range:
     diagonal = kernel.diagonal()
     exponent = -math.frexp(float(diagonal.max()))[1]
     squares = np.empty(size)
-    step = max(PANEL_BYTES // (8 * size), 1)
-    for start in range(0, size, step):
-        panel = xp.ldexp(kernel[start : start + step], exponent)
-        rows = xp.arange(len(panel))
-        panel[rows, start + rows] = xp.ldexp(diagonal[start : start + step] - shift, exponent)
-        squares[start : start + step] = formed.engine.get(xp.einsum("ij,ij->i", panel, panel))
+    for rows in strips(kernel):
+        panel = xp.ldexp(kernel[rows], exponent)
+        places = xp.arange(len(panel))
+        panel[places, rows.start + places] = xp.ldexp(diagonal[rows] - shift, exponent)
+        squares[rows] = formed.engine.get(xp.einsum("ij,ij->i", panel, panel))
     norm = math.sqrt(math.fsum(squares))
     lost = gamma(size + 8) * norm + size * 1e-160  # the last for squares that underflow
     return _range(math.ldexp(norm, -exponent), math.ldexp(lost, -exponent) + _error(formed))
