@@ -14,7 +14,6 @@ import ntkspec
 from ntkspec.jacobian import DenseFactor, Jacobian
 from ntkspec.kernel.enclosure import Formed, form
 from ntkspec.spectral import bounds
-from ntkspec.spectral.bounds import moments
 
 ALL = (bounds.wolkowicz_styan_lower, bounds.wolkowicz_styan_upper, bounds.trace_upper, bounds.frobenius_lower)
 
