@@ -107,7 +107,9 @@ def measures(root: Path, revision: str) -> Measures:
         empty_remedies=tuple(remedy for remedy in remedies if EMPTY_REMEDIES.match(remedy)),
         import_circles=tuple(circles(root)),
         files_of_a_bound=_most_files(trees, _bounds(trees)),
-        files_of_a_figure=_most_files(trees, ("panels",)),
+        files_of_a_figure=_most_files(
+            {path: tree for path, tree in trees.items() if "report" in path.parts}, ("panels", "ablation")
+        ),
         files_of_a_metric=_most_files(trees, ("psnr_db_held_out", "ms_ssim", "iou", "chamfer")),
         lines_of_package=_lines(root / "ntkspec"),
         lines_of_analysis=_lines(root / "analysis"),
