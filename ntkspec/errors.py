@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from functools import partial
 
 
@@ -12,10 +14,10 @@ class NtkspecError(Exception):
         where: what the message is about: a file, a dataset inside it, an option.
         expected: what should have been there.
         got: what was there instead.
-        remedy: what to do about it.
+        remedy: what to do about it, where that does not follow from the rest.
     """
 
-    def __init__(self, where: str, *, expected: str, got: str, remedy: str) -> None:
+    def __init__(self, where: str, *, expected: str, got: str, remedy: str = "") -> None:
         self.where = where
         self.expected = expected
         self.got = got
@@ -27,7 +29,8 @@ class NtkspecError(Exception):
         return partial(type(self), expected=self.expected, got=self.got, remedy=self.remedy), (self.where,)
 
     def __str__(self) -> str:
-        return f"{self.where}: expected {self.expected}, got {self.got}; {self.remedy}"
+        fault = f"{self.where}: expected {self.expected}, got {self.got}"
+        return f"{fault}; {self.remedy}" if self.remedy else fault
 
 
 def shown(value: object) -> str:
@@ -37,6 +40,24 @@ def shown(value: object) -> str:
     except Exception:  # Python refuses to print integers of thousands of digits
         text = f"a value of type {type(value).__name__}"
     return text if len(text) <= 80 and "\n" not in text else f"{text.splitlines()[0][:77]}..."
+
+
+def not_one_of(where: str, given: object, choices: Iterable[str]) -> UsageError:
+    """Return the refusal of an unknown name; it asks whether the nearest of the known ones was meant.
+
+    Args:
+        where: what the name is for, such as "backend".
+        given: what came instead of a name.
+        choices: the names.
+
+    Example:
+        >>> print(not_one_of("backend", "gpus", ("auto", "cpu", "gpu")))
+        backend: expected one of auto, cpu, gpu, got 'gpus'; did you mean gpu?
+    """
+    names = [*choices]
+    near = difflib.get_close_matches(given, names, n=1) if isinstance(given, str) else []
+    remedy = f"did you mean {near[0]}?" if near else ""
+    return UsageError(where, expected=f"one of {', '.join(names)}", got=shown(given), remedy=remedy)
 
 
 class RunFileError(NtkspecError):

@@ -221,7 +221,7 @@ def _roles(words: Sequence[str]) -> dict[str, str]:
             raise UsageError("--roles", expected="PREFIX=ROLE", got=repr(word), remedy="e.g. encoding=grid")
         if roles.setdefault(prefix, role) != role:
             got = f"{roles[prefix]} and {role}"
-            raise UsageError("--roles", expected=f"one role for {prefix}", got=got, remedy="give one of them")
+            raise UsageError("--roles", expected=f"one role for {prefix}", got=got)
     return roles
 
 

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from ntkspec.errors import NotInstalledError
 
 TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh", "tifffile")  # what the extra `torch` installs
-CLUSTER = ("dask", "distributed", "dask_jobqueue", "cryptography")  # what the extra `cluster` installs
+CLUSTER = (
+    "dask",
+    "distributed",
+    "dask_jobqueue",
+    "cryptography",
+    "filelock",
+)  # what the extra `cluster` installs
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import subprocess
@@ -21,9 +20,7 @@ THREADS = (
 
 _UUID = re.compile(r"UUID: ((?:GPU|MIG)-[^)\s]+)")
 _GIVEN = {name: value for name, value in os.environ.items() if name == VISIBLE}  # when this process began
-_claims: dict[
-    str, int
-] = {}  # by device the descriptor of its lock, which is this process's as long as it lives
+_claims: dict[str, object] = {}  # by device its lock, which is this process's as long as it lives
 
 
 def environment(threads: int, processes: int) -> dict[str, str]:
@@ -112,12 +109,18 @@ def workers_for(devices_here: Sequence[str], cores: int, gpus: int) -> int:
 
 
 def _claim(name: str, place: Path) -> bool:
+    """Lock a device for this process; return whether no other has it."""
+    from filelock import FileLock, Timeout
+
     try:
         place.mkdir(mode=0o700, exist_ok=True)
         if place.lstat().st_uid != os.getuid():
             raise PermissionError(errno.EACCES, "somebody else's")
         path = place / f"{re.sub(r'[^A-Za-z0-9-]', '_', name)}.lock"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        lock = FileLock(path, mode=0o600, blocking=False)
+        lock.acquire()
+    except Timeout:  # another worker has it
+        return False
     except OSError as error:
         raise BackendError(
             str(place),
@@ -125,10 +128,5 @@ def _claim(name: str, place: Path) -> bool:
             got=error.strerror or str(error),
             remedy="set TMPDIR to another place",
         ) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return False
-    _claims[name] = handle
+    _claims[name] = lock
     return True

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ntkspec._io import first_line
 from ntkspec.cluster.profile import SlurmJob
 from ntkspec.cluster.shares import environment
 from ntkspec.errors import ClusterError
@@ -93,7 +94,7 @@ def jobs(count: int, job: SlurmJob) -> Iterator[tuple[SLURMCluster, list[str]]]:
             raise ClusterError(
                 "--cluster slurm",
                 expected="a scheduler that starts here",
-                got=str(error).partition("\n")[0],
+                got=first_line(error),
                 remedy="see `interface` in the profile",
             ) from None
         with cluster:

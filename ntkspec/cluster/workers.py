@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
+from ntkspec._io import first_line
 from ntkspec._version import __version__
 from ntkspec.cluster.profile import read_profile
 from ntkspec.cluster.shares import devices, environment, workers_for
@@ -238,7 +239,7 @@ def _local(count: int, threads: int | None) -> Any:
                 silence_logs=_LEVEL,
             )
         except (RuntimeError, OSError) as error:  # one died while it was starting, or there is no room for it
-            reason = str(error.__cause__ or error).partition("\n")[0]
+            reason = first_line(error.__cause__ or error)
     raise ClusterError(
         f"{count} workers",
         expected="processes that start",
@@ -257,7 +258,7 @@ def _connected(address: str) -> Iterator[Client]:
         raise ClusterError(
             address,
             expected="a scheduler that answers",
-            got=str(error).partition("\n")[0] or type(error).__name__,
+            got=first_line(error),
             remedy="start one: dask scheduler --port 8786",
         ) from None
     with client:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.masked import MaskedTensor
 
-from ntkspec.errors import ExportError, UsageError
-from ntkspec.export.evaluation import first_line
+from ntkspec._io import first_line
+from ntkspec.errors import ExportError
+from ntkspec.store.pictures import require_picture
 
 ArrayLike = Tensor | npt.ArrayLike  # what NumPy takes, and tensors
 
@@ -67,14 +68,7 @@ def as_picture(pixels: ArrayLike, name: str) -> NDArray[np.uint8]:
         ExportError: they are no array, or masked.
     """
     array = _numpy(pixels, f"picture {name!r}")
-    grey_or_rgb = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
-    if array.dtype != np.uint8 or not grey_or_rgb or not array.size:
-        raise UsageError(
-            f"picture {name!r}",
-            expected="uint8 of shape (H, W) or (H, W, 3)",
-            got=f"{array.dtype} {array.shape}",
-            remedy="convert it",
-        )
+    require_picture(array, name)
     return np.array(array, order="C")
 
 

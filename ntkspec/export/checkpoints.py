@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ntkspec._io import first_line
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
-from ntkspec.export.evaluation import first_line
 
 STATES = ("state_dict", "model_state_dict", "model", "state")  # where a checkpoint may hold the tensors
 STEPS = ("step", "global_step", "iteration", "epoch")  # where it may say how far training was

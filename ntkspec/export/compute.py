@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ntkspec._io import first_line
 from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export.chunk import Factored, factored, rows_piece
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
-from ntkspec.export.evaluation import BackwardError, evaluate, first_line, out_of_memory
+from ntkspec.export.evaluation import BackwardError, evaluate, out_of_memory
 from ntkspec.export.forms import first_forms, survey_of
 from ntkspec.export.gradients import gradients_of, random_cotangents, require_gradient
 from ntkspec.export.layout import BlockPlan, Choices

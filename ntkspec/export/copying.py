@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ntkspec._io import first_line
 from ntkspec.errors import ExportError
-from ntkspec.export.evaluation import first_line
 from ntkspec.export.reach import reach
 
 _COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}

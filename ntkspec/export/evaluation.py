@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
+from ntkspec._io import first_line
 from ntkspec.errors import ExportError, MemoryBudgetError
 from ntkspec.export import wrappers
 
 GIVE_NUMBERS = (
     "give the model numbers: model.to_empty(device='cpu'), then load_state_dict"  # on the meta device
 )
-
-
-LONGEST_REASON = 160  # characters
 
 
 class _Failure(ExportError):
@@ -76,12 +74,6 @@ def dense(gradient: Tensor) -> Tensor:
     """
     gradient = gradient if gradient.layout == torch.strided else gradient.to_dense()
     return torch.view_as_real(gradient.resolve_conj()) if gradient.is_complex() else gradient
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line, of which torch makes some very long."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}..."
 
 
 def out_of_memory(error: Exception) -> MemoryBudgetError | None:

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ntkspec._io import first_line
 from ntkspec.errors import UsageError
-from ntkspec.export.evaluation import first_line
 from ntkspec.nets.options import nearest
 
 OPTION = "--model"

@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from ntkspec._io import first_line
 from ntkspec.export import graph
-from ntkspec.export.evaluation import evaluate, first_line
+from ntkspec.export.evaluation import evaluate
 from ntkspec.export.prepare import Owned, Prepared
 from ntkspec.export.rank_one import Layout
 from ntkspec.export.uses import Product, Read, Shift, Use, find_uses, is_read, product_of, read_of, shift_of

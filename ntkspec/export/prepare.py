@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ntkspec.errors import ExportError, UsageError
+from ntkspec.errors import ExportError, not_one_of
 from ntkspec.export.copying import convert, deep_copy
 from ntkspec.export.evaluation import GIVE_NUMBERS
 from ntkspec.export.reach import reach
@@ -73,9 +73,7 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
         ExportError: it cannot be copied, holds numbers that are not finite, or has nothing to train.
     """
     if precision not in ("float64", "float32"):
-        raise UsageError(
-            "precision", expected="'float64' or 'float32'", got=repr(precision), remedy="choose one of these"
-        )
+        raise not_one_of("precision", precision, ("float64", "float32"))
     if not isinstance(model, nn.Module):
         raise ExportError(
             "model", expected="a torch.nn.Module", got=type(model).__name__, remedy="wrap it in a module"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ with needs_torch("ntkspec.nets.checkpoint"):
     import torch
     from torch import Tensor
 
+from ntkspec._io import first_line, replacing
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
@@ -35,12 +35,10 @@ def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Map
         OutputError: it cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        torch.save({"config": config.to_json(), "step": step, "state": dict(state)}, partial)
-        os.replace(partial, path)
+        with replacing(path) as part:
+            torch.save({"config": config.to_json(), "step": step, "state": dict(state)}, part)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         raise OutputError(
             str(path), expected="a place to write a checkpoint", got=str(error), remedy="choose another place"
         ) from error
@@ -61,7 +59,7 @@ def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, i
         model = build_model(config)
         model.load_state_dict(content["state"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise _foreign(path, f"a file without them ({_first_line(error)})") from error
+        raise _foreign(path, f"a file without them ({first_line(error)})") from error
     return model, config, step
 
 
@@ -71,15 +69,10 @@ def _load(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise _foreign(path, error.strerror or str(error)) from error
     except Exception as error:  # whatever a damaged or hostile file makes the unpickler raise
-        raise _foreign(path, f"what torch refuses to load ({_first_line(error)})") from error
+        raise _foreign(path, f"what torch refuses to load ({first_line(error)})") from error
     if not isinstance(content, dict):
         raise _foreign(path, f"a file that holds a {type(content).__name__}")
     return content
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:120]
 
 
 def _foreign(path: str | Path, got: str) -> UsageError:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ntkspec._io import first_line
 from ntkspec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _try_out(device: torch.device) -> None:
         raise UsageError(
             OPTION,
             expected=f"{device} to take a number",
-            got=str(error).strip().splitlines()[0],
+            got=first_line(error),
             remedy="see nvidia-smi, or give --device cpu",
         ) from error
 

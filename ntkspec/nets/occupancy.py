@@ -12,6 +12,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from ntkspec._io import first_line
 from ntkspec.errors import UsageError
 from ntkspec.nets.bodies import drop_double_walls, find_edges
 from ntkspec.nets.inside import check_embree, contains, has_overlaps, sample_surface, turn_outwards
@@ -200,7 +201,7 @@ def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     except MemoryError:
         got = "one that does not fit in memory"
     except Exception as error:  # whatever a damaged or foreign file makes one of trimesh's readers raise
-        got = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+        got = first_line(error)
     raise _refused(path, "a readable mesh", got, REMEDY)
 
 

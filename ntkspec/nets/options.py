@@ -94,7 +94,7 @@ class Option:
             where or f"option {self.flag}",
             expected=self.expected,
             got=repr(value),
-            remedy=f"did you mean {close}?" if close else "give such a value",
+            remedy=f"did you mean {close}?" if close else "",
         )
 
     def _convert(self, value: Any) -> Any:

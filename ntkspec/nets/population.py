@@ -188,7 +188,7 @@ def _step(population: nn.Module, optimizer: torch.optim.Adam, x: Tensor, y: Tens
 
 def _check(config: TrainConfig, tasks: Sequence[ImageTask]) -> None:
     if not tasks:
-        raise UsageError("population", expected="one or more pictures", got="none", remedy="name some")
+        raise UsageError("population", expected="one or more pictures", got="none")
     shapes = {task.values.shape for task in tasks}
     if len(shapes) > 1 or tasks[0].channels != config.outputs:
         got = ", ".join(f"{task.side} x {task.side} x {task.channels}" for task in tasks[:4])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from ntkspec._io import first_line
 from ntkspec.errors import UsageError
 from ntkspec.nets.pillow import read_pillow
 from ntkspec.nets.png import SIGNATURE as PNG
@@ -49,7 +50,7 @@ def read_picture(path: Path, *, grey: bool = False) -> tuple[NDArray[np.float32]
     except OSError as error:
         got, remedy = error.strerror or str(error) or type(error).__name__, REMEDY
     except (ValueError, SyntaxError, EOFError) as error:  # with which Pillow and tifffile say what is wrong
-        got, remedy = (str(error).strip() or type(error).__name__).splitlines()[0][:120], REMEDY
+        got, remedy = first_line(error), REMEDY
     except Exception as error:  # what else a damaged or foreign file makes them raise says nothing to a user
         got, remedy = f"a damaged file ({type(error).__name__})", REMEDY
     raise UsageError(str(path), expected="a readable picture", got=got, remedy=remedy)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec._io import hidden_folder, remove_leftovers
 from ntkspec.errors import OutputError
 from ntkspec.store.schema import FORMAT
 
@@ -88,49 +87,13 @@ def checkpoint_folder(run: Path) -> Iterator[Path]:
     success.
     """
     final = folder_beside(run)
-    partial = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=run.absolute().parent))
-    try:
-        with _locked(partial):
-            yield partial
-            if final.exists():
-                _check_ours(final)
-                shutil.rmtree(final)
-            partial.chmod(0o777 & ~_umask())
-            os.replace(partial, final)
-        _remove_leftovers(final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Whether the folder could be locked: not if a process that is alive has it. The lock dies with us."""
-    if sys.platform == "win32":
-        yield False
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            locked = True
-        except OSError:  # another process holds it, or the file system has no locks
-            locked = False
-        yield locked
-    finally:
-        os.close(handle)
-
-
-def _remove_leftovers(final: Path) -> None:
-    """Remove temporary folders of this run file that no living process holds."""
-    temporary = re.compile(re.escape(f".{final.name}.") + "[a-z0-9_]{8}")
-    with suppress(OSError):
-        for path in final.absolute().parent.iterdir():
-            if temporary.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-                with _locked(path) as locked:
-                    if locked and not _foreign(path, unfinished=True):
-                        shutil.rmtree(path, ignore_errors=True)
+    with hidden_folder(final) as part:
+        yield part
+        if final.exists():
+            _check_ours(final)
+            shutil.rmtree(final)
+        os.replace(part, final)
+    remove_leftovers(final, lambda path: path.is_dir() and not _foreign(path, unfinished=True))
 
 
 def write_curve(folder: Path, steps: NDArray[np.int64], losses: NDArray[np.float64]) -> None:
@@ -151,7 +114,7 @@ def _check_ours(folder: Path) -> None:
 
 def _foreign(folder: Path, *, unfinished: bool = False) -> list[Path]:
     """What is no file that training writes; `unfinished` ones are its own too, if asked."""
-    ours = {".pt", ".partial"} if unfinished else {".pt"}
+    ours = {".pt", ".part"} if unfinished else {".pt"}
     return [
         path
         for path in folder.iterdir()
@@ -169,12 +132,6 @@ def is_run_file(path: Path) -> bool:
     except OSError:
         return False
     return isinstance(mark, str) and mark == FORMAT
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _refused(path: Path, expected: str, got: str, remedy: str) -> OutputError:

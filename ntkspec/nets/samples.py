@@ -97,7 +97,7 @@ def _check(n: int, most: int, what: str, remedy: str) -> None:
 
 
 def _no_pattern(pattern: str, known: str) -> UsageError:
-    return UsageError("option --sampling", expected=known, got=repr(pattern), remedy="choose one of these")
+    return UsageError("option --sampling", expected=known, got=repr(pattern))
 
 
 def _random(count: int, n: int, seed: int) -> NDArray[np.int64]:

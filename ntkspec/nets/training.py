@@ -21,6 +21,7 @@ with needs_torch("ntkspec.nets.training"):
     import torch
     from torch import Tensor, nn
 
+from ntkspec._io import first_line
 from ntkspec.errors import TrainingError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
@@ -311,7 +312,7 @@ def within_memory() -> Iterator[None]:
         raise TrainingError(
             "training",
             expected="a device with room for a step",
-            got=str(error).strip().splitlines()[0],
+            got=first_line(error),
             remedy="lower --batch or --width, or give --device cpu",
         ) from error
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from ntkspec._io import replacing
 from ntkspec.report.folders import write_text
 from ntkspec.store.disk import writing
 
@@ -21,15 +20,10 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         OutputError: it cannot be written; nothing is left then.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with writing(path, "a file to write", "free some space or choose another place"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(partial, json.dumps(content, allow_nan=False) + "\n")
-            os.replace(partial, path)
-    finally:
-        with contextlib.suppress(OSError):  # gone, or in a place that is no folder
-            partial.unlink()
+    with writing(path, "a file to write", "free some space or choose another place"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            write_text(part, json.dumps(content, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ntkspec._io import beside, hidden_folder, locked, new_parents, remove_leftovers
 from ntkspec.errors import OutputError
-from ntkspec.report.beside import beside, held, hidden_folder, new_parents, remove_leftovers
 from ntkspec.store.disk import writing
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def as_output_error(named: Path) -> AbstractContextManager[None]:
 def _swap(part: Path, target: Path) -> None:
     """Put `part` in the place of `target`; whatever goes wrong, `target` is the old folder or the new one."""
     old = beside(target, "old")
-    with held(target):  # lest another run takes the old one for what a killed run left
+    with locked(target):  # lest another run takes the old one for what a killed run left
         _replace(part, target, old)
 
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ntkspec._io import new_parents
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.files import check_kernel_file
-from ntkspec.report.beside import new_parents
 from ntkspec.report.folders import check_parent, resolved
 from ntkspec.report.names import apart, numbered
 from ntkspec.report.write import FOLDER, JSON, check_folder, check_json_file

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec._io import first_line
 from ntkspec.errors import ReportFileError, shown
 
 Item = TypeVar("Item")
@@ -156,7 +157,7 @@ def parse(text: bytes, file: str) -> Node:
     try:
         return Node(json.loads(text.decode("utf-8"), parse_constant=_no_constant), file)
     except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if isinstance(error, ValueError) else "nested too deeply"
+        reason = first_line(error) if isinstance(error, ValueError) else "nested too deeply"
         root.refuse("JSON", f"something else ({reason[:80]})")
 
 

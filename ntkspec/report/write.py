@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ntkspec._io import remove_leftovers, replacing
 from ntkspec.errors import OutputError
-from ntkspec.report.beside import hidden_file, remove_leftovers
 from ntkspec.report.folders import (
     FolderKind,
     as_output_error,
@@ -91,9 +91,8 @@ def write_json_file(report: Report, path: str | Path) -> None:
         if os.path.lexists(target) and not target.is_file():
             path.write_text(dumps(report), encoding="utf-8")
             return
-        with hidden_file(target) as part:
+        with replacing(target) as part:
             write_text(part, dumps(report))
-            os.replace(part, target)
     remove_leftovers(target, FOLDER.is_leftover)
 
 

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from ntkspec.backend import Backend, Choice, CpuBackend, Precision
 from ntkspec.counts import whole_number
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, not_one_of
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel, blocks_of, sums_of
@@ -237,7 +237,7 @@ def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: 
         return UsageError(what, expected=expected, got=got, remedy=remedy)
 
     if method not in get_args(MethodChoice):
-        raise wrong("method", " or ".join(get_args(MethodChoice)), repr(method), "choose one of these")
+        raise not_one_of("method", method, get_args(MethodChoice))
     if k is not None and not 1 <= whole_number(k, "k", 0) <= kernel.size:
         raise wrong("k", f"1 to {kernel.size} eigenvalues", str(k), "ask for some of them, or leave k out")
     if method == "auto":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec._io import first_line
 from ntkspec.errors import UsageError
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK"
@@ -40,7 +41,7 @@ def read_array(path: Path, option: str) -> NDArray[Any]:
     except OSError as error:
         raise _refused(path, option, error.strerror or "one that cannot be read", "check the file") from error
     except Exception as error:  # whatever NumPy raises at damaged or pickled arrays
-        said = (str(error).splitlines() or [""])[0][:120]
+        said = first_line(error)
         raise _refused(path, option, f"one that NumPy refuses ({said})", "write it again") from error
 
 

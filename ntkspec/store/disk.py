@@ -11,6 +11,7 @@ from pathlib import Path
 
 import h5py
 
+from ntkspec._io import first_line
 from ntkspec.errors import OutputError, UsageError
 
 LOCKING = "HDF5_USE_FILE_LOCKING"  # an environment variable that HDF5 heeds before what a program asks for
@@ -115,10 +116,5 @@ def writing(
     except OSError as error:
         if error.errno == errno.ENOMEM:
             raise
-        got = error.strerror or reason(error)
+        got = error.strerror or first_line(error)
         raise OutputError(str(path), expected=expected, got=got, remedy=remedy) from None
-
-
-def reason(error: BaseException) -> str:
-    """The first line of an exception, or its type."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec._io import first_line
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, Ones, PairsFactor, Parameter, SparseFactor
@@ -247,7 +248,7 @@ def _asarray(values: Any, name: str) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.asarray(values)
     except Exception as error:  # rows of several lengths, and whatever __array__ raises
-        reason = (str(error).splitlines() or [""])[0][:120]
+        reason = first_line(error)
         raise UsageError(
             name,
             expected="what numpy.asarray takes",

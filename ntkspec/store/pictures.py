@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.errors import UsageError
 from ntkspec.memory import require
 from ntkspec.store import checks, digest, schema
 
 LARGEST = 2**28  # bytes
+
+
+def require_picture(pixels: NDArray[Any], name: str) -> None:
+    """Refuse what is no picture: uint8 (H, W) or (H, W, 3).
+
+    Raises:
+        UsageError: it is of another type or shape, or empty.
+    """
+    if pixels.dtype != np.uint8 or not _is_shape(pixels.shape) or not pixels.size:
+        raise UsageError(
+            f"picture {name!r}",
+            expected="uint8 of shape (H, W) or (H, W, 3)",
+            got=f"{pixels.dtype} {pixels.shape}",
+        )
 
 
 def read_pictures(file: h5py.File, where: str, budget: int) -> dict[str, NDArray[np.uint8]]:
@@ -40,9 +57,12 @@ def _marked(group: h5py.Group) -> bool:
 
 
 def _is_picture(data: h5py.Dataset) -> bool:
-    grey_or_rgb = data.ndim == 2 or (data.ndim == 3 and data.shape[2] == 3)
     inside = not data.is_virtual and not data.external
-    return bool(data.dtype == np.uint8 and grey_or_rgb and inside and 0 < data.size <= LARGEST)
+    return bool(data.dtype == np.uint8 and _is_shape(data.shape) and inside and 0 < data.size <= LARGEST)
+
+
+def _is_shape(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
 
 
 def _read(data: h5py.Dataset, where: str) -> NDArray[np.uint8]:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
-from ntkspec.errors import RunFileError, UsageError
+from ntkspec._io import first_line
+from ntkspec.errors import RunFileError, not_one_of
 from ntkspec.memory import budget_bytes
 from ntkspec.store import checks, digest, schema
 from ntkspec.store.disk import open_hdf5
@@ -92,15 +93,8 @@ class Run:
         found = [snap for snap in self.snapshots if key == snap.id]
         found = found or [snap for snap in self.snapshots if key in (snap.label, snap.step)]
         if not found:
-            known = ", ".join(
-                f"{snap.id} (label {snap.label!r}, step {snap.step})" for snap in self.snapshots
-            )
-            raise UsageError(
-                f"{self.path}: snapshot",
-                expected=f"one of {known}",
-                got=repr(key),
-                remedy="name one of these",
-            )
+            there = (f"{snap.id} (label {snap.label!r}, step {snap.step})" for snap in self.snapshots)
+            raise not_one_of(f"{self.path}: snapshot", key, there)
         return found[-1]
 
     @cached_property
@@ -289,11 +283,11 @@ def _open_hdf5(path: Path) -> h5py.File:
             raise _foreign(path, "a file that is not HDF5")
         return open_hdf5(path, "r")
     except OSError as error:
-        reason = error.strerror or (str(error).splitlines() or [""])[0]
+        reason = error.strerror or first_line(error)
         raise RunFileError(
             str(path),
             expected="a readable HDF5 file",
-            got=f"a damaged or locked one ({reason[:160]})",
+            got=f"a damaged or locked one ({reason})",
             remedy="copy or export it again; wait if it is being written",
         ) from None
 

@@ -117,9 +117,7 @@ class SnapshotWriter:
     def seal(self) -> None:
         """Say of every dataset and of the whole what was written; raise unless every sample was."""
         if self._filled != self._n:
-            raise UsageError(
-                "snapshot", expected=f"{self._n} samples", got=f"{self._filled}", remedy="write all of them"
-            )
+            raise UsageError("snapshot", expected=f"{self._n} samples", got=f"{self._filled}")
         for name, crc in self._crcs.items():
             self._group[name].attrs[digest.CRC] = np.uint32(crc)
         self._group.attrs[digest.DIGEST] = digest.snapshot_digest(self._group, str(self._part))

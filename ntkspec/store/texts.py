@@ -35,4 +35,4 @@ def one_level(name: str) -> str:
 
 
 def _refused(where: str, expected: str, text: Any) -> UsageError:
-    return UsageError(where, expected=expected, got=repr(text)[:80], remedy="choose another")
+    return UsageError(where, expected=expected, got=repr(text)[:80])

@@ -22,11 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
+from ntkspec._io import first_line
 from ntkspec._version import __version__
 from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.store import digest, schema
-from ntkspec.store.disk import check_writable, locked, open_hdf5, reason, reserve, writing
+from ntkspec.store.disk import check_writable, locked, open_hdf5, reserve, writing
+from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
 from ntkspec.store.texts import check_label, check_name
 
@@ -235,14 +237,7 @@ class RunWriter:
         """Store a picture (H, W) or (H, W, 3), uint8: "truth", or the id of the snapshot that drew it."""
         check_name(name, "name of a picture")
         pixels = np.asarray(pixels)
-        grey_or_rgb = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
-        if pixels.dtype != np.uint8 or not grey_or_rgb or pixels.size == 0:
-            raise UsageError(
-                f"picture {name!r}",
-                expected="uint8 of shape (H, W) or (H, W, 3)",
-                got=f"{pixels.dtype} {pixels.shape}",
-                remedy="convert it",
-            )
+        require_picture(pixels, name)
         with writing(self.path):
             group = self._file.require_group(schema.PICTURES)
             group.attrs["format"] = schema.PICTURES_FORMAT
@@ -317,7 +312,7 @@ def _read_part(part: Path, mode: str) -> tuple[h5py.File, dict[str, NDArray[Any]
         raise UsageError(
             str(part),
             expected="an interrupted run file to resume",
-            got=reason(error),
+            got=first_line(error),
             remedy="delete it, or start without resume",
         ) from None
     return file, stored

@@ -15,10 +15,10 @@ from skimage.data import astronaut
 
 import ntkspec.analyze
 import ntkspec.train
+from ntkspec._io import locked
 from ntkspec.errors import OutputError
 from ntkspec.nets.checkpoint import load_checkpoint
 from ntkspec.nets.image import load_image
-from ntkspec.nets.run_folder import _locked
 from ntkspec.train import main
 
 SHORT = ["--side", "16", "--iterations", "4", "--batch", "64", "--samples", "20", "--width", "8"]
@@ -259,19 +259,19 @@ def test_a_success_removes_what_killed_runs_left(picture, tmp_path):
     left, other, foreign, held = (
         tmp_path / f".{name}.checkpoints.{end}"
         for name, end in (
-            ("run", "abcd_123"),
-            ("run.b", "abcd_123"),
-            ("run", "abcd_124"),
-            ("run", "abcd_125"),
+            ("run", "abcd0123.part"),
+            ("run.b", "abcd0123.part"),
+            ("run", "abcd0124.part"),
+            ("run", "abcd0125.part"),
         )
     )
     for folder in (left, other, foreign, held):
         folder.mkdir()
         (folder / "init.pt").write_text("")
-        (folder / ".mid.pt.partial").write_text("")
+        (folder / ".mid.pt.0123abcd.part").write_text("")
     (foreign / "thesis.tex").write_text("precious")
-    with _locked(held) as locked:
-        assert locked
+    with locked(held) as free:
+        assert free
         assert main(["--image", picture, *SHORT, "-q", "-o", str(tmp_path / "run.h5")]) == 0
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"run.h5", "run.checkpoints", other.name, foreign.name, held.name}

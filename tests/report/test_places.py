@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import runs
 
+from ntkspec._io import beside, hidden_folder, locked
 from ntkspec.analyze import analyze_runs, main
 from ntkspec.errors import NtkspecError, OutputError, UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.report.beside import beside, held, hidden_folder
 
 LONG = "x" * 256
 
@@ -166,9 +166,9 @@ def test_only_what_is_ours_and_nobody_holds_is_removed(here):
 
 
 def test_a_place_is_held_by_one(tmp_path):
-    with held(tmp_path) as first, held(tmp_path) as second:
+    with locked(tmp_path) as first, locked(tmp_path) as second:
         assert (first, second) == (True, False)
-    with held(tmp_path / "absent") as nothing:
+    with locked(tmp_path / "absent") as nothing:
         assert not nothing
 
 

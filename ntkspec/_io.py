@@ -1,0 +1,137 @@
+"""Files and folders that are whole or not there, locks that end with their process, errors in one line."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+LONGEST = 160  # characters of what another library said
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says, or its type where it says nothing.
+
+    Args:
+        error: any exception.
+
+    Example:
+        >>> first_line(ValueError("no such axis\\nsee the docs")), first_line(KeyError())
+        ('no such axis', 'KeyError')
+    """
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a path to write to, which takes the place of `target` in one step if all goes well.
+
+    On any failure it is removed, and `target` is as it was. The folder must exist.
+    """
+    with hidden_file(target) as part:
+        yield part
+        os.replace(part, target)
+
+
+@contextmanager
+def hidden_folder(target: Path) -> Iterator[Path]:
+    """Make a new folder beside `target`, locked as long as this lasts; then remove it, if it is there."""
+    part = beside(target, "part")
+    try:
+        part.mkdir()
+        with locked(part):
+            yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def hidden_file(target: Path) -> Iterator[Path]:
+    """Make a new file beside `target`, as `hidden_folder`."""
+    part = beside(target, "part")
+    try:
+        part.touch()
+        with locked(part):
+            yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def beside(target: Path, ending: str) -> Path:
+    """Return a hidden name of its own in the same folder, so that a rename stays on one file system."""
+    return target.with_name(f"{_start(target)}{secrets.token_hex(4)}.{ending}")
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Lock a file or folder that exists, until the end or the death of this process.
+
+    Args:
+        path: what to lock; no symbolic link.
+        wait: whether to wait for a process that holds it.
+
+    Yields:
+        Whether it could be locked. It could not where a living process holds it, where it is gone, or on a
+        file system without locks.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            free = True
+        except OSError:  # somebody holds it, or the file system has no locks
+            free = False
+        yield free
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(target: Path, ours: Callable[[Path], bool]) -> None:
+    """Remove what killed processes left beside `target`: hidden, locked by nobody, and `ours` to remove."""
+    name = re.compile(re.escape(_start(target)) + r"[0-9a-f]{8}\.(part|old)")
+    with suppress(OSError):
+        for path in list(target.parent.iterdir()):
+            if name.fullmatch(path.name) and not path.is_symlink():
+                with locked(path) as free, suppress(OSError):
+                    if free and ours(path):
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def new_parents(target: Path) -> Iterator[None]:
+    """Make the folders above `target`; on any failure take away those that were made and are empty."""
+    made = [parent for parent in target.parents if not parent.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def allocate(path: Path, size: int) -> None:
+    """Make an existing file `size` bytes long, with room on the disk for all of them.
+
+    Raises:
+        OSError: there is no room.
+    """
+    with path.open("r+b") as handle:
+        os.posix_fallocate(handle.fileno(), 0, size)
+        os.fsync(handle.fileno())
+
+
+def _start(target: Path) -> str:
+    """Return how hidden names begin: short enough for any file system, whatever the target's name."""
+    return f".{os.fsencode(target.name)[:100].decode('utf-8', 'ignore')}."
