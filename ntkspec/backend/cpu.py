@@ -32,7 +32,7 @@ LAPACK_LIMIT = 46_340  # rows beyond which SciPy's LAPACK cannot count the entri
 
 
 @dataclass(frozen=True)
-class SparseRows:
+class CsrRows:
     """Some rows of a sparse matrix, row by row and column by column."""
 
     csr: scipy.sparse.csr_array
@@ -79,7 +79,7 @@ class CpuBackend(ArrayBackend):
     def rows(self, matrix: Any, which: slice | NDArray[Any]) -> Any:
         """See `Backend.rows`."""
         part = matrix[which]
-        return SparseRows(part) if scipy.sparse.issparse(part) else part
+        return CsrRows(part) if scipy.sparse.issparse(part) else part
 
     def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
         """See `Backend.each`. Each thread has BLAS to itself: small products gain little by two."""
@@ -98,7 +98,7 @@ class CpuBackend(ArrayBackend):
         """See `Backend.add_tile`; where sparse rows on the left do not meet, nothing is computed."""
         if left is None:
             tile += self._gram("right", *right)
-        elif all(isinstance(m, SparseRows) for m in left) and narrow(right):
+        elif all(isinstance(m, CsrRows) for m in left) and narrow(right):
             sums = self.scratch("zeros", (left[0].csr.shape[0], left[1].csr.shape[0]), tile.dtype)
             loops.add_sparse(tile, sums, left[0].by_column, left[1].by_column, *right, repeat)
         else:
@@ -273,7 +273,7 @@ def narrow(right: tuple[Any, Any]) -> bool:
 
 
 def _csr(matrix: Any) -> Any:
-    return matrix.csr if isinstance(matrix, SparseRows) else matrix
+    return matrix.csr if isinstance(matrix, CsrRows) else matrix
 
 
 def countable(rows: int) -> bool:

@@ -63,7 +63,7 @@ def add_sparse(
     Args:
         tile: (ti * repeat, tj * repeat).
         sums: (ti, tj) or larger, zero; left zero.
-        rows, columns: the left factor's rows i and j, column by column: see `cpu.SparseRows.by_column`.
+        rows, columns: the left factor's rows i and j, column by column: see `cpu.CsrRows.by_column`.
         right_i, right_j: (ti * repeat, w) and (tj * repeat, w).
     """
     columns_i, starts_i, samples_i, values_i = rows

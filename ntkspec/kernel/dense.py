@@ -14,13 +14,13 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import MemoryBudgetError, UsageError, shown
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
-from ntkspec.kernel.forms import Form
+from ntkspec.kernel.forms import TileForm
 from ntkspec.kernel.problem import Kernel, blocks_of
 from ntkspec.memory import BUDGET, format_bytes
 
 SMALLEST_TILE = 32  # rows that tiles shrink to where memory is short
 FEWER = "or use fewer samples, --precision float32, or --method lanczos"
-Progress = Callable[[float], None]  # called with the share of the work that is done
+ShareDone = Callable[[float], None]  # called with the share of the work that is done
 Beside = Callable[[Backend], int]  # bytes that are needed beside a kernel, on a device or on the host
 
 
@@ -64,7 +64,7 @@ def gram(
         >>> gram(jac).tolist(), gram(jac, columns=jac.rows([1])).tolist()
         ([[5.0, 2.0], [2.0, 1.0]], [[2.0], [1.0]])
     """
-    kernel = Kernel.of(
+    kernel = Kernel.from_jacobian(
         jacobian, outputs, columns=columns, precision=precision, backend=backend, memory=memory
     )
     return _arrays(kernel, {"total": jacobian}, tile, None if out is None else {"total": out}, None)["total"]
@@ -84,7 +84,7 @@ def gram_sums(
     memory: float | None = None,
     tile: int | None = None,
     out: Mapping[str, NDArray[Any]] | None = None,
-    progress: Progress | None = None,
+    progress: ShareDone | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Several sums of blocks of one Jacobian in one pass: every block's tile is computed once.
 
@@ -97,7 +97,7 @@ def gram_sums(
         name -> (N, N) kernel. Other arguments and errors as for `gram`.
     """
     whole = Jacobian(tuple(blocks_of(parts).values()))
-    kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
+    kernel = Kernel.from_jacobian(whole, outputs, precision=precision, backend=backend, memory=memory)
     return _arrays(kernel, parts, tile, out, progress)
 
 
@@ -106,9 +106,9 @@ def _arrays(
     parts: Mapping[str, Jacobian],
     tile: int | None,
     out: Mapping[str, NDArray[Any]] | None,
-    progress: Progress | None,
+    progress: ShareDone | None,
 ) -> dict[str, NDArray[Any]]:
-    plan = Assembly.of(kernel, parts, tile, targets_given=out is not None)
+    plan = Assembly.from_kernel(kernel, parts, tile, targets_given=out is not None)
     return {name: kernel.backend.get(array) for name, array in plan.assemble(out, progress).items()}
 
 
@@ -122,10 +122,10 @@ class Assembly:
     tiling: tiles.Tiling
     on_host: bool  # kernels live on the host although the backend computes elsewhere
     needed: int  # bytes, kernels included
-    forms: Mapping[str, Form] | None = None  # of the blocks; None: as all samples of the kernel want them
+    forms: Mapping[str, TileForm] | None = None  # of the blocks; None: as all samples of the kernel want them
 
     @staticmethod
-    def of(
+    def from_kernel(
         kernel: Kernel,
         parts: Mapping[str, Jacobian] | None = None,
         tile: int | None = None,
@@ -152,7 +152,7 @@ class Assembly:
         parts = {"total": kernel.rows} if parts is None else parts
         engine, samples = kernel.backend, _samples(kernel)
         kernels = 0 if targets_given else len(parts) * kernel.nbytes
-        groups = tiles.Groups.of(parts)
+        groups = tiles.Groups.from_parts(parts)
         room, largest, at_work = engine.room(kernel.budget), max(kernel.shape), tiles.product_tiles(kernel)
 
         def scratch(rows: int) -> int:
@@ -179,7 +179,7 @@ class Assembly:
         return Assembly(kernel, groups, tuple(parts), tiling, on_host, needed)
 
     def assemble(
-        self, out: Mapping[str, NDArray[Any]] | None = None, progress: Progress | None = None
+        self, out: Mapping[str, NDArray[Any]] | None = None, progress: ShareDone | None = None
     ) -> dict[str, Any]:
         """Return name -> kernel, which stays where it was assembled: on the device, if it fits there.
 

@@ -70,7 +70,7 @@ def kernel_distance(
         (0.0, 0.2929)
     """
     _check_alike(first, other)
-    kernel = Kernel.of(first, outputs, precision=precision, backend=backend, memory=memory)
+    kernel = Kernel.from_jacobian(first, outputs, precision=precision, backend=backend, memory=memory)
     found = distances(kernel, {"total": first}, {"total": other}, tile)["total"]
     if found is None:
         raise UsageError(
@@ -96,9 +96,9 @@ def distances(
         name -> distance, None where one of the kernels is zero; other errors as for `kernel_distance`.
     """
     parts = _beside(first, other)
-    both = kernel.otherwise(rows=Jacobian(tuple(blocks_of(parts).values())), columns=None)
-    plan = Assembly.of(both, parts, tile, targets_given=True)
-    scales = {name: _Scale.of(name, both.only(part)) for name, part in parts.items()}
+    both = kernel.replaced(rows=Jacobian(tuple(blocks_of(parts).values())), columns=None)
+    plan = Assembly.from_kernel(both, parts, tile, targets_given=True)
+    scales = {name: _Scale.from_kernel(name, both.only(part)) for name, part in parts.items()}
     engine = both.backend
     names = [name for name in first if scales[FIRST + name].trace > 0 < scales[OTHER + name].trace]
     sums: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
@@ -129,7 +129,7 @@ class _Scale:
     backend: Backend
 
     @staticmethod
-    def of(name: str, kernel: Kernel) -> _Scale:
+    def from_kernel(name: str, kernel: Kernel) -> _Scale:
         diagonal = kernel.diagonal
         if not np.isfinite(diagonal).all():
             raise _overflow(name)

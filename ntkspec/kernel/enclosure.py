@@ -33,7 +33,7 @@ UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million
 
 
 @dataclass(frozen=True)
-class Formed:
+class KernelEnclosure:
     """A kernel in double precision and how far its entries may be off."""
 
     kernel: Any  # (N, N), exactly symmetric, an array of `engine`
@@ -65,7 +65,7 @@ def form(
     *,
     memory: float | None = None,
     beside: int = 0,
-) -> Formed:
+) -> KernelEnclosure:
     """Form the kernel of the Jacobian as stored, in double precision on the CPU, with its error.
 
     Args:
@@ -78,7 +78,7 @@ def form(
         MemoryBudgetError: the kernels and three times the factors do not fit.
         UsageError: numbers outside the range of double precision.
     """
-    return enclosure_of(Kernel.of(jacobian, outputs, backend="cpu", memory=memory), beside=beside)
+    return enclosure_of(Kernel.from_jacobian(jacobian, outputs, backend="cpu", memory=memory), beside=beside)
 
 
 def in_ieee_arithmetic(kernel: Kernel) -> Kernel:
@@ -86,18 +86,18 @@ def in_ieee_arithmetic(kernel: Kernel) -> Kernel:
 
     Libraries of a device may put other arithmetic in its place (emulated float64, TF32) without a word.
     """
-    kernel = kernel.precise
-    return kernel if kernel.backend.name == "cpu" else kernel.otherwise(backend=CpuBackend())
+    kernel = kernel.in_float64
+    return kernel if kernel.backend.name == "cpu" else kernel.replaced(backend=CpuBackend())
 
 
-def enclosure_of(kernel: Kernel, *, beside: int = 0) -> Formed:
+def enclosure_of(kernel: Kernel, *, beside: int = 0) -> KernelEnclosure:
     """Form a kernel of float64 with its error, where it is computed; see `form`.
 
     On a device it is as sure as that computes in IEEE arithmetic, which is asked of its libraries and cannot
     be seen: for certified bounds take `in_ieee_arithmetic(kernel)`.
     """
     more = int((KERNELS_HELD - 1 + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
-    plan = Assembly.of(kernel, beside=lambda _: more)
+    plan = Assembly.from_kernel(kernel, beside=lambda _: more)
     check_range(kernel)
     formed = plan.assemble()["total"]
     weights, squares = np.zeros(kernel.size), 0.0
@@ -109,7 +109,7 @@ def enclosure_of(kernel: Kernel, *, beside: int = 0) -> Formed:
         squares += 1 + float(left.max()) ** 2 + float(right.max()) ** 2  # what an underflow is multiplied by
     roundings = forming_roundings(kernel)
     where = CpuBackend() if plan.on_host else kernel.backend
-    return Formed(formed, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP, where)
+    return KernelEnclosure(formed, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP, where)
 
 
 def _row_norms(engine: Backend, matrix: Any) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend, Choice, Precision
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import kernel_file, squares
-from ntkspec.kernel.dense import Assembly, Progress, require_finite
+from ntkspec.kernel.dense import Assembly, ShareDone, require_finite
 from ntkspec.kernel.kernel_file import KernelFile
 from ntkspec.kernel.problem import Kernel, blocks_of
 from ntkspec.memory import samples_at_once
@@ -36,7 +36,7 @@ def write_kernels(
     precision: Precision = "float64",
     backend: Choice | Backend = "auto",
     memory: float | None = None,
-    progress: Progress | None = None,
+    progress: ShareDone | None = None,
 ) -> Path:
     """Assemble kernels into a file; returns its path.
 
@@ -55,12 +55,12 @@ def write_kernels(
         UsageError: a name that cannot stand in a file.
     """
     whole = Jacobian(tuple(blocks_of(parts).values()))
-    kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
+    kernel = Kernel.from_jacobian(whole, outputs, precision=precision, backend=backend, memory=memory)
     return write_sums(Path(path), kernel, parts, progress)
 
 
 def write_sums(
-    path: Path, kernel: Kernel, parts: Mapping[str, Jacobian], progress: Progress | None = None
+    path: Path, kernel: Kernel, parts: Mapping[str, Jacobian], progress: ShareDone | None = None
 ) -> Path:
     """Assemble the kernels of sums of a kernel's blocks into a file; see `write_kernels`."""
     return fill_file(path, kernel, parts, lambda file: _fill(file, progress))
@@ -76,7 +76,7 @@ def fill_file(
         fill: computes and marks the tiles that are missing; not called where the file is complete.
     """
     kernel_file.check_names(parts)
-    plan = Assembly.of(kernel, parts, targets_given=True)
+    plan = Assembly.from_kernel(kernel, parts, targets_given=True)
     attributes = {
         "outputs": str(kernel.outputs),
         "precision": kernel.precision,
@@ -107,7 +107,7 @@ def check_kernel_file(path: Path) -> None:
     squares.files_in(path)
 
 
-def _fill(file: KernelFile, progress: Progress | None) -> None:
+def _fill(file: KernelFile, progress: ShareDone | None) -> None:
     """Compute the tiles that are missing, and mark them."""
     computed: list[tuple[int, int]] = []
     last = time.monotonic()

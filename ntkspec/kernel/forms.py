@@ -23,7 +23,7 @@ Columns = NDArray[np.int64] | None  # of a factor, ascending; None for all of th
 
 
 @dataclass(frozen=True, eq=False)
-class Form:
+class TileForm:
     """The form of one block."""
 
     balanced: bool  # see `Block.pair`
@@ -31,12 +31,12 @@ class Form:
     dense: tuple[Columns, Columns]
 
 
-def forms_of(kernel: Kernel) -> dict[str, Form]:
+def forms_of(kernel: Kernel) -> dict[str, TileForm]:
     """Return the form of every block by its name; reads all factors, some samples at a time."""
     return {name: _form(kernel, _terms(kernel, name)) for name in kernel.rows.names}
 
 
-def columns_of(kernel: Kernel, name: str, form: Form) -> tuple[Columns, Columns]:
+def columns_of(kernel: Kernel, name: str, form: TileForm) -> tuple[Columns, Columns]:
     """Return the columns of both factors to compute with: others are touched by no sample of the kernel."""
     blocks = [term.block for term in _terms(kernel, name)]
     left, right = form.dense
@@ -46,7 +46,7 @@ def columns_of(kernel: Kernel, name: str, form: Form) -> tuple[Columns, Columns]
     )
 
 
-def matrices(block: Block, columns: tuple[Columns, Columns], form: Form, kernel: Kernel) -> Pair:
+def matrices(block: Block, columns: tuple[Columns, Columns], form: TileForm, kernel: Kernel) -> Pair:
     """Return the factors of some samples of a block as matrices on the device.
 
     Args:
@@ -71,14 +71,14 @@ def _terms(kernel: Kernel, name: str) -> list[Term]:
     return [Term(side[name], kernel.outputs, kernel.backend) for side in sides]
 
 
-def _form(kernel: Kernel, terms: Sequence[Term]) -> Form:
-    balanced = any(part.out_of_balance(kernel.dtype) for term in terms for _, part in term.parts())
-    as_stored = Form(balanced, (None, None))
+def _form(kernel: Kernel, terms: Sequence[Term]) -> TileForm:
+    balanced = any(part.out_of_balance(kernel.dtype) for term in terms for _, part in term.pieces())
+    as_stored = TileForm(balanced, (None, None))
     columns = columns_of(kernel, terms[0].block.name, as_stored)
     if all(touched is None for touched in columns):
         return as_stored
     entries: list[Any] = [0, 0]  # of each column, of left and right
-    for part in (part for term in terms for _, part in term.parts()):
+    for part in (part for term in terms for _, part in term.pieces()):
         pair = part.renumbered(*columns).pair(kernel.outputs, kernel.dtype, balanced=balanced)
         for side, matrix in enumerate((pair.left, pair.right)):
             if columns[side] is not None:
@@ -89,4 +89,4 @@ def _form(kernel: Kernel, terms: Sequence[Term]) -> Form:
         sparse = columns[side] is not None
         return columns[side] if sparse and kernel.backend.dense_pays(entries[side], rows) else None
 
-    return Form(balanced, (dense(0, samples), dense(1, samples * kernel.repeat)))
+    return TileForm(balanced, (dense(0, samples), dense(1, samples * kernel.repeat)))

@@ -44,14 +44,14 @@ def operator(
         >>> (K @ np.array([1.0, 1.0])).tolist()
         [7.0, 3.0]
     """
-    return operator_of(Kernel.of(jacobian, outputs, backend=backend, memory=memory))
+    return operator_of(Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory))
 
 
 def operator_of(kernel: Kernel) -> LinearOperator:
     """Make a kernel an operator; see `operator`. Factors that a device has no room for stay on the host."""
     engine = operator_engine(kernel)
     if engine is not kernel.backend:
-        kernel = kernel.otherwise(backend=engine)
+        kernel = kernel.replaced(backend=engine)
     require(
         "factors of the kernel", operator_bytes(kernel), kernel.budget, "raise --memory or use fewer samples"
     )

@@ -81,7 +81,7 @@ def factorise(kernel: Kernel, floor: Callable[[float], float], most: int, entry_
     """
     engine, left = kernel.backend, kernel.diagonal
     size, repeat = kernel.size, kernel.repeat
-    pairs = tiles.device_pairs(kernel.precise)
+    pairs = tiles.device_pairs(kernel.in_float64)
     rows = engine.empty((most + _block(repeat), size), np.float64)
     noise = NOISE * float(np.finfo(np.float64).eps)
     full, trace = left, float(left.sum())

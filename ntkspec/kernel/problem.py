@@ -26,7 +26,7 @@ T = TypeVar("T")
 FACTS = 4  # times the factors as stored: what looking for facts takes, with a copy in double precision
 # Arrays that are made of the factors stay in memory where the budget is so many times the factors as stored.
 # They take eight times as much at most: an eighth of the budget, which plans leave out.
-KEPT = 64
+CACHE_ROOM = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +53,12 @@ class Kernel:
     # Of blocks, by name, so that kernels of some of the blocks share what is known of each.
     _terms: dict[str, Term] = field(default_factory=dict, repr=False, compare=False)
     _facts: dict[Callable[[Any], Any], Any] = field(default_factory=dict, repr=False, compare=False)
-    _held: bool | None = field(
+    _caches: bool | None = field(
         default=None, repr=False, compare=False
     )  # None: as all of its own blocks allow
 
     @classmethod
-    def of(
+    def from_jacobian(
         cls,
         rows: Jacobian,
         outputs: Outputs = "trace",
@@ -93,31 +93,31 @@ class Kernel:
 
     def only(self, part: Jacobian) -> Kernel:
         """Describe the kernel of some of the blocks; what is known of each block is shared."""
-        return replace(self, rows=part, _facts={}, _held=self.held)
+        return replace(self, rows=part, _facts={}, _caches=self.caches)
 
-    def part(self, start: int, stop: int) -> Kernel:
+    def load(self, start: int, stop: int) -> Kernel:
         """Describe the kernel of the samples start:stop, a principal submatrix."""
-        return self.otherwise(rows=self.rows.load(start, stop))
+        return self.replaced(rows=self.rows.load(start, stop))
 
     def sized(self, samples: int) -> Kernel:
         """Describe a kernel of so many samples, for plans alone: of this one's sizes, not its numbers.
 
         No further columns are touched.
         """
-        other = self.otherwise(rows=self.rows.sized(samples))
+        other = self.replaced(rows=self.rows.sized(samples))
         other.__dict__["touched_width"] = self.touched_width
         return other
 
-    def otherwise(self, **changes: Any) -> Kernel:
+    def replaced(self, **changes: Any) -> Kernel:
         """Describe the kernel with other fields; what depends on them is found anew."""
         if {*changes} <= {"precision"}:  # which terms do not know
             return replace(self, **changes, _facts={})
-        return replace(self, **changes, _terms={}, _facts={}, _held=None)
+        return replace(self, **changes, _terms={}, _facts={}, _caches=None)
 
     @property
-    def precise(self) -> Kernel:
+    def in_float64(self) -> Kernel:
         """The same kernel in double precision."""
-        return self if self.precision == "float64" else self.otherwise(precision="float64")
+        return self if self.precision == "float64" else self.replaced(precision="float64")
 
     # -- facts
 
@@ -157,15 +157,15 @@ class Kernel:
         device = self.backend.device
         return f"{SHARE:.0%} of what is free on the {device}" if device else BUDGET
 
-    def require(self, what: str, needed: int, otherwise: str) -> None:
+    def require(self, what: str, needed: int, alternative: str) -> None:
         """Raise `MemoryBudgetError` unless there is room for `needed` bytes where it is computed.
 
         Args:
             what: needs them.
-            otherwise: "or ...", what else to do than to have more room.
+            alternative: "or ...", what else to do than to have more room.
         """
         more = "use --backend cpu" if self.backend.device else "raise --memory"
-        require(what, needed, self.room, f"{more} {otherwise}", self.limit)
+        require(what, needed, self.room, f"{more} {alternative}", self.limit)
 
     @property
     def facts_fit(self) -> bool:
@@ -173,11 +173,11 @@ class Kernel:
         return FACTS * self.rows.nbytes <= min(self.budget, self.room)
 
     @property
-    def held(self) -> bool:
+    def caches(self) -> bool:
         """Whether arrays that are made of its blocks may stay in memory."""
-        if self._held is not None:
-            return self._held
-        return KEPT * self.rows.nbytes <= min(self.budget, self.room)
+        if self._caches is not None:
+            return self._caches
+        return CACHE_ROOM * self.rows.nbytes <= min(self.budget, self.room)
 
     @property
     def terms(self) -> Iterator[Term]:
@@ -187,7 +187,7 @@ class Kernel:
             if known is not None and known.block is block:
                 yield known
                 continue
-            self._terms[block.name] = Term(block, self.outputs, self.backend, self.held)
+            self._terms[block.name] = Term(block, self.outputs, self.backend, self.caches)
             yield self._terms[block.name]
 
     @cached_property

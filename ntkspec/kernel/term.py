@@ -23,12 +23,12 @@ from ntkspec.summation import over_samples, pairwise, panels
 
 T = TypeVar("T")
 
-PART_BYTES = 2**26  # of a block, read at once
+PIECE_BYTES = 2**26  # of a block, read at once
 GROWN = 2  # times a block as stored: what is kept of it for tiles is no larger
 VECTORS = 16  # for which a piece of an operator's work has room, if one is not too large for that
 
 
-class kept(Generic[T]):
+class cached_if_room(Generic[T]):
     """A property that is found once where its owner may hold it, and each time anew where not."""
 
     def __init__(self, find: Callable[[Any], T]) -> None:
@@ -36,10 +36,10 @@ class kept(Generic[T]):
         self.__doc__ = find.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = f"_kept_{name}"
+        self.name = f"_cached_{name}"
 
     def __get__(self, term: Any, owner: type | None = None) -> T:
-        if not term.held:
+        if not term.caches:
             return self.find(term)
         if self.name not in term.__dict__:
             term.__dict__[self.name] = self.find(term)
@@ -54,14 +54,14 @@ class Term:
     block: Block  # in memory or in a run file
     outputs: Outputs
     engine: Backend
-    held: bool = False  # whether arrays that are made of it may stay in memory
+    caches: bool = False  # whether arrays that are made of it may stay in memory
 
-    @kept
+    @cached_if_room
     def compact(self) -> Block:
         """The block in memory, without the columns that no sample touches."""
         return self.block.compact()
 
-    @kept
+    @cached_if_room
     def pair(self) -> Pair:
         """Both factors as matrices of float64 on the device; entries that collide have been added up."""
         return self._put(self.compact)
@@ -77,7 +77,7 @@ class Term:
         dense = [m for m in (pair.left, pair.right) if m is not None and not self.engine.is_sparse(m)]
         written_out = sum(int(matrix.nbytes) for matrix in dense)
         if (
-            self.held and written_out <= GROWN * self.block.nbytes
+            self.caches and written_out <= GROWN * self.block.nbytes
         ):  # a coarse grid, written out, is far larger
             known[name] = pair
         return pair
@@ -92,12 +92,12 @@ class Term:
         """The same matrices of absolute values before those that collide add up."""
         return self._put(self.block.absolute().compact()) if self.additions else self.absolute_pair
 
-    @kept
+    @cached_if_room
     def diagonal(self) -> NDArray[np.float64]:
         """The diagonal of the term (rows,): |left_i|^2 |right_i|^2."""
         return self._diagonal(absolute=False)
 
-    @kept
+    @cached_if_room
     def absolute_diagonal(self) -> NDArray[np.float64]:
         """The diagonal of the term of absolute values, so that colliding entries do not cancel; (rows,)."""
         return self._diagonal(absolute=True) if self.additions else self.diagonal
@@ -105,7 +105,7 @@ class Term:
     @cached_property
     def additions(self) -> int:
         """Additions of entries that collide, in both factors, at most."""
-        return max(sum(f.collisions - 1 for f in part.factors) for _, part in self.parts())
+        return max(sum(f.collisions - 1 for f in part.factors) for _, part in self.pieces())
 
     @cached_property
     def touched_width(self) -> int:
@@ -115,7 +115,7 @@ class Term:
 
     def largest_factor(self, working: np.dtype[Any]) -> float:
         """Return what an underflow in one Gram matrix may be multiplied by: the other's largest entry."""
-        pairs = (part.compact().pair(self.outputs, working) for _, part in self.parts())
+        pairs = (part.compact().pair(self.outputs, working) for _, part in self.pieces())
         return max(_largest_entries(pair) for pair in pairs)
 
     @property
@@ -133,12 +133,12 @@ class Term:
         """Whether some row of the block's Jacobian has a number other than zero, however small."""
         return any(
             bool(np.logical_and.reduce([factor.largest > 0 for factor in part.factors]).any())
-            for _, part in self.parts()
+            for _, part in self.pieces()
         )
 
-    def parts(self) -> Iterator[tuple[int, Block]]:
+    def pieces(self) -> Iterator[tuple[int, Block]]:
         """Yield the block in memory, some samples at a time, each part with its first sample's number."""
-        step = samples_at_once(PART_BYTES, self.block.samples, self.block.nbytes)
+        step = samples_at_once(PIECE_BYTES, self.block.samples, self.block.nbytes)
         for start in range(0, self.block.samples, step):
             yield start, self.block.load(start, min(start + step, self.block.samples))
 
@@ -159,7 +159,7 @@ class Term:
 
     def _diagonal(self, *, absolute: bool) -> NDArray[np.float64]:
         found, repeat = np.empty(self.size), self.size // self.block.samples
-        for start, part in self.parts():
+        for start, part in self.pieces():
             rows = slice(start * repeat, (start + part.samples) * repeat)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 pair = self._put((part.absolute() if absolute else part).compact())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Backend
 from ntkspec.jacobian import Jacobian, Pair
-from ntkspec.kernel.forms import Columns, Form, columns_of, forms_of, matrices
+from ntkspec.kernel.forms import Columns, TileForm, columns_of, forms_of, matrices
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import add_gram
 
@@ -42,7 +42,7 @@ def panel_pairs(
     kernel: Kernel,
     tiling: Tiling,
     skip: Callable[[int, int], bool] | None = None,
-    forms: Mapping[str, Form] | None = None,
+    forms: Mapping[str, TileForm] | None = None,
 ) -> Iterator[list[tuple[Strip, Strip]]]:
     """Yield the tiles to compute, a pair of panels at a time.
 
@@ -80,10 +80,10 @@ def first_samples(kernel: Kernel, step: int) -> Iterator[tuple[int, int]]:
             yield row, column
 
 
-Reading = Mapping[str, tuple[Form, tuple[Columns, Columns]]]  # by block, as `forms.matrices` wants it
+Reading = Mapping[str, tuple[TileForm, tuple[Columns, Columns]]]  # by block, as `forms.matrices` wants it
 
 
-def _reading(kernel: Kernel, tiling: Tiling, forms: Mapping[str, Form] | None) -> Reading | None:
+def _reading(kernel: Kernel, tiling: Tiling, forms: Mapping[str, TileForm] | None) -> Reading | None:
     """How some samples are read; None where all are read at once and speak for themselves."""
     if forms is None:
         if kernel.columns is None and tiling.panel == kernel.rows.samples:
@@ -140,7 +140,7 @@ class Groups:
     groups: Mapping[tuple[str, ...], tuple[str, ...]]  # names of kernels -> blocks that go to just these
 
     @staticmethod
-    def of(parts: Mapping[str, Jacobian]) -> Groups:
+    def from_parts(parts: Mapping[str, Jacobian]) -> Groups:
         """Blocks that go to the same kernels are added up once."""
         blocks = dict.fromkeys(name for jacobian in parts.values() for name in jacobian.names)
         groups: dict[tuple[str, ...], tuple[str, ...]] = {}
