@@ -12,7 +12,9 @@ Choice = Literal["auto", "cpu", "gpu"]
 
 
 def select(choice: Choice | Backend = "auto") -> Backend:
-    """The backend by name; "auto" takes the GPU where CuPy sees one, else the CPU.
+    """Return a backend by name; "auto" takes the GPU where CuPy sees one, else the CPU.
+
+    A backend that is passed in place of a name is returned as it is.
 
     Raises:
         BackendError: "gpu" was asked for and cannot run here; the message says why.

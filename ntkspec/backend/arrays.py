@@ -23,14 +23,14 @@ FOLDS = 8  # of as many columns as the kernel has rows, at most
 
 
 def strips(matrix: Any) -> Iterator[slice]:
-    """Yield the rows of a large matrix in strips, as slices: what is made of one is small."""
+    """Yield row ranges of a large matrix, as slices, so that what is computed from one of them is small."""
     step = max(PANEL_BYTES // max(matrix[:1].nbytes, 1), 1)
     for start in range(0, len(matrix), step):
         yield slice(start, min(start + step, len(matrix)))
 
 
 class ArrayBackend:
-    """A backend but for its name, its solvers and what reaches the host; see `Backend`."""
+    """The methods of `Backend` that are the same for NumPy and CuPy."""
 
     tile: int = 4096
     piece_bytes: int = 2**28  # of a device's many GiB: each piece costs it launches
@@ -67,7 +67,7 @@ class ArrayBackend:
         return self.put(matrix.toarray() if dense else matrix, dtype)
 
     def dense_pays(self, entries: NDArray[np.int64], rows: int) -> bool:
-        """See `Backend.dense_pays`; coarse levels of a grid are such."""
+        """See `Backend.dense_pays`; this is so of the coarse levels of a grid."""
         if len(entries) > WIDEST:
             return False
         meetings = float((entries.astype(np.float64) ** 2).sum())
@@ -101,7 +101,7 @@ class ArrayBackend:
     # -- matrices, dense or CSR
 
     def dense_gram(self, x: Any, y: Any) -> Any:
-        """x y^T as a dense device array, for any mixture of dense and CSR; dense sums in panels."""
+        """Compute x y^T as a dense device array, x and y dense or CSR; dense sums are added in panels."""
         if self.sparse.issparse(x) and self.sparse.issparse(y):
             return (x @ y.T).toarray()
         if self.sparse.issparse(y):
@@ -140,7 +140,7 @@ class ArrayBackend:
         )
 
     def transposed_product(self, x: Any, y: Any, panel: int) -> Any:
-        """See `Backend.transposed_product`; all panels in one batched product."""
+        """See `Backend.transposed_product`; all panels are multiplied in one batched product."""
         rows, (full, rest) = x.shape[0], divmod(x.shape[0], panel)
         if rows <= panel or self.sparse.issparse(x):
             return x.T @ y
@@ -191,7 +191,7 @@ class ArrayBackend:
         return (matrix.data if self.sparse.issparse(matrix) else matrix).ravel()
 
     def _scaled(self, matrix: Any, weights: Any) -> Any:
-        """diag(weights) matrix."""
+        """Multiply each row of a matrix by its weight."""
         if not self.sparse.issparse(matrix):
             return matrix * weights[:, None]
         places = self.xp.arange(matrix.shape[0] + 1, dtype=matrix.indices.dtype)
@@ -201,7 +201,7 @@ class ArrayBackend:
     # -- loops
 
     def absolute_product(self, kernel: Any, vector: Any) -> Any:
-        """See `Backend.absolute_product`; a few rows at a time."""
+        """See `Backend.absolute_product`; computed for a few rows at a time."""
         product = self.empty((len(kernel),), kernel.dtype)
         for rows in strips(kernel):
             part = self.xp.abs(kernel[rows])
@@ -234,11 +234,11 @@ class ArrayBackend:
     # -- dense solvers
 
     def fold(self, triangle: Any, waiting: list[Any]) -> Any:
-        """See `Backend.fold`; the copy lets go of what CuPy's triangle is a view of."""
+        """See `Backend.fold`; CuPy returns a view of a larger array, which the copy releases."""
         return self.xp.linalg.qr(self._stacked(triangle, waiting), mode="r").copy()
 
     def _stacked(self, triangle: Any, waiting: list[Any]) -> Any:
-        """The triangle above the panels, of which nobody else then has a reference."""
+        """Stack the triangle above the transposed panels and empty their list, which frees the panels."""
         stacked = self.xp.concatenate([triangle, *(panel.T for panel in waiting)])
         waiting.clear()
         return stacked

@@ -24,12 +24,12 @@ NARROWEST = 1024  # columns of a strip
 
 
 class Panels(Protocol):
-    """Factorisations of panels of one width."""
+    """QR factorisation of panels of one width by Householder reflections."""
 
     width: int  # b
 
     def factor(self, panel: Any, v: Any, again: Any) -> Any:
-        """Bring a panel (m, b) to triangular form by reflections.
+        """Reduce a panel (m, b) to triangular form by reflections.
 
         Args:
             panel: becomes R on and above its diagonal; below, anything.
@@ -42,7 +42,7 @@ class Panels(Protocol):
 
 
 def collected(rows: int, width: int) -> int:
-    """Return how many columns of panels are subtracted at once from a matrix of so many rows."""
+    """Choose how many columns of panels are subtracted at once from a matrix of so many rows."""
     return min(COLLECTED, max(rows // 32, 1) // width * width + width)
 
 
@@ -76,7 +76,10 @@ def to_band(matrix: Any, xp: Any, panels: Panels, products: InPlace) -> Any:
 
 @dataclass(frozen=True)
 class _Work:
-    """A reduction under way: A and the collected V_1, W_1, V_2, ... (left) and W_1, V_1, W_2, ... (right)."""
+    """A reduction under way: A, and the V and W that were collected.
+
+    `left` holds V_1, W_1, V_2, ... and `right` holds W_1, V_1, W_2, ... side by side.
+    """
 
     matrix: Any
     left: Any
@@ -86,7 +89,7 @@ class _Work:
     products: InPlace
 
     def take_panel(self, start: int, used: int) -> None:
-        """Bring the panel that starts at a column to zero below the band, and append its V and W.
+        """Reduce the panel that starts at a column to zero below the band, and append its V and W.
 
         Args:
             start: the column.
@@ -115,7 +118,7 @@ class _Work:
         self.right[below:, used:stop] = x
 
     def subtract(self, start: int, used: int) -> None:
-        """Subtract what was collected from the rest of the matrix, which begins at a row and column."""
+        """Subtract the collected products from the rest of the matrix, which begins at row `start`."""
         size = len(self.matrix)
         strip = max((size - start) // SHARE, NARROWEST)
         for column in range(start, size, strip):

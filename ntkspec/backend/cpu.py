@@ -33,13 +33,13 @@ LAPACK_LIMIT = 46_340  # rows beyond which SciPy's LAPACK cannot count the entri
 
 @dataclass(frozen=True)
 class CsrRows:
-    """Some rows of a sparse matrix, row by row and column by column."""
+    """Some rows of a sparse matrix in CSR form, and the same entries sorted by column."""
 
     csr: scipy.sparse.csr_array
 
     @functools.cached_property
     def by_column(self) -> tuple[NDArray[Any], ...]:
-        """Nonempty columns, where each one's entries start, their rows and values."""
+        """Return the nonempty columns, where the entries of each begin, and the entries' rows and values."""
         order = np.argsort(self.csr.indices, kind="stable")
         rows = np.repeat(np.arange(self.csr.shape[0]), np.diff(self.csr.indptr))
         columns, starts = np.unique(self.csr.indices[order], return_index=True)
@@ -47,7 +47,7 @@ class CsrRows:
 
 
 class CpuBackend(ArrayBackend):
-    """NumPy, SciPy and Numba; tiles are shared out over as many threads as BLAS may use."""
+    """NumPy, SciPy and Numba; tiles are computed by as many threads as BLAS may use."""
 
     name: BackendName = "cpu"
     tile = 384  # two Gram tiles and their sum stay in the cache; chosen by analysis/studies/core_choices.py
@@ -58,7 +58,7 @@ class CpuBackend(ArrayBackend):
         self._mine = threading.local()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle nothing: a backend belongs to its process."""
+        """Pickle the class alone: scratch arrays belong to a process."""
         return type(self), ()
 
     @property
@@ -82,7 +82,7 @@ class CpuBackend(ArrayBackend):
         return CsrRows(part) if scipy.sparse.issparse(part) else part
 
     def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """See `Backend.each`. Each thread has BLAS to itself: small products gain little by two."""
+        """See `Backend.each`. Each thread runs BLAS on one core: small products gain little from two."""
         if self.workers <= 1:
             yield from super().each(work, tasks)
             return
@@ -95,7 +95,7 @@ class CpuBackend(ArrayBackend):
             pool.shutdown(cancel_futures=True)  # an error or Ctrl-C: only tiles at work are waited for
 
     def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
-        """See `Backend.add_tile`; where sparse rows on the left do not meet, nothing is computed."""
+        """See `Backend.add_tile`. Pairs of sparse left rows without a common column are skipped."""
         if left is None:
             tile += self._gram("right", *right)
         elif all(isinstance(m, CsrRows) for m in left) and narrow(right):
@@ -122,9 +122,9 @@ class CpuBackend(ArrayBackend):
         return gram
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        """See `Backend.scratch`. Zeros at first: what is left zero comes back zero.
+        """See `Backend.scratch`. An array is zero at first, so entries that are left zero come back zero.
 
-        Memory that is given back and asked for again costs more than the products that it holds.
+        Arrays are kept: allocating memory anew takes longer than computing the products that it holds.
         """
         held: dict[tuple[str, Any], NDArray[Any]] = self._mine.__dict__.setdefault("held", {})
         key = (name, np.dtype(dtype))
@@ -138,7 +138,7 @@ class CpuBackend(ArrayBackend):
         loops.store(kernel, row, column, tile)
 
     def absolute_product(self, kernel: Any, vector: Any) -> NDArray[np.float64]:
-        """See `Backend.absolute_product`; nothing is copied."""
+        """See `Backend.absolute_product`; computed without a copy."""
         product = np.empty(len(vector))
         over_rows(
             lambda start, stop: loops.absolute_product(kernel, vector, product, start, stop), len(vector)
@@ -146,7 +146,7 @@ class CpuBackend(ArrayBackend):
         return product
 
     def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
-        """See `Backend.eigvalsh`. In place: nothing else of the kernel's size is needed."""
+        """See `Backend.eigvalsh`. Works in place: no other array of the kernel's size is needed."""
         try:
             if len(kernel) >= two_stage.SMALLEST and two_stage.available():
                 return two_stage.eigvalsh(kernel).astype(np.float64)
@@ -165,7 +165,7 @@ class CpuBackend(ArrayBackend):
         return EVD_ROWS * rows * int(np.dtype(dtype).itemsize)
 
     def eigh_bytes(self, rows: int, dtype: Any) -> int:
-        """See `Backend.eigh_bytes`: vectors, and two matrices that LAPACK works on."""
+        """See `Backend.eigh_bytes`: the eigenvectors and two matrices of workspace."""
         return 3 * rows**2 * int(np.dtype(dtype).itemsize)
 
     def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -179,7 +179,7 @@ class CpuBackend(ArrayBackend):
         return values.astype(np.float64), vectors.astype(np.float64)
 
     def fold(self, triangle: Any, waiting: list[Any]) -> Any:
-        """See `Backend.fold`. LAPACK's tpqrt leaves the zeros of the triangle alone."""
+        """See `Backend.fold`. LAPACK's tpqrt skips the zeros of the triangle."""
         folded, block = np.asfortranarray(triangle), min(QR_BLOCK, len(triangle))
         while waiting:
             rows = np.asfortranarray(waiting.pop(0).T)
@@ -192,7 +192,7 @@ class CpuBackend(ArrayBackend):
         return folded
 
     def fold_columns(self, rows: int, room: int) -> int:
-        """See `Backend.fold_columns`: a short fold takes no longer than its part of a tall one."""
+        """See `Backend.fold_columns`: the time per column does not depend on the width of a panel."""
         return rows // FOLDS
 
     def fold_bytes(self, rows: int, columns: int) -> int:
@@ -221,7 +221,7 @@ class CpuBackend(ArrayBackend):
         return 8 * GESDD_ROWS * rows
 
     def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `Backend.svd_right`. The workspace of LAPACK's gesdd is counted in 32 bits, too."""
+        """See `Backend.svd_right`. LAPACK's gesdd counts its workspace in 32 bits, too."""
         require_countable(2 * len(triangle), "singular vectors on the CPU")
         try:
             _, values, right = scipy.linalg.svd(
@@ -238,7 +238,10 @@ _limited: list[Any] = []  # what to restore, and an entry for each further calle
 
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """BLAS on one thread a caller; the last of several to leave restores what the first one found."""
+    """Limit BLAS to one thread for each caller.
+
+    Several callers may overlap: the last to leave restores the limits that the first one found.
+    """
     with _limiting:
         _limited.append(_limited[0] if _limited else _pools().limit(limits=1))
     try:
@@ -252,12 +255,12 @@ def _one_thread_each() -> Iterator[None]:
 
 @functools.cache
 def _pools() -> threadpoolctl.ThreadpoolController:
-    """The threads of the BLAS libraries that are loaded: NumPy's and SciPy's are by now."""
+    """Return the thread pools of the BLAS libraries that are loaded, those of NumPy and SciPy among them."""
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
 
 
 def over_rows(work: Callable[[int, int], None], rows: int) -> None:
-    """Do work(start, stop) for ranges that make up all rows, shared out over threads."""
+    """Call work(start, stop) for ranges that make up all rows, on several threads."""
     if rows <= ROWS_AT_ONCE:
         work(0, rows)
         return
@@ -268,7 +271,7 @@ def over_rows(work: Callable[[int, int], None], rows: int) -> None:
 
 
 def narrow(right: tuple[Any, Any]) -> bool:
-    """Whether both are dense and short enough to be added up in order, as the sparse tile's kernels do."""
+    """Return whether both matrices are dense and so narrow that sums over columns are added in order."""
     return all(isinstance(matrix, np.ndarray) and matrix.shape[1] <= NARROW for matrix in right)
 
 
@@ -277,12 +280,12 @@ def _csr(matrix: Any) -> Any:
 
 
 def countable(rows: int) -> bool:
-    """Whether SciPy's LAPACK, which counts in 32 bits, can count a square matrix's entries."""
+    """Return whether SciPy's LAPACK, which counts in 32 bits, can count the entries of a square matrix."""
     return rows <= LAPACK_LIMIT
 
 
 def require_countable(rows: int, what: str) -> None:
-    """Raise `BackendError` where LAPACK would crash, or return what nobody computed."""
+    """Raise `BackendError` where LAPACK's 32-bit counts would overflow: it crashes, or returns garbage."""
     if not countable(rows):
         raise BackendError(
             what,

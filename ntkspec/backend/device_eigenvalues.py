@@ -37,7 +37,7 @@ LIBRARIES = 2**27  # bytes that cuBLAS, the kernels and passes over the matrix t
 
 
 class DeviceEigenvalues:
-    """The three steps on the current device.
+    """The eigenvalue solver on the current device.
 
     Args:
         cupy: the module.
@@ -50,7 +50,7 @@ class DeviceEigenvalues:
         self.xp, self.kernels, self.products, self.width = cupy, kernels, products, width
 
     def values(self, matrix: Any) -> Any:
-        """Return the eigenvalues (N,) of a symmetric matrix (N, N), ascending; the matrix is destroyed.
+        """Compute the eigenvalues (N,) of a symmetric matrix (N, N), ascending; the matrix is destroyed.
 
         Args:
             matrix: float32 or float64, with rows side by side; its largest entry well inside the range.
@@ -81,7 +81,7 @@ class DeviceEigenvalues:
         return rows * (columns * int(np.dtype(dtype).itemsize) + 8 * (2 * self.width + 8)) + LIBRARIES
 
     def _chase(self, band: Any, width: int) -> None:
-        """Make a band (N, 2 b) tridiagonal, in place."""
+        """Reduce a band (N, 2 b) to tridiagonal form, in place."""
         size = len(band)
         if size < 3:
             return
@@ -92,7 +92,7 @@ class DeviceEigenvalues:
         kernel((blocks,), (threads,), (band, np.int32(size), done))
 
     def _bisect(self, diagonal: Any, beside: Any) -> Any:
-        """Find the eigenvalues of a tridiagonal matrix from its diagonal (N,) and subdiagonal (N - 1,)."""
+        """Compute the eigenvalues of a tridiagonal matrix from its diagonal (N,) and subdiagonal (N - 1,)."""
         xp, size = self.xp, len(diagonal)
         radius = xp.zeros((size,), np.float64)  # of Gershgorin's discs
         radius[1:] += xp.abs(beside)
@@ -121,7 +121,7 @@ class DeviceEigenvalues:
 
 
 class DevicePanels:
-    """Factorises panels by cuda/panel.cu and cuda/triangle.cu; see `ntkspec.backend.band.Panels`."""
+    """Panels that are factorised by cuda/panel.cu and cuda/triangle.cu; see `ntkspec.backend.band.Panels`."""
 
     def __init__(self, cupy: Any, kernels: DeviceKernels, products: InPlace, dtype: Any, width: int) -> None:
         self.width, self.products = width, products
@@ -137,7 +137,7 @@ class DevicePanels:
         self._arrived = cupy.zeros((1,), np.uint32)
 
     def factor(self, panel: Any, v: Any, again: Any) -> Any:
-        """See `Panels.factor`; T is overwritten by the next panel's."""
+        """See `Panels.factor`; the next call overwrites T."""
         rows = len(panel)
         blocks = max(min(self._most, rows // PANEL_ROWS), 1)
         self._arrived.fill(0)

@@ -11,12 +11,12 @@ C_TYPES = {"float32": "float", "float64": "double"}
 
 
 def rows_apart(matrix: Any) -> np.int64:
-    """Say how many numbers the rows of a matrix are apart, as kernels take it."""
+    """Return how many numbers apart the rows of a matrix begin, as an argument of a kernel."""
     return np.int64(matrix.strides[0] // matrix.itemsize)
 
 
 class DeviceKernels:
-    """The kernels in the folder `cuda`, by name and macros. NVRTC's defaults are IEEE arithmetic, and stay.
+    """The CUDA kernels of the folder `cuda`, by name and macros; NVRTC compiles them in IEEE arithmetic.
 
     Args:
         cupy: the module.
@@ -44,11 +44,11 @@ class DeviceKernels:
 
     @property
     def multiprocessors(self) -> int:
-        """Count those of the device."""
+        """Return the number of multiprocessors of the device."""
         return int(self.cupy.cuda.Device().attributes["MultiProcessorCount"])
 
     def resident(self, kernel: Any, threads: int) -> int:
-        """Return how many blocks of so many threads the device holds at once, as it says itself."""
+        """Return how many blocks of so many threads the device can hold at once, as its driver reports."""
         driver, function = self.cupy.cuda.driver, kernel.kernel.ptr
         each = driver.occupancyMaxActiveBlocksPerMultiprocessor(function, threads, 0)
         return int(each) * self.multiprocessors

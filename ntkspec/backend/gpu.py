@@ -44,7 +44,7 @@ XSYEVD_MENDED = 13_000  # CUDA 13.0, as the runtime writes its version
 
 
 class GpuBackend(ArrayBackend):
-    """CuPy's cuBLAS, cuSPARSE and cuSOLVER.
+    """CuPy's cuBLAS, cuSPARSE and cuSOLVER, and our own CUDA kernels.
 
     Raises:
         BackendError: CuPy is not installed, sees no device, or is told to use another arithmetic.
@@ -62,11 +62,11 @@ class GpuBackend(ArrayBackend):
         self.eigenvalues = DeviceEigenvalues(cupy, self.kernels, self.in_place)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle nothing: a backend belongs to its process."""
+        """Pickle the class alone: device arrays belong to a process."""
         return type(self), ()
 
     def put(self, matrix: Matrix, dtype: Any) -> Any:
-        """See `Backend.put`. CSR as the sparse tile wants it: columns ascending, each once, in 32 bits."""
+        """See `Backend.put`. CSR columns are sorted, each occurs once; 32-bit indices where they suffice."""
         if not isinstance(matrix, np.ndarray):
             if not matrix.has_canonical_format:
                 matrix = matrix.copy()
@@ -77,7 +77,7 @@ class GpuBackend(ArrayBackend):
         return super().put(matrix, dtype)
 
     def put_for_tiles(self, matrix: Matrix, dtype: Any, *, dense: bool | None = None) -> Any:
-        """See `Backend.put_for_tiles`. Wide rows begin where cuBLAS can load several numbers at once."""
+        """See `Backend.put_for_tiles`. Wide rows are aligned: cuBLAS then loads several numbers at once."""
         moved = super().put_for_tiles(matrix, dtype, dense=dense)
         if self.sparse.issparse(moved) or moved.shape[1] <= NARROW or moved.shape[1] % ALIGNED == 0:
             return moved
@@ -91,7 +91,7 @@ class GpuBackend(ArrayBackend):
         return np.asarray(self.xp.asnumpy(array))
 
     def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
-        """See `Backend.add_tile`; where both left matrices are sparse, a kernel works at overlaps only.
+        """See `Backend.add_tile`. Pairs of sparse left rows without a common column are skipped.
 
         Args:
             tile: (ti * repeat, tj * repeat); rows may be further apart than they are long.
@@ -112,7 +112,7 @@ class GpuBackend(ArrayBackend):
             kernel(grid, (THREADS,), (tile, rows_apart(tile), factor, product, *sizes))
 
     def dense_gram(self, x: Any, y: Any) -> Any:
-        """See `ArrayBackend.dense_gram`; cuBLAS adds a panel's product to the sum as it writes it."""
+        """See `ArrayBackend.dense_gram`; cuBLAS adds the product of each panel to the sum."""
         cut = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
         if self.sparse.issparse(x) or self.sparse.issparse(y) or len(cut) > IN_ORDER:
             return super().dense_gram(x, y)
@@ -130,7 +130,7 @@ class GpuBackend(ArrayBackend):
         kernel((ti, -(-tj // THREADS)), (THREADS,), (tile, rows_apart(tile), *sizes, *csr, *dense))
 
     def _suits(self, tile: Any, left: tuple[Any, Any], right: tuple[Any, Any]) -> bool:
-        """Whether the sparse tile's kernel can take these."""
+        """Return whether the CUDA kernel for sparse tiles can take these matrices."""
         if not all(map(self.sparse.issparse, left)) or any(map(self.sparse.issparse, right)):
             return False
         counted = all(part.dtype == np.int32 for matrix in left for part in (matrix.indptr, matrix.indices))
@@ -139,7 +139,7 @@ class GpuBackend(ArrayBackend):
         return counted and alike and short and tile.strides[1] == tile.itemsize
 
     def room(self, budget: int) -> int:
-        """See `Backend.room`: a share of what is free on the device, whatever the host's budget."""
+        """See `Backend.room`: a share of what is free on the device; the host's budget has no part in it."""
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return int(SHARE * (free + self.xp.get_default_memory_pool().free_bytes()))
 
@@ -150,11 +150,11 @@ class GpuBackend(ArrayBackend):
         return str(runtime.getDeviceProperties(runtime.getDevice())["name"].decode())
 
     def insert(self, kernel: Any, row: int, column: int, tile: Any) -> None:
-        """See `Backend.insert`. Kernels that do not fit the device lie on the host."""
+        """See `Backend.insert`. A kernel that does not fit the device lies on the host."""
         super().insert(kernel, row, column, tile if isinstance(kernel, self.xp.ndarray) else self.get(tile))
 
     def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
-        """See `Backend.store`. Kernels that do not fit the device lie on the host, or in a file."""
+        """See `Backend.store`. A kernel that does not fit the device lies on the host or in a file."""
         if not isinstance(kernel, self.xp.ndarray):
             self._host.store(kernel, row, column, self.get(tile))
         elif row == column or tile.strides[1] != tile.itemsize:
@@ -184,7 +184,7 @@ class GpuBackend(ArrayBackend):
         return 5 * rows**2 * int(np.dtype(dtype).itemsize)
 
     def singular_values_bytes(self, rows: int) -> int:
-        """See `Backend.singular_values_bytes`: the matrix whose eigenvalues they are, and its solver."""
+        """See `Backend.singular_values_bytes`: [[0, R], [R^T, 0]] and the solver of its eigenvalues."""
         return 8 * (2 * rows) ** 2 + self.eigvalsh_bytes(2 * rows, np.float64)
 
     def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -211,7 +211,7 @@ class GpuBackend(ArrayBackend):
             return super().fold(triangle, waiting)
 
     def fold_columns(self, rows: int, room: int) -> int:
-        """See `Backend.fold_columns`; no more entries than can be counted."""
+        """See `Backend.fold_columns`; limited to the entries that cuSOLVER can count."""
         countable = 2 * (COUNTED // rows - rows) // 3
         return min(super().fold_columns(rows, room), max(countable, rows // FOLDS))
 
@@ -223,8 +223,8 @@ class GpuBackend(ArrayBackend):
     def singular_values(self, triangle: Any) -> NDArray[np.float64]:
         """See `Backend.singular_values`.
 
-        They are the positive eigenvalues of [[0, R], [R^T, 0]], with the same absolute accuracy (Jordan 1874;
-        Wielandt 1955). cuSOLVER's own way to them took longer at every size that was tried.
+        Computed as the positive eigenvalues of [[0, R], [R^T, 0]], which have the same absolute accuracy
+        (Jordan 1874; Wielandt 1955). cuSOLVER's own solver took longer at every size that was tried.
         """
         size = len(triangle)
         with self._checked("singular values"):
@@ -240,6 +240,7 @@ class GpuBackend(ArrayBackend):
             return self.get(values).astype(np.float64), self.get(right.T).astype(np.float64)
 
     def _refuse_large(self, rows: int) -> None:
+        """Raise `BackendError` for sizes at which the solver of an old CUDA may return wrong eigenvalues."""
         version = self.xp.cuda.runtime.runtimeGetVersion()
         if rows > XSYEVD_LIMIT and version < XSYEVD_MENDED:
             raise BackendError(
@@ -252,7 +253,12 @@ class GpuBackend(ArrayBackend):
 
     @contextlib.contextmanager
     def _checked(self, what: str) -> Iterator[None]:
-        """CuPy ignores a solver's failure flag unless told otherwise; its MemoryError names no remedy."""
+        """Raise our own errors for a solver that failed or found too little memory.
+
+        CuPy ignores a solver's failure flag unless told otherwise, and its MemoryError names no remedy.
+
+        CuPy ignores a solver's failure flag unless told otherwise, and its MemoryError names no remedy.
+        """
         try:
             with self._cupyx.errstate(linalg="raise"):
                 yield
@@ -268,6 +274,7 @@ class GpuBackend(ArrayBackend):
 
 
 def _require_ieee() -> None:
+    """Raise `BackendError` where the environment lets cuBLAS depart from IEEE arithmetic."""
     for name in OTHER_ARITHMETIC:
         if os.environ.get(name, "0") not in ("", "0"):
             raise BackendError(
@@ -279,6 +286,11 @@ def _require_ieee() -> None:
 
 
 def _cupy() -> tuple[Any, Any, Any]:
+    """Import CuPy and return cupyx, cupy and cupyx.scipy.sparse.
+
+    Raises:
+        BackendError: it is not installed, or sees no device.
+    """
     try:
         import cupy
         import cupyx

@@ -14,24 +14,24 @@ TURNED, AS_IS = 1, 0  # cuBLAS' CUBLAS_OP_T and CUBLAS_OP_N
 
 
 class InPlace(Protocol):
-    """Products and copies of parts of matrices, in place."""
+    """Products and transposes of parts of matrices, without copies."""
 
     def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
-        """out = alpha x y + beta out, for two-dimensional arrays of one dtype.
+        """Compute out = alpha x y + beta out, for two-dimensional arrays of one dtype.
 
         Args:
-            out: rows of numbers side by side; overlaps neither x nor y.
-            x, y: rows, or columns, of numbers side by side.
+            out: contiguous rows; overlaps neither x nor y.
+            x, y: contiguous rows or contiguous columns.
         """
         ...
 
     def transpose(self, out: Any, x: Any) -> None:
-        """out = x^T; both have rows of numbers side by side, and do not overlap."""
+        """Copy x^T to `out`; both have contiguous rows, and do not overlap."""
         ...
 
 
 class HostInPlace:
-    """NumPy's."""
+    """Products and transposes by NumPy."""
 
     def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
         """See `InPlace.multiply`."""
@@ -47,7 +47,7 @@ class HostInPlace:
 
 
 class DeviceInPlace:
-    """cuBLAS', on the current device and stream.
+    """Products and transposes by cuBLAS, on the current device and stream.
 
     Args:
         cublas: CuPy's module of its functions.
@@ -58,7 +58,7 @@ class DeviceInPlace:
         self.cublas, self.handle = cublas, handle
 
     def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
-        """See `InPlace.multiply`. cuBLAS has columns where we have rows: out^T = y^T x^T."""
+        """See `InPlace.multiply`. cuBLAS is column-major, so it is asked for out^T = y^T x^T."""
         (rows, columns), inner = out.shape, x.shape[1]
         if not out.size:
             return
@@ -108,7 +108,10 @@ class DeviceInPlace:
 
 
 def _lying(matrix: Any) -> tuple[int, int]:
-    """Say how a matrix lies: whether its columns, not its rows, are side by side; how far these are apart."""
+    """Return the orientation of a matrix for cuBLAS, and how many numbers apart its rows or columns begin.
+
+    The orientation is `TURNED` if columns are contiguous, `AS_IS` if rows are.
+    """
     rows_apart, columns_apart = (stride // matrix.itemsize for stride in matrix.strides)
     if matrix.shape[1] > 1 and columns_apart != 1:
         return TURNED, max(columns_apart, matrix.shape[0], 1)

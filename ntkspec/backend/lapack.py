@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 
 def singular_values(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Descending singular values of a square matrix (N, N); one in Fortran order is destroyed.
+    """Compute the singular values of a square matrix (N, N), descending; one in Fortran order is destroyed.
 
-    The same bits as from `scipy.linalg.svd`, and no more memory.
+    The bits and the memory are those of `scipy.linalg.svd`.
 
     Raises:
         numpy.linalg.LinAlgError: LAPACK did not converge, or found NaN.
@@ -35,7 +35,7 @@ def singular_values(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 def _gesdd(
     matrix: NDArray[np.float64], values: NDArray[np.float64], work: NDArray[np.float64], lwork: int
 ) -> int:
-    """One call, without vectors; LAPACK's return code."""
+    """Call LAPACK's dgesdd for singular values alone, and return its code: 0 if it converged."""
     size, one, length, info = (ctypes.c_int(number) for number in (len(matrix), 1, lwork, 0))
     whole, vectors = np.empty(8 * len(matrix), np.intc), np.empty(1)
     _routine("dgesdd", 14)(
@@ -59,7 +59,7 @@ def _gesdd(
 
 @functools.cache
 def _routine(name: str, arguments: int) -> Any:
-    """A routine of so many pointers, by the address that SciPy publishes for Cython."""
+    """Return a LAPACK routine of so many pointers, from the address that SciPy publishes for Cython."""
     from numba.extending import get_cython_function_address
 
     address = get_cython_function_address("scipy.linalg.cython_lapack", name)

@@ -13,9 +13,9 @@ _compiling = threading.Lock()
 
 
 def _kernel() -> Callable[[Any], Any]:
-    """Compile at the first call: importing Numba takes longer than most of what needs no kernel.
+    """Return a decorator that compiles a function at its first call: importing Numba takes long.
 
-    Never with Numba's own threads: a process that has started them may not fork any more.
+    Numba's own threads are not used: a process that has started them may not fork any more.
     """
 
     def wrap(function: Any) -> Any:
@@ -41,7 +41,7 @@ def _kernel() -> Callable[[Any], Any]:
 
 @_kernel()
 def add_product(tile: Any, left: Any, right: Any, repeat: int) -> None:  # pragma: no cover - compiled
-    """tile += left * right, elementwise; left (ti, tj), the others (ti * repeat, tj * repeat)."""
+    """Add left * right to a tile, elementwise; left is (ti, tj), the others (ti * repeat, tj * repeat)."""
     if repeat == 1:
         for i in range(tile.shape[0]):
             for j in range(tile.shape[1]):
@@ -58,7 +58,7 @@ def add_product(tile: Any, left: Any, right: Any, repeat: int) -> None:  # pragm
 def add_sparse(
     tile: Any, sums: Any, rows: Any, columns: Any, right_i: Any, right_j: Any, repeat: int
 ) -> None:  # pragma: no cover - compiled
-    """tile += gram(left) * gram(right) where two sparse rows on the left meet; elsewhere it is zero.
+    """Add gram(left) * gram(right) to a tile; pairs of sparse left rows without a common column are skipped.
 
     Args:
         tile: (ti * repeat, tj * repeat).
@@ -96,7 +96,7 @@ def add_sparse(
 
 @_kernel()
 def store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no cover - compiled
-    """kernel[row:, column:] = tile, and its mirror image; on the diagonal the lower triangle counts."""
+    """Copy a tile to kernel[row:, column:], and transposed to kernel[column:, row:]; see `Backend.store`."""
     height, width = tile.shape
     diagonal = row == column
     for i in range(height):
@@ -111,7 +111,7 @@ def store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no 
 
 @_kernel()
 def mirror(kernel: Any, start: int, stop: int) -> None:  # pragma: no cover - compiled
-    """Above the diagonal, the columns start:stop become those rows below it."""
+    """Copy the rows start:stop of the lower triangle to the same columns of the upper one."""
     for top in range(start, stop, MIRROR):
         for left in range(0, top + 1, MIRROR):
             for j in range(left, min(left + MIRROR, stop)):
@@ -123,7 +123,7 @@ def mirror(kernel: Any, start: int, stop: int) -> None:  # pragma: no cover - co
 def absolute_product(
     kernel: Any, vector: Any, product: Any, start: int, stop: int
 ) -> None:  # pragma: no cover - compiled
-    """product_i = sum over j != i of |kernel_ij| vector_j for rows start:stop, nothing copied."""
+    """Compute product_i = sum over j != i of |kernel_ij| vector_j for the rows start:stop, in place."""
     for i in range(start, stop):
         total = 0.0
         for j in range(i):

@@ -21,7 +21,7 @@ def mixing_bytes(rows: int, dtype: Any) -> int:
 
 
 def mix(matrix: Any, xp: Any) -> None:
-    """Replace a symmetric matrix A (N, N) by H A H, H = I - 2 v v^T with a random v of length 1; in place.
+    """Replace a symmetric matrix A (N, N) by H A H, in place; H = I - 2 v v^T with a random v of length 1.
 
     Args:
         matrix: in `xp`, the array module.

@@ -23,7 +23,12 @@ from ntkspec.jacobian.outputs import Outputs, rows_per_sample
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter tensor of a block."""
+    """One parameter tensor of a block: its name and shape in the model.
+
+    Example:
+        >>> Parameter("layers.0.weight", (64, 2)).shape
+        (64, 2)
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -106,28 +111,28 @@ class Block:
 
     @property
     def factors(self) -> tuple[Factor, Factor]:
-        """Left and right."""
+        """Return the left and the right factor."""
         return self.left, self.right
 
     @property
     def widths(self) -> tuple[int, int]:
-        """(a, b), the widths of the two factors."""
+        """Return (a, b), the widths of the two factors."""
         return self.left.width, self.right.width
 
     @property
     def width(self) -> int:
-        """Number of parameters of the block, a * b."""
+        """Return the number of parameters of the block, a * b."""
         a, b = self.widths
         return a * b
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both factors as stored."""
+        """Return the bytes of both factors as stored."""
         return self.left.nbytes + self.right.nbytes
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The coarser of the factors' precisions: it bounds what can be resolved."""
+        """Return the coarser precision of both factors, which bounds what can be resolved."""
         return min((factor.dtype for factor in self.factors), key=lambda dtype: dtype.itemsize)
 
     def load(self, start: int = 0, stop: int | None = None) -> Block:
@@ -139,27 +144,27 @@ class Block:
         return self._of(self.left.rows(samples), self.right.rows(samples))
 
     def empty(self, samples: int) -> Block:
-        """Return a block of so many samples, its numbers arbitrary."""
+        """Return a block of so many samples with arbitrary numbers."""
         return self._of(self.left.empty(samples), self.right.empty(samples))
 
     def sized(self, samples: int) -> Block:
-        """Return a block of so many samples that takes no memory: each has the first one's numbers."""
+        """Return a block of so many samples that takes no memory: all share the numbers of the first one."""
         return self._of(self.left.sized(samples), self.right.sized(samples))
 
     def compact(self) -> Block:
-        """Return it in memory, without the columns that no sample touches; kernels are the same."""
+        """Return the block in memory without the columns that no sample touches; its kernel is the same."""
         return replace(self._of(self.left.compact(), self.right.compact()), parameters=())
 
     def renumbered(self, left: NDArray[np.int64] | None, right: NDArray[np.int64] | None) -> Block:
-        """Return it in memory, with these columns of its factors alone; None for all of them.
+        """Return the block in memory with the given columns of its factors alone; None keeps all of them.
 
-        Kernels are the same, and so are those between blocks with the same columns.
+        Kernels stay the same, also those between two blocks that keep the same columns.
         """
         halves = self._of(self.left.renumbered(left), self.right.renumbered(right))
         return replace(halves, parameters=())
 
     def absolute(self) -> Block:
-        """Return it in memory, with the absolute values of its numbers, before those that collide add up."""
+        """Return the block in memory with absolute values, taken before entries of one index are added up."""
         return self._of(self.left.absolute(), self.right.absolute())
 
     def pair(self, outputs: Outputs, dtype: Any = np.float64, *, balanced: bool | None = None) -> Pair:
@@ -176,7 +181,7 @@ class Block:
         return Pair(left.left_matrix(dtype), right.matrix(outputs, dtype), repeat)
 
     def out_of_balance(self, dtype: Any) -> bool:
-        """Say whether a factor is somewhere so far from 1 that products could leave the range of `dtype`."""
+        """Return whether a factor has numbers so far from 1 that products may leave the range of `dtype`."""
         return _out_of_balance(self.left, self.right, np.dtype(dtype))
 
     def to_dense(self) -> NDArray[Any]:
@@ -190,7 +195,7 @@ class Block:
 
 
 def _out_of_balance(left: Factor, right: Factor, dtype: np.dtype[Any]) -> bool:
-    """Whether a factor is far from 1 somewhere.
+    """Return whether some number of a factor is far from 1.
 
     Range is lost where a small number is squared (1e-24 in single precision gives 0), though the product with
     the other factor's square may be of any size.
@@ -203,7 +208,7 @@ def _out_of_balance(left: Factor, right: Factor, dtype: np.dtype[Any]) -> bool:
 
 
 def _balanced(left: Factor, right: Factor) -> tuple[Factor, Factor]:
-    """Make both vectors of each sample about equally large, by powers of two."""
+    """Scale both vectors of each sample to about the same size, by powers of two."""
     if not left.arrays:
         return left, right
     sizes = [factor.largest for factor in (left, right)]

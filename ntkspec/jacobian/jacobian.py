@@ -75,45 +75,45 @@ class Jacobian:
 
     @property
     def samples(self) -> int:
-        """n."""
+        """Return n, the number of samples."""
         return self.blocks[0].samples
 
     @property
     def outputs(self) -> int:
-        """c."""
+        """Return c, the number of outputs."""
         return self.blocks[0].outputs
 
     def kernel_size(self, outputs: Outputs) -> int:
-        """N, the rows of the kernel in an output mode."""
+        """Return N, the rows of the kernel in an output mode."""
         return self.samples * rows_per_sample(outputs, self.outputs)
 
     @property
     def width(self) -> int:
-        """p, the number of parameters."""
+        """Return p, the number of parameters."""
         return sum(block.width for block in self.blocks)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all factors as stored."""
+        """Return the bytes of all factors as stored."""
         return sum(block.nbytes for block in self.blocks)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The coarsest precision of any factor."""
+        """Return the coarsest precision of any factor."""
         return min((block.dtype for block in self.blocks), key=lambda dtype: dtype.itemsize)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The blocks' names, in order."""
+        """Return the names of the blocks, in order."""
         return tuple(block.name for block in self.blocks)
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The roles that occur, each once, in order of appearance."""
+        """Return the roles that occur, each once, in order of appearance."""
         return tuple(dict.fromkeys(block.role for block in self.blocks))
 
     def only(self, *selection: str) -> Jacobian:
-        """The blocks with one of these names or roles.
+        """Keep the blocks with one of these names or roles.
 
         Raises:
             UsageError: a selection names nothing, or nothing is left.
@@ -122,7 +122,7 @@ class Jacobian:
         return self.keep(lambda block: _selected(block, selection))
 
     def without(self, *selection: str) -> Jacobian:
-        """The blocks with none of these names or roles: an ablation keeps blocks, it never subtracts.
+        """Drop the blocks with one of these names or roles; an ablation sums what is left.
 
         Raises:
             UsageError: a selection names nothing, or nothing is left.
@@ -138,11 +138,13 @@ class Jacobian:
         return self.keep(lambda block: not _selected(block, selection))
 
     def keep(self, wanted: Callable[[Block], bool]) -> Jacobian:
-        """The blocks that a function says yes to; at least one."""
+        """Keep the blocks for which a function returns True; at least one."""
         return replace(self, blocks=tuple(block for block in self.blocks if wanted(block)))
 
     def scaled(self, rates: Mapping[str, float]) -> Jacobian:
-        """J diag(s)^1/2, the Jacobian of the effective kernel J diag(s) J^T of gradient descent with rates s.
+        """Multiply columns by the roots of learning rates s: J diag(s)^1/2.
+
+        Its kernel J diag(s) J^T is the effective kernel of gradient descent with these rates.
 
         Args:
             rates: name or role -> learning rate of all parameters of these blocks; a name goes before a role,
@@ -197,11 +199,11 @@ class Jacobian:
         return replace(self, blocks=tuple(block.rows(chosen) for block in self), regions=regions)
 
     def sized(self, samples: int) -> Jacobian:
-        """Return a Jacobian of so many samples that takes no memory: each has the first one's numbers."""
+        """Return a Jacobian of so many samples that takes no memory: all share the first one's numbers."""
         return replace(self, blocks=tuple(block.sized(samples) for block in self), regions=None)
 
     def to_dense(self) -> NDArray[Any]:
-        """J (n, c, p) by the definition, blocks side by side; for tests and small cases."""
+        """Return J (n, c, p) by the definition, blocks side by side; for tests and small cases."""
         return np.concatenate([block.to_dense() for block in self.blocks], axis=2)
 
     def _check(self, selection: Iterable[str]) -> None:

@@ -20,7 +20,7 @@ def check_rate(name: str, rate: object) -> None:
 
 
 def with_rate(block: Block, rate: float) -> Block:
-    """Return the block times the root of a rate; one factor is loaded, and keeps its precision.
+    """Multiply a block by the root of a learning rate; one factor is loaded, and keeps its precision.
 
     Raises:
         UsageError: the factor's numbers leave its precision.

@@ -35,7 +35,7 @@ def gram(
     tile: int | None = None,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """Form the kernel J J^T summed over the blocks, exactly symmetric; or that between two sets of samples.
+    """Form the kernel J J^T, summed over blocks and exactly symmetric, or that between two sets of samples.
 
     Args:
         jacobian: blocks, in memory or in a run file.
@@ -71,7 +71,22 @@ def gram(
 
 
 def gram_by_block(jacobian: Jacobian, outputs: Outputs = "trace", **options: Any) -> dict[str, NDArray[Any]]:
-    """One kernel a block, in one pass; options as for `gram`. They add up to `gram(jacobian)`."""
+    """Form the kernel of every block in one pass, by the block's name.
+
+    Args:
+        jacobian, outputs: as for `gram`.
+        options: precision, backend, memory and tile, as for `gram`.
+
+    Returns:
+        name -> (N, N) kernel; they add up to `gram(jacobian)`, but for rounding.
+
+    Example:
+        >>> from ntkspec.jacobian import Block, DenseFactor
+        >>> first, last = DenseFactor(np.ones((2, 1, 3))), DenseFactor(np.array([[[1.0]], [[2.0]]]))
+        >>> blocks = (Block("a", "network", 2, 1, None, first), Block("b", "network", 2, 1, None, last))
+        >>> {name: kernel.tolist() for name, kernel in gram_by_block(Jacobian(blocks)).items()}
+        {'a': [[3.0, 3.0], [3.0, 3.0]], 'b': [[1.0, 2.0], [2.0, 4.0]]}
+    """
     return gram_sums({name: jacobian.only(name) for name in jacobian.names}, outputs, **options)
 
 
@@ -86,7 +101,9 @@ def gram_sums(
     out: Mapping[str, NDArray[Any]] | None = None,
     progress: ShareDone | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Several sums of blocks of one Jacobian in one pass: every block's tile is computed once.
+    """Form the kernels of several sums of blocks of one Jacobian in one pass.
+
+    The tile of a block is computed once, for all sums that have the block.
 
     Args:
         parts: name -> the blocks to add up, e.g. {"total": jac, "no_grid": jac.without("grid")}.
@@ -114,7 +131,7 @@ def _arrays(
 
 @dataclass(frozen=True)
 class Assembly:
-    """What is assembled, in which pieces, and the memory that it takes."""
+    """The plan by which kernels are assembled: what is added up, in which tiles, and in how much memory."""
 
     kernel: Kernel  # of every block once
     groups: tiles.Groups
@@ -133,7 +150,9 @@ class Assembly:
         targets_given: bool = False,
         beside: Beside = lambda _: 0,
     ) -> Assembly:
-        """Cut the work so that it fits the room where the kernel is computed.
+        """Plan an assembly that fits the memory where the kernel is computed.
+
+        Kernels that do not fit on a device, with what is needed beside them, are put on the host.
 
         Kernels that do not fit on a device, with what is needed beside them, go to the host.
 
@@ -197,7 +216,7 @@ class Assembly:
         return kernels
 
     def targets(self) -> dict[str, Any]:
-        """Return name -> array to assemble into, its entries arbitrary."""
+        """Return name -> array with arbitrary entries, into which the kernel can be assembled."""
         make = np.empty if self.on_host else self.kernel.backend.empty
         return {name: make(self.kernel.shape, self.kernel.dtype) for name in self.names}
 
@@ -220,7 +239,7 @@ class Assembly:
     def run(
         self, kernels: Mapping[str, Any], skip: Callable[[int, int], bool] | None = None
     ) -> Iterator[tuple[tuple[int, int], float]]:
-        """Compute and store every tile; yields its first samples (row, column) and the share that is done.
+        """Compute and store every tile; yield its first samples (row, column) and the share that is done.
 
         Args:
             kernels: as `targets` makes them, or other arrays of that shape.
@@ -247,6 +266,8 @@ class Assembly:
 def require_finite(kernels: Mapping[str, Any], precision: str, *, symmetric: bool = True) -> None:
     """Raise `UsageError` where a kernel has entries that its precision cannot hold.
 
+    The diagonal of a symmetric kernel is enough to look at: it has the largest entries.
+
     Of a symmetric kernel none is larger than the largest of the diagonal.
     """
     for name, kernel in kernels.items():
@@ -260,12 +281,12 @@ def require_finite(kernels: Mapping[str, Any], precision: str, *, symmetric: boo
 
 
 def least_bytes(kernel: Kernel, kernel_bytes: int) -> int:
-    """Return what kernels of `kernel_bytes` need at the least: themselves and the factors of two samples."""
+    """Return the least memory for kernels of `kernel_bytes`: their own, and the factors of two samples."""
     return int(kernel_bytes + 2 * _bytes_a_sample(kernel))
 
 
 def _sides(kernel: Kernel) -> tuple[Jacobian, ...]:
-    """The Jacobian of the rows and, where it is another, that of the columns."""
+    """Return the Jacobian of the rows and, if it is another one, that of the columns."""
     return (kernel.rows,) if kernel.columns is None else (kernel.rows, kernel.columns)
 
 
@@ -274,7 +295,7 @@ def _samples(kernel: Kernel) -> int:
 
 
 def _bytes_a_sample(kernel: Kernel) -> float:
-    """Of the factors, as stored and as converted to the kernel's precision."""
+    """Return the bytes of a sample's factors, as stored and as converted to the kernel's precision."""
     itemsize = kernel.dtype.itemsize
     return max(
         side.nbytes / side.samples * (1 + max(itemsize / side.dtype.itemsize, 1.0)) for side in _sides(kernel)
@@ -282,7 +303,10 @@ def _bytes_a_sample(kernel: Kernel) -> float:
 
 
 def _panel_samples(kernel: Kernel, kernel_bytes: int) -> int:
-    """Samples whose factors are held at once: all if they fit beside the kernels, else what fits twice."""
+    """Return how many samples' factors are in memory at once: all, or the half of what fits.
+
+    Half, because a tile needs two sets of samples, its rows and its columns.
+    """
     per_sample, samples = _bytes_a_sample(kernel), _samples(kernel)
     room = kernel.room - kernel_bytes
     kernel.require(f"kernel of {samples} samples", least_bytes(kernel, kernel_bytes), FEWER)
@@ -292,7 +316,7 @@ def _panel_samples(kernel: Kernel, kernel_bytes: int) -> int:
 
 
 def _require_on_host(kernel: Kernel, needed: int, on_device: int) -> None:
-    """Raise `MemoryBudgetError` where a kernel that is too large for the device is so for the budget."""
+    """Raise `MemoryBudgetError` where a kernel fits neither the device nor the budget of the host."""
     if needed > kernel.budget:
         budget, room, host, there = map(format_bytes, (kernel.budget, kernel.room, needed, on_device))
         raise MemoryBudgetError(

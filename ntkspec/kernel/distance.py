@@ -41,11 +41,11 @@ def kernel_distance(
     memory: float | None = None,
     tile: int | None = None,
 ) -> float:
-    """Measure how far the kernel has turned from one Jacobian to another: 1 - <A, B> / (|A| |B|), Frobenius.
+    """Compute the distance of two kernels' directions: 1 - <A, B> / (|A| |B|) in the Frobenius norm.
 
-    Scaling a kernel is no distance. Neither kernel is held whole: pairs of tiles are, and the factors that
-    the budget has room for. The result d is off by at most e sqrt(2 d) + e^2 / 2, e being twice the sum of
-    both kernels' relative errors, see docs/method.md: for 1024 samples 2e-12 where d is 0.1, 1e-23 at 0.
+    Multiples of one kernel have distance 0. Neither kernel is formed as a whole, only pairs of tiles. The
+    result d is off by at most e sqrt(2 d) + e^2 / 2, e being twice the sum of both kernels' relative errors
+    (docs/method.md): for 1024 samples 2e-12 where d is 0.1, 1e-23 where it is 0.
 
     Args:
         first, other: Jacobians at the same n samples, of c outputs both; of one network or of two.
@@ -85,7 +85,7 @@ def kernel_distance(
 def distances(
     kernel: Kernel, first: Mapping[str, Jacobian], other: Mapping[str, Jacobian], tile: int | None = None
 ) -> dict[str, float | None]:
-    """Measure the distance between sums of blocks of two Jacobians; every block's tile is computed once.
+    """Compute the distances of sums of blocks of two Jacobians; every block's tile is computed once.
 
     Args:
         kernel: says outputs, precision, backend and budget.
@@ -122,7 +122,7 @@ def distances(
 
 @dataclass(frozen=True)
 class _Scale:
-    """What takes a kernel to a trace of 1, so that no square overflows and no trace differs."""
+    """The scaling of a kernel to a trace of 1, so that squares do not overflow and traces are equal."""
 
     exponent: int  # of a power of two, which rounds nothing
     trace: float  # after it
@@ -130,6 +130,7 @@ class _Scale:
 
     @staticmethod
     def from_kernel(name: str, kernel: Kernel) -> _Scale:
+        """Choose the scaling by the kernel's diagonal, computed from the factors."""
         diagonal = kernel.diagonal
         if not np.isfinite(diagonal).all():
             raise _overflow(name)
@@ -137,7 +138,7 @@ class _Scale:
         return _Scale(exponent, math.fsum(np.ldexp(diagonal, exponent)), kernel.backend)
 
     def scaled(self, tile: Any) -> Any:
-        """Return the tile in double precision, a fresh array, over the trace."""
+        """Return the tile, scaled, as a new array in double precision."""
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             fresh = self.backend.xp.ldexp(tile.astype(np.float64), self.exponent)
             fresh /= self.trace
@@ -145,7 +146,7 @@ class _Scale:
 
 
 def _products(one: Any, two: Any, engine: Backend) -> NDArray[np.float64]:
-    """<M, M>, <M, P>, <P, P> (3,) of M = A - B and P = A + B, two tiles of which the first is destroyed."""
+    """Compute <M, M>, <M, P> and <P, P> (3,) of two tiles A and B, M = A - B and P = A + B; destroys A."""
     total = one + two
     one -= two
     rows = (engine.get(engine.row_sums(*pair)) for pair in ((one, one), (one, total), (total, total)))
@@ -153,6 +154,7 @@ def _products(one: Any, two: Any, engine: Backend) -> NDArray[np.float64]:
 
 
 def _distance(name: str, products: Sequence[NDArray[np.float64]]) -> float:
+    """Compute the distance from the products (3,) of all pairs of tiles."""
     minus, mixed, plus = (math.fsum(each) for each in zip(*products, strict=True))
     if not math.isfinite(plus):
         raise _overflow(name)
@@ -162,7 +164,7 @@ def _distance(name: str, products: Sequence[NDArray[np.float64]]) -> float:
 
 
 def _beside(first: Mapping[str, Jacobian], other: Mapping[str, Jacobian]) -> dict[str, Jacobian]:
-    """The sums of both sides as sums of blocks of one Jacobian, under names that tell the sides apart."""
+    """Return the sums of both sides as sums of blocks of one Jacobian, their names prefixed by the side."""
     parts: dict[str, Jacobian] = {}
     for side, sums in ((FIRST, first), (OTHER, other)):
         renamed = {name: replace(block, name=side + name) for name, block in blocks_of(sums).items()}
@@ -172,6 +174,7 @@ def _beside(first: Mapping[str, Jacobian], other: Mapping[str, Jacobian]) -> dic
 
 
 def _check_alike(first: Jacobian, other: Jacobian) -> None:
+    """Raise `UsageError` where two Jacobians have different numbers of samples or outputs."""
     said, found = ((jac.samples, jac.outputs) for jac in (first, other))
     if said != found:
         raise UsageError(

@@ -34,7 +34,7 @@ UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million
 
 @dataclass(frozen=True)
 class KernelEnclosure:
-    """A kernel in double precision and how far its entries may be off."""
+    """A kernel as computed in double precision, and bounds on how far its entries may be off."""
 
     kernel: Any  # (N, N), exactly symmetric, an array of `engine`
     weights: NDArray[np.float64]  # (N,) f
@@ -44,17 +44,17 @@ class KernelEnclosure:
 
     @property
     def size(self) -> int:
-        """N."""
+        """Return N, the rows of the kernel."""
         return len(self.kernel)
 
     @property
     def diagonal(self) -> NDArray[np.float64]:
-        """(N,) the diagonal of the kernel as formed."""
+        """Return the diagonal of the kernel as computed; (N,)."""
         return self.engine.get(self.kernel.diagonal())
 
     @property
     def margin(self) -> NDArray[np.float64]:
-        """(N,) such that kernel - diag(margin) <= K <= kernel + diag(margin) as quadratic forms."""
+        """Return m (N,) such that kernel - diag(m) <= K <= kernel + diag(m) as quadratic forms."""
         spread: NDArray[np.float64] = self.gamma * self.weights.sum() * self.weights
         return (spread + self.size * self.underflow) * UP
 
@@ -66,7 +66,7 @@ def form(
     memory: float | None = None,
     beside: int = 0,
 ) -> KernelEnclosure:
-    """Form the kernel of the Jacobian as stored, in double precision on the CPU, with its error.
+    """Form the kernel of a Jacobian as stored, in double precision on the CPU, with its error.
 
     Args:
         jacobian: blocks, in memory or in a run file.
@@ -84,17 +84,17 @@ def form(
 def in_ieee_arithmetic(kernel: Kernel) -> Kernel:
     """Return the kernel in double precision on the CPU, for which rigorous error bounds hold.
 
-    Libraries of a device may put other arithmetic in its place (emulated float64, TF32) without a word.
+    A device's libraries may use other arithmetic (emulated float64, TF32) without saying so.
     """
     kernel = kernel.in_float64
     return kernel if kernel.backend.name == "cpu" else kernel.replaced(backend=CpuBackend())
 
 
 def enclosure_of(kernel: Kernel, *, beside: int = 0) -> KernelEnclosure:
-    """Form a kernel of float64 with its error, where it is computed; see `form`.
+    """Form a kernel of float64 with its error, on the kernel's own backend; see `form`.
 
-    On a device it is as sure as that computes in IEEE arithmetic, which is asked of its libraries and cannot
-    be seen: for certified bounds take `in_ieee_arithmetic(kernel)`.
+    On a device the error is certain only if the device computes in IEEE arithmetic. That is asked of its
+    libraries and cannot be checked: for certified bounds take `in_ieee_arithmetic(kernel)`.
     """
     more = int((KERNELS_HELD - 1 + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
     plan = Assembly.from_kernel(kernel, beside=lambda _: more)
@@ -113,11 +113,12 @@ def enclosure_of(kernel: Kernel, *, beside: int = 0) -> KernelEnclosure:
 
 
 def _row_norms(engine: Backend, matrix: Any) -> NDArray[np.float64]:
+    """Compute the Euclidean norms of the rows of a matrix without negative numbers, on the host."""
     return engine.get(engine.row_norms(matrix))
 
 
 def forming_roundings(kernel: Kernel) -> int:
-    """Count m: the roundings behind an entry of K at most, with sums of collisions and of blocks."""
+    """Count the roundings behind an entry of K at most (m in the text above), those of all sums included."""
     longest = max(
         t.block.left.roundings_in_any_order + t.outputs_added * t.block.right.roundings_in_any_order
         for t in kernel.terms

@@ -38,12 +38,12 @@ def write_kernels(
     memory: float | None = None,
     progress: ShareDone | None = None,
 ) -> Path:
-    """Assemble kernels into a file; returns its path.
+    """Assemble kernels tile by tile into an HDF5 file; return its path.
 
-    The budget covers tiles and panels of factors. The kernels lie in the file, whose pages the operating
-    system keeps in memory only while it has room. A file that is complete and of the same Jacobian is left as
-    it is; one that was interrupted is continued, to the same bits as without the interruption, whoever began
-    it: see `ntkspec.shared_kernels.write_kernels_with`.
+    The budget covers tiles and factors. The kernels lie in the file, whose pages the operating system keeps
+    in memory only while it has room. A file that is complete and of the same Jacobian is left as it is. One that
+    was interrupted is continued, to the same bits as without the interruption, whoever began it: see
+    `ntkspec.shared_kernels.write_kernels_with`.
 
     Args:
         path: the file to write.
@@ -69,7 +69,7 @@ def write_sums(
 def fill_file(
     path: Path, kernel: Kernel, parts: Mapping[str, Jacobian], fill: Callable[[KernelFile], None]
 ) -> Path:
-    """Have a file of kernels filled, from where it was left, and give it its name; see `write_kernels`.
+    """Open the file of kernels or begin it, have it filled, and give it its name; see `write_kernels`.
 
     Args:
         path, kernel, parts: as for `write_sums`.
@@ -100,7 +100,7 @@ def fill_file(
 def check_kernel_file(path: Path) -> None:
     """Raise `OutputError` where `write_kernels` would refuse this path, whatever the kernels.
 
-    That is where the file, or one that there is beside it while it is written, exists and is none of ours.
+    That is so if the file exists and is not a kernel file, or the one beside it while it is written.
     """
     for place in (path, kernel_file.part_of(path)):
         kernel_file.require_kernel_file(place)
@@ -108,7 +108,7 @@ def check_kernel_file(path: Path) -> None:
 
 
 def _fill(file: KernelFile, progress: ShareDone | None) -> None:
-    """Compute the tiles that are missing, and mark them."""
+    """Compute the tiles that are missing, and mark them as done every few seconds."""
     computed: list[tuple[int, int]] = []
     last = time.monotonic()
     for at, share in file.plan.run(file.kernels, file.has):
@@ -123,7 +123,7 @@ def _fill(file: KernelFile, progress: ShareDone | None) -> None:
 
 
 def _fingerprint(plan: Assembly, parts: Mapping[str, Jacobian], said: Mapping[str, str]) -> str:
-    """sha256 over every number that the kernels depend on, how they are added up, and on what."""
+    """Return a sha256 of all numbers that the kernels depend on, of how they are added up, and of settings."""
     found = hashlib.sha256(repr((kernel_file.VERSION, sorted(said.items()))).encode())
     for name, jacobian in parts.items():
         found.update(repr((name, jacobian.names)).encode())
@@ -139,5 +139,6 @@ def _fingerprint(plan: Assembly, parts: Mapping[str, Jacobian], said: Mapping[st
 
 
 def _hash(found: Any, values: NDArray[Any]) -> None:
+    """Update a hash by an array's shape without samples, its dtype and its bytes."""
     found.update(repr((values.shape[1:], values.dtype.str)).encode())
     found.update(np.ascontiguousarray(values).data)

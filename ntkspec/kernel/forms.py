@@ -24,7 +24,7 @@ Columns = NDArray[np.int64] | None  # of a factor, ascending; None for all of th
 
 @dataclass(frozen=True, eq=False)
 class TileForm:
-    """The form of one block."""
+    """The form in which the two factors of a block are multiplied in tiles."""
 
     balanced: bool  # see `Block.pair`
     # Of left and right: the columns of a sparse factor that is written out as a dense matrix; None of others.
@@ -32,12 +32,12 @@ class TileForm:
 
 
 def forms_of(kernel: Kernel) -> dict[str, TileForm]:
-    """Return the form of every block by its name; reads all factors, some samples at a time."""
+    """Return the form of every block by its name; all factors are read, some samples at a time."""
     return {name: _form(kernel, _terms(kernel, name)) for name in kernel.rows.names}
 
 
 def columns_of(kernel: Kernel, name: str, form: TileForm) -> tuple[Columns, Columns]:
-    """Return the columns of both factors to compute with: others are touched by no sample of the kernel."""
+    """Return the columns of both factors that some sample of the kernel touches; None for all of them."""
     blocks = [term.block for term in _terms(kernel, name)]
     left, right = form.dense
     return (
@@ -66,12 +66,13 @@ def matrices(block: Block, columns: tuple[Columns, Columns], form: TileForm, ker
 
 
 def _terms(kernel: Kernel, name: str) -> list[Term]:
-    """A block at the samples of the rows and, where they are others, at those of the columns."""
+    """Return a block's terms: at the samples of the rows and, if they are others, at those of the columns."""
     sides = (kernel.rows,) if kernel.columns is None else (kernel.rows, kernel.columns)
     return [Term(side[name], kernel.outputs, kernel.backend) for side in sides]
 
 
 def _form(kernel: Kernel, terms: Sequence[Term]) -> TileForm:
+    """Choose the form of a block from all its samples."""
     balanced = any(part.out_of_balance(kernel.dtype) for term in terms for _, part in term.pieces())
     as_stored = TileForm(balanced, (None, None))
     columns = columns_of(kernel, terms[0].block.name, as_stored)

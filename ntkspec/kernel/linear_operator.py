@@ -23,10 +23,10 @@ def operator(
     backend: Choice | Backend = "auto",
     memory: float | None = None,
 ) -> LinearOperator:
-    """Make K = J J^T a SciPy `LinearOperator` (N, N) of float64; cost n a b a block and product.
+    """Return K = J J^T as a SciPy `LinearOperator` (N, N) of float64 that never forms K.
 
-    For every block, K v = rowsum((left u) * right) with u = left^T diag(v) right, an (a, b) matrix: the
-    block's part of J^T v.
+    K v of a block is rowsum((left u) * right), u = left^T diag(v) right being the block's part of J^T v, an
+    (a, b) matrix: n a b multiplications.
 
     Args:
         jacobian: blocks, in memory or in a run file; loaded once.
@@ -48,7 +48,10 @@ def operator(
 
 
 def operator_of(kernel: Kernel) -> LinearOperator:
-    """Make a kernel an operator; see `operator`. Factors that a device has no room for stay on the host."""
+    """Return a kernel as a linear operator; see `operator`.
+
+    Factors that do not fit on a device stay on the host, where products are then computed.
+    """
     engine = operator_engine(kernel)
     if engine is not kernel.backend:
         kernel = kernel.replaced(backend=engine)
@@ -70,12 +73,12 @@ def operator_of(kernel: Kernel) -> LinearOperator:
 
 
 def operator_bytes(kernel: Kernel) -> int:
-    """Return the bytes of the factors as `operator` holds them."""
+    """Return the bytes of the factors in the form in which `operator` keeps them."""
     return 2 * kernel.rows.nbytes * 8 // kernel.rows.dtype.itemsize
 
 
 def operator_engine(kernel: Kernel) -> Backend:
-    """Return where `operator` computes products: the kernel's backend, or the host where that has no room."""
+    """Return the backend on which `operator` computes: the kernel's, or the host if factors do not fit."""
     away = kernel.backend.device and operator_bytes(kernel) > kernel.room
     return CpuBackend() if away else kernel.backend
 
@@ -83,8 +86,8 @@ def operator_engine(kernel: Kernel) -> Backend:
 def check_range(kernel: Kernel) -> None:
     """Raise `UsageError` where squares and products of the numbers would leave the range of the precision.
 
-    What counts is the kernel of the factors' absolute values: entries that cancel are no smaller for it.
-    Errors are stated relative to the largest numbers; that is only right well inside the range.
+    What counts is the kernel of absolute values: rounding errors are relative to the largest numbers that are
+    added up, also where these cancel.
     """
     single = kernel.precision == "float32"
     low, high = (1e-22, 1e30) if single else (1e-200, 1e200)

@@ -40,7 +40,7 @@ FIRST_LOOK = 2 * BLOCK  # rank at which it is first asked whether this is gettin
 
 @dataclass(frozen=True)
 class LowRank:
-    """A kernel but for a positive semidefinite rest."""
+    """A factorisation K = M^T M + rest, whose rest is positive semidefinite and small."""
 
     rows: Any  # (r, N) M, a device array of float64
     rest: float  # what the trace of K - M^T M is at most, rounding included
@@ -48,7 +48,7 @@ class LowRank:
 
 
 def largest_rank(size: int, repeat: int, budget: int) -> int:
-    """The rank up to which this route is tried for a kernel of this size, within a budget in bytes.
+    """Return the rank up to which this route is tried for a kernel of this size, within a budget in bytes.
 
     Args:
         repeat: rows of the kernel per sample, which are drawn together.
@@ -61,12 +61,12 @@ def largest_rank(size: int, repeat: int, budget: int) -> int:
 
 
 def _block(repeat: int) -> int:
-    """Rows that are drawn at a time: some samples', or those of one."""
+    """Return how many rows are drawn at a time: those of some samples, or of one sample."""
     return max(BLOCK // repeat, 1) * repeat
 
 
 def factorise(kernel: Kernel, floor: Callable[[float], float], most: int, entry_sums: int) -> LowRank | None:
-    """Find M with at most `most` rows such that the rest is below the floor, or None if that is not to be.
+    """Compute M with at most `most` rows whose rest is below the floor, or return None if that fails.
 
     Cost: r N (a + b) multiplications a block for the rows of K, N r^2 for M.
 
@@ -118,12 +118,13 @@ def factorise(kernel: Kernel, floor: Callable[[float], float], most: int, entry_
 
 
 def _column_squares(rows: Any) -> Any:
+    """Compute the squared Euclidean norms of the columns."""
     cut = panels(len(rows), SQUARES)
     return pairwise(len(cut), lambda i, _: (rows[cut[i]] ** 2).sum(axis=0))
 
 
 def _low_rank(rows: Any, rest: float, block: int) -> LowRank:
-    """With the roundings of an elimination: the sum over earlier rows, and one block's own (Higham 2002)."""
+    """Make a `LowRank` with the roundings of an elimination, over earlier rows and in a block (Higham 2002)."""
     return LowRank(rows, rest, roundings(len(rows)) + 2 * min(block, len(rows)) + 4)
 
 
@@ -134,7 +135,7 @@ def _rows_of_rest(
     engine: Backend,
     repeat: int,
 ) -> Any:
-    """Rows of K - M^T M (m, N) for the samples that were drawn."""
+    """Compute the rows of K - M^T M (m, N) that belong to some samples."""
     chosen = tiles.take(pairs, drawn, engine)
     new = engine.empty((len(drawn) * repeat, rows.shape[1]), np.float64)
     samples = rows.shape[1] // repeat
@@ -157,7 +158,7 @@ def _rows_of_rest(
 
 
 def _pivots(rest: NDArray[np.float64], noise: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Which rows of a block to keep, and their Cholesky factor.
+    """Choose which rows of a block to keep, by pivoted Cholesky; return their numbers and triangular factor.
 
     Args:
         rest: (m, m) of the rest, at the rows of the block.
@@ -174,12 +175,12 @@ def _pivots(rest: NDArray[np.float64], noise: float) -> tuple[NDArray[np.intp], 
 
 
 def _largest(gram: NDArray[np.float64]) -> float:
-    """lambda_max(K) is at least that of the first block's part."""
+    """Return the largest eigenvalue of a small symmetric matrix."""
     return float(scipy.linalg.eigh(gram, eigvals_only=True, check_finite=False)[-1])
 
 
 def _expected_rank(seen: list[tuple[int, float]], wanted: float) -> float:
-    """Where the trace of the rest will reach what is wanted, if it falls on as in the latter half so far."""
+    """Estimate the rank at which the trace of the rest reaches `wanted`, from its fall in the latter half."""
     rank, rest = seen[-1]
     before, then = max((each for each in seen if each[0] <= rank / 2), default=seen[0])
     fallen = math.log(then / rest)

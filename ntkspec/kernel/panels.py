@@ -19,7 +19,7 @@ NARROWEST = 128  # columns at least: long sums cost a QR digits, many folds cost
 
 
 def column_panels(kernel: Kernel, width: int) -> Iterator[Any]:
-    """Yield the touched columns of J as dense device panels (N, at most `width`), each a fresh array."""
+    """Yield the touched columns of J as dense device panels (N, at most `width`), each a new array."""
     for term in kernel.terms:
         yield from term.columns(width)
 
@@ -37,27 +37,30 @@ def triangular_factor(kernel: Kernel) -> Any:
 
 
 def folds(kernel: Kernel) -> int:
-    """Count the panels of J at most; all but one a block are at least half full. Some may share a fold."""
+    """Count the panels into which J is cut, at most: all but one of each block are at least half full.
+
+    Some may share a fold.
+    """
     return len(kernel.rows.blocks) + 2 * kernel.touched_width // kernel.fact(panel_width)
 
 
 def fold_sums(kernel: Kernel) -> int:
-    """Count the products that a fold adds up at a time, see `Backend.fold_sums`."""
+    """Return how many products a fold adds up at a time, see `Backend.fold_sums`."""
     return kernel.backend.fold_sums(kernel.size, kernel.fact(panel_width))
 
 
 def panel_width(kernel: Kernel) -> int:
     """Choose how many columns of J are folded in at once.
 
-    On a device that depends on the room at the moment: ask `kernel.fact(panel_width)`, so that what is
-    planned, what errors count and what is done are the same.
+    On a device the result depends on the memory that is free at the moment. So call it by
+    `kernel.fact(panel_width)`, which asks once: plans, stated errors and the work itself must agree.
     """
     room = kernel.room - factor_bytes(kernel)
     return max(kernel.backend.fold_columns(kernel.size, room), NARROWEST)
 
 
 def triangle_bytes(kernel: Kernel) -> int:
-    """Return the bytes that `triangular_factor` needs at its peak, factors apart."""
+    """Return the peak bytes of `triangular_factor`, without the factors of J."""
     return kernel.backend.fold_bytes(kernel.size, kernel.fact(panel_width))
 
 

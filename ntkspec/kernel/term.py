@@ -29,7 +29,7 @@ VECTORS = 16  # for which a piece of an operator's work has room, if one is not 
 
 
 class cached_if_room(Generic[T]):
-    """A property that is found once where its owner may hold it, and each time anew where not."""
+    """A property that is computed once if its owner `caches`, otherwise at every access."""
 
     def __init__(self, find: Callable[[Any], T]) -> None:
         self.find = find
@@ -58,16 +58,16 @@ class Term:
 
     @cached_if_room
     def compact(self) -> Block:
-        """The block in memory, without the columns that no sample touches."""
+        """Return the block in memory, without the columns that no sample touches."""
         return self.block.compact()
 
     @cached_if_room
     def pair(self) -> Pair:
-        """Both factors as matrices of float64 on the device; entries that collide have been added up."""
+        """Return both factors as matrices of float64 on the device; entries of one index are added up."""
         return self._put(self.compact)
 
     def for_tiles(self, dtype: Any) -> Pair:
-        """Return both factors as `Backend.add_tile` wants them, in this precision; kept as facts are."""
+        """Return both factors in the form that `Backend.add_tile` expects, in this precision; cached."""
         known: dict[str, Pair] = self.__dict__.setdefault("_for_tiles", {})
         name = str(np.dtype(dtype))
         if name in known:
@@ -84,66 +84,66 @@ class Term:
 
     @property
     def absolute_pair(self) -> Pair:
-        """Absolute values of the same matrices."""
+        """Return the absolute values of the matrices of `pair`."""
         return self.pair.map(abs)
 
     @property
     def uncancelled_pair(self) -> Pair:
-        """The same matrices of absolute values before those that collide add up."""
+        """Return the matrices of absolute values, taken before entries of one index are added up."""
         return self._put(self.block.absolute().compact()) if self.additions else self.absolute_pair
 
     @cached_if_room
     def diagonal(self) -> NDArray[np.float64]:
-        """The diagonal of the term (rows,): |left_i|^2 |right_i|^2."""
+        """Return the diagonal of the term (rows,): |left_i|^2 |right_i|^2."""
         return self._diagonal(absolute=False)
 
     @cached_if_room
     def absolute_diagonal(self) -> NDArray[np.float64]:
-        """The diagonal of the term of absolute values, so that colliding entries do not cancel; (rows,)."""
+        """Return the diagonal (rows,) of the term of absolute values, in which entries do not cancel."""
         return self._diagonal(absolute=True) if self.additions else self.diagonal
 
     @cached_property
     def additions(self) -> int:
-        """Additions of entries that collide, in both factors, at most."""
+        """Return how many additions of entries of one index are behind a number, in both factors together."""
         return max(sum(f.collisions - 1 for f in part.factors) for _, part in self.pieces())
 
     @cached_property
     def touched_width(self) -> int:
-        """Columns of J that some sample touches; reads sparse indices."""
+        """Return how many columns of J some sample touches; reads sparse indices."""
         left, right = (factor.touched_width for factor in self.block.factors)
         return left * right * self.outputs_added
 
     def largest_factor(self, working: np.dtype[Any]) -> float:
-        """Return what an underflow in one Gram matrix may be multiplied by: the other's largest entry."""
+        """Return a bound on the entries of both Gram matrices: an underflow in one is multiplied by the other."""
         pairs = (part.compact().pair(self.outputs, working) for _, part in self.pieces())
         return max(_largest_entries(pair) for pair in pairs)
 
     @property
     def size(self) -> int:
-        """N, the rows of the kernel."""
+        """Return N, the rows of the kernel."""
         return self.block.samples * rows_per_sample(self.outputs, self.block.outputs)
 
     @property
     def outputs_added(self) -> int:
-        """Outputs whose products one entry of the kernel adds up."""
+        """Return how many outputs' products an entry of the kernel adds up."""
         return self.block.outputs if self.outputs == "trace" else 1
 
     @property
     def nonzero(self) -> bool:
-        """Whether some row of the block's Jacobian has a number other than zero, however small."""
+        """Return whether some number of the block's Jacobian is not zero, however small."""
         return any(
             bool(np.logical_and.reduce([factor.largest > 0 for factor in part.factors]).any())
             for _, part in self.pieces()
         )
 
     def pieces(self) -> Iterator[tuple[int, Block]]:
-        """Yield the block in memory, some samples at a time, each part with its first sample's number."""
+        """Yield the block in memory, some samples at a time, each piece after the number of its first sample."""
         step = samples_at_once(PIECE_BYTES, self.block.samples, self.block.nbytes)
         for start in range(0, self.block.samples, step):
             yield start, self.block.load(start, min(start + step, self.block.samples))
 
     def columns(self, width: int) -> Iterator[Any]:
-        """Yield the touched columns of J as dense device panels (rows, at most `width`), each fresh."""
+        """Yield the touched columns of J as dense device panels (rows, at most `width`), each a new array."""
         pair, engine = self.pair, self.engine
         for rights in _ranges(pair.right.shape[1], width):
             part = engine.columns(pair.right, rights)
@@ -168,7 +168,7 @@ class Term:
 
 
 class TermOperator:
-    """A block's J as an operator on blocks of vectors, from its two matrices, in pieces of samples.
+    """J v and J^T u of one block, computed from its factors for several vectors at once.
 
     Of J's numbers one matrix is inner, the one that is sparse or the wider one, the other outer:
 
@@ -200,7 +200,7 @@ class TermOperator:
         ]
 
     def transposed_times(self, vectors: Any) -> Any:
-        """Return J^T V of the block for V (N, m), m <= `at_once`: (inner width, outer width m)."""
+        """Compute J^T V of the block for V (N, m), m <= `at_once`: (inner width, outer width m)."""
 
         def of_piece(i: int, _: int) -> Any:
             rows, inner, outer = self._pieces[i]
@@ -210,7 +210,7 @@ class TermOperator:
         return pairwise(len(self._pieces), of_piece)
 
     def times(self, projected: Any, vectors: int) -> Any:
-        """Return J U (N, m) for U as `transposed_times` makes it of m = `vectors`."""
+        """Compute J U (N, m), U being what `transposed_times` returns for m = `vectors`."""
 
         def of_piece(inner: Any, outer: Any) -> Any:
             product = self.engine.product(inner, projected)
@@ -220,7 +220,7 @@ class TermOperator:
 
 
 def apply(blocks: Sequence[TermOperator], vectors: Any) -> Any:
-    """Return K V (N, m) of all blocks, V (N, m) on the device."""
+    """Compute K V (N, m), K the sum over all blocks, V (N, m) on the device."""
     total = vectors * 0.0
     for block in blocks:
         for some in _ranges(vectors.shape[1], block.at_once):
@@ -232,7 +232,7 @@ def apply(blocks: Sequence[TermOperator], vectors: Any) -> Any:
 def add_gram(tile: Any, rows: Pair, columns: Pair, engine: Backend) -> None:
     """Add a block's kernel between two sets of samples to a tile.
 
-    Of two Jacobians one may leave out a left factor that the other writes out.
+    A left factor of ones that one side leaves out is written out if the other side has one.
     """
     left = None
     if rows.left is not None or columns.left is not None:
@@ -241,7 +241,7 @@ def add_gram(tile: Any, rows: Pair, columns: Pair, engine: Backend) -> None:
 
 
 def _written_out(pair: Pair, engine: Backend, dtype: Any) -> Any:
-    """The left factor, ones in the place of none."""
+    """Return the left factor, a column of ones if it was left out."""
     if pair.left is not None:
         return pair.left
     ones = engine.zeros((pair.right.shape[0] // pair.repeat, 1), dtype)
@@ -250,6 +250,7 @@ def _written_out(pair: Pair, engine: Backend, dtype: Any) -> Any:
 
 
 def _row_products(pair: Pair, engine: Backend) -> Any:
+    """Compute the diagonal of a term from its two matrices."""
     right = engine.row_sums(pair.right, pair.right)
     if pair.left is None:
         return right
@@ -257,7 +258,7 @@ def _row_products(pair: Pair, engine: Backend) -> Any:
 
 
 def _by_width(pair: Pair, engine: Backend) -> tuple[Any, Any]:
-    """The inner and the outer matrix of a `TermOperator`, with a row for every row of the kernel."""
+    """Return the inner and the outer matrix of a `TermOperator`, with a row for every row of the kernel."""
     left, right = _repeated(pair, engine), pair.right
     if left is None:
         return right, None
@@ -266,9 +267,9 @@ def _by_width(pair: Pair, engine: Backend) -> tuple[Any, Any]:
 
 
 def _rows_at_once(matrix: Any, most: int, engine: Backend) -> int:
-    """Return into pieces of how many rows to cut a CSR matrix so that no column has more than `most` entries.
+    """Choose into pieces of how many rows to cut a CSR matrix so that no column has more than `most` entries.
 
-    Then no sum over a piece is longer than one over a panel of so many rows. Of fine grids all rows are one
+    Then no sum over a piece is longer than one over a panel of so many rows. The rows of a fine grid are one
     piece: few samples touch a node.
     """
     rows = int(matrix.shape[0])
@@ -281,16 +282,18 @@ def _rows_at_once(matrix: Any, most: int, engine: Backend) -> int:
 
 
 def _repeated(pair: Pair, engine: Backend) -> Any:
-    """The left factor with a row for every row of the kernel."""
+    """Return the left factor with a row for every row of the kernel."""
     if pair.left is None or pair.repeat == 1:
         return pair.left
     return pair.left[engine.xp.repeat(engine.xp.arange(pair.left.shape[0]), pair.repeat)]
 
 
 def _largest_entries(pair: Pair) -> float:
+    """Return 1 plus, for each matrix, its width times its largest absolute value squared."""
     both = [matrix for matrix in (pair.left, pair.right) if matrix is not None and matrix.size]
     return 1.0 + sum(float(abs(matrix).max()) ** 2 * int(matrix.shape[1]) for matrix in both)
 
 
 def _ranges(total: int, width: int) -> list[slice]:
+    """Cut `total` numbers into ranges of `width`."""
     return [slice(start, min(start + width, total)) for start in range(0, total, width)]

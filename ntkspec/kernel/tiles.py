@@ -23,7 +23,7 @@ from ntkspec.kernel.term import add_gram
 
 @dataclass(frozen=True)
 class Strip:
-    """The factors of samples start:stop on the device."""
+    """The factors of the samples start:stop on the device: the rows or the columns of a tile."""
 
     start: int
     stop: int
@@ -32,7 +32,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a kernel is cut into tiles."""
+    """The sizes by which a kernel is cut into tiles."""
 
     panel: int  # samples whose factors are held at once: all of them, or a multiple of `step`
     step: int  # samples of a tile, so that every strip but the last begins at a multiple of it
@@ -44,10 +44,10 @@ def panel_pairs(
     skip: Callable[[int, int], bool] | None = None,
     forms: Mapping[str, TileForm] | None = None,
 ) -> Iterator[list[tuple[Strip, Strip]]]:
-    """Yield the tiles to compute, a pair of panels at a time.
+    """Yield the tiles to compute, those of one pair of panels at a time.
 
-    Of a symmetric kernel these are the tiles on and below the diagonal. A panel is read from the file when
-    its turn comes, and only where one of its tiles is to be computed.
+    A symmetric kernel has tiles on and below the diagonal alone. A panel is read when its turn comes, and
+    only if one of its tiles is to be computed.
 
     Args:
         skip: says of a tile's first samples (row, column) whether it is left out.
@@ -73,7 +73,7 @@ def panel_pairs(
 
 
 def first_samples(kernel: Kernel, step: int) -> Iterator[tuple[int, int]]:
-    """Yield the first samples (row, column) of every tile that `panel_pairs` has."""
+    """Yield the first samples (row, column) of every tile that `panel_pairs` may yield."""
     across = kernel.rows if kernel.columns is None else kernel.columns
     for row in range(0, kernel.rows.samples, step):
         for column in range(0, row + 1 if kernel.columns is None else across.samples, step):
@@ -84,7 +84,10 @@ Reading = Mapping[str, tuple[TileForm, tuple[Columns, Columns]]]  # by block, as
 
 
 def _reading(kernel: Kernel, tiling: Tiling, forms: Mapping[str, TileForm] | None) -> Reading | None:
-    """How some samples are read; None where all are read at once and speak for themselves."""
+    """Choose how the factors of some samples are read; None if all are read at once.
+
+    Reading all at once needs no choice beforehand: the factors at hand are those of all samples.
+    """
     if forms is None:
         if kernel.columns is None and tiling.panel == kernel.rows.samples:
             return None
@@ -95,7 +98,7 @@ def _reading(kernel: Kernel, tiling: Tiling, forms: Mapping[str, TileForm] | Non
 def _strips(
     kernel: Kernel, jacobian: Jacobian, start: int, tiling: Tiling, reading: Reading | None
 ) -> dict[int, Strip]:
-    """Some samples, cut into strips, by the first sample of each; without `reading` all of the kernel."""
+    """Read some samples and cut them into strips, by each one's first sample; all if `reading` is None."""
     stop = min(start + tiling.panel, jacobian.samples)
     if reading is None:
         pairs = device_pairs(kernel)
@@ -117,7 +120,7 @@ def device_pairs(kernel: Kernel) -> dict[str, Pair]:
 
 
 def take(pairs: Mapping[str, Pair], samples: slice | NDArray[Any], engine: Backend) -> dict[str, Pair]:
-    """The factors of some of the samples, as `Backend.add_tile` wants them."""
+    """Return the factors of some samples in the form that `Backend.add_tile` expects."""
 
     def of(pair: Pair) -> Pair:
         left = None if pair.left is None else engine.rows(pair.left, samples)
@@ -127,7 +130,7 @@ def take(pairs: Mapping[str, Pair], samples: slice | NDArray[Any], engine: Backe
 
 
 def rows_of(samples: slice | NDArray[Any], repeat: int) -> slice | NDArray[Any]:
-    """The rows of the kernel that belong to some samples."""
+    """Return the rows of the kernel that belong to some samples."""
     if isinstance(samples, slice):
         return slice(samples.start * repeat, samples.stop * repeat)
     return (samples[:, None] * repeat + np.arange(repeat)).ravel()
@@ -135,13 +138,13 @@ def rows_of(samples: slice | NDArray[Any], repeat: int) -> slice | NDArray[Any]:
 
 @dataclass(frozen=True)
 class Groups:
-    """Which blocks are added up to which kernels."""
+    """The blocks, grouped by the kernels that they are added to."""
 
     groups: Mapping[tuple[str, ...], tuple[str, ...]]  # names of kernels -> blocks that go to just these
 
     @staticmethod
     def from_parts(parts: Mapping[str, Jacobian]) -> Groups:
-        """Blocks that go to the same kernels are added up once."""
+        """Group the blocks that belong to the same kernels: these are added up once."""
         blocks = dict.fromkeys(name for jacobian in parts.values() for name in jacobian.names)
         groups: dict[tuple[str, ...], tuple[str, ...]] = {}
         for block in blocks:
@@ -150,16 +153,17 @@ class Groups:
         return Groups(groups)
 
     def scratch_bytes(self, size: int, rows: int, workers: int, dtype: Any, at_work: int) -> int:
-        """Bytes of the tiles that are at work at the same time.
+        """Return the bytes of the tiles that are at work at the same time.
 
-        Sums of groups, a spare, and `at_work` for the products of the two factors, see `product_tiles`.
+        Each worker has the sums of groups, a spare one, and `at_work` for the products of the two factors, see
+        `product_tiles`.
         """
         tiles = 2 * len(self.groups) + 1 + at_work
         return workers * tiles * min(rows, size) ** 2 * int(np.dtype(dtype).itemsize)
 
 
 def compute(row: Strip, column: Strip, groups: Groups, kernel: Kernel) -> dict[str, Any]:
-    """Compute the tile (rows of `row`, rows of `column`) of every kernel, by name."""
+    """Compute the tile of every kernel between two strips, by the kernel's name."""
     engine = kernel.backend
     shape = ((row.stop - row.start) * kernel.repeat, (column.stop - column.start) * kernel.repeat)
     parts: dict[str, list[Any]] = {}
@@ -185,11 +189,12 @@ def add_blocks(
 
 
 def product_tiles(kernel: Kernel) -> int:
-    """Count the tiles that the products of two factors take: one each, and more where their sums are long."""
+    """Count the tiles that products of two factors take: one each, and more where their sums are long."""
     return max(t.block.left.buffers(1) + t.block.right.buffers(t.outputs_added) for t in kernel.terms)
 
 
 def _added(tiles: list[Any], name: str, engine: Backend) -> Any:
+    """Add up tiles; one alone is returned as it is."""
     if len(tiles) == 1:
         return tiles[0]
     total = engine.scratch(name, tiles[0].shape, tiles[0].dtype)
