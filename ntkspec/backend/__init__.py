@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ntkspec.backend.cpu import CpuBackend
-from ntkspec.backend.protocol import Backend, BackendName, Precision
+from ntkspec.backend.protocol import Array, Backend, BackendName, Precision
 from ntkspec.errors import BackendError, UsageError
 
 Choice = Literal["auto", "cpu", "gpu"]
@@ -37,4 +37,4 @@ def select(choice: Choice | Backend = "auto") -> Backend:
         return CpuBackend()
 
 
-__all__ = ["Backend", "BackendName", "Choice", "CpuBackend", "Precision", "select"]
+__all__ = ["Array", "Backend", "BackendName", "Choice", "CpuBackend", "Precision", "select"]

@@ -14,9 +14,11 @@ off X where they are made. The lower triangle is computed, and copied to the upp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Protocol
 
 from ntkspec.backend.in_place import InPlace
+from ntkspec.backend.protocol import Array
 
 COLLECTED = 512  # columns of panels that are subtracted at once, at most
 SHARE = 16  # strips of the update: what is computed above the diagonal is wasted
@@ -28,7 +30,7 @@ class Panels(Protocol):
 
     width: int  # b
 
-    def factor(self, panel: Any, v: Any, again: Any) -> Any:
+    def factor(self, panel: Array, v: Array, again: Array) -> Array:
         """Reduce a panel (m, b) to triangular form by reflections.
 
         Args:
@@ -46,7 +48,7 @@ def collected(rows: int, width: int) -> int:
     return min(COLLECTED, max(rows // 32, 1) // width * width + width)
 
 
-def to_band(matrix: Any, xp: Any, panels: Panels, products: InPlace) -> Any:
+def to_band(matrix: Array, xp: ModuleType, panels: Panels, products: InPlace) -> Array:
     """Reduce a symmetric matrix (N, N), which is destroyed, to a band of b subdiagonals.
 
     About 4 N^3 / 3 operations; each element of the result is off by a few eps of the norm of the matrix.
@@ -81,10 +83,10 @@ class _Work:
     `left` holds V_1, W_1, V_2, ... and `right` holds W_1, V_1, W_2, ... side by side.
     """
 
-    matrix: Any
-    left: Any
-    right: Any
-    xp: Any
+    matrix: Array
+    left: Array
+    right: Array
+    xp: ModuleType
     panels: Panels
     products: InPlace
 
@@ -131,7 +133,7 @@ class _Work:
                 self.products.transpose(self.matrix[column:end, end:], self.matrix[end:, column:end])
 
 
-def _band(matrix: Any, width: int, xp: Any) -> Any:
+def _band(matrix: Array, width: int, xp: ModuleType) -> Array:
     size = len(matrix)
     band = xp.zeros((size, 2 * width), "float64")
     for place in range(min(width + 1, size)):

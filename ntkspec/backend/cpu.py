@@ -15,11 +15,11 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 import threadpoolctl
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.backend import lapack, loops, two_stage
 from ntkspec.backend.arrays import FOLDS, ArrayBackend
-from ntkspec.backend.protocol import BackendName, R, T, solver_failed
+from ntkspec.backend.protocol import Array, BackendName, Matrices, R, T, solver_failed
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
 from ntkspec.summation import NARROW, pairwise, panel_of, panels
@@ -55,7 +55,7 @@ class CpuBackend(ArrayBackend):
 
     def __init__(self) -> None:
         super().__init__(np, scipy.sparse)
-        self._mine = threading.local()
+        self._of_thread = threading.local()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the class alone: scratch arrays belong to a process."""
@@ -66,20 +66,20 @@ class CpuBackend(ArrayBackend):
         """See `Backend.workers`: the threads that BLAS may use at the moment."""
         return max((int(pool["num_threads"]) for pool in _pools().info()), default=1)
 
-    def get(self, array: Any) -> NDArray[Any]:
+    def get(self, array: Array) -> NDArray[Any]:
         """See `Backend.get`."""
         return np.asarray(array)
 
-    def put(self, matrix: Matrix, dtype: Any) -> Any:
+    def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
         """See `Backend.put`."""
         if isinstance(matrix, np.ndarray):
             return np.asarray(matrix, dtype=dtype)
         return scipy.sparse.csr_array(matrix.astype(dtype, copy=False))
 
-    def rows(self, matrix: Any, which: slice | NDArray[Any]) -> Any:
+    def rows(self, matrix: Array, which: slice | NDArray[Any]) -> Array:
         """See `Backend.rows`."""
-        part = matrix[which]
-        return CsrRows(part) if scipy.sparse.issparse(part) else part
+        rows = matrix[which]
+        return CsrRows(rows) if scipy.sparse.issparse(rows) else rows
 
     def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
         """See `Backend.each`. Each thread runs BLAS on one core: small products gain little from two."""
@@ -89,12 +89,12 @@ class CpuBackend(ArrayBackend):
         pool = ThreadPoolExecutor(self.workers)
         try:
             with _one_thread_each():
-                for done in as_completed([pool.submit(work, task) for task in tasks]):
-                    yield done.result()
+                for future in as_completed([pool.submit(work, task) for task in tasks]):
+                    yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)  # an error or Ctrl-C: only tiles at work are waited for
 
-    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
+    def add_tile(self, tile: Array, left: Matrices | None, right: Matrices, repeat: int) -> None:
         """See `Backend.add_tile`. Pairs of sparse left rows without a common column are skipped."""
         if left is None:
             tile += self._gram("right", *right)
@@ -104,9 +104,9 @@ class CpuBackend(ArrayBackend):
         else:
             loops.add_product(tile, self._gram("left", *left), self._gram("right", *right), repeat)
 
-    def _gram(self, name: str, x: Any, y: Any) -> NDArray[Any]:
+    def _gram(self, name: str, x: Array, y: Array) -> NDArray[Any]:
         if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
-            cut = panels(x.shape[1], panel_of(max(len(x), len(y))))
+            slices = panels(x.shape[1], panel_of(max(len(x), len(y))))
 
             def product(i: int, slot: int) -> NDArray[Any]:
                 out = self.scratch(f"{name} {slot}", (len(x), len(y)), x.dtype)
@@ -114,30 +114,30 @@ class CpuBackend(ArrayBackend):
                     with np.errstate(over="ignore", under="ignore"):  # said where the kernel is done
                         np.multiply(x, y.T, out=out)
                 else:
-                    np.matmul(x[:, cut[i]], y[:, cut[i]].T, out=out)
+                    np.matmul(x[:, slices[i]], y[:, slices[i]].T, out=out)
                 return out
 
-            return pairwise(len(cut), product)
+            return pairwise(len(slices), product)
         gram: NDArray[Any] = self.dense_gram(_csr(x), _csr(y))
         return gram
 
-    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """See `Backend.scratch`. An array is zero at first, so entries that are left zero come back zero.
 
         Arrays are kept: allocating memory anew takes longer than computing the products that it holds.
         """
-        held: dict[tuple[str, Any], NDArray[Any]] = self._mine.__dict__.setdefault("held", {})
+        arrays: dict[tuple[str, Any], NDArray[Any]] = self._of_thread.__dict__.setdefault("arrays", {})
         key = (name, np.dtype(dtype))
         size = math.prod(shape)
-        if key not in held or held[key].size < size:
-            held[key] = np.zeros(size, dtype)
-        return held[key][:size].reshape(shape)
+        if key not in arrays or arrays[key].size < size:
+            arrays[key] = np.zeros(size, dtype)
+        return arrays[key][:size].reshape(shape)
 
-    def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+    def store(self, kernel: Array, row: int, column: int, tile: Array) -> None:
         """See `Backend.store`."""
         loops.store(kernel, row, column, tile)
 
-    def absolute_product(self, kernel: Any, vector: Any) -> NDArray[np.float64]:
+    def absolute_product(self, kernel: Array, vector: Array) -> NDArray[np.float64]:
         """See `Backend.absolute_product`; computed without a copy."""
         product = np.empty(len(vector))
         over_rows(
@@ -145,7 +145,7 @@ class CpuBackend(ArrayBackend):
         )
         return product
 
-    def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
+    def eigvalsh(self, kernel: Array) -> NDArray[np.float64]:
         """See `Backend.eigvalsh`. Works in place: no other array of the kernel's size is needed."""
         try:
             if len(kernel) >= two_stage.SMALLEST and two_stage.available():
@@ -158,17 +158,17 @@ class CpuBackend(ArrayBackend):
             raise solver_failed("eigenvalues", error) from None
         return np.asarray(values, dtype=np.float64)
 
-    def eigvalsh_bytes(self, rows: int, dtype: Any) -> int:
+    def eigvalsh_bytes(self, rows: int, dtype: DTypeLike) -> int:
         """See `Backend.eigvalsh_bytes`."""
         if rows >= two_stage.SMALLEST and two_stage.available():
             return two_stage.work_bytes(rows, dtype)
         return EVD_ROWS * rows * int(np.dtype(dtype).itemsize)
 
-    def eigh_bytes(self, rows: int, dtype: Any) -> int:
+    def eigh_bytes(self, rows: int, dtype: DTypeLike) -> int:
         """See `Backend.eigh_bytes`: the eigenvectors and two matrices of workspace."""
         return 3 * rows**2 * int(np.dtype(dtype).itemsize)
 
-    def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def eigh(self, kernel: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.eigh`."""
         require_countable(len(kernel), "eigenvectors on the CPU")
         driver = "evd" if len(kernel) <= LAPACK_VECTORS_LIMIT else "evr"
@@ -178,7 +178,7 @@ class CpuBackend(ArrayBackend):
             raise solver_failed("eigenvectors", error) from None
         return values.astype(np.float64), vectors.astype(np.float64)
 
-    def fold(self, triangle: Any, waiting: list[Any]) -> Any:
+    def fold(self, triangle: Array, waiting: list[Array]) -> Array:
         """See `Backend.fold`. LAPACK's tpqrt skips the zeros of the triangle."""
         folded, block = np.asfortranarray(triangle), min(QR_BLOCK, len(triangle))
         while waiting:
@@ -203,12 +203,12 @@ class CpuBackend(ArrayBackend):
         """See `Backend.fold_sums`."""
         return 0
 
-    def solve_lower(self, triangle: Any, rows: Any) -> NDArray[np.float64]:
+    def solve_lower(self, triangle: Array, rows: Array) -> NDArray[np.float64]:
         """See `Backend.solve_lower`."""
         solved = scipy.linalg.solve_triangular(triangle, rows, lower=True, check_finite=False)
         return np.asarray(solved, dtype=np.float64)
 
-    def singular_values(self, triangle: Any) -> NDArray[np.float64]:
+    def singular_values(self, triangle: Array) -> NDArray[np.float64]:
         """See `Backend.singular_values`."""
         require_countable(len(triangle), "singular values on the CPU")
         try:
@@ -220,7 +220,7 @@ class CpuBackend(ArrayBackend):
         """See `Backend.singular_values_bytes`."""
         return 8 * GESDD_ROWS * rows
 
-    def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def svd_right(self, triangle: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.svd_right`. LAPACK's gesdd counts its workspace in 32 bits, too."""
         require_countable(2 * len(triangle), "singular vectors on the CPU")
         try:
@@ -233,7 +233,7 @@ class CpuBackend(ArrayBackend):
 
 
 _limiting = threading.Lock()
-_limited: list[Any] = []  # what to restore, and an entry for each further caller
+_limits: list[Any] = []  # one for each caller, all the same object, which restores what there was before
 
 
 @contextlib.contextmanager
@@ -243,13 +243,13 @@ def _one_thread_each() -> Iterator[None]:
     Several callers may overlap: the last to leave restores the limits that the first one found.
     """
     with _limiting:
-        _limited.append(_limited[0] if _limited else _pools().limit(limits=1))
+        _limits.append(_limits[0] if _limits else _pools().limit(limits=1))
     try:
         yield
     finally:
         with _limiting:
-            limit = _limited.pop()
-            if not _limited:
+            limit = _limits.pop()
+            if not _limits:
                 limit.restore_original_limits()
 
 
@@ -266,16 +266,16 @@ def over_rows(work: Callable[[int, int], None], rows: int) -> None:
         return
     starts = range(0, rows, ROWS_AT_ONCE)
     ranges = [(start, min(start + ROWS_AT_ONCE, rows)) for start in starts]
-    for _ in CpuBackend().each(lambda each: work(*each), ranges):
+    for _ in CpuBackend().each(lambda start_stop: work(*start_stop), ranges):
         pass
 
 
-def narrow(right: tuple[Any, Any]) -> bool:
+def narrow(right: Matrices) -> bool:
     """Return whether both matrices are dense and so narrow that sums over columns are added in order."""
     return all(isinstance(matrix, np.ndarray) and matrix.shape[1] <= NARROW for matrix in right)
 
 
-def _csr(matrix: Any) -> Any:
+def _csr(matrix: Array) -> Array:
     return matrix.csr if isinstance(matrix, CsrRows) else matrix
 
 

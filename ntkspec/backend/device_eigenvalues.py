@@ -13,15 +13,17 @@ Every sum is added up in one order, so that the same matrix gives the same bits 
 from __future__ import annotations
 
 import math
-from typing import Any
+from types import ModuleType
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ntkspec.backend.arrays import strips
 from ntkspec.backend.band import collected, to_band
 from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels, rows_apart
 from ntkspec.backend.in_place import InPlace
 from ntkspec.backend.mixing import mix
+from ntkspec.backend.protocol import Array
 
 WIDTH = (
     64  # of the band: of 32, which the kernels can do too, the chase is faster and the products are slower
@@ -46,10 +48,12 @@ class DeviceEigenvalues:
         width: of the band, 32 or 64.
     """
 
-    def __init__(self, cupy: Any, kernels: DeviceKernels, products: InPlace, width: int = WIDTH) -> None:
+    def __init__(
+        self, cupy: ModuleType, kernels: DeviceKernels, products: InPlace, width: int = WIDTH
+    ) -> None:
         self.xp, self.kernels, self.products, self.width = cupy, kernels, products, width
 
-    def values(self, matrix: Any) -> Any:
+    def values(self, matrix: Array) -> Array:
         """Compute the eigenvalues (N,) of a symmetric matrix (N, N), ascending; the matrix is destroyed.
 
         Args:
@@ -71,16 +75,16 @@ class DeviceEigenvalues:
         panels = DevicePanels(self.xp, self.kernels, self.products, matrix.dtype, self.width)
         band = to_band(matrix, self.xp, panels, self.products)
         self._chase(band, panels.width)
-        found = self._bisect(band[:, 0].copy(), band[:-1, 1].copy())
-        found *= 2.0**exponent
-        return found
+        eigenvalues = self._bisect(band[:, 0].copy(), band[:-1, 1].copy())
+        eigenvalues *= 2.0**exponent
+        return eigenvalues
 
-    def bytes_beside(self, rows: int, dtype: Any) -> int:
+    def bytes_beside(self, rows: int, dtype: DTypeLike) -> int:
         """Return the bytes that `values` takes beside a matrix of so many rows."""
         columns = 2 * 2 * collected(rows, self.width) + 3 * self.width
         return rows * (columns * int(np.dtype(dtype).itemsize) + 8 * (2 * self.width + 8)) + LIBRARIES
 
-    def _chase(self, band: Any, width: int) -> None:
+    def _chase(self, band: Array, width: int) -> None:
         """Reduce a band (N, 2 b) to tridiagonal form, in place."""
         size = len(band)
         if size < 3:
@@ -91,62 +95,58 @@ class DeviceEigenvalues:
         done = self.xp.zeros((size,), np.int32)
         kernel((blocks,), (threads,), (band, np.int32(size), done))
 
-    def _bisect(self, diagonal: Any, beside: Any) -> Any:
+    def _bisect(self, diagonal: Array, subdiagonal: Array) -> Array:
         """Compute the eigenvalues of a tridiagonal matrix from its diagonal (N,) and subdiagonal (N - 1,)."""
         xp, size = self.xp, len(diagonal)
         radius = xp.zeros((size,), np.float64)  # of Gershgorin's discs
-        radius[1:] += xp.abs(beside)
-        radius[:-1] += xp.abs(beside)
+        radius[1:] += xp.abs(subdiagonal)
+        radius[:-1] += xp.abs(subdiagonal)
         exponent = math.frexp(float((xp.abs(diagonal) + radius).max()))[1] + 1
         diagonal *= 2.0**-exponent
         radius *= 2.0**-exponent
         squares = xp.zeros((size,), np.float64)
-        squares[1:] = xp.maximum(xp.abs(beside) * 2.0**-exponent, SMALLEST) ** 2
+        squares[1:] = xp.maximum(xp.abs(subdiagonal) * 2.0**-exponent, SMALLEST) ** 2
         slack = 4 * SMALLEST + float(np.finfo(np.float64).eps)
         low, high = float((diagonal - radius).min()) - slack, float((diagonal + radius).max()) + slack
         lanes = 1
         while lanes < 32 and 2 * lanes * size <= THREADS:
             lanes *= 2
         rounds = math.ceil(BITS / math.log2(lanes + 1))
-        found = xp.empty((size,), np.float64)
+        eigenvalues = xp.empty((size,), np.float64)
         kernel = self.kernels.get("bisect", LANES=lanes)
-        numbers = (np.float64(low), np.float64(high), np.int32(rounds))
-        kernel(
-            (-(-size * lanes // BISECTING),),
-            (BISECTING,),
-            (diagonal, squares, np.int32(size), *numbers, found),
-        )
-        found *= 2.0**exponent
-        return found
+        numbers = (np.int32(size), np.float64(low), np.float64(high), np.int32(rounds))
+        blocks = -(-size * lanes // BISECTING)
+        kernel((blocks,), (BISECTING,), (diagonal, squares, *numbers, eigenvalues))
+        eigenvalues *= 2.0**exponent
+        return eigenvalues
 
 
 class DevicePanels:
     """Panels that are factorised by cuda/panel.cu and cuda/triangle.cu; see `ntkspec.backend.band.Panels`."""
 
-    def __init__(self, cupy: Any, kernels: DeviceKernels, products: InPlace, dtype: Any, width: int) -> None:
+    def __init__(
+        self, cupy: ModuleType, kernels: DeviceKernels, products: InPlace, dtype: DTypeLike, width: int
+    ) -> None:
         self.width, self.products = width, products
         real = C_TYPES[str(np.dtype(dtype))]
         self._panel = kernels.get("panel", together=True, REAL=real, B=width, THREADS=PANEL_THREADS)
         self._triangle = kernels.get("triangle", REAL=real, B=width)
         # One a multiprocessor: more would take longer to hear of each other than they save.
-        self._most = min(kernels.resident(self._panel, PANEL_THREADS), kernels.multiprocessors)
+        self._most_blocks = min(kernels.resident(self._panel, PANEL_THREADS), kernels.multiprocessors)
         self._taus, self._head, self._squares, self._product = (
             cupy.empty(shape, dtype) for shape in ((width,), (2, width), (width, width), (width, width))
         )
-        self._told = cupy.empty((2, self._most, width), dtype)
+        self._sums = cupy.empty((2, self._most_blocks, width), dtype)
         self._arrived = cupy.zeros((1,), np.uint32)
 
-    def factor(self, panel: Any, v: Any, again: Any) -> Any:
+    def factor(self, panel: Array, v: Array, again: Array) -> Array:
         """See `Panels.factor`; the next call overwrites T."""
         rows = len(panel)
-        blocks = max(min(self._most, rows // PANEL_ROWS), 1)
+        blocks = max(min(self._most_blocks, rows // PANEL_ROWS), 1)
         self._arrived.fill(0)
-        told = (self._taus, self._told, self._head, self._arrived)
-        self._panel(
-            (blocks,),
-            (PANEL_THREADS,),
-            (panel, rows_apart(panel), np.int32(rows), v, again, rows_apart(v), *told),
-        )
+        matrices = (panel, rows_apart(panel), np.int32(rows), v, again, rows_apart(v))
+        shared = (self._taus, self._sums, self._head, self._arrived)
+        self._panel((blocks,), (PANEL_THREADS,), (*matrices, *shared))
         self.products.multiply(self._squares, v.T, v)
         self._triangle((1,), (self.width,), (self._squares, self._taus, self._product))
         return self._product

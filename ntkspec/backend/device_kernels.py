@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from importlib import resources
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from ntkspec.backend.protocol import Array
+
 C_TYPES = {"float32": "float", "float64": "double"}
 
 
-def rows_apart(matrix: Any) -> np.int64:
+def rows_apart(matrix: Array) -> np.int64:
     """Return how many numbers apart the rows of a matrix begin, as an argument of a kernel."""
     return np.int64(matrix.strides[0] // matrix.itemsize)
 
@@ -22,7 +25,7 @@ class DeviceKernels:
         cupy: the module.
     """
 
-    def __init__(self, cupy: Any) -> None:
+    def __init__(self, cupy: ModuleType) -> None:
         self.cupy = cupy
         self._compiled: dict[tuple[str, str], Any] = {}
 

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.backend.arrays import FOLDS, ArrayBackend
 from ntkspec.backend.cpu import CpuBackend
 from ntkspec.backend.device_eigenvalues import DeviceEigenvalues
 from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels, rows_apart
 from ntkspec.backend.in_place import DeviceInPlace
-from ntkspec.backend.protocol import BackendName, solver_failed
+from ntkspec.backend.protocol import Array, BackendName, Matrices, solver_failed
 from ntkspec.errors import BackendError, MemoryBudgetError
 from ntkspec.jacobian import Matrix
 from ntkspec.memory import SHARE
@@ -65,32 +65,32 @@ class GpuBackend(ArrayBackend):
         """Pickle the class alone: device arrays belong to a process."""
         return type(self), ()
 
-    def put(self, matrix: Matrix, dtype: Any) -> Any:
+    def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
         """See `Backend.put`. CSR columns are sorted, each occurs once; 32-bit indices where they suffice."""
         if not isinstance(matrix, np.ndarray):
             if not matrix.has_canonical_format:
                 matrix = matrix.copy()
                 matrix.sum_duplicates()
             if max(matrix.nnz, *matrix.shape) <= np.iinfo(np.int32).max:  # CuPy keeps SciPy's index type
-                parts = matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
-                matrix = type(matrix)(parts, shape=matrix.shape)
+                arrays = matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
+                matrix = type(matrix)(arrays, shape=matrix.shape)
         return super().put(matrix, dtype)
 
-    def put_for_tiles(self, matrix: Matrix, dtype: Any, *, dense: bool | None = None) -> Any:
+    def put_for_tiles(self, matrix: Matrix, dtype: DTypeLike, *, dense: bool | None = None) -> Array:
         """See `Backend.put_for_tiles`. Wide rows are aligned: cuBLAS then loads several numbers at once."""
         moved = super().put_for_tiles(matrix, dtype, dense=dense)
         if self.sparse.issparse(moved) or moved.shape[1] <= NARROW or moved.shape[1] % ALIGNED == 0:
             return moved
         rows, width = moved.shape
-        apart = self.empty((rows, -(-width // ALIGNED) * ALIGNED), dtype)
-        apart[:, :width] = moved
-        return apart[:, :width]
+        aligned = self.empty((rows, -(-width // ALIGNED) * ALIGNED), dtype)
+        aligned[:, :width] = moved
+        return aligned[:, :width]
 
-    def get(self, array: Any) -> NDArray[Any]:
+    def get(self, array: Array) -> NDArray[Any]:
         """See `Backend.get`."""
         return np.asarray(self.xp.asnumpy(array))
 
-    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
+    def add_tile(self, tile: Array, left: Matrices | None, right: Matrices, repeat: int) -> None:
         """See `Backend.add_tile`. Pairs of sparse left rows without a common column are skipped.
 
         Args:
@@ -111,32 +111,32 @@ class GpuBackend(ArrayBackend):
             grid = (-(-columns // THREADS), min(rows, ROWS_AT_ONCE))
             kernel(grid, (THREADS,), (tile, rows_apart(tile), factor, product, *sizes))
 
-    def dense_gram(self, x: Any, y: Any) -> Any:
+    def dense_gram(self, x: Array, y: Array) -> Array:
         """See `ArrayBackend.dense_gram`; cuBLAS adds the product of each panel to the sum."""
-        cut = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
-        if self.sparse.issparse(x) or self.sparse.issparse(y) or len(cut) > IN_ORDER:
+        slices = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
+        if self.sparse.issparse(x) or self.sparse.issparse(y) or len(slices) > IN_ORDER:
             return super().dense_gram(x, y)
         total = self.empty((x.shape[0], y.shape[0]), x.dtype)
-        for i, part in enumerate(cut):
-            self.in_place.multiply(total, x[:, part], y[:, part].T, 1.0, float(i > 0))
+        for i, columns in enumerate(slices):
+            self.in_place.multiply(total, x[:, columns], y[:, columns].T, 1.0, float(i > 0))
         return total
 
-    def _add_at_overlaps(self, tile: Any, left: tuple[Any, Any], right: tuple[Any, Any], repeat: int) -> None:
+    def _add_at_overlaps(self, tile: Array, left: Matrices, right: Matrices, repeat: int) -> None:
         (ti, tj), width = (matrix.shape[0] for matrix in left), right[0].shape[1]
-        csr = [part for matrix in left for part in (matrix.indptr, matrix.indices, matrix.data)]
+        csr = [array for matrix in left for array in (matrix.indptr, matrix.indices, matrix.data)]
         dense = [self.xp.ascontiguousarray(matrix) for matrix in right]
         sizes = [np.int32(size) for size in (tj, repeat, width)]
         kernel = self.kernels.get("sparse_tile", REAL=C_TYPES[str(tile.dtype)])
         kernel((ti, -(-tj // THREADS)), (THREADS,), (tile, rows_apart(tile), *sizes, *csr, *dense))
 
-    def _suits(self, tile: Any, left: tuple[Any, Any], right: tuple[Any, Any]) -> bool:
+    def _suits(self, tile: Array, left: Matrices, right: Matrices) -> bool:
         """Return whether the CUDA kernel for sparse tiles can take these matrices."""
         if not all(map(self.sparse.issparse, left)) or any(map(self.sparse.issparse, right)):
             return False
-        counted = all(part.dtype == np.int32 for matrix in left for part in (matrix.indptr, matrix.indices))
-        alike = all(matrix.dtype == tile.dtype for matrix in (*left, *right))
-        short = all(matrix.shape[1] <= NARROW for matrix in right)  # it adds in order
-        return counted and alike and short and tile.strides[1] == tile.itemsize
+        int32 = all(a.dtype == np.int32 for matrix in left for a in (matrix.indptr, matrix.indices))
+        same_dtype = all(matrix.dtype == tile.dtype for matrix in (*left, *right))
+        narrow = all(matrix.shape[1] <= NARROW for matrix in right)  # the kernel adds in order
+        return int32 and same_dtype and narrow and tile.strides[1] == tile.itemsize
 
     def room(self, budget: int) -> int:
         """See `Backend.room`: a share of what is free on the device; the host's budget has no part in it."""
@@ -149,11 +149,11 @@ class GpuBackend(ArrayBackend):
         runtime = self.xp.cuda.runtime
         return str(runtime.getDeviceProperties(runtime.getDevice())["name"].decode())
 
-    def insert(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+    def insert(self, kernel: Array, row: int, column: int, tile: Array) -> None:
         """See `Backend.insert`. A kernel that does not fit the device lies on the host."""
         super().insert(kernel, row, column, tile if isinstance(kernel, self.xp.ndarray) else self.get(tile))
 
-    def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+    def store(self, kernel: Array, row: int, column: int, tile: Array) -> None:
         """See `Backend.store`. A kernel that does not fit the device lies on the host or in a file."""
         if not isinstance(kernel, self.xp.ndarray):
             self._host.store(kernel, row, column, self.get(tile))
@@ -164,7 +164,7 @@ class GpuBackend(ArrayBackend):
             self.insert(kernel, row, column, tile)
             self.in_place.transpose(kernel[column : column + width, row : row + height], tile)
 
-    def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
+    def eigvalsh(self, kernel: Array) -> NDArray[np.float64]:
         """See `Backend.eigvalsh`. A kernel that lies on the host is solved there."""
         if not isinstance(kernel, self.xp.ndarray):
             return self._host.eigvalsh(kernel)
@@ -173,13 +173,13 @@ class GpuBackend(ArrayBackend):
                 return self.get(self.xp.linalg.eigvalsh(kernel)).astype(np.float64)
             return self.get(self.eigenvalues.values(kernel))
 
-    def eigvalsh_bytes(self, rows: int, dtype: Any) -> int:
+    def eigvalsh_bytes(self, rows: int, dtype: DTypeLike) -> int:
         """See `Backend.eigvalsh_bytes`."""
         if rows < BAND_FROM:
             return self.eigh_bytes(rows, dtype)
         return self.eigenvalues.bytes_beside(rows, dtype)
 
-    def eigh_bytes(self, rows: int, dtype: Any) -> int:
+    def eigh_bytes(self, rows: int, dtype: DTypeLike) -> int:
         """See `Backend.eigh_bytes`: cuSOLVER's workspace, and CuPy's copy of the matrix."""
         return 5 * rows**2 * int(np.dtype(dtype).itemsize)
 
@@ -187,7 +187,7 @@ class GpuBackend(ArrayBackend):
         """See `Backend.singular_values_bytes`: [[0, R], [R^T, 0]] and the solver of its eigenvalues."""
         return 8 * (2 * rows) ** 2 + self.eigvalsh_bytes(2 * rows, np.float64)
 
-    def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def eigh(self, kernel: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.eigh`."""
         if not isinstance(kernel, self.xp.ndarray):
             return self._host.eigh(kernel)
@@ -196,7 +196,7 @@ class GpuBackend(ArrayBackend):
             values, vectors = self.xp.linalg.eigh(kernel)
             return self.get(values).astype(np.float64), self.get(vectors).astype(np.float64)
 
-    def fold(self, triangle: Any, waiting: list[Any]) -> Any:
+    def fold(self, triangle: Array, waiting: list[Array]) -> Array:
         """See `Backend.fold`."""
         rows = len(triangle)
         entries = rows * (rows + sum(panel.shape[1] for panel in waiting))
@@ -215,12 +215,12 @@ class GpuBackend(ArrayBackend):
         countable = 2 * (COUNTED // rows - rows) // 3
         return min(super().fold_columns(rows, room), max(countable, rows // FOLDS))
 
-    def solve_lower(self, triangle: Any, rows: Any) -> Any:
+    def solve_lower(self, triangle: Array, rows: Array) -> Array:
         """See `Backend.solve_lower`."""
         with self._checked("a triangular system"):
             return self._cupyx.scipy.linalg.solve_triangular(triangle, rows, lower=True, check_finite=False)
 
-    def singular_values(self, triangle: Any) -> NDArray[np.float64]:
+    def singular_values(self, triangle: Array) -> NDArray[np.float64]:
         """See `Backend.singular_values`.
 
         Computed as the positive eigenvalues of [[0, R], [R^T, 0]], which have the same absolute accuracy
@@ -228,12 +228,12 @@ class GpuBackend(ArrayBackend):
         """
         size = len(triangle)
         with self._checked("singular values"):
-            both = self.zeros((2 * size, 2 * size), triangle.dtype)
-            both[:size, size:] = triangle
-            both[size:, :size] = triangle.T
-        return np.maximum(self.eigvalsh(both)[: size - 1 : -1], 0.0)
+            symmetric = self.zeros((2 * size, 2 * size), triangle.dtype)
+            symmetric[:size, size:] = triangle
+            symmetric[size:, :size] = triangle.T
+        return np.maximum(self.eigvalsh(symmetric)[: size - 1 : -1], 0.0)
 
-    def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def svd_right(self, triangle: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.svd_right`."""
         with self._checked("singular vectors"):
             _, values, right = self.xp.linalg.svd(triangle, full_matrices=False)

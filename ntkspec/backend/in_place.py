@@ -6,9 +6,13 @@ are apart. NumPy hands such parts to BLAS itself.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from types import ModuleType
+from typing import Protocol
 
 import numpy as np
+
+from ntkspec.backend.protocol import Array
 
 TURNED, AS_IS = 1, 0  # cuBLAS' CUBLAS_OP_T and CUBLAS_OP_N
 
@@ -16,7 +20,7 @@ TURNED, AS_IS = 1, 0  # cuBLAS' CUBLAS_OP_T and CUBLAS_OP_N
 class InPlace(Protocol):
     """Products and transposes of parts of matrices, without copies."""
 
-    def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
+    def multiply(self, out: Array, x: Array, y: Array, alpha: float = 1.0, beta: float = 0.0) -> None:
         """Compute out = alpha x y + beta out, for two-dimensional arrays of one dtype.
 
         Args:
@@ -25,7 +29,7 @@ class InPlace(Protocol):
         """
         ...
 
-    def transpose(self, out: Any, x: Any) -> None:
+    def transpose(self, out: Array, x: Array) -> None:
         """Copy x^T to `out`; both have contiguous rows, and do not overlap."""
         ...
 
@@ -33,7 +37,7 @@ class InPlace(Protocol):
 class HostInPlace:
     """Products and transposes by NumPy."""
 
-    def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
+    def multiply(self, out: Array, x: Array, y: Array, alpha: float = 1.0, beta: float = 0.0) -> None:
         """See `InPlace.multiply`."""
         product = x @ y
         product *= alpha
@@ -41,7 +45,7 @@ class HostInPlace:
             product += beta * out
         out[...] = product
 
-    def transpose(self, out: Any, x: Any) -> None:
+    def transpose(self, out: Array, x: Array) -> None:
         """See `InPlace.transpose`."""
         out[...] = x.T
 
@@ -54,10 +58,10 @@ class DeviceInPlace:
         handle: called for that of the current device.
     """
 
-    def __init__(self, cublas: Any, handle: Any) -> None:
+    def __init__(self, cublas: ModuleType, handle: Callable[[], int]) -> None:
         self.cublas, self.handle = cublas, handle
 
-    def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
+    def multiply(self, out: Array, x: Array, y: Array, alpha: float = 1.0, beta: float = 0.0) -> None:
         """See `InPlace.multiply`. cuBLAS is column-major, so it is asked for out^T = y^T x^T."""
         (rows, columns), inner = out.shape, x.shape[1]
         if not out.size:
@@ -83,7 +87,7 @@ class DeviceInPlace:
             _lying(out)[1],
         )
 
-    def transpose(self, out: Any, x: Any) -> None:
+    def transpose(self, out: Array, x: Array) -> None:
         """See `InPlace.transpose`."""
         rows, columns = out.shape
         factors = np.array([1, 0], out.dtype)
@@ -107,7 +111,7 @@ class DeviceInPlace:
         )
 
 
-def _lying(matrix: Any) -> tuple[int, int]:
+def _lying(matrix: Array) -> tuple[int, int]:
     """Return the orientation of a matrix for cuBLAS, and how many numbers apart its rows or columns begin.
 
     The orientation is `TURNED` if columns are contiguous, `AS_IS` if rows are.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ def _gesdd(
 
 
 @functools.cache
-def _routine(name: str, arguments: int) -> Any:
+def _routine(name: str, arguments: int) -> Callable[..., None]:
     """Return a LAPACK routine of so many pointers, from the address that SciPy publishes for Cython."""
     from numba.extending import get_cython_function_address
 

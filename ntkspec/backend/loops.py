@@ -5,22 +5,23 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any
+
+from ntkspec.backend.protocol import Array
 
 MIRROR = 32  # rows and columns of a patch that is transposed at once: it stays in the nearest cache
 
 _compiling = threading.Lock()
 
 
-def _kernel() -> Callable[[Any], Any]:
+def _kernel() -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that compiles a function at its first call: importing Numba takes long.
 
     Numba's own threads are not used: a process that has started them may not fork any more.
     """
 
-    def wrap(function: Any) -> Any:
+    def wrap(function: Callable[..., None]) -> Callable[..., None]:
         @functools.cache
-        def compiled() -> Any:
+        def compiled() -> Callable[..., None]:
             import numba
 
             try:  # cached on disk where there is a place for it
@@ -29,7 +30,7 @@ def _kernel() -> Callable[[Any], Any]:
                 return numba.njit(nogil=True)(function)
 
         @functools.wraps(function)
-        def call(*arguments: Any) -> None:
+        def call(*arguments: object) -> None:
             with _compiling:
                 kernel = compiled()
             kernel(*arguments)
@@ -40,7 +41,7 @@ def _kernel() -> Callable[[Any], Any]:
 
 
 @_kernel()
-def add_product(tile: Any, left: Any, right: Any, repeat: int) -> None:  # pragma: no cover - compiled
+def add_product(tile: Array, left: Array, right: Array, repeat: int) -> None:  # pragma: no cover - compiled
     """Add left * right to a tile, elementwise; left is (ti, tj), the others (ti * repeat, tj * repeat)."""
     if repeat == 1:
         for i in range(tile.shape[0]):
@@ -56,7 +57,7 @@ def add_product(tile: Any, left: Any, right: Any, repeat: int) -> None:  # pragm
 
 @_kernel()
 def add_sparse(
-    tile: Any, sums: Any, rows: Any, columns: Any, right_i: Any, right_j: Any, repeat: int
+    tile: Array, sums: Array, rows: Array, columns: Array, right_i: Array, right_j: Array, repeat: int
 ) -> None:  # pragma: no cover - compiled
     """Add gram(left) * gram(right) to a tile; pairs of sparse left rows without a common column are skipped.
 
@@ -95,7 +96,7 @@ def add_sparse(
 
 
 @_kernel()
-def store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no cover - compiled
+def store(kernel: Array, row: int, column: int, tile: Array) -> None:  # pragma: no cover - compiled
     """Copy a tile to kernel[row:, column:], and transposed to kernel[column:, row:]; see `Backend.store`."""
     height, width = tile.shape
     diagonal = row == column
@@ -110,7 +111,7 @@ def store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no 
 
 
 @_kernel()
-def mirror(kernel: Any, start: int, stop: int) -> None:  # pragma: no cover - compiled
+def mirror(kernel: Array, start: int, stop: int) -> None:  # pragma: no cover - compiled
     """Copy the rows start:stop of the lower triangle to the same columns of the upper one."""
     for top in range(start, stop, MIRROR):
         for left in range(0, top + 1, MIRROR):
@@ -121,7 +122,7 @@ def mirror(kernel: Any, start: int, stop: int) -> None:  # pragma: no cover - co
 
 @_kernel()
 def absolute_product(
-    kernel: Any, vector: Any, product: Any, start: int, stop: int
+    kernel: Array, vector: Array, product: Array, start: int, stop: int
 ) -> None:  # pragma: no cover - compiled
     """Compute product_i = sum over j != i of |kernel_ij| vector_j for the rows start:stop, in place."""
     for i in range(start, stop):

@@ -8,19 +8,21 @@ costs two passes over the matrix, and an error of a few eps of its norm.
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ntkspec.backend.arrays import PANEL_BYTES, strips
+from ntkspec.backend.protocol import Array
 
 
-def mixing_bytes(rows: int, dtype: Any) -> int:
+def mixing_bytes(rows: int, dtype: DTypeLike) -> int:
     """Return the bytes that `mix` takes beside a matrix of so many rows."""
     return 2 * min(PANEL_BYTES, rows**2 * int(np.dtype(dtype).itemsize))
 
 
-def mix(matrix: Any, xp: Any) -> None:
+def mix(matrix: Array, xp: ModuleType) -> None:
     """Replace a symmetric matrix A (N, N) by H A H, in place; H = I - 2 v v^T with a random v of length 1.
 
     Args:

@@ -8,14 +8,17 @@ that array functions are too slow for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from types import ModuleType
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
 
+Array: TypeAlias = Any  # of NumPy or CuPy, or a CSR matrix of SciPy or CuPy, which have no types
+Matrices: TypeAlias = tuple[Array, Array]  # of the samples of a tile's rows, and of its columns
 BackendName = Literal["cpu", "gpu"]
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,7 +29,7 @@ class Backend(Protocol):
     """Arithmetic on one machine. Device arrays and matrices lie in the memory where the backend computes."""
 
     name: BackendName
-    xp: Any  # the array module
+    xp: ModuleType  # the array module
 
     @property
     def tile(self) -> int:
@@ -48,11 +51,11 @@ class Backend(Protocol):
         """Return the maker's name of a device with memory of its own, "" for a backend without one."""
         ...
 
-    def put(self, matrix: Matrix, dtype: Any) -> Any:
+    def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
         """Copy a host matrix, dense or CSR, to a device matrix of `dtype`."""
         ...
 
-    def put_for_tiles(self, matrix: Matrix, dtype: Any, *, dense: bool | None = None) -> Any:
+    def put_for_tiles(self, matrix: Matrix, dtype: DTypeLike, *, dense: bool | None = None) -> Array:
         """Copy a host matrix, dense or CSR, to a device matrix in the form that `rows` expects.
 
         Args:
@@ -71,23 +74,23 @@ class Backend(Protocol):
         """
         ...
 
-    def get(self, array: Any) -> NDArray[Any]:
+    def get(self, array: Array) -> NDArray[Any]:
         """Copy a device array to the host."""
         ...
 
-    def rows(self, matrix: Any, which: slice | NDArray[Any]) -> Any:
+    def rows(self, matrix: Array, which: slice | NDArray[Any]) -> Array:
         """Return some rows of a device matrix in the form that `add_tile` expects."""
         ...
 
-    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Create a device array of zeros."""
         ...
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Create a device array with arbitrary entries."""
         ...
 
-    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return a device array with arbitrary entries for temporary results.
 
         It belongs to the calling thread, until that asks for an array of the same name again.
@@ -104,15 +107,15 @@ class Backend(Protocol):
 
     # -- matrices, dense or CSR
 
-    def product(self, x: Any, y: Any) -> Any:
+    def product(self, x: Array, y: Array) -> Array:
         """Compute x y; long sums of dense rows are added in panels."""
         ...
 
-    def is_sparse(self, matrix: Any) -> bool:
+    def is_sparse(self, matrix: Array) -> bool:
         """Return whether a device matrix is CSR."""
         ...
 
-    def stack(self, matrix: Any, vectors: Any) -> Any:
+    def stack(self, matrix: Array, vectors: Array) -> Array:
         """Compute diag(v) matrix for every column v of `vectors`, the m results interleaved.
 
         Column j of the matrix gives the m columns j m to (j + 1) m: itself times v_1, v_2 and so on.
@@ -126,7 +129,7 @@ class Backend(Protocol):
         """
         ...
 
-    def stack_sums(self, stack: Any, matrix: Any, count: int) -> Any:
+    def stack_sums(self, stack: Array, matrix: Array, count: int) -> Array:
         """Compute the inner products (rows, m) of a matrix's rows with those of m = `count` stacked matrices.
 
         Args:
@@ -135,33 +138,33 @@ class Backend(Protocol):
         """
         ...
 
-    def transposed_product(self, x: Any, y: Any, panel: int) -> Any:
+    def transposed_product(self, x: Array, y: Array, panel: int) -> Array:
         """Compute x^T y; dense sums over rows are added pairwise in panels of so many rows, CSR in order."""
         ...
 
-    def row_sums(self, x: Any, y: Any) -> Any:
+    def row_sums(self, x: Array, y: Array) -> Array:
         """Compute the inner products (rows,) of equal rows of two matrices; long dense sums in panels."""
         ...
 
-    def row_norms(self, matrix: Any) -> Any:
+    def row_norms(self, matrix: Array) -> Array:
         """Compute the Euclidean norms (rows,) of a matrix without negative numbers; no square underflows."""
         ...
 
-    def columns(self, matrix: Any, which: slice) -> Any:
+    def columns(self, matrix: Array, which: slice) -> Array:
         """Return some columns as a dense array."""
         ...
 
-    def numbers(self, matrix: Any) -> Any:
+    def numbers(self, matrix: Array) -> Array:
         """Return the stored numbers of a matrix, in any order; CSR stores no zeros."""
         ...
 
     # -- loops
 
-    def absolute_product(self, kernel: Any, vector: Any) -> Any:
+    def absolute_product(self, kernel: Array, vector: Array) -> Array:
         """Compute sum over j != i of |kernel_ij| vector_j for every row i; (N,)."""
         ...
 
-    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
+    def add_tile(self, tile: Array, left: Matrices | None, right: Matrices, repeat: int) -> None:
         """Add the elementwise product of two Gram matrices, left and right, to a tile, in place.
 
         Args:
@@ -172,11 +175,11 @@ class Backend(Protocol):
         """
         ...
 
-    def insert(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+    def insert(self, kernel: Array, row: int, column: int, tile: Array) -> None:
         """Copy a tile to kernel[row:, column:] of a kernel (N, M) on the device or on the host."""
         ...
 
-    def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+    def store(self, kernel: Array, row: int, column: int, tile: Array) -> None:
         """Copy a tile of a symmetric kernel to kernel[row:, column:], and transposed to the other triangle.
 
         From a tile on the diagonal the lower triangle is taken: rounding must not leave K unsymmetric.
@@ -189,23 +192,23 @@ class Backend(Protocol):
 
     # -- dense solvers
 
-    def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
+    def eigvalsh(self, kernel: Array) -> NDArray[np.float64]:
         """Compute the eigenvalues of a symmetric device matrix, ascending; the matrix is destroyed."""
         ...
 
-    def eigvalsh_bytes(self, rows: int, dtype: Any) -> int:
+    def eigvalsh_bytes(self, rows: int, dtype: DTypeLike) -> int:
         """Return the bytes that `eigvalsh` takes beside a matrix of so many rows of `dtype`."""
         ...
 
-    def eigh_bytes(self, rows: int, dtype: Any) -> int:
+    def eigh_bytes(self, rows: int, dtype: DTypeLike) -> int:
         """Return the bytes that `eigh` takes beside a matrix of so many rows of `dtype`."""
         ...
 
-    def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def eigh(self, kernel: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Compute eigenvalues, ascending, and orthonormal eigenvectors (columns); the matrix is destroyed."""
         ...
 
-    def fold(self, triangle: Any, waiting: list[Any]) -> Any:
+    def fold(self, triangle: Array, waiting: list[Array]) -> Array:
         """Compute the triangular factor R of a QR of a triangle stacked above transposed panels.
 
         The arguments are destroyed.
@@ -228,7 +231,7 @@ class Backend(Protocol):
         """Return how many products `fold` adds up at a time, 0 if it skips the zeros of the triangle."""
         ...
 
-    def singular_values(self, triangle: Any) -> NDArray[np.float64]:
+    def singular_values(self, triangle: Array) -> NDArray[np.float64]:
         """Compute the singular values, descending; the matrix is destroyed."""
         ...
 
@@ -236,11 +239,11 @@ class Backend(Protocol):
         """Return the bytes that `singular_values` takes beside a matrix of so many rows."""
         ...
 
-    def solve_lower(self, triangle: Any, rows: Any) -> Any:
+    def solve_lower(self, triangle: Array, rows: Array) -> Array:
         """Solve L X = `rows` for X, L being the lower triangular matrix `triangle`."""
         ...
 
-    def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def svd_right(self, triangle: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Compute singular values, descending, and right singular vectors (columns); destroys the matrix."""
         ...
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.backend.mixing import mix, mixing_bytes
 
@@ -47,7 +47,7 @@ def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def work_bytes(rows: int, dtype: Any) -> int:
+def work_bytes(rows: int, dtype: DTypeLike) -> int:
     """Return the bytes that `eigvalsh` takes beside a matrix of so many rows, eigenvalues included."""
     lwork, lwhole = _workspace(rows, np.dtype(dtype))
     work = (lwork + rows) * int(np.dtype(dtype).itemsize) + 8 * lwhole
@@ -98,7 +98,7 @@ def _solve(
 
 
 @functools.cache
-def _library() -> Any:
+def _library() -> ctypes.CDLL | None:
     """Return the loaded BLAS library that exports the drivers, or None: NumPy may be built with another."""
     for pool in threadpoolctl.threadpool_info():
         library = ctypes.CDLL(pool["filepath"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian.factor import Factor, Matrix
@@ -167,7 +167,7 @@ class Block:
         """Return the block in memory with absolute values, taken before entries of one index are added up."""
         return self._of(self.left.absolute(), self.right.absolute())
 
-    def pair(self, outputs: Outputs, dtype: Any = np.float64, *, balanced: bool | None = None) -> Pair:
+    def pair(self, outputs: Outputs, dtype: DTypeLike = np.float64, *, balanced: bool | None = None) -> Pair:
         """Return both factors as matrices in the given output mode and precision.
 
         Args:
@@ -180,7 +180,7 @@ class Block:
         repeat = rows_per_sample(outputs, self.outputs)
         return Pair(left.left_matrix(dtype), right.matrix(outputs, dtype), repeat)
 
-    def out_of_balance(self, dtype: Any) -> bool:
+    def out_of_balance(self, dtype: DTypeLike) -> bool:
         """Return whether a factor has numbers so far from 1 that products may leave the range of `dtype`."""
         return _out_of_balance(self.left, self.right, np.dtype(dtype))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec import summation
 from ntkspec.jacobian.factor import ArrayFactor, Numbers, largest_of_samples
@@ -23,7 +23,7 @@ class VectorFactor(ArrayFactor):
         """Return the length of a vector."""
 
     @abstractmethod
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`."""
 
     @property
@@ -31,7 +31,7 @@ class VectorFactor(ArrayFactor):
     def nonzero_entries(self) -> NDArray[np.bool_]:
         """See `Factor.nonzero_entries`."""
 
-    def left_matrix(self, dtype: Any = np.float64) -> NDArray[Any]:
+    def left_matrix(self, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.left_matrix`."""
         return self.matrix(0, dtype)
 
@@ -105,7 +105,7 @@ class DenseFactor(VectorFactor):
         """Return the length of a vector."""
         return self.entries
 
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`."""
         values = self.values[:]
         n, c, width = values.shape

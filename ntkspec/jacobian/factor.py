@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.jacobian.outputs import Outputs
 
@@ -107,7 +107,7 @@ class Factor(Protocol):
 
     # -- as numbers
 
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> Matrix:
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> Matrix:
         """Return the matrix whose rows have the inner products that make the factor's Gram matrix.
 
         It is (n, c*width) for "trace", (n*c, width) for "full", (n, width) for one output. A sparse factor
@@ -115,7 +115,7 @@ class Factor(Protocol):
         """
         ...
 
-    def left_matrix(self, dtype: Any = np.float64) -> Matrix | None:
+    def left_matrix(self, dtype: DTypeLike = np.float64) -> Matrix | None:
         """Return the matrix (n, width) of a left factor, or None where its Gram matrix is all ones."""
         ...
 

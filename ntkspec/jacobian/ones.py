@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.jacobian.dense import DenseFactor
 from ntkspec.jacobian.factor import Factor
@@ -94,11 +94,11 @@ class Ones:
         """Return the factor itself."""
         return self
 
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`."""
         return self.written_out().matrix(outputs, dtype)
 
-    def left_matrix(self, dtype: Any = np.float64) -> None:
+    def left_matrix(self, dtype: DTypeLike = np.float64) -> None:
         """Return None: a Gram matrix of ones multiplies nothing."""
         return
 

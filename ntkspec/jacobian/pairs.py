@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.jacobian.dense import DenseFactor, VectorFactor
 from ntkspec.jacobian.factor import Numbers, largest_of_samples
@@ -108,7 +108,7 @@ class PairsFactor(VectorFactor):
             lambda right: np.asarray(np.ldexp(np.where(here, right.astype(np.float64), 0), powers))
         )
 
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`; products are added up in double."""
         return self._written_out().matrix(outputs, dtype)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian.dense import count_of_mode
@@ -50,7 +50,7 @@ class SparseFactor(ArrayFactor):
         """Return the number of columns, touched or not."""
         return self.columns
 
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> sp.csr_array:
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> sp.csr_array:
         """See `Factor.matrix`; entries with the same index are added up in float64."""
         import scipy.sparse as sp
 
@@ -81,7 +81,7 @@ class SparseFactor(ArrayFactor):
         matrix.eliminate_zeros()
         return matrix
 
-    def left_matrix(self, dtype: Any = np.float64) -> sp.csr_array:
+    def left_matrix(self, dtype: DTypeLike = np.float64) -> sp.csr_array:
         """See `Factor.left_matrix`."""
         return self.matrix(0, dtype)
 

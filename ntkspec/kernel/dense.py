@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend, Choice, CpuBackend, Precision
+from ntkspec.backend import Array, Backend, Choice, CpuBackend, Precision
 from ntkspec.counts import whole_number
 from ntkspec.errors import MemoryBudgetError, UsageError, shown
 from ntkspec.jacobian import Jacobian, Outputs
@@ -199,7 +199,7 @@ class Assembly:
 
     def assemble(
         self, out: Mapping[str, NDArray[Any]] | None = None, progress: ShareDone | None = None
-    ) -> dict[str, Any]:
+    ) -> dict[str, Array]:
         """Return name -> kernel, which stays where it was assembled: on the device, if it fits there.
 
         Args:
@@ -215,7 +215,7 @@ class Assembly:
         require_finite(kernels, self.kernel.precision, symmetric=self.kernel.columns is None)
         return kernels
 
-    def targets(self) -> dict[str, Any]:
+    def targets(self) -> dict[str, Array]:
         """Return name -> array with arbitrary entries, into which the kernel can be assembled."""
         make = np.empty if self.on_host else self.kernel.backend.empty
         return {name: make(self.kernel.shape, self.kernel.dtype) for name in self.names}
@@ -237,7 +237,7 @@ class Assembly:
         return {name: out[name] for name in self.names}
 
     def run(
-        self, kernels: Mapping[str, Any], skip: Callable[[int, int], bool] | None = None
+        self, kernels: Mapping[str, Array], skip: Callable[[int, int], bool] | None = None
     ) -> Iterator[tuple[tuple[int, int], float]]:
         """Compute and store every tile; yield its first samples (row, column) and the share that is done.
 
@@ -263,7 +263,7 @@ class Assembly:
                 yield at, done / len(there)
 
 
-def require_finite(kernels: Mapping[str, Any], precision: str, *, symmetric: bool = True) -> None:
+def require_finite(kernels: Mapping[str, Array], precision: str, *, symmetric: bool = True) -> None:
     """Raise `UsageError` where a kernel has entries that its precision cannot hold.
 
     The diagonal of a symmetric kernel is enough to look at: it has the largest entries.

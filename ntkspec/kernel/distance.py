@@ -16,12 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend, Choice, Precision
+from ntkspec.backend import Array, Backend, Choice, Precision
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
@@ -137,7 +136,7 @@ class _Scale:
         exponent = -math.frexp(float(diagonal.max()))[1]
         return _Scale(exponent, math.fsum(np.ldexp(diagonal, exponent)), kernel.backend)
 
-    def scaled(self, tile: Any) -> Any:
+    def scaled(self, tile: Array) -> Array:
         """Return the tile, scaled, as a new array in double precision."""
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             fresh = self.backend.xp.ldexp(tile.astype(np.float64), self.exponent)
@@ -145,7 +144,7 @@ class _Scale:
         return fresh
 
 
-def _products(one: Any, two: Any, engine: Backend) -> NDArray[np.float64]:
+def _products(one: Array, two: Array, engine: Backend) -> NDArray[np.float64]:
     """Compute <M, M>, <M, P> and <P, P> (3,) of two tiles A and B, M = A - B and P = A + B; destroys A."""
     total = one + two
     one -= two

@@ -14,12 +14,11 @@ fl(K) - diag(margin) and fl(K) + diag(margin), margin = gamma_m sum(f) f.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend, CpuBackend
+from ntkspec.backend import Array, Backend, CpuBackend
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.dense import Assembly
 from ntkspec.kernel.linear_operator import check_range
@@ -36,7 +35,7 @@ UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million
 class KernelEnclosure:
     """A kernel as computed in double precision, and bounds on how far its entries may be off."""
 
-    kernel: Any  # (N, N), exactly symmetric, an array of `engine`
+    kernel: Array  # (N, N), exactly symmetric, an array of `engine`
     weights: NDArray[np.float64]  # (N,) f
     gamma: float  # |kernel - K| <= gamma f f^T + underflow, entry by entry
     underflow: float
@@ -112,7 +111,7 @@ def enclosure_of(kernel: Kernel, *, beside: int = 0) -> KernelEnclosure:
     return KernelEnclosure(formed, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP, where)
 
 
-def _row_norms(engine: Backend, matrix: Any) -> NDArray[np.float64]:
+def _row_norms(engine: Backend, matrix: Array) -> NDArray[np.float64]:
     """Compute the Euclidean norms of the rows of a matrix without negative numbers, on the host."""
     return engine.get(engine.row_norms(matrix))
 

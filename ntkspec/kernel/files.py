@@ -41,8 +41,8 @@ def write_kernels(
     """Assemble kernels tile by tile into an HDF5 file; return its path.
 
     The budget covers tiles and factors. The kernels lie in the file, whose pages the operating system keeps
-    in memory only while it has room. A file that is complete and of the same Jacobian is left as it is. One that
-    was interrupted is continued, to the same bits as without the interruption, whoever began it: see
+    in memory only while it has room. A file that is complete and of the same Jacobian is left as it is. One
+    that was interrupted is continued, to the same bits as without the interruption, whoever began it: see
     `ntkspec.shared_kernels.write_kernels_with`.
 
     Args:
@@ -53,6 +53,15 @@ def write_kernels(
         OutputError: the file exists and is another one's, is being written, or there is no room for it.
         MemoryBudgetError: the factors of two samples and the tiles at work do not fit.
         UsageError: a name that cannot stand in a file.
+
+    Example:
+        >>> import tempfile, h5py, ntkspec
+        >>> with tempfile.TemporaryDirectory() as folder, ntkspec.open_run("data/golden/mpe.h5") as run:
+        ...     jac = run.snapshot(-1).jacobian
+        ...     path = write_kernels(Path(folder) / "kernels.h5", {"total": jac, "grid": jac.only("grid")})
+        ...     with h5py.File(path) as file:
+        ...         {name: kernel.shape for name, kernel in file["kernels"].items()}
+        {'grid': (40, 40), 'total': (40, 40)}
     """
     whole = Jacobian(tuple(blocks_of(parts).values()))
     kernel = Kernel.from_jacobian(whole, outputs, precision=precision, backend=backend, memory=memory)
@@ -123,7 +132,7 @@ def _fill(file: KernelFile, progress: ShareDone | None) -> None:
 
 
 def _fingerprint(plan: Assembly, parts: Mapping[str, Jacobian], said: Mapping[str, str]) -> str:
-    """Return a sha256 of all numbers that the kernels depend on, of how they are added up, and of settings."""
+    """Return a sha256 of all numbers that kernels depend on, of how these are added up, and of settings."""
     found = hashlib.sha256(repr((kernel_file.VERSION, sorted(said.items()))).encode())
     for name, jacobian in parts.items():
         found.update(repr((name, jacobian.names)).encode())

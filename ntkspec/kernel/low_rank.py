@@ -17,13 +17,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend
+from ntkspec.backend import Array, Backend
 from ntkspec.jacobian import Pair
 from ntkspec.kernel import tiles
 from ntkspec.kernel.problem import Kernel
@@ -42,7 +41,7 @@ FIRST_LOOK = 2 * BLOCK  # rank at which it is first asked whether this is gettin
 class LowRank:
     """A factorisation K = M^T M + rest, whose rest is positive semidefinite and small."""
 
-    rows: Any  # (r, N) M, a device array of float64
+    rows: Array  # (r, N) M, a device array of float64
     rest: float  # what the trace of K - M^T M is at most, rounding included
     roundings: int  # behind an entry of M^T M
 
@@ -117,24 +116,24 @@ def factorise(kernel: Kernel, floor: Callable[[float], float], most: int, entry_
     return None
 
 
-def _column_squares(rows: Any) -> Any:
+def _column_squares(rows: Array) -> Array:
     """Compute the squared Euclidean norms of the columns."""
-    cut = panels(len(rows), SQUARES)
-    return pairwise(len(cut), lambda i, _: (rows[cut[i]] ** 2).sum(axis=0))
+    slices = panels(len(rows), SQUARES)
+    return pairwise(len(slices), lambda i, _: (rows[slices[i]] ** 2).sum(axis=0))
 
 
-def _low_rank(rows: Any, rest: float, block: int) -> LowRank:
-    """Make a `LowRank` with the roundings of an elimination, over earlier rows and in a block (Higham 2002)."""
+def _low_rank(rows: Array, rest: float, block: int) -> LowRank:
+    """Return a `LowRank` with the roundings of an elimination, over earlier rows and in one block."""
     return LowRank(rows, rest, roundings(len(rows)) + 2 * min(block, len(rows)) + 4)
 
 
 def _rows_of_rest(
     pairs: dict[str, Pair],
     drawn: NDArray[np.intp],
-    rows: Any,
+    rows: Array,
     engine: Backend,
     repeat: int,
-) -> Any:
+) -> Array:
     """Compute the rows of K - M^T M (m, N) that belong to some samples."""
     chosen = tiles.take(pairs, drawn, engine)
     new = engine.empty((len(drawn) * repeat, rows.shape[1]), np.float64)
@@ -152,8 +151,8 @@ def _rows_of_rest(
     for _ in engine.each(work, range(0, samples, step)):
         pass
     if len(rows):
-        at, cut = tiles.rows_of(drawn, repeat), panels(len(rows))
-        new -= pairwise(len(cut), lambda i, _: rows[cut[i]][:, at].T @ rows[cut[i]])
+        at, slices = tiles.rows_of(drawn, repeat), panels(len(rows))
+        new -= pairwise(len(slices), lambda i, _: rows[slices[i]][:, at].T @ rows[slices[i]])
     return new
 
 

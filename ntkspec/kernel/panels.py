@@ -9,22 +9,22 @@ parallel and sequential QR and LQ factorizations", the sequential flat tree).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from ntkspec.backend import Array
 from ntkspec.kernel.problem import Kernel
 
 NARROWEST = 128  # columns at least: long sums cost a QR digits, many folds cost it time
 
 
-def column_panels(kernel: Kernel, width: int) -> Iterator[Any]:
+def column_panels(kernel: Kernel, width: int) -> Iterator[Array]:
     """Yield the touched columns of J as dense device panels (N, at most `width`), each a new array."""
     for term in kernel.terms:
         yield from term.columns(width)
 
 
-def triangular_factor(kernel: Kernel) -> Any:
+def triangular_factor(kernel: Kernel) -> Array:
     """Return R (N, N), upper triangular, with R^T R = J J^T, as a device array of float64."""
     size, engine, width = kernel.size, kernel.backend, kernel.fact(panel_width)
     triangle, waiting = engine.zeros((size, size), np.float64), []

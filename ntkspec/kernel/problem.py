@@ -25,8 +25,8 @@ from ntkspec.memory import BUDGET, SHARE, budget_bytes, require
 T = TypeVar("T")
 
 FACTS = 4  # times the factors as stored: what computing facts takes, with a copy in double precision
-# Arrays that are made of the factors are cached if the budget is at least so many times the factors as stored.
-# They take eight times as much at most: an eighth of the budget, which plans leave out.
+# Arrays that are made of the factors are cached if the budget is so many times the factors as stored. They
+# take eight times as much at most: an eighth of the budget, which plans leave out.
 CACHE_ROOM = 64
 
 

@@ -14,9 +14,9 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ntkspec.backend import Backend
+from ntkspec.backend import Array, Backend
 from ntkspec.jacobian import Block, Outputs, Pair, rows_per_sample
 from ntkspec.memory import samples_at_once
 from ntkspec.summation import over_samples, pairwise, panels
@@ -66,7 +66,7 @@ class Term:
         """Return both factors as matrices of float64 on the device; entries of one index are added up."""
         return self._put(self.compact)
 
-    def for_tiles(self, dtype: Any) -> Pair:
+    def for_tiles(self, dtype: DTypeLike) -> Pair:
         """Return both factors in the form that `Backend.add_tile` expects, in this precision; cached."""
         known: dict[str, Pair] = self.__dict__.setdefault("_for_tiles", {})
         name = str(np.dtype(dtype))
@@ -114,7 +114,7 @@ class Term:
         return left * right * self.outputs_added
 
     def largest_factor(self, working: np.dtype[Any]) -> float:
-        """Return a bound on the entries of both Gram matrices: an underflow in one is multiplied by the other."""
+        """Return a bound on the entries of both Gram matrices, by which an underflow is multiplied."""
         pairs = (part.compact().pair(self.outputs, working) for _, part in self.pieces())
         return max(_largest_entries(pair) for pair in pairs)
 
@@ -137,12 +137,12 @@ class Term:
         )
 
     def pieces(self) -> Iterator[tuple[int, Block]]:
-        """Yield the block in memory, some samples at a time, each piece after the number of its first sample."""
+        """Yield the block in memory, some samples at a time, each piece after its first sample's number."""
         step = samples_at_once(PIECE_BYTES, self.block.samples, self.block.nbytes)
         for start in range(0, self.block.samples, step):
             yield start, self.block.load(start, min(start + step, self.block.samples))
 
-    def columns(self, width: int) -> Iterator[Any]:
+    def columns(self, width: int) -> Iterator[Array]:
         """Yield the touched columns of J as dense device panels (rows, at most `width`), each a new array."""
         pair, engine = self.pair, self.engine
         for rights in _ranges(pair.right.shape[1], width):
@@ -199,27 +199,27 @@ class TermOperator:
             (part, inner[part], None if outer is None else outer[part]) for part in _ranges(samples, rows)
         ]
 
-    def transposed_times(self, vectors: Any) -> Any:
+    def transposed_times(self, vectors: Array) -> Array:
         """Compute J^T V of the block for V (N, m), m <= `at_once`: (inner width, outer width m)."""
 
-        def of_piece(i: int, _: int) -> Any:
+        def of_piece(i: int, _: int) -> Array:
             rows, inner, outer = self._pieces[i]
             stack = vectors[rows] if outer is None else self.engine.stack(outer, vectors[rows])
             return self.engine.transposed_product(inner, stack, self._panel)
 
         return pairwise(len(self._pieces), of_piece)
 
-    def times(self, projected: Any, vectors: int) -> Any:
+    def times(self, projected: Array, vectors: int) -> Array:
         """Compute J U (N, m), U being what `transposed_times` returns for m = `vectors`."""
 
-        def of_piece(inner: Any, outer: Any) -> Any:
+        def of_piece(inner: Array, outer: Array) -> Array:
             product = self.engine.product(inner, projected)
             return product if outer is None else self.engine.stack_sums(product, outer, vectors)
 
         return self.engine.xp.concatenate([of_piece(inner, outer) for _, inner, outer in self._pieces])
 
 
-def apply(blocks: Sequence[TermOperator], vectors: Any) -> Any:
+def apply(blocks: Sequence[TermOperator], vectors: Array) -> Array:
     """Compute K V (N, m), K the sum over all blocks, V (N, m) on the device."""
     total = vectors * 0.0
     for block in blocks:
@@ -229,7 +229,7 @@ def apply(blocks: Sequence[TermOperator], vectors: Any) -> Any:
     return total
 
 
-def add_gram(tile: Any, rows: Pair, columns: Pair, engine: Backend) -> None:
+def add_gram(tile: Array, rows: Pair, columns: Pair, engine: Backend) -> None:
     """Add a block's kernel between two sets of samples to a tile.
 
     A left factor of ones that one side leaves out is written out if the other side has one.
@@ -240,7 +240,7 @@ def add_gram(tile: Any, rows: Pair, columns: Pair, engine: Backend) -> None:
     engine.add_tile(tile, left, (rows.right, columns.right), rows.repeat)
 
 
-def _written_out(pair: Pair, engine: Backend, dtype: Any) -> Any:
+def _written_out(pair: Pair, engine: Backend, dtype: DTypeLike) -> Array:
     """Return the left factor, a column of ones if it was left out."""
     if pair.left is not None:
         return pair.left
@@ -249,7 +249,7 @@ def _written_out(pair: Pair, engine: Backend, dtype: Any) -> Any:
     return ones
 
 
-def _row_products(pair: Pair, engine: Backend) -> Any:
+def _row_products(pair: Pair, engine: Backend) -> Array:
     """Compute the diagonal of a term from its two matrices."""
     right = engine.row_sums(pair.right, pair.right)
     if pair.left is None:
@@ -257,7 +257,7 @@ def _row_products(pair: Pair, engine: Backend) -> Any:
     return engine.xp.repeat(engine.row_sums(pair.left, pair.left), pair.repeat) * right
 
 
-def _by_width(pair: Pair, engine: Backend) -> tuple[Any, Any]:
+def _by_width(pair: Pair, engine: Backend) -> tuple[Array, Array]:
     """Return the inner and the outer matrix of a `TermOperator`, with a row for every row of the kernel."""
     left, right = _repeated(pair, engine), pair.right
     if left is None:
@@ -266,7 +266,7 @@ def _by_width(pair: Pair, engine: Backend) -> tuple[Any, Any]:
     return inner, outer
 
 
-def _rows_at_once(matrix: Any, most: int, engine: Backend) -> int:
+def _rows_at_once(matrix: Array, most: int, engine: Backend) -> int:
     """Choose into pieces of how many rows to cut a CSR matrix so that no column has more than `most` entries.
 
     Then no sum over a piece is longer than one over a panel of so many rows. The rows of a fine grid are one
@@ -281,7 +281,7 @@ def _rows_at_once(matrix: Any, most: int, engine: Backend) -> int:
     return max(rows, 1)
 
 
-def _repeated(pair: Pair, engine: Backend) -> Any:
+def _repeated(pair: Pair, engine: Backend) -> Array:
     """Return the left factor with a row for every row of the kernel."""
     if pair.left is None or pair.repeat == 1:
         return pair.left

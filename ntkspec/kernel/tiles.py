@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ntkspec.backend import Backend
+from ntkspec.backend import Array, Backend
 from ntkspec.jacobian import Jacobian, Pair
 from ntkspec.kernel.forms import Columns, TileForm, columns_of, forms_of, matrices
 from ntkspec.kernel.problem import Kernel
@@ -152,21 +152,21 @@ class Groups:
             groups[targets] = (*groups.get(targets, ()), block)
         return Groups(groups)
 
-    def scratch_bytes(self, size: int, rows: int, workers: int, dtype: Any, at_work: int) -> int:
+    def scratch_bytes(self, size: int, rows: int, workers: int, dtype: DTypeLike, at_work: int) -> int:
         """Return the bytes of the tiles that are at work at the same time.
 
-        Each worker has the sums of groups, a spare one, and `at_work` for the products of the two factors, see
-        `product_tiles`.
+        Each worker has the sums of groups, a spare one, and `at_work` for the products of the two factors,
+        see `product_tiles`.
         """
         tiles = 2 * len(self.groups) + 1 + at_work
         return workers * tiles * min(rows, size) ** 2 * int(np.dtype(dtype).itemsize)
 
 
-def compute(row: Strip, column: Strip, groups: Groups, kernel: Kernel) -> dict[str, Any]:
+def compute(row: Strip, column: Strip, groups: Groups, kernel: Kernel) -> dict[str, Array]:
     """Compute the tile of every kernel between two strips, by the kernel's name."""
     engine = kernel.backend
     shape = ((row.stop - row.start) * kernel.repeat, (column.stop - column.start) * kernel.repeat)
-    parts: dict[str, list[Any]] = {}
+    parts: dict[str, list[Array]] = {}
     for targets, blocks in groups.groups.items():
         tile = engine.scratch(f"sum of {blocks}", shape, kernel.dtype)
         tile[...] = 0
@@ -177,7 +177,7 @@ def compute(row: Strip, column: Strip, groups: Groups, kernel: Kernel) -> dict[s
 
 
 def add_blocks(
-    tile: Any,
+    tile: Array,
     blocks: Iterable[str],
     rows: Mapping[str, Pair],
     columns: Mapping[str, Pair],
@@ -193,7 +193,7 @@ def product_tiles(kernel: Kernel) -> int:
     return max(t.block.left.buffers(1) + t.block.right.buffers(t.outputs_added) for t in kernel.terms)
 
 
-def _added(tiles: list[Any], name: str, engine: Backend) -> Any:
+def _added(tiles: list[Array], name: str, engine: Backend) -> Array:
     """Add up tiles; one alone is returned as it is."""
     if len(tiles) == 1:
         return tiles[0]
