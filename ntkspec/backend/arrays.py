@@ -16,7 +16,7 @@ from ntkspec.summation import pairwise, panel_of, panels
 # The time of two sparse rows with entries in a common column, in multiplications of a product of dense rows.
 MEETING = 256
 WIDEST = 1024  # columns of a sparse factor that may be written out as a dense panel
-PANEL_BYTES = 2**25  # of a kernel, in one pass over it
+STRIP_BYTES = 2**25  # of a kernel, in one pass over it
 # A QR of the triangle above k N columns takes (2 k + 4/3) N^3 operations where 2 k N^3 would do: tall folds
 # waste least, a quarter of the work at k = 2, five sixths at k = 1/8.
 TALL = 2  # k, if there is room
@@ -25,7 +25,7 @@ FOLDS = 8  # of as many columns as the kernel has rows, at most
 
 def strips(matrix: Array) -> Iterator[slice]:
     """Yield row ranges of a large matrix, as slices, so that what is computed from one of them is small."""
-    step = max(PANEL_BYTES // max(matrix[:1].nbytes, 1), 1)
+    step = max(STRIP_BYTES // max(matrix[:1].nbytes, 1), 1)
     for start in range(0, len(matrix), step):
         yield slice(start, min(start + step, len(matrix)))
 

@@ -13,13 +13,13 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ntkspec.backend.arrays import PANEL_BYTES, strips
+from ntkspec.backend.arrays import STRIP_BYTES, strips
 from ntkspec.backend.protocol import Array
 
 
 def mixing_bytes(rows: int, dtype: DTypeLike) -> int:
     """Return the bytes that `mix` takes beside a matrix of so many rows."""
-    return 2 * min(PANEL_BYTES, rows**2 * int(np.dtype(dtype).itemsize))
+    return 2 * min(STRIP_BYTES, rows**2 * int(np.dtype(dtype).itemsize))
 
 
 def mix(matrix: Array, xp: ModuleType) -> None:

@@ -89,8 +89,9 @@ class Block:
 
     def __post_init__(self) -> None:
         """Put ones in the place of a factor that is left out."""
-        given: dict[str, Factor | None] = {"left": self.left, "right": self.right}
-        if all(factor is None for factor in given.values()):
+        left: Factor | None = self.left
+        right: Factor | None = self.right
+        if left is None and right is None:
             raise UsageError(
                 f"block {self.name!r}",
                 expected="a left or a right factor",
@@ -98,9 +99,8 @@ class Block:
                 remedy="give at least one; an absent one is all ones",
             )
         for side, outputs in (("left", 1), ("right", self.outputs)):
-            if given[side] is None:
-                object.__setattr__(self, side, Ones(self.samples, outputs))
-            factor: Factor = getattr(self, side)
+            factor: Factor = getattr(self, side) or Ones(self.samples, outputs)
+            object.__setattr__(self, side, factor)
             if (factor.samples, factor.outputs) != (self.samples, outputs):
                 raise UsageError(
                     f"block {self.name!r}",
@@ -160,8 +160,7 @@ class Block:
 
         Kernels stay the same, also those between two blocks that keep the same columns.
         """
-        halves = self._of(self.left.renumbered(left), self.right.renumbered(right))
-        return replace(halves, parameters=())
+        return replace(self._of(self.left.renumbered(left), self.right.renumbered(right)), parameters=())
 
     def absolute(self) -> Block:
         """Return the block in memory with absolute values, taken before entries of one index are added up."""
@@ -203,7 +202,7 @@ def _out_of_balance(left: Factor, right: Factor, dtype: np.dtype[Any]) -> bool:
     if not left.arrays:  # J is the right factor itself
         return False
     moderate = 2.0 ** (np.finfo(dtype).maxexp // 4)
-    sizes = [factor.largest for factor in (left, right)]  # (n,) each
+    sizes = [factor.largest for factor in (left, right)]  # two arrays (n,)
     return not all(((size == 0) | ((size > 1 / moderate) & (size < moderate))).all() for size in sizes)
 
 
@@ -213,6 +212,6 @@ def _balanced(left: Factor, right: Factor) -> tuple[Factor, Factor]:
         return left, right
     sizes = [factor.largest for factor in (left, right)]
     exponents = [np.frexp(size)[1].astype(np.int64) for size in sizes]
-    counts = (sizes[0] > 0) & (sizes[1] > 0)  # of other samples nothing is left, however large one side is
+    nonzero = (sizes[0] > 0) & (sizes[1] > 0)  # J is 0 at other samples, however large one side is
     shift = (exponents[1] - exponents[0]) // 2
-    return left.scaled(shift, counts), right.scaled(-shift, counts)
+    return left.scaled(shift, nonzero), right.scaled(-shift, nonzero)

@@ -1,8 +1,8 @@
-"""What a factor is: one half of a Jacobian block, a vector of length `width` for every sample and output.
+"""Factors: one half of a Jacobian block, a vector of length `width` for every sample and output.
 
 Left factors do not depend on the output; they are stored with c = 1. There are four kinds: `DenseFactor`,
-`SparseFactor`, `PairsFactor` and `Ones`. Whoever needs something of a factor asks it; nobody asks of what
-kind it is.
+`SparseFactor`, `PairsFactor` and `Ones`. Code that uses a factor calls the methods of `Factor`, and does not
+ask which kind it is.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Factor(Protocol):
         """Return each sample's numbers as a vector (n, w), or None if samples have columns of their own."""
         ...
 
-    # -- what is known of it
+    # -- facts about it
 
     @property
     def largest(self) -> NDArray[np.float64]:
@@ -280,13 +280,13 @@ class ArrayFactor(ABC):
 
 def touched_by(*factors: Factor) -> NDArray[np.int64] | None:
     """Return the columns that at least one of several factors touches, ascending; None means all of them."""
-    found = np.empty(0, np.int64)
+    touched = np.empty(0, np.int64)
     for factor in factors:
-        touched = factor.touched_columns
-        if touched is None:
+        columns = factor.touched_columns
+        if columns is None:
             return None
-        found = np.union1d(found, touched)
-    return found
+        touched = np.union1d(touched, columns)
+    return touched
 
 
 def largest_of_samples(values: NDArray[Any]) -> NDArray[np.float64]:

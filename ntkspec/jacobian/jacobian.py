@@ -17,11 +17,26 @@ from ntkspec.jacobian.rates import check_rate, with_rate
 
 @dataclass(frozen=True, repr=False)
 class Jacobian:
-    """Blocks of one snapshot; all have the same samples n and outputs c. Sums of blocks are kernels."""
+    """The blocks of one snapshot, all of the same n samples and c outputs.
+
+    Raises:
+        UsageError: no blocks or samples, blocks of different sizes or of one name, or a wrong number of
+            regions.
+
+    Example:
+        >>> from ntkspec.jacobian import DenseFactor
+        >>> rows = DenseFactor(np.arange(6.0).reshape(3, 1, 2))
+        >>> blocks = Block("grid.0", "grid", 3, 1, None, rows), Block("out", "network", 3, 1, None, rows)
+        >>> jac = Jacobian(blocks)
+        >>> jac
+        Jacobian(3 samples, 1 outputs, 4 parameters: grid.0 (grid) 2, out (network) 2)
+        >>> jac.without("grid").names, jac.only("grid")["grid.0"].width
+        (('out',), 2)
+    """
 
     blocks: tuple[Block, ...]
     regions: NDArray[np.int64] | None = None  # (n,) equal numbers: same region of a piecewise-linear network
-    regions_certain: bool = False  # samples that rounding could have put elsewhere are regions of their own
+    regions_certain: bool = False  # every sample that rounding could have moved is a region of its own
 
     def __post_init__(self) -> None:
         shapes = sorted({(block.samples, block.outputs) for block in self.blocks})
@@ -157,8 +172,8 @@ class Jacobian:
         self._check(rates)
         for name, rate in rates.items():
             check_rate(name, rate)
-        found = [(block, rates.get(block.name, rates.get(block.role, 1.0))) for block in self.blocks]
-        return replace(self, blocks=tuple(with_rate(block, rate) for block, rate in found))
+        blocks = (with_rate(block, rates.get(block.name, rates.get(block.role, 1.0))) for block in self)
+        return replace(self, blocks=tuple(blocks))
 
     def load(self, start: int = 0, stop: int | None = None) -> Jacobian:
         """Return the samples start:stop, in memory."""
@@ -182,11 +197,11 @@ class Jacobian:
             [[4.0, 5.0], [0.0, 1.0]]
         """
         try:
-            chosen = np.asarray(samples)
+            indices = np.asarray(samples)
         except ValueError:  # lists of several lengths
-            chosen = np.empty(0)
-        if not (chosen.ndim == 1 and chosen.size and chosen.dtype.kind in "iu") or not (
-            chosen.min() >= 0 and chosen.max() < self.samples
+            indices = np.empty(0)
+        if not (indices.ndim == 1 and indices.size and indices.dtype.kind in "iu") or not (
+            indices.min() >= 0 and indices.max() < self.samples
         ):
             raise UsageError(
                 "samples",
@@ -194,9 +209,9 @@ class Jacobian:
                 got=shown(samples),
                 remedy="number samples from 0, as the run file has them",
             )
-        chosen = chosen.astype(np.intp)
-        regions = None if self.regions is None else self.regions[chosen]
-        return replace(self, blocks=tuple(block.rows(chosen) for block in self), regions=regions)
+        indices = indices.astype(np.intp)
+        regions = None if self.regions is None else self.regions[indices]
+        return replace(self, blocks=tuple(block.rows(indices) for block in self), regions=regions)
 
     def sized(self, samples: int) -> Jacobian:
         """Return a Jacobian of so many samples that takes no memory: all share the first one's numbers."""
@@ -207,18 +222,15 @@ class Jacobian:
         return np.concatenate([block.to_dense() for block in self.blocks], axis=2)
 
     def _check(self, selection: Iterable[str]) -> None:
-        known = {*self.names, *self.roles}
-        missing = [word for word in selection if word not in known]
-        if missing:
-            raise self._unknown(missing)
-
-    def _unknown(self, missing: list[str]) -> UsageError:
-        return UsageError(
-            "block selection",
-            expected=f"a role ({', '.join(self.roles)}) or a block ({', '.join(self.names)})",
-            got=", ".join(map(repr, missing)),
-            remedy="name one of these",
-        )
+        """Raise `UsageError` where a word of a selection is neither a block's name nor a role."""
+        unknown = [word for word in selection if word not in {*self.names, *self.roles}]
+        if unknown:
+            raise UsageError(
+                "block selection",
+                expected=f"a role ({', '.join(self.roles)}) or a block ({', '.join(self.names)})",
+                got=", ".join(map(repr, unknown)),
+                remedy="name one of these",
+            )
 
 
 def _selected(block: Block, selection: Iterable[str]) -> bool:

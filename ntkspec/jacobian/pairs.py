@@ -19,7 +19,7 @@ class PairsFactor(VectorFactor):
     """A factor whose vector is sum_t left[i, t] (x) right[i, o, t], flattened as a*b, left index slowest.
 
     A layer that a sample uses T times, at T positions or in T steps, has such a Jacobian: t runs over its
-    uses. It is stored as the pairs, which take less room than the sums, and multiplied out to compute with.
+    uses. The pairs are stored, since they take less memory than the sums, and multiplied out for computing.
 
     Example:
         >>> import numpy as np
@@ -102,11 +102,12 @@ class PairsFactor(VectorFactor):
 
     def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> PairsFactor:
         """See `Factor.scaled`."""
-        here = kept[:, None, None, None]
-        powers = exponents[:, None, None, None]
-        return self.map(
-            lambda right: np.asarray(np.ldexp(np.where(here, right.astype(np.float64), 0), powers))
-        )
+
+        def times_power(right: NDArray[Any]) -> NDArray[Any]:
+            numbers = np.where(kept[:, None, None, None], right.astype(np.float64), 0)
+            return np.asarray(np.ldexp(numbers, exponents[:, None, None, None]))
+
+        return self.map(times_power)
 
     def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`; products are added up in double."""
@@ -119,11 +120,11 @@ class PairsFactor(VectorFactor):
     @property
     def largest(self) -> NDArray[np.float64]:
         """Return an upper bound on the absolute values of each sample, 0 only where all are; (n,)."""
-        found = np.zeros(self.samples)
+        bounds = np.zeros(self.samples)
         left, right = self.left[:], self.right[:]
         for use in range(self.uses):
-            found += largest_of_samples(left[:, :, use]) * largest_of_samples(right[:, :, use])
-        return found
+            bounds += largest_of_samples(left[:, :, use]) * largest_of_samples(right[:, :, use])
+        return bounds
 
     @property
     def collisions(self) -> int:

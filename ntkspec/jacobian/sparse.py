@@ -56,7 +56,7 @@ class SparseFactor(ArrayFactor):
 
         stored = self.values[:]
         n, c, k = stored.shape
-        kept = range(c) if isinstance(outputs, str) else (outputs,)
+        chosen = range(c) if isinstance(outputs, str) else (outputs,)
         indices = np.asarray(self.indices[:], dtype=np.int64)
         if indices.size and not -1 <= indices.min() <= indices.max() < self.columns:
             raise UsageError(
@@ -65,14 +65,14 @@ class SparseFactor(ArrayFactor):
                 got=f"{indices.min()} to {indices.max()}",
                 remedy="number columns from 0, and give how many there are",
             )
-        padding = np.broadcast_to((indices < 0)[:, None, :], (n, len(kept), k))
-        values = np.where(padding, 0, stored[:, kept, :]).astype(np.float64)
+        padding = np.broadcast_to((indices < 0)[:, None, :], (n, len(chosen), k))
+        values = np.where(padding, 0, stored[:, chosen, :]).astype(np.float64)
         columns = np.where(padding, 0, indices[:, None, :])
         if outputs == "trace":
             columns = columns + self.columns * np.arange(c)[None, :, None]
             shape = (n, c * self.columns)
         else:
-            shape = (n * len(kept), self.columns)
+            shape = (n * len(chosen), self.columns)
         rows, per_row = shape[0], values.size // max(shape[0], 1)
         starts = np.arange(rows + 1, dtype=np.int64) * per_row
         matrix = sp.csr_array((values.ravel(), columns.ravel(), starts), shape=shape)
@@ -88,11 +88,11 @@ class SparseFactor(ArrayFactor):
     @property
     def touched_columns(self) -> NDArray[np.int64]:
         """See `Factor.touched_columns`; indices are read for a range of samples at a time."""
-        found = np.empty(0, np.int64)
+        touched = np.empty(0, np.int64)
         step = samples_at_once(INDEX_BYTES, self.samples, int(self.indices.nbytes))
         for start in range(0, self.samples, step):
-            found = np.union1d(found, self.indices[start : start + step])
-        return found[found >= 0].astype(np.int64)
+            touched = np.union1d(touched, self.indices[start : start + step])
+        return touched[touched >= 0].astype(np.int64)
 
     @property
     def touched_width(self) -> int:
@@ -142,12 +142,12 @@ class SparseFactor(ArrayFactor):
     def collisions(self) -> int:
         """See `Factor.collisions`."""
         ordered = np.sort(self.indices[:], axis=1)
-        most, run = 1, np.ones(len(ordered), dtype=np.int64)
+        longest, run = 1, np.ones(len(ordered), dtype=np.int64)  # of equal indices in a sample
         for entry in range(1, ordered.shape[1]):
             same = (ordered[:, entry] == ordered[:, entry - 1]) & (ordered[:, entry] >= 0)
             run = np.where(same, run + 1, 1)
-            most = max(most, int(run.max(initial=1)))
-        return most
+            longest = max(longest, int(run.max(initial=1)))
+        return longest
 
     @property
     def nonzero_entries(self) -> NDArray[np.bool_]:

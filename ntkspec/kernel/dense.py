@@ -18,10 +18,10 @@ from ntkspec.kernel.forms import TileForm
 from ntkspec.kernel.problem import Kernel, blocks_of
 from ntkspec.memory import BUDGET, format_bytes
 
-SMALLEST_TILE = 32  # rows that tiles shrink to where memory is short
+SMALLEST_TILE = 32  # rows of a tile, at least, where memory is short
 FEWER = "or use fewer samples, --precision float32, or --method lanczos"
 ShareDone = Callable[[float], None]  # called with the share of the work that is done
-Beside = Callable[[Backend], int]  # bytes that are needed beside a kernel, on a device or on the host
+Beside = Callable[[Backend], int]  # bytes that are needed beside a kernel that this backend computes with
 
 
 def gram(
@@ -137,7 +137,7 @@ class Assembly:
     groups: tiles.Groups
     names: tuple[str, ...]
     tiling: tiles.Tiling
-    on_host: bool  # kernels live on the host although the backend computes elsewhere
+    on_host: bool  # kernels are stored on the host, wherever the backend computes
     needed: int  # bytes, kernels included
     forms: Mapping[str, TileForm] | None = None  # of the blocks; None: as all samples of the kernel want them
 
@@ -154,45 +154,33 @@ class Assembly:
 
         Kernels that do not fit on a device, with what is needed beside them, are put on the host.
 
-        Kernels that do not fit on a device, with what is needed beside them, go to the host.
-
         Args:
             kernel: of every block that is added up.
             parts: name -> blocks to add up; default: {"total": all of them}.
             tile: as for `gram`.
-            targets_given: there is a place for the kernels outside of the budget.
-            beside: what the caller will take beside the kernels, when factors and tiles are gone.
+            targets_given: the kernels' arrays exist already, outside of the budget.
+            beside: bytes that the caller needs beside the kernels when factors and tiles are freed.
 
         Raises:
             MemoryBudgetError: the kernels, the tiles at work and the factors of two samples do not fit, or
-                the kernels with what is beside.
+                the kernels and what is needed beside them.
         """
         tile = None if tile is None else whole_number(tile, "tile", 1)
         parts = {"total": kernel.rows} if parts is None else parts
-        engine, samples = kernel.backend, _samples(kernel)
-        kernels = 0 if targets_given else len(parts) * kernel.nbytes
         groups = tiles.Groups.from_parts(parts)
-        room, largest, at_work = engine.room(kernel.budget), max(kernel.shape), tiles.product_tiles(kernel)
-
-        def scratch(rows: int) -> int:
-            rows = max(rows, kernel.repeat)
-            return groups.scratch_bytes(largest, rows, engine.workers, kernel.dtype, at_work)
-
-        if tile is None:
-            tile = engine.tile
-            while tile > SMALLEST_TILE and scratch(tile) > room // 8:
-                tile //= 2
-        work = scratch(tile)
-        later = beside(engine)
-        most_held = max(least_bytes(kernel, kernels + work), kernels + later)
-        on_host = targets_given or (bool(engine.device) and most_held > room)
+        tile, work = _tile_rows(kernel, groups, tile)
+        kernels = 0 if targets_given else len(parts) * kernel.nbytes
+        later = beside(kernel.backend)
+        peak = max(least_bytes(kernel, kernels + work), kernels + later)
+        on_host = targets_given or (bool(kernel.backend.device) and peak > kernel.room)
         if on_host and not targets_given:
             later = beside(CpuBackend())
-            _require_on_host(kernel, kernels + later, most_held)
+            _require_on_host(kernel, kernels + later, peak)
         panel = _panel_samples(kernel, work + (0 if on_host else kernels))
+        samples = _samples(kernel)
         kernel.require(_with_beside(samples), 0 if on_host else kernels + later, FEWER)
-        tiling = tiles.cut(kernel, panel, tile)
-        most = max(side.samples for side in _sides(kernel))
+        tiling = tiles.Tiling.from_sizes(kernel, panel, tile)
+        most = max(side.samples for side in kernel.sides)
         factors = _bytes_a_sample(kernel) * (samples if panel == most else 2 * panel)
         needed = int(kernels + max(work + factors, later))
         return Assembly(kernel, groups, tuple(parts), tiling, on_host, needed)
@@ -221,19 +209,24 @@ class Assembly:
         return {name: make(self.kernel.shape, self.kernel.dtype) for name in self.names}
 
     def _checked(self, out: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return the arrays of `out` for the kernels, or raise `UsageError` where one does not fit."""
         shape, dtype = self.kernel.shape, self.kernel.dtype
         for name in self.names:
             array = out.get(name)
-            given = array if isinstance(array, np.ndarray) else None
-            fits = given is not None and given.shape == shape and given.dtype == dtype
-            if given is None or not fits or not given.flags.writeable:
-                said = shown(array) if given is None else f"{given.shape} of {given.dtype}"
-                raise UsageError(
-                    f"array for kernel {name}",
-                    expected=f"{shape} of {dtype}",
-                    got=f"{said}, which may not be written to" if fits else said,
-                    remedy="give numpy.empty of that shape and dtype",
-                )
+            if not isinstance(array, np.ndarray):
+                got = shown(array)
+            elif array.shape != shape or array.dtype != dtype:
+                got = f"{array.shape} of {array.dtype}"
+            elif not array.flags.writeable:
+                got = f"{array.shape} of {array.dtype}, which may not be written to"
+            else:
+                continue
+            raise UsageError(
+                f"array for kernel {name}",
+                expected=f"{shape} of {dtype}",
+                got=got,
+                remedy="give numpy.empty of that shape and dtype",
+            )
         return {name: out[name] for name in self.names}
 
     def run(
@@ -243,24 +236,23 @@ class Assembly:
 
         Args:
             kernels: as `targets` makes them, or other arrays of that shape.
-            skip: says of a tile's first samples whether it is there already.
+            skip: says of a tile's first samples whether the tile is done already.
         """
         kernel, repeat, engine = self.kernel, self.kernel.repeat, self.kernel.backend
         store = engine.store if kernel.columns is None else engine.insert
 
         def work(pair: tuple[tiles.Strip, tiles.Strip]) -> tuple[int, int]:
             row, column = pair
-            at = row.start * repeat, column.start * repeat
             for name, tile in tiles.compute(row, column, self.groups, kernel).items():
-                store(kernels[name], *at, tile)
+                store(kernels[name], row.start * repeat, column.start * repeat, tile)
             return row.start, column.start
 
-        there = [bool(skip and skip(*at)) for at in tiles.first_samples(kernel, self.tiling.step)]
-        done = sum(there)
+        skipped = [bool(skip and skip(*tile)) for tile in tiles.first_samples(kernel, self.tiling.step)]
+        done = sum(skipped)
         for pairs in tiles.panel_pairs(kernel, self.tiling, skip, self.forms):
-            for at in engine.each(work, pairs):
+            for first_samples in engine.each(work, pairs):
                 done += 1
-                yield at, done / len(there)
+                yield first_samples, done / len(skipped)
 
 
 def require_finite(kernels: Mapping[str, Array], precision: str, *, symmetric: bool = True) -> None:
@@ -268,7 +260,6 @@ def require_finite(kernels: Mapping[str, Array], precision: str, *, symmetric: b
 
     The diagonal of a symmetric kernel is enough to look at: it has the largest entries.
 
-    Of a symmetric kernel none is larger than the largest of the diagonal.
     """
     for name, kernel in kernels.items():
         if not np.isfinite(kernel.diagonal() if symmetric else kernel).all():
@@ -285,20 +276,34 @@ def least_bytes(kernel: Kernel, kernel_bytes: int) -> int:
     return int(kernel_bytes + 2 * _bytes_a_sample(kernel))
 
 
-def _sides(kernel: Kernel) -> tuple[Jacobian, ...]:
-    """Return the Jacobian of the rows and, if it is another one, that of the columns."""
-    return (kernel.rows,) if kernel.columns is None else (kernel.rows, kernel.columns)
+def _tile_rows(kernel: Kernel, groups: tiles.Groups, tile: int | None) -> tuple[int, int]:
+    """Choose the rows of a tile unless they are given; return them, and the bytes of the tiles at work.
+
+    They are what suits the machine, halved until the tiles take at most an eighth of the room.
+    """
+    engine, largest, at_work = kernel.backend, max(kernel.shape), tiles.product_tiles(kernel)
+
+    def work_bytes(rows: int) -> int:
+        rows = max(rows, kernel.repeat)
+        return groups.scratch_bytes(largest, rows, engine.workers, kernel.dtype, at_work)
+
+    if tile is None:
+        tile, room = engine.tile, kernel.room
+        while tile > SMALLEST_TILE and work_bytes(tile) > room // 8:
+            tile //= 2
+    return tile, work_bytes(tile)
 
 
 def _samples(kernel: Kernel) -> int:
-    return sum(side.samples for side in _sides(kernel))
+    """Return the samples of the rows and, if they are others, of the columns."""
+    return sum(side.samples for side in kernel.sides)
 
 
 def _bytes_a_sample(kernel: Kernel) -> float:
     """Return the bytes of a sample's factors, as stored and as converted to the kernel's precision."""
     itemsize = kernel.dtype.itemsize
     return max(
-        side.nbytes / side.samples * (1 + max(itemsize / side.dtype.itemsize, 1.0)) for side in _sides(kernel)
+        side.nbytes / side.samples * (1 + max(itemsize / side.dtype.itemsize, 1.0)) for side in kernel.sides
     )
 
 
@@ -311,18 +316,18 @@ def _panel_samples(kernel: Kernel, kernel_bytes: int) -> int:
     room = kernel.room - kernel_bytes
     kernel.require(f"kernel of {samples} samples", least_bytes(kernel, kernel_bytes), FEWER)
     if per_sample * samples <= room:
-        return max(side.samples for side in _sides(kernel))
+        return max(side.samples for side in kernel.sides)
     return max(int(room / (2 * per_sample)), 1)
 
 
 def _require_on_host(kernel: Kernel, needed: int, on_device: int) -> None:
     """Raise `MemoryBudgetError` where a kernel fits neither the device nor the budget of the host."""
     if needed > kernel.budget:
-        budget, room, host, there = map(format_bytes, (kernel.budget, kernel.room, needed, on_device))
+        budget, room, host, device = map(format_bytes, (kernel.budget, kernel.room, needed, on_device))
         raise MemoryBudgetError(
             _with_beside(_samples(kernel)),
             expected=f"at most {budget} on the host ({BUDGET}) or {room} on the {kernel.backend.device}",
-            got=f"a need of {host} on the host or {there} on the device",
+            got=f"a need of {host} on the host or {device} on the device",
             remedy=f"raise --memory {FEWER}",
         )
 

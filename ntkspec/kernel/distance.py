@@ -1,4 +1,4 @@
-"""How far two kernels are apart, whatever their scale: the kernel distance, computed in tiles.
+"""The kernel distance of two kernels, which does not depend on their scales, computed in tiles.
 
     d(A, B) = 1 - <A, B>_F / (|A|_F |B|_F)
 
@@ -27,7 +27,7 @@ from ntkspec.kernel import tiles
 from ntkspec.kernel.dense import Assembly
 from ntkspec.kernel.problem import Kernel, blocks_of
 
-FIRST, OTHER = SIDES = ("first ", "other ")  # how blocks and sums of both sides are told apart
+FIRST, OTHER = SIDES = ("first ", "other ")  # prefixes of the names of blocks and sums of both sides
 
 
 def kernel_distance(
@@ -70,15 +70,15 @@ def kernel_distance(
     """
     _check_alike(first, other)
     kernel = Kernel.from_jacobian(first, outputs, precision=precision, backend=backend, memory=memory)
-    found = distances(kernel, {"total": first}, {"total": other}, tile)["total"]
-    if found is None:
+    distance = distances(kernel, {"total": first}, {"total": other}, tile)["total"]
+    if distance is None:
         raise UsageError(
             "kernel distance",
             expected="two kernels that are not zero",
             got="one that is, or whose factors are too small to be squared",
             remedy="see that some parameter has a gradient, or rescale the model's outputs",
         )
-    return found
+    return distance
 
 
 def distances(
@@ -100,31 +100,31 @@ def distances(
     scales = {name: _Scale.from_kernel(name, both.only(part)) for name, part in parts.items()}
     engine = both.backend
     names = [name for name in first if scales[FIRST + name].trace > 0 < scales[OTHER + name].trace]
-    sums: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+    products: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
 
     def work(pair: tuple[tiles.Strip, tiles.Strip]) -> dict[str, NDArray[np.float64]]:
-        made = tiles.compute(*pair, plan.groups, both)
-        twice = 1 if pair[0].start == pair[1].start else 2  # a tile below the diagonal stands for one above
-        found = {}
+        computed = tiles.compute(*pair, plan.groups, both)
+        count = 1 if pair[0].start == pair[1].start else 2  # a tile below the diagonal stands for one above
+        of_tiles = {}
         for name in names:
-            one, two = (scales[side + name].scaled(made[side + name]) for side in SIDES)
-            found[name] = twice * _products(one, two, engine)
-        return found
+            a, b = (scales[side + name].scaled(computed[side + name]) for side in SIDES)
+            of_tiles[name] = count * _products(a, b, engine)
+        return of_tiles
 
     if names:
         for pairs in tiles.panel_pairs(both, plan.tiling):
-            for found in engine.each(work, pairs):
-                for name, products in found.items():
-                    sums[name].append(products)
-    return {name: _distance(name, sums[name]) if name in sums else None for name in first}
+            for of_tiles in engine.each(work, pairs):
+                for name, of_tile in of_tiles.items():
+                    products[name].append(of_tile)
+    return {name: _distance(name, products[name]) if name in products else None for name in first}
 
 
 @dataclass(frozen=True)
 class _Scale:
     """The scaling of a kernel to a trace of 1, so that squares do not overflow and traces are equal."""
 
-    exponent: int  # of a power of two, which rounds nothing
-    trace: float  # after it
+    exponent: int  # of a power of two: multiplying by it rounds nothing
+    trace: float  # of the kernel times that power
     backend: Backend
 
     @staticmethod
@@ -139,27 +139,28 @@ class _Scale:
     def scaled(self, tile: Array) -> Array:
         """Return the tile, scaled, as a new array in double precision."""
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            fresh = self.backend.xp.ldexp(tile.astype(np.float64), self.exponent)
-            fresh /= self.trace
-        return fresh
+            scaled = self.backend.xp.ldexp(tile.astype(np.float64), self.exponent)
+            scaled /= self.trace
+        return scaled
 
 
-def _products(one: Array, two: Array, engine: Backend) -> NDArray[np.float64]:
+def _products(a: Array, b: Array, engine: Backend) -> NDArray[np.float64]:
     """Compute <M, M>, <M, P> and <P, P> (3,) of two tiles A and B, M = A - B and P = A + B; destroys A."""
-    total = one + two
-    one -= two
-    rows = (engine.get(engine.row_sums(*pair)) for pair in ((one, one), (one, total), (total, total)))
-    return np.array([math.fsum(each) for each in rows])
+    p = a + b
+    m = a
+    m -= b
+    sums_of_rows = (engine.get(engine.row_sums(*pair)) for pair in ((m, m), (m, p), (p, p)))
+    return np.array([math.fsum(sums) for sums in sums_of_rows])
 
 
 def _distance(name: str, products: Sequence[NDArray[np.float64]]) -> float:
     """Compute the distance from the products (3,) of all pairs of tiles."""
-    minus, mixed, plus = (math.fsum(each) for each in zip(*products, strict=True))
-    if not math.isfinite(plus):
+    mm, mp, pp = (math.fsum(of_tiles) for of_tiles in zip(*products, strict=True))
+    if not math.isfinite(pp):
         raise _overflow(name)
-    one, two = (math.sqrt(max(minus + plus + sign * 2 * mixed, 0.0)) / 2 for sign in (1, -1))
-    apart = (minus - (mixed / (one + two)) ** 2) / (2 * one * two)
-    return min(max(apart, 0.0), 1.0)  # rounding alone leads out of here
+    a, b = (math.sqrt(max(mm + pp + sign * 2 * mp, 0.0)) / 2 for sign in (1, -1))  # |A| and |B|
+    distance = (mm - (mp / (a + b)) ** 2) / (2 * a * b)
+    return min(max(distance, 0.0), 1.0)  # only rounding leaves this range
 
 
 def _beside(first: Mapping[str, Jacobian], other: Mapping[str, Jacobian]) -> dict[str, Jacobian]:
@@ -174,12 +175,11 @@ def _beside(first: Mapping[str, Jacobian], other: Mapping[str, Jacobian]) -> dic
 
 def _check_alike(first: Jacobian, other: Jacobian) -> None:
     """Raise `UsageError` where two Jacobians have different numbers of samples or outputs."""
-    said, found = ((jac.samples, jac.outputs) for jac in (first, other))
-    if said != found:
+    if (first.samples, first.outputs) != (other.samples, other.outputs):
         raise UsageError(
             "kernel distance",
-            expected=f"two Jacobians of {said[0]} samples and {said[1]} outputs",
-            got=f"{found[0]} samples and {found[1]} outputs in the second",
+            expected=f"two Jacobians of {first.samples} samples and {first.outputs} outputs",
+            got=f"{other.samples} samples and {other.outputs} outputs in the second",
             remedy="give Jacobians of the same samples; jac.rows(indices) takes some of them",
         )
 

@@ -1,4 +1,4 @@
-"""A kernel as it was formed in floating point, with a rigorous bound on every entry's rounding error.
+"""A kernel as computed in floating point, with a rigorous bound on the rounding error of every entry.
 
 With gamma_m = m u / (1 - m u), u = 2^-53, every inner product of length m, in any order and with or without
 fused operations, is off by at most gamma_m |x|.|y| (Higham 2002, section 3.1). An entry of K is a sum over
@@ -95,10 +95,10 @@ def enclosure_of(kernel: Kernel, *, beside: int = 0) -> KernelEnclosure:
     On a device the error is certain only if the device computes in IEEE arithmetic. That is asked of its
     libraries and cannot be checked: for certified bounds take `in_ieee_arithmetic(kernel)`.
     """
-    more = int((KERNELS_HELD - 1 + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
-    plan = Assembly.from_kernel(kernel, beside=lambda _: more)
+    bytes_beside = int((KERNELS_HELD - 1 + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
+    plan = Assembly.from_kernel(kernel, beside=lambda _: bytes_beside)
     check_range(kernel)
-    formed = plan.assemble()["total"]
+    matrix = plan.assemble()["total"]
     weights, squares = np.zeros(kernel.size), 0.0
     for term in kernel.terms:
         pair = term.uncancelled_pair
@@ -107,8 +107,8 @@ def enclosure_of(kernel: Kernel, *, beside: int = 0) -> KernelEnclosure:
         weights = np.hypot(weights, left * right)
         squares += 1 + float(left.max()) ** 2 + float(right.max()) ** 2  # what an underflow is multiplied by
     roundings = forming_roundings(kernel)
-    where = CpuBackend() if plan.on_host else kernel.backend
-    return KernelEnclosure(formed, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP, where)
+    engine = CpuBackend() if plan.on_host else kernel.backend
+    return KernelEnclosure(matrix, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP, engine)
 
 
 def _row_norms(engine: Backend, matrix: Array) -> NDArray[np.float64]:
@@ -119,7 +119,7 @@ def _row_norms(engine: Backend, matrix: Array) -> NDArray[np.float64]:
 def forming_roundings(kernel: Kernel) -> int:
     """Count the roundings behind an entry of K at most (m in the text above), those of all sums included."""
     longest = max(
-        t.block.left.roundings_in_any_order + t.outputs_added * t.block.right.roundings_in_any_order
-        for t in kernel.terms
+        term.block.left.roundings_in_any_order + term.outputs_added * term.block.right.roundings_in_any_order
+        for term in kernel.terms
     )
     return longest + 2 * len(kernel.rows.blocks) + 3

@@ -1,6 +1,6 @@
-"""Kernels in an HDF5 file, assembled tile by tile; a killed run goes on at the tiles that are missing.
+"""Write kernels to an HDF5 file, tile by tile; a run that was killed continues with the missing tiles.
 
-What the file is like stands in `ntkspec.kernel.kernel_file`.
+`ntkspec.kernel.kernel_file` describes the file.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ntkspec.kernel.problem import Kernel, blocks_of
 from ntkspec.memory import samples_at_once
 from ntkspec.store.disk import writing
 
-SECONDS = 5.0  # between two moments at which what was computed is made safe
-PANEL_BYTES = 2**26  # of a factor, hashed at once
+SECONDS = 5.0  # between writes to disk
+PIECE_BYTES = 2**26  # of a factor, hashed at once
 
 
 def write_kernels(
@@ -120,8 +120,8 @@ def _fill(file: KernelFile, progress: ShareDone | None) -> None:
     """Compute the tiles that are missing, and mark them as done every few seconds."""
     computed: list[tuple[int, int]] = []
     last = time.monotonic()
-    for at, share in file.plan.run(file.kernels, file.has):
-        computed.append(at)
+    for first_samples, share in file.plan.run(file.kernels, file.has):
+        computed.append(first_samples)
         if time.monotonic() - last > SECONDS:
             file.mark(computed)
             computed.clear()
@@ -131,23 +131,23 @@ def _fill(file: KernelFile, progress: ShareDone | None) -> None:
     file.mark(computed)
 
 
-def _fingerprint(plan: Assembly, parts: Mapping[str, Jacobian], said: Mapping[str, str]) -> str:
+def _fingerprint(plan: Assembly, parts: Mapping[str, Jacobian], settings: Mapping[str, str]) -> str:
     """Return a sha256 of all numbers that kernels depend on, of how these are added up, and of settings."""
-    found = hashlib.sha256(repr((kernel_file.VERSION, sorted(said.items()))).encode())
+    digest = hashlib.sha256(repr((kernel_file.VERSION, sorted(settings.items()))).encode())
     for name, jacobian in parts.items():
-        found.update(repr((name, jacobian.names)).encode())
+        digest.update(repr((name, jacobian.names)).encode())
     for block in plan.kernel.rows:
-        for side in block.factors:
-            found.update(repr((block.name, not side.arrays)).encode())
-            step = samples_at_once(PANEL_BYTES, block.samples, side.nbytes)
+        for factor in block.factors:
+            digest.update(repr((block.name, not factor.arrays)).encode())
+            step = samples_at_once(PIECE_BYTES, block.samples, factor.nbytes)
             for start in range(0, block.samples, step):
-                arrays = side.load(start, min(start + step, block.samples)).arrays
+                arrays = factor.load(start, min(start + step, block.samples)).arrays
                 for name in sorted(arrays, reverse=True):  # values first
-                    _hash(found, arrays[name])
-    return found.hexdigest()
+                    _hash(digest, arrays[name])
+    return digest.hexdigest()
 
 
-def _hash(found: Any, values: NDArray[Any]) -> None:
+def _hash(digest: Any, values: NDArray[Any]) -> None:
     """Update a hash by an array's shape without samples, its dtype and its bytes."""
-    found.update(repr((values.shape[1:], values.dtype.str)).encode())
-    found.update(np.ascontiguousarray(values).data)
+    digest.update(repr((values.shape[1:], values.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(values).data)

@@ -1,12 +1,13 @@
-"""In which form a block's factors go into tiles: decided once, by all samples of a kernel.
+"""The form in which a block's factors are multiplied in tiles: chosen once, by all samples of a kernel.
 
-Two choices move the last bits of a tile: whether a sparse factor is multiplied as a dense matrix, and whether
-the two vectors of each sample are balanced. Made by the samples at hand they would let the bits depend on how
-many samples are read at once, and on who computes the tile.
+Two choices change the last bits of a tile: whether a sparse factor is multiplied as a dense matrix, and
+whether the two vectors of each sample are balanced. If they were made by the samples in memory, the bits
+would depend on how many samples are read at once, and on which process computes the tile.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ class TileForm:
     """The form in which the two factors of a block are multiplied in tiles."""
 
     balanced: bool  # see `Block.pair`
-    # Of left and right: the columns of a sparse factor that is written out as a dense matrix; None of others.
+    # For left and right: the columns of a sparse factor that is multiplied as a dense one; None for others.
     dense: tuple[Columns, Columns]
 
 
@@ -51,36 +52,35 @@ def matrices(block: Block, columns: tuple[Columns, Columns], form: TileForm, ker
 
     Args:
         block: the samples, as stored.
-        columns: as `columns_of` gives them for all that this is multiplied with.
+        columns: as `columns_of` returns them for the kernel.
         form: of the block.
-        kernel: whose mode, precision and backend count.
+        kernel: says output mode, precision and backend.
     """
     engine, dtype = kernel.backend, kernel.dtype
     pair = block.renumbered(*columns).pair(kernel.outputs, dtype, balanced=form.balanced)
-    left, right = (written_out is not None for written_out in form.dense)
+    left_dense, right_dense = (columns is not None for columns in form.dense)
     return Pair(
-        None if pair.left is None else engine.put_for_tiles(pair.left, dtype, dense=left),
-        engine.put_for_tiles(pair.right, dtype, dense=right),
+        None if pair.left is None else engine.put_for_tiles(pair.left, dtype, dense=left_dense),
+        engine.put_for_tiles(pair.right, dtype, dense=right_dense),
         pair.repeat,
     )
 
 
 def _terms(kernel: Kernel, name: str) -> list[Term]:
     """Return a block's terms: at the samples of the rows and, if they are others, at those of the columns."""
-    sides = (kernel.rows,) if kernel.columns is None else (kernel.rows, kernel.columns)
-    return [Term(side[name], kernel.outputs, kernel.backend) for side in sides]
+    return [Term(side[name], kernel.outputs, kernel.backend) for side in kernel.sides]
 
 
 def _form(kernel: Kernel, terms: Sequence[Term]) -> TileForm:
     """Choose the form of a block from all its samples."""
-    balanced = any(part.out_of_balance(kernel.dtype) for term in terms for _, part in term.pieces())
+    balanced = any(piece.out_of_balance(kernel.dtype) for term in terms for _, piece in term.pieces())
     as_stored = TileForm(balanced, (None, None))
     columns = columns_of(kernel, terms[0].block.name, as_stored)
     if all(touched is None for touched in columns):
         return as_stored
     entries: list[Any] = [0, 0]  # of each column, of left and right
-    for part in (part for term in terms for _, part in term.pieces()):
-        pair = part.renumbered(*columns).pair(kernel.outputs, kernel.dtype, balanced=balanced)
+    for _, piece in itertools.chain.from_iterable(term.pieces() for term in terms):
+        pair = piece.renumbered(*columns).pair(kernel.outputs, kernel.dtype, balanced=balanced)
         for side, matrix in enumerate((pair.left, pair.right)):
             if columns[side] is not None:
                 entries[side] = entries[side] + np.bincount(matrix.indices, minlength=matrix.shape[1])

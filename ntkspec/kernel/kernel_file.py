@@ -1,12 +1,12 @@
-"""The file of kernels: laid out before the first tile, filled through a memory map, its tiles marked.
+"""The file of kernels: created at its full size, filled through a memory map, with a mark for every tile.
 
     path.part while it is being written, then path:
         attributes       format "ntkspec-kernel", version 1, fingerprint, outputs, precision, backend, step
         kernels/<name>   (N, N) a sum of blocks, symmetric, contiguous
-        done             (strips, strips) 1 where the tile with that row and column of strips is there
+        done             (strips, strips) 1 where the tile with that row and column of strips is in the file
 
-The datasets are laid out before the first tile, and tiles go through a memory map: nothing that HDF5 itself
-keeps in the file changes meanwhile, so there is no moment at which a kill could damage it.
+The datasets are created before the first tile, and tiles are written through a memory map. HDF5's own
+structures do not change meanwhile, so a kill cannot damage the file at any moment.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ KERNELS, DONE = "kernels", "done"
 
 @dataclass(frozen=True, eq=False)
 class KernelFile:
-    """A file of kernels that is being filled by this process alone."""
+    """A file of kernels that this process alone is filling."""
 
-    path: Path  # that it will have; meanwhile it is at `part_of(path)`
+    path: Path  # of the complete file; until then it is at `part_of(path)`
     fingerprint: str
     plan: Assembly  # in the tiles that the file was begun with, on which its bits depend
     kernels: Mapping[str, NDArray[Any]]  # name -> (N, N), in the memory map
@@ -68,7 +68,7 @@ class KernelFile:
             for row, column in computed:
                 self.done[row // step, column // step] = 1
             self.memory.flush()
-            self.memory.madvise(mmap.MADV_DONTNEED)  # our memory need not hold what the file does
+            self.memory.madvise(mmap.MADV_DONTNEED)  # what is in the file need not be in memory
 
 
 def part_of(path: Path) -> Path:
@@ -80,9 +80,9 @@ def begin(path: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
     """Create a kernel file with room for all tiles, unless it was begun already.
 
     Args:
-        path: that it will have.
+        path: of the complete file.
         plan: what is to be assembled.
-        attributes: what the file says of itself, its fingerprint among it.
+        attributes: of the file, its fingerprint among them.
 
     Raises:
         OutputError: there is no room for it.
@@ -112,9 +112,11 @@ def continued(path: Path, plan: Assembly, fingerprint: str) -> Iterator[KernelFi
 def require_same(path: Path, fingerprint: str) -> None:
     """Raise `OutputError` unless the file holds, or will hold, the kernels with this fingerprint."""
     attributes = _attributes(path)
-    own = attributes.get("format") == FORMAT
-    if not own or attributes.get("fingerprint") != fingerprint:
-        raise not_ours(path, "kernels of another Jacobian, or of other settings" if own else "another file")
+    of_kernels = attributes.get("format") == FORMAT
+    if not of_kernels or attributes.get("fingerprint") != fingerprint:
+        raise not_ours(
+            path, "kernels of another Jacobian, or of other settings" if of_kernels else "another file"
+        )
 
 
 def require_kernel_file(path: Path) -> None:
@@ -146,14 +148,14 @@ def _mapped(path: Path, plan: Assembly, fingerprint: str) -> KernelFile:
     part = part_of(path)
     with _open(part, "r") as file:
         offsets = {name: int(file[_dataset(name)].id.get_offset()) for name in plan.names}
-        marks, strips = int(file[DONE].id.get_offset()), file[DONE].shape
+        done_offset, strips = int(file[DONE].id.get_offset()), file[DONE].shape
     with part.open("r+b") as handle:
-        memory = mmap.mmap(handle.fileno(), 0)  # closed with the last array that looks into it
+        memory = mmap.mmap(handle.fileno(), 0)  # closed when the last array in it is deleted
     kernels = {
         name: np.ndarray(plan.kernel.shape, plan.kernel.dtype, memory, offset)
         for name, offset in offsets.items()
     }
-    done = np.ndarray(strips, np.uint8, memory, marks)
+    done = np.ndarray(strips, np.uint8, memory, done_offset)
     return KernelFile(path, fingerprint, plan, kernels, done, memory)
 
 
@@ -168,7 +170,7 @@ def _as_begun(part: Path, plan: Assembly) -> Assembly:
             got=f"a budget for {plan.tiling.step}",
             remedy="raise --memory, or remove the file to begin again",
         )
-    tiling = tiles.cut(plan.kernel, plan.tiling.panel, step * plan.kernel.repeat)
+    tiling = tiles.Tiling.from_sizes(plan.kernel, plan.tiling.panel, step * plan.kernel.repeat)
     return replace(plan, tiling=tiling)
 
 
@@ -178,8 +180,7 @@ def _lay_out(part: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
     strips = -(-plan.kernel.rows.samples // plan.tiling.step)
     try:
         with _open(new, "w") as file:
-            own = {"format": FORMAT, "version": VERSION, "step": plan.tiling.step}
-            file.attrs.update({**own, **attributes})
+            file.attrs.update({"format": FORMAT, "version": VERSION, "step": plan.tiling.step, **attributes})
             file.create_group(KERNELS)
             for name in plan.names:
                 _contiguous(file, _dataset(name), plan.kernel.shape, plan.kernel.dtype)
@@ -236,7 +237,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[None]:
     """Lock a file, or raise `OutputError` if another process has it."""
-    with part.open("r+b") as handle:  # over a network, only who may write may have a file alone
+    with part.open("r+b") as handle:  # network file systems want write access for an exclusive lock
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

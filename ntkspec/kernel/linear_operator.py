@@ -1,4 +1,4 @@
-"""The kernel as a linear operator: K v from the factors, nothing n x n is formed."""
+"""The kernel as a linear operator: K v is computed from the factors, no n x n matrix is formed."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def operator_of(kernel: Kernel) -> LinearOperator:
     def product(vector: NDArray[Any]) -> NDArray[Any]:
         return products(vector.reshape(-1, 1))[:, 0]
 
-    ways = {"matvec": product, "rmatvec": product, "matmat": products, "rmatmat": products}
-    return LinearOperator(kernel.shape, dtype=np.dtype(np.float64), **ways)
+    methods = {"matvec": product, "rmatvec": product, "matmat": products, "rmatmat": products}
+    return LinearOperator(kernel.shape, dtype=np.dtype(np.float64), **methods)
 
 
 def operator_bytes(kernel: Kernel) -> int:
@@ -79,15 +79,15 @@ def operator_bytes(kernel: Kernel) -> int:
 
 def operator_engine(kernel: Kernel) -> Backend:
     """Return the backend on which `operator` computes: the kernel's, or the host if factors do not fit."""
-    away = kernel.backend.device and operator_bytes(kernel) > kernel.room
-    return CpuBackend() if away else kernel.backend
+    too_large = kernel.backend.device and operator_bytes(kernel) > kernel.room
+    return CpuBackend() if too_large else kernel.backend
 
 
 def check_range(kernel: Kernel) -> None:
     """Raise `UsageError` where squares and products of the numbers would leave the range of the precision.
 
-    What counts is the kernel of absolute values: rounding errors are relative to the largest numbers that are
-    added up, also where these cancel.
+    The kernel of absolute values is checked, since entries that cancel have large rounding errors too. Errors
+    are stated relative to the largest numbers, which is only right well inside the range.
     """
     single = kernel.precision == "float32"
     low, high = (1e-22, 1e30) if single else (1e-200, 1e200)

@@ -1,9 +1,9 @@
-"""J itself, a range of columns at a time, and its triangular factor.
+"""The columns of J, in panels, and the triangular factor that is computed from them.
 
-Singular values of J resolve eigenvalues of J J^T down to about eps^2 of the largest, where those of the
-formed kernel end at eps. J is never held whole: the columns arrive in panels, and each panel is folded
-into the triangular factor R of J^T = Q R (Demmel, Grigori, Hoemmen and Langou 2012, "Communication-optimal
-parallel and sequential QR and LQ factorizations", the sequential flat tree).
+Singular values of J resolve eigenvalues of J J^T down to about eps^2 of the largest; eigenvalues of the
+formed kernel end at eps. J is never in memory as a whole: panel after panel of its columns is folded into the
+triangular factor R of J^T = Q R (Demmel, Grigori, Hoemmen and Langou 2012, "Communication-optimal parallel
+and sequential QR and LQ factorizations", the sequential flat tree).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from ntkspec.backend import Array
 from ntkspec.kernel.problem import Kernel
 
-NARROWEST = 128  # columns at least: long sums cost a QR digits, many folds cost it time
+NARROWEST = 128  # columns, at least: narrower panels take more folds, and time
 
 
 def column_panels(kernel: Kernel, width: int) -> Iterator[Array]:
@@ -31,7 +31,7 @@ def triangular_factor(kernel: Kernel) -> Array:
     for panel in column_panels(kernel, width):
         waiting.append(panel)
         del panel  # else the last one would outlive its fold
-        if sum(each.shape[1] for each in waiting) > width // 2:
+        if sum(columns.shape[1] for columns in waiting) > width // 2:
             triangle = engine.fold(triangle, waiting)
     return engine.fold(triangle, waiting) if waiting else triangle
 

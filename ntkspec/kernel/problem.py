@@ -130,6 +130,11 @@ class Kernel:
         return self.size, self.size if self.columns is None else self.columns.kernel_size(self.outputs)
 
     @property
+    def sides(self) -> tuple[Jacobian, ...]:
+        """Return the Jacobian of the rows and, if it is another one, that of the columns."""
+        return (self.rows,) if self.columns is None else (self.rows, self.columns)
+
+    @property
     def size(self) -> int:
         """Return N, the rows of the matrix."""
         return self.rows.kernel_size(self.outputs)

@@ -1,10 +1,10 @@
-"""Squares of tiles that other processes computed: each in a file of its own, until it is in the kernel file.
+"""Squares of tiles that other processes compute: each is in a file of its own until it is merged.
 
     <path>.part.tiles/<first row>-<end>-<first column>-<end>-<mark>
 
-holds the numbers (rows, columns) of each kernel, and after each their CRC-32. The name says which samples the
-rows and columns belong to, and its mark of which kernels, in which tiles. A file has its name when it is
-whole. So what was left when the work ended is taken up by whoever continues it.
+holds the numbers (rows, columns) of each kernel, each followed by its CRC-32. The name says to which samples
+the rows and columns belong; the mark says of which kernels they are, and in which tiles. A file gets its name
+when it is complete. So whoever continues unfinished work can use the squares that it left.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def write_square(place: Path, kernels: Iterable[NDArray[Any]]) -> None:
 
 def missing(file: KernelFile, square: Square) -> bool:
     """Return whether some tile of a square is not in the kernel file."""
-    return not all(file.has(*at) for at in square.first_samples(file.plan.tiling.step))
+    return not all(file.has(row, column) for row, column in square.first_samples(file.plan.tiling.step))
 
 
 def merge(file: KernelFile, square: Square) -> bool:
@@ -110,13 +110,13 @@ def merge(file: KernelFile, square: Square) -> bool:
     if not place.exists():
         return False
     shape = len(square.rows) * kernel.repeat, len(square.columns) * kernel.repeat
-    at = square.rows.start * kernel.repeat, square.columns.start * kernel.repeat
+    corner = square.rows.start * kernel.repeat, square.columns.start * kernel.repeat
     with writing(file.path), place.open("rb") as handle:
         for name in file.plan.names:
             numbers = np.fromfile(handle, kernel.dtype, shape[0] * shape[1])
             if numbers.size < shape[0] * shape[1] or _crc(numbers) != handle.read(CRC_BYTES):
                 return False
-            kernel.backend.store(file.kernels[name], *at, numbers.reshape(shape))
+            kernel.backend.store(file.kernels[name], *corner, numbers.reshape(shape))
         file.mark(square.first_samples(file.plan.tiling.step))
         place.unlink()
     return True
@@ -169,10 +169,10 @@ def _mark(file: KernelFile) -> str:
 
 def _square_in(file: KernelFile, place: Path) -> Square | None:
     """Return the square that a file is named after, or None if it is of other kernels."""
-    named = NAME.fullmatch(place.name)
-    if named is None or named[5] != _mark(file):
+    match = NAME.fullmatch(place.name)
+    if match is None or match[5] != _mark(file):
         return None
-    row, row_end, column, column_end = (int(number) for number in named.groups()[:4])
+    row, row_end, column, column_end = (int(number) for number in match.groups()[:4])
     return Square(range(row, row_end), range(column, column_end))
 
 

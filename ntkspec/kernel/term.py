@@ -2,8 +2,8 @@
 
     K_block = (L L^T) o (R R^T),    J v and J^T u from L and R alone
 
-with L repeated for every row of a sample. What is known of a term is found once, and kept where it may stay
-in memory; the kernels of several sums of blocks share the terms of the blocks that they share.
+with L repeated for every row of a sample. What is computed of a term is cached where memory allows; kernels
+of several sums of blocks share the terms of the blocks that they have in common.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ntkspec.summation import over_samples, pairwise, panels
 T = TypeVar("T")
 
 PIECE_BYTES = 2**26  # of a block, read at once
-GROWN = 2  # times a block as stored: what is kept of it for tiles is no larger
+GROWN = 2  # times a block as stored: larger matrices for tiles are not cached
 VECTORS = 16  # for which a piece of an operator's work has room, if one is not too large for that
 
 
@@ -43,8 +43,8 @@ class cached_if_room(Generic[T]):
             return self.find(term)
         if self.name not in term.__dict__:
             term.__dict__[self.name] = self.find(term)
-        found: T = term.__dict__[self.name]
-        return found
+        value: T = term.__dict__[self.name]
+        return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Term:
     block: Block  # in memory or in a run file
     outputs: Outputs
     engine: Backend
-    caches: bool = False  # whether arrays that are made of it may stay in memory
+    caches: bool = False  # whether arrays computed from it may stay in memory
 
     @cached_if_room
     def compact(self) -> Block:
@@ -68,18 +68,16 @@ class Term:
 
     def for_tiles(self, dtype: DTypeLike) -> Pair:
         """Return both factors in the form that `Backend.add_tile` expects, in this precision; cached."""
-        known: dict[str, Pair] = self.__dict__.setdefault("_for_tiles", {})
+        cache: dict[str, Pair] = self.__dict__.setdefault("_for_tiles", {})
         name = str(np.dtype(dtype))
-        if name in known:
-            return known[name]
+        if name in cache:
+            return cache[name]
         pair = self.compact.pair(self.outputs, dtype)
         pair = pair.map(lambda matrix: self.engine.put_for_tiles(matrix, dtype))
         dense = [m for m in (pair.left, pair.right) if m is not None and not self.engine.is_sparse(m)]
-        written_out = sum(int(matrix.nbytes) for matrix in dense)
-        if (
-            self.caches and written_out <= GROWN * self.block.nbytes
-        ):  # a coarse grid, written out, is far larger
-            known[name] = pair
+        dense_bytes = sum(int(matrix.nbytes) for matrix in dense)
+        if self.caches and dense_bytes <= GROWN * self.block.nbytes:  # a coarse grid as a dense one is larger
+            cache[name] = pair
         return pair
 
     @property
@@ -105,7 +103,7 @@ class Term:
     @cached_property
     def additions(self) -> int:
         """Return how many additions of entries of one index are behind a number, in both factors together."""
-        return max(sum(f.collisions - 1 for f in part.factors) for _, part in self.pieces())
+        return max(sum(factor.collisions - 1 for factor in piece.factors) for _, piece in self.pieces())
 
     @cached_property
     def touched_width(self) -> int:
@@ -115,7 +113,7 @@ class Term:
 
     def largest_factor(self, working: np.dtype[Any]) -> float:
         """Return a bound on the entries of both Gram matrices, by which an underflow is multiplied."""
-        pairs = (part.compact().pair(self.outputs, working) for _, part in self.pieces())
+        pairs = (piece.compact().pair(self.outputs, working) for _, piece in self.pieces())
         return max(_largest_entries(pair) for pair in pairs)
 
     @property
@@ -132,8 +130,8 @@ class Term:
     def nonzero(self) -> bool:
         """Return whether some number of the block's Jacobian is not zero, however small."""
         return any(
-            bool(np.logical_and.reduce([factor.largest > 0 for factor in part.factors]).any())
-            for _, part in self.pieces()
+            bool(np.logical_and.reduce([factor.largest > 0 for factor in piece.factors]).any())
+            for _, piece in self.pieces()
         )
 
     def pieces(self) -> Iterator[tuple[int, Block]]:
@@ -145,38 +143,38 @@ class Term:
     def columns(self, width: int) -> Iterator[Array]:
         """Yield the touched columns of J as dense device panels (rows, at most `width`), each a new array."""
         pair, engine = self.pair, self.engine
-        for rights in _ranges(pair.right.shape[1], width):
-            part = engine.columns(pair.right, rights)
+        for right_columns in _ranges(pair.right.shape[1], width):
+            right = engine.columns(pair.right, right_columns)
             if pair.left is None:
-                yield part.copy()
+                yield right.copy()
                 continue
-            for lefts in _ranges(pair.left.shape[1], max(width // part.shape[1], 1)):
-                repeated = engine.xp.repeat(engine.columns(pair.left, lefts), pair.repeat, axis=0)
-                yield engine.xp.einsum("na,nw->naw", repeated, part).reshape(len(part), -1)
+            for left_columns in _ranges(pair.left.shape[1], max(width // right.shape[1], 1)):
+                left = engine.xp.repeat(engine.columns(pair.left, left_columns), pair.repeat, axis=0)
+                yield engine.xp.einsum("na,nw->naw", left, right).reshape(len(right), -1)
 
     def _put(self, compact: Block) -> Pair:
         return compact.pair(self.outputs).map(lambda matrix: self.engine.put(matrix, np.float64))
 
     def _diagonal(self, *, absolute: bool) -> NDArray[np.float64]:
-        found, repeat = np.empty(self.size), self.size // self.block.samples
-        for start, part in self.pieces():
-            rows = slice(start * repeat, (start + part.samples) * repeat)
+        diagonal, repeat = np.empty(self.size), self.size // self.block.samples
+        for start, piece in self.pieces():
+            rows = slice(start * repeat, (start + piece.samples) * repeat)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                pair = self._put((part.absolute() if absolute else part).compact())
-                found[rows] = self.engine.get(_row_products(pair, self.engine))
-        return found
+                pair = self._put((piece.absolute() if absolute else piece).compact())
+                diagonal[rows] = self.engine.get(_row_products(pair, self.engine))
+        return diagonal
 
 
 class TermOperator:
     """J v and J^T u of one block, computed from its factors for several vectors at once.
 
-    Of J's numbers one matrix is inner, the one that is sparse or the wider one, the other outer:
+    The sparse or else the wider one of the two matrices is called inner, the other outer:
 
         J^T V = inner^T [diag(v_1) outer, diag(v_2) outer, ...] = [u_1, u_2, ...]
         J U = [rowsums((inner u_1) * outer), rowsums((inner u_2) * outer), ...]
 
-    so that m vectors take one product with m times the columns. Sums over samples are long: panels of them
-    are added pairwise. Where both matrices are sparse, so is all that is made of them, a vector at a time.
+    so that m vectors take one product with m times the columns. Sums over samples are long: they are added
+    pairwise in panels. Two sparse matrices have sparse products, which are computed for one vector at a time.
     """
 
     def __init__(self, pair: Pair, engine: Backend) -> None:
@@ -185,18 +183,18 @@ class TermOperator:
         samples, width = inner.shape[0], 1 if outer is None else outer.shape[1]
         self._panel = panels(samples, over_samples(samples))[0].stop
         if engine.is_sparse(inner):
-            together, rows = 1, _rows_at_once(inner, self._panel, engine)
+            panels_a_piece, rows = 1, _rows_at_once(inner, self._panel, engine)
         else:
-            of_panel = 8 * max(width, 1) * max(inner.shape[1], self._panel)  # bytes of what is made, a vector
-            fit = max(engine.piece_bytes // (VECTORS * of_panel), 1)
-            together = 1 << fit.bit_length() - 1  # panels: so that all are added in one binary tree
-            rows = together * self._panel
-        made = 8 * max(width, 1) * max(together * inner.shape[1], rows)  # bytes, a vector
-        self.at_once = max(engine.piece_bytes // made, 1)  # vectors
+            panel_bytes = 8 * max(width, 1) * max(inner.shape[1], self._panel)  # of the products, a vector
+            fitting = max(engine.piece_bytes // (VECTORS * panel_bytes), 1)
+            panels_a_piece = 1 << fitting.bit_length() - 1  # a power of 2: all are added in one binary tree
+            rows = panels_a_piece * self._panel
+        piece_bytes = 8 * max(width, 1) * max(panels_a_piece * inner.shape[1], rows)  # of them, a vector
+        self.at_once = max(engine.piece_bytes // piece_bytes, 1)  # vectors
         if outer is not None and engine.is_sparse(outer):
             self.at_once = 1
         self._pieces = [
-            (part, inner[part], None if outer is None else outer[part]) for part in _ranges(samples, rows)
+            (piece, inner[piece], None if outer is None else outer[piece]) for piece in _ranges(samples, rows)
         ]
 
     def transposed_times(self, vectors: Array) -> Array:
@@ -223,9 +221,9 @@ def apply(blocks: Sequence[TermOperator], vectors: Array) -> Array:
     """Compute K V (N, m), K the sum over all blocks, V (N, m) on the device."""
     total = vectors * 0.0
     for block in blocks:
-        for some in _ranges(vectors.shape[1], block.at_once):
-            part = vectors[:, some]
-            total[:, some] += block.times(block.transposed_times(part), part.shape[1])
+        for columns in _ranges(vectors.shape[1], block.at_once):
+            some = vectors[:, columns]
+            total[:, columns] += block.times(block.transposed_times(some), some.shape[1])
     return total
 
 
@@ -274,8 +272,8 @@ def _rows_at_once(matrix: Array, most: int, engine: Backend) -> int:
     """
     rows = int(matrix.shape[0])
     while rows > most:
-        parts = (matrix[part].indices for part in _ranges(matrix.shape[0], rows))
-        if all(not len(part) or int(engine.xp.bincount(part).max()) <= most for part in parts):
+        columns = (matrix[piece].indices for piece in _ranges(matrix.shape[0], rows))
+        if all(not len(touched) or int(engine.xp.bincount(touched).max()) <= most for touched in columns):
             break
         rows = -(-rows // 2)
     return max(rows, 1)
@@ -290,8 +288,8 @@ def _repeated(pair: Pair, engine: Backend) -> Array:
 
 def _largest_entries(pair: Pair) -> float:
     """Return 1 plus, for each matrix, its width times its largest absolute value squared."""
-    both = [matrix for matrix in (pair.left, pair.right) if matrix is not None and matrix.size]
-    return 1.0 + sum(float(abs(matrix).max()) ** 2 * int(matrix.shape[1]) for matrix in both)
+    matrices = [matrix for matrix in (pair.left, pair.right) if matrix is not None and matrix.size]
+    return 1.0 + sum(float(abs(matrix).max()) ** 2 * int(matrix.shape[1]) for matrix in matrices)
 
 
 def _ranges(total: int, width: int) -> list[slice]:

@@ -1,4 +1,4 @@
-"""Tiles of kernels: which there are, which factors they need, and how one is computed.
+"""Tiles of kernels: which there are, which factors they need, and how they are computed.
 
 Every block contributes the elementwise product of two small Gram matrices, so a tile of K costs
 n^2 (a + b) multiplications a block instead of n^2 a b (Novak, Sohl-Dickstein, Schoenholz 2022,
@@ -34,8 +34,15 @@ class Strip:
 class Tiling:
     """The sizes by which a kernel is cut into tiles."""
 
-    panel: int  # samples whose factors are held at once: all of them, or a multiple of `step`
-    step: int  # samples of a tile, so that every strip but the last begins at a multiple of it
+    panel: int  # samples whose factors are in memory at once: all of them, or a multiple of `step`
+    step: int  # samples of a tile, so that every strip begins at a multiple of it
+
+    @staticmethod
+    def from_sizes(kernel: Kernel, panel: int, tile: int) -> Tiling:
+        """Choose tiles of about `tile` rows, and panels of at most `panel` samples that are whole tiles."""
+        step = min(max(tile // kernel.repeat, 1), panel)
+        most = max(side.samples for side in kernel.sides)
+        return Tiling(panel if panel == most else panel // step * step, step)
 
 
 def panel_pairs(
@@ -54,29 +61,29 @@ def panel_pairs(
         forms: of the blocks, by name; default: as all samples of this kernel want them.
     """
     panel, step, symmetric = tiling.panel, tiling.step, kernel.columns is None
-    across = kernel.rows if kernel.columns is None else kernel.columns
+    row_side, column_side = kernel.sides[0], kernel.sides[-1]
     reading = _reading(kernel, tiling, forms)
-    for start in range(0, kernel.rows.samples, panel):
+    for top in range(0, row_side.samples, panel):
         rows: dict[int, Strip] = {}
-        for other in range(0, start + 1 if symmetric else across.samples, panel):
-            todo = [
+        for left in range(0, top + 1 if symmetric else column_side.samples, panel):
+            missing = [
                 (row, column)
-                for row in range(start, min(start + panel, kernel.rows.samples), step)
-                for column in range(other, min(other + panel, across.samples), step)
+                for row in range(top, min(top + panel, row_side.samples), step)
+                for column in range(left, min(left + panel, column_side.samples), step)
                 if (column <= row or not symmetric) and not (skip and skip(row, column))
             ]
-            if todo:
-                rows = rows or _strips(kernel, kernel.rows, start, tiling, reading)
-                same = symmetric and other == start
-                columns = rows if same else _strips(kernel, across, other, tiling, reading)
-                yield [(rows[row], columns[column]) for row, column in todo]
+            if missing:
+                rows = rows or _strips(kernel, row_side, top, tiling, reading)
+                same = symmetric and left == top
+                columns = rows if same else _strips(kernel, column_side, left, tiling, reading)
+                yield [(rows[row], columns[column]) for row, column in missing]
 
 
 def first_samples(kernel: Kernel, step: int) -> Iterator[tuple[int, int]]:
     """Yield the first samples (row, column) of every tile that `panel_pairs` may yield."""
-    across = kernel.rows if kernel.columns is None else kernel.columns
-    for row in range(0, kernel.rows.samples, step):
-        for column in range(0, row + 1 if kernel.columns is None else across.samples, step):
+    rows, columns = kernel.sides[0].samples, kernel.sides[-1].samples
+    for row in range(0, rows, step):
+        for column in range(0, row + 1 if kernel.columns is None else columns, step):
             yield row, column
 
 
@@ -108,9 +115,9 @@ def _strips(
             form, columns = reading[block.name]
             pairs[block.name] = matrices(block.load(start, stop), columns, form, kernel)
     strips = {}
-    for at in range(start, stop, tiling.step):
-        end = min(at + tiling.step, stop)
-        strips[at] = Strip(at, end, take(pairs, slice(at - start, end - start), kernel.backend))
+    for first in range(start, stop, tiling.step):
+        end = min(first + tiling.step, stop)
+        strips[first] = Strip(first, end, take(pairs, slice(first - start, end - start), kernel.backend))
     return strips
 
 
@@ -122,11 +129,11 @@ def device_pairs(kernel: Kernel) -> dict[str, Pair]:
 def take(pairs: Mapping[str, Pair], samples: slice | NDArray[Any], engine: Backend) -> dict[str, Pair]:
     """Return the factors of some samples in the form that `Backend.add_tile` expects."""
 
-    def of(pair: Pair) -> Pair:
+    def some(pair: Pair) -> Pair:
         left = None if pair.left is None else engine.rows(pair.left, samples)
         return Pair(left, engine.rows(pair.right, rows_of(samples, pair.repeat)), pair.repeat)
 
-    return {name: of(pair) for name, pair in pairs.items()}
+    return {name: some(pair) for name, pair in pairs.items()}
 
 
 def rows_of(samples: slice | NDArray[Any], repeat: int) -> slice | NDArray[Any]:
@@ -140,7 +147,7 @@ def rows_of(samples: slice | NDArray[Any], repeat: int) -> slice | NDArray[Any]:
 class Groups:
     """The blocks, grouped by the kernels that they are added to."""
 
-    groups: Mapping[tuple[str, ...], tuple[str, ...]]  # names of kernels -> blocks that go to just these
+    groups: Mapping[tuple[str, ...], tuple[str, ...]]  # names of kernels -> blocks of just these kernels
 
     @staticmethod
     def from_parts(parts: Mapping[str, Jacobian]) -> Groups:
@@ -166,14 +173,14 @@ def compute(row: Strip, column: Strip, groups: Groups, kernel: Kernel) -> dict[s
     """Compute the tile of every kernel between two strips, by the kernel's name."""
     engine = kernel.backend
     shape = ((row.stop - row.start) * kernel.repeat, (column.stop - column.start) * kernel.repeat)
-    parts: dict[str, list[Array]] = {}
+    terms: dict[str, list[Array]] = {}  # of each kernel
     for targets, blocks in groups.groups.items():
         tile = engine.scratch(f"sum of {blocks}", shape, kernel.dtype)
         tile[...] = 0
         add_blocks(tile, blocks, row.pairs, column.pairs, engine)
         for name in targets:
-            parts.setdefault(name, []).append(tile)
-    return {name: _added(tiles, f"kernel {name}", engine) for name, tiles in parts.items()}
+            terms.setdefault(name, []).append(tile)
+    return {name: _added(tiles, f"kernel {name}", engine) for name, tiles in terms.items()}
 
 
 def add_blocks(
@@ -190,7 +197,9 @@ def add_blocks(
 
 def product_tiles(kernel: Kernel) -> int:
     """Count the tiles that products of two factors take: one each, and more where their sums are long."""
-    return max(t.block.left.buffers(1) + t.block.right.buffers(t.outputs_added) for t in kernel.terms)
+    return max(
+        term.block.left.buffers(1) + term.block.right.buffers(term.outputs_added) for term in kernel.terms
+    )
 
 
 def _added(tiles: list[Array], name: str, engine: Backend) -> Array:
@@ -202,10 +211,3 @@ def _added(tiles: list[Array], name: str, engine: Backend) -> Array:
     for tile in tiles[1:]:
         total += tile
     return total
-
-
-def cut(kernel: Kernel, panel: int, tile: int) -> Tiling:
-    """Choose tiles of about `tile` rows, and panels of at most `panel` samples that are whole tiles."""
-    step = min(max(tile // kernel.repeat, 1), panel)
-    most = max(jacobian.samples for jacobian in (kernel.rows, kernel.columns) if jacobian is not None)
-    return Tiling(panel if panel == most else panel // step * step, step)

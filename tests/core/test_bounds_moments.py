@@ -127,7 +127,7 @@ def test_squares_neither_overflow_nor_vanish(scale):
 def test_panels_of_rows_do_not_change_the_bounds(monkeypatch):
     formed = exact(rotated([4, 3, 2, 1, 0.5]))
     whole = [of(formed).values for of in ALL]
-    monkeypatch.setattr("ntkspec.backend.arrays.PANEL_BYTES", 2 * 8 * 5)
+    monkeypatch.setattr("ntkspec.backend.arrays.STRIP_BYTES", 2 * 8 * 5)
     assert np.allclose(whole, [of(formed).values for of in ALL], rtol=1e-12)
 
 
