@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from ntkspec.backend.cpu import CpuBackend
-from ntkspec.backend.protocol import Array, Backend, BackendName, Precision
+from ntkspec.backend.protocol import Array, Backend, BackendName
 from ntkspec.errors import BackendError, UsageError
+from ntkspec.jacobian import Precision
 
 Choice = Literal["auto", "cpu", "gpu"]
 

@@ -22,7 +22,6 @@ Matrices: TypeAlias = tuple[Array, Array]  # of the samples of a tile's rows, an
 BackendName = Literal["cpu", "gpu"]
 T = TypeVar("T")
 R = TypeVar("R")
-Precision = Literal["float64", "float32"]  # in which kernels are formed and solved
 
 
 class Backend(Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from ntkspec.jacobian.outputs import Outputs
 
 Matrix: TypeAlias = Any  # an NDArray or a csr_array; SciPy has no types
+Precision: TypeAlias = Literal["float64", "float32"]  # of a Jacobian's numbers, and of kernels
 
 
 class Numbers(Protocol):

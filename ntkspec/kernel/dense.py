@@ -263,12 +263,17 @@ def require_finite(kernels: Mapping[str, Array], precision: str, *, symmetric: b
     """
     for name, kernel in kernels.items():
         if not np.isfinite(kernel.diagonal() if symmetric else kernel).all():
-            raise UsageError(
-                f"kernel {name}",
-                expected=f"entries that {precision} can hold",
-                got="an overflow, or factors with NaN",
-                remedy="rescale the model's outputs, use float64, or see that the network did not diverge",
-            )
+            raise overflow(name, precision)
+
+
+def overflow(name: str, precision: str) -> UsageError:
+    """Make the error for a kernel with entries that its precision cannot hold."""
+    return UsageError(
+        f"kernel {name}",
+        expected=f"entries that {precision} can hold",
+        got="an overflow, or factors with NaN",
+        remedy="rescale the model's outputs, use float64, or see that the network did not diverge",
+    )
 
 
 def least_bytes(kernel: Kernel, kernel_bytes: int) -> int:

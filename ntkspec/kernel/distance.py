@@ -24,7 +24,7 @@ from ntkspec.backend import Array, Backend, Choice, Precision
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.dense import Assembly, overflow
 from ntkspec.kernel.problem import Kernel, blocks_of
 
 FIRST, OTHER = SIDES = ("first ", "other ")  # prefixes of the names of blocks and sums of both sides
@@ -185,9 +185,5 @@ def _check_alike(first: Jacobian, other: Jacobian) -> None:
 
 
 def _overflow(name: str) -> UsageError:
-    return UsageError(
-        f"kernel {name.removeprefix(FIRST).removeprefix(OTHER)}",
-        expected="entries that its precision can hold",
-        got="an overflow, or factors with NaN",
-        remedy="rescale the model's outputs, use float64, or see that the network did not diverge",
-    )
+    """Make the error for a kernel with an overflow, by its name with the prefix of its side."""
+    return overflow(name.removeprefix(FIRST).removeprefix(OTHER), "its precision")
