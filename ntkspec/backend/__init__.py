@@ -1,4 +1,4 @@
-"""What runs the arithmetic: `select` a backend once and hand it on."""
+"""Backends, which run the arithmetic: `select` one and pass it on."""
 
 from __future__ import annotations
 

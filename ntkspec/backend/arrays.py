@@ -1,4 +1,4 @@
-"""The arithmetic that NumPy and CuPy share: one text over an array module and its sparse companion."""
+"""The arithmetic that NumPy and CuPy share, written once for an array module and its sparse module."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ntkspec.summation import pairwise, panel_of, panels
 MEETING = 256
 WIDEST = 1024  # columns of a sparse factor that may be written out as a dense panel
 STRIP_BYTES = 2**25  # of a kernel, in one pass over it
-# A QR of the triangle above k N columns takes (2 k + 4/3) N^3 operations where 2 k N^3 would do: tall folds
-# waste least, a quarter of the work at k = 2, five sixths at k = 1/8.
+# A QR of the triangle above k N columns takes (2 k + 4/3) N^3 operations where 2 k N^3 would do. Tall folds
+# waste the least: a quarter of the work at k = 2, five sixths at k = 1/8.
 TALL = 2  # k, if there is room
 FOLDS = 8  # of as many columns as the kernel has rows, at most
 
@@ -34,7 +34,7 @@ class ArrayBackend:
     """The methods of `Backend` that are the same for NumPy and CuPy."""
 
     tile: int = 4096
-    piece_bytes: int = 2**28  # of a device's many GiB: each piece costs it launches
+    piece_bytes: int = 2**28  # large, since each piece costs kernel launches on a device
 
     def __init__(self, xp: ModuleType, sparse: ModuleType) -> None:
         self.xp = xp
@@ -50,7 +50,7 @@ class ArrayBackend:
         """See `Backend.workers`."""
         return 1
 
-    # -- where arrays live
+    # -- arrays
 
     def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
         """See `Backend.put`."""
@@ -174,7 +174,7 @@ class ArrayBackend:
         if not matrix.shape[1]:
             return self.zeros((matrix.shape[0],), np.float64)
         if self.sparse.issparse(matrix):
-            column = matrix.max(axis=1)  # sparse or not, by the library
+            column = matrix.max(axis=1)  # sparse or dense, depending on the library
             largest = self.xp.asarray(column.toarray() if self.sparse.issparse(column) else column).ravel()
             scale = self.xp.where(largest > 0, largest, 1.0)
             scaled = self._scaled(matrix, 1 / scale)

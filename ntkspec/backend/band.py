@@ -1,4 +1,4 @@
-"""From a symmetric matrix to a band with the same eigenvalues, in matrix products and in place.
+"""Reduce a symmetric matrix to a band with the same eigenvalues, by matrix products and in place.
 
 A panel of b columns is brought to zero below the band by b reflections, Q = I - V T V^T; the rest of the
 matrix becomes Q^T A Q = A - V W^T - W V^T with
@@ -6,9 +6,9 @@ matrix becomes Q^T A Q = A - V W^T - W V^T with
     W = X - V (T^T (V^T X)) / 2,    X = A V T
 
 (Bischof, Lang and Sun 2000, "A framework for symmetric band reduction"; W as in LAPACK's sytrd). The V and W
-of several panels are collected, and subtracted at once: products are then long enough for the device.
-Meanwhile A stands for A - sum V_i W_i^T + W_i V_i^T, so what was collected is taken off a panel and
-off X where they are made. The lower triangle is computed, and copied to the upper one.
+of several panels are collected and subtracted at once: products are then long enough for the device.
+Meanwhile A stands for A - sum V_i W_i^T + W_i V_i^T, so what was collected is subtracted from each panel and
+from each X when they are computed. The lower triangle is computed, and copied to the upper one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ntkspec.backend.in_place import InPlace
 from ntkspec.backend.protocol import Array
 
 COLLECTED = 512  # columns of panels that are subtracted at once, at most
-SHARE = 16  # strips of the update: what is computed above the diagonal is wasted
+SHARE = 16  # strips of the update: more of them compute less above the diagonal, which is not needed
 NARROWEST = 1024  # columns of a strip
 
 

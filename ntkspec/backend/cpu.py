@@ -50,8 +50,8 @@ class CpuBackend(ArrayBackend):
     """NumPy, SciPy and Numba; tiles are computed by as many threads as BLAS may use."""
 
     name: BackendName = "cpu"
-    tile = 384  # two Gram tiles and their sum stay in the cache; chosen by analysis/studies/core_choices.py
-    piece_bytes = 2**21  # so do a piece's products
+    tile = 384  # two Gram tiles and their sum fit the cache; chosen by analysis/studies/core_choices.py
+    piece_bytes = 2**21  # the products of a piece fit the cache
 
     def __init__(self) -> None:
         super().__init__(np, scipy.sparse)
@@ -92,7 +92,7 @@ class CpuBackend(ArrayBackend):
                 for future in as_completed([pool.submit(work, task) for task in tasks]):
                     yield future.result()
         finally:
-            pool.shutdown(cancel_futures=True)  # an error or Ctrl-C: only tiles at work are waited for
+            pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C only running tasks are waited for
 
     def add_tile(self, tile: Array, left: Matrices | None, right: Matrices, repeat: int) -> None:
         """See `Backend.add_tile`. Pairs of sparse left rows without a common column are skipped."""
@@ -111,7 +111,7 @@ class CpuBackend(ArrayBackend):
             def product(i: int, slot: int) -> NDArray[Any]:
                 out = self.scratch(f"{name} {slot}", (len(x), len(y)), x.dtype)
                 if x.shape[1] == 1:  # BLAS is four times slower at this
-                    with np.errstate(over="ignore", under="ignore"):  # said where the kernel is done
+                    with np.errstate(over="ignore", under="ignore"):  # the finished kernel is checked
                         np.multiply(x, y.T, out=out)
                 else:
                     np.matmul(x[:, slices[i]], y[:, slices[i]].T, out=out)
@@ -151,7 +151,7 @@ class CpuBackend(ArrayBackend):
             if len(kernel) >= two_stage.SMALLEST and two_stage.available():
                 return two_stage.eigvalsh(kernel).astype(np.float64)
             require_countable(len(kernel), "eigenvalues on the CPU")
-            values = scipy.linalg.eigh(  # the transpose is in the Fortran order that LAPACK wants
+            values = scipy.linalg.eigh(  # the transpose is in Fortran order, which LAPACK works on in place
                 kernel.T, eigvals_only=True, overwrite_a=True, check_finite=False, driver="evd"
             )
         except np.linalg.LinAlgError as error:

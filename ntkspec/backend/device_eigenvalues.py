@@ -1,13 +1,13 @@
 """All eigenvalues of a large symmetric matrix on a device, with little more memory than the matrix itself.
 
-Three steps: to a band in matrix products (`ntkspec.backend.band`), from the band to tridiagonal form by
-chasing bulges (cuda/chase.cu), and bisection (cuda/bisect.cu). The last two are in double precision for every
-matrix.
+Three steps: reduction to a band by matrix products (`ntkspec.backend.band`), reduction of the band to
+tridiagonal form by chasing bulges (cuda/chase.cu), and bisection (cuda/bisect.cu). The last two are in double
+precision for every matrix.
 
-Errors. The first two are orthogonal transformations in floating point: what they give is exact for a matrix
+Errors. The first two are orthogonal transformations in floating point: their result is exact for a matrix
 that is off by c eps ||A||, with a c that grows slowly with N in proofs and hardly at all in measurements
-(analysis/benchmarks/bench_gpu.py holds it against LAPACK's). Bisection adds a few eps ||A||, which is proved.
-Every sum is added up in one order, so that the same matrix gives the same bits each time.
+(analysis/benchmarks/bench_gpu.py compares it with LAPACK's). Bisection adds a few eps ||A||, which is proved.
+Every sum is added up in a fixed order, so the same matrix gives the same bits each time.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from ntkspec.backend.in_place import InPlace
 from ntkspec.backend.mixing import mix
 from ntkspec.backend.protocol import Array
 
-WIDTH = (
-    64  # of the band: of 32, which the kernels can do too, the chase is faster and the products are slower
-)
+# Of the band. The kernels can do 32, too: the chase is then faster, and the products are slower.
+WIDTH = 64
 PANEL_THREADS = 512  # of a block
 PANEL_ROWS = 64  # of a block, at least: with fewer, blocks would mostly wait for each other
 BAND_COLUMNS = 4  # of a block of the band, a warp; the chase counts on sums of eight times B threads
@@ -131,7 +130,7 @@ class DevicePanels:
         real = C_TYPES[str(np.dtype(dtype))]
         self._panel = kernels.get("panel", together=True, REAL=real, B=width, THREADS=PANEL_THREADS)
         self._triangle = kernels.get("triangle", REAL=real, B=width)
-        # One a multiprocessor: more would take longer to hear of each other than they save.
+        # One for each multiprocessor: more would lose more time in waiting for each other than they save.
         self._most_blocks = min(kernels.resident(self._panel, PANEL_THREADS), kernels.multiprocessors)
         self._taus, self._head, self._squares, self._product = (
             cupy.empty(shape, dtype) for shape in ((width,), (2, width), (width, width), (width, width))

@@ -1,4 +1,4 @@
-"""CUDA kernels of a device: compiled once; where blocks wait for each other, as many as it holds at once."""
+"""CUDA kernels, each compiled once, and how many of their blocks a device can hold at once."""
 
 from __future__ import annotations
 

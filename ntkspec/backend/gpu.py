@@ -1,4 +1,4 @@
-"""The GPU backend: the shared arithmetic over CuPy. Nothing here is imported unless it was selected."""
+"""The GPU backend: the shared arithmetic over CuPy. This module is imported only when it is selected."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from ntkspec.summation import NARROW, panel_of, panels
 THREADS = 128  # of a block: rows on the right side that share one on the left, or columns of a tile
 ROWS_AT_ONCE = 1024  # of a tile, in blocks
 ALIGNED = 16  # numbers
-# Panels that may be added in order: pairwise, as errors are stated, it is as many roundings. That cuBLAS adds
-# a panel up by itself before it adds it to the sum is how its products are seen to work, and not proved.
+# Panels that may be added in order, since so few take no more roundings than added pairwise, as errors are
+# stated. That cuBLAS completes a panel before it adds it to the sum is observed, not proved.
 IN_ORDER = 4
 COUNTED = 2**31 - 1  # entries
 BAND_FROM = 4096  # rows from which our own eigenvalue solver is faster than cuSOLVER's
-# Variables that let cuBLAS compute in another arithmetic than IEEE's, of which errors are stated.
+# Variables that let cuBLAS depart from IEEE arithmetic, for which errors are stated.
 OTHER_ARITHMETIC = (
     "CUPY_TF32",
     "NVIDIA_TF32_OVERRIDE",

@@ -1,7 +1,7 @@
-"""Products of parts of a large matrix where they lie: nothing of them is copied.
+"""Products of parts of a large matrix, without copying the parts.
 
-CuPy's `@` copies a part whose rows do not lie side by side; cuBLAS takes it as it is, told how far its rows
-are apart. NumPy hands such parts to BLAS itself.
+CuPy's `@` copies a part whose rows are not contiguous in memory; cuBLAS itself can compute with it, given the
+distance of its rows. NumPy passes such parts to BLAS without a copy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""LAPACK as SciPy has it, called so that other threads of Python run meanwhile.
+"""SciPy's LAPACK, called so that other Python threads can run meanwhile.
 
-SciPy's own wrappers keep the interpreter to themselves: for singular values of ten thousand rows that is many
-minutes, in which no other thread could say how the work goes on.
+SciPy's own wrappers hold the interpreter lock: for singular values of ten thousand rows that is many minutes,
+in which no other thread could show progress.
 """
 
 from __future__ import annotations

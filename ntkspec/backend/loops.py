@@ -1,4 +1,4 @@
-"""Numba kernels of the CPU backend. They release the GIL: tiles are shared out over threads."""
+"""Numba kernels of the CPU backend. They release the GIL, so that threads can compute tiles in parallel."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def add_sparse(
                         j = samples_j[to]
                         if collect:
                             sums[i, j] += values_i[at] * values_j[to]
-                        elif sums[i, j] != 0:  # not yet used: pairs that meet in several columns come again
+                        elif sums[i, j] != 0:  # not used yet: pairs with several common columns recur
                             for o in range(i * repeat, (i + 1) * repeat):
                                 for q in range(j * repeat, (j + 1) * repeat):
                                     total = tile[o, q] * 0

@@ -1,9 +1,10 @@
-"""A random reflection from both sides: eigenvalues stay, patterns of equal numbers go.
+"""Apply a random reflection to a matrix from both sides, which keeps eigenvalues and breaks up patterns.
 
-Where many equal numbers are added up, all roundings go one way. A reduction in two stages does so again and
-again if a matrix has such a pattern: for 0.25 I plus a constant (N = 1,024) OpenBLAS' was off by some 720
-eps lambda_max, and is by 8 after this; for a constant alone by 54 and by 3 (analysis/studies/patterns.py). It
-costs two passes over the matrix, and an error of a few eps of its norm.
+If many equal numbers are added up, all roundings have one sign. A reduction in two stages does that again and
+again for a matrix with a pattern of equal numbers: for 0.25 I plus a constant (N = 1,024) the error of
+OpenBLAS' was some 720 eps lambda_max, and is 8 after the reflection; for a constant alone it was 54, and is 3
+(analysis/studies/patterns.py). The reflection costs two passes over the matrix, and an error of a few eps of
+its norm.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the core asks of the machine that runs the arithmetic.
+"""The interface of a backend, the machine that runs the arithmetic.
 
-Algorithms are written once, over the array module `xp` (NumPy or CuPy) of a backend. A backend says where
-arrays live, does what depends on whether a matrix is dense or sparse, and adds dense solvers and a few loops
-that array functions are too slow for.
+Algorithms are written once, for the array module `xp` (NumPy or CuPy) of a backend. A backend moves arrays to
+its memory, has the operations that differ for dense and sparse matrices, dense solvers, and a few loops for
+which array functions are too slow.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Eigenvalues by LAPACK's two-stage reduction, where NumPy's own OpenBLAS has it.
 
-A symmetric matrix is first reduced to a band, in matrix products, and then from the band to tridiagonal form
+A symmetric matrix is first reduced to a band, by matrix products, and the band then to tridiagonal form
 (Haidar, Ltaief and Dongarra 2011; LAPACK's dsyevd_2stage, eigenvalues only). The one-stage reduction does
-half of its work in matrix-vector products, at the speed of the memory. Neither NumPy nor SciPy has a function
-for the two-stage drivers, but the OpenBLAS in NumPy's wheels exports them, with 64-bit sizes.
+half of its work in matrix-vector products, which memory bandwidth limits. Neither NumPy nor SciPy has a
+function for the two-stage drivers, but the OpenBLAS in NumPy's wheels exports them, with 64-bit sizes.
 """
 
 from __future__ import annotations

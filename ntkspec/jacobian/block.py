@@ -144,11 +144,11 @@ class Block:
         return self._of(self.left.rows(samples), self.right.rows(samples))
 
     def empty(self, samples: int) -> Block:
-        """Return a block of so many samples with arbitrary numbers."""
+        """Return a block of `samples` samples with arbitrary numbers."""
         return self._of(self.left.empty(samples), self.right.empty(samples))
 
     def sized(self, samples: int) -> Block:
-        """Return a block of so many samples that takes no memory: all share the numbers of the first one."""
+        """Return a block of `samples` samples that takes no memory: all share the first one's numbers."""
         return self._of(self.left.sized(samples), self.right.sized(samples))
 
     def compact(self) -> Block:

@@ -15,7 +15,7 @@ from ntkspec.jacobian.outputs import Outputs
 
 
 class VectorFactor(ArrayFactor):
-    """A factor that is computed with as written out: every vector with all of its columns."""
+    """A factor whose vectors are dense in computations, with all of their columns."""
 
     @property
     @abstractmethod
@@ -36,7 +36,7 @@ class VectorFactor(ArrayFactor):
         return self.matrix(0, dtype)
 
     def compact(self) -> Self:
-        """Return the factor itself, in memory: it has no column that no sample touches."""
+        """Return the factor itself, in memory: all of its columns are used."""
         return self.load()
 
     def renumbered(self, touched: NDArray[np.int64] | None) -> Self:

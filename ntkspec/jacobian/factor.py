@@ -75,11 +75,11 @@ class Factor(Protocol):
         ...
 
     def empty(self, samples: int) -> Factor:
-        """Return a factor of so many samples with arbitrary numbers."""
+        """Return a factor of `samples` samples with arbitrary numbers."""
         ...
 
     def sized(self, samples: int) -> Factor:
-        """Return a factor of so many samples that takes no memory: all share the numbers of the first one."""
+        """Return a factor of `samples` samples that takes no memory: all share the first one's numbers."""
         ...
 
     def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Factor:
@@ -163,7 +163,7 @@ class Factor(Protocol):
 
     @property
     def inputs(self) -> NDArray[np.float64] | None:
-        """Return what a layer multiplies its weights by (n, width), or None unless that is written out."""
+        """Return the vectors (n, width) that a layer's weights are multiplied by, or None if not stored."""
         ...
 
     @property

@@ -214,7 +214,7 @@ class Jacobian:
         return replace(self, blocks=tuple(block.rows(indices) for block in self), regions=regions)
 
     def sized(self, samples: int) -> Jacobian:
-        """Return a Jacobian of so many samples that takes no memory: all share the first one's numbers."""
+        """Return a Jacobian of `samples` samples that takes no memory: all share the first one's numbers."""
         return replace(self, blocks=tuple(block.sized(samples) for block in self), regions=None)
 
     def to_dense(self) -> NDArray[Any]:

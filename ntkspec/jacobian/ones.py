@@ -45,7 +45,7 @@ class Ones:
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """Return the ones (n, c, 1), as an array that is read-only."""
+        """Return the ones (n, c, 1) as a read-only array."""
         return np.broadcast_to(np.ones(1), (self.samples, self.outputs, 1))
 
     @property
@@ -107,7 +107,7 @@ class Ones:
         return self.values.copy()
 
     def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
-        """Return ones, one for each output that counts; (n, w)."""
+        """Return ones (n, w), one for each output of the mode."""
         return self.written_out().vectors(outputs)
 
     @property

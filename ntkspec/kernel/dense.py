@@ -133,13 +133,13 @@ def _arrays(
 class Assembly:
     """The plan by which kernels are assembled: what is added up, in which tiles, and in how much memory."""
 
-    kernel: Kernel  # of every block once
+    kernel: Kernel  # of all blocks that some sum has
     groups: tiles.Groups
     names: tuple[str, ...]
     tiling: tiles.Tiling
     on_host: bool  # kernels are stored on the host, wherever the backend computes
     needed: int  # bytes, kernels included
-    forms: Mapping[str, TileForm] | None = None  # of the blocks; None: as all samples of the kernel want them
+    forms: Mapping[str, TileForm] | None = None  # of the blocks; None: as chosen by all samples of the kernel
 
     @staticmethod
     def from_kernel(

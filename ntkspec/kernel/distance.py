@@ -2,13 +2,13 @@
 
     d(A, B) = 1 - <A, B>_F / (|A|_F |B|_F)
 
-(Fort, Dziugaite, Paul, Kharaghani, Roy and Ganguli 2020, "Deep learning versus kernel learning").
-As it stands it cancels where A and B are alike. With A and B scaled to a trace of 1, M = A - B and P = A + B
-it is the same number as
+(Fort, Dziugaite, Paul, Kharaghani, Roy and Ganguli 2020, "Deep learning versus kernel learning"). If A and B
+are alike, this formula loses digits by cancellation. The same number is, for A and B scaled to a trace of 1,
+M = A - B and P = A + B,
 
     (<M, M> - <M, P>^2 / (|A| + |B|)^2) / (2 |A| |B|),    4 |A|^2, 4 |B|^2 = <M, M> + <P, P> +- 2 <M, P>,
 
-which does not cancel: all of it is small where M is. One pass over pairs of tiles gives the three products.
+which does not cancel: both terms are small where M is. One pass over pairs of tiles gives the three products.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from ntkspec.summation import gamma
 
 UNIT = 2.0**-53  # unit roundoff of double precision
 TINIEST = 2.0**-1074  # what an underflow loses at most
-KERNELS_HELD = 1.1  # what bounds take, in kernels: itself and a few panels of rows
+KERNELS_HELD = 1.1  # memory of bounds, in kernels: the kernel itself and a few strips of its rows
 UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million at most
 
 

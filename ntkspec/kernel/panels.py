@@ -30,7 +30,7 @@ def triangular_factor(kernel: Kernel) -> Array:
     triangle, waiting = engine.zeros((size, size), np.float64), []
     for panel in column_panels(kernel, width):
         waiting.append(panel)
-        del panel  # else the last one would outlive its fold
+        del panel  # `waiting` has the only reference, so that `fold` can free the panel
         if sum(columns.shape[1] for columns in waiting) > width // 2:
             triangle = engine.fold(triangle, waiting)
     return engine.fold(triangle, waiting) if waiting else triangle

@@ -53,12 +53,11 @@ class Kernel:
     precision: Precision = "float64"  # in which it is formed and solved
     backend: Backend = field(default_factory=CpuBackend)
     budget: int = field(default_factory=budget_bytes)  # bytes
-    # By block, so that kernels of some of the blocks share what is known of each.
+    # Terms by block, which kernels of some of the blocks share.
     _terms: dict[str, Term] = field(default_factory=dict, repr=False, compare=False)
     _facts: dict[Callable[[Any], Any], Any] = field(default_factory=dict, repr=False, compare=False)
-    _caches: bool | None = field(
-        default=None, repr=False, compare=False
-    )  # None: as all of its own blocks allow
+    # None: decided by the size of this kernel's own blocks.
+    _caches: bool | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_jacobian(
@@ -103,7 +102,7 @@ class Kernel:
         return self.replaced(rows=self.rows.load(start, stop))
 
     def sized(self, samples: int) -> Kernel:
-        """Return a kernel of so many samples, for plans alone: it has this one's sizes, not its numbers.
+        """Return a kernel of `samples` samples, for plans alone: it has this one's sizes, not its numbers.
 
         The number of touched columns stays the same.
         """

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 PIECE_BYTES = 2**26  # of a block, read at once
 GROWN = 2  # times a block as stored: larger matrices for tiles are not cached
-VECTORS = 16  # for which a piece of an operator's work has room, if one is not too large for that
+VECTORS = 16  # that an operator multiplies at once, unless a single one fills a piece
 
 
 class cached_if_room(Generic[T]):
@@ -76,7 +76,7 @@ class Term:
         pair = pair.map(lambda matrix: self.engine.put_for_tiles(matrix, dtype))
         dense = [m for m in (pair.left, pair.right) if m is not None and not self.engine.is_sparse(m)]
         dense_bytes = sum(int(matrix.nbytes) for matrix in dense)
-        if self.caches and dense_bytes <= GROWN * self.block.nbytes:  # a coarse grid as a dense one is larger
+        if self.caches and dense_bytes <= GROWN * self.block.nbytes:  # a coarse grid written out is larger
             cache[name] = pair
         return pair
 

@@ -58,7 +58,7 @@ def panel_pairs(
 
     Args:
         skip: says of a tile's first samples (row, column) whether it is left out.
-        forms: of the blocks, by name; default: as all samples of this kernel want them.
+        forms: of the blocks, by name; default: as chosen by all samples of this kernel.
     """
     panel, step, symmetric = tiling.panel, tiling.step, kernel.columns is None
     row_side, column_side = kernel.sides[0], kernel.sides[-1]
@@ -87,7 +87,7 @@ def first_samples(kernel: Kernel, step: int) -> Iterator[tuple[int, int]]:
             yield row, column
 
 
-Reading = Mapping[str, tuple[TileForm, tuple[Columns, Columns]]]  # by block, as `forms.matrices` wants it
+Reading = Mapping[str, tuple[TileForm, tuple[Columns, Columns]]]  # by block: arguments of `forms.matrices`
 
 
 def _reading(kernel: Kernel, tiling: Tiling, forms: Mapping[str, TileForm] | None) -> Reading | None:
