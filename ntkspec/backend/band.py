@@ -44,7 +44,7 @@ class Panels(Protocol):
 
 
 def collected(rows: int, width: int) -> int:
-    """Choose how many columns of panels are subtracted at once from a matrix of so many rows."""
+    """Choose how many columns of panels are subtracted at once from a matrix of `rows` rows."""
     return min(COLLECTED, max(rows // 32, 1) // width * width + width)
 
 

@@ -79,7 +79,7 @@ class DeviceEigenvalues:
         return eigenvalues
 
     def bytes_beside(self, rows: int, dtype: DTypeLike) -> int:
-        """Return the bytes that `values` takes beside a matrix of so many rows."""
+        """Return the bytes that `values` takes beside a matrix of `rows` rows."""
         columns = 2 * 2 * collected(rows, self.width) + 3 * self.width
         return rows * (columns * int(np.dtype(dtype).itemsize) + 8 * (2 * self.width + 8)) + LIBRARIES
 

@@ -51,7 +51,7 @@ class DeviceKernels:
         return int(self.cupy.cuda.Device().attributes["MultiProcessorCount"])
 
     def resident(self, kernel: Any, threads: int) -> int:
-        """Return how many blocks of so many threads the device can hold at once, as its driver reports."""
+        """Return how many blocks of `threads` threads the device can hold at once, as its driver reports."""
         driver, function = self.cupy.cuda.driver, kernel.kernel.ptr
         each = driver.occupancyMaxActiveBlocksPerMultiprocessor(function, threads, 0)
         return int(each) * self.multiprocessors

@@ -256,8 +256,6 @@ class GpuBackend(ArrayBackend):
         """Raise our own errors for a solver that failed or found too little memory.
 
         CuPy ignores a solver's failure flag unless told otherwise, and its MemoryError names no remedy.
-
-        CuPy ignores a solver's failure flag unless told otherwise, and its MemoryError names no remedy.
         """
         try:
             with self._cupyx.errstate(linalg="raise"):

@@ -59,7 +59,7 @@ def _gesdd(
 
 @functools.cache
 def _routine(name: str, arguments: int) -> Callable[..., None]:
-    """Return a LAPACK routine of so many pointers, from the address that SciPy publishes for Cython."""
+    """Return a LAPACK routine of `arguments` pointers, by the address that SciPy publishes for Cython."""
     from numba.extending import get_cython_function_address
 
     address = get_cython_function_address("scipy.linalg.cython_lapack", name)

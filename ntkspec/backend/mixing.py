@@ -19,7 +19,7 @@ from ntkspec.backend.protocol import Array
 
 
 def mixing_bytes(rows: int, dtype: DTypeLike) -> int:
-    """Return the bytes that `mix` takes beside a matrix of so many rows."""
+    """Return the bytes that `mix` takes beside a matrix of `rows` rows."""
     return 2 * min(STRIP_BYTES, rows**2 * int(np.dtype(dtype).itemsize))
 
 

@@ -51,11 +51,11 @@ class Backend(Protocol):
         ...
 
     def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
-        """Copy a host matrix, dense or CSR, to a device matrix of `dtype`."""
+        """Return a host matrix, dense or CSR, as a device matrix of `dtype`, copied only if it must be."""
         ...
 
     def put_for_tiles(self, matrix: Matrix, dtype: DTypeLike, *, dense: bool | None = None) -> Array:
-        """Copy a host matrix, dense or CSR, to a device matrix in the form that `rows` expects.
+        """Return a host matrix, dense or CSR, as a device matrix in the form that `rows` expects.
 
         Args:
             dense: whether a sparse matrix is written out; default: if `dense_pays` says so of its entries.
@@ -74,7 +74,7 @@ class Backend(Protocol):
         ...
 
     def get(self, array: Array) -> NDArray[Any]:
-        """Copy a device array to the host."""
+        """Return a device array as an array on the host; it is copied only where it must be."""
         ...
 
     def rows(self, matrix: Array, which: slice | NDArray[Any]) -> Array:
@@ -138,7 +138,7 @@ class Backend(Protocol):
         ...
 
     def transposed_product(self, x: Array, y: Array, panel: int) -> Array:
-        """Compute x^T y; dense sums over rows are added pairwise in panels of so many rows, CSR in order."""
+        """Compute x^T y; dense sums are added pairwise, in panels of `panel` rows, CSR sums in order."""
         ...
 
     def row_sums(self, x: Array, y: Array) -> Array:
@@ -196,11 +196,11 @@ class Backend(Protocol):
         ...
 
     def eigvalsh_bytes(self, rows: int, dtype: DTypeLike) -> int:
-        """Return the bytes that `eigvalsh` takes beside a matrix of so many rows of `dtype`."""
+        """Return the bytes that `eigvalsh` takes beside a matrix of `rows` rows of `dtype`."""
         ...
 
     def eigh_bytes(self, rows: int, dtype: DTypeLike) -> int:
-        """Return the bytes that `eigh` takes beside a matrix of so many rows of `dtype`."""
+        """Return the bytes that `eigh` takes beside a matrix of `rows` rows of `dtype`."""
         ...
 
     def eigh(self, kernel: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -235,7 +235,7 @@ class Backend(Protocol):
         ...
 
     def singular_values_bytes(self, rows: int) -> int:
-        """Return the bytes that `singular_values` takes beside a matrix of so many rows."""
+        """Return the bytes that `singular_values` takes beside a matrix of `rows` rows."""
         ...
 
     def solve_lower(self, triangle: Array, rows: Array) -> Array:

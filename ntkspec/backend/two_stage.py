@@ -48,7 +48,7 @@ def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
 
 
 def work_bytes(rows: int, dtype: DTypeLike) -> int:
-    """Return the bytes that `eigvalsh` takes beside a matrix of so many rows, eigenvalues included."""
+    """Return the bytes that `eigvalsh` takes beside a matrix of `rows` rows, eigenvalues included."""
     lwork, lwhole = _workspace(rows, np.dtype(dtype))
     work = (lwork + rows) * int(np.dtype(dtype).itemsize) + 8 * lwhole
     return max(work, mixing_bytes(rows, dtype))

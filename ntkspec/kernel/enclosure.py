@@ -117,7 +117,7 @@ def _row_norms(engine: Backend, matrix: Array) -> NDArray[np.float64]:
 
 
 def forming_roundings(kernel: Kernel) -> int:
-    """Count the roundings behind an entry of K at most (m in the text above), those of all sums included."""
+    """Count the roundings behind an entry of K at most (m above), with those of all sums."""
     longest = max(
         term.block.left.roundings_in_any_order + term.outputs_added * term.block.right.roundings_in_any_order
         for term in kernel.terms

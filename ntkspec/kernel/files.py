@@ -109,7 +109,7 @@ def fill_file(
 def check_kernel_file(path: Path) -> None:
     """Raise `OutputError` where `write_kernels` would refuse this path, whatever the kernels.
 
-    That is so if the file exists and is not a kernel file, or the one beside it while it is written.
+    That is so if a file that is no kernel file is at the path, or beside it where a kernel file is written.
     """
     for place in (path, kernel_file.part_of(path)):
         kernel_file.require_kernel_file(place)

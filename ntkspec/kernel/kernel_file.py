@@ -59,8 +59,6 @@ class KernelFile:
         """Write what was stored to disk, then mark the tiles with these first samples as done.
 
         The order matters: after a power cut no tile may be marked that is not on disk.
-
-        Tiles first, then the marks that they are there: a power cut must not find it the other way.
         """
         step = self.plan.tiling.step
         with writing(self.path):
@@ -194,7 +192,7 @@ def _lay_out(part: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
 
 
 def _contiguous(file: h5py.File, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-    """Create a dataset that is allocated at once, without a pass of writing zeros."""
+    """Create a dataset that is allocated at once; in a new file it reads as zeros."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

@@ -25,8 +25,8 @@ def operator(
 ) -> LinearOperator:
     """Return K = J J^T as a SciPy `LinearOperator` (N, N) of float64 that never forms K.
 
-    K v of a block is rowsum((left u) * right), u = left^T diag(v) right being the block's part of J^T v, an
-    (a, b) matrix: n a b multiplications.
+    For each block K v is rowsum((left u) * right), where u = left^T diag(v) right is the block's part of
+    J^T v, an (a, b) matrix. The cost of a product is n a b a block.
 
     Args:
         jacobian: blocks, in memory or in a run file; loaded once.

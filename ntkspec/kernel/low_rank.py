@@ -50,10 +50,12 @@ class LowRank:
 def largest_rank(size: int, repeat: int, budget: int) -> int:
     """Return the rank up to which this route is tried for a kernel of this size, within a budget in bytes.
 
-    Args:
-        repeat: rows of the kernel per sample, which are drawn together.
+    M takes N r numbers, M M^T r^2, and the rows at work three blocks of N.
 
-    M takes N r numbers, the rows being worked on two blocks more, M M^T r^2.
+    Args:
+        size: N.
+        repeat: rows of the kernel per sample, which are drawn together.
+        budget: bytes.
     """
     room = budget // 8 - 3 * _block(repeat) * size
     by_memory = int((math.sqrt(size**2 + 4 * max(room, 0)) - size) / 2)
@@ -114,7 +116,7 @@ def factorise(kernel: Kernel, floor: Callable[[float], float], most: int, entry_
 
 
 def _draw(weights: NDArray[np.float64], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Draw at most so many different samples, with chances in proportion to their weights; ascending."""
+    """Draw at most `most` different samples, with chances proportional to their weights; ascending."""
     chances = weights / weights.sum()
     count = min(most, int(np.count_nonzero(chances)))
     return np.sort(rng.choice(len(chances), count, replace=False, p=chances))

@@ -37,7 +37,7 @@ class Kernel:
     Nothing is computed when it is made. What is asked of it is computed once.
 
     Raises:
-        UsageError: an output mode or a precision that there is not, or columns of other parameters.
+        UsageError: an unknown output mode or precision, or columns of other parameters.
 
     Example:
         >>> from ntkspec.jacobian import DenseFactor

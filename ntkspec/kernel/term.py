@@ -265,9 +265,9 @@ def _by_width(pair: Pair, engine: Backend) -> tuple[Array, Array]:
 
 
 def _rows_at_once(matrix: Array, most: int, engine: Backend) -> int:
-    """Choose into pieces of how many rows to cut a CSR matrix so that no column has more than `most` entries.
+    """Choose how many rows of a CSR matrix form a piece: no column may have more than `most` entries in it.
 
-    Then no sum over a piece is longer than one over a panel of so many rows. The rows of a fine grid are one
+    Then no sum over a piece is longer than one over a panel of `most` rows. The rows of a fine grid are one
     piece: few samples touch a node.
     """
     rows = int(matrix.shape[0])
