@@ -18,7 +18,7 @@ from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import squares
 from ntkspec.kernel.dense import Assembly
 from ntkspec.kernel.files import fill_file
-from ntkspec.kernel.forms import Form, forms_of
+from ntkspec.kernel.forms import TileForm, forms_of
 from ntkspec.kernel.kernel_file import KernelFile
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.squares import Square
@@ -50,7 +50,7 @@ class SquareJob:
     source: Source
     square: Square
     step: int  # samples of a tile
-    forms: Mapping[str, Form]  # of the blocks, as all samples want them
+    forms: Mapping[str, TileForm]  # of the blocks, as all samples want them
     place: Path  # of the file to put it in
 
 
@@ -214,7 +214,7 @@ def _sums(jacobian: Jacobian, settings: RunSettings) -> dict[str, Jacobian]:
 
 def _plan(job: SquareJob, kernel: Kernel, parts: Mapping[str, Jacobian]) -> Assembly:
     """How a square is computed: in the tiles of the whole kernel, all of its factors at once."""
-    plan = Assembly.of(kernel, parts, tile=job.step * kernel.repeat)
+    plan = Assembly.from_kernel(kernel, parts, tile=job.step * kernel.repeat)
     samples = max(len(job.square.rows), len(job.square.columns))
     needed = Tiling(samples, min(job.step, samples))
     if plan.tiling != needed:

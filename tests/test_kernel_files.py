@@ -155,8 +155,8 @@ def test_panels_and_interruptions_together(tmp_path, monkeypatch):
     jac = cases.mixed(110)
     work = 5 * 16**2 * 8
     memory = (work + 2 * 37 * 2 * jac.nbytes / 110) / 2**30  # two panels of some 37 samples
-    kernel = Kernel.of(jac, memory=memory, backend="cpu")
-    assert Assembly.of(kernel, targets_given=True).tiling == Tiling(panel=32, step=16)
+    kernel = Kernel.from_jacobian(jac, memory=memory, backend="cpu")
+    assert Assembly.from_kernel(kernel, targets_given=True).tiling == Tiling(panel=32, step=16)
     seen = []
 
     def stop(share):

@@ -37,7 +37,7 @@ def jacobian(n: int = 12) -> Jacobian:
 
 
 def work(jac: Jacobian, gib: float = 4.0, habits: routes.Habits = HABITS) -> routes.Work:
-    return routes.Work.of(Kernel.of(jac, backend="cpu", memory=gib), habits)
+    return routes.Work.of(Kernel.from_jacobian(jac, backend="cpu", memory=gib), habits)
 
 
 # -- the simulation

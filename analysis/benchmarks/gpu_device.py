@@ -131,7 +131,7 @@ def assembled(kernel: Kernel) -> Any:
     Raises:
         MemoryBudgetError: it would lie on the host.
     """
-    plan = Assembly.of(kernel)
+    plan = Assembly.from_kernel(kernel)
     if plan.on_host:
         raise MemoryBudgetError(
             f"kernel of {kernel.rows.samples} samples",

@@ -118,7 +118,7 @@ def _predicted(
 
 def _work(model: Jacobian, n: int, habits: Habits) -> Work:
     """The kernel of n samples, with all the memory that there could be."""
-    return Work.of(Kernel.of(planned(model, n), backend="cpu", memory=LARGEST // GIB), habits)
+    return Work.of(Kernel.from_jacobian(planned(model, n), backend="cpu", memory=LARGEST // GIB), habits)
 
 
 def _routes(

@@ -1,18 +1,21 @@
-"""What runs the arithmetic: `select` a backend once and hand it on."""
+"""Backends, which run the arithmetic: `select` one and pass it on."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from ntkspec.backend.cpu import CpuBackend
-from ntkspec.backend.protocol import Backend, BackendName, Precision
+from ntkspec.backend.protocol import Array, Backend, BackendName
 from ntkspec.errors import BackendError, UsageError
+from ntkspec.jacobian import Precision
 
 Choice = Literal["auto", "cpu", "gpu"]
 
 
 def select(choice: Choice | Backend = "auto") -> Backend:
-    """The backend by name; "auto" takes the GPU where CuPy sees one, else the CPU.
+    """Return a backend by name; "auto" takes the GPU where CuPy sees one, else the CPU.
+
+    A backend that is passed in place of a name is returned as it is.
 
     Raises:
         BackendError: "gpu" was asked for and cannot run here; the message says why.
@@ -35,4 +38,4 @@ def select(choice: Choice | Backend = "auto") -> Backend:
         return CpuBackend()
 
 
-__all__ = ["Backend", "BackendName", "Choice", "CpuBackend", "Precision", "select"]
+__all__ = ["Array", "Backend", "BackendName", "Choice", "CpuBackend", "Precision", "select"]

@@ -1,41 +1,42 @@
-"""The arithmetic that NumPy and CuPy share: one text over an array module and its sparse companion."""
+"""The arithmetic that NumPy and CuPy share, written once for an array module and its sparse module."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ntkspec.backend.protocol import R, T
+from ntkspec.backend.protocol import Array, Matrices, R, T
 from ntkspec.jacobian import Matrix
 from ntkspec.summation import pairwise, panel_of, panels
 
-# What two sparse rows that meet in a column cost, in multiplications of a product of dense rows.
+# The time of two sparse rows with entries in a common column, in multiplications of a product of dense rows.
 MEETING = 256
 WIDEST = 1024  # columns of a sparse factor that may be written out as a dense panel
-PANEL_BYTES = 2**25  # of a kernel, in one pass over it
-# A QR of the triangle above k N columns takes (2 k + 4/3) N^3 operations where 2 k N^3 would do: tall folds
-# waste least, a quarter of the work at k = 2, five sixths at k = 1/8.
+STRIP_BYTES = 2**25  # of a kernel, in one pass over it
+# A QR of the triangle above k N columns takes (2 k + 4/3) N^3 operations where 2 k N^3 would do. Tall folds
+# waste the least: a quarter of the work at k = 2, five sixths at k = 1/8.
 TALL = 2  # k, if there is room
 FOLDS = 8  # of as many columns as the kernel has rows, at most
 
 
-def strips(matrix: Any) -> Iterator[slice]:
-    """Yield the rows of a large matrix in strips, as slices: what is made of one is small."""
-    step = max(PANEL_BYTES // max(matrix[:1].nbytes, 1), 1)
+def strips(matrix: Array) -> Iterator[slice]:
+    """Yield row ranges of a large matrix, as slices, so that what is computed from one of them is small."""
+    step = max(STRIP_BYTES // max(matrix[:1].nbytes, 1), 1)
     for start in range(0, len(matrix), step):
         yield slice(start, min(start + step, len(matrix)))
 
 
 class ArrayBackend:
-    """A backend but for its name, its solvers and what reaches the host; see `Backend`."""
+    """The methods of `Backend` that are the same for NumPy and CuPy."""
 
     tile: int = 4096
-    piece_bytes: int = 2**28  # of a device's many GiB: each piece costs it launches
+    piece_bytes: int = 2**28  # large, since each piece costs kernel launches on a device
 
-    def __init__(self, xp: Any, sparse: Any) -> None:
+    def __init__(self, xp: ModuleType, sparse: ModuleType) -> None:
         self.xp = xp
         self.sparse = sparse
 
@@ -49,15 +50,15 @@ class ArrayBackend:
         """See `Backend.workers`."""
         return 1
 
-    # -- where arrays live
+    # -- arrays
 
-    def put(self, matrix: Matrix, dtype: Any) -> Any:
+    def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
         """See `Backend.put`."""
         if isinstance(matrix, np.ndarray):
             return self.xp.asarray(matrix, dtype=dtype)
         return self.sparse.csr_matrix(matrix.astype(dtype))
 
-    def put_for_tiles(self, matrix: Matrix, dtype: Any, *, dense: bool | None = None) -> Any:
+    def put_for_tiles(self, matrix: Matrix, dtype: DTypeLike, *, dense: bool | None = None) -> Array:
         """See `Backend.put_for_tiles`."""
         if isinstance(matrix, np.ndarray):
             return self.put(matrix, dtype)
@@ -67,17 +68,17 @@ class ArrayBackend:
         return self.put(matrix.toarray() if dense else matrix, dtype)
 
     def dense_pays(self, entries: NDArray[np.int64], rows: int) -> bool:
-        """See `Backend.dense_pays`; coarse levels of a grid are such."""
+        """See `Backend.dense_pays`; this is so of the coarse levels of a grid."""
         if len(entries) > WIDEST:
             return False
         meetings = float((entries.astype(np.float64) ** 2).sum())
         return MEETING * meetings > float(rows) ** 2 * len(entries)
 
-    def rows(self, matrix: Any, which: slice | NDArray[Any]) -> Any:
+    def rows(self, matrix: Array, which: slice | NDArray[Any]) -> Array:
         """See `Backend.rows`."""
         return matrix[which]
 
-    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """See `Backend.scratch`."""
         return self.empty(shape, dtype)
 
@@ -90,62 +91,64 @@ class ArrayBackend:
         for task in tasks:
             yield work(task)
 
-    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """See `Backend.zeros`."""
         return self.xp.zeros(shape, dtype=dtype)
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """See `Backend.empty`."""
         return self.xp.empty(shape, dtype=dtype)
 
     # -- matrices, dense or CSR
 
-    def dense_gram(self, x: Any, y: Any) -> Any:
-        """x y^T as a dense device array, for any mixture of dense and CSR; dense sums in panels."""
+    def dense_gram(self, x: Array, y: Array) -> Array:
+        """Compute x y^T as a dense device array, x and y dense or CSR; dense sums are added in panels."""
         if self.sparse.issparse(x) and self.sparse.issparse(y):
             return (x @ y.T).toarray()
         if self.sparse.issparse(y):
             return self.xp.ascontiguousarray((y @ x.T).T)
         if self.sparse.issparse(x):
             return x @ y.T
-        cut = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
-        return pairwise(len(cut), lambda i, _: x[:, cut[i]] @ y[:, cut[i]].T)
+        slices = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
+        return pairwise(len(slices), lambda i, _: x[:, slices[i]] @ y[:, slices[i]].T)
 
-    def product(self, x: Any, y: Any) -> Any:
+    def product(self, x: Array, y: Array) -> Array:
         """See `Backend.product`."""
         if self.sparse.issparse(x):
             return x @ y
-        cut = panels(x.shape[1])
-        return pairwise(len(cut), lambda i, _: x[:, cut[i]] @ y[cut[i]])
+        slices = panels(x.shape[1])
+        return pairwise(len(slices), lambda i, _: x[:, slices[i]] @ y[slices[i]])
 
-    def is_sparse(self, matrix: Any) -> bool:
+    def is_sparse(self, matrix: Array) -> bool:
         """See `Backend.is_sparse`."""
         return bool(self.sparse.issparse(matrix))
 
-    def stack(self, matrix: Any, vectors: Any) -> Any:
+    def stack(self, matrix: Array, vectors: Array) -> Array:
         """See `Backend.stack`."""
         if self.sparse.issparse(matrix):
             return self._scaled(matrix, self.xp.ascontiguousarray(vectors[:, 0]))
         rows, width = matrix.shape
         return (matrix[:, :, None] * vectors[:, None, :]).reshape(rows, width * vectors.shape[1])
 
-    def stack_sums(self, stack: Any, matrix: Any, count: int) -> Any:
+    def stack_sums(self, stack: Array, matrix: Array, count: int) -> Array:
         """See `Backend.stack_sums`."""
         if self.sparse.issparse(matrix):
             return self.row_sums(stack, matrix)[:, None]
         rows, width = matrix.shape
-        parts, cut = stack.reshape(rows, width, count), panels(width)
-        return pairwise(
-            len(cut), lambda i, _: self.xp.einsum("iw,iwm->im", matrix[:, cut[i]], parts[:, cut[i]])
-        )
+        matrices, slices = stack.reshape(rows, width, count), panels(width)
 
-    def transposed_product(self, x: Any, y: Any, panel: int) -> Any:
-        """See `Backend.transposed_product`; all panels in one batched product."""
+        def products(i: int, _: int) -> Array:
+            return self.xp.einsum("iw,iwm->im", matrix[:, slices[i]], matrices[:, slices[i]])
+
+        return pairwise(len(slices), products)
+
+    def transposed_product(self, x: Array, y: Array, panel: int) -> Array:
+        """See `Backend.transposed_product`; all panels are multiplied in one batched product."""
         rows, (full, rest) = x.shape[0], divmod(x.shape[0], panel)
         if rows <= panel or self.sparse.issparse(x):
             return x.T @ y
         sums = self.empty((full + (rest > 0), x.shape[1], y.shape[1]), y.dtype)
-        x_panels, y_panels = (each[: full * panel].reshape(full, panel, each.shape[1]) for each in (x, y))
+        x_panels, y_panels = (m[: full * panel].reshape(full, panel, m.shape[1]) for m in (x, y))
         self.xp.matmul(x_panels.transpose(0, 2, 1), y_panels, out=sums[:full])
         if rest:
             self.xp.matmul(x[-rest:].T, y[-rest:], out=sums[full])
@@ -155,22 +158,24 @@ class ArrayBackend:
             sums = sums[:half]
         return sums[0]
 
-    def row_sums(self, x: Any, y: Any) -> Any:
+    def row_sums(self, x: Array, y: Array) -> Array:
         """See `Backend.row_sums`."""
         if self.sparse.issparse(x):
             return self.xp.asarray(x.multiply(y).sum(axis=1)).ravel()
         if self.sparse.issparse(y):
             return self.xp.asarray(y.multiply(x).sum(axis=1)).ravel()
-        cut = panels(x.shape[1])
-        return pairwise(len(cut), lambda i, _: self.xp.einsum("iw,iw->i", x[:, cut[i]], y[:, cut[i]]))
+        slices = panels(x.shape[1])
+        return pairwise(
+            len(slices), lambda i, _: self.xp.einsum("iw,iw->i", x[:, slices[i]], y[:, slices[i]])
+        )
 
-    def row_norms(self, matrix: Any) -> Any:
+    def row_norms(self, matrix: Array) -> Array:
         """See `Backend.row_norms`; rows are scaled by their largest numbers."""
         if not matrix.shape[1]:
             return self.zeros((matrix.shape[0],), np.float64)
         if self.sparse.issparse(matrix):
-            found = matrix.max(axis=1)
-            largest = self.xp.asarray(found.toarray() if self.sparse.issparse(found) else found).ravel()
+            column = matrix.max(axis=1)  # sparse or dense, depending on the library
+            largest = self.xp.asarray(column.toarray() if self.sparse.issparse(column) else column).ravel()
             scale = self.xp.where(largest > 0, largest, 1.0)
             scaled = self._scaled(matrix, 1 / scale)
             squares = self.xp.asarray(scaled.multiply(scaled).sum(axis=1)).ravel()
@@ -181,36 +186,36 @@ class ArrayBackend:
             squares = self.xp.einsum("iw,iw->i", scaled, scaled)
         return scale * self.xp.sqrt(squares)
 
-    def columns(self, matrix: Any, which: slice) -> Any:
+    def columns(self, matrix: Array, which: slice) -> Array:
         """See `Backend.columns`."""
-        part = matrix[:, which]
-        return part.toarray() if self.sparse.issparse(part) else part
+        columns = matrix[:, which]
+        return columns.toarray() if self.sparse.issparse(columns) else columns
 
-    def numbers(self, matrix: Any) -> Any:
+    def numbers(self, matrix: Array) -> Array:
         """See `Backend.numbers`."""
         return (matrix.data if self.sparse.issparse(matrix) else matrix).ravel()
 
-    def _scaled(self, matrix: Any, weights: Any) -> Any:
-        """diag(weights) matrix."""
+    def _scaled(self, matrix: Array, weights: Array) -> Array:
+        """Multiply each row of a matrix by its weight."""
         if not self.sparse.issparse(matrix):
             return matrix * weights[:, None]
-        places = self.xp.arange(matrix.shape[0] + 1, dtype=matrix.indices.dtype)
-        shape = (matrix.shape[0], matrix.shape[0])
-        return type(matrix)((weights, places[:-1], places), shape=shape) @ matrix
+        rows = matrix.shape[0]
+        starts = self.xp.arange(rows + 1, dtype=matrix.indices.dtype)
+        return type(matrix)((weights, starts[:-1], starts), shape=(rows, rows)) @ matrix
 
     # -- loops
 
-    def absolute_product(self, kernel: Any, vector: Any) -> Any:
-        """See `Backend.absolute_product`; a few rows at a time."""
+    def absolute_product(self, kernel: Array, vector: Array) -> Array:
+        """See `Backend.absolute_product`; computed for a few rows at a time."""
         product = self.empty((len(kernel),), kernel.dtype)
         for rows in strips(kernel):
-            part = self.xp.abs(kernel[rows])
-            places = self.xp.arange(len(part))
-            part[places, rows.start + places] = 0
-            product[rows] = part @ vector
+            strip = self.xp.abs(kernel[rows])
+            diagonal = self.xp.arange(len(strip))
+            strip[diagonal, rows.start + diagonal] = 0
+            product[rows] = strip @ vector
         return product
 
-    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
+    def add_tile(self, tile: Array, left: Matrices | None, right: Matrices, repeat: int) -> None:
         """See `Backend.add_tile`."""
         product = self.dense_gram(*right)
         if left is not None:
@@ -219,12 +224,12 @@ class ArrayBackend:
             view *= self.dense_gram(*left)[:, None, :, None]
         tile += product
 
-    def insert(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+    def insert(self, kernel: Array, row: int, column: int, tile: Array) -> None:
         """See `Backend.insert`."""
         height, width = tile.shape
         kernel[row : row + height, column : column + width] = tile
 
-    def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+    def store(self, kernel: Array, row: int, column: int, tile: Array) -> None:
         """See `Backend.store`."""
         if row == column:
             tile = self.xp.tril(tile) + self.xp.tril(tile, -1).T
@@ -233,12 +238,12 @@ class ArrayBackend:
 
     # -- dense solvers
 
-    def fold(self, triangle: Any, waiting: list[Any]) -> Any:
-        """See `Backend.fold`; the copy lets go of what CuPy's triangle is a view of."""
+    def fold(self, triangle: Array, waiting: list[Array]) -> Array:
+        """See `Backend.fold`; CuPy returns a view of a larger array, which the copy releases."""
         return self.xp.linalg.qr(self._stacked(triangle, waiting), mode="r").copy()
 
-    def _stacked(self, triangle: Any, waiting: list[Any]) -> Any:
-        """The triangle above the panels, of which nobody else then has a reference."""
+    def _stacked(self, triangle: Array, waiting: list[Array]) -> Array:
+        """Stack the triangle above the transposed panels and empty their list, which frees the panels."""
         stacked = self.xp.concatenate([triangle, *(panel.T for panel in waiting)])
         waiting.clear()
         return stacked

@@ -1,4 +1,4 @@
-"""From a symmetric matrix to a band with the same eigenvalues, in matrix products and in place.
+"""Reduce a symmetric matrix to a band with the same eigenvalues, by matrix products and in place.
 
 A panel of b columns is brought to zero below the band by b reflections, Q = I - V T V^T; the rest of the
 matrix becomes Q^T A Q = A - V W^T - W V^T with
@@ -6,30 +6,32 @@ matrix becomes Q^T A Q = A - V W^T - W V^T with
     W = X - V (T^T (V^T X)) / 2,    X = A V T
 
 (Bischof, Lang and Sun 2000, "A framework for symmetric band reduction"; W as in LAPACK's sytrd). The V and W
-of several panels are collected, and subtracted at once: products are then long enough for the device.
-Meanwhile A stands for A - sum V_i W_i^T + W_i V_i^T, so what was collected is taken off a panel and
-off X where they are made. The lower triangle is computed, and copied to the upper one.
+of several panels are collected and subtracted at once: products are then long enough for the device.
+Meanwhile A stands for A - sum V_i W_i^T + W_i V_i^T, so what was collected is subtracted from each panel and
+from each X when they are computed. The lower triangle is computed, and copied to the upper one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Protocol
 
 from ntkspec.backend.in_place import InPlace
+from ntkspec.backend.protocol import Array
 
 COLLECTED = 512  # columns of panels that are subtracted at once, at most
-SHARE = 16  # strips of the update: what is computed above the diagonal is wasted
+SHARE = 16  # strips of the update: more of them compute less above the diagonal, which is not needed
 NARROWEST = 1024  # columns of a strip
 
 
 class Panels(Protocol):
-    """Factorisations of panels of one width."""
+    """QR factorisation of panels of one width by Householder reflections."""
 
     width: int  # b
 
-    def factor(self, panel: Any, v: Any, again: Any) -> Any:
-        """Bring a panel (m, b) to triangular form by reflections.
+    def factor(self, panel: Array, v: Array, again: Array) -> Array:
+        """Reduce a panel (m, b) to triangular form by reflections.
 
         Args:
             panel: becomes R on and above its diagonal; below, anything.
@@ -42,11 +44,11 @@ class Panels(Protocol):
 
 
 def collected(rows: int, width: int) -> int:
-    """Return how many columns of panels are subtracted at once from a matrix of so many rows."""
+    """Choose how many columns of panels are subtracted at once from a matrix of `rows` rows."""
     return min(COLLECTED, max(rows // 32, 1) // width * width + width)
 
 
-def to_band(matrix: Any, xp: Any, panels: Panels, products: InPlace) -> Any:
+def to_band(matrix: Array, xp: ModuleType, panels: Panels, products: InPlace) -> Array:
     """Reduce a symmetric matrix (N, N), which is destroyed, to a band of b subdiagonals.
 
     About 4 N^3 / 3 operations; each element of the result is off by a few eps of the norm of the matrix.
@@ -76,17 +78,20 @@ def to_band(matrix: Any, xp: Any, panels: Panels, products: InPlace) -> Any:
 
 @dataclass(frozen=True)
 class _Work:
-    """A reduction under way: A and the collected V_1, W_1, V_2, ... (left) and W_1, V_1, W_2, ... (right)."""
+    """A reduction under way: A, and the V and W that were collected.
 
-    matrix: Any
-    left: Any
-    right: Any
-    xp: Any
+    `left` holds V_1, W_1, V_2, ... and `right` holds W_1, V_1, W_2, ... side by side.
+    """
+
+    matrix: Array
+    left: Array
+    right: Array
+    xp: ModuleType
     panels: Panels
     products: InPlace
 
     def take_panel(self, start: int, used: int) -> None:
-        """Bring the panel that starts at a column to zero below the band, and append its V and W.
+        """Reduce the panel that starts at a column to zero below the band, and append its V and W.
 
         Args:
             start: the column.
@@ -115,7 +120,7 @@ class _Work:
         self.right[below:, used:stop] = x
 
     def subtract(self, start: int, used: int) -> None:
-        """Subtract what was collected from the rest of the matrix, which begins at a row and column."""
+        """Subtract the collected products from the rest of the matrix, which begins at row `start`."""
         size = len(self.matrix)
         strip = max((size - start) // SHARE, NARROWEST)
         for column in range(start, size, strip):
@@ -128,7 +133,7 @@ class _Work:
                 self.products.transpose(self.matrix[column:end, end:], self.matrix[end:, column:end])
 
 
-def _band(matrix: Any, width: int, xp: Any) -> Any:
+def _band(matrix: Array, width: int, xp: ModuleType) -> Array:
     size = len(matrix)
     band = xp.zeros((size, 2 * width), "float64")
     for place in range(min(width + 1, size)):

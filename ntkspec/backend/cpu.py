@@ -15,11 +15,11 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 import threadpoolctl
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.backend import lapack, loops, two_stage
 from ntkspec.backend.arrays import FOLDS, ArrayBackend
-from ntkspec.backend.protocol import BackendName, R, T, solver_failed
+from ntkspec.backend.protocol import Array, BackendName, Matrices, R, T, solver_failed
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
 from ntkspec.summation import NARROW, pairwise, panel_of, panels
@@ -32,14 +32,14 @@ LAPACK_LIMIT = 46_340  # rows beyond which SciPy's LAPACK cannot count the entri
 
 
 @dataclass(frozen=True)
-class SparseRows:
-    """Some rows of a sparse matrix, row by row and column by column."""
+class CsrRows:
+    """Some rows of a sparse matrix in CSR form, and the same entries sorted by column."""
 
     csr: scipy.sparse.csr_array
 
     @functools.cached_property
     def by_column(self) -> tuple[NDArray[Any], ...]:
-        """Nonempty columns, where each one's entries start, their rows and values."""
+        """Return the nonempty columns, where the entries of each begin, and the entries' rows and values."""
         order = np.argsort(self.csr.indices, kind="stable")
         rows = np.repeat(np.arange(self.csr.shape[0]), np.diff(self.csr.indptr))
         columns, starts = np.unique(self.csr.indices[order], return_index=True)
@@ -47,18 +47,18 @@ class SparseRows:
 
 
 class CpuBackend(ArrayBackend):
-    """NumPy, SciPy and Numba; tiles are shared out over as many threads as BLAS may use."""
+    """NumPy, SciPy and Numba; tiles are computed by as many threads as BLAS may use."""
 
     name: BackendName = "cpu"
-    tile = 384  # two Gram tiles and their sum stay in the cache; chosen by analysis/studies/core_choices.py
-    piece_bytes = 2**21  # so do a piece's products
+    tile = 384  # two Gram tiles and their sum fit the cache; chosen by analysis/studies/core_choices.py
+    piece_bytes = 2**21  # the products of a piece fit the cache
 
     def __init__(self) -> None:
         super().__init__(np, scipy.sparse)
-        self._mine = threading.local()
+        self._of_thread = threading.local()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle nothing: a backend belongs to its process."""
+        """Pickle the class alone: scratch arrays belong to a process."""
         return type(self), ()
 
     @property
@@ -66,109 +66,109 @@ class CpuBackend(ArrayBackend):
         """See `Backend.workers`: the threads that BLAS may use at the moment."""
         return max((int(pool["num_threads"]) for pool in _pools().info()), default=1)
 
-    def get(self, array: Any) -> NDArray[Any]:
+    def get(self, array: Array) -> NDArray[Any]:
         """See `Backend.get`."""
         return np.asarray(array)
 
-    def put(self, matrix: Matrix, dtype: Any) -> Any:
+    def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
         """See `Backend.put`."""
         if isinstance(matrix, np.ndarray):
             return np.asarray(matrix, dtype=dtype)
         return scipy.sparse.csr_array(matrix.astype(dtype, copy=False))
 
-    def rows(self, matrix: Any, which: slice | NDArray[Any]) -> Any:
+    def rows(self, matrix: Array, which: slice | NDArray[Any]) -> Array:
         """See `Backend.rows`."""
-        part = matrix[which]
-        return SparseRows(part) if scipy.sparse.issparse(part) else part
+        rows = matrix[which]
+        return CsrRows(rows) if scipy.sparse.issparse(rows) else rows
 
     def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """See `Backend.each`. Each thread has BLAS to itself: small products gain little by two."""
+        """See `Backend.each`. Each thread runs BLAS on one core: small products gain little from two."""
         if self.workers <= 1:
             yield from super().each(work, tasks)
             return
         pool = ThreadPoolExecutor(self.workers)
         try:
             with _one_thread_each():
-                for done in as_completed([pool.submit(work, task) for task in tasks]):
-                    yield done.result()
+                for future in as_completed([pool.submit(work, task) for task in tasks]):
+                    yield future.result()
         finally:
-            pool.shutdown(cancel_futures=True)  # an error or Ctrl-C: only tiles at work are waited for
+            pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C only running tasks are waited for
 
-    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
-        """See `Backend.add_tile`; where sparse rows on the left do not meet, nothing is computed."""
+    def add_tile(self, tile: Array, left: Matrices | None, right: Matrices, repeat: int) -> None:
+        """See `Backend.add_tile`. Pairs of sparse left rows without a common column are skipped."""
         if left is None:
             tile += self._gram("right", *right)
-        elif all(isinstance(m, SparseRows) for m in left) and narrow(right):
+        elif all(isinstance(m, CsrRows) for m in left) and narrow(right):
             sums = self.scratch("zeros", (left[0].csr.shape[0], left[1].csr.shape[0]), tile.dtype)
             loops.add_sparse(tile, sums, left[0].by_column, left[1].by_column, *right, repeat)
         else:
             loops.add_product(tile, self._gram("left", *left), self._gram("right", *right), repeat)
 
-    def _gram(self, name: str, x: Any, y: Any) -> NDArray[Any]:
+    def _gram(self, name: str, x: Array, y: Array) -> NDArray[Any]:
         if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
-            cut = panels(x.shape[1], panel_of(max(len(x), len(y))))
+            slices = panels(x.shape[1], panel_of(max(len(x), len(y))))
 
             def product(i: int, slot: int) -> NDArray[Any]:
                 out = self.scratch(f"{name} {slot}", (len(x), len(y)), x.dtype)
                 if x.shape[1] == 1:  # BLAS is four times slower at this
-                    with np.errstate(over="ignore", under="ignore"):  # said where the kernel is done
+                    with np.errstate(over="ignore", under="ignore"):  # the finished kernel is checked
                         np.multiply(x, y.T, out=out)
                 else:
-                    np.matmul(x[:, cut[i]], y[:, cut[i]].T, out=out)
+                    np.matmul(x[:, slices[i]], y[:, slices[i]].T, out=out)
                 return out
 
-            return pairwise(len(cut), product)
+            return pairwise(len(slices), product)
         gram: NDArray[Any] = self.dense_gram(_csr(x), _csr(y))
         return gram
 
-    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        """See `Backend.scratch`. Zeros at first: what is left zero comes back zero.
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """See `Backend.scratch`. An array is zero at first, so entries that are left zero come back zero.
 
-        Memory that is given back and asked for again costs more than the products that it holds.
+        Arrays are kept: allocating memory anew takes longer than computing the products that it holds.
         """
-        held: dict[tuple[str, Any], NDArray[Any]] = self._mine.__dict__.setdefault("held", {})
+        arrays: dict[tuple[str, Any], NDArray[Any]] = self._of_thread.__dict__.setdefault("arrays", {})
         key = (name, np.dtype(dtype))
         size = math.prod(shape)
-        if key not in held or held[key].size < size:
-            held[key] = np.zeros(size, dtype)
-        return held[key][:size].reshape(shape)
+        if key not in arrays or arrays[key].size < size:
+            arrays[key] = np.zeros(size, dtype)
+        return arrays[key][:size].reshape(shape)
 
-    def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
+    def store(self, kernel: Array, row: int, column: int, tile: Array) -> None:
         """See `Backend.store`."""
         loops.store(kernel, row, column, tile)
 
-    def absolute_product(self, kernel: Any, vector: Any) -> NDArray[np.float64]:
-        """See `Backend.absolute_product`; nothing is copied."""
+    def absolute_product(self, kernel: Array, vector: Array) -> NDArray[np.float64]:
+        """See `Backend.absolute_product`; computed without a copy."""
         product = np.empty(len(vector))
         over_rows(
             lambda start, stop: loops.absolute_product(kernel, vector, product, start, stop), len(vector)
         )
         return product
 
-    def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
-        """See `Backend.eigvalsh`. In place: nothing else of the kernel's size is needed."""
+    def eigvalsh(self, kernel: Array) -> NDArray[np.float64]:
+        """See `Backend.eigvalsh`. Works in place: no other array of the kernel's size is needed."""
         try:
             if len(kernel) >= two_stage.SMALLEST and two_stage.available():
                 return two_stage.eigvalsh(kernel).astype(np.float64)
             require_countable(len(kernel), "eigenvalues on the CPU")
-            values = scipy.linalg.eigh(  # the transpose is in the Fortran order that LAPACK wants
+            values = scipy.linalg.eigh(  # the transpose is in Fortran order, which LAPACK works on in place
                 kernel.T, eigvals_only=True, overwrite_a=True, check_finite=False, driver="evd"
             )
         except np.linalg.LinAlgError as error:
             raise solver_failed("eigenvalues", error) from None
         return np.asarray(values, dtype=np.float64)
 
-    def eigvalsh_bytes(self, rows: int, dtype: Any) -> int:
+    def eigvalsh_bytes(self, rows: int, dtype: DTypeLike) -> int:
         """See `Backend.eigvalsh_bytes`."""
         if rows >= two_stage.SMALLEST and two_stage.available():
             return two_stage.work_bytes(rows, dtype)
         return EVD_ROWS * rows * int(np.dtype(dtype).itemsize)
 
-    def eigh_bytes(self, rows: int, dtype: Any) -> int:
-        """See `Backend.eigh_bytes`: vectors, and two matrices that LAPACK works on."""
+    def eigh_bytes(self, rows: int, dtype: DTypeLike) -> int:
+        """See `Backend.eigh_bytes`: the eigenvectors and two matrices of workspace."""
         return 3 * rows**2 * int(np.dtype(dtype).itemsize)
 
-    def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def eigh(self, kernel: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.eigh`."""
         require_countable(len(kernel), "eigenvectors on the CPU")
         driver = "evd" if len(kernel) <= LAPACK_VECTORS_LIMIT else "evr"
@@ -178,8 +178,8 @@ class CpuBackend(ArrayBackend):
             raise solver_failed("eigenvectors", error) from None
         return values.astype(np.float64), vectors.astype(np.float64)
 
-    def fold(self, triangle: Any, waiting: list[Any]) -> Any:
-        """See `Backend.fold`. LAPACK's tpqrt leaves the zeros of the triangle alone."""
+    def fold(self, triangle: Array, waiting: list[Array]) -> Array:
+        """See `Backend.fold`. LAPACK's tpqrt skips the zeros of the triangle."""
         folded, block = np.asfortranarray(triangle), min(QR_BLOCK, len(triangle))
         while waiting:
             rows = np.asfortranarray(waiting.pop(0).T)
@@ -192,7 +192,7 @@ class CpuBackend(ArrayBackend):
         return folded
 
     def fold_columns(self, rows: int, room: int) -> int:
-        """See `Backend.fold_columns`: a short fold takes no longer than its part of a tall one."""
+        """See `Backend.fold_columns`: the time per column does not depend on the width of a panel."""
         return rows // FOLDS
 
     def fold_bytes(self, rows: int, columns: int) -> int:
@@ -203,12 +203,12 @@ class CpuBackend(ArrayBackend):
         """See `Backend.fold_sums`."""
         return 0
 
-    def solve_lower(self, triangle: Any, rows: Any) -> NDArray[np.float64]:
+    def solve_lower(self, triangle: Array, rows: Array) -> NDArray[np.float64]:
         """See `Backend.solve_lower`."""
         solved = scipy.linalg.solve_triangular(triangle, rows, lower=True, check_finite=False)
         return np.asarray(solved, dtype=np.float64)
 
-    def singular_values(self, triangle: Any) -> NDArray[np.float64]:
+    def singular_values(self, triangle: Array) -> NDArray[np.float64]:
         """See `Backend.singular_values`."""
         require_countable(len(triangle), "singular values on the CPU")
         try:
@@ -220,8 +220,8 @@ class CpuBackend(ArrayBackend):
         """See `Backend.singular_values_bytes`."""
         return 8 * GESDD_ROWS * rows
 
-    def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `Backend.svd_right`. The workspace of LAPACK's gesdd is counted in 32 bits, too."""
+    def svd_right(self, triangle: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `Backend.svd_right`. LAPACK's gesdd counts its workspace in 32 bits, too."""
         require_countable(2 * len(triangle), "singular vectors on the CPU")
         try:
             _, values, right = scipy.linalg.svd(
@@ -233,56 +233,59 @@ class CpuBackend(ArrayBackend):
 
 
 _limiting = threading.Lock()
-_limited: list[Any] = []  # what to restore, and an entry for each further caller
+_limits: list[Any] = []  # one for each caller, all the same object, which restores what there was before
 
 
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """BLAS on one thread a caller; the last of several to leave restores what the first one found."""
+    """Limit BLAS to one thread for each caller.
+
+    Several callers may overlap: the last to leave restores the limits that the first one found.
+    """
     with _limiting:
-        _limited.append(_limited[0] if _limited else _pools().limit(limits=1))
+        _limits.append(_limits[0] if _limits else _pools().limit(limits=1))
     try:
         yield
     finally:
         with _limiting:
-            limit = _limited.pop()
-            if not _limited:
+            limit = _limits.pop()
+            if not _limits:
                 limit.restore_original_limits()
 
 
 @functools.cache
 def _pools() -> threadpoolctl.ThreadpoolController:
-    """The threads of the BLAS libraries that are loaded: NumPy's and SciPy's are by now."""
+    """Return the thread pools of the BLAS libraries that are loaded, those of NumPy and SciPy among them."""
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
 
 
 def over_rows(work: Callable[[int, int], None], rows: int) -> None:
-    """Do work(start, stop) for ranges that make up all rows, shared out over threads."""
+    """Call work(start, stop) for ranges that make up all rows, on several threads."""
     if rows <= ROWS_AT_ONCE:
         work(0, rows)
         return
     starts = range(0, rows, ROWS_AT_ONCE)
     ranges = [(start, min(start + ROWS_AT_ONCE, rows)) for start in starts]
-    for _ in CpuBackend().each(lambda each: work(*each), ranges):
+    for _ in CpuBackend().each(lambda start_stop: work(*start_stop), ranges):
         pass
 
 
-def narrow(right: tuple[Any, Any]) -> bool:
-    """Whether both are dense and short enough to be added up in order, as the sparse tile's kernels do."""
+def narrow(right: Matrices) -> bool:
+    """Return whether both matrices are dense and so narrow that sums over columns are added in order."""
     return all(isinstance(matrix, np.ndarray) and matrix.shape[1] <= NARROW for matrix in right)
 
 
-def _csr(matrix: Any) -> Any:
-    return matrix.csr if isinstance(matrix, SparseRows) else matrix
+def _csr(matrix: Array) -> Array:
+    return matrix.csr if isinstance(matrix, CsrRows) else matrix
 
 
 def countable(rows: int) -> bool:
-    """Whether SciPy's LAPACK, which counts in 32 bits, can count a square matrix's entries."""
+    """Return whether SciPy's LAPACK, which counts in 32 bits, can count the entries of a square matrix."""
     return rows <= LAPACK_LIMIT
 
 
 def require_countable(rows: int, what: str) -> None:
-    """Raise `BackendError` where LAPACK would crash, or return what nobody computed."""
+    """Raise `BackendError` where LAPACK's 32-bit counts would overflow: it crashes, or returns garbage."""
     if not countable(rows):
         raise BackendError(
             what,

@@ -1,31 +1,32 @@
 """All eigenvalues of a large symmetric matrix on a device, with little more memory than the matrix itself.
 
-Three steps: to a band in matrix products (`ntkspec.backend.band`), from the band to tridiagonal form by
-chasing bulges (cuda/chase.cu), and bisection (cuda/bisect.cu). The last two are in double precision for every
-matrix.
+Three steps: reduction to a band by matrix products (`ntkspec.backend.band`), reduction of the band to
+tridiagonal form by chasing bulges (cuda/chase.cu), and bisection (cuda/bisect.cu). The last two are in double
+precision for every matrix.
 
-Errors. The first two are orthogonal transformations in floating point: what they give is exact for a matrix
+Errors. The first two are orthogonal transformations in floating point: their result is exact for a matrix
 that is off by c eps ||A||, with a c that grows slowly with N in proofs and hardly at all in measurements
-(analysis/benchmarks/bench_gpu.py holds it against LAPACK's). Bisection adds a few eps ||A||, which is proved.
-Every sum is added up in one order, so that the same matrix gives the same bits each time.
+(analysis/benchmarks/bench_gpu.py compares it with LAPACK's). Bisection adds a few eps ||A||, which is proved.
+Every sum is added up in a fixed order, so the same matrix gives the same bits each time.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from types import ModuleType
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ntkspec.backend.arrays import strips
 from ntkspec.backend.band import collected, to_band
 from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels, rows_apart
 from ntkspec.backend.in_place import InPlace
 from ntkspec.backend.mixing import mix
+from ntkspec.backend.protocol import Array
 
-WIDTH = (
-    64  # of the band: of 32, which the kernels can do too, the chase is faster and the products are slower
-)
+# Of the band. The kernels can do 32, too: the chase is then faster, and the products are slower.
+WIDTH = 64
 PANEL_THREADS = 512  # of a block
 PANEL_ROWS = 64  # of a block, at least: with fewer, blocks would mostly wait for each other
 BAND_COLUMNS = 4  # of a block of the band, a warp; the chase counts on sums of eight times B threads
@@ -37,7 +38,7 @@ LIBRARIES = 2**27  # bytes that cuBLAS, the kernels and passes over the matrix t
 
 
 class DeviceEigenvalues:
-    """The three steps on the current device.
+    """The eigenvalue solver on the current device.
 
     Args:
         cupy: the module.
@@ -46,11 +47,13 @@ class DeviceEigenvalues:
         width: of the band, 32 or 64.
     """
 
-    def __init__(self, cupy: Any, kernels: DeviceKernels, products: InPlace, width: int = WIDTH) -> None:
+    def __init__(
+        self, cupy: ModuleType, kernels: DeviceKernels, products: InPlace, width: int = WIDTH
+    ) -> None:
         self.xp, self.kernels, self.products, self.width = cupy, kernels, products, width
 
-    def values(self, matrix: Any) -> Any:
-        """Return the eigenvalues (N,) of a symmetric matrix (N, N), ascending; the matrix is destroyed.
+    def values(self, matrix: Array) -> Array:
+        """Compute the eigenvalues (N,) of a symmetric matrix (N, N), ascending; the matrix is destroyed.
 
         Args:
             matrix: float32 or float64, with rows side by side; its largest entry well inside the range.
@@ -71,17 +74,17 @@ class DeviceEigenvalues:
         panels = DevicePanels(self.xp, self.kernels, self.products, matrix.dtype, self.width)
         band = to_band(matrix, self.xp, panels, self.products)
         self._chase(band, panels.width)
-        found = self._bisect(band[:, 0].copy(), band[:-1, 1].copy())
-        found *= 2.0**exponent
-        return found
+        eigenvalues = self._bisect(band[:, 0].copy(), band[:-1, 1].copy())
+        eigenvalues *= 2.0**exponent
+        return eigenvalues
 
-    def bytes_beside(self, rows: int, dtype: Any) -> int:
-        """Return the bytes that `values` takes beside a matrix of so many rows."""
+    def bytes_beside(self, rows: int, dtype: DTypeLike) -> int:
+        """Return the bytes that `values` takes beside a matrix of `rows` rows."""
         columns = 2 * 2 * collected(rows, self.width) + 3 * self.width
         return rows * (columns * int(np.dtype(dtype).itemsize) + 8 * (2 * self.width + 8)) + LIBRARIES
 
-    def _chase(self, band: Any, width: int) -> None:
-        """Make a band (N, 2 b) tridiagonal, in place."""
+    def _chase(self, band: Array, width: int) -> None:
+        """Reduce a band (N, 2 b) to tridiagonal form, in place."""
         size = len(band)
         if size < 3:
             return
@@ -91,62 +94,58 @@ class DeviceEigenvalues:
         done = self.xp.zeros((size,), np.int32)
         kernel((blocks,), (threads,), (band, np.int32(size), done))
 
-    def _bisect(self, diagonal: Any, beside: Any) -> Any:
-        """Find the eigenvalues of a tridiagonal matrix from its diagonal (N,) and subdiagonal (N - 1,)."""
+    def _bisect(self, diagonal: Array, subdiagonal: Array) -> Array:
+        """Compute the eigenvalues of a tridiagonal matrix from its diagonal (N,) and subdiagonal (N - 1,)."""
         xp, size = self.xp, len(diagonal)
         radius = xp.zeros((size,), np.float64)  # of Gershgorin's discs
-        radius[1:] += xp.abs(beside)
-        radius[:-1] += xp.abs(beside)
+        radius[1:] += xp.abs(subdiagonal)
+        radius[:-1] += xp.abs(subdiagonal)
         exponent = math.frexp(float((xp.abs(diagonal) + radius).max()))[1] + 1
         diagonal *= 2.0**-exponent
         radius *= 2.0**-exponent
         squares = xp.zeros((size,), np.float64)
-        squares[1:] = xp.maximum(xp.abs(beside) * 2.0**-exponent, SMALLEST) ** 2
+        squares[1:] = xp.maximum(xp.abs(subdiagonal) * 2.0**-exponent, SMALLEST) ** 2
         slack = 4 * SMALLEST + float(np.finfo(np.float64).eps)
         low, high = float((diagonal - radius).min()) - slack, float((diagonal + radius).max()) + slack
         lanes = 1
         while lanes < 32 and 2 * lanes * size <= THREADS:
             lanes *= 2
         rounds = math.ceil(BITS / math.log2(lanes + 1))
-        found = xp.empty((size,), np.float64)
+        eigenvalues = xp.empty((size,), np.float64)
         kernel = self.kernels.get("bisect", LANES=lanes)
-        numbers = (np.float64(low), np.float64(high), np.int32(rounds))
-        kernel(
-            (-(-size * lanes // BISECTING),),
-            (BISECTING,),
-            (diagonal, squares, np.int32(size), *numbers, found),
-        )
-        found *= 2.0**exponent
-        return found
+        numbers = (np.int32(size), np.float64(low), np.float64(high), np.int32(rounds))
+        blocks = -(-size * lanes // BISECTING)
+        kernel((blocks,), (BISECTING,), (diagonal, squares, *numbers, eigenvalues))
+        eigenvalues *= 2.0**exponent
+        return eigenvalues
 
 
 class DevicePanels:
-    """Factorises panels by cuda/panel.cu and cuda/triangle.cu; see `ntkspec.backend.band.Panels`."""
+    """Panels that are factorised by cuda/panel.cu and cuda/triangle.cu; see `ntkspec.backend.band.Panels`."""
 
-    def __init__(self, cupy: Any, kernels: DeviceKernels, products: InPlace, dtype: Any, width: int) -> None:
+    def __init__(
+        self, cupy: ModuleType, kernels: DeviceKernels, products: InPlace, dtype: DTypeLike, width: int
+    ) -> None:
         self.width, self.products = width, products
         real = C_TYPES[str(np.dtype(dtype))]
         self._panel = kernels.get("panel", together=True, REAL=real, B=width, THREADS=PANEL_THREADS)
         self._triangle = kernels.get("triangle", REAL=real, B=width)
-        # One a multiprocessor: more would take longer to hear of each other than they save.
-        self._most = min(kernels.resident(self._panel, PANEL_THREADS), kernels.multiprocessors)
+        # One for each multiprocessor: more would lose more time in waiting for each other than they save.
+        self._most_blocks = min(kernels.resident(self._panel, PANEL_THREADS), kernels.multiprocessors)
         self._taus, self._head, self._squares, self._product = (
             cupy.empty(shape, dtype) for shape in ((width,), (2, width), (width, width), (width, width))
         )
-        self._told = cupy.empty((2, self._most, width), dtype)
+        self._sums = cupy.empty((2, self._most_blocks, width), dtype)
         self._arrived = cupy.zeros((1,), np.uint32)
 
-    def factor(self, panel: Any, v: Any, again: Any) -> Any:
-        """See `Panels.factor`; T is overwritten by the next panel's."""
+    def factor(self, panel: Array, v: Array, again: Array) -> Array:
+        """See `Panels.factor`; the next call overwrites T."""
         rows = len(panel)
-        blocks = max(min(self._most, rows // PANEL_ROWS), 1)
+        blocks = max(min(self._most_blocks, rows // PANEL_ROWS), 1)
         self._arrived.fill(0)
-        told = (self._taus, self._told, self._head, self._arrived)
-        self._panel(
-            (blocks,),
-            (PANEL_THREADS,),
-            (panel, rows_apart(panel), np.int32(rows), v, again, rows_apart(v), *told),
-        )
+        matrices = (panel, rows_apart(panel), np.int32(rows), v, again, rows_apart(v))
+        shared = (self._taus, self._sums, self._head, self._arrived)
+        self._panel((blocks,), (PANEL_THREADS,), (*matrices, *shared))
         self.products.multiply(self._squares, v.T, v)
         self._triangle((1,), (self.width,), (self._squares, self._taus, self._product))
         return self._product

@@ -1,28 +1,31 @@
-"""CUDA kernels of a device: compiled once; where blocks wait for each other, as many as it holds at once."""
+"""CUDA kernels, each compiled once, and how many of their blocks a device can hold at once."""
 
 from __future__ import annotations
 
 from importlib import resources
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from ntkspec.backend.protocol import Array
+
 C_TYPES = {"float32": "float", "float64": "double"}
 
 
-def rows_apart(matrix: Any) -> np.int64:
-    """Say how many numbers the rows of a matrix are apart, as kernels take it."""
+def rows_apart(matrix: Array) -> np.int64:
+    """Return how many numbers apart the rows of a matrix begin, as an argument of a kernel."""
     return np.int64(matrix.strides[0] // matrix.itemsize)
 
 
 class DeviceKernels:
-    """The kernels in the folder `cuda`, by name and macros. NVRTC's defaults are IEEE arithmetic, and stay.
+    """The CUDA kernels of the folder `cuda`, by name and macros; NVRTC compiles them in IEEE arithmetic.
 
     Args:
         cupy: the module.
     """
 
-    def __init__(self, cupy: Any) -> None:
+    def __init__(self, cupy: ModuleType) -> None:
         self.cupy = cupy
         self._compiled: dict[tuple[str, str], Any] = {}
 
@@ -44,11 +47,11 @@ class DeviceKernels:
 
     @property
     def multiprocessors(self) -> int:
-        """Count those of the device."""
+        """Return the number of multiprocessors of the device."""
         return int(self.cupy.cuda.Device().attributes["MultiProcessorCount"])
 
     def resident(self, kernel: Any, threads: int) -> int:
-        """Return how many blocks of so many threads the device holds at once, as it says itself."""
+        """Return how many blocks of `threads` threads the device can hold at once, as its driver reports."""
         driver, function = self.cupy.cuda.driver, kernel.kernel.ptr
         each = driver.occupancyMaxActiveBlocksPerMultiprocessor(function, threads, 0)
         return int(each) * self.multiprocessors

@@ -1,4 +1,4 @@
-"""The GPU backend: the shared arithmetic over CuPy. Nothing here is imported unless it was selected."""
+"""The GPU backend: the shared arithmetic over CuPy. This module is imported only when it is selected."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.backend.arrays import FOLDS, ArrayBackend
 from ntkspec.backend.cpu import CpuBackend
 from ntkspec.backend.device_eigenvalues import DeviceEigenvalues
 from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels, rows_apart
 from ntkspec.backend.in_place import DeviceInPlace
-from ntkspec.backend.protocol import BackendName, solver_failed
+from ntkspec.backend.protocol import Array, BackendName, Matrices, solver_failed
 from ntkspec.errors import BackendError, MemoryBudgetError
 from ntkspec.jacobian import Matrix
 from ntkspec.memory import SHARE
@@ -25,12 +25,12 @@ from ntkspec.summation import NARROW, panel_of, panels
 THREADS = 128  # of a block: rows on the right side that share one on the left, or columns of a tile
 ROWS_AT_ONCE = 1024  # of a tile, in blocks
 ALIGNED = 16  # numbers
-# Panels that may be added in order: pairwise, as errors are stated, it is as many roundings. That cuBLAS adds
-# a panel up by itself before it adds it to the sum is how its products are seen to work, and not proved.
+# Panels that may be added in order, since so few take no more roundings than added pairwise, as errors are
+# stated. That cuBLAS completes a panel before it adds it to the sum is observed, not proved.
 IN_ORDER = 4
 COUNTED = 2**31 - 1  # entries
 BAND_FROM = 4096  # rows from which our own eigenvalue solver is faster than cuSOLVER's
-# Variables that let cuBLAS compute in another arithmetic than IEEE's, of which errors are stated.
+# Variables that let cuBLAS depart from IEEE arithmetic, for which errors are stated.
 OTHER_ARITHMETIC = (
     "CUPY_TF32",
     "NVIDIA_TF32_OVERRIDE",
@@ -44,7 +44,7 @@ XSYEVD_MENDED = 13_000  # CUDA 13.0, as the runtime writes its version
 
 
 class GpuBackend(ArrayBackend):
-    """CuPy's cuBLAS, cuSPARSE and cuSOLVER.
+    """CuPy's cuBLAS, cuSPARSE and cuSOLVER, and our own CUDA kernels.
 
     Raises:
         BackendError: CuPy is not installed, sees no device, or is told to use another arithmetic.
@@ -62,36 +62,36 @@ class GpuBackend(ArrayBackend):
         self.eigenvalues = DeviceEigenvalues(cupy, self.kernels, self.in_place)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle nothing: a backend belongs to its process."""
+        """Pickle the class alone: device arrays belong to a process."""
         return type(self), ()
 
-    def put(self, matrix: Matrix, dtype: Any) -> Any:
-        """See `Backend.put`. CSR as the sparse tile wants it: columns ascending, each once, in 32 bits."""
+    def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
+        """See `Backend.put`. CSR columns are sorted, each occurs once; 32-bit indices where they suffice."""
         if not isinstance(matrix, np.ndarray):
             if not matrix.has_canonical_format:
                 matrix = matrix.copy()
                 matrix.sum_duplicates()
             if max(matrix.nnz, *matrix.shape) <= np.iinfo(np.int32).max:  # CuPy keeps SciPy's index type
-                parts = matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
-                matrix = type(matrix)(parts, shape=matrix.shape)
+                arrays = matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
+                matrix = type(matrix)(arrays, shape=matrix.shape)
         return super().put(matrix, dtype)
 
-    def put_for_tiles(self, matrix: Matrix, dtype: Any, *, dense: bool | None = None) -> Any:
-        """See `Backend.put_for_tiles`. Wide rows begin where cuBLAS can load several numbers at once."""
+    def put_for_tiles(self, matrix: Matrix, dtype: DTypeLike, *, dense: bool | None = None) -> Array:
+        """See `Backend.put_for_tiles`. Wide rows are aligned: cuBLAS then loads several numbers at once."""
         moved = super().put_for_tiles(matrix, dtype, dense=dense)
         if self.sparse.issparse(moved) or moved.shape[1] <= NARROW or moved.shape[1] % ALIGNED == 0:
             return moved
         rows, width = moved.shape
-        apart = self.empty((rows, -(-width // ALIGNED) * ALIGNED), dtype)
-        apart[:, :width] = moved
-        return apart[:, :width]
+        aligned = self.empty((rows, -(-width // ALIGNED) * ALIGNED), dtype)
+        aligned[:, :width] = moved
+        return aligned[:, :width]
 
-    def get(self, array: Any) -> NDArray[Any]:
+    def get(self, array: Array) -> NDArray[Any]:
         """See `Backend.get`."""
         return np.asarray(self.xp.asnumpy(array))
 
-    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
-        """See `Backend.add_tile`; where both left matrices are sparse, a kernel works at overlaps only.
+    def add_tile(self, tile: Array, left: Matrices | None, right: Matrices, repeat: int) -> None:
+        """See `Backend.add_tile`. Pairs of sparse left rows without a common column are skipped.
 
         Args:
             tile: (ti * repeat, tj * repeat); rows may be further apart than they are long.
@@ -111,35 +111,35 @@ class GpuBackend(ArrayBackend):
             grid = (-(-columns // THREADS), min(rows, ROWS_AT_ONCE))
             kernel(grid, (THREADS,), (tile, rows_apart(tile), factor, product, *sizes))
 
-    def dense_gram(self, x: Any, y: Any) -> Any:
-        """See `ArrayBackend.dense_gram`; cuBLAS adds a panel's product to the sum as it writes it."""
-        cut = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
-        if self.sparse.issparse(x) or self.sparse.issparse(y) or len(cut) > IN_ORDER:
+    def dense_gram(self, x: Array, y: Array) -> Array:
+        """See `ArrayBackend.dense_gram`; cuBLAS adds the product of each panel to the sum."""
+        slices = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
+        if self.sparse.issparse(x) or self.sparse.issparse(y) or len(slices) > IN_ORDER:
             return super().dense_gram(x, y)
         total = self.empty((x.shape[0], y.shape[0]), x.dtype)
-        for i, part in enumerate(cut):
-            self.in_place.multiply(total, x[:, part], y[:, part].T, 1.0, float(i > 0))
+        for i, columns in enumerate(slices):
+            self.in_place.multiply(total, x[:, columns], y[:, columns].T, 1.0, float(i > 0))
         return total
 
-    def _add_at_overlaps(self, tile: Any, left: tuple[Any, Any], right: tuple[Any, Any], repeat: int) -> None:
+    def _add_at_overlaps(self, tile: Array, left: Matrices, right: Matrices, repeat: int) -> None:
         (ti, tj), width = (matrix.shape[0] for matrix in left), right[0].shape[1]
-        csr = [part for matrix in left for part in (matrix.indptr, matrix.indices, matrix.data)]
+        csr = [array for matrix in left for array in (matrix.indptr, matrix.indices, matrix.data)]
         dense = [self.xp.ascontiguousarray(matrix) for matrix in right]
         sizes = [np.int32(size) for size in (tj, repeat, width)]
         kernel = self.kernels.get("sparse_tile", REAL=C_TYPES[str(tile.dtype)])
         kernel((ti, -(-tj // THREADS)), (THREADS,), (tile, rows_apart(tile), *sizes, *csr, *dense))
 
-    def _suits(self, tile: Any, left: tuple[Any, Any], right: tuple[Any, Any]) -> bool:
-        """Whether the sparse tile's kernel can take these."""
+    def _suits(self, tile: Array, left: Matrices, right: Matrices) -> bool:
+        """Return whether the CUDA kernel for sparse tiles can take these matrices."""
         if not all(map(self.sparse.issparse, left)) or any(map(self.sparse.issparse, right)):
             return False
-        counted = all(part.dtype == np.int32 for matrix in left for part in (matrix.indptr, matrix.indices))
-        alike = all(matrix.dtype == tile.dtype for matrix in (*left, *right))
-        short = all(matrix.shape[1] <= NARROW for matrix in right)  # it adds in order
-        return counted and alike and short and tile.strides[1] == tile.itemsize
+        int32 = all(a.dtype == np.int32 for matrix in left for a in (matrix.indptr, matrix.indices))
+        same_dtype = all(matrix.dtype == tile.dtype for matrix in (*left, *right))
+        narrow = all(matrix.shape[1] <= NARROW for matrix in right)  # the kernel adds in order
+        return int32 and same_dtype and narrow and tile.strides[1] == tile.itemsize
 
     def room(self, budget: int) -> int:
-        """See `Backend.room`: a share of what is free on the device, whatever the host's budget."""
+        """See `Backend.room`: a share of what is free on the device; the host's budget has no part in it."""
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return int(SHARE * (free + self.xp.get_default_memory_pool().free_bytes()))
 
@@ -149,12 +149,12 @@ class GpuBackend(ArrayBackend):
         runtime = self.xp.cuda.runtime
         return str(runtime.getDeviceProperties(runtime.getDevice())["name"].decode())
 
-    def insert(self, kernel: Any, row: int, column: int, tile: Any) -> None:
-        """See `Backend.insert`. Kernels that do not fit the device lie on the host."""
+    def insert(self, kernel: Array, row: int, column: int, tile: Array) -> None:
+        """See `Backend.insert`. A kernel that does not fit the device lies on the host."""
         super().insert(kernel, row, column, tile if isinstance(kernel, self.xp.ndarray) else self.get(tile))
 
-    def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
-        """See `Backend.store`. Kernels that do not fit the device lie on the host, or in a file."""
+    def store(self, kernel: Array, row: int, column: int, tile: Array) -> None:
+        """See `Backend.store`. A kernel that does not fit the device lies on the host or in a file."""
         if not isinstance(kernel, self.xp.ndarray):
             self._host.store(kernel, row, column, self.get(tile))
         elif row == column or tile.strides[1] != tile.itemsize:
@@ -164,7 +164,7 @@ class GpuBackend(ArrayBackend):
             self.insert(kernel, row, column, tile)
             self.in_place.transpose(kernel[column : column + width, row : row + height], tile)
 
-    def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
+    def eigvalsh(self, kernel: Array) -> NDArray[np.float64]:
         """See `Backend.eigvalsh`. A kernel that lies on the host is solved there."""
         if not isinstance(kernel, self.xp.ndarray):
             return self._host.eigvalsh(kernel)
@@ -173,21 +173,21 @@ class GpuBackend(ArrayBackend):
                 return self.get(self.xp.linalg.eigvalsh(kernel)).astype(np.float64)
             return self.get(self.eigenvalues.values(kernel))
 
-    def eigvalsh_bytes(self, rows: int, dtype: Any) -> int:
+    def eigvalsh_bytes(self, rows: int, dtype: DTypeLike) -> int:
         """See `Backend.eigvalsh_bytes`."""
         if rows < BAND_FROM:
             return self.eigh_bytes(rows, dtype)
         return self.eigenvalues.bytes_beside(rows, dtype)
 
-    def eigh_bytes(self, rows: int, dtype: Any) -> int:
+    def eigh_bytes(self, rows: int, dtype: DTypeLike) -> int:
         """See `Backend.eigh_bytes`: cuSOLVER's workspace, and CuPy's copy of the matrix."""
         return 5 * rows**2 * int(np.dtype(dtype).itemsize)
 
     def singular_values_bytes(self, rows: int) -> int:
-        """See `Backend.singular_values_bytes`: the matrix whose eigenvalues they are, and its solver."""
+        """See `Backend.singular_values_bytes`: [[0, R], [R^T, 0]] and the solver of its eigenvalues."""
         return 8 * (2 * rows) ** 2 + self.eigvalsh_bytes(2 * rows, np.float64)
 
-    def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def eigh(self, kernel: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.eigh`."""
         if not isinstance(kernel, self.xp.ndarray):
             return self._host.eigh(kernel)
@@ -196,7 +196,7 @@ class GpuBackend(ArrayBackend):
             values, vectors = self.xp.linalg.eigh(kernel)
             return self.get(values).astype(np.float64), self.get(vectors).astype(np.float64)
 
-    def fold(self, triangle: Any, waiting: list[Any]) -> Any:
+    def fold(self, triangle: Array, waiting: list[Array]) -> Array:
         """See `Backend.fold`."""
         rows = len(triangle)
         entries = rows * (rows + sum(panel.shape[1] for panel in waiting))
@@ -211,35 +211,36 @@ class GpuBackend(ArrayBackend):
             return super().fold(triangle, waiting)
 
     def fold_columns(self, rows: int, room: int) -> int:
-        """See `Backend.fold_columns`; no more entries than can be counted."""
+        """See `Backend.fold_columns`; limited to the entries that cuSOLVER can count."""
         countable = 2 * (COUNTED // rows - rows) // 3
         return min(super().fold_columns(rows, room), max(countable, rows // FOLDS))
 
-    def solve_lower(self, triangle: Any, rows: Any) -> Any:
+    def solve_lower(self, triangle: Array, rows: Array) -> Array:
         """See `Backend.solve_lower`."""
         with self._checked("a triangular system"):
             return self._cupyx.scipy.linalg.solve_triangular(triangle, rows, lower=True, check_finite=False)
 
-    def singular_values(self, triangle: Any) -> NDArray[np.float64]:
+    def singular_values(self, triangle: Array) -> NDArray[np.float64]:
         """See `Backend.singular_values`.
 
-        They are the positive eigenvalues of [[0, R], [R^T, 0]], with the same absolute accuracy (Jordan 1874;
-        Wielandt 1955). cuSOLVER's own way to them took longer at every size that was tried.
+        Computed as the positive eigenvalues of [[0, R], [R^T, 0]], which have the same absolute accuracy
+        (Jordan 1874; Wielandt 1955). cuSOLVER's own solver took longer at every size that was tried.
         """
         size = len(triangle)
         with self._checked("singular values"):
-            both = self.zeros((2 * size, 2 * size), triangle.dtype)
-            both[:size, size:] = triangle
-            both[size:, :size] = triangle.T
-        return np.maximum(self.eigvalsh(both)[: size - 1 : -1], 0.0)
+            symmetric = self.zeros((2 * size, 2 * size), triangle.dtype)
+            symmetric[:size, size:] = triangle
+            symmetric[size:, :size] = triangle.T
+        return np.maximum(self.eigvalsh(symmetric)[: size - 1 : -1], 0.0)
 
-    def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def svd_right(self, triangle: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.svd_right`."""
         with self._checked("singular vectors"):
             _, values, right = self.xp.linalg.svd(triangle, full_matrices=False)
             return self.get(values).astype(np.float64), self.get(right.T).astype(np.float64)
 
     def _refuse_large(self, rows: int) -> None:
+        """Raise `BackendError` for sizes at which the solver of an old CUDA may return wrong eigenvalues."""
         version = self.xp.cuda.runtime.runtimeGetVersion()
         if rows > XSYEVD_LIMIT and version < XSYEVD_MENDED:
             raise BackendError(
@@ -252,7 +253,10 @@ class GpuBackend(ArrayBackend):
 
     @contextlib.contextmanager
     def _checked(self, what: str) -> Iterator[None]:
-        """CuPy ignores a solver's failure flag unless told otherwise; its MemoryError names no remedy."""
+        """Raise our own errors for a solver that failed or found too little memory.
+
+        CuPy ignores a solver's failure flag unless told otherwise, and its MemoryError names no remedy.
+        """
         try:
             with self._cupyx.errstate(linalg="raise"):
                 yield
@@ -268,6 +272,7 @@ class GpuBackend(ArrayBackend):
 
 
 def _require_ieee() -> None:
+    """Raise `BackendError` where the environment lets cuBLAS depart from IEEE arithmetic."""
     for name in OTHER_ARITHMETIC:
         if os.environ.get(name, "0") not in ("", "0"):
             raise BackendError(
@@ -279,6 +284,11 @@ def _require_ieee() -> None:
 
 
 def _cupy() -> tuple[Any, Any, Any]:
+    """Import CuPy and return cupyx, cupy and cupyx.scipy.sparse.
+
+    Raises:
+        BackendError: it is not installed, or sees no device.
+    """
     try:
         import cupy
         import cupyx

@@ -1,39 +1,43 @@
-"""Products of parts of a large matrix where they lie: nothing of them is copied.
+"""Products of parts of a large matrix, without copying the parts.
 
-CuPy's `@` copies a part whose rows do not lie side by side; cuBLAS takes it as it is, told how far its rows
-are apart. NumPy hands such parts to BLAS itself.
+CuPy's `@` copies a part whose rows are not contiguous in memory; cuBLAS itself can compute with it, given the
+distance of its rows. NumPy passes such parts to BLAS without a copy.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from types import ModuleType
+from typing import Protocol
 
 import numpy as np
+
+from ntkspec.backend.protocol import Array
 
 TURNED, AS_IS = 1, 0  # cuBLAS' CUBLAS_OP_T and CUBLAS_OP_N
 
 
 class InPlace(Protocol):
-    """Products and copies of parts of matrices, in place."""
+    """Products and transposes of parts of matrices, without copies."""
 
-    def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
-        """out = alpha x y + beta out, for two-dimensional arrays of one dtype.
+    def multiply(self, out: Array, x: Array, y: Array, alpha: float = 1.0, beta: float = 0.0) -> None:
+        """Compute out = alpha x y + beta out, for two-dimensional arrays of one dtype.
 
         Args:
-            out: rows of numbers side by side; overlaps neither x nor y.
-            x, y: rows, or columns, of numbers side by side.
+            out: contiguous rows; overlaps neither x nor y.
+            x, y: contiguous rows or contiguous columns.
         """
         ...
 
-    def transpose(self, out: Any, x: Any) -> None:
-        """out = x^T; both have rows of numbers side by side, and do not overlap."""
+    def transpose(self, out: Array, x: Array) -> None:
+        """Copy x^T to `out`; both have contiguous rows, and do not overlap."""
         ...
 
 
 class HostInPlace:
-    """NumPy's."""
+    """Products and transposes by NumPy."""
 
-    def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
+    def multiply(self, out: Array, x: Array, y: Array, alpha: float = 1.0, beta: float = 0.0) -> None:
         """See `InPlace.multiply`."""
         product = x @ y
         product *= alpha
@@ -41,24 +45,24 @@ class HostInPlace:
             product += beta * out
         out[...] = product
 
-    def transpose(self, out: Any, x: Any) -> None:
+    def transpose(self, out: Array, x: Array) -> None:
         """See `InPlace.transpose`."""
         out[...] = x.T
 
 
 class DeviceInPlace:
-    """cuBLAS', on the current device and stream.
+    """Products and transposes by cuBLAS, on the current device and stream.
 
     Args:
         cublas: CuPy's module of its functions.
         handle: called for that of the current device.
     """
 
-    def __init__(self, cublas: Any, handle: Any) -> None:
+    def __init__(self, cublas: ModuleType, handle: Callable[[], int]) -> None:
         self.cublas, self.handle = cublas, handle
 
-    def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
-        """See `InPlace.multiply`. cuBLAS has columns where we have rows: out^T = y^T x^T."""
+    def multiply(self, out: Array, x: Array, y: Array, alpha: float = 1.0, beta: float = 0.0) -> None:
+        """See `InPlace.multiply`. cuBLAS is column-major, so it is asked for out^T = y^T x^T."""
         (rows, columns), inner = out.shape, x.shape[1]
         if not out.size:
             return
@@ -83,7 +87,7 @@ class DeviceInPlace:
             _lying(out)[1],
         )
 
-    def transpose(self, out: Any, x: Any) -> None:
+    def transpose(self, out: Array, x: Array) -> None:
         """See `InPlace.transpose`."""
         rows, columns = out.shape
         factors = np.array([1, 0], out.dtype)
@@ -107,8 +111,11 @@ class DeviceInPlace:
         )
 
 
-def _lying(matrix: Any) -> tuple[int, int]:
-    """Say how a matrix lies: whether its columns, not its rows, are side by side; how far these are apart."""
+def _lying(matrix: Array) -> tuple[int, int]:
+    """Return the orientation of a matrix for cuBLAS, and how many numbers apart its rows or columns begin.
+
+    The orientation is `TURNED` if columns are contiguous, `AS_IS` if rows are.
+    """
     rows_apart, columns_apart = (stride // matrix.itemsize for stride in matrix.strides)
     if matrix.shape[1] > 1 and columns_apart != 1:
         return TURNED, max(columns_apart, matrix.shape[0], 1)

@@ -1,23 +1,23 @@
-"""LAPACK as SciPy has it, called so that other threads of Python run meanwhile.
+"""SciPy's LAPACK, called so that other Python threads can run meanwhile.
 
-SciPy's own wrappers keep the interpreter to themselves: for singular values of ten thousand rows that is many
-minutes, in which no other thread could say how the work goes on.
+SciPy's own wrappers hold the interpreter lock: for singular values of ten thousand rows that is many minutes,
+in which no other thread could show progress.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def singular_values(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Descending singular values of a square matrix (N, N); one in Fortran order is destroyed.
+    """Compute the singular values of a square matrix (N, N), descending; one in Fortran order is destroyed.
 
-    The same bits as from `scipy.linalg.svd`, and no more memory.
+    The bits and the memory are those of `scipy.linalg.svd`.
 
     Raises:
         numpy.linalg.LinAlgError: LAPACK did not converge, or found NaN.
@@ -35,7 +35,7 @@ def singular_values(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 def _gesdd(
     matrix: NDArray[np.float64], values: NDArray[np.float64], work: NDArray[np.float64], lwork: int
 ) -> int:
-    """One call, without vectors; LAPACK's return code."""
+    """Call LAPACK's dgesdd for singular values alone, and return its code: 0 if it converged."""
     size, one, length, info = (ctypes.c_int(number) for number in (len(matrix), 1, lwork, 0))
     whole, vectors = np.empty(8 * len(matrix), np.intc), np.empty(1)
     _routine("dgesdd", 14)(
@@ -58,8 +58,8 @@ def _gesdd(
 
 
 @functools.cache
-def _routine(name: str, arguments: int) -> Any:
-    """A routine of so many pointers, by the address that SciPy publishes for Cython."""
+def _routine(name: str, arguments: int) -> Callable[..., None]:
+    """Return a LAPACK routine of `arguments` pointers, by the address that SciPy publishes for Cython."""
     from numba.extending import get_cython_function_address
 
     address = get_cython_function_address("scipy.linalg.cython_lapack", name)

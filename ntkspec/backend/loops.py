@@ -1,26 +1,27 @@
-"""Numba kernels of the CPU backend. They release the GIL: tiles are shared out over threads."""
+"""Numba kernels of the CPU backend. They release the GIL, so that threads can compute tiles in parallel."""
 
 from __future__ import annotations
 
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any
+
+from ntkspec.backend.protocol import Array
 
 MIRROR = 32  # rows and columns of a patch that is transposed at once: it stays in the nearest cache
 
 _compiling = threading.Lock()
 
 
-def _kernel() -> Callable[[Any], Any]:
-    """Compile at the first call: importing Numba takes longer than most of what needs no kernel.
+def _kernel() -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that compiles a function at its first call: importing Numba takes long.
 
-    Never with Numba's own threads: a process that has started them may not fork any more.
+    Numba's own threads are not used: a process that has started them may not fork any more.
     """
 
-    def wrap(function: Any) -> Any:
+    def wrap(function: Callable[..., None]) -> Callable[..., None]:
         @functools.cache
-        def compiled() -> Any:
+        def compiled() -> Callable[..., None]:
             import numba
 
             try:  # cached on disk where there is a place for it
@@ -29,7 +30,7 @@ def _kernel() -> Callable[[Any], Any]:
                 return numba.njit(nogil=True)(function)
 
         @functools.wraps(function)
-        def call(*arguments: Any) -> None:
+        def call(*arguments: object) -> None:
             with _compiling:
                 kernel = compiled()
             kernel(*arguments)
@@ -40,8 +41,8 @@ def _kernel() -> Callable[[Any], Any]:
 
 
 @_kernel()
-def add_product(tile: Any, left: Any, right: Any, repeat: int) -> None:  # pragma: no cover - compiled
-    """tile += left * right, elementwise; left (ti, tj), the others (ti * repeat, tj * repeat)."""
+def add_product(tile: Array, left: Array, right: Array, repeat: int) -> None:  # pragma: no cover - compiled
+    """Add left * right to a tile, elementwise; left is (ti, tj), the others (ti * repeat, tj * repeat)."""
     if repeat == 1:
         for i in range(tile.shape[0]):
             for j in range(tile.shape[1]):
@@ -56,14 +57,14 @@ def add_product(tile: Any, left: Any, right: Any, repeat: int) -> None:  # pragm
 
 @_kernel()
 def add_sparse(
-    tile: Any, sums: Any, rows: Any, columns: Any, right_i: Any, right_j: Any, repeat: int
+    tile: Array, sums: Array, rows: Array, columns: Array, right_i: Array, right_j: Array, repeat: int
 ) -> None:  # pragma: no cover - compiled
-    """tile += gram(left) * gram(right) where two sparse rows on the left meet; elsewhere it is zero.
+    """Add gram(left) * gram(right) to a tile; pairs of sparse left rows without a common column are skipped.
 
     Args:
         tile: (ti * repeat, tj * repeat).
         sums: (ti, tj) or larger, zero; left zero.
-        rows, columns: the left factor's rows i and j, column by column: see `cpu.SparseRows.by_column`.
+        rows, columns: the left factor's rows i and j, column by column: see `cpu.CsrRows.by_column`.
         right_i, right_j: (ti * repeat, w) and (tj * repeat, w).
     """
     columns_i, starts_i, samples_i, values_i = rows
@@ -82,7 +83,7 @@ def add_sparse(
                         j = samples_j[to]
                         if collect:
                             sums[i, j] += values_i[at] * values_j[to]
-                        elif sums[i, j] != 0:  # not yet used: pairs that meet in several columns come again
+                        elif sums[i, j] != 0:  # not used yet: pairs with several common columns recur
                             for o in range(i * repeat, (i + 1) * repeat):
                                 for q in range(j * repeat, (j + 1) * repeat):
                                     total = tile[o, q] * 0
@@ -95,8 +96,8 @@ def add_sparse(
 
 
 @_kernel()
-def store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no cover - compiled
-    """kernel[row:, column:] = tile, and its mirror image; on the diagonal the lower triangle counts."""
+def store(kernel: Array, row: int, column: int, tile: Array) -> None:  # pragma: no cover - compiled
+    """Copy a tile to kernel[row:, column:], and transposed to kernel[column:, row:]; see `Backend.store`."""
     height, width = tile.shape
     diagonal = row == column
     for i in range(height):
@@ -110,8 +111,8 @@ def store(kernel: Any, row: int, column: int, tile: Any) -> None:  # pragma: no 
 
 
 @_kernel()
-def mirror(kernel: Any, start: int, stop: int) -> None:  # pragma: no cover - compiled
-    """Above the diagonal, the columns start:stop become those rows below it."""
+def mirror(kernel: Array, start: int, stop: int) -> None:  # pragma: no cover - compiled
+    """Copy the rows start:stop of the lower triangle to the same columns of the upper one."""
     for top in range(start, stop, MIRROR):
         for left in range(0, top + 1, MIRROR):
             for j in range(left, min(left + MIRROR, stop)):
@@ -121,9 +122,9 @@ def mirror(kernel: Any, start: int, stop: int) -> None:  # pragma: no cover - co
 
 @_kernel()
 def absolute_product(
-    kernel: Any, vector: Any, product: Any, start: int, stop: int
+    kernel: Array, vector: Array, product: Array, start: int, stop: int
 ) -> None:  # pragma: no cover - compiled
-    """product_i = sum over j != i of |kernel_ij| vector_j for rows start:stop, nothing copied."""
+    """Compute product_i = sum over j != i of |kernel_ij| vector_j for the rows start:stop, in place."""
     for i in range(start, stop):
         total = 0.0
         for j in range(i):

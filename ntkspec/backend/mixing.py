@@ -1,27 +1,30 @@
-"""A random reflection from both sides: eigenvalues stay, patterns of equal numbers go.
+"""Apply a random reflection to a matrix from both sides, which keeps eigenvalues and breaks up patterns.
 
-Where many equal numbers are added up, all roundings go one way. A reduction in two stages does so again and
-again if a matrix has such a pattern: for 0.25 I plus a constant (N = 1,024) OpenBLAS' was off by some 720
-eps lambda_max, and is by 8 after this; for a constant alone by 54 and by 3 (analysis/studies/patterns.py). It
-costs two passes over the matrix, and an error of a few eps of its norm.
+If many equal numbers are added up, all roundings have one sign. A reduction in two stages does that again and
+again for a matrix with a pattern of equal numbers: for 0.25 I plus a constant (N = 1,024) the error of
+OpenBLAS' was some 720 eps lambda_max, and is 8 after the reflection; for a constant alone it was 54, and is 3
+(analysis/studies/patterns.py). The reflection costs two passes over the matrix, and an error of a few eps of
+its norm.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from ntkspec.backend.arrays import PANEL_BYTES, strips
-
-
-def mixing_bytes(rows: int, dtype: Any) -> int:
-    """Return the bytes that `mix` takes beside a matrix of so many rows."""
-    return 2 * min(PANEL_BYTES, rows**2 * int(np.dtype(dtype).itemsize))
+from ntkspec.backend.arrays import STRIP_BYTES, strips
+from ntkspec.backend.protocol import Array
 
 
-def mix(matrix: Any, xp: Any) -> None:
-    """Replace a symmetric matrix A (N, N) by H A H, H = I - 2 v v^T with a random v of length 1; in place.
+def mixing_bytes(rows: int, dtype: DTypeLike) -> int:
+    """Return the bytes that `mix` takes beside a matrix of `rows` rows."""
+    return 2 * min(STRIP_BYTES, rows**2 * int(np.dtype(dtype).itemsize))
+
+
+def mix(matrix: Array, xp: ModuleType) -> None:
+    """Replace a symmetric matrix A (N, N) by H A H, in place; H = I - 2 v v^T with a random v of length 1.
 
     Args:
         matrix: in `xp`, the array module.

@@ -1,59 +1,61 @@
-"""What the core asks of the machine that runs the arithmetic.
+"""The interface of a backend, the machine that runs the arithmetic.
 
-Algorithms are written once, over the array module `xp` (NumPy or CuPy) of a backend. A backend says where
-arrays live, does what depends on whether a matrix is dense or sparse, and adds dense solvers and a few loops
-that array functions are too slow for.
+Algorithms are written once, for the array module `xp` (NumPy or CuPy) of a backend. A backend moves arrays to
+its memory, has the operations that differ for dense and sparse matrices, dense solvers, and a few loops for
+which array functions are too slow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from types import ModuleType
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.errors import BackendError
 from ntkspec.jacobian import Matrix
 
+Array: TypeAlias = Any  # of NumPy or CuPy, or a CSR matrix of SciPy or CuPy, which have no types
+Matrices: TypeAlias = tuple[Array, Array]  # of the samples of a tile's rows, and of its columns
 BackendName = Literal["cpu", "gpu"]
 T = TypeVar("T")
 R = TypeVar("R")
-Precision = Literal["float64", "float32"]  # in which kernels are formed and solved
 
 
 class Backend(Protocol):
-    """Arithmetic on one machine. Arrays called "device" live where the backend computes."""
+    """Arithmetic on one machine. Device arrays and matrices lie in the memory where the backend computes."""
 
     name: BackendName
-    xp: Any  # the array module
+    xp: ModuleType  # the array module
 
     @property
     def tile(self) -> int:
-        """Rows of the kernel in a tile that suits the machine."""
+        """Return how many rows of a kernel a tile has that suits the machine."""
         ...
 
     @property
     def workers(self) -> int:
-        """Tiles at work at the same time."""
+        """Return how many tiles are computed at the same time."""
         ...
 
     @property
     def piece_bytes(self) -> int:
-        """Bytes of an array that suits the machine where products are made in pieces."""
+        """Return the bytes of an array that suits the machine where products are made piece by piece."""
         ...
 
     @property
     def device(self) -> str:
-        """What computes, if it has memory of its own, by the name that its maker gave it; else ""."""
+        """Return the maker's name of a device with memory of its own, "" for a backend without one."""
         ...
 
-    def put(self, matrix: Matrix, dtype: Any) -> Any:
-        """A host matrix, dense or CSR, as a device matrix of `dtype`."""
+    def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
+        """Return a host matrix, dense or CSR, as a device matrix of `dtype`, copied only if it must be."""
         ...
 
-    def put_for_tiles(self, matrix: Matrix, dtype: Any, *, dense: bool | None = None) -> Any:
-        """The same, as `rows` wants it.
+    def put_for_tiles(self, matrix: Matrix, dtype: DTypeLike, *, dense: bool | None = None) -> Array:
+        """Return a host matrix, dense or CSR, as a device matrix in the form that `rows` expects.
 
         Args:
             dense: whether a sparse matrix is written out; default: if `dense_pays` says so of its entries.
@@ -61,7 +63,9 @@ class Backend(Protocol):
         ...
 
     def dense_pays(self, entries: NDArray[np.int64], rows: int) -> bool:
-        """Whether a sparse matrix is better written out: nearly every pair of its rows meets in a column.
+        """Return whether a sparse matrix is multiplied faster as a dense one.
+
+        That is so where nearly every pair of its rows has entries in a common column.
 
         Args:
             entries: of each column (columns,), how many rows have an entry there.
@@ -69,46 +73,51 @@ class Backend(Protocol):
         """
         ...
 
-    def get(self, array: Any) -> NDArray[Any]:
-        """A device array on the host."""
+    def get(self, array: Array) -> NDArray[Any]:
+        """Return a device array as an array on the host; it is copied only where it must be."""
         ...
 
-    def rows(self, matrix: Any, which: slice | NDArray[Any]) -> Any:
-        """Some rows of a device matrix, as `add_tile` wants them."""
+    def rows(self, matrix: Array, which: slice | NDArray[Any]) -> Array:
+        """Return some rows of a device matrix in the form that `add_tile` expects."""
         ...
 
-    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """A device array of zeros."""
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """Create a device array of zeros."""
         ...
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """A device array with arbitrary entries."""
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """Create a device array with arbitrary entries."""
         ...
 
-    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        """A device array with arbitrary entries, this thread's until it asks for the same name again."""
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        """Return a device array with arbitrary entries for temporary results.
+
+        It belongs to the calling thread, until that asks for an array of the same name again.
+        """
         ...
 
     def room(self, budget: int) -> int:
-        """Bytes to plan with where the backend computes; `budget` is the host's."""
+        """Return the bytes that plans may use where the backend computes; `budget` is that of the host."""
         ...
 
     def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """Do the work on every task, several at a time where that pays; yields results as they come."""
+        """Apply `work` to every task, several at a time where that pays; yield results as they are ready."""
         ...
 
     # -- matrices, dense or CSR
 
-    def product(self, x: Any, y: Any) -> Any:
-        """x y; long sums of dense rows in panels."""
+    def product(self, x: Array, y: Array) -> Array:
+        """Compute x y; long sums of dense rows are added in panels."""
         ...
 
-    def is_sparse(self, matrix: Any) -> bool:
-        """Whether a device matrix is CSR."""
+    def is_sparse(self, matrix: Array) -> bool:
+        """Return whether a device matrix is CSR."""
         ...
 
-    def stack(self, matrix: Any, vectors: Any) -> Any:
-        """diag(v) matrix for every column v of `vectors`: column j of the matrix times v_1, v_2 and so on.
+    def stack(self, matrix: Array, vectors: Array) -> Array:
+        """Compute diag(v) matrix for every column v of `vectors`, the m results interleaved.
+
+        Column j of the matrix gives the m columns j m to (j + 1) m: itself times v_1, v_2 and so on.
 
         Args:
             matrix: (rows, w); CSR for one vector alone.
@@ -119,8 +128,8 @@ class Backend(Protocol):
         """
         ...
 
-    def stack_sums(self, stack: Any, matrix: Any, count: int) -> Any:
-        """(rows, m) the inner products of the rows of m = `count` matrices in a stack with the matrix's.
+    def stack_sums(self, stack: Array, matrix: Array, count: int) -> Array:
+        """Compute the inner products (rows, m) of a matrix's rows with those of m = `count` stacked matrices.
 
         Args:
             stack: (rows, w m), in the order of `stack`; CSR for one alone.
@@ -128,34 +137,34 @@ class Backend(Protocol):
         """
         ...
 
-    def transposed_product(self, x: Any, y: Any, panel: int) -> Any:
-        """x^T y; dense sums over rows in panels of `panel` of them, added pairwise, CSR ones at once."""
+    def transposed_product(self, x: Array, y: Array, panel: int) -> Array:
+        """Compute x^T y; dense sums are added pairwise, in panels of `panel` rows, CSR sums in order."""
         ...
 
-    def row_sums(self, x: Any, y: Any) -> Any:
-        """(rows,) the inner products of the rows of two matrices; long sums of dense rows in panels."""
+    def row_sums(self, x: Array, y: Array) -> Array:
+        """Compute the inner products (rows,) of equal rows of two matrices; long dense sums in panels."""
         ...
 
-    def row_norms(self, matrix: Any) -> Any:
-        """(rows,) Euclidean norms of a matrix without negative numbers; no square underflows."""
+    def row_norms(self, matrix: Array) -> Array:
+        """Compute the Euclidean norms (rows,) of a matrix without negative numbers; no square underflows."""
         ...
 
-    def columns(self, matrix: Any, which: slice) -> Any:
-        """Some columns, as a dense array."""
+    def columns(self, matrix: Array, which: slice) -> Array:
+        """Return some columns as a dense array."""
         ...
 
-    def numbers(self, matrix: Any) -> Any:
-        """What is stored of a matrix, zeros that CSR leaves out apart; any order."""
+    def numbers(self, matrix: Array) -> Array:
+        """Return the stored numbers of a matrix, in any order; CSR stores no zeros."""
         ...
 
     # -- loops
 
-    def absolute_product(self, kernel: Any, vector: Any) -> Any:
-        """(N,) sum over j != i of |kernel_ij| vector_j."""
+    def absolute_product(self, kernel: Array, vector: Array) -> Array:
+        """Compute sum over j != i of |kernel_ij| vector_j for every row i; (N,)."""
         ...
 
-    def add_tile(self, tile: Any, left: tuple[Any, Any] | None, right: tuple[Any, Any], repeat: int) -> None:
-        """tile += gram(left) * gram(right), elementwise, in place.
+    def add_tile(self, tile: Array, left: Matrices | None, right: Matrices, repeat: int) -> None:
+        """Add the elementwise product of two Gram matrices, left and right, to a tile, in place.
 
         Args:
             tile: (ti * repeat, tj * repeat) device array.
@@ -165,14 +174,14 @@ class Backend(Protocol):
         """
         ...
 
-    def insert(self, kernel: Any, row: int, column: int, tile: Any) -> None:
-        """kernel[row:, column:] = tile, of a kernel (N, M) on the device or on the host."""
+    def insert(self, kernel: Array, row: int, column: int, tile: Array) -> None:
+        """Copy a tile to kernel[row:, column:] of a kernel (N, M) on the device or on the host."""
         ...
 
-    def store(self, kernel: Any, row: int, column: int, tile: Any) -> None:
-        """The same of a symmetric kernel, with the tile's mirror image above the diagonal.
+    def store(self, kernel: Array, row: int, column: int, tile: Array) -> None:
+        """Copy a tile of a symmetric kernel to kernel[row:, column:], and transposed to the other triangle.
 
-        Of a tile on the diagonal the lower triangle counts: rounding must not leave K unsymmetric.
+        From a tile on the diagonal the lower triangle is taken: rounding must not leave K unsymmetric.
 
         Args:
             kernel: (N, N), on the device or on the host.
@@ -182,62 +191,64 @@ class Backend(Protocol):
 
     # -- dense solvers
 
-    def eigvalsh(self, kernel: Any) -> NDArray[np.float64]:
-        """Ascending eigenvalues of a symmetric device matrix, which is destroyed."""
+    def eigvalsh(self, kernel: Array) -> NDArray[np.float64]:
+        """Compute the eigenvalues of a symmetric device matrix, ascending; the matrix is destroyed."""
         ...
 
-    def eigvalsh_bytes(self, rows: int, dtype: Any) -> int:
-        """Bytes beside the matrix itself that `eigvalsh` takes for so many rows of `dtype`."""
+    def eigvalsh_bytes(self, rows: int, dtype: DTypeLike) -> int:
+        """Return the bytes that `eigvalsh` takes beside a matrix of `rows` rows of `dtype`."""
         ...
 
-    def eigh_bytes(self, rows: int, dtype: Any) -> int:
-        """Bytes beside the matrix itself that `eigh` takes."""
+    def eigh_bytes(self, rows: int, dtype: DTypeLike) -> int:
+        """Return the bytes that `eigh` takes beside a matrix of `rows` rows of `dtype`."""
         ...
 
-    def eigh(self, kernel: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Ascending eigenvalues and orthonormal eigenvectors (columns); the matrix is destroyed."""
+    def eigh(self, kernel: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute eigenvalues, ascending, and orthonormal eigenvectors (columns); the matrix is destroyed."""
         ...
 
-    def fold(self, triangle: Any, waiting: list[Any]) -> Any:
-        """The triangular factor of the triangle above the transposed panels; all are destroyed.
+    def fold(self, triangle: Array, waiting: list[Array]) -> Array:
+        """Compute the triangular factor R of a QR of a triangle stacked above transposed panels.
+
+        The arguments are destroyed.
 
         Args:
             triangle: (N, N) upper triangular.
-            panels: one or more (N, m); the list is empty at the end.
+            waiting: one or more panels (N, m); the list is empty at the end.
         """
         ...
 
     def fold_columns(self, rows: int, room: int) -> int:
-        """Columns of a panel that is best for N = `rows`, if `fold_bytes` has this room."""
+        """Choose the columns of a panel for N = `rows`, so that `fold_bytes` stays within `room`."""
         ...
 
     def fold_bytes(self, rows: int, columns: int) -> int:
-        """Bytes that `fold` takes, all included, for panels of up to half as many columns again in all."""
+        """Return the bytes that `fold` takes with its arguments, for at most 1.5 `columns` in all."""
         ...
 
     def fold_sums(self, rows: int, columns: int) -> int:
-        """How many products such a fold adds up at a time; 0 where it leaves the triangle's zeros alone."""
+        """Return how many products `fold` adds up at a time, 0 if it skips the zeros of the triangle."""
         ...
 
-    def singular_values(self, triangle: Any) -> NDArray[np.float64]:
-        """Descending singular values; the matrix is destroyed."""
+    def singular_values(self, triangle: Array) -> NDArray[np.float64]:
+        """Compute the singular values, descending; the matrix is destroyed."""
         ...
 
     def singular_values_bytes(self, rows: int) -> int:
-        """Bytes beside the matrix itself that `singular_values` takes for so many rows."""
+        """Return the bytes that `singular_values` takes beside a matrix of `rows` rows."""
         ...
 
-    def solve_lower(self, triangle: Any, rows: Any) -> Any:
-        """The inverse of a lower triangular matrix, times `rows`."""
+    def solve_lower(self, triangle: Array, rows: Array) -> Array:
+        """Solve L X = `rows` for X, L being the lower triangular matrix `triangle`."""
         ...
 
-    def svd_right(self, triangle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Descending singular values and right singular vectors (columns); the matrix is destroyed."""
+    def svd_right(self, triangle: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Compute singular values, descending, and right singular vectors (columns); destroys the matrix."""
         ...
 
 
 def solver_failed(what: str, error: Exception) -> BackendError:
-    """The error for an eigenvalue or singular value solver that gave up."""
+    """Make the error for an eigenvalue or singular value solver that failed."""
     return BackendError(
         what,
         expected="a converged solution",

@@ -1,9 +1,9 @@
 """Eigenvalues by LAPACK's two-stage reduction, where NumPy's own OpenBLAS has it.
 
-A symmetric matrix is first reduced to a band, in matrix products, and then from the band to tridiagonal form
+A symmetric matrix is first reduced to a band, by matrix products, and the band then to tridiagonal form
 (Haidar, Ltaief and Dongarra 2011; LAPACK's dsyevd_2stage, eigenvalues only). The one-stage reduction does
-half of its work in matrix-vector products, at the speed of the memory. Neither NumPy nor SciPy has a function
-for the two-stage drivers, but the OpenBLAS in NumPy's wheels exports them, with 64-bit sizes.
+half of its work in matrix-vector products, which memory bandwidth limits. Neither NumPy nor SciPy has a
+function for the two-stage drivers, but the OpenBLAS in NumPy's wheels exports them, with 64-bit sizes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.backend.mixing import mix, mixing_bytes
 
@@ -23,15 +23,15 @@ NAMES = {"float64": "scipy_dsyevd_2stage_64_", "float32": "scipy_ssyevd_2stage_6
 
 
 def available() -> bool:
-    """Whether the library is here."""
+    """Return whether a library with LAPACK's two-stage drivers is loaded."""
     return _library() is not None
 
 
 def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
-    """Ascending eigenvalues of a C-contiguous symmetric matrix (N, N), which is destroyed.
+    """Compute the eigenvalues of a C-contiguous symmetric matrix (N, N), ascending; the matrix is destroyed.
 
-    A random reflection comes first, see `ntkspec.backend.mixing`. Memory: N^2 of the matrix itself, and some
-    hundred rows.
+    A random reflection comes first, see `ntkspec.backend.mixing`. Memory: the matrix itself and some hundred
+    of its rows.
 
     Raises:
         numpy.linalg.LinAlgError: LAPACK did not converge.
@@ -47,15 +47,15 @@ def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def work_bytes(rows: int, dtype: Any) -> int:
-    """Return the bytes that `eigvalsh` takes beside a matrix of so many rows, eigenvalues included."""
+def work_bytes(rows: int, dtype: DTypeLike) -> int:
+    """Return the bytes that `eigvalsh` takes beside a matrix of `rows` rows, eigenvalues included."""
     lwork, lwhole = _workspace(rows, np.dtype(dtype))
     work = (lwork + rows) * int(np.dtype(dtype).itemsize) + 8 * lwhole
     return max(work, mixing_bytes(rows, dtype))
 
 
 def _workspace(n: int, dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The lengths of the workspace that LAPACK asks for."""
+    """Return the lengths of the two workspaces, of numbers and of integers, that LAPACK asks for."""
     none, work, whole = np.empty(1, dtype), np.empty(1, dtype), np.empty(1, np.int64)
     _solve(n, none, none, work, -1, whole, -1)
     return int(np.nextafter(work[0], np.inf)) + 1, int(whole[0])  # float32 may round down
@@ -70,7 +70,10 @@ def _solve(
     whole: NDArray[np.int64],
     lwhole: int,
 ) -> int:
-    """One call; LAPACK's return code. Both triangles are there, so either order of the matrix will do."""
+    """Call LAPACK's syevd_2stage and return its code: 0 if it converged.
+
+    The matrix has both triangles, so that row-major and column-major order are the same.
+    """
     library = _library()
     assert library is not None
     size, info = ctypes.c_int64(n), ctypes.c_int64(0)
@@ -95,8 +98,8 @@ def _solve(
 
 
 @functools.cache
-def _library() -> Any:
-    """The loaded BLAS library that exports the drivers, or None: NumPy may have been built with another."""
+def _library() -> ctypes.CDLL | None:
+    """Return the loaded BLAS library that exports the drivers, or None: NumPy may be built with another."""
     for pool in threadpoolctl.threadpool_info():
         library = ctypes.CDLL(pool["filepath"])
         if all(hasattr(library, name) for name in NAMES.values()):

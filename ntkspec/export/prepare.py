@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +15,7 @@ from ntkspec.errors import ExportError, not_one_of
 from ntkspec.export.copying import convert, deep_copy
 from ntkspec.export.evaluation import GIVE_NUMBERS
 from ntkspec.export.reach import reach
-
-Precision = Literal["float64", "float32"]
+from ntkspec.jacobian import Precision as Precision
 
 REGISTER = (
     "register it by nn.ModuleList, nn.ModuleDict, nn.ParameterDict or nn.Parameter, "

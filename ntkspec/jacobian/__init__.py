@@ -2,7 +2,7 @@
 
 from ntkspec.jacobian.block import Block, Pair, Parameter
 from ntkspec.jacobian.dense import DenseFactor
-from ntkspec.jacobian.factor import Factor, Matrix
+from ntkspec.jacobian.factor import Factor, Matrix, Precision
 from ntkspec.jacobian.jacobian import Jacobian
 from ntkspec.jacobian.ones import Ones
 from ntkspec.jacobian.outputs import Outputs, check_outputs, rows_per_sample
@@ -20,6 +20,7 @@ __all__ = [
     "Pair",
     "PairsFactor",
     "Parameter",
+    "Precision",
     "SparseFactor",
     "check_outputs",
     "rows_per_sample",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian.factor import Factor, Matrix
@@ -23,7 +23,12 @@ from ntkspec.jacobian.outputs import Outputs, rows_per_sample
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter tensor of a block."""
+    """One parameter tensor of a block: its name and shape in the model.
+
+    Example:
+        >>> Parameter("layers.0.weight", (64, 2)).shape
+        (64, 2)
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -84,8 +89,9 @@ class Block:
 
     def __post_init__(self) -> None:
         """Put ones in the place of a factor that is left out."""
-        given: dict[str, Factor | None] = {"left": self.left, "right": self.right}
-        if all(factor is None for factor in given.values()):
+        left: Factor | None = self.left
+        right: Factor | None = self.right
+        if left is None and right is None:
             raise UsageError(
                 f"block {self.name!r}",
                 expected="a left or a right factor",
@@ -93,9 +99,8 @@ class Block:
                 remedy="give at least one; an absent one is all ones",
             )
         for side, outputs in (("left", 1), ("right", self.outputs)):
-            if given[side] is None:
-                object.__setattr__(self, side, Ones(self.samples, outputs))
-            factor: Factor = getattr(self, side)
+            factor: Factor = getattr(self, side) or Ones(self.samples, outputs)
+            object.__setattr__(self, side, factor)
             if (factor.samples, factor.outputs) != (self.samples, outputs):
                 raise UsageError(
                     f"block {self.name!r}",
@@ -106,28 +111,28 @@ class Block:
 
     @property
     def factors(self) -> tuple[Factor, Factor]:
-        """Left and right."""
+        """Return the left and the right factor."""
         return self.left, self.right
 
     @property
     def widths(self) -> tuple[int, int]:
-        """(a, b), the widths of the two factors."""
+        """Return (a, b), the widths of the two factors."""
         return self.left.width, self.right.width
 
     @property
     def width(self) -> int:
-        """Number of parameters of the block, a * b."""
+        """Return the number of parameters of the block, a * b."""
         a, b = self.widths
         return a * b
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both factors as stored."""
+        """Return the bytes of both factors as stored."""
         return self.left.nbytes + self.right.nbytes
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The coarser of the factors' precisions: it bounds what can be resolved."""
+        """Return the coarser precision of both factors, which bounds what can be resolved."""
         return min((factor.dtype for factor in self.factors), key=lambda dtype: dtype.itemsize)
 
     def load(self, start: int = 0, stop: int | None = None) -> Block:
@@ -139,30 +144,29 @@ class Block:
         return self._of(self.left.rows(samples), self.right.rows(samples))
 
     def empty(self, samples: int) -> Block:
-        """Return a block of so many samples, its numbers arbitrary."""
+        """Return a block of `samples` samples with arbitrary numbers."""
         return self._of(self.left.empty(samples), self.right.empty(samples))
 
     def sized(self, samples: int) -> Block:
-        """Return a block of so many samples that takes no memory: each has the first one's numbers."""
+        """Return a block of `samples` samples that takes no memory: all share the first one's numbers."""
         return self._of(self.left.sized(samples), self.right.sized(samples))
 
     def compact(self) -> Block:
-        """Return it in memory, without the columns that no sample touches; kernels are the same."""
+        """Return the block in memory without the columns that no sample touches; its kernel is the same."""
         return replace(self._of(self.left.compact(), self.right.compact()), parameters=())
 
     def renumbered(self, left: NDArray[np.int64] | None, right: NDArray[np.int64] | None) -> Block:
-        """Return it in memory, with these columns of its factors alone; None for all of them.
+        """Return the block in memory with the given columns of its factors alone; None keeps all of them.
 
-        Kernels are the same, and so are those between blocks with the same columns.
+        Kernels stay the same, also those between two blocks that keep the same columns.
         """
-        halves = self._of(self.left.renumbered(left), self.right.renumbered(right))
-        return replace(halves, parameters=())
+        return replace(self._of(self.left.renumbered(left), self.right.renumbered(right)), parameters=())
 
     def absolute(self) -> Block:
-        """Return it in memory, with the absolute values of its numbers, before those that collide add up."""
+        """Return the block in memory with absolute values, taken before entries of one index are added up."""
         return self._of(self.left.absolute(), self.right.absolute())
 
-    def pair(self, outputs: Outputs, dtype: Any = np.float64, *, balanced: bool | None = None) -> Pair:
+    def pair(self, outputs: Outputs, dtype: DTypeLike = np.float64, *, balanced: bool | None = None) -> Pair:
         """Return both factors as matrices in the given output mode and precision.
 
         Args:
@@ -175,8 +179,8 @@ class Block:
         repeat = rows_per_sample(outputs, self.outputs)
         return Pair(left.left_matrix(dtype), right.matrix(outputs, dtype), repeat)
 
-    def out_of_balance(self, dtype: Any) -> bool:
-        """Say whether a factor is somewhere so far from 1 that products could leave the range of `dtype`."""
+    def out_of_balance(self, dtype: DTypeLike) -> bool:
+        """Return whether a factor has numbers so far from 1 that products may leave the range of `dtype`."""
         return _out_of_balance(self.left, self.right, np.dtype(dtype))
 
     def to_dense(self) -> NDArray[Any]:
@@ -190,7 +194,7 @@ class Block:
 
 
 def _out_of_balance(left: Factor, right: Factor, dtype: np.dtype[Any]) -> bool:
-    """Whether a factor is far from 1 somewhere.
+    """Return whether some number of a factor is far from 1.
 
     Range is lost where a small number is squared (1e-24 in single precision gives 0), though the product with
     the other factor's square may be of any size.
@@ -198,16 +202,16 @@ def _out_of_balance(left: Factor, right: Factor, dtype: np.dtype[Any]) -> bool:
     if not left.arrays:  # J is the right factor itself
         return False
     moderate = 2.0 ** (np.finfo(dtype).maxexp // 4)
-    sizes = [factor.largest for factor in (left, right)]  # (n,) each
+    sizes = [factor.largest for factor in (left, right)]  # two arrays (n,)
     return not all(((size == 0) | ((size > 1 / moderate) & (size < moderate))).all() for size in sizes)
 
 
 def _balanced(left: Factor, right: Factor) -> tuple[Factor, Factor]:
-    """Make both vectors of each sample about equally large, by powers of two."""
+    """Scale both vectors of each sample to about the same size, by powers of two."""
     if not left.arrays:
         return left, right
     sizes = [factor.largest for factor in (left, right)]
     exponents = [np.frexp(size)[1].astype(np.int64) for size in sizes]
-    counts = (sizes[0] > 0) & (sizes[1] > 0)  # of other samples nothing is left, however large one side is
+    nonzero = (sizes[0] > 0) & (sizes[1] > 0)  # J is 0 at other samples, however large one side is
     shift = (exponents[1] - exponents[0]) // 2
-    return left.scaled(shift, counts), right.scaled(-shift, counts)
+    return left.scaled(shift, nonzero), right.scaled(-shift, nonzero)

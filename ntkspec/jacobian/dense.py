@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec import summation
 from ntkspec.jacobian.factor import ArrayFactor, Numbers, largest_of_samples
@@ -15,15 +15,15 @@ from ntkspec.jacobian.outputs import Outputs
 
 
 class VectorFactor(ArrayFactor):
-    """What the kinds share whose vectors are computed with as they are written out, all columns of them."""
+    """A factor whose vectors are dense in computations, with all of their columns."""
 
     @property
     @abstractmethod
     def width(self) -> int:
-        """Length of a vector."""
+        """Return the length of a vector."""
 
     @abstractmethod
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`."""
 
     @property
@@ -31,12 +31,12 @@ class VectorFactor(ArrayFactor):
     def nonzero_entries(self) -> NDArray[np.bool_]:
         """See `Factor.nonzero_entries`."""
 
-    def left_matrix(self, dtype: Any = np.float64) -> NDArray[Any]:
+    def left_matrix(self, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.left_matrix`."""
         return self.matrix(0, dtype)
 
     def compact(self) -> Self:
-        """Return the factor itself, in memory: all its columns count."""
+        """Return the factor itself, in memory: all of its columns are used."""
         return self.load()
 
     def renumbered(self, touched: NDArray[np.int64] | None) -> Self:
@@ -45,12 +45,12 @@ class VectorFactor(ArrayFactor):
 
     @property
     def touched_columns(self) -> None:
-        """None, for all columns."""
+        """Return None: all columns are touched."""
         return
 
     @property
     def touched_width(self) -> int:
-        """Length of a vector."""
+        """Return the length of a vector."""
         return self.width
 
     def nonzero_columns(self, outputs: Outputs) -> int:
@@ -59,7 +59,7 @@ class VectorFactor(ArrayFactor):
 
     @property
     def nodes(self) -> None:
-        """None: nothing is looked up."""
+        """Return None: nothing is looked up."""
         return
 
     @property
@@ -68,7 +68,7 @@ class VectorFactor(ArrayFactor):
         return self.matrix(0)
 
     def roundings(self, times: int, rows: int | None = None) -> int:
-        """See `Factor.roundings`: sums are made in panels."""
+        """See `Factor.roundings`: sums are added in panels."""
         return summation.roundings(
             times * self.width, summation.PANEL if rows is None else summation.panel_of(rows)
         )
@@ -92,20 +92,20 @@ class DenseFactor(VectorFactor):
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """The values alone."""
+        """Return the values."""
         return {"values": self.values}
 
     @property
     def facts(self) -> dict[str, int]:
-        """Nothing: the shape says all."""
+        """Return nothing: the shape of the values says all."""
         return {}
 
     @property
     def width(self) -> int:
-        """Length of a vector."""
+        """Return the length of a vector."""
         return self.entries
 
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`."""
         values = self.values[:]
         n, c, width = values.shape
@@ -122,7 +122,7 @@ class DenseFactor(VectorFactor):
         return np.asarray(self.values[:], dtype=np.float64)
 
     def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
-        """Return the numbers of each sample, of all outputs or of one; (n, w)."""
+        """Return the numbers of each sample as a vector, of all outputs or of one; (n, w)."""
         values = self.values[:] if isinstance(outputs, str) else self.values[:][:, [outputs]]
         return np.asarray(values.reshape(len(values), -1), dtype=np.float64)
 
@@ -133,7 +133,7 @@ class DenseFactor(VectorFactor):
 
     @property
     def collisions(self) -> int:
-        """1: entries are written out."""
+        """Return 1: no entries are added up."""
         return 1
 
     @property
@@ -143,21 +143,21 @@ class DenseFactor(VectorFactor):
 
     @property
     def inputs(self) -> NDArray[np.float64]:
-        """The vectors of the first output; (n, width)."""
+        """Return the vectors of the first output; (n, width)."""
         return np.asarray(self.values[:][:, 0, :], dtype=np.float64)
 
     def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return some samples' vectors (m, width)."""
+        """Return the vectors of some samples (m, width)."""
         return np.asarray(self.values[:][samples, 0], dtype=np.float64)
 
     @property
     def roundings_in_any_order(self) -> int:
-        """Length of a vector."""
+        """Return the length of a vector."""
         return self.width
 
 
 def count_of_mode(nonzero: NDArray[np.bool_], outputs: Outputs) -> int:
-    """Count columns, from a table (c, width) of where a factor is not zero."""
+    """Count the columns that are used in an output mode, from a table (c, width) of where they are not 0."""
     if outputs == "trace":
         return int(nonzero.sum())
     return int((nonzero.any(axis=0) if outputs == "full" else nonzero[outputs]).sum())

@@ -1,8 +1,8 @@
-"""What a factor is: one half of a Jacobian block, a vector of length `width` for every sample and output.
+"""Factors: one half of a Jacobian block, a vector of length `width` for every sample and output.
 
 Left factors do not depend on the output; they are stored with c = 1. There are four kinds: `DenseFactor`,
-`SparseFactor`, `PairsFactor` and `Ones`. Whoever needs something of a factor asks it; nobody asks of what
-kind it is.
+`SparseFactor`, `PairsFactor` and `Ones`. Code that uses a factor calls the methods of `Factor`, and does not
+ask which kind it is.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.jacobian.outputs import Outputs
 
 Matrix: TypeAlias = Any  # an NDArray or a csr_array; SciPy has no types
+Precision: TypeAlias = Literal["float64", "float32"]  # of a Jacobian's numbers, and of kernels
 
 
 class Numbers(Protocol):
@@ -36,7 +37,7 @@ class Numbers(Protocol):
 
 
 class Factor(Protocol):
-    """What every factor answers. Where its arrays lie in a file, each answer reads what it needs."""
+    """What every factor can be asked. If its arrays lie in a file, each answer reads only what it needs."""
 
     @property
     def samples(self) -> int: ...  # n
@@ -48,25 +49,25 @@ class Factor(Protocol):
     def entries(self) -> int: ...  # numbers of a sample and output as stored
     @property
     def nbytes(self) -> int:
-        """Bytes of its numbers in memory, written out where sums of products stand for them."""
+        """Return the bytes that its numbers take in memory, with sums of products written out."""
         ...
 
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
     def arrays(self) -> Mapping[str, Any]:
-        """What it is made of, by name, each with the samples first; nothing of ones."""
+        """Return its arrays by name, each with the samples as first axis; `Ones` has none."""
         ...
 
     @property
     def facts(self) -> Mapping[str, int]:
-        """What is stored of it beside its arrays, by name."""
+        """Return the whole numbers that are stored beside the arrays, by name."""
         ...
 
     # -- the same factor, otherwise
 
     def load(self, start: int = 0, stop: int | None = None) -> Factor:
-        """Return the samples start:stop in memory; refuses numbers that are not finite."""
+        """Return the samples start:stop in memory; numbers that are not finite are refused."""
         ...
 
     def rows(self, samples: NDArray[np.intp]) -> Factor:
@@ -74,31 +75,31 @@ class Factor(Protocol):
         ...
 
     def empty(self, samples: int) -> Factor:
-        """Return a factor of so many samples, its numbers arbitrary."""
+        """Return a factor of `samples` samples with arbitrary numbers."""
         ...
 
     def sized(self, samples: int) -> Factor:
-        """Return a factor of so many samples that takes no memory: each has the first one's numbers."""
+        """Return a factor of `samples` samples that takes no memory: all share the first one's numbers."""
         ...
 
     def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Factor:
-        """Return the factor with a linear function of its values, before those that collide add up."""
+        """Apply a linear function to the values, before entries of the same index are added up."""
         ...
 
     def absolute(self) -> Factor:
-        """Return the factor of its numbers' absolute values, before those that are added up are so."""
+        """Return the factor of absolute values, taken before entries of the same index are added up."""
         ...
 
     def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> Factor:
-        """Return the factor with sample i times 2 ** exponents[i], exactly, in float64; 0 where not kept."""
+        """Multiply sample i by 2 ** exponents[i], exactly, in float64, or by 0 where it is not `kept`."""
         ...
 
     def compact(self) -> Factor:
-        """Return the same inner products with the columns alone that some sample touches, renumbered."""
+        """Return a factor with the same inner products, without the columns that no sample touches."""
         ...
 
     def renumbered(self, touched: NDArray[np.int64] | None) -> Factor:
-        """Return it in memory, with these columns alone, numbered from 0; None for all of them.
+        """Return the factor in memory with the given columns alone, numbered from 0; None keeps all of them.
 
         Args:
             touched: ascending, and every column that the factor touches.
@@ -107,76 +108,76 @@ class Factor(Protocol):
 
     # -- as numbers
 
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> Matrix:
-        """Return rows whose inner products make the factor's Gram matrix.
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> Matrix:
+        """Return the matrix whose rows have the inner products that make the factor's Gram matrix.
 
-        (n, c*width) for "trace", (n*c, width) for "full", (n, width) for one output; those of a sparse factor
-        in CSR form, with repeated indices summed.
+        It is (n, c*width) for "trace", (n*c, width) for "full", (n, width) for one output. A sparse factor
+        gives CSR, with repeated indices added up.
         """
         ...
 
-    def left_matrix(self, dtype: Any = np.float64) -> Matrix | None:
-        """Return the rows (n, width) of a left factor, or None where their Gram matrix is all ones."""
+    def left_matrix(self, dtype: DTypeLike = np.float64) -> Matrix | None:
+        """Return the matrix (n, width) of a left factor, or None where its Gram matrix is all ones."""
         ...
 
     def to_dense(self) -> NDArray[Any]:
-        """Return the factor as an array (n, c, width) of float64, by the definition."""
+        """Return the factor as an array (n, c, width) of float64, computed by the definition."""
         ...
 
     def vectors(self, outputs: Outputs) -> NDArray[np.float64] | None:
-        """Return each sample's numbers as a vector (n, w); None where samples have columns of their own."""
+        """Return each sample's numbers as a vector (n, w), or None if samples have columns of their own."""
         ...
 
-    # -- what is known of it
+    # -- facts about it
 
     @property
     def largest(self) -> NDArray[np.float64]:
-        """The largest absolute value of each sample, padding left out; (n,)."""
+        """Return the largest absolute value of each sample, without padding; (n,)."""
         ...
 
     @property
     def collisions(self) -> int:
-        """How many entries are added up to one number, at most."""
+        """Return how many entries of a sample have the same index, at most; these are added up."""
         ...
 
     @property
     def touched_columns(self) -> NDArray[np.int64] | None:
-        """The columns that some sample touches, ascending; None for all of them, without reading any."""
+        """Return the columns that some sample touches, ascending; None means all, and reads nothing."""
         ...
 
     @property
     def touched_width(self) -> int:
-        """How many columns some sample touches."""
+        """Return how many columns some sample touches."""
         ...
 
     @property
     def nonzero_entries(self) -> NDArray[np.bool_]:
-        """Where a stored number counts, being neither zero nor padding; (n, c, entries)."""
+        """Return where stored numbers are neither zero nor padding; (n, c, entries)."""
         ...
 
     def nonzero_columns(self, outputs: Outputs) -> int:
-        """Count the columns that are not zero throughout; in mode trace those of all outputs."""
+        """Count the columns that some sample makes nonzero; in mode "trace" those of all outputs."""
         ...
 
     # -- what activation regions ask of a left factor
 
     @property
     def inputs(self) -> NDArray[np.float64] | None:
-        """What a layer multiplies its weights by (n, width); None unless it is written out."""
+        """Return the vectors (n, width) that a layer's weights are multiplied by, or None if not stored."""
         ...
 
     @property
     def nodes(self) -> NDArray[Any] | None:
-        """What each sample looks up (n, k), -1 for nothing; None unless it looks something up."""
+        """Return the nodes that each sample looks up (n, k), -1 for none; None unless there are any."""
         ...
 
     def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return some samples' vectors (m, w), without columns that none of them touches."""
+        """Return the vectors of some samples (m, w), without the columns that none of these touches."""
         ...
 
     @property
     def rows_of_same_norm(self) -> NDArray[np.float64]:
-        """Rows (n, w) of the same Euclidean norms as the vectors of the first output."""
+        """Return rows (n, w) with the same Euclidean norms as the vectors of the first output."""
         ...
 
     # -- rounding
@@ -191,17 +192,17 @@ class Factor(Protocol):
         ...
 
     def buffers(self, times: int) -> int:
-        """Count the arrays that forming its Gram matrix takes at most; `times` as above."""
+        """Count the arrays that forming its Gram matrix takes, at most; `times` as for `roundings`."""
         ...
 
     @property
     def roundings_in_any_order(self) -> int:
-        """Roundings behind an inner product of two rows, at most, in whatever order it is added up."""
+        """Return the roundings behind an inner product of two rows, at most, added up in whatever order."""
         ...
 
 
 class ArrayFactor(ABC):
-    """What the kinds share whose numbers are arrays: one of them, `values`, has shape (n, c, entries)."""
+    """A factor whose numbers are arrays; one of them, `values`, has shape (n, c, entries)."""
 
     values: Any
 
@@ -212,36 +213,36 @@ class ArrayFactor(ABC):
 
     @property
     def samples(self) -> int:
-        """n."""
+        """Return n, the number of samples."""
         return int(self.values.shape[0])
 
     @property
     def outputs(self) -> int:
-        """c."""
+        """Return c, the number of outputs."""
         return int(self.values.shape[1])
 
     @property
     def entries(self) -> int:
-        """Numbers of a sample and output as stored."""
+        """Return how many numbers are stored for a sample and output."""
         return int(self.values.shape[2])
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays as stored."""
+        """Return the bytes of all arrays as stored."""
         return sum(int(array.nbytes) for array in self.arrays.values())
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """float32 or float64."""
+        """Return the precision of the values, float32 or float64."""
         dtype: np.dtype[Any] = self.values.dtype
         return dtype
 
     def each(self, function: Callable[[Any], Any]) -> Self:
-        """Return the factor with every array replaced by what `function` makes of it."""
+        """Return the factor with `function` applied to every array."""
         return self._with(**{name: function(array) for name, array in self.arrays.items()})
 
     def load(self, start: int = 0, stop: int | None = None) -> Self:
-        """See `Factor.load`; of arrays in memory these are views."""
+        """See `Factor.load`; for arrays in memory the result is a view."""
         return self.each(lambda array: array[start:stop])
 
     def rows(self, samples: NDArray[np.intp]) -> Self:
@@ -279,18 +280,18 @@ class ArrayFactor(ABC):
 
 
 def touched_by(*factors: Factor) -> NDArray[np.int64] | None:
-    """Return the columns that one of several factors touches, ascending; None for all of them."""
-    found = np.empty(0, np.int64)
+    """Return the columns that at least one of several factors touches, ascending; None means all of them."""
+    touched = np.empty(0, np.int64)
     for factor in factors:
-        touched = factor.touched_columns
-        if touched is None:
+        columns = factor.touched_columns
+        if columns is None:
             return None
-        found = np.union1d(found, touched)
-    return found
+        touched = np.union1d(touched, columns)
+    return touched
 
 
 def largest_of_samples(values: NDArray[Any]) -> NDArray[np.float64]:
-    """(n,) the largest absolute value of each sample."""
+    """Compute the largest absolute value of each sample; (n,)."""
     flat = values.reshape(len(values), -1)
     sizes: NDArray[np.float64] = np.maximum(flat.max(axis=1, initial=0), -flat.min(axis=1, initial=0))
     return sizes.astype(np.float64)

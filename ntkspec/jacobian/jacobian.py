@@ -17,11 +17,26 @@ from ntkspec.jacobian.rates import check_rate, with_rate
 
 @dataclass(frozen=True, repr=False)
 class Jacobian:
-    """Blocks of one snapshot; all have the same samples n and outputs c. Sums of blocks are kernels."""
+    """The blocks of one snapshot, all of the same n samples and c outputs.
+
+    Raises:
+        UsageError: no blocks or samples, blocks of different sizes or of one name, or a wrong number of
+            regions.
+
+    Example:
+        >>> from ntkspec.jacobian import DenseFactor
+        >>> rows = DenseFactor(np.arange(6.0).reshape(3, 1, 2))
+        >>> blocks = Block("grid.0", "grid", 3, 1, None, rows), Block("out", "network", 3, 1, None, rows)
+        >>> jac = Jacobian(blocks)
+        >>> jac
+        Jacobian(3 samples, 1 outputs, 4 parameters: grid.0 (grid) 2, out (network) 2)
+        >>> jac.without("grid").names, jac.only("grid")["grid.0"].width
+        (('out',), 2)
+    """
 
     blocks: tuple[Block, ...]
     regions: NDArray[np.int64] | None = None  # (n,) equal numbers: same region of a piecewise-linear network
-    regions_certain: bool = False  # samples that rounding could have put elsewhere are regions of their own
+    regions_certain: bool = False  # every sample that rounding could have moved is a region of its own
 
     def __post_init__(self) -> None:
         shapes = sorted({(block.samples, block.outputs) for block in self.blocks})
@@ -75,45 +90,45 @@ class Jacobian:
 
     @property
     def samples(self) -> int:
-        """n."""
+        """Return n, the number of samples."""
         return self.blocks[0].samples
 
     @property
     def outputs(self) -> int:
-        """c."""
+        """Return c, the number of outputs."""
         return self.blocks[0].outputs
 
     def kernel_size(self, outputs: Outputs) -> int:
-        """N, the rows of the kernel in an output mode."""
+        """Return N, the rows of the kernel in an output mode."""
         return self.samples * rows_per_sample(outputs, self.outputs)
 
     @property
     def width(self) -> int:
-        """p, the number of parameters."""
+        """Return p, the number of parameters."""
         return sum(block.width for block in self.blocks)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all factors as stored."""
+        """Return the bytes of all factors as stored."""
         return sum(block.nbytes for block in self.blocks)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The coarsest precision of any factor."""
+        """Return the coarsest precision of any factor."""
         return min((block.dtype for block in self.blocks), key=lambda dtype: dtype.itemsize)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The blocks' names, in order."""
+        """Return the names of the blocks, in order."""
         return tuple(block.name for block in self.blocks)
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The roles that occur, each once, in order of appearance."""
+        """Return the roles that occur, each once, in order of appearance."""
         return tuple(dict.fromkeys(block.role for block in self.blocks))
 
     def only(self, *selection: str) -> Jacobian:
-        """The blocks with one of these names or roles.
+        """Keep the blocks with one of these names or roles.
 
         Raises:
             UsageError: a selection names nothing, or nothing is left.
@@ -122,7 +137,7 @@ class Jacobian:
         return self.keep(lambda block: _selected(block, selection))
 
     def without(self, *selection: str) -> Jacobian:
-        """The blocks with none of these names or roles: an ablation keeps blocks, it never subtracts.
+        """Drop the blocks with one of these names or roles; an ablation sums what is left.
 
         Raises:
             UsageError: a selection names nothing, or nothing is left.
@@ -138,11 +153,13 @@ class Jacobian:
         return self.keep(lambda block: not _selected(block, selection))
 
     def keep(self, wanted: Callable[[Block], bool]) -> Jacobian:
-        """The blocks that a function says yes to; at least one."""
+        """Keep the blocks for which a function returns True; at least one."""
         return replace(self, blocks=tuple(block for block in self.blocks if wanted(block)))
 
     def scaled(self, rates: Mapping[str, float]) -> Jacobian:
-        """J diag(s)^1/2, the Jacobian of the effective kernel J diag(s) J^T of gradient descent with rates s.
+        """Multiply columns by the roots of learning rates s: J diag(s)^1/2.
+
+        Its kernel J diag(s) J^T is the effective kernel of gradient descent with these rates.
 
         Args:
             rates: name or role -> learning rate of all parameters of these blocks; a name goes before a role,
@@ -155,8 +172,8 @@ class Jacobian:
         self._check(rates)
         for name, rate in rates.items():
             check_rate(name, rate)
-        found = [(block, rates.get(block.name, rates.get(block.role, 1.0))) for block in self.blocks]
-        return replace(self, blocks=tuple(with_rate(block, rate) for block, rate in found))
+        blocks = (with_rate(block, rates.get(block.name, rates.get(block.role, 1.0))) for block in self)
+        return replace(self, blocks=tuple(blocks))
 
     def load(self, start: int = 0, stop: int | None = None) -> Jacobian:
         """Return the samples start:stop, in memory."""
@@ -180,11 +197,11 @@ class Jacobian:
             [[4.0, 5.0], [0.0, 1.0]]
         """
         try:
-            chosen = np.asarray(samples)
+            indices = np.asarray(samples)
         except ValueError:  # lists of several lengths
-            chosen = np.empty(0)
-        if not (chosen.ndim == 1 and chosen.size and chosen.dtype.kind in "iu") or not (
-            chosen.min() >= 0 and chosen.max() < self.samples
+            indices = np.empty(0)
+        if not (indices.ndim == 1 and indices.size and indices.dtype.kind in "iu") or not (
+            indices.min() >= 0 and indices.max() < self.samples
         ):
             raise UsageError(
                 "samples",
@@ -192,31 +209,28 @@ class Jacobian:
                 got=shown(samples),
                 remedy="number samples from 0, as the run file has them",
             )
-        chosen = chosen.astype(np.intp)
-        regions = None if self.regions is None else self.regions[chosen]
-        return replace(self, blocks=tuple(block.rows(chosen) for block in self), regions=regions)
+        indices = indices.astype(np.intp)
+        regions = None if self.regions is None else self.regions[indices]
+        return replace(self, blocks=tuple(block.rows(indices) for block in self), regions=regions)
 
     def sized(self, samples: int) -> Jacobian:
-        """Return a Jacobian of so many samples that takes no memory: each has the first one's numbers."""
+        """Return a Jacobian of `samples` samples that takes no memory: all share the first one's numbers."""
         return replace(self, blocks=tuple(block.sized(samples) for block in self), regions=None)
 
     def to_dense(self) -> NDArray[Any]:
-        """J (n, c, p) by the definition, blocks side by side; for tests and small cases."""
+        """Return J (n, c, p) by the definition, blocks side by side; for tests and small cases."""
         return np.concatenate([block.to_dense() for block in self.blocks], axis=2)
 
     def _check(self, selection: Iterable[str]) -> None:
-        known = {*self.names, *self.roles}
-        missing = [word for word in selection if word not in known]
-        if missing:
-            raise self._unknown(missing)
-
-    def _unknown(self, missing: list[str]) -> UsageError:
-        return UsageError(
-            "block selection",
-            expected=f"a role ({', '.join(self.roles)}) or a block ({', '.join(self.names)})",
-            got=", ".join(map(repr, missing)),
-            remedy="name one of these",
-        )
+        """Raise `UsageError` where a word of a selection is neither a block's name nor a role."""
+        unknown = [word for word in selection if word not in {*self.names, *self.roles}]
+        if unknown:
+            raise UsageError(
+                "block selection",
+                expected=f"a role ({', '.join(self.roles)}) or a block ({', '.join(self.names)})",
+                got=", ".join(map(repr, unknown)),
+                remedy="name one of these",
+            )
 
 
 def _selected(block: Block, selection: Iterable[str]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.jacobian.dense import DenseFactor
 from ntkspec.jacobian.factor import Factor
@@ -16,10 +16,10 @@ from ntkspec.jacobian.outputs import Outputs
 
 @dataclass(frozen=True)
 class Ones:
-    """A factor of width 1 whose numbers are all one; nothing of it is stored.
+    """A factor of width 1 whose numbers are all one; nothing is stored.
 
-    It has `values`, and `indices` and `columns`, so that code which knows dense or sparse factors alone reads
-    it as either.
+    It also has `values`, `indices` and `columns`, so that code which knows only dense or sparse factors can
+    read it as either.
 
     Example:
         >>> Ones(3, 2).to_dense().shape
@@ -35,22 +35,22 @@ class Ones:
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """None."""
+        """Return nothing: no arrays are stored."""
         return {}
 
     @property
     def facts(self) -> dict[str, int]:
-        """None."""
+        """Return nothing: no facts are stored."""
         return {}
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """The ones (n, c, 1), which may not be written to."""
+        """Return the ones (n, c, 1) as a read-only array."""
         return np.broadcast_to(np.ones(1), (self.samples, self.outputs, 1))
 
     @property
     def indices(self) -> NDArray[np.int64]:
-        """The one column (n, 1), which every sample touches."""
+        """Return zeros (n, 1): every sample touches the one column."""
         return np.zeros((self.samples, 1), np.int64)
 
     def load(self, start: int = 0, stop: int | None = None) -> Ones:
@@ -70,11 +70,11 @@ class Ones:
         return self.empty(samples)
 
     def written_out(self) -> DenseFactor:
-        """Return the ones as numbers."""
+        """Return the ones as a dense factor."""
         return DenseFactor(self.values)
 
     def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Factor:
-        """See `Factor.map`: ones again, if that is what they become."""
+        """See `Factor.map`: the result is `Ones` if the values are still one."""
         new = function(self.values)
         return self if (new == 1).all() else DenseFactor(new)
 
@@ -94,11 +94,11 @@ class Ones:
         """Return the factor itself."""
         return self
 
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`."""
         return self.written_out().matrix(outputs, dtype)
 
-    def left_matrix(self, dtype: Any = np.float64) -> None:
+    def left_matrix(self, dtype: DTypeLike = np.float64) -> None:
         """Return None: a Gram matrix of ones multiplies nothing."""
         return
 
@@ -107,17 +107,17 @@ class Ones:
         return self.values.copy()
 
     def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
-        """Return a one for each output that counts; (n, w)."""
+        """Return ones (n, w), one for each output of the mode."""
         return self.written_out().vectors(outputs)
 
     @property
     def largest(self) -> NDArray[np.float64]:
-        """Ones; (n,)."""
+        """Return ones; (n,)."""
         return np.ones(self.samples)
 
     @property
     def nonzero_entries(self) -> NDArray[np.bool_]:
-        """True throughout; (n, c, 1)."""
+        """Return True throughout; (n, c, 1)."""
         return np.ones((self.samples, self.outputs, 1), dtype=bool)
 
     def nonzero_columns(self, outputs: Outputs) -> int:
@@ -130,7 +130,7 @@ class Ones:
 
     @property
     def rows_of_same_norm(self) -> NDArray[np.float64]:
-        """Ones; (n, 1)."""
+        """Return ones; (n, 1)."""
         return np.ones((self.samples, 1))
 
     def roundings(self, times: int, rows: int | None = None) -> int:
@@ -138,5 +138,5 @@ class Ones:
         return 0
 
     def buffers(self, times: int) -> int:
-        """Return 1."""
+        """Return 1: the Gram matrix itself."""
         return 1

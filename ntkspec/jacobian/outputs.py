@@ -19,7 +19,11 @@ Outputs = Literal["trace", "full"] | int
 
 
 def check_outputs(outputs: Outputs, c: int) -> Outputs:
-    """Return `outputs` if it is a mode for c outputs; raise `UsageError` otherwise."""
+    """Return `outputs` if it is a mode for c outputs.
+
+    Raises:
+        UsageError: it is not.
+    """
     if outputs in ("trace", "full"):
         return outputs
     if isinstance(outputs, int | np.integer) and not isinstance(outputs, bool) and 0 <= outputs < c:
@@ -33,5 +37,5 @@ def check_outputs(outputs: Outputs, c: int) -> Outputs:
 
 
 def rows_per_sample(outputs: Outputs, c: int) -> int:
-    """Rows of the kernel that one sample has: c for "full", otherwise 1."""
+    """Return the rows of the kernel that one sample has: c for "full", otherwise 1."""
     return c if outputs == "full" else 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.jacobian.dense import DenseFactor, VectorFactor
 from ntkspec.jacobian.factor import Numbers, largest_of_samples
@@ -19,7 +19,7 @@ class PairsFactor(VectorFactor):
     """A factor whose vector is sum_t left[i, t] (x) right[i, o, t], flattened as a*b, left index slowest.
 
     A layer that a sample uses T times, at T positions or in T steps, has such a Jacobian: t runs over its
-    uses. It is stored as the pairs, which take less room than the sums, and multiplied out to compute with.
+    uses. The pairs are stored, since they take less memory than the sums, and multiplied out for computing.
 
     Example:
         >>> import numpy as np
@@ -33,53 +33,53 @@ class PairsFactor(VectorFactor):
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """Both sides of the pairs."""
+        """Return the left and right vectors of the pairs."""
         return {"left": self.left, "right": self.right}
 
     @property
     def facts(self) -> dict[str, int]:
-        """Nothing: the shapes say all."""
+        """Return nothing: the shapes say all."""
         return {}
 
     @property
     def samples(self) -> int:
-        """n."""
+        """Return n, the number of samples."""
         return int(self.right.shape[0])
 
     @property
     def outputs(self) -> int:
-        """c."""
+        """Return c, the number of outputs."""
         return int(self.right.shape[1])
 
     @property
     def uses(self) -> int:
-        """T."""
+        """Return T, the number of products that are added up."""
         return int(self.right.shape[2])
 
     @property
     def width(self) -> int:
-        """a b, the length of a vector."""
+        """Return a b, the length of a vector."""
         return int(self.left.shape[3]) * int(self.right.shape[3])
 
     @property
     def entries(self) -> int:
-        """Numbers of a vector, which is not stored itself."""
+        """Return the length of a vector, as if it were stored itself."""
         return self.width
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the vectors multiplied out, which is what computing with them takes."""
+        """Return the bytes of the vectors multiplied out, the form that is computed with."""
         return self.samples * self.outputs * self.width * self.dtype.itemsize
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The coarser precision of both sides."""
+        """Return the coarser precision of both sides."""
         coarser: np.dtype[Any] = min(self.left.dtype, self.right.dtype, key=lambda dtype: dtype.itemsize)
         return coarser
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """The vectors (n, c, a b)."""
+        """Return the vectors (n, c, a b)."""
         return self.to_dense()
 
     def to_dense(self) -> NDArray[Any]:
@@ -92,60 +92,61 @@ class PairsFactor(VectorFactor):
         return DenseFactor(self.to_dense())
 
     def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> PairsFactor:
-        """Return the factor with `function`, which has to be linear, applied to the right sides."""
+        """Apply a linear function to the right vectors."""
         return PairsFactor(self.left[:], function(np.asarray(self.right[:])))
 
     def absolute(self) -> PairsFactor:
-        """See `Factor.absolute`: of both sides."""
+        """See `Factor.absolute`; taken of both sides."""
         left, right = (np.abs(np.asarray(side[:])) for side in (self.left, self.right))
         return PairsFactor(left, right)
 
     def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> PairsFactor:
         """See `Factor.scaled`."""
-        here = kept[:, None, None, None]
-        powers = exponents[:, None, None, None]
-        return self.map(
-            lambda right: np.asarray(np.ldexp(np.where(here, right.astype(np.float64), 0), powers))
-        )
 
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> NDArray[Any]:
+        def times_power(right: NDArray[Any]) -> NDArray[Any]:
+            numbers = np.where(kept[:, None, None, None], right.astype(np.float64), 0)
+            return np.asarray(np.ldexp(numbers, exponents[:, None, None, None]))
+
+        return self.map(times_power)
+
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`; products are added up in double."""
         return self._written_out().matrix(outputs, dtype)
 
     def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
-        """Return the numbers of each sample, of all outputs or of one; (n, w)."""
+        """Return the numbers of each sample as a vector, of all outputs or of one; (n, w)."""
         return self._written_out().vectors(outputs)
 
     @property
     def largest(self) -> NDArray[np.float64]:
-        """At most how large a number of each sample is, and zero only where all are; (n,)."""
-        found = np.zeros(self.samples)
+        """Return an upper bound on the absolute values of each sample, 0 only where all are; (n,)."""
+        bounds = np.zeros(self.samples)
         left, right = self.left[:], self.right[:]
         for use in range(self.uses):
-            found += largest_of_samples(left[:, :, use]) * largest_of_samples(right[:, :, use])
-        return found
+            bounds += largest_of_samples(left[:, :, use]) * largest_of_samples(right[:, :, use])
+        return bounds
 
     @property
     def collisions(self) -> int:
-        """T + 1: a number takes T products and T - 1 sums."""
+        """Return T + 1: a number takes T products and T - 1 sums."""
         return self.uses + 1
 
     @property
     def nonzero_entries(self) -> NDArray[np.bool_]:
-        """Where some product is not zero: sums may vanish by rounding alone; (n, c, a b)."""
+        """Return where some product is not zero, whether or not the sum rounds to zero; (n, c, a b)."""
         nonzero = PairsFactor(*(np.asarray(side[:] != 0) for side in (self.left, self.right)))
         return np.asarray(nonzero.to_dense() > 0)
 
     @property
     def inputs(self) -> None:
-        """None: no layer multiplies its weights by them."""
+        """Return None: there is no one vector by which a layer multiplies its weights."""
         return
 
     def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return some samples' vectors (m, a b)."""
+        """Return the vectors of some samples (m, a b)."""
         return self.rows(samples).matrix(0)
 
     @property
     def roundings_in_any_order(self) -> int:
-        """Length of a vector, and what adding up the products takes on either side."""
+        """Return the length of a vector, plus T for adding up the products of either vector."""
         return self.width + 2 * self.uses

@@ -1,4 +1,4 @@
-"""An optimizer's scale: J S^1/2 of a block whose parameters all learn at one rate, so that K = J S J^T."""
+"""Learning rates: a block whose parameters learn at rate s becomes J s^1/2, so that its kernel is J s J^T."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_rate(name: str, rate: object) -> None:
 
 
 def with_rate(block: Block, rate: float) -> Block:
-    """Return the block times the root of a rate; one factor is loaded, and keeps its precision.
+    """Multiply a block by the root of a learning rate; one factor is loaded, and keeps its precision.
 
     Raises:
         UsageError: the factor's numbers leave its precision.
@@ -33,6 +33,11 @@ def with_rate(block: Block, rate: float) -> Block:
 
 
 def _times(factor: Factor, number: float, name: str) -> Factor:
+    """Return the factor times a number, in its own precision.
+
+    Raises:
+        UsageError: the products leave the range of that precision.
+    """
     loaded, kind = factor.load(), factor.dtype
     with np.errstate(over="ignore", under="ignore"):
         scaled = loaded.map(lambda values: values * kind.type(number))

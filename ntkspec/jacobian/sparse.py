@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian.dense import count_of_mode
@@ -23,7 +23,7 @@ INDEX_BYTES = 2**22  # of indices, read at once
 
 @dataclass(frozen=True)
 class SparseFactor(ArrayFactor):
-    """A factor with k entries a sample; entries of one sample that share an index add up; -1 is padding.
+    """A factor with k entries a sample. Entries of a sample with the same index add up; -1 is padding.
 
     Example:
         >>> import numpy as np
@@ -37,26 +37,26 @@ class SparseFactor(ArrayFactor):
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """Indices and values."""
+        """Return the indices and the values."""
         return {"indices": self.indices, "values": self.values}
 
     @property
     def facts(self) -> dict[str, int]:
-        """The number of columns."""
+        """Return the number of columns."""
         return {"columns": self.columns}
 
     @property
     def width(self) -> int:
-        """The number of columns, touched or not."""
+        """Return the number of columns, touched or not."""
         return self.columns
 
-    def matrix(self, outputs: Outputs, dtype: Any = np.float64) -> sp.csr_array:
-        """See `Factor.matrix`; repeated indices are summed in double."""
+    def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> sp.csr_array:
+        """See `Factor.matrix`; entries with the same index are added up in float64."""
         import scipy.sparse as sp
 
         stored = self.values[:]
         n, c, k = stored.shape
-        kept = range(c) if isinstance(outputs, str) else (outputs,)
+        chosen = range(c) if isinstance(outputs, str) else (outputs,)
         indices = np.asarray(self.indices[:], dtype=np.int64)
         if indices.size and not -1 <= indices.min() <= indices.max() < self.columns:
             raise UsageError(
@@ -65,14 +65,14 @@ class SparseFactor(ArrayFactor):
                 got=f"{indices.min()} to {indices.max()}",
                 remedy="number columns from 0, and give how many there are",
             )
-        padding = np.broadcast_to((indices < 0)[:, None, :], (n, len(kept), k))
-        values = np.where(padding, 0, stored[:, kept, :]).astype(np.float64)
+        padding = np.broadcast_to((indices < 0)[:, None, :], (n, len(chosen), k))
+        values = np.where(padding, 0, stored[:, chosen, :]).astype(np.float64)
         columns = np.where(padding, 0, indices[:, None, :])
         if outputs == "trace":
             columns = columns + self.columns * np.arange(c)[None, :, None]
             shape = (n, c * self.columns)
         else:
-            shape = (n * len(kept), self.columns)
+            shape = (n * len(chosen), self.columns)
         rows, per_row = shape[0], values.size // max(shape[0], 1)
         starts = np.arange(rows + 1, dtype=np.int64) * per_row
         matrix = sp.csr_array((values.ravel(), columns.ravel(), starts), shape=shape)
@@ -81,22 +81,22 @@ class SparseFactor(ArrayFactor):
         matrix.eliminate_zeros()
         return matrix
 
-    def left_matrix(self, dtype: Any = np.float64) -> sp.csr_array:
+    def left_matrix(self, dtype: DTypeLike = np.float64) -> sp.csr_array:
         """See `Factor.left_matrix`."""
         return self.matrix(0, dtype)
 
     @property
     def touched_columns(self) -> NDArray[np.int64]:
-        """See `Factor.touched_columns`; indices are read a range of samples at a time."""
-        found = np.empty(0, np.int64)
+        """See `Factor.touched_columns`; indices are read for a range of samples at a time."""
+        touched = np.empty(0, np.int64)
         step = samples_at_once(INDEX_BYTES, self.samples, int(self.indices.nbytes))
         for start in range(0, self.samples, step):
-            found = np.union1d(found, self.indices[start : start + step])
-        return found[found >= 0].astype(np.int64)
+            touched = np.union1d(touched, self.indices[start : start + step])
+        return touched[touched >= 0].astype(np.int64)
 
     @property
     def touched_width(self) -> int:
-        """How many columns some sample touches; 1 where none does."""
+        """Return how many columns some sample touches, at least 1."""
         return max(len(self.touched_columns), 1)
 
     def compact(self) -> SparseFactor:
@@ -119,7 +119,7 @@ class SparseFactor(ArrayFactor):
         return SparseFactor(places, self.values[:], max(len(touched), 1))
 
     def to_dense(self) -> NDArray[Any]:
-        """Return the factor as an array (n, c, columns) of float64: one addition an entry."""
+        """Return the factor as an array (n, c, columns) of float64, by one addition an entry."""
         indices, values = self.indices[:], self.values[:]
         n, c, k = values.shape
         dense = np.zeros((n, c, self.columns))
@@ -142,12 +142,12 @@ class SparseFactor(ArrayFactor):
     def collisions(self) -> int:
         """See `Factor.collisions`."""
         ordered = np.sort(self.indices[:], axis=1)
-        most, run = 1, np.ones(len(ordered), dtype=np.int64)
+        longest, run = 1, np.ones(len(ordered), dtype=np.int64)  # of equal indices in a sample
         for entry in range(1, ordered.shape[1]):
             same = (ordered[:, entry] == ordered[:, entry - 1]) & (ordered[:, entry] >= 0)
             run = np.where(same, run + 1, 1)
-            most = max(most, int(run.max(initial=1)))
-        return most
+            longest = max(longest, int(run.max(initial=1)))
+        return longest
 
     @property
     def nonzero_entries(self) -> NDArray[np.bool_]:
@@ -164,16 +164,16 @@ class SparseFactor(ArrayFactor):
 
     @property
     def inputs(self) -> None:
-        """None: vectors are not written out."""
+        """Return None: vectors are not written out."""
         return
 
     @property
     def nodes(self) -> NDArray[Any]:
-        """The indices; (n, k)."""
+        """Return the indices; (n, k)."""
         return np.asarray(self.indices[:])
 
     def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return some samples' vectors at the nodes that these touch, entries added up; (m, w)."""
+        """Return the vectors of some samples at the nodes that these touch, entries added up; (m, w)."""
         indices, values = self.indices[:][samples], self.values[:][samples, 0].astype(np.float64)
         nodes, column = np.unique(indices, return_inverse=True)
         dense = np.zeros((len(samples), len(nodes)))
@@ -182,7 +182,7 @@ class SparseFactor(ArrayFactor):
 
     @property
     def rows_of_same_norm(self) -> NDArray[np.float64]:
-        """See `Factor.rows_of_same_norm`: each row's numbers, without the zeros between them."""
+        """See `Factor.rows_of_same_norm`: the numbers of each row without the zeros between them."""
         rows = self.compact().matrix(0)
         lengths = np.diff(rows.indptr)
         numbers = np.zeros((len(lengths), int(lengths.max(initial=0))))
@@ -190,7 +190,7 @@ class SparseFactor(ArrayFactor):
         return numbers
 
     def roundings(self, times: int, rows: int | None = None) -> int:
-        """See `Factor.roundings`: products are added in order."""
+        """See `Factor.roundings`: products are added one after the other."""
         return times * self.entries
 
     def buffers(self, times: int) -> int:
@@ -199,5 +199,5 @@ class SparseFactor(ArrayFactor):
 
     @property
     def roundings_in_any_order(self) -> int:
-        """3 k: of each entry the product, and adding up what collides with it on either side."""
+        """Return 3 k: a product for each entry, and adding up entries of one index on either side."""
         return 3 * self.entries

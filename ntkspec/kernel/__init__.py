@@ -1,1 +1,1 @@
-"""Kernels: described, formed, applied, enclosed, written to files."""
+"""Kernels of a Jacobian: formed, applied to vectors, enclosed with their errors, and written to files."""

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend, Choice, CpuBackend, Precision
+from ntkspec.backend import Array, Backend, Choice, CpuBackend, Precision
 from ntkspec.counts import whole_number
 from ntkspec.errors import MemoryBudgetError, UsageError, shown
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
-from ntkspec.kernel.forms import Form
+from ntkspec.kernel.forms import TileForm
 from ntkspec.kernel.problem import Kernel, blocks_of
 from ntkspec.memory import BUDGET, format_bytes
 
-SMALLEST_TILE = 32  # rows that tiles shrink to where memory is short
+SMALLEST_TILE = 32  # rows of a tile, at least, where memory is short
 FEWER = "or use fewer samples, --precision float32, or --method lanczos"
-Progress = Callable[[float], None]  # called with the share of the work that is done
-Beside = Callable[[Backend], int]  # bytes that are needed beside a kernel, on a device or on the host
+ShareDone = Callable[[float], None]  # called with the share of the work that is done
+Beside = Callable[[Backend], int]  # bytes that are needed beside a kernel that this backend computes with
 
 
 def gram(
@@ -35,7 +35,7 @@ def gram(
     tile: int | None = None,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """Form the kernel J J^T summed over the blocks, exactly symmetric; or that between two sets of samples.
+    """Form the kernel J J^T, summed over blocks and exactly symmetric, or that between two sets of samples.
 
     Args:
         jacobian: blocks, in memory or in a run file.
@@ -64,14 +64,29 @@ def gram(
         >>> gram(jac).tolist(), gram(jac, columns=jac.rows([1])).tolist()
         ([[5.0, 2.0], [2.0, 1.0]], [[2.0], [1.0]])
     """
-    kernel = Kernel.of(
+    kernel = Kernel.from_jacobian(
         jacobian, outputs, columns=columns, precision=precision, backend=backend, memory=memory
     )
     return _arrays(kernel, {"total": jacobian}, tile, None if out is None else {"total": out}, None)["total"]
 
 
 def gram_by_block(jacobian: Jacobian, outputs: Outputs = "trace", **options: Any) -> dict[str, NDArray[Any]]:
-    """One kernel a block, in one pass; options as for `gram`. They add up to `gram(jacobian)`."""
+    """Form the kernel of every block in one pass, by the block's name.
+
+    Args:
+        jacobian, outputs: as for `gram`.
+        options: precision, backend, memory and tile, as for `gram`.
+
+    Returns:
+        name -> (N, N) kernel; they add up to `gram(jacobian)`, but for rounding.
+
+    Example:
+        >>> from ntkspec.jacobian import Block, DenseFactor
+        >>> first, last = DenseFactor(np.ones((2, 1, 3))), DenseFactor(np.array([[[1.0]], [[2.0]]]))
+        >>> blocks = (Block("a", "network", 2, 1, None, first), Block("b", "network", 2, 1, None, last))
+        >>> {name: kernel.tolist() for name, kernel in gram_by_block(Jacobian(blocks)).items()}
+        {'a': [[3.0, 3.0], [3.0, 3.0]], 'b': [[1.0, 2.0], [2.0, 4.0]]}
+    """
     return gram_sums({name: jacobian.only(name) for name in jacobian.names}, outputs, **options)
 
 
@@ -84,9 +99,11 @@ def gram_sums(
     memory: float | None = None,
     tile: int | None = None,
     out: Mapping[str, NDArray[Any]] | None = None,
-    progress: Progress | None = None,
+    progress: ShareDone | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Several sums of blocks of one Jacobian in one pass: every block's tile is computed once.
+    """Form the kernels of several sums of blocks of one Jacobian in one pass.
+
+    The tile of a block is computed once, for all sums that have the block.
 
     Args:
         parts: name -> the blocks to add up, e.g. {"total": jac, "no_grid": jac.without("grid")}.
@@ -97,7 +114,7 @@ def gram_sums(
         name -> (N, N) kernel. Other arguments and errors as for `gram`.
     """
     whole = Jacobian(tuple(blocks_of(parts).values()))
-    kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
+    kernel = Kernel.from_jacobian(whole, outputs, precision=precision, backend=backend, memory=memory)
     return _arrays(kernel, parts, tile, out, progress)
 
 
@@ -106,26 +123,26 @@ def _arrays(
     parts: Mapping[str, Jacobian],
     tile: int | None,
     out: Mapping[str, NDArray[Any]] | None,
-    progress: Progress | None,
+    progress: ShareDone | None,
 ) -> dict[str, NDArray[Any]]:
-    plan = Assembly.of(kernel, parts, tile, targets_given=out is not None)
+    plan = Assembly.from_kernel(kernel, parts, tile, targets_given=out is not None)
     return {name: kernel.backend.get(array) for name, array in plan.assemble(out, progress).items()}
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """What is assembled, in which pieces, and the memory that it takes."""
+    """The plan by which kernels are assembled: what is added up, in which tiles, and in how much memory."""
 
-    kernel: Kernel  # of every block once
+    kernel: Kernel  # of all blocks that some sum has
     groups: tiles.Groups
     names: tuple[str, ...]
     tiling: tiles.Tiling
-    on_host: bool  # kernels live on the host although the backend computes elsewhere
+    on_host: bool  # kernels are stored on the host, wherever the backend computes
     needed: int  # bytes, kernels included
-    forms: Mapping[str, Form] | None = None  # of the blocks; None: as all samples of the kernel want them
+    forms: Mapping[str, TileForm] | None = None  # of the blocks; None: as chosen by all samples of the kernel
 
     @staticmethod
-    def of(
+    def from_kernel(
         kernel: Kernel,
         parts: Mapping[str, Jacobian] | None = None,
         tile: int | None = None,
@@ -133,54 +150,44 @@ class Assembly:
         targets_given: bool = False,
         beside: Beside = lambda _: 0,
     ) -> Assembly:
-        """Cut the work so that it fits the room where the kernel is computed.
+        """Plan an assembly that fits the memory where the kernel is computed.
 
-        Kernels that do not fit on a device, with what is needed beside them, go to the host.
+        Kernels that do not fit on a device, with what is needed beside them, are put on the host.
 
         Args:
             kernel: of every block that is added up.
             parts: name -> blocks to add up; default: {"total": all of them}.
             tile: as for `gram`.
-            targets_given: there is a place for the kernels outside of the budget.
-            beside: what the caller will take beside the kernels, when factors and tiles are gone.
+            targets_given: the kernels' arrays exist already, outside of the budget.
+            beside: bytes that the caller needs beside the kernels when factors and tiles are freed.
 
         Raises:
             MemoryBudgetError: the kernels, the tiles at work and the factors of two samples do not fit, or
-                the kernels with what is beside.
+                the kernels and what is needed beside them.
         """
         tile = None if tile is None else whole_number(tile, "tile", 1)
         parts = {"total": kernel.rows} if parts is None else parts
-        engine, samples = kernel.backend, _samples(kernel)
+        groups = tiles.Groups.from_parts(parts)
+        tile, work = _tile_rows(kernel, groups, tile)
         kernels = 0 if targets_given else len(parts) * kernel.nbytes
-        groups = tiles.Groups.of(parts)
-        room, largest, at_work = engine.room(kernel.budget), max(kernel.shape), tiles.product_tiles(kernel)
-
-        def scratch(rows: int) -> int:
-            rows = max(rows, kernel.repeat)
-            return groups.scratch_bytes(largest, rows, engine.workers, kernel.dtype, at_work)
-
-        if tile is None:
-            tile = engine.tile
-            while tile > SMALLEST_TILE and scratch(tile) > room // 8:
-                tile //= 2
-        work = scratch(tile)
-        later = beside(engine)
-        most_held = max(least_bytes(kernel, kernels + work), kernels + later)
-        on_host = targets_given or (bool(engine.device) and most_held > room)
+        later = beside(kernel.backend)
+        peak = max(least_bytes(kernel, kernels + work), kernels + later)
+        on_host = targets_given or (bool(kernel.backend.device) and peak > kernel.room)
         if on_host and not targets_given:
             later = beside(CpuBackend())
-            _require_on_host(kernel, kernels + later, most_held)
+            _require_on_host(kernel, kernels + later, peak)
         panel = _panel_samples(kernel, work + (0 if on_host else kernels))
+        samples = _samples(kernel)
         kernel.require(_with_beside(samples), 0 if on_host else kernels + later, FEWER)
-        tiling = tiles.cut(kernel, panel, tile)
-        most = max(side.samples for side in _sides(kernel))
+        tiling = tiles.Tiling.from_sizes(kernel, panel, tile)
+        most = max(side.samples for side in kernel.sides)
         factors = _bytes_a_sample(kernel) * (samples if panel == most else 2 * panel)
         needed = int(kernels + max(work + factors, later))
         return Assembly(kernel, groups, tuple(parts), tiling, on_host, needed)
 
     def assemble(
-        self, out: Mapping[str, NDArray[Any]] | None = None, progress: Progress | None = None
-    ) -> dict[str, Any]:
+        self, out: Mapping[str, NDArray[Any]] | None = None, progress: ShareDone | None = None
+    ) -> dict[str, Array]:
         """Return name -> kernel, which stays where it was assembled: on the device, if it fits there.
 
         Args:
@@ -196,109 +203,136 @@ class Assembly:
         require_finite(kernels, self.kernel.precision, symmetric=self.kernel.columns is None)
         return kernels
 
-    def targets(self) -> dict[str, Any]:
-        """Return name -> array to assemble into, its entries arbitrary."""
+    def targets(self) -> dict[str, Array]:
+        """Return name -> array with arbitrary entries, into which the kernel can be assembled."""
         make = np.empty if self.on_host else self.kernel.backend.empty
         return {name: make(self.kernel.shape, self.kernel.dtype) for name in self.names}
 
     def _checked(self, out: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return the arrays of `out` for the kernels, or raise `UsageError` where one does not fit."""
         shape, dtype = self.kernel.shape, self.kernel.dtype
         for name in self.names:
             array = out.get(name)
-            given = array if isinstance(array, np.ndarray) else None
-            fits = given is not None and given.shape == shape and given.dtype == dtype
-            if given is None or not fits or not given.flags.writeable:
-                said = shown(array) if given is None else f"{given.shape} of {given.dtype}"
-                raise UsageError(
-                    f"array for kernel {name}",
-                    expected=f"{shape} of {dtype}",
-                    got=f"{said}, which may not be written to" if fits else said,
-                    remedy="give numpy.empty of that shape and dtype",
-                )
+            if not isinstance(array, np.ndarray):
+                got = shown(array)
+            elif array.shape != shape or array.dtype != dtype:
+                got = f"{array.shape} of {array.dtype}"
+            elif not array.flags.writeable:
+                got = f"{array.shape} of {array.dtype}, which may not be written to"
+            else:
+                continue
+            raise UsageError(
+                f"array for kernel {name}",
+                expected=f"{shape} of {dtype}",
+                got=got,
+                remedy="give numpy.empty of that shape and dtype",
+            )
         return {name: out[name] for name in self.names}
 
     def run(
-        self, kernels: Mapping[str, Any], skip: Callable[[int, int], bool] | None = None
+        self, kernels: Mapping[str, Array], skip: Callable[[int, int], bool] | None = None
     ) -> Iterator[tuple[tuple[int, int], float]]:
-        """Compute and store every tile; yields its first samples (row, column) and the share that is done.
+        """Compute and store every tile; yield its first samples (row, column) and the share that is done.
 
         Args:
             kernels: as `targets` makes them, or other arrays of that shape.
-            skip: says of a tile's first samples whether it is there already.
+            skip: says of a tile's first samples whether the tile is done already.
         """
         kernel, repeat, engine = self.kernel, self.kernel.repeat, self.kernel.backend
         store = engine.store if kernel.columns is None else engine.insert
 
         def work(pair: tuple[tiles.Strip, tiles.Strip]) -> tuple[int, int]:
             row, column = pair
-            at = row.start * repeat, column.start * repeat
             for name, tile in tiles.compute(row, column, self.groups, kernel).items():
-                store(kernels[name], *at, tile)
+                store(kernels[name], row.start * repeat, column.start * repeat, tile)
             return row.start, column.start
 
-        there = [bool(skip and skip(*at)) for at in tiles.first_samples(kernel, self.tiling.step)]
-        done = sum(there)
+        skipped = [bool(skip and skip(*tile)) for tile in tiles.first_samples(kernel, self.tiling.step)]
+        done = sum(skipped)
         for pairs in tiles.panel_pairs(kernel, self.tiling, skip, self.forms):
-            for at in engine.each(work, pairs):
+            for first_samples in engine.each(work, pairs):
                 done += 1
-                yield at, done / len(there)
+                yield first_samples, done / len(skipped)
 
 
-def require_finite(kernels: Mapping[str, Any], precision: str, *, symmetric: bool = True) -> None:
+def require_finite(kernels: Mapping[str, Array], precision: str, *, symmetric: bool = True) -> None:
     """Raise `UsageError` where a kernel has entries that its precision cannot hold.
 
-    Of a symmetric kernel none is larger than the largest of the diagonal.
+    The diagonal of a symmetric kernel is enough to look at: it has the largest entries.
+
     """
     for name, kernel in kernels.items():
         if not np.isfinite(kernel.diagonal() if symmetric else kernel).all():
-            raise UsageError(
-                f"kernel {name}",
-                expected=f"entries that {precision} can hold",
-                got="an overflow, or factors with NaN",
-                remedy="rescale the model's outputs, use float64, or see that the network did not diverge",
-            )
+            raise overflow(name, precision)
+
+
+def overflow(name: str, precision: str) -> UsageError:
+    """Make the error for a kernel with entries that its precision cannot hold."""
+    return UsageError(
+        f"kernel {name}",
+        expected=f"entries that {precision} can hold",
+        got="an overflow, or factors with NaN",
+        remedy="rescale the model's outputs, use float64, or see that the network did not diverge",
+    )
 
 
 def least_bytes(kernel: Kernel, kernel_bytes: int) -> int:
-    """Return what kernels of `kernel_bytes` need at the least: themselves and the factors of two samples."""
+    """Return the least memory for kernels of `kernel_bytes`: their own, and the factors of two samples."""
     return int(kernel_bytes + 2 * _bytes_a_sample(kernel))
 
 
-def _sides(kernel: Kernel) -> tuple[Jacobian, ...]:
-    """The Jacobian of the rows and, where it is another, that of the columns."""
-    return (kernel.rows,) if kernel.columns is None else (kernel.rows, kernel.columns)
+def _tile_rows(kernel: Kernel, groups: tiles.Groups, tile: int | None) -> tuple[int, int]:
+    """Choose the rows of a tile unless they are given; return them, and the bytes of the tiles at work.
+
+    They are what suits the machine, halved until the tiles take at most an eighth of the room.
+    """
+    engine, largest, at_work = kernel.backend, max(kernel.shape), tiles.product_tiles(kernel)
+
+    def work_bytes(rows: int) -> int:
+        rows = max(rows, kernel.repeat)
+        return groups.scratch_bytes(largest, rows, engine.workers, kernel.dtype, at_work)
+
+    if tile is None:
+        tile, room = engine.tile, kernel.room
+        while tile > SMALLEST_TILE and work_bytes(tile) > room // 8:
+            tile //= 2
+    return tile, work_bytes(tile)
 
 
 def _samples(kernel: Kernel) -> int:
-    return sum(side.samples for side in _sides(kernel))
+    """Return the samples of the rows and, if they are others, of the columns."""
+    return sum(side.samples for side in kernel.sides)
 
 
 def _bytes_a_sample(kernel: Kernel) -> float:
-    """Of the factors, as stored and as converted to the kernel's precision."""
+    """Return the bytes of a sample's factors, as stored and as converted to the kernel's precision."""
     itemsize = kernel.dtype.itemsize
     return max(
-        side.nbytes / side.samples * (1 + max(itemsize / side.dtype.itemsize, 1.0)) for side in _sides(kernel)
+        side.nbytes / side.samples * (1 + max(itemsize / side.dtype.itemsize, 1.0)) for side in kernel.sides
     )
 
 
 def _panel_samples(kernel: Kernel, kernel_bytes: int) -> int:
-    """Samples whose factors are held at once: all if they fit beside the kernels, else what fits twice."""
+    """Return how many samples' factors are in memory at once: all, or the half of what fits.
+
+    Half, because a tile needs two sets of samples, its rows and its columns.
+    """
     per_sample, samples = _bytes_a_sample(kernel), _samples(kernel)
     room = kernel.room - kernel_bytes
     kernel.require(f"kernel of {samples} samples", least_bytes(kernel, kernel_bytes), FEWER)
     if per_sample * samples <= room:
-        return max(side.samples for side in _sides(kernel))
+        return max(side.samples for side in kernel.sides)
     return max(int(room / (2 * per_sample)), 1)
 
 
 def _require_on_host(kernel: Kernel, needed: int, on_device: int) -> None:
-    """Raise `MemoryBudgetError` where a kernel that is too large for the device is so for the budget."""
+    """Raise `MemoryBudgetError` where a kernel fits neither the device nor the budget of the host."""
     if needed > kernel.budget:
-        budget, room, host, there = map(format_bytes, (kernel.budget, kernel.room, needed, on_device))
+        budget, room, host, device = map(format_bytes, (kernel.budget, kernel.room, needed, on_device))
         raise MemoryBudgetError(
             _with_beside(_samples(kernel)),
             expected=f"at most {budget} on the host ({BUDGET}) or {room} on the {kernel.backend.device}",
-            got=f"a need of {host} on the host or {there} on the device",
+            got=f"a need of {host} on the host or {device} on the device",
             remedy=f"raise --memory {FEWER}",
         )
 

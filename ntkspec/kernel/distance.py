@@ -1,14 +1,14 @@
-"""How far two kernels are apart, whatever their scale: the kernel distance, computed in tiles.
+"""The kernel distance of two kernels, which does not depend on their scales, computed in tiles.
 
     d(A, B) = 1 - <A, B>_F / (|A|_F |B|_F)
 
-(Fort, Dziugaite, Paul, Kharaghani, Roy and Ganguli 2020, "Deep learning versus kernel learning").
-As it stands it cancels where A and B are alike. With A and B scaled to a trace of 1, M = A - B and P = A + B
-it is the same number as
+(Fort, Dziugaite, Paul, Kharaghani, Roy and Ganguli 2020, "Deep learning versus kernel learning"). If A and B
+are alike, this formula loses digits by cancellation. The same number is, for A and B scaled to a trace of 1,
+M = A - B and P = A + B,
 
     (<M, M> - <M, P>^2 / (|A| + |B|)^2) / (2 |A| |B|),    4 |A|^2, 4 |B|^2 = <M, M> + <P, P> +- 2 <M, P>,
 
-which does not cancel: all of it is small where M is. One pass over pairs of tiles gives the three products.
+which does not cancel: both terms are small where M is. One pass over pairs of tiles gives the three products.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend, Choice, Precision
+from ntkspec.backend import Array, Backend, Choice, Precision
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.dense import Assembly, overflow
 from ntkspec.kernel.problem import Kernel, blocks_of
 
-FIRST, OTHER = SIDES = ("first ", "other ")  # how blocks and sums of both sides are told apart
+FIRST, OTHER = SIDES = ("first ", "other ")  # prefixes of the names of blocks and sums of both sides
 
 
 def kernel_distance(
@@ -41,11 +40,11 @@ def kernel_distance(
     memory: float | None = None,
     tile: int | None = None,
 ) -> float:
-    """Measure how far the kernel has turned from one Jacobian to another: 1 - <A, B> / (|A| |B|), Frobenius.
+    """Compute the distance of two kernels' directions: 1 - <A, B> / (|A| |B|) in the Frobenius norm.
 
-    Scaling a kernel is no distance. Neither kernel is held whole: pairs of tiles are, and the factors that
-    the budget has room for. The result d is off by at most e sqrt(2 d) + e^2 / 2, e being twice the sum of
-    both kernels' relative errors, see docs/method.md: for 1024 samples 2e-12 where d is 0.1, 1e-23 at 0.
+    Multiples of one kernel have distance 0. Neither kernel is formed as a whole, only pairs of tiles. The
+    result d is off by at most e sqrt(2 d) + e^2 / 2, e being twice the sum of both kernels' relative errors
+    (docs/method.md): for 1024 samples 2e-12 where d is 0.1, 1e-23 where it is 0.
 
     Args:
         first, other: Jacobians at the same n samples, of c outputs both; of one network or of two.
@@ -70,22 +69,22 @@ def kernel_distance(
         (0.0, 0.2929)
     """
     _check_alike(first, other)
-    kernel = Kernel.of(first, outputs, precision=precision, backend=backend, memory=memory)
-    found = distances(kernel, {"total": first}, {"total": other}, tile)["total"]
-    if found is None:
+    kernel = Kernel.from_jacobian(first, outputs, precision=precision, backend=backend, memory=memory)
+    distance = distances(kernel, {"total": first}, {"total": other}, tile)["total"]
+    if distance is None:
         raise UsageError(
             "kernel distance",
             expected="two kernels that are not zero",
             got="one that is, or whose factors are too small to be squared",
             remedy="see that some parameter has a gradient, or rescale the model's outputs",
         )
-    return found
+    return distance
 
 
 def distances(
     kernel: Kernel, first: Mapping[str, Jacobian], other: Mapping[str, Jacobian], tile: int | None = None
 ) -> dict[str, float | None]:
-    """Measure the distance between sums of blocks of two Jacobians; every block's tile is computed once.
+    """Compute the distances of sums of blocks of two Jacobians; every block's tile is computed once.
 
     Args:
         kernel: says outputs, precision, backend and budget.
@@ -96,73 +95,76 @@ def distances(
         name -> distance, None where one of the kernels is zero; other errors as for `kernel_distance`.
     """
     parts = _beside(first, other)
-    both = kernel.otherwise(rows=Jacobian(tuple(blocks_of(parts).values())), columns=None)
-    plan = Assembly.of(both, parts, tile, targets_given=True)
-    scales = {name: _Scale.of(name, both.only(part)) for name, part in parts.items()}
+    both = kernel.replaced(rows=Jacobian(tuple(blocks_of(parts).values())), columns=None)
+    plan = Assembly.from_kernel(both, parts, tile, targets_given=True)
+    scales = {name: _Scale.from_kernel(name, both.only(part)) for name, part in parts.items()}
     engine = both.backend
     names = [name for name in first if scales[FIRST + name].trace > 0 < scales[OTHER + name].trace]
-    sums: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+    products: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
 
     def work(pair: tuple[tiles.Strip, tiles.Strip]) -> dict[str, NDArray[np.float64]]:
-        made = tiles.compute(*pair, plan.groups, both)
-        twice = 1 if pair[0].start == pair[1].start else 2  # a tile below the diagonal stands for one above
-        found = {}
+        computed = tiles.compute(*pair, plan.groups, both)
+        count = 1 if pair[0].start == pair[1].start else 2  # a tile below the diagonal stands for one above
+        of_tiles = {}
         for name in names:
-            one, two = (scales[side + name].scaled(made[side + name]) for side in SIDES)
-            found[name] = twice * _products(one, two, engine)
-        return found
+            a, b = (scales[side + name].scaled(computed[side + name]) for side in SIDES)
+            of_tiles[name] = count * _products(a, b, engine)
+        return of_tiles
 
     if names:
         for pairs in tiles.panel_pairs(both, plan.tiling):
-            for found in engine.each(work, pairs):
-                for name, products in found.items():
-                    sums[name].append(products)
-    return {name: _distance(name, sums[name]) if name in sums else None for name in first}
+            for of_tiles in engine.each(work, pairs):
+                for name, of_tile in of_tiles.items():
+                    products[name].append(of_tile)
+    return {name: _distance(name, products[name]) if name in products else None for name in first}
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """What takes a kernel to a trace of 1, so that no square overflows and no trace differs."""
+    """The scaling of a kernel to a trace of 1, so that squares do not overflow and traces are equal."""
 
-    exponent: int  # of a power of two, which rounds nothing
-    trace: float  # after it
+    exponent: int  # of a power of two: multiplying by it rounds nothing
+    trace: float  # of the kernel times that power
     backend: Backend
 
     @staticmethod
-    def of(name: str, kernel: Kernel) -> _Scale:
+    def from_kernel(name: str, kernel: Kernel) -> _Scale:
+        """Choose the scaling by the kernel's diagonal, computed from the factors."""
         diagonal = kernel.diagonal
         if not np.isfinite(diagonal).all():
             raise _overflow(name)
         exponent = -math.frexp(float(diagonal.max()))[1]
         return _Scale(exponent, math.fsum(np.ldexp(diagonal, exponent)), kernel.backend)
 
-    def scaled(self, tile: Any) -> Any:
-        """Return the tile in double precision, a fresh array, over the trace."""
+    def scaled(self, tile: Array) -> Array:
+        """Return the tile, scaled, as a new array in double precision."""
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            fresh = self.backend.xp.ldexp(tile.astype(np.float64), self.exponent)
-            fresh /= self.trace
-        return fresh
+            scaled = self.backend.xp.ldexp(tile.astype(np.float64), self.exponent)
+            scaled /= self.trace
+        return scaled
 
 
-def _products(one: Any, two: Any, engine: Backend) -> NDArray[np.float64]:
-    """<M, M>, <M, P>, <P, P> (3,) of M = A - B and P = A + B, two tiles of which the first is destroyed."""
-    total = one + two
-    one -= two
-    rows = (engine.get(engine.row_sums(*pair)) for pair in ((one, one), (one, total), (total, total)))
-    return np.array([math.fsum(each) for each in rows])
+def _products(a: Array, b: Array, engine: Backend) -> NDArray[np.float64]:
+    """Compute <M, M>, <M, P> and <P, P> (3,) of two tiles A and B, M = A - B and P = A + B; destroys A."""
+    p = a + b
+    m = a
+    m -= b
+    sums_of_rows = (engine.get(engine.row_sums(*pair)) for pair in ((m, m), (m, p), (p, p)))
+    return np.array([math.fsum(sums) for sums in sums_of_rows])
 
 
 def _distance(name: str, products: Sequence[NDArray[np.float64]]) -> float:
-    minus, mixed, plus = (math.fsum(each) for each in zip(*products, strict=True))
-    if not math.isfinite(plus):
+    """Compute the distance from the products (3,) of all pairs of tiles."""
+    mm, mp, pp = (math.fsum(of_tiles) for of_tiles in zip(*products, strict=True))
+    if not math.isfinite(pp):
         raise _overflow(name)
-    one, two = (math.sqrt(max(minus + plus + sign * 2 * mixed, 0.0)) / 2 for sign in (1, -1))
-    apart = (minus - (mixed / (one + two)) ** 2) / (2 * one * two)
-    return min(max(apart, 0.0), 1.0)  # rounding alone leads out of here
+    a, b = (math.sqrt(max(mm + pp + sign * 2 * mp, 0.0)) / 2 for sign in (1, -1))  # |A| and |B|
+    distance = (mm - (mp / (a + b)) ** 2) / (2 * a * b)
+    return min(max(distance, 0.0), 1.0)  # only rounding leaves this range
 
 
 def _beside(first: Mapping[str, Jacobian], other: Mapping[str, Jacobian]) -> dict[str, Jacobian]:
-    """The sums of both sides as sums of blocks of one Jacobian, under names that tell the sides apart."""
+    """Return the sums of both sides as sums of blocks of one Jacobian, their names prefixed by the side."""
     parts: dict[str, Jacobian] = {}
     for side, sums in ((FIRST, first), (OTHER, other)):
         renamed = {name: replace(block, name=side + name) for name, block in blocks_of(sums).items()}
@@ -172,20 +174,16 @@ def _beside(first: Mapping[str, Jacobian], other: Mapping[str, Jacobian]) -> dic
 
 
 def _check_alike(first: Jacobian, other: Jacobian) -> None:
-    said, found = ((jac.samples, jac.outputs) for jac in (first, other))
-    if said != found:
+    """Raise `UsageError` where two Jacobians have different numbers of samples or outputs."""
+    if (first.samples, first.outputs) != (other.samples, other.outputs):
         raise UsageError(
             "kernel distance",
-            expected=f"two Jacobians of {said[0]} samples and {said[1]} outputs",
-            got=f"{found[0]} samples and {found[1]} outputs in the second",
+            expected=f"two Jacobians of {first.samples} samples and {first.outputs} outputs",
+            got=f"{other.samples} samples and {other.outputs} outputs in the second",
             remedy="give Jacobians of the same samples; jac.rows(indices) takes some of them",
         )
 
 
 def _overflow(name: str) -> UsageError:
-    return UsageError(
-        f"kernel {name.removeprefix(FIRST).removeprefix(OTHER)}",
-        expected="entries that its precision can hold",
-        got="an overflow, or factors with NaN",
-        remedy="rescale the model's outputs, use float64, or see that the network did not diverge",
-    )
+    """Make the error for a kernel with an overflow, by its name with the prefix of its side."""
+    return overflow(name.removeprefix(FIRST).removeprefix(OTHER), "its precision")

@@ -1,4 +1,4 @@
-"""A kernel as it was formed in floating point, with a rigorous bound on every entry's rounding error.
+"""A kernel as computed in floating point, with a rigorous bound on the rounding error of every entry.
 
 With gamma_m = m u / (1 - m u), u = 2^-53, every inner product of length m, in any order and with or without
 fused operations, is off by at most gamma_m |x|.|y| (Higham 2002, section 3.1). An entry of K is a sum over
@@ -14,12 +14,11 @@ fl(K) - diag(margin) and fl(K) + diag(margin), margin = gamma_m sum(f) f.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.backend import Backend, CpuBackend
+from ntkspec.backend import Array, Backend, CpuBackend
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.dense import Assembly
 from ntkspec.kernel.linear_operator import check_range
@@ -28,15 +27,15 @@ from ntkspec.summation import gamma
 
 UNIT = 2.0**-53  # unit roundoff of double precision
 TINIEST = 2.0**-1074  # what an underflow loses at most
-KERNELS_HELD = 1.1  # what bounds take, in kernels: itself and a few panels of rows
+KERNELS_HELD = 1.1  # memory of bounds, in kernels: the kernel itself and a few strips of its rows
 UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million at most
 
 
 @dataclass(frozen=True)
-class Formed:
-    """A kernel in double precision and how far its entries may be off."""
+class KernelEnclosure:
+    """A kernel as computed in double precision, and bounds on how far its entries may be off."""
 
-    kernel: Any  # (N, N), exactly symmetric, an array of `engine`
+    kernel: Array  # (N, N), exactly symmetric, an array of `engine`
     weights: NDArray[np.float64]  # (N,) f
     gamma: float  # |kernel - K| <= gamma f f^T + underflow, entry by entry
     underflow: float
@@ -44,17 +43,17 @@ class Formed:
 
     @property
     def size(self) -> int:
-        """N."""
+        """Return N, the rows of the kernel."""
         return len(self.kernel)
 
     @property
     def diagonal(self) -> NDArray[np.float64]:
-        """(N,) the diagonal of the kernel as formed."""
+        """Return the diagonal of the kernel as computed; (N,)."""
         return self.engine.get(self.kernel.diagonal())
 
     @property
     def margin(self) -> NDArray[np.float64]:
-        """(N,) such that kernel - diag(margin) <= K <= kernel + diag(margin) as quadratic forms."""
+        """Return m (N,) such that kernel - diag(m) <= K <= kernel + diag(m) as quadratic forms."""
         spread: NDArray[np.float64] = self.gamma * self.weights.sum() * self.weights
         return (spread + self.size * self.underflow) * UP
 
@@ -65,8 +64,8 @@ def form(
     *,
     memory: float | None = None,
     beside: int = 0,
-) -> Formed:
-    """Form the kernel of the Jacobian as stored, in double precision on the CPU, with its error.
+) -> KernelEnclosure:
+    """Form the kernel of a Jacobian as stored, in double precision on the CPU, with its error.
 
     Args:
         jacobian: blocks, in memory or in a run file.
@@ -78,28 +77,28 @@ def form(
         MemoryBudgetError: the kernels and three times the factors do not fit.
         UsageError: numbers outside the range of double precision.
     """
-    return enclosure_of(Kernel.of(jacobian, outputs, backend="cpu", memory=memory), beside=beside)
+    return enclosure_of(Kernel.from_jacobian(jacobian, outputs, backend="cpu", memory=memory), beside=beside)
 
 
 def in_ieee_arithmetic(kernel: Kernel) -> Kernel:
     """Return the kernel in double precision on the CPU, for which rigorous error bounds hold.
 
-    Libraries of a device may put other arithmetic in its place (emulated float64, TF32) without a word.
+    A device's libraries may use other arithmetic (emulated float64, TF32) without saying so.
     """
-    kernel = kernel.precise
-    return kernel if kernel.backend.name == "cpu" else kernel.otherwise(backend=CpuBackend())
+    kernel = kernel.in_float64
+    return kernel if kernel.backend.name == "cpu" else kernel.replaced(backend=CpuBackend())
 
 
-def enclosure_of(kernel: Kernel, *, beside: int = 0) -> Formed:
-    """Form a kernel of float64 with its error, where it is computed; see `form`.
+def enclosure_of(kernel: Kernel, *, beside: int = 0) -> KernelEnclosure:
+    """Form a kernel of float64 with its error, on the kernel's own backend; see `form`.
 
-    On a device it is as sure as that computes in IEEE arithmetic, which is asked of its libraries and cannot
-    be seen: for certified bounds take `in_ieee_arithmetic(kernel)`.
+    On a device the error is certain only if the device computes in IEEE arithmetic. That is asked of its
+    libraries and cannot be checked: for certified bounds take `in_ieee_arithmetic(kernel)`.
     """
-    more = int((KERNELS_HELD - 1 + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
-    plan = Assembly.of(kernel, beside=lambda _: more)
+    bytes_beside = int((KERNELS_HELD - 1 + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
+    plan = Assembly.from_kernel(kernel, beside=lambda _: bytes_beside)
     check_range(kernel)
-    formed = plan.assemble()["total"]
+    matrix = plan.assemble()["total"]
     weights, squares = np.zeros(kernel.size), 0.0
     for term in kernel.terms:
         pair = term.uncancelled_pair
@@ -108,18 +107,19 @@ def enclosure_of(kernel: Kernel, *, beside: int = 0) -> Formed:
         weights = np.hypot(weights, left * right)
         squares += 1 + float(left.max()) ** 2 + float(right.max()) ** 2  # what an underflow is multiplied by
     roundings = forming_roundings(kernel)
-    where = CpuBackend() if plan.on_host else kernel.backend
-    return Formed(formed, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP, where)
+    engine = CpuBackend() if plan.on_host else kernel.backend
+    return KernelEnclosure(matrix, weights * UP, gamma(roundings), roundings * TINIEST * squares * UP, engine)
 
 
-def _row_norms(engine: Backend, matrix: Any) -> NDArray[np.float64]:
+def _row_norms(engine: Backend, matrix: Array) -> NDArray[np.float64]:
+    """Compute the Euclidean norms of the rows of a matrix without negative numbers, on the host."""
     return engine.get(engine.row_norms(matrix))
 
 
 def forming_roundings(kernel: Kernel) -> int:
-    """Count m: the roundings behind an entry of K at most, with sums of collisions and of blocks."""
+    """Count the roundings behind an entry of K at most (m above), with those of all sums."""
     longest = max(
-        t.block.left.roundings_in_any_order + t.outputs_added * t.block.right.roundings_in_any_order
-        for t in kernel.terms
+        term.block.left.roundings_in_any_order + term.outputs_added * term.block.right.roundings_in_any_order
+        for term in kernel.terms
     )
     return longest + 2 * len(kernel.rows.blocks) + 3

@@ -1,6 +1,6 @@
-"""Kernels in an HDF5 file, assembled tile by tile; a killed run goes on at the tiles that are missing.
+"""Write kernels to an HDF5 file, tile by tile; a run that was killed continues with the missing tiles.
 
-What the file is like stands in `ntkspec.kernel.kernel_file`.
+`ntkspec.kernel.kernel_file` describes the file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend, Choice, Precision
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import kernel_file, squares
-from ntkspec.kernel.dense import Assembly, Progress, require_finite
+from ntkspec.kernel.dense import Assembly, ShareDone, require_finite
 from ntkspec.kernel.kernel_file import KernelFile
 from ntkspec.kernel.problem import Kernel, blocks_of
 from ntkspec.memory import samples_at_once
 from ntkspec.store.disk import writing
 
-SECONDS = 5.0  # between two moments at which what was computed is made safe
-PANEL_BYTES = 2**26  # of a factor, hashed at once
+SECONDS = 5.0  # between writes to disk
+PIECE_BYTES = 2**26  # of a factor, hashed at once
 
 
 def write_kernels(
@@ -36,14 +36,14 @@ def write_kernels(
     precision: Precision = "float64",
     backend: Choice | Backend = "auto",
     memory: float | None = None,
-    progress: Progress | None = None,
+    progress: ShareDone | None = None,
 ) -> Path:
-    """Assemble kernels into a file; returns its path.
+    """Assemble kernels tile by tile into an HDF5 file; return its path.
 
-    The budget covers tiles and panels of factors. The kernels lie in the file, whose pages the operating
-    system keeps in memory only while it has room. A file that is complete and of the same Jacobian is left as
-    it is; one that was interrupted is continued, to the same bits as without the interruption, whoever began
-    it: see `ntkspec.shared_kernels.write_kernels_with`.
+    The budget covers tiles and factors. The kernels lie in the file, whose pages the operating system keeps
+    in memory only while it has room. A file that is complete and of the same Jacobian is left as it is. One
+    that was interrupted is continued, to the same bits as without the interruption, whoever began it: see
+    `ntkspec.shared_kernels.write_kernels_with`.
 
     Args:
         path: the file to write.
@@ -53,14 +53,23 @@ def write_kernels(
         OutputError: the file exists and is another one's, is being written, or there is no room for it.
         MemoryBudgetError: the factors of two samples and the tiles at work do not fit.
         UsageError: a name that cannot stand in a file.
+
+    Example:
+        >>> import tempfile, h5py, ntkspec
+        >>> with tempfile.TemporaryDirectory() as folder, ntkspec.open_run("data/golden/mpe.h5") as run:
+        ...     jac = run.snapshot(-1).jacobian
+        ...     path = write_kernels(Path(folder) / "kernels.h5", {"total": jac, "grid": jac.only("grid")})
+        ...     with h5py.File(path) as file:
+        ...         {name: kernel.shape for name, kernel in file["kernels"].items()}
+        {'grid': (40, 40), 'total': (40, 40)}
     """
     whole = Jacobian(tuple(blocks_of(parts).values()))
-    kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
+    kernel = Kernel.from_jacobian(whole, outputs, precision=precision, backend=backend, memory=memory)
     return write_sums(Path(path), kernel, parts, progress)
 
 
 def write_sums(
-    path: Path, kernel: Kernel, parts: Mapping[str, Jacobian], progress: Progress | None = None
+    path: Path, kernel: Kernel, parts: Mapping[str, Jacobian], progress: ShareDone | None = None
 ) -> Path:
     """Assemble the kernels of sums of a kernel's blocks into a file; see `write_kernels`."""
     return fill_file(path, kernel, parts, lambda file: _fill(file, progress))
@@ -69,14 +78,14 @@ def write_sums(
 def fill_file(
     path: Path, kernel: Kernel, parts: Mapping[str, Jacobian], fill: Callable[[KernelFile], None]
 ) -> Path:
-    """Have a file of kernels filled, from where it was left, and give it its name; see `write_kernels`.
+    """Open the file of kernels or begin it, have it filled, and give it its name; see `write_kernels`.
 
     Args:
         path, kernel, parts: as for `write_sums`.
         fill: computes and marks the tiles that are missing; not called where the file is complete.
     """
     kernel_file.check_names(parts)
-    plan = Assembly.of(kernel, parts, targets_given=True)
+    plan = Assembly.from_kernel(kernel, parts, targets_given=True)
     attributes = {
         "outputs": str(kernel.outputs),
         "precision": kernel.precision,
@@ -100,19 +109,19 @@ def fill_file(
 def check_kernel_file(path: Path) -> None:
     """Raise `OutputError` where `write_kernels` would refuse this path, whatever the kernels.
 
-    That is where the file, or one that there is beside it while it is written, exists and is none of ours.
+    That is so if a file that is no kernel file is at the path, or beside it where a kernel file is written.
     """
     for place in (path, kernel_file.part_of(path)):
         kernel_file.require_kernel_file(place)
     squares.files_in(path)
 
 
-def _fill(file: KernelFile, progress: Progress | None) -> None:
-    """Compute the tiles that are missing, and mark them."""
+def _fill(file: KernelFile, progress: ShareDone | None) -> None:
+    """Compute the tiles that are missing, and mark them as done every few seconds."""
     computed: list[tuple[int, int]] = []
     last = time.monotonic()
-    for at, share in file.plan.run(file.kernels, file.has):
-        computed.append(at)
+    for first_samples, share in file.plan.run(file.kernels, file.has):
+        computed.append(first_samples)
         if time.monotonic() - last > SECONDS:
             file.mark(computed)
             computed.clear()
@@ -122,22 +131,23 @@ def _fill(file: KernelFile, progress: Progress | None) -> None:
     file.mark(computed)
 
 
-def _fingerprint(plan: Assembly, parts: Mapping[str, Jacobian], said: Mapping[str, str]) -> str:
-    """sha256 over every number that the kernels depend on, how they are added up, and on what."""
-    found = hashlib.sha256(repr((kernel_file.VERSION, sorted(said.items()))).encode())
+def _fingerprint(plan: Assembly, parts: Mapping[str, Jacobian], settings: Mapping[str, str]) -> str:
+    """Return a sha256 of all numbers that kernels depend on, of how these are added up, and of settings."""
+    digest = hashlib.sha256(repr((kernel_file.VERSION, sorted(settings.items()))).encode())
     for name, jacobian in parts.items():
-        found.update(repr((name, jacobian.names)).encode())
+        digest.update(repr((name, jacobian.names)).encode())
     for block in plan.kernel.rows:
-        for side in block.factors:
-            found.update(repr((block.name, not side.arrays)).encode())
-            step = samples_at_once(PANEL_BYTES, block.samples, side.nbytes)
+        for factor in block.factors:
+            digest.update(repr((block.name, not factor.arrays)).encode())
+            step = samples_at_once(PIECE_BYTES, block.samples, factor.nbytes)
             for start in range(0, block.samples, step):
-                arrays = side.load(start, min(start + step, block.samples)).arrays
+                arrays = factor.load(start, min(start + step, block.samples)).arrays
                 for name in sorted(arrays, reverse=True):  # values first
-                    _hash(found, arrays[name])
-    return found.hexdigest()
+                    _hash(digest, arrays[name])
+    return digest.hexdigest()
 
 
-def _hash(found: Any, values: NDArray[Any]) -> None:
-    found.update(repr((values.shape[1:], values.dtype.str)).encode())
-    found.update(np.ascontiguousarray(values).data)
+def _hash(digest: Any, values: NDArray[Any]) -> None:
+    """Update a hash by an array's shape without samples, its dtype and its bytes."""
+    digest.update(repr((values.shape[1:], values.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(values).data)

@@ -1,12 +1,13 @@
-"""In which form a block's factors go into tiles: decided once, by all samples of a kernel.
+"""The form in which a block's factors are multiplied in tiles: chosen once, by all samples of a kernel.
 
-Two choices move the last bits of a tile: whether a sparse factor is multiplied as a dense matrix, and whether
-the two vectors of each sample are balanced. Made by the samples at hand they would let the bits depend on how
-many samples are read at once, and on who computes the tile.
+Two choices change the last bits of a tile: whether a sparse factor is multiplied as a dense matrix, and
+whether the two vectors of each sample are balanced. If they were made by the samples in memory, the bits
+would depend on how many samples are read at once, and on which process computes the tile.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,21 +24,21 @@ Columns = NDArray[np.int64] | None  # of a factor, ascending; None for all of th
 
 
 @dataclass(frozen=True, eq=False)
-class Form:
-    """The form of one block."""
+class TileForm:
+    """The form in which the two factors of a block are multiplied in tiles."""
 
     balanced: bool  # see `Block.pair`
-    # Of left and right: the columns of a sparse factor that is written out as a dense matrix; None of others.
+    # For left and right: the columns of a sparse factor that is multiplied as a dense one; None for others.
     dense: tuple[Columns, Columns]
 
 
-def forms_of(kernel: Kernel) -> dict[str, Form]:
-    """Return the form of every block by its name; reads all factors, some samples at a time."""
+def forms_of(kernel: Kernel) -> dict[str, TileForm]:
+    """Return the form of every block by its name; all factors are read, some samples at a time."""
     return {name: _form(kernel, _terms(kernel, name)) for name in kernel.rows.names}
 
 
-def columns_of(kernel: Kernel, name: str, form: Form) -> tuple[Columns, Columns]:
-    """Return the columns of both factors to compute with: others are touched by no sample of the kernel."""
+def columns_of(kernel: Kernel, name: str, form: TileForm) -> tuple[Columns, Columns]:
+    """Return the columns of both factors that some sample of the kernel touches; None for all of them."""
     blocks = [term.block for term in _terms(kernel, name)]
     left, right = form.dense
     return (
@@ -46,40 +47,40 @@ def columns_of(kernel: Kernel, name: str, form: Form) -> tuple[Columns, Columns]
     )
 
 
-def matrices(block: Block, columns: tuple[Columns, Columns], form: Form, kernel: Kernel) -> Pair:
+def matrices(block: Block, columns: tuple[Columns, Columns], form: TileForm, kernel: Kernel) -> Pair:
     """Return the factors of some samples of a block as matrices on the device.
 
     Args:
         block: the samples, as stored.
-        columns: as `columns_of` gives them for all that this is multiplied with.
+        columns: as `columns_of` returns them for the kernel.
         form: of the block.
-        kernel: whose mode, precision and backend count.
+        kernel: says output mode, precision and backend.
     """
     engine, dtype = kernel.backend, kernel.dtype
     pair = block.renumbered(*columns).pair(kernel.outputs, dtype, balanced=form.balanced)
-    left, right = (written_out is not None for written_out in form.dense)
+    left_dense, right_dense = (columns is not None for columns in form.dense)
     return Pair(
-        None if pair.left is None else engine.put_for_tiles(pair.left, dtype, dense=left),
-        engine.put_for_tiles(pair.right, dtype, dense=right),
+        None if pair.left is None else engine.put_for_tiles(pair.left, dtype, dense=left_dense),
+        engine.put_for_tiles(pair.right, dtype, dense=right_dense),
         pair.repeat,
     )
 
 
 def _terms(kernel: Kernel, name: str) -> list[Term]:
-    """A block at the samples of the rows and, where they are others, at those of the columns."""
-    sides = (kernel.rows,) if kernel.columns is None else (kernel.rows, kernel.columns)
-    return [Term(side[name], kernel.outputs, kernel.backend) for side in sides]
+    """Return a block's terms: at the samples of the rows and, if they are others, at those of the columns."""
+    return [Term(side[name], kernel.outputs, kernel.backend) for side in kernel.sides]
 
 
-def _form(kernel: Kernel, terms: Sequence[Term]) -> Form:
-    balanced = any(part.out_of_balance(kernel.dtype) for term in terms for _, part in term.parts())
-    as_stored = Form(balanced, (None, None))
+def _form(kernel: Kernel, terms: Sequence[Term]) -> TileForm:
+    """Choose the form of a block from all its samples."""
+    balanced = any(piece.out_of_balance(kernel.dtype) for term in terms for _, piece in term.pieces())
+    as_stored = TileForm(balanced, (None, None))
     columns = columns_of(kernel, terms[0].block.name, as_stored)
     if all(touched is None for touched in columns):
         return as_stored
     entries: list[Any] = [0, 0]  # of each column, of left and right
-    for part in (part for term in terms for _, part in term.parts()):
-        pair = part.renumbered(*columns).pair(kernel.outputs, kernel.dtype, balanced=balanced)
+    for _, piece in itertools.chain.from_iterable(term.pieces() for term in terms):
+        pair = piece.renumbered(*columns).pair(kernel.outputs, kernel.dtype, balanced=balanced)
         for side, matrix in enumerate((pair.left, pair.right)):
             if columns[side] is not None:
                 entries[side] = entries[side] + np.bincount(matrix.indices, minlength=matrix.shape[1])
@@ -89,4 +90,4 @@ def _form(kernel: Kernel, terms: Sequence[Term]) -> Form:
         sparse = columns[side] is not None
         return columns[side] if sparse and kernel.backend.dense_pays(entries[side], rows) else None
 
-    return Form(balanced, (dense(0, samples), dense(1, samples * kernel.repeat)))
+    return TileForm(balanced, (dense(0, samples), dense(1, samples * kernel.repeat)))

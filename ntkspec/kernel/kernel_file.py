@@ -1,12 +1,12 @@
-"""The file of kernels: laid out before the first tile, filled through a memory map, its tiles marked.
+"""The file of kernels: created at its full size, filled through a memory map, with a mark for every tile.
 
     path.part while it is being written, then path:
         attributes       format "ntkspec-kernel", version 1, fingerprint, outputs, precision, backend, step
         kernels/<name>   (N, N) a sum of blocks, symmetric, contiguous
-        done             (strips, strips) 1 where the tile with that row and column of strips is there
+        done             (strips, strips) 1 where the tile with that row and column of strips is in the file
 
-The datasets are laid out before the first tile, and tiles go through a memory map: nothing that HDF5 itself
-keeps in the file changes meanwhile, so there is no moment at which a kill could damage it.
+The datasets are created before the first tile, and tiles are written through a memory map. HDF5's own
+structures do not change meanwhile, so a kill cannot damage the file at any moment.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ KERNELS, DONE = "kernels", "done"
 
 @dataclass(frozen=True, eq=False)
 class KernelFile:
-    """A file of kernels that is being filled by this process alone."""
+    """A file of kernels that this process alone is filling."""
 
-    path: Path  # that it will have; meanwhile it is at `part_of(path)`
+    path: Path  # of the complete file; until then it is at `part_of(path)`
     fingerprint: str
     plan: Assembly  # in the tiles that the file was begun with, on which its bits depend
     kernels: Mapping[str, NDArray[Any]]  # name -> (N, N), in the memory map
@@ -45,20 +45,20 @@ class KernelFile:
     memory: mmap.mmap
 
     def has(self, row: int, column: int) -> bool:
-        """Whether the tile with these first samples is there."""
+        """Return whether the tile with these first samples is in the file."""
         step = self.plan.tiling.step
         return bool(self.done[row // step, column // step])
 
     @property
     def share(self) -> float:
-        """The share of the tiles that are there."""
+        """Return the share of the tiles that are in the file."""
         strips = len(self.done)
         return float(self.done.sum(dtype=np.int64)) / (strips * (strips + 1) // 2)
 
     def mark(self, computed: Iterable[tuple[int, int]]) -> None:
-        """Make safe what was stored, and mark the tiles with these first samples as there.
+        """Write what was stored to disk, then mark the tiles with these first samples as done.
 
-        Tiles first, then the marks that they are there: a power cut must not find it the other way.
+        The order matters: after a power cut no tile may be marked that is not on disk.
         """
         step = self.plan.tiling.step
         with writing(self.path):
@@ -66,21 +66,21 @@ class KernelFile:
             for row, column in computed:
                 self.done[row // step, column // step] = 1
             self.memory.flush()
-            self.memory.madvise(mmap.MADV_DONTNEED)  # our memory need not hold what the file does
+            self.memory.madvise(mmap.MADV_DONTNEED)  # what is in the file need not be in memory
 
 
 def part_of(path: Path) -> Path:
-    """Return where a kernel file lies while it is written."""
+    """Return the path of a kernel file while it is being written."""
     return path.with_name(path.name + ".part")
 
 
 def begin(path: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
-    """Lay out a kernel file, unless it was begun already.
+    """Create a kernel file with room for all tiles, unless it was begun already.
 
     Args:
-        path: that it will have.
+        path: of the complete file.
         plan: what is to be assembled.
-        attributes: what the file says of itself, its fingerprint among it.
+        attributes: of the file, its fingerprint among them.
 
     Raises:
         OutputError: there is no room for it.
@@ -92,7 +92,7 @@ def begin(path: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def continued(path: Path, plan: Assembly, fingerprint: str) -> Iterator[KernelFile]:
-    """Open a kernel file that was begun, and keep others from writing it meanwhile.
+    """Open a kernel file that was begun, and lock it against other writers meanwhile.
 
     Raises:
         OutputError: it is of other kernels, or is being written.
@@ -108,15 +108,17 @@ def continued(path: Path, plan: Assembly, fingerprint: str) -> Iterator[KernelFi
 
 
 def require_same(path: Path, fingerprint: str) -> None:
-    """Raise `OutputError` unless the file holds, or will hold, the kernels of this Jacobian."""
+    """Raise `OutputError` unless the file holds, or will hold, the kernels with this fingerprint."""
     attributes = _attributes(path)
-    own = attributes.get("format") == FORMAT
-    if not own or attributes.get("fingerprint") != fingerprint:
-        raise not_ours(path, "kernels of another Jacobian, or of other settings" if own else "another file")
+    of_kernels = attributes.get("format") == FORMAT
+    if not of_kernels or attributes.get("fingerprint") != fingerprint:
+        raise not_ours(
+            path, "kernels of another Jacobian, or of other settings" if of_kernels else "another file"
+        )
 
 
 def require_kernel_file(path: Path) -> None:
-    """Raise `OutputError` where a file exists and is none of kernels."""
+    """Raise `OutputError` where a file exists and is not a kernel file."""
     if os.path.lexists(path) and _attributes(path).get("format") != FORMAT:
         raise not_ours(path, "another file")
 
@@ -128,7 +130,7 @@ def not_ours(path: Path, got: str) -> OutputError:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise `UsageError` where these names of kernels cannot stand in one file."""
+    """Raise `UsageError` where names of kernels cannot be names of datasets, or would share one."""
     names = list(names)
     if {"", ".", ".."} & set(names) or len(set(map(_dataset, names))) < len(names):
         raise UsageError(
@@ -140,22 +142,23 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def _mapped(path: Path, plan: Assembly, fingerprint: str) -> KernelFile:
+    """Map the datasets of a kernel file into memory."""
     part = part_of(path)
     with _open(part, "r") as file:
         offsets = {name: int(file[_dataset(name)].id.get_offset()) for name in plan.names}
-        marks, strips = int(file[DONE].id.get_offset()), file[DONE].shape
+        done_offset, strips = int(file[DONE].id.get_offset()), file[DONE].shape
     with part.open("r+b") as handle:
-        memory = mmap.mmap(handle.fileno(), 0)  # closed with the last array that looks into it
+        memory = mmap.mmap(handle.fileno(), 0)  # closed when the last array in it is deleted
     kernels = {
         name: np.ndarray(plan.kernel.shape, plan.kernel.dtype, memory, offset)
         for name, offset in offsets.items()
     }
-    done = np.ndarray(strips, np.uint8, memory, marks)
+    done = np.ndarray(strips, np.uint8, memory, done_offset)
     return KernelFile(path, fingerprint, plan, kernels, done, memory)
 
 
 def _as_begun(part: Path, plan: Assembly) -> Assembly:
-    """The plan with the tiles that the file was begun with, on which its bits depend."""
+    """Return the plan with the tiles that the file was begun with, on which its bits depend."""
     with _open(part, "r") as file:
         step = int(file.attrs["step"])
     if step > plan.tiling.step:
@@ -165,18 +168,17 @@ def _as_begun(part: Path, plan: Assembly) -> Assembly:
             got=f"a budget for {plan.tiling.step}",
             remedy="raise --memory, or remove the file to begin again",
         )
-    tiling = tiles.cut(plan.kernel, plan.tiling.panel, step * plan.kernel.repeat)
+    tiling = tiles.Tiling.from_sizes(plan.kernel, plan.tiling.panel, step * plan.kernel.repeat)
     return replace(plan, tiling=tiling)
 
 
 def _lay_out(part: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
-    """Everything but the numbers, and room for them; nothing is there before all is."""
+    """Create the file with all datasets at their full size; it gets its name when it is complete."""
     new = part.with_name(part.name + ".new")
     strips = -(-plan.kernel.rows.samples // plan.tiling.step)
     try:
         with _open(new, "w") as file:
-            own = {"format": FORMAT, "version": VERSION, "step": plan.tiling.step}
-            file.attrs.update({**own, **attributes})
+            file.attrs.update({"format": FORMAT, "version": VERSION, "step": plan.tiling.step, **attributes})
             file.create_group(KERNELS)
             for name in plan.names:
                 _contiguous(file, _dataset(name), plan.kernel.shape, plan.kernel.dtype)
@@ -190,7 +192,7 @@ def _lay_out(part: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
 
 
 def _contiguous(file: h5py.File, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-    """A dataset that has its place in the file at once; a new file reads as zeros there."""
+    """Create a dataset that is allocated at once; in a new file it reads as zeros."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -200,17 +202,17 @@ def _contiguous(file: h5py.File, name: str, shape: tuple[int, int], dtype: np.dt
 
 
 def _dataset(name: str) -> str:
-    """Where a kernel lies: under its name, without the sign that HDF5 keeps for folders."""
+    """Return a kernel's path in the file: HDF5 keeps "/" for groups, so "|" stands for it."""
     return f"{KERNELS}/{name.replace('/', '|')}"
 
 
 def _open(path: Path, mode: str) -> h5py.File:
-    """Without HDF5's own lock, which ours would keep out."""
+    """Open a file without HDF5's own lock, which would exclude ours."""
     return h5py.File(path, mode, locking=False)
 
 
 def _attributes(path: Path) -> dict[str, Any]:
-    """What the file says of itself; nothing where it is no HDF5 file."""
+    """Return the attributes of a file, none if it is not an HDF5 file."""
     try:
         with _open(path, "r") as file:
             return dict(file.attrs)
@@ -220,7 +222,7 @@ def _attributes(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Of several writers that begin files in this folder, one at a time; waits."""
+    """Wait for other writers that begin files in this folder, and keep them out meanwhile."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # a file system without locks
@@ -232,8 +234,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[None]:
-    """Hold the file alone."""
-    with part.open("r+b") as handle:  # over a network, only who may write may have a file alone
+    """Lock a file, or raise `OutputError` if another process has it."""
+    with part.open("r+b") as handle:  # network file systems want write access for an exclusive lock
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""The kernel as a linear operator: K v from the factors, nothing n x n is formed."""
+"""The kernel as a linear operator: K v is computed from the factors, no n x n matrix is formed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def operator(
     backend: Choice | Backend = "auto",
     memory: float | None = None,
 ) -> LinearOperator:
-    """Make K = J J^T a SciPy `LinearOperator` (N, N) of float64; cost n a b a block and product.
+    """Return K = J J^T as a SciPy `LinearOperator` (N, N) of float64 that never forms K.
 
-    For every block, K v = rowsum((left u) * right) with u = left^T diag(v) right, an (a, b) matrix: the
-    block's part of J^T v.
+    For each block K v is rowsum((left u) * right), where u = left^T diag(v) right is the block's part of
+    J^T v, an (a, b) matrix. The cost of a product is n a b a block.
 
     Args:
         jacobian: blocks, in memory or in a run file; loaded once.
@@ -44,14 +44,17 @@ def operator(
         >>> (K @ np.array([1.0, 1.0])).tolist()
         [7.0, 3.0]
     """
-    return operator_of(Kernel.of(jacobian, outputs, backend=backend, memory=memory))
+    return operator_of(Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory))
 
 
 def operator_of(kernel: Kernel) -> LinearOperator:
-    """Make a kernel an operator; see `operator`. Factors that a device has no room for stay on the host."""
+    """Return a kernel as a linear operator; see `operator`.
+
+    Factors that do not fit on a device stay on the host, where products are then computed.
+    """
     engine = operator_engine(kernel)
     if engine is not kernel.backend:
-        kernel = kernel.otherwise(backend=engine)
+        kernel = kernel.replaced(backend=engine)
     require(
         "factors of the kernel", operator_bytes(kernel), kernel.budget, "raise --memory or use fewer samples"
     )
@@ -65,26 +68,26 @@ def operator_of(kernel: Kernel) -> LinearOperator:
     def product(vector: NDArray[Any]) -> NDArray[Any]:
         return products(vector.reshape(-1, 1))[:, 0]
 
-    ways = {"matvec": product, "rmatvec": product, "matmat": products, "rmatmat": products}
-    return LinearOperator(kernel.shape, dtype=np.dtype(np.float64), **ways)
+    methods = {"matvec": product, "rmatvec": product, "matmat": products, "rmatmat": products}
+    return LinearOperator(kernel.shape, dtype=np.dtype(np.float64), **methods)
 
 
 def operator_bytes(kernel: Kernel) -> int:
-    """Return the bytes of the factors as `operator` holds them."""
+    """Return the bytes of the factors in the form in which `operator` keeps them."""
     return 2 * kernel.rows.nbytes * 8 // kernel.rows.dtype.itemsize
 
 
 def operator_engine(kernel: Kernel) -> Backend:
-    """Return where `operator` computes products: the kernel's backend, or the host where that has no room."""
-    away = kernel.backend.device and operator_bytes(kernel) > kernel.room
-    return CpuBackend() if away else kernel.backend
+    """Return the backend on which `operator` computes: the kernel's, or the host if factors do not fit."""
+    too_large = kernel.backend.device and operator_bytes(kernel) > kernel.room
+    return CpuBackend() if too_large else kernel.backend
 
 
 def check_range(kernel: Kernel) -> None:
     """Raise `UsageError` where squares and products of the numbers would leave the range of the precision.
 
-    What counts is the kernel of the factors' absolute values: entries that cancel are no smaller for it.
-    Errors are stated relative to the largest numbers; that is only right well inside the range.
+    The kernel of absolute values is checked, since entries that cancel have large rounding errors too. Errors
+    are stated relative to the largest numbers, which is only right well inside the range.
     """
     single = kernel.precision == "float32"
     low, high = (1e-22, 1e30) if single else (1e-200, 1e200)

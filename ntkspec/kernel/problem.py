@@ -1,12 +1,13 @@
-"""The problem: which kernel, where and in how much memory. Described, not computed; facts are found once.
+"""The problem that is to be solved: which kernel, on which backend and in how much memory.
 
     K = J J^T, or J_rows J_columns^T between the samples of two Jacobians of the same parameters
 
-`gram`, `operator` and `spectrum` are faces of it: each makes a `Kernel` of its arguments and hands it on.
+`gram`, `operator` and `spectrum` each make a `Kernel` of their arguments and pass it on.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,18 +24,20 @@ from ntkspec.memory import BUDGET, SHARE, budget_bytes, require
 
 T = TypeVar("T")
 
-FACTS = 4  # times the factors as stored: what looking for facts takes, with a copy in double precision
-# Arrays that are made of the factors stay in memory where the budget is so many times the factors as stored.
-# They take eight times as much at most: an eighth of the budget, which plans leave out.
-KEPT = 64
+FACTS = 4  # times the factors as stored: what computing facts takes, with a copy in double precision
+# Arrays that are made of the factors are cached if the budget is so many times the factors as stored. They
+# take eight times as much at most: an eighth of the budget, which plans leave out.
+CACHE_ROOM = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """What a kernel is: rows, columns, outputs, precision; and where it is computed, in how much memory.
+    """A kernel, described: its Jacobian, outputs and precision, and where and in how much memory to compute.
+
+    Nothing is computed when it is made. What is asked of it is computed once.
 
     Raises:
-        UsageError: an output mode or a precision that there is not, or columns of other parameters.
+        UsageError: an unknown output mode or precision, or columns of other parameters.
 
     Example:
         >>> from ntkspec.jacobian import DenseFactor
@@ -50,15 +53,14 @@ class Kernel:
     precision: Precision = "float64"  # in which it is formed and solved
     backend: Backend = field(default_factory=CpuBackend)
     budget: int = field(default_factory=budget_bytes)  # bytes
-    # Of blocks, by name, so that kernels of some of the blocks share what is known of each.
+    # Terms by block, which kernels of some of the blocks share.
     _terms: dict[str, Term] = field(default_factory=dict, repr=False, compare=False)
     _facts: dict[Callable[[Any], Any], Any] = field(default_factory=dict, repr=False, compare=False)
-    _held: bool | None = field(
-        default=None, repr=False, compare=False
-    )  # None: as all of its own blocks allow
+    # None: decided by the size of this kernel's own blocks.
+    _caches: bool | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(
+    def from_jacobian(
         cls,
         rows: Jacobian,
         outputs: Outputs = "trace",
@@ -68,7 +70,7 @@ class Kernel:
         backend: Choice | Backend = "auto",
         memory: float | None = None,
     ) -> Kernel:
-        """Describe a kernel in a caller's words.
+        """Describe a kernel by the arguments of the public functions.
 
         Args:
             rows, columns, outputs, precision: see the class.
@@ -92,134 +94,139 @@ class Kernel:
     # -- other kernels
 
     def only(self, part: Jacobian) -> Kernel:
-        """Describe the kernel of some of the blocks; what is known of each block is shared."""
-        return replace(self, rows=part, _facts={}, _held=self.held)
+        """Return the kernel of some of the blocks; what is known of a block is shared."""
+        return replace(self, rows=part, _facts={}, _caches=self.caches)
 
-    def part(self, start: int, stop: int) -> Kernel:
-        """Describe the kernel of the samples start:stop, a principal submatrix."""
-        return self.otherwise(rows=self.rows.load(start, stop))
+    def load(self, start: int, stop: int) -> Kernel:
+        """Return the kernel of the samples start:stop, a principal submatrix, with factors in memory."""
+        return self.replaced(rows=self.rows.load(start, stop))
 
     def sized(self, samples: int) -> Kernel:
-        """Describe a kernel of so many samples, for plans alone: of this one's sizes, not its numbers.
+        """Return a kernel of `samples` samples, for plans alone: it has this one's sizes, not its numbers.
 
-        No further columns are touched.
+        The number of touched columns stays the same.
         """
-        other = self.otherwise(rows=self.rows.sized(samples))
+        other = self.replaced(rows=self.rows.sized(samples))
         other.__dict__["touched_width"] = self.touched_width
         return other
 
-    def otherwise(self, **changes: Any) -> Kernel:
-        """Describe the kernel with other fields; what depends on them is found anew."""
-        if {*changes} <= {"precision"}:  # which terms do not know
+    def replaced(self, **changes: Any) -> Kernel:
+        """Return the kernel with other fields; what was computed of it and depends on them is dropped."""
+        if {*changes} <= {"precision"}:  # terms do not depend on it
             return replace(self, **changes, _facts={})
-        return replace(self, **changes, _terms={}, _facts={}, _held=None)
+        return replace(self, **changes, _terms={}, _facts={}, _caches=None)
 
     @property
-    def precise(self) -> Kernel:
-        """The same kernel in double precision."""
-        return self if self.precision == "float64" else self.otherwise(precision="float64")
+    def in_float64(self) -> Kernel:
+        """Return the same kernel in double precision."""
+        return self if self.precision == "float64" else self.replaced(precision="float64")
 
     # -- facts
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of the matrix."""
+        """Return the shape of the matrix: (N, N), or (N, M) between two sets of samples."""
         return self.size, self.size if self.columns is None else self.columns.kernel_size(self.outputs)
 
     @property
+    def sides(self) -> tuple[Jacobian, ...]:
+        """Return the Jacobian of the rows and, if it is another one, that of the columns."""
+        return (self.rows,) if self.columns is None else (self.rows, self.columns)
+
+    @property
     def size(self) -> int:
-        """N, the rows of the matrix."""
+        """Return N, the rows of the matrix."""
         return self.rows.kernel_size(self.outputs)
 
     @property
     def repeat(self) -> int:
-        """Rows of the matrix per sample."""
+        """Return how many rows of the matrix belong to a sample."""
         return rows_per_sample(self.outputs, self.rows.outputs)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of its entries."""
+        """Return the dtype of its entries."""
         return np.dtype(self.precision)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the matrix, if it were formed."""
+        """Return the bytes of the matrix when it is formed."""
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
     @property
     def room(self) -> int:
-        """Bytes to plan with where it is computed: the budget, or on a device what is free there."""
+        """Return the bytes that plans may use: the budget, or a share of what is free on a device."""
         return self.backend.room(self.budget)
 
     @property
     def limit(self) -> str:
-        """What sets the room, in words."""
+        """Return what sets `room`, in words."""
         device = self.backend.device
         return f"{SHARE:.0%} of what is free on the {device}" if device else BUDGET
 
-    def require(self, what: str, needed: int, otherwise: str) -> None:
-        """Raise `MemoryBudgetError` unless there is room for `needed` bytes where it is computed.
+    def require(self, what: str, needed: int, alternative: str) -> None:
+        """Raise `MemoryBudgetError` unless `room` has `needed` bytes.
 
         Args:
-            what: needs them.
-            otherwise: "or ...", what else to do than to have more room.
+            what: needs them, in words.
+            needed: bytes.
+            alternative: "or ...", what else to do than to provide more memory.
         """
         more = "use --backend cpu" if self.backend.device else "raise --memory"
-        require(what, needed, self.room, f"{more} {otherwise}", self.limit)
+        require(what, needed, self.room, f"{more} {alternative}", self.limit)
 
     @property
     def facts_fit(self) -> bool:
-        """Whether there is room for all factors, and for what is made of them to look for facts."""
+        """Return whether there is room to load all factors and compute facts from them."""
         return FACTS * self.rows.nbytes <= min(self.budget, self.room)
 
     @property
-    def held(self) -> bool:
-        """Whether arrays that are made of its blocks may stay in memory."""
-        if self._held is not None:
-            return self._held
-        return KEPT * self.rows.nbytes <= min(self.budget, self.room)
+    def caches(self) -> bool:
+        """Return whether arrays computed from its blocks may stay in memory."""
+        if self._caches is not None:
+            return self._caches
+        return CACHE_ROOM * self.rows.nbytes <= min(self.budget, self.room)
 
     @property
     def terms(self) -> Iterator[Term]:
-        """The blocks' parts of the kernel, in order."""
+        """Yield the blocks' terms, in order."""
         for block in self.rows:
-            known = self._terms.get(block.name)
-            if known is not None and known.block is block:
-                yield known
-                continue
-            self._terms[block.name] = Term(block, self.outputs, self.backend, self.held)
-            yield self._terms[block.name]
+            term = self._terms.get(block.name)
+            if term is None or term.block is not block:
+                term = self._terms[block.name] = Term(block, self.outputs, self.backend, self.caches)
+            yield term
 
     @cached_property
     def diagonal(self) -> NDArray[np.float64]:
-        """The diagonal of K (N,)."""
+        """Return the diagonal of K (N,), computed from the factors."""
         self._require_symmetric()
         return _total(self.size, (term.diagonal for term in self.terms))
 
     @cached_property
     def absolute_diagonal(self) -> NDArray[np.float64]:
-        """The diagonal of the kernel of absolute values (N,): entries that collide do not cancel."""
+        """Return the diagonal (N,) of the kernel of absolute values: entries of one index do not cancel."""
         if self.additions == 0:
             return self.diagonal
         return _total(self.size, (term.absolute_diagonal for term in self.terms))
 
     @property
     def trace(self) -> float:
-        """The trace of K, from the factors."""
+        """Return the trace of K, computed from the factors."""
         return float(self.diagonal.sum())
 
     @cached_property
     def additions(self) -> int:
-        """Additions of entries that collide, in both factors of a block, at most."""
+        """Return how many additions of entries of one index are behind a number, in both factors together."""
         return max(term.additions for term in self.terms)
 
     @cached_property
     def touched_width(self) -> int:
-        """Columns of J that some sample touches, an upper bound on the rank; reads sparse indices."""
+        """Return how many columns of J some sample touches, a bound on the rank; reads sparse indices."""
         self._require_symmetric()
         return sum(term.touched_width for term in self.terms)
 
     def _require_symmetric(self) -> None:
+        """Raise `UsageError` for a kernel between two sets of samples."""
         if self.columns is not None:
             raise UsageError(
                 "kernel",
@@ -229,20 +236,20 @@ class Kernel:
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the description without the facts."""
-        own = (self.rows, self.columns, self.outputs, self.precision, self.backend, self.budget)
-        return type(self), own
+        """Pickle the description without what was computed."""
+        fields = (self.rows, self.columns, self.outputs, self.precision, self.backend, self.budget)
+        return type(self), fields
 
     def fact(self, find: Callable[[Kernel], T]) -> T:
-        """Return what a function says of this kernel; it is asked once."""
+        """Return find(self); it is computed once and kept."""
         if find not in self._facts:
             self._facts[find] = find(self)
-        found: T = self._facts[find]
-        return found
+        fact: T = self._facts[find]
+        return fact
 
 
 def sums_of(kernel: Kernel, parts: Mapping[str, Jacobian]) -> dict[str, Kernel]:
-    """Describe the kernels of several sums of blocks of one Jacobian, each block read once if it is small.
+    """Return the kernels of several sums of blocks of one Jacobian; small blocks are read once for all.
 
     Args:
         kernel: of all blocks.
@@ -268,7 +275,7 @@ def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
         UsageError: two different blocks of one name.
     """
     blocks: dict[str, Block] = {}
-    for block in (block for jacobian in parts.values() for block in jacobian):
+    for block in itertools.chain.from_iterable(parts.values()):
         if blocks.setdefault(block.name, block) is not block:
             raise UsageError(
                 f"block {block.name!r}",
@@ -280,12 +287,13 @@ def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
 
 
 def _check_same_parameters(rows: Jacobian, columns: Jacobian) -> None:
-    """Refuse two Jacobians whose columns do not belong to the same parameters, as far as they say."""
-    if (said := _parameters(rows)) == (found := _parameters(columns)):
+    """Raise `UsageError` where two Jacobians describe their columns differently."""
+    of_rows, of_columns = _parameters(rows), _parameters(columns)
+    differing = [name for name in {*of_rows, *of_columns} if of_rows.get(name) != of_columns.get(name)]
+    if not differing:
         return
-    names = sorted({*said, *found})
-    apart = next((name for name in names if said.get(name) != found.get(name)), "")
-    expected, got = (one.get(apart, f"no block {apart}") for one in (said, found))
+    name = min(differing)
+    expected, got = (parameters.get(name, f"no block {name}") for parameters in (of_rows, of_columns))
     raise UsageError(
         "columns of the kernel",
         expected=f"the parameters of its rows: {expected}",
@@ -295,7 +303,7 @@ def _check_same_parameters(rows: Jacobian, columns: Jacobian) -> None:
 
 
 def _parameters(jacobian: Jacobian) -> dict[str, str]:
-    """What each block says of its columns, by its name."""
+    """Describe the columns of each block in words, by its name."""
     return {
         block.name: f"block {block.name}, {jacobian.outputs} outputs, widths {block.widths}, "
         + " ".join(f"{parameter.name} {parameter.shape}" for parameter in block.parameters)
@@ -303,9 +311,10 @@ def _parameters(jacobian: Jacobian) -> dict[str, str]:
     }
 
 
-def _total(size: int, parts: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:
+def _total(size: int, vectors: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Add up vectors of length `size`."""
     total = np.zeros(size)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        for part in parts:
-            total += part
+        for vector in vectors:
+            total += vector
     return total

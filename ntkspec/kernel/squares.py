@@ -1,10 +1,10 @@
-"""Squares of tiles that other processes computed: each in a file of its own, until it is in the kernel file.
+"""Squares of tiles that other processes compute: each is in a file of its own until it is merged.
 
     <path>.part.tiles/<first row>-<end>-<first column>-<end>-<mark>
 
-holds the numbers (rows, columns) of each kernel, and after each their CRC-32. The name says which samples the
-rows and columns belong to, and its mark of which kernels, in which tiles. A file has its name when it is
-whole. So what was left when the work ended is taken up by whoever continues it.
+holds the numbers (rows, columns) of each kernel, each followed by its CRC-32. The name says to which samples
+the rows and columns belong; the mark says of which kernels they are, and in which tiles. A file gets its name
+when it is complete. So whoever continues unfinished work can use the squares that it left.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ CRC_BYTES = 4
 
 @dataclass(frozen=True)
 class Square:
-    """Rows and columns of a kernel, on or below the diagonal, by the samples that they belong to."""
+    """A square part of a kernel, on or below the diagonal, given by the samples of its rows and columns."""
 
     rows: range
     columns: range
 
     @property
     def on_diagonal(self) -> bool:
-        """Whether rows and columns are the same."""
+        """Return whether rows and columns are the same."""
         return self.rows == self.columns
 
     def first_samples(self, step: int) -> Iterator[tuple[int, int]]:
-        """Yield the first samples (row, column) of its tiles on and below the diagonal."""
+        """Yield the first samples (row, column) of its tiles that are on or below the diagonal."""
         for row in self.rows[::step]:
             for column in self.columns[::step]:
                 if column <= row:
@@ -51,7 +51,7 @@ class Square:
 
 
 def squares_of(samples: int, side: int) -> Iterator[Square]:
-    """Yield the squares of `side` samples that make up a symmetric kernel, those at the end smaller.
+    """Yield the squares of `side` samples that make up a symmetric kernel; those at the end are smaller.
 
     Example:
         >>> [(square.rows, square.columns) for square in squares_of(5, 3)]
@@ -69,13 +69,13 @@ def folder_of(path: Path) -> Path:
 
 
 def place_of(file: KernelFile, square: Square) -> Path:
-    """Return the file in which a square of a kernel file is put."""
+    """Return the path of the file for a square of a kernel file."""
     bounds = (square.rows.start, square.rows.stop, square.columns.start, square.columns.stop)
     return folder_of(file.path) / "-".join([*map(str, bounds), _mark(file)])
 
 
 def write_square(place: Path, kernels: Iterable[NDArray[Any]]) -> None:
-    """Put a square of several kernels, each (rows, columns), in its file: whole, or not at all.
+    """Write a square of several kernels, each (rows, columns), to its file: whole, or not at all.
 
     Raises:
         OutputError: there is no room for it, or the folder is gone.
@@ -96,34 +96,34 @@ def write_square(place: Path, kernels: Iterable[NDArray[Any]]) -> None:
 
 
 def missing(file: KernelFile, square: Square) -> bool:
-    """Whether some tile of a square is not in the kernel file."""
-    return not all(file.has(*at) for at in square.first_samples(file.plan.tiling.step))
+    """Return whether some tile of a square is not in the kernel file."""
+    return not all(file.has(row, column) for row, column in square.first_samples(file.plan.tiling.step))
 
 
 def merge(file: KernelFile, square: Square) -> bool:
-    """Put a square into the kernel file, mark its tiles, and remove its own file.
+    """Copy a square into the kernel file, mark its tiles as done, and remove its own file.
 
     Returns:
-        Whether that was there as it was written; if not, nothing is marked.
+        False if the square's file is not there or damaged; nothing is marked then.
     """
     place, kernel = place_of(file, square), file.plan.kernel
     if not place.exists():
         return False
     shape = len(square.rows) * kernel.repeat, len(square.columns) * kernel.repeat
-    at = square.rows.start * kernel.repeat, square.columns.start * kernel.repeat
+    corner = square.rows.start * kernel.repeat, square.columns.start * kernel.repeat
     with writing(file.path), place.open("rb") as handle:
         for name in file.plan.names:
             numbers = np.fromfile(handle, kernel.dtype, shape[0] * shape[1])
             if numbers.size < shape[0] * shape[1] or _crc(numbers) != handle.read(CRC_BYTES):
                 return False
-            kernel.backend.store(file.kernels[name], *at, numbers.reshape(shape))
+            kernel.backend.store(file.kernels[name], *corner, numbers.reshape(shape))
         file.mark(square.first_samples(file.plan.tiling.step))
         place.unlink()
     return True
 
 
 def take_up(file: KernelFile) -> None:
-    """Merge the squares that were left by work that ended; those that do not belong to the file are removed.
+    """Merge the squares that earlier, unfinished work left, and remove those of other kernels.
 
     Raises:
         OutputError: there is something else in their place.
@@ -155,7 +155,7 @@ def files_in(path: Path) -> list[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove the squares beside a kernel file that is complete: those that were computed twice."""
+    """Remove the squares beside a kernel file that is complete; they were computed twice."""
     if folder_of(path).is_dir():
         for place in files_in(path):
             place.unlink()
@@ -163,18 +163,19 @@ def remove_folder(path: Path) -> None:
 
 
 def _mark(file: KernelFile) -> str:
-    """What is equal for the same kernels in the same tiles."""
+    """Return a mark that is equal for the same kernels in the same tiles."""
     return hashlib.sha256(repr((file.fingerprint, file.plan.tiling.step)).encode()).hexdigest()[:16]
 
 
 def _square_in(file: KernelFile, place: Path) -> Square | None:
-    """The square that a file is said to hold, if it is one of these kernels."""
-    named = NAME.fullmatch(place.name)
-    if named is None or named[5] != _mark(file):
+    """Return the square that a file is named after, or None if it is of other kernels."""
+    match = NAME.fullmatch(place.name)
+    if match is None or match[5] != _mark(file):
         return None
-    row, row_end, column, column_end = (int(number) for number in named.groups()[:4])
+    row, row_end, column, column_end = (int(number) for number in match.groups()[:4])
     return Square(range(row, row_end), range(column, column_end))
 
 
 def _crc(numbers: NDArray[Any]) -> bytes:
+    """Return the CRC-32 of an array's bytes."""
     return crc32(numbers.data.cast("B")).to_bytes(CRC_BYTES, "little")

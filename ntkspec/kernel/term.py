@@ -2,8 +2,8 @@
 
     K_block = (L L^T) o (R R^T),    J v and J^T u from L and R alone
 
-with L repeated for every row of a sample. What is known of a term is found once, and kept where it may stay
-in memory; the kernels of several sums of blocks share the terms of the blocks that they share.
+with L repeated for every row of a sample. What is computed of a term is cached where memory allows; kernels
+of several sums of blocks share the terms of the blocks that they have in common.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ntkspec.backend import Backend
+from ntkspec.backend import Array, Backend
 from ntkspec.jacobian import Block, Outputs, Pair, rows_per_sample
 from ntkspec.memory import samples_at_once
 from ntkspec.summation import over_samples, pairwise, panels
 
 T = TypeVar("T")
 
-PART_BYTES = 2**26  # of a block, read at once
-GROWN = 2  # times a block as stored: what is kept of it for tiles is no larger
-VECTORS = 16  # for which a piece of an operator's work has room, if one is not too large for that
+PIECE_BYTES = 2**26  # of a block, read at once
+GROWN = 2  # times a block as stored: larger matrices for tiles are not cached
+VECTORS = 16  # that an operator multiplies at once, unless a single one fills a piece
 
 
-class kept(Generic[T]):
-    """A property that is found once where its owner may hold it, and each time anew where not."""
+class cached_if_room(Generic[T]):
+    """A property that is computed once if its owner `caches`, otherwise at every access."""
 
     def __init__(self, find: Callable[[Any], T]) -> None:
         self.find = find
         self.__doc__ = find.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = f"_kept_{name}"
+        self.name = f"_cached_{name}"
 
     def __get__(self, term: Any, owner: type | None = None) -> T:
-        if not term.held:
+        if not term.caches:
             return self.find(term)
         if self.name not in term.__dict__:
             term.__dict__[self.name] = self.find(term)
-        found: T = term.__dict__[self.name]
-        return found
+        value: T = term.__dict__[self.name]
+        return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,129 +54,127 @@ class Term:
     block: Block  # in memory or in a run file
     outputs: Outputs
     engine: Backend
-    held: bool = False  # whether arrays that are made of it may stay in memory
+    caches: bool = False  # whether arrays computed from it may stay in memory
 
-    @kept
+    @cached_if_room
     def compact(self) -> Block:
-        """The block in memory, without the columns that no sample touches."""
+        """Return the block in memory, without the columns that no sample touches."""
         return self.block.compact()
 
-    @kept
+    @cached_if_room
     def pair(self) -> Pair:
-        """Both factors as matrices of float64 on the device; entries that collide have been added up."""
+        """Return both factors as matrices of float64 on the device; entries of one index are added up."""
         return self._put(self.compact)
 
-    def for_tiles(self, dtype: Any) -> Pair:
-        """Return both factors as `Backend.add_tile` wants them, in this precision; kept as facts are."""
-        known: dict[str, Pair] = self.__dict__.setdefault("_for_tiles", {})
+    def for_tiles(self, dtype: DTypeLike) -> Pair:
+        """Return both factors in the form that `Backend.add_tile` expects, in this precision; cached."""
+        cache: dict[str, Pair] = self.__dict__.setdefault("_for_tiles", {})
         name = str(np.dtype(dtype))
-        if name in known:
-            return known[name]
+        if name in cache:
+            return cache[name]
         pair = self.compact.pair(self.outputs, dtype)
         pair = pair.map(lambda matrix: self.engine.put_for_tiles(matrix, dtype))
         dense = [m for m in (pair.left, pair.right) if m is not None and not self.engine.is_sparse(m)]
-        written_out = sum(int(matrix.nbytes) for matrix in dense)
-        if (
-            self.held and written_out <= GROWN * self.block.nbytes
-        ):  # a coarse grid, written out, is far larger
-            known[name] = pair
+        dense_bytes = sum(int(matrix.nbytes) for matrix in dense)
+        if self.caches and dense_bytes <= GROWN * self.block.nbytes:  # a coarse grid written out is larger
+            cache[name] = pair
         return pair
 
     @property
     def absolute_pair(self) -> Pair:
-        """Absolute values of the same matrices."""
+        """Return the absolute values of the matrices of `pair`."""
         return self.pair.map(abs)
 
     @property
     def uncancelled_pair(self) -> Pair:
-        """The same matrices of absolute values before those that collide add up."""
+        """Return the matrices of absolute values, taken before entries of one index are added up."""
         return self._put(self.block.absolute().compact()) if self.additions else self.absolute_pair
 
-    @kept
+    @cached_if_room
     def diagonal(self) -> NDArray[np.float64]:
-        """The diagonal of the term (rows,): |left_i|^2 |right_i|^2."""
+        """Return the diagonal of the term (rows,): |left_i|^2 |right_i|^2."""
         return self._diagonal(absolute=False)
 
-    @kept
+    @cached_if_room
     def absolute_diagonal(self) -> NDArray[np.float64]:
-        """The diagonal of the term of absolute values, so that colliding entries do not cancel; (rows,)."""
+        """Return the diagonal (rows,) of the term of absolute values, in which entries do not cancel."""
         return self._diagonal(absolute=True) if self.additions else self.diagonal
 
     @cached_property
     def additions(self) -> int:
-        """Additions of entries that collide, in both factors, at most."""
-        return max(sum(f.collisions - 1 for f in part.factors) for _, part in self.parts())
+        """Return how many additions of entries of one index are behind a number, in both factors together."""
+        return max(sum(factor.collisions - 1 for factor in piece.factors) for _, piece in self.pieces())
 
     @cached_property
     def touched_width(self) -> int:
-        """Columns of J that some sample touches; reads sparse indices."""
+        """Return how many columns of J some sample touches; reads sparse indices."""
         left, right = (factor.touched_width for factor in self.block.factors)
         return left * right * self.outputs_added
 
     def largest_factor(self, working: np.dtype[Any]) -> float:
-        """Return what an underflow in one Gram matrix may be multiplied by: the other's largest entry."""
-        pairs = (part.compact().pair(self.outputs, working) for _, part in self.parts())
+        """Return a bound on the entries of both Gram matrices, by which an underflow is multiplied."""
+        pairs = (piece.compact().pair(self.outputs, working) for _, piece in self.pieces())
         return max(_largest_entries(pair) for pair in pairs)
 
     @property
     def size(self) -> int:
-        """N, the rows of the kernel."""
+        """Return N, the rows of the kernel."""
         return self.block.samples * rows_per_sample(self.outputs, self.block.outputs)
 
     @property
     def outputs_added(self) -> int:
-        """Outputs whose products one entry of the kernel adds up."""
+        """Return how many outputs' products an entry of the kernel adds up."""
         return self.block.outputs if self.outputs == "trace" else 1
 
     @property
     def nonzero(self) -> bool:
-        """Whether some row of the block's Jacobian has a number other than zero, however small."""
+        """Return whether some number of the block's Jacobian is not zero, however small."""
         return any(
-            bool(np.logical_and.reduce([factor.largest > 0 for factor in part.factors]).any())
-            for _, part in self.parts()
+            bool(np.logical_and.reduce([factor.largest > 0 for factor in piece.factors]).any())
+            for _, piece in self.pieces()
         )
 
-    def parts(self) -> Iterator[tuple[int, Block]]:
-        """Yield the block in memory, some samples at a time, each part with its first sample's number."""
-        step = samples_at_once(PART_BYTES, self.block.samples, self.block.nbytes)
+    def pieces(self) -> Iterator[tuple[int, Block]]:
+        """Yield the block in memory, some samples at a time, each piece after its first sample's number."""
+        step = samples_at_once(PIECE_BYTES, self.block.samples, self.block.nbytes)
         for start in range(0, self.block.samples, step):
             yield start, self.block.load(start, min(start + step, self.block.samples))
 
-    def columns(self, width: int) -> Iterator[Any]:
-        """Yield the touched columns of J as dense device panels (rows, at most `width`), each fresh."""
+    def columns(self, width: int) -> Iterator[Array]:
+        """Yield the touched columns of J as dense device panels (rows, at most `width`), each a new array."""
         pair, engine = self.pair, self.engine
-        for rights in _ranges(pair.right.shape[1], width):
-            part = engine.columns(pair.right, rights)
+        for right_columns in _ranges(pair.right.shape[1], width):
+            right = engine.columns(pair.right, right_columns)
             if pair.left is None:
-                yield part.copy()
+                yield right.copy()
                 continue
-            for lefts in _ranges(pair.left.shape[1], max(width // part.shape[1], 1)):
-                repeated = engine.xp.repeat(engine.columns(pair.left, lefts), pair.repeat, axis=0)
-                yield engine.xp.einsum("na,nw->naw", repeated, part).reshape(len(part), -1)
+            for left_columns in _ranges(pair.left.shape[1], max(width // right.shape[1], 1)):
+                left = engine.xp.repeat(engine.columns(pair.left, left_columns), pair.repeat, axis=0)
+                yield engine.xp.einsum("na,nw->naw", left, right).reshape(len(right), -1)
 
     def _put(self, compact: Block) -> Pair:
         return compact.pair(self.outputs).map(lambda matrix: self.engine.put(matrix, np.float64))
 
     def _diagonal(self, *, absolute: bool) -> NDArray[np.float64]:
-        found, repeat = np.empty(self.size), self.size // self.block.samples
-        for start, part in self.parts():
-            rows = slice(start * repeat, (start + part.samples) * repeat)
+        diagonal, repeat = np.empty(self.size), self.size // self.block.samples
+        for start, piece in self.pieces():
+            rows = slice(start * repeat, (start + piece.samples) * repeat)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                pair = self._put((part.absolute() if absolute else part).compact())
-                found[rows] = self.engine.get(_row_products(pair, self.engine))
-        return found
+                pair = self._put((piece.absolute() if absolute else piece).compact())
+                diagonal[rows] = self.engine.get(_row_products(pair, self.engine))
+        return diagonal
 
 
 class TermOperator:
-    """A block's J as an operator on blocks of vectors, from its two matrices, in pieces of samples.
+    """J v and J^T u of one block, computed from its factors for several vectors at once.
 
-    Of J's numbers one matrix is inner, the one that is sparse or the wider one, the other outer:
+    The sparse or else the wider one of the two matrices is called inner, the other outer:
 
         J^T V = inner^T [diag(v_1) outer, diag(v_2) outer, ...] = [u_1, u_2, ...]
         J U = [rowsums((inner u_1) * outer), rowsums((inner u_2) * outer), ...]
 
-    so that m vectors take one product with m times the columns. Sums over samples are long: panels of them
-    are added pairwise. Where both matrices are sparse, so is all that is made of them, a vector at a time.
+    so that m vectors take one product with m times the columns. Sums over samples are long: they are added
+    pairwise in panels. Two sparse matrices have sparse products, which are computed for one vector at a time.
     """
 
     def __init__(self, pair: Pair, engine: Backend) -> None:
@@ -185,54 +183,54 @@ class TermOperator:
         samples, width = inner.shape[0], 1 if outer is None else outer.shape[1]
         self._panel = panels(samples, over_samples(samples))[0].stop
         if engine.is_sparse(inner):
-            together, rows = 1, _rows_at_once(inner, self._panel, engine)
+            panels_a_piece, rows = 1, _rows_at_once(inner, self._panel, engine)
         else:
-            of_panel = 8 * max(width, 1) * max(inner.shape[1], self._panel)  # bytes of what is made, a vector
-            fit = max(engine.piece_bytes // (VECTORS * of_panel), 1)
-            together = 1 << fit.bit_length() - 1  # panels: so that all are added in one binary tree
-            rows = together * self._panel
-        made = 8 * max(width, 1) * max(together * inner.shape[1], rows)  # bytes, a vector
-        self.at_once = max(engine.piece_bytes // made, 1)  # vectors
+            panel_bytes = 8 * max(width, 1) * max(inner.shape[1], self._panel)  # of the products, a vector
+            fitting = max(engine.piece_bytes // (VECTORS * panel_bytes), 1)
+            panels_a_piece = 1 << fitting.bit_length() - 1  # a power of 2: all are added in one binary tree
+            rows = panels_a_piece * self._panel
+        piece_bytes = 8 * max(width, 1) * max(panels_a_piece * inner.shape[1], rows)  # of them, a vector
+        self.at_once = max(engine.piece_bytes // piece_bytes, 1)  # vectors
         if outer is not None and engine.is_sparse(outer):
             self.at_once = 1
         self._pieces = [
-            (part, inner[part], None if outer is None else outer[part]) for part in _ranges(samples, rows)
+            (piece, inner[piece], None if outer is None else outer[piece]) for piece in _ranges(samples, rows)
         ]
 
-    def transposed_times(self, vectors: Any) -> Any:
-        """Return J^T V of the block for V (N, m), m <= `at_once`: (inner width, outer width m)."""
+    def transposed_times(self, vectors: Array) -> Array:
+        """Compute J^T V of the block for V (N, m), m <= `at_once`: (inner width, outer width m)."""
 
-        def of_piece(i: int, _: int) -> Any:
+        def of_piece(i: int, _: int) -> Array:
             rows, inner, outer = self._pieces[i]
             stack = vectors[rows] if outer is None else self.engine.stack(outer, vectors[rows])
             return self.engine.transposed_product(inner, stack, self._panel)
 
         return pairwise(len(self._pieces), of_piece)
 
-    def times(self, projected: Any, vectors: int) -> Any:
-        """Return J U (N, m) for U as `transposed_times` makes it of m = `vectors`."""
+    def times(self, projected: Array, vectors: int) -> Array:
+        """Compute J U (N, m), U being what `transposed_times` returns for m = `vectors`."""
 
-        def of_piece(inner: Any, outer: Any) -> Any:
+        def of_piece(inner: Array, outer: Array) -> Array:
             product = self.engine.product(inner, projected)
             return product if outer is None else self.engine.stack_sums(product, outer, vectors)
 
         return self.engine.xp.concatenate([of_piece(inner, outer) for _, inner, outer in self._pieces])
 
 
-def apply(blocks: Sequence[TermOperator], vectors: Any) -> Any:
-    """Return K V (N, m) of all blocks, V (N, m) on the device."""
+def apply(blocks: Sequence[TermOperator], vectors: Array) -> Array:
+    """Compute K V (N, m), K the sum over all blocks, V (N, m) on the device."""
     total = vectors * 0.0
     for block in blocks:
-        for some in _ranges(vectors.shape[1], block.at_once):
-            part = vectors[:, some]
-            total[:, some] += block.times(block.transposed_times(part), part.shape[1])
+        for columns in _ranges(vectors.shape[1], block.at_once):
+            some = vectors[:, columns]
+            total[:, columns] += block.times(block.transposed_times(some), some.shape[1])
     return total
 
 
-def add_gram(tile: Any, rows: Pair, columns: Pair, engine: Backend) -> None:
+def add_gram(tile: Array, rows: Pair, columns: Pair, engine: Backend) -> None:
     """Add a block's kernel between two sets of samples to a tile.
 
-    Of two Jacobians one may leave out a left factor that the other writes out.
+    A left factor of ones that one side leaves out is written out if the other side has one.
     """
     left = None
     if rows.left is not None or columns.left is not None:
@@ -240,8 +238,8 @@ def add_gram(tile: Any, rows: Pair, columns: Pair, engine: Backend) -> None:
     engine.add_tile(tile, left, (rows.right, columns.right), rows.repeat)
 
 
-def _written_out(pair: Pair, engine: Backend, dtype: Any) -> Any:
-    """The left factor, ones in the place of none."""
+def _written_out(pair: Pair, engine: Backend, dtype: DTypeLike) -> Array:
+    """Return the left factor, a column of ones if it was left out."""
     if pair.left is not None:
         return pair.left
     ones = engine.zeros((pair.right.shape[0] // pair.repeat, 1), dtype)
@@ -249,15 +247,16 @@ def _written_out(pair: Pair, engine: Backend, dtype: Any) -> Any:
     return ones
 
 
-def _row_products(pair: Pair, engine: Backend) -> Any:
+def _row_products(pair: Pair, engine: Backend) -> Array:
+    """Compute the diagonal of a term from its two matrices."""
     right = engine.row_sums(pair.right, pair.right)
     if pair.left is None:
         return right
     return engine.xp.repeat(engine.row_sums(pair.left, pair.left), pair.repeat) * right
 
 
-def _by_width(pair: Pair, engine: Backend) -> tuple[Any, Any]:
-    """The inner and the outer matrix of a `TermOperator`, with a row for every row of the kernel."""
+def _by_width(pair: Pair, engine: Backend) -> tuple[Array, Array]:
+    """Return the inner and the outer matrix of a `TermOperator`, with a row for every row of the kernel."""
     left, right = _repeated(pair, engine), pair.right
     if left is None:
         return right, None
@@ -265,32 +264,34 @@ def _by_width(pair: Pair, engine: Backend) -> tuple[Any, Any]:
     return inner, outer
 
 
-def _rows_at_once(matrix: Any, most: int, engine: Backend) -> int:
-    """Return into pieces of how many rows to cut a CSR matrix so that no column has more than `most` entries.
+def _rows_at_once(matrix: Array, most: int, engine: Backend) -> int:
+    """Choose how many rows of a CSR matrix form a piece: no column may have more than `most` entries in it.
 
-    Then no sum over a piece is longer than one over a panel of so many rows. Of fine grids all rows are one
+    Then no sum over a piece is longer than one over a panel of `most` rows. The rows of a fine grid are one
     piece: few samples touch a node.
     """
     rows = int(matrix.shape[0])
     while rows > most:
-        parts = (matrix[part].indices for part in _ranges(matrix.shape[0], rows))
-        if all(not len(part) or int(engine.xp.bincount(part).max()) <= most for part in parts):
+        columns = (matrix[piece].indices for piece in _ranges(matrix.shape[0], rows))
+        if all(not len(touched) or int(engine.xp.bincount(touched).max()) <= most for touched in columns):
             break
         rows = -(-rows // 2)
     return max(rows, 1)
 
 
-def _repeated(pair: Pair, engine: Backend) -> Any:
-    """The left factor with a row for every row of the kernel."""
+def _repeated(pair: Pair, engine: Backend) -> Array:
+    """Return the left factor with a row for every row of the kernel."""
     if pair.left is None or pair.repeat == 1:
         return pair.left
     return pair.left[engine.xp.repeat(engine.xp.arange(pair.left.shape[0]), pair.repeat)]
 
 
 def _largest_entries(pair: Pair) -> float:
-    both = [matrix for matrix in (pair.left, pair.right) if matrix is not None and matrix.size]
-    return 1.0 + sum(float(abs(matrix).max()) ** 2 * int(matrix.shape[1]) for matrix in both)
+    """Return 1 plus, for each matrix, its width times its largest absolute value squared."""
+    matrices = [matrix for matrix in (pair.left, pair.right) if matrix is not None and matrix.size]
+    return 1.0 + sum(float(abs(matrix).max()) ** 2 * int(matrix.shape[1]) for matrix in matrices)
 
 
 def _ranges(total: int, width: int) -> list[slice]:
+    """Cut `total` numbers into ranges of `width`."""
     return [slice(start, min(start + width, total)) for start in range(0, total, width)]

@@ -1,4 +1,4 @@
-"""Tiles of kernels: which there are, which factors they need, and how one is computed.
+"""Tiles of kernels: which there are, which factors they need, and how they are computed.
 
 Every block contributes the elementwise product of two small Gram matrices, so a tile of K costs
 n^2 (a + b) multiplications a block instead of n^2 a b (Novak, Sohl-Dickstein, Schoenholz 2022,
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ntkspec.backend import Backend
+from ntkspec.backend import Array, Backend
 from ntkspec.jacobian import Jacobian, Pair
-from ntkspec.kernel.forms import Columns, Form, columns_of, forms_of, matrices
+from ntkspec.kernel.forms import Columns, TileForm, columns_of, forms_of, matrices
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import add_gram
 
 
 @dataclass(frozen=True)
 class Strip:
-    """The factors of samples start:stop on the device."""
+    """The factors of the samples start:stop on the device: the rows or the columns of a tile."""
 
     start: int
     stop: int
@@ -32,59 +32,69 @@ class Strip:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a kernel is cut into tiles."""
+    """The sizes by which a kernel is cut into tiles."""
 
-    panel: int  # samples whose factors are held at once: all of them, or a multiple of `step`
-    step: int  # samples of a tile, so that every strip but the last begins at a multiple of it
+    panel: int  # samples whose factors are in memory at once: all of them, or a multiple of `step`
+    step: int  # samples of a tile, so that every strip begins at a multiple of it
+
+    @staticmethod
+    def from_sizes(kernel: Kernel, panel: int, tile: int) -> Tiling:
+        """Choose tiles of about `tile` rows, and panels of at most `panel` samples that are whole tiles."""
+        step = min(max(tile // kernel.repeat, 1), panel)
+        most = max(side.samples for side in kernel.sides)
+        return Tiling(panel if panel == most else panel // step * step, step)
 
 
 def panel_pairs(
     kernel: Kernel,
     tiling: Tiling,
     skip: Callable[[int, int], bool] | None = None,
-    forms: Mapping[str, Form] | None = None,
+    forms: Mapping[str, TileForm] | None = None,
 ) -> Iterator[list[tuple[Strip, Strip]]]:
-    """Yield the tiles to compute, a pair of panels at a time.
+    """Yield the tiles to compute, those of one pair of panels at a time.
 
-    Of a symmetric kernel these are the tiles on and below the diagonal. A panel is read from the file when
-    its turn comes, and only where one of its tiles is to be computed.
+    A symmetric kernel has tiles on and below the diagonal alone. A panel is read when its turn comes, and
+    only if one of its tiles is to be computed.
 
     Args:
         skip: says of a tile's first samples (row, column) whether it is left out.
-        forms: of the blocks, by name; default: as all samples of this kernel want them.
+        forms: of the blocks, by name; default: as chosen by all samples of this kernel.
     """
     panel, step, symmetric = tiling.panel, tiling.step, kernel.columns is None
-    across = kernel.rows if kernel.columns is None else kernel.columns
+    row_side, column_side = kernel.sides[0], kernel.sides[-1]
     reading = _reading(kernel, tiling, forms)
-    for start in range(0, kernel.rows.samples, panel):
+    for top in range(0, row_side.samples, panel):
         rows: dict[int, Strip] = {}
-        for other in range(0, start + 1 if symmetric else across.samples, panel):
-            todo = [
+        for left in range(0, top + 1 if symmetric else column_side.samples, panel):
+            missing = [
                 (row, column)
-                for row in range(start, min(start + panel, kernel.rows.samples), step)
-                for column in range(other, min(other + panel, across.samples), step)
+                for row in range(top, min(top + panel, row_side.samples), step)
+                for column in range(left, min(left + panel, column_side.samples), step)
                 if (column <= row or not symmetric) and not (skip and skip(row, column))
             ]
-            if todo:
-                rows = rows or _strips(kernel, kernel.rows, start, tiling, reading)
-                same = symmetric and other == start
-                columns = rows if same else _strips(kernel, across, other, tiling, reading)
-                yield [(rows[row], columns[column]) for row, column in todo]
+            if missing:
+                rows = rows or _strips(kernel, row_side, top, tiling, reading)
+                same = symmetric and left == top
+                columns = rows if same else _strips(kernel, column_side, left, tiling, reading)
+                yield [(rows[row], columns[column]) for row, column in missing]
 
 
 def first_samples(kernel: Kernel, step: int) -> Iterator[tuple[int, int]]:
-    """Yield the first samples (row, column) of every tile that `panel_pairs` has."""
-    across = kernel.rows if kernel.columns is None else kernel.columns
-    for row in range(0, kernel.rows.samples, step):
-        for column in range(0, row + 1 if kernel.columns is None else across.samples, step):
+    """Yield the first samples (row, column) of every tile that `panel_pairs` may yield."""
+    rows, columns = kernel.sides[0].samples, kernel.sides[-1].samples
+    for row in range(0, rows, step):
+        for column in range(0, row + 1 if kernel.columns is None else columns, step):
             yield row, column
 
 
-Reading = Mapping[str, tuple[Form, tuple[Columns, Columns]]]  # by block, as `forms.matrices` wants it
+Reading = Mapping[str, tuple[TileForm, tuple[Columns, Columns]]]  # by block: arguments of `forms.matrices`
 
 
-def _reading(kernel: Kernel, tiling: Tiling, forms: Mapping[str, Form] | None) -> Reading | None:
-    """How some samples are read; None where all are read at once and speak for themselves."""
+def _reading(kernel: Kernel, tiling: Tiling, forms: Mapping[str, TileForm] | None) -> Reading | None:
+    """Choose how the factors of some samples are read; None if all are read at once.
+
+    Reading all at once needs no choice beforehand: the factors at hand are those of all samples.
+    """
     if forms is None:
         if kernel.columns is None and tiling.panel == kernel.rows.samples:
             return None
@@ -95,7 +105,7 @@ def _reading(kernel: Kernel, tiling: Tiling, forms: Mapping[str, Form] | None) -
 def _strips(
     kernel: Kernel, jacobian: Jacobian, start: int, tiling: Tiling, reading: Reading | None
 ) -> dict[int, Strip]:
-    """Some samples, cut into strips, by the first sample of each; without `reading` all of the kernel."""
+    """Read some samples and cut them into strips, by each one's first sample; all if `reading` is None."""
     stop = min(start + tiling.panel, jacobian.samples)
     if reading is None:
         pairs = device_pairs(kernel)
@@ -105,9 +115,9 @@ def _strips(
             form, columns = reading[block.name]
             pairs[block.name] = matrices(block.load(start, stop), columns, form, kernel)
     strips = {}
-    for at in range(start, stop, tiling.step):
-        end = min(at + tiling.step, stop)
-        strips[at] = Strip(at, end, take(pairs, slice(at - start, end - start), kernel.backend))
+    for first in range(start, stop, tiling.step):
+        end = min(first + tiling.step, stop)
+        strips[first] = Strip(first, end, take(pairs, slice(first - start, end - start), kernel.backend))
     return strips
 
 
@@ -117,17 +127,17 @@ def device_pairs(kernel: Kernel) -> dict[str, Pair]:
 
 
 def take(pairs: Mapping[str, Pair], samples: slice | NDArray[Any], engine: Backend) -> dict[str, Pair]:
-    """The factors of some of the samples, as `Backend.add_tile` wants them."""
+    """Return the factors of some samples in the form that `Backend.add_tile` expects."""
 
-    def of(pair: Pair) -> Pair:
+    def some(pair: Pair) -> Pair:
         left = None if pair.left is None else engine.rows(pair.left, samples)
         return Pair(left, engine.rows(pair.right, rows_of(samples, pair.repeat)), pair.repeat)
 
-    return {name: of(pair) for name, pair in pairs.items()}
+    return {name: some(pair) for name, pair in pairs.items()}
 
 
 def rows_of(samples: slice | NDArray[Any], repeat: int) -> slice | NDArray[Any]:
-    """The rows of the kernel that belong to some samples."""
+    """Return the rows of the kernel that belong to some samples."""
     if isinstance(samples, slice):
         return slice(samples.start * repeat, samples.stop * repeat)
     return (samples[:, None] * repeat + np.arange(repeat)).ravel()
@@ -135,13 +145,13 @@ def rows_of(samples: slice | NDArray[Any], repeat: int) -> slice | NDArray[Any]:
 
 @dataclass(frozen=True)
 class Groups:
-    """Which blocks are added up to which kernels."""
+    """The blocks, grouped by the kernels that they are added to."""
 
-    groups: Mapping[tuple[str, ...], tuple[str, ...]]  # names of kernels -> blocks that go to just these
+    groups: Mapping[tuple[str, ...], tuple[str, ...]]  # names of kernels -> blocks of just these kernels
 
     @staticmethod
-    def of(parts: Mapping[str, Jacobian]) -> Groups:
-        """Blocks that go to the same kernels are added up once."""
+    def from_parts(parts: Mapping[str, Jacobian]) -> Groups:
+        """Group the blocks that belong to the same kernels: these are added up once."""
         blocks = dict.fromkeys(name for jacobian in parts.values() for name in jacobian.names)
         groups: dict[tuple[str, ...], tuple[str, ...]] = {}
         for block in blocks:
@@ -149,31 +159,32 @@ class Groups:
             groups[targets] = (*groups.get(targets, ()), block)
         return Groups(groups)
 
-    def scratch_bytes(self, size: int, rows: int, workers: int, dtype: Any, at_work: int) -> int:
-        """Bytes of the tiles that are at work at the same time.
+    def scratch_bytes(self, size: int, rows: int, workers: int, dtype: DTypeLike, at_work: int) -> int:
+        """Return the bytes of the tiles that are at work at the same time.
 
-        Sums of groups, a spare, and `at_work` for the products of the two factors, see `product_tiles`.
+        Each worker has the sums of groups, a spare one, and `at_work` for the products of the two factors,
+        see `product_tiles`.
         """
         tiles = 2 * len(self.groups) + 1 + at_work
         return workers * tiles * min(rows, size) ** 2 * int(np.dtype(dtype).itemsize)
 
 
-def compute(row: Strip, column: Strip, groups: Groups, kernel: Kernel) -> dict[str, Any]:
-    """Compute the tile (rows of `row`, rows of `column`) of every kernel, by name."""
+def compute(row: Strip, column: Strip, groups: Groups, kernel: Kernel) -> dict[str, Array]:
+    """Compute the tile of every kernel between two strips, by the kernel's name."""
     engine = kernel.backend
     shape = ((row.stop - row.start) * kernel.repeat, (column.stop - column.start) * kernel.repeat)
-    parts: dict[str, list[Any]] = {}
+    terms: dict[str, list[Array]] = {}  # of each kernel
     for targets, blocks in groups.groups.items():
         tile = engine.scratch(f"sum of {blocks}", shape, kernel.dtype)
         tile[...] = 0
         add_blocks(tile, blocks, row.pairs, column.pairs, engine)
         for name in targets:
-            parts.setdefault(name, []).append(tile)
-    return {name: _added(tiles, f"kernel {name}", engine) for name, tiles in parts.items()}
+            terms.setdefault(name, []).append(tile)
+    return {name: _added(tiles, f"kernel {name}", engine) for name, tiles in terms.items()}
 
 
 def add_blocks(
-    tile: Any,
+    tile: Array,
     blocks: Iterable[str],
     rows: Mapping[str, Pair],
     columns: Mapping[str, Pair],
@@ -185,11 +196,14 @@ def add_blocks(
 
 
 def product_tiles(kernel: Kernel) -> int:
-    """Count the tiles that the products of two factors take: one each, and more where their sums are long."""
-    return max(t.block.left.buffers(1) + t.block.right.buffers(t.outputs_added) for t in kernel.terms)
+    """Count the tiles that products of two factors take: one each, and more where their sums are long."""
+    return max(
+        term.block.left.buffers(1) + term.block.right.buffers(term.outputs_added) for term in kernel.terms
+    )
 
 
-def _added(tiles: list[Any], name: str, engine: Backend) -> Any:
+def _added(tiles: list[Array], name: str, engine: Backend) -> Array:
+    """Add up tiles; one alone is returned as it is."""
     if len(tiles) == 1:
         return tiles[0]
     total = engine.scratch(name, tiles[0].shape, tiles[0].dtype)
@@ -197,10 +211,3 @@ def _added(tiles: list[Any], name: str, engine: Backend) -> Any:
     for tile in tiles[1:]:
         total += tile
     return total
-
-
-def cut(kernel: Kernel, panel: int, tile: int) -> Tiling:
-    """Choose tiles of about `tile` rows, and panels of at most `panel` samples that are whole tiles."""
-    step = min(max(tile // kernel.repeat, 1), panel)
-    most = max(jacobian.samples for jacobian in (kernel.rows, kernel.columns) if jacobian is not None)
-    return Tiling(panel if panel == most else panel // step * step, step)

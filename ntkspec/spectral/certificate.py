@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ntkspec.backend.cpu import over_rows, require_countable
 from ntkspec.backend.loops import mirror
-from ntkspec.kernel.enclosure import TINIEST, UP, Formed
+from ntkspec.kernel.enclosure import TINIEST, UP, KernelEnclosure
 from ntkspec.summation import gamma
 
 CLOSE = 0.99  # bisection ends when the bound is within 1% of the best that it can find
@@ -39,7 +39,7 @@ class Positivity:
     vector: NDArray[np.float64]  # (N,) of length 1, near the eigenvector of the smallest eigenvalue
 
 
-def positivity(formed: Formed) -> Positivity:
+def positivity(formed: KernelEnclosure) -> Positivity:
     """Factorise the kernel: twice where it is safely definite, up to a dozen times where it is hardly so.
 
     About N^3 / 3 multiplications each; `formed.kernel` is written to, and is as before at the end.
@@ -59,7 +59,9 @@ def positivity(formed: Formed) -> Positivity:
         return Positivity(_bisect(formed.kernel, diagonal, margin, max(estimate, 0.0)), True, vector)
 
 
-def _hardly_positive(formed: Formed, diagonal: NDArray[np.float64]) -> tuple[bool, NDArray[np.float64]]:
+def _hardly_positive(
+    formed: KernelEnclosure, diagonal: NDArray[np.float64]
+) -> tuple[bool, NDArray[np.float64]]:
     """Whether it is semidefinite but for rounding, and a vector, of a kernel that is not proved definite.
 
     K >= 0 gives fl(K) + diag(margin) >= 0; with twice its own error on top, the factorisation cannot break

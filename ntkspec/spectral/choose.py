@@ -97,7 +97,7 @@ def spectra(
         progress: called with what is being done.
     """
     whole = Jacobian(tuple(blocks_of(parts).values()))
-    kernel = Kernel.of(whole, outputs, precision=precision, backend=backend, memory=memory)
+    kernel = Kernel.from_jacobian(whole, outputs, precision=precision, backend=backend, memory=memory)
     check_options(kernel, method, k, vectors)
     if progress:
         progress("reading")
@@ -141,7 +141,7 @@ def plan(name: str, kernel: Kernel, k: int | None = None) -> Iterator[str]:
     budget, places = format_bytes(kernel.budget), {"": kernel}
     if device := kernel.backend.device:
         budget = f"{budget} on the host, {format_bytes(kernel.room)} on the device ({device})"
-        places = {" on the device": kernel, " on the host": kernel.otherwise(backend=CpuBackend())}
+        places = {" on the device": kernel, " on the host": kernel.replaced(backend=CpuBackend())}
     yield f"memory plan of {name}, budget {budget}"
     for method, solver in SOLVERS.items():
         need = solver.need(kernel, k)

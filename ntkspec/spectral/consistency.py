@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ntkspec.errors import MemoryBudgetError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.dense import Assembly
-from ntkspec.kernel.enclosure import TINIEST, Formed
+from ntkspec.kernel.enclosure import TINIEST, KernelEnclosure
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.certificate import Positivity
@@ -77,7 +77,7 @@ def of_zeros(name: str, lower: Bound, found: Spectrum) -> Iterator[Check]:
         yield Check("zeros", said, name, _share(proved, found.regions.rest))
 
 
-def second_kernels(name: str, formed: Formed, kernel: Kernel) -> Iterator[Check]:
+def second_kernels(name: str, formed: KernelEnclosure, kernel: Kernel) -> Iterator[Check]:
     """The kernel block by block, with its samples reversed, and in other tiles. Memory: two kernels."""
     total = np.zeros_like(formed.kernel)
     for block in kernel.rows:
@@ -86,7 +86,7 @@ def second_kernels(name: str, formed: Formed, kernel: Kernel) -> Iterator[Check]
     yield Check("additivity", said, name, _departure(formed, total))
     del total
     order = np.arange(kernel.rows.samples)[::-1]
-    reverse = _assembled(kernel.otherwise(rows=kernel.rows.rows(order)))
+    reverse = _assembled(kernel.replaced(rows=kernel.rows.rows(order)))
     said = "row i times row j is row j times row i, computed apart"
     yield Check("symmetry", said, name, _departure(formed, _restored(reverse, kernel)))
     del reverse
@@ -96,7 +96,7 @@ def second_kernels(name: str, formed: Formed, kernel: Kernel) -> Iterator[Check]
 
 
 def _assembled(kernel: Kernel, tile: int | None = None) -> NDArray[np.float64]:
-    return kernel.backend.get(Assembly.of(kernel, tile=tile).assemble()["total"])
+    return kernel.backend.get(Assembly.from_kernel(kernel, tile=tile).assemble()["total"])
 
 
 def second_route(name: str, found: Spectrum, kernel: Kernel) -> Iterator[Check]:
@@ -124,7 +124,7 @@ def _share(apart: float, allowed: float) -> float:
     return apart / allowed if allowed > 0 else float("inf")
 
 
-def _departure(formed: Formed, other: NDArray[np.float64]) -> float:
+def _departure(formed: KernelEnclosure, other: NDArray[np.float64]) -> float:
     """The largest |formed - other| in units of what two roundings of the same kernel can differ by."""
     worst = 0.0
     for start in range(0, formed.size, PANEL):

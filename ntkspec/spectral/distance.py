@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.distance import distances
-from ntkspec.kernel.problem import KEPT, Kernel
+from ntkspec.kernel.problem import CACHE_ROOM, Kernel
 from ntkspec.spectral.ablation import sums_of_blocks
 
 # Multiplications for one snapshot, a minute or two on two cores: where eigenvalues are had without forming
@@ -43,7 +43,7 @@ class Reference:
             drop: ablations, as for `sums_of_blocks`; those that this snapshot does not have are left out.
             budget: bytes.
         """
-        if KEPT * jacobian.nbytes <= budget:
+        if CACHE_ROOM * jacobian.nbytes <= budget:
             jacobian = jacobian.load()
         had = [words for words in drop if _can_drop(jacobian, words)]
         return Reference(id, sums_of_blocks(jacobian, had))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ntkspec.backend.cpu import countable
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.kernel.enclosure import Formed, enclosure_of, in_ieee_arithmetic
+from ntkspec.kernel.enclosure import KernelEnclosure, enclosure_of, in_ieee_arithmetic
 from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral import bounds, consistency
@@ -80,7 +80,7 @@ def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Ev
     It is formed on the host, where certified bounds and checks need it; where it is too large for them, as
     solvers form it.
     """
-    kernel = kernel.precise
+    kernel = kernel.in_float64
     here = countable(kernel.size) or thorough
     if name != "total" and not here:
         return Evidence()
@@ -109,7 +109,7 @@ def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Ev
     return Evidence(tuple(held), tuple(checks), left_out)
 
 
-def _from_entries(formed: Formed, found: Spectrum) -> Iterator[CheckedBound]:
+def _from_entries(formed: KernelEnclosure, found: Spectrum) -> Iterator[CheckedBound]:
     """Bounds from the entries of the total kernel."""
     for theorem in (
         bounds.gershgorin_lower,
@@ -126,13 +126,13 @@ def _from_entries(formed: Formed, found: Spectrum) -> Iterator[CheckedBound]:
 
 def _from_parts(kernel: Kernel, found: Spectrum) -> Iterator[CheckedBound]:
     """Bounds on the total from kernels of factors and of some of the samples, where these cost little."""
-    kernel = kernel.precise
+    kernel = kernel.in_float64
     samples = kernel.rows.samples
     if found.size <= CHEAP:
         yield CheckedBound.held(schur_product_of(kernel), "total", found)
     if samples > 1:
         nested_samples = min(samples, max(CHEAP * samples // found.size, 2)) // 2
-        part = kernel.part(0, nested_samples)
+        part = kernel.load(0, nested_samples)
         try:
             check_range(part)
         except UsageError:  # these samples alone have numbers too small to square

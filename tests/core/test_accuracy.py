@@ -240,7 +240,7 @@ class Watched:
 
 
 def test_factors_that_do_not_fit_are_measured_a_few_samples_at_a_time(monkeypatch):
-    monkeypatch.setattr(term, "PART_BYTES", 4096)
+    monkeypatch.setattr(term, "PIECE_BYTES", 4096)
     stored = Watched(np.random.default_rng(0).standard_normal((300, 1, 40)))
     block = cases.block("a", None, DenseFactor(stored), 300, 1)
     found = Kernel(Jacobian((block,)), budget=1).fact(magnitude_of)

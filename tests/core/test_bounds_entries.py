@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntkspec.kernel.enclosure import Formed
+from ntkspec.kernel.enclosure import KernelEnclosure
 from ntkspec.spectral import bounds
 from ntkspec.spectral.bounds import entries
 
 
-def exact(kernel) -> Formed:
+def exact(kernel) -> KernelEnclosure:
     """A kernel without errors, to test the formulas alone."""
     kernel = np.asarray(kernel, dtype=float)
-    return Formed(kernel, np.sqrt(kernel.diagonal()), 0.0, 0.0)
+    return KernelEnclosure(kernel, np.sqrt(kernel.diagonal()), 0.0, 0.0)
 
 
 def naive_discs(kernel, d):
@@ -81,7 +81,7 @@ def test_scaling_attains_lambda_max_of_a_kernel_without_negative_entries():
 def test_scaling_copes_with_a_kernel_graded_over_many_decades():
     grades = 10.0 ** np.array([8, -8, 3, -2, 0])
     kernel = grades[:, None] * (np.eye(5) + 0.01) * grades
-    formed = Formed(kernel, grades * 1.01, 1e-15, 0.0)  # with an error, as if it had been formed
+    formed = KernelEnclosure(kernel, grades * 1.01, 1e-15, 0.0)  # with an error, as if it had been formed
     assert bounds.gershgorin_lower(formed).vacuous
     found = bounds.gershgorin_scaled_lower(formed).values[0]
     assert 0.9e-16 < found <= 1.01e-16
@@ -98,7 +98,7 @@ def test_the_search_for_a_lower_end_may_start_from_the_diagonal():
 
 def test_discs_include_the_error_of_forming_the_kernel():
     kernel, weights = np.array([[2.0, 1], [1, 2]]), np.array([1.5, 1.5])
-    formed = Formed(kernel, weights, 1e-3, 1e-6)
+    formed = KernelEnclosure(kernel, weights, 1e-3, 1e-6)
     margin = 1e-3 * 3 * 1.5 + 2e-6
     assert np.allclose(bounds.gershgorin_lower(formed).values, 1 - margin)
     assert np.allclose(bounds.gershgorin_upper(formed).values, 3 + margin)

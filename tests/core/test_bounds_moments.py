@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 import ntkspec
 from ntkspec.jacobian import DenseFactor, Jacobian
-from ntkspec.kernel.enclosure import Formed, form
+from ntkspec.kernel.enclosure import KernelEnclosure, form
 from ntkspec.spectral import bounds
 
 ALL = (bounds.wolkowicz_styan_lower, bounds.wolkowicz_styan_upper, bounds.trace_upper, bounds.frobenius_lower)
 
 
-def exact(kernel) -> Formed:
+def exact(kernel) -> KernelEnclosure:
     """A kernel without errors, to test the formulas alone."""
     kernel = np.asarray(kernel, dtype=float)
-    return Formed(kernel, np.sqrt(kernel.diagonal()), 0.0, 0.0)
+    return KernelEnclosure(kernel, np.sqrt(kernel.diagonal()), 0.0, 0.0)
 
 
 def rotated(eigenvalues, seed=0):
@@ -104,7 +104,7 @@ def test_a_singular_kernel_is_not_lifted_by_orders_of_magnitude():
 
 
 def test_error_of_forming_the_kernel_counts():
-    sure, unsure = exact(np.diag([2.0, 1])), Formed(np.diag([2.0, 1]), np.array([2.0, 1]), 1e-3, 0.0)
+    sure, unsure = exact(np.diag([2.0, 1])), KernelEnclosure(np.diag([2.0, 1]), np.array([2.0, 1]), 1e-3, 0.0)
     for of in ALL:
         sign = 1 if of(sure).side == "lower" else -1
         assert (sign * of(unsure).values <= sign * of(sure).values).all()
@@ -127,7 +127,7 @@ def test_squares_neither_overflow_nor_vanish(scale):
 def test_panels_of_rows_do_not_change_the_bounds(monkeypatch):
     formed = exact(rotated([4, 3, 2, 1, 0.5]))
     whole = [of(formed).values for of in ALL]
-    monkeypatch.setattr("ntkspec.backend.arrays.PANEL_BYTES", 2 * 8 * 5)
+    monkeypatch.setattr("ntkspec.backend.arrays.STRIP_BYTES", 2 * 8 * 5)
     assert np.allclose(whole, [of(formed).values for of in ALL], rtol=1e-12)
 
 

@@ -14,7 +14,7 @@ from hostile import certify
 import ntkspec
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import DenseFactor, Jacobian
-from ntkspec.kernel.enclosure import Formed, form
+from ntkspec.kernel.enclosure import KernelEnclosure, form
 from ntkspec.spectral import certificate
 
 
@@ -29,7 +29,7 @@ def test_no_hostile_kernel_breaks_a_certified_bound():
 
 def test_without_margins_the_hostile_kernels_break_the_bound(monkeypatch):
     """The cases are hard enough to tell."""
-    monkeypatch.setattr(Formed, "margin", property(lambda formed: np.zeros(formed.size)))
+    monkeypatch.setattr(KernelEnclosure, "margin", property(lambda formed: np.zeros(formed.size)))
     monkeypatch.setattr(certificate, "_cholesky_margin", np.zeros_like)
     assert certify.summary(certify.try_many(range(900)))["violations"]
 
@@ -114,7 +114,7 @@ def test_an_indefinite_kernel_is_noticed():
     assert np.array_equal(formed.kernel, before)
     spoilt = formed.kernel.copy()
     spoilt[2, 5] = spoilt[5, 2] = 2 * np.sqrt(spoilt[2, 2] * spoilt[5, 5])
-    found = certificate.positivity(Formed(spoilt, formed.weights, formed.gamma, formed.underflow))
+    found = certificate.positivity(KernelEnclosure(spoilt, formed.weights, formed.gamma, formed.underflow))
     assert (found.semidefinite, found.proved) == (False, 0.0)
 
 

@@ -68,9 +68,9 @@ def test_the_same_samples_give_the_symmetric_kernel():
 def test_in_panels_where_memory_is_short_and_into_an_array():
     rows, columns = cases.mixed(40), other_samples(30)
     out = np.empty((40, 30))
-    memory = (Assembly.of(Kernel(rows, columns), tile=4).needed - 40 * 30 * 8) / 2 / 2**30
+    memory = (Assembly.from_kernel(Kernel(rows, columns), tile=4).needed - 40 * 30 * 8) / 2 / 2**30
     assert (
-        Assembly.of(
+        Assembly.from_kernel(
             Kernel(rows, columns, budget=int(memory * 2**30)), tile=4, targets_given=True
         ).tiling.panel
         < 30

@@ -102,7 +102,7 @@ def test_panels_give_the_same_bits(outputs, precision, backend):
     jac = cases.uneven(40)
     kernel = Kernel(jac, outputs=outputs, precision=precision, backend=backend)
     by_block = {name: jac.only(name) for name in jac.names}
-    plan = Assembly.of(kernel, by_block, tile=8 * kernel.repeat)
+    plan = Assembly.from_kernel(kernel, by_block, tile=8 * kernel.repeat)
     in_panels = replace(plan, tiling=Tiling(panel=16, step=8))
     whole, found = plan.assemble(), in_panels.assemble()
     for name in jac.names:
@@ -164,7 +164,7 @@ def test_a_kernel_that_does_not_fit_the_device_is_assembled_and_solved_on_the_ho
     engine = stand_in_gpu(monkeypatch, free=int(1.25 * 45_000))
     monkeypatch.setattr(engine.xp, "ndarray", type("DeviceArray", (), {}))  # so that none is on the device
     sums = {"total": jac, "grid": jac.only("grid")}
-    plan = Assembly.of(Kernel(jac, backend=engine, budget=2**30), sums, tile=8)
+    plan = Assembly.from_kernel(Kernel(jac, backend=engine, budget=2**30), sums, tile=8)
     assert plan.on_host
     assert plan.tiling.panel < 60
     for name, kernel in gram_sums(sums, backend=engine, tile=8).items():
@@ -229,7 +229,7 @@ def test_a_wide_grid_in_panels_takes_no_memory_for_its_columns():
     rng = np.random.default_rng(0)
     wide = SparseFactor(rng.integers(0, 2**40, (200, 4)), rng.standard_normal((200, 1, 4)), 2**40)
     jac = Jacobian((cases.block("grid", wide, cases.dense(rng, 200, 1, 40), 200, 1, "grid"),))
-    plan = Assembly.of(Kernel(jac, backend=select("cpu"), budget=460_000))
+    plan = Assembly.from_kernel(Kernel(jac, backend=select("cpu"), budget=460_000))
     assert plan.tiling.panel < 200
     kernel = ntkspec.gram(jac, memory=460_000 / 2**30, backend="cpu")
     dense = jac["grid"].compact().to_dense()[:, 0]

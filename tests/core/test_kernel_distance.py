@@ -98,7 +98,7 @@ def test_single_precision_is_summed_in_double():
 
 def test_several_sums_at_once():
     one, two = (cases.mixed(20, 2, seed) for seed in (0, 1))
-    kernel = Kernel.of(one)
+    kernel = Kernel.from_jacobian(one)
     picked = ({"total": jac, "no_grid": jac.without("grid"), "grid": jac.only("grid")} for jac in (one, two))
     found = distances(kernel, *picked)
     assert found == {

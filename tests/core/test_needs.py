@@ -62,7 +62,7 @@ def test_solvers_stay_within_their_needs_and_near_them(method, n, width, k):
     kernel = Kernel(jac, backend=CPU, budget=2**31)
     kernel.fact(magnitude_of)  # of which every solver knows
     if method == "cholesky":
-        kernel = kernel.otherwise(budget=int(2.0 * 8 * 400 * n) + 3 * jac.nbytes)
+        kernel = kernel.replaced(budget=int(2.0 * 8 * 400 * n) + 3 * jac.nbytes)
     needed = SOLVERS[method].need(kernel, k).needed
     taken = peak(lambda: SOLVERS[method].solve(kernel, k))
     assert taken <= 1.05 * needed
@@ -73,7 +73,7 @@ def test_solvers_stay_within_their_needs_and_near_them(method, n, width, k):
 def test_what_is_looked_for_beside_does_not_come_on_top(method):
     """Norms, ranks and the solver: one after the other, of a kernel of which nothing is known."""
     kernel = Kernel(dense(1100, 400), backend=CPU, budget=2**27)
-    assert not kernel.held
+    assert not kernel.caches
     taken = peak(lambda: SOLVERS[method].solve(kernel))
     assert taken <= 1.05 * SOLVERS[method].need(kernel).needed
 
@@ -88,7 +88,7 @@ def test_what_is_kept_of_many_sums_is_a_tenth_of_the_budget():
     budget = 6 * whole.nbytes
     kernel = Kernel(whole, backend=CPU, budget=budget)
     parts = sums_of(kernel, {name: whole.only(name) for name in whole.names})
-    assert not any(part.held for part in parts.values())
+    assert not any(part.caches for part in parts.values())
 
     def look():
         for part in parts.values():
@@ -97,7 +97,7 @@ def test_what_is_kept_of_many_sums_is_a_tenth_of_the_budget():
     assert peak(look) <= budget / 4
     rich = Kernel(whole, backend=CPU, budget=100 * whole.nbytes)
     parts = sums_of(rich, {name: whole.only(name) for name in whole.names})
-    assert all(part.held for part in parts.values())
+    assert all(part.caches for part in parts.values())
     assert peak(look) <= rich.budget / 10
 
 
@@ -122,7 +122,7 @@ def test_the_least_that_a_kernel_is_formed_in_is_itself_and_two_samples():
     while high - low > 1:
         middle = (low + high) // 2
         try:
-            Assembly.of(Kernel(jac, backend=CPU, budget=middle), tile=1)
+            Assembly.from_kernel(Kernel(jac, backend=CPU, budget=middle), tile=1)
             high = middle
         except MemoryBudgetError:
             low = middle
@@ -136,7 +136,7 @@ def test_eigenvectors_ask_for_four_kernels():
     assert SOLVERS["gram"].solve(kernel).complete
     with pytest.raises(MemoryBudgetError, match="needed beside it"):
         SOLVERS["gram"].solve(kernel, vectors=True)
-    rich = kernel.otherwise(budget=int(4.1 * 8 * 300**2))
+    rich = kernel.replaced(budget=int(4.1 * 8 * 300**2))
     assert SOLVERS["gram"].solve(rich, vectors=True).vectors is not None
 
 

@@ -169,7 +169,7 @@ def test_factors_that_a_device_has_no_room_for(monkeypatch):
     jac = cases.mixed(400)
     engine = stand_in_gpu(monkeypatch, free=jac.nbytes)
     kernel = Kernel(jac, backend=engine, budget=2**30)
-    assert not kernel.held
+    assert not kernel.caches
     assert not kernel.facts_fit
     assert not SOLVERS["svd"].need(kernel).fits
     found = SOLVERS["lanczos"].solve(kernel, 3)

@@ -56,7 +56,7 @@ def test_every_solver_on_every_backend(method, outputs, backend):
     need = solver.need(kernel, k)
     assert need.fits
     if backend.name == "cpu":  # a device has a room of its own
-        assert not solver.need(kernel.otherwise(budget=need.needed // 60), k).fits
+        assert not solver.need(kernel.replaced(budget=need.needed // 60), k).fits
 
 
 @pytest.mark.parametrize("method", SOLVERS)
@@ -204,13 +204,13 @@ def test_what_does_not_fit_is_not_kept():
 def test_other_fields_make_other_facts():
     jac = cases.mixed(12)
     kernel = Kernel(jac, outputs="full")
-    assert kernel.otherwise(outputs="trace").diagonal.shape == (12,)
+    assert kernel.replaced(outputs="trace").diagonal.shape == (12,)
     assert kernel.diagonal.shape == (24,)
     assert (
-        kernel.otherwise(precision="float32").fact(magnitude_of).underflow
+        kernel.replaced(precision="float32").fact(magnitude_of).underflow
         > kernel.fact(magnitude_of).underflow
     )
-    part = kernel.part(2, 7)
+    part = kernel.load(2, 7)
     assert np.allclose(part.diagonal, kernel.diagonal[4:14])
 
 

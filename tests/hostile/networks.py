@@ -99,7 +99,7 @@ def try_one(seed: int) -> Result:
             return encoding, Counter({"refused by the exporter": 1}), [f"{error}, {precision}, seed {seed}"]
     outputs: Outputs = ("trace", "full", 0)[int(rng.integers(3))]
     parts = sums_of_blocks(jac, ())
-    kernels = sums_of(Kernel.of(jac, outputs, backend="cpu", memory=0.1), parts)
+    kernels = sums_of(Kernel.from_jacobian(jac, outputs, backend="cpu", memory=0.1), parts)
     try:
         found = solve_all(kernels)
     except UsageError:  # gradients too small to square

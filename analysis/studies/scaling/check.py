@@ -96,7 +96,7 @@ def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def _kernel(jacobian: Jacobian) -> Kernel:
-    return Kernel.of(jacobian, backend="cpu", memory=MEMORY)
+    return Kernel.from_jacobian(jacobian, backend="cpu", memory=MEMORY)
 
 
 def _bare(fact_s: float) -> Habits:

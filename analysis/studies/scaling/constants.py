@@ -140,7 +140,9 @@ def _eigenvalues(_: dict[str, float]) -> dict[str, float]:
 
 def _singular_values(_: dict[str, float]) -> dict[str, float]:
     n, width, engine = FOLDED, 64, CpuBackend()
-    kernel = Kernel.of(of_pairs((dense(n, width), dense(n, width, 1))), backend="cpu", memory=MEMORY)
+    kernel = Kernel.from_jacobian(
+        of_pairs((dense(n, width), dense(n, width, 1))), backend="cpu", memory=MEMORY
+    )
     triangle = np.triu(np.random.default_rng(0).standard_normal((n, n)))
     return {
         "fold_rate": 2.0 * n**2 * width**2 / median_s(triangular_factor, lambda: (kernel,)),
@@ -180,7 +182,7 @@ def _low_rank(known: dict[str, float]) -> dict[str, float]:
     """The low-rank route, less what the entries of its rows take, and the eigenvalues at the end."""
     n, steep = TWO_STAGE, 10.0 ** np.linspace(0, -7, STEEP)
     left, right = (DenseFactor(dense(n, STEEP, seed).values[:] * steep) for seed in (0, 1))
-    kernel = Kernel.of(of_pairs((left, right)), backend="cpu", memory=MEMORY)
+    kernel = Kernel.from_jacobian(of_pairs((left, right)), backend="cpu", memory=MEMORY)
     solved = SOLVERS["cholesky"].solve(kernel)
     if solved is None:
         raise RuntimeError("the low-rank route declines the kernel that it is measured on")

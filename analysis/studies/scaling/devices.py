@@ -44,12 +44,12 @@ DEVICES = (LAPTOP, NODE, GPU)
 
 def fits(route: Route, work: Work, device: Device) -> bool:
     """Return whether the package's plan of a route fits a device; factors may come in panels."""
-    kernel = work.kernel.otherwise(budget=device.budget)
+    kernel = work.kernel.replaced(budget=device.budget)
     if route == "gram":
         return SOLVERS["gram"].need(kernel).fits
     if route == "file":
         try:
-            Assembly.of(kernel, targets_given=True)
+            Assembly.from_kernel(kernel, targets_given=True)
         except MemoryBudgetError:
             return False
         return True

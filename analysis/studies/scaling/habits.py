@@ -61,4 +61,4 @@ def products(jacobian: Jacobian) -> int:
 
 
 def _kernel(jacobian: Jacobian) -> Kernel:
-    return Kernel.of(jacobian, backend="cpu", memory=MEMORY)
+    return Kernel.from_jacobian(jacobian, backend="cpu", memory=MEMORY)

@@ -134,7 +134,7 @@ class Work:
 def memory(route: Route, work: Work) -> int:
     """Return the bytes that the package plans with for a route, with all factors in memory."""
     if route == "file":
-        return Assembly.of(work.kernel, targets_given=True).needed
+        return Assembly.from_kernel(work.kernel, targets_given=True).needed
     if route == "low-rank":
         return rank_bytes(work.kernel, work.rank)
     return SOLVERS[route].need(work.kernel).needed

@@ -4,7 +4,7 @@ They are made from spectra (`theorem1`, Weyl, Cauchy, Ostrowski), from the Jacob
 `certified`), or from the formed kernel with its error, `form(jacobian)` (all others).
 """
 
-from ntkspec.kernel.enclosure import Formed, form
+from ntkspec.kernel.enclosure import KernelEnclosure, form
 from ntkspec.spectral.bounds.entries import (
     gershgorin_lower,
     gershgorin_scaled_lower,
@@ -31,7 +31,7 @@ from ntkspec.spectral.certificate import Positivity, positivity
 
 __all__ = [
     "Bound",
-    "Formed",
+    "KernelEnclosure",
     "Positivity",
     "cauchy_lower",
     "cauchy_upper",

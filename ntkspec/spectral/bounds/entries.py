@@ -11,8 +11,9 @@ eigenvalue (Collatz 1942; Wielandt 1950).
 
 Both ends are found as one: the upper end of discs about centres c, diag(K) or, for the lower end, minus it.
 Of the kernel as formed, |K_ij| is at most |kernel_ij| + gamma f_i f_j + underflow; that goes into R, the
-error of the diagonal too, so the ends hold for the true K. With d = 1 it is the margin of `Formed`; with the
-d of a kernel graded over many decades it is far less. All sums have terms of one sign and are rounded up.
+error of the diagonal too, so the ends hold for the true K. With d = 1 it is the margin of `KernelEnclosure`;
+with the d of a kernel graded over many decades it is far less. All sums have terms of one sign and are
+rounded up.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.kernel.enclosure import TINIEST, UNIT, Formed
+from ntkspec.kernel.enclosure import TINIEST, UNIT, KernelEnclosure
 from ntkspec.spectral.bounds.record import Bound, Side
 from ntkspec.summation import gamma
 
@@ -29,35 +30,35 @@ SETTLED = 1e-9  # change of d that ends the search
 SMALLEST = 1e-50  # entry of d: R(d) stays far from underflow
 
 
-def gershgorin_lower(formed: Formed) -> Bound:
+def gershgorin_lower(formed: KernelEnclosure) -> Bound:
     """lambda_i(K) >= min over j of K_jj - sum_{l != j} |K_jl| (Gershgorin 1931)."""
     theorem = "lambda_i(K) >= min_j K_jj - sum_{l != j} |K_jl|"
     return _bound("gershgorin_lower", theorem, formed, "lower", _plain_end(formed, "lower"))
 
 
-def gershgorin_upper(formed: Formed) -> Bound:
+def gershgorin_upper(formed: KernelEnclosure) -> Bound:
     """lambda_i(K) <= max over j of K_jj + sum_{l != j} |K_jl| (Gershgorin 1931)."""
     theorem = "lambda_i(K) <= max_j K_jj + sum_{l != j} |K_jl|"
     return _bound("gershgorin_upper", theorem, formed, "upper", _plain_end(formed, "upper"))
 
 
-def gershgorin_scaled_lower(formed: Formed) -> Bound:
+def gershgorin_scaled_lower(formed: KernelEnclosure) -> Bound:
     """The lower end of the discs of D^-1 K D for a d found by iteration; never below `gershgorin_lower`."""
     theorem = "lambda_i(K) >= min_j K_jj - sum_{l != j} |K_jl| d_l / d_j, d > 0"
     return _bound("gershgorin_scaled_lower", theorem, formed, "lower", _scaled_end(formed, "lower"))
 
 
-def gershgorin_scaled_upper(formed: Formed) -> Bound:
+def gershgorin_scaled_upper(formed: KernelEnclosure) -> Bound:
     """The upper end of the discs of D^-1 K D for a d found by iteration; never above `gershgorin_upper`."""
     theorem = "lambda_i(K) <= max_j K_jj + sum_{l != j} |K_jl| d_l / d_j, d > 0"
     return _bound("gershgorin_scaled_upper", theorem, formed, "upper", _scaled_end(formed, "upper"))
 
 
-def _plain_end(formed: Formed, side: Side) -> float:
+def _plain_end(formed: KernelEnclosure, side: Side) -> float:
     return float(_ends(formed, side, np.ones(formed.size))[0].max())
 
 
-def _scaled_end(formed: Formed, side: Side) -> float:
+def _scaled_end(formed: KernelEnclosure, side: Side) -> float:
     """The least end that was seen on the way from the better of two starts: d = 1 and d_i = K_ii^(-+1/2).
 
     With t = max_i c_i + R_i(d) / d_i, R_i(d) <= (t - c_i) d_i. A step takes d_i to the square root of
@@ -79,7 +80,7 @@ def _scaled_end(formed: Formed, side: Side) -> float:
     return best
 
 
-def _roots(formed: Formed, side: Side) -> NDArray[np.float64]:
+def _roots(formed: KernelEnclosure, side: Side) -> NDArray[np.float64]:
     """(N,) d = K_ii^1/2, or its reciprocal for the lower end: right for a kernel that is mostly diagonal."""
     diagonal = formed.diagonal
     relative = np.maximum(diagonal / max(float(diagonal.max()), TINIEST), SMALLEST**2)
@@ -87,7 +88,7 @@ def _roots(formed: Formed, side: Side) -> NDArray[np.float64]:
 
 
 def _ends(
-    formed: Formed, side: Side, d: NDArray[np.float64]
+    formed: KernelEnclosure, side: Side, d: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """c_i + R_i(d) / d_i and R_i(d) / d_i, both (N,), rounded up."""
     diagonal, f = formed.diagonal, formed.weights
@@ -98,7 +99,7 @@ def _ends(
     return (diagonal if side == "upper" else -diagonal) + reach, reach
 
 
-def _bound(name: str, theorem: str, formed: Formed, side: Side, end: float) -> Bound:
+def _bound(name: str, theorem: str, formed: KernelEnclosure, side: Side, end: float) -> Bound:
     value = end if side == "upper" else -end
     mean = float(formed.diagonal.mean())
     return Bound(

@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from ntkspec.backend.arrays import strips
-from ntkspec.kernel.enclosure import UNIT, UP, Formed
+from ntkspec.kernel.enclosure import UNIT, UP, KernelEnclosure
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.summation import gamma
 
@@ -29,7 +29,7 @@ WOLKOWICZ_STYAN = "Wolkowicz and Styan 1980, Bounds for eigenvalues using traces
 POSITIVE = "K positive semidefinite"
 
 
-def wolkowicz_styan_lower(formed: Formed) -> Bound:
+def wolkowicz_styan_lower(formed: KernelEnclosure) -> Bound:
     """lambda_k >= m - s sqrt((k - 1) / (N - k + 1)), lambda_1 >= m + s / sqrt(N - 1); at least 0."""
     size = formed.size
     mean, spread = _mean_and_spread(formed)
@@ -50,7 +50,7 @@ def wolkowicz_styan_lower(formed: Formed) -> Bound:
     )
 
 
-def wolkowicz_styan_upper(formed: Formed) -> Bound:
+def wolkowicz_styan_upper(formed: KernelEnclosure) -> Bound:
     """lambda_k <= m + s sqrt((N - k) / k), lambda_N <= m - s / sqrt(N - 1)."""
     size = formed.size
     mean, spread = _mean_and_spread(formed)
@@ -71,7 +71,7 @@ def wolkowicz_styan_upper(formed: Formed) -> Bound:
     )
 
 
-def trace_upper(formed: Formed) -> Bound:
+def trace_upper(formed: KernelEnclosure) -> Bound:
     """lambda_i <= min(trace(K) / i, ||K||_F / sqrt(i)): the i largest are all at least lambda_i.
 
     Always vacuous: of lambda_min it says trace(K) / N.
@@ -89,7 +89,7 @@ def trace_upper(formed: Formed) -> Bound:
     )
 
 
-def frobenius_lower(formed: Formed) -> Bound:
+def frobenius_lower(formed: KernelEnclosure) -> Bound:
     """lambda_1 >= ||K||_F^2 / trace(K), since sum lambda^2 <= lambda_1 sum lambda; 0 for the others."""
     trace, norm = _trace(formed)[1], _norm(formed, 0.0)[0]
     values = np.zeros(formed.size)
@@ -106,7 +106,7 @@ def frobenius_lower(formed: Formed) -> Bound:
     )
 
 
-def _mean_and_spread(formed: Formed) -> tuple[Range, Range]:
+def _mean_and_spread(formed: KernelEnclosure) -> tuple[Range, Range]:
     """m and s. s sqrt(N) is off by the norm of the kernel's error at most: taking the mean away shortens it.
 
     About a centre that is m but for rounding, the norm exceeds that about m by sqrt(N) times the way at most.
@@ -118,12 +118,12 @@ def _mean_and_spread(formed: Formed) -> tuple[Range, Range]:
     return mean, (max(least, 0.0), norm[1] / math.sqrt(size) * (1 + ROUNDINGS))
 
 
-def _trace(formed: Formed) -> Range:
+def _trace(formed: KernelEnclosure) -> Range:
     total = math.fsum(formed.diagonal)
     return _range(total, _error(formed) + ROUNDINGS * total)
 
 
-def _norm(formed: Formed, shift: float) -> Range:
+def _norm(formed: KernelEnclosure, shift: float) -> Range:
     """||K - shift I||_F, a panel of rows at a time, scaled so that no square overflows."""
     kernel, size, xp = formed.kernel, formed.size, formed.engine.xp
     diagonal = kernel.diagonal()
@@ -139,12 +139,12 @@ def _norm(formed: Formed, shift: float) -> Range:
     return _range(math.ldexp(norm, -exponent), math.ldexp(lost, -exponent) + _error(formed))
 
 
-def _error(formed: Formed) -> float:
+def _error(formed: KernelEnclosure) -> float:
     """Bound on the Frobenius norm of the kernel's error, and on the error of its trace."""
     return (formed.gamma * float(formed.weights @ formed.weights) + formed.size * formed.underflow) * UP
 
 
-def _diagonal_mean(formed: Formed) -> float:
+def _diagonal_mean(formed: KernelEnclosure) -> float:
     return math.fsum(formed.diagonal) / formed.size
 
 

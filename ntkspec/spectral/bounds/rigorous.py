@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs, Pair
-from ntkspec.kernel.enclosure import TINIEST, UP, Formed, enclosure_of, forming_roundings, in_ieee_arithmetic
+from ntkspec.kernel.enclosure import (
+    TINIEST,
+    UP,
+    KernelEnclosure,
+    enclosure_of,
+    forming_roundings,
+    in_ieee_arithmetic,
+)
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator
 from ntkspec.spectral.bounds.record import Bound
@@ -31,13 +38,13 @@ def certified(
     memory: float | None = None,
 ) -> tuple[Bound, Bound]:
     """Certified lower and upper bound on lambda_min of J J^T; arguments and errors as for `form`."""
-    kernel = Kernel.of(jacobian, outputs, backend="cpu", memory=memory)
+    kernel = Kernel.from_jacobian(jacobian, outputs, backend="cpu", memory=memory)
     formed = enclosure_of(kernel)
     found = positivity(formed)
     return certified_lower(formed, found), certified_upper_of(kernel, found.vector)
 
 
-def certified_lower(formed: Formed, found: Positivity | None = None) -> Bound:
+def certified_lower(formed: KernelEnclosure, found: Positivity | None = None) -> Bound:
     """lambda_min(K) >= s for the largest s that bisection over Cholesky factorisations proves.
 
     Args:
@@ -72,7 +79,7 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
     Raises:
         UsageError: a vector that is zero, not finite, or of another length.
     """
-    return certified_upper_of(Kernel.of(jacobian, outputs, backend="cpu"), vector)
+    return certified_upper_of(Kernel.from_jacobian(jacobian, outputs, backend="cpu"), vector)
 
 
 def certified_upper_of(kernel: Kernel, vector: NDArray[np.float64]) -> Bound:

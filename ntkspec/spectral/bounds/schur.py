@@ -41,7 +41,7 @@ def schur_product(
         jacobian: blocks, in memory or in a run file.
         outputs: output mode; arguments and errors as for `ntkspec.spectrum`.
     """
-    return schur_product_of(Kernel.of(jacobian, outputs, backend=backend, memory=memory))
+    return schur_product_of(Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory))
 
 
 def schur_product_of(kernel: Kernel) -> Bound:
@@ -63,8 +63,8 @@ def _block_bound(block: Block, kernel: Kernel) -> float:
     n = block.samples
     p = replace(block, outputs=1, left=Ones(n, 1), right=block.left)
     q = replace(block, left=Ones(n, 1))
-    p_gram = kernel.otherwise(rows=Jacobian((p,)), outputs="trace")
-    q_gram = kernel.otherwise(rows=Jacobian((q,)))
+    p_gram = kernel.replaced(rows=Jacobian((p,)), outputs="trace")
+    q_gram = kernel.replaced(rows=Jacobian((q,)))
     best = _smallest(q_gram) * _least_diagonal(p_gram)
     if kernel.repeat == 1:  # else a sample's rows share one row of P: it is singular
         best = max(best, _smallest(p_gram) * _least_diagonal(q_gram))

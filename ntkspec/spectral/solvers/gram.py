@@ -23,7 +23,7 @@ class Gram(Promises):
         """See `Solver.need`."""
         note = f"the kernel {format_bytes(kernel.nbytes)}"
         try:
-            plan = Assembly.of(kernel, beside=_eigenvalues(kernel))
+            plan = Assembly.from_kernel(kernel, beside=_eigenvalues(kernel))
         except MemoryBudgetError:
             beside = max(least_bytes(kernel, 0), _eigenvalues(kernel)(kernel.backend))
             return Need(kernel.nbytes + beside, note, fits=False)
@@ -38,7 +38,7 @@ class Gram(Promises):
         """See `Solver.solve`."""
         errors, backend, columns = self.errors(kernel), kernel.backend, None
         beside = _eigenvectors(kernel) if vectors else _eigenvalues(kernel)
-        formed = Assembly.of(kernel, beside=beside).assemble()["total"]
+        formed = Assembly.from_kernel(kernel, beside=beside).assemble()["total"]
         if vectors:
             values, found = backend.eigh(formed)
             columns = found[:, ::-1]
