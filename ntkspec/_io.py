@@ -30,12 +30,14 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Give a path to write to, which takes the place of `target` in one step if all goes well.
+    """Give a path to write to; what is there in the end is on the disk when it takes the place of `target`.
 
     On any failure it is removed, and `target` is as it was. The folder must exist.
     """
     with hidden_file(target) as part:
         yield part
+        with part.open("rb+") as handle:
+            os.fsync(handle.fileno())
         os.replace(part, target)
 
 
@@ -69,28 +71,32 @@ def beside(target: Path, ending: str) -> Path:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Lock a file or folder that exists, until the end or the death of this process.
+def locked(path: Path, *, wait: bool = False) -> Iterator[bool | None]:
+    """Lock a file or folder that exists, until this ends or the process dies.
 
     Args:
         path: what to lock; no symbolic link.
         wait: whether to wait for a process that holds it.
 
     Yields:
-        Whether it could be locked. It could not where a living process holds it, where it is gone, or on a
-        file system without locks.
+        True: it is locked. False: a living process holds it. None: it cannot be opened, or its file system
+        has no locks.
     """
+    # Over a network, only who may write may have a file alone; a folder cannot be opened so.
+    access = os.O_RDWR if path.is_file() and os.access(path, os.W_OK) else os.O_RDONLY
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = os.open(path, access | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        yield False
+        yield None
         return
     try:
+        free: bool | None = True
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            free = True
-        except OSError:  # somebody holds it, or the file system has no locks
+        except BlockingIOError:
             free = False
+        except OSError:
+            free = None
         yield free
     finally:
         os.close(handle)
@@ -129,7 +135,6 @@ def allocate(path: Path, size: int) -> None:
     """
     with path.open("r+b") as handle:
         os.posix_fallocate(handle.fileno(), 0, size)
-        os.fsync(handle.fileno())
 
 
 def _start(target: Path) -> str:

@@ -204,7 +204,7 @@ def test_squares_that_are_damaged_unfinished_or_of_others_are_done_again(tmp_pat
     numbers[100] ^= 1
     changed.write_bytes(numbers)
     of_others.rename(of_others.with_name(of_others.name[:-16] + 16 * "0"))
-    unfinished.rename(unfinished.with_name(unfinished.name + ".new-" + 32 * "0"))
+    unfinished.rename(unfinished.with_name(f".{unfinished.name}.0123abcd.part"))
     again = Here()
     path = shared(run_file, tmp_path / "k", executor=again)
     assert len(again.jobs) == 5

@@ -12,7 +12,6 @@ structures do not change meanwhile, so a kill cannot damage the file at any mome
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +23,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec._io import allocate, locked, remove_leftovers, replacing
 from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
 from ntkspec.kernel import tiles
 from ntkspec.kernel.dense import Assembly
@@ -85,7 +85,7 @@ def begin(path: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
     Raises:
         OutputError: there is no room for it.
     """
-    with writing(path), _alone_in(path.parent):
+    with writing(path), locked(path.parent.resolve(), wait=True):  # other writers that begin files here wait
         if not part_of(path).exists():
             _lay_out(part_of(path), plan, attributes)
 
@@ -174,21 +174,16 @@ def _as_begun(part: Path, plan: Assembly) -> Assembly:
 
 def _lay_out(part: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
     """Create the file with all datasets at their full size; it gets its name when it is complete."""
-    new = part.with_name(part.name + ".new")
     strips = -(-plan.kernel.rows.samples // plan.tiling.step)
-    try:
+    with replacing(part) as new:
         with _open(new, "w") as file:
             file.attrs.update({"format": FORMAT, "version": VERSION, "step": plan.tiling.step, **attributes})
             file.create_group(KERNELS)
             for name in plan.names:
                 _contiguous(file, _dataset(name), plan.kernel.shape, plan.kernel.dtype)
             _contiguous(file, DONE, (strips, strips), np.dtype(np.uint8))
-        with new.open("r+b") as handle:
-            os.posix_fallocate(handle.fileno(), 0, new.stat().st_size)
-            os.fsync(handle.fileno())
-        os.replace(new, part)
-    finally:
-        new.unlink(missing_ok=True)
+        allocate(new, new.stat().st_size)
+    remove_leftovers(part, lambda path: path.is_file())
 
 
 def _contiguous(file: h5py.File, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
@@ -221,30 +216,14 @@ def _attributes(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait for other writers that begin files in this folder, and keep them out meanwhile."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
 def _locked(part: Path) -> Iterator[None]:
     """Lock a file, or raise `OutputError` if another process has it."""
-    with part.open("r+b") as handle:  # network file systems want write access for an exclusive lock
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with locked(part) as free:
+        if free is False:
             raise OutputError(
                 str(part),
                 expected="a file that nobody else is writing",
                 got="one that another process is at work on",
                 remedy="wait for it, or choose another place",
-            ) from None
-        except OSError:  # a file system without locks
-            pass
+            )
         yield

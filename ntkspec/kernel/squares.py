@@ -16,17 +16,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec._io import replacing
 from ntkspec.kernel.kernel_file import KernelFile, not_ours, part_of
 from ntkspec.store.disk import writing
 
 NAME = re.compile(r"(\d+)-(\d+)-(\d+)-(\d+)-([0-9a-f]{16})")
-UNFINISHED = re.compile(NAME.pattern + r"\.new-[0-9a-f]{32}")
+UNFINISHED = re.compile(r"\." + NAME.pattern + r"\.[0-9a-f]{8}\.part")
 CRC_BYTES = 4
 
 
@@ -80,19 +80,11 @@ def write_square(place: Path, kernels: Iterable[NDArray[Any]]) -> None:
     Raises:
         OutputError: there is no room for it, or the folder is gone.
     """
-    new = place.with_name(f"{place.name}.new-{uuid4().hex}")  # two workers may be at the same square
-    with writing(place):
-        try:
-            with new.open("xb") as handle:
-                for kernel in kernels:
-                    numbers = np.ascontiguousarray(kernel)
-                    handle.write(numbers.data)
-                    handle.write(_crc(numbers))
-                handle.flush()
-                os.fsync(handle.fileno())
-            os.replace(new, place)
-        finally:
-            new.unlink(missing_ok=True)
+    with writing(place), replacing(place) as part, part.open("wb") as handle:
+        for kernel in kernels:
+            numbers = np.ascontiguousarray(kernel)
+            handle.write(numbers.data)
+            handle.write(_crc(numbers))
 
 
 def missing(file: KernelFile, square: Square) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import h5py
 
-from ntkspec._io import first_line
+from ntkspec._io import allocate, first_line
 from ntkspec.errors import OutputError, UsageError
 
 LOCKING = "HDF5_USE_FILE_LOCKING"  # an environment variable that HDF5 heeds before what a program asks for
@@ -90,8 +90,8 @@ def reserve(part: Path, size: int) -> None:
     scratch = part.with_name(part.name + ".room")
     scratch.unlink(missing_ok=True)  # left by a killed writer
     try:
-        with scratch.open("xb") as handle:  # never what a link points to
-            os.posix_fallocate(handle.fileno(), 0, now + size + size // 50 + OVERHEAD_BYTES)
+        scratch.open("xb").close()  # never what a link points to
+        allocate(scratch, now + size + size // 50 + OVERHEAD_BYTES)
     finally:
         scratch.unlink(missing_ok=True)
 
