@@ -98,12 +98,12 @@ def continued(path: Path, plan: Assembly, fingerprint: str) -> Iterator[KernelFi
         OutputError: it is of other kernels, or is being written.
         MemoryBudgetError: its tiles do not fit the plan's budget.
     """
-    part = part_of(path)
+    unfinished = part_of(path)
     with contextlib.ExitStack() as stack:
         with writing(path):
-            stack.enter_context(_locked(part))
-            require_same(part, fingerprint)
-            opened = _mapped(path, _as_begun(part, plan), fingerprint)
+            stack.enter_context(_locked(unfinished))
+            require_same(unfinished, fingerprint)
+            opened = _mapped(path, _as_begun(unfinished, plan), fingerprint)
         yield opened
 
 
@@ -143,11 +143,11 @@ def check_names(names: Iterable[str]) -> None:
 
 def _mapped(path: Path, plan: Assembly, fingerprint: str) -> KernelFile:
     """Map the datasets of a kernel file into memory."""
-    part = part_of(path)
-    with _open(part, "r") as file:
+    unfinished = part_of(path)
+    with _open(unfinished, "r") as file:
         offsets = {name: int(file[_dataset(name)].id.get_offset()) for name in plan.names}
         done_offset, strips = int(file[DONE].id.get_offset()), file[DONE].shape
-    with part.open("r+b") as handle:
+    with unfinished.open("r+b") as handle:
         memory = mmap.mmap(handle.fileno(), 0)  # closed when the last array in it is deleted
     kernels = {
         name: np.ndarray(plan.kernel.shape, plan.kernel.dtype, memory, offset)
@@ -157,13 +157,13 @@ def _mapped(path: Path, plan: Assembly, fingerprint: str) -> KernelFile:
     return KernelFile(path, fingerprint, plan, kernels, done, memory)
 
 
-def _as_begun(part: Path, plan: Assembly) -> Assembly:
+def _as_begun(unfinished: Path, plan: Assembly) -> Assembly:
     """Return the plan with the tiles that the file was begun with, on which its bits depend."""
-    with _open(part, "r") as file:
+    with _open(unfinished, "r") as file:
         step = int(file.attrs["step"])
     if step > plan.tiling.step:
         raise MemoryBudgetError(
-            str(part),
+            str(unfinished),
             expected=f"room for tiles of {step} samples, as it began",
             got=f"a budget for {plan.tiling.step}",
             remedy="raise --memory, or remove the file to begin again",
@@ -172,9 +172,9 @@ def _as_begun(part: Path, plan: Assembly) -> Assembly:
     return replace(plan, tiling=tiling)
 
 
-def _lay_out(part: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
+def _lay_out(unfinished: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
     """Create the file with all datasets at their full size; it gets its name when it is complete."""
-    new = part.with_name(part.name + ".new")
+    new = unfinished.with_name(unfinished.name + ".new")
     strips = -(-plan.kernel.rows.samples // plan.tiling.step)
     try:
         with _open(new, "w") as file:
@@ -186,7 +186,7 @@ def _lay_out(part: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
         with new.open("r+b") as handle:
             os.posix_fallocate(handle.fileno(), 0, new.stat().st_size)
             os.fsync(handle.fileno())
-        os.replace(new, part)
+        os.replace(new, unfinished)
     finally:
         new.unlink(missing_ok=True)
 
@@ -233,14 +233,14 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(part: Path) -> Iterator[None]:
+def _locked(unfinished: Path) -> Iterator[None]:
     """Lock a file, or raise `OutputError` if another process has it."""
-    with part.open("r+b") as handle:  # network file systems want write access for an exclusive lock
+    with unfinished.open("r+b") as handle:  # network file systems want write access for an exclusive lock
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputError(
-                str(part),
+                str(unfinished),
                 expected="a file that nobody else is writing",
                 got="one that another process is at work on",
                 remedy="wait for it, or choose another place",
