@@ -122,12 +122,12 @@ class _Work:
     def subtract(self, start: int, used: int) -> None:
         """Subtract the collected products from the rest of the matrix, which begins at row `start`."""
         size = len(self.matrix)
-        strip = max((size - start) // SHARE, NARROWEST)
-        for column in range(start, size, strip):
-            end = min(column + strip, size)
-            part = self.matrix[column:, column:end]
+        step = max((size - start) // SHARE, NARROWEST)
+        for column in range(start, size, step):
+            end = min(column + step, size)
+            strip = self.matrix[column:, column:end]
             self.products.multiply(
-                part, self.left[column:, :used], self.right[column:end, :used].T, -1.0, 1.0
+                strip, self.left[column:, :used], self.right[column:end, :used].T, -1.0, 1.0
             )
             if end < size:
                 self.products.transpose(self.matrix[column:end, end:], self.matrix[end:, column:end])

@@ -98,12 +98,12 @@ def continued(path: Path, plan: Assembly, fingerprint: str) -> Iterator[KernelFi
         OutputError: it is of other kernels, or is being written.
         MemoryBudgetError: its tiles do not fit the plan's budget.
     """
-    part = part_of(path)
+    unfinished = part_of(path)
     with contextlib.ExitStack() as stack:
         with writing(path):
-            stack.enter_context(_locked(part))
-            require_same(part, fingerprint)
-            opened = _mapped(path, _as_begun(part, plan), fingerprint)
+            stack.enter_context(_locked(unfinished))
+            require_same(unfinished, fingerprint)
+            opened = _mapped(path, _as_begun(unfinished, plan), fingerprint)
         yield opened
 
 
@@ -143,11 +143,11 @@ def check_names(names: Iterable[str]) -> None:
 
 def _mapped(path: Path, plan: Assembly, fingerprint: str) -> KernelFile:
     """Map the datasets of a kernel file into memory."""
-    part = part_of(path)
-    with _open(part, "r") as file:
+    unfinished = part_of(path)
+    with _open(unfinished, "r") as file:
         offsets = {name: int(file[_dataset(name)].id.get_offset()) for name in plan.names}
         done_offset, strips = int(file[DONE].id.get_offset()), file[DONE].shape
-    with part.open("r+b") as handle:
+    with unfinished.open("r+b") as handle:
         memory = mmap.mmap(handle.fileno(), 0)  # closed when the last array in it is deleted
     kernels = {
         name: np.ndarray(plan.kernel.shape, plan.kernel.dtype, memory, offset)
@@ -157,13 +157,13 @@ def _mapped(path: Path, plan: Assembly, fingerprint: str) -> KernelFile:
     return KernelFile(path, fingerprint, plan, kernels, done, memory)
 
 
-def _as_begun(part: Path, plan: Assembly) -> Assembly:
+def _as_begun(unfinished: Path, plan: Assembly) -> Assembly:
     """Return the plan with the tiles that the file was begun with, on which its bits depend."""
-    with _open(part, "r") as file:
+    with _open(unfinished, "r") as file:
         step = int(file.attrs["step"])
     if step > plan.tiling.step:
         raise MemoryBudgetError(
-            str(part),
+            str(unfinished),
             expected=f"room for tiles of {step} samples, as it began",
             got=f"a budget for {plan.tiling.step}",
             remedy="raise --memory, or remove the file to begin again",
@@ -172,10 +172,10 @@ def _as_begun(part: Path, plan: Assembly) -> Assembly:
     return replace(plan, tiling=tiling)
 
 
-def _lay_out(part: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
+def _lay_out(unfinished: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
     """Create the file with all datasets at their full size; it gets its name when it is complete."""
     strips = -(-plan.kernel.rows.samples // plan.tiling.step)
-    with replacing(part) as new:
+    with replacing(unfinished) as new:
         with _open(new, "w") as file:
             file.attrs.update({"format": FORMAT, "version": VERSION, "step": plan.tiling.step, **attributes})
             file.create_group(KERNELS)
@@ -183,7 +183,7 @@ def _lay_out(part: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
                 _contiguous(file, _dataset(name), plan.kernel.shape, plan.kernel.dtype)
             _contiguous(file, DONE, (strips, strips), np.dtype(np.uint8))
         allocate(new, new.stat().st_size)
-    remove_leftovers(part, lambda path: path.is_file())
+    remove_leftovers(unfinished, lambda path: path.is_file())
 
 
 def _contiguous(file: h5py.File, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
@@ -216,12 +216,12 @@ def _attributes(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _locked(part: Path) -> Iterator[None]:
+def _locked(unfinished: Path) -> Iterator[None]:
     """Lock a file, or raise `OutputError` if another process has it."""
-    with locked(part) as free:
+    with locked(unfinished) as free:
         if free is False:
             raise OutputError(
-                str(part),
+                str(unfinished),
                 expected="a file that nobody else is writing",
                 got="one that another process is at work on",
                 remedy="wait for it, or choose another place",

@@ -1,0 +1,120 @@
+"""What each bound states, said once: beside the function that computes it, in a decorator.
+
+Reports take titles, theorems and sources from here, and `ntkspec.spectral.verify` which bounds are computed
+of every kernel. A new bound is a function with `stated` above it and nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, ParamSpec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.spectral.bounds.record import Bound, Quantity, Side
+
+Arguments = ParamSpec("Arguments")
+Values = tuple[NDArray[np.float64], bool]  # the values of `Bound`, and whether they are vacuous
+# What a bound is computed from in a report: the enclosure of the kernel, the spectrum of some of its blocks,
+# the two spectra of its blocks without and within the grid, or the spectrum of some of its samples and its
+# size. A bound of none of these is not computed of every kernel.
+Source = Literal["kernel", "blocks", "halves", "samples"]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a bound says of a kernel's eigenvalues, and who proved it."""
+
+    name: str
+    title: str  # in the words of a report
+    theorem: str
+    source: str  # author, year, theorem
+    assumptions: str
+    side: Side
+    quantity: Quantity = "eigenvalue"
+    certified: bool = False
+    computed_from: Source | None = None
+
+
+_statements: dict[str, Statement] = {}
+_functions: dict[str, Callable[..., Bound]] = {}
+
+
+def stated(
+    title: str,
+    theorem: str,
+    *,
+    source: str,
+    assumptions: str,
+    side: Side,
+    quantity: Quantity = "eigenvalue",
+    certified: bool = False,
+    computed_from: Source | None = None,
+) -> Callable[[Callable[Arguments, Values]], Callable[Arguments, Bound]]:
+    """Make a function that returns values, and whether they are vacuous, one that returns a `Bound`.
+
+    The bound bears the function's name.
+
+    Args:
+        title: of the bound in reports.
+        theorem: the statement.
+        source: author, year, theorem.
+        assumptions, side, quantity, certified: as in `Bound`.
+        computed_from: what reports compute it from, of every kernel that has that; None: they do not.
+
+    Example:
+        >>> @stated("Sign", "lambda_i(K) >= 0", source="K = J J^T", assumptions="none", side="lower")
+        ... def sign(size: int) -> Values:
+        ...     return np.zeros(size), True
+        >>> sign(2).theorem, sign(2).values.tolist(), title_of("sign")
+        ('lambda_i(K) >= 0', [0.0, 0.0], 'Sign')
+        >>> forget("sign")
+    """
+
+    def decorate(compute: Callable[Arguments, Values]) -> Callable[Arguments, Bound]:
+        statement = Statement(
+            compute.__name__, title, theorem, source, assumptions, side, quantity, certified, computed_from
+        )
+
+        @functools.wraps(compute)
+        def bound(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Bound:
+            values, vacuous = compute(*args, **kwargs)
+            return Bound(
+                statement.name,
+                theorem,
+                source,
+                assumptions,
+                side,
+                values,
+                bool(vacuous),
+                quantity=quantity,
+                certified=certified,
+            )
+
+        bound.__annotations__["return"] = "Bound"
+        _statements[statement.name] = statement
+        _functions[statement.name] = bound
+        return bound
+
+    return decorate
+
+
+def computed_from(source: Source) -> tuple[Callable[..., Bound], ...]:
+    """Return the bounds that reports compute from this, in the order in which they are defined."""
+    return tuple(
+        _functions[name] for name, statement in _statements.items() if statement.computed_from == source
+    )
+
+
+def title_of(name: str) -> str | None:
+    """Return the title of a bound; None for a name that is not known, as from a report of a later version."""
+    statement = _statements.get(name)
+    return None if statement is None else statement.title
+
+
+def forget(name: str) -> None:
+    """Take back that a bound was stated, as a test does with its own."""
+    del _statements[name], _functions[name]
