@@ -14,6 +14,7 @@ from ntkspec.spectral import bounds, consistency
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.bounds.rigorous import certified_upper_of
 from ntkspec.spectral.bounds.schur import schur_product_of
+from ntkspec.spectral.bounds.statement import computed_from
 from ntkspec.spectral.choose import solve
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.eigenvalues import Spectrum
@@ -67,11 +68,12 @@ def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
     total = found["total"]
     for name, kept in found.items():
         if name not in ("total", "grid"):
-            yield CheckedBound.held(bounds.theorem1(kept), "total", total, (name,))
+            for theorem in computed_from("blocks"):
+                yield CheckedBound.held(theorem(kept), "total", total, (name,))
     if {"no_grid", "grid"} <= set(found):  # a block that is called "grid" may have been dropped by name
         pair = found["no_grid"], found["grid"]
-        for bound in (bounds.weyl_lower(*pair), bounds.weyl_upper(*pair)):
-            yield CheckedBound.held(bound, "total", total, ("no_grid", "grid"))
+        for theorem in computed_from("halves"):
+            yield CheckedBound.held(theorem(*pair), "total", total, ("no_grid", "grid"))
 
 
 def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Evidence:
@@ -111,16 +113,7 @@ def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Ev
 
 def _from_entries(formed: KernelEnclosure, found: Spectrum) -> Iterator[CheckedBound]:
     """Bounds from the entries of the total kernel."""
-    for theorem in (
-        bounds.gershgorin_lower,
-        bounds.gershgorin_upper,
-        bounds.gershgorin_scaled_lower,
-        bounds.gershgorin_scaled_upper,
-        bounds.wolkowicz_styan_lower,
-        bounds.wolkowicz_styan_upper,
-        bounds.trace_upper,
-        bounds.frobenius_lower,
-    ):
+    for theorem in computed_from("kernel"):
         yield CheckedBound.held(theorem(formed), "total", found)
 
 
@@ -139,5 +132,5 @@ def _from_parts(kernel: Kernel, found: Spectrum) -> Iterator[CheckedBound]:
             return
         nested = solve(part, "gram")
         source = ("half the samples" if nested_samples == samples // 2 else f"{nested_samples} samples",)
-        for theorem in (bounds.cauchy_lower, bounds.cauchy_upper):
+        for theorem in computed_from("samples"):
             yield CheckedBound.held(theorem(nested, found.size), "total", found, source)

@@ -22,36 +22,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.kernel.enclosure import TINIEST, UNIT, KernelEnclosure
-from ntkspec.spectral.bounds.record import Bound, Side
+from ntkspec.spectral.bounds.record import Side
+from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.summation import gamma
 
+SOURCE = "Gershgorin 1931; Horn and Johnson, Matrix Analysis, 2nd edition, 6.1.1 and 6.1.6"
+SYMMETRIC = "K symmetric"
 PASSES, ENTRIES = 40, 1e9  # over the kernel, to find d; of a large one fewer, down to 8
 SETTLED = 1e-9  # change of d that ends the search
 SMALLEST = 1e-50  # entry of d: R(d) stays far from underflow
 
 
-def gershgorin_lower(formed: KernelEnclosure) -> Bound:
-    """lambda_i(K) >= min over j of K_jj - sum_{l != j} |K_jl| (Gershgorin 1931)."""
-    theorem = "lambda_i(K) >= min_j K_jj - sum_{l != j} |K_jl|"
-    return _bound("gershgorin_lower", theorem, formed, "lower", _plain_end(formed, "lower"))
+@stated(
+    "Gershgorin's lower bound",
+    "lambda_i(K) >= min_j K_jj - sum_{l != j} |K_jl|",
+    source=SOURCE,
+    assumptions=SYMMETRIC,
+    side="lower",
+    computed_from="kernel",
+)
+def gershgorin_lower(formed: KernelEnclosure) -> Values:
+    """Bound all eigenvalues from below by the lowest end of Gershgorin's discs."""
+    return _values(formed, "lower", _plain_end(formed, "lower"))
 
 
-def gershgorin_upper(formed: KernelEnclosure) -> Bound:
-    """lambda_i(K) <= max over j of K_jj + sum_{l != j} |K_jl| (Gershgorin 1931)."""
-    theorem = "lambda_i(K) <= max_j K_jj + sum_{l != j} |K_jl|"
-    return _bound("gershgorin_upper", theorem, formed, "upper", _plain_end(formed, "upper"))
+@stated(
+    "Gershgorin's upper bound",
+    "lambda_i(K) <= max_j K_jj + sum_{l != j} |K_jl|",
+    source=SOURCE,
+    assumptions=SYMMETRIC,
+    side="upper",
+    computed_from="kernel",
+)
+def gershgorin_upper(formed: KernelEnclosure) -> Values:
+    """Bound all eigenvalues from above by the highest end of Gershgorin's discs."""
+    return _values(formed, "upper", _plain_end(formed, "upper"))
 
 
-def gershgorin_scaled_lower(formed: KernelEnclosure) -> Bound:
-    """The lower end of the discs of D^-1 K D for a d found by iteration; never below `gershgorin_lower`."""
-    theorem = "lambda_i(K) >= min_j K_jj - sum_{l != j} |K_jl| d_l / d_j, d > 0"
-    return _bound("gershgorin_scaled_lower", theorem, formed, "lower", _scaled_end(formed, "lower"))
+@stated(
+    "Gershgorin's lower bound, scaled",
+    "lambda_i(K) >= min_j K_jj - sum_{l != j} |K_jl| d_l / d_j, d > 0",
+    source=SOURCE,
+    assumptions=SYMMETRIC,
+    side="lower",
+    computed_from="kernel",
+)
+def gershgorin_scaled_lower(formed: KernelEnclosure) -> Values:
+    """Bound all by the discs of D^-1 K D, for a d found by iteration; never below `gershgorin_lower`."""
+    return _values(formed, "lower", _scaled_end(formed, "lower"))
 
 
-def gershgorin_scaled_upper(formed: KernelEnclosure) -> Bound:
-    """The upper end of the discs of D^-1 K D for a d found by iteration; never above `gershgorin_upper`."""
-    theorem = "lambda_i(K) <= max_j K_jj + sum_{l != j} |K_jl| d_l / d_j, d > 0"
-    return _bound("gershgorin_scaled_upper", theorem, formed, "upper", _scaled_end(formed, "upper"))
+@stated(
+    "Gershgorin's upper bound, scaled",
+    "lambda_i(K) <= max_j K_jj + sum_{l != j} |K_jl| d_l / d_j, d > 0",
+    source=SOURCE,
+    assumptions=SYMMETRIC,
+    side="upper",
+    computed_from="kernel",
+)
+def gershgorin_scaled_upper(formed: KernelEnclosure) -> Values:
+    """Bound all by the discs of D^-1 K D, for a d found by iteration; never above `gershgorin_upper`."""
+    return _values(formed, "upper", _scaled_end(formed, "upper"))
 
 
 def _plain_end(formed: KernelEnclosure, side: Side) -> float:
@@ -99,15 +130,8 @@ def _ends(
     return (diagonal if side == "upper" else -diagonal) + reach, reach
 
 
-def _bound(name: str, theorem: str, formed: KernelEnclosure, side: Side, end: float) -> Bound:
+def _values(formed: KernelEnclosure, side: Side, end: float) -> Values:
+    """Return one value for all eigenvalues; an upper one is vacuous from the mean of the diagonal on."""
     value = end if side == "upper" else -end
-    mean = float(formed.diagonal.mean())
-    return Bound(
-        name=name,
-        theorem=theorem,
-        source="Gershgorin 1931; Horn and Johnson, Matrix Analysis, 2nd edition, 6.1.1 and 6.1.6",
-        assumptions="K symmetric",
-        side=side,
-        values=np.full(formed.size, value),
-        vacuous=value >= mean if side == "upper" else value <= 0,
-    )
+    vacuous = value >= float(formed.diagonal.mean()) if side == "upper" else value <= 0
+    return np.full(formed.size, value), vacuous

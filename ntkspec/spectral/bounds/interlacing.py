@@ -13,13 +13,22 @@ from numbers import Integral
 import numpy as np
 
 from ntkspec.errors import UsageError
-from ntkspec.spectral.bounds.record import Bound, require_complete
+from ntkspec.spectral.bounds.record import require_complete
+from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.eigenvalues import Spectrum
 
 SOURCE = "Cauchy 1829; Horn and Johnson, Matrix Analysis, 2nd edition, theorem 4.3.28"
 
 
-def cauchy_lower(part: Spectrum, size: int) -> Bound:
+@stated(
+    "Cauchy's interlacing, lower",
+    "lambda_i(K) >= lambda_i(part), i <= m",
+    source=SOURCE,
+    assumptions="K positive semidefinite, part a principal submatrix of K",
+    side="lower",
+    computed_from="samples",
+)
+def cauchy_lower(part: Spectrum, size: int) -> Values:
     """lambda_i(K) >= lambda_i(part) for i <= m, and >= 0 beyond: vacuous unless m = N.
 
     Args:
@@ -32,18 +41,18 @@ def cauchy_lower(part: Spectrum, size: int) -> Bound:
     _check(part, size)
     values = np.zeros(size)
     values[: part.size] = part.lower
-    return Bound(
-        name="cauchy_lower",
-        theorem="lambda_i(K) >= lambda_i(part), i <= m",
-        source=SOURCE,
-        assumptions="K positive semidefinite, part a principal submatrix of K",
-        side="lower",
-        values=values,
-        vacuous=part.size < size or not part.lambda_min,
-    )
+    return values, part.size < size or not part.lambda_min
 
 
-def cauchy_upper(part: Spectrum, size: int) -> Bound:
+@stated(
+    "Cauchy's interlacing, upper",
+    "lambda_{i+n-m}(K) <= lambda_i(part), i <= m",
+    source=SOURCE,
+    assumptions="K symmetric, part a principal submatrix of K",
+    side="upper",
+    computed_from="samples",
+)
+def cauchy_upper(part: Spectrum, size: int) -> Values:
     """lambda_{i+N-m}(K) <= lambda_i(part) for i <= m.
 
     Nothing is said of the N - m largest: their values are infinite (null in report.json). Vacuous when
@@ -59,15 +68,7 @@ def cauchy_upper(part: Spectrum, size: int) -> Bound:
     _check(part, size)
     values = np.full(size, np.inf)
     values[size - part.size :] = part.upper
-    return Bound(
-        name="cauchy_upper",
-        theorem="lambda_{i+n-m}(K) <= lambda_i(part), i <= m",
-        source=SOURCE,
-        assumptions="K symmetric, part a principal submatrix of K",
-        side="upper",
-        values=values,
-        vacuous=bool(values[-1] >= part.trace / part.size),
-    )
+    return values, values[-1] >= part.trace / part.size
 
 
 def _check(part: Spectrum, size: object) -> None:

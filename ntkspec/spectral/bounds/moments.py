@@ -19,7 +19,7 @@ import numpy as np
 
 from ntkspec.backend.arrays import strips
 from ntkspec.kernel.enclosure import UNIT, UP, KernelEnclosure
-from ntkspec.spectral.bounds.record import Bound
+from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.summation import gamma
 
 ROUNDINGS = 16 * UNIT  # of the few operations that make a value from trace and norm
@@ -29,7 +29,15 @@ WOLKOWICZ_STYAN = "Wolkowicz and Styan 1980, Bounds for eigenvalues using traces
 POSITIVE = "K positive semidefinite"
 
 
-def wolkowicz_styan_lower(formed: KernelEnclosure) -> Bound:
+@stated(
+    "Wolkowicz and Styan's lower bound",
+    "lambda_k(K) >= m - s sqrt((k-1)/(n-k+1)), lambda_1(K) >= m + s/sqrt(n-1)",
+    source=WOLKOWICZ_STYAN,
+    assumptions=POSITIVE,
+    side="lower",
+    computed_from="kernel",
+)
+def wolkowicz_styan_lower(formed: KernelEnclosure) -> Values:
     """lambda_k >= m - s sqrt((k - 1) / (N - k + 1)), lambda_1 >= m + s / sqrt(N - 1); at least 0."""
     size = formed.size
     mean, spread = _mean_and_spread(formed)
@@ -39,18 +47,18 @@ def wolkowicz_styan_lower(formed: KernelEnclosure) -> Bound:
     if size > 1:
         values[0] = mean[0] + spread[0] / math.sqrt(size - 1)
     values = np.maximum(values - ROUNDINGS * (mean[1] + reach + spread[1]), 0.0)
-    return Bound(
-        name="wolkowicz_styan_lower",
-        theorem="lambda_k(K) >= m - s sqrt((k-1)/(n-k+1)), lambda_1(K) >= m + s/sqrt(n-1)",
-        source=WOLKOWICZ_STYAN,
-        assumptions=POSITIVE,
-        side="lower",
-        values=values,
-        vacuous=bool(values[-1] <= 0),
-    )
+    return values, values[-1] <= 0
 
 
-def wolkowicz_styan_upper(formed: KernelEnclosure) -> Bound:
+@stated(
+    "Wolkowicz and Styan's upper bound",
+    "lambda_k(K) <= m + s sqrt((n-k)/k), lambda_n(K) <= m - s/sqrt(n-1)",
+    source=WOLKOWICZ_STYAN,
+    assumptions="K symmetric",
+    side="upper",
+    computed_from="kernel",
+)
+def wolkowicz_styan_upper(formed: KernelEnclosure) -> Values:
     """lambda_k <= m + s sqrt((N - k) / k), lambda_N <= m - s / sqrt(N - 1)."""
     size = formed.size
     mean, spread = _mean_and_spread(formed)
@@ -60,50 +68,42 @@ def wolkowicz_styan_upper(formed: KernelEnclosure) -> Bound:
     if size > 1:
         values[-1] = mean[1] - spread[0] / math.sqrt(size - 1)
     values = values + ROUNDINGS * (mean[1] + reach + spread[1])
-    return Bound(
-        name="wolkowicz_styan_upper",
-        theorem="lambda_k(K) <= m + s sqrt((n-k)/k), lambda_n(K) <= m - s/sqrt(n-1)",
-        source=WOLKOWICZ_STYAN,
-        assumptions="K symmetric",
-        side="upper",
-        values=values,
-        vacuous=bool(values[-1] >= _diagonal_mean(formed)),
-    )
+    return values, values[-1] >= _diagonal_mean(formed)
 
 
-def trace_upper(formed: KernelEnclosure) -> Bound:
+@stated(
+    "Trace and Frobenius upper bound",
+    "lambda_i(K) <= min(trace(K) / i, ||K||_F / sqrt(i))",
+    source="sums of the i largest eigenvalues and of their squares",
+    assumptions=POSITIVE,
+    side="upper",
+    computed_from="kernel",
+)
+def trace_upper(formed: KernelEnclosure) -> Values:
     """lambda_i <= min(trace(K) / i, ||K||_F / sqrt(i)): the i largest are all at least lambda_i.
 
     Always vacuous: of lambda_min it says trace(K) / N.
     """
     i = np.arange(1, formed.size + 1)
     values = np.minimum(_trace(formed)[1] / i, _norm(formed, 0.0)[1] / np.sqrt(i)) * (1 + ROUNDINGS)
-    return Bound(
-        name="trace_upper",
-        theorem="lambda_i(K) <= min(trace(K) / i, ||K||_F / sqrt(i))",
-        source="sums of the i largest eigenvalues and of their squares",
-        assumptions=POSITIVE,
-        side="upper",
-        values=values,
-        vacuous=bool(values[-1] >= _diagonal_mean(formed)),
-    )
+    return values, values[-1] >= _diagonal_mean(formed)
 
 
-def frobenius_lower(formed: KernelEnclosure) -> Bound:
+@stated(
+    "Frobenius lower bound",
+    "lambda_1(K) >= ||K||_F^2 / trace(K)",
+    source="sum of lambda_i^2 <= lambda_1 sum of lambda_i",
+    assumptions=POSITIVE,
+    side="lower",
+    computed_from="kernel",
+)
+def frobenius_lower(formed: KernelEnclosure) -> Values:
     """lambda_1 >= ||K||_F^2 / trace(K), since sum lambda^2 <= lambda_1 sum lambda; 0 for the others."""
     trace, norm = _trace(formed)[1], _norm(formed, 0.0)[0]
     values = np.zeros(formed.size)
     if trace > 0:
         values[0] = norm * (norm / trace) * (1 - ROUNDINGS)
-    return Bound(
-        name="frobenius_lower",
-        theorem="lambda_1(K) >= ||K||_F^2 / trace(K)",
-        source="sum of lambda_i^2 <= lambda_1 sum of lambda_i",
-        assumptions=POSITIVE,
-        side="lower",
-        values=values,
-        vacuous=bool(values[-1] <= 0),
-    )
+    return values, values[-1] <= 0
 
 
 def _mean_and_spread(formed: KernelEnclosure) -> tuple[Range, Range]:

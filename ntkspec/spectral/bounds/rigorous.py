@@ -27,6 +27,7 @@ from ntkspec.kernel.enclosure import (
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator
 from ntkspec.spectral.bounds.record import Bound
+from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.certificate import EXTRA_ROUNDINGS, Positivity, positivity
 from ntkspec.summation import gamma
 
@@ -44,7 +45,16 @@ def certified(
     return certified_lower(formed, found), certified_upper_of(kernel, found.vector)
 
 
-def certified_lower(formed: KernelEnclosure, found: Positivity | None = None) -> Bound:
+@stated(
+    "Certified lower bound",
+    "lambda_min(K) >= s if the Cholesky factorisation of fl(K) - s I - margins runs to its end",
+    source="Rump, BIT 46, 2006; Demmel 1989; Higham 2002, theorem 10.5",
+    assumptions="IEEE double precision, no Strassen-like products; K of the Jacobian as stored",
+    side="lower",
+    quantity="lambda_min",
+    certified=True,
+)
+def certified_lower(formed: KernelEnclosure, found: Positivity | None = None) -> Values:
     """lambda_min(K) >= s for the largest s that bisection over Cholesky factorisations proves.
 
     Args:
@@ -52,17 +62,7 @@ def certified_lower(formed: KernelEnclosure, found: Positivity | None = None) ->
         found: `positivity(formed)`, if it is at hand.
     """
     value = (found or positivity(formed)).proved
-    return Bound(
-        name="certified_lower",
-        theorem="lambda_min(K) >= s if the Cholesky factorisation of fl(K) - s I - margins runs to its end",
-        source="Rump, BIT 46, 2006; Demmel 1989; Higham 2002, theorem 10.5",
-        assumptions="IEEE double precision, no Strassen-like products; K of the Jacobian as stored",
-        side="lower",
-        values=np.array([value]),
-        vacuous=not value > 0,
-        quantity="lambda_min",
-        certified=True,
-    )
+    return np.array([value]), not value > 0
 
 
 def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Outputs = "trace") -> Bound:
@@ -82,7 +82,17 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
     return certified_upper_of(Kernel.from_jacobian(jacobian, outputs, backend="cpu"), vector)
 
 
-def certified_upper_of(kernel: Kernel, vector: NDArray[np.float64]) -> Bound:
+@stated(
+    "Certified upper bound",
+    "lambda_min(K) <= ||J^T v||^2 / ||v||^2",
+    source="Rayleigh quotient (Horn and Johnson, Matrix Analysis, theorem 4.2.2)",
+    assumptions="IEEE double precision; K of the Jacobian as stored",
+    side="upper",
+    quantity="lambda_min",
+    certified=True,
+    name="certified_upper",
+)
+def certified_upper_of(kernel: Kernel, vector: NDArray[np.float64]) -> Values:
     """Bound lambda_min by the Rayleigh quotient of a vector (N,), on the CPU; see `certified_upper`."""
     kernel = in_ieee_arithmetic(kernel)
     rows = kernel.size
@@ -103,17 +113,7 @@ def certified_upper_of(kernel: Kernel, vector: NDArray[np.float64]) -> Bound:
         norm = float(np.hypot(norm, (_norm_of_projection(term.pair, vector, term.engine) + error) * UP))
     value = float(np.nextafter(norm**2 / float(vector @ vector) * UP, np.inf))
     mean = kernel.trace / rows
-    return Bound(
-        name="certified_upper",
-        theorem="lambda_min(K) <= ||J^T v||^2 / ||v||^2",
-        source="Rayleigh quotient (Horn and Johnson, Matrix Analysis, theorem 4.2.2)",
-        assumptions="IEEE double precision; K of the Jacobian as stored",
-        side="upper",
-        values=np.array([value]),
-        vacuous=not value < mean,
-        quantity="lambda_min",
-        certified=True,
-    )
+    return np.array([value]), not value < mean
 
 
 def _norm_of_projection(pair: Pair, vector: NDArray[np.float64], engine: Backend) -> float:

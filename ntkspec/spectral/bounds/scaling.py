@@ -12,13 +12,21 @@ import math
 from numbers import Real
 
 from ntkspec.errors import UsageError
-from ntkspec.spectral.bounds.record import Bound, require_complete
+from ntkspec.spectral.bounds.record import require_complete
+from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.eigenvalues import Spectrum
 
 SOURCE = "Ostrowski 1959; Horn and Johnson, Matrix Analysis, theorem 4.5.9"
 
 
-def ostrowski_lower(spectrum: Spectrum, least: float) -> Bound:
+@stated(
+    "Ostrowski's lower bound",
+    "lambda_i(J S J^T) >= min(s) lambda_i(J J^T)",
+    source=SOURCE,
+    assumptions="S diagonal and positive",
+    side="lower",
+)
+def ostrowski_lower(spectrum: Spectrum, least: float) -> Values:
     """lambda_i(J S J^T) >= least lambda_i(J J^T).
 
     Args:
@@ -29,18 +37,17 @@ def ostrowski_lower(spectrum: Spectrum, least: float) -> Bound:
         UsageError: the spectrum is not complete, or the rate is not positive and finite.
     """
     _check(spectrum, "least", least)
-    return Bound(
-        name="ostrowski_lower",
-        theorem="lambda_i(J S J^T) >= min(s) lambda_i(J J^T)",
-        source=SOURCE,
-        assumptions="S diagonal and positive",
-        side="lower",
-        values=least * spectrum.lower,
-        vacuous=not spectrum.lambda_min,
-    )
+    return least * spectrum.lower, not spectrum.lambda_min
 
 
-def ostrowski_upper(spectrum: Spectrum, most: float) -> Bound:
+@stated(
+    "Ostrowski's upper bound",
+    "lambda_i(J S J^T) <= max(s) lambda_i(J J^T)",
+    source=SOURCE,
+    assumptions="S diagonal and positive",
+    side="upper",
+)
+def ostrowski_upper(spectrum: Spectrum, most: float) -> Values:
     """lambda_i(J S J^T) <= most lambda_i(J J^T).
 
     Vacuous when lambda_min(J J^T) is not below trace(J J^T) / N.
@@ -53,15 +60,7 @@ def ostrowski_upper(spectrum: Spectrum, most: float) -> Bound:
         UsageError: the spectrum is not complete, or the rate is not positive and finite.
     """
     _check(spectrum, "most", most)
-    return Bound(
-        name="ostrowski_upper",
-        theorem="lambda_i(J S J^T) <= max(s) lambda_i(J J^T)",
-        source=SOURCE,
-        assumptions="S diagonal and positive",
-        side="upper",
-        values=most * spectrum.upper,
-        vacuous=bool(spectrum.upper[-1] >= spectrum.trace / spectrum.size),
-    )
+    return most * spectrum.upper, spectrum.upper[-1] >= spectrum.trace / spectrum.size
 
 
 def _check(spectrum: Spectrum, name: str, rate: object) -> None:

@@ -22,6 +22,7 @@ from ntkspec.kernel.enclosure import UP
 from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.bounds.record import Bound
+from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.choose import solve
 
 
@@ -44,19 +45,19 @@ def schur_product(
     return schur_product_of(Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory))
 
 
-def schur_product_of(kernel: Kernel) -> Bound:
+@stated(
+    "Schur's product bound",
+    "lambda_min(K) >= sum over blocks of max(lambda_min(P) min_i Q_ii, lambda_min(Q) min_i P_ii)",
+    source="Schur 1911; Horn and Johnson, Topics in Matrix Analysis, theorem 5.3.4; Weyl 1912",
+    assumptions="every block an elementwise product of P and Q, both positive semidefinite",
+    side="lower",
+    quantity="lambda_min",
+    name="schur_product",
+)
+def schur_product_of(kernel: Kernel) -> Values:
     """Bound lambda_min of a kernel; see `schur_product`."""
     value = float(sum(_block_bound(term.compact, kernel) for term in kernel.terms))
-    return Bound(
-        name="schur_product",
-        theorem="lambda_min(K) >= sum over blocks of max(lambda_min(P) min_i Q_ii, lambda_min(Q) min_i P_ii)",
-        source="Schur 1911; Horn and Johnson, Topics in Matrix Analysis, theorem 5.3.4; Weyl 1912",
-        assumptions="every block an elementwise product of P and Q, both positive semidefinite",
-        side="lower",
-        values=np.array([value]),
-        vacuous=value <= 0,
-        quantity="lambda_min",
-    )
+    return np.array([value]), value <= 0
 
 
 def _block_bound(block: Block, kernel: Kernel) -> float:

@@ -53,10 +53,9 @@ def stated(
     quantity: Quantity = "eigenvalue",
     certified: bool = False,
     computed_from: Source | None = None,
+    name: str | None = None,
 ) -> Callable[[Callable[Arguments, Values]], Callable[Arguments, Bound]]:
     """Make a function that returns values, and whether they are vacuous, one that returns a `Bound`.
-
-    The bound bears the function's name.
 
     Args:
         title: of the bound in reports.
@@ -64,6 +63,7 @@ def stated(
         source: author, year, theorem.
         assumptions, side, quantity, certified: as in `Bound`.
         computed_from: what reports compute it from, of every kernel that has that; None: they do not.
+        name: of the bound; default: that of the function.
 
     Example:
         >>> @stated("Sign", "lambda_i(K) >= 0", source="K = J J^T", assumptions="none", side="lower")
@@ -71,12 +71,12 @@ def stated(
         ...     return np.zeros(size), True
         >>> sign(2).theorem, sign(2).values.tolist(), title_of("sign")
         ('lambda_i(K) >= 0', [0.0, 0.0], 'Sign')
-        >>> forget("sign")
     """
 
     def decorate(compute: Callable[Arguments, Values]) -> Callable[Arguments, Bound]:
+        known_as = name or compute.__name__
         statement = Statement(
-            compute.__name__, title, theorem, source, assumptions, side, quantity, certified, computed_from
+            known_as, title, theorem, source, assumptions, side, quantity, certified, computed_from
         )
 
         @functools.wraps(compute)
@@ -113,8 +113,3 @@ def title_of(name: str) -> str | None:
     """Return the title of a bound; None for a name that is not known, as from a report of a later version."""
     statement = _statements.get(name)
     return None if statement is None else statement.title
-
-
-def forget(name: str) -> None:
-    """Take back that a bound was stated, as a test does with its own."""
-    del _statements[name], _functions[name]

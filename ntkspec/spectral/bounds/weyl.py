@@ -14,29 +14,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
-from ntkspec.spectral.bounds.record import Bound, require_complete
+from ntkspec.spectral.bounds.record import require_complete
+from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.eigenvalues import Spectrum
 
 
-def theorem1(kept: Spectrum) -> Bound:
+@stated(
+    "Theorem 1",
+    "lambda_i(A) <= lambda_i(A + B)",
+    source="Audia, Feizi, Zwicker and Manocha, ICLR 2025, Theorem 1; Weyl 1912",
+    assumptions="A symmetric, B positive semidefinite",
+    side="lower",
+    computed_from="blocks",
+)
+def theorem1(kept: Spectrum) -> Values:
     """lambda_i(A) <= lambda_i(A + B) for B PSD (Audia et al., ICLR 2025, Theorem 1; Weyl 1912).
 
     Args:
         kept: complete spectrum of A, the network's own part of the kernel.
     """
     require_complete(kept)
-    return Bound(
-        name="theorem1",
-        theorem="lambda_i(A) <= lambda_i(A + B)",
-        source="Audia, Feizi, Zwicker and Manocha, ICLR 2025, Theorem 1; Weyl 1912",
-        assumptions="A symmetric, B positive semidefinite",
-        side="lower",
-        values=kept.lower,
-        vacuous=not kept.lambda_min,
-    )
+    return kept.lower, not kept.lambda_min
 
 
-def weyl_lower(a: Spectrum, b: Spectrum) -> Bound:
+@stated(
+    "Weyl's lower bound",
+    "lambda_i(A + B) >= lambda_j(A) + lambda_k(B), j + k = i + n, best pair",
+    source="Weyl 1912",
+    assumptions="A and B symmetric",
+    side="lower",
+    computed_from="halves",
+)
+def weyl_lower(a: Spectrum, b: Spectrum) -> Values:
     """lambda_i(A + B) >= max over j + k = i + N of lambda_j(A) + lambda_k(B) (Weyl 1912).
 
     Contains Theorem 1 (k = N) and its sharper form + lambda_N(B). Cost N^2.
@@ -49,18 +58,18 @@ def weyl_lower(a: Spectrum, b: Spectrum) -> Bound:
     size = len(low_a)
     # Zero-based: j + k = i + N - 1, so j runs from i to N - 1 while k runs back from N - 1 to i.
     values = np.array([np.max(low_a[i:] + low_b[i:][::-1]) for i in range(size)])
-    return Bound(
-        name="weyl_lower",
-        theorem="lambda_i(A + B) >= lambda_j(A) + lambda_k(B), j + k = i + n, best pair",
-        source="Weyl 1912",
-        assumptions="A and B symmetric",
-        side="lower",
-        values=values,
-        vacuous=not (a.lambda_min or b.lambda_min),
-    )
+    return values, not (a.lambda_min or b.lambda_min)
 
 
-def weyl_upper(a: Spectrum, b: Spectrum) -> Bound:
+@stated(
+    "Weyl's upper bound",
+    "lambda_{i+j-1}(A + B) <= lambda_i(A) + lambda_j(B), best pair",
+    source="Weyl 1912",
+    assumptions="A and B symmetric",
+    side="upper",
+    computed_from="halves",
+)
+def weyl_upper(a: Spectrum, b: Spectrum) -> Values:
     """lambda_{i+j-1}(A + B) <= lambda_i(A) + lambda_j(B), best pair for every eigenvalue (Weyl 1912).
 
     Vacuous when it does not bring lambda_min below trace(A + B) / N, the mean of all eigenvalues. Cost N^2.
@@ -72,15 +81,7 @@ def weyl_upper(a: Spectrum, b: Spectrum) -> Bound:
     high_a, high_b = _same_size(a, b, "upper")
     size = len(high_a)
     values = np.array([np.min(high_a[: m + 1] + high_b[: m + 1][::-1]) for m in range(size)])
-    return Bound(
-        name="weyl_upper",
-        theorem="lambda_{i+j-1}(A + B) <= lambda_i(A) + lambda_j(B), best pair",
-        source="Weyl 1912",
-        assumptions="A and B symmetric",
-        side="upper",
-        values=values,
-        vacuous=bool(values[-1] >= (a.trace + b.trace) / size),
-    )
+    return values, values[-1] >= (a.trace + b.trace) / size
 
 
 def _same_size(
