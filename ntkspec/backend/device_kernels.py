@@ -53,5 +53,5 @@ class DeviceKernels:
     def resident(self, kernel: Any, threads: int) -> int:
         """Return how many blocks of `threads` threads the device can hold at once, as its driver reports."""
         driver, function = self.cupy.cuda.driver, kernel.kernel.ptr
-        each = driver.occupancyMaxActiveBlocksPerMultiprocessor(function, threads, 0)
-        return int(each) * self.multiprocessors
+        on_each = driver.occupancyMaxActiveBlocksPerMultiprocessor(function, threads, 0)
+        return int(on_each) * self.multiprocessors

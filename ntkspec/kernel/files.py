@@ -102,7 +102,7 @@ def fill_file(
         require_finite(file.kernels, kernel.precision)
         with writing(path):
             squares.remove_folder(path)
-            os.replace(kernel_file.part_of(path), path)
+            os.replace(kernel_file.unfinished_path(path), path)
     return path
 
 
@@ -111,7 +111,7 @@ def check_kernel_file(path: Path) -> None:
 
     That is so if a file that is no kernel file is at the path, or beside it where a kernel file is written.
     """
-    for place in (path, kernel_file.part_of(path)):
+    for place in (path, kernel_file.unfinished_path(path)):
         kernel_file.require_kernel_file(place)
     squares.files_in(path)
 

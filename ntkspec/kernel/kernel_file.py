@@ -37,7 +37,7 @@ KERNELS, DONE = "kernels", "done"
 class KernelFile:
     """A file of kernels that this process alone is filling."""
 
-    path: Path  # of the complete file; until then it is at `part_of(path)`
+    path: Path  # of the complete file; until then it is at `unfinished_path(path)`
     fingerprint: str
     plan: Assembly  # in the tiles that the file was begun with, on which its bits depend
     kernels: Mapping[str, NDArray[Any]]  # name -> (N, N), in the memory map
@@ -69,7 +69,7 @@ class KernelFile:
             self.memory.madvise(mmap.MADV_DONTNEED)  # what is in the file need not be in memory
 
 
-def part_of(path: Path) -> Path:
+def unfinished_path(path: Path) -> Path:
     """Return the path of a kernel file while it is being written."""
     return path.with_name(path.name + ".part")
 
@@ -86,8 +86,8 @@ def begin(path: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
         OutputError: there is no room for it.
     """
     with writing(path), locked(path.parent.resolve(), wait=True):  # other writers that begin files here wait
-        if not part_of(path).exists():
-            _lay_out(part_of(path), plan, attributes)
+        if not unfinished_path(path).exists():
+            _lay_out(unfinished_path(path), plan, attributes)
 
 
 @contextlib.contextmanager
@@ -98,7 +98,7 @@ def continued(path: Path, plan: Assembly, fingerprint: str) -> Iterator[KernelFi
         OutputError: it is of other kernels, or is being written.
         MemoryBudgetError: its tiles do not fit the plan's budget.
     """
-    unfinished = part_of(path)
+    unfinished = unfinished_path(path)
     with contextlib.ExitStack() as stack:
         with writing(path):
             stack.enter_context(_locked(unfinished))
@@ -143,7 +143,7 @@ def check_names(names: Iterable[str]) -> None:
 
 def _mapped(path: Path, plan: Assembly, fingerprint: str) -> KernelFile:
     """Map the datasets of a kernel file into memory."""
-    unfinished = part_of(path)
+    unfinished = unfinished_path(path)
     with _open(unfinished, "r") as file:
         offsets = {name: int(file[_dataset(name)].id.get_offset()) for name in plan.names}
         done_offset, strips = int(file[DONE].id.get_offset()), file[DONE].shape

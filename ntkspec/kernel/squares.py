@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec._io import replacing
-from ntkspec.kernel.kernel_file import KernelFile, not_ours, part_of
+from ntkspec.kernel.kernel_file import KernelFile, not_ours, unfinished_path
 from ntkspec.store.disk import writing
 
 NAME = re.compile(r"(\d+)-(\d+)-(\d+)-(\d+)-([0-9a-f]{16})")
@@ -65,7 +65,7 @@ def squares_of(samples: int, side: int) -> Iterator[Square]:
 
 def folder_of(path: Path) -> Path:
     """Return the folder of the squares of a kernel file."""
-    return path.with_name(part_of(path).name + ".tiles")
+    return path.with_name(unfinished_path(path).name + ".tiles")
 
 
 def place_of(file: KernelFile, square: Square) -> Path:
