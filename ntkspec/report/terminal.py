@@ -13,7 +13,7 @@ from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs, when_last
 from ntkspec.report.summary import ComparisonRow, ComparisonTable, comparison_table, failures, notes
 from ntkspec.report.terminal_columns import Column, fitting, print_columns, print_line, written
-from ntkspec.report.terminal_details import print_details
+from ntkspec.report.terminal_details import print_details, thorough
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _MOST_WARNINGS = 5  # of which each is printed
@@ -65,6 +65,9 @@ def _print_ends(report: Report, console: Console) -> None:
     shown = fitting(known, console.width)
     if missing := [column.title for column in known if all(column is not other for other in shown)]:
         print_line(console, f"a wider terminal also shows {', '.join(missing)}", style="dim")
+    for name, styled in zip(names, runs, strict=True):
+        if said := thorough(styled.run):
+            print_line(console, f"{name}: {said}")
 
 
 def _title(report: Report) -> str:
