@@ -15,6 +15,7 @@ COMMANDS = {
     "analyze": "spectra, ablations and bounds of run files, as a report",
     "batch": "analyse many run files, here or on a cluster, and report on all of them",
     "validate": "check run files against the contract",
+    "completion": "print the script by which a shell completes all this",
 }
 
 MODULES = {name: f"ntkspec.{name}" for name in COMMANDS} | {"export": "ntkspec.export_checkpoints"}

@@ -112,6 +112,16 @@ def test_bounds_that_do_not_fit_are_left_out_and_said(here, capsys, monkeypatch)
     assert "Theorem 1 holds" in out
 
 
+def test_a_report_with_added_files_is_replaced_where_asked(here, capsys):
+    runs.write_run(here / "run.h5", label="MPE")
+    assert main(["run.h5", "-q"]) == 0
+    (here / "run-report/notes.txt").write_text("precious")
+    assert main(["run.h5"]) == 2
+    assert "one that holds 'notes.txt'; give --overwrite to keep it there" in capsys.readouterr().err
+    assert main(["run.h5", "--overwrite", "-q"]) == 0
+    assert (here / "run-report/notes.txt").read_text() == "precious"
+
+
 def test_several_runs_are_compared_with_the_baseline(here, capsys):
     runs.write_run(here / "b.h5", singular(), label="baseline")
     runs.write_run(here / "m.h5", label="MPE")

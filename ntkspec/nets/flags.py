@@ -15,7 +15,7 @@ from ntkspec.nets.devices import DEVICES
 from ntkspec.nets.options import Option, nearest
 from ntkspec.nets.presets import PRESETS
 
-__all__ = ["COMMAND_OPTIONS", "GIVEN_OPTIONS", "read_flags"]
+__all__ = ["COMMAND_OPTIONS", "GIVEN_OPTIONS", "make_parser", "read_flags"]
 
 USAGE = "python -m ntkspec.train --image PICTURE --preset NAME -o RUN.h5 [options]   (--help lists them)"
 METAVARS = {"output": "RUN.h5", "image": "PICTURE", "mesh": "MESH", "preset": "NAME", "device": DEVICES}
@@ -51,7 +51,7 @@ def read_flags(argv: Sequence[str] | None = None) -> dict[str, Any]:
         UsageError: an unknown option, or a value that cannot work.
         SystemExit: after --help or --version.
     """
-    given, unknown = _make_parser().parse_known_args(argv)
+    given, unknown = make_parser().parse_known_args(argv)
     if unknown:
         raise _unknown_word(unknown[0])
     return vars(given)
@@ -92,7 +92,8 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     presets = "\n".join(f"  {name:12} {preset.summary}" for name, preset in PRESETS.items())
     parser = _Parser(
         prog="python -m ntkspec.train",

@@ -126,8 +126,8 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
     if holding:
         few = f", {len(vacuous)} of them say nothing of lambda_min" if vacuous else ""
         yield f"{len(holding)} further bounds hold{few}; the page and report.json have them"
-    if said := thorough(run):
-        yield said
+    if checks := thorough(run):
+        yield checks
 
 
 def thorough(run: RunReport) -> str:
