@@ -40,8 +40,8 @@ _CAPTIONS: Mapping[str, Caption] = {
         caption="Left: the lower a curve at k, the more of the targets lies in the k patterns that this "
         "network learns fastest {when}. A cross marks the last mode whose eigenvalue is a number. Right: "
         "what would be left of the present error if the kernel stayed as it is; a band where no more is "
-        "known. A trained network's kernel has learnt the targets: the curves say what was learnt, and do not "
-        "foretell it before the training.",
+        "known. A trained network's kernel has learnt the targets: the curves say what was learnt; those of "
+        "an untrained one do not foretell it.",
     ),
     "training": Caption(
         title="Through training",

@@ -75,7 +75,7 @@ class Alignment:
     @property
     def cumulative(self) -> Vector:
         """Return the share of the targets within the first k modes, k from 1 to r; (r,)."""
-        return np.maximum(1.0 - self._beyond[1:], 0.0)
+        return np.minimum(np.cumsum(self.target), 1.0)
 
     def beyond(self, count: int) -> float:
         """Return the share of the targets outside of the first `count` modes.
@@ -112,10 +112,12 @@ class Alignment:
             return np.zeros(0)
         value, error = found.eigenvalues[:r], found.error[:r]
         following = np.append(found.upper[1:r], self._rest_at_most)
-        gap = value - error - following
+        with np.errstate(invalid="ignore", over="ignore"):  # of errors that a foreign report calls infinite
+            gap = value - error - following
+        apart = gap > error
         # Beside the angle, computed vectors are off by what the solver's own roundings make of them.
         own = solver_error(self.size, np.dtype(found.precision))
-        sines = np.minimum(np.where(gap > error, error / np.where(gap > error, gap, 1.0), 1.0) + own, 1.0)
+        sines = np.minimum(np.where(apart, error, 1.0) / np.where(apart, gap, 1.0) + own, 1.0)
         if r == self.size:
             sines[-1] = 0.0  # all there is
         return sines
