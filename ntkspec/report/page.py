@@ -10,13 +10,14 @@ from typing import Any
 
 from ntkspec.report import words
 from ntkspec.report.captions import FLOORS, captions
+from ntkspec.report.headline import headline
 from ntkspec.report.html import data_uri, resource, template
 from ntkspec.report.moments import by_step
 from ntkspec.report.names import kernel_names
 from ntkspec.report.plot_data import plot_data
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import StyledRun, styled_runs, when_last
-from ntkspec.report.summary import comparison_table, failures, headline, last_first, singular_baseline
+from ntkspec.report.summary import comparison_table, failures, last_first, singular_baseline
 from ntkspec.report.to_json import plain
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check

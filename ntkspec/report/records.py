@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound as CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
@@ -38,6 +39,8 @@ class SnapshotReport:
     checks: tuple[Check, ...] = ()
     picture: Picture | None = None  # the model's output, where the run file carries it
     distances: Mapping[str, KernelDistance] = field(default_factory=dict)  # by spectrum; older files: none
+    alignments: Mapping[str, Alignment] = field(default_factory=dict)  # by spectrum: of "total", or of none
+    no_alignment: str = ""  # why there is none
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Report:
     backend: Literal["cpu", "gpu"]
     runs: tuple[RunReport, ...]
     comparisons: tuple[Comparison, ...] = ()
-    baseline: str | None = None  # label of the run that the others are compared with
+    baseline: str | None = None  # label of the run that the others are compared with; None: of none
 
     def __post_init__(self) -> None:
         """Raise `UsageError` where two runs have one label, by which comparisons name them."""
@@ -105,12 +108,16 @@ class Report:
         """Warnings of all runs."""
         return tuple(warning for run in self.runs for warning in run.warnings)
 
-    def write(self, folder: str | os.PathLike[str]) -> list[Path]:
+    def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
         """Write report.json, spectra.csv, snapshots.csv, the figures and index.html; returns their paths.
+
+        Args:
+            folder: absent, empty, or an older report's.
+            overwrite: whether somebody may have added to that report; what was added stays.
 
         Raises:
             OutputError: the folder holds something else, or cannot be written.
         """
         from ntkspec.report.write import write_report
 
-        return write_report(self, Path(folder))
+        return write_report(self, Path(folder), overwrite=overwrite)
