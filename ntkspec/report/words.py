@@ -16,6 +16,7 @@ from ntkspec.report.names import snapshot_name as snapshot_name
 from ntkspec.report.records import Comparison, RunReport, SnapshotReport
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
+from ntkspec.spectral.bounds.statement import title_of
 from ntkspec.spectral.eigenvalues import Spectrum
 
 UNRESOLVED = "unresolved"
@@ -48,27 +49,6 @@ QUALITIES = {  # shown in tables
     "ms_ssim": "MS-SSIM",
     "iou": "IoU",
     "chamfer": "Chamfer",
-}
-
-_THEOREMS = {
-    "theorem1": "Theorem 1",
-    "weyl_lower": "Weyl's lower bound",
-    "weyl_upper": "Weyl's upper bound",
-    "schur_product": "Schur's product bound",
-    "certified_lower": "Certified lower bound",
-    "certified_upper": "Certified upper bound",
-    "gershgorin_lower": "Gershgorin's lower bound",
-    "gershgorin_upper": "Gershgorin's upper bound",
-    "gershgorin_scaled_lower": "Gershgorin's lower bound, scaled",
-    "gershgorin_scaled_upper": "Gershgorin's upper bound, scaled",
-    "wolkowicz_styan_lower": "Wolkowicz and Styan's lower bound",
-    "wolkowicz_styan_upper": "Wolkowicz and Styan's upper bound",
-    "trace_upper": "Trace and Frobenius upper bound",
-    "frobenius_lower": "Frobenius lower bound",
-    "cauchy_lower": "Cauchy's interlacing, lower",
-    "cauchy_upper": "Cauchy's interlacing, upper",
-    "ostrowski_lower": "Ostrowski's lower bound",
-    "ostrowski_upper": "Ostrowski's upper bound",
 }
 
 
@@ -234,7 +214,7 @@ def metric(metrics: Mapping[str, float], name: str) -> str:
 
 def theorem(bound: CheckedBound) -> str:
     """The short name of a bound."""
-    return _THEOREMS.get(bound.bound.name, clean(bound.bound.name))
+    return title_of(bound.bound.name) or clean(bound.bound.name)
 
 
 def bound(checked: CheckedBound, spectrum: Spectrum) -> str:
