@@ -212,8 +212,6 @@ class RunWork:
         if self.tell:
             for line in plan(where, kernel, asked.k):
                 self.tell(line)
-            reason = self._no_vectors(run, kernel)
-            self.tell(f"  eigenvectors of total, to align the targets with: {reason or 'computed'}")
         if kernels:
             write_sums(
                 kernels,
@@ -225,6 +223,8 @@ class RunWork:
         self.say(f"{where}: reading")
         summed = sums_of(kernel, parts)
         reason = self._no_vectors(run, summed["total"])
+        if self.tell:
+            self.tell(f"  eigenvectors of total, to align the targets with: {reason or 'computed'}")
         found = self._spectra(summed, where, vectors=not reason)
         alignments: dict[str, Alignment] = {}
         if not reason:
