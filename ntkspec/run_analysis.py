@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
+from ntkspec.everywhere import Everywhere, drawn_over_a_plane, mode_pictures
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.problem import Kernel, sums_of
@@ -21,7 +22,7 @@ from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.places import names_in_file
-from ntkspec.report.records import RunReport, SnapshotReport
+from ntkspec.report.records import ModePictures, RunReport, SnapshotReport
 from ntkspec.spectral import Method, MethodChoice, Spectrum
 from ntkspec.spectral.ablation import sums_of_blocks
 from ntkspec.spectral.alignment import Alignment, align
@@ -137,6 +138,7 @@ class RunWork:
         label: str,
         snapshots: Sequence[Snapshot],
         kernels: Mapping[str, Path | None] | None = None,
+        everywhere: Everywhere | None = None,
     ) -> RunReport:
         """Return what a report says of these snapshots.
 
@@ -145,12 +147,13 @@ class RunWork:
             label: the run's own in the report.
             snapshots: of the run, as `chosen` gives them.
             kernels: snapshot id -> file to write its kernels to, if any.
+            everywhere: one of the snapshots at further inputs, where its eigenfunctions are drawn.
         """
         places, drawn = kernels or {}, draw(run.samples, self.settings)
         first = self._reference(run)
         names = snapshot_names(tuple((snap.id, snap.label) for snap in snapshots))
         found = [
-            self._snapshot(run, snap, label, name, places.get(snap.id), first)
+            self._snapshot(run, snap, label, name, places.get(snap.id), first, _of_snapshot(snap, everywhere))
             for snap, name in zip(snapshots, names, strict=True)
         ]
         said = [lines for _, lines in found]
@@ -180,7 +183,14 @@ class RunWork:
         return Reference.of(first.id, drawn(first.jacobian, self.settings), self.settings.drop, budget)
 
     def _snapshot(
-        self, run: Run, snap: Snapshot, label: str, name: str, kernels: Path | None, first: Reference
+        self,
+        run: Run,
+        snap: Snapshot,
+        label: str,
+        name: str,
+        kernels: Path | None,
+        first: Reference,
+        everywhere: Everywhere | None,
     ) -> tuple[SnapshotReport, list[str]]:
         """What a report says of one snapshot, and what to warn of."""
         where = f"{label}, {name}"
@@ -201,10 +211,12 @@ class RunWork:
         check_options(kernel, asked.method, asked.k, vectors=False)
         self.say(f"{where}: reading")
         summed = sums_of(kernel, parts)
-        reason = self._no_vectors(run, summed["total"])
+        reason = self._no_vectors(run, summed["total"], asked_for=everywhere is not None)
         found = self._spectra(summed, where, vectors=not reason)
         alignments: dict[str, Alignment] = {}
+        pictures, said = None, [f"eigenfunctions are left out: {reason}"] if reason and everywhere else []
         if not reason:
+            pictures, said = self._pictures(run, where, summed["total"], found["total"], everywhere)
             alignments, reason = self._aligned(run, snap, jacobian, found["total"])
         found["total"] = replace(found["total"], vectors=None)
         self.say(f"{where}: distance from the first snapshot")
@@ -223,8 +235,9 @@ class RunWork:
             distances=distances,
             alignments=alignments,
             no_alignment=reason,
+            eigenfunctions=pictures,
         )
-        said = [*_of_regions(found["total"])]
+        said += _of_regions(found["total"])
         if evidence.left_out:
             said.append(f"left out {evidence.left_out}")
         return report, said
@@ -243,21 +256,32 @@ class RunWork:
             )
         return found
 
-    def _no_vectors(self, run: Run, total: Kernel) -> str:
+    def _no_vectors(self, run: Run, total: Kernel, *, asked_for: bool) -> str:
         """Say why the total kernel's eigenvectors are not computed, or "" where they are."""
         asked = self.settings
         methods: tuple[Method, ...] = ("gram", "svd") if asked.method == "auto" else (asked.method,)
-        if run.targets is None:
+        if run.targets is None and not drawn_over_a_plane(run.inputs, asked.outputs):
             return "the run file has no targets"
         if not all(SOLVERS[method].vectors for method in methods):
             return f"method {asked.method} gives no eigenvectors"
-        if total.size > MOST_MODES:
+        if total.size > MOST_MODES and not asked_for:
             return f"the kernel has {total.size} modes, more than {MOST_MODES}"
         needs = [SOLVERS[method].need(total, asked.k, vectors=True) for method in methods]
         if not all(need.fits for need in needs):
             needed = format_bytes(max(need.needed for need in needs))
             return f"eigenvectors need {needed}, more than {total.limit}"
         return ""
+
+    def _pictures(
+        self, run: Run, where: str, total: Kernel, spectrum: Spectrum, everywhere: Everywhere | None
+    ) -> tuple[ModePictures | None, list[str]]:
+        """The eigenfunctions of the total kernel as pictures, if they can be drawn, and what to warn of."""
+        inputs = run.inputs[draw(run.samples, self.settings)]
+        if not drawn_over_a_plane(inputs, self.settings.outputs):
+            return None, []
+        self.say(f"{where}: eigenfunctions")
+        pictures, said = mode_pictures(total, spectrum, inputs, everywhere)
+        return pictures, [*said]
 
     def _aligned(
         self, run: Run, snap: Snapshot, jacobian: Jacobian, total: Spectrum
@@ -271,6 +295,10 @@ class RunWork:
         except UsageError as error:  # of targets that are the same everywhere; the spectra stay
             return {}, str(error)
         return {"total": found}, ""
+
+
+def _of_snapshot(snap: Snapshot, everywhere: Everywhere | None) -> Everywhere | None:
+    return everywhere if everywhere is not None and everywhere.snapshot == snap.id else None
 
 
 def _together(run: Run, names: Sequence[str], said: Sequence[Sequence[str]]) -> Iterator[str]:

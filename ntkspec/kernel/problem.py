@@ -87,7 +87,7 @@ class Kernel:
                 remedy="choose one of these",
             )
         if self.columns is not None:
-            _check_same_parameters(self.rows, self.columns)
+            check_same_parameters(self.rows, self.columns, "columns of the kernel")
 
     # -- other kernels
 
@@ -279,15 +279,20 @@ def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
     return blocks
 
 
-def _check_same_parameters(rows: Jacobian, columns: Jacobian) -> None:
-    """Refuse two Jacobians whose columns do not belong to the same parameters, as far as they say."""
+def check_same_parameters(rows: Jacobian, columns: Jacobian, where: str) -> None:
+    """Raise `UsageError` where two Jacobians are not of the same parameters, as far as they say.
+
+    Args:
+        rows, columns: of the kernel between them.
+        where: names the columns in the message.
+    """
     if (said := _parameters(rows)) == (found := _parameters(columns)):
         return
     names = sorted({*said, *found})
     apart = next((name for name in names if said.get(name) != found.get(name)), "")
     expected, got = (one.get(apart, f"no block {apart}") for one in (said, found))
     raise UsageError(
-        "columns of the kernel",
+        where,
         expected=f"the parameters of its rows: {expected}",
         got=got,
         remedy="take both Jacobians from one model, with the same blocks and factors",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.report.records import Comparison, Report, RunReport, SnapshotReport
+from ntkspec.report.records import Comparison, ModePictures, Report, RunReport, SnapshotReport
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
@@ -97,6 +97,7 @@ def _snapshot(snapshot: SnapshotReport) -> dict[str, Any]:
         "metrics": plain(snapshot.metrics),
         "spectra": {name: _spectrum(spectrum) for name, spectrum in snapshot.spectra.items()},
         "kernel_distance": {name: _distance(distance) for name, distance in snapshot.distances.items()},
+        "eigenfunctions": _eigenfunctions(snapshot.eigenfunctions),
         "bounds": [_bound(bound) for bound in snapshot.bounds],
         "checks": [_check(check) for check in snapshot.checks],
     }
@@ -180,6 +181,17 @@ def _bound(checked: CheckedBound) -> dict[str, Any]:
 def _distance(distance: KernelDistance) -> dict[str, Any]:
     """From the kernel of the same name at the snapshot of that id: 0 to 1, or null and why."""
     return {"value": _number(distance.value), "from": distance.reference, "reason": distance.reason}
+
+
+def _eigenfunctions(shown: ModePictures | None) -> list[dict[str, Any]] | None:
+    """Of the total kernel: null where none were drawn, a radial frequency only over a whole picture."""
+    if shown is None:
+        return None
+    numbers = zip(shown.modes, shown.eigenvalues, shown.frequencies, strict=True)
+    return [
+        {"mode": mode, "eigenvalue": _number(value), "radial_frequency": _number(cycles)}
+        for mode, value, cycles in numbers
+    ]
 
 
 def _check(check: Check) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""The figure "eigenfunctions": a row of pictures for each run, one for each of a few modes of its kernel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ntkspec.report import words
+from ntkspec.report.curves import new_axes, new_figure, text
+from ntkspec.report.records import ModePictures, Report
+from ntkspec.report.style import StyledRun, styled_runs
+from ntkspec.spectral.frequency import PixelGrid
+
+MOST_RUNS = 8  # rows, beyond which none is of readable size
+SIDE = 1.35  # inches of a picture
+MOST_CELLS = 96  # of a picture's side; larger ones are averaged over squares of pixels
+SHADES = 16  # few, so that a picture of noise takes little room in a file
+EXTREME = (
+    99.0  # per cent of values that colours tell apart: a single one that is far out would leave the rest pale
+)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A run and the modes that are drawn of it."""
+
+    run: StyledRun
+    shown: ModePictures
+    points: NDArray[np.float64]  # (M, 2)
+    values: NDArray[np.float64]  # (M, k)
+
+
+def fig_eigenfunctions(report: Report) -> Figure | None:
+    """Draw some modes of each run's total kernel; None where the report has none."""
+    rows = [row for run in styled_runs(report) if (row := _row(run))][:MOST_RUNS]
+    modes = sorted({mode for row in rows for mode in row.shown.modes})
+    if not modes:
+        return None
+    figure = new_figure(SIDE * len(modes) + 0.5, (SIDE + 0.4) * len(rows) + 0.3)
+    panels = new_axes(figure, len(rows), len(modes), share=False)
+    for i, axes in enumerate(panels):
+        row, mode = rows[i // len(modes)], modes[i % len(modes)]
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        if i < len(modes):
+            axes.set_title(f"mode {mode}", fontsize=9)
+        if mode in row.shown.modes:
+            _draw(axes, row, row.shown.modes.index(mode))
+        if mode == modes[0]:
+            axes.set_ylabel(text(row.run.name, 24), fontsize=9)
+    return figure
+
+
+def _row(run: StyledRun) -> _Row | None:
+    """The modes of the last snapshot that has them over a whole picture, or else of the last that has any."""
+    found = [snap.eigenfunctions for snap in run.run.snapshots if snap.eigenfunctions is not None]
+    whole = [shown for shown in found if any(cycles is not None for cycles in shown.frequencies)]
+    shown = next(reversed(whole or found), None)
+    if shown is None or shown.points is None or shown.values is None:
+        return None
+    return _Row(run, shown, shown.points.astype(np.float64), shown.values.astype(np.float64))
+
+
+def _draw(axes: Axes, row: _Row, at: int) -> None:
+    """Draw one mode as a picture that is blank where no point lies, and its numbers below."""
+    picture, extent = _cells(row.points, row.values[:, at])
+    most = float(np.nanpercentile(np.abs(picture), EXTREME)) or 1.0
+    colours = matplotlib.colormaps["RdBu_r"].resampled(SHADES)
+    axes.imshow(picture, extent=extent, interpolation="nearest", cmap=colours, vmin=-most, vmax=most)
+    axes.set_xlabel(_numbers(row.shown, at), fontsize=8, linespacing=1.2)
+
+
+def _numbers(shown: ModePictures, at: int) -> str:
+    """The eigenvalue and, where it is known, the radial frequency."""
+    cycles, eigenvalue = shown.frequencies[at], rf"$\lambda$ = {words.sci(shown.eigenvalues[at])}"
+    return eigenvalue if cycles is None else f"{eigenvalue}\n{cycles:.{1 if cycles < 10 else 0}f} cycles"
+
+
+def _cells(
+    points: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], tuple[float, float, float, float]]:
+    """Return the mean of the values in each of a picture's cells, NaN where no point lies, and its extent.
+
+    Pixels get a cell each, or a square of them; scattered points about as many cells as there are points.
+    """
+    grid = PixelGrid.of(points)
+    height, width = grid.shape if grid else (math.ceil(math.sqrt(len(points))),) * 2
+    together = max(1, -(-max(height, width) // MOST_CELLS))
+    shape = -(-height // together), -(-width // together)
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = np.where(high > low, high - low, 1.0) / np.maximum([width - 1, height - 1], 1)  # of a pixel
+    columns, rows = (np.rint((points - low) / size).astype(np.intp) // together).T
+    places = rows * shape[1] + columns
+    count = np.bincount(places, minlength=math.prod(shape))
+    total = np.bincount(places, weights=values, minlength=math.prod(shape))
+    picture = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(shape)
+    (left, top), (right, bottom) = low - size / 2, low + size * (together * np.array(shape[::-1]) - 0.5)
+    return picture, (left, right, bottom, top)  # rows of a picture run downwards
