@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,13 +13,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ntkspec.report import words
-from ntkspec.report.curves import new_axes, new_figure, text
+from ntkspec.report.curves import new_figure, text
 from ntkspec.report.records import ModePictures, Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.spectral.frequency import PixelGrid
 
 MOST_RUNS = 8  # rows, beyond which none is of readable size
-SIDE = 1.35  # inches of a picture
+SIDE = 1.35  # inches of a picture, which is the unit of what follows
+ACROSS, DOWN = 1.06, 1.36  # from one picture to the next
+LEFT, TOP = 0.3, 0.25  # before the first
 MOST_CELLS = 96  # of a picture's side; larger ones are averaged over squares of pixels
 SHADES = 16  # few, so that a picture of noise takes little room in a file
 EXTREME = (
@@ -42,18 +45,18 @@ def fig_eigenfunctions(report: Report) -> Figure | None:
     modes = sorted({mode for row in rows for mode in row.shown.modes})
     if not modes:
         return None
-    figure = new_figure(SIDE * len(modes) + 0.5, (SIDE + 0.4) * len(rows) + 0.3)
-    panels = new_axes(figure, len(rows), len(modes), share=False)
-    for i, axes in enumerate(panels):
-        row, mode = rows[i // len(modes)], modes[i % len(modes)]
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        if i < len(modes):
-            axes.set_title(f"mode {mode}", fontsize=9)
-        if mode in row.shown.modes:
-            _draw(axes, row, row.shown.modes.index(mode))
-        if mode == modes[0]:
-            axes.set_ylabel(text(row.run.name, 24), fontsize=9)
+    width, height = LEFT + len(modes) * ACROSS, TOP + len(rows) * DOWN
+    figure = new_figure(SIDE * width, SIDE * height)
+    figure.set_layout_engine("none")  # one pair of axes for all pictures: a pair for each takes seconds
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), frameon=False, xticks=[], yticks=[])
+    for place, mode in enumerate(modes):
+        _say(axes, LEFT + place * ACROSS + 0.5, TOP - 0.05, f"mode {mode}", va="bottom", fontsize=9)
+    for i, row in enumerate(rows):
+        top = TOP + i * DOWN
+        _say(axes, LEFT - 0.05, top + 0.5, text(row.run.name, 24), ha="right", va="center", rotation=90)
+        for at, mode in enumerate(row.shown.modes):
+            _draw(axes, row, at, LEFT + modes.index(mode) * ACROSS, top)
+    axes.set(xlim=(0.0, width), ylim=(height, 0.0))
     return figure
 
 
@@ -67,13 +70,20 @@ def _row(run: StyledRun) -> _Row | None:
     return _Row(run, shown, shown.points.astype(np.float64), shown.values.astype(np.float64))
 
 
-def _draw(axes: Axes, row: _Row, at: int) -> None:
-    """Draw one mode as a picture that is blank where no point lies, and its numbers below."""
-    picture, extent = _cells(row.points, row.values[:, at])
+def _draw(axes: Axes, row: _Row, at: int, left: float, top: float) -> None:
+    """Draw one mode into a square, as a picture that is blank where no point lies, and its numbers below."""
+    picture, ratio = _cells(row.points, row.values[:, at])
     most = float(np.nanpercentile(np.abs(picture), EXTREME)) or 1.0
+    wide, high = min(ratio, 1.0), min(1 / ratio, 1.0)
+    x, y = left + (1 - wide) / 2, top + (1 - high) / 2
     colours = matplotlib.colormaps["RdBu_r"].resampled(SHADES)
-    axes.imshow(picture, extent=extent, interpolation="nearest", cmap=colours, vmin=-most, vmax=most)
-    axes.set_xlabel(_numbers(row.shown, at), fontsize=8, linespacing=1.2)
+    extent = (x, x + wide, y + high, y)  # rows of a picture run downwards
+    axes.imshow(picture, colours, extent=extent, vmin=-most, vmax=most, interpolation="nearest")
+    _say(axes, left + 0.5, top + 1.03, _numbers(row.shown, at), va="top", fontsize=8, linespacing=1.2)
+
+
+def _say(axes: Axes, x: float, y: float, said: str, **look: Any) -> None:
+    axes.text(x, y, said, **{"ha": "center", "fontsize": 9, **look})
 
 
 def _numbers(shown: ModePictures, at: int) -> str:
@@ -82,10 +92,8 @@ def _numbers(shown: ModePictures, at: int) -> str:
     return eigenvalue if cycles is None else f"{eigenvalue}\n{cycles:.{1 if cycles < 10 else 0}f} cycles"
 
 
-def _cells(
-    points: NDArray[np.float64], values: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], tuple[float, float, float, float]]:
-    """Return the mean of the values in each of a picture's cells, NaN where no point lies, and its extent.
+def _cells(points: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Return the mean of the values in each cell of a picture, NaN where no point lies, and width / height.
 
     Pixels get a cell each, or a square of them; scattered points about as many cells as there are points.
     """
@@ -100,5 +108,4 @@ def _cells(
     count = np.bincount(places, minlength=math.prod(shape))
     total = np.bincount(places, weights=values, minlength=math.prod(shape))
     picture = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(shape)
-    (left, top), (right, bottom) = low - size / 2, low + size * (together * np.array(shape[::-1]) - 0.5)
-    return picture, (left, right, bottom, top)  # rows of a picture run downwards
+    return picture, float(size[0] * shape[1] / (size[1] * shape[0]))
