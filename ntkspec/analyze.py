@@ -23,7 +23,7 @@ from ntkspec.progress import progress
 from ntkspec.report.compare import assemble, find_baseline, unique_labels
 from ntkspec.report.places import Places, kernel_files
 from ntkspec.report.records import Report
-from ntkspec.run_analysis import Progress, RunSettings, RunWork, chosen
+from ntkspec.run_analysis import Progress, RunSettings, RunWork, When, chosen
 from ntkspec.run_options import add_settings, settings_of
 from ntkspec.spectral import MethodChoice
 from ntkspec.store import open_run
@@ -52,6 +52,7 @@ def analyze_runs(
     check: bool = False,
     samples: int | None = None,
     seed: int = 0,
+    alignment: When = "auto",
     everywhere: Sequence[str | Path] = (),
     kernels: str | Path | None = None,
     trial: bool = False,
@@ -69,6 +70,8 @@ def analyze_runs(
         baseline: label of the run to compare with; default: the one called "baseline", else the first.
         check: compute every total kernel and spectrum in a second way too, and compare.
         samples: analyse so many of each run's samples, drawn at random by `seed`; default: all.
+        alignment: whether to look where the targets lie in the total kernel's spectrum: "auto" where its
+            eigenvectors soon are had, "always" or "never".
         everywhere: further run files of the same networks at every pixel, as `ntkspec.train --everywhere`
             writes them, with which eigenfunctions are drawn; each belongs to the run of its label.
         kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
@@ -92,6 +95,7 @@ def analyze_runs(
         check=check,
         samples=samples,
         seed=seed,
+        alignment=alignment,
     )
     work = RunWork(settings, select(backend), progress or (lambda _: None), detail)
     if not paths:

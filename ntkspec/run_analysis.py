@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from ntkspec.store import Run, Snapshot, open_run
 from ntkspec.store.schema import TRUTH
 
 Progress = Callable[[str], None]
+When = Literal["auto", "always", "never"]
 MOST_MODES = 2048  # of a kernel whose eigenvectors are computed without being asked for
 
 
@@ -42,7 +43,7 @@ class RunSettings:
     """How a run file is analysed: plain values, so that it can be pickled and compared.
 
     Raises:
-        UsageError: a second computation is asked for where it cannot be had.
+        UsageError: a second computation, or an alignment, is asked for where it cannot be had.
     """
 
     snapshot: str = "all"  # an id or label, or "all"
@@ -56,6 +57,7 @@ class RunSettings:
     check: bool = False  # compute every total kernel and spectrum in a second way, too
     samples: int | None = None  # so many of the run's, drawn at random; None: all
     seed: int = 0  # of that draw
+    alignment: When = "auto"  # whether to look where the targets lie, which takes the eigenvectors
 
     def __post_init__(self) -> None:
         if self.check and (self.k is not None or not _gives_all(self.method)):
@@ -67,10 +69,29 @@ class RunSettings:
                 else f"method {self.method}, the largest alone",
                 remedy="leave out -k, --check, or the method",
             )
+        if self.alignment not in get_args(When):
+            raise UsageError(
+                "--alignment",
+                expected=" or ".join(get_args(When)),
+                got=repr(self.alignment),
+                remedy="choose one of these",
+            )
+        if self.alignment == "always" and not _gives_vectors(self.method):
+            able = [name for name, solver in SOLVERS.items() if solver.vectors]
+            raise UsageError(
+                "--alignment always",
+                expected=f"method auto or {' or '.join(able)}, which give eigenvectors",
+                got=f"method {self.method}",
+                remedy="leave out the method, or --alignment",
+            )
 
 
 def _gives_all(method: MethodChoice) -> bool:
     return method == "auto" or method not in SOLVERS or SOLVERS[method].complete  # others are refused later
+
+
+def _gives_vectors(method: MethodChoice) -> bool:
+    return method == "auto" or method not in SOLVERS or SOLVERS[method].vectors
 
 
 def analyze_run(
@@ -201,6 +222,8 @@ class RunWork:
         if self.tell:
             for line in plan(where, kernel, asked.k):
                 self.tell(line)
+            reason = self._no_vectors(run, kernel)
+            self.tell(f"  eigenvectors of total, to align the targets with: {reason or 'computed'}")
         if kernels:
             write_sums(
                 kernels,
@@ -208,15 +231,14 @@ class RunWork:
                 names_in_file(parts),
                 lambda share: self.say(f"{where}: kernels to {kernels}, {share:.0%}"),
             )
-        check_options(kernel, asked.method, asked.k, vectors=False)
+        check_options(kernel, asked.method, asked.k, vectors=everywhere is not None)
         self.say(f"{where}: reading")
         summed = sums_of(kernel, parts)
-        reason = self._no_vectors(run, summed["total"], asked_for=everywhere is not None)
-        found = self._spectra(summed, where, vectors=not reason)
+        reason = self._no_vectors(run, summed["total"])
+        found = self._spectra(summed, where, vectors=not reason or everywhere is not None)
+        pictures, said = self._pictures(run, where, summed["total"], found["total"], everywhere)
         alignments: dict[str, Alignment] = {}
-        pictures, said = None, [f"eigenfunctions are left out: {reason}"] if reason and everywhere else []
         if not reason:
-            pictures, said = self._pictures(run, where, summed["total"], found["total"], everywhere)
             alignments, reason = self._aligned(run, snap, jacobian, found["total"])
         found["total"] = replace(found["total"], vectors=None)
         self.say(f"{where}: distance from the first snapshot")
@@ -256,16 +278,23 @@ class RunWork:
             )
         return found
 
-    def _no_vectors(self, run: Run, total: Kernel, *, asked_for: bool) -> str:
+    def _no_vectors(self, run: Run, total: Kernel) -> str:
         """Say why the total kernel's eigenvectors are not computed, or "" where they are."""
         asked = self.settings
         methods: tuple[Method, ...] = ("gram", "svd") if asked.method == "auto" else (asked.method,)
-        if run.targets is None and not drawn_over_a_plane(run.inputs, asked.outputs):
+        if asked.alignment == "never":
+            return "--alignment never leaves it out"
+        if not run.has_targets:
             return "the run file has no targets"
+        if asked.alignment == "always":
+            return ""
         if not all(SOLVERS[method].vectors for method in methods):
             return f"method {asked.method} gives no eigenvectors"
-        if total.size > MOST_MODES and not asked_for:
-            return f"the kernel has {total.size} modes, more than {MOST_MODES}"
+        if total.size > MOST_MODES:
+            return (
+                f"of {total.size} modes, more than {MOST_MODES}, eigenvectors take long; "
+                "--alignment always computes them"
+            )
         needs = [SOLVERS[method].need(total, asked.k, vectors=True) for method in methods]
         if not all(need.fits for need in needs):
             needed = format_bytes(max(need.needed for need in needs))
@@ -277,7 +306,7 @@ class RunWork:
     ) -> tuple[ModePictures | None, list[str]]:
         """The eigenfunctions of the total kernel as pictures, if they can be drawn, and what to warn of."""
         inputs = run.inputs[draw(run.samples, self.settings)]
-        if not drawn_over_a_plane(inputs, self.settings.outputs):
+        if spectrum.vectors is None or not drawn_over_a_plane(inputs, self.settings.outputs):
             return None, []
         self.say(f"{where}: eigenfunctions")
         pictures, said = mode_pictures(total, spectrum, inputs, everywhere)
