@@ -57,8 +57,8 @@ def mode_pictures(
     resolved = {mode: why for mode, why in found.left_out.items() if mode <= spectrum.resolved}
     said = tuple(f"mode {mode} is not drawn everywhere: {why}" for mode, why in resolved.items())
     eigenvalues = tuple(found.eigenvalues.tolist())
-    values = found.values.astype(np.float32)
-    return ModePictures(found.modes, eigenvalues, tuple(frequencies), points, values), said
+    patterns = found.values.astype(np.float32)
+    return ModePictures(found.modes, eigenvalues, tuple(frequencies), points, patterns), said
 
 
 def match_everywhere(

@@ -65,9 +65,9 @@ def _row(run: StyledRun) -> _Row | None:
     found = [snap.eigenfunctions for snap in run.run.snapshots if snap.eigenfunctions is not None]
     whole = [shown for shown in found if any(cycles is not None for cycles in shown.frequencies)]
     shown = next(reversed(whole or found), None)
-    if shown is None or shown.points is None or shown.values is None:
+    if shown is None or shown.points is None or shown.patterns is None:
         return None
-    return _Row(run, shown, shown.points.astype(np.float64), shown.values.astype(np.float64))
+    return _Row(run, shown, shown.points.astype(np.float64), shown.patterns.astype(np.float64))
 
 
 def _draw(axes: Axes, row: _Row, at: int, left: float, top: float) -> None:

@@ -34,7 +34,7 @@ class ModePictures:
     eigenvalues: tuple[float, ...]  # (k,)
     frequencies: tuple[float | None, ...]  # (k,) radial, cycles across the picture; None: at scattered points
     points: NDArray[np.floating] | None = None  # (M, 2), not in report.json
-    values: NDArray[np.float32] | None = None  # (M, k), not in report.json
+    patterns: NDArray[np.float32] | None = None  # (M, k), not in report.json
 
 
 @dataclass(frozen=True)
