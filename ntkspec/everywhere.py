@@ -38,18 +38,21 @@ def drawn_over_a_plane(inputs: NDArray[Any], outputs: Outputs) -> bool:
 
 def mode_pictures(
     kernel: Kernel, spectrum: Spectrum, samples: NDArray[Any], everywhere: Everywhere | None
-) -> tuple[ModePictures, tuple[str, ...]]:
+) -> tuple[ModePictures | None, tuple[str, ...]]:
     """Make pictures of some eigenfunctions of a kernel.
 
     Args:
         kernel: at the samples.
-        spectrum: its own, with vectors.
-        samples: (n, 2) coordinates.
+        spectrum: its own.
+        samples: (n, d) coordinates.
         everywhere: the same network at further inputs; None: the values at the samples.
 
     Returns:
-        The pictures; and of each mode that rounding keeps from being drawn everywhere, a line.
+        The pictures, None without vectors or a plane; and of each mode that rounding keeps from being drawn
+        everywhere, a line.
     """
+    if spectrum.vectors is None or not drawn_over_a_plane(samples, kernel.outputs):
+        return None, ()
     points = samples if everywhere is None else everywhere.inputs
     found = eigenfunctions_of(kernel, spectrum, None if everywhere is None else everywhere.jacobian)
     grid = PixelGrid.of(points)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
-from ntkspec.everywhere import Everywhere, drawn_over_a_plane, mode_pictures
+from ntkspec.everywhere import Everywhere, mode_pictures
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.problem import Kernel, sums_of
@@ -22,7 +22,7 @@ from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.places import names_in_file
-from ntkspec.report.records import ModePictures, RunReport, SnapshotReport
+from ntkspec.report.records import RunReport, SnapshotReport
 from ntkspec.spectral import Method, MethodChoice, Spectrum
 from ntkspec.spectral.ablation import sums_of_blocks
 from ntkspec.spectral.alignment import Alignment, align
@@ -236,7 +236,9 @@ class RunWork:
         summed = sums_of(kernel, parts)
         reason = self._no_vectors(run, summed["total"])
         found = self._spectra(summed, where, vectors=not reason or everywhere is not None)
-        pictures, said = self._pictures(run, where, summed["total"], found["total"], everywhere)
+        self.say(f"{where}: eigenfunctions")
+        points = run.inputs[draw(run.samples, asked)]
+        pictures, warned = mode_pictures(summed["total"], found["total"], points, everywhere)
         alignments: dict[str, Alignment] = {}
         if not reason:
             alignments, reason = self._aligned(run, snap, jacobian, found["total"])
@@ -259,7 +261,7 @@ class RunWork:
             no_alignment=reason,
             eigenfunctions=pictures,
         )
-        said += _of_regions(found["total"])
+        said = [*warned, *_of_regions(found["total"])]
         if evidence.left_out:
             said.append(f"left out {evidence.left_out}")
         return report, said
@@ -300,17 +302,6 @@ class RunWork:
             needed = format_bytes(max(need.needed for need in needs))
             return f"eigenvectors need {needed}, more than {total.limit}"
         return ""
-
-    def _pictures(
-        self, run: Run, where: str, total: Kernel, spectrum: Spectrum, everywhere: Everywhere | None
-    ) -> tuple[ModePictures | None, list[str]]:
-        """The eigenfunctions of the total kernel as pictures, if they can be drawn, and what to warn of."""
-        inputs = run.inputs[draw(run.samples, self.settings)]
-        if spectrum.vectors is None or not drawn_over_a_plane(inputs, self.settings.outputs):
-            return None, []
-        self.say(f"{where}: eigenfunctions")
-        pictures, said = mode_pictures(total, spectrum, inputs, everywhere)
-        return pictures, [*said]
 
     def _aligned(
         self, run: Run, snap: Snapshot, jacobian: Jacobian, total: Spectrum

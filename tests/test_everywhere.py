@@ -15,6 +15,7 @@ import ntkspec
 from ntkspec.analyze import analyze_runs, main
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
+from ntkspec.report.eigenfunctions_figure import fig_eigenfunctions
 from ntkspec.store import RunWriter
 
 SHAPE = (5, 6)
@@ -68,7 +69,11 @@ def test_eigenfunctions_over_the_whole_picture(here):
 
 
 def test_the_command_draws_them(here, capsys, monkeypatch):
-    monkeypatch.setattr("ntkspec.report.page.render_page", lambda report, figures: "")  # takes its time
+    def only(report):
+        yield "eigenfunctions", fig_eigenfunctions(report)
+
+    monkeypatch.setattr("ntkspec.report.figures.draw_all", only)  # the others, and the page, take their time
+    monkeypatch.setattr("ntkspec.report.page.render_page", lambda report, figures: "")
     assert main(["run.h5", "--everywhere", "all.h5", "--snapshot", "end", "-q"]) == 0
     report = json.loads((here / "run-report/report.json").read_text())
     modes = report["runs"][0]["snapshots"][0]["eigenfunctions"]

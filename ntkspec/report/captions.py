@@ -84,11 +84,12 @@ _CAPTIONS: Mapping[str, Caption] = {
     "eigenfunctions": Caption(
         title="What the kernel sees: its eigenfunctions",
         alt="A row of small pictures for each run, one for each of some eigenfunctions of its total kernel.",
-        caption="The network learns these patterns one after the other, that of the largest eigenvalue "
-        "(lambda) first. Red and blue are values of opposite sign, white is zero; each picture has its "
-        "own scale, and the sample with the largest value is red. Where only the samples are known, a cell "
-        "is the mean of those in it, and blank without any; over the whole picture the pattern goes on by "
-        "Nystroem's extension. Cycles are the mean radial frequency: how many waves fit across the picture.",
+        caption="Of the total kernels {when}. A network learns these patterns one after the other, that "
+        "of the largest eigenvalue (lambda) first. Red and blue are values of opposite sign, "
+        "white is zero. Each picture has its own scale, and the sample with the largest value "
+        "is red. Where only the samples are known, a cell is the mean of those in it, and blank "
+        "without any; over the whole picture a pattern goes on by Nystroem's extension. Cycles "
+        "are the mean radial frequency: how many waves fit across the picture.",
     ),
 }
 

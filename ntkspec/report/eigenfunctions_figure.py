@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ntkspec.report import words
 from ntkspec.report.curves import new_figure, text
+from ntkspec.report.names import snapshot_name
 from ntkspec.report.records import ModePictures, Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.spectral.frequency import PixelGrid
@@ -33,7 +34,7 @@ EXTREME = (
 class _Row:
     """A run and the modes that are drawn of it."""
 
-    run: StyledRun
+    name: str  # of the run; and of the snapshot, where that is not the end
     shown: ModePictures
     points: NDArray[np.float64]  # (M, 2)
     values: NDArray[np.float64]  # (M, k)
@@ -53,7 +54,7 @@ def fig_eigenfunctions(report: Report) -> Figure | None:
         _say(axes, LEFT + place * ACROSS + 0.5, TOP - 0.05, f"mode {mode}", va="bottom", fontsize=9)
     for i, row in enumerate(rows):
         top = TOP + i * DOWN
-        _say(axes, LEFT - 0.05, top + 0.5, text(row.run.name, 24), ha="right", va="center", rotation=90)
+        _say(axes, LEFT - 0.05, top + 0.5, text(row.name, 24), ha="right", va="center", rotation=90)
         for at, mode in enumerate(row.shown.modes):
             _draw(axes, row, at, LEFT + modes.index(mode) * ACROSS, top)
     axes.set(xlim=(0.0, width), ylim=(height, 0.0))
@@ -62,12 +63,15 @@ def fig_eigenfunctions(report: Report) -> Figure | None:
 
 def _row(run: StyledRun) -> _Row | None:
     """The modes of the last snapshot that has them over a whole picture, or else of the last that has any."""
-    found = [snap.eigenfunctions for snap in run.run.snapshots if snap.eigenfunctions is not None]
-    whole = [shown for shown in found if any(cycles is not None for cycles in shown.frequencies)]
-    shown = next(reversed(whole or found), None)
-    if shown is None or shown.points is None or shown.patterns is None:
-        return None
-    return _Row(run, shown, shown.points.astype(np.float64), shown.patterns.astype(np.float64))
+    found = [(snap, shown) for snap in run.run.snapshots if (shown := snap.eigenfunctions) is not None]
+    whole = [
+        (snap, shown) for snap, shown in found if any(cycles is not None for cycles in shown.frequencies)
+    ]
+    for snap, shown in reversed(whole or found):
+        if shown.points is not None and shown.patterns is not None:
+            name = run.name if snap is run.end else f"{run.name}, {snapshot_name(run.run, snap)}"
+            return _Row(name, shown, shown.points.astype(np.float64), shown.patterns.astype(np.float64))
+    return None
 
 
 def _draw(axes: Axes, row: _Row, at: int, left: float, top: float) -> None:
