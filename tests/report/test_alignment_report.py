@@ -166,7 +166,7 @@ def test_the_figure() -> None:
         assert len(outside.lines) - len(lines) == crosses
         assert np.asarray(lines[0].get_ydata()) == pytest.approx([0.4, 0.1])
         assert len(over_time.collections) == len(drawn.runs)
-        assert b"<svg" in figures.to_bytes(figure, "svg")
+    assert b"<svg" in figures.to_bytes(figure, "svg")
     low = np.asarray(over_time.collections[-1].get_paths()[0].vertices)[:, 1].min()
     assert low < 0.01
     assert 0.2 <= np.asarray(over_time.lines[-1].get_ydata())[-1] < 0.21
