@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from ntkspec.spectral import spectrum as spectrum
     from ntkspec.spectral.alignment import Alignment as Alignment
     from ntkspec.spectral.alignment import alignment as alignment
+    from ntkspec.spectral.eigenfunctions import eigenfunctions as eigenfunctions
+    from ntkspec.spectral.frequency import radial_frequency as radial_frequency
     from ntkspec.store import Run as Run
     from ntkspec.store import RunWriter as RunWriter
     from ntkspec.store import Snapshot as Snapshot
@@ -57,11 +59,13 @@ HOMES = {  # public name -> the module that it is loaded from, which never bears
     "Spectrum": "ntkspec.spectral",
     "alignment": "ntkspec.spectral.alignment",
     "bounds": "ntkspec.spectral",
+    "eigenfunctions": "ntkspec.spectral.eigenfunctions",
     "gram": "ntkspec.kernel.dense",
     "gram_by_block": "ntkspec.kernel.dense",
     "kernel_distance": "ntkspec.kernel.distance",
     "open_run": "ntkspec.store",
     "operator": "ntkspec.kernel.linear_operator",
+    "radial_frequency": "ntkspec.spectral.frequency",
     "read_report": "ntkspec.report.from_json",
     "spectrum": "ntkspec.spectral",
     "write_kernels": "ntkspec.kernel.files",

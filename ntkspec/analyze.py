@@ -17,6 +17,7 @@ from ntkspec import sandbox
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, FAILED, Parser, console, run_command
 from ntkspec.errors import UsageError
+from ntkspec.everywhere import match_everywhere
 from ntkspec.jacobian import Outputs
 from ntkspec.progress import progress
 from ntkspec.report.compare import assemble, find_baseline, unique_labels
@@ -52,6 +53,7 @@ def analyze_runs(
     samples: int | None = None,
     seed: int = 0,
     alignment: When = "auto",
+    everywhere: Sequence[str | Path] = (),
     kernels: str | Path | None = None,
     trial: bool = False,
     progress: Progress | None = None,
@@ -70,6 +72,8 @@ def analyze_runs(
         samples: analyse so many of each run's samples, drawn at random by `seed`; default: all.
         alignment: whether to look where the targets lie in the total kernel's spectrum: "auto" where its
             eigenvectors soon are had, "always" or "never".
+        everywhere: further run files of the same networks at every pixel, as `ntkspec.train --everywhere`
+            writes them, with which eigenfunctions are drawn; each belongs to the run of its label.
         kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
         trial: read the files in another process first, as the command does; see `ntkspec.open_run`.
         progress: called with a line for every step of the work.
@@ -99,7 +103,10 @@ def analyze_runs(
     with contextlib.ExitStack() as stack:
         trials = stack.enter_context(contextlib.ExitStack())
         trials.enter_context(sandbox.server("ntkspec.store"))
-        runs = [stack.enter_context(open_run(path, memory=memory, trial=trial)) for path in paths]
+        runs, further = (
+            [stack.enter_context(open_run(path, memory=memory, trial=trial)) for path in named]
+            for named in (paths, everywhere)
+        )
         labels = unique_labels([(run.label, run.path) for run in runs])
         own = [run.label for run in runs]
         reference = find_baseline(labels, own, [run.config for run in runs], baseline)
@@ -108,10 +115,12 @@ def analyze_runs(
         places: Sequence[Mapping[str, Path | None]] = [dict.fromkeys(of_run) for of_run in ids]
         if kernels is not None:
             places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
-        for run in runs:
+        pixels = match_everywhere(further, runs, ids, outputs)
+        for run in (*runs, *further):
             run.check_values()
         trials.close()
-        reports = [work.report(*each) for each in zip(runs, labels, snapshots, places, strict=True)]
+        each = zip(runs, labels, snapshots, places, pixels, strict=True)
+        reports = [work.report(*of_run) for of_run in each]
     return assemble(reports, reference, work.engine.name)
 
 
@@ -127,13 +136,15 @@ def _analyze(options: argparse.Namespace) -> int:
 
     settings = settings_of(options)
     folder = options.output or Path(f"{Path(options.runs[0]).stem}-report")
-    Places(folder, options.json, options.kernels, options.overwrite).check(options.runs)
+    places = Places(folder, options.json, options.kernels, options.overwrite)
+    places.check([*options.runs, *options.everywhere])
     with progress(quiet=options.quiet) as say:
         say("reading the run files")
         report = analyze_runs(
             options.runs,
             **vars(settings),
             baseline=options.baseline,
+            everywhere=options.everywhere,
             kernels=options.kernels,
             trial=True,
             progress=say,
@@ -171,6 +182,15 @@ def make_parser() -> argparse.ArgumentParser:
         "--baseline",
         metavar="LABEL",
         help="label of the run to compare with (default: baseline, if a run is called so)",
+    )
+    add(
+        "--everywhere",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="ALL.h5",
+        help="a run's network at every pixel, as train --everywhere writes it, to draw eigenfunctions there; "
+        "may be repeated, one a run",
     )
     add(
         "--kernels",

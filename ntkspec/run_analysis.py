@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
+from ntkspec.everywhere import Everywhere, mode_pictures
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.problem import Kernel, sums_of
@@ -158,6 +159,7 @@ class RunWork:
         label: str,
         snapshots: Sequence[Snapshot],
         kernels: Mapping[str, Path | None] | None = None,
+        everywhere: Everywhere | None = None,
     ) -> RunReport:
         """Return what a report says of these snapshots.
 
@@ -166,12 +168,13 @@ class RunWork:
             label: the run's own in the report.
             snapshots: of the run, as `chosen` gives them.
             kernels: snapshot id -> file to write its kernels to, if any.
+            everywhere: one of the snapshots at further inputs, where its eigenfunctions are drawn.
         """
         places, drawn = kernels or {}, draw(run.samples, self.settings)
         first = self._reference(run)
         names = snapshot_names(tuple((snap.id, snap.label) for snap in snapshots))
         found = [
-            self._snapshot(run, snap, label, name, places.get(snap.id), first)
+            self._snapshot(run, snap, label, name, places.get(snap.id), first, _of_snapshot(snap, everywhere))
             for snap, name in zip(snapshots, names, strict=True)
         ]
         said = [lines for _, lines in found]
@@ -201,7 +204,14 @@ class RunWork:
         return Reference.of(first.id, drawn(first.jacobian, self.settings), self.settings.drop, budget)
 
     def _snapshot(
-        self, run: Run, snap: Snapshot, label: str, name: str, kernels: Path | None, first: Reference
+        self,
+        run: Run,
+        snap: Snapshot,
+        label: str,
+        name: str,
+        kernels: Path | None,
+        first: Reference,
+        everywhere: Everywhere | None,
     ) -> tuple[SnapshotReport, list[str]]:
         """What a report says of one snapshot, and what to warn of."""
         where = f"{label}, {name}"
@@ -219,13 +229,16 @@ class RunWork:
                 names_in_file(parts),
                 lambda share: self.say(f"{where}: kernels to {kernels}, {share:.0%}"),
             )
-        check_options(kernel, asked.method, asked.k, vectors=False)
+        check_options(kernel, asked.method, asked.k, vectors=everywhere is not None)
         self.say(f"{where}: reading")
         summed = sums_of(kernel, parts)
         reason = self._no_vectors(run, summed["total"])
         if self.tell:
             self.tell(f"  eigenvectors of total, to align the targets with: {reason or 'computed'}")
-        found = self._spectra(summed, where, vectors=not reason)
+        found = self._spectra(summed, where, vectors=not reason or everywhere is not None)
+        self.say(f"{where}: eigenfunctions")
+        points = run.inputs[draw(run.samples, asked)]
+        pictures, warned = mode_pictures(summed["total"], found["total"], points, everywhere)
         alignments: dict[str, Alignment] = {}
         if not reason:
             alignments, reason = self._aligned(run, snap, jacobian, found["total"])
@@ -246,8 +259,9 @@ class RunWork:
             distances=distances,
             alignments=alignments,
             no_alignment=reason,
+            eigenfunctions=pictures,
         )
-        said = [*_of_regions(found["total"])]
+        said = [*warned, *_of_regions(found["total"])]
         if evidence.left_out:
             said.append(f"left out {evidence.left_out}")
         return report, said
@@ -304,6 +318,10 @@ class RunWork:
         except UsageError as error:  # of targets that are the same everywhere; the spectra stay
             return {}, str(error)
         return {"total": found}, ""
+
+
+def _of_snapshot(snap: Snapshot, everywhere: Everywhere | None) -> Everywhere | None:
+    return everywhere if everywhere is not None and everywhere.snapshot == snap.id else None
 
 
 def _together(run: Run, names: Sequence[str], said: Sequence[Sequence[str]]) -> Iterator[str]:

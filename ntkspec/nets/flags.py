@@ -18,11 +18,27 @@ from ntkspec.nets.presets import PRESETS
 __all__ = ["COMMAND_OPTIONS", "GIVEN_OPTIONS", "make_parser", "read_flags"]
 
 USAGE = "python -m ntkspec.train --image PICTURE --preset NAME -o RUN.h5 [options]   (--help lists them)"
-METAVARS = {"output": "RUN.h5", "image": "PICTURE", "mesh": "MESH", "preset": "NAME", "device": DEVICES}
+METAVARS = {
+    "output": "RUN.h5",
+    "everywhere": "ALL.h5",
+    "image": "PICTURE",
+    "mesh": "MESH",
+    "preset": "NAME",
+    "device": DEVICES,
+}
 
 COMMAND_OPTIONS = (
     Option("output", "", "output", str, "the run file to write; checkpoints go beside it", optional=True),
-    Option("overwrite", "", "overwrite", bool, "replace an existing run file and its checkpoints"),
+    Option(
+        "everywhere",
+        "",
+        "everywhere",
+        str,
+        "write a second run file: the trained network alone, at every pixel of the picture; "
+        "analyze --everywhere draws the kernel's eigenfunctions with it",
+        optional=True,
+    ),
+    Option("overwrite", "", "overwrite", bool, "replace existing run files and their checkpoints"),
     Option("quiet", "", "quiet", bool, "no progress bar and no summary"),
     Option(
         "threads",

@@ -81,6 +81,16 @@ _CAPTIONS: Mapping[str, Caption] = {
         caption="A dot is a number; an arrow says only that the value lies somewhere to the left of its "
         "bar, the floor, so a distance measured from there is at least that large. A zero is exact.",
     ),
+    "eigenfunctions": Caption(
+        title="What the kernel sees: its eigenfunctions",
+        alt="A row of small pictures for each run, one for each of some eigenfunctions of its total kernel.",
+        caption="Of the total kernels {when}. A network learns these patterns one after the other, that "
+        "of the largest eigenvalue (lambda) first. Red and blue are values of opposite sign, "
+        "white is zero. Each picture has its own scale, and the sample with the largest value "
+        "is red. Where only the samples are known, a cell is the mean of those in it, and blank "
+        "without any; over the whole picture a pattern goes on by Nystroem's extension. Cycles "
+        "are the mean radial frequency: how many waves fit across the picture.",
+    ),
 }
 
 

@@ -24,6 +24,7 @@ from ntkspec.report.curves import (
     text,
     to_bytes,
 )
+from ntkspec.report.eigenfunctions_figure import fig_eigenfunctions
 from ntkspec.report.records import Picture, Report
 from ntkspec.report.spectra_figure import MOST_PANELS, fig_spectra, with_kernel
 from ntkspec.report.style import LATE, NO_GRID_COLOUR, StyledRun, of_kind, styled_runs, when_last
@@ -34,6 +35,7 @@ __all__ = [
     "fig_ablation",
     "fig_alignment",
     "fig_decades",
+    "fig_eigenfunctions",
     "fig_panels",
     "fig_pictures",
     "fig_spectra",
@@ -54,6 +56,7 @@ def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
         "panels": fig_panels,
         "pictures": fig_pictures,
         "decades": fig_decades,
+        "eigenfunctions": fig_eigenfunctions,
     }
     for name, draw in drawers.items():
         figure = draw(report)

@@ -27,6 +27,17 @@ Qualifier = Literal["=", ">=", "<=", "unresolved"]
 
 
 @dataclass(frozen=True)
+class ModePictures:
+    """Some eigenfunctions of a total kernel over inputs of two coordinates: at the samples, or everywhere."""
+
+    modes: tuple[int, ...]  # k of them, ascending, from 1: that of the largest eigenvalue
+    eigenvalues: tuple[float, ...]  # (k,)
+    frequencies: tuple[float | None, ...]  # (k,) radial, cycles across the picture; None: at scattered points
+    points: NDArray[np.floating] | None = None  # (M, 2), not in report.json
+    patterns: NDArray[np.float32] | None = None  # (M, k), not in report.json
+
+
+@dataclass(frozen=True)
 class SnapshotReport:
     """One snapshot of one run."""
 
@@ -41,6 +52,7 @@ class SnapshotReport:
     distances: Mapping[str, KernelDistance] = field(default_factory=dict)  # by spectrum; older files: none
     alignments: Mapping[str, Alignment] = field(default_factory=dict)  # by spectrum: of "total", or of none
     no_alignment: str = ""  # why there is none
+    eigenfunctions: ModePictures | None = None
 
 
 @dataclass(frozen=True)

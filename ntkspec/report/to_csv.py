@@ -9,7 +9,10 @@ from typing import TextIO
 from ntkspec.report.names import snapshot_name
 from ntkspec.report.records import Report, SnapshotReport
 
-COLUMNS = ("run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero")
+COLUMNS = (
+    "run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero",
+    "radial_frequency",
+)  # fmt: skip
 SNAPSHOT_COLUMNS = (
     "run", "snapshot", "step", "spectrum", "size", "resolved", "floor", "lambda_max", "lambda_min",
     "lambda_min_at_most", "zero", "condition", "trace", "effective_rank", "stable_rank", "kernel_distance",
@@ -44,8 +47,9 @@ def write_csv(report: Report, file: TextIO) -> None:
     """Write every spectrum to an open text file (newline="").
 
     Numbers have all their digits; index counts from 1; resolved is 1 for a number to quote, zero is 1 for
-    what is exactly zero; where both are 0 the value lies somewhere in [0, floor]. Text is quoted, and has
-    an apostrophe before whatever a spreadsheet would take for a formula; see `text`.
+    what is exactly zero; where both are 0 the value lies somewhere in [0, floor]. radial_frequency is that of
+    the eigenfunction over a whole picture, empty where none was drawn. Text is quoted, and has an apostrophe
+    before whatever a spreadsheet would take for a formula; see `text`.
     """
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(COLUMNS)
@@ -53,6 +57,7 @@ def write_csv(report: Report, file: TextIO) -> None:
         for snapshot in run.snapshots:
             for name, spectrum in snapshot.spectra.items():
                 head = (text(run.label), text(snapshot_name(run, snapshot)), snapshot.step, text(name))
+                cycles = _frequencies(snapshot, name)
                 pairs = zip(spectrum.eigenvalues.tolist(), spectrum.error.tolist(), strict=True)
                 writer.writerows(
                     (
@@ -63,9 +68,15 @@ def write_csv(report: Report, file: TextIO) -> None:
                         int(value > spectrum.floor),
                         float(spectrum.floor),
                         int(spectrum.singular and spectrum.rank is not None and i > spectrum.rank.at_most),
+                        cell(cycles.get(i)),
                     )
                     for i, (value, error) in enumerate(pairs, start=1)
                 )
+
+
+def _frequencies(snapshot: SnapshotReport, kernel: str) -> dict[int, float | None]:
+    shown = snapshot.eigenfunctions if kernel == "total" else None
+    return dict(zip(shown.modes, shown.frequencies, strict=True)) if shown else {}
 
 
 def write_snapshots_csv(report: Report, file: TextIO) -> None:

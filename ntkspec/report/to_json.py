@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.report.records import Comparison, Report, RunReport, SnapshotReport
+from ntkspec.report.records import Comparison, ModePictures, Report, RunReport, SnapshotReport
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
@@ -101,6 +101,7 @@ def _snapshot(snapshot: SnapshotReport) -> dict[str, Any]:
         "kernel_distance": {name: _distance(distance) for name, distance in snapshot.distances.items()},
         "alignment": {name: _alignment(found) for name, found in snapshot.alignments.items()},
         "no_alignment": snapshot.no_alignment,
+        "eigenfunctions": _eigenfunctions(snapshot.eigenfunctions),
         "bounds": [_bound(bound) for bound in snapshot.bounds],
         "checks": [_check(check) for check in snapshot.checks],
     }
@@ -196,6 +197,17 @@ def _alignment(found: Alignment) -> dict[str, Any]:
         "kernel_target": _number(found.kernel_target),
         "modes": {f"{share}%": found.modes(share / 100) for share in MODES_FOR},
     }
+
+
+def _eigenfunctions(shown: ModePictures | None) -> list[dict[str, Any]] | None:
+    """Of the total kernel: null where none were drawn, a radial frequency only over a whole picture."""
+    if shown is None:
+        return None
+    numbers = zip(shown.modes, shown.eigenvalues, shown.frequencies, strict=True)
+    return [
+        {"mode": mode, "eigenvalue": _number(value), "radial_frequency": _number(cycles)}
+        for mode, value, cycles in numbers
+    ]
 
 
 def _check(check: Check) -> dict[str, Any]:

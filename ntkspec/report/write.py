@@ -24,7 +24,9 @@ FOLDER = FolderKind(
     json=JSON,
     format=FORMAT,
     files=frozenset({JSON, CSV, SNAPSHOTS, PAGE}),
-    figures=frozenset({"spectra", "alignment", "training", "ablation", "panels", "pictures", "decades"}),
+    figures=frozenset(
+        {"spectra", "alignment", "training", "ablation", "panels", "pictures", "decades", "eigenfunctions"}
+    ),
     option="--overwrite",
 )
 
