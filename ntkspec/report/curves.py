@@ -70,13 +70,19 @@ def new_axes(figure: Figure, rows: int, columns: int, *, share: bool = True) -> 
 
 
 def to_bytes(figure: Figure, ending: str) -> bytes:
-    """The figure as a PNG (160 dpi) or SVG file; the same figure gives the same bytes."""
+    """The figure as a PNG (160 dpi), PDF or SVG file; the same figure gives the same bytes.
+
+    PNG files are white, the others have no background.
+    """
     file = io.BytesIO()
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # Labels may be in a script that the font lacks: a box is drawn then.
         warnings.filterwarnings("ignore", message=".*Glyph.*missing from.*")
+        if ending == "pdf":
+            figure.savefig(file, format="pdf", transparent=True, metadata={"CreationDate": None})
+            return file.getvalue()
         if ending == "svg":
-            figure.savefig(file, format="svg", metadata={"Date": None})
+            figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
             # The header names a document type by its address: of no use inside a page, and a link outwards.
             return _without_doctype(file.getvalue())
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": "ntkspec"})

@@ -16,6 +16,7 @@ from ntkspec.report.folders import (
     write_text,
 )
 from ntkspec.report.records import Report
+from ntkspec.report.style import styled_runs
 from ntkspec.report.to_csv import write_csv, write_snapshots_csv
 from ntkspec.report.to_json import FORMAT, dumps
 
@@ -37,7 +38,7 @@ def check_folder(folder: Path) -> None:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write report.json, both CSV files, the figures as PNG and SVG, and index.html into a folder.
+    """Write report.json, both CSV files, the figures as PNG, PDF and SVG, and index.html into a folder.
 
     The folder is complete or as it was before, see `FolderKind.write`; further reports as JSON in the old
     one, as --json may have put them there, stay.
@@ -112,6 +113,7 @@ def write_everything(report: Report, part: Path) -> list[str]:
     from ntkspec.report.page import render_page
 
     data = write_data(report, part)
-    figures, pictures = write_figures(part, draw_all(report))
+    dark = {run.colour: run.dark for run in styled_runs(report)}
+    figures, pictures = write_figures(part, draw_all(report), dark)
     write_text(part / PAGE, render_page(report, pictures))
     return [PAGE, *data, *figures]
