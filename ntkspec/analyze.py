@@ -61,10 +61,10 @@ def analyze_runs(
     Of one file alone `ntkspec.run_analysis.analyze_run` does the same.
 
     Args:
-        paths: run files; two or more are compared with the baseline.
+        paths: run files; several stand side by side, and are compared with the baseline if there is one.
         snapshot: an id or label, or "all".
         drop: further ablations, each a set of roles or block names to leave out.
-        baseline: label of the run to compare with; default: the one called "baseline", else the first.
+        baseline: label of the run to compare with; default: the only one called "baseline", if any.
         check: compute every total kernel and spectrum in a second way too, and compare.
         samples: analyse so many of each run's samples, drawn at random by `seed`; default: all.
         kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
@@ -157,7 +157,11 @@ def _parser() -> argparse.ArgumentParser:
     add("-o", "--output", type=Path, metavar="DIR", help="report folder (default: <first run>-report/)")
     add("--json", type=Path, metavar="FILE", help="write report.json to this file too")
     add_settings(parser)
-    add("--baseline", metavar="LABEL", help="label of the run to compare with")
+    add(
+        "--baseline",
+        metavar="LABEL",
+        help="label of the run to compare with (default: baseline, if a run is called so)",
+    )
     add(
         "--kernels",
         type=Path,

@@ -87,7 +87,7 @@ class Report:
     backend: Literal["cpu", "gpu"]
     runs: tuple[RunReport, ...]
     comparisons: tuple[Comparison, ...] = ()
-    baseline: str | None = None  # label of the run that the others are compared with
+    baseline: str | None = None  # label of the run that the others are compared with; None: of none
 
     def __post_init__(self) -> None:
         """Raise `UsageError` where two runs have one label, by which comparisons name them."""

@@ -65,7 +65,7 @@ def reports_of(runs, folder):
     for number, run in enumerate(runs):
         paths.append(folder / f"run-{number:08x}" / "report.json")
         paths[-1].parent.mkdir(parents=True)
-        write_json_file(assemble([run], 0, "cpu"), paths[-1])
+        write_json_file(assemble([run], None, "cpu"), paths[-1])
     return paths
 
 
@@ -223,7 +223,7 @@ def test_runs_csv_is_what_the_reports_of_the_runs_say(runs, folder, tmp_path, mo
     monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
     table = rows(folder / "runs.csv")
     assert len(table) == sum(len(snapshot.spectra) for run in runs for snapshot in run.snapshots)
-    write_report(assemble([runs[1]], 0, "cpu"), tmp_path / "one")
+    write_report(assemble([runs[1]], None, "cpu"), tmp_path / "one")
     mine = [row for row in table if row["folder"] == "run-00000001"]
     for row, single in zip(mine, rows(tmp_path / "one" / "snapshots.csv"), strict=True):
         assert {name: row[name] for name in set(row) & set(single)} == {
