@@ -26,24 +26,28 @@ def main() -> None:
     script, licence = fetch(wanted)
     digest = hashlib.sha256(script).hexdigest()
     if wanted == version and digest != known:
-        sys.exit(f"{PACKAGE} {version}: expected SHA-256 {known}, got {digest}; find out why before you ship it")
+        sys.exit(
+            f"{PACKAGE} {version}: expected SHA-256 {known}, got {digest}; find out why before you ship it"
+        )
     folder = Path(__file__).parents[1] / "ntkspec" / "report"
     (folder / BUNDLE).write_bytes(gzip.compress(script, 9, mtime=0))
     (folder / LICENCE).write_bytes(licence)
     (folder / DIGEST).write_text(f"{digest}  {wanted}\n", encoding="ascii")
-    print(f"{PACKAGE} {wanted}, {len(script):,} bytes, {(folder / BUNDLE).stat().st_size:,} compressed, {digest}")
+    size = (folder / BUNDLE).stat().st_size
+    print(f"{PACKAGE} {wanted}: {len(script):,} bytes, {size:,} compressed, SHA-256 {digest}")
 
 
 def fetch(version: str) -> tuple[bytes, bytes]:
     """Return the script and its licence of a version, as npm delivers them."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["npm", "pack", "--silent", f"{PACKAGE}@{version}"]
-        name = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split()[-1]
+        name = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split()[
+            -1
+        ]
         with tarfile.open(Path(folder) / name) as archive:
-            script, licence = (
-                archive.extractfile(f"package/{member}") for member in ("plotly-basic.min.js", "LICENSE")
-            )
-            assert script is not None and licence is not None  # both are files
+            script, licence = map(archive.extractfile, ("package/plotly-basic.min.js", "package/LICENSE"))
+            if script is None or licence is None:
+                sys.exit(f"{name}: expected the script and its licence as files; look into the package")
             return script.read(), licence.read()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -164,7 +164,9 @@ def fig_decades(report: Report) -> Figure | None:
 def _show(axes: Axes, picture: Picture) -> None:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    axes.imshow(picture, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest")
+    axes.imshow(
+        picture, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest"
+    )
 
 
 def _draw_lambda_min(axes: Axes, row: int, run: StyledRun, kernel: str, colour: str) -> None:

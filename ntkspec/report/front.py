@@ -44,14 +44,17 @@ def front(report: Report) -> Front:
         ()
     """
     table = comparison_table(report)
-    columns = [*_qualities(table), _smallest(report, table), *_decades(table)]
+    columns = [*_qualities(table), *_modes(table), _smallest(report, table), *_decades(table)]
     runs = tuple(row.run for row in table.rows)
-    return Front(runs, tuple(column for column in columns if runs and not all(c == "-" for c in column.cells)))
+    return Front(
+        runs, tuple(column for column in columns if runs and not all(c == "-" for c in column.cells))
+    )
 
 
 def _qualities(table: ComparisonTable) -> Iterator[Column]:
     meanings = {
-        "psnr_db": "PSNR: how near the learnt picture is to the true one, in decibels; 30 is good, 40 all but equal.",
+        "psnr_db": "PSNR: how near the learnt picture is to the true one, in decibels; 30 is good, 40 "
+        "all but equal.",
         "psnr_db_held_out": "Held out: PSNR of the pixels that were not learnt.",
         "iou": "IoU: how much the learnt body and the true one share; 1 is all.",
     }
@@ -60,11 +63,31 @@ def _qualities(table: ComparisonTable) -> Iterator[Column]:
             yield Column(words.QUALITIES[name], meanings[name], tuple(row.qualities[i] for row in table.rows))
 
 
+def _modes(table: ComparisonTable) -> Iterator[Column]:
+    cells = tuple(_held(row.run) for row in table.rows)
+    yield Column(
+        "patterns that hold 90%",
+        "Patterns that hold 90%: how many of its fastest patterns (modes, eigenvectors of its kernel) make "
+        "up 90% of the target, once trained. The fewer, the better the network's kernel has been fitted to "
+        "it.",
+        cells,
+    )
+
+
+def _held(run: StyledRun) -> str:
+    found = run.end.alignments.get("total") if run.end else None
+    if found is None:
+        return "-"
+    count = found.modes()
+    return f"> {len(found.target)} of {found.size}" if count is None else f"{count} of {found.size}"
+
+
 def _smallest(report: Report, table: ComparisonTable) -> Column:
     cells = tuple(row.lambda_min for row in table.rows)
     meaning = (
-        f"Smallest eigenvalue: the speed at which the slowest of all patterns is learnt, {when_last(report)}. "
-        "Near zero, some detail is never learnt; large, noise between the samples is learnt as readily."
+        "Smallest eigenvalue: the speed at which the slowest of all patterns is learnt, "
+        f"{when_last(report)}. Near zero, some detail is never learnt; large, noise between the samples is "
+        "learnt as readily."
     )
     if any(cell.startswith(words.UNRESOLVED) for cell in cells):
         meaning += " Unresolved (<= x): rounding leaves no digit of it; it lies between 0 and x."

@@ -39,7 +39,7 @@ class Moment:
         return step_colour(self.of - 1 - self.place, self.of)
 
     def shade(self, colour: str, paper: str = "#ffffff") -> str:
-        """The colour of its run, the nearer to the paper the earlier, where there are several runs to a plot."""
+        """The colour of its run, the paler the earlier, where there are several runs to a plot."""
         left = 1 - self.place / (self.of - 1) if self.of > 1 else 0.0
         return mixed(colour, paper, _PALEST * left)
 

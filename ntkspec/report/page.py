@@ -6,11 +6,10 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ntkspec.report import words
-from ntkspec.report.captions import FLOORS, captions
+from ntkspec.report.captions import captions
 from ntkspec.report.front import front
 from ntkspec.report.html import data_uri, picture_uri, resource, template
 from ntkspec.report.moments import by_step
@@ -25,33 +24,20 @@ from ntkspec.report.swatch import stroke
 from ntkspec.report.through_training import kernels_of
 from ntkspec.report.tiles import tiles
 from ntkspec.report.title import title
+from ntkspec.report.views import VIEWS
 
-_SCRIPTS = ("tables.js", "spectrum.js", "training.js", "explore.js")  # run one after the other, as one
+_SCRIPTS = (
+    "tables.js",
+    "spectrum.js",
+    "alignment.js",
+    "training.js",
+    "explore.js",
+)  # run one after the other, as one
 _KERNELS = {
     "total": "all parameters (total)",
     "no_grid": "without the grid's gradients (no_grid)",
     "grid": "the grid's alone (grid)",
 }
-_SPECTRUM = (
-    "One curve for each network: how fast it learns its patterns, the fastest first. A pattern, or mode, is an eigenvector of "
-    "the network's kernel on the sampled points, and its eigenvalue is the speed. A curve that stays high far to the right "
-    "belongs to a network that can learn fine detail there, noise included. Below the thin line of a curve's colour, its "
-    f"floor, rounding leaves no digit; a cross marks the last eigenvalue above it. {FLOORS}"
-)
-_TRAINING = (
-    "Every snapshot of every run. A hollow triangle is not resolved: the value lies between zero and there. A cross at the "
-    "lower edge is exactly zero, the thin line the floor. The effective rank is how many patterns carry the kernel; the "
-    "distance is 0 while the kernel keeps its direction, and 1 when nothing is left of it."
-)
-
-
-@dataclass(frozen=True)
-class View:
-    """One way to draw the figure; the scripts have a function of the same name."""
-
-    key: str
-    name: str
-    note: str  # how to read it, in plain words
 
 
 def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
@@ -78,7 +64,8 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
         warnings=[*failures(report), *report.warnings],
         tiles=[(tile, picture_uri(tile.picture)) for tile in tiles(runs)],
         front=front(report),
-        views=_views(data) if any(run["curves"] for run in data["runs"]) else [],
+        views=[VIEWS[name] for name in data["views"]] if "spectrum" in data["views"] else [],
+        whole=data["whole"],
         kernels=[_KERNELS.get(kernel) or shown[kernel] for kernel in kernels_of(report)],
         groups=[
             (group, stroke(group["colour"], group["dark"], group["width"], group["dash"]))
@@ -97,13 +84,6 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
         packed=packed,
         data=_embedded(data),
     )
-
-
-def _views(data: Mapping[str, Any]) -> list[View]:
-    found = [View("spectrum", "speed of each pattern", _SPECTRUM)]
-    if data["training"]:
-        found.append(View("training", "through training", _TRAINING))
-    return found
 
 
 def _zero_kernels(report: Report) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ntkspec.report import words
 from ntkspec.report.moments import Moment, by_step, few, moments
 from ntkspec.report.names import kernel_names
+from ntkspec.report.plot_alignment import alignment_curve
 from ntkspec.report.records import Report
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, styled_runs
 from ntkspec.report.themes import INK, PAPER
@@ -23,12 +24,14 @@ from ntkspec.report.through_training import (
     steps_of,
 )
 from ntkspec.report.to_json import plain
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _POINTS = 300  # of a curve
 _ALL_POINTS = 40_000  # of all curves: beyond, each has fewer, lest the page grows with every snapshot
 _FEWEST = 60
 _INK = "#1d1d1f"  # of the light theme
+_ALIGNED = ("alignment", "residual")
 _MANY = 1.4  # width of a curve that is one of many
 _DASHES: dict[Stage, str] = {"init": "dot", "mid": "dash", "end": "solid"}
 _WIDTHS: dict[Stage, float] = {"init": 1.0, "mid": 1.6, "end": 2.2}
@@ -46,7 +49,8 @@ def plot_data(report: Report) -> dict[str, Any]:
     points = max(_FEWEST, min(_POINTS, _ALL_POINTS // max(drawn, 1)))
     alone, order = len(runs) == 1, kernels_of(report)
     return {
-        "stepwise": stepwise,
+        "views": views(report),
+        "whole": [*_ALIGNED] if {*_aligned(report)} <= {"total"} else [],  # views of this kernel alone
         "kernels": [html.escape(kernels.get(kernel, kernel)) for kernel in order],
         "groups": _groups(report, [found for _, found in runs], alone=alone),
         "runs": [
@@ -56,16 +60,45 @@ def plot_data(report: Report) -> dict[str, Any]:
                 "dark": styled.dark,
                 "marker": styled.marker,
                 "curves": [
-                    _curve(styled, moment, order.index(kernel), spectrum, points, alone=alone)
+                    _curve(spectrum, points, _look(styled, moment, order.index(kernel), alone=alone))
                     for moment in found
                     for kernel, spectrum in moment.snapshot.spectra.items()
                     if not words.is_zero(spectrum)
+                ],
+                "alignments": [
+                    alignment_curve(aligned, _look(styled, moment, order.index(kernel), alone=alone))
+                    for moment in found
+                    for kernel, aligned in moment.snapshot.alignments.items()
                 ],
             }
             for styled, found in runs
         ],
         "training": _training(report) if has_training(report) else None,
     }
+
+
+def views(report: Report) -> list[str]:
+    """Return the names of the ways to draw the figure that the report has numbers for."""
+    found = _aligned(report)
+    snapshots = [snapshot for run in report.runs for snapshot in run.snapshots]
+    spectra = [spectrum for snapshot in snapshots for spectrum in snapshot.spectra.values()]
+    has = {
+        "spectrum": any(not words.is_zero(spectrum) for spectrum in spectra),
+        "alignment": bool(found),
+        "residual": any(one.residual is not None for of_kernel in found.values() for one in of_kernel),
+        "training": has_training(report) and bool(spectra),
+    }
+    return [name for name, is_there in has.items() if is_there]
+
+
+def _aligned(report: Report) -> dict[str, list[Alignment]]:
+    """All alignments, by kernel."""
+    found: dict[str, list[Alignment]] = {}
+    for run in report.runs:
+        for snapshot in run.snapshots:
+            for kernel, alignment in snapshot.alignments.items():
+                found.setdefault(kernel, []).append(alignment)
+    return found
 
 
 def _groups(report: Report, found: list[tuple[Moment, ...]], *, alone: bool) -> list[dict[str, Any]]:
@@ -116,14 +149,12 @@ def _said(moment: Moment) -> str:
     return moment.name if step in re.findall(r"\d+", moment.name) else f"{moment.name} ({step})"
 
 
-def _curve(
-    run: StyledRun, moment: Moment, kernel: int, spectrum: Spectrum, points: int, *, alone: bool
-) -> dict[str, Any]:
-    index = thinned(spectrum.resolved, points) if spectrum.resolved else None
-    picked = [] if index is None else (index - 1).tolist()
+def _look(run: StyledRun, moment: Moment, kernel: int, *, alone: bool) -> dict[str, Any]:
+    """What curves of a kernel at a snapshot have in common."""
     stage = moment.stage
-    colours = (moment.colour, moment.dark) if alone else (moment.shade(run.colour), moment.shade(run.dark, PAPER))
-    colour, dark = (run.colour, run.dark) if stage else colours
+    by_place = (moment.colour, moment.dark)
+    shades = by_place if alone else (moment.shade(run.colour), moment.shade(run.dark, PAPER))
+    colour, dark = (run.colour, run.dark) if stage else shades
     return {
         "group": _key(moment),
         "colour": colour,
@@ -133,6 +164,14 @@ def _curve(
         "snapshot": html.escape(moment.name),
         "step": moment.snapshot.step,
         "kernel": kernel,
+    }
+
+
+def _curve(spectrum: Spectrum, points: int, look: Mapping[str, Any]) -> dict[str, Any]:
+    index = thinned(spectrum.resolved, points) if spectrum.resolved else None
+    picked = [] if index is None else (index - 1).tolist()
+    return {
+        **look,
         "index": [i + 1 for i in picked],
         "value": [plain(float(f"{spectrum.eigenvalues[i]:.5e}")) for i in picked],
         "error": [plain(float(f"{spectrum.error[i]:.1e}")) for i in picked],

@@ -1,4 +1,4 @@
-"""plotly's basic bundle as it is shipped: compressed, in the page too, which inflates it where it is opened."""
+"""plotly's basic bundle as it is shipped: compressed, also in the page, which inflates it."""
 
 from __future__ import annotations
 

@@ -4,15 +4,6 @@ window.views.spectrum = function (data, look) {
   const curves = data.runs.flatMap((run) => run.curves);
   const largest = Math.max(...curves.map((curve) => curve.size), 10);
 
-  // Few marks on a curve, evenly on a log axis: enough to tell it from the others without its colour.
-  function marked(curve) {
-    const count = Math.min(7, curve.index.length);
-    const last = Math.log(curve.index[curve.index.length - 1]);
-    const wanted = Array.from({ length: count }, (_, k) => Math.exp((last * (k + 0.5)) / count));
-    const places = wanted.map((index) => curve.index.findIndex((found) => found >= index));
-    return [...new Set(places)].filter((place) => place >= 0);
-  }
-
   function traces(run, curve, options) {
     const colour = look.colour(curve);
     const name = data.kernels[curve.kernel];
@@ -25,9 +16,11 @@ window.views.spectrum = function (data, look) {
       customdata: curve.index.map((_, k) => [head, curve.error[k] === null ? "" : curve.error[k].toExponential(0)]),
       hovertemplate: "%{customdata[0]}<br>λ<sub>%{x}</sub> = %{y:.3e} ± %{customdata[1]}<extra></extra>",
     }];
-    if (options.behind || !curve.index.length) return options.floor ? [...drawn, floor(curve, colour, head)] : drawn;
+    // Floors are drawn for the last snapshot that is shown.
+    if (options.last && options.floors && curve.floor > 0) drawn.push(floor(curve, colour, head));
+    if (options.behind || !curve.index.length) return drawn;
     if (data.runs.length > 1 && options.last) {
-      const places = marked(curve);
+      const places = look.marked(curve.index);
       drawn.push({
         x: places.map((k) => curve.index[k]), y: places.map((k) => curve.value[k]), mode: "markers", hoverinfo: "skip",
         marker: { symbol: run.marker, color: colour, size: 8 },
@@ -41,7 +34,7 @@ window.views.spectrum = function (data, look) {
         hovertemplate: `%{customdata[0]}<br>last resolved: ${curve.resolved} of ${curve.known}<extra></extra>`,
       });
     }
-    return options.floor ? [...drawn, floor(curve, colour, head)] : drawn;
+    return drawn;
   }
 
   function floor(curve, colour, head) {
@@ -53,20 +46,7 @@ window.views.spectrum = function (data, look) {
   }
 
   return {
-    traces(chosen) {
-      return chosen.runs.flatMap((run) => {
-        const shown = run.curves.filter((curve) => chosen.stages.has(curve.group));
-        const of = (kernel) => shown.filter((curve) => curve.kernel === kernel);
-        const own = of(chosen.kernel).length ? chosen.kernel : 0; // who has no such part is drawn as it is
-        const behind = own ? of(0).flatMap((curve) => traces(run, curve, { behind: true })) : [];
-        // Floors and marks are drawn for the last snapshot that is shown.
-        const front = of(own).flatMap((curve, k, all) => {
-          const last = k === all.length - 1;
-          return traces(run, curve, { last, floor: last && chosen.floors && curve.floor > 0 });
-        });
-        return [...behind, ...front];
-      });
-    },
+    traces: (chosen) => look.chosen(chosen, "curves", traces),
     layout(narrow) {
       return {
         height: narrow ? 430 : 520, margin: { l: narrow ? 58 : 74, r: 10, t: 30, b: 50 },

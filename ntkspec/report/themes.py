@@ -35,7 +35,7 @@ def both_themes(svg: bytes, dark: Mapping[str, str]) -> bytes:
 
 
 def on_dark(colour: str) -> str:
-    """Return what a colour becomes on a dark background: inverted in lightness if it would not show, or glare.
+    """Return what a colour is on a dark background: its lightness inverted if it would not show, or glare.
 
     Example:
         >>> on_dark("#000000"), on_dark("#e07818"), on_dark("#ffffff")

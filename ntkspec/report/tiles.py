@@ -49,7 +49,7 @@ def tiles(runs: Sequence[StyledRun]) -> list[Tile]:
 
 
 def thin(picture: Picture) -> Picture:
-    """Return every k-th pixel, so that no side has more than `MOST_PIXELS`; (H, W) where it has one channel."""
+    """Return every k-th pixel, so that no side has more than `MOST_PIXELS`; (H, W) of one channel."""
     step = max(1, -(-max(picture.shape[:2]) // MOST_PIXELS))
     thinned = picture[::step, ::step]
     return thinned[:, :, 0] if thinned.ndim == 3 and thinned.shape[2] == 1 else thinned

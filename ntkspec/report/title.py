@@ -9,7 +9,21 @@ from ntkspec.report import words
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import styled_runs
 
-_NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
+_NUMBERS = [
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 _NAMED = 3  # runs or data that a title names
 
 

@@ -1,4 +1,5 @@
 // Four quantities of a kernel against the step of training.
+window.views = window.views || {};
 window.views.training = function (data, look) {
   const titles = ["largest eigenvalue λ<sub>max</sub>", "smallest eigenvalue λ<sub>min</sub>", "effective rank",
     "kernel distance from the first snapshot"];
