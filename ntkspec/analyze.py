@@ -141,7 +141,7 @@ def _analyze(options: argparse.Namespace) -> int:
             write_json_file(report, options.json)
     if not options.quiet:
         stdout = console()
-        print_report(report, stdout)
+        print_report(report, stdout, details=options.details)
         stdout.print(f"Report: {folder / 'index.html'}", soft_wrap=True, highlight=False, markup=False)
     return FAILED if failures(report) else DONE
 
@@ -170,7 +170,13 @@ def _parser() -> argparse.ArgumentParser:
         "killed continues there",
     )
     add("-v", "--verbose", action="store_true", help="print what every route would take in memory")
-    add("-q", "--quiet", action="store_true", help="print nothing but errors")
+    said = parser.add_mutually_exclusive_group()
+    said.add_argument(
+        "--details",
+        action="store_true",
+        help="print every snapshot and bound, too (default: the last one)",
+    )
+    said.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.problem import Kernel, sums_of
-from ntkspec.memory import budget_bytes
+from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.places import names_in_file
 from ntkspec.report.records import RunReport, SnapshotReport
-from ntkspec.spectral import MethodChoice, Spectrum
+from ntkspec.spectral import Method, MethodChoice, Spectrum
 from ntkspec.spectral.ablation import sums_of_blocks
+from ntkspec.spectral.alignment import Alignment, align
 from ntkspec.spectral.choose import check_options, plan, solve_all
 from ntkspec.spectral.distance import Reference
 from ntkspec.spectral.solvers import SOLVERS
@@ -32,6 +33,7 @@ from ntkspec.store import Run, Snapshot, open_run
 from ntkspec.store.schema import TRUTH
 
 Progress = Callable[[str], None]
+MOST_MODES = 2048  # of a kernel whose eigenvectors are computed without being asked for
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,12 @@ class RunWork:
         check_options(kernel, asked.method, asked.k, vectors=False)
         self.say(f"{where}: reading")
         summed = sums_of(kernel, parts)
-        found = solve_all(summed, asked.method, asked.k, progress=lambda step: self.say(f"{where}: {step}"))
+        reason = self._no_vectors(run, summed["total"])
+        found = self._spectra(summed, where, vectors=not reason)
+        alignments: dict[str, Alignment] = {}
+        if not reason:
+            alignments, reason = self._aligned(run, snap, jacobian, found["total"])
+        found["total"] = replace(found["total"], vectors=None)
         self.say(f"{where}: distance from the first snapshot")
         distances = first.distances(snap.id, summed)
         self.say(f"{where}: bounds")
@@ -214,11 +221,56 @@ class RunWork:
             checks=evidence.checks,
             picture=run.pictures.get(snap.id),
             distances=distances,
+            alignments=alignments,
+            no_alignment=reason,
         )
         said = [*_of_regions(found["total"])]
         if evidence.left_out:
             said.append(f"left out {evidence.left_out}")
         return report, said
+
+    def _spectra(self, kernels: Mapping[str, Kernel], where: str, *, vectors: bool) -> dict[str, Spectrum]:
+        """The spectra of all sums of blocks; eigenvectors are of the total kernel alone."""
+        asked = self.settings
+        found: dict[str, Spectrum] = {}
+        for name, kernel in kernels.items():
+            found |= solve_all(
+                {name: kernel},
+                asked.method,
+                asked.k,
+                vectors=vectors and name == "total",
+                progress=lambda step: self.say(f"{where}: {step}"),
+            )
+        return found
+
+    def _no_vectors(self, run: Run, total: Kernel) -> str:
+        """Say why the total kernel's eigenvectors are not computed, or "" where they are."""
+        asked = self.settings
+        methods: tuple[Method, ...] = ("gram", "svd") if asked.method == "auto" else (asked.method,)
+        if run.targets is None:
+            return "the run file has no targets"
+        if not all(SOLVERS[method].vectors for method in methods):
+            return f"method {asked.method} gives no eigenvectors"
+        if total.size > MOST_MODES:
+            return f"the kernel has {total.size} modes, more than {MOST_MODES}"
+        needs = [SOLVERS[method].need(total, asked.k, vectors=True) for method in methods]
+        if not all(need.fits for need in needs):
+            needed = format_bytes(max(need.needed for need in needs))
+            return f"eigenvectors need {needed}, more than {total.limit}"
+        return ""
+
+    def _aligned(
+        self, run: Run, snap: Snapshot, jacobian: Jacobian, total: Spectrum
+    ) -> tuple[dict[str, Alignment], str]:
+        """The alignment of the total kernel, or why there is none, from its spectrum with eigenvectors."""
+        numbers, targets = draw(run.samples, self.settings), run.targets
+        if targets is None:
+            return {}, "the run file has no targets"
+        try:
+            found = align(total, targets[numbers], snap.outputs[numbers], jacobian, self.settings.outputs)
+        except UsageError as error:  # of targets that are the same everywhere; the spectra stay
+            return {}, str(error)
+        return {"total": found}, ""
 
 
 def _together(run: Run, names: Sequence[str], said: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -76,7 +76,7 @@
       font: { family: getComputedStyle(document.body).fontFamily, size: narrow ? 11 : 13, color: ink },
       uirevision: `${view} ${kernel}`, ...views[view].layout(narrow, chosen),
     }, config);
-    const name = form.querySelector("input[name=view]:checked + span")?.textContent || "speed of each pattern";
+    const name = form.querySelector("input[name=view]:checked + span")?.textContent || "speed of each mode";
     element.setAttribute("aria-label", `Figure: ${name}, of ${chosen.runs.length} of ${data.runs.length} runs`);
   }
 

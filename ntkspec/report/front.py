@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from ntkspec.report import words
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, when_last
-from ntkspec.report.summary import ComparisonTable, comparison_table
+from ntkspec.report.summary import ComparisonTable, comparison_table, singular_baseline
 
 _SHOWN = ("psnr_db", "psnr_db_held_out", "iou")  # qualities; the others stand with the pictures and below
-_NO_NUMBER = ("un", "not", "-", "both", "inf", "baseline", "reference")  # how cells begin that hold none
+_NO_NUMBER = (words.UNRESOLVED, words.NOT_COMPUTED, words.REFERENCE, "-")  # how cells begin that hold none
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def front(report: Report) -> Front:
         ()
     """
     table = comparison_table(report)
-    columns = [*_qualities(table), *_modes(table), _smallest(report, table), *_decades(table)]
+    columns = [*_qualities(table), *_modes(table), _smallest(report, table), *_decades(report, table)]
     runs = tuple(row.run for row in table.rows)
     return Front(
         runs, tuple(column for column in columns if runs and not all(c == "-" for c in column.cells))
@@ -64,28 +64,19 @@ def _qualities(table: ComparisonTable) -> Iterator[Column]:
 
 
 def _modes(table: ComparisonTable) -> Iterator[Column]:
-    cells = tuple(_held(row.run) for row in table.rows)
-    yield Column(
-        "patterns that hold 90%",
-        "Patterns that hold 90%: how many of its fastest patterns (modes, eigenvectors of its kernel) make "
-        "up 90% of the target, once trained. The fewer, the better the network's kernel has been fitted to "
-        "it.",
-        cells,
-    )
-
-
-def _held(run: StyledRun) -> str:
-    found = run.end.alignments.get("total") if run.end else None
-    if found is None:
-        return "-"
-    count = found.modes()
-    return f"> {len(found.target)} of {found.size}" if count is None else f"{count} of {found.size}"
+    if table.aligned:
+        meaning = (
+            "Modes for 90%: a mode is a pattern on the samples that a network learns at a speed of its own; so "
+            "many of the fastest hold 90% of the target, less its mean. Training turns a network towards its "
+            "target: few modes say that it has learnt it, and before training they do not foretell it."
+        )
+        yield Column("modes for 90%", meaning, tuple(row.modes for row in table.rows))
 
 
 def _smallest(report: Report, table: ComparisonTable) -> Column:
     cells = tuple(row.lambda_min for row in table.rows)
     meaning = (
-        "Smallest eigenvalue: the speed at which the slowest of all patterns is learnt, "
+        "Smallest eigenvalue: the speed at which the slowest of all modes is learnt, "
         f"{when_last(report)}. Near zero, some detail is never learnt; large, noise between the samples is "
         "learnt as readily."
     )
@@ -94,13 +85,11 @@ def _smallest(report: Report, table: ComparisonTable) -> Column:
     return Column("smallest eigenvalue", meaning, cells)
 
 
-def _decades(table: ComparisonTable) -> Iterator[Column]:
-    """At the last compared snapshot, where some run has a number of decades."""
-    cells = tuple(row.decades[-1].removeprefix("= ") if row.decades else "-" for row in table.rows)
-    column = Column(
-        f"decades over {table.baseline}",
-        f"Decades: by how many powers of ten the smallest eigenvalue exceeds that of {table.baseline}.",
-        cells,
-    )
-    if not all(column.dim):
-        yield column
+def _decades(report: Report, table: ComparisonTable) -> Iterator[Column]:
+    if table.compared:
+        meaning = (
+            f"Decades: by how many powers of ten the smallest eigenvalue exceeds that of {table.baseline}. "
+            + singular_baseline(report)
+        )
+        cells = tuple(row.decades.removeprefix("= ") for row in table.rows)
+        yield Column(f"decades over {table.baseline}", meaning.strip(), cells)

@@ -11,6 +11,7 @@ from typing import Any
 from ntkspec.report import words
 from ntkspec.report.captions import captions
 from ntkspec.report.front import front
+from ntkspec.report.headline import headline
 from ntkspec.report.html import data_uri, picture_uri, resource, template
 from ntkspec.report.moments import by_step
 from ntkspec.report.names import kernel_names
@@ -19,7 +20,7 @@ from ntkspec.report.plotly import bundle
 from ntkspec.report.records import Report
 from ntkspec.report.run_details import run_details
 from ntkspec.report.style import styled_runs
-from ntkspec.report.summary import failures, headline
+from ntkspec.report.summary import failures
 from ntkspec.report.swatch import stroke
 from ntkspec.report.through_training import kernels_of
 from ntkspec.report.tiles import tiles

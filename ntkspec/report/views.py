@@ -22,7 +22,7 @@ VIEWS: Mapping[str, View] = {
     for view in (
         View(
             "spectrum",
-            "speed of each pattern",
+            "speed of each mode",
             "How fast each network learns its patterns, the fastest first. A pattern, or mode, is an "
             "eigenvector of the network's kernel on the sampled points; its eigenvalue is the speed. A "
             "curve that stays high far to the right belongs to a network that can learn fine detail there, "
@@ -31,7 +31,7 @@ VIEWS: Mapping[str, View] = {
         ),
         View(
             "alignment",
-            "target beyond the first patterns",
+            "target beyond the first modes",
             "How much of what is to be learnt, its mean taken away, lies outside of a network's first k "
             "patterns: the lower and the further left a curve, the fewer patterns hold the target, and the "
             "sooner it is learnt. A trained network's kernel has turned towards its target: the curve at "

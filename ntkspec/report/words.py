@@ -14,6 +14,7 @@ import numpy as np
 from ntkspec.report.names import clean as clean  # words, too
 from ntkspec.report.names import snapshot_name as snapshot_name
 from ntkspec.report.records import Comparison, RunReport, SnapshotReport
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -24,15 +25,19 @@ LEGEND = (
     "and ratios against it are one-sided"
 )
 ZERO = "0 (no gradient)"
-BOTH_ZERO = "both 0"
+REFERENCE = "reference"
 MANY = 5  # snapshots of a run, beyond which they are not named one by one where that can be helped
 IMPRECISE = 0.05  # errors above this share are said
 RANKING = (
-    "lambda_min does not rank reconstructions: a large smallest eigenvalue means that every pattern on the "
-    "sampled points can be learnt fast, noise between them included; compare with PSNR or IoU"
+    "lambda_min does not rank reconstructions: where it is large, every pattern on the samples can be learnt "
+    "fast, noise between them included"
 )
-
-SINGULAR_BASELINE = "where the ratio is called infinite, lambda_min of the baseline is exactly zero"
+MODES = (
+    "modes: how many eigenvectors, largest eigenvalues first, hold 90% of the target at the samples, less "
+    "its mean; training turns a kernel towards its target: before it, the number does not predict the quality"
+)
+AT_MOST = "resolved: how many eigenvalues rounding leaves; <= x: between 0 and x, no digit of it is known"
+CERTIFIED_RANGE = "certified: between these lambda_min lies, proved with every rounding included"
 CERTIFIED = (
     "certified: proved of the Jacobian as stored, every rounding included; floors are careful estimates, far "
     "below what can be proved; what is said of the network's kernel holds in exact arithmetic, whatever "
@@ -179,6 +184,19 @@ def distance(snapshot: SnapshotReport, kernel: str) -> str:
     return f"{found.value:.3f}" if found.value >= 0.001 else sci(found.value)
 
 
+def alignment(snapshot: SnapshotReport | None) -> Alignment | None:
+    """Where the target lies in the total kernel of a snapshot; None where the run file has no target."""
+    return None if snapshot is None else snapshot.alignments.get("total")
+
+
+def modes(found: Alignment | None) -> str:
+    """How many modes hold 90% of the target: "12"; "> 832" where all that are resolved do not; else "-"."""
+    if found is None:
+        return "-"
+    count = found.modes()
+    return f"> {len(found.target)}" if count is None else str(count)
+
+
 def decades(comparison: Comparison) -> str:
     """The ratio in decades with its qualifier: "= 2.1", ">= 9.3", "<= -3.0" or "unresolved"."""
     value, qualifier = comparison.decades, comparison.qualifier
@@ -222,9 +240,20 @@ def bound_on_lambda_min(checked: CheckedBound) -> str:
 
 def enclosure(bounds: Sequence[CheckedBound]) -> str:
     """ "9.3e-04 <= lambda_min <= 9.5e-04" from bounds of both sides."""
+    low, high = _both_sides(bounds)
+    return f"{sci_down(low)} <= lambda_min <= {sci_up(high)}" if low > 0 else f"lambda_min <= {sci_up(high)}"
+
+
+def certified(bounds: Sequence[CheckedBound]) -> str:
+    """ "9.3e-04 to 9.5e-04" from bounds of both sides, or "<= 9.5e-04"."""
+    low, high = _both_sides(bounds)
+    return f"{sci_down(low)} to {sci_up(high)}" if low > 0 else f"<= {sci_up(high)}"
+
+
+def _both_sides(bounds: Sequence[CheckedBound]) -> tuple[float, float]:
     low = max(float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "lower")
     high = min(float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "upper")
-    return f"{sci_down(low)} <= lambda_min <= {sci_up(high)}" if low > 0 else f"lambda_min <= {sci_up(high)}"
+    return low, high
 
 
 def limit_of_lambda_min(checked: CheckedBound) -> str:

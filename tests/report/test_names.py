@@ -146,7 +146,7 @@ def test_every_row_has_its_own_decades(tmp_path: Path, baseline: str) -> None:
 
 def _printed(report: Report) -> str:
     file = io.StringIO()
-    print_report(report, Console(file=file, width=100))
+    print_report(report, Console(file=file, width=100), details=True)
     return file.getvalue()
 
 

@@ -68,7 +68,7 @@ def rows(report: Report) -> list[dict[str, str]]:
 
 def printed(report: Report, width: int) -> str:
     file = io.StringIO()
-    print_report(report, Console(file=file, width=width))
+    print_report(report, Console(file=file, width=width), details=True)
     return file.getvalue()
 
 
