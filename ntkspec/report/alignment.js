@@ -40,7 +40,7 @@ window.views = window.views || {};
   const shown = (share) => `${(100 * share).toPrecision(3)}%`;
 
   window.views.alignment = (data, look) => view(data, look, {
-    x: "index", y: "left", xTitle: "first k patterns (modes), the fastest first", yTitle: "target outside of them",
+    x: "index", y: "left", xTitle: "the k fastest modes", yTitle: "target outside of them",
     said: (curve, share, k) => `beyond ${Math.floor(curve.index[k])} modes: ${shown(share)} of the target`,
   });
   window.views.residual = (data, look) => view(data, look, {

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ntkspec.report import words
+from ntkspec.report.headline import ranking
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, when_last
 from ntkspec.report.summary import ComparisonTable, comparison_table, singular_baseline
@@ -34,6 +35,7 @@ class Front:
 
     runs: tuple[StyledRun, ...]
     columns: tuple[Column, ...]
+    notes: tuple[str, ...]  # what the numbers do not show
 
 
 def front(report: Report) -> Front:
@@ -44,11 +46,10 @@ def front(report: Report) -> Front:
         ()
     """
     table = comparison_table(report)
-    columns = [*_qualities(table), *_modes(table), _smallest(report, table), *_decades(report, table)]
+    columns = [*_qualities(table), *_modes(table), _smallest(report, table), *_decades(table)]
     runs = tuple(row.run for row in table.rows)
-    return Front(
-        runs, tuple(column for column in columns if runs and not all(c == "-" for c in column.cells))
-    )
+    shown = tuple(column for column in columns if not set(column.cells) <= {"-"})
+    return Front(runs, shown, tuple(filter(None, (singular_baseline(report), ranking(report)))))
 
 
 def _qualities(table: ComparisonTable) -> Iterator[Column]:
@@ -66,9 +67,10 @@ def _qualities(table: ComparisonTable) -> Iterator[Column]:
 def _modes(table: ComparisonTable) -> Iterator[Column]:
     if table.aligned:
         meaning = (
-            "Modes for 90%: a mode is a pattern on the samples that a network learns at a speed of its own; so "
-            "many of the fastest hold 90% of the target, less its mean. Training turns a network towards its "
-            "target: few modes say that it has learnt it, and before training they do not foretell it."
+            "Modes for 90%: a mode is a pattern on the samples that a network learns at a speed of its own;"
+            " as many of the fastest as stand here hold 90% of the target, less its mean. Few say that the "
+            "network has turned towards the target in training; before training the number does not "
+            "foretell the result."
         )
         yield Column("modes for 90%", meaning, tuple(row.modes for row in table.rows))
 
@@ -85,11 +87,10 @@ def _smallest(report: Report, table: ComparisonTable) -> Column:
     return Column("smallest eigenvalue", meaning, cells)
 
 
-def _decades(report: Report, table: ComparisonTable) -> Iterator[Column]:
+def _decades(table: ComparisonTable) -> Iterator[Column]:
     if table.compared:
         meaning = (
-            f"Decades: by how many powers of ten the smallest eigenvalue exceeds that of {table.baseline}. "
-            + singular_baseline(report)
+            f"Decades: by how many powers of ten the smallest eigenvalue exceeds that of {table.baseline}."
         )
         cells = tuple(row.decades.removeprefix("= ") for row in table.rows)
-        yield Column(f"decades over {table.baseline}", meaning.strip(), cells)
+        yield Column(f"decades over {table.baseline}", meaning, cells)

@@ -50,7 +50,7 @@ window.views.spectrum = function (data, look) {
     layout(narrow) {
       return {
         height: narrow ? 430 : 520, margin: { l: narrow ? 58 : 74, r: 10, t: 30, b: 50 },
-        xaxis: { ...look.axis(), type: "log", title: { text: "pattern i, the fastest first" }, dtick: 1,
+        xaxis: { ...look.axis(), type: "log", title: { text: "mode i, the fastest first" }, dtick: 1,
           range: [Math.log10(0.85), Math.log10(largest * 1.2)] },
         yaxis: { ...look.axis(), type: "log", title: { text: "its speed: eigenvalue λ<sub>i</sub>" },
           exponentformat: "power", nticks: narrow ? 8 : 12 },
