@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ntkspec.report.records import Comparison, Picture, Report, RunReport, SnapshotReport
 from ntkspec.spectral import bounds
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -93,7 +94,16 @@ def _snapshot(stage: str, step: int, spectra: dict[str, Spectrum], detail: float
     return SnapshotReport(
         id=f"step{step:06d}", step=step, label=stage, metrics=metrics, spectra=spectra,
         picture=picture(detail) if stage == "end" else None,
+        alignments={"total": aligned(spectra["total"], detail)},
     )  # fmt: skip
+
+
+def aligned(spectrum: Spectrum, detail: float) -> Alignment:
+    """An alignment whose modes hold the sooner most of the target, the more detail there is."""
+    shares = np.exp(-detail * np.arange(spectrum.resolved))
+    rest = 0.0 if spectrum.resolved == spectrum.size else 0.01
+    shares *= (1 - rest) / max(shares.sum(), 1e-300)
+    return Alignment(spectrum, shares, rest, residual=shares, residual_rest=rest)
 
 
 def six_runs(size: int = 192) -> Report:
