@@ -56,16 +56,21 @@ def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
             yield name, figure
 
 
-def fig_ablation(report: Report) -> Figure | None:
-    """Baseline, grid network, the same without the grid's gradients: a panel for each grid network."""
+def fig_ablation(report: Report, *, narrow: bool = False) -> Figure | None:
+    """Baseline, grid network, the same without the grid's gradients: a panel for each grid network.
+
+    Args:
+        report: what to draw.
+        narrow: one panel above the other, as a phone shows them.
+    """
     runs = styled_runs(report)
     grids = with_kernel(runs, "no_grid")[:MOST_PANELS]
     if not grids:
         return None
     baseline = next(iter(of_kind(with_kernel(runs, "total"), "baseline")), None)
-    columns = min(len(grids), 3)
+    columns = 1 if narrow else min(len(grids), 3)
     rows = -(-len(grids) // columns)
-    figure = new_figure(max(4.3 * columns, 7.6), 4.6 * rows + 0.6)
+    figure = new_figure(4.6 if narrow else max(4.3 * columns, 7.6), 4.6 * rows + 0.6 + narrow)
     panels = new_axes(figure, rows, columns)
     for axes, run in zip(panels, grids, strict=False):
         if baseline is not None and baseline is not run:

@@ -46,15 +46,20 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
 
     Args:
         report: what to show.
-        figures: SVG files by figure name, as `figures.draw_all` names them.
+        figures: SVG files by figure name, as `figures.draw_all` names them, and some as "<name>-narrow".
     """
     theme, script = _script(resource("theme.js")), _script("".join(map(resource, _SCRIPTS)))
     packed, digest = bundle()
     hashes = (_sha256(theme), _sha256(script), digest)
     data, runs = plot_data(report), styled_runs(report)
     shown = kernel_names(report.runs, 40)
+
+    def narrow(name: str) -> str:
+        """The same for a screen that is too narrow for panels side by side, if there is such a figure."""
+        return data_uri(figures[f"{name}-narrow"]) if f"{name}-narrow" in figures else ""
+
     drawn = {
-        name: (name, caption, data_uri(figures[name]))
+        name: (name, caption, data_uri(figures[name]), narrow(name))
         for name, caption in captions(report).items()
         if name in figures
     }

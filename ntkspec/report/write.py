@@ -17,6 +17,7 @@ from ntkspec.report.folders import (
 )
 from ntkspec.report.records import Report
 from ntkspec.report.style import styled_runs
+from ntkspec.report.themes import both_themes
 from ntkspec.report.to_csv import write_csv, write_snapshots_csv
 from ntkspec.report.to_json import FORMAT, dumps
 
@@ -109,11 +110,14 @@ def write_data(report: Report, part: Path) -> list[str]:
 
 def write_everything(report: Report, part: Path) -> list[str]:
     """Write the page, the data and the figures into a folder; returns their names, the page first."""
-    from ntkspec.report.figures import draw_all
+    from ntkspec.report.figures import draw_all, fig_ablation, to_bytes
     from ntkspec.report.page import render_page
 
     data = write_data(report, part)
     dark = {run.colour: run.dark for run in styled_runs(report)}
     figures, pictures = write_figures(part, draw_all(report), dark)
+    narrow = fig_ablation(report, narrow=True)
+    if narrow is not None:
+        pictures["ablation-narrow"] = both_themes(to_bytes(narrow, "svg"), dark)
     write_text(part / PAGE, render_page(report, pictures))
     return [PAGE, *data, *figures]
