@@ -113,7 +113,7 @@ def analyze_runs(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return run_command(lambda: _analyze(_parser().parse_args(argv)))
+    return run_command(lambda: _analyze(make_parser().parse_args(argv)))
 
 
 def _analyze(options: argparse.Namespace) -> int:
@@ -123,7 +123,7 @@ def _analyze(options: argparse.Namespace) -> int:
 
     settings = settings_of(options)
     folder = options.output or Path(f"{Path(options.runs[0]).stem}-report")
-    Places(folder, options.json, options.kernels).check(options.runs)
+    Places(folder, options.json, options.kernels, options.overwrite).check(options.runs)
     with progress(quiet=options.quiet) as say:
         say("reading the run files")
         report = analyze_runs(
@@ -136,7 +136,7 @@ def _analyze(options: argparse.Namespace) -> int:
             detail=console(stderr=True).out if options.verbose and not options.quiet else None,
         )
         say("drawing the report")
-        write_report(report, folder)
+        write_report(report, folder, overwrite=options.overwrite)
         if options.json:
             write_json_file(report, options.json)
     if not options.quiet:
@@ -146,7 +146,8 @@ def _analyze(options: argparse.Namespace) -> int:
     return FAILED if failures(report) else DONE
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = Parser(
         prog="python -m ntkspec.analyze",
         description="Spectra, ablations and bounds of the neural tangent kernel in run files, as a report.",
@@ -155,6 +156,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN.h5", help="run files; several are compared")
     add("-o", "--output", type=Path, metavar="DIR", help="report folder (default: <first run>-report/)")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace a report that somebody added files to, too (else it is refused); what was added stays",
+    )
     add("--json", type=Path, metavar="FILE", help="write report.json to this file too")
     add_settings(parser)
     add(

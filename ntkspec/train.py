@@ -23,6 +23,7 @@ from ntkspec.extras import needs_torch
 from ntkspec.nets.config import TrainConfig, read_toml, unnest
 from ntkspec.nets.devices import check_device, described, find_device
 from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, read_flags
+from ntkspec.nets.flags import make_parser as make_parser  # as every command has it
 from ntkspec.nets.presets import resolve
 from ntkspec.progress import Say, progress
 

@@ -114,6 +114,14 @@ def test_console_script(capsys):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_its_version(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        sys.exit(main([command, "--version"]))
+    assert done.value.code == 0
+    assert capsys.readouterr().out == f"ntkspec {ntkspec.__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as done:
         sys.exit(main([command, "--help"]))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ntkspec._version import __version__
+from ntkspec._version import PRODUCER
 from ntkspec.errors import UsageError
 from ntkspec.report.decades import decades_between
 from ntkspec.report.names import apart, look, numbered
@@ -117,7 +117,7 @@ def assemble(runs: Sequence[RunReport], baseline: int | None, backend: Literal["
     first = replace(first, warnings=tuple(dict.fromkeys((*first.warnings, *sample_warnings(runs)))))
     return Report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        producer=f"ntkspec {__version__}",
+        producer=PRODUCER,
         backend=backend,
         runs=(first, *runs[1:]),
         comparisons=compare_runs(runs, baseline),

@@ -87,7 +87,7 @@ def ranking(report: Report) -> str:
     scores, top = scores_of(runs), _largest(runs)
     if scores is None or top is None or scores.of(top) in (None, scores.values[0][0]):
         return ""
-    return f"{top.name} has the largest lambda_min and not the best {scores.title}; {words.RANKING}."
+    return f"{top.name} has the largest lambda_min and not the best {scores.title}: {words.RANKING}."
 
 
 def without_grid(run: StyledRun) -> str:

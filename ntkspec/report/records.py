@@ -108,12 +108,16 @@ class Report:
         """Warnings of all runs."""
         return tuple(warning for run in self.runs for warning in run.warnings)
 
-    def write(self, folder: str | os.PathLike[str]) -> list[Path]:
+    def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
         """Write report.json, spectra.csv, snapshots.csv, the figures and index.html; returns their paths.
+
+        Args:
+            folder: absent, empty, or an older report's.
+            overwrite: whether somebody may have added to that report; what was added stays.
 
         Raises:
             OutputError: the folder holds something else, or cannot be written.
         """
         from ntkspec.report.write import write_report
 
-        return write_report(self, Path(folder))
+        return write_report(self, Path(folder), overwrite=overwrite)

@@ -13,7 +13,7 @@ from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.report.style import styled_runs, when_last
 from ntkspec.report.summary import ComparisonRow, ComparisonTable, comparison_table, failures, notes
 from ntkspec.report.terminal_columns import Column, fitting, print_columns, print_line, written
-from ntkspec.report.terminal_details import print_details
+from ntkspec.report.terminal_details import print_details, thorough
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _MOST_WARNINGS = 5  # of which each is printed
@@ -38,7 +38,7 @@ def print_report(report: Report, console: Console, *, details: bool = False) -> 
     for warning in shown:
         print_line(console, f"warning: {words.clean(warning, 2000)}", style="yellow")
     if len(shown) < len(warnings):
-        print_line(console, f"{len(warnings) - len(shown)} more warnings: --details", style="yellow")
+        print_line(console, f"warnings left out: {len(warnings) - len(shown)}; see --details", style="yellow")
     console.print()
     for sentence in headline(report):
         print_line(console, sentence)
@@ -63,8 +63,12 @@ def _print_ends(report: Report, console: Console) -> None:
     if any(_certified(end) != "-" for end in ends):
         print_line(console, words.CERTIFIED_RANGE, style="dim")
     shown = fitting(known, console.width)
-    if missing := [column.title for column in known if all(column is not other for other in shown)]:
-        print_line(console, f"a wider terminal also shows {', '.join(missing)}", style="dim")
+    missing = [column.title for column in known if all(column is not other for other in shown)]
+    wider = f"; on a wider terminal: {', '.join(missing)}" if missing else ""
+    print_line(console, f"--details: every snapshot and bound{wider}", style="dim")
+    for name, styled in zip(names, runs, strict=True):
+        if said := thorough(styled.run):
+            print_line(console, f"{name}: {said}")
 
 
 def _title(report: Report) -> str:

@@ -126,11 +126,18 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
     if holding:
         few = f", {len(vacuous)} of them say nothing of lambda_min" if vacuous else ""
         yield f"{len(holding)} further bounds hold{few}; the page and report.json have them"
+    if checks := thorough(run):
+        yield checks
+
+
+def thorough(run: RunReport) -> str:
+    """Return what came of the second computations, where they were asked for and hold; else ""."""
     checks = [check for snapshot in run.snapshots for check in snapshot.checks if check.holds]
-    if any(check.name in _THOROUGH for check in checks):
-        names = ", ".join(dict.fromkeys(check.name for check in checks))
-        worst = max(check.worst for check in checks if check.name in _THOROUGH)
-        yield f"Checks hold: {names}; at most {worst:.1%} of what rounding allows where computed twice"
+    if not any(check.name in _THOROUGH for check in checks):
+        return ""
+    names = ", ".join(dict.fromkeys(check.name for check in checks))
+    worst = max(check.worst for check in checks if check.name in _THOROUGH)
+    return f"Checks hold: {names}; at most {worst:.1%} of what rounding allows where computed twice"
 
 
 def _singular_lines(run: RunReport) -> Iterator[str]:

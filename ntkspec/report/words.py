@@ -28,13 +28,10 @@ ZERO = "0 (no gradient)"
 REFERENCE = "reference"
 MANY = 5  # snapshots of a run, beyond which they are not named one by one where that can be helped
 IMPRECISE = 0.05  # errors above this share are said
-RANKING = (
-    "lambda_min does not rank reconstructions: where it is large, every pattern on the samples can be learnt "
-    "fast, noise between them included"
-)
+RANKING = "a large lambda_min lets a network fit noise as fast as detail"
 MODES = (
-    "modes: how many eigenvectors, largest eigenvalues first, hold 90% of the target at the samples, less "
-    "its mean; training turns a kernel towards its target: before it, the number does not predict the quality"
+    "modes: eigenvectors, largest eigenvalues first, that hold 90% of the target at the samples; they say "
+    "what was learnt, and before training they do not predict the quality"
 )
 AT_MOST = "resolved: how many eigenvalues rounding leaves; <= x: between 0 and x, no digit of it is known"
 CERTIFIED_RANGE = "certified: between these lambda_min lies, proved with every rounding included"

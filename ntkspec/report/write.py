@@ -27,18 +27,23 @@ FOLDER = FolderKind(
     format=FORMAT,
     files=frozenset({JSON, CSV, SNAPSHOTS, PAGE}),
     figures=frozenset({"spectra", "training", "ablation", "panels", "pictures", "decades"}),
+    option="--overwrite",
 )
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     """Raise `OutputError` where `write_report` would refuse this folder; nothing is written.
 
     A folder may be absent, empty, or one that this program wrote and nobody added to.
+
+    Args:
+        folder: what is to be written.
+        overwrite: whether somebody may have added to a report; that stays.
     """
-    FOLDER.check(folder)
+    FOLDER.check(folder, overwrite=overwrite)
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
+def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> list[Path]:
     """Write report.json, both CSV files, the figures as PNG, PDF and SVG, and index.html into a folder.
 
     The folder is complete or as it was before, see `FolderKind.write`; further reports as JSON in the old
@@ -46,12 +51,12 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
     Args:
         report: what to write.
-        folder: see `check_folder`.
+        folder, overwrite: see `check_folder`.
 
     Returns:
         The files written, the page first.
     """
-    return FOLDER.write(folder, lambda part: write_everything(report, part))
+    return FOLDER.write(folder, lambda part: write_everything(report, part), overwrite=overwrite)
 
 
 def check_json_file(path: Path) -> None:

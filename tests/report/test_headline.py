@@ -198,6 +198,6 @@ def test_ranking_is_denied_only_where_another_run_draws_better(report: Report) -
     best = report.runs[-1]  # the largest lambda_min, made the worst picture
     end = replace(best.snapshots[-1], metrics={"psnr_db": 1.0})
     worse = replace(report, runs=(*report.runs[:-1], replace(best, snapshots=(*best.snapshots[:-1], end))))
-    assert ranking(worse).startswith("MPE (fine) has the largest lambda_min and not the best PSNR; ")
+    assert ranking(worse).startswith("MPE (fine) has the largest lambda_min and not the best PSNR: ")
     assert ranking(worse) in notes(worse)
     assert headline(worse)[0].startswith("MPE (coarse) comes closest")

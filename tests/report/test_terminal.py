@@ -69,7 +69,8 @@ def test_any_width_prints(report: Report, width: int) -> None:
 
 
 def test_columns_that_do_not_fit_are_named(report: Report) -> None:
-    assert "a wider terminal also shows MS-SSIM" in _printed(report, 60)
+    narrow = " ".join(_printed(report, 60).split())
+    assert "--details: every snapshot and bound; on a wider terminal: MS-SSIM" in narrow
     assert "wider terminal" not in _printed(report, 100)
 
 
@@ -108,7 +109,7 @@ def test_failed_bounds_and_warnings_are_said(report: Report) -> None:
 def test_many_warnings_are_counted() -> None:
     run = replace(samples.plain_run("x", 9, 0.5, size=4), warnings=tuple(f"word {i}" for i in range(9)))
     text = _printed(samples.one_run(run))
-    assert "warning: word 4\n4 more warnings: --details\n" in text
+    assert "warning: word 4\nwarnings left out: 4; see --details\n" in text
     assert "warning: word 8" in _printed(samples.one_run(run), details=True)
 
 
