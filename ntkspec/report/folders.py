@@ -32,12 +32,8 @@ class FolderKind:
     json: str  # the name of that file
     format: str  # which its text begins with
     files: frozenset[str]  # names of all files, that one among them
-<<<<<<< HEAD
     figures: frozenset[str]  # names of figures, without their endings
-=======
-    figures: frozenset[str]  # names of figures, without ".png" and ".svg"
     option: str = ""  # by which its command replaces one that somebody added to, if it has such an option
->>>>>>> 2f2575c5cadd31a2a924f83741bcbb5d4aa3344a
 
     @cached_property
     def names(self) -> frozenset[str]:
