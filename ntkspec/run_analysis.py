@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from ntkspec.store import Run, Snapshot, open_run
 from ntkspec.store.schema import TRUTH
 
 Progress = Callable[[str], None]
+When = Literal["auto", "always", "never"]
 MOST_MODES = 2048  # of a kernel whose eigenvectors are computed without being asked for
 
 
@@ -41,7 +42,7 @@ class RunSettings:
     """How a run file is analysed: plain values, so that it can be pickled and compared.
 
     Raises:
-        UsageError: a second computation is asked for where it cannot be had.
+        UsageError: a second computation, or an alignment, is asked for where it cannot be had.
     """
 
     snapshot: str = "all"  # an id or label, or "all"
@@ -55,6 +56,7 @@ class RunSettings:
     check: bool = False  # compute every total kernel and spectrum in a second way, too
     samples: int | None = None  # so many of the run's, drawn at random; None: all
     seed: int = 0  # of that draw
+    alignment: When = "auto"  # whether to look where the targets lie, which takes the eigenvectors
 
     def __post_init__(self) -> None:
         if self.check and (self.k is not None or not _gives_all(self.method)):
@@ -66,10 +68,29 @@ class RunSettings:
                 else f"method {self.method}, the largest alone",
                 remedy="leave out -k, --check, or the method",
             )
+        if self.alignment not in get_args(When):
+            raise UsageError(
+                "--alignment",
+                expected=" or ".join(get_args(When)),
+                got=repr(self.alignment),
+                remedy="choose one of these",
+            )
+        if self.alignment == "always" and not _gives_vectors(self.method):
+            able = [name for name, solver in SOLVERS.items() if solver.vectors]
+            raise UsageError(
+                "--alignment always",
+                expected=f"method auto or {' or '.join(able)}, which give eigenvectors",
+                got=f"method {self.method}",
+                remedy="leave out the method, or --alignment",
+            )
 
 
 def _gives_all(method: MethodChoice) -> bool:
     return method == "auto" or method not in SOLVERS or SOLVERS[method].complete  # others are refused later
+
+
+def _gives_vectors(method: MethodChoice) -> bool:
+    return method == "auto" or method not in SOLVERS or SOLVERS[method].vectors
 
 
 def analyze_run(
@@ -191,6 +212,8 @@ class RunWork:
         if self.tell:
             for line in plan(where, kernel, asked.k):
                 self.tell(line)
+            reason = self._no_vectors(run, kernel)
+            self.tell(f"  eigenvectors of total, to align the targets with: {reason or 'computed'}")
         if kernels:
             write_sums(
                 kernels,
@@ -247,12 +270,19 @@ class RunWork:
         """Say why the total kernel's eigenvectors are not computed, or "" where they are."""
         asked = self.settings
         methods: tuple[Method, ...] = ("gram", "svd") if asked.method == "auto" else (asked.method,)
-        if run.targets is None:
+        if asked.alignment == "never":
+            return "--alignment never leaves it out"
+        if not run.has_targets:
             return "the run file has no targets"
+        if asked.alignment == "always":
+            return ""
         if not all(SOLVERS[method].vectors for method in methods):
             return f"method {asked.method} gives no eigenvectors"
         if total.size > MOST_MODES:
-            return f"the kernel has {total.size} modes, more than {MOST_MODES}"
+            return (
+                f"of {total.size} modes, more than {MOST_MODES}, eigenvectors take long; "
+                "--alignment always computes them"
+            )
         needs = [SOLVERS[method].need(total, asked.k, vectors=True) for method in methods]
         if not all(need.fits for need in needs):
             needed = format_bytes(max(need.needed for need in needs))

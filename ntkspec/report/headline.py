@@ -148,24 +148,22 @@ def _others(report: Report, scores: Scores) -> tuple[StyledRun, ...]:
 def _modes(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
     """How many modes hold most of the target: of the best run, and of the reference or else the next one."""
     best, *others = scores.best[0], *_others(report, scores)
-    mine, theirs = (words.alignment(run.end) for run in (best, others[-1] if others else best))
-    count = mine.modes() if mine is not None else None
-    if mine is None or count is None:
+    mine, theirs = (words.aligned(run.end) for run in (best, others[-1] if others else best))
+    if mine is None:
         return ""
     when = "After training" if last_name(report) == "end" else _capital(when_last(report))
-    hold, noun = "holds" if count == 1 else "hold", _noun(runs, scores)
-    modes = f"{count:,} of the {mine.size:,} modes (eigenvectors) of its tangent kernel"
-    said = f"{when}, {modes} {hold} 90% of the {noun}"
-    if not others or theirs is None or theirs.size != mine.size:
+    said = f"{when}, {words.alignment(mine, f'the {_noun(runs, scores)}')}"
+    count = mine.modes()
+    if count is None or not others or theirs is None or theirs.size != mine.size:
         return f"{said}."
-    needed, other = theirs.modes(), f"that of {others[-1].name} needs"
+    needed, other = theirs.modes(), others[-1].name
     if needed is None:
-        return f"{said}; {other} more than the {len(theirs.target):,} that are resolved."
+        return f"{said}; {other} needs more than {theirs.more_than():,}."
     if needed > count:
-        return f"{said}; {other} {needed:,}."
+        return f"{said}; {other} needs {needed:,}."
     if needed == count:
-        return f"{said}; {other} as many, so this does not tell them apart."
-    return f"{said}; {other} fewer, {needed:,}, so this does not explain the result."
+        return f"{said}; {other} needs as many, so this does not tell them apart."
+    return f"{said}; {other} needs fewer, {needed:,}, so this does not explain the result."
 
 
 def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tuple[str, ...]]:

@@ -80,7 +80,7 @@ def _failures(snapshot: SnapshotReport) -> Iterator[str]:
 
 def notes(report: Report) -> tuple[str, ...]:
     """What the table does not say, and what its numbers do not show, as far as it applies to this report."""
-    aligned = any(words.alignment(run.end) for run in styled_runs(report))
+    aligned = any(words.aligned(run.end) for run in styled_runs(report))
     found = (singular_baseline(report), words.MODES + "." if aligned else "", ranking(report))
     return tuple(filter(None, found))
 
@@ -123,7 +123,7 @@ def _row(
     return ComparisonRow(
         run=styled,
         qualities=tuple(words.metric(metrics, name) for name in qualities),
-        modes=words.modes(words.alignment(end)),
+        modes=words.modes(found_in) if (found_in := words.aligned(end)) else "-",
         lambda_min=words.lambda_min(total) if total else "-",
         decades=words.REFERENCE if is_baseline else found.get(end.label if end else "", "-"),
         course=tuple(words.REFERENCE if is_baseline else found.get(label, "-") for label in labels),

@@ -181,17 +181,30 @@ def distance(snapshot: SnapshotReport, kernel: str) -> str:
     return f"{found.value:.3f}" if found.value >= 0.001 else sci(found.value)
 
 
-def alignment(snapshot: SnapshotReport | None) -> Alignment | None:
-    """Where the target lies in the total kernel of a snapshot; None where the run file has no target."""
+def aligned(snapshot: SnapshotReport | None) -> Alignment | None:
+    """Where the target lies in the total kernel of a snapshot, if that is known."""
     return None if snapshot is None else snapshot.alignments.get("total")
 
 
-def modes(found: Alignment | None) -> str:
-    """How many modes hold 90% of the target: "12"; "> 832" where all that are resolved do not; else "-"."""
-    if found is None:
-        return "-"
-    count = found.modes()
-    return f"> {len(found.target)}" if count is None else str(count)
+def alignment(found: Alignment, of: str = "the targets", share: float = 0.9) -> str:
+    """Say how many of a kernel's modes hold a share: "3 of its 1,024 modes hold 90% of the targets".
+
+    Args:
+        found: of the kernel that "its" refers to.
+        of: what the targets are, such as "the picture".
+        share: from 0 to 1.
+    """
+    count, held = found.modes(share), f"{100 * share:g}% of {of}"
+    if count is not None:
+        return f"{count:,} of its {found.size:,} modes hold{'s' * (count == 1)} {held}"
+    why = "not resolved" if found.spectrum.complete else "not computed"
+    return f"more than {found.more_than(share):,} of its {found.size:,} modes hold {held}; the rest is {why}"
+
+
+def modes(found: Alignment, share: float = 0.9) -> str:
+    """Say how many modes hold a share, for a column: "3"; "> 832" where the resolved ones do not."""
+    count = found.modes(share)
+    return f"> {found.more_than(share):,}" if count is None else f"{count:,}"
 
 
 def decades(comparison: Comparison) -> str:

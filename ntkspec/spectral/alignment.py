@@ -75,7 +75,7 @@ class Alignment:
     @property
     def cumulative(self) -> Vector:
         """Return the share of the targets within the first k modes, k from 1 to r; (r,)."""
-        return np.maximum(1.0 - self._beyond[1:], 0.0)
+        return np.minimum(np.cumsum(self.target), 1.0)
 
     def beyond(self, count: int) -> float:
         """Return the share of the targets outside of the first `count` modes.
@@ -95,16 +95,14 @@ class Alignment:
         Raises:
             UsageError: a share that is not between 0 and 1.
         """
-        if not 0 < share <= 1:
-            raise UsageError(
-                "share of the targets",
-                expected="above 0, up to 1",
-                got=shown(share),
-                remedy="give such a part",
-            )
         _, high = self._enclosure(self._beyond)
-        enough = np.flatnonzero(high <= (1 - share) * (1 + TOLERANCE))
+        enough = np.flatnonzero(high <= _outside(share) * (1 + TOLERANCE))
         return int(enough[0]) if len(enough) else None
+
+    def more_than(self, share: float = 0.9) -> int:
+        """Count the first modes that are sure not to hold this share: it takes more than so many."""
+        low, _ = self._enclosure(self._beyond)
+        return int(np.flatnonzero(low > _outside(share) * (1 - TOLERANCE))[-1])
 
     @cached_property
     def angles(self) -> Vector:
@@ -114,10 +112,12 @@ class Alignment:
             return np.zeros(0)
         value, error = found.eigenvalues[:r], found.error[:r]
         following = np.append(found.upper[1:r], self._rest_at_most)
-        gap = value - error - following
+        with np.errstate(invalid="ignore", over="ignore"):  # of errors that a foreign report calls infinite
+            gap = value - error - following
+        apart = gap > error
         # Beside the angle, computed vectors are off by what the solver's own roundings make of them.
         own = solver_error(self.size, np.dtype(found.precision))
-        sines = np.minimum(np.where(gap > error, error / np.where(gap > error, gap, 1.0), 1.0) + own, 1.0)
+        sines = np.minimum(np.where(apart, error, 1.0) / np.where(apart, gap, 1.0) + own, 1.0)
         if r == self.size:
             sines[-1] = 0.0  # all there is
         return sines
@@ -131,14 +131,20 @@ class Alignment:
         Returns:
             What it is at least and at most (m,), the errors of eigenvalues and of shares included, and what
             lies below the floor taken for anything from 0 to that; None where there is no residual.
+
+        Raises:
+            UsageError: a time that is negative or not finite.
         """
+        moments = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        if not (np.isfinite(moments) & (moments >= 0)).all():
+            expected = "finite numbers from 0"
+            raise UsageError("times", expected=expected, got=shown(times), remedy="leave out the others")
         if self.residual is None or self.residual_rest is None:
             return None
         r = len(self.residual)
         low, high = (each[1:] for each in self._enclosure(_beyond(self.residual, self.residual_rest)))
         at_least = np.maximum.accumulate(self.spectrum.lower[:r][::-1])[::-1]
         at_most = np.minimum.accumulate(self.spectrum.upper[:r])
-        moments = np.atleast_1d(np.asarray(times, dtype=np.float64))
         slow, fast = (
             _flow(np.append(values, last), beyond, moments)
             for values, last, beyond in ((at_least, 0.0, high), (at_most, self._rest_at_most, low))
@@ -324,6 +330,16 @@ def _kernel_target(found: Spectrum, target: Vector, projected: Vector) -> float 
     return _rounded(min(common / float(norms), 1.0))
 
 
+def _outside(share: float) -> float:
+    """The share that may be missing."""
+    if not 0 < share <= 1:
+        expected = "a number above 0, up to 1"
+        raise UsageError(
+            "share of the targets", expected=expected, got=shown(share), remedy="give such a one"
+        )
+    return 1 - share
+
+
 def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS - 1}e}")
 
@@ -340,6 +356,7 @@ def _flow(eigenvalues: Vector, beyond: Vector, times: Vector) -> Vector:
     Args:
         eigenvalues: (r + 1,) descending, the last one that of all the rest.
     """
-    decay = np.exp(-2 * np.outer(times, eigenvalues))
+    with np.errstate(over="ignore", under="ignore"):
+        decay = np.exp(-2 * np.outer(times, eigenvalues))
     found: Vector = decay[:, 0] + np.diff(decay, axis=1) @ beyond
     return found

@@ -123,14 +123,14 @@ def test_different_pictures_and_no_picture() -> None:
 @pytest.mark.parametrize(
     ("theirs", "expected"),
     [
-        (20, "that of b needs 20."),
-        (3, "that of b needs as many, so this does not tell them apart."),
-        (1, "that of b needs fewer, 1, so this does not explain the result."),
+        (20, "b needs 20."),
+        (3, "b needs as many, so this does not tell them apart."),
+        (1, "b needs fewer, 1, so this does not explain the result."),
     ],
 )
 def test_modes_stand_beside_the_result(theirs: int, expected: str) -> None:
     support = said(psnr("a", 30.0, modes=3), psnr("b", 20.0, modes=theirs))[1]
-    head = "After training, 3 of the 32 modes (eigenvectors) of its tangent kernel hold 90% of the picture; "
+    head = "After training, 3 of its 32 modes hold 90% of the picture; "
     assert support == head + expected
 
 
@@ -138,10 +138,7 @@ def test_modes_are_set_against_the_reference_and_say_when() -> None:
     ends = [psnr(name, 30.0 - m, modes=m, snapshot="step 9") for name, m in (("a", 1), ("b", 5), ("c", 9))]
     lead, support = said(*ends, baseline="c")
     assert lead.startswith("a comes closest to the picture at snapshot step 9: PSNR 29.0 dB")
-    assert support == (
-        "At snapshot step 9, 1 of the 32 modes (eigenvectors) of its tangent kernel holds 90% of the picture;"
-        " that of c needs 9."
-    )
+    assert support == ("At snapshot step 9, 1 of its 32 modes holds 90% of the picture; c needs 9.")
     assert [note[:6] for note in notes(Report("", "", "cpu", tuple(ends)))] == ["modes:"]
 
 
@@ -151,7 +148,7 @@ def test_modes_that_the_resolved_ones_do_not_hold() -> None:
     little = Alignment(total, np.full(32, 1e-3), 1 - 0.032)
     end = replace(other.snapshots[0], alignments={"total": little})
     support = said(psnr("a", 30.0, modes=2), replace(other, snapshots=(end,)))[1]
-    assert support.endswith("that of b needs more than the 32 that are resolved.")
+    assert support.endswith("b needs more than 32.")
 
 
 def test_without_quality_the_largest_lambda_min_is_named() -> None:
