@@ -30,10 +30,10 @@ MANY = 5  # snapshots of a run, beyond which they are not named one by one where
 IMPRECISE = 0.05  # errors above this share are said
 RANKING = "a large lambda_min lets a network fit noise as fast as detail"
 MODES = (
-    "modes: eigenvectors, largest eigenvalues first, that hold 90% of the target at the samples; they say "
-    "what was learnt, and before training they do not predict the quality"
+    "modes: eigenvectors, largest eigenvalues first, that hold 90% of the target; they say what was learnt, "
+    "and before training do not predict the quality"
 )
-AT_MOST = "resolved: how many eigenvalues rounding leaves; <= x: between 0 and x, no digit of it is known"
+AT_MOST = "resolved: eigenvalues clear of rounding; <= x: between 0 and x, no digit is known"
 CERTIFIED_RANGE = "certified: between these lambda_min lies, proved with every rounding included"
 CERTIFIED = (
     "certified: proved of the Jacobian as stored, every rounding included; floors are careful estimates, far "

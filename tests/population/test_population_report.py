@@ -486,6 +486,8 @@ def test_of_many_labels_those_with_most_runs_are_drawn(tmp_path):
     assert len(labels) == len(names)
     (axes,) = fig_spectra(cohorts_of(population), labels).axes
     assert len(axes.lines) == 2 * MOST_LABELS  # median and mean
+    looks = {(line.get_color(), line.get_marker()) for line in axes.lines[::2]}
+    assert len(looks) == len({colour for colour, _ in looks}) * 2 == MOST_LABELS  # two of each colour
 
 
 def test_numbers_of_any_size_are_written(tmp_path):
