@@ -94,16 +94,22 @@ def _snapshot(stage: str, step: int, spectra: dict[str, Spectrum], detail: float
     return SnapshotReport(
         id=f"step{step:06d}", step=step, label=stage, metrics=metrics, spectra=spectra,
         picture=picture(detail) if stage == "end" else None,
-        alignments={"total": aligned(spectra["total"], detail)},
     )  # fmt: skip
 
 
-def aligned(spectrum: Spectrum, detail: float) -> Alignment:
-    """An alignment whose modes hold the sooner most of the target, the more detail there is."""
-    shares = np.exp(-detail * np.arange(spectrum.resolved))
-    rest = 0.0 if spectrum.resolved == spectrum.size else 0.01
-    shares *= (1 - rest) / max(shares.sum(), 1e-300)
-    return Alignment(spectrum, shares, rest, residual=shares, residual_rest=rest)
+def aligned(report: Report) -> Report:
+    """The report with alignments: the more a run's metrics say, the fewer modes hold most of its target."""
+
+    def found(snapshot: SnapshotReport) -> SnapshotReport:
+        total = snapshot.spectra["total"]
+        rest = 0.0 if total.resolved == total.size else 0.01
+        shares = np.exp(-snapshot.metrics["ms_ssim"] * np.arange(total.resolved))
+        shares *= (1 - rest) / shares.sum()
+        made = Alignment(total, shares, rest, residual=shares, residual_rest=rest)
+        return replace(snapshot, alignments={"total": made})
+
+    runs = (replace(run, snapshots=tuple(map(found, run.snapshots))) for run in report.runs)
+    return replace(report, runs=tuple(runs))
 
 
 def six_runs(size: int = 192) -> Report:

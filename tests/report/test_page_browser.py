@@ -12,6 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ntkspec.report.page import render_page
+from ntkspec.report.records import Report
+
+from . import samples
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if CHROMIUM is None:
     pytest.skip("no Chromium", allow_module_level=True)
@@ -29,11 +34,19 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-def _opened(browser: Any, folder: Path, width: int, scheme: str) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def address(report: Report, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The report's page, with alignments; the figures are those that were drawn already."""
+    figures = {path.stem: path.read_bytes() for path in (folder / "figures").glob("*.svg")}
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    path.write_text(render_page(samples.aligned(report), figures), encoding="utf-8")
+    return path.as_uri()
+
+
+def _opened(browser: Any, address: str, width: int, scheme: str) -> Iterator[Any]:
     """The page, loaded once for many tests; what it asks for and says is kept in `page.noise`."""
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page = context.new_page()
-    address = (folder / "index.html").as_uri()
     noise: list[str] = []
     page.on("console", lambda message: noise.append(message.text))
     page.on("pageerror", lambda error: noise.append(str(error)))
@@ -48,14 +61,14 @@ def _opened(browser: Any, folder: Path, width: int, scheme: str) -> Iterator[Any
 
 
 @pytest.fixture(scope="module")
-def page(browser: Any, folder: Path) -> Iterator[Any]:
-    yield from _opened(browser, folder, 1280, "light")
+def page(browser: Any, address: str) -> Iterator[Any]:
+    yield from _opened(browser, address, 1280, "light")
 
 
 @pytest.fixture(scope="module")
-def phone(browser: Any, folder: Path) -> Iterator[Any]:
+def phone(browser: Any, address: str) -> Iterator[Any]:
     """A narrow screen, and a system that is set to dark."""
-    yield from _opened(browser, folder, 400, "dark")
+    yield from _opened(browser, address, 400, "dark")
 
 
 def _traces(page: Any) -> list[dict[str, Any]]:
