@@ -80,6 +80,7 @@ def _finish(axes: Axes, title: str, label: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_ylim(max(axes.dataLim.y0 / 1.5, LEAST) if axes.lines else LEAST, 1.3)
+    axes.minorticks_off()  # of which there are many, over so many decades
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(label)
     axes.grid(color="#e4e4e4", linewidth=0.6, zorder=0)
