@@ -32,7 +32,7 @@ from ntkspec.spectral import Rank
 from ntkspec.spectral.distance import KernelDistance
 
 from . import samples
-from .test_page import Reader
+from .test_page import DATA, Reader
 
 STEPS = [*range(0, 1050, 50)]
 SAID = ["at 0", *(f"at {i} ({50 * i})" for i in range(1, 21))]  # "at 0" says its step itself
@@ -85,11 +85,13 @@ def test_every_output_has_all_snapshots(report: Report, tmp_path: Path) -> None:
         kernels = ("total", "no_grid", "grid")
         assert list(dict.fromkeys(seen)) == [(name, kernel) for name in names for kernel in kernels]
     reader = Reader((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
-    data = json.loads(reader.scripts[0])
+    data = json.loads(reader.scripts[DATA])
     assert [group["name"] for group in data["groups"]] == SAID
     assert all(group["shown"] for group in data["groups"])
-    assert {c["snapshot"] for c in data["runs"][0]["curves"] if c["kernel"] == "no_grid"} == set(names)
-    for series in data["training"]["runs"][0]["series"].values():
+    assert {
+        c["snapshot"] for c in data["runs"][0]["curves"] if data["kernels"][c["kernel"]] == "no_grid"
+    } == set(names)
+    for series in data["training"]["runs"][0].values():
         assert series["at"] == STEPS
         assert series["values"][3]["number"] == pytest.approx(APART, abs=1e-6)
     marked = [
@@ -154,7 +156,7 @@ def test_the_terminal_says_what_it_leaves_out(report: Report) -> None:
 
 
 def test_what_a_figure_of_late_stages_leaves_out_is_said(report: Report) -> None:
-    said = "Drawn: the middle and the end of training; the plots above have every snapshot."
+    said = "Drawn: the middle and the end of training; the figure above has every snapshot."
     assert captions(report)["ablation"].caption.endswith(said)
     assert captions(samples.six_runs(16))["panels"].caption.endswith(said)  # of three the first
     alone = replace(report.runs[0], snapshots=report.runs[0].snapshots[-1:])
@@ -166,7 +168,7 @@ def test_three_snapshots_are_drawn_by_stage_as_ever() -> None:
     assert not by_step(report)
     data = plot_data(report)
     assert [(g["key"], g["name"], g["dash"], g["shown"]) for g in data["groups"]] == [
-        ("init", "start", "dot", False), ("mid", "mid", "dash", True), ("end", "end", "solid", True),
+        ("init", "start of training", "dot", False), ("mid", "middle", "dash", False), ("end", "end", "solid", True),
     ]  # fmt: skip
     assert {curve["colour"] for curve in data["runs"][0]["curves"]} == {data["runs"][0]["colour"]}
 
