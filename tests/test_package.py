@@ -17,7 +17,7 @@ import pytest
 import ntkspec
 from ntkspec.__main__ import COMMANDS, MODULES, main
 
-HEAVY = ("torch", "cupy", "numba", "matplotlib", "plotly", "rich", "jinja2", "PIL")
+HEAVY = ("torch", "cupy", "numba", "matplotlib", "rich", "jinja2", "PIL")
 
 
 def loaded_by(statement: str) -> set[str]:

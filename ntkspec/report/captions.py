@@ -47,8 +47,8 @@ _CAPTIONS: Mapping[str, Caption] = {
         title="Through training",
         alt="Four panels against the step of training: largest eigenvalue, smallest eigenvalue, effective "
         "rank and kernel distance from the first snapshot; a line for each run.",
-        caption="Every snapshot, of the total kernel; the plot above has the other kernels. A filled mark is "
-        "a number. A hollow triangle says only that the value lies between zero and there: up to the floor, "
+        caption="Every snapshot, of the total kernel; the figure above has the others. A filled mark is a "
+        "number. A hollow triangle says only that the value lies between zero and there: up to the floor, "
         "or to what a network's activation regions leave. A cross at the lower edge is exactly "
         "zero, the thin line the floor. Kernel distance is 1 - <K_t, K_0> / (|K_t| |K_0|), with Frobenius "
         "norms: 0 where the kernel has kept its direction, whatever its scale.",
@@ -100,7 +100,7 @@ _STEPWISE = (
     "marks the last eigenvalue that is a number; the thin line is the floor of the last snapshot. A shaded "
     f"band is the stated error. {FLOORS}"
 )
-_LATE = " Drawn: the middle and the end of training; the plots above have every snapshot."
+_LATE = " Drawn: the middle and the end of training; the figure above has every snapshot."
 
 
 def captions(report: Report) -> dict[str, Caption]:

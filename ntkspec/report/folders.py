@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from ntkspec._io import beside, hidden_folder, locked, new_parents, remove_leftovers
 from ntkspec.errors import OutputError
+from ntkspec.report.themes import both_themes
 from ntkspec.store.disk import writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIGURES = "figures"  # the one folder inside
+ENDINGS = ("svg", "png", "pdf")  # of each figure's files
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,13 @@ class FolderKind:
     json: str  # the name of that file
     format: str  # which its text begins with
     files: frozenset[str]  # names of all files, that one among them
-    figures: frozenset[str]  # names of figures, without ".png" and ".svg"
+    figures: frozenset[str]  # names of figures, without their endings
     option: str = ""  # by which its command replaces one that somebody added to, if it has such an option
 
     @cached_property
     def names(self) -> frozenset[str]:
         """Every name inside, relative to the folder."""
-        pictures = {f"{FIGURES}/{name}.{ending}" for name in self.figures for ending in ("png", "svg")}
+        pictures = {f"{FIGURES}/{name}.{ending}" for name in self.figures for ending in ENDINGS}
         return self.files | {FIGURES} | pictures
 
     def check(self, folder: Path, *, overwrite: bool = False) -> None:
@@ -170,8 +172,15 @@ def _link(path: str | Path, copy: str | Path) -> None:
         shutil.copy2(path, copy, follow_symlinks=False)
 
 
-def write_figures(part: Path, figures: Iterable[tuple[str, Figure]]) -> tuple[list[str], dict[str, bytes]]:
-    """Write each figure as PNG and SVG into a folder's folder of figures.
+def write_figures(
+    part: Path, figures: Iterable[tuple[str, Figure]], dark: Mapping[str, str]
+) -> tuple[list[str], dict[str, bytes]]:
+    """Write each figure as PNG, PDF and SVG into a folder's folder of figures.
+
+    Args:
+        part: the folder.
+        figures: with their names.
+        dark: what colours are on a dark background, see `themes.both_themes`.
 
     Returns:
         The names relative to the folder, and the SVG files by the names of the figures.
@@ -182,12 +191,13 @@ def write_figures(part: Path, figures: Iterable[tuple[str, Figure]]) -> tuple[li
     names: list[str] = []
     pictures: dict[str, bytes] = {}
     for name, figure in figures:
-        for ending in ("png", "svg"):
+        for ending in ENDINGS:
             content = to_bytes(figure, ending)
             if ending == "svg":
-                pictures[name] = content
+                content = pictures[name] = both_themes(content, dark)
             names.append(f"{FIGURES}/{name}.{ending}")
             (part / names[-1]).write_bytes(content)
+            figure.set_layout_engine("none")  # laid out once, which takes as long as drawing
     return names, pictures
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ntkspec.report import words
 from ntkspec.report.headline import ranking
@@ -56,14 +56,6 @@ def comparison_table(report: Report) -> ComparisonTable:
     rows = tuple(_row(styled, report, totals, labels, qualities) for styled in runs)
     baseline = next((styled.name for styled in runs if styled.run.label == report.baseline), None)
     return ComparisonTable(baseline, short(labels, 40), qualities, rows)
-
-
-def last_first(table: ComparisonTable) -> ComparisonTable:
-    """The table with the end of training first, where there are more snapshots than a screen is wide."""
-    if len(table.snapshots) <= words.MANY:
-        return table
-    rows = tuple(replace(row, course=row.course[::-1]) for row in table.rows)
-    return replace(table, snapshots=table.snapshots[::-1], rows=rows)
 
 
 def failures(report: Report) -> tuple[str, ...]:

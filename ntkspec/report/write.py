@@ -16,6 +16,8 @@ from ntkspec.report.folders import (
     write_text,
 )
 from ntkspec.report.records import Report
+from ntkspec.report.style import styled_runs
+from ntkspec.report.themes import both_themes
 from ntkspec.report.to_csv import write_csv, write_snapshots_csv
 from ntkspec.report.to_json import FORMAT, dumps
 
@@ -44,7 +46,7 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
 
 
 def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write report.json, both CSV files, the figures as PNG and SVG, and index.html into a folder.
+    """Write report.json, both CSV files, the figures as PNG, PDF and SVG, and index.html into a folder.
 
     The folder is complete or as it was before, see `FolderKind.write`; further reports as JSON in the old
     one, as --json may have put them there, stay.
@@ -114,10 +116,14 @@ def write_data(report: Report, part: Path) -> list[str]:
 
 def write_everything(report: Report, part: Path) -> list[str]:
     """Write the page, the data and the figures into a folder; returns their names, the page first."""
-    from ntkspec.report.figures import draw_all
+    from ntkspec.report.figures import draw_all, fig_ablation, to_bytes
     from ntkspec.report.page import render_page
 
     data = write_data(report, part)
-    figures, pictures = write_figures(part, draw_all(report))
+    dark = {run.colour: run.dark for run in styled_runs(report)}
+    figures, pictures = write_figures(part, draw_all(report), dark)
+    narrow = fig_ablation(report, narrow=True)
+    if narrow is not None:
+        pictures["ablation-narrow"] = both_themes(to_bytes(narrow, "svg"), dark)
     write_text(part / PAGE, render_page(report, pictures))
     return [PAGE, *data, *figures]

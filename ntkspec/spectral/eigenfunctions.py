@@ -108,7 +108,7 @@ def eigenfunctions_of(
     error = np.zeros(len(kept))
     between = None
     if at is not None:
-        between = kernel.in_float64.otherwise(rows=at, columns=kernel.rows)
+        between = kernel.in_float64.replaced(rows=at, columns=kernel.rows)
         plan = Assembly.from_kernel(between, targets_given=True)
         error = _error(kernel, spectrum, kept, plan)
         for mode, share in zip(kept, error, strict=True):

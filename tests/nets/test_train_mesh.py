@@ -76,8 +76,9 @@ def test_the_report_says_iou(runs, tmp_path, capsys):
     assert "PSNR" not in out
     assert "to the shape: IoU" in out
     page = (tmp_path / "report/index.html").read_text()
-    assert '<th class="n">IoU</th><th class="n">Chamfer</th>' in page
-    assert '<th class="n">PSNR</th>' not in page
+    assert 'class="n">IoU</th>' in page
+    assert "Chamfer" in page
+    assert 'class="n">PSNR</th>' not in page
     assert (tmp_path / "report/figures/pictures.svg").stat().st_size > 1000
 
 

@@ -214,7 +214,9 @@ def test_large_and_infinite_ends_are_no_nan(share):
 
 def test_all_files_are_there(folder):
     names = {"index.html", "population.json", "runs.csv", "spectra.csv"}
-    names |= {f"figures/{name}.{ending}" for name in ("spectra", "metrics") for ending in ("png", "svg")}
+    names |= {
+        f"figures/{name}.{ending}" for name in ("spectra", "metrics") for ending in ("png", "pdf", "svg")
+    }
     assert set(tree(folder)) == names
     assert len((folder / "index.html").read_bytes()) < 800_000
 

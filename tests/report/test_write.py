@@ -34,7 +34,7 @@ def _tree(folder: Path) -> dict[str, bytes]:
 def test_all_files_are_there(folder: Path) -> None:
     names = {"spectra", "training", "ablation", "panels", "pictures", "decades"}
     expected = {"report.json", "spectra.csv", "snapshots.csv", "index.html"}
-    expected |= {f"figures/{name}.{ending}" for name in names for ending in ("png", "svg")}
+    expected |= {f"figures/{name}.{ending}" for name in names for ending in ("png", "pdf", "svg")}
     assert set(_tree(folder)) == expected
     assert [entry.name for entry in folder.parent.iterdir()] == [folder.name]
 
