@@ -184,7 +184,7 @@ def make_parser() -> argparse.ArgumentParser:
     said.add_argument(
         "--details",
         action="store_true",
-        help="print every snapshot and bound, too (default: the last one)",
+        help="print every snapshot and bound (default: the last snapshot)",
     )
     said.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser

@@ -117,13 +117,13 @@ def _row(
 ) -> ComparisonRow:
     end = styled.end
     metrics = end.metrics if end else {}
-    total = end.spectra.get("total") if end else None
+    total, aligned = end.spectra.get("total") if end else None, words.aligned(end)
     is_baseline = styled.run.label == report.baseline
     found = {c.snapshot: _decades(c, report) for c in totals if c.run == styled.run.label}
     return ComparisonRow(
         run=styled,
         qualities=tuple(words.metric(metrics, name) for name in qualities),
-        modes=words.modes(found_in) if (found_in := words.aligned(end)) else "-",
+        modes=words.modes(aligned) if aligned else "-",
         lambda_min=words.lambda_min(total) if total else "-",
         decades=words.REFERENCE if is_baseline else found.get(end.label if end else "", "-"),
         course=tuple(words.REFERENCE if is_baseline else found.get(label, "-") for label in labels),

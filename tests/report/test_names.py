@@ -132,8 +132,9 @@ def test_every_row_has_its_own_decades(tmp_path: Path, baseline: str) -> None:
     first = 0 if baseline == "a [s]" else 6
     table = comparison_table(report)
     for row in table.rows:
-        expected = "baseline" if row.run.index == first else f"= {2.0 * (row.run.index - first):.1f}"
-        assert row.decades == (expected,)
+        expected = "reference" if row.run.index == first else f"= {2.0 * (row.run.index - first):.1f}"
+        assert row.decades == expected
+        assert row.course == (expected,)
     lines = _printed(report).partition("Comparison")[2].splitlines()
     for row in table.rows:
         assert sum(line.startswith(f"{row.run.short}  ") for line in lines) == 1
