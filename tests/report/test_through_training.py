@@ -168,7 +168,8 @@ def test_three_snapshots_are_drawn_by_stage_as_ever() -> None:
     assert not by_step(report)
     data = plot_data(report)
     assert [(g["key"], g["name"], g["dash"], g["shown"]) for g in data["groups"]] == [
-        ("init", "start of training", "dot", False), ("mid", "middle", "dash", False), ("end", "end", "solid", True),
+        ("init", "start of training", "dot", False), ("mid", "middle", "dash", False),
+        ("end", "end", "solid", True),
     ]  # fmt: skip
     assert {curve["colour"] for curve in data["runs"][0]["curves"]} == {data["runs"][0]["colour"]}
 
