@@ -138,8 +138,8 @@ def test_type_checkers_see_the_same_names():
 def test_modules_hide_no_function():
     code = (
         "import importlib, pkgutil, types, ntkspec\n"
-        "for module in pkgutil.walk_packages(ntkspec.__path__, 'ntkspec.'):\n"
-        "    if module.name.startswith(('ntkspec.kernel', 'ntkspec.spectral', 'ntkspec.jacobian')):\n"
+        "for room in ('ntkspec.kernel', 'ntkspec.spectral', 'ntkspec.jacobian'):\n"
+        "    for module in pkgutil.walk_packages(importlib.import_module(room).__path__, room + '.'):\n"
         "        importlib.import_module(module.name)\n"
         "assert not {module.name for module in pkgutil.iter_modules(ntkspec.__path__)} & {*ntkspec.__all__}\n"
         "for name in ('gram', 'operator', 'spectrum'):\n"

@@ -35,9 +35,9 @@ SMALL = {"side": 24, "iterations": 20, "batch": 100, "samples": 40, "width": 16}
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A scheduler with two workers for all studies here: to start some takes seconds."""
+    """A scheduler with a worker for all studies here: to start one takes seconds."""
     with machine.scheduler() as scheduler:
-        scheduler.more(2)
+        scheduler.more(1)
         yield Cluster(scheduler.address)
 
 
