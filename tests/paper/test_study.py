@@ -36,7 +36,8 @@ SMALL = {"side": 24, "iterations": 20, "batch": 100, "samples": 40, "width": 16}
 @pytest.fixture(scope="module")
 def cluster():
     """A scheduler with a worker for all studies here: to start one takes seconds."""
-    with machine.scheduler() as scheduler:
+    with machine.scheduler() as scheduler, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ntkspec.cluster.workers.SECONDS", 300)  # on a busy machine they start late
         scheduler.more(1)
         yield Cluster(scheduler.address)
 
