@@ -177,7 +177,7 @@ def test_chunks_continue_the_numbers(tmp_path: Path, encoding: str) -> None:
     network, x = _network(encoding), inputs(16)
     whole = jacobian(network, x).regions
     assert whole is not None
-    assert whole.max() > 2
+    assert whole.max() > 1
     for chunk in (1, 7, 15):
         np.testing.assert_array_equal(jacobian(network, x, chunk=chunk).regions, whole)
     with RunExporter(tmp_path / "run.h5", inputs=x, memory=1e-5) as run:
