@@ -98,13 +98,20 @@ def text(label: str, limit: int = 40) -> str:
 
 
 def draw_spectrum(
-    axes: Axes, spectrum: Spectrum, colour: str, stage: Stage | None, front: float = 2.0
+    axes: Axes,
+    spectrum: Spectrum,
+    colour: str,
+    stage: Stage | None,
+    front: float = 2.0,
+    *,
+    dash: tuple[float, ...] = (),
 ) -> None:
     """The resolved part of a spectrum; a cross where it goes under the floor, a bar where it was cut.
 
     Args:
         stage: of training, which has a line style; None: one of many snapshots.
         front: the larger, the nearer; from 2 to 3.
+        dash: of the run's own at the end of training, in widths of the line.
     """
     if not spectrum.resolved:
         return
@@ -115,7 +122,7 @@ def draw_spectrum(
         index,
         values,
         color=colour,
-        linestyle=_DASHES[stage] if stage else "solid",
+        linestyle=(0, dash) if dash and stage == "end" else _DASHES[stage] if stage else "solid",
         linewidth=_WIDTHS[stage] if stage else _MANY,
         marker="o" if len(index) == 1 else None,
         markersize=4,
@@ -180,7 +187,8 @@ def draw_run(
     for stage, snapshot in stages(run.run).items():
         spectrum = snapshot.spectra.get(kernel)
         if spectrum is not None and stage in shown:
-            draw_spectrum(axes, spectrum, colour or run.colour, stage, 2.0 + STAGES.index(stage) * 0.1)
+            front = 2.0 + STAGES.index(stage) * 0.1
+            draw_spectrum(axes, spectrum, colour or run.colour, stage, front, dash=run.dash)
             last = spectrum
     if last is not None:
         draw_floor(axes, last, colour or run.colour, hatch=hatch)

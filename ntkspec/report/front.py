@@ -11,7 +11,12 @@ from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, when_last
 from ntkspec.report.summary import ComparisonTable, comparison_table, singular_baseline
 
-_SHOWN = ("psnr_db", "psnr_db_held_out", "iou")  # qualities; the others stand with the pictures and below
+_SHOWN = (
+    "psnr_db",
+    "psnr_db_held_out",
+    "ms_ssim",
+    "iou",
+)  # qualities; the others stand with the pictures and below
 _NO_NUMBER = (words.UNRESOLVED, words.NOT_COMPUTED, words.REFERENCE, "-")  # how cells begin that hold none
 
 
@@ -46,7 +51,13 @@ def front(report: Report) -> Front:
         ()
     """
     table = comparison_table(report)
-    columns = [*_qualities(table), *_modes(table), _smallest(report, table), *_decades(table)]
+    columns = [
+        *_qualities(table),
+        *_modes(table),
+        *_resolved(table),
+        _smallest(report, table),
+        *_decades(table),
+    ]
     runs = tuple(row.run for row in table.rows)
     shown = tuple(column for column in columns if not set(column.cells) <= {"-"})
     return Front(runs, shown, tuple(filter(None, (singular_baseline(report), ranking(report)))))
@@ -54,10 +65,12 @@ def front(report: Report) -> Front:
 
 def _qualities(table: ComparisonTable) -> Iterator[Column]:
     meanings = {
-        "psnr_db": "PSNR: how near the learnt picture is to the true one, in decibels; 30 is good, 40 "
-        "all but equal.",
-        "psnr_db_held_out": "Held out: PSNR of the pixels that were not learnt.",
-        "iou": "IoU: how much the learnt body and the true one share; 1 is all.",
+        "psnr_db": "PSNR: how close the learnt picture is to the true one, in decibels. Higher is better: "
+        "30 is good, at 40 no difference is seen.",
+        "psnr_db_held_out": "Held out: PSNR of the pixels that were not trained on.",
+        "ms_ssim": "MS-SSIM: how alike both pictures look, structure and contrast. 1 is equal.",
+        "iou": "IoU: volume that the learnt body and the true one share, over that of both together. 1 is "
+        "equal.",
     }
     for i, name in enumerate(table.qualities):
         if name in _SHOWN:
@@ -67,10 +80,9 @@ def _qualities(table: ComparisonTable) -> Iterator[Column]:
 def _modes(table: ComparisonTable) -> Iterator[Column]:
     if table.aligned:
         meaning = (
-            "Modes for 90%: a mode is a pattern on the samples that a network learns at a speed of its own;"
-            " as many of the fastest as stand here hold 90% of the target, less its mean. Few say that the "
-            "network has turned towards the target in training; before training the number does not "
-            "foretell the result."
+            "Modes for 90%: a mode is a pattern on the sampled points that the network learns at one speed. "
+            "This is how many of its fastest modes together make up 90% of the target (of its squared "
+            "deviation from the mean). A small number says that the trained network is tuned to this target."
         )
         yield Column("modes for 90%", meaning, tuple(row.modes for row in table.rows))
 
@@ -78,17 +90,35 @@ def _modes(table: ComparisonTable) -> Iterator[Column]:
 def _smallest(report: Report, table: ComparisonTable) -> Column:
     cells = tuple(row.lambda_min for row in table.rows)
     meaning = (
-        "Smallest eigenvalue: the speed at which the slowest of all modes is learnt, "
-        f"{when_last(report)}. Near zero, some detail is never learnt; large, noise between the samples is "
-        "learnt as readily."
+        f"Smallest eigenvalue: the speed of the slowest mode, {when_last(report)}. If it is near zero, some "
+        "patterns are never learnt; if it is large, the network learns noise as fast as detail. Neither is "
+        "better in itself."
     )
     if any(cell.startswith(words.UNRESOLVED) for cell in cells):
-        meaning += " Unresolved (<= x): rounding leaves no digit of it; it lies between 0 and x."
+        meaning += (
+            " Unresolved (<= x): too small for the arithmetic, somewhere between 0 and x. Where x lies "
+            "below the floor that is drawn, it follows from the structure of the network: samples in one "
+            "activation region share their patterns."
+        )
     return Column("smallest eigenvalue", meaning, cells)
 
 
+def _resolved(table: ComparisonTable) -> Iterator[Column]:
+    """Yield how many modes have a number, where a smallest eigenvalue has none."""
+    spectra = [row.run.end.spectra.get("total") if row.run.end else None for row in table.rows]
+    if any(spectrum is not None and words.is_unresolved(spectrum) for spectrum in spectra):
+        meaning = (
+            "Modes above rounding: how many eigenvalues are larger than the errors of their computation."
+        )
+        cells = tuple("-" if spectrum is None else words.resolved(spectrum) for spectrum in spectra)
+        yield Column("modes above rounding", meaning, cells)
+
+
 def _decades(table: ComparisonTable) -> Iterator[Column]:
-    if table.compared:
+    """Yield how the smallest eigenvalues compare, where that of the reference is a number."""
+    reference = next((row.run for row in table.rows if row.decades == words.REFERENCE), None)
+    spectrum = reference.end.spectra.get("total") if reference and reference.end else None
+    if table.compared and spectrum is not None and spectrum.lambda_min:
         meaning = (
             f"Decades: by how many powers of ten the smallest eigenvalue exceeds that of {table.baseline}."
         )

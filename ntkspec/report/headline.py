@@ -95,16 +95,19 @@ def without_grid(run: StyledRun) -> str:
     total, rest = _kernel(run, "total"), _kernel(run, "no_grid")
     if total is None or rest is None or not total.lambda_min:
         return ""
-    known = f"Its smallest eigenvalue is {words.lambda_min(total)}"
     if words.lambda_min(rest) == words.NOT_COMPUTED:
         return ""
     if rest.singular or words.is_zero(rest):
         left = "exactly zero"
     elif words.is_unresolved(rest):
-        left = f"too small to be told from zero (at most {words.sci_up(rest.smallest_at_most)})"
+        left = f"what cannot be told from zero (at most {words.sci_up(rest.smallest_at_most)})"
     else:
         left = words.lambda_min(rest)
-    return f"{known}; without the grid's own gradients it is {left}."
+    whole = words.lambda_min(total)
+    return (
+        "In the same trained network, leaving out the gradients of its grid takes the smallest eigenvalue of "
+        f"its kernel, the speed of its slowest pattern, from {whole} to {left}."
+    )
 
 
 def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
@@ -170,11 +173,15 @@ def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tu
     """What the spectra say where no run has a metric."""
     if len(runs) == 1:
         return _spectrum(runs[0], _at(report)), (without_grid(runs[0]),)
-    unknown = "How close the networks come to what they were to learn is not in the files (no PSNR, no IoU)."
+    unknown = (
+        "The run files do not say how good the results are (no PSNR, no IoU), and a fast network fits noise "
+        "as fast as detail."
+    )
     top = _largest(runs)
     if top is not None:
-        lead = f"The kernel of {top.name} has the largest lambda_min of {len(runs)} runs{_at(report)}"
-        return f"{lead}, {_lambda_min(top)}" + _over_reference(report, top, runs), (unknown,)
+        lead = f"Of {len(runs)} networks, {top.name} learns its slowest pattern fastest{_at(report)}"
+        number = f"its kernel's smallest eigenvalue is {_lambda_min(top)}"
+        return f"{lead}: {number}" + _over_reference(report, top, runs), (unknown,)
     spectra = [spectrum for run in runs if (spectrum := _kernel(run, "total")) is not None]
     if all(spectrum.singular or words.is_zero(spectrum) for spectrum in spectra):
         return f"The smallest eigenvalue of every run is exactly zero{_at(report)}", (unknown,)

@@ -33,7 +33,7 @@ def signs(text: str) -> Markup:
         >>> print(signs("lambda_min >= 2, not <b>"))
         λ_min ≥ 2, not &lt;b&gt;
     """
-    shown = text.replace(">=", "≥").replace("<=", "≤").replace("lambda_", "λ_")
+    shown = text.replace(">=", "≥").replace("<=", "≤").replace("+-", "±").replace("lambda_", "λ_")
     return Markup(_NUMBER.sub(r'<span class="nb">\g<0></span>', str(escape(shown))))
 
 

@@ -24,7 +24,7 @@ from ntkspec.report.summary import failures
 from ntkspec.report.swatch import stroke
 from ntkspec.report.through_training import kernels_of
 from ntkspec.report.tiles import tiles
-from ntkspec.report.title import title
+from ntkspec.report.title import setting, title
 from ntkspec.report.views import VIEWS
 
 _SCRIPTS = (
@@ -67,6 +67,8 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
         report=report,
         title=title(report),
         headline=headline(report),
+        setting=setting(report),
+        failed=bool(failures(report)),
         warnings=[*failures(report), *report.warnings],
         tiles=[(tile, picture_uri(tile.picture)) for tile in tiles(runs)],
         front=front(report),

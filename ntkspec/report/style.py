@@ -12,7 +12,7 @@ from ntkspec.report.records import Report, RunReport, SnapshotReport
 
 Kind = Literal["baseline", "ffe", "mpe", "other"]
 Stage = Literal["init", "mid", "end"]
-Marker = Literal["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"]
+Marker = Literal["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "hexagon", "star"]
 
 STAGES: tuple[Stage, ...] = ("init", "mid", "end")
 LATE: tuple[Stage, ...] = ("mid", "end")  # of trained networks
@@ -25,7 +25,7 @@ MARKERS: dict[Marker, str] = {  # by plotly's name, matplotlib's
     "diamond": "D",
     "triangle-down": "v",
     "cross": "P",
-    "x": "X",
+    "hexagon": "h",  # no x: that marks where a curve goes below its floor
     "star": "*",
 }
 # Blue, orange, slate, green, brown, mauve: readable on both backgrounds, apart for the colour-blind too, as

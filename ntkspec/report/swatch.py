@@ -15,14 +15,16 @@ _PATHS: Mapping[Marker, str] = {  # round the origin, 5 units far at most
     "diamond": "M0-5L5 0L0 5L-5 0z",
     "triangle-down": "M0 4.8L4.8-3.6H-4.8z",
     "cross": "M-1.6-4.8h3.2v3.2h3.2v3.2h-3.2v3.2h-3.2v-3.2h-3.2v-3.2h3.2z",
-    "x": "M-4.6-2.4L-2.4-4.6L0-2.2L2.4-4.6L4.6-2.4L2.2 0L4.6 2.4L2.4 4.6L0 2.2L-2.4 4.6L-4.6 2.4L-2.2 0z",
+    "hexagon": "M0-4.8L4.2-2.4V2.4L0 4.8L-4.2 2.4V-2.4z",
     "star": "M0-5L1.3-1.6L4.9-1.5L2 .7L3 4.1L0 2.1L-3 4.1L-2 .7L-4.9-1.5L-1.3-1.6z",
 }
 
 
 def swatch(run: StyledRun) -> Markup:
     """Return a piece of the run's line with its marker, as SVG that readers of the screen pass over."""
-    return _line(run.colour, run.dark, 2.2, "", _PATHS[run.marker])
+    return _line(
+        run.colour, run.dark, 2.2, " ".join(f"{2.2 * part:g}" for part in run.dash), _PATHS[run.marker]
+    )
 
 
 def stroke(colour: str, dark: str, width: float, dash: str = "") -> Markup:

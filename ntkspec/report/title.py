@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ntkspec.report import words
 from ntkspec.report.records import Report, RunReport
-from ntkspec.report.style import styled_runs
+from ntkspec.report.style import Kind, styled_runs, when_last
 
 _NUMBERS = [
     "no",
@@ -24,6 +24,12 @@ _NUMBERS = [
     "eleven",
     "twelve",
 ]
+_FAMILIES: Mapping[Kind, str] = {
+    "baseline": "Baseline: the coordinates go straight into the network.",
+    "ffe": "FFE: Fourier feature encoding, fixed sines and cosines of the coordinates.",
+    "mpe": "MPE: multigrid parametric encoding, learnt values at the nodes of grids, interpolated between "
+    "them.",
+}
 _NAMED = 3  # runs or data that a title names
 
 
@@ -42,6 +48,27 @@ def title(report: Report) -> str:
         return f"{_listed(names)}: spectra" if len(names) == 1 else f"{_listed(names)}, compared"
     by = names[0] if len(names) == 1 else f"{_number(len(names))} networks"
     return f"{_listed(data)}, learnt by {by}"
+
+
+def setting(report: Report) -> tuple[str, ...]:
+    """Return what a reader who has never seen such a page must know: what is shown, and what names mean.
+
+    Example:
+        >>> setting(Report("", "", "cpu", ()))
+        ()
+    """
+    runs = styled_runs(report)
+    if not runs:
+        return ()
+    sizes = sorted({run.run.samples for run in runs})
+    points = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    kernel = (
+        "A network's neural tangent kernel says how a training step for one point changes its output at "
+        f"another; here at {points} sampled points, {when_last(report)}."
+    )
+    kinds = {run.kind for run in runs}
+    meanings = " ".join(text for kind, text in _FAMILIES.items() if kind in kinds)
+    return (kernel, meanings) if meanings and kinds != {"baseline"} else (kernel,)
 
 
 def _data(run: RunReport) -> str:

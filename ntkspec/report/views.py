@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ntkspec.report.captions import FLOORS
-
 
 @dataclass(frozen=True)
 class View:
@@ -21,29 +19,30 @@ VIEWS: Mapping[str, View] = {
     view.key: view
     for view in (
         View(
+            "alignment",
+            "target beyond the first modes",
+            "What part of the target lies outside of a network's k fastest modes, which are the patterns "
+            "that it learns first (share of the squared deviation from the mean). The lower a curve, the "
+            "fewer patterns make up the target. At the end of training this says what the network has "
+            "learnt; at the start it does not predict who will win. A curve ends where eigenvalues drown "
+            "in rounding.",
+        ),
+        View(
             "spectrum",
             "speed of each mode",
             "How fast each network learns its modes, the fastest first. A mode is a pattern on the sampled "
-            "points, an eigenvector of the network's kernel; its eigenvalue is the speed. A curve that "
-            "stays high far to the right belongs to a network that can learn fine detail there, noise "
-            "included. Below the thin line of a curve's colour, its floor, rounding leaves no digit; a "
-            f"cross marks the last eigenvalue above it. {FLOORS}",
-        ),
-        View(
-            "alignment",
-            "target beyond the first modes",
-            "How much of what is to be learnt, its mean taken away, lies outside of a network's k fastest "
-            "modes: the lower a curve, the fewer modes hold the target. A trained network's kernel has "
-            "turned towards its target: the curve at the end says what was learnt, and that at the start of"
-            " training does not foretell it. A curve ends where eigenvalues are no longer resolved.",
+            "points, an eigenvector of the network's kernel; its eigenvalue is its speed. A higher curve "
+            "is a faster network, not a better one: it learns noise as fast as detail. A cross marks the "
+            "last eigenvalue that is larger than the rounding errors of its computation, whose size is the "
+            "thin horizontal line, the floor.",
         ),
         View(
             "residual",
             "error over time",
-            "What gradient descent would leave of the error that each network still makes, if its kernel "
-            "stayed as it is at the stage that is shown: said by the kernel, it is not the training that "
-            "took place. Steps are of learning rate 1 / λ_max, each network's own. The thick line is the "
-            "most that may be left, the thin one the least.",
+            "What would be left of each network's present error if training went on with the kernel as it is "
+            "at the stage shown: a prediction by the kernel, not a record of the training. A step has "
+            "learning rate 1 / λ_max, each network's own. The thick line is the most that can be left, the "
+            "thin one the least.",
         ),
         View(
             "training",

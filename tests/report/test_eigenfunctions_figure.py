@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ntkspec.report.curves import to_bytes
+from ntkspec.report.figures import draw_all
 from ntkspec.report.figures.eigenfunctions import MOST_CELLS, SHADES, _cells
 from ntkspec.report.figures.eigenfunctions import draw as fig_eigenfunctions
 from ntkspec.report.from_json import report_from_json
@@ -69,7 +70,7 @@ def test_a_row_for_each_run_that_has_modes(report: Report) -> None:
     image = axes.images[0]
     assert image.cmap.N == SHADES
     assert image.norm.vmin == -image.norm.vmax
-    assert "eigenfunctions" in dict(figures.draw_all(report))
+    assert "eigenfunctions" in dict(draw_all(report))
 
 
 def test_a_picture_of_zeros_and_eight_rows_at_most(report: Report) -> None:

@@ -31,9 +31,9 @@ def caption(report: Report) -> Caption:
         alt="Log-log plots of the spectra of the baseline, the grid network, and the grid network without "
         "the grid's own gradients.",
         caption=(
-            "The gap between the warm curve and the green one is what the grid's own parameters add to "
-            "the kernel: the green curve keeps the grid in the forward pass and leaves only its "
-            "gradients out."
+            "Green: the same trained network, its grid still in use, without the gradients of the grid's "
+            "values. Where the curves agree, the network's own parameters suffice; the gap between them is "
+            "what the grid adds: those patterns it learns faster, or alone."
         )
         + (LATE_ALONE if left_out(report, LATE) else ""),
     )

@@ -29,9 +29,9 @@ def caption(report: Report) -> Caption:
         "of the kernel, and the residual that gradient flow would leave over time.",
         caption="Left: the lower a curve at k, the more of the targets lies in the k patterns that this "
         f"network learns fastest {when_last(report)}. A cross marks the last mode whose eigenvalue is a "
-        "number. Right: what would be left of the present error if the kernel stayed as it is; a band where "
-        "no more is known. A trained network's kernel has learnt the targets: the curves say what was learnt; those of "
-        "an untrained one do not foretell it.",
+        "number. Right: what would be left of the present error if the kernel stayed as it is; a band "
+        "where no more is known. A trained network's kernel has learnt the targets: the curves say what "
+        "was learnt; those of an untrained one do not foretell it.",
     )
 
 

@@ -26,7 +26,9 @@ MOST_RUNS = 8  # rows, beyond which none is of readable size
 SIDE = 1.35  # inches of a picture, which is the unit of what follows
 ACROSS, DOWN = 1.06, 1.36  # from one picture to the next
 LEFT, TOP = 0.3, 0.25  # before the first
+LATEST = 16  # mode that is drawn of samples alone
 MOST_CELLS = 96  # of a picture's side; larger ones are averaged over squares of pixels
+BLANK = "#bdbdbd"  # where no sample lies
 SHADES = 16  # few, so that a picture of noise takes little room in a file
 EXTREME = (
     99.0  # per cent of values that colours tell apart: a single one that is far out would leave the rest pale
@@ -42,25 +44,46 @@ class _Row:
     points: NDArray[np.float64]  # (M, 2)
     values: NDArray[np.float64]  # (M, k)
 
+    @property
+    def whole(self) -> bool:
+        """Return whether the patterns are known over the whole picture."""
+        return any(cycles is not None for cycles in self.shown.frequencies)
+
+    @property
+    def modes(self) -> tuple[int, ...]:
+        """Return the modes to draw: late ones cannot be told from noise at the samples alone."""
+        return tuple(mode for mode in self.shown.modes if self.whole or mode <= LATEST)
+
 
 def caption(report: Report) -> Caption:
     """Return how to read the figure."""
+    rows = _rows(report)
+    cells = (
+        " The patterns are known at the sampled points alone: a cell is their mean in it, grey where there "
+        "is none."
+        if not all(row.whole for row in rows)
+        else ""
+    )
+    cycles = (
+        " Over whole pictures they are continued from the samples (Nystroem's extension); cycles are the "
+        "mean number of waves across the picture."
+        if any(row.whole for row in rows)
+        else ""
+    )
     return Caption(
-        title="What the kernel sees: its eigenfunctions",
+        title="What each network learns first",
         alt="A row of small pictures for each run, one for each of some eigenfunctions of its total kernel.",
-        caption=f"Of the total kernels {when_last(report)}. A network learns these patterns one after "
-        "the other, that of the largest eigenvalue (lambda) first. Red and blue are values of opposite sign, "
-        "white is zero. Each picture has its own scale, and the sample with the largest value "
-        "is red. Where only the samples are known, a cell is the mean of those in it, and blank "
-        "without any; over the whole picture a pattern goes on by Nystroem's extension. Cycles "
-        "are the mean radial frequency: how many waves fit across the picture.",
+        caption=f"The modes of each kernel as pictures, {when_last(report)}: mode 1 is the pattern that the "
+        "network learns fastest, then 2, and so on; λ is its speed. Where the first patterns look like the "
+        "target, training has tuned the kernel to it. Red and blue are values of opposite sign, white is "
+        f"zero; each picture has its own scale.{cells}{cycles}",
     )
 
 
 def draw(report: Report) -> Figure | None:
     """Draw some modes of each run's total kernel; None where the report has none."""
-    rows = [row for run in styled_runs(report) if (row := _row(run))][:MOST_RUNS]
-    modes = sorted({mode for row in rows for mode in row.shown.modes})
+    rows = _rows(report)
+    modes = sorted({mode for row in rows for mode in row.modes})
     if not modes:
         return None
     width, height = LEFT + len(modes) * ACROSS, TOP + len(rows) * DOWN
@@ -72,10 +95,14 @@ def draw(report: Report) -> Figure | None:
     for i, row in enumerate(rows):
         top = TOP + i * DOWN
         _say(axes, LEFT - 0.05, top + 0.5, text(row.name, 24), ha="right", va="center", rotation=90)
-        for at, mode in enumerate(row.shown.modes):
+        for at, mode in enumerate(row.modes):
             _draw(axes, row, at, LEFT + modes.index(mode) * ACROSS, top)
     axes.set(xlim=(0.0, width), ylim=(height, 0.0))
     return figure
+
+
+def _rows(report: Report) -> list[_Row]:
+    return [row for run in styled_runs(report) if (row := _row(run))][:MOST_RUNS]
 
 
 def _row(run: StyledRun) -> _Row | None:
@@ -97,7 +124,7 @@ def _draw(axes: Axes, row: _Row, at: int, left: float, top: float) -> None:
     most = float(np.nanpercentile(np.abs(picture), EXTREME)) or 1.0
     wide, high = min(ratio, 1.0), min(1 / ratio, 1.0)
     x, y = left + (1 - wide) / 2, top + (1 - high) / 2
-    colours = matplotlib.colormaps["RdBu_r"].resampled(SHADES)
+    colours = matplotlib.colormaps["RdBu_r"].resampled(SHADES).with_extremes(bad=BLANK)
     extent = (x, x + wide, y + high, y)  # rows of a picture run downwards
     axes.imshow(picture, colours, extent=extent, vmin=-most, vmax=most, interpolation="nearest")
     _say(axes, left + 0.5, top + 1.03, _numbers(row.shown, at), va="top", fontsize=8, linespacing=1.2)
