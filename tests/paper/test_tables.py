@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from batched_speed import table as speed_table
-from claims import all_claims
 from cost_table import Cost
 from cost_table import table as cost_table
 from dependence import settings, table
 from held_out import HELD_OUT, LEARNT, NETWORKS
 from held_out import table as held_out
-from page import PAGE, fill, without_findings
+from page import PAGE, without_findings
 from scaling_table import enclosure, smallest
 from sweeps import COMPARED, fourier, kernels, multigrid
 from sweeps import settings as trainings
@@ -24,7 +23,6 @@ from weights import RATES, load_weights, weighted
 import ntkspec
 from ntkspec.errors import UsageError
 from ntkspec.population.outcomes import Curve, Outcome, Stage
-from ntkspec.population.packed import load
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 
@@ -260,18 +258,3 @@ def test_numbers_that_are_quoted_stand_in_the_tables():
     for number, start in QUOTED:
         rows = re.findall(rf"^\| {re.escape(start)} \|.*", text, flags=re.MULTILINE)
         assert any(re.search(rf"(?<![\d.]){re.escape(number)}(?!\d)", row) for row in rows), (number, start)
-
-
-def test_the_committed_page_is_that_of_the_committed_results(tmp_path):
-    """Every table of docs/paper.md, from analysis/results/paper alone."""
-    results = PAGE.parents[1] / "analysis" / "results" / "paper"
-    studies = [load(results / name) for name in ("2d", "3d", "sweeps")]
-    page = tmp_path / "paper.md"
-    text = PAGE.read_text(encoding="utf-8")
-    page.write_text(re.sub(r"^\|.*\n", "", text, flags=re.MULTILINE), encoding="utf-8")  # no tables
-    fill(page, *studies, all_claims(*studies), results)
-    assert page.read_text(encoding="utf-8") == text
-    pictures, meshes, _ = studies
-    assert len({each.item for each in pictures}) == 100
-    assert {each.config["task"]["side"] for each in pictures} == {192}
-    assert {each.item for each in meshes} == {"armadillo", "bunny", "dragon"}
