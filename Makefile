@@ -135,21 +135,21 @@ RESULTS ?= $(PAPER)/results
 PAGE ?= $(PAPER)/paper.md
 COUNT ?= --count 10
 FEW ?= --count 3
-STUDY := $(BIN)/python analysis/paper
+STUDY := $(BIN)/python -m analysis.paper
 OF_PICTURES := --side $(SIDE) --device $(DEVICE)
 
 paper: .venv.stamp
-	$(STUDY)/runs2d.py "$(PICTURES)" -o $(PAPER)/2d $(OF_PICTURES) $(COUNT)
-	$(STUDY)/runs2d.py data/pictures -o $(PAPER)/shipped $(OF_PICTURES)
-	$(STUDY)/runs3d.py "$(MESHES)" -o $(PAPER)/3d --device $(DEVICE) --azimuth armadillo=205
-	$(STUDY)/sweeps.py "$(PICTURES)" -o $(PAPER)/sweeps $(OF_PICTURES) $(FEW)
-	$(STUDY)/weights.py $(PAPER)/sweeps -o $(RESULTS)/weights.json
-	$(STUDY)/activations.py "$(PICTURES)" -o $(PAPER)/activations --results $(RESULTS) $(OF_PICTURES) $(FEW)
-	$(STUDY)/interpolation.py "$(PICTURES)" -o $(PAPER)/interpolation --results $(RESULTS) $(OF_PICTURES) $(FEW)
-	$(STUDY)/held_out.py "$(PICTURES)" -o $(PAPER)/held_out --results $(RESULTS) $(OF_PICTURES) $(FEW)
-	$(STUDY)/cost_table.py "$(PICTURES)" --results $(RESULTS)
-	$(STUDY)/batched_speed.py "$(PICTURES)" --results $(RESULTS)
-	$(STUDY)/page.py $(PAPER) --results $(RESULTS) --page $(PAGE)
+	$(STUDY).runs2d "$(PICTURES)" -o $(PAPER)/2d $(OF_PICTURES) $(COUNT)
+	$(STUDY).runs2d data/pictures -o $(PAPER)/shipped $(OF_PICTURES)
+	$(STUDY).runs3d "$(MESHES)" -o $(PAPER)/3d --device $(DEVICE) --azimuth armadillo=205
+	$(STUDY).sweeps "$(PICTURES)" -o $(PAPER)/sweeps $(OF_PICTURES) $(FEW)
+	$(STUDY).weights $(PAPER)/sweeps -o $(RESULTS)/weights.json
+	$(STUDY).activations "$(PICTURES)" -o $(PAPER)/activations --results $(RESULTS) $(OF_PICTURES) $(FEW)
+	$(STUDY).interpolation "$(PICTURES)" -o $(PAPER)/interpolation --results $(RESULTS) $(OF_PICTURES) $(FEW)
+	$(STUDY).held_out "$(PICTURES)" -o $(PAPER)/held_out --results $(RESULTS) $(OF_PICTURES) $(FEW)
+	$(STUDY).cost_table "$(PICTURES)" --results $(RESULTS)
+	$(STUDY).batched_speed "$(PICTURES)" --results $(RESULTS)
+	$(STUDY).page $(PAPER) --results $(RESULTS) --page $(PAGE)
 
 paper-full:
 	$(MAKE) paper PAPER=paper-full$(SIZED) $(if $(SIZED),,RESULTS=analysis/results/paper PAGE=docs/paper.md) \

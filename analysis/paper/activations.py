@@ -1,6 +1,6 @@
 """Beyond the paper: activations. ReLU, SiLU, GELU, tanh and sine, without an encoding and behind a fine MPE.
 
-    python analysis/paper/activations.py PICTURES -o paper/activations --results paper/results
+    python -m analysis.paper.activations PICTURES -o paper/activations --results paper/results
 
 Of ReLU networks the kernel is exactly singular once regions hold more samples than they have dimensions;
 smooth activations have no regions. All networks learn at the presets' rates but sine's (omega 30, Sitzmann et
@@ -9,9 +9,8 @@ al. 2020), which needs a tenth of the fine MPE's.
 
 from __future__ import annotations
 
-import command
-from variants import Study
-
+from analysis.paper import command
+from analysis.paper.variants import Study
 from ntkspec.nets.presets import PRESETS
 
 PRESET_TITLES = {"baseline": "no encoding", "mpe-fine": "MPE (fine)"}

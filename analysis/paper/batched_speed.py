@@ -1,6 +1,6 @@
 """The speed of training many networks at once against one after the other, in one run.
 
-    python analysis/paper/batched_speed.py PICTURES --results paper/results
+    python -m analysis.paper.batched_speed PICTURES --results paper/results
 
 Three ways, on one thread: `ntkspec.nets.training.train` for one picture; PyTorch's recipe for ensembles,
 `stack_module_state` and `vmap` over whole networks; and `ntkspec.nets.population.train_population`, which
@@ -17,11 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import command
-from beside import markdown
-from cost_table import spread
-from drawing import NAMES
-
+from analysis.paper import command
+from analysis.paper.beside import markdown
+from analysis.paper.cost_table import spread
+from analysis.paper.drawing import NAMES
 from ntkspec.population.jobs import coloured
 from ntkspec.population.json_files import write_json
 from ntkspec.population.made_by import made_by

@@ -1,6 +1,6 @@
 """The paper's claims (a) to (i), each with a verdict, its numbers and bootstrap intervals over pictures.
 
-    python analysis/paper/claims.py paper/2d paper/3d paper/sweeps -o claims.json
+    python -m analysis.paper.claims paper/2d paper/3d paper/sweeps -o claims.json
 
 An interval is of the mean over pictures, of ratios of lambda_min the median: 95%, from 4,000 resamples; of
 fewer than eight items, such as three meshes, the range. "Holds" needs the whole interval at or beyond what
@@ -14,13 +14,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import command
-from claims_of_ablation import without_grid
-from claims_of_quality import SWEPT, quality_over_baseline, quality_over_fourier, saturation, stability
-from claims_of_spectra import crossing, over_baseline, over_fourier, theorem1
-from drawing import NAMES
-from verdicts import Claim, Population
-
+from analysis.paper import command
+from analysis.paper.claims_of_ablation import without_grid
+from analysis.paper.claims_of_quality import (
+    SWEPT,
+    quality_over_baseline,
+    quality_over_fourier,
+    saturation,
+    stability,
+)
+from analysis.paper.claims_of_spectra import crossing, over_baseline, over_fourier, theorem1
+from analysis.paper.drawing import NAMES
+from analysis.paper.verdicts import Claim, Population
 from ntkspec.errors import UsageError
 from ntkspec.population.groups import by_item, require, settings_of
 from ntkspec.population.json_files import write_json

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from drawing import NAMES, STAGES
-from scaling_table import smallest
-from verdicts import MPES, STAGE_SAID, Claim, Part, Population
 
+from analysis.paper.drawing import NAMES, STAGES
+from analysis.paper.scaling_table import smallest
+from analysis.paper.verdicts import MPES, STAGE_SAID, Claim, Part, Population
 from ntkspec.population.intervals import decades, interval, median, resolved, said
 from ntkspec.population.outcomes import Outcome, indices
 from ntkspec.report.decades import Known

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
-from drawing import NAMES
 from numpy.typing import NDArray
-from sweeps import FEATURES, fourier, multigrid
-from verdicts import (
+
+from analysis.paper.drawing import NAMES
+from analysis.paper.sweeps import FEATURES, fourier, multigrid
+from analysis.paper.verdicts import (
     FFES,
     MPES,
     OVER_BASELINE,
@@ -23,7 +24,6 @@ from verdicts import (
     best_of,
     metric_of,
 )
-
 from ntkspec.population.intervals import Seeds, decades, interval, known_range, median, said
 from ntkspec.population.outcomes import Outcome
 

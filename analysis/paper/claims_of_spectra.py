@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from itertools import groupby, product
 
 import numpy as np
-from drawing import NAMES, STAGES
-from verdicts import FFES, MPES, OVER_BASELINE, OVER_FFE, STAGE_SAID, Claim, Part, Population
 
+from analysis.paper.drawing import NAMES, STAGES
+from analysis.paper.verdicts import FFES, MPES, OVER_BASELINE, OVER_FFE, STAGE_SAID, Claim, Part, Population
 from ntkspec.population.intervals import decades, interval, median, resolved, said
 from ntkspec.population.outcomes import Curve, Outcome, indices
 

@@ -1,6 +1,6 @@
 """What an encoding costs: time and memory of training, export, kernel and spectrum, measured one by one.
 
-    python analysis/paper/cost_table.py PICTURES --results paper/results
+    python -m analysis.paper.cost_table PICTURES --results paper/results
 
 Each preset has a process of its own, with one thread, for its peak memory. Times are medians of five with
 their range, after one that does not count; a step is one of the presets' own, of 4,096 pixels. Memory is by
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import statistics
 import tempfile
 import time
@@ -22,10 +23,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import command
-from beside import markdown
-from drawing import NAMES
-
+from analysis.paper import command
+from analysis.paper.beside import markdown
+from analysis.paper.drawing import NAMES
 from ntkspec.nets.presets import PRESETS, resolve
 from ntkspec.population.jobs import coloured
 from ntkspec.population.json_files import write_json
@@ -55,12 +55,15 @@ class Cost:
 
 def measure(preset: str, picture: Path) -> Cost:
     """Train a little, export, assemble, solve."""
-    from machine import peak
-
     _work(resolve({"preset": preset, **TINY}), picture, repeats=1)  # loads all libraries, compiles kernels
-    before = peak(children=False)
+    before = _peak()
     found = _work(resolve({"preset": preset, "iterations": STEPS}), picture, REPEATS)
-    return replace(found, memory_mib=(peak(children=False) - before) / 2**20)
+    return replace(found, memory_mib=(_peak() - before) / 2**20)
+
+
+def _peak() -> int:
+    """Return the most bytes of memory that this process has had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _work(config: TrainConfig, picture: Path, repeats: int) -> Cost:

@@ -1,6 +1,6 @@
 """On which settings claims (a), (b), (d) and (e) depend: every setting of the sweeps, in a table.
 
-    python analysis/paper/dependence.py paper/sweeps weights.json
+    python -m analysis.paper.dependence paper/sweeps weights.json
 
 One setting is varied at a time, about the fine MPE, the medium Fourier features and the baseline. Ratios of
 lambda_min are medians over the pictures, in decades, gains of PSNR means; both with intervals, of fewer than
@@ -17,12 +17,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import command
-from beside import markdown
-from sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
-from verdicts import OVER_BASELINE, OVER_FFE
-from weights import RATES, load_weights
-
+from analysis.paper import command
+from analysis.paper.beside import markdown
+from analysis.paper.sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
+from analysis.paper.verdicts import OVER_BASELINE, OVER_FFE
+from analysis.paper.weights import RATES, load_weights
 from ntkspec.errors import UsageError
 from ntkspec.population.groups import by_item, require
 from ntkspec.population.intervals import decades, interval, median, said

@@ -1,6 +1,6 @@
 """Figure 2, the ablation: baseline, MPE, and MPE without the grid's gradients; mean over pictures with band.
 
-python analysis/paper/fig2_ablation.py paper/2d -o fig2.png
+python -m analysis.paper.fig2_ablation paper/2d -o fig2.png
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import command
-from drawing import NAMES, Panel, draw_panels
-
+from analysis.paper import command
+from analysis.paper.drawing import NAMES, Panel, draw_panels
 from ntkspec.population.outcomes import Outcome
 
 

@@ -1,6 +1,6 @@
 """Figure 4: baseline against FFEs, baseline against MPEs, the highest FFE against MPEs; mean over pictures.
 
-python analysis/paper/fig4_panels.py paper/2d -o fig4.png
+python -m analysis.paper.fig4_panels paper/2d -o fig4.png
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import command
-from drawing import Panel, draw_panels, totals
-
+from analysis.paper import command
+from analysis.paper.drawing import Panel, draw_panels, totals
 from ntkspec.population.outcomes import Outcome
 
 PANELS = {

@@ -1,6 +1,6 @@
 """Figure 5: mean spectra of all presets, over pictures and over meshes.
 
-python analysis/paper/fig5_domains.py paper/2d paper/3d -o fig5.png
+python -m analysis.paper.fig5_domains paper/2d paper/3d -o fig5.png
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import command
-from drawing import NAMES, Panel, draw_panels, totals
-
+from analysis.paper import command
+from analysis.paper.drawing import NAMES, Panel, draw_panels, totals
 from ntkspec.population.outcomes import Outcome
 
 

@@ -1,6 +1,6 @@
 """Beyond the paper: what networks make of pixels between those that they learn.
 
-    python analysis/paper/held_out.py PICTURES -o paper/held_out --results paper/results
+    python -m analysis.paper.held_out PICTURES -o paper/held_out --results paper/results
 
 Half of the pixels, at random, are learnt, and the other half judged apart (`ntkspec.train --held-out 0.5`):
 Fourier features of rising bandwidth, multigrids of rising resolution, and the baseline. The kernel is taken
@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import command
 import numpy as np
-from beside import markdown
-from drawing import COLOURS, line, new_axes, new_figure, save, ticks
 from matplotlib.axes import Axes
-from scaling_table import smallest
-from sweeps import FINEST, LEVELS, SIGMAS
-from variants import run_study
 
+from analysis.paper import command
+from analysis.paper.beside import markdown
+from analysis.paper.drawing import COLOURS, line, new_axes, new_figure, save, ticks
+from analysis.paper.scaling_table import smallest
+from analysis.paper.sweeps import FINEST, LEVELS, SIGMAS
+from analysis.paper.variants import run_study
 from ntkspec.population.groups import by_name
 from ntkspec.population.intervals import Interval, interval
 from ntkspec.population.jobs import Job

@@ -1,6 +1,6 @@
 """The map: on which settings lambda_min and PSNR depend, over the pictures of the sweeps.
 
-    python analysis/paper/map_of_settings.py paper/sweeps weights.json -o map.png
+    python -m analysis.paper.map_of_settings paper/sweeps weights.json -o map.png
 
 Lines are medians of lambda_min, dots the pictures. Where the median is exactly zero, a cross stands on the
 axis below, where it is unresolved, a triangle, where it is not known which, both; faint ones where that is so
@@ -14,14 +14,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import command
 import numpy as np
-from dependence import settings
-from drawing import COLOURS, new_axes, new_figure, save, ticks
 from matplotlib.axes import Axes
-from sweeps import COMPARED, FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
-from weights import load_weights
 
+from analysis.paper import command
+from analysis.paper.dependence import settings
+from analysis.paper.drawing import COLOURS, new_axes, new_figure, save, ticks
+from analysis.paper.sweeps import (
+    COMPARED,
+    FEATURES,
+    FINEST,
+    PATTERNS,
+    SAMPLES,
+    SIGMAS,
+    WIDTHS,
+    fourier,
+    multigrid,
+)
+from analysis.paper.weights import load_weights
 from ntkspec.population.groups import by_name, require
 from ntkspec.population.intervals import decades, interval, known_range, median
 from ntkspec.population.outcomes import Curve, Outcome

@@ -1,6 +1,6 @@
 """From outcomes to results: packs the studies, draws the figures, weighs the claims and fills docs/paper.md.
 
-    python analysis/paper/page.py paper --results paper/results --page paper/paper.md
+    python -m analysis.paper.page paper --results paper/results --page paper/paper.md
 
 Reads <study>/2d, 3d, sweeps and shipped, and what the other scripts wrote into the results. Another page than
 docs/paper.md is made from its text, without what was found in its results.
@@ -14,24 +14,25 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import batched_speed
-import command
-import cost_table
-import dependence
-import fig2_ablation
-import fig3_pictures
-import fig4_panels
-import fig5_domains
-import held_out
-import map_of_settings
-from activations import ACTIVATIONS
-from beside import markdown, put
-from claims import STUDIES, all_claims, write
-from interpolation import INTERPOLATION
-from scaling_table import table
-from verdicts import Claim
-from weights import load_weights
-
+from analysis.paper import (
+    batched_speed,
+    command,
+    cost_table,
+    dependence,
+    fig2_ablation,
+    fig3_pictures,
+    fig4_panels,
+    fig5_domains,
+    held_out,
+    map_of_settings,
+)
+from analysis.paper.activations import ACTIVATIONS
+from analysis.paper.beside import markdown, put
+from analysis.paper.claims import STUDIES, all_claims, write
+from analysis.paper.interpolation import INTERPOLATION
+from analysis.paper.scaling_table import table
+from analysis.paper.verdicts import Claim
+from analysis.paper.weights import load_weights
 from ntkspec.population.json_files import read_json
 from ntkspec.population.outcomes import Outcome
 from ntkspec.population.packed import load, pack

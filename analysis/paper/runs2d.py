@@ -1,8 +1,8 @@
 """The 2D study: every picture of a folder, six presets, spectra in the middle and at the end of training.
 
-    python analysis/paper/runs2d.py PICTURES -o paper/2d                   # all pictures, 192 x 192
-    python analysis/paper/runs2d.py PICTURES -o paper/2d --count 10        # ten of them, evenly spread
-    python analysis/paper/runs2d.py PICTURES -o paper/2d-full --side 512 --iterations 5000 --batch 65536 \\
+    python -m analysis.paper.runs2d PICTURES -o paper/2d                   # all pictures, 192 x 192
+    python -m analysis.paper.runs2d PICTURES -o paper/2d --count 10        # ten of them, evenly spread
+    python -m analysis.paper.runs2d PICTURES -o paper/2d-full --side 512 --iterations 5000 --batch 65536 \\
         --device cuda                                                      # larger pictures, on a GPU
 
 Ten pictures are trained at once, from the same weights; every ten have a seed of their own.
@@ -10,8 +10,7 @@ Ten pictures are trained at once, from the same weights; every ten have a seed o
 
 from __future__ import annotations
 
-import command
-
+from analysis.paper import command
 from ntkspec.cli import positive
 from ntkspec.nets.presets import PRESETS
 from ntkspec.population.jobs import Job

@@ -1,6 +1,6 @@
 """The 3D study: occupancy of every mesh of a folder, six presets, spectra, IoU and Chamfer distance.
 
-    python analysis/paper/runs3d.py MESHES -o paper/3d --azimuth armadillo=205
+    python -m analysis.paper.runs3d MESHES -o paper/3d --azimuth armadillo=205
 
 Meshes that are not watertight are refused. The kernel is taken at points that were trained on, half of them
 near the surface.
@@ -8,8 +8,7 @@ near the surface.
 
 from __future__ import annotations
 
-import command
-
+from analysis.paper import command
 from ntkspec.errors import UsageError
 from ntkspec.nets.presets import PRESETS
 from ntkspec.population.jobs import Job

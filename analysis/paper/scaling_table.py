@@ -1,17 +1,17 @@
 """The scaling table: settings, parameters, quality, lambda_min and its certified bounds, mean over items.
 
-python analysis/paper/scaling_table.py paper/2d
+python -m analysis.paper.scaling_table paper/2d
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import command
 import numpy as np
-from beside import markdown
-from drawing import NAMES
 
+from analysis.paper import command
+from analysis.paper.beside import markdown
+from analysis.paper.drawing import NAMES
 from ntkspec.population.groups import require
 from ntkspec.population.intervals import interval
 from ntkspec.population.outcomes import Curve, Outcome, Stage

@@ -1,6 +1,6 @@
 """The sweeps: one setting after another varied about the presets, on a few pictures.
 
-    python analysis/paper/sweeps.py PICTURES -o paper/sweeps --count 3
+    python -m analysis.paper.sweeps PICTURES -o paper/sweeps --count 3
 
 Bandwidth and size of Fourier features; the finest level of a multigrid; width; length of training; number and
 pattern of the samples; and, without training anything anew, the grid's learning rate over the network's.
@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
-import command
-
+from analysis.paper import command
 from ntkspec.population.jobs import Job
 
 SIGMAS = (1, 2, 4, 8, 16, 32)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import command
 import numpy as np
-from beside import markdown
-from drawing import draw_mean, finish, line, new_axes, new_figure, save
 from matplotlib.axes import Axes
-from scaling_table import enclosure, smallest
 
+from analysis.paper import command
+from analysis.paper.beside import markdown
+from analysis.paper.drawing import draw_mean, finish, line, new_axes, new_figure, save
+from analysis.paper.scaling_table import enclosure, smallest
 from ntkspec.population.groups import by_name, require
 from ntkspec.population.intervals import decades, interval, median, said
 from ntkspec.population.jobs import Job

@@ -1,6 +1,6 @@
 """Kernels of a multigrid under different learning rates: K_MLP + r K_grid, for r from 0.01 to 100.
 
-    python analysis/paper/weights.py paper/sweeps -o weights.json
+    python -m analysis.paper.weights paper/sweeps -o weights.json
 
 Gradient flow with a rate for the grid r times that of the network has this kernel; nothing is trained anew.
 """
@@ -11,9 +11,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-import command
-
 import ntkspec
+from analysis.paper import command
 from ntkspec.errors import UsageError
 from ntkspec.population.json_files import read_json, write_json
 from ntkspec.population.made_by import made_by
@@ -62,7 +61,7 @@ def load_weights(path: Path) -> list[dict[str, Any]]:
             got = "something else"
     except (OSError, ValueError, LookupError, TypeError) as error:  # all that JSON of another shape can raise
         got = getattr(error, "strerror", None) or "something else"
-    remedy = "make it with analysis/paper/weights.py"
+    remedy = "make it with python -m analysis.paper.weights"
     raise UsageError(str(path), expected="what weights.py writes", got=got, remedy=remedy)
 
 

@@ -3,19 +3,18 @@
 import json
 import re
 
-import held_out
-import map_of_settings
 import numpy as np
 import pytest
-from activations import ACTIVATIONS
-from claims import STUDIES, all_claims, write
-from fig2_ablation import draw as fig2
-from fig4_panels import draw as fig4
-from fig5_domains import draw as fig5
-from interpolation import INTERPOLATION
-from page import PAGE, fill
 from PIL import Image
 
+from analysis.paper import held_out, map_of_settings
+from analysis.paper.activations import ACTIVATIONS
+from analysis.paper.claims import STUDIES, all_claims, write
+from analysis.paper.fig2_ablation import draw as fig2
+from analysis.paper.fig4_panels import draw as fig4
+from analysis.paper.fig5_domains import draw as fig5
+from analysis.paper.interpolation import INTERPOLATION
+from analysis.paper.page import PAGE, fill
 from ntkspec.population.packed import load
 
 RESULTS = PAGE.parents[1] / "analysis" / "results" / "paper"

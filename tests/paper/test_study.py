@@ -11,7 +11,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import command
 import machine
 import needs
 import numpy as np
@@ -19,6 +18,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from analysis.paper import command
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import TrainingError, UsageError
 from ntkspec.nets import population, training
@@ -27,7 +27,6 @@ from ntkspec.population.packed import load
 from ntkspec.population.sources import sources_in
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "analysis" / "paper"
 PICTURE, MESH = ROOT / "data" / "pictures" / "astronaut.png", ROOT / "data" / "meshes" / "knot.ply"
 RESULTS = ROOT / "analysis" / "results" / "paper"
 SMALL = {"side": 24, "iterations": 20, "batch": 100, "samples": 40, "width": 16}
@@ -43,15 +42,15 @@ def cluster():
 
 def script(name, *words):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, SCRIPTS / f"{name}.py", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    command = [sys.executable, "-m", f"analysis.paper.{name}", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
 
 
 def in_process(monkeypatch, name, *words):
     """The same without a process of its own, for its time; the exit code."""
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, words)])
     with pytest.raises(SystemExit) as exit:
-        runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+        runpy.run_module(f"analysis.paper.{name}", run_name="__main__")
     return exit.value.code
 
 
@@ -108,12 +107,12 @@ def test_full_size_is_a_study_of_its_own():
     """`make paper DEVICE=cuda SIDE=512`; nothing is run."""
     words = ["make", "-n", "-o", ".venv.stamp", "paper", "DEVICE=cuda", "SIDE=512", "PICTURES=p", "MESHES=m"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    lines = [line for line in done.stdout.splitlines() if "analysis/paper/" in line]
+    lines = [line for line in done.stdout.splitlines() if "analysis.paper." in line]
     studies = [line for line in lines if " -o paper-512/" in line]
     learnt = [line for line in studies if "runs3d" not in line and "weights" not in line]
     assert len(learnt) == 6
     assert all("--side 512 --device cuda" in line for line in learnt)
-    assert lines[-1].endswith("page.py paper-512 --results paper-512/results --page paper-512/paper.md")
+    assert lines[-1].endswith("page paper-512 --results paper-512/results --page paper-512/paper.md")
 
 
 def test_what_is_there_is_not_made_again(tmp_path, pictures, cluster):
@@ -278,7 +277,7 @@ def test_what_a_user_should_know_of_a_picture_is_said(tmp_path, pictures, capfd)
 STUDY = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import command
+from analysis.paper import command
 from pathlib import Path
 from ntkspec.cluster.workers import Cluster
 from ntkspec.population.jobs import Job, run_all
@@ -293,7 +292,7 @@ command.run(lambda: run_all(jobs, Cluster(workers=1, threads=1)))
 def test_a_study_that_was_stopped_goes_on(tmp_path, ending):
     """Stopped once one of two runs has its outcome, and the file of the next is half written."""
     study = tmp_path / "study"
-    words = [sys.executable, "-c", STUDY.format(small=SMALL), SCRIPTS, study, PICTURE]
+    words = [sys.executable, "-c", STUDY.format(small=SMALL), ROOT, study, PICTURE]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     first = study / "astronaut" / "baseline.json"
     with subprocess.Popen(
@@ -320,7 +319,7 @@ def test_a_study_that_was_stopped_goes_on(tmp_path, ending):
 
 @needs.dask
 def test_workers_end_with_the_process_that_started_them(tmp_path):
-    words = [sys.executable, "-c", STUDY.format(small=SMALL), SCRIPTS, tmp_path / "study", PICTURE]
+    words = [sys.executable, "-c", STUDY.format(small=SMALL), ROOT, tmp_path / "study", PICTURE]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(words, env=environment, start_new_session=True) as killed:
         family, deadline = [], time.monotonic() + 60

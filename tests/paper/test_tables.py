@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from batched_speed import table as speed_table
-from cost_table import Cost
-from cost_table import table as cost_table
-from dependence import settings, table
-from held_out import HELD_OUT, LEARNT, NETWORKS
-from held_out import table as held_out
-from page import PAGE, without_findings
-from scaling_table import enclosure, smallest
-from sweeps import COMPARED, fourier, kernels, multigrid
-from sweeps import settings as trainings
-from variants import Study
-from weights import RATES, load_weights, weighted
 
 import ntkspec
+from analysis.paper.batched_speed import table as speed_table
+from analysis.paper.cost_table import Cost
+from analysis.paper.cost_table import table as cost_table
+from analysis.paper.dependence import settings, table
+from analysis.paper.held_out import HELD_OUT, LEARNT, NETWORKS
+from analysis.paper.held_out import table as held_out
+from analysis.paper.page import PAGE, without_findings
+from analysis.paper.scaling_table import enclosure, smallest
+from analysis.paper.sweeps import COMPARED, fourier, kernels, multigrid
+from analysis.paper.sweeps import settings as trainings
+from analysis.paper.variants import Study
+from analysis.paper.weights import RATES, load_weights, weighted
 from ntkspec.errors import UsageError
 from ntkspec.population.outcomes import Curve, Outcome, Stage
 

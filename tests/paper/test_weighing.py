@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from verdicts import Claim, Part, at_least
+
+from analysis.paper.verdicts import Claim, Part, at_least
 
 
 def test_a_claim_is_reached_by_the_whole_interval_or_not():
