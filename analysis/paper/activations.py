@@ -10,12 +10,11 @@ al. 2020), which needs a tenth of the fine MPE's.
 from __future__ import annotations
 
 from analysis.paper import command
-from analysis.paper.variants import Study
+from analysis.paper.variants import Variants
 from ntkspec.nets.presets import PRESETS
 
-PRESET_TITLES = {"baseline": "no encoding", "mpe-fine": "MPE (fine)"}
-ACTIVATIONS = Study(
-    PRESET_TITLES,
+ACTIVATIONS = Variants(
+    {"baseline": "no encoding", "mpe-fine": "MPE (fine)"},
     {
         "relu": {},
         "silu": {"activation": "silu"},
@@ -24,6 +23,7 @@ ACTIVATIONS = Study(
         "sine": {"activation": "sine", "lr": PRESETS["mpe-fine"].settings["lr"] / 10},
     },
 )
+STUDY = ACTIVATIONS.study("activations")
 
 if __name__ == "__main__":
-    command.run(lambda: ACTIVATIONS.run(__doc__, "activations"))
+    command.run(lambda: STUDY.run(__doc__))

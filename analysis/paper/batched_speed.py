@@ -17,10 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from analysis.paper import command
-from analysis.paper.beside import markdown
 from analysis.paper.cost_table import spread
 from analysis.paper.drawing import NAMES
+from analysis.paper.tables import markdown
 from ntkspec.population.jobs import coloured
 from ntkspec.population.json_files import write_json
 from ntkspec.population.made_by import made_by
@@ -124,17 +126,18 @@ def main() -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """In Markdown."""
-    cells = [
-        [
-            f"{NAMES[row['preset']]}, {row['together']} at once",
-            *(spread(row[way], 1) for way in WAYS),
-            *(f"{statistics.median(row[ALONE]) / statistics.median(row[way]):.2f}" for way in TOGETHER),
-        ]
+    """Return a row for each population, in Markdown."""
+    cells = {
+        f"{NAMES[row['preset']]}, {row['together']} at once": {
+            **{f"{way}, ms": spread(row[way], 1) for way in WAYS},
+            **{
+                f"{way}, times faster": f"{statistics.median(row[ALONE]) / statistics.median(row[way]):.2f}"
+                for way in TOGETHER
+            },
+        }
         for row in rows
-    ]
-    head = ["networks", *(f"{way}, ms" for way in WAYS), *(f"{way}, times faster" for way in TOGETHER)]
-    return markdown(head, cells)
+    }
+    return markdown(pd.DataFrame.from_dict(cells, orient="index").rename_axis("networks"))
 
 
 if __name__ == "__main__":

@@ -25,13 +25,13 @@ from analysis.paper.claims_of_quality import (
 )
 from analysis.paper.claims_of_spectra import crossing, over_baseline, over_fourier, theorem1
 from analysis.paper.drawing import NAMES
+from analysis.paper.tables import runs_of
 from analysis.paper.verdicts import Claim, Population
 from ntkspec.errors import UsageError
 from ntkspec.population.groups import by_item, require, settings_of
 from ntkspec.population.json_files import write_json
 from ntkspec.population.made_by import made_by
 from ntkspec.population.outcomes import Outcome
-from ntkspec.population.packed import load
 
 STUDIES = ("pictures", "meshes", "sweeps")
 
@@ -39,7 +39,7 @@ STUDIES = ("pictures", "meshes", "sweeps")
 def all_claims(
     pictures: Sequence[Outcome], meshes: Sequence[Outcome], sweeps: Sequence[Outcome]
 ) -> Iterator[Claim]:
-    """(a) to (i).
+    """Weigh (a) to (i).
 
     Raises:
         UsageError: a picture or mesh lacks a run of some preset, or a run of the sweeps that (h) asks for;
@@ -48,7 +48,7 @@ def all_claims(
     for study, names in ((pictures, NAMES), (meshes, NAMES), (sweeps, SWEPT)):
         require(study, names)
     _check_scale(scale(pictures), scale(sweeps), scale(meshes))
-    flat, solid = Population(pictures, "pictures"), Population(meshes, "meshes")
+    flat, solid = Population(runs_of(pictures), "pictures"), Population(runs_of(meshes), "meshes")
     yield over_baseline(flat, solid)
     yield over_fourier(flat, solid)
     yield without_grid(flat, solid)
@@ -56,12 +56,12 @@ def all_claims(
     yield quality_over_fourier(flat)
     yield theorem1(flat, solid)
     yield crossing(flat, solid)
-    yield saturation(Population(sweeps, "pictures"))
+    yield saturation(Population(runs_of(sweeps), "pictures"))
     yield stability(flat, solid)
 
 
 def scale(study: Sequence[Outcome]) -> dict[str, Any]:
-    """What all runs of a study share: the task without its source, the length of training."""
+    """Return what all runs of a study share: the task without its source, the length of training."""
     config = settings_of(study[0].config)
     optimizer = config.get("optimizer", {})
     return {"task": config["task"], **{key: optimizer.get(key) for key in ("iterations", "batch")}}
@@ -84,7 +84,7 @@ def _check_scale(pictures: dict[str, Any], sweeps: dict[str, Any], meshes: dict[
 
 
 def write(claims: Sequence[Claim], studies: Mapping[str, Sequence[Outcome]], output: Path) -> None:
-    """As JSON, with what made them and the studies that they are of."""
+    """Write them as JSON, with what made them and the studies that they are of."""
     content = [{**asdict(claim), "verdict": claim.verdict} for claim in claims]
     of = {
         title: {"items": len(by_item(study)), "runs": len(study), **scale(study)}
@@ -93,24 +93,19 @@ def write(claims: Sequence[Claim], studies: Mapping[str, Sequence[Outcome]], out
     write_json(output, {"environment": made_by(), "studies": of, "claims": content})
 
 
-def main() -> None:
-    """Print the verdicts and write everything."""
-    parser = command.parser(__doc__)
-    for name in STUDIES:
-        parser.add_argument(name, type=Path, help="folder of run files, or of packed outcomes")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("claims.json"), help="(default claims.json, here)"
-    )
-    options = parser.parse_args()
-    studies = {name: load(getattr(options, name)) for name in STUDIES}
-    found = list(all_claims(*studies.values()))
-    for claim in found:
-        print(f"({claim.letter}) {claim.text}\n    {claim.verdict}")
-        for part in claim.parts:
-            print(f"    {part.said}: {part.found}")
-    write(found, studies, options.output)
-    print(options.output)
+def weigh(
+    pictures: Sequence[Outcome], meshes: Sequence[Outcome], sweeps: Sequence[Outcome], output: Path
+) -> str:
+    """Write everything, and return the verdicts and their parts in words."""
+    studies = dict(zip(STUDIES, (pictures, meshes, sweeps), strict=True))
+    claims = list(all_claims(*studies.values()))
+    write(claims, studies, output)
+    lines = []
+    for claim in claims:
+        lines += [f"({claim.letter}) {claim.text}", f"    {claim.verdict}"]
+        lines += [f"    {part.said}: {part.found}" for part in claim.parts]
+    return "\n".join([*lines, str(output)])
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.of_outcomes(__doc__, weigh, *STUDIES, output="claims.json")

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import pandas as pd
 
 from analysis.paper.drawing import NAMES, STAGES
-from analysis.paper.scaling_table import smallest
-from analysis.paper.verdicts import MPES, STAGE_SAID, Claim, Part, Population
-from ntkspec.population.intervals import decades, interval, median, resolved, said
-from ntkspec.population.outcomes import Outcome, indices
+from analysis.paper.tables import curves, smallest
+from analysis.paper.verdicts import (
+    MPES,
+    STAGE_SAID,
+    Claim,
+    Part,
+    Population,
+    at_least,
+    most,
+    opposite,
+)
+from ntkspec.population.intervals import decades, resolved
+from ntkspec.population.outcomes import Curve, indices
 from ntkspec.report.decades import Known
 
 APART = 0.05  # decades by which the MPE must lie above the baseline for there to be a lift
@@ -20,18 +30,16 @@ NEAR = 0.5  # of the lift: less than this is left where a curve has fallen back 
 
 
 def without_grid(pictures: Population, meshes: Population) -> Claim:
-    """(c)"""
-    parts, remarks = [], []
-    for study, name in product((pictures, meshes), MPES):
-        spectra = [item[name].end.spectra for item in study.items(name)]
-        with_it, without = (smallest([each[kernel] for each in spectra]) for kernel in ("total", "no_grid"))
+    """Weigh (c)."""
+    compared = list(product((pictures, meshes), MPES))
+    remarks = []
+    for study, name in compared:
+        with_it, without = (smallest(curves(study.runs[name], kernel=k)) for k in ("total", "no_grid"))
         remarks.append(
             f"{NAMES[name]}, {study.domain}: lambda_min without its gradients {without}; with: {with_it}"
         )
-    for study, name, stage in product((pictures, meshes), MPES, STAGES):
-        parts.append(_along_the_spectrum(study, name, stage))
-    for study, name in product((pictures, meshes), MPES):
-        parts.append(_at_the_end(study, name))
+    parts = [_along_the_spectrum(*each, stage) for each in compared for stage in STAGES]
+    parts += [_at_the_end(*each) for each in compared]
     return Claim(
         "c",
         "without the grid's gradients the spectrum falls back to near the baseline's or below it: where the "
@@ -52,28 +60,26 @@ class Left:
 
 
 def _along_the_spectrum(study: Population, name: str, stage: str) -> Part:
-    items = study.items(name, "baseline")
-    found = [_left(item, name, stage) for item in items]
+    totals = curves(study.runs, stage)
+    kept = curves(study.runs[name], stage, "no_grid")
+    found = map(_left, totals[name], kept, totals["baseline"])
+    left = pd.Series([*found], kept.index, dtype=object)
     setting = (NAMES[name], study.domain, *STAGE_SAID[stage])
-    known = [left for left in found if left]
-    if not known:
+    known = left.dropna()
+    if known.empty:
         return Part(setting, "the MPE lies nowhere above the baseline", None)
-    seeds = study.seeds([item for item, left in zip(items, found, strict=True) if left])
-    least, most = median([left.share for left in known], seeds)
-    near = True if most.high < NEAR else False if least.low >= NEAR else None
-    none = f"; no lift in {len(items) - len(known)}" if len(known) < len(items) else ""
-    last = int(np.median([left.last for left in known]))
-    size = items[0][name].end.spectra["total"].size
-    share = f"{said(least, most)} of the lift is left"
-    return Part(setting, f"{share}, up to i = {last} (median) of {size}{none}", near)
+    share, ends = study.median(known.map(lambda each: each.share))
+    last = int(known.map(lambda each: each.last).median())
+    none = f"; no lift in {len(left) - len(known)}" if len(known) < len(left) else ""
+    size = kept.iloc[0].size
+    said = f"{share} of the lift is left, up to i = {last} (median) of {size}{none}"
+    return Part(setting, said, opposite(at_least(ends, NEAR)))
 
 
-def _left(item: dict[str, Outcome], name: str, stage: str) -> Left | None:
-    """Over the indices at which the MPE lies above the baseline, and both are resolved."""
-    spectra = item[name].stages[stage].spectra
-    kept = spectra["no_grid"]
-    base = np.log10(resolved(item["baseline"].stages[stage].spectra["total"]))
-    lift = np.log10(resolved(spectra["total"])) - base
+def _left(whole: Curve, kept: Curve, baseline: Curve) -> Left | None:
+    """Return what is left where the MPE lies above the baseline, and both are resolved; None if nowhere."""
+    base = np.log10(resolved(baseline))
+    lift = np.log10(resolved(whole)) - base
     above = np.flatnonzero(np.nan_to_num(lift) > APART)
     if not above.size:
         return None
@@ -86,24 +92,18 @@ def _left(item: dict[str, Outcome], name: str, stage: str) -> Left | None:
 
 
 def _at_the_end(study: Population, name: str) -> Part:
-    """At lambda_min, at the end: on how many items less than half of the decades are left."""
-    items = study.items(name, "baseline")
-    lifts = []
-    for item in items:
-        spectra, base = item[name].end.spectra, item["baseline"].end.spectra["total"]
-        lifts.append((decades(spectra["total"], base), decades(spectra["no_grid"], base)))
-    lifted = [k for k, (whole, _) in enumerate(lifts) if whole.low > APART]
+    """Weigh lambda_min at the end: on how many items less than half of the decades are left."""
+    runs, baseline = study.runs[name], curves(study.runs["baseline"])
+    lifts, left = (curves(runs, kernel=k).combine(baseline, decades) for k in ("total", "no_grid"))
+    lifted = lifts.map(lambda lift: lift.low > APART)
     setting = (NAMES[name], study.domain, "lambda_min")
-    if not lifted:
+    if not lifted.any():
         return Part(setting, "the MPE's is nowhere above the baseline's", None)
-    fallen = [lifts[k][1].high < NEAR * lifts[k][0].low for k in lifted]
-    unknown = [
-        not fell and lifts[k][1].low < NEAR * lifts[k][0].high for fell, k in zip(fallen, lifted, strict=True)
-    ]
-    seeds = study.seeds([items[k] for k in lifted])
-    low = interval(fallen, seeds).low
-    high = interval([fell or may for fell, may in zip(fallen, unknown, strict=True)], seeds).high
-    most = True if low > 0.5 else False if high <= 0.5 else None
-    said_unknown = f", unknown on {sum(unknown)}" if any(unknown) else ""
-    found = f"fallen back on {sum(fallen)}{said_unknown} of {len(lifted)} on which the MPE's is above"
-    return Part(setting, found, most)
+    lifts, left = lifts[lifted], left[lifted]
+    fallen = left.combine(lifts, lambda rest, lift: rest.high < NEAR * lift.low)
+    may = left.combine(lifts, lambda rest, lift: rest.low < NEAR * lift.high) | fallen
+    share = Known(study.mean(fallen).low, study.mean(may).high)
+    unknown = int((may & ~fallen).sum())
+    said_unknown = f", unknown on {unknown}" if unknown else ""
+    found = f"fallen back on {fallen.sum()}{said_unknown} of {len(fallen)} on which the MPE's is above"
+    return Part(setting, found, most(share))

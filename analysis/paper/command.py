@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +15,6 @@ from ntkspec.cluster.shares import devices
 from ntkspec.cluster.workers import LOCAL, SLURM, Cluster
 from ntkspec.errors import UsageError
 from ntkspec.population.jobs import Job, run_all
-from ntkspec.population.outcomes import Outcome
 from ntkspec.population.packed import load
 from ntkspec.population.sources import PICTURES, sources_in
 
@@ -128,26 +127,32 @@ def scale_of(options: argparse.Namespace) -> dict[str, int]:
     return {name: getattr(options, name) for name in SCALE if hasattr(options, name)}
 
 
-def show(description: str | None, table: Callable[[Sequence[Outcome]], str]) -> NoReturn:
-    """The command line of a table: print what `table` makes of the outcomes of a study."""
+def of_outcomes(
+    description: str | None, work: Callable[..., str | None], *studies: str, file: str = "", output: str = ""
+) -> NoReturn:
+    """Run a command line that is given folders of outcomes.
 
-    def main() -> None:
-        asked = parser(description)
-        asked.add_argument("study", type=Path, help="folder of run files, or of packed outcomes")
-        print(table(load(asked.parse_args().study)))
-
-    run(main)
-
-
-def figure(description: str | None, draw: Callable[..., None], *studies: str, output: str) -> NoReturn:
-    """The command line of a figure: `draw` takes the outcomes of the studies, and the file to write."""
+    Args:
+        description: the script's docstring.
+        work: takes the outcomes of every study, then the file and the output if there are such; what it
+            returns is printed.
+        studies: names of the folders.
+        file: name of a further file, if one is read: what <file>.py wrote.
+        output: name of the file to write, if there is one and the command line names no other.
+    """
 
     def main() -> None:
         asked = parser(description)
         for study in studies:
             asked.add_argument(study, type=Path, help="folder of run files, or of packed outcomes")
-        asked.add_argument("-o", "--output", type=Path, default=Path(output), help=f"(default {output})")
-        options = asked.parse_args()
-        draw(*(load(getattr(options, study)) for study in studies), options.output)
+        if file:
+            asked.add_argument(file, type=Path, help=f"what {file}.py wrote")
+        if output:
+            asked.add_argument("-o", "--output", type=Path, default=Path(output), help=f"(default {output})")
+        options = vars(asked.parse_args())
+        paths = [options[name] for name in (file, output and "output") if name]
+        text = work(*(load(options[study]) for study in studies), *paths)
+        if text is not None:
+            print(text)
 
     run(main)

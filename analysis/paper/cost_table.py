@@ -23,12 +23,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from analysis.paper import command
-from analysis.paper.beside import markdown
 from analysis.paper.drawing import NAMES
+from analysis.paper.tables import markdown
 from ntkspec.nets.presets import PRESETS, resolve
 from ntkspec.population.jobs import coloured
-from ntkspec.population.json_files import write_json
+from ntkspec.population.json_files import read_json, write_json
 from ntkspec.population.made_by import made_by
 from ntkspec.population.sources import PICTURES
 
@@ -107,31 +109,32 @@ def _times(work: Callable[[], object], repeats: int) -> list[float]:
 
 
 def spread(times: Sequence[float], digits: int) -> str:
-    """The median and the range."""
-    middle, least, most = (
-        f"{each:.{digits}f}" for each in (statistics.median(times), min(times), max(times))
+    """Return the median and the range."""
+    return "{:.{d}f} ({:.{d}f} to {:.{d}f})".format(
+        statistics.median(times), min(times), max(times), d=digits
     )
-    return f"{middle} ({least} to {most})"
+
+
+def read(results: Path) -> list[Cost]:
+    """Return what this command wrote into a folder of results."""
+    return [Cost(**cost) for cost in read_json(results / "costs.json")["costs"]]
 
 
 def table(costs: Sequence[Cost]) -> str:
-    """In Markdown."""
-    head = ["encoding", "parameters", "step, ms", "export of a snapshot, s", "its size, MiB"]
-    head += ["Gram, s", "spectrum, s", "memory, MiB"]
-    rows = [
-        [
-            NAMES[cost.preset],
-            f"{cost.parameters:,}",
-            spread(cost.step_ms, 1),
-            spread(cost.export_s, 2),
-            f"{cost.file_mib:.1f}",
-            spread(cost.gram_s, 3),
-            spread(cost.spectrum_s, 2),
-            f"{cost.memory_mib:.0f}",
-        ]
+    """Return a row for each preset, in Markdown."""
+    rows = {
+        NAMES[cost.preset]: {
+            "parameters": f"{cost.parameters:,}",
+            "step, ms": spread(cost.step_ms, 1),
+            "export of a snapshot, s": spread(cost.export_s, 2),
+            "its size, MiB": f"{cost.file_mib:.1f}",
+            "Gram, s": spread(cost.gram_s, 3),
+            "spectrum, s": spread(cost.spectrum_s, 2),
+            "memory, MiB": f"{cost.memory_mib:.0f}",
+        }
         for cost in costs
-    ]
-    return markdown(head, rows)
+    }
+    return markdown(pd.DataFrame.from_dict(rows, orient="index").rename_axis("encoding"))
 
 
 def main() -> None:

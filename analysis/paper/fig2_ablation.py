@@ -23,4 +23,4 @@ def draw(outcomes: Sequence[Outcome], output: Path) -> None:
 
 
 if __name__ == "__main__":
-    command.figure(__doc__, draw, "study", output="fig2.png")
+    command.of_outcomes(__doc__, draw, "study", output="fig2.png")

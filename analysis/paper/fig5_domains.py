@@ -23,4 +23,4 @@ def draw(pictures: Sequence[Outcome], meshes: Sequence[Outcome], output: Path) -
 
 
 if __name__ == "__main__":
-    command.figure(__doc__, draw, "pictures", "meshes", output="fig5.png")
+    command.of_outcomes(__doc__, draw, "pictures", "meshes", output="fig5.png")

@@ -8,14 +8,15 @@ A wider kernel couples more nodes of a level: (p + 1)^d of them for a spline of 
 from __future__ import annotations
 
 from analysis.paper import command
-from analysis.paper.variants import Study
+from analysis.paper.variants import Variants
 from ntkspec.nets.config import INTERPOLATIONS
 
-INTERPOLATION = Study(
+INTERPOLATION = Variants(
     {"mpe-coarse": "MPE (coarse)", "mpe-fine": "MPE (fine)"},
     {kernel: {"interpolation": kernel} for kernel in INTERPOLATIONS},
     kernels=("total", "grid"),
 )
+STUDY = INTERPOLATION.study("interpolation")
 
 if __name__ == "__main__":
-    command.run(lambda: INTERPOLATION.run(__doc__, "interpolation"))
+    command.run(lambda: STUDY.run(__doc__))

@@ -2,8 +2,8 @@
 
     python -m analysis.paper.page paper --results paper/results --page paper/paper.md
 
-Reads <study>/2d, 3d, sweeps and shipped, and what the other scripts wrote into the results. Another page than
-docs/paper.md is made from its text, without what was found in its results.
+Reads <study>/2d, 3d, sweeps and shipped, and what the other commands wrote into the results. Another page
+than docs/paper.md is made from its text, without what was found in its results.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from analysis.paper import (
+    activations,
     batched_speed,
     command,
     cost_table,
@@ -24,30 +26,26 @@ from analysis.paper import (
     fig4_panels,
     fig5_domains,
     held_out,
+    interpolation,
     map_of_settings,
 )
-from analysis.paper.activations import ACTIVATIONS
-from analysis.paper.beside import markdown, put
 from analysis.paper.claims import STUDIES, all_claims, write
-from analysis.paper.interpolation import INTERPOLATION
 from analysis.paper.scaling_table import table
+from analysis.paper.tables import markdown
 from analysis.paper.verdicts import Claim
 from analysis.paper.weights import load_weights
 from ntkspec.population.json_files import read_json
 from ntkspec.population.outcomes import Outcome
 from ntkspec.population.packed import load, pack
 
-FURTHER = {  # studies beyond the paper -> their tables
-    "activations": ACTIVATIONS.table,
-    "interpolation": INTERPOLATION.table,
-    "held_out": held_out.table,
-}
+FURTHER = (activations.STUDY, interpolation.STUDY, held_out.STUDY)  # beyond the paper
 PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
 COMMITTED = "../analysis/results/paper/"  # where docs/paper.md has its figures
+ANSWERS = {True: "yes", False: "no", None: "not resolved"}
 
 
 def main() -> None:
-    """Everything that follows from the runs."""
+    """Make everything that follows from the runs."""
     parser = command.parser(__doc__)
     parser.add_argument("study", type=Path, help="folder of all studies")
     parser.add_argument("--results", type=Path, required=True, help="folder of results")
@@ -76,7 +74,7 @@ def main() -> None:
 
 
 def without_findings(text: str, results: Path) -> str:
-    """The page for other results: its figures are theirs, and what was found in ours is not said of them."""
+    """Return the page for other results: its figures are theirs, and what was found in ours is left out."""
     kept = re.sub(r"<!-- findings -->.*?<!-- end findings -->\n*", "", text, flags=re.DOTALL)
     return kept.replace(COMMITTED, f"{results.resolve()}/")
 
@@ -89,54 +87,69 @@ def fill(
     claims: Iterable[Claim],
     results: Path,
 ) -> None:
-    """Every table of the page."""
+    """Write every table of the page anew, between its marks.
+
+    Raises:
+        ValueError: the page lacks the marks of a table.
+    """
     claims = list(claims)
-    further = {name: load(results / name) for name in FURTHER}
-    put("scale", scale({"pictures": pictures, "meshes": meshes, "sweeps": sweeps, **further}), page)
-    put("pictures", table(pictures), page)
-    put("meshes", table(meshes), page)
-    put("dependence", dependence.table(sweeps, load_weights(results / "weights.json")), page)
-    verdicts = [[f"({c.letter})", c.text, c.verdict] for c in claims]
-    put("claims", left(["", "claim", "verdict"], verdicts), page)
-    put("numbers", "\n\n".join(numbers(claim) for claim in claims), page)
-    for name, make in FURTHER.items():
-        put(name, make(further[name]), page)
-    costs = read_json(results / "costs.json")["costs"]
-    put("costs", cost_table.table([cost_table.Cost(**cost) for cost in costs]), page)
-    put("batched", batched_speed.table(read_json(results / "batched.json")["rows"]), page)
+    further = {study.name: load(results / study.name) for study in FURTHER}
+    parts = {
+        "scale": scale({"pictures": pictures, "meshes": meshes, "sweeps": sweeps, **further}),
+        "pictures": table(pictures),
+        "meshes": table(meshes),
+        "dependence": dependence.table(sweeps, load_weights(results / "weights.json")),
+        "claims": verdicts(claims),
+        "numbers": "\n\n".join(numbers(claim) for claim in claims),
+        **{study.name: study.table(further[study.name]) for study in FURTHER},
+        "costs": cost_table.table(cost_table.read(results)),
+        "batched": batched_speed.table(read_json(results / "batched.json")["rows"]),
+    }
+    text = page.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        before, start, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end {name} -->")
+        if not end:
+            raise ValueError(f"{page}: expected the marks of {name}, got none")
+        text = f"{before}{start}\n{part}\n\n{end}{after}"
+    page.write_text(text, encoding="utf-8")
 
 
 def scale(studies: Mapping[str, Sequence[Outcome]]) -> str:
-    """What was run, in a table."""
-    rows = []
+    """Return what was run, in a table."""
+    rows = {}
     for name, study in studies.items():
         # Of the sweeps some runs have other samples.
         first = next((each for each in study if each.name == "baseline-width64"), study[0])
         task, optimizer = first.config["task"], first.config["optimizer"]
         side = f"{task['side']} x {task['side']} pixels" if "side" in task else f"{task['points']:,} points"
-        items = len({each.item for each in study})
-        batch = f"{optimizer['iterations']:,} of {optimizer['batch']:,}"
-        seeds = len({each.seed for each in study})
         stages = [stage for each in study for stage in each.stages.values()]
-        held, broken = sum(stage.bounds for stage in stages), sum(len(stage.broken) for stage in stages)
-        sizes = [str(items), str(len(study)), side, batch, str(seeds), str(first.samples)]
-        rows.append([name.replace("_", " "), *sizes, f"{held:,}", str(broken)])
-    head = ["study", "items", "run files", "each", "steps of Adam", "seeds", "samples of a kernel"]
-    head += ["bounds held against spectra", "broken"]
-    return markdown(head, rows)
+        rows[name.replace("_", " ")] = {
+            "items": str(len({each.item for each in study})),
+            "run files": str(len(study)),
+            "each": side,
+            "steps of Adam": f"{optimizer['iterations']:,} of {optimizer['batch']:,}",
+            "seeds": str(len({each.seed for each in study})),
+            "samples of a kernel": str(first.samples),
+            "bounds held against spectra": f"{sum(stage.bounds for stage in stages):,}",
+            "broken": str(sum(len(stage.broken) for stage in stages)),
+        }
+    return markdown(pd.DataFrame.from_dict(rows, orient="index").rename_axis("study"))
+
+
+def verdicts(claims: Sequence[Claim]) -> str:
+    """Return the claims and what became of them, one to a row."""
+    rows = {f"({claim.letter})": {"claim": claim.text, "verdict": claim.verdict} for claim in claims}
+    return markdown(pd.DataFrame.from_dict(rows, orient="index").rename_axis(""), words=True)
 
 
 def numbers(claim: Claim) -> str:
-    """A claim's settings, one to a row."""
-    said: dict[Any, str] = {True: "yes", False: "no", None: "not resolved"}
-    rows = [[part.said, part.found, said[part.holds]] for part in claim.parts]
-    remarks = "".join(f"\n\n{remark}." for remark in claim.remarks)
-    return f"**({claim.letter}) {claim.text}**\n\n" + left(["setting", "found", "as claimed"], rows) + remarks
-
-
-def left(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of words."""
-    return markdown(head, rows).replace("---:", "---")
+    """Return a claim's settings, one to a row, and the remarks on it."""
+    rows = [
+        {"setting": part.said, "found": part.found, "as claimed": ANSWERS[part.holds]} for part in claim.parts
+    ]
+    table = markdown(pd.DataFrame(rows).set_index("setting"), words=True)
+    return "\n\n".join([f"**({claim.letter}) {claim.text}**", table, *(f"{each}." for each in claim.remarks)])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import ntkspec
 from analysis.paper import command
 from ntkspec.errors import UsageError
-from ntkspec.population.json_files import read_json, write_json
+from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.made_by import made_by
 from ntkspec.population.packed import no_runs
 
@@ -23,7 +23,7 @@ RUN = "mpe-width64.h5"
 
 
 def weighted(run_file: Path) -> dict[str, Any]:
-    """lambda_min and what else a spectrum tells, for each rate, at the end of training."""
+    """Return lambda_min and what else a spectrum tells, for each rate, at the end of training."""
     with ntkspec.open_run(run_file) as run:
         jacobian = run.snapshot(-1).jacobian.load()
     rows = []
@@ -42,7 +42,7 @@ def weighted(run_file: Path) -> dict[str, Any]:
 
 
 def load_weights(path: Path) -> list[dict[str, Any]]:
-    """The items that this script wrote.
+    """Return the items that this command wrote.
 
     Raises:
         UsageError: it wrote no such file.
@@ -59,14 +59,14 @@ def load_weights(path: Path) -> list[dict[str, Any]]:
             return items
         else:
             got = "something else"
-    except (OSError, ValueError, LookupError, TypeError) as error:  # all that JSON of another shape can raise
+    except (OSError, *OTHER_SHAPE) as error:
         got = getattr(error, "strerror", None) or "something else"
     remedy = "make it with python -m analysis.paper.weights"
     raise UsageError(str(path), expected="what weights.py writes", got=got, remedy=remedy)
 
 
 def main() -> None:
-    """All items of the sweeps."""
+    """Weigh all items of the sweeps."""
     parser = command.parser(__doc__)
     parser.add_argument("study", type=Path, help="folder of the sweeps")
     parser.add_argument("-o", "--output", type=Path, default=Path("weights.json"))

@@ -27,6 +27,7 @@ from ntkspec.population.packed import load
 from ntkspec.population.sources import sources_in
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "analysis" / "paper"
 PICTURE, MESH = ROOT / "data" / "pictures" / "astronaut.png", ROOT / "data" / "meshes" / "knot.ply"
 RESULTS = ROOT / "analysis" / "results" / "paper"
 SMALL = {"side": 24, "iterations": 20, "batch": 100, "samples": 40, "width": 16}
@@ -50,7 +51,7 @@ def in_process(monkeypatch, name, *words):
     """The same without a process of its own, for its time; the exit code."""
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, words)])
     with pytest.raises(SystemExit) as exit:
-        runpy.run_module(f"analysis.paper.{name}", run_name="__main__")
+        runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
     return exit.value.code
 
 

@@ -16,10 +16,10 @@ from analysis.paper.dependence import settings, table
 from analysis.paper.held_out import HELD_OUT, LEARNT, NETWORKS
 from analysis.paper.held_out import table as held_out
 from analysis.paper.page import PAGE, without_findings
-from analysis.paper.scaling_table import enclosure, smallest
 from analysis.paper.sweeps import COMPARED, fourier, kernels, multigrid
 from analysis.paper.sweeps import settings as trainings
-from analysis.paper.variants import Study
+from analysis.paper.tables import enclosure, smallest
+from analysis.paper.variants import Variants
 from analysis.paper.weights import RATES, load_weights, weighted
 from ntkspec.errors import UsageError
 from ntkspec.population.outcomes import Curve, Outcome, Stage
@@ -160,7 +160,7 @@ def test_the_best_lower_bound_is_that_of_the_worst_picture():
         replace(run, stages={"end": replace(run.end, lower=each)})
         for run, each in zip(runs, lower, strict=True)
     ]
-    row = Study({"a": "A"}, {"x": {}}).table(runs).splitlines()[2]
+    row = Variants({"a": "A"}, {"x": {}}).table(runs).splitlines()[2]
     assert row.startswith("| A, x | 40.00 (40.00 to 40.00) |  | 1.0e-03 (1.0e-03 to 1.0e-03) |  | ")
     assert row.endswith(" | 5.0e-04 to 2.0e-03 | 1.0e-07 (theorem1) |")
 
@@ -173,7 +173,7 @@ def test_variants_are_compared_picture_by_picture():
         for k, each in enumerate(both)
         for run in [outcome(f"p{k}", name, 10.0 ** -(3 + k) * (10 if name == "a-y" else 1), each)]
     ]
-    row = Study({"a": "A"}, {"x": {}, "y": {}}).table(runs).splitlines()[3]
+    row = Variants({"a": "A"}, {"x": {}, "y": {}}).table(runs).splitlines()[3]
     assert row.startswith("| A, y | 31.50 (21.00 to 42.00) | 1.50 (1.00 to 2.00) | ")
     assert " | 1.00 (1.00 to 1.00) | " in row
 
