@@ -147,8 +147,7 @@ paper: .venv.stamp
 	$(STUDY).activations "$(PICTURES)" -o $(PAPER)/activations --results $(RESULTS) $(OF_PICTURES) $(FEW)
 	$(STUDY).interpolation "$(PICTURES)" -o $(PAPER)/interpolation --results $(RESULTS) $(OF_PICTURES) $(FEW)
 	$(STUDY).held_out "$(PICTURES)" -o $(PAPER)/held_out --results $(RESULTS) $(OF_PICTURES) $(FEW)
-	$(STUDY).cost_table "$(PICTURES)" --results $(RESULTS)
-	$(STUDY).batched_speed "$(PICTURES)" --results $(RESULTS)
+	$(STUDY).costs "$(PICTURES)" --results $(RESULTS)
 	$(STUDY).page $(PAPER) --results $(RESULTS) --page $(PAGE)
 
 paper-full:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from analysis.paper import command
-from analysis.paper.claims_of_ablation import without_grid
 from analysis.paper.claims_of_quality import (
     SWEPT,
     quality_over_baseline,
@@ -23,10 +22,10 @@ from analysis.paper.claims_of_quality import (
     saturation,
     stability,
 )
-from analysis.paper.claims_of_spectra import crossing, over_baseline, over_fourier, theorem1
+from analysis.paper.claims_of_spectra import crossing, over_baseline, over_fourier, theorem1, without_grid
 from analysis.paper.drawing import NAMES
 from analysis.paper.tables import runs_of
-from analysis.paper.verdicts import Claim, Population
+from analysis.paper.verdicts import Claim, Part, Population
 from ntkspec.errors import UsageError
 from ntkspec.population.groups import by_item, require, settings_of
 from ntkspec.population.json_files import write_json
@@ -34,6 +33,25 @@ from ntkspec.population.made_by import made_by
 from ntkspec.population.outcomes import Outcome
 
 STUDIES = ("pictures", "meshes", "sweeps")
+
+
+TEXTS = {
+    "a": "lambda_min of an MPE is 8 decades above the baseline's, in the median; above an exact zero by any "
+    "number",
+    "b": "lambda_min of an MPE is 2 decades above that of Fourier features, in the median",
+    "c": "without the grid's gradients the spectrum falls back to near the baseline's or below it: where the "
+    "MPE lies above it, less than half of the decades between them are left (less than none: below it), "
+    "in the median; at lambda_min, on more than half of the items (over an exact zero: it is exactly zero "
+    "too)",
+    "d": "an MPE gains 15 dB of PSNR and 0.65 of MS-SSIM over the baseline",
+    "e": "an MPE gains 12 dB of PSNR and 0.33 of MS-SSIM over Fourier features",
+    "f": "Theorem 1 holds for every i",
+    "g": "the coarse MPE's spectrum crosses that of Fourier features: each lies above the other by 0.05 "
+    "decades at three kept indices in a row or more",
+    "h": "Fourier features saturate with frequency (a doubling gains less than 0.5 dB), finer grids do not",
+    "i": "the order of the encodings is stable over pictures and domains (Kendall's tau of an item's order "
+    "with that of the others' medians is 0.8 or more; ~: not told apart)",
+}
 
 
 def all_claims(
@@ -49,15 +67,21 @@ def all_claims(
         require(study, names)
     _check_scale(scale(pictures), scale(sweeps), scale(meshes))
     flat, solid = Population(runs_of(pictures), "pictures"), Population(runs_of(meshes), "meshes")
-    yield over_baseline(flat, solid)
-    yield over_fourier(flat, solid)
-    yield without_grid(flat, solid)
-    yield quality_over_baseline(flat)
-    yield quality_over_fourier(flat)
-    yield theorem1(flat, solid)
-    yield crossing(flat, solid)
-    yield saturation(Population(runs_of(sweeps), "pictures"))
-    yield stability(flat, solid)
+    weighed = {
+        "a": over_baseline(flat, solid),
+        "b": over_fourier(flat, solid),
+        "c": without_grid(flat, solid),
+        "d": quality_over_baseline(flat),
+        "e": quality_over_fourier(flat),
+        "f": theorem1(flat, solid),
+        "g": crossing(flat, solid),
+        "h": saturation(Population(runs_of(sweeps), "pictures")),
+        "i": stability(flat, solid),
+    }
+    for letter, found in weighed.items():
+        said = list(found)
+        parts = tuple(each for each in said if isinstance(each, Part))
+        yield Claim(letter, TEXTS[letter], parts, tuple(each for each in said if isinstance(each, str)))
 
 
 def scale(study: Sequence[Outcome]) -> dict[str, Any]:

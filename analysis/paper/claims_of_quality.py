@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -18,7 +18,6 @@ from analysis.paper.verdicts import (
     MPES,
     OVER_BASELINE,
     OVER_FFE,
-    Claim,
     Part,
     Population,
     at_least,
@@ -30,61 +29,49 @@ METRICS = ("psnr_db", "ms_ssim")
 DOUBLING_DB = 0.5  # a doubling of frequency or resolution that gains less has saturated
 STABLE = 0.8  # Kendall's tau between an item's order and that of all others
 
-DOUBLINGS = [  # what is doubled, the runs before and after, whether that should gain little
-    *(
-        (
-            ("FFE", f"{features} frequencies", f"sigma {sigma} to {2 * sigma}"),
-            (fourier(sigma, features), fourier(2 * sigma, features)),
-            True,
-        )
-        for features, sigma in product(FEATURES, (8, 16))
-    ),
-    *(
-        (("MPE", f"finest {finest} to {2 * finest}"), (multigrid(finest), multigrid(2 * finest)), False)
-        for finest in (48, 96, 192)
-    ),
+DOUBLINGS: list[
+    tuple[tuple[str, ...], tuple[str, str], bool]
+] = [  # what is doubled, the runs before and after, whether that should gain little
+    (
+        ("FFE", f"{features} frequencies", f"sigma {sigma} to {2 * sigma}"),
+        (fourier(sigma, features), fourier(2 * sigma, features)),
+        True,
+    )
+    for features, sigma in product(FEATURES, (8, 16))
+]
+DOUBLINGS += [
+    (("MPE", f"finest {finest} to {2 * finest}"), (multigrid(finest), multigrid(2 * finest)), False)
+    for finest in (48, 96, 192)
 ]
 SWEPT = {name for _, names, _ in DOUBLINGS for name in names}
 
 Ranges = NDArray[np.float64]  # (..., 2): between what each score lies
 
 
-def quality_over_baseline(pictures: Population) -> Claim:
+def quality_over_baseline(pictures: Population) -> Iterator[Part | str]:
     """Weigh (d)."""
-    parts = [
-        _gain(pictures, name, ("baseline",), "baseline", metric, OVER_BASELINE[metric])
-        for name, metric in product(MPES, METRICS)
-    ]
-    remarks = _ceilings(pictures, ("baseline",), OVER_BASELINE["ms_ssim"])
-    return Claim(
-        "d", "an MPE gains 15 dB of PSNR and 0.65 of MS-SSIM over the baseline", tuple(parts), remarks
-    )
+    for name, metric in product(MPES, METRICS):
+        yield _gain(pictures, name, ["baseline"], "baseline", metric, OVER_BASELINE[metric])
+    yield _ceiling(pictures, "baseline", OVER_BASELINE["ms_ssim"])
 
 
-def quality_over_fourier(pictures: Population) -> Claim:
+def quality_over_fourier(pictures: Population) -> Iterator[Part | str]:
     """Weigh (e)."""
-    others = [*(((name,), NAMES[name]) for name in FFES), (FFES, "the best FFE")]
-    parts = [
-        _gain(pictures, name, *other, metric, OVER_FFE[metric])
-        for name, metric, other in product(MPES, METRICS, others)
-    ]
-    remarks = _ceilings(pictures, FFES, OVER_FFE["ms_ssim"])
-    return Claim(
-        "e", "an MPE gains 12 dB of PSNR and 0.33 of MS-SSIM over Fourier features", tuple(parts), remarks
-    )
+    others = [*(([name], NAMES[name]) for name in FFES), ([*FFES], "the best FFE")]
+    for name, metric, (names, title) in product(MPES, METRICS, others):
+        yield _gain(pictures, name, names, title, metric, OVER_FFE[metric])
+    for name in FFES:
+        yield _ceiling(pictures, name, OVER_FFE["ms_ssim"])
 
 
-def _ceilings(pictures: Population, names: Sequence[str], claimed: float) -> tuple[str, ...]:
+def _ceiling(pictures: Population, name: str, claimed: float) -> str:
     """Return on how many pictures no network could gain so much, since MS-SSIM ends at 1."""
-    remarks = []
-    for name in names:
-        ends = stages(pictures.runs[name])
-        above = sum(stage.metrics.get("ms_ssim", 0.0) > 1 - claimed for stage in ends)
-        remarks.append(
-            f"MS-SSIM ends at 1, and that of {NAMES[name]} is above {1 - claimed:.2f} on {above} of "
-            f"{len(ends)} pictures: no network gains {claimed} there"
-        )
-    return tuple(remarks)
+    ends = stages(pictures.runs[name])
+    above = sum(stage.metrics.get("ms_ssim", 0.0) > 1 - claimed for stage in ends)
+    return (
+        f"MS-SSIM ends at 1, and that of {NAMES[name]} is above {1 - claimed:.2f} on {above} of "
+        f"{len(ends)} pictures: no network gains {claimed} there"
+    )
 
 
 def _gain(
@@ -96,48 +83,34 @@ def _gain(
     if not stages(study.runs).map(lambda stage: metric in stage.metrics).all(axis=None):
         return Part(setting, "not measured on all of them", None)
     scores = metrics(study.runs, metric)
-    found = study.mean(scores[name] - scores[list(others)].max(axis=1))
+    found = study.mean(scores[name] - scores[others].max(axis=1))
     return Part(setting, f"{found} {unit}", at_least(found, claimed))
 
 
-def saturation(sweeps: Population) -> Claim:
+def saturation(sweeps: Population) -> Iterator[Part | str]:
     """Weigh (h)."""
-    scores, spectra, parts = metrics(sweeps.runs, "psnr_db"), curves(sweeps.runs), []
+    scores, spectra = metrics(sweeps.runs, "psnr_db"), curves(sweeps.runs)
     for setting, (before, after), saturates in DOUBLINGS:
         gain = sweeps.mean(scores[after] - scores[before])
         lifted, _ = sweeps.median(spectra[after].combine(spectra[before], decades), " decades")
-        gains = at_least(gain, DOUBLING_DB)
-        parts.append(
-            Part(setting, f"{gain} dB; lambda_min {lifted}", opposite(gains) if saturates else gains)
-        )
-    return Claim(
-        "h",
-        "Fourier features saturate with frequency (a doubling gains less than 0.5 dB), finer grids do not",
-        tuple(parts),
-    )
+        much = at_least(gain, DOUBLING_DB)
+        yield Part(setting, f"{gain} dB; lambda_min {lifted}", opposite(much) if saturates else much)
 
 
-def stability(pictures: Population, meshes: Population) -> Claim:
+def stability(pictures: Population, meshes: Population) -> Iterator[Part | str]:
     """Weigh (i)."""
     tried = (("lambda_min", pictures), ("lambda_min", meshes), ("PSNR", pictures), ("IoU", meshes))
     scores = {(kind, study.domain): _ranges(study, kind) for kind, study in tried}
-    parts = []
     for kind, study in tried:
         rows = scores[kind, study.domain]
-        middle = np.median(rows, axis=0)
         apart = (np.delete(rows, i, axis=0) for i in range(len(rows)))
         others = [np.median(rest, axis=0) for rest in apart] if len(rows) > 1 else []
-        parts.append(_agreement((kind, study.domain), study, rows, others, f": {_order(middle)}"))
+        order = f": {_order(np.median(rows, axis=0))}"
+        yield _agreement((kind, study.domain), study, rows, others, order)
     for kind, other in (("lambda_min", "lambda_min"), ("IoU", "PSNR")):
         rows, middle = scores[kind, "meshes"], np.median(scores[other, "pictures"], axis=0)
         against = "pictures" if kind == other else f"{other} of pictures"
-        parts.append(_agreement((kind, f"meshes against {against}"), meshes, rows, [middle] * len(rows)))
-    return Claim(
-        "i",
-        "the order of the encodings is stable over pictures and domains (Kendall's tau of an item's order "
-        "with that of the others' medians is 0.8 or more; ~: not told apart)",
-        tuple(parts),
-    )
+        yield _agreement((kind, f"meshes against {against}"), meshes, rows, [middle] * len(rows))
 
 
 def _ranges(study: Population, kind: str) -> Ranges:

@@ -1,71 +1,58 @@
-"""What the paper claims of spectra: (a), (b), (f) and (g); `claims_of_ablation` has (c)."""
+"""What the paper claims of spectra: (a), (b), (c), (f) and (g), in every setting, with remarks."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import groupby, product
 
 import numpy as np
 import pandas as pd
 
 from analysis.paper.drawing import NAMES, STAGES
-from analysis.paper.tables import curves
+from analysis.paper.tables import curves, smallest
 from analysis.paper.verdicts import (
     FFES,
     MPES,
     OVER_BASELINE,
     OVER_FFE,
     STAGE_SAID,
-    Claim,
     Part,
     Population,
     at_least,
     most,
+    opposite,
 )
 from ntkspec.population.intervals import decades, resolved
 from ntkspec.population.outcomes import Curve, Outcome, indices
+from ntkspec.report.decades import Known
 
-APART = 0.05  # decades by which curves must part to count as apart
-STRETCH = 3  # kept indices in a row at which they must, on both sides of a crossing
+APART = 0.05  # decades by which curves must part to count as apart, and an MPE to be lifted
+NEAR = 0.5  # of the lift: less than this is left where a curve has fallen back to the baseline
+STRETCH = 3  # kept indices in a row at which curves must be apart, on both sides of a crossing
 
 
-def over_baseline(pictures: Population, meshes: Population) -> Claim:
+def over_baseline(*studies: Population) -> Iterator[Part | str]:
     """Weigh (a)."""
-    claimed = OVER_BASELINE["lambda_min"]
-    parts = [
-        _smallest(study, name, "baseline", stage, claimed)
-        for study, name, stage in product((pictures, meshes), MPES, STAGES)
-    ]
-    remarks = []
-    for study, name in product((pictures, meshes), MPES):
+    for study, name, stage in product(studies, MPES, STAGES):
+        yield _smallest(study, name, "baseline", stage, OVER_BASELINE["lambda_min"])
+    for study, name in product(studies, MPES):
         ends = curves(study.runs)
         above = study.mean(ends[name].combine(ends["baseline"], _halfway))
         if above:
-            remarks.append(
+            yield (
                 f"{NAMES[name]}, {study.domain}: about halfway down the spectrum, where both are resolved in "
                 f"{above.count} of {len(ends)}, it lies {above} decades above the baseline"
             )
-    remarks.append(
+    yield (
         "Where the baseline's kernel is exactly singular, its lambda_min is exceeded by more than any factor"
     )
-    return Claim(
-        "a",
-        "lambda_min of an MPE is 8 decades above the baseline's, in the median; above an exact zero by any "
-        "number",
-        tuple(parts),
-        tuple(remarks),
-    )
 
 
-def over_fourier(pictures: Population, meshes: Population) -> Claim:
+def over_fourier(*studies: Population) -> Iterator[Part | str]:
     """Weigh (b)."""
-    parts = [
-        _smallest(study, name, other, "end", OVER_FFE["lambda_min"])
-        for study, name, other in product((pictures, meshes), MPES, FFES)
-    ]
-    return Claim(
-        "b", "lambda_min of an MPE is 2 decades above that of Fourier features, in the median", tuple(parts)
-    )
+    for study, name, other in product(studies, MPES, FFES):
+        yield _smallest(study, name, other, "end", OVER_FFE["lambda_min"])
 
 
 def _smallest(study: Population, name: str, other: str, stage: str, claimed: float) -> Part:
@@ -90,10 +77,71 @@ def _halfway(high: Curve, low: Curve) -> float:
     return float(np.log10(resolved(high)[at] / resolved(low)[at]))
 
 
-def theorem1(pictures: Population, meshes: Population) -> Claim:
+def without_grid(*studies: Population) -> Iterator[Part | str]:
+    """Weigh (c)."""
+    for study, name in product(studies, MPES):
+        with_it, without = (smallest(curves(study.runs[name], kernel=k)) for k in ("total", "no_grid"))
+        yield f"{NAMES[name]}, {study.domain}: lambda_min without its gradients {without}; with: {with_it}"
+    for study, name, stage in product(studies, MPES, STAGES):
+        yield _along_the_spectrum(study, name, stage)
+    for study, name in product(studies, MPES):
+        yield _at_the_end(study, name)
+
+
+def _along_the_spectrum(study: Population, name: str, stage: str) -> Part:
+    """Weigh what share of its decades over the baseline an MPE keeps without its grid's gradients."""
+    totals, kept = curves(study.runs, stage), curves(study.runs[name], stage, "no_grid")
+    found = map(_left, totals[name], kept, totals["baseline"])
+    left = pd.DataFrame(found, kept.index, ["share", "last"], dtype=object)
+    known, setting = left.dropna(), (NAMES[name], study.domain, *STAGE_SAID[stage])
+    if known.empty:
+        return Part(setting, "the MPE lies nowhere above the baseline", None)
+    share, ends = study.median(known.share)
+    none = f"; no lift in {len(left) - len(known)}" if len(known) < len(left) else ""
+    upto = f"up to i = {int(known['last'].median())} (median) of {kept.iloc[0].size}"
+    return Part(setting, f"{share} of the lift is left, {upto}{none}", opposite(at_least(ends, NEAR)))
+
+
+def _left(whole: Curve, kept: Curve, baseline: Curve) -> tuple[Known | None, int | None]:
+    """Return what is left where the MPE lies above the baseline, both resolved, and the last such index.
+
+    The median over indices is known to lie between two ends where the kept curve is unresolved.
+    """
+    base = np.log10(resolved(baseline))
+    lift = np.log10(resolved(whole)) - base
+    above = np.flatnonzero(np.nan_to_num(lift) > APART)
+    if not above.size:
+        return None, None
+    ends = []
+    for unresolved in (0.0, kept.floor):  # between which such a value lies
+        values = [unresolved if kept.values[k] is None else kept.values[k] for k in above]
+        logarithms = np.array([math.log10(value) if value else -math.inf for value in values])
+        ends.append(float(np.median((logarithms - base[above]) / lift[above])))
+    return Known(*ends), indices(kept.size)[int(above[-1])]
+
+
+def _at_the_end(study: Population, name: str) -> Part:
+    """Weigh lambda_min at the end: on how many items less than half of the decades are left."""
+    baseline = curves(study.runs["baseline"])
+    lifts, left = (
+        curves(study.runs[name], kernel=kernel).combine(baseline, decades) for kernel in ("total", "no_grid")
+    )
+    lifted = lifts.map(lambda lift: lift.low > APART)
+    setting = (NAMES[name], study.domain, "lambda_min")
+    if not lifted.any():
+        return Part(setting, "the MPE's is nowhere above the baseline's", None)
+    lifts, left = lifts[lifted], left[lifted]
+    fallen = left.combine(lifts, lambda rest, lift: rest.high < NEAR * lift.low)
+    may = fallen | left.combine(lifts, lambda rest, lift: rest.low < NEAR * lift.high)
+    low, high = study.mean(fallen), study.mean(may)
+    unknown = f", unknown on {(may & ~fallen).sum()}" if (may & ~fallen).any() else ""
+    found = f"fallen back on {fallen.sum()}{unknown} of {len(fallen)} on which the MPE's is above"
+    return Part(setting, found, most(Known(low.low, high.high)) if low and high else None)
+
+
+def theorem1(*studies: Population) -> Iterator[Part | str]:
     """Weigh (f)."""
-    parts = []
-    for study, name in product((pictures, meshes), MPES):
+    for study, name in product(studies, MPES):
         runs = study.runs[name]
         stages = [stage for run in runs for stage in run.stages.values()]
         broken = sum(any("theorem1" in each for each in stage.broken) for stage in stages)
@@ -107,8 +155,7 @@ def theorem1(pictures: Population, meshes: Population) -> Claim:
                 f"the {known.compared.min():.0f} to {known.compared.max():.0f} of {size} values that both "
                 f"resolve; below 0.01 decades at {100 * known.share.mean():.0f}% of them"
             )
-        parts.append(Part((NAMES[name], study.domain), said, False if broken else True if middle else None))
-    return Claim("f", "Theorem 1 holds for every i", tuple(parts))
+        yield Part((NAMES[name], study.domain), said, False if broken else True if middle else None)
 
 
 def _slack(run: Outcome) -> float:
@@ -117,31 +164,21 @@ def _slack(run: Outcome) -> float:
     return float(np.mean(medians)) if medians else math.nan
 
 
-def crossing(pictures: Population, meshes: Population) -> Claim:
+def crossing(*studies: Population) -> Iterator[Part | str]:
     """Weigh (g)."""
-    parts, remarks = [], []
-    for study, other in product((pictures, meshes), FFES):
+    for study, other in product(studies, FFES):
         ends = curves(study.runs)
         pairs = list(zip(ends["mpe-coarse"], ends[other], strict=True))
-        places = pd.Series([_crossing(*pair, STRETCH) for pair in pairs], index=ends.index)
+        places = pd.Series([_crossing(*pair, STRETCH) for pair in pairs], ends.index)
         where = "".join(
             f"; {side} it from i = {int(some.abs().median())} (median) on in {len(some)}"
             for side, some in (("above", places[places > 0]), ("below", places[places < 0]))
             if len(some)
         )
-        crossed = places != 0
-        found = f"in {crossed.sum()} of {len(places)}{where}"
-        share = study.mean(crossed)
-        parts.append(Part((NAMES[other], study.domain), found, most(share) if share else None))
+        found = f"in {(places != 0).sum()} of {len(places)}{where}"
+        yield Part((NAMES[other], study.domain), found, most(study.mean(places != 0)))
         briefly = sum(_crossing(*pair, 1) != 0 for pair in pairs)
-        remarks.append(f"{NAMES[other]}, {study.domain}: at one index or more, in {briefly} of {len(places)}")
-    return Claim(
-        "g",
-        "the coarse MPE's spectrum crosses that of Fourier features: each lies above the other by 0.05 "
-        "decades at three kept indices in a row or more",
-        tuple(parts),
-        tuple(remarks),
-    )
+        yield f"{NAMES[other]}, {study.domain}: at one index or more, in {briefly} of {len(places)}"
 
 
 def _crossing(a: Curve, b: Curve, stretch: int) -> int:

@@ -107,8 +107,7 @@ def table(outcomes: Sequence[Outcome], weights: Sequence[Mapping[str, Any]]) -> 
         ]
         at_rate = mpe.assign(total=total, psnr_db=math.nan)
         rows[f"rate of the grid over the network's: {rate:g}"] = _cells(at_rate, others)
-    cells = pd.DataFrame([*rows.values()], list(rows), columns=HEAD)
-    return markdown(cells.rename_axis("setting"))
+    return markdown(pd.DataFrame([*rows.values()], list(rows), columns=HEAD), "setting")
 
 
 def _at(runs: pd.Series, label: str) -> pd.DataFrame:
@@ -120,7 +119,8 @@ def _at(runs: pd.Series, label: str) -> pd.DataFrame:
 
 def _cells(ours: pd.DataFrame, others: Sequence[pd.DataFrame | None]) -> list[str]:
     """Return what a setting comes to, against the baseline and against Fourier features."""
-    cells, held = [], []
+    cells: list[str] = []
+    held: list[str] = []
     for theirs, (letters, claimed) in zip(others, CLAIMED, strict=True):
         if theirs is None:
             cells += ["", ""]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +13,10 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.paper.tables import curves, runs_of
 from ntkspec.errors import UsageError
 from ntkspec.nets.presets import PRESETS
-from ntkspec.population.groups import require
 from ntkspec.population.intervals import resolved
-from ntkspec.population.outcomes import Curve, Outcome, indices
+from ntkspec.population.outcomes import Curve, indices
 from ntkspec.report.curves import new_axes, new_figure, to_bytes
 
 COLOURS = {
@@ -31,47 +27,12 @@ COLOURS = {
     "mpe-coarse": "#f0952b",
     "mpe-fine": "#b51d0e",
 }
-NO_GRID = "#00796b"
 NAMES = {name: preset.label for name, preset in PRESETS.items()}
 LOW, HIGH = 0.1, 0.9  # quantiles of the band
 STAGES = ("mid", "end")
 
-__all__ = ["COLOURS", "NAMES", "STAGES", "Panel", "draw_mean", "draw_panels", "finish", "line", "totals"]
-__all__ += ["new_axes", "new_figure", "save", "ticks"]  # of the reports' own figures, but for the last
-
-
-@dataclass(frozen=True)
-class Panel:
-    """The mean spectra of one study in the middle and at the end of training."""
-
-    title: str
-    outcomes: Sequence[Outcome]
-    shown: Sequence[tuple[str, str]]  # presets, each with the kernel to show of it
-
-
-def totals(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Return what a panel shows of these presets, if that is their whole kernel."""
-    return [(name, "total") for name in names]
-
-
-def draw_panels(panels: Sequence[Panel], output: Path, *, width: float, columns: int) -> None:
-    """Draw panels side by side over one legend of so many columns."""
-    for panel in panels:
-        require(panel.outcomes, [name for name, _ in panel.shown])
-    figure = new_figure(width, 4.9)
-    for number, (axes, panel) in enumerate(zip(new_axes(figure, 1, len(panels)), panels, strict=True)):
-        runs = runs_of(panel.outcomes)
-        for (name, kernel), stage in product(panel.shown, STAGES):
-            colour = COLOURS[name] if kernel == "total" else NO_GRID
-            draw_mean(axes, curves(runs[name], stage, kernel), colour, stage)
-        finish(axes, panel.title, y_label=number == 0)
-    shown = {pair for panel in panels for pair in panel.shown}
-    handles = [line(NAMES[name], COLOURS[name]) for name in NAMES if (name, "total") in shown]
-    if any(kernel == "no_grid" for _, kernel in shown):
-        handles.append(line("without the grid's gradients", NO_GRID))
-    handles += [line("end of training", "#777777"), line("middle of training", "#777777", dashed=True)]
-    legend(figure, handles, columns)
-    save(figure, output)
+__all__ = ["COLOURS", "NAMES", "STAGES", "draw_mean", "finish", "legend", "line", "new_axes", "new_figure"]
+__all__ += ["save", "ticks"]
 
 
 def draw_mean(axes: Axes, group: Sequence[Curve], colour: str, stage: str) -> None:
@@ -98,7 +59,7 @@ def draw_mean(axes: Axes, group: Sequence[Curve], colour: str, stage: str) -> No
 
 
 def _quantile(values: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """Return it over items, of which unresolved values are the smallest; NaN where the quantile is one of those."""
+    """Return the quantile over items, unresolved values being the smallest; NaN where it is one of those."""
     ranked = np.sort(np.nan_to_num(values, nan=-np.inf), axis=0)[round(share * (len(values) - 1))]
     return np.where(np.isinf(ranked), np.nan, ranked)
 

@@ -117,7 +117,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
         "lambda_min": curves(runs).apply(smallest),
     }
     titles = {name: title for name, (title, _) in NETWORKS.items()}
-    return markdown(pd.DataFrame(columns, list(titles)).rename(index=titles).rename_axis("network"))
+    return markdown(pd.DataFrame(columns, list(titles)).rename(index=titles), "network")
 
 
 STUDY = Study("held_out", jobs, draw, table)

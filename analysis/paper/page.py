@@ -13,18 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 
-import pandas as pd
-
 from analysis.paper import (
     activations,
-    batched_speed,
     command,
-    cost_table,
+    costs,
     dependence,
-    fig2_ablation,
     fig3_pictures,
-    fig4_panels,
-    fig5_domains,
+    figures,
     held_out,
     interpolation,
     map_of_settings,
@@ -56,13 +51,11 @@ def main() -> None:
     pack(pictures, results / "2d")
     pack(meshes, results / "3d")
     pack(sweeps, results / "sweeps", attrgetter("item"))  # many names
-    fig2_ablation.draw(pictures, results / "fig2.png")
+    figures.draw(pictures, meshes, results)
     fig3_pictures.draw(study / "shipped", results / "fig3.png", 2)
     if any((study / "2d").glob("*/*.h5")):  # run files may be deleted
         fig3_pictures.draw(study / "2d", study / "fig3.png", 6)  # of pictures that are not ours to pass on
     fig3_pictures.draw(study / "3d", results / "surfaces.png", 3)
-    fig4_panels.draw(pictures, results / "fig4.png")
-    fig5_domains.draw(pictures, meshes, results / "fig5.png")
     map_of_settings.draw(sweeps, results / "weights.json", results / "map.png")
     claims = list(all_claims(pictures, meshes, sweeps))
     write(claims, dict(zip(STUDIES, (pictures, meshes, sweeps), strict=True)), results / "claims.json")
@@ -102,8 +95,8 @@ def fill(
         "claims": verdicts(claims),
         "numbers": "\n\n".join(numbers(claim) for claim in claims),
         **{study.name: study.table(further[study.name]) for study in FURTHER},
-        "costs": cost_table.table(cost_table.read(results)),
-        "batched": batched_speed.table(read_json(results / "batched.json")["rows"]),
+        "costs": costs.table([costs.Cost(**cost) for cost in read_json(results / "costs.json")["costs"]]),
+        "batched": costs.speed_table(read_json(results / "batched.json")["rows"]),
     }
     text = page.read_text(encoding="utf-8")
     for name, part in parts.items():
@@ -134,22 +127,20 @@ def scale(studies: Mapping[str, Sequence[Outcome]]) -> str:
             "bounds held against spectra": f"{sum(stage.bounds for stage in stages):,}",
             "broken": str(sum(len(stage.broken) for stage in stages)),
         }
-    return markdown(pd.DataFrame.from_dict(rows, orient="index").rename_axis("study"))
+    return markdown(rows, "study")
 
 
 def verdicts(claims: Sequence[Claim]) -> str:
     """Return the claims and what became of them, one to a row."""
     rows = {f"({claim.letter})": {"claim": claim.text, "verdict": claim.verdict} for claim in claims}
-    return markdown(pd.DataFrame.from_dict(rows, orient="index").rename_axis(""), words=True)
+    return markdown(rows, "", words=True)
 
 
 def numbers(claim: Claim) -> str:
     """Return a claim's settings, one to a row, and the remarks on it."""
-    rows = [
-        {"setting": part.said, "found": part.found, "as claimed": ANSWERS[part.holds]} for part in claim.parts
-    ]
-    table = markdown(pd.DataFrame(rows).set_index("setting"), words=True)
-    return "\n\n".join([f"**({claim.letter}) {claim.text}**", table, *(f"{each}." for each in claim.remarks)])
+    rows = {part.said: {"found": part.found, "as claimed": ANSWERS[part.holds]} for part in claim.parts}
+    title, remarks = f"**({claim.letter}) {claim.text}**", (f"{each}." for each in claim.remarks)
+    return "\n\n".join([title, markdown(rows, "setting", words=True), *remarks])
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
         "lambda_min": curves(runs).apply(smallest),
         "certified": stages(runs).apply(enclosure),
     }
-    return markdown(pd.DataFrame(columns).rename(index=NAMES).rename_axis("encoding"))
+    return markdown(pd.DataFrame(columns).rename(index=NAMES), "encoding")
 
 
 def quality(runs: pd.Series, metric: str, digits: int) -> str:

@@ -19,7 +19,7 @@ MID_AND_END = frozenset({"mid", "end"})
 
 @dataclass(frozen=True)
 class Study:
-    """What one module studies. The page has its figure, <name>.png, and its table, between marks of its name."""
+    """What one module studies. On the page are its figure <name>.png and, at marks of its name, its table."""
 
     name: str
     jobs: Callable[

@@ -5,8 +5,9 @@ Runs stand in a data frame of pandas: a row for each item (a picture or mesh), a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from ntkspec.population.intervals import Seeds, decades, interval, median, said
 from ntkspec.population.outcomes import Curve, Outcome, Stage
 from ntkspec.report.words import sci_down, sci_up
 
-Cells = pd.DataFrame | pd.Series  # of all networks, or of one
+Cells: TypeAlias = "pd.DataFrame | pd.Series"  # of all networks, or of one
 
 
 def runs_of(outcomes: Iterable[Outcome]) -> pd.DataFrame:
@@ -78,14 +79,17 @@ def enclosure(ends: Sequence[Stage]) -> str:
     return f"{sci_down(known[0].min())} to {sci_up(known[1].max())}"
 
 
-def markdown(table: pd.DataFrame, *, words: bool = False) -> str:
-    """Return a table in Markdown. The index is the first column, with its name; missing cells are empty.
+def markdown(
+    table: pd.DataFrame | Mapping[str, Mapping[str, str]], title: str, *, words: bool = False
+) -> str:
+    """Return a table in Markdown.
 
     Args:
-        table: its cells are text.
+        table: cells of text by rows, whose names are the first column; a missing cell is empty.
+        title: of the first column.
         words: the columns after the first are text too, set to the left; else they are numbers.
     """
-    rows = [[title, *cells] for title, cells in zip(table.index, table.fillna("").to_numpy(), strict=True)]
-    rule = ["---", *["---" if words else "---:"] * len(table.columns)]
-    lines = [[table.index.name, *table.columns], rule, *rows]
+    frame = (table if isinstance(table, pd.DataFrame) else pd.DataFrame(table).T).fillna("")
+    rule = ["---", *["---" if words else "---:"] * len(frame.columns)]
+    lines = [[title, *frame.columns], rule, *([name, *cells] for name, *cells in frame.itertuples())]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

@@ -84,7 +84,7 @@ class Variants:
                     "certified": enclosure(ends[name]),
                     "best other lower bound": _lower(ends[name]),
                 }
-        return markdown(pd.DataFrame.from_dict(rows, orient="index").rename_axis("network"))
+        return markdown(rows, "network")
 
 
 def _lower(ends: Sequence[Stage]) -> str:

@@ -34,10 +34,6 @@ class Part:
         return _words(self.setting)
 
 
-def _shared(parts: Iterable[Part]) -> set[str]:
-    return set.intersection(*(set(part.setting) for part in parts))
-
-
 def _words(factors: Iterable[str]) -> str:
     return ", ".join(factors).replace(", over ", " over ")
 
@@ -53,14 +49,14 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """Return "holds", "holds only for ...", "does not hold" or "cannot be resolved", with the exceptions."""
+        """Return whether it holds, where it does not, and where that cannot be resolved."""
         answers = [part.holds for part in self.parts]
-        yes, no, most = answers.count(True), answers.count(False), len(answers) / 2
-        if yes > most:
+        yes, no, half = answers.count(True), answers.count(False), len(answers) / 2
+        if yes > half:
             said = "holds" + (f" except for {self._where(False)}" if no else "")
         elif yes:
             said = f"holds only for {self._where(True)}"
-        elif no > most:
+        elif no > half:
             said = "does not hold"
         elif no:
             said = f"does not hold for {self._where(False)}"
@@ -72,29 +68,32 @@ class Claim:
         """Return the settings of this answer: what they alone have in common, or each of them."""
         found = [part for part in self.parts if part.holds is holds]
         if len(found) > 1:
-            common = _shared(found) - _shared(self.parts)
+            ours, all_of_them = (
+                set.intersection(*(set(p.setting) for p in some)) for some in (found, self.parts)
+            )
+            common = ours - all_of_them
             if common and found == [part for part in self.parts if common <= set(part.setting)]:
                 return _words(factor for factor in found[0].setting if factor in common)
         return "; ".join(part.said for part in found)
 
 
-def at_least(found: Interval | Known, claimed: float) -> bool | None:
+def at_least(found: Interval | Known | None, claimed: float) -> bool | None:
     """Return whether a number reaches what is claimed: all of its interval, or none; else None."""
-    if found.low >= claimed:
+    if found and found.low >= claimed:
         return True
-    return False if found.high < claimed else None
+    return False if found and found.high < claimed else None
+
+
+def most(share: Interval | Known | None) -> bool | None:
+    """Return whether a share of the items is more than half; see `at_least`."""
+    if share and share.low > 0.5:
+        return True
+    return False if share and share.high <= 0.5 else None
 
 
 def opposite(answer: bool | None) -> bool | None:
     """Return the other answer; what is not resolved stays so."""
     return None if answer is None else not answer
-
-
-def most(share: Interval | Known) -> bool | None:
-    """Return whether a share of the items is more than half; see `at_least`."""
-    if share.low > 0.5:
-        return True
-    return False if share.high <= 0.5 else None
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.paper import held_out, map_of_settings
+from analysis.paper import figures, held_out, map_of_settings
 from analysis.paper.activations import ACTIVATIONS
 from analysis.paper.claims import STUDIES, all_claims, write
-from analysis.paper.fig2_ablation import draw as fig2
-from analysis.paper.fig4_panels import draw as fig4
-from analysis.paper.fig5_domains import draw as fig5
 from analysis.paper.interpolation import INTERPOLATION
 from analysis.paper.page import PAGE, fill
 from ntkspec.population.packed import load
@@ -68,9 +65,9 @@ def test_the_figures_are_those_of_the_outcomes(studies, tmp_path, name):
     pictures, meshes, sweeps = studies.values()
     output = tmp_path / f"{name}.png"
     {
-        "fig2": lambda: fig2(pictures, output),
-        "fig4": lambda: fig4(pictures, output),
-        "fig5": lambda: fig5(pictures, meshes, output),
+        "fig2": lambda: figures.draw(pictures, meshes, tmp_path),
+        "fig4": lambda: figures.draw(pictures, meshes, tmp_path),
+        "fig5": lambda: figures.draw(pictures, meshes, tmp_path),
         "map": lambda: map_of_settings.draw(sweeps, RESULTS / "weights.json", output),
         "activations": lambda: ACTIVATIONS.draw(load(RESULTS / name), output),
         "interpolation": lambda: INTERPOLATION.draw(load(RESULTS / name), output),

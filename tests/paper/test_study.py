@@ -226,8 +226,7 @@ def test_runs_of_different_settings_are_not_averaged(tmp_path, pictures):
 def test_figures_of_half_a_study_are_refused(tmp_path, pictures, monkeypatch, capfd):
     work(job(tmp_path / "s", [PICTURE], "baseline"))
     monkeypatch.chdir(tmp_path)
-    for words in (("fig2_ablation", "s"), ("fig4_panels", "s"), ("scaling_table", "s"),
-                  ("claims", "s", "s", "s")):  # fmt: skip
+    for words in (("figures", "s", "s"), ("scaling_table", "s"), ("claims", "s", "s", "s")):  # fmt: skip
         assert in_process(monkeypatch, *words) == 2
         assert re.fullmatch(r"error: astronaut: expected a run [^\n]*\n", capfd.readouterr().err), words
     assert not list(tmp_path.glob("*.png"))
@@ -373,14 +372,10 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         work(job(study, sources_in(pictures, {".png"}), preset))
     for path in study.glob("*/*.json"):
         path.unlink()
-    for name, words in {
-        "fig2_ablation": (study,),
-        "fig3_pictures": (study,),
-        "fig4_panels": (study,),
-        "fig5_domains": (study, study),
-    }.items():
-        assert in_process(monkeypatch, name, *words, "-o", tmp_path / f"{name}.png") == 0
-        with Image.open(tmp_path / f"{name}.png") as figure:
+    assert in_process(monkeypatch, "figures", study, study, "-o", tmp_path) == 0
+    assert in_process(monkeypatch, "fig3_pictures", study, "-o", tmp_path / "fig3.png") == 0
+    for number in (2, 3, 4, 5):
+        with Image.open(tmp_path / f"fig{number}.png") as figure:
             assert min(figure.size) > 300
     capfd.readouterr()
     assert in_process(monkeypatch, "scaling_table", study) == 0
@@ -412,7 +407,7 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("runs2d", "pictures", "-o", "s", "--device", "cuda:1"), "--device: invalid choice: 'cuda:1'"),
         (("runs3d", MESH.parent, "-o", "s", "--azimuth", "knt=3"), "expected names of meshes, got knt"),
         (("fig3_pictures", "s", "--count", "0"), "expected a positive number"),
-        (("fig2_ablation", "s"), "expected a folder of folders of run files"),
+        (("figures", "s", "s"), "expected a folder of folders of run files"),
         (("fig3_pictures", "nowhere"), "expected a folder of folders of run files"),
         (("weights", "nowhere"), "expected a folder of folders of run files"),
         (("dependence", RESULTS / "sweeps", "nowhere.json"), "nowhere.json: expected what weights.py writes"),
@@ -488,8 +483,7 @@ def test_the_whole_page_in_small(tmp_path, pictures, cluster):
         ("activations", *few, "-o", study / "activations", "--results", results, *small),
         ("interpolation", *few, "-o", study / "interpolation", "--results", results, *small),
         ("held_out", *few, "-o", study / "held_out", "--results", results, *small),
-        ("cost_table", pictures, "--results", results),
-        ("batched_speed", pictures, "--results", results),
+        ("costs", pictures, "--results", results),
         ("page", study, "--results", results, "--page", page),
     ):
         done = script(name, *words)

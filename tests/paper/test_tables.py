@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import ntkspec
-from analysis.paper.batched_speed import table as speed_table
-from analysis.paper.cost_table import Cost
-from analysis.paper.cost_table import table as cost_table
+from analysis.paper.costs import Cost, speed_table
+from analysis.paper.costs import table as cost_table
 from analysis.paper.dependence import settings, table
 from analysis.paper.held_out import HELD_OUT, LEARNT, NETWORKS
 from analysis.paper.held_out import table as held_out
