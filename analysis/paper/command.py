@@ -26,7 +26,10 @@ SCALE = {
     "samples": "pixels or points at which the kernel is taken",
 }
 DEVICES = ("auto", "cpu", "cuda")
-ON_DEVICE = "where to train and export; each worker has one of the GPUs that CUDA_VISIBLE_DEVICES leaves"
+ON_DEVICE = (
+    "where to train and export; each worker has one of the GPUs that CUDA_VISIBLE_DEVICES leaves "
+    "(default auto: GPUs if there are any)"
+)
 ANOTHER = "name another folder; to make: by PICTURES=, MESHES= or NTKSPEC_DATA"
 PICTURE_SCALE = {"side": 192, "iterations": 1000, "batch": 2048, "samples": 1024}
 
@@ -42,21 +45,19 @@ def run(main: Callable[[], None]) -> NoReturn:
 
 
 def parser(description: str | None) -> Parser:
-    """One that shows a script's docstring as it stands."""
+    """Return a parser that shows a script's docstring as it stands."""
     return Parser(description=description)
 
 
 def runs_parser(description: str | None, sources: str, **scale: int) -> Parser:
-    """One for a study of runs: a folder of `sources`, the study's folder, a scale with its defaults."""
+    """Return one for a study of runs: a folder of `sources`, the study's folder, a scale with its defaults."""
     asked = parser(description)
     add = asked.add_argument
     add(sources, type=Path, help=f"folder of {sources}")
     add("-o", "--output", type=Path, required=True, help="folder of the study")
     for name, default in scale.items():
         add(f"--{name}", type=positive(int), default=default, help=f"{SCALE[name]} (default {default})")
-    add(
-        "--device", choices=DEVICES, default="auto", help=f"{ON_DEVICE} (default auto: GPUs if there are any)"
-    )
+    add("--device", choices=DEVICES, default="auto", help=ON_DEVICE)
     add("--workers", type=positive(int), help="processes (default 2; one a GPU; of a scheduler's, all)")
     add("--cluster", default=LOCAL, metavar="local|slurm|tcp://HOST:PORT", help="where they are")
     add("--profile", metavar="cpu|gpu|FILE", help="what each is given; see docs/cluster.md")
@@ -64,17 +65,15 @@ def runs_parser(description: str | None, sources: str, **scale: int) -> Parser:
 
 
 def pictures_parser(description: str | None, count: int | None) -> Parser:
-    """One for a study of pictures, of `count` of them unless asked otherwise."""
+    """Return one for a study of pictures, of `count` of them unless asked otherwise."""
     asked = runs_parser(description, "pictures", **PICTURE_SCALE)
-    said = "all" if count is None else count
-    asked.add_argument(
-        "--count", type=positive(int), default=count, help=f"how many of the pictures (default {said})"
-    )
+    said = f"how many of the pictures (default {'all' if count is None else count})"
+    asked.add_argument("--count", type=positive(int), default=count, help=said)
     return asked
 
 
 def cluster_of(options: argparse.Namespace) -> Cluster:
-    """Where a study that `runs_parser` was asked for does its jobs.
+    """Return where a study that `runs_parser` was asked for does its jobs.
 
     On the CPU, a thread for each worker: small networks gain little from a second one, two processes nearly
     everything. With GPUs, a worker for each, and its share of the cores.
@@ -113,17 +112,17 @@ def check_folder(place: Path) -> None:
 
 
 def pictures_of(options: argparse.Namespace) -> tuple[Path, ...]:
-    """Those that `pictures_parser` was asked for."""
+    """Return those that `pictures_parser` was asked for."""
     return sources(options.pictures, PICTURES, options.count)
 
 
 def sources(folder: Path, endings: Iterable[str], count: int | None = None) -> tuple[Path, ...]:
-    """Pictures or meshes of a folder; a refusal says how `make` is told of others."""
+    """Return pictures or meshes of a folder; a refusal says how `make` is told of others."""
     return sources_in(folder, endings, count, remedy=ANOTHER)
 
 
 def scale_of(options: argparse.Namespace) -> dict[str, int]:
-    """What `runs_parser` was told of the scale."""
+    """Return what `runs_parser` was told of the scale."""
     return {name: getattr(options, name) for name in SCALE if hasattr(options, name)}
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +21,26 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.paper import command
-from analysis.paper.dependence import settings
+from analysis.paper.dependence import Setting, settings
 from analysis.paper.drawing import COLOURS, new_axes, new_figure, save, ticks
-from analysis.paper.sweeps import (
-    COMPARED,
-    FEATURES,
-    FINEST,
-    PATTERNS,
-    SAMPLES,
-    SIGMAS,
-    WIDTHS,
-    fourier,
-    multigrid,
-)
+from analysis.paper.sweeps import FEATURES, FINEST, SIGMAS, fourier, multigrid
 from analysis.paper.tables import curves, runs_of
 from analysis.paper.weights import load_weights
 from ntkspec.population.groups import require
 from ntkspec.population.intervals import decades, interval, known_range, median
 from ntkspec.population.outcomes import Curve, Outcome
-from ntkspec.report.decades import Known, known_decades
+from ntkspec.report.decades import known_decades
 
 KINDS = {
     "baseline": ("baseline", COLOURS["baseline"]),
     "ffe": ("FFE (medium)", COLOURS["ffe-medium"]),
     "mpe": ("MPE (fine)", COLOURS["mpe-fine"]),
+}
+VARIED = {  # axis of the settings -> its label, the panel's title
+    "samples": ("samples $n$", "Number of samples"),
+    "pattern": ("", "Sampling pattern"),
+    "width": ("width", "Width"),
+    "steps": ("steps of Adam", "Length of training"),
 }
 SHADES = ("#9ecae1", "#3565c4", "#14285e")  # few to many features
 # Of the lines of one panel, how far above the axis their marks stand.
@@ -62,29 +60,18 @@ def draw(outcomes: Sequence[Outcome], weights: Path, output: Path) -> None:
     _fourier(axes[1], runs, _psnr, "PSNR in dB")
     _heat(axes[2], runs, _decades_apart, "MPE over FFE: decades of $\\lambda_{\\min}$")
     _heat(axes[3], runs, _psnr_apart, "MPE over FFE: dB of PSNR")
-    own = runs["baseline-width64"].iloc[0].samples
-    n = sorted({own, *(round(share * own) for share in SAMPLES)})
-    _compared(axes[4], runs, n, lambda kind, x: f"{kind}-width64" if x == own else f"{kind}-n{x}")
-    ticks(axes[4], n)
-    axes[4].set(xlabel="samples $n$", title="Number of samples")
-    patterns = ("random", *PATTERNS)
-    _compared(axes[5], runs, range(3), lambda kind, k: f"{kind}-{patterns[k]}" if k else f"{kind}-width64")
-    axes[5].set_xticks(range(3), patterns)
-    axes[5].set(title="Sampling pattern", xlim=(-0.3, 2.3))
-    _compared(axes[6], runs, sorted((*WIDTHS, 64)), lambda kind, x: f"{kind}-width{x}")
-    ticks(axes[6], sorted((*WIDTHS, 64)))
-    axes[6].set(xlabel="width", title="Width")
-    _over_time(axes[7], runs)
+    chosen = {axis: list(some) for axis, some in groupby(settings(outcomes), attrgetter("axis"))}
+    for panel, (axis, (label, title)) in zip(axes[4:8], VARIED.items(), strict=True):
+        _compared(panel, runs, chosen[axis])
+        panel.set(xlabel=label, ylabel=r"$\lambda_{\min}$", title=title)
     _weights(axes[8], load_weights(weights))
-    for panel in axes[4:8]:
-        panel.set_ylabel(r"$\lambda_{\min}$")
     axes[4].legend(frameon=False, fontsize=8)
     save(figure, output)
 
 
 def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]], **style: Any) -> None:
     """Draw medians where they are numbers, and marks where not; a dot for each picture but on level lines."""
-    middles = [median([_logarithm(curve) for curve in group]) for group in groups]
+    middles = [median([known_decades(known_range(curve), (1.0, 1.0)) for curve in group]) for group in groups]
     values = [10**least.value if least.value == most.value else np.nan for least, most in middles]
     axes.plot(x, [value or np.nan for value in values], **{"marker": "o", "markersize": 4, **style})
     axes.set_yscale("log")
@@ -102,10 +89,6 @@ def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]],
                 axes.plot([place], [rise], mark, color=style.get("color"), markerfacecolor="none",
                           alpha=1.0 if is_middle else 0.3, clip_on=False,
                           transform=axes.get_xaxis_transform())  # fmt: skip
-
-
-def _logarithm(curve: Curve) -> Known:
-    return known_decades(known_range(curve), (1.0, 1.0))
 
 
 def _psnr(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Outcome]], **style: Any) -> None:
@@ -164,21 +147,20 @@ def _heat(axes: Axes, runs: pd.DataFrame, apart: Callable[..., tuple[float, str]
     axes.set(xlabel="bandwidth $\\sigma$ (64 frequencies)", ylabel="finest level, cells an axis", title=title)
 
 
-def _compared(axes: Axes, runs: pd.DataFrame, x: Sequence[Any], name: Callable[[str, Any], str]) -> None:
-    for kind in COMPARED:
-        label, colour = KINDS[kind]
-        _smallest(axes, x, [curves(runs[name(kind, each)]) for each in x], color=colour, label=label)
-
-
-def _over_time(axes: Axes, runs: pd.DataFrame) -> None:
-    for kind in COMPARED:
-        title, colour = KINDS[kind]
-        timed = runs[f"{kind}-time"]
-        steps = sorted((stage.step, label) for label, stage in timed.iloc[0].stages.items())
-        members = [curves(timed, label) for _, label in steps]
-        _smallest(axes, [step for step, _ in steps], members, color=colour, label=title)
-    axes.set_xscale("symlog", linthresh=10)
-    axes.set(xlabel="steps of Adam", title="Length of training")
+def _compared(axes: Axes, runs: pd.DataFrame, chosen: Sequence[Setting]) -> None:
+    """Draw three kinds of networks over the settings of one axis."""
+    axis, values = chosen[0].axis, [setting.value for setting in chosen]
+    x = range(len(values)) if axis == "pattern" else [int(value) for value in values]
+    for kind, (title, colour) in KINDS.items():
+        members = [curves(runs[getattr(setting, kind)], setting.stage) for setting in chosen]
+        _smallest(axes, x, members, color=colour, label=title)
+    if axis == "pattern":
+        axes.set_xticks(x, values)
+        axes.set_xlim(-0.3, len(x) - 0.7)
+    elif axis == "steps":
+        axes.set_xscale("symlog", linthresh=10)
+    else:
+        ticks(axes, x)
 
 
 def _weights(axes: Axes, items: Sequence[Mapping[str, Any]]) -> None:
