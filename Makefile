@@ -23,9 +23,9 @@ setup: .venv.stamp
 	$(PYTHON) -m venv --clear .venv
 ifdef UV
 	uv pip install --quiet --python $(BIN)/python $(foreach place,$(PIP_FIND_LINKS),--find-links $(place)) \
-		--constraint constraints.txt --editable '.[torch,cluster,dev]'
+		--constraint constraints.txt --editable '.[torch,cluster,study,dev]'
 else
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[torch,cluster,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[torch,cluster,study,dev]'
 endif
 	touch $@
 

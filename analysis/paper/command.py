@@ -50,7 +50,7 @@ def parser(description: str | None) -> Parser:
 
 
 def runs_parser(description: str | None, sources: str, **scale: int) -> Parser:
-    """Return one for a study of runs: a folder of `sources`, the study's folder, a scale with its defaults."""
+    """Return one for a study of runs: a folder of `sources`, the study's folder, a scale with defaults."""
     asked = parser(description)
     add = asked.add_argument
     add(sources, type=Path, help=f"folder of {sources}")
