@@ -24,7 +24,7 @@ from analysis.paper.verdicts import (
     opposite,
 )
 from ntkspec.population.intervals import decades, resolved
-from ntkspec.population.outcomes import Curve, Outcome, indices
+from ntkspec.population.outcomes import Curve, indices
 from ntkspec.report.decades import Known
 
 APART = 0.05  # decades by which curves must part to count as apart, and an MPE to be lifted
@@ -142,26 +142,19 @@ def _at_the_end(study: Population, name: str) -> Part:
 def theorem1(*studies: Population) -> Iterator[Part | str]:
     """Weigh (f)."""
     for study, name in product(studies, MPES):
-        runs = study.runs[name]
-        stages = [stage for run in runs for stage in run.stages.values()]
-        broken = sum(any("theorem1" in each for each in stage.broken) for stage in stages)
-        said = f"{broken} of {len(stages)} spectra break it"
-        middle = study.mean(runs.map(_slack))
-        if middle:
-            known = pd.DataFrame([stage.slack for stage in stages if stage.slack])
-            size = runs.iloc[0].end.spectra["total"].size
+        stages = [(run.item, stage) for run in study.runs[name] for stage in run.stages.values()]
+        broken = sum(any("theorem1" in each for each in stage.broken) for _, stage in stages)
+        said, middle = f"{broken} of {len(stages)} spectra break it", None
+        slack = pd.DataFrame([{"item": item, **stage.slack} for item, stage in stages if stage.slack])
+        if len(slack):
+            middle = study.mean(slack.groupby("item")["median"].mean())
+            size = stages[0][1].spectra["total"].size
             said += (
-                f"; slack at least {known.least.min():.1e}, median {middle} decades, over "
-                f"the {known.compared.min():.0f} to {known.compared.max():.0f} of {size} values that both "
-                f"resolve; below 0.01 decades at {100 * known.share.mean():.0f}% of them"
+                f"; slack at least {slack.least.min():.1e}, median {middle} decades, over "
+                f"the {slack.compared.min():.0f} to {slack.compared.max():.0f} of {size} values that both "
+                f"resolve; below 0.01 decades at {100 * slack.share.mean():.0f}% of them"
             )
         yield Part((NAMES[name], study.domain), said, False if broken else True if middle else None)
-
-
-def _slack(run: Outcome) -> float:
-    """Return the mean over snapshots of Theorem 1's median slack, in decades; NaN if none is known."""
-    medians = [stage.slack["median"] for stage in run.stages.values() if stage.slack]
-    return float(np.mean(medians)) if medians else math.nan
 
 
 def crossing(*studies: Population) -> Iterator[Part | str]:

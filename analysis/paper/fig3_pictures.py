@@ -29,7 +29,7 @@ SHOWN = {
 
 
 def draw(study: Path, output: Path, count: int) -> None:
-    """A row for each of `count` items, evenly spread; the truth, then every preset."""
+    """Draw a row for each of `count` items, evenly spread: the truth, then every preset."""
     items = sorted({path.parent for path in study.glob("*/*.h5")})
     if not items:
         raise no_runs(study)
@@ -60,7 +60,7 @@ def _show(axes: Axes, picture: Picture | None, title: str, caption: str) -> None
 
 
 def main() -> None:
-    """The command line."""
+    """Draw what the command line asks for."""
     parser = command.parser(__doc__)
     parser.add_argument("study", type=Path, help="folder of run files")
     parser.add_argument("-o", "--output", type=Path, default=Path("fig3.png"))

@@ -12,19 +12,8 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
-from analysis.paper import command
-from analysis.paper.drawing import (
-    COLOURS,
-    NAMES,
-    STAGES,
-    draw_mean,
-    finish,
-    legend,
-    line,
-    new_axes,
-    new_figure,
-    save,
-)
+from analysis.paper import command, drawing
+from analysis.paper.drawing import COLOURS, NAMES, STAGES
 from analysis.paper.tables import curves, runs_of
 from ntkspec.population.groups import require
 from ntkspec.population.outcomes import Outcome
@@ -60,21 +49,24 @@ def _totals(names: Iterable[str]) -> list[tuple[str, str]]:
 
 def _draw(panels: Sequence[Panel], output: Path, width: float, columns: int) -> None:
     """Draw panels side by side over one legend of so many columns."""
-    figure = new_figure(width, 4.9)
-    for axes, (title, outcomes, shown) in zip(new_axes(figure, 1, len(panels)), panels, strict=True):
+    figure = drawing.new_figure(width, 4.9)
+    for axes, (title, outcomes, shown) in zip(drawing.new_axes(figure, 1, len(panels)), panels, strict=True):
         require(outcomes, [name for name, _ in shown])
         runs = runs_of(outcomes)
         for (name, kernel), stage in product(shown, STAGES):
             colour = COLOURS[name] if kernel == "total" else NO_GRID
-            draw_mean(axes, curves(runs[name], stage, kernel), colour, stage)
-        finish(axes, title, y_label=title == panels[0][0])
+            drawing.draw_mean(axes, curves(runs[name], stage, kernel), colour, stage)
+        drawing.finish(axes, title, y_label=title == panels[0][0])
     drawn = {pair for _, _, shown in panels for pair in shown}
-    handles = [line(NAMES[name], COLOURS[name]) for name in NAMES if (name, "total") in drawn]
+    handles = [drawing.line(NAMES[name], COLOURS[name]) for name in NAMES if (name, "total") in drawn]
     if any(kernel == "no_grid" for _, kernel in drawn):
-        handles.append(line("without the grid's gradients", NO_GRID))
-    handles += [line("end of training", "#777777"), line("middle of training", "#777777", dashed=True)]
-    legend(figure, handles, columns)
-    save(figure, output)
+        handles.append(drawing.line("without the grid's gradients", NO_GRID))
+    handles += [
+        drawing.line("end of training", "#777777"),
+        drawing.line("middle of training", "#777777", dashed=True),
+    ]
+    drawing.legend(figure, handles, columns)
+    drawing.save(figure, output)
 
 
 if __name__ == "__main__":

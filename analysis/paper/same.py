@@ -16,7 +16,7 @@ from ntkspec.population.packed import no_runs
 
 
 def same(one: Path, other: Path) -> dict[str, bool]:
-    """Run files of both studies, `<item>/<name>.h5`, and whether they hold the same.
+    """Return for the run files of both studies, `<item>/<name>.h5`, whether they hold the same.
 
     Raises:
         UsageError: they have none in common.

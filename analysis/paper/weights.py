@@ -29,15 +29,9 @@ def weighted(run_file: Path) -> dict[str, Any]:
     rows = []
     for rate in RATES:
         found = ntkspec.spectrum(jacobian.scaled({"grid": rate}), backend="cpu")
-        rows.append(
-            {
-                "rate": rate,
-                "lambda_min": found.lambda_min,
-                "lambda_max": found.lambda_max,
-                "median": float(found.eigenvalues[found.size // 2]),
-                "floor": found.floor,
-            }
-        )
+        middle = float(found.eigenvalues[found.size // 2])
+        ends = {"lambda_min": found.lambda_min, "lambda_max": found.lambda_max}
+        rows.append({"rate": rate, **ends, "median": middle, "floor": found.floor})
     return {"item": run_file.parent.name, "rows": rows}
 
 
