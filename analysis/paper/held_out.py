@@ -20,8 +20,7 @@ from analysis.paper import command
 from analysis.paper.drawing import COLOURS, legend, line, new_axes, new_figure, save, ticks
 from analysis.paper.study import Settings, Study, trainings
 from analysis.paper.sweeps import FINEST, LEVELS, SIGMAS
-from analysis.paper.tables import curves, markdown, mean, metrics, runs_of, smallest
-from ntkspec.population.intervals import Interval, interval
+from analysis.paper.tables import curves, intervals, markdown, mean, metrics, runs_of, smallest
 from ntkspec.population.jobs import Job
 from ntkspec.population.outcomes import Outcome
 
@@ -69,23 +68,17 @@ def draw(outcomes: Sequence[Outcome], output: Path) -> None:
     save(figure, output)
 
 
-def _psnr(group: Sequence[Outcome], metric: str) -> Interval:
-    return interval([each.end.metric(metric) for each in group])
-
-
 def _against(axes: Axes, runs: pd.DataFrame, kind: str, x: Sequence[int]) -> None:
     """Draw means with their intervals, and the baseline's mean as a level."""
     colour = LINES[kind]
     for metric, (_, dash, face) in STYLES.items():
         beside = np.array(x) * (0.97 if metric == LEARNT else 1.03)  # so that whiskers do not overlap
-        found = [_psnr(runs[f"{kind}-{each}"], metric) for each in x]
-        means = np.array([each.value for each in found])
-        ends = np.array([[each.low, each.high] for each in found]).T
+        means, ends = intervals((runs[f"{kind}-{each}"] for each in x), metric)
         whiskers = np.abs(ends - means) if np.isfinite(ends).all() else None  # of one picture: none
         axes.errorbar(beside, means, whiskers, color=colour, linestyle=dash, marker="o", markersize=4,
                       markerfacecolor=face or colour, elinewidth=0.8, capsize=2)  # fmt: skip
-        level = _psnr(runs["baseline"], metric).value
-        axes.axhline(level, color=LINES["baseline"], linestyle=dash, linewidth=1)
+        level, _ = intervals([runs["baseline"]], metric)
+        axes.axhline(level[0], color=LINES["baseline"], linestyle=dash, linewidth=1)
     ticks(axes, x)
 
 
@@ -98,9 +91,11 @@ def _against_smallest(axes: Axes, runs: pd.DataFrame) -> None:
         at = float(np.exp(np.mean(np.log(np.array(values, dtype=np.float64)))))
         colour = LINES[name.partition("-")[0]]
         for metric, (_, _, face) in STYLES.items():
-            axes.plot(at, _psnr(group, metric).value, "o", color=colour, markerfacecolor=face or colour)
-        axes.annotate(name.partition("-")[2], (at, _psnr(group, LEARNT).value), xytext=(0, 5), fontsize=7,
-                      textcoords="offset points", ha="center")  # fmt: skip
+            score, _ = intervals([group], metric)
+            axes.plot(at, score[0], "o", color=colour, markerfacecolor=face or colour)
+            if metric == LEARNT:
+                axes.annotate(name.partition("-")[2], (at, score[0]), xytext=(0, 5), fontsize=7,
+                              textcoords="offset points", ha="center")  # fmt: skip
     axes.set(xscale="log", xlabel=r"$\lambda_{\min}$", title=r"Against $\lambda_{\min}$ (open: learnt)")
 
 

@@ -24,10 +24,10 @@ from analysis.paper import command
 from analysis.paper.dependence import Setting, settings
 from analysis.paper.drawing import COLOURS, new_axes, new_figure, save, ticks
 from analysis.paper.sweeps import FEATURES, FINEST, SIGMAS, fourier, multigrid
-from analysis.paper.tables import curves, runs_of
+from analysis.paper.tables import curves, intervals, runs_of
 from analysis.paper.weights import load_weights
 from ntkspec.population.groups import require
-from ntkspec.population.intervals import decades, interval, known_range, median
+from ntkspec.population.intervals import decades, known_range, median
 from ntkspec.population.outcomes import Curve, Outcome
 from ntkspec.report.decades import known_decades
 
@@ -92,10 +92,8 @@ def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]],
 
 
 def _psnr(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Outcome]], **style: Any) -> None:
-    found = [interval([each.end.metric("psnr_db") for each in group]) for group in groups]
-    means = np.array([each.value for each in found])
+    means, ends = intervals(groups, "psnr_db")
     axes.plot(x, means, **{"marker": "o", "markersize": 4, **style})
-    ends = np.array([[each.low, each.high] for each in found]).T
     if style.get("marker") != "" and np.isfinite(ends).all():  # not of a level line, nor of one picture
         axes.vlines(x, *ends, color=style.get("color"), linewidth=0.8)
 

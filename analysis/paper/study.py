@@ -22,9 +22,8 @@ class Study:
     """What one module studies. On the page are its figure <name>.png and, at marks of its name, its table."""
 
     name: str
-    jobs: Callable[
-        [Path, Sequence[Path], Settings], Sequence[Job]
-    ]  # of the study's folder, pictures and scale
+    # What is to be made, from the folder of the study, the pictures, and the scale.
+    jobs: Callable[[Path, Sequence[Path], Settings], Sequence[Job]]
     draw: Callable[[Sequence[Outcome], Path], None]
     table: Callable[[Sequence[Outcome]], str]  # in Markdown
 

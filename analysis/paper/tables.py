@@ -11,11 +11,13 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ntkspec.population.intervals import Seeds, decades, interval, median, said
 from ntkspec.population.outcomes import Curve, Outcome, Stage
 from ntkspec.report.words import sci_down, sci_up
 
+Floats = NDArray[np.float64]
 Cells: TypeAlias = "pd.DataFrame | pd.Series"  # of all networks, or of one
 
 
@@ -49,9 +51,15 @@ def mean(values: pd.Series, seeds: Seeds = (), digits: int = 2) -> str:
     return interval(values, seeds).text(digits)
 
 
-def ratio(ours: pd.Series, theirs: pd.Series, seeds: Seeds = (), unit: str = "") -> str:
+def ratio(ours: pd.Series, theirs: pd.Series) -> str:
     """Return the median over items of one network's lambda_min over another's, in decades; see `said`."""
-    return said(*median(ours.combine(theirs, decades), seeds), unit)
+    return said(*median(ours.combine(theirs, decades)))
+
+
+def intervals(groups: Iterable[Iterable[Outcome]], metric: str) -> tuple[Floats, Floats]:
+    """Return the mean of a metric at the end for each group, (k,), and the ends of its interval, (2, k)."""
+    found = [interval([run.end.metric(metric) for run in group]) for group in groups]
+    return np.array([each.value for each in found]), np.array([(each.low, each.high) for each in found]).T
 
 
 def smallest(spectra: Sequence[Curve]) -> str:
