@@ -1,42 +1,41 @@
-"""Beyond the paper: does it tell how well a picture is drawn, in how few modes of the kernel it lies?
+"""Beyond the paper: does it tell how well a picture is drawn, how much of it the kernel's leading modes hold?
 
     python analysis/paper/alignment.py PICTURES -o paper/alignment --results paper/results
 
-Half of the pixels, at random, are learnt by all six presets, the other half judged apart, as in `held_out.py`. Kernels
-are taken before training ("init"), in the middle and at the end, at 1024 samples of the pixels that are learnt; the target
-is the picture's values there, less their mean. Five pictures are trained at once, from the same weights; every five have
-a seed of their own, and are spread over the folder as all are.
-
-The rules, which were written down before any number was seen. Of each picture, Kendall's tau over the six presets, between
-a number of the kernel and the PSNR at the end of training, with that sign of the number which the claim calls good: little
-of the target beyond the leading 128 modes, few modes for 90% of it, a large lambda_min, a kernel far from that at init.
-What is known to lie between two ends only, as an unresolved lambda_min, is tied with all that it may equal. Over
-pictures, the mean of tau with its 95% interval, as in claims.py. A number goes with quality if the whole interval is at
-0.6 or above, that is if of the fifteen pairs of presets twelve or more are in order; it does not if all of it is below;
-else it is not resolved. The same for the pictures of one preset: tau over the five of a pack, mean and interval over packs.
+As in `held_out.py`, half of the pixels, at random, are learnt, and the other half judged apart. Kernels are
+taken before training ("init"), in the middle and at the end, at samples of the pixels that are learnt; the
+target is the picture there, less its mean. Five pictures at a time are trained from the same weights; every
+five have a seed of their own, and are as evenly spread over the folder as all. Run files may be deleted once
+they are measured. How the numbers are judged was written down before they were seen, in
+`alignment_verdicts.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import command
-from drawing import NAMES
+import numpy as np
+from alignment_verdicts import QUALITY, STAGES, all_claims, table, taus
+from drawing import COLOURS, NAMES, line, new_axes, new_figure, save
 from held_out import SHARE
 
+from ntkspec.errors import UsageError
+from ntkspec.population.aligned import ALIGNED, LEADING, Aligned, from_dict
+from ntkspec.population.groups import by_name, check_alike, require, settings_of
 from ntkspec.population.jobs import Job
+from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
+from ntkspec.population.packed import no_runs
 
-TOGETHER = 5  # pictures trained at once
-STAGES = ("init", "mid", "end")
-LEADING = 128  # modes
-HELD = 0.9  # share of the target
-GOES = 0.6  # Kendall's tau from which on a number goes with quality
+TOGETHER = 5  # pictures that are trained at once
 
 
 def jobs(folder: Path, pictures: Sequence[Path], scale: Mapping[str, Any]) -> list[Job]:
-    """Make a training for every pack of pictures and preset, pack after pack."""
+    """A training for every pack of pictures and preset, pack after pack."""
     packs = -(-len(pictures) // TOGETHER)
     return [
         Job(
@@ -45,18 +44,109 @@ def jobs(folder: Path, pictures: Sequence[Path], scale: Mapping[str, Any]) -> li
             {"preset": preset, "seed": pack, **scale, "held_out": SHARE},
             {preset: {}},
             kept=frozenset(STAGES),
+            results=ALIGNED,
         )
-        for pack in range(packs)
-        for preset in NAMES
+        for pack, preset in product(range(packs), NAMES)
     ]
+
+
+def load(study: Path) -> list[Aligned]:
+    """What was measured of all runs in the folder of the study, by picture and preset.
+
+    Raises:
+        UsageError: there are none, they are of different settings, or a picture lacks a preset.
+    """
+    found = ALIGNED.all_in(study)
+    if not found:
+        raise no_runs(study)
+    check_alike(found)
+    require(found, NAMES)
+    return sorted(found, key=lambda each: (each.item, each.name))
+
+
+def draw(runs: Iterable[Aligned], output: Path) -> None:
+    """PSNR of both sorts of pixels against the share beyond the leading modes, at every stage.
+
+    A dot is a picture behind a preset, in the middle of what is known of its share.
+    """
+    groups = by_name(runs)
+    figure = new_figure(13.0, 8.2)
+    panels = new_axes(figure, len(QUALITY), len(STAGES), share=False)
+    for axes, ((metric, pixels), stage) in zip(panels, product(QUALITY.items(), STAGES), strict=True):
+        for name, group in groups.items():
+            shares = [100 * np.mean(each.snapshots[stage]["beyond"]) for each in group]
+            scores = [each.metrics[metric] for each in group]
+            axes.plot(shares, scores, "o", color=COLOURS[name], markersize=3.5, alpha=0.6, markeredgewidth=0)
+            axes.plot(np.median(shares), np.median(scores), "D", color=COLOURS[name], markersize=8,
+                      markeredgecolor="white")  # fmt: skip
+        axes.set(xscale="log", title=f"{stage}: {pixels}", ylabel="PSNR in dB at the end")
+        axes.set_xlabel(f"% of the picture beyond the leading {LEADING} modes")
+        axes.grid(color="#e8e8e8", linewidth=0.6)
+        axes.set_axisbelow(True)
+    handles = [line(NAMES[name], COLOURS[name]) for name in NAMES]
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
+    save(figure, output)
+
+
+def write(runs: Sequence[Aligned], output: Path) -> None:
+    """As JSON: what was measured and what follows; settings and what made the runs stand there once."""
+    made: list[Mapping[str, Any]] = []
+    for each in runs:
+        made += [one for one in (each.made, each.config.get("trained_by")) if one and one not in made]
+    settings = {name: settings_of(group[0].config) for name, group in by_name(runs).items()}
+    packed = [
+        {
+            **asdict(each),
+            "config": {"seed": each.seed},
+            "made": made.index(each.made),
+            "trained_by": made.index(each.config["trained_by"]),
+        }
+        for each in runs
+    ]
+    claims = [{**asdict(claim), "verdict": claim.verdict} for claim in all_claims(runs)]
+    write_json(output, {"made": made, "settings": settings, "runs": packed, "claims": claims})
+
+
+def read(path: Path) -> list[Aligned]:
+    """The runs that `write` was given.
+
+    Raises:
+        UsageError: it wrote no such file.
+    """
+    try:
+        content = read_json(path)
+        return [_unpacked(each, content) for each in content["runs"]]
+    except (OSError, *OTHER_SHAPE) as error:
+        got = getattr(error, "strerror", None) or "something else"
+    remedy = "make it with analysis/paper/alignment.py"
+    raise UsageError(str(path), expected="what alignment.py writes", got=got, remedy=remedy)
+
+
+def _unpacked(each: Mapping[str, Any], content: Mapping[str, Any]) -> Aligned:
+    trained, made = (content["made"][each[key]] for key in ("trained_by", "made"))
+    config = {**content["settings"][each["name"]], **each["config"], "trained_by": trained}
+    kept = {key: value for key, value in each.items() if key != "trained_by"}
+    return from_dict({**kept, "config": config, "made": made})
 
 
 def main() -> None:
     """The command line."""
     parser = command.pictures_parser(__doc__, 3)
+    parser.add_argument(
+        "--results", type=Path, required=True, help="folder for alignment.png and alignment.json"
+    )
     options = parser.parse_args()
+    command.check_folder(options.results)
     made = jobs(options.output, command.pictures_of(options), command.scale_of(options))
     command.make(made, options)
+    runs = load(options.output)
+    draw(runs, options.results / "alignment.png")
+    write(runs, options.results / "alignment.json")
+    print(table(runs), taus(runs), sep="\n\n")
+    for claim in all_claims(runs):
+        print(f"\n({claim.letter}) {claim.text}\n    {claim.verdict}")
+        for part in claim.parts:
+            print(f"    {part.said}: {part.found}")
 
 
 if __name__ == "__main__":
