@@ -14,6 +14,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import alignment
+import alignment_verdicts
 import batched_speed
 import command
 import cost_table
@@ -32,6 +34,7 @@ from scaling_table import table
 from verdicts import Claim
 from weights import load_weights
 
+from ntkspec.population.aligned import Aligned
 from ntkspec.population.json_files import read_json
 from ntkspec.population.outcomes import Outcome
 from ntkspec.population.packed import load, pack
@@ -91,21 +94,37 @@ def fill(
     """Every table of the page."""
     claims = list(claims)
     further = {name: load(results / name) for name in FURTHER}
-    put("scale", scale({"pictures": pictures, "meshes": meshes, "sweeps": sweeps, **further}), page)
+    aligned = alignment.read(results / "alignment.json")
+    studies: dict[str, Sequence[Outcome | Aligned]] = {
+        "pictures": pictures,
+        "meshes": meshes,
+        "sweeps": sweeps,
+        **further,
+        "alignment": aligned,
+    }
+    put("scale", scale(studies), page)
     put("pictures", table(pictures), page)
     put("meshes", table(meshes), page)
     put("dependence", dependence.table(sweeps, load_weights(results / "weights.json")), page)
-    verdicts = [[f"({c.letter})", c.text, c.verdict] for c in claims]
-    put("claims", left(["", "claim", "verdict"], verdicts), page)
-    put("numbers", "\n\n".join(numbers(claim) for claim in claims), page)
+    ours = list(alignment_verdicts.all_claims(aligned))
+    put("claims", verdicts(claims), page)
+    put("numbers", "\n\n".join(numbers(claim) for claim in (*claims, *ours)), page)
     for name, make in FURTHER.items():
         put(name, make(further[name]), page)
+    put("alignment_verdicts", verdicts(ours), page)
+    put("alignment_taus", alignment_verdicts.taus(aligned), page)
+    put("alignment", alignment_verdicts.table(aligned), page)
     costs = read_json(results / "costs.json")["costs"]
     put("costs", cost_table.table([cost_table.Cost(**cost) for cost in costs]), page)
     put("batched", batched_speed.table(read_json(results / "batched.json")["rows"]), page)
 
 
-def scale(studies: Mapping[str, Sequence[Outcome]]) -> str:
+def verdicts(claims: Iterable[Claim]) -> str:
+    """Claims with their verdicts, in a table."""
+    return left(["", "claim", "verdict"], [[f"({c.letter})", c.text, c.verdict] for c in claims])
+
+
+def scale(studies: Mapping[str, Sequence[Outcome | Aligned]]) -> str:
     """What was run, in a table."""
     rows = []
     for name, study in studies.items():
@@ -116,10 +135,11 @@ def scale(studies: Mapping[str, Sequence[Outcome]]) -> str:
         items = len({each.item for each in study})
         batch = f"{optimizer['iterations']:,} of {optimizer['batch']:,}"
         seeds = len({each.seed for each in study})
-        stages = [stage for each in study for stage in each.stages.values()]
+        stages = [stage for each in study if isinstance(each, Outcome) for stage in each.stages.values()]
         held, broken = sum(stage.bounds for stage in stages), sum(len(stage.broken) for stage in stages)
+        bounds = [f"{held:,}", str(broken)] if stages else ["-", "-"]
         sizes = [str(items), str(len(study)), side, batch, str(seeds), str(first.samples)]
-        rows.append([name.replace("_", " "), *sizes, f"{held:,}", str(broken)])
+        rows.append([name.replace("_", " "), *sizes, *bounds])
     head = ["study", "items", "run files", "each", "steps of Adam", "seeds", "samples of a kernel"]
     head += ["bounds held against spectra", "broken"]
     return markdown(head, rows)

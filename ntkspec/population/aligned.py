@@ -18,7 +18,6 @@ from ntkspec.population.analysed import curve_of, short
 from ntkspec.population.intervals import known_range
 from ntkspec.population.kept import Kept
 from ntkspec.population.made_by import made_by
-from ntkspec.spectral import spectrum
 from ntkspec.spectral.alignment import alignment
 from ntkspec.store import open_run
 
@@ -73,16 +72,14 @@ def aligned(run_file: Path) -> Aligned:
 
 def _numbers(jacobian: Jacobian, first: Jacobian, targets: NDArray[Any]) -> dict[str, Range]:
     # Finer methods take many times as long, for what is at most some 1e-14 of the largest eigenvalue.
-    found_spectrum = spectrum(jacobian, method="gram", backend="cpu")
-    found = alignment(jacobian, targets, backend="cpu")
-    modes, last = found.modes(HELD), len(found.target)
-    beyond = found.beyond(min(LEADING, last))
+    found = alignment(jacobian, targets, method="gram", backend="cpu")
+    modes, beyond, resolved = found.modes(HELD), found.beyond(LEADING), len(found.target)
     distance = kernel_distance(first, jacobian, backend="cpu")
     numbers = {
-        # Of modes that are not resolved, none or all of the rest may be among the leading ones.
-        "beyond": (beyond if last >= LEADING else 0.0, beyond),
-        "modes": (modes, modes) if modes is not None else (last + 1, found.size),
-        "lambda_min": known_range(curve_of(found_spectrum)),
+        # What modes that are not resolved hold may be beyond the leading ones, or among them.
+        "beyond": (beyond if resolved >= LEADING else 0.0, beyond),
+        "modes": (modes, modes) if modes is not None else (resolved + 1, found.size),
+        "lambda_min": known_range(curve_of(found.spectrum)),
         "distance": (distance, distance),
     }
     return {name: (short(low), short(high)) for name, (low, high) in numbers.items()}
