@@ -75,10 +75,11 @@ def _numbers(jacobian: Jacobian, first: Jacobian, targets: NDArray[Any]) -> dict
     found = alignment(jacobian, targets, method="gram", backend="cpu")
     modes, beyond, resolved = found.modes(HELD), found.beyond(LEADING), len(found.target)
     distance = kernel_distance(first, jacobian, backend="cpu")
+    fewest = resolved + 1 if found.rest > 1 - HELD else 1
     numbers = {
         # What modes that are not resolved hold may be beyond the leading ones, or among them.
         "beyond": (beyond if resolved >= LEADING else 0.0, beyond),
-        "modes": (modes, modes) if modes is not None else (resolved + 1, found.size),
+        "modes": (modes, modes) if modes is not None else (fewest, found.size),
         "lambda_min": known_range(curve_of(found.spectrum)),
         "distance": (distance, distance),
     }
