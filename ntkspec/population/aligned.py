@@ -73,13 +73,12 @@ def aligned(run_file: Path) -> Aligned:
 def _numbers(jacobian: Jacobian, first: Jacobian, targets: NDArray[Any]) -> dict[str, Range]:
     # Finer methods take many times as long, for what is at most some 1e-14 of the largest eigenvalue.
     found = alignment(jacobian, targets, method="gram", backend="cpu")
-    modes, beyond, resolved = found.modes(HELD), found.beyond(LEADING), len(found.target)
+    beyond = found.beyond(LEADING)
     distance = kernel_distance(first, jacobian, backend="cpu")
-    fewest = resolved + 1 if found.rest > 1 - HELD else 1
     numbers = {
         # What modes that are not resolved hold may be beyond the leading ones, or among them.
-        "beyond": (beyond if resolved >= LEADING else 0.0, beyond),
-        "modes": (modes, modes) if modes is not None else (fewest, found.size),
+        "beyond": (beyond if len(found.target) >= LEADING else 0.0, beyond),
+        "modes": (found.more_than(HELD) + 1, found.modes(HELD) or found.size),
         "lambda_min": known_range(curve_of(found.spectrum)),
         "distance": (distance, distance),
     }
