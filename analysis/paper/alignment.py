@@ -22,7 +22,7 @@ import command
 import numpy as np
 from alignment_verdicts import QUALITY, STAGES, all_claims, table, taus
 from drawing import COLOURS, NAMES, line, new_axes, new_figure, save
-from held_out import SHARE
+from held_out import LEARNT, SHARE
 
 from ntkspec.errors import UsageError
 from ntkspec.population.aligned import ALIGNED, LEADING, Aligned, from_dict
@@ -32,6 +32,7 @@ from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.packed import no_runs
 
 TOGETHER = 5  # pictures that are trained at once
+TITLES_OF_STAGES = dict(zip(STAGES, ("Kernel before training", "Halfway", "At the end"), strict=True))
 
 
 def jobs(folder: Path, pictures: Sequence[Path], scale: Mapping[str, Any]) -> list[Job]:
@@ -70,8 +71,8 @@ def draw(runs: Iterable[Aligned], output: Path) -> None:
     A dot is a picture behind a preset, in the middle of what is known of its share.
     """
     groups = by_name(runs)
-    figure = new_figure(13.0, 8.2)
-    panels = new_axes(figure, len(QUALITY), len(STAGES), share=False)
+    figure = new_figure(13.0, 7.6)
+    panels = new_axes(figure, len(QUALITY), len(STAGES))
     for axes, ((metric, pixels), stage) in zip(panels, product(QUALITY.items(), STAGES), strict=True):
         for name, group in groups.items():
             shares = [100 * np.mean(each.snapshots[stage]["beyond"]) for each in group]
@@ -79,8 +80,14 @@ def draw(runs: Iterable[Aligned], output: Path) -> None:
             axes.plot(shares, scores, "o", color=COLOURS[name], markersize=3.5, alpha=0.6, markeredgewidth=0)
             axes.plot(np.median(shares), np.median(scores), "D", color=COLOURS[name], markersize=8,
                       markeredgecolor="white")  # fmt: skip
-        axes.set(xscale="log", title=f"{stage}: {pixels}", ylabel="PSNR in dB at the end")
-        axes.set_xlabel(f"% of the picture beyond the leading {LEADING} modes")
+        axes.set(xscale="log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        if metric == LEARNT:
+            axes.set_title(TITLES_OF_STAGES[stage])
+        else:
+            axes.set_xlabel(f"% of the picture beyond the leading {LEADING} modes")
+        if stage == STAGES[0]:
+            axes.set_ylabel(f"PSNR in dB, {pixels}")
         axes.grid(color="#e8e8e8", linewidth=0.6)
         axes.set_axisbelow(True)
     handles = [line(NAMES[name], COLOURS[name]) for name in NAMES]

@@ -144,5 +144,5 @@ def table(runs: Runs) -> str:
 
 def _shown(ranges: Ranges, form: str) -> str:
     """The median of what numbers are at least and at most."""
-    low, high = (format(end, form) for end in np.median(ranges, axis=0))
+    low, high = (format(end, form) if end else "0" for end in np.median(ranges, axis=0))
     return low if low == high else f"{low} to {high}"
