@@ -121,8 +121,8 @@ cluster-studies: .venv.stamp
 
 # The paper rerun, from a folder of pictures and one of watertight meshes; what is there is not made again.
 # `paper` is scaled down to ten pictures, and three for all that is varied: its page is $(PAPER)/paper.md. `paper-full`
-# takes all pictures, and ten for what is varied, hours on 2 cores; it replaces analysis/results/paper and the tables of
-# docs/paper.md. Pictures have $(SIDE) pixels a side, as in `make paper DEVICE=cuda SIDE=512`; studies of another side than
+# takes all pictures, ten for what is varied, and twenty for alignment, hours on 2 cores; it replaces
+# analysis/results/paper and the tables of docs/paper.md. Pictures have $(SIDE) pixels a side, as in `make paper DEVICE=cuda SIDE=512`; studies of another side than
 # the usual one are in folders of their own, such as paper-512, results and page included. Each study says, once its first
 # networks are done, how long all may take.
 USUAL_SIDE := 192
@@ -135,6 +135,7 @@ RESULTS ?= $(PAPER)/results
 PAGE ?= $(PAPER)/paper.md
 COUNT ?= --count 10
 FEW ?= --count 3
+ALIGNED ?= $(FEW)
 STUDY := $(BIN)/python -m analysis.paper
 OF_PICTURES := --side $(SIDE) --device $(DEVICE)
 
@@ -147,12 +148,13 @@ paper: .venv.stamp
 	$(STUDY).activations "$(PICTURES)" -o $(PAPER)/activations --results $(RESULTS) $(OF_PICTURES) $(FEW)
 	$(STUDY).interpolation "$(PICTURES)" -o $(PAPER)/interpolation --results $(RESULTS) $(OF_PICTURES) $(FEW)
 	$(STUDY).held_out "$(PICTURES)" -o $(PAPER)/held_out --results $(RESULTS) $(OF_PICTURES) $(FEW)
+	$(STUDY).alignment "$(PICTURES)" -o $(PAPER)/alignment --results $(RESULTS) $(OF_PICTURES) $(ALIGNED)
 	$(STUDY).costs "$(PICTURES)" --results $(RESULTS)
 	$(STUDY).page $(PAPER) --results $(RESULTS) --page $(PAGE)
 
 paper-full:
 	$(MAKE) paper PAPER=paper-full$(SIZED) $(if $(SIZED),,RESULTS=analysis/results/paper PAGE=docs/paper.md) \
-		COUNT= FEW='--count 10'
+		COUNT= FEW='--count 10' ALIGNED='--count 20'
 
 # A run file written from JAX, and its analysis, in an environment with JAX and without PyTorch: a minute or two the
 # first time. It fails where the kernel of the file is not JAX's own J J^T.

@@ -22,7 +22,7 @@ from ntkspec.progress import progress
 from ntkspec.report.compare import assemble, find_baseline, unique_labels
 from ntkspec.report.places import Places, kernel_files
 from ntkspec.report.records import Report
-from ntkspec.run_analysis import Progress, RunSettings, RunWork, chosen
+from ntkspec.run_analysis import Progress, RunSettings, RunWork, When, chosen
 from ntkspec.run_options import add_settings, settings_of
 from ntkspec.spectral import MethodChoice
 from ntkspec.store import open_run
@@ -51,6 +51,7 @@ def analyze_runs(
     check: bool = False,
     samples: int | None = None,
     seed: int = 0,
+    alignment: When = "auto",
     kernels: str | Path | None = None,
     trial: bool = False,
     progress: Progress | None = None,
@@ -67,6 +68,8 @@ def analyze_runs(
         baseline: label of the run to compare with; default: the one called "baseline", else the first.
         check: compute every total kernel and spectrum in a second way too, and compare.
         samples: analyse so many of each run's samples, drawn at random by `seed`; default: all.
+        alignment: whether to look where the targets lie in the total kernel's spectrum: "auto" where its
+            eigenvectors soon are had, "always" or "never".
         kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
         trial: read the files in another process first, as the command does; see `ntkspec.open_run`.
         progress: called with a line for every step of the work.
@@ -88,6 +91,7 @@ def analyze_runs(
         check=check,
         samples=samples,
         seed=seed,
+        alignment=alignment,
     )
     work = RunWork(settings, select(backend), progress or (lambda _: None), detail)
     if not paths:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,14 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.problem import Kernel, sums_of
-from ntkspec.memory import budget_bytes
+from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.places import names_in_file
 from ntkspec.report.records import RunReport, SnapshotReport
-from ntkspec.spectral import MethodChoice, Spectrum
+from ntkspec.spectral import Method, MethodChoice, Spectrum
 from ntkspec.spectral.ablation import sums_of_blocks
+from ntkspec.spectral.alignment import Alignment, align
 from ntkspec.spectral.choose import check_options, plan, solve_all
 from ntkspec.spectral.distance import Reference
 from ntkspec.spectral.solvers import SOLVERS
@@ -32,6 +33,8 @@ from ntkspec.store import Run, Snapshot, open_run
 from ntkspec.store.schema import TRUTH
 
 Progress = Callable[[str], None]
+When = Literal["auto", "always", "never"]
+MOST_MODES = 2048  # of a kernel whose eigenvectors are computed without being asked for
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class RunSettings:
     """How a run file is analysed: plain values, so that it can be pickled and compared.
 
     Raises:
-        UsageError: a second computation is asked for where it cannot be had.
+        UsageError: a second computation, or an alignment, is asked for where it cannot be had.
     """
 
     snapshot: str = "all"  # an id or label, or "all"
@@ -53,6 +56,7 @@ class RunSettings:
     check: bool = False  # compute every total kernel and spectrum in a second way, too
     samples: int | None = None  # so many of the run's, drawn at random; None: all
     seed: int = 0  # of that draw
+    alignment: When = "auto"  # whether to look where the targets lie, which takes the eigenvectors
 
     def __post_init__(self) -> None:
         if self.check and (self.k is not None or not _gives_all(self.method)):
@@ -64,10 +68,29 @@ class RunSettings:
                 else f"method {self.method}, the largest alone",
                 remedy="leave out -k, --check, or the method",
             )
+        if self.alignment not in get_args(When):
+            raise UsageError(
+                "--alignment",
+                expected=" or ".join(get_args(When)),
+                got=repr(self.alignment),
+                remedy="choose one of these",
+            )
+        if self.alignment == "always" and not _gives_vectors(self.method):
+            able = [name for name, solver in SOLVERS.items() if solver.vectors]
+            raise UsageError(
+                "--alignment always",
+                expected=f"method auto or {' or '.join(able)}, which give eigenvectors",
+                got=f"method {self.method}",
+                remedy="leave out the method, or --alignment",
+            )
 
 
 def _gives_all(method: MethodChoice) -> bool:
     return method == "auto" or method not in SOLVERS or SOLVERS[method].complete  # others are refused later
+
+
+def _gives_vectors(method: MethodChoice) -> bool:
+    return method == "auto" or method not in SOLVERS or SOLVERS[method].vectors
 
 
 def analyze_run(
@@ -189,6 +212,8 @@ class RunWork:
         if self.tell:
             for line in plan(where, kernel, asked.k):
                 self.tell(line)
+            reason = self._no_vectors(run, kernel)
+            self.tell(f"  eigenvectors of total, to align the targets with: {reason or 'computed'}")
         if kernels:
             write_sums(
                 kernels,
@@ -199,7 +224,12 @@ class RunWork:
         check_options(kernel, asked.method, asked.k, vectors=False)
         self.say(f"{where}: reading")
         summed = sums_of(kernel, parts)
-        found = solve_all(summed, asked.method, asked.k, progress=lambda step: self.say(f"{where}: {step}"))
+        reason = self._no_vectors(run, summed["total"])
+        found = self._spectra(summed, where, vectors=not reason)
+        alignments: dict[str, Alignment] = {}
+        if not reason:
+            alignments, reason = self._aligned(run, snap, jacobian, found["total"])
+        found["total"] = replace(found["total"], vectors=None)
         self.say(f"{where}: distance from the first snapshot")
         distances = first.distances(snap.id, summed)
         self.say(f"{where}: bounds")
@@ -214,11 +244,63 @@ class RunWork:
             checks=evidence.checks,
             picture=run.pictures.get(snap.id),
             distances=distances,
+            alignments=alignments,
+            no_alignment=reason,
         )
         said = [*_of_regions(found["total"])]
         if evidence.left_out:
             said.append(f"left out {evidence.left_out}")
         return report, said
+
+    def _spectra(self, kernels: Mapping[str, Kernel], where: str, *, vectors: bool) -> dict[str, Spectrum]:
+        """The spectra of all sums of blocks; eigenvectors are of the total kernel alone."""
+        asked = self.settings
+        found: dict[str, Spectrum] = {}
+        for name, kernel in kernels.items():
+            found |= solve_all(
+                {name: kernel},
+                asked.method,
+                asked.k,
+                vectors=vectors and name == "total",
+                progress=lambda step: self.say(f"{where}: {step}"),
+            )
+        return found
+
+    def _no_vectors(self, run: Run, total: Kernel) -> str:
+        """Say why the total kernel's eigenvectors are not computed, or "" where they are."""
+        asked = self.settings
+        methods: tuple[Method, ...] = ("gram", "svd") if asked.method == "auto" else (asked.method,)
+        if asked.alignment == "never":
+            return "--alignment never leaves it out"
+        if not run.has_targets:
+            return "the run file has no targets"
+        if asked.alignment == "always":
+            return ""
+        if not all(SOLVERS[method].vectors for method in methods):
+            return f"method {asked.method} gives no eigenvectors"
+        if total.size > MOST_MODES:
+            return (
+                f"of {total.size} modes, more than {MOST_MODES}, eigenvectors take long; "
+                "--alignment always computes them"
+            )
+        needs = [SOLVERS[method].need(total, asked.k, vectors=True) for method in methods]
+        if not all(need.fits for need in needs):
+            needed = format_bytes(max(need.needed for need in needs))
+            return f"eigenvectors need {needed}, more than {total.limit}"
+        return ""
+
+    def _aligned(
+        self, run: Run, snap: Snapshot, jacobian: Jacobian, total: Spectrum
+    ) -> tuple[dict[str, Alignment], str]:
+        """The alignment of the total kernel, or why there is none, from its spectrum with eigenvectors."""
+        numbers, targets = draw(run.samples, self.settings), run.targets
+        if targets is None:
+            return {}, "the run file has no targets"
+        try:
+            found = align(total, targets[numbers], snap.outputs[numbers], jacobian, self.settings.outputs)
+        except UsageError as error:  # of targets that are the same everywhere; the spectra stay
+            return {}, str(error)
+        return {"total": found}, ""
 
 
 def _together(run: Run, names: Sequence[str], said: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from analysis.paper import (
     activations,
+    alignment,
+    alignment_verdicts,
     command,
     costs,
     dependence,
@@ -29,6 +31,7 @@ from analysis.paper.scaling_table import table
 from analysis.paper.tables import markdown
 from analysis.paper.verdicts import Claim
 from analysis.paper.weights import load_weights
+from ntkspec.population.aligned import Aligned
 from ntkspec.population.json_files import read_json
 from ntkspec.population.outcomes import Outcome
 from ntkspec.population.packed import load, pack
@@ -87,14 +90,21 @@ def fill(
     """
     claims = list(claims)
     further = {study.name: load(results / study.name) for study in FURTHER}
+    aligned = alignment.read(results / "alignment.json")
+    ours = list(alignment_verdicts.all_claims(aligned))
+    studies: dict[str, Sequence[Outcome | Aligned]] = {"pictures": pictures, "meshes": meshes}
+    studies |= {"sweeps": sweeps, **further, "alignment": aligned}
     parts = {
-        "scale": scale({"pictures": pictures, "meshes": meshes, "sweeps": sweeps, **further}),
+        "scale": scale(studies),
         "pictures": table(pictures),
         "meshes": table(meshes),
         "dependence": dependence.table(sweeps, load_weights(results / "weights.json")),
         "claims": verdicts(claims),
-        "numbers": "\n\n".join(numbers(claim) for claim in claims),
+        "numbers": "\n\n".join(numbers(claim) for claim in (*claims, *ours)),
         **{study.name: study.table(further[study.name]) for study in FURTHER},
+        "alignment_verdicts": verdicts(ours),
+        "alignment_taus": alignment_verdicts.taus(aligned),
+        "alignment": alignment_verdicts.table(aligned),
         "costs": costs.table([costs.Cost(**cost) for cost in read_json(results / "costs.json")["costs"]]),
         "batched": costs.speed_table(read_json(results / "batched.json")["rows"]),
     }
@@ -108,7 +118,7 @@ def fill(
     page.write_text(text, encoding="utf-8")
 
 
-def scale(studies: Mapping[str, Sequence[Outcome]]) -> str:
+def scale(studies: Mapping[str, Sequence[Outcome | Aligned]]) -> str:
     """Return what was run, in a table."""
     rows = {}
     for name, study in studies.items():
@@ -116,7 +126,7 @@ def scale(studies: Mapping[str, Sequence[Outcome]]) -> str:
         first = next((each for each in study if each.name == "baseline-width64"), study[0])
         task, optimizer = first.config["task"], first.config["optimizer"]
         side = f"{task['side']} x {task['side']} pixels" if "side" in task else f"{task['points']:,} points"
-        stages = [stage for each in study for stage in each.stages.values()]
+        stages = [stage for each in study if isinstance(each, Outcome) for stage in each.stages.values()]
         rows[name.replace("_", " ")] = {
             "items": str(len({each.item for each in study})),
             "run files": str(len(study)),
@@ -124,8 +134,8 @@ def scale(studies: Mapping[str, Sequence[Outcome]]) -> str:
             "steps of Adam": f"{optimizer['iterations']:,} of {optimizer['batch']:,}",
             "seeds": str(len({each.seed for each in study})),
             "samples of a kernel": str(first.samples),
-            "bounds held against spectra": f"{sum(stage.bounds for stage in stages):,}",
-            "broken": str(sum(len(stage.broken) for stage in stages)),
+            "bounds held against spectra": f"{sum(stage.bounds for stage in stages):,}" if stages else "-",
+            "broken": str(sum(len(stage.broken) for stage in stages)) if stages else "-",
         }
     return markdown(rows, "study")
 

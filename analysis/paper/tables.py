@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ntkspec.population.groups import Result
 from ntkspec.population.intervals import Seeds, decades, interval, median, said
 from ntkspec.population.outcomes import Curve, Outcome, Stage
 from ntkspec.report.words import sci_down, sci_up
@@ -21,7 +22,7 @@ Floats = NDArray[np.float64]
 Cells: TypeAlias = "pd.DataFrame | pd.Series"  # of all networks, or of one
 
 
-def runs_of(outcomes: Iterable[Outcome]) -> pd.DataFrame:
+def runs_of(outcomes: Iterable[Result]) -> pd.DataFrame:
     """Return the outcomes in a frame of items by names; NaN where an item has no run of a name."""
     return pd.Series({(each.item, each.name): each for each in outcomes}, dtype=object).unstack()
 

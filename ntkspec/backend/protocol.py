@@ -227,6 +227,10 @@ class Backend(Protocol):
         """Bytes beside the matrix itself that `singular_values` takes for so many rows."""
         ...
 
+    def svd_right_bytes(self, rows: int) -> int:
+        """Bytes beside the matrix itself that `svd_right` takes for so many rows."""
+        ...
+
     def solve_lower(self, triangle: Any, rows: Any) -> Any:
         """The inverse of a lower triangular matrix, times `rows`."""
         ...

@@ -13,6 +13,7 @@ from ntkspec.jacobian import Outputs
 from ntkspec.report.records import Comparison, Qualifier, Report, RunReport, SnapshotReport
 from ntkspec.report.to_json import FORMAT, VERSION
 from ntkspec.report.tree import Node, parse, read_bytes
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.bounds.record import Bound, Quantity, Side
 from ntkspec.spectral.consistency import Check
@@ -109,7 +110,8 @@ def _mode(node: Node, outputs: int) -> Outputs:
 
 def _snapshot(node: Node) -> SnapshotReport:
     spectra = {name: _spectrum(each) for name, each in node["spectra"].items()}
-    checks, apart = node.get("checks"), node.get("kernel_distance")
+    checks, apart, aligned = (node.get(name) for name in ("checks", "kernel_distance", "alignment"))
+    unaligned = node.get("no_alignment")
     if "total" not in spectra:
         node["spectra"].refuse("a spectrum 'total'", ", ".join(spectra) or "none")
     return SnapshotReport(
@@ -121,6 +123,10 @@ def _snapshot(node: Node) -> SnapshotReport:
         bounds=node["bounds"].each(lambda each: _bound(each, spectra)),
         checks=checks.each(_check) if checks else (),
         distances={name: _distance(each) for name, each in apart.items()} if apart else {},
+        alignments={name: _alignment(name, each, spectra) for name, each in aligned.items()}
+        if aligned
+        else {},
+        no_alignment=unaligned.text() if unaligned else "",
     )
 
 
@@ -197,6 +203,21 @@ def _distance(node: Node) -> KernelDistance:
         value=value.number(least=0.0) if value else None,
         reference=node["from"].text(),
         reason=node["reason"].text(),
+    )
+
+
+def _alignment(name: str, node: Node, spectra: dict[str, Spectrum]) -> Alignment:
+    if name not in spectra:
+        node.refuse("shares in the modes of one of the spectra", name)
+    resolved = spectra[name].resolved
+    residual, aligned = node.get("residual"), node.get("kernel_target")
+    return Alignment(
+        spectrum=spectra[name],
+        target=node["target"].numbers(resolved, least=0.0),
+        rest=node["rest"].number(least=0.0),
+        kernel_target=aligned.number(least=0.0) if aligned else None,
+        residual=residual.numbers(resolved, least=0.0) if residual else None,
+        residual_rest=node["residual_rest"].number(least=0.0) if residual else None,
     )
 
 

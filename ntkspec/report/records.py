@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound as CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
@@ -38,6 +39,8 @@ class SnapshotReport:
     checks: tuple[Check, ...] = ()
     picture: Picture | None = None  # the model's output, where the run file carries it
     distances: Mapping[str, KernelDistance] = field(default_factory=dict)  # by spectrum; older files: none
+    alignments: Mapping[str, Alignment] = field(default_factory=dict)  # by spectrum: of "total", or of none
+    no_alignment: str = ""  # why there is none
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ COLUMNS = ("run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error"
 SNAPSHOT_COLUMNS = (
     "run", "snapshot", "step", "spectrum", "size", "resolved", "floor", "lambda_max", "lambda_min",
     "lambda_min_at_most", "zero", "condition", "trace", "effective_rank", "stable_rank", "kernel_distance",
+    "modes_for_90_percent", "share_beyond_128_modes", "kernel_target_alignment",
 )  # fmt: skip
 
 _SEPARATORS = ",;|\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029"  # of cells and of lines, whatever reads the file
@@ -71,7 +72,9 @@ def write_snapshots_csv(report: Report, file: TextIO) -> None:
     """Write a row for each kernel at each snapshot to an open text file (newline="").
 
     What is not known is empty: lambda_min where it is not resolved (then it lies in [0, lambda_min_at_most]),
-    kernel_distance where there is none. zero is 1 where lambda_min is exactly zero. Text as in `write_csv`.
+    kernel_distance where there is none, what is said of the targets where their place was not looked for, and
+    modes_for_90_percent where the resolved modes do not hold as much. zero is 1 where lambda_min is exactly
+    zero. Text as in `write_csv`.
     """
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(SNAPSHOT_COLUMNS)
@@ -93,6 +96,7 @@ def kernel_numbers(snapshot: SnapshotReport, name: str) -> dict[str, float | Non
         The columns of snapshots.csv from "size" on.
     """
     spectrum, distance = snapshot.spectra[name], snapshot.distances.get(name)
+    aligned = snapshot.alignments.get(name)
     return {
         "size": spectrum.size,
         "resolved": spectrum.resolved,
@@ -106,6 +110,9 @@ def kernel_numbers(snapshot: SnapshotReport, name: str) -> dict[str, float | Non
         "effective_rank": spectrum.effective_rank,
         "stable_rank": spectrum.stable_rank,
         "kernel_distance": distance.value if distance else None,
+        "modes_for_90_percent": aligned.modes(0.9) if aligned else None,
+        "share_beyond_128_modes": aligned.beyond(128) if aligned else None,
+        "kernel_target_alignment": aligned.kernel_target if aligned else None,
     }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from ntkspec.report.names import clean as clean  # words, too
 from ntkspec.report.names import snapshot_name as snapshot_name
 from ntkspec.report.records import Comparison, RunReport, SnapshotReport
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -177,6 +178,27 @@ def distance(snapshot: SnapshotReport, kernel: str) -> str:
     if found.value is None:
         return f"none: {clean(found.reason)}"
     return f"{found.value:.3f}" if found.value >= 0.001 else sci(found.value)
+
+
+def alignment(found: Alignment, of: str = "the targets", share: float = 0.9) -> str:
+    """Say how many of a kernel's modes hold a share: "3 of its 1,024 modes hold 90% of the targets".
+
+    Args:
+        found: of the kernel that "its" refers to.
+        of: what the targets are, such as "the picture".
+        share: from 0 to 1.
+    """
+    count, held = found.modes(share), f"{100 * share:g}% of {of}"
+    if count is not None:
+        return f"{count:,} of its {found.size:,} modes hold{'s' * (count == 1)} {held}"
+    why = "not resolved" if found.spectrum.complete else "not computed"
+    return f"more than {found.more_than(share):,} of its {found.size:,} modes hold {held}; the rest is {why}"
+
+
+def modes(found: Alignment, share: float = 0.9) -> str:
+    """Say how many modes hold a share, for a column: "3"; "> 832" where the resolved ones do not."""
+    count = found.modes(share)
+    return f"> {found.more_than(share):,}" if count is None else f"{count:,}"
 
 
 def decades(comparison: Comparison) -> str:

@@ -16,7 +16,7 @@ from ntkspec.population.packed import load
 
 RESULTS = PAGE.parents[1] / "analysis" / "results" / "paper"
 PARTS = {"claims", "scale", "pictures", "meshes", "dependence", "activations", "interpolation", "held_out"}
-PARTS |= {"costs", "batched", "numbers"}
+PARTS |= {"alignment_verdicts", "alignment_taus", "alignment", "costs", "batched", "numbers"}
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def test_full_size_is_a_study_of_its_own():
     lines = [line for line in done.stdout.splitlines() if "analysis.paper." in line]
     studies = [line for line in lines if " -o paper-512/" in line]
     learnt = [line for line in studies if "runs3d" not in line and "weights" not in line]
-    assert len(learnt) == 6
+    assert len(learnt) == 7
     assert all("--side 512 --device cuda" in line for line in learnt)
     assert lines[-1].endswith("page paper-512 --results paper-512/results --page paper-512/paper.md")
 
@@ -393,6 +393,7 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("sweeps", "pictures", "-o", "s", "--count", "-1"), "expected a positive number, got '-1'"),
         (("activations", "pictures", "-o", "s"), "--results"),
         (("held_out", "pictures", "-o", "s", "--results", PICTURE), "expected a folder, or none yet"),
+        (("alignment", "pictures", "-o", "s", "--results", PICTURE), "expected a folder, or none yet"),
         (("runs3d", "pictures", "-o", "s"), ".ply"),
         pytest.param(
             ("runs3d", "meshes", "-o", "s", "--workers", "1"),
@@ -483,6 +484,7 @@ def test_the_whole_page_in_small(tmp_path, pictures, cluster):
         ("activations", *few, "-o", study / "activations", "--results", results, *small),
         ("interpolation", *few, "-o", study / "interpolation", "--results", results, *small),
         ("held_out", *few, "-o", study / "held_out", "--results", results, *small),
+        ("alignment", *few, "-o", study / "alignment", "--results", results, *small),
         ("costs", pictures, "--results", results),
         ("page", study, "--results", results, "--page", page),
     ):
@@ -497,6 +499,9 @@ def test_the_whole_page_in_small(tmp_path, pictures, cluster):
         "activations",
         "interpolation",
         "held_out",
+        "alignment_verdicts",
+        "alignment_taus",
+        "alignment",
         "costs",
         "batched",
     ):
@@ -512,6 +517,7 @@ def test_the_whole_page_in_small(tmp_path, pictures, cluster):
         "activations",
         "interpolation",
         "held_out",
+        "alignment",
     ):
         assert (results / f"{name}.png").stat().st_size > 10_000
     packed = script(
