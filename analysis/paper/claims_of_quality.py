@@ -29,19 +29,20 @@ METRICS = ("psnr_db", "ms_ssim")
 DOUBLING_DB = 0.5  # a doubling of frequency or resolution that gains less has saturated
 STABLE = 0.8  # Kendall's tau between an item's order and that of all others
 
-DOUBLINGS: list[
-    tuple[tuple[str, ...], tuple[str, str], bool]
-] = [  # what is doubled, the runs before and after, whether that should gain little
-    (
-        ("FFE", f"{features} frequencies", f"sigma {sigma} to {2 * sigma}"),
-        (fourier(sigma, features), fourier(2 * sigma, features)),
-        True,
-    )
-    for features, sigma in product(FEATURES, (8, 16))
-]
-DOUBLINGS += [
-    (("MPE", f"finest {finest} to {2 * finest}"), (multigrid(finest), multigrid(2 * finest)), False)
-    for finest in (48, 96, 192)
+# What is doubled, the runs before and after, whether that should gain little.
+DOUBLINGS: list[tuple[tuple[str, ...], tuple[str, str], bool]] = [
+    *(
+        (
+            ("FFE", f"{features} frequencies", f"sigma {sigma} to {2 * sigma}"),
+            (fourier(sigma, features), fourier(2 * sigma, features)),
+            True,
+        )
+        for features, sigma in product(FEATURES, (8, 16))
+    ),
+    *(
+        (("MPE", f"finest {finest} to {2 * finest}"), (multigrid(finest), multigrid(2 * finest)), False)
+        for finest in (48, 96, 192)
+    ),
 ]
 SWEPT = {name for _, names, _ in DOUBLINGS for name in names}
 
