@@ -212,8 +212,6 @@ class RunWork:
         if self.tell:
             for line in plan(where, kernel, asked.k):
                 self.tell(line)
-            reason = self._no_vectors(run, kernel)
-            self.tell(f"  eigenvectors of total, to align the targets with: {reason or 'computed'}")
         if kernels:
             write_sums(
                 kernels,
@@ -225,6 +223,8 @@ class RunWork:
         self.say(f"{where}: reading")
         summed = sums_of(kernel, parts)
         reason = self._no_vectors(run, summed["total"])
+        if self.tell:
+            self.tell(f"  eigenvectors of total, to align the targets with: {reason or 'computed'}")
         found = self._spectra(summed, where, vectors=not reason)
         alignments: dict[str, Alignment] = {}
         if not reason:
@@ -253,10 +253,13 @@ class RunWork:
         return report, said
 
     def _spectra(self, kernels: Mapping[str, Kernel], where: str, *, vectors: bool) -> dict[str, Spectrum]:
-        """The spectra of all sums of blocks; eigenvectors are of the total kernel alone."""
+        """The spectra of all sums of blocks; eigenvectors are of the total kernel alone.
+
+        It comes last, lest they take memory from the others.
+        """
         asked = self.settings
         found: dict[str, Spectrum] = {}
-        for name, kernel in kernels.items():
+        for name, kernel in sorted(kernels.items(), key=lambda item: item[0] == "total"):
             found |= solve_all(
                 {name: kernel},
                 asked.method,
@@ -264,7 +267,7 @@ class RunWork:
                 vectors=vectors and name == "total",
                 progress=lambda step: self.say(f"{where}: {step}"),
             )
-        return found
+        return {name: found[name] for name in kernels}
 
     def _no_vectors(self, run: Run, total: Kernel) -> str:
         """Say why the total kernel's eigenvectors are not computed, or "" where they are."""

@@ -62,6 +62,7 @@ def test_every_step_and_plan_is_told(tmp_path):
     analyze_run(path, RunSettings(snapshot="end"), progress=steps.append, detail=plans.append)
     assert steps[-1] == "mine, end: bounds"
     assert plans[0].startswith("memory plan of mine, end, budget")
+    assert plans[-1] == "  eigenvectors of total, to align the targets with: computed"
 
 
 @pytest.mark.parametrize("asked", [{"k": 3}, {"method": "lanczos"}])

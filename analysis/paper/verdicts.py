@@ -62,7 +62,10 @@ class Claim:
             said = f"does not hold for {self._where(False)}"
         else:
             return "cannot be resolved"
-        return said + (f"; cannot be resolved for {self._where(None)}" if None in answers else "")
+        if None not in answers:
+            return said
+        where = "all others" if answers.count(None) > most else self._where(None)
+        return f"{said}; cannot be resolved for {where}"
 
     def _where(self, holds: bool | None) -> str:
         """Return the settings of this answer: what they alone have in common, or each of them."""

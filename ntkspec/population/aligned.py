@@ -74,11 +74,13 @@ def _numbers(jacobian: Jacobian, first: Jacobian, targets: NDArray[Any]) -> dict
     # Finer methods take many times as long, for what is at most some 1e-14 of the largest eigenvalue.
     found = alignment(jacobian, targets, method="gram", backend="cpu")
     beyond = found.beyond(LEADING)
+    # In either order: of a share that is the one asked for, but for rounding, both counts are true.
+    modes = found.more_than(HELD) + 1, found.modes(HELD) or found.size
     distance = kernel_distance(first, jacobian, backend="cpu")
     numbers = {
         # What modes that are not resolved hold may be beyond the leading ones, or among them.
         "beyond": (beyond if len(found.target) >= LEADING else 0.0, beyond),
-        "modes": (found.more_than(HELD) + 1, found.modes(HELD) or found.size),
+        "modes": (min(modes), max(modes)),
         "lambda_min": known_range(curve_of(found.spectrum)),
         "distance": (distance, distance),
     }

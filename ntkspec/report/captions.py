@@ -33,6 +33,16 @@ _CAPTIONS: Mapping[str, Caption] = {
         "floor, the thin line of its colour. A shaded band, wide enough to be seen only near a floor, is the "
         f"stated error. {FLOORS}",
     ),
+    "alignment": Caption(
+        title="Where the targets lie in the spectrum",
+        alt="Two log-log plots, a line for each run: the share of the targets outside of the first k modes "
+        "of the kernel, and the residual that gradient flow would leave over time.",
+        caption="Left: the lower a curve at k, the more of the targets lies in the k patterns that this "
+        "network learns fastest {when}. A cross marks the last mode whose eigenvalue is a number. Right: "
+        "what would be left of the present error if the kernel stayed as it is; a band where no more is "
+        "known. A trained network's kernel has learnt the targets: the curves say what was learnt; those of "
+        "an untrained one do not foretell it.",
+    ),
     "training": Caption(
         title="Through training",
         alt="Four panels against the step of training: largest eigenvalue, smallest eigenvalue, effective "

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkspec.report import words
+from ntkspec.report.alignment_figure import fig_alignment
 from ntkspec.report.curves import (
     KERNEL,
     draw_run,
@@ -31,6 +32,7 @@ from ntkspec.report.training_figure import fig_training
 __all__ = [
     "draw_all",
     "fig_ablation",
+    "fig_alignment",
     "fig_decades",
     "fig_panels",
     "fig_pictures",
@@ -46,6 +48,7 @@ def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
     """The figures that the report has enough for, by name, drawn one at a time."""
     drawers: dict[str, Callable[[Report], Figure | None]] = {
         "spectra": fig_spectra,
+        "alignment": fig_alignment,
         "training": fig_training,
         "ablation": fig_ablation,
         "panels": fig_panels,

@@ -73,8 +73,8 @@ def write_snapshots_csv(report: Report, file: TextIO) -> None:
 
     What is not known is empty: lambda_min where it is not resolved (then it lies in [0, lambda_min_at_most]),
     kernel_distance where there is none, what is said of the targets where their place was not looked for, and
-    modes_for_90_percent where the resolved modes do not hold as much. zero is 1 where lambda_min is exactly
-    zero. Text as in `write_csv`.
+    modes_for_90_percent where the resolved modes do not hold as much. share_beyond_128_modes is at most that
+    where fewer are resolved. zero is 1 where lambda_min is exactly zero. Text as in `write_csv`.
     """
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(SNAPSHOT_COLUMNS)

@@ -24,7 +24,7 @@ FOLDER = FolderKind(
     json=JSON,
     format=FORMAT,
     files=frozenset({JSON, CSV, SNAPSHOTS, PAGE}),
-    figures=frozenset({"spectra", "training", "ablation", "panels", "pictures", "decades"}),
+    figures=frozenset({"spectra", "alignment", "training", "ablation", "panels", "pictures", "decades"}),
 )
 
 

@@ -36,9 +36,7 @@ from ntkspec.spectral.eigenvalues import Spectrum
 
 Vector = NDArray[np.float64]
 
-DIGITS = (
-    5  # to which shares are rounded when they are made, so that a file holds the very record, and is small
-)
+DIGITS = 5  # of shares, rounded when they are made: a file holds the very record, and is small
 TOLERANCE = 10.0 ** (1 - DIGITS)  # relative, of a share or of a sum of shares
 
 
@@ -59,8 +57,8 @@ class Alignment:
 
     def __repr__(self) -> str:
         count = self.modes()
-        first = f"more than {len(self.target)} of" if count is None else f"{count} of"
-        return f"Alignment({first} {self.size} modes hold 90% of the targets)"
+        holding = f"more than {self.more_than()}" if count is None else count
+        return f"Alignment({holding} of {self.size} modes hold 90% of the targets)"
 
     @property
     def size(self) -> int:
@@ -75,7 +73,7 @@ class Alignment:
     @property
     def cumulative(self) -> Vector:
         """Return the share of the targets within the first k modes, k from 1 to r; (r,)."""
-        return np.maximum(1.0 - self._beyond[1:], 0.0)
+        return np.minimum(np.cumsum(self.target), 1.0)
 
     def beyond(self, count: int) -> float:
         """Return the share of the targets outside of the first `count` modes.
@@ -96,8 +94,8 @@ class Alignment:
             UsageError: a share that is not between 0 and 1.
         """
         _, high = self._enclosure(self._beyond)
-        enough = np.flatnonzero(high <= _outside(share) * (1 + TOLERANCE))
-        return int(enough[0]) if len(enough) else None
+        enough = np.flatnonzero(high[1:] <= _outside(share) * (1 + TOLERANCE))
+        return int(enough[0]) + 1 if len(enough) else None
 
     def more_than(self, share: float = 0.9) -> int:
         """Count the first modes that are sure not to hold this share: it takes more than so many."""
@@ -112,10 +110,12 @@ class Alignment:
             return np.zeros(0)
         value, error = found.eigenvalues[:r], found.error[:r]
         following = np.append(found.upper[1:r], self._rest_at_most)
-        gap = value - error - following
+        with np.errstate(invalid="ignore", over="ignore"):  # of errors that a foreign report calls infinite
+            gap = value - error - following
+        apart = gap > error
         # Beside the angle, computed vectors are off by what the solver's own roundings make of them.
         own = solver_error(self.size, np.dtype(found.precision))
-        sines = np.minimum(np.where(gap > error, error / np.where(gap > error, gap, 1.0), 1.0) + own, 1.0)
+        sines = np.minimum(np.where(apart, error, 1.0) / np.where(apart, gap, 1.0) + own, 1.0)
         if r == self.size:
             sines[-1] = 0.0  # all there is
         return sines
@@ -258,9 +258,10 @@ def check_targets(
     """
     n, c = jacobian.samples, jacobian.outputs
     mode = check_outputs(outputs, c)
-    y = _array("targets", targets, n, c)
-    apart = y / 2 - y[0] / 2  # halves: no overflow; the first one's, so that equal targets leave exact zeros
-    target = _columns(_scaled(apart) - _scaled(apart).mean(axis=0), mode)
+    y = _columns(_array("targets", targets, n, c), mode)
+    # Halves, lest they overflow; from the first sample's, so that equal targets leave exact zeros.
+    apart = _scaled(y / 2 - y[0] / 2)
+    target = apart - apart.mean(axis=0)
     if not target.any():
         raise UsageError(
             "targets",
@@ -269,9 +270,9 @@ def check_targets(
             remedy="a constant has no share in any mode; give other targets, or leave them out",
         )
     if outputs_of_model is None:
-        return _scaled(target), None
-    residual = _columns(_scaled(y / 2 - _array("outputs of the model", outputs_of_model, n, c) / 2), mode)
-    return _scaled(target), _scaled(residual) if residual.any() else None
+        return _rows(target, mode), None
+    residual = _scaled(y / 2 - _columns(_array("outputs of the model", outputs_of_model, n, c), mode) / 2)
+    return _rows(target, mode), _rows(residual, mode) if residual.any() else None
 
 
 def _array(what: str, values: ArrayLike, n: int, c: int) -> Vector:
@@ -294,9 +295,13 @@ def _array(what: str, values: ArrayLike, n: int, c: int) -> Vector:
 
 
 def _columns(values: Vector, mode: Outputs) -> Vector:
-    if mode == "full":
-        return values.reshape(-1, 1)
-    return values if mode == "trace" else values[:, [mode]]
+    """The outputs that a mode takes."""
+    return values if isinstance(mode, str) else values[:, [mode]]
+
+
+def _rows(values: Vector, mode: Outputs) -> Vector:
+    """Rows as the kernel has them: in mode "full" one for every output of a sample."""
+    return values.reshape(-1, 1) if mode == "full" else values
 
 
 def _scaled(values: Vector) -> Vector:
