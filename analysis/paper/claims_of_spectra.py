@@ -20,7 +20,7 @@ from analysis.paper.verdicts import (
     Part,
     Population,
     at_least,
-    most,
+    majority,
     opposite,
 )
 from ntkspec.population.intervals import decades, resolved
@@ -136,7 +136,7 @@ def _at_the_end(study: Population, name: str) -> Part:
     low, high = study.mean(fallen), study.mean(may)
     unknown = f", unknown on {(may & ~fallen).sum()}" if (may & ~fallen).any() else ""
     found = f"fallen back on {fallen.sum()}{unknown} of {len(fallen)} on which the MPE's is above"
-    return Part(setting, found, most(Known(low.low, high.high)) if low and high else None)
+    return Part(setting, found, majority(Known(low.low, high.high)) if low and high else None)
 
 
 def theorem1(*studies: Population) -> Iterator[Part | str]:
@@ -169,7 +169,7 @@ def crossing(*studies: Population) -> Iterator[Part | str]:
             if len(some)
         )
         found = f"in {(places != 0).sum()} of {len(places)}{where}"
-        yield Part((NAMES[other], study.domain), found, most(study.mean(places != 0)))
+        yield Part((NAMES[other], study.domain), found, majority(study.mean(places != 0)))
         briefly = sum(_crossing(*pair, 1) != 0 for pair in pairs)
         yield f"{NAMES[other]}, {study.domain}: at one index or more, in {briefly} of {len(places)}"
 

@@ -51,12 +51,12 @@ class Claim:
     def verdict(self) -> str:
         """Return whether it holds, where it does not, and where that cannot be resolved."""
         answers = [part.holds for part in self.parts]
-        yes, no, half = answers.count(True), answers.count(False), len(answers) / 2
-        if yes > half:
+        yes, no, most = answers.count(True), answers.count(False), len(answers) / 2
+        if yes > most:
             said = "holds" + (f" except for {self._where(False)}" if no else "")
         elif yes:
             said = f"holds only for {self._where(True)}"
-        elif no > half:
+        elif no > most:
             said = "does not hold"
         elif no:
             said = f"does not hold for {self._where(False)}"
@@ -87,7 +87,7 @@ def at_least(found: Interval | Known | None, claimed: float) -> bool | None:
     return False if found and found.high < claimed else None
 
 
-def most(share: Interval | Known | None) -> bool | None:
+def majority(share: Interval | Known | None) -> bool | None:
     """Return whether a share of the items is more than half; see `at_least`."""
     if share and share.low > 0.5:
         return True
