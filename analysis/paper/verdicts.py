@@ -64,7 +64,7 @@ class Claim:
             return "cannot be resolved"
         if None not in answers:
             return said
-        where = "all others" if answers.count(None) > half else self._where(None)
+        where = "all others" if answers.count(None) > most else self._where(None)
         return f"{said}; cannot be resolved for {where}"
 
     def _where(self, holds: bool | None) -> str:
