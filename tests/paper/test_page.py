@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.paper import figures, held_out, map_of_settings
+from analysis.paper import alignment, figures, held_out, map_of_settings
 from analysis.paper.activations import ACTIVATIONS
 from analysis.paper.claims import STUDIES, all_claims, write
 from analysis.paper.interpolation import INTERPOLATION
@@ -59,7 +59,9 @@ def test_the_verdicts_are_those_of_the_outcomes(studies, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["fig2", "fig4", "fig5", "map", "activations", "interpolation", "held_out"])
+@pytest.mark.parametrize(
+    "name", ["fig2", "fig4", "fig5", "map", "activations", "interpolation", "held_out", "alignment"]
+)
 def test_the_figures_are_those_of_the_outcomes(studies, tmp_path, name):
     """Pixel by pixel, but for what another build of the fonts may round; figures 3 want run files."""
     pictures, meshes, sweeps = studies.values()
@@ -72,6 +74,7 @@ def test_the_figures_are_those_of_the_outcomes(studies, tmp_path, name):
         "activations": lambda: ACTIVATIONS.draw(load(RESULTS / name), output),
         "interpolation": lambda: INTERPOLATION.draw(load(RESULTS / name), output),
         "held_out": lambda: held_out.draw(load(RESULTS / name), output),
+        "alignment": lambda: alignment.draw(alignment.read(RESULTS / "alignment.json"), output),
     }[name]()
     with Image.open(output) as ours, Image.open(RESULTS / f"{name}.png") as theirs:
         found, committed = (np.asarray(each.convert("RGB"), dtype=float) for each in (ours, theirs))
