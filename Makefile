@@ -23,9 +23,9 @@ setup: .venv.stamp
 	$(PYTHON) -m venv --clear .venv
 ifdef UV
 	uv pip install --quiet --python $(BIN)/python $(foreach place,$(PIP_FIND_LINKS),--find-links $(place)) \
-		--constraint constraints.txt --editable '.[torch,cluster,dev]'
+		--constraint constraints.txt --editable '.[torch,cluster,study,dev]'
 else
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[torch,cluster,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[torch,cluster,study,dev]'
 endif
 	touch $@
 
@@ -121,8 +121,8 @@ cluster-studies: .venv.stamp
 
 # The paper rerun, from a folder of pictures and one of watertight meshes; what is there is not made again.
 # `paper` is scaled down to ten pictures, and three for all that is varied: its page is $(PAPER)/paper.md. `paper-full`
-# takes all pictures, and ten for what is varied, hours on 2 cores; it replaces analysis/results/paper and the tables of
-# docs/paper.md. Pictures have $(SIDE) pixels a side, as in `make paper DEVICE=cuda SIDE=512`; studies of another side than
+# takes all pictures, ten for what is varied, and twenty for alignment, hours on 2 cores; it replaces
+# analysis/results/paper and the tables of docs/paper.md. Pictures have $(SIDE) pixels a side, as in `make paper DEVICE=cuda SIDE=512`; studies of another side than
 # the usual one are in folders of their own, such as paper-512, results and page included. Each study says, once its first
 # networks are done, how long all may take.
 USUAL_SIDE := 192
@@ -135,25 +135,26 @@ RESULTS ?= $(PAPER)/results
 PAGE ?= $(PAPER)/paper.md
 COUNT ?= --count 10
 FEW ?= --count 3
-STUDY := $(BIN)/python analysis/paper
+ALIGNED ?= $(FEW)
+STUDY := $(BIN)/python -m analysis.paper
 OF_PICTURES := --side $(SIDE) --device $(DEVICE)
 
 paper: .venv.stamp
-	$(STUDY)/runs2d.py "$(PICTURES)" -o $(PAPER)/2d $(OF_PICTURES) $(COUNT)
-	$(STUDY)/runs2d.py data/pictures -o $(PAPER)/shipped $(OF_PICTURES)
-	$(STUDY)/runs3d.py "$(MESHES)" -o $(PAPER)/3d --device $(DEVICE) --azimuth armadillo=205
-	$(STUDY)/sweeps.py "$(PICTURES)" -o $(PAPER)/sweeps $(OF_PICTURES) $(FEW)
-	$(STUDY)/weights.py $(PAPER)/sweeps -o $(RESULTS)/weights.json
-	$(STUDY)/activations.py "$(PICTURES)" -o $(PAPER)/activations --results $(RESULTS) $(OF_PICTURES) $(FEW)
-	$(STUDY)/interpolation.py "$(PICTURES)" -o $(PAPER)/interpolation --results $(RESULTS) $(OF_PICTURES) $(FEW)
-	$(STUDY)/held_out.py "$(PICTURES)" -o $(PAPER)/held_out --results $(RESULTS) $(OF_PICTURES) $(FEW)
-	$(STUDY)/cost_table.py "$(PICTURES)" --results $(RESULTS)
-	$(STUDY)/batched_speed.py "$(PICTURES)" --results $(RESULTS)
-	$(STUDY)/page.py $(PAPER) --results $(RESULTS) --page $(PAGE)
+	$(STUDY).runs2d "$(PICTURES)" -o $(PAPER)/2d $(OF_PICTURES) $(COUNT)
+	$(STUDY).runs2d data/pictures -o $(PAPER)/shipped $(OF_PICTURES)
+	$(STUDY).runs3d "$(MESHES)" -o $(PAPER)/3d --device $(DEVICE) --azimuth armadillo=205
+	$(STUDY).sweeps "$(PICTURES)" -o $(PAPER)/sweeps $(OF_PICTURES) $(FEW)
+	$(STUDY).weights $(PAPER)/sweeps -o $(RESULTS)/weights.json
+	$(STUDY).activations "$(PICTURES)" -o $(PAPER)/activations --results $(RESULTS) $(OF_PICTURES) $(FEW)
+	$(STUDY).interpolation "$(PICTURES)" -o $(PAPER)/interpolation --results $(RESULTS) $(OF_PICTURES) $(FEW)
+	$(STUDY).held_out "$(PICTURES)" -o $(PAPER)/held_out --results $(RESULTS) $(OF_PICTURES) $(FEW)
+	$(STUDY).alignment "$(PICTURES)" -o $(PAPER)/alignment --results $(RESULTS) $(OF_PICTURES) $(ALIGNED)
+	$(STUDY).costs "$(PICTURES)" --results $(RESULTS)
+	$(STUDY).page $(PAPER) --results $(RESULTS) --page $(PAGE)
 
 paper-full:
 	$(MAKE) paper PAPER=paper-full$(SIZED) $(if $(SIZED),,RESULTS=analysis/results/paper PAGE=docs/paper.md) \
-		COUNT= FEW='--count 10'
+		COUNT= FEW='--count 10' ALIGNED='--count 20'
 
 # A run file written from JAX, and its analysis, in an environment with JAX and without PyTorch: a minute or two the
 # first time. It fails where the kernel of the file is not JAX's own J J^T.

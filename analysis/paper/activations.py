@@ -1,6 +1,6 @@
 """Beyond the paper: activations. ReLU, SiLU, GELU, tanh and sine, without an encoding and behind a fine MPE.
 
-    python analysis/paper/activations.py PICTURES -o paper/activations --results paper/results
+    python -m analysis.paper.activations PICTURES -o paper/activations --results paper/results
 
 Of ReLU networks the kernel is exactly singular once regions hold more samples than they have dimensions;
 smooth activations have no regions. All networks learn at the presets' rates but sine's (omega 30, Sitzmann et
@@ -9,14 +9,12 @@ al. 2020), which needs a tenth of the fine MPE's.
 
 from __future__ import annotations
 
-import command
-from variants import Study
-
+from analysis.paper import command
+from analysis.paper.variants import Variants
 from ntkspec.nets.presets import PRESETS
 
-PRESET_TITLES = {"baseline": "no encoding", "mpe-fine": "MPE (fine)"}
-ACTIVATIONS = Study(
-    PRESET_TITLES,
+ACTIVATIONS = Variants(
+    {"baseline": "no encoding", "mpe-fine": "MPE (fine)"},
     {
         "relu": {},
         "silu": {"activation": "silu"},
@@ -25,6 +23,7 @@ ACTIVATIONS = Study(
         "sine": {"activation": "sine", "lr": PRESETS["mpe-fine"].settings["lr"] / 10},
     },
 )
+STUDY = ACTIVATIONS.study("activations")
 
 if __name__ == "__main__":
-    command.run(lambda: ACTIVATIONS.run(__doc__, "activations"))
+    command.run(lambda: STUDY.run(__doc__))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +15,6 @@ from ntkspec.cluster.shares import devices
 from ntkspec.cluster.workers import LOCAL, SLURM, Cluster
 from ntkspec.errors import UsageError
 from ntkspec.population.jobs import Job, run_all
-from ntkspec.population.outcomes import Outcome
 from ntkspec.population.packed import load
 from ntkspec.population.sources import PICTURES, sources_in
 
@@ -27,7 +26,10 @@ SCALE = {
     "samples": "pixels or points at which the kernel is taken",
 }
 DEVICES = ("auto", "cpu", "cuda")
-ON_DEVICE = "where to train and export; each worker has one of the GPUs that CUDA_VISIBLE_DEVICES leaves"
+ON_DEVICE = (
+    "where to train and export; each worker has one of the GPUs that CUDA_VISIBLE_DEVICES leaves "
+    "(default auto: GPUs if there are any)"
+)
 ANOTHER = "name another folder; to make: by PICTURES=, MESHES= or NTKSPEC_DATA"
 PICTURE_SCALE = {"side": 192, "iterations": 1000, "batch": 2048, "samples": 1024}
 
@@ -43,21 +45,19 @@ def run(main: Callable[[], None]) -> NoReturn:
 
 
 def parser(description: str | None) -> Parser:
-    """One that shows a script's docstring as it stands."""
+    """Return a parser that shows a script's docstring as it stands."""
     return Parser(description=description)
 
 
 def runs_parser(description: str | None, sources: str, **scale: int) -> Parser:
-    """One for a study of runs: a folder of `sources`, the study's folder, a scale with its defaults."""
+    """Return one for a study of runs: a folder of `sources`, the study's folder, a scale with defaults."""
     asked = parser(description)
     add = asked.add_argument
     add(sources, type=Path, help=f"folder of {sources}")
     add("-o", "--output", type=Path, required=True, help="folder of the study")
     for name, default in scale.items():
         add(f"--{name}", type=positive(int), default=default, help=f"{SCALE[name]} (default {default})")
-    add(
-        "--device", choices=DEVICES, default="auto", help=f"{ON_DEVICE} (default auto: GPUs if there are any)"
-    )
+    add("--device", choices=DEVICES, default="auto", help=ON_DEVICE)
     add("--workers", type=positive(int), help="processes (default 2; one a GPU; of a scheduler's, all)")
     add("--cluster", default=LOCAL, metavar="local|slurm|tcp://HOST:PORT", help="where they are")
     add("--profile", metavar="cpu|gpu|FILE", help="what each is given; see docs/cluster.md")
@@ -65,17 +65,15 @@ def runs_parser(description: str | None, sources: str, **scale: int) -> Parser:
 
 
 def pictures_parser(description: str | None, count: int | None) -> Parser:
-    """One for a study of pictures, of `count` of them unless asked otherwise."""
+    """Return one for a study of pictures, of `count` of them unless asked otherwise."""
     asked = runs_parser(description, "pictures", **PICTURE_SCALE)
-    said = "all" if count is None else count
-    asked.add_argument(
-        "--count", type=positive(int), default=count, help=f"how many of the pictures (default {said})"
-    )
+    said = f"how many of the pictures (default {'all' if count is None else count})"
+    asked.add_argument("--count", type=positive(int), default=count, help=said)
     return asked
 
 
 def cluster_of(options: argparse.Namespace) -> Cluster:
-    """Where a study that `runs_parser` was asked for does its jobs.
+    """Return where a study that `runs_parser` was asked for does its jobs.
 
     On the CPU, a thread for each worker: small networks gain little from a second one, two processes nearly
     everything. With GPUs, a worker for each, and its share of the cores.
@@ -114,40 +112,46 @@ def check_folder(place: Path) -> None:
 
 
 def pictures_of(options: argparse.Namespace) -> tuple[Path, ...]:
-    """Those that `pictures_parser` was asked for."""
+    """Return those that `pictures_parser` was asked for."""
     return sources(options.pictures, PICTURES, options.count)
 
 
 def sources(folder: Path, endings: Iterable[str], count: int | None = None) -> tuple[Path, ...]:
-    """Pictures or meshes of a folder; a refusal says how `make` is told of others."""
+    """Return pictures or meshes of a folder; a refusal says how `make` is told of others."""
     return sources_in(folder, endings, count, remedy=ANOTHER)
 
 
 def scale_of(options: argparse.Namespace) -> dict[str, int]:
-    """What `runs_parser` was told of the scale."""
+    """Return what `runs_parser` was told of the scale."""
     return {name: getattr(options, name) for name in SCALE if hasattr(options, name)}
 
 
-def show(description: str | None, table: Callable[[Sequence[Outcome]], str]) -> NoReturn:
-    """The command line of a table: print what `table` makes of the outcomes of a study."""
+def of_outcomes(
+    description: str | None, work: Callable[..., str | None], *studies: str, file: str = "", output: str = ""
+) -> NoReturn:
+    """Run a command line that is given folders of outcomes.
 
-    def main() -> None:
-        asked = parser(description)
-        asked.add_argument("study", type=Path, help="folder of run files, or of packed outcomes")
-        print(table(load(asked.parse_args().study)))
-
-    run(main)
-
-
-def figure(description: str | None, draw: Callable[..., None], *studies: str, output: str) -> NoReturn:
-    """The command line of a figure: `draw` takes the outcomes of the studies, and the file to write."""
+    Args:
+        description: the script's docstring.
+        work: takes the outcomes of every study, then the file and the output if there are such; what it
+            returns is printed.
+        studies: names of the folders.
+        file: name of a further file, if one is read: what <file>.py wrote.
+        output: name of the file to write, if there is one and the command line names no other.
+    """
 
     def main() -> None:
         asked = parser(description)
         for study in studies:
             asked.add_argument(study, type=Path, help="folder of run files, or of packed outcomes")
-        asked.add_argument("-o", "--output", type=Path, default=Path(output), help=f"(default {output})")
-        options = asked.parse_args()
-        draw(*(load(getattr(options, study)) for study in studies), options.output)
+        if file:
+            asked.add_argument(file, type=Path, help=f"what {file}.py wrote")
+        if output:
+            asked.add_argument("-o", "--output", type=Path, default=Path(output), help=f"(default {output})")
+        options = vars(asked.parse_args())
+        paths = [options[name] for name in (file, output and "output") if name]
+        text = work(*(load(options[study]) for study in studies), *paths)
+        if text is not None:
+            print(text)
 
     run(main)

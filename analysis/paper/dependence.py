@@ -1,6 +1,6 @@
 """On which settings claims (a), (b), (d) and (e) depend: every setting of the sweeps, in a table.
 
-    python analysis/paper/dependence.py paper/sweeps weights.json
+    python -m analysis.paper.dependence paper/sweeps weights.json
 
 One setting is varied at a time, about the fine MPE, the medium Fourier features and the baseline. Ratios of
 lambda_min are medians over the pictures, in decades, gains of PSNR means; both with intervals, of fewer than
@@ -11,28 +11,27 @@ grid's rate changes kernels that are there; nothing is trained with it, so there
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from pathlib import Path
+from itertools import compress, product
 from typing import Any
 
-import command
-from beside import markdown
-from sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
-from verdicts import OVER_BASELINE, OVER_FFE
-from weights import RATES, load_weights
+import pandas as pd
 
+from analysis.paper import command
+from analysis.paper.sweeps import FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
+from analysis.paper.tables import markdown, mean, runs_of, stages
+from analysis.paper.verdicts import OVER_BASELINE, OVER_FFE
+from analysis.paper.weights import RATES, load_weights
 from ntkspec.errors import UsageError
-from ntkspec.population.groups import by_item, require
-from ntkspec.population.intervals import decades, interval, median, said
-from ntkspec.population.outcomes import Outcome, Stage
-from ntkspec.population.packed import load
-from ntkspec.report.decades import Known
+from ntkspec.population.groups import require
+from ntkspec.population.intervals import decades, median, said
+from ntkspec.population.outcomes import Outcome
 
-LETTERS = (("(a)", "(d)"), ("(b)", "(e)"))  # of the claims over the baseline, and over Fourier features
-
-Runs = dict[str, dict[str, Outcome]]  # item -> name -> outcome
+HEAD = ["MPE over baseline, decades", "dB", "MPE over FFE, decades", "dB", "hold"]
+# What the paper claims over the baseline, and over Fourier features.
+CLAIMED = ((("(a)", "(d)"), OVER_BASELINE), (("(b)", "(e)"), OVER_FFE))
 
 
 @dataclass(frozen=True)
@@ -48,25 +47,17 @@ class Setting:
 
     @property
     def others(self) -> tuple[str | None, str | None]:
-        """The baseline and the Fourier features, as far as they are compared."""
+        """Return the baseline and the Fourier features, as far as they are compared."""
         return self.baseline, self.ffe
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """The names of what is compared."""
+        """Return the names of what is compared."""
         return tuple(name for name in (self.mpe, *self.others) if name)
 
 
-@dataclass(frozen=True)
-class Compared:
-    """An MPE over another network, picture by picture."""
-
-    ratios: Sequence[Known]  # of lambda_min
-    gains: Sequence[float]  # of PSNR in dB; none of a kernel that nothing was trained with
-
-
 def settings(outcomes: Sequence[Outcome]) -> Iterator[Setting]:
-    """All settings of the sweeps."""
+    """Yield all settings of the sweeps."""
     require(outcomes, ("mpe-width64", "mpe-time"))
     for features, sigma in product(FEATURES, SIGMAS):
         said = f"sigma {sigma}, {features} frequencies"
@@ -90,74 +81,58 @@ def _all(axis: str, value: str, name: str, stage: str = "end") -> Setting:
 
 
 def table(outcomes: Sequence[Outcome], weights: Sequence[Mapping[str, Any]]) -> str:
-    """A row for each setting, in Markdown; `weights` are the items of weights.json.
+    """Return a row for each setting, in Markdown; `weights` are the items of weights.json.
 
     Raises:
         UsageError: a run is missing, or the weights are of other pictures.
     """
     require(outcomes, {name for each in settings(outcomes) for name in each.runs})
-    runs = by_item(outcomes)
+    runs = runs_of(outcomes)
     weighted = {item["item"]: item["rows"] for item in weights}
-    if weighted.keys() != runs.keys():
+    if weighted.keys() != set(runs.index):
         got = f"those of {len(weighted)}, others among them"
         raise UsageError(
             "weights", expected=f"those of the {len(runs)} pictures", got=got, remedy="weigh again"
         )
-    rows = []
+    rows = {}
     for setting in settings(outcomes):
-        mpe = _stages(runs, setting.mpe, setting.stage)
-        found = [_compared(mpe, _stages(runs, name, setting.stage)) for name in setting.others]
-        rows.append(_row(f"{setting.axis}: {setting.value}", found))
-    others = [_stages(runs, f"{kind}-width64", "end") for kind in ("baseline", "ffe")]
+        mpe, *others = (name and _at(runs[name], setting.stage) for name in (setting.mpe, *setting.others))
+        rows[f"{setting.axis}: {setting.value}"] = _cells(mpe, others)
+    mpe, *others = (_at(runs[f"{kind}-width64"], "end") for kind in ("mpe", "baseline", "ffe"))
     for place, rate in enumerate(RATES):
-        mpe = [_at_rate(runs[item]["mpe-width64"].end, weighted[item][place]) for item in sorted(runs)]
-        found = [_compared(mpe, stages, trained=False) for stages in others]
-        rows.append(_row(f"rate of the grid over the network's: {rate:g}", found))
-    head = ["setting", "MPE over baseline, decades", "dB", "MPE over FFE, decades", "dB", "hold"]
-    return markdown(head, rows)
+        found = [weighted[item][place] for item in runs.index]
+        total = [
+            replace(curve, lambda_min=row["lambda_min"], floor=row["floor"])
+            for curve, row in zip(mpe.total, found, strict=True)
+        ]
+        at_rate = mpe.assign(total=total, psnr_db=math.nan)
+        rows[f"rate of the grid over the network's: {rate:g}"] = _cells(at_rate, others)
+    return markdown(pd.DataFrame([*rows.values()], list(rows), columns=HEAD), "setting")
 
 
-def _at_rate(stage: Stage, row: Mapping[str, Any]) -> Stage:
-    """The fine MPE with another learning rate of its grid in the kernel."""
-    total = replace(stage.spectra["total"], lambda_min=row["lambda_min"], floor=row["floor"])
-    return replace(stage, spectra={"total": total})
+def _at(runs: pd.Series, label: str) -> pd.DataFrame:
+    """Return a row for each item: the spectrum of the whole kernel, and PSNR."""
+    found = stages(runs, label)
+    psnr = found.map(lambda stage: stage.metric("psnr_db"))
+    return pd.DataFrame({"total": found.map(lambda stage: stage.spectra["total"]), "psnr_db": psnr})
 
 
-def _compared(ours: Sequence[Stage], theirs: Sequence[Stage], *, trained: bool = True) -> Compared | None:
-    if not theirs:
-        return None
-    pairs = list(zip(ours, theirs, strict=True))
-    ratios = [decades(one.spectra["total"], other.spectra["total"]) for one, other in pairs]
-    gains = [one.metric("psnr_db") - other.metric("psnr_db") for one, other in pairs] if trained else []
-    return Compared(ratios, gains)
-
-
-def _row(title: str, found: Sequence[Compared | None]) -> list[str]:
-    cells, held = [], []
-    for each, letters, claimed in zip(found, LETTERS, (OVER_BASELINE, OVER_FFE), strict=True):
-        if each is None:
+def _cells(ours: pd.DataFrame, others: Sequence[pd.DataFrame | None]) -> list[str]:
+    """Return what a setting comes to, against the baseline and against Fourier features."""
+    cells: list[str] = []
+    held: list[str] = []
+    for theirs, (letters, claimed) in zip(others, CLAIMED, strict=True):
+        if theirs is None:
             cells += ["", ""]
             continue
-        cells += [said(*median(each.ratios)), str(interval(each.gains)) if each.gains else ""]
-        if min(ratio.low for ratio in each.ratios) >= claimed["lambda_min"]:
-            held.append(letters[0])
-        if each.gains and min(each.gains) >= claimed["psnr_db"]:
-            held.append(letters[1])
-    return [title, *cells, " ".join(sorted(held)) or "none"]
-
-
-def _stages(runs: Runs, name: str | None, stage: str) -> list[Stage]:
-    return [by_name[name].stages[stage] for _, by_name in sorted(runs.items())] if name else []
-
-
-def main() -> None:
-    """The command line."""
-    parser = command.parser(__doc__)
-    parser.add_argument("study", type=Path, help="folder of the sweeps, or of their packed outcomes")
-    parser.add_argument("weights", type=Path, help="what weights.py wrote")
-    options = parser.parse_args()
-    print(table(load(options.study), load_weights(options.weights)))
+        ratios, gains = ours.total.combine(theirs.total, decades), ours.psnr_db - theirs.psnr_db
+        cells += [said(*median(ratios)), mean(gains) if gains.notna().all() else ""]
+        least = min(ratio.low for ratio in ratios), gains.min()
+        held += compress(letters, (least[0] >= claimed["lambda_min"], least[1] >= claimed["psnr_db"]))
+    return [*cells, " ".join(sorted(held)) or "none"]
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.of_outcomes(
+        __doc__, lambda study, file: table(study, load_weights(file)), "study", file="weights"
+    )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +15,8 @@ from PIL import Image
 
 from ntkspec.errors import UsageError
 from ntkspec.nets.presets import PRESETS
-from ntkspec.population.groups import require
 from ntkspec.population.intervals import resolved
-from ntkspec.population.outcomes import Curve, Outcome, indices
+from ntkspec.population.outcomes import Curve, indices
 from ntkspec.report.curves import new_axes, new_figure, to_bytes
 
 COLOURS = {
@@ -30,57 +27,22 @@ COLOURS = {
     "mpe-coarse": "#f0952b",
     "mpe-fine": "#b51d0e",
 }
-NO_GRID = "#00796b"
 NAMES = {name: preset.label for name, preset in PRESETS.items()}
 LOW, HIGH = 0.1, 0.9  # quantiles of the band
 STAGES = ("mid", "end")
 
-__all__ = ["COLOURS", "NAMES", "STAGES", "Panel", "draw_mean", "draw_panels", "finish", "line", "totals"]
-__all__ += ["new_axes", "new_figure", "save", "ticks"]  # of the reports' own figures, but for the last
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Mean spectra of one study in the middle and at the end of training."""
-
-    title: str
-    outcomes: Sequence[Outcome]
-    shown: Sequence[tuple[str, str]]  # presets, each with the kernel to show of it
-
-
-def totals(names: Iterable[str]) -> list[tuple[str, str]]:
-    """What a panel shows of these presets, if that is their whole kernel."""
-    return [(name, "total") for name in names]
-
-
-def draw_panels(panels: Sequence[Panel], output: Path, *, width: float, columns: int) -> None:
-    """Panels side by side over one legend of so many columns."""
-    for panel in panels:
-        require(panel.outcomes, [name for name, _ in panel.shown])
-    figure = new_figure(width, 4.9)
-    for number, (axes, panel) in enumerate(zip(new_axes(figure, 1, len(panels)), panels, strict=True)):
-        for (name, kernel), stage in product(panel.shown, STAGES):
-            colour = COLOURS[name] if kernel == "total" else NO_GRID
-            group = [each.stages[stage].spectra[kernel] for each in panel.outcomes if each.name == name]
-            draw_mean(axes, group, colour, stage)
-        finish(axes, panel.title, y_label=number == 0)
-    shown = {pair for panel in panels for pair in panel.shown}
-    handles = [line(NAMES[name], COLOURS[name]) for name in NAMES if (name, "total") in shown]
-    if any(kernel == "no_grid" for _, kernel in shown):
-        handles.append(line("without the grid's gradients", NO_GRID))
-    handles += [line("end of training", "#777777"), line("middle of training", "#777777", dashed=True)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
-    save(figure, output)
+__all__ = ["COLOURS", "NAMES", "STAGES", "draw_mean", "finish", "legend", "line", "new_axes", "new_figure"]
+__all__ += ["save", "ticks"]
 
 
 def draw_mean(axes: Axes, group: Sequence[Curve], colour: str, stage: str) -> None:
-    """The geometric mean over items as far as all are resolved; a cross, and their median on from there.
+    """Draw the geometric mean over items as far as all are resolved; from a cross there, their median.
 
     The mid is dashed, the end solid, the median faint; the band, 10 to 90% of items, is of the end alone.
     """
-    if not group:
+    if not len(group):
         return
-    index = np.array(indices(group[0].size))
+    index = np.array(indices(next(iter(group)).size))
     values = np.array([resolved(curve) for curve in group])
     whole = ~np.isnan(values).any(axis=0)
     mean = np.exp(np.log(values[:, whole]).mean(axis=0))
@@ -97,18 +59,23 @@ def draw_mean(axes: Axes, group: Sequence[Curve], colour: str, stage: str) -> No
 
 
 def _quantile(values: NDArray[np.float64], share: float) -> NDArray[np.float64]:
-    """Over items, of which unresolved values are the smallest; NaN where the quantile is one of those."""
+    """Return the quantile over items, unresolved values being the smallest; NaN where it is one of those."""
     ranked = np.sort(np.nan_to_num(values, nan=-np.inf), axis=0)[round(share * (len(values) - 1))]
     return np.where(np.isinf(ranked), np.nan, ranked)
 
 
 def line(label: str, colour: str, *, dashed: bool = False) -> Line2D:
-    """An entry of a legend."""
+    """Return an entry of a legend."""
     return Line2D([], [], color=colour, label=label, linestyle=(0, (5, 2)) if dashed else "-")
 
 
+def legend(figure: Figure, handles: Sequence[Line2D], columns: int) -> None:
+    """Set a legend of so many columns under all panels."""
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+
+
 def finish(axes: Axes, title: str, *, y_label: bool = True) -> None:
-    """Log scales, labels, a faint grid."""
+    """Set log scales, labels, a faint grid."""
     axes.set(xscale="log", yscale="log", title=title, xlabel="index $i$")
     if y_label:
         axes.set_ylabel(r"eigenvalue $\lambda_i$ of $J\,J^{\mathsf{T}}$")
@@ -117,14 +84,14 @@ def finish(axes: Axes, title: str, *, y_label: bool = True) -> None:
 
 
 def ticks(axes: Axes, x: Sequence[int]) -> None:
-    """A log axis with a tick for every setting, and no other."""
+    """Set a log axis with a tick for every setting, and no other."""
     axes.set_xscale("log")
     axes.set_xticks(x, [str(each) for each in x])
     axes.xaxis.minorticks_off()
 
 
 def save(figure: Figure, path: Path, *, colours: int | None = None) -> None:
-    """As a PNG, of so many colours at most where pictures would make it large; the folder is made."""
+    """Write a PNG, of so many colours at most where pictures would make it large; the folder is made."""
     if path.suffix != ".png":
         raise UsageError(str(path), expected="a name in .png", got=path.name, remedy="choose another")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Figure 3: what the networks draw at the end of training, with its quality under it.
 
-    python analysis/paper/fig3_pictures.py paper/2d -o fig3.png
-    python analysis/paper/fig3_pictures.py paper/3d -o surfaces.png
+    python -m analysis.paper.fig3_pictures paper/2d -o fig3.png
+    python -m analysis.paper.fig3_pictures paper/3d -o surfaces.png
 
 Needs the run files, which carry the pictures.
 """
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import command
-from drawing import NAMES, new_axes, new_figure, save
 from matplotlib.axes import Axes
 
 import ntkspec
+from analysis.paper import command
+from analysis.paper.drawing import NAMES, new_axes, new_figure, save
 from ntkspec.cli import positive
 from ntkspec.population.packed import no_runs
 from ntkspec.population.sources import spread
@@ -29,7 +29,7 @@ SHOWN = {
 
 
 def draw(study: Path, output: Path, count: int) -> None:
-    """A row for each of `count` items, evenly spread; the truth, then every preset."""
+    """Draw a row for each of `count` items, evenly spread: the truth, then every preset."""
     items = sorted({path.parent for path in study.glob("*/*.h5")})
     if not items:
         raise no_runs(study)
@@ -60,7 +60,7 @@ def _show(axes: Axes, picture: Picture | None, title: str, caption: str) -> None
 
 
 def main() -> None:
-    """The command line."""
+    """Draw what the command line asks for."""
     parser = command.parser(__doc__)
     parser.add_argument("study", type=Path, help="folder of run files")
     parser.add_argument("-o", "--output", type=Path, default=Path("fig3.png"))

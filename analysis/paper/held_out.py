@@ -1,6 +1,6 @@
 """Beyond the paper: what networks make of pixels between those that they learn.
 
-    python analysis/paper/held_out.py PICTURES -o paper/held_out --results paper/results
+    python -m analysis.paper.held_out PICTURES -o paper/held_out --results paper/results
 
 Half of the pixels, at random, are learnt, and the other half judged apart (`ntkspec.train --held-out 0.5`):
 Fourier features of rising bandwidth, multigrids of rising resolution, and the baseline. The kernel is taken
@@ -11,25 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import command
 import numpy as np
-from beside import markdown
-from drawing import COLOURS, line, new_axes, new_figure, save, ticks
+import pandas as pd
 from matplotlib.axes import Axes
-from scaling_table import smallest
-from sweeps import FINEST, LEVELS, SIGMAS
-from variants import run_study
 
-from ntkspec.population.groups import by_name
-from ntkspec.population.intervals import Interval, interval
+from analysis.paper import command
+from analysis.paper.drawing import COLOURS, legend, line, new_axes, new_figure, save, ticks
+from analysis.paper.study import Settings, Study, trainings
+from analysis.paper.sweeps import FINEST, LEVELS, SIGMAS
+from analysis.paper.tables import curves, intervals, markdown, mean, metrics, runs_of, smallest
 from ntkspec.population.jobs import Job
 from ntkspec.population.outcomes import Outcome
 
 SHARE = 0.5
 LEARNT, HELD_OUT = "psnr_db_learnt", "psnr_db_held_out"
-NETWORKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # name of the run -> title, settings
+NETWORKS: Mapping[str, tuple[str, Settings]] = {  # name of the run -> title, settings
     "baseline": ("baseline", {"preset": "baseline"}),
     **{f"ffe-{sigma}": (f"FFE, sigma {sigma}", {"preset": "ffe-low", "sigma": sigma}) for sigma in SIGMAS},
     **{
@@ -44,94 +41,81 @@ NETWORKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # name of the run -> 
 LINES = {"baseline": COLOURS["baseline"], "ffe": COLOURS["ffe-medium"], "mpe": COLOURS["mpe-fine"]}
 STYLES = {LEARNT: ("pixels that are learnt", "--", "none"), HELD_OUT: ("pixels held out", "-", None)}
 
-Groups = Mapping[str, Sequence[Outcome]]
 
-
-def jobs(folder: Path, pictures: Sequence[Path], scale: Mapping[str, Any]) -> list[Job]:
-    """A training for each network."""
-    end = frozenset({"end"})
-    return [
-        Job(folder, tuple(pictures), {**own, **scale, "held_out": SHARE}, {name: {}}, kept=end)
-        for name, (_, own) in NETWORKS.items()
-    ]
+def jobs(folder: Path, pictures: Sequence[Path], scale: Settings) -> list[Job]:
+    """Return a training for each network."""
+    named = {name: {**own, "held_out": SHARE} for name, (_, own) in NETWORKS.items()}
+    return trainings(named, folder, pictures, scale, frozenset({"end"}))
 
 
 def draw(outcomes: Sequence[Outcome], output: Path) -> None:
-    """PSNR against bandwidth and against resolution, and against lambda_min; means over pictures."""
-    groups = by_name(outcomes)
+    """Draw PSNR against bandwidth and against resolution, and against lambda_min; means over pictures."""
+    runs = runs_of(outcomes)
     figure = new_figure(13.0, 4.6)
     axes = new_axes(figure, 1, 3, share=False)
-    _against(axes[0], groups, "ffe", SIGMAS)
+    _against(axes[0], runs, "ffe", SIGMAS)
     axes[0].set(title="Fourier features", xlabel="bandwidth $\\sigma$ of 64 frequencies", ylabel="PSNR in dB")
-    _against(axes[1], groups, "mpe", FINEST)
+    _against(axes[1], runs, "mpe", FINEST)
     axes[1].set(title="Multigrid", xlabel="cells an axis of the finest level")
-    _against_smallest(axes[2], groups)
+    _against_smallest(axes[2], runs)
     low, high = np.array([panel.get_ylim() for panel in axes]).T
     for panel in axes:
         panel.set_ylim(low.min(), high.max())
     handles = [line(label, "#777777", dashed=dash == "--") for label, dash, _ in STYLES.values()]
     titles = ("baseline", "Fourier features", "multigrid")
     handles += [line(title, colour) for title, colour in zip(titles, LINES.values(), strict=True)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+    legend(figure, handles, 5)
     save(figure, output)
 
 
-def _psnr(group: Sequence[Outcome], metric: str) -> Interval:
-    return interval([each.end.metric(metric) for each in group])
-
-
-def _against(axes: Axes, groups: Groups, kind: str, x: Sequence[int]) -> None:
-    """Means with their intervals, and the baseline's mean as a level."""
+def _against(axes: Axes, runs: pd.DataFrame, kind: str, x: Sequence[int]) -> None:
+    """Draw means with their intervals, and the baseline's mean as a level."""
     colour = LINES[kind]
     for metric, (_, dash, face) in STYLES.items():
         beside = np.array(x) * (0.97 if metric == LEARNT else 1.03)  # so that whiskers do not overlap
-        found = [_psnr(groups[f"{kind}-{each}"], metric) for each in x]
-        means = np.array([each.value for each in found])
-        ends = np.array([[each.low, each.high] for each in found]).T
+        means, ends = intervals((runs[f"{kind}-{each}"] for each in x), metric)
         whiskers = np.abs(ends - means) if np.isfinite(ends).all() else None  # of one picture: none
         axes.errorbar(beside, means, whiskers, color=colour, linestyle=dash, marker="o", markersize=4,
                       markerfacecolor=face or colour, elinewidth=0.8, capsize=2)  # fmt: skip
-        level = _psnr(groups["baseline"], metric).value
-        axes.axhline(level, color=LINES["baseline"], linestyle=dash, linewidth=1)
+        level, _ = intervals([runs["baseline"]], metric)
+        axes.axhline(level[0], color=LINES["baseline"], linestyle=dash, linewidth=1)
     ticks(axes, x)
 
 
-def _against_smallest(axes: Axes, groups: Groups) -> None:
-    """A dot for each network of which lambda_min is a number on every picture."""
-    for name, group in groups.items():
+def _against_smallest(axes: Axes, runs: pd.DataFrame) -> None:
+    """Draw a dot for each network of which lambda_min is a number on every picture."""
+    for name, group in runs.items():
         values = [each.end.spectra["total"].lambda_min for each in group]
         if not all(values):
             continue
         at = float(np.exp(np.mean(np.log(np.array(values, dtype=np.float64)))))
         colour = LINES[name.partition("-")[0]]
         for metric, (_, _, face) in STYLES.items():
-            axes.plot(at, _psnr(group, metric).value, "o", color=colour, markerfacecolor=face or colour)
-        axes.annotate(name.partition("-")[2], (at, _psnr(group, LEARNT).value), xytext=(0, 5), fontsize=7,
-                      textcoords="offset points", ha="center")  # fmt: skip
+            score, _ = intervals([group], metric)
+            axes.plot(at, score[0], "o", color=colour, markerfacecolor=face or colour)
+            if metric == LEARNT:
+                axes.annotate(name.partition("-")[2], (at, score[0]), xytext=(0, 5), fontsize=7,
+                              textcoords="offset points", ha="center")  # fmt: skip
     axes.set(xscale="log", xlabel=r"$\lambda_{\min}$", title=r"Against $\lambda_{\min}$ (open: learnt)")
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """PSNR of both sorts of pixels, gains of those held out, and lambda_min, in Markdown."""
-    groups = by_name(outcomes)
-    ours = {name: [each.end.metric(HELD_OUT) for each in group] for name, group in groups.items()}
-    best = [max(scores) for scores in zip(*(ours[f"ffe-{sigma}"] for sigma in SIGMAS), strict=True)]
-    rows = []
-    for name, (title, _) in NETWORKS.items():
-        group = groups[name]
-        gains = [_gain(ours[name], ours["baseline"]) if name != "baseline" else ""]
-        gains.append(_gain(ours[name], best) if name.startswith("mpe") else "")
-        kernels = [each.end.spectra["total"] for each in group]
-        rows.append(
-            [title, str(_psnr(group, LEARNT)), str(_psnr(group, HELD_OUT)), *gains, smallest(kernels)]
-        )
-    head = ["network", "learnt, dB", "held out, dB", "over the baseline, dB", "over the best FFE, dB"]
-    return markdown([*head, "lambda_min"], rows)
+    """Return PSNR of both sorts of pixels, gains of those held out, and lambda_min, in Markdown."""
+    runs = runs_of(outcomes)[list(NETWORKS)]
+    learnt, held_out = metrics(runs, LEARNT), metrics(runs, HELD_OUT)
+    gains, best = held_out.drop(columns="baseline"), held_out.filter(like="ffe-").max(axis=1)
+    columns = {
+        "learnt, dB": learnt.apply(mean),
+        "held out, dB": held_out.apply(mean),
+        "over the baseline, dB": gains.sub(held_out["baseline"], axis=0).apply(mean),
+        "over the best FFE, dB": gains.filter(like="mpe-").sub(best, axis=0).apply(mean),
+        "lambda_min": curves(runs).apply(smallest),
+    }
+    titles = {name: title for name, (title, _) in NETWORKS.items()}
+    return markdown(pd.DataFrame(columns, list(titles)).rename(index=titles), "network")
 
 
-def _gain(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    return str(interval([one - other for one, other in zip(ours, theirs, strict=True)]))
-
+STUDY = Study("held_out", jobs, draw, table)
 
 if __name__ == "__main__":
-    command.run(lambda: run_study(__doc__, "held_out", jobs, draw, table))
+    command.run(lambda: STUDY.run(__doc__))

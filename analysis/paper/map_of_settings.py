@@ -1,6 +1,6 @@
 """The map: on which settings lambda_min and PSNR depend, over the pictures of the sweeps.
 
-    python analysis/paper/map_of_settings.py paper/sweeps weights.json -o map.png
+    python -m analysis.paper.map_of_settings paper/sweeps weights.json -o map.png
 
 Lines are medians of lambda_min, dots the pictures. Where the median is exactly zero, a cross stands on the
 axis below, where it is unresolved, a triangle, where it is not known which, both; faint ones where that is so
@@ -11,70 +11,67 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import command
 import numpy as np
-from dependence import settings
-from drawing import COLOURS, new_axes, new_figure, save, ticks
+import pandas as pd
 from matplotlib.axes import Axes
-from sweeps import COMPARED, FEATURES, FINEST, PATTERNS, SAMPLES, SIGMAS, WIDTHS, fourier, multigrid
-from weights import load_weights
 
-from ntkspec.population.groups import by_name, require
-from ntkspec.population.intervals import decades, interval, known_range, median
+from analysis.paper import command
+from analysis.paper.dependence import Setting, settings
+from analysis.paper.drawing import COLOURS, new_axes, new_figure, save, ticks
+from analysis.paper.sweeps import FEATURES, FINEST, SIGMAS, fourier, multigrid
+from analysis.paper.tables import curves, intervals, runs_of
+from analysis.paper.weights import load_weights
+from ntkspec.population.groups import require
+from ntkspec.population.intervals import decades, known_range, median
 from ntkspec.population.outcomes import Curve, Outcome
-from ntkspec.population.packed import load
-from ntkspec.report.decades import Known, known_decades
+from ntkspec.report.decades import known_decades
 
 KINDS = {
     "baseline": ("baseline", COLOURS["baseline"]),
     "ffe": ("FFE (medium)", COLOURS["ffe-medium"]),
     "mpe": ("MPE (fine)", COLOURS["mpe-fine"]),
 }
+VARIED = {  # axis of the settings -> its label, the panel's title
+    "samples": ("samples $n$", "Number of samples"),
+    "pattern": ("", "Sampling pattern"),
+    "width": ("width", "Width"),
+    "steps": ("steps of Adam", "Length of training"),
+}
 SHADES = ("#9ecae1", "#3565c4", "#14285e")  # few to many features
 # Of the lines of one panel, how far above the axis their marks stand.
 RISES = {
     colour: k for lines in (SHADES, [own for _, own in KINDS.values()]) for k, colour in enumerate(lines)
 }
-Groups = Mapping[str, Sequence[Outcome]]
 
 
 def draw(outcomes: Sequence[Outcome], weights: Path, output: Path) -> None:
-    """Three rows of three panels."""
+    """Draw three rows of three panels; `weights` is what weights.py wrote."""
     require(outcomes, {name for each in settings(outcomes) for name in each.runs})
-    groups = by_name(outcomes)
+    runs = runs_of(outcomes)
     figure = new_figure(13.5, 12.0)
     axes = new_axes(figure, 3, 3, share=False)
-    _fourier(axes[0], groups, _smallest, r"$\lambda_{\min}$")
+    _fourier(axes[0], runs, _smallest, r"$\lambda_{\min}$")
     axes[0].legend(frameon=False, fontsize=7.5)  # of both
-    _fourier(axes[1], groups, _psnr, "PSNR in dB")
-    _heat(axes[2], groups, _decades_apart, "MPE over FFE: decades of $\\lambda_{\\min}$")
-    _heat(axes[3], groups, _psnr_apart, "MPE over FFE: dB of PSNR")
-    own = groups["baseline-width64"][0].samples
-    n = sorted({own, *(round(share * own) for share in SAMPLES)})
-    _compared(axes[4], groups, n, lambda kind, x: f"{kind}-width64" if x == own else f"{kind}-n{x}")
-    ticks(axes[4], n)
-    axes[4].set(xlabel="samples $n$", title="Number of samples")
-    patterns = ("random", *PATTERNS)
-    _compared(axes[5], groups, range(3), lambda kind, k: f"{kind}-{patterns[k]}" if k else f"{kind}-width64")
-    axes[5].set_xticks(range(3), patterns)
-    axes[5].set(title="Sampling pattern", xlim=(-0.3, 2.3))
-    _compared(axes[6], groups, sorted((*WIDTHS, 64)), lambda kind, x: f"{kind}-width{x}")
-    ticks(axes[6], sorted((*WIDTHS, 64)))
-    axes[6].set(xlabel="width", title="Width")
-    _over_time(axes[7], groups)
+    _fourier(axes[1], runs, _psnr, "PSNR in dB")
+    _heat(axes[2], runs, _decades_apart, "MPE over FFE: decades of $\\lambda_{\\min}$")
+    _heat(axes[3], runs, _psnr_apart, "MPE over FFE: dB of PSNR")
+    chosen = {axis: list(some) for axis, some in groupby(settings(outcomes), attrgetter("axis"))}
+    for panel, (axis, (label, title)) in zip(axes[4:8], VARIED.items(), strict=True):
+        _compared(panel, runs, chosen[axis])
+        panel.set(xlabel=label, ylabel=r"$\lambda_{\min}$", title=title)
     _weights(axes[8], load_weights(weights))
-    for panel in axes[4:8]:
-        panel.set_ylabel(r"$\lambda_{\min}$")
     axes[4].legend(frameon=False, fontsize=8)
     save(figure, output)
 
 
 def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]], **style: Any) -> None:
-    """Medians where they are numbers, and marks where not; a dot for each picture, but of a level line."""
-    middles = [median([_logarithm(curve) for curve in group]) for group in groups]
+    """Draw medians where they are numbers, and marks where not; a dot for each picture but on level lines."""
+    middles = [median([known_decades(known_range(curve), (1.0, 1.0)) for curve in group]) for group in groups]
     values = [10**least.value if least.value == most.value else np.nan for least, most in middles]
     axes.plot(x, [value or np.nan for value in values], **{"marker": "o", "markersize": 4, **style})
     axes.set_yscale("log")
@@ -94,31 +91,21 @@ def _smallest(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Curve]],
                           transform=axes.get_xaxis_transform())  # fmt: skip
 
 
-def _logarithm(curve: Curve) -> Known:
-    return known_decades(known_range(curve), (1.0, 1.0))
-
-
 def _psnr(axes: Axes, x: Sequence[float], groups: Sequence[Sequence[Outcome]], **style: Any) -> None:
-    found = [interval([each.end.metric("psnr_db") for each in group]) for group in groups]
-    means = np.array([each.value for each in found])
+    means, ends = intervals(groups, "psnr_db")
     axes.plot(x, means, **{"marker": "o", "markersize": 4, **style})
-    ends = np.array([[each.low, each.high] for each in found]).T
     if style.get("marker") != "" and np.isfinite(ends).all():  # not of a level line, nor of one picture
         axes.vlines(x, *ends, color=style.get("color"), linewidth=0.8)
 
 
-def _ends(group: Sequence[Outcome]) -> list[Curve]:
-    return [each.end.spectra["total"] for each in group]
-
-
-def _fourier(axes: Axes, groups: Groups, plot: Callable[..., None], title: str) -> None:
-    """Against the bandwidth, a line for each size; multigrids as level lines."""
-    inside = _ends if plot is _smallest else list
+def _fourier(axes: Axes, runs: pd.DataFrame, plot: Callable[..., None], title: str) -> None:
+    """Draw against the bandwidth, a line for each size; multigrids as level lines."""
+    inside = curves if plot is _smallest else list
     for features, colour in zip(FEATURES, SHADES, strict=True):
-        members = [inside(groups[fourier(sigma, features)]) for sigma in SIGMAS]
+        members = [inside(runs[fourier(sigma, features)]) for sigma in SIGMAS]
         plot(axes, SIGMAS, members, color=colour, label=f"FFE, {features} frequencies")
     for finest, style in ((24, ":"), (48, "--"), (192, "-.")):
-        members = [inside(groups[multigrid(finest)])] * 2
+        members = [inside(runs[multigrid(finest)])] * 2
         plot(axes, (SIGMAS[0], SIGMAS[-1]), members, color=COLOURS["mpe-fine"], linestyle=style, marker="",
              label=f"MPE, finest {finest}")  # fmt: skip
     ticks(axes, SIGMAS)
@@ -127,7 +114,7 @@ def _fourier(axes: Axes, groups: Groups, plot: Callable[..., None], title: str) 
 
 
 def _decades_apart(pairs: Sequence[tuple[Outcome, Outcome]]) -> tuple[float, str]:
-    """The median ratio of lambda_min, and what to say of it."""
+    """Return the median ratio of lambda_min, and what to say of it."""
     least, most = median([decades(*(each.end.spectra["total"] for each in pair)) for pair in pairs])
     if math.isfinite(least.value) and least.value == most.value:
         return least.value, f"{least.value:+.1f}"
@@ -139,13 +126,10 @@ def _psnr_apart(pairs: Sequence[tuple[Outcome, Outcome]]) -> tuple[float, str]:
     return gain, f"{gain:+.1f}"
 
 
-def _heat(axes: Axes, groups: Groups, apart: Callable[..., tuple[float, str]], title: str) -> None:
-    """Finest level against bandwidth; a cell without a number is grey."""
+def _heat(axes: Axes, runs: pd.DataFrame, apart: Callable[..., tuple[float, str]], title: str) -> None:
+    """Draw finest level against bandwidth; a cell without a number is grey."""
     cells = [
-        [
-            apart([*zip(groups[multigrid(finest)], groups[fourier(sigma, 64)], strict=True)])
-            for sigma in SIGMAS
-        ]
+        [apart([*zip(runs[multigrid(finest)], runs[fourier(sigma, 64)], strict=True)]) for sigma in SIGMAS]
         for finest in FINEST
     ]
     table = np.array([[value for value, _ in row] for row in cells])
@@ -161,51 +145,36 @@ def _heat(axes: Axes, groups: Groups, apart: Callable[..., tuple[float, str]], t
     axes.set(xlabel="bandwidth $\\sigma$ (64 frequencies)", ylabel="finest level, cells an axis", title=title)
 
 
-def _compared(axes: Axes, groups: Groups, x: Sequence[Any], name: Callable[[str, Any], str]) -> None:
-    for kind in COMPARED:
-        label, colour = KINDS[kind]
-        _smallest(axes, x, [_ends(groups[name(kind, each)]) for each in x], color=colour, label=label)
-
-
-def _over_time(axes: Axes, groups: Groups) -> None:
-    for kind in COMPARED:
-        label, colour = KINDS[kind]
-        runs = groups[f"{kind}-time"]
-        stages = sorted(runs[0].stages.values(), key=lambda stage: stage.step)
-        members = [
-            [next(s for s in run.stages.values() if s.step == stage.step).spectra["total"] for run in runs]
-            for stage in stages
-        ]
-        _smallest(axes, [stage.step for stage in stages], members, color=colour, label=label)
-    axes.set_xscale("symlog", linthresh=10)
-    axes.set(xlabel="steps of Adam", title="Length of training")
+def _compared(axes: Axes, runs: pd.DataFrame, chosen: Sequence[Setting]) -> None:
+    """Draw three kinds of networks over the settings of one axis."""
+    axis, values = chosen[0].axis, [setting.value for setting in chosen]
+    x = range(len(values)) if axis == "pattern" else [int(value) for value in values]
+    for kind, (title, colour) in KINDS.items():
+        members = [curves(runs[getattr(setting, kind)], setting.stage) for setting in chosen]
+        _smallest(axes, x, members, color=colour, label=title)
+    if axis == "pattern":
+        axes.set_xticks(x, values)
+        axes.set_xlim(-0.3, len(x) - 0.7)
+    elif axis == "steps":
+        axes.set_xscale("symlog", linthresh=10)
+    else:
+        ticks(axes, x)
 
 
 def _weights(axes: Axes, items: Sequence[Mapping[str, Any]]) -> None:
-    """Against the grid's rate over the network's."""
-    rates = [row["rate"] for row in items[0]["rows"]]
+    """Draw against the grid's rate over the network's."""
+    rows = pd.json_normalize(list(items), "rows").fillna(0.0).groupby("rate")
     for key, label, style in (
         ("lambda_min", r"$\lambda_{\min}$", "-"),
         ("median", r"$\lambda_{n/2}$", "--"),
         ("lambda_max", r"$\lambda_{\max}$", ":"),
     ):
-        values = np.array([[row[key] or 0.0 for row in item["rows"]] for item in items])
-        axes.plot(rates, np.median(values, axis=0), style, marker="o", markersize=4,
+        axes.plot(rows[key].median(), style, marker="o", markersize=4,
                   color=COLOURS["mpe-fine"], label=label)  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="learning rate of the grid over the network's",
              ylabel="eigenvalue", title=r"Weighting: $K_{\mathrm{MLP}} + r\,K_{\mathrm{grid}}$")  # fmt: skip
     axes.legend(frameon=False, fontsize=8)
 
 
-def main() -> None:
-    """The command line."""
-    parser = command.parser(__doc__)
-    parser.add_argument("study", type=Path, help="folder of the sweeps, or of their packed outcomes")
-    parser.add_argument("weights", type=Path, help="what weights.py wrote")
-    parser.add_argument("-o", "--output", type=Path, default=Path("map.png"))
-    options = parser.parse_args()
-    draw(load(options.study), options.weights, options.output)
-
-
 if __name__ == "__main__":
-    command.run(main)
+    command.of_outcomes(__doc__, draw, "study", file="weights", output="map.png")

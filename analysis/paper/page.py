@@ -1,9 +1,9 @@
 """From outcomes to results: packs the studies, draws the figures, weighs the claims and fills docs/paper.md.
 
-    python analysis/paper/page.py paper --results paper/results --page paper/paper.md
+    python -m analysis.paper.page paper --results paper/results --page paper/paper.md
 
-Reads <study>/2d, 3d, sweeps and shipped, and what the other scripts wrote into the results. Another page than
-docs/paper.md is made from its text, without what was found in its results.
+Reads <study>/2d, 3d, sweeps and shipped, and what the other commands wrote into the results. Another page
+than docs/paper.md is made from its text, without what was found in its results.
 """
 
 from __future__ import annotations
@@ -12,41 +12,38 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
-import batched_speed
-import command
-import cost_table
-import dependence
-import fig2_ablation
-import fig3_pictures
-import fig4_panels
-import fig5_domains
-import held_out
-import map_of_settings
-from activations import ACTIVATIONS
-from beside import markdown, put
-from claims import STUDIES, all_claims, write
-from interpolation import INTERPOLATION
-from scaling_table import table
-from verdicts import Claim
-from weights import load_weights
-
+from analysis.paper import (
+    activations,
+    alignment,
+    alignment_verdicts,
+    command,
+    costs,
+    dependence,
+    fig3_pictures,
+    figures,
+    held_out,
+    interpolation,
+    map_of_settings,
+)
+from analysis.paper.claims import STUDIES, all_claims, write
+from analysis.paper.scaling_table import table
+from analysis.paper.tables import markdown
+from analysis.paper.verdicts import Claim
+from analysis.paper.weights import load_weights
+from ntkspec.population.aligned import Aligned
 from ntkspec.population.json_files import read_json
 from ntkspec.population.outcomes import Outcome
 from ntkspec.population.packed import load, pack
 
-FURTHER = {  # studies beyond the paper -> their tables
-    "activations": ACTIVATIONS.table,
-    "interpolation": INTERPOLATION.table,
-    "held_out": held_out.table,
-}
+FURTHER = (activations.STUDY, interpolation.STUDY, held_out.STUDY)  # beyond the paper
 PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
 COMMITTED = "../analysis/results/paper/"  # where docs/paper.md has its figures
+ANSWERS = {True: "yes", False: "no", None: "not resolved"}
 
 
 def main() -> None:
-    """Everything that follows from the runs."""
+    """Make everything that follows from the runs."""
     parser = command.parser(__doc__)
     parser.add_argument("study", type=Path, help="folder of all studies")
     parser.add_argument("--results", type=Path, required=True, help="folder of results")
@@ -57,13 +54,11 @@ def main() -> None:
     pack(pictures, results / "2d")
     pack(meshes, results / "3d")
     pack(sweeps, results / "sweeps", attrgetter("item"))  # many names
-    fig2_ablation.draw(pictures, results / "fig2.png")
+    figures.draw(pictures, meshes, results)
     fig3_pictures.draw(study / "shipped", results / "fig3.png", 2)
     if any((study / "2d").glob("*/*.h5")):  # run files may be deleted
         fig3_pictures.draw(study / "2d", study / "fig3.png", 6)  # of pictures that are not ours to pass on
     fig3_pictures.draw(study / "3d", results / "surfaces.png", 3)
-    fig4_panels.draw(pictures, results / "fig4.png")
-    fig5_domains.draw(pictures, meshes, results / "fig5.png")
     map_of_settings.draw(sweeps, results / "weights.json", results / "map.png")
     claims = list(all_claims(pictures, meshes, sweeps))
     write(claims, dict(zip(STUDIES, (pictures, meshes, sweeps), strict=True)), results / "claims.json")
@@ -75,7 +70,7 @@ def main() -> None:
 
 
 def without_findings(text: str, results: Path) -> str:
-    """The page for other results: its figures are theirs, and what was found in ours is not said of them."""
+    """Return the page for other results: its figures are theirs, and what was found in ours is left out."""
     kept = re.sub(r"<!-- findings -->.*?<!-- end findings -->\n*", "", text, flags=re.DOTALL)
     return kept.replace(COMMITTED, f"{results.resolve()}/")
 
@@ -88,54 +83,74 @@ def fill(
     claims: Iterable[Claim],
     results: Path,
 ) -> None:
-    """Every table of the page."""
+    """Write every table of the page anew, between its marks.
+
+    Raises:
+        ValueError: the page lacks the marks of a table.
+    """
     claims = list(claims)
-    further = {name: load(results / name) for name in FURTHER}
-    put("scale", scale({"pictures": pictures, "meshes": meshes, "sweeps": sweeps, **further}), page)
-    put("pictures", table(pictures), page)
-    put("meshes", table(meshes), page)
-    put("dependence", dependence.table(sweeps, load_weights(results / "weights.json")), page)
-    verdicts = [[f"({c.letter})", c.text, c.verdict] for c in claims]
-    put("claims", left(["", "claim", "verdict"], verdicts), page)
-    put("numbers", "\n\n".join(numbers(claim) for claim in claims), page)
-    for name, make in FURTHER.items():
-        put(name, make(further[name]), page)
-    costs = read_json(results / "costs.json")["costs"]
-    put("costs", cost_table.table([cost_table.Cost(**cost) for cost in costs]), page)
-    put("batched", batched_speed.table(read_json(results / "batched.json")["rows"]), page)
+    further = {study.name: load(results / study.name) for study in FURTHER}
+    aligned = alignment.read(results / "alignment.json")
+    ours = list(alignment_verdicts.all_claims(aligned))
+    studies: dict[str, Sequence[Outcome | Aligned]] = {"pictures": pictures, "meshes": meshes}
+    studies |= {"sweeps": sweeps, **further, "alignment": aligned}
+    parts = {
+        "scale": scale(studies),
+        "pictures": table(pictures),
+        "meshes": table(meshes),
+        "dependence": dependence.table(sweeps, load_weights(results / "weights.json")),
+        "claims": verdicts(claims),
+        "numbers": "\n\n".join(numbers(claim) for claim in (*claims, *ours)),
+        **{study.name: study.table(further[study.name]) for study in FURTHER},
+        "alignment_verdicts": verdicts(ours),
+        "alignment_taus": alignment_verdicts.taus(aligned),
+        "alignment": alignment_verdicts.table(aligned),
+        "costs": costs.table([costs.Cost(**cost) for cost in read_json(results / "costs.json")["costs"]]),
+        "batched": costs.speed_table(read_json(results / "batched.json")["rows"]),
+    }
+    text = page.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        before, start, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end {name} -->")
+        if not end:
+            raise ValueError(f"{page}: expected the marks of {name}, got none")
+        text = f"{before}{start}\n{part}\n\n{end}{after}"
+    page.write_text(text, encoding="utf-8")
 
 
-def scale(studies: Mapping[str, Sequence[Outcome]]) -> str:
-    """What was run, in a table."""
-    rows = []
+def scale(studies: Mapping[str, Sequence[Outcome | Aligned]]) -> str:
+    """Return what was run, in a table."""
+    rows = {}
     for name, study in studies.items():
         # Of the sweeps some runs have other samples.
         first = next((each for each in study if each.name == "baseline-width64"), study[0])
         task, optimizer = first.config["task"], first.config["optimizer"]
         side = f"{task['side']} x {task['side']} pixels" if "side" in task else f"{task['points']:,} points"
-        items = len({each.item for each in study})
-        batch = f"{optimizer['iterations']:,} of {optimizer['batch']:,}"
-        seeds = len({each.seed for each in study})
-        stages = [stage for each in study for stage in each.stages.values()]
-        held, broken = sum(stage.bounds for stage in stages), sum(len(stage.broken) for stage in stages)
-        sizes = [str(items), str(len(study)), side, batch, str(seeds), str(first.samples)]
-        rows.append([name.replace("_", " "), *sizes, f"{held:,}", str(broken)])
-    head = ["study", "items", "run files", "each", "steps of Adam", "seeds", "samples of a kernel"]
-    head += ["bounds held against spectra", "broken"]
-    return markdown(head, rows)
+        stages = [stage for each in study if isinstance(each, Outcome) for stage in each.stages.values()]
+        rows[name.replace("_", " ")] = {
+            "items": str(len({each.item for each in study})),
+            "run files": str(len(study)),
+            "each": side,
+            "steps of Adam": f"{optimizer['iterations']:,} of {optimizer['batch']:,}",
+            "seeds": str(len({each.seed for each in study})),
+            "samples of a kernel": str(first.samples),
+            "bounds held against spectra": f"{sum(stage.bounds for stage in stages):,}" if stages else "-",
+            "broken": str(sum(len(stage.broken) for stage in stages)) if stages else "-",
+        }
+    return markdown(rows, "study")
+
+
+def verdicts(claims: Sequence[Claim]) -> str:
+    """Return the claims and what became of them, one to a row."""
+    rows = {f"({claim.letter})": {"claim": claim.text, "verdict": claim.verdict} for claim in claims}
+    return markdown(rows, "", words=True)
 
 
 def numbers(claim: Claim) -> str:
-    """A claim's settings, one to a row."""
-    said: dict[Any, str] = {True: "yes", False: "no", None: "not resolved"}
-    rows = [[part.said, part.found, said[part.holds]] for part in claim.parts]
-    remarks = "".join(f"\n\n{remark}." for remark in claim.remarks)
-    return f"**({claim.letter}) {claim.text}**\n\n" + left(["setting", "found", "as claimed"], rows) + remarks
-
-
-def left(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of words."""
-    return markdown(head, rows).replace("---:", "---")
+    """Return a claim's settings, one to a row, and the remarks on it."""
+    rows = {part.said: {"found": part.found, "as claimed": ANSWERS[part.holds]} for part in claim.parts}
+    title, remarks = f"**({claim.letter}) {claim.text}**", (f"{each}." for each in claim.remarks)
+    return "\n\n".join([title, markdown(rows, "setting", words=True), *remarks])
 
 
 if __name__ == "__main__":

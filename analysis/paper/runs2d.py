@@ -1,8 +1,8 @@
 """The 2D study: every picture of a folder, six presets, spectra in the middle and at the end of training.
 
-    python analysis/paper/runs2d.py PICTURES -o paper/2d                   # all pictures, 192 x 192
-    python analysis/paper/runs2d.py PICTURES -o paper/2d --count 10        # ten of them, evenly spread
-    python analysis/paper/runs2d.py PICTURES -o paper/2d-full --side 512 --iterations 5000 --batch 65536 \\
+    python -m analysis.paper.runs2d PICTURES -o paper/2d                   # all pictures, 192 x 192
+    python -m analysis.paper.runs2d PICTURES -o paper/2d --count 10        # ten of them, evenly spread
+    python -m analysis.paper.runs2d PICTURES -o paper/2d-full --side 512 --iterations 5000 --batch 65536 \\
         --device cuda                                                      # larger pictures, on a GPU
 
 Ten pictures are trained at once, from the same weights; every ten have a seed of their own.
@@ -10,11 +10,10 @@ Ten pictures are trained at once, from the same weights; every ten have a seed o
 
 from __future__ import annotations
 
-import command
-
+from analysis.paper import command
+from analysis.paper.study import trainings
 from ntkspec.cli import positive
 from ntkspec.nets.presets import PRESETS
-from ntkspec.population.jobs import Job
 
 
 def main() -> None:
@@ -24,18 +23,11 @@ def main() -> None:
         "--together", type=positive(int), default=10, help="pictures that are trained at once (default 10)"
     )
     options = parser.parse_args()
-    pictures = command.pictures_of(options)
-    batches = range(0, len(pictures), options.together)
-    jobs = [
-        Job(
-            options.output,
-            pictures[start : start + options.together],
-            {"preset": preset, "seed": seed, **command.scale_of(options)},
-            kernels={preset: {}},
-        )
-        for seed, start in enumerate(batches)
-        for preset in PRESETS
-    ]
+    pictures, jobs = command.pictures_of(options), []
+    for seed, start in enumerate(range(0, len(pictures), options.together)):
+        named = {preset: {"preset": preset, "seed": seed} for preset in PRESETS}
+        together = pictures[start : start + options.together]
+        jobs += trainings(named, options.output, together, command.scale_of(options))
     command.make(jobs, options)
 
 

@@ -1,22 +1,22 @@
 """Whether two studies hold the same runs: every dataset of every run file that both have, to the bit.
 
-python analysis/paper/same.py paper/3d paper-full/3d
+python -m analysis.paper.same paper/3d paper-full/3d
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import command
 import h5py
 import numpy as np
 
+from analysis.paper import command
 from ntkspec.errors import UsageError
 from ntkspec.population.packed import no_runs
 
 
 def same(one: Path, other: Path) -> dict[str, bool]:
-    """Run files of both studies, `<item>/<name>.h5`, and whether they hold the same.
+    """Return for the run files of both studies, `<item>/<name>.h5`, whether they hold the same.
 
     Raises:
         UsageError: they have none in common.

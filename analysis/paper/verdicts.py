@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
-from ntkspec.population.groups import by_item
-from ntkspec.population.intervals import Interval, interval
-from ntkspec.population.outcomes import Outcome
+import pandas as pd
+
+from ntkspec.population.intervals import Interval, interval, median, said
+from ntkspec.report.decades import Known
 
 FFES, MPES = ("ffe-low", "ffe-medium", "ffe-high"), ("mpe-coarse", "mpe-fine")
 # What the paper finds an MPE to gain: decades of lambda_min, and quality.
 OVER_BASELINE = {"lambda_min": 8.0, "psnr_db": 15.0, "ms_ssim": 0.65}
 OVER_FFE = {"lambda_min": 2.0, "psnr_db": 12.0, "ms_ssim": 0.33}
 
+LISTED = 4  # settings that are not resolved; more are "all others"
 STAGE_SAID = {"mid": ("mid",), "end": ()}  # as factors of a setting
-
-Score = Callable[[dict[str, Outcome]], float]  # of an item, from its outcomes by name
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,8 @@ class Part:
 
     @property
     def said(self) -> str:
-        """The setting in words."""
+        """Return the setting in words."""
         return _words(self.setting)
-
-
-def _shared(parts: Iterable[Part]) -> set[str]:
-    return set.intersection(*(set(part.setting) for part in parts))
 
 
 def _words(factors: Iterable[str]) -> str:
@@ -53,7 +50,7 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """holds (except for ...), holds only for ..., does not hold (for ...), or cannot be resolved."""
+        """Return whether it holds, where it does not, and where that cannot be resolved."""
         answers = [part.holds for part in self.parts]
         yes, no, most = answers.count(True), answers.count(False), len(answers) / 2
         if yes > most:
@@ -66,57 +63,62 @@ class Claim:
             said = f"does not hold for {self._where(False)}"
         else:
             return "cannot be resolved"
-        return said + (f"; cannot be resolved for {self._where(None)}" if None in answers else "")
+        if None not in answers:
+            return said
+        where = "all others" if answers.count(None) > max(most, LISTED) else self._where(None)
+        return f"{said}; cannot be resolved for {where}"
 
     def _where(self, holds: bool | None) -> str:
-        """The settings of this answer: what they alone have in common, or each of them."""
+        """Return the settings of this answer: what they alone have in common, or each of them."""
         found = [part for part in self.parts if part.holds is holds]
         if len(found) > 1:
-            common = _shared(found) - _shared(self.parts)
+            ours, all_of_them = (
+                set.intersection(*(set(p.setting) for p in some)) for some in (found, self.parts)
+            )
+            common = ours - all_of_them
             if common and found == [part for part in self.parts if common <= set(part.setting)]:
                 return _words(factor for factor in found[0].setting if factor in common)
         return "; ".join(part.said for part in found)
 
 
-def at_least(found: Interval, claimed: float) -> bool | None:
-    """Whether a mean reaches what is claimed: by the whole interval, or by none of it."""
-    if found.low >= claimed:
+def at_least(found: Interval | Known | None, claimed: float) -> bool | None:
+    """Return whether a number reaches what is claimed: all of its interval, or none; else None."""
+    if found and found.low >= claimed:
         return True
-    return False if found.high < claimed else None
+    return False if found and found.high < claimed else None
+
+
+def majority(share: Interval | Known | None) -> bool | None:
+    """Return whether a share of the items is more than half; see `at_least`."""
+    if share and share.low > 0.5:
+        return True
+    return False if share and share.high <= 0.5 else None
+
+
+def opposite(answer: bool | None) -> bool | None:
+    """Return the other answer; what is not resolved stays so."""
+    return None if answer is None else not answer
 
 
 @dataclass(frozen=True)
 class Population:
-    """Outcomes of a study by item and name."""
+    """A study whose items all have the runs that are compared."""
 
-    outcomes: Sequence[Outcome]
+    runs: pd.DataFrame  # of outcomes, see `runs_of`
     domain: str  # "pictures" or "meshes"
 
-    def items(self, *names: str) -> list[dict[str, Outcome]]:
-        """For each item that has all these names, its outcomes by name."""
-        return [runs for runs in by_item(self.outcomes).values() if set(names) <= set(runs)]
+    @functools.cached_property
+    def packs(self) -> pd.Series:
+        """Return a number for each item, the same for items whose networks started from the same seeds."""
+        seeds = self.runs.map(attrgetter("seed"), na_action="ignore")
+        return seeds.groupby(list(seeds), sort=False, dropna=False).ngroup()
 
-    def seeds(self, items: Sequence[dict[str, Outcome]]) -> list[int]:
-        """A number for each item: the same for items whose networks all started from the same seeds."""
-        keys = [sorted((name, run.seed) for name, run in runs.items()) for runs in items]
-        return [keys.index(key) for key in keys]
+    def mean(self, values: pd.Series) -> Interval | None:
+        """Return the mean over the items that have a number, with its interval; None if no item has one."""
+        known = values.dropna()
+        return None if known.empty else interval(known, self.packs[known.index])
 
-    def mean(self, items: Sequence[dict[str, Outcome]], score: Score) -> Interval | None:
-        """Of the items of which the score is a finite number; None if it is of no one."""
-        known = [item for item in items if math.isfinite(score(item))]
-        return interval([score(item) for item in known], self.seeds(known)) if known else None
-
-    def gain(self, metric: str, name: str, over: Score, *others: str) -> Interval:
-        """By how much a metric of a preset exceeds `over` of the same item, at the end of training."""
-        items = self.items(name, *others)
-        return interval([item[name].end.metric(metric) - over(item) for item in items], self.seeds(items))
-
-
-def metric_of(name: str, metric: str) -> Score:
-    """That preset's metric at the end."""
-    return lambda item: item[name].end.metric(metric)
-
-
-def best_of(names: Sequence[str], metric: str) -> Score:
-    """The best of these presets', item by item."""
-    return lambda item: max(item[name].end.metric(metric) for name in names)
+    def median(self, known: pd.Series, unit: str = "") -> tuple[str, Known]:
+        """Return the median over items in words, see `said`, and what it is at least and at most."""
+        least, most = median(known, self.packs[known.index])
+        return said(least, most, unit), Known(least.low, most.high)

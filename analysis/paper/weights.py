@@ -1,6 +1,6 @@
 """Kernels of a multigrid under different learning rates: K_MLP + r K_grid, for r from 0.01 to 100.
 
-    python analysis/paper/weights.py paper/sweeps -o weights.json
+    python -m analysis.paper.weights paper/sweeps -o weights.json
 
 Gradient flow with a rate for the grid r times that of the network has this kernel; nothing is trained anew.
 """
@@ -11,11 +11,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-import command
-
 import ntkspec
+from analysis.paper import command
 from ntkspec.errors import UsageError
-from ntkspec.population.json_files import read_json, write_json
+from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
 from ntkspec.population.made_by import made_by
 from ntkspec.population.packed import no_runs
 
@@ -24,26 +23,20 @@ RUN = "mpe-width64.h5"
 
 
 def weighted(run_file: Path) -> dict[str, Any]:
-    """lambda_min and what else a spectrum tells, for each rate, at the end of training."""
+    """Return lambda_min and what else a spectrum tells, for each rate, at the end of training."""
     with ntkspec.open_run(run_file) as run:
         jacobian = run.snapshot(-1).jacobian.load()
     rows = []
     for rate in RATES:
         found = ntkspec.spectrum(jacobian.scaled({"grid": rate}), backend="cpu")
-        rows.append(
-            {
-                "rate": rate,
-                "lambda_min": found.lambda_min,
-                "lambda_max": found.lambda_max,
-                "median": float(found.eigenvalues[found.size // 2]),
-                "floor": found.floor,
-            }
-        )
+        middle = float(found.eigenvalues[found.size // 2])
+        ends = {"lambda_min": found.lambda_min, "lambda_max": found.lambda_max}
+        rows.append({"rate": rate, **ends, "median": middle, "floor": found.floor})
     return {"item": run_file.parent.name, "rows": rows}
 
 
 def load_weights(path: Path) -> list[dict[str, Any]]:
-    """The items that this script wrote.
+    """Return the items that this command wrote.
 
     Raises:
         UsageError: it wrote no such file.
@@ -60,14 +53,14 @@ def load_weights(path: Path) -> list[dict[str, Any]]:
             return items
         else:
             got = "something else"
-    except (OSError, ValueError, LookupError, TypeError) as error:  # all that JSON of another shape can raise
+    except (OSError, *OTHER_SHAPE) as error:
         got = getattr(error, "strerror", None) or "something else"
-    remedy = "make it with analysis/paper/weights.py"
+    remedy = "make it with python -m analysis.paper.weights"
     raise UsageError(str(path), expected="what weights.py writes", got=got, remedy=remedy)
 
 
 def main() -> None:
-    """All items of the sweeps."""
+    """Weigh all items of the sweeps."""
     parser = command.parser(__doc__)
     parser.add_argument("study", type=Path, help="folder of the sweeps")
     parser.add_argument("-o", "--output", type=Path, default=Path("weights.json"))

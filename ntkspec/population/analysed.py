@@ -44,10 +44,10 @@ def _stage(snapshot: SnapshotReport) -> Stage:
     sides = {bound.side: float(bound.values[0]) for bound in enclosure}
     return Stage(
         step=snapshot.step,
-        metrics={name: _short(value) for name, value in snapshot.metrics.items()},
-        spectra={name: _curve(spectrum) for name, spectrum in snapshot.spectra.items()},
+        metrics={name: short(value) for name, value in snapshot.metrics.items()},
+        spectra={name: curve_of(spectrum) for name, spectrum in snapshot.spectra.items()},
         lower={
-            b.bound.name: _short(b.bound.values[-1])
+            b.bound.name: short(b.bound.values[-1])
             for b in snapshot.bounds
             if b.of == "total" and b.bound.side == "lower" and math.isfinite(b.bound.values[-1])
         },
@@ -59,12 +59,12 @@ def _stage(snapshot: SnapshotReport) -> Stage:
     )
 
 
-def _curve(spectrum: Spectrum) -> Curve:
-    """What is kept of a spectrum; 0 is what is zero of the stored numbers, or by regions of the network."""
+def curve_of(spectrum: Spectrum) -> Curve:
+    """Return what is kept of a spectrum; 0: zero of the stored numbers, or by regions of the network."""
     claims = [spectrum.rank, spectrum.regions if spectrum.network_singular else None]
     limit = min((claim.at_most for claim in claims if claim), default=spectrum.size)
     values = [
-        _short(spectrum.eigenvalues[i - 1]) if i <= spectrum.resolved else 0.0 if i > limit else None
+        short(spectrum.eigenvalues[i - 1]) if i <= spectrum.resolved else 0.0 if i > limit else None
         for i in indices(spectrum.size)
     ]
     smallest = 0.0 if limit < spectrum.size else spectrum.lambda_min
@@ -72,12 +72,12 @@ def _curve(spectrum: Spectrum) -> Curve:
         values=tuple(values),
         size=spectrum.size,
         resolved=spectrum.resolved,
-        floor=_short(spectrum.floor if smallest else min(spectrum.floor, spectrum.smallest_at_most)),
-        lambda_max=None if spectrum.lambda_max is None else _short(spectrum.lambda_max),
-        lambda_min=None if smallest is None else _short(smallest),
+        floor=short(spectrum.floor if smallest else min(spectrum.floor, spectrum.smallest_at_most)),
+        lambda_max=None if spectrum.lambda_max is None else short(spectrum.lambda_max),
+        lambda_min=None if smallest is None else short(smallest),
         rank_at_most=limit,
-        trace=_short(spectrum.trace),
-        effective_rank=None if spectrum.effective_rank is None else _short(spectrum.effective_rank),
+        trace=short(spectrum.trace),
+        effective_rank=None if spectrum.effective_rank is None else short(spectrum.effective_rank),
         method=spectrum.method,
     )
 
@@ -93,9 +93,9 @@ def _slack(spectra: Mapping[str, Spectrum]) -> dict[str, float] | None:
     decades = np.log10(total.eigenvalues[both] / kept.eigenvalues[both])
     share = float(np.mean(decades < 0.01))
     return {
-        "least": _short(decades.min()),
-        "median": _short(np.median(decades)),
-        "share": _short(share),
+        "least": short(decades.min()),
+        "median": short(np.median(decades)),
+        "share": short(share),
         "compared": both.stop,
     }
 
@@ -104,5 +104,6 @@ def _broken(bounds: Iterable[CheckedBound]) -> list[str]:
     return [f"{each.bound.name} of {each.of}" for each in bounds if not each.holds]
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
+    """Return the number with so many digits."""
     return float(f"{float(value):.{DIGITS}g}")

@@ -1,34 +1,52 @@
-"""Outcomes of a population by name and by item, and whether they may stand beside each other."""
+"""Results of a population's runs by name and by item, and whether they may stand beside each other."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ntkspec.errors import UsageError
-from ntkspec.population.outcomes import Outcome
 
 OF_SOURCES = ("image", "mesh", "up", "azimuth")  # in a run's task
 
 
-def by_name(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
+class Result(Protocol):
+    """What is kept of a run, such as its outcome."""
+
+    @property
+    def item(self) -> str:
+        """The picture or mesh."""
+
+    @property
+    def name(self) -> str:
+        """The run file's."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The settings that the run was made with."""
+
+
+AnyResult = TypeVar("AnyResult", bound=Result)
+
+
+def by_name(outcomes: Iterable[AnyResult]) -> dict[str, list[AnyResult]]:
     """Return the outcomes of each name, in their order."""
-    groups: dict[str, list[Outcome]] = {}
+    groups: dict[str, list[AnyResult]] = {}
     for each in outcomes:
         groups.setdefault(each.name, []).append(each)
     return groups
 
 
-def by_item(outcomes: Iterable[Outcome]) -> dict[str, dict[str, Outcome]]:
+def by_item(outcomes: Iterable[AnyResult]) -> dict[str, dict[str, AnyResult]]:
     """Return the outcomes of each item by their names."""
-    items: dict[str, dict[str, Outcome]] = {}
+    items: dict[str, dict[str, AnyResult]] = {}
     for each in outcomes:
         items.setdefault(each.item, {})[each.name] = each
     return items
 
 
-def require(outcomes: Iterable[Outcome], names: Iterable[str]) -> None:
+def require(outcomes: Iterable[Result], names: Iterable[str]) -> None:
     """Refuse a study in which some picture or mesh lacks a run that is asked for.
 
     Raises:
@@ -56,7 +74,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in apart} | {"task": task}
 
 
-def check_alike(outcomes: Iterable[Outcome]) -> None:
+def check_alike(outcomes: Iterable[Result]) -> None:
     """Refuse runs of one name that were made differently, and a run that is there twice.
 
     Raises:
@@ -68,7 +86,7 @@ def check_alike(outcomes: Iterable[Outcome]) -> None:
         raise UsageError(
             often, expected="one run of this name", got="several", remedy="delete what is a copy"
         )
-    first: dict[str, Outcome] = {}
+    first: dict[str, Result] = {}
     for each in outcomes:
         other = first.setdefault(each.name, each)
         if settings_of(each.config) != settings_of(other.config):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.population.groups import settings_of
+from ntkspec.population.kept import Kept
 from ntkspec.population.made_by import made_by
 from ntkspec.population.packed import OUTCOMES
 from ntkspec.population.sources import check_apart, sha256
@@ -42,6 +43,7 @@ class Job:
     # Run files to write from the training: name -> how its samples are chosen, if not as in the settings.
     kernels: Mapping[str, Mapping[str, Any]]
     kept: frozenset[str] = frozenset({"mid", "end"})  # labels of the snapshots to analyse
+    results: Kept[Any] = OUTCOMES  # what is made of each run file, and kept beside it; has a `config`
     device: str = "cpu"  # of the worker, see `ntkspec.nets.devices.find_device`
 
     def run_files(self, source: Path) -> dict[str, Path]:
@@ -49,16 +51,22 @@ class Job:
         return {name: self.study / source.stem / f"{name}.h5" for name in self.kernels}
 
     def missing(self) -> tuple[Path, ...]:
-        """Return the sources of which an outcome is not there."""
+        """Return the sources of which a result is not there."""
         return tuple(
-            source for source in self.sources if not all(map(has_outcome, self.run_files(source).values()))
+            source
+            for source in self.sources
+            if not all(map(self.has_result, self.run_files(source).values()))
         )
+
+    def has_result(self, run_file: Path) -> bool:
+        """Return whether the result of a run is kept."""
+        return self.results.find(run_file) is not None
 
     def check(self, sources: Iterable[Path], wanted: Callable[[Path], bool]) -> None:
         """Refuse runs of other settings among the `wanted` run files of these sources.
 
         Raises:
-            UsageError: an outcome, made now if it is missing, says that its run was made otherwise.
+            UsageError: a result, made now if it is missing, says that its run was made otherwise.
         """
         from ntkspec.nets.presets import resolve
 
@@ -68,7 +76,7 @@ class Job:
                 if not wanted(path):
                     continue
                 ours = settings_of(replace(config, **self.kernels[name]).to_dict())
-                found = OUTCOMES.of(path).config
+                found = self.results.of(path).config
                 theirs = settings_of(found)
                 keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
                 if "sha256" in found and source.exists() and found["sha256"] != sha256(source):
@@ -91,17 +99,12 @@ def run_all(jobs: Sequence[Job], cluster: Cluster) -> None:
     """
     check_apart({source for job in jobs for source in job.sources})
     for job in jobs:
-        job.check(job.sources, has_outcome)
+        job.check(job.sources, job.has_result)
     missing = [job for job in jobs if job.missing()]
     failures = in_workers(work, missing, cluster, networks=lambda job: len(job.missing()))
     _say_of_others(jobs)
     if failures:
         raise failures[0].error
-
-
-def has_outcome(run_file: Path) -> bool:
-    """Return whether the outcome of a run is kept."""
-    return OUTCOMES.find(run_file) is not None
 
 
 def _say_of_others(jobs: Sequence[Job]) -> None:

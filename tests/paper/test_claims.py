@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from claims import all_claims
-from claims_of_quality import tau_b
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
-from verdicts import Claim, Part
 
+from analysis.paper.claims import all_claims
+from analysis.paper.claims_of_quality import tau_b
+from analysis.paper.verdicts import Claim, Part
 from ntkspec.errors import UsageError
 from ntkspec.population.outcomes import Curve, Outcome, Stage, indices
 

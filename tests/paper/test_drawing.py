@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from drawing import draw_mean, new_axes, new_figure
-from held_out import HELD_OUT, LEARNT, LINES, _against_smallest
-from map_of_settings import _decades_apart, _smallest
 
+from analysis.paper.drawing import draw_mean, new_axes, new_figure
+from analysis.paper.held_out import HELD_OUT, LEARNT, LINES, _against_smallest
+from analysis.paper.map_of_settings import _decades_apart, _smallest
 from ntkspec.population.outcomes import Curve, indices
 
 SIZE = 64

@@ -11,7 +11,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import command
 import machine
 import needs
 import numpy as np
@@ -19,6 +18,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from analysis.paper import command
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import TrainingError, UsageError
 from ntkspec.nets import population, training
@@ -44,8 +44,8 @@ def cluster():
 
 def script(name, *words):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, SCRIPTS / f"{name}.py", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    command = [sys.executable, "-m", f"analysis.paper.{name}", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
 
 
 def in_process(monkeypatch, name, *words):
@@ -109,12 +109,12 @@ def test_full_size_is_a_study_of_its_own():
     """`make paper DEVICE=cuda SIDE=512`; nothing is run."""
     words = ["make", "-n", "-o", ".venv.stamp", "paper", "DEVICE=cuda", "SIDE=512", "PICTURES=p", "MESHES=m"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    lines = [line for line in done.stdout.splitlines() if "analysis/paper/" in line]
+    lines = [line for line in done.stdout.splitlines() if "analysis.paper." in line]
     studies = [line for line in lines if " -o paper-512/" in line]
     learnt = [line for line in studies if "runs3d" not in line and "weights" not in line]
-    assert len(learnt) == 6
+    assert len(learnt) == 7
     assert all("--side 512 --device cuda" in line for line in learnt)
-    assert lines[-1].endswith("page.py paper-512 --results paper-512/results --page paper-512/paper.md")
+    assert lines[-1].endswith("page paper-512 --results paper-512/results --page paper-512/paper.md")
 
 
 def test_what_is_there_is_not_made_again(tmp_path, pictures, cluster):
@@ -227,8 +227,7 @@ def test_runs_of_different_settings_are_not_averaged(tmp_path, pictures):
 def test_figures_of_half_a_study_are_refused(tmp_path, pictures, monkeypatch, capfd):
     work(job(tmp_path / "s", [PICTURE], "baseline"))
     monkeypatch.chdir(tmp_path)
-    for words in (("fig2_ablation", "s"), ("fig4_panels", "s"), ("scaling_table", "s"),
-                  ("claims", "s", "s", "s")):  # fmt: skip
+    for words in (("figures", "s", "s"), ("scaling_table", "s"), ("claims", "s", "s", "s")):  # fmt: skip
         assert in_process(monkeypatch, *words) == 2
         assert re.fullmatch(r"error: astronaut: expected a run [^\n]*\n", capfd.readouterr().err), words
     assert not list(tmp_path.glob("*.png"))
@@ -280,7 +279,7 @@ PRESETS = ("baseline", "ffe-low")
 STUDY = f"""
 import sys
 sys.path.insert(0, sys.argv[1])
-import command
+from analysis.paper import command
 from pathlib import Path
 from ntkspec.cluster.workers import Cluster
 from ntkspec.population.jobs import Job, run_all
@@ -295,7 +294,7 @@ command.run(lambda: run_all(jobs, Cluster(workers=1, threads=1)))
 def test_a_study_that_was_stopped_goes_on(tmp_path, ending, cluster):
     """Stopped once one of two runs has its outcome, and the file of the next is half written."""
     study = tmp_path / "study"
-    words = [sys.executable, "-c", STUDY, SCRIPTS, study, PICTURE]
+    words = [sys.executable, "-c", STUDY, ROOT, study, PICTURE]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     first = study / "astronaut" / "baseline.json"
     with subprocess.Popen(
@@ -321,7 +320,7 @@ def test_a_study_that_was_stopped_goes_on(tmp_path, ending, cluster):
 
 @needs.dask
 def test_workers_end_with_the_process_that_started_them(tmp_path):
-    words = [sys.executable, "-c", STUDY, SCRIPTS, tmp_path / "study", PICTURE]
+    words = [sys.executable, "-c", STUDY, ROOT, tmp_path / "study", PICTURE]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(words, env=environment, start_new_session=True) as killed:
         family, deadline = [], time.monotonic() + 60
@@ -374,14 +373,10 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         work(job(study, sources_in(pictures, {".png"}), preset))
     for path in study.glob("*/*.json"):
         path.unlink()
-    for name, words in {
-        "fig2_ablation": (study,),
-        "fig3_pictures": (study,),
-        "fig4_panels": (study,),
-        "fig5_domains": (study, study),
-    }.items():
-        assert in_process(monkeypatch, name, *words, "-o", tmp_path / f"{name}.png") == 0
-        with Image.open(tmp_path / f"{name}.png") as figure:
+    assert in_process(monkeypatch, "figures", study, study, "-o", tmp_path) == 0
+    assert in_process(monkeypatch, "fig3_pictures", study, "-o", tmp_path / "fig3.png") == 0
+    for number in (2, 3, 4, 5):
+        with Image.open(tmp_path / f"fig{number}.png") as figure:
             assert min(figure.size) > 300
     capfd.readouterr()
     assert in_process(monkeypatch, "scaling_table", study) == 0
@@ -399,6 +394,7 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("sweeps", "pictures", "-o", "s", "--count", "-1"), "expected a positive number, got '-1'"),
         (("activations", "pictures", "-o", "s"), "--results"),
         (("held_out", "pictures", "-o", "s", "--results", PICTURE), "expected a folder, or none yet"),
+        (("alignment", "pictures", "-o", "s", "--results", PICTURE), "expected a folder, or none yet"),
         (("runs3d", "pictures", "-o", "s"), ".ply"),
         pytest.param(
             ("runs3d", "meshes", "-o", "s", "--workers", "1"),
@@ -413,7 +409,7 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("runs2d", "pictures", "-o", "s", "--device", "cuda:1"), "--device: invalid choice: 'cuda:1'"),
         (("runs3d", MESH.parent, "-o", "s", "--azimuth", "knt=3"), "expected names of meshes, got knt"),
         (("fig3_pictures", "s", "--count", "0"), "expected a positive number"),
-        (("fig2_ablation", "s"), "expected a folder of folders of run files"),
+        (("figures", "s", "s"), "expected a folder of folders of run files"),
         (("fig3_pictures", "nowhere"), "expected a folder of folders of run files"),
         (("weights", "nowhere"), "expected a folder of folders of run files"),
         (("dependence", RESULTS / "sweeps", "nowhere.json"), "nowhere.json: expected what weights.py writes"),
@@ -489,8 +485,8 @@ def test_the_whole_page_in_small(tmp_path, pictures, cluster):
         ("activations", *few, "-o", study / "activations", "--results", results, *small),
         ("interpolation", *few, "-o", study / "interpolation", "--results", results, *small),
         ("held_out", *few, "-o", study / "held_out", "--results", results, *small),
-        ("cost_table", pictures, "--results", results),
-        ("batched_speed", pictures, "--results", results),
+        ("alignment", *few, "-o", study / "alignment", "--results", results, *small),
+        ("costs", pictures, "--results", results),
         ("page", study, "--results", results, "--page", page),
     ):
         done = script(name, *words)
@@ -504,6 +500,9 @@ def test_the_whole_page_in_small(tmp_path, pictures, cluster):
         "activations",
         "interpolation",
         "held_out",
+        "alignment_verdicts",
+        "alignment_taus",
+        "alignment",
         "costs",
         "batched",
     ):
@@ -519,6 +518,7 @@ def test_the_whole_page_in_small(tmp_path, pictures, cluster):
         "activations",
         "interpolation",
         "held_out",
+        "alignment",
     ):
         assert (results / f"{name}.png").stat().st_size > 10_000
     packed = script(

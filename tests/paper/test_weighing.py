@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from verdicts import Claim, Part, at_least
+
+from analysis.paper.verdicts import Claim, Part, at_least
 
 
 def test_a_claim_is_reached_by_the_whole_interval_or_not():
@@ -18,6 +19,7 @@ def test_a_claim_is_reached_by_the_whole_interval_or_not():
         ([True, True], "holds"),
         ([False, False], "does not hold"),
         ([False, None], "does not hold for 0; cannot be resolved for 1"),
+        ([False, *[None] * 5], "does not hold for 0; cannot be resolved for all others"),
         ([None, None], "cannot be resolved"),
         ([True, None], "holds only for 0; cannot be resolved for 1"),
         ([True, False, None], "holds only for 0; cannot be resolved for 2"),

@@ -1,0 +1,1 @@
+"""Commands and studies beside the package; `ntkspec` imports none of them."""
