@@ -105,8 +105,8 @@ def without_grid(run: StyledRun) -> str:
         left = words.lambda_min(rest)
     whole = words.lambda_min(total)
     return (
-        "In the same trained network, leaving out the gradients of its grid takes the smallest eigenvalue of "
-        f"its kernel, the speed of its slowest pattern, from {whole} to {left}."
+        "Leave out the gradients of its grid, and the smallest eigenvalue, the speed of the slowest pattern, "
+        f"goes from {whole} to {left}."
     )
 
 

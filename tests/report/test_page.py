@@ -187,7 +187,7 @@ def test_reasons_name_kernels_and_snapshots() -> None:
 def test_a_lone_snapshot_is_called_by_its_name() -> None:
     run = samples.plain_run("x", 9, 0.5, size=8)
     report = samples.one_run(replace(run, snapshots=run.snapshots[:1]))
-    assert "the slowest of all modes is learnt, at snapshot init." in _text(report)
+    assert "the speed of the slowest mode, at snapshot init." in _text(report)
     assert "end of training" not in " ".join(caption.caption for caption in captions(report).values())
     assert [group["name"] for group in plot_data(report)["groups"]] == ["init"]
 

@@ -14,7 +14,8 @@ from ntkspec.report.to_csv import cell, text
 
 NUMBERS = (  # of `ntkspec.report.to_csv.kernel_numbers`, in the order of the table
     "size", "resolved", "zero", "floor", "lambda_max", "lambda_min", "lambda_min_at_most", "condition",
-    "trace", "effective_rank", "stable_rank", "kernel_distance",
+    "trace", "effective_rank", "stable_rank", "kernel_distance", "modes_for_90_percent",
+    "share_beyond_128_modes", "kernel_target_alignment",
 )  # fmt: skip
 RUN_COLUMNS = (
     "folder", "path", "label", "snapshot_id", "snapshot", "step", "spectrum", *NUMBERS, "method", "precision",
