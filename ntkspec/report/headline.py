@@ -100,13 +100,13 @@ def without_grid(run: StyledRun) -> str:
     if rest.singular or words.is_zero(rest):
         left = "exactly zero"
     elif words.is_unresolved(rest):
-        left = f"what cannot be told from zero (at most {words.sci_up(rest.smallest_at_most)})"
+        left = f"{words.sci_up(rest.smallest_at_most)} or less"
     else:
         left = words.lambda_min(rest)
     whole = words.lambda_min(total)
     return (
-        "Leave out the gradients of its grid, and the smallest eigenvalue, the speed of the slowest pattern, "
-        f"goes from {whole} to {left}."
+        "Without its grid's gradients the smallest eigenvalue, the speed of the slowest pattern, goes from "
+        f"{whole} to {left}."
     )
 
 
