@@ -70,7 +70,7 @@ def roundings(terms: int, width: int = PANEL) -> int:
 def gamma(roundings: int, dtype: DTypeLike = np.float64) -> float:
     """Return a bound on the relative error of m roundings: m u / (1 - m u), rounded up.
 
-    Higham 2002, lemma 3.1; u is half the spacing of `dtype` at 1. The bound is infinite where m u is 1 or more.
+    See Higham 2002, lemma 3.1. u is half the spacing of `dtype` at 1; where m u >= 1 the bound is infinite.
 
     Example:
         >>> f"{gamma(100):.3e}"
