@@ -87,7 +87,7 @@ def _command(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _show(batch, todo)
     tally = _analyse(batch, todo)
-    there = len(files) - len(todo) + tally.there
+    there = len(files) - len(todo) + tally.reused
     if not batch.quiet:
         counts = f"{tally.analysed} runs analysed, {there} were there already, {tally.failed} failed"
         print(f"{counts}: {batch.results}")
