@@ -215,7 +215,9 @@ def moment(item: Holder, name: str, where: str) -> str:
     return value
 
 
-def json_attribute(item: Holder, name: str, where: str, kind: type[dict[str, Any]] | type[list[Any]]) -> Any:
+def json_attribute(
+    item: Holder, name: str, where: str, kind: type[dict[str, object]] | type[list[object]]
+) -> Any:
     """Return the value of a JSON attribute; raise `RunFileError` unless it is of `kind`, dict or list."""
     value = text(item, name, where)
     try:

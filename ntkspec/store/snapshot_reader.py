@@ -92,12 +92,7 @@ def open_snapshot(
     group = checks.child(snapshots, name, h5py.Group, where.rpartition("/")[0])
     outputs = open_stored(group, schema.OUTPUTS, where, checks.FLOATS, (n, c), budget)
     c = int(outputs.data.shape[1])
-    regions, certain = None, False
-    if checks.has(group, schema.REGIONS, where):
-        regions = open_stored(group, schema.REGIONS, where, checks.INTEGERS[1:], (n,), budget)
-        place = f"{where}/{schema.REGIONS}"
-        if checks.has(regions.data.attrs, schema.CERTAIN, place):
-            certain = checks.flag(regions.data, schema.CERTAIN, place)
+    regions, certain = _open_regions(group, where, n, budget)
     blocks_where = f"{where}/{schema.BLOCKS}"
     blocks_group = checks.child(group, schema.BLOCKS, h5py.Group, where)
     names = checks.groups(blocks_group, blocks_where)
@@ -124,6 +119,16 @@ def open_snapshot(
             array for block in blocks for factor in block.factors for array in factor.arrays.values()
         ),
     )
+
+
+def _open_regions(group: h5py.Group, where: str, n: int, budget: int) -> tuple[Stored | None, bool]:
+    """Open the activation regions, if there are any, and read whether they are certain."""
+    if not checks.has(group, schema.REGIONS, where):
+        return None, False
+    regions = open_stored(group, schema.REGIONS, where, checks.INTEGERS[1:], (n,), budget)
+    place = f"{where}/{schema.REGIONS}"
+    stated = checks.has(regions.data.attrs, schema.CERTAIN, place)
+    return regions, stated and checks.flag(regions.data, schema.CERTAIN, place)
 
 
 def _place(block: Block) -> tuple[int, list[tuple[int, str]]]:
