@@ -61,7 +61,7 @@ def _stage(snapshot: SnapshotReport) -> Stage:
 
 
 def _curve(spectrum: Spectrum) -> Curve:
-    """Reduce a spectrum to what is kept; eigenvalues beyond a proved rank, of numbers or network, become 0."""
+    """Reduce a spectrum to what is kept; eigenvalues beyond a proved rank (numbers or network) become 0."""
     claims = [spectrum.rank, spectrum.regions if spectrum.network_singular else None]
     limit = min((claim.at_most for claim in claims if claim), default=spectrum.size)
     values = [

@@ -70,7 +70,7 @@ def _lockless(error: OSError) -> bool:
     return "unable to lock file" in str(error) and not isinstance(error, BlockingIOError)
 
 
-def locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Return whether a process is writing this file, which HDF5 locks meanwhile; its content is not read."""
     with contextlib.suppress(OSError), path.open("rb") as handle:
         for kind in (

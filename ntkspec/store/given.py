@@ -132,7 +132,7 @@ def _leaves(tree: Mapping[Any, object] | list[object], path: str) -> Iterator[tu
     items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
     for key, value in items:
         if not isinstance(key, str | int):
-            raise UsageError("blocks", expected="names", got=f"the key {shown(key)}", remedy="give texts")
+            raise UsageError("blocks", expected="names", got=f"the key {shown(key)}")
         name = f"{path}.{key}" if path else str(key)
         if isinstance(value, Mapping) or (isinstance(value, list) and not _is_array(value)):
             yield from _leaves(value, name)

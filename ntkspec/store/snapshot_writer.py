@@ -56,9 +56,7 @@ class SnapshotWriter:
             OutputError: the file cannot be written.
         """
         if start != self._filled:
-            raise UsageError(
-                "snapshot", expected=f"sample {self._filled} next", got=f"{start}", remedy="write in order"
-            )
+            raise UsageError("snapshot", expected=f"sample {self._filled} next", got=f"{start}")
         outputs = check_floats(outputs, "outputs", 2)
         if len(outputs) != jacobian.samples or start + len(outputs) > self._n:
             raise UsageError(

@@ -28,7 +28,7 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import Floats
-from ntkspec.store.disk import check_writable, locked, open_hdf5, reserve, writing
+from ntkspec.store.disk import check_writable, is_locked, open_hdf5, reserve, writing
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
 from ntkspec.store.texts import check_label, check_name
@@ -142,7 +142,7 @@ class RunWriter:
         """Remove what an earlier writer left; raise `OutputError` if another one is writing now."""
         if not self.part.exists():
             return
-        if locked(self.part):
+        if is_locked(self.part):
             raise OutputError(
                 str(self.part),
                 expected="no other writer",
@@ -244,7 +244,6 @@ class RunWriter:
                 f"snapshot {id!r}",
                 expected="a new id without '/'",
                 got="one that is taken" if id in snapshots else "an unusable one",
-                remedy="choose another id",
             )
         try:
             with writing(self.path):

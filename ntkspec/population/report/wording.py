@@ -28,14 +28,14 @@ class Cell:
     beside: str = ""
 
 
-def count(number: int, one: str) -> str:
+def count(number: int, noun: str) -> str:
     """Return a number of things in words.
 
     Example:
         >>> count(1, "run"), count(1200, "run")
         ('1 run', '1,200 runs')
     """
-    return f"{number:,} {one if number == 1 else one + 's'}"
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
 
 
 def smallest(statistics: SpectrumStatistics) -> Cell:
