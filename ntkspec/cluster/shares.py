@@ -19,9 +19,7 @@ THREADS = (
 )  # fmt: skip
 
 _UUID = re.compile(r"UUID: ((?:GPU|MIG)-[^)\s]+)")
-_GIVEN = {
-    name: value for name, value in os.environ.items() if name == VISIBLE
-}  # at the start of this process
+_GIVEN = {name: value for name, value in os.environ.items() if name == VISIBLE}  # at the process's start
 _claims: dict[str, object] = {}  # the lock of each device that this process has, until it ends
 
 

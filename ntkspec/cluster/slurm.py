@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from distributed import Security
 
 NAME = "ntkspec"  # of the jobs
-NO_PAGE = {
-    "dashboard": False,
-    "dashboard_address": "127.0.0.1:0",
-}  # of a scheduler; it needs an address all the same
+NO_PAGE = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # of a scheduler; it needs an address
 SCHEDULER = "tcp://<address>:<port>"  # stands in a script that is only shown
 
 

@@ -32,7 +32,13 @@ EXTRA_ROUNDINGS = 10  # beyond n + 1, that a blocked factorisation may add: reci
 
 @dataclass(frozen=True)
 class CholeskyCertificate:
-    """What Cholesky factorisations prove of a kernel K with its rounding errors; see `positivity`."""
+    """What Cholesky factorisations prove of a kernel K with its rounding errors; `positivity` makes it.
+
+    Example:
+        >>> certificate = CholeskyCertificate(0.5, semidefinite=True, vector=np.array([0.6, 0.8]))
+        >>> certificate.proved  # lambda_min(K) is at least this
+        0.5
+    """
 
     proved: float  # K - proved I is positive semidefinite; 0 where nothing is proved
     semidefinite: bool  # False disproves that fl(K) is a positive semidefinite K but for rounding

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
-from numpy.typing import NDArray
 
 from ntkspec._io import first_line
 from ntkspec.errors import UsageError
+from ntkspec.store.checks import AnyArray
 
-AnyArray: TypeAlias = NDArray[Any]  # of any type
 _NPY, _ZIP = b"\x93NUMPY", b"PK"  # how such files begin
 
 

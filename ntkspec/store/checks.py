@@ -20,6 +20,7 @@ from ntkspec.errors import RunFileError
 
 Item = TypeVar("Item", h5py.Group, h5py.Dataset)
 Holder: TypeAlias = h5py.Group | h5py.Dataset  # what has attributes
+AnyArray: TypeAlias = NDArray[Any]  # numbers in the type in which they are stored
 Floats: TypeAlias = NDArray[np.floating[Any]]  # float32 or float64
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))

@@ -10,11 +10,9 @@ import hashlib
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from ntkspec.errors import RunFileError
 from ntkspec.store import checks, schema
@@ -26,7 +24,7 @@ OWN = (DIGEST, "complete")
 REMEDY = f"export or copy it again; after a change on purpose delete every {DIGEST} and the stale {CRC}"
 
 
-def crc32(values: NDArray[Any], before: int = 0) -> int:
+def crc32(values: checks.AnyArray, before: int = 0) -> int:
     """Return the crc32 of numbers in row order as little-endian bytes.
 
     Args:

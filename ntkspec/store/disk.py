@@ -73,10 +73,7 @@ def _lockless(error: OSError) -> bool:
 def is_locked(path: Path) -> bool:
     """Return whether a process is writing this file, which HDF5 locks meanwhile; its content is not read."""
     with contextlib.suppress(OSError), path.open("rb") as handle:
-        for kind in (
-            fcntl.LOCK_EX,
-            fcntl.LOCK_SH,
-        ):  # over a network, a file opened to read gets only the latter
+        for kind in (fcntl.LOCK_EX, fcntl.LOCK_SH):  # over a network, one opened to read gets only the latter
             try:
                 fcntl.flock(handle, kind | fcntl.LOCK_NB)
             except BlockingIOError:

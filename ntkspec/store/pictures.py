@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import h5py
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +13,7 @@ from ntkspec.store import checks, digest, schema
 LARGEST = 2**28  # bytes of a picture
 
 
-def require_picture(pixels: NDArray[Any], name: str) -> None:
+def require_picture(pixels: checks.AnyArray, name: str) -> None:
     """Require that an array is a picture: uint8 of shape (H, W) or (H, W, 3).
 
     Raises:

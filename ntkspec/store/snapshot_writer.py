@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, Factor, Jacobian
 from ntkspec.store import digest, schema
-from ntkspec.store.checks import Floats
+from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import reserve, writing
 from ntkspec.store.texts import check_name, one_level
 
@@ -110,7 +109,7 @@ class SnapshotWriter:
             for place, array in _datasets(side, factor):
                 self._put(group[place], start, stop, array)
 
-    def _put(self, data: h5py.Dataset, start: int, stop: int, values: NDArray[Any]) -> None:
+    def _put(self, data: h5py.Dataset, start: int, stop: int, values: AnyArray) -> None:
         """Write the rows start:stop of a dataset, and continue its checksum."""
         stored = np.broadcast_to(values, (stop - start, *data.shape[1:])).astype(data.dtype, copy=False)
         data[start:stop] = stored
@@ -144,7 +143,7 @@ def _sides(block: Block) -> list[tuple[str, Factor]]:
     return [(schema.LEFT, block.left.load()), (schema.RIGHT, block.right.load())]
 
 
-def _datasets(side: str, factor: Factor) -> Iterator[tuple[str, NDArray[Any]]]:
+def _datasets(side: str, factor: Factor) -> Iterator[tuple[str, AnyArray]]:
     """Yield the place of each array of a factor, and the array as it is stored.
 
     A single array is stored under the factor's name, several lie in a group of that name. Left factors and

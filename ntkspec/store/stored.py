@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from ntkspec.errors import RunFileError
 from ntkspec.memory import format_bytes, require, samples_at_once
 from ntkspec.store import checks, digest
+from ntkspec.store.checks import AnyArray
 
 PANEL_BYTES = 64 * 2**20  # that `Stored.panels` reads at a time
 COMPRESSION = 2000  # no filter of HDF5 makes numbers so many times smaller; deflate reaches 1032
-
-
-AnyArray: TypeAlias = NDArray[Any]  # floats or integers, in the type of the dataset
 
 
 @dataclass(frozen=True)

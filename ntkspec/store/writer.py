@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
 import h5py
 import numpy as np
@@ -27,14 +27,13 @@ from ntkspec._version import __version__
 from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.store import digest, schema
-from ntkspec.store.checks import Floats
+from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import check_writable, is_locked, open_hdf5, reserve, writing
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
 from ntkspec.store.texts import check_label, check_name
 
 PART = ".part"
-AnyArray: TypeAlias = NDArray[Any]  # floats, or integers of any width
 
 
 class RunWriter:
