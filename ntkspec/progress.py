@@ -67,9 +67,8 @@ def _lines(every: float) -> Iterator[Say]:
 
     writer = threading.Thread(target=write, name="progress", daemon=True)
     try:
-        with contextlib.suppress(
-            RuntimeError
-        ):  # without room for a thread, the work itself may still have it
+        # Where no thread can start, the work itself may still have room.
+        with contextlib.suppress(RuntimeError):
             writer.start()
         yield newest.append
     finally:

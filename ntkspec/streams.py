@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LenientStream(io.RawIOBase):
-    """A file descriptor that accepts everything: what nobody reads, or has no room, is dropped."""
+    """A file descriptor that accepts everything: what nobody reads, or finds no room, is dropped."""
 
     def __init__(self, number: int, *, closed: bool = False) -> None:
         self.number = number
