@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, locks that end with their process, errors in one line."""
+"""Write files and folders whole or not at all, lock them, and show an exception in one line."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LONGEST = 160  # characters of what another library said
+LONGEST = 160  # characters of an exception's message that are shown
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an exception says, or its type where it says nothing.
+    """Return the first line of an exception's message, cut if it is long, or its type if it has none.
 
     Args:
         error: any exception.
@@ -30,9 +30,9 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Give a path to write to; what is there in the end is on the disk when it takes the place of `target`.
+    """Give a new file to write to, which replaces `target` at the end, once it is on the disk.
 
-    On any failure it is removed, and `target` is as it was. The folder must exist.
+    On any failure the new file is removed, and `target` is left as it was. The folder must exist.
     """
     with hidden_file(target) as part:
         yield part
@@ -43,7 +43,10 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def hidden_folder(target: Path) -> Iterator[Path]:
-    """Make a new folder beside `target`, locked as long as this lasts; then remove it, if it is there."""
+    """Make a new folder beside `target`, locked inside the `with` block and removed after it.
+
+    Whoever wants to keep the folder renames it before the block ends.
+    """
     part = beside(target, "part")
     try:
         part.mkdir()
@@ -55,7 +58,7 @@ def hidden_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def hidden_file(target: Path) -> Iterator[Path]:
-    """Make a new file beside `target`, as `hidden_folder`."""
+    """Make a new file beside `target`, locked inside the `with` block and removed after it."""
     part = beside(target, "part")
     try:
         part.touch()
@@ -66,13 +69,13 @@ def hidden_file(target: Path) -> Iterator[Path]:
 
 
 def beside(target: Path, ending: str) -> Path:
-    """Return a hidden name of its own in the same folder, so that a rename stays on one file system."""
+    """Return a new hidden path in the folder of `target`, so that a rename stays within one file system."""
     return target.with_name(f"{_start(target)}{secrets.token_hex(4)}.{ending}")
 
 
 @contextmanager
 def locked(path: Path, *, wait: bool = False) -> Iterator[bool | None]:
-    """Lock a file or folder that exists, until this ends or the process dies.
+    """Lock an existing file or folder until the `with` block ends or the process dies.
 
     Args:
         path: what to lock; no symbolic link.
@@ -103,7 +106,12 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool | None]:
 
 
 def remove_leftovers(target: Path, ours: Callable[[Path], bool]) -> None:
-    """Remove what killed processes left beside `target`: hidden, locked by nobody, and `ours` to remove."""
+    """Remove the hidden files and folders that killed processes left beside `target`.
+
+    Args:
+        target: what those processes were writing.
+        ours: returns whether a path may be removed; what another process has locked is left anyhow.
+    """
     name = re.compile(re.escape(_start(target)) + r"[0-9a-f]{8}\.(part|old)")
     with suppress(OSError):
         for path in list(target.parent.iterdir()):
@@ -115,7 +123,7 @@ def remove_leftovers(target: Path, ours: Callable[[Path], bool]) -> None:
 
 @contextmanager
 def new_parents(target: Path) -> Iterator[None]:
-    """Make the folders above `target`; on any failure take away those that were made and are empty."""
+    """Make the folders above `target`; after a failure inside, remove those that were made and are empty."""
     made = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -87,7 +87,7 @@ def _command(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _show(batch, todo)
     tally = _analyse(batch, todo)
-    there = len(files) - len(todo) + tally.there
+    there = len(files) - len(todo) + tally.reused
     if not batch.quiet:
         counts = f"{tally.analysed} runs analysed, {there} were there already, {tally.failed} failed"
         print(f"{counts}: {batch.results}")
@@ -230,8 +230,8 @@ def _ends(cluster: Cluster | None, todo: Sequence[RunJob], tally: Tally, say: Sa
 
         def watch(underway: int) -> None:
             workers.check()
-            at_work(min(underway, workers.there()))
-            if underway and not workers.there():
+            at_work(min(underway, workers.connected()))
+            if underway and not workers.connected():
                 say(f"{len(todo)} runs wait for a worker to come to {workers.where}")
 
         yield from run_jobs(workers.executor, analyse, todo, ahead=workers.ahead, watch=watch)

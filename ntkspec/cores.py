@@ -1,4 +1,4 @@
-"""How many cores there are to work with."""
+"""The number of cores that this process may use."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ntkspec.linux import cgroups, numbers
 def cores_here() -> int:
     """Count the cores that this process may use, at least 1.
 
-    The least of those that it may run on, what the quotas of its cgroups allow, rounded down, and what SLURM
-    gives to its job.
+    This is the least of three numbers: the cores that the process may run on, the quotas of its cgroups,
+    rounded down, and what SLURM gives to its job.
 
     Example:
         >>> 1 <= cores_here() <= os.cpu_count()
@@ -29,10 +29,10 @@ def _cores_to_run_on() -> int:
 
 
 def _quotas() -> Iterator[int]:
-    """Whole cores that each cgroup may use: a thread beyond the quota only makes all of them wait."""
+    """Yield how many whole cores each cgroup may use: a thread beyond the quota makes all of them wait."""
     for group in cgroups("cpu"):
         names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if group.version == 1 else ("cpu.max",)
         microseconds = [number for name in names for number in numbers(group.folder / name)]
-        if len(microseconds) == 2 and min(microseconds) > 0:  # a quota of -1 is none
+        if len(microseconds) == 2 and min(microseconds) > 0:  # a quota of -1 means that there is none
             quota, period = microseconds
             yield quota // period

@@ -1,22 +1,30 @@
-"""Whole numbers as callers give them: of Python, NumPy or torch."""
+"""Whole numbers of Python, NumPy or torch, as callers give them."""
 
 from __future__ import annotations
 
 import operator
-from typing import Any
 
 import numpy as np
 
 from ntkspec.errors import UsageError, shown
 
-LARGEST = 2**63 - 1  # that 64 bits can hold
+LARGEST = 2**63 - 1  # the largest that a signed number of 64 bits can be
 
 
-def whole_number(value: Any, name: str, least: int) -> int:
-    """Take a whole number, least to LARGEST, from an integer of any kind or a float such as 1000.0.
+def whole_number(value: object, name: str, least: int) -> int:
+    """Return a whole number as an `int`, from an integer of any kind or a float such as 1000.0.
+
+    Args:
+        value: what a caller gave.
+        name: what the number is for, for the message.
+        least: the smallest number that is allowed; the largest is `LARGEST`.
 
     Raises:
-        UsageError: it is none; True and False are none.
+        UsageError: it is no whole number in this range; True and False are none.
+
+    Example:
+        >>> whole_number(1000.0, "step", 0)
+        1000
     """
     number = _whole(value)
     if number is None or not least <= number <= LARGEST:
@@ -25,12 +33,13 @@ def whole_number(value: Any, name: str, least: int) -> int:
     return number
 
 
-def _whole(value: Any) -> int | None:
+def _whole(value: object) -> int | None:
+    """Return the value as an `int`, or None if it is no whole number."""
     if isinstance(value, bool | np.bool_) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool"):
         return None
     if isinstance(value, float | np.floating):
         return int(value) if value.is_integer() else None
     try:
-        return operator.index(value)
+        return operator.index(value)  # type: ignore[arg-type]  # anything else raises
     except Exception:  # whatever __index__ raises
         return None

@@ -1,4 +1,4 @@
-"""The errors that ntkspec raises on purpose: each says what was expected, what came and what to do."""
+"""The errors that ntkspec raises on purpose: each says what was expected, what came, and often what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 
 class NtkspecError(Exception):
-    """Base of every error a user can mend. Command lines print it on stderr and exit with code 2.
+    """The base of all errors that a user can mend; commands print them on stderr and exit with code 2.
 
     Args:
         where: what the message is about: a file, a dataset inside it, an option.
@@ -25,7 +25,7 @@ class NtkspecError(Exception):
         super().__init__(where, expected, got, remedy)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """For pickle, by which errors come back from worker processes."""
+        """Return how to make the error anew, for pickle: so errors come back from worker processes."""
         return partial(type(self), expected=self.expected, got=self.got, remedy=self.remedy), (self.where,)
 
     def __str__(self) -> str:
@@ -34,7 +34,12 @@ class NtkspecError(Exception):
 
 
 def shown(value: object) -> str:
-    """Show what was given instead, in one short line."""
+    """Return a value in one short line, for messages.
+
+    Example:
+        >>> shown("gpus"), shown(10**5000)
+        ("'gpus'", 'a value of type int')
+    """
     try:
         text = repr(value)
     except Exception:  # Python refuses to print integers of thousands of digits
@@ -42,22 +47,22 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 and "\n" not in text else f"{text.splitlines()[0][:77]}..."
 
 
-def not_one_of(where: str, given: object, choices: Iterable[str]) -> UsageError:
+def not_one_of(where: str, value: object, choices: Iterable[str]) -> UsageError:
     """Return the refusal of an unknown name; it asks whether the nearest of the known ones was meant.
 
     Args:
         where: what the name is for, such as "backend".
-        given: what came instead of a name.
-        choices: the names.
+        value: what came instead of a name.
+        choices: all names.
 
     Example:
         >>> print(not_one_of("backend", "gpus", ("auto", "cpu", "gpu")))
         backend: expected one of auto, cpu, gpu, got 'gpus'; did you mean gpu?
     """
     names = [*choices]
-    near = difflib.get_close_matches(given, names, n=1) if isinstance(given, str) else []
+    near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
     remedy = f"did you mean {near[0]}?" if near else ""
-    return UsageError(where, expected=f"one of {', '.join(names)}", got=shown(given), remedy=remedy)
+    return UsageError(where, expected=f"one of {', '.join(names)}", got=shown(value), remedy=remedy)
 
 
 class RunFileError(NtkspecError):
@@ -73,7 +78,7 @@ class UsageError(NtkspecError):
 
 
 class OutputError(NtkspecError):
-    """A place that cannot be written, or must not be."""
+    """A file or folder that cannot be written, or must not be."""
 
 
 class MemoryBudgetError(NtkspecError):
@@ -93,7 +98,7 @@ class ExportError(NtkspecError):
 
 
 class NotInstalledError(NtkspecError, ModuleNotFoundError):
-    """A part of ntkspec that needs an extra which is not installed; an `ImportError`, too."""
+    """A part of ntkspec whose extra is not installed; it is an `ImportError`, too."""
 
 
 class TrainingError(NtkspecError):

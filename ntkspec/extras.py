@@ -1,4 +1,4 @@
-"""What the extras install, and what is said where one is missing."""
+"""The extras of the package: what they install, and the error where one is missing."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from collections.abc import Iterator
 
 from ntkspec.errors import NotInstalledError
 
-TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh", "tifffile")  # what the extra `torch` installs
-COMPLETION = ("shtab",)  # what the extra `completion` installs
-CLUSTER = (
-    "dask",
-    "distributed",
-    "dask_jobqueue",
-    "cryptography",
-    "filelock",
-)  # as does `cluster`
+# The modules that the extras `torch`, `cluster` and `completion` install.
+TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh", "tifffile")
+CLUSTER = ("dask", "distributed", "dask_jobqueue", "cryptography", "filelock")
+COMPLETION = ("shtab",)
 
 
 @contextlib.contextmanager
 def needs_torch(where: str) -> Iterator[None]:
-    """Say in one line, where an import inside fails for lack of the extra `torch`, what to install.
+    """Turn the failure of an import inside into an error that says how to install the extra `torch`.
+
+    Args:
+        where: what needs it, for the message.
 
     Raises:
         NotInstalledError: one of `TORCH_WING` is missing.
@@ -31,7 +29,10 @@ def needs_torch(where: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def needs_cluster(where: str) -> Iterator[None]:
-    """Say in one line, where an import inside fails for lack of the extra `cluster`, what to install.
+    """Turn the failure of an import inside into an error that says how to install the extra `cluster`.
+
+    Args:
+        where: what needs it, for the message.
 
     Raises:
         NotInstalledError: one of `CLUSTER` is missing.

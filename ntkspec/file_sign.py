@@ -1,22 +1,21 @@
-"""By what a file is known to be as it was, without reading it."""
+"""Tell without reading a file whether it is still what it was."""
 
 from __future__ import annotations
 
 import os
 
-Sign = tuple[
-    int, int, int
-]  # bytes; when it was last written, and when it or its name was last changed, in ns
+# Bytes of a file; when it was last written; when it or its name was last changed. Both times are in ns.
+Sign = tuple[int, int, int]
 
 
 def sign_of(path: str | os.PathLike[str]) -> Sign | None:
-    """Return what changes when a file is written or replaced, or None where there is none.
+    """Return numbers that change when a file is written or replaced, or None where there is no file.
 
-    The last of the three is the system's alone to set: `touch -r`, `cp -p` and the like give another file the
-    size and the age of this one, and not that.
+    Only the system sets the last of the three: `touch -r`, `cp -p` and the like can give another file the
+    size and the time of writing of this one, but not that.
 
     Args:
-        path: of the file.
+        path: the file.
 
     Example:
         >>> sign_of("no such file") is None

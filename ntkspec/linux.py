@@ -1,4 +1,4 @@
-"""What Linux says of this machine, this process and its cgroups, in small files below /proc and /sys."""
+"""Read what Linux says of this machine, this process and its cgroups in small files below /proc and /sys."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class Cgroup:
     """A control group: its limits hold for all processes in it and in the groups below it, taken together."""
 
     version: Literal[1, 2]
-    folder: Path  # of the files that say its limits and what it uses
+    folder: Path  # holds the files that state its limits and what it uses
 
 
 @dataclass(frozen=True)
 class _Mount:
     """A folder that shows a tree of cgroups, or a part of one."""
 
-    controllers: Sequence[str]  # what the groups of the tree limit; [""]: the one tree of version 2
+    controllers: Sequence[str]  # what the groups of the tree limit; [""] for the one tree of version 2
     root: PurePosixPath  # the outermost group that is shown
     folder: Path
 
 
 def cgroups(controller: str) -> Iterator[Cgroup]:
-    """List the cgroups that this process is in, from its own to the outermost one that can be seen.
+    """Yield the cgroups that this process is in, from its own to the outermost one that can be seen.
 
     Args:
-        controller: what they limit, such as "memory" or "cpu".
+        controller: what the cgroups limit, such as "memory" or "cpu".
     """
     mounts = list(_mounts())
     for line in lines(PROC / "self/cgroup"):
@@ -55,15 +55,15 @@ def _mounts() -> Iterator[_Mount]:
 
 
 def _unescaped(path: str) -> str:
-    r"""A path of mountinfo as it is: a space stands there as \040."""
+    r"""Return a path of mountinfo with its escapes undone: a space is written there as \040."""
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), path)
 
 
 def _folders(path: PurePosixPath, mounts: Sequence[_Mount]) -> Iterator[Path]:
-    """The folders of a group and of those around it.
+    """Yield the folders of a group and of all groups around it.
 
-    In a container, path and roots count from the same group, which may be any. Where no mount shows the path,
-    as "/../x" is not below a root "/", the outermost group of each mount stands for it.
+    In a container, the path and the roots of mounts are relative to the same group, whichever that is. Where
+    no mount shows the path ("/../x" is not below a root "/"), the outermost group of each mount is taken.
     """
     shown = [
         (mount.folder, path.relative_to(mount.root)) for mount in mounts if path.is_relative_to(mount.root)
@@ -74,13 +74,13 @@ def _folders(path: PurePosixPath, mounts: Sequence[_Mount]) -> Iterator[Path]:
 
 
 def field(path: Path, name: str) -> int:
-    """Read the number after a name in a file of such lines; 0 where there is none."""
+    """Read the number that follows a name in a file of lines "name number"; 0 where there is none."""
     values = [line.split()[1] for line in lines(path) if line.split()[:1] == [name]]
     return int(values[0]) if values else 0
 
 
 def numbers(path: Path) -> list[int]:
-    """Read the numbers in a file; none where it is absent, or says something else, such as "max"."""
+    """Read the whole numbers in a file; none if it is absent or holds anything else, such as "max"."""
     try:
         return [int(word) for line in lines(path) for word in line.split()]
     except ValueError:
@@ -88,7 +88,7 @@ def numbers(path: Path) -> list[int]:
 
 
 def lines(path: Path) -> list[str]:
-    """Read the lines of a file; none where it cannot be read."""
+    """Read the lines of a file; none if it cannot be read."""
     try:
         return path.read_text(errors="surrogateescape").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""How much memory there is to plan with."""
+"""The memory that this process may plan with: what is free, what limits leave, and the budget."""
 
 from __future__ import annotations
 
@@ -16,22 +16,27 @@ GIB = 2**30
 SHARE = 0.8  # of what is free; the rest is left to the operating system and to libraries
 BUDGET = "the memory budget"
 LARGEST = 2**62  # bytes; more cannot be addressed, and limits of processes are 64-bit numbers
-LIBRARIES = {"RLIMIT_AS": 2**28, "RLIMIT_DATA": 2**27}  # bytes that those take which are loaded when needed
+LIBRARIES = {"RLIMIT_AS": 2**28, "RLIMIT_DATA": 2**27}  # bytes for libraries that are loaded only when needed
 
-_CGROUP_FILES = {  # by version: of limits, and of what is used; of the part of that which is only cached
+_CGROUP_FILES = {  # by version: files of limits, the file of what is used, the field of what is only cached
     1: (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
-    2: (("memory.max", "memory.high"), "memory.current", "inactive_file"),  # above high all but stands still
+    2: (
+        ("memory.max", "memory.high"),
+        "memory.current",
+        "inactive_file",
+    ),  # above "high" a process hardly runs any more
 }
 
 
 def available_bytes() -> int:
     """Count the bytes that can be allocated now.
 
-    What the machine has free, within the limits of process, cgroups and SLURM job; where several processes
-    share these, as `PROCESSES_HERE` says, no more than is left of this one's share.
+    These are the free bytes of the machine, within the limits of the process, of its cgroups and of the SLURM
+    job. Where several processes share them, as `PROCESSES_HERE` says, they are at most the rest of this
+    process's share.
 
     Raises:
-        UsageError: `PROCESSES_HERE` is set to something else than a whole number, 1 or more.
+        UsageError: `PROCESSES_HERE` is set to anything but a whole number, 1 or more.
     """
     free = linux.field(linux.PROC / "meminfo", "MemAvailable:") * 1024 or _machine_bytes()
     resident = linux.field(linux.PROC / "self/status", "VmRSS:") * 1024
@@ -41,13 +46,13 @@ def available_bytes() -> int:
 
 
 def capacity_bytes() -> int:
-    """Count the bytes that this machine has in all, or that its cgroups or SLURM leave to this job."""
+    """Count the bytes of this machine, or, if that is less, those that cgroups or SLURM allow this job."""
     limits = [limit for limit, _ in _of_cgroups()]
     return min([_machine_bytes(), *limits, *slurm.memory_limits()])
 
 
 def budget_bytes(gib: float | None = None) -> int:
-    """Give the memory budget: `gib` GiB if given, else 80% of what is available.
+    """Return the memory budget in bytes: `gib` GiB if given, else 80% of what is available.
 
     Raises:
         UsageError: `gib` is no positive number, or more than can be addressed.
@@ -81,7 +86,12 @@ def require(what: str, needed: int, budget: int, remedy: str, limit: str = BUDGE
 
 
 def samples_at_once(limit: int, samples: int, nbytes: int) -> int:
-    """Choose how many of some samples, which take `nbytes` in all, to read at once: `limit` bytes, but one.
+    """Return how many samples to read at once: as many as fit `limit` bytes, and at least one.
+
+    Args:
+        limit: bytes that may be read at once.
+        samples: all samples.
+        nbytes: bytes of all samples.
 
     Example:
         >>> samples_at_once(100, 50, 1000)
@@ -91,7 +101,12 @@ def samples_at_once(limit: int, samples: int, nbytes: int) -> int:
 
 
 def format_bytes(count: float) -> str:
-    """Bytes for people: '1.4 GiB'."""
+    """Return a number of bytes with its unit, for people.
+
+    Example:
+        >>> format_bytes(1_500_000_000)
+        '1.4 GiB'
+    """
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if abs(count) < 1024 or unit == "TiB":
             break
@@ -105,7 +120,10 @@ def _machine_bytes() -> int:
 
 
 def _left_to_process() -> Iterator[int]:
-    """What the limits of this process leave (`ulimit -v`, `-d`), less room for libraries, half at most."""
+    """Yield the bytes that each limit of this process leaves (`ulimit -v`, `-d`).
+
+    Room for libraries is taken off, but never more than half of what is left.
+    """
     pages = linux.numbers(linux.PROC / "self/statm")
     for name, mapped in (("RLIMIT_AS", pages[:1]), ("RLIMIT_DATA", pages[5:6])):
         limit, _ = resource.getrlimit(getattr(resource, name))
@@ -115,7 +133,7 @@ def _left_to_process() -> Iterator[int]:
 
 
 def _of_cgroups() -> Iterator[tuple[int, int]]:
-    """Limit and bytes in use, for each limit of the cgroups that this process is in."""
+    """Yield the limit and the bytes in use, for each limit of the cgroups that this process is in."""
     for group in linux.cgroups("memory"):
         limits, usage, cached = _CGROUP_FILES[group.version]
         used = sum(linux.numbers(group.folder / usage)) - linux.field(group.folder / "memory.stat", cached)
@@ -124,7 +142,7 @@ def _of_cgroups() -> Iterator[tuple[int, int]]:
 
 
 def _share() -> Iterator[int]:
-    """The part of the capacity that is this process's, if others share it."""
+    """Yield the bytes that are this process's share of the machine, if others share it."""
     processes = os.environ.get(PROCESSES_HERE)
     if processes is None:
         return

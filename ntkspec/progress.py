@@ -1,4 +1,4 @@
-"""What a command is doing, on stderr: a status line on a terminal, elsewhere a line a minute."""
+"""Show on stderr what a command is doing: a line that changes on a terminal, elsewhere a line a minute."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Say = Callable[[str], None]
-FIRST = "starting"  # what a command does that has not yet said anything
+FIRST = "starting"  # shown until a command says what it does
 
 
 @contextlib.contextmanager
 def progress(*, quiet: bool = False, bars: bool = False, every: float = 60.0) -> Iterator[Say]:
-    """Show what a command is doing; yields a function to call with each step.
+    """Show what a command is doing.
 
-    On a terminal that is a line which changes. A file, such as the log of a job, gets the newest step once a
-    minute; of a command that ends within a minute it gets nothing.
+    A terminal shows one line that changes. A file, such as the log of a job, gets the newest step once a
+    minute, and so nothing from a command that ends within a minute.
 
     Args:
         quiet: show nothing.
-        bars: the command draws bars of its own on a terminal, in the place of the line.
+        bars: the command draws progress bars of its own on a terminal instead.
         every: seconds between two lines of a file.
+
+    Yields:
+        A function to call with the name of each step.
 
     Example:
         >>> with progress(quiet=True) as say:
@@ -54,7 +57,7 @@ def _status_line(stderr: Console) -> Iterator[Say]:
 
 @contextlib.contextmanager
 def _lines(every: float) -> Iterator[Say]:
-    """Lines from a thread of their own, since a step may last for many minutes."""
+    """Write lines from a thread of their own, since a step may last for many minutes."""
     start, newest, ended = time.monotonic(), deque([FIRST], maxlen=1), threading.Event()
 
     def write() -> None:
@@ -64,7 +67,8 @@ def _lines(every: float) -> Iterator[Say]:
 
     writer = threading.Thread(target=write, name="progress", daemon=True)
     try:
-        with contextlib.suppress(RuntimeError):  # where no thread has room, the work may have it
+        # Where no thread can start, the work itself may still have room.
+        with contextlib.suppress(RuntimeError):
             writer.start()
         yield newest.append
     finally:

@@ -1,9 +1,8 @@
-"""Roles that callers give to whatever has names of several parts, by the beginnings of these names."""
+"""Roles that callers give to parameters or blocks, by the beginnings of their names."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from ntkspec.errors import UsageError, shown
 
@@ -11,19 +10,19 @@ Roles = Mapping[str, str]  # prefix of names -> role
 
 
 def check_roles(
-    roles: Any, names: Sequence[str], what: str, separators: Collection[str], remedy: str
+    roles: object, names: Sequence[str], what: str, separators: Collection[str], remedy: str
 ) -> None:
-    """Refuse what is no mapping, a prefix that begins no name, and a role that is no word.
+    """Refuse roles that are no mapping, a prefix that begins no name, and a role that is no word.
 
     Args:
-        roles: as a caller gives them.
-        names: which there are.
-        what: is named so, as "parameter".
-        separators: of the parts of a name.
-        remedy: where a prefix begins none.
+        roles: what a caller gave, see `Roles`.
+        names: all names that there are.
+        what: what the names are those of, such as "parameter".
+        separators: the characters that part a name, such as ".".
+        remedy: what to do where a prefix begins no name.
 
     Raises:
-        UsageError: see above.
+        UsageError: the roles are one of these.
     """
     if not isinstance(roles, Mapping):
         raise UsageError("roles", expected="a mapping", got=shown(roles), remedy="e.g. {'encoding': 'grid'}")
@@ -40,7 +39,7 @@ def check_roles(
 
 
 def role_of(name: str, roles: Roles, separators: Collection[str], default: str) -> str:
-    """Return the role that the longest fitting beginning of a name has, else the default.
+    """Return the role of the longest prefix that begins a name, or the default if none does.
 
     Example:
         >>> role_of("enc.0.table", {"enc": "grid", "enc.0": "coarse"}, ".", "network")
@@ -51,5 +50,5 @@ def role_of(name: str, roles: Roles, separators: Collection[str], default: str) 
 
 
 def _begins(name: str, prefix: str, separators: Collection[str]) -> bool:
-    """Prefixes end where a part of the name ends: "enc" begins "enc.0", not "encoder"."""
+    """Return whether a prefix ends where a part of the name ends: "enc" begins "enc.0", not "encoder"."""
     return name == prefix or name.startswith(tuple(prefix + separator for separator in separators))

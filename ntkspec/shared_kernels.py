@@ -1,4 +1,4 @@
-"""One large kernel over several processes: workers compute squares of its tiles, one process merges them."""
+"""Compute a large kernel in several processes: workers compute squares of it, this process merges them."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ SIDE = 2048  # rows of a square: in much smaller ones reading the factors takes 
 
 
 @dataclass(frozen=True)
-class Source:
-    """Which kernels: those of one snapshot of a run file."""
+class KernelSource:
+    """The snapshot of a run file whose kernels are computed."""
 
     run_file: Path
-    sign: Sign | None  # of the file as all squares are to find it
+    sign: Sign | None  # of the file as it was at the start; every worker must find it so
     snapshot: str  # id
     settings: RunSettings
 
 
 @dataclass(frozen=True)
 class SquareJob:
-    """A square of kernels to compute: plain values, so that it can be pickled."""
+    """A square of kernels to compute, as plain values that can be pickled."""
 
-    source: Source
+    source: KernelSource
     square: Square
     step: int  # samples of a tile
-    forms: Mapping[str, TileForm]  # of the blocks, as all samples want them
-    place: Path  # of the file to put it in
+    forms: Mapping[str, TileForm]  # by block, chosen for all samples at once
+    place: Path  # the file to write
 
 
 def write_kernels_with(
@@ -67,30 +67,29 @@ def write_kernels_with(
 ) -> list[Path]:
     """Write the kernels of a run file to `<folder>/<run>-<snapshot id>.h5`, computed by workers.
 
-    The files are those that `analyze --kernels` and `ntkspec.write_kernels` write, to the bit, however many
-    workers there are. A file that is complete and of the same Jacobian is left as it is; one that was
-    interrupted is continued, whichever way it was begun. Where this ends with an error, what was computed is
-    kept, and the next call does the rest.
+    However many workers there are, the files are those of `analyze --kernels` and `ntkspec.write_kernels`, to
+    the bit. A complete file of the same Jacobian is left as it is; an interrupted one is continued, whichever
+    of these began it. After an error, what was computed is kept, and the next call does the rest.
 
     Args:
-        executor: of threads, of processes, or of Dask (`client.get_executor()`). Its workers see the same
-            files under the same names, and are machines of one kind with this one.
+        executor: of threads, of processes, or of Dask (`client.get_executor()`). Its workers must see the
+            same files under the same names, on machines of the same kind as this one.
         run_file: the run file.
-        folder: of the kernel files; it is made.
-        settings: all but `method`, `k`, `check`, `alignment` count. `memory` is every worker's budget, too.
-        at_once: jobs that are submitted ahead. As many squares lie beside the kernel file at most.
+        folder: where the kernel files go; it is made.
+        settings: all but `method`, `k`, `check` and `alignment` are used. `memory` is every worker's, too.
+        at_once: how many jobs are submitted ahead, and so the most squares that wait beside the kernel file.
         side: rows of a square, rounded up to whole tiles.
-        progress: called with a line whenever a square is in the file.
+        progress: called with a line after each square that is merged.
         watch: see `ntkspec.cluster.jobs.run_jobs`.
 
     Returns:
-        The files, one a snapshot.
+        The paths of the files, one for each snapshot.
 
     Raises:
-        OutputError: a file is another one's, is being written, or there is no room for it.
+        OutputError: a file belongs to another Jacobian, is being written, or there is no room for it.
         MemoryBudgetError: the work does not fit the budget, here or where a worker is.
         UsageError: the run cannot give what is asked for.
-        ClusterError: a worker died, and what it had could not be done again.
+        ClusterError: a worker died, and its work could not be done again.
         RunFileError: the file does not obey docs/run-format.md.
 
     Example:
@@ -117,20 +116,20 @@ def write_kernels_with(
             run.check_values()
             for snap in snapshots:
                 jacobian = drawn(snap.jacobian, settings)
-                kernel, parts = kernel_of(jacobian, settings, engine), _sums(jacobian, settings)
-                source = Source(run.path.absolute(), sign, snap.id, settings)
+                kernel, parts = kernel_of(jacobian, settings, engine), _parts(jacobian, settings)
+                source = KernelSource(run.path.absolute(), sign, snap.id, settings)
                 fill_file(places[snap.id], kernel, parts, partial(workers.fill, source=source))
     return list(places.values())
 
 
 def compute_square(job: SquareJob) -> None:
-    """Compute a square and put it in its file: what a worker does.
+    """Compute a square and write it to its file; this is what a worker does.
 
-    Only the factors of its rows and columns are read.
+    Only the factors of the square's rows and columns are read.
 
     Raises:
-        MemoryBudgetError: these factors and the tiles at work do not fit the budget.
-        RunFileError: the run file is not what it was.
+        MemoryBudgetError: these factors and a worker's tiles do not fit the budget.
+        RunFileError: the run file was changed since the start.
         OutputError: the file cannot be written.
     """
     settings, square = job.source.settings, job.square
@@ -140,15 +139,15 @@ def compute_square(job: SquareJob) -> None:
         columns = None if square.on_diagonal else drawn(jacobian, settings, square.columns)
     _require_unchanged(job.source)
     engine = select(settings.backend)
-    plan = _plan(job, kernel_of(rows, settings, engine, columns), _sums(rows, settings))
+    plan = _plan(job, kernel_of(rows, settings, engine, columns), _parts(rows, settings))
     kernels = plan.targets()
     for _ in plan.run(kernels):
         pass
     squares.write_square(job.place, (engine.get(kernels[name]) for name in plan.names))
 
 
-def _require_unchanged(source: Source) -> None:
-    """Refuse numbers of a file that was changed since the kernel's file was begun for it."""
+def _require_unchanged(source: KernelSource) -> None:
+    """Refuse a run file that was changed since the kernel file was begun."""
     if sign_of(source.run_file) != source.sign:
         raise RunFileError(
             str(source.run_file),
@@ -160,7 +159,7 @@ def _require_unchanged(source: Source) -> None:
 
 @dataclass(frozen=True)
 class _Workers:
-    """Who computes, and how much at once."""
+    """The workers that compute squares, and how much each is given."""
 
     executor: Executor
     at_once: int
@@ -168,8 +167,8 @@ class _Workers:
     say: Progress
     watch: Callable[[int], None]
 
-    def fill(self, file: KernelFile, source: Source) -> None:
-        """Have the squares computed of which tiles are missing, and merge each as it comes."""
+    def fill(self, file: KernelFile, source: KernelSource) -> None:
+        """Have all squares with missing tiles computed, and merge each into the file as it comes."""
         with closing(self._computed(self._jobs(file, source))) as computed:
             for square in computed:
                 if not squares.merge(file, square):
@@ -182,7 +181,7 @@ class _Workers:
                 self.say(f"kernels to {file.path}, {file.share:.0%}")
 
     def _computed(self, jobs: Iterable[SquareJob]) -> Generator[Square]:
-        """Yield the squares as they come to lie in their files."""
+        """Yield the squares as workers have written them to their files."""
         for ended in run_jobs(
             self.executor, compute_square, jobs, ahead=lambda: self.at_once, watch=self.watch
         ):
@@ -190,12 +189,12 @@ class _Workers:
                 raise ended.error
             yield ended.job.square
 
-    def _jobs(self, file: KernelFile, source: Source) -> list[SquareJob]:
-        """The squares that are not in the file, of whole tiles."""
+    def _jobs(self, file: KernelFile, source: KernelSource) -> list[SquareJob]:
+        """Return jobs for the squares, of whole tiles, that are not yet in the file."""
         kernel, step = file.plan.kernel, file.plan.tiling.step
         width = -(-self.side // (step * kernel.repeat)) * step  # in samples
-        every = squares.squares_of(kernel.rows.samples, width)
-        todo = [square for square in every if squares.missing(file, square)]
+        all_squares = squares.squares_of(kernel.rows.samples, width)
+        todo = [square for square in all_squares if squares.missing(file, square)]
         if not todo:
             return []
         forms, folder = forms_of(kernel), squares.folder_of(file.path)
@@ -207,13 +206,17 @@ class _Workers:
         ]
 
 
-def _sums(jacobian: Jacobian, settings: RunSettings) -> dict[str, Jacobian]:
-    """The sums of blocks that go to one file."""
+def _parts(jacobian: Jacobian, settings: RunSettings) -> dict[str, Jacobian]:
+    """Return the Jacobians whose kernels go to one file, by their names in it: total, grid and so on."""
     return names_in_file(sums_of_blocks(jacobian, settings.drop))
 
 
 def _plan(job: SquareJob, kernel: Kernel, parts: Mapping[str, Jacobian]) -> Assembly:
-    """How a square is computed: in the tiles of the whole kernel, all of its factors at once."""
+    """Plan a square in the tiles of the whole kernel, with all of its factors in memory at once.
+
+    Raises:
+        MemoryBudgetError: the budget asks for smaller tiles, or for fewer factors at a time.
+    """
     plan = Assembly.from_kernel(kernel, parts, tile=job.step * kernel.repeat)
     samples = max(len(job.square.rows), len(job.square.columns))
     needed = Tiling(samples, min(job.step, samples))

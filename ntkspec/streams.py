@@ -1,4 +1,4 @@
-"""Standard output and error of a command: whatever becomes of them, its work goes on and is kept."""
+"""Standard output and error that never fail, so that a command finishes and keeps its work without them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import os
 import select
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 class LenientStream(io.RawIOBase):
-    """A file descriptor that takes everything: what nobody reads, or has no room for, is dropped."""
+    """A file descriptor that accepts everything: what nobody reads, or finds no room, is dropped."""
 
     def __init__(self, number: int, *, closed: bool = False) -> None:
         self.number = number
-        self.lost: OSError | None = OSError() if closed else None  # why words are dropped
+        self.lost: OSError | None = OSError() if closed else None  # why output is dropped; None: it is not
 
     def writable(self) -> bool:
         """Return True."""
@@ -30,12 +33,12 @@ class LenientStream(io.RawIOBase):
         """Return whether a terminal shows what is written."""
         return os.isatty(self.number)
 
-    def write(self, words: Any, /) -> int:
-        """Write, or drop; returns the number of bytes taken."""
+    def write(self, words: ReadableBuffer, /) -> int:
+        """Write bytes, or drop them; return how many were written or dropped."""
         while self.lost is None:
             try:
                 return os.write(self.number, words)
-            except BlockingIOError:  # somebody made it so; there will be room
+            except BlockingIOError:  # whoever shares it made it non-blocking: wait for room
                 select.select([], [self.number], [])
             except OSError as error:
                 self.lost = error
@@ -44,11 +47,14 @@ class LenientStream(io.RawIOBase):
 
 @contextlib.contextmanager
 def lenient_streams() -> Iterator[LenientStream]:
-    """Let standard output and error take everything, characters that they cannot show as "?"; yields output.
+    """Let standard output and error accept everything; what their encoding cannot show becomes "?".
 
-    A stream that the process was started without becomes /dev/null, lest a file that is opened later take its
-    number and what is meant for the terminal go there. Streams that a caller has put in their place stay, and
-    replace characters meanwhile.
+    A stream that was closed when the process started becomes /dev/null: otherwise a file that is opened later
+    would take its number, and get what is meant for the terminal. Streams that a caller has put in place of
+    the standard ones stay; they too replace characters meanwhile.
+
+    Yields:
+        Standard output.
     """
     _occupy()
     before = sys.stdout, sys.stderr
@@ -69,7 +75,7 @@ def lenient_streams() -> Iterator[LenientStream]:
 
 @contextlib.contextmanager
 def _replacing(stream: TextIO) -> Iterator[None]:
-    """Let a text stream that would raise at characters that its encoding lacks write "?" for them."""
+    """Let a text stream write "?" for characters that its encoding lacks, where it would raise an error."""
     if not isinstance(stream, io.TextIOWrapper) or stream.errors != "strict":
         yield
         return
@@ -77,18 +83,18 @@ def _replacing(stream: TextIO) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError, ValueError):  # of one that was closed meanwhile
+        with contextlib.suppress(OSError, ValueError):  # it may have been closed meanwhile
             stream.reconfigure(errors="strict")
 
 
 def _flush() -> None:
-    with contextlib.suppress(Exception):  # of a caller's own streams
+    with contextlib.suppress(Exception):  # a caller's own stream may raise anything
         sys.stdout.flush()
         sys.stderr.flush()
 
 
 def _text(raw: LenientStream, stream: TextIO | None, errors: str) -> TextIO:
-    """A text stream in the encoding of the one whose place it takes; what that one holds goes first."""
+    """Make a text stream in the encoding of the one that it replaces, whose buffer is written out first."""
     if stream is None:
         return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors=errors)
     with contextlib.suppress(OSError, ValueError):
@@ -100,7 +106,7 @@ def _text(raw: LenientStream, stream: TextIO | None, errors: str) -> TextIO:
 
 
 def _occupy() -> None:
-    """Give /dev/null to the standard streams that are closed: `open` takes the lowest number that is free."""
+    """Open /dev/null for each standard stream that is closed: `open` takes the lowest number that is free."""
     for number in range(3):
         try:
             os.fstat(number)

@@ -1,8 +1,8 @@
-"""Long sums in panels of fixed width, added pairwise: their worst rounding error hardly grows with length.
+"""Add long sums in panels of fixed width and pairwise: their worst error hardly grows with the length.
 
 A sum of k products, added in any order, is off by at most gamma_k times the sum of their absolute values
-(Higham 2002, section 3.1), and as much does come about where all roundings go one way. In panels of at most
-w products, added pairwise, k becomes w + log2(k / w) (Higham 1993, "The accuracy of floating point
+(Higham 2002, section 3.1), and it is off by about as much where all roundings go the same way. In panels of
+at most w products, added pairwise, k becomes w + log2(k / w) (Higham 1993, "The accuracy of floating point
 summation").
 """
 
@@ -13,17 +13,18 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 T = TypeVar("T")
 
-PANEL = 128  # products that one matrix product adds up: narrower ones keep BLAS from its speed
-NARROW, FEW = 32, 256  # panels of matrices of fewer rows: another pass over these costs nothing
-PIECES = 64  # of a block's samples: sparse products have a cost each
-UP = 1 + 1e-9  # covers the rounding of what is bounded
+PANEL = 128  # products that one matrix product adds up: BLAS is slower in narrower panels
+NARROW, FEW = 32, 256  # width of panels of matrices of fewer rows, where more passes cost next to nothing
+PIECES = 64  # into which a block's samples are cut at most: each sparse product has a cost of its own
+UP = 1 + 1e-9  # covers the rounding of the bound itself
 
 
 def panel_of(rows: int) -> int:
-    """Choose the width of panels of a Gram matrix of so many rows: small ones can afford narrow panels.
+    """Return the width of panels for a Gram matrix of so many rows: small ones can afford narrow panels.
 
     Example:
         >>> panel_of(100), panel_of(5000)
@@ -33,7 +34,7 @@ def panel_of(rows: int) -> int:
 
 
 def over_samples(samples: int) -> int:
-    """Choose how many samples are added up at once in products with J^T: at most some hundred products.
+    """Return how many samples to add up at once in products with J^T, so that a sum has some hundred terms.
 
     Example:
         >>> over_samples(5000), over_samples(1_000_000)
@@ -60,7 +61,7 @@ def _sizes(terms: int, width: int) -> tuple[int, int]:
 
 
 def roundings(terms: int, width: int = PANEL) -> int:
-    """Count the roundings between a product and the sum of `terms` of them, at most.
+    """Return the most roundings that a product meets on its way into a sum of `terms` products.
 
     Example:
         >>> roundings(100), roundings(1_000_000)
@@ -70,10 +71,10 @@ def roundings(terms: int, width: int = PANEL) -> int:
     return min(size, terms) + (count.bit_length() if count > 1 else 0)
 
 
-def gamma(roundings: int, dtype: Any = np.float64) -> float:
-    """Bound the relative error of so many roundings: m u / (1 - m u) (Higham 2002, lemma 3.1), rounded up.
+def gamma(roundings: int, dtype: DTypeLike = np.float64) -> float:
+    """Return a bound on the relative error of m roundings: m u / (1 - m u), rounded up.
 
-    u is half the spacing of `dtype` at 1; infinite where m u is no less than 1.
+    See Higham 2002, lemma 3.1. u is half the spacing of `dtype` at 1; where m u >= 1 the bound is infinite.
 
     Example:
         >>> f"{gamma(100):.3e}"
@@ -84,30 +85,36 @@ def gamma(roundings: int, dtype: Any = np.float64) -> float:
 
 
 def pairwise(count: int, term: Callable[[int, int], T]) -> T:
-    """Add up `count` arrays pairwise, in place where they can be.
+    """Return the sum of `count` arrays, added pairwise and in place where their type can do that.
 
     Args:
-        term: makes the array number i, which is then written to; its second argument is the number of other
-            arrays that are needed later, so that arrays may share memory by that number.
+        count: how many arrays.
+        term: makes the array number i, which is then written to. Its second argument is how many partial
+            sums are kept meanwhile: arrays that are made with the same number may share memory.
+
+    Example:
+        >>> pairwise(4, lambda i, _: np.array([i, 10 * i]))
+        array([ 6, 60])
     """
-    held: list[tuple[int, Any]] = []  # (how often it was added to, sum), the oldest first
+    sums: list[tuple[int, Any]] = []  # (how often it was added to, partial sum), the oldest first
     for i in range(count):
-        held.append((0, term(i, len(held))))
-        while len(held) > 1 and held[-2][0] == held[-1][0]:
-            _add_last(held)
-    while len(held) > 1:
-        _add_last(held)
-    total: T = held[0][1]
+        sums.append((0, term(i, len(sums))))
+        while len(sums) > 1 and sums[-2][0] == sums[-1][0]:
+            _add_last(sums)
+    while len(sums) > 1:
+        _add_last(sums)
+    total: T = sums[0][1]
     return total
 
 
-def _add_last(held: list[tuple[int, Any]]) -> None:
-    _, last = held.pop()
-    height, total = held.pop()
+def _add_last(sums: list[tuple[int, Any]]) -> None:
+    """Replace the last two partial sums by their sum."""
+    _, last = sums.pop()
+    height, total = sums.pop()
     total += last  # in place where the array can do that
-    held.append((height + 1, total))
+    sums.append((height + 1, total))
 
 
 def buffers(terms: int, width: int = NARROW) -> int:
-    """Count the arrays that `pairwise` holds at most for a sum of `terms` products."""
+    """Return the most arrays that `pairwise` keeps at a time for a sum of `terms` products."""
     return _sizes(terms, width)[1].bit_length()

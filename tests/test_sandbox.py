@@ -106,14 +106,14 @@ def test_what_is_forked_runs_no_threads(path, tmp_path, monkeypatch):
         sandbox.stop()
         sandbox.start()
         while (
-            "_selector" not in Path(f"/proc/{client._kept.pid}/maps").read_text()
+            "_selector" not in Path(f"/proc/{client._server.pid}/maps").read_text()
         ):  # the last of h5py, after NumPy
             time.sleep(0.01)
-        assert len(os.listdir(f"/proc/{client._kept.pid}/task")) == 1  # by forking, OpenBLAS ends its own
+        assert len(os.listdir(f"/proc/{client._server.pid}/task")) == 1  # by forking, OpenBLAS ends its own
         sandbox.try_out(path, "where", partial(looks.tell, Path("note")), BUDGET)
         child, parent, threads, folder = (tmp_path / "note").read_text().split(" ", 3)
-        assert int(parent) == client._kept.pid
-        assert int(child) not in (os.getpid(), client._kept.pid)
+        assert int(parent) == client._server.pid
+        assert int(child) not in (os.getpid(), client._server.pid)
         assert int(threads) == 1
         assert Path(folder) == tmp_path
 
@@ -121,11 +121,11 @@ def test_what_is_forked_runs_no_threads(path, tmp_path, monkeypatch):
 def test_a_server_that_dies_is_replaced(path):
     with sandbox.server():
         sandbox.start()
-        before = client._kept.pid
+        before = client._server.pid
         os.kill(before, signal.SIGKILL)
         with pytest.raises(RunFileError, match="crashes"):
             sandbox.try_out(path, "crashes", looks.crash, BUDGET)
-        assert client._kept.pid != before
+        assert client._server.pid != before
         with pytest.raises(ProcessLookupError):
             os.kill(before, 0)  # not even a zombie
 
@@ -233,7 +233,7 @@ def test_commands_without_streams_try_files_out(tmp_path):
     runs.write_run(tmp_path / "run.h5")
     (tmp_path / "bad.h5").write_bytes((tmp_path / "run.h5").read_bytes()[:-3000])
     number = (
-        "from ntkspec.sandbox import client; client.start(); raise SystemExit(client._kept.line.fileno())"
+        "from ntkspec.sandbox import client; client.start(); raise SystemExit(client._server.line.fileno())"
     )
     codes = [
         subprocess.run(

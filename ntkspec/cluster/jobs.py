@@ -1,4 +1,4 @@
-"""Do any jobs on workers: one that fails does not stop the others, and few are underway at a time."""
+"""Do jobs on workers: one that fails does not stop the others, and few are underway at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TICK = 0.5  # seconds between two looks at whether all is well
 
 @dataclass(frozen=True)
 class Ended(Generic[Job, Answer]):
-    """A job that came to its end: an answer, or an error."""
+    """A job that has ended, with an answer or an error."""
 
     job: Job
     answer: Answer | None
@@ -33,22 +33,22 @@ def run_jobs(
     ahead: Callable[[], int],
     watch: Callable[[int], None] = lambda underway: None,
 ) -> Iterator[Ended[Job, Answer]]:
-    """Do all jobs and yield each as it ends, in whatever order.
+    """Do all jobs and yield each as it ends, in any order.
 
-    However many there are, only a few are underway: neither the scheduler nor this process grows with them.
-    Jobs whose workers died again and again are tried once more at the end, each alone: it may have been
-    another job that killed them, for whose end these only waited.
+    Only a few are underway at a time, so that neither the scheduler nor this process grows with their number.
+    A job whose workers died again and again is tried once more at the end, alone: another job that ran there
+    at the same time may have killed them.
 
     Args:
-        executor: of threads, of processes, or that of `ntkspec.cluster.workers.Workers`.
-        work: a function of a module, since it is pickled, as are job and answer.
-        jobs: what it is called with; drawn as there is room.
-        ahead: says how many may be submitted at a time; asked again and again, since workers come and go.
-        watch: called every half a second and after ends, with the number of jobs underway.
+        executor: of threads or processes, or the one of `ntkspec.cluster.workers.Workers`.
+        work: does a job; a function of a module, since it is pickled, as are jobs and answers.
+        jobs: what it is called with; taken from the iterable as they are submitted.
+        ahead: returns how many may be submitted at a time; called again and again, since workers come and go.
+        watch: called every half a second and after jobs have ended, with the number of jobs underway.
 
     Raises:
         ClusterError: the scheduler or the pool of processes is gone.
-        Exception: what `watch` raises. Either way, what was underway comes to nothing.
+        Exception: what `watch` raises. After either, jobs that were underway are lost.
     """
     suspects: list[Job] = []
     for ended in _in_turn(executor, work, jobs, ahead, watch):
@@ -67,6 +67,7 @@ def _in_turn(
     ahead: Callable[[], int],
     watch: Callable[[int], None],
 ) -> Iterator[Ended[Job, Answer]]:
+    """Do jobs and yield each as it ends; those whose workers died end with `_WorkersDied`."""
     waiting, underway = iter(jobs), dict[Future[Answer], Job]()
     try:
         while True:
@@ -85,10 +86,11 @@ def _in_turn(
 
 
 class _WorkersDied(ClusterError):
-    """What is said in the place of Dask's KilledWorker."""
+    """Every worker that tried a job died; it stands for Dask's KilledWorker."""
 
 
 def _ended(job: Job, future: Future[Answer]) -> Ended[Job, Answer]:
+    """Return the answer or the error of a job; raise where the scheduler or the pool is gone."""
     try:
         return Ended(job, future.result(), None)
     except CancelledError:  # by Dask, when the scheduler goes away

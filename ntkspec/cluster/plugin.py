@@ -1,4 +1,4 @@
-"""The plugin by which Dask's workers take their share of a machine."""
+"""A plugin of Dask by which workers take their share of a machine."""
 
 from __future__ import annotations
 
@@ -19,18 +19,25 @@ SECONDS = 10  # between two counts of the workers of a machine
 
 
 class TakeShare(WorkerPlugin):  # type: ignore[misc]  # Dask's classes have no types
-    """Let a worker take its share when it comes to the scheduler."""
+    """A plugin that has each worker take its share of the machine when it comes to the scheduler."""
 
     name = "ntkspec"
 
     def __init__(self, gpus: int | None) -> None:
-        """Keep how many devices a worker sees; None: those that it was started with."""
+        """Keep how many devices a worker sees.
+
+        Args:
+            gpus: 0 or 1; None: those that the worker was started with.
+        """
         self.gpus = gpus
 
     async def setup(self, worker: Worker) -> None:
-        """Take a device, and count who shares the memory, unless the worker was told at its start.
+        """Take a device, and count the workers that share the memory, unless the worker knows already.
 
-        A worker that gets no device takes no jobs: it would do them on another's.
+        A worker that gets no device is paused, lest it do jobs on another worker's device.
+
+        Raises:
+            BackendError: there is no device left.
         """
         try:
             take_device(self.gpus)
@@ -43,20 +50,20 @@ class TakeShare(WorkerPlugin):  # type: ignore[misc]  # Dask's classes have no t
 
 
 async def _keep_counting(worker: Worker) -> None:
-    """Workers come one after the other: count again, as long as there are any."""
+    """Count the workers again and again, since they come one after the other."""
     while worker.status in (Status.running, Status.paused):
         await asyncio.sleep(SECONDS)
         await _count(worker)
 
 
 async def _count(worker: Worker) -> None:
-    """Say how many workers share this machine's memory."""
+    """Set the variable that says how many workers share this machine's memory."""
     try:
         workers = (await worker.scheduler.identity(n_workers=-1))["workers"]
     except OSError:  # the scheduler is gone
         return
-    here = [address for address in workers if _host(address) == _host(worker.address)]
-    os.environ[PROCESSES_HERE] = str(max(len(here), 1))
+    count = sum(_host(address) == _host(worker.address) for address in workers)
+    os.environ[PROCESSES_HERE] = str(max(count, 1))
 
 
 def _host(address: str) -> str:

@@ -1,4 +1,4 @@
-"""Read from TOML what a worker is given."""
+"""Read from a TOML file what each worker is given."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 @dataclass(frozen=True)
 class SlurmJob:
-    """What a job of SLURM, which runs one worker, asks for."""
+    """The resources that a job of SLURM asks for; each job runs one worker."""
 
     cpus: int  # threads of the worker
     memory_gib: float
@@ -39,20 +39,20 @@ class SlurmJob:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a worker is given. Workers on this machine share its cores and its memory out evenly."""
+    """The resources of a worker. Workers on this machine have equal shares of its cores and its memory."""
 
     gpus: int  # devices that it sees: 0 or 1
     slurm: SlurmJob
 
 
 def read_profile(name: str) -> Profile:
-    """Read a profile: "cpu" or "gpu", which are shipped, or a TOML file of the same shape.
+    """Read a profile: "cpu" or "gpu", which the package contains, or a TOML file like these.
 
     Args:
         name: one of `SHIPPED`, or the path of a file.
 
     Raises:
-        UsageError: there is no such file, or something in it is not as expected.
+        UsageError: there is no such file, or it is no profile.
 
     Example:
         >>> read_profile("gpu").gpus
@@ -77,6 +77,7 @@ def read_profile(name: str) -> Profile:
 
 
 def _text(name: str) -> str:
+    """Read a file as text."""
     try:
         return Path(name).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -84,45 +85,45 @@ def _text(name: str) -> str:
         _refuse("--profile", f"{', '.join(SHIPPED)} or a TOML file", f"{name!r}, {reason}")
 
 
-def _record(where: str, kind: type[Record], content: Mapping[str, Any]) -> Record:
-    """Make a dataclass of a table that has its fields and no others."""
-    known = {field.name: field for field in fields(kind)}
-    strange = sorted(content.keys() - known.keys())
+def _record(where: str, kind: type[Record], content: Mapping[str, object]) -> Record:
+    """Make a dataclass of a table; refuse keys that are no fields, and fields without a key."""
+    by_name = {field.name: field for field in fields(kind)}
+    strange = sorted(content.keys() - by_name.keys())
     if strange:
-        _refuse(where, f"keys among {', '.join(known)}", repr(strange[0]))
-    missing = [name for name, field in known.items() if field.default is MISSING and name not in content]
+        _refuse(where, f"keys among {', '.join(by_name)}", repr(strange[0]))
+    missing = [name for name, field in by_name.items() if field.default is MISSING and name not in content]
     if missing:
         _refuse(where, f"a key {missing[0]!r}", "none")
     return kind(
-        **{name: _READERS[str(known[name].type)](f"{where}: {name}", content[name]) for name in content}
+        **{name: _READERS[str(by_name[name].type)](f"{where}: {name}", content[name]) for name in content}
     )
 
 
-def _whole(where: str, value: Any) -> int:
+def _whole(where: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         _refuse(where, "a whole number", shown(value))
     return value
 
 
-def _number(where: str, value: Any) -> float:
+def _number(where: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         _refuse(where, "a positive number", shown(value))
     return float(value)
 
 
-def _words(where: str, value: Any) -> str:
+def _words(where: str, value: object) -> str:
     if not isinstance(value, str) or not value.isprintable():
         _refuse(where, "a string of one line", shown(value))
     return value
 
 
-def _lines(where: str, value: Any) -> tuple[str, ...]:
+def _lines(where: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         _refuse(where, "a list of strings", shown(value))
     return tuple(_words(where, line) for line in value)
 
 
-_READERS: Mapping[str, Callable[[str, Any], Any]] = {
+_READERS: Mapping[str, Callable[[str, object], Any]] = {  # by the type of a field
     "int": _whole,
     "float": _number,
     "str": _words,
@@ -131,7 +132,7 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
 }
 
 
-def _table(where: str, value: Any) -> Mapping[str, Any]:
+def _table(where: str, value: object) -> Mapping[str, object]:
     if not isinstance(value, dict):
         _refuse(where, "a table", shown(value))
     return value

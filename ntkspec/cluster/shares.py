@@ -1,4 +1,4 @@
-"""Take a worker's share of the machine that it wakes up on: memory, and one device."""
+"""Take a worker's share of the machine that it runs on: memory, and one device."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ THREADS = (
 )  # fmt: skip
 
 _UUID = re.compile(r"UUID: ((?:GPU|MIG)-[^)\s]+)")
-_GIVEN = {name: value for name, value in os.environ.items() if name == VISIBLE}  # when this process began
-_claims: dict[str, object] = {}  # by device its lock, which is this process's as long as it lives
+_GIVEN = {name: value for name, value in os.environ.items() if name == VISIBLE}  # at the process's start
+_claims: dict[str, object] = {}  # the lock of each device that this process has, until it ends
 
 
 def environment(threads: int, processes: int) -> dict[str, str]:
-    """Return the variables that give a worker its threads, and its part of a machine's memory.
+    """Return the environment variables that give a worker its threads and its part of the machine's memory.
 
     Args:
         threads: of the libraries that compute.
-        processes: workers that share the memory.
+        processes: how many workers share the memory.
 
     Example:
         >>> environment(4, 2)["OMP_NUM_THREADS"]
@@ -38,37 +38,41 @@ def environment(threads: int, processes: int) -> dict[str, str]:
 
 
 def devices(variables: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return the names of the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` takes them.
+    """Return the names of the GPUs that this process may use, in the form of `CUDA_VISIBLE_DEVICES`.
 
-    CUDA itself is not asked: it reads that variable once, and a worker chooses afterwards.
+    They are not read from CUDA, which reads that variable only once: a worker sets it afterwards.
 
     Args:
-        variables: of the environment.
+        variables: those of the environment.
+
+    Example:
+        >>> devices({"CUDA_VISIBLE_DEVICES": "0, 1"})
+        ('0', '1')
     """
     if VISIBLE in variables:
         return tuple(name.strip() for name in variables[VISIBLE].split(",") if name.strip() not in ("", "-1"))
     try:
         done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=60)
-    except (OSError, subprocess.SubprocessError):  # no driver, so no device
+    except (OSError, subprocess.SubprocessError):  # without a driver there is no device
         return ()
     names = _UUID.findall(done.stdout)
-    parts = [name for name in names if name.startswith("MIG")]  # of a device that is cut, its parts compute
+    parts = [name for name in names if name.startswith("MIG")]  # if a device is cut into parts, these compute
     return tuple(parts or names)
 
 
 def take_device(count: int | None, place: Path | None = None) -> None:
-    """Let this process see one GPU that no other worker here has, or none, or those that it was given.
+    """Let this process see one GPU that no other worker on this machine has, or none, or those that it had.
 
-    Must come before CUDA starts in this process. The claim is a lock on a file, which ends with the process,
-    however that ends. Where the environment names one device alone, as in a job that asked for one, that is
-    the worker's.
+    It must be called before CUDA starts in this process. A device is claimed by a lock on a file, which the
+    system releases when the process ends. Where the environment names a single device, as in a job that asked
+    for one, that is the worker's, without a lock.
 
     Args:
-        count: 0 or 1; None: what the process was started with.
-        place: folder of the locks; default: this user's on this machine.
+        count: 0 or 1; None: the devices that the process was started with.
+        place: folder of the locks; default: one for this user on this machine.
 
     Raises:
-        BackendError: there is no device, or other workers have all.
+        BackendError: there is no device, or other workers have them all.
     """
     if count == 0:
         os.environ[VISIBLE] = ""
@@ -91,10 +95,19 @@ def take_device(count: int | None, place: Path | None = None) -> None:
 
 
 def workers_for(devices_here: Sequence[str], cores: int, gpus: int) -> int:
-    """Return how many workers this machine has room for: one a device, or one a core.
+    """Return how many workers to start on this machine: one for each device, or one for each core.
+
+    Args:
+        devices_here: names of the devices.
+        cores: how many there are.
+        gpus: devices of a worker, 0 or 1.
 
     Raises:
-        BackendError: a device is asked for each and there is none.
+        BackendError: a worker wants a device and there is none.
+
+    Example:
+        >>> workers_for(["0", "1"], cores=16, gpus=1)
+        2
     """
     if not gpus:
         return cores
@@ -109,7 +122,7 @@ def workers_for(devices_here: Sequence[str], cores: int, gpus: int) -> int:
 
 
 def _claim(name: str, place: Path) -> bool:
-    """Lock a device for this process; return whether no other has it."""
+    """Lock a device for this process; return False if another process has it."""
     from filelock import FileLock, Timeout
 
     try:

@@ -1,4 +1,4 @@
-"""Jobs of SLURM by dask-jobqueue: each runs one worker, and those that end early are submitted again."""
+"""Keep jobs of SLURM running, by dask-jobqueue: each runs one worker; one that ends is submitted again."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from distributed import Security
 
 NAME = "ntkspec"  # of the jobs
-NO_PAGE = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # of a scheduler, which wants some port
-SCHEDULER = "tcp://<address>:<port>"  # in a script that is only shown
+NO_PAGE = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # of a scheduler; it needs an address
+SCHEDULER = "tcp://<address>:<port>"  # stands in a script that is only shown
 
 
 def job_script(job: SlurmJob) -> str:
-    """Return the script that starts one worker.
+    """Return the script of a job, which starts one worker.
 
     Args:
-        job: what it asks for.
+        job: what the job asks for.
 
     Example:
         >>> from ntkspec.cluster.profile import read_profile
@@ -39,30 +39,43 @@ def job_script(job: SlurmJob) -> str:
     """
     from dask_jobqueue.slurm import SLURMJob
 
-    options = _options(job) | {"log_directory": None}  # the folder is made where it is named
+    options = _options(job) | {"log_directory": None}  # nothing is written here
     script = SLURMJob(scheduler=SCHEDULER, name=NAME, **options).job_script()
     return str(script)
 
 
 @contextlib.contextmanager
 def jobs(count: int, job: SlurmJob) -> Iterator[tuple[SLURMCluster, list[str]]]:
-    """Keep this many jobs running, each a worker; they are cancelled afterwards.
+    """Keep so many jobs running, each with one worker, until the `with` block ends; then cancel them.
 
-    Scheduler and workers talk over TLS, by keys that they find in the folder of logs.
+    The scheduler and the workers talk over TLS, with keys that lie in the folder of logs meanwhile.
 
     Args:
         count: how many jobs run at a time.
         job: what each asks for.
 
     Yields:
-        The cluster, and what sbatch will have said of jobs that it refused.
+        The cluster, and a list to which sbatch's words are added for each job that it refuses.
 
     Raises:
-        ClusterError: there is no SLURM here.
+        ClusterError: there is no SLURM here, or no scheduler can start.
         OutputError: the folder of logs cannot be made.
     """
-    from dask_jobqueue import SLURMCluster
+    folder = Path(job.logs).absolute()
+    _check(folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    refused: list[str] = []
+    with (
+        tempfile.TemporaryDirectory(dir=folder, prefix=".keys-") as keys,
+        _cluster(job, folder, Path(keys), refused) as cluster,
+    ):
+        cluster.adapt(minimum_jobs=count, maximum_jobs=count)
+        yield cluster, refused
 
+
+def _check(logs: Path) -> None:
+    """Raise `ClusterError` if there is no SLURM here, or a path has blanks."""
     if shutil.which("sbatch") is None:
         raise ClusterError(
             "--cluster slurm",
@@ -70,73 +83,71 @@ def jobs(count: int, job: SlurmJob) -> Iterator[tuple[SLURMCluster, list[str]]]:
             got="none on the PATH",
             remedy="run this where jobs are submitted from, or see docs/cluster.md for other ways",
         )
-    folder = Path(job.logs).absolute()
-    if len(f"{folder} {sys.executable}".split()) > 2:
+    if len(f"{logs} {sys.executable}".split()) > 2:
         raise ClusterError(
             "--cluster slurm",
             expected="no blanks in the paths of logs and interpreter, which dask-jobqueue does not quote",
-            got=f"{folder} and {sys.executable}",
+            got=f"{logs} and {sys.executable}",
             remedy="set `logs` in a profile to another place",
         )
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    refused: list[str] = []
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".keys-") as keys:
-        try:
-            cluster = SLURMCluster(
-                job_cls=_heard(refused),
-                security=_security(Path(keys)),
-                scheduler_options=NO_PAGE,
-                silence_logs=logging.CRITICAL + 1,
-                **_options(job) | {"log_directory": str(folder)},
-            )
-        except (RuntimeError, OSError, ValueError) as error:
-            raise ClusterError(
-                "--cluster slurm",
-                expected="a scheduler that starts here",
-                got=first_line(error),
-                remedy="see `interface` in the profile",
-            ) from None
-        with cluster:
-            cluster.adapt(minimum_jobs=count, maximum_jobs=count)
-            yield cluster, refused
 
 
-def _security(keys: Path) -> Security:
-    """Make keys for the occasion, in files of this user's that the jobs read."""
+def _cluster(job: SlurmJob, logs: Path, keys: Path, refused: list[str]) -> SLURMCluster:
+    """Start a scheduler that submits jobs; raise `ClusterError` if it does not start."""
+    from dask_jobqueue import SLURMCluster
+
+    try:
+        return SLURMCluster(
+            job_cls=_recording_job(refused),
+            security=_security(keys),
+            scheduler_options=NO_PAGE,
+            silence_logs=logging.CRITICAL + 1,
+            **_options(job) | {"log_directory": str(logs)},
+        )
+    except (RuntimeError, OSError, ValueError) as error:
+        raise ClusterError(
+            "--cluster slurm",
+            expected="a scheduler that starts here",
+            got=first_line(error),
+            remedy="see `interface` in the profile",
+        ) from None
+
+
+def _security(folder: Path) -> Security:
+    """Write new keys to files that only this user can read, and return their paths as Dask takes them."""
     from distributed import Security
 
-    made = Security.temporary()
+    keys = Security.temporary()
     names = [f"tls_{role}_{part}" for role in ("client", "scheduler", "worker") for part in ("cert", "key")]
     paths = {}
     for name in ("tls_ca_file", *names):
-        path = keys / f"{name}.pem"
+        path = folder / f"{name}.pem"
         path.touch(mode=0o600)
-        path.write_text(getattr(made, name))
+        path.write_text(getattr(keys, name))
         paths[name] = str(path)
     return Security(require_encryption=True, **paths)
 
 
-def _heard(refused: list[str]) -> type:
-    """Return dask-jobqueue's kind of job, which notes what sbatch says where it refuses one."""
+def _recording_job(refused: list[str]) -> type:
+    """Return a subclass of dask-jobqueue's job that adds to a list what sbatch says where it refuses one."""
     from dask_jobqueue.slurm import SLURMJob
     from distributed import Status
 
-    class HeardJob(SLURMJob):  # type: ignore[misc]  # Dask's classes have no types
-        async def _submit_job(self, script: str) -> Any:
+    class RecordingJob(SLURMJob):  # type: ignore[misc]  # Dask's classes have no types
+        async def _submit_job(self, script: str) -> str:
             try:
-                return await super()._submit_job(script)
+                return str(await super()._submit_job(script))
             except (RuntimeError, OSError) as error:
-                said = str(error).partition("stderr:")[2] or str(error)
-                refused.append(" ".join(said.split()))
-                self.status = Status.failed  # or the cluster could not be closed
+                words = str(error).partition("stderr:")[2] or str(error)
+                refused.append(" ".join(words.split()))
+                self.status = Status.failed  # otherwise the cluster could not be closed
                 raise
 
-    return HeardJob
+    return RecordingJob
 
 
 def _options(job: SlurmJob) -> dict[str, Any]:
-    """Return what dask-jobqueue wants to know: one worker a job, one analysis at a time."""
+    """Return the options for dask-jobqueue: each job runs one worker, which does one analysis at a time."""
     variables = environment(job.cpus, 1)
     return {
         "cores": 1,
@@ -152,7 +163,7 @@ def _options(job: SlurmJob) -> dict[str, Any]:
             *job.prologue,
             *(f"export {name}={value}" for name, value in variables.items()),
         ],
-        # Dask's own limit, which the last word sets, would end a worker that plans with its memory itself.
+        # Limit 0 turns off Dask's own limit of memory: workers plan with their memory themselves.
         "worker_extra_args": ["--no-dashboard", "--memory-limit", "0"],
         "local_directory": '"${TMPDIR:-/tmp}"',
         "job_name": NAME,

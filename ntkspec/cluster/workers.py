@@ -1,8 +1,8 @@
-"""Start worker processes, or find those of a scheduler that is there, behind one interface.
+"""Start worker processes, or connect to those of a running scheduler, behind one interface.
 
-Dask distributed (https://distributed.dask.org) starts the processes, sends them their jobs, and does again
-what a lost worker had. Whatever the cluster, a worker is a process that does one job at a time, and
-`Workers.executor` is a `concurrent.futures.Executor`.
+Dask distributed (https://distributed.dask.org) starts the processes, sends them jobs, and repeats what a lost
+worker had. On every cluster a worker is a process that does one job at a time, and `Workers.executor` is a
+`concurrent.futures.Executor`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ntkspec._io import first_line
 from ntkspec._version import __version__
@@ -27,16 +27,16 @@ from ntkspec.errors import ClusterError, UsageError
 from ntkspec.extras import needs_cluster
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Scheduler, SpecCluster
 
 LOCAL, SLURM = "local", "slurm"
 ADDRESSES = ("tcp://", "tls://")
-SECONDS = 30  # for a scheduler to answer
-ATTEMPTS = 3  # to start the workers of this machine
-AHEAD = 2  # jobs a worker that are sent before they can run, lest a worker wait for its next
-_LEVEL = logging.CRITICAL + 1  # of Dask's own words: none
+SECONDS = 30  # that a scheduler may take to answer
+ATTEMPTS = 3  # to start workers on this machine
+AHEAD = 2  # jobs submitted for each worker, so that it need not wait for its next one
+_LEVEL = logging.CRITICAL + 1  # of Dask's own log: nothing is shown
 NEVER = 1e9  # seconds
-# Results are files, so that workers hold nothing to be put elsewhere, and analyses plan with a budget.
+# Dask need not limit the memory of workers: results are files, and analyses plan with a budget.
 _KEEP = {f"distributed.worker.memory.{limit}": False for limit in ("target", "spill", "pause", "terminate")}
 
 
@@ -48,18 +48,22 @@ class Workers:
     count: int  # as many as were asked for
     where: str  # the scheduler, in words
     _client: Client
-    _refused: Sequence[str] = ()  # what was said of workers that could not be had
+    _refused: Sequence[str] = ()  # what sbatch said of jobs that it refused
 
-    def there(self) -> int:
-        """Return how many workers are there; known from what the scheduler says every two seconds."""
+    def connected(self) -> int:
+        """Return how many workers the scheduler has, as it said within the last two seconds."""
         return int(self._client._scheduler_identity.get("n_workers", 0))
 
     def ahead(self) -> int:
-        """Return how many jobs to have submitted: for as many as were asked for, or have come."""
-        return AHEAD * max(self.count, self.there())
+        """Return how many jobs to have submitted, for all workers that were asked for or that have come."""
+        return AHEAD * max(self.count, self.connected())
 
     def check(self, underway: int = 0) -> None:
-        """Raise `ClusterError` if the scheduler is gone, or there are no workers and none can be had."""
+        """Raise `ClusterError` if the scheduler is gone, or has no workers and can get none.
+
+        Args:
+            underway: not used; as `ntkspec.cluster.jobs.run_jobs` calls it.
+        """
         if self._client.status != "running":
             raise ClusterError(
                 self.where,
@@ -67,7 +71,7 @@ class Workers:
                 got="its end",
                 remedy="start it and this command again: what is finished is kept",
             )
-        if self._refused and not self.there():
+        if self._refused and not self.connected():
             raise ClusterError(
                 "sbatch",
                 expected="to take the jobs",
@@ -78,17 +82,21 @@ class Workers:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where workers are, and how many.
+    """A choice of workers: where they run, and how many.
 
     Args:
         place: "local", this machine; "slurm"; or the address of a scheduler, such as "tcp://node17:8786".
-        workers: how many; default: one a device or one a core of this machine. Those of a scheduler that is
-            there already are as many as have come to it.
+        workers: how many; default: one for each device or core of this machine. It must be left out at the
+            address of a scheduler, which has the workers that have come to it.
         profile: what each is given, see `ntkspec.cluster.profile.read_profile`; default: "cpu".
         threads: of a worker on this machine; default: its share of the cores.
 
     Raises:
-        UsageError: no such place, or a number of workers where that is not ours to say.
+        UsageError: there is no such place, or `workers` is given or missing where it must not be.
+
+    Example:
+        >>> Cluster("tcp://node17:8786").is_address
+        True
     """
 
     place: str = LOCAL
@@ -119,20 +127,23 @@ class Cluster:
 
     @property
     def is_address(self) -> bool:
-        """Return whether the scheduler is there already."""
+        """Return whether the place is the address of a scheduler, which runs already."""
         return self.place.startswith(ADDRESSES)
 
     @contextlib.contextmanager
     def start(self, most: int | None = None) -> Iterator[Workers]:
-        """Start the workers or connect to them; those that were started end with this.
+        """Start the workers or connect to them; those that were started are ended after the `with` block.
 
         Args:
-            most: do not start more than so many, such as there are jobs.
+            most: how many to start at most, such as the number of jobs.
+
+        Yields:
+            The workers.
 
         Raises:
             NotInstalledError: the extra `cluster` is not installed.
             ClusterError: the workers do not start, the scheduler does not answer, or no worker came to it.
-            BackendError: there are fewer devices than workers that want one.
+            BackendError: there is no device, or there are fewer than workers that want one.
         """
         with needs_cluster(f"--cluster {self.place}"):
             import dask
@@ -148,7 +159,7 @@ class Cluster:
             stack.enter_context(dask.config.set(_KEEP))
             if self.is_address:
                 client = stack.enter_context(_connected(self.place))
-                count, gpus = _workers_there(client, self.place), profile.gpus if self.profile else None
+                count, gpus = _count_workers(client, self.place), profile.gpus if self.profile else None
             else:
                 count = self.workers or workers_for(devices(), cores_here(), profile.gpus)
                 count = min(count, count if most is None else most)
@@ -162,7 +173,7 @@ class Cluster:
             _wait_for_long_solves(client)
             client.register_plugin(TakeShare(gpus))
             executor = client.get_executor(pure=False)
-            stack.callback(executor.shutdown, wait=False)  # there may be nobody left to wait for
+            stack.callback(executor.shutdown, wait=False)  # there may be no worker left to wait for
             yield Workers(executor, count, f"the scheduler at {client.scheduler.address}", client, refused)
         finally:
             with blocked({signal.SIGINT, signal.SIGTERM}):  # a second one must not end this halfway
@@ -171,7 +182,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def blocked(signals: set[signal.Signals]) -> Iterator[None]:
-    """Let signals wait that come meanwhile, if this is the main thread, to which they come."""
+    """Let signals wait until the `with` block ends, if this is the main thread, to which they are sent."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
@@ -180,14 +191,14 @@ def blocked(signals: set[signal.Signals]) -> Iterator[None]:
 
 
 def _wait_for_long_solves(client: Client) -> None:
-    """Let no scheduler give up a worker that is silent: libraries may keep it so while they solve.
+    """Let the scheduler wait for workers that are silent, as they are while a library solves.
 
-    By default one is lost after five minutes, and what it was at is begun again elsewhere.
+    By default it gives a worker up after five minutes, and begins its job again elsewhere.
     """
 
     never = NEVER
 
-    def wait(dask_scheduler: Any) -> None:  # sent by value: a scheduler need not know this program
+    def wait(dask_scheduler: Scheduler) -> None:  # sent by value: a scheduler need not know this program
         dask_scheduler.worker_ttl = never
 
     client.run_on_scheduler(wait)
@@ -195,14 +206,14 @@ def _wait_for_long_solves(client: Client) -> None:
 
 @contextlib.contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until what is started inside is there; it is never reached by Ctrl-C.
+    """Let Ctrl-C and SIGTERM wait until the `with` block ends; Ctrl-C never reaches what starts inside.
 
-    Dask cannot close what it has half started. A terminal sends Ctrl-C to all its processes; those that are
-    started with the signal blocked leave it to this one, which ends them.
+    Dask cannot close what it has half started. A terminal sends Ctrl-C to all processes; those that were
+    started while the signal was blocked leave it to this one, which ends them.
     """
-    resource_tracker.ensure_running()  # which, when it starts, unblocks the signal
+    resource_tracker.ensure_running()  # it unblocks the signal when it starts
     late: list[int] = []
-    alone = threading.current_thread() is threading.main_thread()  # to which signals come
+    alone = threading.current_thread() is threading.main_thread()  # to which signals are sent
     usual = signal.signal(signal.SIGTERM, lambda number, _: late.append(number)) if alone else None
     try:
         with blocked({signal.SIGINT}):
@@ -215,14 +226,14 @@ def _interrupts_wait() -> Iterator[None]:
 
 
 def _silence() -> None:
-    """Keep Dask's own log from stderr: the command says in a line what matters."""
+    """Keep Dask's own log off stderr: commands show what matters in a line."""
     for name in ("distributed", "tornado.application", "asyncio", *logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
             logging.getLogger(name).setLevel(_LEVEL)
 
 
-def _local(count: int, threads: int | None) -> Any:
-    """Make a cluster of processes of this machine, who talk over TLS: others may be logged in here."""
+def _local(count: int, threads: int | None) -> SpecCluster:
+    """Start workers on this machine; they talk over TLS, since other users may be logged in."""
     from distributed import Nanny, Scheduler, Security, SpecCluster
 
     from ntkspec.cluster.slurm import NO_PAGE
@@ -238,7 +249,7 @@ def _local(count: int, threads: int | None) -> Any:
                 security=safe["security"],
                 silence_logs=_LEVEL,
             )
-        except (RuntimeError, OSError) as error:  # one died while it was starting, or there is no room for it
+        except (RuntimeError, OSError) as error:  # a worker died at its start, or there is no room
             reason = first_line(error.__cause__ or error)
     raise ClusterError(
         f"{count} workers",
@@ -250,6 +261,7 @@ def _local(count: int, threads: int | None) -> Any:
 
 @contextlib.contextmanager
 def _connected(address: str) -> Iterator[Client]:
+    """Connect to a running scheduler; raise `ClusterError` if it does not answer."""
     from distributed import Client
 
     try:
@@ -265,8 +277,12 @@ def _connected(address: str) -> Iterator[Client]:
         yield client
 
 
-def _workers_there(client: Client, address: str) -> int:
-    """Count the workers of a scheduler, once the first is there, and see that they know this program."""
+def _count_workers(client: Client, address: str) -> int:
+    """Count the workers of a scheduler, once it has one.
+
+    Raises:
+        ClusterError: none comes, or one has another version of ntkspec or none.
+    """
     try:
         client.wait_for_workers(1, timeout=SECONDS)
     except TimeoutError:
@@ -281,12 +297,12 @@ def _workers_there(client: Client, address: str) -> int:
         of_scheduler = client.run_on_scheduler(version, "ntkspec")
     except PackageNotFoundError as error:
         of_scheduler = error
-    for process, there in (*versions.items(), ("scheduler", of_scheduler)):
-        if there != __version__:
+    for process, installed in (*versions.items(), ("scheduler", of_scheduler)):
+        if installed != __version__:
             raise ClusterError(
                 f"{address}, {process}",
                 expected=f"ntkspec {__version__}, as here",
-                got="none" if isinstance(there, Exception) else str(there),
+                got="none" if isinstance(installed, Exception) else str(installed),
                 remedy="install it where scheduler and workers start",
             )
     return len(versions)

@@ -33,7 +33,13 @@ UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million
 
 @dataclass(frozen=True)
 class KernelEnclosure:
-    """A kernel as computed in double precision, and bounds on how far its entries may be off."""
+    """A kernel as computed in double precision, and bounds on how far its entries may be off.
+
+    Example:
+        >>> exact = KernelEnclosure(np.eye(2), weights=np.zeros(2), gamma=0.0, underflow=0.0)
+        >>> exact.size, exact.diagonal
+        (2, array([1., 1.]))
+    """
 
     kernel: Array  # (N, N), exactly symmetric, an array of `engine`
     weights: NDArray[np.float64]  # (N,) f
@@ -76,6 +82,12 @@ def form(
     Raises:
         MemoryBudgetError: the kernels and three times the factors do not fit.
         UsageError: numbers outside the range of double precision.
+
+    Example:
+        >>> import ntkspec
+        >>> with ntkspec.open_run("data/golden/ffe.h5") as run:
+        ...     form(run.snapshot("init").jacobian, outputs="full").size
+        120
     """
     return enclosure_of(Kernel.from_jacobian(jacobian, outputs, backend="cpu", memory=memory), beside=beside)
 

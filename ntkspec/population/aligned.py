@@ -16,7 +16,7 @@ from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.distance import kernel_distance
 from ntkspec.population.analysed import curve_of, short
 from ntkspec.population.intervals import known_range
-from ntkspec.population.kept import Kept
+from ntkspec.population.kept import ResultKind
 from ntkspec.population.made_by import made_by
 from ntkspec.spectral.alignment import alignment
 from ntkspec.store import open_run
@@ -108,9 +108,9 @@ def _belongs(found: Aligned, run_file: Path) -> bool:
     return (found.item, found.name) == (run_file.parent.name, run_file.stem)
 
 
-ALIGNED = Kept(
+ALIGNED = ResultKind(
     name="aligned",
-    said="an alignment",
+    title="an alignment",
     version=1,
     make=aligned,
     to_tree=asdict,

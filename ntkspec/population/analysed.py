@@ -1,4 +1,4 @@
-"""Analyse a run file as `python -m ntkspec.analyze` does, down to the outcome that is kept of it."""
+"""Analyse a run file as `python -m ntkspec.analyze` does, and keep of it an outcome of a few kB."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ntkspec.spectral import Spectrum
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.store import open_run
 
-DIGITS = 5
+DIGITS = 5  # of every number that is kept
 
 
 def outcome(run_file: Path) -> Outcome:
-    """Analyse every snapshot of a run file as `python -m ntkspec.analyze` does."""
+    """Analyse every snapshot of a run file as `python -m ntkspec.analyze` does, and return its outcome."""
     run = analyze_run(run_file, RunSettings(backend="cpu"))
     return Outcome(
         item=run_file.parent.name,
@@ -35,6 +35,7 @@ def outcome(run_file: Path) -> Outcome:
 
 
 def _parameters(run_file: Path) -> int:
+    """Count the parameters of the last snapshot."""
     with open_run(run_file) as run:
         return sum(math.prod(block.widths) for block in run.snapshots[-1].jacobian)
 
@@ -60,7 +61,7 @@ def _stage(snapshot: SnapshotReport) -> Stage:
 
 
 def curve_of(spectrum: Spectrum) -> Curve:
-    """Return what is kept of a spectrum; 0: zero of the stored numbers, or by regions of the network."""
+    """Reduce a spectrum to what is kept; eigenvalues beyond a proved rank (numbers or network) become 0."""
     claims = [spectrum.rank, spectrum.regions if spectrum.network_singular else None]
     limit = min((claim.at_most for claim in claims if claim), default=spectrum.size)
     values = [
@@ -83,14 +84,18 @@ def curve_of(spectrum: Spectrum) -> Curve:
 
 
 def _slack(spectra: Mapping[str, Spectrum]) -> dict[str, float] | None:
-    """log10 of lambda_i(K) over lambda_i(K_MLP), over all i at which both are resolved."""
+    """Return by how many decades eigenvalues lie above those without the grid's gradients, which bound them.
+
+    This is log10 of lambda_i(total) / lambda_i(no_grid) at all i at which both are resolved: the least, the
+    median, the share of those below 0.01, and their number. None if there are none.
+    """
     if "no_grid" not in spectra:
         return None
-    total, kept = spectra["total"], spectra["no_grid"]
-    both = slice(0, min(total.resolved, kept.resolved))
+    total, no_grid = spectra["total"], spectra["no_grid"]
+    both = slice(0, min(total.resolved, no_grid.resolved))
     if not both.stop:
         return None
-    decades = np.log10(total.eigenvalues[both] / kept.eigenvalues[both])
+    decades = np.log10(total.eigenvalues[both] / no_grid.eigenvalues[both])
     share = float(np.mean(decades < 0.01))
     return {
         "least": short(decades.min()),
@@ -101,9 +106,9 @@ def _slack(spectra: Mapping[str, Spectrum]) -> dict[str, float] | None:
 
 
 def _broken(bounds: Iterable[CheckedBound]) -> list[str]:
-    return [f"{each.bound.name} of {each.of}" for each in bounds if not each.holds]
+    return [f"{checked.bound.name} of {checked.of}" for checked in bounds if not checked.holds]
 
 
 def short(value: float) -> float:
-    """Return the number with so many digits."""
+    """Round to `DIGITS` digits."""
     return float(f"{float(value):.{DIGITS}g}")

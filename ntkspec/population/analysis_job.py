@@ -1,4 +1,4 @@
-"""The job that analyses one run file into its folder of results, in whichever process."""
+"""The job that analyses one run file into its folder of results; any process can do it."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from ntkspec.run_analysis import RunSettings, analyze_run
 
 @dataclass(frozen=True)
 class RunJob:
-    """One run file to analyse."""
+    """A run file to analyse, and how."""
 
     run: str  # its absolute path
-    results: str  # folder of the batch
+    results: str  # path of the batch's folder
     settings: RunSettings
-    pages: bool = False  # with figures and a page
-    again: bool = False  # even if its results are there
+    pages: bool = False  # whether to make figures and a page, too
+    again: bool = False  # whether to analyse it even if its results exist
 
 
 @dataclass(frozen=True)
 class RunDone:
-    """What came of it."""
+    """The end of a job: whether it had to analyse the file, and which statements do not hold."""
 
-    analysed: bool  # False: the results were there
+    analysed: bool  # False: there were results already
     broken: tuple[str, ...] = ()  # bounds and checks that do not hold
 
 
 def analyse(job: RunJob) -> RunDone:
-    """Analyse a run file, unless its results are there.
+    """Analyse a run file, unless it has results already.
 
     Args:
         job: what to do.
@@ -47,11 +47,11 @@ def analyse(job: RunJob) -> RunDone:
     """
     results = Path(job.results)
     wanted = identify(Path(job.run), job.settings)
-    there = find(results, wanted, pages=job.pages)
-    if there is not None and not job.again:
-        remember(results, there, wanted)
+    existing = find(results, wanted, pages=job.pages)
+    if existing is not None and not job.again:
+        remember(results, existing, wanted)
         forget_failure(results, job.run)
-        return RunDone(False, there.broken)
+        return RunDone(False, existing.broken)
     _keep_server()
     run = analyze_run(job.run, job.settings, trial=True)
     if not wanted.is_of(job.run):
@@ -70,7 +70,7 @@ def analyse(job: RunJob) -> RunDone:
 
 @functools.cache
 def _keep_server() -> None:
-    """Start what tries files out once in this process, and not once a file."""
+    """Keep the server that tries files out for as long as this process, lest each file start its own."""
     stack = contextlib.ExitStack()
     stack.enter_context(sandbox.server("ntkspec.store"))
     atexit.register(stack.close)

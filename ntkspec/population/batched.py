@@ -1,4 +1,4 @@
-"""A batch: which run files are asked for, which of them are done, and what is said of the rest."""
+"""A batch: the run files that are asked for, those that have results, and how far the work is."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ntkspec.run_analysis import RunSettings
 
 
 def run_files(patterns: Sequence[str]) -> list[str]:
-    """Return the absolute paths of the files that patterns name, by name and each file once.
+    """Return the absolute paths of the files that patterns name, sorted and each file once.
 
     Args:
         patterns: paths, or patterns with * and **; a folder stands for all *.h5 below it.
 
     Raises:
-        UsageError: one names no file.
+        UsageError: a pattern names no file.
     """
     files: dict[str, str] = {}
     for pattern in patterns:
@@ -45,7 +45,11 @@ def run_files(patterns: Sequence[str]) -> list[str]:
 
 
 def share_of(files: Sequence[str], share: str) -> Sequence[str]:
-    """Return every N-th file from the I-th on, of a share "I/N" that counts from 0.
+    """Return every N-th file from the I-th on, counted from 0.
+
+    Args:
+        files: the files.
+        share: "I/N".
 
     Raises:
         UsageError: it is no such share.
@@ -63,11 +67,11 @@ def share_of(files: Sequence[str], share: str) -> Sequence[str]:
 
 
 def remaining(files: Sequence[str], job: RunJob) -> list[RunJob]:
-    """Return the jobs of the files whose results are not known to be there.
+    """Return the jobs of the files that are not known to have results.
 
     Args:
         files: absolute paths.
-        job: what is to be done with each.
+        job: what to do with each file; its own run is replaced.
     """
     done: set[str] = set()
     if not job.again:
@@ -80,10 +84,10 @@ def remaining(files: Sequence[str], job: RunJob) -> list[RunJob]:
 
 @dataclass(frozen=True)
 class Gathered:
-    """The results of a population."""
+    """The results of a population, and the runs without."""
 
-    made: Sequence[Made]  # those of the runs as their files are now, each once
-    failures: Sequence[Failed]  # runs that have none
+    made: Sequence[Made]  # of the runs as their files are now, each once
+    failures: Sequence[Failed]  # runs that could not be analysed
 
     @property
     def broken(self) -> list[str]:
@@ -92,45 +96,46 @@ class Gathered:
 
 
 def gather(results: Path, settings: RunSettings, files: Iterable[str] | None) -> Gathered:
-    """Return what there is of each run for these settings.
+    """Return the results and the failures of the runs for these settings.
 
-    Of a file that was changed those results count that are of its bytes as they are now, as far as that is
-    known; else those of the newest. Runs whose files have equal bytes and names count once.
+    A file that was changed has the results of its bytes as they are now, if these are known, and else the
+    newest ones. Runs whose files have equal bytes and names count once.
 
     Args:
         results: folder of the batch.
-        settings: how the runs were analysed; if none were, and all were analysed in one other way, that way.
-        files: absolute paths of the runs; None: all that have results.
+        settings: how the runs were analysed. If all results are of one other way, that way is taken.
+        files: absolute paths of the runs; None: all runs that have results.
 
     Raises:
         UsageError: there are results of several other settings, and none of these.
     """
     wanted = None if files is None else frozenset(files)
-    made = [each for each in all_made(results) if wanted is None or not wanted.isdisjoint(each.seen)]
-    way = _way(results, {each.asked for each in made}, asked(settings))
+    all_of = [made for made in all_made(results) if wanted is None or not wanted.isdisjoint(made.seen)]
+    way = _way(results, {made.asked for made in all_of}, asked(settings))
     last: dict[str, Made] = {}
-    for each in made:
-        if each.asked == way:
-            for run in each.seen if wanted is None else wanted.intersection(each.seen):
-                if run not in last or _newness(each, run) > _newness(last[run], run):
-                    last[run] = each
+    for made in all_of:
+        if made.asked == way:
+            for run in made.seen if wanted is None else wanted.intersection(made.seen):
+                if run not in last or _newness(made, run) > _newness(last[run], run):
+                    last[run] = made
     failures = [
         failed
         for failed in all_failures(results, way)
         if (wanted is None or failed.path in wanted)
         and not (failed.path in last and last[failed.path].is_of(failed.path))
     ]
-    for failed in failures:  # what there is of it is of bytes that are gone
+    for failed in failures:  # any results are of bytes that are gone
         last.pop(failed.path, None)
-    return Gathered(list({each.folder(results): each for each in last.values()}.values()), failures)
+    return Gathered(list({made.folder(results): made for made in last.values()}.values()), failures)
 
 
 def _newness(made: Made, run: str) -> tuple[bool, int]:
+    """Return a key that is larger for the results to prefer for a run: of the present file, or newer."""
     return made.is_of(run), made.seen[run][1]
 
 
 def _way(results: Path, ways: set[str], wanted: str) -> str:
-    """Choose among the settings of which there are results."""
+    """Return the hash of the settings whose results are taken: the wanted one, or the only other one."""
     if wanted not in ways and len(ways) > 1:
         raise UsageError(
             str(results),
@@ -142,33 +147,33 @@ def _way(results: Path, ways: set[str], wanted: str) -> str:
 
 
 def is_reported(population: Path, gathered: Gathered) -> bool:
-    """Return whether the report of a population is there, and one of just these results and failures."""
+    """Return whether there is a whole report of a population, of just these results and failures."""
     results = population.parent
     try:
         content = read_json(population / JSON)
         folders = {run["folder"] for run in content["runs"]}
-        said = [Failed(**failure) for failure in content["failures"]]
+        failures = [Failed(**failure) for failure in content["failures"]]
     except (OSError, *OTHER_SHAPE):
         return False
     whole = all((population / name).is_file() for name in FOLDER.files)
     same = folders == {made.folder(results).name for made in gathered.made}
-    return whole and same and said == list(gathered.failures)
+    return whole and same and failures == list(gathered.failures)
 
 
 @dataclass
 class Tally:
-    """How far a batch is; said to people."""
+    """The number of jobs of a batch that have ended, and how."""
 
     total: int  # jobs
     analysed: int = 0
-    there: int = 0
+    reused: int = 0  # had results already
     failed: int = 0
-    broken: int = 0  # statements that do not hold, of runs that came to an end
+    broken: int = 0  # bounds and checks that do not hold
 
     @property
     def ended(self) -> int:
-        """Return how many jobs came to their end."""
-        return self.analysed + self.there + self.failed
+        """Return how many jobs have ended."""
+        return self.analysed + self.reused + self.failed
 
     def add(self, answer: RunDone | None) -> None:
         """Count a job that ended, None for one that failed."""
@@ -176,7 +181,7 @@ class Tally:
             self.failed += 1
         else:
             self.analysed += answer.analysed
-            self.there += not answer.analysed
+            self.reused += not answer.analysed
             self.broken += len(answer.broken)
 
     def text(self, at_work: int, seconds: float) -> str:
@@ -186,7 +191,7 @@ class Tally:
             >>> Tally(200, analysed=12, failed=1).text(2, seconds=60.0)
             '12 done, 1 failed, 2 at work of 200, about 14 min left'
         """
-        words = f"{self.analysed + self.there} done, {self.failed} failed, {at_work} at work of {self.total}"
+        words = f"{self.analysed + self.reused} done, {self.failed} failed, {at_work} at work of {self.total}"
         if not self.ended or self.ended == self.total:
             return words
         left = seconds / self.ended * (self.total - self.ended)

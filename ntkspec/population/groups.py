@@ -1,14 +1,15 @@
-"""Results of a population's runs by name and by item, and whether they may stand beside each other."""
+"""Group the results of a population by name and by item, and check that they may be compared."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ntkspec.errors import UsageError
 
-OF_SOURCES = ("image", "mesh", "up", "azimuth")  # in a run's task
+Config: TypeAlias = Mapping[str, Any]  # of a run, as its file holds it
+OF_SOURCES = ("image", "mesh", "up", "azimuth")  # entries of a run's task that tell its source and view
 
 
 class Result(Protocol):
@@ -33,41 +34,42 @@ AnyResult = TypeVar("AnyResult", bound=Result)
 def by_name(outcomes: Iterable[AnyResult]) -> dict[str, list[AnyResult]]:
     """Return the outcomes of each name, in their order."""
     groups: dict[str, list[AnyResult]] = {}
-    for each in outcomes:
-        groups.setdefault(each.name, []).append(each)
+    for outcome in outcomes:
+        groups.setdefault(outcome.name, []).append(outcome)
     return groups
 
 
 def by_item(outcomes: Iterable[AnyResult]) -> dict[str, dict[str, AnyResult]]:
     """Return the outcomes of each item by their names."""
     items: dict[str, dict[str, AnyResult]] = {}
-    for each in outcomes:
-        items.setdefault(each.item, {})[each.name] = each
+    for outcome in outcomes:
+        items.setdefault(outcome.item, {})[outcome.name] = outcome
     return items
 
 
 def require(outcomes: Iterable[Result], names: Iterable[str]) -> None:
-    """Refuse a study in which some picture or mesh lacks a run that is asked for.
+    """Require that every picture or mesh has a run of each of these names.
 
     Raises:
-        UsageError: it does.
+        UsageError: one lacks a run.
     """
-    asked = set(names)
-    for item, there in sorted(by_item(outcomes).items()):
-        missing = sorted(asked - there.keys())
+    wanted = set(names)
+    for item, runs in sorted(by_item(outcomes).items()):
+        missing = sorted(wanted - runs.keys())
         if missing:
             raise UsageError(
                 item,
                 expected=f"a run {missing[0]}",
-                got=f"{', '.join(sorted(there)[:4])}{', ...' if len(there) > 4 else ''}",
+                got=f"{', '.join(sorted(runs)[:4])}{', ...' if len(runs) > 4 else ''}",
                 remedy="let the study go on to its end, or name the study that has it",
             )
 
 
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what runs of one name share in a study: all but source, view, label, seed, and what made them.
+def settings_of(config: Config) -> Config:
+    """Return the part of a config that all runs of one name share in a study.
 
-    A picture that is there keeps the seed that it was trained with, whoever comes to stand beside it.
+    It lacks source, view, label and seed, and what made the run. A picture keeps the seed that it was trained
+    with when others are added to the study.
     """
     task = {key: value for key, value in config.get("task", {}).items() if key not in OF_SOURCES}
     apart = ("label", "seed", "device", "trained_by", "sha256")
@@ -75,23 +77,23 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_alike(outcomes: Iterable[Result]) -> None:
-    """Refuse runs of one name that were made differently, and a run that is there twice.
+    """Require that runs of one name have the same settings, and that no run occurs twice.
 
     Raises:
-        UsageError: there are such.
+        UsageError: settings differ, or a run occurs twice.
     """
     outcomes = list(outcomes)
-    often, count = Counter(f"{each.item}, {each.name}" for each in outcomes).most_common(1)[0]
+    often, count = Counter(f"{outcome.item}, {outcome.name}" for outcome in outcomes).most_common(1)[0]
     if count > 1:
         raise UsageError(
             often, expected="one run of this name", got="several", remedy="delete what is a copy"
         )
     first: dict[str, Result] = {}
-    for each in outcomes:
-        other = first.setdefault(each.name, each)
-        if settings_of(each.config) != settings_of(other.config):
+    for outcome in outcomes:
+        other = first.setdefault(outcome.name, outcome)
+        if settings_of(outcome.config) != settings_of(other.config):
             raise UsageError(
-                f"{each.item}, {each.name}",
+                f"{outcome.item}, {outcome.name}",
                 expected=f"the settings of {other.item}",
                 got="others",
                 remedy="keep runs of different settings in different folders",

@@ -1,6 +1,6 @@
-"""Intervals over the items of a population, and ratios of lambda_min that may be zero or unresolved.
+"""Compute intervals over the items of a population, and ratios of lambda_min, zero and unresolved ones too.
 
-An item is what varies: a picture, a mesh, or a run of its own.
+An item is what varies: a picture, a mesh, or a single run.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from scipy.stats import t as student
 from ntkspec.population.outcomes import Curve
 from ntkspec.report.decades import Known, known_decades
 
-DRAWS = 4000
-LEVEL = 0.95
-FEW = 8  # items: of fewer a bootstrap says little, and the range of the values stands in its place
-_CELLS = 2**22  # of draws times items, at a time: thousands of items stay small in memory
+DRAWS = 4000  # of the bootstrap
+LEVEL = 0.95  # of intervals
+FEW = 8  # items: with fewer a bootstrap tells little, and the range of the values takes its place
+_CELLS = 2**22  # draws times items that are in memory at a time
 
 Values = NDArray[np.float64]
-Seeds = Sequence[int]  # one for each item, or none: each has one of its own
+Seeds = Sequence[int]  # one for each item; empty: all differ
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number for all items, between the ends of its bootstrap interval, or of few items' range.
+    """A statistic over items, with the ends of its bootstrap interval, or of the range of few items.
 
     Example:
         >>> print(Interval(3.0, 1.0, 6.0, count=3))
@@ -41,15 +41,15 @@ class Interval:
     count: int  # items
 
     def text(self, digits: int) -> str:
-        """Return the value and the ends with so many decimals, see `shown`."""
+        """Return the value and the ends as text, with so many decimals."""
         return self.shown(lambda number: f"{number:.{digits}f}")
 
     def shown(self, form: Callable[[float], str]) -> str:
-        """Return the value and the ends, each number in this form."""
+        """Return the value and the ends as text, each number formatted by `form`."""
         return f"{form(self.value)} {self.ends(form) or '(of one)'}"
 
     def ends(self, form: Callable[[float], str]) -> str:
-        """Return the ends in this form: [low, high] of a bootstrap, (low to high) of a range, "" of one."""
+        """Return the ends as text: [low, high] of a bootstrap, (low to high) of a range, "" of one item."""
         if self.count == 1:
             return ""
         low, high = form(self.low), form(self.high)
@@ -60,16 +60,16 @@ class Interval:
 
 
 def interval(values: Sequence[float], seeds: Seeds = ()) -> Interval:
-    """Return the mean of finite values, with its 95% interval over resampled items, see `_bootstrap`.
+    """Return the mean of finite values with its 95% interval over resampled items, see `_bootstrap`.
 
-    Of fewer than eight items the ends are those of the values. One alone has none: they are infinite.
+    With fewer than eight items the ends are those of the values; with one item they are infinite.
 
     Args:
         values: one for each item.
-        seeds: those of the items; of at least eight, all items of a seed are drawn together.
+        seeds: of the items; if at least eight differ, all items of a seed are drawn together.
 
     Raises:
-        ValueError: there are none, or one is not finite.
+        ValueError: there are no values, or one is not finite.
 
     Example:
         >>> print(interval([1.0, 2.0, 6.0]))
@@ -89,16 +89,16 @@ def _bootstrap(
     """Return the expanded percentile interval (Hesterberg 2015, The American Statistician 69).
 
     Plain percentiles of the mean of n normal numbers are sqrt((n - 1) / n) z / t times as wide as Student's
-    interval; quantiles further out make up for it.
+    interval; quantiles that lie further out make up for that.
 
-    Items of one seed start from the same weights and do not vary apart, so they are drawn together (Davison
-    and Hinkley 1997, section 3.8). Of too few seeds for that the items are drawn one by one, and what varies
-    with the seed is not in the interval.
+    Items of one seed start from the same weights and do not vary independently, so they are drawn together
+    (Davison and Hinkley 1997, section 3.8). With fewer than eight seeds items are drawn one by one, and the
+    interval leaves out what varies with the seed.
 
     Args:
-        value: of all items.
-        statistic: of items that are drawn so often, (m, count) -> (m,).
-        count: items.
+        value: the statistic of all items.
+        statistic: computes it of items of which each is drawn so many times, (m, count) -> (m,).
+        count: how many items there are.
         seeds: see `interval`.
     """
     group = np.unique(seeds, return_inverse=True)[1] if len(set(seeds)) >= FEW else np.arange(count)
@@ -119,16 +119,16 @@ def _range_of(value: float, data: Values) -> Interval:
 
 
 def known_range(curve: Curve) -> tuple[float, float]:
-    """Return between what lambda_min lies: twice a number, or 0 and the floor."""
+    """Return the least and the largest that lambda_min may be: twice its number, or 0 and the floor."""
     if curve.lambda_min is None:
         return 0.0, curve.floor
     return curve.lambda_min, curve.lambda_min
 
 
 def decades(a: Curve, b: Curve) -> Known:
-    """Return the decades of lambda_min of `a` over that of `b`, each a number, zero, or below its floor.
+    """Return log10 of the ratio of lambda_min of `a` to that of `b`, each a number, zero, or below its floor.
 
-    Two that are exactly zero are equal: no decades lie between them.
+    Two that are exactly zero are equal: their ratio is 0 decades.
     """
     if a.lambda_min == b.lambda_min == 0:
         return Known(0.0, 0.0)
@@ -136,12 +136,12 @@ def decades(a: Curve, b: Curve) -> Known:
 
 
 def median(pairs: Sequence[Known], seeds: Seeds = ()) -> tuple[Interval, Interval]:
-    """Return the median over items of what numbers are at least, and at most, infinite ones included.
+    """Return the medians over items of what their numbers are at least, and at most; these may be infinite.
 
-    They are equal where fewer than half of the numbers are unknown on the side of the middle.
+    The two are equal if the numbers that are not known exactly do not reach the middle.
 
     Args:
-        pairs: what is known of each item's number, such as of a ratio in decades.
+        pairs: what is known of the number of each item, such as a ratio in decades.
         seeds: see `interval`.
 
     Example:
@@ -162,7 +162,12 @@ def _median(values: Sequence[float], seeds: Seeds, side: int) -> Interval:
 
 
 def said(least: Interval, most: Interval, unit: str = "") -> str:
-    """Return in words the median of ratios of which some are known to lie between two ends only.
+    """Return in words the median of ratios of which some are known only to lie between two ends.
+
+    Args:
+        least: the median of what they are at least, see `median`.
+        most: the median of what they are at most.
+        unit: what follows a number.
 
     Example:
         >>> said(*median([Known(1.0, 1.0)] * 3), " decades")
@@ -173,8 +178,8 @@ def said(least: Interval, most: Interval, unit: str = "") -> str:
     if most.value == -math.inf:
         return "zero" if most.high == -math.inf else f"{most}{unit}"
     if math.isinf(least.value) or math.isinf(most.value):
-        known = f"at most {most.value:.2f}" if math.isinf(least.value) else f"at least {least.value:.2f}"
-        return "unknown" if math.isinf(least.value) and math.isinf(most.value) else known + unit
+        words = f"at most {most.value:.2f}" if math.isinf(least.value) else f"at least {least.value:.2f}"
+        return "unknown" if math.isinf(least.value) and math.isinf(most.value) else words + unit
     if least == most:
         return f"{least}{unit}"
     if least.value == most.value:
@@ -184,9 +189,9 @@ def said(least: Interval, most: Interval, unit: str = "") -> str:
 
 
 def _medians(data: Values, times: NDArray[np.int64], side: int) -> Values:
-    """Return for each row of `times` the median of items drawn so often.
+    """Return for each row of `times` the median of items that are drawn so many times.
 
-    Of two in the middle, of which one is infinite, the lower, or on side 1 the higher.
+    If one of the two in the middle is infinite, take the lower one on side -1, the higher one on side 1.
     """
     order = np.argsort(data, kind="stable")
     upto = times[:, order].cumsum(axis=1)

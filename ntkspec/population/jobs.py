@@ -1,6 +1,6 @@
-"""Make run files: a job trains one configuration on some pictures or a mesh, and analyses what came of it.
+"""Make run files: a job trains one configuration on some pictures or meshes, and analyses the run files.
 
-What is there is not made again, so a population that was stopped or killed goes on where it was.
+What exists is not made again, so a population that was stopped or killed continues where it was.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import NtkspecError, UsageError
 from ntkspec.population.groups import settings_of
-from ntkspec.population.kept import Kept
+from ntkspec.population.kept import ResultKind
 from ntkspec.population.made_by import made_by
 from ntkspec.population.packed import OUTCOMES
 from ntkspec.population.sources import check_apart, sha256
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One training of one configuration, on pictures that learn together or on meshes one after the other."""
+    """The training of one configuration, on pictures at the same time or on meshes one after the other."""
 
-    study: Path  # folder of the population; the run file of a source is <study>/<source's name>/<name>.h5
+    study: Path  # folder of the population, with run files <study>/<stem of the source>/<name>.h5
     sources: tuple[Path, ...]
-    settings: Mapping[str, Any]  # of `ntkspec.nets.presets.resolve`
-    # Run files to write from the training: name -> how its samples are chosen, if not as in the settings.
+    settings: Mapping[str, Any]  # as `ntkspec.nets.presets.resolve` takes them
+    # Names of the run files to write, and for each how its samples are chosen, if not as in the settings.
     kernels: Mapping[str, Mapping[str, Any]]
     kept: frozenset[str] = frozenset({"mid", "end"})  # labels of the snapshots to analyse
-    results: Kept[Any] = OUTCOMES  # what is made of each run file, and kept beside it; has a `config`
-    device: str = "cpu"  # of the worker, see `ntkspec.nets.devices.find_device`
+    results: ResultKind[Any] = OUTCOMES  # what is made of each run file, and kept beside it; has a `config`
+    device: str = "cpu"  # that the worker trains on, see `ntkspec.nets.devices.find_device`
 
     def run_files(self, source: Path) -> dict[str, Path]:
-        """Return where a source's runs go, by the names of the kernels."""
+        """Return the paths of a source's run files by their names."""
         return {name: self.study / source.stem / f"{name}.h5" for name in self.kernels}
 
     def missing(self) -> tuple[Path, ...]:
-        """Return the sources of which a result is not there."""
+        """Return the sources that lack a result."""
         return tuple(
             source
             for source in self.sources
@@ -63,10 +63,14 @@ class Job:
         return self.results.find(run_file) is not None
 
     def check(self, sources: Iterable[Path], wanted: Callable[[Path], bool]) -> None:
-        """Refuse runs of other settings among the `wanted` run files of these sources.
+        """Require that run files are of this job's settings; missing outcomes are made.
+
+        Args:
+            sources: whose run files are checked.
+            wanted: returns whether a run file is to be checked.
 
         Raises:
-            UsageError: a result, made now if it is missing, says that its run was made otherwise.
+            UsageError: a run has other settings, or another picture or mesh.
         """
         from ntkspec.nets.presets import resolve
 
@@ -76,10 +80,10 @@ class Job:
                 if not wanted(path):
                     continue
                 ours = settings_of(replace(config, **self.kernels[name]).to_dict())
-                found = self.results.of(path).config
-                theirs = settings_of(found)
+                stored = self.results.find_or_make(path).config
+                theirs = settings_of(stored)
                 keys = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
-                if "sha256" in found and source.exists() and found["sha256"] != sha256(source):
+                if "sha256" in stored and source.exists() and stored["sha256"] != sha256(source):
                     keys.append("its picture or mesh")
                 if keys:
                     raise UsageError(
@@ -91,11 +95,11 @@ class Job:
 
 
 def run_all(jobs: Sequence[Job], cluster: Cluster) -> None:
-    """Make what is missing of all jobs on a cluster's workers, a line for each; see `in_workers`.
+    """Do what is missing of all jobs on a cluster's workers, with a line for each; see `in_workers`.
 
     Raises:
-        UsageError: before anything is made: runs of other settings are there, or one source has two names.
-        NtkspecError: the first that a job met with, once all others are done.
+        UsageError: there are runs of other settings, or one source has two names; nothing is made then.
+        NtkspecError: the first that a job raised, once all others are done.
     """
     check_apart({source for job in jobs for source in job.sources})
     for job in jobs:
@@ -108,19 +112,20 @@ def run_all(jobs: Sequence[Job], cluster: Cluster) -> None:
 
 
 def _say_of_others(jobs: Sequence[Job]) -> None:
+    """Print which runs of a population no job asks for, since tables and figures count them as well."""
     for study in sorted({job.study for job in jobs}):
-        asked = {source.stem for job in jobs if job.study == study for source in job.sources}
-        others = sorted({path.parent.name for path in study.glob("*/*.h5")} - asked)
+        wanted = {source.stem for job in jobs if job.study == study for source in job.sources}
+        others = sorted({path.parent.name for path in study.glob("*/*.h5")} - wanted)
         if others:
             print(f"note: {study} also holds {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}: "
                   f"{len(others)} not asked for, which tables and figures count as well")  # fmt: skip
 
 
 def work(job: Job) -> str:
-    """Train what is missing of a job, write the run files, analyse them; return what was done, in a line.
+    """Train what is missing of a job, write and analyse the run files, and return a line about it.
 
     Raises:
-        NtkspecError: the first that was met with, once all else of the job is done.
+        NtkspecError: the first that a source raised, once all others are done.
     """
     start = time.perf_counter()
     missing, failed = job.missing(), None
@@ -137,7 +142,7 @@ def work(job: Job) -> str:
 
 
 def _train(job: Job, sources: Sequence[Path]) -> NtkspecError | None:
-    """Write the run files; the first source that cannot be read is returned as the error that it is."""
+    """Train on some sources and write the run files; return the first error of a source, or None."""
     import torch
 
     from ntkspec.nets.devices import find_device
@@ -154,7 +159,7 @@ def _train(job: Job, sources: Sequence[Path]) -> NtkspecError | None:
             task = load_task(config, source)
             for note in task.notes:
                 print(f"note: {note}", flush=True)
-            for samples in job.kernels.values():  # which may be more than there are
+            for samples in job.kernels.values():  # raises if there are not so many
                 _indices(task, replace(config, **samples))
             tasks[source] = coloured(task) if isinstance(task, ImageTask) else task
         except NtkspecError as error:
@@ -181,7 +186,7 @@ def _indices(task: Task, config: TrainConfig) -> NDArray[np.int64]:
 def _trainings(
     config: TrainConfig, tasks: Sequence[Task], kept: frozenset[str], device: torch.device
 ) -> Sequence[Training | NtkspecError]:
-    """One for each task, or why it came to nothing: pictures at once, meshes one after the other."""
+    """Return the training of each task, or its error: pictures at the same time, meshes in turn."""
     from ntkspec.nets.image import ImageTask
     from ntkspec.nets.population import train_population
     from ntkspec.nets.training import train
@@ -198,5 +203,5 @@ def _trainings(
 
 
 def coloured(task: ImageTask) -> ImageTask:
-    """Give grey pictures three equal channels to learn, so that all kernels are of as many outputs."""
+    """Give a grey picture three equal channels, so that the kernels of all pictures have three outputs."""
     return task if task.channels == 3 else replace(task, values=np.repeat(task.values, 3, axis=1))

@@ -1,4 +1,4 @@
-"""JSON files that are whole or not there."""
+"""Read JSON files, and write them whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ntkspec._io import replacing
 from ntkspec.report.folders import write_text
 from ntkspec.store.disk import writing
 
-# All that taking apart JSON of another shape can raise.
+# All errors that reading values out of JSON of another shape can raise.
 OTHER_SHAPE = (ValueError, LookupError, TypeError, AttributeError)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write under a temporary name until all is there; folders are made.
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file, which gets its name once it is whole; folders are made.
 
     Raises:
-        OutputError: it cannot be written; nothing is left then.
+        OutputError: it cannot be written; then nothing is left.
     """
     with writing(path, "a file to write", "free some space or choose another place"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,5 +27,5 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return what `write_json` wrote; ValueError if it is no JSON."""
+    """Read a JSON file; raise `ValueError` if it is none."""
     return json.loads(path.read_text(encoding="utf-8"))

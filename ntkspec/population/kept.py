@@ -1,4 +1,4 @@
-"""Results kept beside their run files, so that nothing is made twice and a stopped population goes on."""
+"""Keep results beside their run files, so that nothing is made twice and stopped work can continue."""
 
 from __future__ import annotations
 
@@ -14,69 +14,69 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Kept(Generic[Result]):
-    """One kind of result: `goldfish/mpe.json` beside `goldfish/mpe.h5`.
+class ResultKind(Generic[Result]):
+    """A kind of result, kept beside run files: `goldfish/mpe.json` beside `goldfish/mpe.h5`.
 
-    What is there counts if it is whole, of this version, newer than the run file and the run's own; else it
-    is made again. A run file may be deleted once it has a result.
+    A file is used if it is whole, of this version, newer than the run file and about this run; otherwise the
+    result is made again. A run file may be deleted once it has a result.
     """
 
-    name: str  # of the result in the file, beside "version"
-    said: str  # the same in messages, such as "an outcome"
-    version: int  # raise it where the analysis changes, and all is analysed anew
-    make: Callable[[Path], Result]  # from a run file
-    to_tree: Callable[[Result], Any]  # as JSON can carry it
-    from_tree: Callable[[Any], Result]  # raises `NtkspecError` or one of `OTHER_SHAPE` for what is none
-    belongs: Callable[[Result, Path], bool]  # whether the result is of that run file, by what it says
+    name: str  # key of the result in the file, beside "version"
+    title: str  # names it in messages, such as "an outcome"
+    version: int  # to be raised when the analysis changes: then all is analysed anew
+    make: Callable[[Path], Result]  # computes it from a run file
+    to_tree: Callable[[Result], Any]  # converts it to what JSON can hold
+    from_tree: Callable[[Any], Result]  # converts it back; raises `NtkspecError` or one of `OTHER_SHAPE`
+    belongs: Callable[[Result, Path], bool]  # whether the result says that it is of this run file
 
     def find(self, run_file: Path) -> Result | None:
-        """Return what is kept of a run, or None; damaged files and those of other runs count as none."""
+        """Return the result that is kept of a run, or None if there is none that can be used."""
         place = run_file.with_suffix(".json")
         if not place.exists() or (run_file.exists() and place.stat().st_mtime < run_file.stat().st_mtime):
             return None
         try:
             content = read_json(place)
-            found = self.from_tree(content[self.name]) if content["version"] == self.version else None
+            result = self.from_tree(content[self.name]) if content["version"] == self.version else None
         except (NtkspecError, *OTHER_SHAPE):
             return None
-        return found if found is not None and self.belongs(found, run_file) else None
+        return result if result is not None and self.belongs(result, run_file) else None
 
-    def of(self, run_file: Path) -> Result:
-        """Return what is kept of a run, made and written first where there is none.
+    def find_or_make(self, run_file: Path) -> Result:
+        """Return the result of a run; make and write it if none is kept.
 
         Raises:
             NtkspecError: the run file is bad, or nothing can be written beside it.
         """
-        found = self.find(run_file)
-        if found is None:
-            found = self.make(run_file)
-            content = {"version": self.version, self.name: self.to_tree(found)}
+        result = self.find(run_file)
+        if result is None:
+            result = self.make(run_file)
+            content = {"version": self.version, self.name: self.to_tree(result)}
             write_json(run_file.with_suffix(".json"), content)
-        return found
+        return result
 
     def all_in(self, place: Path) -> list[Result]:
-        """Return the results of all runs in a folder of folders; none if it has no runs.
+        """Return the results of all runs in the folders of a folder; missing ones are made.
 
         Raises:
             UsageError: a result is of an older version or damaged, and its run file gone.
         """
         runs = set(place.glob("*/*.h5"))
-        found = [self.of(path) for path in sorted(runs)]
+        results = [self.find_or_make(path) for path in sorted(runs)]
         for path in sorted({path.with_suffix(".h5") for path in place.glob("*/*.json")} - runs):
             kept = self.find(path)
             if kept is not None:
-                found.append(kept)
+                results.append(kept)
             elif self._was_ours(path.with_suffix(".json")):
                 raise UsageError(
                     str(path.with_suffix(".json")),
-                    expected=f"{self.said} of version {self.version}, or its run file to analyse again",
+                    expected=f"{self.title} of version {self.version}, or its run file to analyse again",
                     got="neither",
                     remedy="delete it and let the study make it again",
                 )
-        return found
+        return results
 
     def _was_ours(self, path: Path) -> bool:
-        """Whether this is a result of another version, or nothing that can be read."""
+        """Return whether a file is a result of another version, or no JSON at all."""
         try:
             content = read_json(path)
             return has_members(content, self.name) and content["version"] != self.version
@@ -84,6 +84,6 @@ class Kept(Generic[Result]):
             return True
 
 
-def has_members(content: Any, *names: str) -> bool:
-    """Return whether a file has just these members, and a version."""
+def has_members(content: object, *names: str) -> bool:
+    """Return whether the content of a JSON file has exactly these members and a version."""
     return isinstance(content, dict) and set(content) == {"version", *names}

@@ -1,4 +1,4 @@
-"""What made a result: the machine, the versions of what it stands on, and the commit."""
+"""State what made a result: the machine, the versions of packages, and the commit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("ntkspec", "numpy", "scipy", "numba", "torch")
-LEFT_OUT = (  # what results are written to does not change results
+LEFT_OUT = (  # folders of results, whose changes do not change results
     ":(exclude,top)analysis/benchmarks/results",
     ":(exclude,top)analysis/results",
     ":(exclude,top)docs",
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 
 @functools.cache
 def made_by() -> dict[str, Any]:
-    """Return machine, versions and commit; the same for all that this process makes."""
+    """Return machine, versions and commit, as JSON can hold them; computed once in a process."""
     return {
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "memory_bytes": _memory()},
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
@@ -32,23 +32,23 @@ def made_by() -> dict[str, Any]:
 
 
 def changed() -> bool:
-    """Return whether the working tree of this program differs from the commit, results apart."""
+    """Return whether the working tree of this program differs from its commit, results left out."""
     return _in_checkout() and bool(_git("status", "--porcelain", "--", ":/", *LEFT_OUT))
 
 
 def _in_checkout() -> bool:
-    """Whether this file is one of a repository's: an installed copy may lie in somebody else's."""
+    """Return whether this file belongs to a repository: an installed copy may lie in another project's."""
     return _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:  # PyTorch, where runs are only analysed
             continue
-    return found
+    return versions
 
 
 def _cpu() -> str:
@@ -65,6 +65,7 @@ def _memory() -> int:
 
 
 def _git(*arguments: str) -> str | None:
+    """Return what git prints, run in the folder of this file, or None if it fails."""
     try:
         done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):  # no git, or not a checkout

@@ -1,4 +1,4 @@
-"""What a run came to, small enough to keep: metrics, thinned spectra, lambda_min, certified bounds, slack."""
+"""The outcome of a run, small enough to keep: metrics, thinned spectra, lambda_min, bounds and slack."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ntkspec.errors import UsageError
 from ntkspec.report.thinning import thinned
 
 POINTS = 48  # of a kept spectrum, evenly spaced on a log axis
-TAIL = 8  # further ones 1, 2, 4, ... before the end, where spectra fall off
+TAIL = 8  # further points 1, 2, 4, ... before the end, where spectra fall off
 SLACK = ("least", "median", "share", "compared")  # of Theorem 1
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One spectrum. Values that are not resolved are None, those beyond an exact rank are 0.
+    """A thinned spectrum. Values that are not resolved are None, those beyond a proved rank are 0.
 
-    Exact is a rank of the stored numbers, or by its activation regions one of the network.
+    The rank is that of the stored numbers or, proved by its activation regions, that of the network.
     """
 
     values: tuple[float | None, ...]  # at `indices(size)`
@@ -36,16 +36,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Stage:
-    """One snapshot of a run."""
+    """The outcome of one snapshot of a run."""
 
     step: int
     metrics: Mapping[str, float]
-    spectra: Mapping[str, Curve]  # "total"; "no_grid" and "grid" of a multigrid
-    certified: tuple[float, float] | None  # of lambda_min of the total
-    lower: Mapping[str, float]  # what each lower bound says of the total's lambda_min
+    spectra: Mapping[str, Curve]  # "total", and with a multigrid "no_grid" and "grid"
+    certified: tuple[float, float] | None  # bounds on lambda_min of the total
+    lower: Mapping[str, float]  # the lower bounds on lambda_min of the total, by name
     slack: Mapping[str, float] | None  # of Theorem 1, in decades: "least", "median", "share" below 0.01
-    bounds: int  # how many were held against the spectra
-    broken: tuple[str, ...]  # those, and checks, that do not hold
+    bounds: int  # how many were compared with the spectra
+    broken: tuple[str, ...]  # bounds and checks that do not hold
 
     def metric(self, name: str) -> float:
         """Return one metric.
@@ -65,28 +65,28 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run: a picture or mesh, and a configuration."""
+    """The outcome of one run: of one configuration, trained on one picture or mesh."""
 
-    item: str
+    item: str  # the picture or mesh
     name: str  # of the run file: a preset, or a setting of a sweep
     label: str
     config: Mapping[str, Any]
     samples: int
     parameters: int
-    stages: Mapping[str, Stage]  # "mid" and "end"
+    stages: Mapping[str, Stage]  # by label: "mid" and "end"
     made: Mapping[str, Any]  # machine, versions and commit of the analysis; see `made_by`
 
     @property
     def seed(self) -> int:
-        """Return the seed from which its network was trained, as those of other items may have been."""
+        """Return the seed of the training, which several items may share."""
         return int(self.config.get("seed", 0))
 
     @property
     def end(self) -> Stage:
-        """Return the last snapshot.
+        """Return the snapshot "end".
 
         Raises:
-            UsageError: there is none of this name.
+            UsageError: there is none.
         """
         if "end" not in self.stages:
             raise UsageError(
@@ -99,16 +99,21 @@ class Outcome:
 
 
 def indices(size: int) -> list[int]:
-    """Return which of `size` eigenvalues are kept, from 1: even on a log axis, and more at the end."""
+    """Return the numbers, from 1, of the eigenvalues that are kept: even on a log axis, and more at the end.
+
+    Example:
+        >>> indices(5)
+        [1, 2, 3, 4, 5]
+    """
     last = {size - 2**k + 1 for k in range(TAIL) if 2**k < size}
     return sorted({int(i) for i in thinned(size, POINTS)} | last)
 
 
 def from_dict(content: Mapping[str, Any]) -> Outcome:
-    """Return an outcome from what `dataclasses.asdict` made of it.
+    """Return the outcome of which `dataclasses.asdict` made these values.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: it is not of an outcome, or some number is none.
+        ValueError, TypeError, KeyError, AttributeError: they are of no outcome, or a number is missing.
     """
     stages = {}
     for label, stage in content["stages"].items():
@@ -120,27 +125,27 @@ def from_dict(content: Mapping[str, Any]) -> Outcome:
         stages[label] = Stage(
             **{**stage, "spectra": curves, "certified": certified, "broken": tuple(stage["broken"])}
         )
-    found = Outcome(**{**content, "stages": stages})
-    _check(found)
-    return found
+    outcome = Outcome(**{**content, "stages": stages})
+    _check(outcome)
+    return outcome
 
 
-def _check(found: Outcome) -> None:
-    """That what was read has the shapes and the numbers of an outcome; ValueError or such if not."""
-    _numbers([found.samples, found.parameters, found.seed])
-    for stage in found.stages.values():
+def _check(outcome: Outcome) -> None:
+    """Raise `ValueError` or the like unless shapes and numbers are those of an outcome."""
+    _check_numbers([outcome.samples, outcome.parameters, outcome.seed])
+    for stage in outcome.stages.values():
         if "total" not in stage.spectra:
             raise ValueError("no spectrum of the total")
-        _numbers([stage.step, stage.bounds, *stage.metrics.values(), *stage.lower.values()])
-        _numbers([*(stage.certified or ()), *(stage.slack[key] for key in SLACK if stage.slack)])
+        _check_numbers([stage.step, stage.bounds, *stage.metrics.values(), *stage.lower.values()])
+        _check_numbers([*(stage.certified or ()), *(stage.slack[key] for key in SLACK if stage.slack)])
         for curve in stage.spectra.values():
             if len(curve.values) != len(indices(curve.size)):
                 raise ValueError(f"{len(curve.values)} values of a spectrum of {curve.size}")
-            known = [value for value in (*curve.values, curve.lambda_min) if value is not None]
-            _numbers([*known, curve.floor], least=0.0)
+            numbers = [value for value in (*curve.values, curve.lambda_min) if value is not None]
+            _check_numbers([*numbers, curve.floor], least=0.0)
 
 
-def _numbers(values: Iterable[Any], least: float = -math.inf) -> None:
+def _check_numbers(values: Iterable[object], least: float = -math.inf) -> None:
     for value in values:
         if not (isinstance(value, int | float) and math.isfinite(value) and value >= least):
             raise ValueError(f"{value!r} where a number belongs")

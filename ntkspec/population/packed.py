@@ -1,4 +1,4 @@
-"""A whole population: the outcomes of a folder, and the few files that they are packed into.
+"""Load the outcomes of a whole population, and pack them into a few files.
 
 `load` reads the outcomes beside the run files and makes those that are missing; `pack` puts all of them into
 a few JSON files, which `load` reads as well.
@@ -16,19 +16,19 @@ from ntkspec.errors import UsageError
 from ntkspec.population.analysed import outcome
 from ntkspec.population.groups import check_alike
 from ntkspec.population.json_files import OTHER_SHAPE, read_json, write_json
-from ntkspec.population.kept import Kept, has_members
+from ntkspec.population.kept import ResultKind, has_members
 from ntkspec.population.outcomes import Outcome, from_dict
 
-VERSION = 3  # of what is kept; raise it where the analysis changes, and all is analysed anew
+VERSION = 3  # of outcomes; to be raised when the analysis changes: then all is analysed anew
 
-OUTCOMES = Kept(
+OUTCOMES = ResultKind(
     name="outcome",
-    said="an outcome",
+    title="an outcome",
     version=VERSION,
     make=outcome,
     to_tree=asdict,
     from_tree=from_dict,
-    belongs=lambda found, path: (found.item, found.name) == (path.parent.name, path.stem),
+    belongs=lambda result, path: (result.item, result.name) == (path.parent.name, path.stem),
 )
 
 
@@ -39,16 +39,16 @@ def load(place: Path) -> list[Outcome]:
         UsageError: there is nothing to load, runs of one name are of different settings, or an outcome is of
             an older version and its run file gone.
     """
-    found = OUTCOMES.all_in(place)
-    found = found or [each for path in sorted(place.glob("*.json")) for each in _unpack(path)]
-    if not found:
+    outcomes = OUTCOMES.all_in(place)
+    outcomes = outcomes or [packed for path in sorted(place.glob("*.json")) for packed in _unpack(path)]
+    if not outcomes:
         raise no_runs(place)
-    check_alike(found)
-    return sorted(found, key=lambda each: (each.item, each.name))
+    check_alike(outcomes)
+    return sorted(outcomes, key=lambda outcome: (outcome.item, outcome.name))
 
 
 def no_runs(place: Path) -> UsageError:
-    """Return what to say of a population without run files."""
+    """Return the error for a population without run files."""
     return UsageError(
         str(place),
         expected="a folder of folders of run files",
@@ -58,19 +58,24 @@ def no_runs(place: Path) -> UsageError:
 
 
 def pack(outcomes: Iterable[Outcome], place: Path, by: Callable[[Outcome], str] = attrgetter("name")) -> None:
-    """Write one file for all outcomes of which `by` says the same; what made them stands there once.
+    """Write a JSON file for each group of outcomes, in which what made them stands once.
 
-    Files that were packed there before and are none of these are removed: `load` would read them as well.
+    Other files that were packed in the folder before are removed, since `load` would read them as well.
+
+    Args:
+        outcomes: what to pack.
+        place: the folder.
+        by: returns the name of an outcome's group, and so of its file.
     """
     files: dict[str, list[Outcome]] = {}
-    for each in outcomes:
-        files.setdefault(by(each), []).append(each)
+    for result in outcomes:
+        files.setdefault(by(result), []).append(result)
     for name, group in files.items():
         made: list[Mapping[str, Any]] = []
-        for each in group:
-            if each.made not in made:
-                made.append(each.made)
-        packed = [{**asdict(each), "made": made.index(each.made)} for each in group]
+        for result in group:
+            if result.made not in made:
+                made.append(result.made)
+        packed = [{**asdict(result), "made": made.index(result.made)} for result in group]
         write_json(place / f"{name}.json", {"version": VERSION, "made": made, "outcomes": packed})
     for path in place.glob("*.json"):
         if path.stem not in files and _is_pack(path):
@@ -85,10 +90,12 @@ def _is_pack(path: Path) -> bool:
 
 
 def _unpack(path: Path) -> list[Outcome]:
+    """Read a file that `pack` wrote; raise `UsageError` if it is none, or of another version."""
     try:
         content = read_json(path)
         if content["version"] == VERSION:
-            return _packed(content)
+            made = content["made"]
+            return [from_dict({**packed, "made": made[packed["made"]]}) for packed in content["outcomes"]]
         got = f"version {content['version']}"
     except OTHER_SHAPE:
         got = "something else"
@@ -98,7 +105,3 @@ def _unpack(path: Path) -> list[Outcome]:
         got=got,
         remedy="pack them again from their run files",
     )
-
-
-def _packed(content: Mapping[str, Any]) -> list[Outcome]:
-    return [from_dict({**each, "made": content["made"][each["made"]]}) for each in content["outcomes"]]

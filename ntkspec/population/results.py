@@ -1,8 +1,8 @@
-"""Results of a batch: one folder a run, whole or not there, known again by what it was made of.
+"""Read and write the results of a batch: a folder for each run, whole or not there.
 
-A folder is called `<stem of the run file>-<key>`: the first 8 digits of a hash of the run file's bytes, the
-settings and the version of this program. `made.json` in it says what that was, and under which paths such a
-file was seen, with what sign: one that has the sign still need not be read again to know that it is the same.
+A folder is called `<stem of the run file>-<key>`, with the first 8 digits of a hash of the run file's bytes,
+the settings and the version of this program. `made.json` in it states these, and the paths at which such a
+file was seen, each with its sign: a file that still has this sign need not be read to know it again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ntkspec.report.write import FOLDER, PAGE, write_data, write_everything
 from ntkspec.run_analysis import RunSettings
 
 MADE = "made.json"
-FAILED = "failed"  # folder for what could not be analysed, and why
-FORMAT = "ntkspec-results"  # which made.json begins with
+FAILED = "failed"  # folder of the errors of runs that could not be analysed
+FORMAT = "ntkspec-results"  # of made.json
 DATA = FOLDER.files - {PAGE}
 RUN_FOLDER = replace(FOLDER, json=MADE, format=FORMAT, files=FOLDER.files | {MADE}, option="")
 LONGEST = 100  # bytes of a stem in the name of a folder, where file systems have room for 255
@@ -33,28 +33,28 @@ LONGEST = 100  # bytes of a stem in the name of a folder, where file systems hav
 
 @dataclass(frozen=True)
 class Made:
-    """What the results of a run are made of, and which of its own statements a run does not keep."""
+    """What the results of a run were made of, and which bounds and checks do not hold."""
 
     stem: str  # of the run file that was analysed
     key: str  # hash of its bytes, of settings and version
     asked: str  # hash of settings and version alone
-    seen: Mapping[str, Sign]  # the run files of these bytes, by path
+    seen: Mapping[str, Sign]  # signs of the run files that have these bytes, by path
     broken: tuple[str, ...] = ()  # bounds and checks that do not hold
 
     def folder(self, results: Path) -> Path:
-        """Return where the results go."""
+        """Return the folder of the results in that of the batch."""
         return results / f"{self.stem}-{self.key[:8]}"
 
     def is_of(self, run: str) -> bool:
-        """Return whether a run file is as it was when it was known to have these results."""
+        """Return whether a run file is unchanged since it had these results."""
         return run in self.seen and self.seen[run] == sign_of(run)
 
 
 def asked(settings: RunSettings) -> str:
-    """Return a hash that is equal for settings and versions that give equal results, on one kind of machine.
+    """Return a hash of settings and version; where it is equal, one kind of machine gives equal results.
 
-    The memory budget is left out: it decides what fits, and a worker's part of the memory differs from one
-    start to the next.
+    The memory budget is left out: it decides only what fits, and it differs from one start of a worker to the
+    next.
 
     Args:
         settings: how runs are analysed.
@@ -68,11 +68,11 @@ def asked(settings: RunSettings) -> str:
 
 
 def identify(run_file: Path, settings: RunSettings) -> Made:
-    """Return what the results of a run file would be made of; reads the file.
+    """Read a run file and return what its results would be made of.
 
     Args:
         run_file: its absolute path.
-        settings: how it would be analysed.
+        settings: how it is to be analysed.
 
     Raises:
         RunFileError: it cannot be read.
@@ -97,15 +97,15 @@ def identify(run_file: Path, settings: RunSettings) -> Made:
 
 
 def find(results: Path, wanted: Made, *, pages: bool = False) -> Made | None:
-    """Return what is known of results that are there, or None.
+    """Return what existing results were made of, or None if there are none.
 
     Args:
         results: folder of the batch.
         wanted: what they are to be made of.
-        pages: whether they are to have a page.
+        pages: whether they must have a page.
 
     Raises:
-        OutputError: the folder holds another run's, whose key begins with the same 8 digits.
+        OutputError: the folder has results of another run, whose key begins with the same 8 digits.
     """
     folder = wanted.folder(results)
     made = _read(folder / MADE)
@@ -120,13 +120,13 @@ def find(results: Path, wanted: Made, *, pages: bool = False) -> Made | None:
 
 
 def is_whole(folder: Path, *, pages: bool) -> bool:
-    """Return whether a folder of results has what it should have."""
+    """Return whether a folder of results has all its files, with `pages` a page, too."""
     wanted = DATA | ({PAGE} if pages else set())
     return all((folder / name).is_file() for name in wanted)
 
 
 def all_made(results: Path) -> Iterator[Made]:
-    """Yield what each folder of results is made of, by name; other folders are passed over."""
+    """Yield what the results in each folder were made of, sorted by name; other folders are left out."""
     for place in sorted(results.glob(f"*/{MADE}")):
         made = _read(place)
         if made is not None and made.folder(results) == place.parent and is_whole(place.parent, pages=False):
@@ -134,13 +134,13 @@ def all_made(results: Path) -> Iterator[Made]:
 
 
 def write_results(results: Path, made: Made, report: Report, *, pages: bool) -> None:
-    """Write the folder of a run in one step.
+    """Write the folder of a run, whole or not at all.
 
     Args:
         results: folder of the batch.
-        made: what the report is made of.
+        made: what the report was made of.
         report: of this run alone.
-        pages: also the figures and the page that `python -m ntkspec.analyze` makes.
+        pages: whether to write also the figures and the page that `python -m ntkspec.analyze` makes.
 
     Raises:
         OutputError: it cannot be written.
@@ -154,32 +154,36 @@ def write_results(results: Path, made: Made, report: Report, *, pages: bool) -> 
     RUN_FOLDER.write(made.folder(results), fill)
 
 
-def remember(results: Path, there: Made, wanted: Made) -> None:
-    """Note under which path and with what sign a run file is there whose results are.
+def remember(results: Path, existing: Made, wanted: Made) -> None:
+    """Add a run file's path and sign to results that exist, and remove paths that have no file any more.
 
-    Paths at which there is no file any more are forgotten.
+    Args:
+        results: folder of the batch.
+        existing: what the results were made of.
+        wanted: the same of this run file.
     """
-    seen = {run: sign for run, sign in there.seen.items() if sign_of(run) is not None} | dict(wanted.seen)
-    if seen != there.seen:
-        _write(there.folder(results), replace(there, seen=seen))
+    seen = {run: sign for run, sign in existing.seen.items() if sign_of(run) is not None}
+    seen |= dict(wanted.seen)
+    if seen != existing.seen:
+        _write(existing.folder(results), replace(existing, seen=seen))
 
 
 def note_failure(results: Path, failed: Failed, settings: RunSettings) -> None:
-    """Keep why a run could not be analysed, until it can."""
+    """Store why a run could not be analysed, until `forget_failure`."""
     write_json(_failure_file(results, failed.path), asdict(failed) | {"asked": asked(settings)})
 
 
 def forget_failure(results: Path, run: str) -> None:
-    """Forget that a run could not be analysed."""
+    """Remove what `note_failure` stored of a run."""
     _failure_file(results, run).unlink(missing_ok=True)
 
 
 def all_failures(results: Path, way: str) -> Iterator[Failed]:
-    """Yield the runs that could not be analysed with some settings when they were last tried, by name.
+    """Yield the runs that could not be analysed when they were last tried, sorted by name.
 
     Args:
         results: folder of the batch.
-        way: what `asked` says of the settings.
+        way: the hash of the settings, see `asked`.
     """
     for place in sorted(results.glob(f"{FAILED}/*.json")):
         try:
@@ -207,6 +211,7 @@ def _write(folder: Path, made: Made) -> None:
 
 
 def _read(place: Path) -> Made | None:
+    """Read a made.json; return None if there is none, or something else."""
     try:
         content = read_json(place)
         seen = {run: (int(a), int(b), int(c)) for run, (a, b, c) in content["seen"].items()}

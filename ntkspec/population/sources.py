@@ -1,4 +1,4 @@
-"""What a population learns from: pictures or meshes, found in folders and told apart by their bytes."""
+"""Find the pictures or meshes that a population learns from, and tell them apart by their bytes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MESHES = frozenset({".ply", ".obj", ".stl", ".off", ".glb"})
 def sources_in(
     folder: Path, endings: Iterable[str], count: int | None = None, *, remedy: str = "name another folder"
 ) -> tuple[Path, ...]:
-    """Return the files of a folder with these endings by name, or `count` of them, evenly spread.
+    """Return the files of a folder that have these endings, sorted, or `count` of them, evenly spread.
 
-    Of a folder of folders, such as synsets, the first file of each.
+    In a folder of folders, such as synsets, it is the first file of each folder.
 
     Args:
         folder: where to look.
         endings: in lower case, with their dots.
-        count: how many; all by default.
-        remedy: what a refusal says to do.
+        count: how many; default: all.
+        remedy: what to do, for the error where there are none.
 
     Raises:
         UsageError: there are none, or two of one name.
@@ -34,23 +34,23 @@ def sources_in(
     wanted = " or ".join(sorted(endings))
     if not folder.is_dir():
         raise UsageError(str(folder), expected=f"a folder of {wanted} files", got="none", remedy=remedy)
-    found = _files(folder, endings)
-    if not found:
-        inner = (_files(each, endings) for each in sorted(folder.iterdir()) if each.is_dir())
-        found = [files[0] for files in inner if files]
-    stems = [path.stem for path in found]
+    sources = _files(folder, endings)
+    if not sources:
+        inner = (_files(path, endings) for path in sorted(folder.iterdir()) if path.is_dir())
+        sources = [files[0] for files in inner if files]
+    stems = [path.stem for path in sources]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:
         raise UsageError(
             str(folder), expected="files of different names", got=f"{twice} twice", remedy="rename one"
         )
-    if not found:
+    if not sources:
         raise UsageError(str(folder), expected=f"{wanted} files in it", got="none", remedy=remedy)
-    return tuple(found if count is None else spread(found, count))
+    return tuple(sources if count is None else spread(sources, count))
 
 
 def spread(items: Sequence[Item], count: int) -> Sequence[Item]:
-    """Return `count` of the items, evenly spread from the first to the last; all if there are no more.
+    """Return `count` of the items, evenly spread from the first to the last, or all if they are fewer.
 
     Example:
         >>> spread("abcde", 3)
@@ -62,7 +62,7 @@ def spread(items: Sequence[Item], count: int) -> Sequence[Item]:
 
 
 def check_apart(sources: Iterable[Path]) -> None:
-    """Refuse a picture or mesh that would count twice.
+    """Require that no picture or mesh counts twice.
 
     Raises:
         UsageError: two files have the same bytes.
@@ -80,11 +80,12 @@ def check_apart(sources: Iterable[Path]) -> None:
 
 
 def sha256(source: Path) -> str:
-    """Return the digest by which a source is known again."""
+    """Return the sha256 of a file's bytes, in hexadecimal."""
     return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def _files(folder: Path, endings: Iterable[str]) -> list[Path]:
+    """Return the files with these endings that are not hidden, sorted."""
     return sorted(
         path
         for path in folder.iterdir()

@@ -1,4 +1,4 @@
-"""Do any jobs of a population on workers: one that fails does not stop the others, and each is a line."""
+"""Do the jobs of a population on workers, with a line for each; one that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Job = TypeVar("Job")
 
 @dataclass(frozen=True)
 class Failure(Generic[Job]):
-    """A job that came to nothing, and why."""
+    """A job that failed, and its error."""
 
     job: Job
     error: NtkspecError
@@ -30,24 +30,24 @@ def in_workers(
     say: Callable[[str], None] = lambda line: print(line, flush=True),
     networks: Callable[[Job], int] | None = None,
 ) -> list[Failure[Job]]:
-    """Do all jobs and say a line for each that is done.
+    """Do all jobs, and report each that has ended in a line.
 
     Args:
-        work: does one job and says what was done; a function of a module, since it is pickled.
+        work: does one job and returns what was done; a function of a module, since it is pickled.
         jobs: what it is called with, pickled too.
         cluster: where the workers are.
-        say: called with the lines, here.
-        networks: how many a job trains; once a first job is done, a line says how long all may take.
+        say: called in this process with each line.
+        networks: returns how many networks a job trains; after the first job a line says how long all take.
 
     Returns:
-        The jobs that raised an `NtkspecError`, or whose workers died, as they ended.
+        The jobs that raised an `NtkspecError` or whose workers died, in the order of their ends.
 
     Raises:
         NtkspecError: the workers cannot be had, or are lost.
-        Exception: what else a job raised; those that have not begun are left.
+        Exception: what else a job raised; jobs that have not begun are then not done.
     """
     start, failed = time.perf_counter(), []
-    # Beforehand, since what is made is not missing; none once the line is said.
+    # Counted before, since what is made meanwhile is no longer missing; emptied once the line is written.
     sizes = [networks(job) for job in jobs] if networks else []
     with cluster.start() as workers:
         began = time.perf_counter()
@@ -62,7 +62,7 @@ def in_workers(
             say(f"[{count}/{len(jobs)}, {minutes:.1f} min] {words}")
             if sizes and ended.error is None and count < len(jobs):
                 first = next(size for size, job in zip(sizes, jobs, strict=True) if job is ended.job)
-                each = (time.perf_counter() - began) / (first * min(workers.count, len(jobs)))
-                say(f"{sum(sizes)} networks, about {format_seconds(each * sum(sizes))}")
+                seconds = (time.perf_counter() - began) / (first * min(workers.count, len(jobs)))
+                say(f"{sum(sizes)} networks, about {format_seconds(seconds * sum(sizes))}")
                 sizes = []
     return failed

@@ -1,4 +1,4 @@
-"""Answer requests for trials: the server and its children. For a fresh interpreter, see `client`."""
+"""Answer requests for trials: the server and its children. `client` starts it in a fresh interpreter."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ from typing import NoReturn
 from ntkspec.errors import NtkspecError
 from ntkspec.sandbox.client import SECONDS, UNTRIED
 
-WALL = 60  # seconds without a step, for a child that waits for a disk
+WALL = 60  # seconds by the clock that a step may take: a child may wait for a disk
 ROOM = 2**27  # bytes of address space beyond the budget
-REQUEST = 2**16  # most bytes of a request
+REQUEST = 2**16  # bytes that a request may have
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl
 
 
 def serve(modules: list[str]) -> NoReturn:
-    """Fork a child for every request, one after the other, until all who may ask have closed the line.
+    """Fork a child for every request, one after the other, until no process has the other end of the line.
 
-    For a fresh interpreter whose standard input is the line.
+    It must run in a fresh interpreter, whose standard input is the line, a socket.
+
+    Args:
+        modules: what to import beforehand, since trials need it.
     """
     faulthandler.disable()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody learns how a child ended
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, nobody would learn how a child ended
     for module in modules:
         with contextlib.suppress(Exception):  # who asks will meet it too
             importlib.import_module(module)
@@ -50,7 +53,7 @@ def serve(modules: list[str]) -> NoReturn:
 
 
 def _run(request: bytes, client: int, folder: int) -> bytes:
-    """The child's last line: nothing, or the words of an error."""
+    """Fork a child for a request and return its last line: nothing, or the words of an error."""
     reader, writer = os.pipe()
     parent = os.getpid()
     try:
@@ -62,21 +65,21 @@ def _run(request: bytes, client: int, folder: int) -> bytes:
     if child == 0:
         _child(request, parent, writer, folder)
     os.close(writer)
-    said = _listen(reader, client)
+    answer = _listen(reader, client)
     os.close(reader)
     ended = _end(child)
-    if said is None or (not said and ended == signal.SIGXCPU):
+    if answer is None or (not answer and ended == signal.SIGXCPU):
         return _damaged("one that takes too long to read: the HDF5 library does not come back")
-    return said or _damaged(f"one on which the HDF5 library crashes ({signal.strsignal(ended) or ended})")
+    return answer or _damaged(f"one on which the HDF5 library crashes ({signal.strsignal(ended) or ended})")
 
 
 def _child(request: bytes, parent: int, writer: int, folder: int) -> NoReturn:
-    """Never returns, and runs nobody's finalizers."""
-    said: list[str] = []
+    """Run a trial in this child and end it, without running any finalizers."""
+    words: list[str] = []
     try:
         gc.disable()
         _die_with(parent)
-        os.dup2(1, 0)  # the line is the server's
+        os.dup2(1, 0)  # the line stays the server's alone
         os.fchdir(folder)
         look, budget, seconds = pickle.loads(request)
         _limit(budget, seconds)
@@ -87,26 +90,27 @@ def _child(request: bytes, parent: int, writer: int, folder: int) -> NoReturn:
 
         look(step)
     except NtkspecError as error:
-        said = [type(error).__name__, error.where, error.expected, error.got, error.remedy]
+        words = [type(error).__name__, error.where, error.expected, error.got, error.remedy]
     except MemoryError:
         need = "to read it within the memory budget", "a need of more", "raise --memory"
-        said = ["MemoryBudgetError", "", *need]
+        words = ["MemoryBudgetError", "", *need]
     except BaseException:
         pass  # who asks will meet it too
     finally:
         with contextlib.suppress(BaseException):
-            os.write(writer, json.dumps(said).encode() + b"\n")
+            os.write(writer, json.dumps(words).encode() + b"\n")
         os._exit(0)
 
 
 def _die_with(parent: int) -> None:
     """Let this process be killed when its parent ends, whatever ends that."""
     ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it was faster
+    if os.getppid() != parent:  # it ended before that
         os._exit(0)
 
 
 def _limit(budget: int, seconds: int) -> None:
+    """Limit this process to so many bytes beyond what it has, and so many seconds of CPU time."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     now = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -117,17 +121,21 @@ def _limit(budget: int, seconds: int) -> None:
 
 
 def _grant(seconds: int) -> None:
-    """So much more CPU time until SIGXCPU ends this process."""
+    """Allow so many more seconds of CPU time, after which SIGXCPU ends this process."""
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     limit = int(time.process_time()) + 1 + seconds
     resource.setrlimit(resource.RLIMIT_CPU, (limit if hard < 0 else min(limit, hard), hard))
 
 
 def _listen(reader: int, client: int) -> bytes | None:
-    """The child's last line; empty if it died or nobody wants to know, None if nothing came for too long."""
+    """Wait for a child's last line and return it.
+
+    Returns:
+        The line; empty if the child died or the client is gone; None if nothing came for `WALL` seconds.
+    """
     poll = select.poll()
     poll.register(reader, select.POLLIN)
-    poll.register(client, 0)  # tells nothing but that its other end is closed
+    poll.register(client, 0)  # reports only that its other end is closed
     text = b""
     while not text.endswith(b"\n"):
         ready = dict(poll.poll(1000 * WALL))
@@ -141,15 +149,16 @@ def _listen(reader: int, client: int) -> bytes | None:
 
 
 def _end(child: int) -> int:
-    """Make sure that a process has ended, leaving no zombie; the signal that ended it, or 0."""
+    """End a process, leaving no zombie; return the signal that ended it, or 0."""
     try:
-        os.kill(child, signal.SIGKILL)  # changes nothing where it died on its own
+        os.kill(child, signal.SIGKILL)  # without effect if it has ended by itself
         _, status = os.waitpid(child, 0)
-    except (ProcessLookupError, ChildProcessError):  # somebody else in this process waits for all children
+    except (ProcessLookupError, ChildProcessError):  # other code in this process waits for all children
         return 0
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
 def _damaged(got: str) -> bytes:
+    """Return the line that stands for a `RunFileError` about a damaged file."""
     words = "a readable HDF5 file", f"a damaged one: {got}", "copy or export it again"
     return json.dumps(["RunFileError", "", *words]).encode() + b"\n"

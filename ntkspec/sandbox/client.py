@@ -1,4 +1,4 @@
-"""Ask for trials: the server as those see it who start it. Light, since commands import it first."""
+"""Ask for trials, and start and end the server. It imports little, since commands import it first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ntkspec.errors import NtkspecError
 
 SECONDS = 3  # of CPU time, for a step that takes milliseconds in a good file
 GRACE = 0.02  # seconds for an idle server to end by itself
-# Where BLAS libraries look how many threads they may have; with one they start none.
+# Variables that tell BLAS libraries how many threads to use; with one they start none.
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"), "1")
 BOOT = """\
 import json, sys
@@ -30,22 +30,26 @@ sys.path[:], modules = json.loads(sys.argv[1])
 from ntkspec.sandbox.children import serve
 serve(modules)
 """
-UNTRIED = b"null\n"  # in the place of an error's words, or of [] where there was none
+UNTRIED = b"null\n"  # instead of an error's words, or of [], which stands for no error
 
 Step = Callable[[], None]
 _tried: dict[tuple[object, ...], bytes] = {}
 
 
 def try_out(path: Path, what: str, look: Callable[[Step], None], budget: int, seconds: int = SECONDS) -> None:
-    """Run `look` in a child of the server; raise here what it raised, or that it hung or crashed.
+    """Run a function in a child of the server; raise here what it raised, or that it hung or crashed.
 
     Args:
-        path: the file that it looks at.
-        what: names the trial; success, a hang and a crash are remembered while the file is the same.
+        path: the file that the function reads.
+        what: names the trial; success, a hang and a crash are remembered until the file changes.
         look: a function, or a partial of one, that another interpreter can import. It calls its argument
-            after each step, which grants it the time for another.
+            after each step, which grants it the time for the next one.
         budget: bytes that it may allocate.
         seconds: CPU time for the first step.
+
+    Raises:
+        NtkspecError: what `look` raised.
+        RunFileError: the HDF5 library hung or crashed.
     """
     if sys.platform != "linux":
         return
@@ -54,7 +58,7 @@ def try_out(path: Path, what: str, look: Callable[[Step], None], budget: int, se
     answer = _tried.get(key) or _ask(pickle.dumps((look, budget, seconds)))
     words = json.loads(answer)
     if words == [] or (words and words[:2] == ["RunFileError", ""]):
-        _tried[key] = answer  # other refusals may depend on more than the file
+        _tried[key] = answer  # other errors may depend on more than the file
     if words:
         name, where, expected, got, remedy = words
         kind: type[NtkspecError] = getattr(errors, name)
@@ -62,76 +66,78 @@ def try_out(path: Path, what: str, look: Callable[[Step], None], budget: int, se
 
 
 @dataclass
-class _Kept:
-    """What this process knows of its server."""
+class _Server:
+    """The server of this process, if it has one."""
 
     line: socket.socket | None = None  # to it; when all ends of it are closed, the server ends
     pid: int = 0
-    owner: int = 0  # who started it: processes that were forked since may use it, but not end it
-    users: int = 0  # how many `server` are open
-    modules: tuple[str, ...] = ()  # that one loads which is started inside of these
+    owner: int = 0  # the process that started it: processes forked from that may use it, but not end it
+    users: int = 0  # how many `with server()` are open
+    modules: tuple[str, ...] = ()  # which a server that is started inside these imports
 
 
-_kept = _Kept()
+_server = _Server()
 _changing = threading.RLock()
 
 
 @contextlib.contextmanager
 def server(*modules: str) -> Iterator[None]:
-    """Keep one server for all trials inside, where otherwise each starts one; the first starts it.
+    """Keep one server for all trials inside, which the first of them starts; else each starts its own.
 
     Args:
-        modules: what these trials use, for the server to load once.
+        modules: what these trials use, which the server imports once.
     """
     with _changing:
-        _kept.users += 1
-        _kept.modules = tuple(dict.fromkeys((*_kept.modules, *modules)))
+        _server.users += 1
+        _server.modules = tuple(dict.fromkeys((*_server.modules, *modules)))
     try:
         yield
     finally:
         with _changing:
-            _kept.users -= 1
-            if not _kept.users:
-                _kept.modules = ()
+            _server.users -= 1
+            if not _server.users:
+                _server.modules = ()
                 stop()
 
 
 def start(*modules: str) -> None:
-    """Start the server now, to be ready by the first trial, unless it runs or there is no room for it.
+    """Start the server now, to be ready by the first trial; nothing happens if it runs, or has no room.
 
-    The first `server` that is left ends it, or `stop`, or the end of this process.
+    It ends when the last open `server` block ends, at `stop`, or with this process.
+
+    Args:
+        modules: what the server imports.
     """
     with _changing:
-        if _kept.line is not None or sys.platform != "linux" or not sys.executable:
+        if _server.line is not None or sys.platform != "linux" or not sys.executable:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             try:
-                pid = _spawn(theirs.fileno(), (*_kept.modules, *modules))
+                pid = _spawn(theirs.fileno(), (*_server.modules, *modules))
             except OSError:  # no room for another process
                 return
-            # A standard stream that was closed leaves its number free, to which somebody might write.
+            # Numbers below 3 may be free, but whoever writes to a closed standard stream would write here.
             above_streams = fcntl.fcntl(ours.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
-        _kept.line, _kept.pid, _kept.owner = socket.socket(fileno=above_streams), pid, os.getpid()
+        _server.line, _server.pid, _server.owner = socket.socket(fileno=above_streams), pid, os.getpid()
         atexit.unregister(stop)
         atexit.register(stop)
 
 
 def stop() -> None:
-    """End the server, if this process started one, and leave no zombie."""
-    line, _kept.line = _kept.line, None
+    """Close the line to the server, and end the server if this process started it; leave no zombie."""
+    line, _server.line = _server.line, None
     if line is None:
         return
     line.close()
-    if _kept.owner == os.getpid():
-        with contextlib.suppress(
-            ProcessLookupError, ChildProcessError
-        ):  # somebody else waits for all children
-            _reap(_kept.pid)
+    if _server.owner == os.getpid():
+        # Other code in this process may wait for all children.
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            _reap(_server.pid)
 
 
 def _reap(pid: int) -> None:
-    """Wait for the server to end, but for no import of its own."""
+    """Wait for the server to end; kill it if it is still importing."""
     late = time.monotonic() + GRACE
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         if time.monotonic() > late:
@@ -142,7 +148,10 @@ def _reap(pid: int) -> None:
 
 
 def _spawn(line: int, modules: tuple[str, ...]) -> int:
-    """Start an interpreter with this socket as standard input, out of the reach of the terminal's Ctrl-C."""
+    """Start the server's interpreter with this socket as standard input; return its process id.
+
+    It has a process group of its own, so that Ctrl-C of a terminal does not reach it.
+    """
     words = [sys.executable, "-c", BOOT, json.dumps([sys.path, modules])]
     streams = [
         (os.POSIX_SPAWN_DUP2, line, 0),
@@ -155,23 +164,26 @@ def _spawn(line: int, modules: tuple[str, ...]) -> int:
 
 
 def _ask(request: bytes) -> bytes:
-    """The server's answer, a line of JSON; one that has died is replaced once."""
+    """Return the server's answer, a line of JSON; a server that has died is replaced once."""
     with server():
         for _ in range(2):
             start()
-            line = _kept.line
+            line = _server.line
             if line is None:
                 break
             if answer := _answer(line, request):
                 return answer
             with _changing:
-                if _kept.line is line:
+                if _server.line is line:
                     stop()
     return UNTRIED
 
 
 def _answer(line: socket.socket, request: bytes) -> bytes:
-    """What comes back on a pipe of this request's own, or nothing; to close the pipe ends the trial."""
+    """Send a request and return the answer, or nothing if the server is gone.
+
+    The answer comes through a pipe of its own; closing that pipe ends the trial.
+    """
     reader, writer = os.pipe()
     with open(reader, "rb") as answers:
         with open(writer, "wb"):

@@ -31,45 +31,59 @@ EXTRA_ROUNDINGS = 10  # beyond n + 1, that a blocked factorisation may add: reci
 
 
 @dataclass(frozen=True)
-class Positivity:
-    """What factorisations say of a kernel K with its rounding errors."""
+class CholeskyCertificate:
+    """What Cholesky factorisations prove of a kernel K with its rounding errors; `positivity` makes it.
+
+    Example:
+        >>> certificate = CholeskyCertificate(0.5, semidefinite=True, vector=np.array([0.6, 0.8]))
+        >>> certificate.proved  # lambda_min(K) is at least this
+        0.5
+    """
 
     proved: float  # K - proved I is positive semidefinite; 0 where nothing is proved
     semidefinite: bool  # False disproves that fl(K) is a positive semidefinite K but for rounding
     vector: NDArray[np.float64]  # (N,) of length 1, near the eigenvector of the smallest eigenvalue
 
 
-def positivity(formed: KernelEnclosure) -> Positivity:
-    """Factorise the kernel: twice where it is safely definite, up to a dozen times where it is hardly so.
+def positivity(enclosure: KernelEnclosure) -> CholeskyCertificate:
+    """Try Cholesky factorisations of a kernel: two if it is safely definite, a dozen if it is hardly so.
 
-    About N^3 / 3 multiplications each; `formed.kernel` is written to, and is as before at the end.
+    Each takes about N^3 / 3 multiplications. `enclosure.kernel` is written to, and restored at the end.
 
     Raises:
-        BackendError: more rows than LAPACK can count.
+        BackendError: there are more rows than LAPACK can count.
+
+    Example:
+        >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its smallest eigenvalue is 1
+        >>> certificate = positivity(KernelEnclosure(kernel, weights=np.zeros(2), gamma=0.0, underflow=0.0))
+        >>> certificate.semidefinite, bool(0.98 < certificate.proved <= 1)
+        (True, True)
     """
-    require_countable(formed.size, "bounds from the kernel")
-    with _borrowed(formed.kernel) as diagonal:
-        margin = formed.margin + _cholesky_margin(diagonal)
-        if not _factor(formed.kernel, _lowered(diagonal, margin)):
-            return Positivity(0.0, *_hardly_positive(formed, diagonal))
-        vector = _inverse_iteration(formed.kernel, diagonal)
+    require_countable(enclosure.size, "bounds from the kernel")
+    with _borrowed(enclosure.kernel) as diagonal:
+        margin = enclosure.margin + _cholesky_margin(diagonal)
+        if not _factor(enclosure.kernel, _lowered(diagonal, margin)):
+            return CholeskyCertificate(0.0, *_hardly_positive(enclosure, diagonal))
+        vector = _inverse_iteration(enclosure.kernel, diagonal)
     # What margins take off the smallest eigenvalue is close to what they take off along its vector.
-    estimate = float(vector @ (formed.kernel @ vector) - margin @ vector**2) / float(vector @ vector)
-    with _borrowed(formed.kernel) as diagonal:
-        return Positivity(_bisect(formed.kernel, diagonal, margin, max(estimate, 0.0)), True, vector)
+    estimate = float(vector @ (enclosure.kernel @ vector) - margin @ vector**2) / float(vector @ vector)
+    with _borrowed(enclosure.kernel) as diagonal:
+        return CholeskyCertificate(
+            _bisect(enclosure.kernel, diagonal, margin, max(estimate, 0.0)), True, vector
+        )
 
 
 def _hardly_positive(
-    formed: KernelEnclosure, diagonal: NDArray[np.float64]
+    enclosure: KernelEnclosure, diagonal: NDArray[np.float64]
 ) -> tuple[bool, NDArray[np.float64]]:
     """Whether it is semidefinite but for rounding, and a vector, of a kernel that is not proved definite.
 
     K >= 0 gives fl(K) + diag(margin) >= 0; with twice its own error on top, the factorisation cannot break
     down (Demmel 1989; Higham 2002, theorem 10.7).
     """
-    kernel = formed.kernel
-    enlarged = diagonal + 2 * formed.margin
-    raised = formed.margin + 2 * _cholesky_margin(enlarged)
+    kernel = enclosure.kernel
+    enlarged = diagonal + 2 * enclosure.margin
+    raised = enclosure.margin + 2 * _cholesky_margin(enlarged)
     semidefinite = _factor(kernel, _lowered(diagonal, -raised))
     shift = 0.0
     while not _factor(kernel, _lowered(diagonal, np.full(len(kernel), -shift))):

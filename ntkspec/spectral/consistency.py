@@ -19,7 +19,7 @@ from ntkspec.kernel.dense import Assembly
 from ntkspec.kernel.enclosure import TINIEST, KernelEnclosure
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.bounds.record import Bound
-from ntkspec.spectral.certificate import Positivity
+from ntkspec.spectral.certificate import CholeskyCertificate
 from ntkspec.spectral.eigenvalues import Spectrum
 from ntkspec.spectral.rank import rank_of
 from ntkspec.spectral.regions import regions_of
@@ -60,10 +60,10 @@ def of_spectrum(name: str, found: Spectrum) -> Iterator[Check]:
         yield Check("regions", said, name, _share(float(found.lower[known.independent]), known.rest))
 
 
-def of_kernel(name: str, found: Positivity) -> Check:
+def of_kernel(name: str, certificate: CholeskyCertificate) -> Check:
     """Whether a formed kernel is positive semidefinite but for rounding."""
     said = "the kernel is positive semidefinite down to rounding"
-    return Check("semidefinite", said, name, 0.0 if found.semidefinite else float("inf"))
+    return Check("semidefinite", said, name, 0.0 if certificate.semidefinite else float("inf"))
 
 
 def of_zeros(name: str, lower: Bound, found: Spectrum) -> Iterator[Check]:
@@ -77,22 +77,22 @@ def of_zeros(name: str, lower: Bound, found: Spectrum) -> Iterator[Check]:
         yield Check("zeros", said, name, _share(proved, found.regions.rest))
 
 
-def second_kernels(name: str, formed: KernelEnclosure, kernel: Kernel) -> Iterator[Check]:
+def second_kernels(name: str, enclosure: KernelEnclosure, kernel: Kernel) -> Iterator[Check]:
     """The kernel block by block, with its samples reversed, and in other tiles. Memory: two kernels."""
-    total = np.zeros_like(formed.kernel)
+    total = np.zeros_like(enclosure.kernel)
     for block in kernel.rows:
         total += _assembled(kernel.only(Jacobian((block,))))
     said = "the blocks' kernels add up to it"
-    yield Check("additivity", said, name, _departure(formed, total))
+    yield Check("additivity", said, name, _departure(enclosure, total))
     del total
     order = np.arange(kernel.rows.samples)[::-1]
     reverse = _assembled(kernel.replaced(rows=kernel.rows.rows(order)))
     said = "row i times row j is row j times row i, computed apart"
-    yield Check("symmetry", said, name, _departure(formed, _restored(reverse, kernel)))
+    yield Check("symmetry", said, name, _departure(enclosure, _restored(reverse, kernel)))
     del reverse
     tile = max(min(kernel.backend.tile, kernel.size) // 3, 1)
     other = _assembled(kernel, tile)
-    yield Check("tiles", f"tiles of {tile} rows give the same", name, _departure(formed, other))
+    yield Check("tiles", f"tiles of {tile} rows give the same", name, _departure(enclosure, other))
 
 
 def _assembled(kernel: Kernel, tile: int | None = None) -> NDArray[np.float64]:
@@ -124,14 +124,16 @@ def _share(apart: float, allowed: float) -> float:
     return apart / allowed if allowed > 0 else float("inf")
 
 
-def _departure(formed: KernelEnclosure, other: NDArray[np.float64]) -> float:
+def _departure(enclosure: KernelEnclosure, other: NDArray[np.float64]) -> float:
     """The largest |formed - other| in units of what two roundings of the same kernel can differ by."""
     worst = 0.0
-    for start in range(0, formed.size, PANEL):
+    for start in range(0, enclosure.size, PANEL):
         rows = slice(start, start + PANEL)
-        allowed = 2 * (formed.gamma * np.outer(formed.weights[rows], formed.weights) + formed.underflow)
+        allowed = 2 * (
+            enclosure.gamma * np.outer(enclosure.weights[rows], enclosure.weights) + enclosure.underflow
+        )
         allowed += TINIEST
-        shares = np.abs(formed.kernel[rows] - other[rows]) / allowed
+        shares = np.abs(enclosure.kernel[rows] - other[rows]) / allowed
         worst = float(np.maximum(worst, np.max(shares)))  # which, other than Python's max, keeps NaN
     return worst
 

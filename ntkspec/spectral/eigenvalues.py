@@ -24,6 +24,10 @@ class Spectrum:
     somewhere in [0, floor]; they are kept, clipped at zero, so that the array has its full length. Those
     beyond a bound on the rank are zero, with an error of zero. All of this is said of the numbers as they are
     stored; what is known of the network that they were computed from stands beside it, in `regions`.
+
+    Example:
+        >>> Spectrum(np.array([4.0, 1.0]), np.zeros(2), 1e-14, 2, 5.0, "gram", "float64")
+        Spectrum(2 of 2 eigenvalues resolved above 1.0e-14 by gram, largest 4.0e+00, smallest 1.0e+00)
     """
 
     eigenvalues: NDArray[np.float64]  # (m,) descending, >= 0

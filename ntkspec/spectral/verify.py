@@ -91,30 +91,30 @@ def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Ev
     checks: list[Check] = []
     left_out = ""
     try:
-        formed = enclosure_of(exact, beside=2 if thorough else 0)
+        enclosure = enclosure_of(exact, beside=2 if thorough else 0)
     except MemoryBudgetError as error:
         if not thorough:
             raise
-        formed, thorough = enclosure_of(exact), False
+        enclosure, thorough = enclosure_of(exact), False
         left_out = f"checks of a second kernel and spectrum: {error}"
-    if countable(formed.size):
-        positive = bounds.positivity(formed)
-        lower = bounds.certified_lower(formed, positive)
+    if countable(enclosure.size):
+        positive = bounds.positivity(enclosure)
+        lower = bounds.certified_lower(enclosure, positive)
         upper = certified_upper_of(exact, positive.vector)
         held += [CheckedBound.held(bound, name, found) for bound in (lower, upper)]
         checks += [consistency.of_kernel(name, positive), *consistency.of_zeros(name, lower, found)]
     if name == "total":
-        held += _from_entries(formed, found)
+        held += _from_entries(enclosure, found)
     if thorough:
-        checks += consistency.second_kernels(name, formed, kernel)
+        checks += consistency.second_kernels(name, enclosure, kernel)
         checks += consistency.second_route(name, found, kernel)
     return Evidence(tuple(held), tuple(checks), left_out)
 
 
-def _from_entries(formed: KernelEnclosure, found: Spectrum) -> Iterator[CheckedBound]:
+def _from_entries(enclosure: KernelEnclosure, found: Spectrum) -> Iterator[CheckedBound]:
     """Bounds from the entries of the total kernel."""
     for theorem in computed_from("kernel"):
-        yield CheckedBound.held(theorem(formed), "total", found)
+        yield CheckedBound.held(theorem(enclosure), "total", found)
 
 
 def _from_parts(kernel: Kernel, found: Spectrum) -> Iterator[CheckedBound]:

@@ -1,4 +1,7 @@
-"""Checks that a reader needs: attributes, links and datasets of a file that anyone may have written."""
+"""Check attributes, links and datasets of a file that anyone may have written.
+
+`where` is always the place in the file that an error names.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +9,48 @@ import contextlib
 import json
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
+from ntkspec._io import first_line
 from ntkspec.errors import RunFileError
+
+Item = TypeVar("Item", h5py.Group, h5py.Dataset)
+Holder: TypeAlias = h5py.Group | h5py.Dataset  # what has attributes
+AnyArray: TypeAlias = NDArray[Any]  # numbers in the type in which they are stored
+Floats: TypeAlias = NDArray[np.floating[Any]]  # float32 or float64
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
 SEE = "see docs/run-format.md"
-AS_INTEGER = "store it as an integer"  # MATLAB writes every number as a double unless told otherwise
+AS_INTEGER = "store it as an integer"  # MATLAB writes numbers as doubles unless told otherwise
 
 
 @contextlib.contextmanager
 def reading(where: str) -> Iterator[None]:
-    """Turn whatever HDF5 raises on damaged data into one line about `where`."""
+    """Turn whatever HDF5 raises on damaged data into a `RunFileError` about `where`."""
     try:
         yield
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError) as error:
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise RunFileError(
-            where,
-            expected="readable data",
-            got=f"an HDF5 error ({reason[:160]})",
-            remedy="write the file again",
-        ) from None
+        got = f"an HDF5 error ({first_line(error)})"
+        raise RunFileError(where, expected="readable data", got=got, remedy="write the file again") from None
 
 
-def child(group: h5py.Group, name: str, kind: type, where: str) -> Any:
-    """The member `name` of a group, of kind h5py.Group or h5py.Dataset, stored in this very file."""
+def child(group: h5py.Group, name: str, kind: type[Item], where: str) -> Item:
+    """Return a member of a group, which must be stored in this very file.
+
+    Args:
+        group: where to look.
+        name: of the member.
+        kind: what it must be, `h5py.Group` or `h5py.Dataset`.
+        where: the group.
+
+    Raises:
+        RunFileError: there is no such member, it is of another kind, or it lies in another file.
+    """
     where = f"{where}/{name}"
     wanted = "a group" if kind is h5py.Group else "a dataset"
     with reading(where):
@@ -65,7 +80,18 @@ def child(group: h5py.Group, name: str, kind: type, where: str) -> Any:
 def dataset(
     group: h5py.Group, name: str, where: str, dtypes: tuple[np.dtype[Any], ...], shape: tuple[int | None, ...]
 ) -> h5py.Dataset:
-    """The dataset `name`, of one of `dtypes` (either byte order) and of `shape` (None: any length >= 1)."""
+    """Return a dataset of a group, whose numbers are not read.
+
+    Args:
+        group: where to look.
+        name: of the dataset.
+        where: the group.
+        dtypes: those that are allowed, in either byte order.
+        shape: what it must be; None stands for any length of 1 or more.
+
+    Raises:
+        RunFileError: there is no such dataset, or its type or shape is another.
+    """
     data = child(group, name, h5py.Dataset, where)
     where = f"{where}/{name}"
     with reading(where):
@@ -89,7 +115,7 @@ def dataset(
 
 
 def chunks_inside(data: h5py.Dataset, where: str) -> None:
-    """Walk the whole index of a chunked dataset; raise `RunFileError` at a chunk outside the file."""
+    """Read the whole index of a chunked dataset; raise `RunFileError` where a chunk lies outside the file."""
     with reading(where):
         if data.chunks is None or not data.size:
             return
@@ -107,7 +133,7 @@ def chunks_inside(data: h5py.Dataset, where: str) -> None:
 
 
 def members(group: h5py.Group, where: str) -> list[str]:
-    """Names in a group, which must hold no external link."""
+    """Return the names in a group; raise `RunFileError` where one is an external link."""
     with reading(where):
         names = list(group)
         for name in names:
@@ -118,19 +144,19 @@ def members(group: h5py.Group, where: str) -> list[str]:
 
 
 def groups(group: h5py.Group, where: str) -> list[str]:
-    """Names of the groups in a group; other members are nobody's business."""
+    """Return the names of the groups in a group; other members are ignored."""
     return [name for name in members(group, where) if is_group(group, name, where)]
 
 
 def is_group(group: h5py.Group, name: str, where: str) -> bool:
-    """Whether a member is a group."""
+    """Return whether a member of a group is a group itself."""
     with reading(f"{where}/{name}"):
         kind: type | None = group.get(name, getclass=True)
     return kind is h5py.Group
 
 
 def links_stay_inside(file: h5py.File, where: str) -> None:
-    """Raise `RunFileError` at a link out of the file or an object reference, wherever it stands."""
+    """Raise `RunFileError` at a link out of the file or an object reference, anywhere in the file."""
     seen, waiting = set(), [(file, "")]
     while waiting:
         group, place = waiting.pop()
@@ -147,8 +173,8 @@ def links_stay_inside(file: h5py.File, where: str) -> None:
                 waiting.append((item, f"{place}/{name}"))
 
 
-def text(item: Any, name: str, where: str) -> str:
-    """A string attribute, UTF-8, of fixed or variable length."""
+def text(item: Holder, name: str, where: str) -> str:
+    """Return a string attribute in UTF-8, of fixed or variable length; raise `RunFileError` if it is none."""
     value = _attribute(item, name, where)
     with reading(f"{where}, attribute {name!r}"):
         if isinstance(value, bytes):
@@ -160,24 +186,28 @@ def text(item: Any, name: str, where: str) -> str:
     return value
 
 
-def integer(item: Any, name: str, where: str, least: int) -> int:
-    """An integer attribute >= least."""
+def integer(item: Holder, name: str, where: str, least: int) -> int:
+    """Return an integer attribute; raise `RunFileError` if it is none, or less than `least`."""
     value = _attribute(item, name, where)
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
         raise _wrong(where, name, f"an integer >= {least}", value, _if_float(value, AS_INTEGER))
     return int(value)
 
 
-def flag(item: Any, name: str, where: str) -> bool:
-    """A true/false attribute; 0 and 1 count, since HDF5 itself has no booleans."""
+def flag(item: Holder, name: str, where: str) -> bool:
+    """Return a true/false attribute; 0 and 1 are taken, too, since HDF5 itself has no booleans.
+
+    Raises:
+        RunFileError: it is anything else.
+    """
     value = _attribute(item, name, where)
     if not isinstance(value, bool | np.bool_ | int | np.integer) or value not in (0, 1):
         raise _wrong(where, name, "true or false", value, _if_float(value, f"{AS_INTEGER}, 0 or 1"))
     return bool(value)
 
 
-def moment(item: Any, name: str, where: str) -> str:
-    """An ISO 8601 time."""
+def moment(item: Holder, name: str, where: str) -> str:
+    """Return an ISO 8601 time as its text; raise `RunFileError` if it is none."""
     value = text(item, name, where)
     try:
         datetime.fromisoformat(value)
@@ -186,8 +216,10 @@ def moment(item: Any, name: str, where: str) -> str:
     return value
 
 
-def json_attribute(item: Any, name: str, where: str, kind: type) -> Any:
-    """A JSON attribute whose outermost value is a dict or a list."""
+def json_attribute(
+    item: Holder, name: str, where: str, kind: type[dict[str, object]] | type[list[object]]
+) -> Any:
+    """Return the value of a JSON attribute; raise `RunFileError` unless it is of `kind`, dict or list."""
     value = text(item, name, where)
     try:
         parsed = json.loads(value, parse_constant=_no_constant)
@@ -199,19 +231,22 @@ def json_attribute(item: Any, name: str, where: str, kind: type) -> Any:
     return parsed
 
 
-def link(group: h5py.Group, name: str, where: str) -> Any:
-    """How a group links to a member; None where it has none."""
+def link(
+    group: h5py.Group, name: str, where: str
+) -> h5py.HardLink | h5py.SoftLink | h5py.ExternalLink | None:
+    """Return how a group links to a member, or None if it has no such member."""
     with reading(f"{where}/{name}"):
         return group.get(name, getlink=True)
 
 
-def has(item: Any, name: str, where: str) -> bool:
-    """Whether a group has a member, or anything an attribute, of that name."""
+def has(names: h5py.Group | h5py.AttributeManager, name: str, where: str) -> bool:
+    """Return whether a group has a member, or a set of attributes an attribute, of this name."""
     with reading(where):
-        return name in item
+        return name in names
 
 
-def _attribute(item: Any, name: str, where: str) -> Any:
+def _attribute(item: Holder, name: str, where: str) -> Any:
+    """Return an attribute as h5py reads it, an array of one number as this number."""
     with reading(f"{where}, attribute {name!r}"):
         if name not in item.attrs:
             raise RunFileError(
@@ -230,18 +265,18 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _if_float(value: Any, remedy: str) -> str:
-    """The remedy for a number of the wrong type; for anything else, where to look."""
+def _if_float(value: object, remedy: str) -> str:
+    """Return the remedy if the value is a float, else where the contract is to be found."""
     return remedy if isinstance(value, float | np.floating) else SEE
 
 
-def _wrong(where: str, name: str, expected: str, got: Any, remedy: str = SEE) -> RunFileError:
+def _wrong(where: str, name: str, expected: str, got: object, remedy: str = SEE) -> RunFileError:
     shown = got if isinstance(got, str) else _shown(got)
     return RunFileError(f"{where}, attribute {name!r}", expected=expected, got=shown[:120], remedy=remedy)
 
 
-def _shown(value: Any) -> str:
-    """A value's type and the value, NumPy's numbers as they are written by hand."""
+def _shown(value: object) -> str:
+    """Return a value's type and the value, where NumPy's numbers look like Python's."""
     plain = value.item() if isinstance(value, np.number) else value
     return f"{type(value).__name__} {plain!r}"
 

@@ -1,7 +1,7 @@
-"""What was written, in short: a crc32 on every dataset, a sha256 over the names, shapes and attributes above.
+"""Checksums of run files: a crc32 of each dataset's numbers, a sha256 of all names, shapes and attributes.
 
-Both are additions of this package's writer. A file without them is another writer's, and accepted as it is;
-where they stand they must be right.
+This package's writer adds both. A file without them comes from another writer and is accepted as it is; where
+there are checksums, they must be right.
 """
 
 from __future__ import annotations
@@ -10,52 +10,66 @@ import hashlib
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from ntkspec.errors import RunFileError
 from ntkspec.store import checks, schema
 
 CRC = "ntkspec_crc32"  # names that no other writer has reason to use
 DIGEST = "ntkspec_digest"
-# Said last, when the digest stands already; a reader that sees neither treats the file as interrupted.
+# Written last, so not part of the digest; a reader that finds neither treats the file as interrupted.
 OWN = (DIGEST, "complete")
 REMEDY = f"export or copy it again; after a change on purpose delete every {DIGEST} and the stale {CRC}"
 
 
-def crc32(values: NDArray[Any], before: int = 0) -> int:
-    """The crc32 of numbers in row order as little-endian bytes, continued from those before them."""
+def crc32(values: checks.AnyArray, before: int = 0) -> int:
+    """Return the crc32 of numbers in row order as little-endian bytes.
+
+    Args:
+        values: the numbers.
+        before: the crc32 of the rows before these, from which it is continued.
+
+    Example:
+        >>> whole = np.arange(4.0)
+        >>> crc32(whole[2:], crc32(whole[:2])) == crc32(whole)
+        True
+    """
     if values.dtype.byteorder == ">" or (values.dtype.byteorder == "=" and sys.byteorder == "big"):
         values = values.astype(values.dtype.newbyteorder("<"))
     return zlib.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data, before)
 
 
 def stored_crc(data: h5py.Dataset, where: str) -> int | None:
-    """The crc32 that a dataset says it has, if it does."""
+    """Return the crc32 that the writer stored with a dataset, or None if it stored none."""
     return checks.integer(data, CRC, where, 0) if checks.has(data.attrs, CRC, where) else None
 
 
-def compare_crc(said: int | None, found: int, where: str) -> None:
-    """Raise `RunFileError` where a dataset does not hold what was written."""
-    if said is not None and said != found:
+def compare_crc(stored: int | None, computed: int, where: str) -> None:
+    """Raise `RunFileError` if the numbers read are not those that were written; None is equal to all."""
+    if stored is not None and stored != computed:
         raise RunFileError(
             f"{where}, attribute {CRC!r}",
-            expected=f"numbers with the checksum {said:08x} that the writer took",
-            got=f"{found:08x}: the file was damaged or changed",
+            expected=f"numbers with the checksum {stored:08x} that the writer took",
+            got=f"{computed:08x}: the file was damaged or changed",
             remedy=REMEDY,
         )
 
 
 def snapshot_digest(group: h5py.Group, where: str) -> str:
-    """sha256 over everything in a snapshot."""
+    """Return the sha256, in hexadecimal, of all names, shapes and attributes in a snapshot."""
     return _sha256(_listing(group, "", where))
 
 
 def root_digest(file: h5py.File, where: str, snapshots: Mapping[str, str]) -> str:
-    """sha256 over the root's attributes, the samples, the pictures and the digests of complete snapshots."""
+    """Return the sha256, in hexadecimal, of all that is outside the snapshots, and of their digests.
+
+    Args:
+        file: the run file.
+        where: the run file, for messages.
+        snapshots: digests of the complete snapshots by id.
+    """
 
     def lines() -> Iterator[str]:
         yield from _attributes(file, "", where)
@@ -67,14 +81,14 @@ def root_digest(file: h5py.File, where: str, snapshots: Mapping[str, str]) -> st
     return _sha256(lines())
 
 
-def compare_digest(item: h5py.Group, where: str, found: str) -> None:
-    """Raise `RunFileError` where a group does not hold what was written."""
-    said = checks.text(item, DIGEST, where)
-    if said != found:
+def compare_digest(item: h5py.Group, where: str, computed: str) -> None:
+    """Raise `RunFileError` if a group's digest, as computed now, is not the one that was stored with it."""
+    stored = checks.text(item, DIGEST, where)
+    if stored != computed:
         raise RunFileError(
             f"{where}, attribute {DIGEST!r}",
-            expected=f"the names, shapes and attributes of which the writer took {said[:8]}",
-            got=f"{found[:8]}: the file was damaged or changed",
+            expected=f"the names, shapes and attributes of which the writer took {stored[:8]}",
+            got=f"{computed[:8]}: the file was damaged or changed",
             remedy=REMEDY,
         )
 
@@ -87,7 +101,7 @@ def _sha256(lines: Iterator[str]) -> str:
 
 
 def _listing(group: h5py.Group, place: str, where: str) -> Iterator[str]:
-    """A line for each attribute, dataset, group and link in a group and below it."""
+    """Yield a line for each attribute, dataset, group and link in a group and below it."""
     seen: set[int] = set()
     waiting = [(group, place)]
     while waiting:
@@ -111,7 +125,7 @@ def _listing(group: h5py.Group, place: str, where: str) -> Iterator[str]:
                 yield f"{place}/{name} -> {getattr(link, 'path', '')}"
 
 
-def _attributes(item: Any, place: str, where: str) -> Iterator[str]:
+def _attributes(item: checks.Holder, place: str, where: str) -> Iterator[str]:
     with checks.reading(f"{where}{place}"):
         attributes = item.attrs
         for name in sorted(attributes):
@@ -119,8 +133,8 @@ def _attributes(item: Any, place: str, where: str) -> Iterator[str]:
                 yield f"{place!r} {name!r} {_canonical(attributes[name])}"
 
 
-def _canonical(value: Any) -> str:
-    """Text as it is, truth values and integers as integers, other numbers by their bytes."""
+def _canonical(value: object) -> str:
+    """Write an attribute's value: text as it is, truth values and integers alike, arrays with their type."""
     if isinstance(value, str | bytes):
         return repr(value)
     if isinstance(value, bool | int | np.bool_ | np.integer):

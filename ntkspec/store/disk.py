@@ -1,4 +1,4 @@
-"""Where run files are put: may we write there, is there room, and what the disk said if not."""
+"""Check that run files can be written: folder, room, locks; and turn what the system refuses into errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import h5py
 from ntkspec._io import allocate, first_line
 from ntkspec.errors import OutputError, UsageError
 
-LOCKING = "HDF5_USE_FILE_LOCKING"  # an environment variable that HDF5 heeds before what a program asks for
+LOCKING = "HDF5_USE_FILE_LOCKING"  # an environment variable, which HDF5 obeys rather than the program
 OVERHEAD_BYTES = 2**20  # groups, attributes and chunk indices of a snapshot
 
 
@@ -35,18 +35,22 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
 
 
 def open_hdf5(path: Path, mode: str) -> h5py.File:
-    """Open a file with HDF5's lock, which keeps writers apart, or without it on a file system that has none.
+    """Open a file with HDF5's lock, which keeps writers apart, or without it if the file system has no locks.
+
+    Args:
+        path: the file.
+        mode: as of `h5py.File`.
 
     Raises:
-        OSError: as `h5py.File`; `BlockingIOError` where somebody else has the lock.
-        UsageError: the environment forbids to do without.
+        OSError: as `h5py.File` does; `BlockingIOError` where another process has locked the file.
+        UsageError: the file system has no locks, and the environment asks for them.
     """
     try:
         return h5py.File(path, mode)
     except OSError as error:
         if not _lockless(error):
             raise
-    if mode == "x" and path.exists():  # made by the attempt before
+    if mode == "x" and path.exists():  # the first attempt made it
         mode = "w"
     try:
         return h5py.File(path, mode, locking=False)
@@ -62,29 +66,29 @@ def open_hdf5(path: Path, mode: str) -> h5py.File:
 
 
 def _lockless(error: OSError) -> bool:
-    """Whether HDF5 says that no file could be locked there, rather than that somebody holds this one."""
+    """Return whether HDF5 says that the file system has no locks, rather than that this file is locked."""
     return "unable to lock file" in str(error) and not isinstance(error, BlockingIOError)
 
 
-def locked(path: Path) -> bool:
-    """Whether a writer is at work on this file: HDF5 locks it as long. The file itself is not looked at."""
+def is_locked(path: Path) -> bool:
+    """Return whether a process is writing this file, which HDF5 locks meanwhile; its content is not read."""
     with contextlib.suppress(OSError), path.open("rb") as handle:
-        for kind in (fcntl.LOCK_EX, fcntl.LOCK_SH):  # a network gives a file that is open to read the latter
+        for kind in (fcntl.LOCK_EX, fcntl.LOCK_SH):  # over a network, one opened to read gets only the latter
             try:
                 fcntl.flock(handle, kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
-            except OSError:  # none of this kind
+            except OSError:  # the file system has no lock of this kind
                 continue
             return False
     return False
 
 
 def reserve(part: Path, size: int) -> None:
-    """Raise `OSError` unless the file can grow by `size` bytes (and what HDF5 adds to them).
+    """Raise `OSError` unless the disk has room for the file to grow by `size` bytes, and what HDF5 adds.
 
-    HDF5 cannot recover from a failed write: the process may crash when the file is closed. So the room is
-    tried out beforehand, on a scratch file as large as this one will be.
+    HDF5 cannot recover from a failed write: the process may crash when the file is closed. So a scratch file
+    is made beforehand, as large as this one will be, and removed again.
     """
     now = part.stat().st_size if part.exists() else 0
     scratch = part.with_name(part.name + ".room")
@@ -102,14 +106,15 @@ def writing(
     expected: str = "to write the file",
     remedy: str = "check space and permissions",
 ) -> Iterator[None]:
-    """Turn the operating system's refusals into one line; too little memory is no matter of the disk.
+    """Turn an `OSError` inside into an `OutputError`, but for lack of memory, which is not the disk's.
 
     Args:
         path: what is written, for the message.
-        expected, remedy: of the message.
+        expected: what should have been possible, for the message.
+        remedy: what to do, for the message.
 
     Raises:
-        OutputError: for an `OSError`.
+        OutputError: there was an `OSError`.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Write a run file from arrays in memory, whoever computed them; no PyTorch is needed."""
+"""Write a run file from arrays in memory, whichever library computed them; PyTorch is not needed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
+from ntkspec.store.checks import Floats
 from ntkspec.store.given import Rows, as_floats, as_indices, as_jacobian
 from ntkspec.store.texts import check_label, one_level
 from ntkspec.store.writer import RunWriter
@@ -19,14 +20,14 @@ from ntkspec.store.writer import RunWriter
 
 def write_run(
     path: str | os.PathLike[str],
-    inputs: Any,
-    outputs: Any,
-    blocks: Any,
+    inputs: ArrayLike,
+    outputs: ArrayLike,
+    blocks: object,
     *,
-    targets: Any = None,
+    targets: ArrayLike | None = None,
     step: int = 0,
     label: str = "end",
-    indices: Any = None,
+    indices: ArrayLike | None = None,
     roles: Mapping[str, str] | None = None,
     metrics: Mapping[str, float] | None = None,
     run_label: str | None = None,
@@ -42,7 +43,7 @@ def write_run(
     Args:
         path: the run file.
         inputs: (n, d), coordinates as the model received them; (n,) is taken as (n, 1).
-        outputs: (n, c), f(x_i). Of a function with one number they may be (n,); then the arrays of `blocks`
+        outputs: (n, c), f(x_i). They may be (n,) if the function has one output; then the arrays of `blocks`
             lack the axis c, too.
         blocks: a mapping of names to Jacobians. It may be a tree of dicts and lists, as of JAX's parameters;
             its leaves become blocks, named by their keys with dots between: "Dense_0.kernel". A leaf is
@@ -52,12 +53,12 @@ def write_run(
             - a tuple (left, right) of factors, whose row-wise Kronecker product is the Jacobian: arrays
               (n, a) and (n, c, b), `ntkspec.DenseFactor`, `ntkspec.SparseFactor` or, of a layer that is used
               several times, `ntkspec.PairsFactor`; None is all ones;
-            - a factor of the package alone, which is the right one, or an `ntkspec.Block`.
+            - one factor of the package, which is then the right one, or an `ntkspec.Block`.
 
             An `ntkspec.Jacobian` is taken as it is, with its regions.
         targets: (n, c), optional; (n,) is taken as (n, 1).
         step: training step of the snapshot, 0 or more.
-        label: of the snapshot, such as "init", "mid", "end"; by it the snapshot is found again.
+        label: of the snapshot, such as "init", "mid", "end", by which `Run.snapshot` finds it.
         indices: (n,) integers, optional: position of each sample in its data set.
         roles: role of the blocks whose names begin with a prefix, as {"encoding": "grid"}. Default:
             "network", or what an `ntkspec.Block` says.
@@ -84,9 +85,9 @@ def write_run(
         True
     """
     path = Path(path)
-    x, given = _matrix(inputs, "inputs"), as_floats(outputs, "outputs")
-    y = _matrix(given, "outputs", len(x))
-    rows = Rows(len(x), y.shape[1], given.ndim == 1)
+    x, outputs = _matrix(inputs, "inputs"), as_floats(outputs, "outputs")
+    y = _matrix(outputs, "outputs", len(x))
+    rows = Rows(len(x), y.shape[1], outputs.ndim == 1)
     t = None if targets is None else _matrix(targets, "targets", len(x), rows.c)
     jacobian = as_jacobian(blocks, rows, roles)
     step = whole_number(step, "step", 0)
@@ -113,8 +114,8 @@ def write_run(
         raise
 
 
-def _matrix(values: Any, name: str, n: int | None = None, width: int | None = None) -> NDArray[Any]:
-    """Numbers, one row a sample; a vector is one number a sample."""
+def _matrix(values: ArrayLike, name: str, n: int | None = None, width: int | None = None) -> Floats:
+    """Convert to an array (n, width), one row for each sample; a vector (n,) becomes (n, 1)."""
     array = as_floats(values, name)
     array = array[:, None] if array.ndim == 1 else array
     rows, columns = "n" if n is None else n, "width" if width is None else width
@@ -129,7 +130,8 @@ def _matrix(values: Any, name: str, n: int | None = None, width: int | None = No
     return array
 
 
-def _positions(values: Any, n: int) -> NDArray[np.int64]:
+def _positions(values: ArrayLike, n: int) -> NDArray[np.int64]:
+    """Convert to n integers, the positions of the samples in their data set."""
     array = as_indices(values, "indices")
     if array.shape != (n,):
         raise UsageError(

@@ -1,54 +1,60 @@
-"""Take arrays and blocks as callers have them: of NumPy, of JAX, in trees of parameters, as factors."""
+"""Make blocks of a Jacobian from what callers give: arrays of NumPy or JAX, in trees, or as factors."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ntkspec._io import first_line
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, Ones, PairsFactor, Parameter, SparseFactor
 from ntkspec.roles import check_roles, role_of
+from ntkspec.store.checks import Floats
 from ntkspec.store.texts import one_level
 
+Integers: TypeAlias = NDArray[np.integer[Any]]  # int32 or int64
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _PAIRS = "a tuple is a pair of factors, (n, a) and (n, c, b); make trees of dicts and lists"
-SEPARATORS = ".|"  # of the parts of a block's name: between keys, and in keys
+SEPARATORS = ".|"  # between the parts of a block's name: "." between keys, "|" for "/" in keys
 _JACREV = "give d f_o(x_i) / d theta for each sample i and output o, as jax.vmap(jax.jacrev(f)) has it"
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What the first axes of a block's arrays must be."""
+    """The lengths that the first axes of a block's arrays must have."""
 
     n: int
     c: int
-    plain: bool  # whether the function has one number, so that arrays lack the axis of outputs
+    plain: bool  # whether outputs are (n,): then the arrays lack the axis of outputs
 
     @property
     def lead(self) -> tuple[int, ...]:
-        """The axes before those of the parameter."""
+        """Return the lengths of the axes before those of the parameter."""
         return (self.n,) if self.plain else (self.n, self.c)
 
     @property
     def left(self) -> Rows:
-        """The same of left factors, which do not depend on the output."""
+        """Return what holds of left factors, which do not depend on the output."""
         return Rows(self.n, 1, True)
 
 
-def as_floats(values: Any, name: str) -> NDArray[Any]:
-    """Take an array of real numbers through `numpy.asarray`, in float32 or float64 of native byte order.
+def as_floats(values: ArrayLike | None, name: str) -> Floats:
+    """Convert an array of real numbers through `numpy.asarray`, in float32 or float64 of native byte order.
 
     float16 and bfloat16 become float32, integers and longdouble float64; no other number is changed.
 
+    Args:
+        values: what a caller gave.
+        name: what it is, for messages.
+
     Raises:
-        UsageError: it is none, or holds NaN, Inf or masked entries.
+        UsageError: it is no such array, or holds NaN, Inf or masked entries.
     """
     array = _asarray(values, name)
     native = array.dtype.newbyteorder("=")
@@ -74,11 +80,15 @@ def as_floats(values: Any, name: str) -> NDArray[Any]:
     return array
 
 
-def as_indices(values: Any, name: str) -> NDArray[Any]:
-    """Take an array of integers, in int32 or int64 of native byte order.
+def as_indices(values: ArrayLike | None, name: str) -> Integers:
+    """Convert an array of integers to int32 or int64 of native byte order.
+
+    Args:
+        values: what a caller gave.
+        name: what it is, for messages.
 
     Raises:
-        UsageError: it is none, or has numbers beyond int64.
+        UsageError: it is no such array, or has numbers beyond int64.
     """
     array = _asarray(values, name)
     if array.dtype.kind not in "iu" or (array.size and int(array.max()) > np.iinfo(np.int64).max):
@@ -87,11 +97,16 @@ def as_indices(values: Any, name: str) -> NDArray[Any]:
     return array.astype(np.int32 if array.dtype == np.int32 else np.int64, copy=False)
 
 
-def as_jacobian(blocks: Any, rows: Rows, roles: Mapping[str, str] | None) -> Jacobian:
+def as_jacobian(blocks: object, rows: Rows, roles: Mapping[str, str] | None) -> Jacobian:
     """Make a Jacobian of blocks as `ntkspec.write_run` takes them.
 
+    Args:
+        blocks: a Jacobian, or a tree of arrays and factors.
+        rows: how many samples and outputs every block must have.
+        roles: of the blocks, by the beginnings of their names.
+
     Raises:
-        UsageError: one is nothing of the kind, has other samples or outputs, or a role is of no block.
+        UsageError: a block cannot be read, has other samples or outputs, or a role is of no block.
     """
     if isinstance(blocks, Jacobian):
         blocks = blocks.load()
@@ -102,23 +117,22 @@ def as_jacobian(blocks: Any, rows: Rows, roles: Mapping[str, str] | None) -> Jac
             raise UsageError(
                 "blocks",
                 expected="a mapping of block names to arrays (n, c, ...)",
-                got=f"a {type(blocks).__name__}"
-                if not isinstance(blocks, Mapping | list)
-                else "an empty one",
+                got="an empty one" if isinstance(blocks, Mapping | list) else f"a {type(blocks).__name__}",
                 remedy="e.g. {'theta': J}",
             )
-        found = list(_leaves(blocks, ""))
-        made = [_block(name, given, rows, order) for order, (name, given) in enumerate(found)]
+        leaves = enumerate(list(_leaves(blocks, "")))
+        made = [_block(name, leaf, rows, order) for order, (name, leaf) in leaves]
         regions, certain = None, False
     return Jacobian(_with_roles(made, roles), regions, certain)
 
 
-def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Names and values of all that is neither a dict nor a list."""
+def _leaves(tree: Mapping[Any, object] | list[object], path: str) -> Iterator[tuple[str, object]]:
+    """Yield the name and the value of each leaf of a tree: of all that is neither a dict nor a list."""
+    items: Iterable[tuple[object, object]]
     items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
     for key, value in items:
         if not isinstance(key, str | int):
-            raise UsageError("blocks", expected="names", got=f"the key {shown(key)}", remedy="give texts")
+            raise UsageError("blocks", expected="names", got=f"the key {shown(key)}")
         name = f"{path}.{key}" if path else str(key)
         if isinstance(value, Mapping) or (isinstance(value, list) and not _is_array(value)):
             yield from _leaves(value, name)
@@ -126,15 +140,16 @@ def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _is_array(value: list[Any]) -> bool:
-    """Whether a list is rows of numbers rather than a part of a tree."""
-    first: Any = value
+def _is_array(value: list[object]) -> bool:
+    """Return whether a list is rows of numbers rather than a part of a tree."""
+    first: object = value
     while isinstance(first, list) and first:
         first = first[0]
     return isinstance(first, int | float)
 
 
-def _block(name: str, given: Any, rows: Rows, order: int) -> Block:
+def _block(name: str, leaf: object, rows: Rows, order: int) -> Block:
+    """Make a block of a leaf, with the role and the parameters of the `Block` that it may be."""
     where = f"block {name!r}"
     if one_level(name) in ("", ".", ".."):
         raise UsageError("blocks", expected="names", got=repr(name), remedy="give the block another name")
@@ -142,29 +157,28 @@ def _block(name: str, given: Any, rows: Rows, order: int) -> Block:
     parameters: tuple[Parameter, ...] = ()
     left: Factor | None = None
     right: Factor | None = None
-    if isinstance(given, Block):
-        role, parameters = given.role, given.parameters
-        given = given.factors
-    if isinstance(given, tuple):
-        left, right = _pair(given, rows, where)
-    elif isinstance(given, DenseFactor | SparseFactor | PairsFactor):
-        right = _factor(given, rows, where)
+    if isinstance(leaf, Block):
+        role, parameters = leaf.role, leaf.parameters
+        leaf = leaf.factors
+    if isinstance(leaf, tuple):
+        left, right = _pair(leaf, rows, where)
+    elif isinstance(leaf, DenseFactor | SparseFactor | PairsFactor):
+        right = _factor(leaf, rows, where)
     else:
-        right, shape = _dense(given, rows, where)
+        right, shape = _dense(leaf, rows, where)
         parameters = (Parameter(name, shape),)
     block = Block(one_level(name), role, rows.n, rows.c, left, right, order)
     if not block.width:
         raise UsageError(where, expected="one parameter or more", got="none", remedy="leave it out")
-    if (
-        sum(math.prod(parameter.shape) for parameter in parameters) != block.width
-    ):  # those of a tensor are lost
+    # Factors alone do not tell the shape of the parameter.
+    if sum(math.prod(parameter.shape) for parameter in parameters) != block.width:
         parameters = (Parameter(name, (block.width,) if left is None or right is None else block.widths),)
     return replace(block, parameters=parameters)
 
 
-def _dense(given: Any, rows: Rows, where: str) -> tuple[Factor, tuple[int, ...]]:
-    """A Jacobian that is written out, and the shape of its parameter."""
-    values, lead = as_floats(given, where), rows.lead
+def _dense(array: Any, rows: Rows, where: str) -> tuple[Factor, tuple[int, ...]]:
+    """Return a Jacobian that is written out as a factor, and the shape of its parameter."""
+    values, lead = as_floats(array, where), rows.lead
     if values.shape[: len(lead)] != lead:
         expected = f"{_shape(lead, '...')}, the parameter's own axes last"
         raise _wrong_shape(where, expected, values, _JACREV)
@@ -172,32 +186,34 @@ def _dense(given: Any, rows: Rows, where: str) -> tuple[Factor, tuple[int, ...]]
     return DenseFactor(values.reshape(rows.n, rows.c, -1)), shape
 
 
-def _pair(given: tuple[Any, ...], rows: Rows, where: str) -> tuple[Factor | None, Factor | None]:
-    given = tuple(None if isinstance(one, Ones) else one for one in given)
-    if len(given) != 2 or all(one is None for one in given):
-        got = f"a tuple of {len(given)}" if len(given) != 2 else "(None, None)"
+def _pair(pair: tuple[Any, ...], rows: Rows, where: str) -> tuple[Factor | None, Factor | None]:
+    """Return the left and the right factor of a block; None stands for all ones."""
+    pair = tuple(None if isinstance(side, Ones) else side for side in pair)
+    if len(pair) != 2 or all(side is None for side in pair):
+        got = f"a tuple of {len(pair)}" if len(pair) != 2 else "(None, None)"
         raise UsageError(where, expected="a pair (left, right) of factors", got=got, remedy=_PAIRS)
-    sides = zip(given, (rows.left, rows), ("left", "right"), strict=True)
+    sides = zip(pair, (rows.left, rows), ("left", "right"), strict=True)
     left, right = (
-        None if one is None else _factor(one, of, f"{where}, {side} factor") for one, of, side in sides
+        None if factor is None else _factor(factor, of, f"{where}, {side} factor")
+        for factor, of, side in sides
     )
     return left, right
 
 
-def _factor(given: Any, rows: Rows, where: str) -> Factor:
-    """One factor of a block: an array (n, a) on the left, (n, c, b) on the right, or a factor's record."""
-    if isinstance(given, PairsFactor):
-        return _pairs(given, rows, where)
-    if not isinstance(given, SparseFactor):
-        values = given.load().values if isinstance(given, DenseFactor) else given
+def _factor(factor: Any, rows: Rows, where: str) -> Factor:
+    """Return one factor of a block, from an array (n, a) on the left, (n, c, b) on the right, or a factor."""
+    if isinstance(factor, PairsFactor):
+        return _pairs(factor, rows, where)
+    if not isinstance(factor, SparseFactor):
+        values = factor.load().values[:] if isinstance(factor, DenseFactor) else factor
         return DenseFactor(_three_axes(values, rows, where))
-    given = given.load()
-    values = _three_axes(given.values, rows, f"{where}, values")
-    indices = as_indices(given.indices, f"{where}, indices")
+    factor = factor.load()
+    values = _three_axes(factor.values, rows, f"{where}, values")
+    indices = as_indices(factor.indices, f"{where}, indices")
     if indices.shape != (rows.n, values.shape[2]):
         expected = f"{_shape((rows.n, values.shape[2]))}, as many as values"
         raise _wrong_shape(f"{where}, indices", expected, indices, "give one index a value")
-    columns = whole_number(given.columns, f"{where}, columns", 1)
+    columns = whole_number(factor.columns, f"{where}, columns", 1)
     if indices.size and not -1 <= indices.min() <= indices.max() < columns:
         raise UsageError(
             f"{where}, indices",
@@ -208,9 +224,9 @@ def _factor(given: Any, rows: Rows, where: str) -> Factor:
     return SparseFactor(indices, values, columns)
 
 
-def _pairs(given: PairsFactor, rows: Rows, where: str) -> PairsFactor:
-    """A factor of T pairs: (n, 1, T, a) and (n, c, T, b)."""
-    left, right = as_floats(given.left[:], f"{where}, left"), as_floats(given.right[:], f"{where}, right")
+def _pairs(factor: PairsFactor, rows: Rows, where: str) -> PairsFactor:
+    """Return a factor of T pairs in memory, arrays (n, 1, T, a) and (n, c, T, b), once they are checked."""
+    left, right = as_floats(factor.left[:], f"{where}, left"), as_floats(factor.right[:], f"{where}, right")
     if right.ndim != 4 or right.shape[:2] != (rows.n, rows.c):
         raise _wrong_shape(f"{where}, right", _shape((rows.n, rows.c), "uses, width"), right, _PAIRS)
     if left.ndim != 4 or left.shape[:3] != (rows.n, 1, right.shape[2]):
@@ -218,9 +234,9 @@ def _pairs(given: PairsFactor, rows: Rows, where: str) -> PairsFactor:
     return PairsFactor(left, right)
 
 
-def _three_axes(given: Any, rows: Rows, where: str) -> NDArray[Any]:
-    """The values of a factor as (n, c, width)."""
-    values = as_floats(given, where)
+def _three_axes(array: ArrayLike, rows: Rows, where: str) -> Floats:
+    """Return the values of a factor as (n, c, width)."""
+    values = as_floats(array, where)
     if rows.plain and values.ndim == 2:
         values = values[:, None]
     if values.ndim != 3 or values.shape[:2] != (rows.n, rows.c):
@@ -229,7 +245,7 @@ def _three_axes(given: Any, rows: Rows, where: str) -> NDArray[Any]:
 
 
 def _with_roles(blocks: list[Block], roles: Mapping[str, str] | None) -> tuple[Block, ...]:
-    """The blocks in the roles that the longest fitting beginning of their names has."""
+    """Return the blocks with the roles that the beginnings of their names have, see `role_of`."""
     if roles is None:
         return tuple(blocks)
     if isinstance(roles, Mapping):
@@ -239,28 +255,29 @@ def _with_roles(blocks: list[Block], roles: Mapping[str, str] | None) -> tuple[B
     return tuple(replace(block, role=role_of(block.name, roles, SEPARATORS, block.role)) for block in blocks)
 
 
-def _asarray(values: Any, name: str) -> NDArray[Any]:
+def _asarray(values: ArrayLike | None, name: str) -> NDArray[Any]:
+    """Convert to an array of any type; raise `UsageError` where NumPy cannot, or where entries are masked."""
     if np.ma.is_masked(values):
-        got = f"a mask on {np.count_nonzero(np.ma.getmaskarray(values))} entries"
+        got = f"a mask on {np.count_nonzero(np.ma.getmaskarray(np.ma.asarray(values)))} entries"
         raise UsageError(name, expected="numbers without a mask", got=got, remedy="leave out these samples")
     if values is None:
         raise UsageError(name, expected="an array of numbers", got="None", remedy="give one, or leave it out")
     try:
         array: NDArray[Any] = np.asarray(values)
-    except Exception as error:  # rows of several lengths, and whatever __array__ raises
-        reason = first_line(error)
+    except Exception as error:  # at rows of several lengths, and whatever __array__ raises
         raise UsageError(
             name,
             expected="what numpy.asarray takes",
-            got=f"a {type(values).__name__} that it does not ({reason})",
+            got=f"a {type(values).__name__} that it does not ({first_line(error)})",
             remedy="give an array in memory",
         ) from error
     return array
 
 
 def _shape(sizes: tuple[int, ...], more: str = "") -> str:
+    """Write a shape, such as "(8, 3, width)", as messages show it."""
     return "(" + ", ".join([*map(str, sizes), *([more] if more else [])]) + ")"
 
 
-def _wrong_shape(where: str, expected: str, got: NDArray[Any], remedy: str) -> UsageError:
+def _wrong_shape(where: str, expected: str, got: Floats | Integers, remedy: str) -> UsageError:
     return UsageError(where, expected=f"an array {expected}", got=f"shape {got.shape}", remedy=remedy)

@@ -1,8 +1,6 @@
-"""Pictures that travel with a run: no part of the contract, so what does not look like one is ignored."""
+"""Read pictures that travel with a run. They are no part of the contract: what is no picture is ignored."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import h5py
 import numpy as np
@@ -12,11 +10,11 @@ from ntkspec.errors import UsageError
 from ntkspec.memory import require
 from ntkspec.store import checks, digest, schema
 
-LARGEST = 2**28  # bytes
+LARGEST = 2**28  # bytes of a picture
 
 
-def require_picture(pixels: NDArray[Any], name: str) -> None:
-    """Refuse what is no picture: uint8 (H, W) or (H, W, 3).
+def require_picture(pixels: checks.AnyArray, name: str) -> None:
+    """Require that an array is a picture: uint8 of shape (H, W) or (H, W, 3).
 
     Raises:
         UsageError: it is of another type or shape, or empty.
@@ -30,15 +28,26 @@ def require_picture(pixels: NDArray[Any], name: str) -> None:
 
 
 def read_pictures(file: h5py.File, where: str, budget: int) -> dict[str, NDArray[np.uint8]]:
-    """Pictures (H, W) or (H, W, 3) by name: "truth" and snapshot ids."""
+    """Read the pictures, uint8 (H, W) or (H, W, 3), by name: "truth" and ids of snapshots.
+
+    Args:
+        file: the run file.
+        where: the run file, for messages.
+        budget: bytes that they may take.
+
+    Raises:
+        MemoryBudgetError: they take more.
+        RunFileError: they are damaged.
+    """
     where = f"{where}: /{schema.PICTURES}"
     with checks.reading(where):
-        found = _pictures(file)
-        require(where, sum(data.size for data in found.values()), budget, "raise --memory")
-        return {name: _read(data, f"{where}/{name}") for name, data in found.items()}
+        pictures = _pictures(file)
+        require(where, sum(data.size for data in pictures.values()), budget, "raise --memory")
+        return {name: _read(data, f"{where}/{name}") for name, data in pictures.items()}
 
 
 def _pictures(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """Return the datasets that are pictures; none unless this package marked their group."""
     if not isinstance(file.get(schema.PICTURES, getlink=True), h5py.HardLink):
         return {}
     group = file[schema.PICTURES]

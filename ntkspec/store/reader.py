@@ -19,6 +19,7 @@ from ntkspec._io import first_line
 from ntkspec.errors import RunFileError, not_one_of
 from ntkspec.memory import budget_bytes
 from ntkspec.store import checks, digest, schema
+from ntkspec.store.checks import Floats
 from ntkspec.store.disk import open_hdf5
 from ntkspec.store.pictures import read_pictures
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
@@ -26,7 +27,14 @@ from ntkspec.store.stored import Stored, open_stored, require_open
 
 
 class Run:
-    """An open run file. Use as a context manager, or call `close`; open it anew in every worker."""
+    """An open run file, as `open_run` gives it: a context manager. Every process opens the file for itself.
+
+    Example:
+        >>> import ntkspec
+        >>> with ntkspec.open_run("data/golden/mpe.h5") as run:
+        ...     print(run)
+        Run('data/golden/mpe.h5', 'MPE', 40 samples, snapshots: init)
+    """
 
     def __init__(self, path: Path, file: h5py.File, budget: int, trial: bool = False) -> None:
         self.path = path
@@ -62,57 +70,67 @@ class Run:
 
     @property
     def samples(self) -> int:
-        """n."""
+        """Return n, the number of samples."""
         return int(self._inputs.data.shape[0])
 
     @property
-    def inputs(self) -> NDArray[Any]:
-        """Coordinates (n, d) as the model received them."""
+    def inputs(self) -> Floats:
+        """Return the coordinates (n, d) as the model received them."""
         return self._inputs.read()
 
     @property
     def has_targets(self) -> bool:
-        """Whether the file has targets; nothing is read."""
+        """Return whether the file has targets; nothing is read."""
         return self._targets is not None
 
     @property
-    def targets(self) -> NDArray[Any] | None:
-        """Targets (n, c), or None where the file has none."""
+    def targets(self) -> Floats | None:
+        """Return the targets (n, c), or None if the file has none."""
         return None if self._targets is None else self._targets.read()
 
     @property
     def indices(self) -> NDArray[np.int64] | None:
-        """Position of each sample in its data set (n,), or None where the file has none."""
+        """Return the position of each sample in its data set, (n,), or None if the file has none."""
         return None if self._indices is None else self._indices.read()
 
     # -- snapshots
 
     def snapshot(self, key: str | int) -> Snapshot:
-        """A snapshot by id, else by label (the last of that label), else by step; -1 for the last of all.
+        """Return the snapshot with this id, else the last one with this label or step.
+
+        Args:
+            key: an id, a label or a step; -1 for the last snapshot of all.
 
         Raises:
             UsageError: there is none.
+
+        Example:
+            >>> with open_run("data/golden/foreign.h5") as run:
+            ...     run.snapshot("end").step, run.snapshot(7).id, run.snapshot(-1).label
+            (7, '0007', 'end')
         """
         if key == -1:
             return self.snapshots[-1]
-        found = [snap for snap in self.snapshots if key == snap.id]
-        found = found or [snap for snap in self.snapshots if key in (snap.label, snap.step)]
-        if not found:
-            there = (f"{snap.id} (label {snap.label!r}, step {snap.step})" for snap in self.snapshots)
-            raise not_one_of(f"{self.path}: snapshot", key, there)
-        return found[-1]
+        matches = [snap for snap in self.snapshots if key == snap.id]
+        matches = matches or [snap for snap in self.snapshots if key in (snap.label, snap.step)]
+        if not matches:
+            names = (f"{snap.id} (label {snap.label!r}, step {snap.step})" for snap in self.snapshots)
+            raise not_one_of(f"{self.path}: snapshot", key, names)
+        return matches[-1]
 
     @cached_property
     def pictures(self) -> Mapping[str, NDArray[np.uint8]]:
-        """Pictures that travel with the run, by name: "truth" and snapshot ids. Not part of the contract."""
+        """Return the pictures that travel with the run, uint8, by name: "truth" and ids of snapshots."""
         require_open(self._file, str(self.path))
         return read_pictures(self._file, str(self.path), self._budget)
 
     def check_values(self) -> None:
-        """Read every number once; raise `RunFileError` at the first that the contract forbids.
+        """Read every number once, compare checksums where the writer left them, and follow every link.
 
-        Also where numbers are not those that were written, if the writer left checksums. Of a file that was
-        opened with `trial`, compressed numbers are read in another process first.
+        If the file was opened with `trial`, compressed numbers are read in another process first.
+
+        Raises:
+            RunFileError: a number is not what docs/run-format.md allows, or not what was written.
         """
         require_open(self._file, str(self.path))
         if self._trial and any(stored.filtered for stored in self._stored()):
@@ -130,25 +148,25 @@ class Run:
             yield from snap.stored()
 
     def read_filtered(self, step: sandbox.Step) -> None:
-        """Read every number that is compressed."""
+        """Read every number that is compressed; `step` is called after each read."""
         for stored in self._stored():
             if stored.filtered:
                 for _ in stored.panels():
                     step()
 
     def walk(self, step: sandbox.Step) -> None:
-        """Follow every index and link of the file."""
+        """Follow every index and link of the file; `step` is called before each part."""
         for stored in self._stored():
             step()
             checks.chunks_inside(stored.data, stored.where)
         step()
         read_pictures(self._file, str(self.path), self._budget)
         step()
-        with contextlib.suppress(RunFileError):  # of what is not read, only validation speaks
+        with contextlib.suppress(RunFileError):  # only `check_values` minds what is never read
             checks.links_stay_inside(self._file, str(self.path))
 
     def close(self) -> None:
-        """Close the file; what was not read is then out of reach."""
+        """Close the file; what was not read by then cannot be read any more."""
         self._file.close()
 
     def __enter__(self) -> Run:
@@ -199,21 +217,22 @@ class Run:
         return tuple(sorted(snapshots, key=lambda snap: snap.step))
 
     def _check_digests(self) -> None:
-        """What is small is what was written, if the writer left digests."""
+        """Compare the digests of names, shapes and attributes, where the writer left them."""
         where = f"{self.path}: /{schema.SNAPSHOTS}"
         groups = {snap.id: self._file[schema.SNAPSHOTS][snap.id] for snap in self.snapshots}
         signed = [name for name in groups if checks.has(groups[name].attrs, digest.DIGEST, where)]
         if not signed and not checks.has(self._file.attrs, digest.DIGEST, where):
             return
-        found = {name: digest.snapshot_digest(groups[name], f"{where}/{name}") for name in groups}
+        computed = {name: digest.snapshot_digest(groups[name], f"{where}/{name}") for name in groups}
         for name in signed:
-            digest.compare_digest(groups[name], f"{where}/{name}", found[name])
+            digest.compare_digest(groups[name], f"{where}/{name}", computed[name])
         if self.complete:  # every finished file that has digests has one at its root
             digest.compare_digest(
-                self._file, str(self.path), digest.root_digest(self._file, f"{self.path}: ", found)
+                self._file, str(self.path), digest.root_digest(self._file, f"{self.path}: ", computed)
             )
 
     def _interruption(self, ignored: list[str]) -> tuple[str, ...]:
+        """Return the warning of a file whose writer was interrupted; none if it was not."""
         if self.complete and not ignored:
             return ()
         what = (
@@ -225,22 +244,25 @@ class Run:
 
 
 def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial: bool = False) -> Run:
-    """Open a run file, checking its whole structure; numbers are read, and checked, on demand.
+    """Open a run file and check its whole structure; numbers are read, and checked, on demand.
 
-    The HDF5 library may hang or crash on a damaged file, and this process with it. With `trial` that happens
-    to another process, and becomes an error:
-
-        with ntkspec.open_run("from-elsewhere.h5", trial=True) as run:
-            run.check_values()
+    The HDF5 library may hang or crash on a damaged file, and this process with it. With `trial` another
+    process reads the file first, and a hang or a crash becomes an error.
 
     Args:
         path: the file.
-        memory: budget in GiB for what is read at once; default 80% of what is free.
-        trial: read the file in another process first, as the commands do (on Linux). A third of a second for
-            the first file of a `ntkspec.sandbox.server`, some 0.05 s for each further one.
+        memory: budget in GiB for what is read at once; default: 80% of what is free.
+        trial: read the file in another process first, as the commands do (on Linux alone). That takes a third
+            of a second, and in a `ntkspec.sandbox.server` some 0.05 s for each further file.
 
     Raises:
         RunFileError: the file does not obey docs/run-format.md.
+
+    Example:
+        >>> with open_run("data/golden/mpe.h5", trial=True) as run:
+        ...     run.check_values()
+        ...     run.inputs.shape, run.snapshot("init").outputs.shape
+        ((40, 2), (40, 3))
     """
     path, budget = Path(path), budget_bytes(memory)
     _check_is_file(path)
@@ -256,7 +278,7 @@ def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial
 
 
 def _try_out(path: Path, what: str, look: Callable[[Path, int, sandbox.Step], None], budget: int) -> None:
-    # A file of many thousand small blocks may take longer; they cannot be more than the file has room for.
+    # Many thousand small blocks may take longer; a larger file may have more of them.
     seconds = sandbox.SECONDS + min(path.stat().st_size // 2**21, 60)
     sandbox.try_out(path, what, partial(look, path, budget), budget, seconds)
 

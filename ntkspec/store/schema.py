@@ -1,10 +1,10 @@
-"""Names of the run file, in one place. The contract itself is docs/run-format.md."""
+"""The names that stand in run files. The contract itself is docs/run-format.md."""
 
 from __future__ import annotations
 
 FORMAT = "ntkspec-run"
 VERSION = 1
-VERSION_OF_PAIRS = 2  # of files with a factor of pairs, which readers of version 1 do not know
+VERSION_OF_PAIRS = 2  # of files with a factor of pairs, which readers of version 1 cannot read
 VERSIONS = (VERSION, VERSION_OF_PAIRS)
 
 SAMPLES = "samples"
@@ -22,8 +22,8 @@ SCALE = "scale"
 VALUES = "values"
 COLUMNS = "columns"
 
-# Not part of the contract, which lets readers ignore what it does not name: pictures travel in a group of
-# their own, marked so that a foreign group of the same name is not mistaken for it.
+# Pictures are not part of the contract, by which readers ignore what it does not name. They lie in a group of
+# their own, which is marked, so that another writer's group of the same name is not mistaken for it.
 PICTURES = "pictures"
 PICTURES_FORMAT = "ntkspec-pictures"
 TRUTH = "truth"

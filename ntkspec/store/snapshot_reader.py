@@ -1,4 +1,4 @@
-"""Open one snapshot of a run file: its attributes, its blocks, their factors."""
+"""Open one snapshot of a run file and check its structure: attributes, blocks, factors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import h5py
 import numpy as np
@@ -17,41 +16,51 @@ from numpy.typing import NDArray
 from ntkspec.errors import RunFileError
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, PairsFactor, Parameter, SparseFactor
 from ntkspec.store import checks, schema
+from ntkspec.store.checks import Floats
 from ntkspec.store.stored import Stored, open_stored
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One complete snapshot of a run."""
+    """One complete snapshot of a run: the network's outputs and Jacobian at one step of its training.
 
-    id: str
-    step: int
-    label: str
+    Example:
+        >>> import ntkspec
+        >>> with ntkspec.open_run("data/golden/foreign.h5") as run:
+        ...     snapshot = run.snapshot("end")
+        ...     kernel = ntkspec.gram(snapshot.jacobian, outputs="trace")
+        >>> snapshot.id, snapshot.step, kernel.shape
+        ('0007', 7, (40, 40))
+    """
+
+    id: str  # by which it is stored
+    step: int  # of the training
+    label: str  # such as "init" or "end"; need not be unique
     metrics: Mapping[str, float]
     blocks: tuple[Block, ...]  # read on demand
     scales: Mapping[str, Stored]  # by block name, where the file has them: (a, b)
     _outputs: Stored
     _regions: Stored | None
-    _certain: bool
+    _certain: bool  # whether rounding cannot have put a sample into the wrong region
     _arrays: tuple[Stored, ...]  # of all factors
 
     @cached_property
     def jacobian(self) -> Jacobian:
-        """The blocks and the activation regions, if the file has them; blocks are read on demand."""
+        """Return the Jacobian: blocks, read on demand, and the activation regions if the file has them."""
         return Jacobian(self.blocks, self.regions, self._certain)
 
     @property
-    def outputs(self) -> NDArray[Any]:
-        """f(x_i), (n, c)."""
+    def outputs(self) -> Floats:
+        """Return the network's outputs f(x_i), (n, c)."""
         return self._outputs.read()
 
     @property
     def regions(self) -> NDArray[np.int64] | None:
-        """Activation region of each sample (n,), or None where the file has none."""
+        """Return the number of each sample's activation region, (n,), or None if the file has none."""
         return None if self._regions is None else self._regions.read()
 
     def stored(self) -> Iterator[Stored]:
-        """All datasets of the snapshot."""
+        """Yield all datasets of the snapshot."""
         yield self._outputs
         if self._regions is not None:
             yield self._regions
@@ -59,7 +68,7 @@ class Snapshot:
         yield from self._arrays
 
     def check_values(self) -> None:
-        """Read every number once; raise `RunFileError` at the first that the contract forbids."""
+        """Read every number once; raise `RunFileError` at the first that docs/run-format.md forbids."""
         for stored in self.stored():
             stored.check()
 
@@ -67,16 +76,23 @@ class Snapshot:
 def open_snapshot(
     snapshots: h5py.Group, name: str, where: str, n: int, c: int | None, budget: int
 ) -> Snapshot:
-    """Check the structure of one complete snapshot; c is the width of the targets, where there are any."""
+    """Open one complete snapshot, whose structure is checked.
+
+    Args:
+        snapshots: the group of all snapshots.
+        name: id of this one.
+        where: its place, for messages.
+        n: samples of the run.
+        c: outputs, as the targets have them; None without targets.
+        budget: bytes that one read may take.
+
+    Raises:
+        RunFileError: it does not obey docs/run-format.md.
+    """
     group = checks.child(snapshots, name, h5py.Group, where.rpartition("/")[0])
     outputs = open_stored(group, schema.OUTPUTS, where, checks.FLOATS, (n, c), budget)
     c = int(outputs.data.shape[1])
-    regions, certain = None, False
-    if checks.has(group, schema.REGIONS, where):
-        regions = open_stored(group, schema.REGIONS, where, checks.INTEGERS[1:], (n,), budget)
-        place = f"{where}/{schema.REGIONS}"
-        if checks.has(regions.data.attrs, schema.CERTAIN, place):
-            certain = checks.flag(regions.data, schema.CERTAIN, place)
+    regions, certain = _open_regions(group, where, n, budget)
     blocks_where = f"{where}/{schema.BLOCKS}"
     blocks_group = checks.child(group, schema.BLOCKS, h5py.Group, where)
     names = checks.groups(blocks_group, blocks_where)
@@ -105,11 +121,21 @@ def open_snapshot(
     )
 
 
-def _place(block: Block) -> tuple[int, list[tuple[int, str]]]:
-    """Sort blocks by their order and, among those of one order, by name, where numbers count as numbers.
+def _open_regions(group: h5py.Group, where: str, n: int, budget: int) -> tuple[Stored | None, bool]:
+    """Open the activation regions, if there are any, and read whether they are certain."""
+    if not checks.has(group, schema.REGIONS, where):
+        return None, False
+    regions = open_stored(group, schema.REGIONS, where, checks.INTEGERS[1:], (n,), budget)
+    place = f"{where}/{schema.REGIONS}"
+    stated = checks.has(regions.data.attrs, schema.CERTAIN, place)
+    return regions, stated and checks.flag(regions.data, schema.CERTAIN, place)
 
-    Numbers are compared as digits: a name may hold one that is too long for Python's `int`, or a digit that
-    is none to it, such as a superscript.
+
+def _place(block: Block) -> tuple[int, list[tuple[int, str]]]:
+    """Return a key that sorts blocks by order, then by name, with numbers in names sorted as numbers.
+
+    Numbers are compared digit by digit: they may be too long for Python's `int`, or have digits that it does
+    not know, such as superscripts.
     """
     parts = re.split(r"([0-9]+)", block.name)
     parts[1::2] = [number.lstrip("0") for number in parts[1::2]]
@@ -119,7 +145,7 @@ def _place(block: Block) -> tuple[int, list[tuple[int, str]]]:
 def _open_block(
     blocks: h5py.Group, name: str, where: str, n: int, c: int, budget: int
 ) -> tuple[Block, Stored | None]:
-    """A block and its scale, where the file has one."""
+    """Open a block, and its scale where the file has one."""
     group = checks.child(blocks, name, h5py.Group, where)
     where = f"{where}/{name}"
     present = [side for side in checks.members(group, where) if side in (schema.LEFT, schema.RIGHT)]
@@ -156,6 +182,7 @@ def _open_block(
 
 
 def _open_factor(group: h5py.Group, side: str, where: str, rows: tuple[int, ...], budget: int) -> Factor:
+    """Open one side of a block: dense, sparse or a factor of pairs. `rows` is (n,) or (n, c)."""
     kind = h5py.Group if checks.is_group(group, side, where) else h5py.Dataset
     item = checks.child(group, side, kind, where)
     one_output = len(rows) == 1
@@ -173,7 +200,7 @@ def _open_factor(group: h5py.Group, side: str, where: str, rows: tuple[int, ...]
 
 
 def _open_pairs(item: h5py.Group, where: str, rows: tuple[int, ...], budget: int) -> PairsFactor:
-    """A factor of version 2: T pairs for each sample."""
+    """Open a factor of T pairs for each sample, which files of version 2 may have."""
     version = checks.integer(item.file, "version", where, 0)
     if version < schema.VERSION_OF_PAIRS:
         raise RunFileError(
@@ -189,6 +216,7 @@ def _open_pairs(item: h5py.Group, where: str, rows: tuple[int, ...], budget: int
 
 
 def _metrics(group: h5py.Group, where: str) -> dict[str, float]:
+    """Read the metrics, which must be finite numbers."""
     metrics = checks.json_attribute(group, "metrics", where, dict)
     for name, value in metrics.items():
         # A longer integer would not fit a float, and Python compares it with one exactly.
@@ -203,6 +231,7 @@ def _metrics(group: h5py.Group, where: str) -> dict[str, float]:
 
 
 def _parameters(group: h5py.Group, where: str) -> tuple[Parameter, ...]:
+    """Read the names and the shapes of a block's parameters."""
     parameters = []
     for entry in checks.json_attribute(group, "parameters", where, list):
         shape = entry.get("shape") if isinstance(entry, dict) else None

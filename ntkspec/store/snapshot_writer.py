@@ -1,4 +1,4 @@
-"""Fill one snapshot of a run file, a range of samples at a time."""
+"""Write one snapshot of a run file, a range of samples at a time."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, Factor, Jacobian
 from ntkspec.store import digest, schema
+from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import reserve, writing
 from ntkspec.store.texts import check_name, one_level
 
@@ -22,7 +22,7 @@ CHUNK_BYTES = 2 * 2**20  # the contract asks for 1 to 4 MiB
 
 
 class SnapshotWriter:
-    """Fills one snapshot, a range of samples at a time."""
+    """A snapshot that is being written, a range of samples at a time."""
 
     def __init__(self, group: h5py.Group, n: int, part: Path) -> None:
         self._group = group
@@ -34,22 +34,28 @@ class SnapshotWriter:
     def write(
         self,
         start: int,
-        outputs: NDArray[Any],
+        outputs: Floats,
         jacobian: Jacobian,
         regions: NDArray[np.int64] | None = None,
         *,
         certain: bool = False,
     ) -> None:
-        """Write samples start, start + 1, ...: outputs (m, c) and the Jacobian's m samples, in order.
+        """Write the next m samples; the first call creates the datasets.
 
-        The first call creates the datasets; later ones must bring the same blocks. `regions` (m,) numbers
-        each sample's activation region; they are brought with every call or with none. They are `certain`
-        where samples that rounding could have put into another region have regions of their own.
+        Args:
+            start: number of the first sample: as many as are written.
+            outputs: f(x_i), (m, c).
+            jacobian: of these m samples, with the same blocks at every call.
+            regions: the number of each sample's activation region, (m,); given at every call or at none.
+            certain: whether samples that rounding could have put into another region have regions of their
+                own.
+
+        Raises:
+            UsageError: samples are out of order or too many, or numbers or names cannot be stored.
+            OutputError: the file cannot be written.
         """
         if start != self._filled:
-            raise UsageError(
-                "snapshot", expected=f"sample {self._filled} next", got=f"{start}", remedy="write in order"
-            )
+            raise UsageError("snapshot", expected=f"sample {self._filled} next", got=f"{start}")
         outputs = check_floats(outputs, "outputs", 2)
         if len(outputs) != jacobian.samples or start + len(outputs) > self._n:
             raise UsageError(
@@ -58,25 +64,11 @@ class SnapshotWriter:
                 got=f"{len(outputs)} from {start}",
                 remedy="give one row a sample",
             )
-        for block in jacobian:
-            check_name(block.name, "name of a block")
-            check_name(block.role, f"role of block {block.name}")
-            if not block.nbytes:
-                raise UsageError(
-                    f"block {block.name}",
-                    expected="a left or a right factor with numbers",
-                    got="ones alone",
-                    remedy="write one of them out: DenseFactor(numpy.ones(...))",
-                )
+        _check_blocks(jacobian)
         stop = start + len(outputs)
         with writing(self._part):
             if start == 0:
-                stored = [array for b in jacobian for side in b.factors for array in side.arrays.values()]
-                need = outputs.nbytes + sum(int(array.nbytes) for array in stored)
-                reserve(self._part, need * self._n // jacobian.samples)
-                create_dataset(self._group, schema.OUTPUTS, (self._n, *outputs.shape[1:]), outputs.dtype)
-                for block in jacobian:
-                    self._create(block)
+                self._create(outputs, jacobian)
                 if regions is not None:
                     create_dataset(self._group, schema.REGIONS, (self._n,), np.dtype(np.int64))
                     self._group[schema.REGIONS].attrs[schema.CERTAIN] = certain
@@ -87,7 +79,16 @@ class SnapshotWriter:
                 self._fill(block, start, stop)
         self._filled = stop
 
-    def _create(self, block: Block) -> None:
+    def _create(self, outputs: Floats, jacobian: Jacobian) -> None:
+        """Create the datasets of outputs and blocks, once the disk has room for all samples."""
+        stored = [array for b in jacobian for side in b.factors for array in side.arrays.values()]
+        need = outputs.nbytes + sum(int(array.nbytes) for array in stored)
+        reserve(self._part, need * self._n // jacobian.samples)
+        create_dataset(self._group, schema.OUTPUTS, (self._n, *outputs.shape[1:]), outputs.dtype)
+        for block in jacobian:
+            self._create_block(block)
+
+    def _create_block(self, block: Block) -> None:
         group = self._group.require_group(schema.BLOCKS).create_group(one_level(block.name))
         group.attrs["role"] = block.role
         group.attrs["order"] = block.order
@@ -108,14 +109,14 @@ class SnapshotWriter:
             for place, array in _datasets(side, factor):
                 self._put(group[place], start, stop, array)
 
-    def _put(self, data: h5py.Dataset, start: int, stop: int, values: NDArray[Any]) -> None:
-        """Write rows, and take their checksum as they are stored."""
+    def _put(self, data: h5py.Dataset, start: int, stop: int, values: AnyArray) -> None:
+        """Write the rows start:stop of a dataset, and continue its checksum."""
         stored = np.broadcast_to(values, (stop - start, *data.shape[1:])).astype(data.dtype, copy=False)
         data[start:stop] = stored
         self._crcs[data.name] = digest.crc32(stored, self._crcs.get(data.name, 0))
 
     def seal(self) -> None:
-        """Say of every dataset and of the whole what was written; raise unless every sample was."""
+        """Store the checksums of all datasets and the digest; raise `UsageError` if samples are missing."""
         if self._filled != self._n:
             raise UsageError("snapshot", expected=f"{self._n} samples", got=f"{self._filled}")
         for name, crc in self._crcs.items():
@@ -123,15 +124,30 @@ class SnapshotWriter:
         self._group.attrs[digest.DIGEST] = digest.snapshot_digest(self._group, str(self._part))
 
 
+def _check_blocks(jacobian: Jacobian) -> None:
+    """Raise `UsageError` where a block has a name or a role that HDF5 cannot store, or no numbers."""
+    for block in jacobian:
+        check_name(block.name, "name of a block")
+        check_name(block.role, f"role of block {block.name}")
+        if not block.nbytes:
+            raise UsageError(
+                f"block {block.name}",
+                expected="a left or a right factor with numbers",
+                got="ones alone",
+                remedy="write one of them out: DenseFactor(numpy.ones(...))",
+            )
+
+
 def _sides(block: Block) -> list[tuple[str, Factor]]:
-    """Both factors in memory."""
+    """Return both factors, in memory, by their names in the file."""
     return [(schema.LEFT, block.left.load()), (schema.RIGHT, block.right.load())]
 
 
-def _datasets(side: str, factor: Factor) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The arrays of a factor and where they lie: one under the factor's name, several in a group of it.
+def _datasets(side: str, factor: Factor) -> Iterator[tuple[str, AnyArray]]:
+    """Yield the place of each array of a factor, and the array as it is stored.
 
-    Left factors, and the left sides of pairs, do not depend on the output and are stored without that axis.
+    A single array is stored under the factor's name, several lie in a group of that name. Left factors and
+    the left sides of pairs do not depend on the output; they are stored without that axis.
     """
     for name, array in factor.arrays.items():
         place = f"{side}/{name}" if len(factor.arrays) > 1 else side
@@ -139,19 +155,19 @@ def _datasets(side: str, factor: Factor) -> Iterator[tuple[str, NDArray[Any]]]:
         yield place, array[:, 0] if without_outputs and array.ndim > 2 else array
 
 
-def create_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: Any) -> h5py.Dataset:
-    """A dataset chunked along rows, as the contract asks."""
+def create_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> h5py.Dataset:
+    """Create a dataset in chunks of whole rows, of 1 to 4 MiB as docs/run-format.md asks."""
     row_bytes = max(np.dtype(dtype).itemsize * math.prod(shape[1:]), 1)
     rows = min(max(CHUNK_BYTES // row_bytes, 1), shape[0])
     columns = shape[1:]
-    if row_bytes > 2 * CHUNK_BYTES:  # a row of a large dense Jacobian: split the last axis too
+    if row_bytes > 2 * CHUNK_BYTES:  # one row of a large dense Jacobian: the last axis is cut, too
         others = np.dtype(dtype).itemsize * math.prod(shape[1:-1])
         columns = (*shape[1:-1], max(CHUNK_BYTES // others, 1))
     return group.create_dataset(name, shape=shape, dtype=dtype, chunks=(rows, *columns) if rows else None)
 
 
-def check_floats(array: NDArray[Any], name: str, ndim: int) -> NDArray[Any]:
-    """Return the array if it is finite float32 or float64 with `ndim` axes; else raise `UsageError`."""
+def check_floats(array: Floats, name: str, ndim: int) -> Floats:
+    """Return an array of finite float32 or float64 with `ndim` axes; raise `UsageError` if it is none."""
     if np.ma.is_masked(array):
         raise UsageError(
             name, expected="numbers without a mask", got="masked ones", remedy="leave out these samples"

@@ -1,4 +1,4 @@
-"""Datasets of a run file as arrays: their structure is checked, their numbers are read on demand."""
+"""Use datasets of a run file as arrays: their structure is checked, their numbers are read on demand."""
 
 from __future__ import annotations
 
@@ -14,74 +14,79 @@ from numpy.typing import NDArray
 from ntkspec.errors import RunFileError
 from ntkspec.memory import format_bytes, require, samples_at_once
 from ntkspec.store import checks, digest
+from ntkspec.store.checks import AnyArray
 
-PANEL_BYTES = 64 * 2**20
-COMPRESSION = 2000  # no filter of HDF5 makes numbers so much smaller; deflate ends at 1032
+PANEL_BYTES = 64 * 2**20  # that `Stored.panels` reads at a time
+COMPRESSION = 2000  # no filter of HDF5 makes numbers so many times smaller; deflate reaches 1032
 
 
 @dataclass(frozen=True)
 class Stored:
     """A dataset (n, ...) of numbers, read in ranges of rows within a memory budget.
 
-    A factor of a run file is one of `ntkspec.jacobian` whose arrays are such datasets.
+    The factors of a run file are those of `ntkspec.jacobian`, with such datasets for arrays.
     """
 
     data: h5py.Dataset
-    where: str
+    where: str  # names it in messages
     budget: int  # bytes that one read may take
     positive: bool = False  # whether the contract asks for numbers > 0
-    below: int | None = None  # of indices, which are -1 or from 0 to this, itself left out
-    one_output: bool = False  # whether it lacks the axis of outputs, which left factors have by convention
+    below: int | None = None  # indices are less than this, and -1 or more
+    one_output: bool = False  # whether it lacks the axis of outputs, which `shape` then adds
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As factors want it."""
+        """Return the shape that a factor's array has: with an axis of outputs."""
         n, *others = (int(size) for size in self.data.shape)
         return (n, 1, *others) if self.one_output else (n, *others)
 
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        """Read rows; see `read`."""
+    def __getitem__(self, rows: slice) -> AnyArray:
+        """Read rows, with an axis of outputs; see `read`."""
         values = self.read(rows.start or 0, rows.stop)[:: rows.step]
         return values[:, None] if self.one_output else values
 
-    def take(self, samples: NDArray[np.intp], axis: int = 0) -> NDArray[Any]:
-        """Read some rows, in this order, a range of rows at a time."""
+    def take(self, samples: NDArray[np.intp], axis: int = 0) -> AnyArray:
+        """Read the rows of some samples, in their order; a range of rows is in memory at a time."""
         a_row, n = self.nbytes // self.data.shape[0], int(self.data.shape[0])
         require(self.where, len(samples) * a_row, self.budget, "raise --memory or take fewer samples")
-        found = np.empty((len(samples), *self.shape[1:]), self.dtype)
+        values: AnyArray = np.empty((len(samples), *self.shape[1:]), self.dtype)
         step = samples_at_once(min(PANEL_BYTES, self.budget), n, self.nbytes)
         for start in range(0, n, step):
-            here = np.flatnonzero((samples >= start) & (samples < start + step))
-            if len(here):
-                first, last = int(samples[here].min()), int(samples[here].max())
-                found[here] = self[first : last + 1][samples[here] - first]
-        return found
+            places = np.flatnonzero((samples >= start) & (samples < start + step))
+            if len(places):
+                first, last = int(samples[places].min()), int(samples[places].max())
+                values[places] = self[first : last + 1][samples[places] - first]
+        return values
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all numbers."""
+        """Return the bytes of all numbers."""
         return int(self.data.size) * int(self.data.dtype.itemsize)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the numbers, in native byte order."""
+        """Return the type of the numbers, in native byte order."""
         dtype: np.dtype[Any] = self.data.dtype.newbyteorder("=")
         return dtype
 
-    def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Rows start:stop in native byte order; refuses what does not fit and what is not finite.
+    def read(self, start: int = 0, stop: int | None = None) -> AnyArray:
+        """Read the rows start:stop, in native byte order and as they are stored.
 
-        All rows at once are held against the writer's checksum too, where there is one.
+        If these are all rows, they are compared with the writer's checksum, where there is one.
+
+        Raises:
+            MemoryBudgetError: they take more than the budget.
+            RunFileError: they cannot be read, or are not what the contract or the checksum says.
         """
         values = self._read(start, stop)
-        if (
-            len(values) == self.data.shape[0]
-            and (said := digest.stored_crc(self.data, self.where)) is not None
-        ):
-            digest.compare_crc(said, digest.crc32(values), self.where)
+        if len(values) == self.data.shape[0]:
+            checksum = digest.stored_crc(self.data, self.where)
+            if checksum is not None:
+                digest.compare_crc(checksum, digest.crc32(values), self.where)
         return values
 
-    def _read(self, start: int, stop: int | None) -> NDArray[Any]:
+    def _read(self, start: int, stop: int | None) -> AnyArray:
+        """Read rows and check each number, but no checksum."""
         require_open(self.data, self.where)
         rows = range(*slice(start, stop).indices(self.data.shape[0]))
         need = self.nbytes // self.data.shape[0] * len(rows)
@@ -116,27 +121,31 @@ class Stored:
         for _ in self.panels():
             pass
 
-    def panels(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        """All numbers in ranges of rows of about 64 MiB: first row, values. The checksum is compared last."""
-        said = digest.stored_crc(self.data, self.where)
-        n, found = int(self.data.shape[0]), 0
+    def panels(self) -> Iterator[tuple[int, AnyArray]]:
+        """Yield all numbers in ranges of rows of about 64 MiB: the first row and the values.
+
+        Raises:
+            RunFileError: see `read`; a wrong checksum is found at the end.
+        """
+        checksum = digest.stored_crc(self.data, self.where)
+        n, computed = int(self.data.shape[0]), 0
         step = samples_at_once(min(PANEL_BYTES, self.budget), n, self.nbytes)
         for start in range(0, n, step):
             values = self._read(start, min(start + step, n))
-            if said is not None:
-                found = digest.crc32(values, found)
+            if checksum is not None:
+                computed = digest.crc32(values, computed)
             yield start, values
-        digest.compare_crc(said, found, self.where)
+        digest.compare_crc(checksum, computed, self.where)
 
     @property
     def filtered(self) -> bool:
-        """Whether it is compressed, or otherwise goes through code that a damaged file can lead astray."""
+        """Return whether numbers pass a filter such as decompression, which damaged data can make crash."""
         with checks.reading(self.where):
             return bool(self.data.id.get_create_plist().get_nfilters())
 
 
 def require_open(place: h5py.File | h5py.Dataset, where: str) -> None:
-    """Raise `RunFileError` where the file that this lies in was closed."""
+    """Raise `RunFileError` if the file that holds this was closed."""
     if not place:
         raise RunFileError(
             where,
@@ -154,19 +163,32 @@ def open_stored(
     shape: tuple[int | None, ...],
     budget: int,
 ) -> Stored:
-    """The dataset `name` as `checks.dataset` wants it, and not claiming numbers that the file cannot hold."""
+    """Open a dataset for reading, checked by `checks.dataset`.
+
+    Args:
+        group: where to look.
+        name: of the dataset.
+        where: the group, for messages.
+        dtypes: see `checks.dataset`.
+        shape: see `checks.dataset`.
+        budget: bytes that one read may take.
+
+    Raises:
+        RunFileError: see `checks.dataset`; or it claims more numbers than the file can hold.
+        MemoryBudgetError: a compressed chunk, which HDF5 reads as a whole, does not fit.
+    """
     data = checks.dataset(group, name, where, dtypes, shape)
     stored = Stored(data, f"{where}/{name}", budget)
     with checks.reading(stored.where):
-        kept = int(data.id.get_storage_size())
-    if stored.nbytes > max(budget, COMPRESSION * kept):
+        size = int(data.id.get_storage_size())
+    if stored.nbytes > max(budget, COMPRESSION * size):
         raise RunFileError(
             stored.where,
             expected="the numbers that it claims",
-            got=f"{format_bytes(stored.nbytes)} claimed, {format_bytes(kept)} stored",
+            got=f"{format_bytes(stored.nbytes)} claimed, {format_bytes(size)} stored",
             remedy="write the file again",
         )
-    # HDF5 holds a whole chunk in memory to take a filter off it.
+    # HDF5 has a whole chunk in memory to undo a filter.
     chunk = math.prod(data.chunks or (0,)) * data.dtype.itemsize
     if chunk > budget and stored.filtered:
         require(f"{stored.where}, a chunk", chunk, budget, "raise --memory, or write smaller chunks")

@@ -1,9 +1,8 @@
-"""Texts that HDF5 can hold: UTF-8 without NUL. Strings may be neither, such as bytes of a command line."""
+"""Make and check texts that HDF5 can store: UTF-8 without NUL. Text of a command line need not be that."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from ntkspec.errors import UsageError
 
@@ -11,28 +10,33 @@ _UNSTORABLE = re.compile("[\ud800-\udfff\0]")
 
 
 def storable(text: str) -> str:
-    """The text with a replacement character for everything that cannot be stored; for labels."""
+    """Return a text with a replacement character for each character that cannot be stored; for labels."""
     return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def check_label(text: Any, where: str) -> str:
-    """A label as it is stored; raise `UsageError` unless it is a string."""
+def check_label(text: object, where: str) -> str:
+    """Return a label as it can be stored; raise `UsageError` unless it is a string."""
     if not isinstance(text, str):
         raise _refused(where, "a string", text)
     return storable(text)
 
 
-def check_name(text: Any, where: str) -> str:
-    """A name by which something is found again, as it is; raise `UsageError` where it cannot be stored so."""
+def check_name(text: object, where: str) -> str:
+    """Return a name as it is; raise `UsageError` unless it is a string that can be stored unchanged."""
     if not isinstance(text, str) or _UNSTORABLE.search(text):
         raise _refused(where, "a string of UTF-8 without NUL", text)
     return text
 
 
 def one_level(name: str) -> str:
-    """The name without slashes, which would make groups within groups in HDF5."""
+    """Return a name without slashes, which would make groups within groups in HDF5.
+
+    Example:
+        >>> one_level("encoder/table")
+        'encoder|table'
+    """
     return name.replace("/", "|")
 
 
-def _refused(where: str, expected: str, text: Any) -> UsageError:
+def _refused(where: str, expected: str, text: object) -> UsageError:
     return UsageError(where, expected=expected, got=repr(text)[:80])

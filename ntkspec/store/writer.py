@@ -1,8 +1,8 @@
 """Write run files that survive being killed.
 
-The file grows under `<name>.part`: default libver, each snapshot flushed before its `complete` mark is set
-and flushed again. Only a finished file takes the final name, by `os.replace` after an fsync. A killed
-writer leaves `<name>.part`, whose complete snapshots can be read, and which `resume=True` continues.
+The file grows under the name `<name>.part`, in HDF5's default format. Each snapshot is flushed, then marked
+complete and flushed again. Only a finished file gets its final name, by `os.replace` after an fsync. A killed
+writer leaves `<name>.part`: its complete snapshots can be read, and `resume=True` continues it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from ntkspec._version import PRODUCER
 from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.store import digest, schema
-from ntkspec.store.disk import check_writable, locked, open_hdf5, reserve, writing
+from ntkspec.store.checks import AnyArray, Floats
+from ntkspec.store.disk import check_writable, is_locked, open_hdf5, reserve, writing
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
 from ntkspec.store.texts import check_label, check_name
@@ -36,31 +37,44 @@ PART = ".part"
 
 
 class RunWriter:
-    """Writes one run file. Use as a context manager: leaving it cleanly gives the file its final name.
+    """A run file that is being written: a context manager, which at its end gives the file its final name.
 
     Args:
-        path: final name of the file.
-        inputs: (n, d) float32 or float64, coordinates as the model received them.
-        targets: (n, c), optional.
-        indices: (n,) integers, optional: position of each sample in its data set.
-        label: short display name; what no file can hold is replaced.
+        path: the final name of the file.
+        inputs: (n, d) float32 or float64, the coordinates as the model received them.
+        targets: (n, c) float32 or float64, optional.
+        indices: (n,) integers, optional: the position of each sample in its data set.
+        label: short display name; characters that HDF5 cannot store are replaced.
         config: JSON-able mapping, free form.
         overwrite: replace an existing file, at the end.
-        resume: continue `<path>.part` if there is one; its samples must be the same. What a killed writer
-            left may be damaged, so another process reads it first; see `ntkspec.open_run`, option `trial`.
+        resume: continue `<path>.part` if there is one; its samples must be the same. It may be damaged, so
+            another process reads it first, as with the option `trial` of `ntkspec.open_run`.
 
     Raises:
         OutputError: the file exists, its folder is absent or not writable, or the disk is full.
-        UsageError: arrays whose shapes or dtypes do not fit, or a resumed file with other samples.
+        UsageError: shapes or types of arrays do not fit, or the file to resume has other samples.
+
+    Example:
+        >>> import tempfile, numpy as np, ntkspec
+        >>> x, weights = np.linspace(0, 1, 12).reshape(4, 3), np.ones((3, 1))
+        >>> path = tempfile.mkdtemp() + "/linear.h5"
+        >>> with RunWriter(path, inputs=x, label="linear") as run:
+        ...     with run.snapshot("0000", step=0, label="init") as snapshot:
+        ...         w, factor = ntkspec.Parameter("w", (3, 1)), ntkspec.DenseFactor(x[:, None])
+        ...         block = ntkspec.Block("w", "network", 4, 1, None, factor, parameters=(w,))
+        ...         snapshot.write(0, x @ weights, ntkspec.Jacobian((block,)))
+        >>> with ntkspec.open_run(path) as run:
+        ...     run.label, run.snapshot("init").outputs.ravel()
+        ('linear', array([0.27272727, 1.09090909, 1.90909091, 2.72727273]))
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
-        inputs: NDArray[Any],
-        targets: NDArray[Any] | None = None,
-        indices: NDArray[Any] | None = None,
+        inputs: Floats,
+        targets: Floats | None = None,
+        indices: AnyArray | None = None,
         label: str = "",
         config: Mapping[str, Any] | None = None,
         overwrite: bool = False,
@@ -76,7 +90,9 @@ class RunWriter:
             schema.TARGETS: None if targets is None else check_floats(targets, "targets", 2),
             schema.INDICES: None if indices is None else np.asarray(indices, dtype=np.int64),
         }
-        self._samples = {name: array for name, array in samples.items() if array is not None}
+        self._samples: dict[str, AnyArray] = {
+            name: array for name, array in samples.items() if array is not None
+        }
         self.n = len(inputs)
         for name, array in self._samples.items():
             if len(array) != self.n or not self.n:
@@ -91,7 +107,8 @@ class RunWriter:
                 self._continue() if resume and self.part.exists() else self._create(label, config or {})
             )
 
-    def _create(self, label: str, config: Mapping[str, Any]) -> h5py.File:
+    def _create(self, label: str, config: Mapping[str, object]) -> h5py.File:
+        """Begin the file: its attributes and its samples."""
         attributes = {
             "format": schema.FORMAT,
             "version": schema.VERSION,
@@ -109,7 +126,7 @@ class RunWriter:
             self._write_samples(file)
             file.create_group(schema.SNAPSHOTS)
             file.flush()
-        except BaseException:  # Ctrl-C among them: nobody will call `abandon`
+        except BaseException:  # also at Ctrl-C, since nobody will call `abandon`
             self.part.unlink(missing_ok=True)
             raise
         return file
@@ -121,10 +138,10 @@ class RunWriter:
             data.attrs[digest.CRC] = np.uint32(digest.crc32(array))
 
     def _clear_part(self) -> None:
-        """Remove what an earlier writer left, but not what another one is writing now: HDF5 locks that."""
+        """Remove what an earlier writer left; raise `OutputError` if another one is writing now."""
         if not self.part.exists():
             return
-        if locked(self.part):
+        if is_locked(self.part):
             raise OutputError(
                 str(self.part),
                 expected="no other writer",
@@ -135,6 +152,7 @@ class RunWriter:
         self._fresh.unlink(missing_ok=True)
 
     def _continue(self) -> h5py.File:
+        """Open what a killed writer left, once its unfinished snapshots are left out."""
         if self.part.is_symlink():
             raise UsageError(
                 str(self.part),
@@ -150,15 +168,15 @@ class RunWriter:
         if unfinished:
             self._leave_out_unfinished(size)
         file = self._open_part("r+")
-        file.attrs["complete"] = False  # it may have been killed after its last word, before it was renamed
+        file.attrs["complete"] = False  # it may have been marked, but not yet renamed
         file.attrs.pop(digest.DIGEST, None)
         return file
 
     def _leave_out_unfinished(self, size: int) -> None:
-        """Put a copy without unfinished snapshots in the file's place.
+        """Replace the file by a copy without unfinished snapshots.
 
-        Where the writer was killed, what HDF5 keeps of them may lie beyond the end that the file states:
-        deleting them there fails, and writing beside them is not safe.
+        Parts of these may lie beyond the end that the file states, since the writer was killed: then they
+        cannot be deleted, and writing beside them is not safe.
         """
         fresh = self._fresh
         reserve(fresh, size)
@@ -167,15 +185,15 @@ class RunWriter:
                 new.attrs.update(old.attrs)
                 for name in [name for name in old if name != schema.SNAPSHOTS]:
                     old.copy(name, new)
-                kept = new.create_group(schema.SNAPSHOTS)
+                snapshots = new.create_group(schema.SNAPSHOTS)
                 for name in [name for name in old[schema.SNAPSHOTS] if name not in _unfinished(old)]:
-                    old.copy(f"{schema.SNAPSHOTS}/{name}", kept)
+                    old.copy(f"{schema.SNAPSHOTS}/{name}", snapshots)
             os.replace(fresh, self.part)
         finally:
             fresh.unlink(missing_ok=True)
 
     def _open_part(self, mode: str) -> h5py.File:
-        """The interrupted file, if it is sound and of the same samples."""
+        """Open the interrupted file; raise `UsageError` if it is damaged or has other samples."""
         file, stored = _read_part(self.part, mode)
         same = stored.keys() == self._samples.keys() and all(
             np.array_equal(stored[name], array) for name, array in self._samples.items()
@@ -192,7 +210,7 @@ class RunWriter:
 
     @property
     def complete_snapshots(self) -> tuple[str, ...]:
-        """Ids of the snapshots that are written and complete, in order of step."""
+        """Return the ids of the snapshots that are written and complete, in order of step."""
         snapshots = self._file[schema.SNAPSHOTS]
         done = [name for name in snapshots if snapshots[name].attrs["complete"]]
         return tuple(sorted(done, key=lambda name: int(snapshots[name].attrs["step"])))
@@ -201,7 +219,21 @@ class RunWriter:
     def snapshot(
         self, id: str, *, step: int, label: str, metrics: Mapping[str, float] | None = None
     ) -> Iterator[SnapshotWriter]:
-        """Open a new snapshot to fill: marked complete on a clean exit, deleted after an exception."""
+        """Begin a snapshot; it is marked complete at the end of the `with` block, or removed after an error.
+
+        Args:
+            id: by which it is stored, without "/".
+            step: of the training, 0 or more.
+            label: such as "init" or "end".
+            metrics: finite numbers by name.
+
+        Yields:
+            What its samples are written with.
+
+        Raises:
+            UsageError: the id is taken or cannot be stored, or samples are missing at the end.
+            OutputError: the file cannot be written.
+        """
         snapshots = self._file[schema.SNAPSHOTS]
         step = whole_number(step, "step", 0)
         check_name(id, "id of a snapshot")
@@ -211,7 +243,6 @@ class RunWriter:
                 f"snapshot {id!r}",
                 expected="a new id without '/'",
                 got="one that is taken" if id in snapshots else "an unusable one",
-                remedy="choose another id",
             )
         try:
             with writing(self.path):
@@ -220,7 +251,7 @@ class RunWriter:
                 group.attrs["label"] = label
                 group.attrs["metrics"] = _json(metrics or {}, "metrics")
                 group.attrs["complete"] = False
-                self._file.flush()  # so that a reader can name what a killed writer left unfinished
+                self._file.flush()  # so that a reader can name an unfinished snapshot
             writer = SnapshotWriter(group, self.n, self.part)
             yield writer
             with writing(self.path):
@@ -234,7 +265,16 @@ class RunWriter:
             raise
 
     def picture(self, name: str, pixels: NDArray[np.uint8]) -> None:
-        """Store a picture (H, W) or (H, W, 3), uint8: "truth", or the id of the snapshot that drew it."""
+        """Store a picture that travels with the run; one of the same name is replaced.
+
+        Args:
+            name: "truth", or the id of the snapshot that shows it.
+            pixels: uint8, (H, W) or (H, W, 3).
+
+        Raises:
+            UsageError: it is no such picture.
+            OutputError: the file cannot be written.
+        """
         check_name(name, "name of a picture")
         pixels = np.asarray(pixels)
         require_picture(pixels, name)
@@ -260,7 +300,7 @@ class RunWriter:
     def finish(self) -> None:
         """Mark the file complete and give it its final name."""
         with writing(self.path):
-            # A snapshot that was begun anew may have taken pairs with it.
+            # Pairs may be gone with a snapshot that was removed.
             self._file.attrs["version"] = schema.VERSION_OF_PAIRS if self._has_pairs() else schema.VERSION
             self._file.attrs[digest.DIGEST] = self._digest()
             self._file.flush()
@@ -272,7 +312,7 @@ class RunWriter:
             os.replace(self.part, self.path)
 
     def _has_pairs(self) -> bool:
-        """Whether some factor is one of pairs, which version 1 of the format has not."""
+        """Return whether a factor is one of pairs, which need version 2 of the format."""
         blocks = [
             block
             for name in self.complete_snapshots
@@ -282,14 +322,12 @@ class RunWriter:
         return any(schema.RIGHT in side for side in sides)
 
     def _digest(self) -> str:
-        snapshots = self._file[schema.SNAPSHOTS]
-        found = {
-            name: digest.snapshot_digest(snapshots[name], str(self.part)) for name in self.complete_snapshots
-        }
-        return digest.root_digest(self._file, str(self.part), found)
+        snapshots, where = self._file[schema.SNAPSHOTS], str(self.part)
+        digests = {name: digest.snapshot_digest(snapshots[name], where) for name in self.complete_snapshots}
+        return digest.root_digest(self._file, where, digests)
 
     def abandon(self) -> None:
-        """Stop early. What is complete stays in `<path>.part`; with no complete snapshot nothing stays."""
+        """Stop early: complete snapshots stay in `<path>.part`, which is removed if there are none."""
         worth_keeping = False
         with contextlib.suppress(Exception):
             worth_keeping = bool(self.complete_snapshots)
@@ -299,8 +337,8 @@ class RunWriter:
             self.part.unlink(missing_ok=True)
 
 
-def _read_part(part: Path, mode: str) -> tuple[h5py.File, dict[str, NDArray[Any]]]:
-    """An interrupted file, if it is sound, and its samples."""
+def _read_part(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArray]]:
+    """Open an interrupted file and read its samples; raise `UsageError` if it is damaged."""
     try:
         file = open_hdf5(part, mode)
         stored = {name: data[...] for name, data in file[schema.SAMPLES].items()}
@@ -323,12 +361,13 @@ def _try_part(part: Path, _: sandbox.Step) -> None:
 
 
 def _unfinished(file: h5py.File) -> list[str]:
-    """Ids of the snapshots that were being written."""
+    """Return the ids of the snapshots that are not complete."""
     snapshots = file[schema.SNAPSHOTS]
     return [name for name in snapshots if not snapshots[name].attrs.get("complete", False)]
 
 
-def _json(mapping: Mapping[str, Any], name: str) -> str:
+def _json(mapping: Mapping[str, object], name: str) -> str:
+    """Return a mapping as JSON; raise `UsageError` where it holds anything that JSON cannot."""
     try:
         return json.dumps(dict(mapping), allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
@@ -337,8 +376,8 @@ def _json(mapping: Mapping[str, Any], name: str) -> str:
         ) from None
 
 
-def _plain(value: Any) -> Any:
-    """NumPy's numbers as Python's."""
+def _plain(value: object) -> object:
+    """Return a number of NumPy's as one of Python's."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} is not JSON")

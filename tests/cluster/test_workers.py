@@ -151,7 +151,7 @@ def test_a_gpu_for_each_job_of_slurm(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)
     with Cluster("slurm", 3, "gpu").start() as workers:
-        wait_until(lambda: workers.there() == 3)
+        wait_until(lambda: workers.connected() == 3)
         ends = list(over(workers, whom, range(8)))
     assert {ended.answer[-1] for ended in ends} == {"GPU-11111111-aaaa", "GPU-22222222-bbbb"}
     assert os.listdir(tmp_path / "slurm-logs") == []  # no keys are left
@@ -170,7 +170,7 @@ def test_jobs_of_slurm_that_end_early_are_submitted_again(tmp_path, monkeypatch)
     monkeypatch.setenv("PATH", machine.slurm(tmp_path / "bin"))
     monkeypatch.setenv("PYTHONPATH", HERE, prepend=os.pathsep)
     with Cluster("slurm", 1).start() as workers:
-        wait_until(lambda: workers.there() == 1)
+        wait_until(lambda: workers.connected() == 1)
         (first,) = (tmp_path / "bin").glob("*.pids")
         os.killpg(int(first.read_text()), signal.SIGKILL)
         wait_until(lambda: len(list((tmp_path / "bin").glob("*.pids"))) == 2)
@@ -245,7 +245,7 @@ def test_a_scheduler_that_is_there(scheduler, monkeypatch):
         assert workers.count == 1
         assert {ended.answer[3:] for ended in over(workers, whom, range(2))} == {("1", "3,4")}
         scheduler.more(1)
-        wait_until(lambda: workers.there() == 2)
+        wait_until(lambda: workers.connected() == 2)
         assert len({ended.answer[0] for ended in over(workers, whom, range(12))}) == 2
         assert workers.ahead() == 4
         silent = workers._client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.worker_ttl)

@@ -143,7 +143,7 @@ def test_numbers_are_those_of_the_formed_kernel(tmp_path):
             kernels[label] = ntkspec.gram(jacobian)
             with writer.snapshot(label, step=step, label=label) as snapshot:
                 snapshot.write(0, targets, jacobian)
-    found = ALIGNED.of(place)
+    found = ALIGNED.find_or_make(place)
     assert ALIGNED.find(place) == found == aligned(place)
     centred = targets - targets.mean(axis=0)
     for label, kernel in kernels.items():

@@ -86,7 +86,7 @@ def test_outcomes_are_computed_once_and_again_for_a_newer_run_file(tmp_path):
     folder = tmp_path / "study" / "picture"
     folder.mkdir(parents=True)
     shutil.copy(GOLDEN / "mpe.h5", folder / "mpe.h5")
-    first = OUTCOMES.of(folder / "mpe.h5")
+    first = OUTCOMES.find_or_make(folder / "mpe.h5")
     kept = folder / "mpe.json"
     content = json.loads(kept.read_text())
     content["outcome"]["label"] = "changed by hand"

@@ -14,7 +14,7 @@ import pytest
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import RunFileError, UsageError
 from ntkspec.population import made_by
-from ntkspec.population.kept import Kept
+from ntkspec.population.kept import ResultKind
 from ntkspec.population.workers import in_workers
 from ntkspec.report.from_json import run_from_json
 from ntkspec.report.to_json import run_to_json
@@ -78,14 +78,14 @@ def test_what_a_job_did_not_foresee_ends_all():
         in_workers(half, ["two"], ONE, print)
 
 
-REPORTS = Kept(
+REPORTS = ResultKind(
     name="run",
-    said="a report",
+    title="a report",
     version=1,
     make=analyze_run,
     to_tree=run_to_json,
     from_tree=lambda tree: run_from_json(Node(tree, "kept")),
-    belongs=lambda found, path: Path(found.path) == path,
+    belongs=lambda report, path: Path(report.path) == path,
 )
 
 
@@ -95,7 +95,7 @@ def test_any_result_is_kept_beside_its_run(tmp_path):
     path = tmp_path / "one" / "mpe.h5"
     shutil.copy(GOLDEN / "mpe.h5", path)
     assert REPORTS.find(path) is None
-    made = REPORTS.of(path)
+    made = REPORTS.find_or_make(path)
     assert run_to_json(REPORTS.find(path)) == run_to_json(made)
     assert sorted(each.name for each in path.parent.iterdir()) == ["mpe.h5", "mpe.json"]
     path.unlink()

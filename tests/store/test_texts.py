@@ -128,9 +128,9 @@ def test_a_lock_that_somebody_holds_is_kept(tmp_path, monkeypatch):
     monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)
     path = runs.write_run(tmp_path / "run.h5")
     with path.open("rb") as handle:
-        assert not disk.locked(path)
+        assert not disk.is_locked(path)
         fcntl.flock(handle, fcntl.LOCK_EX)
-        assert disk.locked(path)
+        assert disk.is_locked(path)
         with pytest.raises(RunFileError, match="wait if it is being written"):
             open_run(path)
         with pytest.raises(BlockingIOError):

@@ -1,11 +1,11 @@
-"""The report of a population: from the report.json files of many runs to one page, tables and figures.
+"""Write the report of a population: one page, tables and figures from the report.json files of many runs.
 
-- `records`, `reading`: what is kept of a run, read out of its report.json, one file at a time;
-- `enclosures`: means and quantiles of numbers that are known between two ends only;
+- `records`, `reading`: what is kept of each run, read from its report.json, one file at a time;
+- `enclosures`: means and quantiles of numbers that are known only to lie between two ends;
 - `cohorts`: runs of one label at one snapshot, and their statistics; `labels`: how labels are shown;
 - `wording`, `headline`, `table`: the numbers in words;
-- `spectra_figure`, `metrics_figure`, `figures`: what is drawn; `page`, `to_csv`, `to_json`: what is written;
-- `write`: the folder, complete or not there at all.
+- `spectra_figure`, `metrics_figure`, `figures`: the figures; `page`, `to_csv`, `to_json`: the other files;
+- `write`: the folder, which is written whole or not at all.
 
 Importing it loads neither matplotlib nor Jinja.
 """

@@ -1,6 +1,6 @@
 """Write the report of a population in a process of its own, whose memory is given back when it ends.
 
-It is told what to do on standard input, as JSON: {"reports", "folder", "failures", "broken"}.
+It reads from standard input what to write, as JSON: {"reports", "folder", "failures", "broken"}.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from ntkspec.population.report import Failed, write_population
 
 
 def main() -> int:
-    """Do what standard input says; returns the exit code."""
+    """Write the report that standard input asks for; return the exit code."""
     return run_command(_write)
 
 
 def _write() -> int:
-    asked = json.load(sys.stdin)
-    failures = [Failed(**failure) for failure in asked["failures"]]
-    reports = [Path(report) for report in asked["reports"]]
-    write_population(reports, Path(asked["folder"]), failures, asked["broken"])
+    request = json.load(sys.stdin)
+    failures = [Failed(**failure) for failure in request["failures"]]
+    reports = [Path(report) for report in request["reports"]]
+    write_population(reports, Path(request["folder"]), failures, request["broken"])
     return DONE
 
 

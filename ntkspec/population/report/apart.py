@@ -16,20 +16,20 @@ from ntkspec.population.report.records import Failed
 def write_population_apart(
     reports: Sequence[Path], folder: Path, failures: Sequence[Failed], broken: Sequence[str]
 ) -> None:
-    """Do as `write_population` does, in another process: it reads much, and this one may go on for days.
+    """Call `write_population` in another process, since it reads much, and this one may run for days.
 
     Raises:
-        OutputError: the other process said in a line what is wrong.
+        OutputError: the other process failed, and has printed why.
     """
-    asked = {
+    request = {
         "reports": [str(report) for report in reports],
         "folder": str(folder),
         "failures": [asdict(failed) for failed in failures],
         "broken": list(broken),
     }
     words = [sys.executable, "-m", "ntkspec.population.report"]
-    try:  # in a session of its own, so that Ctrl-C is this process's to answer; it ends with `run`
-        subprocess.run(words, input=json.dumps(asked), text=True, check=True, start_new_session=True)
+    try:  # in a session of its own, so that Ctrl-C reaches this process alone, at which `run` ends that one
+        subprocess.run(words, input=json.dumps(request), text=True, check=True, start_new_session=True)
     except subprocess.CalledProcessError as error:
         raise OutputError(
             str(folder),

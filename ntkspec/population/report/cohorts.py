@@ -1,4 +1,4 @@
-"""Runs of one label at one snapshot whose kernels are of one size, and what is found of them."""
+"""Group runs of one label, at one snapshot and with kernels of one size, and compute their statistics."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ntkspec.population.outcomes import indices
 from ntkspec.population.report.enclosures import Enclosure, Values, agree, mean, quantile
 from ntkspec.population.report.records import (
     STATES,
+    KeptPopulation,
     KeptRun,
     KeptSnapshot,
     KeptSpectrum,
-    Population,
     State,
 )
 from ntkspec.report.decades import Known
@@ -30,7 +30,7 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class SpectrumStatistics:
-    """One kernel of a cohort: statistics at every kept index, and of the last eigenvalue."""
+    """Statistics of one kernel of a cohort: at every kept index, and of the last eigenvalue."""
 
     index: Counts  # (k,) from 1
     runs: int  # that have this kernel
@@ -49,14 +49,14 @@ class SpectrumStatistics:
 
     @property
     def median_smallest(self) -> float | None:
-        """The median of lambda_min, 0 included, or None where it is no number to quote."""
+        """Return the median of lambda_min, which may be 0, or None if it is not known to 1%."""
         least, most = (interval.value for interval in self.smallest)
         return least / 2 + most / 2 if agree(least, most) else None
 
 
 @dataclass(frozen=True)
 class MetricStatistics:
-    """One metric of a cohort, of the runs in which it is a finite number."""
+    """Statistics of one metric of a cohort, over the runs in which it is a finite number."""
 
     mean: Interval
     quantiles: tuple[float, ...]  # at `QUANTILES`
@@ -64,7 +64,7 @@ class MetricStatistics:
 
 @dataclass(frozen=True, order=True)
 class Kernels:
-    """What kernels share that may be compared one eigenvalue with another."""
+    """The properties in which kernels must agree for their eigenvalues to be compared."""
 
     size: int
     outputs: int
@@ -85,8 +85,8 @@ class Cohort:
     metrics: Mapping[str, MetricStatistics]
 
 
-def cohorts_of(population: Population) -> tuple[Cohort, ...]:
-    """Return all cohorts: by label as they come, the last snapshot first, the larger ones first."""
+def cohorts_of(population: KeptPopulation) -> tuple[Cohort, ...]:
+    """Return all cohorts, sorted by label, then the latest snapshot first, then the most runs first."""
     members: dict[tuple[str, str, Kernels], list[KeptSnapshot]] = {}
     for run in population.runs:
         for snapshot in run.snapshots:
@@ -102,8 +102,7 @@ def cohorts_of(population: Population) -> tuple[Cohort, ...]:
 def at_stage(cohorts: Iterable[Cohort], label: str, stage: Stage) -> list[Cohort]:
     """Return the cohorts of a label at a stage of training, those with most runs first.
 
-    At the end there is at least one: runs that take one snapshot for different stages have no common end, and
-    their last one stands for it.
+    There is at least one at the end: if runs have no common snapshot there, the latest cohort is taken.
     """
     of_label = [cohort for cohort in cohorts if cohort.label == label]
     of_stage = [cohort for cohort in of_label if cohort.stage == stage]
@@ -166,15 +165,15 @@ def _of_spectra(group: Sequence[KeptSpectrum]) -> SpectrumStatistics:
 
 
 def _smallest(low: Values, high: Values, middle: Enclosure) -> tuple[Interval, Interval]:
-    """The median of lambda_min at least and at most, with the intervals of its logarithm."""
+    """Return the medians of what lambda_min is at least and at most, with intervals of its logarithm."""
     with np.errstate(divide="ignore"):  # log10(0)
         decades = np.log10([low, high]).T.tolist()
     least, most = median([Known(*ends) for ends in decades])
-    return _undone(least, middle.low), _undone(most, middle.high)
+    return _from_decades(least, middle.low), _from_decades(most, middle.high)
 
 
-def _undone(decades: Interval, middle: Values) -> Interval:
-    """The same of the number itself, with the last of these medians as its value."""
+def _from_decades(decades: Interval, middle: Values) -> Interval:
+    """Return the interval of a number from that of its logarithm; its value is the last of the medians."""
     low, high = np.power(10.0, [decades.low, decades.high]).tolist()
     return Interval(float(middle[-1]), low, high, decades.count)
 

@@ -1,7 +1,7 @@
-"""Means and quantiles over runs of numbers that are known between two ends only.
+"""Compute means and quantiles over runs of numbers that are known only to lie between two ends.
 
-Each is computed twice, of what the numbers are at least and of what they are at most; whatever the numbers
-are, their mean or quantile lies between the two, since neither falls where a number rises.
+Each is computed twice, of what the numbers are at least and of what they are at most. The true mean or
+quantile lies between the two, since neither falls where a number rises.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
-AGREE = 0.01  # of the upper end: as near as both ends must be for a number to be quoted
+AGREE = 0.01  # of the upper end: how near both ends must be for a number to be quoted
 
 
 @dataclass(frozen=True)
 class Enclosure:
-    """What statistics are at least and at most, one at each index."""
+    """Lower and upper ends of a statistic, at each index."""
 
     low: Values  # (k,) >= 0
     high: Values  # (k,) >= low; infinite where nothing is known
 
     @property
     def numbers(self) -> Values:
-        """The middle of both ends where they agree, else NaN; (k,)."""
-        known = [agree(*ends) for ends in zip(self.low.tolist(), self.high.tolist(), strict=True)]
-        return np.where(known, self.low / 2 + self.high / 2, np.nan)
+        """Return the middle of both ends where they agree, else NaN; (k,)."""
+        agreeing = [agree(*ends) for ends in zip(self.low.tolist(), self.high.tolist(), strict=True)]
+        return np.where(agreeing, self.low / 2 + self.high / 2, np.nan)
 
     @property
     def at_most(self) -> Values:
-        """The upper end where there is no number and it says something, else NaN; (k,)."""
+        """Return the upper end where it is finite and the ends do not agree, else NaN; (k,)."""
         return np.where(np.isnan(self.numbers) & np.isfinite(self.high), self.high, np.nan)
 
 
 def agree(low: float, high: float) -> bool:
-    """Return whether both ends are one number to quote, zero included.
+    """Return whether both ends are so near that one number can be quoted; two zeros are, too.
 
     Example:
         >>> agree(0.995, 1.0), agree(0.5, 1.0), agree(0.0, 0.0)
@@ -80,7 +80,7 @@ def quantile(low: Values, high: Values, share: float) -> Enclosure:
 
 
 def _quantile(values: Values, share: float) -> Values:
-    """Of infinite values, too, which are the largest."""
+    """Return the quantile of each column; infinite values count as the largest."""
     ranked = np.sort(values, axis=0)
     place = share * (len(ranked) - 1)
     below = math.floor(place)

@@ -1,4 +1,4 @@
-"""The figures of a population's report, and how to read them."""
+"""Draw the figures of a population's report, and write their captions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ntkspec.report.captions import Caption
 
 
 def draw_all(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Iterator[tuple[str, Figure]]:
-    """Yield the figures that the population has enough for, by name, drawn one at a time."""
+    """Draw one figure after another and yield each with its name; those without data are left out."""
     spectra = fig_spectra(cohorts, labels)
     if spectra is not None:
         yield "spectra", spectra
@@ -25,7 +25,7 @@ def draw_all(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Iterato
 
 
 def captions(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> dict[str, Caption]:
-    """Return the words for every figure by name."""
+    """Return the captions of all figures by name."""
     few = f" Drawn: the {MOST_LABELS} of {len(labels)} labels that have the most runs."
     few = few if len(labels) > MOST_LABELS else ""
     sizes = len({cohort.kernels for cohort in cohorts}) > 1

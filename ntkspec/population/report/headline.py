@@ -1,4 +1,4 @@
-"""What a population shows, in one sentence that is computed from it."""
+"""Compute one sentence that says what a population shows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _ALIKE: Mapping[State, str] = {
 
 
 def headline(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel], when: str) -> str:
-    """Return the sentence: whose smallest eigenvalues are the largest, or why nobody knows.
+    """Return a sentence that says which label has the largest smallest eigenvalues, or why that is unknown.
 
     Args:
-        cohorts: of all labels; it is said of those at the end whose kernels are like most.
-        labels: all of them.
-        when: the last snapshots were taken, such as "at the end of training".
+        cohorts: of all labels; those at the end with the commonest kernels count.
+        labels: all labels.
+        when: when the last snapshots were taken, such as "at the end of training".
     """
     ends = {label: at_stage(cohorts, label.label, "end") for label in labels}
     common = commonest([cohort for of_label in ends.values() for cohort in of_label])
@@ -41,7 +41,7 @@ def headline(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel], when: str)
 
 
 def commonest(cohorts: Iterable[Cohort]) -> Kernels:
-    """Return the size and outputs of the kernels that most runs have."""
+    """Return the kind of kernels that most runs have."""
     runs: Counter[Kernels] = Counter()
     for cohort in cohorts:
         runs[cohort.kernels] += cohort.runs
@@ -49,7 +49,7 @@ def commonest(cohorts: Iterable[Cohort]) -> Kernels:
 
 
 def _all_alike(totals: Totals) -> str:
-    """Why no run has a number; "" where some has, or that differs between runs."""
+    """Say why no run has a smallest eigenvalue; return "" if one has, or if the reasons differ."""
     states = _states(totals)
     runs = states.total()
     state = next((state for state in _ALIKE if states[state] == runs), None)
@@ -62,29 +62,29 @@ def _all_alike(totals: Totals) -> str:
 
 
 def _alone(totals: Totals) -> str:
-    """Of the only label."""
+    """State the smallest eigenvalue of the only label."""
     ((label, statistics),) = totals.items()
     if statistics.runs == 1:
         return f"the smallest eigenvalue of the one run, {label.name}, is {_value(statistics)}"
-    said = f"the smallest eigenvalue of {label.name}, in the median of {statistics.runs:,} runs, is "
+    start = f"the smallest eigenvalue of {label.name}, in the median of {statistics.runs:,} runs, is "
     states = statistics.states
     more = "" if states["resolved"] == statistics.runs else f": {wording.states(states)}"
-    return said + _value(statistics) + more
+    return start + _value(statistics) + more
 
 
 def _compared(totals: Totals) -> str:
-    """The label whose median is the largest, against the baseline or else the smallest."""
+    """Compare the label with the largest median with the baseline, or else with the smallest."""
     numbers = {label: statistics.median_smallest or 0.0 for label, statistics in totals.items()}
     top = max(numbers, key=lambda label: numbers[label])
     if not numbers[top]:
         states = _states(totals)
-        said = f"{wording.states(states)} of {states.total():,} runs"
-        return f"no label's smallest eigenvalue is, in the median, known to be above zero: {said}"
+        counts = f"{wording.states(states)} of {states.total():,} runs"
+        return f"no label's smallest eigenvalue is, in the median, known to be above zero: {counts}"
     others = {label: totals[label].smallest[1].value for label in totals if label != top}
-    known = " known" if any(high > numbers[top] for high in others.values()) else ""
+    qualifier = " known" if any(high > numbers[top] for high in others.values()) else ""
     other = min(others, key=lambda label: (label.kind != "baseline", others[label]))
     return (
-        f"{top.name} has the largest{known} smallest eigenvalue in the median: {_value(totals[top])} "
+        f"{top.name} has the largest{qualifier} smallest eigenvalue in the median: {_value(totals[top])} "
         f"over {wording.count(totals[top].runs, 'run')}; that of {other.name} is {_value(totals[other])} "
         f"over {wording.count(totals[other].runs, 'run')}"
     )
@@ -98,5 +98,5 @@ def _states(totals: Totals) -> Counter[State]:
 
 
 def _value(statistics: SpectrumStatistics) -> str:
-    said = wording.smallest(statistics).value
-    return "exactly zero" if said == words.sci(0) else said.replace("<= ", "at most ")
+    value = wording.smallest(statistics).value
+    return "exactly zero" if value == words.sci(0) else value.replace("<= ", "at most ")

@@ -1,4 +1,4 @@
-"""The labels of a population: in which order, under which name and in which colour they are shown."""
+"""Choose the order, the names and the colours in which the labels of a population are shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ntkspec.population.report.cohorts import Cohort, at_stage
-from ntkspec.population.report.records import Population
+from ntkspec.population.report.records import KeptPopulation
 from ntkspec.report.names import clean, short
 from ntkspec.report.records import Report
 from ntkspec.report.style import MARKERS, Kind, styled_runs, when_last
@@ -20,7 +20,7 @@ NO_LABEL = "(no label)"
 class ShownLabel:
     """A label, and the way it is shown."""
 
-    label: str  # as the files have it
+    label: str  # as it stands in the files
     name: str  # printable, short and unlike the others
     runs: int
     kind: Kind
@@ -28,7 +28,7 @@ class ShownLabel:
     marker: str | None = None  # matplotlib's, where another label has this colour, too
 
 
-def shown_labels(population: Population) -> tuple[ShownLabel, ...]:
+def shown_labels(population: KeptPopulation) -> tuple[ShownLabel, ...]:
     """Return all labels in the order of a report: baseline, Fourier features, multigrids, others.
 
     Only the labels with the most runs have a colour.
@@ -55,13 +55,13 @@ def last_cohorts(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel]) -> dic
     return {label: at_stage(cohorts, label.label, "end")[0] for label in labels}
 
 
-def when(population: Population) -> str:
-    """Return when the last snapshots were taken, as the words of a sentence."""
+def when(population: KeptPopulation) -> str:
+    """Return in words when the last snapshots were taken, such as "at the end of training"."""
     return when_last(_report(population, tuple(population.examples)))
 
 
-def _report(population: Population, labels: Iterable[str]) -> Report:
-    """A report of one run for each label, which says what kind of run it is."""
+def _report(population: KeptPopulation, labels: Iterable[str]) -> Report:
+    """Return a report with one run for each label, from which the kind of run is read."""
     wanted = set(labels)
     examples = tuple(run for label, run in population.examples.items() if label in wanted)
     return Report(created="", producer="", backend="cpu", runs=examples)

@@ -1,4 +1,4 @@
-"""The figure "metrics": what the runs of each label reach at the end, and the mean with its interval."""
+"""Draw the figure "metrics": the metrics of each label's runs at the end, and their mean with an interval."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fig_metrics(ends: Mapping[ShownLabel, Cohort]) -> Figure | None:
 
 
 def _drawable(cohort: Cohort) -> dict[str, MetricStatistics]:
-    """The metrics whose numbers fit on an axis; those of foreign files may be as large as any."""
+    """Return the metrics whose numbers fit on an axis: other writers' files may have numbers of any size."""
     return {
         name: statistics
         for name, statistics in cohort.metrics.items()

@@ -1,9 +1,8 @@
-"""The population as one HTML file that opens offline: no script, and every foreign text escaped."""
+"""Render a population as one HTML file that opens offline, without scripts and with all texts escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ntkspec._version import PRODUCER
 from ntkspec.population.report import wording
@@ -11,7 +10,7 @@ from ntkspec.population.report.cohorts import Cohort, at_stage
 from ntkspec.population.report.figures import captions
 from ntkspec.population.report.headline import commonest, headline
 from ntkspec.population.report.labels import ShownLabel, when
-from ntkspec.population.report.records import Failed, Population
+from ntkspec.population.report.records import Failed, KeptPopulation
 from ntkspec.population.report.table import Row, metrics_in_table, sections
 from ntkspec.report import words
 from ntkspec.report.html import data_uri, resource, template
@@ -20,7 +19,7 @@ MOST_FAILURES = 200  # on the page
 
 
 def render_page(
-    population: Population,
+    population: KeptPopulation,
     cohorts: Sequence[Cohort],
     labels: Sequence[ShownLabel],
     figures: Mapping[str, bytes],
@@ -59,39 +58,43 @@ def render_page(
     )
 
 
-def _support(population: Population, cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> list[str]:
-    """What the reader must know beside the headline."""
-    said = []
+def _support(
+    population: KeptPopulation, cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]
+) -> list[str]:
+    """Return sentences that a reader needs beside the headline."""
+    sentences = []
     ends = [cohort for label in labels for cohort in at_stage(cohorts, label.label, "end")]
     if len({cohort.kernels for cohort in ends}) > 1:
-        said.append(
+        sentences.append(
             f"That is said of kernels of {wording.kernels(commonest(ends))}, which most runs have; "
             "eigenvalues of kernels of other sizes or outputs do not compare."
         )
     if population.failures:
-        said.append(f"{wording.count(len(population.failures), 'file')} could not be reported on; see below.")
-    return said
+        sentences.append(
+            f"{wording.count(len(population.failures), 'file')} could not be reported on; see below."
+        )
+    return sentences
 
 
 def _notes(cohorts: Sequence[Cohort], rows: Sequence[Row]) -> list[str]:
-    """How to read the table."""
+    """Return sentences that say how to read the table."""
     brackets = wording.intervals({cohort.runs for cohort in cohorts})
-    said = [
+    sentences = [
         "Smallest eigenvalues are medians over runs, of two in the middle the geometric mean; metrics and "
         "effective ranks are means" + (f"; {brackets}." if brackets else "."),
         "A median is a number where what is not resolved changes it by 1% at most; else only what it is at "
         f"most is known. {words.LEGEND.capitalize()}.",
     ]
     if any(wording.NETWORK in row.smallest.beside for row in rows):
-        said.append(
+        sentences.append(
             f"{wording.NETWORK.capitalize()}: by its activation regions, the network's kernel is singular in "
             "exact arithmetic; eigenvalues are those of the numbers as stored, which are rounded."
         )
     if len(rows) < len(cohorts):
-        said.append(f"The first {len(rows)} of {len(cohorts)} rows; population.json has all.")
-    return said
+        sentences.append(f"The first {len(rows)} of {len(cohorts)} rows; population.json has all.")
+    return sentences
 
 
-def _failure(failure: Failed) -> dict[str, Any]:
+def _failure(failure: Failed) -> dict[str, str]:
     reason = failure.reason.removeprefix(f"{failure.path}: ")
     return {"path": words.clean(failure.path, 300), "reason": words.clean(reason, 400)}

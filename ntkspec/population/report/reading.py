@@ -1,4 +1,4 @@
-"""Read report.json files one at a time, and keep of each what a population needs."""
+"""Read report.json files one at a time, and keep only what the report of a population needs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ntkspec.errors import ReportFileError, UsageError
 from ntkspec.population.outcomes import indices
 from ntkspec.population.report.records import (
     Failed,
+    KeptPopulation,
     KeptRun,
     KeptSnapshot,
     KeptSpectrum,
-    Population,
     State,
 )
 from ntkspec.report import words
@@ -34,12 +34,12 @@ _OF_KIND = ("encoding", "preset")  # entries of a config that say what kind of r
 
 def read_population(
     reports: Iterable[Path], failures: Sequence[Failed] = (), broken: Sequence[str] = ()
-) -> Population:
-    """Read the runs of all reports; those that cannot be read join the failures.
+) -> KeptPopulation:
+    """Read the runs of all reports; reports that cannot be read are added to the failures.
 
     Args:
-        reports: report.json files, of one run or several each; the order does not matter.
-        failures: run files that came to no report.
+        reports: report.json files, each of one run or several; their order does not matter.
+        failures: run files that could not be analysed.
         broken: bounds and checks of runs that do not hold.
 
     Raises:
@@ -65,11 +65,15 @@ def read_population(
             remedy="analyse the run files first",
         )
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Population(now, tuple(runs), tuple(failed), tuple(broken), examples)
+    return KeptPopulation(now, tuple(runs), tuple(failed), tuple(broken), examples)
 
 
 def _checked(report: Report, path: Path) -> Report:
-    """The report, if it has a run, and every run a snapshot whose kernels are of one size."""
+    """Return a report if every run has a snapshot, and each snapshot kernels of one size.
+
+    Raises:
+        ReportFileError: it is not so, or there is no run.
+    """
     sizes = [{s.size for s in snap.spectra.values()} for run in report.runs for snap in run.snapshots]
     if not report.runs or not all(run.snapshots for run in report.runs):
         expected, got = "a run with a snapshot", "none"
@@ -120,9 +124,9 @@ def _kept_spectrum(snapshot: SnapshotReport, name: str) -> KeptSpectrum:
 
 
 def enclosed(spectrum: Spectrum) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what the kept eigenvalues are at least and at most, see `KeptSpectrum`.
+    """Return what the kept eigenvalues are at least and at most, see `KeptSpectrum`; (k,) each.
 
-    One that was not computed is at most the last one that was.
+    An eigenvalue that was not computed is at most the last one that was.
 
     Example:
         >>> kept = Spectrum(np.array([4.0, 0.5]), np.zeros(2), 1.0, 2, 4.5, "gram", "float64")
@@ -154,7 +158,7 @@ def _state(spectrum: Spectrum) -> State:
 
 
 def _example(run: RunReport) -> RunReport:
-    """The run without its numbers."""
+    """Return a run without its numbers, which tells what kind of run it is."""
     return replace(
         run,
         snapshots=tuple(

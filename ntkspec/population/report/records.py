@@ -1,4 +1,4 @@
-"""What is kept of each run of a population: some kB, whatever the size of its kernels."""
+"""The records that are kept of each run of a population: some kB, whatever the size of its kernels."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Failed:
 
 @dataclass(frozen=True)
 class KeptSpectrum:
-    """One spectrum, thinned to what each kept eigenvalue is at least and at most.
+    """A thinned spectrum: what each kept eigenvalue is at least and at most.
 
-    Both are the eigenvalue itself where it is resolved and 0 where it is exactly zero; an unresolved one lies
-    between 0 and the floor, or what activation regions leave. All is said of the numbers as they are stored.
+    Both are the eigenvalue itself where it is resolved, and 0 where it is exactly zero. An unresolved one is
+    at least 0 and at most the floor, or what activation regions prove. It is that of the stored numbers.
     """
 
     low: NDArray[np.float64]  # (k,) at `ntkspec.population.outcomes.indices(size)`
@@ -42,13 +42,13 @@ class KeptSpectrum:
 
     @property
     def size(self) -> int:
-        """N, the size of the kernel."""
+        """Return N, the size of the kernel."""
         return int(self.numbers["size"] or 0)
 
 
 @dataclass(frozen=True)
 class KeptSnapshot:
-    """One snapshot of a run."""
+    """What is kept of one snapshot of a run."""
 
     id: str
     label: str
@@ -61,7 +61,7 @@ class KeptSnapshot:
 
 @dataclass(frozen=True)
 class KeptRun:
-    """One run."""
+    """What is kept of one run."""
 
     folder: str  # name of the folder of its report
     path: str  # of the run file
@@ -73,8 +73,8 @@ class KeptRun:
 
 
 @dataclass(frozen=True)
-class Population:
-    """All runs, and all that came to nothing."""
+class KeptPopulation:
+    """All runs of a population, and all files that could not be used."""
 
     created: str  # ISO 8601, UTC
     runs: tuple[KeptRun, ...]

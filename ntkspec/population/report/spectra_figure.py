@@ -1,4 +1,4 @@
-"""The figure "spectra": at each index median and mean over a label's runs, and the middle half of them."""
+"""Draw the figure "spectra": median, mean and middle half of a label's runs at each index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DASHED = (0, (4.0, 2.0))
 _FAINT = 0.5
 _DOTTED = (0, (1.0, 1.6))
 _BAND = 0.16
-_BELOW = 1e4  # how far under the smallest number the axis goes: what is known to be less is no scale for it
+_BELOW = 1e4  # how far below the smallest number the axis reaches, whatever upper bounds lie below that
 _TITLES: dict[Stage, str] = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
 _LAST: dict[Stage, str] = {"init": "first snapshot", "mid": "middle snapshot", "end": "last snapshot"}
 
@@ -56,7 +56,7 @@ def fig_spectra(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figu
 def _of_labels(
     cohorts: Sequence[Cohort], labels: Sequence[ShownLabel], stage: Stage
 ) -> Iterator[tuple[ShownLabel, Cohort]]:
-    """Of several cohorts of a label that with the most runs."""
+    """Yield each label with its cohort at a stage, of several the one with the most runs."""
     for label in labels:
         for cohort in at_stage(cohorts, label.label, stage)[:1]:
             yield label, cohort
@@ -68,19 +68,19 @@ def _has_curve(cohort: Cohort) -> bool:
 
 
 def _draw(axes: Axes, statistics: SpectrumStatistics, label: ShownLabel, *, dashed: bool) -> None:
-    """The median where it is a number; a cross where that ends, and from there on what it is at most."""
+    """Draw the median where it is a number, a cross where that ends, and beyond it what it is at most."""
     index, median, colour = statistics.index, statistics.median, label.colour or GREY
-    known = np.flatnonzero(median.numbers > 0)
-    if known.size:
+    positive = np.flatnonzero(median.numbers > 0)
+    if positive.size:
         numbers = np.where(median.numbers > 0, median.numbers, np.nan)
         axes.plot(
             index, numbers, color=colour, zorder=2.2, markersize=4,
-            markevery=0.15 if label.marker and known.size > 1 else None,
-            marker="o" if known.size == 1 else label.marker,
+            markevery=0.15 if label.marker and positive.size > 1 else None,
+            marker="o" if positive.size == 1 else label.marker,
             linestyle=_DASHED if dashed else "solid", linewidth=1.2 if dashed else 1.8,
         )  # fmt: skip
-        if known[-1] < len(index) - 1:
-            last = known[-1:]
+        if positive[-1] < len(index) - 1:
+            last = positive[-1:]
             axes.plot(index[last], numbers[last], "x", color=colour, markersize=5.5, markeredgewidth=1.5)
     mean = statistics.mean.numbers
     if statistics.runs > 1 and not dashed and (mean > 0).any():
@@ -114,7 +114,7 @@ def _title(stage: Stage, cohorts: Sequence[Cohort]) -> str:
 
 
 def _marks(cohorts: Sequence[Cohort]) -> list[Line2D | Patch]:
-    """Legend entries for the marks that there are."""
+    """Return legend entries for the marks that are drawn."""
     spectra = [
         cohort.spectra[name] for cohort in cohorts for name in ("total", "no_grid") if name in cohort.spectra
     ]

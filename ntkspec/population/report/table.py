@@ -1,4 +1,4 @@
-"""The table of a population: a row for each cohort, a section for each snapshot, the last one first."""
+"""Make the table of a population: a row for each cohort, a section for each snapshot, the last one first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ntkspec.population.report.wording import Cell
 from ntkspec.report import words
 
 MOST_ROWS = 150
-_MOST_METRICS = 3  # where none of them is known
+_MOST_METRICS = 3  # of those that reports do not know
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Section:
 
 
 def sections(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> tuple[Section, ...]:
-    """Return the table, cut after so many rows as a page can bear."""
+    """Return the table, cut after `MOST_ROWS` rows."""
     shown = {label.label: label for label in labels}
     place = {label.label: i for i, label in enumerate(labels)}
     metrics = metrics_in_table(cohorts)
@@ -64,8 +64,8 @@ def in_order(metrics: Iterable[str]) -> list[str]:
         ['psnr_db', 'accuracy', 'loss']
     """
     names = set(metrics)
-    known = [name for name in words.QUALITIES if name in names]
-    return known + sorted(names - set(known))
+    first = [name for name in words.QUALITIES if name in names]
+    return first + sorted(names - set(first))
 
 
 def metrics_in_table(cohorts: Iterable[Cohort]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A population as CSV tables: a row for each kernel of each run, and for each kept index of each cohort."""
+"""Write a population as CSV tables: a row for each kernel of each run, and for each index of each cohort."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TextIO
 
 from ntkspec.population.report.cohorts import Cohort, SpectrumStatistics
 from ntkspec.population.report.enclosures import Enclosure
-from ntkspec.population.report.records import KeptRun, KeptSnapshot, Population
+from ntkspec.population.report.records import KeptPopulation, KeptRun, KeptSnapshot
 from ntkspec.report.to_csv import cell, text
 
 NUMBERS = (  # of `ntkspec.report.to_csv.kernel_numbers`, in the order of the table
@@ -28,12 +28,12 @@ SPECTRUM_COLUMNS = (
 )  # fmt: skip
 
 
-def write_runs_csv(population: Population, file: TextIO) -> None:
+def write_runs_csv(population: KeptPopulation, file: TextIO) -> None:
     """Write a row for each kernel at each snapshot of each run to an open text file (newline="").
 
     The numbers are those of snapshots.csv in a report of the run, `metric.<name>` is a metric of the
-    snapshot. What is not known is empty. Text is quoted, and no formula to a spreadsheet; see
-    `ntkspec.report.to_csv.text`.
+    snapshot. What is not known is empty. Text is quoted, and written so that no
+    spreadsheet takes it for a formula; see `ntkspec.report.to_csv.text`.
     """
     snapshots = [(run, snapshot) for run in population.runs for snapshot in run.snapshots]
     metrics = sorted({name for _, snapshot in snapshots for name in snapshot.metrics})
@@ -45,7 +45,7 @@ def write_runs_csv(population: Population, file: TextIO) -> None:
 
 def _rows(run: KeptRun, snapshot: KeptSnapshot, metrics: Sequence[str]) -> Iterator[list[float | str]]:
     head: list[float | str] = [
-        text(each) for each in (run.folder, run.path, run.label, snapshot.id, snapshot.label)
+        text(name) for name in (run.folder, run.path, run.label, snapshot.id, snapshot.label)
     ]
     tail = [_cell(snapshot.metrics.get(name)) for name in metrics]
     for name, spectrum in snapshot.spectra.items():

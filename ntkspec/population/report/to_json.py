@@ -1,7 +1,6 @@
-"""A population as population.json: format "ntkspec-population", version 1.
+"""Write a population as population.json: format "ntkspec-population", version 1.
 
-No NaN and no Infinity: null instead. Fields may be added; none is taken away, and none comes to mean
-something else.
+NaN and Infinity are written as null. Fields may be added later; none is removed or changes its meaning.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from ntkspec._version import PRODUCER
 from ntkspec.population.intervals import FEW, Interval
 from ntkspec.population.report.cohorts import QUANTILES, Cohort, MetricStatistics, SpectrumStatistics
 from ntkspec.population.report.enclosures import Enclosure
-from ntkspec.population.report.records import Population
+from ntkspec.population.report.records import KeptPopulation
 from ntkspec.report.to_json import plain
 
 FORMAT = "ntkspec-population"
 VERSION = 1
 
 
-def dumps(population: Population, cohorts: Sequence[Cohort]) -> str:
+def dumps(population: KeptPopulation, cohorts: Sequence[Cohort]) -> str:
     """Return the text of population.json; "format" comes first, one cohort to a line."""
     runs = Counter(run.label for run in population.runs)
     head = {
@@ -92,7 +91,7 @@ def _enclosure(statistic: Enclosure) -> dict[str, Any]:
 
 
 def _interval(estimate: Interval) -> dict[str, Any]:
-    """A value of `count` runs; low and high are of the 95% interval, of few runs the range, of one null."""
+    """Return a statistic of `count` runs; low and high are its 95% interval, or the range of few runs."""
     if estimate.count == 1:
         return {**asdict(estimate), "low": None, "high": None, "interval": None}
     return {**asdict(estimate), "interval": "bootstrap" if estimate.count >= FEW else "range"}

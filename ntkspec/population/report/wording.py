@@ -1,4 +1,4 @@
-"""Numbers of a population in words, as `ntkspec.report.words` has those of a run."""
+"""Write the numbers of a population in words, as `ntkspec.report.words` does for a run."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ NETWORK = "network singular"
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of a table in words, and its interval or else what stands beside it."""
+    """A cell of a table: a number in words, and its interval or another remark."""
 
     value: str
     beside: str = ""
 
 
-def count(number: int, one: str) -> str:
-    """Return a number of things.
+def count(number: int, noun: str) -> str:
+    """Return a number of things in words.
 
     Example:
         >>> count(1, "run"), count(1200, "run")
         ('1 run', '1,200 runs')
     """
-    return f"{number:,} {one if number == 1 else one + 's'}"
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
 
 
 def smallest(statistics: SpectrumStatistics) -> Cell:
@@ -47,17 +47,17 @@ def smallest(statistics: SpectrumStatistics) -> Cell:
     least, most = statistics.smallest
     median = statistics.median_smallest
     if median is not None:
-        known = Interval(median, least.low, most.high, least.count)
-        return Cell(words.sci(median), known.ends(words.sci) if known.high else "")
+        interval = Interval(median, least.low, most.high, least.count)
+        return Cell(words.sci(median), interval.ends(words.sci) if interval.high else "")
     beside = _network(statistics)
     if statistics.states["not computed"] == statistics.runs:
         return Cell(words.NOT_COMPUTED, beside)
-    every = statistics.states["unresolved"] == statistics.runs
-    limit = statistics.smallest_at_most if every else most.value
+    all_unresolved = statistics.states["unresolved"] == statistics.runs
+    limit = statistics.smallest_at_most if all_unresolved else most.value
     if not math.isfinite(limit):
         return Cell(words.UNRESOLVED, beside)
-    said = f"<= {words.sci_up(limit)}"
-    return Cell(f"{words.UNRESOLVED} ({said})" if every else said, beside)
+    bound = f"<= {words.sci_up(limit)}"
+    return Cell(f"{words.UNRESOLVED} ({bound})" if all_unresolved else bound, beside)
 
 
 def states(runs: Mapping[State, int]) -> str:
@@ -71,7 +71,7 @@ def states(runs: Mapping[State, int]) -> str:
 
 
 def counts(runs: Mapping[State, int]) -> str:
-    """Return the same as numbers alone.
+    """Return the same counts as `states`, as numbers alone.
 
     Example:
         >>> counts({"resolved": 2, "zero": 1, "unresolved": 0, "not computed": 3})
@@ -117,18 +117,18 @@ def kernels(kind: Kernels) -> str:
 
 
 def intervals(sizes: Iterable[int]) -> str:
-    """Return what the brackets of a table stand for, of cohorts of so many runs; "" where there are none."""
+    """Return what the brackets in a table mean, for cohorts of these sizes; "" if there are no brackets."""
     several = {size for size in sizes if size > 1}
-    said = []
+    meanings = []
     if any(size >= FEW for size in several):
-        said.append("[a, b] is the 95% interval over runs, by bootstrap, each run drawn on its own")
+        meanings.append("[a, b] is the 95% interval over runs, by bootstrap, each run drawn on its own")
     if any(size < FEW for size in several):
-        said.append(f"(a to b) is the range, where there are fewer than {FEW} runs")
-    return "; ".join(said)
+        meanings.append(f"(a to b) is the range, where there are fewer than {FEW} runs")
+    return "; ".join(meanings)
 
 
 def _network(statistics: SpectrumStatistics) -> str:
-    """In how many runs the network's kernel is singular; "" in none."""
+    """Return in words in how many runs the network's kernel is singular; "" if in none."""
     singular, runs = statistics.network_singular, statistics.runs
     if not singular:
         return ""

@@ -1,4 +1,4 @@
-"""The folder of a population's report: complete or not there at all."""
+"""Write the folder of a population's report, whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from ntkspec.population.report.cohorts import cohorts_of
 from ntkspec.population.report.labels import shown_labels
 from ntkspec.population.report.reading import read_population
-from ntkspec.population.report.records import Failed, Population
+from ntkspec.population.report.records import Failed, KeptPopulation
 from ntkspec.population.report.to_csv import write_runs_csv, write_spectra_csv
 from ntkspec.population.report.to_json import FORMAT, dumps
 from ntkspec.report.folders import FolderKind, write_figures, write_text
@@ -30,16 +30,16 @@ def check_folder(folder: Path) -> None:
 def write_population(
     reports: Iterable[Path], folder: Path, failures: Sequence[Failed] = (), broken: Sequence[str] = ()
 ) -> list[Path]:
-    """Write what the report.json files of many runs have in common, and in what they differ.
+    """Write a report that compares the runs of many report.json files.
 
-    Reports are read one at a time, and of each only some kB are kept. One that cannot be read is listed among
-    the failures. The folder is complete or as it was before: it may be absent, empty, or one that this
-    function wrote and nobody added to.
+    Reports are read one at a time, and only some kB of each are kept. A report that cannot be read is listed
+    among the failures. The folder is written whole, or left as it was: it may be absent, empty, or one that
+    this function wrote and to which nothing was added.
 
     Args:
-        reports: report.json files, of a run each; a run's folder gives its name.
+        reports: report.json files, each of one run, which is named by its folder.
         folder: where index.html, population.json, runs.csv, spectra.csv and the figures go.
-        failures: run files that came to no report, which the page lists.
+        failures: run files that could not be analysed, which the page lists.
         broken: bounds and checks of runs that do not hold, which the page lists, too.
 
     Returns:
@@ -62,8 +62,8 @@ analyse the run files first
     return FOLDER.write(folder, lambda part: _fill(population, part))
 
 
-def _fill(population: Population, part: Path) -> list[str]:
-    """Write everything into an empty folder; names relative to it, the page first."""
+def _fill(population: KeptPopulation, part: Path) -> list[str]:
+    """Write all files into an empty folder; return their names in it, the page first."""
     from ntkspec.population.report.figures import draw_all
     from ntkspec.population.report.page import render_page
 

@@ -1,7 +1,13 @@
-"""Bounds on the eigenvalues of kernels; one function per theorem, each returns a `Bound`.
+"""Bounds on the eigenvalues of kernels: one function for each theorem, which returns a `Bound`.
 
-They are made from spectra (`theorem1`, Weyl, Cauchy, Ostrowski), from the Jacobian (`schur_product`,
-`certified`), or from the formed kernel with its error, `form(jacobian)` (all others).
+They are computed from spectra (`theorem1`, Weyl, Cauchy, Ostrowski), from the Jacobian (`schur_product`,
+`certified`), or from the enclosure of the kernel that `form(jacobian)` returns (all others).
+
+    >>> import ntkspec
+    >>> with ntkspec.open_run("data/golden/ffe.h5") as run:
+    ...     enclosure = ntkspec.bounds.form(run.snapshot("init").jacobian)
+    >>> ntkspec.bounds.trace_upper(enclosure).theorem
+    'lambda_i(K) <= min(trace(K) / i, ||K||_F / sqrt(i))'
 """
 
 from ntkspec.kernel.enclosure import KernelEnclosure, form
@@ -27,12 +33,12 @@ from ntkspec.spectral.bounds.rigorous import (
 from ntkspec.spectral.bounds.scaling import ostrowski_lower, ostrowski_upper
 from ntkspec.spectral.bounds.schur import schur_product
 from ntkspec.spectral.bounds.weyl import theorem1, weyl_lower, weyl_upper
-from ntkspec.spectral.certificate import Positivity, positivity
+from ntkspec.spectral.certificate import CholeskyCertificate, positivity
 
 __all__ = [
     "Bound",
+    "CholeskyCertificate",
     "KernelEnclosure",
-    "Positivity",
     "cauchy_lower",
     "cauchy_upper",
     "certified",

@@ -41,9 +41,16 @@ SMALLEST = 1e-50  # entry of d: R(d) stays far from underflow
     side="lower",
     computed_from="kernel",
 )
-def gershgorin_lower(formed: KernelEnclosure) -> Values:
-    """Bound all eigenvalues from below by the lowest end of Gershgorin's discs."""
-    return _values(formed, "lower", _plain_end(formed, "lower"))
+def gershgorin_lower(enclosure: KernelEnclosure) -> Values:
+    """Bound all eigenvalues from below by the lowest end of Gershgorin's discs.
+
+    Example:
+        >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its eigenvalues are 3 and 1
+        >>> exact = KernelEnclosure(kernel, weights=np.zeros(2), gamma=0.0, underflow=0.0)
+        >>> gershgorin_lower(exact).values.round(6)
+        array([1., 1.])
+    """
+    return _values(enclosure, "lower", _plain_end(enclosure, "lower"))
 
 
 @stated(
@@ -54,9 +61,16 @@ def gershgorin_lower(formed: KernelEnclosure) -> Values:
     side="upper",
     computed_from="kernel",
 )
-def gershgorin_upper(formed: KernelEnclosure) -> Values:
-    """Bound all eigenvalues from above by the highest end of Gershgorin's discs."""
-    return _values(formed, "upper", _plain_end(formed, "upper"))
+def gershgorin_upper(enclosure: KernelEnclosure) -> Values:
+    """Bound all eigenvalues from above by the highest end of Gershgorin's discs.
+
+    Example:
+        >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its eigenvalues are 3 and 1
+        >>> exact = KernelEnclosure(kernel, weights=np.zeros(2), gamma=0.0, underflow=0.0)
+        >>> gershgorin_upper(exact).values.round(6)
+        array([3., 3.])
+    """
+    return _values(enclosure, "upper", _plain_end(enclosure, "upper"))
 
 
 @stated(
@@ -67,9 +81,16 @@ def gershgorin_upper(formed: KernelEnclosure) -> Values:
     side="lower",
     computed_from="kernel",
 )
-def gershgorin_scaled_lower(formed: KernelEnclosure) -> Values:
-    """Bound all by the discs of D^-1 K D, for a d found by iteration; never below `gershgorin_lower`."""
-    return _values(formed, "lower", _scaled_end(formed, "lower"))
+def gershgorin_scaled_lower(enclosure: KernelEnclosure) -> Values:
+    """Bound all by the discs of D^-1 K D, for a d found by iteration; never below `gershgorin_lower`.
+
+    Example:
+        >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its eigenvalues are 3 and 1
+        >>> exact = KernelEnclosure(kernel, weights=np.zeros(2), gamma=0.0, underflow=0.0)
+        >>> gershgorin_scaled_lower(exact).values.round(6)
+        array([1., 1.])
+    """
+    return _values(enclosure, "lower", _scaled_end(enclosure, "lower"))
 
 
 @stated(
@@ -80,16 +101,23 @@ def gershgorin_scaled_lower(formed: KernelEnclosure) -> Values:
     side="upper",
     computed_from="kernel",
 )
-def gershgorin_scaled_upper(formed: KernelEnclosure) -> Values:
-    """Bound all by the discs of D^-1 K D, for a d found by iteration; never above `gershgorin_upper`."""
-    return _values(formed, "upper", _scaled_end(formed, "upper"))
+def gershgorin_scaled_upper(enclosure: KernelEnclosure) -> Values:
+    """Bound all by the discs of D^-1 K D, for a d found by iteration; never above `gershgorin_upper`.
+
+    Example:
+        >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its eigenvalues are 3 and 1
+        >>> exact = KernelEnclosure(kernel, weights=np.zeros(2), gamma=0.0, underflow=0.0)
+        >>> gershgorin_scaled_upper(exact).values.round(6)
+        array([3., 3.])
+    """
+    return _values(enclosure, "upper", _scaled_end(enclosure, "upper"))
 
 
-def _plain_end(formed: KernelEnclosure, side: Side) -> float:
-    return float(_ends(formed, side, np.ones(formed.size))[0].max())
+def _plain_end(enclosure: KernelEnclosure, side: Side) -> float:
+    return float(_ends(enclosure, side, np.ones(enclosure.size))[0].max())
 
 
-def _scaled_end(formed: KernelEnclosure, side: Side) -> float:
+def _scaled_end(enclosure: KernelEnclosure, side: Side) -> float:
     """The least end that was seen on the way from the better of two starts: d = 1 and d_i = K_ii^(-+1/2).
 
     With t = max_i c_i + R_i(d) / d_i, R_i(d) <= (t - c_i) d_i. A step takes d_i to the square root of
@@ -98,10 +126,12 @@ def _scaled_end(formed: KernelEnclosure, side: Side) -> float:
     kernels; the square root keeps d from swinging between two states, as power iteration does for a
     bipartite pattern.
     """
-    starts = (np.ones(formed.size), _roots(formed, side))
-    best, d = min(((float(_ends(formed, side, d)[0].max()), d) for d in starts), key=lambda start: start[0])
-    for _ in range(int(np.clip(ENTRIES / formed.size**2, 8, PASSES))):
-        ends, reach = _ends(formed, side, d)
+    starts = (np.ones(enclosure.size), _roots(enclosure, side))
+    best, d = min(
+        ((float(_ends(enclosure, side, d)[0].max()), d) for d in starts), key=lambda start: start[0]
+    )
+    for _ in range(int(np.clip(ENTRIES / enclosure.size**2, 8, PASSES))):
+        ends, reach = _ends(enclosure, side, d)
         best = min(best, float(ends.max()))
         step = np.sqrt(reach / (ends.max() - ends + reach))
         if step.min() > 1 - SETTLED:
@@ -111,27 +141,27 @@ def _scaled_end(formed: KernelEnclosure, side: Side) -> float:
     return best
 
 
-def _roots(formed: KernelEnclosure, side: Side) -> NDArray[np.float64]:
+def _roots(enclosure: KernelEnclosure, side: Side) -> NDArray[np.float64]:
     """(N,) d = K_ii^1/2, or its reciprocal for the lower end: right for a kernel that is mostly diagonal."""
-    diagonal = formed.diagonal
+    diagonal = enclosure.diagonal
     relative = np.maximum(diagonal / max(float(diagonal.max()), TINIEST), SMALLEST**2)
     return np.asarray(np.sqrt(relative if side == "upper" else relative.min() / relative))
 
 
 def _ends(
-    formed: KernelEnclosure, side: Side, d: NDArray[np.float64]
+    enclosure: KernelEnclosure, side: Side, d: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """c_i + R_i(d) / d_i and R_i(d) / d_i, both (N,), rounded up."""
-    diagonal, f = formed.diagonal, formed.weights
-    errors = formed.gamma * float(f @ d) * f + formed.underflow * d.sum() + formed.size * TINIEST
-    sums = formed.engine.absolute_product(formed.kernel, formed.engine.put(d, np.float64))
-    radii = (formed.engine.get(sums) + errors) * (1 + gamma(formed.size + 8))
+    diagonal, f = enclosure.diagonal, enclosure.weights
+    errors = enclosure.gamma * float(f @ d) * f + enclosure.underflow * d.sum() + enclosure.size * TINIEST
+    sums = enclosure.engine.absolute_product(enclosure.kernel, enclosure.engine.put(d, np.float64))
+    radii = (enclosure.engine.get(sums) + errors) * (1 + gamma(enclosure.size + 8))
     reach = radii / d + 4 * UNIT * np.abs(diagonal)
     return (diagonal if side == "upper" else -diagonal) + reach, reach
 
 
-def _values(formed: KernelEnclosure, side: Side, end: float) -> Values:
+def _values(enclosure: KernelEnclosure, side: Side, end: float) -> Values:
     """Return one value for all eigenvalues; an upper one is vacuous from the mean of the diagonal on."""
     value = end if side == "upper" else -end
-    vacuous = value >= float(formed.diagonal.mean()) if side == "upper" else value <= 0
-    return np.full(formed.size, value), vacuous
+    vacuous = value >= float(enclosure.diagonal.mean()) if side == "upper" else value <= 0
+    return np.full(enclosure.size, value), vacuous

@@ -29,7 +29,7 @@ SOURCE = "Cauchy 1829; Horn and Johnson, Matrix Analysis, 2nd edition, theorem 4
     computed_from="samples",
 )
 def cauchy_lower(part: Spectrum, size: int) -> Values:
-    """lambda_i(K) >= lambda_i(part) for i <= m, and >= 0 beyond: vacuous unless m = N.
+    """Bound lambda_i(K) >= lambda_i(part) for i <= m, and >= 0 beyond: vacuous unless m = N.
 
     Args:
         part: complete spectrum of the kernel of m of the rows.
@@ -37,6 +37,11 @@ def cauchy_lower(part: Spectrum, size: int) -> Values:
 
     Raises:
         UsageError: the spectrum is not complete, or N < m.
+
+    Example:
+        >>> part = Spectrum(np.array([4.0, 1.0]), np.zeros(2), 0.0, 2, 5.0, "gram", "float64")
+        >>> cauchy_lower(part, 3).values
+        array([4., 1., 0.])
     """
     _check(part, size)
     values = np.zeros(size)
@@ -53,10 +58,10 @@ def cauchy_lower(part: Spectrum, size: int) -> Values:
     computed_from="samples",
 )
 def cauchy_upper(part: Spectrum, size: int) -> Values:
-    """lambda_{i+N-m}(K) <= lambda_i(part) for i <= m.
+    """Bound lambda_{i+N-m}(K) <= lambda_i(part) for i <= m.
 
-    Nothing is said of the N - m largest: their values are infinite (null in report.json). Vacuous when
-    lambda_min(part) is not below the mean of the part's own diagonal.
+    The N - m largest eigenvalues have no bound: their values are infinite (null in report.json). The
+    bound is vacuous when lambda_min(part) is not below the mean of the part's own diagonal.
 
     Args:
         part: complete spectrum of the kernel of m of the rows.
@@ -64,6 +69,11 @@ def cauchy_upper(part: Spectrum, size: int) -> Values:
 
     Raises:
         UsageError: the spectrum is not complete, or N < m.
+
+    Example:
+        >>> part = Spectrum(np.array([4.0, 1.0]), np.zeros(2), 0.0, 2, 5.0, "gram", "float64")
+        >>> cauchy_upper(part, 3).values
+        array([inf,  4.,  1.])
     """
     _check(part, size)
     values = np.full(size, np.inf)

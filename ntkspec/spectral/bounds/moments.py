@@ -37,10 +37,17 @@ POSITIVE = "K positive semidefinite"
     side="lower",
     computed_from="kernel",
 )
-def wolkowicz_styan_lower(formed: KernelEnclosure) -> Values:
-    """lambda_k >= m - s sqrt((k - 1) / (N - k + 1)), lambda_1 >= m + s / sqrt(N - 1); at least 0."""
-    size = formed.size
-    mean, spread = _mean_and_spread(formed)
+def wolkowicz_styan_lower(enclosure: KernelEnclosure) -> Values:
+    """Bound lambda_k >= m - s sqrt((k - 1) / (N - k + 1)), lambda_1 >= m + s / sqrt(N - 1); at least 0.
+
+    Example:
+        >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its eigenvalues are 3 and 1
+        >>> exact = KernelEnclosure(kernel, weights=np.zeros(2), gamma=0.0, underflow=0.0)
+        >>> wolkowicz_styan_lower(exact).values.round(6)
+        array([3., 1.])
+    """
+    size = enclosure.size
+    mean, spread = _mean_and_spread(enclosure)
     k = np.arange(1, size + 1)
     reach = spread[1] * np.sqrt((k - 1) / (size - k + 1))
     values = mean[0] - reach
@@ -58,17 +65,24 @@ def wolkowicz_styan_lower(formed: KernelEnclosure) -> Values:
     side="upper",
     computed_from="kernel",
 )
-def wolkowicz_styan_upper(formed: KernelEnclosure) -> Values:
-    """lambda_k <= m + s sqrt((N - k) / k), lambda_N <= m - s / sqrt(N - 1)."""
-    size = formed.size
-    mean, spread = _mean_and_spread(formed)
+def wolkowicz_styan_upper(enclosure: KernelEnclosure) -> Values:
+    """Bound lambda_k <= m + s sqrt((N - k) / k), lambda_N <= m - s / sqrt(N - 1).
+
+    Example:
+        >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its eigenvalues are 3 and 1
+        >>> exact = KernelEnclosure(kernel, weights=np.zeros(2), gamma=0.0, underflow=0.0)
+        >>> wolkowicz_styan_upper(exact).values.round(6)
+        array([3., 1.])
+    """
+    size = enclosure.size
+    mean, spread = _mean_and_spread(enclosure)
     k = np.arange(1, size + 1)
     reach = spread[1] * np.sqrt((size - k) / k)
     values = mean[1] + reach
     if size > 1:
         values[-1] = mean[1] - spread[0] / math.sqrt(size - 1)
     values = values + ROUNDINGS * (mean[1] + reach + spread[1])
-    return values, values[-1] >= _diagonal_mean(formed)
+    return values, values[-1] >= _diagonal_mean(enclosure)
 
 
 @stated(
@@ -79,14 +93,20 @@ def wolkowicz_styan_upper(formed: KernelEnclosure) -> Values:
     side="upper",
     computed_from="kernel",
 )
-def trace_upper(formed: KernelEnclosure) -> Values:
-    """lambda_i <= min(trace(K) / i, ||K||_F / sqrt(i)): the i largest are all at least lambda_i.
+def trace_upper(enclosure: KernelEnclosure) -> Values:
+    """Bound lambda_i <= min(trace(K) / i, ||K||_F / sqrt(i)): the i largest are all at least lambda_i.
 
-    Always vacuous: of lambda_min it says trace(K) / N.
+    It is always vacuous: its bound on lambda_min is no better than trace(K) / N.
+
+    Example:
+        >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its eigenvalues are 3 and 1
+        >>> exact = KernelEnclosure(kernel, weights=np.zeros(2), gamma=0.0, underflow=0.0)
+        >>> trace_upper(exact).values.round(6)
+        array([3.162278, 2.      ])
     """
-    i = np.arange(1, formed.size + 1)
-    values = np.minimum(_trace(formed)[1] / i, _norm(formed, 0.0)[1] / np.sqrt(i)) * (1 + ROUNDINGS)
-    return values, values[-1] >= _diagonal_mean(formed)
+    i = np.arange(1, enclosure.size + 1)
+    values = np.minimum(_trace(enclosure)[1] / i, _norm(enclosure, 0.0)[1] / np.sqrt(i)) * (1 + ROUNDINGS)
+    return values, values[-1] >= _diagonal_mean(enclosure)
 
 
 @stated(
@@ -97,35 +117,42 @@ def trace_upper(formed: KernelEnclosure) -> Values:
     side="lower",
     computed_from="kernel",
 )
-def frobenius_lower(formed: KernelEnclosure) -> Values:
-    """lambda_1 >= ||K||_F^2 / trace(K), since sum lambda^2 <= lambda_1 sum lambda; 0 for the others."""
-    trace, norm = _trace(formed)[1], _norm(formed, 0.0)[0]
-    values = np.zeros(formed.size)
+def frobenius_lower(enclosure: KernelEnclosure) -> Values:
+    """Bound lambda_1 >= ||K||_F^2 / trace(K), since sum lambda^2 <= lambda_1 sum lambda; 0 for the others.
+
+    Example:
+        >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its eigenvalues are 3 and 1
+        >>> exact = KernelEnclosure(kernel, weights=np.zeros(2), gamma=0.0, underflow=0.0)
+        >>> frobenius_lower(exact).values.round(6)
+        array([2.5, 0. ])
+    """
+    trace, norm = _trace(enclosure)[1], _norm(enclosure, 0.0)[0]
+    values = np.zeros(enclosure.size)
     if trace > 0:
         values[0] = norm * (norm / trace) * (1 - ROUNDINGS)
     return values, values[-1] <= 0
 
 
-def _mean_and_spread(formed: KernelEnclosure) -> tuple[Range, Range]:
+def _mean_and_spread(enclosure: KernelEnclosure) -> tuple[Range, Range]:
     """m and s. s sqrt(N) is off by the norm of the kernel's error at most: taking the mean away shortens it.
 
     About a centre that is m but for rounding, the norm exceeds that about m by sqrt(N) times the way at most.
     """
-    size, trace, centre = formed.size, _trace(formed), _diagonal_mean(formed)
+    size, trace, centre = enclosure.size, _trace(enclosure), _diagonal_mean(enclosure)
     mean = (trace[0] / size * (1 - ROUNDINGS), trace[1] / size * (1 + ROUNDINGS))
-    norm = _norm(formed, centre)
+    norm = _norm(enclosure, centre)
     least = norm[0] / math.sqrt(size) * (1 - ROUNDINGS) - ROUNDINGS * centre
     return mean, (max(least, 0.0), norm[1] / math.sqrt(size) * (1 + ROUNDINGS))
 
 
-def _trace(formed: KernelEnclosure) -> Range:
-    total = math.fsum(formed.diagonal)
-    return _range(total, _error(formed) + ROUNDINGS * total)
+def _trace(enclosure: KernelEnclosure) -> Range:
+    total = math.fsum(enclosure.diagonal)
+    return _range(total, _error(enclosure) + ROUNDINGS * total)
 
 
-def _norm(formed: KernelEnclosure, shift: float) -> Range:
+def _norm(enclosure: KernelEnclosure, shift: float) -> Range:
     """||K - shift I||_F, a panel of rows at a time, scaled so that no square overflows."""
-    kernel, size, xp = formed.kernel, formed.size, formed.engine.xp
+    kernel, size, xp = enclosure.kernel, enclosure.size, enclosure.engine.xp
     diagonal = kernel.diagonal()
     exponent = -math.frexp(float(diagonal.max()))[1]
     squares = np.empty(size)
@@ -133,19 +160,21 @@ def _norm(formed: KernelEnclosure, shift: float) -> Range:
         panel = xp.ldexp(kernel[rows], exponent)
         places = xp.arange(len(panel))
         panel[places, rows.start + places] = xp.ldexp(diagonal[rows] - shift, exponent)
-        squares[rows] = formed.engine.get(xp.einsum("ij,ij->i", panel, panel))
+        squares[rows] = enclosure.engine.get(xp.einsum("ij,ij->i", panel, panel))
     norm = math.sqrt(math.fsum(squares))
     lost = gamma(size + 8) * norm + size * 1e-160  # the last for squares that underflow
-    return _range(math.ldexp(norm, -exponent), math.ldexp(lost, -exponent) + _error(formed))
+    return _range(math.ldexp(norm, -exponent), math.ldexp(lost, -exponent) + _error(enclosure))
 
 
-def _error(formed: KernelEnclosure) -> float:
+def _error(enclosure: KernelEnclosure) -> float:
     """Bound on the Frobenius norm of the kernel's error, and on the error of its trace."""
-    return (formed.gamma * float(formed.weights @ formed.weights) + formed.size * formed.underflow) * UP
+    return (
+        enclosure.gamma * float(enclosure.weights @ enclosure.weights) + enclosure.size * enclosure.underflow
+    ) * UP
 
 
-def _diagonal_mean(formed: KernelEnclosure) -> float:
-    return math.fsum(formed.diagonal) / formed.size
+def _diagonal_mean(enclosure: KernelEnclosure) -> float:
+    return math.fsum(enclosure.diagonal) / enclosure.size
 
 
 def _range(value: float, error: float) -> Range:

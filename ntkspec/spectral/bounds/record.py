@@ -17,7 +17,13 @@ Quantity = Literal["eigenvalue", "lambda_min"]
 
 @dataclass(frozen=True, repr=False)
 class Bound:
-    """Lower or upper bounds on all eigenvalues of a kernel, or on its smallest alone."""
+    """A lower or an upper bound on all eigenvalues of a kernel, or on its smallest alone.
+
+    Example:
+        >>> zero = Bound("zero", "lambda_i(K) >= 0", "K = J J^T", "none", "lower", np.zeros(2), vacuous=True)
+        >>> zero.holds(Spectrum(np.array([4.0, 1.0]), np.zeros(2), 0.0, 2, 5.0, "gram", "float64"))
+        True
+    """
 
     name: str
     theorem: str  # the statement

@@ -28,7 +28,7 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.bounds.statement import Values, stated
-from ntkspec.spectral.certificate import EXTRA_ROUNDINGS, Positivity, positivity
+from ntkspec.spectral.certificate import EXTRA_ROUNDINGS, CholeskyCertificate, positivity
 from ntkspec.summation import gamma
 
 
@@ -38,11 +38,19 @@ def certified(
     *,
     memory: float | None = None,
 ) -> tuple[Bound, Bound]:
-    """Certified lower and upper bound on lambda_min of J J^T; arguments and errors as for `form`."""
+    """Return a certified lower and upper bound on lambda_min of J J^T; arguments and errors as for `form`.
+
+    Example:
+        >>> import ntkspec
+        >>> with ntkspec.open_run("data/golden/ffe.h5") as run:
+        ...     low, high = certified(run.snapshot("init").jacobian)
+        >>> bool(0 <= low.values[0] < high.values[0])
+        True
+    """
     kernel = Kernel.from_jacobian(jacobian, outputs, backend="cpu", memory=memory)
-    formed = enclosure_of(kernel)
-    found = positivity(formed)
-    return certified_lower(formed, found), certified_upper_of(kernel, found.vector)
+    enclosure = enclosure_of(kernel)
+    certificate = positivity(enclosure)
+    return certified_lower(enclosure, certificate), certified_upper_of(kernel, certificate.vector)
 
 
 @stated(
@@ -54,19 +62,25 @@ def certified(
     quantity="lambda_min",
     certified=True,
 )
-def certified_lower(formed: KernelEnclosure, found: Positivity | None = None) -> Values:
-    """lambda_min(K) >= s for the largest s that bisection over Cholesky factorisations proves.
+def certified_lower(enclosure: KernelEnclosure, certificate: CholeskyCertificate | None = None) -> Values:
+    """Bound lambda_min(K) >= s for the largest s that bisection over Cholesky factorisations proves.
 
     Args:
-        formed: the kernel in double precision with its error, from `form`.
-        found: `positivity(formed)`, if it is at hand.
+        enclosure: the kernel in double precision with its error, from `form`.
+        certificate: `positivity(enclosure)`, if it is at hand.
+
+    Example:
+        >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its smallest eigenvalue is 1
+        >>> exact = KernelEnclosure(kernel, weights=np.zeros(2), gamma=0.0, underflow=0.0)
+        >>> bool(0.98 < certified_lower(exact).values[0] <= 1)
+        True
     """
-    value = (found or positivity(formed)).proved
+    value = (certificate or positivity(enclosure)).proved
     return np.array([value]), not value > 0
 
 
 def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Outputs = "trace") -> Bound:
-    """lambda_min(K) <= ||J^T v||^2 / ||v||^2, with the rounding errors of J^T v added.
+    """Bound lambda_min(K) <= ||J^T v||^2 / ||v||^2, with the rounding errors of J^T v added.
 
     The errors are squared with the norm, so the bound can fall to about (n eps)^2 trace(K), far below what
     the formed kernel resolves.
@@ -77,7 +91,14 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
         outputs: output mode.
 
     Raises:
-        UsageError: a vector that is zero, not finite, or of another length.
+        UsageError: the vector is zero, not finite, or of another length.
+
+    Example:
+        >>> import ntkspec
+        >>> with ntkspec.open_run("data/golden/ffe.h5") as run:
+        ...     bound = certified_upper(run.snapshot("init").jacobian, np.ones(40))
+        >>> bound.certified, bound.vacuous
+        (True, True)
     """
     return certified_upper_of(Kernel.from_jacobian(jacobian, outputs, backend="cpu"), vector)
 

@@ -27,7 +27,7 @@ SOURCE = "Ostrowski 1959; Horn and Johnson, Matrix Analysis, theorem 4.5.9"
     side="lower",
 )
 def ostrowski_lower(spectrum: Spectrum, least: float) -> Values:
-    """lambda_i(J S J^T) >= least lambda_i(J J^T).
+    """Bound lambda_i(J S J^T) >= least lambda_i(J J^T).
 
     Args:
         spectrum: complete spectrum of J J^T.
@@ -35,6 +35,12 @@ def ostrowski_lower(spectrum: Spectrum, least: float) -> Values:
 
     Raises:
         UsageError: the spectrum is not complete, or the rate is not positive and finite.
+
+    Example:
+        >>> import numpy as np
+        >>> spectrum = Spectrum(np.array([4.0, 1.0]), np.zeros(2), 0.0, 2, 5.0, "gram", "float64")
+        >>> ostrowski_lower(spectrum, 0.5).values
+        array([2. , 0.5])
     """
     _check(spectrum, "least", least)
     return least * spectrum.lower, not spectrum.lambda_min
@@ -48,9 +54,9 @@ def ostrowski_lower(spectrum: Spectrum, least: float) -> Values:
     side="upper",
 )
 def ostrowski_upper(spectrum: Spectrum, most: float) -> Values:
-    """lambda_i(J S J^T) <= most lambda_i(J J^T).
+    """Bound lambda_i(J S J^T) <= most lambda_i(J J^T).
 
-    Vacuous when lambda_min(J J^T) is not below trace(J J^T) / N.
+    It is vacuous when lambda_min(J J^T) is not below trace(J J^T) / N.
 
     Args:
         spectrum: complete spectrum of J J^T.
@@ -58,6 +64,12 @@ def ostrowski_upper(spectrum: Spectrum, most: float) -> Values:
 
     Raises:
         UsageError: the spectrum is not complete, or the rate is not positive and finite.
+
+    Example:
+        >>> import numpy as np
+        >>> spectrum = Spectrum(np.array([4.0, 1.0]), np.zeros(2), 0.0, 2, 5.0, "gram", "float64")
+        >>> ostrowski_upper(spectrum, 2.0).values
+        array([8., 2.])
     """
     _check(spectrum, "most", most)
     return most * spectrum.upper, spectrum.upper[-1] >= spectrum.trace / spectrum.size

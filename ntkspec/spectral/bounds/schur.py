@@ -33,7 +33,7 @@ def schur_product(
     backend: Choice | Backend = "auto",
     memory: float | None = None,
 ) -> Bound:
-    """lambda_min(K) >= sum over blocks of max(lambda_min(P) min_i Q_ii, lambda_min(Q) min_i P_ii).
+    """Bound lambda_min(K) >= sum over blocks of max(lambda_min(P) min_i Q_ii, lambda_min(Q) min_i P_ii).
 
     The eigenvalues of P and Q are computed, so the bound is as sure as their stated errors are. An unresolved
     lambda_min counts as 0; so does, without any work, that of a factor with fewer touched columns than rows.
@@ -41,6 +41,13 @@ def schur_product(
     Args:
         jacobian: blocks, in memory or in a run file.
         outputs: output mode; arguments and errors as for `ntkspec.spectrum`.
+
+    Example:
+        >>> import ntkspec
+        >>> with ntkspec.open_run("data/golden/ffe.h5") as run:
+        ...     bound = schur_product(run.snapshot("init").jacobian)
+        >>> bound.side, bound.values.shape
+        ('lower', (1,))
     """
     return schur_product_of(Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory))
 

@@ -28,10 +28,15 @@ from ntkspec.spectral.eigenvalues import Spectrum
     computed_from="blocks",
 )
 def theorem1(kept: Spectrum) -> Values:
-    """lambda_i(A) <= lambda_i(A + B) for B PSD (Audia et al., ICLR 2025, Theorem 1; Weyl 1912).
+    """Bound lambda_i(A + B) >= lambda_i(A) for B PSD (Audia et al., ICLR 2025, Theorem 1; Weyl 1912).
 
     Args:
         kept: complete spectrum of A, the network's own part of the kernel.
+
+    Example:
+        >>> network = Spectrum(np.array([4.0, 1.0]), np.zeros(2), 0.0, 2, 5.0, "gram", "float64")
+        >>> theorem1(network).values
+        array([4., 1.])
     """
     require_complete(kept)
     return kept.lower, not kept.lambda_min
@@ -46,13 +51,18 @@ def theorem1(kept: Spectrum) -> Values:
     computed_from="halves",
 )
 def weyl_lower(a: Spectrum, b: Spectrum) -> Values:
-    """lambda_i(A + B) >= max over j + k = i + N of lambda_j(A) + lambda_k(B) (Weyl 1912).
+    """Bound lambda_i(A + B) >= max over j + k = i + N of lambda_j(A) + lambda_k(B) (Weyl 1912).
 
-    Contains Theorem 1 (k = N) and its sharper form + lambda_N(B). Cost N^2.
+    It contains Theorem 1 (k = N) and its sharper form + lambda_N(B). Its cost is N^2.
 
     Args:
         a: complete spectrum of A.
         b: complete spectrum of B, of the same size.
+
+    Example:
+        >>> a = Spectrum(np.array([4.0, 1.0]), np.zeros(2), 0.0, 2, 5.0, "gram", "float64")
+        >>> weyl_lower(a, a).values
+        array([5., 2.])
     """
     low_a, low_b = _same_size(a, b, "lower")
     size = len(low_a)
@@ -70,13 +80,19 @@ def weyl_lower(a: Spectrum, b: Spectrum) -> Values:
     computed_from="halves",
 )
 def weyl_upper(a: Spectrum, b: Spectrum) -> Values:
-    """lambda_{i+j-1}(A + B) <= lambda_i(A) + lambda_j(B), best pair for every eigenvalue (Weyl 1912).
+    """Bound lambda_{i+j-1}(A + B) <= lambda_i(A) + lambda_j(B), best pair for every eigenvalue (Weyl 1912).
 
-    Vacuous when it does not bring lambda_min below trace(A + B) / N, the mean of all eigenvalues. Cost N^2.
+    It is vacuous unless its bound on lambda_min is below trace(A + B) / N, the mean of all eigenvalues. Its
+    cost is N^2.
 
     Args:
         a: complete spectrum of A.
         b: complete spectrum of B, of the same size.
+
+    Example:
+        >>> a = Spectrum(np.array([4.0, 1.0]), np.zeros(2), 0.0, 2, 5.0, "gram", "float64")
+        >>> weyl_upper(a, a).values
+        array([8., 5.])
     """
     high_a, high_b = _same_size(a, b, "upper")
     size = len(high_a)
