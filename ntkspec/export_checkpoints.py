@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loader:
-    """What makes models with the numbers of checkpoints, on a device."""
+    """A maker of models with the numbers of checkpoints, on one device."""
 
     factory: Factory | None  # None: of checkpoints that ntkspec.train wrote
     device: torch.device
@@ -62,7 +62,7 @@ class Loaded:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     return run_command(lambda: _export(read_request(argv)))
 
 
@@ -98,7 +98,7 @@ def _export(request: Request) -> int:
 def _check(
     request: Request, loader: Loader, inputs: NDArray[Any], targets: NDArray[Any] | None
 ) -> Mapping[str, Any]:
-    """Load every checkpoint once, before anything is computed; returns the config that the first one has."""
+    """Load every checkpoint once, before anything is computed, and return the config of the first one."""
     from ntkspec.export.factories import check_same, output_columns
 
     first, *others = request.sources
@@ -177,7 +177,7 @@ def _about(source: Source) -> Iterator[None]:
 
 
 def _of_training(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
-    """The network of a checkpoint that says itself what it is of, and its config."""
+    """Return the network of a checkpoint that ntkspec.train wrote, and the config of that training."""
     from ntkspec.nets.checkpoint import load_checkpoint
 
     try:

@@ -1,4 +1,4 @@
-"""What `python -m ntkspec.export` is asked for: its options, read and checked. No PyTorch is needed here."""
+"""The options of `python -m ntkspec.export`, read and checked. No PyTorch is needed here."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for."""
+    """What the command line asks for."""
 
     model: str | None  # package.module:factory; None: the checkpoints say it themselves
     arguments: Sequence[Any] | Mapping[str, Any]  # of the factory
@@ -85,7 +85,7 @@ class Request:
                 )
 
     def made_from(self) -> dict[str, Any]:
-        """Return what the run file keeps of this, as JSON can hold it."""
+        """Return what the run file keeps of these options, as a mapping that JSON can hold."""
         checkpoints = [str(source.path) for source in self.sources]
         outputs = None if self.columns is None else list(self.columns)
         made = {"model": self.model, "model_args": self.arguments or None, "outputs": outputs}
@@ -226,7 +226,7 @@ def _roles(words: Sequence[str]) -> dict[str, str]:
 
 
 def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
-    """Checkpoints, named after their files; where several are called the same, after their folders, too."""
+    """Name checkpoints after their files; where several have one name, after their folders, too."""
     places = [Path(os.path.abspath(path)) for path in paths]
     for i, place in enumerate(places):
         if place in places[:i]:

@@ -1,4 +1,4 @@
-"""What callers give for numbers, as NumPy arrays of our own: contiguous, of native byte order, unmasked."""
+"""Numbers from callers as NumPy arrays of our own: contiguous, of native byte order, without masks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LARGEST_INDEX = np.iinfo(np.int64).max
 
 
 def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
-    """Copy `values`, finite, to (n, width) in float32 or float64; (n,) becomes (n, 1).
+    """Copy finite numbers to (n, width) in float32 or float64; (n,) becomes (n, 1).
 
     Raises:
         ExportError: it cannot be had, or entries are masked.
@@ -44,7 +44,7 @@ def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def as_indices(values: ArrayLike) -> NDArray[np.int64]:
-    """Copy `values` to int64 (n,).
+    """Copy integers (n,) to int64.
 
     Raises:
         ExportError: they are no integers, too large, or masked.
@@ -61,7 +61,7 @@ def as_indices(values: ArrayLike) -> NDArray[np.int64]:
 
 
 def as_picture(pixels: ArrayLike, name: str) -> NDArray[np.uint8]:
-    """Copy `pixels` to uint8 (H, W) or (H, W, 3).
+    """Copy a picture to uint8 (H, W) or (H, W, 3).
 
     Raises:
         UsageError: they are not of that type or shape.
@@ -73,7 +73,7 @@ def as_picture(pixels: ArrayLike, name: str) -> NDArray[np.uint8]:
 
 
 def _numpy(values: Any, name: str) -> NDArray[Any]:
-    """Whatever NumPy makes of `values`, of tensors and of sequences of both."""
+    """Convert numbers, tensors, and sequences of both to an array of NumPy's."""
     if values is None:  # which NumPy takes for NaN
         raise _no_numbers(values, name)
     try:
@@ -90,7 +90,7 @@ def _numpy(values: Any, name: str) -> NDArray[Any]:
 
 
 def _parts(values: Any, name: str) -> Any:
-    """`values` with arrays in the place of tensors and of all that is or becomes an array, at any depth.
+    """Replace tensors, and whatever becomes an array, by arrays, at any depth of `values`.
 
     NumPy would drop masks in silence, and take the keys of some mappings for numbers.
     """
@@ -117,7 +117,7 @@ def _parts(values: Any, name: str) -> Any:
 
 
 def _is_sequence(values: Any) -> bool:
-    """Whether NumPy goes through `values` item by item; buffers it takes as they are."""
+    """Return whether NumPy reads `values` item by item; a buffer is read as a whole."""
     try:
         memoryview(values)
     except TypeError:
@@ -164,7 +164,7 @@ def _of_tensor(tensor: Tensor, name: str) -> NDArray[Any]:
 
 
 def _floats(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy of real numbers of any kind in float32 or float64, of others as they are."""
+    """Copy real numbers of any kind to float32 or float64; return other arrays as they are."""
     if array.dtype == object and not any(isinstance(value, (str, bytes)) for value in array.flat):
         try:
             return np.array(array, dtype=np.float64, order="C")

@@ -1,4 +1,4 @@
-"""Read checkpoints of anybody's training, executing nothing in them, and load them into a model."""
+"""Read checkpoints of any training, without executing anything in them, and load them into a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMED = 3  # tensors that a message names
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds of a model."""
+    """The tensors of a model in a checkpoint, and the training step."""
 
     path: Path
     state: Mapping[str, Any]  # as of `nn.Module.state_dict`
@@ -35,7 +35,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint, with weights alone: whatever else a pickle may do is refused.
+    """Read a checkpoint's tensors; whatever else a pickle could do is refused.
 
     Raises:
         UsageError: it is none, or holds more than tensors and plain numbers and texts.
@@ -54,7 +54,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
-    """Load a checkpoint into a model, every tensor of both and no other.
+    """Load a checkpoint into a model: every tensor of the model, and no other.
 
     Raises:
         UsageError: tensors are missing, left over or of another shape.
@@ -113,7 +113,7 @@ def _load(path: Path) -> Any:
 
 
 def _why(path: Path, said: str) -> tuple[str, str]:
-    """What torch refused, and what to do about it."""
+    """Return what torch refused, and a remedy."""
     if found := re.search(r"GLOBAL (\S+)", said):
         return f"one that would run or hold {found[1]}", SAVE
     if _is_safetensors(path):
@@ -128,7 +128,7 @@ def _why(path: Path, said: str) -> tuple[str, str]:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether it begins as they do: with the length of a header in JSON."""
+    """Return whether a file begins as safetensors do: with the length of a header in JSON."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         head = file.read(9)
         return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < 2**27
@@ -147,7 +147,7 @@ def _is_state(value: Any) -> bool:
 
 
 def _step(content: Mapping[Any, Any], path: Path) -> int | None:
-    """How far training was, by the checkpoint or by its file's name."""
+    """Return the training step that a checkpoint or its file's name gives; None if neither does."""
     said = [content[name] for name in STEPS if name in content]
     digits = re.search(r"\d+$", path.stem)
     for value in [*said, *([int(digits[0])] if digits and len(digits[0]) < 20 else [])]:
@@ -157,7 +157,7 @@ def _step(content: Mapping[Any, Any], path: Path) -> int | None:
 
 
 def _unwrapped(state: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:
-    """The tensors without what wrappers put before all names, unless the model has such names itself."""
+    """Return the tensors without the prefix of a wrapper, unless the model has it in its names, too."""
     bare = dict(state)
     while bare and set(bare) != wanted:
         prefix = next((one for one in WRAPPERS if all(name.startswith(one) for name in bare)), None)
@@ -173,7 +173,7 @@ def _names(names: list[str]) -> str:
 
 
 def _remedy(wanted: set[str], names: list[str]) -> str:
-    """What to do: most often, one of both is a part of the other."""
+    """Return a remedy: most often, one of the two models is a part of the other."""
     prefix = names[0].partition(".")[0] + "." if names else "."
     if {name.removeprefix(prefix) for name in names} == wanted:
         return f"let the factory return a module that holds the model as {prefix[:-1]!r}"

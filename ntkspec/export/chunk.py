@@ -1,4 +1,4 @@
-"""The factored and sparse blocks of one chunk, from one forward pass and its graph."""
+"""The factored and sparse blocks of one chunk of samples, from one forward pass and its graph."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RANK_ONE = {torch.float64: 1e-13, torch.float32: 1e-5}  # how far rounding takes
 
 @dataclass(frozen=True)
 class Factored:
-    """What one forward pass gives."""
+    """The results of one forward pass and the backward passes through its graph."""
 
     outputs: Tensor  # (m, c), without its graph
     pieces: list[Piece]  # of all plans but the dense and scanned ones
@@ -46,7 +46,7 @@ class Factored:
 def factored(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, *, probing: bool
 ) -> Factored:
-    """Outputs at x (m, d), factored and sparse blocks, and autograd's gradients for random cotangents.
+    """Compute outputs at x (m, d), factored and sparse blocks, and gradients for random cotangents.
 
     While probing, gradients of tables are put together from those at their lookups: to form a large one takes
     longer than all else, and is done for every chunk that is written.
@@ -84,7 +84,7 @@ def factored(
 
 
 def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsPiece:
-    """One parameter's rows of entries in any order, with as much room for each as is planned.
+    """Build the sparse rows of one parameter, each with as much room for entries as was planned.
 
     Raises:
         Replan: there is more in a row, or it is no product as it was planned to be.
@@ -121,7 +121,7 @@ def _levels(plan: BlockPlan, rows: SparseRows, choices: Choices) -> list[Factors
 
 
 def rank_one_limit(rows: SparseRows, choices: Choices) -> float:
-    """How far rounding takes rows from products, relative."""
+    """Return how far rounding may take rows from products, relative to their largest number."""
     return RANK_ONE[torch.float32 if choices.single else rows.values.dtype]
 
 
@@ -132,7 +132,7 @@ def _require_planned(
     choices: Choices,
     samples: int,
 ) -> None:
-    """Refuse plans that this forward pass does not keep to. A parameter that it does not use keeps to any."""
+    """Refuse plans that the parameters' uses do not match. One without a use matches any plan."""
     forms = found.forms
     changed: dict[str, Form] = {}
     for plan in plans:
@@ -159,7 +159,7 @@ def _require_planned(
 
 
 def _edges(plan: BlockPlan, found: Survey, captures: Mapping[str, Capture]) -> list[GradientEdge]:
-    """Where in the graph the gradients are needed from which a plan's block is made."""
+    """Return the edges of the graph at which a plan needs gradients to make its block."""
     name = plan.owned[0].name
     if plan.kind == "lookup":
         edge = captures[plan.name].edge
@@ -174,13 +174,16 @@ def _edges(plan: BlockPlan, found: Survey, captures: Mapping[str, Capture]) -> l
 
 
 def _distributed(edges: Mapping[str, Sequence[GradientEdge]], at: list[Tensor]) -> dict[str, list[Tensor]]:
-    """The gradients at each plan's edges."""
+    """Return the gradients at the edges of each plan, from those at all edges in a row."""
     rest: Iterator[Tensor] = iter(at)
     return {name: [next(rest) for _ in some] for name, some in edges.items()}
 
 
 def _by_output(outputs: Tensor, edges: list[GradientEdge]) -> list[Tensor]:
-    """The gradient of every output at every edge: (*result, c). Samples must not depend on each other."""
+    """Return the gradient of every output at every edge: (*result, c) each.
+
+    One backward pass for each output serves all samples, which must not depend on each other.
+    """
     found: list[list[Tensor]] = [[] for _ in edges]
     for o in range(outputs.shape[1] if edges else 0):
         for gradients, gradient in zip(found, _at(edges, outputs[:, o].sum(), None), strict=True):
@@ -195,7 +198,7 @@ def _at(edges: list[GradientEdge], outputs: Tensor, v: Tensor | None) -> list[Te
 
 
 def _zeros_at(edge: GradientEdge, outputs: Tensor) -> Tensor:
-    """Zeros for a gradient, that of a complex result being two real numbers each."""
+    """Return a gradient of zeros at an edge; if the result there is complex, as pairs of real numbers."""
     shape = result_shape(edge.node, edge.output_nr)
     parts = (2,) if is_complex(edge.node, edge.output_nr) else ()
     return outputs.new_zeros((*shape, *parts))
@@ -204,7 +207,7 @@ def _zeros_at(edge: GradientEdge, outputs: Tensor) -> Tensor:
 def _samples(
     outputs: Tensor, edges: Mapping[str, list[GradientEdge]], plans: Sequence[BlockPlan], choices: Choices
 ) -> dict[str, list[Tensor]]:
-    """The sample of each number that is read from each table."""
+    """Return which sample each number belongs to that a table's lookups read: int64, one tensor a lookup."""
     every = [edge for some in edges.values() for edge in some]
     rest = iter(owners(outputs, lambda v: _at(every, outputs, v)) if every else [])
     found = {name: [next(rest) for _ in some] for name, some in edges.items()}
@@ -220,16 +223,17 @@ def _samples(
 
 
 def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
-    """What a lookup adds to its table's rows, by the sample and the gradients (*result, c) of its result."""
+    """Return what one lookup adds to its table's rows."""
     owner = samples[..., None].expand(read.positions.shape)
     kept = (owner >= 0) & (read.positions >= 0)
     return owner[kept], *read.terms(gradients, kept)
 
 
 def _product(plan: BlockPlan, found: Survey, at: list[Tensor], outputs: Tensor) -> ProductPiece:
-    """What is multiplied with the matrix, and ones for what is added, times the gradient at the result.
+    """Build a block of factors: what the matrix is multiplied with, and the gradient at the result.
 
-    Where this forward pass uses none of the parameters, zeros of the same widths.
+    What is added to the product, a shift, has ones for its left factor. Where this forward pass uses none of
+    the parameters, all is zero, of the same widths.
     """
     n, c = outputs.shape
     lone_shift = len(plan.forms) == 1 and plan.owned[0].name not in found.products
@@ -256,5 +260,5 @@ def _product(plan: BlockPlan, found: Survey, at: list[Tensor], outputs: Tensor) 
 
 
 def _declared(plan: BlockPlan, capture: Capture, at: list[Tensor]) -> ProductPiece:
-    """The weights of a declared lookup times the gradient at its features."""
+    """Build the block of a declared lookup: its weights, and the gradient at its features."""
     return ProductPiece(plan, capture.left, at[0].movedim(2, 1).contiguous(), {})

@@ -34,7 +34,7 @@ from ntkspec.jacobian import Jacobian
 
 @dataclass(frozen=True)
 class Chunk:
-    """Outputs and blocks of some samples, in torch."""
+    """The outputs and blocks of some samples, in torch."""
 
     outputs: Tensor  # (m, c)
     pieces: tuple[Piece, ...]
@@ -43,14 +43,14 @@ class Chunk:
     ]  # of each table that is read, the shapes of the lookups' results
 
     def to_jacobian(self, dtype: np.dtype[Any]) -> Jacobian:
-        """The blocks in NumPy, as they are stored."""
+        """Convert the blocks to NumPy, in the type in which they are stored."""
         return Jacobian(tuple(block for piece in self.pieces for block in piece.blocks(dtype)))
 
 
 def compute(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, *, probing: bool = False
 ) -> Chunk:
-    """The Jacobian at x (m, d); `probing` as for `factored`.
+    """Compute the Jacobian at x (m, d) and check it; `probing` is explained at `factored`.
 
     Raises:
         Replan: a choice does not hold on these samples.
@@ -88,7 +88,10 @@ def compute(
 def _without_factors(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, error: Exception
 ) -> Exception:
-    """What to raise for an error: where the model bears one backward pass, try without the others."""
+    """Return the exception to raise where the passes for factors failed.
+
+    If one backward pass through the model works, the export is planned anew without factors.
+    """
     many = ("linear", "pairs", "lookup", "rows")
     more = [owned.name for plan in plans if plan.kind in many for owned in plan.owned]
     if not more:
@@ -102,7 +105,10 @@ def _without_factors(
 
 
 def _without(choices: Choices, wrong: Mapping[str, tuple[str, str]], done: Factored) -> Choices:
-    """The choices without forms that were wrong: what is nearest to them is tried, or else they are dense."""
+    """Return choices without the forms that were wrong.
+
+    The most similar form is tried instead, if there is one; else the parameter becomes dense.
+    """
     retried, demoted = {}, {}
     for name, (kind, why) in wrong.items():
         if kind == "linear":  # the rows may be another sample's
@@ -165,7 +171,7 @@ def _check_finite(pieces: Sequence[Piece], x: Tensor) -> None:
 
 
 def not_finite(name: str, x: Tensor) -> ExportError:
-    """The error for a Jacobian of `name` that is not finite at x (m, d)."""
+    """Return the error of a Jacobian of `name` that is not finite at x (m, d)."""
     return ExportError(
         f"Jacobian of {name}",
         expected="finite numbers",
@@ -177,7 +183,10 @@ def not_finite(name: str, x: Tensor) -> ExportError:
 def _dense_failure(
     differences: list[Difference], choices: Choices, prepared: Prepared, x: Tensor
 ) -> Exception:
-    """What to try next when the dense route differs from autograd at x (m, d)."""
+    """Return the exception to raise where the dense route differs from autograd at x (m, d).
+
+    It is a `Replan` as long as there is another route to try.
+    """
     worst = Tolerance.of(prepared.dtype, choices).dense.worst(differences)
     if not choices.loop:
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
@@ -195,5 +204,5 @@ def _dense_failure(
 
 
 def or_rounding(dtype: torch.dtype) -> str:
-    """What else to try against differences that rounding in `dtype` may explain."""
+    """Return the end of a remedy for differences that rounding in `dtype` may explain."""
     return ", or rule out rounding by precision='float64'" if dtype == torch.float32 else ""

@@ -1,4 +1,4 @@
-"""Plain per-sample Jacobians of any parameter: torch.func, or one sample after another where that cannot."""
+"""Dense per-sample Jacobians: by torch.func, or sample by sample where torch.func fails."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from ntkspec.export.prepare import Owned
 
 
 def by_vmap(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list[Tensor]:
-    """d f_o(x_i) / d parameter for each parameter: (n, c, size).
+    """Return d f_o(x_i) / d parameter for each parameter: (n, c, size), by one vmap(grad) an output.
 
-    One vmap(grad) for each output. Whatever torch.func cannot do (data-dependent control flow, custom
-    autograd functions, some in-place operations) raises.
-    Shared parameters are named here once a module: functional_call, left to tie them itself, swaps a module
-    that has two names twice and leaves its own tensors behind.
+    Whatever torch.func cannot do (data-dependent control flow, custom autograd functions, some in-place
+    operations) raises.
+
+    Shared parameters are given under all their names: functional_call, left to tie them itself, swaps a
+    module that has two names twice and leaves its own tensors behind.
     """
     parameters = {one.name: one.parameter.detach() for one in owned}
 
@@ -38,7 +39,10 @@ def by_vmap(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list
 
 
 def by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list[Tensor]:
-    """The same by plain autograd, a sample and an output at a time: slow, and right for every model."""
+    """Return the same as `by_vmap` by plain autograd, one sample and output at a time.
+
+    It is slow, and right for every model.
+    """
     parameters = [one.parameter for one in owned]
     jacobians = [x.new_zeros(len(x), c, one.size) for one in owned]
     for i in range(len(x)):
@@ -57,7 +61,7 @@ Entries = tuple[Tensor, Tensor, Tensor]  # sample (m,), position (m,), values (m
 
 
 def sparse_by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list[Entries]:
-    """The nonzero numbers of each parameter's rows, a sample and an output at a time.
+    """Return the nonzero numbers of each parameter's rows, computed one sample and output at a time.
 
     For parameters whose dense rows of all samples would not fit.
     """
@@ -77,16 +81,17 @@ def sparse_by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) 
 
 
 def joined(entries: Sequence[Entries], like: Tensor, c: int) -> Entries:
-    """Entries one after the other, of c outputs and of the type of `like`; there may be none."""
+    """Concatenate entries of c outputs, in the type and on the device of `like`; there may be none."""
     none = like.new_zeros(0, dtype=torch.long)
     owner, position, values = zip((none, none, like.new_zeros(0, c)), *entries, strict=True)
     return torch.cat(owner), torch.cat(position), torch.cat(values)
 
 
 def mostly_zero(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, share: float) -> dict[str, bool]:
-    """The parameters of whose rows at x (m, d), for all outputs, at most a share of the numbers is not zero.
+    """Find the parameters whose rows at x (m, d) have few nonzero numbers, over all outputs.
 
-    No row is kept but as a mask, and a parameter is left alone from the first row on that has more.
+    Of a row, only which numbers are nonzero is kept. A parameter is dropped at its first row of which more
+    than `share` is nonzero.
 
     Returns:
         For each, of which at least one row is not zero, whether samples differ in what is.
@@ -107,7 +112,7 @@ def mostly_zero(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, sha
 
 
 def _gradients_alone(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> Iterator[list[Tensor]]:
-    """The flat gradients of each output at one sample x (1, d); none where it depends on no parameter."""
+    """Yield the gradients of each output at one sample x (1, d), flat; none without a gradient."""
     for o in range(c):
         outputs = evaluate(model, x, connected=False)  # some graphs bear one backward pass
         if not outputs.requires_grad:
@@ -118,7 +123,7 @@ def _gradients_alone(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int
 
 
 def _merged(sample: int, row: Sequence[tuple[Tensor, Tensor]]) -> Entries:
-    """One entry for each place of a sample's row, whichever outputs have a number there."""
+    """Merge the entries of a sample's row that are at one position, for different outputs."""
     places, values = (torch.cat(parts) for parts in zip(*row, strict=True))
     unique, inverse = torch.unique(places, return_inverse=True)
     merged = values.new_zeros(len(unique), values.shape[1]).index_add_(0, inverse, values)

@@ -1,4 +1,4 @@
-"""From a model and its samples to a stream of chunks, restarted when a chunk disproves the plan."""
+"""From a model and its samples to a stream of chunks, restarted where a chunk disproves the plan."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SCANNED_AT_ONCE = 32  # samples, so that progress is seen
 
 @dataclass(frozen=True)
 class Options:
-    """How to export. What is no size or count is refused at once, with `UsageError`."""
+    """The options of an export. A size or count that is none raises `UsageError` at once."""
 
     roles: Roles | None = None
     precision: Precision = "float64"
@@ -70,7 +70,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was done, once it is done."""
+    """A summary of a finished export."""
 
     plans: tuple[BlockPlan, ...]
     dense: dict[str, str]  # parameter -> why it is dense
@@ -86,7 +86,7 @@ Consumer = Callable[[int, int, Stream], None]  # (outputs c, bytes a sample, par
 
 @dataclass(frozen=True)
 class Work:
-    """A model and its samples, looked at and ready to be exported."""
+    """A model, its samples and what the probe found: ready to be exported."""
 
     prepared: Prepared
     x: Tensor  # (n, d)
@@ -96,16 +96,16 @@ class Work:
     probed: Probed
 
     def plans(self, choices: Choices) -> tuple[BlockPlan, ...]:
-        """The blocks to be."""
+        """Return the plans of all blocks."""
         return lay_out(self.prepared, choices, self.roles)
 
     def bytes_a_sample(self, plans: Sequence[BlockPlan]) -> int:
-        """Bytes of one sample in all blocks."""
+        """Return the bytes of one sample in all blocks."""
         itemsize = self.prepared.dtype.itemsize
         return sum(plan.bytes_a_sample(self.probed.outputs, itemsize) for plan in plans)
 
     def chunk_size(self, plans: tuple[BlockPlan, ...]) -> int:
-        """Samples at a time."""
+        """Return how many samples are computed at a time."""
         if self.options.chunk is not None:
             return whole_number(self.options.chunk, "chunk", 1)
         itemsize, outputs = self.prepared.dtype.itemsize, self.probed.outputs
@@ -116,11 +116,11 @@ class Work:
         return max(min(most, self.budget // max(each, 1), len(self.x)), 1)
 
     def replanned(self, replan: Replan) -> Choices:
-        """Better choices, after some have been disproved."""
+        """Return better choices, after some have been disproved."""
         return scan_large(self.prepared, self.x, replan.choices)
 
     def timed(self, choices: Choices) -> tuple[Choices, float]:
-        """How many seconds the export will take, by doing a little of it; and choices that bear that."""
+        """Estimate the seconds of the export by doing a little of it; return the choices that held, too."""
         while True:
             plans = self.plans(choices)
 
@@ -133,7 +133,7 @@ class Work:
                 choices = self.replanned(replan)
 
     def forecast(self, choices: Choices, seconds: float = math.nan) -> Forecast:
-        """What the export will take."""
+        """Return what the export will take; `seconds` are those of `timed`, NaN where nobody asked."""
         plans = self.plans(choices)
         itemsize = 4 if choices.single else self.prepared.dtype.itemsize
         outputs, n = self.probed.outputs, len(self.x)
@@ -145,7 +145,7 @@ class Work:
 
 @contextlib.contextmanager
 def begun(model: nn.Module, inputs: NDArray[Any], options: Options) -> Iterator[Work]:
-    """A copy of the model in a state to be exported, within which all of it has to be done."""
+    """Copy the model, probe it and prepare torch; the export must run inside this context."""
     prepared = prepare(model, options.precision)
     roles = given_roles(prepared, options.roles)
     with evaluation(prepared.device, prepared.dtype):
@@ -158,7 +158,7 @@ def begun(model: nn.Module, inputs: NDArray[Any], options: Options) -> Iterator[
 
 
 def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Consumer) -> Exported:
-    """Hand the Jacobian of `model` at `inputs` (n, d) to `consume`, part by part.
+    """Compute the Jacobian of `model` at `inputs` (n, d) and pass it to `consume`, part by part.
 
     A part may disprove what was planned; then the iterator raises through `consume`, which must undo what it
     did, and `consume` is called again.
@@ -203,12 +203,12 @@ def _parts(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: 
 
 
 def _on_host(chunk: Chunk, dtype: np.dtype[Any]) -> tuple[NDArray[Any], Jacobian]:
-    """Outputs and blocks in NumPy; the device's are let go of, before the next chunk needs the room."""
+    """Return outputs and blocks in NumPy, so that the device's are freed before the next chunk."""
     return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype)
 
 
 def _budget(options: Options, device: torch.device) -> int:
-    """Bytes that a chunk may take, where it is computed and on the host, to which it goes."""
+    """Return the bytes that a chunk may take, on the device and on the host, to which it is copied."""
     if options.memory is not None:
         return budget_bytes(options.memory)
     free = available_bytes()

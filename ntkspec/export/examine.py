@@ -1,4 +1,4 @@
-"""The first passes through a model, and what is said of one that fails them.
+"""The first passes through a model, and the errors of a model that fails them.
 
 A remedy is tried before it is given: that the model runs in the other precision, that backward() works.
 """
@@ -24,7 +24,7 @@ from ntkspec.export.uses import Read
 
 
 def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str], dict[str, Form]]:
-    """How many outputs the model has at x (n, d), which parameters none depends on, and the others' forms.
+    """Return the number of outputs at x (n, d), the parameters without a use, and the others' forms.
 
     Raises:
         ExportError: outputs that are unfit, differ the second time or depend on what is no parameter, or
@@ -66,7 +66,7 @@ def _first_outputs(prepared: Prepared, x: Tensor) -> Tensor:
 
 
 def _unusual(model: nn.Module) -> str:
-    """What to do about tensors or modules that are known to make a forward pass fail, if there are any."""
+    """Return a remedy for tensors or modules that are known to fail in a forward pass; "" without any."""
     tensors = [*model.named_parameters(), *model.named_buffers()]
     on_meta = [name for name, tensor in tensors if tensor.is_meta]
     if on_meta:
@@ -81,7 +81,7 @@ def _unusual(model: nn.Module) -> str:
 
 
 def _try_other_precision(prepared: Prepared, x: Tensor) -> Precision | None:
-    """The other precision, if the model runs in that.
+    """Return the other precision, if the model runs in it; else None.
 
     Raises:
         ExportError: it does, and depends on what is no parameter.
@@ -127,7 +127,7 @@ def _first_gradients(
 
 
 def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> list[str]:
-    """Refuse what adds to parameters' gradients past autograd's graph, as hand-made checkpoints do.
+    """Refuse gradients that bypass autograd's graph, as hand-made checkpoints make them.
 
     Returns:
         Tables whose gradients are not what their lookups make of them, as where a hook changes them.
@@ -159,7 +159,7 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> lis
 
 
 def _less(added: Tensor, known: Tensor) -> Tensor:
-    """Their difference, in the place of `added`; a sparse gradient is one long vector."""
+    """Subtract `known` from `added` in place; `known` may be a sparse vector."""
     flat = added.view(-1)
     if known.is_sparse:  # torch's dense.add_(sparse) writes past the end of a view
         return flat.index_add_(0, known.indices()[0], known.values(), alpha=-1)
@@ -167,7 +167,10 @@ def _less(added: Tensor, known: Tensor) -> Tensor:
 
 
 def _by_backward(prepared: Prepared, x: Tensor) -> dict[str, Tensor]:
-    """The parameters' gradients as backward() adds them up, for the same cotangents; none if it raises."""
+    """Return the parameters' gradients as backward() accumulates them, for the same cotangents.
+
+    The result is empty if backward() raises.
+    """
     outputs = evaluate(prepared.model, x)
     parameters = {owned.name: owned.parameter for owned in prepared.trainable}
     try:

@@ -25,7 +25,7 @@ from ntkspec.store.writer import RunWriter
 
 @dataclass(frozen=True)
 class SnapshotSummary:
-    """What a snapshot holds, and what it does not."""
+    """The blocks of a snapshot that was written, and what was left out of it."""
 
     id: str
     blocks: tuple[str, ...]
@@ -112,7 +112,7 @@ class RunExporter:
 
     @property
     def snapshots(self) -> tuple[str, ...]:
-        """Ids of the snapshots that are complete, those of a resumed file included."""
+        """Return the ids of the snapshots that are complete, those of a resumed file included."""
         return self._writer.complete_snapshots
 
     def snapshot(

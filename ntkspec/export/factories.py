@@ -24,7 +24,7 @@ TRIED, AGREE = 16, 1e-3  # samples; of the largest output, far above rounding an
 
 @dataclass(frozen=True)
 class Factory:
-    """What makes a model, and its arguments."""
+    """A function that makes a model, with its name and arguments."""
 
     name: str
     make: Callable[..., Any]
@@ -116,7 +116,7 @@ def imports_from_here() -> Iterator[None]:
 
 
 def check_same(one: nn.Module, other: nn.Module, inputs: NDArray[Any], name: str) -> None:
-    """Raise `UsageError` where two models of one factory, both with the same checkpoint, differ.
+    """Raise `UsageError` where two models of one factory and one checkpoint differ.
 
     Then something that the factory draws, such as frequencies of an encoding, is in no checkpoint, and the
     kernel would be another network's. A model that cannot be evaluated is left to the exporter.
@@ -143,7 +143,7 @@ def output_columns(model: nn.Module, inputs: NDArray[Any]) -> int | None:
 
 @contextmanager
 def keeping(model: nn.Module, columns: tuple[int, ...] | None) -> Iterator[None]:
-    """Let the model return some columns of its outputs (n, c) alone; None for all.
+    """Make the model return only some columns of its outputs (n, c); all of them if `columns` is None.
 
     A hook does it: in a module around the model, its parameters would have other names.
     """
@@ -159,7 +159,7 @@ def keeping(model: nn.Module, columns: tuple[int, ...] | None) -> Iterator[None]
 
 @dataclass(frozen=True)
 class _Keep:
-    """A forward hook, which the exporter copies with the model."""
+    """A forward hook that keeps some columns of the outputs; the exporter copies it with the model."""
 
     columns: tuple[int, ...]
 
@@ -171,14 +171,14 @@ class _Keep:
 
 
 def _inside(model: Any) -> Any:
-    """What DataParallel or torch.compile has wrapped; None where neither has."""
+    """Return the module that DataParallel or torch.compile has wrapped; None where neither has."""
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return model.module
     return getattr(model, "_orig_mod", None)
 
 
 def _outputs(model: nn.Module, inputs: NDArray[Any]) -> Tensor | None:
-    """Outputs at the first samples, in the model's own precision."""
+    """Return the outputs at the first samples, in the model's own precision; None where it fails."""
     numbers = next((one for one in model.parameters() if one.is_floating_point()), None)
     if numbers is None:
         return None

@@ -1,4 +1,4 @@
-"""How each parameter is used in a forward pass, and which form that gives its Jacobian."""
+"""The uses of each parameter in a forward pass, and the form that they give its Jacobian."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Survey:
 
     @cached_property
     def sites(self) -> dict[str, tuple[Any, ...]]:
-        """The nodes at which each matrix is multiplied, and each shift added, in an order that they share."""
+        """Return the nodes at which each matrix is multiplied and each shift added, in a common order."""
         products = {name: tuple(one.node for one in found) for name, found in self.products.items()}
         multiplied = {node for nodes in products.values() for node in nodes}  # by a matrix that is trained
         shifts = {
@@ -73,7 +73,7 @@ class Survey:
 
     @cached_property
     def forms(self) -> dict[str, Form]:
-        """The most hopeful form of every parameter that is used."""
+        """Return the most compact form that seems possible, for every parameter that is used."""
         first: dict[Any, str] = {}
         found = {**self.others} | {name: Form("rows") for name in self.reads}
         linear: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**self.products, **self.shifts}
@@ -87,7 +87,7 @@ class Survey:
         return found
 
     def _several(self, site: str, rows: int, widths: tuple[int, int]) -> Form:
-        """The form of a matrix for so many rows in all; of a shift that goes with one."""
+        """Return the form of a matrix that so many rows are multiplied with, or of a shift at its site."""
         uses, why = -(-rows // self.samples), "samples use it once, in another order"
         if uses > 1:
             why = f"each sample uses it {uses} times: the Jacobians of its uses add up"
@@ -119,7 +119,7 @@ def survey(outputs: Tensor, trainable: Sequence[Owned]) -> Survey:
                 seen[name] = Form("dense", why)
 
     def of(kind: type[_T]) -> dict[str, tuple[_T, ...]]:
-        """Whatever is used by operations of one kind."""
+        """Return the uses of one kind, by parameter; parameters without any are left out."""
         pairs = [(name, one) for name, one in seen.items() if isinstance(one, tuple)]
         parts = {name: tuple(part for part in one if isinstance(part, kind)) for name, one in pairs}
         return {name: one for name, one in parts.items() if one}
@@ -134,7 +134,7 @@ def survey_of(prepared: Prepared, x: Tensor) -> Survey:
 
 
 def first_forms(prepared: Prepared, found: Survey) -> dict[str, Form]:
-    """The most hopeful forms, by the uses that were found and by what modules declare."""
+    """Return the most compact forms possible, by the uses that were found and by what modules declare."""
     forms = {**found.forms}
     for owned in prepared.trainable:
         declared = isinstance(prepared.model.get_submodule(owned.module), TableLookup)
@@ -144,7 +144,7 @@ def first_forms(prepared: Prepared, found: Survey) -> dict[str, Form]:
 
 
 def _seen(parameter: Tensor, uses: Sequence[Use], consumers: Consumers) -> _Seen:
-    """What all uses of a parameter are, if they are of one kind; else a dense form that says why."""
+    """Return all uses of a parameter, if they are of one kind; else a dense form with the reason."""
     moved: Moved = {}
     if len(uses) > MOST_USES:
         return _dense(uses, consumers)
@@ -167,12 +167,12 @@ def _seen(parameter: Tensor, uses: Sequence[Use], consumers: Consumers) -> _Seen
 
 
 def _whole(found: Sequence[_Linear | None], parameter: Tensor) -> list[_Linear]:
-    """Those that take each of the parameter's numbers once."""
+    """Return the products or shifts that use each number of the parameter once."""
     return [one for one in found if one is not None and _is_whole(one.positions, parameter)]
 
 
 def _is_whole(positions: Tensor, parameter: Tensor) -> bool:
-    """Whether positions name each of the parameter's numbers once."""
+    """Return whether positions contain each of the parameter's numbers once."""
     if positions.numel() != parameter.numel():
         return False
     if is_full_view(positions):
@@ -195,7 +195,7 @@ _KNOWN = {
 
 
 def _dense(uses: Sequence[Use], consumers: Consumers) -> Form:
-    """A dense form that names the operations which stand in the way."""
+    """Return a dense form, with a reason that names the operations which allow no other."""
     if len(uses) > MOST_USES:
         return Form("dense", f"used in more than {MOST_USES} places")
     operations = list(dict.fromkeys(use.operation for use in uses))

@@ -1,4 +1,4 @@
-"""Plain autograd's gradient for random cotangents, and whether there is one at all."""
+"""Plain autograd's gradient for random cotangents, and a check that it is not zero."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHRINKS = 1e-6  # at least by so much does what is rounding alone, from single t
 
 
 def random_cotangents(outputs: Tensor) -> Tensor:
-    """Draw normal cotangents of the outputs' shape, the same ones every time, past torch's own state."""
+    """Draw normal cotangents of the outputs' shape, the same every time; torch's generator is unused."""
     generator = torch.Generator().manual_seed(20260101)
     v = torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
     return v.to(device=outputs.device, dtype=outputs.dtype)
@@ -54,7 +54,7 @@ def gradients_of(
 
 
 def _sparse_sum(found: Sequence[tuple[Read, Tensor | None]], size: int, dtype: torch.dtype) -> Tensor | None:
-    """The gradient of a table of `size` numbers as one sparse vector."""
+    """Add up the gradient of a table of `size` numbers as one sparse vector; None if there is none."""
     terms = [read.terms(gradient) for read, gradient in found if gradient is not None]
     if not terms:
         return None
@@ -65,10 +65,10 @@ def _sparse_sum(found: Sequence[tuple[Read, Tensor | None]], size: int, dtype: t
 
 
 def require_gradient(prepared: Prepared, x: Tensor) -> None:
-    """Refuse a gradient that is zero at x (n, d) but for rounding, in all parameters.
+    """Refuse a gradient at x (n, d) that is zero in all parameters but for rounding.
 
     No scale tells rounding from a small gradient, but the precision does: a gradient hardly changes with it.
-    To be asked only of a gradient that failed a check, since it costs a copy of the model.
+    Call this only where a check of the gradient failed, since it copies the model.
 
     Raises:
         ExportError: the gradient is rounding alone.
@@ -87,7 +87,7 @@ def require_gradient(prepared: Prepared, x: Tensor) -> None:
 
 
 def _size(prepared: Prepared, x: Tensor) -> float:
-    """The largest gradient for several cotangents: by chance, one alone may have no rounding error."""
+    """Return the largest gradient over several cotangents: one alone may by chance have no rounding error."""
     found = []
     for divisor in DIVISORS:
         outputs = evaluate(prepared.model, x)
@@ -96,7 +96,7 @@ def _size(prepared: Prepared, x: Tensor) -> float:
 
 
 def _size_in_other_precision(prepared: Prepared, x: Tensor) -> float:
-    """NaN where the model does not run in it."""
+    """Return the same as `_size` in the other precision; NaN where the model does not run in it."""
     other: Precision = "float32" if prepared.dtype == torch.float64 else "float64"
     try:
         copied = prepare(prepared.source, other)

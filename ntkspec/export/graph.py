@@ -1,4 +1,4 @@
-"""Autograd's graph of some outputs: what it ends at, what it has a record of, and who uses what."""
+"""Autograd's graph of some outputs: its nodes, its leaves, and which node takes which results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _Leaf = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]  # unty
 
 
 class Consumer(NamedTuple):
-    """An operation that takes another's result."""
+    """An operation that takes a result of another."""
 
     node: Any
     slot: int  # which of its inputs that is
@@ -20,7 +20,7 @@ class Consumer(NamedTuple):
 
 
 def nodes(outputs: Tensor) -> list[Any]:
-    """The nodes of the graph, each once."""
+    """Return the nodes of the graph, each once."""
     found: list[Any] = [] if outputs.grad_fn is None else [outputs.grad_fn]
     seen = {None, *found}
     for node in found:  # which grows meanwhile
@@ -32,7 +32,7 @@ def nodes(outputs: Tensor) -> list[Any]:
 
 
 def consumers(outputs: Tensor) -> dict[Any, list[Consumer]]:
-    """For each node of the graph, who takes its results."""
+    """Return, for each node of the graph, the operations that take its results."""
     found: dict[Any, list[Consumer]] = {}
     for node in nodes(outputs):
         for slot, (following, result) in enumerate(node.next_functions):
@@ -42,18 +42,18 @@ def consumers(outputs: Tensor) -> dict[Any, list[Consumer]]:
 
 
 def is_leaf(node: Any) -> bool:
-    """Whether the graph ends at this node, in a tensor."""
+    """Return whether a node stands for a tensor at which the graph ends."""
     return isinstance(node, _Leaf)
 
 
 def leaves(outputs: Tensor) -> list[Tensor]:
-    """The tensors that the graph ends at, each once."""
+    """Return the tensors at which the graph ends, each once."""
     if outputs.grad_fn is None:
         return [outputs] if outputs.requires_grad else []
     return [node.variable for node in nodes(outputs) if is_leaf(node)]
 
 
 def result_bytes(outputs: Tensor) -> int:
-    """Bytes of the results of all operations in the graph."""
+    """Return the bytes of the results of all operations in the graph."""
     results = [result for node in nodes(outputs) for result in node._input_metadata]
     return sum(math.prod(result.shape) * result.dtype.itemsize for result in results)

@@ -1,4 +1,4 @@
-"""The Jacobian of a model in memory."""
+"""The Jacobian of a model as a `Jacobian` in memory."""
 
 from __future__ import annotations
 

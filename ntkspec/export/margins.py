@@ -22,7 +22,7 @@ from ntkspec import summation
 
 @dataclass(frozen=True)
 class Step:
-    """An operation before it is carried out, and the errors of its arguments."""
+    """An operation that is about to be carried out, and the errors of its arguments."""
 
     name: str
     func: Any
@@ -32,21 +32,21 @@ class Step:
     precision: np.dtype[Any]  # of the arithmetic
 
     def error(self, place: int) -> Any:
-        """The error of an argument; 0 of a plain number."""
+        """Return the bound on an argument's error; 0 for a plain number."""
         one = self.args[place]
         return self.bound(one) if isinstance(one, Tensor) else 0.0
 
     def size(self, place: int) -> Any:
-        """The absolute value of an argument; a mask is one."""
+        """Return the absolute value of an argument; a mask is returned as it is."""
         one = self.args[place]
         return one if isinstance(one, Tensor) and one.dtype == torch.bool else abs(one)
 
     def gamma(self, roundings: int) -> float:
-        """gamma_m, and one rounding more for this analysis' own."""
+        """Return gamma_(m + 1) for m roundings: one more for this analysis (Higham 2002, section 3.1)."""
         return summation.gamma(roundings + 1, self.precision)
 
     def option(self, name: str, place: int, default: Any) -> Any:
-        """An argument by its name or its place."""
+        """Return an argument by its name or its place."""
         given = self.args[place] if len(self.args) > place else self.kwargs.get(name)
         return default if given is None else given
 
@@ -64,7 +64,7 @@ def _product(step: Step) -> Any:
 
 
 def _ratio(step: Step) -> Any:
-    """|x / y| for y at least as large as its error leaves it; infinite where that may be zero."""
+    """Bound the error of x / y, with |y| reduced by its error; infinite where that may be zero."""
     least = torch.as_tensor(step.size(1) - step.error(1)).clamp(min=0)
     exact = step.error(0) + step.gamma(1) * step.size(0)
     return (exact + step.size(0) * step.error(1) / step.size(1)) / least
@@ -100,7 +100,7 @@ def _slope(step: Step) -> Any:
 
 
 def _cut(step: Step) -> Any:
-    """Where a number certainly lies on a piece that is constant, it is exact."""
+    """Bound the error of a cut; it is zero where a number certainly lies on a constant piece."""
     x, error, (low, high) = step.args[0], step.error(0), _LIMITS[step.name](step)
     flat = torch.zeros_like(x, dtype=torch.bool)
     if low is not None:
@@ -145,7 +145,7 @@ _RULES: dict[str, Callable[[Step], Any]] = {
 
 
 def _distances(step: Step) -> list[tuple[Tensor, Any]]:
-    """How far numbers are from each kink, and how far rounding could have taken them."""
+    """Return how far numbers are from each kink, and how far rounding could have moved them."""
     name, x = step.name, step.args[0]
     if name in _LIMITS:
         limits = [limit for limit in _LIMITS[name](step) if limit is not None]
@@ -158,7 +158,10 @@ def _distances(step: Step) -> list[tuple[Tensor, Any]]:
 
 
 def _from_the_next(step: Step) -> list[tuple[Tensor, Any]]:
-    """How far the numbers of a maximum or minimum are from the one that is taken."""
+    """Return how far all numbers are from the maximum or minimum among them.
+
+    A number that alone is the extreme one is infinitely far, since nothing else can take its place.
+    """
     dims = step.option("dim", 1, ()) or tuple(range(1, step.args[0].ndim))
     reduce = torch.amax if step.name == "amax" else torch.amin
     x, error = step.args[0], step.error(0)
@@ -170,14 +173,14 @@ def _from_the_next(step: Step) -> list[tuple[Tensor, Any]]:
 
 
 class Margins:
-    """Errors of tensors by their storages, so that views, and what is written through them, agree."""
+    """Bounds on the errors of tensors, kept by storage, so that views and writes through them agree."""
 
     def __init__(self, samples: int) -> None:
         self.uncertain = torch.zeros(samples, dtype=torch.bool)
         self._errors: dict[int, Tensor] = {}  # by storage, one number for each of its numbers
 
     def step(self, name: str, func: Any, args: Any, kwargs: Any, dtype: torch.dtype) -> Step:
-        """What an operation does to errors; arithmetic is in `dtype`."""
+        """Return an operation with the error bounds of its arguments; `dtype` is that of the arithmetic."""
         return Step(name, func, args, kwargs, self._bound, np.dtype(str(dtype).removeprefix("torch.")))
 
     def decide(self, step: Step) -> None:
@@ -187,26 +190,26 @@ class Margins:
             self.uncertain |= close.reshape(len(self.uncertain), -1).any(dim=1).cpu()
 
     def after(self, step: Step) -> Any:
-        """Bound the error of what an operation makes, before it is carried out."""
+        """Bound the error of an operation's result, before it is carried out."""
         return _RULES.get(step.name, _moved)(step)
 
     def follows(self, name: str, moves: Container[str]) -> bool:
-        """Whether the error of an operation's result can be bounded; what moves numbers is given."""
+        """Return whether the error of an operation's result can be bounded; `moves` only move numbers."""
         return name in _RULES or name in moves
 
     def exact(self, tensors: Iterable[Tensor]) -> bool:
-        """Whether nothing was lost of these numbers."""
+        """Return whether no error is known of any of these tensors."""
         return all(self._view(tensor, create=False) is None for tensor in tensors)
 
     def keep(self, results: list[Tensor], error: Any) -> None:
-        """Remember the error of what was made."""
+        """Keep the error bound of an operation's results."""
         for result in results:
             view = self._view(result, create=True)
             if isinstance(error, Tensor) and view is not None:
                 view.copy_(error.expand(view.shape))
 
     def forget(self) -> None:
-        """Let go of all errors; which samples are uncertain stays."""
+        """Drop all error bounds; which samples are uncertain is kept."""
         self._errors.clear()
 
     def _bound(self, tensor: Tensor) -> Tensor:

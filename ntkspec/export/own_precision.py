@@ -1,4 +1,4 @@
-"""Whether a model that was trained in single precision is another function in double.
+"""A check whether a model that was trained in single precision is another function in double.
 
 Where rounding decides which row of a table is read, or on which side of a threshold a number lies, it may
 decide otherwise in double precision: the kernel is then right, and that of a network which nobody trained.
@@ -20,7 +20,7 @@ AGREE = 1e-3  # of the largest output: far above rounding, and far below another
 
 
 def note_of_precision(prepared: Prepared, x: Tensor) -> tuple[str, ...]:
-    """What to say of a model of single precision that gives others in double at x (n, d); else nothing."""
+    """Return a note if a model of single precision gives other outputs in double at x (n, d)."""
     trained = {owned.parameter.dtype for owned in prepared.trainable}
     own = {p.dtype for p in prepared.source.parameters() if p.requires_grad}
     if trained != {torch.float64} or own != {torch.float32}:

@@ -1,4 +1,4 @@
-"""Which sample each number of an intermediate result belongs to, whatever its layout.
+"""The sample that each number of an intermediate result belongs to, whatever its layout.
 
 Two backward passes, one with cotangents v, the other with sample i's multiplied by 2^d(i), differ by that
 power in every number that belongs to sample i: powers of two round nothing. A number of several samples gives
@@ -21,9 +21,10 @@ Backward = Callable[[Tensor], Sequence[Tensor]]  # gradients at some results for
 
 
 def owners(outputs: Tensor, backward: Backward) -> list[Tensor | None]:
-    """The sample (int64) of each number of the results that `backward` gives gradients at; -1: it has none.
+    """Return the sample (int64) of each number of the results at which `backward` gives gradients.
 
-    None stands for a result of which some number belongs to several samples.
+    It is -1 where a number has no sample. None stands for a result of which some number belongs to several
+    samples.
     """
     n = len(outputs)
     base, samples = _BASES[outputs.dtype], torch.arange(n, device=outputs.device)
@@ -42,7 +43,7 @@ def owners(outputs: Tensor, backward: Backward) -> list[Tensor | None]:
 
 
 def _counts(gradient: Tensor, base: int) -> Tensor:
-    """Where a gradient is not zero, nor so small that a product with a power of two is not exact."""
+    """Return where a gradient is neither zero nor so small that scaling by a power of two is inexact."""
     return gradient.abs() > torch.finfo(gradient.dtype).tiny * 2.0**base
 
 

@@ -1,4 +1,4 @@
-"""Blocks on the samples of one chunk, still in torch, and how each is compared with plain autograd."""
+"""Blocks on the samples of one chunk, in torch, and their comparison with plain autograd."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Piece(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes as stored."""
+        """Return the bytes as stored."""
         ...
 
     def bad_rows(self) -> Tensor:
-        """Which samples have a NaN or an Inf: bool (n,)."""
+        """Return which samples have a NaN or an Inf: bool (n,)."""
         ...
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
@@ -44,13 +44,13 @@ class Piece(Protocol):
         ...
 
     def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
-        """The blocks in NumPy, as they are stored."""
+        """Return the blocks in NumPy, as they are stored."""
         ...
 
 
 @dataclass(frozen=True)
 class ProductPiece:
-    """J[i, o] = left[i] (x) right[i, o]."""
+    """A block of products: J[i, o] = left[i] (x) right[i, o]."""
 
     plan: BlockPlan
     left: Tensor | SparseRows | None  # (n, a), or (n, 1, k); None: ones of width 1
@@ -59,7 +59,7 @@ class ProductPiece:
 
     @property
     def nbytes(self) -> int:
-        """Bytes as stored."""
+        """Return the bytes as stored."""
         return self.right.nbytes + _bytes(self.left)
 
     def bad_rows(self) -> Tensor:
@@ -86,7 +86,7 @@ class ProductPiece:
         return flat if places is None else picked(flat, places).flatten()
 
     def contract(self, v: Tensor, *, absolute: bool = False) -> Tensor:
-        """sum_io v[i, o] J[i, o] as (a*b,), or the same sum of absolute values."""
+        """Return sum_io v[i, o] J[i, o] as (a*b,), or the sum of the terms' absolute values."""
         right, left = self.right, self.left
         if absolute:
             v, right = v.abs(), right.abs()
@@ -112,7 +112,10 @@ class ProductPiece:
 
 @dataclass(frozen=True)
 class PairsPiece:
-    """J[i, o] = sum_t left[i, t] (x) right[i, o, t]; with one use a sample as any other product."""
+    """A block of pairs: J[i, o] = sum_t left[i, t] (x) right[i, o, t], over the uses t of a matrix.
+
+    With one use a sample it is stored as a block of products.
+    """
 
     plan: BlockPlan
     left: Tensor  # (n, T, a)
@@ -121,11 +124,11 @@ class PairsPiece:
 
     @property
     def nbytes(self) -> int:
-        """Bytes as stored."""
+        """Return the bytes as stored."""
         return self.left.nbytes + self.right.nbytes
 
     def _as_products(self) -> ProductPiece:
-        """The same with each use as a sample."""
+        """Return a block of products in which each use is a sample of its own."""
         return ProductPiece(
             self.plan, self.left.flatten(0, 1), self.right.movedim(2, 1).flatten(0, 1), self.places
         )
@@ -150,7 +153,7 @@ class PairsPiece:
 
 @dataclass(frozen=True)
 class RowsPiece:
-    """The rows of one parameter as their nonzero numbers, or as products of a few weights and a gradient."""
+    """A block of sparse rows: the nonzero numbers of each, or products of a few weights and a gradient."""
 
     plan: BlockPlan
     rows: SparseRows
@@ -158,7 +161,7 @@ class RowsPiece:
 
     @property
     def nbytes(self) -> int:
-        """Bytes as stored."""
+        """Return the bytes as stored."""
         if self.levels is None:
             return _bytes(self.rows)
         return sum(_bytes(level.left) + level.right.nbytes for level in self.levels)

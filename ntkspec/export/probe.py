@@ -1,4 +1,4 @@
-"""A few samples, before the work: what the model's outputs are, what they depend on, and which plan holds."""
+"""A few samples computed before all others, to find the number of outputs and a plan that holds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SPARSE = 1 / 16  # of a row that is no more than this, the zeros are left out
 
 @dataclass(frozen=True)
 class Probed:
-    """What the probe found."""
+    """The results of the probe."""
 
     choices: Choices
     outputs: int  # c
@@ -46,7 +46,7 @@ class Probed:
 
 
 def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
-    """Settle the choices on a few of the samples x (n, d), in two batch sizes.
+    """Find choices that hold on a few of the samples x (n, d), in two batch sizes.
 
     Raises:
         ExportError: outputs that are unfit, or that depend on other samples or on chance.
@@ -66,7 +66,7 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
 
 
 def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form]:
-    """What the rows of tables are like: how they are stored in the least room, and whether samples differ.
+    """Return how the rows of tables are stored in the least room, and whether samples differ in them.
 
     Args:
         chunk: the Jacobian of some samples.
@@ -87,7 +87,11 @@ def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form
 
 
 def _levels_to_try(shape: tuple[int, ...], lookups: Sequence[torch.Size]) -> set[int]:
-    """How many levels a table may have: by its own axes, those of its lookups' results, or their number."""
+    """Return how many levels a table may have.
+
+    A number of levels is the product of the table's leading axes, an axis of a lookup's result, or a divisor
+    of the number of lookups.
+    """
     leading = {math.prod(shape[:axis]) for axis in range(1, len(shape))}
     axes = {size for result in lookups for size in result}
     divisors = {count for count in range(1, len(lookups) + 1) if len(lookups) % count == 0}
@@ -95,7 +99,7 @@ def _levels_to_try(shape: tuple[int, ...], lookups: Sequence[torch.Size]) -> set
 
 
 def _mostly_zero(chunk: Chunk) -> frozenset[str]:
-    """The dense parameters of whose rows no more than a small share is not zero."""
+    """Return the names of the dense parameters whose rows are mostly zero."""
     found = set()
     for piece in chunk.pieces:
         if isinstance(piece, ProductPiece) and piece.plan.kind == "dense":
@@ -107,21 +111,21 @@ def _mostly_zero(chunk: Chunk) -> frozenset[str]:
 
 
 def _differ(rows: SparseRows) -> bool:
-    """Whether samples have numbers in different places; as where some have none, or nobody any so far."""
+    """Return whether samples have numbers at different positions, or none has any number."""
     places = {frozenset(row[row >= 0].tolist()) for row in rows.indices}
     return len(places) > 1 or places == {frozenset()}
 
 
 @dataclass(frozen=True)
 class Room:
-    """What there is to work in."""
+    """The memory that is available, and the sizes of the export."""
 
     budget: int  # bytes
     outputs: int  # c
     samples: int  # n, of the whole export
 
     def fit(self, plans: tuple[BlockPlan, ...], itemsize: int) -> int:
-        """How many samples' dense blocks fit the budget; at least one.
+        """Return how many samples' dense blocks fit the budget; at least one.
 
         Raises:
             MemoryBudgetError: none does.
@@ -157,7 +161,7 @@ def _settle(
 
 
 def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
-    """The choices with large dense parameters scanned, where a few rows at x (n, d) are mostly zero."""
+    """Return choices in which large dense parameters are scanned, if a few rows are mostly zero."""
     large = [
         owned
         for owned in prepared.trainable
@@ -182,7 +186,7 @@ def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
 def _compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> bool:
     """Compare the batch with its samples one by one; return whether only single precision agrees.
 
-    Gradients of `tables`, which are looked up in and used in no other way, are never formed whole.
+    Gradients of `tables`, which are used by lookups alone, are computed as sparse vectors.
 
     Raises:
         ExportError: they do not agree at all.
@@ -210,7 +214,7 @@ def _compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> b
 
 
 def _alone(prepared: Prepared, x: Tensor) -> Tensor:
-    """The outputs at one sample x (1, d), of which those of the batch have been found good."""
+    """Return the outputs at one sample x (1, d); outputs of the whole batch are known to be finite."""
     try:
         return evaluate(prepared.model, x, connected=False)
     except ExportError as error:
@@ -225,7 +229,7 @@ def _alone(prepared: Prepared, x: Tensor) -> Tensor:
 
 
 def _gradients(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collection[str]) -> Gradients:
-    """Autograd's gradients, of these tables as sparse vectors."""
+    """Return autograd's gradients, as sparse vectors for `tables`."""
     reads = survey(outputs, prepared.trainable).reads
     found = gradients_of(prepared, outputs, v, {name: reads[name] for name in tables if name in reads})
     return {
@@ -235,7 +239,7 @@ def _gradients(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collectio
 
 
 def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: list[Difference]) -> bool:
-    """Whether only single precision explains what changes in outputs and gradients at x (n, d)."""
+    """Return whether only single precision explains what changes in outputs and gradients at x (n, d)."""
     dtype = prepared.dtype
     limit = Tolerance.of(dtype, Choices()).dense
     if not limit.worst(changes + errors):
@@ -257,10 +261,10 @@ def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: l
 
 
 def _saved_bytes(model: nn.Module, x: Tensor, budget: int) -> int:
-    """Bytes a sample that autograd keeps between a forward and a backward pass: measured or estimated.
+    """Return the bytes a sample that autograd keeps between a forward and a backward pass.
 
-    Of two batches, since what is kept but once, as a copy of a table, is no sample's. Where neither can be
-    done, which is no fault of the model, as many as allow a few samples at a time.
+    Two batches are compared, since what is kept once, such as a copy of a table, belongs to no sample. Where
+    neither way to count works, the budget is divided by the samples, so that chunks are small.
     """
     few = x[: max(len(x) // 2, 1)]
     for count in (_kept_bytes, _result_bytes):
@@ -271,7 +275,7 @@ def _saved_bytes(model: nn.Module, x: Tensor, budget: int) -> int:
 
 
 def _kept_bytes(model: nn.Module, x: Tensor) -> int:
-    """What autograd keeps, by its own account, which it refuses within torch.func and for sparse tensors."""
+    """Count the bytes that autograd keeps; raises within torch.func and for sparse tensors."""
     parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     total = 0
 
@@ -287,5 +291,5 @@ def _kept_bytes(model: nn.Module, x: Tensor) -> int:
 
 
 def _result_bytes(model: nn.Module, x: Tensor) -> int:
-    """Twice the results of all operations that autograd has a record of."""
+    """Return twice the bytes of the results of all operations in autograd's graph."""
     return 2 * result_bytes(evaluate(model, x))

@@ -1,4 +1,4 @@
-"""Sparse rows that are products: weights of the rows of a table times one gradient at its features.
+"""Sparse rows as products: weights of a table's rows times one gradient at the features.
 
 An interpolation of features f at nodes k is sum_k w_k f_k, whose gradient at f_k is w_k g: of rank one in (k,
 feature). Weights and gradient, stored apart, take less room than their products.
@@ -21,9 +21,10 @@ MOSTLY_EMPTY = 4  # a row of a table has so many times the features that samples
 
 @dataclass(frozen=True)
 class Layout:
-    """A parameter as a table of rows and features, in levels of equally many rows.
+    """A parameter seen as a table of rows and features, in levels with equally many rows.
 
-    As one flat vector it is (before, features, after); a row is a place in (before, after).
+    The parameter as one flat vector has the shape (before, features, after); the table's rows are the
+    positions in (before, after).
     """
 
     before: int
@@ -34,44 +35,44 @@ class Layout:
 
     @property
     def rows(self) -> int:
-        """Rows of one level."""
+        """Return the number of rows of one level."""
         return self.before * self.after // self.levels
 
     def split(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Row and feature of each position."""
+        """Return the row and the feature of each position."""
         feature = positions // self.after % self.features
         row = positions // (self.after * self.features) * self.after + positions % self.after
         return row, feature
 
     def split_axis(self, shape: Sequence[int]) -> bool:
-        """Whether the levels are slices of a table's first axis."""
+        """Return whether the levels are slices of a table's first axis."""
         return self.before % self.levels == 0 and len(shape) > 0 and shape[0] % self.levels == 0
 
     def level_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """The shape of one level of a table of that shape: of a slice, or of its rows."""
+        """Return the shape of one level of a table of that shape: of a slice, or of its rows."""
         if self.split_axis(shape):
             return (shape[0] // self.levels, *shape[1:])
         return (self.rows, self.features)
 
     def positions(self, row: Tensor, feature: Tensor) -> Tensor:
-        """The position of a feature of a row, see `split`."""
+        """Return the position of a feature of a row; the inverse of `split`."""
         return (row // self.after * self.features + feature) * self.after + row % self.after
 
     def bytes(self, outputs: int, itemsize: int, nodes: int) -> int:
-        """Of one sample, `nodes` rows a level."""
+        """Return the bytes of one sample that reads `nodes` rows of each level."""
         return self.levels * (nodes * (4 + itemsize) + self.features * outputs * itemsize)
 
 
 @dataclass(frozen=True)
 class Factors:
-    """One level: rows[i, o] = left[i] (x) right[i, o]."""
+    """One level of a table as factors: rows[i, o] = left[i] (x) right[i, o]."""
 
     left: SparseRows  # (n, 1, k)
     right: Tensor  # (n, c, features)
 
 
 def find_layout(rows: SparseRows, shape: Sequence[int], levels: Iterable[int], limit: float) -> Layout | None:
-    """The layout of a table in which rows are products and take least room; None if there is none.
+    """Return the layout in which rows are products and take the least room; None if there is none.
 
     Args:
         rows: of some samples.
@@ -107,7 +108,7 @@ def _candidates(shape: Sequence[int], levels: Iterable[int]) -> Iterator[Layout]
 
 
 def factorise(rows: SparseRows, layout: Layout, limit: float) -> list[Factors] | None:
-    """Weights and gradients of every level; None where some row is further from a product than `limit`."""
+    """Return the factors of every level; None where a row is further from a product than `limit`."""
     n, c, _ = rows.values.shape
     owner, positions, values = rows.entries()
     row, feature = layout.split(positions)
@@ -138,7 +139,7 @@ def factorise(rows: SparseRows, layout: Layout, limit: float) -> list[Factors] |
 
 
 def written_out(levels: Sequence[Factors], layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
-    """The entries of rows that are products: sample (m,), position (m,) and values (m, c)."""
+    """Multiply factors out: the sample (m,), position (m,) and values (m, c) of each entry."""
     found = []
     for number, level in enumerate(levels):
         owner, row, weight = level.left.entries()
@@ -153,10 +154,10 @@ def written_out(levels: Sequence[Factors], layout: Layout) -> tuple[Tensor, Tens
 
 
 def _weights(nodes: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """Weight of each node, and the gradient (groups, F c) of each group.
+    """Return the weight of each node, and the gradient (groups, F c) of each group.
 
-    Weights add up to one, as an interpolation's do, so that the gradient is that at the features; where their
-    sum is too near to zero, the largest is one.
+    Weights add up to one, as those of an interpolation do, so that the gradient is that at the features;
+    where their sum is close to zero, the largest weight is one.
     """
     norms = nodes.square().sum(1)
     largest = nodes.new_zeros(groups).scatter_reduce(0, group, norms, "amax")

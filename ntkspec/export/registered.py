@@ -18,11 +18,11 @@ from ntkspec.export.reach import reach
 
 
 class UnregisteredError(ExportError):
-    """Outputs that depend on a trainable tensor which is not exported."""
+    """The error of outputs that depend on a trainable tensor which is not exported."""
 
 
 def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor, ours: Sequence[Tensor] = ()) -> None:
-    """Refuse outputs at x (n, d) that depend on a trainable tensor other than the parameters and `ours`.
+    """Refuse outputs at x (n, d) with a gradient at any tensor but the parameters and `ours`.
 
     Raises:
         UnregisteredError: they do.

@@ -1,4 +1,4 @@
-"""Matrices that a sample uses several times, at several positions or one after the other.
+"""Blocks of matrices that a sample uses several times, at several positions or in turn.
 
 The Jacobian is a sum over the uses, sum_t left_t (x) right_t, stored as its pairs: see docs/adr/0027.
 """
@@ -28,7 +28,7 @@ def several_uses(
     choices: Choices,
     outputs: Tensor,
 ) -> PairsPiece:
-    """The pairs of each sample, wherever its rows stand.
+    """Build the block of pairs, with the pairs of each sample side by side.
 
     Args:
         plan: of a matrix, and of what is added to its products.
@@ -71,14 +71,14 @@ def _product_of(plan: BlockPlan, found: Survey, use: int) -> Product:
 
 
 def _row_owner(owners: Tensor) -> Tensor | None:
-    """The sample of each row of owners (N, b), of which some are none (-1); None if a row has several."""
+    """Return the sample of each row of owners (N, b), where -1 is none; None if a row has several."""
     last = owners.amax(1)
     same = (owners == last[:, None]) | (owners < 0)
     return last if bool(same.all()) else None
 
 
 def _columns(plan: BlockPlan, found: Survey, use: int) -> Tensor:
-    """The left factor (N, a) of one use, which may be complex."""
+    """Return the left factor (N, a) of one use, which may be complex."""
     columns = []
     for owned in plan.owned:
         if owned.name in found.products:
@@ -91,9 +91,9 @@ def _columns(plan: BlockPlan, found: Survey, use: int) -> Tensor:
 
 
 def _real_pairs(left: Tensor, right: Tensor, product: Product) -> list[tuple[Tensor, Tensor]]:
-    """The uses of one product in real numbers: left (N, a), right (N, b, c) each.
+    """Return the uses of one product in real numbers: left (N, a), right (N, b, c) each.
 
-    Of complex numbers the gradient at the matrix is conj(left) (x) g, with g = df/dRe + i df/dIm: its real
+    For complex numbers the gradient at the matrix is conj(left) (x) g, with g = df/dRe + i df/dIm: its real
     part is Re left (x) Re g + Im left (x) Im g, its imaginary part Re left (x) Im g - Im left (x) Re g.
     """
     if not is_complex(product.node):
@@ -108,7 +108,7 @@ def _real_pairs(left: Tensor, right: Tensor, product: Product) -> list[tuple[Ten
 
 
 def _places(plan: BlockPlan, found: Survey) -> dict[str, Tensor]:
-    """Where in its parameter, in real numbers, each number of the block stands."""
+    """Return the position of each number of the block in its parameter, in real numbers."""
     used: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**found.products, **found.shifts}
     places = {}
     for owned in plan.owned:
@@ -122,7 +122,7 @@ def _places(plan: BlockPlan, found: Survey) -> dict[str, Tensor]:
 
 
 def _more(form: Form, uses: int, a: int, b: int) -> Form:
-    """The form with room for more uses; dense where pairs then take more."""
+    """Return the form with room for more uses, or a dense one where pairs would take more."""
     if uses * (a + b) > a * b:
         return Form("dense", f"some samples use it {uses} times: the Jacobians of its uses add up")
     return replace(form, entries=uses)

@@ -1,4 +1,4 @@
-"""How far two gradients may be apart that ought to be one, so that rounding explains it.
+"""Limits on the difference of two gradients that should be equal but for rounding.
 
 A parameter is judged by its own gradient, unless that is lost in the rounding of the others: a shift before
 a softmax has the gradient zero, and what is computed for it is rounding alone. The kernel then changes by no
@@ -19,7 +19,7 @@ from ntkspec.export.layout import Choices
 
 @dataclass(frozen=True)
 class Difference:
-    """Two results for one tensor compared."""
+    """The difference of two results for one tensor."""
 
     error: float  # largest difference of two entries
     own: float  # the tensor's own scale
@@ -27,13 +27,13 @@ class Difference:
 
     @classmethod
     def of(cls, difference: Tensor, scale: Tensor, whole: float | None = None) -> Difference:
-        """With the largest absolute values; `whole` is the tensor's own scale by default."""
+        """Compare by the largest absolute values; `whole` is the tensor's own scale by default."""
         own = largest([scale])
         return cls(largest([difference]), own, own if whole is None else whole)
 
     @property
     def relative(self) -> float:
-        """The error, relative to the tensor's own scale; 0 / 0 is 0, and NaN is infinite."""
+        """Return the error relative to the tensor's own scale; 0 / 0 is 0, and NaN is infinite."""
         if self.error == 0:
             return 0.0
         quotient = self.error / self.own if self.own > 0 else math.inf
@@ -42,17 +42,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Limit:
-    """What rounding explains."""
+    """The largest differences that rounding explains."""
 
     own: float  # relative to the tensor's own scale
     whole: float  # relative to that of the whole
 
     def holds(self, difference: Difference) -> bool:
-        """Whether rounding explains the difference."""
+        """Return whether rounding explains the difference."""
         return difference.relative <= self.own or difference.error <= self.whole * difference.whole
 
     def worst(self, differences: Iterable[Difference]) -> float:
-        """The largest relative difference that rounding does not explain; 0 if it explains all."""
+        """Return the largest relative difference that rounding does not explain; 0 if it explains all."""
         return max((one.relative for one in differences if not self.holds(one)), default=0.0)
 
 
@@ -65,7 +65,7 @@ class Tolerance:
 
     @classmethod
     def of(cls, dtype: torch.dtype, choices: Choices) -> Tolerance:
-        """For a working precision."""
+        """Choose the limits for a working precision."""
         # Half precision inside a model is off by 5e-4 and must not pass for single.
         if dtype == torch.float32:
             return cls(Limit(1e-5, 1e-5), Limit(3e-5, 3e-5))
@@ -76,7 +76,7 @@ class Tolerance:
 
 
 def largest(tensors: Iterable[Tensor | None]) -> float:
-    """The largest absolute value in all tensors, sparse ones included; NaN if there is one."""
+    """Return the largest absolute value in all tensors, sparse ones included; NaN if there is a NaN."""
     values = [one.values() if one.is_sparse else one for one in tensors if one is not None]
     ends = [
         torch.aminmax(one.detach()) for one in values if one.numel()

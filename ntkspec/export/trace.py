@@ -1,4 +1,4 @@
-"""Follow a forward pass operation by operation, to see whether it is piecewise linear, and on which pieces.
+"""Follow a forward pass operation by operation: whether it is piecewise linear, and on which pieces.
 
 That is done below autograd, where functions, methods and modules look alike. Behind the encoding, anything
 not known to be affine or piecewise linear makes the pass unknown.
@@ -60,7 +60,7 @@ _MOVES = (  # numbers change places, and nothing else
 
 
 class _Kind(Enum):
-    """What a tensor is made of; one of no kind is a constant."""
+    """What a tensor depends on; a tensor without a kind is a constant."""
 
     TRAINABLE = "parameters of the network, and no sample"
     FREE = "samples, by the encoding"
@@ -69,7 +69,7 @@ class _Kind(Enum):
 
 
 class _UnknownOperation(Exception):
-    """What an operation makes is of none of the kinds."""
+    """The result of an operation has none of the kinds."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class _Call:
 
     @property
     def name(self) -> str:
-        """Without the underscore of those in place."""
+        """Return the name, without the underscore that marks operations in place."""
         name: str = self.func.overloadpacket.__name__
         return name.removesuffix("_") if self.func._schema.is_mutable else name
 
@@ -92,7 +92,7 @@ class _Call:
 
     @property
     def written(self) -> list[Tensor]:
-        """The arguments that it writes to."""
+        """Return the arguments to which the operation writes."""
         declared = self.func._schema.arguments
         given = [*zip(declared, self.args, strict=False)]
         given += [(one, self.kwargs[one.name]) for one in declared if one.name in self.kwargs]
@@ -119,7 +119,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Without this, torch imports its compiler, for seconds, to tell it to leave this class alone."""
+        """Answer no: else torch imports its compiler, for seconds, only to make it ignore this class."""
         return False
 
     def follow(self, model: nn.Module, x: Tensor) -> None:
@@ -162,19 +162,19 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
 
     @property
     def uncertain(self) -> NDArray[np.bool_]:
-        """(n,) whether rounding could have put a sample into another region."""
+        """Return whether rounding could have put each sample into another region: bool (n,)."""
         return self._margins.uncertain.numpy()
 
     @contextlib.contextmanager
     def _doubt(self) -> Iterator[None]:
-        """What goes wrong here, as on an unusual tensor, must not reach the model, which may catch it."""
+        """Hide exceptions from the model, which might catch them, and give up following it instead."""
         try:
             yield
         except Exception:
             self.known = False
 
     def _classify(self, call: _Call) -> _Kind | None:
-        """The kind of what the operation makes."""
+        """Return the kind of the operation's result."""
         kinds = {self._kind(tensor) for tensor in call.tensors}
         if _Kind.FREE in kinds and kinds & {_Kind.AFFINE, _Kind.PATTERN}:
             raise _UnknownOperation  # it depends on the sample otherwise than by e
@@ -194,7 +194,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         return kind
 
     def _begin(self, call: _Call) -> _Kind:
-        """The first Linear layer. It must have e for its left factor, so that e is to be found there."""
+        """Return the kind of the first Linear layer's result; e is its left factor, which is remembered."""
         place = {"mm": 0, "addmm": 1}.get(call.name)
         if place is None or self._encoded is not None or len(call.args[place]) != self._samples:
             raise _UnknownOperation
@@ -209,7 +209,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         return _Kind.AFFINE
 
     def _pass(self, call: _Call) -> _Kind:
-        """An operation on something affine."""
+        """Return the kind of an operation on something affine, and record the pieces of an activation."""
         name, writes = call.name, bool(call.written)
         affine = [i for i, tensor in enumerate(call.tensors) if self._kind(tensor) is _Kind.AFFINE]
         if name in _REDUCTIONS and not all(dim % call.args[0].ndim for dim in call.args[1] or [0]):
@@ -241,7 +241,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         self.bits.append(np.packbits(pieces.reshape(self._samples, -1).cpu().numpy(), axis=1))
 
     def _check_move(self, call: _Call) -> None:
-        """The same move of the samples' own numbers must leave them in order."""
+        """Refuse a move that would change the order of samples; it is tried on the samples' numbers."""
 
         def numbers(value: Any) -> Any:
             moves = isinstance(value, Tensor) and value.is_floating_point()  # others are indices
@@ -252,7 +252,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
             raise _UnknownOperation
 
     def _numbers(self, tensor: Tensor) -> Tensor:
-        """The number of the sample that each entry belongs to."""
+        """Return the sample that each entry of a tensor belongs to, in the tensor's shape."""
         each, rest = divmod(len(tensor), self._samples)
         if rest:
             raise _UnknownOperation
@@ -260,7 +260,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         return numbers.view(-1, *[1] * (tensor.ndim - 1)).expand(tensor.shape).contiguous()
 
     def _keep(self, call: _Call, kind: _Kind | None, results: list[Tensor]) -> None:
-        """Note the results' kind; a view has that of its storage."""
+        """Keep the kind of an operation's results; a view has that of its storage."""
         if kind is None:
             return
         if self._encoded is not None and kind is not _Kind.TRAINABLE:
@@ -302,7 +302,7 @@ def _key(tensor: Tensor) -> int:
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    """Whether they are the same view of the same storage."""
+    """Return whether two tensors are the same view of the same storage."""
     return (
         _key(a) == _key(b)
         and a.shape == b.shape
@@ -312,7 +312,10 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 
 def _has_own_derivative(outputs: Tensor, encoded: Tensor | None) -> bool:
-    """Whether an autograd function of the caller's, whose derivative may be anything, lies behind e."""
+    """Return whether outputs depend on e through an autograd function of the caller's.
+
+    The derivative of such a function may be anything.
+    """
     seen: set[Any] = {None, None if encoded is None else encoded.grad_fn}
     nodes: list[Any] = [outputs.grad_fn]
     while nodes:

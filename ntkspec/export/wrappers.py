@@ -1,4 +1,4 @@
-"""The lines to write around a model that does not map one tensor (n, d) to one tensor (n, c)."""
+"""Remedies for a model that does not map one tensor (n, d) to one tensor (n, c)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KE
 
 
 def for_inputs(model: nn.Module, error: Exception) -> str:
-    """What to write where a forward pass fails for what it is given; else nothing."""
+    """Return the lines to write where a forward pass fails because of its inputs; "" if none would help."""
     told = str(error)
     if isinstance(error, TypeError) and re.search(r"missing \d+ required (positional|keyword-only)", told):
         return _of_several_inputs(model)
@@ -50,7 +50,7 @@ def _of_several_inputs(model: nn.Module) -> str:
 
 
 def _key_asked_for(error: Exception) -> str:
-    """The key by which the line that failed asks for a part, as in batch["x"]; else nothing."""
+    """Return the key by which the line that failed reads an input, as in batch["x"]; "" without one."""
     frames = traceback.extract_tb(error.__traceback__)
     line = frames[-1].line if frames else ""
     found = re.search(r"""\[\s*(['"])(\w+)\1\s*\]""", line or "")
@@ -58,7 +58,7 @@ def _key_asked_for(error: Exception) -> str:
 
 
 def for_outputs(outputs: object, samples: int) -> str:
-    """What to write where a model returns several things: take the first that has a row for each sample."""
+    """Return the line to write where a model returns several things, to keep one with a row a sample."""
     parts: list[tuple[object, object]] = []
     if isinstance(outputs, Mapping):
         parts = [*outputs.items()]

@@ -1,4 +1,4 @@
-"""Every use of a parameter in a forward pass, as autograd's graph has it.
+"""Every use of a parameter in a forward pass, found in autograd's graph.
 
 Whatever a forward pass is written in (modules, functions, methods, operators), each operation leaves a node
 in the graph, and the edges that end at a parameter are all of its uses. None can be missed; one that is of no
@@ -46,16 +46,16 @@ class Use:
 
     @property
     def operation(self) -> str:
-        """Its name, such as "Index"."""
+        """Return the operation's name, such as "Index"."""
         return "output" if self.node is None else operation(self.node)
 
     @property
     def factor(self) -> float:
-        """What the numbers were multiplied by before the operation."""
+        """Return what the numbers were multiplied by before the operation."""
         return math.prod(move.factor for move in self.moves)
 
     def positions(self, parameter: Tensor, moved: Moved) -> Tensor:
-        """Where in the parameter, as one flat vector, each number is that the operation takes; -1: nowhere.
+        """Return, for each number that the operation takes, its position in the flat parameter, or -1.
 
         Args:
             parameter: whose use it is.
@@ -74,7 +74,7 @@ class Use:
 
 
 def is_full_view(positions: Tensor) -> bool:
-    """Whether positions are all of a parameter's, as a view of the untouched ones: each once, none copied."""
+    """Return whether positions are a view of all of a parameter's, each once and none copied."""
     whole = positions.untyped_storage().nbytes() == positions.numel() * positions.element_size()
     spread = all(
         stride > 0 for stride, size in zip(positions.stride(), positions.shape, strict=True) if size > 1
@@ -83,7 +83,7 @@ def is_full_view(positions: Tensor) -> bool:
 
 
 def picked(numbers: Tensor, positions: Tensor) -> Tensor:
-    """The numbers (size,) at positions (...), without a copy where that can be."""
+    """Return the numbers (size,) at positions (...), without a copy where possible."""
     if is_full_view(positions):
         numbers = numbers.contiguous()  # and maybe a part of something larger
         start = numbers.storage_offset() + positions.storage_offset()
@@ -104,14 +104,14 @@ _kept_numbers = functools.lru_cache(maxsize=1)(_new_numbers)  # a large table is
 
 
 def forget_numbers() -> None:
-    """Let go of what is kept from one look at a table to the next."""
+    """Drop the positions that are kept for the next look at the same table."""
     _kept_numbers.cache_clear()
 
 
 def find_uses(
     outputs: Tensor, parameters: Mapping[str, Tensor], consumers: Consumers
 ) -> dict[str, tuple[Use, ...]]:
-    """All uses of each of the parameters in the graph of `outputs`; none where nothing connects them."""
+    """Return all uses of each parameter in the graph of `outputs`; none where they are not connected."""
     leaves = {id(node.variable): node for node in consumers if graph.is_leaf(node)}
     uses = {}
     for name, parameter in parameters.items():
@@ -133,7 +133,7 @@ def _follow(
     root: Any,
     found: list[Use],
 ) -> None:
-    """Add the uses of a node's result, which has that shape, to `found`."""
+    """Append the uses of a node's result, which has that shape, to `found`."""
     if node is root and result == 0:
         found.append(Use(None, 0, moves))
     for consumer in consumers.get(node, ()):
@@ -148,7 +148,10 @@ def _follow(
 
 
 def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, root: Any) -> bool:
-    """Whether an operation moves numbers only. Lookups, and sums with constants, do if that is read again."""
+    """Return whether an operation only moves numbers.
+
+    Lookups, and sums with constants, count as moves if their result is only looked up in.
+    """
     node, slot, _ = consumer
     if is_move(node, slot):
         return True
@@ -157,7 +160,7 @@ def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, 
 
 
 def _is_read_again(node: Any, consumers: Consumers, root: Any) -> bool:
-    """Whether whatever takes a node's results looks numbers up in them, after any moves."""
+    """Return whether all operations on a node's results are lookups in them, perhaps after moves."""
     takers = consumers.get(node, ())
     if node is root or not takers:
         return False

@@ -1,4 +1,4 @@
-"""Which numbers of a plane or a volume `grid_sample` reads, and with which weights.
+"""The numbers of a plane or a volume that `grid_sample` reads, and their weights.
 
 The formulas are those of torch's grid_sampler: points in [-1, 1], the last axis of the input first; bicubic
 with A = -0.75 (Keys 1981).
@@ -20,7 +20,7 @@ _KEYS = -0.75
 
 
 def sampled(node: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions and weights (N, C, *points, k) of all that a grid_sample node reads.
+    """Return positions and weights (N, C, *points, k) of all that a grid_sample node reads.
 
     Args:
         node: of grid_sample in two or three dimensions.
@@ -52,7 +52,7 @@ def sampled(node: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
 def _axis(
     x: Tensor, length: int, mode: int, padding: int, aligned: bool
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """The nodes on one axis that each point reads, and their weights."""
+    """Return the nodes on one axis that each point reads, and their weights."""
     at = (x + 1) / 2 * (length - 1) if aligned else ((x + 1) * length - 1) / 2
     if mode == _BICUBIC:  # it pads nodes, not points
         first = at.floor()
@@ -66,7 +66,7 @@ def _axis(
 
 
 def _padded(at: Tensor, length: int, padding: int, aligned: bool) -> Tensor:
-    """Where points beyond the border are read instead."""
+    """Return where points beyond the border are read instead."""
     if padding == _REFLECTION:
         low, span = (0.0, length - 1.0) if aligned else (-0.5, float(length))
         if span == 0:
@@ -78,7 +78,7 @@ def _padded(at: Tensor, length: int, padding: int, aligned: bool) -> Tensor:
 
 
 def _keys(t: Tensor) -> list[Tensor]:
-    """The weights of cubic convolution (Keys 1981) at the four nodes about a point."""
+    """Return the weights of cubic convolution (Keys 1981) at the four nodes about a point."""
 
     def near(x: Tensor) -> Tensor:
         return ((_KEYS + 2) * x - (_KEYS + 3)) * x * x + 1

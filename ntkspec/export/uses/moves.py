@@ -1,4 +1,4 @@
-"""Operations that move a tensor's numbers, or multiply all by one constant, repeated on their positions.
+"""Operations that move a tensor's numbers, or multiply all by a constant, applied to positions.
 
 A node of autograd's graph keeps what its operation was told (`_saved_dim`, ...) and the shape of its result.
 """
@@ -21,7 +21,7 @@ PADDING = -1  # in the place of a position: not one of the parameter's numbers
 
 @dataclass(frozen=True)
 class Move:
-    """One move on the way from a parameter to the operation that uses it."""
+    """A move on the way from a parameter to the operation that uses it."""
 
     node: Any
     slot: int  # which of its inputs
@@ -36,23 +36,23 @@ class Move:
 
     @property
     def factor(self) -> float:
-        """What the operation multiplied all numbers by."""
+        """Return what the operation multiplied all numbers by."""
         factor = _FACTORS.get(operation(self.node))
         return 1.0 if factor is None else factor(self.node, self.slot)
 
     @property
     def shape(self) -> torch.Size:
-        """The shape of the result."""
+        """Return the shape of the result."""
         return result_shape(self.node, self.result)
 
 
 def operation(node: Any) -> str:
-    """The operation that made a node, such as "Index" for IndexBackward0."""
+    """Return the operation that made a node, such as "Index" for IndexBackward0."""
     return re.sub(r"Backward\d*$", "", str(node.name()).split("::")[-1])
 
 
 def is_move(node: Any, slot: int) -> bool:
-    """Whether a node's operation moves one input's numbers, or multiplies all of them by one constant."""
+    """Return whether an operation moves an input's numbers, or multiplies all of them by a constant."""
     name = operation(node)
     if name in ("Mul", "Div"):
         return _constant(node, slot) is not None and not (name == "Div" and slot == 1)
@@ -60,7 +60,7 @@ def is_move(node: Any, slot: int) -> bool:
 
 
 def adds_a_constant(node: Any, slot: int, shape: torch.Size) -> bool:
-    """Whether a node's operation adds to an input of that shape what has no gradient, number by number."""
+    """Return whether an operation adds a constant to an input of that shape, number by number."""
     return (
         operation(node) in ("Add", "Sub", "Rsub")
         and not _other_has_gradient(node, slot)
@@ -74,7 +74,7 @@ def _other_has_gradient(node: Any, slot: int) -> bool:
 
 
 def _constant(node: Any, slot: int) -> float | None:
-    """The other factor of a product, or the divisor, if it is one real number without a gradient."""
+    """Return the other factor of a product, or the divisor, if it is one real constant; else None."""
     if _other_has_gradient(node, slot):
         return None
     with contextlib.suppress(Exception):  # whatever keeps the graph from telling it
@@ -85,7 +85,7 @@ def _constant(node: Any, slot: int) -> float | None:
 
 
 def _added(node: Any, slot: int) -> float:
-    """What a sum or difference multiplies its input by."""
+    """Return what a sum or difference multiplies its input by."""
     name, alpha = operation(node), float(getattr(node, "_saved_alpha", 1))
     if name == "Rsub":  # other - alpha * input
         return -alpha
@@ -93,18 +93,18 @@ def _added(node: Any, slot: int) -> float:
 
 
 def result_shape(node: Any, result: int = 0) -> torch.Size:
-    """The shape of a result of a node's operation."""
+    """Return the shape of a result of a node's operation."""
     return torch.Size(node._input_metadata[result].shape)
 
 
 def is_complex(node: Any, result: int = 0) -> bool:
-    """Whether a result of a node's operation is complex."""
+    """Return whether a result of a node's operation is complex."""
     dtype: torch.dtype = node._input_metadata[result].dtype
     return dtype.is_complex
 
 
 def signed(number: int) -> int:
-    """A number that the graph keeps as int64 and shows as uint64."""
+    """Return a number that the graph keeps as int64 and shows as uint64."""
     return number - 2**64 if number >= 2**63 else number
 
 
@@ -126,7 +126,7 @@ def _slice(move: Move, positions: Tensor) -> Tensor:
 
 
 def _concatenate(move: Move, positions: Tensor) -> Tensor:
-    """The result with padding wherever the numbers are another tensor's."""
+    """Return the result, with padding wherever the numbers are another tensor's."""
     dim = signed(move.node._saved_dim)
     lengths = [None if node is None else result_shape(node, k)[dim] for node, k in move.node.next_functions]
     lengths[move.slot] = positions.shape[dim]

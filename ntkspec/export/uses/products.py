@@ -1,4 +1,4 @@
-"""Linear maps: products of the samples' rows with a matrix, and what is added to them."""
+"""Linear maps: products of the samples' rows with a matrix, and shifts that are added to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _SAVED = {"Mm": ("self", "mat2"), "Addmm": ("mat1", "mat2"), "Bmm": ("self", "ma
 
 @dataclass(frozen=True)
 class Product:
-    """left @ matrix, the matrix being a parameter: the Jacobian is left (x) the gradient at the result."""
+    """A product left @ matrix, where the matrix is a parameter.
+
+    Its Jacobian is left (x) the gradient at the result.
+    """
 
     node: Any
     left: Tensor  # (N, a)
@@ -27,17 +30,17 @@ class Product:
 
     @property
     def rows(self) -> int:
-        """N."""
+        """Return N."""
         return len(self.left)
 
     @property
     def widths(self) -> tuple[int, int]:
-        """(a, b), in real numbers."""
+        """Return (a, b), in real numbers."""
         a, b = self.positions.shape
         return a, b * self.parts
 
     def right(self, gradient: Tensor) -> Tensor:
-        """What is known of each number of the result (*result, ...) as (N, b, ...)."""
+        """Return what is given for each number of the result (*result, ...) as (N, b, ...)."""
         shape = result_shape(self.node)
         gradient = gradient.reshape(*shape[-2:], *gradient.shape[len(shape) :])
         return gradient.movedim(1, 0) if self.transposed else gradient
@@ -55,17 +58,17 @@ class Shift:
 
     @property
     def rows(self) -> int:
-        """N."""
+        """Return N."""
         return result_shape(self.node)[:-1].numel()
 
     @property
     def widths(self) -> tuple[int, int]:
-        """(1, b)."""
+        """Return (1, b)."""
         return 1, len(self.positions) * self.parts
 
 
 def product_of(use: Use, parameter: Tensor, moved: Moved) -> Product | None:
-    """The product that a use of `parameter` is; None if it is none. `moved` as for `Use.positions`."""
+    """Return a use of `parameter` as a product; None if it is none. `moved` is that of `Use.positions`."""
     name = use.operation
     if name not in _PRODUCTS or use.slot not in _PRODUCTS[name]:
         return None
@@ -83,7 +86,7 @@ def product_of(use: Use, parameter: Tensor, moved: Moved) -> Product | None:
 
 
 def shift_of(use: Use, parameter: Tensor, consumers: Consumers, moved: Moved) -> Shift | None:
-    """The shift that a use of `parameter` is; None if it is none. `moved` as for `Use.positions`."""
+    """Return a use of `parameter` as a shift; None if it is none. `moved` is that of `Use.positions`."""
     added_to_product = use.operation == "Addmm" and use.slot == 0
     if not added_to_product and use.operation not in ("Add", "Sub"):
         return None
@@ -106,12 +109,15 @@ def _parts(parameter: Tensor) -> int:
 
 
 def node_factor(node: Any, name: str) -> float:
-    """A factor that a node keeps, such as alpha; 1 where it keeps none."""
+    """Return a factor that a node keeps, such as alpha; 1 where it keeps none."""
     return float(getattr(node, f"_saved_{name}", 1))
 
 
 def _product_behind(use: Use, consumers: Consumers) -> Any:
-    """The product that nothing but this sum takes the result of, row by row; else the sum itself."""
+    """Return the product to whose rows a sum adds; the sum itself if there is none.
+
+    Nothing else may use the product's result.
+    """
     edge = use.node.next_functions[1 - use.slot]
     moves: list[Move] = []
     while edge[0] is not None and len(consumers[edge[0]]) == 1:
@@ -127,7 +133,7 @@ def _product_behind(use: Use, consumers: Consumers) -> Any:
 
 
 def _same_rows(product: Any, moves: list[Move]) -> bool:
-    """Whether moves leave a product's result, or its transpose, as it was but for axes of length one."""
+    """Return whether moves change a product's result, or its transpose, in axes of length one alone."""
     if not moves:
         return True
     shape = result_shape(product)[-2:]

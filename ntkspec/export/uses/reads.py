@@ -1,4 +1,4 @@
-"""Lookups: operations whose every result is a weighted sum of a few of a table's numbers."""
+"""Lookups: operations whose results are weighted sums of a few numbers of a table."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Terms = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Read:
-    """One lookup: result[...] = sum_k weights[..., k] * table[positions[..., k]]."""
+    """A lookup: result[...] = sum_k weights[..., k] * table[positions[..., k]]."""
 
     node: Any
     positions: Tensor  # (*result, k) into the table as one flat vector; -1: nothing is read
     weights: Tensor | None  # (*result, k); None: ones
 
     def terms(self, gradient: Tensor, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Where in the table a gradient at the result goes, and how much of it.
+        """Return where in the table a gradient at the result goes, and how much of it.
 
         Args:
             gradient: (*result, ...).
@@ -46,12 +46,12 @@ class Read:
 
 
 def is_read(use: Use) -> bool:
-    """Whether a use of a parameter is a lookup in it."""
+    """Return whether a use of a parameter is a lookup in it."""
     return use.slot == 0 and (use.operation in GATHERS or use.operation in SAMPLERS)
 
 
 def read_of(use: Use, table: Tensor, moved: Moved) -> Read:
-    """What a lookup in `table` reads; `moved` as for `Use.positions`.
+    """Return the numbers that a lookup in `table` reads; `moved` is that of `Use.positions`.
 
     Raises:
         ValueError: it does something that no sum of numbers describes.
@@ -69,7 +69,7 @@ def read_of(use: Use, table: Tensor, moved: Moved) -> Read:
 
 
 def _embedding_bag(node: Any, positions: Tensor) -> Terms:
-    """Bags of different sizes, each padded to the largest."""
+    """Return positions and weights of an embedding_bag; bags are padded to the largest one."""
     mode, indices, offsets = node._saved_mode, node._saved_indices, node._saved_offsets
     if node._saved_scale_grad_by_freq:
         raise ValueError("scale_grad_by_freq=True gives what is no gradient")
