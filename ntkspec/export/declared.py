@@ -56,7 +56,7 @@ class Capture:
 
 @contextlib.contextmanager
 def capturing(model: nn.Module, plans: Sequence[BlockPlan]) -> Iterator[list[Capture]]:
-    """Hook the modules of all declared lookups, in the plans' order, and remove the hooks at the end."""
+    """Register hooks on the modules of all declared lookups, in the plans' order, and remove them at last."""
     captures = [Capture(plan) for plan in plans if plan.kind == "lookup"]
     handles = [
         model.get_submodule(capture.plan.module).register_forward_hook(capture.hook, with_kwargs=True)

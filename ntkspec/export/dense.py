@@ -81,7 +81,7 @@ def sparse_by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) 
 
 
 def joined(entries: Sequence[Entries], like: Tensor, c: int) -> Entries:
-    """Concatenate entries of c outputs, in the type and on the device of `like`; there may be none."""
+    """Join entries of c outputs, in the type and on the device of `like`; there may be none."""
     none = like.new_zeros(0, dtype=torch.long)
     owner, position, values = zip((none, none, like.new_zeros(0, c)), *entries, strict=True)
     return torch.cat(owner), torch.cat(position), torch.cat(values)

@@ -119,7 +119,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Answer no: else torch imports its compiler, for seconds, only to make it ignore this class."""
+        """Return False: else torch imports its compiler, for seconds, only to make it ignore this class."""
         return False
 
     def follow(self, model: nn.Module, x: Tensor) -> None:

@@ -45,7 +45,7 @@ def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Map
 
 
 def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, int]:
-    """The network, its config and its step. Nothing in the file is executed.
+    """Read a checkpoint: the network, its config and its step. Nothing in the file is executed.
 
     Raises:
         UsageError: it is not a checkpoint that `save_checkpoint` wrote.

@@ -1,4 +1,4 @@
-"""Everything that defines a training run: one table of options, shared by flags, TOML files and JSON.
+"""The options of a training run: one table, from which flags, TOML files and JSON are made.
 
 Every field of `TrainConfig` is an option. Its metadata says under which flag it is given, in which section
 and under which key it stands in TOML and JSON, and which values make sense. No torch is needed here.
@@ -157,17 +157,17 @@ class TrainConfig:
 
     @property
     def level_growth(self) -> float:
-        """The ratio of neighbouring levels' resolutions."""
+        """Return the ratio of the resolutions of neighbouring levels."""
         if self.finest is not None:
             return float((self.finest / self.base) ** (1 / max(self.levels - 1, 1)))
         return DEFAULT_GROWTH if self.growth is None else self.growth
 
     def uses(self, option: Option) -> bool:
-        """Whether an option has an effect, given the others."""
+        """Return whether an option has an effect, given the values of the others."""
         return option.needs is None or getattr(self, option.needs[0]) == option.needs[1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested by section, of types that JSON knows; None and options without effect are left out."""
+        """Return the options by section, in types of JSON, without None and options that have no effect."""
         nested: dict[str, Any] = {}
         for option in OPTIONS:
             value = getattr(self, option.name)
@@ -178,7 +178,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, nested: Mapping[str, Any], where: str = "config") -> TrainConfig:
-        """The inverse of `to_dict`; options without effect may be there.
+        """Build a config from the result of `to_dict`; options without effect may be among them.
 
         Raises:
             UsageError: an unknown key, or a value that cannot work.
@@ -186,7 +186,7 @@ class TrainConfig:
         return cls(**unnest(nested, where, OPTIONS))
 
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Return `to_dict` as one line of JSON."""
         return json.dumps(self.to_dict())
 
     def _check_growth(self) -> None:
@@ -230,7 +230,7 @@ OPTIONS: tuple[Option, ...] = tuple(_options())
 
 
 def unnest(nested: Mapping[str, Any], where: str, options: Iterable[Option]) -> dict[str, Any]:
-    """Field names and checked values from sections, as TOML and JSON have them.
+    """Return field names and checked values from options by section, as in TOML and JSON.
 
     Args:
         nested: sections.
@@ -268,7 +268,7 @@ def _unknown_key(where: str, section: str, key: str, known: Mapping[tuple[str, s
 
 
 def _nearest(section: str, key: str, known: Mapping[tuple[str, str], Option]) -> str:
-    """What to do about an unknown key."""
+    """Return a remedy for an unknown key."""
     for place, other in known:
         if other == key:
             return f"move it to {f'[{place}]' if place else 'the top'}"
@@ -303,7 +303,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _parameters(config: TrainConfig) -> float:
-    """Trainable parameters; infinite where they overflow."""
+    """Count the trainable parameters; the result is infinite if they overflow."""
     d, width = config.inputs, config.width
     widths = {"identity": d, "gaussian": 2 * config.features, "axis": 2 * config.octaves * d}
     grid, encoded = 0.0, widths.get(config.encoding, config.levels * config.level_features + d)

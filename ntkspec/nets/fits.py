@@ -1,4 +1,4 @@
-"""FITS images: Pillow takes their integers for unsigned ones and leaves out zero and scale."""
+"""FITS images: Pillow takes their integers for unsigned ones and ignores offset and scale."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CARD = 80  # bytes
 
 
 def true_values(data: bytes, stored: NDArray[Any]) -> NDArray[Any]:
-    """What the numbers of a FITS file mean: BSCALE * stored + BZERO.
+    """Return the physical values of a FITS image: BSCALE * stored + BZERO.
 
     Args:
         data: the file's content.
@@ -39,7 +39,7 @@ def true_values(data: bytes, stored: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_header(data: bytes) -> dict[str, float]:
-    """The numbers among the first header's cards."""
+    """Return the numbers in the cards of the first header, by keyword."""
     numbers = {}
     for start in range(0, len(data), CARD):
         card = data[start : start + CARD].decode("latin-1")

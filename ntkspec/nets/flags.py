@@ -41,7 +41,7 @@ GIVEN_OPTIONS = (*(option for option in OPTIONS if not option.hidden), *COMMAND_
 
 
 def read_flags(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """What was given on the command line, by the options' names, and nothing else.
+    """Return the options that the command line gives, by name, and no others.
 
     Args:
         argv: its words; None: those of this process.
@@ -75,10 +75,10 @@ def _unknown_word(word: str) -> UsageError:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises a UsageError where argparse would print its usage and exit."""
+    """A parser that raises a UsageError where argparse would print its usage and exit."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse a command line; argparse says "argument --side: expected one argument"."""
+        """Raise a UsageError for a message of argparse, such as "argument --side: expected one argument"."""
         name, _, said = message.removeprefix("argument ").rpartition(": ")
         missing = said.startswith("expected ")
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Quality of a picture against the true one."""
+"""Metrics of a picture against the true one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MS_SSIM_SIDE = (
 def picture_metrics(
     truth: NDArray[Any], picture: NDArray[Any], device: torch.device | str = "cpu"
 ) -> dict[str, float]:
-    """PSNR in dB, and MS-SSIM (Wang et al. 2003) where both sides have at least 176 pixels.
+    """Compute PSNR in dB, and MS-SSIM (Wang et al. 2003) where both sides have at least 176 pixels.
 
     Args:
         truth: (H, W, c) in [0, 1].
@@ -41,7 +41,7 @@ def picture_metrics(
 
 
 def psnr(truth: NDArray[Any], values: NDArray[Any], name: str = "psnr_db") -> dict[str, float]:
-    """PSNR in dB of values in [0, 1], of any one shape, under a name; {} if they are equal.
+    """Compute the PSNR in dB of values in [0, 1], of any shape; {} if they equal the truth.
 
     Args:
         truth: in [0, 1].

@@ -1,4 +1,4 @@
-"""Training many networks of one shape at once: one config, a picture each.
+"""Train many networks of one shape at once: one config, and a picture for each.
 
 All members start from the same weights, have the same fixed encoding and see the same pixels at every step,
 as `ntkspec.nets.training.train` would give each of them alone with that config. So the fixed encoding and the
@@ -47,7 +47,7 @@ __all__ = ["Population", "train_population"]
 
 
 class Population(nn.Module):
-    """P copies of a network, which learn apart: (n, d) -> (P, n, c).
+    """A batch of P copies of a network that learn independently: (n, d) -> (P, n, c).
 
     The tables of a multigrid stand side by side in one table with P F features to a row.
 
@@ -70,12 +70,12 @@ class Population(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Outputs (P, n, c) of all members at the coordinates x (n, d)."""
+        """Return the outputs (P, n, c) of all members at the coordinates x (n, d)."""
         outputs: Tensor = self.mlp(self._encode(x))
         return outputs
 
     def member(self, index: int) -> dict[str, Tensor]:
-        """The state_dict of one member, its own copy on the CPU, as `build_model` can load it."""
+        """Return the state_dict of one member, copied to the CPU, as `build_model`'s network loads it."""
         state = self.encoding.state_dict(prefix="encoding.")
         for name, tensor in state.items():
             if name.endswith(".table"):
@@ -90,7 +90,7 @@ class Population(nn.Module):
         return [module for module in self.encoding.modules() if isinstance(module, TableLookup)]
 
     def _encode(self, x: Tensor) -> Tensor:
-        """(n, width) where all members see the same, else (P, n, width)."""
+        """Return the encoding (n, width) if it is the same for all members, else (P, n, width)."""
         if not isinstance(self.encoding, Multigrid):
             encoded: Tensor = self.encoding(x)
             return encoded
@@ -99,7 +99,7 @@ class Population(nn.Module):
 
 
 class _BatchedLinear(nn.Module):
-    """P linear layers: (P, n, in) -> (P, n, out), or (n, in) of them all."""
+    """A batch of P linear layers: (P, n, in) -> (P, n, out); an input (n, in) is that of all of them."""
 
     def __init__(self, layer: nn.Linear, size: int) -> None:
         super().__init__()
@@ -178,7 +178,10 @@ def train_population(
 
 
 def _step(population: nn.Module, optimizer: torch.optim.Adam, x: Tensor, y: Tensor) -> Tensor:
-    """One step of Adam, which treats every number apart and so every member; their losses (P,) before it."""
+    """Take one step of Adam and return the members' losses (P,) before it.
+
+    Adam treats every number separately, and so every member.
+    """
     optimizer.zero_grad(set_to_none=True)
     losses: Tensor = ((population(x) - y.transpose(0, 1)) ** 2).mean(dim=(1, 2))
     losses.sum().backward()  # type: ignore[no-untyped-call]  # untyped in torch

@@ -1,4 +1,4 @@
-"""Picture files as colours in [0, 1], whatever their format; what cannot be read is refused in one line."""
+"""Read picture files of any format as colours in [0, 1], or say in one line why that fails."""
 
 from __future__ import annotations
 

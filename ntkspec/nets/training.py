@@ -1,4 +1,4 @@
-"""Training a coordinate network on a task with Adam, reproducible to the bit on one machine and device."""
+"""Train a coordinate network on a task with Adam, to the same bits on one machine and device."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Training:
     device: str = "cpu"  # where it was trained
 
     def model(self, snapshot: Snapshot) -> nn.Module:
-        """A network in the state of `snapshot`, on the device of the training."""
+        """Return a network in the state of `snapshot`, on the device of the training."""
         model = build_model(self.config)
         model.load_state_dict(snapshot.state)
         return model.to(self.device)
@@ -157,7 +157,7 @@ def train(
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
-    """Adam with one learning rate for the tables of lookups and another for everything else."""
+    """Return Adam with one learning rate for the tables of lookups and another for everything else."""
     tables = {id(module.table) for module in model.modules() if isinstance(module, TableLookup)}
     grid = [parameter for parameter in model.parameters() if id(parameter) in tables]
     network = [parameter for parameter in model.parameters() if id(parameter) not in tables]
@@ -166,9 +166,9 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
 
 
 def snapshot_labels(config: TrainConfig, kept: Collection[str] | None = None) -> dict[int, str]:
-    """Steps at which the network is kept, and their labels; each step has one, "init" and "end" first.
+    """Return the steps at which snapshots are taken, and their labels, "init" and "end" first.
 
-    Of all of them, those that are to be `kept`.
+    Each step has one label. With `kept`, only those labels are returned.
 
     >>> snapshot_labels(TrainConfig(iterations=100, checkpoints=(7,)))
     {0: 'init', 100: 'end', 50: 'mid', 7: 'step-7'}
@@ -181,7 +181,7 @@ def snapshot_labels(config: TrainConfig, kept: Collection[str] | None = None) ->
 
 
 def evaluate(model: nn.Module, task: Task, label: str, step: int) -> Snapshot:
-    """A snapshot of the network as it is, evaluated on its device.
+    """Take a snapshot of the network as it is, evaluated on its device.
 
     Raises:
         TrainingError: it draws something that is not finite.
@@ -197,7 +197,10 @@ def evaluate(model: nn.Module, task: Task, label: str, step: int) -> Snapshot:
 
 
 def predictor(model: nn.Module) -> Predict:
-    """The network as a function of float32 arrays (n, d) -> (n, c), without gradients, in bounded memory."""
+    """Return the network as a function of float32 arrays (n, d) -> (n, c).
+
+    It computes without gradients, in bounded memory.
+    """
     device = _device_of(model)
 
     def predict(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -213,19 +216,22 @@ def _device_of(model: nn.Module) -> torch.device:
 
 
 def _whole_loss(task: Task, predicted: NDArray[np.float32]) -> float:
-    """The loss over all rows that are learnt, in double."""
+    """Compute the loss over all rows that are learnt, in double."""
     outputs, values = (torch.from_numpy(rows[task.learnt]).double() for rows in (predicted, task.values))
     return float(LOSSES[task.loss](outputs, values))
 
 
 def stretches(stops: list[int], longest: int) -> Iterator[tuple[int, int]]:
-    """Half-open ranges of steps, at most `longest` each, that end at every stop and multiple of `longest`."""
+    """Return half-open ranges of steps, each at most `longest`, that end at every stop.
+
+    They end at multiples of `longest`, too.
+    """
     ends = sorted({*stops, *range(0, stops[-1], longest)})
     return pairwise(ends)
 
 
 def draw_batch(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rows of x and y, drawn with replacement by a generator on the CPU; all where there are no more."""
+    """Draw rows of x and y with replacement, by a generator on the CPU; return all if there are no more."""
     if size >= len(x):
         return x, y
     rows = torch.randint(len(x), (size,), generator=generator).to(x.device)
@@ -239,7 +245,7 @@ def _step(
     x: Tensor,
     y: Tensor,
 ) -> Tensor:
-    """One step of Adam; the batch's loss before it, not yet looked at."""
+    """Take one step of Adam; return the batch's loss before it, still on the device."""
     optimizer.zero_grad(set_to_none=True)
     loss = criterion(model(x), y)
     loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
@@ -248,7 +254,7 @@ def _step(
 
 
 def on_host(losses: Sequence[Tensor]) -> NDArray[np.float32]:
-    """The losses of a stretch of steps in one array; a device is waited for here, and not at every step."""
+    """Return the losses of several steps in one array; this waits for a device, the steps do not."""
     array: NDArray[np.float32] = torch.stack([*losses]).cpu().numpy()
     return array
 
@@ -278,9 +284,9 @@ def _diverged(step: int, loss: float, rates: str) -> TrainingError:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Only operations that give the same bits every time, in full float32; others raise.
+    """Allow only operations that give the same bits every time, in full float32; others raise.
 
-    The caller's settings are put back.
+    The caller's settings are restored.
     """
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -321,7 +327,7 @@ def within_memory() -> Iterator[None]:
 def _progress_bar(
     config: TrainConfig, shown: bool, say: Callable[[str], None]
 ) -> Iterator[Callable[[int, float], None]]:
-    """A function to call with steps done and the loss."""
+    """Show a bar; yield a function to call with steps done and the loss."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
