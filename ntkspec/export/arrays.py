@@ -31,12 +31,12 @@ def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
     Raises:
         ExportError: it cannot be had, or entries are masked.
     """
-    given = _numpy(values, name)
-    array = _floats(given)
+    numbers = _numpy(values, name)
+    array = _floats(numbers)
     array = array[:, None] if array.ndim == 1 else array
     if array.dtype.kind != "f" or array.ndim != 2 or not array.size or not np.isfinite(array).all():
         finite = array.dtype.kind != "f" or bool(np.isfinite(array).all())
-        got = f"{given.dtype} of shape {given.shape}" + ("" if finite else " with NaN or Inf")
+        got = f"{numbers.dtype} of shape {numbers.shape}" + ("" if finite else " with NaN or Inf")
         raise ExportError(
             name, expected="finite numbers, one row a sample", got=got, remedy="convert or clean them"
         )

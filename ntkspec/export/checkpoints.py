@@ -43,14 +43,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     content = _load(path)
     if not isinstance(content, Mapping):
         raise _refused(path, f"a {type(content).__name__}", SAVE)
-    found = [name for name in STATES if _is_state(content.get(name))]
+    keys = [name for name in STATES if _is_state(content.get(name))]
     if _is_state(content):
         return Checkpoint(path, content, _step({}, path))
-    if len(found) != 1:
+    if len(keys) != 1:
         names = ", ".join(map(repr, content)) or "nothing"
-        got = f"one that holds {names[:120]}" if not found else f"several: {', '.join(found)}"
+        got = f"one that holds {names[:120]}" if not keys else f"several: {', '.join(keys)}"
         raise _refused(path, got, f"save the tensors alone, or under {STATES[0]!r}")
-    return Checkpoint(path, content[found[0]], _step(content, path))
+    return Checkpoint(path, content[keys[0]], _step(content, path))
 
 
 def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
@@ -64,7 +64,7 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
     missing = [name for name in model_state if name not in state]
     left_over = [name for name in state if name not in model_state]
     if missing or left_over:
-        got = [f"{said} {_names(names)}" for said, names in (("no", missing), ("also", left_over)) if names]
+        got = [f"{word} {_names(names)}" for word, names in (("no", missing), ("also", left_over)) if names]
         raise UsageError(
             str(checkpoint.path),
             expected=f"the {len(model_state)} tensors of the model",
@@ -112,17 +112,17 @@ def _load(path: Path) -> Any:
         raise _refused(path, *_why(path, str(error))) from error
 
 
-def _why(path: Path, said: str) -> tuple[str, str]:
+def _why(path: Path, message: str) -> tuple[str, str]:
     """Return what torch refused, and a remedy."""
-    if found := re.search(r"GLOBAL (\S+)", said):
-        return f"one that would run or hold {found[1]}", SAVE
+    if refused := re.search(r"GLOBAL (\S+)", message):
+        return f"one that would run or hold {refused[1]}", SAVE
     if _is_safetensors(path):
         return "a safetensors file", "convert it: torch.save(safetensors.torch.load_file(FILE), OTHER)"
-    if "TorchScript" in said:
+    if "TorchScript" in message:
         return "a TorchScript archive", SAVE
     if not path.stat().st_size:
         return "an empty file", "copy or save it again"
-    if "zip archive" in said or "central directory" in said:
+    if "zip archive" in message or "central directory" in message:
         return "a damaged one, perhaps cut off", "copy or save it again"
     return "a file that torch.save did not write, or a damaged one", SAVE
 
@@ -138,19 +138,19 @@ def _is_safetensors(path: Path) -> bool:
 def _is_state(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
-        and any(isinstance(one, Tensor) for one in value.values())
+        and any(isinstance(content, Tensor) for content in value.values())
         and all(
-            isinstance(name, str) and (isinstance(one, Tensor) or name.endswith("_extra_state"))
-            for name, one in value.items()
+            isinstance(name, str) and (isinstance(content, Tensor) or name.endswith("_extra_state"))
+            for name, content in value.items()
         )
     )
 
 
 def _step(content: Mapping[Any, Any], path: Path) -> int | None:
     """Return the training step that a checkpoint or its file's name gives; None if neither does."""
-    said = [content[name] for name in STEPS if name in content]
+    steps = [content[name] for name in STEPS if name in content]
     digits = re.search(r"\d+$", path.stem)
-    for value in [*said, *([int(digits[0])] if digits and len(digits[0]) < 20 else [])]:
+    for value in [*steps, *([int(digits[0])] if digits and len(digits[0]) < 20 else [])]:
         with contextlib.suppress(UsageError):
             return whole_number(value.item() if isinstance(value, Tensor) else value, "step", 0)
     return None
@@ -160,7 +160,9 @@ def _unwrapped(state: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:
     """Return the tensors without the prefix of a wrapper, unless the model has it in its names, too."""
     bare = dict(state)
     while bare and set(bare) != wanted:
-        prefix = next((one for one in WRAPPERS if all(name.startswith(one) for name in bare)), None)
+        prefix = next(
+            (wrapper for wrapper in WRAPPERS if all(name.startswith(wrapper) for name in bare)), None
+        )
         if prefix is None:
             break
         bare = {name.removeprefix(prefix): value for name, value in bare.items()}

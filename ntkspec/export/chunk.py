@@ -40,7 +40,7 @@ class Factored:
     pieces: list[Piece]  # of all plans but the dense and scanned ones
     gradients: Gradients  # plain autograd's, of every trainable parameter for the cotangents v
     v: Tensor  # (m, c)
-    found: Survey  # how this forward pass uses the parameters
+    usage: Survey  # how this forward pass uses the parameters
 
 
 def factored(
@@ -57,30 +57,30 @@ def factored(
     with capturing(prepared.model, plans) as captured:
         outputs = evaluate(prepared.model, x)
     require_registered(prepared, x, outputs)
-    found = survey(outputs, prepared.trainable)
+    usage = survey(outputs, prepared.trainable)
     captures = {capture.plan.name: capture for capture in captured}
-    _require_planned(found, plans, captures, choices, len(x))
-    edges = {plan.name: _edges(plan, found, captures) for plan in plans}
-    at = _distributed(edges, _by_output(outputs, [one for some in edges.values() for one in some]))
+    _require_planned(usage, plans, captures, choices, len(x))
+    edges = {plan.name: _edges(plan, usage, captures) for plan in plans}
+    at = _distributed(edges, _by_output(outputs, [edge for of_plan in edges.values() for edge in of_plan]))
     to_sort = {plan.name: edges[plan.name] for plan in plans if plan.kind in ("rows", "pairs")}
     samples = _samples(outputs, to_sort, plans, choices)
     v = random_cotangents(outputs)
-    tables = {plan.owned[0].name for plan in plans if plan.kind == "rows"} & found.reads.keys()
-    sparsely = {name: found.reads[name] for name in tables} if probing else {}
+    tables = {plan.owned[0].name for plan in plans if plan.kind == "rows"} & usage.reads.keys()
+    sparsely = {name: usage.reads[name] for name in tables} if probing else {}
     gradients = gradients_of(prepared, outputs, v, sparsely)
     pieces: list[Piece] = []
     for plan in plans:
         if plan.kind == "linear":
-            pieces.append(_product(plan, found, at[plan.name], outputs))
+            pieces.append(_product(plan, usage, at[plan.name], outputs))
         elif plan.kind == "pairs":
-            pieces.append(several_uses(plan, found, samples[plan.name], at[plan.name], choices, outputs))
+            pieces.append(several_uses(plan, usage, samples[plan.name], at[plan.name], choices, outputs))
         elif plan.kind == "lookup":
             pieces.append(_declared(plan, captures[plan.name], at[plan.name]))
         elif plan.kind == "rows":
-            reads = found.reads.get(plan.owned[0].name, ())
+            reads = usage.reads.get(plan.owned[0].name, ())
             terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
-            pieces.append(rows_piece(plan, [_entries(*one) for one in terms], choices, outputs))
-    return Factored(outputs.detach(), pieces, gradients, v, found)
+            pieces.append(rows_piece(plan, [_entries(*term) for term in terms], choices, outputs))
+    return Factored(outputs.detach(), pieces, gradients, v, usage)
 
 
 def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsPiece:
@@ -96,7 +96,7 @@ def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, ou
     longest, form = rows.indices.shape[1], plan.form
     if longest > form.entries:
         # Or as many as each had if all were spread evenly: a sample without a gradient has none.
-        even = -(-sum(len(one[0]) for one in entries) // n)
+        even = -(-sum(len(samples) for samples, _, _ in entries) // n)
         room = max(longest, even) if not form.entries else int(ROOM * longest)
         if form.kind == "scanned" and room > FULL * owned.size:
             full = replace(form, kind="dense")
@@ -126,14 +126,14 @@ def rank_one_limit(rows: SparseRows, choices: Choices) -> float:
 
 
 def _require_planned(
-    found: Survey,
+    usage: Survey,
     plans: Sequence[BlockPlan],
     captures: Mapping[str, Capture],
     choices: Choices,
     samples: int,
 ) -> None:
     """Refuse plans that the parameters' uses do not match. One without a use matches any plan."""
-    forms = found.forms
+    forms = usage.forms
     changed: dict[str, Form] = {}
     for plan in plans:
         now = {owned.name: forms[owned.name] for owned in plan.owned if owned.name in forms}
@@ -143,8 +143,8 @@ def _require_planned(
         elif plan.kind == "rows":
             changed |= {name: form for name, form in now.items() if form.kind != "rows"}
         elif plan.kind == "pairs" and now:
-            sites = {found.sites.get(owned.name) for owned in plan.owned}
-            shifts_alone = all(owned.name in found.shifts for owned in plan.owned)
+            sites = {usage.sites.get(owned.name) for owned in plan.owned}
+            shifts_alone = all(owned.name in usage.shifts for owned in plan.owned)
             if None in sites or len(sites) > 1 or shifts_alone:
                 why = "a shift of several products, in a role of its own" if shifts_alone else SOMETIMES
                 changed |= {owned.name: Form("dense", why) for owned in plan.owned}
@@ -158,17 +158,17 @@ def _require_planned(
         raise Replan(choices.with_forms(changed))
 
 
-def _edges(plan: BlockPlan, found: Survey, captures: Mapping[str, Capture]) -> list[GradientEdge]:
+def _edges(plan: BlockPlan, usage: Survey, captures: Mapping[str, Capture]) -> list[GradientEdge]:
     """Return the edges of the graph at which a plan needs gradients to make its block."""
     name = plan.owned[0].name
     if plan.kind == "lookup":
         edge = captures[plan.name].edge
         return [] if edge is None else [edge]
     if plan.kind == "rows":
-        return [GradientEdge(read.node, 0) for read in found.reads.get(name, ())]
+        return [GradientEdge(read.node, 0) for read in usage.reads.get(name, ())]
     if plan.kind in ("linear", "pairs"):
-        alone = all(owned.name in found.shifts for owned in plan.owned)  # in a role of its own
-        nodes = [shift.node for shift in found.shifts[name]] if alone else found.sites.get(name, ())
+        alone = all(owned.name in usage.shifts for owned in plan.owned)  # in a role of its own
+        nodes = [shift.node for shift in usage.shifts[name]] if alone else usage.sites.get(name, ())
         return [GradientEdge(node, 0) for node in nodes]
     return []
 
@@ -176,7 +176,7 @@ def _edges(plan: BlockPlan, found: Survey, captures: Mapping[str, Capture]) -> l
 def _distributed(edges: Mapping[str, Sequence[GradientEdge]], at: list[Tensor]) -> dict[str, list[Tensor]]:
     """Return the gradients at the edges of each plan, from those at all edges in a row."""
     rest: Iterator[Tensor] = iter(at)
-    return {name: [next(rest) for _ in some] for name, some in edges.items()}
+    return {name: [next(rest) for _ in of_plan] for name, of_plan in edges.items()}
 
 
 def _by_output(outputs: Tensor, edges: list[GradientEdge]) -> list[Tensor]:
@@ -184,17 +184,17 @@ def _by_output(outputs: Tensor, edges: list[GradientEdge]) -> list[Tensor]:
 
     One backward pass for each output serves all samples, which must not depend on each other.
     """
-    found: list[list[Tensor]] = [[] for _ in edges]
+    at_edges: list[list[Tensor]] = [[] for _ in edges]
     for o in range(outputs.shape[1] if edges else 0):
-        for gradients, gradient in zip(found, _at(edges, outputs[:, o].sum(), None), strict=True):
+        for gradients, gradient in zip(at_edges, _at(edges, outputs[:, o].sum(), None), strict=True):
             gradients.append(gradient)
-    return [torch.stack(gradients, -1) for gradients in found]
+    return [torch.stack(gradients, -1) for gradients in at_edges]
 
 
 def _at(edges: list[GradientEdge], outputs: Tensor, v: Tensor | None) -> list[Tensor]:
-    found = differentiate(outputs, edges, v, retain=True)
-    pairs = zip(found, edges, strict=True)
-    return [_zeros_at(edge, outputs) if one is None else one for one, edge in pairs]
+    gradients = differentiate(outputs, edges, v, retain=True)
+    pairs = zip(gradients, edges, strict=True)
+    return [_zeros_at(edge, outputs) if gradient is None else gradient for gradient, edge in pairs]
 
 
 def _zeros_at(edge: GradientEdge, outputs: Tensor) -> Tensor:
@@ -208,18 +208,20 @@ def _samples(
     outputs: Tensor, edges: Mapping[str, list[GradientEdge]], plans: Sequence[BlockPlan], choices: Choices
 ) -> dict[str, list[Tensor]]:
     """Return which sample each number belongs to that a table's lookups read: int64, one tensor a lookup."""
-    every = [edge for some in edges.values() for edge in some]
+    every = [edge for of_plan in edges.values() for edge in of_plan]
     rest = iter(owners(outputs, lambda v: _at(every, outputs, v)) if every else [])
-    found = {name: [next(rest) for _ in some] for name, some in edges.items()}
+    by_plan = {name: [next(rest) for _ in of_plan] for name, of_plan in edges.items()}
     shared = {
         owned.name: "a number of it serves several samples, or its gradient leaves the range of numbers"
         for plan in plans
-        if any(one is None for one in found.get(plan.name, ()))
+        if any(samples is None for samples in by_plan.get(plan.name, ()))
         for owned in plan.owned
     }
     if shared:
         raise Replan(choices.demote(shared))
-    return {name: [one for one in some if one is not None] for name, some in found.items()}
+    return {
+        name: [samples for samples in of_plan if samples is not None] for name, of_plan in by_plan.items()
+    }
 
 
 def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
@@ -229,14 +231,14 @@ def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
     return owner[kept], *read.terms(gradients, kept)
 
 
-def _product(plan: BlockPlan, found: Survey, at: list[Tensor], outputs: Tensor) -> ProductPiece:
+def _product(plan: BlockPlan, usage: Survey, at: list[Tensor], outputs: Tensor) -> ProductPiece:
     """Build a block of factors: what the matrix is multiplied with, and the gradient at the result.
 
     What is added to the product, a shift, has ones for its left factor. Where this forward pass uses none of
     the parameters, all is zero, of the same widths.
     """
     n, c = outputs.shape
-    lone_shift = len(plan.forms) == 1 and plan.owned[0].name not in found.products
+    lone_shift = len(plan.forms) == 1 and plan.owned[0].name not in usage.products
     if not at:
         widths = [form.widths for form in plan.forms]
         left = None if lone_shift else outputs.new_zeros(n, sum(a for a, _ in widths))
@@ -244,13 +246,13 @@ def _product(plan: BlockPlan, found: Survey, at: list[Tensor], outputs: Tensor) 
     columns, places = [], {}
     right = at[0]  # (*result, c)
     for owned in plan.owned:
-        if owned.name in found.products:
-            (product,) = found.products[owned.name]
+        if owned.name in usage.products:
+            (product,) = usage.products[owned.name]
             columns.append(product.left.to(outputs.dtype))
             places[owned.name] = product.positions
             right = product.right(at[0])
         else:
-            (shift,) = found.shifts[owned.name]
+            (shift,) = usage.shifts[owned.name]
             columns.append(outputs.new_full((n, 1), shift.scale))
             places[owned.name] = shift.positions
     right = right.reshape(n, -1, c).movedim(2, 1).to(outputs.dtype)

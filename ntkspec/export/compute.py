@@ -77,11 +77,11 @@ def compute(
         raise Replan(_without(choices, wrong, done))
     others = [*_dense(prepared, plans, choices, done, x), *_scanned(prepared, plans, choices, done, x)]
     _check_finite(others, x)
-    differences = [one for piece in others for one in piece.differences(gradients, v, whole)]
+    differences = [difference for piece in others for difference in piece.differences(gradients, v, whole)]
     if tolerance.dense.worst(differences):
         raise _dense_failure(differences, choices, prepared, x)
     pieces = {piece.plan.name: piece for piece in (*done.pieces, *others)}
-    lookups = {name: [result_shape(read.node) for read in reads] for name, reads in done.found.reads.items()}
+    lookups = {name: [result_shape(read.node) for read in reads] for name, reads in done.usage.reads.items()}
     return Chunk(done.outputs, tuple(pieces[plan.name] for plan in plans), lookups)
 
 
@@ -113,8 +113,8 @@ def _without(choices: Choices, wrong: Mapping[str, tuple[str, str]], done: Facto
     for name, (kind, why) in wrong.items():
         if kind == "linear":  # the rows may be another sample's
             retried[name] = replace(choices.forms[name], kind="pairs", reason=why, entries=1)
-        elif kind == "lookup" and name in done.found.forms:  # declared wrongly, but seen
-            retried[name] = done.found.forms[name]
+        elif kind == "lookup" and name in done.usage.forms:  # declared wrongly, but seen
+            retried[name] = done.usage.forms[name]
         else:
             demoted[name] = why
     return choices.with_forms(retried).demote(demoted)
@@ -124,20 +124,20 @@ def _dense(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, done: Factored, x: Tensor
 ) -> list[Piece]:
     dense = [plan for plan in plans if plan.kind == "dense"]
-    owned, c = [one for plan in dense for one in plan.owned], done.outputs.shape[1]
+    owned, c = [p for plan in dense for p in plan.owned], done.outputs.shape[1]
     if not owned:
         return []
     if choices.loop:
-        found = by_loop(prepared.model, owned, x, c)
+        jacobians = by_loop(prepared.model, owned, x, c)
     else:
         try:
-            found = by_vmap(prepared.model, owned, x, c)
+            jacobians = by_vmap(prepared.model, owned, x, c)
         except Exception as error:
             why = f"{type(error).__name__}: {first_line(error)}"
             raise out_of_memory(error) or Replan(replace(choices, loop=why)) from error
-    by_name = dict(zip([one.name for one in owned], found, strict=True))
+    by_name = dict(zip([p.name for p in owned], jacobians, strict=True))
     return [
-        ProductPiece(plan, None, torch.cat([by_name.pop(one.name) for one in plan.owned], dim=2), {})
+        ProductPiece(plan, None, torch.cat([by_name.pop(p.name) for p in plan.owned], dim=2), {})
         for plan in dense
     ]
 
@@ -149,8 +149,11 @@ def _scanned(
     if not scanned:
         return []
     owned = [plan.owned[0] for plan in scanned]
-    found = sparse_by_loop(prepared.model, owned, x, done.outputs.shape[1])
-    return [rows_piece(plan, [one], choices, done.outputs) for plan, one in zip(scanned, found, strict=True)]
+    by_parameter = sparse_by_loop(prepared.model, owned, x, done.outputs.shape[1])
+    return [
+        rows_piece(plan, [entries], choices, done.outputs)
+        for plan, entries in zip(scanned, by_parameter, strict=True)
+    ]
 
 
 def _check_unused(done: Factored, choices: Choices) -> None:
@@ -158,9 +161,9 @@ def _check_unused(done: Factored, choices: Choices) -> None:
         gradient = done.gradients[name]
         return gradient is not None and largest([gradient]) != 0
 
-    found = {name: done.found.forms[name] for name in choices.unused if used(name)}
-    if found:
-        raise Replan(choices.with_forms(found))
+    forms = {name: done.usage.forms[name] for name in choices.unused if used(name)}
+    if forms:
+        raise Replan(choices.with_forms(forms))
 
 
 def _check_finite(pieces: Sequence[Piece], x: Tensor) -> None:

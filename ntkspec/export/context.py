@@ -59,7 +59,7 @@ class _Uncheckpointed:
     @staticmethod
     def apply(function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
         """Call the function; as in torch, its result has a gradient only if one of the arguments has one."""
-        connected = any(isinstance(one, Tensor) and one.requires_grad for one in args)
+        connected = any(isinstance(argument, Tensor) and argument.requires_grad for argument in args)
         with torch.set_grad_enabled(connected and torch.is_grad_enabled()):
             return function(*args)
 

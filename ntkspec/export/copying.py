@@ -22,14 +22,14 @@ def deep_copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Ten
     beforehand, since copy.deepcopy refuses them.
     """
     tensors = [value for _, value in reach(model) if isinstance(value, Tensor)]
-    held = [one for one in tensors if not one.is_leaf]
-    derived = tuple(one.detach().clone().requires_grad_() for one in held)
-    memo: dict[int, Any] = dict(zip(map(id, held), derived, strict=True))
-    for one in tensors:
-        if one.is_leaf and one.layout != torch.strided:
-            values = one.detach().clone()
-            wrapped = nn.Parameter(values) if isinstance(one, nn.Parameter) else values
-            memo[id(one)] = wrapped.requires_grad_(one.requires_grad)
+    with_history = [tensor for tensor in tensors if not tensor.is_leaf]
+    derived = tuple(tensor.detach().clone().requires_grad_() for tensor in with_history)
+    memo: dict[int, Any] = dict(zip(map(id, with_history), derived, strict=True))
+    for tensor in tensors:
+        if tensor.is_leaf and tensor.layout != torch.strided:
+            values = tensor.detach().clone()
+            wrapped = nn.Parameter(values) if isinstance(tensor, nn.Parameter) else values
+            memo[id(tensor)] = wrapped.requires_grad_(tensor.requires_grad)
     try:
         clone = copy.deepcopy(model, memo)
     except Exception as error:

@@ -31,9 +31,9 @@ class Capture:
         self.calls += 1
         if self.problem or self.calls > 1:
             return
-        given = [*args, *kwargs.values()]
+        arguments = [*args, *kwargs.values()]
         try:
-            (x,) = given
+            (x,) = arguments
             assert isinstance(module, TableLookup)
             x.data_ptr(), output.data_ptr()  # raises for what torch.func puts in a tensor's place
             with torch.no_grad():

@@ -109,11 +109,11 @@ class Work:
         if self.options.chunk is not None:
             return whole_number(self.options.chunk, "chunk", 1)
         itemsize, outputs = self.prepared.dtype.itemsize, self.probed.outputs
-        most = Room(self.budget, outputs, len(self.x)).fit(plans, itemsize)
+        fitting = Room(self.budget, outputs, len(self.x)).fit(plans, itemsize)
         if any(plan.kind == "scanned" for plan in plans):
-            most = min(most, SCANNED_AT_ONCE)
-        each = 2 * self.probed.saved + sum(plan.working_bytes(outputs, itemsize) for plan in plans)
-        return max(min(most, self.budget // max(each, 1), len(self.x)), 1)
+            fitting = min(fitting, SCANNED_AT_ONCE)
+        bytes_each = 2 * self.probed.saved + sum(plan.working_bytes(outputs, itemsize) for plan in plans)
+        return max(min(fitting, self.budget // max(bytes_each, 1), len(self.x)), 1)
 
     def replanned(self, replan: Replan) -> Choices:
         """Return better choices, after some have been disproved."""
@@ -195,9 +195,9 @@ def _parts(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: 
     shown = work.options.progress and console.is_terminal  # elsewhere it leaves but an empty line
     for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
         work.options.say(f"Jacobian, {start} of {len(work.x)} samples")
-        some = work.x[start : start + size]
-        outputs, jacobian = _on_host(compute(work.prepared, plans, choices, some), dtype)
-        numbers = regions.of(some.clone()) if regions else None
+        samples = work.x[start : start + size]
+        outputs, jacobian = _on_host(compute(work.prepared, plans, choices, samples), dtype)
+        numbers = regions.of(samples.clone()) if regions else None
         certain = regions is not None and regions.certain
         yield Part(start, outputs, jacobian, numbers, certain)
 
@@ -213,8 +213,10 @@ def _budget(options: Options, device: torch.device) -> int:
         return budget_bytes(options.memory)
     free = available_bytes()
     if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # for tensors to come
-        free = min(free, torch.cuda.mem_get_info(device)[0] + held)
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
+            device
+        )  # for tensors to come
+        free = min(free, torch.cuda.mem_get_info(device)[0] + reserved)
     return int(min(CHUNK_SHARE * free, CHUNK_LIMIT))
 
 

@@ -59,12 +59,12 @@ def differentiate(
     Raises:
         ExportError: the backward pass fails.
     """
-    given: Any = tensors  # torch takes both kinds together, though its types say otherwise
+    at: Any = tensors  # torch takes both kinds together, though its types say otherwise
     try:
-        found = torch.autograd.grad(outputs, given, cotangents, retain_graph=retain, allow_unused=True)
+        gradients = torch.autograd.grad(outputs, at, cotangents, retain_graph=retain, allow_unused=True)
     except Exception as error:
         raise out_of_memory(error) or _backward_error(error) from error
-    return tuple(None if gradient is None else dense(gradient) for gradient in found)
+    return tuple(None if gradient is None else dense(gradient) for gradient in gradients)
 
 
 def dense(gradient: Tensor) -> Tensor:
@@ -79,8 +79,10 @@ def dense(gradient: Tensor) -> Tensor:
 
 def out_of_memory(error: Exception) -> MemoryBudgetError | None:
     """Return the error to raise if `error` says that the host or device has no memory left; else None."""
-    told = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    if not told and "can't allocate memory" not in str(error):  # torch on the CPU has no error of its own
+    known_type = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    if not known_type and "can't allocate memory" not in str(
+        error
+    ):  # torch on the CPU has no error of its own
         return None
     return MemoryBudgetError(
         "model",

@@ -33,9 +33,9 @@ def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str], dict[st
     outputs = _first_outputs(prepared, x)
     require_registered(prepared, x, outputs)
     _require_repeatable(prepared, x, outputs)
-    found = survey(outputs, prepared.trainable)  # while the graph still has what it saved
-    forms = first_forms(prepared, found)
-    gradients = _first_gradients(prepared, x, outputs, found.reads)
+    usage = survey(outputs, prepared.trainable)  # while the graph still has what it saved
+    forms = first_forms(prepared, usage)
+    gradients = _first_gradients(prepared, x, outputs, usage.reads)
     for name in _require_visible(prepared, x, gradients):
         forms[name] = Form("dense", "what its lookups give is not its gradient")
     unused = frozenset(name for name, gradient in gradients.items() if gradient is None)
@@ -134,9 +134,9 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> lis
     """
     limit, whole = Tolerance.of(prepared.dtype, Choices(single=True)).dense, largest(gradients.values())
 
-    def apart(added: Tensor, known: Tensor | None) -> bool:
+    def apart(added: Tensor, by_graph: Tensor | None) -> bool:
         own = largest([added])
-        difference = added if known is None else _less(added, known)
+        difference = added if by_graph is None else _less(added, by_graph)
         # What is not finite is told of later, with its sample.
         return math.isfinite(own) and not limit.holds(Difference(largest([difference]), own, whole))
 
@@ -158,12 +158,12 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> lis
     return differing
 
 
-def _less(added: Tensor, known: Tensor) -> Tensor:
+def _less(added: Tensor, subtracted: Tensor) -> Tensor:
     """Subtract `known` from `added` in place; `known` may be a sparse vector."""
     flat = added.view(-1)
-    if known.is_sparse:  # torch's dense.add_(sparse) writes past the end of a view
-        return flat.index_add_(0, known.indices()[0], known.values(), alpha=-1)
-    return flat.sub_(known.reshape(-1))
+    if subtracted.is_sparse:  # torch's dense.add_(sparse) writes past the end of a view
+        return flat.index_add_(0, subtracted.indices()[0], subtracted.values(), alpha=-1)
+    return flat.sub_(subtracted.reshape(-1))
 
 
 def _by_backward(prepared: Prepared, x: Tensor) -> dict[str, Tensor]:

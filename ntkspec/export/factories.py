@@ -36,14 +36,14 @@ class Factory:
         Raises:
             UsageError: the factory fails, or makes something else.
         """
-        given = self.arguments
+        arguments = self.arguments
         try:
-            model = self.make(**given) if isinstance(given, Mapping) else self.make(*given)
+            model = self.make(**arguments) if isinstance(arguments, Mapping) else self.make(*arguments)
         except Exception as error:
             raise UsageError(
                 f"{OPTION} {self.name}",
                 expected="a factory that makes the model",
-                got=_said(error),
+                got=_described(error),
                 remedy="mend it, or give it arguments by --model-args",
             ) from error
         while (inner := _inside(model)) is not None:
@@ -77,51 +77,51 @@ def find_factory(name: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -
             got=repr(name),
             remedy="e.g. field:make for the function make of field.py",
         )
-    found: Any = _import(module_name)
+    factory: Any = _import(module_name)
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            near = nearest(part, [one for one in dir(found) if not one.startswith("_")])
+        if not hasattr(factory, part):
+            near = nearest(part, [public for public in dir(factory) if not public.startswith("_")])
             raise UsageError(
                 f"{OPTION} {name}",
-                expected=f"a factory in {getattr(found, '__file__', None) or module_name}",
+                expected=f"a factory in {getattr(factory, '__file__', None) or module_name}",
                 got=f"no {part!r} there",
                 remedy=f"did you mean {near}?" if near else "check its name",
             )
-        found = getattr(found, part)
-    if isinstance(found, nn.Module):
-        return Factory(name, lambda: found)
-    if not callable(found):
+        factory = getattr(factory, part)
+    if isinstance(factory, nn.Module):
+        return Factory(name, lambda: factory)
+    if not callable(factory):
         raise UsageError(
             f"{OPTION} {name}",
             expected="a function that makes the model",
-            got=f"something of type {type(found).__name__}",
+            got=f"something of type {type(factory).__name__}",
             remedy="name the factory",
         )
-    return Factory(name, found, arguments)
+    return Factory(name, factory, arguments)
 
 
 @contextmanager
 def imports_from_here() -> Iterator[None]:
     """Let modules of the current directory be imported, as `python -m` does."""
-    here = os.getcwd()
-    if here in sys.path or "" in sys.path:
+    directory = os.getcwd()
+    if directory in sys.path or "" in sys.path:
         yield
         return
-    sys.path.insert(0, here)
+    sys.path.insert(0, directory)
     try:
         yield
     finally:
-        if here in sys.path:
-            sys.path.remove(here)
+        if directory in sys.path:
+            sys.path.remove(directory)
 
 
-def check_same(one: nn.Module, other: nn.Module, inputs: NDArray[Any], name: str) -> None:
+def check_same(model: nn.Module, again: nn.Module, inputs: NDArray[Any], name: str) -> None:
     """Raise `UsageError` where two models of one factory and one checkpoint differ.
 
     Then something that the factory draws, such as frequencies of an encoding, is in no checkpoint, and the
     kernel would be another network's. A model that cannot be evaluated is left to the exporter.
     """
-    first, second = (_outputs(model, inputs) for model in (one, other))
+    first, second = (_outputs(made, inputs) for made in (model, again))
     if first is None or second is None or first.shape != second.shape:
         return
     size = first.abs().amax() if first.numel() else torch.zeros(())
@@ -179,7 +179,7 @@ def _inside(model: Any) -> Any:
 
 def _outputs(model: nn.Module, inputs: NDArray[Any]) -> Tensor | None:
     """Return the outputs at the first samples, in the model's own precision; None where it fails."""
-    numbers = next((one for one in model.parameters() if one.is_floating_point()), None)
+    numbers = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), None)
     if numbers is None:
         return None
     try:
@@ -210,11 +210,11 @@ def _not_imported(module_name: str, error: BaseException) -> UsageError:
     return UsageError(
         f"{OPTION} {module_name}",
         expected="a module that can be imported",
-        got=_said(error),
+        got=_described(error),
         remedy='mend it; what it does as a script belongs under if __name__ == "__main__"',
     )
 
 
-def _said(error: BaseException) -> str:
-    name, said = type(error).__name__, first_line(error)
-    return name if said == name else f"{name}: {said}"
+def _described(error: BaseException) -> str:
+    name, message = type(error).__name__, first_line(error)
+    return name if message == name else f"{name}: {message}"

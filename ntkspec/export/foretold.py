@@ -105,8 +105,8 @@ def seconds_for(work: Callable[[int], object], at_once: int, samples: int) -> fl
         fewer, less, count = count, last, min(4 * count, chunk)
     if count == chunk:
         return last * samples / chunk
-    each = min(max(last - less, 0.0) / (count - fewer), last / count)
-    return each * samples + (last - each * count) * -(-samples // chunk)
+    per_sample = min(max(last - less, 0.0) / (count - fewer), last / count)
+    return per_sample * samples + (last - per_sample * count) * -(-samples // chunk)
 
 
 def _time(work: Callable[[int], object], samples: int) -> float:

@@ -43,19 +43,19 @@ def gradients_of(
     """
     tables = reads or {}
     whole = [owned for owned in prepared.trainable if owned.name not in tables]
-    edges = [GradientEdge(read.node, 0) for found in tables.values() for read in found]
+    edges = [GradientEdge(read.node, 0) for of_table in tables.values() for read in of_table]
     at = differentiate(outputs, [*(owned.parameter for owned in whole), *edges], v)
     gradients = dict(zip([owned.name for owned in whole], at, strict=False))
     at_edges, sizes = iter(at[len(whole) :]), {owned.name: owned.size for owned in prepared.trainable}
-    for name, reads_of_one in tables.items():
-        found = [(read, next(at_edges)) for read in reads_of_one]
-        gradients[name] = _sparse_sum(found, sizes[name], v.dtype)
+    for name, of_table in tables.items():
+        pairs = [(read, next(at_edges)) for read in of_table]
+        gradients[name] = _sparse_sum(pairs, sizes[name], v.dtype)
     return gradients
 
 
-def _sparse_sum(found: Sequence[tuple[Read, Tensor | None]], size: int, dtype: torch.dtype) -> Tensor | None:
+def _sparse_sum(reads: Sequence[tuple[Read, Tensor | None]], size: int, dtype: torch.dtype) -> Tensor | None:
     """Add up the gradient of a table of `size` numbers as one sparse vector; None if there is none."""
-    terms = [read.terms(gradient) for read, gradient in found if gradient is not None]
+    terms = [read.terms(gradient) for read, gradient in reads if gradient is not None]
     if not terms:
         return None
     positions, values = (torch.cat(parts) for parts in zip(*terms, strict=True))
@@ -88,11 +88,11 @@ def require_gradient(prepared: Prepared, x: Tensor) -> None:
 
 def _size(prepared: Prepared, x: Tensor) -> float:
     """Return the largest gradient over several cotangents: one alone may by chance have no rounding error."""
-    found = []
+    sizes = []
     for divisor in DIVISORS:
         outputs = evaluate(prepared.model, x)
-        found.append(largest(gradients_of(prepared, outputs, random_cotangents(outputs) / divisor).values()))
-    return max(found)
+        sizes.append(largest(gradients_of(prepared, outputs, random_cotangents(outputs) / divisor).values()))
+    return max(sizes)
 
 
 def _size_in_other_precision(prepared: Prepared, x: Tensor) -> float:

@@ -21,24 +21,24 @@ class Consumer(NamedTuple):
 
 def nodes(outputs: Tensor) -> list[Any]:
     """Return the nodes of the graph, each once."""
-    found: list[Any] = [] if outputs.grad_fn is None else [outputs.grad_fn]
-    seen = {None, *found}
-    for node in found:  # which grows meanwhile
+    reached: list[Any] = [] if outputs.grad_fn is None else [outputs.grad_fn]
+    seen = {None, *reached}
+    for node in reached:  # which grows meanwhile
         for following, _ in node.next_functions:
             if following not in seen:
                 seen.add(following)
-                found.append(following)
-    return found
+                reached.append(following)
+    return reached
 
 
 def consumers(outputs: Tensor) -> dict[Any, list[Consumer]]:
     """Return, for each node of the graph, the operations that take its results."""
-    found: dict[Any, list[Consumer]] = {}
+    takers: dict[Any, list[Consumer]] = {}
     for node in nodes(outputs):
         for slot, (following, result) in enumerate(node.next_functions):
             if following is not None:
-                found.setdefault(following, []).append(Consumer(node, slot, result))
-    return found
+                takers.setdefault(following, []).append(Consumer(node, slot, result))
+    return takers
 
 
 def is_leaf(node: Any) -> bool:

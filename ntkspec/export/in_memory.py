@@ -71,8 +71,8 @@ def jacobian(
         for part in parts:
             if not blocks:
                 blocks.extend(block.empty(len(samples)) for block in part.jacobian)
-            for whole, some in zip(blocks, part.jacobian, strict=True):
-                _fill(whole, some, part.start)
+            for whole, piece in zip(blocks, part.jacobian, strict=True):
+                _fill(whole, piece, part.start)
             if part.regions is not None:
                 regions.append(part.regions)
                 certain.append(part.certain)
@@ -84,7 +84,7 @@ def jacobian(
     return Jacobian(tuple(blocks), numbers, bool(certain) and all(certain))
 
 
-def _fill(whole: Block, some: Block, start: int) -> None:
-    for target, source in zip(whole.factors, some.factors, strict=True):
+def _fill(whole: Block, piece: Block, start: int) -> None:
+    for target, source in zip(whole.factors, piece.factors, strict=True):
         for name, array in source.load().arrays.items():
-            target.arrays[name][start : start + some.samples] = array
+            target.arrays[name][start : start + piece.samples] = array

@@ -27,13 +27,13 @@ class Choices:
     full: frozenset[str] = frozenset()  # large dense parameters whose rows are not mostly zero
     single: bool = False  # gradients agree to single precision alone, as of a model with casts inside
 
-    def with_forms(self, found: Mapping[str, Form]) -> Choices:
+    def with_forms(self, forms: Mapping[str, Form]) -> Choices:
         """Return choices in which some parameters have other forms, and count as used."""
-        return replace(self, forms={**self.forms, **found}, unused=self.unused - found.keys())
+        return replace(self, forms={**self.forms, **forms}, unused=self.unused - forms.keys())
 
-    def demote(self, found: Mapping[str, str]) -> Choices:
+    def demote(self, reasons: Mapping[str, str]) -> Choices:
         """Return choices in which some parameters are dense, for the reasons given."""
-        return self.with_forms({name: Form("dense", reason) for name, reason in found.items()})
+        return self.with_forms({name: Form("dense", reason) for name, reason in reasons.items()})
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,10 @@ class BlockPlan:
         if self.kind == "dense":
             return self.width * columns
         if self.kind in ("linear", "pairs"):
-            once = sum(one.widths[0] for one in self.forms) * itemsize + form.widths[1] * columns
+            once = (
+                sum(parameter_form.widths[0] for parameter_form in self.forms) * itemsize
+                + form.widths[1] * columns
+            )
             return once * (form.entries if self.kind == "pairs" else 1)
         if self.kind == "lookup":
             return form.entries * (4 + itemsize) + self.owned[0].shape[-1] * columns

@@ -33,13 +33,13 @@ class Step:
 
     def error(self, place: int) -> Any:
         """Return the bound on an argument's error; 0 for a plain number."""
-        one = self.args[place]
-        return self.bound(one) if isinstance(one, Tensor) else 0.0
+        argument = self.args[place]
+        return self.bound(argument) if isinstance(argument, Tensor) else 0.0
 
     def size(self, place: int) -> Any:
         """Return the absolute value of an argument; a mask is returned as it is."""
-        one = self.args[place]
-        return one if isinstance(one, Tensor) and one.dtype == torch.bool else abs(one)
+        argument = self.args[place]
+        return argument if isinstance(argument, Tensor) and argument.dtype == torch.bool else abs(argument)
 
     def gamma(self, roundings: int) -> float:
         """Return gamma_(m + 1) for m roundings: one more for this analysis (Higham 2002, section 3.1)."""
@@ -47,8 +47,8 @@ class Step:
 
     def option(self, name: str, place: int, default: Any) -> Any:
         """Return an argument by its name or its place."""
-        given = self.args[place] if len(self.args) > place else self.kwargs.get(name)
-        return default if given is None else given
+        value = self.args[place] if len(self.args) > place else self.kwargs.get(name)
+        return default if value is None else value
 
 
 def _sum(step: Step) -> Any:
@@ -112,7 +112,7 @@ def _cut(step: Step) -> Any:
 
 def _moved(step: Step) -> Any:
     args, kwargs = tree_map(
-        lambda one: step.bound(one) if isinstance(one, Tensor) and one.is_floating_point() else one,
+        lambda leaf: step.bound(leaf) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf,
         (step.args, step.kwargs),
     )
     return step.func(*args, **kwargs)

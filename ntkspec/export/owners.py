@@ -31,15 +31,18 @@ def owners(outputs: Tensor, backward: Backward) -> list[Tensor | None]:
     # One random row for all samples, of the layout of the coded ones, lest another kernel round otherwise.
     v = random_cotangents(outputs[:1]).repeat(n, 1)
     plain = backward(v)
-    found: list[Tensor | None] = [torch.where(_counts(one, base), 0, NOBODY) for one in plain]
+    owner_of: list[Tensor | None] = [torch.where(_counts(gradient, base), 0, NOBODY) for gradient in plain]
     power = 1
     while power < n:
         digits = samples // power % base
         coded = backward(v * torch.exp2(digits.to(v.dtype))[:, None])
-        pairs = zip(found, plain, coded, strict=True)
-        found = [None if one is None else _with_digits(one, p, k, base, power) for one, p, k in pairs]
+        pairs = zip(owner_of, plain, coded, strict=True)
+        owner_of = [
+            None if owner is None else _with_digits(owner, before, after, base, power)
+            for owner, before, after in pairs
+        ]
         power *= base
-    return found
+    return owner_of
 
 
 def _counts(gradient: Tensor, base: int) -> Tensor:

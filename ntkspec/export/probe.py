@@ -73,17 +73,17 @@ def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form
         choices: what was planned.
         several: they are not one sample repeated.
     """
-    found = {}
+    forms = {}
     for piece in chunk.pieces:
         if isinstance(piece, RowsPiece):
             (owned,), form = piece.plan.owned, piece.plan.form
             levels = _levels_to_try(owned.shape, chunk.lookups.get(owned.name, ()))
             layout = find_layout(piece.rows, owned.shape, levels, rank_one_limit(piece.rows, choices))
             varies = not several or _differ(piece.rows)
-            found[owned.name] = replace(form, layout=layout, varies=varies)
+            forms[owned.name] = replace(form, layout=layout, varies=varies)
         elif isinstance(piece, ProductPiece) and isinstance(piece.left, SparseRows):
-            found[piece.plan.owned[0].name] = replace(piece.plan.form, entries=piece.left.indices.shape[1])
-    return found
+            forms[piece.plan.owned[0].name] = replace(piece.plan.form, entries=piece.left.indices.shape[1])
+    return forms
 
 
 def _levels_to_try(shape: tuple[int, ...], lookups: Sequence[torch.Size]) -> set[int]:
@@ -100,14 +100,14 @@ def _levels_to_try(shape: tuple[int, ...], lookups: Sequence[torch.Size]) -> set
 
 def _mostly_zero(chunk: Chunk) -> frozenset[str]:
     """Return the names of the dense parameters whose rows are mostly zero."""
-    found = set()
+    names = set()
     for piece in chunk.pieces:
         if isinstance(piece, ProductPiece) and piece.plan.kind == "dense":
             parts = torch.split(piece.right, [owned.size for owned in piece.plan.owned], dim=2)
             for owned, rows in zip(piece.plan.owned, parts, strict=True):
                 if 0 < int((rows != 0).any(1).sum(1).max()) <= SPARSE * owned.size:
-                    found.add(owned.name)
-    return frozenset(found)
+                    names.add(owned.name)
+    return frozenset(names)
 
 
 def _differ(rows: SparseRows) -> bool:
@@ -172,12 +172,12 @@ def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
     ]
     if not large:
         return choices
-    some = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
-    outputs = evaluate(prepared.model, some).shape[1]
-    found = mostly_zero(prepared.model, large, some, outputs, SPARSE)
+    samples = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
+    outputs = evaluate(prepared.model, samples).shape[1]
+    sparse = mostly_zero(prepared.model, large, samples, outputs, SPARSE)
     scanned = {
         name: replace(choices.forms[name], kind="scanned", entries=0, varies=varies)
-        for name, varies in found.items()
+        for name, varies in sparse.items()
     }
     full = choices.full | {owned.name for owned in large} - scanned.keys()
     return replace(choices.with_forms(scanned), full=full)
@@ -231,10 +231,12 @@ def _alone(prepared: Prepared, x: Tensor) -> Tensor:
 def _gradients(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collection[str]) -> Gradients:
     """Return autograd's gradients, as sparse vectors for `tables`."""
     reads = survey(outputs, prepared.trainable).reads
-    found = gradients_of(prepared, outputs, v, {name: reads[name] for name in tables if name in reads})
+    gradients = gradients_of(prepared, outputs, v, {name: reads[name] for name in tables if name in reads})
     return {
-        name: one.flatten().to_sparse() if one is not None and name in tables and not one.is_sparse else one
-        for name, one in found.items()
+        name: gradient.flatten().to_sparse()
+        if gradient is not None and name in tables and not gradient.is_sparse
+        else gradient
+        for name, gradient in gradients.items()
     }
 
 

@@ -85,10 +85,10 @@ def find_layout(rows: SparseRows, shape: Sequence[int], levels: Iterable[int], l
     best, least = None, rows.values.shape[2] * (4 + outputs * itemsize)
     for layout in _candidates(shape, levels):
         smallest = layout.bytes(outputs, itemsize, 1)
-        whole = factorise(rows, layout, limit) if smallest < least else None
-        if whole is None:
+        factors = factorise(rows, layout, limit) if smallest < least else None
+        if factors is None:
             continue
-        nodes = max((one.left.indices.shape[1] for one in whole), default=1)
+        nodes = max((level.left.indices.shape[1] for level in factors), default=1)
         size = layout.bytes(outputs, itemsize, nodes)
         if size < least:
             best, least = Layout(*_sizes(layout), layout.levels, nodes), size
@@ -112,14 +112,14 @@ def factorise(rows: SparseRows, layout: Layout, limit: float) -> list[Factors] |
     n, c, _ = rows.values.shape
     owner, positions, values = rows.entries()
     row, feature = layout.split(positions)
-    whole = layout.rows * layout.levels
-    keys, inverse = torch.unique(owner * whole + row, return_inverse=True)
+    all_rows = layout.rows * layout.levels
+    keys, inverse = torch.unique(owner * all_rows + row, return_inverse=True)
     if len(keys) * layout.features > MOSTLY_EMPTY * max(len(row), 1):
         return None  # samples read few features of a row: no product, and too large to write out
     nodes = values.new_zeros(len(keys) * layout.features, c)
     nodes.index_add_(0, inverse * layout.features + feature, values)
     nodes = nodes.view(len(keys), layout.features * c)  # each node's part of its sample's row
-    sample, row = keys // whole, keys % whole
+    sample, row = keys // all_rows, keys % all_rows
     group = sample * layout.levels + row // layout.rows
     largest = nodes.abs().amax(1) if len(nodes) else nodes.new_zeros(0)
     scale = values.new_zeros(n * layout.levels).scatter_reduce(0, group, largest, "amax")
@@ -130,26 +130,26 @@ def factorise(rows: SparseRows, layout: Layout, limit: float) -> list[Factors] |
         return None
     gradient = gradient * scale[:, None]
     gradient = gradient.view(n, layout.levels, layout.features, c).movedim(3, 2)  # (n, levels, c, F)
-    found = []
+    factors = []
     for level in range(layout.levels):
-        mine = row // layout.rows == level
-        left = padded(sample[mine], row[mine] % layout.rows, weight[mine, None], n, layout.rows)
-        found.append(Factors(left, gradient[:, level]))
-    return found
+        in_level = row // layout.rows == level
+        left = padded(sample[in_level], row[in_level] % layout.rows, weight[in_level, None], n, layout.rows)
+        factors.append(Factors(left, gradient[:, level]))
+    return factors
 
 
 def written_out(levels: Sequence[Factors], layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
     """Multiply factors out: the sample (m,), position (m,) and values (m, c) of each entry."""
-    found = []
+    entries = []
     for number, level in enumerate(levels):
         owner, row, weight = level.left.entries()
         feature = torch.arange(layout.features, device=row.device)
         positions = layout.positions((row + number * layout.rows)[:, None], feature)
         values = weight[:, :, None] * level.right[owner].movedim(1, 2)  # (nodes, F, c)
-        found.append(
+        entries.append(
             (owner[:, None].expand(positions.shape).flatten(), positions.flatten(), values.flatten(0, 1))
         )
-    owner, places, numbers = (torch.cat(parts) for parts in zip(*found, strict=True))
+    owner, places, numbers = (torch.cat(parts) for parts in zip(*entries, strict=True))
     return owner, places, numbers
 
 

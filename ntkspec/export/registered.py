@@ -27,8 +27,8 @@ def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor, ours: Seq
     Raises:
         UnregisteredError: they do.
     """
-    known = {id(owned.parameter) for owned in prepared.trainable} | set(map(id, ours))
-    strange = [leaf for leaf in leaves(outputs) if id(leaf) not in known]
+    exported = {id(owned.parameter) for owned in prepared.trainable} | set(map(id, ours))
+    strange = [leaf for leaf in leaves(outputs) if id(leaf) not in exported]
     if strange:  # such as a copy of x to differentiate by, which every forward pass makes anew
         again = {id(leaf): leaf for leaf in leaves(evaluate(prepared.model, x))}
         strange = [leaf for leaf in strange if again.get(id(leaf)) is leaf]
@@ -39,7 +39,7 @@ def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor, ours: Seq
 def _unregistered(prepared: Prepared, strange: list[Tensor]) -> UnregisteredError:
     leaf, more = max(strange, key=Tensor.numel), len(strange) - 1
     place = _place(prepared, leaf)
-    if any(leaf is one for one in prepared.derived):
+    if any(leaf is copied for copied in prepared.derived):
         return UnregisteredError(
             f"attribute {place}" if place else "model",
             expected="tensors that are parameters, buffers or constants",

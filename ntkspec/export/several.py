@@ -22,7 +22,7 @@ from ntkspec.export.uses.moves import is_complex
 
 def several_uses(
     plan: BlockPlan,
-    found: Survey,
+    usage: Survey,
     samples: Sequence[Tensor],
     at: Sequence[Tensor],
     choices: Choices,
@@ -32,7 +32,7 @@ def several_uses(
 
     Args:
         plan: of a matrix, and of what is added to its products.
-        found: how they are used.
+        usage: how they are used.
         samples: the sample of each number of the product, use by use.
         at: gradients at the products: (*result, c), of complex ones (*result, 2, c).
         choices: what was planned.
@@ -46,28 +46,28 @@ def several_uses(
     owners = [outputs.new_zeros(0, dtype=torch.long)]
     lefts, rights = [outputs.new_zeros(0, a)], [outputs.new_zeros(0, b, c)]
     for use, (owner, gradient) in enumerate(zip(samples, at, strict=True)):
-        product = _product_of(plan, found, use)
+        product = _product_of(plan, usage, use)
         row_owner = _row_owner(product.right(owner).flatten(1))
         if row_owner is None:
             raise Replan(choices.demote({owned.name: "a row serves several samples" for owned in plan.owned}))
         kept = row_owner >= 0
-        for left, right in _real_pairs(_columns(plan, found, use), product.right(gradient), product):
+        for left, right in _real_pairs(_columns(plan, usage, use), product.right(gradient), product):
             owners.append(row_owner[kept])
             lefts.append(left[kept].to(outputs.dtype))
             rights.append(right[kept].to(outputs.dtype))
-    order, places, uses = places_of(torch.cat(owners), n)
-    if uses > plan.form.entries:
+    order, places, most = places_of(torch.cat(owners), n)
+    if most > plan.form.entries:
         raise Replan(
-            choices.with_forms({o.name: _more(choices.forms[o.name], uses, a, b) for o in plan.owned})
+            choices.with_forms({o.name: _more(choices.forms[o.name], most, a, b) for o in plan.owned})
         )
     left = outputs.new_zeros(n, plan.form.entries, a)
     right = outputs.new_zeros(n, plan.form.entries, b, c)
     left[places], right[places] = torch.cat(lefts)[order], torch.cat(rights)[order]
-    return PairsPiece(plan, left, right.permute(0, 3, 1, 2).contiguous(), _places(plan, found))
+    return PairsPiece(plan, left, right.permute(0, 3, 1, 2).contiguous(), _places(plan, usage))
 
 
-def _product_of(plan: BlockPlan, found: Survey, use: int) -> Product:
-    return next(found.products[owned.name][use] for owned in plan.owned if owned.name in found.products)
+def _product_of(plan: BlockPlan, usage: Survey, use: int) -> Product:
+    return next(usage.products[owned.name][use] for owned in plan.owned if owned.name in usage.products)
 
 
 def _row_owner(owners: Tensor) -> Tensor | None:
@@ -77,14 +77,14 @@ def _row_owner(owners: Tensor) -> Tensor | None:
     return last if bool(same.all()) else None
 
 
-def _columns(plan: BlockPlan, found: Survey, use: int) -> Tensor:
+def _columns(plan: BlockPlan, usage: Survey, use: int) -> Tensor:
     """Return the left factor (N, a) of one use, which may be complex."""
     columns = []
     for owned in plan.owned:
-        if owned.name in found.products:
-            columns.append(found.products[owned.name][use].left.resolve_conj())
+        if owned.name in usage.products:
+            columns.append(usage.products[owned.name][use].left.resolve_conj())
         else:
-            shift = found.shifts[owned.name][use]
+            shift = usage.shifts[owned.name][use]
             columns.append(torch.full((shift.rows, 1), shift.scale, device=owned.parameter.device))
     wider = torch.result_type(columns[0], columns[-1])
     return torch.cat([column.to(wider) for column in columns], dim=1)
@@ -107,17 +107,17 @@ def _real_pairs(left: Tensor, right: Tensor, product: Product) -> list[tuple[Ten
     ]
 
 
-def _places(plan: BlockPlan, found: Survey) -> dict[str, Tensor]:
+def _places(plan: BlockPlan, usage: Survey) -> dict[str, Tensor]:
     """Return the position of each number of the block in its parameter, in real numbers."""
-    used: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**found.products, **found.shifts}
+    used: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**usage.products, **usage.shifts}
     places = {}
     for owned in plan.owned:
         if owned.name in used:
-            one = used[owned.name][0]
-            places[owned.name] = one.positions
-            if one.parts > 1:
-                parts = torch.arange(one.parts, device=one.positions.device)
-                places[owned.name] = (one.positions.long()[..., None] * one.parts + parts).flatten(-2)
+            use = used[owned.name][0]
+            places[owned.name] = use.positions
+            if use.parts > 1:
+                parts = torch.arange(use.parts, device=use.positions.device)
+                places[owned.name] = (use.positions.long()[..., None] * use.parts + parts).flatten(-2)
     return places
 
 

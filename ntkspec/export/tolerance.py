@@ -53,7 +53,9 @@ class Limit:
 
     def worst(self, differences: Iterable[Difference]) -> float:
         """Return the largest relative difference that rounding does not explain; 0 if it explains all."""
-        return max((one.relative for one in differences if not self.holds(one)), default=0.0)
+        return max(
+            (difference.relative for difference in differences if not self.holds(difference)), default=0.0
+        )
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ class Tolerance:
 
 def largest(tensors: Iterable[Tensor | None]) -> float:
     """Return the largest absolute value in all tensors, sparse ones included; NaN if there is a NaN."""
-    values = [one.values() if one.is_sparse else one for one in tensors if one is not None]
+    values = [tensor.values() if tensor.is_sparse else tensor for tensor in tensors if tensor is not None]
     ends = [
-        torch.aminmax(one.detach()) for one in values if one.numel()
+        torch.aminmax(tensor.detach()) for tensor in values if tensor.numel()
     ]  # unlike abs().max(), without a copy
-    found = [max(-float(low), float(high)) if low <= high else math.nan for low, high in ends]
-    return math.nan if any(map(math.isnan, found)) else max(found, default=0.0)
+    sizes = [max(-float(low), float(high)) if low <= high else math.nan for low, high in ends]
+    return math.nan if any(map(math.isnan, sizes)) else max(sizes, default=0.0)

@@ -94,9 +94,13 @@ class _Call:
     def written(self) -> list[Tensor]:
         """Return the arguments to which the operation writes."""
         declared = self.func._schema.arguments
-        given = [*zip(declared, self.args, strict=False)]
-        given += [(one, self.kwargs[one.name]) for one in declared if one.name in self.kwargs]
-        return _tensors([value for one, value in given if one.alias_info and one.alias_info.is_write])
+        arguments = [*zip(declared, self.args, strict=False)]
+        arguments += [
+            (argument, self.kwargs[argument.name]) for argument in declared if argument.name in self.kwargs
+        ]
+        return _tensors(
+            [value for argument, value in arguments if argument.alias_info and argument.alias_info.is_write]
+        )
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
@@ -115,7 +119,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         # With the storages themselves, lest a new one get the key of one that is gone.
         self._kinds: dict[int, tuple[_Kind, torch.UntypedStorage]] = {}
         for kind, tensors in ((_Kind.TRAINABLE, trainable), (_Kind.FREE, [x])):
-            self._kinds.update({_key(one): (kind, one.untyped_storage()) for one in tensors})
+            self._kinds.update({_key(tensor): (kind, tensor.untyped_storage()) for tensor in tensors})
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -151,7 +155,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         """Bound the error of what an operation makes of the parameters, or behind the encoding; else None."""
         if kind is _Kind.AFFINE:
             return self._margins.after(self._step(call))
-        if kind is not _Kind.TRAINABLE or not any(one.is_floating_point() for one in call.tensors):
+        if kind is not _Kind.TRAINABLE or not any(tensor.is_floating_point() for tensor in call.tensors):
             return None
         if call.name in _MOVES and self._margins.exact(call.tensors):
             return None
@@ -187,7 +191,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
             kind = self._begin(call)
         else:
             strongest = (_Kind.PATTERN, _Kind.FREE, _Kind.TRAINABLE)
-            kind = next((one for one in strongest if one in kinds), None)
+            kind = next((candidate for candidate in strongest if candidate in kinds), None)
         for tensor in call.written:
             if kind is _Kind.AFFINE and self._stored(tensor) is not _Kind.AFFINE:
                 raise _UnknownOperation  # which rows the rest of that storage has is not known
@@ -248,15 +252,15 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
             return self._numbers(value) if moves else value
 
         moved = call.func(*tree_map(numbers, call.args), **tree_map(numbers, call.kwargs))
-        if not all(torch.equal(one, self._numbers(one)) for one in _tensors(moved)):
+        if not all(torch.equal(result, self._numbers(result)) for result in _tensors(moved)):
             raise _UnknownOperation
 
     def _numbers(self, tensor: Tensor) -> Tensor:
         """Return the sample that each entry of a tensor belongs to, in the tensor's shape."""
-        each, rest = divmod(len(tensor), self._samples)
+        rows_each, rest = divmod(len(tensor), self._samples)
         if rest:
             raise _UnknownOperation
-        numbers = torch.arange(self._samples, device=tensor.device).repeat_interleave(each)
+        numbers = torch.arange(self._samples, device=tensor.device).repeat_interleave(rows_each)
         return numbers.view(-1, *[1] * (tensor.ndim - 1)).expand(tensor.shape).contiguous()
 
     def _keep(self, call: _Call, kind: _Kind | None, results: list[Tensor]) -> None:
@@ -271,8 +275,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
             raise _UnknownOperation  # rounded
         if call.name not in _MOVES | _REDUCTIONS:
             affine = [tensor for tensor in call.tensors if self._kind(tensor) is _Kind.AFFINE]
-            for one, other in itertools.product(affine, results):
-                if one.ndim != other.ndim or len(one) != len(other):
+            for argument, result in itertools.product(affine, results):
+                if argument.ndim != result.ndim or len(argument) != len(result):
                     raise _UnknownOperation  # broadcast over samples
         for tensor in (*results, *call.written):
             if self._stored(tensor) is None:

@@ -112,8 +112,8 @@ class _Groups:
             number = self._parent[number]
         return number
 
-    def join(self, one: int, other: int) -> None:
-        self._parent[self.root(one)] = self.root(other)
+    def join(self, first: int, second: int) -> None:
+        self._parent[self.root(first)] = self.root(second)
 
 
 def _pair_sides(
@@ -136,9 +136,9 @@ def _pair_sides(
         gap = round(float(angles[a] - angles[b]) % (2 * np.pi) / SAME_ANGLE) or WHOLE_TURN
         candidates.append((gap, roots[a] != roots[b], int(around[a]), int(around[b])))
     pairs: dict[int, int] = {}
-    for _, _, one, other in sorted(candidates):
-        if one not in pairs and other not in pairs.values():
-            pairs[one] = other
+    for _, _, ahead, back in sorted(candidates):
+        if ahead not in pairs and back not in pairs.values():
+            pairs[ahead] = back
     return list(pairs.items())
 
 

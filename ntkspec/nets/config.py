@@ -240,43 +240,43 @@ def unnest(nested: Mapping[str, Any], where: str, options: Iterable[Option]) -> 
     Raises:
         UsageError: an unknown section or key, named with the known ones, or a value that cannot work.
     """
-    known = {(option.section, option.key): option for option in options}
-    names = {section for section, _ in known if section}
+    by_place = {(option.section, option.key): option for option in options}
+    names = {section for section, _ in by_place if section}
     values = {}
     for name, content in nested.items():
         inside = isinstance(content, Mapping) and name in names
         for key, value in content.items() if inside else [(name, content)]:
             section = name if inside else ""
-            if (section, key) not in known:
-                raise _unknown_key(where, section, key, known)
-            option = known[section, key]
+            if (section, key) not in by_place:
+                raise _unknown_key(where, section, key, by_place)
+            option = by_place[section, key]
             place = f"{where}, {key}" + (f" in [{section}]" if section else "")
             values[option.name] = option.check(value, place)
     return values
 
 
-def _unknown_key(where: str, section: str, key: str, known: Mapping[tuple[str, str], Option]) -> UsageError:
-    keys = [other for place, other in known if place == section]
-    sections = [f"[{name}]" for name in dict.fromkeys(place for place, _ in known) if name]
+def _unknown_key(where: str, section: str, key: str, options: Mapping[tuple[str, str], Option]) -> UsageError:
+    keys = [other for place, other in options if place == section]
+    sections = [f"[{name}]" for name in dict.fromkeys(place for place, _ in options) if name]
     at = f"section [{section}]" if section else "the top level"
     return UsageError(
         where,
         expected=f"at {at} the keys {', '.join(keys)}" + ("" if section else f" or {', '.join(sections)}"),
         got=f"the unknown key {key!r}",
-        remedy=_nearest(section, key, known),
+        remedy=_nearest(section, key, options),
     )
 
 
-def _nearest(section: str, key: str, known: Mapping[tuple[str, str], Option]) -> str:
+def _nearest(section: str, key: str, options: Mapping[tuple[str, str], Option]) -> str:
     """Return a remedy for an unknown key."""
-    for place, other in known:
+    for place, other in options:
         if other == key:
             return f"move it to {f'[{place}]' if place else 'the top'}"
-    here = {other: other for place, other in known if place == section}
+    in_section = {other: other for place, other in options if place == section}
     if not section:
-        here |= {place: f"[{place}]" for place, _ in known if place}
-    elsewhere = {other: f"{other} in [{place}]" for place, other in known if place}
-    for names in (here, elsewhere):
+        in_section |= {place: f"[{place}]" for place, _ in options if place}
+    elsewhere = {other: f"{other} in [{place}]" for place, other in options if place}
+    for names in (in_section, elsewhere):
         close = nearest(key, names)
         if close:
             return f"did you mean {names[close]}?"

@@ -50,10 +50,10 @@ def read_flags(argv: Sequence[str] | None = None) -> dict[str, Any]:
         UsageError: an unknown option, or a value that cannot work.
         SystemExit: after --help.
     """
-    given, unknown = _make_parser().parse_known_args(argv)
+    options, unknown = _make_parser().parse_known_args(argv)
     if unknown:
         raise _unknown_word(unknown[0])
-    return vars(given)
+    return vars(options)
 
 
 def _unknown_word(word: str) -> UsageError:
@@ -79,12 +79,12 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError for a message of argparse, such as "argument --side: expected one argument"."""
-        name, _, said = message.removeprefix("argument ").rpartition(": ")
-        missing = said.startswith("expected ")
+        name, _, complaint = message.removeprefix("argument ").rpartition(": ")
+        missing = complaint.startswith("expected ")
         raise UsageError(
             f"option {name}" if name else "command line",
-            expected=said.removeprefix("expected ") if missing else "options as --help shows them",
-            got="none" if missing else said,
+            expected=complaint.removeprefix("expected ") if missing else "options as --help shows them",
+            got="none" if missing else complaint,
             remedy="write it behind the option, with = between them if it begins with a dash"
             if missing
             else "see --help",

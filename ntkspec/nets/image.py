@@ -120,8 +120,8 @@ def load_image(path: str | Path, side: int, *, grey: bool = False, held_out: flo
         notes = (f"has {edge} pixels on its shorter side: enlarged to {side}", *notes)
     resized = np.stack([_resize(colours[..., channel], side) for channel in range(channels)], axis=-1)
     values = resized.reshape(side * side, channels)
-    said = tuple(f"{path} {note}" for note in notes)
-    return ImageTask(pixel_centres(side), values, side, said, _held_out(held_out, side * side))
+    about_file = tuple(f"{path} {note}" for note in notes)
+    return ImageTask(pixel_centres(side), values, side, about_file, _held_out(held_out, side * side))
 
 
 def _held_out(share: float, pixels: int) -> NDArray[np.int64]:

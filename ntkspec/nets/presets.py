@@ -67,8 +67,8 @@ def resolve(*layers: Mapping[str, Any]) -> TrainConfig:
     Raises:
         UsageError: no preset of that name, a value that cannot work, or one that would have no effect.
     """
-    given = _merge(*layers)
-    name = given.get("preset")
+    settings_given = _merge(*layers)
+    name = settings_given.get("preset")
     if name is not None and name not in PRESETS:
         close = nearest(name, PRESETS)
         raise UsageError(
@@ -77,16 +77,16 @@ def resolve(*layers: Mapping[str, Any]) -> TrainConfig:
             got=repr(name),
             remedy=f"did you mean {close}?" if close else "name one of these, or leave it out",
         )
-    solid = given.get("task", TrainConfig.task) == "occupancy"
-    side = None if solid else given.get("side", TrainConfig.side)
+    solid = settings_given.get("task", TrainConfig.task) == "occupancy"
+    side = None if solid else settings_given.get("side", TrainConfig.side)
     settings = {} if name is None else PRESETS[name].at(side)
     encoding = settings.get("encoding")
-    if encoding != given.get("encoding", encoding):
+    if encoding != settings_given.get("encoding", encoding):
         settings = {key: value for key, value in settings.items() if key not in _belonging(encoding)}
-        given.pop("preset", None)
+        settings_given.pop("preset", None)
     shape = {"inputs": 3, "outputs": 1} if solid else {}
-    config = TrainConfig(**_merge(shape | settings, given))
-    _refuse_idle(config, given)
+    config = TrainConfig(**_merge(shape | settings, settings_given))
+    _refuse_idle(config, settings_given)
     return config
 
 
@@ -95,9 +95,9 @@ def _belonging(encoding: str | None) -> set[str]:
     return {"label", *(option.name for option in OPTIONS if option.needs == ("encoding", encoding))}
 
 
-def _refuse_idle(config: TrainConfig, given: Mapping[str, Any]) -> None:
+def _refuse_idle(config: TrainConfig, settings_given: Mapping[str, Any]) -> None:
     """Refuse a setting that has no effect, or both of two that exclude each other."""
-    if given.get("image") and given.get("mesh"):
+    if settings_given.get("image") and settings_given.get("mesh"):
         raise UsageError(
             "options --image and --mesh",
             expected="one of them, since a run learns one thing",
@@ -105,7 +105,7 @@ def _refuse_idle(config: TrainConfig, given: Mapping[str, Any]) -> None:
             remedy="leave one out",
         )
     for option in OPTIONS:
-        if option.name in given and option.needs and not config.uses(option):
+        if option.name in settings_given and option.needs and not config.uses(option):
             other, value = option.needs
             raise UsageError(
                 f"option {option.flag}",

@@ -96,8 +96,8 @@ def _check(n: int, most: int, what: str, remedy: str) -> None:
         )
 
 
-def _no_pattern(pattern: str, known: str) -> UsageError:
-    return UsageError("option --sampling", expected=known, got=repr(pattern))
+def _no_pattern(pattern: str, possible: str) -> UsageError:
+    return UsageError("option --sampling", expected=possible, got=repr(pattern))
 
 
 def _random(count: int, n: int, seed: int) -> NDArray[np.int64]:

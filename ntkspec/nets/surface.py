@@ -116,8 +116,8 @@ def chamfer(
     """
     on_a = _sample_faces(a, points, np.random.default_rng((seed, 0)))
     on_b = sample_b(b, points, np.random.default_rng((seed, 1)))
-    there, back = cKDTree(on_b).query(on_a)[0], cKDTree(on_a).query(on_b)[0]
-    return float((there.mean() + back.mean()) / 2)
+    from_a, from_b = cKDTree(on_b).query(on_a)[0], cKDTree(on_a).query(on_b)[0]
+    return float((from_a.mean() + from_b.mean()) / 2)
 
 
 def render(mesh: trimesh.Trimesh, side: int = 256, view: View | None = None) -> Picture:

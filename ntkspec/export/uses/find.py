@@ -115,12 +115,12 @@ def find_uses(
     leaves = {id(node.variable): node for node in consumers if graph.is_leaf(node)}
     uses = {}
     for name, parameter in parameters.items():
-        found: list[Use] = []
+        of_parameter: list[Use] = []
         if id(parameter) in leaves:
-            _follow(leaves[id(parameter)], 0, parameter.shape, (), consumers, outputs.grad_fn, found)
+            _follow(leaves[id(parameter)], 0, parameter.shape, (), consumers, outputs.grad_fn, of_parameter)
         elif outputs is parameter:
-            found.append(Use(None, 0, ()))
-        uses[name] = tuple(found)
+            of_parameter.append(Use(None, 0, ()))
+        uses[name] = tuple(of_parameter)
     return uses
 
 
@@ -131,20 +131,20 @@ def _follow(
     moves: tuple[Move, ...],
     consumers: Consumers,
     root: Any,
-    found: list[Use],
+    uses: list[Use],
 ) -> None:
-    """Append the uses of a node's result, which has that shape, to `found`."""
+    """Append the uses of a node's result, which has that shape, to `uses`."""
     if node is root and result == 0:
-        found.append(Use(None, 0, moves))
+        uses.append(Use(None, 0, moves))
     for consumer in consumers.get(node, ()):
-        if consumer.result != result or len(found) > MOST_USES:
+        if consumer.result != result or len(uses) > MOST_USES:
             continue
         if not _goes_on(consumer, shape, consumers, root):
-            found.append(Use(consumer.node, consumer.slot, moves))
+            uses.append(Use(consumer.node, consumer.slot, moves))
             continue
         for number in range(len(consumer.node._input_metadata)):
             move = Move(consumer.node, consumer.slot, number)
-            _follow(consumer.node, number, move.shape, (*moves, move), consumers, root, found)
+            _follow(consumer.node, number, move.shape, (*moves, move), consumers, root, uses)
 
 
 def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, root: Any) -> bool:

@@ -40,8 +40,8 @@ def sampled(node: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
     for corner in itertools.product(*(range(len(nodes)) for nodes, _ in axes)):
         nodes = [axes[axis][0][k] for axis, k in enumerate(corner)]
         weight = torch.stack([axes[axis][1][k] for axis, k in enumerate(corner)]).prod(0)
-        inside = torch.stack([(one >= 0) & (one < n) for one, n in zip(nodes, size, strict=True)]).all(0)
-        clipped = [one.clamp(0, n - 1) for one, n in zip(nodes, size, strict=True)]
+        inside = torch.stack([(node >= 0) & (node < n) for node, n in zip(nodes, size, strict=True)]).all(0)
+        clipped = [node.clamp(0, n - 1) for node, n in zip(nodes, size, strict=True)]
         where: tuple[Any, ...] = (batch, slice(None), *clipped)
         place = positions[where].movedim(-1, 1)  # (N, C, *points)
         places.append(torch.where(inside[:, None], place, PADDING))

@@ -155,7 +155,7 @@ def _embedding(node: Any, positions: Tensor) -> Tensor:
 
 
 def _index(node: Any, positions: Tensor) -> Tensor:
-    return positions[tuple(slice(None) if one is None else one for one in node._saved_indices)]
+    return positions[tuple(slice(None) if index is None else index for index in node._saved_indices)]
 
 
 # Lookups whose every result is one number of the table.

@@ -141,4 +141,4 @@ def _same_rows(product: Any, moves: list[Move]) -> bool:
     moved = numbers.view(result_shape(product))
     for move in reversed(moves):
         moved = move(moved)
-    return any(torch.equal(moved.flatten(), one.flatten()) for one in (numbers, numbers.view(shape).T))
+    return any(torch.equal(moved.flatten(), order.flatten()) for order in (numbers, numbers.view(shape).T))

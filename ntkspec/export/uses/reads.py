@@ -60,8 +60,8 @@ def read_of(use: Use, table: Tensor, moved: Moved) -> Read:
     if use.operation in GATHERS:
         positions, weights = GATHERS[use.operation](use.node, places)[..., None], None
     else:
-        positions, found = _SAMPLERS[use.operation](use.node, places)
-        weights = found.to(table.dtype)
+        positions, doubles = _SAMPLERS[use.operation](use.node, places)
+        weights = doubles.to(table.dtype)
     if use.factor != 1:
         ones = torch.ones((), dtype=table.dtype, device=table.device) if weights is None else weights
         weights = (ones * use.factor).expand(positions.shape)
@@ -91,9 +91,9 @@ def _embedding_bag(node: Any, positions: Tensor) -> Terms:
         weights[bag, place] = node._saved_per_sample_weights.detach().to(weights.dtype)[: len(bag)]
     if mode == _MEAN:
         weights = weights / (rows >= 0).sum(1, keepdim=True).clamp(min=1)
-    found = torch.where((rows >= 0)[..., None], positions[rows.clamp(min=0)], PADDING)  # (bags, k, F)
-    found = found.movedim(1, 2)
-    return found, weights[:, None].expand(found.shape)
+    numbers = torch.where((rows >= 0)[..., None], positions[rows.clamp(min=0)], PADDING)  # (bags, k, F)
+    numbers = numbers.movedim(1, 2)
+    return numbers, weights[:, None].expand(numbers.shape)
 
 
 _SAMPLERS: dict[str, Callable[[Any, Tensor], Terms]] = {
