@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
+from ntkspec.export.chunk_blocks import ChunkBlock, ProductBlock, RowsBlock
 from ntkspec.export.declared import Capture, capturing
 from ntkspec.export.dense import Entries, joined
 from ntkspec.export.evaluation import differentiate, evaluate
@@ -16,7 +17,6 @@ from ntkspec.export.forms import Form, Survey, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
 from ntkspec.export.layout import BlockPlan, Choices
 from ntkspec.export.owners import owners
-from ntkspec.export.pieces import Piece, ProductPiece, RowsPiece
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import Factors, factorise
 from ntkspec.export.registered import require_registered
@@ -37,7 +37,7 @@ class Factored:
     """The results of one forward pass and the backward passes through its graph."""
 
     outputs: Tensor  # (m, c), without its graph
-    pieces: list[Piece]  # of all plans but the dense and scanned ones
+    blocks: list[ChunkBlock]  # of all plans but the dense and scanned ones
     gradients: Gradients  # plain autograd's, of every trainable parameter for the cotangents v
     v: Tensor  # (m, c)
     usage: Survey  # how this forward pass uses the parameters
@@ -68,22 +68,22 @@ def factored(
     tables = {plan.owned[0].name for plan in plans if plan.kind == "rows"} & usage.reads.keys()
     sparsely = {name: usage.reads[name] for name in tables} if probing else {}
     gradients = gradients_of(prepared, outputs, v, sparsely)
-    pieces: list[Piece] = []
+    blocks: list[ChunkBlock] = []
     for plan in plans:
         if plan.kind == "linear":
-            pieces.append(_product(plan, usage, at[plan.name], outputs))
+            blocks.append(_product(plan, usage, at[plan.name], outputs))
         elif plan.kind == "pairs":
-            pieces.append(several_uses(plan, usage, samples[plan.name], at[plan.name], choices, outputs))
+            blocks.append(several_uses(plan, usage, samples[plan.name], at[plan.name], choices, outputs))
         elif plan.kind == "lookup":
-            pieces.append(_declared(plan, captures[plan.name], at[plan.name]))
+            blocks.append(_declared(plan, captures[plan.name], at[plan.name]))
         elif plan.kind == "rows":
             reads = usage.reads.get(plan.owned[0].name, ())
             terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
-            pieces.append(rows_piece(plan, [_entries(*term) for term in terms], choices, outputs))
-    return Factored(outputs.detach(), pieces, gradients, v, usage)
+            blocks.append(rows_block(plan, [_entries(*term) for term in terms], choices, outputs))
+    return Factored(outputs.detach(), blocks, gradients, v, usage)
 
 
-def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsPiece:
+def rows_block(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsBlock:
     """Build the sparse rows of one parameter, each with as much room for entries as was planned.
 
     Raises:
@@ -103,7 +103,7 @@ def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, ou
             raise Replan(replace(choices.with_forms({owned.name: full}), full=choices.full | {owned.name}))
         raise Replan(choices.with_forms({owned.name: replace(form, entries=room)}))
     rows = rows.widened(form.entries)
-    return RowsPiece(plan, rows, _levels(plan, rows, choices))
+    return RowsBlock(plan, rows, _levels(plan, rows, choices))
 
 
 def _levels(plan: BlockPlan, rows: SparseRows, choices: Choices) -> list[Factors] | None:
@@ -231,7 +231,7 @@ def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
     return owner[kept], *read.terms(gradients, kept)
 
 
-def _product(plan: BlockPlan, usage: Survey, at: list[Tensor], outputs: Tensor) -> ProductPiece:
+def _product(plan: BlockPlan, usage: Survey, at: list[Tensor], outputs: Tensor) -> ProductBlock:
     """Build a block of factors: what the matrix is multiplied with, and the gradient at the result.
 
     What is added to the product, a shift, has ones for its left factor. Where this forward pass uses none of
@@ -242,7 +242,7 @@ def _product(plan: BlockPlan, usage: Survey, at: list[Tensor], outputs: Tensor) 
     if not at:
         widths = [form.widths for form in plan.forms]
         left = None if lone_shift else outputs.new_zeros(n, sum(a for a, _ in widths))
-        return ProductPiece(plan, left, outputs.new_zeros(n, c, widths[0][1]), {})
+        return ProductBlock(plan, left, outputs.new_zeros(n, c, widths[0][1]), {})
     columns, places = [], {}
     right = at[0]  # (*result, c)
     for owned in plan.owned:
@@ -257,10 +257,10 @@ def _product(plan: BlockPlan, usage: Survey, at: list[Tensor], outputs: Tensor) 
             places[owned.name] = shift.positions
     right = right.reshape(n, -1, c).movedim(2, 1).to(outputs.dtype)
     if lone_shift:
-        return ProductPiece(plan, None, columns[0][:, :, None] * right, places)
-    return ProductPiece(plan, torch.cat(columns, dim=1), right.contiguous(), places)
+        return ProductBlock(plan, None, columns[0][:, :, None] * right, places)
+    return ProductBlock(plan, torch.cat(columns, dim=1), right.contiguous(), places)
 
 
-def _declared(plan: BlockPlan, capture: Capture, at: list[Tensor]) -> ProductPiece:
+def _declared(plan: BlockPlan, capture: Capture, at: list[Tensor]) -> ProductBlock:
     """Build the block of a declared lookup: its weights, and the gradient at its features."""
-    return ProductPiece(plan, capture.left, at[0].movedim(2, 1).contiguous(), {})
+    return ProductBlock(plan, capture.left, at[0].movedim(2, 1).contiguous(), {})

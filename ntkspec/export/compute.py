@@ -17,13 +17,13 @@ from torch import Tensor
 
 from ntkspec._io import first_line
 from ntkspec.errors import ExportError, MemoryBudgetError
-from ntkspec.export.chunk import Factored, factored, rows_piece
+from ntkspec.export.chunk import Factored, factored, rows_block
+from ntkspec.export.chunk_blocks import ChunkBlock, ProductBlock
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
 from ntkspec.export.evaluation import BackwardError, evaluate, out_of_memory
 from ntkspec.export.forms import first_forms, survey_of
 from ntkspec.export.gradients import gradients_of, random_cotangents, require_gradient
 from ntkspec.export.layout import BlockPlan, Choices
-from ntkspec.export.pieces import Piece, ProductPiece
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError
 from ntkspec.export.replan import Replan
@@ -37,14 +37,14 @@ class Chunk:
     """The outputs and blocks of some samples, in torch."""
 
     outputs: Tensor  # (m, c)
-    pieces: tuple[Piece, ...]
+    blocks: tuple[ChunkBlock, ...]
     lookups: Mapping[
         str, Sequence[torch.Size]
     ]  # of each table that is read, the shapes of the lookups' results
 
     def to_jacobian(self, dtype: np.dtype[Any]) -> Jacobian:
         """Convert the blocks to NumPy, in the type in which they are stored."""
-        return Jacobian(tuple(block for piece in self.pieces for block in piece.blocks(dtype)))
+        return Jacobian(tuple(stored for block in self.blocks for stored in block.to_numpy(dtype)))
 
 
 def compute(
@@ -56,7 +56,7 @@ def compute(
         Replan: a choice does not hold on these samples.
         ExportError: the Jacobian is not finite, or no route gives what autograd gives.
     """
-    tolerance = Tolerance.of(prepared.dtype, choices)
+    tolerance = Tolerance.from_dtype(prepared.dtype, choices)
     try:
         done = factored(prepared, plans, choices, x, probing=probing)
     except (Replan, UnregisteredError, MemoryBudgetError):
@@ -65,24 +65,24 @@ def compute(
         raise out_of_memory(error) or _without_factors(prepared, plans, choices, x, error) from error
     gradients, v = done.gradients, done.v
     _check_unused(done, choices)
-    _check_finite(done.pieces, x)
+    _check_finite(done.blocks, x)
     wrong: dict[str, tuple[str, str]] = {}
     whole = largest(gradients.values())
-    for piece in done.pieces:
-        worst = tolerance.factors.worst(piece.differences(gradients, v, whole))
+    for block in done.blocks:
+        worst = tolerance.factors.worst(block.differences(gradients, v, whole))
         if worst:
             why = f"its factors differ from autograd by {worst:.1e}, relative"
-            wrong |= dict.fromkeys([owned.name for owned in piece.plan.owned], (piece.plan.kind, why))
+            wrong |= dict.fromkeys([owned.name for owned in block.plan.owned], (block.plan.kind, why))
     if wrong:
         raise Replan(_without(choices, wrong, done))
     others = [*_dense(prepared, plans, choices, done, x), *_scanned(prepared, plans, choices, done, x)]
     _check_finite(others, x)
-    differences = [difference for piece in others for difference in piece.differences(gradients, v, whole)]
+    differences = [difference for block in others for difference in block.differences(gradients, v, whole)]
     if tolerance.dense.worst(differences):
         raise _dense_failure(differences, choices, prepared, x)
-    pieces = {piece.plan.name: piece for piece in (*done.pieces, *others)}
+    blocks = {block.plan.name: block for block in (*done.blocks, *others)}
     lookups = {name: [result_shape(read.node) for read in reads] for name, reads in done.usage.reads.items()}
-    return Chunk(done.outputs, tuple(pieces[plan.name] for plan in plans), lookups)
+    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), lookups)
 
 
 def _without_factors(
@@ -122,7 +122,7 @@ def _without(choices: Choices, wrong: Mapping[str, tuple[str, str]], done: Facto
 
 def _dense(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, done: Factored, x: Tensor
-) -> list[Piece]:
+) -> list[ChunkBlock]:
     dense = [plan for plan in plans if plan.kind == "dense"]
     owned, c = [p for plan in dense for p in plan.owned], done.outputs.shape[1]
     if not owned:
@@ -137,21 +137,21 @@ def _dense(
             raise out_of_memory(error) or Replan(replace(choices, loop=why)) from error
     by_name = dict(zip([p.name for p in owned], jacobians, strict=True))
     return [
-        ProductPiece(plan, None, torch.cat([by_name.pop(p.name) for p in plan.owned], dim=2), {})
+        ProductBlock(plan, None, torch.cat([by_name.pop(p.name) for p in plan.owned], dim=2), {})
         for plan in dense
     ]
 
 
 def _scanned(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, done: Factored, x: Tensor
-) -> list[Piece]:
+) -> list[ChunkBlock]:
     scanned = [plan for plan in plans if plan.kind == "scanned"]
     if not scanned:
         return []
     owned = [plan.owned[0] for plan in scanned]
     by_parameter = sparse_by_loop(prepared.model, owned, x, done.outputs.shape[1])
     return [
-        rows_piece(plan, [entries], choices, done.outputs)
+        rows_block(plan, [entries], choices, done.outputs)
         for plan, entries in zip(scanned, by_parameter, strict=True)
     ]
 
@@ -166,11 +166,11 @@ def _check_unused(done: Factored, choices: Choices) -> None:
         raise Replan(choices.with_forms(forms))
 
 
-def _check_finite(pieces: Sequence[Piece], x: Tensor) -> None:
-    for piece in pieces:
-        bad = piece.bad_rows()
+def _check_finite(blocks: Sequence[ChunkBlock], x: Tensor) -> None:
+    for block in blocks:
+        bad = block.bad_rows()
         if bad.any():
-            raise not_finite(piece.plan.name, x[bad])
+            raise not_finite(block.plan.name, x[bad])
 
 
 def not_finite(name: str, x: Tensor) -> ExportError:
@@ -190,11 +190,11 @@ def _dense_failure(
 
     It is a `Replan` as long as there is another route to try.
     """
-    worst = Tolerance.of(prepared.dtype, choices).dense.worst(differences)
+    worst = Tolerance.from_dtype(prepared.dtype, choices).dense.worst(differences)
     if not choices.loop:
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
     single = replace(choices, single=True)
-    if not choices.single and not Tolerance.of(prepared.dtype, single).dense.worst(differences):
+    if not choices.single and not Tolerance.from_dtype(prepared.dtype, single).dense.worst(differences):
         return Replan(Choices(first_forms(prepared, survey_of(prepared, x)), choices.unused, single=True))
     require_gradient(prepared, x)
     return ExportError(

@@ -58,13 +58,13 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Part:
+class HostChunk:
     """Some consecutive samples, in NumPy."""
 
     start: int
     outputs: NDArray[Any]  # (m, c)
     jacobian: Jacobian
-    regions: NDArray[np.int64] | None  # (m,) in every part or in none
+    regions: NDArray[np.int64] | None  # (m,) in every chunk or in none
     certain: bool  # samples that rounding could have put into another region have regions of their own
 
 
@@ -80,8 +80,8 @@ class Exported:
     regions: int | None  # how many; None: not a piecewise-linear network, see export.regions
 
 
-Stream = Iterator[Part]
-Consumer = Callable[[int, int, Stream], None]  # (outputs c, bytes a sample, parts); may be called again
+Stream = Iterator[HostChunk]
+Consumer = Callable[[int, int, Stream], None]  # (outputs c, bytes a sample, chunks); may be called again
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,9 @@ def begun(model: nn.Module, inputs: NDArray[Any], options: Options) -> Iterator[
 
 
 def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Consumer) -> Exported:
-    """Compute the Jacobian of `model` at `inputs` (n, d) and pass it to `consume`, part by part.
+    """Compute the Jacobian of `model` at `inputs` (n, d) and pass it to `consume`, chunk by chunk.
 
-    A part may disprove what was planned; then the iterator raises through `consume`, which must undo what it
+    A chunk may disprove what was planned; then the iterator raises through `consume`, which must undo what it
     did, and `consume` is called again.
     """
     with begun(model, inputs, options) as work:
@@ -178,8 +178,8 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
             plans = work.plans(choices)
             regions = Regions(work.prepared.model, plans) if numbered else None
             try:
-                parts = _parts(work, plans, choices, regions)
-                consume(work.probed.outputs, work.bytes_a_sample(plans), parts)
+                chunks = _chunks(work, plans, choices, regions)
+                consume(work.probed.outputs, work.bytes_a_sample(plans), chunks)
                 return _exported(work, plans, choices, told, regions)
             except Replan as replan:
                 choices = work.replanned(replan)
@@ -187,7 +187,7 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
                 numbered = False
 
 
-def _parts(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: Regions | None) -> Stream:
+def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: Regions | None) -> Stream:
     single = choices.single or work.prepared.dtype == torch.float32
     dtype = np.dtype(np.float32 if single else np.float64)
     console, size = Console(stderr=True), work.chunk_size(plans)
@@ -199,7 +199,7 @@ def _parts(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: 
         outputs, jacobian = _on_host(compute(work.prepared, plans, choices, samples), dtype)
         numbers = regions.of(samples.clone()) if regions else None
         certain = regions is not None and regions.certain
-        yield Part(start, outputs, jacobian, numbers, certain)
+        yield HostChunk(start, outputs, jacobian, numbers, certain)
 
 
 def _on_host(chunk: Chunk, dtype: np.dtype[Any]) -> tuple[NDArray[Any], Jacobian]:

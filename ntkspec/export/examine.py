@@ -100,8 +100,8 @@ def _try_other_precision(prepared: Prepared, x: Tensor) -> Precision | None:
 
 def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
     again = evaluate(prepared.model, x)
-    limit = Tolerance.of(outputs.dtype, Choices()).dense
-    if again.shape != outputs.shape or not limit.holds(Difference.of(again - outputs, outputs)):
+    limit = Tolerance.from_dtype(outputs.dtype, Choices()).dense
+    if again.shape != outputs.shape or not limit.holds(Difference.from_tensors(again - outputs, outputs)):
         raise ExportError(
             "model",
             expected="the same outputs for the same inputs",
@@ -132,7 +132,10 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> lis
     Returns:
         Tables whose gradients are not what their lookups make of them, as where a hook changes them.
     """
-    limit, whole = Tolerance.of(prepared.dtype, Choices(single=True)).dense, largest(gradients.values())
+    limit, whole = (
+        Tolerance.from_dtype(prepared.dtype, Choices(single=True)).dense,
+        largest(gradients.values()),
+    )
 
     def apart(added: Tensor, by_graph: Tensor | None) -> bool:
         own = largest([added])

@@ -144,12 +144,12 @@ class RunExporter:
         name = self._free_id(label, step) if id is None else id
         pixels = None if picture is None else as_picture(picture, name)
 
-        def consume(outputs: int, bytes_a_sample: int, parts: Stream) -> None:
+        def consume(outputs: int, bytes_a_sample: int, chunks: Stream) -> None:
             self._check_targets(outputs)
             with self._writer.snapshot(name, step=step, label=label, metrics=metrics) as snapshot:
-                for part in parts:
+                for chunk in chunks:
                     snapshot.write(
-                        part.start, part.outputs, part.jacobian, part.regions, certain=part.certain
+                        chunk.start, chunk.outputs, chunk.jacobian, chunk.regions, certain=chunk.certain
                     )
 
         self._say(f"exporting {name}")

@@ -60,7 +60,7 @@ def jacobian(
     regions: list[NDArray[np.int64]] = []
     certain: list[bool] = []
 
-    def consume(outputs: int, bytes_a_sample: int, parts: Stream) -> None:
+    def consume(outputs: int, bytes_a_sample: int, chunks: Stream) -> None:
         need = bytes_a_sample * len(samples)
         require(
             "Jacobian in memory", need, available_bytes(), "take fewer samples, or write it to a run file"
@@ -68,14 +68,14 @@ def jacobian(
         blocks.clear()
         regions.clear()
         certain.clear()
-        for part in parts:
+        for chunk in chunks:
             if not blocks:
-                blocks.extend(block.empty(len(samples)) for block in part.jacobian)
-            for whole, piece in zip(blocks, part.jacobian, strict=True):
-                _fill(whole, piece, part.start)
-            if part.regions is not None:
-                regions.append(part.regions)
-                certain.append(part.certain)
+                blocks.extend(block.empty(len(samples)) for block in chunk.jacobian)
+            for whole, block in zip(blocks, chunk.jacobian, strict=True):
+                _fill(whole, block, chunk.start)
+            if chunk.regions is not None:
+                regions.append(chunk.regions)
+                certain.append(chunk.certain)
 
     done = export(model, samples, Options(roles, precision, chunk, memory), consume)
     for note in done.notes:
@@ -84,7 +84,7 @@ def jacobian(
     return Jacobian(tuple(blocks), numbers, bool(certain) and all(certain))
 
 
-def _fill(whole: Block, piece: Block, start: int) -> None:
-    for target, source in zip(whole.factors, piece.factors, strict=True):
+def _fill(whole: Block, block: Block, start: int) -> None:
+    for target, source in zip(whole.factors, block.factors, strict=True):
         for name, array in source.load().arrays.items():
-            target.arrays[name][start : start + piece.samples] = array
+            target.arrays[name][start : start + block.samples] = array

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
 from ntkspec.export.chunk import rank_one_limit
+from ntkspec.export.chunk_blocks import ProductBlock, RowsBlock
 from ntkspec.export.compute import Chunk, compute, not_finite, or_rounding
 from ntkspec.export.dense import mostly_zero
 from ntkspec.export.evaluation import evaluate
@@ -21,7 +22,6 @@ from ntkspec.export.forms import Form, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
 from ntkspec.export.graph import result_bytes
 from ntkspec.export.layout import WORKING_COPIES, BlockPlan, Choices, lay_out
-from ntkspec.export.pieces import ProductPiece, RowsPiece
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import MOST_LEVELS, find_layout
 from ntkspec.export.replan import Replan
@@ -74,15 +74,15 @@ def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form
         several: they are not one sample repeated.
     """
     forms = {}
-    for piece in chunk.pieces:
-        if isinstance(piece, RowsPiece):
-            (owned,), form = piece.plan.owned, piece.plan.form
+    for block in chunk.blocks:
+        if isinstance(block, RowsBlock):
+            (owned,), form = block.plan.owned, block.plan.form
             levels = _levels_to_try(owned.shape, chunk.lookups.get(owned.name, ()))
-            layout = find_layout(piece.rows, owned.shape, levels, rank_one_limit(piece.rows, choices))
-            varies = not several or _differ(piece.rows)
+            layout = find_layout(block.rows, owned.shape, levels, rank_one_limit(block.rows, choices))
+            varies = not several or _differ(block.rows)
             forms[owned.name] = replace(form, layout=layout, varies=varies)
-        elif isinstance(piece, ProductPiece) and isinstance(piece.left, SparseRows):
-            forms[piece.plan.owned[0].name] = replace(piece.plan.form, entries=piece.left.indices.shape[1])
+        elif isinstance(block, ProductBlock) and isinstance(block.left, SparseRows):
+            forms[block.plan.owned[0].name] = replace(block.plan.form, entries=block.left.indices.shape[1])
     return forms
 
 
@@ -101,10 +101,10 @@ def _levels_to_try(shape: tuple[int, ...], lookups: Sequence[torch.Size]) -> set
 def _mostly_zero(chunk: Chunk) -> frozenset[str]:
     """Return the names of the dense parameters whose rows are mostly zero."""
     names = set()
-    for piece in chunk.pieces:
-        if isinstance(piece, ProductPiece) and piece.plan.kind == "dense":
-            parts = torch.split(piece.right, [owned.size for owned in piece.plan.owned], dim=2)
-            for owned, rows in zip(piece.plan.owned, parts, strict=True):
+    for block in chunk.blocks:
+        if isinstance(block, ProductBlock) and block.plan.kind == "dense":
+            parts = torch.split(block.right, [owned.size for owned in block.plan.owned], dim=2)
+            for owned, rows in zip(block.plan.owned, parts, strict=True):
                 if 0 < int((rows != 0).any(1).sum(1).max()) <= SPARSE * owned.size:
                     names.add(owned.name)
     return frozenset(names)
@@ -199,7 +199,7 @@ def _compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> b
     changes = []
     for i in range(len(x)):
         alone = _alone(prepared, x[i : i + 1])
-        changes.append(Difference.of(alone[0] - outputs[i], outputs))
+        changes.append(Difference.from_tensors(alone[0] - outputs[i], outputs))
         if not alone.requires_grad:
             continue
         for name, gradient in _gradients(prepared, alone, v[i : i + 1], tables).items():
@@ -209,7 +209,9 @@ def _compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> b
                 total[name] = total[name] + gradient
                 scale[name] = scale[name] + gradient.abs()
     whole = largest(together.values())
-    errors = [Difference.of((total[n] - g), scale[n], whole) for n, g in together.items() if g is not None]
+    errors = [
+        Difference.from_tensors((total[n] - g), scale[n], whole) for n, g in together.items() if g is not None
+    ]
     return _verdict(prepared, x, changes, errors)
 
 
@@ -243,10 +245,10 @@ def _gradients(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collectio
 def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: list[Difference]) -> bool:
     """Return whether only single precision explains what changes in outputs and gradients at x (n, d)."""
     dtype = prepared.dtype
-    limit = Tolerance.of(dtype, Choices()).dense
+    limit = Tolerance.from_dtype(dtype, Choices()).dense
     if not limit.worst(changes + errors):
         return dtype == torch.float32
-    if not Tolerance.of(dtype, Choices(single=True)).dense.worst(changes + errors):
+    if not Tolerance.from_dtype(dtype, Choices(single=True)).dense.worst(changes + errors):
         return True
     by_outputs, by_gradients = limit.worst(changes), limit.worst(errors)
     if not by_outputs:

@@ -11,9 +11,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ntkspec.export.chunk_blocks import PairsBlock
 from ntkspec.export.forms import Form, Survey
 from ntkspec.export.layout import BlockPlan, Choices
-from ntkspec.export.pieces import PairsPiece
 from ntkspec.export.replan import Replan
 from ntkspec.export.sparse_rows import places_of
 from ntkspec.export.uses import Product, Shift
@@ -27,7 +27,7 @@ def several_uses(
     at: Sequence[Tensor],
     choices: Choices,
     outputs: Tensor,
-) -> PairsPiece:
+) -> PairsBlock:
     """Build the block of pairs, with the pairs of each sample side by side.
 
     Args:
@@ -63,7 +63,7 @@ def several_uses(
     left = outputs.new_zeros(n, plan.form.entries, a)
     right = outputs.new_zeros(n, plan.form.entries, b, c)
     left[places], right[places] = torch.cat(lefts)[order], torch.cat(rights)[order]
-    return PairsPiece(plan, left, right.permute(0, 3, 1, 2).contiguous(), _places(plan, usage))
+    return PairsBlock(plan, left, right.permute(0, 3, 1, 2).contiguous(), _places(plan, usage))
 
 
 def _product_of(plan: BlockPlan, usage: Survey, use: int) -> Product:

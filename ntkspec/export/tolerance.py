@@ -26,7 +26,7 @@ class Difference:
     whole: float  # the scale of all tensors that belong together, its own among them
 
     @classmethod
-    def of(cls, difference: Tensor, scale: Tensor, whole: float | None = None) -> Difference:
+    def from_tensors(cls, difference: Tensor, scale: Tensor, whole: float | None = None) -> Difference:
         """Compare by the largest absolute values; `whole` is the tensor's own scale by default."""
         own = largest([scale])
         return cls(largest([difference]), own, own if whole is None else whole)
@@ -66,7 +66,7 @@ class Tolerance:
     dense: Limit  # a batch and its samples one by one: a ReLU at its kink may flip
 
     @classmethod
-    def of(cls, dtype: torch.dtype, choices: Choices) -> Tolerance:
+    def from_dtype(cls, dtype: torch.dtype, choices: Choices) -> Tolerance:
         """Choose the limits for a working precision."""
         # Half precision inside a model is off by 5e-4 and must not pass for single.
         if dtype == torch.float32:

@@ -21,7 +21,7 @@ from ntkspec.export.uses.find import picked
 from ntkspec.jacobian import Block, DenseFactor, Factor, PairsFactor, Parameter, SparseFactor
 
 
-class Piece(Protocol):
+class ChunkBlock(Protocol):
     """One block, or all levels of one table, on the samples of one chunk."""
 
     @property
@@ -43,13 +43,13 @@ class Piece(Protocol):
         """
         ...
 
-    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
+    def to_numpy(self, dtype: np.dtype[Any]) -> list[Block]:
         """Return the blocks in NumPy, as they are stored."""
         ...
 
 
 @dataclass(frozen=True)
-class ProductPiece:
+class ProductBlock:
     """A block of products: J[i, o] = left[i] (x) right[i, o]."""
 
     plan: BlockPlan
@@ -63,7 +63,7 @@ class ProductPiece:
         return self.right.nbytes + _bytes(self.left)
 
     def bad_rows(self) -> Tensor:
-        """See `Piece.bad_rows`."""
+        """See `ChunkBlock.bad_rows`."""
         finite = torch.isfinite(self.right).flatten(1).all(dim=1)
         if self.left is not None:
             values = self.left.values[:, 0] if isinstance(self.left, SparseRows) else self.left
@@ -71,12 +71,12 @@ class ProductPiece:
         return ~finite
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `Piece.differences`."""
+        """See `ChunkBlock.differences`."""
         sizes = [owned.size for owned in self.plan.owned]
         expected = torch.cat([self._in_order(owned, gradients[owned.name]) for owned in self.plan.owned])
         error = torch.split(self.contract(v) - expected, sizes)
         scale = torch.split(self.contract(v, absolute=True), sizes)
-        return [Difference.of(e, s, whole) for e, s in zip(error, scale, strict=True)]
+        return [Difference.from_tensors(e, s, whole) for e, s in zip(error, scale, strict=True)]
 
     def _in_order(self, owned: Owned, gradient: Tensor | None) -> Tensor:
         if gradient is None:
@@ -100,8 +100,8 @@ class ProductPiece:
             return total.index_add_(0, left.indices.flatten(), entries.flatten(0, 1)).flatten()
         return ((left.abs() if absolute else left).T @ weighted).flatten()
 
-    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
-        """See `Piece.blocks`."""
+    def to_numpy(self, dtype: np.dtype[Any]) -> list[Block]:
+        """See `ChunkBlock.to_numpy`."""
         left: Factor | None = None
         if isinstance(self.left, SparseRows):
             left = _sparse(self.left, dtype)
@@ -111,7 +111,7 @@ class ProductPiece:
 
 
 @dataclass(frozen=True)
-class PairsPiece:
+class PairsBlock:
     """A block of pairs: J[i, o] = sum_t left[i, t] (x) right[i, o, t], over the uses t of a matrix.
 
     With one use a sample it is stored as a block of products.
@@ -120,39 +120,39 @@ class PairsPiece:
     plan: BlockPlan
     left: Tensor  # (n, T, a)
     right: Tensor  # (n, c, T, b)
-    places: Mapping[str, Tensor]  # see ProductPiece
+    places: Mapping[str, Tensor]  # see ProductBlock
 
     @property
     def nbytes(self) -> int:
         """Return the bytes as stored."""
         return self.left.nbytes + self.right.nbytes
 
-    def _as_products(self) -> ProductPiece:
+    def _as_products(self) -> ProductBlock:
         """Return a block of products in which each use is a sample of its own."""
-        return ProductPiece(
+        return ProductBlock(
             self.plan, self.left.flatten(0, 1), self.right.movedim(2, 1).flatten(0, 1), self.places
         )
 
     def bad_rows(self) -> Tensor:
-        """See `Piece.bad_rows`."""
+        """See `ChunkBlock.bad_rows`."""
         n, uses, _ = self.left.shape
         return self._as_products().bad_rows().view(n, uses).any(dim=1)
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `Piece.differences`."""
+        """See `ChunkBlock.differences`."""
         by_use = v.repeat_interleave(self.left.shape[1], dim=0)
         return self._as_products().differences(gradients, by_use, whole)
 
-    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
-        """See `Piece.blocks`."""
+    def to_numpy(self, dtype: np.dtype[Any]) -> list[Block]:
+        """See `ChunkBlock.to_numpy`."""
         if self.left.shape[1] == 1:
-            return self._as_products().blocks(dtype)
+            return self._as_products().to_numpy(dtype)
         pairs = PairsFactor(_numpy(self.left, dtype)[:, None], _numpy(self.right, dtype))
         return [_block(self.plan, self.plan.names[0], None, pairs)]
 
 
 @dataclass(frozen=True)
-class RowsPiece:
+class RowsBlock:
     """A block of sparse rows: the nonzero numbers of each, or products of a few weights and a gradient."""
 
     plan: BlockPlan
@@ -167,11 +167,11 @@ class RowsPiece:
         return sum(_bytes(level.left) + level.right.nbytes for level in self.levels)
 
     def bad_rows(self) -> Tensor:
-        """See `Piece.bad_rows`."""
+        """See `ChunkBlock.bad_rows`."""
         return ~torch.isfinite(self.rows.values).flatten(1).all(dim=1)
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `Piece.differences`; what no sample reads must have no gradient."""
+        """See `ChunkBlock.differences`; what no sample reads must have no gradient."""
         (owned,), layout = self.plan.owned, self.plan.form.layout
         if self.levels is None or layout is None:
             owner, positions, values = self.rows.entries()
@@ -183,7 +183,7 @@ class RowsPiece:
         sizes = values.new_zeros(len(touched)).index_add_(0, place, weighted.abs().sum(1))
         gradient = gradients[owned.name]
         if gradient is None:
-            return [Difference.of(sums, sizes, whole)]
+            return [Difference.from_tensors(sums, sizes, whole)]
         if gradient.is_sparse:
             ours = torch.sparse_coo_tensor(touched[None], sums, (owned.size,), check_invariants=False)
             return [Difference(largest([(ours - gradient).coalesce()]), largest([sizes]), whole)]
@@ -192,8 +192,8 @@ class RowsPiece:
         rest[touched] = 0
         return [Difference(largest([difference, rest]), largest([sizes]), whole)]
 
-    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
-        """See `Piece.blocks`; each level of a table is one."""
+    def to_numpy(self, dtype: np.dtype[Any]) -> list[Block]:
+        """See `ChunkBlock.to_numpy`; each level of a table is one."""
         if self.levels is None:
             return [_block(self.plan, self.plan.names[0], None, _sparse(self.rows, dtype))]
         layout, (owned,) = self.plan.form.layout, self.plan.owned
