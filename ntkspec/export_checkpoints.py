@@ -119,7 +119,6 @@ def _check(
             "--targets",
             expected=f"shape {(len(inputs), kept)}, a row a sample and a column an output that is kept",
             got=f"{targets.shape}",
-            remedy="leave out or add what differs",
         )
     for source in others:
         loader.load(source)

@@ -230,9 +230,7 @@ def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
     places = [Path(os.path.abspath(path)) for path in paths]
     for i, place in enumerate(places):
         if place in places[:i]:
-            raise UsageError(
-                "--checkpoint", expected="each checkpoint once", got=str(paths[i]), remedy="leave one out"
-            )
+            raise UsageError("--checkpoint", expected="each checkpoint once", got=str(paths[i]))
 
     def longer(i: int) -> Iterator[str]:
         parts = (*places[i].parent.parts[1:], places[i].stem)

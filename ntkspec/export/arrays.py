@@ -55,7 +55,6 @@ def as_indices(values: ArrayLike) -> NDArray[np.int64]:
             "indices",
             expected="integers (n,) that int64 can hold",
             got=f"{array.dtype} of shape {array.shape}",
-            remedy="convert them",
         )
     return np.array(array, dtype=np.int64, order="C")
 

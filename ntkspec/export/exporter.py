@@ -193,5 +193,4 @@ class RunExporter:
                 "targets",
                 expected=f"one column for each of the model's {outputs} outputs",
                 got=f"shape {self._targets.shape}",
-                remedy="reshape the targets",
             )

@@ -53,7 +53,6 @@ class Factory:
                 f"{OPTION} {self.name}",
                 expected="a factory that returns a torch.nn.Module",
                 got=f"something of type {type(model).__name__}",
-                remedy="let it return the model",
             )
         return model.eval()
 
@@ -95,7 +94,6 @@ def find_factory(name: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -
             f"{OPTION} {name}",
             expected="a function that makes the model",
             got=f"something of type {type(factory).__name__}",
-            remedy="name the factory",
         )
     return Factory(name, factory, arguments)
 

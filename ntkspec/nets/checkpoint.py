@@ -39,9 +39,7 @@ def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Map
         with replacing(path) as part:
             torch.save({"config": config.to_json(), "step": step, "state": dict(state)}, part)
     except (OSError, RuntimeError) as error:
-        raise OutputError(
-            str(path), expected="a place to write a checkpoint", got=str(error), remedy="choose another place"
-        ) from error
+        raise OutputError(str(path), expected="a place to write a checkpoint", got=str(error)) from error
 
 
 def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, int]:

@@ -30,8 +30,8 @@ from ntkspec.nets.mlp import CoordinateNetwork
 from ntkspec.nets.training import (
     LOSS_EVERY,
     LossCurve,
-    Snapshot,
     Training,
+    TrainingSnapshot,
     check_finite,
     deterministic,
     draw_batch,
@@ -148,7 +148,7 @@ def train_population(
     y = torch.stack([torch.from_numpy(task.values[learnt]) for task in tasks], dim=1).to(device)  # (m, P, c)
     labels = snapshot_labels(config, kept)
     losses = np.empty((config.iterations, len(tasks)), dtype=np.float32)
-    snapshots: list[list[Snapshot]] = [[] for _ in tasks]
+    snapshots: list[list[TrainingSnapshot]] = [[] for _ in tasks]
     seconds = 0.0
 
     def keep(step: int) -> None:

@@ -32,8 +32,8 @@ from ntkspec.nets.task import Loss, Picture, Predict, Task
 __all__ = [
     "LOSSES",
     "LossCurve",
-    "Snapshot",
     "Training",
+    "TrainingSnapshot",
     "check_finite",
     "deterministic",
     "draw_batch",
@@ -67,7 +67,7 @@ class LossCurve:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class TrainingSnapshot:
     """The network at one step."""
 
     label: str  # "init", "mid", "end" or "step-<number>"
@@ -82,12 +82,12 @@ class Training:
     """A finished training run."""
 
     config: TrainConfig
-    snapshots: tuple[Snapshot, ...]
+    snapshots: tuple[TrainingSnapshot, ...]
     curve: LossCurve
     seconds: float  # of training, evaluation at the checkpoints apart
     device: str = "cpu"  # where it was trained
 
-    def model(self, snapshot: Snapshot) -> nn.Module:
+    def model(self, snapshot: TrainingSnapshot) -> nn.Module:
         """Return a network in the state of `snapshot`, on the device of the training."""
         model = build_model(self.config)
         model.load_state_dict(snapshot.state)
@@ -102,7 +102,7 @@ def train(
     device: torch.device | str = "cpu",
     progress: bool = False,
     say: Callable[[str], None] = lambda _: None,
-    on_snapshot: Callable[[Snapshot], None] | None = None,
+    on_snapshot: Callable[[TrainingSnapshot], None] | None = None,
 ) -> Training:
     """Train the network of `config` on `task`.
 
@@ -130,7 +130,7 @@ def train(
     x, y = (torch.from_numpy(rows[task.learnt]).to(device) for rows in (task.coordinates, task.values))
     labels, loss = snapshot_labels(config, kept), LOSSES[task.loss]
     losses = np.empty(config.iterations, dtype=np.float32)
-    snapshots: list[Snapshot] = []
+    snapshots: list[TrainingSnapshot] = []
     seconds = 0.0
 
     def keep(step: int) -> None:
@@ -180,7 +180,7 @@ def snapshot_labels(config: TrainConfig, kept: Collection[str] | None = None) ->
     return {step: label for step, label in labels.items() if kept is None or label in kept}
 
 
-def evaluate(model: nn.Module, task: Task, label: str, step: int) -> Snapshot:
+def evaluate(model: nn.Module, task: Task, label: str, step: int) -> TrainingSnapshot:
     """Take a snapshot of the network as it is, evaluated on its device.
 
     Raises:
@@ -193,7 +193,7 @@ def evaluate(model: nn.Module, task: Task, label: str, step: int) -> Snapshot:
         raise _diverged(step, loss, "--lr or --grid-lr")
     metrics, picture = task.judge(predicted, predict, _device_of(model))
     state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
-    return Snapshot(label, step, {"loss": loss, **metrics}, state, picture)
+    return TrainingSnapshot(label, step, {"loss": loss, **metrics}, state, picture)
 
 
 def predictor(model: nn.Module) -> Predict:
