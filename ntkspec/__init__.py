@@ -34,6 +34,10 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from ntkspec.spectral import Spectrum as Spectrum
     from ntkspec.spectral import bounds as bounds
     from ntkspec.spectral import spectrum as spectrum
+    from ntkspec.spectral.alignment import Alignment as Alignment
+    from ntkspec.spectral.alignment import alignment as alignment
+    from ntkspec.spectral.eigenfunctions import eigenfunctions as eigenfunctions
+    from ntkspec.spectral.frequency import radial_frequency as radial_frequency
     from ntkspec.store import Run as Run
     from ntkspec.store import RunWriter as RunWriter
     from ntkspec.store import Snapshot as Snapshot
@@ -41,6 +45,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from ntkspec.store import write_run as write_run
 
 HOMES = {  # public name -> the module that it is loaded from, which never bears the name itself
+    "Alignment": "ntkspec.spectral.alignment",
     "Block": "ntkspec.jacobian",
     "DenseFactor": "ntkspec.jacobian",
     "Jacobian": "ntkspec.jacobian",
@@ -52,12 +57,15 @@ HOMES = {  # public name -> the module that it is loaded from, which never bears
     "Snapshot": "ntkspec.store",
     "SparseFactor": "ntkspec.jacobian",
     "Spectrum": "ntkspec.spectral",
+    "alignment": "ntkspec.spectral.alignment",
     "bounds": "ntkspec.spectral",
+    "eigenfunctions": "ntkspec.spectral.eigenfunctions",
     "gram": "ntkspec.kernel.dense",
     "gram_by_block": "ntkspec.kernel.dense",
     "kernel_distance": "ntkspec.kernel.distance",
     "open_run": "ntkspec.store",
     "operator": "ntkspec.kernel.linear_operator",
+    "radial_frequency": "ntkspec.spectral.frequency",
     "read_report": "ntkspec.report.from_json",
     "spectrum": "ntkspec.spectral",
     "write_kernels": "ntkspec.kernel.files",

@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from ntkspec._version import __version__
+from ntkspec._version import PRODUCER
 from ntkspec.cli import BAD_INPUT, DONE, begin, run_command
 
 COMMANDS = {
@@ -15,6 +15,7 @@ COMMANDS = {
     "analyze": "spectra, ablations and bounds of run files, as a report",
     "batch": "analyse many run files, here or on a cluster, and report on all of them",
     "validate": "check run files against the contract",
+    "completion": "print the script by which a shell completes all this",
 }
 
 MODULES = {name: f"ntkspec.{name}" for name in COMMANDS} | {"export": "ntkspec.export_checkpoints"}
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     if words[:1] == ["--version"]:
-        print(f"ntkspec {__version__}")
+        print(PRODUCER)
         return DONE
     if not words or words[0] in ("-h", "--help"):
         print("usage: ntkspec COMMAND ...   (ntkspec COMMAND --help explains each)\n")

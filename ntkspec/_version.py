@@ -1,3 +1,4 @@
 """The version, once."""
 
 __version__ = "0.1.0"
+PRODUCER = f"ntkspec {__version__}"  # who wrote a file; what --version prints

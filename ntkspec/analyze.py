@@ -17,12 +17,13 @@ from ntkspec import sandbox
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, FAILED, Parser, console, run_command
 from ntkspec.errors import UsageError
+from ntkspec.everywhere import match_everywhere
 from ntkspec.jacobian import Outputs
 from ntkspec.progress import progress
 from ntkspec.report.compare import assemble, find_baseline, unique_labels
 from ntkspec.report.places import Places, kernel_files
 from ntkspec.report.records import Report
-from ntkspec.run_analysis import Progress, RunSettings, RunWork, chosen
+from ntkspec.run_analysis import Progress, RunSettings, RunWork, When, chosen
 from ntkspec.run_options import add_settings, settings_of
 from ntkspec.spectral import MethodChoice
 from ntkspec.store import open_run
@@ -51,6 +52,8 @@ def analyze_runs(
     check: bool = False,
     samples: int | None = None,
     seed: int = 0,
+    alignment: When = "auto",
+    everywhere: Sequence[str | Path] = (),
     kernels: str | Path | None = None,
     trial: bool = False,
     progress: Progress | None = None,
@@ -61,12 +64,16 @@ def analyze_runs(
     Of one file alone `ntkspec.run_analysis.analyze_run` does the same.
 
     Args:
-        paths: run files; two or more are compared with the baseline.
+        paths: run files; several stand side by side, and are compared with the baseline if there is one.
         snapshot: an id or label, or "all".
         drop: further ablations, each a set of roles or block names to leave out.
-        baseline: label of the run to compare with; default: the one called "baseline", else the first.
+        baseline: label of the run to compare with; default: the only one called "baseline", if any.
         check: compute every total kernel and spectrum in a second way too, and compare.
         samples: analyse so many of each run's samples, drawn at random by `seed`; default: all.
+        alignment: whether to look where the targets lie in the total kernel's spectrum: "auto" where its
+            eigenvectors soon are had, "always" or "never".
+        everywhere: further run files of the same networks at every pixel, as `ntkspec.train --everywhere`
+            writes them, with which eigenfunctions are drawn; each belongs to the run of its label.
         kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
         trial: read the files in another process first, as the command does; see `ntkspec.open_run`.
         progress: called with a line for every step of the work.
@@ -88,6 +95,7 @@ def analyze_runs(
         check=check,
         samples=samples,
         seed=seed,
+        alignment=alignment,
     )
     work = RunWork(settings, select(backend), progress or (lambda _: None), detail)
     if not paths:
@@ -95,7 +103,10 @@ def analyze_runs(
     with contextlib.ExitStack() as stack:
         trials = stack.enter_context(contextlib.ExitStack())
         trials.enter_context(sandbox.server("ntkspec.store"))
-        runs = [stack.enter_context(open_run(path, memory=memory, trial=trial)) for path in paths]
+        runs, further = (
+            [stack.enter_context(open_run(path, memory=memory, trial=trial)) for path in named]
+            for named in (paths, everywhere)
+        )
         labels = unique_labels([(run.label, run.path) for run in runs])
         own = [run.label for run in runs]
         reference = find_baseline(labels, own, [run.config for run in runs], baseline)
@@ -104,16 +115,18 @@ def analyze_runs(
         places: Sequence[Mapping[str, Path | None]] = [dict.fromkeys(of_run) for of_run in ids]
         if kernels is not None:
             places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
-        for run in runs:
+        pixels = match_everywhere(further, runs, ids, outputs)
+        for run in (*runs, *further):
             run.check_values()
         trials.close()
-        reports = [work.report(*each) for each in zip(runs, labels, snapshots, places, strict=True)]
+        each = zip(runs, labels, snapshots, places, pixels, strict=True)
+        reports = [work.report(*of_run) for of_run in each]
     return assemble(reports, reference, work.engine.name)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return run_command(lambda: _analyze(_parser().parse_args(argv)))
+    return run_command(lambda: _analyze(make_parser().parse_args(argv)))
 
 
 def _analyze(options: argparse.Namespace) -> int:
@@ -123,30 +136,33 @@ def _analyze(options: argparse.Namespace) -> int:
 
     settings = settings_of(options)
     folder = options.output or Path(f"{Path(options.runs[0]).stem}-report")
-    Places(folder, options.json, options.kernels).check(options.runs)
+    places = Places(folder, options.json, options.kernels, options.overwrite)
+    places.check([*options.runs, *options.everywhere])
     with progress(quiet=options.quiet) as say:
         say("reading the run files")
         report = analyze_runs(
             options.runs,
             **vars(settings),
             baseline=options.baseline,
+            everywhere=options.everywhere,
             kernels=options.kernels,
             trial=True,
             progress=say,
             detail=console(stderr=True).out if options.verbose and not options.quiet else None,
         )
         say("drawing the report")
-        write_report(report, folder)
+        write_report(report, folder, overwrite=options.overwrite)
         if options.json:
             write_json_file(report, options.json)
     if not options.quiet:
         stdout = console()
-        print_report(report, stdout)
+        print_report(report, stdout, details=options.details)
         stdout.print(f"Report: {folder / 'index.html'}", soft_wrap=True, highlight=False, markup=False)
     return FAILED if failures(report) else DONE
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = Parser(
         prog="python -m ntkspec.analyze",
         description="Spectra, ablations and bounds of the neural tangent kernel in run files, as a report.",
@@ -155,9 +171,27 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN.h5", help="run files; several are compared")
     add("-o", "--output", type=Path, metavar="DIR", help="report folder (default: <first run>-report/)")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace a report that somebody added files to, too (else it is refused); what was added stays",
+    )
     add("--json", type=Path, metavar="FILE", help="write report.json to this file too")
     add_settings(parser)
-    add("--baseline", metavar="LABEL", help="label of the run to compare with")
+    add(
+        "--baseline",
+        metavar="LABEL",
+        help="label of the run to compare with (default: baseline, if a run is called so)",
+    )
+    add(
+        "--everywhere",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="ALL.h5",
+        help="a run's network at every pixel, as train --everywhere writes it, to draw eigenfunctions there; "
+        "may be repeated, one a run",
+    )
     add(
         "--kernels",
         type=Path,
@@ -166,7 +200,13 @@ def _parser() -> argparse.ArgumentParser:
         "killed continues there",
     )
     add("-v", "--verbose", action="store_true", help="print what every route would take in memory")
-    add("-q", "--quiet", action="store_true", help="print nothing but errors")
+    said = parser.add_mutually_exclusive_group()
+    said.add_argument(
+        "--details",
+        action="store_true",
+        help="print every snapshot and bound (default: the last snapshot)",
+    )
+    said.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
 
 

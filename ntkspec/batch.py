@@ -72,7 +72,7 @@ class Batch:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 a run failed, 2 bad usage."""
-    return run_command(lambda: _command(_parser().parse_args(argv)))
+    return run_command(lambda: _command(make_parser().parse_args(argv)))
 
 
 def _command(options: argparse.Namespace) -> int:
@@ -267,7 +267,8 @@ def _report(batch: Batch, gathered: Gathered, *, anew: bool) -> None:
         print(f"Report: {folder / PAGE}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = Parser(
         prog="python -m ntkspec.batch",
         description="Analyse many run files, each into a folder of its own, and report on all of them. What "

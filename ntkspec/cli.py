@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ntkspec import sandbox
+from ntkspec._version import PRODUCER
 from ntkspec.errors import NtkspecError
 from ntkspec.streams import LenientStream, lenient_streams
 
@@ -235,7 +236,7 @@ def _leave_with(kind: type[BaseException], error: BaseException, trace: Any) -> 
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose refusals are one line, and which takes no abbreviated options."""
+    """An argument parser with --version, whose refusals are one line, and which takes no abbreviations."""
 
     def __init__(
         self, *, prog: str | None = None, description: str | None, epilog: str | None = None
@@ -247,6 +248,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self.add_argument("--version", action="version", version=PRODUCER, help="print the version and exit")
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line and exit with code 2."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ntkspec.cli import DONE, one_line, run_command, warnings_as_lines
 from ntkspec.errors import ExportError, UsageError
 from ntkspec.export_request import Request, Source, read_request
+from ntkspec.export_request import make_parser as make_parser  # as every command has it
 from ntkspec.nets.devices import described, find_device
 from ntkspec.nets.run_folder import part_beside
 from ntkspec.progress import Say, progress

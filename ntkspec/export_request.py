@@ -101,7 +101,7 @@ def read_request(argv: Sequence[str] | None) -> Request:
     Raises:
         UsageError: they do not fit together. What cannot be parsed ends with `SystemExit`, after a line.
     """
-    options = _parser().parse_args(argv)
+    options = make_parser().parse_args(argv)
     if options.model_args is not None and options.model is None:
         raise UsageError(
             "--model-args", expected="--model beside it", got="none", remedy="name the factory by --model"
@@ -124,7 +124,8 @@ def read_request(argv: Sequence[str] | None) -> Request:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = Parser(
         prog="python -m ntkspec.export",
         description="Write the run file of a model from its checkpoints: one snapshot of each.",

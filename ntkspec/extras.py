@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from ntkspec.errors import NotInstalledError
 
 TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh", "tifffile")  # what the extra `torch` installs
+COMPLETION = ("shtab",)  # what the extra `completion` installs
 CLUSTER = (
     "dask",
     "distributed",
     "dask_jobqueue",
     "cryptography",
     "filelock",
-)  # what the extra `cluster` installs
+)  # as does `cluster`
 
 
 @contextlib.contextmanager
@@ -36,6 +37,17 @@ def needs_cluster(where: str) -> Iterator[None]:
         NotInstalledError: one of `CLUSTER` is missing.
     """
     with _needs("cluster", CLUSTER, "Dask and its companions", where):
+        yield
+
+
+@contextlib.contextmanager
+def needs_completion(where: str) -> Iterator[None]:
+    """Say in one line, where an import inside fails for lack of the extra `completion`, what to install.
+
+    Raises:
+        NotInstalledError: one of `COMPLETION` is missing.
+    """
+    with _needs("completion", COMPLETION, "shtab", where):
         yield
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
+from ntkspec.everywhere import Everywhere, mode_pictures
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
 from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.problem import Kernel, sums_of
-from ntkspec.memory import budget_bytes
+from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.places import names_in_file
 from ntkspec.report.records import RunReport, SnapshotReport
-from ntkspec.spectral import MethodChoice, Spectrum
+from ntkspec.spectral import Method, MethodChoice, Spectrum
 from ntkspec.spectral.ablation import sums_of_blocks
+from ntkspec.spectral.alignment import Alignment, align
 from ntkspec.spectral.choose import check_options, plan, solve_all
 from ntkspec.spectral.distance import Reference
 from ntkspec.spectral.solvers import SOLVERS
@@ -32,6 +34,8 @@ from ntkspec.store import Run, Snapshot, open_run
 from ntkspec.store.schema import TRUTH
 
 Progress = Callable[[str], None]
+When = Literal["auto", "always", "never"]
+MOST_MODES = 2048  # of a kernel whose eigenvectors are computed without being asked for
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class RunSettings:
     """How a run file is analysed: plain values, so that it can be pickled and compared.
 
     Raises:
-        UsageError: a second computation is asked for where it cannot be had.
+        UsageError: a second computation, or an alignment, is asked for where it cannot be had.
     """
 
     snapshot: str = "all"  # an id or label, or "all"
@@ -53,6 +57,7 @@ class RunSettings:
     check: bool = False  # compute every total kernel and spectrum in a second way, too
     samples: int | None = None  # so many of the run's, drawn at random; None: all
     seed: int = 0  # of that draw
+    alignment: When = "auto"  # whether to look where the targets lie, which takes the eigenvectors
 
     def __post_init__(self) -> None:
         if self.check and (self.k is not None or not _gives_all(self.method)):
@@ -64,10 +69,29 @@ class RunSettings:
                 else f"method {self.method}, the largest alone",
                 remedy="leave out -k, --check, or the method",
             )
+        if self.alignment not in get_args(When):
+            raise UsageError(
+                "--alignment",
+                expected=" or ".join(get_args(When)),
+                got=repr(self.alignment),
+                remedy="choose one of these",
+            )
+        if self.alignment == "always" and not _gives_vectors(self.method):
+            able = [name for name, solver in SOLVERS.items() if solver.vectors]
+            raise UsageError(
+                "--alignment always",
+                expected=f"method auto or {' or '.join(able)}, which give eigenvectors",
+                got=f"method {self.method}",
+                remedy="leave out the method, or --alignment",
+            )
 
 
 def _gives_all(method: MethodChoice) -> bool:
     return method == "auto" or method not in SOLVERS or SOLVERS[method].complete  # others are refused later
+
+
+def _gives_vectors(method: MethodChoice) -> bool:
+    return method == "auto" or method not in SOLVERS or SOLVERS[method].vectors
 
 
 def analyze_run(
@@ -135,6 +159,7 @@ class RunWork:
         label: str,
         snapshots: Sequence[Snapshot],
         kernels: Mapping[str, Path | None] | None = None,
+        everywhere: Everywhere | None = None,
     ) -> RunReport:
         """Return what a report says of these snapshots.
 
@@ -143,12 +168,13 @@ class RunWork:
             label: the run's own in the report.
             snapshots: of the run, as `chosen` gives them.
             kernels: snapshot id -> file to write its kernels to, if any.
+            everywhere: one of the snapshots at further inputs, where its eigenfunctions are drawn.
         """
         places, drawn = kernels or {}, draw(run.samples, self.settings)
         first = self._reference(run)
         names = snapshot_names(tuple((snap.id, snap.label) for snap in snapshots))
         found = [
-            self._snapshot(run, snap, label, name, places.get(snap.id), first)
+            self._snapshot(run, snap, label, name, places.get(snap.id), first, _of_snapshot(snap, everywhere))
             for snap, name in zip(snapshots, names, strict=True)
         ]
         said = [lines for _, lines in found]
@@ -178,7 +204,14 @@ class RunWork:
         return Reference.of(first.id, drawn(first.jacobian, self.settings), self.settings.drop, budget)
 
     def _snapshot(
-        self, run: Run, snap: Snapshot, label: str, name: str, kernels: Path | None, first: Reference
+        self,
+        run: Run,
+        snap: Snapshot,
+        label: str,
+        name: str,
+        kernels: Path | None,
+        first: Reference,
+        everywhere: Everywhere | None,
     ) -> tuple[SnapshotReport, list[str]]:
         """What a report says of one snapshot, and what to warn of."""
         where = f"{label}, {name}"
@@ -196,10 +229,20 @@ class RunWork:
                 names_in_file(parts),
                 lambda share: self.say(f"{where}: kernels to {kernels}, {share:.0%}"),
             )
-        check_options(kernel, asked.method, asked.k, vectors=False)
+        check_options(kernel, asked.method, asked.k, vectors=everywhere is not None)
         self.say(f"{where}: reading")
         summed = sums_of(kernel, parts)
-        found = solve_all(summed, asked.method, asked.k, progress=lambda step: self.say(f"{where}: {step}"))
+        reason = self._no_vectors(run, summed["total"])
+        if self.tell:
+            self.tell(f"  eigenvectors of total, to align the targets with: {reason or 'computed'}")
+        found = self._spectra(summed, where, vectors=not reason or everywhere is not None)
+        self.say(f"{where}: eigenfunctions")
+        points = run.inputs[draw(run.samples, asked)]
+        pictures, warned = mode_pictures(summed["total"], found["total"], points, everywhere)
+        alignments: dict[str, Alignment] = {}
+        if not reason:
+            alignments, reason = self._aligned(run, snap, jacobian, found["total"])
+        found["total"] = replace(found["total"], vectors=None)
         self.say(f"{where}: distance from the first snapshot")
         distances = first.distances(snap.id, summed)
         self.say(f"{where}: bounds")
@@ -214,11 +257,71 @@ class RunWork:
             checks=evidence.checks,
             picture=run.pictures.get(snap.id),
             distances=distances,
+            alignments=alignments,
+            no_alignment=reason,
+            eigenfunctions=pictures,
         )
-        said = [*_of_regions(found["total"])]
+        said = [*warned, *_of_regions(found["total"])]
         if evidence.left_out:
             said.append(f"left out {evidence.left_out}")
         return report, said
+
+    def _spectra(self, kernels: Mapping[str, Kernel], where: str, *, vectors: bool) -> dict[str, Spectrum]:
+        """The spectra of all sums of blocks; eigenvectors are of the total kernel alone.
+
+        It comes last, lest they take memory from the others.
+        """
+        asked = self.settings
+        found: dict[str, Spectrum] = {}
+        for name, kernel in sorted(kernels.items(), key=lambda item: item[0] == "total"):
+            found |= solve_all(
+                {name: kernel},
+                asked.method,
+                asked.k,
+                vectors=vectors and name == "total",
+                progress=lambda step: self.say(f"{where}: {step}"),
+            )
+        return {name: found[name] for name in kernels}
+
+    def _no_vectors(self, run: Run, total: Kernel) -> str:
+        """Say why the total kernel's eigenvectors are not computed, or "" where they are."""
+        asked = self.settings
+        methods: tuple[Method, ...] = ("gram", "svd") if asked.method == "auto" else (asked.method,)
+        if asked.alignment == "never":
+            return "--alignment never leaves it out"
+        if not run.has_targets:
+            return "the run file has no targets"
+        if asked.alignment == "always":
+            return ""
+        if not all(SOLVERS[method].vectors for method in methods):
+            return f"method {asked.method} gives no eigenvectors"
+        if total.size > MOST_MODES:
+            return (
+                f"of {total.size} modes, more than {MOST_MODES}, eigenvectors take long; "
+                "--alignment always computes them"
+            )
+        needs = [SOLVERS[method].need(total, asked.k, vectors=True) for method in methods]
+        if not all(need.fits for need in needs):
+            needed = format_bytes(max(need.needed for need in needs))
+            return f"eigenvectors need {needed}, more than {total.limit}"
+        return ""
+
+    def _aligned(
+        self, run: Run, snap: Snapshot, jacobian: Jacobian, total: Spectrum
+    ) -> tuple[dict[str, Alignment], str]:
+        """The alignment of the total kernel, or why there is none, from its spectrum with eigenvectors."""
+        numbers, targets = draw(run.samples, self.settings), run.targets
+        if targets is None:
+            return {}, "the run file has no targets"
+        try:
+            found = align(total, targets[numbers], snap.outputs[numbers], jacobian, self.settings.outputs)
+        except UsageError as error:  # of targets that are the same everywhere; the spectra stay
+            return {}, str(error)
+        return {"total": found}, ""
+
+
+def _of_snapshot(snap: Snapshot, everywhere: Everywhere | None) -> Everywhere | None:
+    return everywhere if everywhere is not None and everywhere.snapshot == snap.id else None
 
 
 def _together(run: Run, names: Sequence[str], said: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import get_args
 from ntkspec.cli import Parser, positive
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
-from ntkspec.run_analysis import RunSettings
+from ntkspec.run_analysis import MOST_MODES, RunSettings, When
 from ntkspec.spectral import MethodChoice
 from ntkspec.spectral.choose import AUTO
 
@@ -44,6 +44,13 @@ def add_settings(parser: Parser) -> None:
         help="memory budget of the host (default: 80%% of what is free); a GPU has its own",
     )
     add(
+        "--alignment",
+        default="auto",
+        choices=get_args(When),
+        help="say how much of the targets each mode of the kernel holds, which takes its eigenvectors; "
+        f"auto (default): up to {MOST_MODES:,} of them, where they fit in memory",
+    )
+    add(
         "--check",
         action="store_true",
         help="compute every total kernel and spectrum in a second way, and report how far they differ",
@@ -54,7 +61,7 @@ def settings_of(options: argparse.Namespace) -> RunSettings:
     """Return the settings that a command line asks for.
 
     Raises:
-        UsageError: a seed of no draw, or a check where it cannot be had.
+        UsageError: a seed of no draw, or a check or an alignment where it cannot be had.
     """
     if options.seed is not None and options.samples is None:
         raise UsageError(
@@ -75,6 +82,7 @@ def settings_of(options: argparse.Namespace) -> RunSettings:
         check=options.check,
         samples=options.samples,
         seed=options.seed or 0,
+        alignment=options.alignment,
     )
 
 

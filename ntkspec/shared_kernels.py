@@ -77,7 +77,7 @@ def write_kernels_with(
             files under the same names, and are machines of one kind with this one.
         run_file: the run file.
         folder: of the kernel files; it is made.
-        settings: all but `method`, `k` and `check` count. `memory` is the budget of every worker, too.
+        settings: all but `method`, `k`, `check`, `alignment` count. `memory` is every worker's budget, too.
         at_once: jobs that are submitted ahead. As many squares lie beside the kernel file at most.
         side: rows of a square, rounded up to whole tiles.
         progress: called with a line whenever a square is in the file.

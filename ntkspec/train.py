@@ -13,18 +13,19 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntkspec.cli import console, run_command, warn, warnings_as_lines
-from ntkspec.errors import UsageError
+from ntkspec.durations import format_seconds
 from ntkspec.extras import needs_torch
-from ntkspec.nets.config import TrainConfig, read_toml, unnest
-from ntkspec.nets.devices import check_device, described, find_device
-from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, read_flags
-from ntkspec.nets.presets import resolve
+from ntkspec.memory import format_bytes
+from ntkspec.nets.config import TrainConfig
+from ntkspec.nets.devices import described, find_device
+from ntkspec.nets.flags import make_parser as make_parser  # as every command has it
 from ntkspec.progress import Say, progress
+from ntkspec.train_request import Command, read_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,83 +46,16 @@ METRICS = {  # those that the summary shows, where there are such: title and for
 CURVE_POINTS = 100  # most points of the loss curve inside the run file; all of them are beside it
 
 
-@dataclass(frozen=True)
-class Command:
-    """What was asked for."""
-
-    config: TrainConfig
-    config_file: Path | None
-    source: Path  # the picture or the mesh
-    output: Path
-    overwrite: bool
-    quiet: bool
-    threads: int | None
-    device: str  # auto, cpu, cuda or cuda:<number>
-
-    @property
-    def progress(self) -> bool:
-        """Whether to draw bars: a file or a pipe gets none."""
-        return not self.quiet and sys.stderr.isatty()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     try:
-        return run_command(lambda: _run(_parse(argv)))
+        return run_command(lambda: _run(read_command(argv)))
     except SystemExit as stop:  # argparse, after --help
         return stop.code if isinstance(stop.code, int) else 2
 
 
-def _parse(argv: Sequence[str] | None) -> Command:
-    flags = read_flags(argv)
-    path = flags.pop("config", None)
-    layers = [unnest(read_toml(path), str(path), GIVEN_OPTIONS)] if path else []
-    layers.append(
-        {option.name: option.check(flags[option.name]) for option in GIVEN_OPTIONS if option.name in flags}
-    )
-    names = [option.name for option in COMMAND_OPTIONS]
-    command: dict[str, Any] = {}
-    for layer in layers:
-        command |= {name: layer.pop(name) for name in names if name in layer}
-    config = resolve(*layers)
-    output = _required(command.get("output"), "--output", "the run file to write, as in -o run.h5")
-    source = _required(*_source(config))
-    return Command(
-        config,
-        path,
-        Path(source),
-        Path(output),
-        command.get("overwrite", False),
-        command.get("quiet", False),
-        command.get("threads"),
-        check_device(command.get("device", "auto")),
-    )
-
-
-def _source(config: TrainConfig) -> tuple[str | None, str, str]:
-    """The file to learn, and what to say where none is given."""
-    if config.task == "occupancy":
-        return config.mesh, "--mesh", "a watertight mesh, as in --mesh bunny.ply"
-    return (
-        config.image,
-        "--image or --mesh",
-        "a picture, as in --image photo.jpg, or a mesh, as in --mesh bunny.ply",
-    )
-
-
-def _required(value: str | None, flag: str, expected: str) -> str:
-    if not value:
-        raise UsageError(
-            f"option {flag}", expected=expected, got="none", remedy="add it; --help shows an example"
-        )
-    return value
-
-
 def _run(command: Command) -> int:
-    from ntkspec.nets.run_folder import check_output
-
-    inputs = [path for path in (command.source, command.config_file) if path]
-    check_output(command.output, overwrite=command.overwrite, inputs=inputs)
+    command.check_places()
     with progress(quiet=command.quiet, bars=True) as say:
         say(f"reading {command.source}")
         _learn(command, say)
@@ -185,6 +119,8 @@ def _train_and_export(command: Command, task: Task, indices: NDArray[np.int64], 
     from ntkspec.nets.training import train
 
     config = command.config
+    if command.everywhere and not command.quiet:
+        _foretell(config, task, command.device)
     with checkpoint_folder(command.output) as folder:
         training = train(
             config,
@@ -198,18 +134,34 @@ def _train_and_export(command: Command, task: Task, indices: NDArray[np.int64], 
         )
         write_curve(folder, training.curve.steps, training.curve.losses)
         start = time.perf_counter()
-        write_run(
-            command.output,
-            training,
-            task,
-            indices,
-            overwrite=command.overwrite,
-            progress=command.progress,
-            say=say,
-        )
+        writing: dict[str, Any] = {
+            "overwrite": command.overwrite,
+            "progress": command.progress,
+            "say": say,
+        }
+        write_run(command.output, training, task, indices, **writing)
         seconds = time.perf_counter() - start
+    if command.everywhere:
+        end = replace(training, snapshots=training.snapshots[-1:])
+        write_run(command.everywhere, end, task, _all_rows(task), **writing)
     if not command.quiet:
         _summary(command, training, f"{len(indices)} {task.unit}", seconds)
+
+
+def _all_rows(task: Task) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.arange(len(task.coordinates))
+
+
+def _foretell(config: TrainConfig, task: Task, device: str) -> None:
+    """Say what a run file of every pixel will take."""
+    from ntkspec.export import forecast
+    from ntkspec.nets.build import build_model
+
+    found = forecast(build_model(config).to(device), task.coordinates)
+    size, seconds = format_bytes(found.bytes), format_seconds(found.seconds)
+    print(f"every pixel: {found.samples:,} {task.unit} take {size} and about {seconds}", flush=True)
 
 
 def write_run(
@@ -303,7 +255,11 @@ def _summary(command: Command, training: Training, sampled: str, export_seconds:
     )
     print(f"kernel at {sampled}{asked}, {config.sampling}")
     print(f"wrote {command.output} and {folder_beside(command.output)}{os.sep}")
-    print(f"next: python -m ntkspec.analyze {shlex.quote(str(command.output))}")
+    following = shlex.quote(str(command.output))
+    if command.everywhere:
+        print(f"wrote {command.everywhere}: the end, at every pixel")
+        following += f" --everywhere {shlex.quote(str(command.everywhere))}"
+    print(f"next: python -m ntkspec.analyze {following}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _validate_all(argv: Sequence[str] | None) -> int:
-    options = _parser().parse_args(argv)
+    options = make_parser().parse_args(argv)
     worst = DONE
     with sandbox.server("ntkspec.store"):
         for path in options.runs:
@@ -36,7 +36,8 @@ def _validate_all(argv: Sequence[str] | None) -> int:
     return worst
 
 
-def _parser() -> Parser:
+def make_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser(
         prog="python -m ntkspec.validate",
         description="Check run files against docs/run-format.md: structure, links, and every number.",

@@ -103,7 +103,7 @@ def test_regions_that_nothing_obeys_are_said(here, capsys):
 def test_bounds_that_do_not_fit_are_left_out_and_said(here, capsys, monkeypatch):
     monkeypatch.setattr(enclosure, "KERNELS_HELD", 3.0)
     runs.write_run(here / "run.h5", cases.mixed(300), steps=(1,))
-    assert main(["run.h5", "--memory", "0.0019", "--method", "gram"]) == 0
+    assert main(["run.h5", "--memory", "0.0019", "--method", "gram", "--details"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert (
         "left out bounds from the kernel's entries: kernel of 300 samples, with what is needed beside it"
@@ -112,10 +112,20 @@ def test_bounds_that_do_not_fit_are_left_out_and_said(here, capsys, monkeypatch)
     assert "Theorem 1 holds" in out
 
 
+def test_a_report_with_added_files_is_replaced_where_asked(here, capsys):
+    runs.write_run(here / "run.h5", label="MPE")
+    assert main(["run.h5", "-q"]) == 0
+    (here / "run-report/notes.txt").write_text("precious")
+    assert main(["run.h5"]) == 2
+    assert "one that holds 'notes.txt'; give --overwrite to keep it there" in capsys.readouterr().err
+    assert main(["run.h5", "--overwrite", "-q"]) == 0
+    assert (here / "run-report/notes.txt").read_text() == "precious"
+
+
 def test_several_runs_are_compared_with_the_baseline(here, capsys):
     runs.write_run(here / "b.h5", singular(), label="baseline")
     runs.write_run(here / "m.h5", label="MPE")
-    assert main(["m.h5", "b.h5", "-o", "out", "--json", "out.json"]) == 0
+    assert main(["m.h5", "b.h5", "-o", "out", "--json", "out.json", "--details"]) == 0
     report = json.loads((here / "out.json").read_text())
     end = next(c for c in report["comparisons"] if c["snapshot"] == "end")
     assert (end["run"], end["baseline"], end["of"], end["qualifier"]) == ("MPE", "baseline", "total", ">=")
@@ -172,7 +182,7 @@ def test_roles_and_names_cannot_take_the_place_of_a_sum(here):
 def test_runs_of_different_outputs_are_not_compared(here):
     runs.write_run(here / "a.h5", cases.mixed(12, 2), label="a")
     runs.write_run(here / "b.h5", cases.mixed(12, 3), label="b")
-    report = analyze_runs(["a.h5", "b.h5"])
+    report = analyze_runs(["a.h5", "b.h5"], baseline="a")
     assert {c.qualifier for c in report.comparisons} == {"unresolved"}
     assert any("not compared" in warning for warning in report.warnings)
 

@@ -17,7 +17,7 @@ import pytest
 import ntkspec
 from ntkspec.__main__ import COMMANDS, MODULES, main
 
-HEAVY = ("torch", "cupy", "numba", "matplotlib", "plotly", "rich", "jinja2", "PIL")
+HEAVY = ("torch", "cupy", "numba", "matplotlib", "rich", "jinja2", "PIL")
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -111,6 +111,14 @@ def test_console_script(capsys):
     assert main(["analyse"]) == 2
     assert "expected one of train, export, analyze, batch, validate" in capsys.readouterr().err
     assert main([]) == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_its_version(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        sys.exit(main([command, "--version"]))
+    assert done.value.code == 0
+    assert capsys.readouterr().out == f"ntkspec {ntkspec.__version__}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

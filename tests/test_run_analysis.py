@@ -62,6 +62,7 @@ def test_every_step_and_plan_is_told(tmp_path):
     analyze_run(path, RunSettings(snapshot="end"), progress=steps.append, detail=plans.append)
     assert steps[-1] == "mine, end: bounds"
     assert plans[0].startswith("memory plan of mine, end, budget")
+    assert plans[-1] == "  eigenvectors of total, to align the targets with: computed"
 
 
 @pytest.mark.parametrize("asked", [{"k": 3}, {"method": "lanczos"}])
@@ -76,10 +77,10 @@ def test_reports_of_runs_are_put_together_after_they_were_read(tmp_path):
     runs.write_run(tmp_path / "b.h5", cases.mixed(11), label="b", steps=(1,))
     runs.write_run(tmp_path / "c.h5", cases.mixed(12, 3), label="c", steps=(1,))
     paths = [tmp_path / f"{name}.h5" for name in "abc"]
-    whole = analyze_runs(paths, backend="cpu")
+    whole = analyze_runs(paths, backend="cpu", baseline="a")
     read = []
     for path in paths:
-        write_json_file(assemble([analyze_run(path)], 0, "cpu"), path.with_suffix(".json"))
+        write_json_file(assemble([analyze_run(path)], None, "cpu"), path.with_suffix(".json"))
         read += read_report(path.with_suffix(".json")).runs
     together = assemble(read, 0, "cpu")
     assert tree(together) == tree(whole)

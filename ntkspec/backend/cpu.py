@@ -220,6 +220,10 @@ class CpuBackend(ArrayBackend):
         """See `Backend.singular_values_bytes`."""
         return 8 * GESDD_ROWS * rows
 
+    def svd_right_bytes(self, rows: int) -> int:
+        """See `Backend.svd_right_bytes`: both sides' vectors, gesdd's workspace of four matrices, a copy."""
+        return 8 * (7 * rows + 7) * rows
+
     def svd_right(self, triangle: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.svd_right`. LAPACK's gesdd counts its workspace in 32 bits, too."""
         require_countable(2 * len(triangle), "singular vectors on the CPU")

@@ -233,6 +233,10 @@ class GpuBackend(ArrayBackend):
             symmetric[size:, :size] = triangle.T
         return np.maximum(self.eigvalsh(symmetric)[: size - 1 : -1], 0.0)
 
+    def svd_right_bytes(self, rows: int) -> int:
+        """See `Backend.svd_right_bytes`: vectors of both sides, cuSOLVER's workspace, CuPy's copy."""
+        return 8 * 7 * rows**2
+
     def svd_right(self, triangle: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `Backend.svd_right`."""
         with self._checked("singular vectors"):

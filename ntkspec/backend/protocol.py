@@ -238,6 +238,10 @@ class Backend(Protocol):
         """Return the bytes that `singular_values` takes beside a matrix of `rows` rows."""
         ...
 
+    def svd_right_bytes(self, rows: int) -> int:
+        """Return the bytes that `svd_right` takes beside a matrix of `rows` rows."""
+        ...
+
     def solve_lower(self, triangle: Array, rows: Array) -> Array:
         """Solve L X = `rows` for X, L being the lower triangular matrix `triangle`."""
         ...

@@ -89,7 +89,7 @@ class Kernel:
                 remedy="choose one of these",
             )
         if self.columns is not None:
-            _check_same_parameters(self.rows, self.columns)
+            check_same_parameters(self.rows, self.columns, "columns of the kernel")
 
     # -- other kernels
 
@@ -286,8 +286,13 @@ def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
     return blocks
 
 
-def _check_same_parameters(rows: Jacobian, columns: Jacobian) -> None:
-    """Raise `UsageError` where two Jacobians describe their columns differently."""
+def check_same_parameters(rows: Jacobian, columns: Jacobian, where: str) -> None:
+    """Raise `UsageError` where two Jacobians are not of the same parameters, as far as they say.
+
+    Args:
+        rows, columns: of the kernel between them.
+        where: names the columns in the message.
+    """
     of_rows, of_columns = _parameters(rows), _parameters(columns)
     differing = [name for name in {*of_rows, *of_columns} if of_rows.get(name) != of_columns.get(name)]
     if not differing:
@@ -295,7 +300,7 @@ def _check_same_parameters(rows: Jacobian, columns: Jacobian) -> None:
     name = min(differing)
     expected, got = (parameters.get(name, f"no block {name}") for parameters in (of_rows, of_columns))
     raise UsageError(
-        "columns of the kernel",
+        where,
         expected=f"the parameters of its rows: {expected}",
         got=got,
         remedy="take both Jacobians from one model, with the same blocks and factors",

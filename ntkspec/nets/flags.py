@@ -8,20 +8,37 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ntkspec._version import PRODUCER
 from ntkspec.errors import UsageError
 from ntkspec.nets.config import OPTIONS, TrainConfig
 from ntkspec.nets.devices import DEVICES
 from ntkspec.nets.options import Option, nearest
 from ntkspec.nets.presets import PRESETS
 
-__all__ = ["COMMAND_OPTIONS", "GIVEN_OPTIONS", "read_flags"]
+__all__ = ["COMMAND_OPTIONS", "GIVEN_OPTIONS", "make_parser", "read_flags"]
 
 USAGE = "python -m ntkspec.train --image PICTURE --preset NAME -o RUN.h5 [options]   (--help lists them)"
-METAVARS = {"output": "RUN.h5", "image": "PICTURE", "mesh": "MESH", "preset": "NAME", "device": DEVICES}
+METAVARS = {
+    "output": "RUN.h5",
+    "everywhere": "ALL.h5",
+    "image": "PICTURE",
+    "mesh": "MESH",
+    "preset": "NAME",
+    "device": DEVICES,
+}
 
 COMMAND_OPTIONS = (
     Option("output", "", "output", str, "the run file to write; checkpoints go beside it", optional=True),
-    Option("overwrite", "", "overwrite", bool, "replace an existing run file and its checkpoints"),
+    Option(
+        "everywhere",
+        "",
+        "everywhere",
+        str,
+        "write a second run file: the trained network alone, at every pixel of the picture; "
+        "analyze --everywhere draws the kernel's eigenfunctions with it",
+        optional=True,
+    ),
+    Option("overwrite", "", "overwrite", bool, "replace existing run files and their checkpoints"),
     Option("quiet", "", "quiet", bool, "no progress bar and no summary"),
     Option(
         "threads",
@@ -48,9 +65,9 @@ def read_flags(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
     Raises:
         UsageError: an unknown option, or a value that cannot work.
-        SystemExit: after --help.
+        SystemExit: after --help or --version.
     """
-    options, unknown = _make_parser().parse_known_args(argv)
+    options, unknown = make_parser().parse_known_args(argv)
     if unknown:
         raise _unknown_word(unknown[0])
     return vars(options)
@@ -65,7 +82,7 @@ def _unknown_word(word: str) -> UsageError:
             remedy="give a picture as --image PICTURE, a mesh as --mesh MESH",
         )
     flag = word.split("=")[0]
-    close = nearest(flag, ["--config", "--help", *(option.flag for option in GIVEN_OPTIONS)])
+    close = nearest(flag, ["--config", "--help", "--version", *(option.flag for option in GIVEN_OPTIONS)])
     return UsageError(
         f"option {flag}",
         expected="one that --help lists",
@@ -91,7 +108,8 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     presets = "\n".join(f"  {name:12} {preset.summary}" for name, preset in PRESETS.items())
     parser = _Parser(
         prog="python -m ntkspec.train",
@@ -106,6 +124,7 @@ def _make_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=PRODUCER, help="print the version and exit")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="read options from this file")
     groups = {"": parser.add_argument_group("run")}
     for option in (*COMMAND_OPTIONS, *OPTIONS):

@@ -20,6 +20,7 @@ from ntkspec.store.schema import FORMAT
 __all__ = [
     "CURVE_NAME",
     "check_output",
+    "check_run_file",
     "checkpoint_folder",
     "folder_beside",
     "is_run_file",
@@ -45,7 +46,7 @@ def part_beside(run: Path) -> Path:
 
 
 def check_output(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
-    """Refuse, before any work, a run file that cannot or must not be written.
+    """Refuse, before any work, a run file with checkpoints that cannot or must not be written.
 
     Args:
         run: the run file.
@@ -55,21 +56,25 @@ def check_output(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
     Raises:
         OutputError: there is something of that name, or of its checkpoints', or its folder cannot be written.
     """
+    check_run_file(run, overwrite=overwrite, inputs=inputs)
+    _check_free(folder_beside(run), overwrite)
+    _check_ours(folder_beside(run))
+
+
+def check_run_file(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a run file as `check_output` does, whatever its checkpoints' place is."""
     if not run.name or os.path.isdir(run):  # os.path, since Path raises at long names
         raise _refused(run, "a file name", "a folder", "name a file in it, such as run.h5")
     for path in inputs:
         if os.path.exists(run) and os.path.exists(path) and run.samefile(path):
             raise _refused(
-                run, "a file that this run does not read", f"its input {path}", "choose another -o"
+                run, "a file that this run does not read", f"its input {path}", "choose another name"
             )
-    for path in (run, folder_beside(run)):
-        if os.path.lexists(path) and not overwrite:
-            raise _refused(path, "a name that is free", "one that exists", "give --overwrite or another -o")
+    _check_free(run, overwrite)
     for path in (run, part_beside(run)):
         if os.path.exists(path) and not is_run_file(path):
             expected = "no file, or a run file of ntkspec to replace"
-            raise _refused(path, expected, "another kind of file", "move it away or choose another -o")
-    _check_ours(folder_beside(run))
+            raise _refused(path, expected, "another kind of file", "move it away or choose another name")
     try:
         with tempfile.TemporaryDirectory(prefix=f".{folder_beside(run).name}.", dir=run.absolute().parent):
             pass
@@ -77,6 +82,11 @@ def check_output(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
         got = f"{run.absolute().parent}: {error.strerror}"
         remedy = "create it, or choose another folder or a shorter name"
         raise _refused(run, "a file that can be written", got, remedy) from error
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    if os.path.lexists(path) and not overwrite:
+        raise _refused(path, "a name that is free", "one that exists", "give --overwrite or another name")
 
 
 @contextmanager

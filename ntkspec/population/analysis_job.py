@@ -61,7 +61,7 @@ def analyse(job: RunJob) -> RunDone:
             got="one that was changed",
             remedy="start again when whoever writes it is done",
         )
-    report = assemble([run], 0, select(job.settings.backend).name)
+    report = assemble([run], None, select(job.settings.backend).name)
     made = replace(wanted, broken=failures(report))
     write_results(results, made, report, pages=job.pages)
     forget_failure(results, job.run)

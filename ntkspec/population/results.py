@@ -27,7 +27,7 @@ MADE = "made.json"
 FAILED = "failed"  # folder for what could not be analysed, and why
 FORMAT = "ntkspec-results"  # which made.json begins with
 DATA = FOLDER.files - {PAGE}
-RUN_FOLDER = replace(FOLDER, json=MADE, format=FORMAT, files=FOLDER.files | {MADE})
+RUN_FOLDER = replace(FOLDER, json=MADE, format=FORMAT, files=FOLDER.files | {MADE}, option="")
 LONGEST = 100  # bytes of a stem in the name of a folder, where file systems have room for 255
 
 

@@ -33,12 +33,22 @@ _CAPTIONS: Mapping[str, Caption] = {
         "floor, the thin line of its colour. A shaded band, wide enough to be seen only near a floor, is the "
         f"stated error. {FLOORS}",
     ),
+    "alignment": Caption(
+        title="Where the targets lie in the spectrum",
+        alt="Two log-log plots, a line for each run: the share of the targets outside of the first k modes "
+        "of the kernel, and the residual that gradient flow would leave over time.",
+        caption="Left: the lower a curve at k, the more of the targets lies in the k patterns that this "
+        "network learns fastest {when}. A cross marks the last mode whose eigenvalue is a number. Right: "
+        "what would be left of the present error if the kernel stayed as it is; a band where no more is "
+        "known. A trained network's kernel has learnt the targets: the curves say what was learnt; those of "
+        "an untrained one do not foretell it.",
+    ),
     "training": Caption(
         title="Through training",
         alt="Four panels against the step of training: largest eigenvalue, smallest eigenvalue, effective "
         "rank and kernel distance from the first snapshot; a line for each run.",
-        caption="Every snapshot, of the total kernel; the plot above has the other kernels. A filled mark is "
-        "a number. A hollow triangle says only that the value lies between zero and there: up to the floor, "
+        caption="Every snapshot, of the total kernel; the figure above has the others. A filled mark is a "
+        "number. A hollow triangle says only that the value lies between zero and there: up to the floor, "
         "or to what a network's activation regions leave. A cross at the lower edge is exactly "
         "zero, the thin line the floor. Kernel distance is 1 - <K_t, K_0> / (|K_t| |K_0|), with Frobenius "
         "norms: 0 where the kernel has kept its direction, whatever its scale.",
@@ -71,6 +81,16 @@ _CAPTIONS: Mapping[str, Caption] = {
         caption="A dot is a number; an arrow says only that the value lies somewhere to the left of its "
         "bar, the floor, so a distance measured from there is at least that large. A zero is exact.",
     ),
+    "eigenfunctions": Caption(
+        title="What the kernel sees: its eigenfunctions",
+        alt="A row of small pictures for each run, one for each of some eigenfunctions of its total kernel.",
+        caption="Of the total kernels {when}. A network learns these patterns one after the other, that "
+        "of the largest eigenvalue (lambda) first. Red and blue are values of opposite sign, "
+        "white is zero. Each picture has its own scale, and the sample with the largest value "
+        "is red. Where only the samples are known, a cell is the mean of those in it, and blank "
+        "without any; over the whole picture a pattern goes on by Nystroem's extension. Cycles "
+        "are the mean radial frequency: how many waves fit across the picture.",
+    ),
 }
 
 
@@ -80,7 +100,7 @@ _STEPWISE = (
     "marks the last eigenvalue that is a number; the thin line is the floor of the last snapshot. A shaded "
     f"band is the stated error. {FLOORS}"
 )
-_LATE = " Drawn: the middle and the end of training; the plots above have every snapshot."
+_LATE = " Drawn: the middle and the end of training; the figure above has every snapshot."
 
 
 def captions(report: Report) -> dict[str, Caption]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ntkspec._version import __version__
+from ntkspec._version import PRODUCER
 from ntkspec.errors import UsageError
 from ntkspec.report.decades import decades_between
 from ntkspec.report.names import apart, look, numbered
@@ -25,22 +25,29 @@ def unique_labels(runs: Sequence[tuple[str, Path]]) -> list[str]:
 
 def find_baseline(
     labels: Sequence[str], own: Sequence[str], configs: Sequence[Mapping[str, Any]], wanted: str | None
-) -> int:
-    """Which run to compare with, by position: the wanted one, else "baseline", else the first.
+) -> int | None:
+    """Return the position of the run to compare with: the wanted one, else what the trainer calls "baseline".
+
+    That is the only run of this label, or else of this preset; without such a run, or with several, there is
+    nothing to compare with.
 
     Args:
         labels: as in the report, where no two are alike.
         own: as the files have them; one that a single run has names it, too.
         configs: of the runs.
         wanted: a label, or None.
+
+    Raises:
+        UsageError: no run, or more than one, has the wanted label.
+
+    Example:
+        >>> find_baseline(["mine", "baseline"], ["mine", "baseline"], [{}, {}], None)
+        1
     """
     if wanted is None:
-        named = [
-            i
-            for i, config in enumerate(configs)
-            if config.get("preset") == "baseline" or "baseline" in (look(own[i]), look(labels[i]))
-        ]
-        return (named or [0])[0]
+        by_label = [i for i in range(len(labels)) if "baseline" in (look(own[i]), look(labels[i]))]
+        named = by_label or [i for i, config in enumerate(configs) if config.get("preset") == "baseline"]
+        return named[0] if len(named) == 1 else None
     found = _of_look(wanted, labels) or _of_look(wanted, own)
     if len(found) != 1:
         choice = labels if not found else [labels[i] for i in found]
@@ -53,13 +60,15 @@ def find_baseline(
     return found[0]
 
 
-def compare_runs(runs: Sequence[RunReport], baseline: int) -> tuple[Comparison, ...]:
+def compare_runs(runs: Sequence[RunReport], baseline: int | None) -> tuple[Comparison, ...]:
     """lambda_min of every other run over the baseline's, for each snapshot label that both have.
 
     Args:
         runs: each with a label of its own.
-        baseline: position of the run that the others are compared with.
+        baseline: position of the run that the others are compared with; None: nothing is compared.
     """
+    if baseline is None:
+        return ()
     reference = runs[baseline]
     comparisons = []
     decades: float | None
@@ -95,23 +104,24 @@ def sample_warnings(runs: Sequence[RunReport]) -> list[str]:
     return warnings
 
 
-def assemble(runs: Sequence[RunReport], baseline: int, backend: Literal["cpu", "gpu"]) -> Report:
-    """Return the report of runs that were analysed one by one, here or elsewhere: several are compared.
+def assemble(runs: Sequence[RunReport], baseline: int | None, backend: Literal["cpu", "gpu"]) -> Report:
+    """Return the report of runs that were analysed one by one, here or elsewhere.
 
     Args:
         runs: each with a label of its own, see `unique_labels`.
-        baseline: position of the run that the others are compared with, see `find_baseline`.
+        baseline: position of the run that the others are compared with, see `find_baseline`; None: of none.
         backend: what ran the arithmetic.
     """
-    first, several = runs[0], len(runs) > 1
+    first = runs[0]
+    baseline = baseline if len(runs) > 1 else None
     first = replace(first, warnings=tuple(dict.fromkeys((*first.warnings, *sample_warnings(runs)))))
     return Report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        producer=f"ntkspec {__version__}",
+        producer=PRODUCER,
         backend=backend,
         runs=(first, *runs[1:]),
-        comparisons=compare_runs(runs, baseline) if several else (),
-        baseline=runs[baseline].label if several else None,
+        comparisons=compare_runs(runs, baseline),
+        baseline=None if baseline is None else runs[baseline].label,
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkspec.report import words
+from ntkspec.report.alignment_figure import fig_alignment
 from ntkspec.report.curves import (
     KERNEL,
     draw_run,
@@ -23,15 +23,19 @@ from ntkspec.report.curves import (
     text,
     to_bytes,
 )
+from ntkspec.report.eigenfunctions_figure import fig_eigenfunctions
 from ntkspec.report.records import Picture, Report
 from ntkspec.report.spectra_figure import MOST_PANELS, fig_spectra, with_kernel
 from ntkspec.report.style import LATE, NO_GRID_COLOUR, StyledRun, of_kind, styled_runs, when_last
+from ntkspec.report.tiles import tiles
 from ntkspec.report.training_figure import fig_training
 
 __all__ = [
     "draw_all",
     "fig_ablation",
+    "fig_alignment",
     "fig_decades",
+    "fig_eigenfunctions",
     "fig_panels",
     "fig_pictures",
     "fig_spectra",
@@ -39,18 +43,18 @@ __all__ = [
     "to_bytes",
 ]
 
-_MOST_PIXELS = 512  # of a picture's side; larger ones are thinned
-
 
 def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
     """The figures that the report has enough for, by name, drawn one at a time."""
     drawers: dict[str, Callable[[Report], Figure | None]] = {
         "spectra": fig_spectra,
+        "alignment": fig_alignment,
         "training": fig_training,
         "ablation": fig_ablation,
         "panels": fig_panels,
         "pictures": fig_pictures,
         "decades": fig_decades,
+        "eigenfunctions": fig_eigenfunctions,
     }
     for name, draw in drawers.items():
         figure = draw(report)
@@ -58,16 +62,21 @@ def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
             yield name, figure
 
 
-def fig_ablation(report: Report) -> Figure | None:
-    """Baseline, grid network, the same without the grid's gradients: a panel for each grid network."""
+def fig_ablation(report: Report, *, narrow: bool = False) -> Figure | None:
+    """Baseline, grid network, the same without the grid's gradients: a panel for each grid network.
+
+    Args:
+        report: what to draw.
+        narrow: one panel above the other, as a phone shows them.
+    """
     runs = styled_runs(report)
     grids = with_kernel(runs, "no_grid")[:MOST_PANELS]
     if not grids:
         return None
     baseline = next(iter(of_kind(with_kernel(runs, "total"), "baseline")), None)
-    columns = min(len(grids), 3)
+    columns = 1 if narrow else min(len(grids), 3)
     rows = -(-len(grids) // columns)
-    figure = new_figure(max(4.3 * columns, 7.6), 4.6 * rows + 0.6)
+    figure = new_figure(4.6 if narrow else max(4.3 * columns, 7.6), 4.6 * rows + 0.6 + narrow)
     panels = new_axes(figure, rows, columns)
     for axes, run in zip(panels, grids, strict=False):
         if baseline is not None and baseline is not run:
@@ -117,19 +126,20 @@ def fig_panels(report: Report) -> Figure | None:
 
 def fig_pictures(report: Report) -> Figure | None:
     """The target and each run's reconstruction at the end, with its quality."""
-    tiles = _tiles(styled_runs(report))[: 3 * MOST_PANELS]
-    if not tiles:
+    shown = tiles(styled_runs(report))[: 3 * MOST_PANELS]
+    if not shown:
         return None
-    columns = min(len(tiles), 7)
-    rows = -(-len(tiles) // columns)
+    columns = min(len(shown), 7)
+    rows = -(-len(shown) // columns)
     side = 12.8 / max(columns, 4)
     figure = new_figure(side * columns, (side + 0.5) * rows)
     panels = new_axes(figure, rows, columns, share=False)
-    for axes in panels[len(tiles) :]:
+    for axes in panels[len(shown) :]:
         axes.set_visible(False)
-    for axes, (picture, caption) in zip(panels, tiles, strict=False):
-        _show(axes, picture)
-        axes.set_xlabel(caption, fontsize=8.5, linespacing=1.3)
+    for axes, tile in zip(panels, shown, strict=False):
+        _show(axes, tile.picture)
+        name = "\n".join(textwrap.wrap(text(tile.name), 22)) or " "
+        axes.set_xlabel(f"{name}\n{tile.quality}" if tile.quality else name, fontsize=8.5, linespacing=1.3)
     return figure
 
 
@@ -162,39 +172,12 @@ def fig_decades(report: Report) -> Figure | None:
     return figure
 
 
-def _tiles(runs: Sequence[StyledRun]) -> list[tuple[Picture, str]]:
-    """Pictures with their captions; a target stands before the first run that learnt it."""
-    tiles: list[tuple[Picture, str]] = []
-    truth: Picture | None = None
-    first = next((run.run.truth for run in runs if run.run.truth is not None), None)
-    for run in runs:
-        picture = run.end.picture if run.end is not None else None
-        if picture is None or run.end is None:
-            continue
-        target = run.run.truth if run.run.truth is not None else first if truth is None else truth
-        if target is not None and (truth is None or not np.array_equal(target, truth)):
-            truth = target
-            tiles.append((target, "target"))
-        forms = {"psnr_db": "{}", "psnr_db_held_out": "held out {}", "ms_ssim": "MS-SSIM {}", "iou": "IoU {}"}
-        quality = " · ".join(part for name in forms if (part := _named(run, name, forms[name])))
-        name = "\n".join(textwrap.wrap(text(run.name), 22)) or " "
-        tiles.append((picture, f"{name}\n{quality}" if quality else name))
-    return tiles
-
-
-def _named(run: StyledRun, metric: str, form: str) -> str:
-    value = words.metric(run.end.metrics if run.end else {}, metric)
-    return "" if value == "-" else form.format(value)
-
-
 def _show(axes: Axes, picture: Picture) -> None:
-    step = max(1, -(-max(picture.shape[:2]) // _MOST_PIXELS))
-    thin = picture[::step, ::step]
-    if thin.ndim == 3 and thin.shape[2] == 1:
-        thin = thin[:, :, 0]
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    axes.imshow(thin, cmap="gray" if thin.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest")
+    axes.imshow(
+        picture, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest"
+    )
 
 
 def _draw_lambda_min(axes: Axes, row: int, run: StyledRun, kernel: str, colour: str) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from ntkspec._io import beside, hidden_folder, locked, new_parents, remove_leftovers
 from ntkspec.errors import OutputError
+from ntkspec.report.themes import both_themes
 from ntkspec.store.disk import writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIGURES = "figures"  # the one folder inside
+ENDINGS = ("svg", "png", "pdf")  # of each figure's files
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,23 @@ class FolderKind:
     json: str  # the name of that file
     format: str  # which its text begins with
     files: frozenset[str]  # names of all files, that one among them
-    figures: frozenset[str]  # names of figures, without ".png" and ".svg"
+    figures: frozenset[str]  # names of figures, without their endings
+    option: str = ""  # by which its command replaces one that somebody added to, if it has such an option
 
     @cached_property
     def names(self) -> frozenset[str]:
         """Every name inside, relative to the folder."""
-        pictures = {f"{FIGURES}/{name}.{ending}" for name in self.figures for ending in ("png", "svg")}
+        pictures = {f"{FIGURES}/{name}.{ending}" for name in self.figures for ending in ENDINGS}
         return self.files | {FIGURES} | pictures
 
-    def check(self, folder: Path) -> None:
+    def check(self, folder: Path, *, overwrite: bool = False) -> None:
         """Raise `OutputError` where `write` would refuse this folder; nothing is written.
 
         A folder may be absent, empty, or one of this kind that nobody added to.
+
+        Args:
+            folder: what is to be written.
+            overwrite: whether somebody may have added to one of this kind; others are refused anyway.
         """
         target = resolved(folder)
         check_parent(folder, target)
@@ -61,24 +68,31 @@ class FolderKind:
                 got="the current folder, or one around it",
                 remedy="name a folder inside it, such as -o report",
             )
-        stranger = self._stranger(folder, target)
-        if stranger is not None:
+        with as_output_error(folder):
+            ours = self.is_json(target / self.json)
+            strangers = self._strangers(target, added=not (overwrite and ours))
+        if strangers:
+            remedy = "name another folder with -o, or move what is there"
             raise OutputError(
                 str(folder),
                 expected="no folder, an empty one, or one that this program wrote",
-                got=f"one that holds {stranger!r}",
-                remedy="name another folder with -o, or move what is there",
+                got=f"one that holds {strangers[0]!r}",
+                remedy=f"give {self.option} to keep it there, {remedy}" if ours and self.option else remedy,
             )
 
-    def write(self, folder: Path, fill: Callable[[Path], list[str]]) -> list[Path]:
+    def write(
+        self, folder: Path, fill: Callable[[Path], list[str]], *, overwrite: bool = False
+    ) -> list[Path]:
         """Let `fill` write everything into a hidden folder, which then takes the folder's place.
 
-        On any failure or interruption the hidden folder is removed and the old one is as it was. Further JSON
-        files of this kind's format in the old one stay. What a killed process has left is removed.
+        On any failure or interruption the hidden folder is removed and the old one is as it was. What others
+        added to the old one stays, and so do further JSON files of this kind's format. What a killed process
+        has left is removed.
 
         Args:
             folder: see `check`.
             fill: writes into the empty folder that it is given, and returns the names of the files.
+            overwrite: see `check`.
 
         Returns:
             The files written, in the order of `fill`.
@@ -86,13 +100,17 @@ class FolderKind:
         Raises:
             OutputError: see `check`, or something cannot be written.
         """
-        self.check(folder)
+        self.check(folder, overwrite=overwrite)
         target = resolved(folder)
         with as_output_error(folder), new_parents(target), hidden_folder(target) as part:
             names = fill(part)
-            self.check(folder)  # the work took a while: someone may have put a file there
-            for further in [path for path in target.glob("*") if path.name not in self.names]:
-                shutil.copy2(further, part)
+            self.check(
+                folder, overwrite=overwrite
+            )  # the work took a while: someone may have put a file there
+            for further in [
+                path for path in _inside(target) if path.relative_to(target).as_posix() not in self.names
+            ]:
+                _keep(further, part / further.relative_to(target))
             _swap(part, target)
         remove_leftovers(target, self.is_leftover)
         return [folder / name for name in names]
@@ -112,28 +130,57 @@ class FolderKind:
         inside = {file.relative_to(path).as_posix() for file in path.rglob("*")}
         return all(name in self.names or ("/" not in name and name.endswith(".json")) for name in inside)
 
-    def _stranger(self, folder: Path, target: Path) -> str | None:
-        """The first thing in a folder that this program did not write, if there is one."""
-        with as_output_error(folder):
-            there = sorted(target.iterdir())
-            if not there:
-                return None
-            if not self.is_json(target / self.json):
-                return next((path.name for path in there if path.name not in self.names), there[0].name)
-            inside = sorted((target / FIGURES).iterdir()) if (target / FIGURES).is_dir() else []
-            for path in (*there, *inside):
-                name = path.relative_to(target).as_posix()
-                plain = path.is_dir() if name == FIGURES else path.is_file()
-                ours = name in self.names or (
-                    "/" not in name and self.is_json(path)
-                )  # --json may have put it
-                if not ours or path.is_symlink() or not plain:
-                    return name
-        return None
+    def _strangers(self, target: Path, *, added: bool) -> list[str]:
+        """What in a folder is in the way: what has a name of ours and is a link or another kind of thing.
+
+        Args:
+            added: what others added is in the way, too.
+        """
+        there = _inside(target)
+        names = [path.relative_to(target).as_posix() for path in there]
+        if there and not self.is_json(target / self.json):
+            return [name for name in names if name not in self.names] or names
+        found = []
+        for path, name in zip(there, names, strict=True):
+            plain = not path.is_symlink() and (path.is_dir() if name == FIGURES else path.is_file())
+            further = "/" not in name and self.is_json(path)  # --json may have put it there
+            if not plain if name in self.names else (added and not further):
+                found.append(name)
+        return found
 
 
-def write_figures(part: Path, figures: Iterable[tuple[str, Figure]]) -> tuple[list[str], dict[str, bytes]]:
-    """Write each figure as PNG and SVG into a folder's folder of figures.
+def _inside(target: Path) -> list[Path]:
+    """What is in a folder, and in its folder of figures; nothing where there is no folder."""
+    figures = target / FIGURES
+    inside = sorted(figures.iterdir()) if figures.is_dir() and not figures.is_symlink() else []
+    return [*(sorted(target.iterdir()) if target.is_dir() else []), *inside]
+
+
+def _keep(path: Path, copy: Path) -> None:
+    """Have a file, link or folder of others in the new folder, too, without copying where links will do."""
+    copy.parent.mkdir(exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.copytree(path, copy, symlinks=True, copy_function=_link)
+    else:
+        _link(path, copy)
+
+
+def _link(path: str | Path, copy: str | Path) -> None:
+    try:
+        os.link(path, copy, follow_symlinks=False)
+    except (OSError, NotImplementedError):  # a file system without hard links
+        shutil.copy2(path, copy, follow_symlinks=False)
+
+
+def write_figures(
+    part: Path, figures: Iterable[tuple[str, Figure]], dark: Mapping[str, str]
+) -> tuple[list[str], dict[str, bytes]]:
+    """Write each figure as PNG, PDF and SVG into a folder's folder of figures.
+
+    Args:
+        part: the folder.
+        figures: with their names.
+        dark: what colours are on a dark background, see `themes.both_themes`.
 
     Returns:
         The names relative to the folder, and the SVG files by the names of the figures.
@@ -144,12 +191,13 @@ def write_figures(part: Path, figures: Iterable[tuple[str, Figure]]) -> tuple[li
     names: list[str] = []
     pictures: dict[str, bytes] = {}
     for name, figure in figures:
-        for ending in ("png", "svg"):
+        for ending in ENDINGS:
             content = to_bytes(figure, ending)
             if ending == "svg":
-                pictures[name] = content
+                content = pictures[name] = both_themes(content, dark)
             names.append(f"{FIGURES}/{name}.{ending}")
             (part / names[-1]).write_bytes(content)
+            figure.set_layout_engine("none")  # laid out once, which takes as long as drawing
     return names, pictures
 
 

@@ -10,9 +10,10 @@ from typing import get_args
 from ntkspec.backend import Precision
 from ntkspec.errors import ReportFileError, UsageError
 from ntkspec.jacobian import Outputs
-from ntkspec.report.records import Comparison, Qualifier, Report, RunReport, SnapshotReport
+from ntkspec.report.records import Comparison, ModePictures, Qualifier, Report, RunReport, SnapshotReport
 from ntkspec.report.to_json import FORMAT, VERSION
 from ntkspec.report.tree import Node, parse, read_bytes
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.bounds.record import Bound, Quantity, Side
 from ntkspec.spectral.consistency import Check
@@ -25,10 +26,10 @@ from ntkspec.spectral.regions import Regions
 def read_report(path: str | os.PathLike[str]) -> Report:
     """Read a report.json, of this or an earlier version of ntkspec.
 
-    It is the report that was written, to the last digit, but for what JSON does not carry: pictures and
-    eigenvectors are None. What an older file does not have is None, empty or, as a `trace_error`, 0. What was
-    not finite is null in the file and read as what it stood for: an error, a floor or a
-    check's departure as infinity, a bound as the infinity that says nothing, a metric as NaN.
+    It is the report that was written, to the last digit, but for what JSON does not carry: pictures,
+    eigenvectors and eigenfunctions' values are None. What an older file does not have is None, empty or, as a
+    `trace_error`, 0. What was not finite is null in the file and read as what it stood for: an error, a floor
+    or a check's departure as infinity, a bound as the infinity that says nothing, a metric as NaN.
 
     Args:
         path: of the file, under whatever name.
@@ -109,7 +110,8 @@ def _mode(node: Node, outputs: int) -> Outputs:
 
 def _snapshot(node: Node) -> SnapshotReport:
     spectra = {name: _spectrum(each) for name, each in node["spectra"].items()}
-    checks, apart = node.get("checks"), node.get("kernel_distance")
+    checks, apart, aligned = (node.get(name) for name in ("checks", "kernel_distance", "alignment"))
+    unaligned, modes = node.get("no_alignment"), node.get("eigenfunctions")
     if "total" not in spectra:
         node["spectra"].refuse("a spectrum 'total'", ", ".join(spectra) or "none")
     return SnapshotReport(
@@ -121,6 +123,11 @@ def _snapshot(node: Node) -> SnapshotReport:
         bounds=node["bounds"].each(lambda each: _bound(each, spectra)),
         checks=checks.each(_check) if checks else (),
         distances={name: _distance(each) for name, each in apart.items()} if apart else {},
+        alignments={name: _alignment(name, each, spectra) for name, each in aligned.items()}
+        if aligned
+        else {},
+        no_alignment=unaligned.text() if unaligned else "",
+        eigenfunctions=_eigenfunctions(modes) if modes else None,
     )
 
 
@@ -198,6 +205,31 @@ def _distance(node: Node) -> KernelDistance:
         reference=node["from"].text(),
         reason=node["reason"].text(),
     )
+
+
+def _alignment(name: str, node: Node, spectra: dict[str, Spectrum]) -> Alignment:
+    if name not in spectra:
+        node.refuse("shares in the modes of one of the spectra", name)
+    resolved = spectra[name].resolved
+    residual, aligned = node.get("residual"), node.get("kernel_target")
+    return Alignment(
+        spectrum=spectra[name],
+        target=node["target"].numbers(resolved, least=0.0),
+        rest=node["rest"].number(least=0.0),
+        kernel_target=aligned.number(least=0.0) if aligned else None,
+        residual=residual.numbers(resolved, least=0.0) if residual else None,
+        residual_rest=node["residual_rest"].number(least=0.0) if residual else None,
+    )
+
+
+def _eigenfunctions(node: Node) -> ModePictures:
+    def read(mode: Node) -> tuple[int, float, float | None]:
+        cycles = mode.get("radial_frequency")
+        eigenvalue = mode["eigenvalue"].number(least=0.0)
+        return mode["mode"].integer(1), eigenvalue, cycles.number(least=0.0) if cycles else None
+
+    modes, eigenvalues, frequencies = zip(*node.each(read), strict=True) if node.value else ((), (), ())
+    return ModePictures(modes, eigenvalues, frequencies)
 
 
 def _check(node: Node) -> Check:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
+
+from ntkspec.report.records import Picture
+from ntkspec.report.swatch import swatch
 
 _NUMBER = re.compile(r"(?:[≤≥] )?\d\.\de[+-]\d+")
 
@@ -18,6 +22,7 @@ def template(name: str, package: str = "ntkspec.report") -> Template:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["signs"] = signs
+    environment.filters["swatch"] = swatch
     return environment.from_string(resource(name, package))
 
 
@@ -35,6 +40,21 @@ def signs(text: str) -> Markup:
 def data_uri(svg: bytes) -> str:
     """Return an SVG file as the address of a picture."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def picture_uri(picture: Picture) -> str:
+    """Return a picture (H, W) or (H, W, 3), uint8, as the address of a PNG file.
+
+    Example:
+        >>> import numpy as np
+        >>> picture_uri(np.zeros((2, 2), np.uint8))[:26]
+        'data:image/png;base64,iVBO'
+    """
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def resource(name: str, package: str = "ntkspec.report") -> str:

@@ -33,10 +33,15 @@ class Moment:
         """By its place in training, where there is one run to a plot."""
         return step_colour(self.place, self.of)
 
-    def shade(self, colour: str) -> str:
+    @property
+    def dark(self) -> str:
+        """The same on a dark background, from which the end of training stands out as well."""
+        return step_colour(self.of - 1 - self.place, self.of)
+
+    def shade(self, colour: str, paper: str = "#ffffff") -> str:
         """The colour of its run, the paler the earlier, where there are several runs to a plot."""
         left = 1 - self.place / (self.of - 1) if self.of > 1 else 0.0
-        return mixed(colour, "#ffffff", _PALEST * left)
+        return mixed(colour, paper, _PALEST * left)
 
 
 def by_step(report: Report) -> bool:

@@ -24,10 +24,11 @@ class Places:
     folder: Path  # of the report
     json: Path | None = None  # a further file for report.json
     kernels: Path | None = None  # folder
+    overwrite: bool = False  # a report that somebody added to is replaced, too, and what was added stays
 
     def check(self, inputs: Sequence[Path]) -> None:
         """Raise `OutputError` where something cannot be written, or would be in the way; leaves nothing."""
-        check_folder(self.folder)
+        check_folder(self.folder, overwrite=self.overwrite)
         folder = resolved(self.folder)
         for path in inputs:
             if any(place.is_relative_to(folder) for place in (resolved(path), path.absolute())):

@@ -1,17 +1,19 @@
-"""What the page's interactive plots draw, as JSON: spectra of all snapshots, and their course in training."""
+"""What the page's figure draws, as JSON: spectra of all snapshots, and their course in training."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ntkspec.report import words
 from ntkspec.report.moments import Moment, by_step, few, moments
 from ntkspec.report.names import kernel_names
+from ntkspec.report.plot_alignment import alignment_curve
 from ntkspec.report.records import Report
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, styled_runs
+from ntkspec.report.themes import INK, PAPER
 from ntkspec.report.thinning import thinned
 from ntkspec.report.through_training import (
     StepAxis,
@@ -22,41 +24,51 @@ from ntkspec.report.through_training import (
     steps_of,
 )
 from ntkspec.report.to_json import plain
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _POINTS = 300  # of a curve
 _ALL_POINTS = 40_000  # of all curves: beyond, each has fewer, lest the page grows with every snapshot
 _FEWEST = 60
+_INK = "#1d1d1f"  # of the light theme
+_ALIGNED = ("alignment", "residual")
 _MANY = 1.4  # width of a curve that is one of many
 _DASHES: dict[Stage, str] = {"init": "dot", "mid": "dash", "end": "solid"}
 _WIDTHS: dict[Stage, float] = {"init": 1.0, "mid": 1.6, "end": 2.2}
 
 
 def plot_data(report: Report) -> dict[str, Any]:
-    """Return what both plots draw: of spectra the resolved eigenvalues only, thinned on a log axis.
+    """Return what the page's figure draws: of spectra the resolved eigenvalues only, thinned on a log axis.
 
     Kernels that are exactly zero have no curve. plotly reads a little HTML in names: they come escaped, so
-    that they are shown as they are written.
+    that they are shown as they are written. Kernels are named by their place among `kernels`.
     """
     stepwise, kernels = by_step(report), kernel_names(report.runs, 40)
     runs = [(styled, moments(styled.run, stepwise=stepwise)) for styled in styled_runs(report)]
     drawn = sum(len(moment.snapshot.spectra) for _, found in runs for moment in found)
     points = max(_FEWEST, min(_POINTS, _ALL_POINTS // max(drawn, 1)))
-    alone = len(runs) == 1
+    alone, order = len(runs) == 1, kernels_of(report)
     return {
-        "last": html.escape(last_name(report)),
-        "stepwise": stepwise,
-        "points": points,
+        "views": views(report),
+        "whole": [*_ALIGNED] if {*_aligned(report)} <= {"total"} else [],  # views of this kernel alone
+        "kernels": [html.escape(kernels.get(kernel, kernel)) for kernel in order],
         "groups": _groups(report, [found for _, found in runs], alone=alone),
         "runs": [
             {
                 "name": html.escape(styled.name),
                 "colour": styled.colour,
+                "dark": styled.dark,
+                "marker": styled.marker,
                 "curves": [
-                    _curve(styled, moment, kernels[kernel], spectrum, points, alone=alone)
+                    _curve(spectrum, points, _look(styled, moment, order.index(kernel), alone=alone))
                     for moment in found
                     for kernel, spectrum in moment.snapshot.spectra.items()
                     if not words.is_zero(spectrum)
+                ],
+                "alignments": [
+                    alignment_curve(aligned, _look(styled, moment, order.index(kernel), alone=alone))
+                    for moment in found
+                    for kernel, aligned in moment.snapshot.alignments.items()
                 ],
             }
             for styled, found in runs
@@ -65,24 +77,49 @@ def plot_data(report: Report) -> dict[str, Any]:
     }
 
 
+def views(report: Report) -> list[str]:
+    """Return the names of the ways to draw the figure that the report has numbers for."""
+    found = _aligned(report)
+    snapshots = [snapshot for run in report.runs for snapshot in run.snapshots]
+    spectra = [spectrum for snapshot in snapshots for spectrum in snapshot.spectra.values()]
+    has = {
+        "spectrum": any(not words.is_zero(spectrum) for spectrum in spectra),
+        "alignment": bool(found),
+        "residual": any(one.residual is not None for of_kernel in found.values() for one in of_kernel),
+        "training": has_training(report) and bool(spectra),
+    }
+    return [name for name, is_there in has.items() if is_there]
+
+
+def _aligned(report: Report) -> dict[str, list[Alignment]]:
+    """All alignments, by kernel."""
+    found: dict[str, list[Alignment]] = {}
+    for run in report.runs:
+        for snapshot in run.snapshots:
+            for kernel, alignment in snapshot.alignments.items():
+                found.setdefault(kernel, []).append(alignment)
+    return found
+
+
 def _groups(report: Report, found: list[tuple[Moment, ...]], *, alone: bool) -> list[dict[str, Any]]:
     """What can be shown and hidden together: a stage of training, or the snapshots of one step and name.
 
-    At first all are shown, but for the start of training among three stages, and of several runs with many
-    snapshots each all but the first, the middle and the last.
+    At first the end is shown of several runs, of one all but the start of training among three stages; of
+    several runs with many snapshots each the first, the middle and the last.
     """
     present = [moment for of_run in found for moment in of_run]
     if not by_step(report):
-        names = {"init": "start", "mid": "mid", "end": last_name(report)}
+        names = {"init": "start of training", "mid": "middle", "end": last_name(report)}
         stages = [stage for stage in STAGES if any(moment.stage == stage for moment in present)]
         return [
             {
                 "key": stage,
                 "name": names[stage],
-                "colour": "currentColor",
+                "colour": _INK,
+                "dark": INK,
                 "dash": _DASHES[stage],
                 "width": _WIDTHS[stage],
-                "shown": stage != "init" or len(stages) == 1,
+                "shown": stage == "end" or (alone and stage == "mid") or len(stages) == 1,
             }
             for stage in stages
         ]
@@ -92,7 +129,8 @@ def _groups(report: Report, found: list[tuple[Moment, ...]], *, alone: bool) -> 
         {
             "key": key,
             "name": _said(moment),
-            "colour": moment.colour if alone else moment.shade("#1d1d1f"),
+            "colour": moment.colour if alone else moment.shade(_INK),
+            "dark": moment.dark if alone else moment.shade(INK, PAPER),
             "dash": "solid",
             "width": 3.0,
             "shown": alone or key in shown,
@@ -111,21 +149,29 @@ def _said(moment: Moment) -> str:
     return moment.name if step in re.findall(r"\d+", moment.name) else f"{moment.name} ({step})"
 
 
-def _curve(
-    run: StyledRun, moment: Moment, kernel: str, spectrum: Spectrum, points: int, *, alone: bool
-) -> dict[str, Any]:
-    index = thinned(spectrum.resolved, points) if spectrum.resolved else None
-    picked = [] if index is None else (index - 1).tolist()
+def _look(run: StyledRun, moment: Moment, kernel: int, *, alone: bool) -> dict[str, Any]:
+    """What curves of a kernel at a snapshot have in common."""
     stage = moment.stage
-    by_place = moment.colour if alone else moment.shade(run.colour)
+    by_place = (moment.colour, moment.dark)
+    shades = by_place if alone else (moment.shade(run.colour), moment.shade(run.dark, PAPER))
+    colour, dark = (run.colour, run.dark) if stage else shades
     return {
         "group": _key(moment),
-        "colour": run.colour if stage else by_place,
+        "colour": colour,
+        "dark": dark,
         "dash": _DASHES[stage] if stage else "solid",
         "width": _WIDTHS[stage] if stage else _MANY,
         "snapshot": html.escape(moment.name),
         "step": moment.snapshot.step,
-        "kernel": html.escape(kernel),
+        "kernel": kernel,
+    }
+
+
+def _curve(spectrum: Spectrum, points: int, look: Mapping[str, Any]) -> dict[str, Any]:
+    index = thinned(spectrum.resolved, points) if spectrum.resolved else None
+    picked = [] if index is None else (index - 1).tolist()
+    return {
+        **look,
         "index": [i + 1 for i in picked],
         "value": [plain(float(f"{spectrum.eigenvalues[i]:.5e}")) for i in picked],
         "error": [plain(float(f"{spectrum.error[i]:.1e}")) for i in picked],
@@ -137,20 +183,15 @@ def _curve(
 
 
 def _training(report: Report) -> dict[str, Any]:
-    """Every kernel at every snapshot, against the step."""
-    axis, names = StepAxis.of(steps_of(report)), kernel_names(report.runs, 40)
+    """Every kernel at every snapshot, against the step; runs in the order of the others."""
+    axis, order = StepAxis.of(steps_of(report)), kernels_of(report)
     return {
         "ticks": axis.ticks(steps_of(report)),
-        "kernels": [html.escape(names[kernel]) for kernel in kernels_of(report)],
         "runs": [
             {
-                "name": html.escape(styled.name),
-                "colour": styled.colour,
-                "series": {
-                    html.escape(names[kernel]): _series(styled, kernel, axis)
-                    for kernel in kernels_of(report)
-                    if any(kernel in snapshot.spectra for snapshot in styled.run.snapshots)
-                },
+                str(order.index(kernel)): _series(styled, kernel, axis)
+                for kernel in order
+                if any(kernel in snapshot.spectra for snapshot in styled.run.snapshots)
             }
             for styled in styled_runs(report)
         ],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound as CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
@@ -23,6 +24,17 @@ from ntkspec.spectral.eigenvalues import Spectrum
 
 Picture = NDArray[np.uint8]  # (H, W) or (H, W, 3)
 Qualifier = Literal["=", ">=", "<=", "unresolved"]
+
+
+@dataclass(frozen=True)
+class ModePictures:
+    """Some eigenfunctions of a total kernel over inputs of two coordinates: at the samples, or everywhere."""
+
+    modes: tuple[int, ...]  # k of them, ascending, from 1: that of the largest eigenvalue
+    eigenvalues: tuple[float, ...]  # (k,)
+    frequencies: tuple[float | None, ...]  # (k,) radial, cycles across the picture; None: at scattered points
+    points: NDArray[np.floating] | None = None  # (M, 2), not in report.json
+    patterns: NDArray[np.float32] | None = None  # (M, k), not in report.json
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,9 @@ class SnapshotReport:
     checks: tuple[Check, ...] = ()
     picture: Picture | None = None  # the model's output, where the run file carries it
     distances: Mapping[str, KernelDistance] = field(default_factory=dict)  # by spectrum; older files: none
+    alignments: Mapping[str, Alignment] = field(default_factory=dict)  # by spectrum: of "total", or of none
+    no_alignment: str = ""  # why there is none
+    eigenfunctions: ModePictures | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +102,7 @@ class Report:
     backend: Literal["cpu", "gpu"]
     runs: tuple[RunReport, ...]
     comparisons: tuple[Comparison, ...] = ()
-    baseline: str | None = None  # label of the run that the others are compared with
+    baseline: str | None = None  # label of the run that the others are compared with; None: of none
 
     def __post_init__(self) -> None:
         """Raise `UsageError` where two runs have one label, by which comparisons name them."""
@@ -105,12 +120,16 @@ class Report:
         """Warnings of all runs."""
         return tuple(warning for run in self.runs for warning in run.warnings)
 
-    def write(self, folder: str | os.PathLike[str]) -> list[Path]:
+    def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
         """Write report.json, spectra.csv, snapshots.csv, the figures and index.html; returns their paths.
+
+        Args:
+            folder: absent, empty, or an older report's.
+            overwrite: whether somebody may have added to that report; what was added stays.
 
         Raises:
             OutputError: the folder holds something else, or cannot be written.
         """
         from ntkspec.report.write import write_report
 
-        return write_report(self, Path(folder))
+        return write_report(self, Path(folder), overwrite=overwrite)

@@ -1,7 +1,8 @@
-"""What a run is (baseline, Fourier features, multigrid, other), in which order and colour it is shown."""
+"""What a run is (baseline, Fourier features, multigrid, other), in which order and colours it is shown."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,18 +12,34 @@ from ntkspec.report.records import Report, RunReport, SnapshotReport
 
 Kind = Literal["baseline", "ffe", "mpe", "other"]
 Stage = Literal["init", "mid", "end"]
+Marker = Literal["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star"]
 
 STAGES: tuple[Stage, ...] = ("init", "mid", "end")
 LATE: tuple[Stage, ...] = ("mid", "end")  # of trained networks
 NO_GRID_COLOUR = "#00796b"
 
+MARKERS: dict[Marker, str] = {  # by plotly's name, matplotlib's
+    "circle": "o",
+    "square": "s",
+    "triangle-up": "^",
+    "diamond": "D",
+    "triangle-down": "v",
+    "cross": "P",
+    "x": "X",
+    "star": "*",
+}
+# Blue, orange, slate, green, brown, mauve: readable on both backgrounds, apart for the colour-blind too, as
+# tests/report/test_colours.py measures. In greyscale neighbours are apart, the others by dash and marker.
+OWN = ("#0078d8", "#e07818", "#586868", "#68a070", "#905820", "#b080b8")
+DASHES: tuple[tuple[float, ...], ...] = ((), (5.0, 2.0), (1.0, 1.5), (7.0, 2.0, 1.0, 2.0))
+_ALIKE = 4  # runs on a ramp, beyond which neighbours are told apart by their dashes, too
+
 _ORDER: tuple[Kind, ...] = ("baseline", "ffe", "mpe", "other")
-# Ends and middles of ramps: baseline dark grey, FFE blue to purple, MPE orange to red, others green to brown.
-_RAMPS: dict[Kind, tuple[str, ...]] = {
-    "baseline": ("#1f1f1f",),
-    "ffe": ("#5aa9e6", "#3565c4", "#4a1f7d"),
-    "mpe": ("#f0952b", "#b51d0e"),
-    "other": ("#7a9a01", "#8c6d46", "#5b6770"),
+# Ends and middles of ramps, on white and on dark: baseline grey, FFE blue to purple, MPE orange to red.
+_RAMPS: dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "baseline": (("#1f1f1f",), ("#e4e4e4",)),
+    "ffe": (("#5aa9e6", "#3565c4", "#4a1f7d"), ("#a9d6f9", "#6f9bf0", "#a678ea")),
+    "mpe": (("#f0952b", "#b51d0e"), ("#f8c07a", "#f0604d")),
 }
 _ENCODINGS: dict[str, Kind] = {
     "identity": "baseline",
@@ -49,7 +66,10 @@ class StyledRun:
     run: RunReport
     index: int  # position in the report
     kind: Kind
-    colour: str
+    colour: str  # #rrggbb, on white
+    dark: str  # on a dark background
+    dash: tuple[float, ...]  # strokes and gaps in turn, in widths of the line; () is a solid line
+    marker: Marker  # its neighbours, in the order shown, have others
     name: str  # the label, printable, short and unlike those of the other runs
     short: str  # the same, shorter
 
@@ -67,12 +87,21 @@ def styled_runs(report: Report) -> tuple[StyledRun, ...]:
     seen: dict[Kind, int] = dict.fromkeys(_ORDER, 0)
     names, shorter = run_names(report, 40), run_names(report, 28)
     styled = []
-    for i in order:
+    for i, marker in zip(order, itertools.cycle(MARKERS), strict=False):
         kind = kinds[i]
-        colour = on_ramp(_RAMPS[kind], seen[kind], counts[kind])
+        colours, dash = _look(kind, seen[kind], counts[kind])
         seen[kind] += 1
-        styled.append(StyledRun(report.runs[i], i, kind, colour, names[i], shorter[i]))
+        styled.append(StyledRun(report.runs[i], i, kind, *colours, dash, marker, names[i], shorter[i]))
     return tuple(styled)
+
+
+def _look(kind: Kind, position: int, count: int) -> tuple[tuple[str, str], tuple[float, ...]]:
+    """Colours, on white and on dark, and dash of the run at a position among `count` of its kind."""
+    if kind == "other":
+        turn, place = divmod(position, len(OWN))
+        return (OWN[place], OWN[place]), DASHES[turn % len(DASHES)]
+    light, dark = (on_ramp(ramp, position, count) for ramp in _RAMPS[kind])
+    return (light, dark), DASHES[position % len(DASHES)] if count > _ALIKE else ()
 
 
 def of_kind(runs: tuple[StyledRun, ...], kind: Kind) -> tuple[StyledRun, ...]:
@@ -131,8 +160,8 @@ def _kinds(report: Report) -> list[Kind]:
     kinds = [_kind(run) for run in report.runs]
     if len(report.runs) > 1 and any(run.label == report.baseline for run in report.runs):
         named = next(i for i, run in enumerate(report.runs) if run.label == report.baseline)
-    else:
-        named = kinds.index("baseline") if "baseline" in kinds else -1
+    else:  # of several without an encoding none is more the baseline than the others
+        named = kinds.index("baseline") if kinds.count("baseline") == 1 else -1
     return [
         "baseline" if i == named else "other" if kind == "baseline" else kind for i, kind in enumerate(kinds)
     ]

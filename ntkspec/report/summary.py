@@ -1,40 +1,53 @@
-"""The report in a few sentences and one table: what the terminal and the page say first."""
+"""The report in one table, with what it does not say: terminal and page show it first, see `headline`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ntkspec.report import words
+from ntkspec.report.headline import ranking
 from ntkspec.report.names import run_names, short
-from ntkspec.report.records import Comparison, Report, RunReport, SnapshotReport
+from ntkspec.report.records import Comparison, Report, SnapshotReport
 from ntkspec.report.style import StyledRun, styled_runs
-from ntkspec.spectral.eigenvalues import Spectrum
 
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One run beside the baseline."""
+    """One run beside the others, at the end of training."""
 
     run: StyledRun
-    qualities: tuple[str, ...]  # at the end, one for each of the table's
-    lambda_min: str  # of the total kernel, at the end
-    decades: tuple[str, ...]  # one for each compared snapshot; "baseline" in the baseline's own row
+    qualities: tuple[str, ...]  # one for each of the table's
+    modes: str  # how many hold 90% of the target; "-" where the run file has no target
+    lambda_min: str  # of the total kernel
+    decades: str  # of lambda_min over the reference's; "-" where there is none, or its own is exactly zero
+    course: tuple[
+        str, ...
+    ]  # the same at each compared snapshot; `words.REFERENCE` in the reference's own row
 
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """Every run beside the baseline."""
+    """All runs side by side."""
 
-    baseline: str | None  # its name
-    snapshots: tuple[str, ...]  # names of the compared snapshots, in order of training
+    baseline: str | None  # the reference's name, if there is one
+    snapshots: tuple[str, ...]  # names of the compared snapshots, in order of training; of `course`
     qualities: tuple[str, ...]  # metrics, of `words.QUALITIES`, that a run has at the end
     rows: tuple[ComparisonRow, ...]
 
+    @property
+    def aligned(self) -> bool:
+        """Whether some run has a number of modes."""
+        return any(row.modes != "-" for row in self.rows)
+
+    @property
+    def compared(self) -> bool:
+        """Whether some run has decades over the reference's."""
+        return any(row.decades not in ("-", words.REFERENCE) for row in self.rows)
+
 
 def comparison_table(report: Report) -> ComparisonTable:
-    """Runs, qualities, smallest eigenvalues and their decades over the baseline's, as displayed."""
+    """Return runs, qualities, modes, smallest eigenvalues and decades over the reference's, as shown."""
     totals = [comparison for comparison in report.comparisons if comparison.of == "total"]
     labels = _in_order(report, {comparison.snapshot for comparison in totals})
     runs = styled_runs(report)
@@ -43,14 +56,6 @@ def comparison_table(report: Report) -> ComparisonTable:
     rows = tuple(_row(styled, report, totals, labels, qualities) for styled in runs)
     baseline = next((styled.name for styled in runs if styled.run.label == report.baseline), None)
     return ComparisonTable(baseline, short(labels, 40), qualities, rows)
-
-
-def last_first(table: ComparisonTable) -> ComparisonTable:
-    """The table with the end of training first, where there are more snapshots than a screen is wide."""
-    if len(table.snapshots) <= words.MANY:
-        return table
-    rows = tuple(replace(row, decades=row.decades[::-1]) for row in table.rows)
-    return replace(table, snapshots=table.snapshots[::-1], rows=rows)
 
 
 def failures(report: Report) -> tuple[str, ...]:
@@ -73,35 +78,11 @@ def _failures(snapshot: SnapshotReport) -> Iterator[str]:
             yield f"of {words.clean(check.of, 20)} it should be so that {check.statement}, and it is not"
 
 
-def headline(report: Report) -> tuple[str, ...]:
-    """What the numbers say, in sentences computed from them."""
-    runs = tuple(run for run in styled_runs(report) if run.end is not None and "total" in run.end.spectra)
-    if not runs:
-        return ("The report has no spectra.",)
-    compared = _compared_at_end(report, runs)
-    if not compared:
-        lead = next((run for run in runs if run.kind == "mpe"), runs[0])
-        return tuple(sentence for sentence in (_alone(lead), _without_grid([lead])) if sentence)
-    top = _largest(compared)
-    if top is None:
-        return (
-            "No run's smallest eigenvalue is known to lie above the baseline's "
-            f"({_name(compared[0].baseline, runs)}).",
-            *_unresolved_runs(runs),
-        )
-    run = next(run for run in runs if run.run.label == top.run)
-    sentences = (_against(run, top, runs), _without_grid(runs), _quality(top, runs), ranking(report))
-    return (*(sentence for sentence in sentences if sentence), *_unresolved_runs(runs))
-
-
-def ranking(report: Report) -> str:
-    """What lambda_min does not say, where the run with the largest one is not the best; else ""."""
-    runs = tuple(run for run in styled_runs(report) if run.end is not None)
-    top = _largest(_compared_at_end(report, runs))
-    quality = {run.run.label: score for score, run in _scores(runs)[1]}
-    if top is None or top.run not in quality or max(quality.values()) <= quality[top.run]:
-        return ""
-    return words.RANKING + "."
+def notes(report: Report) -> tuple[str, ...]:
+    """What the table does not say, and what its numbers do not show, as far as it applies to this report."""
+    aligned = any(words.aligned(run.end) for run in styled_runs(report))
+    found = (singular_baseline(report), words.MODES + "." if aligned else "", ranking(report))
+    return tuple(filter(None, found))
 
 
 def certified_note(report: Report) -> str:
@@ -111,12 +92,20 @@ def certified_note(report: Report) -> str:
 
 
 def singular_baseline(report: Report) -> str:
-    """What decades over a baseline mean whose lambda_min is zero at some compared stage; else ""."""
-    stages = {comparison.snapshot for comparison in report.comparisons if comparison.decades is not None}
-    baseline = next((run for run in report.runs if run.label == report.baseline), None)
-    compared = [] if baseline is None else [baseline.snapshot(label) for label in stages]
-    zero = any(snapshot is not None and snapshot.spectra["total"].singular for snapshot in compared)
-    return words.SINGULAR_BASELINE + "." if zero else ""
+    """Say why there are no decades, where lambda_min of the reference is exactly zero; else ""."""
+    reference = next((run for run in styled_runs(report) if run.run.label == report.baseline), None)
+    if reference is None or reference.end is None:
+        return ""
+    compared = {comparison.snapshot for comparison in report.comparisons if comparison.of == "total"}
+    zero = [
+        words.snapshot_name(reference.run, snapshot, 40)
+        for snapshot in reference.run.snapshots
+        if snapshot.label in compared and snapshot.spectra["total"].singular
+    ]
+    if not zero:
+        return ""
+    where = "" if len(zero) == len(compared) else f" ({', '.join(zero)})"
+    return f"lambda_min of {reference.name} is exactly zero{where}: there is no ratio to it."
 
 
 def _row(
@@ -128,29 +117,29 @@ def _row(
 ) -> ComparisonRow:
     end = styled.end
     metrics = end.metrics if end else {}
-    total = end.spectra.get("total") if end else None
+    total, aligned = end.spectra.get("total") if end else None, words.aligned(end)
     is_baseline = styled.run.label == report.baseline
     found = {c.snapshot: _decades(c, report) for c in totals if c.run == styled.run.label}
     return ComparisonRow(
         run=styled,
         qualities=tuple(words.metric(metrics, name) for name in qualities),
+        modes=words.modes(aligned) if aligned else "-",
         lambda_min=words.lambda_min(total) if total else "-",
-        decades=tuple("baseline" if is_baseline else found.get(label, "-") for label in labels),
+        decades=words.REFERENCE if is_baseline else found.get(end.label if end else "", "-"),
+        course=tuple(words.REFERENCE if is_baseline else found.get(label, "-") for label in labels),
     )
 
 
 def _decades(comparison: Comparison, report: Report) -> str:
-    """In words; "not computed" where one of both spectra stops short of its smallest eigenvalue."""
+    """In words; "not computed" where one of both spectra stops short, "-" where the reference's is zero."""
     both = [run for run in report.runs if run.label in (comparison.run, comparison.baseline)]
     snapshots = [run.snapshot(comparison.snapshot) for run in both]
     spectra = [snapshot.spectra.get(comparison.of) for snapshot in snapshots if snapshot]
     text = words.decades(comparison)
-    if spectra and all(spectrum is not None and spectrum.singular for spectrum in spectra):
-        return words.BOTH_ZERO
     baseline = next((run for run in both if run.label == comparison.baseline), None)
     reference = baseline.snapshot(comparison.snapshot) if baseline else None
-    if comparison.qualifier == ">=" and reference and reference.spectra[comparison.of].singular:
-        return words.INFINITE
+    if reference and reference.spectra[comparison.of].singular:
+        return "-"
     if text == words.UNRESOLVED and any(s and words.lambda_min(s) == words.NOT_COMPUTED for s in spectra):
         return words.NOT_COMPUTED
     return text
@@ -164,132 +153,3 @@ def _in_order(report: Report, labels: set[str]) -> tuple[str, ...]:
             if snapshot.label in labels:
                 steps[snapshot.label] = min(steps.get(snapshot.label, snapshot.step), snapshot.step)
     return tuple(sorted(labels, key=lambda label: (steps.get(label, 0), label)))
-
-
-def _compared_at_end(report: Report, runs: tuple[StyledRun, ...]) -> list[Comparison]:
-    """The comparisons of total kernels at each run's last stage."""
-    ends = {run.run.label: run.end.label for run in runs if run.end}
-    return [
-        comparison
-        for comparison in report.comparisons
-        if comparison.of == "total"
-        and comparison.run != comparison.baseline
-        and comparison.snapshot == ends.get(comparison.run)
-    ]
-
-
-def _largest(compared: Sequence[Comparison]) -> Comparison | None:
-    """The comparison whose smallest eigenvalue is known to lie furthest above the baseline's."""
-    above = [c for c in compared if c.decades is not None and c.decades > 0 and c.qualifier in ("=", ">=")]
-    return max(above, key=lambda comparison: comparison.decades or 0.0, default=None)
-
-
-def _scores(runs: Sequence[StyledRun]) -> tuple[str, list[tuple[float, StyledRun]]]:
-    """PSNR, or IoU where no run has that: the metric's name, and who reached what at the end.
-
-    Where all runs have pixels that they did not learn, it is the PSNR of those.
-    """
-    ends = [(run.end.metrics, run) for run in runs if run.end]
-    held_out = ["psnr_db_held_out"] if all("psnr_db_held_out" in metrics for metrics, _ in ends) else []
-    for name in (*held_out, "psnr_db", "iou"):
-        values = [(metrics.get(name, math.nan), run) for metrics, run in ends]
-        if scores := [(value, run) for value, run in values if math.isfinite(value)]:
-            return name, scores
-    return "", []
-
-
-def _name(label: str, runs: Sequence[StyledRun]) -> str:
-    return next((run.name for run in runs if run.run.label == label), words.clean(label, 40))
-
-
-def _against(run: StyledRun, comparison: Comparison, runs: tuple[StyledRun, ...]) -> str:
-    others = (other for other in runs if other.run.label == comparison.baseline)
-    text = words.decades(comparison)
-    ratio = text.removeprefix("= ").replace(">=", "at least")
-    name = _name(comparison.baseline, runs)
-    head = f"{_when(run)}, the smallest eigenvalue of the tangent kernel of {run.name} is {_total_min(run)}"
-    sentence = f"{head}, {ratio} decades above that of {name}"
-    baseline = next(others, None)
-    if baseline is None:
-        return sentence + "."
-    spectrum = _total(baseline)
-    if spectrum is not None and words.singular(spectrum):
-        return f"{head}; the kernel of {name} is {words.singular(spectrum)}."
-    is_number = spectrum is not None and spectrum.lambda_min is not None
-    return f"{sentence}, which is {'' if is_number else 'itself '}{_total_min(baseline)}."
-
-
-def _alone(run: StyledRun) -> str:
-    spectrum = _total(run)
-    if spectrum is None:
-        return ""
-    if words.is_zero(spectrum):
-        return f"{_when(run)}, the kernel of {run.name} is exactly zero: no parameter has a gradient."
-    head = f"{_when(run)}, {spectrum.resolved} of {spectrum.size} eigenvalues of {run.name} are resolved"
-    if words.singular(spectrum):
-        return f"{head}; the kernel is {words.singular(spectrum)}."
-    if words.network(spectrum):
-        return f"{head}; {words.network(spectrum)}."
-    if spectrum.lambda_min is not None:
-        return f"{head}: from {words.lambda_max(spectrum)} down to {words.lambda_min(spectrum)}."
-    if not spectrum.complete and not words.is_unresolved(spectrum):
-        return f"{head}; only the largest {len(spectrum.eigenvalues)} were computed."
-    return f"{head}; the smallest is {words.lambda_min(spectrum)}."
-
-
-def _without_grid(runs: Sequence[StyledRun]) -> str:
-    """The ablation of the last run that has one (runs go from coarse to fine)."""
-    for run in reversed(runs):
-        spectrum, total = run.end.spectra.get("no_grid") if run.end else None, _total(run)
-        if spectrum is None or total is None or not total.lambda_min:
-            continue
-        text = words.lambda_min(spectrum)
-        if text != words.NOT_COMPUTED:
-            return (
-                f"The smallest eigenvalue of {run.name} is {words.lambda_min(total)}; leave the gradients of "
-                f"its grid's parameters out, the grid itself still in the forward pass, and it is {text}."
-            )
-    return ""
-
-
-def _quality(comparison: Comparison, runs: tuple[StyledRun, ...]) -> str:
-    """Which run draws best: not always the one whose smallest eigenvalue is the largest."""
-    name, quality = _scores(runs)
-    baseline = next((run for _, run in quality if run.run.label == comparison.baseline), None)
-    if baseline is None:
-        return ""
-    _, best = max(quality, key=lambda pair: pair[0])
-    others = [run for _, run in quality if run.run.label == comparison.run]
-    reached = [f"{run.name} {_reached(run, name)}" for run in (*others, baseline) if run is not best]
-    title = words.QUALITIES[name]
-    sentence = f"The best reconstruction is that of {best.name}, {_reached(best, name)} {title}"
-    return f"{sentence}; {', '.join(reached)}." if reached else f"{sentence}."
-
-
-def _reached(run: StyledRun, metric: str) -> str:
-    return words.metric(run.end.metrics if run.end else {}, metric)
-
-
-def _unresolved_runs(runs: tuple[StyledRun, ...]) -> tuple[str, ...]:
-    count = sum(1 for run in runs if (spectrum := _total(run)) is not None and words.is_unresolved(spectrum))
-    if not count:
-        return ()
-    which = "every run" if count == len(runs) else f"{count} of {len(runs)} runs"
-    return (f"The smallest eigenvalue of {which} lies below what rounding lets anyone see.",)
-
-
-def _when(run: StyledRun) -> str:
-    snapshot: SnapshotReport | None = run.end
-    if snapshot is None or snapshot.label == "end":
-        return "At the end of training"
-    owner: RunReport = run.run
-    return f"At snapshot {words.snapshot_name(owner, snapshot, 40)}"
-
-
-def _total(run: StyledRun) -> Spectrum | None:
-    return run.end.spectra.get("total") if run.end else None
-
-
-def _total_min(run: StyledRun) -> str:
-    spectrum = _total(run)
-    return words.NOT_COMPUTED if spectrum is None else words.lambda_min(spectrum)

@@ -1,250 +1,137 @@
-"""The report on a terminal: a table of spectra and the bounds of each run, then the runs side by side."""
+"""The report on a terminal, within a screen: each run and kernel at the end of training, and what won."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.text import Text
 
 from ntkspec.report import words
-from ntkspec.report.moments import few
-from ntkspec.report.names import kernel_names, short
+from ntkspec.report.headline import headline
+from ntkspec.report.names import kernel_names
 from ntkspec.report.records import Report, RunReport, SnapshotReport
-from ntkspec.report.style import styled_runs
-from ntkspec.report.summary import certified_note, comparison_table, failures, ranking, singular_baseline
-from ntkspec.report.terminal_columns import Column, alike, fitting, print_columns
+from ntkspec.report.style import styled_runs, when_last
+from ntkspec.report.summary import ComparisonRow, ComparisonTable, comparison_table, failures, notes
+from ntkspec.report.terminal_columns import Column, fitting, print_columns, print_line, written
+from ntkspec.report.terminal_details import print_details, thorough
 from ntkspec.spectral.eigenvalues import Spectrum
 
-_SHOWN = ("theorem1", "weyl_lower", "weyl_upper")  # bounds with a line of their own
-_THOROUGH = ("additivity", "symmetry", "tiles", "routes")  # checks that are made when asked for
+_MOST_WARNINGS = 5  # of which each is printed
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Print the whole report; colours, boxes and width are the console's.
+def print_report(report: Report, console: Console, *, details: bool = False) -> None:
+    """Print the runs at the end of training, what to know of their numbers, warnings, and what won.
 
-    Columns that do not fit are left out, the least important first; report.json has them all.
+    Columns that do not fit are left out, the least important first; colours and width are the console's.
+
+    Args:
+        details: print every snapshot and bound in the table's place, and all warnings.
     """
-    runs = styled_runs(report)
-    tables = alike([_spectra_columns(styled.run) for styled in runs], console.width)
-    names = _written([styled.name for styled in runs], 40, console)
-    for styled, name, columns in zip(runs, names, tables, strict=True):
-        _print_run(styled.run, name, columns, console)
-    if len(report.runs) > 1:
-        _print_comparison(report, console)
-    if _has_unresolved(report):
-        _line(console, words.LEGEND, style="dim")
-    for note in filter(None, (certified_note(report), singular_baseline(report), ranking(report))):
-        _line(console, note.removesuffix("."), style="dim")
-    for warning in (*failures(report), *report.warnings):
-        _line(console, f"warning: {words.clean(warning, 2000)}", style="yellow")
-
-
-def _print_run(run: RunReport, name: str, columns: Sequence[Column], console: Console) -> None:
-    mode = "" if run.outputs == 1 else f", outputs {run.outputs} ({words.mode(run)})"
-    title = Text(name, style="bold")
-    title.append(f"  n = {run.samples}{mode}, kernel {run.size} x {run.size}", style="not bold dim")
-    console.print(title, highlight=False)
-    print_columns(console, columns)
-    for line in (*_bound_lines(run), *_left_out(run)):
-        _line(console, line, indent=2)
+    if details:
+        print_details(report, console)
+    else:
+        _print_ends(report, console)
+    for note in notes(report):
+        print_line(console, note.removesuffix("."), style="dim")
+    warnings = (*failures(report), *report.warnings)
+    shown = warnings if details else warnings[:_MOST_WARNINGS]
+    for warning in shown:
+        print_line(console, f"warning: {words.clean(warning, 2000)}", style="yellow")
+    if len(shown) < len(warnings):
+        print_line(console, f"warnings left out: {len(warnings) - len(shown)}; see --details", style="yellow")
     console.print()
+    for sentence in headline(report):
+        print_line(console, sentence)
 
 
-def _spectra_columns(run: RunReport) -> list[Column]:
-    columns = [
-        Column("snapshot", 0),
-        Column("step", 3, "right"),
-        Column("kernel", 0),
-        Column("N", 7, "right"),
-        Column("resolved", 0, "right"),
-        Column("lambda_max", 1, "right"),
-        Column("lambda_min", 0, "right"),
-        Column("condition", 2, "right"),
-        Column("eff. rank", 4, "right"),
-        Column("distance", 5, "right"),
-        Column("stable rank", 6, "right"),
-        Column("method", 8),
-    ]
-    kernels, told = kernel_names([run], 20), [id(snapshot) for snapshot in _told(run)]
-    for snapshot in run.snapshots:
-        name = _short_name(run, snapshot)
-        for kernel, spectrum in snapshot.spectra.items():
-            if kernel != "total" and id(snapshot) not in told:
-                continue  # see `_left_out`
-            cells = (name, str(snapshot.step), kernels[kernel], *_spectrum_cells(snapshot, kernel, spectrum))
+def _print_ends(report: Report, console: Console) -> None:
+    """Print the table of the last snapshots, and what its short words mean."""
+    runs, table = styled_runs(report), comparison_table(report)
+    print_line(console, _title(report), style="dim")
+    columns = _columns(table)
+    names = written([styled.short for styled in runs], 28, console)
+    for name, row in zip(names, table.rows, strict=True):
+        for cells in _rows(row, name, alone=_one_size(report.runs)):
             for column, cell in zip(columns, cells, strict=True):
                 column.cells.append(cell)
-    return columns
-
-
-def _told(run: RunReport) -> tuple[SnapshotReport, ...]:
-    """The snapshots of which more is said than their total kernel: of many the first and the last."""
-    return run.snapshots if len(run.snapshots) <= words.MANY else (run.snapshots[0], run.snapshots[-1])
-
-
-def _left_out(run: RunReport) -> Iterator[str]:
-    """What is not said of a run with many snapshots."""
-    count = len(run.snapshots) - len(_told(run))
-    if count:
-        names = kernel_names([run], 20)
-        further = ", ".join(names[name] for name in names if name != "total")
-        kernels = f"kernels {further} and their bounds" if further else "bounds and ranks"
-        yield f"{count} snapshots between: {kernels} are on the page and in report.json"
-
-
-def _spectrum_cells(snapshot: SnapshotReport, kernel: str, spectrum: Spectrum) -> tuple[str, ...]:
-    distance = snapshot.distances.get(kernel)
-    return (
-        str(spectrum.size),
-        words.resolved(spectrum),
-        words.lambda_max(spectrum) if spectrum.resolved or words.is_zero(spectrum) else words.UNRESOLVED,
-        words.lambda_min(spectrum),
-        words.condition(spectrum),
-        words.rank(spectrum.effective_rank),
-        words.distance(snapshot, kernel) if distance and distance.value is not None else "-",
-        words.rank(spectrum.stable_rank),
-        spectrum.method if spectrum.precision == "float64" else f"{spectrum.method} {spectrum.precision}",
-    )
-
-
-def _bound_lines(run: RunReport) -> Iterator[str]:
-    """What is exact, what is certified, the paper's theorem and Weyl's; of all others only that they hold."""
-    yield from _singular_lines(run)
-    found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
-    for snapshot in _told(run):
-        for checked in snapshot.bounds:
-            if checked.bound.name in _SHOWN and checked.of in snapshot.spectra:
-                held = words.held(checked, snapshot.spectra[checked.of])
-                said = (_short_name(run, snapshot), held, words.limit_of_lambda_min(checked))
-                found.setdefault((words.theorem(checked), checked.of), []).append(said)
-    kernels = kernel_names([run], 20)
-    yield from (_bound_line(name, of, kernels[of], said) for (name, of), said in found.items())
-    yield from _certified_lines(run)
-    bounds = [checked for snapshot in run.snapshots for checked in snapshot.bounds]
-    others = [b for b in bounds if b.bound.name not in _SHOWN and not b.bound.certified]
-    holding = {b.bound.name for b in others} - {b.bound.name for b in others if not b.holds}
-    vacuous = holding - {b.bound.name for b in others if not b.bound.vacuous}
-    if holding:
-        few = f", {len(vacuous)} of them say nothing of lambda_min" if vacuous else ""
-        yield f"{len(holding)} further bounds hold{few}; the page and report.json have them"
-    checks = [check for snapshot in run.snapshots for check in snapshot.checks if check.holds]
-    if any(check.name in _THOROUGH for check in checks):
-        names = ", ".join(dict.fromkeys(check.name for check in checks))
-        worst = max(check.worst for check in checks if check.name in _THOROUGH)
-        yield f"Checks hold: {names}; at most {worst:.1%} of what rounding allows where computed twice"
-
-
-def _singular_lines(run: RunReport) -> Iterator[str]:
-    """Kernels that are singular as stored, or as the network's, and why; equal ones once."""
-    found: dict[str, list[str]] = {}
-    kernels = kernel_names([run], 20)
-    for snapshot in _told(run):
-        for kernel, spectrum in snapshot.spectra.items():
-            if said := words.singular(spectrum) or words.network(spectrum):
-                found.setdefault(f"{kernels[kernel]}: {said}", []).append(_short_name(run, snapshot))
-    yield from (f"{', '.join(where)}: {said}" for said, where in found.items())
-
-
-def _certified_lines(run: RunReport) -> Iterator[str]:
-    """ "certified: 9.3e-04 <= lambda_min <= 9.5e-04 (end)"; one line a kernel."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for snapshot in _told(run):
-        certified = [checked for checked in snapshot.bounds if checked.bound.certified]
-        for kernel in dict.fromkeys(checked.of for checked in certified):
-            both = [checked for checked in certified if checked.of == kernel]
-            proved = any(checked.bound.values[0] > 0 for checked in both if checked.bound.side == "lower")
-            if proved or not words.singular(snapshot.spectra[kernel]):
-                found.setdefault(kernel, []).append((_short_name(run, snapshot), words.enclosure(both)))
-    for kernel, said in found.items():
-        name = "certified" if kernel == "total" else f"certified (of {kernel_names([run], 20)[kernel]})"
-        yield f"{name}: {_by_snapshot(said, always=True)}"
-
-
-def _bound_line(name: str, of: str, shown: str, said: Sequence[tuple[str, str, str]]) -> str:
-    """Name, kernel as it is shown, then what (snapshot, held, limit of lambda_min) say, equal things once."""
-    head = name if of == "total" else f"{name} (of {shown})"
-    held = _by_snapshot([(snapshot, held) for snapshot, held, _ in said])
-    if not any(limit for _, _, limit in said):
-        return f"{head} {held}; says nothing about lambda_min (vacuous)"
-    limits = _by_snapshot([(snapshot, limit or "vacuous") for snapshot, _, limit in said], always=True)
-    return f"{head} {held}; lambda_min {limits}"
-
-
-def _by_snapshot(said: Sequence[tuple[str, str]], *, always: bool = False) -> str:
-    """ "x (init, mid), y (end)"; x alone where all snapshots say it, unless they are to be named always."""
-    names: dict[str, list[str]] = {}
-    for snapshot, text in said:
-        names.setdefault(text, []).append(snapshot)
-    if len(names) == 1 and not always:
-        return next(iter(names))
-    return ", ".join(f"{text} ({', '.join(dict.fromkeys(where))})" for text, where in names.items())
-
-
-def _print_comparison(report: Report, console: Console) -> None:
-    table = comparison_table(report)
-    columns = [Column("run", 0)]
-    columns += [Column(words.QUALITIES[name], 2 + i, "right") for i, name in enumerate(table.qualities)]
-    columns.append(Column("lambda_min", 1, "right"))
-    # The last compared snapshot matters most, the first least; of many also first and middle.
-    last = len(table.snapshots) - 1
-    marked = few(last + 1, 3) if last >= words.MANY else []
-    decades = [
-        Column(label, 0 if i == last else 4 if i in marked else 4 + last - i, "right")
-        for i, label in enumerate(short(table.snapshots, 12))
-    ]
-    columns += decades
-    names = _written([row.run.short for row in table.rows], 28, console)
-    for row, name in zip(table.rows, names, strict=True):
-        cells = (name, *row.qualities, row.lambda_min, *row.decades)
-        for column, cell in zip(columns, cells, strict=True):
-            column.cells.append(cell)
-    title = Text("Comparison", style="bold")
-    baselines = [name for row, name in zip(table.rows, names, strict=True) if row.run.name == table.baseline]
-    if table.snapshots:
-        title.append(
-            f"  last columns: decades of lambda_min over {(*baselines, 'the baseline')[0]}, by snapshot",
-            style="not bold dim",
-        )
-    console.print(title, highlight=False)
-    print_columns(console, columns)
-    shown = fitting(columns, console.width)
-    missing = sum(not any(column is one for one in shown) for column in decades)
-    if missing and len(decades) > words.MANY:
-        told = f"decades at {missing} more snapshots are on the page and in report.json"
-        _line(console, told, style="dim", indent=2)
+    known = [column for column in columns if any(cell not in ("", "-") for cell in column.cells)]
+    print_columns(console, known)
     console.print()
+    ends = [run.end for run in runs if run.end]
+    if any(words.is_unresolved(spectrum) for end in ends for spectrum in end.spectra.values()):
+        print_line(console, words.AT_MOST, style="dim")
+    if any(_certified(end) != "-" for end in ends):
+        print_line(console, words.CERTIFIED_RANGE, style="dim")
+    shown = fitting(known, console.width)
+    missing = [column.title for column in known if all(column is not other for other in shown)]
+    wider = f"; on a wider terminal: {', '.join(missing)}" if missing else ""
+    print_line(console, f"--details: every snapshot and bound{wider}", style="dim")
+    for name, styled in zip(names, runs, strict=True):
+        if said := thorough(styled.run):
+            print_line(console, f"{name}: {said}")
 
 
-def _line(console: Console, text: str, *, style: str = "", indent: int = 0) -> None:
-    """A paragraph, wrapped at words; never read as markup."""
-    bound_up = text.replace("= ", "=\x1f")  # "<= 3e-9" stays on one line
-    lines = textwrap.wrap(
-        bound_up,
-        max(console.width, 20),
-        initial_indent=" " * indent,
-        subsequent_indent=" " * (indent + 2),
-        break_on_hyphens=False,
-    )
-    for line in lines:
-        console.print(Text(line.replace("\x1f", " "), style=style), highlight=False, soft_wrap=True)
+def _title(report: Report) -> str:
+    """What the rows have in common."""
+    count, first = len(report.runs), report.runs[0] if report.runs else None
+    said = f"{count} {'run' if count == 1 else 'runs'}, {when_last(report)}"
+    if first is None or not _one_size(report.runs):
+        return said
+    outputs = "" if first.outputs == 1 else f", {first.outputs} outputs ({words.mode(first)})"
+    return f"{said}: {first.samples} samples{outputs}, kernel {first.size} x {first.size}"
 
 
-def _written(names: Sequence[str], limit: int, console: Console) -> tuple[str, ...]:
-    """The names in the characters that the console can show, still apart."""
-    encoding = console.encoding
-    return short(tuple(name.encode(encoding, "replace").decode(encoding) for name in names), limit)
+def _one_size(runs: Sequence[RunReport]) -> bool:
+    return len({(run.samples, run.outputs, run.mode) for run in runs}) == 1
 
 
-def _short_name(run: RunReport, snapshot: SnapshotReport) -> str:
-    return words.snapshot_name(run, snapshot, 16)
+def _columns(table: ComparisonTable) -> list[Column]:
+    """The columns; of the qualities the first matters most."""
+    qualities = [
+        Column(words.QUALITIES[name], 1 if i == 0 else 5 + i, "right")
+        for i, name in enumerate(table.qualities)
+    ]
+    return [
+        Column("run", 0),
+        *qualities,
+        Column("modes", 2, "right"),
+        Column("resolved", 4, "right"),
+        Column("lambda_max", 5, "right"),
+        Column("lambda_min", 0, "right"),
+        Column("certified", 3, "right"),
+    ]
 
 
-def _has_unresolved(report: Report) -> bool:
-    return any(
-        words.is_unresolved(spectrum)
-        for run in report.runs
-        for snapshot in run.snapshots
-        for spectrum in snapshot.spectra.values()
-    )
+def _rows(row: ComparisonRow, name: str, *, alone: bool) -> list[tuple[str, ...]]:
+    """The total kernel, then the sums of blocks, under their run.
+
+    Args:
+        alone: the number of eigenvalues is the same in all rows, and said above them.
+    """
+    end = row.run.end
+    if end is None:
+        return []
+    shown, blank = kernel_names([row.run.run], 20), ("",) * (len(row.qualities) + 1)
+    rows = []
+    for kernel, spectrum in end.spectra.items():
+        total = kernel == "total"
+        head = (name, *row.qualities, row.modes) if total else (f"  {shown[kernel]}", *blank)
+        found = str(spectrum.resolved) if alone and spectrum.complete else words.resolved(spectrum)
+        rows.append((*head, found, *_ends_of(spectrum), _certified(end) if total else ""))
+    return rows
+
+
+def _ends_of(spectrum: Spectrum) -> tuple[str, str]:
+    """Both ends of a spectrum, or what is known of them."""
+    if words.is_unresolved(spectrum):
+        least = f"<= {words.sci_up(spectrum.smallest_at_most)}"
+    else:
+        least = words.lambda_min(spectrum)
+    largest = spectrum.resolved or words.is_zero(spectrum)
+    return words.lambda_max(spectrum) if largest else words.UNRESOLVED, least
+
+
+def _certified(end: SnapshotReport) -> str:
+    """Between what lambda_min of the total kernel is proved to lie; "-" where nothing is proved of it."""
+    found = [checked for checked in end.bounds if checked.bound.certified and checked.of == "total"]
+    return words.certified(found) if found else "-"

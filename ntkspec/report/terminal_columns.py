@@ -1,7 +1,8 @@
-"""Columns of a table on a terminal, some of which are left out where it is narrow."""
+"""Parts of what a terminal shows: columns, some of which are left out where it is narrow, and lines."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ntkspec.report import words
+from ntkspec.report.names import short
 
 _GAP = 2  # spaces between columns
 
@@ -76,5 +78,25 @@ def fitting(columns: Sequence[Column], width: int) -> list[Column]:
     return shown
 
 
+def print_line(console: Console, text: str, *, style: str = "", indent: int = 0) -> None:
+    """Print a paragraph, wrapped at words; never read as markup."""
+    bound_up = text.replace("= ", "=\x1f")  # "<= 3e-9" stays on one line
+    lines = textwrap.wrap(
+        bound_up,
+        max(console.width, 20),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2),
+        break_on_hyphens=False,
+    )
+    for line in lines:
+        console.print(Text(line.replace("\x1f", " "), style=style), highlight=False, soft_wrap=True)
+
+
+def written(names: Sequence[str], limit: int, console: Console) -> tuple[str, ...]:
+    """Return the names in the characters that the console can show, still apart."""
+    encoding = console.encoding
+    return short(tuple(name.encode(encoding, "replace").decode(encoding) for name in names), limit)
+
+
 def _cell(text: str) -> Text:
-    return Text(text, style="yellow" if text.startswith(words.UNRESOLVED) else "")
+    return Text(text, style="yellow" if text.startswith((words.UNRESOLVED, "<= ")) else "")

@@ -9,10 +9,14 @@ from typing import TextIO
 from ntkspec.report.names import snapshot_name
 from ntkspec.report.records import Report, SnapshotReport
 
-COLUMNS = ("run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero")
+COLUMNS = (
+    "run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero",
+    "radial_frequency",
+)  # fmt: skip
 SNAPSHOT_COLUMNS = (
     "run", "snapshot", "step", "spectrum", "size", "resolved", "floor", "lambda_max", "lambda_min",
     "lambda_min_at_most", "zero", "condition", "trace", "effective_rank", "stable_rank", "kernel_distance",
+    "modes_for_90_percent", "share_beyond_128_modes", "kernel_target_alignment",
 )  # fmt: skip
 
 _SEPARATORS = ",;|\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029"  # of cells and of lines, whatever reads the file
@@ -43,8 +47,9 @@ def write_csv(report: Report, file: TextIO) -> None:
     """Write every spectrum to an open text file (newline="").
 
     Numbers have all their digits; index counts from 1; resolved is 1 for a number to quote, zero is 1 for
-    what is exactly zero; where both are 0 the value lies somewhere in [0, floor]. Text is quoted, and has
-    an apostrophe before whatever a spreadsheet would take for a formula; see `text`.
+    what is exactly zero; where both are 0 the value lies somewhere in [0, floor]. radial_frequency is that of
+    the eigenfunction over a whole picture, empty where none was drawn. Text is quoted, and has an apostrophe
+    before whatever a spreadsheet would take for a formula; see `text`.
     """
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(COLUMNS)
@@ -52,6 +57,7 @@ def write_csv(report: Report, file: TextIO) -> None:
         for snapshot in run.snapshots:
             for name, spectrum in snapshot.spectra.items():
                 head = (text(run.label), text(snapshot_name(run, snapshot)), snapshot.step, text(name))
+                cycles = _frequencies(snapshot, name)
                 pairs = zip(spectrum.eigenvalues.tolist(), spectrum.error.tolist(), strict=True)
                 writer.writerows(
                     (
@@ -62,16 +68,24 @@ def write_csv(report: Report, file: TextIO) -> None:
                         int(value > spectrum.floor),
                         float(spectrum.floor),
                         int(spectrum.singular and spectrum.rank is not None and i > spectrum.rank.at_most),
+                        cell(cycles.get(i)),
                     )
                     for i, (value, error) in enumerate(pairs, start=1)
                 )
+
+
+def _frequencies(snapshot: SnapshotReport, kernel: str) -> dict[int, float | None]:
+    shown = snapshot.eigenfunctions if kernel == "total" else None
+    return dict(zip(shown.modes, shown.frequencies, strict=True)) if shown else {}
 
 
 def write_snapshots_csv(report: Report, file: TextIO) -> None:
     """Write a row for each kernel at each snapshot to an open text file (newline="").
 
     What is not known is empty: lambda_min where it is not resolved (then it lies in [0, lambda_min_at_most]),
-    kernel_distance where there is none. zero is 1 where lambda_min is exactly zero. Text as in `write_csv`.
+    kernel_distance where there is none, what is said of the targets where their place was not looked for, and
+    modes_for_90_percent where the resolved modes do not hold as much. share_beyond_128_modes is at most that
+    where fewer are resolved. zero is 1 where lambda_min is exactly zero. Text as in `write_csv`.
     """
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(SNAPSHOT_COLUMNS)
@@ -93,6 +107,7 @@ def kernel_numbers(snapshot: SnapshotReport, name: str) -> dict[str, float | Non
         The columns of snapshots.csv from "size" on.
     """
     spectrum, distance = snapshot.spectra[name], snapshot.distances.get(name)
+    aligned = snapshot.alignments.get(name)
     return {
         "size": spectrum.size,
         "resolved": spectrum.resolved,
@@ -106,6 +121,9 @@ def kernel_numbers(snapshot: SnapshotReport, name: str) -> dict[str, float | Non
         "effective_rank": spectrum.effective_rank,
         "stable_rank": spectrum.stable_rank,
         "kernel_distance": distance.value if distance else None,
+        "modes_for_90_percent": aligned.modes(0.9) if aligned else None,
+        "share_beyond_128_modes": aligned.beyond(128) if aligned else None,
+        "kernel_target_alignment": aligned.kernel_target if aligned else None,
     }
 
 

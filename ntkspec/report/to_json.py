@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.report.records import Comparison, Report, RunReport, SnapshotReport
+from ntkspec.report.records import Comparison, ModePictures, Report, RunReport, SnapshotReport
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
@@ -23,6 +24,7 @@ from ntkspec.spectral.eigenvalues import Spectrum
 FORMAT = "ntkspec-report"
 VERSION = 1
 
+MODES_FOR = (50, 90, 99)  # percent of the targets
 _DEEPEST = 40  # nesting of a foreign config that is followed
 
 
@@ -97,6 +99,9 @@ def _snapshot(snapshot: SnapshotReport) -> dict[str, Any]:
         "metrics": plain(snapshot.metrics),
         "spectra": {name: _spectrum(spectrum) for name, spectrum in snapshot.spectra.items()},
         "kernel_distance": {name: _distance(distance) for name, distance in snapshot.distances.items()},
+        "alignment": {name: _alignment(found) for name, found in snapshot.alignments.items()},
+        "no_alignment": snapshot.no_alignment,
+        "eigenfunctions": _eigenfunctions(snapshot.eigenfunctions),
         "bounds": [_bound(bound) for bound in snapshot.bounds],
         "checks": [_check(check) for check in snapshot.checks],
     }
@@ -180,6 +185,29 @@ def _bound(checked: CheckedBound) -> dict[str, Any]:
 def _distance(distance: KernelDistance) -> dict[str, Any]:
     """From the kernel of the same name at the snapshot of that id: 0 to 1, or null and why."""
     return {"value": _number(distance.value), "from": distance.reference, "reason": distance.reason}
+
+
+def _alignment(found: Alignment) -> dict[str, Any]:
+    """Shares of the modes of the spectrum of the same name; all digits are here, of which there are few."""
+    return {
+        "target": _numbers(found.target),
+        "rest": found.rest,
+        "residual": None if found.residual is None else _numbers(found.residual),
+        "residual_rest": _number(found.residual_rest),
+        "kernel_target": _number(found.kernel_target),
+        "modes": {f"{share}%": found.modes(share / 100) for share in MODES_FOR},
+    }
+
+
+def _eigenfunctions(shown: ModePictures | None) -> list[dict[str, Any]] | None:
+    """Of the total kernel: null where none were drawn, a radial frequency only over a whole picture."""
+    if shown is None:
+        return None
+    numbers = zip(shown.modes, shown.eigenvalues, shown.frequencies, strict=True)
+    return [
+        {"mode": mode, "eigenvalue": _number(value), "radial_frequency": _number(cycles)}
+        for mode, value, cycles in numbers
+    ]
 
 
 def _check(check: Check) -> dict[str, Any]:

@@ -14,7 +14,9 @@ import numpy as np
 from ntkspec.report.names import clean as clean  # words, too
 from ntkspec.report.names import snapshot_name as snapshot_name
 from ntkspec.report.records import Comparison, RunReport, SnapshotReport
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
+from ntkspec.spectral.bounds.statement import title_of
 from ntkspec.spectral.eigenvalues import Spectrum
 
 UNRESOLVED = "unresolved"
@@ -24,15 +26,16 @@ LEGEND = (
     "and ratios against it are one-sided"
 )
 ZERO = "0 (no gradient)"
-BOTH_ZERO = "both 0"
+REFERENCE = "reference"
 MANY = 5  # snapshots of a run, beyond which they are not named one by one where that can be helped
 IMPRECISE = 0.05  # errors above this share are said
-RANKING = (
-    "lambda_min does not rank reconstructions: a large smallest eigenvalue means that every pattern on the "
-    "sampled points can be learnt fast, noise between them included; compare with PSNR or IoU"
+RANKING = "a large lambda_min lets a network fit noise as fast as detail"
+MODES = (
+    "modes: eigenvectors, largest eigenvalues first, that hold 90% of the target; they say what was learnt, "
+    "and before training do not predict the quality"
 )
-
-SINGULAR_BASELINE = "where the ratio is called infinite, lambda_min of the baseline is exactly zero"
+AT_MOST = "resolved: eigenvalues clear of rounding; <= x: between 0 and x, no digit is known"
+CERTIFIED_RANGE = "certified: between these lambda_min lies, proved with every rounding included"
 CERTIFIED = (
     "certified: proved of the Jacobian as stored, every rounding included; floors are careful estimates, far "
     "below what can be proved; what is said of the network's kernel holds in exact arithmetic, whatever "
@@ -46,27 +49,6 @@ QUALITIES = {  # shown in tables
     "ms_ssim": "MS-SSIM",
     "iou": "IoU",
     "chamfer": "Chamfer",
-}
-
-_THEOREMS = {
-    "theorem1": "Theorem 1",
-    "weyl_lower": "Weyl's lower bound",
-    "weyl_upper": "Weyl's upper bound",
-    "schur_product": "Schur's product bound",
-    "certified_lower": "Certified lower bound",
-    "certified_upper": "Certified upper bound",
-    "gershgorin_lower": "Gershgorin's lower bound",
-    "gershgorin_upper": "Gershgorin's upper bound",
-    "gershgorin_scaled_lower": "Gershgorin's lower bound, scaled",
-    "gershgorin_scaled_upper": "Gershgorin's upper bound, scaled",
-    "wolkowicz_styan_lower": "Wolkowicz and Styan's lower bound",
-    "wolkowicz_styan_upper": "Wolkowicz and Styan's upper bound",
-    "trace_upper": "Trace and Frobenius upper bound",
-    "frobenius_lower": "Frobenius lower bound",
-    "cauchy_lower": "Cauchy's interlacing, lower",
-    "cauchy_upper": "Cauchy's interlacing, upper",
-    "ostrowski_lower": "Ostrowski's lower bound",
-    "ostrowski_upper": "Ostrowski's upper bound",
 }
 
 
@@ -179,6 +161,32 @@ def distance(snapshot: SnapshotReport, kernel: str) -> str:
     return f"{found.value:.3f}" if found.value >= 0.001 else sci(found.value)
 
 
+def aligned(snapshot: SnapshotReport | None) -> Alignment | None:
+    """Where the target lies in the total kernel of a snapshot, if that is known."""
+    return None if snapshot is None else snapshot.alignments.get("total")
+
+
+def alignment(found: Alignment, of: str = "the targets", share: float = 0.9) -> str:
+    """Say how many of a kernel's modes hold a share: "3 of its 1,024 modes hold 90% of the targets".
+
+    Args:
+        found: of the kernel that "its" refers to.
+        of: what the targets are, such as "the picture".
+        share: from 0 to 1.
+    """
+    count, held = found.modes(share), f"{100 * share:g}% of {of}"
+    if count is not None:
+        return f"{count:,} of its {found.size:,} modes hold{'s' * (count == 1)} {held}"
+    why = "not resolved" if found.spectrum.complete else "not computed"
+    return f"more than {found.more_than(share):,} of its {found.size:,} modes hold {held}; the rest is {why}"
+
+
+def modes(found: Alignment, share: float = 0.9) -> str:
+    """Say how many modes hold a share, for a column: "3"; "> 832" where the resolved ones do not."""
+    count = found.modes(share)
+    return f"> {found.more_than(share):,}" if count is None else f"{count:,}"
+
+
 def decades(comparison: Comparison) -> str:
     """The ratio in decades with its qualifier: "= 2.1", ">= 9.3", "<= -3.0" or "unresolved"."""
     value, qualifier = comparison.decades, comparison.qualifier
@@ -206,7 +214,7 @@ def metric(metrics: Mapping[str, float], name: str) -> str:
 
 def theorem(bound: CheckedBound) -> str:
     """The short name of a bound."""
-    return _THEOREMS.get(bound.bound.name, clean(bound.bound.name))
+    return title_of(bound.bound.name) or clean(bound.bound.name)
 
 
 def bound(checked: CheckedBound, spectrum: Spectrum) -> str:
@@ -222,9 +230,20 @@ def bound_on_lambda_min(checked: CheckedBound) -> str:
 
 def enclosure(bounds: Sequence[CheckedBound]) -> str:
     """ "9.3e-04 <= lambda_min <= 9.5e-04" from bounds of both sides."""
+    low, high = _both_sides(bounds)
+    return f"{sci_down(low)} <= lambda_min <= {sci_up(high)}" if low > 0 else f"lambda_min <= {sci_up(high)}"
+
+
+def certified(bounds: Sequence[CheckedBound]) -> str:
+    """ "9.3e-04 to 9.5e-04" from bounds of both sides, or "<= 9.5e-04"."""
+    low, high = _both_sides(bounds)
+    return f"{sci_down(low)} to {sci_up(high)}" if low > 0 else f"<= {sci_up(high)}"
+
+
+def _both_sides(bounds: Sequence[CheckedBound]) -> tuple[float, float]:
     low = max(float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "lower")
     high = min(float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "upper")
-    return f"{sci_down(low)} <= lambda_min <= {sci_up(high)}" if low > 0 else f"lambda_min <= {sci_up(high)}"
+    return low, high
 
 
 def limit_of_lambda_min(checked: CheckedBound) -> str:

@@ -16,6 +16,8 @@ from ntkspec.report.folders import (
     write_text,
 )
 from ntkspec.report.records import Report
+from ntkspec.report.style import styled_runs
+from ntkspec.report.themes import both_themes
 from ntkspec.report.to_csv import write_csv, write_snapshots_csv
 from ntkspec.report.to_json import FORMAT, dumps
 
@@ -24,32 +26,39 @@ FOLDER = FolderKind(
     json=JSON,
     format=FORMAT,
     files=frozenset({JSON, CSV, SNAPSHOTS, PAGE}),
-    figures=frozenset({"spectra", "training", "ablation", "panels", "pictures", "decades"}),
+    figures=frozenset(
+        {"spectra", "alignment", "training", "ablation", "panels", "pictures", "decades", "eigenfunctions"}
+    ),
+    option="--overwrite",
 )
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     """Raise `OutputError` where `write_report` would refuse this folder; nothing is written.
 
     A folder may be absent, empty, or one that this program wrote and nobody added to.
+
+    Args:
+        folder: what is to be written.
+        overwrite: whether somebody may have added to a report; that stays.
     """
-    FOLDER.check(folder)
+    FOLDER.check(folder, overwrite=overwrite)
 
 
-def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write report.json, both CSV files, the figures as PNG and SVG, and index.html into a folder.
+def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write report.json, both CSV files, the figures as PNG, PDF and SVG, and index.html into a folder.
 
     The folder is complete or as it was before, see `FolderKind.write`; further reports as JSON in the old
     one, as --json may have put them there, stay.
 
     Args:
         report: what to write.
-        folder: see `check_folder`.
+        folder, overwrite: see `check_folder`.
 
     Returns:
         The files written, the page first.
     """
-    return FOLDER.write(folder, lambda part: write_everything(report, part))
+    return FOLDER.write(folder, lambda part: write_everything(report, part), overwrite=overwrite)
 
 
 def check_json_file(path: Path) -> None:
@@ -107,10 +116,14 @@ def write_data(report: Report, part: Path) -> list[str]:
 
 def write_everything(report: Report, part: Path) -> list[str]:
     """Write the page, the data and the figures into a folder; returns their names, the page first."""
-    from ntkspec.report.figures import draw_all
+    from ntkspec.report.figures import draw_all, fig_ablation, to_bytes
     from ntkspec.report.page import render_page
 
     data = write_data(report, part)
-    figures, pictures = write_figures(part, draw_all(report))
+    dark = {run.colour: run.dark for run in styled_runs(report)}
+    figures, pictures = write_figures(part, draw_all(report), dark)
+    narrow = fig_ablation(report, narrow=True)
+    if narrow is not None:
+        pictures["ablation-narrow"] = both_themes(to_bytes(narrow, "svg"), dark)
     write_text(part / PAGE, render_page(report, pictures))
     return [PAGE, *data, *figures]

@@ -181,12 +181,12 @@ def _choose(kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
     if not _soon_solved(kernel) and not vectors and kernel.precision == "float64":
         coarse = SOLVERS["cholesky"].solve(kernel)
     if coarse is None:
-        if not SOLVERS["gram"].need(kernel).fits:
+        if not SOLVERS["gram"].need(kernel, vectors=vectors).fits:
             need = format_bytes(kernel.nbytes)
             found = _by("lanczos", kernel, k, vectors)
             return found.because(f"the kernel needs {need}, more than the memory budget")
         coarse = _by("gram", kernel, k, vectors)
-    why = _why_not_svd(kernel, coarse, k)
+    why = _why_not_svd(kernel, coarse, k, vectors)
     if why:
         return coarse.because(why)
     return _by("svd", kernel, k, vectors).because(
@@ -206,7 +206,7 @@ def _soon_solved(kernel: Kernel) -> bool:
     return need.fits and not need.on_host
 
 
-def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None) -> str:
+def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None, vectors: bool) -> str:
     """Why the coarse spectrum is to be kept, or '' if solver svd should follow."""
     wanted = coarse.size if k is None else k
     if coarse.resolved >= wanted:
@@ -221,7 +221,7 @@ def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None) -> str:
         return "float32 was asked for"
     if finer > WORTH * coarse.floor:
         return "the stored precision leaves nothing for svd to resolve"
-    need = svd.need(kernel)
+    need = svd.need(kernel, vectors=vectors)
     if not need.fits:
         return f"svd would resolve more but needs {format_bytes(need.needed)}, more than {kernel.limit}"
     width, size = kernel.touched_width, coarse.size

@@ -71,6 +71,11 @@ class Run:
         return self._inputs.read()
 
     @property
+    def has_targets(self) -> bool:
+        """Whether the file has targets; nothing is read."""
+        return self._targets is not None
+
+    @property
     def targets(self) -> NDArray[Any] | None:
         """Targets (n, c), or None where the file has none."""
         return None if self._targets is None else self._targets.read()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ntkspec import sandbox
 from ntkspec._io import first_line
-from ntkspec._version import __version__
+from ntkspec._version import PRODUCER
 from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.store import digest, schema
@@ -96,7 +96,7 @@ class RunWriter:
             "format": schema.FORMAT,
             "version": schema.VERSION,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "producer": f"ntkspec {__version__}",
+            "producer": PRODUCER,
             "label": label,
             "config": _json(config, "config"),
             "complete": False,

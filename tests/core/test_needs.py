@@ -140,6 +140,15 @@ def test_eigenvectors_ask_for_four_kernels():
     assert SOLVERS["gram"].solve(rich, vectors=True).vectors is not None
 
 
+@pytest.mark.parametrize("method", ["gram", "svd"])
+def test_eigenvectors_take_what_is_said(method):
+    kernel = Kernel(dense(500, 60), backend=CPU, budget=2**31)
+    kernel.fact(magnitude_of)
+    needed = SOLVERS[method].need(kernel, vectors=True).needed
+    taken = peak(lambda: SOLVERS[method].solve(kernel, vectors=True))
+    assert needed / 2 <= taken <= 1.05 * needed
+
+
 def test_vectors_of_lanczos_take_what_is_said():
     """Beside the operator, whose factors are few."""
     jac = dense(6000, 8)

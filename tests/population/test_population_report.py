@@ -65,7 +65,7 @@ def reports_of(runs, folder):
     for number, run in enumerate(runs):
         paths.append(folder / f"run-{number:08x}" / "report.json")
         paths[-1].parent.mkdir(parents=True)
-        write_json_file(assemble([run], 0, "cpu"), paths[-1])
+        write_json_file(assemble([run], None, "cpu"), paths[-1])
     return paths
 
 
@@ -214,7 +214,9 @@ def test_large_and_infinite_ends_are_no_nan(share):
 
 def test_all_files_are_there(folder):
     names = {"index.html", "population.json", "runs.csv", "spectra.csv"}
-    names |= {f"figures/{name}.{ending}" for name in ("spectra", "metrics") for ending in ("png", "svg")}
+    names |= {
+        f"figures/{name}.{ending}" for name in ("spectra", "metrics") for ending in ("png", "pdf", "svg")
+    }
     assert set(tree(folder)) == names
     assert len((folder / "index.html").read_bytes()) < 800_000
 
@@ -223,7 +225,7 @@ def test_runs_csv_is_what_the_reports_of_the_runs_say(runs, folder, tmp_path, mo
     monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
     table = rows(folder / "runs.csv")
     assert len(table) == sum(len(snapshot.spectra) for run in runs for snapshot in run.snapshots)
-    write_report(assemble([runs[1]], 0, "cpu"), tmp_path / "one")
+    write_report(assemble([runs[1]], None, "cpu"), tmp_path / "one")
     mine = [row for row in table if row["folder"] == "run-00000001"]
     for row, single in zip(mine, rows(tmp_path / "one" / "snapshots.csv"), strict=True):
         assert {name: row[name] for name in set(row) & set(single)} == {
@@ -486,6 +488,8 @@ def test_of_many_labels_those_with_most_runs_are_drawn(tmp_path):
     assert len(labels) == len(names)
     (axes,) = fig_spectra(cohorts_of(population), labels).axes
     assert len(axes.lines) == 2 * MOST_LABELS  # median and mean
+    looks = {(line.get_color(), line.get_marker()) for line in axes.lines[::2]}
+    assert len(looks) == len({colour for colour, _ in looks}) * 2 == MOST_LABELS  # two of each colour
 
 
 def test_numbers_of_any_size_are_written(tmp_path):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ntkspec.report.records import Comparison, Picture, Report, RunReport, SnapshotReport
 from ntkspec.spectral import bounds
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -94,6 +95,21 @@ def _snapshot(stage: str, step: int, spectra: dict[str, Spectrum], detail: float
         id=f"step{step:06d}", step=step, label=stage, metrics=metrics, spectra=spectra,
         picture=picture(detail) if stage == "end" else None,
     )  # fmt: skip
+
+
+def aligned(report: Report) -> Report:
+    """The report with alignments: the more a run's metrics say, the fewer modes hold most of its target."""
+
+    def found(snapshot: SnapshotReport) -> SnapshotReport:
+        total = snapshot.spectra["total"]
+        rest = 0.0 if total.resolved == total.size else 0.01
+        shares = np.exp(-snapshot.metrics["ms_ssim"] * np.arange(total.resolved))
+        shares *= (1 - rest) / shares.sum()
+        made = Alignment(total, shares, rest, residual=shares, residual_rest=rest)
+        return replace(snapshot, alignments={"total": made})
+
+    runs = (replace(run, snapshots=tuple(map(found, run.snapshots))) for run in report.runs)
+    return replace(report, runs=tuple(runs))
 
 
 def six_runs(size: int = 192) -> Report:

@@ -18,7 +18,7 @@ from rich.console import Console
 from ntkspec.analyze import analyze_runs
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.report.compare import find_baseline, unique_labels
+from ntkspec.report.compare import assemble, find_baseline, unique_labels
 from ntkspec.report.names import apart, kernel_names, look, numbered, run_names, short, snapshot_name
 from ntkspec.report.page import plot_data
 from ntkspec.report.records import Report, RunReport
@@ -88,16 +88,26 @@ def test_the_baseline_is_a_run_and_not_a_label() -> None:
     labels = unique_labels([(label, Path(f"{i}.h5")) for i, label in enumerate(own)])
     configs = [{}, {}, {}, {}]
     assert find_baseline(labels, own, configs, None) == 3
-    assert find_baseline(labels, own, [{}, {"preset": "baseline"}, {}, {}], None) == 1
+    assert find_baseline(labels, own, [{}, {"preset": "baseline"}, {}, {}], None) == 3  # a label says more
+    assert find_baseline(["y", "z"], ["y", "z"], [{}, {"preset": "baseline"}], None) == 1
     assert find_baseline(["y", "baseline"], ["y", ""], [{}, {}], None) == 1  # by the name of its file
-    shared = ["y", "baseline [b]", "Baseline [c]"]
-    assert find_baseline(shared, ["y", "baseline", "Baseline"], [{}, {}, {}], None) == 1
     assert find_baseline(labels, own, configs, "x [1]") == 1
     assert find_baseline(labels, own, configs, "y") == 2
     with pytest.raises(UsageError, match=r"one of x \[0\], x \[1\], got 'x', which they share"):
         find_baseline(labels, own, configs, "x")
     with pytest.raises(UsageError, match="got 'z'; name"):
         find_baseline(labels, own, configs, "z")
+
+
+def test_without_a_baseline_of_that_name_nothing_is_compared() -> None:
+    assert find_baseline(["y", "z"], ["y", "z"], [{}, {}], None) is None
+    shared = ["y", "baseline [b]", "Baseline [c]"]  # such as seeds of one network
+    assert find_baseline(shared, ["y", "baseline", "Baseline"], [{}, {}, {}], None) is None
+    seeds = [{"preset": "baseline"}] * 2
+    assert find_baseline(["seed 1", "seed 2"], ["seed 1", "seed 2"], seeds, None) is None
+    found = assemble([samples.plain_run(name, 9, 0.5, size=4) for name in "yz"], None, "cpu")
+    assert found.baseline is None
+    assert found.comparisons == ()
 
 
 def test_a_report_refuses_two_runs_of_one_label() -> None:
@@ -111,19 +121,20 @@ def _scaled(scale: float) -> Jacobian:
     return Jacobian((cases.block("w", None, cases.DenseFactor(values), 5, 1),))
 
 
-@pytest.mark.parametrize("baseline", [None, "last"])
-def test_every_row_has_its_own_decades(tmp_path: Path, baseline: str | None) -> None:
+@pytest.mark.parametrize("baseline", ["a [s]", "last"])
+def test_every_row_has_its_own_decades(tmp_path: Path, baseline: str) -> None:
     """lambda_min grows by 10^2 with each run, whose labels are such that appended names would collide."""
     labels = ["a", "a", "a [s] #2", "A", "a" * 60 + "1", "a" * 60 + "2", "last"]
     for i, label in enumerate(labels):
         (tmp_path / f"{i}").mkdir()
         runs.write_run(tmp_path / f"{i}/s.h5", _scaled(10.0**i), label=label, steps=(1,), config={})
     report = analyze_runs([tmp_path / f"{i}/s.h5" for i in range(len(labels))], baseline=baseline)
-    first = 0 if baseline is None else 6
+    first = 0 if baseline == "a [s]" else 6
     table = comparison_table(report)
     for row in table.rows:
-        expected = "baseline" if row.run.index == first else f"= {2.0 * (row.run.index - first):.1f}"
-        assert row.decades == (expected,)
+        expected = "reference" if row.run.index == first else f"= {2.0 * (row.run.index - first):.1f}"
+        assert row.decades == expected
+        assert row.course == (expected,)
     lines = _printed(report).partition("Comparison")[2].splitlines()
     for row in table.rows:
         assert sum(line.startswith(f"{row.run.short}  ") for line in lines) == 1
@@ -136,7 +147,7 @@ def test_every_row_has_its_own_decades(tmp_path: Path, baseline: str | None) -> 
 
 def _printed(report: Report) -> str:
     file = io.StringIO()
-    print_report(report, Console(file=file, width=100))
+    print_report(report, Console(file=file, width=100), details=True)
     return file.getvalue()
 
 

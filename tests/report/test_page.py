@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
@@ -17,10 +18,12 @@ import pytest
 
 from ntkspec.report.captions import captions
 from ntkspec.report.page import plot_data, render_page
+from ntkspec.report.plotly import bundle, shipped
 from ntkspec.report.records import Report
 
 from . import samples
 
+DATA = 1  # which script holds the numbers
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&lt;"
 
 
@@ -57,23 +60,25 @@ def page(folder: Path) -> str:
     return (folder / "index.html").read_text(encoding="utf-8")
 
 
-def _without_plotly(page: str) -> str:
-    return page.replace(Reader(page).scripts[1], "")
-
-
 def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     reader = Reader(page)
     for tag, attributes in reader.elements:
         assert tag not in ("link", "iframe", "object", "embed", "base")
-        for name in ("src", "href", "srcset", "data", "action"):
+        for name in ("src", "srcset", "data", "action"):
             assert (attributes.get(name) or "data:").startswith("data:"), (tag, name)
-    assert not re.search(r"https?://", _without_plotly(page))
+    assert not re.search(r"https?://", page)
     assert "url(" not in page[: page.index("</style>")]
     policy = next(
         a["content"] for t, a in reader.elements if a.get("http-equiv") == "Content-Security-Policy"
     )
     assert policy is not None
     assert policy.startswith("default-src 'none'")
+
+
+def test_links_lead_to_files_of_the_folder(page: str, folder: Path) -> None:
+    links = [attributes["href"] or "" for tag, attributes in Reader(page).elements if tag == "a"]
+    assert len(links) == 3 + 3 * 6
+    assert all((folder / link).is_file() for link in links)
 
 
 def test_figures_load_nothing_either(folder: Path) -> None:
@@ -83,22 +88,30 @@ def test_figures_load_nothing_either(folder: Path) -> None:
 
 
 def test_scripts_are_those_that_the_policy_names(page: str) -> None:
-    reader = Reader(page)
-    assert len(reader.scripts) == 3
-    for script in reader.scripts[1:]:
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    theme, data, packed, script = Reader(page).scripts
+    assert data.startswith("{")
+    bundle = gzip.decompress(base64.b64decode(packed)).decode()
+    for source in (theme, script, bundle):
+        digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in page
+
+
+def test_the_bundle_is_the_one_that_is_named() -> None:
+    digest, version = shipped()
+    bundle_text = gzip.decompress(base64.b64decode(bundle()[0]))
+    assert hashlib.sha256(bundle_text).hexdigest() == digest
+    assert f"v{version}".encode() in bundle_text[:200]
 
 
 def test_pictures_have_words(page: str) -> None:
     images = [attributes for tag, attributes in Reader(page).elements if tag == "img"]
-    assert len(images) == 6
+    assert len(images) == 7 + 5  # target and runs; the figures but for that of the pictures
     assert all(image["alt"] for image in images)
-    assert page.count("<figcaption>") == 6
+    assert page.count("<figcaption>") == 5
 
 
 def test_plot_data_has_resolved_values_only(page: str, report: Report) -> None:
-    data = json.loads(Reader(page).scripts[0])
+    data = json.loads(Reader(page).scripts[DATA])
     assert len(data["runs"]) == 6
     for run in data["runs"]:
         for curve in run["curves"]:
@@ -130,10 +143,10 @@ def test_hostile_labels_are_inert() -> None:
     other = samples.plain_run(HOSTILE + "2", 9, 0.5, size=8)
     report = replace(samples.one_run(run), runs=(run, other), baseline=HOSTILE, producer=HOSTILE)
     reader = Reader(render_page(report, {}))
-    assert len(reader.scripts) == 3
-    assert not [tag for tag, attributes in reader.elements if tag == "img" or "onerror" in attributes]
+    assert len(reader.scripts) == 4
+    assert not [attributes for _, attributes in reader.elements if "onerror" in attributes]
     assert "".join(reader.text).count(HOSTILE) >= 4
-    name = json.loads(reader.scripts[0])["runs"][0]["name"]
+    name = json.loads(reader.scripts[DATA])["runs"][0]["name"]
     assert "<" not in name
     assert name.startswith("&lt;/script&gt;")
 
@@ -145,13 +158,13 @@ def test_small_and_huge(size: int) -> None:
 
 
 def test_no_runs() -> None:
-    assert "no spectra" in render_page(Report("", "", "cpu", ()), {})
+    assert "The report has no runs." in render_page(Report("", "", "cpu", ()), {})
 
 
 def test_import_is_light() -> None:
     code = (
         "import sys, ntkspec.report; "
-        "print([m for m in ('matplotlib', 'plotly', 'rich', 'jinja2', 'torch', 'cupy') if m in sys.modules])"
+        "print([m for m in ('matplotlib', 'PIL', 'rich', 'jinja2', 'torch', 'cupy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -174,9 +187,9 @@ def test_reasons_name_kernels_and_snapshots() -> None:
 def test_a_lone_snapshot_is_called_by_its_name() -> None:
     run = samples.plain_run("x", 9, 0.5, size=8)
     report = samples.one_run(replace(run, snapshots=run.snapshots[:1]))
-    assert "Smallest eigenvalue of the whole kernel at snapshot init." in _text(report)
+    assert "the slowest of all modes is learnt, at snapshot init." in _text(report)
     assert "end of training" not in " ".join(caption.caption for caption in captions(report).values())
-    assert plot_data(report)["last"] == "init"
+    assert [group["name"] for group in plot_data(report)["groups"]] == ["init"]
 
 
 def test_a_zero_kernel_has_words_and_no_curve() -> None:

@@ -29,6 +29,7 @@ from ntkspec.report.to_json import dumps, to_json
 from ntkspec.report.tree import Node, parse
 from ntkspec.report.write import write_json_file
 from ntkspec.spectral import bounds
+from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
@@ -39,7 +40,7 @@ from ntkspec.spectral.regions import Regions
 from . import samples
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
-LOST = ("picture", "truth", "vectors")  # JSON does not carry these
+LOST = ("picture", "truth", "vectors", "points", "patterns")  # JSON does not carry these
 
 
 def differences(one: Any, other: Any, place: str = "") -> Iterator[str]:
@@ -75,7 +76,8 @@ def six() -> Report:
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """A real one: all kinds of bounds, checks and ranks, and regions that say nothing of some blocks."""
     own = tmp_path_factory.mktemp("runs") / "regions.h5"
-    with runs.RunWriter(own, inputs=np.random.default_rng(0).random((12, 2))) as run:
+    rng = np.random.default_rng(0)
+    with runs.RunWriter(own, inputs=rng.random((12, 2)), targets=rng.random((12, 2))) as run:
         with run.snapshot("end", step=1, label="end") as snapshot:
             snapshot.write(0, np.ones((12, 2)), cases.mixed(12), np.zeros(12, np.int64))
     files = [GOLDEN / "mpe.h5", GOLDEN / "baseline-patch.h5", own]
@@ -105,6 +107,10 @@ def test_the_real_report_has_all_that_can_be_lost(golden: Report) -> None:
     assert golden.baseline
     assert all(run.inputs for run in golden.runs)
     assert any(run.config for run in golden.runs)
+    aligned = [found for snap in snapshots for found in snap.alignments.values()]
+    assert aligned
+    assert all(found.residual is not None and found.kernel_target for found in aligned)
+    assert {snap.no_alignment for snap in snapshots} == {"", "the run file has no targets"}
 
 
 numbers = st.floats(0, 1e300)
@@ -137,6 +143,20 @@ def spectra(draw: st.DrawFn) -> Spectrum:
 
 
 @st.composite
+def alignments(draw: st.DrawFn, of: Spectrum) -> Alignment:
+    shares = st.lists(st.floats(0, 1), min_size=of.resolved, max_size=of.resolved).map(np.array)
+    residual = draw(st.none() | shares)
+    return Alignment(
+        spectrum=of,
+        target=draw(shares).astype(np.float64),
+        rest=draw(st.floats(0, 1)),
+        kernel_target=draw(st.none() | st.floats(0, 1)),
+        residual=None if residual is None else residual.astype(np.float64),
+        residual_rest=None if residual is None else draw(st.floats(0, 1)),
+    )
+
+
+@st.composite
 def snapshots(draw: st.DrawFn) -> SnapshotReport:
     total = draw(spectra())
     lower = replace(bounds.theorem1(total), vacuous=draw(st.booleans())) if total.complete else None
@@ -156,6 +176,8 @@ def snapshots(draw: st.DrawFn) -> SnapshotReport:
         distances={
             "total": KernelDistance(draw(st.none() | st.floats(0, 1)), draw(words), draw(words)),
         },
+        alignments={"total": draw(alignments(total))} if draw(st.booleans()) else {},
+        no_alignment=draw(words),
     )
 
 
@@ -189,7 +211,7 @@ def first_version(tree: dict[str, Any]) -> None:
     for run in tree["runs"]:
         del run["inputs"]
         for snap in run["snapshots"]:
-            del snap["checks"], snap["kernel_distance"]
+            del snap["checks"], snap["kernel_distance"], snap["alignment"], snap["no_alignment"]
             for spectrum in snap["spectra"].values():
                 for name in ("rank", "regions", "trace_error", "smallest_at_most"):
                     del spectrum[name]
@@ -206,6 +228,8 @@ def test_files_of_earlier_versions_are_read(golden: Report, tmp_path: Path) -> N
         "inputs",
         "checks",
         "distances",
+        "alignments",
+        "no_alignment",
         "rank",
         "regions",
         "trace_error",

@@ -32,7 +32,7 @@ from ntkspec.spectral import Rank
 from ntkspec.spectral.distance import KernelDistance
 
 from . import samples
-from .test_page import Reader
+from .test_page import DATA, Reader
 
 STEPS = [*range(0, 1050, 50)]
 SAID = ["at 0", *(f"at {i} ({50 * i})" for i in range(1, 21))]  # "at 0" says its step itself
@@ -68,7 +68,7 @@ def rows(report: Report) -> list[dict[str, str]]:
 
 def printed(report: Report, width: int) -> str:
     file = io.StringIO()
-    print_report(report, Console(file=file, width=width))
+    print_report(report, Console(file=file, width=width), details=True)
     return file.getvalue()
 
 
@@ -85,11 +85,13 @@ def test_every_output_has_all_snapshots(report: Report, tmp_path: Path) -> None:
         kernels = ("total", "no_grid", "grid")
         assert list(dict.fromkeys(seen)) == [(name, kernel) for name in names for kernel in kernels]
     reader = Reader((tmp_path / "report" / "index.html").read_text(encoding="utf-8"))
-    data = json.loads(reader.scripts[0])
+    data = json.loads(reader.scripts[DATA])
     assert [group["name"] for group in data["groups"]] == SAID
     assert all(group["shown"] for group in data["groups"])
-    assert {c["snapshot"] for c in data["runs"][0]["curves"] if c["kernel"] == "no_grid"} == set(names)
-    for series in data["training"]["runs"][0]["series"].values():
+    assert {
+        c["snapshot"] for c in data["runs"][0]["curves"] if data["kernels"][c["kernel"]] == "no_grid"
+    } == set(names)
+    for series in data["training"]["runs"][0].values():
         assert series["at"] == STEPS
         assert series["values"][3]["number"] == pytest.approx(APART, abs=1e-6)
     marked = [
@@ -138,8 +140,10 @@ def test_the_terminal_says_what_it_leaves_out(report: Report) -> None:
     text = printed(report, 120)
     lines = text.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("at ")] == [
-        *["0"] * 3, *map(str, range(1, 20)), *["20"] * 3,
-    ]  # fmt: skip
+        *["0"] * 3,
+        *map(str, range(1, 20)),
+        *["20"] * 3,
+    ]
     assert (
         "19 snapshots between: kernels no_grid, grid and their bounds are on the page and in report.json"
         in text
@@ -154,7 +158,7 @@ def test_the_terminal_says_what_it_leaves_out(report: Report) -> None:
 
 
 def test_what_a_figure_of_late_stages_leaves_out_is_said(report: Report) -> None:
-    said = "Drawn: the middle and the end of training; the plots above have every snapshot."
+    said = "Drawn: the middle and the end of training; the figure above has every snapshot."
     assert captions(report)["ablation"].caption.endswith(said)
     assert captions(samples.six_runs(16))["panels"].caption.endswith(said)  # of three the first
     alone = replace(report.runs[0], snapshots=report.runs[0].snapshots[-1:])
@@ -166,8 +170,10 @@ def test_three_snapshots_are_drawn_by_stage_as_ever() -> None:
     assert not by_step(report)
     data = plot_data(report)
     assert [(g["key"], g["name"], g["dash"], g["shown"]) for g in data["groups"]] == [
-        ("init", "start", "dot", False), ("mid", "mid", "dash", True), ("end", "end", "solid", True),
-    ]  # fmt: skip
+        ("init", "start of training", "dot", False),
+        ("mid", "middle", "dash", False),
+        ("end", "end", "solid", True),
+    ]
     assert {curve["colour"] for curve in data["runs"][0]["curves"]} == {data["runs"][0]["colour"]}
 
 
@@ -196,8 +202,11 @@ def test_unresolved_and_zero_are_marked_as_such() -> None:
     report = samples.one_run(replace(run, snapshots=snaps))
     moments = history(report.runs[0], "total")
     assert [(m.lambda_min.number, m.lambda_min.zero) for m in moments] == [
-        (1.0, False), (None, False), (None, True), (1.0, False),
-    ]  # fmt: skip
+        (1.0, False),
+        (None, False),
+        (None, True),
+        (1.0, False),
+    ]
     assert moments[1].lambda_min.at_most == unresolved.smallest_at_most
     assert "two distinct rows" in moments[2].lambda_min.said
     figure = fig_training(report)

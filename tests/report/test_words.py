@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ntkspec.report import words
 from ntkspec.report.records import Comparison, Qualifier, Report
 from ntkspec.report.style import of_kind, stages, styled_runs
-from ntkspec.report.summary import comparison_table, headline, ranking
+from ntkspec.report.summary import comparison_table, singular_baseline
+from ntkspec.spectral.rank import Rank
 
 from . import samples
 
@@ -67,7 +68,8 @@ def test_incomplete_spectra_have_decades_not_computed(report: Report) -> None:
     run = replace(report.runs[-1], snapshots=(end,))
     comparison = Comparison("total", "end", run.label, "Baseline", None, "unresolved")
     table = comparison_table(replace(report, runs=(report.runs[0], run), comparisons=(comparison,)))
-    assert [row.decades for row in table.rows] == [("baseline",), ("not computed",)]
+    assert [row.decades for row in table.rows] == ["reference", "not computed"]
+    assert [row.course for row in table.rows] == [("reference",), ("not computed",)]
     assert table.rows[1].lambda_min == "not computed"
 
 
@@ -130,21 +132,18 @@ def test_stages_without_the_usual_labels() -> None:
     assert list(stages(alone)) == ["end"]
 
 
-def test_headline_says_what_the_numbers_say(report: Report) -> None:
-    text = " ".join(headline(report))
-    assert "MPE (fine)" in text
-    assert "decades above that of Baseline, which is itself unresolved" in text
-    assert "3 of 6 runs" in text
-    single = " ".join(headline(samples.one_run(samples.grid_run("only", 6, 0.5, size=32))))
-    assert "32 of 32 eigenvalues of only are resolved" in single
-    assert headline(Report("", "", "cpu", ())) == ("The report has no spectra.",)
-
-
-def test_ranking_is_denied_only_where_another_run_draws_better(report: Report) -> None:
-    assert ranking(report) == ""
-    run = report.runs[-1]  # the largest lambda_min, made the worst picture
-    end = replace(run.snapshots[-1], metrics={"psnr_db": 1.0})
-    worse = replace(report, runs=(*report.runs[:-1], replace(run, snapshots=(*run.snapshots[:-1], end))))
-    assert words.RANKING in ranking(worse)
-    assert ranking(worse) in headline(worse)
-    assert any("MPE (fine) 1.0 dB" in sentence for sentence in headline(worse))
+def test_an_exact_zero_has_no_ratio_and_a_note_says_why(report: Report) -> None:
+    spectrum = report.runs[0].snapshots[-1].spectra["total"]
+    rank = Rank(spectrum.resolved, "so many nonzero columns of J")
+    zero = replace(spectrum, rank=rank)
+    end = replace(report.runs[0].snapshots[-1], spectra={"total": zero})
+    singular = replace(report.runs[0], snapshots=(*report.runs[0].snapshots[:-1], end))
+    found = replace(report, runs=(singular, *report.runs[1:]))
+    table = comparison_table(found)
+    assert {row.decades for row in table.rows[1:]} == {"-"}
+    assert not table.compared
+    assert (
+        singular_baseline(found) == "lambda_min of Baseline is exactly zero (end): there is no ratio to it."
+    )
+    assert comparison_table(report).compared
+    assert singular_baseline(report) == ""

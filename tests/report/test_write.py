@@ -34,7 +34,7 @@ def _tree(folder: Path) -> dict[str, bytes]:
 def test_all_files_are_there(folder: Path) -> None:
     names = {"spectra", "training", "ablation", "panels", "pictures", "decades"}
     expected = {"report.json", "spectra.csv", "snapshots.csv", "index.html"}
-    expected |= {f"figures/{name}.{ending}" for name in names for ending in ("png", "svg")}
+    expected |= {f"figures/{name}.{ending}" for name in names for ending in ("png", "pdf", "svg")}
     assert set(_tree(folder)) == expected
     assert [entry.name for entry in folder.parent.iterdir()] == [folder.name]
 
@@ -67,6 +67,46 @@ def test_a_stranger_in_an_own_folder_is_named(small: Report, tmp_path: Path, str
     with pytest.raises(OutputError, match=stranger.split("/x")[0]):
         write_report(small, folder)
     assert _tree(folder) == before
+
+
+@pytest.mark.usefixtures("quick")
+def test_overwriting_leaves_what_others_added(
+    small: Report, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "report"
+    write_report(report, folder)
+    added = {"notes.txt": b"precious", "figures/mine.png": b"mine", "sub/deep/x": b"x"}
+    for name, content in added.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "link").symlink_to("notes.txt")
+    (folder / "figures/spectra.svg").write_text("of the older report")
+    check_folder(folder, overwrite=True)
+    with pytest.raises(OutputError, match="give --overwrite to keep it there"):
+        check_folder(folder)
+    for _ in range(2):
+        write_report(small, folder, overwrite=True)
+        monkeypatch.setattr(folders.os, "link", Full(OSError(errno.EPERM, "no hard links here")))
+    found = _tree(folder)
+    assert added.items() <= found.items()
+    assert (folder / "link").readlink() == Path("notes.txt")
+    assert "figures/spectra.svg" not in found
+    assert len(json.loads(found["report.json"])["runs"]) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_overwriting_replaces_nothing_but_reports(small: Report, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/index.html").write_text("a page of somebody")
+    with pytest.raises(OutputError, match=r"one that holds 'index\.html'; name another"):
+        write_report(small, tmp_path / "site", overwrite=True)
+    write_report(small, tmp_path / "linked")
+    (tmp_path / "linked/index.html").unlink()
+    (tmp_path / "linked/index.html").symlink_to(tmp_path / "site/index.html")
+    with pytest.raises(OutputError, match=r"one that holds 'index\.html'"):
+        write_report(small, tmp_path / "linked", overwrite=True)
+    assert (tmp_path / "site/index.html").read_text() == "a page of somebody"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +145,7 @@ class Full:
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **named: Any) -> Any:
         raise self.error
 
 

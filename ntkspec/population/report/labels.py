@@ -10,7 +10,7 @@ from ntkspec.population.report.cohorts import Cohort, at_stage
 from ntkspec.population.report.records import Population
 from ntkspec.report.names import clean, short
 from ntkspec.report.records import Report
-from ntkspec.report.style import Kind, styled_runs, when_last
+from ntkspec.report.style import MARKERS, Kind, styled_runs, when_last
 
 MOST_LABELS = 12  # in a figure
 NO_LABEL = "(no label)"
@@ -25,6 +25,7 @@ class ShownLabel:
     runs: int
     kind: Kind
     colour: str | None  # None: not among those that are drawn
+    marker: str | None = None  # matplotlib's, where another label has this colour, too
 
 
 def shown_labels(population: Population) -> tuple[ShownLabel, ...]:
@@ -38,12 +39,15 @@ def shown_labels(population: Population) -> tuple[ShownLabel, ...]:
         zip(labels, short(tuple(label if clean(label) else NO_LABEL for label in labels), 28), strict=True)
     )
     drawn = sorted(labels, key=lambda label: -runs[label])[:MOST_LABELS]
-    colours = {styled.run.label: styled.colour for styled in styled_runs(_report(population, drawn))}
-    return tuple(
-        ShownLabel(label, names[label], runs[label], styled.kind, colours.get(label))
-        for styled in styled_runs(_report(population, labels))
-        for label in (styled.run.label,)
-    )
+    looks = {styled.run.label: styled for styled in styled_runs(_report(population, drawn))}
+    shared = Counter(styled.colour for styled in looks.values())
+    shown = []
+    for styled in styled_runs(_report(population, labels)):
+        label, look = styled.run.label, looks.get(styled.run.label)
+        marker = MARKERS[look.marker] if look and shared[look.colour] > 1 else None
+        colour = look.colour if look else None
+        shown.append(ShownLabel(label, names[label], runs[label], styled.kind, colour, marker))
+    return tuple(shown)
 
 
 def last_cohorts(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel]) -> dict[ShownLabel, Cohort]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ntkspec._version import __version__
+from ntkspec._version import PRODUCER
 from ntkspec.population.report import wording
 from ntkspec.population.report.cohorts import Cohort, at_stage
 from ntkspec.population.report.figures import captions
@@ -35,7 +35,7 @@ def render_page(
     """
     tables = sections(cohorts, labels)
     return template("page.html.j2", __package__).render(
-        producer=f"ntkspec {__version__}",
+        producer=PRODUCER,
         created=population.created,
         style=resource("page.css"),
         title=f"{wording.count(len(population.runs), 'run')} of {wording.count(len(labels), 'label')}",

@@ -41,10 +41,12 @@ def fig_spectra(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figu
         for label, cohort in panel.items():
             for kernel in ("no_grid", "total"):
                 if kernel in cohort.spectra:
-                    _draw(axes, cohort.spectra[kernel], label.colour or GREY, dashed=kernel == "no_grid")
+                    _draw(axes, cohort.spectra[kernel], label, dashed=kernel == "no_grid")
         _keep_numbers_large(axes, list(panel.values()))
         finish(axes, _title(stage, list(panel.values())), y_label=axes is figure.axes[0])
     colours = [handle(label.name, label.colour or GREY) for label in drawn]
+    for label, line in zip(drawn, colours, strict=True):
+        line.set_marker(label.marker or "None")
     legend_below(
         figure, [*colours, *_marks([cohort for panel in panels.values() for cohort in panel.values()])]
     )
@@ -65,14 +67,16 @@ def _has_curve(cohort: Cohort) -> bool:
     return bool((total.numbers > 0).any() or (total.at_most > 0).any())
 
 
-def _draw(axes: Axes, statistics: SpectrumStatistics, colour: str, *, dashed: bool) -> None:
+def _draw(axes: Axes, statistics: SpectrumStatistics, label: ShownLabel, *, dashed: bool) -> None:
     """The median where it is a number; a cross where that ends, and from there on what it is at most."""
-    index, median = statistics.index, statistics.median
+    index, median, colour = statistics.index, statistics.median, label.colour or GREY
     known = np.flatnonzero(median.numbers > 0)
     if known.size:
         numbers = np.where(median.numbers > 0, median.numbers, np.nan)
         axes.plot(
-            index, numbers, color=colour, zorder=2.2, markersize=4, marker="o" if known.size == 1 else None,
+            index, numbers, color=colour, zorder=2.2, markersize=4,
+            markevery=0.15 if label.marker and known.size > 1 else None,
+            marker="o" if known.size == 1 else label.marker,
             linestyle=_DASHED if dashed else "solid", linewidth=1.2 if dashed else 1.8,
         )  # fmt: skip
         if known[-1] < len(index) - 1:

@@ -15,7 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ntkspec._version import __version__
+from ntkspec._version import PRODUCER
 from ntkspec.population.intervals import FEW, Interval
 from ntkspec.population.report.cohorts import QUANTILES, Cohort, MetricStatistics, SpectrumStatistics
 from ntkspec.population.report.enclosures import Enclosure
@@ -33,7 +33,7 @@ def dumps(population: Population, cohorts: Sequence[Cohort]) -> str:
         "format": FORMAT,
         "version": VERSION,
         "created": population.created,
-        "producer": f"ntkspec {__version__}",
+        "producer": PRODUCER,
         "labels": [{"label": label, "runs": runs[label]} for label in population.examples],
         "runs": [{"folder": run.folder, "path": run.path, "label": run.label} for run in population.runs],
         "failures": [asdict(failure) for failure in population.failures],

@@ -73,6 +73,6 @@ def _fill(population: Population, part: Path) -> list[str]:
         write_runs_csv(population, file)
     with (part / SPECTRA).open("w", encoding="utf-8", errors="replace", newline="") as file:
         write_spectra_csv(cohorts, file)
-    names, pictures = write_figures(part, draw_all(cohorts, labels))
+    names, pictures = write_figures(part, draw_all(cohorts, labels), {})
     write_text(part / PAGE, render_page(population, cohorts, labels, pictures))
     return [PAGE, JSON, RUNS, SPECTRA, *names]

@@ -21,7 +21,7 @@ class Cholesky(Promises):
         "one with more to resolve, or a rest lost in rounding, or all zeros, or too little memory",
     )
 
-    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """See `Solver.need`; the rank is the largest for which it is tried."""
         rank = _most(kernel)
         rank = rank if rank > 0 else kernel.size // 2

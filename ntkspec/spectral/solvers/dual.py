@@ -15,7 +15,7 @@ class Dual(Promises):
 
     name: Method = "dual"
 
-    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """See `Solver.need`."""
         size, width = kernel.size, kernel.touched_width
         square_bytes = FLOAT64.itemsize * width**2

@@ -19,13 +19,13 @@ class Gram(Promises):
     vectors = True
     precisions: tuple[Precision, ...] = ("float64", "float32")
 
-    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """See `Solver.need`."""
-        note = f"the kernel {format_bytes(kernel.nbytes)}"
+        note, solving = f"the kernel {format_bytes(kernel.nbytes)}", _solving(kernel, vectors)
         try:
-            plan = Assembly.from_kernel(kernel, beside=_eigenvalues(kernel))
+            plan = Assembly.from_kernel(kernel, beside=solving)
         except MemoryBudgetError:
-            beside = max(least_bytes(kernel, 0), _eigenvalues(kernel)(kernel.backend))
+            beside = max(least_bytes(kernel, 0), solving(kernel.backend))
             return Need(kernel.nbytes + beside, note, fits=False)
         held = f"factors of {plan.tiling.panel} of {kernel.rows.samples} samples at a time"
         return Need(plan.needed, f"{note}, {held}", fits=True, on_host=plan.on_host)
@@ -37,8 +37,7 @@ class Gram(Promises):
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
         """See `Solver.solve`."""
         errors, backend, columns = self.errors(kernel), kernel.backend, None
-        beside = _eigenvectors(kernel) if vectors else _eigenvalues(kernel)
-        formed = Assembly.from_kernel(kernel, beside=beside).assemble()["total"]
+        formed = Assembly.from_kernel(kernel, beside=_solving(kernel, vectors)).assemble()["total"]
         if vectors:
             values, found = backend.eigh(formed)
             columns = found[:, ::-1]
@@ -47,13 +46,11 @@ class Gram(Promises):
         return stated(self, kernel, values[::-1], errors, columns, precision=kernel.precision)
 
 
-def _eigenvalues(kernel: Kernel) -> Beside:
-    """What eigenvalues take beside the kernel, there or here."""
+def _solving(kernel: Kernel, vectors: bool) -> Beside:
+    """What eigenvalues, or eigenvectors, take beside the kernel, there or here."""
+    if vectors:
+        return lambda backend: backend.eigh_bytes(kernel.size, kernel.dtype)
     return lambda backend: backend.eigvalsh_bytes(kernel.size, kernel.dtype)
-
-
-def _eigenvectors(kernel: Kernel) -> Beside:
-    return lambda backend: backend.eigh_bytes(kernel.size, kernel.dtype)
 
 
 SOLVER: Solver = Gram()

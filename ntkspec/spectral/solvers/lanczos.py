@@ -26,7 +26,7 @@ class Lanczos(Promises):
     vectors = True
     complete = False
 
-    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """See `Solver.need`."""
         k = min(LANCZOS_K if k is None else k, kernel.size)
         needed = operator_bytes(kernel) + vector_bytes(kernel.size, k)

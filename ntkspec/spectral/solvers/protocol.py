@@ -45,12 +45,13 @@ class Solver(Protocol):
     @property
     def declines(self) -> tuple[str, str]: ...  # which kernels it is for, and which not; "" if for all
 
-    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """Say what memory eigenvalues need, before anything is allocated.
 
         Args:
             kernel: whose.
             k: how many of the largest are asked for; None: all, or as many as it gives.
+            vectors: whether eigenvectors are too, of a solver that gives them.
         """
         ...
 

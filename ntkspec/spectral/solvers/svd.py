@@ -22,10 +22,11 @@ class Svd(Promises):
     name: Method = "svd"
     vectors = True
 
-    def need(self, kernel: Kernel, k: int | None = None) -> Need:
+    def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
         """See `Solver.need`."""
-        size, columns = kernel.size, kernel.fact(panel_width)
-        solving = FLOAT64.itemsize * size**2 + kernel.backend.singular_values_bytes(size)
+        size, columns, backend = kernel.size, kernel.fact(panel_width), kernel.backend
+        beside = backend.svd_right_bytes(size) if vectors else backend.singular_values_bytes(size)
+        solving = FLOAT64.itemsize * size**2 + beside
         needed = max(triangle_bytes(kernel), solving) + factor_bytes(kernel)
         note = f"a triangle of {size} rows and panels of {columns} columns of J"
         return Need.within(kernel.room, needed, note)
@@ -36,7 +37,8 @@ class Svd(Promises):
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
         """See `Solver.solve`."""
-        kernel.require("svd of the Jacobian", self.need(kernel).needed, "or use --method gram")
+        need = self.need(kernel, vectors=vectors)
+        kernel.require("svd of the Jacobian", need.needed, "or use --method gram")
         errors, columns = self.errors(kernel), None
         triangle = triangular_factor(kernel)
         if vectors:

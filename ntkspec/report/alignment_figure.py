@@ -1,0 +1,87 @@
+"""The figure "alignment": where the targets lie in each run's spectrum at the end."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntkspec.report.curves import handle, legend_below, mark, new_axes, new_figure, text
+from ntkspec.report.records import Report
+from ntkspec.report.spectra_figure import MOST_PANELS
+from ntkspec.report.style import StyledRun, styled_runs, when_last
+from ntkspec.report.thinning import thinned
+from ntkspec.spectral.alignment import Alignment
+
+LEAST = 1e-6  # share that is drawn: less of a picture nobody sees
+STEPS = np.geomspace(1.0, 1e8, 81)  # of gradient descent with a learning rate of 1 / lambda_max
+_POINTS = 400  # of a curve; more cannot be seen
+
+
+def fig_alignment(report: Report, kernel: str = "total") -> Figure | None:
+    """Draw the share of the targets beyond the first k modes, and the residual over time of gradient flow.
+
+    None where no run's last snapshot has a mode to align the targets with.
+    """
+    runs = [
+        (run, run.end.alignments[kernel])
+        for run in styled_runs(report)
+        if run.end is not None and kernel in run.end.alignments and len(run.end.alignments[kernel].target)
+    ][: 3 * MOST_PANELS]
+    if not runs:
+        return None
+    figure = new_figure(9.6, 4.6)
+    outside, over_time = new_axes(figure, 1, 2, share=False)
+    for run, found in runs:
+        _draw_outside(outside, run, found)
+        _draw_residual(over_time, run, found)
+    _finish(
+        outside, f"Targets outside of the first $k$ modes {text(when_last(report))}", "number of modes $k$"
+    )
+    outside.set_ylabel("share of the targets")
+    _finish(
+        over_time, "Residual, with the kernel as it is then", r"steps of learning rate $1/\lambda_{\max}$"
+    )
+    over_time.set_ylabel(r"$\|r(t)\|^2 / \|r(0)\|^2$")
+    handles = [handle(run.name, run.colour) for run, _ in runs]
+    if any(len(found.target) < found.size for _, found in runs):
+        handles.append(mark("last resolved mode", marker="x", linestyle="none", markersize=5.5))
+    legend_below(figure, handles)
+    return figure
+
+
+def _draw_outside(axes: Axes, run: StyledRun, found: Alignment) -> None:
+    """Down to the least share that is drawn; a cross at the last mode that is resolved, if that is above."""
+    counts = thinned(len(found.target), _POINTS)
+    shares = np.array([found.beyond(count) for count in counts.tolist()])
+    above = shares >= LEAST
+    axes.plot(
+        counts[above],
+        shares[above],
+        color=run.colour,
+        linewidth=1.6,
+        marker="o" if above.sum() == 1 else None,
+    )
+    if len(found.target) < found.size and above.any() and above[-1]:
+        axes.plot(counts[-1:], shares[-1:], "x", color=run.colour, markersize=5.5, markeredgewidth=1.5)
+
+
+def _draw_residual(axes: Axes, run: StyledRun, found: Alignment) -> None:
+    """Between what it is at least and at most, which differ only where modes are not resolved."""
+    flow = found.residual_over_time(STEPS / found.eigenvalues[0])
+    if flow is None:
+        return
+    low, high = (np.maximum(each, LEAST / 10) for each in flow)
+    axes.fill_between(STEPS, low, high, color=run.colour, alpha=0.25, linewidth=0)
+    axes.plot(STEPS, high, color=run.colour, linewidth=1.6)
+
+
+def _finish(axes: Axes, title: str, label: str) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_ylim(max(axes.dataLim.y0 / 1.5, LEAST) if axes.lines else LEAST, 1.3)
+    axes.minorticks_off()  # of which there are many, over so many decades
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(label)
+    axes.grid(color="#e4e4e4", linewidth=0.6, zorder=0)
+    axes.set_axisbelow(True)

@@ -1,0 +1,115 @@
+"""The figure "eigenfunctions": a row of pictures for each run, one for each of a few modes of its kernel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ntkspec.report import words
+from ntkspec.report.curves import new_figure, text
+from ntkspec.report.names import snapshot_name
+from ntkspec.report.records import ModePictures, Report
+from ntkspec.report.style import StyledRun, styled_runs
+from ntkspec.spectral.frequency import PixelGrid
+
+MOST_RUNS = 8  # rows, beyond which none is of readable size
+SIDE = 1.35  # inches of a picture, which is the unit of what follows
+ACROSS, DOWN = 1.06, 1.36  # from one picture to the next
+LEFT, TOP = 0.3, 0.25  # before the first
+MOST_CELLS = 96  # of a picture's side; larger ones are averaged over squares of pixels
+SHADES = 16  # few, so that a picture of noise takes little room in a file
+EXTREME = (
+    99.0  # per cent of values that colours tell apart: a single one that is far out would leave the rest pale
+)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A run and the modes that are drawn of it."""
+
+    name: str  # of the run; and of the snapshot, where that is not the end
+    shown: ModePictures
+    points: NDArray[np.float64]  # (M, 2)
+    values: NDArray[np.float64]  # (M, k)
+
+
+def fig_eigenfunctions(report: Report) -> Figure | None:
+    """Draw some modes of each run's total kernel; None where the report has none."""
+    rows = [row for run in styled_runs(report) if (row := _row(run))][:MOST_RUNS]
+    modes = sorted({mode for row in rows for mode in row.shown.modes})
+    if not modes:
+        return None
+    width, height = LEFT + len(modes) * ACROSS, TOP + len(rows) * DOWN
+    figure = new_figure(SIDE * width, SIDE * height)
+    figure.set_layout_engine("none")  # one pair of axes for all pictures: a pair for each takes seconds
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), frameon=False, xticks=[], yticks=[])
+    for place, mode in enumerate(modes):
+        _say(axes, LEFT + place * ACROSS + 0.5, TOP - 0.05, f"mode {mode}", va="bottom", fontsize=9)
+    for i, row in enumerate(rows):
+        top = TOP + i * DOWN
+        _say(axes, LEFT - 0.05, top + 0.5, text(row.name, 24), ha="right", va="center", rotation=90)
+        for at, mode in enumerate(row.shown.modes):
+            _draw(axes, row, at, LEFT + modes.index(mode) * ACROSS, top)
+    axes.set(xlim=(0.0, width), ylim=(height, 0.0))
+    return figure
+
+
+def _row(run: StyledRun) -> _Row | None:
+    """The modes of the last snapshot that has them over a whole picture, or else of the last that has any."""
+    found = [(snap, shown) for snap in run.run.snapshots if (shown := snap.eigenfunctions) is not None]
+    whole = [
+        (snap, shown) for snap, shown in found if any(cycles is not None for cycles in shown.frequencies)
+    ]
+    for snap, shown in reversed(whole or found):
+        if shown.points is not None and shown.patterns is not None:
+            name = run.name if snap is run.end else f"{run.name}, {snapshot_name(run.run, snap)}"
+            return _Row(name, shown, shown.points.astype(np.float64), shown.patterns.astype(np.float64))
+    return None
+
+
+def _draw(axes: Axes, row: _Row, at: int, left: float, top: float) -> None:
+    """Draw one mode into a square, as a picture that is blank where no point lies, and its numbers below."""
+    picture, ratio = _cells(row.points, row.values[:, at])
+    most = float(np.nanpercentile(np.abs(picture), EXTREME)) or 1.0
+    wide, high = min(ratio, 1.0), min(1 / ratio, 1.0)
+    x, y = left + (1 - wide) / 2, top + (1 - high) / 2
+    colours = matplotlib.colormaps["RdBu_r"].resampled(SHADES)
+    extent = (x, x + wide, y + high, y)  # rows of a picture run downwards
+    axes.imshow(picture, colours, extent=extent, vmin=-most, vmax=most, interpolation="nearest")
+    _say(axes, left + 0.5, top + 1.03, _numbers(row.shown, at), va="top", fontsize=8, linespacing=1.2)
+
+
+def _say(axes: Axes, x: float, y: float, said: str, **look: Any) -> None:
+    axes.text(x, y, said, **{"ha": "center", "fontsize": 9, **look})
+
+
+def _numbers(shown: ModePictures, at: int) -> str:
+    """The eigenvalue and, where it is known, the radial frequency."""
+    cycles, eigenvalue = shown.frequencies[at], rf"$\lambda$ = {words.sci(shown.eigenvalues[at])}"
+    return eigenvalue if cycles is None else f"{eigenvalue}\n{cycles:.{1 if cycles < 10 else 0}f} cycles"
+
+
+def _cells(points: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Return the mean of the values in each cell of a picture, NaN where no point lies, and width / height.
+
+    Pixels get a cell each, or a square of them; scattered points about as many cells as there are points.
+    """
+    grid = PixelGrid.of(points)
+    height, width = grid.shape if grid else (math.ceil(math.sqrt(len(points))),) * 2
+    together = max(1, -(-max(height, width) // MOST_CELLS))
+    shape = -(-height // together), -(-width // together)
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = np.where(high > low, high - low, 1.0) / np.maximum([width - 1, height - 1], 1)  # of a pixel
+    columns, rows = (np.rint((points - low) / size).astype(np.intp) // together).T
+    places = rows * shape[1] + columns
+    count = np.bincount(places, minlength=math.prod(shape))
+    total = np.bincount(places, weights=values, minlength=math.prod(shape))
+    picture = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(shape)
+    return picture, float(size[0] * shape[1] / (size[1] * shape[0]))

@@ -1,0 +1,271 @@
+"""What the numbers say, in one plain sentence and at most two that support it.
+
+Gains are differences of the numbers as they are shown. Nothing here says why a network won: a support sets
+numbers beside the result, and says so where they do not explain it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from ntkspec.report import words
+from ntkspec.report.records import Report
+from ntkspec.report.style import StyledRun, last_name, styled_runs, when_last
+from ntkspec.spectral.eigenvalues import Spectrum
+
+_MOST_NAMES = 3  # of runs in a sentence
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Who reached what at the end, the best first."""
+
+    metric: str  # of `words.QUALITIES`
+    values: tuple[tuple[Decimal, StyledRun], ...]  # as shown
+
+    @property
+    def title(self) -> str:
+        """The metric in words."""
+        return words.QUALITIES["psnr_db" if self.metric == "psnr_db_held_out" else self.metric]
+
+    @property
+    def best(self) -> tuple[StyledRun, ...]:
+        """Every run that shows the largest number."""
+        return tuple(run for value, run in self.values if value == self.values[0][0])
+
+    def of(self, run: StyledRun) -> Decimal | None:
+        """What a run reached, if that is known."""
+        return next((value for value, other in self.values if other.index == run.index), None)
+
+    def said(self, value: Decimal) -> str:
+        """A value, or a difference of two, in the metric's unit and digits."""
+        return words.metric({self.metric: float(value)}, self.metric)
+
+
+def headline(report: Report) -> tuple[str, ...]:
+    """Return one sentence that says what won, or what is known instead, and at most two that support it.
+
+    Example:
+        >>> headline(Report("", "", "cpu", ()))
+        ('The report has no runs.',)
+    """
+    runs = tuple(run for run in styled_runs(report) if run.end is not None)
+    if not runs:
+        return ("The report has no runs.",)
+    scores = scores_of(runs)
+    if scores is None:
+        lead, supports = _without_quality(report, runs)
+    else:
+        lead, supports = _won(report, runs, scores), ()
+        if len(scores.best) == 1 and _one_target(runs):
+            supports = (_modes(report, runs, scores), without_grid(scores.best[0]))
+    return (f"{lead}.", *filter(None, supports))
+
+
+def scores_of(runs: Sequence[StyledRun]) -> Scores | None:
+    """Return the PSNR, or the IoU where no run has that, at the end; None where nothing is known.
+
+    Where all runs have pixels that they did not learn, it is the PSNR of those.
+    """
+    ends = [(run.end.metrics, run) for run in runs if run.end]
+    held_out = ["psnr_db_held_out"] if all("psnr_db_held_out" in metrics for metrics, _ in ends) else []
+    for name in (*held_out, "psnr_db", "iou"):
+        shown = [(words.metric(metrics, name), run) for metrics, run in ends]
+        known = [(Decimal(text.removesuffix(" dB")), run) for text, run in shown if text != "-"]
+        if known:
+            return Scores(name, tuple(sorted(known, key=lambda pair: -pair[0])))
+    return None
+
+
+def ranking(report: Report) -> str:
+    """Say that lambda_min does not rank reconstructions, where the largest is not the best run's; else ""."""
+    runs = tuple(run for run in styled_runs(report) if run.end is not None)
+    scores, top = scores_of(runs), _largest(runs)
+    if scores is None or top is None or scores.of(top) in (None, scores.values[0][0]):
+        return ""
+    return f"{top.name} has the largest lambda_min and not the best {scores.title}: {words.RANKING}."
+
+
+def without_grid(run: StyledRun) -> str:
+    """Say what the smallest eigenvalue is without the grid's gradients, where both are known; else ""."""
+    total, rest = _kernel(run, "total"), _kernel(run, "no_grid")
+    if total is None or rest is None or not total.lambda_min:
+        return ""
+    known = f"Its smallest eigenvalue is {words.lambda_min(total)}"
+    if words.lambda_min(rest) == words.NOT_COMPUTED:
+        return ""
+    if rest.singular or words.is_zero(rest):
+        left = "exactly zero"
+    elif words.is_unresolved(rest):
+        left = f"too small to be told from zero (at most {words.sci_up(rest.smallest_at_most)})"
+    else:
+        left = words.lambda_min(rest)
+    return f"{known}; without the grid's own gradients it is {left}."
+
+
+def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
+    """Who came closest to what was to be learnt, and by how much."""
+    (value, run), best, count = scores.values[0], scores.best, len(scores.values)
+    reached, what, when = f"{scores.title} {scores.said(value)}", _target(runs, scores), _at(report)
+    if len(runs) == 1:
+        return f"{run.name} reaches {reached} on {what}{when}"
+    if count == 1:
+        return f"{run.name} alone says how close it comes to {what}{when}: {reached}"
+    few = "" if count == len(runs) else f"Of the {count} runs with a {scores.title}, "
+    if not _one_target(runs):
+        top = f"the highest {scores.title} is that of {_names(best)}, {scores.said(value)}{when}"
+        return f"The runs learnt different pictures; {top}"
+    if len(best) == count:
+        every = f"{few}all " if few else "Both runs " if count == 2 else f"All {count} runs "
+        return f"{every}come equally close to {what}{when}: {reached}"
+    if len(best) > 1:
+        return f"{few}{_names(best)} come closest to {what}{when}, equally close: {reached}"
+    return f"{few}{run.name} comes closest to {what}{when}: {reached}, {_gains(report, scores)}"
+
+
+def _gains(report: Report, scores: Scores) -> str:
+    """What the best is above the next, and above the reference if there is one."""
+    top = scores.values[0][0]
+    first, *rest = (
+        f"{scores.said(top - value)} above {run.name}"
+        for run in _others(report, scores)
+        if (value := scores.of(run)) is not None
+    )
+    first += ", the next" if len(scores.values) > 2 else ""
+    return f"{first}, and {rest[0]}" if rest else first
+
+
+def _others(report: Report, scores: Scores) -> tuple[StyledRun, ...]:
+    """The runs that the best one is set against: the next, and the reference if that is another."""
+    others = [run for _, run in scores.values[1:]]
+    return tuple(run for run in others if run is others[0] or run.run.label == report.baseline)
+
+
+def _modes(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
+    """How many modes hold most of the target: of the best run, and of the reference or else the next one."""
+    best, *others = scores.best[0], *_others(report, scores)
+    mine, theirs = (words.aligned(run.end) for run in (best, others[-1] if others else best))
+    if mine is None:
+        return ""
+    when = "After training" if last_name(report) == "end" else _capital(when_last(report))
+    said = f"{when}, {words.alignment(mine, f'the {_noun(runs, scores)}')}"
+    count = mine.modes()
+    if count is None or not others or theirs is None or theirs.size != mine.size:
+        return f"{said}."
+    needed, other = theirs.modes(), others[-1].name
+    if needed is None:
+        return f"{said}; {other} needs more than {theirs.more_than():,}."
+    if needed > count:
+        return f"{said}; {other} needs {needed:,}."
+    if needed == count:
+        return f"{said}; {other} needs as many, so this does not tell them apart."
+    return f"{said}; {other} needs fewer, {needed:,}, so this does not explain the result."
+
+
+def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tuple[str, ...]]:
+    """What the spectra say where no run has a metric."""
+    if len(runs) == 1:
+        return _spectrum(runs[0], _at(report)), (without_grid(runs[0]),)
+    unknown = "How close the networks come to what they were to learn is not in the files (no PSNR, no IoU)."
+    top = _largest(runs)
+    if top is not None:
+        lead = f"The kernel of {top.name} has the largest lambda_min of {len(runs)} runs{_at(report)}"
+        return f"{lead}, {_lambda_min(top)}" + _over_reference(report, top, runs), (unknown,)
+    spectra = [spectrum for run in runs if (spectrum := _kernel(run, "total")) is not None]
+    if all(spectrum.singular or words.is_zero(spectrum) for spectrum in spectra):
+        return f"The smallest eigenvalue of every run is exactly zero{_at(report)}", (unknown,)
+    if any(words.lambda_min(spectrum) == words.NOT_COMPUTED for spectrum in spectra):
+        return "No run's smallest eigenvalue is known: not all eigenvalues were computed", (unknown,)
+    return f"No run's smallest eigenvalue can be told from zero{_at(report)}", (unknown,)
+
+
+def _over_reference(report: Report, top: StyledRun, runs: Sequence[StyledRun]) -> str:
+    reference = next((run for run in runs if run.run.label == report.baseline), None)
+    spectrum = None if reference is None else _kernel(reference, "total")
+    if reference is None or reference is top or spectrum is None:
+        return ""
+    if spectrum.singular or words.is_zero(spectrum):
+        return f"; that of {reference.name} is exactly zero"
+    if words.is_unresolved(spectrum):
+        return f"; that of {reference.name} cannot be told from zero"
+    return f"; that of {reference.name} is {words.lambda_min(spectrum)}"
+
+
+def _spectrum(run: StyledRun, when: str) -> str:
+    """The whole spectrum of one run."""
+    spectrum = _kernel(run, "total")
+    if spectrum is None or words.is_zero(spectrum):
+        return f"The kernel of {run.name} is exactly zero{when}: no parameter has a gradient"
+    count = spectrum.resolved
+    if not count:
+        most = words.sci_up(spectrum.floor)
+        return f"No eigenvalue of {run.name} can be told from zero{when} (at most {most})"
+    least = words.sci(float(spectrum.eigenvalues[count - 1]))
+    of, span = f"eigenvalues of {run.name}", f"from {words.lambda_max(spectrum)} down to {least}"
+    if count == spectrum.size:
+        return f"All {count:,} {of} are known{when}, {span}"
+    if count == len(spectrum.eigenvalues):
+        return f"The {count:,} largest of {spectrum.size:,} {of} were computed{when}, {span}"
+    known = f"{count:,} of {spectrum.size:,} {of} are known{when}, {span}"
+    if spectrum.singular and spectrum.rank:
+        return f"{known}; at least {spectrum.size - spectrum.rank.at_most:,} are exactly zero"
+    return f"{known}; the rest cannot be told from zero"
+
+
+def _largest(runs: Sequence[StyledRun]) -> StyledRun | None:
+    """The run whose lambda_min is known and larger than all others that are."""
+    known = [
+        (number, run)
+        for run in runs
+        if (spectrum := _kernel(run, "total")) and (number := spectrum.lambda_min)
+    ]
+    return max(known, key=lambda pair: pair[0])[1] if known else None
+
+
+def _lambda_min(run: StyledRun) -> str:
+    spectrum = _kernel(run, "total")
+    return words.NOT_COMPUTED if spectrum is None else words.lambda_min(spectrum)
+
+
+def _kernel(run: StyledRun, kernel: str) -> Spectrum | None:
+    return run.end.spectra.get(kernel) if run.end else None
+
+
+def _noun(runs: Sequence[StyledRun], scores: Scores) -> str:
+    """What was to be learnt."""
+    if scores.metric == "iou":
+        return "shape"
+    pictures = all(run.run.truth is not None or run.run.config.get("task") == "image" for run in runs)
+    return "picture" if pictures else "target"
+
+
+def _target(runs: Sequence[StyledRun], scores: Scores) -> str:
+    """What the metric measures the distance to."""
+    noun = _noun(runs, scores)
+    return f"the held-out part of the {noun}" if scores.metric == "psnr_db_held_out" else f"the {noun}"
+
+
+def _one_target(runs: Sequence[StyledRun]) -> bool:
+    """Whether all runs learnt the same picture, as far as the files show it."""
+    truths = [run.run.truth for run in runs if run.run.truth is not None]
+    return all(np.array_equal(truth, truths[0]) for truth in truths)
+
+
+def _names(runs: Sequence[StyledRun]) -> str:
+    names = [run.name for run in runs]
+    if len(names) > _MOST_NAMES:
+        return f"{', '.join(names[: _MOST_NAMES - 1])} and {len(names) - _MOST_NAMES + 1} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _at(report: Report) -> str:
+    """When, where that is not the end of training."""
+    return "" if last_name(report) == "end" else f" {when_last(report)}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,44 @@
+"""What the page's figure draws of alignments: the target beyond the first modes, the residual over steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.report.thinning import thinned
+from ntkspec.report.to_json import plain
+from ntkspec.spectral.alignment import Alignment
+
+_POINTS = 120  # of a curve
+_STEPS = np.geomspace(1.0, 1e6, 49)
+
+
+def alignment_curve(found: Alignment, look: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a curve of what lies beyond the first k modes, and one of the residual if it is known.
+
+    Steps are those of gradient descent with learning rate 1 / lambda_max, so that every network has its own.
+
+    Args:
+        found: of a kernel at a snapshot.
+        look: how its spectrum is drawn, group, colours and dash among it.
+    """
+    resolved = len(found.target)
+    index = thinned(resolved, _POINTS).tolist() if resolved else []
+    flow = found.residual_over_time(_STEPS / found.eigenvalues[0]) if resolved else None
+    return {
+        **look,
+        "index": [0.5, *index],  # a log axis has no zero
+        "left": _rounded(np.array([found.beyond(0), *(found.beyond(k) for k in index)])),
+        "known": resolved == found.size,
+        "modes": found.modes(),
+        "steps": [] if flow is None else _rounded(_STEPS),
+        "least": [] if flow is None else _rounded(flow[0]),
+        "most": [] if flow is None else _rounded(flow[1]),
+    }
+
+
+def _rounded(values: NDArray[np.float64]) -> list[Any]:
+    return [plain(float(f"{value:.3e}")) for value in values]

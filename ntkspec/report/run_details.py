@@ -1,0 +1,160 @@
+"""What the page tells of each run, folded: spectra, bounds, checks and configuration, in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ntkspec.report import words
+from ntkspec.report.names import kernel_names
+from ntkspec.report.records import RunReport, SnapshotReport
+from ntkspec.report.style import StyledRun
+from ntkspec.report.to_json import plain
+from ntkspec.spectral.bounds.checked import CheckedBound
+from ntkspec.spectral.consistency import Check
+
+_LONGEST_CONFIG = 20_000  # characters
+
+
+def run_details(styled: StyledRun) -> dict[str, Any]:
+    """Return what the template shows of a run, under the names that it has there."""
+    run = styled.run
+    kernels = kernel_names([run], 200)
+    config = json.dumps(plain(run.config), indent=2, ensure_ascii=False, allow_nan=False)
+    return {
+        "styled": styled,
+        "run": run,
+        "mode": words.mode(run),
+        "config": config[:_LONGEST_CONFIG] + ("\n..." if len(config) > _LONGEST_CONFIG else ""),
+        "metrics": [
+            (words.snapshot_name(run, snapshot), snapshot.step, _metrics(snapshot))
+            for snapshot in run.snapshots
+        ],
+        "spectra": [
+            _spectrum(run, snapshot, kernel, kernels[kernel])
+            for snapshot in run.snapshots
+            for kernel in snapshot.spectra
+        ],
+        "moved": any(snapshot.distances for snapshot in run.snapshots),
+        "apart": _apart(run),
+        "reasons": _reasons(run),
+        "singular": _singular(run),
+        "checks": _checks(run),
+        "theorems": list(dict.fromkeys(_theorems(run))),
+        "bounds": [
+            _bound(words.snapshot_name(run, snapshot), checked, snapshot)
+            for snapshot in run.snapshots
+            for checked in snapshot.bounds
+        ],
+    }
+
+
+def _metrics(snapshot: SnapshotReport) -> str:
+    return ", ".join(
+        f"{words.QUALITIES.get(name, name)} {words.metric(snapshot.metrics, name)}"
+        for name in snapshot.metrics
+    )
+
+
+def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -> dict[str, Any]:
+    spectrum = snapshot.spectra[name]
+    distance = snapshot.distances.get(name)
+    return {
+        "snapshot": words.snapshot_name(run, snapshot),
+        "step": snapshot.step,
+        "kernel": shown,
+        "distance": words.distance(snapshot, name) if distance and distance.value is not None else "-",
+        "size": spectrum.size,
+        "resolved": words.resolved(spectrum),
+        "lambda_max": words.lambda_max(spectrum),
+        "lambda_min": words.lambda_min(spectrum),
+        "floor": words.sci_up(spectrum.floor),
+        "condition": words.condition(spectrum),
+        "trace": words.sci(spectrum.trace),
+        "effective_rank": words.rank(spectrum.effective_rank),
+        "stable_rank": words.rank(spectrum.stable_rank),
+        "method": f"{spectrum.method}, {spectrum.precision}",
+    }
+
+
+def _apart(run: RunReport) -> list[str]:
+    """Why some kernels have no distance from the first snapshot; equal reasons once."""
+    kernels = kernel_names([run], 40)
+    return [
+        f"No kernel distance: {reason} ({where})."
+        for reason, where in words.gathered(
+            run,
+            (
+                (distance.reason, kernels[kernel], snapshot)
+                for snapshot in run.snapshots
+                for kernel, distance in snapshot.distances.items()
+                if distance.value is None and kernel in kernels
+            ),
+        )
+    ]
+
+
+def _reasons(run: RunReport) -> list[str]:
+    """Why each method, and for which kernels at which snapshots; equal reasons once."""
+    kernels = kernel_names([run], 40)
+    found = (
+        (f"Method {spectrum.method}: {spectrum.reason}", kernels[kernel], snapshot)
+        for snapshot in run.snapshots
+        for kernel, spectrum in snapshot.spectra.items()
+        if spectrum.reason
+    )
+    return [f"{said} ({where})." for said, where in words.gathered(run, found)]
+
+
+def _singular(run: RunReport) -> list[str]:
+    """Which kernels are singular as stored, or as the network's, and why."""
+    kernels = kernel_names([run], 40)
+    return [
+        f"{kernels[kernel]} at {words.snapshot_name(run, snapshot, 40)}: {said}."
+        for snapshot in run.snapshots
+        for kernel, spectrum in snapshot.spectra.items()
+        if (said := words.singular(spectrum) or words.network(spectrum))
+    ]
+
+
+def _checks(run: RunReport) -> list[dict[str, Any]]:
+    """Each check once, with its worst case over snapshots and kernels."""
+    found: dict[str, list[Check]] = {}
+    for snapshot in run.snapshots:
+        for check in snapshot.checks:
+            found.setdefault(check.name, []).append(check)
+    return [
+        {
+            "name": name,
+            "statement": max(checks, key=lambda check: check.worst).statement,
+            "count": len(checks),
+            "worst": f"{max(check.worst for check in checks):.2g}",
+            "holds": "holds" if all(check.holds for check in checks) else "FAILS",
+        }
+        for name, checks in found.items()
+    ]
+
+
+def _theorems(run: RunReport) -> list[str]:
+    bounds = (checked for snapshot in run.snapshots for checked in snapshot.bounds)
+    return [
+        f"{words.theorem(b)}: {b.bound.theorem} ({b.bound.source}); {b.bound.assumptions}." for b in bounds
+    ]
+
+
+def _bound(snapshot: str, checked: CheckedBound, report: SnapshotReport) -> dict[str, Any]:
+    bound = checked.bound
+    spectrum = report.spectra.get(checked.of)
+    return {
+        "snapshot": snapshot,
+        "name": words.theorem(checked),
+        "side": bound.side,
+        "of": checked.of,
+        "sources": ", ".join(checked.sources),
+        "holds": "holds" if checked.holds else words.held(checked, spectrum) if spectrum else "FAILS",
+        "failed": not checked.holds,
+        "says": words.limit_of_lambda_min(checked) or "vacuous",
+        "certified": bound.certified,
+        "decades": "-" if checked.decades_min is None else f"{checked.decades_min:.2f}",
+        "median": "-" if checked.decades_median is None else f"{checked.decades_median:.2f}",
+    }

@@ -1,0 +1,234 @@
+"""All snapshots on a terminal: a table of spectra and the bounds of each run, then the runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from ntkspec.report import words
+from ntkspec.report.moments import few
+from ntkspec.report.names import kernel_names, short
+from ntkspec.report.records import Report, RunReport, SnapshotReport
+from ntkspec.report.style import styled_runs
+from ntkspec.report.summary import certified_note, comparison_table
+from ntkspec.report.terminal_columns import Column, alike, fitting, print_columns, print_line, written
+from ntkspec.spectral.eigenvalues import Spectrum
+
+_SHOWN = ("theorem1", "weyl_lower", "weyl_upper")  # bounds with a line of their own
+_THOROUGH = ("additivity", "symmetry", "tiles", "routes")  # checks that are made when asked for
+
+
+def print_details(report: Report, console: Console) -> None:
+    """Print a table of all snapshots and the bounds of each run, then the runs side by side at each of them.
+
+    Columns that do not fit are left out, the least important first; report.json has them all.
+    """
+    runs = styled_runs(report)
+    tables = alike([_spectra_columns(styled.run) for styled in runs], console.width)
+    names = written([styled.name for styled in runs], 40, console)
+    for styled, name, columns in zip(runs, names, tables, strict=True):
+        _print_run(styled.run, name, columns, console)
+    if len(report.runs) > 1:
+        _print_comparison(report, console)
+    if _has_unresolved(report):
+        print_line(console, words.LEGEND, style="dim")
+    if note := certified_note(report):
+        print_line(console, note, style="dim")
+
+
+def _print_run(run: RunReport, name: str, columns: Sequence[Column], console: Console) -> None:
+    mode = "" if run.outputs == 1 else f", outputs {run.outputs} ({words.mode(run)})"
+    title = Text(name, style="bold")
+    title.append(f"  n = {run.samples}{mode}, kernel {run.size} x {run.size}", style="not bold dim")
+    console.print(title, highlight=False)
+    print_columns(console, columns)
+    for line in (*_bound_lines(run), *_left_out(run)):
+        print_line(console, line, indent=2)
+    console.print()
+
+
+def _spectra_columns(run: RunReport) -> list[Column]:
+    columns = [
+        Column("snapshot", 0),
+        Column("step", 3, "right"),
+        Column("kernel", 0),
+        Column("N", 7, "right"),
+        Column("resolved", 0, "right"),
+        Column("lambda_max", 1, "right"),
+        Column("lambda_min", 0, "right"),
+        Column("condition", 2, "right"),
+        Column("eff. rank", 4, "right"),
+        Column("distance", 5, "right"),
+        Column("stable rank", 6, "right"),
+        Column("method", 8),
+    ]
+    kernels, told = kernel_names([run], 20), [id(snapshot) for snapshot in _told(run)]
+    for snapshot in run.snapshots:
+        name = _short_name(run, snapshot)
+        for kernel, spectrum in snapshot.spectra.items():
+            if kernel != "total" and id(snapshot) not in told:
+                continue  # see `_left_out`
+            cells = (name, str(snapshot.step), kernels[kernel], *_spectrum_cells(snapshot, kernel, spectrum))
+            for column, cell in zip(columns, cells, strict=True):
+                column.cells.append(cell)
+    return columns
+
+
+def _told(run: RunReport) -> tuple[SnapshotReport, ...]:
+    """The snapshots of which more is said than their total kernel: of many the first and the last."""
+    return run.snapshots if len(run.snapshots) <= words.MANY else (run.snapshots[0], run.snapshots[-1])
+
+
+def _left_out(run: RunReport) -> Iterator[str]:
+    """What is not said of a run with many snapshots."""
+    count = len(run.snapshots) - len(_told(run))
+    if count:
+        names = kernel_names([run], 20)
+        further = ", ".join(names[name] for name in names if name != "total")
+        kernels = f"kernels {further} and their bounds" if further else "bounds and ranks"
+        yield f"{count} snapshots between: {kernels} are on the page and in report.json"
+
+
+def _spectrum_cells(snapshot: SnapshotReport, kernel: str, spectrum: Spectrum) -> tuple[str, ...]:
+    distance = snapshot.distances.get(kernel)
+    return (
+        str(spectrum.size),
+        words.resolved(spectrum),
+        words.lambda_max(spectrum) if spectrum.resolved or words.is_zero(spectrum) else words.UNRESOLVED,
+        words.lambda_min(spectrum),
+        words.condition(spectrum),
+        words.rank(spectrum.effective_rank),
+        words.distance(snapshot, kernel) if distance and distance.value is not None else "-",
+        words.rank(spectrum.stable_rank),
+        spectrum.method if spectrum.precision == "float64" else f"{spectrum.method} {spectrum.precision}",
+    )
+
+
+def _bound_lines(run: RunReport) -> Iterator[str]:
+    """What is exact, what is certified, the paper's theorem and Weyl's; of all others only that they hold."""
+    yield from _singular_lines(run)
+    found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    for snapshot in _told(run):
+        for checked in snapshot.bounds:
+            if checked.bound.name in _SHOWN and checked.of in snapshot.spectra:
+                held = words.held(checked, snapshot.spectra[checked.of])
+                said = (_short_name(run, snapshot), held, words.limit_of_lambda_min(checked))
+                found.setdefault((words.theorem(checked), checked.of), []).append(said)
+    kernels = kernel_names([run], 20)
+    yield from (_bound_line(name, of, kernels[of], said) for (name, of), said in found.items())
+    yield from _certified_lines(run)
+    bounds = [checked for snapshot in run.snapshots for checked in snapshot.bounds]
+    others = [b for b in bounds if b.bound.name not in _SHOWN and not b.bound.certified]
+    holding = {b.bound.name for b in others} - {b.bound.name for b in others if not b.holds}
+    vacuous = holding - {b.bound.name for b in others if not b.bound.vacuous}
+    if holding:
+        few = f", {len(vacuous)} of them say nothing of lambda_min" if vacuous else ""
+        yield f"{len(holding)} further bounds hold{few}; the page and report.json have them"
+    if checks := thorough(run):
+        yield checks
+
+
+def thorough(run: RunReport) -> str:
+    """Return what came of the second computations, where they were asked for and hold; else ""."""
+    checks = [check for snapshot in run.snapshots for check in snapshot.checks if check.holds]
+    if not any(check.name in _THOROUGH for check in checks):
+        return ""
+    names = ", ".join(dict.fromkeys(check.name for check in checks))
+    worst = max(check.worst for check in checks if check.name in _THOROUGH)
+    return f"Checks hold: {names}; at most {worst:.1%} of what rounding allows where computed twice"
+
+
+def _singular_lines(run: RunReport) -> Iterator[str]:
+    """Kernels that are singular as stored, or as the network's, and why; equal ones once."""
+    found: dict[str, list[str]] = {}
+    kernels = kernel_names([run], 20)
+    for snapshot in _told(run):
+        for kernel, spectrum in snapshot.spectra.items():
+            if said := words.singular(spectrum) or words.network(spectrum):
+                found.setdefault(f"{kernels[kernel]}: {said}", []).append(_short_name(run, snapshot))
+    yield from (f"{', '.join(where)}: {said}" for said, where in found.items())
+
+
+def _certified_lines(run: RunReport) -> Iterator[str]:
+    """ "certified: 9.3e-04 <= lambda_min <= 9.5e-04 (end)"; one line a kernel."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for snapshot in _told(run):
+        certified = [checked for checked in snapshot.bounds if checked.bound.certified]
+        for kernel in dict.fromkeys(checked.of for checked in certified):
+            both = [checked for checked in certified if checked.of == kernel]
+            proved = any(checked.bound.values[0] > 0 for checked in both if checked.bound.side == "lower")
+            if proved or not words.singular(snapshot.spectra[kernel]):
+                found.setdefault(kernel, []).append((_short_name(run, snapshot), words.enclosure(both)))
+    for kernel, said in found.items():
+        name = "certified" if kernel == "total" else f"certified (of {kernel_names([run], 20)[kernel]})"
+        yield f"{name}: {_by_snapshot(said, always=True)}"
+
+
+def _bound_line(name: str, of: str, shown: str, said: Sequence[tuple[str, str, str]]) -> str:
+    """Name, kernel as it is shown, then what (snapshot, held, limit of lambda_min) say, equal things once."""
+    head = name if of == "total" else f"{name} (of {shown})"
+    held = _by_snapshot([(snapshot, held) for snapshot, held, _ in said])
+    if not any(limit for _, _, limit in said):
+        return f"{head} {held}; says nothing about lambda_min (vacuous)"
+    limits = _by_snapshot([(snapshot, limit or "vacuous") for snapshot, _, limit in said], always=True)
+    return f"{head} {held}; lambda_min {limits}"
+
+
+def _by_snapshot(said: Sequence[tuple[str, str]], *, always: bool = False) -> str:
+    """ "x (init, mid), y (end)"; x alone where all snapshots say it, unless they are to be named always."""
+    names: dict[str, list[str]] = {}
+    for snapshot, text in said:
+        names.setdefault(text, []).append(snapshot)
+    if len(names) == 1 and not always:
+        return next(iter(names))
+    return ", ".join(f"{text} ({', '.join(dict.fromkeys(where))})" for text, where in names.items())
+
+
+def _print_comparison(report: Report, console: Console) -> None:
+    table = comparison_table(report)
+    columns = [Column("run", 0)]
+    columns += [Column(words.QUALITIES[name], 2 + i, "right") for i, name in enumerate(table.qualities)]
+    columns.append(Column("lambda_min", 1, "right"))
+    # The last compared snapshot matters most, the first least; of many also first and middle.
+    last = len(table.snapshots) - 1
+    marked = few(last + 1, 3) if last >= words.MANY else []
+    decades = [
+        Column(label, 0 if i == last else 4 if i in marked else 4 + last - i, "right")
+        for i, label in enumerate(short(table.snapshots, 12))
+    ]
+    columns += decades
+    names = written([row.run.short for row in table.rows], 28, console)
+    for row, name in zip(table.rows, names, strict=True):
+        cells = (name, *row.qualities, row.lambda_min, *row.course)
+        for column, cell in zip(columns, cells, strict=True):
+            column.cells.append(cell)
+    title = Text("Comparison", style="bold")
+    baselines = [name for row, name in zip(table.rows, names, strict=True) if row.run.name == table.baseline]
+    if table.snapshots:
+        title.append(
+            f"  last columns: decades of lambda_min over {(*baselines, 'the reference')[0]}, by snapshot",
+            style="not bold dim",
+        )
+    console.print(title, highlight=False)
+    print_columns(console, columns)
+    shown = fitting(columns, console.width)
+    missing = sum(not any(column is one for one in shown) for column in decades)
+    if missing and len(decades) > words.MANY:
+        told = f"decades at {missing} more snapshots are on the page and in report.json"
+        print_line(console, told, style="dim", indent=2)
+    console.print()
+
+
+def _short_name(run: RunReport, snapshot: SnapshotReport) -> str:
+    return words.snapshot_name(run, snapshot, 16)
+
+
+def _has_unresolved(report: Report) -> bool:
+    return any(
+        words.is_unresolved(spectrum)
+        for run in report.runs
+        for snapshot in run.snapshots
+        for spectrum in snapshot.spectra.values()
+    )

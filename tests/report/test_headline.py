@@ -1,0 +1,200 @@
+"""The headline: right whoever won, and also where nothing is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ntkspec.report.headline import headline, ranking
+from ntkspec.report.records import Report, RunReport
+from ntkspec.report.summary import notes
+from ntkspec.spectral.alignment import Alignment
+from ntkspec.spectral.rank import Rank
+
+from . import samples
+
+UNKNOWN = "How close the networks come to what they were to learn is not in the files (no PSNR, no IoU)."
+
+
+def run(label: str, metrics: dict[str, float] | None = None, *, modes: int = 0, **look: Any) -> RunReport:
+    """A run of one snapshot "end" with these metrics, whose first `modes` modes hold all of its target."""
+    whole = samples.plain_run(label, look.pop("decades", 9), 0.5, size=32)
+    end = replace(whole.snapshots[-1], metrics=metrics or {}, label=look.pop("snapshot", "end"))
+    if modes:
+        total = replace(end.spectra["total"], error=np.full(32, 1e-15))
+        shares = np.where(np.arange(32) == modes - 1, 1.0, 0.0)
+        end = replace(end, alignments={"total": Alignment(total, shares, 0.0)})
+    return replace(whole, snapshots=(end,), **look)
+
+
+def psnr(label: str, value: float, **more: Any) -> RunReport:
+    return run(label, {"psnr_db": value}, **more)
+
+
+def said(*runs: RunReport, baseline: str | None = None) -> tuple[str, ...]:
+    return headline(Report("", "", "cpu", runs, baseline=baseline))
+
+
+def without_rank(one: RunReport, **spectrum: Any) -> RunReport:
+    """The run with other facts about its total kernel."""
+    end = one.snapshots[0]
+    total = replace(end.spectra["total"], **spectrum)
+    return replace(one, snapshots=(replace(end, spectra={"total": total}),))
+
+
+def test_the_best_is_set_against_the_next_and_the_reference(report: Report) -> None:
+    lead, *supports = headline(report)
+    assert lead == (
+        "MPE (fine) comes closest to the picture: PSNR 32.5 dB, 3.0 dB above MPE (coarse), the next, and "
+        "15.0 dB above Baseline."
+    )
+    assert supports == [
+        "Its smallest eigenvalue is 3.8e-03; without the grid's own gradients it is too small to be told "
+        "from zero (at most 1.2e-10)."
+    ]
+
+
+def test_gains_are_of_the_numbers_as_shown() -> None:
+    assert said(psnr("a", 30.04), psnr("b", 20.06))[0].endswith("PSNR 30.0 dB, 9.9 dB above b.")
+
+
+def test_the_reference_may_be_the_best() -> None:
+    runs = (psnr("plain", 30.0), psnr("ours", 28.0), psnr("theirs", 27.5))
+    lead = said(*runs, baseline="plain")[0]
+    assert lead == "plain comes closest to the picture: PSNR 30.0 dB, 2.0 dB above ours, the next."
+    assert said(*runs[:2], baseline="ours")[0].endswith("PSNR 30.0 dB, 2.0 dB above ours.")
+
+
+def test_eight_own_runs_have_no_reference() -> None:
+    lead = said(*(psnr(f"net {i}", 20 + i) for i in range(8)))[0]
+    assert lead == "net 7 comes closest to the picture: PSNR 27.0 dB, 1.0 dB above net 6, the next."
+
+
+def test_ties_are_ties() -> None:
+    runs = [psnr(name, 25.0 + shift / 100) for name, shift in (("a", 0), ("b", 2), ("c", -4))]
+    worse = psnr("d", 20.0)
+    assert said(*runs[:2]) == ("Both runs come equally close to the picture: PSNR 25.0 dB.",)
+    assert said(*runs) == ("All 3 runs come equally close to the picture: PSNR 25.0 dB.",)
+    ahead = "a, b and c come closest to the picture, equally close: PSNR 25.0 dB."
+    assert said(*runs, worse)[0] == ahead
+    four = said(*runs, psnr("e", 25.0), worse)[0]
+    assert four == "a, b and 2 more come closest to the picture, equally close: PSNR 25.0 dB."
+
+
+def test_one_run_alone() -> None:
+    assert said(psnr("x", 31.24)) == ("x reaches PSNR 31.2 dB on the picture.",)
+    assert said(run("x", snapshot="init"))[0] == (
+        "All 32 eigenvalues of x are known at snapshot init, from 2.0e+04 down to 2.0e-05."
+    )
+
+
+def test_a_mesh_and_held_out_pixels() -> None:
+    lead = said(run("a", {"iou": 0.91}), run("b", {"iou": 0.9345, "psnr_db": float("nan")}))[0]
+    assert lead == "b comes closest to the shape: IoU 0.934, 0.024 above a."
+    half = (
+        run(name, {"psnr_db": 50.0 - x, "psnr_db_held_out": 20.0 + x}) for name, x in (("a", 1), ("b", 3))
+    )
+    assert (
+        said(*half)[0] == "b comes closest to the held-out part of the picture: PSNR 23.0 dB, 2.0 dB above a."
+    )
+
+
+def test_runs_without_a_number_are_counted() -> None:
+    runs = (psnr("a", 30.0), psnr("b", 20.0), run("c"))
+    assert said(*runs)[0] == (
+        "Of the 2 runs with a PSNR, a comes closest to the picture: PSNR 30.0 dB, 10.0 dB above b."
+    )
+    assert said(*runs[1:])[0] == "b alone says how close it comes to the picture: PSNR 20.0 dB."
+
+
+def test_different_pictures_and_no_picture() -> None:
+    other = psnr("b", 20.0, truth=samples.picture(0.1))
+    assert said(psnr("a", 30.0), other) == (
+        "The runs learnt different pictures; the highest PSNR is that of a, 30.0 dB.",
+    )
+    assert said(psnr("a", 30.0, truth=None), psnr("b", 20.0, truth=None))[0].startswith(
+        "a comes closest to the target:"
+    )
+
+
+@pytest.mark.parametrize(
+    ("theirs", "expected"),
+    [
+        (20, "b needs 20."),
+        (3, "b needs as many, so this does not tell them apart."),
+        (1, "b needs fewer, 1, so this does not explain the result."),
+    ],
+)
+def test_modes_stand_beside_the_result(theirs: int, expected: str) -> None:
+    support = said(psnr("a", 30.0, modes=3), psnr("b", 20.0, modes=theirs))[1]
+    head = "After training, 3 of its 32 modes hold 90% of the picture; "
+    assert support == head + expected
+
+
+def test_modes_are_set_against_the_reference_and_say_when() -> None:
+    ends = [psnr(name, 30.0 - m, modes=m, snapshot="step 9") for name, m in (("a", 1), ("b", 5), ("c", 9))]
+    lead, support = said(*ends, baseline="c")
+    assert lead.startswith("a comes closest to the picture at snapshot step 9: PSNR 29.0 dB")
+    assert support == ("At snapshot step 9, 1 of its 32 modes holds 90% of the picture; c needs 9.")
+    assert [note[:6] for note in notes(Report("", "", "cpu", tuple(ends)))] == ["modes:"]
+
+
+def test_modes_that_the_resolved_ones_do_not_hold() -> None:
+    other = psnr("b", 20.0)
+    total = other.snapshots[0].spectra["total"]
+    little = Alignment(total, np.full(32, 1e-3), 1 - 0.032)
+    end = replace(other.snapshots[0], alignments={"total": little})
+    support = said(psnr("a", 30.0, modes=2), replace(other, snapshots=(end,)))[1]
+    assert support.endswith("b needs more than 32.")
+
+
+def test_without_quality_the_largest_lambda_min_is_named() -> None:
+    runs = (run("a", decades=12), run("b", decades=6))
+    assert said(*runs) == ("The kernel of b has the largest lambda_min of 2 runs, 2.0e-02.", UNKNOWN)
+    assert said(*runs, baseline="a")[0].endswith("lambda_min of 2 runs, 2.0e-02; that of a is 2.0e-08.")
+    zero = without_rank(runs[0], rank=Rank(31, "31 nonzero columns of J"), floor=1e-7)
+    assert said(zero, runs[1], baseline="a")[0].endswith("; that of a is exactly zero.")
+    low = without_rank(runs[0], floor=1e-7)
+    assert said(low, runs[1], baseline="a")[0].endswith("; that of a cannot be told from zero.")
+
+
+def test_nothing_is_known() -> None:
+    low = [without_rank(run(name), floor=1e-3) for name in "ab"]
+    assert said(*low) == ("No run's smallest eigenvalue can be told from zero.", UNKNOWN)
+    zero = [without_rank(one, floor=1e-3, rank=Rank(31, "why")) for one in low]
+    assert said(*zero) == ("The smallest eigenvalue of every run is exactly zero.", UNKNOWN)
+    top = [without_rank(run(name), size=5000) for name in "ab"]
+    assert said(*top)[0] == "No run's smallest eigenvalue is known: not all eigenvalues were computed."
+    assert headline(Report("", "", "cpu", ())) == ("The report has no runs.",)
+
+
+def test_one_spectrum_in_words() -> None:
+    one = run("x")
+    total = one.snapshots[0].spectra["total"]
+    assert said(without_rank(one, size=5000))[0].startswith(
+        "The 32 largest of 5,000 eigenvalues of x were computed"
+    )
+    assert said(without_rank(one, floor=float(total.eigenvalues[9])))[0].endswith(
+        "; the rest cannot be told from zero."
+    )
+    partly = without_rank(one, floor=float(total.eigenvalues[9]), rank=Rank(20, "why"))
+    assert said(partly)[0].startswith("9 of 32 eigenvalues of x are known, from 2.0e+04 down to ")
+    assert said(partly)[0].endswith("; at least 12 are exactly zero.")
+    assert said(without_rank(one, floor=1e9)) == (
+        "No eigenvalue of x can be told from zero (at most 1.0e+09).",
+    )
+    nothing = without_rank(one, eigenvalues=np.zeros(32), floor=0.0, rank=Rank(0, "no gradient"))
+    assert said(nothing) == ("The kernel of x is exactly zero: no parameter has a gradient.",)
+
+
+def test_ranking_is_denied_only_where_another_run_draws_better(report: Report) -> None:
+    assert ranking(report) == ""
+    best = report.runs[-1]  # the largest lambda_min, made the worst picture
+    end = replace(best.snapshots[-1], metrics={"psnr_db": 1.0})
+    worse = replace(report, runs=(*report.runs[:-1], replace(best, snapshots=(*best.snapshots[:-1], end))))
+    assert ranking(worse).startswith("MPE (fine) has the largest lambda_min and not the best PSNR: ")
+    assert ranking(worse) in notes(worse)
+    assert headline(worse)[0].startswith("MPE (coarse) comes closest")
