@@ -20,6 +20,7 @@ from ntkspec.progress import Say, progress
 from ntkspec.store.array_files import read_array
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from numpy.typing import NDArray
     from torch import nn
@@ -97,7 +98,7 @@ def _export(request: Request) -> int:
 
 
 def _check(
-    request: Request, loader: Loader, inputs: NDArray[Any], targets: NDArray[Any] | None
+    request: Request, loader: Loader, inputs: NDArray[np.floating], targets: NDArray[np.floating] | None
 ) -> Mapping[str, Any]:
     """Load every checkpoint once, before anything is computed, and return the config of the first one."""
     from ntkspec.export.factories import check_same, output_columns
@@ -129,8 +130,8 @@ def _check(
 def _write(
     request: Request,
     loader: Loader,
-    inputs: NDArray[Any],
-    targets: NDArray[Any] | None,
+    inputs: NDArray[np.floating],
+    targets: NDArray[np.floating] | None,
     config: Mapping[str, Any],
     say: Say,
 ) -> None:

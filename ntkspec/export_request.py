@@ -131,6 +131,13 @@ def make_parser() -> argparse.ArgumentParser:
         description="Write the run file of a model from its checkpoints: one snapshot of each.",
         epilog=EXAMPLE,
     )
+    _add_files(parser)
+    _add_settings(parser)
+    return parser
+
+
+def _add_files(parser: Parser) -> None:
+    """Add the options that name the model and the files."""
     add = parser.add_argument
     add("--model", metavar="MODULE:NAME", help="what makes the model, as package.module:factory")
     add("--model-args", type=_json, metavar="JSON", help="its arguments, as an object or a list")
@@ -157,6 +164,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="what was to be learnt there, a column an output that is kept",
     )
     add("-o", "--output", type=Path, required=True, metavar="RUN.h5", help="run file to write")
+
+
+def _add_settings(parser: Parser) -> None:
+    """Add the options that say what is exported, and how."""
+    add = parser.add_argument
     add(
         "--outputs",
         type=_columns,
@@ -184,7 +196,6 @@ def make_parser() -> argparse.ArgumentParser:
     add("--label", metavar="TEXT", help="name of the run in reports (default: that of the file)")
     add("--overwrite", action="store_true", help="replace an older run file")
     add("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
-    return parser
 
 
 def _json(text: str) -> Any:

@@ -25,7 +25,7 @@ _EXPECTED = "an array of numbers, or rows of the same length"
 _LARGEST_INDEX = np.iinfo(np.int64).max
 
 
-def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
+def as_array(values: ArrayLike, name: str) -> NDArray[np.floating]:
     """Copy finite numbers to (n, width) in float32 or float64; (n,) becomes (n, 1).
 
     Raises:
@@ -71,7 +71,7 @@ def as_picture(pixels: ArrayLike, name: str) -> NDArray[np.uint8]:
     return np.array(array, order="C")
 
 
-def _numpy(values: Any, name: str) -> NDArray[Any]:
+def _numpy(values: object, name: str) -> NDArray[Any]:
     """Convert numbers, tensors, and sequences of both to an array of NumPy's."""
     if values is None:  # which NumPy takes for NaN
         raise _no_numbers(values, name)
@@ -124,7 +124,7 @@ def _is_sequence(values: Any) -> bool:
     return False
 
 
-def _no_numbers(values: Any, name: str) -> ExportError:
+def _no_numbers(values: object, name: str) -> ExportError:
     if hasattr(values, "toarray"):
         remedy = "give what its toarray() returns"  # SciPy's sparse matrices have one
     elif isinstance(values, Mapping):

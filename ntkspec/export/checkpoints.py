@@ -94,7 +94,7 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
         ) from error
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> object:
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no such file" if not path.exists() else "a device or pipe"
         raise _refused(path, got, "name a file of torch.save" if path.exists() else "check the path")
@@ -135,7 +135,7 @@ def _is_safetensors(path: Path) -> bool:
     return False
 
 
-def _is_state(value: Any) -> bool:
+def _is_state(value: object) -> bool:
     return (
         isinstance(value, Mapping)
         and any(isinstance(content, Tensor) for content in value.values())
@@ -146,7 +146,7 @@ def _is_state(value: Any) -> bool:
     )
 
 
-def _step(content: Mapping[Any, Any], path: Path) -> int | None:
+def _step(content: Mapping[str, object], path: Path) -> int | None:
     """Return the training step that a checkpoint or its file's name gives; None if neither does."""
     steps = [content[name] for name in STEPS if name in content]
     digits = re.search(r"\d+$", path.stem)

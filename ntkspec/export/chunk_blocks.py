@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from ntkspec.export.gradients import Gradients
@@ -43,7 +43,7 @@ class ChunkBlock(Protocol):
         """
         ...
 
-    def to_numpy(self, dtype: np.dtype[Any]) -> list[Block]:
+    def to_numpy(self, dtype: DTypeLike) -> list[Block]:
         """Return the blocks in NumPy, as they are stored."""
         ...
 
@@ -100,7 +100,7 @@ class ProductBlock:
             return total.index_add_(0, left.indices.flatten(), entries.flatten(0, 1)).flatten()
         return ((left.abs() if absolute else left).T @ weighted).flatten()
 
-    def to_numpy(self, dtype: np.dtype[Any]) -> list[Block]:
+    def to_numpy(self, dtype: DTypeLike) -> list[Block]:
         """See `ChunkBlock.to_numpy`."""
         left: Factor | None = None
         if isinstance(self.left, SparseRows):
@@ -143,7 +143,7 @@ class PairsBlock:
         by_use = v.repeat_interleave(self.left.shape[1], dim=0)
         return self._as_products().differences(gradients, by_use, whole)
 
-    def to_numpy(self, dtype: np.dtype[Any]) -> list[Block]:
+    def to_numpy(self, dtype: DTypeLike) -> list[Block]:
         """See `ChunkBlock.to_numpy`."""
         if self.left.shape[1] == 1:
             return self._as_products().to_numpy(dtype)
@@ -192,7 +192,7 @@ class RowsBlock:
         rest[touched] = 0
         return [Difference(largest([difference, rest]), largest([sizes]), whole)]
 
-    def to_numpy(self, dtype: np.dtype[Any]) -> list[Block]:
+    def to_numpy(self, dtype: DTypeLike) -> list[Block]:
         """See `ChunkBlock.to_numpy`; each level of a table is one."""
         if self.levels is None:
             return [_block(self.plan, self.plan.names[0], None, _sparse(self.rows, dtype))]
@@ -221,14 +221,14 @@ def _block(plan: BlockPlan, name: str, left: Factor | None, right: Factor) -> Bl
     return Block(name, plan.role, right.samples, right.outputs, left, right, plan.order, parameters)
 
 
-def _sparse(rows: SparseRows, dtype: np.dtype[Any]) -> SparseFactor:
+def _sparse(rows: SparseRows, dtype: DTypeLike) -> SparseFactor:
     indices = _numpy(rows.indices, _index_type(rows.columns))
     return SparseFactor(indices, _numpy(rows.values, dtype), rows.columns)
 
 
-def _index_type(columns: int) -> np.dtype[Any]:
+def _index_type(columns: int) -> np.dtype[np.signedinteger]:
     return np.dtype(np.int32 if columns <= np.iinfo(np.int32).max else np.int64)
 
 
-def _numpy(tensor: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _numpy(tensor: Tensor, dtype: DTypeLike) -> NDArray[Any]:
     return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=dtype)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor
 
 from ntkspec._io import first_line
@@ -42,7 +41,7 @@ class Chunk:
         str, Sequence[torch.Size]
     ]  # of each table that is read, the shapes of the lookups' results
 
-    def to_jacobian(self, dtype: np.dtype[Any]) -> Jacobian:
+    def to_jacobian(self, dtype: DTypeLike) -> Jacobian:
         """Convert the blocks to NumPy, in the type in which they are stored."""
         return Jacobian(tuple(stored for block in self.blocks for stored in block.to_numpy(dtype)))
 

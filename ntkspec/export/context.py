@@ -57,7 +57,7 @@ class _Uncheckpointed:
     """A stand-in for torch's reentrant checkpoints, which torch.autograd.grad refuses."""
 
     @staticmethod
-    def apply(function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
+    def apply(function: Callable[..., object], preserve_rng_state: bool, *args: object) -> object:
         """Call the function; as in torch, its result has a gradient only if one of the arguments has one."""
         connected = any(isinstance(argument, Tensor) and argument.requires_grad for argument in args)
         with torch.set_grad_enabled(connected and torch.is_grad_enabled()):

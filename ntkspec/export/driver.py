@@ -7,11 +7,10 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
@@ -62,7 +61,7 @@ class HostChunk:
     """Some consecutive samples, in NumPy."""
 
     start: int
-    outputs: NDArray[Any]  # (m, c)
+    outputs: NDArray[np.floating]  # (m, c)
     jacobian: Jacobian
     regions: NDArray[np.int64] | None  # (m,) in every chunk or in none
     certain: bool  # samples that rounding could have put into another region have regions of their own
@@ -144,7 +143,7 @@ class Work:
 
 
 @contextlib.contextmanager
-def begun(model: nn.Module, inputs: NDArray[Any], options: Options) -> Iterator[Work]:
+def begun(model: nn.Module, inputs: NDArray[np.floating], options: Options) -> Iterator[Work]:
     """Copy the model, probe it and prepare torch; the export must run inside this context."""
     prepared = prepare(model, options.precision)
     roles = given_roles(prepared, options.roles)
@@ -157,7 +156,7 @@ def begun(model: nn.Module, inputs: NDArray[Any], options: Options) -> Iterator[
             forget_numbers()
 
 
-def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Consumer) -> Exported:
+def export(model: nn.Module, inputs: NDArray[np.floating], options: Options, consume: Consumer) -> Exported:
     """Compute the Jacobian of `model` at `inputs` (n, d) and pass it to `consume`, chunk by chunk.
 
     A chunk may disprove what was planned; then the iterator raises through `consume`, which must undo what it
@@ -202,7 +201,7 @@ def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions:
         yield HostChunk(start, outputs, jacobian, numbers, certain)
 
 
-def _on_host(chunk: Chunk, dtype: np.dtype[Any]) -> tuple[NDArray[Any], Jacobian]:
+def _on_host(chunk: Chunk, dtype: DTypeLike) -> tuple[NDArray[np.floating], Jacobian]:
     """Return outputs and blocks in NumPy, so that the device's are freed before the next chunk."""
     return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype)
 

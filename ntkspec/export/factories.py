@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -113,7 +115,7 @@ def imports_from_here() -> Iterator[None]:
             sys.path.remove(directory)
 
 
-def check_same(model: nn.Module, again: nn.Module, inputs: NDArray[Any], name: str) -> None:
+def check_same(model: nn.Module, again: nn.Module, inputs: NDArray[np.floating], name: str) -> None:
     """Raise `UsageError` where two models of one factory and one checkpoint differ.
 
     Then something that the factory draws, such as frequencies of an encoding, is in no checkpoint, and the
@@ -133,7 +135,7 @@ def check_same(model: nn.Module, again: nn.Module, inputs: NDArray[Any], name: s
         )
 
 
-def output_columns(model: nn.Module, inputs: NDArray[Any]) -> int | None:
+def output_columns(model: nn.Module, inputs: NDArray[np.floating]) -> int | None:
     """Count the model's outputs; None where it cannot be evaluated, or gives no (n, c)."""
     outputs = _outputs(model, inputs)
     return outputs.shape[1] if outputs is not None and outputs.ndim == 2 else None
@@ -161,21 +163,21 @@ class _Keep:
 
     columns: tuple[int, ...]
 
-    def __call__(self, model: nn.Module, inputs: Any, outputs: Any) -> Any:
+    def __call__(self, model: nn.Module, inputs: object, outputs: object) -> object:
         """Return these columns of outputs (n, c); anything else as it is."""
         if isinstance(outputs, Tensor) and outputs.ndim == 2:
             return outputs[:, list(self.columns)]
         return outputs
 
 
-def _inside(model: Any) -> Any:
+def _inside(model: object) -> object:
     """Return the module that DataParallel or torch.compile has wrapped; None where neither has."""
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return model.module
     return getattr(model, "_orig_mod", None)
 
 
-def _outputs(model: nn.Module, inputs: NDArray[Any]) -> Tensor | None:
+def _outputs(model: nn.Module, inputs: NDArray[np.floating]) -> Tensor | None:
     """Return the outputs at the first samples, in the model's own precision; None where it fails."""
     numbers = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), None)
     if numbers is None:
@@ -188,7 +190,7 @@ def _outputs(model: nn.Module, inputs: NDArray[Any]) -> Tensor | None:
     return outputs.detach() if isinstance(outputs, Tensor) else None
 
 
-def _import(module_name: str) -> Any:
+def _import(module_name: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:

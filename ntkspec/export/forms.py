@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -61,7 +61,7 @@ class Survey:
     others: Mapping[str, Form]
 
     @cached_property
-    def sites(self) -> dict[str, tuple[Any, ...]]:
+    def sites(self) -> dict[str, tuple[graph.Node, ...]]:
         """Return the nodes at which each matrix is multiplied and each shift added, in a common order."""
         products = {name: tuple(use.node for use in uses) for name, uses in self.products.items()}
         multiplied = {node for nodes in products.values() for node in nodes}  # by a matrix that is trained
@@ -74,7 +74,7 @@ class Survey:
     @cached_property
     def forms(self) -> dict[str, Form]:
         """Return the most compact form that seems possible, for every parameter that is used."""
-        first: dict[Any, str] = {}
+        first: dict[tuple[graph.Node, ...], str] = {}
         forms = {**self.others} | {name: Form("rows") for name in self.reads}
         linear: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**self.products, **self.shifts}
         for name, sites in self.sites.items():

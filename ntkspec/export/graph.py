@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+
+Node: TypeAlias = Any  # of the graph: what it keeps of its operation, torch has no types of
 
 _Leaf = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]  # untyped in torch
 
@@ -14,14 +16,14 @@ _Leaf = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]  # unty
 class Consumer(NamedTuple):
     """An operation that takes a result of another."""
 
-    node: Any
+    node: Node
     slot: int  # which of its inputs that is
     result: int  # which of the other's results
 
 
-def nodes(outputs: Tensor) -> list[Any]:
+def nodes(outputs: Tensor) -> list[Node]:
     """Return the nodes of the graph, each once."""
-    reached: list[Any] = [] if outputs.grad_fn is None else [outputs.grad_fn]
+    reached: list[Node] = [] if outputs.grad_fn is None else [outputs.grad_fn]
     seen = {None, *reached}
     for node in reached:  # which grows meanwhile
         for following, _ in node.next_functions:
@@ -31,9 +33,9 @@ def nodes(outputs: Tensor) -> list[Any]:
     return reached
 
 
-def consumers(outputs: Tensor) -> dict[Any, list[Consumer]]:
+def consumers(outputs: Tensor) -> dict[Node, list[Consumer]]:
     """Return, for each node of the graph, the operations that take its results."""
-    takers: dict[Any, list[Consumer]] = {}
+    takers: dict[Node, list[Consumer]] = {}
     for node in nodes(outputs):
         for slot, (following, result) in enumerate(node.next_functions):
             if following is not None:
@@ -41,7 +43,7 @@ def consumers(outputs: Tensor) -> dict[Any, list[Consumer]]:
     return takers
 
 
-def is_leaf(node: Any) -> bool:
+def is_leaf(node: Node) -> bool:
     """Return whether a node stands for a tensor at which the graph ends."""
     return isinstance(node, _Leaf)
 

@@ -19,6 +19,8 @@ from torch.utils._pytree import tree_map
 
 from ntkspec import summation
 
+Number = Tensor | float  # a float stands for as many equal numbers as are needed
+
 
 @dataclass(frozen=True)
 class Step:
@@ -31,12 +33,12 @@ class Step:
     bound: Callable[[Tensor], Tensor]  # of an argument's error
     precision: np.dtype[Any]  # of the arithmetic
 
-    def error(self, place: int) -> Any:
+    def error(self, place: int) -> Number:
         """Return the bound on an argument's error; 0 for a plain number."""
         argument = self.args[place]
         return self.bound(argument) if isinstance(argument, Tensor) else 0.0
 
-    def size(self, place: int) -> Any:
+    def size(self, place: int) -> Number:
         """Return the absolute value of an argument; a mask is returned as it is."""
         argument = self.args[place]
         return argument if isinstance(argument, Tensor) and argument.dtype == torch.bool else abs(argument)
@@ -51,57 +53,59 @@ class Step:
         return default if value is None else value
 
 
-def _sum(step: Step) -> Any:
-    scale = max(1.0, abs(step.kwargs.get("alpha", 1)))
+def _sum(step: Step) -> Number:
+    scale: float = max(1.0, abs(step.kwargs.get("alpha", 1)))
     sizes = step.size(0) + step.size(1)
     return scale * (step.error(0) + step.error(1) + step.gamma(2) * sizes)
 
 
-def _product(step: Step) -> Any:
+def _product(step: Step) -> Number:
     sizes = step.size(0) * step.size(1)
     both = step.error(0) * step.error(1)
     return step.error(0) * step.size(1) + step.size(0) * step.error(1) + both + step.gamma(1) * sizes
 
 
-def _ratio(step: Step) -> Any:
+def _ratio(step: Step) -> Number:
     """Bound the error of x / y, with |y| reduced by its error; infinite where that may be zero."""
     least = torch.as_tensor(step.size(1) - step.error(1)).clamp(min=0)
     exact = step.error(0) + step.gamma(1) * step.size(0)
     return (exact + step.size(0) * step.error(1) / step.size(1)) / least
 
 
-def _matrices(step: Step, place: int = 0) -> Any:
-    x, y = step.size(place), step.size(place + 1)
+def _matrices(step: Step, place: int = 0) -> Number:
+    x, y = (torch.as_tensor(step.size(k)) for k in (place, place + 1))
+    x_error, y_error = (torch.as_tensor(step.error(k)) for k in (place, place + 1))
     exact = step.gamma(x.shape[-1]) * (x @ y)
-    both = step.error(place) @ step.error(place + 1)
-    return step.error(place) @ y + x @ step.error(place + 1) + both + exact
+    return x_error @ y + x @ y_error + x_error @ y_error + exact
 
 
-def _affine(step: Step) -> Any:
-    beta, alpha = abs(step.kwargs.get("beta", 1)), abs(step.kwargs.get("alpha", 1))
-    sizes = beta * step.size(0) + alpha * (step.size(1) @ step.size(2))
+def _affine(step: Step) -> Number:
+    beta: float = abs(step.kwargs.get("beta", 1))
+    alpha: float = abs(step.kwargs.get("alpha", 1))
+    sizes = beta * step.size(0) + alpha * (torch.as_tensor(step.size(1)) @ step.size(2))
     return beta * step.error(0) + alpha * _matrices(step, 1) + step.gamma(3) * sizes
 
 
-def _reduction(step: Step) -> Any:
-    sizes = step.func(step.size(0), *step.args[1:], **step.kwargs)
+def _reduction(step: Step) -> Number:
+    sizes: Tensor = step.func(step.size(0), *step.args[1:], **step.kwargs)
     terms = step.args[0].numel() // max(sizes.numel(), 1)
-    return step.func(step.error(0), *step.args[1:], **step.kwargs) + step.gamma(terms + 1) * sizes
+    bound: Tensor = step.func(step.error(0), *step.args[1:], **step.kwargs)
+    return bound + step.gamma(terms + 1) * sizes
 
 
-def _extreme(step: Step) -> Any:
-    return step.error(0).amax(step.option("dim", 1, ()), step.option("keepdim", 2, False))
+def _extreme(step: Step) -> Number:
+    return torch.as_tensor(step.error(0)).amax(step.option("dim", 1, ()), step.option("keepdim", 2, False))
 
 
-def _slope(step: Step) -> Any:
+def _slope(step: Step) -> Number:
     slope = abs(step.option("slope", 1, 0.01))
     steepest = slope.clamp(min=1.0) if isinstance(slope, Tensor) else max(1.0, slope)
     return (step.error(0) + step.gamma(1) * step.size(0)) * steepest
 
 
-def _cut(step: Step) -> Any:
+def _cut(step: Step) -> Number:
     """Bound the error of a cut; it is zero where a number certainly lies on a constant piece."""
-    x, error, (low, high) = step.args[0], step.error(0), _LIMITS[step.name](step)
+    x, error, (low, high) = step.args[0], torch.as_tensor(step.error(0)), _LIMITS[step.name](step)
     flat = torch.zeros_like(x, dtype=torch.bool)
     if low is not None:
         flat |= x < low - error
@@ -110,12 +114,13 @@ def _cut(step: Step) -> Any:
     return error.masked_fill(flat, 0.0)
 
 
-def _moved(step: Step) -> Any:
+def _moved(step: Step) -> Number:
     args, kwargs = tree_map(
         lambda leaf: step.bound(leaf) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf,
         (step.args, step.kwargs),
     )
-    return step.func(*args, **kwargs)
+    bound: Tensor = step.func(*args, **kwargs)
+    return bound
 
 
 # Between which limits a number is not cut off to a constant.
@@ -127,7 +132,7 @@ _LIMITS: dict[str, Callable[[Step], tuple[Any, Any]]] = {
     "clamp_min": lambda step: (step.args[1], None),
     "clamp_max": lambda step: (None, step.args[1]),
 }
-_RULES: dict[str, Callable[[Step], Any]] = {
+_RULES: dict[str, Callable[[Step], Number]] = {
     **dict.fromkeys(("add", "sub", "rsub"), _sum),
     "mul": _product,
     "div": _ratio,
@@ -144,7 +149,7 @@ _RULES: dict[str, Callable[[Step], Any]] = {
 }
 
 
-def _distances(step: Step) -> list[tuple[Tensor, Any]]:
+def _distances(step: Step) -> list[tuple[Tensor, Number]]:
     """Return how far numbers are from each kink, and how far rounding could have moved them."""
     name, x = step.name, step.args[0]
     if name in _LIMITS:
@@ -157,14 +162,14 @@ def _distances(step: Step) -> list[tuple[Tensor, Any]]:
     return [(abs(x - step.args[1]), step.error(0) + step.error(1))]  # two numbers are compared
 
 
-def _from_the_next(step: Step) -> list[tuple[Tensor, Any]]:
+def _from_the_next(step: Step) -> list[tuple[Tensor, Number]]:
     """Return how far all numbers are from the maximum or minimum among them.
 
     A number that alone is the extreme one is infinitely far, since nothing else can take its place.
     """
     dims = step.option("dim", 1, ()) or tuple(range(1, step.args[0].ndim))
     reduce = torch.amax if step.name == "amax" else torch.amin
-    x, error = step.args[0], step.error(0)
+    x, error = step.args[0], torch.as_tensor(step.error(0))
     best = reduce(x, dims, keepdim=True)
     others = (x - best).abs()
     alone = (others == 0).sum(dims, keepdim=True) == 1
@@ -189,7 +194,7 @@ class Margins:
             close = ~(distance > error) & torch.as_tensor(error != 0)  # an error that is not known is NaN
             self.uncertain |= close.reshape(len(self.uncertain), -1).any(dim=1).cpu()
 
-    def after(self, step: Step) -> Any:
+    def after(self, step: Step) -> Number:
         """Bound the error of an operation's result, before it is carried out."""
         return _RULES.get(step.name, _moved)(step)
 
@@ -201,7 +206,7 @@ class Margins:
         """Return whether no error is known of any of these tensors."""
         return all(self._view(tensor, create=False) is None for tensor in tensors)
 
-    def keep(self, results: list[Tensor], error: Any) -> None:
+    def keep(self, results: list[Tensor], error: Number | None) -> None:
         """Keep the error bound of an operation's results."""
         for result in results:
             view = self._view(result, create=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -108,7 +107,7 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
     )
 
 
-def to_tensor(array: NDArray[Any], prepared: Prepared) -> Tensor:
+def to_tensor(array: NDArray[np.floating], prepared: Prepared) -> Tensor:
     """Return inputs in the precision and on the device of the working copy.
 
     Raises:

@@ -22,7 +22,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ntkspec.export.margins import Margins, Step
+from ntkspec.export.margins import Margins, Number, Step
 
 # Which piece each number is on. At a kink it is the piece whose slope torch's derivative takes; where torch
 # takes neither slope, the kink is a piece by itself.
@@ -151,7 +151,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
                     self._margins.keep(_tensors(result), error)
         return result
 
-    def _error(self, call: _Call, kind: _Kind | None) -> Any:
+    def _error(self, call: _Call, kind: _Kind | None) -> Number | None:
         """Bound the error of what an operation makes of the parameters, or behind the encoding; else None."""
         if kind is _Kind.AFFINE:
             return self._margins.after(self._step(call))
@@ -296,7 +296,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         return kind
 
 
-def _tensors(tree: Any) -> list[Tensor]:
+def _tensors(tree: object) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import trimesh
@@ -69,7 +68,7 @@ def drop_double_walls(faces: Faces) -> Faces:
     return faces[np.sort(order[keep])]
 
 
-def find_bodies(vertices: NDArray[Any], faces: Faces, edges: Edges) -> Labels:
+def find_bodies(vertices: NDArray[np.floating], faces: Faces, edges: Edges) -> Labels:
     """Return the number of the body that each face belongs to: (f,), from 0.
 
     A body is a closed surface of faces that are joined at their edges. Where bodies touch, an edge has more
@@ -117,7 +116,7 @@ class _Groups:
 
 
 def _pair_sides(
-    vertices: NDArray[Any],
+    vertices: NDArray[np.floating],
     faces: Faces,
     around: NDArray[np.int64],
     forward: NDArray[np.bool_],
@@ -142,7 +141,7 @@ def _pair_sides(
     return list(pairs.items())
 
 
-def _angles(vertices: NDArray[Any], around: Faces) -> NDArray[np.float64]:
+def _angles(vertices: NDArray[np.floating], around: Faces) -> NDArray[np.float64]:
     """Return the angles of faces around the edge that they share, counter-clockwise as seen from its end."""
     shared = [vertex for vertex in np.unique(around) if np.all(np.any(around == vertex, axis=1))][:2]
     low, high = vertices[shared[0]], vertices[shared[1]]

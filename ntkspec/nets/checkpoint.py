@@ -65,7 +65,7 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise _foreign(path, error.strerror or str(error)) from error
+        raise _foreign(path, error.strerror or first_line(error)) from error
     except Exception as error:  # whatever a damaged or hostile file makes the unpickler raise
         raise _foreign(path, f"what torch refuses to load ({first_line(error)})") from error
     if not isinstance(content, dict):

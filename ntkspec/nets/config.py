@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ntkspec._io import first_line
 from ntkspec.errors import UsageError
 from ntkspec.nets.options import Option, nearest
 
@@ -292,7 +293,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8").lstrip("\ufeff"))
     except OSError as error:
-        got, remedy = error.strerror or str(error), "check the path"
+        got, remedy = error.strerror or first_line(error), "check the path"
     except UnicodeDecodeError:
         got, remedy = "bytes that are not UTF-8", "give a text file, saved as UTF-8"
     except tomllib.TOMLDecodeError as error:

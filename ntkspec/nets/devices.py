@@ -92,7 +92,7 @@ def _try_out(device: torch.device) -> None:
         ) from error
 
 
-def _quietly(function: Callable[..., Answer], *arguments: Any) -> Answer:
+def _quietly(function: Callable[..., Answer], *arguments: object) -> Answer:
     """Call a function without its warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from ntkspec.nets.raster import UnreadableError
+from ntkspec.nets.raster import Samples, UnreadableError
 
 __all__ = ["SIGNATURE", "true_values"]
 
@@ -15,7 +12,7 @@ SIGNATURE = b"SIMPLE  ="
 CARD = 80  # bytes
 
 
-def true_values(data: bytes, stored: NDArray[Any]) -> NDArray[Any]:
+def true_values(data: bytes, stored: Samples) -> Samples:
     """Return the physical values of a FITS image: BSCALE * stored + BZERO.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class ImageTask:
         """Return c: 1 for grey, 3 for RGB."""
         return int(self.values.shape[1])
 
-    def image(self, values: NDArray[Any]) -> NDArray[Any]:
+    def image(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Return values (side^2, c) as a picture (side, side, c)."""
         return values.reshape(self.side, self.side, self.channels)
 
@@ -93,7 +93,7 @@ def pixel_centres(side: int) -> Pixels:
     return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
 
 
-def to_uint8(image: NDArray[Any]) -> NDArray[np.uint8]:
+def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Convert a picture (H, W, c) in [0, 1] to uint8, (H, W) for one channel; values outside are clipped."""
     levels: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return np.squeeze(levels, axis=-1) if levels.shape[-1] == 1 else levels

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import trimesh
@@ -43,7 +42,7 @@ class _Probe:
     hides: bool  # a part of the surface has the inside on both of its sides
 
 
-def contains(mesh: trimesh.Trimesh, points: NDArray[Any]) -> NDArray[np.bool_]:
+def contains(mesh: trimesh.Trimesh, points: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return whether points (n, 3) lie inside, that is, in more bodies than cavities.
 
     A point lies in a body if the body's surface winds around it: a ray from the point leaves the body more
@@ -191,7 +190,7 @@ def _part(mesh: trimesh.Trimesh, chosen: NDArray[np.bool_]) -> trimesh.Trimesh:
     return trimesh.Trimesh(mesh.vertices[used], faces.reshape(-1, 3), process=False)
 
 
-def _cover(layers: tuple[_Layer, ...], points: NDArray[Any]) -> NDArray[np.int64]:
+def _cover(layers: tuple[_Layer, ...], points: NDArray[np.floating]) -> NDArray[np.int64]:
     """Return in how many bodies points (n, 3) lie, minus the number of cavities, by majority of rays."""
     cover = np.zeros(len(points), dtype=np.int64)
     for layer in layers:
@@ -199,7 +198,7 @@ def _cover(layers: tuple[_Layer, ...], points: NDArray[Any]) -> NDArray[np.int64
     return cover
 
 
-def _vote(mesh: trimesh.Trimesh, points: NDArray[Any]) -> NDArray[np.bool_]:
+def _vote(mesh: trimesh.Trimesh, points: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return whether a surface winds around points (n, 3), by the majority of rays."""
     votes = np.zeros(len(points), dtype=np.int8)
     for direction in DIRECTIONS[:2]:
@@ -209,7 +208,7 @@ def _vote(mesh: trimesh.Trimesh, points: NDArray[Any]) -> NDArray[np.bool_]:
     return votes >= 2
 
 
-def _winding(mesh: trimesh.Trimesh, points: NDArray[Any], direction: Floats) -> NDArray[np.int64]:
+def _winding(mesh: trimesh.Trimesh, points: NDArray[np.floating], direction: Floats) -> NDArray[np.int64]:
     """Return how often a surface winds around points (n, 3): how much more often rays leave than enter."""
     within = np.flatnonzero(np.all((points >= mesh.bounds[0]) & (points <= mesh.bounds[1]), axis=1))
     rays = np.broadcast_to(direction, (len(within), 3))

@@ -88,7 +88,7 @@ class Option:
             raise self._refusal(value, where)
         return checked
 
-    def _refusal(self, value: Any, where: str | None = None) -> UsageError:
+    def _refusal(self, value: object, where: str | None = None) -> UsageError:
         close = nearest(value, self.choices) if isinstance(value, str) else None
         return UsageError(
             where or f"option {self.flag}",

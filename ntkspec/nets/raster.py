@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
     "Raster",
+    "Samples",
     "UnreadableError",
     "centre_square",
     "describe_scale",
@@ -18,6 +19,8 @@ __all__ = [
     "lab_to_rgb",
     "paint",
 ]
+
+Samples: TypeAlias = NDArray[Any]  # of any type of real numbers
 
 LUMA = np.array([0.299, 0.587, 0.114])  # of RGB, ITU-R BT.601
 WHITE_8, WHITE_16 = 255.0, 65535.0
@@ -35,7 +38,7 @@ class UnreadableError(Exception):
 class Raster:
     """A square of stored samples, upright, of which 0 is black and `white` is white."""
 
-    colour: NDArray[Any]  # (H, W, c): c = 1 for grey, 3 for RGB
+    colour: Samples  # (H, W, c): c = 1 for grey, 3 for RGB
     white: float | None = None  # None: unknown, so that the least sample is black and the greatest white
     alpha: NDArray[np.float32] | None = None  # (H, W), in [0, 1]; None: opaque
     premultiplied: bool = False  # whether the colours were multiplied by alpha
@@ -43,7 +46,7 @@ class Raster:
     notes: tuple[str, ...] = ()  # what a user should know, as predicates of the file
 
 
-def centre_square(samples: NDArray[Any]) -> NDArray[Any]:
+def centre_square(samples: Samples) -> Samples:
     """Return the largest square in the middle of (H, W, ...), as a view."""
     height, width = samples.shape[:2]
     edge = min(height, width)
@@ -51,7 +54,7 @@ def centre_square(samples: NDArray[Any]) -> NDArray[Any]:
     return samples[top : top + edge, left : left + edge]
 
 
-def find_white(samples: NDArray[Any], bits: int | None = None) -> float | None:
+def find_white(samples: Samples, bits: int | None = None) -> float | None:
     """Find the sample that means white; None if nothing tells.
 
     Integers of fewer than 32 bits have the largest number of their bits for white. Those of 32 and more do,
@@ -83,7 +86,7 @@ def find_white(samples: NDArray[Any], bits: int | None = None) -> float | None:
     return next((white for white in (WHITE_8, WHITE_16) if high <= white), None)
 
 
-def describe_scale(samples: NDArray[Any], white: float) -> str:
+def describe_scale(samples: Samples, white: float) -> str:
     """Return what a user should know about the white that `find_white` found, as a predicate of the file."""
     high = float(samples.max())
     if high > 0 and samples.dtype.kind in "iu" and samples.dtype.itemsize > 2 and white <= WHITE_16:
@@ -121,7 +124,7 @@ def _scale(raster: Raster) -> tuple[NDArray[np.float32], str]:
     return scaled, f"has {kind} from {low:g} to {high:g}: rescaled to [0, 1]"
 
 
-def lab_to_rgb(lightness: NDArray[Any], a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
+def lab_to_rgb(lightness: Samples, a: Samples, b: Samples) -> NDArray[np.float32]:
     """Convert CIE L* in [0, 100], a* and b*, each (H, W), to sRGB (H, W, 3); grey stays grey."""
     from skimage.color import lab2rgb
 

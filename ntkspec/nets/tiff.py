@@ -8,15 +8,21 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 from PIL import Image
 
 from ntkspec.nets.pillow import read_pillow
-from ntkspec.nets.raster import Raster, UnreadableError, centre_square, describe_scale, find_white, lab_to_rgb
+from ntkspec.nets.raster import (
+    Raster,
+    Samples,
+    UnreadableError,
+    centre_square,
+    describe_scale,
+    find_white,
+    lab_to_rgb,
+)
 from ntkspec.nets.tiff_samples import CODECS, read_samples
 
 __all__ = ["SIGNATURES", "read_tiff"]
@@ -90,7 +96,7 @@ def _read_page(page: tifffile.TiffPage, data: bytes) -> Raster:
     return _interpret(page, photometric, samples)
 
 
-def _upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
+def _upright(samples: Samples, orientation: int) -> Samples:
     """Turn (H, W, s) as the tag Orientation says: where row 0 and column 0 are seen."""
     if orientation in (5, 6, 7, 8):
         samples = samples.swapaxes(0, 1)
@@ -101,7 +107,7 @@ def _upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
     return samples
 
 
-def _interpret(page: tifffile.TiffPage, photometric: int, samples: NDArray[Any]) -> Raster:
+def _interpret(page: tifffile.TiffPage, photometric: int, samples: Samples) -> Raster:
     """Return the colours that samples (H, W, s) mean."""
     count, extra = COLOURS[photometric], [int(kind) for kind in page.extrasamples]
     if samples.shape[-1] < count:
@@ -128,7 +134,7 @@ def _interpret(page: tifffile.TiffPage, photometric: int, samples: NDArray[Any])
     )
 
 
-def _notes(page: tifffile.TiffPage, photometric: int, samples: NDArray[Any], spare: int) -> Iterator[str]:
+def _notes(page: tifffile.TiffPage, photometric: int, samples: Samples, spare: int) -> Iterator[str]:
     """Yield what a user should know about a page; `spare` samples a pixel are no colour."""
     if spare:
         yield f"has samples beside its colours ({spare} a pixel): left out"
@@ -142,7 +148,7 @@ def _notes(page: tifffile.TiffPage, photometric: int, samples: NDArray[Any], spa
             yield note
 
 
-def _from_palette(page: tifffile.TiffPage, index: NDArray[Any]) -> tuple[NDArray[Any], float]:
+def _from_palette(page: tifffile.TiffPage, index: Samples) -> tuple[Samples, float]:
     table = page.colormap
     if table is None or index.dtype.kind == "f":
         raise UnreadableError("a palette picture without a palette", AS_RGB)
@@ -150,7 +156,7 @@ def _from_palette(page: tifffile.TiffPage, index: NDArray[Any]) -> tuple[NDArray
     return table.T[index[..., 0]], white
 
 
-def _from_cmyk(page: tifffile.TiffPage, ink: NDArray[Any]) -> tuple[NDArray[Any], float]:
+def _from_cmyk(page: tifffile.TiffPage, ink: Samples) -> tuple[Samples, float]:
     white = find_white(ink, page.bitspersample)
     if page.tags.valueof(INK_SET, 1) != 1 or white is None:
         raise UnreadableError("inks other than cyan, magenta, yellow and black", AS_RGB)
@@ -158,7 +164,7 @@ def _from_cmyk(page: tifffile.TiffPage, ink: NDArray[Any]) -> tuple[NDArray[Any]
     return paper[..., :3] * paper[..., 3:], 1.0
 
 
-def _from_ycbcr(page: tifffile.TiffPage, samples: NDArray[Any]) -> tuple[NDArray[Any], float]:
+def _from_ycbcr(page: tifffile.TiffPage, samples: Samples) -> tuple[Samples, float]:
     """Convert YCbCr to RGB by TIFF 6.0, section 21."""
     if page.bitspersample != 8:
         raise UnreadableError(f"YCbCr of {page.bitspersample} bits", AS_RGB)
@@ -180,7 +186,7 @@ def _rationals(page: tifffile.TiffPage, tag: int, default: tuple[float, ...]) ->
     return [above / below for above, below in zip(value[::2], value[1::2], strict=True)]
 
 
-def _from_lab(page: tifffile.TiffPage, samples: NDArray[Any]) -> tuple[NDArray[Any], float]:
+def _from_lab(page: tifffile.TiffPage, samples: Samples) -> tuple[Samples, float]:
     """Convert L*, a*, b* to RGB.
 
     L* has the full range; the others are signed, or have an offset in the kind of ICC profiles.
@@ -195,7 +201,7 @@ def _from_lab(page: tifffile.TiffPage, samples: NDArray[Any]) -> tuple[NDArray[A
     return lab_to_rgb(lightness, signed[..., 0] / step, signed[..., 1] / step), 1.0
 
 
-CONVERSIONS: dict[int, Callable[[tifffile.TiffPage, NDArray[Any]], tuple[NDArray[Any], float]]] = {
+CONVERSIONS: dict[int, Callable[[tifffile.TiffPage, Samples], tuple[Samples, float]]] = {
     PALETTE: _from_palette,
     CMYK: _from_cmyk,
     YCBCR: _from_ycbcr,

@@ -11,7 +11,6 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,16 +30,14 @@ MOST_USES = 256  # of one parameter; one used more often is not followed
 WORTH_KEEPING = 1_000_000  # numbers of a table
 
 Moved = dict[tuple[Move, ...], Tensor]  # positions after the first moves of a parameter's uses
-
-
-Consumers = Mapping[Any, list[graph.Consumer]]
+Consumers = Mapping[graph.Node, list[graph.Consumer]]
 
 
 @dataclass(frozen=True)
 class Use:
     """An operation on a parameter's numbers, after moves that change their places alone."""
 
-    node: Any  # None: the numbers are outputs themselves
+    node: graph.Node  # None: the numbers are outputs themselves
     slot: int  # which of the operation's inputs
     moves: tuple[Move, ...]
 
@@ -125,12 +122,12 @@ def find_uses(
 
 
 def _follow(
-    node: Any,
+    node: graph.Node,
     result: int,
     shape: torch.Size,
     moves: tuple[Move, ...],
     consumers: Consumers,
-    root: Any,
+    root: graph.Node,
     uses: list[Use],
 ) -> None:
     """Append the uses of a node's result, which has that shape, to `uses`."""
@@ -147,7 +144,7 @@ def _follow(
             _follow(consumer.node, number, move.shape, (*moves, move), consumers, root, uses)
 
 
-def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, root: Any) -> bool:
+def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, root: graph.Node) -> bool:
     """Return whether an operation only moves numbers.
 
     Lookups, and sums with constants, count as moves if their result is only looked up in.
@@ -159,7 +156,7 @@ def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, 
     return (looked_up or adds_a_constant(node, slot, shape)) and _is_read_again(node, consumers, root)
 
 
-def _is_read_again(node: Any, consumers: Consumers, root: Any) -> bool:
+def _is_read_again(node: graph.Node, consumers: Consumers, root: graph.Node) -> bool:
     """Return whether all operations on a node's results are lookups in them, perhaps after moves."""
     takers = consumers.get(node, ())
     if node is root or not takers:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ntkspec.export.graph import Node
 from ntkspec.export.uses.moves import PADDING
 
 _BILINEAR, _NEAREST, _BICUBIC = 0, 1, 2
@@ -19,7 +20,7 @@ _ZEROS, _BORDER, _REFLECTION = 0, 1, 2
 _KEYS = -0.75
 
 
-def sampled(node: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
+def sampled(node: Node, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Return positions and weights (N, C, *points, k) of all that a grid_sample node reads.
 
     Args:

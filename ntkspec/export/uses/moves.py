@@ -10,11 +10,12 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ntkspec.export.graph import Node
 
 PADDING = -1  # in the place of a position: not one of the parameter's numbers
 
@@ -23,7 +24,7 @@ PADDING = -1  # in the place of a position: not one of the parameter's numbers
 class Move:
     """A move on the way from a parameter to the operation that uses it."""
 
-    node: Any
+    node: Node
     slot: int  # which of its inputs
     result: int  # which of its results goes on
 
@@ -46,12 +47,12 @@ class Move:
         return result_shape(self.node, self.result)
 
 
-def operation(node: Any) -> str:
+def operation(node: Node) -> str:
     """Return the operation that made a node, such as "Index" for IndexBackward0."""
     return re.sub(r"Backward\d*$", "", str(node.name()).split("::")[-1])
 
 
-def is_move(node: Any, slot: int) -> bool:
+def is_move(node: Node, slot: int) -> bool:
     """Return whether an operation moves an input's numbers, or multiplies all of them by a constant."""
     name = operation(node)
     if name in ("Mul", "Div"):
@@ -59,7 +60,7 @@ def is_move(node: Any, slot: int) -> bool:
     return name in _MOVES or name == "Neg"
 
 
-def adds_a_constant(node: Any, slot: int, shape: torch.Size) -> bool:
+def adds_a_constant(node: Node, slot: int, shape: torch.Size) -> bool:
     """Return whether an operation adds a constant to an input of that shape, number by number."""
     return (
         operation(node) in ("Add", "Sub", "Rsub")
@@ -68,12 +69,12 @@ def adds_a_constant(node: Any, slot: int, shape: torch.Size) -> bool:
     )
 
 
-def _other_has_gradient(node: Any, slot: int) -> bool:
+def _other_has_gradient(node: Node, slot: int) -> bool:
     following = node.next_functions
     return len(following) > 1 - slot and following[1 - slot][0] is not None
 
 
-def _constant(node: Any, slot: int) -> float | None:
+def _constant(node: Node, slot: int) -> float | None:
     """Return the other factor of a product, or the divisor, if it is one real constant; else None."""
     if _other_has_gradient(node, slot):
         return None
@@ -84,7 +85,7 @@ def _constant(node: Any, slot: int) -> float | None:
     return None
 
 
-def _added(node: Any, slot: int) -> float:
+def _added(node: Node, slot: int) -> float:
     """Return what a sum or difference multiplies its input by."""
     name, alpha = operation(node), float(getattr(node, "_saved_alpha", 1))
     if name == "Rsub":  # other - alpha * input
@@ -92,12 +93,12 @@ def _added(node: Any, slot: int) -> float:
     return 1.0 if slot == 0 else (-alpha if name == "Sub" else alpha)
 
 
-def result_shape(node: Any, result: int = 0) -> torch.Size:
+def result_shape(node: Node, result: int = 0) -> torch.Size:
     """Return the shape of a result of a node's operation."""
     return torch.Size(node._input_metadata[result].shape)
 
 
-def is_complex(node: Any, result: int = 0) -> bool:
+def is_complex(node: Node, result: int = 0) -> bool:
     """Return whether a result of a node's operation is complex."""
     dtype: torch.dtype = node._input_metadata[result].dtype
     return dtype.is_complex
@@ -146,7 +147,7 @@ def _stack(move: Move, positions: Tensor) -> Tensor:
     return whole
 
 
-def _embedding(node: Any, positions: Tensor) -> Tensor:
+def _embedding(node: Node, positions: Tensor) -> Tensor:
     if node._saved_scale_grad_by_freq:
         raise ValueError("scale_grad_by_freq=True gives what is no gradient")
     indices: Tensor = node._saved_indices
@@ -154,12 +155,12 @@ def _embedding(node: Any, positions: Tensor) -> Tensor:
     return torch.where(padding, PADDING, positions[indices])
 
 
-def _index(node: Any, positions: Tensor) -> Tensor:
+def _index(node: Node, positions: Tensor) -> Tensor:
     return positions[tuple(slice(None) if index is None else index for index in node._saved_indices)]
 
 
 # Lookups whose every result is one number of the table.
-GATHERS: dict[str, Callable[[Any, Tensor], Tensor]] = {
+GATHERS: dict[str, Callable[[Node, Tensor], Tensor]] = {
     "Index": _index,
     "IndexSelect": lambda node, p: p.index_select(signed(node._saved_dim), node._saved_index),
     "Gather": lambda node, p: p.gather(signed(node._saved_dim), node._saved_index),
@@ -169,7 +170,7 @@ GATHERS: dict[str, Callable[[Any, Tensor], Tensor]] = {
 # Lookups whose every result is a weighted sum of several.
 SAMPLERS = frozenset({"EmbeddingBag", "GridSampler2D", "GridSampler3D", "CudnnGridSampler"})
 
-_FACTORS: dict[str, Callable[[Any, int], float]] = {
+_FACTORS: dict[str, Callable[[Node, int], float]] = {
     "Mul": lambda node, slot: _constant(node, slot) or 0.0,
     "Div": lambda node, slot: 1 / (_constant(node, slot) or math.inf),
     "Neg": lambda node, slot: -1.0,

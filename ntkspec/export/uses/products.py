@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from ntkspec.export.graph import Node
 from ntkspec.export.uses.find import Consumers, Moved, Use
 from ntkspec.export.uses.moves import Move, is_move, operation, result_shape
 
@@ -22,7 +22,7 @@ class Product:
     Its Jacobian is left (x) the gradient at the result.
     """
 
-    node: Any
+    node: Node
     left: Tensor  # (N, a)
     positions: Tensor  # (a, b): of the matrix in the parameter as one flat vector
     transposed: bool  # the result is (b, N)
@@ -50,8 +50,8 @@ class Product:
 class Shift:
     """A parameter's numbers added to every row of something (..., b), N rows in all."""
 
-    node: Any
-    site: Any  # the product whose result they are added to; the sum itself where there is none
+    node: Node
+    site: Node  # the product whose result they are added to; the sum itself where there is none
     positions: Tensor  # (b,)
     scale: float
     parts: int  # as of a product
@@ -108,12 +108,12 @@ def _parts(parameter: Tensor) -> int:
     return 2 if parameter.is_complex() else 1
 
 
-def node_factor(node: Any, name: str) -> float:
+def node_factor(node: Node, name: str) -> float:
     """Return a factor that a node keeps, such as alpha; 1 where it keeps none."""
     return float(getattr(node, f"_saved_{name}", 1))
 
 
-def _product_behind(use: Use, consumers: Consumers) -> Any:
+def _product_behind(use: Use, consumers: Consumers) -> Node:
     """Return the product to whose rows a sum adds; the sum itself if there is none.
 
     Nothing else may use the product's result.
@@ -132,7 +132,7 @@ def _product_behind(use: Use, consumers: Consumers) -> Any:
     return use.node
 
 
-def _same_rows(product: Any, moves: list[Move]) -> bool:
+def _same_rows(product: Node, moves: list[Move]) -> bool:
     """Return whether moves change a product's result, or its transpose, in axes of length one alone."""
     if not moves:
         return True

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from ntkspec.export.graph import Node
 from ntkspec.export.uses.find import Moved, Use
 from ntkspec.export.uses.interpolation import sampled
 from ntkspec.export.uses.moves import GATHERS, PADDING, SAMPLERS, signed
@@ -22,7 +22,7 @@ Terms = tuple[Tensor, Tensor]
 class Read:
     """A lookup: result[...] = sum_k weights[..., k] * table[positions[..., k]]."""
 
-    node: Any
+    node: Node
     positions: Tensor  # (*result, k) into the table as one flat vector; -1: nothing is read
     weights: Tensor | None  # (*result, k); None: ones
 
@@ -68,7 +68,7 @@ def read_of(use: Use, table: Tensor, moved: Moved) -> Read:
     return Read(use.node, positions, weights)
 
 
-def _embedding_bag(node: Any, positions: Tensor) -> Terms:
+def _embedding_bag(node: Node, positions: Tensor) -> Terms:
     """Return positions and weights of an embedding_bag; bags are padded to the largest one."""
     mode, indices, offsets = node._saved_mode, node._saved_indices, node._saved_offsets
     if node._saved_scale_grad_by_freq:
@@ -96,7 +96,7 @@ def _embedding_bag(node: Any, positions: Tensor) -> Terms:
     return numbers, weights[:, None].expand(numbers.shape)
 
 
-_SAMPLERS: dict[str, Callable[[Any, Tensor], Terms]] = {
+_SAMPLERS: dict[str, Callable[[Node, Tensor], Terms]] = {
     "EmbeddingBag": _embedding_bag,
     **dict.fromkeys(SAMPLERS - {"EmbeddingBag"}, sampled),
 }
