@@ -72,7 +72,7 @@ def _export(request: Request) -> int:
     request.check_place()
     inputs = read_array(request.inputs, "--inputs")
     targets = None if request.targets is None else read_array(request.targets, "--targets")
-    from ntkspec.export import ExportWarning  # PyTorch, or the word that there is none
+    from ntkspec.export import ExportWarning  # imports PyTorch, or says that it is not installed
     from ntkspec.export.arrays import as_array
     from ntkspec.export.factories import find_factory, imports_from_here
 
@@ -161,7 +161,7 @@ def _write(
                 with _about(source), keeping(loaded.model, request.columns):
                     run.snapshot(loaded.model, step=loaded.step, label=source.label)
     except BaseException:
-        if opened:  # nothing here could resume the part that the exporter keeps
+        if opened:  # this command cannot resume the unfinished file that the exporter leaves
             part_beside(request.output).unlink(missing_ok=True)
         raise
 

@@ -73,7 +73,7 @@ def as_picture(pixels: ArrayLike, name: str) -> NDArray[np.uint8]:
 
 def _numpy(values: object, name: str) -> NDArray[Any]:
     """Convert numbers, tensors, and sequences of both to an array of NumPy's."""
-    if values is None:  # which NumPy takes for NaN
+    if values is None:  # NumPy would make NaN of it
         raise _no_numbers(values, name)
     try:
         return np.asarray(_parts(values, name))
@@ -172,5 +172,5 @@ def _floats(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "iufb":
         return array
     native = array.dtype.newbyteorder("=")
-    with np.errstate(over="ignore"):  # what overflows is told of by name
+    with np.errstate(over="ignore"):  # an overflow is refused later, by name
         return np.array(array, dtype=native if native in _FLOATS else np.float64, order="C")

@@ -19,7 +19,7 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 
 STATES = ("state_dict", "model_state_dict", "model", "state")  # where a checkpoint may hold the tensors
-STEPS = ("step", "global_step", "iteration", "epoch")  # where it may say how far training was
+STEPS = ("step", "global_step", "iteration", "epoch")  # where it may have the training step
 WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
 SAVE = "save its tensors alone: torch.save(model.state_dict(), FILE)"
 NAMED = 3  # tensors that a message names
@@ -31,7 +31,7 @@ class Checkpoint:
 
     path: Path
     state: Mapping[str, Any]  # as of `nn.Module.state_dict`
-    step: int | None  # that the file says, or that its name ends with
+    step: int | None  # in the file, or at the end of its name
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -85,7 +85,7 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
         model.double()  # or the numbers would be rounded to the model's precision
     try:
         model.load_state_dict(state)
-    except Exception as error:  # a module's own loading
+    except Exception as error:  # raised by a module that loads in its own way
         raise UsageError(
             str(checkpoint.path),
             expected="a checkpoint that the model loads",
@@ -100,7 +100,7 @@ def _load(path: Path) -> object:
         raise _refused(path, got, "name a file of torch.save" if path.exists() else "check the path")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the refusal says it
+            warnings.simplefilter("ignore")  # an error says the same
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         if error.errno == errno.EINVAL:  # torch seeks past the end of a file that is cut off

@@ -27,8 +27,8 @@ from ntkspec.export.uses import Read
 from ntkspec.export.uses.moves import is_complex, result_shape
 
 SOMETIMES = "some samples use it in another way"
-FULL = 1 / 4  # of a scanned row that has more than this, none are left out
-ROOM = 1.25  # for longer rows than have been seen
+FULL = 1 / 4  # a scanned row with a larger share of nonzero numbers is stored dense
+ROOM = 1.25  # a factor for rows that are longer than those seen so far
 RANK_ONE = {torch.float64: 1e-13, torch.float32: 1e-5}  # how far rounding takes a product, relative
 
 
@@ -95,7 +95,7 @@ def rows_block(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, ou
     rows = padded(owner, position, values.to(outputs.dtype), n, owned.size)
     longest, form = rows.indices.shape[1], plan.form
     if longest > form.entries:
-        # Or as many as each had if all were spread evenly: a sample without a gradient has none.
+        # At least the average: some of these samples may have no gradient, and so no entries.
         even = -(-sum(len(samples) for samples, _, _ in entries) // n)
         room = max(longest, even) if not form.entries else int(ROOM * longest)
         if form.kind == "scanned" and room > FULL * owned.size:

@@ -55,7 +55,7 @@ class ProductBlock:
     plan: BlockPlan
     left: Tensor | SparseRows | None  # (n, a), or (n, 1, k); None: ones of width 1
     right: Tensor  # (n, c, b)
-    places: Mapping[str, Tensor]  # where in its parameter each number is, of those not in order
+    places: Mapping[str, Tensor]  # positions of the numbers in their parameter, if not in order
 
     @property
     def nbytes(self) -> int:
@@ -157,7 +157,7 @@ class RowsBlock:
 
     plan: BlockPlan
     rows: SparseRows
-    levels: Sequence[Factors] | None  # the same as products; None: they are not
+    levels: Sequence[Factors] | None  # the rows as products; None: they are no products
 
     @property
     def nbytes(self) -> int:
@@ -175,7 +175,7 @@ class RowsBlock:
         (owned,), layout = self.plan.owned, self.plan.form.layout
         if self.levels is None or layout is None:
             owner, positions, values = self.rows.entries()
-        else:  # what is written, and not what it was made of
+        else:  # check the factors that are stored, not the rows that they were made of
             owner, positions, values = written_out(self.levels, layout)
         touched, place = torch.unique(positions, return_inverse=True)
         weighted = values * v[owner].to(values.dtype)
@@ -197,7 +197,7 @@ class RowsBlock:
         if self.levels is None:
             return [_block(self.plan, self.plan.names[0], None, _sparse(self.rows, dtype))]
         layout, (owned,) = self.plan.form.layout, self.plan.owned
-        assert layout is not None  # what levels were made by
+        assert layout is not None  # the levels were made with it
         blocks = []
         for name, level in zip(self.plan.names, self.levels, strict=True):
             left, right = _sparse(level.left, dtype), DenseFactor(_numpy(level.right, dtype))

@@ -60,7 +60,9 @@ def compute(
         done = factored(prepared, plans, choices, x, probing=probing)
     except (Replan, UnregisteredError, MemoryBudgetError):
         raise
-    except Exception as error:  # of the passes for factors, which a model may not bear, or of our own
+    except (
+        Exception
+    ) as error:  # from the passes for factors, which not every model allows, or from our own code
         raise out_of_memory(error) or _without_factors(prepared, plans, choices, x, error) from error
     gradients, v = done.gradients, done.v
     _check_unused(done, choices)

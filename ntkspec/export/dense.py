@@ -47,7 +47,9 @@ def by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list
     jacobians = [x.new_zeros(len(x), c, p.size) for p in owned]
     for i in range(len(x)):
         for o in range(c):
-            outputs = evaluate(model, x[i : i + 1], connected=False)  # some graphs bear one backward pass
+            outputs = evaluate(
+                model, x[i : i + 1], connected=False
+            )  # some graphs allow only one backward pass
             if not outputs.requires_grad:
                 break
             gradients = differentiate(outputs[0, o], parameters)
@@ -114,7 +116,7 @@ def mostly_zero(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, sha
 def _gradients_alone(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> Iterator[list[Tensor]]:
     """Yield the gradients of each output at one sample x (1, d), flat; none without a gradient."""
     for o in range(c):
-        outputs = evaluate(model, x, connected=False)  # some graphs bear one backward pass
+        outputs = evaluate(model, x, connected=False)  # some graphs allow only one backward pass
         if not outputs.requires_grad:
             return
         gradients = differentiate(outputs[0, o], [p.parameter for p in owned])

@@ -31,7 +31,10 @@ from ntkspec.jacobian import Jacobian
 from ntkspec.memory import GIB, available_bytes, budget_bytes
 from ntkspec.roles import Roles
 
-CHUNK_SHARE, CHUNK_LIMIT = 0.25, GIB // 4  # of what is free; by default a chunk works within the smaller
+CHUNK_SHARE, CHUNK_LIMIT = (
+    0.25,
+    GIB // 4,
+)  # share of the free memory, and bytes; by default a chunk takes the smaller
 
 WORTH_A_NOTE = 4096  # numbers of a dense parameter
 SCANNED_AT_ONCE = 32  # samples, so that progress is seen
@@ -75,7 +78,7 @@ class Exported:
     dense: dict[str, str]  # parameter -> why it is dense
     left_out: dict[str, str]  # parameter -> "frozen" or "unused"
     notes: tuple[str, ...]
-    told: tuple[str, ...]  # more notes, which were warned of beforehand
+    told: tuple[str, ...]  # more notes, given as warnings before the export
     regions: int | None  # how many; None: not a piecewise-linear network, see export.regions
 
 
@@ -191,7 +194,7 @@ def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions:
     dtype = np.dtype(np.float32 if single else np.float64)
     console, size = Console(stderr=True), work.chunk_size(plans)
     starts = range(0, len(work.x), size)
-    shown = work.options.progress and console.is_terminal  # elsewhere it leaves but an empty line
+    shown = work.options.progress and console.is_terminal  # elsewhere a bar leaves only an empty line
     for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
         work.options.say(f"Jacobian, {start} of {len(work.x)} samples")
         samples = work.x[start : start + size]
@@ -214,7 +217,7 @@ def _budget(options: Options, device: torch.device) -> int:
     if device.type == "cuda":
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
             device
-        )  # for tensors to come
+        )  # for later tensors
         free = min(free, torch.cuda.mem_get_info(device)[0] + reserved)
     return int(min(CHUNK_SHARE * free, CHUNK_LIMIT))
 

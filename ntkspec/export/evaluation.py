@@ -41,7 +41,7 @@ def evaluate(model: nn.Module, x: Tensor, *, connected: bool = True) -> Tensor:
         ExportError: the forward pass fails, or its result is not a finite, differentiable (n, c).
     """
     try:
-        outputs = model(x.detach().clone())  # which the model may change, or ask for a gradient
+        outputs = model(x.detach().clone())  # the model may change it, or require its gradient
     except Exception as error:
         raise out_of_memory(error) or _forward_error(model, error, x) from error
     return _checked(outputs, x, connected)
@@ -82,7 +82,7 @@ def out_of_memory(error: Exception) -> MemoryBudgetError | None:
     known_type = isinstance(error, (torch.OutOfMemoryError, MemoryError))
     if not known_type and "can't allocate memory" not in str(
         error
-    ):  # torch on the CPU has no error of its own
+    ):  # torch has no type of error for it on the CPU
         return None
     return MemoryBudgetError(
         "model",

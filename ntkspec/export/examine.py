@@ -140,7 +140,7 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> lis
     def apart(added: Tensor, by_graph: Tensor | None) -> bool:
         own = largest([added])
         difference = added if by_graph is None else _less(added, by_graph)
-        # What is not finite is told of later, with its sample.
+        # Numbers that are not finite are refused later, with their sample.
         return math.isfinite(own) and not limit.holds(Difference(largest([difference]), own, whole))
 
     differing = [name for name, added in _by_backward(prepared, x).items() if apart(added, gradients[name])]

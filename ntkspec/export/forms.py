@@ -36,8 +36,8 @@ class Form:
     """
 
     kind: Kind
-    reason: str = ""  # dense, scanned: what stands in the way of the other forms
-    remedy: str = ""  # and what would take it out of the way
+    reason: str = ""  # dense, scanned: why no other form is possible
+    remedy: str = ""  # and what would make one possible
     site: str = ""  # linear, pairs: the first of the parameters that are multiplied and added in one place
     widths: tuple[int, int] = (0, 0)  # linear, pairs: of the left and the right factor
     entries: int = 0  # lookup, rows, scanned: room for the numbers of a sample's row; pairs: for its uses
@@ -113,7 +113,7 @@ def survey(outputs: Tensor, trainable: Sequence[Owned]) -> Survey:
         if of_parameter:
             try:
                 usage[name] = _seen(parameters[name], of_parameter, consumers)
-            except Exception as error:  # what a node does not keep, or lets nobody see
+            except Exception as error:  # as where a node does not keep what is needed
                 operations = ", ".join(dict.fromkeys(use.operation for use in of_parameter))
                 why = f"used by {operations}, which cannot be followed ({first_line(error)})"
                 usage[name] = Form("dense", why)

@@ -19,7 +19,7 @@ from ntkspec.export.uses import Read
 Gradients = dict[str, Tensor | None]
 
 DIVISORS = range(1, 20, 2)  # of cotangents, which are then rounded differently
-SHRINKS = 1e-6  # at least by so much does what is rounding alone, from single to double precision
+SHRINKS = 1e-6  # from single to double precision, a gradient that is rounding alone falls below this share
 
 
 def random_cotangents(outputs: Tensor) -> Tensor:
@@ -102,5 +102,5 @@ def _size_in_other_precision(prepared: Prepared, x: Tensor) -> float:
         copied = prepare(prepared.source, other)
         with evaluation(copied.device, copied.dtype):
             return _size(copied, x.to(copied.dtype))
-    except Exception:  # whatever keeps it from that
+    except Exception:  # the model does not run in it
         return math.nan

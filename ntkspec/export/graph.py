@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-Node: TypeAlias = Any  # of the graph: what it keeps of its operation, torch has no types of
+Node: TypeAlias = Any  # a node of the graph; torch has no types for what it keeps of its operation
 
 _Leaf = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]  # untyped in torch
 

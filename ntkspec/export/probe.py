@@ -31,8 +31,8 @@ from ntkspec.memory import format_bytes, require
 from ntkspec.roles import Roles
 
 PROBES = 7  # samples, spread over the data
-LARGE = 100_000  # numbers of a parameter that is worth a look at how many of a row's are zero
-SPARSE = 1 / 16  # of a row that is no more than this, the zeros are left out
+LARGE = 100_000  # numbers of a parameter whose rows are searched for zeros
+SPARSE = 1 / 16  # share of nonzero numbers up to which rows are stored without zeros
 
 
 @dataclass(frozen=True)

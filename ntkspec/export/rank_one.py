@@ -16,7 +16,7 @@ from torch import Tensor
 from ntkspec.export.sparse_rows import SparseRows, padded
 
 MOST_LEVELS = 64
-MOSTLY_EMPTY = 4  # a row of a table has so many times the features that samples read of it
+MOSTLY_EMPTY = 4  # rows with more than so many times the numbers that samples read are no products
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         """Return the kind of the operation's result."""
         kinds = {self._kind(tensor) for tensor in call.tensors}
         if _Kind.FREE in kinds and kinds & {_Kind.AFFINE, _Kind.PATTERN}:
-            raise _UnknownOperation  # it depends on the sample otherwise than by e
+            raise _UnknownOperation  # it depends on the sample in another way than by e
         kind: _Kind | None
         if call.name in _BLANKS:
             kind = None

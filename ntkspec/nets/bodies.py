@@ -55,13 +55,15 @@ def drop_double_walls(faces: Faces) -> Faces:
     corners = np.sort(faces, axis=1)
     even = np.all(np.roll(faces, -1, axis=1) == corners, axis=1) | np.all(faces == corners, axis=1)
     even |= np.all(np.roll(faces, -2, axis=1) == corners, axis=1)
-    order = np.lexsort((even, *corners.T))  # of the same vertices, those turned one way before the others
+    order = np.lexsort((even, *corners.T))  # faces with the same vertices, those of one orientation first
     new = np.any(np.diff(corners[order], axis=0, prepend=-1) != 0, axis=1)
     start = np.flatnonzero(new)
     count = np.diff(start, append=len(order))
     if not np.any(count > 1):
         return faces
-    ahead = np.add.reduceat(even[order].astype(np.int64), start)  # at the end of each group
+    ahead = np.add.reduceat(
+        even[order].astype(np.int64), start
+    )  # faces of the other orientation, which end each group
     place = np.arange(len(order)) - np.repeat(start, count)
     pairs = np.minimum(ahead, count - ahead)
     keep = (place >= np.repeat(pairs, count)) & (place < np.repeat(count - pairs, count))

@@ -103,7 +103,7 @@ def _outermost(mesh: trimesh.Trimesh, labels: Labels, volume: Floats) -> NDArray
     low, high = _boxes(mesh, labels)
     faces = np.bincount(labels)
     outermost = np.arange(len(volume))
-    for body in np.argsort(size):  # a larger one has the last word
+    for body in np.argsort(size):  # so that the largest is kept
         nested = (size < size[body]) & np.all((low >= low[body]) & (high <= high[body]), axis=1)
         if size[body] >= LEAST_VOLUME and nested.any():
             near = np.flatnonzero(nested[labels])

@@ -55,7 +55,7 @@ def _find_orientation(picture: Image.Image) -> object:
     """
     try:
         return picture.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # Pillow has many for damage
+    except Exception:  # Pillow raises many types for damage
         bare = picture.copy()
         for name in ("exif", "Raw profile type exif"):
             bare.info.pop(name, None)

@@ -42,7 +42,7 @@ class _Block:
     plane: slice
     top: int
     left: int
-    rows: int  # with what of it lies outside the page
+    rows: int  # with those outside the page
     width: int
     data: bytes
 

@@ -27,7 +27,7 @@ def sampled(node: Node, positions: Tensor) -> tuple[Tensor, Tensor]:
         node: of grid_sample in two or three dimensions.
         positions: (N, C, *size), of the numbers of its input.
     """
-    mode = int(getattr(node, "_saved_interpolation_mode", _BILINEAR))  # cuDNN knows these three alone
+    mode = int(getattr(node, "_saved_interpolation_mode", _BILINEAR))  # cuDNN has only the three defaults
     padding = int(getattr(node, "_saved_padding_mode", _ZEROS))
     aligned = bool(getattr(node, "_saved_align_corners", True))
     grid: Tensor = node._saved_grid.detach()

@@ -78,7 +78,7 @@ def _constant(node: Node, slot: int) -> float | None:
     """Return the other factor of a product, or the divisor, if it is one real constant; else None."""
     if _other_has_gradient(node, slot):
         return None
-    with contextlib.suppress(Exception):  # whatever keeps the graph from telling it
+    with contextlib.suppress(Exception):  # where the graph does not keep it
         other = getattr(node, "_saved_other" if slot == 0 else "_saved_self")
         if not isinstance(other, Tensor) or (other.numel() == 1 and not other.is_complex()):
             return float(other)
