@@ -87,7 +87,7 @@ def rows_block(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, ou
     """Build the sparse rows of one parameter, each with as much room for entries as was planned.
 
     Raises:
-        Replan: there is more in a row, or it is no product as it was planned to be.
+        Replan: a row has more entries than planned, or is not the product that was planned.
     """
     (owned,) = plan.owned
     n, c = outputs.shape

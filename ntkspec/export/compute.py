@@ -1,8 +1,8 @@
 """The Jacobian on one chunk of samples, every block checked against plain autograd.
 
 The check: for random cotangents v, sum_io v_io J[i, o, :] must equal autograd's gradient of sum_io v_io f_io
-for every trainable parameter, blocks or not. It costs one backward pass. A wrong row, a use that was
-not seen, a row of another sample: each changes that sum, whatever made it wrong.
+for every trainable parameter. It costs one backward pass. A wrong row, a use that was missed or a row of
+another sample changes that sum, and so any error in a block is found.
 """
 
 from __future__ import annotations

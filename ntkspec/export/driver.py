@@ -135,7 +135,7 @@ class Work:
                 choices = self.replanned(replan)
 
     def forecast(self, choices: Choices, seconds: float = math.nan) -> Forecast:
-        """Return what the export will take; `seconds` are those of `timed`, NaN where nobody asked."""
+        """Return what the export will take; `seconds` are those of `timed`, NaN if unknown."""
         plans = self.plans(choices)
         itemsize = 4 if choices.single else self.prepared.dtype.itemsize
         outputs, n = self.probed.outputs, len(self.x)

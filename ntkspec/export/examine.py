@@ -1,6 +1,6 @@
 """The first passes through a model, and the errors of a model that fails them.
 
-A remedy is tried before it is given: that the model runs in the other precision, that backward() works.
+Before an error advises the other precision or backward(), it was tried that the model works so.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> lis
     """Refuse gradients that bypass autograd's graph, as hand-made checkpoints make them.
 
     Returns:
-        Tables whose gradients are not what their lookups make of them, as where a hook changes them.
+        Tables whose gradients are not those of their lookups, for instance because a hook changes them.
     """
     limit, whole = (
         Tolerance.from_dtype(prepared.dtype, Choices(single=True)).dense,

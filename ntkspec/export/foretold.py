@@ -39,7 +39,15 @@ class PlannedBlock:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A forecast of the export of one snapshot; print it for a table."""
+    """A forecast of the export of one snapshot; print it for a table.
+
+    Example:
+        >>> blocks = (PlannedBlock("grid", "grid", "sparse", 88_000),)
+        >>> print(Forecast(samples=100, outputs=3, blocks=blocks, seconds=float("nan")))
+        block  role      kind          size
+        grid   grid      sparse    85.9 KiB
+        100 samples, 3 outputs: 85.9 KiB
+    """
 
     samples: int
     outputs: int

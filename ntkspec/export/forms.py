@@ -31,8 +31,8 @@ class Form:
     """The form of one parameter's Jacobian.
 
     "linear" are matrices and shifts that each sample uses once, "pairs" those that it uses several times,
-    "lookup" the tables of a `TableLookup`, "rows" tables that are read by any other lookup, "scanned" what
-    has sparse rows, though nobody knows why.
+    "lookup" the tables of a `TableLookup`, "rows" tables that are read by any other lookup, "scanned" all
+    parameters whose rows turn out to be sparse without a lookup.
     """
 
     kind: Kind

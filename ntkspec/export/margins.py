@@ -1,8 +1,8 @@
-"""Which samples rounding could have put into another activation region.
+"""The samples that rounding could have put into another activation region.
 
-Beside every tensor behind the encoding stands a bound on its rounding error, operation by operation
-(Wilkinson's running error analysis; Higham 2002, section 3.3), the encoding being taken as it is. A sample is
-uncertain where one of its numbers lies no further from a kink than its error.
+For every tensor behind the encoding, a bound on its rounding error is computed operation by operation
+(Wilkinson's running error analysis; Higham 2002, section 3.3); the encoding itself counts as exact. A sample
+is uncertain if one of its numbers is no further from a kink than its error.
 """
 
 from __future__ import annotations

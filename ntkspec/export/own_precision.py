@@ -1,7 +1,8 @@
 """A check whether a model that was trained in single precision is another function in double.
 
 Where rounding decides which row of a table is read, or on which side of a threshold a number lies, it may
-decide otherwise in double precision: the kernel is then right, and that of a network which nobody trained.
+decide otherwise in double precision: the kernel is then correct, but that of another network than was
+trained.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The sample that each number of an intermediate result belongs to, whatever its layout.
 
-Two backward passes, one with cotangents v, the other with sample i's multiplied by 2^d(i), differ by that
-power in every number that belongs to sample i: powers of two round nothing. A number of several samples gives
-no power of two. d(i) is a digit of i, in a base that the range of the numbers allows; each takes a pass.
+Two backward passes are compared, one with cotangents v, the other with those of sample i multiplied by
+2^d(i): every number that belongs to sample i changes by that power, without rounding. A number that belongs
+to several samples changes by no power of two. d(i) is a digit of i, in a base that the range of the numbers
+allows; there is a pass for each digit.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def owners(outputs: Tensor, backward: Backward) -> list[Tensor | None]:
     """
     n = len(outputs)
     base, samples = _BASES[outputs.dtype], torch.arange(n, device=outputs.device)
-    # One random row for all samples, of the layout of the coded ones, lest another kernel round otherwise.
+    # One random row for all samples, in the layout of the coded ones, so that the same kernel rounds alike.
     v = random_cotangents(outputs[:1]).repeat(n, 1)
     plain = backward(v)
     owner_of: list[Tensor | None] = [torch.where(_counts(gradient, base), 0, NOBODY) for gradient in plain]

@@ -1,7 +1,7 @@
 """Sparse rows as products: weights of a table's rows times one gradient at the features.
 
-An interpolation of features f at nodes k is sum_k w_k f_k, whose gradient at f_k is w_k g: of rank one in (k,
-feature). Weights and gradient, stored apart, take less room than their products.
+An interpolation of features f at nodes k is sum_k w_k f_k, whose gradient at f_k is w_k g, a matrix of rank
+one in (k, feature). Weights and gradient, stored separately, take less room than their products.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def factorise(rows: SparseRows, layout: Layout, limit: float) -> list[Factors] |
     largest = nodes.abs().amax(1) if len(nodes) else nodes.new_zeros(0)
     scale = values.new_zeros(n * layout.levels).scatter_reduce(0, group, largest, "amax")
     scale = torch.where(scale > 0, scale, 1.0)
-    nodes = nodes / scale[group][:, None]  # lest their squares leave the range of numbers
+    nodes = nodes / scale[group][:, None]  # so that their squares do not overflow or vanish
     weight, gradient = _weights(nodes, group, n * layout.levels)
     if not bool(((nodes - weight[:, None] * gradient[group]).abs() <= limit).all()):
         return None

@@ -27,7 +27,7 @@ def reach(root: object) -> Iterator[Named]:
     Paths lead through attributes, classes, lists, dicts and other objects, and for functions through the
     variables that they refer to.
     """
-    seen = {id(root): root}  # with the objects themselves, lest a new one get the id of one that is gone
+    seen = {id(root): root}  # the objects are kept, so that no new one gets the id of one that was freed
     waiting: deque[Named] = deque([("", root)])
     while waiting and len(seen) < LIMIT:
         path, value = waiting.popleft()

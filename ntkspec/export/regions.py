@@ -1,9 +1,9 @@
 """Activation regions of a piecewise-linear network, numbered sample by sample.
 
-Behind an encoding e(x), affine maps and piecewise-linear activations make a function A e + b wherever every
-activation keeps to one of its pieces, in a region (Montufar, Pascanu, Cho and Bengio 2014; Hanin and Rolnick
-2019). There A and b depend on the parameters alone, so the Jacobian is affine in e, too. A network that does
-anything not known to be affine or piecewise linear behind e has no regions.
+Behind an encoding e(x), affine maps and piecewise-linear activations are a function A e + b in each region,
+that is, where every activation is on one of its linear pieces (Montufar, Pascanu, Cho and Bengio 2014; Hanin
+and Rolnick 2019). There A and b depend on the parameters alone, so the Jacobian is affine in e, too. A
+network with any operation behind e that is not known to be affine or piecewise linear has no regions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Compare the leaves that the outputs depend on with the parameters that are exported.
 
-Layers in a plain list, tensors in a dict, in a closure or in another object: autograd differentiates with
-respect to all of them, but `parameters()` names none, and a kernel without them is another one.
+Autograd differentiates with respect to layers in a plain list and tensors in a dict, a closure or another
+object, but `parameters()` does not name them, and the kernel without them would be another one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Limits on the difference of two gradients that should be equal but for rounding.
 
-A parameter is judged by its own gradient, unless that is lost in the rounding of the others: a shift before
-a softmax has the gradient zero, and what is computed for it is rounding alone. The kernel then changes by no
-more than the limit's square, which its own precision does not resolve.
+A difference is relative to the parameter's own gradient, unless that is smaller than the rounding of the
+others: a shift before a softmax has the gradient zero, and its computed gradient is rounding alone. The
+kernel then changes by no more than the limit's square, which its own precision does not resolve.
 """
 
 from __future__ import annotations

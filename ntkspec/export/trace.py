@@ -1,7 +1,7 @@
 """Follow a forward pass operation by operation: whether it is piecewise linear, and on which pieces.
 
-That is done below autograd, where functions, methods and modules look alike. Behind the encoding, anything
-not known to be affine or piecewise linear makes the pass unknown.
+The operations are seen below autograd, where functions, methods and modules look alike. An operation behind
+the encoding that is not known to be affine or piecewise linear makes the pass unknown.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         self._margins = Margins(len(x))
         self._linear = {_key(parameter) for parameter in linear}
         self._encoded: Tensor | None = None  # e
-        # With the storages themselves, lest a new one get the key of one that is gone.
+        # The storages are kept, too, so that no new one can get the key of one that was freed.
         self._kinds: dict[int, tuple[_Kind, torch.UntypedStorage]] = {}
         for kind, tensors in ((_Kind.TRAINABLE, trainable), (_Kind.FREE, [x])):
             self._kinds.update({_key(tensor): (kind, tensor.untyped_storage()) for tensor in tensors})

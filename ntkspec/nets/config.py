@@ -1,7 +1,7 @@
 """The options of a training run: one table, from which flags, TOML files and JSON are made.
 
 Every field of `TrainConfig` is an option. Its metadata says under which flag it is given, in which section
-and under which key it stands in TOML and JSON, and which values make sense. No torch is needed here.
+and under which key it stands in TOML and JSON, and which values are possible. No torch is needed here.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def full_float32() -> Iterator[None]:
     of: Any = torch.backends  # whose types leave some out
     switches = (of.cuda.matmul, of.cudnn.conv, of.cudnn.rnn, of.mkldnn.matmul, of.mkldnn.conv)
     with ExitStack() as stack:
-        for switch in switches:  # put back last, since the older set writes to the newer
+        for switch in switches:  # restored last, since the older set writes to the newer
             stack.callback(setattr, switch, "fp32_precision", switch.fp32_precision)
         older: tuple[tuple[Callable[[Any], None], Callable[[], Any], Any], ...] = (
             (torch.set_float32_matmul_precision, torch.get_float32_matmul_precision, "highest"),

@@ -1,7 +1,7 @@
 """The samples of a TIFF page: strips and tiles, compression, predictors, and packed bits.
 
-tifffile finds them, but takes apart only what needs no codec of its own. LZW and its like therefore go
-through libtiff, which Pillow has: each strip as a grey picture of its bytes.
+tifffile finds them, but unpacks only what needs no codec of its own. LZW and similar codecs therefore use
+libtiff, a part of Pillow: each strip is read as a grey picture of its bytes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Every use of a parameter in a forward pass, found in autograd's graph.
 
 Whatever a forward pass is written in (modules, functions, methods, operators), each operation leaves a node
-in the graph, and the edges that end at a parameter are all of its uses. None can be missed; one that is of no
-known kind is seen to be so.
+in the graph, and the edges that end at a parameter are all of its uses. None can be missed, and one of an
+unknown kind is recognised as such.
 """
 
 from __future__ import annotations

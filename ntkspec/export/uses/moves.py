@@ -1,6 +1,6 @@
 """Operations that move a tensor's numbers, or multiply all by a constant, applied to positions.
 
-A node of autograd's graph keeps what its operation was told (`_saved_dim`, ...) and the shape of its result.
+A node of autograd's graph keeps the arguments of its operation (`_saved_dim`, ...) and its result's shape.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ntkspec.export.graph import Node
 
-PADDING = -1  # in the place of a position: not one of the parameter's numbers
+PADDING = -1  # a position for what is not one of the parameter's numbers
 
 
 @dataclass(frozen=True)
