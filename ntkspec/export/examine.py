@@ -132,10 +132,8 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> lis
     Returns:
         Tables whose gradients are not those of their lookups, for instance because a hook changes them.
     """
-    limit, whole = (
-        Tolerance.from_dtype(prepared.dtype, Choices(single=True)).dense,
-        largest(gradients.values()),
-    )
+    limit = Tolerance.from_dtype(prepared.dtype, Choices(single=True)).dense
+    whole = largest(gradients.values())
 
     def apart(added: Tensor, by_graph: Tensor | None) -> bool:
         own = largest([added])

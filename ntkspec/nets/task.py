@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.store.pictures import Picture as Picture
+
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["Loss", "Picture", "Predict", "Task"]
 
 Loss = Literal["squared error", "cross-entropy"]
-Picture = NDArray[np.uint8]  # (H, W) or (H, W, 3)
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # a network: (n, d) -> (n, c)
 
 
