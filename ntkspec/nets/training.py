@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -43,6 +43,7 @@ __all__ = [
     "predictor",
     "snapshot_labels",
     "stretches",
+    "take_steps",
     "train",
     "within_memory",
 ]
@@ -64,6 +65,12 @@ class LossCurve:
 
     steps: NDArray[np.int64]
     losses: NDArray[np.float64]
+
+    @classmethod
+    def from_losses(cls, losses: NDArray[np.float32]) -> LossCurve:
+        """Take every tenth of the losses of all steps (k,)."""
+        steps = np.arange(0, len(losses), LOSS_EVERY)
+        return cls(steps, losses[steps].astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,9 @@ def train(
     labels, loss = snapshot_labels(config, kept), LOSSES[task.loss]
     losses = np.empty(config.iterations, dtype=np.float32)
     snapshots: list[TrainingSnapshot] = []
-    seconds = 0.0
+
+    def step() -> Tensor:
+        return _step(model, optimizer, loss, *draw_batch(x, y, config.batch, generator))
 
     def keep(step: int) -> None:
         say(f"snapshot {labels[step]}: metrics and picture")
@@ -139,21 +148,44 @@ def train(
         if on_snapshot:
             on_snapshot(snapshots[-1])
 
-    with deterministic(), within_memory(), _progress_bar(config, progress, say) as advance:
-        if 0 in labels:
-            keep(0)
-        for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
-            start = time.perf_counter()
-            batches = (draw_batch(x, y, config.batch, generator) for _ in range(first, last))
-            losses[first:last] = on_host([_step(model, optimizer, loss, *batch) for batch in batches])
-            check_finite(losses[first:last], first, config)
-            seconds += time.perf_counter() - start
-            advance(last, float(losses[last - 1]))
-            if last in labels:
-                keep(last)
-    steps = np.arange(0, config.iterations, LOSS_EVERY)
-    curve = LossCurve(steps, losses[steps].astype(np.float64))
-    return Training(config, tuple(snapshots), curve, seconds, str(device))
+    with deterministic(), within_memory(), _progress_bar(config, losses, progress, say) as advance:
+        seconds = take_steps(config, labels, losses, step, keep, advance)
+    return Training(config, tuple(snapshots), LossCurve.from_losses(losses), seconds, str(device))
+
+
+def take_steps(
+    config: TrainConfig,
+    labels: Mapping[int, str],
+    losses: NDArray[np.float32],
+    step: Callable[[], Tensor],
+    keep: Callable[[int], None],
+    advance: Callable[[int], None],
+) -> float:
+    """Take the steps of a training, with snapshots between them; return the seconds without the snapshots.
+
+    Args:
+        config: says how many steps.
+        labels: by the number of steps done when a snapshot is taken; 0 is before the first step.
+        losses: (steps,), or (steps, P) of P networks; filled.
+        step: takes a step and returns the loss before it, () or (P,).
+        keep: takes a snapshot; called with the number of steps done.
+        advance: called with the number of steps done, every tenth step.
+
+    Raises:
+        TrainingError: a loss is no longer finite.
+    """
+    seconds = 0.0
+    if 0 in labels:
+        keep(0)
+    for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
+        start = time.perf_counter()
+        losses[first:last] = on_host([step() for _ in range(first, last)])
+        check_finite(losses[first:last], first, config)
+        seconds += time.perf_counter() - start
+        advance(last)
+        if last in labels:
+            keep(last)
+    return seconds
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
@@ -260,11 +292,12 @@ def on_host(losses: Sequence[Tensor]) -> NDArray[np.float32]:
 
 
 def check_finite(losses: NDArray[np.float32], first: int, config: TrainConfig) -> None:
-    """Refuse a stretch of losses (k,), from step `first` on, of which one is not finite.
+    """Refuse losses (k,) or (k, P) of k steps, from step `first` on, of which one is not finite.
 
     Raises:
         TrainingError: it says at which step.
     """
+    losses = losses.reshape(len(losses), -1).max(axis=1)
     wrong = np.flatnonzero(~np.isfinite(losses))
     if len(wrong):
         rates = f"--lr (now {config.lr:g})"
@@ -325,9 +358,9 @@ def within_memory() -> Iterator[None]:
 
 @contextmanager
 def _progress_bar(
-    config: TrainConfig, shown: bool, say: Callable[[str], None]
-) -> Iterator[Callable[[int, float], None]]:
-    """Show a bar; yield a function to call with steps done and the loss."""
+    config: TrainConfig, losses: NDArray[np.float32], shown: bool, say: Callable[[str], None]
+) -> Iterator[Callable[[int], None]]:
+    """Show a bar; yield a function to call with the number of steps done, whose `losses` are filled."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -340,7 +373,8 @@ def _progress_bar(
     with Progress(*columns, console=console, disable=not shown, transient=True) as bar:
         task = bar.add_task(name, total=config.iterations, loss=math.nan)
 
-        def advance(steps: int, loss: float) -> None:
+        def advance(steps: int) -> None:
+            loss = float(losses[steps - 1])
             bar.update(task, completed=steps, loss=loss)
             say(f"{name}: step {steps} of {config.iterations}, loss {loss:.2e}")
 
