@@ -225,7 +225,13 @@ def _samples(
 
 
 def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
-    """Return what one lookup adds to its table's rows."""
+    """Return what one lookup adds to its table's rows.
+
+    Args:
+        read: the lookup.
+        samples: of each number of its result (*result), -1 for none.
+        gradients: at its result, (*result, c).
+    """
     owner = samples[..., None].expand(read.positions.shape)
     kept = (owner >= 0) & (read.positions >= 0)
     return owner[kept], *read.terms(gradients, kept)

@@ -60,9 +60,7 @@ def compute(
         done = factored(prepared, plans, choices, x, probing=probing)
     except (Replan, UnregisteredError, MemoryBudgetError):
         raise
-    except (
-        Exception
-    ) as error:  # from the passes for factors, which not every model allows, or from our own code
+    except Exception as error:  # of the passes for factors, which not every model allows, or our own
         raise out_of_memory(error) or _without_factors(prepared, plans, choices, x, error) from error
     gradients, v = done.gradients, done.v
     _check_unused(done, choices)

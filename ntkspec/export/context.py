@@ -46,9 +46,7 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
 @contextlib.contextmanager
 def _without_compiler() -> Iterator[None]:
     """Run compiled functions uncompiled: compiled ones allow one backward pass, no hooks and no vmap."""
-    if (
-        "torch._dynamo" in sys.modules
-    ):  # else nothing is compiled, and the question alone would import it, for seconds
+    if "torch._dynamo" in sys.modules:  # else nothing is compiled, and the import would take seconds
         with torch.compiler.set_stance("force_eager"):
             yield
     else:

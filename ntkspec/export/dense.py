@@ -47,9 +47,8 @@ def by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list
     jacobians = [x.new_zeros(len(x), c, p.size) for p in owned]
     for i in range(len(x)):
         for o in range(c):
-            outputs = evaluate(
-                model, x[i : i + 1], connected=False
-            )  # some graphs allow only one backward pass
+            # Some graphs allow only one backward pass.
+            outputs = evaluate(model, x[i : i + 1], connected=False)
             if not outputs.requires_grad:
                 break
             gradients = differentiate(outputs[0, o], parameters)

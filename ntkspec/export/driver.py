@@ -31,10 +31,7 @@ from ntkspec.jacobian import Jacobian
 from ntkspec.memory import GIB, available_bytes, budget_bytes
 from ntkspec.roles import Roles
 
-CHUNK_SHARE, CHUNK_LIMIT = (
-    0.25,
-    GIB // 4,
-)  # share of the free memory, and bytes; by default a chunk takes the smaller
+CHUNK_SHARE, CHUNK_LIMIT = 0.25, GIB // 4  # of the free memory, and bytes; a chunk takes the smaller
 
 WORTH_A_NOTE = 4096  # numbers of a dense parameter
 SCANNED_AT_ONCE = 32  # samples, so that progress is seen
@@ -42,7 +39,7 @@ SCANNED_AT_ONCE = 32  # samples, so that progress is seen
 
 @dataclass(frozen=True)
 class Options:
-    """The options of an export. A size or count that is none raises `UsageError` at once."""
+    """The options of an export. An invalid size or count raises `UsageError` at once."""
 
     roles: Roles | None = None
     precision: Precision = "float64"
@@ -215,9 +212,8 @@ def _budget(options: Options, device: torch.device) -> int:
         return budget_bytes(options.memory)
     free = available_bytes()
     if device.type == "cuda":
-        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
-            device
-        )  # for later tensors
+        # What torch has reserved for later tensors is free, too.
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         free = min(free, torch.cuda.mem_get_info(device)[0] + reserved)
     return int(min(CHUNK_SHARE * free, CHUNK_LIMIT))
 

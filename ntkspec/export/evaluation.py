@@ -80,9 +80,7 @@ def dense(gradient: Tensor) -> Tensor:
 def out_of_memory(error: Exception) -> MemoryBudgetError | None:
     """Return the error to raise if `error` says that the host or device has no memory left; else None."""
     known_type = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    if not known_type and "can't allocate memory" not in str(
-        error
-    ):  # torch has no type of error for it on the CPU
+    if not known_type and "can't allocate memory" not in str(error):  # torch has no type for it on the CPU
         return None
     return MemoryBudgetError(
         "model",

@@ -61,9 +61,7 @@ def drop_double_walls(faces: Faces) -> Faces:
     count = np.diff(start, append=len(order))
     if not np.any(count > 1):
         return faces
-    ahead = np.add.reduceat(
-        even[order].astype(np.int64), start
-    )  # faces of the other orientation, which end each group
+    ahead = np.add.reduceat(even[order].astype(np.int64), start)  # faces that end each group
     place = np.arange(len(order)) - np.repeat(start, count)
     pairs = np.minimum(ahead, count - ahead)
     keep = (place >= np.repeat(pairs, count)) & (place < np.repeat(count - pairs, count))

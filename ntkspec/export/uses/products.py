@@ -123,9 +123,8 @@ def _product_behind(use: Use, consumers: Consumers) -> Node:
     while edge[0] is not None and len(consumers[edge[0]]) == 1:
         node, result = edge
         if operation(node) in _PRODUCTS:
-            shifted = (
-                operation(node) == "Addmm" and node.next_functions[0][0] is not None
-            )  # it has a shift of its own
+            # An Addmm has a shift already, unless that is a constant.
+            shifted = operation(node) == "Addmm" and node.next_functions[0][0] is not None
             return node if not shifted and _same_rows(node, moves) else use.node
         if not is_move(node, 0) or len(node.next_functions) != 1 or Move(node, 0, result).factor != 1:
             break
