@@ -49,9 +49,14 @@ def panels(terms: int, width: int = PANEL) -> list[slice]:
         >>> panels(129)
         [slice(0, 65, None), slice(65, 129, None)]
     """
+    size, count = _sizes(terms, width)
+    return [slice(i * size, min((i + 1) * size, terms)) for i in range(count)]
+
+
+def _sizes(terms: int, width: int) -> tuple[int, int]:
+    """Products of the longest panel, and how many panels: plans ask it of millions of samples, often."""
     count = max(-(-terms // width), 1)
-    size = max(-(-terms // count), 1)
-    return [slice(start, min(start + size, terms)) for start in range(0, terms, size)] or [slice(0, 0)]
+    return max(-(-terms // count), 1), count
 
 
 def roundings(terms: int, width: int = PANEL) -> int:
@@ -61,9 +66,8 @@ def roundings(terms: int, width: int = PANEL) -> int:
         >>> roundings(100), roundings(1_000_000)
         (100, 141)
     """
-    cut = panels(terms, width)
-    longest: int = cut[0].stop
-    return longest + (len(cut).bit_length() if len(cut) > 1 else 0)
+    size, count = _sizes(terms, width)
+    return min(size, terms) + (count.bit_length() if count > 1 else 0)
 
 
 def gamma(roundings: int, dtype: Any = np.float64) -> float:
@@ -106,4 +110,4 @@ def _add_last(held: list[tuple[int, Any]]) -> None:
 
 def buffers(terms: int, width: int = NARROW) -> int:
     """Count the arrays that `pairwise` holds at most for a sum of `terms` products."""
-    return len(panels(terms, width)).bit_length()
+    return _sizes(terms, width)[1].bit_length()

@@ -106,16 +106,17 @@ def test_what_is_there_is_not_done_again(runs, capsys):
     assert "4 runs analysed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [("--method", "svd"), ("-k", "3"), ("--samples", "8"), ("--drop", "mlp")])
-def test_other_settings_are_other_results(runs, words, capsys):
+def test_other_settings_are_other_results(runs, capsys):
     one_process()
-    assert one_process(*words) == 0
-    assert "4 runs analysed" in capsys.readouterr().out
+    capsys.readouterr()
+    for words in (("--method", "svd"), ("-k", "3"), ("--samples", "8"), ("--drop", "mlp")):
+        assert one_process(*words) == 0
+        assert "4 runs analysed, 0 were there already" in capsys.readouterr().out
     assert one_process("--memory", "0.5") == 0  # which decides what fits, and is no such setting
     assert "0 runs analysed" in capsys.readouterr().out
     assert batch.main(["-o", "results", "--report-only", "--backend", "cpu"]) == 0
     report = json.loads(Path("results/population/population.json").read_text())
-    assert {run["path"] for run in report["runs"]} == {str(path) for path in runs.glob("*/*.h5")}
+    assert sorted(run["path"] for run in report["runs"]) == sorted(map(str, runs.glob("*/*.h5")))
 
 
 def test_the_version_is_part_of_what_results_are_made_of(monkeypatch):
@@ -183,14 +184,13 @@ def test_shares_are_all_files_once(runs):
 
 
 def test_pages_on_request(runs):
-    assert batch.main(["runs/p0/net0.h5", "-o", "r", "--share", "0/1", "--backend", "cpu", "--pages"]) == 0
-    (folder,) = (path.parent for path in Path("r").glob("*/made.json"))
-    assert {"index.html", "figures", "report.json"} <= set(os.listdir(folder))
-    assert one_process("-o", "results") == 0
-
+    """Also of results that are there without."""
+    shutil.rmtree(runs / "p1")
     assert one_process() == 0
     assert one_process("--pages") == 0
-    assert all((path.parent / "index.html").is_file() for path in Path("results").glob("*/made.json"))
+    (first, second) = (path.parent for path in Path("results").glob("*/made.json"))
+    for folder in (first, second):
+        assert {"index.html", "figures", "report.json"} <= set(os.listdir(folder))
 
 
 def test_runs_that_were_moved_are_known(runs, capsys):
@@ -419,7 +419,7 @@ def wait_for(what, seconds=60):
 @needs.dask
 def test_workers_one_of_which_is_killed_and_then_the_command(runs):
     """Nothing is lost, nothing that was finished is done again, and no process is left."""
-    for seed in range(10, 26):
+    for seed in range(10, 18):
         write(runs / "many" / f"net{seed}.h5", seed, samples=200)
     words = ("runs/**/*.h5", "-o", "results", "--workers", "2", "--backend", "cpu")
     with start(*words) as first:
@@ -438,9 +438,9 @@ def test_workers_one_of_which_is_killed_and_then_the_command(runs):
         out, err = second.communicate(timeout=120)
     assert (second.returncode, err) == (0, "")
     there = len({path.parent for path in before if path.name == "made.json"})
-    assert f"{20 - there} runs analysed, {there} were there already, 0 failed" in out
+    assert f"{12 - there} runs analysed, {there} were there already, 0 failed" in out
     assert {path: stamp for path, stamp in stamps().items() if path in before} == before
-    assert len(list(all_made(Path("results")))) == 20
+    assert len(list(all_made(Path("results")))) == 12
 
 
 @needs.dask

@@ -15,7 +15,7 @@ import ntkspec
 from ntkspec.analyze import analyze_runs, main
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.report.eigenfunctions_figure import fig_eigenfunctions
+from ntkspec.report.figures.eigenfunctions import draw as fig_eigenfunctions
 from ntkspec.store import RunWriter
 
 SHAPE = (5, 6)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import cases
@@ -24,19 +23,6 @@ from ntkspec.kernel import files as kernel_file
 from ntkspec.kernel.dense import Assembly, gram_sums
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.tiles import Tiling
-
-# A writer whose tiles are small and made safe often, so that kills find it at different places.
-WRITER = """
-import sys
-import cases
-import ntkspec
-from ntkspec.kernel import files as kernel_file
-from ntkspec.backend.cpu import CpuBackend
-CpuBackend.tile, kernel_file.SECONDS = 16, 0.005
-jac = cases.mixed(700)
-sums = {"total": jac, "grid": jac.only("grid")}
-ntkspec.write_kernels(sys.argv[1], sums, progress=lambda share: print(share, flush=True))
-"""
 
 
 @pytest.fixture
@@ -62,26 +48,41 @@ def test_the_file_holds_what_gram_gives(tmp_path, sums, outputs, precision):
     assert os.listdir(tmp_path) == ["k.h5"]
 
 
-def test_killed_writers_are_continued_to_the_same_bits(tmp_path):
-    whole, path = tmp_path / "whole.h5", tmp_path / "killed.h5"
-    part = tmp_path / "killed.h5.part"
-    run = [sys.executable, "-c", WRITER]
-    subprocess.run([*run, str(whole)], cwd="tests", check=True, stdout=subprocess.DEVNULL)
+def writer(path, sums):
+    """A process that writes these kernels, forked to spare it the imports; it has begun."""
+    begun, say = os.pipe()
+    process = os.fork()
+    if process == 0:
+        with contextlib.suppress(BaseException):
+            ntkspec.write_kernels(path, sums, backend="cpu", progress=lambda share: os.write(say, b"."))
+        os._exit(0)
+    os.close(say)
+    os.read(begun, 1)
+    os.close(begun)
+    return process
+
+
+def test_killed_writers_are_continued_to_the_same_bits(tmp_path, monkeypatch):
+    """Tiles are small and made safe often, so that kills find the writers at different places."""
+    monkeypatch.setattr("ntkspec.backend.cpu.CpuBackend.tile", 16)
+    monkeypatch.setattr(kernel_file, "SECONDS", 0.005)
+    path, part = tmp_path / "killed.h5", tmp_path / "killed.h5.part"
+    jac = cases.mixed(700)
+    sums = {"total": jac, "grid": jac.only("grid")}
+    whole = ntkspec.write_kernels(tmp_path / "whole.h5", sums, backend="cpu")
     rng, marks = np.random.default_rng(0), []
     for _ in range(12):
-        writer = subprocess.Popen([*run, str(path)], cwd="tests", stdout=subprocess.PIPE)
-        writer.stdout.readline()
+        process = writer(path, sums)
         time.sleep(rng.uniform(0.0, 0.1))
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        writer.stdout.close()
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
         if path.exists():
             break
         with h5py.File(part, "r", locking=False) as file:
             marks.append(int(file["done"][...].sum()))
     assert any(0 < mark < 990 for mark in marks)  # of 44 * 45 / 2 tiles
     assert marks == sorted(marks)
-    subprocess.run([*run, str(path)], cwd="tests", check=True, stdout=subprocess.DEVNULL)
+    ntkspec.write_kernels(path, sums, backend="cpu")
     assert not part.exists()
     expected, found = kernels_of(whole), kernels_of(path)
     for name, kernel in expected.items():

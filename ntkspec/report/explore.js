@@ -39,12 +39,13 @@
         const of = (kernel) => shown.filter((curve) => curve.kernel === kernel);
         const own = of(chosen.kernel).length ? chosen.kernel : 0;
         const behind = own ? of(0).flatMap((curve) => traces(run, curve, { behind: true })) : [];
-        return [...behind, ...of(own).flatMap((curve, k, all) => traces(run, curve, { last: k === all.length - 1, floors: chosen.floors }))];
+        const { floors } = chosen;
+        return [...behind, ...of(own).flatMap((curve, k, all) => traces(run, curve, { last: k === all.length - 1, floors }))];
       });
     },
   };
   const views = Object.fromEntries(data.views.map((name) => [name, window.views[name](data, look)]));
-  const checked = (name) => [...form.querySelectorAll(`input[name=${name}]`)].filter((box) => box.checked).map((box) => box.value);
+  const checked = (name) => [...form.querySelectorAll(`input[name=${name}]:checked`)].map((box) => box.value);
   const boxes = () => [...form.querySelectorAll("input[name=stage]")];
   const config = {
     responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "",
@@ -100,7 +101,9 @@
   draw();
   form.addEventListener("change", draw);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.querySelectorAll("[data-choice]").forEach((button) => button.addEventListener("click", () => choose(button.dataset.choice)));
+  for (const button of form.querySelectorAll("[data-choice]")) {
+    button.addEventListener("click", () => choose(button.dataset.choice));
+  }
   document.addEventListener("theme", draw);
   let before = isNarrow();
   window.addEventListener("resize", () => {

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ntkspec.report import words
-from ntkspec.report.captions import captions
+from ntkspec.report.figures import captions
 from ntkspec.report.front import front
 from ntkspec.report.headline import headline
 from ntkspec.report.html import data_uri, picture_uri, resource, template

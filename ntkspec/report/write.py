@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ntkspec._io import remove_leftovers, replacing
 from ntkspec.errors import OutputError
+from ntkspec.report.figures import NAMES
 from ntkspec.report.folders import (
     FolderKind,
     as_output_error,
@@ -26,9 +27,7 @@ FOLDER = FolderKind(
     json=JSON,
     format=FORMAT,
     files=frozenset({JSON, CSV, SNAPSHOTS, PAGE}),
-    figures=frozenset(
-        {"spectra", "alignment", "training", "ablation", "panels", "pictures", "decades", "eigenfunctions"}
-    ),
+    figures=NAMES,
     option="--overwrite",
 )
 
@@ -116,13 +115,14 @@ def write_data(report: Report, part: Path) -> list[str]:
 
 def write_everything(report: Report, part: Path) -> list[str]:
     """Write the page, the data and the figures into a folder; returns their names, the page first."""
-    from ntkspec.report.figures import draw_all, fig_ablation, to_bytes
+    from ntkspec.report.curves import to_bytes
+    from ntkspec.report.figures import ablation, draw_all
     from ntkspec.report.page import render_page
 
     data = write_data(report, part)
     dark = {run.colour: run.dark for run in styled_runs(report)}
     figures, pictures = write_figures(part, draw_all(report), dark)
-    narrow = fig_ablation(report, narrow=True)
+    narrow = ablation.draw(report, narrow=True)
     if narrow is not None:
         pictures["ablation-narrow"] = both_themes(to_bytes(narrow, "svg"), dark)
     write_text(part / PAGE, render_page(report, pictures))

@@ -74,7 +74,7 @@ def scheduler():
         started.append(subprocess.Popen([dask, *words, "--no-dashboard"], **quiet))
 
     def more(count):
-        words = ("--nworkers", str(count), "--nthreads", "1", "--memory-limit", "0", "--death-timeout", "5")
+        words = ("--nworkers", str(count), "--nthreads", "1", "--memory-limit", "0", "--death-timeout", "60")
         start("worker", f"tcp://127.0.0.1:{port}", *words)
 
     start("scheduler", "--host", "127.0.0.1", "--port", str(port))

@@ -36,14 +36,17 @@ def _reentrant_sequence(m: Any, x: Tensor) -> Tensor:
     return m.last(checkpoint_sequential(layers, 2, m.first(x), use_reentrant=True))
 
 
-class CompiledForward(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(2, 4), nn.Linear(4, 2)
+def _compiled_forward() -> nn.Module:
+    class CompiledForward(nn.Module):  # here, since torch.compile takes seconds to import
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(2, 4), nn.Linear(4, 2)
 
-    @torch.compile(backend="aot_eager")
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(torch.tanh(self.first(x)))
+        @torch.compile(backend="aot_eager")
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(torch.tanh(self.first(x)))
+
+    return CompiledForward()
 
 
 def _compiled_part() -> nn.Module:
@@ -76,7 +79,7 @@ WORK: dict[str, Callable[[], nn.Module]] = {
     "reentrant checkpoint of a dense block": lambda: Net(_reentrant_dense),
     "reentrant checkpoints in a row": lambda: Net(_reentrant_sequence),
     "compiled part": _compiled_part,
-    "compiled forward": CompiledForward,
+    "compiled forward": _compiled_forward,
     "compiled function": _compiled_function,
     "compiled in place": _compiled_in_place,
     "spare module on the meta device": _spare_on_meta,
@@ -114,7 +117,7 @@ def _not_reentrant(model: Any) -> nn.Module:
 
 
 def test_layers_of_compiled_parts_and_checkpoints_have_factors() -> None:
-    for make in (lambda: Net(_reentrant), _compiled_part, CompiledForward):
+    for make in (lambda: Net(_reentrant), _compiled_part, _compiled_forward):
         assert all(block.left.arrays for block in jacobian(make(), inputs()))
 
 

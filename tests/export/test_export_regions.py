@@ -174,10 +174,11 @@ def test_regions_of_a_relu_network_are_those_counted_by_hand(
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_chunks_continue_the_numbers(tmp_path: Path, encoding: str) -> None:
-    network, x = _network(encoding), inputs(40)
+    network, x = _network(encoding), inputs(16)
     whole = jacobian(network, x).regions
     assert whole is not None
-    for chunk in (1, 7, 39):
+    assert whole.max() > 1
+    for chunk in (1, 7, 15):
         np.testing.assert_array_equal(jacobian(network, x, chunk=chunk).regions, whole)
     with RunExporter(tmp_path / "run.h5", inputs=x, memory=1e-5) as run:
         run.snapshot(network, step=0, label="init")

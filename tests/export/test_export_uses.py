@@ -84,7 +84,7 @@ def of_table(jac: Jacobian) -> list[Block]:
 
 
 @pytest.mark.filterwarnings("ignore::ntkspec.export.ExportWarning")
-@pytest.mark.parametrize(("precision", "c"), [("float64", 1), ("float64", 3), ("float32", 3)])
+@pytest.mark.parametrize(("precision", "c"), [("float64", 3), ("float32", 1)])
 @pytest.mark.parametrize("name", zoo.LOOKUPS)
 def test_lookups_are_sparse_and_autograds(name: str, c: int, precision: Any) -> None:
     shape, function, width = zoo.LOOKUPS[name]
@@ -96,7 +96,7 @@ def test_lookups_are_sparse_and_autograds(name: str, c: int, precision: Any) -> 
         assert isinstance(block.left, SparseFactor) or isinstance(block.right, SparseFactor)
 
 
-@pytest.mark.parametrize(("precision", "c"), [("float64", 1), ("float64", 3), ("float32", 3)])
+@pytest.mark.parametrize(("precision", "c"), [("float64", 3), ("float32", 1)])
 @pytest.mark.parametrize("name", zoo.PRODUCTS)
 def test_products_are_factors_and_autograds(name: str, c: int, precision: Any) -> None:
     shape, function = zoo.PRODUCTS[name]

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fuzzer weig
 def test_damaged_files_are_refused_or_read_rightly(tmp_path):
     from hostile import fuzz
 
-    summary = fuzz.fuzz(files=60, seed=11, processes=1, keep=str(tmp_path / "kept"), limit=60, share=50)
+    summary = fuzz.fuzz(files=40, seed=11, processes=1, keep=str(tmp_path / "kept"), limit=60, share=50)
     assert not any(summary["findings"].values()), summary
     assert summary["refused because"]["the contract"] > 3
     assert summary["peak_MiB"] < 512
@@ -27,7 +27,7 @@ def test_the_fuzzer_sees_a_wrong_number(tmp_path, monkeypatch):
     monkeypatch.setattr("ntkspec.store.digest.compare_digest", lambda *_: None)
     monkeypatch.setattr(fuzz.mutations, "BYTES", (fuzz.mutations.flip_bits,))
     monkeypatch.setattr(fuzz.bases, "make", lambda folder, make=fuzz.bases.make: make(folder)[:1])
-    summary = fuzz.fuzz(files=25, seed=4, processes=1, keep=str(tmp_path / "kept"), limit=60, share=1000)
+    summary = fuzz.fuzz(files=12, seed=4, processes=1, keep=str(tmp_path / "kept"), limit=60, share=1000)
     assert summary["findings"]["wrong number"] > 0
     assert len(list((tmp_path / "kept").glob("*.h5"))) >= summary["findings"]["wrong number"]
 

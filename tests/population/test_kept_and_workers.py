@@ -62,8 +62,11 @@ def test_how_long_all_may_take_is_said_after_the_first():
 
 @needs.dask
 def test_a_job_that_kills_its_workers_is_one_that_failed():
+    import dask
+
     said = []
-    (failure,) = in_workers(half, [13, 4], ONE, said.append)
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):  # one worker, not four
+        (failure,) = in_workers(half, [13, 4], ONE, said.append)
     assert failure.job == 13
     assert str(failure.error).startswith("a worker: expected to finish this, got the death of every worker")
     assert sorted(line.partition("] ")[2][:12] for line in said) == ["2 is half of", "failed: a wo"]

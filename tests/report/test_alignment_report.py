@@ -17,7 +17,9 @@ from ntkspec import run_analysis
 from ntkspec.analyze import analyze_runs, main
 from ntkspec.cli import Parser
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.report import figures, words
+from ntkspec.report import words
+from ntkspec.report.curves import to_bytes
+from ntkspec.report.figures import alignment
 from ntkspec.report.records import Report, SnapshotReport
 from ntkspec.report.to_csv import write_snapshots_csv
 from ntkspec.run_analysis import RunSettings, analyze_run
@@ -154,19 +156,19 @@ def test_the_figure() -> None:
     """Drawn where some run has modes; a cross where the rest is not resolved, a band of what is not known."""
     report = aligned(FEW)
     both = replace(report, runs=(report.runs[0], aligned(MANY, "other").runs[0]))
-    assert figures.fig_alignment(samples.six_runs(size=8)) is None
-    assert figures.fig_alignment(aligned(shares([0.0], 1.0, size=4))) is not None
+    assert alignment.draw(samples.six_runs(size=8)) is None
+    assert alignment.draw(aligned(shares([0.0], 1.0, size=4))) is not None
     zero = samples.spectrum(np.zeros(4), 0.0)
-    assert figures.fig_alignment(aligned(Alignment(zero, np.zeros(0), 1.0))) is None
+    assert alignment.draw(aligned(Alignment(zero, np.zeros(0), 1.0))) is None
     for drawn, crosses in ((report, 0), (both, 1)):
-        figure = figures.fig_alignment(drawn)
+        figure = alignment.draw(drawn)
         assert figure is not None
         outside, over_time = figure.axes
         lines = [line for line in outside.lines if line.get_marker() != "x"]
         assert len(outside.lines) - len(lines) == crosses
         assert np.asarray(lines[0].get_ydata()) == pytest.approx([0.4, 0.1])
         assert len(over_time.collections) == len(drawn.runs)
-    assert b"<svg" in figures.to_bytes(figure, "svg")
+    assert b"<svg" in to_bytes(figure, "svg")
     low = np.asarray(over_time.collections[-1].get_paths()[0].vertices)[:, 1].min()
     assert low < 0.01
     assert 0.2 <= np.asarray(over_time.lines[-1].get_ydata())[-1] < 0.21

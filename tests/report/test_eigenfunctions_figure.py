@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ntkspec.report import figures
-from ntkspec.report.eigenfunctions_figure import MOST_CELLS, SHADES, _cells, fig_eigenfunctions
+from ntkspec.report.curves import to_bytes
+from ntkspec.report.figures.eigenfunctions import MOST_CELLS, SHADES, _cells
+from ntkspec.report.figures.eigenfunctions import draw as fig_eigenfunctions
 from ntkspec.report.from_json import report_from_json
 from ntkspec.report.records import ModePictures, Report, RunReport
 from ntkspec.report.to_csv import write_csv
@@ -77,7 +78,7 @@ def test_a_picture_of_zeros_and_eight_rows_at_most(report: Report) -> None:
     figure = fig_eigenfunctions(replace(report, runs=tuple(replace(run, label=f"{i}") for i in range(9))))
     assert figure is not None
     assert len(figure.axes[0].images) == 8 * 3
-    assert len(figures.to_bytes(figure, "svg")) < 200_000
+    assert len(to_bytes(figure, "svg")) < 200_000
 
 
 def test_nothing_to_draw(report: Report) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ntkspec.report import figures
+from ntkspec.report.curves import to_bytes
+from ntkspec.report.figures import ablation, decades, draw_all, panels, spectra
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -21,7 +22,7 @@ from . import samples
 
 def _drawn(report: Report) -> dict[str, bytes]:
     """Name and SVG of every figure; drawing must not fail."""
-    return {name: figures.to_bytes(figure, "svg") for name, figure in figures.draw_all(report)}
+    return {name: to_bytes(figure, "svg") for name, figure in draw_all(report)}
 
 
 def _of(spectrum: Spectrum, **changes: object) -> Report:
@@ -44,11 +45,11 @@ def test_written_files_are_pictures(folder: Path) -> None:
 
 
 def test_same_report_same_bytes(report: Report) -> None:
-    first, second = (figures.fig_decades(report) for _ in range(2))
+    first, second = (decades.draw(report) for _ in range(2))
     assert first is not None
     assert second is not None
     for ending in ("svg", "png"):
-        assert figures.to_bytes(first, ending) == figures.to_bytes(second, ending)
+        assert to_bytes(first, ending) == to_bytes(second, ending)
 
 
 def test_one_run_without_grid() -> None:
@@ -67,11 +68,11 @@ def test_one_run_with_grid() -> None:
 def test_many_runs() -> None:
     runs = tuple(samples.plain_run(f"run {i}", 8 + i, 0.5, size=16) for i in range(27))
     report = replace(samples.one_run(runs[0]), runs=runs)
-    assert [name for name, _ in figures.draw_all(report)] == ["spectra", "training", "pictures", "decades"]
-    nine = figures.fig_spectra(replace(report, runs=runs[:9]))  # too many for one pair of axes
+    assert [name for name, _ in draw_all(report)] == ["spectra", "training", "pictures", "decades"]
+    nine = spectra.draw(replace(report, runs=runs[:9]))  # too many for one pair of axes
     assert nine is not None
     assert len([axes for axes in nine.axes if axes.get_visible()]) == 9
-    assert ET.parse(io.BytesIO(figures.to_bytes(nine, "svg"))).getroot().tag.endswith("svg")
+    assert ET.parse(io.BytesIO(to_bytes(nine, "svg"))).getroot().tag.endswith("svg")
 
 
 @pytest.mark.parametrize(
@@ -112,13 +113,13 @@ def test_labels_are_drawn_as_they_are() -> None:
         assert ET.parse(io.BytesIO(svg)).getroot().tag.endswith("svg"), name
 
 
-@pytest.mark.parametrize("draw", [figures.fig_spectra, figures.fig_panels, figures.fig_ablation])
+@pytest.mark.parametrize("draw", [spectra.draw, panels.draw, ablation.draw])
 def test_nothing_to_draw(draw: Callable[[Report], object]) -> None:
     assert draw(Report("", "", "cpu", ())) is None
 
 
 def test_unresolved_values_are_cut(report: Report) -> None:
-    figure = figures.fig_spectra(report)
+    figure = spectra.draw(report)
     assert figure is not None
     floors = [snap.spectra["total"].floor for run in report.runs for snap in run.snapshots]
     # Typed for any data that matplotlib takes; here they are arrays of numbers.
@@ -132,6 +133,6 @@ def test_every_panel_shows_the_floors_of_its_runs() -> None:
     end = run.snapshots[-1]
     deep = replace(end.spectra["total"], floor=1e-200)
     base = replace(run, snapshots=(*run.snapshots[:-1], replace(end, spectra={"total": deep})))
-    figure = figures.fig_panels(replace(samples.six_runs(), runs=(base, *samples.six_runs().runs[1:])))
+    figure = panels.draw(replace(samples.six_runs(), runs=(base, *samples.six_runs().runs[1:])))
     assert figure is not None
     assert figure.axes[0].get_ylim()[0] <= 1e-200

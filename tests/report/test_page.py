@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ntkspec.report.captions import captions
+from ntkspec.report.figures import captions
 from ntkspec.report.page import plot_data, render_page
 from ntkspec.report.plotly import bundle, shipped
 from ntkspec.report.records import Report

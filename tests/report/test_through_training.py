@@ -16,17 +16,17 @@ from rich.console import Console
 
 import ntkspec
 from ntkspec.report import figures
-from ntkspec.report.captions import captions
+from ntkspec.report.figures import captions
+from ntkspec.report.figures.spectra import draw as fig_spectra
+from ntkspec.report.figures.training import draw as fig_training
 from ntkspec.report.moments import by_step, few
 from ntkspec.report.page import render_page
 from ntkspec.report.plot_data import plot_data
 from ntkspec.report.records import Report, RunReport
-from ntkspec.report.spectra_figure import fig_spectra
 from ntkspec.report.terminal import print_report
 from ntkspec.report.through_training import StepAxis, history
 from ntkspec.report.to_csv import write_snapshots_csv
 from ntkspec.report.to_json import dumps
-from ntkspec.report.training_figure import fig_training
 from ntkspec.run_analysis import RunSettings, analyze_run
 from ntkspec.spectral import Rank
 from ntkspec.spectral.distance import KernelDistance

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 import runs
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ntkspec.errors import NtkspecError, OutputError, UsageError
@@ -30,6 +30,9 @@ def same(a: Jacobian, b: Jacobian) -> bool:
 
 
 @given(cuts=st.sets(st.integers(1, 11)), dtype=st.sampled_from([np.float32, np.float64]))
+@example(cuts=set(), dtype=np.float64)
+@example(cuts=set(range(1, 12)), dtype=np.float32)
+@settings(max_examples=15)  # each writes every kind of block, which takes a while
 def test_round_trip_in_any_pieces(tmp_path_factory, cuts, dtype):
     made = cases.blocks(12, 2, dtype=dtype)
     jac = Jacobian(tuple(made.values()))

@@ -6,19 +6,36 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ntkspec.report.captions import Caption
 from ntkspec.report.curves import handle, legend_below, mark, new_axes, new_figure, text
+from ntkspec.report.figures.spectra import MOST_PANELS
 from ntkspec.report.records import Report
-from ntkspec.report.spectra_figure import MOST_PANELS
 from ntkspec.report.style import StyledRun, styled_runs, when_last
 from ntkspec.report.thinning import thinned
 from ntkspec.spectral.alignment import Alignment
+
+ORDER = 2  # among the figures
 
 LEAST = 1e-6  # share that is drawn: less of a picture nobody sees
 STEPS = np.geomspace(1.0, 1e8, 81)  # of gradient descent with a learning rate of 1 / lambda_max
 _POINTS = 400  # of a curve; more cannot be seen
 
 
-def fig_alignment(report: Report, kernel: str = "total") -> Figure | None:
+def caption(report: Report) -> Caption:
+    """Return how to read the figure."""
+    return Caption(
+        title="Where the targets lie in the spectrum",
+        alt="Two log-log plots, a line for each run: the share of the targets outside of the first k modes "
+        "of the kernel, and the residual that gradient flow would leave over time.",
+        caption="Left: the lower a curve at k, the more of the targets lies in the k patterns that this "
+        f"network learns fastest {when_last(report)}. A cross marks the last mode whose eigenvalue is a "
+        "number. Right: what would be left of the present error if the kernel stayed as it is; a band where "
+        "no more is known. A trained network's kernel has learnt the targets: the curves say what was learnt; those of "
+        "an untrained one do not foretell it.",
+    )
+
+
+def draw(report: Report, kernel: str = "total") -> Figure | None:
     """Draw the share of the targets beyond the first k modes, and the residual over time of gradient flow.
 
     None where no run's last snapshot has a mode to align the targets with.

@@ -13,11 +13,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ntkspec.report import words
+from ntkspec.report.captions import Caption
 from ntkspec.report.curves import new_figure, text
 from ntkspec.report.names import snapshot_name
 from ntkspec.report.records import ModePictures, Report
-from ntkspec.report.style import StyledRun, styled_runs
+from ntkspec.report.style import StyledRun, styled_runs, when_last
 from ntkspec.spectral.frequency import PixelGrid
+
+ORDER = 8  # among the figures
 
 MOST_RUNS = 8  # rows, beyond which none is of readable size
 SIDE = 1.35  # inches of a picture, which is the unit of what follows
@@ -40,7 +43,21 @@ class _Row:
     values: NDArray[np.float64]  # (M, k)
 
 
-def fig_eigenfunctions(report: Report) -> Figure | None:
+def caption(report: Report) -> Caption:
+    """Return how to read the figure."""
+    return Caption(
+        title="What the kernel sees: its eigenfunctions",
+        alt="A row of small pictures for each run, one for each of some eigenfunctions of its total kernel.",
+        caption=f"Of the total kernels {when_last(report)}. A network learns these patterns one after "
+        "the other, that of the largest eigenvalue (lambda) first. Red and blue are values of opposite sign, "
+        "white is zero. Each picture has its own scale, and the sample with the largest value "
+        "is red. Where only the samples are known, a cell is the mean of those in it, and blank "
+        "without any; over the whole picture a pattern goes on by Nystroem's extension. Cycles "
+        "are the mean radial frequency: how many waves fit across the picture.",
+    )
+
+
+def draw(report: Report) -> Figure | None:
     """Draw some modes of each run's total kernel; None where the report has none."""
     rows = [row for run in styled_runs(report) if (row := _row(run))][:MOST_RUNS]
     modes = sorted({mode for row in rows for mode in row.shown.modes})

@@ -11,6 +11,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from ntkspec.report import words
+from ntkspec.report.captions import FLOORS, Caption
 from ntkspec.report.curves import (
     STYLE,
     draw_floor,
@@ -30,12 +31,41 @@ from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.spectral.eigenvalues import Spectrum
 
+ORDER = 1  # among the figures
+
 MOST_PANELS = 16
 _TOGETHER = 8  # runs in one pair of axes
 _TICKS = 9  # of the bar of colours
 
 
-def fig_spectra(report: Report) -> Figure | None:
+_STEPWISE = (
+    "Every snapshot, from light at the start of training to dark at its end. The higher a curve at index i, "
+    "the faster at least i independent patterns on the sampled points can be learnt, wanted or not. A cross "
+    "marks the last eigenvalue that is a number; the thin line is the floor of the last snapshot. A shaded "
+    f"band is the stated error. {FLOORS}"
+)
+
+
+def caption(report: Report) -> Caption:
+    """Return how to read the figure."""
+    if by_step(report):
+        return Caption(
+            title="Spectra",
+            alt="Log-log plot of kernel eigenvalues against their index, a colour for each snapshot.",
+            caption=_STEPWISE,
+        )
+    return Caption(
+        title="Spectra",
+        alt="Log-log plot of kernel eigenvalues against their index, one colour for each run.",
+        caption="The higher a curve at index i, the faster at least i independent patterns on the sampled "
+        "points can be learnt, wanted or not; it does not say what the network draws between the samples. "
+        "A cross marks the last eigenvalue that is a number, and the rest of that curve lies below its "
+        "floor, the thin line of its colour. A shaded band, wide enough to be seen only near a floor, is the "
+        f"stated error. {FLOORS}",
+    )
+
+
+def draw(report: Report) -> Figure | None:
     """Eigenvalues against index: up to eight runs in one pair of axes, otherwise a small panel for each.
 
     With more snapshots than a start, a middle and an end, each run has a panel, its curves coloured by step.

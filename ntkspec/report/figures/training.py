@@ -10,10 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ntkspec.report.captions import Caption
 from ntkspec.report.curves import GREY, handle, legend_below, mark, new_axes, new_figure, text
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.report.through_training import Moment, StepAxis, Value, has_training, history, steps_of
+
+ORDER = 3  # among the figures
 
 PANELS: Sequence[tuple[str, Callable[[Moment], Value], bool]] = (  # title, what is drawn, on a log axis
     (r"largest eigenvalue $\lambda_{\max}$", lambda moment: moment.lambda_max, True),
@@ -27,7 +30,21 @@ _HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 NARROW = 5.0  # largest over least number, below which a log axis has too few numbers on it
 
 
-def fig_training(report: Report, kernel: str = "total") -> Figure | None:
+def caption(report: Report) -> Caption:
+    """Return how to read the figure."""
+    return Caption(
+        title="Through training",
+        alt="Four panels against the step of training: largest eigenvalue, smallest eigenvalue, effective "
+        "rank and kernel distance from the first snapshot; a line for each run.",
+        caption="Every snapshot, of the total kernel; the figure above has the others. A filled mark is a "
+        "number. A hollow triangle says only that the value lies between zero and there: up to the floor, "
+        "or to what a network's activation regions leave. A cross at the lower edge is exactly "
+        "zero, the thin line the floor. Kernel distance is 1 - <K_t, K_0> / (|K_t| |K_0|), with Frobenius "
+        "norms: 0 where the kernel has kept its direction, whatever its scale.",
+    )
+
+
+def draw(report: Report, kernel: str = "total") -> Figure | None:
     """Draw a kernel's four quantities at every snapshot; None where no run has more than one."""
     if not has_training(report):
         return None

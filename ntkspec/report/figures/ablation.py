@@ -1,0 +1,74 @@
+"""The ablation: grid networks with and without the gradients of their grids."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from ntkspec.report.captions import LATE_ALONE, Caption
+from ntkspec.report.curves import (
+    draw_run,
+    finish,
+    handle,
+    legend_below,
+    new_axes,
+    new_figure,
+    run_handles,
+    stage_handles,
+    text,
+)
+from ntkspec.report.figures.spectra import MOST_PANELS, with_kernel
+from ntkspec.report.moments import left_out
+from ntkspec.report.records import Report
+from ntkspec.report.style import LATE, NO_GRID_COLOUR, of_kind, styled_runs
+
+ORDER = 4  # among the figures
+
+
+def caption(report: Report) -> Caption:
+    """Return how to read the figure."""
+    return Caption(
+        title="What the grid's gradients do",
+        alt="Log-log plots of the spectra of the baseline, the grid network, and the grid network without "
+        "the grid's own gradients.",
+        caption=(
+            "The gap between the warm curve and the green one is what the grid's own parameters add to "
+            "the kernel: the green curve keeps the grid in the forward pass and leaves only its "
+            "gradients out."
+        )
+        + (LATE_ALONE if left_out(report, LATE) else ""),
+    )
+
+
+def draw(report: Report, *, narrow: bool = False) -> Figure | None:
+    """Baseline, grid network, the same without the grid's gradients: a panel for each grid network.
+
+    Args:
+        report: what to draw.
+        narrow: one panel above the other, as a phone shows them.
+    """
+    runs = styled_runs(report)
+    grids = with_kernel(runs, "no_grid")[:MOST_PANELS]
+    if not grids:
+        return None
+    baseline = next(iter(of_kind(with_kernel(runs, "total"), "baseline")), None)
+    columns = 1 if narrow else min(len(grids), 3)
+    rows = -(-len(grids) // columns)
+    figure = new_figure(4.6 if narrow else max(4.3 * columns, 7.6), 4.6 * rows + 0.6 + narrow)
+    panels = new_axes(figure, rows, columns)
+    for axes, run in zip(panels, grids, strict=False):
+        if baseline is not None and baseline is not run:
+            draw_run(axes, baseline, hatch=True, shown=LATE)
+        draw_run(axes, run, shown=LATE)
+        draw_run(axes, run, "no_grid", colour=NO_GRID_COLOUR, hatch=True, shown=LATE)
+    for i, axes in enumerate(panels):
+        if i < len(grids):
+            finish(axes, text(grids[i].name), x_label=i + columns >= len(grids), y_label=i % columns == 0)
+        else:
+            axes.set_visible(False)
+    handles = (
+        [handle(baseline.name, baseline.colour)] if baseline is not None and baseline not in grids else []
+    )
+    handles += run_handles(grids)
+    handles.append(handle("without the grid's gradients", NO_GRID_COLOUR))
+    legend_below(figure, [*handles, *stage_handles(report, hatch=True, shown=LATE)])
+    return figure

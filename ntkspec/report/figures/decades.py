@@ -1,0 +1,75 @@
+"""The smallest eigenvalues, on one axis."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntkspec.report import words
+from ntkspec.report.captions import Caption
+from ntkspec.report.curves import KERNEL, new_axes, new_figure, text
+from ntkspec.report.figures.spectra import MOST_PANELS, with_kernel
+from ntkspec.report.records import Report
+from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, styled_runs, when_last
+
+ORDER = 7  # among the figures
+
+
+def caption(report: Report) -> Caption:
+    """Return how to read the figure."""
+    return Caption(
+        title="Smallest eigenvalues",
+        alt="Dot plot of the smallest eigenvalue of each run on a log axis; arrows for unresolved ones.",
+        caption="A dot is a number; an arrow says only that the value lies somewhere to the left of its "
+        "bar, the floor, so a distance measured from there is at least that large. A zero is exact.",
+    )
+
+
+def draw(report: Report) -> Figure | None:
+    """Smallest eigenvalues at the end on a log axis; an arrow leftwards from the floor where unresolved."""
+    runs = with_kernel(styled_runs(report), "total", at_end=True)[: 3 * MOST_PANELS]
+    if len(runs) < 2 or all(run.end is None or words.is_zero(run.end.spectra["total"]) for run in runs):
+        return None
+    figure = new_figure(9.0, 1.5 + 0.42 * len(runs))
+    axes = new_axes(figure, 1, 1)[0]
+    axes.set_xscale("log")
+    for row, run in enumerate(runs):
+        _draw_lambda_min(axes, row, run, "total", run.colour)
+        if run.end is not None and "no_grid" in run.end.spectra:
+            _draw_lambda_min(axes, row, run, "no_grid", NO_GRID_COLOUR)
+    axes.set_yticks(range(len(runs)), [text(run.name) for run in runs])
+    axes.set_ylim(len(runs) - 0.4, -0.6)
+    axes.margins(x=0.08)
+    axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(rf"smallest eigenvalue $\lambda_{{\min}}$ of {KERNEL} " + text(when_last(report)))
+    axes.set_title("Smallest eigenvalues (arrows: unresolved, at most there; 0: exactly singular)")
+    if any(run.end is not None and "no_grid" in run.end.spectra for run in runs):
+        axes.annotate(
+            "green: without the grid's gradients",
+            (1.0, 1.0), (0, -2), xycoords="axes fraction", textcoords="offset points",
+            ha="right", va="top", color=NO_GRID_COLOUR, fontsize=8.5,
+        )  # fmt: skip
+    return figure
+
+
+def _draw_lambda_min(axes: Axes, row: int, run: StyledRun, kernel: str, colour: str) -> None:
+    spectrum = run.end.spectra[kernel] if run.end else None
+    if spectrum is None:
+        return
+    at = row + (0.22 if kernel == "no_grid" else 0.0)
+    if spectrum.lambda_min:
+        least = max(float(spectrum.lower[-1]), spectrum.floor / 10)  # an error bar to zero has no end here
+        axes.plot([least, spectrum.upper[-1]], [at, at], color=colour, linewidth=2, alpha=0.5)
+        axes.plot([spectrum.lambda_min], [at], "o", color=colour, markersize=7 if kernel == "total" else 5)
+    elif words.is_unresolved(spectrum) and spectrum.floor > 0:
+        most = spectrum.smallest_at_most
+        axes.plot([most], [at], "|", color=colour, markersize=9, markeredgewidth=2)
+        axes.plot([most, most / 8], [at, at], color=colour, linewidth=1.4)
+        axes.plot([most / 8], [at], "<", color=colour, markersize=5)
+    else:
+        axes.annotate(
+            words.lambda_min(spectrum).replace("<=", "≤"),
+            (0.01, at), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize=8.5,
+        )  # fmt: skip

@@ -1,0 +1,64 @@
+"""Families of runs side by side."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from ntkspec.report.captions import LATE_ALONE, Caption
+from ntkspec.report.curves import (
+    draw_run,
+    finish,
+    legend_below,
+    new_axes,
+    new_figure,
+    run_handles,
+    stage_handles,
+)
+from ntkspec.report.figures.spectra import with_kernel
+from ntkspec.report.moments import left_out
+from ntkspec.report.records import Report
+from ntkspec.report.style import LATE, of_kind, styled_runs
+
+ORDER = 5  # among the figures
+
+
+def caption(report: Report) -> Caption:
+    """Return how to read the figure."""
+    return Caption(
+        title="Two families side by side",
+        alt="Log-log plots of the spectra of the baseline, the Fourier feature networks and the grid "
+        "networks, two families in each panel.",
+        caption=(
+            "Within a panel, compare how far to the right each curve stays above its floor: that is how "
+            "many independent patterns on the sampled points are known to be learnable. Floors belong to the "
+            "route, not to the network."
+        )
+        + (LATE_ALONE if left_out(report, LATE) else ""),
+    )
+
+
+def draw(report: Report) -> Figure | None:
+    """Baseline against Fourier features, baseline against grids, highest Fourier features against grids."""
+    runs = with_kernel(styled_runs(report), "total")
+    base, ffes, mpes = of_kind(runs, "baseline")[:1], of_kind(runs, "ffe"), of_kind(runs, "mpe")
+    panels = [
+        (title, (*left, *right))
+        for title, left, right in (
+            ("Baseline and Fourier features", base, ffes),
+            ("Baseline and multigrid", base, mpes),
+            ("High Fourier features and multigrid", ffes[-1:], mpes),
+        )
+        if left and right
+    ]
+    if not panels:
+        return None
+    figure = new_figure(max(4.3 * len(panels), 7.6), 5.2)
+    drawn = new_axes(figure, 1, len(panels))
+    for axes, (_, members) in zip(drawn, panels, strict=True):
+        for run in members:
+            draw_run(axes, run, shown=LATE)
+    for i, (axes, (title, _)) in enumerate(zip(drawn, panels, strict=True)):
+        finish(axes, title, y_label=i == 0)
+    shown = [run for run in runs if any(run in members for _, members in panels)]
+    legend_below(figure, [*run_handles(shown), *stage_handles(report, shown=LATE)])
+    return figure

@@ -1,0 +1,54 @@
+"""What the runs have learnt, beside what they were to learn."""
+
+from __future__ import annotations
+
+import textwrap
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntkspec.report.captions import Caption
+from ntkspec.report.curves import new_axes, new_figure, text
+from ntkspec.report.figures.spectra import MOST_PANELS
+from ntkspec.report.records import Picture, Report
+from ntkspec.report.style import styled_runs, when_last
+from ntkspec.report.tiles import tiles
+
+ORDER = 6  # among the figures
+
+
+def caption(report: Report) -> Caption:
+    """Return how to read the figure."""
+    return Caption(
+        title="Reconstructions",
+        alt="The target picture and the picture that each run has learnt.",
+        caption=f"Each run's output {when_last(report)} beside its target; a higher PSNR and an MS-SSIM or "
+        "an IoU nearer to 1 are better.",
+    )
+
+
+def draw(report: Report) -> Figure | None:
+    """The target and each run's reconstruction at the end, with its quality."""
+    shown = tiles(styled_runs(report))[: 3 * MOST_PANELS]
+    if not shown:
+        return None
+    columns = min(len(shown), 7)
+    rows = -(-len(shown) // columns)
+    side = 12.8 / max(columns, 4)
+    figure = new_figure(side * columns, (side + 0.5) * rows)
+    panels = new_axes(figure, rows, columns, share=False)
+    for axes in panels[len(shown) :]:
+        axes.set_visible(False)
+    for axes, tile in zip(panels, shown, strict=False):
+        _show(axes, tile.picture)
+        name = "\n".join(textwrap.wrap(text(tile.name), 22)) or " "
+        axes.set_xlabel(f"{name}\n{tile.quality}" if tile.quality else name, fontsize=8.5, linespacing=1.3)
+    return figure
+
+
+def _show(axes: Axes, picture: Picture) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.imshow(
+        picture, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255, interpolation="nearest"
+    )
