@@ -20,6 +20,7 @@ from ntkspec.progress import Say, progress
 from ntkspec.store.array_files import read_array
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from numpy.typing import NDArray
     from torch import nn
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loader:
-    """What makes models with the numbers of checkpoints, on a device."""
+    """A maker of models with the numbers of checkpoints, on one device."""
 
     factory: Factory | None  # None: of checkpoints that ntkspec.train wrote
     device: torch.device
@@ -63,7 +64,7 @@ class Loaded:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     return run_command(lambda: _export(read_request(argv)))
 
 
@@ -71,7 +72,7 @@ def _export(request: Request) -> int:
     request.check_place()
     inputs = read_array(request.inputs, "--inputs")
     targets = None if request.targets is None else read_array(request.targets, "--targets")
-    from ntkspec.export import ExportWarning  # PyTorch, or the word that there is none
+    from ntkspec.export import ExportWarning  # imports PyTorch, or says that it is not installed
     from ntkspec.export.arrays import as_array
     from ntkspec.export.factories import find_factory, imports_from_here
 
@@ -97,9 +98,9 @@ def _export(request: Request) -> int:
 
 
 def _check(
-    request: Request, loader: Loader, inputs: NDArray[Any], targets: NDArray[Any] | None
+    request: Request, loader: Loader, inputs: NDArray[np.floating], targets: NDArray[np.floating] | None
 ) -> Mapping[str, Any]:
-    """Load every checkpoint once, before anything is computed; returns the config that the first one has."""
+    """Load every checkpoint once, before anything is computed, and return the config of the first one."""
     from ntkspec.export.factories import check_same, output_columns
 
     first, *others = request.sources
@@ -120,7 +121,6 @@ def _check(
             "--targets",
             expected=f"shape {(len(inputs), kept)}, a row a sample and a column an output that is kept",
             got=f"{targets.shape}",
-            remedy="leave out or add what differs",
         )
     for source in others:
         loader.load(source)
@@ -130,8 +130,8 @@ def _check(
 def _write(
     request: Request,
     loader: Loader,
-    inputs: NDArray[Any],
-    targets: NDArray[Any] | None,
+    inputs: NDArray[np.floating],
+    targets: NDArray[np.floating] | None,
     config: Mapping[str, Any],
     say: Say,
 ) -> None:
@@ -161,7 +161,7 @@ def _write(
                 with _about(source), keeping(loaded.model, request.columns):
                     run.snapshot(loaded.model, step=loaded.step, label=source.label)
     except BaseException:
-        if opened:  # nothing here could resume the part that the exporter keeps
+        if opened:  # this command cannot resume the unfinished file that the exporter leaves
             part_beside(request.output).unlink(missing_ok=True)
         raise
 
@@ -178,7 +178,7 @@ def _about(source: Source) -> Iterator[None]:
 
 
 def _of_training(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
-    """The network of a checkpoint that says itself what it is of, and its config."""
+    """Return the network of a checkpoint that ntkspec.train wrote, and the config of that training."""
     from ntkspec.nets.checkpoint import load_checkpoint
 
     try:

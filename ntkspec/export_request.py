@@ -1,4 +1,4 @@
-"""What `python -m ntkspec.export` is asked for: its options, read and checked. No PyTorch is needed here."""
+"""The options of `python -m ntkspec.export`, read and checked. No PyTorch is needed here."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for."""
+    """What the command line asks for."""
 
     model: str | None  # package.module:factory; None: the checkpoints say it themselves
     arguments: Sequence[Any] | Mapping[str, Any]  # of the factory
@@ -85,7 +85,7 @@ class Request:
                 )
 
     def made_from(self) -> dict[str, Any]:
-        """Return what the run file keeps of this, as JSON can hold it."""
+        """Return what the run file keeps of these options, as a mapping that JSON can hold."""
         checkpoints = [str(source.path) for source in self.sources]
         outputs = None if self.columns is None else list(self.columns)
         made = {"model": self.model, "model_args": self.arguments or None, "outputs": outputs}
@@ -131,6 +131,13 @@ def make_parser() -> argparse.ArgumentParser:
         description="Write the run file of a model from its checkpoints: one snapshot of each.",
         epilog=EXAMPLE,
     )
+    _add_files(parser)
+    _add_settings(parser)
+    return parser
+
+
+def _add_files(parser: Parser) -> None:
+    """Add the options that name the model and the files."""
     add = parser.add_argument
     add("--model", metavar="MODULE:NAME", help="what makes the model, as package.module:factory")
     add("--model-args", type=_json, metavar="JSON", help="its arguments, as an object or a list")
@@ -157,6 +164,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="what was to be learnt there, a column an output that is kept",
     )
     add("-o", "--output", type=Path, required=True, metavar="RUN.h5", help="run file to write")
+
+
+def _add_settings(parser: Parser) -> None:
+    """Add the options that say what is exported, and how."""
+    add = parser.add_argument
     add(
         "--outputs",
         type=_columns,
@@ -184,7 +196,6 @@ def make_parser() -> argparse.ArgumentParser:
     add("--label", metavar="TEXT", help="name of the run in reports (default: that of the file)")
     add("--overwrite", action="store_true", help="replace an older run file")
     add("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
-    return parser
 
 
 def _json(text: str) -> Any:
@@ -227,13 +238,11 @@ def _roles(words: Sequence[str]) -> dict[str, str]:
 
 
 def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
-    """Checkpoints, named after their files; where several are called the same, after their folders, too."""
+    """Name checkpoints after their files; where several have one name, after their folders, too."""
     places = [Path(os.path.abspath(path)) for path in paths]
     for i, place in enumerate(places):
         if place in places[:i]:
-            raise UsageError(
-                "--checkpoint", expected="each checkpoint once", got=str(paths[i]), remedy="leave one out"
-            )
+            raise UsageError("--checkpoint", expected="each checkpoint once", got=str(paths[i]))
 
     def longer(i: int) -> Iterator[str]:
         parts = (*places[i].parent.parts[1:], places[i].stem)

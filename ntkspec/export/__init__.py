@@ -1,7 +1,7 @@
 """Export a PyTorch model's per-sample Jacobian, to memory or to a run file. Needs the extra `torch`.
 
 A name loads its module, and PyTorch, when it is first used: `python -m ntkspec.export` imports this package
-before it can say a word of its own.
+first, and must be able to print its help or an error without them.
 """
 
 from __future__ import annotations

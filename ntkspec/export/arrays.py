@@ -1,4 +1,4 @@
-"""What callers give for numbers, as NumPy arrays of our own: contiguous, of native byte order, unmasked."""
+"""Numbers from callers as NumPy arrays of our own: contiguous, of native byte order, without masks."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _EXPECTED = "an array of numbers, or rows of the same length"
 _LARGEST_INDEX = np.iinfo(np.int64).max
 
 
-def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
-    """Copy `values`, finite, to (n, width) in float32 or float64; (n,) becomes (n, 1).
+def as_array(values: ArrayLike, name: str) -> NDArray[np.floating]:
+    """Copy finite numbers to (n, width) in float32 or float64; (n,) becomes (n, 1).
 
     Raises:
         ExportError: it cannot be had, or entries are masked.
     """
-    given = _numpy(values, name)
-    array = _floats(given)
+    numbers = _numpy(values, name)
+    array = _floats(numbers)
     array = array[:, None] if array.ndim == 1 else array
     if array.dtype.kind != "f" or array.ndim != 2 or not array.size or not np.isfinite(array).all():
         finite = array.dtype.kind != "f" or bool(np.isfinite(array).all())
-        got = f"{given.dtype} of shape {given.shape}" + ("" if finite else " with NaN or Inf")
+        got = f"{numbers.dtype} of shape {numbers.shape}" + ("" if finite else " with NaN or Inf")
         raise ExportError(
             name, expected="finite numbers, one row a sample", got=got, remedy="convert or clean them"
         )
@@ -44,7 +44,7 @@ def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def as_indices(values: ArrayLike) -> NDArray[np.int64]:
-    """Copy `values` to int64 (n,).
+    """Copy integers (n,) to int64.
 
     Raises:
         ExportError: they are no integers, too large, or masked.
@@ -55,13 +55,12 @@ def as_indices(values: ArrayLike) -> NDArray[np.int64]:
             "indices",
             expected="integers (n,) that int64 can hold",
             got=f"{array.dtype} of shape {array.shape}",
-            remedy="convert them",
         )
     return np.array(array, dtype=np.int64, order="C")
 
 
 def as_picture(pixels: ArrayLike, name: str) -> NDArray[np.uint8]:
-    """Copy `pixels` to uint8 (H, W) or (H, W, 3).
+    """Copy a picture to uint8 (H, W) or (H, W, 3).
 
     Raises:
         UsageError: they are not of that type or shape.
@@ -72,9 +71,9 @@ def as_picture(pixels: ArrayLike, name: str) -> NDArray[np.uint8]:
     return np.array(array, order="C")
 
 
-def _numpy(values: Any, name: str) -> NDArray[Any]:
-    """Whatever NumPy makes of `values`, of tensors and of sequences of both."""
-    if values is None:  # which NumPy takes for NaN
+def _numpy(values: object, name: str) -> NDArray[Any]:
+    """Convert numbers, tensors, and sequences of both to an array of NumPy's."""
+    if values is None:  # NumPy would make NaN of it
         raise _no_numbers(values, name)
     try:
         return np.asarray(_parts(values, name))
@@ -90,7 +89,7 @@ def _numpy(values: Any, name: str) -> NDArray[Any]:
 
 
 def _parts(values: Any, name: str) -> Any:
-    """`values` with arrays in the place of tensors and of all that is or becomes an array, at any depth.
+    """Replace tensors, and whatever becomes an array, by arrays, at any depth of `values`.
 
     NumPy would drop masks in silence, and take the keys of some mappings for numbers.
     """
@@ -117,7 +116,7 @@ def _parts(values: Any, name: str) -> Any:
 
 
 def _is_sequence(values: Any) -> bool:
-    """Whether NumPy goes through `values` item by item; buffers it takes as they are."""
+    """Return whether NumPy reads `values` item by item; a buffer is read as a whole."""
     try:
         memoryview(values)
     except TypeError:
@@ -125,7 +124,7 @@ def _is_sequence(values: Any) -> bool:
     return False
 
 
-def _no_numbers(values: Any, name: str) -> ExportError:
+def _no_numbers(values: object, name: str) -> ExportError:
     if hasattr(values, "toarray"):
         remedy = "give what its toarray() returns"  # SciPy's sparse matrices have one
     elif isinstance(values, Mapping):
@@ -164,7 +163,7 @@ def _of_tensor(tensor: Tensor, name: str) -> NDArray[Any]:
 
 
 def _floats(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy of real numbers of any kind in float32 or float64, of others as they are."""
+    """Copy real numbers of any kind to float32 or float64; return other arrays as they are."""
     if array.dtype == object and not any(isinstance(value, (str, bytes)) for value in array.flat):
         try:
             return np.array(array, dtype=np.float64, order="C")
@@ -173,5 +172,5 @@ def _floats(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "iufb":
         return array
     native = array.dtype.newbyteorder("=")
-    with np.errstate(over="ignore"):  # what overflows is told of by name
+    with np.errstate(over="ignore"):  # an overflow is refused later, by name
         return np.array(array, dtype=native if native in _FLOATS else np.float64, order="C")

@@ -1,4 +1,4 @@
-"""Read checkpoints of anybody's training, executing nothing in them, and load them into a model."""
+"""Read checkpoints of any training, without executing anything in them, and load them into a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 
 STATES = ("state_dict", "model_state_dict", "model", "state")  # where a checkpoint may hold the tensors
-STEPS = ("step", "global_step", "iteration", "epoch")  # where it may say how far training was
+STEPS = ("step", "global_step", "iteration", "epoch")  # where it may have the training step
 WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
 SAVE = "save its tensors alone: torch.save(model.state_dict(), FILE)"
 NAMED = 3  # tensors that a message names
@@ -27,15 +27,15 @@ NAMED = 3  # tensors that a message names
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds of a model."""
+    """The tensors of a model in a checkpoint, and the training step."""
 
     path: Path
     state: Mapping[str, Any]  # as of `nn.Module.state_dict`
-    step: int | None  # that the file says, or that its name ends with
+    step: int | None  # in the file, or at the end of its name
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint, with weights alone: whatever else a pickle may do is refused.
+    """Read a checkpoint's tensors; whatever else a pickle could do is refused.
 
     Raises:
         UsageError: it is none, or holds more than tensors and plain numbers and texts.
@@ -43,18 +43,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
     content = _load(path)
     if not isinstance(content, Mapping):
         raise _refused(path, f"a {type(content).__name__}", SAVE)
-    found = [name for name in STATES if _is_state(content.get(name))]
+    keys = [name for name in STATES if _is_state(content.get(name))]
     if _is_state(content):
         return Checkpoint(path, content, _step({}, path))
-    if len(found) != 1:
+    if len(keys) != 1:
         names = ", ".join(map(repr, content)) or "nothing"
-        got = f"one that holds {names[:120]}" if not found else f"several: {', '.join(found)}"
+        got = f"one that holds {names[:120]}" if not keys else f"several: {', '.join(keys)}"
         raise _refused(path, got, f"save the tensors alone, or under {STATES[0]!r}")
-    return Checkpoint(path, content[found[0]], _step(content, path))
+    return Checkpoint(path, content[keys[0]], _step(content, path))
 
 
 def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
-    """Load a checkpoint into a model, every tensor of both and no other.
+    """Load a checkpoint into a model: every tensor of the model, and no other.
 
     Raises:
         UsageError: tensors are missing, left over or of another shape.
@@ -64,7 +64,7 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
     missing = [name for name in model_state if name not in state]
     left_over = [name for name in state if name not in model_state]
     if missing or left_over:
-        got = [f"{said} {_names(names)}" for said, names in (("no", missing), ("also", left_over)) if names]
+        got = [f"{word} {_names(names)}" for word, names in (("no", missing), ("also", left_over)) if names]
         raise UsageError(
             str(checkpoint.path),
             expected=f"the {len(model_state)} tensors of the model",
@@ -85,7 +85,7 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
         model.double()  # or the numbers would be rounded to the model's precision
     try:
         model.load_state_dict(state)
-    except Exception as error:  # a module's own loading
+    except Exception as error:  # raised by a module that loads in its own way
         raise UsageError(
             str(checkpoint.path),
             expected="a checkpoint that the model loads",
@@ -94,13 +94,13 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
         ) from error
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> object:
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no such file" if not path.exists() else "a device or pipe"
         raise _refused(path, got, "name a file of torch.save" if path.exists() else "check the path")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the refusal says it
+            warnings.simplefilter("ignore")  # an error says the same
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         if error.errno == errno.EINVAL:  # torch seeks past the end of a file that is cut off
@@ -112,55 +112,57 @@ def _load(path: Path) -> Any:
         raise _refused(path, *_why(path, str(error))) from error
 
 
-def _why(path: Path, said: str) -> tuple[str, str]:
-    """What torch refused, and what to do about it."""
-    if found := re.search(r"GLOBAL (\S+)", said):
-        return f"one that would run or hold {found[1]}", SAVE
+def _why(path: Path, message: str) -> tuple[str, str]:
+    """Return what torch refused, and a remedy."""
+    if refused := re.search(r"GLOBAL (\S+)", message):
+        return f"one that would run or hold {refused[1]}", SAVE
     if _is_safetensors(path):
         return "a safetensors file", "convert it: torch.save(safetensors.torch.load_file(FILE), OTHER)"
-    if "TorchScript" in said:
+    if "TorchScript" in message:
         return "a TorchScript archive", SAVE
     if not path.stat().st_size:
         return "an empty file", "copy or save it again"
-    if "zip archive" in said or "central directory" in said:
+    if "zip archive" in message or "central directory" in message:
         return "a damaged one, perhaps cut off", "copy or save it again"
     return "a file that torch.save did not write, or a damaged one", SAVE
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether it begins as they do: with the length of a header in JSON."""
+    """Return whether a file begins as safetensors do: with the length of a header in JSON."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         head = file.read(9)
         return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") < 2**27
     return False
 
 
-def _is_state(value: Any) -> bool:
+def _is_state(value: object) -> bool:
     return (
         isinstance(value, Mapping)
-        and any(isinstance(one, Tensor) for one in value.values())
+        and any(isinstance(content, Tensor) for content in value.values())
         and all(
-            isinstance(name, str) and (isinstance(one, Tensor) or name.endswith("_extra_state"))
-            for name, one in value.items()
+            isinstance(name, str) and (isinstance(content, Tensor) or name.endswith("_extra_state"))
+            for name, content in value.items()
         )
     )
 
 
-def _step(content: Mapping[Any, Any], path: Path) -> int | None:
-    """How far training was, by the checkpoint or by its file's name."""
-    said = [content[name] for name in STEPS if name in content]
+def _step(content: Mapping[str, object], path: Path) -> int | None:
+    """Return the training step that a checkpoint or its file's name gives; None if neither does."""
+    steps = [content[name] for name in STEPS if name in content]
     digits = re.search(r"\d+$", path.stem)
-    for value in [*said, *([int(digits[0])] if digits and len(digits[0]) < 20 else [])]:
+    for value in [*steps, *([int(digits[0])] if digits and len(digits[0]) < 20 else [])]:
         with contextlib.suppress(UsageError):
             return whole_number(value.item() if isinstance(value, Tensor) else value, "step", 0)
     return None
 
 
 def _unwrapped(state: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:
-    """The tensors without what wrappers put before all names, unless the model has such names itself."""
+    """Return the tensors without the prefix of a wrapper, unless the model has it in its names, too."""
     bare = dict(state)
     while bare and set(bare) != wanted:
-        prefix = next((one for one in WRAPPERS if all(name.startswith(one) for name in bare)), None)
+        prefix = next(
+            (wrapper for wrapper in WRAPPERS if all(name.startswith(wrapper) for name in bare)), None
+        )
         if prefix is None:
             break
         bare = {name.removeprefix(prefix): value for name, value in bare.items()}
@@ -173,7 +175,7 @@ def _names(names: list[str]) -> str:
 
 
 def _remedy(wanted: set[str], names: list[str]) -> str:
-    """What to do: most often, one of both is a part of the other."""
+    """Return a remedy: most often, one of the two models is a part of the other."""
     prefix = names[0].partition(".")[0] + "." if names else "."
     if {name.removeprefix(prefix) for name in names} == wanted:
         return f"let the factory return a module that holds the model as {prefix[:-1]!r}"

@@ -1,4 +1,4 @@
-"""The factored and sparse blocks of one chunk, from one forward pass and its graph."""
+"""The factored and sparse blocks of one chunk of samples, from one forward pass and its graph."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
+from ntkspec.export.chunk_blocks import ChunkBlock, ProductBlock, RowsBlock
 from ntkspec.export.declared import Capture, capturing
 from ntkspec.export.dense import Entries, joined
 from ntkspec.export.evaluation import differentiate, evaluate
@@ -16,7 +17,6 @@ from ntkspec.export.forms import Form, Survey, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents
 from ntkspec.export.layout import BlockPlan, Choices
 from ntkspec.export.owners import owners
-from ntkspec.export.pieces import Piece, ProductPiece, RowsPiece
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import Factors, factorise
 from ntkspec.export.registered import require_registered
@@ -27,26 +27,26 @@ from ntkspec.export.uses import Read
 from ntkspec.export.uses.moves import is_complex, result_shape
 
 SOMETIMES = "some samples use it in another way"
-FULL = 1 / 4  # of a scanned row that has more than this, none are left out
-ROOM = 1.25  # for longer rows than have been seen
+FULL = 1 / 4  # a scanned row with a larger share of nonzero numbers is stored dense
+ROOM = 1.25  # a factor for rows that are longer than those seen so far
 RANK_ONE = {torch.float64: 1e-13, torch.float32: 1e-5}  # how far rounding takes a product, relative
 
 
 @dataclass(frozen=True)
 class Factored:
-    """What one forward pass gives."""
+    """The results of one forward pass and the backward passes through its graph."""
 
     outputs: Tensor  # (m, c), without its graph
-    pieces: list[Piece]  # of all plans but the dense and scanned ones
+    blocks: list[ChunkBlock]  # of all plans but the dense and scanned ones
     gradients: Gradients  # plain autograd's, of every trainable parameter for the cotangents v
     v: Tensor  # (m, c)
-    found: Survey  # how this forward pass uses the parameters
+    usage: Survey  # how this forward pass uses the parameters
 
 
 def factored(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, *, probing: bool
 ) -> Factored:
-    """Outputs at x (m, d), factored and sparse blocks, and autograd's gradients for random cotangents.
+    """Compute outputs at x (m, d), factored and sparse blocks, and gradients for random cotangents.
 
     While probing, gradients of tables are put together from those at their lookups: to form a large one takes
     longer than all else, and is done for every chunk that is written.
@@ -57,37 +57,37 @@ def factored(
     with capturing(prepared.model, plans) as captured:
         outputs = evaluate(prepared.model, x)
     require_registered(prepared, x, outputs)
-    found = survey(outputs, prepared.trainable)
+    usage = survey(outputs, prepared.trainable)
     captures = {capture.plan.name: capture for capture in captured}
-    _require_planned(found, plans, captures, choices, len(x))
-    edges = {plan.name: _edges(plan, found, captures) for plan in plans}
-    at = _distributed(edges, _by_output(outputs, [one for some in edges.values() for one in some]))
+    _require_planned(usage, plans, captures, choices, len(x))
+    edges = {plan.name: _edges(plan, usage, captures) for plan in plans}
+    at = _distributed(edges, _by_output(outputs, [edge for of_plan in edges.values() for edge in of_plan]))
     to_sort = {plan.name: edges[plan.name] for plan in plans if plan.kind in ("rows", "pairs")}
     samples = _samples(outputs, to_sort, plans, choices)
     v = random_cotangents(outputs)
-    tables = {plan.owned[0].name for plan in plans if plan.kind == "rows"} & found.reads.keys()
-    sparsely = {name: found.reads[name] for name in tables} if probing else {}
+    tables = {plan.owned[0].name for plan in plans if plan.kind == "rows"} & usage.reads.keys()
+    sparsely = {name: usage.reads[name] for name in tables} if probing else {}
     gradients = gradients_of(prepared, outputs, v, sparsely)
-    pieces: list[Piece] = []
+    blocks: list[ChunkBlock] = []
     for plan in plans:
         if plan.kind == "linear":
-            pieces.append(_product(plan, found, at[plan.name], outputs))
+            blocks.append(_product(plan, usage, at[plan.name], outputs))
         elif plan.kind == "pairs":
-            pieces.append(several_uses(plan, found, samples[plan.name], at[plan.name], choices, outputs))
+            blocks.append(several_uses(plan, usage, samples[plan.name], at[plan.name], choices, outputs))
         elif plan.kind == "lookup":
-            pieces.append(_declared(plan, captures[plan.name], at[plan.name]))
+            blocks.append(_declared(plan, captures[plan.name], at[plan.name]))
         elif plan.kind == "rows":
-            reads = found.reads.get(plan.owned[0].name, ())
+            reads = usage.reads.get(plan.owned[0].name, ())
             terms = zip(reads, samples[plan.name], at[plan.name], strict=True)
-            pieces.append(rows_piece(plan, [_entries(*one) for one in terms], choices, outputs))
-    return Factored(outputs.detach(), pieces, gradients, v, found)
+            blocks.append(rows_block(plan, [_entries(*term) for term in terms], choices, outputs))
+    return Factored(outputs.detach(), blocks, gradients, v, usage)
 
 
-def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsPiece:
-    """One parameter's rows of entries in any order, with as much room for each as is planned.
+def rows_block(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsBlock:
+    """Build the sparse rows of one parameter, each with as much room for entries as was planned.
 
     Raises:
-        Replan: there is more in a row, or it is no product as it was planned to be.
+        Replan: a row has more entries than planned, or is not the product that was planned.
     """
     (owned,) = plan.owned
     n, c = outputs.shape
@@ -95,15 +95,15 @@ def rows_piece(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, ou
     rows = padded(owner, position, values.to(outputs.dtype), n, owned.size)
     longest, form = rows.indices.shape[1], plan.form
     if longest > form.entries:
-        # Or as many as each had if all were spread evenly: a sample without a gradient has none.
-        even = -(-sum(len(one[0]) for one in entries) // n)
+        # At least the average: some of these samples may have no gradient, and so no entries.
+        even = -(-sum(len(samples) for samples, _, _ in entries) // n)
         room = max(longest, even) if not form.entries else int(ROOM * longest)
         if form.kind == "scanned" and room > FULL * owned.size:
             full = replace(form, kind="dense")
             raise Replan(replace(choices.with_forms({owned.name: full}), full=choices.full | {owned.name}))
         raise Replan(choices.with_forms({owned.name: replace(form, entries=room)}))
     rows = rows.widened(form.entries)
-    return RowsPiece(plan, rows, _levels(plan, rows, choices))
+    return RowsBlock(plan, rows, _levels(plan, rows, choices))
 
 
 def _levels(plan: BlockPlan, rows: SparseRows, choices: Choices) -> list[Factors] | None:
@@ -121,19 +121,19 @@ def _levels(plan: BlockPlan, rows: SparseRows, choices: Choices) -> list[Factors
 
 
 def rank_one_limit(rows: SparseRows, choices: Choices) -> float:
-    """How far rounding takes rows from products, relative."""
+    """Return how far rounding may take rows from products, relative to their largest number."""
     return RANK_ONE[torch.float32 if choices.single else rows.values.dtype]
 
 
 def _require_planned(
-    found: Survey,
+    usage: Survey,
     plans: Sequence[BlockPlan],
     captures: Mapping[str, Capture],
     choices: Choices,
     samples: int,
 ) -> None:
-    """Refuse plans that this forward pass does not keep to. A parameter that it does not use keeps to any."""
-    forms = found.forms
+    """Refuse plans that the parameters' uses do not match. One without a use matches any plan."""
+    forms = usage.forms
     changed: dict[str, Form] = {}
     for plan in plans:
         now = {owned.name: forms[owned.name] for owned in plan.owned if owned.name in forms}
@@ -143,8 +143,8 @@ def _require_planned(
         elif plan.kind == "rows":
             changed |= {name: form for name, form in now.items() if form.kind != "rows"}
         elif plan.kind == "pairs" and now:
-            sites = {found.sites.get(owned.name) for owned in plan.owned}
-            shifts_alone = all(owned.name in found.shifts for owned in plan.owned)
+            sites = {usage.sites.get(owned.name) for owned in plan.owned}
+            shifts_alone = all(owned.name in usage.shifts for owned in plan.owned)
             if None in sites or len(sites) > 1 or shifts_alone:
                 why = "a shift of several products, in a role of its own" if shifts_alone else SOMETIMES
                 changed |= {owned.name: Form("dense", why) for owned in plan.owned}
@@ -158,44 +158,47 @@ def _require_planned(
         raise Replan(choices.with_forms(changed))
 
 
-def _edges(plan: BlockPlan, found: Survey, captures: Mapping[str, Capture]) -> list[GradientEdge]:
-    """Where in the graph the gradients are needed from which a plan's block is made."""
+def _edges(plan: BlockPlan, usage: Survey, captures: Mapping[str, Capture]) -> list[GradientEdge]:
+    """Return the edges of the graph at which a plan needs gradients to make its block."""
     name = plan.owned[0].name
     if plan.kind == "lookup":
         edge = captures[plan.name].edge
         return [] if edge is None else [edge]
     if plan.kind == "rows":
-        return [GradientEdge(read.node, 0) for read in found.reads.get(name, ())]
+        return [GradientEdge(read.node, 0) for read in usage.reads.get(name, ())]
     if plan.kind in ("linear", "pairs"):
-        alone = all(owned.name in found.shifts for owned in plan.owned)  # in a role of its own
-        nodes = [shift.node for shift in found.shifts[name]] if alone else found.sites.get(name, ())
+        alone = all(owned.name in usage.shifts for owned in plan.owned)  # in a role of its own
+        nodes = [shift.node for shift in usage.shifts[name]] if alone else usage.sites.get(name, ())
         return [GradientEdge(node, 0) for node in nodes]
     return []
 
 
 def _distributed(edges: Mapping[str, Sequence[GradientEdge]], at: list[Tensor]) -> dict[str, list[Tensor]]:
-    """The gradients at each plan's edges."""
+    """Return the gradients at the edges of each plan, from those at all edges in a row."""
     rest: Iterator[Tensor] = iter(at)
-    return {name: [next(rest) for _ in some] for name, some in edges.items()}
+    return {name: [next(rest) for _ in of_plan] for name, of_plan in edges.items()}
 
 
 def _by_output(outputs: Tensor, edges: list[GradientEdge]) -> list[Tensor]:
-    """The gradient of every output at every edge: (*result, c). Samples must not depend on each other."""
-    found: list[list[Tensor]] = [[] for _ in edges]
+    """Return the gradient of every output at every edge: (*result, c) each.
+
+    One backward pass for each output serves all samples, which must not depend on each other.
+    """
+    at_edges: list[list[Tensor]] = [[] for _ in edges]
     for o in range(outputs.shape[1] if edges else 0):
-        for gradients, gradient in zip(found, _at(edges, outputs[:, o].sum(), None), strict=True):
+        for gradients, gradient in zip(at_edges, _at(edges, outputs[:, o].sum(), None), strict=True):
             gradients.append(gradient)
-    return [torch.stack(gradients, -1) for gradients in found]
+    return [torch.stack(gradients, -1) for gradients in at_edges]
 
 
 def _at(edges: list[GradientEdge], outputs: Tensor, v: Tensor | None) -> list[Tensor]:
-    found = differentiate(outputs, edges, v, retain=True)
-    pairs = zip(found, edges, strict=True)
-    return [_zeros_at(edge, outputs) if one is None else one for one, edge in pairs]
+    gradients = differentiate(outputs, edges, v, retain=True)
+    pairs = zip(gradients, edges, strict=True)
+    return [_zeros_at(edge, outputs) if gradient is None else gradient for gradient, edge in pairs]
 
 
 def _zeros_at(edge: GradientEdge, outputs: Tensor) -> Tensor:
-    """Zeros for a gradient, that of a complex result being two real numbers each."""
+    """Return a gradient of zeros at an edge; if the result there is complex, as pairs of real numbers."""
     shape = result_shape(edge.node, edge.output_nr)
     parts = (2,) if is_complex(edge.node, edge.output_nr) else ()
     return outputs.new_zeros((*shape, *parts))
@@ -204,57 +207,66 @@ def _zeros_at(edge: GradientEdge, outputs: Tensor) -> Tensor:
 def _samples(
     outputs: Tensor, edges: Mapping[str, list[GradientEdge]], plans: Sequence[BlockPlan], choices: Choices
 ) -> dict[str, list[Tensor]]:
-    """The sample of each number that is read from each table."""
-    every = [edge for some in edges.values() for edge in some]
+    """Return which sample each number belongs to that a table's lookups read: int64, one tensor a lookup."""
+    every = [edge for of_plan in edges.values() for edge in of_plan]
     rest = iter(owners(outputs, lambda v: _at(every, outputs, v)) if every else [])
-    found = {name: [next(rest) for _ in some] for name, some in edges.items()}
+    by_plan = {name: [next(rest) for _ in of_plan] for name, of_plan in edges.items()}
     shared = {
         owned.name: "a number of it serves several samples, or its gradient leaves the range of numbers"
         for plan in plans
-        if any(one is None for one in found.get(plan.name, ()))
+        if any(samples is None for samples in by_plan.get(plan.name, ()))
         for owned in plan.owned
     }
     if shared:
         raise Replan(choices.demote(shared))
-    return {name: [one for one in some if one is not None] for name, some in found.items()}
+    return {
+        name: [samples for samples in of_plan if samples is not None] for name, of_plan in by_plan.items()
+    }
 
 
 def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
-    """What a lookup adds to its table's rows, by the sample and the gradients (*result, c) of its result."""
+    """Return what one lookup adds to its table's rows.
+
+    Args:
+        read: the lookup.
+        samples: of each number of its result (*result), -1 for none.
+        gradients: at its result, (*result, c).
+    """
     owner = samples[..., None].expand(read.positions.shape)
     kept = (owner >= 0) & (read.positions >= 0)
     return owner[kept], *read.terms(gradients, kept)
 
 
-def _product(plan: BlockPlan, found: Survey, at: list[Tensor], outputs: Tensor) -> ProductPiece:
-    """What is multiplied with the matrix, and ones for what is added, times the gradient at the result.
+def _product(plan: BlockPlan, usage: Survey, at: list[Tensor], outputs: Tensor) -> ProductBlock:
+    """Build a block of factors: what the matrix is multiplied with, and the gradient at the result.
 
-    Where this forward pass uses none of the parameters, zeros of the same widths.
+    What is added to the product, a shift, has ones for its left factor. Where this forward pass uses none of
+    the parameters, all is zero, of the same widths.
     """
     n, c = outputs.shape
-    lone_shift = len(plan.forms) == 1 and plan.owned[0].name not in found.products
+    lone_shift = len(plan.forms) == 1 and plan.owned[0].name not in usage.products
     if not at:
         widths = [form.widths for form in plan.forms]
         left = None if lone_shift else outputs.new_zeros(n, sum(a for a, _ in widths))
-        return ProductPiece(plan, left, outputs.new_zeros(n, c, widths[0][1]), {})
+        return ProductBlock(plan, left, outputs.new_zeros(n, c, widths[0][1]), {})
     columns, places = [], {}
     right = at[0]  # (*result, c)
     for owned in plan.owned:
-        if owned.name in found.products:
-            (product,) = found.products[owned.name]
+        if owned.name in usage.products:
+            (product,) = usage.products[owned.name]
             columns.append(product.left.to(outputs.dtype))
             places[owned.name] = product.positions
             right = product.right(at[0])
         else:
-            (shift,) = found.shifts[owned.name]
+            (shift,) = usage.shifts[owned.name]
             columns.append(outputs.new_full((n, 1), shift.scale))
             places[owned.name] = shift.positions
     right = right.reshape(n, -1, c).movedim(2, 1).to(outputs.dtype)
     if lone_shift:
-        return ProductPiece(plan, None, columns[0][:, :, None] * right, places)
-    return ProductPiece(plan, torch.cat(columns, dim=1), right.contiguous(), places)
+        return ProductBlock(plan, None, columns[0][:, :, None] * right, places)
+    return ProductBlock(plan, torch.cat(columns, dim=1), right.contiguous(), places)
 
 
-def _declared(plan: BlockPlan, capture: Capture, at: list[Tensor]) -> ProductPiece:
-    """The weights of a declared lookup times the gradient at its features."""
-    return ProductPiece(plan, capture.left, at[0].movedim(2, 1).contiguous(), {})
+def _declared(plan: BlockPlan, capture: Capture, at: list[Tensor]) -> ProductBlock:
+    """Build the block of a declared lookup: its weights, and the gradient at its features."""
+    return ProductBlock(plan, capture.left, at[0].movedim(2, 1).contiguous(), {})

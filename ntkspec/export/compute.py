@@ -1,29 +1,28 @@
 """The Jacobian on one chunk of samples, every block checked against plain autograd.
 
 The check: for random cotangents v, sum_io v_io J[i, o, :] must equal autograd's gradient of sum_io v_io f_io
-for every trainable parameter, blocks or not. It costs one backward pass. A wrong row, a use that was
-not seen, a row of another sample: each changes that sum, whatever made it wrong.
+for every trainable parameter. It costs one backward pass. A wrong row, a use that was missed or a row of
+another sample changes that sum, and so any error in a block is found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor
 
 from ntkspec._io import first_line
 from ntkspec.errors import ExportError, MemoryBudgetError
-from ntkspec.export.chunk import Factored, factored, rows_piece
+from ntkspec.export.chunk import Factored, factored, rows_block
+from ntkspec.export.chunk_blocks import ChunkBlock, ProductBlock
 from ntkspec.export.dense import by_loop, by_vmap, sparse_by_loop
 from ntkspec.export.evaluation import BackwardError, evaluate, out_of_memory
 from ntkspec.export.forms import first_forms, survey_of
 from ntkspec.export.gradients import gradients_of, random_cotangents, require_gradient
 from ntkspec.export.layout import BlockPlan, Choices
-from ntkspec.export.pieces import Piece, ProductPiece
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.registered import UnregisteredError
 from ntkspec.export.replan import Replan
@@ -34,61 +33,64 @@ from ntkspec.jacobian import Jacobian
 
 @dataclass(frozen=True)
 class Chunk:
-    """Outputs and blocks of some samples, in torch."""
+    """The outputs and blocks of some samples, in torch."""
 
     outputs: Tensor  # (m, c)
-    pieces: tuple[Piece, ...]
+    blocks: tuple[ChunkBlock, ...]
     lookups: Mapping[
         str, Sequence[torch.Size]
     ]  # of each table that is read, the shapes of the lookups' results
 
-    def to_jacobian(self, dtype: np.dtype[Any]) -> Jacobian:
-        """The blocks in NumPy, as they are stored."""
-        return Jacobian(tuple(block for piece in self.pieces for block in piece.blocks(dtype)))
+    def to_jacobian(self, dtype: DTypeLike) -> Jacobian:
+        """Convert the blocks to NumPy, in the type in which they are stored."""
+        return Jacobian(tuple(stored for block in self.blocks for stored in block.to_numpy(dtype)))
 
 
 def compute(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, *, probing: bool = False
 ) -> Chunk:
-    """The Jacobian at x (m, d); `probing` as for `factored`.
+    """Compute the Jacobian at x (m, d) and check it; `probing` is explained at `factored`.
 
     Raises:
         Replan: a choice does not hold on these samples.
         ExportError: the Jacobian is not finite, or no route gives what autograd gives.
     """
-    tolerance = Tolerance.of(prepared.dtype, choices)
+    tolerance = Tolerance.from_dtype(prepared.dtype, choices)
     try:
         done = factored(prepared, plans, choices, x, probing=probing)
     except (Replan, UnregisteredError, MemoryBudgetError):
         raise
-    except Exception as error:  # of the passes for factors, which a model may not bear, or of our own
+    except Exception as error:  # of the passes for factors, which not every model allows, or our own
         raise out_of_memory(error) or _without_factors(prepared, plans, choices, x, error) from error
     gradients, v = done.gradients, done.v
     _check_unused(done, choices)
-    _check_finite(done.pieces, x)
+    _check_finite(done.blocks, x)
     wrong: dict[str, tuple[str, str]] = {}
     whole = largest(gradients.values())
-    for piece in done.pieces:
-        worst = tolerance.factors.worst(piece.differences(gradients, v, whole))
+    for block in done.blocks:
+        worst = tolerance.factors.worst(block.differences(gradients, v, whole))
         if worst:
             why = f"its factors differ from autograd by {worst:.1e}, relative"
-            wrong |= dict.fromkeys([owned.name for owned in piece.plan.owned], (piece.plan.kind, why))
+            wrong |= dict.fromkeys([owned.name for owned in block.plan.owned], (block.plan.kind, why))
     if wrong:
         raise Replan(_without(choices, wrong, done))
     others = [*_dense(prepared, plans, choices, done, x), *_scanned(prepared, plans, choices, done, x)]
     _check_finite(others, x)
-    differences = [one for piece in others for one in piece.differences(gradients, v, whole)]
+    differences = [difference for block in others for difference in block.differences(gradients, v, whole)]
     if tolerance.dense.worst(differences):
         raise _dense_failure(differences, choices, prepared, x)
-    pieces = {piece.plan.name: piece for piece in (*done.pieces, *others)}
-    lookups = {name: [result_shape(read.node) for read in reads] for name, reads in done.found.reads.items()}
-    return Chunk(done.outputs, tuple(pieces[plan.name] for plan in plans), lookups)
+    blocks = {block.plan.name: block for block in (*done.blocks, *others)}
+    lookups = {name: [result_shape(read.node) for read in reads] for name, reads in done.usage.reads.items()}
+    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), lookups)
 
 
 def _without_factors(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, error: Exception
 ) -> Exception:
-    """What to raise for an error: where the model bears one backward pass, try without the others."""
+    """Return the exception to raise where the passes for factors failed.
+
+    If one backward pass through the model works, the export is planned anew without factors.
+    """
     many = ("linear", "pairs", "lookup", "rows")
     more = [owned.name for plan in plans if plan.kind in many for owned in plan.owned]
     if not more:
@@ -102,13 +104,16 @@ def _without_factors(
 
 
 def _without(choices: Choices, wrong: Mapping[str, tuple[str, str]], done: Factored) -> Choices:
-    """The choices without forms that were wrong: what is nearest to them is tried, or else they are dense."""
+    """Return choices without the forms that were wrong.
+
+    The most similar form is tried instead, if there is one; else the parameter becomes dense.
+    """
     retried, demoted = {}, {}
     for name, (kind, why) in wrong.items():
         if kind == "linear":  # the rows may be another sample's
             retried[name] = replace(choices.forms[name], kind="pairs", reason=why, entries=1)
-        elif kind == "lookup" and name in done.found.forms:  # declared wrongly, but seen
-            retried[name] = done.found.forms[name]
+        elif kind == "lookup" and name in done.usage.forms:  # declared wrongly, but seen
+            retried[name] = done.usage.forms[name]
         else:
             demoted[name] = why
     return choices.with_forms(retried).demote(demoted)
@@ -116,35 +121,38 @@ def _without(choices: Choices, wrong: Mapping[str, tuple[str, str]], done: Facto
 
 def _dense(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, done: Factored, x: Tensor
-) -> list[Piece]:
+) -> list[ChunkBlock]:
     dense = [plan for plan in plans if plan.kind == "dense"]
-    owned, c = [one for plan in dense for one in plan.owned], done.outputs.shape[1]
+    owned, c = [p for plan in dense for p in plan.owned], done.outputs.shape[1]
     if not owned:
         return []
     if choices.loop:
-        found = by_loop(prepared.model, owned, x, c)
+        jacobians = by_loop(prepared.model, owned, x, c)
     else:
         try:
-            found = by_vmap(prepared.model, owned, x, c)
+            jacobians = by_vmap(prepared.model, owned, x, c)
         except Exception as error:
             why = f"{type(error).__name__}: {first_line(error)}"
             raise out_of_memory(error) or Replan(replace(choices, loop=why)) from error
-    by_name = dict(zip([one.name for one in owned], found, strict=True))
+    by_name = dict(zip([p.name for p in owned], jacobians, strict=True))
     return [
-        ProductPiece(plan, None, torch.cat([by_name.pop(one.name) for one in plan.owned], dim=2), {})
+        ProductBlock(plan, None, torch.cat([by_name.pop(p.name) for p in plan.owned], dim=2), {})
         for plan in dense
     ]
 
 
 def _scanned(
     prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, done: Factored, x: Tensor
-) -> list[Piece]:
+) -> list[ChunkBlock]:
     scanned = [plan for plan in plans if plan.kind == "scanned"]
     if not scanned:
         return []
     owned = [plan.owned[0] for plan in scanned]
-    found = sparse_by_loop(prepared.model, owned, x, done.outputs.shape[1])
-    return [rows_piece(plan, [one], choices, done.outputs) for plan, one in zip(scanned, found, strict=True)]
+    by_parameter = sparse_by_loop(prepared.model, owned, x, done.outputs.shape[1])
+    return [
+        rows_block(plan, [entries], choices, done.outputs)
+        for plan, entries in zip(scanned, by_parameter, strict=True)
+    ]
 
 
 def _check_unused(done: Factored, choices: Choices) -> None:
@@ -152,20 +160,20 @@ def _check_unused(done: Factored, choices: Choices) -> None:
         gradient = done.gradients[name]
         return gradient is not None and largest([gradient]) != 0
 
-    found = {name: done.found.forms[name] for name in choices.unused if used(name)}
-    if found:
-        raise Replan(choices.with_forms(found))
+    forms = {name: done.usage.forms[name] for name in choices.unused if used(name)}
+    if forms:
+        raise Replan(choices.with_forms(forms))
 
 
-def _check_finite(pieces: Sequence[Piece], x: Tensor) -> None:
-    for piece in pieces:
-        bad = piece.bad_rows()
+def _check_finite(blocks: Sequence[ChunkBlock], x: Tensor) -> None:
+    for block in blocks:
+        bad = block.bad_rows()
         if bad.any():
-            raise not_finite(piece.plan.name, x[bad])
+            raise not_finite(block.plan.name, x[bad])
 
 
 def not_finite(name: str, x: Tensor) -> ExportError:
-    """The error for a Jacobian of `name` that is not finite at x (m, d)."""
+    """Return the error of a Jacobian of `name` that is not finite at x (m, d)."""
     return ExportError(
         f"Jacobian of {name}",
         expected="finite numbers",
@@ -177,12 +185,15 @@ def not_finite(name: str, x: Tensor) -> ExportError:
 def _dense_failure(
     differences: list[Difference], choices: Choices, prepared: Prepared, x: Tensor
 ) -> Exception:
-    """What to try next when the dense route differs from autograd at x (m, d)."""
-    worst = Tolerance.of(prepared.dtype, choices).dense.worst(differences)
+    """Return the exception to raise where the dense route differs from autograd at x (m, d).
+
+    It is a `Replan` as long as there is another route to try.
+    """
+    worst = Tolerance.from_dtype(prepared.dtype, choices).dense.worst(differences)
     if not choices.loop:
         return Replan(replace(choices, loop=f"vmap differs from autograd by {worst:.1e}, relative"))
     single = replace(choices, single=True)
-    if not choices.single and not Tolerance.of(prepared.dtype, single).dense.worst(differences):
+    if not choices.single and not Tolerance.from_dtype(prepared.dtype, single).dense.worst(differences):
         return Replan(Choices(first_forms(prepared, survey_of(prepared, x)), choices.unused, single=True))
     require_gradient(prepared, x)
     return ExportError(
@@ -195,5 +206,5 @@ def _dense_failure(
 
 
 def or_rounding(dtype: torch.dtype) -> str:
-    """What else to try against differences that rounding in `dtype` may explain."""
+    """Return the end of a remedy for differences that rounding in `dtype` may explain."""
     return ", or rule out rounding by precision='float64'" if dtype == torch.float32 else ""

@@ -1,4 +1,4 @@
-"""The state that torch is put in while a model is evaluated for its Jacobian."""
+"""The settings of torch while a model is evaluated for its Jacobian."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ntkspec.nets.devices import full_float32
 
 @contextlib.contextmanager
 def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Gradients on, autocast and TF32 off, `dtype` the default.
+    """Set gradients on, autocast and TF32 off, and `dtype` as default.
 
-    Random numbers and warnings of torch.func are kept in. Compiled functions run as they were written, and
-    checkpoints of the reentrant kind as if there were none.
+    Random numbers do not change the caller's generators, and warnings of torch.func are hidden. Compiled
+    functions run uncompiled, and reentrant checkpoints as if there were none.
     """
     default = torch.get_default_dtype()
     cuda = [device] if device.type == "cuda" else []
@@ -45,8 +45,8 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_compiler() -> Iterator[None]:
-    """What torch.compile made runs uncompiled: compiled graphs bear one backward pass, no hooks, no vmap."""
-    if "torch._dynamo" in sys.modules:  # else nothing is compiled, and to ask would import it, for seconds
+    """Run compiled functions uncompiled: compiled ones allow one backward pass, no hooks and no vmap."""
+    if "torch._dynamo" in sys.modules:  # else nothing is compiled, and the import would take seconds
         with torch.compiler.set_stance("force_eager"):
             yield
     else:
@@ -54,12 +54,12 @@ def _without_compiler() -> Iterator[None]:
 
 
 class _Uncheckpointed:
-    """Stands in for torch's reentrant checkpoints, which torch.autograd.grad refuses: the same gradients."""
+    """A stand-in for torch's reentrant checkpoints, which torch.autograd.grad refuses."""
 
     @staticmethod
-    def apply(function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
-        """What is checkpointed has a gradient only if one of its arguments has one."""
-        connected = any(isinstance(one, Tensor) and one.requires_grad for one in args)
+    def apply(function: Callable[..., object], preserve_rng_state: bool, *args: object) -> object:
+        """Call the function; as in torch, its result has a gradient only if one of the arguments has one."""
+        connected = any(isinstance(argument, Tensor) and argument.requires_grad for argument in args)
         with torch.set_grad_enabled(connected and torch.is_grad_enabled()):
             return function(*args)
 

@@ -1,4 +1,4 @@
-"""A deep copy of a model, and its tensors in another precision, wherever the copy holds them."""
+"""A deep copy of a model, with all its tensors in another precision, wherever the model keeps them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
 
 
 def deep_copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Tensor]]:
-    """A deep copy, those of its tensors that have lost their history, and all tensors that were copied.
+    """Return a deep copy, the copied tensors that lost their history, and all copied tensors.
 
-    Tensors with a history, which an earlier forward pass left on the model, and sparse ones are copied
+    Tensors with a history, which an earlier forward pass left on the model, and sparse tensors are copied
     beforehand, since copy.deepcopy refuses them.
     """
     tensors = [value for _, value in reach(model) if isinstance(value, Tensor)]
-    held = [one for one in tensors if not one.is_leaf]
-    derived = tuple(one.detach().clone().requires_grad_() for one in held)
-    memo: dict[int, Any] = dict(zip(map(id, held), derived, strict=True))
-    for one in tensors:
-        if one.is_leaf and one.layout != torch.strided:
-            values = one.detach().clone()
-            wrapped = nn.Parameter(values) if isinstance(one, nn.Parameter) else values
-            memo[id(one)] = wrapped.requires_grad_(one.requires_grad)
+    with_history = [tensor for tensor in tensors if not tensor.is_leaf]
+    derived = tuple(tensor.detach().clone().requires_grad_() for tensor in with_history)
+    memo: dict[int, Any] = dict(zip(map(id, with_history), derived, strict=True))
+    for tensor in tensors:
+        if tensor.is_leaf and tensor.layout != torch.strided:
+            values = tensor.detach().clone()
+            wrapped = nn.Parameter(values) if isinstance(tensor, nn.Parameter) else values
+            memo[id(tensor)] = wrapped.requires_grad_(tensor.requires_grad)
     try:
         clone = copy.deepcopy(model, memo)
     except Exception as error:
@@ -53,7 +53,7 @@ def deep_copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Ten
 
 
 def convert(clone: nn.Module, copied: list[Tensor], dtype: torch.dtype) -> None:
-    """Parameters, buffers and all other tensors of `clone` into `dtype`, wherever it holds them."""
+    """Convert parameters, buffers and all other tensors of `clone` to `dtype`, wherever they are kept."""
 
     def cast(tensor: Tensor) -> Tensor:
         if tensor.is_complex():

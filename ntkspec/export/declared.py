@@ -1,4 +1,4 @@
-"""What modules that derive from `TableLookup` say of their own lookups, kept during one forward pass."""
+"""The lookups that modules derived from `TableLookup` declare, recorded during one forward pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ntkspec.nets.lookup import TableLookup
 
 @dataclass
 class Capture:
-    """What a hook saw of one module during one forward pass."""
+    """The lookup of one module, as a hook records it during one forward pass."""
 
     plan: BlockPlan
     calls: int = 0
@@ -27,13 +27,13 @@ class Capture:
     edge: GradientEdge | None = None  # at the features (n, F)
 
     def hook(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        """A forward hook: keep the lookup, and where its result is in the graph."""
+        """Record the lookup, and where its result is in the graph; called by torch as a forward hook."""
         self.calls += 1
         if self.problem or self.calls > 1:
             return
-        given = [*args, *kwargs.values()]
+        arguments = [*args, *kwargs.values()]
         try:
-            (x,) = given
+            (x,) = arguments
             assert isinstance(module, TableLookup)
             x.data_ptr(), output.data_ptr()  # raises for what torch.func puts in a tensor's place
             with torch.no_grad():
@@ -44,7 +44,7 @@ class Capture:
             self.problem = f"called where no hook can follow ({type(error).__name__})"
 
     def usable(self, samples: int) -> str:
-        """Why this is no lookup of each of `samples` samples once; empty if it is."""
+        """Return why this is not one lookup of each of `samples` samples; "" if it is."""
         if self.problem:
             return self.problem
         if self.left is None or self.calls != 1:
@@ -56,7 +56,7 @@ class Capture:
 
 @contextlib.contextmanager
 def capturing(model: nn.Module, plans: Sequence[BlockPlan]) -> Iterator[list[Capture]]:
-    """Hooks on the modules of all declared lookups, in order, removed at the end."""
+    """Register hooks on the modules of all declared lookups, in the plans' order, and remove them at last."""
     captures = [Capture(plan) for plan in plans if plan.kind == "lookup"]
     handles = [
         model.get_submodule(capture.plan.module).register_forward_hook(capture.hook, with_kwargs=True)

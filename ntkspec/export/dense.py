@@ -1,4 +1,4 @@
-"""Plain per-sample Jacobians of any parameter: torch.func, or one sample after another where that cannot."""
+"""Dense per-sample Jacobians: by torch.func, or sample by sample where torch.func fails."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from ntkspec.export.prepare import Owned
 
 
 def by_vmap(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list[Tensor]:
-    """d f_o(x_i) / d parameter for each parameter: (n, c, size).
+    """Return d f_o(x_i) / d parameter for each parameter: (n, c, size), by one vmap(grad) an output.
 
-    One vmap(grad) for each output. Whatever torch.func cannot do (data-dependent control flow, custom
-    autograd functions, some in-place operations) raises.
-    Shared parameters are named here once a module: functional_call, left to tie them itself, swaps a module
-    that has two names twice and leaves its own tensors behind.
+    Whatever torch.func cannot do (data-dependent control flow, custom autograd functions, some in-place
+    operations) raises.
+
+    Shared parameters are given under all their names: functional_call, left to tie them itself, swaps a
+    module that has two names twice and leaves its own tensors behind.
     """
-    parameters = {one.name: one.parameter.detach() for one in owned}
+    parameters = {p.name: p.parameter.detach() for p in owned}
 
     def output(o: int, values: dict[str, Tensor], sample: Tensor) -> Tensor:
-        named = {name: values[one.name] for one in owned for name in (one.name, *one.shared)}
+        named = {name: values[p.name] for p in owned for name in (p.name, *p.shared)}
         outputs: Tensor = functional_call(model, named, (sample[None],), tie_weights=False)
         return outputs[0, o]
 
@@ -32,18 +33,22 @@ def by_vmap(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list
     with torch.no_grad():
         for o in range(c):
             rows = vmap(grad(output, argnums=1), in_dims=(None, None, 0))(o, parameters, x.clone())
-            for column, one in zip(columns, owned, strict=True):
-                column.append(real(rows[one.name]).reshape(len(x), -1))
+            for column, p in zip(columns, owned, strict=True):
+                column.append(real(rows[p.name]).reshape(len(x), -1))
         return [torch.stack(column, dim=1) for column in columns]
 
 
 def by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list[Tensor]:
-    """The same by plain autograd, a sample and an output at a time: slow, and right for every model."""
-    parameters = [one.parameter for one in owned]
-    jacobians = [x.new_zeros(len(x), c, one.size) for one in owned]
+    """Return the same as `by_vmap` by plain autograd, one sample and output at a time.
+
+    It is slow, and right for every model.
+    """
+    parameters = [p.parameter for p in owned]
+    jacobians = [x.new_zeros(len(x), c, p.size) for p in owned]
     for i in range(len(x)):
         for o in range(c):
-            outputs = evaluate(model, x[i : i + 1], connected=False)  # some graphs bear one backward pass
+            # Some graphs allow only one backward pass.
+            outputs = evaluate(model, x[i : i + 1], connected=False)
             if not outputs.requires_grad:
                 break
             gradients = differentiate(outputs[0, o], parameters)
@@ -57,11 +62,11 @@ Entries = tuple[Tensor, Tensor, Tensor]  # sample (m,), position (m,), values (m
 
 
 def sparse_by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> list[Entries]:
-    """The nonzero numbers of each parameter's rows, a sample and an output at a time.
+    """Return the nonzero numbers of each parameter's rows, computed one sample and output at a time.
 
     For parameters whose dense rows of all samples would not fit.
     """
-    found: list[list[Entries]] = [[] for _ in owned]
+    by_parameter: list[list[Entries]] = [[] for _ in owned]
     for i in range(len(x)):
         rows: list[list[tuple[Tensor, Tensor]]] = [[] for _ in owned]  # place and value, output by output
         for o, gradients in enumerate(_gradients_alone(model, owned, x[i : i + 1], c)):
@@ -70,55 +75,56 @@ def sparse_by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) 
                 values = gradient.new_zeros(len(places), c)
                 values[:, o] = gradient[places]
                 row.append((places, values))
-        for entries, row in zip(found, rows, strict=True):
+        for entries, row in zip(by_parameter, rows, strict=True):
             if row:
                 entries.append(_merged(i, row))
-    return [joined(entries, x, c) for entries in found]
+    return [joined(entries, x, c) for entries in by_parameter]
 
 
 def joined(entries: Sequence[Entries], like: Tensor, c: int) -> Entries:
-    """Entries one after the other, of c outputs and of the type of `like`; there may be none."""
+    """Join entries of c outputs, in the type and on the device of `like`; there may be none."""
     none = like.new_zeros(0, dtype=torch.long)
     owner, position, values = zip((none, none, like.new_zeros(0, c)), *entries, strict=True)
     return torch.cat(owner), torch.cat(position), torch.cat(values)
 
 
 def mostly_zero(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, share: float) -> dict[str, bool]:
-    """The parameters of whose rows at x (m, d), for all outputs, at most a share of the numbers is not zero.
+    """Find the parameters whose rows at x (m, d) have few nonzero numbers, over all outputs.
 
-    No row is kept but as a mask, and a parameter is left alone from the first row on that has more.
+    Of a row, only which numbers are nonzero is kept. A parameter is dropped at its first row of which more
+    than `share` is nonzero.
 
     Returns:
         For each, of which at least one row is not zero, whether samples differ in what is.
     """
     left, first, varies = list(owned), dict[str, Tensor](), dict[str, bool]()
     for i in range(len(x)):
-        seen = {one.name: torch.zeros(one.size, dtype=torch.bool, device=x.device) for one in left}
+        nonzero = {p.name: torch.zeros(p.size, dtype=torch.bool, device=x.device) for p in left}
         for gradients in _gradients_alone(model, left, x[i : i + 1], c):
-            for one, gradient in zip(left, gradients, strict=True):
-                seen[one.name] |= gradient != 0
-        left = [one for one in left if int(seen[one.name].sum()) <= share * one.size]
-        for one in left:
-            known = first.setdefault(one.name, seen[one.name])
-            varies[one.name] = varies.get(one.name, False) or not torch.equal(known, seen[one.name])
+            for p, gradient in zip(left, gradients, strict=True):
+                nonzero[p.name] |= gradient != 0
+        left = [p for p in left if int(nonzero[p.name].sum()) <= share * p.size]
+        for p in left:
+            of_first = first.setdefault(p.name, nonzero[p.name])
+            varies[p.name] = varies.get(p.name, False) or not torch.equal(of_first, nonzero[p.name])
         if not left:
             break
-    return {one.name: varies[one.name] for one in left if varies[one.name] or bool(first[one.name].any())}
+    return {p.name: varies[p.name] for p in left if varies[p.name] or bool(first[p.name].any())}
 
 
 def _gradients_alone(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) -> Iterator[list[Tensor]]:
-    """The flat gradients of each output at one sample x (1, d); none where it depends on no parameter."""
+    """Yield the gradients of each output at one sample x (1, d), flat; none without a gradient."""
     for o in range(c):
-        outputs = evaluate(model, x, connected=False)  # some graphs bear one backward pass
+        outputs = evaluate(model, x, connected=False)  # some graphs allow only one backward pass
         if not outputs.requires_grad:
             return
-        gradients = differentiate(outputs[0, o], [one.parameter for one in owned])
+        gradients = differentiate(outputs[0, o], [p.parameter for p in owned])
         pairs = zip(gradients, owned, strict=True)
-        yield [x.new_zeros(one.size) if g is None else g.flatten() for g, one in pairs]
+        yield [x.new_zeros(p.size) if g is None else g.flatten() for g, p in pairs]
 
 
 def _merged(sample: int, row: Sequence[tuple[Tensor, Tensor]]) -> Entries:
-    """One entry for each place of a sample's row, whichever outputs have a number there."""
+    """Merge the entries of a sample's row that are at one position, for different outputs."""
     places, values = (torch.cat(parts) for parts in zip(*row, strict=True))
     unique, inverse = torch.unique(places, return_inverse=True)
     merged = values.new_zeros(len(unique), values.shape[1]).index_add_(0, inverse, values)

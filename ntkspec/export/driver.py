@@ -1,4 +1,4 @@
-"""From a model and its samples to a stream of chunks, restarted when a chunk disproves the plan."""
+"""From a model and its samples to a stream of chunks, restarted where a chunk disproves the plan."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
@@ -32,7 +31,7 @@ from ntkspec.jacobian import Jacobian
 from ntkspec.memory import GIB, available_bytes, budget_bytes
 from ntkspec.roles import Roles
 
-CHUNK_SHARE, CHUNK_LIMIT = 0.25, GIB // 4  # of what is free; by default a chunk works within the smaller
+CHUNK_SHARE, CHUNK_LIMIT = 0.25, GIB // 4  # of the free memory, and bytes; a chunk takes the smaller
 
 WORTH_A_NOTE = 4096  # numbers of a dense parameter
 SCANNED_AT_ONCE = 32  # samples, so that progress is seen
@@ -40,7 +39,7 @@ SCANNED_AT_ONCE = 32  # samples, so that progress is seen
 
 @dataclass(frozen=True)
 class Options:
-    """How to export. What is no size or count is refused at once, with `UsageError`."""
+    """The options of an export. An invalid size or count raises `UsageError` at once."""
 
     roles: Roles | None = None
     precision: Precision = "float64"
@@ -58,35 +57,35 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Part:
+class HostChunk:
     """Some consecutive samples, in NumPy."""
 
     start: int
-    outputs: NDArray[Any]  # (m, c)
+    outputs: NDArray[np.floating]  # (m, c)
     jacobian: Jacobian
-    regions: NDArray[np.int64] | None  # (m,) in every part or in none
+    regions: NDArray[np.int64] | None  # (m,) in every chunk or in none
     certain: bool  # samples that rounding could have put into another region have regions of their own
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was done, once it is done."""
+    """A summary of a finished export."""
 
     plans: tuple[BlockPlan, ...]
     dense: dict[str, str]  # parameter -> why it is dense
     left_out: dict[str, str]  # parameter -> "frozen" or "unused"
     notes: tuple[str, ...]
-    told: tuple[str, ...]  # more notes, which were warned of beforehand
+    told: tuple[str, ...]  # more notes, given as warnings before the export
     regions: int | None  # how many; None: not a piecewise-linear network, see export.regions
 
 
-Stream = Iterator[Part]
-Consumer = Callable[[int, int, Stream], None]  # (outputs c, bytes a sample, parts); may be called again
+Stream = Iterator[HostChunk]
+Consumer = Callable[[int, int, Stream], None]  # (outputs c, bytes a sample, chunks); may be called again
 
 
 @dataclass(frozen=True)
 class Work:
-    """A model and its samples, looked at and ready to be exported."""
+    """A model, its samples and what the probe found: ready to be exported."""
 
     prepared: Prepared
     x: Tensor  # (n, d)
@@ -96,31 +95,31 @@ class Work:
     probed: Probed
 
     def plans(self, choices: Choices) -> tuple[BlockPlan, ...]:
-        """The blocks to be."""
+        """Return the plans of all blocks."""
         return lay_out(self.prepared, choices, self.roles)
 
     def bytes_a_sample(self, plans: Sequence[BlockPlan]) -> int:
-        """Bytes of one sample in all blocks."""
+        """Return the bytes of one sample in all blocks."""
         itemsize = self.prepared.dtype.itemsize
         return sum(plan.bytes_a_sample(self.probed.outputs, itemsize) for plan in plans)
 
     def chunk_size(self, plans: tuple[BlockPlan, ...]) -> int:
-        """Samples at a time."""
+        """Return how many samples are computed at a time."""
         if self.options.chunk is not None:
             return whole_number(self.options.chunk, "chunk", 1)
         itemsize, outputs = self.prepared.dtype.itemsize, self.probed.outputs
-        most = Room(self.budget, outputs, len(self.x)).fit(plans, itemsize)
+        fitting = Room(self.budget, outputs, len(self.x)).fit(plans, itemsize)
         if any(plan.kind == "scanned" for plan in plans):
-            most = min(most, SCANNED_AT_ONCE)
-        each = 2 * self.probed.saved + sum(plan.working_bytes(outputs, itemsize) for plan in plans)
-        return max(min(most, self.budget // max(each, 1), len(self.x)), 1)
+            fitting = min(fitting, SCANNED_AT_ONCE)
+        bytes_each = 2 * self.probed.saved + sum(plan.working_bytes(outputs, itemsize) for plan in plans)
+        return max(min(fitting, self.budget // max(bytes_each, 1), len(self.x)), 1)
 
     def replanned(self, replan: Replan) -> Choices:
-        """Better choices, after some have been disproved."""
+        """Return better choices, after some have been disproved."""
         return scan_large(self.prepared, self.x, replan.choices)
 
     def timed(self, choices: Choices) -> tuple[Choices, float]:
-        """How many seconds the export will take, by doing a little of it; and choices that bear that."""
+        """Estimate the seconds of the export by doing a little of it; return the choices that held, too."""
         while True:
             plans = self.plans(choices)
 
@@ -133,7 +132,7 @@ class Work:
                 choices = self.replanned(replan)
 
     def forecast(self, choices: Choices, seconds: float = math.nan) -> Forecast:
-        """What the export will take."""
+        """Return what the export will take; `seconds` are those of `timed`, NaN if unknown."""
         plans = self.plans(choices)
         itemsize = 4 if choices.single else self.prepared.dtype.itemsize
         outputs, n = self.probed.outputs, len(self.x)
@@ -144,8 +143,8 @@ class Work:
 
 
 @contextlib.contextmanager
-def begun(model: nn.Module, inputs: NDArray[Any], options: Options) -> Iterator[Work]:
-    """A copy of the model in a state to be exported, within which all of it has to be done."""
+def begun(model: nn.Module, inputs: NDArray[np.floating], options: Options) -> Iterator[Work]:
+    """Copy the model, probe it and prepare torch; the export must run inside this context."""
     prepared = prepare(model, options.precision)
     roles = given_roles(prepared, options.roles)
     with evaluation(prepared.device, prepared.dtype):
@@ -157,10 +156,10 @@ def begun(model: nn.Module, inputs: NDArray[Any], options: Options) -> Iterator[
             forget_numbers()
 
 
-def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Consumer) -> Exported:
-    """Hand the Jacobian of `model` at `inputs` (n, d) to `consume`, part by part.
+def export(model: nn.Module, inputs: NDArray[np.floating], options: Options, consume: Consumer) -> Exported:
+    """Compute the Jacobian of `model` at `inputs` (n, d) and pass it to `consume`, chunk by chunk.
 
-    A part may disprove what was planned; then the iterator raises through `consume`, which must undo what it
+    A chunk may disprove what was planned; then the iterator raises through `consume`, which must undo what it
     did, and `consume` is called again.
     """
     with begun(model, inputs, options) as work:
@@ -178,8 +177,8 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
             plans = work.plans(choices)
             regions = Regions(work.prepared.model, plans) if numbered else None
             try:
-                parts = _parts(work, plans, choices, regions)
-                consume(work.probed.outputs, work.bytes_a_sample(plans), parts)
+                chunks = _chunks(work, plans, choices, regions)
+                consume(work.probed.outputs, work.bytes_a_sample(plans), chunks)
                 return _exported(work, plans, choices, told, regions)
             except Replan as replan:
                 choices = work.replanned(replan)
@@ -187,34 +186,35 @@ def export(model: nn.Module, inputs: NDArray[Any], options: Options, consume: Co
                 numbered = False
 
 
-def _parts(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: Regions | None) -> Stream:
+def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions: Regions | None) -> Stream:
     single = choices.single or work.prepared.dtype == torch.float32
     dtype = np.dtype(np.float32 if single else np.float64)
     console, size = Console(stderr=True), work.chunk_size(plans)
     starts = range(0, len(work.x), size)
-    shown = work.options.progress and console.is_terminal  # elsewhere it leaves but an empty line
+    shown = work.options.progress and console.is_terminal  # elsewhere a bar leaves only an empty line
     for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
         work.options.say(f"Jacobian, {start} of {len(work.x)} samples")
-        some = work.x[start : start + size]
-        outputs, jacobian = _on_host(compute(work.prepared, plans, choices, some), dtype)
-        numbers = regions.of(some.clone()) if regions else None
+        samples = work.x[start : start + size]
+        outputs, jacobian = _on_host(compute(work.prepared, plans, choices, samples), dtype)
+        numbers = regions.of(samples.clone()) if regions else None
         certain = regions is not None and regions.certain
-        yield Part(start, outputs, jacobian, numbers, certain)
+        yield HostChunk(start, outputs, jacobian, numbers, certain)
 
 
-def _on_host(chunk: Chunk, dtype: np.dtype[Any]) -> tuple[NDArray[Any], Jacobian]:
-    """Outputs and blocks in NumPy; the device's are let go of, before the next chunk needs the room."""
+def _on_host(chunk: Chunk, dtype: DTypeLike) -> tuple[NDArray[np.floating], Jacobian]:
+    """Return outputs and blocks in NumPy, so that the device's are freed before the next chunk."""
     return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype)
 
 
 def _budget(options: Options, device: torch.device) -> int:
-    """Bytes that a chunk may take, where it is computed and on the host, to which it goes."""
+    """Return the bytes that a chunk may take, on the device and on the host, to which it is copied."""
     if options.memory is not None:
         return budget_bytes(options.memory)
     free = available_bytes()
     if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # for tensors to come
-        free = min(free, torch.cuda.mem_get_info(device)[0] + held)
+        # What torch has reserved for later tensors is free, too.
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        free = min(free, torch.cuda.mem_get_info(device)[0] + reserved)
     return int(min(CHUNK_SHARE * free, CHUNK_LIMIT))
 
 

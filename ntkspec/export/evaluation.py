@@ -1,4 +1,4 @@
-"""Evaluate a model for its Jacobian: forward and backward passes, and what outputs must look like."""
+"""Forward and backward passes through a model, and the checks of its outputs."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ GIVE_NUMBERS = (
 
 
 class _Failure(ExportError):
-    """A pass through the model that raised."""
+    """The error of a pass through the model that raised."""
 
     def instead(self, remedy: str) -> ExportError:
-        """The same with another remedy."""
+        """Return the same error with another remedy."""
         return ExportError(self.where, expected=self.expected, got=self.got, remedy=remedy)
 
 
 class ForwardError(_Failure):
-    """A forward pass that raised."""
+    """The error of a forward pass that raised."""
 
 
 class BackwardError(_Failure):
-    """A backward pass that raised."""
+    """The error of a backward pass that raised."""
 
 
 def evaluate(model: nn.Module, x: Tensor, *, connected: bool = True) -> Tensor:
-    """The outputs (n, c) at x (n, d), connected to the parameters unless that is not asked for.
+    """Return the outputs (n, c) at x (n, d); they must have a gradient, unless `connected` is False.
 
     Raises:
         ExportError: the forward pass fails, or its result is not a finite, differentiable (n, c).
     """
     try:
-        outputs = model(x.detach().clone())  # which the model may change, or ask for a gradient
+        outputs = model(x.detach().clone())  # the model may change it, or require its gradient
     except Exception as error:
         raise out_of_memory(error) or _forward_error(model, error, x) from error
     return _checked(outputs, x, connected)
@@ -54,32 +54,33 @@ def differentiate(
     *,
     retain: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """Plain autograd: the gradients of `outputs` at tensors and edges of the graph; None if not connected.
+    """Return the gradients of `outputs` at tensors and edges of the graph; None if not connected.
 
     Raises:
         ExportError: the backward pass fails.
     """
-    given: Any = tensors  # torch takes both kinds together, though its types say otherwise
+    at: Any = tensors  # torch takes both kinds together, though its types say otherwise
     try:
-        found = torch.autograd.grad(outputs, given, cotangents, retain_graph=retain, allow_unused=True)
+        gradients = torch.autograd.grad(outputs, at, cotangents, retain_graph=retain, allow_unused=True)
     except Exception as error:
         raise out_of_memory(error) or _backward_error(error) from error
-    return tuple(None if gradient is None else dense(gradient) for gradient in found)
+    return tuple(None if gradient is None else dense(gradient) for gradient in gradients)
 
 
 def dense(gradient: Tensor) -> Tensor:
-    """A gradient in dense layout and real numbers.
+    """Return a gradient in dense layout and real numbers.
 
-    nn.Embedding(sparse=True) gives sparse ones; a complex one, df/dRe + i df/dIm, is a pair of real ones.
+    nn.Embedding(sparse=True) gives sparse gradients; a complex one, df/dRe + i df/dIm, becomes pairs of real
+    numbers.
     """
     gradient = gradient if gradient.layout == torch.strided else gradient.to_dense()
     return torch.view_as_real(gradient.resolve_conj()) if gradient.is_complex() else gradient
 
 
 def out_of_memory(error: Exception) -> MemoryBudgetError | None:
-    """What to raise for an error if it says that memory has run out, on the host or the device; else None."""
-    told = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    if not told and "can't allocate memory" not in str(error):  # torch on the CPU has no error of its own
+    """Return the error to raise if `error` says that the host or device has no memory left; else None."""
+    known_type = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    if not known_type and "can't allocate memory" not in str(error):  # torch has no type for it on the CPU
         return None
     return MemoryBudgetError(
         "model",

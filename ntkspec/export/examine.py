@@ -1,6 +1,6 @@
-"""The first passes through a model, and what is said of one that fails them.
+"""The first passes through a model, and the errors of a model that fails them.
 
-A remedy is tried before it is given: that the model runs in the other precision, that backward() works.
+Before an error advises the other precision or backward(), it was tried that the model works so.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ntkspec.export.uses import Read
 
 
 def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str], dict[str, Form]]:
-    """How many outputs the model has at x (n, d), which parameters none depends on, and the others' forms.
+    """Return the number of outputs at x (n, d), the parameters without a use, and the others' forms.
 
     Raises:
         ExportError: outputs that are unfit, differ the second time or depend on what is no parameter, or
@@ -33,9 +33,9 @@ def examine(prepared: Prepared, x: Tensor) -> tuple[int, frozenset[str], dict[st
     outputs = _first_outputs(prepared, x)
     require_registered(prepared, x, outputs)
     _require_repeatable(prepared, x, outputs)
-    found = survey(outputs, prepared.trainable)  # while the graph still has what it saved
-    forms = first_forms(prepared, found)
-    gradients = _first_gradients(prepared, x, outputs, found.reads)
+    usage = survey(outputs, prepared.trainable)  # while the graph still has what it saved
+    forms = first_forms(prepared, usage)
+    gradients = _first_gradients(prepared, x, outputs, usage.reads)
     for name in _require_visible(prepared, x, gradients):
         forms[name] = Form("dense", "what its lookups give is not its gradient")
     unused = frozenset(name for name, gradient in gradients.items() if gradient is None)
@@ -66,7 +66,7 @@ def _first_outputs(prepared: Prepared, x: Tensor) -> Tensor:
 
 
 def _unusual(model: nn.Module) -> str:
-    """What to do about tensors or modules that are known to make a forward pass fail, if there are any."""
+    """Return a remedy for tensors or modules that are known to fail in a forward pass; "" without any."""
     tensors = [*model.named_parameters(), *model.named_buffers()]
     on_meta = [name for name, tensor in tensors if tensor.is_meta]
     if on_meta:
@@ -81,7 +81,7 @@ def _unusual(model: nn.Module) -> str:
 
 
 def _try_other_precision(prepared: Prepared, x: Tensor) -> Precision | None:
-    """The other precision, if the model runs in that.
+    """Return the other precision, if the model runs in it; else None.
 
     Raises:
         ExportError: it does, and depends on what is no parameter.
@@ -100,8 +100,8 @@ def _try_other_precision(prepared: Prepared, x: Tensor) -> Precision | None:
 
 def _require_repeatable(prepared: Prepared, x: Tensor, outputs: Tensor) -> None:
     again = evaluate(prepared.model, x)
-    limit = Tolerance.of(outputs.dtype, Choices()).dense
-    if again.shape != outputs.shape or not limit.holds(Difference.of(again - outputs, outputs)):
+    limit = Tolerance.from_dtype(outputs.dtype, Choices()).dense
+    if again.shape != outputs.shape or not limit.holds(Difference.from_tensors(again - outputs, outputs)):
         raise ExportError(
             "model",
             expected="the same outputs for the same inputs",
@@ -127,17 +127,18 @@ def _first_gradients(
 
 
 def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> list[str]:
-    """Refuse what adds to parameters' gradients past autograd's graph, as hand-made checkpoints do.
+    """Refuse gradients that bypass autograd's graph, as hand-made checkpoints make them.
 
     Returns:
-        Tables whose gradients are not what their lookups make of them, as where a hook changes them.
+        Tables whose gradients are not those of their lookups, for instance because a hook changes them.
     """
-    limit, whole = Tolerance.of(prepared.dtype, Choices(single=True)).dense, largest(gradients.values())
+    limit = Tolerance.from_dtype(prepared.dtype, Choices(single=True)).dense
+    whole = largest(gradients.values())
 
-    def apart(added: Tensor, known: Tensor | None) -> bool:
+    def apart(added: Tensor, by_graph: Tensor | None) -> bool:
         own = largest([added])
-        difference = added if known is None else _less(added, known)
-        # What is not finite is told of later, with its sample.
+        difference = added if by_graph is None else _less(added, by_graph)
+        # Numbers that are not finite are refused later, with their sample.
         return math.isfinite(own) and not limit.holds(Difference(largest([difference]), own, whole))
 
     differing = [name for name, added in _by_backward(prepared, x).items() if apart(added, gradients[name])]
@@ -158,16 +159,19 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> lis
     return differing
 
 
-def _less(added: Tensor, known: Tensor) -> Tensor:
-    """Their difference, in the place of `added`; a sparse gradient is one long vector."""
+def _less(added: Tensor, subtracted: Tensor) -> Tensor:
+    """Subtract `known` from `added` in place; `known` may be a sparse vector."""
     flat = added.view(-1)
-    if known.is_sparse:  # torch's dense.add_(sparse) writes past the end of a view
-        return flat.index_add_(0, known.indices()[0], known.values(), alpha=-1)
-    return flat.sub_(known.reshape(-1))
+    if subtracted.is_sparse:  # torch's dense.add_(sparse) writes past the end of a view
+        return flat.index_add_(0, subtracted.indices()[0], subtracted.values(), alpha=-1)
+    return flat.sub_(subtracted.reshape(-1))
 
 
 def _by_backward(prepared: Prepared, x: Tensor) -> dict[str, Tensor]:
-    """The parameters' gradients as backward() adds them up, for the same cotangents; none if it raises."""
+    """Return the parameters' gradients as backward() accumulates them, for the same cotangents.
+
+    The result is empty if backward() raises.
+    """
     outputs = evaluate(prepared.model, x)
     parameters = {owned.name: owned.parameter for owned in prepared.trainable}
     try:

@@ -25,7 +25,7 @@ from ntkspec.store.writer import RunWriter
 
 @dataclass(frozen=True)
 class SnapshotSummary:
-    """What a snapshot holds, and what it does not."""
+    """The blocks of a snapshot that was written, and what was left out of it."""
 
     id: str
     blocks: tuple[str, ...]
@@ -112,7 +112,7 @@ class RunExporter:
 
     @property
     def snapshots(self) -> tuple[str, ...]:
-        """Ids of the snapshots that are complete, those of a resumed file included."""
+        """Return the ids of the snapshots that are complete, those of a resumed file included."""
         return self._writer.complete_snapshots
 
     def snapshot(
@@ -144,12 +144,12 @@ class RunExporter:
         name = self._free_id(label, step) if id is None else id
         pixels = None if picture is None else as_picture(picture, name)
 
-        def consume(outputs: int, bytes_a_sample: int, parts: Stream) -> None:
+        def consume(outputs: int, bytes_a_sample: int, chunks: Stream) -> None:
             self._check_targets(outputs)
             with self._writer.snapshot(name, step=step, label=label, metrics=metrics) as snapshot:
-                for part in parts:
+                for chunk in chunks:
                     snapshot.write(
-                        part.start, part.outputs, part.jacobian, part.regions, certain=part.certain
+                        chunk.start, chunk.outputs, chunk.jacobian, chunk.regions, certain=chunk.certain
                     )
 
         self._say(f"exporting {name}")
@@ -193,5 +193,4 @@ class RunExporter:
                 "targets",
                 expected=f"one column for each of the model's {outputs} outputs",
                 got=f"shape {self._targets.shape}",
-                remedy="reshape the targets",
             )

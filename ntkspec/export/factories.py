@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ TRIED, AGREE = 16, 1e-3  # samples; of the largest output, far above rounding an
 
 @dataclass(frozen=True)
 class Factory:
-    """What makes a model, and its arguments."""
+    """A function that makes a model, with its name and arguments."""
 
     name: str
     make: Callable[..., Any]
@@ -36,14 +38,14 @@ class Factory:
         Raises:
             UsageError: the factory fails, or makes something else.
         """
-        given = self.arguments
+        arguments = self.arguments
         try:
-            model = self.make(**given) if isinstance(given, Mapping) else self.make(*given)
+            model = self.make(**arguments) if isinstance(arguments, Mapping) else self.make(*arguments)
         except Exception as error:
             raise UsageError(
                 f"{OPTION} {self.name}",
                 expected="a factory that makes the model",
-                got=_said(error),
+                got=_described(error),
                 remedy="mend it, or give it arguments by --model-args",
             ) from error
         while (inner := _inside(model)) is not None:
@@ -53,7 +55,6 @@ class Factory:
                 f"{OPTION} {self.name}",
                 expected="a factory that returns a torch.nn.Module",
                 got=f"something of type {type(model).__name__}",
-                remedy="let it return the model",
             )
         return model.eval()
 
@@ -77,51 +78,50 @@ def find_factory(name: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -
             got=repr(name),
             remedy="e.g. field:make for the function make of field.py",
         )
-    found: Any = _import(module_name)
+    factory: Any = _import(module_name)
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            near = nearest(part, [one for one in dir(found) if not one.startswith("_")])
+        if not hasattr(factory, part):
+            near = nearest(part, [public for public in dir(factory) if not public.startswith("_")])
             raise UsageError(
                 f"{OPTION} {name}",
-                expected=f"a factory in {getattr(found, '__file__', None) or module_name}",
+                expected=f"a factory in {getattr(factory, '__file__', None) or module_name}",
                 got=f"no {part!r} there",
                 remedy=f"did you mean {near}?" if near else "check its name",
             )
-        found = getattr(found, part)
-    if isinstance(found, nn.Module):
-        return Factory(name, lambda: found)
-    if not callable(found):
+        factory = getattr(factory, part)
+    if isinstance(factory, nn.Module):
+        return Factory(name, lambda: factory)
+    if not callable(factory):
         raise UsageError(
             f"{OPTION} {name}",
             expected="a function that makes the model",
-            got=f"something of type {type(found).__name__}",
-            remedy="name the factory",
+            got=f"something of type {type(factory).__name__}",
         )
-    return Factory(name, found, arguments)
+    return Factory(name, factory, arguments)
 
 
 @contextmanager
 def imports_from_here() -> Iterator[None]:
     """Let modules of the current directory be imported, as `python -m` does."""
-    here = os.getcwd()
-    if here in sys.path or "" in sys.path:
+    directory = os.getcwd()
+    if directory in sys.path or "" in sys.path:
         yield
         return
-    sys.path.insert(0, here)
+    sys.path.insert(0, directory)
     try:
         yield
     finally:
-        if here in sys.path:
-            sys.path.remove(here)
+        if directory in sys.path:
+            sys.path.remove(directory)
 
 
-def check_same(one: nn.Module, other: nn.Module, inputs: NDArray[Any], name: str) -> None:
-    """Raise `UsageError` where two models of one factory, both with the same checkpoint, differ.
+def check_same(model: nn.Module, again: nn.Module, inputs: NDArray[np.floating], name: str) -> None:
+    """Raise `UsageError` where two models of one factory and one checkpoint differ.
 
     Then something that the factory draws, such as frequencies of an encoding, is in no checkpoint, and the
     kernel would be another network's. A model that cannot be evaluated is left to the exporter.
     """
-    first, second = (_outputs(model, inputs) for model in (one, other))
+    first, second = (_outputs(made, inputs) for made in (model, again))
     if first is None or second is None or first.shape != second.shape:
         return
     size = first.abs().amax() if first.numel() else torch.zeros(())
@@ -135,7 +135,7 @@ def check_same(one: nn.Module, other: nn.Module, inputs: NDArray[Any], name: str
         )
 
 
-def output_columns(model: nn.Module, inputs: NDArray[Any]) -> int | None:
+def output_columns(model: nn.Module, inputs: NDArray[np.floating]) -> int | None:
     """Count the model's outputs; None where it cannot be evaluated, or gives no (n, c)."""
     outputs = _outputs(model, inputs)
     return outputs.shape[1] if outputs is not None and outputs.ndim == 2 else None
@@ -143,7 +143,7 @@ def output_columns(model: nn.Module, inputs: NDArray[Any]) -> int | None:
 
 @contextmanager
 def keeping(model: nn.Module, columns: tuple[int, ...] | None) -> Iterator[None]:
-    """Let the model return some columns of its outputs (n, c) alone; None for all.
+    """Make the model return only some columns of its outputs (n, c); all of them if `columns` is None.
 
     A hook does it: in a module around the model, its parameters would have other names.
     """
@@ -159,27 +159,27 @@ def keeping(model: nn.Module, columns: tuple[int, ...] | None) -> Iterator[None]
 
 @dataclass(frozen=True)
 class _Keep:
-    """A forward hook, which the exporter copies with the model."""
+    """A forward hook that keeps some columns of the outputs; the exporter copies it with the model."""
 
     columns: tuple[int, ...]
 
-    def __call__(self, model: nn.Module, inputs: Any, outputs: Any) -> Any:
+    def __call__(self, model: nn.Module, inputs: object, outputs: object) -> object:
         """Return these columns of outputs (n, c); anything else as it is."""
         if isinstance(outputs, Tensor) and outputs.ndim == 2:
             return outputs[:, list(self.columns)]
         return outputs
 
 
-def _inside(model: Any) -> Any:
-    """What DataParallel or torch.compile has wrapped; None where neither has."""
+def _inside(model: object) -> object:
+    """Return the module that DataParallel or torch.compile has wrapped; None where neither has."""
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return model.module
     return getattr(model, "_orig_mod", None)
 
 
-def _outputs(model: nn.Module, inputs: NDArray[Any]) -> Tensor | None:
-    """Outputs at the first samples, in the model's own precision."""
-    numbers = next((one for one in model.parameters() if one.is_floating_point()), None)
+def _outputs(model: nn.Module, inputs: NDArray[np.floating]) -> Tensor | None:
+    """Return the outputs at the first samples, in the model's own precision; None where it fails."""
+    numbers = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), None)
     if numbers is None:
         return None
     try:
@@ -190,7 +190,7 @@ def _outputs(model: nn.Module, inputs: NDArray[Any]) -> Tensor | None:
     return outputs.detach() if isinstance(outputs, Tensor) else None
 
 
-def _import(module_name: str) -> Any:
+def _import(module_name: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -210,11 +210,11 @@ def _not_imported(module_name: str, error: BaseException) -> UsageError:
     return UsageError(
         f"{OPTION} {module_name}",
         expected="a module that can be imported",
-        got=_said(error),
+        got=_described(error),
         remedy='mend it; what it does as a script belongs under if __name__ == "__main__"',
     )
 
 
-def _said(error: BaseException) -> str:
-    name, said = type(error).__name__, first_line(error)
-    return name if said == name else f"{name}: {said}"
+def _described(error: BaseException) -> str:
+    name, message = type(error).__name__, first_line(error)
+    return name if message == name else f"{name}: {message}"

@@ -1,4 +1,4 @@
-"""What an export will take, told before it begins."""
+"""Forecasts of an export: sizes and time, before it begins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class PlannedBlock:
-    """One block to be."""
+    """A block as it will be exported."""
 
     name: str
     role: str
@@ -39,7 +39,15 @@ class PlannedBlock:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the export of one snapshot takes; print it for a table."""
+    """A forecast of the export of one snapshot; print it for a table.
+
+    Example:
+        >>> blocks = (PlannedBlock("grid", "grid", "sparse", 88_000),)
+        >>> print(Forecast(samples=100, outputs=3, blocks=blocks, seconds=float("nan")))
+        block  role      kind          size
+        grid   grid      sparse    85.9 KiB
+        100 samples, 3 outputs: 85.9 KiB
+    """
 
     samples: int
     outputs: int
@@ -48,12 +56,12 @@ class Forecast:
 
     @property
     def bytes(self) -> int:
-        """Of all blocks, as they will lie in a run file."""
+        """Return the bytes of all blocks, as they will be in a run file."""
         return sum(block.bytes for block in self.blocks)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A line if the file is large, or if most of a sizeable one is a single dense block."""
+        """Return a warning if the file is large, or if most of a sizeable one is a single dense block."""
         if not self.blocks:
             return ()
         largest = max(self.blocks, key=lambda block: block.bytes)
@@ -66,7 +74,7 @@ class Forecast:
         return (f"a snapshot takes {format_bytes(self.bytes)}, {share}{why}; {remedy}",)
 
     def __str__(self) -> str:
-        """A table of the blocks, their sizes, and the time."""
+        """Return a table of the blocks and their sizes, with the time."""
         width = max([5, *(len(block.name) for block in self.blocks)])
         lines = [f"{'block':{width}}  {'role':8}  {'kind':7}  {'size':>9}"]
         for block in self.blocks:
@@ -78,7 +86,7 @@ class Forecast:
 
 
 def planned(plan: BlockPlan, bytes_a_sample: int, samples: int) -> list[PlannedBlock]:
-    """The blocks that a plan comes to; levels of one table share its bytes."""
+    """Return the blocks of a plan; the levels of one table share its bytes equally."""
     size = bytes_a_sample * samples // len(plan.names)
     form = plan.form
     reason = plan.reason if plan.kind == "dense" else form.reason
@@ -88,10 +96,10 @@ def planned(plan: BlockPlan, bytes_a_sample: int, samples: int) -> list[PlannedB
 
 
 def seconds_for(work: Callable[[int], object], at_once: int, samples: int) -> float:
-    """Foretell how long some work takes for all samples, `at_once` a chunk, by doing a little of it.
+    """Estimate how long some work takes for all samples, `at_once` a chunk, by doing a little of it.
 
-    More and more samples are taken until that is a whole chunk, or has lasted long enough; what a chunk takes
-    whatever its samples, as a large table's gradient, then counts once a chunk.
+    More and more samples are tried until they are a whole chunk, or the last try took long enough. What takes
+    the same time for every chunk, such as a large table's gradient, is counted once a chunk.
     """
     chunk = min(at_once, samples)
     fewer, less = 0, 0.0
@@ -105,8 +113,8 @@ def seconds_for(work: Callable[[int], object], at_once: int, samples: int) -> fl
         fewer, less, count = count, last, min(4 * count, chunk)
     if count == chunk:
         return last * samples / chunk
-    each = min(max(last - less, 0.0) / (count - fewer), last / count)
-    return each * samples + (last - each * count) * -(-samples // chunk)
+    per_sample = min(max(last - less, 0.0) / (count - fewer), last / count)
+    return per_sample * samples + (last - per_sample * count) * -(-samples // chunk)
 
 
 def _time(work: Callable[[int], object], samples: int) -> float:

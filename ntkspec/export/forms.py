@@ -1,11 +1,11 @@
-"""How each parameter is used in a forward pass, and which form that gives its Jacobian."""
+"""The uses of each parameter in a forward pass, and the form that they give its Jacobian."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,13 +31,13 @@ class Form:
     """The form of one parameter's Jacobian.
 
     "linear" are matrices and shifts that each sample uses once, "pairs" those that it uses several times,
-    "lookup" the tables of a `TableLookup`, "rows" tables that are read by any other lookup, "scanned" what
-    has sparse rows, though nobody knows why.
+    "lookup" the tables of a `TableLookup`, "rows" tables that are read by any other lookup, "scanned" all
+    parameters whose rows turn out to be sparse without a lookup.
     """
 
     kind: Kind
-    reason: str = ""  # dense, scanned: what stands in the way of the other forms
-    remedy: str = ""  # and what would take it out of the way
+    reason: str = ""  # dense, scanned: why no other form is possible
+    remedy: str = ""  # and what would make one possible
     site: str = ""  # linear, pairs: the first of the parameters that are multiplied and added in one place
     widths: tuple[int, int] = (0, 0)  # linear, pairs: of the left and the right factor
     entries: int = 0  # lookup, rows, scanned: room for the numbers of a sample's row; pairs: for its uses
@@ -61,33 +61,33 @@ class Survey:
     others: Mapping[str, Form]
 
     @cached_property
-    def sites(self) -> dict[str, tuple[Any, ...]]:
-        """The nodes at which each matrix is multiplied, and each shift added, in an order that they share."""
-        products = {name: tuple(one.node for one in found) for name, found in self.products.items()}
+    def sites(self) -> dict[str, tuple[graph.Node, ...]]:
+        """Return the nodes at which each matrix is multiplied and each shift added, in a common order."""
+        products = {name: tuple(use.node for use in uses) for name, uses in self.products.items()}
         multiplied = {node for nodes in products.values() for node in nodes}  # by a matrix that is trained
         shifts = {
-            name: tuple(one.site if one.site in multiplied else one.node for one in found)
-            for name, found in self.shifts.items()
+            name: tuple(use.site if use.site in multiplied else use.node for use in uses)
+            for name, uses in self.shifts.items()
         }
         return products | shifts
 
     @cached_property
     def forms(self) -> dict[str, Form]:
-        """The most hopeful form of every parameter that is used."""
-        first: dict[Any, str] = {}
-        found = {**self.others} | {name: Form("rows") for name in self.reads}
+        """Return the most compact form that seems possible, for every parameter that is used."""
+        first: dict[tuple[graph.Node, ...], str] = {}
+        forms = {**self.others} | {name: Form("rows") for name in self.reads}
         linear: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**self.products, **self.shifts}
         for name, sites in self.sites.items():
-            rows, widths = sum(one.rows for one in linear[name]), linear[name][0].widths
+            rows, widths = sum(use.rows for use in linear[name]), linear[name][0].widths
             site = first.setdefault(sites, name)
             if len(sites) == 1 and rows == self.samples and not is_complex(sites[0]):
-                found[name] = Form("linear", site=site, widths=widths)
+                forms[name] = Form("linear", site=site, widths=widths)
             else:
-                found[name] = self._several(site, rows, widths)
-        return found
+                forms[name] = self._several(site, rows, widths)
+        return forms
 
     def _several(self, site: str, rows: int, widths: tuple[int, int]) -> Form:
-        """The form of a matrix for so many rows in all; of a shift that goes with one."""
+        """Return the form of a matrix that so many rows are multiplied with, or of a shift at its site."""
         uses, why = -(-rows // self.samples), "samples use it once, in another order"
         if uses > 1:
             why = f"each sample uses it {uses} times: the Jacobians of its uses add up"
@@ -96,7 +96,7 @@ class Survey:
         if site in self.products:
             a, b = self.products[site][0].widths
             pairs = uses
-            if any(is_complex(one.node) for one in self.products[site]):
+            if any(is_complex(product.node) for product in self.products[site]):
                 why, pairs = "it multiplies complex numbers, whose parts are two uses", 2 * uses
             if pairs == 1 or PAIRS_PAY * pairs * (a + 1 + b) <= a * b:
                 return Form("pairs", why, site=site, widths=widths, entries=pairs)
@@ -108,23 +108,23 @@ def survey(outputs: Tensor, trainable: Sequence[Owned]) -> Survey:
     parameters = {owned.name: owned.parameter for owned in trainable}
     consumers = graph.consumers(outputs)
     uses = find_uses(outputs, parameters, consumers)
-    seen: dict[str, _Seen] = {}
-    for name, of_one in uses.items():
-        if of_one:
+    usage: dict[str, _Seen] = {}
+    for name, of_parameter in uses.items():
+        if of_parameter:
             try:
-                seen[name] = _seen(parameters[name], of_one, consumers)
-            except Exception as error:  # what a node does not keep, or lets nobody see
-                operations = ", ".join(dict.fromkeys(use.operation for use in of_one))
+                usage[name] = _seen(parameters[name], of_parameter, consumers)
+            except Exception as error:  # as where a node does not keep what is needed
+                operations = ", ".join(dict.fromkeys(use.operation for use in of_parameter))
                 why = f"used by {operations}, which cannot be followed ({first_line(error)})"
-                seen[name] = Form("dense", why)
+                usage[name] = Form("dense", why)
 
     def of(kind: type[_T]) -> dict[str, tuple[_T, ...]]:
-        """Whatever is used by operations of one kind."""
-        pairs = [(name, one) for name, one in seen.items() if isinstance(one, tuple)]
-        parts = {name: tuple(part for part in one if isinstance(part, kind)) for name, one in pairs}
-        return {name: one for name, one in parts.items() if one}
+        """Return the uses of one kind, by parameter; parameters without any are left out."""
+        pairs = [(name, uses) for name, uses in usage.items() if isinstance(uses, tuple)]
+        of_kind = {name: tuple(use for use in uses if isinstance(use, kind)) for name, uses in pairs}
+        return {name: uses for name, uses in of_kind.items() if uses}
 
-    others = {name: one for name, one in seen.items() if isinstance(one, Form)}
+    others = {name: form for name, form in usage.items() if isinstance(form, Form)}
     return Survey(len(outputs), of(Product), of(Shift), of(Read), others)
 
 
@@ -133,9 +133,9 @@ def survey_of(prepared: Prepared, x: Tensor) -> Survey:
     return survey(evaluate(prepared.model, x), prepared.trainable)
 
 
-def first_forms(prepared: Prepared, found: Survey) -> dict[str, Form]:
-    """The most hopeful forms, by the uses that were found and by what modules declare."""
-    forms = {**found.forms}
+def first_forms(prepared: Prepared, usage: Survey) -> dict[str, Form]:
+    """Return the most compact forms possible, by the uses that were found and by what modules declare."""
+    forms = {**usage.forms}
     for owned in prepared.trainable:
         declared = isinstance(prepared.model.get_submodule(owned.module), TableLookup)
         if declared and owned.attribute == "table" and owned.name in forms:
@@ -144,7 +144,7 @@ def first_forms(prepared: Prepared, found: Survey) -> dict[str, Form]:
 
 
 def _seen(parameter: Tensor, uses: Sequence[Use], consumers: Consumers) -> _Seen:
-    """What all uses of a parameter are, if they are of one kind; else a dense form that says why."""
+    """Return all uses of a parameter, if they are of one kind; else a dense form with the reason."""
     moved: Moved = {}
     if len(uses) > MOST_USES:
         return _dense(uses, consumers)
@@ -153,26 +153,26 @@ def _seen(parameter: Tensor, uses: Sequence[Use], consumers: Consumers) -> _Seen
     multiplied = [product_of(use, parameter, moved) for use in uses]
     products = _whole(multiplied, parameter)
     if len(products) == len(uses):
-        if not all(torch.equal(one.positions, products[0].positions) for one in products):
+        if not all(torch.equal(product.positions, products[0].positions) for product in products):
             return Form("dense", "some products have it as it is, others its transpose")
-        return tuple(sorted(products, key=lambda one: id(one.node)))
+        return tuple(sorted(products, key=lambda product: id(product.node)))
     added = [shift_of(use, parameter, consumers, moved) for use in uses]
     shifts = _whole(added, parameter)
     if len(shifts) == len(uses):
-        return tuple(sorted(shifts, key=lambda one: id(one.site)))
+        return tuple(sorted(shifts, key=lambda shift: id(shift.site)))
     if len(uses) == 1 and (*multiplied, *added) != (None, None):
         why = "a part of it is multiplied or added, or a number of it in several places"
         return Form("dense", why, "make the part a parameter of its own")
     return _dense(uses, consumers)
 
 
-def _whole(found: Sequence[_Linear | None], parameter: Tensor) -> list[_Linear]:
-    """Those that take each of the parameter's numbers once."""
-    return [one for one in found if one is not None and _is_whole(one.positions, parameter)]
+def _whole(candidates: Sequence[_Linear | None], parameter: Tensor) -> list[_Linear]:
+    """Return the products or shifts that use each number of the parameter once."""
+    return [use for use in candidates if use is not None and _is_whole(use.positions, parameter)]
 
 
 def _is_whole(positions: Tensor, parameter: Tensor) -> bool:
-    """Whether positions name each of the parameter's numbers once."""
+    """Return whether positions contain each of the parameter's numbers once."""
     if positions.numel() != parameter.numel():
         return False
     if is_full_view(positions):
@@ -195,7 +195,7 @@ _KNOWN = {
 
 
 def _dense(uses: Sequence[Use], consumers: Consumers) -> Form:
-    """A dense form that names the operations which stand in the way."""
+    """Return a dense form, with a reason that names the operations which allow no other."""
     if len(uses) > MOST_USES:
         return Form("dense", f"used in more than {MOST_USES} places")
     operations = list(dict.fromkeys(use.operation for use in uses))

@@ -1,4 +1,4 @@
-"""Plain autograd's gradient for random cotangents, and whether there is one at all."""
+"""Plain autograd's gradient for random cotangents, and a check that it is not zero."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ntkspec.export.uses import Read
 Gradients = dict[str, Tensor | None]
 
 DIVISORS = range(1, 20, 2)  # of cotangents, which are then rounded differently
-SHRINKS = 1e-6  # at least by so much does what is rounding alone, from single to double precision
+SHRINKS = 1e-6  # from single to double precision, a gradient that is rounding alone falls below this share
 
 
 def random_cotangents(outputs: Tensor) -> Tensor:
-    """Draw normal cotangents of the outputs' shape, the same ones every time, past torch's own state."""
+    """Draw normal cotangents of the outputs' shape, the same every time; torch's generator is unused."""
     generator = torch.Generator().manual_seed(20260101)
     v = torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
     return v.to(device=outputs.device, dtype=outputs.dtype)
@@ -43,19 +43,19 @@ def gradients_of(
     """
     tables = reads or {}
     whole = [owned for owned in prepared.trainable if owned.name not in tables]
-    edges = [GradientEdge(read.node, 0) for found in tables.values() for read in found]
+    edges = [GradientEdge(read.node, 0) for of_table in tables.values() for read in of_table]
     at = differentiate(outputs, [*(owned.parameter for owned in whole), *edges], v)
     gradients = dict(zip([owned.name for owned in whole], at, strict=False))
     at_edges, sizes = iter(at[len(whole) :]), {owned.name: owned.size for owned in prepared.trainable}
-    for name, reads_of_one in tables.items():
-        found = [(read, next(at_edges)) for read in reads_of_one]
-        gradients[name] = _sparse_sum(found, sizes[name], v.dtype)
+    for name, of_table in tables.items():
+        pairs = [(read, next(at_edges)) for read in of_table]
+        gradients[name] = _sparse_sum(pairs, sizes[name], v.dtype)
     return gradients
 
 
-def _sparse_sum(found: Sequence[tuple[Read, Tensor | None]], size: int, dtype: torch.dtype) -> Tensor | None:
-    """The gradient of a table of `size` numbers as one sparse vector."""
-    terms = [read.terms(gradient) for read, gradient in found if gradient is not None]
+def _sparse_sum(reads: Sequence[tuple[Read, Tensor | None]], size: int, dtype: torch.dtype) -> Tensor | None:
+    """Add up the gradient of a table of `size` numbers as one sparse vector; None if there is none."""
+    terms = [read.terms(gradient) for read, gradient in reads if gradient is not None]
     if not terms:
         return None
     positions, values = (torch.cat(parts) for parts in zip(*terms, strict=True))
@@ -65,10 +65,10 @@ def _sparse_sum(found: Sequence[tuple[Read, Tensor | None]], size: int, dtype: t
 
 
 def require_gradient(prepared: Prepared, x: Tensor) -> None:
-    """Refuse a gradient that is zero at x (n, d) but for rounding, in all parameters.
+    """Refuse a gradient at x (n, d) that is zero in all parameters but for rounding.
 
     No scale tells rounding from a small gradient, but the precision does: a gradient hardly changes with it.
-    To be asked only of a gradient that failed a check, since it costs a copy of the model.
+    Call this only where a check of the gradient failed, since it copies the model.
 
     Raises:
         ExportError: the gradient is rounding alone.
@@ -87,20 +87,20 @@ def require_gradient(prepared: Prepared, x: Tensor) -> None:
 
 
 def _size(prepared: Prepared, x: Tensor) -> float:
-    """The largest gradient for several cotangents: by chance, one alone may have no rounding error."""
-    found = []
+    """Return the largest gradient over several cotangents: one alone may by chance have no rounding error."""
+    sizes = []
     for divisor in DIVISORS:
         outputs = evaluate(prepared.model, x)
-        found.append(largest(gradients_of(prepared, outputs, random_cotangents(outputs) / divisor).values()))
-    return max(found)
+        sizes.append(largest(gradients_of(prepared, outputs, random_cotangents(outputs) / divisor).values()))
+    return max(sizes)
 
 
 def _size_in_other_precision(prepared: Prepared, x: Tensor) -> float:
-    """NaN where the model does not run in it."""
+    """Return the same as `_size` in the other precision; NaN where the model does not run in it."""
     other: Precision = "float32" if prepared.dtype == torch.float64 else "float64"
     try:
         copied = prepare(prepared.source, other)
         with evaluation(copied.device, copied.dtype):
             return _size(copied, x.to(copied.dtype))
-    except Exception:  # whatever keeps it from that
+    except Exception:  # the model does not run in it
         return math.nan

@@ -1,59 +1,61 @@
-"""Autograd's graph of some outputs: what it ends at, what it has a record of, and who uses what."""
+"""Autograd's graph of some outputs: its nodes, its leaves, and which node takes which results."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+
+Node: TypeAlias = Any  # a node of the graph; torch has no types for what it keeps of its operation
 
 _Leaf = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]  # untyped in torch
 
 
 class Consumer(NamedTuple):
-    """An operation that takes another's result."""
+    """An operation that takes a result of another."""
 
-    node: Any
+    node: Node
     slot: int  # which of its inputs that is
     result: int  # which of the other's results
 
 
-def nodes(outputs: Tensor) -> list[Any]:
-    """The nodes of the graph, each once."""
-    found: list[Any] = [] if outputs.grad_fn is None else [outputs.grad_fn]
-    seen = {None, *found}
-    for node in found:  # which grows meanwhile
+def nodes(outputs: Tensor) -> list[Node]:
+    """Return the nodes of the graph, each once."""
+    reached: list[Node] = [] if outputs.grad_fn is None else [outputs.grad_fn]
+    seen = {None, *reached}
+    for node in reached:  # which grows meanwhile
         for following, _ in node.next_functions:
             if following not in seen:
                 seen.add(following)
-                found.append(following)
-    return found
+                reached.append(following)
+    return reached
 
 
-def consumers(outputs: Tensor) -> dict[Any, list[Consumer]]:
-    """For each node of the graph, who takes its results."""
-    found: dict[Any, list[Consumer]] = {}
+def consumers(outputs: Tensor) -> dict[Node, list[Consumer]]:
+    """Return, for each node of the graph, the operations that take its results."""
+    takers: dict[Node, list[Consumer]] = {}
     for node in nodes(outputs):
         for slot, (following, result) in enumerate(node.next_functions):
             if following is not None:
-                found.setdefault(following, []).append(Consumer(node, slot, result))
-    return found
+                takers.setdefault(following, []).append(Consumer(node, slot, result))
+    return takers
 
 
-def is_leaf(node: Any) -> bool:
-    """Whether the graph ends at this node, in a tensor."""
+def is_leaf(node: Node) -> bool:
+    """Return whether a node stands for a tensor at which the graph ends."""
     return isinstance(node, _Leaf)
 
 
 def leaves(outputs: Tensor) -> list[Tensor]:
-    """The tensors that the graph ends at, each once."""
+    """Return the tensors at which the graph ends, each once."""
     if outputs.grad_fn is None:
         return [outputs] if outputs.requires_grad else []
     return [node.variable for node in nodes(outputs) if is_leaf(node)]
 
 
 def result_bytes(outputs: Tensor) -> int:
-    """Bytes of the results of all operations in the graph."""
+    """Return the bytes of the results of all operations in the graph."""
     results = [result for node in nodes(outputs) for result in node._input_metadata]
     return sum(math.prod(result.shape) * result.dtype.itemsize for result in results)

@@ -1,8 +1,9 @@
-"""The Jacobian of a model in memory."""
+"""The Jacobian of a model as a `Jacobian` in memory."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,35 +57,48 @@ def jacobian(
         (('0', '2'), [(3, 8), (9, 1)])
     """
     samples = as_array(inputs, "inputs")
-    blocks: list[Block] = []
-    regions: list[NDArray[np.int64]] = []
-    certain: list[bool] = []
-
-    def consume(outputs: int, bytes_a_sample: int, parts: Stream) -> None:
-        need = bytes_a_sample * len(samples)
-        require(
-            "Jacobian in memory", need, available_bytes(), "take fewer samples, or write it to a run file"
-        )
-        blocks.clear()
-        regions.clear()
-        certain.clear()
-        for part in parts:
-            if not blocks:
-                blocks.extend(block.empty(len(samples)) for block in part.jacobian)
-            for whole, some in zip(blocks, part.jacobian, strict=True):
-                _fill(whole, some, part.start)
-            if part.regions is not None:
-                regions.append(part.regions)
-                certain.append(part.certain)
-
-    done = export(model, samples, Options(roles, precision, chunk, memory), consume)
+    collected = _Collected(len(samples))
+    done = export(model, samples, Options(roles, precision, chunk, memory), collected.replace)
     for note in done.notes:
         warnings.warn(note, ExportWarning, stacklevel=2)
-    numbers = np.concatenate(regions) if regions else None
-    return Jacobian(tuple(blocks), numbers, bool(certain) and all(certain))
+    return collected.to_jacobian()
 
 
-def _fill(whole: Block, some: Block, start: int) -> None:
-    for target, source in zip(whole.factors, some.factors, strict=True):
+@dataclass
+class _Collected:
+    """The blocks and regions of all samples, filled chunk by chunk."""
+
+    samples: int
+    blocks: list[Block] = field(default_factory=list)
+    regions: list[NDArray[np.int64]] = field(default_factory=list)  # of each chunk
+    certain: bool = False
+
+    def replace(self, outputs: int, bytes_a_sample: int, chunks: Stream) -> None:
+        """Start again, and fill the blocks with chunks; see `Consumer` in `ntkspec.export.driver`.
+
+        Raises:
+            MemoryBudgetError: they do not fit into memory.
+        """
+        remedy = "take fewer samples, or write it to a run file"
+        require("Jacobian in memory", bytes_a_sample * self.samples, available_bytes(), remedy)
+        self.blocks, self.regions, self.certain = [], [], True
+        for chunk in chunks:
+            if not self.blocks:
+                self.blocks = [block.empty(self.samples) for block in chunk.jacobian]
+            for whole, block in zip(self.blocks, chunk.jacobian, strict=True):
+                _fill(whole, block, chunk.start)
+            if chunk.regions is not None:
+                self.regions.append(chunk.regions)
+                self.certain = self.certain and chunk.certain
+
+    def to_jacobian(self) -> Jacobian:
+        """Return the Jacobian of all samples."""
+        if not self.regions:
+            return Jacobian(tuple(self.blocks), None, False)
+        return Jacobian(tuple(self.blocks), np.concatenate(self.regions), self.certain)
+
+
+def _fill(whole: Block, block: Block, start: int) -> None:
+    for target, source in zip(whole.factors, block.factors, strict=True):
         for name, array in source.load().arrays.items():
-            target.arrays[name][start : start + some.samples] = array
+            target.arrays[name][start : start + block.samples] = array

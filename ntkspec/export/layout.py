@@ -1,4 +1,4 @@
-"""Which trainable parameter goes into which block, and in which form."""
+"""The blocks of an export: which trainable parameters are in each, and in which form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ WORKING_COPIES = 5  # of a dense chunk: rows, columns, their stack, the block, a
 
 @dataclass(frozen=True)
 class Choices:
-    """What the checks have found out about a model so far; it starts from the most hopeful."""
+    """The form of each parameter and how it is computed, as far as the checks have confirmed it.
+
+    An export starts from the most compact choices, and replaces those that a check disproves.
+    """
 
     forms: Mapping[str, Form] = field(default_factory=dict)  # of every parameter that is used
     unused: frozenset[str] = frozenset()  # parameters that no output depends on
@@ -24,18 +27,18 @@ class Choices:
     full: frozenset[str] = frozenset()  # large dense parameters whose rows are not mostly zero
     single: bool = False  # gradients agree to single precision alone, as of a model with casts inside
 
-    def with_forms(self, found: Mapping[str, Form]) -> Choices:
-        """The same, with these forms in the place of others; their parameters are used."""
-        return replace(self, forms={**self.forms, **found}, unused=self.unused - found.keys())
+    def with_forms(self, forms: Mapping[str, Form]) -> Choices:
+        """Return choices in which some parameters have other forms, and count as used."""
+        return replace(self, forms={**self.forms, **forms}, unused=self.unused - forms.keys())
 
-    def demote(self, found: Mapping[str, str]) -> Choices:
-        """The same, with the parameters in `found` dense, and why."""
-        return self.with_forms({name: Form("dense", reason) for name, reason in found.items()})
+    def demote(self, reasons: Mapping[str, str]) -> Choices:
+        """Return choices in which some parameters are dense, for the reasons given."""
+        return self.with_forms({name: Form("dense", reason) for name, reason in reasons.items()})
 
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """One block to be, or several levels of a table: its parameters and their form."""
+    """A block as planned, or several levels of a table: its parameters and their form."""
 
     name: str
     forms: tuple[Form, ...]  # of each parameter; all of one kind
@@ -45,23 +48,23 @@ class BlockPlan:
 
     @property
     def kind(self) -> Kind:
-        """The kind of the forms."""
+        """Return the kind of the forms."""
         return self.forms[0].kind
 
     @property
     def form(self) -> Form:
-        """The form of the first parameter."""
+        """Return the form of the first parameter."""
         return self.forms[0]
 
     @property
     def reason(self) -> str:
-        """Why it is dense; empty if it is not."""
+        """Return why it is dense; "" if it is not."""
         reasons = dict.fromkeys(form.reason for form in self.forms) if self.kind == "dense" else ()
         return "; ".join(reasons)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the blocks: of each level, where there are several."""
+        """Return the names of the blocks: one, or one for each level of a table."""
         layout = self.form.layout
         if layout is None or layout.levels == 1:
             return (self.name,)
@@ -71,12 +74,15 @@ class BlockPlan:
         return tuple(f"{self.name}[{k * length}:{(k + 1) * length}]" for k in range(layout.levels))
 
     def bytes_a_sample(self, outputs: int, itemsize: int) -> int:
-        """Bytes of one sample in all its blocks."""
+        """Return the bytes of one sample in all its blocks."""
         form, columns = self.form, outputs * itemsize
         if self.kind == "dense":
             return self.width * columns
         if self.kind in ("linear", "pairs"):
-            once = sum(one.widths[0] for one in self.forms) * itemsize + form.widths[1] * columns
+            once = (
+                sum(parameter_form.widths[0] for parameter_form in self.forms) * itemsize
+                + form.widths[1] * columns
+            )
             return once * (form.entries if self.kind == "pairs" else 1)
         if self.kind == "lookup":
             return form.entries * (4 + itemsize) + self.owned[0].shape[-1] * columns
@@ -85,27 +91,28 @@ class BlockPlan:
         return form.entries * (4 + columns)
 
     def working_bytes(self, outputs: int, itemsize: int) -> int:
-        """Bytes of one sample while its blocks are made, which is more than they take in the end."""
+        """Return the bytes of one sample while its blocks are made, more than they take in the end."""
         entries = self.form.entries if self.kind in ("rows", "scanned") else 0
         made = WORKING_COPIES * self.bytes_a_sample(outputs, itemsize)
         return made + entries * (WORKING_COPIES * outputs * itemsize + 48)  # with positions and orders
 
     @property
     def order(self) -> int:
-        """Position of the first parameter."""
+        """Return the position of the first parameter among all parameters."""
         return self.owned[0].order
 
     @property
     def width(self) -> int:
-        """Number of parameters, in real numbers."""
+        """Return the number of parameters, in real numbers."""
         return sum(owned.size for owned in self.owned)
 
 
 def lay_out(prepared: Prepared, choices: Choices, roles: Roles) -> tuple[BlockPlan, ...]:
-    """Blocks for every used trainable parameter.
+    """Plan the blocks of every used trainable parameter.
 
-    What is multiplied and added in one place is one block, a table is one by itself, and the dense parameters
-    of a module are one; those of the model itself have a block each, and so have those of different roles.
+    Parameters that are multiplied and added in one place form one block, each table forms one, and the dense
+    parameters of a module form one. Dense parameters of the model itself have a block each, and so have those
+    of different roles.
     """
     groups: dict[tuple[Kind, str, str], list[Owned]] = {}
     for owned in prepared.trainable:
@@ -132,7 +139,7 @@ def _is_grid(form: Form) -> bool:
 
 
 def given_roles(prepared: Prepared, roles: Roles | None) -> Roles:
-    """Give roles as they were given, less the dots that their prefixes end with.
+    """Check roles and return them without the dots at the ends of their prefixes.
 
     Raises:
         UsageError: they are no mapping, a prefix that begins no parameter's name, or a role that is no word.

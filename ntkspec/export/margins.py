@@ -1,8 +1,8 @@
-"""Which samples rounding could have put into another activation region.
+"""The samples that rounding could have put into another activation region.
 
-Beside every tensor behind the encoding stands a bound on its rounding error, operation by operation
-(Wilkinson's running error analysis; Higham 2002, section 3.3), the encoding being taken as it is. A sample is
-uncertain where one of its numbers lies no further from a kink than its error.
+For every tensor behind the encoding, a bound on its rounding error is computed operation by operation
+(Wilkinson's running error analysis; Higham 2002, section 3.3); the encoding itself counts as exact. A sample
+is uncertain if one of its numbers is no further from a kink than its error.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from torch.utils._pytree import tree_map
 
 from ntkspec import summation
 
+Number = Tensor | float  # a float stands for as many equal numbers as are needed
+
 
 @dataclass(frozen=True)
 class Step:
-    """An operation before it is carried out, and the errors of its arguments."""
+    """An operation that is about to be carried out, and the errors of its arguments."""
 
     name: str
     func: Any
@@ -31,77 +33,79 @@ class Step:
     bound: Callable[[Tensor], Tensor]  # of an argument's error
     precision: np.dtype[Any]  # of the arithmetic
 
-    def error(self, place: int) -> Any:
-        """The error of an argument; 0 of a plain number."""
-        one = self.args[place]
-        return self.bound(one) if isinstance(one, Tensor) else 0.0
+    def error(self, place: int) -> Number:
+        """Return the bound on an argument's error; 0 for a plain number."""
+        argument = self.args[place]
+        return self.bound(argument) if isinstance(argument, Tensor) else 0.0
 
-    def size(self, place: int) -> Any:
-        """The absolute value of an argument; a mask is one."""
-        one = self.args[place]
-        return one if isinstance(one, Tensor) and one.dtype == torch.bool else abs(one)
+    def size(self, place: int) -> Number:
+        """Return the absolute value of an argument; a mask is returned as it is."""
+        argument = self.args[place]
+        return argument if isinstance(argument, Tensor) and argument.dtype == torch.bool else abs(argument)
 
     def gamma(self, roundings: int) -> float:
-        """gamma_m, and one rounding more for this analysis' own."""
+        """Return gamma_(m + 1) for m roundings: one more for this analysis (Higham 2002, section 3.1)."""
         return summation.gamma(roundings + 1, self.precision)
 
     def option(self, name: str, place: int, default: Any) -> Any:
-        """An argument by its name or its place."""
-        given = self.args[place] if len(self.args) > place else self.kwargs.get(name)
-        return default if given is None else given
+        """Return an argument by its name or its place."""
+        value = self.args[place] if len(self.args) > place else self.kwargs.get(name)
+        return default if value is None else value
 
 
-def _sum(step: Step) -> Any:
-    scale = max(1.0, abs(step.kwargs.get("alpha", 1)))
+def _sum(step: Step) -> Number:
+    scale: float = max(1.0, abs(step.kwargs.get("alpha", 1)))
     sizes = step.size(0) + step.size(1)
     return scale * (step.error(0) + step.error(1) + step.gamma(2) * sizes)
 
 
-def _product(step: Step) -> Any:
+def _product(step: Step) -> Number:
     sizes = step.size(0) * step.size(1)
     both = step.error(0) * step.error(1)
     return step.error(0) * step.size(1) + step.size(0) * step.error(1) + both + step.gamma(1) * sizes
 
 
-def _ratio(step: Step) -> Any:
-    """|x / y| for y at least as large as its error leaves it; infinite where that may be zero."""
+def _ratio(step: Step) -> Number:
+    """Bound the error of x / y, with |y| reduced by its error; infinite where that may be zero."""
     least = torch.as_tensor(step.size(1) - step.error(1)).clamp(min=0)
     exact = step.error(0) + step.gamma(1) * step.size(0)
     return (exact + step.size(0) * step.error(1) / step.size(1)) / least
 
 
-def _matrices(step: Step, place: int = 0) -> Any:
-    x, y = step.size(place), step.size(place + 1)
+def _matrices(step: Step, place: int = 0) -> Number:
+    x, y = (torch.as_tensor(step.size(k)) for k in (place, place + 1))
+    x_error, y_error = (torch.as_tensor(step.error(k)) for k in (place, place + 1))
     exact = step.gamma(x.shape[-1]) * (x @ y)
-    both = step.error(place) @ step.error(place + 1)
-    return step.error(place) @ y + x @ step.error(place + 1) + both + exact
+    return x_error @ y + x @ y_error + x_error @ y_error + exact
 
 
-def _affine(step: Step) -> Any:
-    beta, alpha = abs(step.kwargs.get("beta", 1)), abs(step.kwargs.get("alpha", 1))
-    sizes = beta * step.size(0) + alpha * (step.size(1) @ step.size(2))
+def _affine(step: Step) -> Number:
+    beta: float = abs(step.kwargs.get("beta", 1))
+    alpha: float = abs(step.kwargs.get("alpha", 1))
+    sizes = beta * step.size(0) + alpha * (torch.as_tensor(step.size(1)) @ step.size(2))
     return beta * step.error(0) + alpha * _matrices(step, 1) + step.gamma(3) * sizes
 
 
-def _reduction(step: Step) -> Any:
-    sizes = step.func(step.size(0), *step.args[1:], **step.kwargs)
+def _reduction(step: Step) -> Number:
+    sizes: Tensor = step.func(step.size(0), *step.args[1:], **step.kwargs)
     terms = step.args[0].numel() // max(sizes.numel(), 1)
-    return step.func(step.error(0), *step.args[1:], **step.kwargs) + step.gamma(terms + 1) * sizes
+    bound: Tensor = step.func(step.error(0), *step.args[1:], **step.kwargs)
+    return bound + step.gamma(terms + 1) * sizes
 
 
-def _extreme(step: Step) -> Any:
-    return step.error(0).amax(step.option("dim", 1, ()), step.option("keepdim", 2, False))
+def _extreme(step: Step) -> Number:
+    return torch.as_tensor(step.error(0)).amax(step.option("dim", 1, ()), step.option("keepdim", 2, False))
 
 
-def _slope(step: Step) -> Any:
+def _slope(step: Step) -> Number:
     slope = abs(step.option("slope", 1, 0.01))
     steepest = slope.clamp(min=1.0) if isinstance(slope, Tensor) else max(1.0, slope)
     return (step.error(0) + step.gamma(1) * step.size(0)) * steepest
 
 
-def _cut(step: Step) -> Any:
-    """Where a number certainly lies on a piece that is constant, it is exact."""
-    x, error, (low, high) = step.args[0], step.error(0), _LIMITS[step.name](step)
+def _cut(step: Step) -> Number:
+    """Bound the error of a cut; it is zero where a number certainly lies on a constant piece."""
+    x, error, (low, high) = step.args[0], torch.as_tensor(step.error(0)), _LIMITS[step.name](step)
     flat = torch.zeros_like(x, dtype=torch.bool)
     if low is not None:
         flat |= x < low - error
@@ -110,12 +114,13 @@ def _cut(step: Step) -> Any:
     return error.masked_fill(flat, 0.0)
 
 
-def _moved(step: Step) -> Any:
+def _moved(step: Step) -> Number:
     args, kwargs = tree_map(
-        lambda one: step.bound(one) if isinstance(one, Tensor) and one.is_floating_point() else one,
+        lambda leaf: step.bound(leaf) if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf,
         (step.args, step.kwargs),
     )
-    return step.func(*args, **kwargs)
+    bound: Tensor = step.func(*args, **kwargs)
+    return bound
 
 
 # Between which limits a number is not cut off to a constant.
@@ -127,7 +132,7 @@ _LIMITS: dict[str, Callable[[Step], tuple[Any, Any]]] = {
     "clamp_min": lambda step: (step.args[1], None),
     "clamp_max": lambda step: (None, step.args[1]),
 }
-_RULES: dict[str, Callable[[Step], Any]] = {
+_RULES: dict[str, Callable[[Step], Number]] = {
     **dict.fromkeys(("add", "sub", "rsub"), _sum),
     "mul": _product,
     "div": _ratio,
@@ -144,8 +149,8 @@ _RULES: dict[str, Callable[[Step], Any]] = {
 }
 
 
-def _distances(step: Step) -> list[tuple[Tensor, Any]]:
-    """How far numbers are from each kink, and how far rounding could have taken them."""
+def _distances(step: Step) -> list[tuple[Tensor, Number]]:
+    """Return how far numbers are from each kink, and how far rounding could have moved them."""
     name, x = step.name, step.args[0]
     if name in _LIMITS:
         limits = [limit for limit in _LIMITS[name](step) if limit is not None]
@@ -157,11 +162,14 @@ def _distances(step: Step) -> list[tuple[Tensor, Any]]:
     return [(abs(x - step.args[1]), step.error(0) + step.error(1))]  # two numbers are compared
 
 
-def _from_the_next(step: Step) -> list[tuple[Tensor, Any]]:
-    """How far the numbers of a maximum or minimum are from the one that is taken."""
+def _from_the_next(step: Step) -> list[tuple[Tensor, Number]]:
+    """Return how far all numbers are from the maximum or minimum among them.
+
+    A number that alone is the extreme one is infinitely far, since nothing else can take its place.
+    """
     dims = step.option("dim", 1, ()) or tuple(range(1, step.args[0].ndim))
     reduce = torch.amax if step.name == "amax" else torch.amin
-    x, error = step.args[0], step.error(0)
+    x, error = step.args[0], torch.as_tensor(step.error(0))
     best = reduce(x, dims, keepdim=True)
     others = (x - best).abs()
     alone = (others == 0).sum(dims, keepdim=True) == 1
@@ -170,14 +178,14 @@ def _from_the_next(step: Step) -> list[tuple[Tensor, Any]]:
 
 
 class Margins:
-    """Errors of tensors by their storages, so that views, and what is written through them, agree."""
+    """Bounds on the errors of tensors, kept by storage, so that views and writes through them agree."""
 
     def __init__(self, samples: int) -> None:
         self.uncertain = torch.zeros(samples, dtype=torch.bool)
         self._errors: dict[int, Tensor] = {}  # by storage, one number for each of its numbers
 
     def step(self, name: str, func: Any, args: Any, kwargs: Any, dtype: torch.dtype) -> Step:
-        """What an operation does to errors; arithmetic is in `dtype`."""
+        """Return an operation with the error bounds of its arguments; `dtype` is that of the arithmetic."""
         return Step(name, func, args, kwargs, self._bound, np.dtype(str(dtype).removeprefix("torch.")))
 
     def decide(self, step: Step) -> None:
@@ -186,27 +194,27 @@ class Margins:
             close = ~(distance > error) & torch.as_tensor(error != 0)  # an error that is not known is NaN
             self.uncertain |= close.reshape(len(self.uncertain), -1).any(dim=1).cpu()
 
-    def after(self, step: Step) -> Any:
-        """Bound the error of what an operation makes, before it is carried out."""
+    def after(self, step: Step) -> Number:
+        """Bound the error of an operation's result, before it is carried out."""
         return _RULES.get(step.name, _moved)(step)
 
     def follows(self, name: str, moves: Container[str]) -> bool:
-        """Whether the error of an operation's result can be bounded; what moves numbers is given."""
+        """Return whether the error of an operation's result can be bounded; `moves` only move numbers."""
         return name in _RULES or name in moves
 
     def exact(self, tensors: Iterable[Tensor]) -> bool:
-        """Whether nothing was lost of these numbers."""
+        """Return whether no error is known of any of these tensors."""
         return all(self._view(tensor, create=False) is None for tensor in tensors)
 
-    def keep(self, results: list[Tensor], error: Any) -> None:
-        """Remember the error of what was made."""
+    def keep(self, results: list[Tensor], error: Number | None) -> None:
+        """Keep the error bound of an operation's results."""
         for result in results:
             view = self._view(result, create=True)
             if isinstance(error, Tensor) and view is not None:
                 view.copy_(error.expand(view.shape))
 
     def forget(self) -> None:
-        """Let go of all errors; which samples are uncertain stays."""
+        """Drop all error bounds; which samples are uncertain is kept."""
         self._errors.clear()
 
     def _bound(self, tensor: Tensor) -> Tensor:

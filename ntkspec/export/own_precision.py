@@ -1,7 +1,8 @@
-"""Whether a model that was trained in single precision is another function in double.
+"""A check whether a model that was trained in single precision is another function in double.
 
 Where rounding decides which row of a table is read, or on which side of a threshold a number lies, it may
-decide otherwise in double precision: the kernel is then right, and that of a network which nobody trained.
+decide otherwise in double precision: the kernel is then correct, but that of another network than was
+trained.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ AGREE = 1e-3  # of the largest output: far above rounding, and far below another
 
 
 def note_of_precision(prepared: Prepared, x: Tensor) -> tuple[str, ...]:
-    """What to say of a model of single precision that gives others in double at x (n, d); else nothing."""
+    """Return a note if a model of single precision gives other outputs in double at x (n, d)."""
     trained = {owned.parameter.dtype for owned in prepared.trainable}
     own = {p.dtype for p in prepared.source.parameters() if p.requires_grad}
     if trained != {torch.float64} or own != {torch.float32}:
         return ()
-    some = x[torch.linspace(0, len(x) - 1, min(len(x), COMPARED)).long()]
+    samples = x[torch.linspace(0, len(x) - 1, min(len(x), COMPARED)).long()]
     try:
         with torch.no_grad():
-            outputs = evaluate(prepared.model, some, connected=False)
+            outputs = evaluate(prepared.model, samples, connected=False)
             with evaluation(prepared.device, torch.float32), torch.no_grad():
                 model = deep_copy(prepared.source)[0].eval()
-                single = evaluate(model, some.to(torch.float32), connected=False)
+                single = evaluate(model, samples.to(torch.float32), connected=False)
     except Exception:  # it runs in double precision alone, or cannot be copied as it is
         return ()
     apart = (single.to(outputs.dtype) - outputs).abs().amax(1)
@@ -40,6 +41,6 @@ def note_of_precision(prepared: Prepared, x: Tensor) -> tuple[str, ...]:
         return ()
     return (
         f"in single precision, in which it was trained, the model gives other outputs for "
-        f"{many} of {len(some)} samples, by up to {float(apart.max()):.1e}: rounding decides something in "
+        f"{many} of {len(samples)} samples, by up to {float(apart.max()):.1e}: rounding decides something in "
         "it, such as which row of a table is read; precision='float32' exports it as it was trained",
     )

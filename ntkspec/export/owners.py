@@ -1,8 +1,9 @@
-"""Which sample each number of an intermediate result belongs to, whatever its layout.
+"""The sample that each number of an intermediate result belongs to, whatever its layout.
 
-Two backward passes, one with cotangents v, the other with sample i's multiplied by 2^d(i), differ by that
-power in every number that belongs to sample i: powers of two round nothing. A number of several samples gives
-no power of two. d(i) is a digit of i, in a base that the range of the numbers allows; each takes a pass.
+Two backward passes are compared, one with cotangents v, the other with those of sample i multiplied by
+2^d(i): every number that belongs to sample i changes by that power, without rounding. A number that belongs
+to several samples changes by no power of two. d(i) is a digit of i, in a base that the range of the numbers
+allows; there is a pass for each digit.
 """
 
 from __future__ import annotations
@@ -21,28 +22,32 @@ Backward = Callable[[Tensor], Sequence[Tensor]]  # gradients at some results for
 
 
 def owners(outputs: Tensor, backward: Backward) -> list[Tensor | None]:
-    """The sample (int64) of each number of the results that `backward` gives gradients at; -1: it has none.
+    """Return the sample (int64) of each number of the results at which `backward` gives gradients.
 
-    None stands for a result of which some number belongs to several samples.
+    It is -1 where a number has no sample. None stands for a result of which some number belongs to several
+    samples.
     """
     n = len(outputs)
     base, samples = _BASES[outputs.dtype], torch.arange(n, device=outputs.device)
-    # One random row for all samples, of the layout of the coded ones, lest another kernel round otherwise.
+    # One random row for all samples, in the layout of the coded ones, so that the same kernel rounds alike.
     v = random_cotangents(outputs[:1]).repeat(n, 1)
     plain = backward(v)
-    found: list[Tensor | None] = [torch.where(_counts(one, base), 0, NOBODY) for one in plain]
+    owner_of: list[Tensor | None] = [torch.where(_counts(gradient, base), 0, NOBODY) for gradient in plain]
     power = 1
     while power < n:
         digits = samples // power % base
         coded = backward(v * torch.exp2(digits.to(v.dtype))[:, None])
-        pairs = zip(found, plain, coded, strict=True)
-        found = [None if one is None else _with_digits(one, p, k, base, power) for one, p, k in pairs]
+        pairs = zip(owner_of, plain, coded, strict=True)
+        owner_of = [
+            None if owner is None else _with_digits(owner, before, after, base, power)
+            for owner, before, after in pairs
+        ]
         power *= base
-    return found
+    return owner_of
 
 
 def _counts(gradient: Tensor, base: int) -> Tensor:
-    """Where a gradient is not zero, nor so small that a product with a power of two is not exact."""
+    """Return where a gradient is neither zero nor so small that scaling by a power of two is inexact."""
     return gradient.abs() > torch.finfo(gradient.dtype).tiny * 2.0**base
 
 

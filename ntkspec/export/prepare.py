@@ -1,10 +1,9 @@
-"""The working copy: the caller's model in double precision and eval mode, and what it is made of."""
+"""The working copy of a model, in double precision and eval mode, and its parameters."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +24,12 @@ _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
 class ExportWarning(UserWarning):
-    """Something about an export that its caller should know; the same text is in the snapshot's notes."""
+    """A warning about an export; the same text is in the snapshot's notes."""
 
 
 @dataclass(frozen=True)
 class Owned:
-    """A trainable parameter, the module that holds it, and its place."""
+    """A trainable parameter, the module that holds it, and its position."""
 
     name: str
     module: str  # path of the first module that holds it; "" is the model itself
@@ -41,19 +40,19 @@ class Owned:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its shape in real numbers: a complex one ends in an axis of length two."""
+        """Return the shape in real numbers: that of a complex parameter ends in an axis of length two."""
         shape = tuple(self.parameter.shape)
         return (*shape, 2) if self.parameter.is_complex() else shape
 
     @property
     def size(self) -> int:
-        """Its real numbers."""
+        """Return the number of real numbers."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model that may be evaluated, differentiated and hooked at will."""
+    """A copy of a model that may be evaluated, differentiated and hooked."""
 
     source: nn.Module  # the caller's, to be read only
     model: nn.Module
@@ -108,8 +107,8 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
     )
 
 
-def to_tensor(array: NDArray[Any], prepared: Prepared) -> Tensor:
-    """Inputs as the working copy takes them.
+def to_tensor(array: NDArray[np.floating], prepared: Prepared) -> Tensor:
+    """Return inputs in the precision and on the device of the working copy.
 
     Raises:
         ExportError: they are too large for its precision.
@@ -196,7 +195,7 @@ def _check_parameters(named: dict[str, nn.Parameter], trainable: tuple[Owned, ..
 
 
 def _values(parameter: Tensor) -> Tensor:
-    """The numbers that are stored."""
+    """Return the numbers that are stored, which for a sparse tensor are few."""
     if parameter.layout == torch.strided:
         return parameter.detach()
     return parameter.detach().coalesce().values() if parameter.is_sparse else parameter.detach().values()

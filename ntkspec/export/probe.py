@@ -1,4 +1,4 @@
-"""A few samples, before the work: what the model's outputs are, what they depend on, and which plan holds."""
+"""A few samples computed before all others, to find the number of outputs and a plan that holds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ntkspec.errors import ExportError
 from ntkspec.export.chunk import rank_one_limit
+from ntkspec.export.chunk_blocks import ProductBlock, RowsBlock
 from ntkspec.export.compute import Chunk, compute, not_finite, or_rounding
 from ntkspec.export.dense import mostly_zero
 from ntkspec.export.evaluation import evaluate
@@ -21,7 +22,6 @@ from ntkspec.export.forms import Form, survey
 from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
 from ntkspec.export.graph import result_bytes
 from ntkspec.export.layout import WORKING_COPIES, BlockPlan, Choices, lay_out
-from ntkspec.export.pieces import ProductPiece, RowsPiece
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import MOST_LEVELS, find_layout
 from ntkspec.export.replan import Replan
@@ -31,13 +31,13 @@ from ntkspec.memory import format_bytes, require
 from ntkspec.roles import Roles
 
 PROBES = 7  # samples, spread over the data
-LARGE = 100_000  # numbers of a parameter that is worth a look at how many of a row's are zero
-SPARSE = 1 / 16  # of a row that is no more than this, the zeros are left out
+LARGE = 100_000  # numbers of a parameter whose rows are searched for zeros
+SPARSE = 1 / 16  # share of nonzero numbers up to which rows are stored without zeros
 
 
 @dataclass(frozen=True)
 class Probed:
-    """What the probe found."""
+    """The results of the probe."""
 
     choices: Choices
     outputs: int  # c
@@ -46,7 +46,7 @@ class Probed:
 
 
 def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
-    """Settle the choices on a few of the samples x (n, d), in two batch sizes.
+    """Find choices that hold on a few of the samples x (n, d), in two batch sizes.
 
     Raises:
         ExportError: outputs that are unfit, or that depend on other samples or on chance.
@@ -66,28 +66,32 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
 
 
 def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form]:
-    """What the rows of tables are like: how they are stored in the least room, and whether samples differ.
+    """Return how the rows of tables are stored in the least room, and whether samples differ in them.
 
     Args:
         chunk: the Jacobian of some samples.
         choices: what was planned.
         several: they are not one sample repeated.
     """
-    found = {}
-    for piece in chunk.pieces:
-        if isinstance(piece, RowsPiece):
-            (owned,), form = piece.plan.owned, piece.plan.form
+    forms = {}
+    for block in chunk.blocks:
+        if isinstance(block, RowsBlock):
+            (owned,), form = block.plan.owned, block.plan.form
             levels = _levels_to_try(owned.shape, chunk.lookups.get(owned.name, ()))
-            layout = find_layout(piece.rows, owned.shape, levels, rank_one_limit(piece.rows, choices))
-            varies = not several or _differ(piece.rows)
-            found[owned.name] = replace(form, layout=layout, varies=varies)
-        elif isinstance(piece, ProductPiece) and isinstance(piece.left, SparseRows):
-            found[piece.plan.owned[0].name] = replace(piece.plan.form, entries=piece.left.indices.shape[1])
-    return found
+            layout = find_layout(block.rows, owned.shape, levels, rank_one_limit(block.rows, choices))
+            varies = not several or _differ(block.rows)
+            forms[owned.name] = replace(form, layout=layout, varies=varies)
+        elif isinstance(block, ProductBlock) and isinstance(block.left, SparseRows):
+            forms[block.plan.owned[0].name] = replace(block.plan.form, entries=block.left.indices.shape[1])
+    return forms
 
 
 def _levels_to_try(shape: tuple[int, ...], lookups: Sequence[torch.Size]) -> set[int]:
-    """How many levels a table may have: by its own axes, those of its lookups' results, or their number."""
+    """Return how many levels a table may have.
+
+    A number of levels is the product of the table's leading axes, an axis of a lookup's result, or a divisor
+    of the number of lookups.
+    """
     leading = {math.prod(shape[:axis]) for axis in range(1, len(shape))}
     axes = {size for result in lookups for size in result}
     divisors = {count for count in range(1, len(lookups) + 1) if len(lookups) % count == 0}
@@ -95,33 +99,33 @@ def _levels_to_try(shape: tuple[int, ...], lookups: Sequence[torch.Size]) -> set
 
 
 def _mostly_zero(chunk: Chunk) -> frozenset[str]:
-    """The dense parameters of whose rows no more than a small share is not zero."""
-    found = set()
-    for piece in chunk.pieces:
-        if isinstance(piece, ProductPiece) and piece.plan.kind == "dense":
-            parts = torch.split(piece.right, [owned.size for owned in piece.plan.owned], dim=2)
-            for owned, rows in zip(piece.plan.owned, parts, strict=True):
+    """Return the names of the dense parameters whose rows are mostly zero."""
+    names = set()
+    for block in chunk.blocks:
+        if isinstance(block, ProductBlock) and block.plan.kind == "dense":
+            parts = torch.split(block.right, [owned.size for owned in block.plan.owned], dim=2)
+            for owned, rows in zip(block.plan.owned, parts, strict=True):
                 if 0 < int((rows != 0).any(1).sum(1).max()) <= SPARSE * owned.size:
-                    found.add(owned.name)
-    return frozenset(found)
+                    names.add(owned.name)
+    return frozenset(names)
 
 
 def _differ(rows: SparseRows) -> bool:
-    """Whether samples have numbers in different places; as where some have none, or nobody any so far."""
+    """Return whether samples have numbers at different positions, or none has any number."""
     places = {frozenset(row[row >= 0].tolist()) for row in rows.indices}
     return len(places) > 1 or places == {frozenset()}
 
 
 @dataclass(frozen=True)
 class Room:
-    """What there is to work in."""
+    """The memory that is available, and the sizes of the export."""
 
     budget: int  # bytes
     outputs: int  # c
     samples: int  # n, of the whole export
 
     def fit(self, plans: tuple[BlockPlan, ...], itemsize: int) -> int:
-        """How many samples' dense blocks fit the budget; at least one.
+        """Return how many samples' dense blocks fit the budget; at least one.
 
         Raises:
             MemoryBudgetError: none does.
@@ -157,7 +161,7 @@ def _settle(
 
 
 def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
-    """The choices with large dense parameters scanned, where a few rows at x (n, d) are mostly zero."""
+    """Return choices in which large dense parameters are scanned, if a few rows are mostly zero."""
     large = [
         owned
         for owned in prepared.trainable
@@ -168,12 +172,12 @@ def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
     ]
     if not large:
         return choices
-    some = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
-    outputs = evaluate(prepared.model, some).shape[1]
-    found = mostly_zero(prepared.model, large, some, outputs, SPARSE)
+    samples = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
+    outputs = evaluate(prepared.model, samples).shape[1]
+    sparse = mostly_zero(prepared.model, large, samples, outputs, SPARSE)
     scanned = {
         name: replace(choices.forms[name], kind="scanned", entries=0, varies=varies)
-        for name, varies in found.items()
+        for name, varies in sparse.items()
     }
     full = choices.full | {owned.name for owned in large} - scanned.keys()
     return replace(choices.with_forms(scanned), full=full)
@@ -182,7 +186,7 @@ def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
 def _compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> bool:
     """Compare the batch with its samples one by one; return whether only single precision agrees.
 
-    Gradients of `tables`, which are looked up in and used in no other way, are never formed whole.
+    Gradients of `tables`, which are used by lookups alone, are computed as sparse vectors.
 
     Raises:
         ExportError: they do not agree at all.
@@ -195,7 +199,7 @@ def _compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> b
     changes = []
     for i in range(len(x)):
         alone = _alone(prepared, x[i : i + 1])
-        changes.append(Difference.of(alone[0] - outputs[i], outputs))
+        changes.append(Difference.from_tensors(alone[0] - outputs[i], outputs))
         if not alone.requires_grad:
             continue
         for name, gradient in _gradients(prepared, alone, v[i : i + 1], tables).items():
@@ -205,12 +209,14 @@ def _compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> b
                 total[name] = total[name] + gradient
                 scale[name] = scale[name] + gradient.abs()
     whole = largest(together.values())
-    errors = [Difference.of((total[n] - g), scale[n], whole) for n, g in together.items() if g is not None]
+    errors = [
+        Difference.from_tensors((total[n] - g), scale[n], whole) for n, g in together.items() if g is not None
+    ]
     return _verdict(prepared, x, changes, errors)
 
 
 def _alone(prepared: Prepared, x: Tensor) -> Tensor:
-    """The outputs at one sample x (1, d), of which those of the batch have been found good."""
+    """Return the outputs at one sample x (1, d); outputs of the whole batch are known to be finite."""
     try:
         return evaluate(prepared.model, x, connected=False)
     except ExportError as error:
@@ -225,22 +231,24 @@ def _alone(prepared: Prepared, x: Tensor) -> Tensor:
 
 
 def _gradients(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collection[str]) -> Gradients:
-    """Autograd's gradients, of these tables as sparse vectors."""
+    """Return autograd's gradients, as sparse vectors for `tables`."""
     reads = survey(outputs, prepared.trainable).reads
-    found = gradients_of(prepared, outputs, v, {name: reads[name] for name in tables if name in reads})
+    gradients = gradients_of(prepared, outputs, v, {name: reads[name] for name in tables if name in reads})
     return {
-        name: one.flatten().to_sparse() if one is not None and name in tables and not one.is_sparse else one
-        for name, one in found.items()
+        name: gradient.flatten().to_sparse()
+        if gradient is not None and name in tables and not gradient.is_sparse
+        else gradient
+        for name, gradient in gradients.items()
     }
 
 
 def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: list[Difference]) -> bool:
-    """Whether only single precision explains what changes in outputs and gradients at x (n, d)."""
+    """Return whether only single precision explains what changes in outputs and gradients at x (n, d)."""
     dtype = prepared.dtype
-    limit = Tolerance.of(dtype, Choices()).dense
+    limit = Tolerance.from_dtype(dtype, Choices()).dense
     if not limit.worst(changes + errors):
         return dtype == torch.float32
-    if not Tolerance.of(dtype, Choices(single=True)).dense.worst(changes + errors):
+    if not Tolerance.from_dtype(dtype, Choices(single=True)).dense.worst(changes + errors):
         return True
     by_outputs, by_gradients = limit.worst(changes), limit.worst(errors)
     if not by_outputs:
@@ -257,10 +265,10 @@ def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: l
 
 
 def _saved_bytes(model: nn.Module, x: Tensor, budget: int) -> int:
-    """Bytes a sample that autograd keeps between a forward and a backward pass: measured or estimated.
+    """Return the bytes a sample that autograd keeps between a forward and a backward pass.
 
-    Of two batches, since what is kept but once, as a copy of a table, is no sample's. Where neither can be
-    done, which is no fault of the model, as many as allow a few samples at a time.
+    Two batches are compared, since what is kept once, such as a copy of a table, belongs to no sample. Where
+    neither way to count works, the budget is divided by the samples, so that chunks are small.
     """
     few = x[: max(len(x) // 2, 1)]
     for count in (_kept_bytes, _result_bytes):
@@ -271,7 +279,7 @@ def _saved_bytes(model: nn.Module, x: Tensor, budget: int) -> int:
 
 
 def _kept_bytes(model: nn.Module, x: Tensor) -> int:
-    """What autograd keeps, by its own account, which it refuses within torch.func and for sparse tensors."""
+    """Count the bytes that autograd keeps; raises within torch.func and for sparse tensors."""
     parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     total = 0
 
@@ -287,5 +295,5 @@ def _kept_bytes(model: nn.Module, x: Tensor) -> int:
 
 
 def _result_bytes(model: nn.Module, x: Tensor) -> int:
-    """Twice the results of all operations that autograd has a record of."""
+    """Return twice the bytes of the results of all operations in autograd's graph."""
     return 2 * result_bytes(evaluate(model, x))

@@ -1,4 +1,4 @@
-"""Find what a model holds and uses, registered or not, and name the place as one would write it."""
+"""Find all objects that a model holds or uses, registered or not, and their paths in Python."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Named = tuple[str, Any]
 
 
 def reach(root: object) -> Iterator[Named]:
-    """What can be reached from `root`, breadth first, each object once: (its path, the object).
+    """Yield all objects that can be reached from `root`, breadth first, each once: (its path, the object).
 
     Paths lead through attributes, classes, lists, dicts and other objects, and for functions through the
     variables that they refer to.
     """
-    seen = {id(root): root}  # with the objects themselves, lest a new one get the id of one that is gone
+    seen = {id(root): root}  # the objects are kept, so that no new one gets the id of one that was freed
     waiting: deque[Named] = deque([("", root)])
     while waiting and len(seen) < LIMIT:
         path, value = waiting.popleft()
@@ -40,7 +40,7 @@ def reach(root: object) -> Iterator[Named]:
 
 
 def _parts(path: str, value: Any) -> Iterator[Named]:
-    """What `value` at `path` consists of."""
+    """Yield the parts of `value`, whose path is `path`."""
     match value:
         case Tensor() | type():
             return
@@ -72,7 +72,7 @@ def _parts(path: str, value: Any) -> Iterator[Named]:
 
 
 def _attributes(path: str, value: Any) -> Iterator[Named]:
-    """Attributes of an object and of its class, those of torch's and Python's own classes left out."""
+    """Yield attributes of an object and its class, without those of torch's and Python's classes."""
     own = getattr(value, "__dict__", {})
     yield from ((_join(path, name), part) for name, part in own.items() if name not in _REGISTERS)
     for cls in type(value).__mro__:
@@ -84,7 +84,7 @@ def _attributes(path: str, value: Any) -> Iterator[Named]:
 
 
 def _variables(function: types.FunctionType) -> Iterator[Named]:
-    """What a function refers to: variables around it, globals, default values."""
+    """Yield what a function refers to: variables around it, globals and default values."""
     if _foreign(function.__module__):
         return
     code = function.__code__
@@ -99,7 +99,7 @@ def _variables(function: types.FunctionType) -> Iterator[Named]:
 
 
 def _inner(code: types.CodeType) -> Iterator[types.CodeType]:
-    """The code of functions defined within."""
+    """Yield the code of functions defined within."""
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield constant

@@ -1,9 +1,9 @@
 """Activation regions of a piecewise-linear network, numbered sample by sample.
 
-Behind an encoding e(x), affine maps and piecewise-linear activations make a function A e + b wherever every
-activation keeps to one of its pieces, in a region (Montufar, Pascanu, Cho and Bengio 2014; Hanin and Rolnick
-2019). There A and b depend on the parameters alone, so the Jacobian is affine in e, too. A network that does
-anything not known to be affine or piecewise linear behind e has no regions.
+Behind an encoding e(x), affine maps and piecewise-linear activations are a function A e + b in each region,
+that is, where every activation is on one of its linear pieces (Montufar, Pascanu, Cho and Bengio 2014; Hanin
+and Rolnick 2019). There A and b depend on the parameters alone, so the Jacobian is affine in e, too. A
+network with any operation behind e that is not known to be affine or piecewise linear has no regions.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ntkspec.export.trace import Trace
 
 
 class RegionsLost(Exception):
-    """A chunk cannot be followed as the first one was: start the snapshot again, without regions."""
+    """A later chunk cannot be followed as the first one was; the snapshot starts again without regions."""
 
 
 class Regions:
-    """Numbers the regions of one snapshot over all its chunks: 0, 1, ..., in order of appearance.
+    """The regions of one snapshot, numbered over all its chunks: 0, 1, ..., in order of appearance.
 
     A sample whose pattern rounding could change is a region by itself.
 
@@ -41,16 +41,19 @@ class Regions:
 
     @property
     def count(self) -> int | None:
-        """Distinct regions so far; None if the network has no regions."""
+        """Return the number of distinct regions so far; None if the network has no regions."""
         return len(self._labels) or None
 
     @property
     def certain(self) -> bool:
-        """Whether samples that rounding could have put elsewhere are known, after the first chunk."""
+        """Return whether all samples are known that rounding could have put into other regions.
+
+        It is known after the first chunk.
+        """
         return self._first is not None and self._first.certain
 
     def of(self, x: Tensor) -> NDArray[np.int64] | None:
-        """The regions (n,) of the samples x (n, d); None from the first chunk on if that has none.
+        """Return the regions (n,) of the samples x (n, d); None if the first chunk has none.
 
         Raises:
             RegionsLost: a later chunk has none, or takes other steps to them.
@@ -71,6 +74,6 @@ class Regions:
         return np.array([self._number(row.tobytes(), alone) for row, alone in rows], dtype=np.int64)
 
     def _number(self, pattern: bytes, alone: bool) -> int:
-        """The region of a pattern; a sample that rounding could have put elsewhere has one of its own."""
+        """Return the region of a pattern; a sample that rounding could move to another has its own region."""
         new = len(self._labels)
         return self._labels.setdefault(b"%d alone" % new if alone else b"in " + pattern, new)

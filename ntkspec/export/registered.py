@@ -1,7 +1,7 @@
 """Compare the leaves that the outputs depend on with the parameters that are exported.
 
-Layers in a plain list, tensors in a dict, in a closure or in another object: autograd differentiates with
-respect to all of them, but `parameters()` names none, and a kernel without them is another one.
+Autograd differentiates with respect to layers in a plain list and tensors in a dict, a closure or another
+object, but `parameters()` does not name them, and the kernel without them would be another one.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from ntkspec.export.reach import reach
 
 
 class UnregisteredError(ExportError):
-    """Outputs that depend on a trainable tensor which is not exported."""
+    """The error of outputs that depend on a trainable tensor which is not exported."""
 
 
 def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor, ours: Sequence[Tensor] = ()) -> None:
-    """Refuse outputs at x (n, d) that depend on a trainable tensor other than the parameters and `ours`.
+    """Refuse outputs at x (n, d) with a gradient at any tensor but the parameters and `ours`.
 
     Raises:
         UnregisteredError: they do.
     """
-    known = {id(owned.parameter) for owned in prepared.trainable} | set(map(id, ours))
-    strange = [leaf for leaf in leaves(outputs) if id(leaf) not in known]
+    exported = {id(owned.parameter) for owned in prepared.trainable} | set(map(id, ours))
+    strange = [leaf for leaf in leaves(outputs) if id(leaf) not in exported]
     if strange:  # such as a copy of x to differentiate by, which every forward pass makes anew
         again = {id(leaf): leaf for leaf in leaves(evaluate(prepared.model, x))}
         strange = [leaf for leaf in strange if again.get(id(leaf)) is leaf]
@@ -39,7 +39,7 @@ def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor, ours: Seq
 def _unregistered(prepared: Prepared, strange: list[Tensor]) -> UnregisteredError:
     leaf, more = max(strange, key=Tensor.numel), len(strange) - 1
     place = _place(prepared, leaf)
-    if any(leaf is one for one in prepared.derived):
+    if any(leaf is copied for copied in prepared.derived):
         return UnregisteredError(
             f"attribute {place}" if place else "model",
             expected="tensors that are parameters, buffers or constants",

@@ -1,10 +1,10 @@
-"""How whatever computes says that a plan does not hold."""
+"""The exception that restarts an export with other choices."""
 
 from ntkspec.export.layout import Choices
 
 
 class Replan(Exception):
-    """A choice does not hold; start the snapshot again with better ones."""
+    """A choice does not hold; the snapshot starts again with the choices given."""
 
     def __init__(self, choices: Choices) -> None:
         super().__init__("replan")

@@ -1,4 +1,4 @@
-"""Matrices that a sample uses several times, at several positions or one after the other.
+"""Blocks of matrices that a sample uses several times, at several positions or in turn.
 
 The Jacobian is a sum over the uses, sum_t left_t (x) right_t, stored as its pairs: see docs/adr/0027.
 """
@@ -11,9 +11,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ntkspec.export.chunk_blocks import PairsBlock
 from ntkspec.export.forms import Form, Survey
 from ntkspec.export.layout import BlockPlan, Choices
-from ntkspec.export.pieces import PairsPiece
 from ntkspec.export.replan import Replan
 from ntkspec.export.sparse_rows import places_of
 from ntkspec.export.uses import Product, Shift
@@ -22,17 +22,17 @@ from ntkspec.export.uses.moves import is_complex
 
 def several_uses(
     plan: BlockPlan,
-    found: Survey,
+    usage: Survey,
     samples: Sequence[Tensor],
     at: Sequence[Tensor],
     choices: Choices,
     outputs: Tensor,
-) -> PairsPiece:
-    """The pairs of each sample, wherever its rows stand.
+) -> PairsBlock:
+    """Build the block of pairs, with the pairs of each sample side by side.
 
     Args:
         plan: of a matrix, and of what is added to its products.
-        found: how they are used.
+        usage: how they are used.
         samples: the sample of each number of the product, use by use.
         at: gradients at the products: (*result, c), of complex ones (*result, 2, c).
         choices: what was planned.
@@ -46,54 +46,54 @@ def several_uses(
     owners = [outputs.new_zeros(0, dtype=torch.long)]
     lefts, rights = [outputs.new_zeros(0, a)], [outputs.new_zeros(0, b, c)]
     for use, (owner, gradient) in enumerate(zip(samples, at, strict=True)):
-        product = _product_of(plan, found, use)
+        product = _product_of(plan, usage, use)
         row_owner = _row_owner(product.right(owner).flatten(1))
         if row_owner is None:
             raise Replan(choices.demote({owned.name: "a row serves several samples" for owned in plan.owned}))
         kept = row_owner >= 0
-        for left, right in _real_pairs(_columns(plan, found, use), product.right(gradient), product):
+        for left, right in _real_pairs(_columns(plan, usage, use), product.right(gradient), product):
             owners.append(row_owner[kept])
             lefts.append(left[kept].to(outputs.dtype))
             rights.append(right[kept].to(outputs.dtype))
-    order, places, uses = places_of(torch.cat(owners), n)
-    if uses > plan.form.entries:
+    order, places, most = places_of(torch.cat(owners), n)
+    if most > plan.form.entries:
         raise Replan(
-            choices.with_forms({o.name: _more(choices.forms[o.name], uses, a, b) for o in plan.owned})
+            choices.with_forms({o.name: _more(choices.forms[o.name], most, a, b) for o in plan.owned})
         )
     left = outputs.new_zeros(n, plan.form.entries, a)
     right = outputs.new_zeros(n, plan.form.entries, b, c)
     left[places], right[places] = torch.cat(lefts)[order], torch.cat(rights)[order]
-    return PairsPiece(plan, left, right.permute(0, 3, 1, 2).contiguous(), _places(plan, found))
+    return PairsBlock(plan, left, right.permute(0, 3, 1, 2).contiguous(), _places(plan, usage))
 
 
-def _product_of(plan: BlockPlan, found: Survey, use: int) -> Product:
-    return next(found.products[owned.name][use] for owned in plan.owned if owned.name in found.products)
+def _product_of(plan: BlockPlan, usage: Survey, use: int) -> Product:
+    return next(usage.products[owned.name][use] for owned in plan.owned if owned.name in usage.products)
 
 
 def _row_owner(owners: Tensor) -> Tensor | None:
-    """The sample of each row of owners (N, b), of which some are none (-1); None if a row has several."""
+    """Return the sample of each row of owners (N, b), where -1 is none; None if a row has several."""
     last = owners.amax(1)
     same = (owners == last[:, None]) | (owners < 0)
     return last if bool(same.all()) else None
 
 
-def _columns(plan: BlockPlan, found: Survey, use: int) -> Tensor:
-    """The left factor (N, a) of one use, which may be complex."""
+def _columns(plan: BlockPlan, usage: Survey, use: int) -> Tensor:
+    """Return the left factor (N, a) of one use, which may be complex."""
     columns = []
     for owned in plan.owned:
-        if owned.name in found.products:
-            columns.append(found.products[owned.name][use].left.resolve_conj())
+        if owned.name in usage.products:
+            columns.append(usage.products[owned.name][use].left.resolve_conj())
         else:
-            shift = found.shifts[owned.name][use]
+            shift = usage.shifts[owned.name][use]
             columns.append(torch.full((shift.rows, 1), shift.scale, device=owned.parameter.device))
     wider = torch.result_type(columns[0], columns[-1])
     return torch.cat([column.to(wider) for column in columns], dim=1)
 
 
 def _real_pairs(left: Tensor, right: Tensor, product: Product) -> list[tuple[Tensor, Tensor]]:
-    """The uses of one product in real numbers: left (N, a), right (N, b, c) each.
+    """Return the uses of one product in real numbers: left (N, a), right (N, b, c) each.
 
-    Of complex numbers the gradient at the matrix is conj(left) (x) g, with g = df/dRe + i df/dIm: its real
+    For complex numbers the gradient at the matrix is conj(left) (x) g, with g = df/dRe + i df/dIm: its real
     part is Re left (x) Re g + Im left (x) Im g, its imaginary part Re left (x) Im g - Im left (x) Re g.
     """
     if not is_complex(product.node):
@@ -107,22 +107,22 @@ def _real_pairs(left: Tensor, right: Tensor, product: Product) -> list[tuple[Ten
     ]
 
 
-def _places(plan: BlockPlan, found: Survey) -> dict[str, Tensor]:
-    """Where in its parameter, in real numbers, each number of the block stands."""
-    used: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**found.products, **found.shifts}
+def _places(plan: BlockPlan, usage: Survey) -> dict[str, Tensor]:
+    """Return the position of each number of the block in its parameter, in real numbers."""
+    used: dict[str, tuple[Product, ...] | tuple[Shift, ...]] = {**usage.products, **usage.shifts}
     places = {}
     for owned in plan.owned:
         if owned.name in used:
-            one = used[owned.name][0]
-            places[owned.name] = one.positions
-            if one.parts > 1:
-                parts = torch.arange(one.parts, device=one.positions.device)
-                places[owned.name] = (one.positions.long()[..., None] * one.parts + parts).flatten(-2)
+            use = used[owned.name][0]
+            places[owned.name] = use.positions
+            if use.parts > 1:
+                parts = torch.arange(use.parts, device=use.positions.device)
+                places[owned.name] = (use.positions.long()[..., None] * use.parts + parts).flatten(-2)
     return places
 
 
 def _more(form: Form, uses: int, a: int, b: int) -> Form:
-    """The form with room for more uses; dense where pairs then take more."""
+    """Return the form with room for more uses, or a dense one where pairs would take more."""
     if uses * (a + b) > a * b:
         return Form("dense", f"some samples use it {uses} times: the Jacobians of its uses add up")
     return replace(form, entries=uses)

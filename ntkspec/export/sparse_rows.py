@@ -1,4 +1,4 @@
-"""Rows of a Jacobian as their few nonzero numbers, in torch."""
+"""Rows of a Jacobian with few nonzero numbers, in torch."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SparseRows:
-    """For every sample k indices, and k values of every output; an index of -1 is padding."""
+    """Sparse rows: for every sample k indices, and k values of every output; index -1 is padding."""
 
     indices: Tensor  # (n, k) int64
     values: Tensor  # (n, c, k)
     columns: int
 
     def entries(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Sample (m,), index (m,) and values (m, c) of all that is no padding."""
+        """Return the sample (m,), index (m,) and values (m, c) of all entries that are not padding."""
         kept = self.indices >= 0
         samples = torch.arange(len(self.indices), device=kept.device)[:, None].expand(kept.shape)
         return samples[kept], self.indices[kept], self.values.movedim(1, 2)[kept]
 
     def widened(self, entries: int) -> SparseRows:
-        """The same with padding up to so many entries a sample."""
+        """Return the rows padded to `entries` entries a sample; wider ones are returned as they are."""
         more = entries - self.indices.shape[1]
         if more <= 0:
             return self
@@ -32,7 +32,7 @@ class SparseRows:
 
 
 def padded(owner: Tensor, index: Tensor, values: Tensor, samples: int, columns: int) -> SparseRows:
-    """Rows of entries in any order: owner (m,), index (m,), values (m, c)."""
+    """Build rows from entries in any order: owner (m,), index (m,), values (m, c)."""
     order, places, width = places_of(owner, samples)
     indices = index.new_full((samples, width), -1, dtype=torch.long)
     indices[places] = index[order].long()
@@ -42,7 +42,11 @@ def padded(owner: Tensor, index: Tensor, values: Tensor, samples: int, columns: 
 
 
 def places_of(owner: Tensor, samples: int) -> tuple[Tensor, tuple[Tensor, Tensor], int]:
-    """Places for the things of each sample, side by side: an order, (sample, place) of each, and the most."""
+    """Place the entries of each sample side by side.
+
+    Returns an order of the entries, the (sample, place) of each in that order, and the most places of a
+    sample.
+    """
     order = owner.argsort(stable=True)
     owner = owner[order]
     counts = torch.bincount(owner, minlength=samples)

@@ -1,8 +1,8 @@
-"""How far two gradients may be apart that ought to be one, so that rounding explains it.
+"""Limits on the difference of two gradients that should be equal but for rounding.
 
-A parameter is judged by its own gradient, unless that is lost in the rounding of the others: a shift before
-a softmax has the gradient zero, and what is computed for it is rounding alone. The kernel then changes by no
-more than the limit's square, which its own precision does not resolve.
+A difference is relative to the parameter's own gradient, unless that is smaller than the rounding of the
+others: a shift before a softmax has the gradient zero, and its computed gradient is rounding alone. The
+kernel then changes by no more than the limit's square, which its own precision does not resolve.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ntkspec.export.layout import Choices
 
 @dataclass(frozen=True)
 class Difference:
-    """Two results for one tensor compared."""
+    """The difference of two results for one tensor."""
 
     error: float  # largest difference of two entries
     own: float  # the tensor's own scale
     whole: float  # the scale of all tensors that belong together, its own among them
 
     @classmethod
-    def of(cls, difference: Tensor, scale: Tensor, whole: float | None = None) -> Difference:
-        """With the largest absolute values; `whole` is the tensor's own scale by default."""
+    def from_tensors(cls, difference: Tensor, scale: Tensor, whole: float | None = None) -> Difference:
+        """Compare by the largest absolute values; `whole` is the tensor's own scale by default."""
         own = largest([scale])
         return cls(largest([difference]), own, own if whole is None else whole)
 
     @property
     def relative(self) -> float:
-        """The error, relative to the tensor's own scale; 0 / 0 is 0, and NaN is infinite."""
+        """Return the error relative to the tensor's own scale; 0 / 0 is 0, and NaN is infinite."""
         if self.error == 0:
             return 0.0
         quotient = self.error / self.own if self.own > 0 else math.inf
@@ -42,18 +42,20 @@ class Difference:
 
 @dataclass(frozen=True)
 class Limit:
-    """What rounding explains."""
+    """The largest differences that rounding explains."""
 
     own: float  # relative to the tensor's own scale
     whole: float  # relative to that of the whole
 
     def holds(self, difference: Difference) -> bool:
-        """Whether rounding explains the difference."""
+        """Return whether rounding explains the difference."""
         return difference.relative <= self.own or difference.error <= self.whole * difference.whole
 
     def worst(self, differences: Iterable[Difference]) -> float:
-        """The largest relative difference that rounding does not explain; 0 if it explains all."""
-        return max((one.relative for one in differences if not self.holds(one)), default=0.0)
+        """Return the largest relative difference that rounding does not explain; 0 if it explains all."""
+        return max(
+            (difference.relative for difference in differences if not self.holds(difference)), default=0.0
+        )
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class Tolerance:
     dense: Limit  # a batch and its samples one by one: a ReLU at its kink may flip
 
     @classmethod
-    def of(cls, dtype: torch.dtype, choices: Choices) -> Tolerance:
-        """For a working precision."""
+    def from_dtype(cls, dtype: torch.dtype, choices: Choices) -> Tolerance:
+        """Choose the limits for a working precision."""
         # Half precision inside a model is off by 5e-4 and must not pass for single.
         if dtype == torch.float32:
             return cls(Limit(1e-5, 1e-5), Limit(3e-5, 3e-5))
@@ -76,10 +78,10 @@ class Tolerance:
 
 
 def largest(tensors: Iterable[Tensor | None]) -> float:
-    """The largest absolute value in all tensors, sparse ones included; NaN if there is one."""
-    values = [one.values() if one.is_sparse else one for one in tensors if one is not None]
+    """Return the largest absolute value in all tensors, sparse ones included; NaN if there is a NaN."""
+    values = [tensor.values() if tensor.is_sparse else tensor for tensor in tensors if tensor is not None]
     ends = [
-        torch.aminmax(one.detach()) for one in values if one.numel()
+        torch.aminmax(tensor.detach()) for tensor in values if tensor.numel()
     ]  # unlike abs().max(), without a copy
-    found = [max(-float(low), float(high)) if low <= high else math.nan for low, high in ends]
-    return math.nan if any(map(math.isnan, found)) else max(found, default=0.0)
+    sizes = [max(-float(low), float(high)) if low <= high else math.nan for low, high in ends]
+    return math.nan if any(map(math.isnan, sizes)) else max(sizes, default=0.0)

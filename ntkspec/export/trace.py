@@ -1,7 +1,7 @@
-"""Follow a forward pass operation by operation, to see whether it is piecewise linear, and on which pieces.
+"""Follow a forward pass operation by operation: whether it is piecewise linear, and on which pieces.
 
-That is done below autograd, where functions, methods and modules look alike. Behind the encoding, anything
-not known to be affine or piecewise linear makes the pass unknown.
+The operations are seen below autograd, where functions, methods and modules look alike. An operation behind
+the encoding that is not known to be affine or piecewise linear makes the pass unknown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ntkspec.export.margins import Margins, Step
+from ntkspec.export.margins import Margins, Number, Step
 
 # Which piece each number is on. At a kink it is the piece whose slope torch's derivative takes; where torch
 # takes neither slope, the kink is a piece by itself.
@@ -60,7 +60,7 @@ _MOVES = (  # numbers change places, and nothing else
 
 
 class _Kind(Enum):
-    """What a tensor is made of; one of no kind is a constant."""
+    """What a tensor depends on; a tensor without a kind is a constant."""
 
     TRAINABLE = "parameters of the network, and no sample"
     FREE = "samples, by the encoding"
@@ -69,7 +69,7 @@ class _Kind(Enum):
 
 
 class _UnknownOperation(Exception):
-    """What an operation makes is of none of the kinds."""
+    """The result of an operation has none of the kinds."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class _Call:
 
     @property
     def name(self) -> str:
-        """Without the underscore of those in place."""
+        """Return the name, without the underscore that marks operations in place."""
         name: str = self.func.overloadpacket.__name__
         return name.removesuffix("_") if self.func._schema.is_mutable else name
 
@@ -92,11 +92,15 @@ class _Call:
 
     @property
     def written(self) -> list[Tensor]:
-        """The arguments that it writes to."""
+        """Return the arguments to which the operation writes."""
         declared = self.func._schema.arguments
-        given = [*zip(declared, self.args, strict=False)]
-        given += [(one, self.kwargs[one.name]) for one in declared if one.name in self.kwargs]
-        return _tensors([value for one, value in given if one.alias_info and one.alias_info.is_write])
+        arguments = [*zip(declared, self.args, strict=False)]
+        arguments += [
+            (argument, self.kwargs[argument.name]) for argument in declared if argument.name in self.kwargs
+        ]
+        return _tensors(
+            [value for argument, value in arguments if argument.alias_info and argument.alias_info.is_write]
+        )
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
@@ -112,14 +116,14 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         self._margins = Margins(len(x))
         self._linear = {_key(parameter) for parameter in linear}
         self._encoded: Tensor | None = None  # e
-        # With the storages themselves, lest a new one get the key of one that is gone.
+        # The storages are kept, too, so that no new one can get the key of one that was freed.
         self._kinds: dict[int, tuple[_Kind, torch.UntypedStorage]] = {}
         for kind, tensors in ((_Kind.TRAINABLE, trainable), (_Kind.FREE, [x])):
-            self._kinds.update({_key(one): (kind, one.untyped_storage()) for one in tensors})
+            self._kinds.update({_key(tensor): (kind, tensor.untyped_storage()) for tensor in tensors})
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Without this, torch imports its compiler, for seconds, to tell it to leave this class alone."""
+        """Return False: else torch imports its compiler, for seconds, only to make it ignore this class."""
         return False
 
     def follow(self, model: nn.Module, x: Tensor) -> None:
@@ -147,11 +151,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
                     self._margins.keep(_tensors(result), error)
         return result
 
-    def _error(self, call: _Call, kind: _Kind | None) -> Any:
+    def _error(self, call: _Call, kind: _Kind | None) -> Number | None:
         """Bound the error of what an operation makes of the parameters, or behind the encoding; else None."""
         if kind is _Kind.AFFINE:
             return self._margins.after(self._step(call))
-        if kind is not _Kind.TRAINABLE or not any(one.is_floating_point() for one in call.tensors):
+        if kind is not _Kind.TRAINABLE or not any(tensor.is_floating_point() for tensor in call.tensors):
             return None
         if call.name in _MOVES and self._margins.exact(call.tensors):
             return None
@@ -162,22 +166,22 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
 
     @property
     def uncertain(self) -> NDArray[np.bool_]:
-        """(n,) whether rounding could have put a sample into another region."""
+        """Return whether rounding could have put each sample into another region: bool (n,)."""
         return self._margins.uncertain.numpy()
 
     @contextlib.contextmanager
     def _doubt(self) -> Iterator[None]:
-        """What goes wrong here, as on an unusual tensor, must not reach the model, which may catch it."""
+        """Hide exceptions from the model, which might catch them, and give up following it instead."""
         try:
             yield
         except Exception:
             self.known = False
 
     def _classify(self, call: _Call) -> _Kind | None:
-        """The kind of what the operation makes."""
+        """Return the kind of the operation's result."""
         kinds = {self._kind(tensor) for tensor in call.tensors}
         if _Kind.FREE in kinds and kinds & {_Kind.AFFINE, _Kind.PATTERN}:
-            raise _UnknownOperation  # it depends on the sample otherwise than by e
+            raise _UnknownOperation  # it depends on the sample in another way than by e
         kind: _Kind | None
         if call.name in _BLANKS:
             kind = None
@@ -187,14 +191,14 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
             kind = self._begin(call)
         else:
             strongest = (_Kind.PATTERN, _Kind.FREE, _Kind.TRAINABLE)
-            kind = next((one for one in strongest if one in kinds), None)
+            kind = next((candidate for candidate in strongest if candidate in kinds), None)
         for tensor in call.written:
             if kind is _Kind.AFFINE and self._stored(tensor) is not _Kind.AFFINE:
                 raise _UnknownOperation  # which rows the rest of that storage has is not known
         return kind
 
     def _begin(self, call: _Call) -> _Kind:
-        """The first Linear layer. It must have e for its left factor, so that e is to be found there."""
+        """Return the kind of the first Linear layer's result; e is its left factor, which is remembered."""
         place = {"mm": 0, "addmm": 1}.get(call.name)
         if place is None or self._encoded is not None or len(call.args[place]) != self._samples:
             raise _UnknownOperation
@@ -209,7 +213,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         return _Kind.AFFINE
 
     def _pass(self, call: _Call) -> _Kind:
-        """An operation on something affine."""
+        """Return the kind of an operation on something affine, and record the pieces of an activation."""
         name, writes = call.name, bool(call.written)
         affine = [i for i, tensor in enumerate(call.tensors) if self._kind(tensor) is _Kind.AFFINE]
         if name in _REDUCTIONS and not all(dim % call.args[0].ndim for dim in call.args[1] or [0]):
@@ -241,26 +245,26 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         self.bits.append(np.packbits(pieces.reshape(self._samples, -1).cpu().numpy(), axis=1))
 
     def _check_move(self, call: _Call) -> None:
-        """The same move of the samples' own numbers must leave them in order."""
+        """Refuse a move that would change the order of samples; it is tried on the samples' numbers."""
 
         def numbers(value: Any) -> Any:
             moves = isinstance(value, Tensor) and value.is_floating_point()  # others are indices
             return self._numbers(value) if moves else value
 
         moved = call.func(*tree_map(numbers, call.args), **tree_map(numbers, call.kwargs))
-        if not all(torch.equal(one, self._numbers(one)) for one in _tensors(moved)):
+        if not all(torch.equal(result, self._numbers(result)) for result in _tensors(moved)):
             raise _UnknownOperation
 
     def _numbers(self, tensor: Tensor) -> Tensor:
-        """The number of the sample that each entry belongs to."""
-        each, rest = divmod(len(tensor), self._samples)
+        """Return the sample that each entry of a tensor belongs to, in the tensor's shape."""
+        rows_each, rest = divmod(len(tensor), self._samples)
         if rest:
             raise _UnknownOperation
-        numbers = torch.arange(self._samples, device=tensor.device).repeat_interleave(each)
+        numbers = torch.arange(self._samples, device=tensor.device).repeat_interleave(rows_each)
         return numbers.view(-1, *[1] * (tensor.ndim - 1)).expand(tensor.shape).contiguous()
 
     def _keep(self, call: _Call, kind: _Kind | None, results: list[Tensor]) -> None:
-        """Note the results' kind; a view has that of its storage."""
+        """Keep the kind of an operation's results; a view has that of its storage."""
         if kind is None:
             return
         if self._encoded is not None and kind is not _Kind.TRAINABLE:
@@ -271,8 +275,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
             raise _UnknownOperation  # rounded
         if call.name not in _MOVES | _REDUCTIONS:
             affine = [tensor for tensor in call.tensors if self._kind(tensor) is _Kind.AFFINE]
-            for one, other in itertools.product(affine, results):
-                if one.ndim != other.ndim or len(one) != len(other):
+            for argument, result in itertools.product(affine, results):
+                if argument.ndim != result.ndim or len(argument) != len(result):
                     raise _UnknownOperation  # broadcast over samples
         for tensor in (*results, *call.written):
             if self._stored(tensor) is None:
@@ -292,7 +296,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         return kind
 
 
-def _tensors(tree: Any) -> list[Tensor]:
+def _tensors(tree: object) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
@@ -302,7 +306,7 @@ def _key(tensor: Tensor) -> int:
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    """Whether they are the same view of the same storage."""
+    """Return whether two tensors are the same view of the same storage."""
     return (
         _key(a) == _key(b)
         and a.shape == b.shape
@@ -312,7 +316,10 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 
 def _has_own_derivative(outputs: Tensor, encoded: Tensor | None) -> bool:
-    """Whether an autograd function of the caller's, whose derivative may be anything, lies behind e."""
+    """Return whether outputs depend on e through an autograd function of the caller's.
+
+    The derivative of such a function may be anything.
+    """
     seen: set[Any] = {None, None if encoded is None else encoded.grad_fn}
     nodes: list[Any] = [outputs.grad_fn]
     while nodes:

@@ -1,4 +1,4 @@
-"""The lines to write around a model that does not map one tensor (n, d) to one tensor (n, c)."""
+"""Remedies for a model that does not map one tensor (n, d) to one tensor (n, c)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ _PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KE
 
 
 def for_inputs(model: nn.Module, error: Exception) -> str:
-    """What to write where a forward pass fails for what it is given; else nothing."""
-    told = str(error)
-    if isinstance(error, TypeError) and re.search(r"missing \d+ required (positional|keyword-only)", told):
+    """Return the lines to write where a forward pass fails because of its inputs; "" if none would help."""
+    message = str(error)
+    if isinstance(error, TypeError) and re.search(r"missing \d+ required (positional|keyword-only)", message):
         return _of_several_inputs(model)
     key = _key_asked_for(error)
-    if key or (isinstance(error, AttributeError) and "'Tensor' object has no attribute" in told):
+    if key or (isinstance(error, AttributeError) and "'Tensor' object has no attribute" in message):
         return (
             "if the model takes a mapping, make it of the tensor: "
             f"model.register_forward_pre_hook(lambda module, args: ({{{key or 'x'!r}: args[0]}},))"
             + ("" if key else ", with your key for 'x'")
         )
-    if "scalar types: Long" in told:
+    if "scalar types: Long" in message:
         return "inputs become floating-point numbers: write .long() in forward where they are indices"
     return ""
 
 
 def _of_several_inputs(model: nn.Module) -> str:
     parameters = inspect.signature(model.forward).parameters.items()
-    needed = {name: one for name, one in parameters if one.default is inspect.Parameter.empty}
-    placed = [name for name, one in needed.items() if one.kind in _PLACED]
-    named = [name for name, one in needed.items() if one.kind is inspect.Parameter.KEYWORD_ONLY]
+    needed = {
+        name: parameter for name, parameter in parameters if parameter.default is inspect.Parameter.empty
+    }
+    placed = [name for name, parameter in needed.items() if parameter.kind in _PLACED]
+    named = [name for name, parameter in needed.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
     if len(placed) + len(named) < 2:
         return ""
     widths = ", ".join(f"{name}.shape[1]" for name in placed + named)
@@ -50,15 +52,15 @@ def _of_several_inputs(model: nn.Module) -> str:
 
 
 def _key_asked_for(error: Exception) -> str:
-    """The key by which the line that failed asks for a part, as in batch["x"]; else nothing."""
+    """Return the key by which the line that failed reads an input, as in batch["x"]; "" without one."""
     frames = traceback.extract_tb(error.__traceback__)
     line = frames[-1].line if frames else ""
-    found = re.search(r"""\[\s*(['"])(\w+)\1\s*\]""", line or "")
-    return found[2] if found and isinstance(error, (TypeError, IndexError, KeyError)) else ""
+    subscript = re.search(r"""\[\s*(['"])(\w+)\1\s*\]""", line or "")
+    return subscript[2] if subscript and isinstance(error, (TypeError, IndexError, KeyError)) else ""
 
 
 def for_outputs(outputs: object, samples: int) -> str:
-    """What to write where a model returns several things: take the first that has a row for each sample."""
+    """Return the line to write where a model returns several things, to keep one with a row a sample."""
     parts: list[tuple[object, object]] = []
     if isinstance(outputs, Mapping):
         parts = [*outputs.items()]

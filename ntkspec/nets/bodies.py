@@ -1,10 +1,9 @@
-"""The bodies that a closed mesh consists of: which faces belong together, and which way they are turned."""
+"""The bodies of a closed mesh: which faces belong together, and whether they face outwards."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import trimesh
@@ -23,7 +22,7 @@ WHOLE_TURN = round(2 * np.pi / SAME_ANGLE)
 
 @dataclass(frozen=True)
 class Edges:
-    """The sides of all faces, those of one edge next to each other."""
+    """The sides of all faces, sorted by edge."""
 
     face: NDArray[np.int64]  # (3f,), whose side it is
     forward: NDArray[np.bool_]  # (3f,), whether it goes from the vertex of lower number to the other
@@ -32,17 +31,17 @@ class Edges:
 
     @property
     def open(self) -> NDArray[np.bool_]:
-        """(e,), whether an odd number of faces meets there."""
+        """Return at which edges an odd number of faces meets: bool (e,)."""
         return np.asarray(self.count % 2 == 1)
 
     @property
     def balanced(self) -> NDArray[np.bool_]:
-        """(e,), whether as many sides go forwards as backwards."""
+        """Return at which edges as many sides go forwards as backwards: bool (e,)."""
         return np.asarray(2 * np.add.reduceat(self.forward.astype(np.int64), self.start) == self.count)
 
 
 def find_edges(faces: Faces) -> Edges:
-    """The edges of faces (f, 3), at least one."""
+    """Find the edges of faces (f, 3), of which there is at least one."""
     ends = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     key = ends.min(axis=1) * (int(faces.max()) + 1) + ends.max(axis=1)
     order = np.argsort(key, kind="stable")
@@ -52,28 +51,28 @@ def find_edges(faces: Faces) -> Edges:
 
 
 def drop_double_walls(faces: Faces) -> Faces:
-    """Faces without pairs that have the same vertices and face each other, as where two bodies touch."""
+    """Remove pairs of faces with the same vertices that face each other, as where two bodies touch."""
     corners = np.sort(faces, axis=1)
     even = np.all(np.roll(faces, -1, axis=1) == corners, axis=1) | np.all(faces == corners, axis=1)
     even |= np.all(np.roll(faces, -2, axis=1) == corners, axis=1)
-    order = np.lexsort((even, *corners.T))  # of the same vertices, those turned one way before the others
+    order = np.lexsort((even, *corners.T))  # faces with the same vertices, those of one orientation first
     new = np.any(np.diff(corners[order], axis=0, prepend=-1) != 0, axis=1)
     start = np.flatnonzero(new)
     count = np.diff(start, append=len(order))
     if not np.any(count > 1):
         return faces
-    ahead = np.add.reduceat(even[order].astype(np.int64), start)  # at the end of each group
+    ahead = np.add.reduceat(even[order].astype(np.int64), start)  # faces that end each group
     place = np.arange(len(order)) - np.repeat(start, count)
     pairs = np.minimum(ahead, count - ahead)
     keep = (place >= np.repeat(pairs, count)) & (place < np.repeat(count - pairs, count))
     return faces[np.sort(order[keep])]
 
 
-def find_bodies(vertices: NDArray[Any], faces: Faces, edges: Edges) -> Labels:
-    """Which body each face belongs to, (f,), from 0: a closed surface of faces joined at their edges.
+def find_bodies(vertices: NDArray[np.floating], faces: Faces, edges: Edges) -> Labels:
+    """Return the number of the body that each face belongs to: (f,), from 0.
 
-    Where bodies touch, an edge has more than two faces. Of these, two belong together if there is solid
-    between them and nothing else.
+    A body is a closed surface of faces that are joined at their edges. Where bodies touch, an edge has more
+    than two faces; two of them are joined if there is nothing but solid between them.
 
     Args:
         vertices: (v, 3).
@@ -101,7 +100,7 @@ def _components(pairs: NDArray[np.int64], count: int) -> Labels:
 
 
 class _Groups:
-    """Sets of numbers that grow together."""
+    """Disjoint sets of numbers, which are joined step by step."""
 
     def __init__(self, count: int) -> None:
         self._parent = list(range(count))
@@ -112,22 +111,22 @@ class _Groups:
             number = self._parent[number]
         return number
 
-    def join(self, one: int, other: int) -> None:
-        self._parent[self.root(one)] = self.root(other)
+    def join(self, first: int, second: int) -> None:
+        self._parent[self.root(first)] = self.root(second)
 
 
 def _pair_sides(
-    vertices: NDArray[Any],
+    vertices: NDArray[np.floating],
     faces: Faces,
     around: NDArray[np.int64],
     forward: NDArray[np.bool_],
     labels: Labels,
     groups: _Groups,
 ) -> list[tuple[int, int]]:
-    """Pairs of the faces around one edge, one forward and one backward each.
+    """Match the faces around one edge in pairs, one forward and one backward each.
 
-    The nearest through the solid first; where several are as near, as with copies of a body, one that is
-    known to belong to the same body.
+    Of all pairs, the one with the smallest angle through the solid comes first. Where angles are equal, as
+    with copies of a body, faces that are known to belong to one body come first.
     """
     angles = _angles(vertices, faces[around])
     roots = [groups.root(label) for label in labels[around].tolist()]
@@ -136,14 +135,14 @@ def _pair_sides(
         gap = round(float(angles[a] - angles[b]) % (2 * np.pi) / SAME_ANGLE) or WHOLE_TURN
         candidates.append((gap, roots[a] != roots[b], int(around[a]), int(around[b])))
     pairs: dict[int, int] = {}
-    for _, _, one, other in sorted(candidates):
-        if one not in pairs and other not in pairs.values():
-            pairs[one] = other
+    for _, _, ahead, back in sorted(candidates):
+        if ahead not in pairs and back not in pairs.values():
+            pairs[ahead] = back
     return list(pairs.items())
 
 
-def _angles(vertices: NDArray[Any], around: Faces) -> NDArray[np.float64]:
-    """The directions of faces around the edge that they share, counter-clockwise as seen from its end."""
+def _angles(vertices: NDArray[np.floating], around: Faces) -> NDArray[np.float64]:
+    """Return the angles of faces around the edge that they share, counter-clockwise as seen from its end."""
     shared = [vertex for vertex in np.unique(around) if np.all(np.any(around == vertex, axis=1))][:2]
     low, high = vertices[shared[0]], vertices[shared[1]]
     third = vertices[[next(vertex for vertex in face if vertex not in shared) for face in around]] - low
@@ -154,7 +153,7 @@ def _angles(vertices: NDArray[Any], around: Faces) -> NDArray[np.float64]:
 
 
 def volumes(mesh: trimesh.Trimesh, labels: Labels) -> NDArray[np.float64]:
-    """Signed volumes of the bodies (b,): negative where faces are turned inwards."""
+    """Return the signed volumes of the bodies (b,), negative where faces are turned inwards."""
     a, b, c = np.moveaxis(mesh.triangles - mesh.bounds.mean(axis=0), 1, 0)
     signed = np.einsum("fd,fd->f", a, np.cross(b, c)) / 6
     return np.bincount(labels, weights=signed).astype(np.float64)

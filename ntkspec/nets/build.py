@@ -1,4 +1,4 @@
-"""From a config to the network that it describes."""
+"""Build the network that a config describes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ __all__ = ["build_encoding", "build_model"]
 
 
 def build_model(config: TrainConfig) -> CoordinateNetwork:
-    """The untrained network (n, inputs) -> (n, outputs), float32 on the CPU; the seed decides its weights.
+    """Build the untrained network (n, inputs) -> (n, outputs), in float32 on the CPU.
+
+    The seed of the config decides its weights.
 
     >>> from ntkspec.nets.config import TrainConfig
     >>> build_model(TrainConfig())(torch.zeros(5, 2)).shape
@@ -33,7 +35,7 @@ def build_model(config: TrainConfig) -> CoordinateNetwork:
 
 
 def build_encoding(config: TrainConfig) -> nn.Module:
-    """The encoding alone, drawn from torch's global generator."""
+    """Build the encoding alone; its random numbers are those of torch's global generator."""
     d = config.inputs
     if config.encoding == "gaussian":
         return GaussianFourier(d, config.features, config.sigma)

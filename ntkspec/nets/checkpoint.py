@@ -39,13 +39,11 @@ def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Map
         with replacing(path) as part:
             torch.save({"config": config.to_json(), "step": step, "state": dict(state)}, part)
     except (OSError, RuntimeError) as error:
-        raise OutputError(
-            str(path), expected="a place to write a checkpoint", got=str(error), remedy="choose another place"
-        ) from error
+        raise OutputError(str(path), expected="a place to write a checkpoint", got=str(error)) from error
 
 
 def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, int]:
-    """The network, its config and its step. Nothing in the file is executed.
+    """Read a checkpoint: the network, its config and its step. Nothing in the file is executed.
 
     Raises:
         UsageError: it is not a checkpoint that `save_checkpoint` wrote.
@@ -67,7 +65,7 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise _foreign(path, error.strerror or str(error)) from error
+        raise _foreign(path, error.strerror or first_line(error)) from error
     except Exception as error:  # whatever a damaged or hostile file makes the unpickler raise
         raise _foreign(path, f"what torch refuses to load ({first_line(error)})") from error
     if not isinstance(content, dict):

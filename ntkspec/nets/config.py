@@ -1,7 +1,7 @@
-"""Everything that defines a training run: one table of options, shared by flags, TOML files and JSON.
+"""The options of a training run: one table, from which flags, TOML files and JSON are made.
 
 Every field of `TrainConfig` is an option. Its metadata says under which flag it is given, in which section
-and under which key it stands in TOML and JSON, and which values make sense. No torch is needed here.
+and under which key it stands in TOML and JSON, and which values are possible. No torch is needed here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ntkspec._io import first_line
 from ntkspec.errors import UsageError
 from ntkspec.nets.options import Option, nearest
 
@@ -157,17 +158,17 @@ class TrainConfig:
 
     @property
     def level_growth(self) -> float:
-        """The ratio of neighbouring levels' resolutions."""
+        """Return the ratio of the resolutions of neighbouring levels."""
         if self.finest is not None:
             return float((self.finest / self.base) ** (1 / max(self.levels - 1, 1)))
         return DEFAULT_GROWTH if self.growth is None else self.growth
 
     def uses(self, option: Option) -> bool:
-        """Whether an option has an effect, given the others."""
+        """Return whether an option has an effect, given the values of the others."""
         return option.needs is None or getattr(self, option.needs[0]) == option.needs[1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested by section, of types that JSON knows; None and options without effect are left out."""
+        """Return the options by section, in types of JSON, without None and options that have no effect."""
         nested: dict[str, Any] = {}
         for option in OPTIONS:
             value = getattr(self, option.name)
@@ -178,7 +179,7 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, nested: Mapping[str, Any], where: str = "config") -> TrainConfig:
-        """The inverse of `to_dict`; options without effect may be there.
+        """Build a config from the result of `to_dict`; options without effect may be among them.
 
         Raises:
             UsageError: an unknown key, or a value that cannot work.
@@ -186,7 +187,7 @@ class TrainConfig:
         return cls(**unnest(nested, where, OPTIONS))
 
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Return `to_dict` as one line of JSON."""
         return json.dumps(self.to_dict())
 
     def _check_growth(self) -> None:
@@ -230,7 +231,7 @@ OPTIONS: tuple[Option, ...] = tuple(_options())
 
 
 def unnest(nested: Mapping[str, Any], where: str, options: Iterable[Option]) -> dict[str, Any]:
-    """Field names and checked values from sections, as TOML and JSON have them.
+    """Return field names and checked values from options by section, as in TOML and JSON.
 
     Args:
         nested: sections.
@@ -240,43 +241,43 @@ def unnest(nested: Mapping[str, Any], where: str, options: Iterable[Option]) -> 
     Raises:
         UsageError: an unknown section or key, named with the known ones, or a value that cannot work.
     """
-    known = {(option.section, option.key): option for option in options}
-    names = {section for section, _ in known if section}
+    by_place = {(option.section, option.key): option for option in options}
+    names = {section for section, _ in by_place if section}
     values = {}
     for name, content in nested.items():
         inside = isinstance(content, Mapping) and name in names
         for key, value in content.items() if inside else [(name, content)]:
             section = name if inside else ""
-            if (section, key) not in known:
-                raise _unknown_key(where, section, key, known)
-            option = known[section, key]
+            if (section, key) not in by_place:
+                raise _unknown_key(where, section, key, by_place)
+            option = by_place[section, key]
             place = f"{where}, {key}" + (f" in [{section}]" if section else "")
             values[option.name] = option.check(value, place)
     return values
 
 
-def _unknown_key(where: str, section: str, key: str, known: Mapping[tuple[str, str], Option]) -> UsageError:
-    keys = [other for place, other in known if place == section]
-    sections = [f"[{name}]" for name in dict.fromkeys(place for place, _ in known) if name]
+def _unknown_key(where: str, section: str, key: str, options: Mapping[tuple[str, str], Option]) -> UsageError:
+    keys = [other for place, other in options if place == section]
+    sections = [f"[{name}]" for name in dict.fromkeys(place for place, _ in options) if name]
     at = f"section [{section}]" if section else "the top level"
     return UsageError(
         where,
         expected=f"at {at} the keys {', '.join(keys)}" + ("" if section else f" or {', '.join(sections)}"),
         got=f"the unknown key {key!r}",
-        remedy=_nearest(section, key, known),
+        remedy=_nearest(section, key, options),
     )
 
 
-def _nearest(section: str, key: str, known: Mapping[tuple[str, str], Option]) -> str:
-    """What to do about an unknown key."""
-    for place, other in known:
+def _nearest(section: str, key: str, options: Mapping[tuple[str, str], Option]) -> str:
+    """Return a remedy for an unknown key."""
+    for place, other in options:
         if other == key:
             return f"move it to {f'[{place}]' if place else 'the top'}"
-    here = {other: other for place, other in known if place == section}
+    in_section = {other: other for place, other in options if place == section}
     if not section:
-        here |= {place: f"[{place}]" for place, _ in known if place}
-    elsewhere = {other: f"{other} in [{place}]" for place, other in known if place}
-    for names in (here, elsewhere):
+        in_section |= {place: f"[{place}]" for place, _ in options if place}
+    elsewhere = {other: f"{other} in [{place}]" for place, other in options if place}
+    for names in (in_section, elsewhere):
         close = nearest(key, names)
         if close:
             return f"did you mean {names[close]}?"
@@ -292,7 +293,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8").lstrip("\ufeff"))
     except OSError as error:
-        got, remedy = error.strerror or str(error), "check the path"
+        got, remedy = error.strerror or first_line(error), "check the path"
     except UnicodeDecodeError:
         got, remedy = "bytes that are not UTF-8", "give a text file, saved as UTF-8"
     except tomllib.TOMLDecodeError as error:
@@ -303,7 +304,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _parameters(config: TrainConfig) -> float:
-    """Trainable parameters; infinite where they overflow."""
+    """Count the trainable parameters; the result is infinite if they overflow."""
     d, width = config.inputs, config.width
     widths = {"identity": d, "gaussian": 2 * config.features, "axis": 2 * config.octaves * d}
     grid, encoded = 0.0, widths.get(config.encoding, config.levels * config.level_features + d)

@@ -1,4 +1,4 @@
-"""Where networks are trained and evaluated: devices by name, and float32 that is float32 there."""
+"""Devices by name, and arithmetic in full float32 on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAME = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
 
 def check_device(name: str) -> str:
-    """Return the name of a device if it is written as one; whether there is such a device, nobody asks.
+    """Return the name of a device if it is well formed, whether there is such a device or not.
 
     Raises:
         UsageError: it is not "auto", "cpu", "cuda" or "cuda:N".
@@ -35,7 +35,7 @@ def check_device(name: str) -> str:
 
 
 def find_device(name: str) -> torch.device:
-    """Find the device of a name, with its number if it has one, and see that it computes.
+    """Return the device of a name, with its number if it has one, after a trial computation on it.
 
     Args:
         name: "cpu", "cuda" (the first), "cuda:N", or "auto": the first CUDA device if PyTorch sees one, else
@@ -63,7 +63,7 @@ def find_device(name: str) -> torch.device:
 
 
 def described(device: torch.device | str) -> str:
-    """Name a device for people, as "cpu" or "cuda:0, NVIDIA H200"."""
+    """Describe a device for people, as "cpu" or "cuda:0, NVIDIA H200"."""
     import torch
 
     if torch.device(device).type != "cuda":
@@ -72,7 +72,7 @@ def described(device: torch.device | str) -> str:
 
 
 def _cuda_devices() -> int:
-    """Count the CUDA devices that PyTorch sees, without its words about drivers that are too old."""
+    """Count the CUDA devices that PyTorch sees, and hide its warnings about old drivers."""
     import torch
 
     return _quietly(lambda: torch.cuda.device_count() if torch.cuda.is_available() else 0)
@@ -92,7 +92,7 @@ def _try_out(device: torch.device) -> None:
         ) from error
 
 
-def _quietly(function: Callable[..., Answer], *arguments: Any) -> Answer:
+def _quietly(function: Callable[..., Answer], *arguments: object) -> Answer:
     """Call a function without its warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -101,21 +101,21 @@ def _quietly(function: Callable[..., Answer], *arguments: Any) -> Answer:
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Multiply float32 numbers as float32, not in TF32 or bfloat16; the caller's settings are put back.
+    """Multiply float32 numbers in float32, not in TF32 or bfloat16; afterwards restore the settings.
 
     TF32 has 10 bits of the 23 and is the default for convolutions on a CUDA device. Reduced precision of sums
-    is left: it is that of float16 and bfloat16, in which no model here computes.
+    is not changed: it concerns float16 and bfloat16, in which no model here computes.
 
     PyTorch has two sets of switches, and refuses to read the older one where they disagree, which a model may
-    do in its forward pass: so both are turned. Where a caller has turned the newer alone, the older cannot be
-    read, and is left.
+    do in its forward pass: so both are set. Where a caller has set the newer alone, the older cannot be read,
+    and is left as it is.
     """
     import torch
 
     of: Any = torch.backends  # whose types leave some out
     switches = (of.cuda.matmul, of.cudnn.conv, of.cudnn.rnn, of.mkldnn.matmul, of.mkldnn.conv)
     with ExitStack() as stack:
-        for switch in switches:  # put back last, since the older set writes to the newer
+        for switch in switches:  # restored last, since the older set writes to the newer
             stack.callback(setattr, switch, "fp32_precision", switch.fp32_precision)
         older: tuple[tuple[Callable[[Any], None], Callable[[], Any], Any], ...] = (
             (torch.set_float32_matmul_precision, torch.get_float32_matmul_precision, "highest"),

@@ -1,4 +1,4 @@
-"""Fixed encodings of coordinates: modules (n, d) -> (n, width). `ntkspec.nets.grid` has the learned ones."""
+"""Fixed encodings of coordinates, (n, d) -> (n, width). `ntkspec.nets.grid` has the learned ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["AxisFourier", "GaussianFourier", "Identity"]
 
 
 class Identity(nn.Module):
-    """The coordinates themselves.
+    """The encoding that returns the coordinates themselves.
 
     Args:
         d: input dimension.

@@ -1,13 +1,10 @@
-"""FITS images: Pillow takes their integers for unsigned ones and leaves out zero and scale."""
+"""FITS images: Pillow takes their integers for unsigned ones and ignores offset and scale."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from ntkspec.nets.raster import UnreadableError
+from ntkspec.nets.raster import Samples, UnreadableError
 
 __all__ = ["SIGNATURE", "true_values"]
 
@@ -15,8 +12,8 @@ SIGNATURE = b"SIMPLE  ="
 CARD = 80  # bytes
 
 
-def true_values(data: bytes, stored: NDArray[Any]) -> NDArray[Any]:
-    """What the numbers of a FITS file mean: BSCALE * stored + BZERO.
+def true_values(data: bytes, stored: Samples) -> Samples:
+    """Return the physical values of a FITS image: BSCALE * stored + BZERO.
 
     Args:
         data: the file's content.
@@ -39,7 +36,7 @@ def true_values(data: bytes, stored: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_header(data: bytes) -> dict[str, float]:
-    """The numbers among the first header's cards."""
+    """Return the numbers in the cards of the first header, by keyword."""
     numbers = {}
     for start in range(0, len(data), CARD):
         card = data[start : start + CARD].decode("latin-1")

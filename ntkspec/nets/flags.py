@@ -58,7 +58,7 @@ GIVEN_OPTIONS = (*(option for option in OPTIONS if not option.hidden), *COMMAND_
 
 
 def read_flags(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """What was given on the command line, by the options' names, and nothing else.
+    """Return the options that the command line gives, by name, and no others.
 
     Args:
         argv: its words; None: those of this process.
@@ -67,10 +67,10 @@ def read_flags(argv: Sequence[str] | None = None) -> dict[str, Any]:
         UsageError: an unknown option, or a value that cannot work.
         SystemExit: after --help or --version.
     """
-    given, unknown = make_parser().parse_known_args(argv)
+    options, unknown = make_parser().parse_known_args(argv)
     if unknown:
         raise _unknown_word(unknown[0])
-    return vars(given)
+    return vars(options)
 
 
 def _unknown_word(word: str) -> UsageError:
@@ -92,16 +92,16 @@ def _unknown_word(word: str) -> UsageError:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises a UsageError where argparse would print its usage and exit."""
+    """A parser that raises a UsageError where argparse would print its usage and exit."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse a command line; argparse says "argument --side: expected one argument"."""
-        name, _, said = message.removeprefix("argument ").rpartition(": ")
-        missing = said.startswith("expected ")
+        """Raise a UsageError for a message of argparse, such as "argument --side: expected one argument"."""
+        name, _, complaint = message.removeprefix("argument ").rpartition(": ")
+        missing = complaint.startswith("expected ")
         raise UsageError(
             f"option {name}" if name else "command line",
-            expected=said.removeprefix("expected ") if missing else "options as --help shows them",
-            got="none" if missing else said,
+            expected=complaint.removeprefix("expected ") if missing else "options as --help shows them",
+            got="none" if missing else complaint,
             remedy="write it behind the option, with = between them if it begins with a dash"
             if missing
             else "see --help",

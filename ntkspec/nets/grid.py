@@ -35,7 +35,7 @@ INITIAL_RANGE = 1e-4  # features start uniform in +- this; the same source
 
 
 def level_resolutions(levels: int, base: int, growth: float) -> tuple[int, ...]:
-    """Cells an axis of every level: floor(base * growth^l).
+    """Return the cells an axis of every level: floor(base * growth^l).
 
     A product that falls short of an integer only by rounding counts as that integer, so that a growth of
     (finest / base)^(1 / (levels - 1)) ends at `finest`.
@@ -47,9 +47,10 @@ def level_resolutions(levels: int, base: int, growth: float) -> tuple[int, ...]:
 
 
 def node_weights(t: Tensor, interpolation: Interpolation) -> Tensor:
-    """Weights of the p + 1 nodes that reach into a cell, on one axis: nonnegative, and they add up to one.
+    """Return the weights of the p + 1 nodes that reach into a cell, on one axis.
 
-    The recurrence of Cox and de Boor on uniform knots (de Boor 1978, chapter X), from N_0[0] = 1 alone:
+    They are nonnegative and add up to one, by the recurrence of Cox and de Boor on uniform knots (de Boor
+    1978, chapter X), which starts from N_0[0] = 1:
 
         N_p[j] = (t + p - j) / p  N_{p-1}[j - 1]  +  (j + 1 - t) / p  N_{p-1}[j].
 
@@ -114,11 +115,11 @@ class GridLevel(TableLookup):
 
     @property
     def features(self) -> int:
-        """F."""
+        """Return F."""
         return self.table.shape[1]
 
     def lookup(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the nodes that reach into the inputs' cells, and their weights: both (n, (p + 1)^d)."""
+        """Return rows of the nodes that reach into the inputs' cells, and weights: both (n, (p + 1)^d)."""
         cell, weights = self._position(x)
         reach = torch.arange(self.degree + 1, device=x.device)
         scaled = (cell.long()[:, :, None] + reach) * self.strides[:, None]  # (n, d, p + 1)
@@ -129,22 +130,22 @@ class GridLevel(TableLookup):
         return indices, _over_axes(torch.mul, weights)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (n, F) at the inputs `x` (n, d).
+        """Return the features (n, F) at the inputs `x` (n, d).
 
-        A dense level of degree 1 goes by `grid_sample`, which is faster than the lookup's gathers, but where
-        its gradient adds up in any order, as on a CUDA device, and that is not allowed.
+        A dense level of degree 1 uses `grid_sample`, which is faster than the gathers of the lookup, except
+        where deterministic algorithms are asked for and its gradient is added up in any order, as on a GPU.
         """
         ordered = x.device.type == "cpu" or not torch.are_deterministic_algorithms_enabled()
         return self._sample(x) if ordered and not self.hashed and self.degree == 1 else super().forward(x)
 
     def _position(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The cell (n, d) that holds each input, and the weights (n, d, p + 1) of its nodes on every axis."""
+        """Return the cell (n, d) of each input, and the weights (n, d, p + 1) of its nodes on every axis."""
         position = x.clamp(0, 1) * self.resolution
         cell = position.floor().clamp(max=self.resolution - 1)
         return cell, node_weights(position - cell, self.interpolation)
 
     def _sample(self, x: Tensor) -> Tensor:
-        """A dense level as an image (d = 1: of height 1) or a volume that `grid_sample` interpolates."""
+        """Interpolate a dense level by `grid_sample`, as an image (of height 1 for d = 1) or a volume."""
         if self.interpolation == "smooth":
             cell, weights = self._position(x)
             grid = (cell + weights[..., 1]) * (2 / self.resolution) - 1
@@ -159,19 +160,19 @@ class GridLevel(TableLookup):
         return sampled.view(-1, n).T
 
     def extra_repr(self) -> str:
-        """The level's sizes, for print(model)."""
+        """Return the level's sizes, for print(model)."""
         kind = "hashed" if self.hashed else "dense"
         sizes = f"d={self.d}, resolution={self.resolution}, table={tuple(self.table.shape)}"
         return f"{sizes}, {self.interpolation}, {kind}"
 
 
 def _over_axes(combine: Callable[[Tensor, Tensor], Tensor], axes: Tensor) -> Tensor:
-    """One entry of every axis, combined, in all ways: (n, d, m) -> (n, m^d), the last axis fastest."""
+    """Combine one entry of every axis, in all ways: (n, d, m) -> (n, m^d), the last axis fastest."""
     return reduce(lambda a, b: combine(a[:, :, None], b[:, None, :]).flatten(1), axes.unbind(dim=1))
 
 
 class Multigrid(nn.Module):
-    """All levels' features side by side, then x itself: (n, d) -> (n, L F + d).
+    """The features of all levels side by side, then x itself: (n, d) -> (n, L F + d).
 
     Args:
         d: input dimension, 1, 2 or 3.

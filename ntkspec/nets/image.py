@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,25 +41,25 @@ class ImageTask:
 
     @property
     def learnt(self) -> NDArray[np.int64]:
-        """The pixels that are not held out, ascending."""
+        """Return the pixels that are not held out, ascending."""
         return np.delete(np.arange(len(self.values)), self.held_out)
 
     @property
     def channels(self) -> int:
-        """c: 1 for grey, 3 for RGB."""
+        """Return c: 1 for grey, 3 for RGB."""
         return int(self.values.shape[1])
 
-    def image(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values (side^2, c) as a picture (side, side, c)."""
+    def image(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return values (side^2, c) as a picture (side, side, c)."""
         return values.reshape(self.side, self.side, self.channels)
 
     @property
     def truth(self) -> Picture:
-        """The picture as it was read."""
+        """Return the picture as it was read."""
         return to_uint8(self.image(self.values))
 
     def sample(self, pattern: str, n: int, seed: int) -> NDArray[np.int64]:
-        """Rows of about n pixels that are learnt; see `sample_pixels` and `sample_learnt`."""
+        """Choose about n pixels that are learnt; see `sample_pixels` and `sample_learnt`."""
         if len(self.held_out):
             return sample_learnt(pattern, self.learnt, n, seed)
         return sample_pixels(pattern, self.side, n, seed)
@@ -67,10 +67,10 @@ class ImageTask:
     def judge(
         self, predicted: Pixels, predict: Predict, device: torch.device | str = "cpu"
     ) -> tuple[dict[str, float], Picture]:
-        """PSNR, MS-SSIM and the picture that the network draws; see `picture_metrics`.
+        """Return PSNR, MS-SSIM and the picture that the network draws; see `picture_metrics`.
 
         Where pixels are held out, these are still of all pixels, and "psnr_db_learnt" and "psnr_db_held_out"
-        tell the two sorts apart.
+        are those of either part.
         """
         from ntkspec.nets.metrics import picture_metrics, psnr  # torch, which reading does not need
 
@@ -83,7 +83,7 @@ class ImageTask:
 
 
 def pixel_centres(side: int) -> Pixels:
-    """Centres (x, y) in [0, 1]^2 of side x side pixels, row by row: float32 (side^2, 2).
+    """Return the centres (x, y) in [0, 1]^2 of side x side pixels, row by row: float32 (side^2, 2).
 
     >>> pixel_centres(2).tolist()
     [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
@@ -93,8 +93,8 @@ def pixel_centres(side: int) -> Pixels:
     return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
 
 
-def to_uint8(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """A picture (H, W, c) in [0, 1] as uint8, (H, W) for one channel; values outside are clipped."""
+def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Convert a picture (H, W, c) in [0, 1] to uint8, (H, W) for one channel; values outside are clipped."""
     levels: NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return np.squeeze(levels, axis=-1) if levels.shape[-1] == 1 else levels
 
@@ -120,8 +120,8 @@ def load_image(path: str | Path, side: int, *, grey: bool = False, held_out: flo
         notes = (f"has {edge} pixels on its shorter side: enlarged to {side}", *notes)
     resized = np.stack([_resize(colours[..., channel], side) for channel in range(channels)], axis=-1)
     values = resized.reshape(side * side, channels)
-    said = tuple(f"{path} {note}" for note in notes)
-    return ImageTask(pixel_centres(side), values, side, said, _held_out(held_out, side * side))
+    about_file = tuple(f"{path} {note}" for note in notes)
+    return ImageTask(pixel_centres(side), values, side, about_file, _held_out(held_out, side * side))
 
 
 def _held_out(share: float, pixels: int) -> NDArray[np.int64]:

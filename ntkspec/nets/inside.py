@@ -1,10 +1,9 @@
-"""Inside and outside of closed meshes: rays count how often each body is wound round a point."""
+"""Inside and outside of closed meshes: rays count how often each body winds around a point."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import trimesh
@@ -29,7 +28,7 @@ RARE = 1e-3  # share of them that says nothing: rounding at edges
 
 @dataclass(frozen=True)
 class _Layer:
-    """Bodies of one sort that are apart from each other, so that no ray meets two faces in one place."""
+    """Solid bodies, or cavities, that are apart from each other, so that no ray meets two faces at once."""
 
     mesh: trimesh.Trimesh
     sign: int  # 1: solid, -1: cavities
@@ -37,19 +36,19 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Probe:
-    """What points beside the surface tell."""
+    """The result of a look at points beside the surface."""
 
     overlaps: bool  # bodies share room with others or themselves
     hides: bool  # a part of the surface has the inside on both of its sides
 
 
-def contains(mesh: trimesh.Trimesh, points: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether points (n, 3) lie inside: in more bodies than cavities.
+def contains(mesh: trimesh.Trimesh, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return whether points (n, 3) lie inside, that is, in more bodies than cavities.
 
-    A point lies in a body if its surface is wound round it: a ray from there leaves it more often than it
-    enters, or less often. Cavities are bodies whose faces are turned inwards.
+    A point lies in a body if the body's surface winds around it: a ray from the point leaves the body more
+    often than it enters, or less often. Cavities are bodies whose faces are turned inwards.
 
-    Rounding loses a crossing now and then, where a ray grazes an edge. Two rays therefore go out from every
+    Rounding loses a crossing now and then, where a ray grazes an edge. Two rays therefore start at every
     point, and a third where they disagree. trimesh's own `contains` draws it at random; here the same points
     always have the same answer.
 
@@ -65,7 +64,7 @@ def contains(mesh: trimesh.Trimesh, points: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def check_embree() -> None:
-    """Raise UsageError if there is no Embree."""
+    """Raise UsageError if Embree is not installed."""
     if not trimesh.ray.has_embree:
         raise UsageError(
             "meshes",
@@ -76,10 +75,10 @@ def check_embree() -> None:
 
 
 def turn_outwards(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, int, int]:
-    """Turn round the bodies whose faces are inwards, together with what is inside of them.
+    """Turn the faces of bodies outwards that have them inwards, together with the bodies inside.
 
-    A body with its faces inwards that lies inside of another is a cavity, and stays, if the outermost such
-    body has its faces outwards.
+    A body with its faces inwards that lies inside another is a cavity and is left as it is, if the outermost
+    body around it has its faces outwards.
 
     Returns:
         The mesh without bodies that enclose nothing, the number of its bodies, and of those turned.
@@ -97,14 +96,14 @@ def turn_outwards(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, int, int]:
 
 
 def _outermost(mesh: trimesh.Trimesh, labels: Labels, volume: Floats) -> NDArray[np.int64]:
-    """For each body, the largest in which it lies wholly, or itself."""
+    """Return, for each body, the largest body in which it lies wholly; or itself."""
     size = np.abs(volume)
     turned = np.where(volume[labels] < 0, -1.0, 1.0)[:, None]
     within = mesh.triangles_center - STEP / 10 * turned * mesh.face_normals  # as it may touch the other
     low, high = _boxes(mesh, labels)
     faces = np.bincount(labels)
     outermost = np.arange(len(volume))
-    for body in np.argsort(size):  # a larger one has the last word
+    for body in np.argsort(size):  # so that the largest is kept
         nested = (size < size[body]) & np.all((low >= low[body]) & (high <= high[body]), axis=1)
         if size[body] >= LEAST_VOLUME and nested.any():
             near = np.flatnonzero(nested[labels])
@@ -114,12 +113,12 @@ def _outermost(mesh: trimesh.Trimesh, labels: Labels, volume: Floats) -> NDArray
 
 
 def has_overlaps(mesh: trimesh.Trimesh) -> bool:
-    """Whether bodies of a mesh, faces outwards, share room with each other or with themselves."""
+    """Return whether bodies of a mesh, faces outwards, overlap each other or themselves."""
     return _probe(mesh).overlaps
 
 
 def sample_surface(mesh: trimesh.Trimesh, n: int, generator: np.random.Generator) -> Floats:
-    """Points (n, 3), uniform on the faces but for what is hidden, where bodies touch or reach into others."""
+    """Draw points (n, 3), uniform on the faces that are not hidden where bodies touch or overlap."""
     if not _probe(mesh).hides:
         return np.asarray(trimesh.sample.sample_surface(mesh, n, seed=generator)[0])
     points = np.empty((0, 3))
@@ -141,14 +140,14 @@ def _probe(mesh: trimesh.Trimesh) -> _Probe:
 
 
 def _beside(mesh: trimesh.Trimesh, n: int, generator: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-    """n uniform points on all faces, and points below and above them."""
+    """Draw n uniform points on all faces; return them, and points just below and above them."""
     points, face = trimesh.sample.sample_surface(mesh, n, seed=generator)[:2]
     step = STEP * mesh.face_normals[face]
     return points, points - step, points + step
 
 
 def _times(mesh: trimesh.Trimesh, points: Floats, direction: Floats) -> NDArray[np.int64]:
-    """How often points lie inside, less the cavities."""
+    """Return in how many bodies points lie, minus the number of cavities."""
     times = np.zeros(len(points), dtype=np.int64)
     for layer in _layers(mesh):
         times += layer.sign * np.abs(_winding(layer.mesh, points, direction))
@@ -157,7 +156,7 @@ def _times(mesh: trimesh.Trimesh, points: Floats, direction: Floats) -> NDArray[
 
 @lru_cache(maxsize=2)
 def _layers(mesh: trimesh.Trimesh) -> tuple[_Layer, ...]:
-    """The bodies in few layers: each goes to the first where its bounding box meets no other."""
+    """Sort the bodies into few layers: each goes to the first whose bounding boxes do not meet its own."""
     labels = find_bodies(mesh.vertices, mesh.faces, find_edges(mesh.faces))
     volume = volumes(mesh, labels)
     if len(volume) == 1:
@@ -177,7 +176,7 @@ def _layers(mesh: trimesh.Trimesh) -> tuple[_Layer, ...]:
 
 
 def _boxes(mesh: trimesh.Trimesh, labels: Labels) -> tuple[Floats, Floats]:
-    """The lowest and the highest corner of every body, (b, 3) each."""
+    """Return the lowest and the highest corner of every body, (b, 3) each."""
     low = np.full((labels.max() + 1, 3), np.inf)
     high = -low
     np.minimum.at(low, labels, mesh.triangles.min(axis=1))
@@ -186,21 +185,21 @@ def _boxes(mesh: trimesh.Trimesh, labels: Labels) -> tuple[Floats, Floats]:
 
 
 def _part(mesh: trimesh.Trimesh, chosen: NDArray[np.bool_]) -> trimesh.Trimesh:
-    """The chosen faces as a mesh of their own."""
+    """Return the chosen faces as a mesh of their own."""
     used, faces = np.unique(mesh.faces[chosen], return_inverse=True)
     return trimesh.Trimesh(mesh.vertices[used], faces.reshape(-1, 3), process=False)
 
 
-def _cover(layers: tuple[_Layer, ...], points: NDArray[Any]) -> NDArray[np.int64]:
-    """In how many bodies points (n, 3) lie, less the cavities in which they do."""
+def _cover(layers: tuple[_Layer, ...], points: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return in how many bodies points (n, 3) lie, minus the number of cavities, by majority of rays."""
     cover = np.zeros(len(points), dtype=np.int64)
     for layer in layers:
         cover += layer.sign * _vote(layer.mesh, points)
     return cover
 
 
-def _vote(mesh: trimesh.Trimesh, points: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether a surface is wound round points (n, 3), by the majority of rays."""
+def _vote(mesh: trimesh.Trimesh, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return whether a surface winds around points (n, 3), by the majority of rays."""
     votes = np.zeros(len(points), dtype=np.int8)
     for direction in DIRECTIONS[:2]:
         votes += _winding(mesh, points, direction) != 0
@@ -209,8 +208,8 @@ def _vote(mesh: trimesh.Trimesh, points: NDArray[Any]) -> NDArray[np.bool_]:
     return votes >= 2
 
 
-def _winding(mesh: trimesh.Trimesh, points: NDArray[Any], direction: Floats) -> NDArray[np.int64]:
-    """How often the surface is wound round points (n, 3): rays leave it so often more than they enter it."""
+def _winding(mesh: trimesh.Trimesh, points: NDArray[np.floating], direction: Floats) -> NDArray[np.int64]:
+    """Return how often a surface winds around points (n, 3): how much more often rays leave than enter."""
     within = np.flatnonzero(np.all((points >= mesh.bounds[0]) & (points <= mesh.bounds[1]), axis=1))
     rays = np.broadcast_to(direction, (len(within), 3))
     face, ray = mesh.ray.intersects_id(points[within], rays, multiple_hits=True, max_hits=CROSSINGS)[:2]

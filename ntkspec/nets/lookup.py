@@ -1,4 +1,4 @@
-"""The contract of an encoding that looks features up in a table: a few rows and weights for each input."""
+"""The interface of an encoding that reads features from a table: a few rows and weights an input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TableLookup(nn.Module, ABC):
 
     @abstractmethod
     def lookup(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the table that each input touches, and their weights.
+        """Return the rows of the table that each input reads, and their weights.
 
         Args:
             x: (n, d), in the table's dtype.
@@ -38,7 +38,7 @@ class TableLookup(nn.Module, ABC):
         """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (n, F) at the inputs `x` (n, d)."""
+        """Return the features (n, F) at the inputs `x` (n, d)."""
         indices, weights = self.lookup(x)
         # The gradient of index_select is faster than that of table[indices], and the same to the bit.
         rows = self.table.index_select(0, indices.flatten()).view(*indices.shape, self.table.shape[1])

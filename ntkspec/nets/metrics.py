@@ -1,8 +1,6 @@
-"""Quality of a picture against the true one."""
+"""Metrics of a picture against the true one."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +20,9 @@ MS_SSIM_SIDE = (
 
 
 def picture_metrics(
-    truth: NDArray[Any], picture: NDArray[Any], device: torch.device | str = "cpu"
+    truth: NDArray[np.floating], picture: NDArray[np.floating], device: torch.device | str = "cpu"
 ) -> dict[str, float]:
-    """PSNR in dB, and MS-SSIM (Wang et al. 2003) where both sides have at least 176 pixels.
+    """Compute PSNR in dB, and MS-SSIM (Wang et al. 2003) where both sides have at least 176 pixels.
 
     Args:
         truth: (H, W, c) in [0, 1].
@@ -40,8 +38,10 @@ def picture_metrics(
     return metrics
 
 
-def psnr(truth: NDArray[Any], values: NDArray[Any], name: str = "psnr_db") -> dict[str, float]:
-    """PSNR in dB of values in [0, 1], of any one shape, under a name; {} if they are equal.
+def psnr(
+    truth: NDArray[np.floating], values: NDArray[np.floating], name: str = "psnr_db"
+) -> dict[str, float]:
+    """Compute the PSNR in dB of values in [0, 1], of any shape; {} if they equal the truth.
 
     Args:
         truth: in [0, 1].
@@ -54,7 +54,7 @@ def psnr(truth: NDArray[Any], values: NDArray[Any], name: str = "psnr_db") -> di
     return {name: float(peak_signal_noise_ratio(true, clipped, data_range=1))}  # type: ignore[no-untyped-call]  # untyped there
 
 
-def _double(values: NDArray[Any]) -> NDArray[np.float64]:
+def _double(values: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons, and the network that puts one behind an encoding."""
+"""Multilayer perceptrons, alone and behind an encoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Activation = Literal["relu", "silu", "gelu", "tanh", "sine"]
 
 
 class Sine(nn.Module):
-    """sin(omega x), the activation of a SIREN (Sitzmann et al. 2020).
+    """The activation sin(omega x) of a SIREN (Sitzmann et al. 2020).
 
     Args:
         omega: the paper's omega_0.
@@ -34,10 +34,10 @@ class Sine(nn.Module):
 
 
 class MLP(nn.Sequential):
-    """`depth` hidden Linear layers of `width`, an activation after each, then a linear output.
+    """A chain of `depth` hidden Linear layers of `width`, an activation after each, and a linear output.
 
-    Layers are called hidden_1, activation_1, ..., output; every one is used once. Sine layers start as in
-    Sitzmann et al. 2020, section 3.2, all others as torch starts them.
+    Layers are called hidden_1, activation_1, ..., output; every one is used once. Sine layers are initialised
+    as in Sitzmann et al. 2020, section 3.2, all others as torch does it.
 
     Args:
         width_in: width of the input.
@@ -81,7 +81,7 @@ class CoordinateNetwork(nn.Module):
         self.mlp = mlp
 
     def forward(self, x: Tensor) -> Tensor:
-        """Outputs (n, c) at the coordinates x (n, d)."""
+        """Return the outputs (n, c) at the coordinates x (n, d)."""
         outputs: Tensor = self.mlp(self.encoding(x))
         return outputs
 

@@ -57,27 +57,27 @@ class OccupancyTask:
 
     @property
     def learnt(self) -> NDArray[np.int64]:
-        """All rows: the points that are held out are no rows."""
+        """Return all rows: the points that are held out are not among the rows."""
         return np.arange(len(self.coordinates))
 
     @property
     def channels(self) -> int:
-        """One logit."""
+        """Return 1: one logit."""
         return 1
 
     @cached_property
     def truth(self) -> Picture:
-        """The mesh as it looks: uint8 (256, 256, 3)."""
+        """Return a picture of the mesh: uint8 (256, 256, 3)."""
         return render(self.mesh, view=self.view)
 
     def sample(self, pattern: str, n: int, seed: int) -> NDArray[np.int64]:
-        """Rows of n training points; see `sample_points`."""
+        """Choose the rows of n training points; see `sample_points`."""
         return sample_points(pattern, self.coordinates, n, seed)
 
     def judge(
         self, predicted: Points, predict: Predict, device: torch.device | str = "cpu"
     ) -> tuple[dict[str, float], Picture | None]:
-        """How well the network's inside, where its logit is positive, agrees with the mesh's.
+        """Compare the network's inside, where its logit is positive, with the mesh's.
 
         Points and surfaces are compared on the CPU, whatever the device.
 
@@ -129,7 +129,7 @@ def load_occupancy(
 
 
 def draw_points(mesh: trimesh.Trimesh, n: int, generator: np.random.Generator) -> Points:
-    """Points (n, 3) in the unit box, float32: the first half uniform, the second near the surface."""
+    """Draw points (n, 3) in the unit box, float32: the first half uniform, the second near the surface."""
     uniform = generator.random((_uniform(n), 3))
     near = sample_surface(mesh, n - len(uniform), generator)
     near = near + NEAR * generator.standard_normal(near.shape)
@@ -137,18 +137,18 @@ def draw_points(mesh: trimesh.Trimesh, n: int, generator: np.random.Generator) -
 
 
 def _uniform(n: int) -> int:
-    """How many of n points are uniform in the box."""
+    """Return how many of n points are uniform in the box."""
     return n - n // 2
 
 
 def iou(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Intersection over union of two sets of points, each given by who belongs to it; 1 if both are empty."""
+    """Return intersection over union of two sets of points, given as masks; 1 if both are empty."""
     union = np.count_nonzero(predicted | truth)
     return float(np.count_nonzero(predicted & truth) / union) if union else 1.0
 
 
 def load_mesh(path: str | Path) -> tuple[trimesh.Trimesh, tuple[str, ...]]:
-    """Read a watertight mesh and put it into the unit box: centred, its longest extent 0.9.
+    """Read a watertight mesh and move it into the unit box: centred, its longest extent 0.9.
 
     It may consist of several bodies, which may overlap. A body with its faces inwards is a cavity where it
     lies within another, and is turned round where it does not.

@@ -1,4 +1,4 @@
-"""One option of a training run: where it stands in flags, TOML and JSON, and which values make sense."""
+"""An option of a training run: its place in flags, TOML and JSON, and its possible values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SYNONYMS = {  # what other programs call our options
 
 @dataclass(frozen=True)
 class Option:
-    """One option: where it stands and what it may be."""
+    """An option: its names, its section and its possible values."""
 
     name: str  # field of TrainConfig
     section: str  # of TOML and JSON; "" is the top level
@@ -43,12 +43,12 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """The command line's name of it."""
+        """Return the option's name on the command line."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def expected(self) -> str:
-        """The values that make sense, in words."""
+        """Describe the possible values."""
         if self.choices:
             return " or ".join(self.choices)
         if self.kind is tuple:
@@ -62,7 +62,7 @@ class Option:
         return " ".join([words, " and ".join(bounds)]).strip()
 
     def parse(self, text: str) -> Any:
-        """The value that a word of the command line means; one of the steps where the option is a list.
+        """Convert a word of the command line to a value; for a list, to one of its steps.
 
         Raises:
             UsageError: it is not among the values that make sense.
@@ -88,7 +88,7 @@ class Option:
             raise self._refusal(value, where)
         return checked
 
-    def _refusal(self, value: Any, where: str | None = None) -> UsageError:
+    def _refusal(self, value: object, where: str | None = None) -> UsageError:
         close = nearest(value, self.choices) if isinstance(value, str) else None
         return UsageError(
             where or f"option {self.flag}",
@@ -98,7 +98,7 @@ class Option:
         )
 
     def _convert(self, value: Any) -> Any:
-        """`value` in the option's type, or None if it does not fit."""
+        """Convert `value` to the option's type; None if it does not fit."""
         if self.kind is tuple:
             steps = isinstance(value, list | tuple) and all(type(step) is int and step >= 0 for step in value)
             return tuple(sorted(set(value))) if steps else None
@@ -119,7 +119,7 @@ class Option:
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
-    """Find the name that was meant by a word, mistyped or of the same meaning; None if none is near.
+    """Find the name that a mistyped word, or another program's name, stands for; None if none is close.
 
     Case does not count, nor do the dashes before a flag, nor whether those inside are underscores.
 

@@ -1,4 +1,4 @@
-"""Pictures through Pillow: decoded, turned upright, cropped to a square, and their modes as samples."""
+"""Pictures read by Pillow: decoded, turned upright, cropped to a square, and converted to samples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TURNS = {  # what makes a picture of each orientation upright
 
 
 def decode(data: bytes, raw_mode: str | None = None) -> Image.Image:
-    """Decode the first frame of a picture, upright, and of it the square in the middle.
+    """Decode the first frame of a picture, turn it upright and crop the square in its middle.
 
     Args:
         data: the file's content.
@@ -49,10 +49,13 @@ def decode(data: bytes, raw_mode: str | None = None) -> Image.Image:
 
 
 def _find_orientation(picture: Image.Image) -> object:
-    """What EXIF or else XMP says; EXIF that cannot be parsed counts as none, since the pixels are intact."""
+    """Return the orientation that EXIF or else XMP gives.
+
+    EXIF that cannot be parsed is ignored, since the pixels are intact.
+    """
     try:
         return picture.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # Pillow has many for damage
+    except Exception:  # Pillow raises many types for damage
         bare = picture.copy()
         for name in ("exif", "Raw profile type exif"):
             bare.info.pop(name, None)

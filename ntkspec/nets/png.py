@@ -1,4 +1,4 @@
-"""PNG files: Pillow decodes them, all but what it loses: the 16 bits of colours, and the transparent one."""
+"""PNG files: decoded by Pillow, except for what it loses: 16 bits of colours, and the transparent one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLOUR_BANDS = {RGB: "RGB", RGB_ALPHA: "RGBA"}
 
 @dataclass(frozen=True)
 class _Header:
-    """IHDR, with tRNS."""
+    """The chunk IHDR, and the content of tRNS."""
 
     size: bytes  # width and height
     depth: int  # bits a sample
@@ -36,7 +36,7 @@ class _Header:
 
     @property
     def key(self) -> list[int] | None:
-        """The samples of the transparent colour, if there is one."""
+        """Return the samples of the transparent colour; None if there is none."""
         count = {GREY: 1, RGB: 3}.get(self.kind)
         if count is None or self.transparent is None or len(self.transparent) < 2 * count:
             return None
@@ -66,7 +66,7 @@ def read_png(data: bytes) -> Raster:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Types and contents, without damaged EXIF; what is cut off at the end is left to Pillow's verdict."""
+    """Yield types and contents of chunks, without damaged EXIF; Pillow judges what is cut off at the end."""
     start = len(SIGNATURE)
     while start + 12 <= len(data):
         (length,), kind = struct.unpack(">I", data[start : start + 4]), data[start + 4 : start + 8]
@@ -90,7 +90,7 @@ def _read_header(chunks: list[tuple[bytes, bytes]]) -> _Header | None:
 
 
 def _file(chunks: list[tuple[bytes, bytes]], header: bytes | None = None) -> bytes:
-    """A PNG of the chunks that make the picture; `header` replaces IHDR."""
+    """Return a PNG of the chunks that make the picture; `header` replaces IHDR."""
     kept = [SIGNATURE]
     for kind, content in chunks:
         text = kind == b"iTXt" and content.startswith(XMP) and len(content) < MOST_XMP
@@ -102,7 +102,7 @@ def _file(chunks: list[tuple[bytes, bytes]], header: bytes | None = None) -> byt
 
 
 def _samples(chunks: list[tuple[bytes, bytes]], header: _Header) -> NDArray[np.uint8 | np.uint16]:
-    """All samples (H, W, c) of a picture without a palette: those below 8 bits stretched to 8, 16 kept."""
+    """Return all samples (H, W, c) of a picture without a palette, below 8 bits stretched to 8, 16 kept."""
     if header.depth < 16 or header.kind == GREY:
         picture = decode(_file(chunks))
         samples = np.asarray(picture.convert("L") if picture.mode == "1" else picture)

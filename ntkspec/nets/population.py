@@ -1,4 +1,4 @@
-"""Training many networks of one shape at once: one config, a picture each.
+"""Train many networks of one shape at once: one config, and a picture for each.
 
 All members start from the same weights, have the same fixed encoding and see the same pixels at every step,
 as `ntkspec.nets.training.train` would give each of them alone with that config. So the fixed encoding and the
@@ -8,7 +8,6 @@ grids' cells and weights are computed once for all, and the layers are batched m
 from __future__ import annotations
 
 import copy
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 
@@ -28,18 +27,15 @@ from ntkspec.nets.image import ImageTask
 from ntkspec.nets.lookup import TableLookup
 from ntkspec.nets.mlp import CoordinateNetwork
 from ntkspec.nets.training import (
-    LOSS_EVERY,
     LossCurve,
-    Snapshot,
     Training,
-    check_finite,
+    TrainingSnapshot,
     deterministic,
     draw_batch,
     evaluate,
     make_optimizer,
-    on_host,
     snapshot_labels,
-    stretches,
+    take_steps,
     within_memory,
 )
 
@@ -47,7 +43,7 @@ __all__ = ["Population", "train_population"]
 
 
 class Population(nn.Module):
-    """P copies of a network, which learn apart: (n, d) -> (P, n, c).
+    """A batch of P copies of a network that learn independently: (n, d) -> (P, n, c).
 
     The tables of a multigrid stand side by side in one table with P F features to a row.
 
@@ -70,12 +66,12 @@ class Population(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Outputs (P, n, c) of all members at the coordinates x (n, d)."""
+        """Return the outputs (P, n, c) of all members at the coordinates x (n, d)."""
         outputs: Tensor = self.mlp(self._encode(x))
         return outputs
 
     def member(self, index: int) -> dict[str, Tensor]:
-        """The state_dict of one member, its own copy on the CPU, as `build_model` can load it."""
+        """Return the state_dict of one member, copied to the CPU, as `build_model`'s network loads it."""
         state = self.encoding.state_dict(prefix="encoding.")
         for name, tensor in state.items():
             if name.endswith(".table"):
@@ -90,7 +86,7 @@ class Population(nn.Module):
         return [module for module in self.encoding.modules() if isinstance(module, TableLookup)]
 
     def _encode(self, x: Tensor) -> Tensor:
-        """(n, width) where all members see the same, else (P, n, width)."""
+        """Return the encoding (n, width) if it is the same for all members, else (P, n, width)."""
         if not isinstance(self.encoding, Multigrid):
             encoded: Tensor = self.encoding(x)
             return encoded
@@ -99,7 +95,7 @@ class Population(nn.Module):
 
 
 class _BatchedLinear(nn.Module):
-    """P linear layers: (P, n, in) -> (P, n, out), or (n, in) of them all."""
+    """A batch of P linear layers: (P, n, in) -> (P, n, out); an input (n, in) is that of all of them."""
 
     def __init__(self, layer: nn.Linear, size: int) -> None:
         super().__init__()
@@ -130,8 +126,7 @@ def train_population(
         progress: called with the steps done, every tenth step.
 
     Returns:
-        One `Training` for each picture: to rounding what `train(config, task)` returns. The seconds of each
-        are its share of the whole.
+        One `Training` a picture, to rounding that of `train(config, task)`, with its share of the seconds.
 
     Raises:
         UsageError: pictures of different sizes or channels, or with different pixels held out.
@@ -143,13 +138,13 @@ def train_population(
     population = Population(network, len(tasks))
     optimizer = make_optimizer(population, config)
     generator = torch.Generator().manual_seed(config.seed)
-    learnt = tasks[0].learnt  # m pixels
-    x = torch.from_numpy(tasks[0].coordinates[learnt]).to(device)
-    y = torch.stack([torch.from_numpy(task.values[learnt]) for task in tasks], dim=1).to(device)  # (m, P, c)
+    x, y = (rows.to(device) for rows in _learnt(tasks))
     labels = snapshot_labels(config, kept)
     losses = np.empty((config.iterations, len(tasks)), dtype=np.float32)
-    snapshots: list[list[Snapshot]] = [[] for _ in tasks]
-    seconds = 0.0
+    snapshots: list[list[TrainingSnapshot]] = [[] for _ in tasks]
+
+    def step() -> Tensor:
+        return _step(population, optimizer, *draw_batch(x, y, config.batch, generator))
 
     def keep(step: int) -> None:
         for index, task in enumerate(tasks):
@@ -157,28 +152,26 @@ def train_population(
             snapshots[index].append(evaluate(network, task, labels[step], step))
 
     with deterministic(), within_memory():
-        if 0 in labels:
-            keep(0)
-        for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
-            start = time.perf_counter()
-            batches = (draw_batch(x, y, config.batch, generator) for _ in range(first, last))
-            losses[first:last] = on_host([_step(population, optimizer, *batch) for batch in batches])
-            check_finite(losses[first:last].max(axis=1), first, config)
-            seconds += time.perf_counter() - start
-            if progress:
-                progress(last)
-            if last in labels:
-                keep(last)
-    steps = np.arange(0, config.iterations, LOSS_EVERY)
-    curves = [LossCurve(steps, losses[steps, index].astype(np.float64)) for index in range(len(tasks))]
+        seconds = take_steps(config, labels, losses, step, keep, progress or (lambda done: None))
+    share = seconds / len(tasks)
     return tuple(
-        Training(config, tuple(member), curve, seconds / len(tasks), str(device))
-        for member, curve in zip(snapshots, curves, strict=True)
+        Training(config, tuple(member), LossCurve.from_losses(of_member), share, str(device))
+        for member, of_member in zip(snapshots, losses.T, strict=True)
     )
 
 
+def _learnt(tasks: Sequence[ImageTask]) -> tuple[Tensor, Tensor]:
+    """Return the coordinates (m, 2) of the pixels that are learnt, and their values (m, P, c)."""
+    rows = tasks[0].learnt
+    values = [torch.from_numpy(task.values[rows]) for task in tasks]
+    return torch.from_numpy(tasks[0].coordinates[rows]), torch.stack(values, dim=1)
+
+
 def _step(population: nn.Module, optimizer: torch.optim.Adam, x: Tensor, y: Tensor) -> Tensor:
-    """One step of Adam, which treats every number apart and so every member; their losses (P,) before it."""
+    """Take one step of Adam and return the members' losses (P,) before it.
+
+    Adam treats every number separately, and so every member.
+    """
     optimizer.zero_grad(set_to_none=True)
     losses: Tensor = ((population(x) - y.transpose(0, 1)) ** 2).mean(dim=(1, 2))
     losses.sum().backward()  # type: ignore[no-untyped-call]  # untyped in torch

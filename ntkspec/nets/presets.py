@@ -1,4 +1,4 @@
-"""Named training runs: what the paper compares, at sizes of our own.
+"""Named training runs: the configurations that the paper compares, at sizes of our own.
 
 The paper's own sizes are not known to us: frequencies, resolutions, widths, learning rates and lengths below
 are ours, for a picture of 192 x 192 pixels and 1000 steps of Adam. All share depth 3, width 64 and ReLU. On a
@@ -21,7 +21,7 @@ __all__ = ["PRESETS", "Preset", "resolve"]
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings under a name; what is left out has `TrainConfig`'s default."""
+    """Named settings; those left out have the defaults of `TrainConfig`."""
 
     label: str  # for tables and figures
     summary: str
@@ -30,7 +30,7 @@ class Preset:
     finest_on_mesh: int | None = None  # the same for a mesh, in cells
 
     def at(self, side: int | None) -> dict[str, Any]:
-        """The settings for a picture of `side` pixels a side, or for a mesh (None)."""
+        """Return the settings for a picture of `side` pixels a side, or for a mesh (None)."""
         settings = {**self.settings, "label": self.label}
         if self.finest is not None:
             finest = self.finest_on_mesh if side is None else round(self.finest * side)
@@ -55,9 +55,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType({
 
 
 def resolve(*layers: Mapping[str, Any]) -> TrainConfig:
-    """One config from several sources of settings, by field name: a later one wins, all win over the preset.
+    """Make a config of settings from several sources; a later one wins, and all win over the preset.
 
-    `growth` and `finest` decide each other, so either displaces both of an earlier source; so do `image` and
+    `growth` and `finest` decide each other, so either replaces both of an earlier source; so do `image` and
     `mesh`, which also choose the task. With an encoding other than the preset's, its name, its label and what
     belongs to its encoding are dropped.
 
@@ -67,8 +67,8 @@ def resolve(*layers: Mapping[str, Any]) -> TrainConfig:
     Raises:
         UsageError: no preset of that name, a value that cannot work, or one that would have no effect.
     """
-    given = _merge(*layers)
-    name = given.get("preset")
+    settings_given = _merge(*layers)
+    name = settings_given.get("preset")
     if name is not None and name not in PRESETS:
         close = nearest(name, PRESETS)
         raise UsageError(
@@ -77,27 +77,27 @@ def resolve(*layers: Mapping[str, Any]) -> TrainConfig:
             got=repr(name),
             remedy=f"did you mean {close}?" if close else "name one of these, or leave it out",
         )
-    solid = given.get("task", TrainConfig.task) == "occupancy"
-    side = None if solid else given.get("side", TrainConfig.side)
+    solid = settings_given.get("task", TrainConfig.task) == "occupancy"
+    side = None if solid else settings_given.get("side", TrainConfig.side)
     settings = {} if name is None else PRESETS[name].at(side)
     encoding = settings.get("encoding")
-    if encoding != given.get("encoding", encoding):
+    if encoding != settings_given.get("encoding", encoding):
         settings = {key: value for key, value in settings.items() if key not in _belonging(encoding)}
-        given.pop("preset", None)
+        settings_given.pop("preset", None)
     shape = {"inputs": 3, "outputs": 1} if solid else {}
-    config = TrainConfig(**_merge(shape | settings, given))
-    _refuse_idle(config, given)
+    config = TrainConfig(**_merge(shape | settings, settings_given))
+    _refuse_idle(config, settings_given)
     return config
 
 
 def _belonging(encoding: str | None) -> set[str]:
-    """Names of the settings that make no sense with another encoding."""
+    """Return the settings that have no effect with another encoding."""
     return {"label", *(option.name for option in OPTIONS if option.needs == ("encoding", encoding))}
 
 
-def _refuse_idle(config: TrainConfig, given: Mapping[str, Any]) -> None:
-    """Refuse a setting that would have no effect, or of which there is one too many."""
-    if given.get("image") and given.get("mesh"):
+def _refuse_idle(config: TrainConfig, settings_given: Mapping[str, Any]) -> None:
+    """Refuse a setting that has no effect, or both of two that exclude each other."""
+    if settings_given.get("image") and settings_given.get("mesh"):
         raise UsageError(
             "options --image and --mesh",
             expected="one of them, since a run learns one thing",
@@ -105,7 +105,7 @@ def _refuse_idle(config: TrainConfig, given: Mapping[str, Any]) -> None:
             remedy="leave one out",
         )
     for option in OPTIONS:
-        if option.name in given and option.needs and not config.uses(option):
+        if option.name in settings_given and option.needs and not config.uses(option):
             other, value = option.needs
             raise UsageError(
                 f"option {option.flag}",

@@ -1,16 +1,17 @@
-"""Pictures as they are stored: samples, the one that means white, transparency, and the colours they make."""
+"""Pictures as they are stored: samples, their white, transparency, and the colours that they give."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
     "Raster",
+    "Samples",
     "UnreadableError",
     "centre_square",
     "describe_scale",
@@ -19,12 +20,14 @@ __all__ = [
     "paint",
 ]
 
+Samples: TypeAlias = NDArray[Any]  # of any type of real numbers
+
 LUMA = np.array([0.299, 0.587, 0.114])  # of RGB, ITU-R BT.601
 WHITE_8, WHITE_16 = 255.0, 65535.0
 
 
 class UnreadableError(Exception):
-    """A picture that cannot be read: what it is instead, and what to do about it."""
+    """The error of a picture that cannot be read: what was there instead, and a remedy."""
 
     def __init__(self, got: str, remedy: str) -> None:
         self.got, self.remedy = got, remedy
@@ -35,7 +38,7 @@ class UnreadableError(Exception):
 class Raster:
     """A square of stored samples, upright, of which 0 is black and `white` is white."""
 
-    colour: NDArray[Any]  # (H, W, c): c = 1 for grey, 3 for RGB
+    colour: Samples  # (H, W, c): c = 1 for grey, 3 for RGB
     white: float | None = None  # None: unknown, so that the least sample is black and the greatest white
     alpha: NDArray[np.float32] | None = None  # (H, W), in [0, 1]; None: opaque
     premultiplied: bool = False  # whether the colours were multiplied by alpha
@@ -43,20 +46,21 @@ class Raster:
     notes: tuple[str, ...] = ()  # what a user should know, as predicates of the file
 
 
-def centre_square(samples: NDArray[Any]) -> NDArray[Any]:
-    """The largest square in the middle of (H, W, ...), as a view."""
+def centre_square(samples: Samples) -> Samples:
+    """Return the largest square in the middle of (H, W, ...), as a view."""
     height, width = samples.shape[:2]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2
     return samples[top : top + edge, left : left + edge]
 
 
-def find_white(samples: NDArray[Any], bits: int | None = None) -> float | None:
-    """Find the sample that means white, or None if nothing tells.
+def find_white(samples: Samples, bits: int | None = None) -> float | None:
+    """Find the sample that means white; None if nothing tells.
 
-    Integers of fewer than 32 bits are as large as their bits allow. Those of 32 and more fill their range if
-    the highest byte is in use; otherwise they are taken for 8 or 16 bits, if they fit, which `describe_scale`
-    says. Floats are in [0, 1]. Whatever is negative, or fits none of these, is of an unknown scale.
+    Integers of fewer than 32 bits have the largest number of their bits for white. Those of 32 and more do,
+    too, if the highest byte is in use; otherwise they are taken for 8 or 16 bits, if they fit, which
+    `describe_scale` says. Floats are in [0, 1]. Samples that are negative, or fit none of these, have an
+    unknown scale.
 
     Args:
         samples: of any real type.
@@ -82,8 +86,8 @@ def find_white(samples: NDArray[Any], bits: int | None = None) -> float | None:
     return next((white for white in (WHITE_8, WHITE_16) if high <= white), None)
 
 
-def describe_scale(samples: NDArray[Any], white: float) -> str:
-    """Say what a user should know about the white that `find_white` found, as a predicate of the file."""
+def describe_scale(samples: Samples, white: float) -> str:
+    """Return what a user should know about the white that `find_white` found, as a predicate of the file."""
     high = float(samples.max())
     if high > 0 and samples.dtype.kind in "iu" and samples.dtype.itemsize > 2 and white <= WHITE_16:
         bits = 8 * samples.dtype.itemsize
@@ -94,7 +98,7 @@ def describe_scale(samples: NDArray[Any], white: float) -> str:
 
 
 def paint(raster: Raster, *, grey: bool = False) -> tuple[NDArray[np.float32], str]:
-    """Lay the colours on white paper: float32 (H, W, 1 or 3) in [0, 1], and a note on their scale or ""."""
+    """Paint the colours on white: float32 (H, W, 1 or 3) in [0, 1], and a note on their scale or ""."""
     colour, note = _scale(raster)
     if raster.inverted:
         colour = 1 - colour
@@ -120,8 +124,8 @@ def _scale(raster: Raster) -> tuple[NDArray[np.float32], str]:
     return scaled, f"has {kind} from {low:g} to {high:g}: rescaled to [0, 1]"
 
 
-def lab_to_rgb(lightness: NDArray[Any], a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float32]:
-    """CIE L* in [0, 100], a* and b*, each (H, W), as sRGB (H, W, 3); neutral colours stay neutral."""
+def lab_to_rgb(lightness: Samples, a: Samples, b: Samples) -> NDArray[np.float32]:
+    """Convert CIE L* in [0, 100], a* and b*, each (H, W), to sRGB (H, W, 3); grey stays grey."""
     from skimage.color import lab2rgb
 
     lab = np.stack([lightness, a, b], axis=-1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Picture files as colours in [0, 1], whatever their format; what cannot be read is refused in one line."""
+"""Read picture files of any format as colours in [0, 1], or say in one line why that fails."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_picture(path: Path, *, grey: bool = False) -> tuple[NDArray[np.float32]
     except MemoryError:
         got, remedy = "one that does not fit in memory", SMALLER
     except OSError as error:
-        got, remedy = error.strerror or str(error) or type(error).__name__, REMEDY
+        got, remedy = error.strerror or first_line(error), REMEDY
     except (ValueError, SyntaxError, EOFError) as error:  # with which Pillow and tifffile say what is wrong
         got, remedy = first_line(error), REMEDY
     except Exception as error:  # what else a damaged or foreign file makes them raise says nothing to a user

@@ -32,7 +32,7 @@ CURVE_NAME = "loss.csv"
 
 
 def folder_beside(run: Path) -> Path:
-    """Where the checkpoints of a run file are.
+    """Return the folder for the checkpoints of a run file.
 
     >>> folder_beside(Path("runs/fine.h5")).name
     'fine.checkpoints'
@@ -41,7 +41,7 @@ def folder_beside(run: Path) -> Path:
 
 
 def part_beside(run: Path) -> Path:
-    """What a run file is called while it is written."""
+    """Return the name of a run file while it is written."""
     return run.with_name(f"{run.name}.part")
 
 
@@ -91,10 +91,9 @@ def _check_free(path: Path, overwrite: bool) -> None:
 
 @contextmanager
 def checkpoint_folder(run: Path) -> Iterator[Path]:
-    """A temporary folder to fill; it gets its final name if all goes well, and is removed if not.
+    """Make a temporary folder to fill; it gets its final name at a success, and is removed otherwise.
 
-    What runs that were killed left behind under temporary names of this run file is removed as well, at a
-    success.
+    At a success, whatever killed runs left behind under temporary names of this run file is removed as well.
     """
     final = folder_beside(run)
     with hidden_folder(final) as part:
@@ -107,7 +106,7 @@ def checkpoint_folder(run: Path) -> Iterator[Path]:
 
 
 def write_curve(folder: Path, steps: NDArray[np.int64], losses: NDArray[np.float64]) -> None:
-    """The loss curve as a table of two columns."""
+    """Write the loss curve as a table of two columns."""
     rows = [f"{step},{loss:.9g}" for step, loss in zip(steps, losses, strict=True)]
     (folder / CURVE_NAME).write_text("\n".join(["step,loss", *rows]) + "\n", encoding="utf-8")
 
@@ -123,7 +122,7 @@ def _check_ours(folder: Path) -> None:
 
 
 def _foreign(folder: Path, *, unfinished: bool = False) -> list[Path]:
-    """What is no file that training writes; `unfinished` ones are its own too, if asked."""
+    """Return the paths in a folder that training does not write; `unfinished` files are its own if asked."""
     ours = {".pt", ".part"} if unfinished else {".pt"}
     return [
         path
@@ -133,7 +132,7 @@ def _foreign(folder: Path, *, unfinished: bool = False) -> list[Path]:
 
 
 def is_run_file(path: Path) -> bool:
-    """Say whether it is a run file of ntkspec, by its content."""
+    """Return whether a file is a run file of ntkspec, by its content."""
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
     try:

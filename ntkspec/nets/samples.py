@@ -1,4 +1,4 @@
-"""Choosing where a kernel is taken: at pixels, numbered row * side + column, or at points in a box."""
+"""The samples of a kernel: pixels, numbered row * side + column, or points in a box."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["sample_learnt", "sample_pixels", "sample_points"]
 
 
 def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.int64]:
-    """Indices of about n pixels of a picture of side x side, ascending.
+    """Choose about n pixels of a picture of side x side; return their indices, ascending.
 
     Args:
         pattern: "random": n without replacement. "grid": every k-th pixel of both axes, with the k that comes
@@ -44,7 +44,7 @@ def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.
 
 
 def sample_learnt(pattern: str, learnt: NDArray[np.int64], n: int, seed: int = 0) -> NDArray[np.int64]:
-    """n of the pixels that are learnt, ascending, where others are held out: at random, without replacement.
+    """Choose n pixels at random, without replacement, from those that are not held out; ascending.
 
     Raises:
         UsageError: there are fewer than n, n < 1, or another pattern, of which pixels would be missing.
@@ -56,7 +56,7 @@ def sample_learnt(pattern: str, learnt: NDArray[np.int64], n: int, seed: int = 0
 
 
 def sample_points(pattern: str, points: NDArray[np.float32], n: int, seed: int = 0) -> NDArray[np.int64]:
-    """Indices of n points of an `OccupancyTask`, ascending.
+    """Choose n points of an `OccupancyTask`; return their indices, ascending.
 
     Args:
         pattern: "random": n without replacement, half of them from either half of the points (which are
@@ -96,8 +96,8 @@ def _check(n: int, most: int, what: str, remedy: str) -> None:
         )
 
 
-def _no_pattern(pattern: str, known: str) -> UsageError:
-    return UsageError("option --sampling", expected=known, got=repr(pattern))
+def _no_pattern(pattern: str, possible: str) -> UsageError:
+    return UsageError("option --sampling", expected=possible, got=repr(pattern))
 
 
 def _random(count: int, n: int, seed: int) -> NDArray[np.int64]:
@@ -106,7 +106,7 @@ def _random(count: int, n: int, seed: int) -> NDArray[np.int64]:
 
 
 def _grid_axis(side: int, n: int) -> NDArray[np.int64]:
-    """Positions 0 <= p < side in equal steps, centred, whose square number is nearest to n."""
+    """Return positions 0 <= p < side in equal steps, centred, whose number squared is nearest to n."""
     step = min(range(1, side + 1), key=lambda k: abs(math.ceil(side / k) ** 2 - n))
     count = math.ceil(side / step)
     start = (side - 1 - (count - 1) * step) // 2

@@ -1,4 +1,4 @@
-"""Surfaces of networks: the zero level of their logits as a mesh, how far it is off, and how it looks."""
+"""Surfaces of networks: where their logits are zero as a mesh, its distance to the truth, and pictures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class View:
     width: float = 1.3  # of the picture, in units of the box
 
     def axes(self) -> tuple[Floats, Floats, Floats]:
-        """Unit vectors to the picture's right, to its top and towards the camera."""
+        """Return unit vectors to the picture's right, to its top and towards the camera."""
         azimuth, elevation = math.radians(self.azimuth), math.radians(self.elevation)
         front, up = FRONTS[self.up], UPS[self.up]
         side = np.cross(up, front)
@@ -54,7 +54,7 @@ class View:
 
 
 def extract_surface(predict: Predict, resolution: int) -> trimesh.Trimesh | None:
-    """The surface where a network's logit is zero, by marching cubes (Lorensen and Cline 1987).
+    """Return the surface where a network's logit is zero, by marching cubes (Lorensen and Cline 1987).
 
     Args:
         predict: (n, 3) in [0, 1] -> logits (n, 1), positive inside, e.g. `training.predictor(model)`.
@@ -77,7 +77,7 @@ def extract_surface(predict: Predict, resolution: int) -> trimesh.Trimesh | None
 
 
 def _lattice(predict: Predict, resolution: int) -> NDArray[np.float32]:
-    """Logits at all nodes, indexed [x, y, z]."""
+    """Evaluate logits at all nodes, indexed [x, y, z]."""
     shape = (resolution + 1,) * 3
     logits = np.empty(math.prod(shape), dtype=np.float32)
     for start in range(0, logits.size, PIECE):
@@ -102,7 +102,7 @@ def chamfer(
     seed: int = 0,
     sample_b: Sampler = _sample_faces,
 ) -> float:
-    """Symmetric Chamfer distance of two surfaces in their own units: those of the unit box, for networks.
+    """Compute the symmetric Chamfer distance of two surfaces, in their units: for networks, the unit box's.
 
     (mean_i min_j |a_i - b_j| + mean_j min_i |b_j - a_i|) / 2 over points that are uniform on either surface;
     distances are not squared. Two samples of one surface of area A are about 0.5 sqrt(A / points) apart,
@@ -116,12 +116,12 @@ def chamfer(
     """
     on_a = _sample_faces(a, points, np.random.default_rng((seed, 0)))
     on_b = sample_b(b, points, np.random.default_rng((seed, 1)))
-    there, back = cKDTree(on_b).query(on_a)[0], cKDTree(on_a).query(on_b)[0]
-    return float((there.mean() + back.mean()) / 2)
+    from_a, from_b = cKDTree(on_b).query(on_a)[0], cKDTree(on_a).query(on_b)[0]
+    return float((from_a.mean() + from_b.mean()) / 2)
 
 
 def render(mesh: trimesh.Trimesh, side: int = 256, view: View | None = None) -> Picture:
-    """A shaded picture of a mesh in the unit box on white: uint8 (side, side, 3).
+    """Draw a shaded picture of a mesh in the unit box, on white: uint8 (side, side, 3).
 
     Orthographic rays, four a pixel, through Embree; lit by normals interpolated between the vertices.
 
@@ -150,7 +150,7 @@ def render(mesh: trimesh.Trimesh, side: int = 256, view: View | None = None) -> 
 
 
 def _normals(mesh: trimesh.Trimesh, face: NDArray[np.int64], origins: Floats, direction: Floats) -> Floats:
-    """Unit normals where rays hit their faces, interpolated between the faces' vertices."""
+    """Return unit normals where rays hit their faces, interpolated between the faces' vertices."""
     plane = mesh.face_normals[face]
     corner = mesh.triangles[face, 0]
     steep = plane @ direction

@@ -1,4 +1,4 @@
-"""TIFF files, read through tifffile: samples at their full depth, and what they mean as colours."""
+"""TIFF files, read by tifffile: samples at their full depth, and the colours that they mean."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 from PIL import Image
 
 from ntkspec.nets.pillow import read_pillow
-from ntkspec.nets.raster import Raster, UnreadableError, centre_square, describe_scale, find_white, lab_to_rgb
+from ntkspec.nets.raster import (
+    Raster,
+    Samples,
+    UnreadableError,
+    centre_square,
+    describe_scale,
+    find_white,
+    lab_to_rgb,
+)
 from ntkspec.nets.tiff_samples import CODECS, read_samples
 
 __all__ = ["SIGNATURES", "read_tiff"]
@@ -48,7 +54,7 @@ def read_tiff(data: bytes) -> Raster:
 
 
 def _choose_page(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, str]:
-    """The first page of the picture itself, and a note where others could be meant."""
+    """Return the first page that is the picture itself, and a note where others could be meant."""
     pages = (page for page in file.pages if isinstance(page, tifffile.TiffPage))
     whole = list(itertools.islice((page for page in pages if not page.subfiletype & (REDUCED | MASK)), 2))
     if not whole:  # as in the raw files of cameras
@@ -66,12 +72,12 @@ def _check_size(page: tifffile.TiffPage) -> None:
 
 
 def _name(value: object) -> str:
-    """A tag's value in the words of the specification, if it is among them."""
+    """Return the specification's name of a tag's value; the value itself if it has none."""
     return str(getattr(value, "name", value))
 
 
 def _through_pillow(data: bytes, page: tifffile.TiffPage) -> Raster:
-    """What was compressed as a picture, such as JPEG; libtiff makes RGB of it, of 8 bits."""
+    """Read a page whose compression is one of pictures, such as JPEG; libtiff gives RGB of 8 bits."""
     if page.bitspersample not in (1, 8) or page.index:
         raise UnreadableError(
             f"{page.bitspersample} bits with compression {_name(page.compression)}",
@@ -90,7 +96,7 @@ def _read_page(page: tifffile.TiffPage, data: bytes) -> Raster:
     return _interpret(page, photometric, samples)
 
 
-def _upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
+def _upright(samples: Samples, orientation: int) -> Samples:
     """Turn (H, W, s) as the tag Orientation says: where row 0 and column 0 are seen."""
     if orientation in (5, 6, 7, 8):
         samples = samples.swapaxes(0, 1)
@@ -101,8 +107,8 @@ def _upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
     return samples
 
 
-def _interpret(page: tifffile.TiffPage, photometric: int, samples: NDArray[Any]) -> Raster:
-    """The colours that samples (H, W, s) mean."""
+def _interpret(page: tifffile.TiffPage, photometric: int, samples: Samples) -> Raster:
+    """Return the colours that samples (H, W, s) mean."""
     count, extra = COLOURS[photometric], [int(kind) for kind in page.extrasamples]
     if samples.shape[-1] < count:
         raise UnreadableError(f"{samples.shape[-1]} samples a pixel in place of {count}", AS_RGB)
@@ -128,8 +134,8 @@ def _interpret(page: tifffile.TiffPage, photometric: int, samples: NDArray[Any])
     )
 
 
-def _notes(page: tifffile.TiffPage, photometric: int, samples: NDArray[Any], spare: int) -> Iterator[str]:
-    """What a user should know about a page of these samples, `spare` of which a pixel are no colour."""
+def _notes(page: tifffile.TiffPage, photometric: int, samples: Samples, spare: int) -> Iterator[str]:
+    """Yield what a user should know about a page; `spare` samples a pixel are no colour."""
     if spare:
         yield f"has samples beside its colours ({spare} a pixel): left out"
     empty = page.databytecounts.count(0)
@@ -142,7 +148,7 @@ def _notes(page: tifffile.TiffPage, photometric: int, samples: NDArray[Any], spa
             yield note
 
 
-def _from_palette(page: tifffile.TiffPage, index: NDArray[Any]) -> tuple[NDArray[Any], float]:
+def _from_palette(page: tifffile.TiffPage, index: Samples) -> tuple[Samples, float]:
     table = page.colormap
     if table is None or index.dtype.kind == "f":
         raise UnreadableError("a palette picture without a palette", AS_RGB)
@@ -150,7 +156,7 @@ def _from_palette(page: tifffile.TiffPage, index: NDArray[Any]) -> tuple[NDArray
     return table.T[index[..., 0]], white
 
 
-def _from_cmyk(page: tifffile.TiffPage, ink: NDArray[Any]) -> tuple[NDArray[Any], float]:
+def _from_cmyk(page: tifffile.TiffPage, ink: Samples) -> tuple[Samples, float]:
     white = find_white(ink, page.bitspersample)
     if page.tags.valueof(INK_SET, 1) != 1 or white is None:
         raise UnreadableError("inks other than cyan, magenta, yellow and black", AS_RGB)
@@ -158,8 +164,8 @@ def _from_cmyk(page: tifffile.TiffPage, ink: NDArray[Any]) -> tuple[NDArray[Any]
     return paper[..., :3] * paper[..., 3:], 1.0
 
 
-def _from_ycbcr(page: tifffile.TiffPage, samples: NDArray[Any]) -> tuple[NDArray[Any], float]:
-    """RGB of TIFF 6.0, section 21."""
+def _from_ycbcr(page: tifffile.TiffPage, samples: Samples) -> tuple[Samples, float]:
+    """Convert YCbCr to RGB by TIFF 6.0, section 21."""
     if page.bitspersample != 8:
         raise UnreadableError(f"YCbCr of {page.bitspersample} bits", AS_RGB)
     red, green, blue = _rationals(page, COEFFICIENTS, (0.299, 0.587, 0.114))
@@ -173,15 +179,18 @@ def _from_ycbcr(page: tifffile.TiffPage, samples: NDArray[Any]) -> tuple[NDArray
 
 
 def _rationals(page: tifffile.TiffPage, tag: int, default: tuple[float, ...]) -> list[float]:
-    """A tag's fractions; tifffile gives numerators and denominators in turn."""
+    """Return a tag's fractions, which tifffile gives as numerators and denominators in turn."""
     value = page.tags.valueof(tag)
     if value is None or len(value) != 2 * len(default) or not all(value[1::2]):
         return list(default)
     return [above / below for above, below in zip(value[::2], value[1::2], strict=True)]
 
 
-def _from_lab(page: tifffile.TiffPage, samples: NDArray[Any]) -> tuple[NDArray[Any], float]:
-    """RGB of L*, a*, b*: L* of the full range, the others signed, or of the profile's kind with an offset."""
+def _from_lab(page: tifffile.TiffPage, samples: Samples) -> tuple[Samples, float]:
+    """Convert L*, a*, b* to RGB.
+
+    L* has the full range; the others are signed, or have an offset in the kind of ICC profiles.
+    """
     bits = page.bitspersample
     if samples.dtype.kind == "f" or bits not in (8, 16):
         raise UnreadableError(f"CIE Lab of {bits} bits", AS_RGB)
@@ -192,7 +201,7 @@ def _from_lab(page: tifffile.TiffPage, samples: NDArray[Any]) -> tuple[NDArray[A
     return lab_to_rgb(lightness, signed[..., 0] / step, signed[..., 1] / step), 1.0
 
 
-CONVERSIONS: dict[int, Callable[[tifffile.TiffPage, NDArray[Any]], tuple[NDArray[Any], float]]] = {
+CONVERSIONS: dict[int, Callable[[tifffile.TiffPage, Samples], tuple[Samples, float]]] = {
     PALETTE: _from_palette,
     CMYK: _from_cmyk,
     YCBCR: _from_ycbcr,

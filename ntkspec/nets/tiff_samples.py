@@ -1,7 +1,7 @@
 """The samples of a TIFF page: strips and tiles, compression, predictors, and packed bits.
 
-tifffile finds them, but takes apart only what needs no codec of its own. LZW and its like therefore go
-through libtiff, which Pillow has: each strip as a grey picture of its bytes.
+tifffile finds them, but unpacks only what needs no codec of its own. LZW and similar codecs therefore use
+libtiff, a part of Pillow: each strip is read as a grey picture of its bytes.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ UNDAMAGED = "get an undamaged copy"
 
 @dataclass(frozen=True)
 class _Block:
-    """A strip or a tile: what part of the page it is, and its bytes."""
+    """A strip or a tile: its place on the page, and its bytes."""
 
     plane: slice
     top: int
     left: int
-    rows: int  # with what of it lies outside the page
+    rows: int  # with those outside the page
     width: int
     data: bytes
 
@@ -79,7 +79,7 @@ def read_samples(page: tifffile.TiffPage, file: bytes, subsampling: tuple[int, i
 
 
 def _check(page: tifffile.TiffPage) -> str:
-    """The kind of the samples; refuses those that are not real numbers of one size."""
+    """Return the kind of the samples; refuse those that are not real numbers of one size."""
     kind = KINDS.get(page.sampleformat)
     bits = page.bitspersample
     if kind is None:
@@ -94,7 +94,7 @@ def _check(page: tifffile.TiffPage) -> str:
 
 
 def _container(bits: int, kind: str) -> int:
-    """Bytes of the smallest type for so many bits."""
+    """Return the bytes of the smallest type that has so many bits or more."""
     return next(size // 8 for size in SIZES[kind] if size >= bits)
 
 
@@ -123,7 +123,7 @@ def _blocks(page: tifffile.TiffPage, file: bytes) -> Iterator[_Block]:
 
 
 def _decompress(block: _Block, codec: int, row_bytes: int) -> Bytes:
-    """The block's bytes, (rows, row_bytes)."""
+    """Return the block's bytes, (rows, row_bytes)."""
     size = block.rows * row_bytes
     try:
         if codec in DEFLATE:
@@ -140,7 +140,7 @@ def _decompress(block: _Block, codec: int, row_bytes: int) -> Bytes:
 
 
 def _through_libtiff(block: _Block, codec: int, row_bytes: int) -> bytes:
-    """What a codec of libtiff makes of the block, taken for a grey picture of 8 bits."""
+    """Unpack a compressed block by libtiff, as a grey picture of 8 bits."""
     entries = {256: row_bytes, 257: block.rows, 258: 8, 259: codec, 262: 1}
     entries |= {273: 0, 277: 1, 278: block.rows, 279: len(block.data)}
     entries[273] = 8 + 2 + 12 * len(entries) + 4  # where the strip starts: after the header and this table
@@ -151,7 +151,7 @@ def _through_libtiff(block: _Block, codec: int, row_bytes: int) -> bytes:
 
 
 def _unpack(rows: Bytes, page: tifffile.TiffPage, kind: str, count: int) -> Samples:
-    """Rows of bytes as samples (rows, width, count), predictions undone."""
+    """Convert rows of bytes to samples (rows, width, count), and undo predictions."""
     bits, order = page.bitspersample, page.parent.byteorder
     if bits not in SIZES[kind]:
         return _unpack_bits(rows, bits, count, order)
@@ -165,7 +165,7 @@ def _unpack(rows: Bytes, page: tifffile.TiffPage, kind: str, count: int) -> Samp
 
 
 def _unpack_bits(rows: Bytes, bits: int, count: int, order: str) -> Samples:
-    """Unsigned integers without padding between them, the highest bit first; whole bytes in file order."""
+    """Unpack unsigned integers without padding, the highest bit first; whole bytes are in file order."""
     if bits == 24 and order == "<":
         rows = rows.reshape(len(rows), -1, 3)[..., ::-1].reshape(len(rows), -1)
     flat = np.unpackbits(rows, axis=1)
@@ -175,14 +175,14 @@ def _unpack_bits(rows: Bytes, bits: int, count: int, order: str) -> Samples:
 
 
 def _undo_floating(rows: Bytes, size: int, count: int) -> Samples:
-    """Floats whose bytes stand in planes, the highest first, each byte as a difference."""
+    """Reverse the predictor of floats: bytes in planes, the highest first, each byte as a difference."""
     differences = rows.reshape(len(rows), -1, count)
     planes = np.cumsum(differences, axis=1, dtype=np.uint8).reshape(len(rows), size, -1)
     return np.ascontiguousarray(planes.swapaxes(1, 2)).view(f">f{size}").reshape(len(rows), -1, count)
 
 
 def _unpack_shared(block: _Block, codec: int, subsampling: tuple[int, int]) -> Samples:
-    """Samples (rows, width, 3) of units that hold h x v of the first and one of the other two."""
+    """Return samples (rows, width, 3) of units that hold h x v of the first and one of the other two."""
     h, v = subsampling
     across, down = -(-block.width // h), -(-block.rows // v)
     unit = h * v + 2

@@ -1,11 +1,11 @@
-"""Training a coordinate network on a task with Adam, reproducible to the bit on one machine and device."""
+"""Train a coordinate network on a task with Adam, to the same bits on one machine and device."""
 
 from __future__ import annotations
 
 import math
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,8 +32,8 @@ from ntkspec.nets.task import Loss, Picture, Predict, Task
 __all__ = [
     "LOSSES",
     "LossCurve",
-    "Snapshot",
     "Training",
+    "TrainingSnapshot",
     "check_finite",
     "deterministic",
     "draw_batch",
@@ -43,6 +43,7 @@ __all__ = [
     "predictor",
     "snapshot_labels",
     "stretches",
+    "take_steps",
     "train",
     "within_memory",
 ]
@@ -65,9 +66,15 @@ class LossCurve:
     steps: NDArray[np.int64]
     losses: NDArray[np.float64]
 
+    @classmethod
+    def from_losses(cls, losses: NDArray[np.float32]) -> LossCurve:
+        """Take every tenth of the losses of all steps (k,)."""
+        steps = np.arange(0, len(losses), LOSS_EVERY)
+        return cls(steps, losses[steps].astype(np.float64))
+
 
 @dataclass(frozen=True)
-class Snapshot:
+class TrainingSnapshot:
     """The network at one step."""
 
     label: str  # "init", "mid", "end" or "step-<number>"
@@ -82,13 +89,13 @@ class Training:
     """A finished training run."""
 
     config: TrainConfig
-    snapshots: tuple[Snapshot, ...]
+    snapshots: tuple[TrainingSnapshot, ...]
     curve: LossCurve
     seconds: float  # of training, evaluation at the checkpoints apart
     device: str = "cpu"  # where it was trained
 
-    def model(self, snapshot: Snapshot) -> nn.Module:
-        """A network in the state of `snapshot`, on the device of the training."""
+    def model(self, snapshot: TrainingSnapshot) -> nn.Module:
+        """Return a network in the state of `snapshot`, on the device of the training."""
         model = build_model(self.config)
         model.load_state_dict(snapshot.state)
         return model.to(self.device)
@@ -102,7 +109,7 @@ def train(
     device: torch.device | str = "cpu",
     progress: bool = False,
     say: Callable[[str], None] = lambda _: None,
-    on_snapshot: Callable[[Snapshot], None] | None = None,
+    on_snapshot: Callable[[TrainingSnapshot], None] | None = None,
 ) -> Training:
     """Train the network of `config` on `task`.
 
@@ -130,8 +137,10 @@ def train(
     x, y = (torch.from_numpy(rows[task.learnt]).to(device) for rows in (task.coordinates, task.values))
     labels, loss = snapshot_labels(config, kept), LOSSES[task.loss]
     losses = np.empty(config.iterations, dtype=np.float32)
-    snapshots: list[Snapshot] = []
-    seconds = 0.0
+    snapshots: list[TrainingSnapshot] = []
+
+    def step() -> Tensor:
+        return _step(model, optimizer, loss, *draw_batch(x, y, config.batch, generator))
 
     def keep(step: int) -> None:
         say(f"snapshot {labels[step]}: metrics and picture")
@@ -139,25 +148,48 @@ def train(
         if on_snapshot:
             on_snapshot(snapshots[-1])
 
-    with deterministic(), within_memory(), _progress_bar(config, progress, say) as advance:
-        if 0 in labels:
-            keep(0)
-        for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
-            start = time.perf_counter()
-            batches = (draw_batch(x, y, config.batch, generator) for _ in range(first, last))
-            losses[first:last] = on_host([_step(model, optimizer, loss, *batch) for batch in batches])
-            check_finite(losses[first:last], first, config)
-            seconds += time.perf_counter() - start
-            advance(last, float(losses[last - 1]))
-            if last in labels:
-                keep(last)
-    steps = np.arange(0, config.iterations, LOSS_EVERY)
-    curve = LossCurve(steps, losses[steps].astype(np.float64))
-    return Training(config, tuple(snapshots), curve, seconds, str(device))
+    with deterministic(), within_memory(), _progress_bar(config, losses, progress, say) as advance:
+        seconds = take_steps(config, labels, losses, step, keep, advance)
+    return Training(config, tuple(snapshots), LossCurve.from_losses(losses), seconds, str(device))
+
+
+def take_steps(
+    config: TrainConfig,
+    labels: Mapping[int, str],
+    losses: NDArray[np.float32],
+    step: Callable[[], Tensor],
+    keep: Callable[[int], None],
+    advance: Callable[[int], None],
+) -> float:
+    """Take the steps of a training, with snapshots between them; return the seconds without the snapshots.
+
+    Args:
+        config: says how many steps.
+        labels: by the number of steps done when a snapshot is taken; 0 is before the first step.
+        losses: (steps,), or (steps, P) of P networks; filled.
+        step: takes a step and returns the loss before it, () or (P,).
+        keep: takes a snapshot; called with the number of steps done.
+        advance: called with the number of steps done, every tenth step.
+
+    Raises:
+        TrainingError: a loss is no longer finite.
+    """
+    seconds = 0.0
+    if 0 in labels:
+        keep(0)
+    for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
+        start = time.perf_counter()
+        losses[first:last] = on_host([step() for _ in range(first, last)])
+        check_finite(losses[first:last], first, config)
+        seconds += time.perf_counter() - start
+        advance(last)
+        if last in labels:
+            keep(last)
+    return seconds
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
-    """Adam with one learning rate for the tables of lookups and another for everything else."""
+    """Return Adam with one learning rate for the tables of lookups and another for everything else."""
     tables = {id(module.table) for module in model.modules() if isinstance(module, TableLookup)}
     grid = [parameter for parameter in model.parameters() if id(parameter) in tables]
     network = [parameter for parameter in model.parameters() if id(parameter) not in tables]
@@ -166,9 +198,9 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
 
 
 def snapshot_labels(config: TrainConfig, kept: Collection[str] | None = None) -> dict[int, str]:
-    """Steps at which the network is kept, and their labels; each step has one, "init" and "end" first.
+    """Return the steps at which snapshots are taken, and their labels, "init" and "end" first.
 
-    Of all of them, those that are to be `kept`.
+    Each step has one label. With `kept`, only those labels are returned.
 
     >>> snapshot_labels(TrainConfig(iterations=100, checkpoints=(7,)))
     {0: 'init', 100: 'end', 50: 'mid', 7: 'step-7'}
@@ -180,8 +212,8 @@ def snapshot_labels(config: TrainConfig, kept: Collection[str] | None = None) ->
     return {step: label for step, label in labels.items() if kept is None or label in kept}
 
 
-def evaluate(model: nn.Module, task: Task, label: str, step: int) -> Snapshot:
-    """A snapshot of the network as it is, evaluated on its device.
+def evaluate(model: nn.Module, task: Task, label: str, step: int) -> TrainingSnapshot:
+    """Take a snapshot of the network as it is, evaluated on its device.
 
     Raises:
         TrainingError: it draws something that is not finite.
@@ -193,11 +225,14 @@ def evaluate(model: nn.Module, task: Task, label: str, step: int) -> Snapshot:
         raise _diverged(step, loss, "--lr or --grid-lr")
     metrics, picture = task.judge(predicted, predict, _device_of(model))
     state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
-    return Snapshot(label, step, {"loss": loss, **metrics}, state, picture)
+    return TrainingSnapshot(label, step, {"loss": loss, **metrics}, state, picture)
 
 
 def predictor(model: nn.Module) -> Predict:
-    """The network as a function of float32 arrays (n, d) -> (n, c), without gradients, in bounded memory."""
+    """Return the network as a function of float32 arrays (n, d) -> (n, c).
+
+    It computes without gradients, in bounded memory.
+    """
     device = _device_of(model)
 
     def predict(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -213,19 +248,22 @@ def _device_of(model: nn.Module) -> torch.device:
 
 
 def _whole_loss(task: Task, predicted: NDArray[np.float32]) -> float:
-    """The loss over all rows that are learnt, in double."""
+    """Compute the loss over all rows that are learnt, in double."""
     outputs, values = (torch.from_numpy(rows[task.learnt]).double() for rows in (predicted, task.values))
     return float(LOSSES[task.loss](outputs, values))
 
 
 def stretches(stops: list[int], longest: int) -> Iterator[tuple[int, int]]:
-    """Half-open ranges of steps, at most `longest` each, that end at every stop and multiple of `longest`."""
+    """Return half-open ranges of steps, each at most `longest`, that end at every stop.
+
+    They end at multiples of `longest`, too.
+    """
     ends = sorted({*stops, *range(0, stops[-1], longest)})
     return pairwise(ends)
 
 
 def draw_batch(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rows of x and y, drawn with replacement by a generator on the CPU; all where there are no more."""
+    """Draw rows of x and y with replacement, by a generator on the CPU; return all if there are no more."""
     if size >= len(x):
         return x, y
     rows = torch.randint(len(x), (size,), generator=generator).to(x.device)
@@ -239,7 +277,7 @@ def _step(
     x: Tensor,
     y: Tensor,
 ) -> Tensor:
-    """One step of Adam; the batch's loss before it, not yet looked at."""
+    """Take one step of Adam; return the batch's loss before it, still on the device."""
     optimizer.zero_grad(set_to_none=True)
     loss = criterion(model(x), y)
     loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
@@ -248,17 +286,18 @@ def _step(
 
 
 def on_host(losses: Sequence[Tensor]) -> NDArray[np.float32]:
-    """The losses of a stretch of steps in one array; a device is waited for here, and not at every step."""
+    """Return the losses of several steps in one array; this waits for a device, the steps do not."""
     array: NDArray[np.float32] = torch.stack([*losses]).cpu().numpy()
     return array
 
 
 def check_finite(losses: NDArray[np.float32], first: int, config: TrainConfig) -> None:
-    """Refuse a stretch of losses (k,), from step `first` on, of which one is not finite.
+    """Refuse losses (k,) or (k, P) of k steps, from step `first` on, of which one is not finite.
 
     Raises:
         TrainingError: it says at which step.
     """
+    losses = losses.reshape(len(losses), -1).max(axis=1)
     wrong = np.flatnonzero(~np.isfinite(losses))
     if len(wrong):
         rates = f"--lr (now {config.lr:g})"
@@ -278,9 +317,9 @@ def _diverged(step: int, loss: float, rates: str) -> TrainingError:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Only operations that give the same bits every time, in full float32; others raise.
+    """Allow only operations that give the same bits every time, in full float32; others raise.
 
-    The caller's settings are put back.
+    The caller's settings are restored.
     """
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -319,9 +358,9 @@ def within_memory() -> Iterator[None]:
 
 @contextmanager
 def _progress_bar(
-    config: TrainConfig, shown: bool, say: Callable[[str], None]
-) -> Iterator[Callable[[int, float], None]]:
-    """A function to call with steps done and the loss."""
+    config: TrainConfig, losses: NDArray[np.float32], shown: bool, say: Callable[[str], None]
+) -> Iterator[Callable[[int], None]]:
+    """Show a bar; yield a function to call with the number of steps done, whose `losses` are filled."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -334,7 +373,8 @@ def _progress_bar(
     with Progress(*columns, console=console, disable=not shown, transient=True) as bar:
         task = bar.add_task(name, total=config.iterations, loss=math.nan)
 
-        def advance(steps: int, loss: float) -> None:
+        def advance(steps: int) -> None:
+            loss = float(losses[steps - 1])
             bar.update(task, completed=steps, loss=loss)
             say(f"{name}: step {steps} of {config.iterations}, loss {loss:.2e}")
 

@@ -21,8 +21,8 @@ from ntkspec.spectral.bounds.checked import CheckedBound as CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
 from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.store.pictures import Picture as Picture
 
-Picture = NDArray[np.uint8]  # (H, W) or (H, W, 3)
 Qualifier = Literal["=", ">=", "<=", "unresolved"]
 
 

@@ -10,6 +10,8 @@ from ntkspec.errors import UsageError
 from ntkspec.memory import require
 from ntkspec.store import checks, digest, schema
 
+Picture = NDArray[np.uint8]  # (H, W) or (H, W, 3)
+
 LARGEST = 2**28  # bytes of a picture
 
 

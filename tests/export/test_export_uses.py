@@ -395,7 +395,7 @@ def test_large_files_are_told_of_beforehand(monkeypatch: pytest.MonkeyPatch) -> 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(driver, "_parts", stop)
+    monkeypatch.setattr(driver, "_chunks", stop)
     with pytest.warns(
         ExportWarning, match=r"of it for p, dense because: used 2 times, .*, or take fewer samples"
     ):

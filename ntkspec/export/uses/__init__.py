@@ -1,4 +1,4 @@
-"""How a forward pass uses each parameter, as a table or as a matrix: read off autograd's graph."""
+"""The uses of each parameter in a forward pass, as a table or as a matrix, read off autograd's graph."""
 
 from ntkspec.export.uses.find import Use, find_uses
 from ntkspec.export.uses.products import Product, Shift, product_of, shift_of

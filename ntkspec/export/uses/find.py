@@ -1,8 +1,8 @@
-"""Every use of a parameter in a forward pass, as autograd's graph has it.
+"""Every use of a parameter in a forward pass, found in autograd's graph.
 
 Whatever a forward pass is written in (modules, functions, methods, operators), each operation leaves a node
-in the graph, and the edges that end at a parameter are all of its uses. None can be missed; one that is of no
-known kind is seen to be so.
+in the graph, and the edges that end at a parameter are all of its uses. None can be missed, and one of an
+unknown kind is recognised as such.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,31 +30,29 @@ MOST_USES = 256  # of one parameter; one used more often is not followed
 WORTH_KEEPING = 1_000_000  # numbers of a table
 
 Moved = dict[tuple[Move, ...], Tensor]  # positions after the first moves of a parameter's uses
-
-
-Consumers = Mapping[Any, list[graph.Consumer]]
+Consumers = Mapping[graph.Node, list[graph.Consumer]]
 
 
 @dataclass(frozen=True)
 class Use:
     """An operation on a parameter's numbers, after moves that change their places alone."""
 
-    node: Any  # None: the numbers are outputs themselves
+    node: graph.Node  # None: the numbers are outputs themselves
     slot: int  # which of the operation's inputs
     moves: tuple[Move, ...]
 
     @property
     def operation(self) -> str:
-        """Its name, such as "Index"."""
+        """Return the operation's name, such as "Index"."""
         return "output" if self.node is None else operation(self.node)
 
     @property
     def factor(self) -> float:
-        """What the numbers were multiplied by before the operation."""
+        """Return what the numbers were multiplied by before the operation."""
         return math.prod(move.factor for move in self.moves)
 
     def positions(self, parameter: Tensor, moved: Moved) -> Tensor:
-        """Where in the parameter, as one flat vector, each number is that the operation takes; -1: nowhere.
+        """Return, for each number that the operation takes, its position in the flat parameter, or -1.
 
         Args:
             parameter: whose use it is.
@@ -74,7 +71,7 @@ class Use:
 
 
 def is_full_view(positions: Tensor) -> bool:
-    """Whether positions are all of a parameter's, as a view of the untouched ones: each once, none copied."""
+    """Return whether positions are a view of all of a parameter's, each once and none copied."""
     whole = positions.untyped_storage().nbytes() == positions.numel() * positions.element_size()
     spread = all(
         stride > 0 for stride, size in zip(positions.stride(), positions.shape, strict=True) if size > 1
@@ -83,7 +80,7 @@ def is_full_view(positions: Tensor) -> bool:
 
 
 def picked(numbers: Tensor, positions: Tensor) -> Tensor:
-    """The numbers (size,) at positions (...), without a copy where that can be."""
+    """Return the numbers (size,) at positions (...), without a copy where possible."""
     if is_full_view(positions):
         numbers = numbers.contiguous()  # and maybe a part of something larger
         start = numbers.storage_offset() + positions.storage_offset()
@@ -104,51 +101,54 @@ _kept_numbers = functools.lru_cache(maxsize=1)(_new_numbers)  # a large table is
 
 
 def forget_numbers() -> None:
-    """Let go of what is kept from one look at a table to the next."""
+    """Drop the positions that are kept for the next look at the same table."""
     _kept_numbers.cache_clear()
 
 
 def find_uses(
     outputs: Tensor, parameters: Mapping[str, Tensor], consumers: Consumers
 ) -> dict[str, tuple[Use, ...]]:
-    """All uses of each of the parameters in the graph of `outputs`; none where nothing connects them."""
+    """Return all uses of each parameter in the graph of `outputs`; none where they are not connected."""
     leaves = {id(node.variable): node for node in consumers if graph.is_leaf(node)}
     uses = {}
     for name, parameter in parameters.items():
-        found: list[Use] = []
+        of_parameter: list[Use] = []
         if id(parameter) in leaves:
-            _follow(leaves[id(parameter)], 0, parameter.shape, (), consumers, outputs.grad_fn, found)
+            _follow(leaves[id(parameter)], 0, parameter.shape, (), consumers, outputs.grad_fn, of_parameter)
         elif outputs is parameter:
-            found.append(Use(None, 0, ()))
-        uses[name] = tuple(found)
+            of_parameter.append(Use(None, 0, ()))
+        uses[name] = tuple(of_parameter)
     return uses
 
 
 def _follow(
-    node: Any,
+    node: graph.Node,
     result: int,
     shape: torch.Size,
     moves: tuple[Move, ...],
     consumers: Consumers,
-    root: Any,
-    found: list[Use],
+    root: graph.Node,
+    uses: list[Use],
 ) -> None:
-    """Add the uses of a node's result, which has that shape, to `found`."""
+    """Append the uses of a node's result, which has that shape, to `uses`."""
     if node is root and result == 0:
-        found.append(Use(None, 0, moves))
+        uses.append(Use(None, 0, moves))
     for consumer in consumers.get(node, ()):
-        if consumer.result != result or len(found) > MOST_USES:
+        if consumer.result != result or len(uses) > MOST_USES:
             continue
         if not _goes_on(consumer, shape, consumers, root):
-            found.append(Use(consumer.node, consumer.slot, moves))
+            uses.append(Use(consumer.node, consumer.slot, moves))
             continue
         for number in range(len(consumer.node._input_metadata)):
             move = Move(consumer.node, consumer.slot, number)
-            _follow(consumer.node, number, move.shape, (*moves, move), consumers, root, found)
+            _follow(consumer.node, number, move.shape, (*moves, move), consumers, root, uses)
 
 
-def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, root: Any) -> bool:
-    """Whether an operation moves numbers only. Lookups, and sums with constants, do if that is read again."""
+def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, root: graph.Node) -> bool:
+    """Return whether an operation only moves numbers.
+
+    Lookups, and sums with constants, count as moves if their result is only looked up in.
+    """
     node, slot, _ = consumer
     if is_move(node, slot):
         return True
@@ -156,8 +156,8 @@ def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, 
     return (looked_up or adds_a_constant(node, slot, shape)) and _is_read_again(node, consumers, root)
 
 
-def _is_read_again(node: Any, consumers: Consumers, root: Any) -> bool:
-    """Whether whatever takes a node's results looks numbers up in them, after any moves."""
+def _is_read_again(node: graph.Node, consumers: Consumers, root: graph.Node) -> bool:
+    """Return whether all operations on a node's results are lookups in them, perhaps after moves."""
     takers = consumers.get(node, ())
     if node is root or not takers:
         return False

@@ -1,4 +1,4 @@
-"""Which numbers of a plane or a volume `grid_sample` reads, and with which weights.
+"""The numbers of a plane or a volume that `grid_sample` reads, and their weights.
 
 The formulas are those of torch's grid_sampler: points in [-1, 1], the last axis of the input first; bicubic
 with A = -0.75 (Keys 1981).
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ntkspec.export.graph import Node
 from ntkspec.export.uses.moves import PADDING
 
 _BILINEAR, _NEAREST, _BICUBIC = 0, 1, 2
@@ -19,14 +20,14 @@ _ZEROS, _BORDER, _REFLECTION = 0, 1, 2
 _KEYS = -0.75
 
 
-def sampled(node: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions and weights (N, C, *points, k) of all that a grid_sample node reads.
+def sampled(node: Node, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return positions and weights (N, C, *points, k) of all that a grid_sample node reads.
 
     Args:
         node: of grid_sample in two or three dimensions.
         positions: (N, C, *size), of the numbers of its input.
     """
-    mode = int(getattr(node, "_saved_interpolation_mode", _BILINEAR))  # cuDNN knows these three alone
+    mode = int(getattr(node, "_saved_interpolation_mode", _BILINEAR))  # cuDNN has only the three defaults
     padding = int(getattr(node, "_saved_padding_mode", _ZEROS))
     aligned = bool(getattr(node, "_saved_align_corners", True))
     grid: Tensor = node._saved_grid.detach()
@@ -40,8 +41,8 @@ def sampled(node: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
     for corner in itertools.product(*(range(len(nodes)) for nodes, _ in axes)):
         nodes = [axes[axis][0][k] for axis, k in enumerate(corner)]
         weight = torch.stack([axes[axis][1][k] for axis, k in enumerate(corner)]).prod(0)
-        inside = torch.stack([(one >= 0) & (one < n) for one, n in zip(nodes, size, strict=True)]).all(0)
-        clipped = [one.clamp(0, n - 1) for one, n in zip(nodes, size, strict=True)]
+        inside = torch.stack([(node >= 0) & (node < n) for node, n in zip(nodes, size, strict=True)]).all(0)
+        clipped = [node.clamp(0, n - 1) for node, n in zip(nodes, size, strict=True)]
         where: tuple[Any, ...] = (batch, slice(None), *clipped)
         place = positions[where].movedim(-1, 1)  # (N, C, *points)
         places.append(torch.where(inside[:, None], place, PADDING))
@@ -52,7 +53,7 @@ def sampled(node: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
 def _axis(
     x: Tensor, length: int, mode: int, padding: int, aligned: bool
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """The nodes on one axis that each point reads, and their weights."""
+    """Return the nodes on one axis that each point reads, and their weights."""
     at = (x + 1) / 2 * (length - 1) if aligned else ((x + 1) * length - 1) / 2
     if mode == _BICUBIC:  # it pads nodes, not points
         first = at.floor()
@@ -66,7 +67,7 @@ def _axis(
 
 
 def _padded(at: Tensor, length: int, padding: int, aligned: bool) -> Tensor:
-    """Where points beyond the border are read instead."""
+    """Return where points beyond the border are read instead."""
     if padding == _REFLECTION:
         low, span = (0.0, length - 1.0) if aligned else (-0.5, float(length))
         if span == 0:
@@ -78,7 +79,7 @@ def _padded(at: Tensor, length: int, padding: int, aligned: bool) -> Tensor:
 
 
 def _keys(t: Tensor) -> list[Tensor]:
-    """The weights of cubic convolution (Keys 1981) at the four nodes about a point."""
+    """Return the weights of cubic convolution (Keys 1981) at the four nodes about a point."""
 
     def near(x: Tensor) -> Tensor:
         return ((_KEYS + 2) * x - (_KEYS + 3)) * x * x + 1

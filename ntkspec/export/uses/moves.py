@@ -1,6 +1,6 @@
-"""Operations that move a tensor's numbers, or multiply all by one constant, repeated on their positions.
+"""Operations that move a tensor's numbers, or multiply all by a constant, applied to positions.
 
-A node of autograd's graph keeps what its operation was told (`_saved_dim`, ...) and the shape of its result.
+A node of autograd's graph keeps the arguments of its operation (`_saved_dim`, ...) and its result's shape.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PADDING = -1  # in the place of a position: not one of the parameter's numbers
+from ntkspec.export.graph import Node
+
+PADDING = -1  # a position for what is not one of the parameter's numbers
 
 
 @dataclass(frozen=True)
 class Move:
-    """One move on the way from a parameter to the operation that uses it."""
+    """A move on the way from a parameter to the operation that uses it."""
 
-    node: Any
+    node: Node
     slot: int  # which of its inputs
     result: int  # which of its results goes on
 
@@ -36,31 +37,31 @@ class Move:
 
     @property
     def factor(self) -> float:
-        """What the operation multiplied all numbers by."""
+        """Return what the operation multiplied all numbers by."""
         factor = _FACTORS.get(operation(self.node))
         return 1.0 if factor is None else factor(self.node, self.slot)
 
     @property
     def shape(self) -> torch.Size:
-        """The shape of the result."""
+        """Return the shape of the result."""
         return result_shape(self.node, self.result)
 
 
-def operation(node: Any) -> str:
-    """The operation that made a node, such as "Index" for IndexBackward0."""
+def operation(node: Node) -> str:
+    """Return the operation that made a node, such as "Index" for IndexBackward0."""
     return re.sub(r"Backward\d*$", "", str(node.name()).split("::")[-1])
 
 
-def is_move(node: Any, slot: int) -> bool:
-    """Whether a node's operation moves one input's numbers, or multiplies all of them by one constant."""
+def is_move(node: Node, slot: int) -> bool:
+    """Return whether an operation moves an input's numbers, or multiplies all of them by a constant."""
     name = operation(node)
     if name in ("Mul", "Div"):
         return _constant(node, slot) is not None and not (name == "Div" and slot == 1)
     return name in _MOVES or name == "Neg"
 
 
-def adds_a_constant(node: Any, slot: int, shape: torch.Size) -> bool:
-    """Whether a node's operation adds to an input of that shape what has no gradient, number by number."""
+def adds_a_constant(node: Node, slot: int, shape: torch.Size) -> bool:
+    """Return whether an operation adds a constant to an input of that shape, number by number."""
     return (
         operation(node) in ("Add", "Sub", "Rsub")
         and not _other_has_gradient(node, slot)
@@ -68,43 +69,43 @@ def adds_a_constant(node: Any, slot: int, shape: torch.Size) -> bool:
     )
 
 
-def _other_has_gradient(node: Any, slot: int) -> bool:
+def _other_has_gradient(node: Node, slot: int) -> bool:
     following = node.next_functions
     return len(following) > 1 - slot and following[1 - slot][0] is not None
 
 
-def _constant(node: Any, slot: int) -> float | None:
-    """The other factor of a product, or the divisor, if it is one real number without a gradient."""
+def _constant(node: Node, slot: int) -> float | None:
+    """Return the other factor of a product, or the divisor, if it is one real constant; else None."""
     if _other_has_gradient(node, slot):
         return None
-    with contextlib.suppress(Exception):  # whatever keeps the graph from telling it
+    with contextlib.suppress(Exception):  # where the graph does not keep it
         other = getattr(node, "_saved_other" if slot == 0 else "_saved_self")
         if not isinstance(other, Tensor) or (other.numel() == 1 and not other.is_complex()):
             return float(other)
     return None
 
 
-def _added(node: Any, slot: int) -> float:
-    """What a sum or difference multiplies its input by."""
+def _added(node: Node, slot: int) -> float:
+    """Return what a sum or difference multiplies its input by."""
     name, alpha = operation(node), float(getattr(node, "_saved_alpha", 1))
     if name == "Rsub":  # other - alpha * input
         return -alpha
     return 1.0 if slot == 0 else (-alpha if name == "Sub" else alpha)
 
 
-def result_shape(node: Any, result: int = 0) -> torch.Size:
-    """The shape of a result of a node's operation."""
+def result_shape(node: Node, result: int = 0) -> torch.Size:
+    """Return the shape of a result of a node's operation."""
     return torch.Size(node._input_metadata[result].shape)
 
 
-def is_complex(node: Any, result: int = 0) -> bool:
-    """Whether a result of a node's operation is complex."""
+def is_complex(node: Node, result: int = 0) -> bool:
+    """Return whether a result of a node's operation is complex."""
     dtype: torch.dtype = node._input_metadata[result].dtype
     return dtype.is_complex
 
 
 def signed(number: int) -> int:
-    """A number that the graph keeps as int64 and shows as uint64."""
+    """Return a number that the graph keeps as int64 and shows as uint64."""
     return number - 2**64 if number >= 2**63 else number
 
 
@@ -126,7 +127,7 @@ def _slice(move: Move, positions: Tensor) -> Tensor:
 
 
 def _concatenate(move: Move, positions: Tensor) -> Tensor:
-    """The result with padding wherever the numbers are another tensor's."""
+    """Return the result, with padding wherever the numbers are another tensor's."""
     dim = signed(move.node._saved_dim)
     lengths = [None if node is None else result_shape(node, k)[dim] for node, k in move.node.next_functions]
     lengths[move.slot] = positions.shape[dim]
@@ -146,7 +147,7 @@ def _stack(move: Move, positions: Tensor) -> Tensor:
     return whole
 
 
-def _embedding(node: Any, positions: Tensor) -> Tensor:
+def _embedding(node: Node, positions: Tensor) -> Tensor:
     if node._saved_scale_grad_by_freq:
         raise ValueError("scale_grad_by_freq=True gives what is no gradient")
     indices: Tensor = node._saved_indices
@@ -154,12 +155,12 @@ def _embedding(node: Any, positions: Tensor) -> Tensor:
     return torch.where(padding, PADDING, positions[indices])
 
 
-def _index(node: Any, positions: Tensor) -> Tensor:
-    return positions[tuple(slice(None) if one is None else one for one in node._saved_indices)]
+def _index(node: Node, positions: Tensor) -> Tensor:
+    return positions[tuple(slice(None) if index is None else index for index in node._saved_indices)]
 
 
 # Lookups whose every result is one number of the table.
-GATHERS: dict[str, Callable[[Any, Tensor], Tensor]] = {
+GATHERS: dict[str, Callable[[Node, Tensor], Tensor]] = {
     "Index": _index,
     "IndexSelect": lambda node, p: p.index_select(signed(node._saved_dim), node._saved_index),
     "Gather": lambda node, p: p.gather(signed(node._saved_dim), node._saved_index),
@@ -169,7 +170,7 @@ GATHERS: dict[str, Callable[[Any, Tensor], Tensor]] = {
 # Lookups whose every result is a weighted sum of several.
 SAMPLERS = frozenset({"EmbeddingBag", "GridSampler2D", "GridSampler3D", "CudnnGridSampler"})
 
-_FACTORS: dict[str, Callable[[Any, int], float]] = {
+_FACTORS: dict[str, Callable[[Node, int], float]] = {
     "Mul": lambda node, slot: _constant(node, slot) or 0.0,
     "Div": lambda node, slot: 1 / (_constant(node, slot) or math.inf),
     "Neg": lambda node, slot: -1.0,

@@ -1,13 +1,13 @@
-"""Linear maps: products of the samples' rows with a matrix, and what is added to them."""
+"""Linear maps: products of the samples' rows with a matrix, and shifts that are added to them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from ntkspec.export.graph import Node
 from ntkspec.export.uses.find import Consumers, Moved, Use
 from ntkspec.export.uses.moves import Move, is_move, operation, result_shape
 
@@ -17,9 +17,12 @@ _SAVED = {"Mm": ("self", "mat2"), "Addmm": ("mat1", "mat2"), "Bmm": ("self", "ma
 
 @dataclass(frozen=True)
 class Product:
-    """left @ matrix, the matrix being a parameter: the Jacobian is left (x) the gradient at the result."""
+    """A product left @ matrix, where the matrix is a parameter.
 
-    node: Any
+    Its Jacobian is left (x) the gradient at the result.
+    """
+
+    node: Node
     left: Tensor  # (N, a)
     positions: Tensor  # (a, b): of the matrix in the parameter as one flat vector
     transposed: bool  # the result is (b, N)
@@ -27,17 +30,17 @@ class Product:
 
     @property
     def rows(self) -> int:
-        """N."""
+        """Return N."""
         return len(self.left)
 
     @property
     def widths(self) -> tuple[int, int]:
-        """(a, b), in real numbers."""
+        """Return (a, b), in real numbers."""
         a, b = self.positions.shape
         return a, b * self.parts
 
     def right(self, gradient: Tensor) -> Tensor:
-        """What is known of each number of the result (*result, ...) as (N, b, ...)."""
+        """Return what is given for each number of the result (*result, ...) as (N, b, ...)."""
         shape = result_shape(self.node)
         gradient = gradient.reshape(*shape[-2:], *gradient.shape[len(shape) :])
         return gradient.movedim(1, 0) if self.transposed else gradient
@@ -47,25 +50,25 @@ class Product:
 class Shift:
     """A parameter's numbers added to every row of something (..., b), N rows in all."""
 
-    node: Any
-    site: Any  # the product whose result they are added to; the sum itself where there is none
+    node: Node
+    site: Node  # the product whose result they are added to; the sum itself where there is none
     positions: Tensor  # (b,)
     scale: float
     parts: int  # as of a product
 
     @property
     def rows(self) -> int:
-        """N."""
+        """Return N."""
         return result_shape(self.node)[:-1].numel()
 
     @property
     def widths(self) -> tuple[int, int]:
-        """(1, b)."""
+        """Return (1, b)."""
         return 1, len(self.positions) * self.parts
 
 
 def product_of(use: Use, parameter: Tensor, moved: Moved) -> Product | None:
-    """The product that a use of `parameter` is; None if it is none. `moved` as for `Use.positions`."""
+    """Return a use of `parameter` as a product; None if it is none. `moved` is that of `Use.positions`."""
     name = use.operation
     if name not in _PRODUCTS or use.slot not in _PRODUCTS[name]:
         return None
@@ -83,7 +86,7 @@ def product_of(use: Use, parameter: Tensor, moved: Moved) -> Product | None:
 
 
 def shift_of(use: Use, parameter: Tensor, consumers: Consumers, moved: Moved) -> Shift | None:
-    """The shift that a use of `parameter` is; None if it is none. `moved` as for `Use.positions`."""
+    """Return a use of `parameter` as a shift; None if it is none. `moved` is that of `Use.positions`."""
     added_to_product = use.operation == "Addmm" and use.slot == 0
     if not added_to_product and use.operation not in ("Add", "Sub"):
         return None
@@ -105,19 +108,23 @@ def _parts(parameter: Tensor) -> int:
     return 2 if parameter.is_complex() else 1
 
 
-def node_factor(node: Any, name: str) -> float:
-    """A factor that a node keeps, such as alpha; 1 where it keeps none."""
+def node_factor(node: Node, name: str) -> float:
+    """Return a factor that a node keeps, such as alpha; 1 where it keeps none."""
     return float(getattr(node, f"_saved_{name}", 1))
 
 
-def _product_behind(use: Use, consumers: Consumers) -> Any:
-    """The product that nothing but this sum takes the result of, row by row; else the sum itself."""
+def _product_behind(use: Use, consumers: Consumers) -> Node:
+    """Return the product to whose rows a sum adds; the sum itself if there is none.
+
+    Nothing else may use the product's result.
+    """
     edge = use.node.next_functions[1 - use.slot]
     moves: list[Move] = []
     while edge[0] is not None and len(consumers[edge[0]]) == 1:
         node, result = edge
         if operation(node) in _PRODUCTS:
-            shifted = operation(node) == "Addmm" and node.next_functions[0][0] is not None  # already
+            # An Addmm has a shift already, unless that is a constant.
+            shifted = operation(node) == "Addmm" and node.next_functions[0][0] is not None
             return node if not shifted and _same_rows(node, moves) else use.node
         if not is_move(node, 0) or len(node.next_functions) != 1 or Move(node, 0, result).factor != 1:
             break
@@ -126,8 +133,8 @@ def _product_behind(use: Use, consumers: Consumers) -> Any:
     return use.node
 
 
-def _same_rows(product: Any, moves: list[Move]) -> bool:
-    """Whether moves leave a product's result, or its transpose, as it was but for axes of length one."""
+def _same_rows(product: Node, moves: list[Move]) -> bool:
+    """Return whether moves change a product's result, or its transpose, in axes of length one alone."""
     if not moves:
         return True
     shape = result_shape(product)[-2:]
@@ -135,4 +142,4 @@ def _same_rows(product: Any, moves: list[Move]) -> bool:
     moved = numbers.view(result_shape(product))
     for move in reversed(moves):
         moved = move(moved)
-    return any(torch.equal(moved.flatten(), one.flatten()) for one in (numbers, numbers.view(shape).T))
+    return any(torch.equal(moved.flatten(), order.flatten()) for order in (numbers, numbers.view(shape).T))

@@ -1,14 +1,14 @@
-"""Lookups: operations whose every result is a weighted sum of a few of a table's numbers."""
+"""Lookups: operations whose results are weighted sums of a few numbers of a table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from ntkspec.export.graph import Node
 from ntkspec.export.uses.find import Moved, Use
 from ntkspec.export.uses.interpolation import sampled
 from ntkspec.export.uses.moves import GATHERS, PADDING, SAMPLERS, signed
@@ -20,14 +20,14 @@ Terms = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Read:
-    """One lookup: result[...] = sum_k weights[..., k] * table[positions[..., k]]."""
+    """A lookup: result[...] = sum_k weights[..., k] * table[positions[..., k]]."""
 
-    node: Any
+    node: Node
     positions: Tensor  # (*result, k) into the table as one flat vector; -1: nothing is read
     weights: Tensor | None  # (*result, k); None: ones
 
     def terms(self, gradient: Tensor, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Where in the table a gradient at the result goes, and how much of it.
+        """Return where in the table a gradient at the result goes, and how much of it.
 
         Args:
             gradient: (*result, ...).
@@ -46,12 +46,12 @@ class Read:
 
 
 def is_read(use: Use) -> bool:
-    """Whether a use of a parameter is a lookup in it."""
+    """Return whether a use of a parameter is a lookup in it."""
     return use.slot == 0 and (use.operation in GATHERS or use.operation in SAMPLERS)
 
 
 def read_of(use: Use, table: Tensor, moved: Moved) -> Read:
-    """What a lookup in `table` reads; `moved` as for `Use.positions`.
+    """Return the numbers that a lookup in `table` reads; `moved` is that of `Use.positions`.
 
     Raises:
         ValueError: it does something that no sum of numbers describes.
@@ -60,16 +60,16 @@ def read_of(use: Use, table: Tensor, moved: Moved) -> Read:
     if use.operation in GATHERS:
         positions, weights = GATHERS[use.operation](use.node, places)[..., None], None
     else:
-        positions, found = _SAMPLERS[use.operation](use.node, places)
-        weights = found.to(table.dtype)
+        positions, doubles = _SAMPLERS[use.operation](use.node, places)
+        weights = doubles.to(table.dtype)
     if use.factor != 1:
         ones = torch.ones((), dtype=table.dtype, device=table.device) if weights is None else weights
         weights = (ones * use.factor).expand(positions.shape)
     return Read(use.node, positions, weights)
 
 
-def _embedding_bag(node: Any, positions: Tensor) -> Terms:
-    """Bags of different sizes, each padded to the largest."""
+def _embedding_bag(node: Node, positions: Tensor) -> Terms:
+    """Return positions and weights of an embedding_bag; bags are padded to the largest one."""
     mode, indices, offsets = node._saved_mode, node._saved_indices, node._saved_offsets
     if node._saved_scale_grad_by_freq:
         raise ValueError("scale_grad_by_freq=True gives what is no gradient")
@@ -91,12 +91,12 @@ def _embedding_bag(node: Any, positions: Tensor) -> Terms:
         weights[bag, place] = node._saved_per_sample_weights.detach().to(weights.dtype)[: len(bag)]
     if mode == _MEAN:
         weights = weights / (rows >= 0).sum(1, keepdim=True).clamp(min=1)
-    found = torch.where((rows >= 0)[..., None], positions[rows.clamp(min=0)], PADDING)  # (bags, k, F)
-    found = found.movedim(1, 2)
-    return found, weights[:, None].expand(found.shape)
+    numbers = torch.where((rows >= 0)[..., None], positions[rows.clamp(min=0)], PADDING)  # (bags, k, F)
+    numbers = numbers.movedim(1, 2)
+    return numbers, weights[:, None].expand(numbers.shape)
 
 
-_SAMPLERS: dict[str, Callable[[Any, Tensor], Terms]] = {
+_SAMPLERS: dict[str, Callable[[Node, Tensor], Terms]] = {
     "EmbeddingBag": _embedding_bag,
     **dict.fromkeys(SAMPLERS - {"EmbeddingBag"}, sampled),
 }

@@ -1,4 +1,4 @@
-"""Blocks on the samples of one chunk, still in torch, and how each is compared with plain autograd."""
+"""Blocks on the samples of one chunk, in torch, and their comparison with plain autograd."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from ntkspec.export.gradients import Gradients
@@ -21,7 +21,7 @@ from ntkspec.export.uses.find import picked
 from ntkspec.jacobian import Block, DenseFactor, Factor, PairsFactor, Parameter, SparseFactor
 
 
-class Piece(Protocol):
+class ChunkBlock(Protocol):
     """One block, or all levels of one table, on the samples of one chunk."""
 
     @property
@@ -29,11 +29,11 @@ class Piece(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes as stored."""
+        """Return the bytes as stored."""
         ...
 
     def bad_rows(self) -> Tensor:
-        """Which samples have a NaN or an Inf: bool (n,)."""
+        """Return which samples have a NaN or an Inf: bool (n,)."""
         ...
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
@@ -43,27 +43,27 @@ class Piece(Protocol):
         """
         ...
 
-    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
-        """The blocks in NumPy, as they are stored."""
+    def to_numpy(self, dtype: DTypeLike) -> list[Block]:
+        """Return the blocks in NumPy, as they are stored."""
         ...
 
 
 @dataclass(frozen=True)
-class ProductPiece:
-    """J[i, o] = left[i] (x) right[i, o]."""
+class ProductBlock:
+    """A block of products: J[i, o] = left[i] (x) right[i, o]."""
 
     plan: BlockPlan
     left: Tensor | SparseRows | None  # (n, a), or (n, 1, k); None: ones of width 1
     right: Tensor  # (n, c, b)
-    places: Mapping[str, Tensor]  # where in its parameter each number is, of those not in order
+    places: Mapping[str, Tensor]  # positions of the numbers in their parameter, if not in order
 
     @property
     def nbytes(self) -> int:
-        """Bytes as stored."""
+        """Return the bytes as stored."""
         return self.right.nbytes + _bytes(self.left)
 
     def bad_rows(self) -> Tensor:
-        """See `Piece.bad_rows`."""
+        """See `ChunkBlock.bad_rows`."""
         finite = torch.isfinite(self.right).flatten(1).all(dim=1)
         if self.left is not None:
             values = self.left.values[:, 0] if isinstance(self.left, SparseRows) else self.left
@@ -71,12 +71,12 @@ class ProductPiece:
         return ~finite
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `Piece.differences`."""
+        """See `ChunkBlock.differences`."""
         sizes = [owned.size for owned in self.plan.owned]
         expected = torch.cat([self._in_order(owned, gradients[owned.name]) for owned in self.plan.owned])
         error = torch.split(self.contract(v) - expected, sizes)
         scale = torch.split(self.contract(v, absolute=True), sizes)
-        return [Difference.of(e, s, whole) for e, s in zip(error, scale, strict=True)]
+        return [Difference.from_tensors(e, s, whole) for e, s in zip(error, scale, strict=True)]
 
     def _in_order(self, owned: Owned, gradient: Tensor | None) -> Tensor:
         if gradient is None:
@@ -86,7 +86,7 @@ class ProductPiece:
         return flat if places is None else picked(flat, places).flatten()
 
     def contract(self, v: Tensor, *, absolute: bool = False) -> Tensor:
-        """sum_io v[i, o] J[i, o] as (a*b,), or the same sum of absolute values."""
+        """Return sum_io v[i, o] J[i, o] as (a*b,), or the sum of the terms' absolute values."""
         right, left = self.right, self.left
         if absolute:
             v, right = v.abs(), right.abs()
@@ -100,8 +100,8 @@ class ProductPiece:
             return total.index_add_(0, left.indices.flatten(), entries.flatten(0, 1)).flatten()
         return ((left.abs() if absolute else left).T @ weighted).flatten()
 
-    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
-        """See `Piece.blocks`."""
+    def to_numpy(self, dtype: DTypeLike) -> list[Block]:
+        """See `ChunkBlock.to_numpy`."""
         left: Factor | None = None
         if isinstance(self.left, SparseRows):
             left = _sparse(self.left, dtype)
@@ -111,68 +111,71 @@ class ProductPiece:
 
 
 @dataclass(frozen=True)
-class PairsPiece:
-    """J[i, o] = sum_t left[i, t] (x) right[i, o, t]; with one use a sample as any other product."""
+class PairsBlock:
+    """A block of pairs: J[i, o] = sum_t left[i, t] (x) right[i, o, t], over the uses t of a matrix.
+
+    With one use a sample it is stored as a block of products.
+    """
 
     plan: BlockPlan
     left: Tensor  # (n, T, a)
     right: Tensor  # (n, c, T, b)
-    places: Mapping[str, Tensor]  # see ProductPiece
+    places: Mapping[str, Tensor]  # see ProductBlock
 
     @property
     def nbytes(self) -> int:
-        """Bytes as stored."""
+        """Return the bytes as stored."""
         return self.left.nbytes + self.right.nbytes
 
-    def _as_products(self) -> ProductPiece:
-        """The same with each use as a sample."""
-        return ProductPiece(
+    def _as_products(self) -> ProductBlock:
+        """Return a block of products in which each use is a sample of its own."""
+        return ProductBlock(
             self.plan, self.left.flatten(0, 1), self.right.movedim(2, 1).flatten(0, 1), self.places
         )
 
     def bad_rows(self) -> Tensor:
-        """See `Piece.bad_rows`."""
+        """See `ChunkBlock.bad_rows`."""
         n, uses, _ = self.left.shape
         return self._as_products().bad_rows().view(n, uses).any(dim=1)
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `Piece.differences`."""
+        """See `ChunkBlock.differences`."""
         by_use = v.repeat_interleave(self.left.shape[1], dim=0)
         return self._as_products().differences(gradients, by_use, whole)
 
-    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
-        """See `Piece.blocks`."""
+    def to_numpy(self, dtype: DTypeLike) -> list[Block]:
+        """See `ChunkBlock.to_numpy`."""
         if self.left.shape[1] == 1:
-            return self._as_products().blocks(dtype)
+            return self._as_products().to_numpy(dtype)
         pairs = PairsFactor(_numpy(self.left, dtype)[:, None], _numpy(self.right, dtype))
         return [_block(self.plan, self.plan.names[0], None, pairs)]
 
 
 @dataclass(frozen=True)
-class RowsPiece:
-    """The rows of one parameter as their nonzero numbers, or as products of a few weights and a gradient."""
+class RowsBlock:
+    """A block of sparse rows: the nonzero numbers of each, or products of a few weights and a gradient."""
 
     plan: BlockPlan
     rows: SparseRows
-    levels: Sequence[Factors] | None  # the same as products; None: they are not
+    levels: Sequence[Factors] | None  # the rows as products; None: they are no products
 
     @property
     def nbytes(self) -> int:
-        """Bytes as stored."""
+        """Return the bytes as stored."""
         if self.levels is None:
             return _bytes(self.rows)
         return sum(_bytes(level.left) + level.right.nbytes for level in self.levels)
 
     def bad_rows(self) -> Tensor:
-        """See `Piece.bad_rows`."""
+        """See `ChunkBlock.bad_rows`."""
         return ~torch.isfinite(self.rows.values).flatten(1).all(dim=1)
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `Piece.differences`; what no sample reads must have no gradient."""
+        """See `ChunkBlock.differences`; what no sample reads must have no gradient."""
         (owned,), layout = self.plan.owned, self.plan.form.layout
         if self.levels is None or layout is None:
             owner, positions, values = self.rows.entries()
-        else:  # what is written, and not what it was made of
+        else:  # check the factors that are stored, not the rows that they were made of
             owner, positions, values = written_out(self.levels, layout)
         touched, place = torch.unique(positions, return_inverse=True)
         weighted = values * v[owner].to(values.dtype)
@@ -180,7 +183,7 @@ class RowsPiece:
         sizes = values.new_zeros(len(touched)).index_add_(0, place, weighted.abs().sum(1))
         gradient = gradients[owned.name]
         if gradient is None:
-            return [Difference.of(sums, sizes, whole)]
+            return [Difference.from_tensors(sums, sizes, whole)]
         if gradient.is_sparse:
             ours = torch.sparse_coo_tensor(touched[None], sums, (owned.size,), check_invariants=False)
             return [Difference(largest([(ours - gradient).coalesce()]), largest([sizes]), whole)]
@@ -189,12 +192,12 @@ class RowsPiece:
         rest[touched] = 0
         return [Difference(largest([difference, rest]), largest([sizes]), whole)]
 
-    def blocks(self, dtype: np.dtype[Any]) -> list[Block]:
-        """See `Piece.blocks`; each level of a table is one."""
+    def to_numpy(self, dtype: DTypeLike) -> list[Block]:
+        """See `ChunkBlock.to_numpy`; each level of a table is one."""
         if self.levels is None:
             return [_block(self.plan, self.plan.names[0], None, _sparse(self.rows, dtype))]
         layout, (owned,) = self.plan.form.layout, self.plan.owned
-        assert layout is not None  # what levels were made by
+        assert layout is not None  # the levels were made with it
         blocks = []
         for name, level in zip(self.plan.names, self.levels, strict=True):
             left, right = _sparse(level.left, dtype), DenseFactor(_numpy(level.right, dtype))
@@ -218,14 +221,14 @@ def _block(plan: BlockPlan, name: str, left: Factor | None, right: Factor) -> Bl
     return Block(name, plan.role, right.samples, right.outputs, left, right, plan.order, parameters)
 
 
-def _sparse(rows: SparseRows, dtype: np.dtype[Any]) -> SparseFactor:
+def _sparse(rows: SparseRows, dtype: DTypeLike) -> SparseFactor:
     indices = _numpy(rows.indices, _index_type(rows.columns))
     return SparseFactor(indices, _numpy(rows.values, dtype), rows.columns)
 
 
-def _index_type(columns: int) -> np.dtype[Any]:
+def _index_type(columns: int) -> np.dtype[np.signedinteger]:
     return np.dtype(np.int32 if columns <= np.iinfo(np.int32).max else np.int64)
 
 
-def _numpy(tensor: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _numpy(tensor: Tensor, dtype: DTypeLike) -> NDArray[Any]:
     return np.ascontiguousarray(tensor.detach().cpu().numpy(), dtype=dtype)
