@@ -30,7 +30,7 @@ class Column:
 
     @property
     def dim(self) -> tuple[bool, ...]:
-        """Which cells hold no number."""
+        """Return which cells hold no number."""
         return tuple(cell.startswith(_NO_NUMBER) for cell in self.cells)
 
 

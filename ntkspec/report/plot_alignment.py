@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +15,29 @@ _POINTS = 120  # of a curve
 _STEPS = np.geomspace(1.0, 1e6, 49)
 
 
-def alignment_curve(found: Alignment, look: Mapping[str, Any]) -> dict[str, Any]:
+def alignment_curve(alignment: Alignment, look: Mapping[str, object]) -> dict[str, object]:
     """Return a curve of what lies beyond the first k modes, and one of the residual if it is known.
 
     Steps are those of gradient descent with learning rate 1 / lambda_max, so that every network has its own.
 
     Args:
-        found: of a kernel at a snapshot.
+        alignment: of a kernel at a snapshot.
         look: how its spectrum is drawn, group, colours and dash among it.
     """
-    resolved = len(found.target)
+    resolved = len(alignment.target)
     index = thinned(resolved, _POINTS).tolist() if resolved else []
-    flow = found.residual_over_time(_STEPS / found.eigenvalues[0]) if resolved else None
+    flow = alignment.residual_over_time(_STEPS / alignment.eigenvalues[0]) if resolved else None
     return {
         **look,
         "index": [0.5, *index],  # a log axis has no zero
-        "left": _rounded(np.array([found.beyond(0), *(found.beyond(k) for k in index)])),
-        "known": resolved == found.size,
-        "modes": found.modes(),
+        "left": _rounded(np.array([alignment.beyond(0), *(alignment.beyond(k) for k in index)])),
+        "known": resolved == alignment.size,
+        "modes": alignment.modes(),
         "steps": [] if flow is None else _rounded(_STEPS),
         "least": [] if flow is None else _rounded(flow[0]),
         "most": [] if flow is None else _rounded(flow[1]),
     }
 
 
-def _rounded(values: NDArray[np.float64]) -> list[Any]:
+def _rounded(values: NDArray[np.float64]) -> list[object]:
     return [plain(float(f"{value:.3e}")) for value in values]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ntkspec.report import words
 from ntkspec.report.names import kernel_names
@@ -16,7 +15,7 @@ from ntkspec.spectral.consistency import Check
 _LONGEST_CONFIG = 20_000  # characters
 
 
-def run_details(styled: StyledRun) -> dict[str, Any]:
+def run_details(styled: StyledRun) -> dict[str, object]:
     """Return what the template shows of a run, under the names that it has there."""
     run = styled.run
     kernels = kernel_names([run], 200)
@@ -56,7 +55,7 @@ def _metrics(snapshot: SnapshotReport) -> str:
     )
 
 
-def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -> dict[str, Any]:
+def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -> dict[str, object]:
     spectrum = snapshot.spectra[name]
     distance = snapshot.distances.get(name)
     return {
@@ -78,7 +77,7 @@ def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -
 
 
 def _apart(run: RunReport) -> list[str]:
-    """Why some kernels have no distance from the first snapshot; equal reasons once."""
+    """Say why some kernels have no distance from the first snapshot; equal reasons once."""
     kernels = kernel_names([run], 40)
     return [
         f"No kernel distance: {reason} ({where})."
@@ -95,34 +94,34 @@ def _apart(run: RunReport) -> list[str]:
 
 
 def _reasons(run: RunReport) -> list[str]:
-    """Why each method, and for which kernels at which snapshots; equal reasons once."""
+    """Say why each method was chosen, and for which kernels at which snapshots; equal reasons once."""
     kernels = kernel_names([run], 40)
-    found = (
+    methods = (
         (f"Method {spectrum.method}: {spectrum.reason}", kernels[kernel], snapshot)
         for snapshot in run.snapshots
         for kernel, spectrum in snapshot.spectra.items()
         if spectrum.reason
     )
-    return [f"{said} ({where})." for said, where in words.gathered(run, found)]
+    return [f"{reason} ({where})." for reason, where in words.gathered(run, methods)]
 
 
 def _singular(run: RunReport) -> list[str]:
-    """Which kernels are singular as stored, or as the network's, and why."""
+    """Say which kernels are singular as stored, or as the network's, and why."""
     kernels = kernel_names([run], 40)
     return [
-        f"{kernels[kernel]} at {words.snapshot_name(run, snapshot, 40)}: {said}."
+        f"{kernels[kernel]} at {words.snapshot_name(run, snapshot, 40)}: {statement}."
         for snapshot in run.snapshots
         for kernel, spectrum in snapshot.spectra.items()
-        if (said := words.singular(spectrum) or words.network(spectrum))
+        if (statement := words.singular(spectrum) or words.network(spectrum))
     ]
 
 
-def _checks(run: RunReport) -> list[dict[str, Any]]:
-    """Each check once, with its worst case over snapshots and kernels."""
-    found: dict[str, list[Check]] = {}
+def _checks(run: RunReport) -> list[dict[str, object]]:
+    """Return each check once, with its worst case over snapshots and kernels."""
+    by_name: dict[str, list[Check]] = {}
     for snapshot in run.snapshots:
         for check in snapshot.checks:
-            found.setdefault(check.name, []).append(check)
+            by_name.setdefault(check.name, []).append(check)
     return [
         {
             "name": name,
@@ -131,7 +130,7 @@ def _checks(run: RunReport) -> list[dict[str, Any]]:
             "worst": f"{max(check.worst for check in checks):.2g}",
             "holds": "holds" if all(check.holds for check in checks) else "FAILS",
         }
-        for name, checks in found.items()
+        for name, checks in by_name.items()
     ]
 
 
@@ -142,7 +141,7 @@ def _theorems(run: RunReport) -> list[str]:
     ]
 
 
-def _bound(snapshot: str, checked: CheckedBound, report: SnapshotReport) -> dict[str, Any]:
+def _bound(snapshot: str, checked: CheckedBound, report: SnapshotReport) -> dict[str, object]:
     bound = checked.bound
     spectrum = report.spectra.get(checked.of)
     return {

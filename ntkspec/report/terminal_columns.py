@@ -34,7 +34,7 @@ class Column:
 
 
 def alike(tables: Sequence[list[Column]], width: int) -> list[list[Column]]:
-    """The tables with the same columns, those that fit in all of them, as wide in each as in the widest."""
+    """Return tables of the same columns, those that fit in all, as wide in each as in the widest."""
     for columns in zip(*tables, strict=True):
         widest = max(column.width for column in columns)
         for column in columns:
@@ -68,7 +68,7 @@ def print_columns(console: Console, columns: Sequence[Column]) -> None:
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """The columns that fit; those with the largest `keep` are left out first."""
+    """Return the columns that fit; those with the largest `keep` are left out first."""
     shown = list(columns)
     while sum(column.width + _GAP for column in shown) > width + _GAP:
         least = max(shown, key=lambda column: column.keep)

@@ -76,7 +76,7 @@ class StepAxis:
 
 
 def has_training(report: Report) -> bool:
-    """Whether some run has more than one snapshot."""
+    """Return whether some run has more than one snapshot."""
     return any(len(run.snapshots) > 1 for run in report.runs)
 
 
@@ -114,29 +114,29 @@ def _moment(run: RunReport, snapshot: SnapshotReport, kernel: str) -> Moment:
 
 
 def _lambda_max(spectrum: Spectrum) -> Value:
-    said = words.lambda_max(spectrum)
+    text = words.lambda_max(spectrum)
     if words.is_zero(spectrum):
-        return Value(zero=True, said=said)
+        return Value(zero=True, said=text)
     if spectrum.lambda_max is None:
-        return Value(at_most=spectrum.floor, said=said)
-    return Value(spectrum.lambda_max, said=said)
+        return Value(at_most=spectrum.floor, said=text)
+    return Value(spectrum.lambda_max, said=text)
 
 
 def _lambda_min(spectrum: Spectrum) -> Value:
-    said = words.lambda_min(spectrum)
+    text = words.lambda_min(spectrum)
     if words.is_zero(spectrum) or spectrum.singular:
-        return Value(zero=True, said=words.singular(spectrum) or said)
+        return Value(zero=True, said=words.singular(spectrum) or text)
     if spectrum.lambda_min is not None:
-        return Value(spectrum.lambda_min, said=said)
+        return Value(spectrum.lambda_min, said=text)
     if words.is_unresolved(spectrum):
         most = spectrum.smallest_at_most
         more = _network(spectrum)
-        return Value(at_most=most if most > 0 else None, said=f"{said}; {more}" if more else said)
-    return Value(said=said)
+        return Value(at_most=most if most > 0 else None, said=f"{text}; {more}" if more else text)
+    return Value(said=text)
 
 
 def _network(spectrum: Spectrum) -> str:
-    known = spectrum.regions
-    if known is None or not spectrum.network_singular:
+    regions = spectrum.regions
+    if regions is None or not spectrum.network_singular:
         return ""
-    return f"the network's kernel is singular: rank <= {known.at_most} of {spectrum.size}"
+    return f"the network's kernel is singular: rank <= {regions.at_most} of {spectrum.size}"

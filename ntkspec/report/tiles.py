@@ -25,13 +25,13 @@ class Tile:
 
     @property
     def name(self) -> str:
-        """Whose picture it is."""
+        """Return whose picture it is."""
         return self.run.name if self.run else "target"
 
 
 def tiles(runs: Sequence[StyledRun]) -> list[Tile]:
     """Return the runs' last pictures; a target stands before the first run that learnt it."""
-    found: list[Tile] = []
+    shown: list[Tile] = []
     truth: Picture | None = None
     first = next((run.run.truth for run in runs if run.run.truth is not None), None)
     for run in runs:
@@ -41,11 +41,11 @@ def tiles(runs: Sequence[StyledRun]) -> list[Tile]:
         target = run.run.truth if run.run.truth is not None else first if truth is None else truth
         if target is not None and (truth is None or not np.array_equal(target, truth)):
             truth = target
-            found.append(Tile(thin(target), None, ""))
-        said = ((form, words.metric(run.end.metrics, name)) for name, form in _FORMS.items())
-        quality = " · ".join(form.format(value) for form, value in said if value != "-")
-        found.append(Tile(thin(picture), run, quality))
-    return found
+            shown.append(Tile(thin(target), None, ""))
+        values = ((form, words.metric(run.end.metrics, name)) for name, form in _FORMS.items())
+        quality = " · ".join(form.format(value) for form, value in values if value != "-")
+        shown.append(Tile(thin(picture), run, quality))
+    return shown
 
 
 def thin(picture: Picture) -> Picture:

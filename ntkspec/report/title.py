@@ -72,7 +72,7 @@ def setting(report: Report) -> tuple[str, ...]:
 
 
 def _data(run: RunReport) -> str:
-    """The name of the picture's or mesh's file that the trainer's config names, else ""."""
+    """Return the name of the picture's or mesh's file that the trainer's config names, else ""."""
     task = run.config.get("task")
     path = (task.get("image") or task.get("mesh")) if isinstance(task, dict) else None
     return words.clean(re.split(r"[/\\]", path)[-1], 60) if isinstance(path, str) else ""

@@ -106,12 +106,12 @@ def _rows(report: Report) -> list[_Row]:
 
 
 def _row(run: StyledRun) -> _Row | None:
-    """The modes of the last snapshot that has them over a whole picture, or else of the last that has any."""
-    found = [(snap, shown) for snap in run.run.snapshots if (shown := snap.eigenfunctions) is not None]
+    """Return the modes of the last snapshot that has them over a whole picture, else of the last with any."""
+    candidates = [(snap, shown) for snap in run.run.snapshots if (shown := snap.eigenfunctions) is not None]
     whole = [
-        (snap, shown) for snap, shown in found if any(cycles is not None for cycles in shown.frequencies)
+        (snap, shown) for snap, shown in candidates if any(cycles is not None for cycles in shown.frequencies)
     ]
-    for snap, shown in reversed(whole or found):
+    for snap, shown in reversed(whole or candidates):
         if shown.points is not None and shown.patterns is not None:
             name = run.name if snap is run.end else f"{run.name}, {snapshot_name(run.run, snap)}"
             return _Row(name, shown, shown.points.astype(np.float64), shown.patterns.astype(np.float64))
@@ -130,12 +130,12 @@ def _draw(axes: Axes, row: _Row, at: int, left: float, top: float) -> None:
     _say(axes, left + 0.5, top + 1.03, _numbers(row.shown, at), va="top", fontsize=8, linespacing=1.2)
 
 
-def _say(axes: Axes, x: float, y: float, said: str, **look: Any) -> None:
-    axes.text(x, y, said, **{"ha": "center", "fontsize": 9, **look})
+def _say(axes: Axes, x: float, y: float, label: str, **look: Any) -> None:
+    axes.text(x, y, label, **{"ha": "center", "fontsize": 9, **look})
 
 
 def _numbers(shown: ModePictures, at: int) -> str:
-    """The eigenvalue and, where it is known, the radial frequency."""
+    """Return the eigenvalue of a mode and, where it is known, its radial frequency, in words."""
     cycles, eigenvalue = shown.frequencies[at], rf"$\lambda$ = {words.sci(shown.eigenvalues[at])}"
     return eigenvalue if cycles is None else f"{eigenvalue}\n{cycles:.{1 if cycles < 10 else 0}f} cycles"
 
