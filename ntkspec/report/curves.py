@@ -1,4 +1,4 @@
-"""Parts of figures: one spectrum as a curve, its floor, legends, axes. Agg without pyplot's global state."""
+"""Draw the parts of figures: spectra as curves, floors, legends and axes, without pyplot's global state."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _DASHES: dict[Stage, LineStyleType] = {
     "end": "solid",
 }
 _WIDTHS: dict[Stage, float] = {"init": 0.9, "mid": 1.4, "end": 1.8}
-_MANY = 1.3  # width of a curve that is one of many
+_MANY = 1.3  # width of the curve of one of many snapshots
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 10.0,
@@ -85,7 +85,7 @@ def to_bytes(figure: Figure, ending: str) -> bytes:
             return file.getvalue()
         if ending == "svg":
             figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-            # The header names a document type by its address: of no use inside a page, and a link outwards.
+            # The header has the address of a document type, which is no use in a page and a link to the web.
             return _shorter(_without_doctype(file.getvalue()))
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": "ntkspec"})
     return file.getvalue()
@@ -109,9 +109,9 @@ def draw_spectrum(
     """Draw the resolved part of a spectrum; a cross where it falls below the floor, a bar where it was cut.
 
     Args:
-        stage: of training, which has a line style; None: one of many snapshots.
-        front: the larger, the nearer; from 2 to 3.
-        dash: of the run's own at the end of training, in widths of the line.
+        stage: of training, by which the line is styled; None for one of many snapshots.
+        front: the order of drawing, from 2 to 3; larger ones lie in front.
+        dash: of the run at the end of training, strokes and gaps in widths of the line; () for a solid line.
     """
     if not spectrum.resolved:
         return
@@ -154,7 +154,7 @@ def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = Fal
     if spectrum.floor <= 0:
         return
     axes.axhline(spectrum.floor, color=colour, linewidth=0.8, alpha=_FAINT, zorder=1.0)
-    # The axes are still linear here and think that they show every small number: say that this one counts.
+    # The axes are still linear here, so that small numbers seem to lie inside: make room for this one.
     axes.update_datalim([(1.0, spectrum.floor)], updatex=False)
     count = len(spectrum.eigenvalues)
     if hatch and spectrum.singular and spectrum.rank:

@@ -1,4 +1,4 @@
-"""The table at the top of the page: how well each run did, and the few numbers that say why."""
+"""Make the table at the top of the page: how well each run did, and a few numbers beside that."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SHOWN = (
     "ms_ssim",
     "iou",
 )  # qualities; the others stand with the pictures and below
-_NO_NUMBER = (words.UNRESOLVED, words.NOT_COMPUTED, words.REFERENCE, "-")  # how cells begin that hold none
+_NO_NUMBER = (words.UNRESOLVED, words.NOT_COMPUTED, words.REFERENCE, "-")  # how cells without a number begin
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column with what its numbers mean."""
+    """A column, and what its numbers mean."""
 
     name: str
     meaning: str  # in a sentence, for whoever has never seen it; "" where the name says it all
@@ -36,7 +36,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Front:
-    """A row for each run, in the order in which runs are shown."""
+    """The table: a row for each run, in the order in which runs are shown."""
 
     runs: tuple[StyledRun, ...]
     columns: tuple[Column, ...]

@@ -1,4 +1,4 @@
-"""The report as one HTML file that opens offline: it loads nothing, and every foreign text is escaped."""
+"""Render the report as one HTML file that opens offline: it loads nothing, and every text is escaped."""
 
 from __future__ import annotations
 
@@ -27,13 +27,7 @@ from ntkspec.report.tiles import tiles
 from ntkspec.report.title import setting, title
 from ntkspec.report.views import VIEWS
 
-_SCRIPTS = (
-    "tables.js",
-    "spectrum.js",
-    "alignment.js",
-    "training.js",
-    "explore.js",
-)  # run one after the other, as one
+_SCRIPTS = ("tables.js", "spectrum.js", "alignment.js", "training.js", "explore.js")  # joined to one
 _KERNELS = {
     "total": "all parameters (total)",
     "no_grid": "without the grid's gradients (no_grid)",

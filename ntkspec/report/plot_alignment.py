@@ -1,4 +1,4 @@
-"""What the page's figure draws of alignments: the target beyond the first modes, the residual over steps."""
+"""Compute the page's curves of alignments: the target beyond the first modes, the residual over steps."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _STEPS = np.geomspace(1.0, 1e6, 49)
 def alignment_curve(alignment: Alignment, look: Mapping[str, object]) -> dict[str, object]:
     """Return a curve of what lies beyond the first k modes, and one of the residual if it is known.
 
-    Steps are those of gradient descent with learning rate 1 / lambda_max, so that every network has its own.
+    Steps are those of gradient descent with learning rate 1 / lambda_max, which differs between networks.
 
     Args:
         alignment: of a kernel at a snapshot.
-        look: how its spectrum is drawn, group, colours and dash among it.
+        look: how its spectrum is drawn: group, colours, dash and so on.
     """
     resolved = len(alignment.target)
     index = thinned(resolved, _POINTS).tolist() if resolved else []

@@ -1,4 +1,4 @@
-"""What the page's figure draws, as JSON: spectra of all snapshots, and their course in training."""
+"""Collect what the page's figure draws, as JSON: spectra of all snapshots, and numbers through training."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _POINTS = 300  # of a curve
-_ALL_POINTS = 40_000  # of all curves: beyond, each has fewer, lest the page grows with every snapshot
+_ALL_POINTS = 40_000  # of all curves; with more, each has fewer, so that the page stays small
 _FEWEST = 60
 _INK = "#1d1d1f"  # of the light theme
 _ALIGNED = ("alignment", "residual")
-_MANY = 1.4  # width of a curve that is one of many
+_MANY = 1.4  # width of the curve of one of many snapshots
 _DASHES: dict[Stage, str] = {"init": "dot", "mid": "dash", "end": "solid"}
 _WIDTHS: dict[Stage, float] = {"init": 1.0, "mid": 1.6, "end": 2.2}
 
@@ -40,8 +40,8 @@ _WIDTHS: dict[Stage, float] = {"init": 1.0, "mid": 1.6, "end": 2.2}
 def plot_data(report: Report) -> dict[str, Any]:
     """Return what the page's figure draws: of spectra the resolved eigenvalues only, thinned on a log axis.
 
-    Kernels that are exactly zero have no curve. plotly reads a little HTML in names: they come escaped, so
-    that they are shown as they are written. Kernels are named by their place among `kernels`.
+    Kernels that are exactly zero have no curve. Names are escaped, since plotly reads some HTML in them.
+    Curves name their kernel by its position in `kernels`.
     """
     stepwise, kernels = by_step(report), kernel_names(report.runs, 40)
     runs = [(styled, moments(styled.run, stepwise=stepwise)) for styled in styled_runs(report)]
@@ -50,7 +50,9 @@ def plot_data(report: Report) -> dict[str, Any]:
     alone, order = len(runs) == 1, kernels_of(report)
     return {
         "views": views(report),
-        "whole": [*_ALIGNED] if {*_aligned(report)} <= {"total"} else [],  # views of this kernel alone
+        "whole": [*_ALIGNED]
+        if {*_aligned(report)} <= {"total"}
+        else [],  # views that show the total kernel alone
         "kernels": [html.escape(kernels.get(kernel, kernel)) for kernel in order],
         "groups": _groups(report, [of_run for _, of_run in runs], alone=alone),
         "runs": [
@@ -104,8 +106,8 @@ def _aligned(report: Report) -> dict[str, list[Alignment]]:
 def _groups(report: Report, by_run: list[tuple[Moment, ...]], *, alone: bool) -> list[dict[str, object]]:
     """Return what can be shown and hidden at once: a stage of training, or snapshots of one step and name.
 
-    At first the end is shown of several runs, of one all but the start of training among three stages; of
-    several runs with many snapshots each the first, the middle and the last.
+    The page opens with some of them shown: of three stages the end, and the middle, too, if there is one run;
+    of many snapshots all if there is one run, else the first, the middle and the last of each.
     """
     present = [moment for of_run in by_run for moment in of_run]
     if not by_step(report):

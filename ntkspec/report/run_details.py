@@ -1,4 +1,4 @@
-"""What the page tells of each run, folded: spectra, bounds, checks and configuration, in words."""
+"""Collect what the page shows of each run when unfolded: spectra, bounds, checks, configuration, in words."""
 
 from __future__ import annotations
 

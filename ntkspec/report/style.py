@@ -1,4 +1,4 @@
-"""What a run is (baseline, Fourier features, multigrid, other), in which order and colours it is shown."""
+"""Choose the order and the colours of runs by their kind: baseline, Fourier features, multigrid, other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MARKERS: dict[Marker, str] = {  # by plotly's name, matplotlib's
 # tests/report/test_colours.py measures. In greyscale neighbours are apart, the others by dash and marker.
 OWN = ("#0078d8", "#e07818", "#586868", "#68a070", "#905820", "#b080b8")
 DASHES: tuple[tuple[float, ...], ...] = ((), (5.0, 2.0), (1.0, 1.5), (7.0, 2.0, 1.0, 2.0))
-_ALIKE = 4  # runs on a ramp, beyond which neighbours are told apart by their dashes, too
+_ALIKE = 4  # runs on a ramp; with more, dashes tell neighbours apart, too
 
 _ORDER: tuple[Kind, ...] = ("baseline", "ffe", "mpe", "other")
 # Ends and middles of ramps, on white and on dark: baseline grey, FFE blue to purple, MPE orange to red.
@@ -61,7 +61,7 @@ _FINENESS = {"low": 0, "coarse": 0, "medium": 1, "mid": 1, "middle": 1, "high": 
 
 @dataclass(frozen=True)
 class StyledRun:
-    """A run with the way it is shown."""
+    """A run, and the way it is shown."""
 
     run: RunReport
     index: int  # position in the report

@@ -1,4 +1,4 @@
-"""The report in one table, with what it does not say: terminal and page show it first, see `headline`."""
+"""Make the table of all runs that terminal and page show first, and say what its numbers do not show."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ class ComparisonRow:
     modes: str  # how many hold 90% of the target; "-" where the run file has no target
     lambda_min: str  # of the total kernel
     decades: str  # of lambda_min over the reference's; "-" where there is none, or its own is exactly zero
-    course: tuple[
-        str, ...
-    ]  # the same at each compared snapshot; `words.REFERENCE` in the reference's own row
+    # The same at each compared snapshot; `words.REFERENCE` in the reference's own row.
+    course: tuple[str, ...]
 
 
 @dataclass(frozen=True)

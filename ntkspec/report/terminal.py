@@ -1,4 +1,4 @@
-"""The report on a terminal, within a screen: each run and kernel at the end of training, and what won."""
+"""Print the report within one screen: each run and kernel at the end of training, and what won."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ntkspec.report.terminal_columns import Column, fitting, print_columns, prin
 from ntkspec.report.terminal_details import print_details, thorough
 from ntkspec.spectral.eigenvalues import Spectrum
 
-_MOST_WARNINGS = 5  # of which each is printed
+_MOST_WARNINGS = 5  # that are printed
 
 
 def print_report(report: Report, console: Console, *, details: bool = False) -> None:
@@ -106,7 +106,7 @@ def _rows(row: ComparisonRow, name: str, *, alone: bool) -> list[tuple[str, ...]
     """Return the cells of a run's total kernel, and below it of its sums of blocks.
 
     Args:
-        alone: the number of eigenvalues is the same in all rows, and said above them.
+        alone: whether to write the resolved eigenvalues without the number of all, which stands in the title.
     """
     end = row.run.end
     if end is None:

@@ -1,4 +1,4 @@
-"""All snapshots on a terminal: a table of spectra and the bounds of each run, then the runs side by side."""
+"""Print all snapshots: a table of spectra and the bounds of each run, then the runs side by side."""
 
 from __future__ import annotations
 

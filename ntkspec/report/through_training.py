@@ -1,4 +1,4 @@
-"""What figure and page draw against the step: lambda_max, lambda_min, effective rank, kernel distance."""
+"""Collect what is drawn against the step: lambda_max, lambda_min, effective rank and kernel distance."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _GAP = 0.35  # decades between step 0 and the first one after it, on an axis tha
 
 @dataclass(frozen=True)
 class Value:
-    """One quantity of one kernel at one snapshot; at most one of the three numbers is there."""
+    """A quantity of a kernel at a snapshot: a number, an upper limit, an exact zero, or none of these."""
 
     number: float | None = None
     at_most: float | None = None  # not resolved: it lies between 0 and this
-    zero: bool = False  # exactly
+    zero: bool = False  # whether it is exactly zero
     said: str = ""  # in words, with the reason where there is no number
 
 
@@ -39,16 +39,16 @@ class Moment:
 
 @dataclass(frozen=True)
 class StepAxis:
-    """Where a step stands: as far as it is, or by its logarithm where steps grow by factors.
+    """An axis of steps, linear or, where steps grow by factors, logarithmic.
 
-    A log axis has no zero: step 0 has a place of its own, to the left of the first step after it.
+    A log axis has no zero, so step 0 stands at some distance to the left of the first step after it.
     """
 
     first: float | None  # the first step above 0; None: the axis is linear
 
     @staticmethod
     def of(steps: Iterable[int]) -> StepAxis:
-        """Choose the axis: a log one where half of the steps would crowd into the first fifth.
+        """Choose the axis for these steps: a log one where half of them would stand in the first fifth.
 
         Example:
             >>> StepAxis.of([0, 1, 10, 100, 1000]).first, StepAxis.of([0, 50, 100]).first

@@ -1,4 +1,4 @@
-"""The pictures of a report, or its surfaces: what was learnt, then what each run made of it."""
+"""Collect the pictures of a report: of what was to be learnt, then of what each run has learnt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORMS = {"psnr_db": "{}", "psnr_db_held_out": "held out {}", "ms_ssim": "MS-SSI
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture with what stands under it."""
+    """A picture, and what stands under it."""
 
     picture: Picture
     run: StyledRun | None  # None: the truth
@@ -30,7 +30,7 @@ class Tile:
 
 
 def tiles(runs: Sequence[StyledRun]) -> list[Tile]:
-    """Return the runs' last pictures; a target stands before the first run that learnt it."""
+    """Return the runs' last pictures; a target comes before the first run that learnt it."""
     shown: list[Tile] = []
     truth: Picture | None = None
     first = next((run.run.truth for run in runs if run.run.truth is not None), None)

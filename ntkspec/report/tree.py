@@ -38,7 +38,7 @@ class Node:
         return f"{self.file}: {self.path}" if self.path else self.file
 
     def refuse(self, expected: str, got: str | None = None) -> NoReturn:
-        """Raise that something else was expected here."""
+        """Raise a `ReportFileError`: something else was expected here."""
         raise ReportFileError(
             self.where,
             expected=expected,
@@ -145,10 +145,10 @@ class Node:
 
 
 def parse(text: bytes, file: str) -> Node:
-    """Read JSON as strictly as it is written here: UTF-8, no NaN and no Infinity.
+    """Read JSON strictly: in UTF-8, without NaN and Infinity.
 
     Raises:
-        ReportFileError: it is none.
+        ReportFileError: the text is no such JSON.
 
     Example:
         >>> parse(b'{"version": 1}', "report.json")["version"].integer()
@@ -166,7 +166,7 @@ def read_bytes(path: Path) -> bytes:
     """Return a file's bytes.
 
     Raises:
-        ReportFileError: there is none, or it cannot be read.
+        ReportFileError: there is no file, or it cannot be read.
     """
     node = Node(None, str(path))
     try:

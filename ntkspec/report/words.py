@@ -1,4 +1,4 @@
-"""Numbers in words: how a value, an unresolved value, a bound or a ratio is said, everywhere the same.
+"""Write numbers in words: a value, an unresolved value, a bound or a ratio, in the same way everywhere.
 
 The texts are ASCII. A bound on a number is rounded to the safe side: "<=" upwards, ">=" downwards.
 """
@@ -28,7 +28,7 @@ LEGEND = (
 ZERO = "0 (no gradient)"
 REFERENCE = "reference"
 MANY = 5  # snapshots of a run, beyond which they are not named one by one where that can be helped
-IMPRECISE = 0.05  # errors above this share are said
+IMPRECISE = 0.05  # share of a value from which its error is written, too
 RANKING = "a large lambda_min lets a network fit noise as fast as detail"
 MODES = (
     "modes: eigenvectors, largest eigenvalues first, that hold 90% of the target; they say what was learnt, "
