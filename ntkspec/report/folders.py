@@ -122,7 +122,7 @@ class FolderKind:
             return first_bytes.match(file.read(200)) is not None
 
     def is_leftover(self, path: Path) -> bool:
-        """Return whether this is such a folder or its JSON as a file of its own, finished or not."""
+        """Return whether this is a folder of this kind, or its JSON file on its own, finished or not."""
         if path.is_file():
             return path.stat().st_size == 0 or self.is_json(path)
         inside = {file.relative_to(path).as_posix() for file in path.rglob("*")}
@@ -158,7 +158,7 @@ def _inside(target: Path) -> list[Path]:
 
 
 def _keep(path: Path, copy: Path) -> None:
-    """Link or copy a file, link or folder of others into the new folder."""
+    """Copy a file, link or folder of others into the new folder, by hard links where these are possible."""
     copy.parent.mkdir(exist_ok=True)
     if path.is_dir() and not path.is_symlink():
         shutil.copytree(path, copy, symlinks=True, copy_function=_link)

@@ -50,9 +50,7 @@ def plot_data(report: Report) -> dict[str, Any]:
     alone, order = len(runs) == 1, kernels_of(report)
     return {
         "views": views(report),
-        "whole": [*_ALIGNED]
-        if {*_aligned(report)} <= {"total"}
-        else [],  # views that show the total kernel alone
+        "whole": [*_ALIGNED] if {*_aligned(report)} <= {"total"} else [],  # views of the total kernel alone
         "kernels": [html.escape(kernels.get(kernel, kernel)) for kernel in order],
         "groups": _groups(report, [of_run for _, of_run in runs], alone=alone),
         "runs": [

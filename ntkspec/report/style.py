@@ -143,7 +143,7 @@ def when_last(report: Report) -> str:
 
 
 def _order(report: Report, kinds: list[Kind]) -> list[int]:
-    """Return positions of the runs as shown: by kind, then by number if all of a kind have one, or word."""
+    """Return positions of the runs as shown: by kind, then by number, or by word if one has none."""
     fineness = [_fineness(run, kind) for run, kind in zip(report.runs, kinds, strict=True)]
     unknown = {kind for kind, number in zip(kinds, fineness, strict=True) if not number > 0}
 

@@ -77,7 +77,7 @@ def _spectra_columns(run: RunReport) -> list[Column]:
 
 
 def _told(run: RunReport) -> tuple[SnapshotReport, ...]:
-    """Return the snapshots that are shown with all their kernels: of many the first and the last."""
+    """Return the snapshots that are shown with all their kernels: of many only the first and the last."""
     return run.snapshots if len(run.snapshots) <= words.MANY else (run.snapshots[0], run.snapshots[-1])
 
 

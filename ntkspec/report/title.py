@@ -34,7 +34,7 @@ _NAMED = 3  # runs or data that a title names
 
 
 def title(report: Report) -> str:
-    """Return a title such as "astronaut.png, learnt by six networks", or the runs' names if their data has none.
+    """Return a title such as "astronaut.png, learnt by six networks", or runs' names if data has none.
 
     Example:
         >>> title(Report("", "", "cpu", ()))

@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
 
-from ntkspec.report.names import clean as clean  # these write words, too
+from ntkspec.report.names import clean as clean  # names are words, too
 from ntkspec.report.names import snapshot_name as snapshot_name
 from ntkspec.report.records import Comparison, RunReport, SnapshotReport
 from ntkspec.spectral.alignment import Alignment
@@ -261,7 +261,7 @@ def gathered(run: RunReport, statements: Iterable[tuple[str, str, SnapshotReport
     """Return equal statements once, each with its kernels and their snapshots: "total at init, mid".
 
     Args:
-        run: whose snapshots they are; where a statement is made of all of many, they are not named.
+        run: whose snapshots they are; "all 9 snapshots" stands for their names where there are many.
         statements: (statement, name of the kernel, snapshot).
     """
     places: dict[str, dict[str, list[str]]] = {}
