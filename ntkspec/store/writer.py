@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
-from ntkspec._io import first_line
 from ntkspec._version import PRODUCER
 from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
@@ -32,6 +31,7 @@ from ntkspec.store.disk import check_writable, is_locked, open_hdf5, reserve, wr
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
 from ntkspec.store.texts import check_label, check_name
+from ntkspec.store.unfinished import read_unfinished, try_unfinished, unfinished_snapshots
 
 PART = ".part"
 
@@ -162,10 +162,10 @@ class RunWriter:
             )
         size = self.part.stat().st_size
         seconds = sandbox.SECONDS + min(size // 2**21, 60)
-        sandbox.try_out(self.part, "resume", partial(_try_part, self.part), max(size, 2**28), seconds)
+        sandbox.try_out(self.part, "resume", partial(try_unfinished, self.part), max(size, 2**28), seconds)
         with self._open_part("r") as file:
-            unfinished = _unfinished(file)
-        if unfinished:
+            interrupted = unfinished_snapshots(file)
+        if interrupted:
             self._leave_out_unfinished(size)
         file = self._open_part("r+")
         file.attrs["complete"] = False  # it may have been marked, but not yet renamed
@@ -186,7 +186,7 @@ class RunWriter:
                 for name in [name for name in old if name != schema.SNAPSHOTS]:
                     old.copy(name, new)
                 snapshots = new.create_group(schema.SNAPSHOTS)
-                for name in [name for name in old[schema.SNAPSHOTS] if name not in _unfinished(old)]:
+                for name in [name for name in old[schema.SNAPSHOTS] if name not in unfinished_snapshots(old)]:
                     old.copy(f"{schema.SNAPSHOTS}/{name}", snapshots)
             os.replace(fresh, self.part)
         finally:
@@ -194,7 +194,7 @@ class RunWriter:
 
     def _open_part(self, mode: str) -> h5py.File:
         """Open the interrupted file; raise `UsageError` if it is damaged or has other samples."""
-        file, stored = _read_part(self.part, mode)
+        file, stored = read_unfinished(self.part, mode)
         same = stored.keys() == self._samples.keys() and all(
             np.array_equal(stored[name], array) for name, array in self._samples.items()
         )
@@ -335,35 +335,6 @@ class RunWriter:
             self._file.close()
         if not worth_keeping:
             self.part.unlink(missing_ok=True)
-
-
-def _read_part(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArray]]:
-    """Open an interrupted file and read its samples; raise `UsageError` if it is damaged."""
-    try:
-        file = open_hdf5(part, mode)
-        stored = {name: data[...] for name, data in file[schema.SAMPLES].items()}
-        for name, group in file[schema.SNAPSHOTS].items():
-            if group.attrs.get("complete", False) and digest.DIGEST in group.attrs:
-                where = f"{part}: /{schema.SNAPSHOTS}/{name}"
-                digest.compare_digest(group, where, digest.snapshot_digest(group, where))
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(
-            str(part),
-            expected="an interrupted run file to resume",
-            got=first_line(error),
-            remedy="delete it, or start without resume",
-        ) from None
-    return file, stored
-
-
-def _try_part(part: Path, _: sandbox.Step) -> None:
-    _read_part(part, "r")
-
-
-def _unfinished(file: h5py.File) -> list[str]:
-    """Return the ids of the snapshots that are not complete."""
-    snapshots = file[schema.SNAPSHOTS]
-    return [name for name in snapshots if not snapshots[name].attrs.get("complete", False)]
 
 
 def _json(mapping: Mapping[str, object], name: str) -> str:
