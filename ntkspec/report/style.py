@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ntkspec.report.names import clean, run_names, snapshot_name
 from ntkspec.report.records import Report, RunReport, SnapshotReport
@@ -160,7 +160,7 @@ def _kinds(report: Report) -> list[Kind]:
     kinds = [_kind(run) for run in report.runs]
     if len(report.runs) > 1 and any(run.label == report.baseline for run in report.runs):
         named = next(i for i, run in enumerate(report.runs) if run.label == report.baseline)
-    else:  # of several without an encoding none is more the baseline than the others
+    else:  # if several have no encoding, none of them is the baseline
         named = kinds.index("baseline") if kinds.count("baseline") == 1 else -1
     return [
         "baseline" if i == named else "other" if kind == "baseline" else kind for i, kind in enumerate(kinds)
@@ -183,8 +183,8 @@ def _kind(run: RunReport) -> Kind:
     )
 
 
-def _words(config: Mapping[str, Any]) -> list[str]:
-    """Words that may name the encoding: encoding.kind first, then the preset's."""
+def _words(config: Mapping[str, object]) -> list[str]:
+    """Return words that may name the encoding: those of encoding.kind first, then the preset's."""
     encoding = config.get("encoding")
     kind = encoding.get("kind") if isinstance(encoding, Mapping) else encoding
     return [
@@ -197,7 +197,7 @@ def _split(text: str) -> list[str]:
 
 
 def _fineness(run: RunReport, kind: Kind) -> float:
-    """Return what runs of a kind are ordered by: highest frequency or finest level of the config, or 0."""
+    """Return a number that orders runs of a kind: highest frequency or finest level of the config, else 0."""
     encoding = run.config.get("encoding")
     if kind in ("baseline", "other") or not isinstance(encoding, Mapping):
         return 0.0
@@ -211,7 +211,7 @@ def _fineness(run: RunReport, kind: Kind) -> float:
 
 
 def _said_fineness(run: RunReport) -> int:
-    """Return the same by the words of label and preset: 0 for low or coarse, 1, 2 for high or fine."""
+    """Return a number that orders runs of a kind, by words of label and preset: 0 for low or coarse, 1, 2."""
     preset = run.config.get("preset")
     words = _split(run.label) + (_split(preset) if isinstance(preset, str) else [])
     return next((_FINENESS[word] for word in words if word in _FINENESS), 1)
