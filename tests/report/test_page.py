@@ -178,10 +178,11 @@ def test_reasons_name_kernels_and_snapshots() -> None:
     run = samples.plain_run("x", 9, 0.5, size=8)
     end = run.snapshots[-1]
     spectra = {"total": end.spectra["total"].because("gram resolved 3 of 8")}
-    run = replace(run, snapshots=(*run.snapshots[:-1], replace(end, spectra=spectra)))
-    text = _text(samples.one_run(run))
+    end = replace(end, spectra=spectra, no_alignment="method dual gives no eigenvectors")
+    text = _text(samples.one_run(replace(run, snapshots=(*run.snapshots[:-1], end))))
     assert "Method gram: gram resolved 3 of 8 (total at end)." in text
     assert "Method gram: the Gram route resolves what was asked for (total at init, mid)." in text
+    assert "where the target lies: method dual gives no eigenvectors (total at end)." in text
 
 
 def test_a_lone_snapshot_is_called_by_its_name() -> None:
