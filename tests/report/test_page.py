@@ -185,6 +185,18 @@ def test_reasons_name_kernels_and_snapshots() -> None:
     assert "where the target lies: method dual gives no eigenvectors (total at end)." in text
 
 
+def test_many_snapshots_have_fewer_points_each() -> None:
+    """Alignments of 400 snapshots take no more than those of 160 in full."""
+    run = samples.aligned(samples.one_run(samples.plain_run("x", 9, 0.5, size=512))).runs[0]
+    end = run.snapshots[-1]
+    many = (replace(end, id=f"s{i:03}", step=i, label=f"s{i}", picture=None) for i in range(400))
+    curves = plot_data(samples.one_run(replace(run, snapshots=tuple(many))))["runs"][0]["alignments"]
+    assert len(curves) == 400
+    assert all(25 <= len(curve["index"]) <= 51 and len(curve["steps"]) == 26 for curve in curves)
+    few = plot_data(samples.one_run(run))["runs"][0]["alignments"]
+    assert all(len(curve["index"]) > 80 and len(curve["steps"]) == 61 for curve in few)
+
+
 def test_a_lone_snapshot_is_called_by_its_name() -> None:
     run = samples.plain_run("x", 9, 0.5, size=8)
     report = samples.one_run(replace(run, snapshots=run.snapshots[:1]))
