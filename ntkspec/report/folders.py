@@ -109,6 +109,8 @@ class FolderKind:
             for path in _inside(target):
                 if (name := path.relative_to(target)).as_posix() not in self.names:
                     _keep(path, part / name)
+            if target.is_dir():  # who may read the old one may read the new one
+                shutil.copymode(target, part)
             _swap(part, target)
         remove_leftovers(target, self.is_leftover)
         return [folder / name for name in names]

@@ -11,11 +11,12 @@ from ntkspec.report.thinning import thinned
 from ntkspec.report.to_json import plain
 from ntkspec.spectral.alignment import Alignment
 
-_POINTS = 120  # of a curve
-_STEPS = np.geomspace(1.0, 1e6, 49)
+_POINTS, _FEWEST = 120, 30  # of a curve
+_ALL_POINTS = 20_000  # of all curves; with more, each has fewer, so that the page stays small
+_LAST_STEP = 1e6
 
 
-def alignment_curve(alignment: Alignment, look: Mapping[str, object]) -> dict[str, object]:
+def alignment_curve(alignment: Alignment, look: Mapping[str, object], drawn: int = 1) -> dict[str, object]:
     """Return a curve of what lies beyond the first k modes, and one of the residual if it is known.
 
     Steps are those of gradient descent with learning rate 1 / lambda_max, which differs between networks.
@@ -23,17 +24,19 @@ def alignment_curve(alignment: Alignment, look: Mapping[str, object]) -> dict[st
     Args:
         alignment: of a kernel at a snapshot.
         look: how its spectrum is drawn: group, colours, dash and so on.
+        drawn: how many such curves a page has.
     """
-    resolved = len(alignment.target)
-    index = thinned(resolved, _POINTS).tolist() if resolved else []
-    flow = alignment.residual_over_time(_STEPS / alignment.eigenvalues[0]) if resolved else None
+    resolved, points = len(alignment.target), max(_FEWEST, min(_POINTS, _ALL_POINTS // drawn))
+    index = thinned(resolved, points).tolist() if resolved else []
+    steps = np.geomspace(1.0, _LAST_STEP, points // 2 + 1)
+    flow = alignment.residual_over_time(steps / alignment.eigenvalues[0]) if resolved else None
     return {
         **look,
         "index": [0.5, *index],  # a log axis has no zero
         "left": _rounded(np.array([alignment.beyond(0), *(alignment.beyond(k) for k in index)])),
         "known": resolved == alignment.size,
         "modes": alignment.modes(),
-        "steps": [] if flow is None else _rounded(_STEPS),
+        "steps": [] if flow is None else _rounded(steps),
         "least": [] if flow is None else _rounded(flow[0]),
         "most": [] if flow is None else _rounded(flow[1]),
     }

@@ -92,15 +92,20 @@ def _apart(run: RunReport) -> list[str]:
 
 
 def _reasons(run: RunReport) -> list[str]:
-    """Say why each method was chosen, and for which kernels at which snapshots; equal reasons once."""
+    """Say why each method was chosen, why there is no alignment, and where; equal reasons once."""
     kernels = kernel_names([run], 40)
-    methods = (
+    reasons = [
         (f"Method {spectrum.method}: {spectrum.reason}", kernels[kernel], snapshot)
         for snapshot in run.snapshots
         for kernel, spectrum in snapshot.spectra.items()
         if spectrum.reason
-    )
-    return [f"{reason} ({where})." for reason, where in words.gathered(run, methods)]
+    ]
+    reasons += [
+        (f"Not said where the target lies: {snapshot.no_alignment}", kernels["total"], snapshot)
+        for snapshot in run.snapshots
+        if snapshot.no_alignment
+    ]
+    return [f"{reason} ({where})." for reason, where in words.gathered(run, reasons)]
 
 
 def _singular(run: RunReport) -> list[str]:
