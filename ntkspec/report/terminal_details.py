@@ -28,8 +28,9 @@ def print_details(report: Report, console: Console) -> None:
     """
     runs = styled_runs(report)
     tables = [_spectra_columns(styled.run) for styled in runs]
-    known = {column.title for table in tables for column in table if set(column.cells) - {"-", ""}}
-    tables = alike([[one for one in table if one.title in known] for table in tables], console.width)
+    filled = {column.title for table in tables for column in table if set(column.cells) - {"-", ""}}
+    shown = [[column for column in table if column.title in filled] for table in tables]
+    tables = alike(shown, console.width)
     names = written([styled.name for styled in runs], 40, console)
     for styled, name, columns in zip(runs, names, tables, strict=True):
         _print_run(styled.run, name, columns, console)

@@ -82,12 +82,12 @@ def caption(report: Report) -> Caption:
 
 def draw(report: Report) -> Figure | None:
     """Draw some modes of each run's total kernel; None where the report has none."""
-    found = _rows(report)
-    rows = found[:MOST_RUNS]
+    every = _rows(report)
+    rows = every[:MOST_RUNS]
     modes = sorted({mode for row in rows for mode in row.modes})
     if not modes:
         return None
-    width, height = LEFT + len(modes) * ACROSS, TOP + len(rows) * DOWN + (TOP if found[MOST_RUNS:] else 0.0)
+    width, height = LEFT + len(modes) * ACROSS, TOP + len(rows) * DOWN + (TOP if every[MOST_RUNS:] else 0.0)
     figure = new_figure(SIDE * width, SIDE * height)
     figure.set_layout_engine("none")  # one pair of axes for all pictures: a pair for each takes seconds
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), frameon=False, xticks=[], yticks=[])
@@ -98,8 +98,8 @@ def draw(report: Report) -> Figure | None:
         _say(axes, LEFT - 0.05, top + 0.5, text(row.name, 24), ha="right", va="center", rotation=90)
         for at, mode in enumerate(row.modes):
             _draw(axes, row, at, LEFT + modes.index(mode) * ACROSS, top)
-    if found[MOST_RUNS:]:
-        _say(axes, LEFT, height - 0.05, f"The first {MOST_RUNS} of {len(found)} runs", ha="left", va="bottom")
+    if every[MOST_RUNS:]:
+        _say(axes, LEFT, height - 0.05, f"The first {MOST_RUNS} of {len(every)} runs", ha="left", va="bottom")
     axes.set(xlim=(0.0, width), ylim=(height, 0.0))
     return figure
 
