@@ -114,7 +114,7 @@ def magnitude_of(kernel: Kernel) -> Magnitude:
 
     Where the factors do not all fit in memory, the trace bounds the norms.
     """
-    counts = [_Counts.of(term, kernel.dtype) for term in kernel.terms]
+    counts = [_Counts.from_term(term, kernel.dtype) for term in kernel.terms]
     plain, before, trace = kernel.diagonal, kernel.absolute_diagonal, kernel.trace
     if kernel.facts_fit:
         entries = norm = _norm([term.absolute_pair for term in kernel.terms], plain, kernel.backend)
@@ -150,7 +150,7 @@ class _Counts:
     largest: float  # what an underflow may be multiplied by
 
     @staticmethod
-    def of(term: Term, working: np.dtype[Any]) -> _Counts:
+    def from_term(term: Term, working: np.dtype[Any]) -> _Counts:
         block, c = term.block, term.outputs_added
         size = term.size
         along = block.left.roundings(1) + block.right.roundings(c)

@@ -34,7 +34,7 @@ class Reference:
     parts: Mapping[str, Jacobian]  # its sums of blocks, by name
 
     @staticmethod
-    def of(id: str, jacobian: Jacobian, drop: Sequence[Sequence[str]], budget: int) -> Reference:
+    def from_snapshot(id: str, jacobian: Jacobian, drop: Sequence[Sequence[str]], budget: int) -> Reference:
         """Take the sums of a snapshot's blocks; small ones are read once for all that are measured from it.
 
         Args:

@@ -23,11 +23,11 @@ class PixelGrid:
     places: NDArray[np.intp]  # (H W,) of each point, row * W + column; columns along x, rows along y
 
     @classmethod
-    def of(cls, points: NDArray[Any]) -> PixelGrid | None:
+    def from_points(cls, points: NDArray[Any]) -> PixelGrid | None:
         """Find the picture whose pixels are these points (n, 2); None where they are no such.
 
         Example:
-            >>> PixelGrid.of(np.array([[0.75, 0.5], [0.25, 0.5], [0.5, 0.5]])).places.tolist()
+            >>> PixelGrid.from_points(np.array([[0.75, 0.5], [0.25, 0.5], [0.5, 0.5]])).places.tolist()
             [2, 0, 1]
         """
         if points.ndim != 2 or points.shape[1] != 2:

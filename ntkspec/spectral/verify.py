@@ -23,7 +23,7 @@ CHEAP = 4096  # rows: beyond, eigenvalues of further kernels would take as long 
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Verification:
     """Bounds and checks of one snapshot."""
 
     bounds: tuple[CheckedBound, ...] = ()
@@ -33,7 +33,7 @@ class Evidence:
 
 def verify(
     kernels: Mapping[str, Kernel], found: Mapping[str, Spectrum], *, thorough: bool = False
-) -> Evidence:
+) -> Verification:
     """Hold bounds against the spectra of the total and of the grid, if they are complete, and check all.
 
     Args:
@@ -43,7 +43,7 @@ def verify(
     """
     checks = [check for name, each in found.items() for check in consistency.of_spectrum(name, each)]
     if not all(spectrum.complete for spectrum in found.values()):
-        return Evidence(checks=tuple(checks))
+        return Verification(checks=tuple(checks))
     held, left_out = list(_from_spectra(found)), ""
     try:
         for name in ("total", "grid"):
@@ -59,8 +59,8 @@ def verify(
             if thorough
             else "bounds from the kernel's entries"
         )
-        return Evidence(tuple(held), tuple(checks), f"{what}: {error}")
-    return Evidence(tuple(held), tuple(checks), left_out)
+        return Verification(tuple(held), tuple(checks), f"{what}: {error}")
+    return Verification(tuple(held), tuple(checks), left_out)
 
 
 def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
@@ -69,14 +69,14 @@ def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
     for name, kept in found.items():
         if name not in ("total", "grid"):
             for theorem in computed_from("blocks"):
-                yield CheckedBound.held(theorem(kept), "total", total, (name,))
+                yield CheckedBound.from_bound(theorem(kept), "total", total, (name,))
     if {"no_grid", "grid"} <= set(found):  # a block that is called "grid" may have been dropped by name
         pair = found["no_grid"], found["grid"]
         for theorem in computed_from("halves"):
-            yield CheckedBound.held(theorem(*pair), "total", total, ("no_grid", "grid"))
+            yield CheckedBound.from_bound(theorem(*pair), "total", total, ("no_grid", "grid"))
 
 
-def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Evidence:
+def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Verification:
     """Bounds from the formed kernel, and checks of it; of the grid's kernel the certified bounds alone.
 
     It is formed on the host, where certified bounds and checks need it; where it is too large for them, as
@@ -85,7 +85,7 @@ def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Ev
     kernel = kernel.in_float64
     here = countable(kernel.size) or thorough
     if name != "total" and not here:
-        return Evidence()
+        return Verification()
     exact = in_ieee_arithmetic(kernel) if here else kernel  # one for both, so that its facts are found once
     held: list[CheckedBound] = []
     checks: list[Check] = []
@@ -101,20 +101,20 @@ def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Ev
         positive = bounds.positivity(enclosure)
         lower = bounds.certified_lower(enclosure, positive)
         upper = certified_upper_of(exact, positive.vector)
-        held += [CheckedBound.held(bound, name, found) for bound in (lower, upper)]
+        held += [CheckedBound.from_bound(bound, name, found) for bound in (lower, upper)]
         checks += [consistency.of_kernel(name, positive), *consistency.of_zeros(name, lower, found)]
     if name == "total":
         held += _from_entries(enclosure, found)
     if thorough:
         checks += consistency.second_kernels(name, enclosure, kernel)
         checks += consistency.second_route(name, found, kernel)
-    return Evidence(tuple(held), tuple(checks), left_out)
+    return Verification(tuple(held), tuple(checks), left_out)
 
 
 def _from_entries(enclosure: KernelEnclosure, found: Spectrum) -> Iterator[CheckedBound]:
     """Bounds from the entries of the total kernel."""
     for theorem in computed_from("kernel"):
-        yield CheckedBound.held(theorem(enclosure), "total", found)
+        yield CheckedBound.from_bound(theorem(enclosure), "total", found)
 
 
 def _from_parts(kernel: Kernel, found: Spectrum) -> Iterator[CheckedBound]:
@@ -122,7 +122,7 @@ def _from_parts(kernel: Kernel, found: Spectrum) -> Iterator[CheckedBound]:
     kernel = kernel.in_float64
     samples = kernel.rows.samples
     if found.size <= CHEAP:
-        yield CheckedBound.held(schur_product_of(kernel), "total", found)
+        yield CheckedBound.from_bound(schur_product_of(kernel), "total", found)
     if samples > 1:
         nested_samples = min(samples, max(CHEAP * samples // found.size, 2)) // 2
         part = kernel.load(0, nested_samples)
@@ -133,4 +133,4 @@ def _from_parts(kernel: Kernel, found: Spectrum) -> Iterator[CheckedBound]:
         nested = solve(part, "gram")
         source = ("half the samples" if nested_samples == samples // 2 else f"{nested_samples} samples",)
         for theorem in computed_from("samples"):
-            yield CheckedBound.held(theorem(nested, found.size), "total", found, source)
+            yield CheckedBound.from_bound(theorem(nested, found.size), "total", found, source)

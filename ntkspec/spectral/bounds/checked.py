@@ -23,7 +23,9 @@ class CheckedBound:
     decades_median: float | None = None  # the median over all eigenvalues for which both are
 
     @classmethod
-    def held(cls, bound: Bound, of: str, spectrum: Spectrum, sources: tuple[str, ...] = ()) -> CheckedBound:
+    def from_bound(
+        cls, bound: Bound, of: str, spectrum: Spectrum, sources: tuple[str, ...] = ()
+    ) -> CheckedBound:
         """Hold a bound against the spectrum of that name."""
         decades = bound.tightness(spectrum)
         known = decades[np.isfinite(decades)]
