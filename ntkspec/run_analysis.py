@@ -201,7 +201,8 @@ class RunWork:
     def _reference(self, run: Run) -> Reference:
         """The run's first snapshot, whichever are analysed: distances are measured from it."""
         first, budget = run.snapshots[0], budget_bytes(self.settings.memory)
-        return Reference.from_snapshot(first.id, drawn(first.jacobian, self.settings), self.settings.drop, budget)
+        jacobian = drawn(first.jacobian, self.settings)
+        return Reference.from_snapshot(first.id, jacobian, self.settings.drop, budget)
 
     def _snapshot(
         self,
