@@ -147,8 +147,7 @@ class Alignment:
         """
         moments = np.atleast_1d(np.asarray(times, dtype=np.float64))
         if not (np.isfinite(moments) & (moments >= 0)).all():
-            expected = "finite numbers from 0"
-            raise UsageError("times", expected=expected, got=shown(times), remedy="leave out the others")
+            raise UsageError("times", expected="finite numbers from 0", got=shown(times))
         if self.residual is None or self.residual_rest is None:
             return None
         r = len(self.residual)
@@ -297,12 +296,9 @@ def _kernel_target(spectrum: Spectrum, target: Vector, projected: Vector) -> flo
 
 
 def _outside(share: float) -> float:
-    """Return 1 - share, once the share is checked."""
+    """Return 1 - share; raise `UsageError` unless the share is above 0 and at most 1."""
     if not 0 < share <= 1:
-        expected = "a number above 0, up to 1"
-        raise UsageError(
-            "share of the targets", expected=expected, got=shown(share), remedy="give such a one"
-        )
+        raise UsageError("share of the targets", expected="a number above 0, up to 1", got=shown(share))
     return 1 - share
 
 

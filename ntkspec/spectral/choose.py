@@ -18,7 +18,7 @@ from ntkspec.spectral.regions import regions_of
 from ntkspec.spectral.solvers import SOLVERS, Solver
 
 MethodChoice = Literal["auto", Method]
-Progress = Callable[[str], None]
+Progress = Callable[[str], None]  # called with what is being done
 AUTO = "gram, or cholesky where a large kernel is of low rank, then svd where these resolve too little"
 SVD_WORK = 100  # auto takes solver svd up to J of 100 N columns: about 100 times the work of solver gram
 SVD_FLOPS = 1e12  # about a minute on two cores: beyond that, svd is for those who ask for it
