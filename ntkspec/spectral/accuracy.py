@@ -48,9 +48,7 @@ BDSQR = 49
 STEPS = 2  # of the iteration for the largest eigenvalue of |J| |J|^T: more gain little
 UP = 1 + 1e-6  # covers the roundings of the norms themselves
 PRODUCT = 1  # rounding of left times right
-TRACE = (
-    400  # roundings of a diagonal's entries, in wide panels, and of adding them up, which NumPy does pairwise
-)
+TRACE = 400  # roundings of a diagonal's entries, in wide panels, and of NumPy's pairwise sum of them
 LEAST = 1e-200  # of a vector's largest number: smaller ones would underflow
 FLOAT64 = np.dtype(np.float64)
 
@@ -87,7 +85,7 @@ class ErrorModel:
 
 @dataclass(frozen=True)
 class Magnitude:
-    """How large the numbers of a Jacobian are, whatever their signs, and how often they are rounded."""
+    """The size of the numbers of a Jacobian, whatever their signs, and how often they are rounded."""
 
     size: int  # N
     norm: float  # ||J| |J|^T| at most

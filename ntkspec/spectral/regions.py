@@ -31,7 +31,7 @@ from ntkspec.spectral.rank import nonzero_columns
 from ntkspec.summation import gamma
 
 # As a share of a row's norm: a block whose rows are farther than this from those of J' does not keep to the
-# regions. Blocks that do stay below 3e-14 (double).
+# regions. Blocks that keep to them stay below 3e-14 (double).
 PLAUSIBLE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 SPAN_FLOPS = 1e10  # for the independent directions of a region: beyond, all its rows count as independent
 UNDERFLOW = float(np.finfo(np.float64).tiny)  # what the underflow of a square takes off at most
@@ -178,9 +178,7 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
         return _Loss(_residuals(lambda rows: right[rows], spans, block.samples), _norms(right))
     first = _first_of_region(right, labels)
     inputs = _residuals(left.compact_rows, spans, block.samples)
-    sizes = _norms(
-        left.absolute().rows_of_same_norm
-    )  # of l, colliding entries added up without regard to signs
+    sizes = _norms(left.absolute().rows_of_same_norm)  # of l, colliding entries added up without their signs
     added = gamma(left.collisions - 1) * sizes  # what rounding loses of their sums
     within = np.zeros(block.samples, dtype=bool)  # samples of regions with fewer directions
     for span in spans:
