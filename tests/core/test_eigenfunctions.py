@@ -85,7 +85,8 @@ def test_neither_the_budget_nor_the_tiles_change_more_than_rounding():
     whole = ntkspec.eigenfunctions(spectrum, jac, at, backend="cpu")
     between = Kernel(at, jac)
     memory = 0.5 * between.nbytes / 2**30
-    assert Assembly.of(replace(between, budget=int(memory * 2**30)), targets_given=True).tiling.panel < 3000
+    small = replace(between, budget=int(memory * 2**30))
+    assert Assembly.from_kernel(small, targets_given=True).tiling.panel < 3000
     tight = ntkspec.eigenfunctions(spectrum, jac, at, backend="cpu", memory=memory)
     scale = np.abs(whole.values).max(axis=0)
     assert (np.abs(whole.values - tight.values) <= whole.error * scale).all()
