@@ -55,7 +55,7 @@ def mode_pictures(
         return None, ()
     points = samples if everywhere is None else everywhere.inputs
     found = eigenfunctions_of(kernel, spectrum, None if everywhere is None else everywhere.jacobian)
-    grid = PixelGrid.of(points)
+    grid = PixelGrid.from_points(points)
     frequencies = [None if grid is None else radial_frequency(grid.picture(one)) for one in found.values.T]
     resolved = {mode: why for mode, why in found.left_out.items() if mode <= spectrum.resolved}
     said = tuple(f"mode {mode} is not drawn everywhere: {why}" for mode, why in resolved.items())

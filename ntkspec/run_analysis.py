@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -26,6 +26,7 @@ from ntkspec.report.records import RunReport, SnapshotReport
 from ntkspec.spectral import Method, MethodChoice, Spectrum
 from ntkspec.spectral.ablation import sums_of_blocks
 from ntkspec.spectral.alignment import Alignment, align
+from ntkspec.spectral.choose import Progress as Progress
 from ntkspec.spectral.choose import check_options, plan, solve_all
 from ntkspec.spectral.distance import Reference
 from ntkspec.spectral.solvers import SOLVERS
@@ -33,7 +34,6 @@ from ntkspec.spectral.verify import verify
 from ntkspec.store import Run, Snapshot, open_run
 from ntkspec.store.schema import TRUTH
 
-Progress = Callable[[str], None]
 When = Literal["auto", "always", "never"]
 MOST_MODES = 2048  # of a kernel whose eigenvectors are computed without being asked for
 
@@ -201,7 +201,8 @@ class RunWork:
     def _reference(self, run: Run) -> Reference:
         """The run's first snapshot, whichever are analysed: distances are measured from it."""
         first, budget = run.snapshots[0], budget_bytes(self.settings.memory)
-        return Reference.of(first.id, drawn(first.jacobian, self.settings), self.settings.drop, budget)
+        jacobian = drawn(first.jacobian, self.settings)
+        return Reference.from_snapshot(first.id, jacobian, self.settings.drop, budget)
 
     def _snapshot(
         self,

@@ -148,7 +148,7 @@ def _cells(points: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[ND
 
     Pixels get a cell each, or a square of them; scattered points about as many cells as there are points.
     """
-    grid = PixelGrid.of(points)
+    grid = PixelGrid.from_points(points)
     height, width = grid.shape if grid else (math.ceil(math.sqrt(len(points))),) * 2
     together = max(1, -(-max(height, width) // MOST_CELLS))
     shape = -(-height // together), -(-width // together)
