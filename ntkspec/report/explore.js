@@ -53,8 +53,11 @@
   };
   const isNarrow = () => element.clientWidth < 620;
 
+  let drawn = ""; // the view that is drawn
   function draw() {
     const view = checked("view")[0] || "spectrum";
+    if (drawn && drawn !== view) Plotly.purge(element); // or a double click would go back to the other's ranges
+    drawn = view;
     const runs = checked("run");
     const kernel = data.whole.includes(view) ? 0 : Number(document.getElementById("kernel")?.value || 0);
     const chosen = {

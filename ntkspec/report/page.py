@@ -56,7 +56,9 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
         warnings=[*failures(report), *report.warnings],
         tiles=[(tile, picture_uri(tile.picture)) for tile in tiles(runs)],
         front=front(report),
-        views=[VIEWS[name] for name in data["views"]] if "spectrum" in data["views"] else [],
+        views=[view for name, view in VIEWS.items() if name in data["views"]]
+        if "spectrum" in data["views"]
+        else [],
         whole=data["whole"],
         kernels=[_KERNELS.get(kernel) or shown[kernel] for kernel in kernels_of(report)],
         groups=[

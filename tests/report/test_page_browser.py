@@ -71,11 +71,23 @@ def phone(browser: Any, address: str) -> Iterator[Any]:
     yield from _opened(browser, address, 400, "dark")
 
 
+SPECTRUM = "input[name=view][value=spectrum]"
+
+
 def _traces(page: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = page.evaluate(
         "document.getElementById('plot').data.map(t => ({dash: t.line?.dash, mode: t.mode, n: t.x.length}))"
     )
     return found
+
+
+def _wait_until(page: Any, expression: str) -> None:
+    """Wait up to five seconds; the driver's own wait asks for `eval`, which the page's policy forbids."""
+    for _ in range(100):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(expression)
 
 
 def _brightness(locator: Any) -> float:
@@ -85,6 +97,7 @@ def _brightness(locator: Any) -> float:
 
 
 def test_hovering_shows_a_number(page: Any) -> None:
+    page.locator(SPECTRUM).check(force=True)
     page.locator("#plot").scroll_into_view_if_needed()
     x, y, value = page.evaluate(
         """() => {
@@ -108,9 +121,9 @@ def test_zoom_and_back(page: Any) -> None:
     page.mouse.down()
     page.mouse.move(x + 200, y + 100, steps=3)
     page.mouse.up()
-    page.wait_for_function(f"{ranges} !== '{before}'")
+    _wait_until(page, f"{ranges} !== '{before}'")
     page.mouse.dblclick(x, y)
-    page.wait_for_function(f"{ranges} === '{before}'")
+    _wait_until(page, f"{ranges} === '{before}'")
 
 
 def test_a_run_can_be_taken_out(page: Any) -> None:
@@ -124,6 +137,7 @@ def test_a_run_can_be_taken_out(page: Any) -> None:
 
 def test_without_the_grids_gradients_all_stay(page: Any) -> None:
     """Of the two runs with a grid the whole kernel stands behind, and the others are as they were."""
+    page.locator(SPECTRUM).check(force=True)
     before = _traces(page)
     page.locator("#kernel").select_option(label="without the grid's gradients (no_grid)")
     after = _traces(page)
@@ -138,6 +152,7 @@ def test_without_the_grids_gradients_all_stay(page: Any) -> None:
 
 def test_every_view_draws_and_says_how_it_is_read(page: Any) -> None:
     assert page.locator("input[name=view]").count() == 4
+    assert page.locator("input[name=view]").first.get_attribute("value") == "alignment"
     for radio in page.locator("input[name=view]").all():
         radio.check(force=True)  # it lies under its words
         key = radio.get_attribute("value")
@@ -145,7 +160,7 @@ def test_every_view_draws_and_says_how_it_is_read(page: Any) -> None:
             key
         ]
         assert sum(trace["n"] > 1 for trace in _traces(page)) >= 6
-    page.locator("input[name=view]").first.check(force=True)
+    page.locator(SPECTRUM).check(force=True)
 
 
 def test_the_theme_is_switched_and_kept(page: Any, phone: Any) -> None:
@@ -189,6 +204,7 @@ def test_all_is_printed(page: Any) -> None:
 
 
 def test_the_keyboard_reaches_everything(page: Any) -> None:
+    page.locator(SPECTRUM).check(force=True)
     page.evaluate("window.scrollTo(0, 0)")
     page.mouse.click(2, 2)
     reached = set()
