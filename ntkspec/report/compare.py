@@ -55,7 +55,6 @@ def find_baseline(
             "--baseline",
             expected=f"one of {', '.join(choice)}",
             got=f"{wanted!r}{', which they share' if found else ''}",
-            remedy="name one of these",
         )
     return found[0]
 

@@ -200,7 +200,7 @@ def test_output_modes_that_do_not_exist(outputs):
 
 
 def test_a_backend_that_does_not_exist():
-    with pytest.raises(UsageError, match="auto, cpu or gpu"):
+    with pytest.raises(UsageError, match="auto, cpu, gpu"):
         select("tpu")
 
 

@@ -89,7 +89,7 @@ def test_why_there_is_none(run_file: Path, tmp_path: Path, monkeypatch: pytest.M
     assert last(run_file, alignment="always").alignments
     with pytest.raises(UsageError, match="method auto or gram or svd or lanczos"):
         RunSettings(alignment="always", method="dual")
-    with pytest.raises(UsageError, match="auto or always or never"):
+    with pytest.raises(UsageError, match="auto, always, never"):
         RunSettings(alignment="sometimes")  # type: ignore[arg-type]
     bare = tmp_path / "bare.h5"
     for targets in (None, np.ones((12, 2))):
