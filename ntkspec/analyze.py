@@ -23,9 +23,11 @@ from ntkspec.progress import progress
 from ntkspec.report.compare import assemble, find_baseline, unique_labels
 from ntkspec.report.places import Places, kernel_files
 from ntkspec.report.records import Report
-from ntkspec.run_analysis import Progress, RunSettings, RunWork, When, chosen
+from ntkspec.run_analysis import RunWork, chosen
 from ntkspec.run_options import add_settings, settings_of
+from ntkspec.run_settings import RunSettings, When
 from ntkspec.spectral import MethodChoice
+from ntkspec.spectral.choose import Progress
 from ntkspec.store import open_run
 
 EXAMPLE = """\

@@ -24,12 +24,14 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.squares import Square
 from ntkspec.kernel.tiles import Tiling
 from ntkspec.report.places import kernel_files, names_in_file
-from ntkspec.run_analysis import Progress, RunSettings, chosen, drawn, kernel_of
+from ntkspec.run_analysis import chosen
+from ntkspec.run_samples import drawn, kernel_of
+from ntkspec.run_settings import DEFAULTS, RunSettings
 from ntkspec.spectral.ablation import sums_of_blocks
+from ntkspec.spectral.choose import Progress
 from ntkspec.store import open_run
 from ntkspec.store.disk import writing
 
-DEFAULTS = RunSettings()
 SIDE = 2048  # rows of a square: in much smaller ones reading the factors takes as long as multiplying them
 
 

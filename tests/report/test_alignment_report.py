@@ -13,7 +13,7 @@ import pytest
 import runs
 
 import ntkspec
-from ntkspec import run_analysis
+from ntkspec import run_analysis, run_samples
 from ntkspec.analyze import analyze_runs, main
 from ntkspec.cli import Parser
 from ntkspec.errors import MemoryBudgetError, UsageError
@@ -61,7 +61,7 @@ def test_a_report_says_what_the_function_says(run_file: Path) -> None:
 @pytest.mark.parametrize("outputs", ["full", 1])
 def test_some_of_the_samples_in_other_output_modes(run_file: Path, outputs: object) -> None:
     said = last(run_file, outputs=outputs, samples=7, seed=3).alignments["total"]
-    numbers = run_analysis.draw(12, RunSettings(samples=7, seed=3))
+    numbers = run_samples.draw(12, RunSettings(samples=7, seed=3))
     with ntkspec.open_run(run_file) as run:
         assert run.targets is not None
         end = run.snapshot("end")
