@@ -16,7 +16,7 @@ from ntkspec.errors import MemoryBudgetError, OutputError, RunFileError
 from ntkspec.file_sign import Sign, sign_of
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import squares
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.files import fill_file
 from ntkspec.kernel.forms import TileForm, forms_of
 from ntkspec.kernel.kernel_file import KernelFile

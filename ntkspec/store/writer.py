@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,14 +20,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec import sandbox
-from ntkspec._io import first_line
 from ntkspec._version import PRODUCER
 from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import check_writable, is_locked, open_hdf5, reserve, writing
+from ntkspec.store.interrupted import reopen
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
 from ntkspec.store.texts import check_label, check_name
@@ -103,9 +101,10 @@ class RunWriter:
                     remedy="give one row a sample",
                 )
         with writing(self.path):
-            self._file = (
-                self._continue() if resume and self.part.exists() else self._create(label, config or {})
-            )
+            if resume and self.part.exists():
+                self._file = reopen(self.part, self._fresh, self._samples)
+            else:
+                self._file = self._create(label, config or {})
 
     def _create(self, label: str, config: Mapping[str, object]) -> h5py.File:
         """Begin the file: its attributes and its samples."""
@@ -150,63 +149,6 @@ class RunWriter:
             )
         self.part.unlink()
         self._fresh.unlink(missing_ok=True)
-
-    def _continue(self) -> h5py.File:
-        """Open what a killed writer left, once its unfinished snapshots are left out."""
-        if self.part.is_symlink():
-            raise UsageError(
-                str(self.part),
-                expected="an interrupted run file to resume",
-                got="a link",
-                remedy="delete it, or start without resume",
-            )
-        size = self.part.stat().st_size
-        seconds = sandbox.SECONDS + min(size // 2**21, 60)
-        sandbox.try_out(self.part, "resume", partial(_try_part, self.part), max(size, 2**28), seconds)
-        with self._open_part("r") as file:
-            unfinished = _unfinished(file)
-        if unfinished:
-            self._leave_out_unfinished(size)
-        file = self._open_part("r+")
-        file.attrs["complete"] = False  # it may have been marked, but not yet renamed
-        file.attrs.pop(digest.DIGEST, None)
-        return file
-
-    def _leave_out_unfinished(self, size: int) -> None:
-        """Replace the file by a copy without unfinished snapshots.
-
-        Parts of these may lie beyond the end that the file states, since the writer was killed: then they
-        cannot be deleted, and writing beside them is not safe.
-        """
-        fresh = self._fresh
-        reserve(fresh, size)
-        try:
-            with self._open_part("r") as old, open_hdf5(fresh, "w") as new:
-                new.attrs.update(old.attrs)
-                for name in [name for name in old if name != schema.SNAPSHOTS]:
-                    old.copy(name, new)
-                snapshots = new.create_group(schema.SNAPSHOTS)
-                for name in [name for name in old[schema.SNAPSHOTS] if name not in _unfinished(old)]:
-                    old.copy(f"{schema.SNAPSHOTS}/{name}", snapshots)
-            os.replace(fresh, self.part)
-        finally:
-            fresh.unlink(missing_ok=True)
-
-    def _open_part(self, mode: str) -> h5py.File:
-        """Open the interrupted file; raise `UsageError` if it is damaged or has other samples."""
-        file, stored = _read_part(self.part, mode)
-        same = stored.keys() == self._samples.keys() and all(
-            np.array_equal(stored[name], array) for name, array in self._samples.items()
-        )
-        if not same:
-            file.close()
-            raise UsageError(
-                str(self.part),
-                expected="the samples of this run",
-                got="other samples",
-                remedy="delete it, or start without resume",
-            )
-        return file
 
     @property
     def complete_snapshots(self) -> tuple[str, ...]:
@@ -335,35 +277,6 @@ class RunWriter:
             self._file.close()
         if not worth_keeping:
             self.part.unlink(missing_ok=True)
-
-
-def _read_part(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArray]]:
-    """Open an interrupted file and read its samples; raise `UsageError` if it is damaged."""
-    try:
-        file = open_hdf5(part, mode)
-        stored = {name: data[...] for name, data in file[schema.SAMPLES].items()}
-        for name, group in file[schema.SNAPSHOTS].items():
-            if group.attrs.get("complete", False) and digest.DIGEST in group.attrs:
-                where = f"{part}: /{schema.SNAPSHOTS}/{name}"
-                digest.compare_digest(group, where, digest.snapshot_digest(group, where))
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(
-            str(part),
-            expected="an interrupted run file to resume",
-            got=first_line(error),
-            remedy="delete it, or start without resume",
-        ) from None
-    return file, stored
-
-
-def _try_part(part: Path, _: sandbox.Step) -> None:
-    _read_part(part, "r")
-
-
-def _unfinished(file: h5py.File) -> list[str]:
-    """Return the ids of the snapshots that are not complete."""
-    snapshots = file[schema.SNAPSHOTS]
-    return [name for name in snapshots if not snapshots[name].attrs.get("complete", False)]
 
 
 def _json(mapping: Mapping[str, object], name: str) -> str:
