@@ -117,9 +117,9 @@ def write_kernels_with(
         with kernel_files([run.path], [[snap.id for snap in snapshots]], Path(folder)) as (places,):
             run.check_values()
             for snap in snapshots:
+                source = KernelSource(run.path.absolute(), sign, snap.id, settings)
                 jacobian = drawn(snap.jacobian, settings)
                 kernel, parts = kernel_of(jacobian, settings, engine), _parts(jacobian, settings)
-                source = KernelSource(run.path.absolute(), sign, snap.id, settings)
                 fill_file(places[snap.id], kernel, parts, partial(workers.fill, source=source))
     return list(places.values())
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ntkspec.export import RunExporter
     from ntkspec.nets.task import Task
     from ntkspec.nets.training import LossCurve, Training
 
@@ -191,7 +192,6 @@ def write_run(
         OutputError: the file cannot be written; none is left then.
     """
     from ntkspec.export import RunExporter
-    from ntkspec.nets.run_folder import part_beside
 
     device, history = described(training.device), _history(training.curve, training.seconds)
     config = {**training.config.to_dict(), "device": device, **(notes or {}), "training": history}
@@ -206,6 +206,13 @@ def write_run(
         progress=progress,
         say=say,
     )
+    _export(exporter, path, training, task)
+
+
+def _export(exporter: RunExporter, path: Path, training: Training, task: Task) -> None:
+    """Write the task's picture and all snapshots; after an error nothing is left."""
+    from ntkspec.nets.run_folder import part_beside
+
     opened = False
     try:
         with exporter as run:

@@ -38,6 +38,11 @@ class Statement:
     certified: bool = False
     computed_from: Source | None = None
 
+    def bound(self, values: NDArray[np.float64], vacuous: bool) -> Bound:
+        """Return the bound with these values."""
+        stated_in_bound = (self.name, self.theorem, self.source, self.assumptions, self.side)
+        return Bound(*stated_in_bound, values, vacuous, quantity=self.quantity, certified=self.certified)
+
 
 _statements: dict[str, Statement] = {}
 _functions: dict[str, Callable[..., Bound]] = {}
@@ -82,17 +87,7 @@ def stated(
         @functools.wraps(compute)
         def bound(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Bound:
             values, vacuous = compute(*args, **kwargs)
-            return Bound(
-                statement.name,
-                theorem,
-                source,
-                assumptions,
-                side,
-                values,
-                bool(vacuous),
-                quantity=quantity,
-                certified=certified,
-            )
+            return statement.bound(values, bool(vacuous))
 
         bound.__annotations__["return"] = "Bound"
         _statements[statement.name] = statement
