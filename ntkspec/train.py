@@ -48,7 +48,7 @@ CURVE_POINTS = 100  # most points of the loss curve inside the run file; all of 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line; return its exit code."""
     try:
         return run_command(lambda: _run(read_command(argv)))
     except SystemExit as stop:  # argparse, after --help
