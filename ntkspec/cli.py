@@ -12,7 +12,8 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
@@ -22,18 +23,19 @@ from ntkspec.streams import LenientStream, lenient_streams
 if TYPE_CHECKING:
     from rich.console import Console
 
+Number = TypeVar("Number", int, float)
 DONE, FAILED, BAD_INPUT, UNEXPECTED, INTERRUPTED = 0, 1, 2, 70, 130  # 70: EX_SOFTWARE of sysexits.h
 TRACEBACK = "NTKSPEC_TRACEBACK"  # set it to see where an unexpected exception came from
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: what cleans up after Ctrl-C does so after this, too."""
+    """The exception that SIGTERM raises: code that cleans up after Ctrl-C cleans up after it, too."""
 
     number = signal.SIGTERM
 
 
 class HungUp(KeyboardInterrupt):
-    """SIGHUP: the terminal went away."""
+    """The exception that SIGHUP raises: the terminal was closed."""
 
     number = signal.SIGHUP
 
@@ -46,10 +48,10 @@ _SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGH
 def run_command(command: Callable[[], int]) -> int:
     """Run a command and return its exit code.
 
-    That is the command's own (0 done, 1 a bound or a check does not hold); 2 for bad usage or input, full
+    The code is the command's own (0 done, 1 a bound or a check does not hold); 2 for bad usage or input, full
     disks and too little memory; 70 for an exception that nobody expected; 128 + n after signal n: Ctrl-C,
-    SIGTERM, SIGHUP. Each but the first two comes with one line on stderr, and none with a traceback.
-    Characters that stdout cannot show are replaced, and a reader of it that leaves changes nothing.
+    SIGTERM, SIGHUP. Codes from 2 on come with one line on stderr, and none with a traceback. Characters that
+    stdout cannot show are replaced. Where the reader of stdout leaves early, the code stays the same.
     """
     with lenient_streams() as stdout:
         try:
@@ -61,7 +63,7 @@ def run_command(command: Callable[[], int]) -> int:
 
 
 def _lost_words(stdout: LenientStream) -> int:
-    """Say that output had no place, if so; a reader who left is no reason. Returns an exit code."""
+    """Report output that could not be written, unless because its reader left; return the exit code."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     if stdout.lost is None or stdout.lost.errno in (None, errno.EPIPE):
@@ -71,7 +73,7 @@ def _lost_words(stdout: LenientStream) -> int:
 
 
 def _exit_code(command: Callable[[], int]) -> int:
-    """Run a command; every exception but SystemExit becomes one line and an exit code."""
+    """Run a command; make one line and an exit code of every exception but SystemExit."""
     try:
         with _signals_arrive():
             code = command()
@@ -88,7 +90,7 @@ def _exit_code(command: Callable[[], int]) -> int:
 
 
 def _exit_code_of(error: Exception) -> int:
-    """Say in a line what came, and return the exit code that belongs to it."""
+    """Print an exception as one line on stderr, and return its exit code."""
     if os.environ.get(TRACEBACK, "0") not in ("", "0") and not isinstance(error, NtkspecError):
         with contextlib.suppress(OSError):
             traceback.print_exception(error)
@@ -98,7 +100,7 @@ def _exit_code_of(error: Exception) -> int:
 
 
 def in_words(error: Exception) -> tuple[str, int]:
-    """Return what to say of any exception, and the exit code that belongs to it."""
+    """Return the message for an exception, and its exit code."""
     if isinstance(error, NtkspecError):
         return str(error), BAD_INPUT
     if _out_of_memory(error):
@@ -121,19 +123,19 @@ def _no_place(error: OSError) -> str:
 
 
 def _out_of_memory(error: BaseException | None) -> bool:
-    """Whether that is the reason, or the reason's reason: libraries say it in several ways."""
+    """Return whether an exception, or one that caused it, means that memory is short."""
     while error is not None:
-        said = str(error)
+        message = str(error)
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             return True
-        if any(words in said for words in _NO_MEMORY):
+        if any(words in message for words in _NO_MEMORY):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
 def line_on_stderr(text: str) -> None:
-    """Print one line on stderr, if that is there and takes it."""
+    """Print one line on stderr; do nothing where stderr is closed or cannot be written."""
     if sys.stderr is not None:  # or `print` would take stdout
         with contextlib.suppress(OSError, ValueError):
             print(one_line(text), file=sys.stderr, flush=True)
@@ -141,10 +143,10 @@ def line_on_stderr(text: str) -> None:
 
 @contextlib.contextmanager
 def _signals_arrive() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the command as Ctrl-C does, unless somebody has other plans for them.
+    """Make SIGTERM and SIGHUP raise exceptions as Ctrl-C does, unless the caller has handlers for them.
 
-    What comes where a library cannot let exceptions through, as h5py in HDF5, comes once more. Timers and
-    alarms stay the caller's.
+    A signal whose exception a library swallows, as h5py does inside of HDF5, is sent once more. Timers and
+    alarms are not touched.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -169,14 +171,14 @@ def _signals_arrive() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lost_interrupts_again() -> Iterator[None]:
-    """Send a signal once more, from another thread, whose exception a library printed and forgot."""
+    """Send a signal once more, from another thread, if a library printed its exception and went on."""
     hook, main, senders = sys.unraisablehook, threading.main_thread().ident, list[threading.Timer]()
 
     def send(number: int) -> None:
         if main is not None and callable(signal.getsignal(number)):  # not to what would kill the process
             signal.pthread_kill(main, number)
 
-    def again(lost: Any) -> None:
+    def again(lost: sys.UnraisableHookArgs) -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
             hook(lost)
             return
@@ -197,10 +199,10 @@ def _lost_interrupts_again() -> Iterator[None]:
 
 
 def begin(*, trials: bool = False) -> None:
-    """Prepare the process of a command, in its first lines; never that of who imports its module.
+    """Prepare the process of a command; called in its first lines, and never when its module is imported.
 
     Args:
-        trials: whether the command will try files out; the server for it starts while this process imports.
+        trials: start the server that tries files out, so that it is ready when this process has imported.
     """
     quiet_interrupts()
     if trials:
@@ -208,9 +210,9 @@ def begin(*, trials: bool = False) -> None:
 
 
 def quiet_interrupts() -> None:
-    """Choose what happens while a command is still importing, as NumPy and SciPy, for half a second.
+    """Set what happens during the half second in which a command imports NumPy and SciPy.
 
-    Ctrl-C ends it without a word, and an exception with one line and its exit code.
+    Ctrl-C then ends it silently, and an exception ends it with one line and its exit code.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
@@ -223,8 +225,8 @@ def _leave(*_: object) -> NoReturn:
     os._exit(INTERRUPTED)
 
 
-def _leave_with(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """As `sys.excepthook`, after which Python itself would say 1: a bound does not hold."""
+def _leave_with(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """End the process as `sys.excepthook`, but not with code 1, which means that a bound does not hold."""
     if not isinstance(error, Exception):
         sys.__excepthook__(kind, error, trace)
         return
@@ -236,7 +238,7 @@ def _leave_with(kind: type[BaseException], error: BaseException, trace: Any) -> 
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser with --version, whose refusals are one line, and which takes no abbreviations."""
+    """An argument parser with --version, one-line errors and no abbreviated options."""
 
     def __init__(
         self, *, prog: str | None = None, description: str | None, epilog: str | None = None
@@ -251,15 +253,23 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--version", action="version", version=PRODUCER, help="print the version and exit")
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line and exit with code 2."""
+        """Print the error in one line and exit with code 2."""
         line_on_stderr(f"error: {message}; see {self.prog} --help")
         raise SystemExit(BAD_INPUT)
 
 
-def positive(kind: type) -> Callable[[str], Any]:
-    """For argparse: parses a finite number > 0 of this kind."""
+def positive(kind: Callable[[str], Number]) -> Callable[[str], Number]:
+    """Return a parser for argparse of finite numbers > 0.
 
-    def parse(text: str) -> Any:
+    Args:
+        kind: int or float.
+
+    Example:
+        >>> positive(float)("0.5")
+        0.5
+    """
+
+    def parse(text: str) -> Number:
         with contextlib.suppress(ValueError):
             value = kind(text)
             if value > 0 and value < float("inf"):
@@ -270,7 +280,7 @@ def positive(kind: type) -> Callable[[str], Any]:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console whose broken pipes reach `run_command`, where rich itself would exit with code 1."""
+    """Return a rich console that raises BrokenPipeError, where rich itself would exit with code 1."""
     from rich.console import Console
 
     class PipedConsole(Console):
@@ -282,25 +292,30 @@ def console(*, stderr: bool = False) -> Console:
 
 @contextlib.contextmanager
 def warnings_as_lines(kind: type[Warning]) -> Iterator[None]:
-    """Print warnings of a kind as one line each on stderr; others go their usual way."""
+    """Print each warning of a kind as one line on stderr; leave other warnings as they are."""
     with warnings.catch_warnings():
         usual = warnings.showwarning
 
-        def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
             if issubclass(category, kind):
                 warn(str(message))
             else:
-                usual(message, category, *rest, **named)
+                usual(message, category, *rest, **options)
 
         warnings.showwarning = show
         yield
 
 
 def warn(text: str) -> None:
-    """Print one line on stderr that is no error."""
+    """Print a warning on stderr."""
     print(f"warning: {text}", file=sys.stderr)
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and control characters: names inside a foreign file may hold anything."""
+    """Return the text with spaces for line breaks and control characters, as names in foreign files may have.
+
+    Example:
+        >>> one_line("two\\nlines")
+        'two lines'
+    """
     return "".join(char if char.isprintable() else " " for char in text)

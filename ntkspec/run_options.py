@@ -1,4 +1,4 @@
-"""The options of command lines that analyse run files, and the settings that they mean."""
+"""The options of command lines that analyse run files, and the settings that they stand for."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def settings_of(options: argparse.Namespace) -> RunSettings:
     """Return the settings that a command line asks for.
 
     Raises:
-        UsageError: a seed of no draw, or a check or an alignment where it cannot be had.
+        UsageError: a seed without --samples, or options that do not fit together.
     """
     if options.seed is not None and options.samples is None:
         raise UsageError(

@@ -19,12 +19,12 @@ class RunSettings:
     """How a run file is analysed: plain values, so that it can be pickled and compared.
 
     Raises:
-        UsageError: a second computation, or an alignment, is asked for where it cannot be had.
+        UsageError: `check` or `alignment` asks for what the method, or `k`, cannot give.
     """
 
     snapshot: str = "all"  # an id or label, or "all"
     method: MethodChoice = "auto"
-    k: int | None = None  # only the largest
+    k: int | None = None  # only so many eigenvalues, the largest; None: all
     outputs: Outputs = "trace"
     drop: tuple[tuple[str, ...], ...] = ()  # further ablations: roles or blocks to leave out
     backend: Choice = "auto"
@@ -33,7 +33,7 @@ class RunSettings:
     check: bool = False  # compute every total kernel and spectrum in a second way, too
     samples: int | None = None  # so many of the run's, drawn at random; None: all
     seed: int = 0  # of that draw
-    alignment: When = "auto"  # whether to look where the targets lie, which takes the eigenvectors
+    alignment: When = "auto"  # whether to find where the targets lie, which needs eigenvectors
 
     def __post_init__(self) -> None:
         if self.check and (self.k is not None or not _gives_all(self.method)):
