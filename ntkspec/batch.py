@@ -46,7 +46,7 @@ examples:
   python -m ntkspec.batch -o results/ --report-only
 """
 
-CLASHES = {
+CLASHES = {  # options, and those that do not go together with them
     "--share": ("--workers", "--profile", "--cluster", "--kernels", "--report-only"),
     "--kernels": ("--report-only", "--dry-run", "--pages", "--again"),
     "--report-only": ("--dry-run", "--pages"),

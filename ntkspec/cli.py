@@ -8,7 +8,6 @@ import errno
 import os
 import signal
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
 from ntkspec.errors import NtkspecError
+from ntkspec.signals import ENDINGS_IN_WORDS, signals_arrive
 from ntkspec.streams import LenientStream, lenient_streams
 
 if TYPE_CHECKING:
@@ -26,23 +26,7 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 DONE, FAILED, BAD_INPUT, UNEXPECTED, INTERRUPTED = 0, 1, 2, 70, 130  # 70: EX_SOFTWARE of sysexits.h
 TRACEBACK = "NTKSPEC_TRACEBACK"  # set it to see where an unexpected exception came from
-
-
-class Terminated(KeyboardInterrupt):
-    """The exception that SIGTERM raises: code that cleans up after Ctrl-C cleans up after it, too."""
-
-    number = signal.SIGTERM
-
-
-class HungUp(KeyboardInterrupt):
-    """The exception that SIGHUP raises: the terminal was closed."""
-
-    number = signal.SIGHUP
-
-
-_ENDINGS: dict[int, type[KeyboardInterrupt]] = {signal.SIGTERM: Terminated, signal.SIGHUP: HungUp}
 _NO_MEMORY = (os.strerror(errno.ENOMEM), "can't start new thread", "failed to map segment")
-_SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
 
 def run_command(command: Callable[[], int]) -> int:
@@ -75,7 +59,7 @@ def _lost_words(stdout: LenientStream) -> int:
 def _exit_code(command: Callable[[], int]) -> int:
     """Run a command; make one line and an exit code of every exception but SystemExit."""
     try:
-        with _signals_arrive():
+        with signals_arrive(replacing=_leave):
             code = command()
             sys.stdout.flush()
         return code
@@ -83,7 +67,7 @@ def _exit_code(command: Callable[[], int]) -> int:
         return DONE
     except KeyboardInterrupt as error:
         number = getattr(error, "number", signal.SIGINT)
-        line_on_stderr(_SAID[number])
+        line_on_stderr(ENDINGS_IN_WORDS[number])
         return 128 + int(number)
     except Exception as error:
         return _exit_code_of(error)
@@ -139,63 +123,6 @@ def line_on_stderr(text: str) -> None:
     if sys.stderr is not None:  # or `print` would take stdout
         with contextlib.suppress(OSError, ValueError):
             print(one_line(text), file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _signals_arrive() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP raise exceptions as Ctrl-C does, unless the caller has handlers for them.
-
-    A signal whose exception a library swallows, as h5py does inside of HDF5, is sent once more. Timers and
-    alarms are not touched.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, _: object) -> NoReturn:
-        raise _ENDINGS[number]
-
-    before: dict[int, Any] = {}
-    try:
-        for number in _ENDINGS:
-            if signal.getsignal(number) is signal.SIG_DFL:
-                before[number] = signal.signal(number, end)
-        if signal.getsignal(signal.SIGINT) is _leave:
-            before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
-        with _lost_interrupts_again():
-            yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _lost_interrupts_again() -> Iterator[None]:
-    """Send a signal once more, from another thread, if a library printed its exception and went on."""
-    hook, main, senders = sys.unraisablehook, threading.main_thread().ident, list[threading.Timer]()
-
-    def send(number: int) -> None:
-        if main is not None and callable(signal.getsignal(number)):  # not to what would kill the process
-            signal.pthread_kill(main, number)
-
-    def again(lost: sys.UnraisableHookArgs) -> None:
-        if not issubclass(lost.exc_type, KeyboardInterrupt):
-            hook(lost)
-            return
-        number = getattr(lost.exc_type, "number", signal.SIGINT)
-        sender = threading.Timer(0.05, send, [number])  # seconds; by then that call is over
-        sender.daemon = True
-        senders.append(sender)
-        sender.start()
-
-    sys.unraisablehook = again
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
-        for sender in senders:
-            sender.cancel()
-            sender.join()  # or it might send after its signal's handler is gone
 
 
 def begin(*, trials: bool = False) -> None:

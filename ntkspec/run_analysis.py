@@ -1,4 +1,4 @@
-"""From one run file to what a report says of it: arguments and results that travel between processes."""
+"""Analyse one run file and return what a report says of it; arguments and results can be pickled."""
 
 from __future__ import annotations
 

@@ -109,12 +109,17 @@ def write_kernels_with(
         progress or (lambda _: None),
         watch,
     )
+    return _write_all(workers, run_file, Path(folder), settings)
+
+
+def _write_all(workers: _Workers, run_file: str | Path, folder: Path, settings: RunSettings) -> list[Path]:
+    """Write the kernels of all snapshots of a run file by these workers; return the paths."""
     engine = select(settings.backend)
     settings = replace(settings, backend=engine.name)  # the workers' too
     sign = sign_of(run_file)
     with open_run(run_file, memory=settings.memory) as run:
         snapshots = chosen(run, settings)
-        with kernel_files([run.path], [[snap.id for snap in snapshots]], Path(folder)) as (places,):
+        with kernel_files([run.path], [[snap.id for snap in snapshots]], folder) as (places,):
             run.check_values()
             for snap in snapshots:
                 source = KernelSource(run.path.absolute(), sign, snap.id, settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +31,7 @@ def write_run(
     roles: Mapping[str, str] | None = None,
     metrics: Mapping[str, float] | None = None,
     run_label: str | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, object] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a run file of one snapshot from arrays, such as those of JAX and NumPy.
