@@ -140,7 +140,7 @@ def _cluster(options: argparse.Namespace) -> Cluster | None:
 def _profile(options: argparse.Namespace) -> str | None:
     """Return the profile that was named; else "gpu" where a GPU is asked for or found, or "cpu".
 
-    Workers of a Dask scheduler run already and get none.
+    For the workers of a Dask scheduler, which run already, no profile is chosen.
     """
     if options.profile is not None or options.cluster not in (LOCAL, SLURM):
         named: str | None = options.profile

@@ -24,14 +24,7 @@ from ntkspec.errors import TrainingError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.devices import full_float32
-from ntkspec.nets.steps import (
-    LOSS_EVERY,
-    check_finite,
-    diverged,
-    draw_batch,
-    make_optimizer,
-    take_steps,
-)
+from ntkspec.nets.steps import LOSS_EVERY, diverged, draw_batch, make_optimizer, take_steps
 from ntkspec.nets.task import Loss, Picture, Predict, Task
 
 __all__ = [
@@ -39,14 +32,10 @@ __all__ = [
     "LossCurve",
     "Training",
     "TrainingSnapshot",
-    "check_finite",
     "deterministic",
-    "draw_batch",
     "evaluate",
-    "make_optimizer",
     "predictor",
     "snapshot_labels",
-    "take_steps",
     "train",
     "within_memory",
 ]
