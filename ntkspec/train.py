@@ -25,6 +25,7 @@ from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.devices import described, find_device
 from ntkspec.nets.flags import make_parser as make_parser  # as every command has it
 from ntkspec.progress import Say, progress
+from ntkspec.qualities import QUALITIES, quality_of
 from ntkspec.train_request import Command, read_command
 
 if TYPE_CHECKING:
@@ -35,15 +36,7 @@ if TYPE_CHECKING:
     from ntkspec.nets.task import Task
     from ntkspec.nets.training import LossCurve, Training
 
-METRICS = {  # that the summary shows where a task has them: title and format
-    "loss": ("loss", "{:.3e}"),
-    "psnr_db": ("PSNR dB", "{:.2f}"),
-    "psnr_db_learnt": ("learnt dB", "{:.2f}"),
-    "psnr_db_held_out": ("held out dB", "{:.2f}"),
-    "ms_ssim": ("MS-SSIM", "{:.4f}"),
-    "iou": ("IoU", "{:.4f}"),
-    "chamfer": ("Chamfer", "{:.4f}"),
-}
+LOSS = "loss"
 CURVE_POINTS = 100  # at most, of the loss curve in the run file; the whole curve is in the folder beside it
 
 
@@ -194,7 +187,13 @@ def write_run(
     from ntkspec.export import RunExporter
 
     device, history = described(training.device), _history(training.curve, training.seconds)
-    config = {**training.config.to_dict(), "device": device, **(notes or {}), "training": history}
+    config = {
+        **training.config.to_dict(),
+        "family": training.config.family,
+        "device": device,
+        **(notes or {}),
+        "training": history,
+    }
     exporter = RunExporter(
         path,
         inputs=task.coordinates[indices],
@@ -239,20 +238,30 @@ def _history(curve: LossCurve, seconds: float) -> dict[str, object]:
     return {"seconds": round(seconds, 3), "steps": curve.steps[::every].tolist(), "losses": losses}
 
 
+def _title(name: str) -> str:
+    """Return the head of a metric's column, with its unit."""
+    return f"{quality_of(name).title} {quality_of(name).unit}".strip()
+
+
+def _number(name: str, value: float | None) -> str:
+    """Return a metric with more digits than reports show, without its unit."""
+    if value is None:
+        return "-"
+    return f"{value:{'.3e' if name == LOSS else quality_of(name).precise}}"
+
+
 def _summary(command: Command, training: Training, sampled: str, export_seconds: float) -> None:
     from rich.table import Table
 
     from ntkspec.nets.run_folder import folder_beside
 
     config, snapshots = training.config, training.snapshots
-    shown = [name for name in METRICS if any(name in kept.metrics for kept in snapshots)]
-    table = Table("snapshot", "step", *(METRICS[name][0] for name in shown), title=None)
+    shown = [name for name in (LOSS, *QUALITIES) if any(name in kept.metrics for kept in snapshots)]
+    table = Table("snapshot", "step", *(_title(name) for name in shown), title=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for kept in snapshots:
-        numbers = [
-            METRICS[name][1].format(kept.metrics[name]) if name in kept.metrics else "-" for name in shown
-        ]
+        numbers = [_number(name, kept.metrics.get(name)) for name in shown]
         table.add_row(kept.label, str(kept.step), *numbers)
     console().print(table)
     asked = "" if sampled.startswith(f"{config.samples} ") else f" ({config.samples} asked for)"

@@ -25,7 +25,9 @@ MAX_PARAMETERS = 2**28  # 1 GiB in float32, four times that with Adam's moments 
 DEFAULT_GROWTH = 2.0
 GAUSSIAN, AXIS, MULTIGRID = ("encoding", "gaussian"), ("encoding", "axis"), ("encoding", "multigrid")
 IMAGE, OCCUPANCY = ("task", "image"), ("task", "occupancy")
-ENCODINGS = ("identity", "gaussian", "axis", "multigrid")
+# Encodings, and the family of each, by which reports compare runs.
+FAMILIES = {"identity": "baseline", "gaussian": "ffe", "axis": "ffe", "multigrid": "mpe"}
+ENCODINGS = tuple(FAMILIES)
 ACTIVATIONS = ("relu", "silu", "gelu", "tanh", "sine")
 DEGREES = {"linear": 1, "smooth": 1, "quadratic": 2, "cubic": 3}  # an axis of N cells has N + degree nodes
 INTERPOLATIONS = tuple(DEGREES)
@@ -166,6 +168,11 @@ class TrainConfig:
     def uses(self, option: Option) -> bool:
         """Return whether an option has an effect, given the values of the others."""
         return option.needs is None or getattr(self, option.needs[0]) == option.needs[1]
+
+    @property
+    def family(self) -> str:
+        """Return the family of its encoding: "baseline", "ffe" (Fourier features) or "mpe" (multigrid)."""
+        return FAMILIES[self.encoding]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options by section, in types of JSON, without None and options that have no effect."""

@@ -14,6 +14,7 @@ from PIL import Image
 from ntkspec.nets.read_picture import read_picture
 from ntkspec.nets.samples import sample_learnt, sample_pixels
 from ntkspec.nets.task import Loss, Picture, Predict
+from ntkspec.qualities import PSNR_HELD_OUT, PSNR_LEARNT
 
 if TYPE_CHECKING:
     import torch
@@ -77,8 +78,8 @@ class ImageTask:
         drawn = self.image(predicted)
         metrics = picture_metrics(self.image(self.values), drawn, device)
         if len(self.held_out):
-            for sort, rows in (("learnt", self.learnt), ("held_out", self.held_out)):
-                metrics |= psnr(self.values[rows], predicted[rows], f"psnr_db_{sort}")
+            for quality, rows in ((PSNR_LEARNT, self.learnt), (PSNR_HELD_OUT, self.held_out)):
+                metrics |= psnr(self.values[rows], predicted[rows], quality.name)
         return metrics, to_uint8(drawn)
 
 

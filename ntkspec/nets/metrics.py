@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.extras import needs_torch
+from ntkspec.qualities import MS_SSIM, PSNR
 
 with needs_torch("ntkspec.nets.metrics"):
     import torch
@@ -34,12 +35,12 @@ def picture_metrics(
     """
     metrics = psnr(truth, picture)
     if min(truth.shape[:2]) >= MS_SSIM_SIDE:
-        metrics["ms_ssim"] = _ms_ssim(_double(truth), _double(picture).clip(0, 1), device)
+        metrics[MS_SSIM.name] = _ms_ssim(_double(truth), _double(picture).clip(0, 1), device)
     return metrics
 
 
 def psnr(
-    truth: NDArray[np.floating], values: NDArray[np.floating], name: str = "psnr_db"
+    truth: NDArray[np.floating], values: NDArray[np.floating], name: str = PSNR.name
 ) -> dict[str, float]:
     """Compute the PSNR in dB of values in [0, 1], of any shape; {} if they equal the truth.
 

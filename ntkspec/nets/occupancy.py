@@ -19,6 +19,7 @@ from ntkspec.nets.inside import check_embree, contains, has_overlaps, sample_sur
 from ntkspec.nets.samples import sample_points
 from ntkspec.nets.surface import View, chamfer, extract_surface, render
 from ntkspec.nets.task import Loss, Picture, Predict
+from ntkspec.qualities import CHAMFER, IOU
 
 if TYPE_CHECKING:
     import torch
@@ -88,11 +89,11 @@ class OccupancyTask:
         """
         inside, truth = predict(self.held_out) > 0, self.held_out_values > 0
         uniform = _uniform(len(truth))
-        metrics = {"iou": iou(inside, truth), "iou_uniform": iou(inside[:uniform], truth[:uniform])}
+        metrics = {IOU.name: iou(inside, truth), "iou_uniform": iou(inside[:uniform], truth[:uniform])}
         surface = extract_surface(predict, self.resolution) if self.resolution else None
         if surface is None:
             return metrics, None
-        return metrics | {"chamfer": chamfer(surface, self.mesh, sample_b=sample_surface)}, render(
+        return metrics | {CHAMFER.name: chamfer(surface, self.mesh, sample_b=sample_surface)}, render(
             surface, view=self.view
         )
 

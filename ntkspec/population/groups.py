@@ -72,7 +72,7 @@ def settings_of(config: Config) -> Config:
     with when others are added to the study.
     """
     task = {key: value for key, value in config.get("task", {}).items() if key not in OF_SOURCES}
-    apart = ("label", "seed", "device", "trained_by", "sha256")
+    apart = ("label", "seed", "family", "device", "trained_by", "sha256")
     return {key: value for key, value in config.items() if key not in apart} | {"task": task}
 
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
 from ntkspec.report.headline import ranking
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, when_last
 from ntkspec.report.summary import ComparisonTable, comparison_table, singular_baseline
 
-_SHOWN = (
-    "psnr_db",
-    "psnr_db_held_out",
-    "ms_ssim",
-    "iou",
-)  # qualities; the others stand with the pictures and below
 _NO_NUMBER = (words.UNRESOLVED, words.NOT_COMPUTED, words.REFERENCE, "-")  # how cells begin that hold none
 
 
@@ -64,17 +59,11 @@ def front(report: Report) -> Front:
 
 
 def _qualities(table: ComparisonTable) -> Iterator[Column]:
-    meanings = {
-        "psnr_db": "PSNR: how close the learnt picture is to the true one, in decibels. Higher is better: "
-        "30 is good, at 40 no difference is seen.",
-        "psnr_db_held_out": "Held out: PSNR of the pixels that were not trained on.",
-        "ms_ssim": "MS-SSIM: how alike both pictures look, structure and contrast. 1 is equal.",
-        "iou": "IoU: volume that the learnt body and the true one share, over that of both together. 1 is "
-        "equal.",
-    }
+    """Yield the metrics that have a meaning to show; the others stand in the details."""
     for i, name in enumerate(table.qualities):
-        if name in _SHOWN:
-            yield Column(words.QUALITIES[name], meanings[name], tuple(row.qualities[i] for row in table.rows))
+        if QUALITIES[name].meaning:
+            cells = tuple(row.qualities[i] for row in table.rows)
+            yield Column(QUALITIES[name].title, QUALITIES[name].meaning, cells)
 
 
 def _modes(table: ComparisonTable) -> Iterator[Column]:

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from ntkspec.qualities import IOU, PSNR, PSNR_HELD_OUT, QUALITIES, quality_of, show
 from ntkspec.report import words
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, last_name, styled_runs, when_last
@@ -24,13 +25,13 @@ _MOST_NAMES = 3  # of runs in a sentence
 class Scores:
     """Who reached what at the end, the best first."""
 
-    metric: str  # of `words.QUALITIES`
+    metric: str  # of `ntkspec.qualities`
     values: tuple[tuple[Decimal, StyledRun], ...]  # as shown
 
     @property
     def title(self) -> str:
         """The metric in words."""
-        return words.QUALITIES["psnr_db" if self.metric == "psnr_db_held_out" else self.metric]
+        return (PSNR if self.metric == PSNR_HELD_OUT.name else quality_of(self.metric)).title
 
     @property
     def best(self) -> tuple[StyledRun, ...]:
@@ -43,7 +44,7 @@ class Scores:
 
     def said(self, value: Decimal) -> str:
         """A value, or a difference of two, in the metric's unit and digits."""
-        return words.metric({self.metric: float(value)}, self.metric)
+        return quality_of(self.metric).show(float(value))
 
 
 def headline(report: Report) -> tuple[str, ...]:
@@ -72,10 +73,10 @@ def scores_of(runs: Sequence[StyledRun]) -> Scores | None:
     Where all runs have pixels that they did not learn, it is the PSNR of those.
     """
     ends = [(run.end.metrics, run) for run in runs if run.end]
-    held_out = ["psnr_db_held_out"] if all("psnr_db_held_out" in metrics for metrics, _ in ends) else []
-    for name in (*held_out, "psnr_db", "iou"):
-        shown = [(words.metric(metrics, name), run) for metrics, run in ends]
-        known = [(Decimal(text.removesuffix(" dB")), run) for text, run in shown if text != "-"]
+    held_out = [PSNR_HELD_OUT.name] if all(PSNR_HELD_OUT.name in metrics for metrics, _ in ends) else []
+    for name in (*held_out, *(quality.name for quality in QUALITIES.values() if quality.ranks)):
+        shown = [(show(metrics, name), run) for metrics, run in ends]
+        known = [(Decimal(text.split()[0]), run) for text, run in shown if text != "-"]
         if known:
             return Scores(name, tuple(sorted(known, key=lambda pair: -pair[0])))
     return None
@@ -244,7 +245,7 @@ def _kernel(run: StyledRun, kernel: str) -> Spectrum | None:
 
 def _noun(runs: Sequence[StyledRun], scores: Scores) -> str:
     """What was to be learnt."""
-    if scores.metric == "iou":
+    if scores.metric == IOU.name:
         return "shape"
     pictures = all(run.run.truth is not None or run.run.config.get("task") == "image" for run in runs)
     return "picture" if pictures else "target"
@@ -253,7 +254,7 @@ def _noun(runs: Sequence[StyledRun], scores: Scores) -> str:
 def _target(runs: Sequence[StyledRun], scores: Scores) -> str:
     """What the metric measures the distance to."""
     noun = _noun(runs, scores)
-    return f"the held-out part of the {noun}" if scores.metric == "psnr_db_held_out" else f"the {noun}"
+    return f"the held-out part of the {noun}" if scores.metric == PSNR_HELD_OUT.name else f"the {noun}"
 
 
 def _one_target(runs: Sequence[StyledRun]) -> bool:

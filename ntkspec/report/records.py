@@ -5,6 +5,7 @@ report.json has the shape of these records, but for pictures and eigenvectors; `
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -130,6 +131,7 @@ class Report:
         Raises:
             OutputError: the folder holds something else, or cannot be written.
         """
-        from ntkspec.report.write import write_report
-
-        return write_report(self, Path(folder), overwrite=overwrite)
+        # By its name: that module imports this one.
+        write = importlib.import_module("ntkspec.report.write")
+        paths: list[Path] = write.write_report(self, Path(folder), overwrite=overwrite)
+        return paths

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ntkspec.qualities import quality_of, show
 from ntkspec.report import words
 from ntkspec.report.names import kernel_names
 from ntkspec.report.records import RunReport, SnapshotReport
@@ -50,10 +51,7 @@ def run_details(styled: StyledRun) -> dict[str, Any]:
 
 
 def _metrics(snapshot: SnapshotReport) -> str:
-    return ", ".join(
-        f"{words.QUALITIES.get(name, name)} {words.metric(snapshot.metrics, name)}"
-        for name in snapshot.metrics
-    )
+    return ", ".join(f"{quality_of(name).title} {show(snapshot.metrics, name)}" for name in snapshot.metrics)
 
 
 def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -> dict[str, Any]:

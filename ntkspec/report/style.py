@@ -168,6 +168,11 @@ def _kinds(report: Report) -> list[Kind]:
 
 
 def _kind(run: RunReport) -> Kind:
+    """Return the family that the file names, as our trainer does, or else guess it from its words."""
+    family = run.config.get("family")
+    for kind in _ORDER:
+        if family == kind:
+            return kind
     for word in _words(run.config):
         if word in _ENCODINGS:
             return _ENCODINGS[word]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ntkspec.qualities import QUALITIES, show
 from ntkspec.report import words
 from ntkspec.report.headline import ranking
 from ntkspec.report.names import run_names, short
@@ -32,7 +33,7 @@ class ComparisonTable:
 
     baseline: str | None  # the reference's name, if there is one
     snapshots: tuple[str, ...]  # names of the compared snapshots, in order of training; of `course`
-    qualities: tuple[str, ...]  # metrics, of `words.QUALITIES`, that a run has at the end
+    qualities: tuple[str, ...]  # metrics, of `ntkspec.qualities`, that a run has at the end
     rows: tuple[ComparisonRow, ...]
 
     @property
@@ -52,7 +53,7 @@ def comparison_table(report: Report) -> ComparisonTable:
     labels = _in_order(report, {comparison.snapshot for comparison in totals})
     runs = styled_runs(report)
     known = {name for run in runs if run.end for name in run.end.metrics}
-    qualities = tuple(name for name in words.QUALITIES if name in known)
+    qualities = tuple(name for name in QUALITIES if name in known)
     rows = tuple(_row(styled, report, totals, labels, qualities) for styled in runs)
     baseline = next((styled.name for styled in runs if styled.run.label == report.baseline), None)
     return ComparisonTable(baseline, short(labels, 40), qualities, rows)
@@ -122,7 +123,7 @@ def _row(
     found = {c.snapshot: _decades(c, report) for c in totals if c.run == styled.run.label}
     return ComparisonRow(
         run=styled,
-        qualities=tuple(words.metric(metrics, name) for name in qualities),
+        qualities=tuple(show(metrics, name) for name in qualities),
         modes=words.modes(aligned) if aligned else "-",
         lambda_min=words.lambda_min(total) if total else "-",
         decades=words.REFERENCE if is_baseline else found.get(end.label if end else "", "-"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
 from ntkspec.report.headline import headline
 from ntkspec.report.names import kernel_names
@@ -88,7 +89,7 @@ def _one_size(runs: Sequence[RunReport]) -> bool:
 def _columns(table: ComparisonTable) -> list[Column]:
     """The columns; of the qualities the first matters most."""
     qualities = [
-        Column(words.QUALITIES[name], 1 if i == 0 else 5 + i, "right")
+        Column(QUALITIES[name].title, 1 if i == 0 else 5 + i, "right")
         for i, name in enumerate(table.qualities)
     ]
     return [

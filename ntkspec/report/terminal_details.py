@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
 from ntkspec.report.moments import few
 from ntkspec.report.names import kernel_names, short
@@ -189,7 +190,7 @@ def _by_snapshot(said: Sequence[tuple[str, str]], *, always: bool = False) -> st
 def _print_comparison(report: Report, console: Console) -> None:
     table = comparison_table(report)
     columns = [Column("run", 0)]
-    columns += [Column(words.QUALITIES[name], 2 + i, "right") for i, name in enumerate(table.qualities)]
+    columns += [Column(QUALITIES[name].title, 2 + i, "right") for i, name in enumerate(table.qualities)]
     columns.append(Column("lambda_min", 1, "right"))
     # The last compared snapshot matters most, the first least; of many also first and middle.
     last = len(table.snapshots) - 1

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ntkspec.report import words
+from ntkspec.qualities import QUALITIES, show
 from ntkspec.report.records import Picture
 from ntkspec.report.style import StyledRun
 
 MOST_PIXELS = 512  # of a picture's side; larger ones are thinned
-_FORMS = {"psnr_db": "{}", "psnr_db_held_out": "held out {}", "ms_ssim": "MS-SSIM {}", "iou": "IoU {}"}
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ def tiles(runs: Sequence[StyledRun]) -> list[Tile]:
         if target is not None and (truth is None or not np.array_equal(target, truth)):
             truth = target
             found.append(Tile(thin(target), None, ""))
-        said = ((form, words.metric(run.end.metrics, name)) for name, form in _FORMS.items())
-        quality = " · ".join(form.format(value) for form, value in said if value != "-")
+        shown = ((quality.beside_picture, show(run.end.metrics, name)) for name, quality in QUALITIES.items())
+        quality = " · ".join(form.format(value) for form, value in shown if form and value != "-")
         found.append(Tile(thin(picture), run, quality))
     return found
 

@@ -6,7 +6,7 @@ The texts are ASCII. A bound on a number is rounded to the safe side: "<=" upwar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
@@ -42,14 +42,6 @@ CERTIFIED = (
     "storing it has rounded"
 )
 INFINITE = "infinite"
-QUALITIES = {  # shown in tables
-    "psnr_db": "PSNR",
-    "psnr_db_learnt": "learnt",
-    "psnr_db_held_out": "held out",
-    "ms_ssim": "MS-SSIM",
-    "iou": "IoU",
-    "chamfer": "Chamfer",
-}
 
 
 def sci(value: float) -> str:
@@ -200,16 +192,6 @@ def decades(comparison: Comparison) -> str:
     else:
         shown = value
     return f"{qualifier} {round(shown, 1) + 0.0:.1f}"
-
-
-def metric(metrics: Mapping[str, float], name: str) -> str:
-    """A metric in its usual unit and digits; "-" where it is absent or not finite."""
-    value = metrics.get(name)
-    if value is None or not math.isfinite(value):
-        return "-"
-    if name.startswith("psnr_db"):
-        return f"{value:.1f} dB"
-    return f"{value:.3f}" if name in ("ms_ssim", "iou") else f"{value:.4g}"
 
 
 def theorem(bound: CheckedBound) -> str:

@@ -26,10 +26,10 @@ from ntkspec.errors import OutputError, UsageError
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import check_writable, is_locked, open_hdf5, reserve, writing
-from ntkspec.store.interrupted import reopen
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
 from ntkspec.store.texts import check_label, check_name
+from ntkspec.store.unfinished import reopen
 
 PART = ".part"
 

@@ -59,6 +59,9 @@ def test_json_has_the_schema(folder: Path) -> None:
                 "bounds",
                 "checks",
                 "kernel_distance",
+                "alignment",
+                "no_alignment",
+                "eigenfunctions",
             } == set(snapshot)
             assert "total" in snapshot["spectra"]
             for spectrum in snapshot["spectra"].values():
@@ -111,7 +114,7 @@ def test_csv_round_trip(report: Report, folder: Path) -> None:
     with (folder / "spectra.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = ["run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor"]
-    columns.append("zero")
+    columns += ["zero", "radial_frequency"]
     assert list(rows[0]) == columns
     for run in report.runs:
         for snapshot in run.snapshots:

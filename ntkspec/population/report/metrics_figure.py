@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from ntkspec.population.report.cohorts import Cohort, MetricStatistics
 from ntkspec.population.report.labels import ShownLabel
 from ntkspec.population.report.table import in_order
-from ntkspec.report import words
+from ntkspec.qualities import quality_of
 from ntkspec.report.curves import GREY, legend_below, mark, new_axes, new_figure, text
 
 MOST_METRICS = 6
@@ -42,7 +42,7 @@ def fig_metrics(ends: Mapping[ShownLabel, Cohort]) -> Figure | None:
             if metric in of_label:
                 _draw(axes, row, of_label[metric], label.colour or GREY)
         names = [text(label.name, 28) if place % columns == 0 else "" for label in of_labels]
-        _finish(axes, text(words.QUALITIES.get(metric, metric), 40), names)
+        _finish(axes, text(quality_of(metric).title, 40), names)
     if any(cohort.runs > 1 for cohort in ends.values()):
         legend_below(figure, _marks())
     return figure

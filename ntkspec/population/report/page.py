@@ -12,6 +12,7 @@ from ntkspec.population.report.headline import commonest, headline
 from ntkspec.population.report.labels import ShownLabel, when
 from ntkspec.population.report.records import Failed, KeptPopulation
 from ntkspec.population.report.table import Row, metrics_in_table, sections
+from ntkspec.qualities import quality_of
 from ntkspec.report import words
 from ntkspec.report.html import data_uri, resource, template
 
@@ -46,7 +47,7 @@ def render_page(
             if name in figures
         ],
         tables=tables,
-        metrics=[words.clean(words.QUALITIES.get(name, name), 24) for name in metrics_in_table(cohorts)],
+        metrics=[words.clean(quality_of(name).title, 24) for name in metrics_in_table(cohorts)],
         notes=_notes(cohorts, [row for table in tables for row in table.rows]),
         wide=len({cohort.stage for cohort in cohorts} - {None}) > 1,
         several=len(labels) > 1,

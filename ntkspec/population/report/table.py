@@ -9,6 +9,7 @@ from ntkspec.population.report import wording
 from ntkspec.population.report.cohorts import Cohort
 from ntkspec.population.report.labels import ShownLabel
 from ntkspec.population.report.wording import Cell
+from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
 
 MOST_ROWS = 150
@@ -64,14 +65,14 @@ def in_order(metrics: Iterable[str]) -> list[str]:
         ['psnr_db', 'accuracy', 'loss']
     """
     names = set(metrics)
-    first = [name for name in words.QUALITIES if name in names]
+    first = [name for name in QUALITIES if name in names]
     return first + sorted(names - set(first))
 
 
 def metrics_in_table(cohorts: Iterable[Cohort]) -> list[str]:
     """Return the metrics that have a column: those that reports know, or else the first few."""
     metrics = in_order(name for cohort in cohorts for name in cohort.metrics)
-    return [name for name in metrics if name in words.QUALITIES] or metrics[:_MOST_METRICS]
+    return [name for name in metrics if name in QUALITIES] or metrics[:_MOST_METRICS]
 
 
 def _row(cohort: Cohort, label: ShownLabel, metrics: Sequence[str]) -> Row:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ntkspec.population.intervals import FEW, Interval
 from ntkspec.population.report.cohorts import Kernels, MetricStatistics, SpectrumStatistics
 from ntkspec.population.report.records import STATES, State
+from ntkspec.qualities import quality_of
 from ntkspec.report import words
 
 _STATES: Mapping[State, str] = {
@@ -88,7 +89,7 @@ def metric(name: str, statistics: MetricStatistics | None, runs: int) -> Cell:
     mean = statistics.mean
 
     def form(value: float) -> str:
-        return words.metric({name: value}, name)
+        return quality_of(name).show(value)
 
     few = f" in {mean.count:,}" if mean.count < runs else ""
     return Cell(form(mean.value) + few, mean.ends(lambda value: form(value).removesuffix(" dB")))

@@ -1,4 +1,4 @@
-"""Continue run files whose writers were interrupted."""
+"""Read run files that a killed writer left unfinished, and continue them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.Fil
         )
     size = part.stat().st_size
     seconds = sandbox.SECONDS + min(size // 2**21, 60)
-    sandbox.try_out(part, "resume", partial(_try_part, part), max(size, 2**28), seconds)
+    sandbox.try_out(part, "resume", partial(_try, part), max(size, 2**28), seconds)
     with _open_part(part, "r", samples) as file:
         unfinished = _unfinished(file)
     if unfinished:
@@ -56,7 +56,7 @@ def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.Fil
 
 
 def _copy_finished(old: h5py.File, new: h5py.File) -> None:
-    """Copy all but the unfinished snapshots.
+    """Copy a file without its unfinished snapshots.
 
     Parts of these may lie beyond the end that the file states, since the writer was killed: then they cannot
     be deleted, and writing beside them is not safe.
@@ -71,7 +71,7 @@ def _copy_finished(old: h5py.File, new: h5py.File) -> None:
 
 def _open_part(part: Path, mode: str, samples: Mapping[str, AnyArray]) -> h5py.File:
     """Open the interrupted file; raise `UsageError` if it is damaged or has other samples."""
-    file, stored = _read_part(part, mode)
+    file, stored = _read(part, mode)
     same = stored.keys() == samples.keys() and all(
         np.array_equal(stored[name], array) for name, array in samples.items()
     )
@@ -86,7 +86,7 @@ def _open_part(part: Path, mode: str, samples: Mapping[str, AnyArray]) -> h5py.F
     return file
 
 
-def _read_part(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArray]]:
+def _read(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArray]]:
     """Open an interrupted file and read its samples; raise `UsageError` if it is damaged."""
     try:
         file = open_hdf5(part, mode)
@@ -105,8 +105,9 @@ def _read_part(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArray]]:
     return file, stored
 
 
-def _try_part(part: Path, _: sandbox.Step) -> None:
-    _read_part(part, "r")
+def _try(part: Path, _: sandbox.Step) -> None:
+    """Read an interrupted file, for a trial in another process."""
+    _read(part, "r")
 
 
 def _unfinished(file: h5py.File) -> list[str]:

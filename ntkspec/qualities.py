@@ -1,0 +1,103 @@
+"""How good a result is: the metrics that our trainer puts into run files, and what reports say of them.
+
+A metric of any other name stands in a report's details, under that name. To show one more in tables, add it
+here; nothing else has to know it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A metric with what reports say of it."""
+
+    name: str  # in the metrics of a snapshot
+    title: str  # of a column
+    meaning: str = ""  # in a sentence, for whoever has never seen it; "": not in the page's first table
+    digits: str = ".4g"
+    precise: str = ".4f"  # digits where the training prints it
+    unit: str = ""
+    beside_picture: str = ""  # how it stands under a picture, such as "IoU {}"; "": it does not
+    ranks: bool = False  # whether the larger one is the better result, so that a headline may compare by it
+
+    def show(self, value: float | None, digits: str = "") -> str:
+        """Return a value with its unit, "-" where there is none or it is not finite.
+
+        Args:
+            value: of the metric.
+            digits: a format; default: the metric's own.
+
+        Example:
+            >>> PSNR.show(31.234), PSNR.show(None)
+            ('31.2 dB', '-')
+        """
+        if value is None or not math.isfinite(value):
+            return "-"
+        return f"{value:{digits or self.digits}}" + (f" {self.unit}" if self.unit else "")
+
+
+PSNR = Quality(
+    "psnr_db",
+    "PSNR",
+    "PSNR: how close the learnt picture is to the true one, in decibels. Higher is better: 30 is good, at "
+    "40 no difference is seen.",
+    digits=".1f",
+    precise=".2f",
+    unit="dB",
+    beside_picture="{}",
+    ranks=True,
+)
+PSNR_LEARNT = Quality("psnr_db_learnt", "learnt", digits=".1f", precise=".2f", unit="dB")
+PSNR_HELD_OUT = Quality(
+    "psnr_db_held_out",
+    "held out",
+    "Held out: PSNR of the pixels that were not trained on.",
+    digits=".1f",
+    precise=".2f",
+    unit="dB",
+    beside_picture="held out {}",
+)
+MS_SSIM = Quality(
+    "ms_ssim",
+    "MS-SSIM",
+    "MS-SSIM: how alike both pictures look, structure and contrast. 1 is equal.",
+    digits=".3f",
+    beside_picture="MS-SSIM {}",
+)
+IOU = Quality(
+    "iou",
+    "IoU",
+    "IoU: volume that the learnt body and the true one share, over that of both together. 1 is equal.",
+    digits=".3f",
+    beside_picture="IoU {}",
+    ranks=True,
+)
+CHAMFER = Quality("chamfer", "Chamfer")
+
+QUALITIES: dict[str, Quality] = {
+    quality.name: quality for quality in (PSNR, PSNR_LEARNT, PSNR_HELD_OUT, MS_SSIM, IOU, CHAMFER)
+}
+
+
+def quality_of(name: str) -> Quality:
+    """Return what is known of a metric; of one that is not known, its name.
+
+    Example:
+        >>> quality_of("loss").title
+        'loss'
+    """
+    return QUALITIES.get(name) or Quality(name, name)
+
+
+def show(metrics: Mapping[str, float], name: str) -> str:
+    """Return a metric in its usual unit and digits; "-" where it is absent or not finite.
+
+    Example:
+        >>> show({"iou": 0.91234}, "iou")
+        '0.912'
+    """
+    return quality_of(name).show(metrics.get(name))
