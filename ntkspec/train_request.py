@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ntkspec.errors import UsageError
-from ntkspec.nets.config import TrainConfig, read_toml, unnest
+from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.devices import check_device
 from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, read_flags
 from ntkspec.nets.presets import resolve
+from ntkspec.nets.sections import read_toml, unnest
 
 
 @dataclass(frozen=True)
