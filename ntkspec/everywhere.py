@@ -60,7 +60,7 @@ def mode_pictures(
         return None, ()
     points = samples if everywhere is None else everywhere.inputs
     functions = eigenfunctions_of(kernel, spectrum, None if everywhere is None else everywhere.jacobian)
-    grid = PixelGrid.of(points)
+    grid = PixelGrid.from_points(points)
     frequencies = [
         None if grid is None else radial_frequency(grid.picture(values)) for values in functions.values.T
     ]

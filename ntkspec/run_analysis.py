@@ -140,7 +140,8 @@ class RunWork:
     def _reference(self, run: Run) -> Reference:
         """Return what distances are measured from: the run's first snapshot, whichever are analysed."""
         first, budget = run.snapshots[0], budget_bytes(self.settings.memory)
-        return Reference.of(first.id, drawn(first.jacobian, self.settings), self.settings.drop, budget)
+        jacobian = drawn(first.jacobian, self.settings)
+        return Reference.from_snapshot(first.id, jacobian, self.settings.drop, budget)
 
     def _snapshot(
         self,

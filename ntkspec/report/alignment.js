@@ -6,7 +6,7 @@ window.views = window.views || {};
   // Both views draw a share, from all to almost nothing, against modes or steps on a log axis.
   function view(data, look, it) {
     const all = data.runs.flatMap((run) => run.alignments.flatMap((curve) => curve[it.y])).filter((share) => share > 0);
-    const least = Math.max(Math.min(...all, 0.1), 1e-6);
+    const least = Math.max(all.reduce((one, other) => Math.min(one, other), 0.1), 1e-6); // too many to be arguments
     function traces(run, curve, options) {
       if (!curve[it.y].length) return [];
       const colour = look.colour(curve);

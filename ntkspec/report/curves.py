@@ -19,7 +19,7 @@ from matplotlib.typing import LineStyleType
 from numpy.typing import NDArray
 
 from ntkspec.report.records import Report
-from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, stages
+from ntkspec.report.style import MARKERS, STAGES, Stage, StyledRun, last_name, stages
 from ntkspec.report.thinning import thinned
 from ntkspec.report.words import clean
 from ntkspec.spectral.eigenvalues import Spectrum
@@ -34,6 +34,7 @@ _FAINT = 0.55  # of floors
 _CURVE, _FURTHER_DIGITS = re.compile(rb' d="[^"]*"'), re.compile(rb"(\.\d\d)\d+")
 _POINTS = 600  # of a curve; more cannot be seen
 _LEAST_SHOWN = 0.1  # of the floor
+_MARKS = 6  # on a curve
 _DASHES: dict[Stage, LineStyleType] = {
     "init": (0, (1.0, 1.6)),
     "mid": (0, (5.0, 2.0)),
@@ -104,14 +105,14 @@ def draw_spectrum(
     stage: Stage | None,
     front: float = 2.0,
     *,
-    dash: tuple[float, ...] = (),
+    sign: str = "",
 ) -> None:
     """The resolved part of a spectrum; a cross where it goes under the floor, a bar where it was cut.
 
     Args:
         stage: of training, which has a line style; None: one of many snapshots.
         front: the larger, the nearer; from 2 to 3.
-        dash: of the run's own at the end of training, in widths of the line.
+        sign: matplotlib's marker by which the curve is told from others.
     """
     if not spectrum.resolved:
         return
@@ -122,9 +123,10 @@ def draw_spectrum(
         index,
         values,
         color=colour,
-        linestyle=(0, dash) if dash and stage == "end" else _DASHES[stage] if stage else "solid",
+        linestyle=_DASHES[stage] if stage else "solid",
         linewidth=_WIDTHS[stage] if stage else _MANY,
-        marker="o" if len(index) == 1 else None,
+        marker=sign or ("o" if len(index) == 1 else None),
+        markevery=marked(index) if sign else None,
         markersize=4,
         zorder=front,
     )
@@ -181,17 +183,39 @@ def draw_run(
     hatch: bool = False,
     colour: str = "",
     shown: Sequence[Stage] = STAGES,
+    signed: bool = False,
 ) -> None:
-    """One kernel of a run at the stages of training to be shown, and its floor at the last of them."""
-    last: Spectrum | None = None
-    for stage, snapshot in stages(run.run).items():
-        spectrum = snapshot.spectra.get(kernel)
-        if spectrum is not None and stage in shown:
-            front = 2.0 + STAGES.index(stage) * 0.1
-            draw_spectrum(axes, spectrum, colour or run.colour, stage, front, dash=run.dash)
-            last = spectrum
-    if last is not None:
-        draw_floor(axes, last, colour or run.colour, hatch=hatch)
+    """One kernel of a run at the stages of training to be shown, and its floor at the last of them.
+
+    Args:
+        signed: the last of them has the run's marker; dashes are those of the stages.
+    """
+    found = [
+        (stage, snapshot.spectra[kernel])
+        for stage, snapshot in stages(run.run).items()
+        if kernel in snapshot.spectra and stage in shown
+    ]
+    for i, (stage, spectrum) in enumerate(found, start=1):
+        front, sign = 2.0 + STAGES.index(stage) * 0.1, sign_of(run, several=signed and i == len(found))
+        draw_spectrum(axes, spectrum, colour or run.colour, stage, front, sign=sign)
+    if found:
+        draw_floor(axes, found[-1][1], colour or run.colour, hatch=hatch)
+
+
+def sign_of(run: StyledRun, *, several: bool) -> str:
+    """matplotlib's marker of the run, by which it is told from several others; "" where it is alone."""
+    return MARKERS[run.marker] if several else ""
+
+
+def marked(x: NDArray[Any]) -> list[int]:
+    """Which few of ascending numbers get a marker, evenly on a log axis.
+
+    Example:
+        >>> marked(np.array([1, 2, 3, 4, 8, 64]))
+        [1, 2, 4, 5]
+    """
+    wanted = np.geomspace(x[0], x[-1], 2 * _MARKS + 1)[1::2] if len(x) > 1 else x
+    return sorted({int(place) for place in np.searchsorted(x, wanted)})
 
 
 def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool = True) -> None:
@@ -213,14 +237,14 @@ def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool =
         axes.set_ylabel(VALUE_LABEL)
 
 
-def run_handles(runs: Sequence[StyledRun]) -> list[Line2D]:
-    """Legend entries for the colours of runs."""
-    return [handle(run.name, run.colour) for run in runs]
+def run_handles(runs: Sequence[StyledRun], *, signed: bool = False) -> list[Line2D]:
+    """Legend entries for the colours of runs, and for their markers where curves have them."""
+    return [handle(run.name, run.colour, sign_of(run, several=signed)) for run in runs]
 
 
-def handle(label: str, colour: str) -> Line2D:
-    """A legend entry for a colour."""
-    return Line2D([], [], color=colour, linewidth=2.0, label=text(label))
+def handle(label: str, colour: str, sign: str = "") -> Line2D:
+    """A legend entry for a colour, with matplotlib's marker if there is one."""
+    return Line2D([], [], color=colour, linewidth=2.0, label=text(label), marker=sign, markersize=5)
 
 
 def stage_handles(

@@ -111,6 +111,8 @@ class FolderKind:
                 path for path in _inside(target) if path.relative_to(target).as_posix() not in self.names
             ]:
                 _keep(further, part / further.relative_to(target))
+            if target.is_dir():  # who may read the old one may read the new one
+                shutil.copymode(target, part)
             _swap(part, target)
         remove_leftovers(target, self.is_leftover)
         return [folder / name for name in names]

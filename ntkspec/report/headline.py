@@ -6,9 +6,10 @@ numbers beside the result, and says so where they do not explain it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ntkspec.qualities import IOU, PSNR, PSNR_HELD_OUT, QUALITIES, quality_of, s
 from ntkspec.report import words
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, last_name, styled_runs, when_last
+from ntkspec.report.title import data_name
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _MOST_NAMES = 3  # of runs in a sentence
@@ -160,14 +162,14 @@ def _modes(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
     count = mine.modes()
     if count is None or not others or theirs is None or theirs.size != mine.size:
         return f"{said}."
-    needed, other = theirs.modes(), others[-1].name
-    if needed is None:
-        return f"{said}; {other} needs more than {theirs.more_than():,}."
-    if needed > count:
-        return f"{said}; {other} needs {needed:,}."
-    if needed == count:
+    needed, least, other = theirs.modes(), theirs.more_than() + 1, others[-1].name
+    if needed == count and needed == least == mine.more_than() + 1:
         return f"{said}; {other} needs as many, so this does not tell them apart."
-    return f"{said}; {other} needs fewer, {needed:,}, so this does not explain the result."
+    between = f"{least:,} to {needed:,}" if needed and needed > least else f"{needed:,}" if needed else ""
+    if needed and needed <= mine.more_than():
+        return f"{said}; {other} needs fewer, {between}, so this does not explain the result."
+    unsure = ", so this does not tell them apart" if least <= count else ""
+    return f"{said}; {other} needs {between or f'more than {least - 1:,}'}{unsure}."
 
 
 def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tuple[str, ...]]:
@@ -186,6 +188,8 @@ def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tu
     spectra = [spectrum for run in runs if (spectrum := _kernel(run, "total")) is not None]
     if all(spectrum.singular or words.is_zero(spectrum) for spectrum in spectra):
         return f"The smallest eigenvalue of every run is exactly zero{_at(report)}", (unknown,)
+    if any(spectrum.lambda_min for spectrum in spectra):
+        return f"Whose smallest eigenvalue is the largest cannot be told{_at(report)}", (unknown,)
     if any(words.lambda_min(spectrum) == words.NOT_COMPUTED for spectrum in spectra):
         return "No run's smallest eigenvalue is known: not all eigenvalues were computed", (unknown,)
     return f"No run's smallest eigenvalue can be told from zero{_at(report)}", (unknown,)
@@ -225,13 +229,14 @@ def _spectrum(run: StyledRun, when: str) -> str:
 
 
 def _largest(runs: Sequence[StyledRun]) -> StyledRun | None:
-    """The run whose lambda_min is known and larger than all others that are."""
-    known = [
-        (number, run)
-        for run in runs
-        if (spectrum := _kernel(run, "total")) and (number := spectrum.lambda_min)
-    ]
-    return max(known, key=lambda pair: pair[0])[1] if known else None
+    """The run whose lambda_min is sure to be larger than that of all others, if there is one."""
+    found = [(spectrum, run) for run in runs if (spectrum := _kernel(run, "total")) is not None]
+    known = [(spectrum, run) for spectrum, run in found if spectrum.lambda_min]
+    if not known:
+        return None
+    top, run = max(known, key=lambda pair: float(pair[0].lower[-1]))
+    others = (spectrum for spectrum, _ in found if spectrum is not top)
+    return run if all(other.smallest_at_most < top.lower[-1] for other in others) else None
 
 
 def _lambda_min(run: StyledRun) -> str:
@@ -247,7 +252,7 @@ def _noun(runs: Sequence[StyledRun], scores: Scores) -> str:
     """What was to be learnt."""
     if scores.metric == IOU.name:
         return "shape"
-    pictures = all(run.run.truth is not None or run.run.config.get("task") == "image" for run in runs)
+    pictures = all(run.run.truth is not None or _task(run).get("kind") == "image" for run in runs)
     return "picture" if pictures else "target"
 
 
@@ -258,9 +263,16 @@ def _target(runs: Sequence[StyledRun], scores: Scores) -> str:
 
 
 def _one_target(runs: Sequence[StyledRun]) -> bool:
-    """Whether all runs learnt the same picture, as far as the files show it."""
+    """Whether all runs learnt the same picture, as far as the files show or name it."""
     truths = [run.run.truth for run in runs if run.run.truth is not None]
-    return all(np.array_equal(truth, truths[0]) for truth in truths)
+    named = {name for run in runs if run.run.truth is None and (name := data_name(run.run))}
+    return all(np.array_equal(truth, truths[0]) for truth in truths) and len(named) < 2
+
+
+def _task(run: StyledRun) -> Mapping[str, Any]:
+    """What the trainer's config says of what was learnt."""
+    task = run.run.config.get("task")
+    return task if isinstance(task, Mapping) else {}
 
 
 def _names(runs: Sequence[StyledRun]) -> str:

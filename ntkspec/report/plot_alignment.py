@@ -12,11 +12,12 @@ from ntkspec.report.thinning import thinned
 from ntkspec.report.to_json import plain
 from ntkspec.spectral.alignment import Alignment
 
-_POINTS = 120  # of a curve
-_STEPS = np.geomspace(1.0, 1e6, 49)
+_POINTS, _FEWEST = 120, 30  # of a curve
+_ALL_POINTS = 20_000  # of all curves: beyond, each has fewer, lest the page grows with every snapshot
+_LAST_STEP = 1e6
 
 
-def alignment_curve(found: Alignment, look: Mapping[str, Any]) -> dict[str, Any]:
+def alignment_curve(found: Alignment, look: Mapping[str, Any], drawn: int = 1) -> dict[str, Any]:
     """Return a curve of what lies beyond the first k modes, and one of the residual if it is known.
 
     Steps are those of gradient descent with learning rate 1 / lambda_max, so that every network has its own.
@@ -24,17 +25,19 @@ def alignment_curve(found: Alignment, look: Mapping[str, Any]) -> dict[str, Any]
     Args:
         found: of a kernel at a snapshot.
         look: how its spectrum is drawn, group, colours and dash among it.
+        drawn: how many such curves a page has.
     """
-    resolved = len(found.target)
-    index = thinned(resolved, _POINTS).tolist() if resolved else []
-    flow = found.residual_over_time(_STEPS / found.eigenvalues[0]) if resolved else None
+    resolved, points = len(found.target), max(_FEWEST, min(_POINTS, _ALL_POINTS // drawn))
+    index = thinned(resolved, points).tolist() if resolved else []
+    steps = np.geomspace(1.0, _LAST_STEP, points // 2 + 1)
+    flow = found.residual_over_time(steps / found.eigenvalues[0]) if resolved else None
     return {
         **look,
         "index": [0.5, *index],  # a log axis has no zero
         "left": _rounded(np.array([found.beyond(0), *(found.beyond(k) for k in index)])),
         "known": resolved == found.size,
         "modes": found.modes(),
-        "steps": [] if flow is None else _rounded(_STEPS),
+        "steps": [] if flow is None else _rounded(steps),
         "least": [] if flow is None else _rounded(flow[0]),
         "most": [] if flow is None else _rounded(flow[1]),
     }

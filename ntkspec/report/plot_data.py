@@ -47,6 +47,7 @@ def plot_data(report: Report) -> dict[str, Any]:
     runs = [(styled, moments(styled.run, stepwise=stepwise)) for styled in styled_runs(report)]
     drawn = sum(len(moment.snapshot.spectra) for _, found in runs for moment in found)
     points = max(_FEWEST, min(_POINTS, _ALL_POINTS // max(drawn, 1)))
+    curves = sum(map(len, _aligned(report).values()))
     alone, order = len(runs) == 1, kernels_of(report)
     return {
         "views": views(report),
@@ -66,7 +67,7 @@ def plot_data(report: Report) -> dict[str, Any]:
                     if not words.is_zero(spectrum)
                 ],
                 "alignments": [
-                    alignment_curve(aligned, _look(styled, moment, order.index(kernel), alone=alone))
+                    alignment_curve(aligned, _look(styled, moment, order.index(kernel), alone=alone), curves)
                     for moment in found
                     for kernel, aligned in moment.snapshot.alignments.items()
                 ],

@@ -118,8 +118,16 @@ class Report:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings of all runs."""
-        return tuple(warning for run in self.runs for warning in run.warnings)
+        """Return the warnings of all runs; what is said of every one of several, once."""
+        own = [
+            [(warning.removeprefix(f"{run.path}: "), warning) for warning in run.warnings]
+            for run in self.runs
+        ]
+        said = [{text for text, _ in of_run} for of_run in own]
+        common = set.intersection(*said) if len(said) > 1 else set()
+        shared = dict.fromkeys(text for text, _ in own[0] if text in common) if own else {}
+        rest = (warning for of_run in own for text, warning in of_run if text not in common)
+        return (*(f"every run: {text}" for text in shared), *rest)
 
     def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
         """Write report.json, spectra.csv, snapshots.csv, the figures and index.html; returns their paths.

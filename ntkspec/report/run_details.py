@@ -93,14 +93,19 @@ def _apart(run: RunReport) -> list[str]:
 
 
 def _reasons(run: RunReport) -> list[str]:
-    """Why each method, and for which kernels at which snapshots; equal reasons once."""
+    """Why each method, and why no alignment, for which kernels at which snapshots; equal reasons once."""
     kernels = kernel_names([run], 40)
-    found = (
+    found = [
         (f"Method {spectrum.method}: {spectrum.reason}", kernels[kernel], snapshot)
         for snapshot in run.snapshots
         for kernel, spectrum in snapshot.spectra.items()
         if spectrum.reason
-    )
+    ]
+    found += [
+        (f"Not said where the target lies: {snapshot.no_alignment}", kernels["total"], snapshot)
+        for snapshot in run.snapshots
+        if snapshot.no_alignment
+    ]
     return [f"{said} ({where})." for said, where in words.gathered(run, found)]
 
 

@@ -81,9 +81,17 @@ def _failures(snapshot: SnapshotReport) -> Iterator[str]:
 
 def notes(report: Report) -> tuple[str, ...]:
     """What the table does not say, and what its numbers do not show, as far as it applies to this report."""
-    aligned = any(words.aligned(run.end) for run in styled_runs(report))
-    found = (singular_baseline(report), words.MODES + "." if aligned else "", ranking(report))
-    return tuple(filter(None, found))
+    return tuple(filter(None, (singular_baseline(report), _modes_note(report), ranking(report))))
+
+
+def _modes_note(report: Report) -> str:
+    """Say what a number of modes is, or, where no run has one although some have targets, why; else ""."""
+    ends = [run.end for run in styled_runs(report) if run.end]
+    if any(words.aligned(end) for end in ends):
+        return words.MODES + "."
+    reasons = dict.fromkeys(end.no_alignment for end in ends if end.no_alignment)
+    unasked = ("the run file has no targets", "--alignment never leaves it out")
+    return next((f"modes: not computed, {reason}." for reason in reasons if reason not in unasked), "")
 
 
 def certified_note(report: Report) -> str:

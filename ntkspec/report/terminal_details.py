@@ -27,7 +27,9 @@ def print_details(report: Report, console: Console) -> None:
     Columns that do not fit are left out, the least important first; report.json has them all.
     """
     runs = styled_runs(report)
-    tables = alike([_spectra_columns(styled.run) for styled in runs], console.width)
+    tables = [_spectra_columns(styled.run) for styled in runs]
+    known = {column.title for table in tables for column in table if set(column.cells) - {"-", ""}}
+    tables = alike([[one for one in table if one.title in known] for table in tables], console.width)
     names = written([styled.name for styled in runs], 40, console)
     for styled, name, columns in zip(runs, names, tables, strict=True):
         _print_run(styled.run, name, columns, console)
@@ -59,6 +61,7 @@ def _spectra_columns(run: RunReport) -> list[Column]:
         Column("resolved", 0, "right"),
         Column("lambda_max", 1, "right"),
         Column("lambda_min", 0, "right"),
+        Column("modes", 2, "right"),
         Column("condition", 2, "right"),
         Column("eff. rank", 4, "right"),
         Column("distance", 5, "right"),
@@ -93,12 +96,13 @@ def _left_out(run: RunReport) -> Iterator[str]:
 
 
 def _spectrum_cells(snapshot: SnapshotReport, kernel: str, spectrum: Spectrum) -> tuple[str, ...]:
-    distance = snapshot.distances.get(kernel)
+    distance, aligned = snapshot.distances.get(kernel), snapshot.alignments.get(kernel)
     return (
         str(spectrum.size),
         words.resolved(spectrum),
         words.lambda_max(spectrum) if spectrum.resolved or words.is_zero(spectrum) else words.UNRESOLVED,
         words.lambda_min(spectrum),
+        words.modes(aligned) if aligned else "",
         words.condition(spectrum),
         words.rank(spectrum.effective_rank),
         words.distance(snapshot, kernel) if distance and distance.value is not None else "-",

@@ -43,7 +43,7 @@ def title(report: Report) -> str:
     if not report.runs:
         return "No runs"
     names = [run.name for run in styled_runs(report)]
-    data = list(dict.fromkeys(_data(run) for run in report.runs))
+    data = list(dict.fromkeys(data_name(run) for run in report.runs))
     if "" in data:
         return f"{_listed(names)}: spectra" if len(names) == 1 else f"{_listed(names)}, compared"
     by = names[0] if len(names) == 1 else f"{_number(len(names))} networks"
@@ -71,8 +71,8 @@ def setting(report: Report) -> tuple[str, ...]:
     return (kernel, meanings) if meanings and kinds != {"baseline"} else (kernel,)
 
 
-def _data(run: RunReport) -> str:
-    """The name of the picture's or mesh's file that the trainer's config names, else ""."""
+def data_name(run: RunReport) -> str:
+    """Return the name of the picture's or mesh's file that the trainer's config names, else ""."""
     task = run.config.get("task")
     path = (task.get("image") or task.get("mesh")) if isinstance(task, dict) else None
     return words.clean(re.split(r"[/\\]", path)[-1], 60) if isinstance(path, str) else ""

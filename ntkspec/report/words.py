@@ -213,19 +213,24 @@ def bound_on_lambda_min(checked: CheckedBound) -> str:
 def enclosure(bounds: Sequence[CheckedBound]) -> str:
     """ "9.3e-04 <= lambda_min <= 9.5e-04" from bounds of both sides."""
     low, high = _both_sides(bounds)
+    if math.isinf(high):
+        return f"lambda_min >= {sci_down(low)}"
     return f"{sci_down(low)} <= lambda_min <= {sci_up(high)}" if low > 0 else f"lambda_min <= {sci_up(high)}"
 
 
 def certified(bounds: Sequence[CheckedBound]) -> str:
     """ "9.3e-04 to 9.5e-04" from bounds of both sides, or "<= 9.5e-04"."""
     low, high = _both_sides(bounds)
+    if math.isinf(high):
+        return f">= {sci_down(low)}"
     return f"{sci_down(low)} to {sci_up(high)}" if low > 0 else f"<= {sci_up(high)}"
 
 
 def _both_sides(bounds: Sequence[CheckedBound]) -> tuple[float, float]:
-    low = max(float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "lower")
-    high = min(float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "upper")
-    return low, high
+    """Return the best of the lower bounds and of the upper ones; 0 and infinity where there are none."""
+    lower = (float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "lower")
+    upper = (float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "upper")
+    return max(lower, default=0.0), min(upper, default=math.inf)
 
 
 def limit_of_lambda_min(checked: CheckedBound) -> str:

@@ -1,4 +1,4 @@
-"""Spectra of kernels: solvers, accuracy, exact ranks, bounds, checks."""
+"""Spectra of kernels: solvers, stated errors, exact ranks, bounds on eigenvalues, and checks."""
 
 from ntkspec.spectral import bounds, consistency
 from ntkspec.spectral.choose import MethodChoice, spectra, spectrum

@@ -9,11 +9,26 @@ from ntkspec.jacobian import Jacobian
 
 
 def sums_of_blocks(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> dict[str, Jacobian]:
-    """The sums of blocks to take spectra of. An ablation sums what it keeps; nothing is subtracted."""
+    """Return the sums of blocks to take spectra of, by name: "total", the parts by role, and ablations.
+
+    An ablation is the sum of the blocks that it keeps; nothing is subtracted from the total.
+
+    Args:
+        jacobian: of all blocks.
+        drop: for each ablation the words that name what it leaves out, see `Jacobian.without`.
+
+    Example:
+        >>> from ntkspec.jacobian import Block, Ones
+        >>> roles = {"w": "network", "g": "grid"}
+        >>> blocks = tuple(Block(name, role, 2, 1, None, Ones(2, 1)) for name, role in roles.items())
+        >>> parts = sums_of_blocks(Jacobian(blocks), drop=[["w"]])
+        >>> {name: part.names for name, part in parts.items()}
+        {'total': ('w', 'g'), 'no_grid': ('w',), 'grid': ('g',), 'no_w': ('g',)}
+    """
     parts = {"total": jacobian}
 
     def add(name: str, part: Jacobian) -> None:
-        """Under a name that is free: a file may hold any role, "total" among them."""
+        """Add a part under a name that is free: a file may hold any role, even one called "total"."""
         parts[next(free for free in _names(name) if free not in parts)] = part
 
     if "grid" in jacobian.roles:
@@ -29,10 +44,11 @@ def sums_of_blocks(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> dict[st
 
 
 def _of_role(jacobian: Jacobian, role: str) -> Jacobian:
-    """By role alone: a network's block may be called "grid"."""
+    """Keep the blocks of a role. Names do not count: a block of the network may be called "grid"."""
     return jacobian.keep(lambda block: block.role == role)
 
 
 def _names(name: str) -> Iterator[str]:
+    """Yield a name, and then the same name with numbers from 2."""
     yield name
     yield from (f"{name} #{count}" for count in itertools.count(2))

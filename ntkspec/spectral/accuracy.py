@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from ntkspec import summation
 from ntkspec.backend import Backend
+from ntkspec.backend.protocol import Array
 from ntkspec.jacobian import Pair
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import Term, TermOperator, apply
@@ -47,16 +48,17 @@ BDSQR = 49
 STEPS = 2  # of the iteration for the largest eigenvalue of |J| |J|^T: more gain little
 UP = 1 + 1e-6  # covers the roundings of the norms themselves
 PRODUCT = 1  # rounding of left times right
-TRACE = (
-    400  # roundings of a diagonal's entries, in wide panels, and of adding them up, which NumPy does pairwise
-)
+TRACE = 400  # roundings of a diagonal's entries, in wide panels, and of NumPy's pairwise sum of them
 LEAST = 1e-200  # of a vector's largest number: smaller ones would underflow
 FLOAT64 = np.dtype(np.float64)
 
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """Errors of a route: absolute ones, and those relative to lambda_max, which is not known before."""
+    """The errors of a solver: e of eigenvalues and t of singular values of J, see the top of this file.
+
+    Parts that are a share of lambda_max stand apart, since lambda_max is known only in the end.
+    """
 
     eigenvalue: float  # of e / lambda_max
     singular: float  # of t / sqrt(lambda_max)
@@ -65,24 +67,25 @@ class ErrorModel:
     stored: float = 0.0  # of t
 
     def floor(self, lambda_max: float) -> float:
-        """The eigenvalue whose stated error equals itself."""
+        """Return the eigenvalue whose stated error is as large as itself."""
         e, t = self._parts(lambda_max)
         return float((t + np.sqrt(2 * (t**2 + e))) ** 2 - e)
 
     def error(self, eigenvalues: NDArray[np.float64], lambda_max: float) -> NDArray[np.float64]:
-        """Stated absolute error of each eigenvalue; (m,)."""
+        """Return the stated absolute errors (m,) of eigenvalues (m,)."""
         e, t = self._parts(lambda_max)
         positive = np.maximum(eigenvalues, 0.0)
         return np.asarray(e + 2 * t * np.sqrt(positive + e) + t**2 + self.relative * positive)
 
     def _parts(self, lambda_max: float) -> tuple[float, float]:
+        """Return e and t."""
         e = self.eigenvalue * lambda_max + self.absolute
         return e, self.singular * np.sqrt(lambda_max) + self.stored
 
 
 @dataclass(frozen=True)
 class Magnitude:
-    """How large the numbers of a Jacobian are, whatever their signs, and how often they are rounded."""
+    """The size of the numbers of a Jacobian, whatever their signs, and how often they are rounded."""
 
     size: int  # N
     norm: float  # ||J| |J|^T| at most
@@ -96,11 +99,11 @@ class Magnitude:
     dtype: np.dtype[Any]  # in which the factors are stored
 
     def forming(self, working: np.dtype[Any]) -> float:
-        """Bound on the norm of the error of a kernel formed in `working` precision."""
+        """Bound the norm of the error of a kernel formed in `working` precision."""
         return gamma(self.entry_sums, working) * self.norm + self.underflow
 
     def storing(self, *precisions: np.dtype[Any], products: int = 0) -> float:
-        """Bound on the norm of the error of J from rounding factors once to each of these precisions.
+        """Bound the norm of the error of J from rounding its factors once to each of these precisions.
 
         Args:
             products: further roundings of J's entries, in float64.
@@ -110,11 +113,12 @@ class Magnitude:
 
 
 def magnitude_of(kernel: Kernel) -> Magnitude:
-    """Measure the absolute values of a kernel's Jacobian; about two products K v, four where entries collide.
+    """Measure how large the numbers of a kernel's Jacobian are, whatever their signs.
 
-    Where the factors do not all fit in memory, the trace bounds the norms.
+    This costs about two products K v, or four where entries of J are sums of several stored numbers. Where
+    the factors do not all fit in memory, the trace bounds the norms.
     """
-    counts = [_Counts.of(term, kernel.dtype) for term in kernel.terms]
+    counts = [_Counts.from_term(term, kernel.dtype) for term in kernel.terms]
     plain, before, trace = kernel.diagonal, kernel.absolute_diagonal, kernel.trace
     if kernel.facts_fit:
         entries = norm = _norm([term.absolute_pair for term in kernel.terms], plain, kernel.backend)
@@ -143,14 +147,15 @@ def magnitude_of(kernel: Kernel) -> Magnitude:
 
 @dataclass(frozen=True)
 class _Counts:
-    """Roundings of one term."""
+    """Roundings of one block's part of the kernel."""
 
-    entry: int
-    vector: int
+    entry: int  # behind an entry of K
+    vector: int  # behind a component of K v
     largest: float  # what an underflow may be multiplied by
 
     @staticmethod
-    def of(term: Term, working: np.dtype[Any]) -> _Counts:
+    def from_term(term: Term, working: np.dtype[Any]) -> _Counts:
+        """Count the roundings of a term in `working` precision."""
         block, c = term.block, term.outputs_added
         size = term.size
         along = block.left.roundings(1) + block.right.roundings(c)
@@ -159,18 +164,18 @@ class _Counts:
         return _Counts(entry, vector, term.largest_factor(working))
 
 
-def gram_errors(found: Magnitude, working: np.dtype[Any]) -> ErrorModel:
+def gram_errors(magnitude: Magnitude, working: np.dtype[Any]) -> ErrorModel:
     """State the errors of eigenvalues of a kernel formed and solved in `working` precision."""
-    coarser = max(found.dtype, working, key=lambda dtype: float(np.finfo(dtype).eps))
+    coarser = max(magnitude.dtype, working, key=lambda dtype: float(np.finfo(dtype).eps))
     return ErrorModel(
-        eigenvalue=solver_error(found.size, working),
+        eigenvalue=solver_error(magnitude.size, working),
         singular=0.0,
-        absolute=found.forming(working),
-        stored=found.storing(coarser),  # factors are rounded to the working precision too
+        absolute=magnitude.forming(working),
+        stored=magnitude.storing(coarser),  # factors are rounded to the working precision too
     )
 
 
-def svd_errors(found: Magnitude, folds: int, fold_sums: int = 0) -> ErrorModel:
+def svd_errors(magnitude: Magnitude, folds: int, fold_sums: int = 0) -> ErrorModel:
     """State the errors of squared singular values of J in float64, from a triangle of that many folds.
 
     Args:
@@ -178,27 +183,30 @@ def svd_errors(found: Magnitude, folds: int, fold_sums: int = 0) -> ErrorModel:
             device, where singular values are eigenvalues of a matrix of twice the size.
     """
     eps = float(np.finfo(np.float64).eps)
-    on_device = 2 * _growth(fold_sums) + 2 * _growth(2 * found.size)
-    growth = on_device if fold_sums else _growth(found.size)
+    on_device = 2 * _growth(fold_sums) + 2 * _growth(2 * magnitude.size)
+    growth = on_device if fold_sums else _growth(magnitude.size)
     return ErrorModel(
         eigenvalue=0.0,
         singular=float(growth + 2 * np.sqrt(folds)) * eps,
         relative=0.0 if fold_sums else 2 * BDSQR * eps,
-        stored=found.storing(found.dtype, products=PRODUCT),
+        stored=magnitude.storing(magnitude.dtype, products=PRODUCT),
     )
 
 
 def solver_error(size: int, working: np.dtype[Any]) -> float:
-    """Relative error of a symmetric eigenvalue solver, as measured."""
+    """Return the measured error of a symmetric eigenvalue solver, 2 g(N) eps, as a share of lambda_max."""
     return 2 * _growth(size) * float(np.finfo(working).eps)
 
 
 def _growth(size: int) -> float:
-    """sqrt(m), a constant for small m, and a share of m for the bias that very long sums show."""
+    """Return g(m) = sqrt(m) + 4 + m/500.
+
+    4 is for small m, and m/500 for the bias that very long sums show.
+    """
     return float(np.sqrt(size) + 4 + size / 500)
 
 
-def norm_bound(matrix: Any, engine: Backend) -> float:
+def norm_bound(matrix: Array, engine: Backend) -> float:
     """Bound || |M|^T |M| || for a device matrix M (r, N)."""
     squares = engine.get(engine.xp.einsum("rn,rn->n", matrix, matrix))
     return _norm([Pair(None, abs(matrix.T), 1)], squares, engine)
@@ -206,7 +214,7 @@ def norm_bound(matrix: Any, engine: Backend) -> float:
 
 def _norm(pairs: list[Pair], diagonal: NDArray[np.float64], engine: Backend) -> float:
     """Bound the norm of a kernel without negative entries from its diagonal on, by Collatz's quotients."""
-    rows = diagonal > 0  # the others are zero throughout
+    rows = diagonal > 0  # all others contain nothing but zeros
     if not rows.any():
         return 0.0
     vector, blocks = np.sqrt(diagonal), [TermOperator(pair, engine) for pair in pairs]

@@ -1,16 +1,17 @@
-"""Where the targets lie in the spectrum of a kernel: what each of its modes holds of them.
+"""How the targets are spread over the modes of a kernel, from its largest eigenvalue to its smallest.
 
     K = V diag(lambda) V^T,    share of mode i = sum_o (v_i . y_o)^2 / ||Y||_F^2
 
-Y (n, c) are the targets, one column an output, their mean over the samples taken away from each: any network
-learns a constant at once, and its share would hide that of the detail. Of the residual y - f(x) nothing is
-taken away, since gradient flow is said of it: while the kernel stays as it is, dr/dt = -K r, so that
+A mode is an eigenvector v_i. Y (n, c) are the targets, a column for each output. The mean over the samples is
+taken away from each column: any network learns a constant at once, and its share would hide that of the
+detail. Nothing is taken away from the residual r = y - f(x), since gradient flow acts on all of it: while the
+kernel stays as it is, dr/dt = -K r, so that
 
     ||r(t)||^2 / ||r(0)||^2 = sum_i share_i exp(-2 lambda_i t).
 
-Modes whose eigenvalues are not resolved are one rest. Nor are modes told apart whose eigenvalues lie closer
-than their errors: only the space that the first k of them span counts. With lambda_k off by e_k, and the
-next eigenvalue at most u_(k+1), this space is off by an angle of
+Modes whose eigenvalues are not resolved are added up to one rest. Modes whose eigenvalues lie closer than
+their errors cannot be told apart: what is known is the space that the first k modes span. With lambda_k off
+by e_k, and the next eigenvalue at most u_(k+1), this space is off by an angle of
 
     sin theta_k <= e_k / (lambda_k - e_k - u_(k+1))
 
@@ -43,8 +44,16 @@ TOLERANCE = 10.0 ** (1 - DIGITS)  # relative, of a share or of a sum of shares
 class Alignment:
     """Shares of the targets and of the residual in the modes of a kernel, largest eigenvalue first.
 
-    All numbers have five digits. `target` and `rest` add up to 1, and so do `residual` and `residual_rest`. A
-    single share is known as well as the cuts before and after its mode are, see `angles`.
+    All numbers are rounded to five digits. `target` and `rest` add up to 1, and so do `residual` and
+    `residual_rest`. How far the sum of the first k shares may be off follows from `angles`.
+
+    Example:
+        >>> spectrum = Spectrum(np.array([9.0, 4.0, 1.0]), np.zeros(3), 1e-14, 3, 14.0, "svd", "float64")
+        >>> aligned = Alignment(spectrum, target=np.array([0.7, 0.25, 0.05]), rest=0.0)
+        >>> aligned
+        Alignment(2 of 3 modes hold 90% of the targets)
+        >>> aligned.modes(0.99), round(aligned.beyond(1), 9)
+        (3, 0.3)
     """
 
     spectrum: Spectrum  # of the kernel, without its eigenvectors; r modes are resolved
@@ -61,23 +70,24 @@ class Alignment:
 
     @property
     def size(self) -> int:
-        """N, the number of all modes."""
+        """Return N, the number of all modes."""
         return self.spectrum.size
 
     @property
     def eigenvalues(self) -> Vector:
-        """Return the resolved ones (r,), largest first."""
+        """Return the resolved eigenvalues (r,), largest first."""
         return self.spectrum.eigenvalues[: self.spectrum.resolved]
 
     @property
     def cumulative(self) -> Vector:
-        """Return the share of the targets within the first k modes, k from 1 to r; (r,)."""
+        """Return the shares of the targets in the first k modes together, for k from 1 to r; (r,)."""
         return np.minimum(np.cumsum(self.target), 1.0)
 
     def beyond(self, count: int) -> float:
         """Return the share of the targets outside of the first `count` modes.
 
-        Beyond the resolved modes it is not known, but at most what this returns, the share outside of these.
+        For a count beyond the resolved modes that share is not known; the share outside of the resolved ones,
+        which is at least as large, is returned.
         """
         if count >= self.size:
             return 0.0
@@ -97,26 +107,29 @@ class Alignment:
         return int(enough[0]) + 1 if len(enough) else None
 
     def more_than(self, share: float = 0.9) -> int:
-        """Count the first modes that are sure not to hold this share: it takes more than so many."""
+        """Return the largest number of first modes that are sure not to hold this share of the targets."""
         low, _ = self._enclosure(self._beyond)
         return int(np.flatnonzero(low > _outside(share) * (1 - TOLERANCE))[-1])
 
     @cached_property
     def angles(self) -> Vector:
-        """Return sin theta_k (r,), how far the space of the first k modes may be off; 1: it is not known."""
-        found, r = self.spectrum, len(self.target)
+        """Return sin theta_k for k from 1 to r (r,): how far the space of the first k modes may be off.
+
+        A value of 1 says that the space is not known.
+        """
+        spectrum, r = self.spectrum, len(self.target)
         if r == 0:
             return np.zeros(0)
-        value, error = found.eigenvalues[:r], found.error[:r]
-        following = np.append(found.upper[1:r], self._rest_at_most)
+        value, error = spectrum.eigenvalues[:r], spectrum.error[:r]
+        following = np.append(spectrum.upper[1:r], self._rest_at_most)
         with np.errstate(invalid="ignore", over="ignore"):  # of errors that a foreign report calls infinite
             gap = value - error - following
         apart = gap > error
-        # Beside the angle, computed vectors are off by what the solver's own roundings make of them.
-        own = solver_error(self.size, np.dtype(found.precision))
+        # Beside the angle, computed vectors are off by the roundings of the solver itself.
+        own = solver_error(self.size, np.dtype(spectrum.precision))
         sines = np.minimum(np.where(apart, error, 1.0) / np.where(apart, gap, 1.0) + own, 1.0)
         if r == self.size:
-            sines[-1] = 0.0  # all there is
+            sines[-1] = 0.0  # the whole space
         return sines
 
     def residual_over_time(self, times: ArrayLike) -> tuple[Vector, Vector] | None:
@@ -126,20 +139,19 @@ class Alignment:
             times: (m,) from 0, in units of 1 / eigenvalue: learning rate times steps, of a loss ||r||^2 / 2.
 
         Returns:
-            What it is at least and at most (m,), the errors of eigenvalues and of shares included, and what
-            lies below the floor taken for anything from 0 to that; None where there is no residual.
+            The least and the largest values, both (m,): the errors of eigenvalues and of shares are included,
+            and an eigenvalue below the floor may be anything from 0 to it. None where there is no residual.
 
         Raises:
             UsageError: a time that is negative or not finite.
         """
         moments = np.atleast_1d(np.asarray(times, dtype=np.float64))
         if not (np.isfinite(moments) & (moments >= 0)).all():
-            expected = "finite numbers from 0"
-            raise UsageError("times", expected=expected, got=shown(times), remedy="leave out the others")
+            raise UsageError("times", expected="finite numbers from 0", got=shown(times))
         if self.residual is None or self.residual_rest is None:
             return None
         r = len(self.residual)
-        low, high = (each[1:] for each in self._enclosure(_beyond(self.residual, self.residual_rest)))
+        low, high = (cuts[1:] for cuts in self._enclosure(_beyond(self.residual, self.residual_rest)))
         at_least = np.maximum.accumulate(self.spectrum.lower[:r][::-1])[::-1]
         at_most = np.minimum.accumulate(self.spectrum.upper[:r])
         slow, fast = (
@@ -154,14 +166,14 @@ class Alignment:
 
     @property
     def _rest_at_most(self) -> float:
-        """What eigenvalues beyond the resolved ones are at most."""
-        found, r = self.spectrum, len(self.target)
-        if r < len(found.eigenvalues):
-            return max(float(found.upper[r]), found.floor)
-        return 0.0 if r == self.size else float(found.upper[-1])
+        """Return an upper bound on the eigenvalues beyond the resolved ones."""
+        spectrum, r = self.spectrum, len(self.target)
+        if r < len(spectrum.eigenvalues):
+            return max(float(spectrum.upper[r]), spectrum.floor)
+        return 0.0 if r == self.size else float(spectrum.upper[-1])
 
     def _enclosure(self, beyond: Vector) -> tuple[Vector, Vector]:
-        """What shares outside of the first 0 to r modes (r + 1,) are at least and at most."""
+        """Return the least and the largest shares outside of the first 0 to r modes, both (r + 1,)."""
         root, sine = np.sqrt(beyond), np.append(0.0, self.angles)
         high = np.minimum((root + sine) ** 2, beyond + sine)
         low = np.maximum(np.maximum(root - sine, 0.0) ** 2, beyond - sine)
@@ -182,15 +194,15 @@ def alignment(
     backend: Choice | Backend = "auto",
     memory: float | None = None,
 ) -> Alignment:
-    """Find what each mode of the kernel J J^T holds of the targets, and of what is left to learn of them.
+    """Find the share of the targets, and of what is left to learn of them, in each mode of the kernel J J^T.
 
     Args:
         jacobian: blocks, in memory or in a run file.
         targets: y, (n, c), or (n,) of one output.
-        outputs_of_model: f(x), of the same shape, for the residual y - f(x); none: no residual.
-        outputs: "trace": every output is held against the same n modes; "full": modes are of all outputs
-            together, sample-major; an output's number: of that alone.
-        method, k, precision, backend, memory: as for `ntkspec.spectrum`; methods that give eigenvectors.
+        outputs_of_model: f(x), of the same shape, for the residual y - f(x); None: no residual.
+        outputs: "trace": every output has its shares in the same n modes; "full": a mode has an entry for
+            every output of every sample, sample-major; an output's number: of that output alone.
+        method, k, precision, backend, memory: as for `ntkspec.spectrum`; the method must give eigenvectors.
 
     Raises:
         UsageError: targets of another shape, not finite, or the same at every sample.
@@ -203,12 +215,12 @@ def alignment(
     Example:
         >>> from ntkspec.jacobian import Block, DenseFactor
         >>> rows = DenseFactor(np.diag([3.0, 2.0, 1.0])[:, None])
-        >>> found = alignment(Jacobian((Block("w", "network", 3, 1, None, rows),)), [1.0, -1.0, 0.0])
-        >>> found.target.tolist(), found.modes(0.9), found.beyond(1)
+        >>> aligned = alignment(Jacobian((Block("w", "network", 3, 1, None, rows),)), [1.0, -1.0, 0.0])
+        >>> aligned.target.tolist(), aligned.modes(0.9), aligned.beyond(1)
         ([0.5, 0.5, 0.0], 2, 0.5)
     """
     check_targets(targets, outputs_of_model, jacobian, outputs)  # before the work
-    found = spectrum(
+    with_vectors = spectrum(
         jacobian,
         outputs,
         method=method,
@@ -218,65 +230,75 @@ def alignment(
         backend=backend,
         memory=memory,
     )
-    return align(found, targets, outputs_of_model, jacobian, outputs)
+    return align(with_vectors, targets, outputs_of_model, jacobian, outputs)
 
 
 def align(
-    found: Spectrum,
+    spectrum: Spectrum,
     targets: ArrayLike,
     outputs_of_model: ArrayLike | None,
     jacobian: Jacobian,
     outputs: Outputs = "trace",
 ) -> Alignment:
-    """Find the alignment from a spectrum that has its eigenvectors; other arguments as for `alignment`."""
+    """Find the alignment from a spectrum with eigenvectors; other arguments and errors as for `alignment`.
+
+    Raises:
+        UsageError: the spectrum has no eigenvectors.
+    """
     target, residual = check_targets(targets, outputs_of_model, jacobian, outputs)
-    if found.vectors is None:
+    if spectrum.vectors is None:
         raise UsageError(
             "alignment", expected="a spectrum with vectors", got="one without", remedy="ask for vectors"
         )
-    projected = found.vectors.T @ target
-    shares, rest = _shares(found, target, projected)
-    left = None if residual is None else _shares(found, residual, found.vectors.T @ residual)
+    projected = spectrum.vectors.T @ target
+    shares, rest = _shares(spectrum, target, projected)
+    left = None if residual is None else _shares(spectrum, residual, spectrum.vectors.T @ residual)
     return Alignment(
-        spectrum=replace(found, vectors=None),
+        spectrum=replace(spectrum, vectors=None),
         target=shares,
         rest=rest,
-        kernel_target=_kernel_target(found, target, projected),
+        kernel_target=_kernel_target(spectrum, target, projected),
         residual=None if left is None else left[0],
         residual_rest=None if left is None else left[1],
     )
 
 
-def _shares(found: Spectrum, values: Vector, projected: Vector) -> tuple[Vector, float]:
-    """Shares of the resolved modes (r,), and of the rest, from v_i . y_o (m, columns)."""
-    r, whole = found.resolved, float(np.sum(values**2))
-    if r == found.size:
+def _shares(spectrum: Spectrum, values: Vector, projected: Vector) -> tuple[Vector, float]:
+    """Return the shares of the resolved modes (r,), and that of the rest.
+
+    Args:
+        spectrum: m eigenvalues with their eigenvectors.
+        values: targets or residual (N, columns).
+        projected: v_i . y_o (m, columns).
+    """
+    r, whole = spectrum.resolved, float(np.sum(values**2))
+    if r == spectrum.size:
         rest = 0.0
-    elif found.vectors is None or r == 0:
+    elif spectrum.vectors is None or r == 0:
         rest = 1.0
     else:  # not 1 - the others: it may be far below their rounding
-        rest = float(np.sum((values - found.vectors[:, :r] @ projected[:r]) ** 2)) / whole
+        rest = float(np.sum((values - spectrum.vectors[:, :r] @ projected[:r]) ** 2)) / whole
     shares = np.sum(projected[:r] ** 2, axis=1) / whole
     return np.array([_rounded(share) for share in shares.tolist()]), _rounded(min(rest, 1.0))
 
 
-def _kernel_target(found: Spectrum, target: Vector, projected: Vector) -> float | None:
-    """<K, Y Y^T> / (||K|| ||Y Y^T||), Frobenius; None where not all of K is known, or it is zero."""
-    if not found.complete or found.resolved == 0:
+def _kernel_target(spectrum: Spectrum, target: Vector, projected: Vector) -> float | None:
+    """Return <K, Y Y^T> / (||K|| ||Y Y^T||) in the Frobenius norm.
+
+    None where not all eigenvalues of K are known, or K is zero.
+    """
+    if not spectrum.complete or spectrum.resolved == 0:
         return None
-    values = found.eigenvalues / found.eigenvalues[0]
+    values = spectrum.eigenvalues / spectrum.eigenvalues[0]
     common = float(values @ np.sum(projected**2, axis=1))
     norms = np.linalg.norm(values) * np.linalg.norm(target.T @ target)
     return _rounded(min(common / float(norms), 1.0))
 
 
 def _outside(share: float) -> float:
-    """The share that may be missing."""
+    """Return 1 - share; raise `UsageError` unless the share is above 0 and at most 1."""
     if not 0 < share <= 1:
-        expected = "a number above 0, up to 1"
-        raise UsageError(
-            "share of the targets", expected=expected, got=shown(share), remedy="give such a one"
-        )
+        raise UsageError("share of the targets", expected="a number above 0, up to 1", got=shown(share))
     return 1 - share
 
 
@@ -285,18 +307,20 @@ def _rounded(value: float) -> float:
 
 
 def _beyond(shares: Vector, rest: float) -> Vector:
-    """What lies outside of the first 0 to r modes (r + 1,), added up from the smallest eigenvalue on."""
+    """Return the shares outside of the first 0 to r modes (r + 1,), added up from the last mode on."""
     outside: Vector = np.cumsum(np.append(rest, shares[::-1]))[::-1]
     return np.minimum(outside, 1.0)
 
 
 def _flow(eigenvalues: Vector, beyond: Vector, times: Vector) -> Vector:
-    """sum_i share_i exp(-2 lambda_i t) (m,), from what lies outside of the first 1 to r modes.
+    """Return sum_i share_i exp(-2 lambda_i t) (m,), by partial summation.
 
     Args:
-        eigenvalues: (r + 1,) descending, the last one that of all the rest.
+        eigenvalues: (r + 1,) descending; the last one stands for all the rest.
+        beyond: (r,) shares outside of the first 1 to r modes.
+        times: (m,).
     """
     with np.errstate(over="ignore", under="ignore"):
         decay = np.exp(-2 * np.outer(times, eigenvalues))
-    found: Vector = decay[:, 0] + np.diff(decay, axis=1) @ beyond
-    return found
+    remaining: Vector = decay[:, 0] + np.diff(decay, axis=1) @ beyond
+    return remaining

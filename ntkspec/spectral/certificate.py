@@ -1,4 +1,4 @@
-"""How positive is a formed kernel? Cholesky factorisations, made in place, answer without any doubt.
+"""Proofs that a computed kernel is positive definite, and by how much, from Cholesky factorisations in place.
 
 If the factorisation of fl(K) - s I - diag(margins) runs to its end in floating point, then K >= s I (Rump
 2006, "Verification of positive definiteness", BIT 46; Demmel 1989). It needs no assumption on how LAPACK
@@ -76,7 +76,7 @@ def positivity(enclosure: KernelEnclosure) -> CholeskyCertificate:
 def _hardly_positive(
     enclosure: KernelEnclosure, diagonal: NDArray[np.float64]
 ) -> tuple[bool, NDArray[np.float64]]:
-    """Whether it is semidefinite but for rounding, and a vector, of a kernel that is not proved definite.
+    """Return `semidefinite` and `vector` of a kernel that could not be proved definite.
 
     K >= 0 gives fl(K) + diag(margin) >= 0; with twice its own error on top, the factorisation cannot break
     down (Demmel 1989; Higham 2002, theorem 10.7).
@@ -97,7 +97,7 @@ def _hardly_positive(
 def _bisect(
     kernel: NDArray[np.float64], diagonal: NDArray[np.float64], margin: NDArray[np.float64], estimate: float
 ) -> float:
-    """The largest s found that is proved; 0 is proved already. The estimate is close to the best there is."""
+    """Return the largest s for which K >= s I is proved, 0 at least; `estimate` is close to the best s."""
     low, high = 0.0, estimate
     trial = CLOSE * estimate
     while trial > SPAN * estimate and low < CLOSE * high:
@@ -125,10 +125,10 @@ def _mirror(kernel: NDArray[np.float64]) -> None:
 
 
 def _factor(kernel: NDArray[np.float64], diagonal: NDArray[np.float64]) -> bool:
-    """Put the Cholesky factor of the kernel with this diagonal into its upper triangle, if there is one."""
+    """Factorise the kernel, with this diagonal, into its upper triangle; False if that breaks down."""
     if not (diagonal > 0).all():
         return False
-    _mirror(kernel)  # what an earlier factorisation left there is gone
+    _mirror(kernel)  # overwrites the factor of an earlier call
     np.fill_diagonal(kernel, diagonal)
     # LAPACK's lower triangle, by columns, is the upper one of an array in C order.
     factor, info = scipy.linalg.lapack.dpotrf(kernel.T, lower=1, clean=0, overwrite_a=1)
@@ -141,7 +141,7 @@ def _lowered(diagonal: NDArray[np.float64], margin: NDArray[np.float64]) -> NDAr
 
 
 def _inverse_iteration(kernel: NDArray[np.float64], diagonal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) a unit vector near the eigenvector of the smallest eigenvalue, from the factor in the kernel."""
+    """Return a unit vector (N,) near the eigenvector of the smallest eigenvalue, from the kernel's factor."""
     vector = np.random.default_rng(0).standard_normal(len(kernel))  # fixed, so that a run can be repeated
     for _ in range(ITERATIONS):
         vector = scipy.linalg.cho_solve((kernel.T, True), vector, check_finite=False)
@@ -153,10 +153,11 @@ def _inverse_iteration(kernel: NDArray[np.float64], diagonal: NDArray[np.float64
 
 
 def _cholesky_margin(entries: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) what a factorisation can lose, of a matrix whose diagonal is at most these entries (N,).
+    """Bound what rounding costs the factorisation of a matrix whose diagonal is at most these entries (N,).
 
-    With d_i the roots of the entries, its error is at most gamma_{n+1} / (1 - gamma_{n+1}) d d^T (Demmel
-    1989; Higham 2002, theorem 10.5), as a quadratic form below that times sum(d) diag(d).
+    The result (N,) is a diagonal. With d_i the roots of the entries, the error is at most
+    gamma_{n+1} / (1 - gamma_{n+1}) d d^T (Demmel 1989; Higham 2002, theorem 10.5), and d d^T, as a quadratic
+    form, is at most sum(d) diag(d).
     """
     n = len(entries)
     growth = gamma(n + 1 + EXTRA_ROUNDINGS)

@@ -18,13 +18,13 @@ from ntkspec.spectral.regions import regions_of
 from ntkspec.spectral.solvers import SOLVERS, Solver
 
 MethodChoice = Literal["auto", Method]
-Progress = Callable[[str], None]
+Progress = Callable[[str], None]  # called with what is being done
 AUTO = "gram, or cholesky where a large kernel is of low rank, then svd where these resolve too little"
 SVD_WORK = 100  # auto takes solver svd up to J of 100 N columns: about 100 times the work of solver gram
 SVD_FLOPS = 1e12  # about a minute on two cores: beyond that, svd is for those who ask for it
 CHOLESKY_FROM = 2048  # rows from which auto looks whether the rank is low: smaller kernels are soon solved
-MOST_SAMPLES = 2**32  # beyond which no plan looks
-WORTH = 0.1  # and only if it lowers the floor to a tenth
+MOST_SAMPLES = 2**32  # the most samples that a plan looks at
+WORTH = 0.1  # auto takes solver svd only if it lowers the floor to a tenth
 
 
 def spectrum(
@@ -60,8 +60,8 @@ def spectrum(
         >>> import numpy as np
         >>> from ntkspec.jacobian import Block, DenseFactor
         >>> rows = DenseFactor(np.array([[[3.0, 0.0]], [[0.0, 2.0]]]))
-        >>> found = spectrum(Jacobian((Block("theta", "network", 2, 1, None, rows),)))
-        >>> found.eigenvalues.round(9).tolist(), found.resolved
+        >>> solved = spectrum(Jacobian((Block("theta", "network", 2, 1, None, rows),)))
+        >>> solved.eigenvalues.round(9).tolist(), solved.resolved
         ([9.0, 4.0], 2)
     """
     return spectra(
@@ -116,12 +116,12 @@ def solve_all(
     for kernel in kernels.values():
         check_options(kernel, method, k, vectors)
         check_range(kernel)
-    found = {}
+    solved = {}
     for name, kernel in kernels.items():
         if progress:
             progress(f"eigenvalues of {name}")
-        found[name] = solve(kernel, method, k, vectors=vectors)
-    return found
+        solved[name] = solve(kernel, method, k, vectors=vectors)
+    return solved
 
 
 def solve(
@@ -129,11 +129,11 @@ def solve(
 ) -> Spectrum:
     """Find the spectrum of one kernel by the solver asked for or chosen; see `spectrum`."""
     if method == "auto":
-        found = _choose(kernel, k, vectors)
+        solved = _choose(kernel, k, vectors)
     else:
-        found = _by(method, kernel, k, vectors).because("asked for")
-    found = found.knowing(kernel.fact(rank_of), kernel.fact(regions_of))
-    return found if k is None else found.largest(k)
+        solved = _by(method, kernel, k, vectors).because("asked for")
+    solved = solved.knowing(kernel.fact(rank_of), kernel.fact(regions_of))
+    return solved if k is None else solved.largest(k)
 
 
 def plan(name: str, kernel: Kernel, k: int | None = None) -> Iterator[str]:
@@ -168,23 +168,24 @@ def largest_samples(solver: Solver, kernel: Kernel, k: int | None = None) -> int
 
 
 def _by(method: Method, kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
-    found = SOLVERS[method].solve(kernel, k, vectors=vectors)
-    if found is None:
+    """Find the spectrum by one solver; raise `UsageError` if it declines the kernel."""
+    solved = SOLVERS[method].solve(kernel, k, vectors=vectors)
+    if solved is None:
         expected, got = SOLVERS[method].declines
         raise UsageError(f"method {method}", expected=expected, got=got, remedy="use --method auto or gram")
-    return found
+    return solved
 
 
 def _choose(kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
-    """Choose the coarser solver that resolves what was asked for, within memory."""
+    """Find the spectrum by the coarsest solver that resolves what was asked for and fits in memory."""
     coarse = None
     if not _soon_solved(kernel) and not vectors and kernel.precision == "float64":
         coarse = SOLVERS["cholesky"].solve(kernel)
     if coarse is None:
         if not SOLVERS["gram"].need(kernel, vectors=vectors).fits:
             need = format_bytes(kernel.nbytes)
-            found = _by("lanczos", kernel, k, vectors)
-            return found.because(f"the kernel needs {need}, more than the memory budget")
+            solved = _by("lanczos", kernel, k, vectors)
+            return solved.because(f"the kernel needs {need}, more than the memory budget")
         coarse = _by("gram", kernel, k, vectors)
     why = _why_not_svd(kernel, coarse, k, vectors)
     if why:
@@ -195,10 +196,11 @@ def _choose(kernel: Kernel, k: int | None, vectors: bool) -> Spectrum:
 
 
 def _soon_solved(kernel: Kernel) -> bool:
-    """Whether all eigenvalues are had so soon that no other way is looked for.
+    """Return whether all eigenvalues are found so fast that a faster way is not worth trying.
 
-    A device solves whatever fits it in a minute, and what steps of a factorisation that go through the host
-    would save of that has not been measured. A kernel that it has no room for would be solved on the host.
+    A device finds those of any kernel that fits it within a minute. What solver cholesky would save there has
+    not been measured; some of its steps go through the host. A kernel for which the device has no room would
+    be solved on the host.
     """
     if kernel.size < CHOLESKY_FROM or not kernel.backend.device:
         return kernel.size < CHOLESKY_FROM
@@ -207,14 +209,14 @@ def _soon_solved(kernel: Kernel) -> bool:
 
 
 def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None, vectors: bool) -> str:
-    """Why the coarse spectrum is to be kept, or '' if solver svd should follow."""
+    """Say why the coarse spectrum is kept; "" if solver svd should follow."""
     wanted = coarse.size if k is None else k
     if coarse.resolved >= wanted:
         return "resolves all that was asked for"
     svd = SOLVERS["svd"]
     finer = svd.errors(kernel).floor(float(coarse.eigenvalues[0]))
-    known = kernel.fact(regions_of)
-    beyond = known.independent if known is not None and known.rest <= finer else coarse.size
+    regions = kernel.fact(regions_of)
+    beyond = regions.independent if regions is not None and regions.rest <= finer else coarse.size
     if coarse.resolved >= min(kernel.fact(rank_of).at_most, beyond):
         return "resolves all up to the rank"
     if kernel.precision == "float32":
@@ -231,7 +233,7 @@ def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None, vectors: bool)
 
 
 def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: bool) -> None:
-    """Raise `UsageError` where these cannot go together."""
+    """Raise `UsageError` if these options are not possible, or not together."""
 
     def wrong(what: str, expected: str, got: str, remedy: str) -> UsageError:
         return UsageError(what, expected=expected, got=got, remedy=remedy)

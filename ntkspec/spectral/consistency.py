@@ -1,8 +1,8 @@
-"""Checks of our own numbers: the same thing computed twice, held against what rounding allows.
+"""Checks of our own numbers: the same thing is computed twice, and may differ by what rounding allows.
 
-A check that fails means a fault in this program, in a library under it or in the machine; rounding alone
-cannot break those of kernels (see `ntkspec.kernel.enclosure`), nor, with the margin described in
-docs/method.md, the others.
+A check that fails means a fault in this program, in a library under it or in the machine. Rounding alone
+cannot break the checks of kernels (see `ntkspec.kernel.enclosure`); the other checks have the margin that is
+described in docs/method.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Check:
-    """Something that must be so, and how far it is."""
+    """A statement that must be true, and how far the numbers are from it."""
 
     name: str
     statement: str
@@ -40,55 +40,60 @@ class Check:
 
     @property
     def holds(self) -> bool:
-        """Whether the departure is within what rounding allows."""
+        """Return whether the departure is within what rounding allows."""
         return self.worst <= 1
 
 
-def of_spectrum(name: str, found: Spectrum) -> Iterator[Check]:
-    """A spectrum against its trace and against what is known of its rank and of its regions."""
-    if found.complete:
-        apart = abs(float(found.eigenvalues.sum()) - found.trace)
-        allowed = float(found.error.sum()) + found.size * EPS * found.trace + found.trace_error
-        said = "the eigenvalues add up to the trace of the factors"
-        yield Check("trace", said, name, _share(apart, allowed))
-    if found.rank is not None and found.rank.at_most < found.size:
-        said = f"at most {found.rank.at_most} eigenvalues are not zero ({found.rank.reason})"
-        yield Check("rank", said, name, _share(int(np.count_nonzero(found.lower)), found.rank.at_most))
-    known = found.regions
-    if known is not None and known.independent < len(found.eigenvalues):
-        said = f"eigenvalues beyond {known.independent} are at most {known.rest:.1e} ({known.reason})"
-        yield Check("regions", said, name, _share(float(found.lower[known.independent]), known.rest))
+def of_spectrum(name: str, spectrum: Spectrum) -> Iterator[Check]:
+    """Check a spectrum against its trace and against what is known of its rank and its regions."""
+    if spectrum.complete:
+        apart = abs(float(spectrum.eigenvalues.sum()) - spectrum.trace)
+        allowed = float(spectrum.error.sum()) + spectrum.size * EPS * spectrum.trace + spectrum.trace_error
+        statement = "the eigenvalues add up to the trace of the factors"
+        yield Check("trace", statement, name, _share(apart, allowed))
+    if spectrum.rank is not None and spectrum.rank.at_most < spectrum.size:
+        statement = f"at most {spectrum.rank.at_most} eigenvalues are not zero ({spectrum.rank.reason})"
+        nonzero = int(np.count_nonzero(spectrum.lower))
+        yield Check("rank", statement, name, _share(nonzero, spectrum.rank.at_most))
+    regions = spectrum.regions
+    if regions is not None and regions.independent < len(spectrum.eigenvalues):
+        first, rest = regions.independent, regions.rest
+        statement = f"eigenvalues beyond {first} are at most {rest:.1e} ({regions.reason})"
+        yield Check("regions", statement, name, _share(float(spectrum.lower[first]), rest))
 
 
 def of_kernel(name: str, certificate: CholeskyCertificate) -> Check:
-    """Whether a formed kernel is positive semidefinite but for rounding."""
-    said = "the kernel is positive semidefinite down to rounding"
-    return Check("semidefinite", said, name, 0.0 if certificate.semidefinite else float("inf"))
+    """Check that a computed kernel is positive semidefinite but for rounding."""
+    statement = "the kernel is positive semidefinite down to rounding"
+    return Check("semidefinite", statement, name, 0.0 if certificate.semidefinite else float("inf"))
 
 
-def of_zeros(name: str, lower: Bound, found: Spectrum) -> Iterator[Check]:
-    """Whether the certified lower bound is above what else is known of the smallest eigenvalue."""
+def of_zeros(name: str, lower: Bound, spectrum: Spectrum) -> Iterator[Check]:
+    """Check that the certified lower bound is not above what else is known of the smallest eigenvalue."""
     proved = float(lower.values[0])
-    if found.singular:
-        said = "a kernel that is called singular is not proved to be definite"
-        yield Check("zeros", said, name, _share(proved, 0.0))
-    elif found.regions is not None and found.regions.independent < found.size:
-        said = "the smallest eigenvalue is not proved to be larger than what regions leave of it"
-        yield Check("zeros", said, name, _share(proved, found.regions.rest))
+    if spectrum.singular:
+        statement = "a kernel that is called singular is not proved to be definite"
+        yield Check("zeros", statement, name, _share(proved, 0.0))
+    elif spectrum.regions is not None and spectrum.regions.independent < spectrum.size:
+        statement = "the smallest eigenvalue is not proved to be larger than what regions leave of it"
+        yield Check("zeros", statement, name, _share(proved, spectrum.regions.rest))
 
 
 def second_kernels(name: str, enclosure: KernelEnclosure, kernel: Kernel) -> Iterator[Check]:
-    """The kernel block by block, with its samples reversed, and in other tiles. Memory: two kernels."""
+    """Check a kernel against itself block by block, with reversed samples, and in other tiles.
+
+    This takes the memory of two further kernels.
+    """
     total = np.zeros_like(enclosure.kernel)
     for block in kernel.rows:
         total += _assembled(kernel.only(Jacobian((block,))))
-    said = "the blocks' kernels add up to it"
-    yield Check("additivity", said, name, _departure(enclosure, total))
+    statement = "the blocks' kernels add up to it"
+    yield Check("additivity", statement, name, _departure(enclosure, total))
     del total
     order = np.arange(kernel.rows.samples)[::-1]
     reverse = _assembled(kernel.replaced(rows=kernel.rows.rows(order)))
-    said = "row i times row j is row j times row i, computed apart"
-    yield Check("symmetry", said, name, _departure(enclosure, _restored(reverse, kernel)))
+    statement = "row i times row j is row j times row i, computed apart"
+    yield Check("symmetry", statement, name, _departure(enclosure, _restored(reverse, kernel)))
     del reverse
     tile = max(min(kernel.backend.tile, kernel.size) // 3, 1)
     other = _assembled(kernel, tile)
@@ -99,10 +104,10 @@ def _assembled(kernel: Kernel, tile: int | None = None) -> NDArray[np.float64]:
     return kernel.backend.get(Assembly.from_kernel(kernel, tile=tile).assemble()["total"])
 
 
-def second_route(name: str, found: Spectrum, kernel: Kernel) -> Iterator[Check]:
-    """The spectrum by another solver, if one fits the memory budget."""
+def second_route(name: str, spectrum: Spectrum, kernel: Kernel) -> Iterator[Check]:
+    """Check a spectrum against that of another solver, if one fits the memory budget."""
     for method, solver in SOLVERS.items():
-        if method == found.method or not solver.complete:
+        if method == spectrum.method or not solver.complete:
             continue
         try:
             second = solver.solve(kernel)
@@ -111,21 +116,22 @@ def second_route(name: str, found: Spectrum, kernel: Kernel) -> Iterator[Check]:
         if second is None:
             continue
         second = second.knowing(kernel.fact(rank_of), kernel.fact(regions_of))
-        apart = np.abs(second.eigenvalues - found.eigenvalues)
-        worst = float(np.max([*map(_share, apart.tolist(), (second.error + found.error).tolist())]))
-        said = f"{found.method} and {method} agree within their stated errors"
-        yield Check("routes", said, name, worst)
+        apart = np.abs(second.eigenvalues - spectrum.eigenvalues)
+        worst = float(np.max([*map(_share, apart.tolist(), (second.error + spectrum.error).tolist())]))
+        statement = f"{spectrum.method} and {method} agree within their stated errors"
+        yield Check("routes", statement, name, worst)
         return
 
 
 def _share(apart: float, allowed: float) -> float:
+    """Return a departure as a share of what is allowed; infinity where nothing is allowed."""
     if apart == 0:
         return 0.0
     return apart / allowed if allowed > 0 else float("inf")
 
 
 def _departure(enclosure: KernelEnclosure, other: NDArray[np.float64]) -> float:
-    """The largest |formed - other| in units of what two roundings of the same kernel can differ by."""
+    """Return the largest |K_ij - other_ij| as a share of what rounding allows between two such kernels."""
     worst = 0.0
     for start in range(0, enclosure.size, PANEL):
         rows = slice(start, start + PANEL)
@@ -139,7 +145,7 @@ def _departure(enclosure: KernelEnclosure, other: NDArray[np.float64]) -> float:
 
 
 def _restored(reverse: NDArray[np.float64], kernel: Kernel) -> NDArray[np.float64]:
-    """The kernel of reversed samples in the order of the samples; rows of one sample keep theirs."""
+    """Put a kernel of reversed samples into the order of the samples; a sample's own rows keep theirs."""
     samples, repeat = kernel.rows.samples, kernel.repeat
     cells = reverse.reshape(samples, repeat, samples, repeat)[::-1, :, ::-1, :]
     return cells.reshape(reverse.shape)

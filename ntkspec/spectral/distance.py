@@ -11,15 +11,15 @@ from ntkspec.kernel.distance import distances
 from ntkspec.kernel.problem import CACHE_ROOM, Kernel
 from ntkspec.spectral.ablation import sums_of_blocks
 
-# Multiplications for one snapshot, a minute or two on two cores: where eigenvalues are had without forming
-# the kernel, this must not take longer than they do.
+# Multiplications for one snapshot, a minute or two on two cores: where eigenvalues are found without forming
+# the kernel, the distance must not take longer than they do.
 MOST = 1e12
 ZERO = "a kernel that is zero has no direction"
 
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """How far a kernel is from that of the run's first snapshot, see `ntkspec.kernel_distance`."""
+    """The distance of a kernel from that of the run's first snapshot, see `ntkspec.kernel_distance`."""
 
     value: float | None  # 0 to 1; None where there is none
     reference: str  # id of the first snapshot
@@ -28,14 +28,14 @@ class KernelDistance:
 
 @dataclass(frozen=True)
 class Reference:
-    """A run's first snapshot, from which the others are measured."""
+    """A run's first snapshot, from which the distances of the others are measured."""
 
     id: str
     parts: Mapping[str, Jacobian]  # its sums of blocks, by name
 
     @staticmethod
-    def of(id: str, jacobian: Jacobian, drop: Sequence[Sequence[str]], budget: int) -> Reference:
-        """Take the sums of a snapshot's blocks; small ones are read once for all that are measured from it.
+    def from_snapshot(id: str, jacobian: Jacobian, drop: Sequence[Sequence[str]], budget: int) -> Reference:
+        """Make a reference of a snapshot. A Jacobian that is small enough is read into memory, once for all.
 
         Args:
             id: of the snapshot.
@@ -49,7 +49,7 @@ class Reference:
         return Reference(id, sums_of_blocks(jacobian, had))
 
     def distances(self, id: str, kernels: Mapping[str, Kernel]) -> dict[str, KernelDistance]:
-        """Measure every kernel of a snapshot from that of the same name at the first one.
+        """Measure the distance of every kernel of a snapshot from the one of its name at the first snapshot.
 
         Args:
             id: of the snapshot.
@@ -59,23 +59,23 @@ class Reference:
             name -> distance, or why there is none: other blocks, a kernel that is zero, too little memory or
             too much work.
         """
-        if id == self.id:  # nothing was rounded
+        if id == self.id:  # the same kernels, whose distance is exactly 0
             zero = {name: kernel.trace == 0 for name, kernel in kernels.items()}
             return {name: self._none(ZERO) if zero[name] else self._value(0.0) for name in kernels}
         refused = {name: self._refused(name, kernel.rows) for name, kernel in kernels.items()}
         names = [name for name, reason in refused.items() if not reason]
-        found: Mapping[str, float | None] = {}
+        measured: Mapping[str, float | None] = {}
         if names:
             try:
-                found = distances(
+                measured = distances(
                     kernels["total"],
                     {name: self.parts[name] for name in names},
                     {name: kernels[name].rows for name in names},
                 )
-            except (MemoryBudgetError, UsageError) as error:  # the spectra are there, and stay
+            except (MemoryBudgetError, UsageError) as error:  # the spectra are kept nevertheless
                 refused.update(dict.fromkeys(names, str(error)))
         return {
-            name: self._none(reason) if reason else self._value(found[name])
+            name: self._none(reason) if reason else self._value(measured[name])
             for name, reason in refused.items()
         }
 

@@ -1,9 +1,10 @@
-"""Eigenfunctions of a kernel: its eigenvectors, and what they are between the samples (Nystroem).
+"""Eigenfunctions of a kernel: its eigenvectors, and their values between the samples (Nystroem).
 
     phi_i(x) = sum_j K(x, x_j) v_i(x_j) / lambda_i
 
 (Williams and Seeger 2001, "Using the Nystroem method to speed up kernel machines"; at the samples it is v_i.)
-The kernel between the points and the samples is never held: each of its tiles is multiplied and forgotten.
+The kernel between the points and the samples is never in memory as a whole: each tile is multiplied and
+dropped.
 """
 
 from __future__ import annotations
@@ -57,23 +58,24 @@ def eigenfunctions(
 ) -> Eigenfunctions:
     """Find eigenfunctions of a kernel at its samples or, by Nystroem's extension, at other points.
 
-    Rounding of the sum over the samples is divided by the eigenvalue. What it may change is stated in `error`
-    as a share of the mode: by how much, at most, the extension to the samples themselves is off v_i, both as
-    vectors of length N. Where the points lie as the samples do it is the same between them.
-    Eigenvectors of equal eigenvalues may be turned into each other, and those of almost equal ones almost.
+    An extension divides the rounding errors of a sum over the samples by the eigenvalue. `error` states what
+    they may change, as a share of the mode: the extension to the samples themselves differs from v_i by at
+    most so much. Between the samples the error is the same if the points are spread as the samples are.
+    Eigenvectors of equal eigenvalues may be rotated into each other, and so, nearly, may those of nearly
+    equal ones.
 
     Args:
         spectrum: of `jacobian` in the same output mode, with vectors.
         jacobian: blocks at the n samples, in memory or in a run file.
         at: the Jacobian of the same parameters at other inputs; default: the values at the samples.
-        modes: numbers of modes, from 1. Those that are not resolved are left out, and so are those of
-            which rounding may change more than 1% in an extension.
+        modes: numbers of modes, from 1. Modes that are not resolved are left out, and so are modes whose
+            extension rounding may change by more than 1%.
         outputs: output mode of the kernel.
         backend: "auto", "cpu" or "gpu".
         memory: budget in GiB; default 80% of what is free.
 
     Raises:
-        UsageError: a spectrum without vectors or of another kernel, other parameters, or no mode's number.
+        UsageError: a spectrum without vectors or of another kernel, other parameters, or a mode below 1.
         MemoryBudgetError: the tiles at work and the factors of two samples do not fit.
 
     Source:
@@ -86,8 +88,8 @@ def eigenfunctions(
         ...     right = DenseFactor(np.array(rows)[:, None])
         ...     return Jacobian((Block("w", "network", len(rows), 1, None, right),))
         >>> samples = jac([3.0, 0.0], [0.0, 1.0])
-        >>> found = eigenfunctions(spectrum(samples, vectors=True), samples, jac([6.0, 5.0]), modes=[1, 2])
-        >>> found.eigenvalues.round(9).tolist(), found.values.round(9).tolist()
+        >>> modes = eigenfunctions(spectrum(samples, vectors=True), samples, jac([6.0, 5.0]), modes=[1, 2])
+        >>> modes.eigenvalues.round(9).tolist(), modes.values.round(9).tolist()
         ([9.0, 1.0], [[2.0, 5.0]])
     """
     kernel = Kernel.from_jacobian(jacobian, outputs, backend=backend, memory=memory)
@@ -124,7 +126,7 @@ def eigenfunctions_of(
 
 
 def _vectors(spectrum: Spectrum, kernel: Kernel) -> NDArray[np.float64]:
-    """The eigenvectors of a spectrum that is this kernel's, as far as sizes and blocks say."""
+    """Return the eigenvectors of a spectrum, once sizes and blocks agree with the kernel's."""
     expected, got = "", ""
     if spectrum.vectors is None:
         expected, got = "a spectrum with eigenvectors", "one without"
@@ -145,23 +147,24 @@ def _upright(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _error(kernel: Kernel, spectrum: Spectrum, modes: list[int], plan: Assembly) -> NDArray[np.float64]:
-    """State how far K v / lambda is from v, for v of length 1 (k,).
+    """Bound how far K v / lambda is from v, for each mode v of length 1; (k,).
 
-    v is an eigenvector of a kernel that forming and solving have changed, K + E: (K v - lambda v) / lambda is
-    -E v / lambda. The product with the formed kernel rounds no less, whatever route gave v.
+    v is an eigenvector of a kernel K + E that forming and solving have changed, so that
+    (K v - lambda v) / lambda is -E v / lambda. K v itself is computed from tiles of K, whichever solver gave
+    v, so that E is no smaller than the error of forming K.
     """
     columns = np.array(modes, dtype=np.intp) - 1
-    values, known = spectrum.eigenvalues[columns], kernel.in_float64.fact(magnitude_of)
-    formed = gram_errors(known, FLOAT64).error(values, float(spectrum.eigenvalues[0]))
+    values, magnitude = spectrum.eigenvalues[columns], kernel.in_float64.fact(magnitude_of)
+    of_forming = gram_errors(magnitude, FLOAT64).error(values, float(spectrum.eigenvalues[0]))
     step, samples = plan.tiling.step, kernel.rows.samples
     added = step * kernel.repeat + -(-samples // step)  # within a tile, and tiles to each other
-    return (np.maximum(formed, spectrum.error[columns]) + gamma(added) * known.norm) / values
+    return (np.maximum(of_forming, spectrum.error[columns]) + gamma(added) * magnitude.norm) / values
 
 
 def _times(kernel: Kernel, plan: Assembly, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Multiply the kernel between two sets of samples (M, N) with vectors (N, k), a tile at a time."""
     engine, repeat = kernel.backend, kernel.repeat
-    there, product = engine.put(vectors, np.float64), np.zeros((kernel.size, vectors.shape[1]))
+    on_backend, product = engine.put(vectors, np.float64), np.zeros((kernel.size, vectors.shape[1]))
 
     def work(pairs: list[tuple[tiles.Strip, tiles.Strip]]) -> tuple[slice, NDArray[np.float64]]:
         rows = pairs[0][0]
@@ -169,11 +172,11 @@ def _times(kernel: Kernel, plan: Assembly, vectors: NDArray[np.float64]) -> NDAr
         with np.errstate(over="ignore", invalid="ignore"):
             for _, columns in pairs:  # in order, so that the sum is the same bits every time
                 tile = tiles.compute(rows, columns, plan.groups, kernel)["total"]
-                total = total + tile @ there[columns.start * repeat : columns.stop * repeat]
+                total = total + tile @ on_backend[columns.start * repeat : columns.stop * repeat]
         return slice(rows.start * repeat, rows.stop * repeat), engine.get(total)
 
     for pairs in tiles.panel_pairs(kernel, plan.tiling):
-        of_rows = [list(some) for _, some in groupby(pairs, lambda pair: pair[0].start)]
+        of_rows = [list(group) for _, group in groupby(pairs, lambda pair: pair[0].start)]
         for rows, part in engine.each(work, of_rows):
             product[rows] += part
     if not np.isfinite(product).all():

@@ -1,4 +1,4 @@
-"""Spectrum: eigenvalues together with what is known of their errors."""
+"""`Spectrum`: eigenvalues of a kernel together with their stated errors."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Method = Literal["gram", "svd", "dual", "cholesky", "lanczos"]
 class Spectrum:
     """Eigenvalues of a positive semidefinite kernel, largest first, and the floor below which they are noise.
 
-    Only `eigenvalues[:resolved]` are numbers to quote. The rest are what rounding left of values that lie
-    somewhere in [0, floor]; they are kept, clipped at zero, so that the array has its full length. Those
-    beyond a bound on the rank are zero, with an error of zero. All of this is said of the numbers as they are
-    stored; what is known of the network that they were computed from stands beside it, in `regions`.
+    Only `eigenvalues[:resolved]` are numbers to quote. The others lie somewhere in [0, floor], and their
+    computed values are noise; they are kept, clipped at zero, so that the array has its full length.
+    Eigenvalues beyond a bound on the rank are zero, with an error of zero. All of this holds for the
+    Jacobian's numbers as they are stored; what is known of the network in exact arithmetic is in `regions`.
 
     Example:
         >>> Spectrum(np.array([4.0, 1.0]), np.zeros(2), 1e-14, 2, 5.0, "gram", "float64")
@@ -42,7 +42,7 @@ class Spectrum:
     reason: str = ""  # why this method
     vectors: NDArray[np.float64] | None = None  # (N, m) orthonormal columns, on request
     rank: Rank | None = None  # what is known of the rank of the stored numbers
-    regions: Regions | None = None  # what activation regions say of the network's kernel, and of the stored
+    regions: Regions | None = None  # bounds from activation regions, on the network's kernel and the stored
 
     def __repr__(self) -> str:
         smallest = "" if self.lambda_min is None else f", smallest {self.lambda_min:.1e}"
@@ -57,37 +57,37 @@ class Spectrum:
 
     @property
     def complete(self) -> bool:
-        """Whether all N eigenvalues are here."""
+        """Return whether all N eigenvalues were computed."""
         return len(self.eigenvalues) == self.size
 
     @property
     def resolved(self) -> int:
-        """How many eigenvalues lie above the floor."""
+        """Return how many eigenvalues lie above the floor."""
         return int(np.count_nonzero(self.eigenvalues > self.floor))
 
     @property
     def singular(self) -> bool:
-        """Whether some eigenvalue of the stored numbers is exactly zero."""
+        """Return whether some eigenvalue of the stored numbers is exactly zero."""
         return self.rank is not None and self.resolved <= self.rank.at_most < self.size
 
     @property
     def network_singular(self) -> bool:
-        """Whether the network's kernel is singular in exact arithmetic, by its activation regions."""
+        """Return whether, by its activation regions, the network's kernel is singular in exact arithmetic."""
         return self.regions is not None and self.regions.at_most < self.size
 
     @property
     def zero(self) -> bool:
-        """Whether the kernel is exactly zero: no parameter has a gradient."""
+        """Return whether the kernel is exactly zero: no parameter has a gradient."""
         return (self.rank is not None and self.rank.at_most == 0) or not (self.floor > 0 or self.resolved)
 
     @property
     def lambda_max(self) -> float | None:
-        """The largest eigenvalue, or None if it is not resolved."""
+        """Return the largest eigenvalue, or None if it is not resolved."""
         return float(self.eigenvalues[0]) if self.resolved else None
 
     @property
     def lambda_min(self) -> float | None:
-        """The smallest of all N eigenvalues, 0 if the kernel is exactly singular; None where not known."""
+        """Return the smallest of all N eigenvalues, 0 if the kernel is exactly singular; None: not known."""
         if self.singular:
             return 0.0
         if self.complete and self.resolved == self.size:
@@ -96,14 +96,14 @@ class Spectrum:
 
     @property
     def condition(self) -> float | None:
-        """lambda_max / lambda_min, or None where lambda_min is zero or not resolved."""
+        """Return lambda_max / lambda_min, or None where lambda_min is zero or not resolved."""
         if not self.lambda_min or self.lambda_max is None:
             return None
         return self.lambda_max / self.lambda_min
 
     @property
     def effective_rank(self) -> float | None:
-        """exp of the entropy of lambda / sum(lambda) (Roy and Vetterli 2007); None if incomplete."""
+        """Return exp of the entropy of lambda / sum(lambda) (Roy and Vetterli 2007); None if incomplete."""
         total = float(self.eigenvalues.sum())
         if not self.complete or not total > 0:
             return None
@@ -113,27 +113,31 @@ class Spectrum:
 
     @property
     def stable_rank(self) -> float | None:
-        """trace / lambda_max, the stable rank of J: ||J||_F^2 / ||J||_2^2 (Rudelson and Vershynin 2007)."""
+        """Return the stable rank of J, ||J||_F^2 / ||J||_2^2 = trace / lambda_max; None if not resolved.
+
+        Source:
+            Rudelson and Vershynin 2007.
+        """
         return None if self.lambda_max is None else self.trace / self.lambda_max
 
     @property
     def lower(self) -> NDArray[np.float64]:
-        """What each eigenvalue is at least, within the stated error; (m,)."""
+        """Return the eigenvalues less their stated errors, at least 0; (m,)."""
         return np.maximum(self.eigenvalues - self.error, 0.0)
 
     @property
     def upper(self) -> NDArray[np.float64]:
-        """What each eigenvalue is at most, within the stated error; (m,)."""
+        """Return the eigenvalues plus their stated errors; (m,)."""
         return self.eigenvalues + self.error
 
     def largest(self, k: int) -> Spectrum:
-        """The k largest eigenvalues alone."""
+        """Return the spectrum of the k largest eigenvalues alone."""
         vectors = None if self.vectors is None else self.vectors[:, :k]
         return replace(self, eigenvalues=self.eigenvalues[:k], error=self.error[:k], vectors=vectors)
 
     @property
     def smallest_at_most(self) -> float:
-        """What the smallest eigenvalue that is here is at most, resolved or not."""
+        """Return an upper bound on the smallest computed eigenvalue, whether it is resolved or not."""
         last = len(self.eigenvalues) - 1
         most = float(self.upper[last])
         if last >= self.resolved and not self.singular:
@@ -143,9 +147,9 @@ class Spectrum:
         return most
 
     def knowing(self, rank: Rank, regions: Regions | None = None) -> Spectrum:
-        """The same spectrum with zeros beyond the rank, and no more than regions leave beyond theirs.
+        """Return the spectrum with zeros beyond the rank, and with the bound that regions set beyond theirs.
 
-        Where computed values deny either, they stay as they are: the report's checks then fail.
+        Computed values that contradict either stay as they are, and the report's checks fail.
         """
         place = np.arange(len(self.eigenvalues))
         values, error = self.eigenvalues, self.error
@@ -157,5 +161,5 @@ class Spectrum:
         return replace(self, eigenvalues=values * kept, error=error * kept, rank=rank, regions=regions)
 
     def because(self, reason: str) -> Spectrum:
-        """The same spectrum with the reason for its method."""
+        """Return the same spectrum with the reason for its method."""
         return replace(self, reason=reason)

@@ -1,4 +1,4 @@
-"""How fine a picture's pattern is: its mean radial frequency; and which points are the pixels of one."""
+"""How fine a picture's pattern is, by its mean radial frequency, and which points are a picture's pixels."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError, shown
 
-CONSTANT = 1e-12  # of the largest value: what differs by less all over a picture is rounding
-EVEN = 1e-3  # of the step between pixels: by so much steps may differ, as those of float32 do
+CONSTANT = 1e-12  # of the largest value: smaller differences in a picture are rounding
+EVEN = 1e-3  # of the step between pixels: steps may differ by so much, as those of float32 do
 
 
 @dataclass(frozen=True)
 class PixelGrid:
-    """Points that are the pixels of a picture, each once and in whatever order."""
+    """Points that are the pixels of a picture, each pixel once, in any order."""
 
     shape: tuple[int, int]  # (H, W)
-    places: NDArray[np.intp]  # (H W,) of each point, row * W + column; columns along x, rows along y
+    places: NDArray[np.intp]  # (H W,) pixel of each point, row * W + column; columns along x, rows along y
 
     @classmethod
-    def of(cls, points: NDArray[Any]) -> PixelGrid | None:
-        """Find the picture whose pixels are these points (n, 2); None where they are no such.
+    def from_points(cls, points: NDArray[Any]) -> PixelGrid | None:
+        """Find the picture whose pixels are these points (n, 2); None if they are not the pixels of one.
 
         Example:
-            >>> PixelGrid.of(np.array([[0.75, 0.5], [0.25, 0.5], [0.5, 0.5]])).places.tolist()
+            >>> PixelGrid.from_points(np.array([[0.75, 0.5], [0.25, 0.5], [0.5, 0.5]])).places.tolist()
             [2, 0, 1]
         """
         if points.ndim != 2 or points.shape[1] != 2:
@@ -63,7 +63,7 @@ def radial_frequency(picture: NDArray[np.float64]) -> float | None:
         Cycles across the picture; 5 for cos(2 pi 5 x), 0.5 for half a wave; None where it is constant.
 
     Raises:
-        UsageError: it is no picture of finite numbers.
+        UsageError: it is not a matrix of finite numbers.
 
     Source:
         N. Ahmed, T. Natarajan, K. R. Rao 1974, "Discrete cosine transform".
@@ -90,6 +90,6 @@ def radial_frequency(picture: NDArray[np.float64]) -> float | None:
 
 
 def _even(axis: NDArray[Any]) -> bool:
-    """Whether ascending numbers have equal steps."""
+    """Return whether ascending numbers have equal steps."""
     steps = np.diff(axis.astype(np.float64))
     return not steps.size or bool(np.ptp(steps) <= EVEN * steps.mean())

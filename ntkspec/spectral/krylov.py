@@ -1,8 +1,8 @@
-"""The k largest eigenvalues of a kernel from products K v alone, none passed over.
+"""The k largest eigenvalues of a kernel, from products K v alone and without passing one over.
 
 A Krylov space that starts from one vector holds one vector of each eigenspace; further copies of a multiple
-eigenvalue, and members of a cluster, come in by rounding, or not at all. So what was found is taken out and
-the rest is asked, from another start, for anything larger, until there is nothing.
+eigenvalue, and members of a cluster, come in by rounding, or not at all. So the vectors found are projected
+out, and the iteration starts again from another vector, until it finds nothing larger than what there is.
 
 Let V (N, k) be orthonormal with V^T K V = diag(theta), R = K V - V diag(theta), and mu the largest eigenvalue
 of K on the vectors orthogonal to V. Then every lambda_i (i <= k) is within ||R|| + max(0, mu - theta_k) of
@@ -19,11 +19,11 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from ntkspec.backend.protocol import solver_failed
 
-SMALL = 256  # rows up to which K is had from N products
+SMALL = 256  # rows up to which all of K is computed, by N products
 SHARE = 4  # likewise up to this many times k: a Krylov space would be nearly as large
 WHOLE = 6  # matrices of K's size that this takes
 ROUNDS = 100  # of asking for more; what is left then is stated as an error
-AT_ONCE = 16  # vectors that are taken in at one time, at most
+AT_ONCE = 16  # vectors that are added at one time, at most
 SHARP = 0.1  # of the noise: how far off mu may be
 
 
@@ -39,30 +39,37 @@ class Largest:
 
 @dataclass(frozen=True)
 class _Ritz:
+    """Ritz values and vectors of a space: V with V^T K V diagonal."""
+
     values: NDArray[np.float64]  # (m,) descending
     vectors: NDArray[np.float64]  # (N, m)
     images: NDArray[np.float64]  # (N, m) K times the vectors
 
     def first(self, k: int) -> _Ritz:
+        """Return the k largest Ritz values alone."""
         return _Ritz(self.values[:k], self.vectors[:, :k], self.images[:, :k])
 
     @property
     def residual(self) -> float:
+        """Return ||R||, the spectral norm."""
         return float(np.linalg.norm(self.images - self.vectors * self.values, 2))
 
     def leading_out(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """How far K leads out of the space: orthonormal directions (N, up to AT_ONCE), and all sizes (m,)."""
+        """Return the directions in which K leads out of the space, (N, up to AT_ONCE), and all sizes (m,).
+
+        They are the left singular vectors of R and its singular values.
+        """
         left, sizes, _ = np.linalg.svd(self.images - self.vectors * self.values, full_matrices=False)
         return np.array(left[:, :AT_ONCE]), sizes
 
 
 def takes_whole(size: int, k: int, budget: int) -> bool:
-    """Whether the whole of K is taken at once, for want of room to save, and fits the budget in bytes."""
+    """Return whether to compute all of K: a Krylov space saves little, and K fits the budget in bytes."""
     return size <= max(SMALL, SHARE * k) and 8 * WHOLE * size**2 <= budget
 
 
 def vector_bytes(size: int, k: int) -> int:
-    """Bytes of the vectors that are held: Krylov space, Ritz vectors, their images, and copies of both."""
+    """Return the bytes of the vectors in memory: Krylov space, Ritz vectors, their images, copies of both."""
     return 8 * size * (2 * k + 20 + 4 * (k + AT_ONCE))
 
 
@@ -71,7 +78,7 @@ def largest(product: LinearOperator, k: int, noise: float, *, whole: bool = Fals
 
     Args:
         product: (N, N); it is applied some hundred times.
-        whole: take all of K v at once, see `takes_whole`.
+        whole: compute all of K at once, see `takes_whole`.
         k: 1 to N - 1.
         noise: error of the eigenvalues that the products' own rounding makes; nothing finer is looked for.
 
@@ -79,51 +86,51 @@ def largest(product: LinearOperator, k: int, noise: float, *, whole: bool = Fals
         BackendError: ARPACK gave up.
     """
     if whole:
-        found = _ritz(product, np.eye(product.shape[0]))
-        return Largest(found.values[:k], found.vectors[:, :k], found.first(k).residual, 0.0)
+        ritz = _ritz(product, np.eye(product.shape[0]))
+        return Largest(ritz.values[:k], ritz.vectors[:, :k], ritz.first(k).residual, 0.0)
     _, vectors = _arpack(product, k, 0, SHARP * noise)
-    found = _sharpened(product, _ritz(product, vectors), noise)
+    ritz = _sharpened(product, _ritz(product, vectors), noise)
     missed = 0.0
     for turn in range(1, ROUNDS + 1):
-        least = float(found.values[-1])
-        more, vectors = _of_the_rest(product, found, min(2 ** (turn - 1), AT_ONCE), turn, noise)
+        least = float(ritz.values[-1])
+        more, vectors = _of_the_rest(product, ritz, min(2 ** (turn - 1), AT_ONCE), turn, noise)
         missed = max(float(more.max()) + SHARP * noise - least, 0.0)
-        above = more > least + noise + found.residual
+        above = more > least + noise + ritz.residual
         if not above.any():
             break
-        found = _sharpened(product, _with(product, found, vectors[:, above]).first(k), noise)
-    return Largest(found.values, found.vectors, found.residual, missed)
+        ritz = _sharpened(product, _with(product, ritz, vectors[:, above]).first(k), noise)
+    return Largest(ritz.values, ritz.vectors, ritz.residual, missed)
 
 
-def _sharpened(product: LinearOperator, found: _Ritz, noise: float) -> _Ritz:
-    """Take in the directions that K leads out to, until ||R|| is noise, or less than half of them goes away.
+def _sharpened(product: LinearOperator, ritz: _Ritz, noise: float) -> _Ritz:
+    """Add the directions in which K leads out, until ||R|| is noise or less than half of them goes away.
 
-    ARPACK's tolerance is of its own estimate: in clusters, vectors come with 10^6 times that, for some
-    roundings and not for others, and so large a residual would hide what is passed over.
+    ARPACK's tolerance is for its own estimate of the error: in clusters, vectors may come with 10^6 times
+    that, depending on how sums are rounded, and so large a residual would hide eigenvalues passed over.
     """
-    directions, sizes = found.leading_out()
+    directions, sizes = ritz.leading_out()
     while sizes[0] > noise:
         taken = sizes[:AT_ONCE] > noise
-        sharper = _with(product, found, directions[:, taken]).first(len(found.values))
+        sharper = _with(product, ritz, directions[:, taken]).first(len(ritz.values))
         further, left = sharper.leading_out()
         if np.square(left).sum() > np.square(sizes).sum() - np.square(sizes[:AT_ONCE][taken]).sum() / 2:
             break
-        found, directions, sizes = sharper, further, left
-    return found
+        ritz, directions, sizes = sharper, further, left
+    return ritz
 
 
 def _of_the_rest(
-    product: LinearOperator, found: _Ritz, count: int, seed: int, noise: float
+    product: LinearOperator, ritz: _Ritz, count: int, seed: int, noise: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The largest eigenvalues of K on the vectors orthogonal to those found, and their vectors.
+    """Return the largest eigenvalues of K on the space orthogonal to the Ritz vectors, and their vectors.
 
-    The operator is raised by the smallest value found: ARPACK's tolerance is relative, and what is left may
+    The operator is raised by the smallest Ritz value: ARPACK's tolerance is relative, and on that space K may
     be nothing but rounding.
     """
-    raised = max(float(found.values[-1]), noise)
+    raised = max(float(ritz.values[-1]), noise)
 
     def project(v: NDArray[np.float64]) -> NDArray[np.float64]:
-        rest: NDArray[np.float64] = v - found.vectors @ (found.vectors.T @ v)
+        rest: NDArray[np.float64] = v - ritz.vectors @ (ritz.vectors.T @ v)
         return rest
 
     def rest(v: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -138,7 +145,11 @@ def _of_the_rest(
 def _arpack(
     product: LinearOperator, k: int, seed: int, tolerance: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The k largest by Lanczos with implicit restarts (Lehoucq, Sorensen and Yang 1998)."""
+    """Find the k largest eigenvalues and their vectors by Lanczos with implicit restarts.
+
+    Source:
+        Lehoucq, Sorensen and Yang 1998, "ARPACK users' guide".
+    """
     start = np.random.default_rng(seed).standard_normal(product.shape[0])  # fixed: a run can be repeated
     try:
         values, vectors = eigsh(product, k=k, which="LA", v0=start, tol=tolerance)
@@ -150,19 +161,21 @@ def _arpack(
 
 
 def _ritz(product: LinearOperator, vectors: NDArray[np.float64]) -> _Ritz:
+    """Return the Ritz values and vectors of the space spanned by vectors (N, m)."""
     basis, _ = np.linalg.qr(vectors)
     return _rotated(basis, product @ basis)
 
 
-def _with(product: LinearOperator, found: _Ritz, vectors: NDArray[np.float64]) -> _Ritz:
-    """Ritz values of the space of those found and further vectors."""
+def _with(product: LinearOperator, ritz: _Ritz, vectors: NDArray[np.float64]) -> _Ritz:
+    """Return the Ritz values and vectors of the space spanned by Ritz vectors and further vectors."""
     for _ in range(2):  # once is not enough where they are nearly parallel
-        vectors = vectors - found.vectors @ (found.vectors.T @ vectors)
+        vectors = vectors - ritz.vectors @ (ritz.vectors.T @ vectors)
     new, _ = np.linalg.qr(vectors)
-    return _rotated(np.hstack([found.vectors, new]), np.hstack([found.images, product @ new]))
+    return _rotated(np.hstack([ritz.vectors, new]), np.hstack([ritz.images, product @ new]))
 
 
 def _rotated(basis: NDArray[np.float64], images: NDArray[np.float64]) -> _Ritz:
+    """Return the Ritz values and vectors of an orthonormal basis (N, m) and its images K V."""
     square = basis.T @ images
     values, rotation = np.linalg.eigh((square + square.T) / 2)
     values, rotation = values[::-1], rotation[:, ::-1]

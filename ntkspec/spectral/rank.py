@@ -2,11 +2,12 @@
 
 Rank K = rank J, and the rank of J is at most
 
-- the number of distinct rows of J that are not zero: samples in one place, or behind one dead layer, are one;
+- the number of distinct rows of J that are not zero: samples at one place, or behind one dead layer, have
+  the same row;
 - the number of its columns that are not zero throughout: touched nodes of grids, units that are not dead.
 
 Both compare numbers bit by bit, without any tolerance: eigenvalues beyond the rank are zero, not merely
-small. What lies within a tolerance is small, see `ntkspec.spectral.regions`.
+small. For rows that are equal up to a tolerance see `ntkspec.spectral.regions`.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ from ntkspec.kernel.problem import Kernel
 
 @dataclass(frozen=True)
 class Rank:
-    """rank K <= at_most, K the kernel of the numbers as they are stored, and why."""
+    """An upper bound on the rank of the kernel of the stored numbers, and the reason for it."""
 
     at_most: int
     reason: str
 
 
 def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
-    """Find the smallest upper bound on rank K that rows and columns of J give; loads the factors.
+    """Find the smallest upper bound on rank K: its size, the distinct rows or the nonzero columns of J.
+
+    Loads the factors into memory.
 
     Example:
         >>> import numpy as np
@@ -44,17 +47,17 @@ def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
     loaded = jacobian.load()
     columns = sum(nonzero_columns(block, outputs) for block in loaded)
     rows, repeat = _distinct_rows(loaded, outputs), rows_per_sample(outputs, jacobian.outputs)
-    said = f"{rows} distinct rows of J" if repeat == 1 else f"{rows} distinct rows of J that are not zero"
-    found = [
+    reason = f"{rows} distinct rows of J" if repeat == 1 else f"{rows} distinct rows of J that are not zero"
+    bounds = [
         Rank(jacobian.kernel_size(outputs), "no fact says less"),
-        Rank(rows, said),
+        Rank(rows, reason),
         Rank(columns, f"{columns} nonzero column{'s' if columns != 1 else ''} of J"),
     ]
-    return min(found, key=lambda rank: rank.at_most)
+    return min(bounds, key=lambda rank: rank.at_most)
 
 
 def rank_of(kernel: Kernel) -> Rank:
-    """Find what is known of a kernel's rank; nothing where its factors do not fit in memory."""
+    """Find an upper bound on a kernel's rank; its size where the factors do not fit in memory."""
     if not kernel.facts_fit:
         return Rank(kernel.size, "not looked for: the factors do not fit the memory budget")
     return rank_bound(kernel.rows, kernel.outputs)
@@ -68,10 +71,10 @@ def nonzero_columns(block: Block, outputs: Outputs) -> int:
 def _distinct_rows(jacobian: Jacobian, outputs: Outputs) -> int:
     """Count rows of J that differ in some stored number and are not zero; 128-bit hashes tell them apart.
 
-    Rows of which no other has the key are not hashed. Where one factor of a block is zero the other says
-    nothing: samples behind a layer that is dead for all of them have equal rows, though they differ in that
-    layer's inputs. In mode full, a sample's rows count apart where any of its numbers differ from those of
-    another sample.
+    A row whose key no other row has is not hashed. Where one factor of a block is zero, the numbers of the
+    other do not matter: samples behind a layer that is dead for all of them have equal rows, even if the
+    inputs of that layer differ. In mode full, all rows of a sample count as distinct from those of another
+    sample as soon as any number differs.
     """
     kept = slice(None) if isinstance(outputs, str) else slice(outputs, outputs + 1)
     blocks = []
@@ -88,6 +91,7 @@ def _distinct_rows(jacobian: Jacobian, outputs: Outputs) -> int:
     empty = np.logical_and.reduce([zero for zero, _ in blocks])  # (n, outputs)
 
     def hashed(sample: int) -> bytes:
+        """Return the hash of a sample's rows."""
         row = blake2b(digest_size=16)
         for zero, arrays in blocks:
             dead = bool(zero[sample].all())
@@ -104,7 +108,7 @@ def _distinct_rows(jacobian: Jacobian, outputs: Outputs) -> int:
 
 
 def _keys(blocks: Iterable[tuple[NDArray[np.bool_], list[NDArray[Any]]]]) -> NDArray[np.uint64]:
-    """Give every row a key (n,) made of its numbers: rows of different keys differ. Nearly all keys do."""
+    """Give every row a key (n,) made of its numbers: rows of different keys differ, others rarely."""
     rng, keys = np.random.default_rng(0), np.zeros(1, np.uint64)
     for zero, arrays in blocks:
         alive = (~zero.all(axis=1)).astype(np.uint64)

@@ -1,8 +1,8 @@
-"""What activation regions say of the kernel of a piecewise-linear network, and of its numbers as stored.
+"""Bounds on the rank and on small eigenvalues, from the activation regions of a piecewise-linear network.
 
 In one region of a network of ReLU-like layers behind an encoding e(x), the gradient at each layer is
 constant and each layer's input is affine in e (Montufar, Pascanu, Cho and Bengio 2014), so that all those
-rows of J are linear in (e, 1). So of the network, behind its encoding as stored, in exact arithmetic,
+rows of J are linear in (e, 1). So for the network in exact arithmetic, behind its encoding as stored,
 
     rank K <= sum over regions of min(samples, width(e) + 1) + columns of what is trained before e.
 
@@ -12,8 +12,8 @@ grids whose gradient is the same throughout a region, so that
 
     lambda_{r+1}(K) <= ||J - J'||_F^2 = rest                     (Eckart and Young 1936; Weyl 1912),
 
-which is evaluated with all its rounding errors and rounded upwards. It needs no tolerance: which directions
-are taken, and which blocks are believed to keep to the regions, changes r and the rest, not that they hold.
+which is evaluated with all its rounding errors and rounded upwards. The bound holds whatever the tolerances:
+they choose the directions, and the blocks that are believed to keep to the regions, and so r and the rest.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.rank import nonzero_columns
 from ntkspec.summation import gamma
 
-# Of a row's norm: what is lost of it beyond that shows that a block does not keep to the regions. Honest
-# networks stay below 3e-14 (double).
+# As a share of a row's norm: a block whose rows are farther than this from those of J' does not keep to the
+# regions. Blocks that keep to them stay below 3e-14 (double).
 PLAUSIBLE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 SPAN_FLOPS = 1e10  # for the independent directions of a region: beyond, all its rows count as independent
 UNDERFLOW = float(np.finfo(np.float64).tiny)  # what the underflow of a square takes off at most
@@ -56,7 +56,7 @@ class Regions:
 
 @dataclass(frozen=True)
 class _Span:
-    """What the rows of J in one region are linear in."""
+    """The independent inputs that the rows of J in one region are linear in."""
 
     rows: NDArray[np.intp]  # (m,) its samples
     exponents: NDArray[np.int64]  # (m, 1) powers of two that make the rows of one size
@@ -64,18 +64,20 @@ class _Span:
 
     @property
     def rank(self) -> int:
+        """Return how many independent inputs there are."""
         return len(self.rows) if self.basis is None else self.basis.shape[1]
 
 
 def regions_of(kernel: Kernel) -> Regions | None:
-    """Find what regions say of a kernel; nothing where its factors do not fit in memory."""
+    """Find the bounds that regions set on a kernel; None where its factors do not fit in memory."""
     return regions(kernel.rows, kernel.outputs) if kernel.facts_fit else None
 
 
 def regions(jacobian: Jacobian, outputs: Outputs = "trace") -> Regions | None:
-    """Find what the regions say, grids counted region by region, or once by their columns.
+    """Find the bounds that regions set on rank and eigenvalues; None where they set none.
 
-    None where the Jacobian has no regions, or no layer whose input is known. Loads the factors.
+    Grids are counted region by region, or once by their columns, whichever leaves fewer directions. There is
+    no bound where the Jacobian has no regions, or no layer whose input is known. Loads the factors.
     """
     if jacobian.regions is None:
         return None
@@ -107,15 +109,19 @@ def _of_network(
     encoding: NDArray[np.float64] | None,
     counts: NDArray[np.intp],
 ) -> tuple[int, str]:
-    """Count by structure: what lies behind the encoding by regions, all else by columns.
+    """Bound the rank of the network's kernel: blocks behind the encoding by regions, others by columns.
 
-    A trained part of the encoding may be any function of its parameters, near as it may come to a linear one.
+    Returns the bound and the reason for it.
+
+    A trained part of the encoding counts by its columns even if it nearly keeps to the regions: it may be any
+    function of its parameters.
     """
     width = 0 if encoding is None else encoding.shape[1]
     behind = {block.name for block in jacobian if width and block.role != GRID} - set(disobeying)
     others = sum(nonzero_columns(block, outputs) for block in jacobian if block.name not in behind)
-    held = int(np.minimum(counts, width).sum()) if behind else 0
-    most = min(rows_per_sample(outputs, jacobian.outputs) * held + others, jacobian.kernel_size(outputs))
+    independent = int(np.minimum(counts, width).sum()) if behind else 0
+    repeat = rows_per_sample(outputs, jacobian.outputs)
+    most = min(repeat * independent + others, jacobian.kernel_size(outputs))
     if not behind:
         return most, f"{others} nonzero columns of J"
     where = f"{len(counts)} activation region{'s' if len(counts) > 1 else ''}"
@@ -126,7 +132,7 @@ def _of_network(
 
 @dataclass(frozen=True)
 class _Stored:
-    """Of the stored numbers: eigenvalues beyond `independent` are at most `rest`."""
+    """A bound on the stored numbers: eigenvalues beyond `independent` are at most `rest`."""
 
     independent: int
     rest: float
@@ -140,7 +146,7 @@ def _stored(
     spans: Sequence[_Span],
     apart: frozenset[str],
 ) -> _Stored:
-    """Add up the regions' directions and the columns of blocks that stand apart or do not obey."""
+    """Add up the directions of the regions, and the columns of blocks that are `apart` or do not obey."""
     lost = {block.name: _lost(block, outputs, labels, spans) for block in jacobian if block.name not in apart}
     plausible = PLAUSIBLE[jacobian.dtype]
     obeying = {name for name, loss in lost.items() if (loss.rows <= plausible * loss.norms).all()}
@@ -153,16 +159,17 @@ def _stored(
 
 @dataclass(frozen=True)
 class _Loss:
-    """How far rows of a block's J are from the linear images of what spans their regions, at most."""
+    """Upper bounds on how far rows of a block's J are from linear images of what spans their regions."""
 
     rows: NDArray[np.float64]  # (n,) norms of the differences, over all outputs
     norms: NDArray[np.float64]  # (n,) norms of the rows themselves
 
 
 def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Sequence[_Span]) -> _Loss:
-    """The rows are l (x) r; near them lie (Q C) (x) r', r' the region's first: l - Q C and r - r' are lost.
+    """Bound what is lost of a block's rows l (x) r by taking (Q C) (x) r' for them.
 
-    Of a block without a left factor, r itself is compared with Q C.
+    r' is the right factor of the region's first sample; l - Q C and r - r' are lost. In a block without a
+    left factor, r itself is compared with Q C.
     """
     left, right = block.left, block.right.vectors(outputs)
     if right is None:  # its columns would differ from sample to sample
@@ -171,9 +178,7 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
         return _Loss(_residuals(lambda rows: right[rows], spans, block.samples), _norms(right))
     first = _first_of_region(right, labels)
     inputs = _residuals(left.compact_rows, spans, block.samples)
-    sizes = _norms(
-        left.absolute().rows_of_same_norm
-    )  # of l, colliding entries added up without regard to signs
+    sizes = _norms(left.absolute().rows_of_same_norm)  # of l, colliding entries added up without their signs
     added = gamma(left.collisions - 1) * sizes  # what rounding loses of their sums
     within = np.zeros(block.samples, dtype=bool)  # samples of regions with fewer directions
     for span in spans:
@@ -183,7 +188,7 @@ def _lost(block: Block, outputs: Outputs, labels: NDArray[np.intp], spans: Seque
 
 
 def _is_constant(block: Block, outputs: Outputs, labels: NDArray[np.intp]) -> bool:
-    """Whether the block's right factor is plausibly the same for all samples of a region."""
+    """Return whether the block's right factor is plausibly the same for all samples of a region."""
     if not block.right.arrays:
         return True
     right = block.right.vectors(outputs)
@@ -194,16 +199,21 @@ def _is_constant(block: Block, outputs: Outputs, labels: NDArray[np.intp]) -> bo
 
 
 def _first_of_region(right: NDArray[np.float64], labels: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(n, w) for each sample the vector of its region's first one."""
+    """Return for each sample the vector of the first sample of its region; (n, w)."""
     return right[np.unique(labels, return_index=True)[1]][labels]
 
 
 def _residuals(
     vectors: Callable[[NDArray[np.intp]], NDArray[np.float64]], spans: Sequence[_Span], n: int
 ) -> NDArray[np.float64]:
-    """(n,) bound on the norms of what is left of vectors (m, w) when their part in each span is taken out.
+    """Bound the norms of what is left of the vectors when their part in each span is taken out; (n,).
 
-    Rows are scaled by powers of two, which is exact. The products' rounding errors are added.
+    Rows are scaled by powers of two, which is exact. The rounding errors of the products are included.
+
+    Args:
+        vectors: function of m samples that returns theirs (m, w).
+        spans: of the regions.
+        n: number of samples.
     """
     lost = np.zeros(n)
     for span in spans:
@@ -213,13 +223,13 @@ def _residuals(
         directions = span.basis.T @ scaled
         rest = _norms(scaled - span.basis @ directions)
         rounding = _norms(np.abs(span.basis) @ np.abs(directions))
-        found = (rest + gamma(span.basis.shape[1] + 2) * rounding) * UP
-        lost[span.rows] = np.ldexp(found, span.exponents[:, 0])
+        bounds = (rest + gamma(span.basis.shape[1] + 2) * rounding) * UP
+        lost[span.rows] = np.ldexp(bounds, span.exponents[:, 0])
     return lost
 
 
 def _span(rows: NDArray[np.intp], inputs: NDArray[np.float64] | None, dtype: np.dtype[Any]) -> _Span:
-    """Find the independent directions among the inputs (m, w) of a region; None: all rows are.
+    """Find the independent directions among the inputs (m, w) of a region; for None all rows are independent.
 
     Rows and columns are scaled to one first, so that small ones count as much as large ones.
     """
@@ -236,7 +246,7 @@ def _span(rows: NDArray[np.intp], inputs: NDArray[np.float64] | None, dtype: np.
 
 
 def _encoding(jacobian: Jacobian) -> NDArray[np.float64] | None:
-    """(n, width + 1) the input of the first layer and a column of ones: what all else is linear in."""
+    """Return the input of the first layer and a column of ones (n, width + 1); None if it is not known."""
     columns = next((inputs for block in jacobian if (inputs := block.left.inputs) is not None), None)
     if columns is None:
         return None
@@ -247,9 +257,9 @@ def _encoding(jacobian: Jacobian) -> NDArray[np.float64] | None:
 def _inputs(
     encoding: NDArray[np.float64] | None, grids: list[Factor], rows: NDArray[np.intp]
 ) -> NDArray[np.float64] | None:
-    """(m, w) what gradients of a region are linear in: encodings, and the weights of the touched nodes.
+    """Return what gradients of a region are linear in (m, w): encodings, and weights of the touched nodes.
 
-    None where they are so many that their directions would not be looked for, or there is one sample alone.
+    None for a single sample, and where finding the independent directions would cost too much.
     """
     if len(rows) == 1:
         return None
@@ -264,11 +274,12 @@ def _inputs(
 
 
 def _affordable(m: int, w: int) -> bool:
+    """Return whether a singular value decomposition of (m, w) costs little."""
     return m * w * min(m, w) <= SPAN_FLOPS
 
 
 def _norms(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) Euclidean norms, rounded upwards; scaled, so that no square underflows or overflows."""
+    """Return the Euclidean norms of the rows (n,), rounded upwards; no square underflows or overflows."""
     largest = np.abs(rows).max(axis=1, initial=0)
     exponents = np.frexp(largest)[1].astype(np.int64)
     scaled = np.ldexp(rows, -exponents[:, None])

@@ -1,4 +1,4 @@
-"""Targets and outputs of a model as a kernel's output mode takes them: centred, scaled, by rows."""
+"""Targets and outputs of a model in the rows of a kernel, centred and scaled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ Vector = NDArray[np.float64]
 def check_targets(
     targets: ArrayLike, outputs_of_model: ArrayLike | None, jacobian: Jacobian, outputs: Outputs
 ) -> tuple[Vector, Vector | None]:
-    """Return the centred targets and the residual (N, columns) as an output mode takes them, up to a factor.
+    """Return the centred targets and the residual in the rows of a kernel, both (N, columns), up to factors.
+
+    The residual is None where there are no outputs of the model, or they equal the targets.
 
     Raises:
         UsageError: they have another shape, are not finite, or the targets are the same at every sample.
@@ -38,36 +40,36 @@ def check_targets(
     return _rows(target, mode), _rows(residual, mode) if residual.any() else None
 
 
-def _array(what: str, values: ArrayLike, n: int, c: int) -> Vector:
-    """The numbers (n, c) in double precision."""
+def _array(name: str, values: ArrayLike, n: int, c: int) -> Vector:
+    """Return the numbers (n, c) in double precision, or raise `UsageError` for a wrong shape or NaN."""
     try:
-        found = np.asarray(values, dtype=np.float64)
+        array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):  # texts, or lists of several lengths
-        found = np.full((0,), np.nan)
-    if found.shape == (n,) and c == 1:
-        found = found[:, None]
-    if found.shape != (n, c) or not np.isfinite(found).all():
-        got = "NaN or infinity" if found.shape == (n, c) else f"shape {np.shape(found)}"
+        array = np.full((0,), np.nan)
+    if array.shape == (n,) and c == 1:
+        array = array[:, None]
+    if array.shape != (n, c) or not np.isfinite(array).all():
+        got = "NaN or infinity" if array.shape == (n, c) else f"shape {np.shape(array)}"
         raise UsageError(
-            what,
+            name,
             expected=f"finite numbers ({n}, {c}), a row a sample and a column an output",
             got=got,
             remedy="give those of the Jacobian's samples",
         )
-    return found
+    return array
 
 
 def _columns(values: Vector, mode: Outputs) -> Vector:
-    """The outputs that a mode takes."""
+    """Return the outputs (n, columns) that an output mode takes."""
     return values if isinstance(mode, str) else values[:, [mode]]
 
 
 def _rows(values: Vector, mode: Outputs) -> Vector:
-    """Rows as the kernel has them: in mode "full" one for every output of a sample."""
+    """Return the rows of the kernel (N, columns): in mode "full" one for every output of a sample."""
     return values.reshape(-1, 1) if mode == "full" else values
 
 
 def _scaled(values: Vector) -> Vector:
-    """The same numbers with a largest of 1, so that no square overflows."""
+    """Return the numbers divided by the largest magnitude, so that no square overflows."""
     largest = float(np.abs(values).max())
     return values / largest if largest else values

@@ -1,4 +1,4 @@
-"""What can be said of kernels beside their eigenvalues: bounds, and checks of our own numbers."""
+"""Bounds on the eigenvalues of a snapshot's kernels, and checks of our own numbers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ntkspec.spectral.choose import solve
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.eigenvalues import Spectrum
 
-CHEAP = 4096  # rows: beyond, eigenvalues of further kernels would take as long as those of the total
+CHEAP = 4096  # rows; beyond, eigenvalues of further kernels would take as long as those of the total
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Bounds and checks of one snapshot."""
+class Verification:
+    """The bounds and the checks of one snapshot."""
 
     bounds: tuple[CheckedBound, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -32,62 +32,64 @@ class Evidence:
 
 
 def verify(
-    kernels: Mapping[str, Kernel], found: Mapping[str, Spectrum], *, thorough: bool = False
-) -> Evidence:
-    """Hold bounds against the spectra of the total and of the grid, if they are complete, and check all.
+    kernels: Mapping[str, Kernel], spectra: Mapping[str, Spectrum], *, thorough: bool = False
+) -> Verification:
+    """Compare bounds with the spectra of the total and of the grid, if complete, and check all spectra.
 
     Args:
         kernels: name -> kernel of a sum of blocks; "total" is that of all of them.
-        found: name -> its spectrum.
+        spectra: name -> spectrum of that kernel.
         thorough: compute kernels and spectra in a second way, too.
     """
-    checks = [check for name, each in found.items() for check in consistency.of_spectrum(name, each)]
-    if not all(spectrum.complete for spectrum in found.values()):
-        return Evidence(checks=tuple(checks))
-    held, left_out = list(_from_spectra(found)), ""
+    checks = [
+        check for name, spectrum in spectra.items() for check in consistency.of_spectrum(name, spectrum)
+    ]
+    if not all(spectrum.complete for spectrum in spectra.values()):
+        return Verification(checks=tuple(checks))
+    checked, left_out = list(_from_spectra(spectra)), ""
     try:
         for name in ("total", "grid"):
             if name in kernels:
-                more = _of_kernel(name, kernels[name], found[name], thorough)
-                held += more.bounds
+                more = _of_kernel(name, kernels[name], spectra[name], thorough)
+                checked += more.bounds
                 checks += more.checks
                 left_out = left_out or more.left_out
-        held += _from_parts(kernels["total"], found["total"])
+        checked += _from_parts(kernels["total"], spectra["total"])
     except MemoryBudgetError as error:
-        what = (
+        missing = (
             "bounds from the kernel's entries, and checks of it"
             if thorough
             else "bounds from the kernel's entries"
         )
-        return Evidence(tuple(held), tuple(checks), f"{what}: {error}")
-    return Evidence(tuple(held), tuple(checks), left_out)
+        return Verification(tuple(checked), tuple(checks), f"{missing}: {error}")
+    return Verification(tuple(checked), tuple(checks), left_out)
 
 
-def _from_spectra(found: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
-    """Bounds that the spectra of the parts set to the total's."""
-    total = found["total"]
-    for name, kept in found.items():
+def _from_spectra(spectra: Mapping[str, Spectrum]) -> Iterator[CheckedBound]:
+    """Yield the bounds on the total that follow from the spectra of its parts."""
+    total = spectra["total"]
+    for name, kept in spectra.items():
         if name not in ("total", "grid"):
             for theorem in computed_from("blocks"):
-                yield CheckedBound.held(theorem(kept), "total", total, (name,))
-    if {"no_grid", "grid"} <= set(found):  # a block that is called "grid" may have been dropped by name
-        pair = found["no_grid"], found["grid"]
+                yield CheckedBound.from_bound(theorem(kept), "total", total, (name,))
+    if {"no_grid", "grid"} <= set(spectra):  # a block that is called "grid" may have been dropped by name
+        pair = spectra["no_grid"], spectra["grid"]
         for theorem in computed_from("halves"):
-            yield CheckedBound.held(theorem(*pair), "total", total, ("no_grid", "grid"))
+            yield CheckedBound.from_bound(theorem(*pair), "total", total, ("no_grid", "grid"))
 
 
-def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Evidence:
-    """Bounds from the formed kernel, and checks of it; of the grid's kernel the certified bounds alone.
+def _of_kernel(name: str, kernel: Kernel, spectrum: Spectrum, thorough: bool) -> Verification:
+    """Compute the bounds from the kernel's matrix, and check it; for the grid the certified bounds alone.
 
-    It is formed on the host, where certified bounds and checks need it; where it is too large for them, as
-    solvers form it.
+    The matrix is formed on the host, since certified bounds and checks need it there. A kernel that is too
+    large for them is formed where solvers form it.
     """
     kernel = kernel.in_float64
-    here = countable(kernel.size) or thorough
-    if name != "total" and not here:
-        return Evidence()
-    exact = in_ieee_arithmetic(kernel) if here else kernel  # one for both, so that its facts are found once
-    held: list[CheckedBound] = []
+    on_host = countable(kernel.size) or thorough
+    if name != "total" and not on_host:
+        return Verification()
+    exact = in_ieee_arithmetic(kernel) if on_host else kernel  # one for both bounds: facts are found once
+    checked: list[CheckedBound] = []
     checks: list[Check] = []
     left_out = ""
     try:
@@ -101,30 +103,30 @@ def _of_kernel(name: str, kernel: Kernel, found: Spectrum, thorough: bool) -> Ev
         positive = bounds.positivity(enclosure)
         lower = bounds.certified_lower(enclosure, positive)
         upper = certified_upper_of(exact, positive.vector)
-        held += [CheckedBound.held(bound, name, found) for bound in (lower, upper)]
-        checks += [consistency.of_kernel(name, positive), *consistency.of_zeros(name, lower, found)]
+        checked += [CheckedBound.from_bound(bound, name, spectrum) for bound in (lower, upper)]
+        checks += [consistency.of_kernel(name, positive), *consistency.of_zeros(name, lower, spectrum)]
     if name == "total":
-        held += _from_entries(enclosure, found)
+        checked += _from_entries(enclosure, spectrum)
     if thorough:
         checks += consistency.second_kernels(name, enclosure, kernel)
-        checks += consistency.second_route(name, found, kernel)
-    return Evidence(tuple(held), tuple(checks), left_out)
+        checks += consistency.second_route(name, spectrum, kernel)
+    return Verification(tuple(checked), tuple(checks), left_out)
 
 
-def _from_entries(enclosure: KernelEnclosure, found: Spectrum) -> Iterator[CheckedBound]:
-    """Bounds from the entries of the total kernel."""
+def _from_entries(enclosure: KernelEnclosure, spectrum: Spectrum) -> Iterator[CheckedBound]:
+    """Yield the bounds from the entries of the total kernel."""
     for theorem in computed_from("kernel"):
-        yield CheckedBound.held(theorem(enclosure), "total", found)
+        yield CheckedBound.from_bound(theorem(enclosure), "total", spectrum)
 
 
-def _from_parts(kernel: Kernel, found: Spectrum) -> Iterator[CheckedBound]:
-    """Bounds on the total from kernels of factors and of some of the samples, where these cost little."""
+def _from_parts(kernel: Kernel, spectrum: Spectrum) -> Iterator[CheckedBound]:
+    """Yield the bounds on the total from kernels of factors and of some samples, where these cost little."""
     kernel = kernel.in_float64
     samples = kernel.rows.samples
-    if found.size <= CHEAP:
-        yield CheckedBound.held(schur_product_of(kernel), "total", found)
+    if spectrum.size <= CHEAP:
+        yield CheckedBound.from_bound(schur_product_of(kernel), "total", spectrum)
     if samples > 1:
-        nested_samples = min(samples, max(CHEAP * samples // found.size, 2)) // 2
+        nested_samples = min(samples, max(CHEAP * samples // spectrum.size, 2)) // 2
         part = kernel.load(0, nested_samples)
         try:
             check_range(part)
@@ -133,4 +135,4 @@ def _from_parts(kernel: Kernel, found: Spectrum) -> Iterator[CheckedBound]:
         nested = solve(part, "gram")
         source = ("half the samples" if nested_samples == samples // 2 else f"{nested_samples} samples",)
         for theorem in computed_from("samples"):
-            yield CheckedBound.held(theorem(nested, found.size), "total", found, source)
+            yield CheckedBound.from_bound(theorem(nested, spectrum.size), "total", spectrum, source)

@@ -85,7 +85,8 @@ def test_neither_the_budget_nor_the_tiles_change_more_than_rounding():
     whole = ntkspec.eigenfunctions(spectrum, jac, at, backend="cpu")
     between = Kernel(at, jac)
     memory = 0.5 * between.nbytes / 2**30
-    assert Assembly.of(replace(between, budget=int(memory * 2**30)), targets_given=True).tiling.panel < 3000
+    small = replace(between, budget=int(memory * 2**30))
+    assert Assembly.from_kernel(small, targets_given=True).tiling.panel < 3000
     tight = ntkspec.eigenfunctions(spectrum, jac, at, backend="cpu", memory=memory)
     scale = np.abs(whole.values).max(axis=0)
     assert (np.abs(whole.values - tight.values) <= whole.error * scale).all()
@@ -165,7 +166,7 @@ def test_pixels_are_known_in_any_order_and_scattered_points_are_none():
     x, y = pixels(3, 4)
     points = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
     order = np.random.default_rng(0).permutation(12)
-    grid = PixelGrid.of(points[order])
+    grid = PixelGrid.from_points(points[order])
     assert grid.shape == (3, 4)
     assert np.array_equal(grid.picture(np.arange(12.0)[order]), np.arange(12.0).reshape(3, 4))
     bent = points.copy()
@@ -173,4 +174,4 @@ def test_pixels_are_known_in_any_order_and_scattered_points_are_none():
     twice = np.concatenate([points[:11], points[:1]])
     scattered = np.random.default_rng(1).random((12, 2))
     for other in (points[:11], twice, bent, scattered, points[:, :1], np.hstack([points, points])):
-        assert PixelGrid.of(other) is None
+        assert PixelGrid.from_points(other) is None

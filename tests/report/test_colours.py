@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ntkspec.report.figures import alignment, spectra, training
 from ntkspec.report.records import Report
 from ntkspec.report.style import MARKERS, OWN, StyledRun, styled_runs
 
@@ -112,6 +115,24 @@ def test_neighbours_on_a_crowded_ramp_have_other_dashes() -> None:
     runs = tuple(samples.plain_run(f"FFE {i}", 9, 0.5, size=4, encoding=encoding) for i in range(9))
     shown = styled_runs(Report("", "", "cpu", runs))
     assert all(one.dash != other.dash for one, other in itertools.pairwise(shown))
+
+
+@pytest.mark.parametrize("draw", [spectra.draw, alignment.draw, training.draw])
+def test_figures_tell_eight_own_runs_apart(draw: Callable[[Report], Figure | None]) -> None:
+    """Colours come again after six, and dashes are of stages: legend and last curves have markers."""
+    runs = tuple(samples.plain_run(f"net {i}", 9, 0.5, size=8) for i in range(8))
+    figure = draw(samples.aligned(Report("", "", "cpu", runs)))
+    assert figure is not None
+    expected = {(run.colour, MARKERS[run.marker]) for run in styled_runs(Report("", "", "cpu", runs))}
+    (legend,) = figure.legends
+    handles = [line for line in legend.get_lines() if str(line.get_label()).startswith("net")]
+    assert {(line.get_color(), line.get_marker()) for line in handles} == expected
+    for axes in figure.axes:
+        drawn = {(line.get_color(), line.get_marker()) for line in axes.lines}
+        assert not axes.lines or drawn >= expected
+    figure = draw(samples.aligned(samples.one_run(runs[0])))
+    assert figure is not None
+    assert {line.get_marker() for line in figure.axes[0].lines} <= {"None", "o"}
 
 
 def test_of_several_runs_without_an_encoding_none_is_the_baseline() -> None:

@@ -79,6 +79,7 @@ def test_a_picture_of_zeros_and_eight_rows_at_most(report: Report) -> None:
     figure = fig_eigenfunctions(replace(report, runs=tuple(replace(run, label=f"{i}") for i in range(9))))
     assert figure is not None
     assert len(figure.axes[0].images) == 8 * 3
+    assert figure.axes[0].texts[-1].get_text() == "The first 8 of 9 runs"
     assert len(to_bytes(figure, "svg")) < 200_000
 
 

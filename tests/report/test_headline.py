@@ -123,6 +123,18 @@ def test_different_pictures_and_no_picture() -> None:
     )
 
 
+def test_a_report_that_was_read_names_the_picture_without_having_it() -> None:
+    def read(label: str, value: float, image: str) -> RunReport:
+        return psnr(label, value, truth=None, config={"task": {"kind": "image", "image": image}})
+
+    assert said(read("a", 30.0, "x/cat.png"), read("b", 20.0, "cat.png"))[0].startswith(
+        "a comes closest to the picture:"
+    )
+    assert said(read("a", 30.0, "cat.png"), read("b", 20.0, "dog.png"))[0].startswith(
+        "The runs learnt different pictures;"
+    )
+
+
 @pytest.mark.parametrize(
     ("theirs", "expected"),
     [
@@ -145,6 +157,23 @@ def test_modes_are_set_against_the_reference_and_say_when() -> None:
     assert [note[:6] for note in notes(Report("", "", "cpu", tuple(ends)))] == ["modes:"]
 
 
+def test_modes_that_errors_leave_open_are_ranges() -> None:
+    """Modes 2 to 9 of b are nearer to each other than their errors."""
+    b = psnr("b", 20.0, modes=5)
+    total = b.snapshots[0].spectra["total"]
+    values = np.append(total.eigenvalues[0], np.full(8, total.eigenvalues[8]))
+    close = replace(total, eigenvalues=np.append(values, total.eigenvalues[9:]), error=np.full(32, 1e-15))
+    end = b.snapshots[0]
+    aligned = replace(end.alignments["total"], spectrum=close)
+    b = replace(b, snapshots=(replace(end, alignments={"total": aligned}),))
+    for count, expected in (
+        (1, "b needs 2 to 9."),
+        (4, "b needs 2 to 9, so this does not tell them apart."),
+        (20, "b needs fewer, 2 to 9, so this does not explain the result."),
+    ):
+        assert said(psnr("a", 30.0, modes=count), b)[1].endswith(f" of the picture; {expected}")
+
+
 def test_modes_that_the_resolved_ones_do_not_hold() -> None:
     other = psnr("b", 20.0)
     total = other.snapshots[0].spectra["total"]
@@ -163,6 +192,19 @@ def test_without_quality_the_largest_lambda_min_is_named() -> None:
     assert said(zero, runs[1], baseline="a")[0].endswith("; that of a is exactly zero.")
     low = without_rank(runs[0], floor=1e-7)
     assert said(low, runs[1], baseline="a")[0].endswith("; that of a cannot be told from zero.")
+
+
+def test_the_largest_lambda_min_is_named_only_where_no_other_may_be_larger() -> None:
+    unresolved, known = without_rank(run("a", decades=12), floor=1e-3), run("b", decades=9)
+    unsure = "Whose smallest eigenvalue is the largest cannot be told."
+    assert said(unresolved, known)[0] == unsure
+    assert said(known, without_rank(run("c"), size=5000))[0] == unsure
+    assert said(known, run("c", decades=9))[0] == unsure
+    ends = [
+        replace(one.snapshots[0], metrics={"psnr_db": 9.0 - i}) for i, one in enumerate((unresolved, known))
+    ]
+    runs = tuple(replace(one, snapshots=(end,)) for one, end in zip((unresolved, known), ends, strict=True))
+    assert ranking(Report("", "", "cpu", runs)) == ""
 
 
 def test_nothing_is_known() -> None:

@@ -178,10 +178,23 @@ def test_reasons_name_kernels_and_snapshots() -> None:
     run = samples.plain_run("x", 9, 0.5, size=8)
     end = run.snapshots[-1]
     spectra = {"total": end.spectra["total"].because("gram resolved 3 of 8")}
-    run = replace(run, snapshots=(*run.snapshots[:-1], replace(end, spectra=spectra)))
-    text = _text(samples.one_run(run))
+    end = replace(end, spectra=spectra, no_alignment="method dual gives no eigenvectors")
+    text = _text(samples.one_run(replace(run, snapshots=(*run.snapshots[:-1], end))))
     assert "Method gram: gram resolved 3 of 8 (total at end)." in text
     assert "Method gram: the Gram route resolves what was asked for (total at init, mid)." in text
+    assert "where the target lies: method dual gives no eigenvectors (total at end)." in text
+
+
+def test_many_snapshots_have_fewer_points_each() -> None:
+    """Alignments of 400 snapshots take no more than those of 160 in full."""
+    run = samples.aligned(samples.one_run(samples.plain_run("x", 9, 0.5, size=512))).runs[0]
+    end = run.snapshots[-1]
+    many = (replace(end, id=f"s{i:03}", step=i, label=f"s{i}", picture=None) for i in range(400))
+    curves = plot_data(samples.one_run(replace(run, snapshots=tuple(many))))["runs"][0]["alignments"]
+    assert len(curves) == 400
+    assert all(25 <= len(curve["index"]) <= 51 and len(curve["steps"]) == 26 for curve in curves)
+    few = plot_data(samples.one_run(run))["runs"][0]["alignments"]
+    assert all(len(curve["index"]) > 80 and len(curve["steps"]) == 61 for curve in few)
 
 
 def test_a_lone_snapshot_is_called_by_its_name() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from ntkspec.report import words
 from ntkspec.report.records import Report, SnapshotReport
 from ntkspec.report.terminal import print_report
 from ntkspec.spectral import bounds
@@ -60,6 +61,16 @@ def test_wide_terminal_has_every_column(report: Report) -> None:
     assert "\x1b[" in text
     for title in ("step", "N", "eff. rank", "stable rank", "method", "condition"):
         assert title in text
+
+
+def test_the_details_say_where_the_target_lies_at_every_snapshot(report: Report) -> None:
+    aligned = samples.aligned(samples.one_run(report.runs[0]))
+    lines = _printed(aligned, 200, details=True).splitlines()
+    title, *rows = (" ".join(line.split()) for line in lines[1:5])
+    assert "lambda_min modes condition" in title
+    for row, snapshot in zip(rows, aligned.runs[0].snapshots, strict=True):
+        assert f" {words.modes(snapshot.alignments['total'])} " in row
+    assert "modes" not in _printed(report, 200, details=True)
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 100])

@@ -13,6 +13,8 @@ from ntkspec.report import words
 from ntkspec.report.records import Comparison, Qualifier, Report
 from ntkspec.report.style import of_kind, stages, styled_runs
 from ntkspec.report.summary import comparison_table, singular_baseline
+from ntkspec.spectral.bounds.checked import CheckedBound
+from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.rank import Rank
 
 from . import samples
@@ -147,3 +149,23 @@ def test_an_exact_zero_has_no_ratio_and_a_note_says_why(report: Report) -> None:
     )
     assert comparison_table(report).compared
     assert singular_baseline(report) == ""
+
+
+def test_what_is_warned_of_every_run_is_said_once() -> None:
+    one, other = (
+        replace(
+            samples.plain_run(name, 9, 0.5, size=4),
+            path=f"{name}.h5",
+            warnings=(f"{name}.h5: few samples", own),
+        )
+        for name, own in (("a", "a.h5: slow"), ("b", "odd"))
+    )
+    assert Report("", "", "cpu", (one, other)).warnings == ("every run: few samples", "a.h5: slow", "odd")
+    assert Report("", "", "cpu", (one,)).warnings == ("a.h5: few samples", "a.h5: slow")
+
+
+def test_a_certified_bound_of_one_side_alone() -> None:
+    bound = Bound("certified_lower", "", "", "", "lower", np.array([2.0]), False, quantity="lambda_min")
+    checked = CheckedBound(bound, "total", (), holds=True)
+    assert words.enclosure([checked]) == "lambda_min >= 2.0e+00"
+    assert words.certified([checked]) == ">= 2.0e+00"

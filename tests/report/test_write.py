@@ -81,6 +81,7 @@ def test_overwriting_leaves_what_others_added(
         (folder / name).write_bytes(content)
     (folder / "link").symlink_to("notes.txt")
     (folder / "figures/spectra.svg").write_text("of the older report")
+    folder.chmod(0o700)
     check_folder(folder, overwrite=True)
     with pytest.raises(OutputError, match="give --overwrite to keep it there"):
         check_folder(folder)
@@ -90,6 +91,7 @@ def test_overwriting_leaves_what_others_added(
     found = _tree(folder)
     assert added.items() <= found.items()
     assert (folder / "link").readlink() == Path("notes.txt")
+    assert folder.stat().st_mode & 0o777 == 0o700
     assert "figures/spectra.svg" not in found
     assert len(json.loads(found["report.json"])["runs"]) == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["report"]

@@ -7,7 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkspec.report.captions import Caption
-from ntkspec.report.curves import handle, legend_below, mark, new_axes, new_figure, text
+from ntkspec.report.curves import (
+    legend_below,
+    mark,
+    marked,
+    new_axes,
+    new_figure,
+    run_handles,
+    sign_of,
+    text,
+)
 from ntkspec.report.figures.spectra import MOST_PANELS
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs, when_last
@@ -50,8 +59,9 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
     figure = new_figure(9.6, 4.6)
     outside, over_time = new_axes(figure, 1, 2, share=False)
     for run, found in runs:
-        _draw_outside(outside, run, found)
-        _draw_residual(over_time, run, found)
+        sign = sign_of(run, several=len(runs) > 1)
+        _draw_outside(outside, run, found, sign)
+        _draw_residual(over_time, run, found, sign)
     _finish(
         outside, f"Targets outside of the first $k$ modes {text(when_last(report))}", "number of modes $k$"
     )
@@ -60,14 +70,14 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
         over_time, "Residual, with the kernel as it is then", r"steps of learning rate $1/\lambda_{\max}$"
     )
     over_time.set_ylabel(r"$\|r(t)\|^2 / \|r(0)\|^2$")
-    handles = [handle(run.name, run.colour) for run, _ in runs]
+    handles = run_handles([run for run, _ in runs], signed=len(runs) > 1)
     if any(len(found.target) < found.size for _, found in runs):
         handles.append(mark("last resolved mode", marker="x", linestyle="none", markersize=5.5))
     legend_below(figure, handles)
     return figure
 
 
-def _draw_outside(axes: Axes, run: StyledRun, found: Alignment) -> None:
+def _draw_outside(axes: Axes, run: StyledRun, found: Alignment, sign: str) -> None:
     """Down to the least share that is drawn; a cross at the last mode that is resolved, if that is above."""
     counts = thinned(len(found.target), _POINTS)
     shares = np.array([found.beyond(count) for count in counts.tolist()])
@@ -77,20 +87,23 @@ def _draw_outside(axes: Axes, run: StyledRun, found: Alignment) -> None:
         shares[above],
         color=run.colour,
         linewidth=1.6,
-        marker="o" if above.sum() == 1 else None,
+        marker=sign or ("o" if above.sum() == 1 else None),
+        markevery=marked(counts[above]) if sign and above.any() else None,
+        markersize=4.5,
     )
     if len(found.target) < found.size and above.any() and above[-1]:
         axes.plot(counts[-1:], shares[-1:], "x", color=run.colour, markersize=5.5, markeredgewidth=1.5)
 
 
-def _draw_residual(axes: Axes, run: StyledRun, found: Alignment) -> None:
+def _draw_residual(axes: Axes, run: StyledRun, found: Alignment, sign: str) -> None:
     """Between what it is at least and at most, which differ only where modes are not resolved."""
     flow = found.residual_over_time(STEPS / found.eigenvalues[0])
     if flow is None:
         return
     low, high = (np.maximum(each, LEAST / 10) for each in flow)
     axes.fill_between(STEPS, low, high, color=run.colour, alpha=0.25, linewidth=0)
-    axes.plot(STEPS, high, color=run.colour, linewidth=1.6)
+    # Half a decade apart, since some curves are short.
+    axes.plot(STEPS, high, color=run.colour, linewidth=1.6, marker=sign, markevery=5, markersize=4.5)
 
 
 def _finish(axes: Axes, title: str, label: str) -> None:

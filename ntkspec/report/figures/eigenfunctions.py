@@ -82,11 +82,12 @@ def caption(report: Report) -> Caption:
 
 def draw(report: Report) -> Figure | None:
     """Draw some modes of each run's total kernel; None where the report has none."""
-    rows = _rows(report)
+    found = _rows(report)
+    rows = found[:MOST_RUNS]
     modes = sorted({mode for row in rows for mode in row.modes})
     if not modes:
         return None
-    width, height = LEFT + len(modes) * ACROSS, TOP + len(rows) * DOWN
+    width, height = LEFT + len(modes) * ACROSS, TOP + len(rows) * DOWN + (TOP if found[MOST_RUNS:] else 0.0)
     figure = new_figure(SIDE * width, SIDE * height)
     figure.set_layout_engine("none")  # one pair of axes for all pictures: a pair for each takes seconds
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), frameon=False, xticks=[], yticks=[])
@@ -97,12 +98,14 @@ def draw(report: Report) -> Figure | None:
         _say(axes, LEFT - 0.05, top + 0.5, text(row.name, 24), ha="right", va="center", rotation=90)
         for at, mode in enumerate(row.modes):
             _draw(axes, row, at, LEFT + modes.index(mode) * ACROSS, top)
+    if found[MOST_RUNS:]:
+        _say(axes, LEFT, height - 0.05, f"The first {MOST_RUNS} of {len(found)} runs", ha="left", va="bottom")
     axes.set(xlim=(0.0, width), ylim=(height, 0.0))
     return figure
 
 
 def _rows(report: Report) -> list[_Row]:
-    return [row for run in styled_runs(report) if (row := _row(run))][:MOST_RUNS]
+    return [row for run in styled_runs(report) if (row := _row(run))]
 
 
 def _row(run: StyledRun) -> _Row | None:
@@ -145,7 +148,7 @@ def _cells(points: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[ND
 
     Pixels get a cell each, or a square of them; scattered points about as many cells as there are points.
     """
-    grid = PixelGrid.of(points)
+    grid = PixelGrid.from_points(points)
     height, width = grid.shape if grid else (math.ceil(math.sqrt(len(points))),) * 2
     together = max(1, -(-max(height, width) // MOST_CELLS))
     shape = -(-height // together), -(-width // together)

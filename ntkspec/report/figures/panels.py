@@ -56,9 +56,9 @@ def draw(report: Report) -> Figure | None:
     drawn = new_axes(figure, 1, len(panels))
     for axes, (_, members) in zip(drawn, panels, strict=True):
         for run in members:
-            draw_run(axes, run, shown=LATE)
+            draw_run(axes, run, shown=LATE, signed=True)
     for i, (axes, (title, _)) in enumerate(zip(drawn, panels, strict=True)):
         finish(axes, title, y_label=i == 0)
     shown = [run for run in runs if any(run in members for _, members in panels)]
-    legend_below(figure, [*run_handles(shown), *stage_handles(report, shown=LATE)])
+    legend_below(figure, [*run_handles(shown, signed=True), *stage_handles(report, shown=LATE)])
     return figure

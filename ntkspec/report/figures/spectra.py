@@ -80,9 +80,9 @@ def draw(report: Report) -> Figure | None:
     figure = new_figure(9.0, 5.4)
     axes = new_axes(figure, 1, 1)[0]
     for run in runs:
-        draw_run(axes, run, hatch=len(runs) == 1)
+        draw_run(axes, run, hatch=len(runs) == 1, signed=len(runs) > 1)
     finish(axes, "Spectra of the tangent kernels" if len(runs) > 1 else f"Spectrum: {text(runs[0].name)}")
-    colours = run_handles(runs) if len(runs) > 1 else []
+    colours = run_handles(runs, signed=True) if len(runs) > 1 else []
     handles = [*colours, *stage_handles(report, hatch=len(runs) == 1)]
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     return figure

@@ -11,7 +11,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ntkspec.report.captions import Caption
-from ntkspec.report.curves import GREY, handle, legend_below, mark, new_axes, new_figure, text
+from ntkspec.report.curves import (
+    GREY,
+    legend_below,
+    mark,
+    new_axes,
+    new_figure,
+    run_handles,
+    sign_of,
+    text,
+)
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.report.through_training import Moment, StepAxis, Value, has_training, history, steps_of
@@ -59,21 +68,28 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
         for run, moments in runs:
             if pick(moments[0]) is moments[0].lambda_min:
                 _draw_floor(axes, axis, run, moments)
-            _draw(axes, axis, run, moments, pick)
+            _draw(axes, axis, run, moments, pick, sign_of(run, several=len(runs) > 1))
         _finish(axes, title, log=log)
         _steps(axes, axis, steps)
     for axes in panels[2:]:
         axes.set_xlabel("step of training")
-    colours = [handle(run.name, run.colour) for run, _ in runs] if len(runs) > 1 else []
-    if len(runs) == 1:
+    numbers = [mark("a number", marker="o", linewidth=1.4, markersize=4.5)]
+    if len(runs) > 1:
+        numbers = run_handles([run for run, _ in runs], signed=True)
+    else:
         figure.suptitle(f"Through training: {text(runs[0][0].name)}", fontsize=11)
     values = [pick(moment) for _, moments in runs for moment in moments for _, pick, _ in PANELS]
-    legend_below(figure, [*colours, *_handles(values)])
+    legend_below(figure, [*numbers, *_handles(values)])
     return figure
 
 
 def _draw(
-    axes: Axes, axis: StepAxis, run: StyledRun, moments: Sequence[Moment], pick: Callable[[Moment], Value]
+    axes: Axes,
+    axis: StepAxis,
+    run: StyledRun,
+    moments: Sequence[Moment],
+    pick: Callable[[Moment], Value],
+    sign: str,
 ) -> None:
     """A line through the numbers that follow one another; limits and zeros are marks that nothing joins."""
     size = 4.5 if len(moments) <= _CROWDED else 2.5
@@ -84,7 +100,8 @@ def _draw(
             stretch.append((place, value.number))
         elif stretch:
             axes.plot(
-                *zip(*stretch, strict=True), color=run.colour, linewidth=1.4, marker="o", markersize=size,
+                *zip(*stretch, strict=True), color=run.colour, linewidth=1.4, marker=sign or "o",
+                markersize=size,
             )  # fmt: skip
             stretch = []
         if value.at_most is not None:
@@ -140,10 +157,7 @@ def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:
 
 def _handles(values: Sequence[Value]) -> list[Line2D]:
     """Legend entries for the marks that there are."""
-    found = [
-        mark("a number", marker="o", linewidth=1.4, markersize=4.5),
-        mark("numerical floor", linewidth=0.8, alpha=_FAINT),
-    ]
+    found = [mark("numerical floor", linewidth=0.8, alpha=_FAINT)]
     if any(value.at_most is not None for value in values):
         found.append(mark("unresolved: at most this", marker="v", linestyle="none", markersize=6, **_HOLLOW))
     if any(value.zero for value in values):

@@ -1,4 +1,4 @@
-"""A bound held against the spectrum that it speaks of."""
+"""A bound compared with the spectrum that it speaks of."""
 
 from __future__ import annotations
 
@@ -23,10 +23,19 @@ class CheckedBound:
     decades_median: float | None = None  # the median over all eigenvalues for which both are
 
     @classmethod
-    def held(cls, bound: Bound, of: str, spectrum: Spectrum, sources: tuple[str, ...] = ()) -> CheckedBound:
-        """Hold a bound against the spectrum of that name."""
+    def from_bound(
+        cls, bound: Bound, of: str, spectrum: Spectrum, sources: tuple[str, ...] = ()
+    ) -> CheckedBound:
+        """Compare a bound with the spectrum that it speaks of.
+
+        Args:
+            bound: on the eigenvalues of the spectrum.
+            of: name of the spectrum.
+            spectrum: complete, if the bound is one on lambda_min.
+            sources: what the bound was made from.
+        """
         decades = bound.tightness(spectrum)
-        known = decades[np.isfinite(decades)]
+        finite = decades[np.isfinite(decades)]
         last = float(decades[-1]) if len(decades) and spectrum.complete else math.nan
         return cls(
             bound,
@@ -34,5 +43,5 @@ class CheckedBound:
             sources,
             bound.holds(spectrum),
             decades_min=last if math.isfinite(last) else None,
-            decades_median=float(np.median(known)) if len(known) else None,
+            decades_median=float(np.median(finite)) if len(finite) else None,
         )

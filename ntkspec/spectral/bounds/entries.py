@@ -10,7 +10,7 @@ smallest eigenvalue of the comparison matrix 2 diag(K) - |K| for the lower end, 
 eigenvalue (Collatz 1942; Wielandt 1950).
 
 Both ends are found as one: the upper end of discs about centres c, diag(K) or, for the lower end, minus it.
-Of the kernel as formed, |K_ij| is at most |kernel_ij| + gamma f_i f_j + underflow; that goes into R, the
+For the kernel as computed, |K_ij| is at most |kernel_ij| + gamma f_i f_j + underflow; that goes into R, the
 error of the diagonal too, so the ends hold for the true K. With d = 1 it is the margin of `KernelEnclosure`;
 with the d of a kernel graded over many decades it is far less. All sums have terms of one sign and are
 rounded up.
@@ -82,7 +82,9 @@ def gershgorin_upper(enclosure: KernelEnclosure) -> Values:
     computed_from="kernel",
 )
 def gershgorin_scaled_lower(enclosure: KernelEnclosure) -> Values:
-    """Bound all by the discs of D^-1 K D, for a d found by iteration; never below `gershgorin_lower`.
+    """Bound all eigenvalues from below by the discs of D^-1 K D; never below `gershgorin_lower`.
+
+    d, the diagonal of D, is found by iteration.
 
     Example:
         >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its eigenvalues are 3 and 1
@@ -102,7 +104,9 @@ def gershgorin_scaled_lower(enclosure: KernelEnclosure) -> Values:
     computed_from="kernel",
 )
 def gershgorin_scaled_upper(enclosure: KernelEnclosure) -> Values:
-    """Bound all by the discs of D^-1 K D, for a d found by iteration; never above `gershgorin_upper`.
+    """Bound all eigenvalues from above by the discs of D^-1 K D; never above `gershgorin_upper`.
+
+    d, the diagonal of D, is found by iteration.
 
     Example:
         >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its eigenvalues are 3 and 1
@@ -118,7 +122,7 @@ def _plain_end(enclosure: KernelEnclosure, side: Side) -> float:
 
 
 def _scaled_end(enclosure: KernelEnclosure, side: Side) -> float:
-    """The least end that was seen on the way from the better of two starts: d = 1 and d_i = K_ii^(-+1/2).
+    """Return the least end seen while d is improved, from the better start of d = 1 and d_i = K_ii^(-+1/2).
 
     With t = max_i c_i + R_i(d) / d_i, R_i(d) <= (t - c_i) d_i. A step takes d_i to the square root of
     d_i R_i(d) / (t - c_i), which is no larger; by the Cauchy-Schwarz inequality the same holds for the new d,
@@ -142,7 +146,7 @@ def _scaled_end(enclosure: KernelEnclosure, side: Side) -> float:
 
 
 def _roots(enclosure: KernelEnclosure, side: Side) -> NDArray[np.float64]:
-    """(N,) d = K_ii^1/2, or its reciprocal for the lower end: right for a kernel that is mostly diagonal."""
+    """Return d_i = K_ii^1/2 (N,), or for the lower end its reciprocal: best for a mostly diagonal kernel."""
     diagonal = enclosure.diagonal
     relative = np.maximum(diagonal / max(float(diagonal.max()), TINIEST), SMALLEST**2)
     return np.asarray(np.sqrt(relative if side == "upper" else relative.min() / relative))
@@ -151,7 +155,7 @@ def _roots(enclosure: KernelEnclosure, side: Side) -> NDArray[np.float64]:
 def _ends(
     enclosure: KernelEnclosure, side: Side, d: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """c_i + R_i(d) / d_i and R_i(d) / d_i, both (N,), rounded up."""
+    """Return the ends c_i + R_i(d) / d_i and the reaches R_i(d) / d_i of the discs, both (N,), rounded up."""
     diagonal, f = enclosure.diagonal, enclosure.weights
     errors = enclosure.gamma * float(f @ d) * f + enclosure.underflow * d.sum() + enclosure.size * TINIEST
     sums = enclosure.engine.absolute_product(enclosure.kernel, enclosure.engine.put(d, np.float64))
@@ -161,7 +165,7 @@ def _ends(
 
 
 def _values(enclosure: KernelEnclosure, side: Side, end: float) -> Values:
-    """Return one value for all eigenvalues; an upper one is vacuous from the mean of the diagonal on."""
+    """Return one value for all eigenvalues; an upper one is vacuous if not below the mean of the diagonal."""
     value = end if side == "upper" else -end
     vacuous = value >= float(enclosure.diagonal.mean()) if side == "upper" else value <= 0
     return np.full(enclosure.size, value), vacuous

@@ -6,9 +6,9 @@ With m = trace(K) / N and s = ||K - m I||_F / sqrt(N), the mean and the standard
     m - s sqrt((k - 1) / (N - k + 1)) <= lambda_k <= m + s sqrt((N - k) / k),
     lambda_N <= m - s / sqrt(N - 1),    m + s / sqrt(N - 1) <= lambda_1.
 
-s is never computed as sum(K^2) / N - m^2: that cancels, comes out too small and makes a lower bound that is
-none. Trace and norm of the kernel as formed are off by at most the sum, or the norm, of the errors of its
-entries; both are carried as (least, most), and everything is rounded outwards.
+s is never computed from sum(K^2) / N - m^2: digits cancel in it, it comes out too small, and the lower bound
+would be wrong. Trace and norm of the computed kernel are off by at most the sum, or the norm, of the errors
+of its entries; both are carried as (least, most), and everything is rounded outwards.
 """
 
 from __future__ import annotations
@@ -134,9 +134,10 @@ def frobenius_lower(enclosure: KernelEnclosure) -> Values:
 
 
 def _mean_and_spread(enclosure: KernelEnclosure) -> tuple[Range, Range]:
-    """m and s. s sqrt(N) is off by the norm of the kernel's error at most: taking the mean away shortens it.
+    """Return the ranges of m and s.
 
-    About a centre that is m but for rounding, the norm exceeds that about m by sqrt(N) times the way at most.
+    s sqrt(N) is off by at most the norm of the kernel's error: taking the mean away only shortens the error.
+    The norm is taken about a rounded m; it exceeds the norm about m by at most sqrt(N) times the difference.
     """
     size, trace, centre = enclosure.size, _trace(enclosure), _diagonal_mean(enclosure)
     mean = (trace[0] / size * (1 - ROUNDINGS), trace[1] / size * (1 + ROUNDINGS))
@@ -151,7 +152,7 @@ def _trace(enclosure: KernelEnclosure) -> Range:
 
 
 def _norm(enclosure: KernelEnclosure, shift: float) -> Range:
-    """||K - shift I||_F, a panel of rows at a time, scaled so that no square overflows."""
+    """Return the range of ||K - shift I||_F, from panels of rows, scaled so that no square overflows."""
     kernel, size, xp = enclosure.kernel, enclosure.size, enclosure.engine.xp
     diagonal = kernel.diagonal()
     exponent = -math.frexp(float(diagonal.max()))[1]
@@ -167,7 +168,7 @@ def _norm(enclosure: KernelEnclosure, shift: float) -> Range:
 
 
 def _error(enclosure: KernelEnclosure) -> float:
-    """Bound on the Frobenius norm of the kernel's error, and on the error of its trace."""
+    """Bound the Frobenius norm of the kernel's error, and the error of its trace."""
     return (
         enclosure.gamma * float(enclosure.weights @ enclosure.weights) + enclosure.size * enclosure.underflow
     ) * UP
@@ -178,6 +179,6 @@ def _diagonal_mean(enclosure: KernelEnclosure) -> float:
 
 
 def _range(value: float, error: float) -> Range:
-    """All values that are not negative within an error, the sums rounded outwards."""
+    """Return value -+ error, rounded outwards and from 0 on."""
     error += ROUNDINGS * (value + error)
     return max(value - error, 0.0), value + error

@@ -1,4 +1,4 @@
-"""What a theorem says of the eigenvalues of a kernel, as a record."""
+"""`Bound`: what a theorem says of the eigenvalues of a kernel."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Bound:
     assumptions: str
     side: Side
     values: NDArray[np.float64]  # (N,) one for each eigenvalue, descending; (1,) for quantity "lambda_min"
-    vacuous: bool  # says nothing of lambda_min that was not known without it
+    vacuous: bool  # whether it says nothing about lambda_min that was not known without it
     quantity: Quantity = "eigenvalue"
     certified: bool = False  # all rounding errors included rigorously
 
@@ -40,42 +40,43 @@ class Bound:
         return f"Bound({self.name}, {self.side}, lambda_min {self.values[-1]:.1e}{vacuous}: {self.theorem})"
 
     def holds(self, spectrum: Spectrum) -> bool:
-        """Whether the computed spectrum of K obeys the bound within its stated errors.
+        """Return whether the computed spectrum of K obeys the bound within its stated errors.
 
         Raises:
-            UsageError: the bound speaks of lambda_min, and the spectrum has the largest k alone.
+            UsageError: the bound speaks of lambda_min, and the spectrum has only the k largest eigenvalues.
         """
         return not np.any(self.broken(spectrum))
 
     def broken(self, spectrum: Spectrum) -> NDArray[np.bool_]:
-        """Which of the bounded eigenvalues disobey, stated errors allowed for."""
+        """Return which of the bounded eigenvalues break the bound by more than their stated errors; (m,)."""
         values, where = self._aligned(spectrum)
         if self.side == "lower":
             return ~np.asarray(values <= spectrum.upper[where])
         return ~np.asarray(values >= spectrum.lower[where])
 
     def tightness(self, spectrum: Spectrum) -> NDArray[np.float64]:
-        """Decades between the bound and each eigenvalue that it speaks of.
+        """Return how many decades lie between the bound and each eigenvalue that it speaks of; (m,).
 
-        0 is attained; NaN where the eigenvalue is unresolved or the bound is not positive.
+        0 where the bound is attained; NaN where the eigenvalue is unresolved or the bound is not positive.
         """
         values, where = self._aligned(spectrum)
         eigenvalues = spectrum.eigenvalues[where]
-        known = (eigenvalues > spectrum.floor) & (values > 0)
+        comparable = (eigenvalues > spectrum.floor) & (values > 0)
         decades = np.full(len(values), np.nan)
-        decades[known] = np.log10(values[known]) - np.log10(eigenvalues[known])
+        decades[comparable] = np.log10(values[comparable]) - np.log10(eigenvalues[comparable])
         return -decades if self.side == "lower" else decades
 
     def _aligned(self, spectrum: Spectrum) -> tuple[NDArray[np.float64], slice]:
-        """The values for which the spectrum has an eigenvalue, and where these stand in it."""
-        known = len(spectrum.eigenvalues)
+        """Return the values for which the spectrum has an eigenvalue, and the slice of these eigenvalues."""
+        count = len(spectrum.eigenvalues)
         if self.quantity == "lambda_min":
             require_complete(spectrum)
-            return self.values, slice(known - 1, known)
-        return self.values[:known], slice(0, known)
+            return self.values, slice(count - 1, count)
+        return self.values[:count], slice(0, count)
 
 
 def require_complete(*spectra: Spectrum) -> None:
+    """Raise `UsageError` unless all spectra have all their eigenvalues."""
     for spectrum in spectra:
         if not spectrum.complete:
             raise UsageError(

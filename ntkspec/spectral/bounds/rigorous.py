@@ -1,13 +1,11 @@
 """Bounds on the smallest eigenvalue that no rounding error can break.
 
-They speak of the exact kernel J J^T of the Jacobian as it is stored. Lower: what Cholesky factorisations
-prove, see `ntkspec.spectral.certificate`. Upper: the Rayleigh quotient ||J^T v||^2 / ||v||^2 of any vector v,
-evaluated with its error.
+They speak of the exact kernel J J^T of the Jacobian as it is stored. The lower bound is what Cholesky
+factorisations prove, see `ntkspec.spectral.certificate`. The upper bound is the Rayleigh quotient
+||J^T v||^2 / ||v||^2 of any vector v, evaluated with its error.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -138,18 +136,22 @@ def certified_upper_of(kernel: Kernel, vector: NDArray[np.float64]) -> Values:
 
 
 def _norm_of_projection(pair: Pair, vector: NDArray[np.float64], engine: Backend) -> float:
-    """The norm of a block's part of J^T v."""
+    """Return the norm, rounded upwards, of a block's part of J^T v as computed."""
     projected = TermOperator(pair, engine).transposed_times(engine.put(vector[:, None], np.float64))
     return _norm(engine.get(engine.numbers(projected)))
 
 
-def _norm(values: NDArray[Any]) -> float:
-    found = float(scipy.linalg.blas.dnrm2(values)) if values.size else 0.0  # scaled: no underflow
-    return found * (1 + gamma(values.size + EXTRA_ROUNDINGS))
+def _norm(values: NDArray[np.float64]) -> float:
+    """Return the Euclidean norm, rounded upwards."""
+    length = float(scipy.linalg.blas.dnrm2(values)) if values.size else 0.0  # scaled: no underflow
+    return length * (1 + gamma(values.size + EXTRA_ROUNDINGS))
 
 
 def _entries(pair: Pair) -> float:
-    """Number and size of the products behind J^T v, for what underflow may add to each."""
+    """Return how many products stand behind J^T v, times the largest number of their factors.
+
+    Times the smallest positive number this bounds what underflow may take off.
+    """
     largest = 1 + max(float(abs(m).max()) for m in (pair.left, pair.right) if m is not None and m.shape[1])
     width = (1 if pair.left is None else pair.left.shape[1]) * pair.right.shape[1]
     return float(width * largest)

@@ -80,17 +80,15 @@ def _block_bound(block: Block, kernel: Kernel) -> float:
 
 
 def _smallest(gram: Kernel) -> float:
-    """What lambda_min is at least; 0 if it is not resolved."""
+    """Return a lower bound on lambda_min; 0 if it is not resolved."""
     if gram.touched_width < gram.size:
         return 0.0
     try:
         check_range(gram)
-    except (
-        UsageError
-    ):  # its numbers alone cannot be squared, though their products with the other factor's can
+    except UsageError:  # squares leave the range of float64, though products with the other factor do not
         return 0.0
-    found = solve(gram)
-    return float(found.lower[-1]) if found.lambda_min else 0.0
+    spectrum = solve(gram)
+    return float(spectrum.lower[-1]) if spectrum.lambda_min else 0.0
 
 
 def _least_diagonal(gram: Kernel) -> float:

@@ -38,11 +38,6 @@ class Statement:
     certified: bool = False
     computed_from: Source | None = None
 
-    def bound(self, values: NDArray[np.float64], vacuous: bool) -> Bound:
-        """Return the bound with these values."""
-        stated_in_bound = (self.name, self.theorem, self.source, self.assumptions, self.side)
-        return Bound(*stated_in_bound, values, vacuous, quantity=self.quantity, certified=self.certified)
-
 
 _statements: dict[str, Statement] = {}
 _functions: dict[str, Callable[..., Bound]] = {}
@@ -79,22 +74,38 @@ def stated(
     """
 
     def decorate(compute: Callable[Arguments, Values]) -> Callable[Arguments, Bound]:
-        known_as = name or compute.__name__
+        key = name or compute.__name__
         statement = Statement(
-            known_as, title, theorem, source, assumptions, side, quantity, certified, computed_from
+            key, title, theorem, source, assumptions, side, quantity, certified, computed_from
         )
-
-        @functools.wraps(compute)
-        def bound(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Bound:
-            values, vacuous = compute(*args, **kwargs)
-            return statement.bound(values, bool(vacuous))
-
-        bound.__annotations__["return"] = "Bound"
-        _statements[statement.name] = statement
-        _functions[statement.name] = bound
-        return bound
+        _statements[key], _functions[key] = statement, _returning_bound(compute, statement)
+        return _functions[key]
 
     return decorate
+
+
+def _returning_bound(
+    compute: Callable[Arguments, Values], statement: Statement
+) -> Callable[Arguments, Bound]:
+    """Make a function that returns values one that returns the bound of a statement."""
+
+    @functools.wraps(compute)
+    def bound(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Bound:
+        values, vacuous = compute(*args, **kwargs)
+        return Bound(
+            statement.name,
+            statement.theorem,
+            statement.source,
+            statement.assumptions,
+            statement.side,
+            values,
+            bool(vacuous),
+            quantity=statement.quantity,
+            certified=statement.certified,
+        )
+
+    bound.__annotations__["return"] = "Bound"
+    return bound
 
 
 def computed_from(source: Source) -> tuple[Callable[..., Bound], ...]:

@@ -1,4 +1,4 @@
-"""Solver cholesky: all that is above the floor, from some rows of a kernel of low numerical rank."""
+"""Solver cholesky: all eigenvalues above the floor, from some rows of a kernel of low numerical rank."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ from ntkspec.kernel.low_rank import factorise, largest_rank
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, ErrorModel, gram_errors, magnitude_of, norm_bound
 from ntkspec.spectral.eigenvalues import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, padded, square, square_error, stated
+from ntkspec.spectral.solvers.protocol import (
+    Need,
+    Promises,
+    Solver,
+    padded,
+    square,
+    square_error,
+    stated_spectrum,
+)
 
 
 class Cholesky(Promises):
-    """K = M^T M + rest from pivoted rows; the eigenvalues are those of M M^T, to within the rest's trace."""
+    """A solver that writes K = M^T M + rest, from pivoted rows, and returns the eigenvalues of M M^T.
+
+    They are off by at most the trace of the rest.
+    """
 
     name: Method = "cholesky"
     declines = (
@@ -29,30 +40,30 @@ class Cholesky(Promises):
         return Need.within(kernel.room, needed, f"{rank} rows of the kernel at most")
 
     def errors(self, kernel: Kernel) -> ErrorModel:
-        """See `Solver.errors`: those of forming K, to which the factorisation's come."""
+        """See `Solver.errors`: those of forming K; `solve` adds that of the factorisation."""
         return gram_errors(kernel.fact(magnitude_of), FLOAT64)
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum | None:
         """See `Solver.solve`; None where more than half of the eigenvalues are above the floor.
 
-        To the error of forming K comes that of the factorisation (Higham 2002, theorem 10.3), and the trace
+        The errors are those of forming K and of the factorisation (Higham 2002, theorem 10.3), and the trace
         of what is left out.
         """
         errors, most = self.errors(kernel), _most(kernel)
         if most <= 0:
             return None
-        found = factorise(kernel, errors.floor, most, kernel.fact(magnitude_of).entry_sums)
-        if found is None:
+        low_rank = factorise(kernel, errors.floor, most, kernel.fact(magnitude_of).entry_sums)
+        if low_rank is None:
             return None
-        norm = norm_bound(found.rows, kernel.backend)
-        lost = summation.gamma(found.roundings) * norm + square_error(kernel.size, norm) + found.rest
-        values = kernel.backend.eigvalsh(square(found.rows))[::-1]
+        norm = norm_bound(low_rank.rows, kernel.backend)
+        lost = summation.gamma(low_rank.roundings) * norm + square_error(kernel.size, norm) + low_rank.rest
+        values = kernel.backend.eigvalsh(square(low_rank.rows))[::-1]
         errors = replace(errors, absolute=errors.absolute + lost)
-        return stated(self, kernel, padded(values, kernel.size), errors)
+        return stated_spectrum(self, kernel, padded(values, kernel.size), errors)
 
 
 def _most(kernel: Kernel) -> int:
-    """The largest rank for which the budget has room and which is still worth it."""
+    """Return the largest rank for which there is memory and which is still worth a factorisation."""
     return largest_rank(kernel.size, kernel.repeat, kernel.room - rank_bytes(kernel, 0))
 
 

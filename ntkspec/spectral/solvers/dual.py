@@ -7,11 +7,19 @@ from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, PRODUCT, ErrorModel, magnitude_of, solver_error
 from ntkspec.spectral.eigenvalues import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, padded, square, square_error, stated
+from ntkspec.spectral.solvers.protocol import (
+    Need,
+    Promises,
+    Solver,
+    padded,
+    square,
+    square_error,
+    stated_spectrum,
+)
 
 
 class Dual(Promises):
-    """J is written out, and J^T J (p x p) has its nonzero eigenvalues."""
+    """A solver that writes J out: J^T J (p x p) has the nonzero eigenvalues of K."""
 
     name: Method = "dual"
 
@@ -26,23 +34,23 @@ class Dual(Promises):
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`."""
-        known = kernel.fact(magnitude_of)
+        magnitude = kernel.fact(magnitude_of)
         return ErrorModel(
-            eigenvalue=solver_error(max(known.size, kernel.touched_width), FLOAT64),
+            eigenvalue=solver_error(max(magnitude.size, kernel.touched_width), FLOAT64),
             singular=0.0,
-            absolute=square_error(known.size, known.norm) + known.underflow,
-            stored=known.storing(known.dtype, products=PRODUCT),
+            absolute=square_error(magnitude.size, magnitude.norm) + magnitude.underflow,
+            stored=magnitude.storing(magnitude.dtype, products=PRODUCT),
         )
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
         """See `Solver.solve`."""
         width, engine = kernel.touched_width, kernel.backend
-        what = f"J^T J of {width} touched parameters"
-        kernel.require(what, self.need(kernel).needed, "or use --method gram or svd")
+        needed = self.need(kernel).needed
+        kernel.require(f"J^T J of {width} touched parameters", needed, "or use --method gram or svd")
         errors = self.errors(kernel)
         jac = engine.xp.concatenate(list(column_panels(kernel, width)), axis=1)
         values = engine.eigvalsh(square(jac.T))[::-1][: kernel.size]
-        return stated(self, kernel, padded(values, kernel.size), errors)
+        return stated_spectrum(self, kernel, padded(values, kernel.size), errors)
 
 
 SOLVER: Solver = Dual()

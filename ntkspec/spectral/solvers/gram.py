@@ -1,4 +1,4 @@
-"""Solver gram: all eigenvalues of the formed kernel."""
+"""Solver gram: all eigenvalues of the kernel as a matrix."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import format_bytes
 from ntkspec.spectral.accuracy import ErrorModel, gram_errors, magnitude_of
 from ntkspec.spectral.eigenvalues import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated
+from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated_spectrum
 
 
 class Gram(Promises):
-    """K is formed, and a symmetric eigenvalue solver destroys it."""
+    """A solver that forms K and gives it to a symmetric eigenvalue solver, which overwrites it."""
 
     name: Method = "gram"
     vectors = True
@@ -27,8 +27,8 @@ class Gram(Promises):
         except MemoryBudgetError:
             beside = max(least_bytes(kernel, 0), solving(kernel.backend))
             return Need(kernel.nbytes + beside, note, fits=False)
-        held = f"factors of {plan.tiling.panel} of {kernel.rows.samples} samples at a time"
-        return Need(plan.needed, f"{note}, {held}", fits=True, on_host=plan.on_host)
+        factors = f"factors of {plan.tiling.panel} of {kernel.rows.samples} samples at a time"
+        return Need(plan.needed, f"{note}, {factors}", fits=True, on_host=plan.on_host)
 
     def errors(self, kernel: Kernel) -> ErrorModel:
         """See `Solver.errors`."""
@@ -37,17 +37,17 @@ class Gram(Promises):
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
         """See `Solver.solve`."""
         errors, backend, columns = self.errors(kernel), kernel.backend, None
-        formed = Assembly.from_kernel(kernel, beside=_solving(kernel, vectors)).assemble()["total"]
+        matrix = Assembly.from_kernel(kernel, beside=_solving(kernel, vectors)).assemble()["total"]
         if vectors:
-            values, found = backend.eigh(formed)
-            columns = found[:, ::-1]
+            values, eigenvectors = backend.eigh(matrix)
+            columns = eigenvectors[:, ::-1]
         else:
-            values = backend.eigvalsh(formed)
-        return stated(self, kernel, values[::-1], errors, columns, precision=kernel.precision)
+            values = backend.eigvalsh(matrix)
+        return stated_spectrum(self, kernel, values[::-1], errors, columns, precision=kernel.precision)
 
 
 def _solving(kernel: Kernel, vectors: bool) -> Beside:
-    """What eigenvalues, or eigenvectors, take beside the kernel, there or here."""
+    """Return a function of a backend: the bytes beside the kernel that eigenvalues or eigenvectors take."""
     if vectors:
         return lambda backend: backend.eigh_bytes(kernel.size, kernel.dtype)
     return lambda backend: backend.eigvalsh_bytes(kernel.size, kernel.dtype)

@@ -14,13 +14,13 @@ from ntkspec.memory import require
 from ntkspec.spectral.accuracy import FLOAT64, PRODUCT, ErrorModel, magnitude_of, solver_error
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.krylov import largest, takes_whole, vector_bytes
-from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated
+from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated_spectrum
 
-LANCZOS_K = 100  # eigenvalues where nobody says how many
+LANCZOS_K = 100  # eigenvalues unless `k` says how many
 
 
 class Lanczos(Promises):
-    """A Krylov space of K, deflated until nothing larger is left; K is never formed."""
+    """A solver that builds a Krylov space from products K v, until nothing larger is left."""
 
     name: Method = "lanczos"
     vectors = True
@@ -34,10 +34,10 @@ class Lanczos(Promises):
         return Need.within(kernel.budget, needed, note, on_host=operator_engine(kernel) is not kernel.backend)
 
     def errors(self, kernel: Kernel) -> ErrorModel:
-        """See `Solver.errors`: those of one product K v, to which what the iteration leaves comes."""
-        known = kernel.fact(magnitude_of)
-        rounding = summation.gamma(known.vector_sums + PRODUCT) * known.norm + known.underflow
-        stored = known.storing(known.dtype)
+        """See `Solver.errors`: those of one product K v; `solve` adds what the iteration leaves."""
+        magnitude = kernel.fact(magnitude_of)
+        rounding = summation.gamma(magnitude.vector_sums + PRODUCT) * magnitude.norm + magnitude.underflow
+        stored = magnitude.storing(magnitude.dtype)
         return ErrorModel(solver_error(1, FLOAT64), 0.0, absolute=rounding, stored=stored)
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
@@ -54,17 +54,17 @@ class Lanczos(Promises):
         room = kernel.budget - operator_bytes(kernel)
         whole = takes_whole(size, k, room)
         if not whole:
-            what, remedy = f"vectors of {k} eigenvalues", "raise --memory or ask for fewer"
-            require(what, vector_bytes(size, k), room, remedy)
-        known, scale = self.errors(kernel), kernel.trace
-        known = replace(known, eigenvalue=solver_error(k, FLOAT64))
+            needed = vector_bytes(size, k)
+            require(f"vectors of {k} eigenvalues", needed, room, "raise --memory or ask for fewer")
+        errors, scale = self.errors(kernel), kernel.trace
+        errors = replace(errors, eigenvalue=solver_error(k, FLOAT64))
         if scale == 0:
-            return stated(self, kernel, np.zeros(k), known)
+            return stated_spectrum(self, kernel, np.zeros(k), errors)
         # ARPACK stops at an absolute accuracy for values below 4e-11, so it is given K / trace(K).
-        found = largest(product * (1 / scale), k, known.absolute / scale, whole=whole)
-        left = (found.residual + found.missed) * scale
-        errors = replace(known, absolute=np.sqrt(k) * known.absolute + left)
-        return stated(self, kernel, found.values * scale, errors, found.vectors if vectors else None)
+        ritz = largest(product * (1 / scale), k, errors.absolute / scale, whole=whole)
+        left = (ritz.residual + ritz.missed) * scale
+        errors = replace(errors, absolute=np.sqrt(k) * errors.absolute + left)
+        return stated_spectrum(self, kernel, ritz.values * scale, errors, ritz.vectors if vectors else None)
 
 
 SOLVER: Solver = Lanczos()

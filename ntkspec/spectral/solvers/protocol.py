@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import summation
 from ntkspec.backend import Precision
+from ntkspec.backend.protocol import Array
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import ErrorModel, magnitude_of
 from ntkspec.spectral.eigenvalues import Method, Spectrum
@@ -22,11 +23,11 @@ class Need:
     needed: int  # bytes
     note: str  # what most of it is
     fits: bool  # whether there is room for it
-    on_host: bool = False  # that it is there though the backend is a device
+    on_host: bool = False  # whether it is on the host although the backend is a device
 
     @classmethod
     def within(cls, room: int, needed: int, note: str, *, on_host: bool = False) -> Need:
-        """Hold a need against the room, both in bytes."""
+        """Compare a need with the room for it, both in bytes."""
         return cls(needed, note, needed <= room, on_host)
 
 
@@ -40,7 +41,7 @@ class Solver(Protocol):
     @property
     def complete(self) -> bool: ...  # whether its spectra are: all eigenvalues, not the largest
     @property
-    def precisions(self) -> tuple[Precision, ...]: ...  # in which it can work
+    def precisions(self) -> tuple[Precision, ...]: ...  # that it can work in
 
     @property
     def declines(self) -> tuple[str, str]: ...  # which kernels it is for, and which not; "" if for all
@@ -49,18 +50,18 @@ class Solver(Protocol):
         """Say what memory eigenvalues need, before anything is allocated.
 
         Args:
-            kernel: whose.
-            k: how many of the largest are asked for; None: all, or as many as it gives.
-            vectors: whether eigenvectors are too, of a solver that gives them.
+            kernel: whose eigenvalues are asked for.
+            k: how many of the largest ones; None: all, or as many as the solver gives.
+            vectors: whether eigenvectors are asked for, too, of a solver that gives them.
         """
         ...
 
     def errors(self, kernel: Kernel) -> ErrorModel:
-        """State the errors that are known before it runs."""
+        """State the errors that are known before the solver runs."""
         ...
 
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum | None:
-        """Find the spectrum, or None where the kernel is one that it declines.
+        """Find the spectrum; None for a kernel that the solver declines.
 
         Raises:
             MemoryBudgetError: it does not fit the kernel's budget.
@@ -77,7 +78,7 @@ class Promises:
     declines = ("", "")
 
 
-def stated(
+def stated_spectrum(
     solver: Solver,
     kernel: Kernel,
     values: NDArray[np.float64],
@@ -86,16 +87,25 @@ def stated(
     *,
     precision: Precision = "float64",
 ) -> Spectrum:
-    """Make a spectrum of what a solver found: eigenvalues (m,) descending, with their stated errors."""
-    values = np.maximum(values, 0.0)  # the kernel is PSD: what came out negative is rounding
-    known, lambda_max = kernel.fact(magnitude_of), float(values[0])
+    """Make a spectrum of a solver's eigenvalues (m,), descending, with their stated errors.
+
+    Args:
+        solver: that found them.
+        kernel: whose eigenvalues they are.
+        values: as computed; what rounding made negative becomes 0.
+        errors: of the solver, for this kernel.
+        vectors: (N, m) orthonormal columns, if they were asked for.
+        precision: in which they were computed.
+    """
+    values = np.maximum(values, 0.0)  # the kernel is positive semidefinite
+    magnitude, lambda_max = kernel.fact(magnitude_of), float(values[0])
     return Spectrum(
         eigenvalues=values,
         error=errors.error(values, lambda_max),
         floor=errors.floor(lambda_max),
-        size=known.size,
-        trace=known.trace,
-        trace_error=known.trace_error,
+        size=magnitude.size,
+        trace=magnitude.trace,
+        trace_error=magnitude.trace_error,
         method=solver.name,
         precision=precision,
         blocks=kernel.rows.names,
@@ -108,8 +118,8 @@ def padded(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     return np.concatenate([values, np.zeros(size - len(values))])
 
 
-def square(rows: Any) -> Any:
-    """Return M M^T for a device matrix M (r, N); sums over N in panels."""
+def square(rows: Array) -> Array:
+    """Return M M^T (r, r) for a matrix M (r, N) of a backend; sums over N are taken in panels."""
     cut = summation.panels(rows.shape[1])
     return summation.pairwise(len(cut), lambda i, _: rows[:, cut[i]] @ rows[:, cut[i]].T)
 

@@ -13,11 +13,11 @@ from ntkspec.kernel.panels import (
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, ErrorModel, magnitude_of, svd_errors
 from ntkspec.spectral.eigenvalues import Method, Spectrum
-from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated
+from ntkspec.spectral.solvers.protocol import Need, Promises, Solver, stated_spectrum
 
 
 class Svd(Promises):
-    """J^T is folded into R, panel by panel, and R's singular values are those of J."""
+    """A solver that folds J^T into a triangle R, panel by panel: the singular values of R are those of J."""
 
     name: Method = "svd"
     vectors = True
@@ -45,7 +45,7 @@ class Svd(Promises):
             values, columns = kernel.backend.svd_right(triangle)
         else:
             values = kernel.backend.singular_values(triangle)
-        return stated(self, kernel, values**2, errors, columns)
+        return stated_spectrum(self, kernel, values**2, errors, columns)
 
 
 SOLVER: Solver = Svd()
