@@ -1,4 +1,4 @@
-"""The report: records, and what is drawn from them: terminal, JSON, CSV, figures and a page."""
+"""Write reports: their records, and terminal, JSON, CSV, figures and a page, which are made from these."""
 
 from ntkspec.report.from_json import read_report
 from ntkspec.report.records import Comparison, Report, RunReport, SnapshotReport

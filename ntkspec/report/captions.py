@@ -1,4 +1,4 @@
-"""How to read each figure: what the page says under it."""
+"""Hold what the page says under a figure: how to read it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Caption:
-    """Words that go with a figure."""
+    """The words that go with a figure."""
 
     title: str
     alt: str

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ntkspec._version import PRODUCER
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, not_one_of
 from ntkspec.report.decades import decades_between
 from ntkspec.report.names import apart, look, numbered
 from ntkspec.report.records import Comparison, Qualifier, Report, RunReport
@@ -17,23 +17,23 @@ from ntkspec.store.texts import storable
 
 
 def unique_labels(runs: Sequence[tuple[str, Path]]) -> list[str]:
-    """A label for every run: its own, its file's name if it has none, with the file's name if not unique."""
+    """Return a label for each run: its own, or its file's name; shared ones get that in brackets."""
     stems = [storable(path.stem) for _, path in runs]
     own = [storable(label).strip() or stem for (label, _), stem in zip(runs, stems, strict=True)]
     return apart(own, lambda i: numbered(f"{own[i]} [{stems[i]}]"))
 
 
 def find_baseline(
-    labels: Sequence[str], own: Sequence[str], configs: Sequence[Mapping[str, Any]], wanted: str | None
+    labels: Sequence[str], own: Sequence[str], configs: Sequence[Mapping[str, object]], wanted: str | None
 ) -> int | None:
     """Return the position of the run to compare with: the wanted one, else what the trainer calls "baseline".
 
-    That is the only run of this label, or else of this preset; without such a run, or with several, there is
-    nothing to compare with.
+    The trainer's is the only run of that label, or else of that preset; without one, or with several, the
+    result is None.
 
     Args:
-        labels: as in the report, where no two are alike.
-        own: as the files have them; one that a single run has names it, too.
+        labels: of the runs in the report, where no two are alike.
+        own: labels in the run files; one that only one run has may be wanted, too.
         configs: of the runs.
         wanted: a label, or None.
 
@@ -48,19 +48,17 @@ def find_baseline(
         by_label = [i for i in range(len(labels)) if "baseline" in (look(own[i]), look(labels[i]))]
         named = by_label or [i for i, config in enumerate(configs) if config.get("preset") == "baseline"]
         return named[0] if len(named) == 1 else None
-    found = _of_look(wanted, labels) or _of_look(wanted, own)
-    if len(found) != 1:
-        choice = labels if not found else [labels[i] for i in found]
-        raise UsageError(
-            "--baseline",
-            expected=f"one of {', '.join(choice)}",
-            got=f"{wanted!r}{', which they share' if found else ''}",
-        )
-    return found[0]
+    matching = _of_look(wanted, labels) or _of_look(wanted, own)
+    if not matching:
+        raise not_one_of("--baseline", wanted, labels)
+    if len(matching) > 1:
+        choice = ", ".join(labels[i] for i in matching)
+        raise UsageError("--baseline", expected=f"one of {choice}", got=f"{wanted!r}, which they share")
+    return matching[0]
 
 
 def compare_runs(runs: Sequence[RunReport], baseline: int | None) -> tuple[Comparison, ...]:
-    """lambda_min of every other run over the baseline's, for each snapshot label that both have.
+    """Compare lambda_min of every other run with the baseline's, at each snapshot label that both have.
 
     Args:
         runs: each with a label of its own.
@@ -87,7 +85,7 @@ def compare_runs(runs: Sequence[RunReport], baseline: int | None) -> tuple[Compa
 def sample_warnings(runs: Sequence[RunReport]) -> list[str]:
     """Say which runs have other samples than the first: their spectra are not comparable one by one.
 
-    Nothing is said of runs that were read from reports of older versions, which do not know.
+    Reports of older versions do not know the samples; of runs read from these nothing is said.
     """
     first = runs[0]
     warnings = []
@@ -108,7 +106,7 @@ def assemble(runs: Sequence[RunReport], baseline: int | None, backend: Literal["
 
     Args:
         runs: each with a label of its own, see `unique_labels`.
-        baseline: position of the run that the others are compared with, see `find_baseline`; None: of none.
+        baseline: position of the run that the others are compared with, see `find_baseline`; None: with none.
         backend: what ran the arithmetic.
     """
     first = runs[0]

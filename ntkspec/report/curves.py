@@ -1,4 +1,4 @@
-"""Parts of figures: one spectrum as a curve, its floor, legends, axes. Agg without pyplot's global state."""
+"""Draw the parts of figures: spectra as curves, floors, legends and axes, without pyplot's global state."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DASHES: dict[Stage, LineStyleType] = {
     "end": "solid",
 }
 _WIDTHS: dict[Stage, float] = {"init": 0.9, "mid": 1.4, "end": 1.8}
-_MANY = 1.3  # width of a curve that is one of many
+_MANY = 1.3  # width of the curve of one of many snapshots
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 10.0,
@@ -58,7 +58,7 @@ STYLE: dict[Any, Any] = {
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of this size in inches, laid out by matplotlib."""
+    """Return an empty figure of this size in inches, laid out by matplotlib."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -66,14 +66,14 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def new_axes(figure: Figure, rows: int, columns: int, *, share: bool = True) -> list[Axes]:
-    """A grid of axes, row by row; log-log axes share both scales."""
+    """Return a new grid of axes of a figure, row by row; with `share` all have the same scales."""
     with matplotlib.rc_context(STYLE):
         grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
     return [axes for row in grid for axes in row]
 
 
 def to_bytes(figure: Figure, ending: str) -> bytes:
-    """The figure as a PNG (160 dpi), PDF or SVG file; the same figure gives the same bytes.
+    """Return the figure as a PNG (160 dpi), PDF or SVG file; the same figure gives the same bytes.
 
     PNG files are white, the others have no background.
     """
@@ -86,14 +86,14 @@ def to_bytes(figure: Figure, ending: str) -> bytes:
             return file.getvalue()
         if ending == "svg":
             figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-            # The header names a document type by its address: of no use inside a page, and a link outwards.
+            # The header has the address of a document type, which is no use in a page and a link to the web.
             return _shorter(_without_doctype(file.getvalue()))
         figure.savefig(file, format="png", dpi=DPI, metadata={"Software": "ntkspec"})
     return file.getvalue()
 
 
 def text(label: str, limit: int = 40) -> str:
-    """A label as matplotlib shall draw it: no mathematics, not hidden by a leading underscore."""
+    """Return a label that matplotlib draws as it is: no formula, not hidden by a leading underscore."""
     plain = clean(label, limit).replace("$", r"\$")
     return f" {plain}" if plain.startswith("_") else plain
 
@@ -107,12 +107,12 @@ def draw_spectrum(
     *,
     sign: str = "",
 ) -> None:
-    """The resolved part of a spectrum; a cross where it goes under the floor, a bar where it was cut.
+    """Draw the resolved part of a spectrum; a cross where it falls below the floor, a bar where it was cut.
 
     Args:
-        stage: of training, which has a line style; None: one of many snapshots.
-        front: the larger, the nearer; from 2 to 3.
-        sign: matplotlib's marker by which the curve is told from others.
+        stage: of training, by which the line is styled; None for one of many snapshots.
+        front: the order of drawing, from 2 to 3; larger ones lie in front.
+        sign: matplotlib's marker that tells the curve from others; "" for none.
     """
     if not spectrum.resolved:
         return
@@ -137,7 +137,7 @@ def draw_spectrum(
 
 
 def _draw_error(axes: Axes, spectrum: Spectrum, index: NDArray[np.int64], colour: str) -> None:
-    """The stated errors as a band around the curve; it shows only near the floor."""
+    """Draw the stated errors as a band around the curve; it can be seen only near the floor."""
     least = spectrum.floor * _LEAST_SHOWN  # an error bar down to zero has no end on a log axis
     low = np.maximum(spectrum.lower[index - 1], least)
     axes.fill_between(index, low, spectrum.upper[index - 1], color=colour, alpha=0.2, linewidth=0, zorder=1.5)
@@ -152,18 +152,18 @@ def _mark_last(
 
 
 def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = False) -> None:
-    """The floor as a thin line; with `hatch`, the place of the unresolved eigenvalues as a hatched band."""
+    """Draw the floor as a thin line; with `hatch`, hatch where the unresolved eigenvalues lie."""
     if spectrum.floor <= 0:
         return
     axes.axhline(spectrum.floor, color=colour, linewidth=0.8, alpha=_FAINT, zorder=1.0)
-    # The axes are still linear here and think that they show every small number: say that this one counts.
+    # The axes are still linear here, so that small numbers seem to lie inside: make room for this one.
     axes.update_datalim([(1.0, spectrum.floor)], updatex=False)
-    known = len(spectrum.eigenvalues)
+    count = len(spectrum.eigenvalues)
     if hatch and spectrum.singular and spectrum.rank:
-        known = spectrum.rank.at_most  # beyond it all are zero
-    if hatch and spectrum.resolved < known:
+        count = spectrum.rank.at_most  # beyond it all are zero
+    if hatch and spectrum.resolved < count:
         axes.fill_between(
-            [max(spectrum.resolved, 1), known if known > 1 else 1.5],
+            [max(spectrum.resolved, 1), count if count > 1 else 1.5],
             [spectrum.floor, spectrum.floor],
             spectrum.floor / 30,
             facecolor="none",
@@ -185,30 +185,30 @@ def draw_run(
     shown: Sequence[Stage] = STAGES,
     signed: bool = False,
 ) -> None:
-    """One kernel of a run at the stages of training to be shown, and its floor at the last of them.
+    """Draw one kernel of a run at the stages of training in `shown`, and its floor at the last of them.
 
     Args:
-        signed: the last of them has the run's marker; dashes are those of the stages.
+        signed: whether the last of them has the run's marker; dashes are those of the stages.
     """
-    found = [
+    spectra = [
         (stage, snapshot.spectra[kernel])
         for stage, snapshot in stages(run.run).items()
         if kernel in snapshot.spectra and stage in shown
     ]
-    for i, (stage, spectrum) in enumerate(found, start=1):
-        front, sign = 2.0 + STAGES.index(stage) * 0.1, sign_of(run, several=signed and i == len(found))
+    for i, (stage, spectrum) in enumerate(spectra, start=1):
+        front, sign = 2.0 + STAGES.index(stage) * 0.1, sign_of(run, several=signed and i == len(spectra))
         draw_spectrum(axes, spectrum, colour or run.colour, stage, front, sign=sign)
-    if found:
-        draw_floor(axes, found[-1][1], colour or run.colour, hatch=hatch)
+    if spectra:
+        draw_floor(axes, spectra[-1][1], colour or run.colour, hatch=hatch)
 
 
 def sign_of(run: StyledRun, *, several: bool) -> str:
-    """matplotlib's marker of the run, by which it is told from several others; "" where it is alone."""
+    """Return matplotlib's marker of the run if it is one of several, else ""."""
     return MARKERS[run.marker] if several else ""
 
 
-def marked(x: NDArray[Any]) -> list[int]:
-    """Which few of ascending numbers get a marker, evenly on a log axis.
+def marked(x: NDArray[np.int64]) -> list[int]:
+    """Return the positions of a few of ascending numbers, evenly on a log axis, for markers.
 
     Example:
         >>> marked(np.array([1, 2, 3, 4, 8, 64]))
@@ -219,7 +219,7 @@ def marked(x: NDArray[Any]) -> list[int]:
 
 
 def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool = True) -> None:
-    """Log-log axes with their labels, room for one index at least, a light grid."""
+    """Make axes log-log, with labels, a light grid, and wide enough where there is a single index."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     low, high = axes.get_xlim()
@@ -238,19 +238,19 @@ def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool =
 
 
 def run_handles(runs: Sequence[StyledRun], *, signed: bool = False) -> list[Line2D]:
-    """Legend entries for the colours of runs, and for their markers where curves have them."""
+    """Return a legend entry for the colour of each run, with its marker where curves have one."""
     return [handle(run.name, run.colour, sign_of(run, several=signed)) for run in runs]
 
 
 def handle(label: str, colour: str, sign: str = "") -> Line2D:
-    """A legend entry for a colour, with matplotlib's marker if there is one."""
+    """Return a legend entry for a colour, with matplotlib's marker `sign` if there is one."""
     return Line2D([], [], color=colour, linewidth=2.0, label=text(label), marker=sign, markersize=5)
 
 
 def stage_handles(
     report: Report, *, hatch: bool = False, shown: Sequence[Stage] = STAGES
 ) -> list[Line2D | Patch]:
-    """Legend entries for the line styles, floors and marks that the report's total spectra need."""
+    """Return legend entries for the line styles, floors and marks that the report's spectra need."""
     names = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
     drawn = [(s, snapshot) for run in report.runs for s, snapshot in stages(run).items() if s in shown]
     last = last_name(report)
@@ -268,7 +268,7 @@ def stage_handles(
 def mark_handles(
     spectra: Sequence[Spectrum], *, hatch: bool = False, floor: str = "numerical floor"
 ) -> list[Line2D | Patch]:
-    """Legend entries for the floors and marks that these spectra need."""
+    """Return legend entries for the floors and marks that these spectra need."""
     handles: list[Line2D | Patch] = [mark(floor, linewidth=0.8, alpha=_FAINT)]
     if hatch and any(spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
         band = Patch(facecolor="none", edgecolor=GREY, hatch="//////", linewidth=0, label="unresolved")
@@ -282,7 +282,7 @@ def mark_handles(
 
 
 def legend_below(figure: Figure, handles: Sequence[object]) -> None:
-    """A legend under all panels, in as many columns as there is room for."""
+    """Put a legend below all panels, in as many columns as there is room for."""
     columns = max(2, int(figure.get_figwidth() / 2.4))
     figure.legend(
         handles=list(handles),
@@ -298,7 +298,7 @@ def _has_curve(axes: Axes) -> bool:
 
 
 def _say_unresolved(axes: Axes) -> None:
-    """Words instead of a curve, and a scale where no other panel gives one."""
+    """Write in the place of a curve that there is none; set a scale if no other panel does."""
     figure = axes.get_figure()
     if figure is None or not any(_has_curve(other) for other in figure.axes):
         floors = [float(np.asarray(line.get_ydata())[0]) for line in axes.lines] or [1.0]
@@ -307,7 +307,7 @@ def _say_unresolved(axes: Axes) -> None:
 
 
 def mark(label: str, **look: Any) -> Line2D:
-    """A legend entry for a mark or a line that is no run's."""
+    """Return a legend entry for a mark or a line that belongs to no run."""
     return Line2D([], [], color=GREY, label=label, **look)
 
 
@@ -317,5 +317,5 @@ def _without_doctype(svg: bytes) -> bytes:
 
 
 def _shorter(svg: bytes) -> bytes:
-    """Two decimals of each coordinate of a curve, a hundredth of a point: a quarter of the file is saved."""
+    """Cut the coordinates of curves to hundredths of a point, which makes the file a quarter smaller."""
     return _CURVE.sub(lambda curve: _FURTHER_DIGITS.sub(rb"\1", curve[0]), svg)

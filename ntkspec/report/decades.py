@@ -1,4 +1,4 @@
-"""Decades of lambda_min: log10 of the ratio of two numbers, each of which may be known within limits only."""
+"""Compute decades of lambda_min: log10 of the ratio of two numbers of which only limits may be known."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Limits = tuple[float, float]  # at least, at most; both >= 0
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a number: it lies between these.
+    """Two limits between which a number lies.
 
-    Of log10(a / b) both are infinite, of one sign, where a or b is zero.
+    For log10(a / b) both are infinite, with the same sign, where a or b is zero.
     """
 
     low: float
@@ -23,7 +23,7 @@ class Known:
 
     @property
     def exact(self) -> bool:
-        """Whether it is a number."""
+        """Return whether both limits are the same number."""
         return math.isfinite(self.low) and self.low == self.high
 
 
@@ -34,7 +34,7 @@ def known_decades(above: Limits, below: Limits) -> Known:
 
     Args:
         above: what the numerator is at least and at most; twice the same where it is known.
-        below: of the denominator.
+        below: the same of the denominator.
 
     Example:
         >>> known_decades((100.0, 100.0), (1.0, 1.0))
@@ -56,25 +56,25 @@ def _log_ratio(above: float, below: float, unknown: float) -> float:
 def decades_between(spectrum: Spectrum, baseline: Spectrum) -> tuple[float | None, Qualifier]:
     """Return log10 of lambda_min(spectrum) / lambda_min(baseline), with what is known of it.
 
-    Where one side is unresolved, what it is at most stands in, or its floor where it is exactly zero, and the
-    result is a bound that allows for the stated errors of both; where both are, or where not all eigenvalues
-    were computed, nothing is known.
+    Where one of both is unresolved, the largest value that it can have is taken in its place (its floor
+    where it is exactly zero), and the result is a bound that allows for the stated errors of both. Where both
+    are, or where not all eigenvalues were computed, nothing is known.
     """
     if not (spectrum.complete and baseline.complete):
         return None, "unresolved"
     numbers = bool(spectrum.lambda_min and baseline.lambda_min)
-    known = known_decades(_limits(spectrum, numbers), _limits(baseline, numbers))
+    log_ratio = known_decades(_limits(spectrum, numbers), _limits(baseline, numbers))
     if numbers:
-        return known.low, "="
-    if math.isfinite(known.low):
-        return known.low, ">="
-    if math.isfinite(known.high):
-        return known.high, "<="
+        return log_ratio.low, "="
+    if math.isfinite(log_ratio.low):
+        return log_ratio.low, ">="
+    if math.isfinite(log_ratio.high):
+        return log_ratio.high, "<="
     return None, "unresolved"
 
 
 def _limits(spectrum: Spectrum, as_number: bool) -> Limits:
-    """Between what lambda_min lies, stated errors allowed for unless it is to be taken as a number."""
+    """Return the limits of lambda_min, from its stated errors unless it is to be taken as a number."""
     smallest = spectrum.lambda_min
     if smallest:
         return (smallest, smallest) if as_number else (float(spectrum.lower[-1]), float(spectrum.upper[-1]))

@@ -1,4 +1,4 @@
-"""Folders that this program writes: complete or not there, and never in the place of somebody else's."""
+"""Write folders that are complete or not there at all, and never take the place of somebody else's."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ ENDINGS = ("svg", "png", "pdf")  # of each figure's files
 
 @dataclass(frozen=True)
 class FolderKind:
-    """One kind of folder: what may be in it, and the JSON file by whose first bytes it is known again."""
+    """A kind of folder: what may be in it, and the JSON file by whose first bytes it is recognised."""
 
     json: str  # the name of that file
     format: str  # which its text begins with
     files: frozenset[str]  # names of all files, that one among them
     figures: frozenset[str]  # names of figures, without their endings
-    option: str = ""  # by which its command replaces one that somebody added to, if it has such an option
+    option: str = ""  # with which its command replaces a folder that somebody added to, if it has one
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Every name inside, relative to the folder."""
+        """Return every name that may stand inside, relative to the folder."""
         pictures = {f"{FIGURES}/{name}.{ending}" for name in self.figures for ending in ENDINGS}
         return self.files | {FIGURES} | pictures
 
@@ -104,13 +104,11 @@ class FolderKind:
         target = resolved(folder)
         with as_output_error(folder), new_parents(target), hidden_folder(target) as part:
             names = fill(part)
-            self.check(
-                folder, overwrite=overwrite
-            )  # the work took a while: someone may have put a file there
-            for further in [
-                path for path in _inside(target) if path.relative_to(target).as_posix() not in self.names
-            ]:
-                _keep(further, part / further.relative_to(target))
+            # The work took a while: someone may have put a file there.
+            self.check(folder, overwrite=overwrite)
+            for path in _inside(target):
+                if (name := path.relative_to(target)).as_posix() not in self.names:
+                    _keep(path, part / name)
             if target.is_dir():  # who may read the old one may read the new one
                 shutil.copymode(target, part)
             _swap(part, target)
@@ -126,40 +124,43 @@ class FolderKind:
             return first_bytes.match(file.read(200)) is not None
 
     def is_leftover(self, path: Path) -> bool:
-        """Return whether this is such a folder or its JSON as a file of its own, finished or not."""
+        """Return whether this is a folder of this kind, or its JSON file on its own, finished or not."""
         if path.is_file():
             return path.stat().st_size == 0 or self.is_json(path)
         inside = {file.relative_to(path).as_posix() for file in path.rglob("*")}
         return all(name in self.names or ("/" not in name and name.endswith(".json")) for name in inside)
 
     def _strangers(self, target: Path, *, added: bool) -> list[str]:
-        """What in a folder is in the way: what has a name of ours and is a link or another kind of thing.
+        """Return the names in a folder that stand in the way of replacing it.
+
+        In a folder of this kind these are links under names of ours, and folders where files should be; in
+        another one, whatever has no name of ours, or else everything.
 
         Args:
-            added: what others added is in the way, too.
+            added: whether what others added to a folder of this kind is in the way, too.
         """
-        there = _inside(target)
-        names = [path.relative_to(target).as_posix() for path in there]
-        if there and not self.is_json(target / self.json):
+        present = _inside(target)
+        names = [path.relative_to(target).as_posix() for path in present]
+        if present and not self.is_json(target / self.json):
             return [name for name in names if name not in self.names] or names
-        found = []
-        for path, name in zip(there, names, strict=True):
+        strangers = []
+        for path, name in zip(present, names, strict=True):
             plain = not path.is_symlink() and (path.is_dir() if name == FIGURES else path.is_file())
             further = "/" not in name and self.is_json(path)  # --json may have put it there
             if not plain if name in self.names else (added and not further):
-                found.append(name)
-        return found
+                strangers.append(name)
+        return strangers
 
 
 def _inside(target: Path) -> list[Path]:
-    """What is in a folder, and in its folder of figures; nothing where there is no folder."""
+    """Return what is in a folder and in its folder of figures; nothing where there is no folder."""
     figures = target / FIGURES
     inside = sorted(figures.iterdir()) if figures.is_dir() and not figures.is_symlink() else []
     return [*(sorted(target.iterdir()) if target.is_dir() else []), *inside]
 
 
 def _keep(path: Path, copy: Path) -> None:
-    """Have a file, link or folder of others in the new folder, too, without copying where links will do."""
+    """Copy a file, link or folder of others into the new folder, by hard links where these are possible."""
     copy.parent.mkdir(exist_ok=True)
     if path.is_dir() and not path.is_symlink():
         shutil.copytree(path, copy, symlinks=True, copy_function=_link)
@@ -204,7 +205,7 @@ def write_figures(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text that may come from a foreign file, and see it on the disk."""
+    """Write a text, whatever characters it has, and wait until it is on the disk."""
     with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
         file.write(text)
         file.flush()
@@ -212,7 +213,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def check_parent(named: Path, target: Path) -> None:
-    """Refuse where the nearest folder that exists is none, or nothing of that name can be written to it."""
+    """Raise `OutputError` where no file or folder `target` can be made.
+
+    Its nearest parent that exists must be a folder that may be written to, and names must not be too long.
+
+    Args:
+        named: the path as the user gave it, for messages.
+        target: the same, resolved.
+    """
     parent = target.parent
     while not os.path.lexists(parent):
         parent = parent.parent
@@ -253,13 +261,13 @@ def resolved(path: Path) -> Path:
 
 
 def as_output_error(named: Path) -> AbstractContextManager[None]:
-    """Raise `OutputError` for what the operating system refuses, but for memory."""
+    """Raise `OutputError` where the operating system refuses something, except for memory."""
     remedy = "free some space or name another place to write"
     return writing(named, "a place that can be written", remedy)
 
 
 def _swap(part: Path, target: Path) -> None:
-    """Put `part` in the place of `target`; whatever goes wrong, `target` is the old folder or the new one."""
+    """Move the folder `part` to `target`; if anything fails, the folder that was there stays."""
     old = beside(target, "old")
     with locked(target):  # lest another run takes the old one for what a killed run left
         _replace(part, target, old)

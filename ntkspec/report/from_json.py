@@ -98,10 +98,9 @@ def run_from_json(node: Node) -> RunReport:
 
 
 def _mode(node: Node, outputs: int) -> Outputs:
-    """How the outputs were taken together: a word, or the number of one of them."""
+    """Return how the outputs were taken together: a word, or the number of one of them."""
     if isinstance(node.value, str):
-        mode: Outputs = node.one_of(("trace", "full"))
-        return mode
+        return node.one_of(("trace", "full"))
     number = node.integer()
     if number >= outputs:
         node.refuse(f"an output's number below {outputs}")
@@ -109,7 +108,7 @@ def _mode(node: Node, outputs: int) -> Outputs:
 
 
 def _snapshot(node: Node) -> SnapshotReport:
-    spectra = {name: _spectrum(each) for name, each in node["spectra"].items()}
+    spectra = {name: _spectrum(item) for name, item in node["spectra"].items()}
     checks, apart, aligned = (node.get(name) for name in ("checks", "kernel_distance", "alignment"))
     unaligned, modes = node.get("no_alignment"), node.get("eigenfunctions")
     if "total" not in spectra:
@@ -118,12 +117,12 @@ def _snapshot(node: Node) -> SnapshotReport:
         id=node["id"].text(),
         step=node["step"].integer(),
         label=node["label"].text(),
-        metrics={name: each.number(null=math.nan) for name, each in node["metrics"].items()},
+        metrics={name: item.number(null=math.nan) for name, item in node["metrics"].items()},
         spectra=spectra,
-        bounds=node["bounds"].each(lambda each: _bound(each, spectra)),
+        bounds=node["bounds"].each(lambda item: _bound(item, spectra)),
         checks=checks.each(_check) if checks else (),
-        distances={name: _distance(each) for name, each in apart.items()} if apart else {},
-        alignments={name: _alignment(name, each, spectra) for name, each in aligned.items()}
+        distances={name: _distance(item) for name, item in apart.items()} if apart else {},
+        alignments={name: _alignment(name, item, spectra) for name, item in aligned.items()}
         if aligned
         else {},
         no_alignment=unaligned.text() if unaligned else "",
@@ -174,7 +173,7 @@ def _bound(node: Node, spectra: dict[str, Spectrum]) -> CheckedBound:
     of = node["of"].one_of(tuple(spectra))
     source, tightness = node.get("source"), node.get("tightness")
     tight = [tightness.get(name) if tightness else None for name in ("lambda_min", "median")]
-    smallest, median = (each.number() if each else None for each in tight)
+    smallest, median = (decades.number() if decades else None for decades in tight)
     return CheckedBound(
         bound=Bound(
             name=node["name"].text(),

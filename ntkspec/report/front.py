@@ -1,4 +1,4 @@
-"""The table at the top of the page: how well each run did, and the few numbers that say why."""
+"""Make the table at the top of the page: how well each run did, and a few numbers beside that."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, when_last
 from ntkspec.report.summary import ComparisonTable, comparison_table, singular_baseline
 
-_NO_NUMBER = (words.UNRESOLVED, words.NOT_COMPUTED, words.REFERENCE, "-")  # how cells begin that hold none
+_NO_NUMBER = (words.UNRESOLVED, words.NOT_COMPUTED, words.REFERENCE, "-")  # how cells without a number begin
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column with what its numbers mean."""
+    """A column, and what its numbers mean."""
 
     name: str
     meaning: str  # in a sentence, for whoever has never seen it; "" where the name says it all
@@ -25,13 +25,13 @@ class Column:
 
     @property
     def dim(self) -> tuple[bool, ...]:
-        """Which cells hold no number."""
+        """Return which cells hold no number."""
         return tuple(cell.startswith(_NO_NUMBER) for cell in self.cells)
 
 
 @dataclass(frozen=True)
 class Front:
-    """A row for each run, in the order in which runs are shown."""
+    """The table: a row for each run, in the order in which runs are shown."""
 
     runs: tuple[StyledRun, ...]
     columns: tuple[Column, ...]

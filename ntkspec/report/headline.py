@@ -1,7 +1,7 @@
-"""What the numbers say, in one plain sentence and at most two that support it.
+"""Say what the numbers mean, in one plain sentence and at most two that support it.
 
-Gains are differences of the numbers as they are shown. Nothing here says why a network won: a support sets
-numbers beside the result, and says so where they do not explain it.
+Gains are differences of the numbers as they are shown. No sentence says why a network won: those that support
+the first set numbers beside the result, and say so where they do not explain it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
@@ -25,27 +24,27 @@ _MOST_NAMES = 3  # of runs in a sentence
 
 @dataclass(frozen=True)
 class Scores:
-    """Who reached what at the end, the best first."""
+    """The metric that each run reached at the end, the best first."""
 
     metric: str  # of `ntkspec.qualities`
     values: tuple[tuple[Decimal, StyledRun], ...]  # as shown
 
     @property
     def title(self) -> str:
-        """The metric in words."""
+        """Return the metric in words."""
         return (PSNR if self.metric == PSNR_HELD_OUT.name else quality_of(self.metric)).title
 
     @property
     def best(self) -> tuple[StyledRun, ...]:
-        """Every run that shows the largest number."""
+        """Return every run that shows the largest number."""
         return tuple(run for value, run in self.values if value == self.values[0][0])
 
     def of(self, run: StyledRun) -> Decimal | None:
-        """What a run reached, if that is known."""
+        """Return what a run reached, or None where that is not known."""
         return next((value for value, other in self.values if other.index == run.index), None)
 
     def said(self, value: Decimal) -> str:
-        """A value, or a difference of two, in the metric's unit and digits."""
+        """Return a value, or a difference of two, in the metric's unit and digits."""
         return quality_of(self.metric).show(float(value))
 
 
@@ -114,7 +113,7 @@ def without_grid(run: StyledRun) -> str:
 
 
 def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
-    """Who came closest to what was to be learnt, and by how much."""
+    """Say who came closest to what was to be learnt, and by how much."""
     (value, run), best, count = scores.values[0], scores.best, len(scores.values)
     reached, what, when = f"{scores.title} {scores.said(value)}", _target(runs, scores), _at(report)
     if len(runs) == 1:
@@ -134,7 +133,7 @@ def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
 
 
 def _gains(report: Report, scores: Scores) -> str:
-    """What the best is above the next, and above the reference if there is one."""
+    """Say how far the best run is above the next, and above the reference if there is one."""
     top = scores.values[0][0]
     first, *rest = (
         f"{scores.said(top - value)} above {run.name}"
@@ -146,34 +145,34 @@ def _gains(report: Report, scores: Scores) -> str:
 
 
 def _others(report: Report, scores: Scores) -> tuple[StyledRun, ...]:
-    """The runs that the best one is set against: the next, and the reference if that is another."""
+    """Return the runs that the best is compared with: the next, and the reference if that is another."""
     others = [run for _, run in scores.values[1:]]
     return tuple(run for run in others if run is others[0] or run.run.label == report.baseline)
 
 
 def _modes(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
-    """How many modes hold most of the target: of the best run, and of the reference or else the next one."""
+    """Say how many modes hold most of the target: of the best run, and of the reference or else the next."""
     best, *others = scores.best[0], *_others(report, scores)
     mine, theirs = (words.aligned(run.end) for run in (best, others[-1] if others else best))
     if mine is None:
         return ""
     when = "After training" if last_name(report) == "end" else _capital(when_last(report))
-    said = f"{when}, {words.alignment(mine, f'the {_noun(runs, scores)}')}"
+    lead = f"{when}, {words.alignment(mine, f'the {_noun(runs, scores)}')}"
     count = mine.modes()
     if count is None or not others or theirs is None or theirs.size != mine.size:
-        return f"{said}."
+        return f"{lead}."
     needed, least, other = theirs.modes(), theirs.more_than() + 1, others[-1].name
     if needed == count and needed == least == mine.more_than() + 1:
-        return f"{said}; {other} needs as many, so this does not tell them apart."
+        return f"{lead}; {other} needs as many, so this does not tell them apart."
     between = f"{least:,} to {needed:,}" if needed and needed > least else f"{needed:,}" if needed else ""
     if needed and needed <= mine.more_than():
-        return f"{said}; {other} needs fewer, {between}, so this does not explain the result."
+        return f"{lead}; {other} needs fewer, {between}, so this does not explain the result."
     unsure = ", so this does not tell them apart" if least <= count else ""
-    return f"{said}; {other} needs {between or f'more than {least - 1:,}'}{unsure}."
+    return f"{lead}; {other} needs {between or f'more than {least - 1:,}'}{unsure}."
 
 
 def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tuple[str, ...]]:
-    """What the spectra say where no run has a metric."""
+    """Say what the spectra show where no run has a metric: a sentence, and those that support it."""
     if len(runs) == 1:
         return _spectrum(runs[0], _at(report)), (without_grid(runs[0]),)
     unknown = (
@@ -208,7 +207,7 @@ def _over_reference(report: Report, top: StyledRun, runs: Sequence[StyledRun]) -
 
 
 def _spectrum(run: StyledRun, when: str) -> str:
-    """The whole spectrum of one run."""
+    """Describe the whole spectrum of one run in a sentence."""
     spectrum = _kernel(run, "total")
     if spectrum is None or words.is_zero(spectrum):
         return f"The kernel of {run.name} is exactly zero{when}: no parameter has a gradient"
@@ -222,20 +221,20 @@ def _spectrum(run: StyledRun, when: str) -> str:
         return f"All {count:,} {of} are known{when}, {span}"
     if count == len(spectrum.eigenvalues):
         return f"The {count:,} largest of {spectrum.size:,} {of} were computed{when}, {span}"
-    known = f"{count:,} of {spectrum.size:,} {of} are known{when}, {span}"
+    lead = f"{count:,} of {spectrum.size:,} {of} are known{when}, {span}"
     if spectrum.singular and spectrum.rank:
-        return f"{known}; at least {spectrum.size - spectrum.rank.at_most:,} are exactly zero"
-    return f"{known}; the rest cannot be told from zero"
+        return f"{lead}; at least {spectrum.size - spectrum.rank.at_most:,} are exactly zero"
+    return f"{lead}; the rest cannot be told from zero"
 
 
 def _largest(runs: Sequence[StyledRun]) -> StyledRun | None:
-    """The run whose lambda_min is sure to be larger than that of all others, if there is one."""
-    found = [(spectrum, run) for run in runs if (spectrum := _kernel(run, "total")) is not None]
-    known = [(spectrum, run) for spectrum, run in found if spectrum.lambda_min]
-    if not known:
+    """Return the run whose lambda_min is surely larger than that of all others, or None."""
+    spectra = [(spectrum, run) for run in runs if (spectrum := _kernel(run, "total")) is not None]
+    candidates = [(spectrum, run) for spectrum, run in spectra if spectrum.lambda_min]
+    if not candidates:
         return None
-    top, run = max(known, key=lambda pair: float(pair[0].lower[-1]))
-    others = (spectrum for spectrum, _ in found if spectrum is not top)
+    top, run = max(candidates, key=lambda pair: float(pair[0].lower[-1]))
+    others = (spectrum for spectrum, _ in spectra if spectrum is not top)
     return run if all(other.smallest_at_most < top.lower[-1] for other in others) else None
 
 
@@ -249,7 +248,7 @@ def _kernel(run: StyledRun, kernel: str) -> Spectrum | None:
 
 
 def _noun(runs: Sequence[StyledRun], scores: Scores) -> str:
-    """What was to be learnt."""
+    """Return a word for what was to be learnt."""
     if scores.metric == IOU.name:
         return "shape"
     pictures = all(run.run.truth is not None or _task(run).get("kind") == "image" for run in runs)
@@ -257,20 +256,20 @@ def _noun(runs: Sequence[StyledRun], scores: Scores) -> str:
 
 
 def _target(runs: Sequence[StyledRun], scores: Scores) -> str:
-    """What the metric measures the distance to."""
+    """Say what the metric measures the distance to."""
     noun = _noun(runs, scores)
     return f"the held-out part of the {noun}" if scores.metric == PSNR_HELD_OUT.name else f"the {noun}"
 
 
 def _one_target(runs: Sequence[StyledRun]) -> bool:
-    """Whether all runs learnt the same picture, as far as the files show or name it."""
+    """Return whether all runs learnt the same picture, as far as the files show or name it."""
     truths = [run.run.truth for run in runs if run.run.truth is not None]
     named = {name for run in runs if run.run.truth is None and (name := data_name(run.run))}
     return all(np.array_equal(truth, truths[0]) for truth in truths) and len(named) < 2
 
 
-def _task(run: StyledRun) -> Mapping[str, Any]:
-    """What the trainer's config says of what was learnt."""
+def _task(run: StyledRun) -> Mapping[str, object]:
+    """Return what the trainer's config says of the target, empty where the file has no such config."""
     task = run.run.config.get("task")
     return task if isinstance(task, Mapping) else {}
 
@@ -283,7 +282,7 @@ def _names(runs: Sequence[StyledRun]) -> str:
 
 
 def _at(report: Report) -> str:
-    """When, where that is not the end of training."""
+    """Say when, where that is not the end of training; else ""."""
     return "" if last_name(report) == "end" else f" {when_last(report)}"
 
 

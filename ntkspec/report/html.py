@@ -1,4 +1,4 @@
-"""What pages share: one file that opens offline, in which every foreign text is escaped."""
+"""Make what pages share: each is one file that opens offline, with every text escaped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"(?:[≤≥] )?\d\.\de[+-]\d+")
 
 
 def template(name: str, package: str = "ntkspec.report") -> Template:
-    """Return a page to fill, shipped with a package: all is escaped, a name that is not there is an error."""
+    """Return a page's template from a package; it escapes all texts, and unknown names in it are errors."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -27,7 +27,7 @@ def template(name: str, package: str = "ntkspec.report") -> Template:
 
 
 def signs(text: str) -> Markup:
-    """Return the signs of `words` as a page shows them, escaped; a number stays on one line with its sign.
+    """Return a text of `words` escaped, with signs such as ≥ for >=; numbers stay on one line with them.
 
     Example:
         >>> print(signs("lambda_min >= 2, not <b>"))

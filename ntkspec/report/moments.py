@@ -1,4 +1,4 @@
-"""Which snapshots are drawn, and how they are told apart: all of them, by stage of training or by step.
+"""Choose how snapshots, all of which are drawn, are told apart: by stage of training or by step.
 
 Three snapshots are start, middle and end, and have a line style each. Where some run has more, every snapshot
 has a colour by its place in training.
@@ -20,7 +20,7 @@ _PALEST = 0.78  # share of white in the first snapshot's colour where a run has 
 
 @dataclass(frozen=True)
 class Moment:
-    """A snapshot as it is drawn."""
+    """A snapshot, with what its curves are drawn by."""
 
     snapshot: SnapshotReport
     name: str
@@ -30,22 +30,22 @@ class Moment:
 
     @property
     def colour(self) -> str:
-        """By its place in training, where there is one run to a plot."""
+        """Return a colour that says how late in training it is, for plots of a single run."""
         return step_colour(self.place, self.of)
 
     @property
     def dark(self) -> str:
-        """The same on a dark background, from which the end of training stands out as well."""
+        """Return the same on a dark background, where the end of training stands out as well."""
         return step_colour(self.of - 1 - self.place, self.of)
 
     def shade(self, colour: str, paper: str = "#ffffff") -> str:
-        """The colour of its run, the paler the earlier, where there are several runs to a plot."""
+        """Return its run's colour, the paler the earlier, for plots of several runs."""
         left = 1 - self.place / (self.of - 1) if self.of > 1 else 0.0
         return mixed(colour, paper, _PALEST * left)
 
 
 def by_step(report: Report) -> bool:
-    """Whether some run has snapshots beside its start, middle and end, so that all are drawn by step."""
+    """Return whether some run has more snapshots than start, middle and end, so that all go by step."""
     return any(len(stages(run)) < len(run.snapshots) for run in report.runs)
 
 
@@ -56,10 +56,10 @@ def moments(run: RunReport, *, stepwise: bool, limit: int = 40) -> tuple[Moment,
         stepwise: as `by_step` says of the whole report.
         limit: most characters of a name.
     """
-    found = {id(snapshot): stage for stage, snapshot in stages(run).items()}
+    stage_of = {id(snapshot): stage for stage, snapshot in stages(run).items()}
     count = len(run.snapshots)
     return tuple(
-        Moment(snap, snapshot_name(run, snap, limit), i, count, None if stepwise else found[id(snap)])
+        Moment(snap, snapshot_name(run, snap, limit), i, count, None if stepwise else stage_of[id(snap)])
         for i, snap in enumerate(run.snapshots)
     )
 

@@ -1,4 +1,4 @@
-"""Names that tell runs, snapshots and kernels apart, whatever files call them and however short they are."""
+"""Make short names that tell runs, snapshots and kernels apart, whatever the files call them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ntkspec.report.records import Report, RunReport, SnapshotReport
 
 
 def clean(text: str, limit: int = 200) -> str:
-    """One printable line of at most `limit` characters from a text that may come from a foreign file."""
+    """Return a text, which a foreign file may hold, as a printable line of at most `limit` characters."""
     line = "".join(
         ch if ch.isprintable() else " " if ch.isspace() else "\N{REPLACEMENT CHARACTER}" for ch in text
     )
@@ -21,16 +21,16 @@ def clean(text: str, limit: int = 200) -> str:
 
 
 def look(name: str) -> str:
-    """What of a name a reader or a spreadsheet tells apart: equal for names that may pass for each other."""
+    """Return what a reader or a spreadsheet can tell apart: equal for names that may pass for each other."""
     shown = unicodedata.normalize("NFKC", clean(name, len(name)))
     return " ".join(unicodedata.normalize("NFKC", shown.casefold()).split())
 
 
 def apart(names: Sequence[str], others: Callable[[int], Iterable[str]]) -> list[str]:
-    """The names, no two of which look alike.
+    """Return the names, changed so that no two look alike.
 
-    A name that nobody else has stays as it is. Who shares one takes the first that is free of the `others`
-    for that position, which must not come to an end.
+    A name that is unique stays as it is. One that is shared is replaced by the first of `others(position)`,
+    an endless iterable, that is still free.
     """
     counts = Counter(map(look, names))
     taken = {name for name, count in counts.items() if count == 1}
@@ -44,14 +44,14 @@ def apart(names: Sequence[str], others: Callable[[int], Iterable[str]]) -> list[
 
 
 def numbered(name: str) -> Iterator[str]:
-    """The name, then the name with " #2", " #3" and so on."""
+    """Yield the name, then the name with " #2", " #3" and so on."""
     yield name
     yield from (f"{name} #{count}" for count in itertools.count(2))
 
 
 @lru_cache(maxsize=64)
 def short(names: tuple[str, ...], limit: int) -> tuple[str, ...]:
-    """Printable names of at most `limit` characters, apart; those that would be equal are numbered."""
+    """Return printable names of at most `limit` characters; those that would be equal are numbered."""
 
     def others(i: int) -> Iterator[str]:
         for tail in (f" #{count}" for count in itertools.count(1)):
@@ -61,13 +61,13 @@ def short(names: tuple[str, ...], limit: int) -> tuple[str, ...]:
 
 
 def run_names(report: Report, limit: int) -> tuple[str, ...]:
-    """A name for each run of a report, in order: its label, printable and short."""
+    """Return a name for each run of a report, in order: its label, printable and short."""
     labels = (clean(run.label) and run.label for run in report.runs)
     return short(tuple(label or f"run {i}" for i, label in enumerate(labels, start=1)), limit)
 
 
 def snapshot_name(run: RunReport, snapshot: SnapshotReport, limit: int | None = None) -> str:
-    """The snapshot's label, or its id where the label is empty or not the only one of its kind.
+    """Return the snapshot's label, or its id where the label is empty or another has it, too.
 
     Args:
         limit: most characters, printable ones; without it the name is as the file has it.
@@ -78,14 +78,14 @@ def snapshot_name(run: RunReport, snapshot: SnapshotReport, limit: int | None = 
 
 
 def kernel_names(runs: Iterable[RunReport], limit: int) -> dict[str, str]:
-    """How each kernel of these runs is shown, by its name in the report."""
+    """Return how each kernel of these runs is shown, by its name in the report."""
     names = dict.fromkeys(name for run in runs for snap in run.snapshots for name in snap.spectra)
     return dict(zip(names, short(tuple(names), limit), strict=True))
 
 
 @lru_cache(maxsize=64)
 def snapshot_names(keys: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """Names of a run's snapshots with these ids and labels."""
+    """Return names for snapshots with these ids and labels, no two of which look alike."""
 
     def others(i: int) -> Iterator[str]:
         id, label = keys[i]

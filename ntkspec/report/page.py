@@ -1,4 +1,4 @@
-"""The report as one HTML file that opens offline: it loads nothing, and every foreign text is escaped."""
+"""Render the report as one HTML file that opens offline: it loads nothing, and every text is escaped."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from ntkspec.report import words
+from ntkspec.report.captions import Caption
 from ntkspec.report.figures import captions
 from ntkspec.report.front import front
 from ntkspec.report.headline import headline
@@ -27,13 +27,7 @@ from ntkspec.report.tiles import tiles
 from ntkspec.report.title import setting, title
 from ntkspec.report.views import VIEWS
 
-_SCRIPTS = (
-    "tables.js",
-    "spectrum.js",
-    "alignment.js",
-    "training.js",
-    "explore.js",
-)  # run one after the other, as one
+_SCRIPTS = ("tables.js", "spectrum.js", "alignment.js", "training.js", "explore.js")  # joined to one
 _KERNELS = {
     "total": "all parameters (total)",
     "no_grid": "without the grid's gradients (no_grid)",
@@ -52,17 +46,7 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
     packed, digest = bundle()
     hashes = (_sha256(theme), _sha256(script), digest)
     data, runs = plot_data(report), styled_runs(report)
-    shown = kernel_names(report.runs, 40)
-
-    def narrow(name: str) -> str:
-        """The same for a screen that is too narrow for panels side by side, if there is such a figure."""
-        return data_uri(figures[f"{name}-narrow"]) if f"{name}-narrow" in figures else ""
-
-    drawn = {
-        name: (name, caption, data_uri(figures[name]), narrow(name))
-        for name, caption in captions(report).items()
-        if name in figures
-    }
+    shown, drawn = kernel_names(report.runs, 40), _drawn(report, figures)
     return template("page.html.j2").render(
         report=report,
         title=title(report),
@@ -86,7 +70,7 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
         figures=[*figures],
         zero=_zero_kernels(report),
         style=resource("page.css"),
-        policy=" ".join(f"'sha256-{found}'" for found in hashes),
+        policy=" ".join(f"'sha256-{value}'" for value in hashes),
         theme=theme,
         script=script,
         packed=packed,
@@ -94,10 +78,20 @@ def render_page(report: Report, figures: Mapping[str, bytes]) -> str:
     )
 
 
+def _drawn(report: Report, figures: Mapping[str, bytes]) -> dict[str, tuple[str, Caption, str, str]]:
+    """Return figures by name, as (name, how to read it, its address, that of a narrow form or "")."""
+    addresses = {name: data_uri(svg) for name, svg in figures.items()}
+    return {
+        name: (name, caption, addresses[name], addresses.get(f"{name}-narrow", ""))
+        for name, caption in captions(report).items()
+        if name in figures
+    }
+
+
 def _zero_kernels(report: Report) -> list[str]:
-    """The runs with kernels that are exactly zero, each with these kernels; they have no curve."""
+    """Return the runs with kernels that are exactly zero, each with these; they have no curve."""
     shown = kernel_names(report.runs, 40)
-    said = []
+    lines = []
     for styled in styled_runs(report):
         zero = (
             ("", shown[kernel], snapshot)
@@ -105,18 +99,18 @@ def _zero_kernels(report: Report) -> list[str]:
             for kernel, spectrum in snapshot.spectra.items()
             if words.is_zero(spectrum)
         )
-        said += [f"{styled.name} ({where})" for _, where in words.gathered(styled.run, zero)]
-    return said
+        lines += [f"{styled.name} ({where})" for _, where in words.gathered(styled.run, zero)]
+    return lines
 
 
-def _embedded(data: Any) -> str:
-    """JSON that is safe inside a script element, whatever its strings hold."""
+def _embedded(data: object) -> str:
+    """Return JSON that is safe inside a script element, whatever its strings hold."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _script(source: str) -> str:
-    """A script as it can stand in a page: the browser's own line ends, no early end of the element."""
+    """Return a script as a page can hold it: the browser's own line ends, no early end of the element."""
     return source.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script")
 
 

@@ -1,4 +1,4 @@
-"""Where all that is written goes: checked before any work, against each other and against the inputs."""
+"""Check where results are written, against each other and the inputs, before anything is computed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ntkspec.report.write import FOLDER, JSON, check_folder, check_json_file
 
 @dataclass(frozen=True)
 class Places:
-    """Outputs of one analysis."""
+    """The paths that one analysis writes to."""
 
     folder: Path  # of the report
     json: Path | None = None  # a further file for report.json
@@ -27,7 +27,7 @@ class Places:
     overwrite: bool = False  # a report that somebody added to is replaced, too, and what was added stays
 
     def check(self, inputs: Sequence[Path]) -> None:
-        """Raise `OutputError` where something cannot be written, or would be in the way; leaves nothing."""
+        """Raise `OutputError` where one cannot be written, or is in the way of another or of an input."""
         check_folder(self.folder, overwrite=self.overwrite)
         folder = resolved(self.folder)
         for path in inputs:
@@ -66,13 +66,13 @@ class Places:
 def kernel_files(
     paths: Sequence[Path], ids: Sequence[Sequence[str]], folder: Path
 ) -> Iterator[list[dict[str, Path]]]:
-    """Where the kernels of each run go, by snapshot id: `<folder>/<run>-<snapshot id>.h5`.
+    """Yield where the kernels of each run go, by snapshot id: `<folder>/<run>-<snapshot id>.h5`.
 
-    The folder is made; if anything fails before something is in it, it is removed.
+    The folder is made, and removed if anything fails before a file is in it.
 
     Raises:
-        UsageError: two would go to one file.
-        OutputError: there is something else in the place of one, or the folder cannot be made.
+        UsageError: two kernels would go to one file.
+        OutputError: something else has such a name, or the folder cannot be made.
     """
     pairs = zip(paths, ids, strict=True)
     files = [{id: folder / f"{path.stem}-{id}.h5" for id in of_run} for path, of_run in pairs]
@@ -93,7 +93,7 @@ def kernel_files(
 
 
 def names_in_file(sums: Mapping[str, Jacobian]) -> dict[str, Jacobian]:
-    """The sums under names that can stand in a file: a foreign one may call its roles anything."""
+    """Return the sums under names that can stand in a file: run files may call roles anything."""
     names = [name.replace("/", "|").replace("\0", "|") for name in sums]
     names = [f"role {name}" if name in (".", "..") else name for name in names]
     return dict(zip(apart(names, lambda i: numbered(names[i])), sums.values(), strict=True))

@@ -1,9 +1,8 @@
-"""What the page's figure draws of alignments: the target beyond the first modes, the residual over steps."""
+"""Compute the page's curves of alignments: the target beyond the first modes, the residual over steps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,35 +12,35 @@ from ntkspec.report.to_json import plain
 from ntkspec.spectral.alignment import Alignment
 
 _POINTS, _FEWEST = 120, 30  # of a curve
-_ALL_POINTS = 20_000  # of all curves: beyond, each has fewer, lest the page grows with every snapshot
+_ALL_POINTS = 20_000  # of all curves; with more, each has fewer, so that the page stays small
 _LAST_STEP = 1e6
 
 
-def alignment_curve(found: Alignment, look: Mapping[str, Any], drawn: int = 1) -> dict[str, Any]:
+def alignment_curve(alignment: Alignment, look: Mapping[str, object], drawn: int = 1) -> dict[str, object]:
     """Return a curve of what lies beyond the first k modes, and one of the residual if it is known.
 
-    Steps are those of gradient descent with learning rate 1 / lambda_max, so that every network has its own.
+    Steps are those of gradient descent with learning rate 1 / lambda_max, which differs between networks.
 
     Args:
-        found: of a kernel at a snapshot.
-        look: how its spectrum is drawn, group, colours and dash among it.
+        alignment: of a kernel at a snapshot.
+        look: how its spectrum is drawn: group, colours, dash and so on.
         drawn: how many such curves a page has.
     """
-    resolved, points = len(found.target), max(_FEWEST, min(_POINTS, _ALL_POINTS // drawn))
+    resolved, points = len(alignment.target), max(_FEWEST, min(_POINTS, _ALL_POINTS // drawn))
     index = thinned(resolved, points).tolist() if resolved else []
     steps = np.geomspace(1.0, _LAST_STEP, points // 2 + 1)
-    flow = found.residual_over_time(steps / found.eigenvalues[0]) if resolved else None
+    flow = alignment.residual_over_time(steps / alignment.eigenvalues[0]) if resolved else None
     return {
         **look,
         "index": [0.5, *index],  # a log axis has no zero
-        "left": _rounded(np.array([found.beyond(0), *(found.beyond(k) for k in index)])),
-        "known": resolved == found.size,
-        "modes": found.modes(),
+        "left": _rounded(np.array([alignment.beyond(0), *(alignment.beyond(k) for k in index)])),
+        "known": resolved == alignment.size,
+        "modes": alignment.modes(),
         "steps": [] if flow is None else _rounded(steps),
         "least": [] if flow is None else _rounded(flow[0]),
         "most": [] if flow is None else _rounded(flow[1]),
     }
 
 
-def _rounded(values: NDArray[np.float64]) -> list[Any]:
+def _rounded(values: NDArray[np.float64]) -> list[object]:
     return [plain(float(f"{value:.3e}")) for value in values]

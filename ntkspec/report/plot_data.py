@@ -1,10 +1,10 @@
-"""What the page's figure draws, as JSON: spectra of all snapshots, and their course in training."""
+"""Collect what the page's figure draws, as JSON: spectra of all snapshots, and numbers through training."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ntkspec.report import words
@@ -28,11 +28,11 @@ from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _POINTS = 300  # of a curve
-_ALL_POINTS = 40_000  # of all curves: beyond, each has fewer, lest the page grows with every snapshot
+_ALL_POINTS = 40_000  # of all curves; with more, each has fewer, so that the page stays small
 _FEWEST = 60
 _INK = "#1d1d1f"  # of the light theme
 _ALIGNED = ("alignment", "residual")
-_MANY = 1.4  # width of a curve that is one of many
+_MANY = 1.4  # width of the curve of one of many snapshots
 _DASHES: dict[Stage, str] = {"init": "dot", "mid": "dash", "end": "solid"}
 _WIDTHS: dict[Stage, float] = {"init": 1.0, "mid": 1.6, "end": 2.2}
 
@@ -40,20 +40,20 @@ _WIDTHS: dict[Stage, float] = {"init": 1.0, "mid": 1.6, "end": 2.2}
 def plot_data(report: Report) -> dict[str, Any]:
     """Return what the page's figure draws: of spectra the resolved eigenvalues only, thinned on a log axis.
 
-    Kernels that are exactly zero have no curve. plotly reads a little HTML in names: they come escaped, so
-    that they are shown as they are written. Kernels are named by their place among `kernels`.
+    Kernels that are exactly zero have no curve. Names are escaped, since plotly reads some HTML in them.
+    Curves name their kernel by its position in `kernels`.
     """
     stepwise, kernels = by_step(report), kernel_names(report.runs, 40)
     runs = [(styled, moments(styled.run, stepwise=stepwise)) for styled in styled_runs(report)]
-    drawn = sum(len(moment.snapshot.spectra) for _, found in runs for moment in found)
+    drawn = sum(len(moment.snapshot.spectra) for _, of_run in runs for moment in of_run)
     points = max(_FEWEST, min(_POINTS, _ALL_POINTS // max(drawn, 1)))
     curves = sum(map(len, _aligned(report).values()))
     alone, order = len(runs) == 1, kernels_of(report)
     return {
         "views": views(report),
-        "whole": [*_ALIGNED] if {*_aligned(report)} <= {"total"} else [],  # views of this kernel alone
+        "whole": [*_ALIGNED] if {*_aligned(report)} <= {"total"} else [],  # views of the total kernel alone
         "kernels": [html.escape(kernels.get(kernel, kernel)) for kernel in order],
-        "groups": _groups(report, [found for _, found in runs], alone=alone),
+        "groups": _groups(report, [of_run for _, of_run in runs], alone=alone),
         "runs": [
             {
                 "name": html.escape(styled.name),
@@ -62,17 +62,17 @@ def plot_data(report: Report) -> dict[str, Any]:
                 "marker": styled.marker,
                 "curves": [
                     _curve(spectrum, points, _look(styled, moment, order.index(kernel), alone=alone))
-                    for moment in found
+                    for moment in of_run
                     for kernel, spectrum in moment.snapshot.spectra.items()
                     if not words.is_zero(spectrum)
                 ],
                 "alignments": [
                     alignment_curve(aligned, _look(styled, moment, order.index(kernel), alone=alone), curves)
-                    for moment in found
+                    for moment in of_run
                     for kernel, aligned in moment.snapshot.alignments.items()
                 ],
             }
-            for styled, found in runs
+            for styled, of_run in runs
         ],
         "training": _training(report) if has_training(report) else None,
     }
@@ -80,35 +80,35 @@ def plot_data(report: Report) -> dict[str, Any]:
 
 def views(report: Report) -> list[str]:
     """Return the names of the ways to draw the figure that the report has numbers for."""
-    found = _aligned(report)
+    alignments = [alignment for of_kernel in _aligned(report).values() for alignment in of_kernel]
     snapshots = [snapshot for run in report.runs for snapshot in run.snapshots]
     spectra = [spectrum for snapshot in snapshots for spectrum in snapshot.spectra.values()]
     has = {
         "spectrum": any(not words.is_zero(spectrum) for spectrum in spectra),
-        "alignment": bool(found),
-        "residual": any(one.residual is not None for of_kernel in found.values() for one in of_kernel),
+        "alignment": bool(alignments),
+        "residual": any(alignment.residual is not None for alignment in alignments),
         "training": has_training(report) and bool(spectra),
     }
     return [name for name, is_there in has.items() if is_there]
 
 
 def _aligned(report: Report) -> dict[str, list[Alignment]]:
-    """All alignments, by kernel."""
-    found: dict[str, list[Alignment]] = {}
+    """Return all alignments, by kernel."""
+    alignments: dict[str, list[Alignment]] = {}
     for run in report.runs:
         for snapshot in run.snapshots:
             for kernel, alignment in snapshot.alignments.items():
-                found.setdefault(kernel, []).append(alignment)
-    return found
+                alignments.setdefault(kernel, []).append(alignment)
+    return alignments
 
 
-def _groups(report: Report, found: list[tuple[Moment, ...]], *, alone: bool) -> list[dict[str, Any]]:
-    """What can be shown and hidden together: a stage of training, or the snapshots of one step and name.
+def _groups(report: Report, by_run: list[tuple[Moment, ...]], *, alone: bool) -> list[dict[str, object]]:
+    """Return what can be shown and hidden at once: a stage of training, or snapshots of one step and name.
 
-    At first the end is shown of several runs, of one all but the start of training among three stages; of
-    several runs with many snapshots each the first, the middle and the last.
+    The page opens with some of them shown: of three stages the end, and the middle, too, if there is one run;
+    of many snapshots all if there is one run, else the first, the middle and the last of each.
     """
-    present = [moment for of_run in found for moment in of_run]
+    present = [moment for of_run in by_run for moment in of_run]
     if not by_step(report):
         names = {"init": "start of training", "mid": "middle", "end": last_name(report)}
         stages = [stage for stage in STAGES if any(moment.stage == stage for moment in present)]
@@ -124,7 +124,7 @@ def _groups(report: Report, found: list[tuple[Moment, ...]], *, alone: bool) -> 
             }
             for stage in stages
         ]
-    shown = {_key(of_run[i]) for of_run in found for i in few(len(of_run), 3)}
+    shown = {_key(of_run[i]) for of_run in by_run for i in few(len(of_run), 3)}
     first = {_key(moment): moment for moment in reversed(present)}
     return [
         {
@@ -145,13 +145,13 @@ def _key(moment: Moment) -> str:
 
 
 def _said(moment: Moment) -> str:
-    """The snapshot's name with its step, where it does not say that itself."""
+    """Return the snapshot's name, with its step where the name does not say it."""
     step = str(moment.snapshot.step)
     return moment.name if step in re.findall(r"\d+", moment.name) else f"{moment.name} ({step})"
 
 
-def _look(run: StyledRun, moment: Moment, kernel: int, *, alone: bool) -> dict[str, Any]:
-    """What curves of a kernel at a snapshot have in common."""
+def _look(run: StyledRun, moment: Moment, kernel: int, *, alone: bool) -> dict[str, object]:
+    """Return what all curves of a kernel at a snapshot have in common."""
     stage = moment.stage
     by_place = (moment.colour, moment.dark)
     shades = by_place if alone else (moment.shade(run.colour), moment.shade(run.dark, PAPER))
@@ -173,7 +173,7 @@ def _dash(run: StyledRun) -> str:
     return ",".join(f"{_WIDTHS['end'] * part:g}px" for part in run.dash)
 
 
-def _curve(spectrum: Spectrum, points: int, look: Mapping[str, Any]) -> dict[str, Any]:
+def _curve(spectrum: Spectrum, points: int, look: Mapping[str, object]) -> dict[str, object]:
     index = thinned(spectrum.resolved, points) if spectrum.resolved else None
     picked = [] if index is None else (index - 1).tolist()
     return {
@@ -188,8 +188,8 @@ def _curve(spectrum: Spectrum, points: int, look: Mapping[str, Any]) -> dict[str
     }
 
 
-def _training(report: Report) -> dict[str, Any]:
-    """Every kernel at every snapshot, against the step; runs in the order of the others."""
+def _training(report: Report) -> dict[str, object]:
+    """Return every kernel at every snapshot, against the step; runs in the order of the others."""
     axis, order = StepAxis.of(steps_of(report)), kernels_of(report)
     return {
         "ticks": axis.ticks(steps_of(report)),
@@ -204,28 +204,27 @@ def _training(report: Report) -> dict[str, Any]:
     }
 
 
-def _series(styled: StyledRun, kernel: str, axis: StepAxis) -> dict[str, Any]:
-    found = history(styled.run, kernel)
+def _series(styled: StyledRun, kernel: str, axis: StepAxis) -> dict[str, object]:
+    course = history(styled.run, kernel)
     return {
-        "at": [axis.position(moment.step) for moment in found],
-        "head": [f"{html.escape(moment.name)}, step {moment.step}" for moment in found],
-        "floor": [None if moment.floor is None else plain(float(moment.floor)) for moment in found],
+        "at": [axis.position(moment.step) for moment in course],
+        "head": [f"{html.escape(moment.name)}, step {moment.step}" for moment in course],
+        "floor": [None if moment.floor is None else plain(float(moment.floor)) for moment in course],
         "values": [
-            _values(getattr(moment, name) for moment in found)
+            _values([getattr(moment, name) for moment in course])
             for name in ("lambda_max", "lambda_min", "effective_rank", "distance")
         ],
     }
 
 
-def _values(values: Iterable[Value]) -> dict[str, list[Any]]:
-    found = [*values]
+def _values(values: Sequence[Value]) -> dict[str, list[object]]:
     return {
-        "number": [_rounded(value.number) for value in found],
-        "most": [_rounded(value.at_most) for value in found],
-        "zero": [value.zero for value in found],
-        "said": [html.escape(value.said) for value in found],
+        "number": [_rounded(value.number) for value in values],
+        "most": [_rounded(value.at_most) for value in values],
+        "zero": [value.zero for value in values],
+        "said": [html.escape(value.said) for value in values],
     }
 
 
-def _rounded(value: float | None) -> Any:
+def _rounded(value: float | None) -> object:
     return None if value is None else plain(float(f"{value:.5e}"))

@@ -1,4 +1,4 @@
-"""plotly's basic bundle as it is shipped: compressed, also in the page, which inflates it."""
+"""Read plotly's basic bundle as it is shipped: compressed, also in the page, which inflates it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report says, as plain records: terminal, JSON, CSV, figures and page are drawn from these alone.
+"""Hold what a report says in plain records, from which terminal, JSON, CSV, figures and page are made.
 
 report.json has the shape of these records, but for pictures and eigenvectors; `read_report` reads it back.
 """
@@ -29,7 +29,7 @@ Qualifier = Literal["=", ">=", "<=", "unresolved"]
 
 @dataclass(frozen=True)
 class ModePictures:
-    """Some eigenfunctions of a total kernel over inputs of two coordinates: at the samples, or everywhere."""
+    """Some eigenfunctions of a total kernel over two coordinates, at the samples or over a whole picture."""
 
     modes: tuple[int, ...]  # k of them, ascending, from 1: that of the largest eigenvalue
     eigenvalues: tuple[float, ...]  # (k,)
@@ -73,17 +73,17 @@ class RunReport:
 
     @property
     def size(self) -> int:
-        """N, the size of the kernel."""
+        """Return N, the size of the kernel."""
         return self.samples * (self.outputs if self.mode == "full" else 1)
 
     def snapshot(self, label: str) -> SnapshotReport | None:
-        """The last snapshot with this label, if there is one."""
+        """Return the last snapshot with this label, or None."""
         return next((snap for snap in reversed(self.snapshots) if snap.label == label), None)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """lambda_min of one run over that of the baseline, at the same stage of training, in decades."""
+    """A comparison of one run with the baseline: the ratio of their lambda_min at a snapshot, in decades."""
 
     of: str  # name of the spectrum
     snapshot: str  # label
@@ -118,19 +118,19 @@ class Report:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return the warnings of all runs; what is said of every one of several, once."""
+        """Return the warnings of all runs; one that all of several runs have comes once."""
         own = [
             [(warning.removeprefix(f"{run.path}: "), warning) for warning in run.warnings]
             for run in self.runs
         ]
-        said = [{text for text, _ in of_run} for of_run in own]
-        common = set.intersection(*said) if len(said) > 1 else set()
+        texts = [{text for text, _ in of_run} for of_run in own]
+        common = set.intersection(*texts) if len(texts) > 1 else set()
         shared = dict.fromkeys(text for text, _ in own[0] if text in common) if own else {}
         rest = (warning for of_run in own for text, warning in of_run if text not in common)
         return (*(f"every run: {text}" for text in shared), *rest)
 
     def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
-        """Write report.json, spectra.csv, snapshots.csv, the figures and index.html; returns their paths.
+        """Write report.json, spectra.csv, snapshots.csv, the figures and index.html, and return their paths.
 
         Args:
             folder: absent, empty, or an older report's.

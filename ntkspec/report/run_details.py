@@ -1,9 +1,8 @@
-"""What the page tells of each run, folded: spectra, bounds, checks and configuration, in words."""
+"""Collect what the page shows of each run when unfolded: spectra, bounds, checks, configuration, in words."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ntkspec.qualities import quality_of, show
 from ntkspec.report import words
@@ -17,7 +16,7 @@ from ntkspec.spectral.consistency import Check
 _LONGEST_CONFIG = 20_000  # characters
 
 
-def run_details(styled: StyledRun) -> dict[str, Any]:
+def run_details(styled: StyledRun) -> dict[str, object]:
     """Return what the template shows of a run, under the names that it has there."""
     run = styled.run
     kernels = kernel_names([run], 200)
@@ -54,7 +53,7 @@ def _metrics(snapshot: SnapshotReport) -> str:
     return ", ".join(f"{quality_of(name).title} {show(snapshot.metrics, name)}" for name in snapshot.metrics)
 
 
-def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -> dict[str, Any]:
+def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -> dict[str, object]:
     spectrum = snapshot.spectra[name]
     distance = snapshot.distances.get(name)
     return {
@@ -76,7 +75,7 @@ def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -
 
 
 def _apart(run: RunReport) -> list[str]:
-    """Why some kernels have no distance from the first snapshot; equal reasons once."""
+    """Say why some kernels have no distance from the first snapshot; equal reasons once."""
     kernels = kernel_names([run], 40)
     return [
         f"No kernel distance: {reason} ({where})."
@@ -93,39 +92,39 @@ def _apart(run: RunReport) -> list[str]:
 
 
 def _reasons(run: RunReport) -> list[str]:
-    """Why each method, and why no alignment, for which kernels at which snapshots; equal reasons once."""
+    """Say why each method was chosen, why there is no alignment, and where; equal reasons once."""
     kernels = kernel_names([run], 40)
-    found = [
+    reasons = [
         (f"Method {spectrum.method}: {spectrum.reason}", kernels[kernel], snapshot)
         for snapshot in run.snapshots
         for kernel, spectrum in snapshot.spectra.items()
         if spectrum.reason
     ]
-    found += [
+    reasons += [
         (f"Not said where the target lies: {snapshot.no_alignment}", kernels["total"], snapshot)
         for snapshot in run.snapshots
         if snapshot.no_alignment
     ]
-    return [f"{said} ({where})." for said, where in words.gathered(run, found)]
+    return [f"{reason} ({where})." for reason, where in words.gathered(run, reasons)]
 
 
 def _singular(run: RunReport) -> list[str]:
-    """Which kernels are singular as stored, or as the network's, and why."""
+    """Say which kernels are singular as stored, or as the network's, and why."""
     kernels = kernel_names([run], 40)
     return [
-        f"{kernels[kernel]} at {words.snapshot_name(run, snapshot, 40)}: {said}."
+        f"{kernels[kernel]} at {words.snapshot_name(run, snapshot, 40)}: {statement}."
         for snapshot in run.snapshots
         for kernel, spectrum in snapshot.spectra.items()
-        if (said := words.singular(spectrum) or words.network(spectrum))
+        if (statement := words.singular(spectrum) or words.network(spectrum))
     ]
 
 
-def _checks(run: RunReport) -> list[dict[str, Any]]:
-    """Each check once, with its worst case over snapshots and kernels."""
-    found: dict[str, list[Check]] = {}
+def _checks(run: RunReport) -> list[dict[str, object]]:
+    """Return each check once, with its worst case over snapshots and kernels."""
+    by_name: dict[str, list[Check]] = {}
     for snapshot in run.snapshots:
         for check in snapshot.checks:
-            found.setdefault(check.name, []).append(check)
+            by_name.setdefault(check.name, []).append(check)
     return [
         {
             "name": name,
@@ -134,7 +133,7 @@ def _checks(run: RunReport) -> list[dict[str, Any]]:
             "worst": f"{max(check.worst for check in checks):.2g}",
             "holds": "holds" if all(check.holds for check in checks) else "FAILS",
         }
-        for name, checks in found.items()
+        for name, checks in by_name.items()
     ]
 
 
@@ -145,7 +144,7 @@ def _theorems(run: RunReport) -> list[str]:
     ]
 
 
-def _bound(snapshot: str, checked: CheckedBound, report: SnapshotReport) -> dict[str, Any]:
+def _bound(snapshot: str, checked: CheckedBound, report: SnapshotReport) -> dict[str, object]:
     bound = checked.bound
     spectrum = report.spectra.get(checked.of)
     return {

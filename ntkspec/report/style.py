@@ -1,11 +1,11 @@
-"""What a run is (baseline, Fourier features, multigrid, other), in which order and colours it is shown."""
+"""Choose the order and the colours of runs by their kind: baseline, Fourier features, multigrid, other."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ntkspec.report.names import clean, run_names, snapshot_name
 from ntkspec.report.records import Report, RunReport, SnapshotReport
@@ -32,7 +32,7 @@ MARKERS: dict[Marker, str] = {  # by plotly's name, matplotlib's
 # tests/report/test_colours.py measures. In greyscale neighbours are apart, the others by dash and marker.
 OWN = ("#0078d8", "#e07818", "#586868", "#68a070", "#905820", "#b080b8")
 DASHES: tuple[tuple[float, ...], ...] = ((), (5.0, 2.0), (1.0, 1.5), (7.0, 2.0, 1.0, 2.0))
-_ALIKE = 4  # runs on a ramp, beyond which neighbours are told apart by their dashes, too
+_ALIKE = 4  # runs on a ramp; with more, dashes tell neighbours apart, too
 
 _ORDER: tuple[Kind, ...] = ("baseline", "ffe", "mpe", "other")
 # Ends and middles of ramps, on white and on dark: baseline grey, FFE blue to purple, MPE orange to red.
@@ -61,7 +61,7 @@ _FINENESS = {"low": 0, "coarse": 0, "medium": 1, "mid": 1, "middle": 1, "high": 
 
 @dataclass(frozen=True)
 class StyledRun:
-    """A run with the way it is shown."""
+    """A run, and the way it is shown."""
 
     run: RunReport
     index: int  # position in the report
@@ -75,12 +75,12 @@ class StyledRun:
 
     @property
     def end(self) -> SnapshotReport | None:
-        """The snapshot labelled "end", otherwise the last one."""
+        """Return the snapshot labelled "end", otherwise the last one."""
         return self.run.snapshot("end") or (self.run.snapshots[-1] if self.run.snapshots else None)
 
 
 def styled_runs(report: Report) -> tuple[StyledRun, ...]:
-    """All runs: baseline, Fourier features low to high, multigrids coarse to fine, others as they came."""
+    """Return all runs: baseline, Fourier features from low, multigrids from coarse, others as they came."""
     kinds = _kinds(report)
     order = _order(report, kinds)
     counts = {kind: kinds.count(kind) for kind in _ORDER}
@@ -96,7 +96,7 @@ def styled_runs(report: Report) -> tuple[StyledRun, ...]:
 
 
 def _look(kind: Kind, position: int, count: int) -> tuple[tuple[str, str], tuple[float, ...]]:
-    """Colours, on white and on dark, and dash of the run at a position among `count` of its kind."""
+    """Return colours on white and on dark, and dash, of the run at a position among `count` of its kind."""
     if kind == "other":
         turn, place = divmod(position, len(OWN))
         return (OWN[place], OWN[place]), DASHES[turn % len(DASHES)]
@@ -105,37 +105,37 @@ def _look(kind: Kind, position: int, count: int) -> tuple[tuple[str, str], tuple
 
 
 def of_kind(runs: tuple[StyledRun, ...], kind: Kind) -> tuple[StyledRun, ...]:
-    """The runs of one kind, in their order."""
+    """Return the runs of one kind, in their order."""
     return tuple(run for run in runs if run.kind == kind)
 
 
 def stages(run: RunReport) -> dict[Stage, SnapshotReport]:
-    """Which snapshot stands for which stage of training: by label, otherwise first, middle and last."""
-    found: dict[Stage, SnapshotReport] = {}
+    """Return the snapshot for each stage of training: by its label, else the first, middle and last."""
+    snapshots: dict[Stage, SnapshotReport] = {}
     for stage in STAGES:
         snapshot = run.snapshot(stage)
         if snapshot is not None:
-            found[stage] = snapshot
+            snapshots[stage] = snapshot
     free = [snapshot for snapshot in run.snapshots if snapshot.label not in STAGES]
-    if free and "end" not in found:
-        found["end"] = free.pop()
-    if free and "init" not in found and free[0].step == 0:
-        found["init"] = free.pop(0)
-    if free and "mid" not in found:
-        found["mid"] = free[len(free) // 2]
-    if len(found) == 1:  # a single snapshot is drawn in full
-        found = {"end": next(iter(found.values()))}
-    return {stage: found[stage] for stage in STAGES if stage in found}
+    if free and "end" not in snapshots:
+        snapshots["end"] = free.pop()
+    if free and "init" not in snapshots and free[0].step == 0:
+        snapshots["init"] = free.pop(0)
+    if free and "mid" not in snapshots:
+        snapshots["mid"] = free[len(free) // 2]
+    if len(snapshots) == 1:  # a single snapshot is drawn in full
+        snapshots = {"end": next(iter(snapshots.values()))}
+    return {stage: snapshots[stage] for stage in STAGES if stage in snapshots}
 
 
 def last_name(report: Report) -> str:
-    """The name of the snapshots drawn as the end: "end", a name that all runs share, or "last snapshot"."""
+    """Return the name of the snapshots drawn as the end: "end", one that all share, or "last snapshot"."""
     names = {snapshot_name(run.run, run.end) for run in styled_runs(report) if run.end}
     return clean(next(iter(names)), 24) if len(names) == 1 else "end" if not names else "last snapshot"
 
 
 def when_last(report: Report) -> str:
-    """When the last snapshots were taken, as the words of a sentence."""
+    """Say when the last snapshots were taken, in the words of a sentence."""
     name = last_name(report)
     if name == "end":
         return "at the end of training"
@@ -143,7 +143,7 @@ def when_last(report: Report) -> str:
 
 
 def _order(report: Report, kinds: list[Kind]) -> list[int]:
-    """Positions of the runs as shown: by kind, then by number where all of a kind have one, else by word."""
+    """Return positions of the runs as shown: by kind, then by number, or by word if one has none."""
     fineness = [_fineness(run, kind) for run, kind in zip(report.runs, kinds, strict=True)]
     unknown = {kind for kind, number in zip(kinds, fineness, strict=True) if not number > 0}
 
@@ -160,7 +160,7 @@ def _kinds(report: Report) -> list[Kind]:
     kinds = [_kind(run) for run in report.runs]
     if len(report.runs) > 1 and any(run.label == report.baseline for run in report.runs):
         named = next(i for i, run in enumerate(report.runs) if run.label == report.baseline)
-    else:  # of several without an encoding none is more the baseline than the others
+    else:  # if several have no encoding, none of them is the baseline
         named = kinds.index("baseline") if kinds.count("baseline") == 1 else -1
     return [
         "baseline" if i == named else "other" if kind == "baseline" else kind for i, kind in enumerate(kinds)
@@ -183,8 +183,8 @@ def _kind(run: RunReport) -> Kind:
     )
 
 
-def _words(config: Mapping[str, Any]) -> list[str]:
-    """Words that may name the encoding: encoding.kind first, then the preset's."""
+def _words(config: Mapping[str, object]) -> list[str]:
+    """Return words that may name the encoding: those of encoding.kind first, then the preset's."""
     encoding = config.get("encoding")
     kind = encoding.get("kind") if isinstance(encoding, Mapping) else encoding
     return [
@@ -197,7 +197,7 @@ def _split(text: str) -> list[str]:
 
 
 def _fineness(run: RunReport, kind: Kind) -> float:
-    """Order within a kind: highest frequency or finest level from the config, 0 where it does not say."""
+    """Return a number that orders runs of a kind: highest frequency or finest level of the config, else 0."""
     encoding = run.config.get("encoding")
     if kind in ("baseline", "other") or not isinstance(encoding, Mapping):
         return 0.0
@@ -211,13 +211,13 @@ def _fineness(run: RunReport, kind: Kind) -> float:
 
 
 def _said_fineness(run: RunReport) -> int:
-    """Order within a kind by the words of label and preset: low or coarse, medium, high or fine."""
+    """Return a number that orders runs of a kind, by words of label and preset: 0 for low or coarse, 1, 2."""
     preset = run.config.get("preset")
     words = _split(run.label) + (_split(preset) if isinstance(preset, str) else [])
     return next((_FINENESS[word] for word in words if word in _FINENESS), 1)
 
 
-def _number(config: Mapping[str, Any], *names: str) -> float:
+def _number(config: Mapping[str, object], *names: str) -> float:
     for name in names:
         value = config.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9:

@@ -1,4 +1,4 @@
-"""The report in one table, with what it does not say: terminal and page show it first, see `headline`."""
+"""Make the table of all runs that terminal and page show first, and say what its numbers do not show."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ class ComparisonRow:
     modes: str  # how many hold 90% of the target; "-" where the run file has no target
     lambda_min: str  # of the total kernel
     decades: str  # of lambda_min over the reference's; "-" where there is none, or its own is exactly zero
-    course: tuple[
-        str, ...
-    ]  # the same at each compared snapshot; `words.REFERENCE` in the reference's own row
+    # The same at each compared snapshot; `words.REFERENCE` in the reference's own row.
+    course: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,12 @@ class ComparisonTable:
 
     @property
     def aligned(self) -> bool:
-        """Whether some run has a number of modes."""
+        """Return whether some run has a number of modes."""
         return any(row.modes != "-" for row in self.rows)
 
     @property
     def compared(self) -> bool:
-        """Whether some run has decades over the reference's."""
+        """Return whether some run has decades over the reference's."""
         return any(row.decades not in ("-", words.REFERENCE) for row in self.rows)
 
 
@@ -52,15 +51,15 @@ def comparison_table(report: Report) -> ComparisonTable:
     totals = [comparison for comparison in report.comparisons if comparison.of == "total"]
     labels = _in_order(report, {comparison.snapshot for comparison in totals})
     runs = styled_runs(report)
-    known = {name for run in runs if run.end for name in run.end.metrics}
-    qualities = tuple(name for name in QUALITIES if name in known)
+    present = {name for run in runs if run.end for name in run.end.metrics}
+    qualities = tuple(name for name in QUALITIES if name in present)
     rows = tuple(_row(styled, report, totals, labels, qualities) for styled in runs)
     baseline = next((styled.name for styled in runs if styled.run.label == report.baseline), None)
     return ComparisonTable(baseline, short(labels, 40), qualities, rows)
 
 
 def failures(report: Report) -> tuple[str, ...]:
-    """One warning for each bound and each check that does not hold."""
+    """Return one warning for each bound and each check that does not hold."""
     names = run_names(report, 200)
     return tuple(
         f"{name}, {words.snapshot_name(run, snapshot, 200)}: {what}; the run file or this program is wrong"
@@ -80,7 +79,7 @@ def _failures(snapshot: SnapshotReport) -> Iterator[str]:
 
 
 def notes(report: Report) -> tuple[str, ...]:
-    """What the table does not say, and what its numbers do not show, as far as it applies to this report."""
+    """Say what the table does not, and what its numbers do not show, as far as it applies to this report."""
     return tuple(filter(None, (singular_baseline(report), _modes_note(report), ranking(report))))
 
 
@@ -95,7 +94,7 @@ def _modes_note(report: Report) -> str:
 
 
 def certified_note(report: Report) -> str:
-    """What "certified" means, where the report has such bounds; else ""."""
+    """Say what "certified" means, where the report has such bounds; else ""."""
     bounds = (b.bound for run in report.runs for snapshot in run.snapshots for b in snapshot.bounds)
     return words.CERTIFIED + "." if any(bound.certified for bound in bounds) else ""
 
@@ -128,19 +127,19 @@ def _row(
     metrics = end.metrics if end else {}
     total, aligned = end.spectra.get("total") if end else None, words.aligned(end)
     is_baseline = styled.run.label == report.baseline
-    found = {c.snapshot: _decades(c, report) for c in totals if c.run == styled.run.label}
+    decades = {c.snapshot: _decades(c, report) for c in totals if c.run == styled.run.label}
     return ComparisonRow(
         run=styled,
         qualities=tuple(show(metrics, name) for name in qualities),
         modes=words.modes(aligned) if aligned else "-",
         lambda_min=words.lambda_min(total) if total else "-",
-        decades=words.REFERENCE if is_baseline else found.get(end.label if end else "", "-"),
-        course=tuple(words.REFERENCE if is_baseline else found.get(label, "-") for label in labels),
+        decades=words.REFERENCE if is_baseline else decades.get(end.label if end else "", "-"),
+        course=tuple(words.REFERENCE if is_baseline else decades.get(label, "-") for label in labels),
     )
 
 
 def _decades(comparison: Comparison, report: Report) -> str:
-    """In words; "not computed" where one of both spectra stops short, "-" where the reference's is zero."""
+    """Return decades in words; "not computed" if a spectrum stops short, "-" if the reference's is zero."""
     both = [run for run in report.runs if run.label in (comparison.run, comparison.baseline)]
     snapshots = [run.snapshot(comparison.snapshot) for run in both]
     spectra = [snapshot.spectra.get(comparison.of) for snapshot in snapshots if snapshot]
@@ -155,7 +154,7 @@ def _decades(comparison: Comparison, report: Report) -> str:
 
 
 def _in_order(report: Report, labels: set[str]) -> tuple[str, ...]:
-    """The labels in order of the training steps at which they first occur."""
+    """Return the labels in order of the training steps at which they first occur."""
     steps: dict[str, int] = {}
     for run in report.runs:
         for snapshot in run.snapshots:

@@ -1,4 +1,4 @@
-"""A run's sign on the page: its colour, on both backgrounds, and the marker that its curves carry."""
+"""Draw a run's sign on the page: a line in its colour, on both backgrounds, with the marker of its curves."""
 
 from __future__ import annotations
 

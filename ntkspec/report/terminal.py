@@ -1,4 +1,4 @@
-"""The report on a terminal, within a screen: each run and kernel at the end of training, and what won."""
+"""Print the report within one screen: each run and kernel at the end of training, and what won."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ntkspec.report.terminal_columns import Column, fitting, print_columns, prin
 from ntkspec.report.terminal_details import print_details, thorough
 from ntkspec.spectral.eigenvalues import Spectrum
 
-_MOST_WARNINGS = 5  # of which each is printed
+_MOST_WARNINGS = 5  # that are printed
 
 
 def print_report(report: Report, console: Console, *, details: bool = False) -> None:
@@ -55,31 +55,31 @@ def _print_ends(report: Report, console: Console) -> None:
         for cells in _rows(row, name, alone=_one_size(report.runs)):
             for column, cell in zip(columns, cells, strict=True):
                 column.cells.append(cell)
-    known = [column for column in columns if any(cell not in ("", "-") for cell in column.cells)]
-    print_columns(console, known)
+    filled = [column for column in columns if any(cell not in ("", "-") for cell in column.cells)]
+    print_columns(console, filled)
     console.print()
     ends = [run.end for run in runs if run.end]
     if any(words.is_unresolved(spectrum) for end in ends for spectrum in end.spectra.values()):
         print_line(console, words.AT_MOST, style="dim")
     if any(_certified(end) != "-" for end in ends):
         print_line(console, words.CERTIFIED_RANGE, style="dim")
-    shown = fitting(known, console.width)
-    missing = [column.title for column in known if all(column is not other for other in shown)]
+    shown = fitting(filled, console.width)
+    missing = [column.title for column in filled if all(column is not other for other in shown)]
     wider = f"; on a wider terminal: {', '.join(missing)}" if missing else ""
     print_line(console, f"--details: every snapshot and bound{wider}", style="dim")
     for name, styled in zip(names, runs, strict=True):
-        if said := thorough(styled.run):
-            print_line(console, f"{name}: {said}")
+        if checks := thorough(styled.run):
+            print_line(console, f"{name}: {checks}")
 
 
 def _title(report: Report) -> str:
-    """What the rows have in common."""
+    """Say what the rows have in common."""
     count, first = len(report.runs), report.runs[0] if report.runs else None
-    said = f"{count} {'run' if count == 1 else 'runs'}, {when_last(report)}"
+    head = f"{count} {'run' if count == 1 else 'runs'}, {when_last(report)}"
     if first is None or not _one_size(report.runs):
-        return said
+        return head
     outputs = "" if first.outputs == 1 else f", {first.outputs} outputs ({words.mode(first)})"
-    return f"{said}: {first.samples} samples{outputs}, kernel {first.size} x {first.size}"
+    return f"{head}: {first.samples} samples{outputs}, kernel {first.size} x {first.size}"
 
 
 def _one_size(runs: Sequence[RunReport]) -> bool:
@@ -87,7 +87,7 @@ def _one_size(runs: Sequence[RunReport]) -> bool:
 
 
 def _columns(table: ComparisonTable) -> list[Column]:
-    """The columns; of the qualities the first matters most."""
+    """Return the columns; of the qualities the first matters most."""
     qualities = [
         Column(QUALITIES[name].title, 1 if i == 0 else 5 + i, "right")
         for i, name in enumerate(table.qualities)
@@ -104,10 +104,10 @@ def _columns(table: ComparisonTable) -> list[Column]:
 
 
 def _rows(row: ComparisonRow, name: str, *, alone: bool) -> list[tuple[str, ...]]:
-    """The total kernel, then the sums of blocks, under their run.
+    """Return the cells of a run's total kernel, and below it of its sums of blocks.
 
     Args:
-        alone: the number of eigenvalues is the same in all rows, and said above them.
+        alone: whether to write the resolved eigenvalues without the number of all, which stands in the title.
     """
     end = row.run.end
     if end is None:
@@ -117,13 +117,13 @@ def _rows(row: ComparisonRow, name: str, *, alone: bool) -> list[tuple[str, ...]
     for kernel, spectrum in end.spectra.items():
         total = kernel == "total"
         head = (name, *row.qualities, row.modes) if total else (f"  {shown[kernel]}", *blank)
-        found = str(spectrum.resolved) if alone and spectrum.complete else words.resolved(spectrum)
-        rows.append((*head, found, *_ends_of(spectrum), _certified(end) if total else ""))
+        resolved = str(spectrum.resolved) if alone and spectrum.complete else words.resolved(spectrum)
+        rows.append((*head, resolved, *_ends_of(spectrum), _certified(end) if total else ""))
     return rows
 
 
 def _ends_of(spectrum: Spectrum) -> tuple[str, str]:
-    """Both ends of a spectrum, or what is known of them."""
+    """Return the largest and the smallest eigenvalue in words, or what is known of them."""
     if words.is_unresolved(spectrum):
         least = f"<= {words.sci_up(spectrum.smallest_at_most)}"
     else:
@@ -133,6 +133,6 @@ def _ends_of(spectrum: Spectrum) -> tuple[str, str]:
 
 
 def _certified(end: SnapshotReport) -> str:
-    """Between what lambda_min of the total kernel is proved to lie; "-" where nothing is proved of it."""
-    found = [checked for checked in end.bounds if checked.bound.certified and checked.of == "total"]
-    return words.certified(found) if found else "-"
+    """Return the proved limits of the total kernel's lambda_min; "-" where nothing is proved of it."""
+    bounds = [checked for checked in end.bounds if checked.bound.certified and checked.of == "total"]
+    return words.certified(bounds) if bounds else "-"

@@ -1,4 +1,4 @@
-"""Parts of what a terminal shows: columns, some of which are left out where it is narrow, and lines."""
+"""Print lines, and tables from which a narrow terminal leaves out columns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Column:
     """A column that may be left out where the terminal is narrow."""
 
     title: str
-    keep: int  # columns with a larger number go first; 0 is never left out
+    keep: int  # columns with a larger number are left out first; 0 never is
     align: Literal["left", "right"] = "left"
     cells: list[str] = field(default_factory=list)
     least: int = 0  # characters, whatever the cells hold
@@ -34,7 +34,7 @@ class Column:
 
 
 def alike(tables: Sequence[list[Column]], width: int) -> list[list[Column]]:
-    """The tables with the same columns, those that fit in all of them, as wide in each as in the widest."""
+    """Return tables of the same columns, those that fit in all, as wide in each as in the widest."""
     for columns in zip(*tables, strict=True):
         widest = max(column.width for column in columns)
         for column in columns:
@@ -43,14 +43,14 @@ def alike(tables: Sequence[list[Column]], width: int) -> list[list[Column]]:
 
 
 def print_columns(console: Console, columns: Sequence[Column]) -> None:
-    """Print those columns that fit; colours and boxes are the console's."""
+    """Print those columns that fit, with the colours and boxes that the console can show."""
     shown = fitting(columns, console.width)
     plain = not console.is_terminal
     table = Table(
         box=None if plain else box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
-        padding=(0, _GAP if plain else _GAP - 1, 0, 0),  # a box has a space of its own between columns
+        padding=(0, _GAP if plain else _GAP - 1, 0, 0),  # a box adds a space between columns
         header_style="bold" if not plain else "",
     )
     fits = sum(column.width + _GAP for column in shown) <= console.width + _GAP
@@ -68,7 +68,7 @@ def print_columns(console: Console, columns: Sequence[Column]) -> None:
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """The columns that fit; those with the largest `keep` are left out first."""
+    """Return the columns that fit; those with the largest `keep` are left out first."""
     shown = list(columns)
     while sum(column.width + _GAP for column in shown) > width + _GAP:
         least = max(shown, key=lambda column: column.keep)

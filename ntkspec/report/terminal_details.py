@@ -1,4 +1,4 @@
-"""All snapshots on a terminal: a table of spectra and the bounds of each run, then the runs side by side."""
+"""Print all snapshots: a table of spectra and the bounds of each run, then the runs side by side."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ def print_details(report: Report, console: Console) -> None:
     """
     runs = styled_runs(report)
     tables = [_spectra_columns(styled.run) for styled in runs]
-    known = {column.title for table in tables for column in table if set(column.cells) - {"-", ""}}
-    tables = alike([[one for one in table if one.title in known] for table in tables], console.width)
+    filled = {column.title for table in tables for column in table if set(column.cells) - {"-", ""}}
+    shown = [[column for column in table if column.title in filled] for table in tables]
+    tables = alike(shown, console.width)
     names = written([styled.name for styled in runs], 40, console)
     for styled, name, columns in zip(runs, names, tables, strict=True):
         _print_run(styled.run, name, columns, console)
@@ -81,12 +82,12 @@ def _spectra_columns(run: RunReport) -> list[Column]:
 
 
 def _told(run: RunReport) -> tuple[SnapshotReport, ...]:
-    """The snapshots of which more is said than their total kernel: of many the first and the last."""
+    """Return the snapshots that are shown with all their kernels: of many only the first and the last."""
     return run.snapshots if len(run.snapshots) <= words.MANY else (run.snapshots[0], run.snapshots[-1])
 
 
 def _left_out(run: RunReport) -> Iterator[str]:
-    """What is not said of a run with many snapshots."""
+    """Say what is not shown of a run with many snapshots."""
     count = len(run.snapshots) - len(_told(run))
     if count:
         names = kernel_names([run], 20)
@@ -112,17 +113,18 @@ def _spectrum_cells(snapshot: SnapshotReport, kernel: str, spectrum: Spectrum) -
 
 
 def _bound_lines(run: RunReport) -> Iterator[str]:
-    """What is exact, what is certified, the paper's theorem and Weyl's; of all others only that they hold."""
+    """Say what is singular or certified, the paper's theorem, Weyl's; of others only that they hold."""
     yield from _singular_lines(run)
-    found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    by_bound: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for snapshot in _told(run):
         for checked in snapshot.bounds:
             if checked.bound.name in _SHOWN and checked.of in snapshot.spectra:
-                held = words.held(checked, snapshot.spectra[checked.of])
-                said = (_short_name(run, snapshot), held, words.limit_of_lambda_min(checked))
-                found.setdefault((words.theorem(checked), checked.of), []).append(said)
+                verdict = words.held(checked, snapshot.spectra[checked.of])
+                statement = (_short_name(run, snapshot), verdict, words.limit_of_lambda_min(checked))
+                by_bound.setdefault((words.theorem(checked), checked.of), []).append(statement)
     kernels = kernel_names([run], 20)
-    yield from (_bound_line(name, of, kernels[of], said) for (name, of), said in found.items())
+    for (name, of), statements in by_bound.items():
+        yield _bound_line(name, of, kernels[of], statements)
     yield from _certified_lines(run)
     bounds = [checked for snapshot in run.snapshots for checked in snapshot.bounds]
     others = [b for b in bounds if b.bound.name not in _SHOWN and not b.bound.certified]
@@ -146,45 +148,45 @@ def thorough(run: RunReport) -> str:
 
 
 def _singular_lines(run: RunReport) -> Iterator[str]:
-    """Kernels that are singular as stored, or as the network's, and why; equal ones once."""
-    found: dict[str, list[str]] = {}
+    """Say which kernels are singular as stored, or as the network's, and why; equal lines once."""
+    names: dict[str, list[str]] = {}
     kernels = kernel_names([run], 20)
     for snapshot in _told(run):
         for kernel, spectrum in snapshot.spectra.items():
-            if said := words.singular(spectrum) or words.network(spectrum):
-                found.setdefault(f"{kernels[kernel]}: {said}", []).append(_short_name(run, snapshot))
-    yield from (f"{', '.join(where)}: {said}" for said, where in found.items())
+            if statement := words.singular(spectrum) or words.network(spectrum):
+                names.setdefault(f"{kernels[kernel]}: {statement}", []).append(_short_name(run, snapshot))
+    yield from (f"{', '.join(where)}: {statement}" for statement, where in names.items())
 
 
 def _certified_lines(run: RunReport) -> Iterator[str]:
-    """ "certified: 9.3e-04 <= lambda_min <= 9.5e-04 (end)"; one line a kernel."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    """Yield "certified: 9.3e-04 <= lambda_min <= 9.5e-04 (end)"; one line a kernel."""
+    enclosures: dict[str, list[tuple[str, str]]] = {}
     for snapshot in _told(run):
         certified = [checked for checked in snapshot.bounds if checked.bound.certified]
         for kernel in dict.fromkeys(checked.of for checked in certified):
             both = [checked for checked in certified if checked.of == kernel]
             proved = any(checked.bound.values[0] > 0 for checked in both if checked.bound.side == "lower")
             if proved or not words.singular(snapshot.spectra[kernel]):
-                found.setdefault(kernel, []).append((_short_name(run, snapshot), words.enclosure(both)))
-    for kernel, said in found.items():
+                enclosures.setdefault(kernel, []).append((_short_name(run, snapshot), words.enclosure(both)))
+    for kernel, pairs in enclosures.items():
         name = "certified" if kernel == "total" else f"certified (of {kernel_names([run], 20)[kernel]})"
-        yield f"{name}: {_by_snapshot(said, always=True)}"
+        yield f"{name}: {_by_snapshot(pairs, always=True)}"
 
 
-def _bound_line(name: str, of: str, shown: str, said: Sequence[tuple[str, str, str]]) -> str:
-    """Name, kernel as it is shown, then what (snapshot, held, limit of lambda_min) say, equal things once."""
+def _bound_line(name: str, of: str, shown: str, statements: Sequence[tuple[str, str, str]]) -> str:
+    """Return a bound's name, its kernel, and what is said of it at each snapshot, equal things once."""
     head = name if of == "total" else f"{name} (of {shown})"
-    held = _by_snapshot([(snapshot, held) for snapshot, held, _ in said])
-    if not any(limit for _, _, limit in said):
-        return f"{head} {held}; says nothing about lambda_min (vacuous)"
-    limits = _by_snapshot([(snapshot, limit or "vacuous") for snapshot, _, limit in said], always=True)
-    return f"{head} {held}; lambda_min {limits}"
+    verdict = _by_snapshot([(snapshot, verdict) for snapshot, verdict, _ in statements])
+    if not any(limit for _, _, limit in statements):
+        return f"{head} {verdict}; says nothing about lambda_min (vacuous)"
+    limits = _by_snapshot([(snapshot, limit or "vacuous") for snapshot, _, limit in statements], always=True)
+    return f"{head} {verdict}; lambda_min {limits}"
 
 
-def _by_snapshot(said: Sequence[tuple[str, str]], *, always: bool = False) -> str:
-    """ "x (init, mid), y (end)"; x alone where all snapshots say it, unless they are to be named always."""
+def _by_snapshot(statements: Sequence[tuple[str, str]], *, always: bool = False) -> str:
+    """Return "x (init, mid), y (end)"; x alone where all snapshots say it, unless `always`."""
     names: dict[str, list[str]] = {}
-    for snapshot, text in said:
+    for snapshot, text in statements:
         names.setdefault(text, []).append(snapshot)
     if len(names) == 1 and not always:
         return next(iter(names))
@@ -219,7 +221,7 @@ def _print_comparison(report: Report, console: Console) -> None:
     console.print(title, highlight=False)
     print_columns(console, columns)
     shown = fitting(columns, console.width)
-    missing = sum(not any(column is one for one in shown) for column in decades)
+    missing = sum(not any(column is other for other in shown) for column in decades)
     if missing and len(decades) > words.MANY:
         told = f"decades at {missing} more snapshots are on the page and in report.json"
         print_line(console, told, style="dim", indent=2)

@@ -1,7 +1,7 @@
-"""Figures on both backgrounds: an SVG file that says of each of its colours what it is on a dark one.
+"""Make figures that fit both themes: SVG files with a second set of colours for a dark background.
 
-A page shows such a file as an <img>, in which a browser runs no script, and which follows the page's
-`color-scheme` by the media query `prefers-color-scheme`: a theme is switched at one place.
+A page shows such a file as an <img>, in which a browser runs no script. The media query
+`prefers-color-scheme` in it follows the page's `color-scheme`, so that one switch changes page and figures.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _DARKEST, _LIGHTEST = 0.12, 0.92
 
 
 def both_themes(svg: bytes, dark: Mapping[str, str]) -> bytes:
-    """Return the SVG file with a rule for each colour that is drawn otherwise on a dark background.
+    """Return the SVG file with a rule for each colour that differs on a dark background.
 
     Args:
         svg: as matplotlib writes it, without a background; colours are in `style` attributes.
-        dark: what some colours (#rrggbb) are there; others are as `on_dark` says.
+        dark: from a colour (#rrggbb) to that on dark; colours that are missing become as `on_dark` says.
     """
     text = svg.decode()
     rules = [f"svg{{fill:{INK}}}"]  # letters have no style of their own where they are black
@@ -35,7 +35,7 @@ def both_themes(svg: bytes, dark: Mapping[str, str]) -> bytes:
 
 
 def on_dark(colour: str) -> str:
-    """Return what a colour is on a dark background: its lightness inverted if it would not show, or glare.
+    """Return a colour for a dark background: with inverted lightness if it would be too dark or too bright.
 
     Example:
         >>> on_dark("#000000"), on_dark("#e07818"), on_dark("#ffffff")

@@ -1,4 +1,4 @@
-"""Which of many points of a curve are kept, where more cannot be seen."""
+"""Choose the points of a curve that are drawn, where more could not be seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What figure and page draw against the step: lambda_max, lambda_min, effective rank, kernel distance."""
+"""Collect what is drawn against the step: lambda_max, lambda_min, effective rank and kernel distance."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _GAP = 0.35  # decades between step 0 and the first one after it, on an axis tha
 
 @dataclass(frozen=True)
 class Value:
-    """One quantity of one kernel at one snapshot; at most one of the three numbers is there."""
+    """A quantity of a kernel at a snapshot: a number, an upper limit, an exact zero, or none of these."""
 
     number: float | None = None
     at_most: float | None = None  # not resolved: it lies between 0 and this
-    zero: bool = False  # exactly
+    zero: bool = False  # whether it is exactly zero
     said: str = ""  # in words, with the reason where there is no number
 
 
@@ -39,16 +39,16 @@ class Moment:
 
 @dataclass(frozen=True)
 class StepAxis:
-    """Where a step stands: as far as it is, or by its logarithm where steps grow by factors.
+    """An axis of steps, linear or, where steps grow by factors, logarithmic.
 
-    A log axis has no zero: step 0 has a place of its own, to the left of the first step after it.
+    A log axis has no zero, so step 0 stands at some distance to the left of the first step after it.
     """
 
     first: float | None  # the first step above 0; None: the axis is linear
 
     @staticmethod
     def of(steps: Iterable[int]) -> StepAxis:
-        """Choose the axis: a log one where half of the steps would crowd into the first fifth.
+        """Choose the axis for these steps: a log one where half of them would stand in the first fifth.
 
         Example:
             >>> StepAxis.of([0, 1, 10, 100, 1000]).first, StepAxis.of([0, 50, 100]).first
@@ -76,7 +76,7 @@ class StepAxis:
 
 
 def has_training(report: Report) -> bool:
-    """Whether some run has more than one snapshot."""
+    """Return whether some run has more than one snapshot."""
     return any(len(run.snapshots) > 1 for run in report.runs)
 
 
@@ -114,29 +114,29 @@ def _moment(run: RunReport, snapshot: SnapshotReport, kernel: str) -> Moment:
 
 
 def _lambda_max(spectrum: Spectrum) -> Value:
-    said = words.lambda_max(spectrum)
+    text = words.lambda_max(spectrum)
     if words.is_zero(spectrum):
-        return Value(zero=True, said=said)
+        return Value(zero=True, said=text)
     if spectrum.lambda_max is None:
-        return Value(at_most=spectrum.floor, said=said)
-    return Value(spectrum.lambda_max, said=said)
+        return Value(at_most=spectrum.floor, said=text)
+    return Value(spectrum.lambda_max, said=text)
 
 
 def _lambda_min(spectrum: Spectrum) -> Value:
-    said = words.lambda_min(spectrum)
+    text = words.lambda_min(spectrum)
     if words.is_zero(spectrum) or spectrum.singular:
-        return Value(zero=True, said=words.singular(spectrum) or said)
+        return Value(zero=True, said=words.singular(spectrum) or text)
     if spectrum.lambda_min is not None:
-        return Value(spectrum.lambda_min, said=said)
+        return Value(spectrum.lambda_min, said=text)
     if words.is_unresolved(spectrum):
         most = spectrum.smallest_at_most
         more = _network(spectrum)
-        return Value(at_most=most if most > 0 else None, said=f"{said}; {more}" if more else said)
-    return Value(said=said)
+        return Value(at_most=most if most > 0 else None, said=f"{text}; {more}" if more else text)
+    return Value(said=text)
 
 
 def _network(spectrum: Spectrum) -> str:
-    known = spectrum.regions
-    if known is None or not spectrum.network_singular:
+    regions = spectrum.regions
+    if regions is None or not spectrum.network_singular:
         return ""
-    return f"the network's kernel is singular: rank <= {known.at_most} of {spectrum.size}"
+    return f"the network's kernel is singular: rank <= {regions.at_most} of {spectrum.size}"

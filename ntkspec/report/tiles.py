@@ -1,4 +1,4 @@
-"""The pictures of a report, or its surfaces: what was learnt, then what each run made of it."""
+"""Collect the pictures of a report: of what was to be learnt, then of what each run has learnt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_PIXELS = 512  # of a picture's side; larger ones are thinned
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture with what stands under it."""
+    """A picture, and what stands under it."""
 
     picture: Picture
     run: StyledRun | None  # None: the truth
@@ -24,13 +24,13 @@ class Tile:
 
     @property
     def name(self) -> str:
-        """Whose picture it is."""
+        """Return whose picture it is."""
         return self.run.name if self.run else "target"
 
 
 def tiles(runs: Sequence[StyledRun]) -> list[Tile]:
-    """Return the runs' last pictures; a target stands before the first run that learnt it."""
-    found: list[Tile] = []
+    """Return the runs' last pictures; a target comes before the first run that learnt it."""
+    shown: list[Tile] = []
     truth: Picture | None = None
     first = next((run.run.truth for run in runs if run.run.truth is not None), None)
     for run in runs:
@@ -40,11 +40,13 @@ def tiles(runs: Sequence[StyledRun]) -> list[Tile]:
         target = run.run.truth if run.run.truth is not None else first if truth is None else truth
         if target is not None and (truth is None or not np.array_equal(target, truth)):
             truth = target
-            found.append(Tile(thin(target), None, ""))
-        shown = ((quality.beside_picture, show(run.end.metrics, name)) for name, quality in QUALITIES.items())
-        quality = " · ".join(form.format(value) for form, value in shown if form and value != "-")
-        found.append(Tile(thin(picture), run, quality))
-    return found
+            shown.append(Tile(thin(target), None, ""))
+        values = (
+            (quality.beside_picture, show(run.end.metrics, name)) for name, quality in QUALITIES.items()
+        )
+        quality = " · ".join(form.format(value) for form, value in values if form and value != "-")
+        shown.append(Tile(thin(picture), run, quality))
+    return shown
 
 
 def thin(picture: Picture) -> Picture:

@@ -1,4 +1,4 @@
-"""The page's title: what was learnt, and by whom."""
+"""Write the page's title: what was learnt, and by which networks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NAMED = 3  # runs or data that a title names
 
 
 def title(report: Report) -> str:
-    """Return a title such as "astronaut.png, learnt by six networks"; of files of one's own, their names.
+    """Return a title such as "astronaut.png, learnt by six networks", or runs' names if data has none.
 
     Example:
         >>> title(Report("", "", "cpu", ()))

@@ -1,4 +1,4 @@
-"""A report as CSV tables: a row for each eigenvalue, and a row for each kernel at each snapshot."""
+"""Write a report as CSV tables: a row for each eigenvalue, and a row for each kernel at each snapshot."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ _FORMULA = re.compile(rf"(?:\A|(?<=[{_SEPARATORS}]))(?=[{_PASSED}]*[{_SIGNS}])|\
 def text(value: str) -> str:
     """Return a cell that no spreadsheet runs, from a text that may come from a foreign file.
 
-    Wherever a cell could begin, at the start and after each character that a reader may take for a separator,
-    what would be a formula gets an apostrophe before it. So does what would be one without the apostrophes
-    that it has, lest two texts become one.
+    A cell could begin at the start, and after each character that a reader may take for a separator. There,
+    what would be a formula gets an apostrophe before it. So does what would be one without its own
+    apostrophes, since otherwise two texts could become equal.
 
-    >>> text("=1+1"), text("'=1+1"), text("a;=1"), text("a = b")
-    ("'=1+1", "''=1+1", "a;'=1", 'a = b')
+    Example:
+        >>> text("=1+1"), text("'=1+1"), text("a;=1"), text("a = b")
+        ("'=1+1", "''=1+1", "a;'=1", 'a = b')
     """
     return _FORMULA.sub("'", value)
 
@@ -46,10 +47,10 @@ def text(value: str) -> str:
 def write_csv(report: Report, file: TextIO) -> None:
     """Write every spectrum to an open text file (newline="").
 
-    Numbers have all their digits; index counts from 1; resolved is 1 for a number to quote, zero is 1 for
-    what is exactly zero; where both are 0 the value lies somewhere in [0, floor]. radial_frequency is that of
-    the eigenfunction over a whole picture, empty where none was drawn. Text is quoted, and has an apostrophe
-    before whatever a spreadsheet would take for a formula; see `text`.
+    Numbers have all their digits, and index counts from 1. resolved is 1 for a number that can be quoted,
+    zero is 1 for an exact zero; where both are 0 the value lies somewhere in [0, floor]. radial_frequency is
+    that of the eigenfunction over a whole picture, empty where none was drawn. Text is quoted, with an
+    apostrophe before whatever a spreadsheet would take for a formula; see `text`.
     """
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(COLUMNS)
@@ -83,9 +84,9 @@ def write_snapshots_csv(report: Report, file: TextIO) -> None:
     """Write a row for each kernel at each snapshot to an open text file (newline="").
 
     What is not known is empty: lambda_min where it is not resolved (then it lies in [0, lambda_min_at_most]),
-    kernel_distance where there is none, what is said of the targets where their place was not looked for, and
-    modes_for_90_percent where the resolved modes do not hold as much. share_beyond_128_modes is at most that
-    where fewer are resolved. zero is 1 where lambda_min is exactly zero. Text as in `write_csv`.
+    kernel_distance where there is none, the columns of targets where these were not aligned with the kernel,
+    and modes_for_90_percent where the resolved modes hold less. share_beyond_128_modes is an upper limit
+    where fewer modes are resolved. zero is 1 where lambda_min is exactly zero. Text is as in `write_csv`.
     """
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(SNAPSHOT_COLUMNS)
@@ -128,5 +129,5 @@ def kernel_numbers(snapshot: SnapshotReport, name: str) -> dict[str, float | Non
 
 
 def cell(number: float | None) -> float | str:
-    """Return what stands in a table for a number, nothing where there is none."""
+    """Return a number as a cell of a table, or an empty one for None."""
     return "" if number is None else number

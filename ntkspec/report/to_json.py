@@ -1,7 +1,7 @@
 """Write the report as report.json: format "ntkspec-report", version 1; `ntkspec.report.from_json` reads it.
 
-No NaN and no Infinity: null instead. Files of version 1 stay readable for ever: fields are added, and are
-optional when read; none is taken away, and none comes to mean something else.
+NaN and Infinity are written as null. Files of version 1 stay readable for ever: fields may be added, which
+are optional when read; none is removed or changes its meaning.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DEEPEST = 40  # nesting of a foreign config that is followed
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """The report as a tree of dicts, lists, strings, numbers, booleans and None.
+    """Return the report as a tree of dicts, lists, strings, numbers, booleans and None.
 
     Example:
         >>> to_json(Report("2025-01-01T00:00:00Z", "ntkspec", "cpu", runs=()))["format"]
@@ -48,7 +48,7 @@ def to_json(report: Report) -> dict[str, Any]:
 
 
 def dumps(report: Report) -> str:
-    """The text of report.json; "format" comes first, one run to a line."""
+    """Return the text of report.json; "format" comes first, one run to a line."""
     tree = to_json(report)
     runs = ",\n".join(json.dumps(run, allow_nan=False) for run in tree.pop("runs"))
     comparisons = tree.pop("comparisons")
@@ -56,8 +56,8 @@ def dumps(report: Report) -> str:
     return f'{head},\n"runs": [\n{runs}\n],\n"comparisons": {json.dumps(comparisons, allow_nan=False)}}}\n'
 
 
-def plain(value: Any, depth: int = 0) -> Any:
-    """Any value as JSON can carry it: no NaN, no Infinity, strings as keys; the rest becomes a string."""
+def plain(value: object, depth: int = 0) -> object:
+    """Return any value as JSON can carry it: no NaN or Infinity, strings as keys, text for all else."""
     if value is None or isinstance(value, bool | str | int):
         return value
     if isinstance(value, np.generic):
@@ -75,7 +75,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     return str(value)
 
 
-def run_to_json(run: RunReport) -> dict[str, Any]:
+def run_to_json(run: RunReport) -> dict[str, object]:
     """Return one run as it stands in report.json; `ntkspec.report.from_json.run_from_json` is the inverse."""
     return {
         "path": run.path,
@@ -91,7 +91,7 @@ def run_to_json(run: RunReport) -> dict[str, Any]:
     }
 
 
-def _snapshot(snapshot: SnapshotReport) -> dict[str, Any]:
+def _snapshot(snapshot: SnapshotReport) -> dict[str, object]:
     return {
         "id": snapshot.id,
         "step": snapshot.step,
@@ -99,7 +99,7 @@ def _snapshot(snapshot: SnapshotReport) -> dict[str, Any]:
         "metrics": plain(snapshot.metrics),
         "spectra": {name: _spectrum(spectrum) for name, spectrum in snapshot.spectra.items()},
         "kernel_distance": {name: _distance(distance) for name, distance in snapshot.distances.items()},
-        "alignment": {name: _alignment(found) for name, found in snapshot.alignments.items()},
+        "alignment": {name: _alignment(alignment) for name, alignment in snapshot.alignments.items()},
         "no_alignment": snapshot.no_alignment,
         "eigenfunctions": _eigenfunctions(snapshot.eigenfunctions),
         "bounds": [_bound(bound) for bound in snapshot.bounds],
@@ -107,7 +107,7 @@ def _snapshot(snapshot: SnapshotReport) -> dict[str, Any]:
     }
 
 
-def _spectrum(spectrum: Spectrum) -> dict[str, Any]:
+def _spectrum(spectrum: Spectrum) -> dict[str, object]:
     return {
         "blocks": list(spectrum.blocks),
         "method": spectrum.method,
@@ -132,7 +132,7 @@ def _spectrum(spectrum: Spectrum) -> dict[str, Any]:
     }
 
 
-def _rank(spectrum: Spectrum) -> dict[str, Any] | None:
+def _rank(spectrum: Spectrum) -> dict[str, object] | None:
     rank = spectrum.rank
     if rank is None:
         return None
@@ -144,22 +144,22 @@ def _rank(spectrum: Spectrum) -> dict[str, Any] | None:
     }
 
 
-def _regions(spectrum: Spectrum) -> dict[str, Any] | None:
-    """Of the network its rank; of the stored numbers, eigenvalues beyond `independent` are at most `rest`."""
-    known = spectrum.regions
-    if known is None:
+def _regions(spectrum: Spectrum) -> dict[str, object] | None:
+    """Return the rank of the network's kernel; stored eigenvalues beyond `independent` are <= `rest`."""
+    regions = spectrum.regions
+    if regions is None:
         return None
     return {
-        "at_most": known.at_most,
-        "reason": known.reason,
+        "at_most": regions.at_most,
+        "reason": regions.reason,
         "singular": spectrum.network_singular,
-        "independent": known.independent,
-        "rest": _number(known.rest),
-        "disobeying": list(known.disobeying),
+        "independent": regions.independent,
+        "rest": _number(regions.rest),
+        "disobeying": list(regions.disobeying),
     }
 
 
-def _bound(checked: CheckedBound) -> dict[str, Any]:
+def _bound(checked: CheckedBound) -> dict[str, object]:
     bound = checked.bound
     return {
         "name": bound.name,
@@ -182,25 +182,25 @@ def _bound(checked: CheckedBound) -> dict[str, Any]:
     }
 
 
-def _distance(distance: KernelDistance) -> dict[str, Any]:
-    """From the kernel of the same name at the snapshot of that id: 0 to 1, or null and why."""
+def _distance(distance: KernelDistance) -> dict[str, object]:
+    """Return the distance, 0 to 1, from the same kernel at the snapshot of that id, or null and why."""
     return {"value": _number(distance.value), "from": distance.reference, "reason": distance.reason}
 
 
-def _alignment(found: Alignment) -> dict[str, Any]:
-    """Shares of the modes of the spectrum of the same name; all digits are here, of which there are few."""
+def _alignment(alignment: Alignment) -> dict[str, object]:
+    """Return the shares of the modes of the spectrum of the same name, with all their digits."""
     return {
-        "target": _numbers(found.target),
-        "rest": found.rest,
-        "residual": None if found.residual is None else _numbers(found.residual),
-        "residual_rest": _number(found.residual_rest),
-        "kernel_target": _number(found.kernel_target),
-        "modes": {f"{share}%": found.modes(share / 100) for share in MODES_FOR},
+        "target": _numbers(alignment.target),
+        "rest": alignment.rest,
+        "residual": None if alignment.residual is None else _numbers(alignment.residual),
+        "residual_rest": _number(alignment.residual_rest),
+        "kernel_target": _number(alignment.kernel_target),
+        "modes": {f"{share}%": alignment.modes(share / 100) for share in MODES_FOR},
     }
 
 
-def _eigenfunctions(shown: ModePictures | None) -> list[dict[str, Any]] | None:
-    """Of the total kernel: null where none were drawn, a radial frequency only over a whole picture."""
+def _eigenfunctions(shown: ModePictures | None) -> list[dict[str, object]] | None:
+    """Return modes of the total kernel, null if none were drawn; frequencies over whole pictures only."""
     if shown is None:
         return None
     numbers = zip(shown.modes, shown.eigenvalues, shown.frequencies, strict=True)
@@ -210,7 +210,7 @@ def _eigenfunctions(shown: ModePictures | None) -> list[dict[str, Any]] | None:
     ]
 
 
-def _check(check: Check) -> dict[str, Any]:
+def _check(check: Check) -> dict[str, object]:
     return {
         "name": check.name,
         "statement": check.statement,
@@ -220,7 +220,7 @@ def _check(check: Check) -> dict[str, Any]:
     }
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
+def _comparison(comparison: Comparison) -> dict[str, object]:
     return {
         "quantity": comparison.quantity,
         "of": comparison.of,

@@ -1,4 +1,4 @@
-"""A tree of JSON from a foreign hand, taken apart with a place and one line for everything that is wrong."""
+"""Read a tree of JSON that anybody may have written; errors say in a line what is wrong, and where."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ntkspec._io import first_line
 from ntkspec.errors import ReportFileError, shown
 
 Item = TypeVar("Item")
+Choice = TypeVar("Choice")
 
 LARGEST = 2**53  # integers up to here are exact in every reader of JSON
 
@@ -33,11 +34,11 @@ class Node:
 
     @property
     def where(self) -> str:
-        """The file and the way to the value, for messages."""
+        """Return the file and the way to the value, for messages."""
         return f"{self.file}: {self.path}" if self.path else self.file
 
     def refuse(self, expected: str, got: str | None = None) -> NoReturn:
-        """Raise that something else was expected here."""
+        """Raise a `ReportFileError`: something else was expected here."""
         raise ReportFileError(
             self.where,
             expected=expected,
@@ -55,8 +56,8 @@ class Node:
 
     def get(self, name: str) -> Node | None:
         """Return the member of that name, or None where it is absent or null."""
-        found = self[name] if isinstance(self.value, dict) and name in self.value else None
-        return None if found is None or found.value is None else found
+        member = self[name] if isinstance(self.value, dict) and name in self.value else None
+        return None if member is None or member.value is None else member
 
     def items(self) -> Iterator[tuple[str, Node]]:
         """Yield the members of an object."""
@@ -83,11 +84,11 @@ class Node:
             self.refuse("true or false")
         return bool(self.value)
 
-    def one_of(self, choices: Sequence[Any]) -> Any:
+    def one_of(self, choices: Sequence[Choice]) -> Choice:
         """Return one of these strings."""
         if not isinstance(self.value, str) or self.value not in choices:
             self.refuse(f"one of {', '.join(map(repr, choices))}")
-        return self.value
+        return choices[choices.index(self.value)]
 
     def integer(self, least: int = 0) -> int:
         """Return an integer from `least` on."""
@@ -127,7 +128,7 @@ class Node:
         return values
 
     def _all_good(self, null: float | None, least: float) -> NDArray[np.float64] | None:
-        """What `numbers` returns if no number is to be refused, else None: reports hold a million of them."""
+        """Return what `numbers` returns if all is well, else None; fast, for reports of a million numbers."""
         kinds = {float, int} if null is None else {float, int, type(None)}
         if not isinstance(self.value, list) or not kinds.issuperset(map(type, self.value)):
             return None
@@ -136,18 +137,18 @@ class Node:
         except OverflowError:  # an integer of hundreds of digits
             return None
         absent = np.array([value is None for value in self.value], dtype=np.bool_)
-        given = values[~absent]
-        if not (np.isfinite(given).all() and (given >= least).all()):
+        present = values[~absent]
+        if not (np.isfinite(present).all() and (present >= least).all()):
             return None
         values[absent] = null if null is not None else math.nan
         return values
 
 
 def parse(text: bytes, file: str) -> Node:
-    """Read JSON as strictly as it is written here: UTF-8, no NaN and no Infinity.
+    """Read JSON strictly: in UTF-8, without NaN and Infinity.
 
     Raises:
-        ReportFileError: it is none.
+        ReportFileError: the text is no such JSON.
 
     Example:
         >>> parse(b'{"version": 1}', "report.json")["version"].integer()
@@ -165,7 +166,7 @@ def read_bytes(path: Path) -> bytes:
     """Return a file's bytes.
 
     Raises:
-        ReportFileError: there is none, or it cannot be read.
+        ReportFileError: there is no file, or it cannot be read.
     """
     node = Node(None, str(path))
     try:
@@ -178,7 +179,7 @@ def read_bytes(path: Path) -> bytes:
         node.refuse("a file report.json", getattr(error, "strerror", None) or str(error))
 
 
-def _finite(value: Any) -> float | None:
+def _finite(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

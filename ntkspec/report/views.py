@@ -1,4 +1,4 @@
-"""The ways in which the page draws its one figure, each with how to read it."""
+"""Name the ways in which the page draws its one figure, and say how to read each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers in words: how a value, an unresolved value, a bound or a ratio is said, everywhere the same.
+"""Write numbers in words: a value, an unresolved value, a bound or a ratio, in the same way everywhere.
 
 The texts are ASCII. A bound on a number is rounded to the safe side: "<=" upwards, ">=" downwards.
 """
@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
 
-from ntkspec.report.names import clean as clean  # words, too
+from ntkspec.report.names import clean as clean  # names are words, too
 from ntkspec.report.names import snapshot_name as snapshot_name
 from ntkspec.report.records import Comparison, RunReport, SnapshotReport
 from ntkspec.spectral.alignment import Alignment
@@ -28,7 +28,7 @@ LEGEND = (
 ZERO = "0 (no gradient)"
 REFERENCE = "reference"
 MANY = 5  # snapshots of a run, beyond which they are not named one by one where that can be helped
-IMPRECISE = 0.05  # errors above this share are said
+IMPRECISE = 0.05  # share of a value from which its error is written, too
 RANKING = "a large lambda_min lets a network fit noise as fast as detail"
 MODES = (
     "modes: eigenvectors, largest eigenvalues first, that hold 90% of the target; they say what was learnt, "
@@ -45,22 +45,22 @@ INFINITE = "infinite"
 
 
 def sci(value: float) -> str:
-    """Two significant digits: 5.1e-03."""
+    """Return a number with two significant digits: 5.1e-03."""
     return f"{value:.1e}" if value else "0"
 
 
 def sci_up(value: float) -> str:
-    """Two significant digits, rounded up."""
+    """Return a number with two significant digits, rounded up."""
     return _rounded(value, ROUND_CEILING)
 
 
 def sci_down(value: float) -> str:
-    """Two significant digits, rounded down."""
+    """Return a number with two significant digits, rounded down."""
     return _rounded(value, ROUND_FLOOR)
 
 
 def lambda_max(spectrum: Spectrum) -> str:
-    """The largest eigenvalue, or why there is none."""
+    """Return the largest eigenvalue, or say why there is none."""
     if is_zero(spectrum):
         return ZERO
     value = spectrum.lambda_max
@@ -68,7 +68,7 @@ def lambda_max(spectrum: Spectrum) -> str:
 
 
 def lambda_min(spectrum: Spectrum) -> str:
-    """lambda_min, "0 (rank <= r)", "unresolved (<= floor)", or "not computed" for the largest k alone."""
+    """Return lambda_min, "0 (rank <= r)", "unresolved (<= floor)", or "not computed" if it was left out."""
     if is_zero(spectrum):
         return ZERO
     if spectrum.singular and spectrum.rank:
@@ -81,14 +81,14 @@ def lambda_min(spectrum: Spectrum) -> str:
 
 
 def with_error(value: float, error: float) -> str:
-    """The value; with its error where that reaches the second digit."""
+    """Return the value, with its error where that reaches the second digit."""
     return sci(value) if error <= IMPRECISE * value else f"{sci(value)} +- {sci_up(error)}"
 
 
 def is_unresolved(spectrum: Spectrum) -> bool:
-    """Whether lambda_min is known to lie at or below the floor, and no better."""
-    known = is_zero(spectrum) or spectrum.singular
-    return spectrum.resolved < len(spectrum.eigenvalues) and not known
+    """Return whether lambda_min is known to lie at or below the floor, and no better."""
+    exact = is_zero(spectrum) or spectrum.singular
+    return spectrum.resolved < len(spectrum.eigenvalues) and not exact
 
 
 def singular(spectrum: Spectrum) -> str:
@@ -100,23 +100,23 @@ def singular(spectrum: Spectrum) -> str:
 
 def network(spectrum: Spectrum) -> str:
     """Say what is known of the network's kernel, or of the stored numbers beside it, by regions; else ""."""
-    known = spectrum.regions
-    if known is None or known.independent >= spectrum.size or singular(spectrum) or is_zero(spectrum):
+    regions = spectrum.regions
+    if regions is None or regions.independent >= spectrum.size or singular(spectrum) or is_zero(spectrum):
         return ""
-    stored = f"eigenvalues beyond the first {known.independent} are at most {sci_up(known.rest)}"
+    stored = f"eigenvalues beyond the first {regions.independent} are at most {sci_up(regions.rest)}"
     if not spectrum.network_singular:
-        return f"as stored, {stored} ({known.reason})"
-    rank = f"rank <= {known.at_most} of {spectrum.size}"
-    return f"the network's kernel is singular: {rank}, {known.reason}; as stored, {stored}"
+        return f"as stored, {stored} ({regions.reason})"
+    rank = f"rank <= {regions.at_most} of {spectrum.size}"
+    return f"the network's kernel is singular: {rank}, {regions.reason}; as stored, {stored}"
 
 
 def is_zero(spectrum: Spectrum) -> bool:
-    """Whether the kernel is exactly zero: nothing was rounded, no parameter has a gradient."""
+    """Return whether the kernel is exactly zero: no parameter has a gradient, nothing was rounded."""
     return spectrum.zero
 
 
 def condition(spectrum: Spectrum) -> str:
-    """lambda_max / lambda_min, or what is known of it."""
+    """Return lambda_max / lambda_min, or what is known of it."""
     if spectrum.condition is not None:
         return sci(spectrum.condition)
     if is_zero(spectrum):
@@ -131,56 +131,57 @@ def condition(spectrum: Spectrum) -> str:
 
 
 def resolved(spectrum: Spectrum) -> str:
-    """How many eigenvalues are numbers: "542 of 1024"; "20 of 20 (top)" where only the largest are there."""
-    known = len(spectrum.eigenvalues)
-    return f"{spectrum.resolved} of {known}" + ("" if spectrum.complete else " (top)")
+    """Return how many eigenvalues are numbers: "542 of 1024", or "20 of 20 (top)" of the largest alone."""
+    computed = len(spectrum.eigenvalues)
+    return f"{spectrum.resolved} of {computed}" + ("" if spectrum.complete else " (top)")
 
 
 def rank(value: float | None) -> str:
-    """An effective or stable rank."""
+    """Return an effective or stable rank."""
     if value is None:
         return "-"
     return f"{value:.1f}" if value < 1000 else f"{value:.0f}"
 
 
 def distance(snapshot: SnapshotReport, kernel: str) -> str:
-    """The kernel distance from the first snapshot, or why there is none; "-" where the report has none."""
-    found = snapshot.distances.get(kernel)
-    if found is None:
+    """Return the kernel distance from the first snapshot, or say why not; "-" if the report has none."""
+    from_first = snapshot.distances.get(kernel)
+    if from_first is None:
         return "-"
-    if found.value is None:
-        return f"none: {clean(found.reason)}"
-    return f"{found.value:.3f}" if found.value >= 0.001 else sci(found.value)
+    if from_first.value is None:
+        return f"none: {clean(from_first.reason)}"
+    return f"{from_first.value:.3f}" if from_first.value >= 0.001 else sci(from_first.value)
 
 
 def aligned(snapshot: SnapshotReport | None) -> Alignment | None:
-    """Where the target lies in the total kernel of a snapshot, if that is known."""
+    """Return where the target lies in a snapshot's total kernel, or None where that is not known."""
     return None if snapshot is None else snapshot.alignments.get("total")
 
 
-def alignment(found: Alignment, of: str = "the targets", share: float = 0.9) -> str:
+def alignment(shares: Alignment, of: str = "the targets", share: float = 0.9) -> str:
     """Say how many of a kernel's modes hold a share: "3 of its 1,024 modes hold 90% of the targets".
 
     Args:
-        found: of the kernel that "its" refers to.
+        shares: of the targets in the modes of the kernel that "its" refers to.
         of: what the targets are, such as "the picture".
         share: from 0 to 1.
     """
-    count, held = found.modes(share), f"{100 * share:g}% of {of}"
+    count, part = shares.modes(share), f"{100 * share:g}% of {of}"
     if count is not None:
-        return f"{count:,} of its {found.size:,} modes hold{'s' * (count == 1)} {held}"
-    why = "not resolved" if found.spectrum.complete else "not computed"
-    return f"more than {found.more_than(share):,} of its {found.size:,} modes hold {held}; the rest is {why}"
+        return f"{count:,} of its {shares.size:,} modes hold{'s' * (count == 1)} {part}"
+    why = "not resolved" if shares.spectrum.complete else "not computed"
+    too_few = f"{shares.more_than(share):,} of its {shares.size:,} modes"
+    return f"more than {too_few} hold {part}; the rest is {why}"
 
 
-def modes(found: Alignment, share: float = 0.9) -> str:
+def modes(shares: Alignment, share: float = 0.9) -> str:
     """Say how many modes hold a share, for a column: "3"; "> 832" where the resolved ones do not."""
-    count = found.modes(share)
-    return f"> {found.more_than(share):,}" if count is None else f"{count:,}"
+    count = shares.modes(share)
+    return f"> {shares.more_than(share):,}" if count is None else f"{count:,}"
 
 
 def decades(comparison: Comparison) -> str:
-    """The ratio in decades with its qualifier: "= 2.1", ">= 9.3", "<= -3.0" or "unresolved"."""
+    """Return the ratio in decades with its qualifier: "= 2.1", ">= 9.3", "<= -3.0" or "unresolved"."""
     value, qualifier = comparison.decades, comparison.qualifier
     if value is None or qualifier == "unresolved" or not math.isfinite(value):
         return UNRESOLVED
@@ -195,23 +196,23 @@ def decades(comparison: Comparison) -> str:
 
 
 def theorem(bound: CheckedBound) -> str:
-    """The short name of a bound."""
+    """Return the short name of a bound."""
     return title_of(bound.bound.name) or clean(bound.bound.name)
 
 
 def bound(checked: CheckedBound, spectrum: Spectrum) -> str:
-    """What a bound says of the spectrum, in one line."""
+    """Say in one line what a bound says of the spectrum."""
     return f"{theorem(checked)} {held(checked, spectrum)}; {bound_on_lambda_min(checked)}"
 
 
 def bound_on_lambda_min(checked: CheckedBound) -> str:
-    """What a bound says of lambda_min."""
+    """Say what a bound says of lambda_min."""
     limit = limit_of_lambda_min(checked)
     return f"lambda_min {limit}" if limit else "says nothing about lambda_min (vacuous)"
 
 
 def enclosure(bounds: Sequence[CheckedBound]) -> str:
-    """ "9.3e-04 <= lambda_min <= 9.5e-04" from bounds of both sides."""
+    """Return "9.3e-04 <= lambda_min <= 9.5e-04" from bounds of both sides."""
     low, high = _both_sides(bounds)
     if math.isinf(high):
         return f"lambda_min >= {sci_down(low)}"
@@ -219,7 +220,7 @@ def enclosure(bounds: Sequence[CheckedBound]) -> str:
 
 
 def certified(bounds: Sequence[CheckedBound]) -> str:
-    """ "9.3e-04 to 9.5e-04" from bounds of both sides, or "<= 9.5e-04"."""
+    """Return "9.3e-04 to 9.5e-04" from bounds of both sides, or "<= 9.5e-04"."""
     low, high = _both_sides(bounds)
     if math.isinf(high):
         return f">= {sci_down(low)}"
@@ -234,7 +235,7 @@ def _both_sides(bounds: Sequence[CheckedBound]) -> tuple[float, float]:
 
 
 def limit_of_lambda_min(checked: CheckedBound) -> str:
-    """The limit that a bound sets to lambda_min, such as ">= 2.4e-05"; "" where it is vacuous."""
+    """Return the limit that a bound sets to lambda_min, such as ">= 2.4e-05"; "" where it is vacuous."""
     if checked.bound.vacuous or not len(checked.bound.values):
         return ""
     value = float(checked.bound.values[-1])
@@ -243,16 +244,16 @@ def limit_of_lambda_min(checked: CheckedBound) -> str:
     return f"<= {sci_up(value)}"
 
 
-def gathered(run: RunReport, said: Iterable[tuple[str, str, SnapshotReport]]) -> list[tuple[str, str]]:
-    """Equal statements once, each with the kernels and snapshots that it is made of: "total at init, mid".
+def gathered(run: RunReport, statements: Iterable[tuple[str, str, SnapshotReport]]) -> list[tuple[str, str]]:
+    """Return equal statements once, each with its kernels and their snapshots: "total at init, mid".
 
     Args:
-        run: whose snapshots they are; where a statement is made of all of many, they are not named.
-        said: (statement, name of the kernel, snapshot).
+        run: whose snapshots they are; "all 9 snapshots" stands for their names where there are many.
+        statements: (statement, name of the kernel, snapshot).
     """
-    found: dict[str, dict[str, list[str]]] = {}
-    for statement, kernel, snapshot in said:
-        found.setdefault(statement, {}).setdefault(kernel, []).append(snapshot_name(run, snapshot, 40))
+    places: dict[str, dict[str, list[str]]] = {}
+    for statement, kernel, snapshot in statements:
+        places.setdefault(statement, {}).setdefault(kernel, []).append(snapshot_name(run, snapshot, 40))
     count = len(run.snapshots)
     every = f"all {count} snapshots"
     return [
@@ -263,17 +264,17 @@ def gathered(run: RunReport, said: Iterable[tuple[str, str, SnapshotReport]]) ->
                 for kernel, names in where.items()
             ),
         )
-        for statement, where in found.items()
+        for statement, where in places.items()
     ]
 
 
 def mode(run: RunReport) -> str:
-    """How the outputs were taken together."""
+    """Say how the outputs were taken together."""
     return run.mode if isinstance(run.mode, str) else f"output {run.mode} alone"
 
 
 def held(checked: CheckedBound, spectrum: Spectrum) -> str:
-    """Whether the spectrum obeys the bound, and for how many eigenvalues."""
+    """Say whether the spectrum obeys the bound, and for how many eigenvalues."""
     broken = checked.bound.broken(spectrum)
     if checked.holds:
         few = checked.bound.quantity == "lambda_min" or len(broken) <= 1

@@ -1,4 +1,4 @@
-"""Report folders and JSON files on disk: complete or not there at all."""
+"""Write report folders and JSON files, which are complete or not there at all."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FOLDER = FolderKind(
 def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     """Raise `OutputError` where `write_report` would refuse this folder; nothing is written.
 
-    A folder may be absent, empty, or one that this program wrote and nobody added to.
+    The folder may be absent, empty, or one that this program wrote and nobody added to.
 
     Args:
         folder: what is to be written.
@@ -47,8 +47,8 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
 def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> list[Path]:
     """Write report.json, both CSV files, the figures as PNG, PDF and SVG, and index.html into a folder.
 
-    The folder is complete or as it was before, see `FolderKind.write`; further reports as JSON in the old
-    one, as --json may have put them there, stay.
+    Afterwards the folder is complete, or as it was before if anything failed, see `FolderKind.write`. Further
+    reports as JSON in it, which --json may have put there, stay.
 
     Args:
         report: what to write.
@@ -63,7 +63,7 @@ def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> li
 def check_json_file(path: Path) -> None:
     """Raise `OutputError` where `write_json_file` would refuse this path; nothing is written.
 
-    A file that is there already may be replaced only where it is empty or a report of this program's.
+    A file that exists may be replaced only if it is empty or a report that this program wrote.
     """
     target = resolved(path)
     if target.is_dir():
@@ -91,7 +91,7 @@ def check_json_file(path: Path) -> None:
 
 
 def write_json_file(report: Report, path: str | Path) -> None:
-    """Write report.json's text to a file of any name, replaced in one step; a pipe or device is filled."""
+    """Write the text of report.json to a file, replaced in one step, or into a pipe or device."""
     path = Path(path)
     check_json_file(path)
     target = resolved(path)
@@ -105,7 +105,7 @@ def write_json_file(report: Report, path: str | Path) -> None:
 
 
 def write_data(report: Report, part: Path) -> list[str]:
-    """Write report.json and both CSV files into a folder; returns their names."""
+    """Write report.json and both CSV files into a folder, and return their names."""
     write_text(part / JSON, dumps(report))
     for name, write in ((CSV, write_csv), (SNAPSHOTS, write_snapshots_csv)):
         with (part / name).open("w", encoding="utf-8", errors="replace", newline="") as file:
@@ -114,7 +114,7 @@ def write_data(report: Report, part: Path) -> list[str]:
 
 
 def write_everything(report: Report, part: Path) -> list[str]:
-    """Write the page, the data and the figures into a folder; returns their names, the page first."""
+    """Write the page, the data and the figures into a folder, and return their names, the page first."""
     from ntkspec.report.curves import to_bytes
     from ntkspec.report.figures import ablation, draw_all
     from ntkspec.report.page import render_page

@@ -95,7 +95,7 @@ def test_the_baseline_is_a_run_and_not_a_label() -> None:
     assert find_baseline(labels, own, configs, "y") == 2
     with pytest.raises(UsageError, match=r"one of x \[0\], x \[1\], got 'x', which they share"):
         find_baseline(labels, own, configs, "x")
-    with pytest.raises(UsageError, match="got 'z'; name"):
+    with pytest.raises(UsageError, match="got 'z'"):
         find_baseline(labels, own, configs, "z")
 
 

@@ -28,7 +28,7 @@ def write_population_apart(
         "broken": list(broken),
     }
     words = [sys.executable, "-m", "ntkspec.population.report"]
-    try:  # in a session of its own, so that Ctrl-C reaches this process alone, at which `run` ends that one
+    try:  # in a session of its own: Ctrl-C reaches this process alone, whose `run` then ends the other
         subprocess.run(words, input=json.dumps(request), text=True, check=True, start_new_session=True)
     except subprocess.CalledProcessError as error:
         raise OutputError(

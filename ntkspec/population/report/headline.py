@@ -1,4 +1,4 @@
-"""Compute one sentence that says what a population shows."""
+"""Write one sentence that says what a population shows."""
 
 from __future__ import annotations
 

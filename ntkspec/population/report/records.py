@@ -29,7 +29,7 @@ class KeptSpectrum:
     """A thinned spectrum: what each kept eigenvalue is at least and at most.
 
     Both are the eigenvalue itself where it is resolved, and 0 where it is exactly zero. An unresolved one is
-    at least 0 and at most the floor, or what activation regions prove. It is that of the stored numbers.
+    at least 0 and at most the floor, or what activation regions prove of the stored numbers.
     """
 
     low: NDArray[np.float64]  # (k,) at `ntkspec.population.outcomes.indices(size)`
@@ -52,7 +52,7 @@ class KeptSnapshot:
 
     id: str
     label: str
-    name: str  # the label, or the id where the label is empty or not the only one of its kind
+    name: str  # the label, or the id where the label is empty or shared
     step: int
     stage: Stage | None  # of training; None: between those that stand for one
     metrics: Mapping[str, float]  # the finite ones

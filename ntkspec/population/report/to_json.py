@@ -10,8 +10,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec._version import PRODUCER
@@ -42,7 +42,7 @@ def dumps(population: KeptPopulation, cohorts: Sequence[Cohort]) -> str:
     return f'{json.dumps(head, allow_nan=False)[:-1]},\n"cohorts": [\n{lines}\n]}}\n'
 
 
-def _cohort(cohort: Cohort) -> dict[str, Any]:
+def _cohort(cohort: Cohort) -> dict[str, object]:
     return {
         "label": cohort.label,
         "snapshot": cohort.snapshot,
@@ -55,7 +55,7 @@ def _cohort(cohort: Cohort) -> dict[str, Any]:
     }
 
 
-def _metric(statistics: MetricStatistics) -> dict[str, Any]:
+def _metric(statistics: MetricStatistics) -> dict[str, object]:
     shares = [f"{share:g}" for share in QUANTILES]
     return {
         "mean": _interval(statistics.mean),
@@ -63,7 +63,7 @@ def _metric(statistics: MetricStatistics) -> dict[str, Any]:
     }
 
 
-def _spectrum(statistics: SpectrumStatistics) -> dict[str, Any]:
+def _spectrum(statistics: SpectrumStatistics) -> dict[str, object]:
     least, most = statistics.smallest
     return {
         "runs": statistics.runs,
@@ -86,16 +86,16 @@ def _spectrum(statistics: SpectrumStatistics) -> dict[str, Any]:
     }
 
 
-def _enclosure(statistic: Enclosure) -> dict[str, Any]:
+def _enclosure(statistic: Enclosure) -> dict[str, object]:
     return {"at_least": _numbers(statistic.low), "at_most": _numbers(statistic.high)}
 
 
-def _interval(estimate: Interval) -> dict[str, Any]:
+def _interval(estimate: Interval) -> dict[str, object]:
     """Return a statistic of `count` runs; low and high are its 95% interval, or the range of few runs."""
     if estimate.count == 1:
         return {**asdict(estimate), "low": None, "high": None, "interval": None}
     return {**asdict(estimate), "interval": "bootstrap" if estimate.count >= FEW else "range"}
 
 
-def _numbers(values: NDArray[Any]) -> list[float | None]:
+def _numbers(values: NDArray[np.float64]) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values.tolist()]

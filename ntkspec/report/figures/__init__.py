@@ -1,7 +1,7 @@
 """The figures of a report: each is a module of this folder, found by its name.
 
-A module has ORDER, its place among the figures, `draw(report)`, which returns a Figure or None where the
-report has not what it needs, and `caption(report)`.
+A module has ORDER, its place among the figures, `draw(report)`, which returns a Figure, or None where the
+report lacks what it needs, and `caption(report)`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ NAMES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
 
 
 class FigureModule(Protocol):
-    """What a module of this folder has."""
+    """A module of this folder."""
 
     ORDER: int
 
     def draw(self, report: Report) -> Figure | None:
-        """Draw the figure, or return None where the report has not what it needs."""
+        """Draw the figure, or return None where the report lacks what it needs."""
         ...
 
     def caption(self, report: Report) -> Caption:

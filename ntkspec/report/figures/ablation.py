@@ -40,7 +40,7 @@ def caption(report: Report) -> Caption:
 
 
 def draw(report: Report, *, narrow: bool = False) -> Figure | None:
-    """Baseline, grid network, the same without the grid's gradients: a panel for each grid network.
+    """Draw baseline, grid network, and that without its grid's gradients: a panel for each grid network.
 
     Args:
         report: what to draw.

@@ -47,7 +47,7 @@ def caption(report: Report) -> Caption:
 def draw(report: Report, kernel: str = "total") -> Figure | None:
     """Draw the share of the targets beyond the first k modes, and the residual over time of gradient flow.
 
-    None where no run's last snapshot has a mode to align the targets with.
+    Return None where no run's last snapshot has a mode to align the targets with.
     """
     runs = [
         (run, run.end.alignments[kernel])
@@ -58,10 +58,10 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
         return None
     figure = new_figure(9.6, 4.6)
     outside, over_time = new_axes(figure, 1, 2, share=False)
-    for run, found in runs:
+    for run, alignment in runs:
         sign = sign_of(run, several=len(runs) > 1)
-        _draw_outside(outside, run, found, sign)
-        _draw_residual(over_time, run, found, sign)
+        _draw_outside(outside, run, alignment, sign)
+        _draw_residual(over_time, run, alignment, sign)
     _finish(
         outside, f"Targets outside of the first $k$ modes {text(when_last(report))}", "number of modes $k$"
     )
@@ -71,16 +71,16 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
     )
     over_time.set_ylabel(r"$\|r(t)\|^2 / \|r(0)\|^2$")
     handles = run_handles([run for run, _ in runs], signed=len(runs) > 1)
-    if any(len(found.target) < found.size for _, found in runs):
+    if any(len(alignment.target) < alignment.size for _, alignment in runs):
         handles.append(mark("last resolved mode", marker="x", linestyle="none", markersize=5.5))
     legend_below(figure, handles)
     return figure
 
 
-def _draw_outside(axes: Axes, run: StyledRun, found: Alignment, sign: str) -> None:
-    """Down to the least share that is drawn; a cross at the last mode that is resolved, if that is above."""
-    counts = thinned(len(found.target), _POINTS)
-    shares = np.array([found.beyond(count) for count in counts.tolist()])
+def _draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
+    """Draw shares down to `LEAST`; a cross marks the last resolved mode, if its share is drawn."""
+    counts = thinned(len(alignment.target), _POINTS)
+    shares = np.array([alignment.beyond(count) for count in counts.tolist()])
     above = shares >= LEAST
     axes.plot(
         counts[above],
@@ -91,16 +91,16 @@ def _draw_outside(axes: Axes, run: StyledRun, found: Alignment, sign: str) -> No
         markevery=marked(counts[above]) if sign and above.any() else None,
         markersize=4.5,
     )
-    if len(found.target) < found.size and above.any() and above[-1]:
+    if len(alignment.target) < alignment.size and above.any() and above[-1]:
         axes.plot(counts[-1:], shares[-1:], "x", color=run.colour, markersize=5.5, markeredgewidth=1.5)
 
 
-def _draw_residual(axes: Axes, run: StyledRun, found: Alignment, sign: str) -> None:
-    """Between what it is at least and at most, which differ only where modes are not resolved."""
-    flow = found.residual_over_time(STEPS / found.eigenvalues[0])
+def _draw_residual(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
+    """Draw the residual as a band between its limits, which differ where modes are not resolved."""
+    flow = alignment.residual_over_time(STEPS / alignment.eigenvalues[0])
     if flow is None:
         return
-    low, high = (np.maximum(each, LEAST / 10) for each in flow)
+    low, high = (np.maximum(limit, LEAST / 10) for limit in flow)
     axes.fill_between(STEPS, low, high, color=run.colour, alpha=0.25, linewidth=0)
     # Half a decade apart, since some curves are short.
     axes.plot(STEPS, high, color=run.colour, linewidth=1.6, marker=sign, markevery=5, markersize=4.5)

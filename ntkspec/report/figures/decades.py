@@ -26,7 +26,7 @@ def caption(report: Report) -> Caption:
 
 
 def draw(report: Report) -> Figure | None:
-    """Smallest eigenvalues at the end on a log axis; an arrow leftwards from the floor where unresolved."""
+    """Draw the smallest eigenvalues at the end on a log axis; an arrow from the floor where unresolved."""
     runs = with_kernel(styled_runs(report), "total", at_end=True)[: 3 * MOST_PANELS]
     if len(runs) < 2 or all(run.end is None or words.is_zero(run.end.spectra["total"]) for run in runs):
         return None

@@ -82,12 +82,12 @@ def caption(report: Report) -> Caption:
 
 def draw(report: Report) -> Figure | None:
     """Draw some modes of each run's total kernel; None where the report has none."""
-    found = _rows(report)
-    rows = found[:MOST_RUNS]
+    every = _rows(report)
+    rows = every[:MOST_RUNS]
     modes = sorted({mode for row in rows for mode in row.modes})
     if not modes:
         return None
-    width, height = LEFT + len(modes) * ACROSS, TOP + len(rows) * DOWN + (TOP if found[MOST_RUNS:] else 0.0)
+    width, height = LEFT + len(modes) * ACROSS, TOP + len(rows) * DOWN + (TOP if every[MOST_RUNS:] else 0.0)
     figure = new_figure(SIDE * width, SIDE * height)
     figure.set_layout_engine("none")  # one pair of axes for all pictures: a pair for each takes seconds
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0), frameon=False, xticks=[], yticks=[])
@@ -98,8 +98,8 @@ def draw(report: Report) -> Figure | None:
         _say(axes, LEFT - 0.05, top + 0.5, text(row.name, 24), ha="right", va="center", rotation=90)
         for at, mode in enumerate(row.modes):
             _draw(axes, row, at, LEFT + modes.index(mode) * ACROSS, top)
-    if found[MOST_RUNS:]:
-        _say(axes, LEFT, height - 0.05, f"The first {MOST_RUNS} of {len(found)} runs", ha="left", va="bottom")
+    if every[MOST_RUNS:]:
+        _say(axes, LEFT, height - 0.05, f"The first {MOST_RUNS} of {len(every)} runs", ha="left", va="bottom")
     axes.set(xlim=(0.0, width), ylim=(height, 0.0))
     return figure
 
@@ -109,12 +109,12 @@ def _rows(report: Report) -> list[_Row]:
 
 
 def _row(run: StyledRun) -> _Row | None:
-    """The modes of the last snapshot that has them over a whole picture, or else of the last that has any."""
-    found = [(snap, shown) for snap in run.run.snapshots if (shown := snap.eigenfunctions) is not None]
+    """Return the modes of the last snapshot that has them over a whole picture, else of the last with any."""
+    candidates = [(snap, shown) for snap in run.run.snapshots if (shown := snap.eigenfunctions) is not None]
     whole = [
-        (snap, shown) for snap, shown in found if any(cycles is not None for cycles in shown.frequencies)
+        (snap, shown) for snap, shown in candidates if any(cycles is not None for cycles in shown.frequencies)
     ]
-    for snap, shown in reversed(whole or found):
+    for snap, shown in reversed(whole or candidates):
         if shown.points is not None and shown.patterns is not None:
             name = run.name if snap is run.end else f"{run.name}, {snapshot_name(run.run, snap)}"
             return _Row(name, shown, shown.points.astype(np.float64), shown.patterns.astype(np.float64))
@@ -133,12 +133,12 @@ def _draw(axes: Axes, row: _Row, at: int, left: float, top: float) -> None:
     _say(axes, left + 0.5, top + 1.03, _numbers(row.shown, at), va="top", fontsize=8, linespacing=1.2)
 
 
-def _say(axes: Axes, x: float, y: float, said: str, **look: Any) -> None:
-    axes.text(x, y, said, **{"ha": "center", "fontsize": 9, **look})
+def _say(axes: Axes, x: float, y: float, label: str, **look: Any) -> None:
+    axes.text(x, y, label, **{"ha": "center", "fontsize": 9, **look})
 
 
 def _numbers(shown: ModePictures, at: int) -> str:
-    """The eigenvalue and, where it is known, the radial frequency."""
+    """Return the eigenvalue of a mode and, where it is known, its radial frequency, in words."""
     cycles, eigenvalue = shown.frequencies[at], rf"$\lambda$ = {words.sci(shown.eigenvalues[at])}"
     return eigenvalue if cycles is None else f"{eigenvalue}\n{cycles:.{1 if cycles < 10 else 0}f} cycles"
 

@@ -38,7 +38,7 @@ def caption(report: Report) -> Caption:
 
 
 def draw(report: Report) -> Figure | None:
-    """Baseline against Fourier features, baseline against grids, highest Fourier features against grids."""
+    """Draw baseline with Fourier features, baseline with grids, and highest Fourier features with grids."""
     runs = with_kernel(styled_runs(report), "total")
     base, ffes, mpes = of_kind(runs, "baseline")[:1], of_kind(runs, "ffe"), of_kind(runs, "mpe")
     panels = [

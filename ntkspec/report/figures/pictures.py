@@ -28,7 +28,7 @@ def caption(report: Report) -> Caption:
 
 
 def draw(report: Report) -> Figure | None:
-    """The target and each run's reconstruction at the end, with its quality."""
+    """Draw the target and each run's reconstruction at the end, with its quality."""
     shown = tiles(styled_runs(report))[: 3 * MOST_PANELS]
     if not shown:
         return None

@@ -66,7 +66,7 @@ def caption(report: Report) -> Caption:
 
 
 def draw(report: Report) -> Figure | None:
-    """Eigenvalues against index: up to eight runs in one pair of axes, otherwise a small panel for each.
+    """Draw eigenvalues against index: up to eight runs in one pair of axes, more in a small panel each.
 
     With more snapshots than a start, a middle and an end, each run has a panel, its curves coloured by step.
     """
@@ -89,7 +89,7 @@ def draw(report: Report) -> Figure | None:
 
 
 def with_kernel(runs: Sequence[StyledRun], kernel: str, *, at_end: bool = False) -> tuple[StyledRun, ...]:
-    """The runs that have this kernel; for curves (not `at_end`), where it is not exactly zero throughout."""
+    """Return the runs with this kernel; unless `at_end`, only where some snapshot's is not exactly zero."""
     return tuple(
         run
         for run in runs
@@ -111,7 +111,7 @@ def _many_spectra(report: Report, runs: Sequence[StyledRun]) -> Figure:
 
 
 def _stepwise_spectra(runs: Sequence[StyledRun]) -> Figure:
-    """All snapshots of each run."""
+    """Draw all snapshots of each run."""
     if len(runs) == 1:
         figure = new_figure(9.0, 5.4)
         panels = new_axes(figure, 1, 1)
@@ -128,7 +128,7 @@ def _stepwise_spectra(runs: Sequence[StyledRun]) -> Figure:
 
 
 def _columns(count: int) -> int:
-    """Panels side by side: four, but of four two."""
+    """Return how many panels stand side by side: at most four, but two where there are four."""
     return min(4, count) if count != 4 else 2
 
 
@@ -156,7 +156,7 @@ def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[Styled
 
 
 def _draw_steps(axes: Axes, run: StyledRun, *, hatch: bool = False) -> None:
-    """The total kernel of a run at all of its snapshots, coloured by step, and its floor at the last."""
+    """Draw the total kernel of a run at all snapshots, coloured by step, and its floor at the last."""
     last: Spectrum | None = None
     for moment in moments(run.run, stepwise=True):
         last = moment.snapshot.spectra["total"]
@@ -166,7 +166,7 @@ def _draw_steps(axes: Axes, run: StyledRun, *, hatch: bool = False) -> None:
 
 
 def _step_bar(figure: Figure, axes: Sequence[Axes], runs: Sequence[StyledRun]) -> None:
-    """A bar that says which colour is which step; first and last where runs differ in their steps."""
+    """Add a bar that says which colour is which step, or first and last where runs differ in steps."""
     steps = same_steps(runs)
     count = len(steps) if steps else 64
     colours = ListedColormap([step_colour(i, count) for i in range(count)])

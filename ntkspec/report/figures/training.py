@@ -91,7 +91,7 @@ def _draw(
     pick: Callable[[Moment], Value],
     sign: str,
 ) -> None:
-    """A line through the numbers that follow one another; limits and zeros are marks that nothing joins."""
+    """Draw a line through numbers that follow one another; limits and zeros are marks that nothing joins."""
     size = 4.5 if len(moments) <= _CROWDED else 2.5
     places = [(axis.position(moment.step), pick(moment)) for moment in moments]
     stretch: list[tuple[float, float]] = []
@@ -114,10 +114,10 @@ def _draw(
 
 
 def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, moments: Sequence[Moment]) -> None:
-    known = [(axis.position(moment.step), moment.floor) for moment in moments if moment.floor is not None]
-    if known:
-        marker = "_" if len(known) == 1 else None
-        at, floors = zip(*known, strict=True)
+    points = [(axis.position(moment.step), moment.floor) for moment in moments if moment.floor is not None]
+    if points:
+        marker = "_" if len(points) == 1 else None
+        at, floors = zip(*points, strict=True)
         axes.plot(at, floors, color=run.colour, linewidth=0.8, alpha=_FAINT, marker=marker, zorder=1.0)
 
 
@@ -143,7 +143,7 @@ def _finish(axes: Axes, title: str, *, log: bool) -> None:
 
 
 def _in_data(axes: Axes) -> list[Line2D]:
-    """The lines that are numbers: a zero is a mark at the axes' edge."""
+    """Return the lines that show numbers; a zero is a mark at the edge of the axes instead."""
     return [line for line in axes.lines if line.get_transform() == axes.transData]
 
 
@@ -156,10 +156,10 @@ def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:
 
 
 def _handles(values: Sequence[Value]) -> list[Line2D]:
-    """Legend entries for the marks that there are."""
-    found = [mark("numerical floor", linewidth=0.8, alpha=_FAINT)]
+    """Return legend entries for the marks that there are."""
+    marks = [mark("numerical floor", linewidth=0.8, alpha=_FAINT)]
     if any(value.at_most is not None for value in values):
-        found.append(mark("unresolved: at most this", marker="v", linestyle="none", markersize=6, **_HOLLOW))
+        marks.append(mark("unresolved: at most this", marker="v", linestyle="none", markersize=6, **_HOLLOW))
     if any(value.zero for value in values):
-        found.append(mark("exactly zero", marker="x", linestyle="none", markersize=6))
-    return found
+        marks.append(mark("exactly zero", marker="x", linestyle="none", markersize=6))
+    return marks
