@@ -81,10 +81,10 @@ def __getattr__(name: str) -> object:
             return importlib.import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(importlib.import_module(HOMES[name]), name)
-    globals()[name] = value  # from now on without this function
+    globals()[name] = value  # so that this function is not called for it again
     return value
 
 
 def __dir__() -> list[str]:
-    """Name what is there and what can be loaded."""
+    """Return the names of the package, with those that are loaded when they are first used."""
     return sorted({*globals(), *HOMES})

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ntkspec._version import PRODUCER
 from ntkspec.cli import BAD_INPUT, DONE, begin, run_command
+from ntkspec.errors import not_one_of
 
 COMMANDS = {
     "train": "train one configuration on a picture and write one run file (needs PyTorch)",
@@ -19,14 +20,14 @@ COMMANDS = {
 }
 
 MODULES = {name: f"ntkspec.{name}" for name in COMMANDS} | {"export": "ntkspec.export_checkpoints"}
-TRIALS = ("analyze", "validate")  # those that read run files of others
+TRIALS = ("analyze", "validate")  # which read run files that others wrote
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns its exit code.
+    """Run a subcommand; return its exit code.
 
     Args:
-        argv: its words; None for those of a process that is this command's own.
+        argv: the words of the command line; None for those of this process, which then is the command's own.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if argv is None:
@@ -45,10 +46,8 @@ def _run(words: list[str]) -> int:
         print("\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items()))
         return DONE if words else BAD_INPUT
     if words[0] not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        print(
-            f"error: command: expected one of {known}, got {words[0]!r}; see ntkspec --help", file=sys.stderr
-        )
+        refusal = not_one_of("command", words[0], COMMANDS)
+        print(f"error: {refusal}; see ntkspec --help", file=sys.stderr)
         return BAD_INPUT
     command = importlib.import_module(MODULES[words[0]])
     code: int = command.main(words[1:])

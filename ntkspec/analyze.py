@@ -22,10 +22,12 @@ from ntkspec.jacobian import Outputs
 from ntkspec.progress import progress
 from ntkspec.report.compare import assemble, find_baseline, unique_labels
 from ntkspec.report.places import Places, kernel_files
-from ntkspec.report.records import Report
-from ntkspec.run_analysis import Progress, RunSettings, RunWork, When, chosen
+from ntkspec.report.records import Report, RunReport
+from ntkspec.run_analysis import RunWork, chosen
 from ntkspec.run_options import add_settings, settings_of
+from ntkspec.run_settings import RunSettings, When
 from ntkspec.spectral import MethodChoice
+from ntkspec.spectral.choose import Progress
 from ntkspec.store import open_run
 
 EXAMPLE = """\
@@ -61,27 +63,27 @@ def analyze_runs(
 ) -> Report:
     """Return spectra, ablations, bounds and comparisons of run files.
 
-    Of one file alone `ntkspec.run_analysis.analyze_run` does the same.
+    For one file alone `ntkspec.run_analysis.analyze_run` does the same.
 
     Args:
         paths: run files; several stand side by side, and are compared with the baseline if there is one.
-        snapshot: an id or label, or "all".
         drop: further ablations, each a set of roles or block names to leave out.
         baseline: label of the run to compare with; default: the only one called "baseline", if any.
-        check: compute every total kernel and spectrum in a second way too, and compare.
-        samples: analyse so many of each run's samples, drawn at random by `seed`; default: all.
-        alignment: whether to look where the targets lie in the total kernel's spectrum: "auto" where its
-            eigenvectors soon are had, "always" or "never".
         everywhere: further run files of the same networks at every pixel, as `ntkspec.train --everywhere`
             writes them, with which eigenfunctions are drawn; each belongs to the run of its label.
         kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
         trial: read the files in another process first, as the command does; see `ntkspec.open_run`.
         progress: called with a line for every step of the work.
         detail: called with the lines of the memory plan, before anything is allocated.
+        snapshot, check, samples, seed, alignment: see `ntkspec.run_settings.RunSettings`.
         method, k, outputs, backend, precision, memory: as for `ntkspec.spectrum`.
 
     Raises:
         NtkspecError: bad files or arguments; nothing is computed before every file was opened.
+
+    Example:
+        >>> analyze_runs(["data/golden/mpe.h5"], k=3, outputs=0).runs[0].snapshots[0].spectra["total"].size
+        40
     """
     settings = RunSettings(
         snapshot=snapshot,
@@ -100,32 +102,45 @@ def analyze_runs(
     work = RunWork(settings, select(backend), progress or (lambda _: None), detail)
     if not paths:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
+    reports, reference = _reports(work, paths, everywhere, baseline, kernels, trial)
+    return assemble(reports, reference, work.engine.name)
+
+
+def _reports(
+    work: RunWork,
+    paths: Sequence[str | Path],
+    everywhere: Sequence[str | Path],
+    baseline: str | None,
+    kernels: str | Path | None,
+    trial: bool,
+) -> tuple[list[RunReport], int | None]:
+    """Open and check all files, then analyse the runs; return their reports, and which is the baseline."""
+    settings = work.settings
     with contextlib.ExitStack() as stack:
         trials = stack.enter_context(contextlib.ExitStack())
         trials.enter_context(sandbox.server("ntkspec.store"))
         runs, further = (
-            [stack.enter_context(open_run(path, memory=memory, trial=trial)) for path in named]
-            for named in (paths, everywhere)
+            [stack.enter_context(open_run(path, memory=settings.memory, trial=trial)) for path in files]
+            for files in (paths, everywhere)
         )
         labels = unique_labels([(run.label, run.path) for run in runs])
         own = [run.label for run in runs]
         reference = find_baseline(labels, own, [run.config for run in runs], baseline)
         snapshots = [chosen(run, settings) for run in runs]
-        ids = [[snap.id for snap in snaps] for snaps in snapshots]
+        ids = [[snap.id for snap in of_run] for of_run in snapshots]
         places: Sequence[Mapping[str, Path | None]] = [dict.fromkeys(of_run) for of_run in ids]
         if kernels is not None:
             places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
-        pixels = match_everywhere(further, runs, ids, outputs)
+        pixels = match_everywhere(further, runs, ids, settings.outputs)
         for run in (*runs, *further):
             run.check_values()
         trials.close()
-        each = zip(runs, labels, snapshots, places, pixels, strict=True)
-        reports = [work.report(*of_run) for of_run in each]
-    return assemble(reports, reference, work.engine.name)
+        to_report = zip(runs, labels, snapshots, places, pixels, strict=True)
+        return [work.report(*arguments) for arguments in to_report], reference
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return its exit code."""
     return run_command(lambda: _analyze(make_parser().parse_args(argv)))
 
 
@@ -200,13 +215,13 @@ def make_parser() -> argparse.ArgumentParser:
         "killed continues there",
     )
     add("-v", "--verbose", action="store_true", help="print what every route would take in memory")
-    said = parser.add_mutually_exclusive_group()
-    said.add_argument(
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument(
         "--details",
         action="store_true",
         help="print every snapshot and bound (default: the last snapshot)",
     )
-    said.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    amount.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
 
 

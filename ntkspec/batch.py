@@ -46,7 +46,7 @@ examples:
   python -m ntkspec.batch -o results/ --report-only
 """
 
-CLASHES = {
+CLASHES = {  # options, and those that do not go together with them
     "--share": ("--workers", "--profile", "--cluster", "--kernels", "--report-only"),
     "--kernels": ("--report-only", "--dry-run", "--pages", "--again"),
     "--report-only": ("--dry-run", "--pages"),
@@ -71,7 +71,7 @@ class Batch:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0 done, 1 a run failed, 2 bad usage."""
+    """Run the command line; return its exit code: 0 done, 1 a run failed, 2 bad usage."""
     return run_command(lambda: _command(make_parser().parse_args(argv)))
 
 
@@ -87,12 +87,12 @@ def _command(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _show(batch, todo)
     tally = _analyse(batch, todo)
-    there = len(files) - len(todo) + tally.reused
+    already = len(files) - len(todo) + tally.reused
     if not batch.quiet:
-        counts = f"{tally.analysed} runs analysed, {there} were there already, {tally.failed} failed"
+        counts = f"{tally.analysed} runs analysed, {already} were there already, {tally.failed} failed"
         print(f"{counts}: {batch.results}")
     broken = tally.broken
-    if options.share is None and tally.analysed + there:
+    if options.share is None and tally.analysed + already:
         gathered = gather(batch.results, batch.job.settings, None)
         _report(batch, gathered, anew=options.again)
         broken = len(gathered.broken)
@@ -100,7 +100,7 @@ def _command(options: argparse.Namespace) -> int:
 
 
 def _batch(options: argparse.Namespace) -> Batch:
-    """Check what was asked for, before anything is done."""
+    """Return what the options ask for, after checking it and before anything is done."""
     results = resolved(options.output)
     check_population(results / POPULATION)
     _refuse_together(options)
@@ -111,21 +111,21 @@ def _batch(options: argparse.Namespace) -> Batch:
         )
     if options.share is not None:
         files = share_of(files or (), options.share)
-    budget_bytes(options.memory)  # which refuses what the environment may say of it
+    budget_bytes(options.memory)  # refuses a budget that cannot be, also one of the environment
     job = RunJob("", str(results), settings_of(options), pages=options.pages, again=options.again)
     return Batch(files, job, _cluster(options), options.quiet)
 
 
 def _refuse_together(options: argparse.Namespace) -> None:
-    """Refuse options of which one would do nothing beside the other."""
-    given = {
+    """Refuse pairs of options of which one would do nothing."""
+    in_use = {
         f"--{name.replace('_', '-')}" for name, value in vars(options).items() if value not in (None, False)
     }
     if options.cluster == LOCAL:
-        given.discard("--cluster")
+        in_use.discard("--cluster")
     for first, others in CLASHES.items():
         for other in others:
-            if {first, other} <= given:
+            if {first, other} <= in_use:
                 raise UsageError(
                     first, expected=f"no {other} beside it", got="both", remedy="leave out one of the two"
                 )
@@ -138,23 +138,26 @@ def _cluster(options: argparse.Namespace) -> Cluster | None:
 
 
 def _profile(options: argparse.Namespace) -> str | None:
-    """Return the profile asked for; else one with a device where these are asked for, or are there."""
+    """Return the profile that was named; else "gpu" where a GPU is asked for or found, or "cpu".
+
+    For the workers of a Dask scheduler, which run already, no profile is chosen.
+    """
     if options.profile is not None or options.cluster not in (LOCAL, SLURM):
-        given: str | None = options.profile
-        return given
-    there = options.cluster == LOCAL and find_spec("cupy") is not None and bool(devices())
-    return "gpu" if options.backend == "gpu" or (options.backend == "auto" and there) else "cpu"
+        named: str | None = options.profile
+        return named
+    has_gpu = options.cluster == LOCAL and find_spec("cupy") is not None and bool(devices())
+    return "gpu" if options.backend == "gpu" or (options.backend == "auto" and has_gpu) else "cpu"
 
 
 def _kernels(batch: Batch, folder: Path) -> int:
-    """Have the kernels of each run assembled by all workers together."""
+    """Assemble the kernels of one run after the other, each by all workers together."""
     stems = Counter(Path(file).stem for file in batch.files or ())
-    twice = next((stem for stem, count in stems.items() if count > 1), None)
-    if twice is not None:
+    repeated = next((stem for stem, count in stems.items() if count > 1), None)
+    if repeated is not None:
         raise UsageError(
             "--kernels",
             expected="run files of different names",
-            got=f"{twice} twice",
+            got=f"{repeated} twice",
             remedy="name one at a time",
         )
     failed = 0
@@ -181,7 +184,7 @@ def _kernels(batch: Batch, folder: Path) -> int:
 
 
 def _show(batch: Batch, todo: Sequence[RunJob]) -> int:
-    """Print what would be done."""
+    """Print which runs would be analysed, and the script of a SLURM job."""
     profile = read_profile((batch.cluster.profile if batch.cluster else None) or "cpu")
     print(f"{len(batch.files or ())} run files, of which {len(todo)} are to be analysed:")
     for job in todo:
@@ -195,7 +198,7 @@ def _show(batch: Batch, todo: Sequence[RunJob]) -> int:
 
 
 def _analyse(batch: Batch, todo: Sequence[RunJob]) -> Tally:
-    """Do the jobs, say what fails as it does, and count."""
+    """Do the jobs, print each failure as it comes, and return the counts."""
     tally = Tally(len(todo))
     if todo:
         with progress(quiet=batch.quiet) as say:
@@ -249,7 +252,7 @@ def _in_this_process(todo: Sequence[RunJob], at_work: Callable[[int], None]) -> 
 
 
 def _report(batch: Batch, gathered: Gathered, *, anew: bool) -> None:
-    """Write the report of all runs, if it is not there or is to be made anew."""
+    """Write the report of all runs, if there is none yet or it is to be made anew."""
     folder = batch.results / POPULATION
     if not gathered.made:
         raise UsageError(

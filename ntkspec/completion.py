@@ -25,7 +25,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line; return its exit code."""
     return run_command(lambda: _print(make_parser().parse_args(argv).shell))
 
 

@@ -1,11 +1,10 @@
-"""A second run file of a network, at every pixel of its picture, and the eigenfunctions drawn with it."""
+"""Draw eigenfunctions at every pixel of a picture, with a second run file of the same network there."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from ntkspec.spectral import Spectrum
 from ntkspec.spectral.eigenfunctions import eigenfunctions_of
 from ntkspec.spectral.frequency import PixelGrid, radial_frequency
 from ntkspec.store import Run, Snapshot
+from ntkspec.store.checks import Floats
 
 OPTION = "--everywhere"
 
@@ -27,41 +27,48 @@ class Everywhere:
     """A snapshot of a run at further inputs."""
 
     snapshot: str  # id, in the run
-    inputs: NDArray[Any]  # (M, d)
+    inputs: Floats  # (M, d)
     jacobian: Jacobian  # of M samples, read on demand
 
 
-def drawn_over_a_plane(inputs: NDArray[Any], outputs: Outputs) -> bool:
-    """Whether eigenfunctions are pictures: of two coordinates, with one number a sample."""
+def drawn_over_a_plane(inputs: Floats, outputs: Outputs) -> bool:
+    """Return whether eigenfunctions can be drawn as pictures: of two coordinates, with one number a sample.
+
+    Example:
+        >>> drawn_over_a_plane(np.zeros((5, 2)), "trace"), drawn_over_a_plane(np.zeros((5, 3)), "trace")
+        (True, False)
+    """
     return bool(inputs.shape[1] == 2) and outputs != "full"
 
 
 def mode_pictures(
-    kernel: Kernel, spectrum: Spectrum, samples: NDArray[Any], everywhere: Everywhere | None
+    kernel: Kernel, spectrum: Spectrum, samples: Floats, everywhere: Everywhere | None
 ) -> tuple[ModePictures | None, tuple[str, ...]]:
     """Make pictures of some eigenfunctions of a kernel.
 
     Args:
         kernel: at the samples.
-        spectrum: its own.
+        spectrum: of that kernel.
         samples: (n, d) coordinates.
-        everywhere: the same network at further inputs; None: the values at the samples.
+        everywhere: the same network at further inputs; None: eigenfunctions are drawn at the samples.
 
     Returns:
-        The pictures, None without vectors or a plane; and of each mode that rounding keeps from being drawn
-        everywhere, a line.
+        The pictures, or None without eigenvectors or where inputs have no two coordinates; and a line for
+        each mode that is not drawn everywhere because of rounding.
     """
     if spectrum.vectors is None or not drawn_over_a_plane(samples, kernel.outputs):
         return None, ()
     points = samples if everywhere is None else everywhere.inputs
-    found = eigenfunctions_of(kernel, spectrum, None if everywhere is None else everywhere.jacobian)
+    functions = eigenfunctions_of(kernel, spectrum, None if everywhere is None else everywhere.jacobian)
     grid = PixelGrid.from_points(points)
-    frequencies = [None if grid is None else radial_frequency(grid.picture(one)) for one in found.values.T]
-    resolved = {mode: why for mode, why in found.left_out.items() if mode <= spectrum.resolved}
-    said = tuple(f"mode {mode} is not drawn everywhere: {why}" for mode, why in resolved.items())
-    eigenvalues = tuple(found.eigenvalues.tolist())
-    patterns = found.values.astype(np.float32)
-    return ModePictures(found.modes, eigenvalues, tuple(frequencies), points, patterns), said
+    frequencies = [
+        None if grid is None else radial_frequency(grid.picture(values)) for values in functions.values.T
+    ]
+    resolved = {mode: why for mode, why in functions.left_out.items() if mode <= spectrum.resolved}
+    warnings = tuple(f"mode {mode} is not drawn everywhere: {why}" for mode, why in resolved.items())
+    eigenvalues = tuple(functions.eigenvalues.tolist())
+    patterns = functions.values.astype(np.float32)
+    return ModePictures(functions.modes, eigenvalues, tuple(frequencies), points, patterns), warnings
 
 
 def match_everywhere(
@@ -70,26 +77,26 @@ def match_everywhere(
     """Find the run of each further file, by label, and check that both are of the same network.
 
     Args:
-        files: further run files; of several snapshots, the last counts.
+        files: further run files, whose last snapshots are taken.
         runs: to which they belong. Of runs that share a label, the first one that fits is taken.
-        analysed: ids of the snapshots that are, of each run.
+        analysed: ids of the snapshots to analyse, of each run.
         outputs: output mode of the analysis.
 
     Returns:
-        What each run has everywhere, None where it has no file.
+        The snapshot at further inputs of each run, None where no file belongs to it.
 
     Raises:
         UsageError: no run has the label; the snapshot is not analysed; two files belong to one run; blocks,
             shapes, or outputs at inputs that both have, differ; or nothing is drawn over a plane.
     """
-    found: list[Everywhere | None] = [None] * len(runs)
+    matched: list[Everywhere | None] = [None] * len(runs)
     for file in files:
         if not drawn_over_a_plane(file.inputs, outputs):
             got = "mode full" if outputs == "full" else f"{file.inputs.shape[1]} coordinates"
             expected = "inputs of two coordinates, and a number a sample, to draw eigenfunctions"
             raise _refused(file, expected, got, f"leave out {OPTION}, or use --outputs trace")
         named = [i for i, run in enumerate(runs) if run.label == file.label]
-        free = [i for i in named if found[i] is None]
+        free = [i for i in named if matched[i] is None]
         if not free:
             labels = ", ".join(repr(run.label) for run in runs)
             expected, got = f"the label of a run ({labels})", repr(file.label)
@@ -97,8 +104,8 @@ def match_everywhere(
                 expected, got = "one file a run", f"a second one of {file.label!r}"
             raise _refused(file, expected, got, "name the run file that it was written beside")
         place, fitting = _first_that_fits(file, [(i, runs[i], analysed[i]) for i in free])
-        found[place] = fitting
-    return found
+        matched[place] = fitting
+    return matched
 
 
 def _first_that_fits(
@@ -112,30 +119,29 @@ def _first_that_fits(
 
 
 def everywhere_of(file: Run, run: Run, analysed: Sequence[str]) -> Everywhere:
-    """Return what a further file says of a run, after checking that both are of the same parameters.
+    """Return a run's snapshot at the inputs of a further file, after checking that it is the same network.
 
     Args:
-        file: the further one.
+        file: the further run file.
         run: the run.
-        analysed: ids of its snapshots that are.
+        analysed: ids of the run's snapshots to analyse.
 
     Raises:
-        UsageError: they are not, or share no input by which that could be told.
+        UsageError: the networks differ, or the files share no input by which that could be told.
     """
     further = file.snapshots[-1]
-    known = [snap for snap in run.snapshots if snap.id == further.id and snap.id in analysed]
-    if not known:
+    matching = [snap for snap in run.snapshots if snap.id == further.id and snap.id in analysed]
+    if not matching:
         expected = f"a snapshot of {run.path} that is analysed ({', '.join(analysed)})"
         raise _refused(file, expected, further.id, "analyse or export that snapshot")
-    check_same_parameters(known[-1].jacobian, further.jacobian, f"{OPTION} {file.path}")
-    _check_outputs(file, further, run, known[-1])
+    check_same_parameters(matching[-1].jacobian, further.jacobian, f"{OPTION} {file.path}")
+    _check_outputs(file, further, run, matching[-1])
     return Everywhere(further.id, file.inputs, further.jacobian)
 
 
-def _check_outputs(file: Run, further: Snapshot, run: Run, known: Snapshot) -> None:
-    """Refuse a file whose network gives other numbers at the inputs that both have."""
-    here, there = _rows(run.inputs), _rows(file.inputs)
-    _, at_run, at_file = np.intersect1d(here, there, return_indices=True)
+def _check_outputs(file: Run, further: Snapshot, run: Run, snap: Snapshot) -> None:
+    """Raise `UsageError` where the outputs of both files differ at inputs that both have."""
+    _, at_run, at_file = np.intersect1d(_rows(run.inputs), _rows(file.inputs), return_indices=True)
     if not len(at_run):
         raise _refused(
             file,
@@ -143,7 +149,7 @@ def _check_outputs(file: Run, further: Snapshot, run: Run, known: Snapshot) -> N
             "none of them",
             "add them to its inputs",
         )
-    ours, theirs = known.outputs[at_run], further.outputs[at_file]
+    ours, theirs = snap.outputs[at_run], further.outputs[at_file]
     coarser = max(ours.dtype, theirs.dtype, key=lambda dtype: float(np.finfo(dtype).eps))
     apart = float(np.abs(ours.astype(np.float64) - theirs).max())
     if apart > np.sqrt(np.finfo(coarser).eps) * float(np.abs(ours).max()):
@@ -155,9 +161,9 @@ def _check_outputs(file: Run, further: Snapshot, run: Run, known: Snapshot) -> N
         )
 
 
-def _rows(inputs: NDArray[Any]) -> NDArray[Any]:
-    """Coordinates (n, d) as n values that are equal where these are, whatever their precision."""
-    numbers = np.ascontiguousarray(inputs, dtype=np.float64) + 0.0  # of which -0 is 0
+def _rows(inputs: Floats) -> NDArray[np.void]:
+    """Return each row of coordinates (n, d) as one value (n,), to compare rows whatever their precision."""
+    numbers = np.ascontiguousarray(inputs, dtype=np.float64) + 0.0  # makes 0 of -0
     return numbers.view(np.dtype((np.void, numbers.itemsize * numbers.shape[1])))[:, 0]
 
 

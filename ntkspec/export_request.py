@@ -1,4 +1,4 @@
-"""The options of `python -m ntkspec.export`, read and checked. No PyTorch is needed here."""
+"""Read and check the options of `python -m ntkspec.export`, without PyTorch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ name, else its place among the checkpoints, from 0. Those that ntkspec.train wro
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint, and what its snapshot is called."""
+    """A checkpoint and the label of its snapshot."""
 
     path: Path
     label: str
@@ -67,7 +67,7 @@ class Request:
         """Refuse, before any work, a run file that cannot or must not be written.
 
         Raises:
-            OutputError: there is something of that name, or it is a file that is read.
+            OutputError: a file of that name exists, or is one that is read.
         """
         reads = [*(source.path for source in self.sources), self.inputs, self.targets]
         for path in filter(None, reads):
@@ -84,8 +84,8 @@ class Request:
                     remedy="move it away or choose another -o",
                 )
 
-    def made_from(self) -> dict[str, Any]:
-        """Return what the run file keeps of these options, as a mapping that JSON can hold."""
+    def made_from(self) -> dict[str, object]:
+        """Return the options that the run file keeps, as a mapping that JSON can hold."""
         checkpoints = [str(source.path) for source in self.sources]
         outputs = None if self.columns is None else list(self.columns)
         made = {"model": self.model, "model_args": self.arguments or None, "outputs": outputs}
@@ -99,7 +99,8 @@ def read_request(argv: Sequence[str] | None) -> Request:
     """Read the words of the command line.
 
     Raises:
-        UsageError: they do not fit together. What cannot be parsed ends with `SystemExit`, after a line.
+        UsageError: options do not fit together.
+        SystemExit: an option cannot be parsed; the error was printed in one line.
     """
     options = make_parser().parse_args(argv)
     if options.model_args is not None and options.model is None:
@@ -198,7 +199,7 @@ def _add_settings(parser: Parser) -> None:
     add("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
 
 
-def _json(text: str) -> Any:
+def _json(text: str) -> dict[str, object] | list[object]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

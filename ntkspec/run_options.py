@@ -1,4 +1,4 @@
-"""The options of command lines that analyse run files, and the settings that they mean."""
+"""The options of command lines that analyse run files, and the settings that they stand for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import get_args
 from ntkspec.cli import Parser, positive
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
-from ntkspec.run_analysis import MOST_MODES, RunSettings, When
+from ntkspec.run_analysis import MOST_MODES
+from ntkspec.run_settings import RunSettings, When
 from ntkspec.spectral import MethodChoice
 from ntkspec.spectral.choose import AUTO
 
@@ -61,7 +62,7 @@ def settings_of(options: argparse.Namespace) -> RunSettings:
     """Return the settings that a command line asks for.
 
     Raises:
-        UsageError: a seed of no draw, or a check or an alignment where it cannot be had.
+        UsageError: a seed without --samples, or options that do not fit together.
     """
     if options.seed is not None and options.samples is None:
         raise UsageError(

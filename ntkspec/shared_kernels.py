@@ -16,7 +16,7 @@ from ntkspec.errors import MemoryBudgetError, OutputError, RunFileError
 from ntkspec.file_sign import Sign, sign_of
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import squares
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.files import fill_file
 from ntkspec.kernel.forms import TileForm, forms_of
 from ntkspec.kernel.kernel_file import KernelFile
@@ -24,12 +24,14 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.squares import Square
 from ntkspec.kernel.tiles import Tiling
 from ntkspec.report.places import kernel_files, names_in_file
-from ntkspec.run_analysis import Progress, RunSettings, chosen, drawn, kernel_of
+from ntkspec.run_analysis import chosen
+from ntkspec.run_samples import drawn, kernel_of
+from ntkspec.run_settings import DEFAULTS, RunSettings
 from ntkspec.spectral.ablation import sums_of_blocks
+from ntkspec.spectral.choose import Progress
 from ntkspec.store import open_run
 from ntkspec.store.disk import writing
 
-DEFAULTS = RunSettings()
 SIDE = 2048  # rows of a square: in much smaller ones reading the factors takes as long as multiplying them
 
 
@@ -107,17 +109,22 @@ def write_kernels_with(
         progress or (lambda _: None),
         watch,
     )
+    return _write_all(workers, run_file, Path(folder), settings)
+
+
+def _write_all(workers: _Workers, run_file: str | Path, folder: Path, settings: RunSettings) -> list[Path]:
+    """Write the kernels of all snapshots of a run file by these workers; return the paths."""
     engine = select(settings.backend)
     settings = replace(settings, backend=engine.name)  # the workers' too
     sign = sign_of(run_file)
     with open_run(run_file, memory=settings.memory) as run:
         snapshots = chosen(run, settings)
-        with kernel_files([run.path], [[snap.id for snap in snapshots]], Path(folder)) as (places,):
+        with kernel_files([run.path], [[snap.id for snap in snapshots]], folder) as (places,):
             run.check_values()
             for snap in snapshots:
+                source = KernelSource(run.path.absolute(), sign, snap.id, settings)
                 jacobian = drawn(snap.jacobian, settings)
                 kernel, parts = kernel_of(jacobian, settings, engine), _parts(jacobian, settings)
-                source = KernelSource(run.path.absolute(), sign, snap.id, settings)
                 fill_file(places[snap.id], kernel, parts, partial(workers.fill, source=source))
     return list(places.values())
 

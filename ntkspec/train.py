@@ -32,15 +32,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ntkspec.export import RunExporter
     from ntkspec.nets.task import Task
     from ntkspec.nets.training import LossCurve, Training
 
 LOSS = "loss"
-CURVE_POINTS = 100  # most points of the loss curve inside the run file; all of them are beside it
+CURVE_POINTS = 100  # at most, of the loss curve in the run file; the whole curve is in the folder beside it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line; return its exit code."""
     try:
         return run_command(lambda: _run(read_command(argv)))
     except SystemExit as stop:  # argparse, after --help
@@ -71,7 +72,7 @@ def _learn(command: Command, say: Say) -> None:
 
 
 def load_task(config: TrainConfig, source: Path) -> Task:
-    """The task of a config, from its picture or mesh.
+    """Return the task of a config, loaded from its picture or mesh.
 
     Raises:
         UsageError: the file cannot be read, or is not what the config says.
@@ -90,7 +91,7 @@ def load_task(config: TrainConfig, source: Path) -> Task:
 
 
 def _import(*names: str) -> None:
-    """Import modules that need the extra `torch`, whose absence is said in one line."""
+    """Import modules that need the extra `torch`; one line says so where it is not installed."""
     with needs_torch("training"):
         for name in names:
             importlib.import_module(name)
@@ -148,13 +149,13 @@ def _all_rows(task: Task) -> NDArray[np.int64]:
 
 
 def _foretell(config: TrainConfig, task: Task, device: str) -> None:
-    """Say what a run file of every pixel will take."""
+    """Print the size of a run file of every pixel, and how long it will take to write."""
     from ntkspec.export import forecast
     from ntkspec.nets.build import build_model
 
-    found = forecast(build_model(config).to(device), task.coordinates)
-    size, seconds = format_bytes(found.bytes), format_seconds(found.seconds)
-    print(f"every pixel: {found.samples:,} {task.unit} take {size} and about {seconds}", flush=True)
+    cost = forecast(build_model(config).to(device), task.coordinates)
+    size, seconds = format_bytes(cost.bytes), format_seconds(cost.seconds)
+    print(f"every pixel: {cost.samples:,} {task.unit} take {size} and about {seconds}", flush=True)
 
 
 def write_run(
@@ -166,14 +167,14 @@ def write_run(
     overwrite: bool = False,
     progress: bool = False,
     say: Say = lambda _: None,
-    notes: Mapping[str, Any] | None = None,
+    notes: Mapping[str, object] | None = None,
 ) -> None:
-    """Write the snapshots of a training as a run file, evaluated on the device where it was trained.
+    """Write the snapshots of a training as a run file; networks are evaluated where they were trained.
 
     Args:
         path: the run file.
         training: its snapshots are exported, in float64.
-        task: what was learnt.
+        task: the picture or the mesh that was learnt.
         indices: (n,) rows of the task at which the Jacobians are taken.
         overwrite: replace an existing run file.
         progress: draw a bar on stderr.
@@ -181,10 +182,9 @@ def write_run(
         notes: what else to keep in the run's config, such as what made it.
 
     Raises:
-        OutputError: the file cannot be written; none is left then.
+        OutputError: the file cannot be written; nothing is left of it.
     """
     from ntkspec.export import RunExporter
-    from ntkspec.nets.run_folder import part_beside
 
     device, history = described(training.device), _history(training.curve, training.seconds)
     config = {
@@ -205,6 +205,13 @@ def write_run(
         progress=progress,
         say=say,
     )
+    _export(exporter, path, training, task)
+
+
+def _export(exporter: RunExporter, path: Path, training: Training, task: Task) -> None:
+    """Write the task's picture and all snapshots; after an error nothing is left."""
+    from ntkspec.nets.run_folder import part_beside
+
     opened = False
     try:
         with exporter as run:
@@ -224,8 +231,8 @@ def write_run(
         raise
 
 
-def _history(curve: LossCurve, seconds: float) -> dict[str, Any]:
-    """The loss curve, thinned so that it fits an attribute of the run file."""
+def _history(curve: LossCurve, seconds: float) -> dict[str, object]:
+    """Return the seconds and the loss curve, thinned so that it fits an attribute of the run file."""
     every = -(-len(curve.steps) // CURVE_POINTS)
     losses = [float(f"{loss:.5g}") for loss in curve.losses[::every]]
     return {"seconds": round(seconds, 3), "steps": curve.steps[::every].tolist(), "losses": losses}

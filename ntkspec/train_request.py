@@ -1,4 +1,4 @@
-"""What `python -m ntkspec.train` is asked for: flags and a TOML file, read and checked, without PyTorch."""
+"""Read and check the options of `python -m ntkspec.train`, of flags and a TOML file, without PyTorch."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ntkspec.errors import UsageError
-from ntkspec.nets.config import TrainConfig, read_toml, unnest
+from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.devices import check_device
 from ntkspec.nets.flags import COMMAND_OPTIONS, GIVEN_OPTIONS, read_flags
 from ntkspec.nets.presets import resolve
+from ntkspec.nets.sections import read_toml, unnest
 
 
 @dataclass(frozen=True)
 class Command:
-    """What was asked for."""
+    """What a command line asks for."""
 
     config: TrainConfig
     config_file: Path | None
@@ -31,14 +32,14 @@ class Command:
 
     @property
     def progress(self) -> bool:
-        """Whether to draw bars: a file or a pipe gets none."""
+        """Return whether to draw progress bars: on a terminal, unless quiet."""
         return not self.quiet and sys.stderr.isatty()
 
     def check_places(self) -> None:
         """Refuse, before any work, run files that cannot or must not be written.
 
         Raises:
-            OutputError: there is something of their names, or it is a file that is read.
+            OutputError: a file of that name exists, or is one that is read.
         """
         from ntkspec.nets.run_folder import (
             check_output,
@@ -84,7 +85,7 @@ def read_command(argv: Sequence[str] | None) -> Command:
 
 
 def _source(config: TrainConfig) -> tuple[str | None, str, str]:
-    """The file to learn, and what to say where none is given."""
+    """Return the file to learn, and of a missing one the option and what to expect, for the message."""
     if config.task == "occupancy":
         return config.mesh, "--mesh", "a watertight mesh, as in --mesh bunny.ply"
     return (
@@ -95,7 +96,7 @@ def _source(config: TrainConfig) -> tuple[str | None, str, str]:
 
 
 def _everywhere(path: str | None, config: TrainConfig, output: Path) -> Path | None:
-    """The run file of every pixel, if one is asked for and can be had."""
+    """Return the path of the run file of every pixel, or None where none is asked for."""
     if path is None:
         return None
     where = "option --everywhere"

@@ -1,4 +1,4 @@
-"""python -m ntkspec.validate: does a file obey the run-file contract, every number of it?"""
+"""python -m ntkspec.validate: check that run files obey the contract, every number of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLE = "example:\n  python -m ntkspec.validate run.h5 other-writer.h5\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line; return its exit code."""
     return run_command(lambda: _validate_all(argv))
 
 
@@ -63,13 +63,13 @@ def _validate(path: Path, memory: float | None, quiet: bool) -> int:
             print(one_line(f"warning: {warning}"), file=sys.stderr)
         jacobian = run.snapshots[-1].jacobian
         labels = ", ".join(f"{snap.label} (step {snap.step})" for snap in run.snapshots)
-        said = (
+        summary = (
             f"{path}: valid. {run.label!r} by {run.producer}: {run.samples} samples, "
             f"{jacobian.outputs} outputs, {jacobian.width} parameters in {len(jacobian)} blocks "
             f"({', '.join(jacobian.roles)}), {jacobian.dtype}, {format_bytes(jacobian.nbytes)} a snapshot; "
             f"snapshots: {labels}"
         )
-        print(one_line(said))
+        print(one_line(summary))
     return DONE
 
 

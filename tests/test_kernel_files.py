@@ -20,7 +20,8 @@ from ntkspec.analyze import analyze_runs, main
 from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import files as kernel_file
-from ntkspec.kernel.dense import Assembly, gram_sums
+from ntkspec.kernel.assembly import Assembly
+from ntkspec.kernel.dense import gram_sums
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.tiles import Tiling
 

@@ -183,7 +183,7 @@ def test_analyze_says_what_it_is_doing_until_it_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(analyze, "progress", functools.partial(progress, every=OFTEN))
     with standard_error() as stderr:
         monkeypatch.setattr(
-            "ntkspec.report.write.write_report", lambda *_: stderr.wait_for("min] drawing the report\n")
+            "ntkspec.report.write.write_report", lambda *_, **__: stderr.wait_for("min] drawing the report\n")
         )
         assert analyze.main(words) == 0
         assert not writers()

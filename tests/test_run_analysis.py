@@ -21,7 +21,8 @@ from ntkspec.report.compare import assemble, find_baseline, sample_warnings
 from ntkspec.report.from_json import read_report
 from ntkspec.report.to_json import to_json
 from ntkspec.report.write import write_json_file
-from ntkspec.run_analysis import RunSettings, analyze_run, digest, draw
+from ntkspec.run_analysis import RunSettings, analyze_run
+from ntkspec.run_samples import digest, draw
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden"
 FILES = [GOLDEN / "baseline-patch.h5", GOLDEN / "mpe.h5"]

@@ -29,7 +29,8 @@ from ntkspec.errors import (
 )
 from ntkspec.kernel import files
 from ntkspec.report.places import names_in_file
-from ntkspec.run_analysis import RunSettings, drawn
+from ntkspec.run_samples import drawn
+from ntkspec.run_settings import RunSettings
 from ntkspec.shared_kernels import compute_square, write_kernels_with
 from ntkspec.spectral.ablation import sums_of_blocks
 

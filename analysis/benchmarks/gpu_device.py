@@ -20,7 +20,7 @@ import numpy as np
 
 from ntkspec.errors import MemoryBudgetError
 from ntkspec.jacobian import Jacobian
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.problem import Kernel
 
 KERNEL = 0.95  # of the room that plans have on the device: the rest is for factors and tiles

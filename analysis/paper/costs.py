@@ -131,7 +131,8 @@ def by_vmap(config: TrainConfig, tasks: Sequence[ImageTask]) -> float:
     from torch.func import functional_call, stack_module_state, vmap
 
     from ntkspec.nets.build import build_model
-    from ntkspec.nets.training import deterministic, draw_batch
+    from ntkspec.nets.steps import draw_batch
+    from ntkspec.nets.training import deterministic
 
     model = build_model(config)
     stacked, buffers = stack_module_state([build_model(config) for _ in tasks])

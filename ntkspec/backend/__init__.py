@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from ntkspec.backend.cpu import CpuBackend
 from ntkspec.backend.protocol import Array, Backend, BackendName
-from ntkspec.errors import BackendError, UsageError
+from ntkspec.errors import BackendError, not_one_of
 from ntkspec.jacobian import Precision
 
 Choice = Literal["auto", "cpu", "gpu"]
@@ -25,9 +25,7 @@ def select(choice: Choice | Backend = "auto") -> Backend:
     if choice == "cpu":
         return CpuBackend()
     if choice not in ("auto", "gpu"):
-        raise UsageError(
-            "backend", expected="auto, cpu or gpu", got=repr(choice), remedy="choose one of these"
-        )
+        raise not_one_of("backend", choice, get_args(Choice))
     try:
         from ntkspec.backend.gpu import GpuBackend
 

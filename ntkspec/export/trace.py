@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -23,40 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ntkspec.export.margins import Margins, Number, Step
-
-# Which piece each number is on. At a kink it is the piece whose slope torch's derivative takes; where torch
-# takes neither slope, the kink is a piece by itself.
-_PIECES: dict[str, Callable[..., tuple[Tensor, ...]]] = {
-    "relu": lambda x: (x > 0,),
-    "leaky_relu": lambda x, slope=0.01: (x > 0,),
-    "_prelu_kernel": lambda x, slope: (x > 0,),
-    "threshold": lambda x, threshold, value: (x > threshold,),
-    "hardtanh": lambda x, low=-1, high=1: (x <= low, x >= high),
-    "clamp": lambda x, low=None, high=None: (
-        x < (-math.inf if low is None else low),
-        x > (math.inf if high is None else high),
-    ),
-    "clamp_min": lambda x, low: (x < low,),
-    "clamp_max": lambda x, high: (x > high,),
-    "abs": lambda x: (x > 0, x < 0),
-    "maximum": lambda x, y: (x > y, x < y),
-    "minimum": lambda x, y: (x > y, x < y),
-    "amax": lambda x, dim, keepdim=False: (x == x.amax(dim, keepdim=True),),
-    "amin": lambda x, dim, keepdim=False: (x == x.amin(dim, keepdim=True),),
-}
-_COMPARISONS = {"gt", "ge", "lt", "le", "eq", "ne"}
-_SUMS = {"add", "sub", "rsub", "neg", "clone", "copy", "_to_copy", "where", "masked_fill"}  # affine in all
-_PRODUCTS = {"mul", "bmm"}  # affine in one of two
-_MAPS = {"mm", "div", "sum", "mean"}  # affine in the first
-_BLANKS = (  # of a tensor's shape, not of its numbers
-    {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
-)
-_REDUCTIONS = {"sum", "mean", "amax", "amin"}
-_MOVES = (  # numbers change places, and nothing else
-    {"view", "_unsafe_view", "_reshape_alias", "alias", "detach", "squeeze", "unsqueeze", "expand", "repeat"}
-    | {"t", "transpose", "permute", "flip", "roll", "slice", "select", "split", "split_with_sizes", "unbind"}
-    | {"cat", "stack", "index", "index_select", "gather"}
-)
+from ntkspec.export.operations import BLANKS, COMPARISONS, MAPS, MOVES, PIECES, PRODUCTS, REDUCTIONS, SUMS
 
 
 class _Kind(Enum):
@@ -157,9 +123,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
             return self._margins.after(self._step(call))
         if kind is not _Kind.TRAINABLE or not any(tensor.is_floating_point() for tensor in call.tensors):
             return None
-        if call.name in _MOVES and self._margins.exact(call.tensors):
+        if call.name in MOVES and self._margins.exact(call.tensors):
             return None
-        if not self._margins.follows(call.name, _MOVES):
+        if not self._margins.follows(call.name, MOVES):
             self.certain = False  # such as a norm of weights: its rounding is not known here
             return None
         return self._margins.after(self._step(call))
@@ -183,7 +149,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         if _Kind.FREE in kinds and kinds & {_Kind.AFFINE, _Kind.PATTERN}:
             raise _UnknownOperation  # it depends on the sample in another way than by e
         kind: _Kind | None
-        if call.name in _BLANKS:
+        if call.name in BLANKS:
             kind = None
         elif _Kind.AFFINE in kinds:
             kind = self._pass(call)
@@ -216,22 +182,22 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
         """Return the kind of an operation on something affine, and record the pieces of an activation."""
         name, writes = call.name, bool(call.written)
         affine = [i for i, tensor in enumerate(call.tensors) if self._kind(tensor) is _Kind.AFFINE]
-        if name in _REDUCTIONS and not all(dim % call.args[0].ndim for dim in call.args[1] or [0]):
+        if name in REDUCTIONS and not all(dim % call.args[0].ndim for dim in call.args[1] or [0]):
             raise _UnknownOperation  # over samples
-        if name in _COMPARISONS and not writes:
+        if name in COMPARISONS and not writes:
             self._margins.decide(self._step(call))
             self._record(call.func(*call.args, **call.kwargs))
             return _Kind.PATTERN
-        if name in _PIECES and (affine == [0] or name in ("maximum", "minimum")):
+        if name in PIECES and (affine == [0] or name in ("maximum", "minimum")):
             self._margins.decide(self._step(call))
-            for piece in _PIECES[name](*call.args, **call.kwargs):
+            for piece in PIECES[name](*call.args, **call.kwargs):
                 self._record(piece)
-        elif name in _MOVES and not writes:
+        elif name in MOVES and not writes:
             self._check_move(call)
         elif not (
-            name in _SUMS
-            or (name in _PRODUCTS and len(affine) == 1)
-            or (name in _MAPS and affine == [0] and not call.kwargs.get("rounding_mode"))
+            name in SUMS
+            or (name in PRODUCTS and len(affine) == 1)
+            or (name in MAPS and affine == [0] and not call.kwargs.get("rounding_mode"))
             or (name == "addmm" and 2 not in affine)
         ):
             raise _UnknownOperation
@@ -273,7 +239,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in t
             self.steps.append((call.name, [tensor.shape[1:] for tensor in results]))
         if kind is _Kind.AFFINE and any(tensor.dtype != self._dtype for tensor in results):
             raise _UnknownOperation  # rounded
-        if call.name not in _MOVES | _REDUCTIONS:
+        if call.name not in MOVES | REDUCTIONS:
             affine = [tensor for tensor in call.tensors if self._kind(tensor) is _Kind.AFFINE]
             for argument, result in itertools.product(affine, results):
                 if argument.ndim != result.ndim or len(argument) != len(result):

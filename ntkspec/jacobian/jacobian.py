@@ -48,9 +48,7 @@ class Jacobian:
                 remedy="give blocks of one snapshot",
             )
         if self.samples < 1:
-            raise UsageError(
-                "Jacobian", expected="one or more samples", got=str(self.samples), remedy="take some of them"
-            )
+            raise UsageError("Jacobian", expected="one or more samples", got=str(self.samples))
         if len(set(self.names)) < len(self.blocks):
             raise UsageError(
                 "Jacobian",
@@ -80,12 +78,11 @@ class Jacobian:
         for block in self.blocks:
             if block.name == name:
                 return block
-        role = f"; jac.only({name!r}) keeps the blocks of this role" if name in self.roles else ""
         raise UsageError(
             "block of a Jacobian",
             expected=f"the name of one of its blocks ({', '.join(self.names)})",
             got=repr(name),
-            remedy=f"name one of these{role}",
+            remedy=f"jac.only({name!r}) keeps the blocks of this role" if name in self.roles else "",
         )
 
     @property
@@ -229,7 +226,6 @@ class Jacobian:
                 "block selection",
                 expected=f"a role ({', '.join(self.roles)}) or a block ({', '.join(self.names)})",
                 got=", ".join(map(repr, unknown)),
-                remedy="name one of these",
             )
 
 

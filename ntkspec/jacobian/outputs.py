@@ -32,7 +32,6 @@ def check_outputs(outputs: Outputs, c: int) -> Outputs:
         "outputs",
         expected=f"'trace', 'full' or an output number from 0 to {c - 1}",
         got=repr(outputs),
-        remedy="choose one of these",
     )
 
 

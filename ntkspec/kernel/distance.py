@@ -24,7 +24,7 @@ from ntkspec.backend import Array, Backend, Choice, Precision
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
-from ntkspec.kernel.dense import Assembly, overflow
+from ntkspec.kernel.assembly import Assembly, overflow
 from ntkspec.kernel.problem import Kernel, blocks_of
 
 FIRST, OTHER = SIDES = ("first ", "other ")  # prefixes of the names of blocks and sums of both sides

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Array, Backend, CpuBackend
 from ntkspec.jacobian import Jacobian, Outputs
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel
 from ntkspec.summation import gamma

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend, Choice, Precision
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import kernel_file, squares
-from ntkspec.kernel.dense import Assembly, ShareDone, require_finite
+from ntkspec.kernel.assembly import Assembly, ShareDone, require_finite
 from ntkspec.kernel.kernel_file import KernelFile
 from ntkspec.kernel.problem import Kernel, blocks_of
 from ntkspec.memory import samples_at_once

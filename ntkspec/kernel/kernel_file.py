@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ntkspec._io import allocate, locked, remove_leftovers, replacing
 from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
 from ntkspec.kernel import tiles
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.store.disk import writing
 
 FORMAT, VERSION = "ntkspec-kernel", 1

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, CpuBackend, Precision, select
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, not_one_of
 from ntkspec.jacobian import Block, Jacobian, Outputs, check_outputs, rows_per_sample
 from ntkspec.kernel.term import Term
 from ntkspec.memory import BUDGET, SHARE, budget_bytes, require
@@ -82,12 +82,7 @@ class Kernel:
     def __post_init__(self) -> None:
         object.__setattr__(self, "outputs", check_outputs(self.outputs, self.rows.outputs))
         if self.precision not in get_args(Precision):
-            raise UsageError(
-                "precision",
-                expected=" or ".join(get_args(Precision)),
-                got=repr(self.precision),
-                remedy="choose one of these",
-            )
+            raise not_one_of("precision", self.precision, get_args(Precision))
         if self.columns is not None:
             check_same_parameters(self.rows, self.columns, "columns of the kernel")
 

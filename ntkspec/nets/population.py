@@ -26,16 +26,14 @@ from ntkspec.nets.grid import Multigrid
 from ntkspec.nets.image import ImageTask
 from ntkspec.nets.lookup import TableLookup
 from ntkspec.nets.mlp import CoordinateNetwork
+from ntkspec.nets.steps import draw_batch, make_optimizer, take_steps
 from ntkspec.nets.training import (
     LossCurve,
     Training,
     TrainingSnapshot,
     deterministic,
-    draw_batch,
     evaluate,
-    make_optimizer,
     snapshot_labels,
-    take_steps,
     within_memory,
 )
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,7 @@ from ntkspec.errors import TrainingError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.devices import full_float32
-from ntkspec.nets.lookup import TableLookup
+from ntkspec.nets.steps import LOSS_EVERY, diverged, draw_batch, make_optimizer, take_steps
 from ntkspec.nets.task import Loss, Picture, Predict, Task
 
 __all__ = [
@@ -34,21 +32,14 @@ __all__ = [
     "LossCurve",
     "Training",
     "TrainingSnapshot",
-    "check_finite",
     "deterministic",
-    "draw_batch",
     "evaluate",
-    "make_optimizer",
-    "on_host",
     "predictor",
     "snapshot_labels",
-    "stretches",
-    "take_steps",
     "train",
     "within_memory",
 ]
 
-LOSS_EVERY = 10  # steps between two points of the loss curve, and between two looks for NaN
 PREDICT_ROWS = 2**16  # rows evaluated at a time
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # the variable by which cuBLAS is told to add up in one order
 CUBLAS_ORDERED = (":4096:8", ":16:8")  # the values for that, on which some versions of PyTorch insist
@@ -153,50 +144,6 @@ def train(
     return Training(config, tuple(snapshots), LossCurve.from_losses(losses), seconds, str(device))
 
 
-def take_steps(
-    config: TrainConfig,
-    labels: Mapping[int, str],
-    losses: NDArray[np.float32],
-    step: Callable[[], Tensor],
-    keep: Callable[[int], None],
-    advance: Callable[[int], None],
-) -> float:
-    """Take the steps of a training, with snapshots between them; return the seconds without the snapshots.
-
-    Args:
-        config: says how many steps.
-        labels: by the number of steps done when a snapshot is taken; 0 is before the first step.
-        losses: (steps,), or (steps, P) of P networks; filled.
-        step: takes a step and returns the loss before it, () or (P,).
-        keep: takes a snapshot; called with the number of steps done.
-        advance: called with the number of steps done, every tenth step.
-
-    Raises:
-        TrainingError: a loss is no longer finite.
-    """
-    seconds = 0.0
-    if 0 in labels:
-        keep(0)
-    for first, last in stretches(sorted({0, config.iterations, *labels}), LOSS_EVERY):
-        start = time.perf_counter()
-        losses[first:last] = on_host([step() for _ in range(first, last)])
-        check_finite(losses[first:last], first, config)
-        seconds += time.perf_counter() - start
-        advance(last)
-        if last in labels:
-            keep(last)
-    return seconds
-
-
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Adam:
-    """Return Adam with one learning rate for the tables of lookups and another for everything else."""
-    tables = {id(module.table) for module in model.modules() if isinstance(module, TableLookup)}
-    grid = [parameter for parameter in model.parameters() if id(parameter) in tables]
-    network = [parameter for parameter in model.parameters() if id(parameter) not in tables]
-    groups = [{"params": network, "lr": config.lr}, {"params": grid, "lr": config.grid_lr}]
-    return torch.optim.Adam([group for group in groups if group["params"]])
-
-
 def snapshot_labels(config: TrainConfig, kept: Collection[str] | None = None) -> dict[int, str]:
     """Return the steps at which snapshots are taken, and their labels, "init" and "end" first.
 
@@ -222,7 +169,7 @@ def evaluate(model: nn.Module, task: Task, label: str, step: int) -> TrainingSna
     predicted = predict(task.coordinates)
     loss = _whole_loss(task, predicted)
     if not math.isfinite(loss):
-        raise _diverged(step, loss, "--lr or --grid-lr")
+        raise diverged(step, loss, "--lr or --grid-lr")
     metrics, picture = task.judge(predicted, predict, _device_of(model))
     state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
     return TrainingSnapshot(label, step, {"loss": loss, **metrics}, state, picture)
@@ -253,23 +200,6 @@ def _whole_loss(task: Task, predicted: NDArray[np.float32]) -> float:
     return float(LOSSES[task.loss](outputs, values))
 
 
-def stretches(stops: list[int], longest: int) -> Iterator[tuple[int, int]]:
-    """Return half-open ranges of steps, each at most `longest`, that end at every stop.
-
-    They end at multiples of `longest`, too.
-    """
-    ends = sorted({*stops, *range(0, stops[-1], longest)})
-    return pairwise(ends)
-
-
-def draw_batch(x: Tensor, y: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw rows of x and y with replacement, by a generator on the CPU; return all if there are no more."""
-    if size >= len(x):
-        return x, y
-    rows = torch.randint(len(x), (size,), generator=generator).to(x.device)
-    return x[rows], y[rows]
-
-
 def _step(
     model: nn.Module,
     optimizer: torch.optim.Adam,
@@ -283,36 +213,6 @@ def _step(
     loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
     optimizer.step()
     return loss.detach()
-
-
-def on_host(losses: Sequence[Tensor]) -> NDArray[np.float32]:
-    """Return the losses of several steps in one array; this waits for a device, the steps do not."""
-    array: NDArray[np.float32] = torch.stack([*losses]).cpu().numpy()
-    return array
-
-
-def check_finite(losses: NDArray[np.float32], first: int, config: TrainConfig) -> None:
-    """Refuse losses (k,) or (k, P) of k steps, from step `first` on, of which one is not finite.
-
-    Raises:
-        TrainingError: it says at which step.
-    """
-    losses = losses.reshape(len(losses), -1).max(axis=1)
-    wrong = np.flatnonzero(~np.isfinite(losses))
-    if len(wrong):
-        rates = f"--lr (now {config.lr:g})"
-        if config.encoding == "multigrid":
-            rates += f" or --grid-lr (now {config.grid_lr:g})"
-        raise _diverged(first + int(wrong[0]), float(losses[wrong[0]]), rates)
-
-
-def _diverged(step: int, loss: float, rates: str) -> TrainingError:
-    return TrainingError(
-        f"training, step {step}",
-        expected="a finite loss",
-        got=f"{loss}: the network diverged",
-        remedy=f"lower the learning rate {rates}",
-    )
 
 
 @contextmanager

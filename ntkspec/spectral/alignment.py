@@ -34,10 +34,8 @@ from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.spectral.accuracy import solver_error
 from ntkspec.spectral.choose import MethodChoice, spectrum
 from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.shares import TOLERANCE, kernel_target_of, shares_of
 from ntkspec.spectral.targets import Vector, check_targets
-
-DIGITS = 5  # of shares, rounded when they are made: a file holds the very record, and is small
-TOLERANCE = 10.0 ** (1 - DIGITS)  # relative, of a share or of a sum of shares
 
 
 @dataclass(frozen=True, repr=False)
@@ -251,48 +249,16 @@ def align(
             "alignment", expected="a spectrum with vectors", got="one without", remedy="ask for vectors"
         )
     projected = spectrum.vectors.T @ target
-    shares, rest = _shares(spectrum, target, projected)
-    left = None if residual is None else _shares(spectrum, residual, spectrum.vectors.T @ residual)
+    shares, rest = shares_of(spectrum, target, projected)
+    left = None if residual is None else shares_of(spectrum, residual, spectrum.vectors.T @ residual)
     return Alignment(
         spectrum=replace(spectrum, vectors=None),
         target=shares,
         rest=rest,
-        kernel_target=_kernel_target(spectrum, target, projected),
+        kernel_target=kernel_target_of(spectrum, target, projected),
         residual=None if left is None else left[0],
         residual_rest=None if left is None else left[1],
     )
-
-
-def _shares(spectrum: Spectrum, values: Vector, projected: Vector) -> tuple[Vector, float]:
-    """Return the shares of the resolved modes (r,), and that of the rest.
-
-    Args:
-        spectrum: m eigenvalues with their eigenvectors.
-        values: targets or residual (N, columns).
-        projected: v_i . y_o (m, columns).
-    """
-    r, whole = spectrum.resolved, float(np.sum(values**2))
-    if r == spectrum.size:
-        rest = 0.0
-    elif spectrum.vectors is None or r == 0:
-        rest = 1.0
-    else:  # not 1 - the others: it may be far below their rounding
-        rest = float(np.sum((values - spectrum.vectors[:, :r] @ projected[:r]) ** 2)) / whole
-    shares = np.sum(projected[:r] ** 2, axis=1) / whole
-    return np.array([_rounded(share) for share in shares.tolist()]), _rounded(min(rest, 1.0))
-
-
-def _kernel_target(spectrum: Spectrum, target: Vector, projected: Vector) -> float | None:
-    """Return <K, Y Y^T> / (||K|| ||Y Y^T||) in the Frobenius norm.
-
-    None where not all eigenvalues of K are known, or K is zero.
-    """
-    if not spectrum.complete or spectrum.resolved == 0:
-        return None
-    values = spectrum.eigenvalues / spectrum.eigenvalues[0]
-    common = float(values @ np.sum(projected**2, axis=1))
-    norms = np.linalg.norm(values) * np.linalg.norm(target.T @ target)
-    return _rounded(min(common / float(norms), 1.0))
 
 
 def _outside(share: float) -> float:
@@ -300,10 +266,6 @@ def _outside(share: float) -> float:
     if not 0 < share <= 1:
         raise UsageError("share of the targets", expected="a number above 0, up to 1", got=shown(share))
     return 1 - share
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS - 1}e}")
 
 
 def _beyond(shares: Vector, rest: float) -> Vector:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import MemoryBudgetError
 from ntkspec.jacobian import Jacobian
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.enclosure import TINIEST, KernelEnclosure
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.bounds.record import Bound

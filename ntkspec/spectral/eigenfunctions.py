@@ -22,7 +22,7 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, gram_errors, magnitude_of
 from ntkspec.spectral.eigenvalues import Spectrum

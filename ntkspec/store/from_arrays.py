@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian
 from ntkspec.store.checks import Floats
 from ntkspec.store.given import Rows, as_floats, as_indices, as_jacobian
 from ntkspec.store.texts import check_label, one_level
@@ -31,32 +31,24 @@ def write_run(
     roles: Mapping[str, str] | None = None,
     metrics: Mapping[str, float] | None = None,
     run_label: str | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, object] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a run file of one snapshot from arrays, such as those of JAX and NumPy.
 
-    Arrays go through `numpy.asarray`. float32 and float64 are stored as they are, float16 and bfloat16 as
-    float32, integers as float64. The file grows under `<path>.part` and takes its name when it is whole;
-    after an error nothing is left. `ntkspec.RunWriter` writes several snapshots, and more than memory holds.
+    float32 and float64 are stored as they are, float16 and bfloat16 as float32, integers as float64. A vector
+    (n,) of inputs or targets is taken as (n, 1). After an error no file is left. `ntkspec.RunWriter` writes
+    several snapshots, and more than memory holds.
 
     Args:
         path: the run file.
-        inputs: (n, d), coordinates as the model received them; (n,) is taken as (n, 1).
+        inputs: (n, d), coordinates as the model received them.
         outputs: (n, c), f(x_i). They may be (n,) if the function has one output; then the arrays of `blocks`
             lack the axis c, too.
-        blocks: a mapping of names to Jacobians. It may be a tree of dicts and lists, as of JAX's parameters;
-            its leaves become blocks, named by their keys with dots between: "Dense_0.kernel". A leaf is
-
-            - an array (n, c, ...) of d f_o(x_i) / d theta, the parameter's own axes last, as
-              `jax.vmap(jax.jacrev(f), (None, 0))(parameters, x)` has them;
-            - a tuple (left, right) of factors, whose row-wise Kronecker product is the Jacobian: arrays
-              (n, a) and (n, c, b), `ntkspec.DenseFactor`, `ntkspec.SparseFactor` or, of a layer that is used
-              several times, `ntkspec.PairsFactor`; None is all ones;
-            - one factor of the package, which is then the right one, or an `ntkspec.Block`.
-
-            An `ntkspec.Jacobian` is taken as it is, with its regions.
-        targets: (n, c), optional; (n,) is taken as (n, 1).
+        blocks: name -> array (n, c, ...) of d f_o(x_i) / d theta, the parameter's own axes last, or factors
+            of it; or a tree of dicts and lists of these, as `jax.vmap(jax.jacrev(f), (None, 0))(parameters,
+            x)` returns it. `ntkspec.store.given.as_jacobian` lists all that is taken.
+        targets: (n, c), optional.
         step: training step of the snapshot, 0 or more.
         label: of the snapshot, such as "init", "mid", "end", by which `Run.snapshot` finds it.
         indices: (n,) integers, optional: position of each sample in its data set.
@@ -84,31 +76,35 @@ def write_run(
         >>> bool(np.allclose(kernel, 2 * (x @ x.T + 1)))
         True
     """
-    path = Path(path)
-    x, outputs = _matrix(inputs, "inputs"), as_floats(outputs, "outputs")
-    y = _matrix(outputs, "outputs", len(x))
-    rows = Rows(len(x), y.shape[1], outputs.ndim == 1)
+    x, values = _matrix(inputs, "inputs"), as_floats(outputs, "outputs")
+    y = _matrix(values, "outputs", len(x))
+    rows = Rows(len(x), y.shape[1], values.ndim == 1)
     t = None if targets is None else _matrix(targets, "targets", len(x), rows.c)
     jacobian = as_jacobian(blocks, rows, roles)
-    step = whole_number(step, "step", 0)
-    id = one_level(check_label(label, "label"))
+    step, id = whole_number(step, "step", 0), one_level(check_label(label, "label"))
+    positions = None if indices is None else _positions(indices, len(x))
+    shown_as = Path(path).stem if run_label is None else run_label
     writer = RunWriter(
-        path,
-        inputs=x,
-        targets=t,
-        indices=None if indices is None else _positions(indices, len(x)),
-        label=path.stem if run_label is None else run_label,
-        config=config,
-        overwrite=overwrite,
+        path, inputs=x, targets=t, indices=positions, label=shown_as, config=config, overwrite=overwrite
     )
+    id = "snapshot" if id in ("", ".", "..") else id
+    _write_snapshot(writer, y, jacobian, id, step=step, label=label, metrics=metrics)
+
+
+def _write_snapshot(
+    writer: RunWriter,
+    outputs: Floats,
+    jacobian: Jacobian,
+    id: str,
+    *,
+    step: int,
+    label: str,
+    metrics: Mapping[str, float] | None,
+) -> None:
+    """Write the one snapshot and finish the file; after an error no file is left."""
     try:
-        with (
-            writer as run,
-            run.snapshot(
-                "snapshot" if id in ("", ".", "..") else id, step=step, label=label, metrics=metrics
-            ) as snapshot,
-        ):
-            snapshot.write(0, y, jacobian, jacobian.regions, certain=jacobian.regions_certain)
+        with writer as run, run.snapshot(id, step=step, label=label, metrics=metrics) as snapshot:
+            snapshot.write(0, outputs, jacobian, jacobian.regions, certain=jacobian.regions_certain)
     except BaseException:
         writer.part.unlink(missing_ok=True)  # nothing could continue it
         raise

@@ -101,7 +101,17 @@ def as_jacobian(blocks: object, rows: Rows, roles: Mapping[str, str] | None) -> 
     """Make a Jacobian of blocks as `ntkspec.write_run` takes them.
 
     Args:
-        blocks: a Jacobian, or a tree of arrays and factors.
+        blocks: a mapping of names to Jacobians. It may be a tree of dicts and lists, as of JAX's parameters;
+            its leaves become blocks, named by their keys with dots between: "Dense_0.kernel". A leaf is
+
+            - an array (n, c, ...) of d f_o(x_i) / d theta, the parameter's own axes last, as
+              `jax.vmap(jax.jacrev(f), (None, 0))(parameters, x)` returns them;
+            - a tuple (left, right) of factors, whose row-wise Kronecker product is the Jacobian: arrays
+              (n, a) and (n, c, b), `ntkspec.DenseFactor`, `ntkspec.SparseFactor` or, of a layer that is used
+              several times, `ntkspec.PairsFactor`; None is all ones;
+            - one factor of the package, which is then the right one, or an `ntkspec.Block`.
+
+            An `ntkspec.Jacobian` is taken as it is, with its regions.
         rows: how many samples and outputs every block must have.
         roles: of the blocks, by the beginnings of their names.
 

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
-from ntkspec._io import first_line
 from ntkspec.errors import RunFileError, not_one_of
 from ntkspec.memory import budget_bytes
 from ntkspec.store import checks, digest, schema
 from ntkspec.store.checks import Floats
-from ntkspec.store.disk import open_hdf5
+from ntkspec.store.opening import check_is_file, not_a_run_file, open_for_reading
 from ntkspec.store.pictures import read_pictures
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.stored import Stored, open_stored, require_open
@@ -43,7 +42,7 @@ class Run:
         self._trial = trial
         where = str(path)
         if checks.text(file, "format", where) != schema.FORMAT:
-            raise _foreign(path, f"format {checks.text(file, 'format', where)!r}")
+            raise not_a_run_file(path, f"format {checks.text(file, 'format', where)!r}")
         version = checks.integer(file, "version", where, 0)
         if version not in schema.VERSIONS:
             raise RunFileError(
@@ -265,10 +264,10 @@ def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial
         ((40, 2), (40, 3))
     """
     path, budget = Path(path), budget_bytes(memory)
-    _check_is_file(path)
+    check_is_file(path)
     if trial:
         _try_out(path, "structure", _walk, budget)
-    file = _open_hdf5(path)
+    file = open_for_reading(path)
     try:
         with checks.reading(str(path)):
             return Run(path, file, budget, trial)
@@ -284,45 +283,8 @@ def _try_out(path: Path, what: str, look: Callable[[Path, int, sandbox.Step], No
 
 
 def _walk(path: Path, budget: int, step: sandbox.Step) -> None:
-    Run(path, _open_hdf5(path), budget).walk(step)
+    Run(path, open_for_reading(path), budget).walk(step)
 
 
 def _read_filtered(path: Path, budget: int, step: sandbox.Step) -> None:
-    Run(path, _open_hdf5(path), budget).read_filtered(step)
-
-
-def _check_is_file(path: Path) -> None:
-    if not path.exists():
-        raise RunFileError(str(path), expected="a run file", got="no such file", remedy="check the path")
-    if path.is_dir():
-        raise RunFileError(str(path), expected="a run file", got="a folder", remedy="name the .h5 file in it")
-    if not path.is_file():
-        raise RunFileError(str(path), expected="a run file", got="a device or pipe", remedy="name a file")
-
-
-def _open_hdf5(path: Path) -> h5py.File:
-    try:
-        if path.stat().st_size == 0:
-            raise _foreign(path, "an empty file")
-        with path.open("rb"):
-            pass
-        if not h5py.is_hdf5(path):
-            raise _foreign(path, "a file that is not HDF5")
-        return open_hdf5(path, "r")
-    except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise RunFileError(
-            str(path),
-            expected="a readable HDF5 file",
-            got=f"a damaged or locked one ({reason})",
-            remedy="copy or export it again; wait if it is being written",
-        ) from None
-
-
-def _foreign(path: Path, got: str) -> RunFileError:
-    return RunFileError(
-        str(path),
-        expected=f"a run file (HDF5, format {schema.FORMAT!r})",
-        got=got,
-        remedy="see docs/run-format.md",
-    )
+    Run(path, open_for_reading(path), budget).read_filtered(step)

@@ -1,20 +1,92 @@
-"""Read run files that a killed writer left unfinished, to be continued."""
+"""Read run files that a killed writer left unfinished, and continue them."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from ntkspec import sandbox
 from ntkspec._io import first_line
 from ntkspec.errors import UsageError
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray
-from ntkspec.store.disk import open_hdf5
+from ntkspec.store.disk import open_hdf5, reserve
 
 
-def read_unfinished(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArray]]:
+def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.File:
+    """Open an interrupted file for writing, once its unfinished snapshots are left out.
+
+    Args:
+        part: the file.
+        fresh: where a copy of it may be written.
+        samples: name -> array, of the run that is to be continued.
+
+    Raises:
+        UsageError: the file is damaged, a link, or has other samples.
+    """
+    if part.is_symlink():
+        raise UsageError(
+            str(part),
+            expected="an interrupted run file to resume",
+            got="a link",
+            remedy="delete it, or start without resume",
+        )
+    size = part.stat().st_size
+    seconds = sandbox.SECONDS + min(size // 2**21, 60)
+    sandbox.try_out(part, "resume", partial(_try, part), max(size, 2**28), seconds)
+    with _open_part(part, "r", samples) as file:
+        unfinished = _unfinished(file)
+    if unfinished:
+        reserve(fresh, size)
+        try:
+            with _open_part(part, "r", samples) as old, open_hdf5(fresh, "w") as new:
+                _copy_finished(old, new)
+            os.replace(fresh, part)
+        finally:
+            fresh.unlink(missing_ok=True)
+    file = _open_part(part, "r+", samples)
+    file.attrs["complete"] = False  # it may have been marked, but not yet renamed
+    file.attrs.pop(digest.DIGEST, None)
+    return file
+
+
+def _copy_finished(old: h5py.File, new: h5py.File) -> None:
+    """Copy a file without its unfinished snapshots.
+
+    Parts of these may lie beyond the end that the file states, since the writer was killed: then they cannot
+    be deleted, and writing beside them is not safe.
+    """
+    new.attrs.update(old.attrs)
+    for name in [name for name in old if name != schema.SNAPSHOTS]:
+        old.copy(name, new)
+    snapshots = new.create_group(schema.SNAPSHOTS)
+    for name in [name for name in old[schema.SNAPSHOTS] if name not in _unfinished(old)]:
+        old.copy(f"{schema.SNAPSHOTS}/{name}", snapshots)
+
+
+def _open_part(part: Path, mode: str, samples: Mapping[str, AnyArray]) -> h5py.File:
+    """Open the interrupted file; raise `UsageError` if it is damaged or has other samples."""
+    file, stored = _read(part, mode)
+    same = stored.keys() == samples.keys() and all(
+        np.array_equal(stored[name], array) for name, array in samples.items()
+    )
+    if not same:
+        file.close()
+        raise UsageError(
+            str(part),
+            expected="the samples of this run",
+            got="other samples",
+            remedy="delete it, or start without resume",
+        )
+    return file
+
+
+def _read(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArray]]:
     """Open an interrupted file and read its samples; raise `UsageError` if it is damaged."""
     try:
         file = open_hdf5(part, mode)
@@ -33,12 +105,12 @@ def read_unfinished(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArra
     return file, stored
 
 
-def try_unfinished(part: Path, _: sandbox.Step) -> None:
-    """Read an interrupted file as `read_unfinished`, for a trial in another process."""
-    read_unfinished(part, "r")
+def _try(part: Path, _: sandbox.Step) -> None:
+    """Read an interrupted file, for a trial in another process."""
+    _read(part, "r")
 
 
-def unfinished_snapshots(file: h5py.File) -> list[str]:
+def _unfinished(file: h5py.File) -> list[str]:
     """Return the ids of the snapshots that are not complete."""
     snapshots = file[schema.SNAPSHOTS]
     return [name for name in snapshots if not snapshots[name].attrs.get("complete", False)]

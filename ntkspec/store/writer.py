@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +20,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec import sandbox
 from ntkspec._version import PRODUCER
 from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
@@ -31,7 +29,7 @@ from ntkspec.store.disk import check_writable, is_locked, open_hdf5, reserve, wr
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
 from ntkspec.store.texts import check_label, check_name
-from ntkspec.store.unfinished import read_unfinished, try_unfinished, unfinished_snapshots
+from ntkspec.store.unfinished import reopen
 
 PART = ".part"
 
@@ -103,9 +101,10 @@ class RunWriter:
                     remedy="give one row a sample",
                 )
         with writing(self.path):
-            self._file = (
-                self._continue() if resume and self.part.exists() else self._create(label, config or {})
-            )
+            if resume and self.part.exists():
+                self._file = reopen(self.part, self._fresh, self._samples)
+            else:
+                self._file = self._create(label, config or {})
 
     def _create(self, label: str, config: Mapping[str, object]) -> h5py.File:
         """Begin the file: its attributes and its samples."""
@@ -150,63 +149,6 @@ class RunWriter:
             )
         self.part.unlink()
         self._fresh.unlink(missing_ok=True)
-
-    def _continue(self) -> h5py.File:
-        """Open what a killed writer left, once its unfinished snapshots are left out."""
-        if self.part.is_symlink():
-            raise UsageError(
-                str(self.part),
-                expected="an interrupted run file to resume",
-                got="a link",
-                remedy="delete it, or start without resume",
-            )
-        size = self.part.stat().st_size
-        seconds = sandbox.SECONDS + min(size // 2**21, 60)
-        sandbox.try_out(self.part, "resume", partial(try_unfinished, self.part), max(size, 2**28), seconds)
-        with self._open_part("r") as file:
-            interrupted = unfinished_snapshots(file)
-        if interrupted:
-            self._leave_out_unfinished(size)
-        file = self._open_part("r+")
-        file.attrs["complete"] = False  # it may have been marked, but not yet renamed
-        file.attrs.pop(digest.DIGEST, None)
-        return file
-
-    def _leave_out_unfinished(self, size: int) -> None:
-        """Replace the file by a copy without unfinished snapshots.
-
-        Parts of these may lie beyond the end that the file states, since the writer was killed: then they
-        cannot be deleted, and writing beside them is not safe.
-        """
-        fresh = self._fresh
-        reserve(fresh, size)
-        try:
-            with self._open_part("r") as old, open_hdf5(fresh, "w") as new:
-                new.attrs.update(old.attrs)
-                for name in [name for name in old if name != schema.SNAPSHOTS]:
-                    old.copy(name, new)
-                snapshots = new.create_group(schema.SNAPSHOTS)
-                for name in [name for name in old[schema.SNAPSHOTS] if name not in unfinished_snapshots(old)]:
-                    old.copy(f"{schema.SNAPSHOTS}/{name}", snapshots)
-            os.replace(fresh, self.part)
-        finally:
-            fresh.unlink(missing_ok=True)
-
-    def _open_part(self, mode: str) -> h5py.File:
-        """Open the interrupted file; raise `UsageError` if it is damaged or has other samples."""
-        file, stored = read_unfinished(self.part, mode)
-        same = stored.keys() == self._samples.keys() and all(
-            np.array_equal(stored[name], array) for name, array in self._samples.items()
-        )
-        if not same:
-            file.close()
-            raise UsageError(
-                str(self.part),
-                expected="the samples of this run",
-                got="other samples",
-                remedy="delete it, or start without resume",
-            )
-        return file
 
     @property
     def complete_snapshots(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import ntkspec
 from ntkspec.backend import select
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import DenseFactor, Jacobian, Parameter
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.problem import Kernel
 
 

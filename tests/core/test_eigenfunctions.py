@@ -12,7 +12,7 @@ from standins import stand_in_gpu
 
 import ntkspec
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.eigenfunctions import MODES, MOST_ERROR
 from ntkspec.spectral.frequency import PixelGrid

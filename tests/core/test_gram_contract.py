@@ -18,7 +18,8 @@ from ntkspec.backend import CpuBackend, select
 from ntkspec.backend.arrays import ArrayBackend
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian, SparseFactor
-from ntkspec.kernel.dense import Assembly, gram_sums
+from ntkspec.kernel.assembly import Assembly
+from ntkspec.kernel.dense import gram_sums
 from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.tiles import Tiling
@@ -200,7 +201,7 @@ def test_output_modes_that_do_not_exist(outputs):
 
 
 def test_a_backend_that_does_not_exist():
-    with pytest.raises(UsageError, match="auto, cpu or gpu"):
+    with pytest.raises(UsageError, match="auto, cpu, gpu"):
         select("tpu")
 
 

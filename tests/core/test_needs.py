@@ -12,7 +12,7 @@ import pytest
 from ntkspec.backend import select
 from ntkspec.errors import MemoryBudgetError
 from ntkspec.jacobian import Jacobian
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.linear_operator import operator_bytes, operator_of
 from ntkspec.kernel.panels import triangle_bytes, triangular_factor
 from ntkspec.kernel.problem import Kernel, sums_of

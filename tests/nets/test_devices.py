@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ntkspec.errors import TrainingError, UsageError
-from ntkspec.nets import devices, population, training
+from ntkspec.nets import devices, population, steps, training
 from ntkspec.nets.build import build_model
 from ntkspec.nets.devices import check_device, described, find_device, full_float32
 from ntkspec.nets.grid import GridLevel
@@ -188,7 +188,7 @@ def on_meta(monkeypatch):
     def sample(level, x):
         raise AssertionError("grid_sample")
 
-    monkeypatch.setattr(training, "on_host", losses)
+    monkeypatch.setattr(steps, "on_host", losses)
     monkeypatch.setattr(GridLevel, "_sample", sample)
     with OneDevice():
         yield
@@ -263,4 +263,4 @@ def test_one_member_that_diverges_is_found_in_a_stretch():
     """Of two losses a step."""
     losses = np.array([[1, 1], [1, np.nan], [np.inf, 1]], dtype=np.float32)
     with pytest.raises(TrainingError, match=r"training, step 31: expected a finite loss, got nan"):
-        training.check_finite(losses.max(axis=1), 30, short("baseline"))
+        steps.check_finite(losses.max(axis=1), 30, short("baseline"))

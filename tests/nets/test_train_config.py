@@ -8,10 +8,11 @@ import torch
 
 from ntkspec.errors import UsageError
 from ntkspec.nets.build import build_model
-from ntkspec.nets.config import OPTIONS, TrainConfig, read_toml, unnest
+from ntkspec.nets.config import OPTIONS, TrainConfig
 from ntkspec.nets.grid import GridLevel
 from ntkspec.nets.lookup import TableLookup
 from ntkspec.nets.presets import PRESETS, resolve
+from ntkspec.nets.sections import read_toml, unnest
 
 VISIBLE = [option for option in OPTIONS if not option.hidden]
 

@@ -16,7 +16,8 @@ from ntkspec.nets.build import build_model
 from ntkspec.nets.checkpoint import load_checkpoint, save_checkpoint
 from ntkspec.nets.image import load_image
 from ntkspec.nets.presets import resolve
-from ntkspec.nets.training import make_optimizer, snapshot_labels, train
+from ntkspec.nets.steps import make_optimizer
+from ntkspec.nets.training import snapshot_labels, train
 
 
 @pytest.fixture(scope="module")

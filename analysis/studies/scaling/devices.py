@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ntkspec.errors import MemoryBudgetError
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.linear_operator import operator_bytes
 from ntkspec.kernel.low_rank import LARGEST
 from ntkspec.kernel.panels import panel_width

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from ntkspec.backend import two_stage
 from ntkspec.backend.arrays import MEETING, WIDEST
 from ntkspec.jacobian import SparseFactor
-from ntkspec.kernel.dense import Assembly
+from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.linear_operator import operator_bytes
 from ntkspec.kernel.low_rank import BLOCK
 from ntkspec.kernel.panels import panel_width

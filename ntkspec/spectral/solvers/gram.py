@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ntkspec.backend import Precision
 from ntkspec.errors import MemoryBudgetError
-from ntkspec.kernel.dense import Assembly, Beside, least_bytes
+from ntkspec.kernel.assembly import Assembly, Beside, least_bytes
 from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import format_bytes
 from ntkspec.spectral.accuracy import ErrorModel, gram_errors, magnitude_of

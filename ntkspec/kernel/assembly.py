@@ -1,0 +1,236 @@
+"""Plan in which tiles and how much memory kernels are assembled, and assemble them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntkspec.backend import Array, Backend, CpuBackend
+from ntkspec.counts import whole_number
+from ntkspec.errors import MemoryBudgetError, UsageError, shown
+from ntkspec.jacobian import Jacobian
+from ntkspec.kernel import tiles
+from ntkspec.kernel.forms import TileForm
+from ntkspec.kernel.problem import Kernel
+from ntkspec.memory import BUDGET, format_bytes
+
+SMALLEST_TILE = 32  # rows of a tile, at least, where memory is short
+FEWER = "or use fewer samples, --precision float32, or --method lanczos"
+ShareDone = Callable[[float], None]  # called with the share of the work that is done
+Beside = Callable[[Backend], int]  # bytes that are needed beside a kernel that this backend computes with
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The plan by which kernels are assembled: what is added up, in which tiles, and in how much memory."""
+
+    kernel: Kernel  # of all blocks that some sum has
+    groups: tiles.Groups
+    names: tuple[str, ...]
+    tiling: tiles.Tiling
+    on_host: bool  # kernels are stored on the host, wherever the backend computes
+    needed: int  # bytes, kernels included
+    forms: Mapping[str, TileForm] | None = None  # of the blocks; None: as chosen by all samples of the kernel
+
+    @staticmethod
+    def from_kernel(
+        kernel: Kernel,
+        parts: Mapping[str, Jacobian] | None = None,
+        tile: int | None = None,
+        *,
+        targets_given: bool = False,
+        beside: Beside = lambda _: 0,
+    ) -> Assembly:
+        """Plan an assembly that fits the memory where the kernel is computed.
+
+        Kernels that do not fit on a device, with what is needed beside them, are put on the host.
+
+        Args:
+            kernel: of every block that is added up.
+            parts: name -> blocks to add up; default: {"total": all of them}.
+            tile: as for `gram`.
+            targets_given: the kernels' arrays exist already, outside of the budget.
+            beside: bytes that the caller needs beside the kernels when factors and tiles are freed.
+
+        Raises:
+            MemoryBudgetError: the kernels, the tiles at work and the factors of two samples do not fit, or
+                the kernels and what is needed beside them.
+        """
+        tile = None if tile is None else whole_number(tile, "tile", 1)
+        parts = {"total": kernel.rows} if parts is None else parts
+        groups = tiles.Groups.from_parts(parts)
+        tile, work = _tile_rows(kernel, groups, tile)
+        kernels = 0 if targets_given else len(parts) * kernel.nbytes
+        later = beside(kernel.backend)
+        peak = max(least_bytes(kernel, kernels + work), kernels + later)
+        on_host = targets_given or (bool(kernel.backend.device) and peak > kernel.room)
+        if on_host and not targets_given:
+            later = beside(CpuBackend())
+            _require_on_host(kernel, kernels + later, peak)
+        panel = _panel_samples(kernel, work + (0 if on_host else kernels))
+        samples = _samples(kernel)
+        kernel.require(_with_beside(samples), 0 if on_host else kernels + later, FEWER)
+        tiling = tiles.Tiling.from_sizes(kernel, panel, tile)
+        most = max(side.samples for side in kernel.sides)
+        factors = _bytes_a_sample(kernel) * (samples if panel == most else 2 * panel)
+        needed = int(kernels + max(work + factors, later))
+        return Assembly(kernel, groups, tuple(parts), tiling, on_host, needed)
+
+    def assemble(
+        self, out: Mapping[str, NDArray[Any]] | None = None, progress: ShareDone | None = None
+    ) -> dict[str, Array]:
+        """Return name -> kernel, which stays where it was assembled: on the device, if it fits there.
+
+        Args:
+            out, progress: as for `gram_sums`.
+
+        Raises:
+            UsageError: `out` is not as planned, or a kernel has entries that its precision cannot hold.
+        """
+        kernels = self.targets() if out is None else self._checked(out)
+        for _, done in self.run(kernels):
+            if progress:
+                progress(done)
+        require_finite(kernels, self.kernel.precision, symmetric=self.kernel.columns is None)
+        return kernels
+
+    def targets(self) -> dict[str, Array]:
+        """Return name -> array with arbitrary entries, into which the kernel can be assembled."""
+        make = np.empty if self.on_host else self.kernel.backend.empty
+        return {name: make(self.kernel.shape, self.kernel.dtype) for name in self.names}
+
+    def _checked(self, out: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return the arrays of `out` for the kernels, or raise `UsageError` where one does not fit."""
+        shape, dtype = self.kernel.shape, self.kernel.dtype
+        for name in self.names:
+            array = out.get(name)
+            if not isinstance(array, np.ndarray):
+                got = shown(array)
+            elif array.shape != shape or array.dtype != dtype:
+                got = f"{array.shape} of {array.dtype}"
+            elif not array.flags.writeable:
+                got = f"{array.shape} of {array.dtype}, which may not be written to"
+            else:
+                continue
+            raise UsageError(
+                f"array for kernel {name}",
+                expected=f"{shape} of {dtype}",
+                got=got,
+                remedy="give numpy.empty of that shape and dtype",
+            )
+        return {name: out[name] for name in self.names}
+
+    def run(
+        self, kernels: Mapping[str, Array], skip: Callable[[int, int], bool] | None = None
+    ) -> Iterator[tuple[tuple[int, int], float]]:
+        """Compute and store every tile; yield its first samples (row, column) and the share that is done.
+
+        Args:
+            kernels: as `targets` makes them, or other arrays of that shape.
+            skip: says of a tile's first samples whether the tile is done already.
+        """
+        kernel, repeat, engine = self.kernel, self.kernel.repeat, self.kernel.backend
+        store = engine.store if kernel.columns is None else engine.insert
+
+        def work(pair: tuple[tiles.Strip, tiles.Strip]) -> tuple[int, int]:
+            row, column = pair
+            for name, tile in tiles.compute(row, column, self.groups, kernel).items():
+                store(kernels[name], row.start * repeat, column.start * repeat, tile)
+            return row.start, column.start
+
+        skipped = [bool(skip and skip(*tile)) for tile in tiles.first_samples(kernel, self.tiling.step)]
+        done = sum(skipped)
+        for pairs in tiles.panel_pairs(kernel, self.tiling, skip, self.forms):
+            for first_samples in engine.each(work, pairs):
+                done += 1
+                yield first_samples, done / len(skipped)
+
+
+def require_finite(kernels: Mapping[str, Array], precision: str, *, symmetric: bool = True) -> None:
+    """Raise `UsageError` where a kernel has entries that its precision cannot hold.
+
+    The diagonal of a symmetric kernel is enough to look at: it has the largest entries.
+
+    """
+    for name, kernel in kernels.items():
+        if not np.isfinite(kernel.diagonal() if symmetric else kernel).all():
+            raise overflow(name, precision)
+
+
+def overflow(name: str, precision: str) -> UsageError:
+    """Make the error for a kernel with entries that its precision cannot hold."""
+    return UsageError(
+        f"kernel {name}",
+        expected=f"entries that {precision} can hold",
+        got="an overflow, or factors with NaN",
+        remedy="rescale the model's outputs, use float64, or see that the network did not diverge",
+    )
+
+
+def least_bytes(kernel: Kernel, kernel_bytes: int) -> int:
+    """Return the least memory for kernels of `kernel_bytes`: their own, and the factors of two samples."""
+    return int(kernel_bytes + 2 * _bytes_a_sample(kernel))
+
+
+def _tile_rows(kernel: Kernel, groups: tiles.Groups, tile: int | None) -> tuple[int, int]:
+    """Choose the rows of a tile unless they are given; return them, and the bytes of the tiles at work.
+
+    They are what suits the machine, halved until the tiles take at most an eighth of the room.
+    """
+    engine, largest, at_work = kernel.backend, max(kernel.shape), tiles.product_tiles(kernel)
+
+    def work_bytes(rows: int) -> int:
+        rows = max(rows, kernel.repeat)
+        return groups.scratch_bytes(largest, rows, engine.workers, kernel.dtype, at_work)
+
+    if tile is None:
+        tile, room = engine.tile, kernel.room
+        while tile > SMALLEST_TILE and work_bytes(tile) > room // 8:
+            tile //= 2
+    return tile, work_bytes(tile)
+
+
+def _samples(kernel: Kernel) -> int:
+    """Return the samples of the rows and, if they are others, of the columns."""
+    return sum(side.samples for side in kernel.sides)
+
+
+def _bytes_a_sample(kernel: Kernel) -> float:
+    """Return the bytes of a sample's factors, as stored and as converted to the kernel's precision."""
+    itemsize = kernel.dtype.itemsize
+    return max(
+        side.nbytes / side.samples * (1 + max(itemsize / side.dtype.itemsize, 1.0)) for side in kernel.sides
+    )
+
+
+def _panel_samples(kernel: Kernel, kernel_bytes: int) -> int:
+    """Return how many samples' factors are in memory at once: all, or the half of what fits.
+
+    Half, because a tile needs two sets of samples, its rows and its columns.
+    """
+    per_sample, samples = _bytes_a_sample(kernel), _samples(kernel)
+    room = kernel.room - kernel_bytes
+    kernel.require(f"kernel of {samples} samples", least_bytes(kernel, kernel_bytes), FEWER)
+    if per_sample * samples <= room:
+        return max(side.samples for side in kernel.sides)
+    return max(int(room / (2 * per_sample)), 1)
+
+
+def _require_on_host(kernel: Kernel, needed: int, on_device: int) -> None:
+    """Raise `MemoryBudgetError` where a kernel fits neither the device nor the budget of the host."""
+    if needed > kernel.budget:
+        budget, room, host, device = map(format_bytes, (kernel.budget, kernel.room, needed, on_device))
+        raise MemoryBudgetError(
+            _with_beside(_samples(kernel)),
+            expected=f"at most {budget} on the host ({BUDGET}) or {room} on the {kernel.backend.device}",
+            got=f"a need of {host} on the host or {device} on the device",
+            remedy=f"raise --memory {FEWER}",
+        )
+
+
+def _with_beside(samples: int) -> str:
+    return f"kernel of {samples} samples, with what is needed beside it"
