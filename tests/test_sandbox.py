@@ -77,7 +77,7 @@ def test_a_script_decides(counted, tmp_path):
 @pytest.mark.parametrize(("main", "words"), [(validate.main, []), (analyze.main, ["-k", "1", "-o", "out"])])
 def test_commands_always_try_files_out(main, words, counted, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ntkspec.report.write.write_report", lambda *_: None)
+    monkeypatch.setattr("ntkspec.report.write.write_report", lambda *_, **__: None)
     filtered_run(tmp_path / "run.h5")
     assert main(["run.h5", "-q", *words]) == 0
     assert counted == ["structure", "filters"]
