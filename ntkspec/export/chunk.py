@@ -48,8 +48,8 @@ def factored(
 ) -> Factored:
     """Compute outputs at x (m, d), factored and sparse blocks, and gradients for random cotangents.
 
-    While probing, gradients of tables are put together from those at their lookups: to form a large one takes
-    longer than all else, and is done for every chunk that is written.
+    While probing, the gradient of a table is a sparse vector, computed from the gradients at its lookups: to
+    form a large one takes longer than everything else. For chunks that are written it is formed in full.
 
     Raises:
         Replan: the parameters are used in another way than was planned.
@@ -84,10 +84,10 @@ def factored(
 
 
 def rows_block(plan: BlockPlan, entries: Sequence[Entries], choices: Choices, outputs: Tensor) -> RowsBlock:
-    """Build the sparse rows of one parameter, each with as much room for entries as was planned.
+    """Build the sparse rows of one parameter, each padded to the planned number of entries.
 
     Raises:
-        Replan: a row has more entries than planned, or is not the product that was planned.
+        Replan: a row has more entries than planned, or the rows were planned as products and are none.
     """
     (owned,) = plan.owned
     n, c = outputs.shape
@@ -121,7 +121,7 @@ def _levels(plan: BlockPlan, rows: SparseRows, choices: Choices) -> list[Factors
 
 
 def rank_one_limit(rows: SparseRows, choices: Choices) -> float:
-    """Return how far rounding may take rows from products, relative to their largest number."""
+    """Return the largest difference of rows from products that rounding explains, relative to the rows."""
     return RANK_ONE[torch.float32 if choices.single else rows.values.dtype]
 
 
@@ -132,7 +132,7 @@ def _require_planned(
     choices: Choices,
     samples: int,
 ) -> None:
-    """Refuse plans that the parameters' uses do not match. One without a use matches any plan."""
+    """Raise `Replan` if parameters are used in another way than planned; an unused one fits any plan."""
     forms = usage.forms
     changed: dict[str, Form] = {}
     for plan in plans:
@@ -174,7 +174,7 @@ def _edges(plan: BlockPlan, usage: Survey, captures: Mapping[str, Capture]) -> l
 
 
 def _distributed(edges: Mapping[str, Sequence[GradientEdge]], at: list[Tensor]) -> dict[str, list[Tensor]]:
-    """Return the gradients at the edges of each plan, from those at all edges in a row."""
+    """Split the list of the gradients at all edges into one list for each plan."""
     rest: Iterator[Tensor] = iter(at)
     return {name: [next(rest) for _ in of_plan] for name, of_plan in edges.items()}
 
@@ -207,7 +207,11 @@ def _zeros_at(edge: GradientEdge, outputs: Tensor) -> Tensor:
 def _samples(
     outputs: Tensor, edges: Mapping[str, list[GradientEdge]], plans: Sequence[BlockPlan], choices: Choices
 ) -> dict[str, list[Tensor]]:
-    """Return which sample each number belongs to that a table's lookups read: int64, one tensor a lookup."""
+    """Return the sample of each number that a lookup reads: for each plan, an int64 tensor for each lookup.
+
+    Raises:
+        Replan: a number belongs to several samples, or its gradient is outside the range of numbers.
+    """
     every = [edge for of_plan in edges.values() for edge in of_plan]
     rest = iter(owners(outputs, lambda v: _at(every, outputs, v)) if every else [])
     by_plan = {name: [next(rest) for _ in of_plan] for name, of_plan in edges.items()}
@@ -225,7 +229,7 @@ def _samples(
 
 
 def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
-    """Return what one lookup adds to its table's rows.
+    """Return the entries of one lookup in its table's rows: samples, positions and values.
 
     Args:
         read: the lookup.
@@ -238,10 +242,10 @@ def _entries(read: Read, samples: Tensor, gradients: Tensor) -> Entries:
 
 
 def _product(plan: BlockPlan, usage: Survey, at: list[Tensor], outputs: Tensor) -> ProductBlock:
-    """Build a block of factors: what the matrix is multiplied with, and the gradient at the result.
+    """Build a product block: left is what the matrix is multiplied with, right the gradient at the result.
 
-    What is added to the product, a shift, has ones for its left factor. Where this forward pass uses none of
-    the parameters, all is zero, of the same widths.
+    A shift, which is added to the product, has a constant for its left factor. If this forward pass uses none
+    of the parameters, both factors are zero and have the planned widths.
     """
     n, c = outputs.shape
     lone_shift = len(plan.forms) == 1 and plan.owned[0].name not in usage.products

@@ -39,7 +39,8 @@ class ChunkBlock(Protocol):
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
         """Compare sum_io v[i, o] J[i, o] with autograd's gradient for cotangents v, a parameter at a time.
 
-        A parameter's own scale is its largest sum of absolute values, so that cancellation is no error.
+        A parameter's own scale is the largest entry of sum_io |v[i, o] J[i, o]|, so that cancellation in
+        the sum does not count as an error. `whole` is the scale of all parameters together.
         """
         ...
 
@@ -50,7 +51,7 @@ class ChunkBlock(Protocol):
 
 @dataclass(frozen=True)
 class ProductBlock:
-    """A block of products: J[i, o] = left[i] (x) right[i, o]."""
+    """A block of Kronecker products: the row of sample i and output o is left[i] (x) right[i, o], (a*b,)."""
 
     plan: BlockPlan
     left: Tensor | SparseRows | None  # (n, a), or (n, 1, k); None: ones of width 1
@@ -114,7 +115,7 @@ class ProductBlock:
 class PairsBlock:
     """A block of pairs: J[i, o] = sum_t left[i, t] (x) right[i, o, t], over the uses t of a matrix.
 
-    With one use a sample it is stored as a block of products.
+    If each sample uses the matrix once, it is stored as a block of products.
     """
 
     plan: BlockPlan
@@ -171,7 +172,7 @@ class RowsBlock:
         return ~torch.isfinite(self.rows.values).flatten(1).all(dim=1)
 
     def differences(self, gradients: Gradients, v: Tensor, whole: float) -> list[Difference]:
-        """See `ChunkBlock.differences`; what no sample reads must have no gradient."""
+        """See `ChunkBlock.differences`; the gradient of numbers that no sample reads must be zero."""
         (owned,), layout = self.plan.owned, self.plan.form.layout
         if self.levels is None or layout is None:
             owner, positions, values = self.rows.entries()
@@ -193,7 +194,7 @@ class RowsBlock:
         return [Difference(largest([difference, rest]), largest([sizes]), whole)]
 
     def to_numpy(self, dtype: DTypeLike) -> list[Block]:
-        """See `ChunkBlock.to_numpy`; each level of a table is one."""
+        """See `ChunkBlock.to_numpy`; each level of a table is one block."""
         if self.levels is None:
             return [_block(self.plan, self.plan.names[0], None, _sparse(self.rows, dtype))]
         layout, (owned,) = self.plan.form.layout, self.plan.owned

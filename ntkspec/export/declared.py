@@ -44,7 +44,7 @@ class Capture:
             self.problem = f"called where no hook can follow ({type(error).__name__})"
 
     def usable(self, samples: int) -> str:
-        """Return why this is not one lookup of each of `samples` samples; "" if it is."""
+        """Return "" if the module was called once, on `samples` rows; otherwise what was wrong."""
         if self.problem:
             return self.problem
         if self.left is None or self.calls != 1:
@@ -56,7 +56,11 @@ class Capture:
 
 @contextlib.contextmanager
 def capturing(model: nn.Module, plans: Sequence[BlockPlan]) -> Iterator[list[Capture]]:
-    """Register hooks on the modules of all declared lookups, in the plans' order, and remove them at last."""
+    """Record the declared lookups of a forward pass by hooks, which are removed at the end of the context.
+
+    Yields:
+        One `Capture` for each plan of a declared lookup, in the order of the plans.
+    """
     captures = [Capture(plan) for plan in plans if plan.kind == "lookup"]
     handles = [
         model.get_submodule(capture.plan.module).register_forward_hook(capture.hook, with_kwargs=True)

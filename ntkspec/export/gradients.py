@@ -32,14 +32,18 @@ def random_cotangents(outputs: Tensor) -> Tensor:
 def gradients_of(
     prepared: Prepared, outputs: Tensor, v: Tensor, reads: Mapping[str, Sequence[Read]] | None = None
 ) -> Gradients:
-    """Differentiate sum v * outputs by plain autograd; None where nothing connects a parameter to it.
+    """Differentiate sum v * outputs by plain autograd.
 
     Args:
         prepared: the model.
         outputs: (n, c).
         v: cotangents (n, c).
-        reads: the lookups of tables that are used in no other way. Their gradients are put together from
-            those at the lookups, as sparse vectors, which spares forming large tables' own.
+        reads: for the name of a table that is used in lookups alone, all these lookups. The gradient of such
+            a table is a sparse vector, computed from the gradients at the lookups; the dense one, which may
+            be large, is never formed.
+
+    Returns:
+        The gradient for the name of each trainable parameter; None if the outputs do not depend on it.
     """
     tables = reads or {}
     whole = [owned for owned in prepared.trainable if owned.name not in tables]
@@ -65,13 +69,14 @@ def _sparse_sum(reads: Sequence[tuple[Read, Tensor | None]], size: int, dtype: t
 
 
 def require_gradient(prepared: Prepared, x: Tensor) -> None:
-    """Refuse a gradient at x (n, d) that is zero in all parameters but for rounding.
+    """Raise an error if the gradient at x (n, d) is zero up to rounding in all parameters.
 
-    No scale tells rounding from a small gradient, but the precision does: a gradient hardly changes with it.
-    Call this only where a check of the gradient failed, since it copies the model.
+    The gradient is computed in single and in double precision. A small gradient is about the same in both;
+    mere rounding error is far smaller in double precision. The model is copied for this, so call this
+    function only if a check of the gradient has failed.
 
     Raises:
-        ExportError: the gradient is rounding alone.
+        ExportError: the gradient consists of rounding error.
     """
     sizes = _size(prepared, x), _size_in_other_precision(prepared, x)
     single, double = sizes if prepared.dtype == torch.float32 else sizes[::-1]
@@ -87,7 +92,7 @@ def require_gradient(prepared: Prepared, x: Tensor) -> None:
 
 
 def _size(prepared: Prepared, x: Tensor) -> float:
-    """Return the largest gradient over several cotangents: one alone may by chance have no rounding error."""
+    """Return the largest absolute gradient for several cotangents: one may show no rounding by chance."""
     sizes = []
     for divisor in DIVISORS:
         outputs = evaluate(prepared.model, x)

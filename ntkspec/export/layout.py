@@ -38,7 +38,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """A block as planned, or several levels of a table: its parameters and their form."""
+    """The plan of a block, or of the blocks of a table's levels: the parameters and their forms."""
 
     name: str
     forms: tuple[Form, ...]  # of each parameter; all of one kind
@@ -48,7 +48,7 @@ class BlockPlan:
 
     @property
     def kind(self) -> Kind:
-        """Return the kind of the forms."""
+        """Return the kind of form that all parameters of the block have."""
         return self.forms[0].kind
 
     @property
@@ -74,7 +74,7 @@ class BlockPlan:
         return tuple(f"{self.name}[{k * length}:{(k + 1) * length}]" for k in range(layout.levels))
 
     def bytes_a_sample(self, outputs: int, itemsize: int) -> int:
-        """Return the bytes of one sample in all its blocks."""
+        """Return the bytes that one sample takes in the stored blocks of this plan."""
         form, columns = self.form, outputs * itemsize
         if self.kind == "dense":
             return self.width * columns
@@ -91,7 +91,7 @@ class BlockPlan:
         return form.entries * (4 + columns)
 
     def working_bytes(self, outputs: int, itemsize: int) -> int:
-        """Return the bytes of one sample while its blocks are made, more than they take in the end."""
+        """Return the bytes that one sample takes while the blocks are computed, more than when stored."""
         entries = self.form.entries if self.kind in ("rows", "scanned") else 0
         made = WORKING_COPIES * self.bytes_a_sample(outputs, itemsize)
         return made + entries * (WORKING_COPIES * outputs * itemsize + 48)  # with positions and orders
@@ -103,7 +103,7 @@ class BlockPlan:
 
     @property
     def width(self) -> int:
-        """Return the number of parameters, in real numbers."""
+        """Return how many real numbers the parameters have together."""
         return sum(owned.size for owned in self.owned)
 
 
@@ -142,7 +142,7 @@ def given_roles(prepared: Prepared, roles: Roles | None) -> Roles:
     """Check roles and return them without the dots at the ends of their prefixes.
 
     Raises:
-        UsageError: they are no mapping, a prefix that begins no parameter's name, or a role that is no word.
+        UsageError: the roles are no mapping, no parameter's name begins with a prefix, or a role is no word.
     """
     if roles is None:
         return {}

@@ -34,12 +34,12 @@ class Step:
     precision: np.dtype[Any]  # of the arithmetic
 
     def error(self, place: int) -> Number:
-        """Return the bound on an argument's error; 0 for a plain number."""
+        """Return a bound on the error of argument number `place`, from 0; 0 if it is a plain number."""
         argument = self.args[place]
         return self.bound(argument) if isinstance(argument, Tensor) else 0.0
 
     def size(self, place: int) -> Number:
-        """Return the absolute value of an argument; a mask is returned as it is."""
+        """Return the absolute value of argument number `place`; a mask is returned as it is."""
         argument = self.args[place]
         return argument if isinstance(argument, Tensor) and argument.dtype == torch.bool else abs(argument)
 
@@ -48,7 +48,7 @@ class Step:
         return summation.gamma(roundings + 1, self.precision)
 
     def option(self, name: str, place: int, default: Any) -> Any:
-        """Return an argument by its name or its place."""
+        """Return the argument number `place` or called `name`; the default if it is not given."""
         value = self.args[place] if len(self.args) > place else self.kwargs.get(name)
         return default if value is None else value
 
@@ -104,7 +104,7 @@ def _slope(step: Step) -> Number:
 
 
 def _cut(step: Step) -> Number:
-    """Bound the error of a cut; it is zero where a number certainly lies on a constant piece."""
+    """Bound the error of a function that is constant beyond its limits; 0 where x is surely beyond."""
     x, error, (low, high) = step.args[0], torch.as_tensor(step.error(0)), _LIMITS[step.name](step)
     flat = torch.zeros_like(x, dtype=torch.bool)
     if low is not None:
@@ -123,7 +123,7 @@ def _moved(step: Step) -> Number:
     return bound
 
 
-# Between which limits a number is not cut off to a constant.
+# The limits (low, high) between which a function is not constant; None: there is no such limit.
 _LIMITS: dict[str, Callable[[Step], tuple[Any, Any]]] = {
     "relu": lambda step: (0.0, None),
     "threshold": lambda step: (step.args[1], None),
@@ -165,7 +165,7 @@ def _distances(step: Step) -> list[tuple[Tensor, Number]]:
 def _from_the_next(step: Step) -> list[tuple[Tensor, Number]]:
     """Return how far all numbers are from the maximum or minimum among them.
 
-    A number that alone is the extreme one is infinitely far, since nothing else can take its place.
+    The distance of a unique maximum or minimum from itself is set to infinity: it is no tie.
     """
     dims = step.option("dim", 1, ()) or tuple(range(1, step.args[0].ndim))
     reduce = torch.amax if step.name == "amax" else torch.amin
@@ -178,7 +178,7 @@ def _from_the_next(step: Step) -> list[tuple[Tensor, Number]]:
 
 
 class Margins:
-    """Bounds on the errors of tensors, kept by storage, so that views and writes through them agree."""
+    """Bounds on the errors of tensors, kept for each storage, so that all its views share them."""
 
     def __init__(self, samples: int) -> None:
         self.uncertain = torch.zeros(samples, dtype=torch.bool)
@@ -189,13 +189,13 @@ class Margins:
         return Step(name, func, args, kwargs, self._bound, np.dtype(str(dtype).removeprefix("torch.")))
 
     def decide(self, step: Step) -> None:
-        """Note the samples for which rounding could change what an activation or a comparison decides."""
+        """Mark samples whose activation region, or a comparison's result, rounding could change."""
         for distance, error in _distances(step):
             close = ~(distance > error) & torch.as_tensor(error != 0)  # an error that is not known is NaN
             self.uncertain |= close.reshape(len(self.uncertain), -1).any(dim=1).cpu()
 
     def after(self, step: Step) -> Number:
-        """Bound the error of an operation's result, before it is carried out."""
+        """Bound the error of an operation's result; to be called before the operation is carried out."""
         return _RULES.get(step.name, _moved)(step)
 
     def follows(self, name: str, moves: Container[str]) -> bool:
@@ -203,7 +203,7 @@ class Margins:
         return name in _RULES or name in moves
 
     def exact(self, tensors: Iterable[Tensor]) -> bool:
-        """Return whether no error is known of any of these tensors."""
+        """Return whether none of these tensors has a bound on its error; then they count as exact."""
         return all(self._view(tensor, create=False) is None for tensor in tensors)
 
     def keep(self, results: list[Tensor], error: Number | None) -> None:

@@ -1,8 +1,9 @@
 """Limits on the difference of two gradients that should be equal but for rounding.
 
-A difference is relative to the parameter's own gradient, unless that is smaller than the rounding of the
-others: a shift before a softmax has the gradient zero, and its computed gradient is rounding alone. The
-kernel then changes by no more than the limit's square, which its own precision does not resolve.
+A difference is relative to the parameter's own gradient or, if that is smaller than the rounding errors of
+the others, to the gradient of all parameters. For example, a shift before a softmax has the gradient zero:
+what is computed for it is rounding error. It changes the kernel by at most the square of the limit, relative
+to the kernel, which is below the kernel's own precision.
 """
 
 from __future__ import annotations
@@ -60,14 +61,14 @@ class Limit:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Limits for what is computed in two ways."""
+    """Limits for the differences of gradients that are computed in two ways."""
 
     factors: Limit  # two backward passes through the same forward pass
     dense: Limit  # a batch and its samples one by one: a ReLU at its kink may flip
 
     @classmethod
     def from_dtype(cls, dtype: torch.dtype, choices: Choices) -> Tolerance:
-        """Choose the limits for a working precision."""
+        """Return the limits for gradients in `dtype`; wider ones if `choices.single` is set."""
         # Half precision inside a model is off by 5e-4 and must not pass for single.
         if dtype == torch.float32:
             return cls(Limit(1e-5, 1e-5), Limit(3e-5, 3e-5))

@@ -36,7 +36,7 @@ class _Layer:
 
 @dataclass(frozen=True)
 class _Probe:
-    """The result of a look at points beside the surface."""
+    """What was found at points just beside the surface."""
 
     overlaps: bool  # bodies share room with others or themselves
     hides: bool  # a part of the surface has the inside on both of its sides
@@ -57,7 +57,7 @@ def contains(mesh: trimesh.Trimesh, points: NDArray[np.floating]) -> NDArray[np.
         points: in the mesh's coordinates.
 
     Raises:
-        UsageError: Embree is missing. Without it, this takes hours and memory without end.
+        UsageError: Embree is missing. Without it, this would take hours and more memory than there is.
     """
     check_embree()
     return _cover(_layers(mesh), points) > 0
@@ -75,7 +75,7 @@ def check_embree() -> None:
 
 
 def turn_outwards(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, int, int]:
-    """Turn the faces of bodies outwards that have them inwards, together with the bodies inside.
+    """Turn outwards the faces of bodies that have them inwards, and those of the bodies inside them.
 
     A body with its faces inwards that lies inside another is a cavity and is left as it is, if the outermost
     body around it has its faces outwards.

@@ -93,7 +93,7 @@ class Population(nn.Module):
 
 
 class _BatchedLinear(nn.Module):
-    """A batch of P linear layers: (P, n, in) -> (P, n, out); an input (n, in) is that of all of them."""
+    """A batch of P linear layers: (P, n, in) -> (P, n, out); an input (n, in) is shared by all of them."""
 
     def __init__(self, layer: nn.Linear, size: int) -> None:
         super().__init__()
@@ -121,10 +121,11 @@ def train_population(
         tasks: pictures of one size, with the same pixels held out.
         kept: labels of the snapshots to take; default: all.
         device: where data, networks and metrics are; see `ntkspec.nets.devices.find_device`.
-        progress: called with the steps done, every tenth step.
+        progress: called at every tenth step, with the number of steps done.
 
     Returns:
-        One `Training` a picture, to rounding that of `train(config, task)`, with its share of the seconds.
+        One `Training` for each picture. Up to rounding it equals `train(config, task)`, but its seconds are
+        those of the whole training, divided by the number of pictures.
 
     Raises:
         UsageError: pictures of different sizes or channels, or with different pixels held out.
@@ -168,7 +169,7 @@ def _learnt(tasks: Sequence[ImageTask]) -> tuple[Tensor, Tensor]:
 def _step(population: nn.Module, optimizer: torch.optim.Adam, x: Tensor, y: Tensor) -> Tensor:
     """Take one step of Adam and return the members' losses (P,) before it.
 
-    Adam treats every number separately, and so every member.
+    Adam updates each number separately, so members do not influence each other.
     """
     optimizer.zero_grad(set_to_none=True)
     losses: Tensor = ((population(x) - y.transpose(0, 1)) ** 2).mean(dim=(1, 2))

@@ -54,7 +54,7 @@ def check_output(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
         inputs: files that the run reads.
 
     Raises:
-        OutputError: there is something of that name, or of its checkpoints', or its folder cannot be written.
+        OutputError: the name of the run file or of its checkpoints is taken, or their folder is not writable.
     """
     check_run_file(run, overwrite=overwrite, inputs=inputs)
     _check_free(folder_beside(run), overwrite)
@@ -62,7 +62,7 @@ def check_output(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
 
 
 def check_run_file(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
-    """Refuse a run file as `check_output` does, whatever its checkpoints' place is."""
+    """Refuse a run file as `check_output` does, but do not check the folder of its checkpoints."""
     if not run.name or os.path.isdir(run):  # os.path, since Path raises at long names
         raise _refused(run, "a file name", "a folder", "name a file in it, such as run.h5")
     for path in inputs:
@@ -93,7 +93,7 @@ def _check_free(path: Path, overwrite: bool) -> None:
 def checkpoint_folder(run: Path) -> Iterator[Path]:
     """Make a temporary folder to fill; it gets its final name at a success, and is removed otherwise.
 
-    At a success, whatever killed runs left behind under temporary names of this run file is removed as well.
+    At a success, files that killed runs left under temporary names of this run file are removed as well.
     """
     final = folder_beside(run)
     with hidden_folder(final) as part:

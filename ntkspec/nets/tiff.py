@@ -41,7 +41,7 @@ logging.getLogger(tifffile.__name__).addHandler(logging.NullHandler())  # it com
 def read_tiff(data: bytes) -> Raster:
     """Read the first page that is neither a thumbnail nor a mask.
 
-    Colour profiles and response curves are left out; so are, with a note, samples beyond colours and alpha.
+    Colour profiles and response curves are ignored. Samples beyond colours and alpha are, too, with a note.
 
     Raises:
         UnreadableError: samples or colours that cannot be read.
@@ -63,7 +63,7 @@ def _choose_page(file: tifffile.TiffFile) -> tuple[tifffile.TiffPage, str]:
 
 
 def _check_size(page: tifffile.TiffPage) -> None:
-    """Refuse what Pillow refuses, too: a small file may claim to hold any number of pixels."""
+    """Raise `UnreadableError` for too many pixels: even a small file may claim to hold any number."""
     limit = Image.MAX_IMAGE_PIXELS or math.inf
     pixels = page.imagelength * page.imagewidth
     if pixels > 2 * limit or pixels * page.samplesperpixel > 8 * limit:
@@ -77,7 +77,7 @@ def _name(value: object) -> str:
 
 
 def _through_pillow(data: bytes, page: tifffile.TiffPage) -> Raster:
-    """Read a page whose compression is one of pictures, such as JPEG; libtiff gives RGB of 8 bits."""
+    """Read a page that a picture codec such as JPEG compresses; libtiff decodes it to RGB of 8 bits."""
     if page.bitspersample not in (1, 8) or page.index:
         raise UnreadableError(
             f"{page.bitspersample} bits with compression {_name(page.compression)}",
@@ -97,7 +97,12 @@ def _read_page(page: tifffile.TiffPage, data: bytes) -> Raster:
 
 
 def _upright(samples: Samples, orientation: int) -> Samples:
-    """Turn (H, W, s) as the tag Orientation says: where row 0 and column 0 are seen."""
+    """Return samples (H, W, s) as the picture is to be seen, top row first and left column first.
+
+    Args:
+        samples: in the order of the file.
+        orientation: value of the TIFF tag Orientation, 1 to 8: on which sides row 0 and column 0 belong.
+    """
     if orientation in (5, 6, 7, 8):
         samples = samples.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
@@ -108,7 +113,7 @@ def _upright(samples: Samples, orientation: int) -> Samples:
 
 
 def _interpret(page: tifffile.TiffPage, photometric: int, samples: Samples) -> Raster:
-    """Return the colours that samples (H, W, s) mean."""
+    """Convert samples (H, W, s) to a `Raster` of colours."""
     count, extra = COLOURS[photometric], [int(kind) for kind in page.extrasamples]
     if samples.shape[-1] < count:
         raise UnreadableError(f"{samples.shape[-1]} samples a pixel in place of {count}", AS_RGB)
@@ -135,7 +140,7 @@ def _interpret(page: tifffile.TiffPage, photometric: int, samples: Samples) -> R
 
 
 def _notes(page: tifffile.TiffPage, photometric: int, samples: Samples, spare: int) -> Iterator[str]:
-    """Yield what a user should know about a page; `spare` samples a pixel are no colour."""
+    """Yield notes for the user about a page; `spare` is how many samples of each pixel are no colour."""
     if spare:
         yield f"has samples beside its colours ({spare} a pixel): left out"
     empty = page.databytecounts.count(0)

@@ -22,8 +22,8 @@ A singular value off by t changes lambda = sigma^2 by at most 2 t sqrt(lambda) +
 
     error(lambda) = e + 2 t sqrt(lambda + e) + t^2,    floor = (t + sqrt(2 t^2 + 2 e))^2 - e,
 
-the floor being the eigenvalue whose error is as large as itself. To singular values the solver adds a
-relative error of 49 eps, which moves no floor.
+where the floor is the eigenvalue whose error is as large as itself. The solver for singular values has a
+further relative error of 49 eps, which does not change the floor.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ FLOAT64 = np.dtype(np.float64)
 class ErrorModel:
     """The errors of a solver: e of eigenvalues and t of singular values of J, see the top of this file.
 
-    Parts that are a share of lambda_max stand apart, since lambda_max is known only in the end.
+    Parts that grow with lambda_max are kept as shares of it, since it is known only after solving.
     """
 
-    eigenvalue: float  # of e / lambda_max
-    singular: float  # of t / sqrt(lambda_max)
-    relative: float = 0.0  # of each eigenvalue itself
-    absolute: float = 0.0  # of e
-    stored: float = 0.0  # of t
+    eigenvalue: float  # part of e, as a share of lambda_max
+    singular: float  # part of t, as a share of sqrt(lambda_max)
+    relative: float = 0.0  # part of e, as a share of each eigenvalue itself
+    absolute: float = 0.0  # further part of e
+    stored: float = 0.0  # further part of t
 
     def floor(self, lambda_max: float) -> float:
         """Return the eigenvalue whose stated error is as large as itself."""
@@ -176,11 +176,13 @@ def gram_errors(magnitude: Magnitude, working: np.dtype[Any]) -> ErrorModel:
 
 
 def svd_errors(magnitude: Magnitude, folds: int, fold_sums: int = 0) -> ErrorModel:
-    """State the errors of squared singular values of J in float64, from a triangle of that many folds.
+    """Return the errors of squared singular values of J in float64, computed from its triangular factor R.
 
     Args:
-        fold_sums: products that a fold adds up at a time, where it takes the triangle for a full matrix: on a
-            device, where singular values are eigenvalues of a matrix of twice the size.
+        magnitude: of J.
+        folds: how many panels of J's columns were added to R, each by a QR factorisation; at most.
+        fold_sums: length of the sums in one QR, if it treats R as a full matrix, as on a device; 0 on the
+            CPU. On a device the singular values are computed as eigenvalues of a matrix of size 2 N.
     """
     eps = float(np.finfo(np.float64).eps)
     on_device = 2 * _growth(fold_sums) + 2 * _growth(2 * magnitude.size)
@@ -213,7 +215,12 @@ def norm_bound(matrix: Array, engine: Backend) -> float:
 
 
 def _norm(pairs: list[Pair], diagonal: NDArray[np.float64], engine: Backend) -> float:
-    """Bound the norm of a kernel without negative entries from its diagonal on, by Collatz's quotients."""
+    """Bound the spectral norm of a kernel without negative entries by Collatz's quotients.
+
+    Args:
+        pairs: factors of the kernel's terms.
+        diagonal: (N,) of the kernel; its square root is the first vector of the iteration.
+    """
     rows = diagonal > 0  # all others contain nothing but zeros
     if not rows.any():
         return 0.0

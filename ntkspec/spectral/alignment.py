@@ -42,8 +42,9 @@ from ntkspec.spectral.targets import Vector, check_targets
 class Alignment:
     """Shares of the targets and of the residual in the modes of a kernel, largest eigenvalue first.
 
-    All numbers are rounded to five digits. `target` and `rest` add up to 1, and so do `residual` and
-    `residual_rest`. How far the sum of the first k shares may be off follows from `angles`.
+    The share of a mode is the part of the squared norm that lies along it, 0 to 1, rounded to five digits.
+    `target` has the shares of the resolved modes, `rest` that of all other modes together; they add up to 1.
+    `residual` and `residual_rest` are the same for y - f(x). `angles` bounds the errors of sums of shares.
 
     Example:
         >>> spectrum = Spectrum(np.array([9.0, 4.0, 1.0]), np.zeros(3), 1e-14, 3, 14.0, "svd", "float64")
@@ -56,9 +57,9 @@ class Alignment:
 
     spectrum: Spectrum  # of the kernel, without its eigenvectors; r modes are resolved
     target: Vector  # (r,) share of the targets' squared norm, their mean over samples taken away
-    rest: float  # the same outside of the resolved modes
+    rest: float  # share of the targets outside of the resolved modes
     kernel_target: float | None = None  # kernel-target alignment, 0 to 1; None: not all eigenvalues are known
-    residual: Vector | None = None  # (r,) the same of y - f(x), as it is; None: f is not known, or it is y
+    residual: Vector | None = None  # (r,) shares of y - f(x), mean kept; None: f is not known, or it is y
     residual_rest: float | None = None
 
     def __repr__(self) -> str:

@@ -6,14 +6,14 @@ rows of J are linear in (e, 1). So for the network in exact arithmetic, behind i
 
     rank K <= sum over regions of min(samples, width(e) + 1) + columns of what is trained before e.
 
-What is stored was rounded, and its rank is not that of the network. But its rows are near those of some J' of
-rank r, namely products Q C of a basis Q of r directions among (e, 1, weights), the interpolation weights of
-grids whose gradient is the same throughout a region, so that
+The stored J was rounded, so its rank may be larger. But it is close to a matrix J' of rank r, in which the
+rows of a region are products Q C: Q is a basis of the directions among (e, 1, weights), and the weights are
+the interpolation weights of those grids whose gradient is the same throughout a region. So
 
     lambda_{r+1}(K) <= ||J - J'||_F^2 = rest                     (Eckart and Young 1936; Weyl 1912),
 
-which is evaluated with all its rounding errors and rounded upwards. The bound holds whatever the tolerances:
-they choose the directions, and the blocks that are believed to keep to the regions, and so r and the rest.
+which is evaluated with all its rounding errors and rounded upwards. The bound holds for any tolerances: they
+only choose the directions, and the blocks that count as linear in the regions, and thereby r and the rest.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ UP = 1 + 1e-9  # covers the roundings of norms of up to some million numbers
 
 @dataclass(frozen=True)
 class Regions:
-    """The rank of the network's kernel, and how small the stored numbers' eigenvalues are beyond it.
+    """A bound on the rank of the network's kernel, and one on the small eigenvalues of the stored kernel.
 
-    `at_most` is about the network in exact arithmetic, by the regions that the writer of the file found;
-    lambda_{independent + 1} <= rest is about the stored numbers, whoever wrote them.
+    The rank of the kernel in exact arithmetic is at most `at_most`, if the regions in the file are right. The
+    eigenvalues of the stored kernel satisfy lambda_{independent + 1} <= rest, whether they are right or not.
     """
 
     at_most: int
@@ -69,15 +69,18 @@ class _Span:
 
 
 def regions_of(kernel: Kernel) -> Regions | None:
-    """Find the bounds that regions set on a kernel; None where its factors do not fit in memory."""
+    """Bound a kernel's rank as `regions` does; return None if its factors do not fit in memory."""
     return regions(kernel.rows, kernel.outputs) if kernel.facts_fit else None
 
 
 def regions(jacobian: Jacobian, outputs: Outputs = "trace") -> Regions | None:
-    """Find the bounds that regions set on rank and eigenvalues; None where they set none.
+    """Bound the rank of J J^T and its small eigenvalues by the activation regions of the samples.
 
-    Grids are counted region by region, or once by their columns, whichever leaves fewer directions. There is
-    no bound where the Jacobian has no regions, or no layer whose input is known. Loads the factors.
+    A grid adds to the rank either its directions in each region or its nonzero columns; the smaller sum is
+    used. The factors of the Jacobian are loaded into memory.
+
+    Returns:
+        None if the Jacobian has no regions, or neither a layer whose input is known nor a suitable grid.
     """
     if jacobian.regions is None:
         return None

@@ -35,7 +35,7 @@ Consumers = Mapping[graph.Node, list[graph.Consumer]]
 
 @dataclass(frozen=True)
 class Use:
-    """An operation on a parameter's numbers, after moves that change their places alone."""
+    """An operation that uses a parameter's numbers, and the moves that they go through before it."""
 
     node: graph.Node  # None: the numbers are outputs themselves
     slot: int  # which of the operation's inputs
@@ -56,10 +56,10 @@ class Use:
 
         Args:
             parameter: whose use it is.
-            moved: what is known of its positions after moves; what is found is added.
+            moved: cache of its positions after each sequence of moves; new ones are added.
 
         Raises:
-            Exception: whatever comes of a graph that does not keep what a move was told.
+            Exception: of any type, if the graph does not keep an argument of a move.
         """
         places = _numbers(parameter.numel(), parameter.device).view(parameter.shape)
         for count, move in enumerate(self.moves, 1):
@@ -71,7 +71,7 @@ class Use:
 
 
 def is_full_view(positions: Tensor) -> bool:
-    """Return whether positions are a view of all of a parameter's, each once and none copied."""
+    """Return whether positions contain each number of a parameter once, and are a view rather than a copy."""
     whole = positions.untyped_storage().nbytes() == positions.numel() * positions.element_size()
     spread = all(
         stride > 0 for stride, size in zip(positions.stride(), positions.shape, strict=True) if size > 1
@@ -80,7 +80,7 @@ def is_full_view(positions: Tensor) -> bool:
 
 
 def picked(numbers: Tensor, positions: Tensor) -> Tensor:
-    """Return the numbers (size,) at positions (...), without a copy where possible."""
+    """Return those of `numbers` (size,) at positions (...), in their shape, without a copy where possible."""
     if is_full_view(positions):
         numbers = numbers.contiguous()  # and maybe a part of something larger
         start = numbers.storage_offset() + positions.storage_offset()
@@ -101,14 +101,14 @@ _kept_numbers = functools.lru_cache(maxsize=1)(_new_numbers)  # a large table is
 
 
 def forget_numbers() -> None:
-    """Drop the positions that are kept for the next look at the same table."""
+    """Clear the cache of positions in large tables."""
     _kept_numbers.cache_clear()
 
 
 def find_uses(
     outputs: Tensor, parameters: Mapping[str, Tensor], consumers: Consumers
 ) -> dict[str, tuple[Use, ...]]:
-    """Return all uses of each parameter in the graph of `outputs`; none where they are not connected."""
+    """Return all uses of each parameter in the graph of `outputs`; an empty tuple if there are none."""
     leaves = {id(node.variable): node for node in consumers if graph.is_leaf(node)}
     uses = {}
     for name, parameter in parameters.items():
@@ -130,7 +130,7 @@ def _follow(
     root: graph.Node,
     uses: list[Use],
 ) -> None:
-    """Append the uses of a node's result, which has that shape, to `uses`."""
+    """Append to `uses` the uses of a node's result number `result`, which has the shape `shape`."""
     if node is root and result == 0:
         uses.append(Use(None, 0, moves))
     for consumer in consumers.get(node, ()):
@@ -147,7 +147,7 @@ def _follow(
 def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, root: graph.Node) -> bool:
     """Return whether an operation only moves numbers.
 
-    Lookups, and sums with constants, count as moves if their result is only looked up in.
+    Lookups, and sums with constants, count as moves if all operations on their results are lookups.
     """
     node, slot, _ = consumer
     if is_move(node, slot):
@@ -157,7 +157,7 @@ def _goes_on(consumer: graph.Consumer, shape: torch.Size, consumers: Consumers, 
 
 
 def _is_read_again(node: graph.Node, consumers: Consumers, root: graph.Node) -> bool:
-    """Return whether all operations on a node's results are lookups in them, perhaps after moves."""
+    """Return whether all operations on a node's results are lookups in them; moves may come before."""
     takers = consumers.get(node, ())
     if node is root or not takers:
         return False

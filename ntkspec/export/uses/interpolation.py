@@ -67,7 +67,7 @@ def _axis(
 
 
 def _padded(at: Tensor, length: int, padding: int, aligned: bool) -> Tensor:
-    """Return where points beyond the border are read instead."""
+    """Return the coordinates at which points are read; `padding` says where if they are outside."""
     if padding == _REFLECTION:
         low, span = (0.0, length - 1.0) if aligned else (-0.5, float(length))
         if span == 0:

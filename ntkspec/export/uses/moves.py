@@ -22,14 +22,14 @@ PADDING = -1  # a position for what is not one of the parameter's numbers
 
 @dataclass(frozen=True)
 class Move:
-    """A move on the way from a parameter to the operation that uses it."""
+    """An operation that moves a parameter's numbers, or multiplies all by a constant, before their use."""
 
     node: Node
     slot: int  # which of its inputs
     result: int  # which of its results goes on
 
     def __call__(self, positions: Tensor) -> Tensor:
-        """Move positions as the operation moved numbers."""
+        """Return the positions, moved in the same way as the operation moved the numbers."""
         name = operation(self.node)
         if name in GATHERS:
             return GATHERS[name](self.node, positions)
@@ -75,7 +75,7 @@ def _other_has_gradient(node: Node, slot: int) -> bool:
 
 
 def _constant(node: Node, slot: int) -> float | None:
-    """Return the other factor of a product, or the divisor, if it is one real constant; else None."""
+    """Return what a product or quotient combines an input with if it is one real constant; else None."""
     if _other_has_gradient(node, slot):
         return None
     with contextlib.suppress(Exception):  # where the graph does not keep it
@@ -86,7 +86,7 @@ def _constant(node: Node, slot: int) -> float | None:
 
 
 def _added(node: Node, slot: int) -> float:
-    """Return what a sum or difference multiplies its input by."""
+    """Return the factor by which a sum or difference multiplies input `slot`."""
     name, alpha = operation(node), float(getattr(node, "_saved_alpha", 1))
     if name == "Rsub":  # other - alpha * input
         return -alpha
@@ -94,18 +94,18 @@ def _added(node: Node, slot: int) -> float:
 
 
 def result_shape(node: Node, result: int = 0) -> torch.Size:
-    """Return the shape of a result of a node's operation."""
+    """Return the shape of result number `result` of a node's operation."""
     return torch.Size(node._input_metadata[result].shape)
 
 
 def is_complex(node: Node, result: int = 0) -> bool:
-    """Return whether a result of a node's operation is complex."""
+    """Return whether result number `result` of a node's operation is complex."""
     dtype: torch.dtype = node._input_metadata[result].dtype
     return dtype.is_complex
 
 
 def signed(number: int) -> int:
-    """Return a number that the graph keeps as int64 and shows as uint64."""
+    """Return the signed value of a number that the graph keeps as int64 but shows as uint64."""
     return number - 2**64 if number >= 2**63 else number
 
 
@@ -127,7 +127,7 @@ def _slice(move: Move, positions: Tensor) -> Tensor:
 
 
 def _concatenate(move: Move, positions: Tensor) -> Tensor:
-    """Return the result, with padding wherever the numbers are another tensor's."""
+    """Return the concatenated positions, with PADDING for the numbers of the other tensors."""
     dim = signed(move.node._saved_dim)
     lengths = [None if node is None else result_shape(node, k)[dim] for node, k in move.node.next_functions]
     lengths[move.slot] = positions.shape[dim]

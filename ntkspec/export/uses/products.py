@@ -26,7 +26,7 @@ class Product:
     left: Tensor  # (N, a)
     positions: Tensor  # (a, b): of the matrix in the parameter as one flat vector
     transposed: bool  # the result is (b, N)
-    parts: int  # real numbers of one of the parameter's: two if it is complex
+    parts: int  # real numbers in each number of the parameter: 2 if it is complex, else 1
 
     @property
     def rows(self) -> int:
@@ -35,12 +35,12 @@ class Product:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """Return (a, b), in real numbers."""
+        """Return (a, b), the shape of the matrix; b counts a complex number as two real ones."""
         a, b = self.positions.shape
         return a, b * self.parts
 
     def right(self, gradient: Tensor) -> Tensor:
-        """Return what is given for each number of the result (*result, ...) as (N, b, ...)."""
+        """Bring values at the numbers of the result, (*result, ...), into the shape (N, b, ...)."""
         shape = result_shape(self.node)
         gradient = gradient.reshape(*shape[-2:], *gradient.shape[len(shape) :])
         return gradient.movedim(1, 0) if self.transposed else gradient
@@ -48,13 +48,13 @@ class Product:
 
 @dataclass(frozen=True)
 class Shift:
-    """A parameter's numbers added to every row of something (..., b), N rows in all."""
+    """A vector (b,) of a parameter's numbers that is added to each of the N rows of a tensor (..., b)."""
 
     node: Node
     site: Node  # the product whose result they are added to; the sum itself where there is none
     positions: Tensor  # (b,)
     scale: float
-    parts: int  # as of a product
+    parts: int  # see Product
 
     @property
     def rows(self) -> int:
@@ -63,12 +63,12 @@ class Shift:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """Return (1, b)."""
+        """Return (1, b); b counts a complex number as two real ones."""
         return 1, len(self.positions) * self.parts
 
 
 def product_of(use: Use, parameter: Tensor, moved: Moved) -> Product | None:
-    """Return a use of `parameter` as a product; None if it is none. `moved` is that of `Use.positions`."""
+    """Return the product that a use of `parameter` is; None if it is none. `moved`: as in `Use.positions`."""
     name = use.operation
     if name not in _PRODUCTS or use.slot not in _PRODUCTS[name]:
         return None
@@ -86,7 +86,7 @@ def product_of(use: Use, parameter: Tensor, moved: Moved) -> Product | None:
 
 
 def shift_of(use: Use, parameter: Tensor, consumers: Consumers, moved: Moved) -> Shift | None:
-    """Return a use of `parameter` as a shift; None if it is none. `moved` is that of `Use.positions`."""
+    """Return the shift that a use of `parameter` is; None if it is none. `moved`: as in `Use.positions`."""
     added_to_product = use.operation == "Addmm" and use.slot == 0
     if not added_to_product and use.operation not in ("Add", "Sub"):
         return None
@@ -109,14 +109,14 @@ def _parts(parameter: Tensor) -> int:
 
 
 def node_factor(node: Node, name: str) -> float:
-    """Return a factor that a node keeps, such as alpha; 1 where it keeps none."""
+    """Return a factor that a node of the graph keeps, such as alpha; 1 if it keeps none."""
     return float(getattr(node, f"_saved_{name}", 1))
 
 
 def _product_behind(use: Use, consumers: Consumers) -> Node:
-    """Return the product to whose rows a sum adds; the sum itself if there is none.
+    """Return the node of the product that a shift is added to; the node of the sum if there is none.
 
-    Nothing else may use the product's result.
+    A product counts only if no other operation uses its result.
     """
     edge = use.node.next_functions[1 - use.slot]
     moves: list[Move] = []
@@ -134,7 +134,7 @@ def _product_behind(use: Use, consumers: Consumers) -> Node:
 
 
 def _same_rows(product: Node, moves: list[Move]) -> bool:
-    """Return whether moves change a product's result, or its transpose, in axes of length one alone."""
+    """Return whether moves leave the numbers of a product in the order of its rows or of its columns."""
     if not moves:
         return True
     shape = result_shape(product)[-2:]

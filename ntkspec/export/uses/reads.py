@@ -27,14 +27,14 @@ class Read:
     weights: Tensor | None  # (*result, k); None: ones
 
     def terms(self, gradient: Tensor, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return where in the table a gradient at the result goes, and how much of it.
+        """Return the terms of the table's gradient that a gradient at the result gives.
 
         Args:
             gradient: (*result, ...).
-            kept: bool (*result, k), which terms count; all that read something by default.
+            kept: bool (*result, k), the terms to return; default: all whose position is not -1.
 
         Returns:
-            Positions (m,) and values (m, ...).
+            Positions in the flat table (m,) and values (m, ...); terms at the same position add up.
         """
         kept = self.positions >= 0 if kept is None else kept
         axis = self.positions.ndim - 1
@@ -51,10 +51,10 @@ def is_read(use: Use) -> bool:
 
 
 def read_of(use: Use, table: Tensor, moved: Moved) -> Read:
-    """Return the numbers that a lookup in `table` reads; `moved` is that of `Use.positions`.
+    """Return the positions and weights that a lookup in `table` reads; `moved`: as in `Use.positions`.
 
     Raises:
-        ValueError: it does something that no sum of numbers describes.
+        ValueError: its results are not weighted sums of the table's numbers.
     """
     places = use.positions(table, moved)
     if use.operation in GATHERS:

@@ -17,7 +17,7 @@ class CheckedBound:
 
     bound: Bound
     of: str  # name of the bounded spectrum, e.g. "total"
-    sources: tuple[str, ...]  # what it was made from: names of spectra, or "half the samples"
+    sources: tuple[str, ...]  # what it was computed from: names of spectra, or "half the samples"
     holds: bool
     decades_min: float | None = None  # between the bound and lambda_min; None where either is not a number
     decades_median: float | None = None  # the median over all eigenvalues for which both are
@@ -26,13 +26,13 @@ class CheckedBound:
     def from_bound(
         cls, bound: Bound, of: str, spectrum: Spectrum, sources: tuple[str, ...] = ()
     ) -> CheckedBound:
-        """Compare a bound with the spectrum that it speaks of.
+        """Check whether the eigenvalues of a spectrum obey a bound, and measure how tight the bound is.
 
         Args:
             bound: on the eigenvalues of the spectrum.
-            of: name of the spectrum.
-            spectrum: complete, if the bound is one on lambda_min.
-            sources: what the bound was made from.
+            of: name of the spectrum, such as "total".
+            spectrum: must have all N eigenvalues if the bound is on lambda_min alone.
+            sources: names of the spectra that the bound was computed from, or "half the samples".
         """
         decades = bound.tightness(spectrum)
         finite = decades[np.isfinite(decades)]

@@ -9,11 +9,11 @@ is the Perron vector of |K| for the upper end, whose optimum is lambda_max(|K|),
 smallest eigenvalue of the comparison matrix 2 diag(K) - |K| for the lower end, whose optimum is that
 eigenvalue (Collatz 1942; Wielandt 1950).
 
-Both ends are found as one: the upper end of discs about centres c, diag(K) or, for the lower end, minus it.
-For the kernel as computed, |K_ij| is at most |kernel_ij| + gamma f_i f_j + underflow; that goes into R, the
-error of the diagonal too, so the ends hold for the true K. With d = 1 it is the margin of `KernelEnclosure`;
-with the d of a kernel graded over many decades it is far less. All sums have terms of one sign and are
-rounded up.
+The same code finds both ends, as the upper end of discs about centres c: c = diag(K) for the upper end, and
+c = -diag(K) for the lower one. The computed kernel has errors: |K_ij| <= |kernel_ij| + gamma f_i f_j +
+underflow. They are added to R, also those of the diagonal, so that the ends hold for the exact K. With d = 1
+they add up to the margin of `KernelEnclosure`; where d fits a kernel graded over many decades, they add up to
+far less. All sums have terms of one sign and are rounded up.
 """
 
 from __future__ import annotations
@@ -122,13 +122,14 @@ def _plain_end(enclosure: KernelEnclosure, side: Side) -> float:
 
 
 def _scaled_end(enclosure: KernelEnclosure, side: Side) -> float:
-    """Return the least end seen while d is improved, from the better start of d = 1 and d_i = K_ii^(-+1/2).
+    """Return the smallest upper end of the discs about c that an iteration over d finds.
 
-    With t = max_i c_i + R_i(d) / d_i, R_i(d) <= (t - c_i) d_i. A step takes d_i to the square root of
-    d_i R_i(d) / (t - c_i), which is no larger; by the Cauchy-Schwarz inequality the same holds for the new d,
-    so that t never rises. Dividing by t - c_i rather than by a common shift is what copes with graded
-    kernels; the square root keeps d from swinging between two states, as power iteration does for a
-    bipartite pattern.
+    It starts from d = 1 or from d_i = K_ii^(1/2), for the lower side K_ii^(-1/2), whichever is better. Let
+    t = max_i (c_i + R_i(d) / d_i) be the upper end for d. Then R_i(d) <= (t - c_i) d_i. Each step replaces
+    d_i by sqrt(d_i R_i(d) / (t - c_i)), which is at most d_i. By the Cauchy-Schwarz inequality the new d
+    satisfies the same inequality, so t never increases. The divisor t - c_i differs from row to row, which
+    suits kernels with diagonals of many magnitudes. The square root prevents oscillation between two
+    vectors, which power iteration shows for a bipartite pattern.
     """
     starts = (np.ones(enclosure.size), _roots(enclosure, side))
     best, d = min(
@@ -155,7 +156,7 @@ def _roots(enclosure: KernelEnclosure, side: Side) -> NDArray[np.float64]:
 def _ends(
     enclosure: KernelEnclosure, side: Side, d: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the ends c_i + R_i(d) / d_i and the reaches R_i(d) / d_i of the discs, both (N,), rounded up."""
+    """Return the upper ends c_i + R_i(d) / d_i of the discs and their radii, both (N,), rounded up."""
     diagonal, f = enclosure.diagonal, enclosure.weights
     errors = enclosure.gamma * float(f @ d) * f + enclosure.underflow * d.sum() + enclosure.size * TINIEST
     sums = enclosure.engine.absolute_product(enclosure.kernel, enclosure.engine.put(d, np.float64))

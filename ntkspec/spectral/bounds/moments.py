@@ -7,8 +7,8 @@ With m = trace(K) / N and s = ||K - m I||_F / sqrt(N), the mean and the standard
     lambda_N <= m - s / sqrt(N - 1),    m + s / sqrt(N - 1) <= lambda_1.
 
 s is never computed from sum(K^2) / N - m^2: digits cancel in it, it comes out too small, and the lower bound
-would be wrong. Trace and norm of the computed kernel are off by at most the sum, or the norm, of the errors
-of its entries; both are carried as (least, most), and everything is rounded outwards.
+would be wrong. The trace of the computed kernel is off by at most the sum of the errors of its entries, and
+its norm by at most their norm. Both are kept as a pair (least, most), and everything is rounded outwards.
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ def trace_upper(enclosure: KernelEnclosure) -> Values:
     computed_from="kernel",
 )
 def frobenius_lower(enclosure: KernelEnclosure) -> Values:
-    """Bound lambda_1 >= ||K||_F^2 / trace(K), since sum lambda^2 <= lambda_1 sum lambda; 0 for the others.
+    """Bound lambda_1 >= ||K||_F^2 / trace(K), since sum lambda^2 <= lambda_1 sum lambda.
+
+    The bound on all other eigenvalues is 0.
 
     Example:
         >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its eigenvalues are 3 and 1
@@ -136,7 +138,7 @@ def frobenius_lower(enclosure: KernelEnclosure) -> Values:
 def _mean_and_spread(enclosure: KernelEnclosure) -> tuple[Range, Range]:
     """Return the ranges of m and s.
 
-    s sqrt(N) is off by at most the norm of the kernel's error: taking the mean away only shortens the error.
+    s sqrt(N) is off by at most the norm of the kernel's error: subtracting the mean does not enlarge it.
     The norm is taken about a rounded m; it exceeds the norm about m by at most sqrt(N) times the difference.
     """
     size, trace, centre = enclosure.size, _trace(enclosure), _diagonal_mean(enclosure)
@@ -168,7 +170,7 @@ def _norm(enclosure: KernelEnclosure, shift: float) -> Range:
 
 
 def _error(enclosure: KernelEnclosure) -> float:
-    """Bound the Frobenius norm of the kernel's error, and the error of its trace."""
+    """Return a bound on the kernel's error in the Frobenius norm; it also bounds the error of the trace."""
     return (
         enclosure.gamma * float(enclosure.weights @ enclosure.weights) + enclosure.size * enclosure.underflow
     ) * UP
@@ -179,6 +181,6 @@ def _diagonal_mean(enclosure: KernelEnclosure) -> float:
 
 
 def _range(value: float, error: float) -> Range:
-    """Return value -+ error, rounded outwards and from 0 on."""
+    """Return (value - error, value + error), rounded outwards; the first is at least 0."""
     error += ROUNDINGS * (value + error)
     return max(value - error, 0.0), value + error

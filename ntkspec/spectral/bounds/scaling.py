@@ -1,4 +1,6 @@
-"""What learning rates of groups of parameters do to the kernel: K_s = J S J^T, S diagonal in [least, most].
+"""Bounds on the kernel K_s = J S J^T of training with a learning rate for each group of parameters.
+
+S is diagonal, with the parameters' learning rates in [least, most]:
 
     lambda_i(K_s) = theta_i lambda_i(K),    least <= theta_i <= most
 
@@ -27,11 +29,11 @@ SOURCE = "Ostrowski 1959; Horn and Johnson, Matrix Analysis, theorem 4.5.9"
     side="lower",
 )
 def ostrowski_lower(spectrum: Spectrum, least: float) -> Values:
-    """Bound lambda_i(J S J^T) >= least lambda_i(J J^T).
+    """Bound lambda_i(J S J^T) >= least lambda_i(J J^T), where S is a diagonal matrix of learning rates.
 
     Args:
         spectrum: complete spectrum of J J^T.
-        least: the least rate.
+        least: the smallest entry of S; the learning rates are relative to that of J J^T.
 
     Raises:
         UsageError: the spectrum is not complete, or the rate is not positive and finite.
@@ -54,13 +56,13 @@ def ostrowski_lower(spectrum: Spectrum, least: float) -> Values:
     side="upper",
 )
 def ostrowski_upper(spectrum: Spectrum, most: float) -> Values:
-    """Bound lambda_i(J S J^T) <= most lambda_i(J J^T).
+    """Bound lambda_i(J S J^T) <= most lambda_i(J J^T), where S is a diagonal matrix of learning rates.
 
     It is vacuous when lambda_min(J J^T) is not below trace(J J^T) / N.
 
     Args:
         spectrum: complete spectrum of J J^T.
-        most: the largest rate.
+        most: the largest entry of S; the learning rates are relative to that of J J^T.
 
     Raises:
         UsageError: the spectrum is not complete, or the rate is not positive and finite.

@@ -8,7 +8,7 @@
 | cholesky | r rows of K, if r < N | eps lambda_max         | N r + r^2 + factors   |
 | lanczos  | K v, never assembled  | the largest k          | N k + factors         |
 
-A further solver is a file here with its `SOLVER`, and its name in `ntkspec.spectral.eigenvalues.Method`.
+To add a solver, add a file here that defines `SOLVER`, and its name to `ntkspec.spectral.eigenvalues.Method`.
 """
 
 from collections.abc import Mapping

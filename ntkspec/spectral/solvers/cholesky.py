@@ -21,7 +21,7 @@ from ntkspec.spectral.solvers.protocol import (
 
 
 class Cholesky(Promises):
-    """A solver that writes K = M^T M + rest, from pivoted rows, and returns the eigenvalues of M M^T.
+    """A solver that factorises K = M^T M + rest by pivoted Cholesky and returns the eigenvalues of M M^T.
 
     They are off by at most the trace of the rest.
     """
@@ -33,7 +33,7 @@ class Cholesky(Promises):
     )
 
     def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
-        """See `Solver.need`; the rank is the largest for which it is tried."""
+        """See `Solver.need`; the memory is that of the largest rank for which the solver is tried."""
         rank = _most(kernel)
         rank = rank if rank > 0 else kernel.size // 2
         needed = rank_bytes(kernel, rank)
@@ -47,7 +47,7 @@ class Cholesky(Promises):
         """See `Solver.solve`; None where more than half of the eigenvalues are above the floor.
 
         The errors are those of forming K and of the factorisation (Higham 2002, theorem 10.3), and the trace
-        of what is left out.
+        of the rest.
         """
         errors, most = self.errors(kernel), _most(kernel)
         if most <= 0:
@@ -63,12 +63,12 @@ class Cholesky(Promises):
 
 
 def _most(kernel: Kernel) -> int:
-    """Return the largest rank for which there is memory and which is still worth a factorisation."""
+    """Return the largest rank that fits in memory and at which no other solver is as fast."""
     return largest_rank(kernel.size, kernel.repeat, kernel.room - rank_bytes(kernel, 0))
 
 
 def rank_bytes(kernel: Kernel, rank: int) -> int:
-    """Return the bytes that a kernel of this numerical rank takes."""
+    """Return the bytes of memory that this solver takes for a kernel of N rows and this numerical rank."""
     stored = 3 * kernel.rows.nbytes * FLOAT64.itemsize // kernel.rows.dtype.itemsize
     squares = (1 + summation.buffers(kernel.size)) * rank**2
     return int(FLOAT64.itemsize * (rank * kernel.size + squares) + stored)

@@ -1,4 +1,4 @@
-"""Solver dual: eigenvalues of J^T J over the touched parameters; the rest of the N are zero."""
+"""Solver dual: eigenvalues of J^T J, p x p for the p parameters with a gradient; all others of K are zero."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ntkspec.spectral.solvers.protocol import (
 
 
 class Dual(Promises):
-    """A solver that writes J out: J^T J (p x p) has the nonzero eigenvalues of K."""
+    """A solver that forms J as a dense matrix: J^T J (p x p) has the nonzero eigenvalues of K = J J^T."""
 
     name: Method = "dual"
 

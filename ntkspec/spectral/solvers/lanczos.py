@@ -20,7 +20,7 @@ LANCZOS_K = 100  # eigenvalues unless `k` says how many
 
 
 class Lanczos(Promises):
-    """A solver that builds a Krylov space from products K v, until nothing larger is left."""
+    """A solver that builds Krylov spaces from products K v, until it finds no larger eigenvalue."""
 
     name: Method = "lanczos"
     vectors = True
@@ -34,7 +34,7 @@ class Lanczos(Promises):
         return Need.within(kernel.budget, needed, note, on_host=operator_engine(kernel) is not kernel.backend)
 
     def errors(self, kernel: Kernel) -> ErrorModel:
-        """See `Solver.errors`: those of one product K v; `solve` adds what the iteration leaves."""
+        """See `Solver.errors`: those of one product K v; `solve` adds the error of the iteration."""
         magnitude = kernel.fact(magnitude_of)
         rounding = summation.gamma(magnitude.vector_sums + PRODUCT) * magnitude.norm + magnitude.underflow
         stored = magnitude.storing(magnitude.dtype)

@@ -1,4 +1,4 @@
-"""What a solver of a kernel's spectrum promises, needs, states and does; each is one file of this folder."""
+"""The interface of the solvers for a kernel's spectrum; each solver is one file of this folder."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Need:
     """The memory that a solver needs at its peak."""
 
     needed: int  # bytes
-    note: str  # what most of it is
+    note: str  # what takes most of it, in words
     fits: bool  # whether there is room for it
-    on_host: bool = False  # whether it is on the host although the backend is a device
+    on_host: bool = False  # whether the memory is the host's although the backend is a device
 
     @classmethod
     def within(cls, room: int, needed: int, note: str, *, on_host: bool = False) -> Need:
@@ -39,7 +39,7 @@ class Solver(Protocol):
     @property
     def vectors(self) -> bool: ...  # whether it gives eigenvectors
     @property
-    def complete(self) -> bool: ...  # whether its spectra are: all eigenvalues, not the largest
+    def complete(self) -> bool: ...  # whether it finds all eigenvalues, not only the largest
     @property
     def precisions(self) -> tuple[Precision, ...]: ...  # that it can work in
 
@@ -47,7 +47,7 @@ class Solver(Protocol):
     def declines(self) -> tuple[str, str]: ...  # which kernels it is for, and which not; "" if for all
 
     def need(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Need:
-        """Say what memory eigenvalues need, before anything is allocated.
+        """Estimate the memory that the solver needs, before anything is allocated.
 
         Args:
             kernel: whose eigenvalues are asked for.
@@ -64,13 +64,13 @@ class Solver(Protocol):
         """Find the spectrum; None for a kernel that the solver declines.
 
         Raises:
-            MemoryBudgetError: it does not fit the kernel's budget.
+            MemoryBudgetError: the solver needs more memory than the kernel's budget.
         """
         ...
 
 
 class Promises:
-    """What most solvers promise: all eigenvalues of every kernel, in double precision, without vectors."""
+    """Defaults of most solvers: all eigenvalues of all kernels, in double precision, no eigenvectors."""
 
     vectors = False
     complete = True
@@ -90,9 +90,9 @@ def stated_spectrum(
     """Make a spectrum of a solver's eigenvalues (m,), descending, with their stated errors.
 
     Args:
-        solver: that found them.
+        solver: the one that found them.
         kernel: whose eigenvalues they are.
-        values: as computed; what rounding made negative becomes 0.
+        values: as computed; negative ones, which rounding can cause, become 0.
         errors: of the solver, for this kernel.
         vectors: (N, m) orthonormal columns, if they were asked for.
         precision: in which they were computed.
@@ -125,5 +125,5 @@ def square(rows: Array) -> Array:
 
 
 def square_error(length: int, norm: float) -> float:
-    """Bound the error of `square` from that on || |M| |M|^T ||."""
+    """Bound the error of `square(M)`, M of `length` columns; `norm` is a bound on || |M| |M|^T ||."""
     return summation.gamma(summation.roundings(length)) * norm
