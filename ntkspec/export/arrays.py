@@ -89,9 +89,9 @@ def _numpy(values: object, name: str) -> NDArray[Any]:
 
 
 def _parts(values: Any, name: str) -> Any:
-    """Replace tensors, and whatever becomes an array, by arrays, at any depth of `values`.
+    """Replace tensors, and objects that NumPy can convert, by arrays, at any depth of `values`.
 
-    NumPy would drop masks in silence, and take the keys of some mappings for numbers.
+    NumPy itself would drop masks silently, and would read the keys of some mappings as numbers.
     """
     if values is None or isinstance(values, (Number, str, bytes)):
         return values

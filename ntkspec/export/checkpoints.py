@@ -35,10 +35,10 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint's tensors; whatever else a pickle could do is refused.
+    """Read the tensors of a checkpoint; a file that would do anything else when unpickled is refused.
 
     Raises:
-        UsageError: it is none, or holds more than tensors and plain numbers and texts.
+        UsageError: the file is no checkpoint, or holds more than tensors, plain numbers and texts.
     """
     content = _load(path)
     if not isinstance(content, Mapping):

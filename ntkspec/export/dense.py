@@ -82,7 +82,7 @@ def sparse_by_loop(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int) 
 
 
 def joined(entries: Sequence[Entries], like: Tensor, c: int) -> Entries:
-    """Join entries of c outputs, in the type and on the device of `like`; there may be none."""
+    """Concatenate entries of c outputs, in the type and on the device of `like`; the list may be empty."""
     none = like.new_zeros(0, dtype=torch.long)
     owner, position, values = zip((none, none, like.new_zeros(0, c)), *entries, strict=True)
     return torch.cat(owner), torch.cat(position), torch.cat(values)
@@ -91,11 +91,12 @@ def joined(entries: Sequence[Entries], like: Tensor, c: int) -> Entries:
 def mostly_zero(model: nn.Module, owned: Sequence[Owned], x: Tensor, c: int, share: float) -> dict[str, bool]:
     """Find the parameters whose rows at x (m, d) have few nonzero numbers, over all outputs.
 
-    Of a row, only which numbers are nonzero is kept. A parameter is dropped at its first row of which more
-    than `share` is nonzero.
+    Only the places of nonzero numbers are kept, not the rows. A parameter is dropped as soon as the nonzero
+    part of one of its rows is larger than `share`.
 
     Returns:
-        For each, of which at least one row is not zero, whether samples differ in what is.
+        For the name of each parameter that is left and has a nonzero row, whether different samples have
+        nonzero numbers at different places.
     """
     left, first, varies = list(owned), dict[str, Tensor](), dict[str, bool]()
     for i in range(len(x)):

@@ -29,8 +29,8 @@ def jacobian(
     """Compute the per-sample Jacobian of a model with respect to its trainable parameters, in named blocks.
 
     The model is evaluated on a copy, in eval mode and in the given precision; it is left untouched.
-    Linear maps become factors and lookups sparse, whatever they are written in; everything else is a dense
-    block. Every block is checked against plain autograd. See docs/your-model.md.
+    Linear maps become factors and lookups become sparse blocks, however the model implements them; all other
+    parameters become dense blocks. Every block is checked against plain autograd. See docs/your-model.md.
 
     Args:
         model: maps (n, d) to (n, c), each sample on its own.

@@ -1,4 +1,4 @@
-"""The sample that each number of an intermediate result belongs to, whatever its layout.
+"""The sample that each number of an intermediate result belongs to, for a result of any layout.
 
 Two backward passes are compared, one with cotangents v, the other with those of sample i multiplied by
 2^d(i): every number that belongs to sample i changes by that power, without rounding. A number that belongs
@@ -24,8 +24,8 @@ Backward = Callable[[Tensor], Sequence[Tensor]]  # gradients at some results for
 def owners(outputs: Tensor, backward: Backward) -> list[Tensor | None]:
     """Return the sample (int64) of each number of the results at which `backward` gives gradients.
 
-    It is -1 where a number has no sample. None stands for a result of which some number belongs to several
-    samples.
+    It is -1 for a number that belongs to no sample. It is None for a result with a number that belongs to
+    several samples.
     """
     n = len(outputs)
     base, samples = _BASES[outputs.dtype], torch.arange(n, device=outputs.device)

@@ -1,4 +1,4 @@
-"""Blocks of matrices that a sample uses several times, at several positions or in turn.
+"""Blocks of matrices that each sample uses several times, at several positions or in several operations.
 
 The Jacobian is a sum over the uses, sum_t left_t (x) right_t, stored as its pairs: see docs/adr/0027.
 """
@@ -39,7 +39,7 @@ def several_uses(
         outputs: (n, c).
 
     Raises:
-        Replan: a sample uses it more often than was planned, or shares a row with another.
+        Replan: a sample uses the matrix more often than was planned, or shares a row with another sample.
     """
     n, c = outputs.shape
     a, b = sum(form.widths[0] for form in plan.forms), plan.form.widths[1]

@@ -32,7 +32,7 @@ class SparseRows:
 
 
 def padded(owner: Tensor, index: Tensor, values: Tensor, samples: int, columns: int) -> SparseRows:
-    """Build rows from entries in any order: owner (m,), index (m,), values (m, c)."""
+    """Build rows from entries in any order: their samples `owner` (m,), `index` (m,) and `values` (m, c)."""
     order, places, width = places_of(owner, samples)
     indices = index.new_full((samples, width), -1, dtype=torch.long)
     indices[places] = index[order].long()
@@ -42,10 +42,15 @@ def padded(owner: Tensor, index: Tensor, values: Tensor, samples: int, columns: 
 
 
 def places_of(owner: Tensor, samples: int) -> tuple[Tensor, tuple[Tensor, Tensor], int]:
-    """Place the entries of each sample side by side.
+    """Sort entries by sample, and number those of each sample from 0.
 
-    Returns an order of the entries, the (sample, place) of each in that order, and the most places of a
-    sample.
+    Args:
+        owner: (m,) the sample of each entry.
+        samples: how many there are.
+
+    Returns:
+        The order (m,) that sorts the entries; sample and number of each sorted entry, both (m,); and the
+        largest count of entries in one sample, at least 1.
     """
     order = owner.argsort(stable=True)
     owner = owner[order]

@@ -23,10 +23,10 @@ __all__ = ["load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Mapping[str, Tensor]) -> None:
-    """Write a checkpoint, under a temporary name until it is whole.
+    """Write a checkpoint under a temporary name, and rename it when it is complete.
 
     Args:
-        path: the file, by custom `<label>.pt`; one that is there is replaced.
+        path: the file, by convention `<label>.pt`; an existing one is replaced.
         config: what `build_model` needs.
         step: of the training.
         state: the network's `state_dict`.

@@ -80,7 +80,7 @@ class OccupancyTask:
     ) -> tuple[dict[str, float], Picture | None]:
         """Compare the network's inside, where its logit is positive, with the mesh's.
 
-        Points and surfaces are compared on the CPU, whatever the device.
+        Points and surfaces are compared on the CPU, also if the network is on another device.
 
         Returns:
             Metrics and a picture of the network's surface, None if it has none. "iou" is over the held-out
@@ -108,7 +108,7 @@ def load_occupancy(
 ) -> OccupancyTask:
     """Read a watertight mesh and draw points inside and outside of it.
 
-    The held-out points are the same whatever the seed, so that runs can be compared.
+    The held-out points are the same for every seed, so that runs can be compared.
 
     Args:
         path: any mesh that trimesh reads; several in one file are united.

@@ -36,7 +36,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Raster:
-    """A square of stored samples, upright, of which 0 is black and `white` is white."""
+    """A square of stored samples, upright: the value 0 is black, the value `white` is white."""
 
     colour: Samples  # (H, W, c): c = 1 for grey, 3 for RGB
     white: float | None = None  # None: unknown, so that the least sample is black and the greatest white

@@ -47,7 +47,7 @@ def sample_learnt(pattern: str, learnt: NDArray[np.int64], n: int, seed: int = 0
     """Choose n pixels at random, without replacement, from those that are not held out; ascending.
 
     Raises:
-        UsageError: there are fewer than n, n < 1, or another pattern, of which pixels would be missing.
+        UsageError: there are fewer than n, n < 1, or the pattern is not "random": others need all pixels.
     """
     if pattern != "random":
         raise _no_pattern(pattern, "random, where pixels are held out")

@@ -90,10 +90,10 @@ def on_host(losses: Sequence[Tensor]) -> NDArray[np.float32]:
 
 
 def check_finite(losses: NDArray[np.float32], first: int, config: TrainConfig) -> None:
-    """Refuse losses (k,) or (k, P) of k steps, from step `first` on, of which one is not finite.
+    """Raise an error if one of the losses, (k,) or (k, P), of k steps from step `first` on is not finite.
 
     Raises:
-        TrainingError: it says at which step.
+        TrainingError: a loss is NaN or infinite; the message has the first such step.
     """
     losses = losses.reshape(len(losses), -1).max(axis=1)
     wrong = np.flatnonzero(~np.isfinite(losses))

@@ -105,9 +105,9 @@ def train(
     """Train the network of `config` on `task`.
 
     A batch is `config.batch` rows drawn with replacement, or all of them once there are no more than that.
-    The same config, task, machine and device give the same bits, whatever the global generator's state. On
-    another device weights begin as the same bits and batches are the same rows, but rounding is another, and
-    what it changes grows with every step.
+    The same config, task, machine and device give the same bits for any state of torch's global generator. On
+    another device the initial weights and the batches are the same, but rounding differs, and the difference
+    grows with every step.
 
     Args:
         config: what to train; its `inputs` and `outputs` must be the task's.

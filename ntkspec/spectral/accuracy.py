@@ -85,7 +85,7 @@ class ErrorModel:
 
 @dataclass(frozen=True)
 class Magnitude:
-    """The size of the numbers of a Jacobian, whatever their signs, and how often they are rounded."""
+    """The size of the absolute values of a Jacobian's numbers, and how often they are rounded."""
 
     size: int  # N
     norm: float  # ||J| |J|^T| at most
@@ -113,7 +113,7 @@ class Magnitude:
 
 
 def magnitude_of(kernel: Kernel) -> Magnitude:
-    """Measure how large the numbers of a kernel's Jacobian are, whatever their signs.
+    """Measure how large the absolute values of the numbers in a kernel's Jacobian are.
 
     This costs about two products K v, or four where entries of J are sums of several stored numbers. Where
     the factors do not all fit in memory, the trace bounds the norms.

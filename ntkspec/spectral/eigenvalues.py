@@ -147,9 +147,9 @@ class Spectrum:
         return most
 
     def knowing(self, rank: Rank, regions: Regions | None = None) -> Spectrum:
-        """Return the spectrum with zeros beyond the rank, and with the bound that regions set beyond theirs.
+        """Return the spectrum with eigenvalues beyond the rank set to 0, and small ones bounded by regions.
 
-        Computed values that contradict either stay as they are, and the report's checks fail.
+        Eigenvalues that contradict one of the two are left as computed; the report's checks then fail.
         """
         place = np.arange(len(self.eigenvalues))
         values, error = self.eigenvalues, self.error
@@ -161,5 +161,5 @@ class Spectrum:
         return replace(self, eigenvalues=values * kept, error=error * kept, rank=rank, regions=regions)
 
     def because(self, reason: str) -> Spectrum:
-        """Return the same spectrum with the reason for its method."""
+        """Return the same spectrum with `reason` as the reason why its method was chosen."""
         return replace(self, reason=reason)

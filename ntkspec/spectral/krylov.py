@@ -1,4 +1,4 @@
-"""The k largest eigenvalues of a kernel, from products K v alone and without passing one over.
+"""The k largest eigenvalues of a kernel, from products K v alone, none of them missed.
 
 A Krylov space that starts from one vector holds one vector of each eigenspace; further copies of a multiple
 eigenvalue, and members of a cluster, come in by rounding, or not at all. So the vectors found are projected
@@ -55,7 +55,7 @@ class _Ritz:
         return float(np.linalg.norm(self.images - self.vectors * self.values, 2))
 
     def leading_out(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the directions in which K leads out of the space, (N, up to AT_ONCE), and all sizes (m,).
+        """Return the directions of K V outside of the space, (N, up to AT_ONCE), and the sizes of all (m,).
 
         They are the left singular vectors of R and its singular values.
         """

@@ -57,7 +57,7 @@ def rank_bound(jacobian: Jacobian, outputs: Outputs = "trace") -> Rank:
 
 
 def rank_of(kernel: Kernel) -> Rank:
-    """Find an upper bound on a kernel's rank; its size where the factors do not fit in memory."""
+    """Find an upper bound on a kernel's rank; it is the size N if the factors do not fit in memory."""
     if not kernel.facts_fit:
         return Rank(kernel.size, "not looked for: the factors do not fit the memory budget")
     return rank_bound(kernel.rows, kernel.outputs)

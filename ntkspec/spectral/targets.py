@@ -24,7 +24,7 @@ def check_targets(
     n, c = jacobian.samples, jacobian.outputs
     mode = check_outputs(outputs, c)
     y = _columns(_array("targets", targets, n, c), mode)
-    # Halves, lest they overflow; from the first sample's, so that equal targets leave exact zeros.
+    # Halves do not overflow; less those of the first sample, equal targets become exact zeros.
     apart = _scaled(y / 2 - y[0] / 2)
     target = apart - apart.mean(axis=0)
     if not target.any():

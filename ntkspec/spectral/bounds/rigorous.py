@@ -148,9 +148,9 @@ def _norm(values: NDArray[np.float64]) -> float:
 
 
 def _entries(pair: Pair) -> float:
-    """Return how many products stand behind J^T v, times the largest number of their factors.
+    """Return the number of entries of J^T v times 1 + the largest absolute number in the factors of J.
 
-    Times the smallest positive number this bounds what underflow may take off.
+    This times the smallest positive number bounds what underflow can take off J^T v.
     """
     largest = 1 + max(float(abs(m).max()) for m in (pair.left, pair.right) if m is not None and m.shape[1])
     width = (1 if pair.left is None else pair.left.shape[1]) * pair.right.shape[1]
