@@ -115,7 +115,7 @@ class Work:
         return max(min(fitting, self.budget // max(bytes_each, 1), len(self.x)), 1)
 
     def replanned(self, replan: Replan) -> Choices:
-        """Return better choices, after some have been disproved."""
+        """Return new choices after an exception has shown that some of them do not hold."""
         return scan_large(self.prepared, self.x, replan.choices)
 
     def timed(self, choices: Choices) -> tuple[Choices, float]:
@@ -159,8 +159,8 @@ def begun(model: nn.Module, inputs: NDArray[np.floating], options: Options) -> I
 def export(model: nn.Module, inputs: NDArray[np.floating], options: Options, consume: Consumer) -> Exported:
     """Compute the Jacobian of `model` at `inputs` (n, d) and pass it to `consume`, chunk by chunk.
 
-    A chunk may disprove what was planned; then the iterator raises through `consume`, which must undo what it
-    did, and `consume` is called again.
+    If a chunk disproves the plan, the iterator of chunks raises an exception. `consume` must undo what it did
+    and let the exception pass; it is then called again, with the chunks of a better plan.
     """
     with begun(model, inputs, options) as work:
         choices, numbered = work.probed.choices, True
@@ -263,7 +263,7 @@ def forecast(
     precision: Precision = "float64",
     memory: float | None = None,
 ) -> Forecast:
-    """Foretell what the export of a model takes, by the Jacobian of a few samples; nothing is written.
+    """Estimate size and time of a model's export from the Jacobian of a few samples; nothing is written.
 
     Args:
         model: maps (n, d) to (n, c), each sample on its own.
@@ -276,8 +276,8 @@ def forecast(
         The blocks with their kind and size in bytes, and about how many seconds in all. Print it for a table.
 
     Raises:
-        ExportError: the model has no per-sample Jacobian, or it cannot be had.
-        MemoryBudgetError: not even one sample's fits into memory.
+        ExportError: the model has no per-sample Jacobian, or it cannot be computed.
+        MemoryBudgetError: the Jacobian of a single sample does not fit into memory.
 
     Example:
         >>> import torch

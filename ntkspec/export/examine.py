@@ -1,6 +1,6 @@
 """The first passes through a model, and the errors of a model that fails them.
 
-Before an error advises the other precision or backward(), it was tried that the model works so.
+An error advises the other precision, or backward(), only if the model was found to work in that way.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _try_other_precision(prepared: Prepared, x: Tensor) -> Precision | None:
     """Return the other precision, if the model runs in it; else None.
 
     Raises:
-        ExportError: it does, and depends on what is no parameter.
+        ExportError: the model runs in it, but depends on a trainable tensor that is not among its parameters.
     """
     other: Precision = "float32" if prepared.dtype == torch.float64 else "float64"
     copied = prepare(prepared.source, other)

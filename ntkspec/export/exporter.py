@@ -137,7 +137,7 @@ class RunExporter:
             picture: what the model draws, uint8 (H, W) or (H, W, 3); it is stored under the snapshot's id.
 
         Raises:
-            ExportError: the model has no per-sample Jacobian, or it cannot be had.
+            ExportError: the model has no per-sample Jacobian, or it cannot be computed.
         """
         step = whole_number(step, "step", 0)
         label = f"step {step}" if label is None else label
@@ -180,7 +180,7 @@ class RunExporter:
         return self._open
 
     def _free_id(self, label: str, step: int) -> str:
-        """Make an id of the label, as far as a file can hold it."""
+        """Return an id that is not taken yet: the label, or the label with the step or a number behind it."""
         taken, name = self.snapshots, one_level(check_label(label, "label of the snapshot"))
         if name in ("", ".", ".."):
             name = "snapshot"

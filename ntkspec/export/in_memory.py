@@ -46,7 +46,7 @@ def jacobian(
         of a piecewise-linear network.
 
     Raises:
-        ExportError: the model has no per-sample Jacobian, or it cannot be had.
+        ExportError: the model has no per-sample Jacobian, or it cannot be computed.
         MemoryBudgetError: it does not fit into memory.
 
     Example:

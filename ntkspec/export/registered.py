@@ -22,10 +22,10 @@ class UnregisteredError(ExportError):
 
 
 def require_registered(prepared: Prepared, x: Tensor, outputs: Tensor, ours: Sequence[Tensor] = ()) -> None:
-    """Refuse outputs at x (n, d) with a gradient at any tensor but the parameters and `ours`.
+    """Raise an error if the outputs at x (n, d) depend on a tensor that is neither exported nor in `ours`.
 
     Raises:
-        UnregisteredError: they do.
+        UnregisteredError: they have a gradient at such a tensor.
     """
     exported = {id(owned.parameter) for owned in prepared.trainable} | set(map(id, ours))
     strange = [leaf for leaf in leaves(outputs) if id(leaf) not in exported]

@@ -33,8 +33,8 @@ UPS: dict[Up, Floats] = {"y": np.array([0.0, 1.0, 0.0]), "z": np.array([0.0, 0.0
 class View:
     """An orthographic camera that looks at the centre of the unit box.
 
-    With the default width, all that `ntkspec.nets.occupancy.load_mesh` puts into the box is in the picture,
-    from wherever one looks, so that pictures of one object may be laid side by side.
+    With the default width, any mesh that `ntkspec.nets.occupancy.load_mesh` returns is in the picture as a
+    whole, from every direction, so that pictures of one object have the same scale.
     """
 
     up: Up = "y"  # the axis that points up; the front then faces +z, or -y where z is up

@@ -46,12 +46,12 @@ class CholeskyCertificate:
 
 
 def positivity(enclosure: KernelEnclosure) -> CholeskyCertificate:
-    """Try Cholesky factorisations of a kernel: two if it is safely definite, a dozen if it is hardly so.
+    """Try Cholesky factorisations of a kernel: two if it is clearly definite, about twelve if only just.
 
     Each takes about N^3 / 3 multiplications. `enclosure.kernel` is written to, and restored at the end.
 
     Raises:
-        BackendError: there are more rows than LAPACK can count.
+        BackendError: LAPACK's integers are too small for the number of rows.
 
     Example:
         >>> kernel = np.array([[2.0, 1.0], [1.0, 2.0]])  # its smallest eigenvalue is 1

@@ -1,4 +1,4 @@
-"""`spectrum`: choose a solver, run it, say why."""
+"""`spectrum`: choose a solver for a kernel, run it, and record why it was chosen."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def solve(
 
 
 def plan(name: str, kernel: Kernel, k: int | None = None) -> Iterator[str]:
-    """Say, a line a solver, what memory each would take, and up to which n, before anything is allocated."""
+    """Yield a line for each solver, before any allocation: the memory that it needs, and the largest n."""
     budget, places = format_bytes(kernel.budget), {"": kernel}
     if device := kernel.backend.device:
         budget = f"{budget} on the host, {format_bytes(kernel.room)} on the device ({device})"
@@ -151,7 +151,7 @@ def plan(name: str, kernel: Kernel, k: int | None = None) -> Iterator[str]:
 
 
 def largest_samples(solver: Solver, kernel: Kernel, k: int | None = None) -> int:
-    """Find for how many samples a solver has memory where the kernel is computed; 0 if for none."""
+    """Return the largest number of samples whose kernel a solver can solve in memory; 0 if there is none."""
     kernel = kernel.sized(kernel.rows.samples)  # no longer in a file
 
     def fits(samples: int) -> bool:

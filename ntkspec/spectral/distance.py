@@ -116,5 +116,5 @@ def _shape(jacobian: Jacobian) -> set[tuple[str, tuple[int, int]]]:
 
 
 def _numbers_a_sample(jacobian: Jacobian) -> float:
-    """Count the numbers stored of a sample: multiplications for an entry, of half of two kernels."""
+    """Count the stored numbers of a sample: two kernels take N^2 times as many multiplications."""
     return sum(block.nbytes / block.dtype.itemsize for block in jacobian) / jacobian.samples

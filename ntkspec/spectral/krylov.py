@@ -2,7 +2,7 @@
 
 A Krylov space that starts from one vector holds one vector of each eigenspace; further copies of a multiple
 eigenvalue, and members of a cluster, come in by rounding, or not at all. So the vectors found are projected
-out, and the iteration starts again from another vector, until it finds nothing larger than what there is.
+out, and the iteration starts again from another vector, until it finds no eigenvalue above the k-th.
 
 Let V (N, k) be orthonormal with V^T K V = diag(theta), R = K V - V diag(theta), and mu the largest eigenvalue
 of K on the vectors orthogonal to V. Then every lambda_i (i <= k) is within ||R|| + max(0, mu - theta_k) of
@@ -80,7 +80,7 @@ def largest(product: LinearOperator, k: int, noise: float, *, whole: bool = Fals
         product: (N, N); it is applied some hundred times.
         whole: compute all of K at once, see `takes_whole`.
         k: 1 to N - 1.
-        noise: error of the eigenvalues that the products' own rounding makes; nothing finer is looked for.
+        noise: error of the eigenvalues from rounding in the products; the iteration stops at this accuracy.
 
     Raises:
         BackendError: ARPACK gave up.
@@ -103,7 +103,7 @@ def largest(product: LinearOperator, k: int, noise: float, *, whole: bool = Fals
 
 
 def _sharpened(product: LinearOperator, ritz: _Ritz, noise: float) -> _Ritz:
-    """Add the directions in which K leads out, until ||R|| is noise or less than half of them goes away.
+    """Add directions of K V outside of the space, until ||R|| is noise or it no longer falls by much.
 
     ARPACK's tolerance is for its own estimate of the error: in clusters, vectors may come with 10^6 times
     that, depending on how sums are rounded, and so large a residual would hide eigenvalues passed over.

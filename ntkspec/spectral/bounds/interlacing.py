@@ -1,4 +1,4 @@
-"""Cauchy's interlacing: what the kernel of some of the samples says of the kernel of all.
+"""Cauchy's interlacing: bounds on the kernel of all samples from the kernel of some of them.
 
 For K of N rows and a principal submatrix of m of them (Cauchy 1829; Horn and Johnson, Matrix Analysis, 2nd
 edition, theorem 4.3.28):

@@ -43,7 +43,7 @@ class Bound:
         """Return whether the computed spectrum of K obeys the bound within its stated errors.
 
         Raises:
-            UsageError: the bound speaks of lambda_min, and the spectrum has only the k largest eigenvalues.
+            UsageError: the bound is on lambda_min, but the spectrum has only the k largest eigenvalues.
         """
         return not np.any(self.broken(spectrum))
 
@@ -55,7 +55,7 @@ class Bound:
         return ~np.asarray(values >= spectrum.lower[where])
 
     def tightness(self, spectrum: Spectrum) -> NDArray[np.float64]:
-        """Return how many decades lie between the bound and each eigenvalue that it speaks of; (m,).
+        """Return how many decades lie between the bound and each bounded eigenvalue; (m,).
 
         0 where the bound is attained; NaN where the eigenvalue is unresolved or the bound is not positive.
         """

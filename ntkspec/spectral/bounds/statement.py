@@ -1,7 +1,7 @@
-"""What each bound states, said once: beside the function that computes it, in a decorator.
+"""The statement of each bound, written once, in a decorator of the function that computes the bound.
 
-Reports take titles, theorems and sources from here, and `ntkspec.spectral.verify` which bounds are computed
-of every kernel. A new bound is a function with `stated` above it and nothing else.
+Reports take titles, theorems and sources from here, and `ntkspec.spectral.verify` takes the list of bounds to
+compute for every kernel. To add a bound, write a function with the decorator `stated`; no more is needed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Source = Literal["kernel", "blocks", "halves", "samples"]
 
 @dataclass(frozen=True)
 class Statement:
-    """What a bound says of a kernel's eigenvalues, and who proved it."""
+    """What a bound states about a kernel's eigenvalues, and who proved it."""
 
     name: str
     title: str  # in the words of a report
@@ -55,14 +55,14 @@ def stated(
     computed_from: Source | None = None,
     name: str | None = None,
 ) -> Callable[[Callable[Arguments, Values]], Callable[Arguments, Bound]]:
-    """Make a function that returns values, and whether they are vacuous, one that returns a `Bound`.
+    """Decorate a function that returns values, and whether they are vacuous, so that it returns a `Bound`.
 
     Args:
         title: of the bound in reports.
         theorem: the statement.
         source: author, year, theorem.
         assumptions, side, quantity, certified: as in `Bound`.
-        computed_from: what reports compute it from, of every kernel that has that; None: they do not.
+        computed_from: what reports compute it from; see `Source`. None: reports do not compute it.
         name: of the bound; default: that of the function.
 
     Example:
@@ -87,7 +87,7 @@ def stated(
 def _returning_bound(
     compute: Callable[Arguments, Values], statement: Statement
 ) -> Callable[Arguments, Bound]:
-    """Make a function that returns values one that returns the bound of a statement."""
+    """Wrap a function that returns values, so that it returns the bound of a statement."""
 
     @functools.wraps(compute)
     def bound(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Bound:
