@@ -1,4 +1,4 @@
-"""Backends, which run the arithmetic: `select` one and pass it on."""
+"""Backends, which run the arithmetic on the CPU or on a GPU; `select` returns one by name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Choice = Literal["auto", "cpu", "gpu"]
 
 
 def select(choice: Choice | Backend = "auto") -> Backend:
-    """Return a backend by name; "auto" takes the GPU where CuPy sees one, else the CPU.
+    """Return a backend by name; "auto" stands for the GPU if it can be used, otherwise for the CPU.
 
-    A backend that is passed in place of a name is returned as it is.
+    If `choice` is a backend already, return it unchanged.
 
     Raises:
-        BackendError: "gpu" was asked for and cannot run here; the message says why.
+        BackendError: `choice` is "gpu", and the GPU cannot be used; the message says why.
     """
     if not isinstance(choice, str):
         return choice

@@ -1,4 +1,4 @@
-"""The arithmetic that NumPy and CuPy share, written once for an array module and its sparse module."""
+"""The methods that the CPU and the GPU backend share, written once for NumPy with SciPy and for CuPy."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ntkspec.backend.protocol import Array, Matrices, R, T
 from ntkspec.jacobian import Matrix
 from ntkspec.summation import pairwise, panel_of, panels
 
-# The time of two sparse rows with entries in a common column, in multiplications of a product of dense rows.
+# Cost of one pair of sparse rows with entries in a common column, in multiplications of a dense product.
 MEETING = 256
 WIDEST = 1024  # columns of a sparse factor that may be written out as a dense panel
 STRIP_BYTES = 2**25  # of a kernel, in one pass over it
-# A QR of the triangle above k N columns takes (2 k + 4/3) N^3 operations where 2 k N^3 would do. Tall folds
-# waste the least: a quarter of the work at k = 2, five sixths at k = 1/8.
+# A QR of the triangle stacked above k N transposed columns takes (2 k + 4/3) N^3 operations, where 2 k N^3
+# would be enough. A large k wastes the least: a quarter of the work at k = 2, five sixths at k = 1/8.
 TALL = 2  # k, if there is room
-FOLDS = 8  # of as many columns as the kernel has rows, at most
+FOLDS = 8  # most folds for as many columns as the kernel has rows
 
 
 def strips(matrix: Array) -> Iterator[slice]:
-    """Yield row ranges of a large matrix, as slices, so that what is computed from one of them is small."""
+    """Yield slices of the rows of a large matrix, each of at most `STRIP_BYTES`, for temporary arrays."""
     step = max(STRIP_BYTES // max(matrix[:1].nbytes, 1), 1)
     for start in range(0, len(matrix), step):
         yield slice(start, min(start + step, len(matrix)))
@@ -68,7 +68,7 @@ class ArrayBackend:
         return self.put(matrix.toarray() if dense else matrix, dtype)
 
     def dense_pays(self, entries: NDArray[np.int64], rows: int) -> bool:
-        """See `Backend.dense_pays`; this is so of the coarse levels of a grid."""
+        """See `Backend.dense_pays`; True for coarse levels of a grid, for instance."""
         if len(entries) > WIDEST:
             return False
         meetings = float((entries.astype(np.float64) ** 2).sum())
@@ -102,7 +102,7 @@ class ArrayBackend:
     # -- matrices, dense or CSR
 
     def dense_gram(self, x: Array, y: Array) -> Array:
-        """Compute x y^T as a dense device array, x and y dense or CSR; dense sums are added in panels."""
+        """Compute x y^T as a dense device array; both may be dense or CSR. Dense sums are added in panels."""
         if self.sparse.issparse(x) and self.sparse.issparse(y):
             return (x @ y.T).toarray()
         if self.sparse.issparse(y):
@@ -143,7 +143,7 @@ class ArrayBackend:
         return pairwise(len(slices), products)
 
     def transposed_product(self, x: Array, y: Array, panel: int) -> Array:
-        """See `Backend.transposed_product`; all panels are multiplied in one batched product."""
+        """See `Backend.transposed_product`; one batched product multiplies all panels."""
         rows, (full, rest) = x.shape[0], divmod(x.shape[0], panel)
         if rows <= panel or self.sparse.issparse(x):
             return x.T @ y
@@ -170,7 +170,7 @@ class ArrayBackend:
         )
 
     def row_norms(self, matrix: Array) -> Array:
-        """See `Backend.row_norms`; rows are scaled by their largest numbers."""
+        """See `Backend.row_norms`; each row is scaled by its largest number before it is squared."""
         if not matrix.shape[1]:
             return self.zeros((matrix.shape[0],), np.float64)
         if self.sparse.issparse(matrix):
@@ -239,11 +239,11 @@ class ArrayBackend:
     # -- dense solvers
 
     def fold(self, triangle: Array, waiting: list[Array]) -> Array:
-        """See `Backend.fold`; CuPy returns a view of a larger array, which the copy releases."""
+        """See `Backend.fold`. CuPy returns a view of a larger array; the copy lets that array be freed."""
         return self.xp.linalg.qr(self._stacked(triangle, waiting), mode="r").copy()
 
     def _stacked(self, triangle: Array, waiting: list[Array]) -> Array:
-        """Stack the triangle above the transposed panels and empty their list, which frees the panels."""
+        """Return the triangle stacked above the transposed panels; empty their list to free them."""
         stacked = self.xp.concatenate([triangle, *(panel.T for panel in waiting)])
         waiting.clear()
         return stacked
@@ -254,9 +254,9 @@ class ArrayBackend:
         return max(min(TALL * rows, fit), rows // FOLDS)
 
     def fold_bytes(self, rows: int, columns: int) -> int:
-        """See `Backend.fold_bytes`: the triangle, what is factorised, and CuPy's copy of that."""
+        """See `Backend.fold_bytes`: the triangle, the stacked matrix, and CuPy's copy of it."""
         return 8 * rows * (rows + 2 * (rows + 3 * columns // 2))
 
     def fold_sums(self, rows: int, columns: int) -> int:
-        """See `Backend.fold_sums`: a QR takes the triangle for a full matrix."""
+        """See `Backend.fold_sums`: this QR does not skip the zeros of the triangle."""
         return rows + 3 * columns // 2

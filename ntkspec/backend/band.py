@@ -1,14 +1,14 @@
-"""Reduce a symmetric matrix to a band with the same eigenvalues, by matrix products and in place.
+"""Reduce a symmetric matrix to a band matrix with the same eigenvalues, in place, by matrix products.
 
-A panel of b columns is brought to zero below the band by b reflections, Q = I - V T V^T; the rest of the
-matrix becomes Q^T A Q = A - V W^T - W V^T with
+In each panel of b columns, b reflections Q = I - V T V^T make the entries below the band zero. The rest of
+the matrix becomes Q^T A Q = A - V W^T - W V^T with
 
     W = X - V (T^T (V^T X)) / 2,    X = A V T
 
 (Bischof, Lang and Sun 2000, "A framework for symmetric band reduction"; W as in LAPACK's sytrd). The V and W
-of several panels are collected and subtracted at once: products are then long enough for the device.
-Meanwhile A stands for A - sum V_i W_i^T + W_i V_i^T, so what was collected is subtracted from each panel and
-from each X when they are computed. The lower triangle is computed, and copied to the upper one.
+of several panels are collected and their products subtracted at once, because a device is faster at long
+products. Until then the array holds A without these updates, so they are applied to each new panel and to
+each X separately. Only the lower triangle is computed; it is copied to the upper one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Protocol
 from ntkspec.backend.in_place import InPlace
 from ntkspec.backend.protocol import Array
 
-COLLECTED = 512  # columns of panels that are subtracted at once, at most
+COLLECTED = 512  # most columns of V that are collected before they are subtracted
 SHARE = 16  # strips of the update: more of them compute less above the diagonal, which is not needed
 NARROWEST = 1024  # columns of a strip
 
@@ -34,8 +34,8 @@ class Panels(Protocol):
         """Reduce a panel (m, b) to triangular form by reflections.
 
         Args:
-            panel: becomes R on and above its diagonal; below, anything.
-            v, again: (m, b) both become V, whose columns are the reflections' vectors.
+            panel: overwritten by R on and above its diagonal; entries below are then arbitrary.
+            v, again: (m, b), both overwritten by V, whose columns are the vectors of the reflections.
 
         Returns:
             T (b, b), upper triangular: the product of the reflections is I - V T V^T.
@@ -44,23 +44,30 @@ class Panels(Protocol):
 
 
 def collected(rows: int, width: int) -> int:
-    """Choose how many columns of panels are subtracted at once from a matrix of `rows` rows."""
+    """Choose how many columns of V to collect before they are subtracted: about rows / 32.
+
+    Args:
+        rows: N, the rows of the matrix.
+        width: b, the columns of a panel; the result is a multiple of it.
+    """
     return min(COLLECTED, max(rows // 32, 1) // width * width + width)
 
 
 def to_band(matrix: Array, xp: ModuleType, panels: Panels, products: InPlace) -> Array:
-    """Reduce a symmetric matrix (N, N), which is destroyed, to a band of b subdiagonals.
+    """Reduce a symmetric matrix (N, N) to a band of b subdiagonals; the matrix is destroyed.
 
-    About 4 N^3 / 3 operations; each element of the result is off by a few eps of the norm of the matrix.
+    It takes about 4 N^3 / 3 operations. Each entry of the result has an error of a few eps times the norm of
+    the matrix.
 
     Args:
-        matrix: with rows side by side; both triangles are there.
-        xp: the array module.
+        matrix: C-contiguous, with both triangles filled.
+        xp: the array module, NumPy or CuPy.
         panels: factorises panels of b columns.
-        products: in place.
+        products: multiplies and transposes parts of the matrix.
 
     Returns:
-        (N, 2 b) float64: row j holds the diagonal's number j and those below it, and b - 1 zeros.
+        The band (N, 2 b) in float64. Row j holds entry (j, j) of the matrix, the b entries below it in
+        column j, and b - 1 zeros.
     """
     size, width = len(matrix), panels.width
     at_once = collected(size, width)
@@ -78,9 +85,9 @@ def to_band(matrix: Array, xp: ModuleType, panels: Panels, products: InPlace) ->
 
 @dataclass(frozen=True)
 class _Work:
-    """A reduction under way: A, and the V and W that were collected.
+    """The state of a reduction: the matrix A, and the V and W that were collected and not yet subtracted.
 
-    `left` holds V_1, W_1, V_2, ... and `right` holds W_1, V_1, W_2, ... side by side.
+    `left` holds V_1, W_1, V_2, ... side by side, and `right` holds W_1, V_1, W_2, ...
     """
 
     matrix: Array
@@ -91,11 +98,11 @@ class _Work:
     products: InPlace
 
     def take_panel(self, start: int, used: int) -> None:
-        """Reduce the panel that starts at a column to zero below the band, and append its V and W.
+        """Make one panel zero below the band, and append its V and W to `left` and `right`.
 
         Args:
-            start: the column.
-            used: columns of `left` and `right` so far.
+            start: first column of the panel.
+            used: number of columns of `left` and `right` that are filled so far.
         """
         multiply, width = self.products.multiply, self.panels.width
         below, stop = start + width, used + width
@@ -120,7 +127,7 @@ class _Work:
         self.right[below:, used:stop] = x
 
     def subtract(self, start: int, used: int) -> None:
-        """Subtract the collected products from the rest of the matrix, which begins at row `start`."""
+        """Subtract the collected V W^T + W V^T from the matrix, in the rows and columns from `start` on."""
         size = len(self.matrix)
         step = max((size - start) // SHARE, NARROWEST)
         for column in range(start, size, step):

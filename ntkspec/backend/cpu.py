@@ -33,13 +33,18 @@ LAPACK_LIMIT = 46_340  # rows beyond which SciPy's LAPACK cannot count the entri
 
 @dataclass(frozen=True)
 class CsrRows:
-    """Some rows of a sparse matrix in CSR form, and the same entries sorted by column."""
+    """Some rows of a sparse matrix, in CSR form and with the same entries sorted by column."""
 
     csr: scipy.sparse.csr_array
 
     @functools.cached_property
     def by_column(self) -> tuple[NDArray[Any], ...]:
-        """Return the nonempty columns, where the entries of each begin, and the entries' rows and values."""
+        """Return the entries sorted by column, in four arrays.
+
+        Returns:
+            The numbers (m,) of the columns that are not empty; `starts` (m + 1,), such that the entries
+            starts[k]:starts[k + 1] are those of column k of these; each entry's row (nnz,) and value (nnz,).
+        """
         order = np.argsort(self.csr.indices, kind="stable")
         rows = np.repeat(np.arange(self.csr.shape[0]), np.diff(self.csr.indptr))
         columns, starts = np.unique(self.csr.indices[order], return_index=True)
@@ -58,7 +63,7 @@ class CpuBackend(ArrayBackend):
         self._of_thread = threading.local()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the class alone: scratch arrays belong to a process."""
+        """Pickle only the class, since scratch arrays belong to one process."""
         return type(self), ()
 
     @property
@@ -82,7 +87,7 @@ class CpuBackend(ArrayBackend):
         return CsrRows(rows) if scipy.sparse.issparse(rows) else rows
 
     def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """See `Backend.each`. Each thread runs BLAS on one core: small products gain little from two."""
+        """See `Backend.each`. Each thread runs BLAS on one core: small products gain little from more."""
         if self.workers <= 1:
             yield from super().each(work, tasks)
             return
@@ -122,9 +127,10 @@ class CpuBackend(ArrayBackend):
         return gram
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """See `Backend.scratch`. An array is zero at first, so entries that are left zero come back zero.
+        """See `Backend.scratch`. An array is zero when it is first made.
 
-        Arrays are kept: allocating memory anew takes longer than computing the products that it holds.
+        So a caller that sets all entries back to zero finds zeros at the next call. Arrays are reused,
+        because allocating memory takes longer than computing the products that are stored in it.
         """
         arrays: dict[tuple[str, Any], NDArray[Any]] = self._of_thread.__dict__.setdefault("arrays", {})
         key = (name, np.dtype(dtype))
@@ -192,7 +198,7 @@ class CpuBackend(ArrayBackend):
         return folded
 
     def fold_columns(self, rows: int, room: int) -> int:
-        """See `Backend.fold_columns`: the time per column does not depend on the width of a panel."""
+        """See `Backend.fold_columns`. The time per column does not depend on the width of a panel."""
         return rows // FOLDS
 
     def fold_bytes(self, rows: int, columns: int) -> int:
@@ -221,7 +227,7 @@ class CpuBackend(ArrayBackend):
         return 8 * GESDD_ROWS * rows
 
     def svd_right_bytes(self, rows: int) -> int:
-        """See `Backend.svd_right_bytes`: both sides' vectors, gesdd's workspace of four matrices, a copy."""
+        """See `Backend.svd_right_bytes`: left and right vectors, four matrices for gesdd, and a copy."""
         return 8 * (7 * rows + 7) * rows
 
     def svd_right(self, triangle: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -242,9 +248,9 @@ _limits: list[Any] = []  # one for each caller, all the same object, which resto
 
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Limit BLAS to one thread for each caller.
+    """Limit BLAS to one thread inside the `with` block.
 
-    Several callers may overlap: the last to leave restores the limits that the first one found.
+    Blocks in several threads may overlap: the last one to end restores the limits that the first one found.
     """
     with _limiting:
         _limits.append(_limits[0] if _limits else _pools().limit(limits=1))
@@ -259,12 +265,12 @@ def _one_thread_each() -> Iterator[None]:
 
 @functools.cache
 def _pools() -> threadpoolctl.ThreadpoolController:
-    """Return the thread pools of the BLAS libraries that are loaded, those of NumPy and SciPy among them."""
+    """Return the thread pools of all BLAS libraries that are loaded, such as those of NumPy and SciPy."""
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
 
 
 def over_rows(work: Callable[[int, int], None], rows: int) -> None:
-    """Call work(start, stop) for ranges that make up all rows, on several threads."""
+    """Split the rows into ranges and call work(start, stop) for each of them, on several threads."""
     if rows <= ROWS_AT_ONCE:
         work(0, rows)
         return
@@ -275,7 +281,7 @@ def over_rows(work: Callable[[int, int], None], rows: int) -> None:
 
 
 def narrow(right: Matrices) -> bool:
-    """Return whether both matrices are dense and so narrow that sums over columns are added in order."""
+    """Return whether both matrices are dense, with at most `NARROW` columns: sums are then added in order."""
     return all(isinstance(matrix, np.ndarray) and matrix.shape[1] <= NARROW for matrix in right)
 
 
@@ -284,12 +290,12 @@ def _csr(matrix: Array) -> Array:
 
 
 def countable(rows: int) -> bool:
-    """Return whether SciPy's LAPACK, which counts in 32 bits, can count the entries of a square matrix."""
+    """Return whether the entries of a square matrix can be counted in 32 bits, as SciPy's LAPACK does."""
     return rows <= LAPACK_LIMIT
 
 
 def require_countable(rows: int, what: str) -> None:
-    """Raise `BackendError` where LAPACK's 32-bit counts would overflow: it crashes, or returns garbage."""
+    """Raise `BackendError` for more rows than `countable`: LAPACK would crash or return wrong numbers."""
     if not countable(rows):
         raise BackendError(
             what,

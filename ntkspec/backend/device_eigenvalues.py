@@ -1,13 +1,14 @@
-"""All eigenvalues of a large symmetric matrix on a device, with little more memory than the matrix itself.
+"""Compute all eigenvalues of a large symmetric matrix on a GPU, in little more memory than the matrix takes.
 
 Three steps: reduction to a band by matrix products (`ntkspec.backend.band`), reduction of the band to
 tridiagonal form by chasing bulges (cuda/chase.cu), and bisection (cuda/bisect.cu). The last two are in double
 precision for every matrix.
 
-Errors. The first two are orthogonal transformations in floating point: their result is exact for a matrix
-that is off by c eps ||A||, with a c that grows slowly with N in proofs and hardly at all in measurements
-(analysis/benchmarks/bench_gpu.py compares it with LAPACK's). Bisection adds a few eps ||A||, which is proved.
-Every sum is added up in a fixed order, so the same matrix gives the same bits each time.
+Errors. The first two steps are orthogonal transformations in floating point. They are backward stable: the
+result is exact for a matrix that differs from A by c eps ||A||. The proven c grows slowly with N, the
+measured one hardly at all (analysis/benchmarks/bench_gpu.py compares it with LAPACK's). Bisection adds an
+error of a few eps ||A||, which is proven. All sums are added in a fixed order, so that equal matrices give
+equal bits.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ class DeviceEigenvalues:
     """The eigenvalue solver on the current device.
 
     Args:
-        cupy: the module.
-        kernels: of the device.
-        products: in place.
-        width: of the band, 32 or 64.
+        cupy: the module CuPy.
+        kernels: our compiled CUDA kernels.
+        products: multiplies and transposes parts of the matrix.
+        width: b, the number of subdiagonals of the band: 32 or 64.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class DeviceEigenvalues:
         """Compute the eigenvalues (N,) of a symmetric matrix (N, N), ascending; the matrix is destroyed.
 
         Args:
-            matrix: float32 or float64, with rows side by side; its largest entry well inside the range.
+            matrix: float32 or float64, C-contiguous; its largest entry must be far from over- and underflow.
 
         Raises:
             numpy.linalg.LinAlgError: an entry is not finite.
@@ -79,12 +80,18 @@ class DeviceEigenvalues:
         return eigenvalues
 
     def bytes_beside(self, rows: int, dtype: DTypeLike) -> int:
-        """Return the bytes that `values` takes beside a matrix of `rows` rows."""
+        """Return the bytes that `values` needs in addition to a matrix of `rows` rows."""
         columns = 2 * 2 * collected(rows, self.width) + 3 * self.width
         return rows * (columns * int(np.dtype(dtype).itemsize) + 8 * (2 * self.width + 8)) + LIBRARIES
 
     def _chase(self, band: Array, width: int) -> None:
-        """Reduce a band (N, 2 b) to tridiagonal form, in place."""
+        """Reduce a band matrix to tridiagonal form with the same eigenvalues, in place.
+
+        Args:
+            band: (N, 2 b), as `to_band` returns it. At the end its first column is the diagonal, its second
+                one the subdiagonal.
+            width: b, the number of subdiagonals.
+        """
         size = len(band)
         if size < 3:
             return
@@ -121,7 +128,7 @@ class DeviceEigenvalues:
 
 
 class DevicePanels:
-    """Panels that are factorised by cuda/panel.cu and cuda/triangle.cu; see `ntkspec.backend.band.Panels`."""
+    """QR of panels by cuda/panel.cu and cuda/triangle.cu; see `ntkspec.backend.band.Panels`."""
 
     def __init__(
         self, cupy: ModuleType, kernels: DeviceKernels, products: InPlace, dtype: DTypeLike, width: int
@@ -139,7 +146,7 @@ class DevicePanels:
         self._arrived = cupy.zeros((1,), np.uint32)
 
     def factor(self, panel: Array, v: Array, again: Array) -> Array:
-        """See `Panels.factor`; the next call overwrites T."""
+        """See `Panels.factor`. The next call overwrites the array T that is returned."""
         rows = len(panel)
         blocks = max(min(self._most_blocks, rows // PANEL_ROWS), 1)
         self._arrived.fill(0)

@@ -1,4 +1,4 @@
-"""CUDA kernels, each compiled once, and how many of their blocks a device can hold at once."""
+"""Compile our CUDA kernels, each once, and ask how many of their blocks a device can run at the same time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ C_TYPES = {"float32": "float", "float64": "double"}
 
 
 def rows_apart(matrix: Array) -> np.int64:
-    """Return how many numbers apart the rows of a matrix begin, as an argument of a kernel."""
+    """Return the stride from one row to the next, in numbers, not bytes, as an argument of a kernel."""
     return np.int64(matrix.strides[0] // matrix.itemsize)
 
 
 class DeviceKernels:
-    """The CUDA kernels of the folder `cuda`, by name and macros; NVRTC compiles them in IEEE arithmetic.
+    """The CUDA kernels in the folder `cuda`. NVRTC compiles them, with IEEE arithmetic, when first asked for.
 
     Args:
-        cupy: the module.
+        cupy: the module CuPy.
     """
 
     def __init__(self, cupy: ModuleType) -> None:
@@ -33,8 +33,9 @@ class DeviceKernels:
         """Return a kernel, compiled with these macros.
 
         Args:
-            name: of the kernel and of its file.
-            together: its blocks wait for each other, so that all must be on the device at once.
+            name: name of the kernel, and of its file without the suffix.
+            together: whether its blocks wait for each other, so that all must run at the same time.
+            macros: name -> value of preprocessor macros.
         """
         options = tuple(f"-D{macro}={value}" for macro, value in macros.items())
         key = (name, " ".join(options))
@@ -51,7 +52,7 @@ class DeviceKernels:
         return int(self.cupy.cuda.Device().attributes["MultiProcessorCount"])
 
     def resident(self, kernel: Any, threads: int) -> int:
-        """Return how many blocks of `threads` threads the device can hold at once, as its driver reports."""
+        """Return how many blocks of `threads` threads the device can run at the same time, by its driver."""
         driver, function = self.cupy.cuda.driver, kernel.kernel.ptr
         on_each = driver.occupancyMaxActiveBlocksPerMultiprocessor(function, threads, 0)
         return int(on_each) * self.multiprocessors

@@ -1,4 +1,4 @@
-"""The GPU backend: the shared arithmetic over CuPy. This module is imported only when it is selected."""
+"""The GPU backend, which computes with CuPy. This module is imported only if the backend is selected."""
 
 from __future__ import annotations
 
@@ -44,10 +44,11 @@ XSYEVD_MENDED = 13_000  # CUDA 13.0, as the runtime writes its version
 
 
 class GpuBackend(ArrayBackend):
-    """CuPy's cuBLAS, cuSPARSE and cuSOLVER, and our own CUDA kernels.
+    """Computes with cuBLAS, cuSPARSE and cuSOLVER through CuPy, and with our own CUDA kernels.
 
     Raises:
-        BackendError: CuPy is not installed, sees no device, or is told to use another arithmetic.
+        BackendError: CuPy is not installed or finds no device, or an environment variable asks for arithmetic
+            other than IEEE's.
     """
 
     name: BackendName = "gpu"
@@ -62,11 +63,11 @@ class GpuBackend(ArrayBackend):
         self.eigenvalues = DeviceEigenvalues(cupy, self.kernels, self.in_place)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the class alone: device arrays belong to a process."""
+        """Pickle only the class, since device arrays belong to one process."""
         return type(self), ()
 
     def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
-        """See `Backend.put`. CSR columns are sorted, each occurs once; 32-bit indices where they suffice."""
+        """See `Backend.put`. In CSR each row has sorted, unique columns; indices are int32 if they fit."""
         if not isinstance(matrix, np.ndarray):
             if not matrix.has_canonical_format:
                 matrix = matrix.copy()
@@ -77,7 +78,7 @@ class GpuBackend(ArrayBackend):
         return super().put(matrix, dtype)
 
     def put_for_tiles(self, matrix: Matrix, dtype: DTypeLike, *, dense: bool | None = None) -> Array:
-        """See `Backend.put_for_tiles`. Wide rows are aligned: cuBLAS then loads several numbers at once."""
+        """See `Backend.put_for_tiles`. Wide rows are aligned in memory, which makes cuBLAS faster."""
         moved = super().put_for_tiles(matrix, dtype, dense=dense)
         if self.sparse.issparse(moved) or moved.shape[1] <= NARROW or moved.shape[1] % ALIGNED == 0:
             return moved
@@ -94,9 +95,9 @@ class GpuBackend(ArrayBackend):
         """See `Backend.add_tile`. Pairs of sparse left rows without a common column are skipped.
 
         Args:
-            tile: (ti * repeat, tj * repeat); rows may be further apart than they are long.
-            left: (ti, a) and (tj, a), from `rows`, or None for all ones; CSR for the kernel.
-            right: (ti * repeat, w) and (tj * repeat, w), from `rows`; dense for the kernel.
+            tile: (ti * repeat, tj * repeat); it may be a part of a wider array.
+            left: (ti, a) and (tj, a), from `rows`, or None for all ones. Our sparse CUDA kernel takes CSR.
+            right: (ti * repeat, w) and (tj * repeat, w), from `rows`. Our sparse CUDA kernel takes dense.
             repeat: rows of the kernel per sample.
         """
         if left is not None and self._suits(tile, left, right):
@@ -130,7 +131,11 @@ class GpuBackend(ArrayBackend):
         kernel((ti, -(-tj // THREADS)), (THREADS,), (tile, rows_apart(tile), *sizes, *csr, *dense))
 
     def _suits(self, tile: Array, left: Matrices, right: Matrices) -> bool:
-        """Return whether the CUDA kernel for sparse tiles can take these matrices."""
+        """Return whether cuda/sparse_tile.cu can add this tile.
+
+        It needs `left` in CSR with int32 indices, `right` dense with at most `NARROW` columns, all of the
+        tile's dtype, and a tile whose rows are contiguous.
+        """
         if not all(map(self.sparse.issparse, left)) or any(map(self.sparse.issparse, right)):
             return False
         int32 = all(a.dtype == np.int32 for matrix in left for a in (matrix.indptr, matrix.indices))
@@ -139,7 +144,7 @@ class GpuBackend(ArrayBackend):
         return int32 and same_dtype and narrow and tile.strides[1] == tile.itemsize
 
     def room(self, budget: int) -> int:
-        """See `Backend.room`: a share of what is free on the device; the host's budget has no part in it."""
+        """See `Backend.room`: a share of the free memory of the device; `budget` does not matter."""
         free, _ = self.xp.cuda.runtime.memGetInfo()
         return int(SHARE * (free + self.xp.get_default_memory_pool().free_bytes()))
 
@@ -150,11 +155,11 @@ class GpuBackend(ArrayBackend):
         return str(runtime.getDeviceProperties(runtime.getDevice())["name"].decode())
 
     def insert(self, kernel: Array, row: int, column: int, tile: Array) -> None:
-        """See `Backend.insert`. A kernel that does not fit the device lies on the host."""
+        """See `Backend.insert`. A kernel that does not fit on the device is on the host."""
         super().insert(kernel, row, column, tile if isinstance(kernel, self.xp.ndarray) else self.get(tile))
 
     def store(self, kernel: Array, row: int, column: int, tile: Array) -> None:
-        """See `Backend.store`. A kernel that does not fit the device lies on the host or in a file."""
+        """See `Backend.store`. A kernel that does not fit on the device is on the host or in a file."""
         if not isinstance(kernel, self.xp.ndarray):
             self._host.store(kernel, row, column, self.get(tile))
         elif row == column or tile.strides[1] != tile.itemsize:
@@ -165,7 +170,7 @@ class GpuBackend(ArrayBackend):
             self.in_place.transpose(kernel[column : column + width, row : row + height], tile)
 
     def eigvalsh(self, kernel: Array) -> NDArray[np.float64]:
-        """See `Backend.eigvalsh`. A kernel that lies on the host is solved there."""
+        """See `Backend.eigvalsh`. The eigenvalues of a kernel on the host are computed on the host."""
         if not isinstance(kernel, self.xp.ndarray):
             return self._host.eigvalsh(kernel)
         with self._checked("eigenvalues"):
@@ -184,7 +189,7 @@ class GpuBackend(ArrayBackend):
         return 5 * rows**2 * int(np.dtype(dtype).itemsize)
 
     def singular_values_bytes(self, rows: int) -> int:
-        """See `Backend.singular_values_bytes`: [[0, R], [R^T, 0]] and the solver of its eigenvalues."""
+        """See `Backend.singular_values_bytes`: the matrix [[0, R], [R^T, 0]] and `eigvalsh` of it."""
         return 8 * (2 * rows) ** 2 + self.eigvalsh_bytes(2 * rows, np.float64)
 
     def eigh(self, kernel: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -244,7 +249,7 @@ class GpuBackend(ArrayBackend):
             return self.get(values).astype(np.float64), self.get(right.T).astype(np.float64)
 
     def _refuse_large(self, rows: int) -> None:
-        """Raise `BackendError` for sizes at which the solver of an old CUDA may return wrong eigenvalues."""
+        """Raise `BackendError` for sizes at which cuSOLVER before CUDA 13.0 may return wrong eigenvalues."""
         version = self.xp.cuda.runtime.runtimeGetVersion()
         if rows > XSYEVD_LIMIT and version < XSYEVD_MENDED:
             raise BackendError(
@@ -257,9 +262,9 @@ class GpuBackend(ArrayBackend):
 
     @contextlib.contextmanager
     def _checked(self, what: str) -> Iterator[None]:
-        """Raise our own errors for a solver that failed or found too little memory.
+        """Turn a solver's failure into `BackendError`, and lack of memory into `MemoryBudgetError`.
 
-        CuPy ignores a solver's failure flag unless told otherwise, and its MemoryError names no remedy.
+        CuPy ignores the failure flag of a solver by default, and its MemoryError does not suggest a remedy.
         """
         try:
             with self._cupyx.errstate(linalg="raise"):
@@ -276,7 +281,7 @@ class GpuBackend(ArrayBackend):
 
 
 def _require_ieee() -> None:
-    """Raise `BackendError` where the environment lets cuBLAS depart from IEEE arithmetic."""
+    """Raise `BackendError` if an environment variable lets cuBLAS depart from IEEE arithmetic."""
     for name in OTHER_ARITHMETIC:
         if os.environ.get(name, "0") not in ("", "0"):
             raise BackendError(
@@ -291,7 +296,7 @@ def _cupy() -> tuple[Any, Any, Any]:
     """Import CuPy and return cupyx, cupy and cupyx.scipy.sparse.
 
     Raises:
-        BackendError: it is not installed, or sees no device.
+        BackendError: CuPy is not installed, or finds no device.
     """
     try:
         import cupy

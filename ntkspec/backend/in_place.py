@@ -1,7 +1,7 @@
-"""Products of parts of a large matrix, without copying the parts.
+"""Multiply and transpose parts of a large matrix without copying the parts.
 
-CuPy's `@` copies a part whose rows are not contiguous in memory; cuBLAS itself can compute with it, given the
-distance of its rows. NumPy passes such parts to BLAS without a copy.
+CuPy's `@` copies a part of a matrix, whose rows do not follow each other in memory. cuBLAS itself needs no
+copy if it is given the stride from row to row. NumPy passes such parts to BLAS without a copy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class InPlace(Protocol):
         ...
 
     def transpose(self, out: Array, x: Array) -> None:
-        """Copy x^T to `out`; both have contiguous rows, and do not overlap."""
+        """Copy x^T to `out`. Both have contiguous rows and must not overlap."""
         ...
 
 
@@ -54,8 +54,8 @@ class DeviceInPlace:
     """Products and transposes by cuBLAS, on the current device and stream.
 
     Args:
-        cublas: CuPy's module of its functions.
-        handle: called for that of the current device.
+        cublas: CuPy's module with the functions of cuBLAS.
+        handle: returns the cuBLAS handle of the current device.
     """
 
     def __init__(self, cublas: ModuleType, handle: Callable[[], int]) -> None:
@@ -112,9 +112,11 @@ class DeviceInPlace:
 
 
 def _lying(matrix: Array) -> tuple[int, int]:
-    """Return the orientation of a matrix for cuBLAS, and how many numbers apart its rows or columns begin.
+    """Return how a matrix lies in memory, in the terms of cuBLAS.
 
-    The orientation is `TURNED` if columns are contiguous, `AS_IS` if rows are.
+    Returns:
+        `TURNED` if its columns are contiguous, `AS_IS` if its rows are; and the stride from one of these to
+        the next, in numbers.
     """
     rows_apart, columns_apart = (stride // matrix.itemsize for stride in matrix.strides)
     if matrix.shape[1] > 1 and columns_apart != 1:

@@ -1,7 +1,7 @@
-"""SciPy's LAPACK, called so that other Python threads can run meanwhile.
+"""Call SciPy's LAPACK without holding the interpreter lock, so that other Python threads can run.
 
-SciPy's own wrappers hold the interpreter lock: for singular values of ten thousand rows that is many minutes,
-in which no other thread could show progress.
+SciPy's own wrappers hold the lock. Singular values of ten thousand rows take many minutes, during which no
+other thread could show progress.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 
 def singular_values(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the singular values of a square matrix (N, N), descending; one in Fortran order is destroyed.
+    """Compute the singular values (N,) of a square matrix (N, N), in descending order.
 
-    The bits and the memory are those of `scipy.linalg.svd`.
+    A matrix in Fortran order is destroyed. The result has the same bits as that of `scipy.linalg.svd`, and
+    takes as much memory.
 
     Raises:
-        numpy.linalg.LinAlgError: LAPACK did not converge, or found NaN.
+        numpy.linalg.LinAlgError: LAPACK did not converge, or the matrix contains NaN.
     """
     matrix = np.asfortranarray(matrix, np.float64)
     values, work = np.empty(len(matrix)), np.empty(1)
@@ -35,7 +36,7 @@ def singular_values(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 def _gesdd(
     matrix: NDArray[np.float64], values: NDArray[np.float64], work: NDArray[np.float64], lwork: int
 ) -> int:
-    """Call LAPACK's dgesdd for singular values alone, and return its code: 0 if it converged."""
+    """Call LAPACK's dgesdd for singular values without vectors; return its code, 0 if it converged."""
     size, one, length, info = (ctypes.c_int(number) for number in (len(matrix), 1, lwork, 0))
     whole, vectors = np.empty(8 * len(matrix), np.intc), np.empty(1)
     _routine("dgesdd", 14)(
@@ -59,7 +60,7 @@ def _gesdd(
 
 @functools.cache
 def _routine(name: str, arguments: int) -> Callable[..., None]:
-    """Return a LAPACK routine of `arguments` pointers, by the address that SciPy publishes for Cython."""
+    """Return a LAPACK routine that takes `arguments` pointers, from SciPy's interface for Cython."""
     from numba.extending import get_cython_function_address
 
     address = get_cython_function_address("scipy.linalg.cython_lapack", name)

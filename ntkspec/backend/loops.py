@@ -14,9 +14,9 @@ _compiling = threading.Lock()
 
 
 def _kernel() -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that compiles a function at its first call: importing Numba takes long.
+    """Return a decorator that compiles a function at its first call, since importing Numba is slow.
 
-    Numba's own threads are not used: a process that has started them may not fork any more.
+    Numba's own threads are not used: a process that has started them must not be forked.
     """
 
     def wrap(function: Callable[..., None]) -> Callable[..., None]:
@@ -59,13 +59,16 @@ def add_product(tile: Array, left: Array, right: Array, repeat: int) -> None:  #
 def add_sparse(
     tile: Array, sums: Array, rows: Array, columns: Array, right_i: Array, right_j: Array, repeat: int
 ) -> None:  # pragma: no cover - compiled
-    """Add gram(left) * gram(right) to a tile; pairs of sparse left rows without a common column are skipped.
+    """Add the elementwise product of two Gram matrices, left and right, to a tile, in place.
+
+    The left factors are sparse. Pairs of samples (i, j) whose left rows have no common column are skipped.
 
     Args:
         tile: (ti * repeat, tj * repeat).
-        sums: (ti, tj) or larger, zero; left zero.
-        rows, columns: the left factor's rows i and j, column by column: see `cpu.CsrRows.by_column`.
-        right_i, right_j: (ti * repeat, w) and (tj * repeat, w).
+        sums: scratch array, (ti, tj) or larger; must be all zeros, and is all zeros again at the end.
+        rows, columns: the left factors of the samples i and j, as `cpu.CsrRows.by_column` returns them.
+        right_i, right_j: the right factors, (ti * repeat, w) and (tj * repeat, w).
+        repeat: rows of the tile per sample.
     """
     columns_i, starts_i, samples_i, values_i = rows
     columns_j, starts_j, samples_j, values_j = columns
@@ -83,7 +86,7 @@ def add_sparse(
                         j = samples_j[to]
                         if collect:
                             sums[i, j] += values_i[at] * values_j[to]
-                        elif sums[i, j] != 0:  # not used yet: pairs with several common columns recur
+                        elif sums[i, j] != 0:  # 0 if used already: pairs may share columns
                             for o in range(i * repeat, (i + 1) * repeat):
                                 for q in range(j * repeat, (j + 1) * repeat):
                                     total = tile[o, q] * 0
@@ -112,7 +115,7 @@ def store(kernel: Array, row: int, column: int, tile: Array) -> None:  # pragma:
 
 @_kernel()
 def mirror(kernel: Array, start: int, stop: int) -> None:  # pragma: no cover - compiled
-    """Copy the rows start:stop of the lower triangle to the same columns of the upper one."""
+    """Copy the rows start:stop of the lower triangle to the columns start:stop of the upper triangle."""
     for top in range(start, stop, MIRROR):
         for left in range(0, top + 1, MIRROR):
             for j in range(left, min(left + MIRROR, stop)):
@@ -124,7 +127,7 @@ def mirror(kernel: Array, start: int, stop: int) -> None:  # pragma: no cover - 
 def absolute_product(
     kernel: Array, vector: Array, product: Array, start: int, stop: int
 ) -> None:  # pragma: no cover - compiled
-    """Compute product_i = sum over j != i of |kernel_ij| vector_j for the rows start:stop, in place."""
+    """Write the sum over j != i of |kernel_ij| vector_j to product[i], for the rows i of start:stop."""
     for i in range(start, stop):
         total = 0.0
         for j in range(i):

@@ -1,10 +1,10 @@
 """Apply a random reflection to a matrix from both sides, which keeps eigenvalues and breaks up patterns.
 
-If many equal numbers are added up, all roundings have one sign. A reduction in two stages does that again and
-again for a matrix with a pattern of equal numbers: for 0.25 I plus a constant (N = 1,024) the error of
-OpenBLAS' was some 720 eps lambda_max, and is 8 after the reflection; for a constant alone it was 54, and is 3
-(analysis/studies/patterns.py). The reflection costs two passes over the matrix, and an error of a few eps of
-its norm.
+If many equal numbers are added up, their rounding errors have the same sign and accumulate. This happens
+often when a matrix with many equal entries is reduced in two stages. For 0.25 I plus a constant matrix (N =
+1,024) OpenBLAS had an error of about 720 eps lambda_max without the reflection, and has 8 with it; for a
+constant matrix alone it had 54, and has 3 (analysis/studies/patterns.py). The reflection takes two passes
+over the matrix, and adds an error of a few eps times its norm.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ntkspec.backend.protocol import Array
 
 
 def mixing_bytes(rows: int, dtype: DTypeLike) -> int:
-    """Return the bytes that `mix` takes beside a matrix of `rows` rows."""
+    """Return the bytes that `mix` needs in addition to a matrix of `rows` rows."""
     return 2 * min(STRIP_BYTES, rows**2 * int(np.dtype(dtype).itemsize))
 
 
@@ -27,7 +27,8 @@ def mix(matrix: Array, xp: ModuleType) -> None:
     """Replace a symmetric matrix A (N, N) by H A H, in place; H = I - 2 v v^T with a random v of length 1.
 
     Args:
-        matrix: in `xp`, the array module.
+        matrix: A, an array of the module `xp`.
+        xp: NumPy or CuPy.
     """
     direction = np.random.default_rng(0).standard_normal(len(matrix))  # fixed, so that a run can be repeated
     v = xp.asarray((direction / np.linalg.norm(direction)).astype(matrix.dtype))

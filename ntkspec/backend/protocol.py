@@ -1,8 +1,8 @@
-"""The interface of a backend, the machine that runs the arithmetic.
+"""The interface of a backend, which runs the arithmetic on the CPU or on a GPU.
 
-Algorithms are written once, for the array module `xp` (NumPy or CuPy) of a backend. A backend moves arrays to
-its memory, has the operations that differ for dense and sparse matrices, dense solvers, and a few loops for
-which array functions are too slow.
+Algorithms are written once, for the array module `xp` (NumPy or CuPy) of a backend. A backend also copies
+arrays to its memory, and provides operations that differ for dense and sparse matrices, dense solvers, and a
+few loops for which array functions are too slow.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ R = TypeVar("R")
 
 
 class Backend(Protocol):
-    """Arithmetic on one machine. Device arrays and matrices lie in the memory where the backend computes."""
+    """The arithmetic of one CPU or GPU. A device array is in the memory where the backend computes.
+
+    Long sums of dense products are added in panels, see `ntkspec.summation`, to keep rounding errors small.
+    """
 
     name: BackendName
     xp: ModuleType  # the array module
 
     @property
     def tile(self) -> int:
-        """Return how many rows of a kernel a tile has that suits the machine."""
+        """Return how many rows of a kernel to put into one tile for good speed."""
         ...
 
     @property
@@ -42,39 +45,39 @@ class Backend(Protocol):
 
     @property
     def piece_bytes(self) -> int:
-        """Return the bytes of an array that suits the machine where products are made piece by piece."""
+        """Return how many bytes one piece should have where products are computed piece by piece."""
         ...
 
     @property
     def device(self) -> str:
-        """Return the maker's name of a device with memory of its own, "" for a backend without one."""
+        """Return the product name of the GPU; "" for a backend that computes in the host's memory."""
         ...
 
     def put(self, matrix: Matrix, dtype: DTypeLike) -> Array:
-        """Return a host matrix, dense or CSR, as a device matrix of `dtype`, copied only if it must be."""
+        """Return a host matrix, dense or CSR, as a device matrix of `dtype`; copy it only if necessary."""
         ...
 
     def put_for_tiles(self, matrix: Matrix, dtype: DTypeLike, *, dense: bool | None = None) -> Array:
         """Return a host matrix, dense or CSR, as a device matrix in the form that `rows` expects.
 
         Args:
-            dense: whether a sparse matrix is written out; default: if `dense_pays` says so of its entries.
+            dense: whether to convert a sparse matrix to a dense one; default: as `dense_pays` returns.
         """
         ...
 
     def dense_pays(self, entries: NDArray[np.int64], rows: int) -> bool:
-        """Return whether a sparse matrix is multiplied faster as a dense one.
+        """Return whether products with a sparse matrix are faster if it is converted to a dense one.
 
-        That is so where nearly every pair of its rows has entries in a common column.
+        This holds if nearly every pair of its rows has entries in a common column.
 
         Args:
-            entries: of each column (columns,), how many rows have an entry there.
-            rows: of the matrix.
+            entries: (columns,), the number of rows with an entry in each column.
+            rows: number of rows of the matrix.
         """
         ...
 
     def get(self, array: Array) -> NDArray[Any]:
-        """Return a device array as an array on the host; it is copied only where it must be."""
+        """Return a device array as an array on the host; copy it only if necessary."""
         ...
 
     def rows(self, matrix: Array, which: slice | NDArray[Any]) -> Array:
@@ -92,22 +95,26 @@ class Backend(Protocol):
     def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return a device array with arbitrary entries for temporary results.
 
-        It belongs to the calling thread, until that asks for an array of the same name again.
+        The array belongs to the calling thread until that thread asks for the same name again.
         """
         ...
 
     def room(self, budget: int) -> int:
-        """Return the bytes that plans may use where the backend computes; `budget` is that of the host."""
+        """Return how many bytes may be used in the memory where the backend computes.
+
+        Args:
+            budget: bytes that may be used on the host.
+        """
         ...
 
     def each(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """Apply `work` to every task, several at a time where that pays; yield results as they are ready."""
+        """Apply `work` to every task, in several threads if that is faster; yield results as they finish."""
         ...
 
     # -- matrices, dense or CSR
 
     def product(self, x: Array, y: Array) -> Array:
-        """Compute x y; long sums of dense rows are added in panels."""
+        """Compute x y; if x is dense, long sums are added in panels."""
         ...
 
     def is_sparse(self, matrix: Array) -> bool:
@@ -115,12 +122,12 @@ class Backend(Protocol):
         ...
 
     def stack(self, matrix: Array, vectors: Array) -> Array:
-        """Compute diag(v) matrix for every column v of `vectors`, the m results interleaved.
+        """Compute diag(v) matrix for each of the m columns v of `vectors`, with interleaved columns.
 
-        Column j of the matrix gives the m columns j m to (j + 1) m: itself times v_1, v_2 and so on.
+        Column j m + k of the result is column j of the matrix times vector k, elementwise.
 
         Args:
-            matrix: (rows, w); CSR for one vector alone.
+            matrix: (rows, w); it may be CSR only if m = 1.
             vectors: (rows, m).
 
         Returns:
@@ -129,24 +136,33 @@ class Backend(Protocol):
         ...
 
     def stack_sums(self, stack: Array, matrix: Array, count: int) -> Array:
-        """Compute the inner products (rows, m) of a matrix's rows with those of m = `count` stacked matrices.
+        """Compute row by row the inner products of a matrix with m = `count` stacked matrices.
 
         Args:
-            stack: (rows, w m), in the order of `stack`; CSR for one alone.
-            matrix: (rows, w); long sums of dense rows in panels.
+            stack: (rows, w m), with columns in the order of the method `stack`; it may be CSR only if m = 1.
+            matrix: (rows, w). If both are dense, long sums are added in panels.
+
+        Returns:
+            (rows, m).
         """
         ...
 
     def transposed_product(self, x: Array, y: Array, panel: int) -> Array:
-        """Compute x^T y; dense sums are added pairwise, in panels of `panel` rows, CSR sums in order."""
+        """Compute x^T y. If x is dense, add in panels of `panel` rows, pairwise; if it is CSR, in order."""
         ...
 
     def row_sums(self, x: Array, y: Array) -> Array:
-        """Compute the inner products (rows,) of equal rows of two matrices; long dense sums in panels."""
+        """Compute the inner product of row i of x with row i of y, for every i.
+
+        If both are dense, long sums are added in panels.
+
+        Returns:
+            (rows,).
+        """
         ...
 
     def row_norms(self, matrix: Array) -> Array:
-        """Compute the Euclidean norms (rows,) of a matrix without negative numbers; no square underflows."""
+        """Compute the Euclidean norm of each row (rows,), without underflow; no entry may be negative."""
         ...
 
     def columns(self, matrix: Array, which: slice) -> Array:
@@ -154,7 +170,7 @@ class Backend(Protocol):
         ...
 
     def numbers(self, matrix: Array) -> Array:
-        """Return the stored numbers of a matrix, in any order; CSR stores no zeros."""
+        """Return the stored numbers of a matrix as a vector, in any order; in CSR only nonzero entries."""
         ...
 
     # -- loops
@@ -181,11 +197,12 @@ class Backend(Protocol):
     def store(self, kernel: Array, row: int, column: int, tile: Array) -> None:
         """Copy a tile of a symmetric kernel to kernel[row:, column:], and transposed to the other triangle.
 
-        From a tile on the diagonal the lower triangle is taken: rounding must not leave K unsymmetric.
+        Of a tile on the diagonal only the lower triangle is used, so that K is exactly symmetric.
 
         Args:
             kernel: (N, N), on the device or on the host.
-            tile: (ti, tj) device array below or on the diagonal.
+            row, column: place of the tile's first entry in the kernel; row >= column.
+            tile: (ti, tj) device array.
         """
         ...
 
@@ -196,11 +213,11 @@ class Backend(Protocol):
         ...
 
     def eigvalsh_bytes(self, rows: int, dtype: DTypeLike) -> int:
-        """Return the bytes that `eigvalsh` takes beside a matrix of `rows` rows of `dtype`."""
+        """Return the bytes that `eigvalsh` needs in addition to a matrix of `rows` rows of `dtype`."""
         ...
 
     def eigh_bytes(self, rows: int, dtype: DTypeLike) -> int:
-        """Return the bytes that `eigh` takes beside a matrix of `rows` rows of `dtype`."""
+        """Return the bytes that `eigh` needs in addition to a matrix of `rows` rows of `dtype`."""
         ...
 
     def eigh(self, kernel: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -208,12 +225,12 @@ class Backend(Protocol):
         ...
 
     def fold(self, triangle: Array, waiting: list[Array]) -> Array:
-        """Compute the triangular factor R of a QR of a triangle stacked above transposed panels.
+        """Stack a triangle above transposed panels, and return the factor R (N, N) of the QR of this matrix.
 
         The arguments are destroyed.
 
         Args:
-            triangle: (N, N) upper triangular.
+            triangle: (N, N), upper triangular.
             waiting: one or more panels (N, m); the list is empty at the end.
         """
         ...
@@ -223,11 +240,11 @@ class Backend(Protocol):
         ...
 
     def fold_bytes(self, rows: int, columns: int) -> int:
-        """Return the bytes that `fold` takes with its arguments, for at most 1.5 `columns` in all."""
+        """Return the bytes of `fold` with its arguments, for at most 1.5 * `columns` columns in all."""
         ...
 
     def fold_sums(self, rows: int, columns: int) -> int:
-        """Return how many products `fold` adds up at a time, 0 if it skips the zeros of the triangle."""
+        """Return the length of the sums in `fold`; 0 if it skips the zeros of the triangle."""
         ...
 
     def singular_values(self, triangle: Array) -> NDArray[np.float64]:
@@ -235,15 +252,15 @@ class Backend(Protocol):
         ...
 
     def singular_values_bytes(self, rows: int) -> int:
-        """Return the bytes that `singular_values` takes beside a matrix of `rows` rows."""
+        """Return the bytes that `singular_values` needs in addition to a matrix of `rows` rows."""
         ...
 
     def svd_right_bytes(self, rows: int) -> int:
-        """Return the bytes that `svd_right` takes beside a matrix of `rows` rows."""
+        """Return the bytes that `svd_right` needs in addition to a matrix of `rows` rows."""
         ...
 
     def solve_lower(self, triangle: Array, rows: Array) -> Array:
-        """Solve L X = `rows` for X, L being the lower triangular matrix `triangle`."""
+        """Solve L X = `rows` for X, where L is the lower triangular matrix `triangle`."""
         ...
 
     def svd_right(self, triangle: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -252,7 +269,7 @@ class Backend(Protocol):
 
 
 def solver_failed(what: str, error: Exception) -> BackendError:
-    """Make the error for an eigenvalue or singular value solver that failed."""
+    """Return the `BackendError` to raise if a solver failed; `what` says what it computed."""
     return BackendError(
         what,
         expected="a converged solution",

@@ -1,4 +1,4 @@
-"""Eigenvalues by LAPACK's two-stage reduction, where NumPy's own OpenBLAS has it.
+"""Compute eigenvalues by LAPACK's two-stage reduction, if the OpenBLAS in NumPy exports it.
 
 A symmetric matrix is first reduced to a band, by matrix products, and the band then to tridiagonal form
 (Haidar, Ltaief and Dongarra 2011; LAPACK's dsyevd_2stage, eigenvalues only). The one-stage reduction does
@@ -30,8 +30,8 @@ def available() -> bool:
 def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
     """Compute the eigenvalues of a C-contiguous symmetric matrix (N, N), ascending; the matrix is destroyed.
 
-    A random reflection comes first, see `ntkspec.backend.mixing`. Memory: the matrix itself and some hundred
-    of its rows.
+    A random reflection is applied first, see `ntkspec.backend.mixing`. Besides the matrix this takes the
+    memory of a few hundred of its rows.
 
     Raises:
         numpy.linalg.LinAlgError: LAPACK did not converge.
@@ -48,14 +48,14 @@ def eigvalsh(kernel: NDArray[Any]) -> NDArray[Any]:
 
 
 def work_bytes(rows: int, dtype: DTypeLike) -> int:
-    """Return the bytes that `eigvalsh` takes beside a matrix of `rows` rows, eigenvalues included."""
+    """Return the bytes that `eigvalsh`, with its result, needs in addition to a matrix of `rows` rows."""
     lwork, lwhole = _workspace(rows, np.dtype(dtype))
     work = (lwork + rows) * int(np.dtype(dtype).itemsize) + 8 * lwhole
     return max(work, mixing_bytes(rows, dtype))
 
 
 def _workspace(n: int, dtype: np.dtype[Any]) -> tuple[int, int]:
-    """Return the lengths of the two workspaces, of numbers and of integers, that LAPACK asks for."""
+    """Ask LAPACK for the lengths of its two workspaces: floating-point numbers and integers."""
     none, work, whole = np.empty(1, dtype), np.empty(1, dtype), np.empty(1, np.int64)
     _solve(n, none, none, work, -1, whole, -1)
     return int(np.nextafter(work[0], np.inf)) + 1, int(whole[0])  # float32 may round down
@@ -72,7 +72,7 @@ def _solve(
 ) -> int:
     """Call LAPACK's syevd_2stage and return its code: 0 if it converged.
 
-    The matrix has both triangles, so that row-major and column-major order are the same.
+    The matrix must have both triangles filled: then row-major and column-major order are the same.
     """
     library = _library()
     assert library is not None
@@ -99,7 +99,7 @@ def _solve(
 
 @functools.cache
 def _library() -> ctypes.CDLL | None:
-    """Return the loaded BLAS library that exports the drivers, or None: NumPy may be built with another."""
+    """Return the loaded BLAS library that exports the drivers; None if NumPy was built without it."""
     for pool in threadpoolctl.threadpool_info():
         library = ctypes.CDLL(pool["filepath"])
         if all(hasattr(library, name) for name in NAMES.values()):

@@ -1,4 +1,4 @@
-"""Blocks: one named group of parameters, its Jacobian a row-wise Kronecker product of two factors.
+"""Blocks: each is a named group of parameters whose Jacobian is a row-wise Kronecker product of two factors.
 
     J[i, o, :] = left[i, :] (x) right[i, o, :]          flattened as a*b, left index slowest
 
@@ -36,9 +36,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Pair:
-    """The two matrices of a block in one output mode.
+    """The two factors of a block as matrices, in one output mode.
 
-    A row of the kernel belongs to sample `row // repeat` on the left and is its own row on the right.
+    Row r of the kernel belongs to row `r // repeat` of `left`, which has one row per sample, and to row r of
+    `right`, which has one for each row of the kernel.
     """
 
     left: Matrix | None  # (n, a); None: all ones
@@ -46,16 +47,16 @@ class Pair:
     repeat: int  # rows per sample
 
     def map(self, function: Callable[[Matrix], Matrix]) -> Pair:
-        """Return the pair with `function` applied to each matrix that there is."""
+        """Return the pair with `function` applied to `right` and, unless it is None, to `left`."""
         return Pair(None if self.left is None else function(self.left), function(self.right), self.repeat)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of the Jacobian: two factors, of which one may be left out (None) and is then all ones.
+    """A block of the Jacobian, made of two factors. One of them may be None, which stands for all ones.
 
     Raises:
-        UsageError: both factors are left out, or one is of other samples or outputs.
+        UsageError: both factors are None, or the samples or outputs of one differ from those of the block.
 
     Example:
         >>> from ntkspec.jacobian import DenseFactor
@@ -132,7 +133,7 @@ class Block:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Return the coarser precision of both factors, which bounds what can be resolved."""
+        """Return the coarser dtype of the two factors, which limits the eigenvalues that can be resolved."""
         return min((factor.dtype for factor in self.factors), key=lambda dtype: dtype.itemsize)
 
     def load(self, start: int = 0, stop: int | None = None) -> Block:
@@ -148,30 +149,34 @@ class Block:
         return self._of(self.left.empty(samples), self.right.empty(samples))
 
     def sized(self, samples: int) -> Block:
-        """Return a block of `samples` samples that takes no memory: all share the first one's numbers."""
+        """Return a block of `samples` copies of the first sample, as views that take no memory."""
         return self._of(self.left.sized(samples), self.right.sized(samples))
 
     def compact(self) -> Block:
-        """Return the block in memory without the columns that no sample touches; its kernel is the same."""
+        """Return the block, in memory, without columns that no sample touches; the kernel stays the same."""
         return replace(self._of(self.left.compact(), self.right.compact()), parameters=())
 
     def renumbered(self, left: NDArray[np.int64] | None, right: NDArray[np.int64] | None) -> Block:
-        """Return the block in memory with the given columns of its factors alone; None keeps all of them.
+        """Return the block, in memory, with only the given columns of its factors; None keeps all columns.
 
-        Kernels stay the same, also those between two blocks that keep the same columns.
+        The kernel of the block stays the same, and so does the kernel between two blocks that keep the same
+        columns.
+
+        Args:
+            left, right: ascending column numbers, which include every touched column of that factor.
         """
         return replace(self._of(self.left.renumbered(left), self.right.renumbered(right)), parameters=())
 
     def absolute(self) -> Block:
-        """Return the block in memory with absolute values, taken before entries of one index are added up."""
+        """Return the block, in memory, with absolute values of all entries; see `Factor.absolute`."""
         return self._of(self.left.absolute(), self.right.absolute())
 
     def pair(self, outputs: Outputs, dtype: DTypeLike = np.float64, *, balanced: bool | None = None) -> Pair:
         """Return both factors as matrices in the given output mode and precision.
 
         Args:
-            balanced: whether each sample's two vectors are balanced by powers of two, by which J stays as it
-                is, to the last bit; default: if some sample is out of balance for `dtype`.
+            balanced: whether to scale the two vectors of each sample to similar size, by powers of two that
+                cancel, so that J does not change by a bit; default: only if `out_of_balance(dtype)`.
         """
         left, right = self.left.load(), self.right.load()
         if _out_of_balance(left, right, np.dtype(dtype)) if balanced is None else balanced:
@@ -194,10 +199,10 @@ class Block:
 
 
 def _out_of_balance(left: Factor, right: Factor, dtype: np.dtype[Any]) -> bool:
-    """Return whether some number of a factor is far from 1.
+    """Return whether the largest number of some sample is too far from 1 in one of the factors.
 
-    Range is lost where a small number is squared (1e-24 in single precision gives 0), though the product with
-    the other factor's square may be of any size.
+    The kernel multiplies squares of both factors. The square of one alone may underflow (1e-24 squared is 0
+    in single precision), even where the product of both squares is of ordinary size.
     """
     if not left.arrays:  # J is the right factor itself
         return False

@@ -1,4 +1,4 @@
-"""Dense factors: vectors that are written out."""
+"""Dense factors, which store every number of every vector, zeros included."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ntkspec.jacobian.outputs import Outputs
 
 
 class VectorFactor(ArrayFactor):
-    """A factor whose vectors are dense in computations, with all of their columns."""
+    """Base class of factors that compute with dense vectors: `DenseFactor` and `PairsFactor`."""
 
     @property
     @abstractmethod
@@ -36,11 +36,11 @@ class VectorFactor(ArrayFactor):
         return self.matrix(0, dtype)
 
     def compact(self) -> Self:
-        """Return the factor itself, in memory: all of its columns are used."""
+        """See `Factor.compact`; return the factor itself, in memory: all columns count as touched."""
         return self.load()
 
     def renumbered(self, touched: NDArray[np.int64] | None) -> Self:
-        """Return the factor itself, in memory."""
+        """See `Factor.renumbered`; return the factor itself, in memory, with all of its columns."""
         return self.load()
 
     @property
@@ -59,7 +59,7 @@ class VectorFactor(ArrayFactor):
 
     @property
     def nodes(self) -> None:
-        """Return None: nothing is looked up."""
+        """Return None: samples do not look up nodes in a table."""
         return
 
     @property
@@ -80,7 +80,7 @@ class VectorFactor(ArrayFactor):
 
 @dataclass(frozen=True)
 class DenseFactor(VectorFactor):
-    """A factor whose vectors are written out.
+    """A factor that stores every number of its vectors in an array `values` (n, c, width).
 
     Example:
         >>> import numpy as np
@@ -97,7 +97,7 @@ class DenseFactor(VectorFactor):
 
     @property
     def facts(self) -> dict[str, int]:
-        """Return nothing: the shape of the values says all."""
+        """Return an empty dict: the shape of the values is enough to read them."""
         return {}
 
     @property
@@ -122,7 +122,7 @@ class DenseFactor(VectorFactor):
         return np.asarray(self.values[:], dtype=np.float64)
 
     def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
-        """Return the numbers of each sample as a vector, of all outputs or of one; (n, w)."""
+        """Return the numbers of each sample in one row (n, w): of one output, or of all in other modes."""
         values = self.values[:] if isinstance(outputs, str) else self.values[:][:, [outputs]]
         return np.asarray(values.reshape(len(values), -1), dtype=np.float64)
 
@@ -133,7 +133,7 @@ class DenseFactor(VectorFactor):
 
     @property
     def collisions(self) -> int:
-        """Return 1: no entries are added up."""
+        """Return 1: each column has one entry, so no entries are added up."""
         return 1
 
     @property

@@ -1,8 +1,8 @@
-"""Factors: one half of a Jacobian block, a vector of length `width` for every sample and output.
+"""Factors: one of the two sides of a Jacobian block, with a vector of length `width` per sample and output.
 
 Left factors do not depend on the output; they are stored with c = 1. There are four kinds: `DenseFactor`,
-`SparseFactor`, `PairsFactor` and `Ones`. Code that uses a factor calls the methods of `Factor`, and does not
-ask which kind it is.
+`SparseFactor`, `PairsFactor` and `Ones`. All have the methods of `Factor`, so that code which uses a factor
+need not know its kind. A sample touches a column if it has an entry there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Precision: TypeAlias = Literal["float64", "float32"]  # of a Jacobian's numbers,
 
 
 class Numbers(Protocol):
-    """An array (n, ...), in memory or still in a file: a slice of its rows is in memory."""
+    """An array (n, ...) in memory or in a file. Slicing its rows returns an array in memory."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -37,7 +37,7 @@ class Numbers(Protocol):
 
 
 class Factor(Protocol):
-    """What every factor can be asked. If its arrays lie in a file, each answer reads only what it needs."""
+    """The interface of factors. If the arrays are in a file, each method reads only what it needs."""
 
     @property
     def samples(self) -> int: ...  # n
@@ -49,7 +49,7 @@ class Factor(Protocol):
     def entries(self) -> int: ...  # numbers of a sample and output as stored
     @property
     def nbytes(self) -> int:
-        """Return the bytes that its numbers take in memory, with sums of products written out."""
+        """Return the bytes that its numbers take in memory when computing; see `PairsFactor.nbytes`."""
         ...
 
     @property
@@ -61,13 +61,13 @@ class Factor(Protocol):
 
     @property
     def facts(self) -> Mapping[str, int]:
-        """Return the whole numbers that are stored beside the arrays, by name."""
+        """Return the integers that are stored in addition to the arrays, by name."""
         ...
 
     # -- the same factor, otherwise
 
     def load(self, start: int = 0, stop: int | None = None) -> Factor:
-        """Return the samples start:stop in memory; numbers that are not finite are refused."""
+        """Return the samples start:stop, in memory; reading from a file raises an error at NaN or Inf."""
         ...
 
     def rows(self, samples: NDArray[np.intp]) -> Factor:
@@ -79,7 +79,7 @@ class Factor(Protocol):
         ...
 
     def sized(self, samples: int) -> Factor:
-        """Return a factor of `samples` samples that takes no memory: all share the first one's numbers."""
+        """Return a factor of `samples` copies of the first sample, as views that take no memory."""
         ...
 
     def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Factor:
@@ -87,29 +87,36 @@ class Factor(Protocol):
         ...
 
     def absolute(self) -> Factor:
-        """Return the factor of absolute values, taken before entries of the same index are added up."""
+        """Return the factor with the absolute value of each entry.
+
+        Entries of a sample with the same index are added up after that, so that they do not cancel.
+        """
         ...
 
     def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> Factor:
-        """Multiply sample i by 2 ** exponents[i], exactly, in float64, or by 0 where it is not `kept`."""
+        """Multiply sample i by 2 ** exponents[i] if kept[i], else by 0; exact, in float64.
+
+        Args:
+            exponents, kept: (n,).
+        """
         ...
 
     def compact(self) -> Factor:
-        """Return a factor with the same inner products, without the columns that no sample touches."""
+        """Return the factor, in memory, without columns that no sample touches; inner products stay equal."""
         ...
 
     def renumbered(self, touched: NDArray[np.int64] | None) -> Factor:
-        """Return the factor in memory with the given columns alone, numbered from 0; None keeps all of them.
+        """Return the factor, in memory, with only the given columns, numbered from 0.
 
         Args:
-            touched: ascending, and every column that the factor touches.
+            touched: ascending column numbers, which include every touched column; None keeps all columns.
         """
         ...
 
     # -- as numbers
 
     def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> Matrix:
-        """Return the matrix whose rows have the inner products that make the factor's Gram matrix.
+        """Return the factor as a matrix F in an output mode; its Gram matrix is F F^T.
 
         It is (n, c*width) for "trace", (n*c, width) for "full", (n, width) for one output. A sparse factor
         gives CSR, with repeated indices added up.
@@ -125,38 +132,41 @@ class Factor(Protocol):
         ...
 
     def vectors(self, outputs: Outputs) -> NDArray[np.float64] | None:
-        """Return each sample's numbers as a vector (n, w), or None if samples have columns of their own."""
+        """Return the numbers of each sample in one row (n, w), or None for a sparse factor.
+
+        In the modes "trace" and "full" a row holds all outputs, otherwise the one output.
+        """
         ...
 
     # -- facts about it
 
     @property
     def largest(self) -> NDArray[np.float64]:
-        """Return the largest absolute value of each sample, without padding; (n,)."""
+        """Return the largest absolute value of each sample (n,), padding left out; `PairsFactor`: a bound."""
         ...
 
     @property
     def collisions(self) -> int:
-        """Return how many entries of a sample have the same index, at most; these are added up."""
+        """Return the largest number of entries of one sample that have the same index and are added up."""
         ...
 
     @property
     def touched_columns(self) -> NDArray[np.int64] | None:
-        """Return the columns that some sample touches, ascending; None means all, and reads nothing."""
+        """Return the columns that at least one sample touches, ascending; None stands for all columns."""
         ...
 
     @property
     def touched_width(self) -> int:
-        """Return how many columns some sample touches."""
+        """Return how many columns are touched by at least one sample."""
         ...
 
     @property
     def nonzero_entries(self) -> NDArray[np.bool_]:
-        """Return where stored numbers are neither zero nor padding; (n, c, entries)."""
+        """Return a mask (n, c, entries) of the stored numbers that are neither zero nor padding."""
         ...
 
     def nonzero_columns(self, outputs: Outputs) -> int:
-        """Count the columns that some sample makes nonzero; in mode "trace" those of all outputs."""
+        """Count the columns of `matrix(outputs)` with a nonzero number, out of c * width for "trace"."""
         ...
 
     # -- what activation regions ask of a left factor
@@ -168,11 +178,11 @@ class Factor(Protocol):
 
     @property
     def nodes(self) -> NDArray[Any] | None:
-        """Return the nodes that each sample looks up (n, k), -1 for none; None unless there are any."""
+        """Return the nodes (n, k) that each sample looks up, -1 for padding; None unless it is sparse."""
         ...
 
     def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the vectors of some samples (m, w), without the columns that none of these touches."""
+        """Return the first output's vectors of some samples (m, w), in the columns that these touch."""
         ...
 
     @property
@@ -183,26 +193,26 @@ class Factor(Protocol):
     # -- rounding
 
     def roundings(self, times: int, rows: int | None = None) -> int:
-        """Count the roundings behind an inner product of two rows, at most.
+        """Return an upper bound on the number of roundings in an inner product of two rows.
 
         Args:
-            times: outputs that are added up.
-            rows: of the Gram matrix that it stands in, if it does.
+            times: number of outputs whose products are added up.
+            rows: number of rows of the Gram matrix, if the inner product is one of its entries.
         """
         ...
 
     def buffers(self, times: int) -> int:
-        """Count the arrays that forming its Gram matrix takes, at most; `times` as for `roundings`."""
+        """Return how many arrays of its size forming the Gram matrix takes; `times`: see `roundings`."""
         ...
 
     @property
     def roundings_in_any_order(self) -> int:
-        """Return the roundings behind an inner product of two rows, at most, added up in whatever order."""
+        """Return a bound on the roundings in an inner product of two rows, for any order of the additions."""
         ...
 
 
 class ArrayFactor(ABC):
-    """A factor whose numbers are arrays; one of them, `values`, has shape (n, c, entries)."""
+    """Base class of factors that store arrays; one of these, `values`, has shape (n, c, entries)."""
 
     values: Any
 
@@ -223,7 +233,7 @@ class ArrayFactor(ABC):
 
     @property
     def entries(self) -> int:
-        """Return how many numbers are stored for a sample and output."""
+        """Return how many numbers are stored per sample and output."""
         return int(self.values.shape[2])
 
     @property

@@ -20,8 +20,8 @@ class Jacobian:
     """The blocks of one snapshot, all of the same n samples and c outputs.
 
     Raises:
-        UsageError: no blocks or samples, blocks of different sizes or of one name, or a wrong number of
-            regions.
+        UsageError: there are no blocks or samples, blocks have different samples or outputs or the same name,
+            or the number of regions is not n.
 
     Example:
         >>> from ntkspec.jacobian import DenseFactor
@@ -128,16 +128,16 @@ class Jacobian:
         """Keep the blocks with one of these names or roles.
 
         Raises:
-            UsageError: a selection names nothing, or nothing is left.
+            UsageError: a word is neither a name nor a role of a block, or no block is left.
         """
         self._check(selection)
         return self.keep(lambda block: _selected(block, selection))
 
     def without(self, *selection: str) -> Jacobian:
-        """Drop the blocks with one of these names or roles; an ablation sums what is left.
+        """Drop the blocks with one of these names or roles, for an ablation: the kernel sums the others.
 
         Raises:
-            UsageError: a selection names nothing, or nothing is left.
+            UsageError: a word is neither a name nor a role of a block, or no block is left.
         """
         self._check(selection)
         if all(_selected(block, selection) for block in self.blocks):
@@ -154,17 +154,18 @@ class Jacobian:
         return replace(self, blocks=tuple(block for block in self.blocks if wanted(block)))
 
     def scaled(self, rates: Mapping[str, float]) -> Jacobian:
-        """Multiply columns by the roots of learning rates s: J diag(s)^1/2.
+        """Multiply each column by the square root of its learning rate: J diag(s)^(1/2).
 
-        Its kernel J diag(s) J^T is the effective kernel of gradient descent with these rates.
+        The kernel of the result, J diag(s) J^T, is the effective kernel of gradient descent with rates s.
 
         Args:
-            rates: name or role -> learning rate of all parameters of these blocks; a name goes before a role,
-                blocks that are not named keep rate 1. A factor of each scaled block is loaded; it keeps its
-                precision, so a rate that is no power of 4 rounds it once more.
+            rates: name or role of blocks -> learning rate of all their parameters. A name takes precedence
+                over a role; blocks that are not mentioned have rate 1. One factor of each scaled block is
+                loaded. It keeps its precision, so a rate that is not a power of 4 rounds it once more.
 
         Raises:
-            UsageError: a name is unknown, a rate not positive and finite, or a factor leaves its precision.
+            UsageError: a name is unknown, a rate is not positive and finite, or scaled numbers leave the
+                range of their precision.
         """
         self._check(rates)
         for name, rate in rates.items():
@@ -181,10 +182,10 @@ class Jacobian:
         """Return some of the samples, in memory and in the order given.
 
         Args:
-            samples: their numbers, from 0; one may be there more than once.
+            samples: their numbers, from 0 to n - 1; a number may be repeated.
 
         Raises:
-            UsageError: none, no whole numbers, or one that is no sample's.
+            UsageError: `samples` is empty, or has values that are not whole numbers or not in that range.
 
         Example:
             >>> from ntkspec.jacobian import Block, DenseFactor
@@ -211,15 +212,15 @@ class Jacobian:
         return replace(self, blocks=tuple(block.rows(indices) for block in self), regions=regions)
 
     def sized(self, samples: int) -> Jacobian:
-        """Return a Jacobian of `samples` samples that takes no memory: all share the first one's numbers."""
+        """Return a Jacobian of `samples` copies of the first sample, as views that take no memory."""
         return replace(self, blocks=tuple(block.sized(samples) for block in self), regions=None)
 
     def to_dense(self) -> NDArray[Any]:
-        """Return J (n, c, p) by the definition, blocks side by side; for tests and small cases."""
+        """Return J as an array (n, c, p), blocks side by side; for tests and small cases."""
         return np.concatenate([block.to_dense() for block in self.blocks], axis=2)
 
     def _check(self, selection: Iterable[str]) -> None:
-        """Raise `UsageError` where a word of a selection is neither a block's name nor a role."""
+        """Raise `UsageError` if a word of a selection is neither a name nor a role of a block."""
         unknown = [word for word in selection if word not in {*self.names, *self.roles}]
         if unknown:
             raise UsageError(

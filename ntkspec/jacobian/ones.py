@@ -1,4 +1,4 @@
-"""The factor that is all ones: what a block has in place of a factor that its file leaves out."""
+"""The factor that is all ones, which a block has in place of a factor that its file leaves out."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from ntkspec.jacobian.outputs import Outputs
 class Ones:
     """A factor of width 1 whose numbers are all one; nothing is stored.
 
-    It also has `values`, `indices` and `columns`, so that code which knows only dense or sparse factors can
-    read it as either.
+    It also has `values`, `indices` and `columns`, so that it can be read as a dense or as a sparse factor.
 
     Example:
         >>> Ones(3, 2).to_dense().shape
@@ -30,7 +29,7 @@ class Ones:
     outputs: int  # c
     width = columns = entries = collisions = touched_width = roundings_in_any_order = 1
     nbytes = 0
-    dtype = np.dtype(np.float64)  # ones are exact: the other factor's precision is what bounds a block
+    dtype = np.dtype(np.float64)  # ones are exact, so the other factor has the coarser precision
     touched_columns = inputs = nodes = None
 
     @property
@@ -79,7 +78,7 @@ class Ones:
         return self if (new == 1).all() else DenseFactor(new)
 
     def absolute(self) -> Ones:
-        """Return the factor itself."""
+        """See `Factor.absolute`; return the factor itself."""
         return self
 
     def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> Factor:
@@ -87,11 +86,11 @@ class Ones:
         return self if kept.all() and not exponents.any() else self.written_out().scaled(exponents, kept)
 
     def compact(self) -> Ones:
-        """Return the factor itself."""
+        """See `Factor.compact`; return the factor itself, whose one column every sample touches."""
         return self
 
     def renumbered(self, touched: NDArray[np.int64] | None) -> Ones:
-        """Return the factor itself."""
+        """See `Factor.renumbered`; return the factor itself, whose one column is always kept."""
         return self
 
     def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
@@ -99,7 +98,7 @@ class Ones:
         return self.written_out().matrix(outputs, dtype)
 
     def left_matrix(self, dtype: DTypeLike = np.float64) -> None:
-        """Return None: a Gram matrix of ones multiplies nothing."""
+        """Return None: a factor of ones leaves the kernel of its block as it is."""
         return
 
     def to_dense(self) -> NDArray[np.float64]:

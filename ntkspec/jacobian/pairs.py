@@ -1,4 +1,4 @@
-"""Factors whose vectors are sums of products, as of a matrix that each sample uses several times."""
+"""Factors whose vectors are sums of T Kronecker products: of a layer that each sample uses T times."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PairsFactor(VectorFactor):
 
     @property
     def facts(self) -> dict[str, int]:
-        """Return nothing: the shapes say all."""
+        """Return an empty dict: the shapes of the arrays are enough to read them."""
         return {}
 
     @property
@@ -63,12 +63,12 @@ class PairsFactor(VectorFactor):
 
     @property
     def entries(self) -> int:
-        """Return the length of a vector, as if it were stored itself."""
+        """Return a b, the length of a vector: what a dense factor would store per sample and output."""
         return self.width
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes of the vectors multiplied out, the form that is computed with."""
+        """Return the bytes of the vectors (n, c, a b), the sums that computations need in memory."""
         return self.samples * self.outputs * self.width * self.dtype.itemsize
 
     @property
@@ -96,7 +96,7 @@ class PairsFactor(VectorFactor):
         return PairsFactor(self.left[:], function(np.asarray(self.right[:])))
 
     def absolute(self) -> PairsFactor:
-        """See `Factor.absolute`; taken of both sides."""
+        """Return a factor with the absolute values of left and right; its vectors are upper bounds."""
         left, right = (np.abs(np.asarray(side[:])) for side in (self.left, self.right))
         return PairsFactor(left, right)
 
@@ -114,12 +114,12 @@ class PairsFactor(VectorFactor):
         return self._written_out().matrix(outputs, dtype)
 
     def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
-        """Return the numbers of each sample as a vector, of all outputs or of one; (n, w)."""
+        """Return the numbers of each sample in one row (n, w): of one output, or of all in other modes."""
         return self._written_out().vectors(outputs)
 
     @property
     def largest(self) -> NDArray[np.float64]:
-        """Return an upper bound on the absolute values of each sample, 0 only where all are; (n,)."""
+        """Return an upper bound (n,) on the absolute values of each sample, 0 only if all of them are."""
         bounds = np.zeros(self.samples)
         left, right = self.left[:], self.right[:]
         for use in range(self.uses):
@@ -128,18 +128,18 @@ class PairsFactor(VectorFactor):
 
     @property
     def collisions(self) -> int:
-        """Return T + 1: a number takes T products and T - 1 sums."""
+        """Return T + 1: each number takes T multiplications and T - 1 additions."""
         return self.uses + 1
 
     @property
     def nonzero_entries(self) -> NDArray[np.bool_]:
-        """Return where some product is not zero, whether or not the sum rounds to zero; (n, c, a b)."""
+        """Return where at least one of the T products is not zero, even if their sum is zero; (n, c, a b)."""
         nonzero = PairsFactor(*(np.asarray(side[:] != 0) for side in (self.left, self.right)))
         return np.asarray(nonzero.to_dense() > 0)
 
     @property
     def inputs(self) -> None:
-        """Return None: there is no one vector by which a layer multiplies its weights."""
+        """Return None: the layer multiplies its weights by T vectors per sample, not by one."""
         return
 
     def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -148,5 +148,5 @@ class PairsFactor(VectorFactor):
 
     @property
     def roundings_in_any_order(self) -> int:
-        """Return the length of a vector, plus T for adding up the products of either vector."""
+        """Return a b + 2 T: the inner product has a b terms, and each of its two vectors is a sum of T."""
         return self.width + 2 * self.uses

@@ -1,4 +1,4 @@
-"""Learning rates: a block whose parameters learn at rate s becomes J s^1/2, so that its kernel is J s J^T."""
+"""Scale blocks by learning rates: rate s turns J into sqrt(s) J, and the kernel J J^T into s J J^T."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from ntkspec.jacobian.factor import Factor
 
 
 def check_rate(name: str, rate: object) -> None:
-    """Raise `UsageError` unless this is a learning rate."""
+    """Raise `UsageError` unless `rate` is a positive, finite number."""
     if not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
         raise _bad_rate(name, "a positive, finite number", repr(rate))
 
 
 def with_rate(block: Block, rate: float) -> Block:
-    """Multiply a block by the root of a learning rate; one factor is loaded, and keeps its precision.
+    """Multiply a block by the square root of a learning rate.
+
+    One factor is loaded and scaled, the right one if it is stored; it keeps its precision.
 
     Raises:
-        UsageError: the factor's numbers leave its precision.
+        UsageError: the scaled numbers leave the range of that precision.
     """
     if rate == 1:
         return block

@@ -1,4 +1,4 @@
-"""Sparse factors: k entries a sample, such as the nodes of a grid that an interpolation reads."""
+"""Sparse factors with k entries per sample, such as the grid nodes that an interpolation reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ INDEX_BYTES = 2**22  # of indices, read at once
 
 @dataclass(frozen=True)
 class SparseFactor(ArrayFactor):
-    """A factor with k entries a sample. Entries of a sample with the same index add up; -1 is padding.
+    """A factor with k entries per sample, each an index and a value; index -1 marks padding.
+
+    Entries of a sample with the same index are added up.
 
     Example:
         >>> import numpy as np
@@ -96,14 +98,14 @@ class SparseFactor(ArrayFactor):
 
     @property
     def touched_width(self) -> int:
-        """Return how many columns some sample touches, at least 1."""
+        """Return how many columns are touched by at least one sample; 1 if there are none."""
         return max(len(self.touched_columns), 1)
 
     def compact(self) -> SparseFactor:
         """See `Factor.compact`.
 
-        CSR products take memory and time for every column; a hashed or a fine 3D grid has millions, of which
-        n samples touch few.
+        CSR products take memory and time for every column. A hashed or a fine 3D grid has millions of
+        columns, and n samples touch few of them.
         """
         touched, places = np.unique(self.nodes, return_inverse=True)
         padding = int(np.count_nonzero(touched < 0))
@@ -119,7 +121,7 @@ class SparseFactor(ArrayFactor):
         return SparseFactor(places, self.values[:], max(len(touched), 1))
 
     def to_dense(self) -> NDArray[Any]:
-        """Return the factor as an array (n, c, columns) of float64, by one addition an entry."""
+        """Return the factor as an array (n, c, columns) of float64; entries are added one by one."""
         indices, values = self.indices[:], self.values[:]
         n, c, k = values.shape
         dense = np.zeros((n, c, self.columns))
@@ -130,7 +132,7 @@ class SparseFactor(ArrayFactor):
         return dense
 
     def vectors(self, outputs: Outputs) -> None:
-        """Return None: samples have columns of their own."""
+        """Return None: the k entries of different samples belong to different columns."""
         return
 
     @property
@@ -164,7 +166,7 @@ class SparseFactor(ArrayFactor):
 
     @property
     def inputs(self) -> None:
-        """Return None: vectors are not written out."""
+        """Return None: a sparse factor does not store whole vectors."""
         return
 
     @property
@@ -173,7 +175,7 @@ class SparseFactor(ArrayFactor):
         return np.asarray(self.indices[:])
 
     def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the vectors of some samples at the nodes that these touch, entries added up; (m, w)."""
+        """See `Factor.compact_rows`; (m, w), w being the number of nodes that these samples touch."""
         indices, values = self.indices[:][samples], self.values[:][samples, 0].astype(np.float64)
         nodes, column = np.unique(indices, return_inverse=True)
         dense = np.zeros((len(samples), len(nodes)))
@@ -182,7 +184,7 @@ class SparseFactor(ArrayFactor):
 
     @property
     def rows_of_same_norm(self) -> NDArray[np.float64]:
-        """See `Factor.rows_of_same_norm`: the numbers of each row without the zeros between them."""
+        """See `Factor.rows_of_same_norm`: the nonzero numbers of each row, then zeros up to equal length."""
         rows = self.compact().matrix(0)
         lengths = np.diff(rows.indptr)
         numbers = np.zeros((len(lengths), int(lengths.max(initial=0))))
@@ -194,10 +196,10 @@ class SparseFactor(ArrayFactor):
         return times * self.entries
 
     def buffers(self, times: int) -> int:
-        """See `Factor.buffers`: one."""
+        """Return 1: the Gram matrix itself."""
         return 1
 
     @property
     def roundings_in_any_order(self) -> int:
-        """Return 3 k: a product for each entry, and adding up entries of one index on either side."""
+        """Return 3 k: k for the products, and k on each side for adding up entries of the same index."""
         return 3 * self.entries

@@ -1,1 +1,1 @@
-"""Kernels of a Jacobian: formed, applied to vectors, enclosed with their errors, and written to files."""
+"""Form kernels of a Jacobian, multiply vectors by them, bound their rounding errors, write them to files."""

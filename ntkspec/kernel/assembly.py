@@ -1,4 +1,4 @@
-"""Plan in which tiles and how much memory kernels are assembled, and assemble them."""
+"""Plan the tiles and the memory in which kernels are assembled, and assemble them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ntkspec.memory import BUDGET, format_bytes
 SMALLEST_TILE = 32  # rows of a tile, at least, where memory is short
 FEWER = "or use fewer samples, --precision float32, or --method lanczos"
 ShareDone = Callable[[float], None]  # called with the share of the work that is done
-Beside = Callable[[Backend], int]  # bytes that are needed beside a kernel that this backend computes with
+Beside = Callable[[Backend], int]  # bytes needed in addition to a kernel, if this backend computes with it
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """The plan by which kernels are assembled: what is added up, in which tiles, and in how much memory."""
+    """A plan to assemble kernels: which blocks each kernel sums, in which tiles, and in how much memory."""
 
     kernel: Kernel  # of all blocks that some sum has
     groups: tiles.Groups
@@ -47,18 +47,18 @@ class Assembly:
     ) -> Assembly:
         """Plan an assembly that fits the memory where the kernel is computed.
 
-        Kernels that do not fit on a device, with what is needed beside them, are put on the host.
+        Kernels are put on the host if they do not fit on the device together with the bytes of `beside`.
 
         Args:
-            kernel: of every block that is added up.
-            parts: name -> blocks to add up; default: {"total": all of them}.
+            kernel: the kernel of all blocks that occur in `parts`.
+            parts: name -> blocks to add up; default: {"total": all blocks}.
             tile: as for `gram`.
-            targets_given: the kernels' arrays exist already, outside of the budget.
-            beside: bytes that the caller needs beside the kernels when factors and tiles are freed.
+            targets_given: whether the arrays of the kernels exist already; they do not count in the budget.
+            beside: returns the bytes that the caller needs in addition to the kernels, after the assembly.
 
         Raises:
-            MemoryBudgetError: the kernels, the tiles at work and the factors of two samples do not fit, or
-                the kernels and what is needed beside them.
+            MemoryBudgetError: the kernels do not fit, either with the tiles in use and the factors of two
+                samples, or with the bytes of `beside`.
         """
         tile = None if tile is None else whole_number(tile, "tile", 1)
         parts = {"total": kernel.rows} if parts is None else parts
@@ -83,13 +83,13 @@ class Assembly:
     def assemble(
         self, out: Mapping[str, NDArray[Any]] | None = None, progress: ShareDone | None = None
     ) -> dict[str, Array]:
-        """Return name -> kernel, which stays where it was assembled: on the device, if it fits there.
+        """Assemble all kernels and return them by name: device arrays, or host arrays if `on_host`.
 
         Args:
             out, progress: as for `gram_sums`.
 
         Raises:
-            UsageError: `out` is not as planned, or a kernel has entries that its precision cannot hold.
+            UsageError: an array of `out` has the wrong shape or dtype, or an entry of a kernel overflows.
         """
         kernels = self.targets() if out is None else self._checked(out)
         for _, done in self.run(kernels):
@@ -99,12 +99,12 @@ class Assembly:
         return kernels
 
     def targets(self) -> dict[str, Array]:
-        """Return name -> array with arbitrary entries, into which the kernel can be assembled."""
+        """Create an uninitialised array for each kernel; return them by name."""
         make = np.empty if self.on_host else self.kernel.backend.empty
         return {name: make(self.kernel.shape, self.kernel.dtype) for name in self.names}
 
     def _checked(self, out: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return the arrays of `out` for the kernels, or raise `UsageError` where one does not fit."""
+        """Return the arrays of `out`; raise `UsageError` if one has wrong shape or dtype or is read-only."""
         shape, dtype = self.kernel.shape, self.kernel.dtype
         for name in self.names:
             array = out.get(name)
@@ -127,11 +127,14 @@ class Assembly:
     def run(
         self, kernels: Mapping[str, Array], skip: Callable[[int, int], bool] | None = None
     ) -> Iterator[tuple[tuple[int, int], float]]:
-        """Compute and store every tile; yield its first samples (row, column) and the share that is done.
+        """Compute every tile and store it in the kernels.
 
         Args:
-            kernels: as `targets` makes them, or other arrays of that shape.
-            skip: says of a tile's first samples whether the tile is done already.
+            kernels: name -> array, as `targets` returns them, or other arrays of that shape.
+            skip: returns whether a tile, given by its first samples (row, column), is done already.
+
+        Yields:
+            The first samples (row, column) of a tile that is done, and the share of all tiles that are done.
         """
         kernel, repeat, engine = self.kernel, self.kernel.repeat, self.kernel.backend
         store = engine.store if kernel.columns is None else engine.insert
@@ -151,10 +154,9 @@ class Assembly:
 
 
 def require_finite(kernels: Mapping[str, Array], precision: str, *, symmetric: bool = True) -> None:
-    """Raise `UsageError` where a kernel has entries that its precision cannot hold.
+    """Raise `UsageError` if an entry of a kernel is not finite, as after an overflow.
 
-    The diagonal of a symmetric kernel is enough to look at: it has the largest entries.
-
+    Of a symmetric kernel only the diagonal is checked: it contains the largest entries.
     """
     for name, kernel in kernels.items():
         if not np.isfinite(kernel.diagonal() if symmetric else kernel).all():
@@ -162,7 +164,7 @@ def require_finite(kernels: Mapping[str, Array], precision: str, *, symmetric: b
 
 
 def overflow(name: str, precision: str) -> UsageError:
-    """Make the error for a kernel with entries that its precision cannot hold."""
+    """Return the `UsageError` to raise if a kernel has entries that overflow in its precision."""
     return UsageError(
         f"kernel {name}",
         expected=f"entries that {precision} can hold",
@@ -172,14 +174,14 @@ def overflow(name: str, precision: str) -> UsageError:
 
 
 def least_bytes(kernel: Kernel, kernel_bytes: int) -> int:
-    """Return the least memory for kernels of `kernel_bytes`: their own, and the factors of two samples."""
+    """Return the least bytes to assemble kernels: `kernel_bytes` plus those of the factors of two samples."""
     return int(kernel_bytes + 2 * _bytes_a_sample(kernel))
 
 
 def _tile_rows(kernel: Kernel, groups: tiles.Groups, tile: int | None) -> tuple[int, int]:
-    """Choose the rows of a tile unless they are given; return them, and the bytes of the tiles at work.
+    """Return the number of rows of a tile, and the bytes of all tiles in use at the same time.
 
-    They are what suits the machine, halved until the tiles take at most an eighth of the room.
+    If `tile` is None, start from the backend's tile and halve it until the tiles fit an eighth of the memory.
     """
     engine, largest, at_work = kernel.backend, max(kernel.shape), tiles.product_tiles(kernel)
 
@@ -195,12 +197,12 @@ def _tile_rows(kernel: Kernel, groups: tiles.Groups, tile: int | None) -> tuple[
 
 
 def _samples(kernel: Kernel) -> int:
-    """Return the samples of the rows and, if they are others, of the columns."""
+    """Return the number of samples: of the rows, plus of the columns if these are other samples."""
     return sum(side.samples for side in kernel.sides)
 
 
 def _bytes_a_sample(kernel: Kernel) -> float:
-    """Return the bytes of a sample's factors, as stored and as converted to the kernel's precision."""
+    """Return the bytes of one sample's factors: as stored plus as converted to the kernel's precision."""
     itemsize = kernel.dtype.itemsize
     return max(
         side.nbytes / side.samples * (1 + max(itemsize / side.dtype.itemsize, 1.0)) for side in kernel.sides
@@ -208,9 +210,9 @@ def _bytes_a_sample(kernel: Kernel) -> float:
 
 
 def _panel_samples(kernel: Kernel, kernel_bytes: int) -> int:
-    """Return how many samples' factors are in memory at once: all, or the half of what fits.
+    """Return how many samples a panel has: all if their factors fit, otherwise half of the number that fits.
 
-    Half, because a tile needs two sets of samples, its rows and its columns.
+    It is half because a tile needs two panels, one for its rows and one for its columns.
     """
     per_sample, samples = _bytes_a_sample(kernel), _samples(kernel)
     room = kernel.room - kernel_bytes
@@ -221,7 +223,7 @@ def _panel_samples(kernel: Kernel, kernel_bytes: int) -> int:
 
 
 def _require_on_host(kernel: Kernel, needed: int, on_device: int) -> None:
-    """Raise `MemoryBudgetError` where a kernel fits neither the device nor the budget of the host."""
+    """Raise `MemoryBudgetError` if a kernel fits neither on the device nor within the host's budget."""
     if needed > kernel.budget:
         budget, room, host, device = map(format_bytes, (kernel.budget, kernel.room, needed, on_device))
         raise MemoryBudgetError(

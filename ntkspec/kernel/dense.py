@@ -1,4 +1,4 @@
-"""Form kernels K = J J^T as arrays, of all blocks, of each block or of sums of blocks."""
+"""Form kernels K = J J^T as arrays: of all blocks, of each block, or of sums of blocks."""
 
 from __future__ import annotations
 
@@ -24,27 +24,29 @@ def gram(
     tile: int | None = None,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """Form the kernel J J^T, summed over blocks and exactly symmetric, or that between two sets of samples.
+    """Form the kernel J J^T, summed over blocks, or with `columns` the kernel between two sets of samples.
+
+    J J^T is exactly symmetric.
 
     Args:
         jacobian: blocks, in memory or in a run file.
         outputs: "trace", "full" or an output's number; see `ntkspec.jacobian.outputs`.
         columns: a Jacobian of the same parameters at other samples, to which the kernel's columns belong.
-        precision: in which products are formed and added.
+        precision: dtype in which products are formed and added.
         backend: "auto", "cpu" or "gpu".
-        memory: budget in GiB; default 80% of what is free.
-        tile: rows of K assembled at once; default: what suits the machine and the budget; results do not
-            depend on it beyond rounding.
-        out: array of `precision` to put the kernel into; it does not count in the budget.
+        memory: budget in GiB; default: 80% of the free memory.
+        tile: rows of K in a tile; default: chosen from the backend and the budget. It changes results only
+            by rounding.
+        out: array of `precision` to write the kernel to; it does not count in the budget.
 
     Returns:
-        (N, N) array of `precision`, `out` if it was given, N = n or n*c; with `columns` (N, M). Nothing is
-        divided by n, c or p.
+        The kernel (N, N) as an array of `precision`, N = n or n*c, or (N, M) with `columns`; it is `out` if
+        that was given. Entries are plain sums, not divided by n, c or p.
 
     Raises:
-        MemoryBudgetError: the kernel, the tiles at work and the factors of two samples do not fit.
-        RunFileError: the run file holds numbers that the contract forbids.
-        UsageError: columns of other parameters, or an `out` of another shape.
+        MemoryBudgetError: the kernel, the tiles in use and the factors of two samples do not fit.
+        RunFileError: the run file contains numbers that docs/run-format.md forbids.
+        UsageError: `columns` has other parameters, `out` has the wrong shape or dtype, or an entry overflows.
 
     Example:
         >>> import numpy as np
@@ -68,7 +70,7 @@ def gram_by_block(jacobian: Jacobian, outputs: Outputs = "trace", **options: Any
         options: precision, backend, memory and tile, as for `gram`.
 
     Returns:
-        name -> (N, N) kernel; they add up to `gram(jacobian)`, but for rounding.
+        name -> kernel (N, N). Their sum is `gram(jacobian)`, up to rounding.
 
     Example:
         >>> import numpy as np
@@ -94,15 +96,15 @@ def gram_sums(
 ) -> dict[str, NDArray[Any]]:
     """Form the kernels of several sums of blocks of one Jacobian in one pass.
 
-    The tile of a block is computed once, for all sums that have the block.
+    Each tile of a block is computed once and added to all sums that contain the block.
 
     Args:
         parts: name -> the blocks to add up, e.g. {"total": jac, "no_grid": jac.without("grid")}.
-        out: name -> array to put that kernel into, as for `gram`; all or none.
-        progress: called with the share that is done.
+        out: name -> array to write that kernel to, as for `gram`; for all kernels or for none.
+        progress: called with the share of the work that is done, from 0 to 1.
 
     Returns:
-        name -> (N, N) kernel. Other arguments and errors as for `gram`.
+        name -> kernel (N, N). Other arguments and errors are as for `gram`.
     """
     whole = Jacobian(tuple(blocks_of(parts).values()))
     kernel = Kernel.from_jacobian(whole, outputs, precision=precision, backend=backend, memory=memory)

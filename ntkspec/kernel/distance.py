@@ -3,12 +3,13 @@
     d(A, B) = 1 - <A, B>_F / (|A|_F |B|_F)
 
 (Fort, Dziugaite, Paul, Kharaghani, Roy and Ganguli 2020, "Deep learning versus kernel learning"). If A and B
-are alike, this formula loses digits by cancellation. The same number is, for A and B scaled to a trace of 1,
-M = A - B and P = A + B,
+are similar, this formula loses digits by cancellation. With A and B scaled to trace 1, M = A - B and
+P = A + B, the same number is
 
     (<M, M> - <M, P>^2 / (|A| + |B|)^2) / (2 |A| |B|),    4 |A|^2, 4 |B|^2 = <M, M> + <P, P> +- 2 <M, P>,
 
-which does not cancel: both terms are small where M is. One pass over pairs of tiles gives the three products.
+which does not lose digits: both terms are small if M is. The three inner products are summed over tiles, in
+one pass.
 """
 
 from __future__ import annotations
@@ -40,22 +41,22 @@ def kernel_distance(
     memory: float | None = None,
     tile: int | None = None,
 ) -> float:
-    """Compute the distance of two kernels' directions: 1 - <A, B> / (|A| |B|) in the Frobenius norm.
+    """Compute the distance 1 - <A, B> / (|A| |B|) of two kernels A and B, in the Frobenius norm.
 
     Multiples of one kernel have distance 0. Neither kernel is formed as a whole, only pairs of tiles. The
-    result d is off by at most e sqrt(2 d) + e^2 / 2, e being twice the sum of both kernels' relative errors
-    (docs/method.md): for 1024 samples 2e-12 where d is 0.1, 1e-23 where it is 0.
+    error of the result d is at most e sqrt(2 d) + e^2 / 2, where e is twice the sum of the relative errors of
+    both kernels (docs/method.md): for 1024 samples 2e-12 at d = 0.1, and 1e-23 at d = 0.
 
     Args:
-        first, other: Jacobians at the same n samples, of c outputs both; of one network or of two.
-        outputs, precision, backend, memory, tile: as for `ntkspec.gram`; sums are in float64.
+        first, other: Jacobians at the same n samples with the same c outputs, of one network or of two.
+        outputs, precision, backend, memory, tile: as for `ntkspec.gram`; inner products are in float64.
 
     Returns:
-        A number from 0, the same kernel but for a factor, to 1, kernels without anything in common.
+        A number between 0 (one kernel is a multiple of the other) and 1 (they are orthogonal).
 
     Raises:
-        UsageError: other numbers of samples or outputs, a kernel that is zero, or one with an overflow.
-        MemoryBudgetError: the tiles at work and the factors of two samples do not fit.
+        UsageError: the numbers of samples or outputs differ, or a kernel is zero or overflows.
+        MemoryBudgetError: the tiles in use and the factors of two samples do not fit.
 
     Source:
         Fort et al. 2020, "Deep learning versus kernel learning: an empirical study of loss landscape geometry
@@ -84,15 +85,17 @@ def kernel_distance(
 def distances(
     kernel: Kernel, first: Mapping[str, Jacobian], other: Mapping[str, Jacobian], tile: int | None = None
 ) -> dict[str, float | None]:
-    """Compute the distances of sums of blocks of two Jacobians; every block's tile is computed once.
+    """Compute the kernel distances of several sums of blocks of two Jacobians, in one pass.
+
+    Each tile of a block is computed once.
 
     Args:
-        kernel: says outputs, precision, backend and budget.
-        first, other: name -> blocks to add up, with the same names, at as many samples and outputs.
+        kernel: gives the output mode, precision, backend and budget.
+        first, other: name -> blocks to add up, both with the same names, samples and outputs.
         tile: rows of a tile, as for `ntkspec.gram`.
 
     Returns:
-        name -> distance, None where one of the kernels is zero; other errors as for `kernel_distance`.
+        name -> distance, or None if one of the two kernels is zero. Errors are as for `kernel_distance`.
     """
     parts = _beside(first, other)
     both = kernel.replaced(rows=Jacobian(tuple(blocks_of(parts).values())), columns=None)
@@ -121,7 +124,7 @@ def distances(
 
 @dataclass(frozen=True)
 class _Scale:
-    """The scaling of a kernel to a trace of 1, so that squares do not overflow and traces are equal."""
+    """Scales a kernel to trace 1, so that squares do not overflow and both kernels have the same trace."""
 
     exponent: int  # of a power of two: multiplying by it rounds nothing
     trace: float  # of the kernel times that power
@@ -137,7 +140,7 @@ class _Scale:
         return _Scale(exponent, math.fsum(np.ldexp(diagonal, exponent)), kernel.backend)
 
     def scaled(self, tile: Array) -> Array:
-        """Return the tile, scaled, as a new array in double precision."""
+        """Return the scaled tile as a new float64 array."""
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             scaled = self.backend.xp.ldexp(tile.astype(np.float64), self.exponent)
             scaled /= self.trace
@@ -145,7 +148,7 @@ class _Scale:
 
 
 def _products(a: Array, b: Array, engine: Backend) -> NDArray[np.float64]:
-    """Compute <M, M>, <M, P> and <P, P> (3,) of two tiles A and B, M = A - B and P = A + B; destroys A."""
+    """Return <M, M>, <M, P> and <P, P> (3,), M = A - B and P = A + B, of two tiles A and B; destroys A."""
     p = a + b
     m = a
     m -= b
@@ -164,7 +167,7 @@ def _distance(name: str, products: Sequence[NDArray[np.float64]]) -> float:
 
 
 def _beside(first: Mapping[str, Jacobian], other: Mapping[str, Jacobian]) -> dict[str, Jacobian]:
-    """Return the sums of both sides as sums of blocks of one Jacobian, their names prefixed by the side."""
+    """Return the sums of both Jacobians in one dict, with names and block names prefixed by `SIDES`."""
     parts: dict[str, Jacobian] = {}
     for side, sums in ((FIRST, first), (OTHER, other)):
         renamed = {name: replace(block, name=side + name) for name, block in blocks_of(sums).items()}
@@ -174,7 +177,7 @@ def _beside(first: Mapping[str, Jacobian], other: Mapping[str, Jacobian]) -> dic
 
 
 def _check_alike(first: Jacobian, other: Jacobian) -> None:
-    """Raise `UsageError` where two Jacobians have different numbers of samples or outputs."""
+    """Raise `UsageError` if two Jacobians have different numbers of samples or outputs."""
     if (first.samples, first.outputs) != (other.samples, other.outputs):
         raise UsageError(
             "kernel distance",
@@ -185,5 +188,5 @@ def _check_alike(first: Jacobian, other: Jacobian) -> None:
 
 
 def _overflow(name: str) -> UsageError:
-    """Make the error for a kernel with an overflow, by its name with the prefix of its side."""
+    """Return the `UsageError` for a kernel that overflows; the prefix of its name is removed."""
     return overflow(name.removeprefix(FIRST).removeprefix(OTHER), "its precision")

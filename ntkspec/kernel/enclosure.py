@@ -1,14 +1,15 @@
-"""A kernel as computed in floating point, with a rigorous bound on the rounding error of every entry.
+"""Compute a kernel in floating point, with a rigorous bound on the rounding error of every entry.
 
-With gamma_m = m u / (1 - m u), u = 2^-53, every inner product of length m, in any order and with or without
-fused operations, is off by at most gamma_m |x|.|y| (Higham 2002, section 3.1). An entry of K is a sum over
-blocks of products of two such, so that
+With gamma_m = m u / (1 - m u), u = 2^-53, an inner product of length m has an error of at most
+gamma_m |x|.|y|, in any order of additions, with or without fused operations (Higham 2002, section 3.1). An
+entry of K is a sum over blocks of products of two inner products, so that
 
     |fl(K)_ij - K_ij| <= gamma_m sum_blocks (|l_i|.|l_j|) (|r_i|.|r_j|) <= gamma_m f_i f_j,
 
-f_i^2 = sum_blocks ||l_i||^2 ||r_i||^2 in absolute values, by the Cauchy-Schwarz inequality twice. m counts
-all roundings behind an entry. Since f f^T <= sum(f) diag(f) as quadratic forms, K lies between
-fl(K) - diag(margin) and fl(K) + diag(margin), margin = gamma_m sum(f) f.
+where f_i^2 = sum_blocks ||l_i||^2 ||r_i||^2 is computed from absolute values; the last step applies the
+Cauchy-Schwarz inequality twice. Here m counts all roundings in the computation of an entry. Since f f^T <=
+sum(f) diag(f) as quadratic forms, K lies between fl(K) - diag(margin) and fl(K) + diag(margin), margin =
+gamma_m sum(f) f.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million
 
 @dataclass(frozen=True)
 class KernelEnclosure:
-    """A kernel as computed in double precision, and bounds on how far its entries may be off.
+    """A kernel as computed in double precision, with bounds on the rounding errors of its entries.
 
     Example:
         >>> exact = KernelEnclosure(np.eye(2), weights=np.zeros(2), gamma=0.0, underflow=0.0)
@@ -71,17 +72,20 @@ def form(
     memory: float | None = None,
     beside: int = 0,
 ) -> KernelEnclosure:
-    """Form the kernel of a Jacobian as stored, in double precision on the CPU, with its error.
+    """Form the kernel of a Jacobian in double precision on the CPU, with bounds on its rounding errors.
+
+    The stored numbers of the Jacobian are taken as exact.
 
     Args:
         jacobian: blocks, in memory or in a run file.
         outputs: output mode.
-        memory: budget in GiB, also for what bounds do with the kernel; default 80% of what is free.
-        beside: further kernels that the caller will hold at the same time.
+        memory: budget in GiB, which also covers computing bounds from the kernel; default: 80% of the free
+            memory.
+        beside: number of further arrays of the kernel's size that the caller will need at the same time.
 
     Raises:
         MemoryBudgetError: the kernels and three times the factors do not fit.
-        UsageError: numbers outside the range of double precision.
+        UsageError: entries of the kernel are too close to the limits of double precision, see `check_range`.
 
     Example:
         >>> import ntkspec
@@ -93,19 +97,19 @@ def form(
 
 
 def in_ieee_arithmetic(kernel: Kernel) -> Kernel:
-    """Return the kernel in double precision on the CPU, for which rigorous error bounds hold.
+    """Return the same kernel, to be computed in double precision on the CPU, where error bounds are rigorous.
 
-    A device's libraries may use other arithmetic (emulated float64, TF32) without saying so.
+    The libraries of a device may use other arithmetic (emulated float64, TF32), which cannot be detected.
     """
     kernel = kernel.in_float64
     return kernel if kernel.backend.name == "cpu" else kernel.replaced(backend=CpuBackend())
 
 
 def enclosure_of(kernel: Kernel, *, beside: int = 0) -> KernelEnclosure:
-    """Form a kernel of float64 with its error, on the kernel's own backend; see `form`.
+    """Form a kernel in float64 on its own backend, with bounds on its rounding errors; see `form`.
 
-    On a device the error is certain only if the device computes in IEEE arithmetic. That is asked of its
-    libraries and cannot be checked: for certified bounds take `in_ieee_arithmetic(kernel)`.
+    On a device the bounds hold only if its libraries compute in IEEE arithmetic. They are told to, but this
+    cannot be checked: for certified bounds pass `in_ieee_arithmetic(kernel)`.
     """
     bytes_beside = int((KERNELS_HELD - 1 + beside) * kernel.nbytes) + 3 * kernel.rows.nbytes
     plan = Assembly.from_kernel(kernel, beside=lambda _: bytes_beside)
@@ -129,7 +133,7 @@ def _row_norms(engine: Backend, matrix: Array) -> NDArray[np.float64]:
 
 
 def forming_roundings(kernel: Kernel) -> int:
-    """Count the roundings behind an entry of K at most (m above), with those of all sums."""
+    """Return an upper bound on the roundings in the computation of an entry of K: m in the module's text."""
     longest = max(
         term.block.left.roundings_in_any_order + term.outputs_added * term.block.right.roundings_in_any_order
         for term in kernel.terms

@@ -1,6 +1,6 @@
-"""Write kernels to an HDF5 file, tile by tile; a run that was killed continues with the missing tiles.
+"""Write kernels to an HDF5 file tile by tile. After an interruption the next run computes the missing tiles.
 
-`ntkspec.kernel.kernel_file` describes the file.
+The format of the file is described in `ntkspec.kernel.kernel_file`.
 """
 
 from __future__ import annotations
@@ -40,19 +40,21 @@ def write_kernels(
 ) -> Path:
     """Assemble kernels tile by tile into an HDF5 file; return its path.
 
-    The budget covers tiles and factors. The kernels lie in the file, whose pages the operating system keeps
-    in memory only while it has room. A file that is complete and of the same Jacobian is left as it is. One
-    that was interrupted is continued, to the same bits as without the interruption, whoever began it: see
-    `ntkspec.shared_kernels.write_kernels_with`.
+    The budget covers tiles and factors. The kernels are in the file, and the operating system keeps its pages
+    in memory only while there is room. A complete file of the same Jacobian and settings is not changed. An
+    interrupted file is continued, and the result has the same bits as without the interruption. It may also
+    have been begun by `ntkspec.shared_kernels.write_kernels_with`.
 
     Args:
         path: the file to write.
-        parts: name -> blocks to add up, as for `ntkspec.kernel.dense.gram_sums`; other arguments likewise.
+        parts: name -> blocks to add up.
+        outputs, precision, backend, memory, progress: as for `ntkspec.kernel.dense.gram_sums`.
 
     Raises:
-        OutputError: the file exists and is another one's, is being written, or there is no room for it.
-        MemoryBudgetError: the factors of two samples and the tiles at work do not fit.
-        UsageError: a name that cannot stand in a file.
+        OutputError: the file exists and holds something else, another process is writing it, or the disk is
+            full.
+        MemoryBudgetError: the factors of two samples and the tiles in use do not fit.
+        UsageError: a name cannot be used in the file.
 
     Example:
         >>> import tempfile, h5py, ntkspec
@@ -78,11 +80,13 @@ def write_sums(
 def fill_file(
     path: Path, kernel: Kernel, parts: Mapping[str, Jacobian], fill: Callable[[KernelFile], None]
 ) -> Path:
-    """Open the file of kernels or begin it, have it filled, and give it its name; see `write_kernels`.
+    """Create or reopen an unfinished kernel file, call `fill`, and rename the file to `path`.
+
+    See `write_kernels`, also for what is raised.
 
     Args:
         path, kernel, parts: as for `write_sums`.
-        fill: computes and marks the tiles that are missing; not called where the file is complete.
+        fill: computes the missing tiles and marks them as done; not called if the file is complete.
     """
     kernel_file.check_names(parts)
     plan = Assembly.from_kernel(kernel, parts, targets_given=True)
@@ -107,9 +111,9 @@ def fill_file(
 
 
 def check_kernel_file(path: Path) -> None:
-    """Raise `OutputError` where `write_kernels` would refuse this path, whatever the kernels.
+    """Raise `OutputError` if `write_kernels` would refuse this path for all kernels.
 
-    That is so if a file that is no kernel file is at the path, or beside it where a kernel file is written.
+    It would if another kind of file is at `path`, or at the path that a file has while it is being written.
     """
     for place in (path, kernel_file.unfinished_path(path)):
         kernel_file.require_kernel_file(place)
@@ -117,7 +121,7 @@ def check_kernel_file(path: Path) -> None:
 
 
 def _fill(file: KernelFile, progress: ShareDone | None) -> None:
-    """Compute the tiles that are missing, and mark them as done every few seconds."""
+    """Compute the missing tiles; every few seconds write them to disk and mark them as done."""
     computed: list[tuple[int, int]] = []
     last = time.monotonic()
     for first_samples, share in file.plan.run(file.kernels, file.has):
@@ -132,7 +136,7 @@ def _fill(file: KernelFile, progress: ShareDone | None) -> None:
 
 
 def _fingerprint(plan: Assembly, parts: Mapping[str, Jacobian], settings: Mapping[str, str]) -> str:
-    """Return a sha256 of all numbers that kernels depend on, of how these are added up, and of settings."""
+    """Return a sha256 of all numbers of the factors, of the blocks in each sum, and of the settings."""
     digest = hashlib.sha256(repr((kernel_file.VERSION, sorted(settings.items()))).encode())
     for name, jacobian in parts.items():
         digest.update(repr((name, jacobian.names)).encode())
@@ -148,6 +152,6 @@ def _fingerprint(plan: Assembly, parts: Mapping[str, Jacobian], settings: Mappin
 
 
 def _hash(digest: Any, values: NDArray[Any]) -> None:
-    """Update a hash by an array's shape without samples, its dtype and its bytes."""
+    """Update a hash with an array's shape (without the axis of samples), dtype and bytes."""
     digest.update(repr((values.shape[1:], values.dtype.str)).encode())
     digest.update(np.ascontiguousarray(values).data)

@@ -1,8 +1,8 @@
-"""The form in which a block's factors are multiplied in tiles: chosen once, by all samples of a kernel.
+"""Choose the form in which the factors of a block are multiplied in tiles, from all samples of a kernel.
 
 Two choices change the last bits of a tile: whether a sparse factor is multiplied as a dense matrix, and
-whether the two vectors of each sample are balanced. If they were made by the samples in memory, the bits
-would depend on how many samples are read at once, and on which process computes the tile.
+whether the two vectors of each sample are balanced. If they depended on the samples in memory, the bits would
+depend on how many samples are read at once, and on which process computes the tile.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class TileForm:
 
 
 def forms_of(kernel: Kernel) -> dict[str, TileForm]:
-    """Return the form of every block by its name; all factors are read, some samples at a time."""
+    """Return the form of every block by name; this reads all factors, a range of samples at a time."""
     return {name: _form(kernel, _terms(kernel, name)) for name in kernel.rows.names}
 
 
 def columns_of(kernel: Kernel, name: str, form: TileForm) -> tuple[Columns, Columns]:
-    """Return the columns of both factors that some sample of the kernel touches; None for all of them."""
+    """Return, for the left and the right factor, the columns that any sample touches; None stands for all."""
     blocks = [term.block for term in _terms(kernel, name)]
     left, right = form.dense
     return (
@@ -54,7 +54,7 @@ def matrices(block: Block, columns: tuple[Columns, Columns], form: TileForm, ker
         block: the samples, as stored.
         columns: as `columns_of` returns them for the kernel.
         form: of the block.
-        kernel: says output mode, precision and backend.
+        kernel: gives the output mode, precision and backend.
     """
     engine, dtype = kernel.backend, kernel.dtype
     pair = block.renumbered(*columns).pair(kernel.outputs, dtype, balanced=form.balanced)
@@ -67,7 +67,7 @@ def matrices(block: Block, columns: tuple[Columns, Columns], form: TileForm, ker
 
 
 def _terms(kernel: Kernel, name: str) -> list[Term]:
-    """Return a block's terms: at the samples of the rows and, if they are others, at those of the columns."""
+    """Return a block's term at the samples of the rows and, if there are `columns`, its term at those."""
     return [Term(side[name], kernel.outputs, kernel.backend) for side in kernel.sides]
 
 

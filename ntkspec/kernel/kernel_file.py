@@ -1,12 +1,13 @@
-"""The file of kernels: created at its full size, filled through a memory map, with a mark for every tile.
+"""Kernel files: created at their full size, filled through a memory map, with a mark for every tile.
 
-    path.part while it is being written, then path:
-        attributes       format "ntkspec-kernel", version 1, fingerprint, outputs, precision, backend, step
-        kernels/<name>   (N, N) a sum of blocks, symmetric, contiguous
-        done             (strips, strips) 1 where the tile with that row and column of strips is in the file
+A file is called <path>.part while it is being written, then <path>. It contains
 
-The datasets are created before the first tile, and tiles are written through a memory map. HDF5's own
-structures do not change meanwhile, so a kill cannot damage the file at any moment.
+    attributes       format "ntkspec-kernel", version 1, fingerprint, outputs, precision, backend, step
+    kernels/<name>   (N, N) a sum of blocks, symmetric, contiguous
+    done             (strips, strips) 1 if the tile in this row and column of tiles is in the file, else 0
+
+The datasets are created before the first tile, and tiles are written through a memory map. The structures of
+HDF5 itself do not change after that, so the file stays readable if the process is killed at any moment.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ KERNELS, DONE = "kernels", "done"
 
 @dataclass(frozen=True, eq=False)
 class KernelFile:
-    """A file of kernels that this process alone is filling."""
+    """An unfinished kernel file that this process has locked and is filling."""
 
     path: Path  # of the complete file; until then it is at `unfinished_path(path)`
     fingerprint: str
@@ -45,7 +46,7 @@ class KernelFile:
     memory: mmap.mmap
 
     def has(self, row: int, column: int) -> bool:
-        """Return whether the tile with these first samples is in the file."""
+        """Return whether the tile that begins at the samples (row, column) is in the file."""
         step = self.plan.tiling.step
         return bool(self.done[row // step, column // step])
 
@@ -56,9 +57,9 @@ class KernelFile:
         return float(self.done.sum(dtype=np.int64)) / (strips * (strips + 1) // 2)
 
     def mark(self, computed: Iterable[tuple[int, int]]) -> None:
-        """Write what was stored to disk, then mark the tiles with these first samples as done.
+        """Write the memory map to disk, then mark tiles, given by their first samples, as done.
 
-        The order matters: after a power cut no tile may be marked that is not on disk.
+        The order ensures that after a power cut no tile is marked that is not on disk.
         """
         step = self.plan.tiling.step
         with writing(self.path):
@@ -66,7 +67,7 @@ class KernelFile:
             for row, column in computed:
                 self.done[row // step, column // step] = 1
             self.memory.flush()
-            self.memory.madvise(mmap.MADV_DONTNEED)  # what is in the file need not be in memory
+            self.memory.madvise(mmap.MADV_DONTNEED)  # frees the pages: their content is on disk
 
 
 def unfinished_path(path: Path) -> Path:
@@ -78,12 +79,12 @@ def begin(path: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
     """Create a kernel file with room for all tiles, unless it was begun already.
 
     Args:
-        path: of the complete file.
-        plan: what is to be assembled.
-        attributes: of the file, its fingerprint among them.
+        path: path of the complete file.
+        plan: the kernels to assemble.
+        attributes: attributes of the file, with its fingerprint.
 
     Raises:
-        OutputError: there is no room for it.
+        OutputError: there is no room for it on the disk.
     """
     with writing(path), locked(path.parent.resolve(), wait=True):  # other writers that begin files here wait
         if not unfinished_path(path).exists():
@@ -95,8 +96,8 @@ def continued(path: Path, plan: Assembly, fingerprint: str) -> Iterator[KernelFi
     """Open a kernel file that was begun, and lock it against other writers meanwhile.
 
     Raises:
-        OutputError: it is of other kernels, or is being written.
-        MemoryBudgetError: its tiles do not fit the plan's budget.
+        OutputError: the file holds other kernels, or another process is writing it.
+        MemoryBudgetError: the tiles with which it was begun do not fit the budget of the plan.
     """
     unfinished = unfinished_path(path)
     with contextlib.ExitStack() as stack:
@@ -118,19 +119,19 @@ def require_same(path: Path, fingerprint: str) -> None:
 
 
 def require_kernel_file(path: Path) -> None:
-    """Raise `OutputError` where a file exists and is not a kernel file."""
+    """Raise `OutputError` if a file exists at `path` and is not a kernel file."""
     if os.path.lexists(path) and _attributes(path).get("format") != FORMAT:
         raise not_ours(path, "another file")
 
 
 def not_ours(path: Path, got: str) -> OutputError:
-    """Make the error for something else in the place of a kernel file."""
+    """Return the `OutputError` to raise if something other than the kernel file is at `path`."""
     expected, remedy = "no file, or one of these kernels", "remove it or choose another place"
     return OutputError(str(path), expected=expected, got=got, remedy=remedy)
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise `UsageError` where names of kernels cannot be names of datasets, or would share one."""
+    """Raise `UsageError` if names of kernels cannot be names of datasets, or two would have the same name."""
     names = list(names)
     if {"", ".", ".."} & set(names) or len(set(map(_dataset, names))) < len(names):
         raise UsageError(
@@ -158,7 +159,7 @@ def _mapped(path: Path, plan: Assembly, fingerprint: str) -> KernelFile:
 
 
 def _as_begun(unfinished: Path, plan: Assembly) -> Assembly:
-    """Return the plan with the tiles that the file was begun with, on which its bits depend."""
+    """Return the plan with the tile size with which the file was begun: the bits of kernels depend on it."""
     with _open(unfinished, "r") as file:
         step = int(file.attrs["step"])
     if step > plan.tiling.step:
@@ -173,7 +174,7 @@ def _as_begun(unfinished: Path, plan: Assembly) -> Assembly:
 
 
 def _lay_out(unfinished: Path, plan: Assembly, attributes: Mapping[str, str]) -> None:
-    """Create the file with all datasets at their full size; it gets its name when it is complete."""
+    """Create the file with all datasets at full size, under a temporary name until this is done."""
     strips = -(-plan.kernel.rows.samples // plan.tiling.step)
     with replacing(unfinished) as new:
         with _open(new, "w") as file:
@@ -187,7 +188,7 @@ def _lay_out(unfinished: Path, plan: Assembly, attributes: Mapping[str, str]) ->
 
 
 def _contiguous(file: h5py.File, name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-    """Create a dataset that is allocated at once; in a new file it reads as zeros."""
+    """Create a contiguous dataset whose space is allocated at once; in a new file it reads as zeros."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
     settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -197,17 +198,17 @@ def _contiguous(file: h5py.File, name: str, shape: tuple[int, int], dtype: np.dt
 
 
 def _dataset(name: str) -> str:
-    """Return a kernel's path in the file: HDF5 keeps "/" for groups, so "|" stands for it."""
+    """Return the path of a kernel's dataset; "/" in its name, which HDF5 reads as a group, becomes "|"."""
     return f"{KERNELS}/{name.replace('/', '|')}"
 
 
 def _open(path: Path, mode: str) -> h5py.File:
-    """Open a file without HDF5's own lock, which would exclude ours."""
+    """Open a file without HDF5's own lock, which would conflict with ours."""
     return h5py.File(path, mode, locking=False)
 
 
 def _attributes(path: Path) -> dict[str, Any]:
-    """Return the attributes of a file, none if it is not an HDF5 file."""
+    """Return the attributes of an HDF5 file; an empty dict if the file is not HDF5."""
     try:
         with _open(path, "r") as file:
             return dict(file.attrs)
@@ -217,7 +218,7 @@ def _attributes(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _locked(unfinished: Path) -> Iterator[None]:
-    """Lock a file, or raise `OutputError` if another process has it."""
+    """Lock a file in the `with` block; raise `OutputError` if another process has locked it."""
     with locked(unfinished) as free:
         if free is False:
             raise OutputError(

@@ -1,4 +1,4 @@
-"""The kernel as a linear operator: K v is computed from the factors, no n x n matrix is formed."""
+"""The kernel as a linear operator: K v is computed from the factors, without forming an N x N matrix."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def operator(
 ) -> LinearOperator:
     """Return K = J J^T as a SciPy `LinearOperator` (N, N) of float64 that never forms K.
 
-    For each block K v is rowsum((left u) * right), where u = left^T diag(v) right is the block's part of
-    J^T v, an (a, b) matrix. The cost of a product is n a b a block.
+    Each block contributes rowsum((left u) * right) to K v, where the (a, b) matrix u = left^T diag(v) right
+    is the block's part of J^T v. This takes about n a b multiplications per block.
 
     Args:
         jacobian: blocks, in memory or in a run file; loaded once.
         outputs: output mode; see `ntkspec.jacobian.outputs`.
         backend: "auto", "cpu" or "gpu", where products are computed; vectors are on the host.
-        memory: budget in GiB for the factors; default 80% of what is free.
+        memory: budget in GiB for the factors; default: 80% of the free memory.
 
     Raises:
         MemoryBudgetError: the factors do not fit.
@@ -50,7 +50,7 @@ def operator(
 def operator_of(kernel: Kernel) -> LinearOperator:
     """Return a kernel as a linear operator; see `operator`.
 
-    Factors that do not fit on a device stay on the host, where products are then computed.
+    If the factors do not fit on the device, they stay on the host, and products are computed there.
     """
     engine = operator_engine(kernel)
     if engine is not kernel.backend:
@@ -73,7 +73,7 @@ def operator_of(kernel: Kernel) -> LinearOperator:
 
 
 def operator_bytes(kernel: Kernel) -> int:
-    """Return the bytes of the factors in the form in which `operator` keeps them."""
+    """Return the bytes of the factors as `operator` keeps them in memory, in float64."""
     return 2 * kernel.rows.nbytes * 8 // kernel.rows.dtype.itemsize
 
 
@@ -84,10 +84,10 @@ def operator_engine(kernel: Kernel) -> Backend:
 
 
 def check_range(kernel: Kernel) -> None:
-    """Raise `UsageError` where squares and products of the numbers would leave the range of the precision.
+    """Raise `UsageError` if the kernel's entries are too close to overflow or underflow.
 
-    The kernel of absolute values is checked, since entries that cancel have large rounding errors too. Errors
-    are stated relative to the largest numbers, which is only right well inside the range.
+    Errors are stated relative to the largest entries, which is valid only far from these limits. The check
+    uses the kernel of absolute values, because numbers that cancel contribute to rounding errors, too.
     """
     single = kernel.precision == "float32"
     low, high = (1e-22, 1e30) if single else (1e-200, 1e200)

@@ -1,16 +1,17 @@
-"""Low-rank factorisation K = M^T M + rest from some rows of K, by pivoted Cholesky; K itself is not formed.
+"""Compute a low-rank factorisation K = M^T M + rest by pivoted Cholesky, from some rows of K only.
 
-Many kernels are numerically of low rank: a trained baseline may resolve an eighth of its eigenvalues. Then
-the eigenvalues of the r x r matrix M M^T are those of K to within the trace of the rest, which is positive
-semidefinite and whose diagonal is known at every step:
+Many kernels have low numerical rank. Of a trained network without encoding, for example, rounding may hide
+all but an eighth of the eigenvalues. The rest is positive semidefinite, and its diagonal is known at every
+step. So the eigenvalues of the r x r matrix M M^T are those of K up to the trace of the rest:
 
     lambda_i(M M^T) <= lambda_i(K) <= lambda_i(M M^T) + trace(rest)
 
-Once that trace is small against the floor, K has no further eigenvalues that could be resolved.
+The floor is the size below which rounding hides eigenvalues. Once the trace is small compared with the floor,
+K has no further eigenvalues that could be resolved.
 
-Pivots are drawn a block at a time with probabilities proportional to the rest's diagonal (Chen, Epperly,
-Tropp and Webber 2024, "Randomly pivoted Cholesky"). A pivot that the others of its block make superfluous is
-dropped.
+Pivots are drawn at random in blocks, with probabilities proportional to the diagonal of the rest (Chen,
+Epperly, Tropp and Webber 2024, "Randomly pivoted Cholesky"). A pivot is dropped if the other rows of its
+block nearly span its row.
 """
 
 from __future__ import annotations
@@ -40,20 +41,21 @@ FIRST_LOOK = 2 * BLOCK  # rank at which the final rank is first estimated
 
 @dataclass(frozen=True)
 class LowRank:
-    """A factorisation K = M^T M + rest, whose rest is positive semidefinite and small."""
+    """A factorisation K = M^T M + rest with a small, positive semidefinite rest."""
 
     rows: Array  # (r, N) M, a device array of float64
-    rest: float  # bound on the trace of K - M^T M, rounding included
-    roundings: int  # behind an entry of M^T M
+    rest: float  # upper bound on the trace of K - M^T M, rounding included
+    roundings: int  # in the computation of an entry of M^T M
 
 
 def largest_rank(size: int, repeat: int, budget: int) -> int:
-    """Return the rank up to which this route is tried for a kernel of this size, within a budget in bytes.
+    """Return the largest rank r to try for a kernel of this size, within a memory budget.
 
-    M takes N r numbers, M M^T r^2, and the rows at work three blocks of N.
+    M takes N r numbers and M M^T takes r^2. The rows that are being computed take three blocks of rows of
+    length N.
 
     Args:
-        size: N.
+        size: N, the rows of the kernel.
         repeat: rows of the kernel per sample, which are drawn together.
         budget: bytes.
     """
@@ -63,24 +65,24 @@ def largest_rank(size: int, repeat: int, budget: int) -> int:
 
 
 def _block(repeat: int) -> int:
-    """Return how many rows are drawn at a time: those of some samples, or of one sample."""
+    """Return how many rows of the kernel are drawn at a time: about `BLOCK`, the rows of whole samples."""
     return max(BLOCK // repeat, 1) * repeat
 
 
 def factorise(kernel: Kernel, floor: Callable[[float], float], most: int, entry_sums: int) -> LowRank | None:
-    """Compute M with at most `most` rows whose rest is below the floor, or return None if that fails.
+    """Compute a factorisation whose rest is small against the floor, or None if that fails.
 
-    Cost: r N (a + b) multiplications a block for the rows of K, N r^2 for M.
+    It takes r N (a + b) multiplications per block of the Jacobian for the rows of K, and N r^2 for M.
 
-    Each step draws its pivots on the host and drops some of them there, also where all else is on a device:
-    N and BLOCK^2 numbers are copied, a matter of milliseconds, and a rank of 4,000 takes some thirty steps.
-    Larger blocks would save steps, but more of their rows would be superfluous.
+    Each step draws its pivots on the host and drops some of them there, even if all other work is on a
+    device. This copies N and BLOCK^2 numbers, which takes milliseconds; a rank of 4,000 takes about thirty
+    steps. Larger blocks would need fewer steps, but more of their pivots would be dropped.
 
     Args:
-        kernel: all its factors are loaded.
-        floor: returns the floor of this route for a lambda_max.
-        most: rank, at most.
-        entry_sums: roundings behind an entry of K.
+        kernel: all of its factors are loaded.
+        floor: returns the floor of this method for a given lambda_max.
+        most: largest rank.
+        entry_sums: number of roundings in the computation of an entry of K.
     """
     engine, size, repeat = kernel.backend, kernel.size, kernel.repeat
     block = _block(repeat)
@@ -116,7 +118,7 @@ def factorise(kernel: Kernel, floor: Callable[[float], float], most: int, entry_
 
 
 def _draw(weights: NDArray[np.float64], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Draw at most `most` different samples, with chances proportional to their weights; ascending."""
+    """Draw at most `most` distinct samples with probabilities proportional to their weights; ascending."""
     chances = weights / weights.sum()
     count = min(most, int(np.count_nonzero(chances)))
     return np.sort(rng.choice(len(chances), count, replace=False, p=chances))
@@ -129,14 +131,14 @@ def _column_squares(rows: Array) -> Array:
 
 
 def _low_rank(rows: Array, rest: float, block: int) -> LowRank:
-    """Return a `LowRank` with the roundings of an elimination, over earlier rows and in one block."""
+    """Return a `LowRank`, with the roundings of the elimination: over all earlier rows and within a block."""
     return LowRank(rows, rest, roundings(len(rows)) + 2 * min(block, len(rows)) + 4)
 
 
 def _rows_of_rest(
     pairs: dict[str, Pair], samples: NDArray[np.intp], rows: Array, engine: Backend, repeat: int
 ) -> Array:
-    """Compute the rows of K - M^T M (m, N) that belong to some samples; `rows` are those of M so far."""
+    """Compute the rows (m, N) of K - M^T M that belong to some samples; `rows` is M so far."""
     chosen = tiles.take(pairs, samples, engine)
     of_rest = engine.empty((len(samples) * repeat, rows.shape[1]), np.float64)
     count = rows.shape[1] // repeat
@@ -159,11 +161,14 @@ def _rows_of_rest(
 
 
 def _pivots(rest: NDArray[np.float64], noise: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Choose which rows of a block to keep, by pivoted Cholesky; return their numbers and triangular factor.
+    """Choose by pivoted Cholesky which rows of a block to keep.
 
     Args:
-        rest: (m, m) of the rest, at the rows of the block.
-        noise: pivots below this may be nothing but rounding.
+        rest: (m, m), the entries of the rest at the rows and columns of the block.
+        noise: pivots below this number may consist of rounding errors only.
+
+    Returns:
+        The numbers (k,) of the rows to keep, and the triangular factor (k, k) of their part of the rest.
     """
     largest = float(rest.diagonal().max())
     tolerance = max(KEEP * largest, noise)
@@ -181,11 +186,13 @@ def _largest(gram: NDArray[np.float64]) -> float:
 
 
 def _expected_rank(traces: list[tuple[int, float]], target: float) -> float:
-    """Estimate the rank at which the rest's trace reaches a target, from its fall in the latter half.
+    """Estimate the rank at which the trace of the rest falls to a target.
+
+    It is extrapolated from the decrease since half of the present rank, as if the decay were exponential.
 
     Args:
-        traces: of the rest so far, each after its rank.
-        target: a trace.
+        traces: (rank, trace of the rest) after every step so far.
+        target: the trace to reach.
     """
     rank, trace = traces[-1]
     half_rank, half_trace = max((step for step in traces if step[0] <= rank / 2), default=traces[0])

@@ -1,9 +1,9 @@
-"""The columns of J, in panels, and the triangular factor that is computed from them.
+"""Compute the triangular factor R of J^T = Q R from panels of columns of J.
 
-Singular values of J resolve eigenvalues of J J^T down to about eps^2 of the largest; eigenvalues of the
-formed kernel end at eps. J is never in memory as a whole: panel after panel of its columns is folded into the
-triangular factor R of J^T = Q R (Demmel, Grigori, Hoemmen and Langou 2012, "Communication-optimal parallel
-and sequential QR and LQ factorizations", the sequential flat tree).
+Singular values of J resolve eigenvalues of J J^T down to about eps^2 times the largest, while eigenvalues of
+the kernel as a matrix are resolved down to eps times the largest. J is never in memory as a whole: its
+columns are folded into R one panel after the other (Demmel, Grigori, Hoemmen and Langou 2012,
+"Communication-optimal parallel and sequential QR and LQ factorizations", the sequential flat tree).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NARROWEST = 128  # columns, at least: narrower panels take more folds, and time
 
 
 def column_panels(kernel: Kernel, width: int) -> Iterator[Array]:
-    """Yield the touched columns of J as dense device panels (N, at most `width`), each a new array."""
+    """Yield the columns of J that samples touch, as dense device arrays (N, m), m <= `width`, all new."""
     for term in kernel.terms:
         yield from term.columns(width)
 
@@ -37,23 +37,24 @@ def triangular_factor(kernel: Kernel) -> Array:
 
 
 def folds(kernel: Kernel) -> int:
-    """Count the panels into which J is cut, at most: all but one of each block are at least half full.
+    """Return an upper bound on the number of calls of `Backend.fold`: the number of panels of J.
 
-    Some may share a fold.
+    All panels of a block but one are at least half full. Several panels may be folded in one call.
     """
     return len(kernel.rows.blocks) + 2 * kernel.touched_width // kernel.fact(panel_width)
 
 
 def fold_sums(kernel: Kernel) -> int:
-    """Return how many products a fold adds up at a time, see `Backend.fold_sums`."""
+    """Return the length of the sums in a fold; see `Backend.fold_sums`."""
     return kernel.backend.fold_sums(kernel.size, kernel.fact(panel_width))
 
 
 def panel_width(kernel: Kernel) -> int:
-    """Choose how many columns of J are folded in at once.
+    """Choose how many columns of J are folded at once.
 
-    On a device the result depends on the memory that is free at the moment. So call it by
-    `kernel.fact(panel_width)`, which asks once: plans, stated errors and the work itself must agree.
+    On a device the result depends on the memory that is free at the moment. So call this function only
+    through `kernel.fact(panel_width)`, which keeps the first result: plans, stated errors and the computation
+    must all use the same width.
     """
     room = kernel.room - factor_bytes(kernel)
     return max(kernel.backend.fold_columns(kernel.size, room), NARROWEST)
@@ -65,5 +66,5 @@ def triangle_bytes(kernel: Kernel) -> int:
 
 
 def factor_bytes(kernel: Kernel) -> int:
-    """Return the bytes of the largest block's factors: as stored, compact, and on the device."""
+    """Return the bytes of three copies of the largest block's factors: stored, compact, and on the device."""
     return 3 * max(block.nbytes for block in kernel.rows)

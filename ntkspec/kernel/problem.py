@@ -1,8 +1,8 @@
-"""The problem that is to be solved: which kernel, on which backend and in how much memory.
+"""The description of a kernel, and of the backend and the memory budget for computing with it.
 
     K = J J^T, or J_rows J_columns^T between the samples of two Jacobians of the same parameters
 
-`gram`, `operator` and `spectrum` each make a `Kernel` of their arguments and pass it on.
+`gram`, `operator` and `spectrum` make a `Kernel` from their arguments and pass it on.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ CACHE_ROOM = 64
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """A kernel, described: its Jacobian, outputs and precision, and where and in how much memory to compute.
+    """The description of a kernel: its Jacobian, output mode and precision, a backend and a memory budget.
 
-    Nothing is computed when it is made. What is asked of it is computed once.
+    Nothing is computed when it is created. Properties are computed when they are first read.
 
     Raises:
-        UsageError: an unknown output mode or precision, or columns of other parameters.
+        UsageError: the output mode or precision is unknown, or `columns` has other parameters than `rows`.
 
     Example:
         >>> from ntkspec.jacobian import DenseFactor
@@ -70,12 +70,12 @@ class Kernel:
         backend: Choice | Backend = "auto",
         memory: float | None = None,
     ) -> Kernel:
-        """Describe a kernel by the arguments of the public functions.
+        """Create a description from the arguments of the public functions.
 
         Args:
             rows, columns, outputs, precision: see the class.
-            backend: "auto", "cpu", "gpu", or one that is at hand.
-            memory: budget in GiB; default 80% of what is free.
+            backend: "auto", "cpu", "gpu", or a `Backend`.
+            memory: budget in GiB; default: 80% of the free memory.
         """
         return cls(rows, columns, outputs, precision, select(backend), budget_bytes(memory))
 
@@ -89,7 +89,7 @@ class Kernel:
     # -- other kernels
 
     def only(self, part: Jacobian) -> Kernel:
-        """Return the kernel of some of the blocks; what is known of a block is shared."""
+        """Return the kernel of some of the blocks; it shares what was computed for each block."""
         return replace(self, rows=part, _facts={}, _caches=self.caches)
 
     def load(self, start: int, stop: int) -> Kernel:
@@ -97,16 +97,16 @@ class Kernel:
         return self.replaced(rows=self.rows.load(start, stop))
 
     def sized(self, samples: int) -> Kernel:
-        """Return a kernel of `samples` samples, for plans alone: it has this one's sizes, not its numbers.
+        """Return a kernel of `samples` samples for planning: its sizes are valid, its numbers are not.
 
-        The number of touched columns stays the same.
+        The number of touched columns is that of this kernel.
         """
         other = self.replaced(rows=self.rows.sized(samples))
         other.__dict__["touched_width"] = self.touched_width
         return other
 
     def replaced(self, **changes: Any) -> Kernel:
-        """Return the kernel with other fields; what was computed of it and depends on them is dropped."""
+        """Return the kernel with some fields replaced, without cached results that depend on them."""
         if {*changes} <= {"precision"}:  # terms do not depend on it
             return replace(self, **changes, _facts={})
         return replace(self, **changes, _terms={}, _facts={}, _caches=None)
@@ -125,7 +125,7 @@ class Kernel:
 
     @property
     def sides(self) -> tuple[Jacobian, ...]:
-        """Return the Jacobian of the rows and, if it is another one, that of the columns."""
+        """Return the Jacobian of the rows and, unless it is None, that of the columns."""
         return (self.rows,) if self.columns is None else (self.rows, self.columns)
 
     @property
@@ -150,22 +150,22 @@ class Kernel:
 
     @property
     def room(self) -> int:
-        """Return the bytes that plans may use: the budget, or a share of what is free on a device."""
+        """Return the bytes that may be used: the budget, or a share of the free memory of a device."""
         return self.backend.room(self.budget)
 
     @property
     def limit(self) -> str:
-        """Return what sets `room`, in words."""
+        """Return a description of what `room` is, for messages."""
         device = self.backend.device
         return f"{SHARE:.0%} of what is free on the {device}" if device else BUDGET
 
     def require(self, what: str, needed: int, alternative: str) -> None:
-        """Raise `MemoryBudgetError` unless `room` has `needed` bytes.
+        """Raise `MemoryBudgetError` if `needed` is more than `room`.
 
         Args:
-            what: needs them, in words.
+            what: what needs the memory, for the message.
             needed: bytes.
-            alternative: "or ...", what else to do than to provide more memory.
+            alternative: "or ...", another remedy than more memory, for the message.
         """
         more = "use --backend cpu" if self.backend.device else "raise --memory"
         require(what, needed, self.room, f"{more} {alternative}", self.limit)
@@ -184,7 +184,7 @@ class Kernel:
 
     @property
     def terms(self) -> Iterator[Term]:
-        """Yield the blocks' terms, in order."""
+        """Yield the term of each block, in order."""
         for block in self.rows:
             term = self._terms.get(block.name)
             if term is None or term.block is not block:
@@ -199,7 +199,7 @@ class Kernel:
 
     @cached_property
     def absolute_diagonal(self) -> NDArray[np.float64]:
-        """Return the diagonal (N,) of the kernel of absolute values: entries of one index do not cancel."""
+        """Return the diagonal (N,) of the kernel of absolute values; see `Factor.absolute`."""
         if self.additions == 0:
             return self.diagonal
         return _total(self.size, (term.absolute_diagonal for term in self.terms))
@@ -211,12 +211,12 @@ class Kernel:
 
     @cached_property
     def additions(self) -> int:
-        """Return how many additions of entries of one index are behind a number, in both factors together."""
+        """Return the most additions of entries of the same index for one number, summed over both factors."""
         return max(term.additions for term in self.terms)
 
     @cached_property
     def touched_width(self) -> int:
-        """Return how many columns of J some sample touches, a bound on the rank; reads sparse indices."""
+        """Return how many columns of J any sample touches, a bound on the rank; this reads sparse indices."""
         self._require_symmetric()
         return sum(term.touched_width for term in self.terms)
 
@@ -231,12 +231,12 @@ class Kernel:
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the description without what was computed."""
+        """Pickle only the description, without cached results."""
         fields = (self.rows, self.columns, self.outputs, self.precision, self.backend, self.budget)
         return type(self), fields
 
     def fact(self, find: Callable[[Kernel], T]) -> T:
-        """Return find(self); it is computed once and kept."""
+        """Return find(self), computed at the first call and then cached."""
         if find not in self._facts:
             self._facts[find] = find(self)
         fact: T = self._facts[find]
@@ -244,14 +244,16 @@ class Kernel:
 
 
 def sums_of(kernel: Kernel, parts: Mapping[str, Jacobian]) -> dict[str, Kernel]:
-    """Return the kernels of several sums of blocks of one Jacobian; small blocks are read once for all.
+    """Return the kernels of several sums of blocks of one Jacobian, by name.
+
+    If all blocks fit in memory together, they are loaded once for all kernels.
 
     Args:
-        kernel: of all blocks.
+        kernel: the kernel of all blocks.
         parts: name -> the blocks to add up.
 
     Raises:
-        UsageError: two different blocks of one name.
+        UsageError: two different blocks have the same name.
     """
     blocks = blocks_of(parts)
     if FACTS * sum(block.nbytes for block in blocks.values()) <= kernel.budget:
@@ -264,10 +266,10 @@ def sums_of(kernel: Kernel, parts: Mapping[str, Jacobian]) -> dict[str, Kernel]:
 
 
 def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
-    """Return every block of several sums once, by name.
+    """Return all blocks that occur in several sums, each once, by name.
 
     Raises:
-        UsageError: two different blocks of one name.
+        UsageError: two different blocks have the same name.
     """
     blocks: dict[str, Block] = {}
     for block in itertools.chain.from_iterable(parts.values()):
@@ -282,11 +284,11 @@ def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
 
 
 def check_same_parameters(rows: Jacobian, columns: Jacobian, where: str) -> None:
-    """Raise `UsageError` where two Jacobians are not of the same parameters, as far as they say.
+    """Raise `UsageError` if two Jacobians have different parameters, judged by names and shapes.
 
     Args:
-        rows, columns: of the kernel between them.
-        where: names the columns in the message.
+        rows, columns: the Jacobians of the kernel's rows and columns.
+        where: what `columns` is called in the message.
     """
     of_rows, of_columns = _parameters(rows), _parameters(columns)
     differing = [name for name in {*of_rows, *of_columns} if of_rows.get(name) != of_columns.get(name)]

@@ -1,10 +1,9 @@
-"""Squares of tiles that other processes compute: each is in a file of its own until it is merged.
+"""Write squares of tiles that other processes compute to files, and merge these into a kernel file.
 
-    <path>.part.tiles/<first row>-<end>-<first column>-<end>-<mark>
-
-holds the numbers (rows, columns) of each kernel, each followed by its CRC-32. The name says to which samples
-the rows and columns belong; the mark says of which kernels they are, and in which tiles. A file gets its name
-when it is complete. So whoever continues unfinished work can use the squares that it left.
+The file <path>.part.tiles/<first row>-<end>-<first column>-<end>-<mark> contains the numbers (rows, columns)
+of each kernel, each followed by its CRC-32. Its name gives the samples of the rows and columns; the mark
+identifies the kernels and the tile size. A file has this name only once it is complete, so that a process
+which continues unfinished work can use the squares that it finds.
 """
 
 from __future__ import annotations
@@ -51,7 +50,9 @@ class Square:
 
 
 def squares_of(samples: int, side: int) -> Iterator[Square]:
-    """Yield the squares of `side` samples that make up a symmetric kernel; those at the end are smaller.
+    """Yield squares of `side` samples that cover a symmetric kernel on and below its diagonal.
+
+    The squares in the last row and column may be smaller.
 
     Example:
         >>> [(square.rows, square.columns) for square in squares_of(5, 3)]
@@ -75,10 +76,10 @@ def place_of(file: KernelFile, square: Square) -> Path:
 
 
 def write_square(place: Path, kernels: Iterable[NDArray[Any]]) -> None:
-    """Write a square of several kernels, each (rows, columns), to its file: whole, or not at all.
+    """Write a square of several kernels, each (rows, columns), to a file, which appears only when complete.
 
     Raises:
-        OutputError: there is no room for it, or the folder is gone.
+        OutputError: the disk is full, or the folder does not exist any more.
     """
     with writing(place), replacing(place) as part, part.open("wb") as handle:
         for kernel in kernels:
@@ -88,7 +89,7 @@ def write_square(place: Path, kernels: Iterable[NDArray[Any]]) -> None:
 
 
 def missing(file: KernelFile, square: Square) -> bool:
-    """Return whether some tile of a square is not in the kernel file."""
+    """Return whether at least one tile of a square is missing in the kernel file."""
     return not all(file.has(row, column) for row, column in square.first_samples(file.plan.tiling.step))
 
 
@@ -96,7 +97,7 @@ def merge(file: KernelFile, square: Square) -> bool:
     """Copy a square into the kernel file, mark its tiles as done, and remove its own file.
 
     Returns:
-        False if the square's file is not there or damaged; nothing is marked then.
+        True, or False if the square's file is missing or damaged; then no tile is marked.
     """
     place, kernel = place_of(file, square), file.plan.kernel
     if not place.exists():
@@ -115,10 +116,10 @@ def merge(file: KernelFile, square: Square) -> bool:
 
 
 def take_up(file: KernelFile) -> None:
-    """Merge the squares that earlier, unfinished work left, and remove those of other kernels.
+    """Merge the squares that an interrupted run left, and delete files that are of no use.
 
     Raises:
-        OutputError: there is something else in their place.
+        OutputError: there is another kind of file in their folder.
     """
     for place in files_in(file.path):
         square = _square_in(file, place)
@@ -128,10 +129,10 @@ def take_up(file: KernelFile) -> None:
 
 
 def files_in(path: Path) -> list[Path]:
-    """Return the files of squares that lie beside a kernel file, unfinished ones too.
+    """Return the files of squares that belong to a kernel file, unfinished ones included.
 
     Raises:
-        OutputError: there is something else in their place.
+        OutputError: there is another kind of file in their folder.
     """
     folder = folder_of(path)
     if not os.path.lexists(folder):
@@ -147,7 +148,7 @@ def files_in(path: Path) -> list[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove the squares beside a kernel file that is complete; they were computed twice."""
+    """Remove the folder of squares of a complete kernel file; squares still there were computed twice."""
     if folder_of(path).is_dir():
         for place in files_in(path):
             place.unlink()

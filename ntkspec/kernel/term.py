@@ -1,9 +1,10 @@
-"""One block's part of a kernel: the elementwise product of the Gram matrices of its two factors.
+"""Terms: the part of one block in a kernel, the elementwise product of the Gram matrices of its two factors.
 
-    K_block = (L L^T) o (R R^T),    J v and J^T u from L and R alone
+    K_block = (L L^T) o (R R^T)
 
-with L repeated for every row of a sample. What is computed of a term is cached where memory allows; kernels
-of several sums of blocks share the terms of the blocks that they have in common.
+Here each row of L is repeated for every row of the kernel that belongs to its sample. J v and J^T u are
+computed from L and R without forming J. Results are cached if there is enough memory. Kernels of several sums
+of blocks share the terms of the blocks that they have in common.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ VECTORS = 16  # that an operator multiplies at once, unless a single one fills a
 
 
 class cached_if_room(Generic[T]):
-    """A property that is computed once if its owner `caches`, otherwise at every access."""
+    """A property that is computed once if its owner's attribute `caches` is True, else at every access."""
 
     def __init__(self, find: Callable[[Any], T]) -> None:
         self.find = find
@@ -49,7 +50,7 @@ class cached_if_room(Generic[T]):
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """A block in one output mode, and where its part of the kernel is computed."""
+    """The term of a block in one output mode, and the backend that computes it."""
 
     block: Block  # in memory or in a run file
     outputs: Outputs
@@ -58,16 +59,20 @@ class Term:
 
     @cached_if_room
     def compact(self) -> Block:
-        """Return the block in memory, without the columns that no sample touches."""
+        """Return the block, in memory, without columns that no sample touches."""
         return self.block.compact()
 
     @cached_if_room
     def pair(self) -> Pair:
-        """Return both factors as matrices of float64 on the device; entries of one index are added up."""
+        """Return both factors as float64 device matrices; entries of the same index are added up."""
         return self._put(self.compact)
 
     def for_tiles(self, dtype: DTypeLike) -> Pair:
-        """Return both factors in the form that `Backend.add_tile` expects, in this precision; cached."""
+        """Return both factors as device matrices that `Backend.rows` expects; cached if there is room.
+
+        Args:
+            dtype: of the matrices.
+        """
         cache: dict[str, Pair] = self.__dict__.setdefault("_for_tiles", {})
         name = str(np.dtype(dtype))
         if name in cache:
@@ -87,7 +92,7 @@ class Term:
 
     @property
     def uncancelled_pair(self) -> Pair:
-        """Return the matrices of absolute values, taken before entries of one index are added up."""
+        """Return the matrices of the block with absolute values of all entries; see `Factor.absolute`."""
         return self._put(self.block.absolute().compact()) if self.additions else self.absolute_pair
 
     @cached_if_room
@@ -97,22 +102,22 @@ class Term:
 
     @cached_if_room
     def absolute_diagonal(self) -> NDArray[np.float64]:
-        """Return the diagonal (rows,) of the term of absolute values, in which entries do not cancel."""
+        """Return the diagonal (rows,) of the term of absolute values; see `Factor.absolute`."""
         return self._diagonal(absolute=True) if self.additions else self.diagonal
 
     @cached_property
     def additions(self) -> int:
-        """Return how many additions of entries of one index are behind a number, in both factors together."""
+        """Return the most additions of entries of the same index for one number, summed over both factors."""
         return max(sum(factor.collisions - 1 for factor in piece.factors) for _, piece in self.pieces())
 
     @cached_property
     def touched_width(self) -> int:
-        """Return how many columns of J some sample touches; reads sparse indices."""
+        """Return how many columns of J any sample touches; this reads sparse indices."""
         left, right = (factor.touched_width for factor in self.block.factors)
         return left * right * self.outputs_added
 
     def largest_factor(self, working: np.dtype[Any]) -> float:
-        """Return a bound on the entries of both Gram matrices, by which an underflow is multiplied."""
+        """Return an upper bound on the entries of both Gram matrices: an underflow is multiplied by these."""
         pairs = (piece.compact().pair(self.outputs, working) for _, piece in self.pieces())
         return max(_largest_entries(pair) for pair in pairs)
 
@@ -123,25 +128,25 @@ class Term:
 
     @property
     def outputs_added(self) -> int:
-        """Return how many outputs' products an entry of the kernel adds up."""
+        """Return over how many outputs an entry of the kernel is summed."""
         return self.block.outputs if self.outputs == "trace" else 1
 
     @property
     def nonzero(self) -> bool:
-        """Return whether some number of the block's Jacobian is not zero, however small."""
+        """Return whether at least one number of the block's Jacobian is not zero, before any underflow."""
         return any(
             bool(np.logical_and.reduce([factor.largest > 0 for factor in piece.factors]).any())
             for _, piece in self.pieces()
         )
 
     def pieces(self) -> Iterator[tuple[int, Block]]:
-        """Yield the block in memory, some samples at a time, each piece after its first sample's number."""
+        """Yield (start, piece) for consecutive ranges of samples: the first sample and the loaded block."""
         step = samples_at_once(PIECE_BYTES, self.block.samples, self.block.nbytes)
         for start in range(0, self.block.samples, step):
             yield start, self.block.load(start, min(start + step, self.block.samples))
 
     def columns(self, width: int) -> Iterator[Array]:
-        """Yield the touched columns of J as dense device panels (rows, at most `width`), each a new array."""
+        """Yield the columns of J that samples touch, as dense device arrays (rows, m), m <= `width`."""
         pair, engine = self.pair, self.engine
         for right_columns in _ranges(pair.right.shape[1], width):
             right = engine.columns(pair.right, right_columns)
@@ -168,13 +173,13 @@ class Term:
 class TermOperator:
     """J v and J^T u of one block, computed from its factors for several vectors at once.
 
-    The sparse or else the wider one of the two matrices is called inner, the other outer:
+    One matrix is called inner and the other outer. A sparse matrix is preferred as inner, then the wider one:
 
         J^T V = inner^T [diag(v_1) outer, diag(v_2) outer, ...] = [u_1, u_2, ...]
         J U = [rowsums((inner u_1) * outer), rowsums((inner u_2) * outer), ...]
 
-    so that m vectors take one product with m times the columns. Sums over samples are long: they are added
-    pairwise in panels. Two sparse matrices have sparse products, which are computed for one vector at a time.
+    so that m vectors take one product with m times as many columns. Sums over samples are long; they are
+    added pairwise, in panels. If both matrices are sparse, one vector is multiplied at a time.
     """
 
     def __init__(self, pair: Pair, engine: Backend) -> None:
@@ -208,7 +213,7 @@ class TermOperator:
         return pairwise(len(self._pieces), of_piece)
 
     def times(self, projected: Array, vectors: int) -> Array:
-        """Compute J U (N, m), U being what `transposed_times` returns for m = `vectors`."""
+        """Compute J U (N, m), where U is a result of `transposed_times` for m = `vectors` vectors."""
 
         def of_piece(inner: Array, outer: Array) -> Array:
             product = self.engine.product(inner, projected)
@@ -218,7 +223,7 @@ class TermOperator:
 
 
 def apply(blocks: Sequence[TermOperator], vectors: Array) -> Array:
-    """Compute K V (N, m), K the sum over all blocks, V (N, m) on the device."""
+    """Compute K V (N, m) on the device, where K is the sum over all blocks and V = `vectors` is (N, m)."""
     total = vectors * 0.0
     for block in blocks:
         for columns in _ranges(vectors.shape[1], block.at_once):
@@ -230,7 +235,7 @@ def apply(blocks: Sequence[TermOperator], vectors: Array) -> Array:
 def add_gram(tile: Array, rows: Pair, columns: Pair, engine: Backend) -> None:
     """Add a block's kernel between two sets of samples to a tile.
 
-    A left factor of ones that one side leaves out is written out if the other side has one.
+    If only one of the two sides has a left factor, that of the other is a column of ones.
     """
     left = None
     if rows.left is not None or columns.left is not None:
@@ -239,7 +244,7 @@ def add_gram(tile: Array, rows: Pair, columns: Pair, engine: Backend) -> None:
 
 
 def _written_out(pair: Pair, engine: Backend, dtype: DTypeLike) -> Array:
-    """Return the left factor, a column of ones if it was left out."""
+    """Return the left factor, or a column of ones (n, 1) if it is None."""
     if pair.left is not None:
         return pair.left
     ones = engine.zeros((pair.right.shape[0] // pair.repeat, 1), dtype)
@@ -265,10 +270,10 @@ def _by_width(pair: Pair, engine: Backend) -> tuple[Array, Array]:
 
 
 def _rows_at_once(matrix: Array, most: int, engine: Backend) -> int:
-    """Choose how many rows of a CSR matrix form a piece: no column may have more than `most` entries in it.
+    """Choose how many rows of a CSR matrix form a piece, so that a column has at most `most` entries.
 
-    Then no sum over a piece is longer than one over a panel of `most` rows. The rows of a fine grid are one
-    piece: few samples touch a node.
+    Then no sum over a piece is longer than a sum over a panel of `most` rows. All rows of a fine grid may be
+    one piece, since few samples touch the same node.
     """
     rows = int(matrix.shape[0])
     while rows > most:
@@ -287,7 +292,7 @@ def _repeated(pair: Pair, engine: Backend) -> Array:
 
 
 def _largest_entries(pair: Pair) -> float:
-    """Return 1 plus, for each matrix, its width times its largest absolute value squared."""
+    """Return 1 plus the sum, over both matrices, of width times the largest absolute value squared."""
     matrices = [matrix for matrix in (pair.left, pair.right) if matrix is not None and matrix.size]
     return 1.0 + sum(float(abs(matrix).max()) ** 2 * int(matrix.shape[1]) for matrix in matrices)
 

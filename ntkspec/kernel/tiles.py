@@ -1,8 +1,8 @@
-"""Tiles of kernels: which there are, which factors they need, and how they are computed.
+"""Cut kernels into tiles, load the factors that the tiles need, and compute them.
 
-Every block contributes the elementwise product of two small Gram matrices, so a tile of K costs
-n^2 (a + b) multiplications a block instead of n^2 a b (Novak, Sohl-Dickstein, Schoenholz 2022,
-"Fast Finite Width Neural Tangent Kernel", use the same identity for dense layers).
+Every block contributes the elementwise product of two small Gram matrices. So a tile of n rows and columns
+takes n^2 (a + b) multiplications per block instead of n^2 a b (Novak, Sohl-Dickstein, Schoenholz 2022, "Fast
+Finite Width Neural Tangent Kernel", use the same identity for dense layers).
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def panel_pairs(
 ) -> Iterator[list[tuple[Strip, Strip]]]:
     """Yield the tiles to compute, those of one pair of panels at a time.
 
-    A symmetric kernel has tiles on and below the diagonal alone. A panel is read when its turn comes, and
-    only if one of its tiles is to be computed.
+    Of a symmetric kernel only tiles on and below the diagonal are computed. A panel is read only if one of
+    its tiles has to be computed.
 
     Args:
-        skip: says of a tile's first samples (row, column) whether it is left out.
-        forms: of the blocks, by name; default: as chosen by all samples of this kernel.
+        skip: returns whether to leave out a tile, given by its first samples (row, column).
+        forms: name of a block -> its form; default: chosen from all samples of this kernel.
     """
     panel, step, symmetric = tiling.panel, tiling.step, kernel.columns is None
     row_side, column_side = kernel.sides[0], kernel.sides[-1]
@@ -91,9 +91,9 @@ Reading = Mapping[str, tuple[TileForm, tuple[Columns, Columns]]]  # by block: ar
 
 
 def _reading(kernel: Kernel, tiling: Tiling, forms: Mapping[str, TileForm] | None) -> Reading | None:
-    """Choose how the factors of some samples are read; None if all are read at once.
+    """Return the form and the columns in which to read each block, or None if all samples are read at once.
 
-    Reading all at once needs no choice beforehand: the factors at hand are those of all samples.
+    If all samples are read at once, the form is chosen from the loaded factors instead.
     """
     if forms is None:
         if kernel.columns is None and tiling.panel == kernel.rows.samples:
@@ -105,7 +105,7 @@ def _reading(kernel: Kernel, tiling: Tiling, forms: Mapping[str, TileForm] | Non
 def _strips(
     kernel: Kernel, jacobian: Jacobian, start: int, tiling: Tiling, reading: Reading | None
 ) -> dict[int, Strip]:
-    """Read some samples and cut them into strips, by each one's first sample; all if `reading` is None."""
+    """Read the samples of one panel and return them as strips, by first sample; `reading`: see `_reading`."""
     stop = min(start + tiling.panel, jacobian.samples)
     if reading is None:
         pairs = device_pairs(kernel)
@@ -145,13 +145,13 @@ def rows_of(samples: slice | NDArray[Any], repeat: int) -> slice | NDArray[Any]:
 
 @dataclass(frozen=True)
 class Groups:
-    """The blocks, grouped by the kernels that they are added to."""
+    """The blocks, in groups of those that are added to the same kernels."""
 
     groups: Mapping[tuple[str, ...], tuple[str, ...]]  # names of kernels -> blocks of just these kernels
 
     @staticmethod
     def from_parts(parts: Mapping[str, Jacobian]) -> Groups:
-        """Group the blocks that belong to the same kernels: these are added up once."""
+        """Group blocks that belong to the same kernels, so that the sum of a group is computed once."""
         blocks = dict.fromkeys(name for jacobian in parts.values() for name in jacobian.names)
         groups: dict[tuple[str, ...], tuple[str, ...]] = {}
         for block in blocks:
@@ -160,10 +160,15 @@ class Groups:
         return Groups(groups)
 
     def scratch_bytes(self, size: int, rows: int, workers: int, dtype: DTypeLike, at_work: int) -> int:
-        """Return the bytes of the tiles that are at work at the same time.
+        """Return the bytes of all tiles that are in memory at the same time.
 
-        Each worker has the sums of groups, a spare one, and `at_work` for the products of the two factors,
-        see `product_tiles`.
+        Each worker has the tiles of the sums, one more, and `at_work` tiles for products of factors.
+
+        Args:
+            size: rows of the kernel.
+            rows: rows of a tile.
+            workers: number of tiles that are computed at the same time.
+            at_work: see `product_tiles`.
         """
         tiles = 2 * len(self.groups) + 1 + at_work
         return workers * tiles * min(rows, size) ** 2 * int(np.dtype(dtype).itemsize)
@@ -196,14 +201,14 @@ def add_blocks(
 
 
 def product_tiles(kernel: Kernel) -> int:
-    """Count the tiles that products of two factors take: one each, and more where their sums are long."""
+    """Return how many tiles the Gram matrices of two factors take: one each, or more if sums are long."""
     return max(
         term.block.left.buffers(1) + term.block.right.buffers(term.outputs_added) for term in kernel.terms
     )
 
 
 def _added(tiles: list[Array], name: str, engine: Backend) -> Array:
-    """Add up tiles; one alone is returned as it is."""
+    """Return the sum of tiles; a single tile is returned without a copy."""
     if len(tiles) == 1:
         return tiles[0]
     total = engine.scratch(name, tiles[0].shape, tiles[0].dtype)

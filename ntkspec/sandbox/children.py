@@ -1,4 +1,4 @@
-"""Answer requests for trials: the server and its children. `client` starts it in a fresh interpreter."""
+"""Run the server that answers requests for trials, and its child processes; `client` starts the server."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl
 
 
 def serve(modules: list[str]) -> NoReturn:
-    """Fork a child for every request, one after the other, until no process has the other end of the line.
+    """Answer requests one after the other, each in a forked child, until all clients have closed the socket.
 
-    It must run in a fresh interpreter, whose standard input is the line, a socket.
+    It must run in a fresh interpreter that has the socket as its standard input.
 
     Args:
-        modules: what to import beforehand, since trials need it.
+        modules: names of modules that trials need, imported before the first fork.
     """
     faulthandler.disable()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # were it ignored, nobody would learn how a child ended
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise `waitpid` might not tell how a child ended
     for module in modules:
-        with contextlib.suppress(Exception):  # who asks will meet it too
+        with contextlib.suppress(Exception):  # the client meets the same error when it does this itself
             importlib.import_module(module)
     with socket.socket(fileno=0) as line:
         while True:
@@ -53,7 +53,16 @@ def serve(modules: list[str]) -> NoReturn:
 
 
 def _run(request: bytes, client: int, folder: int) -> bytes:
-    """Fork a child for a request and return its last line: nothing, or the words of an error."""
+    """Fork a child for a request and return the answer for the client, a line of JSON.
+
+    Args:
+        request: pickled (function, budget in bytes, seconds), see `client.try_out`.
+        client: descriptor of the pipe to the client.
+        folder: descriptor of the client's working directory.
+
+    Returns:
+        A list with the fields of an `NtkspecError`, empty if there was none; null if no child could start.
+    """
     reader, writer = os.pipe()
     parent = os.getpid()
     try:
@@ -74,12 +83,12 @@ def _run(request: bytes, client: int, folder: int) -> bytes:
 
 
 def _child(request: bytes, parent: int, writer: int, folder: int) -> NoReturn:
-    """Run a trial in this child and end it, without running any finalizers."""
+    """Run a trial, write its answer to `writer`, and end this child process without running finalizers."""
     words: list[str] = []
     try:
         gc.disable()
         _die_with(parent)
-        os.dup2(1, 0)  # the line stays the server's alone
+        os.dup2(1, 0)  # closes the child's copy of the server's socket
         os.fchdir(folder)
         look, budget, seconds = pickle.loads(request)
         _limit(budget, seconds)
@@ -95,7 +104,7 @@ def _child(request: bytes, parent: int, writer: int, folder: int) -> NoReturn:
         need = "to read it within the memory budget", "a need of more", "raise --memory"
         words = ["MemoryBudgetError", "", *need]
     except BaseException:
-        pass  # who asks will meet it too
+        pass  # the client meets the same error when it does this itself
     finally:
         with contextlib.suppress(BaseException):
             os.write(writer, json.dumps(words).encode() + b"\n")
@@ -103,14 +112,14 @@ def _child(request: bytes, parent: int, writer: int, folder: int) -> NoReturn:
 
 
 def _die_with(parent: int) -> None:
-    """Let this process be killed when its parent ends, whatever ends that."""
+    """Ask the kernel to kill this process when its parent ends, also if the parent is killed."""
     ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it ended before that
         os._exit(0)
 
 
 def _limit(budget: int, seconds: int) -> None:
-    """Limit this process to so many bytes beyond what it has, and so many seconds of CPU time."""
+    """Limit this process to `budget` more bytes of address space and `seconds` more seconds of CPU time."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     now = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -121,7 +130,7 @@ def _limit(budget: int, seconds: int) -> None:
 
 
 def _grant(seconds: int) -> None:
-    """Allow so many more seconds of CPU time, after which SIGXCPU ends this process."""
+    """Allow `seconds` more seconds of CPU time, after which SIGXCPU ends this process."""
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     limit = int(time.process_time()) + 1 + seconds
     resource.setrlimit(resource.RLIMIT_CPU, (limit if hard < 0 else min(limit, hard), hard))
@@ -149,7 +158,7 @@ def _listen(reader: int, client: int) -> bytes | None:
 
 
 def _end(child: int) -> int:
-    """End a process, leaving no zombie; return the signal that ended it, or 0."""
+    """Kill a child process and wait for it, leaving no zombie; return the signal that ended it, or 0."""
     try:
         os.kill(child, signal.SIGKILL)  # without effect if it has ended by itself
         _, status = os.waitpid(child, 0)
@@ -159,6 +168,6 @@ def _end(child: int) -> int:
 
 
 def _damaged(got: str) -> bytes:
-    """Return the line that stands for a `RunFileError` about a damaged file."""
+    """Return the line of JSON from which the client makes a `RunFileError` about a damaged file."""
     words = "a readable HDF5 file", f"a damaged one: {got}", "copy or export it again"
     return json.dumps(["RunFileError", "", *words]).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""Ask for trials, and start and end the server. It imports little, since commands import it first."""
+"""Start and end the server, and ask it for trials. This module imports little: commands import it first."""
 
 from __future__ import annotations
 
@@ -30,25 +30,28 @@ sys.path[:], modules = json.loads(sys.argv[1])
 from ntkspec.sandbox.children import serve
 serve(modules)
 """
-UNTRIED = b"null\n"  # instead of an error's words, or of [], which stands for no error
+UNTRIED = b"null\n"  # the answer when no trial took place; [] means no error
 
 Step = Callable[[], None]
 _tried: dict[tuple[object, ...], bytes] = {}
 
 
 def try_out(path: Path, what: str, look: Callable[[Step], None], budget: int, seconds: int = SECONDS) -> None:
-    """Run a function in a child of the server; raise here what it raised, or that it hung or crashed.
+    """Run a function in a child process of the server, and raise its error in this process.
+
+    A hang or a crash of the child becomes an error, too. On systems other than Linux nothing is run.
 
     Args:
         path: the file that the function reads.
-        what: names the trial; success, a hang and a crash are remembered until the file changes.
-        look: a function, or a partial of one, that another interpreter can import. It calls its argument
-            after each step, which grants it the time for the next one.
+        what: name of the trial. The result is cached by this name until the file changes, if it was a
+            success, a hang or a crash.
+        look: a function, or a partial of one, that another interpreter can import. After each step it must
+            call its argument, which renews the limit of CPU time.
         budget: bytes that it may allocate.
-        seconds: CPU time for the first step.
+        seconds: limit of CPU time until its first call of the argument.
 
     Raises:
-        NtkspecError: what `look` raised.
+        NtkspecError: `look` raised it.
         RunFileError: the HDF5 library hung or crashed.
     """
     if sys.platform != "linux":
@@ -69,11 +72,11 @@ def try_out(path: Path, what: str, look: Callable[[Step], None], budget: int, se
 class _Server:
     """The server of this process, if it has one."""
 
-    line: socket.socket | None = None  # to it; when all ends of it are closed, the server ends
+    line: socket.socket | None = None  # connected to the server, which ends when all copies are closed
     pid: int = 0
-    owner: int = 0  # the process that started it: processes forked from that may use it, but not end it
+    owner: int = 0  # the process that started it; its forks may use the server, but not end it
     users: int = 0  # how many `with server()` are open
-    modules: tuple[str, ...] = ()  # which a server that is started inside these imports
+    modules: tuple[str, ...] = ()  # that a server imports if it is started inside these blocks
 
 
 _server = _Server()
@@ -82,10 +85,12 @@ _changing = threading.RLock()
 
 @contextlib.contextmanager
 def server(*modules: str) -> Iterator[None]:
-    """Keep one server for all trials inside, which the first of them starts; else each starts its own.
+    """Keep one server for all trials in the `with` block; the first trial starts it.
+
+    A trial outside of such a block starts a server of its own.
 
     Args:
-        modules: what these trials use, which the server imports once.
+        modules: names of modules that these trials need; the server imports them once.
     """
     with _changing:
         _server.users += 1
@@ -101,12 +106,13 @@ def server(*modules: str) -> Iterator[None]:
 
 
 def start(*modules: str) -> None:
-    """Start the server now, to be ready by the first trial; nothing happens if it runs, or has no room.
+    """Start the server now, so that it is ready at the first trial.
 
-    It ends when the last open `server` block ends, at `stop`, or with this process.
+    Do nothing if it is running already, or if the system cannot start another process. The server ends when
+    the last open `server` block ends, at `stop`, or with this process.
 
     Args:
-        modules: what the server imports.
+        modules: names of modules that the server imports.
     """
     with _changing:
         if _server.line is not None or sys.platform != "linux" or not sys.executable:
@@ -125,7 +131,7 @@ def start(*modules: str) -> None:
 
 
 def stop() -> None:
-    """Close the line to the server, and end the server if this process started it; leave no zombie."""
+    """Close the socket to the server; if this process started the server, wait until it has ended."""
     line, _server.line = _server.line, None
     if line is None:
         return
@@ -137,7 +143,7 @@ def stop() -> None:
 
 
 def _reap(pid: int) -> None:
-    """Wait for the server to end; kill it if it is still importing."""
+    """Wait `GRACE` seconds for the server to end, then kill it: it may still be importing modules."""
     late = time.monotonic() + GRACE
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         if time.monotonic() > late:
@@ -164,7 +170,7 @@ def _spawn(line: int, modules: tuple[str, ...]) -> int:
 
 
 def _ask(request: bytes) -> bytes:
-    """Return the server's answer, a line of JSON; a server that has died is replaced once."""
+    """Return the server's answer to a request, a line of JSON; if the server has died, try a new one once."""
     with server():
         for _ in range(2):
             start()

@@ -22,7 +22,7 @@ def read_array(path: Path, option: str) -> AnyArray:
         option: the command's option that names the file, for messages.
 
     Raises:
-        UsageError: the file is none of these, or cannot be read.
+        UsageError: the file is of another kind, or cannot be read.
     """
     if not path.is_file():
         raise _refused(path, option, "a folder" if path.is_dir() else "no such file", "check the path")
@@ -40,7 +40,7 @@ def read_array(path: Path, option: str) -> AnyArray:
         raise
     except OSError as error:
         raise _refused(path, option, error.strerror or "one that cannot be read", "check the file") from error
-    except Exception as error:  # whatever NumPy raises at damaged or pickled arrays
+    except Exception as error:  # NumPy raises many kinds for damaged or pickled arrays
         got = f"one that NumPy refuses ({first_line(error)})"
         raise _refused(path, option, got, "write it again") from error
 

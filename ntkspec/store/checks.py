@@ -1,6 +1,6 @@
-"""Check attributes, links and datasets of a file that anyone may have written.
+"""Check attributes, links and datasets of an HDF5 file that another program may have written.
 
-`where` is always the place in the file that an error names.
+The argument `where` is always the place in the file, as error messages show it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ AS_INTEGER = "store it as an integer"  # MATLAB writes numbers as doubles unless
 
 @contextlib.contextmanager
 def reading(where: str) -> Iterator[None]:
-    """Turn whatever HDF5 raises on damaged data into a `RunFileError` about `where`."""
+    """Turn errors of HDF5 on damaged data in the `with` block into a `RunFileError` at `where`."""
     try:
         yield
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError) as error:
@@ -80,7 +80,7 @@ def child(group: h5py.Group, name: str, kind: type[Item], where: str) -> Item:
 def dataset(
     group: h5py.Group, name: str, where: str, dtypes: tuple[np.dtype[Any], ...], shape: tuple[int | None, ...]
 ) -> h5py.Dataset:
-    """Return a dataset of a group, whose numbers are not read.
+    """Return a dataset of a group, with dtype and shape checked; its numbers are not read.
 
     Args:
         group: where to look.
@@ -90,7 +90,7 @@ def dataset(
         shape: what it must be; None stands for any length of 1 or more.
 
     Raises:
-        RunFileError: there is no such dataset, or its type or shape is another.
+        RunFileError: there is no such dataset, or it has another dtype or shape.
     """
     data = child(group, name, h5py.Dataset, where)
     where = f"{where}/{name}"
@@ -115,7 +115,7 @@ def dataset(
 
 
 def chunks_inside(data: h5py.Dataset, where: str) -> None:
-    """Read the whole index of a chunked dataset; raise `RunFileError` where a chunk lies outside the file."""
+    """Raise `RunFileError` if a chunk of a dataset is outside the file; this reads the whole chunk index."""
     with reading(where):
         if data.chunks is None or not data.size:
             return
@@ -133,7 +133,7 @@ def chunks_inside(data: h5py.Dataset, where: str) -> None:
 
 
 def members(group: h5py.Group, where: str) -> list[str]:
-    """Return the names in a group; raise `RunFileError` where one is an external link."""
+    """Return the names of a group's members; raise `RunFileError` if one is an external link."""
     with reading(where):
         names = list(group)
         for name in names:
@@ -156,7 +156,7 @@ def is_group(group: h5py.Group, name: str, where: str) -> bool:
 
 
 def links_stay_inside(file: h5py.File, where: str) -> None:
-    """Raise `RunFileError` at a link out of the file or an object reference, anywhere in the file."""
+    """Raise `RunFileError` if the file contains an external link or an HDF5 object reference anywhere."""
     seen, waiting = set(), [(file, "")]
     while waiting:
         group, place = waiting.pop()
@@ -174,7 +174,7 @@ def links_stay_inside(file: h5py.File, where: str) -> None:
 
 
 def text(item: Holder, name: str, where: str) -> str:
-    """Return a string attribute in UTF-8, of fixed or variable length; raise `RunFileError` if it is none."""
+    """Return an attribute that is a UTF-8 string, of any kind; raise `RunFileError` if it is not a string."""
     value = _attribute(item, name, where)
     with reading(f"{where}, attribute {name!r}"):
         if isinstance(value, bytes):
@@ -187,7 +187,7 @@ def text(item: Holder, name: str, where: str) -> str:
 
 
 def integer(item: Holder, name: str, where: str, least: int) -> int:
-    """Return an integer attribute; raise `RunFileError` if it is none, or less than `least`."""
+    """Return an integer attribute; raise `RunFileError` if it is not an integer, or less than `least`."""
     value = _attribute(item, name, where)
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
         raise _wrong(where, name, f"an integer >= {least}", value, _if_float(value, AS_INTEGER))
@@ -195,10 +195,10 @@ def integer(item: Holder, name: str, where: str, least: int) -> int:
 
 
 def flag(item: Holder, name: str, where: str) -> bool:
-    """Return a true/false attribute; 0 and 1 are taken, too, since HDF5 itself has no booleans.
+    """Return a boolean attribute, which may also be stored as 0 or 1, since HDF5 itself has no booleans.
 
     Raises:
-        RunFileError: it is anything else.
+        RunFileError: it has another value or type.
     """
     value = _attribute(item, name, where)
     if not isinstance(value, bool | np.bool_ | int | np.integer) or value not in (0, 1):
@@ -207,7 +207,7 @@ def flag(item: Holder, name: str, where: str) -> bool:
 
 
 def moment(item: Holder, name: str, where: str) -> str:
-    """Return an ISO 8601 time as its text; raise `RunFileError` if it is none."""
+    """Return an attribute that is an ISO 8601 time, as a string; raise `RunFileError` if it is not."""
     value = text(item, name, where)
     try:
         datetime.fromisoformat(value)
@@ -234,19 +234,19 @@ def json_attribute(
 def link(
     group: h5py.Group, name: str, where: str
 ) -> h5py.HardLink | h5py.SoftLink | h5py.ExternalLink | None:
-    """Return how a group links to a member, or None if it has no such member."""
+    """Return the kind of link (hard, soft or external) to a member of a group; None if there is no member."""
     with reading(f"{where}/{name}"):
         return group.get(name, getlink=True)
 
 
 def has(names: h5py.Group | h5py.AttributeManager, name: str, where: str) -> bool:
-    """Return whether a group has a member, or a set of attributes an attribute, of this name."""
+    """Return whether a group has a member of this name, or a set of attributes an attribute."""
     with reading(where):
         return name in names
 
 
 def _attribute(item: Holder, name: str, where: str) -> Any:
-    """Return an attribute as h5py reads it, an array of one number as this number."""
+    """Return an attribute as h5py reads it; convert an array of one element to a scalar."""
     with reading(f"{where}, attribute {name!r}"):
         if name not in item.attrs:
             raise RunFileError(
@@ -266,7 +266,7 @@ def _no_constant(name: str) -> None:
 
 
 def _if_float(value: object, remedy: str) -> str:
-    """Return the remedy if the value is a float, else where the contract is to be found."""
+    """Return the remedy if the value is a float, otherwise a reference to docs/run-format.md."""
     return remedy if isinstance(value, float | np.floating) else SEE
 
 
@@ -276,7 +276,7 @@ def _wrong(where: str, name: str, expected: str, got: object, remedy: str = SEE)
 
 
 def _shown(value: object) -> str:
-    """Return a value's type and the value, where NumPy's numbers look like Python's."""
+    """Return the type of a value and the value for messages; NumPy numbers are written as Python's."""
     plain = value.item() if isinstance(value, np.number) else value
     return f"{type(value).__name__} {plain!r}"
 

@@ -25,11 +25,11 @@ REMEDY = f"export or copy it again; after a change on purpose delete every {DIGE
 
 
 def crc32(values: checks.AnyArray, before: int = 0) -> int:
-    """Return the crc32 of numbers in row order as little-endian bytes.
+    """Return the crc32 of an array's bytes, in C order and little-endian.
 
     Args:
-        values: the numbers.
-        before: the crc32 of the rows before these, from which it is continued.
+        values: the array.
+        before: the crc32 of preceding rows, to which these rows are added.
 
     Example:
         >>> whole = np.arange(4.0)
@@ -47,7 +47,7 @@ def stored_crc(data: h5py.Dataset, where: str) -> int | None:
 
 
 def compare_crc(stored: int | None, computed: int, where: str) -> None:
-    """Raise `RunFileError` if the numbers read are not those that were written; None is equal to all."""
+    """Raise `RunFileError` if two crc32 differ; do nothing if `stored` is None."""
     if stored is not None and stored != computed:
         raise RunFileError(
             f"{where}, attribute {CRC!r}",
@@ -63,7 +63,7 @@ def snapshot_digest(group: h5py.Group, where: str) -> str:
 
 
 def root_digest(file: h5py.File, where: str, snapshots: Mapping[str, str]) -> str:
-    """Return the sha256, in hexadecimal, of all that is outside the snapshots, and of their digests.
+    """Return the sha256, in hexadecimal, of all content outside the snapshots and of the snapshots' digests.
 
     Args:
         file: the run file.
@@ -82,7 +82,7 @@ def root_digest(file: h5py.File, where: str, snapshots: Mapping[str, str]) -> st
 
 
 def compare_digest(item: h5py.Group, where: str, computed: str) -> None:
-    """Raise `RunFileError` if a group's digest, as computed now, is not the one that was stored with it."""
+    """Raise `RunFileError` if the computed digest of a group differs from the stored one."""
     stored = checks.text(item, DIGEST, where)
     if stored != computed:
         raise RunFileError(
@@ -134,7 +134,7 @@ def _attributes(item: checks.Holder, place: str, where: str) -> Iterator[str]:
 
 
 def _canonical(value: object) -> str:
-    """Write an attribute's value: text as it is, truth values and integers alike, arrays with their type."""
+    """Return an attribute's value as text: booleans as integers, arrays with their dtype and shape."""
     if isinstance(value, str | bytes):
         return repr(value)
     if isinstance(value, bool | int | np.bool_ | np.integer):

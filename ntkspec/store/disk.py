@@ -1,4 +1,4 @@
-"""Check that run files can be written: folder, room, locks; and turn what the system refuses into errors."""
+"""Check that run files can be written (folder, disk space, locks), and turn system errors into ours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OVERHEAD_BYTES = 2**20  # groups, attributes and chunk indices of a snapshot
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:
-    """Raise `OutputError` unless a file can be put at `path`."""
+    """Raise `OutputError` unless a file can be created at `path`, or replaced there if `overwrite`."""
     if path.is_dir():
         raise OutputError(str(path), expected="a file name", got="a folder", remedy="name a file in it")
     if path.exists() and not overwrite:
@@ -35,15 +35,15 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
 
 
 def open_hdf5(path: Path, mode: str) -> h5py.File:
-    """Open a file with HDF5's lock, which keeps writers apart, or without it if the file system has no locks.
+    """Open a file with HDF5's lock, which excludes other writers; without it if the file system has no locks.
 
     Args:
         path: the file.
-        mode: as of `h5py.File`.
+        mode: as for `h5py.File`.
 
     Raises:
-        OSError: as `h5py.File` does; `BlockingIOError` where another process has locked the file.
-        UsageError: the file system has no locks, and the environment asks for them.
+        OSError: as for `h5py.File`; `BlockingIOError` if another process has locked the file.
+        UsageError: the file system has no locks, but an environment variable of HDF5 requires them.
     """
     try:
         return h5py.File(path, mode)
@@ -66,12 +66,12 @@ def open_hdf5(path: Path, mode: str) -> h5py.File:
 
 
 def _lockless(error: OSError) -> bool:
-    """Return whether HDF5 says that the file system has no locks, rather than that this file is locked."""
+    """Return whether an HDF5 error means that the file system has no locks, not that the file is locked."""
     return "unable to lock file" in str(error) and not isinstance(error, BlockingIOError)
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process is writing this file, which HDF5 locks meanwhile; its content is not read."""
+    """Return whether a process is writing this file, judged by HDF5's lock on it; the content is not read."""
     with contextlib.suppress(OSError), path.open("rb") as handle:
         for kind in (fcntl.LOCK_EX, fcntl.LOCK_SH):  # over a network, one opened to read gets only the latter
             try:
@@ -85,10 +85,10 @@ def is_locked(path: Path) -> bool:
 
 
 def reserve(part: Path, size: int) -> None:
-    """Raise `OSError` unless the disk has room for the file to grow by `size` bytes, and what HDF5 adds.
+    """Raise `OSError` unless the disk has room for `size` more bytes in the file, plus HDF5's own structures.
 
     HDF5 cannot recover from a failed write: the process may crash when the file is closed. So a scratch file
-    is made beforehand, as large as this one will be, and removed again.
+    of the future size is created first, and removed again.
     """
     now = part.stat().st_size if part.exists() else 0
     scratch = part.with_name(part.name + ".room")
@@ -106,15 +106,17 @@ def writing(
     expected: str = "to write the file",
     remedy: str = "check space and permissions",
 ) -> Iterator[None]:
-    """Turn an `OSError` inside into an `OutputError`, but for lack of memory, which is not the disk's.
+    """Turn an `OSError` in the `with` block into an `OutputError`.
+
+    An `OSError` that reports lack of memory (ENOMEM) is raised unchanged, since it is not about the disk.
 
     Args:
-        path: what is written, for the message.
+        path: the file that is written, for the message.
         expected: what should have been possible, for the message.
         remedy: what to do, for the message.
 
     Raises:
-        OutputError: there was an `OSError`.
+        OutputError: the block raised an `OSError`.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Write a run file from arrays in memory, whichever library computed them; PyTorch is not needed."""
+"""Write a run file from arrays in memory, of any library; PyTorch is not needed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write_run(
             lack the axis c, too.
         blocks: name -> array (n, c, ...) of d f_o(x_i) / d theta, the parameter's own axes last, or factors
             of it; or a tree of dicts and lists of these, as `jax.vmap(jax.jacrev(f), (None, 0))(parameters,
-            x)` returns it. `ntkspec.store.given.as_jacobian` lists all that is taken.
+            x)` returns it. `ntkspec.store.given.as_jacobian` lists all forms that are accepted.
         targets: (n, c), optional.
         step: training step of the snapshot, 0 or more.
         label: of the snapshot, such as "init", "mid", "end", by which `Run.snapshot` finds it.
@@ -60,7 +60,7 @@ def write_run(
         overwrite: replace an existing file, at the end.
 
     Raises:
-        UsageError: arrays that do not fit together, are no real numbers, or hold NaN or Inf.
+        UsageError: shapes do not match, or arrays are not of real numbers or contain NaN or Inf.
         OutputError: the file exists, its folder is absent or not writable, or the disk is full.
 
     Example:

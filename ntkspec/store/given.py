@@ -1,4 +1,4 @@
-"""Make blocks of a Jacobian from what callers give: arrays of NumPy or JAX, in trees, or as factors."""
+"""Convert arguments to blocks of a Jacobian: arrays of NumPy or JAX, trees of arrays, or factors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Rows:
 
     @property
     def left(self) -> Rows:
-        """Return what holds of left factors, which do not depend on the output."""
+        """Return these lengths for left factors, whose arrays have no axis of outputs."""
         return Rows(self.n, 1, True)
 
 
@@ -54,7 +54,7 @@ def as_floats(values: ArrayLike | None, name: str) -> Floats:
         name: what it is, for messages.
 
     Raises:
-        UsageError: it is no such array, or holds NaN, Inf or masked entries.
+        UsageError: it is not an array of real numbers, or contains NaN, Inf or masked entries.
     """
     array = _asarray(values, name)
     native = array.dtype.newbyteorder("=")
@@ -88,7 +88,7 @@ def as_indices(values: ArrayLike | None, name: str) -> Integers:
         name: what it is, for messages.
 
     Raises:
-        UsageError: it is no such array, or has numbers beyond int64.
+        UsageError: it is not an array of integers, or has numbers too large for int64.
     """
     array = _asarray(values, name)
     if array.dtype.kind not in "iu" or (array.size and int(array.max()) > np.iinfo(np.int64).max):
@@ -98,7 +98,7 @@ def as_indices(values: ArrayLike | None, name: str) -> Integers:
 
 
 def as_jacobian(blocks: object, rows: Rows, roles: Mapping[str, str] | None) -> Jacobian:
-    """Make a Jacobian of blocks as `ntkspec.write_run` takes them.
+    """Convert the argument `blocks` of `ntkspec.write_run` to a Jacobian.
 
     Args:
         blocks: a mapping of names to Jacobians. It may be a tree of dicts and lists, as of JAX's parameters;
@@ -112,11 +112,11 @@ def as_jacobian(blocks: object, rows: Rows, roles: Mapping[str, str] | None) -> 
             - one factor of the package, which is then the right one, or an `ntkspec.Block`.
 
             An `ntkspec.Jacobian` is taken as it is, with its regions.
-        rows: how many samples and outputs every block must have.
-        roles: of the blocks, by the beginnings of their names.
+        rows: the numbers of samples and outputs that every block must have.
+        roles: prefix of block names -> role of these blocks.
 
     Raises:
-        UsageError: a block cannot be read, has other samples or outputs, or a role is of no block.
+        UsageError: a block has an unknown form or wrong lengths, or a prefix in `roles` matches no block.
     """
     if isinstance(blocks, Jacobian):
         blocks = blocks.load()
@@ -137,7 +137,7 @@ def as_jacobian(blocks: object, rows: Rows, roles: Mapping[str, str] | None) -> 
 
 
 def _leaves(tree: Mapping[Any, object] | list[object], path: str) -> Iterator[tuple[str, object]]:
-    """Yield the name and the value of each leaf of a tree: of all that is neither a dict nor a list."""
+    """Yield the name and the value of each leaf of a tree: each value that is neither a dict nor a list."""
     items: Iterable[tuple[object, object]]
     items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
     for key, value in items:
@@ -151,7 +151,7 @@ def _leaves(tree: Mapping[Any, object] | list[object], path: str) -> Iterator[tu
 
 
 def _is_array(value: list[object]) -> bool:
-    """Return whether a list is rows of numbers rather than a part of a tree."""
+    """Return whether a list is a nested list of numbers, and so an array rather than part of a tree."""
     first: object = value
     while isinstance(first, list) and first:
         first = first[0]
@@ -159,7 +159,7 @@ def _is_array(value: list[object]) -> bool:
 
 
 def _block(name: str, leaf: object, rows: Rows, order: int) -> Block:
-    """Make a block of a leaf, with the role and the parameters of the `Block` that it may be."""
+    """Convert a leaf to a block; if the leaf is a `Block`, keep its role and parameters."""
     where = f"block {name!r}"
     if one_level(name) in ("", ".", ".."):
         raise UsageError("blocks", expected="names", got=repr(name), remedy="give the block another name")
@@ -187,7 +187,7 @@ def _block(name: str, leaf: object, rows: Rows, order: int) -> Block:
 
 
 def _dense(array: Any, rows: Rows, where: str) -> tuple[Factor, tuple[int, ...]]:
-    """Return a Jacobian that is written out as a factor, and the shape of its parameter."""
+    """Convert a dense Jacobian (n, c, ...) to a factor; return it and the shape of its parameter."""
     values, lead = as_floats(array, where), rows.lead
     if values.shape[: len(lead)] != lead:
         expected = f"{_shape(lead, '...')}, the parameter's own axes last"
@@ -255,7 +255,7 @@ def _three_axes(array: ArrayLike, rows: Rows, where: str) -> Floats:
 
 
 def _with_roles(blocks: list[Block], roles: Mapping[str, str] | None) -> tuple[Block, ...]:
-    """Return the blocks with the roles that the beginnings of their names have, see `role_of`."""
+    """Return the blocks with the roles that `roles` gives to prefixes of their names; see `role_of`."""
     if roles is None:
         return tuple(blocks)
     if isinstance(roles, Mapping):
@@ -274,7 +274,7 @@ def _asarray(values: ArrayLike | None, name: str) -> NDArray[Any]:
         raise UsageError(name, expected="an array of numbers", got="None", remedy="give one, or leave it out")
     try:
         array: NDArray[Any] = np.asarray(values)
-    except Exception as error:  # at rows of several lengths, and whatever __array__ raises
+    except Exception as error:  # for rows of different lengths, or from __array__
         raise UsageError(
             name,
             expected="what numpy.asarray takes",

@@ -1,4 +1,4 @@
-"""Open a path as an HDF5 file, and say what it is where it is none."""
+"""Open a run file as an HDF5 file; for other files raise errors that say what they are instead."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def open_for_reading(path: Path) -> h5py.File:
 
 
 def not_a_run_file(path: Path, got: str) -> RunFileError:
-    """Return the refusal of a file that is no run file; `got` says what it is instead."""
+    """Return the `RunFileError` for a file that is not a run file; `got` says what it is instead."""
     return RunFileError(
         str(path),
         expected=f"a run file (HDF5, format {schema.FORMAT!r})",

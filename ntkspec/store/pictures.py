@@ -1,4 +1,4 @@
-"""Read pictures that travel with a run. They are no part of the contract: what is no picture is ignored."""
+"""Read the pictures in a run file. The run format does not require them; other data there is ignored."""
 
 from __future__ import annotations
 

@@ -124,12 +124,12 @@ class Run:
         return read_pictures(self._file, str(self.path), self._budget)
 
     def check_values(self) -> None:
-        """Read every number once, compare checksums where the writer left them, and follow every link.
+        """Read every number once, compare checksums if the file has them, and follow every link.
 
         If the file was opened with `trial`, compressed numbers are read in another process first.
 
         Raises:
-            RunFileError: a number is not what docs/run-format.md allows, or not what was written.
+            RunFileError: docs/run-format.md forbids a number or a link, or a checksum is wrong.
         """
         require_open(self._file, str(self.path))
         if self._trial and any(stored.filtered for stored in self._stored()):
@@ -154,7 +154,7 @@ class Run:
                     step()
 
     def walk(self, step: sandbox.Step) -> None:
-        """Follow every index and link of the file; `step` is called before each part."""
+        """Read every chunk index, picture and link of the file; call `step` before each part."""
         for stored in self._stored():
             step()
             checks.chunks_inside(stored.data, stored.where)
@@ -165,7 +165,7 @@ class Run:
             checks.links_stay_inside(self._file, str(self.path))
 
     def close(self) -> None:
-        """Close the file; what was not read by then cannot be read any more."""
+        """Close the file; afterwards nothing more can be read from it."""
         self._file.close()
 
     def __enter__(self) -> Run:
@@ -216,7 +216,7 @@ class Run:
         return tuple(sorted(snapshots, key=lambda snap: snap.step))
 
     def _check_digests(self) -> None:
-        """Compare the digests of names, shapes and attributes, where the writer left them."""
+        """Compare the digests of names, shapes and attributes, if the file has them."""
         where = f"{self.path}: /{schema.SNAPSHOTS}"
         groups = {snap.id: self._file[schema.SNAPSHOTS][snap.id] for snap in self.snapshots}
         signed = [name for name in groups if checks.has(groups[name].attrs, digest.DIGEST, where)]
@@ -243,9 +243,9 @@ class Run:
 
 
 def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial: bool = False) -> Run:
-    """Open a run file and check its whole structure; numbers are read, and checked, on demand.
+    """Open a run file and check its whole structure; numbers are read and checked on demand.
 
-    The HDF5 library may hang or crash on a damaged file, and this process with it. With `trial` another
+    On a damaged file the HDF5 library may hang or crash, and with it this process. With `trial`, another
     process reads the file first, and a hang or a crash becomes an error.
 
     Args:

@@ -182,7 +182,18 @@ def _open_block(
 
 
 def _open_factor(group: h5py.Group, side: str, where: str, rows: tuple[int, ...], budget: int) -> Factor:
-    """Open one side of a block: dense, sparse or a factor of pairs. `rows` is (n,) or (n, c)."""
+    """Open the left or right factor of a block, without reading its numbers.
+
+    Args:
+        group: the block.
+        side: "left" or "right".
+        where: the block, for messages.
+        rows: (n,) for a left factor, (n, c) for a right one.
+        budget: bytes that one read may take.
+
+    Returns:
+        A dense, sparse or pairs factor whose arrays are read on demand.
+    """
     kind = h5py.Group if checks.is_group(group, side, where) else h5py.Dataset
     item = checks.child(group, side, kind, where)
     one_output = len(rows) == 1

@@ -43,7 +43,7 @@ class SnapshotWriter:
         """Write the next m samples; the first call creates the datasets.
 
         Args:
-            start: number of the first sample: as many as are written.
+            start: number of the first of these samples; it must equal the number of samples written so far.
             outputs: f(x_i), (m, c).
             jacobian: of these m samples, with the same blocks at every call.
             regions: the number of each sample's activation region, (m,); given at every call or at none.

@@ -24,7 +24,7 @@ COMPRESSION = 2000  # no filter of HDF5 makes numbers so many times smaller; def
 class Stored:
     """A dataset (n, ...) of numbers, read in ranges of rows within a memory budget.
 
-    The factors of a run file are those of `ntkspec.jacobian`, with such datasets for arrays.
+    Factors that are opened from a run file have such datasets in place of arrays.
     """
 
     data: h5py.Dataset
@@ -139,7 +139,7 @@ class Stored:
 
     @property
     def filtered(self) -> bool:
-        """Return whether numbers pass a filter such as decompression, which damaged data can make crash."""
+        """Return whether HDF5 applies a filter such as decompression, which may crash on damaged data."""
         with checks.reading(self.where):
             return bool(self.data.id.get_create_plist().get_nfilters())
 
@@ -174,7 +174,7 @@ def open_stored(
         budget: bytes that one read may take.
 
     Raises:
-        RunFileError: see `checks.dataset`; or it claims more numbers than the file can hold.
+        RunFileError: see `checks.dataset`; or its shape has more numbers than its bytes in the file can hold.
         MemoryBudgetError: a compressed chunk, which HDF5 reads as a whole, does not fit.
     """
     data = checks.dataset(group, name, where, dtypes, shape)

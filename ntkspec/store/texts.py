@@ -1,4 +1,4 @@
-"""Make and check texts that HDF5 can store: UTF-8 without NUL. Text of a command line need not be that."""
+"""Make and check texts that HDF5 can store: UTF-8 without NUL. A command line may contain others."""
 
 from __future__ import annotations
 

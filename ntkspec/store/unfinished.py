@@ -19,7 +19,7 @@ from ntkspec.store.disk import open_hdf5, reserve
 
 
 def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.File:
-    """Open an interrupted file for writing, once its unfinished snapshots are left out.
+    """Remove the unfinished snapshots of an interrupted file, and open it for writing.
 
     Args:
         part: the file.
@@ -58,8 +58,8 @@ def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.Fil
 def _copy_finished(old: h5py.File, new: h5py.File) -> None:
     """Copy a file without its unfinished snapshots.
 
-    Parts of these may lie beyond the end that the file states, since the writer was killed: then they cannot
-    be deleted, and writing beside them is not safe.
+    Since the writer was killed, parts of unfinished snapshots may be beyond the end of the file that HDF5 has
+    recorded. Then they cannot be deleted, and it is not safe to write to the same file.
     """
     new.attrs.update(old.attrs)
     for name in [name for name in old if name != schema.SNAPSHOTS]:
@@ -106,7 +106,7 @@ def _read(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArray]]:
 
 
 def _try(part: Path, _: sandbox.Step) -> None:
-    """Read an interrupted file, for a trial in another process."""
+    """Read an interrupted file; `sandbox.try_out` calls this function in another process."""
     _read(part, "r")
 
 

@@ -35,7 +35,7 @@ PART = ".part"
 
 
 class RunWriter:
-    """A run file that is being written: a context manager, which at its end gives the file its final name.
+    """A run file that is being written. At the end of the `with` block the file gets its final name.
 
     Args:
         path: the final name of the file.
@@ -170,7 +170,7 @@ class RunWriter:
             metrics: finite numbers by name.
 
         Yields:
-            What its samples are written with.
+            The writer of its samples.
 
         Raises:
             UsageError: the id is taken or cannot be stored, or samples are missing at the end.
@@ -210,11 +210,11 @@ class RunWriter:
         """Store a picture that travels with the run; one of the same name is replaced.
 
         Args:
-            name: "truth", or the id of the snapshot that shows it.
+            name: "truth", or the id of the snapshot whose outputs it shows.
             pixels: uint8, (H, W) or (H, W, 3).
 
         Raises:
-            UsageError: it is no such picture.
+            UsageError: the array has another dtype or shape, or is empty.
             OutputError: the file cannot be written.
         """
         check_name(name, "name of a picture")
@@ -290,7 +290,7 @@ def _json(mapping: Mapping[str, object], name: str) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return a number of NumPy's as one of Python's."""
+    """Convert a NumPy scalar to a Python one; raise `TypeError` for other values."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} is not JSON")
