@@ -1,4 +1,4 @@
-"""Write files and folders whole or not at all, lock them, and show an exception in one line."""
+"""Write files and folders completely or not at all, lock them, and show an exception in one line."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def remove_leftovers(target: Path, ours: Callable[[Path], bool]) -> None:
 
     Args:
         target: what those processes were writing.
-        ours: returns whether a path may be removed; what another process has locked is left anyhow.
+        ours: returns whether a path may be removed; a path that another process has locked is never removed.
     """
     name = re.compile(re.escape(_start(target)) + r"[0-9a-f]{8}\.(part|old)")
     with suppress(OSError):
@@ -146,5 +146,5 @@ def allocate(path: Path, size: int) -> None:
 
 
 def _start(target: Path) -> str:
-    """Return how hidden names begin: short enough for any file system, whatever the target's name."""
+    """Return the prefix of hidden names, short enough for any file system and for any name of the target."""
     return f".{os.fsencode(target.name)[:100].decode('utf-8', 'ignore')}."

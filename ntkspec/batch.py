@@ -57,9 +57,9 @@ RunEnded = Ended[RunJob, RunDone]
 
 @dataclass(frozen=True)
 class Batch:
-    """What a command line asks for."""
+    """The run files, settings and workers for which a command line asks."""
 
-    files: Sequence[str] | None  # absolute paths; None: whatever has results
+    files: Sequence[str] | None  # absolute paths; None: all runs that have results
     job: RunJob  # to be done with each
     cluster: Cluster | None  # None: this process does all, one after the other
     quiet: bool
@@ -100,7 +100,7 @@ def _command(options: argparse.Namespace) -> int:
 
 
 def _batch(options: argparse.Namespace) -> Batch:
-    """Return what the options ask for, after checking it and before anything is done."""
+    """Check the options and return what they ask for; do no other work."""
     results = resolved(options.output)
     check_population(results / POPULATION)
     _refuse_together(options)
@@ -117,7 +117,7 @@ def _batch(options: argparse.Namespace) -> Batch:
 
 
 def _refuse_together(options: argparse.Namespace) -> None:
-    """Refuse pairs of options of which one would do nothing."""
+    """Raise `UsageError` if two options are given together and one of them would have no effect."""
     in_use = {
         f"--{name.replace('_', '-')}" for name, value in vars(options).items() if value not in (None, False)
     }
@@ -138,9 +138,9 @@ def _cluster(options: argparse.Namespace) -> Cluster | None:
 
 
 def _profile(options: argparse.Namespace) -> str | None:
-    """Return the profile that was named; else "gpu" where a GPU is asked for or found, or "cpu".
+    """Return the profile that was named, or else "gpu" if a GPU is requested or found, or else "cpu".
 
-    For the workers of a Dask scheduler, which run already, no profile is chosen.
+    For a running Dask scheduler, whose workers have their resources, return None unless one was named.
     """
     if options.profile is not None or options.cluster not in (LOCAL, SLURM):
         named: str | None = options.profile
@@ -150,7 +150,7 @@ def _profile(options: argparse.Namespace) -> str | None:
 
 
 def _kernels(batch: Batch, folder: Path) -> int:
-    """Assemble the kernels of one run after the other, each by all workers together."""
+    """Compute the kernels of one run after another; all workers share the work on each."""
     stems = Counter(Path(file).stem for file in batch.files or ())
     repeated = next((stem for stem, count in stems.items() if count > 1), None)
     if repeated is not None:
@@ -198,7 +198,7 @@ def _show(batch: Batch, todo: Sequence[RunJob]) -> int:
 
 
 def _analyse(batch: Batch, todo: Sequence[RunJob]) -> Tally:
-    """Do the jobs, print each failure as it comes, and return the counts."""
+    """Do the jobs, print each failure at once, and return the counts."""
     tally = Tally(len(todo))
     if todo:
         with progress(quiet=batch.quiet) as say:
@@ -252,7 +252,7 @@ def _in_this_process(todo: Sequence[RunJob], at_work: Callable[[int], None]) -> 
 
 
 def _report(batch: Batch, gathered: Gathered, *, anew: bool) -> None:
-    """Write the report of all runs, if there is none yet or it is to be made anew."""
+    """Write the report of all runs, unless it exists and need not be made again."""
     folder = batch.results / POPULATION
     if not gathered.made:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What every command line shares: exit codes, one-line errors, and ends that clean up."""
+"""Define what all commands share: exit codes, one-line errors, and clean-up when they are interrupted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_command(command: Callable[[], int]) -> int:
 
 
 def _lost_words(stdout: LenientStream) -> int:
-    """Report output that could not be written, unless because its reader left; return the exit code."""
+    """Report output that could not be written, unless the reading process has ended; return the exit code."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     if stdout.lost is None or stdout.lost.errno in (None, errno.EPIPE):
@@ -57,7 +57,7 @@ def _lost_words(stdout: LenientStream) -> int:
 
 
 def _exit_code(command: Callable[[], int]) -> int:
-    """Run a command; make one line and an exit code of every exception but SystemExit."""
+    """Run a command; turn every exception except SystemExit into one line on stderr and an exit code."""
     try:
         with signals_arrive(replacing=_leave):
             code = command()
@@ -107,7 +107,7 @@ def _no_place(error: OSError) -> str:
 
 
 def _out_of_memory(error: BaseException | None) -> bool:
-    """Return whether an exception, or one that caused it, means that memory is short."""
+    """Return whether an exception, or one that caused it, means that memory ran out."""
     while error is not None:
         message = str(error)
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
@@ -129,7 +129,7 @@ def begin(*, trials: bool = False) -> None:
     """Prepare the process of a command; called in its first lines, and never when its module is imported.
 
     Args:
-        trials: start the server that tries files out, so that it is ready when this process has imported.
+        trials: start the server that opens untrusted files, so that it is ready after this process's imports.
     """
     quiet_interrupts()
     if trials:
@@ -153,7 +153,7 @@ def _leave(*_: object) -> NoReturn:
 
 
 def _leave_with(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """End the process as `sys.excepthook`, but not with code 1, which means that a bound does not hold."""
+    """Serve as `sys.excepthook`, but do not exit with code 1, which means that a bound does not hold."""
     if not isinstance(error, Exception):
         sys.__excepthook__(kind, error, trace)
         return
@@ -239,7 +239,7 @@ def warn(text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """Return the text with spaces for line breaks and control characters, as names in foreign files may have.
+    """Replace line breaks and control characters, which names in untrusted files may contain, by spaces.
 
     Example:
         >>> one_line("two\\nlines")

@@ -1,4 +1,4 @@
-"""Whole numbers of Python, NumPy or torch, as callers give them."""
+"""Check whole numbers of Python, NumPy or torch that callers pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def whole_number(value: object, name: str, least: int) -> int:
         least: the smallest number that is allowed; the largest is `LARGEST`.
 
     Raises:
-        UsageError: it is no whole number in this range; True and False are none.
+        UsageError: it is not a whole number in this range; True and False are not accepted.
 
     Example:
         >>> whole_number(1000.0, "step", 0)

@@ -1,4 +1,4 @@
-"""The errors that ntkspec raises on purpose: each says what was expected, what came, and often what to do."""
+"""Define the errors that ntkspec raises: each says what was expected, what was found, and often a remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 
 class NtkspecError(Exception):
-    """The base of all errors that a user can mend; commands print them on stderr and exit with code 2.
+    """The base of all errors that a user can correct; commands print them on stderr and exit with code 2.
 
     Args:
         where: what the message is about: a file, a dataset inside it, an option.
@@ -25,7 +25,7 @@ class NtkspecError(Exception):
         super().__init__(where, expected, got, remedy)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Return how to make the error anew, for pickle: so errors come back from worker processes."""
+        """Return a function and its arguments with which pickle rebuilds the error in another process."""
         return partial(type(self), expected=self.expected, got=self.got, remedy=self.remedy), (self.where,)
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ def shown(value: object) -> str:
 
 
 def not_one_of(where: str, value: object, choices: Iterable[str]) -> UsageError:
-    """Return the refusal of an unknown name; it asks whether the nearest of the known ones was meant.
+    """Return the error for an unknown name; it suggests the most similar known name.
 
     Args:
         where: what the name is for, such as "backend".
@@ -70,7 +70,7 @@ class RunFileError(NtkspecError):
 
 
 class ReportFileError(NtkspecError):
-    """A file that is no report.json, or a damaged one."""
+    """A file that is not a report.json, or a damaged one."""
 
 
 class UsageError(NtkspecError):
@@ -86,11 +86,11 @@ class MemoryBudgetError(NtkspecError):
 
 
 class BackendError(NtkspecError):
-    """A backend that was asked for and cannot run here."""
+    """A backend that was requested but cannot run on this machine."""
 
 
 class ClusterError(NtkspecError):
-    """Worker processes that cannot be had, or were lost."""
+    """Worker processes that cannot be started or reached, or that were lost."""
 
 
 class ExportError(NtkspecError):

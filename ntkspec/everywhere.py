@@ -24,7 +24,7 @@ OPTION = "--everywhere"
 
 @dataclass(frozen=True)
 class Everywhere:
-    """A snapshot of a run at further inputs."""
+    """The Jacobian of a run's snapshot at further inputs, such as all pixels of a picture."""
 
     snapshot: str  # id, in the run
     inputs: Floats  # (M, d)
@@ -162,7 +162,7 @@ def _check_outputs(file: Run, further: Snapshot, run: Run, snap: Snapshot) -> No
 
 
 def _rows(inputs: Floats) -> NDArray[np.void]:
-    """Return each row of coordinates (n, d) as one value (n,), to compare rows whatever their precision."""
+    """Return each row of coordinates (n, d) as one value (n,); rows of any precision can be compared."""
     numbers = np.ascontiguousarray(inputs, dtype=np.float64) + 0.0  # makes 0 of -0
     return numbers.view(np.dtype((np.void, numbers.itemsize * numbers.shape[1])))[:, 0]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loader:
-    """A maker of models with the numbers of checkpoints, on one device."""
+    """Makes models with the weights of checkpoints, on one device."""
 
     factory: Factory | None  # None: of checkpoints that ntkspec.train wrote
     device: torch.device
@@ -56,7 +56,7 @@ class Loader:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model with the numbers of a checkpoint."""
+    """A model with the weights of a checkpoint."""
 
     model: nn.Module
     step: int
@@ -168,7 +168,7 @@ def _write(
 
 @contextlib.contextmanager
 def _about(source: Source) -> Iterator[None]:
-    """Say of a model's error which checkpoint it comes from."""
+    """Add the checkpoint's path to an `ExportError` raised inside the `with` block."""
     try:
         yield
     except ExportError as error:

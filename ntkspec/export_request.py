@@ -46,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """The values of the command line's options."""
 
     model: str | None  # package.module:factory; None: the checkpoints say it themselves
     arguments: Sequence[Any] | Mapping[str, Any]  # of the factory

@@ -1,4 +1,4 @@
-"""The extras of the package: what they install, and the error where one is missing."""
+"""Define the extras of the package: what they install, and the error if one is missing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def needs_cluster(where: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def needs_completion(where: str) -> Iterator[None]:
-    """Say in one line, where an import inside fails for lack of the extra `completion`, what to install.
+    """Turn the failure of an import inside into an error that says how to install the extra `completion`.
 
     Raises:
         NotInstalledError: one of `COMPLETION` is missing.

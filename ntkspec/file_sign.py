@@ -1,4 +1,4 @@
-"""Tell without reading a file whether it is still what it was."""
+"""Detect whether a file has changed, without reading it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Sign = tuple[int, int, int]
 def sign_of(path: str | os.PathLike[str]) -> Sign | None:
     """Return numbers that change when a file is written or replaced, or None where there is no file.
 
-    Only the system sets the last of the three: `touch -r`, `cp -p` and the like can give another file the
-    size and the time of writing of this one, but not that.
+    Commands such as `touch -r` and `cp -p` can give another file the same size and modification time, but not
+    the third number, which only the system sets.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""Read what Linux says of this machine, this process and its cgroups in small files below /proc and /sys."""
+"""Read the files below /proc and /sys in which Linux describes this machine, this process and its cgroups."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _folders(path: PurePosixPath, mounts: Sequence[_Mount]) -> Iterator[Path]:
 
 
 def field(path: Path, name: str) -> int:
-    """Read the number that follows a name in a file of lines "name number"; 0 where there is none."""
+    """Read the number that follows a name in a file of lines "name number"; return 0 if it is missing."""
     values = [line.split()[1] for line in lines(path) if line.split()[:1] == [name]]
     return int(values[0]) if values else 0
 

@@ -1,4 +1,4 @@
-"""The memory that this process may plan with: what is free, what limits leave, and the budget."""
+"""Find how much memory this process may use: free memory, limits of process and job, and the budget."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _machine_bytes() -> int:
 def _left_to_process() -> Iterator[int]:
     """Yield the bytes that each limit of this process leaves (`ulimit -v`, `-d`).
 
-    Room for libraries is taken off, but never more than half of what is left.
+    Memory for libraries is subtracted, but never more than half of the rest.
     """
     pages = linux.numbers(linux.PROC / "self/statm")
     for name, mapped in (("RLIMIT_AS", pages[:1]), ("RLIMIT_DATA", pages[5:6])):

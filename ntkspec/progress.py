@@ -57,7 +57,7 @@ def _status_line(stderr: Console) -> Iterator[Say]:
 
 @contextlib.contextmanager
 def _lines(every: float) -> Iterator[Say]:
-    """Write lines from a thread of their own, since a step may last for many minutes."""
+    """Write the lines from a separate thread, since a step may last for many minutes."""
     start, newest, ended = time.monotonic(), deque([FIRST], maxlen=1), threading.Event()
 
     def write() -> None:

@@ -1,7 +1,7 @@
-"""How good a result is: the metrics that our trainer puts into run files, and what reports say of them.
+"""Define the metrics that our trainer writes into run files, and how reports name and format them.
 
-A metric of any other name stands in a report's details, under that name. To show one more in tables, add it
-here; nothing else has to know it.
+A report lists any other metric in its details, under its own name. To show one more metric in tables, add it
+here; no other code needs a change.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ QUALITIES: dict[str, Quality] = {
 
 
 def quality_of(name: str) -> Quality:
-    """Return what is known of a metric; of one that is not known, its name.
+    """Return the description of a metric; for an unknown metric, one that has only its name.
 
     Example:
         >>> quality_of("loss").title

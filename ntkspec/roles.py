@@ -1,4 +1,4 @@
-"""Roles that callers give to parameters or blocks, by the beginnings of their names."""
+"""Check and look up the roles that callers give to parameters or blocks by prefixes of their names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Roles = Mapping[str, str]  # prefix of names -> role
 def check_roles(
     roles: object, names: Sequence[str], what: str, separators: Collection[str], remedy: str
 ) -> None:
-    """Refuse roles that are no mapping, a prefix that begins no name, and a role that is no word.
+    """Raise `UsageError` if roles are not a mapping, a prefix begins no name, or a role is not a word.
 
     Args:
         roles: what a caller gave, see `Roles`.
@@ -50,5 +50,5 @@ def role_of(name: str, roles: Roles, separators: Collection[str], default: str) 
 
 
 def _begins(name: str, prefix: str, separators: Collection[str]) -> bool:
-    """Return whether a prefix ends where a part of the name ends: "enc" begins "enc.0", not "encoder"."""
+    """Return whether a name begins with all parts of a prefix: "enc" begins "enc.0", not "encoder"."""
     return name == prefix or name.startswith(tuple(prefix + separator for separator in separators))

@@ -1,4 +1,4 @@
-"""Analyse one run file and return what a report says of it; arguments and results can be pickled."""
+"""Analyse one run file and return its `RunReport`; arguments and results can be pickled."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def analyze_run(
     progress: Progress | None = None,
     detail: Progress | None = None,
 ) -> RunReport:
-    """Return what a report says of one run file; nothing is written.
+    """Analyse one run file and return its `RunReport`; write nothing.
 
     Without the callbacks, arguments and result can be pickled: a worker process of `concurrent.futures` may
     call it. `ntkspec.report.compare.assemble` compares the reports of several runs.
@@ -85,7 +85,7 @@ def chosen(run: Run, settings: RunSettings) -> tuple[Snapshot, ...]:
 
 @dataclass(frozen=True)
 class RunWork:
-    """The analysis of run files that are open and were checked."""
+    """Analyses run files that are open and checked."""
 
     settings: RunSettings
     engine: Backend
@@ -100,11 +100,11 @@ class RunWork:
         kernels: Mapping[str, Path | None] | None = None,
         everywhere: Everywhere | None = None,
     ) -> RunReport:
-        """Return what a report says of these snapshots.
+        """Analyse these snapshots of a run and return its `RunReport`.
 
         Args:
             run: an open run file.
-            label: the run's own in the report.
+            label: the run's label in the report.
             snapshots: of the run, as `chosen` gives them.
             kernels: snapshot id -> file to write its kernels to, if any.
             everywhere: one of the snapshots at further inputs, where its eigenfunctions are drawn.
@@ -131,14 +131,14 @@ class RunWork:
         )
 
     def _of_draw(self, run: Run) -> Iterator[str]:
-        """Yield the warning that not all samples were analysed, if so: the report states n alone."""
+        """Yield a warning if not all samples were analysed, since the report states only how many were."""
         asked = self.settings
         if asked.samples is not None:
             how = f"drawn at random by seed {asked.seed}"
             yield f"{run.path}: {asked.samples} of its {run.samples} samples, {how}"
 
     def _reference(self, run: Run) -> Reference:
-        """Return what distances are measured from: the run's first snapshot, whichever are analysed."""
+        """Return the reference of kernel distances: the run's first snapshot, even if it is not analysed."""
         first, budget = run.snapshots[0], budget_bytes(self.settings.memory)
         jacobian = drawn(first.jacobian, self.settings)
         return Reference.from_snapshot(first.id, jacobian, self.settings.drop, budget)
@@ -152,7 +152,7 @@ class RunWork:
         first: Reference,
         everywhere: Everywhere | None,
     ) -> tuple[SnapshotReport, list[str]]:
-        """Return what a report says of one snapshot, and what to warn of.
+        """Return the `SnapshotReport` of one snapshot, and its warnings.
 
         Args:
             where: names the snapshot in messages.
@@ -275,7 +275,7 @@ class RunWork:
     def _aligned(
         self, run: Run, snap: Snapshot, jacobian: Jacobian, total: Spectrum
     ) -> tuple[dict[str, Alignment], str]:
-        """Return the alignment of the total kernel by name, and why there is none or ""."""
+        """Return a dict with the total kernel's alignment, and a text: why there is none, or ""."""
         numbers, targets = draw(run.samples, self.settings), run.targets
         if targets is None:
             return {}, "the run file has no targets"

@@ -1,4 +1,4 @@
-"""The options of command lines that analyse run files, and the settings that they stand for."""
+"""Define the options of commands that analyse run files, and convert them to settings."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def add_settings(parser: Parser) -> None:
 
 
 def settings_of(options: argparse.Namespace) -> RunSettings:
-    """Return the settings that a command line asks for.
+    """Return the settings for the options of a command line.
 
     Raises:
         UsageError: a seed without --samples, or options that do not fit together.

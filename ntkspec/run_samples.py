@@ -1,4 +1,4 @@
-"""The samples of a run file that are analysed, and the kernel at them."""
+"""Choose the samples of a run file that are analysed, and describe the kernel at these samples."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def kernel_of(
 
 
 def digest(inputs: Floats) -> str:
-    """Return a hash of coordinates (n, d): equal for equal coordinates alone, whatever their precision.
+    """Return a hash of coordinates (n, d), equal only for equal coordinates; their dtype does not matter.
 
     Example:
         >>> digest(np.zeros((2, 1), dtype=np.float32)) == digest(-np.zeros((2, 1)))

@@ -1,4 +1,4 @@
-"""The settings by which run files are analysed."""
+"""Define the settings with which run files are analysed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ When = Literal["auto", "always", "never"]
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a run file is analysed: plain values, so that it can be pickled and compared.
+    """The settings of an analysis, as plain values that can be pickled and compared.
 
     Raises:
         UsageError: `check` or `alignment` asks for what the method, or `k`, cannot give.

@@ -69,9 +69,9 @@ def write_kernels_with(
 ) -> list[Path]:
     """Write the kernels of a run file to `<folder>/<run>-<snapshot id>.h5`, computed by workers.
 
-    However many workers there are, the files are those of `analyze --kernels` and `ntkspec.write_kernels`, to
-    the bit. A complete file of the same Jacobian is left as it is; an interrupted one is continued, whichever
-    of these began it. After an error, what was computed is kept, and the next call does the rest.
+    For any number of workers, the files are bit for bit those of `analyze --kernels` and
+    `ntkspec.write_kernels`. A complete file of the same Jacobian is not changed; an unfinished one, by any of
+    these, is continued. After an error, the computed parts are kept, and the next call computes the rest.
 
     Args:
         executor: of threads, of processes, or of Dask (`client.get_executor()`). Its workers must see the
@@ -79,7 +79,7 @@ def write_kernels_with(
         run_file: the run file.
         folder: where the kernel files go; it is made.
         settings: all but `method`, `k`, `check` and `alignment` are used. `memory` is every worker's, too.
-        at_once: how many jobs are submitted ahead, and so the most squares that wait beside the kernel file.
+        at_once: how many jobs are submitted at a time; at most so many squares wait on disk to be merged.
         side: rows of a square, rounded up to whole tiles.
         progress: called with a line after each square that is merged.
         watch: see `ntkspec.cluster.jobs.run_jobs`.
@@ -175,7 +175,7 @@ class _Workers:
     watch: Callable[[int], None]
 
     def fill(self, file: KernelFile, source: KernelSource) -> None:
-        """Have all squares with missing tiles computed, and merge each into the file as it comes."""
+        """Let workers compute all squares with missing tiles; merge each into the file once it is done."""
         with closing(self._computed(self._jobs(file, source))) as computed:
             for square in computed:
                 if not squares.merge(file, square):
@@ -188,7 +188,7 @@ class _Workers:
                 self.say(f"kernels to {file.path}, {file.share:.0%}")
 
     def _computed(self, jobs: Iterable[SquareJob]) -> Generator[Square]:
-        """Yield the squares as workers have written them to their files."""
+        """Yield each square after a worker has written it to its file, in any order."""
         for ended in run_jobs(
             self.executor, compute_square, jobs, ahead=lambda: self.at_once, watch=self.watch
         ):
@@ -197,7 +197,7 @@ class _Workers:
             yield ended.job.square
 
     def _jobs(self, file: KernelFile, source: KernelSource) -> list[SquareJob]:
-        """Return jobs for the squares, of whole tiles, that are not yet in the file."""
+        """Return a job for each square (a block of whole tiles) that is not yet complete in the file."""
         kernel, step = file.plan.kernel, file.plan.tiling.step
         width = -(-self.side // (step * kernel.repeat)) * step  # in samples
         all_squares = squares.squares_of(kernel.rows.samples, width)
@@ -214,7 +214,7 @@ class _Workers:
 
 
 def _parts(jacobian: Jacobian, settings: RunSettings) -> dict[str, Jacobian]:
-    """Return the Jacobians whose kernels go to one file, by their names in it: total, grid and so on."""
+    """Return the Jacobians of one file's kernels, by the kernels' names in it: total, grid and so on."""
     return names_in_file(sums_of_blocks(jacobian, settings.drop))
 
 

@@ -1,4 +1,4 @@
-"""End a command by an exception where SIGTERM, SIGHUP or Ctrl-C comes."""
+"""Turn SIGTERM, SIGHUP and Ctrl-C into exceptions that end a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard output and error that never fail, so that a command finishes and keeps its work without them."""
+"""Provide standard output and error that never fail, so that a command finishes even if they are closed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LenientStream(io.RawIOBase):
-    """A file descriptor that accepts everything: what nobody reads, or finds no room, is dropped."""
+    """A file descriptor whose writes never fail: output that cannot be written is dropped."""
 
     def __init__(self, number: int, *, closed: bool = False) -> None:
         self.number = number
@@ -47,7 +47,7 @@ class LenientStream(io.RawIOBase):
 
 @contextlib.contextmanager
 def lenient_streams() -> Iterator[LenientStream]:
-    """Let standard output and error accept everything; what their encoding cannot show becomes "?".
+    """Let writes to standard output and error never fail; characters outside their encoding become "?".
 
     A stream that was closed when the process started becomes /dev/null: otherwise a file that is opened later
     would take its number, and get what is meant for the terminal. Streams that a caller has put in place of
@@ -75,7 +75,7 @@ def lenient_streams() -> Iterator[LenientStream]:
 
 @contextlib.contextmanager
 def _replacing(stream: TextIO) -> Iterator[None]:
-    """Let a text stream write "?" for characters that its encoding lacks, where it would raise an error."""
+    """Let a text stream write "?" for characters outside its encoding, instead of raising an error."""
     if not isinstance(stream, io.TextIOWrapper) or stream.errors != "strict":
         yield
         return

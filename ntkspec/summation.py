@@ -24,7 +24,7 @@ UP = 1 + 1e-9  # covers the rounding of the bound itself
 
 
 def panel_of(rows: int) -> int:
-    """Return the width of panels for a Gram matrix of so many rows: small ones can afford narrow panels.
+    """Return the width of panels for a Gram matrix of this many rows; small matrices get narrow panels.
 
     Example:
         >>> panel_of(100), panel_of(5000)
@@ -55,7 +55,7 @@ def panels(terms: int, width: int = PANEL) -> list[slice]:
 
 
 def _sizes(terms: int, width: int) -> tuple[int, int]:
-    """Products of the longest panel, and how many panels: plans ask it of millions of samples, often."""
+    """Return the number of products in the longest panel, and the number of panels."""
     count = max(-(-terms // width), 1)
     return max(-(-terms // count), 1), count
 

@@ -75,7 +75,7 @@ def load_task(config: TrainConfig, source: Path) -> Task:
     """Return the task of a config, loaded from its picture or mesh.
 
     Raises:
-        UsageError: the file cannot be read, or is not what the config says.
+        UsageError: the file cannot be read, or is not of the kind that the config states.
     """
     if config.task == "occupancy":
         _import("ntkspec.nets.occupancy")
@@ -98,7 +98,7 @@ def _import(*names: str) -> None:
 
 
 def _start_torch(threads: int | None) -> None:
-    """Import torch; idle threads yield, since spinning slows a shared machine."""
+    """Import torch with idle threads that sleep, since busy waiting slows a shared machine."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _import("ntkspec.nets.training", "ntkspec.export")
     import torch
@@ -149,7 +149,7 @@ def _all_rows(task: Task) -> NDArray[np.int64]:
 
 
 def _foretell(config: TrainConfig, task: Task, device: str) -> None:
-    """Print the size of a run file of every pixel, and how long it will take to write."""
+    """Print the expected size and writing time of a run file with the Jacobians at every pixel."""
     from ntkspec.export import forecast
     from ntkspec.nets.build import build_model
 

@@ -18,7 +18,7 @@ from ntkspec.nets.sections import read_toml, unnest
 
 @dataclass(frozen=True)
 class Command:
-    """What a command line asks for."""
+    """The values of a command line's options."""
 
     config: TrainConfig
     config_file: Path | None

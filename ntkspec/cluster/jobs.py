@@ -1,4 +1,4 @@
-"""Do jobs on workers: one that fails does not stop the others, and few are underway at a time."""
+"""Do jobs on workers: a failed job does not stop the others, and few jobs are submitted at a time."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def run_jobs(
 ) -> Iterator[Ended[Job, Answer]]:
     """Do all jobs and yield each as it ends, in any order.
 
-    Only a few are underway at a time, so that neither the scheduler nor this process grows with their number.
-    A job whose workers died again and again is tried once more at the end, alone: another job that ran there
-    at the same time may have killed them.
+    Only a few jobs are submitted at a time, so that the memory of the scheduler and of this process does not
+    grow with the number of jobs. A job whose workers died several times is tried once more at the end, alone,
+    since another job that ran at the same time may have been the cause.
 
     Args:
-        executor: of threads or processes, or the one of `ntkspec.cluster.workers.Workers`.
+        executor: one of threads or processes, or that of `ntkspec.cluster.workers.Workers`.
         work: does a job; a function of a module, since it is pickled, as are jobs and answers.
         jobs: what it is called with; taken from the iterable as they are submitted.
         ahead: returns how many may be submitted at a time; called again and again, since workers come and go.
@@ -67,7 +67,7 @@ def _in_turn(
     ahead: Callable[[], int],
     watch: Callable[[int], None],
 ) -> Iterator[Ended[Job, Answer]]:
-    """Do jobs and yield each as it ends; those whose workers died end with `_WorkersDied`."""
+    """Do jobs and yield each as it ends; the error of a job whose workers died is `_WorkersDied`."""
     waiting, underway = iter(jobs), dict[Future[Answer], Job]()
     try:
         while True:
@@ -86,11 +86,11 @@ def _in_turn(
 
 
 class _WorkersDied(ClusterError):
-    """Every worker that tried a job died; it stands for Dask's KilledWorker."""
+    """The error of a job if every worker that tried it died, which Dask reports as KilledWorker."""
 
 
 def _ended(job: Job, future: Future[Answer]) -> Ended[Job, Answer]:
-    """Return the answer or the error of a job; raise where the scheduler or the pool is gone."""
+    """Return the answer or the error of a job; raise an error if the scheduler or the pool is gone."""
     try:
         return Ended(job, future.result(), None)
     except CancelledError:  # by Dask, when the scheduler goes away

@@ -1,4 +1,4 @@
-"""A plugin of Dask by which workers take their share of a machine."""
+"""Define the Dask plugin with which each worker takes its share of its machine's GPUs and memory."""
 
 from __future__ import annotations
 
@@ -19,25 +19,29 @@ SECONDS = 10  # between two counts of the workers of a machine
 
 
 class TakeShare(WorkerPlugin):  # type: ignore[misc]  # Dask's classes have no types
-    """A plugin that has each worker take its share of the machine when it comes to the scheduler."""
+    """A worker plugin of Dask, which runs in each worker when it registers with the scheduler.
+
+    It gives the worker a GPU, if workers have one each, and tells it how many workers share the memory.
+    """
 
     name = "ntkspec"
 
     def __init__(self, gpus: int | None) -> None:
-        """Keep how many devices a worker sees.
+        """Store how many GPUs a worker sees.
 
         Args:
-            gpus: 0 or 1; None: those that the worker was started with.
+            gpus: 0 or 1; None: those that the worker had when it was started.
         """
         self.gpus = gpus
 
     async def setup(self, worker: Worker) -> None:
-        """Take a device, and count the workers that share the memory, unless the worker knows already.
+        """Take a GPU, and count the workers that share the memory.
 
-        A worker that gets no device is paused, lest it do jobs on another worker's device.
+        They are not counted if the environment variable `PROCESSES_HERE` already says how many there are. A
+        worker that gets no GPU is paused, so that it does no jobs on the GPU of another worker.
 
         Raises:
-            BackendError: there is no device left.
+            BackendError: there is no GPU left.
         """
         try:
             take_device(self.gpus)
@@ -50,14 +54,14 @@ class TakeShare(WorkerPlugin):  # type: ignore[misc]  # Dask's classes have no t
 
 
 async def _keep_counting(worker: Worker) -> None:
-    """Count the workers again and again, since they come one after the other."""
+    """Count the workers on this machine every `SECONDS` seconds, since further workers may start later."""
     while worker.status in (Status.running, Status.paused):
         await asyncio.sleep(SECONDS)
         await _count(worker)
 
 
 async def _count(worker: Worker) -> None:
-    """Set the variable that says how many workers share this machine's memory."""
+    """Set the environment variable `PROCESSES_HERE` to the number of workers on this machine."""
     try:
         workers = (await worker.scheduler.identity(n_workers=-1))["workers"]
     except OSError:  # the scheduler is gone

@@ -1,4 +1,4 @@
-"""Read from a TOML file what each worker is given."""
+"""Read a profile, a TOML file that states the resources of each worker: GPUs, cores, memory and time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SlurmJob:
 
 @dataclass(frozen=True)
 class Profile:
-    """The resources of a worker. Workers on this machine have equal shares of its cores and its memory."""
+    """The resources of a worker. Workers on this machine share its cores and its memory equally."""
 
     gpus: int  # devices that it sees: 0 or 1
     slurm: SlurmJob
@@ -52,7 +52,7 @@ def read_profile(name: str) -> Profile:
         name: one of `SHIPPED`, or the path of a file.
 
     Raises:
-        UsageError: there is no such file, or it is no profile.
+        UsageError: there is no such file, or it is not a valid profile.
 
     Example:
         >>> read_profile("gpu").gpus
@@ -77,7 +77,7 @@ def read_profile(name: str) -> Profile:
 
 
 def _text(name: str) -> str:
-    """Read a file as text."""
+    """Return the text of the file at the path `name`; raise `UsageError` if it cannot be read."""
     try:
         return Path(name).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -86,7 +86,10 @@ def _text(name: str) -> str:
 
 
 def _record(where: str, kind: type[Record], content: Mapping[str, object]) -> Record:
-    """Make a dataclass of a table; refuse keys that are no fields, and fields without a key."""
+    """Return a dataclass with the values of a TOML table.
+
+    Raise `UsageError` if a key is not a field, or if a field without a default has no key.
+    """
     by_name = {field.name: field for field in fields(kind)}
     strange = sorted(content.keys() - by_name.keys())
     if strange:

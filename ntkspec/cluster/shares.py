@@ -24,7 +24,7 @@ _claims: dict[str, object] = {}  # the lock of each device that this process has
 
 
 def environment(threads: int, processes: int) -> dict[str, str]:
-    """Return the environment variables that give a worker its threads and its part of the machine's memory.
+    """Return environment variables that set a worker's threads and its share of the machine's memory.
 
     Args:
         threads: of the libraries that compute.
@@ -61,7 +61,7 @@ def devices(variables: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 def take_device(count: int | None, place: Path | None = None) -> None:
-    """Let this process see one GPU that no other worker on this machine has, or none, or those that it had.
+    """Limit the GPUs that this process sees: to one that no other worker here has, to none, or not at all.
 
     It must be called before CUDA starts in this process. A device is claimed by a lock on a file, which the
     system releases when the process ends. Where the environment names a single device, as in a job that asked
@@ -95,15 +95,15 @@ def take_device(count: int | None, place: Path | None = None) -> None:
 
 
 def workers_for(devices_here: Sequence[str], cores: int, gpus: int) -> int:
-    """Return how many workers to start on this machine: one for each device, or one for each core.
+    """Return how many workers to start on this machine: one per GPU, or one per core if `gpus` is 0.
 
     Args:
-        devices_here: names of the devices.
-        cores: how many there are.
-        gpus: devices of a worker, 0 or 1.
+        devices_here: names of this machine's GPUs.
+        cores: number of cores.
+        gpus: the number of GPUs for each worker, 0 or 1.
 
     Raises:
-        BackendError: a worker wants a device and there is none.
+        BackendError: a worker needs a GPU and there is none.
 
     Example:
         >>> workers_for(["0", "1"], cores=16, gpus=1)

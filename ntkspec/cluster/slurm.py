@@ -1,4 +1,4 @@
-"""Keep jobs of SLURM running, by dask-jobqueue: each runs one worker; one that ends is submitted again."""
+"""Keep SLURM jobs running with dask-jobqueue: each runs one worker, and is submitted again when it ends."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def job_script(job: SlurmJob) -> str:
 
 @contextlib.contextmanager
 def jobs(count: int, job: SlurmJob) -> Iterator[tuple[SLURMCluster, list[str]]]:
-    """Keep so many jobs running, each with one worker, until the `with` block ends; then cancel them.
+    """Keep `count` jobs running, each with one worker, until the `with` block ends; then cancel them.
 
-    The scheduler and the workers talk over TLS, with keys that lie in the folder of logs meanwhile.
+    The scheduler and the workers communicate over TLS; the keys are in the folder of logs meanwhile.
 
     Args:
         count: how many jobs run at a time.
         job: what each asks for.
 
     Yields:
-        The cluster, and a list to which sbatch's words are added for each job that it refuses.
+        The cluster, and a list to which sbatch's message is added for each job that it refuses.
 
     Raises:
         ClusterError: there is no SLURM here, or no scheduler can start.
@@ -75,7 +75,7 @@ def jobs(count: int, job: SlurmJob) -> Iterator[tuple[SLURMCluster, list[str]]]:
 
 
 def _check(logs: Path) -> None:
-    """Raise `ClusterError` if there is no SLURM here, or a path has blanks."""
+    """Raise `ClusterError` if there is no SLURM here, or if a path contains spaces."""
     if shutil.which("sbatch") is None:
         raise ClusterError(
             "--cluster slurm",
@@ -114,7 +114,7 @@ def _cluster(job: SlurmJob, logs: Path, keys: Path, refused: list[str]) -> SLURM
 
 
 def _security(folder: Path) -> Security:
-    """Write new keys to files that only this user can read, and return their paths as Dask takes them."""
+    """Write new TLS keys to files that only this user can read; return them as Dask's `Security`."""
     from distributed import Security
 
     keys = Security.temporary()
@@ -129,7 +129,7 @@ def _security(folder: Path) -> Security:
 
 
 def _recording_job(refused: list[str]) -> type:
-    """Return a subclass of dask-jobqueue's job that adds to a list what sbatch says where it refuses one."""
+    """Return a subclass of dask-jobqueue's job that adds sbatch's message to a list if it refuses the job."""
     from dask_jobqueue.slurm import SLURMJob
     from distributed import Status
 

@@ -1,8 +1,8 @@
-"""Start worker processes, or connect to those of a running scheduler, behind one interface.
+"""Start worker processes, or connect to those of a running scheduler; both have the same interface.
 
-Dask distributed (https://distributed.dask.org) starts the processes, sends them jobs, and repeats what a lost
-worker had. On every cluster a worker is a process that does one job at a time, and `Workers.executor` is a
-`concurrent.futures.Executor`.
+Dask distributed (https://distributed.dask.org) starts the processes, sends them jobs, and repeats the jobs of
+a worker that was lost. On every cluster a worker is a process that does one job at a time.
+`Workers.executor` is a `concurrent.futures.Executor`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _KEEP = {f"distributed.worker.memory.{limit}": False for limit in ("target", "sp
 
 @dataclass(frozen=True)
 class Workers:
-    """Worker processes that take jobs."""
+    """Worker processes to which jobs can be submitted."""
 
     executor: Executor
     count: int  # as many as were asked for
@@ -51,18 +51,21 @@ class Workers:
     _refused: Sequence[str] = ()  # what sbatch said of jobs that it refused
 
     def connected(self) -> int:
-        """Return how many workers the scheduler has, as it said within the last two seconds."""
+        """Return how many workers the scheduler has; the number may be two seconds old."""
         return int(self._client._scheduler_identity.get("n_workers", 0))
 
     def ahead(self) -> int:
-        """Return how many jobs to have submitted, for all workers that were asked for or that have come."""
+        """Return how many jobs to keep submitted at a time.
+
+        It grows with the number of workers that were asked for, or that are connected if these are more.
+        """
         return AHEAD * max(self.count, self.connected())
 
     def check(self, underway: int = 0) -> None:
         """Raise `ClusterError` if the scheduler is gone, or has no workers and can get none.
 
         Args:
-            underway: not used; as `ntkspec.cluster.jobs.run_jobs` calls it.
+            underway: not used; `ntkspec.cluster.jobs.run_jobs` passes it.
         """
         if self._client.status != "running":
             raise ClusterError(
@@ -86,9 +89,9 @@ class Cluster:
 
     Args:
         place: "local", this machine; "slurm"; or the address of a scheduler, such as "tcp://node17:8786".
-        workers: how many; default: one for each device or core of this machine. It must be left out at the
-            address of a scheduler, which has the workers that have come to it.
-        profile: what each is given, see `ntkspec.cluster.profile.read_profile`; default: "cpu".
+        workers: how many; default: one for each device or core of this machine. It must be left out if
+            `place` is the address of a scheduler, which uses the workers that are connected to it.
+        profile: the resources of each worker, see `ntkspec.cluster.profile.read_profile`; default: "cpu".
         threads: of a worker on this machine; default: its share of the cores.
 
     Raises:
@@ -182,7 +185,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def blocked(signals: set[signal.Signals]) -> Iterator[None]:
-    """Let signals wait until the `with` block ends, if this is the main thread, to which they are sent."""
+    """Block signals until the `with` block ends, if this is the main thread, to which Python sends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
@@ -191,9 +194,9 @@ def blocked(signals: set[signal.Signals]) -> Iterator[None]:
 
 
 def _wait_for_long_solves(client: Client) -> None:
-    """Let the scheduler wait for workers that are silent, as they are while a library solves.
+    """Let the scheduler wait for workers that do not answer, as happens during a long call of a library.
 
-    By default it gives a worker up after five minutes, and begins its job again elsewhere.
+    By default it gives a worker up after five minutes, and starts its job again on another one.
     """
 
     never = NEVER
@@ -206,10 +209,10 @@ def _wait_for_long_solves(client: Client) -> None:
 
 @contextlib.contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until the `with` block ends; Ctrl-C never reaches what starts inside.
+    """Block Ctrl-C and SIGTERM until the `with` block ends; processes started inside never receive Ctrl-C.
 
-    Dask cannot close what it has half started. A terminal sends Ctrl-C to all processes; those that were
-    started while the signal was blocked leave it to this one, which ends them.
+    Dask cannot close a cluster that has started only in part. A terminal sends Ctrl-C to all processes; those
+    that were started while the signal was blocked ignore it, and this process ends them.
     """
     resource_tracker.ensure_running()  # it unblocks the signal when it starts
     late: list[int] = []
@@ -226,14 +229,14 @@ def _interrupts_wait() -> Iterator[None]:
 
 
 def _silence() -> None:
-    """Keep Dask's own log off stderr: commands show what matters in a line."""
+    """Silence Dask's own log on stderr, since commands print their own messages."""
     for name in ("distributed", "tornado.application", "asyncio", *logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
             logging.getLogger(name).setLevel(_LEVEL)
 
 
 def _local(count: int, threads: int | None) -> SpecCluster:
-    """Start workers on this machine; they talk over TLS, since other users may be logged in."""
+    """Start workers on this machine; they communicate over TLS, since other users may be logged in."""
     from distributed import Nanny, Scheduler, Security, SpecCluster
 
     from ntkspec.cluster.slurm import NO_PAGE
@@ -281,7 +284,7 @@ def _count_workers(client: Client, address: str) -> int:
     """Count the workers of a scheduler, once it has one.
 
     Raises:
-        ClusterError: none comes, or one has another version of ntkspec or none.
+        ClusterError: no worker connects, or one has another version of ntkspec or none.
     """
     try:
         client.wait_for_workers(1, timeout=SECONDS)

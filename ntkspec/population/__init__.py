@@ -9,7 +9,7 @@ beside it: `goldfish/mpe-fine.h5` and `goldfish/mpe-fine.json`.
 - `kept`: read and write results beside run files; they are whole, of one version and newer than their runs;
 - `outcomes`, `analysed`: what is kept of a run, and how it is computed; `groups`: outcomes by name or item;
 - `packed`: put a whole population into a few files;
-- `made_by`: machine, versions and commit, which stand in every result.
+- `made_by`: machine, versions and commit, which every result states.
 
 Importing any of them loads no PyTorch; a job that trains does.
 """

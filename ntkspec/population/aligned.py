@@ -1,4 +1,4 @@
-"""Where the targets of a run lie in the spectra of its kernels, small enough to keep, without any bounds."""
+"""Compute in which modes of a run's kernels its targets lie: a small result to keep, without bounds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Range = tuple[float, float]  # between which a number lies; equal where it is kn
 
 @dataclass(frozen=True)
 class Aligned:
-    """One run: a picture or mesh, and a configuration."""
+    """The alignment of the targets with the kernels of one run: one configuration, one picture or mesh."""
 
     item: str
     name: str  # of the run file
@@ -43,7 +43,7 @@ class Aligned:
 
     @property
     def seed(self) -> int:
-        """Return the seed from which its network was trained, as those of other items may have been."""
+        """Return the seed of the training, which several items may share."""
         return int(self.config.get("seed", 0))
 
 
@@ -88,10 +88,11 @@ def _numbers(jacobian: Jacobian, first: Jacobian, targets: NDArray[Any]) -> dict
 
 
 def from_dict(content: Mapping[str, Any]) -> Aligned:
-    """Return what `dataclasses.asdict` was given.
+    """Return the `Aligned` from which `dataclasses.asdict` made these values.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: it is something else, or some number is none.
+        ValueError, TypeError, KeyError, AttributeError: the values are those of something else, or a
+            number is missing.
     """
     snapshots = {
         label: {name: (float(low), float(high)) for name, (low, high) in numbers.items()}

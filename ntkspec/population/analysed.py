@@ -1,4 +1,4 @@
-"""Analyse a run file as `python -m ntkspec.analyze` does, and keep of it an outcome of a few kB."""
+"""Analyse a run file as `python -m ntkspec.analyze` does, and reduce the result to a few kB."""
 
 from __future__ import annotations
 
@@ -61,7 +61,11 @@ def _stage(snapshot: SnapshotReport) -> Stage:
 
 
 def curve_of(spectrum: Spectrum) -> Curve:
-    """Reduce a spectrum to what is kept; eigenvalues beyond a proved rank (numbers or network) become 0."""
+    """Reduce a spectrum to a few of its eigenvalues; see `Curve`.
+
+    Eigenvalues beyond a proved upper bound on the rank, of the stored numbers or of the network's kernel,
+    become 0.
+    """
     claims = [spectrum.rank, spectrum.regions if spectrum.network_singular else None]
     limit = min((claim.at_most for claim in claims if claim), default=spectrum.size)
     values = [
@@ -84,10 +88,10 @@ def curve_of(spectrum: Spectrum) -> Curve:
 
 
 def _slack(spectra: Mapping[str, Spectrum]) -> dict[str, float] | None:
-    """Return by how many decades eigenvalues lie above those without the grid's gradients, which bound them.
+    """Return by how many decades eigenvalues exceed their lower bounds, those without the grid's gradients.
 
     This is log10 of lambda_i(total) / lambda_i(no_grid) at all i at which both are resolved: the least, the
-    median, the share of those below 0.01, and their number. None if there are none.
+    median, the share of those below 0.01, and how many there are. Return None if there are none.
     """
     if "no_grid" not in spectra:
         return None
@@ -110,5 +114,5 @@ def _broken(bounds: Iterable[CheckedBound]) -> list[str]:
 
 
 def short(value: float) -> float:
-    """Round to `DIGITS` digits."""
+    """Round to `DIGITS` significant digits."""
     return float(f"{float(value):.{DIGITS}g}")

@@ -1,4 +1,4 @@
-"""The job that analyses one run file into its folder of results; any process can do it."""
+"""Define the job that analyses one run file and writes its folder of results; any process can run it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RunJob:
 
 @dataclass(frozen=True)
 class RunDone:
-    """The end of a job: whether it had to analyse the file, and which statements do not hold."""
+    """The answer of a job: whether it had to analyse the file, and which bounds and checks do not hold."""
 
     analysed: bool  # False: there were results already
     broken: tuple[str, ...] = ()  # bounds and checks that do not hold
@@ -70,7 +70,10 @@ def analyse(job: RunJob) -> RunDone:
 
 @functools.cache
 def _keep_server() -> None:
-    """Keep the server that tries files out for as long as this process, lest each file start its own."""
+    """Keep the server that opens untrusted files running until this process ends.
+
+    Otherwise each file would start a server of its own.
+    """
     stack = contextlib.ExitStack()
     stack.enter_context(sandbox.server("ntkspec.store"))
     atexit.register(stack.close)

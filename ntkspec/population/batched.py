@@ -1,4 +1,4 @@
-"""A batch: the run files that are asked for, those that have results, and how far the work is."""
+"""Find the run files of a batch and those that have results, and count the jobs that are done."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def share_of(files: Sequence[str], share: str) -> Sequence[str]:
         share: "I/N".
 
     Raises:
-        UsageError: it is no such share.
+        UsageError: `share` is not of this form, or names no share.
 
     Example:
         >>> share_of(["a", "b", "c"], "0/2")
@@ -67,11 +67,11 @@ def share_of(files: Sequence[str], share: str) -> Sequence[str]:
 
 
 def remaining(files: Sequence[str], job: RunJob) -> list[RunJob]:
-    """Return the jobs of the files that are not known to have results.
+    """Return a job for each file that has no known results.
 
     Args:
         files: absolute paths.
-        job: what to do with each file; its own run is replaced.
+        job: a template; each job is a copy of it with the path of its file.
     """
     done: set[str] = set()
     if not job.again:
@@ -84,7 +84,7 @@ def remaining(files: Sequence[str], job: RunJob) -> list[RunJob]:
 
 @dataclass(frozen=True)
 class Gathered:
-    """The results of a population, and the runs without."""
+    """The results of a population, and the runs that have none."""
 
     made: Sequence[Made]  # of the runs as their files are now, each once
     failures: Sequence[Failed]  # runs that could not be analysed
@@ -98,12 +98,12 @@ class Gathered:
 def gather(results: Path, settings: RunSettings, files: Iterable[str] | None) -> Gathered:
     """Return the results and the failures of the runs for these settings.
 
-    A file that was changed has the results of its bytes as they are now, if these are known, and else the
-    newest ones. Runs whose files have equal bytes and names count once.
+    If a file was changed, the results of its present bytes are taken if there are any, or else the newest
+    results. Runs whose files have equal bytes and names count once.
 
     Args:
         results: folder of the batch.
-        settings: how the runs were analysed. If all results are of one other way, that way is taken.
+        settings: how the runs were analysed. If all results have the same other settings, these are taken.
         files: absolute paths of the runs; None: all runs that have results.
 
     Raises:
@@ -130,12 +130,21 @@ def gather(results: Path, settings: RunSettings, files: Iterable[str] | None) ->
 
 
 def _newness(made: Made, run: str) -> tuple[bool, int]:
-    """Return a key that is larger for the results to prefer for a run: of the present file, or newer."""
+    """Return a sort key by which the results to prefer for a run come last.
+
+    Results of the file as it is now come after others, and newer results after older ones.
+    """
     return made.is_of(run), made.seen[run][1]
 
 
 def _way(results: Path, ways: set[str], wanted: str) -> str:
-    """Return the hash of the settings whose results are taken: the wanted one, or the only other one."""
+    """Return the hash of the settings whose results are taken.
+
+    It is `wanted` if some results have it, or else the only hash that the results have.
+
+    Raises:
+        UsageError: the results have several hashes, and none of them is `wanted`.
+    """
     if wanted not in ways and len(ways) > 1:
         raise UsageError(
             str(results),
@@ -147,7 +156,7 @@ def _way(results: Path, ways: set[str], wanted: str) -> str:
 
 
 def is_reported(population: Path, gathered: Gathered) -> bool:
-    """Return whether there is a whole report of a population, of just these results and failures."""
+    """Return whether a complete report of the population exists, of exactly these results and failures."""
     results = population.parent
     try:
         content = read_json(population / JSON)
@@ -162,7 +171,7 @@ def is_reported(population: Path, gathered: Gathered) -> bool:
 
 @dataclass
 class Tally:
-    """The number of jobs of a batch that have ended, and how."""
+    """Counts of the jobs of a batch: all, analysed, with earlier results, and failed."""
 
     total: int  # jobs
     analysed: int = 0
@@ -176,7 +185,7 @@ class Tally:
         return self.analysed + self.reused + self.failed
 
     def add(self, answer: RunDone | None) -> None:
-        """Count a job that ended, None for one that failed."""
+        """Count a job that has ended; None stands for a job that failed."""
         if answer is None:
             self.failed += 1
         else:
@@ -185,7 +194,7 @@ class Tally:
             self.broken += len(answer.broken)
 
     def text(self, at_work: int, seconds: float) -> str:
-        """Say how many are done, failed and at work, and how long the rest may take.
+        """Return a text: how many jobs are done, failed and running, and about how long the rest may take.
 
         Example:
             >>> Tally(200, analysed=12, failed=1).text(2, seconds=60.0)

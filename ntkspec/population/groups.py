@@ -1,4 +1,4 @@
-"""Group the results of a population by name and by item, and check that they may be compared."""
+"""Group the results of a population by run name and by item, and check that they can be compared."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ OF_SOURCES = ("image", "mesh", "up", "azimuth")  # entries of a run's task that 
 
 
 class Result(Protocol):
-    """What is kept of a run, such as its outcome."""
+    """What is stored of a run, such as its `Outcome`."""
 
     @property
     def item(self) -> str:
-        """The picture or mesh."""
+        """Return the name of the picture or mesh."""
 
     @property
     def name(self) -> str:
-        """The run file's."""
+        """Return the name of the run file."""
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The settings that the run was made with."""
+        """Return the settings with which the run was made."""
 
 
 AnyResult = TypeVar("AnyResult", bound=Result)
 
 
 def by_name(outcomes: Iterable[AnyResult]) -> dict[str, list[AnyResult]]:
-    """Return the outcomes of each name, in their order."""
+    """Return a dict from each run name to its outcomes, in their order."""
     groups: dict[str, list[AnyResult]] = {}
     for outcome in outcomes:
         groups.setdefault(outcome.name, []).append(outcome)
@@ -40,7 +40,7 @@ def by_name(outcomes: Iterable[AnyResult]) -> dict[str, list[AnyResult]]:
 
 
 def by_item(outcomes: Iterable[AnyResult]) -> dict[str, dict[str, AnyResult]]:
-    """Return the outcomes of each item by their names."""
+    """Return a dict from each item to a dict from run name to outcome."""
     items: dict[str, dict[str, AnyResult]] = {}
     for outcome in outcomes:
         items.setdefault(outcome.item, {})[outcome.name] = outcome
@@ -51,7 +51,7 @@ def require(outcomes: Iterable[Result], names: Iterable[str]) -> None:
     """Require that every picture or mesh has a run of each of these names.
 
     Raises:
-        UsageError: one lacks a run.
+        UsageError: a picture or mesh lacks a run.
     """
     wanted = set(names)
     for item, runs in sorted(by_item(outcomes).items()):
@@ -68,8 +68,8 @@ def require(outcomes: Iterable[Result], names: Iterable[str]) -> None:
 def settings_of(config: Config) -> Config:
     """Return the part of a config that all runs of one name share in a study.
 
-    It lacks source, view, label and seed, and what made the run. A picture keeps the seed that it was trained
-    with when others are added to the study.
+    The keys source, view, label and seed are left out, and so is what made the run. The seed may differ,
+    since a picture keeps its seed when others are added to the study.
     """
     task = {key: value for key, value in config.get("task", {}).items() if key not in OF_SOURCES}
     apart = ("label", "seed", "family", "device", "trained_by", "sha256")

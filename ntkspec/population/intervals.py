@@ -1,6 +1,7 @@
-"""Compute intervals over the items of a population, and ratios of lambda_min, zero and unresolved ones too.
+"""Compute bootstrap intervals over the items of a population, and ratios of lambda_min.
 
-An item is what varies: a picture, a mesh, or a single run.
+An item is a unit that is resampled: a picture, a mesh, or a single run. Ratios allow for values of lambda_min
+that are zero or not resolved.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Seeds = Sequence[int]  # one for each item; empty: all differ
 
 @dataclass(frozen=True)
 class Interval:
-    """A statistic over items, with the ends of its bootstrap interval, or of the range of few items.
+    """A statistic over items, with the ends of its bootstrap interval or, for few items, of their range.
 
     Example:
         >>> print(Interval(3.0, 1.0, 6.0, count=3))
@@ -41,7 +42,7 @@ class Interval:
     count: int  # items
 
     def text(self, digits: int) -> str:
-        """Return the value and the ends as text, with so many decimals."""
+        """Return the value and the ends as text, with this number of decimals."""
         return self.shown(lambda number: f"{number:.{digits}f}")
 
     def shown(self, form: Callable[[float], str]) -> str:
@@ -62,11 +63,11 @@ class Interval:
 def interval(values: Sequence[float], seeds: Seeds = ()) -> Interval:
     """Return the mean of finite values with its 95% interval over resampled items, see `_bootstrap`.
 
-    With fewer than eight items the ends are those of the values; with one item they are infinite.
+    With fewer than eight items the ends are the least and the largest value; with one item they are infinite.
 
     Args:
         values: one for each item.
-        seeds: of the items; if at least eight differ, all items of a seed are drawn together.
+        seeds: the seed of each item; if eight or more differ, all items of a seed are drawn together.
 
     Raises:
         ValueError: there are no values, or one is not finite.
@@ -97,7 +98,8 @@ def _bootstrap(
 
     Args:
         value: the statistic of all items.
-        statistic: computes it of items of which each is drawn so many times, (m, count) -> (m,).
+        statistic: computes the statistic of m resamples, given how often each item is drawn,
+            (m, count) -> (m,).
         count: how many items there are.
         seeds: see `interval`.
     """
@@ -119,14 +121,19 @@ def _range_of(value: float, data: Values) -> Interval:
 
 
 def known_range(curve: Curve) -> tuple[float, float]:
-    """Return the least and the largest that lambda_min may be: twice its number, or 0 and the floor."""
+    """Return the least and the largest value that lambda_min may have.
+
+    Both are lambda_min itself if it is known; otherwise they are 0 and the floor.
+    """
     if curve.lambda_min is None:
         return 0.0, curve.floor
     return curve.lambda_min, curve.lambda_min
 
 
 def decades(a: Curve, b: Curve) -> Known:
-    """Return log10 of the ratio of lambda_min of `a` to that of `b`, each a number, zero, or below its floor.
+    """Return limits of log10(lambda_min of `a` / lambda_min of `b`).
+
+    Each lambda_min is a number, exactly zero, or unresolved, which means between 0 and its floor.
 
     Two that are exactly zero are equal: their ratio is 0 decades.
     """
@@ -136,12 +143,13 @@ def decades(a: Curve, b: Curve) -> Known:
 
 
 def median(pairs: Sequence[Known], seeds: Seeds = ()) -> tuple[Interval, Interval]:
-    """Return the medians over items of what their numbers are at least, and at most; these may be infinite.
+    """Return the medians over items of the lower limits of their numbers, and of the upper limits.
 
-    The two are equal if the numbers that are not known exactly do not reach the middle.
+    The true median lies between the two, which may be infinite. They are equal if every number that is not
+    known exactly is certainly above or certainly below the median.
 
     Args:
-        pairs: what is known of the number of each item, such as a ratio in decades.
+        pairs: limits of the number of each item, such as a ratio in decades.
         seeds: see `interval`.
 
     Example:
@@ -162,12 +170,12 @@ def _median(values: Sequence[float], seeds: Seeds, side: int) -> Interval:
 
 
 def said(least: Interval, most: Interval, unit: str = "") -> str:
-    """Return in words the median of ratios of which some are known only to lie between two ends.
+    """Return as text the median of ratios, some of which are known only by a lower and an upper limit.
 
     Args:
-        least: the median of what they are at least, see `median`.
-        most: the median of what they are at most.
-        unit: what follows a number.
+        least: the median of the lower limits, see `median`.
+        most: the median of the upper limits.
+        unit: appended to a number.
 
     Example:
         >>> said(*median([Known(1.0, 1.0)] * 3), " decades")
@@ -189,9 +197,9 @@ def said(least: Interval, most: Interval, unit: str = "") -> str:
 
 
 def _medians(data: Values, times: NDArray[np.int64], side: int) -> Values:
-    """Return for each row of `times` the median of items that are drawn so many times.
+    """Return the median of each resample, (m,); `times` (m, n) says how often each of the n items is drawn.
 
-    If one of the two in the middle is infinite, take the lower one on side -1, the higher one on side 1.
+    If one of the two middle values is infinite, take the lower one for side -1, the higher one for side 1.
     """
     order = np.argsort(data, kind="stable")
     upto = times[:, order].cumsum(axis=1)
@@ -204,5 +212,5 @@ def _medians(data: Values, times: NDArray[np.int64], side: int) -> Values:
 
 
 def resolved(curve: Curve) -> NDArray[np.float64]:
-    """Return the kept eigenvalues, NaN where unresolved or zero."""
+    """Return the eigenvalues of a curve, with NaN for those that are unresolved or zero."""
     return np.array([value if value else math.nan for value in curve.values], dtype=np.float64)

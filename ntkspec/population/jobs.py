@@ -1,6 +1,6 @@
 """Make run files: a job trains one configuration on some pictures or meshes, and analyses the run files.
 
-What exists is not made again, so a population that was stopped or killed continues where it was.
+Run files and results that exist are not made again, so a population that was stopped or killed can continue.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Job:
     device: str = "cpu"  # that the worker trains on, see `ntkspec.nets.devices.find_device`
 
     def run_files(self, source: Path) -> dict[str, Path]:
-        """Return the paths of a source's run files by their names."""
+        """Return a dict from run name to the path of the run file, for one source."""
         return {name: self.study / source.stem / f"{name}.h5" for name in self.kernels}
 
     def missing(self) -> tuple[Path, ...]:
@@ -95,7 +95,7 @@ class Job:
 
 
 def run_all(jobs: Sequence[Job], cluster: Cluster) -> None:
-    """Do what is missing of all jobs on a cluster's workers, with a line for each; see `in_workers`.
+    """Do the missing parts of all jobs on the workers of a cluster; print a line for each, see `in_workers`.
 
     Raises:
         UsageError: there are runs of other settings, or one source has two names; nothing is made then.
@@ -122,10 +122,10 @@ def _say_of_others(jobs: Sequence[Job]) -> None:
 
 
 def work(job: Job) -> str:
-    """Train what is missing of a job, write and analyse the run files, and return a line about it.
+    """Do the missing parts of a job: train, write and analyse the run files; return a line about them.
 
     Raises:
-        NtkspecError: the first that a source raised, once all others are done.
+        NtkspecError: the first error of a source; it is raised after all other sources are done.
     """
     start = time.perf_counter()
     missing, failed = job.missing(), None

@@ -1,4 +1,4 @@
-"""Read JSON files, and write them whole or not at all."""
+"""Read JSON files, and write them completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OTHER_SHAPE = (ValueError, LookupError, TypeError, AttributeError)
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a JSON file, which gets its name once it is whole; folders are made.
+    """Write a JSON file, and make its folders; the file appears under its name only when it is complete.
 
     Raises:
         OutputError: it cannot be written; then nothing is left.
@@ -27,5 +27,5 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; raise `ValueError` if it is none."""
+    """Read a JSON file; raise `ValueError` if it is not JSON."""
     return json.loads(path.read_text(encoding="utf-8"))

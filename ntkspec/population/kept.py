@@ -1,4 +1,4 @@
-"""Keep results beside their run files, so that nothing is made twice and stopped work can continue."""
+"""Store results beside their run files, so that nothing is computed twice and stopped work can continue."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class ResultKind(Generic[Result]):
-    """A kind of result, kept beside run files: `goldfish/mpe.json` beside `goldfish/mpe.h5`.
+    """A kind of result, and the functions that make, store and read it.
 
-    A file is used if it is whole, of this version, newer than the run file and about this run; otherwise the
-    result is made again. A run file may be deleted once it has a result.
+    The result of the run file `goldfish/mpe.h5` is stored in `goldfish/mpe.json`. A stored result is used if
+    its file is complete, has the number `version`, is not older than the run file and belongs to this run;
+    otherwise the result is computed again. A run file may be deleted once its result is stored.
     """
 
     name: str  # key of the result in the file, beside "version"
@@ -30,7 +31,7 @@ class ResultKind(Generic[Result]):
     belongs: Callable[[Result, Path], bool]  # whether the result says that it is of this run file
 
     def find(self, run_file: Path) -> Result | None:
-        """Return the result that is kept of a run, or None if there is none that can be used."""
+        """Return the stored result of a run, or None if there is none that can be used."""
         place = run_file.with_suffix(".json")
         if not place.exists() or (run_file.exists() and place.stat().st_mtime < run_file.stat().st_mtime):
             return None
@@ -42,7 +43,7 @@ class ResultKind(Generic[Result]):
         return result if result is not None and self.belongs(result, run_file) else None
 
     def find_or_make(self, run_file: Path) -> Result:
-        """Return the result of a run; make and write it if none is kept.
+        """Return the result of a run; compute and write it if no stored one can be used.
 
         Raises:
             NtkspecError: the run file is bad, or nothing can be written beside it.
@@ -55,7 +56,7 @@ class ResultKind(Generic[Result]):
         return result
 
     def all_in(self, place: Path) -> list[Result]:
-        """Return the results of all runs in the folders of a folder; missing ones are made.
+        """Return the results of all runs in the subfolders of a folder; compute those that are missing.
 
         Raises:
             UsageError: a result is of an older version or damaged, and its run file gone.
@@ -76,7 +77,7 @@ class ResultKind(Generic[Result]):
         return results
 
     def _was_ours(self, path: Path) -> bool:
-        """Return whether a file is a result of another version, or no JSON at all."""
+        """Return whether a file is a result of another version, or is not JSON at all."""
         try:
             content = read_json(path)
             return has_members(content, self.name) and content["version"] != self.version

@@ -1,4 +1,4 @@
-"""State what made a result: the machine, the versions of packages, and the commit."""
+"""Record what made a result: the machine, the versions of packages, and the commit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 
 @functools.cache
 def made_by() -> dict[str, Any]:
-    """Return machine, versions and commit, as JSON can hold them; computed once in a process."""
+    """Return the machine, the versions and the commit as JSON values; they are computed once in a process."""
     return {
         "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "memory_bytes": _memory()},
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
@@ -32,12 +32,15 @@ def made_by() -> dict[str, Any]:
 
 
 def changed() -> bool:
-    """Return whether the working tree of this program differs from its commit, results left out."""
+    """Return whether the working tree of this program differs from its commit; results are ignored."""
     return _in_checkout() and bool(_git("status", "--porcelain", "--", ":/", *LEFT_OUT))
 
 
 def _in_checkout() -> bool:
-    """Return whether this file belongs to a repository: an installed copy may lie in another project's."""
+    """Return whether the repository that contains this file tracks it.
+
+    An installed copy of the package may lie inside the repository of another project.
+    """
     return _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
 
 

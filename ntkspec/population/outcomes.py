@@ -1,4 +1,4 @@
-"""The outcome of a run, small enough to keep: metrics, thinned spectra, lambda_min, bounds and slack."""
+"""Define the outcome of a run, a few kB: metrics, thinned spectra, lambda_min, bounds and slack."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ class Outcome:
 
 
 def indices(size: int) -> list[int]:
-    """Return the numbers, from 1, of the eigenvalues that are kept: even on a log axis, and more at the end.
+    """Return the indices, from 1, of the eigenvalues that are kept.
+
+    They are evenly spaced on a log axis, with more of them near the smallest eigenvalue.
 
     Example:
         >>> indices(5)
@@ -110,10 +112,10 @@ def indices(size: int) -> list[int]:
 
 
 def from_dict(content: Mapping[str, Any]) -> Outcome:
-    """Return the outcome of which `dataclasses.asdict` made these values.
+    """Return the outcome from which `dataclasses.asdict` made these values.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: they are of no outcome, or a number is missing.
+        ValueError, TypeError, KeyError, AttributeError: they are not an outcome's, or a number is missing.
     """
     stages = {}
     for label, stage in content["stages"].items():

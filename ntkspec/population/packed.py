@@ -48,7 +48,7 @@ def load(place: Path) -> list[Outcome]:
 
 
 def no_runs(place: Path) -> UsageError:
-    """Return the error for a population without run files."""
+    """Return the error to raise for a population without run files."""
     return UsageError(
         str(place),
         expected="a folder of folders of run files",
@@ -58,7 +58,7 @@ def no_runs(place: Path) -> UsageError:
 
 
 def pack(outcomes: Iterable[Outcome], place: Path, by: Callable[[Outcome], str] = attrgetter("name")) -> None:
-    """Write a JSON file for each group of outcomes, in which what made them stands once.
+    """Write a JSON file for each group of outcomes; it states once what made them (machine, commit, ...).
 
     Other files that were packed in the folder before are removed, since `load` would read them as well.
 
@@ -90,7 +90,7 @@ def _is_pack(path: Path) -> bool:
 
 
 def _unpack(path: Path) -> list[Outcome]:
-    """Read a file that `pack` wrote; raise `UsageError` if it is none, or of another version."""
+    """Read a file that `pack` wrote; raise `UsageError` if it is another file, or of another version."""
     try:
         content = read_json(path)
         if content["version"] == VERSION:

@@ -1,4 +1,4 @@
-"""Read and write the results of a batch: a folder for each run, whole or not there.
+"""Read and write the results of a batch: a folder for each run, which is complete or does not exist.
 
 A folder is called `<stem of the run file>-<key>`, with the first 8 digits of a hash of the run file's bytes,
 the settings and the version of this program. `made.json` in it states these, and the paths at which such a
@@ -33,7 +33,7 @@ LONGEST = 100  # bytes of a stem in the name of a folder, where file systems hav
 
 @dataclass(frozen=True)
 class Made:
-    """What the results of a run were made of, and which bounds and checks do not hold."""
+    """What the results of a run were made from, and which bounds and checks do not hold."""
 
     stem: str  # of the run file that was analysed
     key: str  # hash of its bytes, of settings and version
@@ -42,7 +42,7 @@ class Made:
     broken: tuple[str, ...] = ()  # bounds and checks that do not hold
 
     def folder(self, results: Path) -> Path:
-        """Return the folder of the results in that of the batch."""
+        """Return the folder of these results, inside the folder of the batch."""
         return results / f"{self.stem}-{self.key[:8]}"
 
     def is_of(self, run: str) -> bool:
@@ -51,7 +51,7 @@ class Made:
 
 
 def asked(settings: RunSettings) -> str:
-    """Return a hash of settings and version; where it is equal, one kind of machine gives equal results.
+    """Return a hash of settings and version; equal hashes mean equal results on machines of the same kind.
 
     The memory budget is left out: it decides only what fits, and it differs from one start of a worker to the
     next.
@@ -68,7 +68,7 @@ def asked(settings: RunSettings) -> str:
 
 
 def identify(run_file: Path, settings: RunSettings) -> Made:
-    """Read a run file and return what its results would be made of.
+    """Read a run file and return the record of what its results would be made from.
 
     Args:
         run_file: its absolute path.
@@ -97,11 +97,11 @@ def identify(run_file: Path, settings: RunSettings) -> Made:
 
 
 def find(results: Path, wanted: Made, *, pages: bool = False) -> Made | None:
-    """Return what existing results were made of, or None if there are none.
+    """Return the record of existing results, or None if there are none.
 
     Args:
         results: folder of the batch.
-        wanted: what they are to be made of.
+        wanted: what the results are to be made from, see `identify`.
         pages: whether they must have a page.
 
     Raises:
@@ -120,13 +120,13 @@ def find(results: Path, wanted: Made, *, pages: bool = False) -> Made | None:
 
 
 def is_whole(folder: Path, *, pages: bool) -> bool:
-    """Return whether a folder of results has all its files, with `pages` a page, too."""
+    """Return whether a folder of results has all its files and, with `pages`, a page."""
     wanted = DATA | ({PAGE} if pages else set())
     return all((folder / name).is_file() for name in wanted)
 
 
 def all_made(results: Path) -> Iterator[Made]:
-    """Yield what the results in each folder were made of, sorted by name; other folders are left out."""
+    """Yield the record of each folder of results, sorted by folder name; skip other folders."""
     for place in sorted(results.glob(f"*/{MADE}")):
         made = _read(place)
         if made is not None and made.folder(results) == place.parent and is_whole(place.parent, pages=False):
@@ -134,7 +134,7 @@ def all_made(results: Path) -> Iterator[Made]:
 
 
 def write_results(results: Path, made: Made, report: Report, *, pages: bool) -> None:
-    """Write the folder of a run, whole or not at all.
+    """Write the folder of a run's results, completely or not at all.
 
     Args:
         results: folder of the batch.
@@ -155,12 +155,12 @@ def write_results(results: Path, made: Made, report: Report, *, pages: bool) -> 
 
 
 def remember(results: Path, existing: Made, wanted: Made) -> None:
-    """Add a run file's path and sign to results that exist, and remove paths that have no file any more.
+    """Add a run file's path and sign to the record of existing results, and remove paths whose file is gone.
 
     Args:
         results: folder of the batch.
-        existing: what the results were made of.
-        wanted: the same of this run file.
+        existing: the record of these results.
+        wanted: the record of the run file, see `identify`.
     """
     seen = {run: sign for run, sign in existing.seen.items() if sign_of(run) is not None}
     seen |= dict(wanted.seen)
@@ -169,12 +169,12 @@ def remember(results: Path, existing: Made, wanted: Made) -> None:
 
 
 def note_failure(results: Path, failed: Failed, settings: RunSettings) -> None:
-    """Store why a run could not be analysed, until `forget_failure`."""
+    """Store why a run could not be analysed; `forget_failure` removes it."""
     write_json(_failure_file(results, failed.path), asdict(failed) | {"asked": asked(settings)})
 
 
 def forget_failure(results: Path, run: str) -> None:
-    """Remove what `note_failure` stored of a run."""
+    """Remove the failure that `note_failure` stored for a run."""
     _failure_file(results, run).unlink(missing_ok=True)
 
 
@@ -211,7 +211,7 @@ def _write(folder: Path, made: Made) -> None:
 
 
 def _read(place: Path) -> Made | None:
-    """Read a made.json; return None if there is none, or something else."""
+    """Read a made.json; return None if it does not exist or is not such a file."""
     try:
         content = read_json(place)
         seen = {run: (int(a), int(b), int(c)) for run, (a, b, c) in content["seen"].items()}

@@ -1,4 +1,4 @@
-"""Find the pictures or meshes that a population learns from, and tell them apart by their bytes."""
+"""Find the pictures or meshes that a population learns from, and check that no two have the same bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sources_in(
 ) -> tuple[Path, ...]:
     """Return the files of a folder that have these endings, sorted, or `count` of them, evenly spread.
 
-    In a folder of folders, such as synsets, it is the first file of each folder.
+    If the folder itself has none, the first such file of each of its subfolders is taken.
 
     Args:
         folder: where to look.
@@ -62,7 +62,7 @@ def spread(items: Sequence[Item], count: int) -> Sequence[Item]:
 
 
 def check_apart(sources: Iterable[Path]) -> None:
-    """Require that no picture or mesh counts twice.
+    """Require that no picture or mesh occurs twice.
 
     Raises:
         UsageError: two files have the same bytes.

@@ -1,4 +1,4 @@
-"""Do the jobs of a population on workers, with a line for each; one that fails does not stop the others."""
+"""Do the jobs of a population on workers, with a line for each; a failed job does not stop the others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def in_workers(
     say: Callable[[str], None] = lambda line: print(line, flush=True),
     networks: Callable[[Job], int] | None = None,
 ) -> list[Failure[Job]]:
-    """Do all jobs, and report each that has ended in a line.
+    """Do all jobs, and report each one in a line when it has ended.
 
     Args:
         work: does one job and returns what was done; a function of a module, since it is pickled.
@@ -40,11 +40,11 @@ def in_workers(
         networks: returns how many networks a job trains; after the first job a line says how long all take.
 
     Returns:
-        The jobs that raised an `NtkspecError` or whose workers died, in the order of their ends.
+        The jobs that raised an `NtkspecError` or whose workers died, in the order in which they ended.
 
     Raises:
         NtkspecError: the workers cannot be had, or are lost.
-        Exception: what else a job raised; jobs that have not begun are then not done.
+        Exception: any other exception of a job; jobs that have not begun are then not done.
     """
     start, failed = time.perf_counter(), []
     # Counted before, since what is made meanwhile is no longer missing; emptied once the line is written.

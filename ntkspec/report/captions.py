@@ -1,4 +1,4 @@
-"""Hold what the page says under a figure: how to read it."""
+"""Define the caption of a figure on the page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Caption:
-    """The words that go with a figure."""
+    """The texts of a figure: title, alternative text for screen readers, and caption."""
 
     title: str
     alt: str

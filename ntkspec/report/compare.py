@@ -1,4 +1,4 @@
-"""Compare runs: whose lambda_min is larger, by how many decades, and how far that is known."""
+"""Compare the lambda_min of runs: by how many decades they differ, as a number or as a bound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ntkspec.store.texts import storable
 
 
 def unique_labels(runs: Sequence[tuple[str, Path]]) -> list[str]:
-    """Return a label for each run: its own, or its file's name; shared ones get that in brackets."""
+    """Return a label for each run: its own, or its file's name. Shared labels get it as a suffix."""
     stems = [storable(path.stem) for _, path in runs]
     own = [storable(label).strip() or stem for (label, _), stem in zip(runs, stems, strict=True)]
     return apart(own, lambda i: numbered(f"{own[i]} [{stems[i]}]"))
@@ -26,14 +26,14 @@ def unique_labels(runs: Sequence[tuple[str, Path]]) -> list[str]:
 def find_baseline(
     labels: Sequence[str], own: Sequence[str], configs: Sequence[Mapping[str, object]], wanted: str | None
 ) -> int | None:
-    """Return the position of the run to compare with: the wanted one, else what the trainer calls "baseline".
+    """Return the position of the run to compare with: the wanted one, or the trainer's "baseline".
 
-    The trainer's is the only run of that label, or else of that preset; without one, or with several, the
-    result is None.
+    The trainer's is the only run with the label "baseline" or, without one, the only run with the preset
+    "baseline". If there is none, or if there are several, the result is None.
 
     Args:
-        labels: of the runs in the report, where no two are alike.
-        own: labels in the run files; one that only one run has may be wanted, too.
+        labels: the labels of the runs in the report, all different.
+        own: the labels in the run files; `wanted` may also be one of these, if only one run has it.
         configs: of the runs.
         wanted: a label, or None.
 
@@ -83,9 +83,9 @@ def compare_runs(runs: Sequence[RunReport], baseline: int | None) -> tuple[Compa
 
 
 def sample_warnings(runs: Sequence[RunReport]) -> list[str]:
-    """Say which runs have other samples than the first: their spectra are not comparable one by one.
+    """Return warnings about runs whose samples differ from the first run's; spectra are then not comparable.
 
-    Reports of older versions do not know the samples; of runs read from these nothing is said.
+    There is no warning about runs from reports of older versions, which do not state the samples.
     """
     first = runs[0]
     warnings = []
@@ -107,7 +107,7 @@ def assemble(runs: Sequence[RunReport], baseline: int | None, backend: Literal["
     Args:
         runs: each with a label of its own, see `unique_labels`.
         baseline: position of the run that the others are compared with, see `find_baseline`; None: with none.
-        backend: what ran the arithmetic.
+        backend: name of the backend that computed the runs.
     """
     first = runs[0]
     baseline = baseline if len(runs) > 1 else None

@@ -75,7 +75,7 @@ def new_axes(figure: Figure, rows: int, columns: int, *, share: bool = True) -> 
 def to_bytes(figure: Figure, ending: str) -> bytes:
     """Return the figure as a PNG (160 dpi), PDF or SVG file; the same figure gives the same bytes.
 
-    PNG files are white, the others have no background.
+    PNG files have a white background, the others have none.
     """
     file = io.BytesIO()
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
@@ -93,7 +93,7 @@ def to_bytes(figure: Figure, ending: str) -> bytes:
 
 
 def text(label: str, limit: int = 40) -> str:
-    """Return a label that matplotlib draws as it is: no formula, not hidden by a leading underscore."""
+    """Escape a label so that matplotlib draws its characters, not a formula, and shows it in a legend."""
     plain = clean(label, limit).replace("$", r"\$")
     return f" {plain}" if plain.startswith("_") else plain
 
@@ -107,10 +107,13 @@ def draw_spectrum(
     *,
     sign: str = "",
 ) -> None:
-    """Draw the resolved part of a spectrum; a cross where it falls below the floor, a bar where it was cut.
+    """Draw the resolved part of a spectrum.
+
+    The curve ends with a cross where it falls below the floor, or with a bar where no further eigenvalues
+    were computed.
 
     Args:
-        stage: of training, by which the line is styled; None for one of many snapshots.
+        stage: the stage of training, which sets the style of the line; None for one of many snapshots.
         front: the order of drawing, from 2 to 3; larger ones lie in front.
         sign: matplotlib's marker that tells the curve from others; "" for none.
     """
@@ -188,7 +191,9 @@ def draw_run(
     """Draw one kernel of a run at the stages of training in `shown`, and its floor at the last of them.
 
     Args:
-        signed: whether the last of them has the run's marker; dashes are those of the stages.
+        hatch: whether to hatch the region of the unresolved eigenvalues.
+        shown: the stages to draw, each with its own dashes.
+        signed: whether the curve of the last stage has the run's marker.
     """
     spectra = [
         (stage, snapshot.spectra[kernel])
@@ -208,7 +213,7 @@ def sign_of(run: StyledRun, *, several: bool) -> str:
 
 
 def marked(x: NDArray[np.int64]) -> list[int]:
-    """Return the positions of a few of ascending numbers, evenly on a log axis, for markers.
+    """Return the positions of a few of these ascending numbers, evenly spaced on a log axis, for markers.
 
     Example:
         >>> marked(np.array([1, 2, 3, 4, 8, 64]))
@@ -219,7 +224,7 @@ def marked(x: NDArray[np.int64]) -> list[int]:
 
 
 def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool = True) -> None:
-    """Make axes log-log, with labels, a light grid, and wide enough where there is a single index."""
+    """Set log scales, labels and a light grid; widen the axes if there is only a single index."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     low, high = axes.get_xlim()
@@ -250,7 +255,7 @@ def handle(label: str, colour: str, sign: str = "") -> Line2D:
 def stage_handles(
     report: Report, *, hatch: bool = False, shown: Sequence[Stage] = STAGES
 ) -> list[Line2D | Patch]:
-    """Return legend entries for the line styles, floors and marks that the report's spectra need."""
+    """Return legend entries for the line styles, floors and end marks that occur in the report's spectra."""
     names = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
     drawn = [(s, snapshot) for run in report.runs for s, snapshot in stages(run).items() if s in shown]
     last = last_name(report)
@@ -268,7 +273,12 @@ def stage_handles(
 def mark_handles(
     spectra: Sequence[Spectrum], *, hatch: bool = False, floor: str = "numerical floor"
 ) -> list[Line2D | Patch]:
-    """Return legend entries for the floors and marks that these spectra need."""
+    """Return legend entries for the floors and end marks that occur in these spectra.
+
+    Args:
+        hatch: whether the region of unresolved eigenvalues is hatched.
+        floor: text of the floor's entry.
+    """
     handles: list[Line2D | Patch] = [mark(floor, linewidth=0.8, alpha=_FAINT)]
     if hatch and any(spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
         band = Patch(facecolor="none", edgecolor=GREY, hatch="//////", linewidth=0, label="unresolved")
@@ -298,7 +308,7 @@ def _has_curve(axes: Axes) -> bool:
 
 
 def _say_unresolved(axes: Axes) -> None:
-    """Write in the place of a curve that there is none; set a scale if no other panel does."""
+    """Write a note into a panel that has no curve; set the scales if no other panel does."""
     figure = axes.get_figure()
     if figure is None or not any(_has_curve(other) for other in figure.axes):
         floors = [float(np.asarray(line.get_ydata())[0]) for line in axes.lines] or [1.0]
@@ -307,7 +317,7 @@ def _say_unresolved(axes: Axes) -> None:
 
 
 def mark(label: str, **look: Any) -> Line2D:
-    """Return a legend entry for a mark or a line that belongs to no run."""
+    """Return a legend entry for a marker or a line that does not belong to a single run."""
     return Line2D([], [], color=GREY, label=label, **look)
 
 

@@ -1,4 +1,4 @@
-"""Compute decades of lambda_min: log10 of the ratio of two numbers of which only limits may be known."""
+"""Compare lambda_min in decades: log10 of the ratio of two numbers, each known exactly or by its limits."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Known:
 def known_decades(above: Limits, below: Limits) -> Known:
     """Return log10 of one number over another.
 
-    Where both may be zero nothing is known on that side.
+    If both may be zero, that limit of the result is infinite: nothing is known on that side.
 
     Args:
-        above: what the numerator is at least and at most; twice the same where it is known.
+        above: lower and upper limit of the numerator; equal if it is known.
         below: the same of the denominator.
 
     Example:
@@ -54,11 +54,11 @@ def _log_ratio(above: float, below: float, unknown: float) -> float:
 
 
 def decades_between(spectrum: Spectrum, baseline: Spectrum) -> tuple[float | None, Qualifier]:
-    """Return log10 of lambda_min(spectrum) / lambda_min(baseline), with what is known of it.
+    """Return log10 of lambda_min(spectrum) / lambda_min(baseline), and "=", ">=", "<=" or "unresolved".
 
-    Where one of both is unresolved, the largest value that it can have is taken in its place (its floor
-    where it is exactly zero), and the result is a bound that allows for the stated errors of both. Where both
-    are, or where not all eigenvalues were computed, nothing is known.
+    If one of the two is not resolved, the result is a bound: it uses the largest value that this one can have
+    (the floor if it is exactly zero) and allows for the stated errors of both. If neither is resolved, or if
+    not all eigenvalues were computed, the result is (None, "unresolved").
     """
     if not (spectrum.complete and baseline.complete):
         return None, "unresolved"
@@ -74,7 +74,7 @@ def decades_between(spectrum: Spectrum, baseline: Spectrum) -> tuple[float | Non
 
 
 def _limits(spectrum: Spectrum, as_number: bool) -> Limits:
-    """Return the limits of lambda_min, from its stated errors unless it is to be taken as a number."""
+    """Return the limits of lambda_min; with `as_number`, both are lambda_min itself if it is resolved."""
     smallest = spectrum.lambda_min
     if smallest:
         return (smallest, smallest) if as_number else (float(spectrum.lower[-1]), float(spectrum.upper[-1]))

@@ -1,4 +1,4 @@
-"""Write folders that are complete or not there at all, and never take the place of somebody else's."""
+"""Write folders completely or not at all, and never replace a folder that this program did not write."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENDINGS = ("svg", "png", "pdf")  # of each figure's files
 
 @dataclass(frozen=True)
 class FolderKind:
-    """A kind of folder: what may be in it, and the JSON file by whose first bytes it is recognised."""
+    """A kind of folder: the files it may contain, and the JSON file whose first bytes identify it."""
 
     json: str  # the name of that file
     format: str  # which its text begins with
@@ -37,18 +37,18 @@ class FolderKind:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Return every name that may stand inside, relative to the folder."""
+        """Return every name that the folder may contain, relative to the folder."""
         pictures = {f"{FIGURES}/{name}.{ending}" for name in self.figures for ending in ENDINGS}
         return self.files | {FIGURES} | pictures
 
     def check(self, folder: Path, *, overwrite: bool = False) -> None:
-        """Raise `OutputError` where `write` would refuse this folder; nothing is written.
+        """Raise `OutputError` if `write` would refuse this folder; write nothing.
 
-        A folder may be absent, empty, or one of this kind that nobody added to.
+        A folder is accepted if it is absent, empty, or of this kind without any added files.
 
         Args:
             folder: what is to be written.
-            overwrite: whether somebody may have added to one of this kind; others are refused anyway.
+            overwrite: accept a folder of this kind with added files, too; other folders are always refused.
         """
         target = resolved(folder)
         check_parent(folder, target)
@@ -83,15 +83,15 @@ class FolderKind:
     def write(
         self, folder: Path, fill: Callable[[Path], list[str]], *, overwrite: bool = False
     ) -> list[Path]:
-        """Let `fill` write everything into a hidden folder, which then takes the folder's place.
+        """Write all files into a hidden folder by calling `fill`, then move it to the folder's place.
 
-        On any failure or interruption the hidden folder is removed and the old one is as it was. What others
-        added to the old one stays, and so do further JSON files of this kind's format. What a killed process
-        has left is removed.
+        After any failure or interruption the hidden folder is removed, and the old folder is unchanged. Files
+        that others added to the old folder are kept, and so are further JSON files of this kind's format.
+        Hidden folders that a killed process left are removed.
 
         Args:
             folder: see `check`.
-            fill: writes into the empty folder that it is given, and returns the names of the files.
+            fill: called with an empty folder; writes the files into it and returns their names.
             overwrite: see `check`.
 
         Returns:
@@ -116,7 +116,7 @@ class FolderKind:
         return [folder / name for name in names]
 
     def is_json(self, path: Path) -> bool:
-        """Return whether this is a JSON file of this kind's format."""
+        """Return whether a path is a JSON file that begins with this folder kind's "format" value."""
         if path.is_symlink() or not path.is_file():
             return False
         first_bytes = re.compile(rb'\s*\{\s*"format":\s*"' + self.format.encode() + rb'"')
@@ -124,20 +124,20 @@ class FolderKind:
             return first_bytes.match(file.read(200)) is not None
 
     def is_leftover(self, path: Path) -> bool:
-        """Return whether this is a folder of this kind, or its JSON file on its own, finished or not."""
+        """Return whether a path is a folder or a JSON file that this kind writes, perhaps unfinished."""
         if path.is_file():
             return path.stat().st_size == 0 or self.is_json(path)
         inside = {file.relative_to(path).as_posix() for file in path.rglob("*")}
         return all(name in self.names or ("/" not in name and name.endswith(".json")) for name in inside)
 
     def _strangers(self, target: Path, *, added: bool) -> list[str]:
-        """Return the names in a folder that stand in the way of replacing it.
+        """Return the names of entries because of which a folder must not be replaced.
 
-        In a folder of this kind these are links under names of ours, and folders where files should be; in
-        another one, whatever has no name of ours, or else everything.
+        In a folder of this kind, these are links under a name in `names`, and folders where files should be,
+        or the reverse. In another folder, these are the entries whose names are not in `names`, or else all.
 
         Args:
-            added: whether what others added to a folder of this kind is in the way, too.
+            added: whether files that others added to a folder of this kind count, too.
         """
         present = _inside(target)
         names = [path.relative_to(target).as_posix() for path in present]
@@ -153,14 +153,14 @@ class FolderKind:
 
 
 def _inside(target: Path) -> list[Path]:
-    """Return what is in a folder and in its folder of figures; nothing where there is no folder."""
+    """Return the paths in a folder and in its subfolder of figures; an empty list if there is no folder."""
     figures = target / FIGURES
     inside = sorted(figures.iterdir()) if figures.is_dir() and not figures.is_symlink() else []
     return [*(sorted(target.iterdir()) if target.is_dir() else []), *inside]
 
 
 def _keep(path: Path, copy: Path) -> None:
-    """Copy a file, link or folder of others into the new folder, by hard links where these are possible."""
+    """Copy a file, link or folder that others added into the new folder, by hard links if possible."""
     copy.parent.mkdir(exist_ok=True)
     if path.is_dir() and not path.is_symlink():
         shutil.copytree(path, copy, symlinks=True, copy_function=_link)
@@ -178,12 +178,12 @@ def _link(path: str | Path, copy: str | Path) -> None:
 def write_figures(
     part: Path, figures: Iterable[tuple[str, Figure]], dark: Mapping[str, str]
 ) -> tuple[list[str], dict[str, bytes]]:
-    """Write each figure as PNG, PDF and SVG into a folder's folder of figures.
+    """Write each figure as PNG, PDF and SVG into the subfolder for figures.
 
     Args:
         part: the folder.
         figures: with their names.
-        dark: what colours are on a dark background, see `themes.both_themes`.
+        dark: maps a colour to the one on a dark background, see `themes.both_themes`.
 
     Returns:
         The names relative to the folder, and the SVG files by the names of the figures.
@@ -205,7 +205,7 @@ def write_figures(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text, whatever characters it has, and wait until it is on the disk."""
+    """Write a text with any characters, and wait until it is on the disk."""
     with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
         file.write(text)
         file.flush()
@@ -213,7 +213,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def check_parent(named: Path, target: Path) -> None:
-    """Raise `OutputError` where no file or folder `target` can be made.
+    """Raise `OutputError` if no file or folder `target` can be made.
 
     Its nearest parent that exists must be a folder that may be written to, and names must not be too long.
 
@@ -261,15 +261,15 @@ def resolved(path: Path) -> Path:
 
 
 def as_output_error(named: Path) -> AbstractContextManager[None]:
-    """Raise `OutputError` where the operating system refuses something, except for memory."""
+    """Turn an `OSError` inside the `with` block into an `OutputError`, unless memory is short."""
     remedy = "free some space or name another place to write"
     return writing(named, "a place that can be written", remedy)
 
 
 def _swap(part: Path, target: Path) -> None:
-    """Move the folder `part` to `target`; if anything fails, the folder that was there stays."""
+    """Move the folder `part` to `target`; if anything fails, the old folder at `target` stays."""
     old = beside(target, "old")
-    with locked(target):  # lest another run takes the old one for what a killed run left
+    with locked(target):  # so that no other run takes the old one for a leftover of a killed run
         _replace(part, target, old)
 
 

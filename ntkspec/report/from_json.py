@@ -1,4 +1,4 @@
-"""Read report.json back into the records that were written, whichever version of this program wrote it."""
+"""Read a report.json, written by this or an earlier version of this program, into the report's records."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ from ntkspec.spectral.regions import Regions
 def read_report(path: str | os.PathLike[str]) -> Report:
     """Read a report.json, of this or an earlier version of ntkspec.
 
-    It is the report that was written, to the last digit, but for what JSON does not carry: pictures,
-    eigenvectors and eigenfunctions' values are None. What an older file does not have is None, empty or, as a
-    `trace_error`, 0. What was not finite is null in the file and read as what it stood for: an error, a floor
-    or a check's departure as infinity, a bound as the infinity that says nothing, a metric as NaN.
+    The result equals the report that was written, to the last digit, but pictures, eigenvectors and values of
+    eigenfunctions are None, since JSON does not contain them. Fields that an older file lacks
+    are None, empty or, for `trace_error`, 0. Numbers that were not finite are null in the file. They are
+    read as infinity for an error, a floor or a check's deviation, as NaN for a metric, and for a bound as
+    the infinity that makes it vacuous.
 
     Args:
-        path: of the file, under whatever name.
+        path: of the file, which may have any name.
 
     Returns:
         A report that can be written again, printed and compared.
 
     Raises:
-        ReportFileError: it is no report.json, a damaged one, or one of a later version.
+        ReportFileError: the file is not a report.json, or it is damaged or of a later version.
 
     Example:
         >>> import tempfile
@@ -98,7 +99,7 @@ def run_from_json(node: Node) -> RunReport:
 
 
 def _mode(node: Node, outputs: int) -> Outputs:
-    """Return how the outputs were taken together: a word, or the number of one of them."""
+    """Return the output mode, which says how outputs were combined: a word, or the number of one output."""
     if isinstance(node.value, str):
         return node.one_of(("trace", "full"))
     number = node.integer()

@@ -1,4 +1,4 @@
-"""Make the table at the top of the page: how well each run did, and a few numbers beside that."""
+"""Make the table at the top of the page: the metrics of each run, and a few numbers of its spectrum."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Column:
 
     @property
     def dim(self) -> tuple[bool, ...]:
-        """Return which cells hold no number."""
+        """Return for each cell whether it has no number."""
         return tuple(cell.startswith(_NO_NUMBER) for cell in self.cells)
 
 
@@ -59,7 +59,7 @@ def front(report: Report) -> Front:
 
 
 def _qualities(table: ComparisonTable) -> Iterator[Column]:
-    """Yield the metrics that have a meaning to show; the others stand in the details."""
+    """Yield a column for each metric that has an explanation in `QUALITIES`; the details list the others."""
     for i, name in enumerate(table.qualities):
         if QUALITIES[name].meaning:
             cells = tuple(row.qualities[i] for row in table.rows)
@@ -93,7 +93,7 @@ def _smallest(report: Report, table: ComparisonTable) -> Column:
 
 
 def _resolved(table: ComparisonTable) -> Iterator[Column]:
-    """Yield how many modes have a number, where a smallest eigenvalue has none."""
+    """Yield a column with the number of resolved eigenvalues, if lambda_min of some run is not resolved."""
     spectra = [row.run.end.spectra.get("total") if row.run.end else None for row in table.rows]
     if any(spectrum is not None and words.is_unresolved(spectrum) for spectrum in spectra):
         meaning = (
@@ -104,7 +104,7 @@ def _resolved(table: ComparisonTable) -> Iterator[Column]:
 
 
 def _decades(table: ComparisonTable) -> Iterator[Column]:
-    """Yield how the smallest eigenvalues compare, where that of the reference is a number."""
+    """Yield a column with the decades of lambda_min over the reference's, if the reference's is a number."""
     reference = next((row.run for row in table.rows if row.decades == words.REFERENCE), None)
     spectrum = reference.end.spectra.get("total") if reference and reference.end else None
     if table.compared and spectrum is not None and spectrum.lambda_min:

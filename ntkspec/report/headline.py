@@ -1,7 +1,7 @@
-"""Say what the numbers mean, in one plain sentence and at most two that support it.
+"""Write what the numbers mean, in one sentence and at most two further ones that support it.
 
-Gains are differences of the numbers as they are shown. No sentence says why a network won: those that support
-the first set numbers beside the result, and say so where they do not explain it.
+A gain is the difference of two numbers as they are rounded for display. No sentence says why a network is
+best: supporting sentences state numbers of its spectrum, and say so if these do not explain the result.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ class Scores:
 
     @property
     def title(self) -> str:
-        """Return the metric in words."""
+        """Return the name of the metric as text."""
         return (PSNR if self.metric == PSNR_HELD_OUT.name else quality_of(self.metric)).title
 
     @property
     def best(self) -> tuple[StyledRun, ...]:
-        """Return every run that shows the largest number."""
+        """Return all runs that share the best value, as it is rounded for display."""
         return tuple(run for value, run in self.values if value == self.values[0][0])
 
     def of(self, run: StyledRun) -> Decimal | None:
-        """Return what a run reached, or None where that is not known."""
+        """Return the value that a run reached, or None if it is not known."""
         return next((value for value, other in self.values if other.index == run.index), None)
 
     def said(self, value: Decimal) -> str:
-        """Return a value, or a difference of two, in the metric's unit and digits."""
+        """Return a value, or a difference of two values, as text in the metric's unit and digits."""
         return quality_of(self.metric).show(float(value))
 
 
 def headline(report: Report) -> tuple[str, ...]:
-    """Return one sentence that says what won, or what is known instead, and at most two that support it.
+    """Return a sentence on which run is best, or on what is known instead, and at most two that support it.
 
     Example:
         >>> headline(Report("", "", "cpu", ()))
@@ -69,9 +69,9 @@ def headline(report: Report) -> tuple[str, ...]:
 
 
 def scores_of(runs: Sequence[StyledRun]) -> Scores | None:
-    """Return the PSNR, or the IoU where no run has that, at the end; None where nothing is known.
+    """Return each run's PSNR at the end or, if no run has one, the IoU; return None if no run has either.
 
-    Where all runs have pixels that they did not learn, it is the PSNR of those.
+    If all runs have held-out pixels, it is the PSNR on these.
     """
     ends = [(run.end.metrics, run) for run in runs if run.end]
     held_out = [PSNR_HELD_OUT.name] if all(PSNR_HELD_OUT.name in metrics for metrics, _ in ends) else []
@@ -84,7 +84,7 @@ def scores_of(runs: Sequence[StyledRun]) -> Scores | None:
 
 
 def ranking(report: Report) -> str:
-    """Say that lambda_min does not rank reconstructions, where the largest is not the best run's; else ""."""
+    """Return a sentence if the run with the largest lambda_min does not have the best metric; else ""."""
     runs = tuple(run for run in styled_runs(report) if run.end is not None)
     scores, top = scores_of(runs), _largest(runs)
     if scores is None or top is None or scores.of(top) in (None, scores.values[0][0]):
@@ -93,7 +93,7 @@ def ranking(report: Report) -> str:
 
 
 def without_grid(run: StyledRun) -> str:
-    """Say what the smallest eigenvalue is without the grid's gradients, where both are known; else ""."""
+    """Return a sentence on lambda_min with and without the grid's gradients; "" if either is not known."""
     total, rest = _kernel(run, "total"), _kernel(run, "no_grid")
     if total is None or rest is None or not total.lambda_min:
         return ""
@@ -113,7 +113,7 @@ def without_grid(run: StyledRun) -> str:
 
 
 def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
-    """Say who came closest to what was to be learnt, and by how much."""
+    """Return a sentence that says which run is closest to the target, and by how much."""
     (value, run), best, count = scores.values[0], scores.best, len(scores.values)
     reached, what, when = f"{scores.title} {scores.said(value)}", _target(runs, scores), _at(report)
     if len(runs) == 1:
@@ -133,7 +133,7 @@ def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
 
 
 def _gains(report: Report, scores: Scores) -> str:
-    """Say how far the best run is above the next, and above the reference if there is one."""
+    """Return a text: by how much the best run exceeds the next one, and the reference if there is one."""
     top = scores.values[0][0]
     first, *rest = (
         f"{scores.said(top - value)} above {run.name}"
@@ -145,13 +145,13 @@ def _gains(report: Report, scores: Scores) -> str:
 
 
 def _others(report: Report, scores: Scores) -> tuple[StyledRun, ...]:
-    """Return the runs that the best is compared with: the next, and the reference if that is another."""
+    """Return the runs with which the best is compared: the next best, and the reference if it is another."""
     others = [run for _, run in scores.values[1:]]
     return tuple(run for run in others if run is others[0] or run.run.label == report.baseline)
 
 
 def _modes(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
-    """Say how many modes hold most of the target: of the best run, and of the reference or else the next."""
+    """Return a sentence: how many modes contain most of the target, for the best run and for one other."""
     best, *others = scores.best[0], *_others(report, scores)
     mine, theirs = (words.aligned(run.end) for run in (best, others[-1] if others else best))
     if mine is None:
@@ -172,7 +172,7 @@ def _modes(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
 
 
 def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tuple[str, ...]]:
-    """Say what the spectra show where no run has a metric: a sentence, and those that support it."""
+    """Return the headline if no run has a metric: a sentence about the spectra, and those that support it."""
     if len(runs) == 1:
         return _spectrum(runs[0], _at(report)), (without_grid(runs[0]),)
     unknown = (
@@ -207,7 +207,7 @@ def _over_reference(report: Report, top: StyledRun, runs: Sequence[StyledRun]) -
 
 
 def _spectrum(run: StyledRun, when: str) -> str:
-    """Describe the whole spectrum of one run in a sentence."""
+    """Return a sentence that describes the spectrum of one run."""
     spectrum = _kernel(run, "total")
     if spectrum is None or words.is_zero(spectrum):
         return f"The kernel of {run.name} is exactly zero{when}: no parameter has a gradient"
@@ -228,7 +228,7 @@ def _spectrum(run: StyledRun, when: str) -> str:
 
 
 def _largest(runs: Sequence[StyledRun]) -> StyledRun | None:
-    """Return the run whose lambda_min is surely larger than that of all others, or None."""
+    """Return the run whose lambda_min is certainly larger than that of all others, or None."""
     spectra = [(spectrum, run) for run in runs if (spectrum := _kernel(run, "total")) is not None]
     candidates = [(spectrum, run) for spectrum, run in spectra if spectrum.lambda_min]
     if not candidates:
@@ -248,7 +248,7 @@ def _kernel(run: StyledRun, kernel: str) -> Spectrum | None:
 
 
 def _noun(runs: Sequence[StyledRun], scores: Scores) -> str:
-    """Return a word for what was to be learnt."""
+    """Return a noun for the target of the training: "shape", "picture" or "target"."""
     if scores.metric == IOU.name:
         return "shape"
     pictures = all(run.run.truth is not None or _task(run).get("kind") == "image" for run in runs)
@@ -256,20 +256,20 @@ def _noun(runs: Sequence[StyledRun], scores: Scores) -> str:
 
 
 def _target(runs: Sequence[StyledRun], scores: Scores) -> str:
-    """Say what the metric measures the distance to."""
+    """Return a phrase for what the metric compares the output with: the target, or its held-out part."""
     noun = _noun(runs, scores)
     return f"the held-out part of the {noun}" if scores.metric == PSNR_HELD_OUT.name else f"the {noun}"
 
 
 def _one_target(runs: Sequence[StyledRun]) -> bool:
-    """Return whether all runs learnt the same picture, as far as the files show or name it."""
+    """Return whether all runs learnt the same target, judged by the pictures or names in the files."""
     truths = [run.run.truth for run in runs if run.run.truth is not None]
     named = {name for run in runs if run.run.truth is None and (name := data_name(run.run))}
     return all(np.array_equal(truth, truths[0]) for truth in truths) and len(named) < 2
 
 
 def _task(run: StyledRun) -> Mapping[str, object]:
-    """Return what the trainer's config says of the target, empty where the file has no such config."""
+    """Return the trainer's config of the target; an empty mapping if the file has none."""
     task = run.run.config.get("task")
     return task if isinstance(task, Mapping) else {}
 
@@ -282,7 +282,7 @@ def _names(runs: Sequence[StyledRun]) -> str:
 
 
 def _at(report: Report) -> str:
-    """Say when, where that is not the end of training; else ""."""
+    """Return a phrase that says when the snapshots were taken; "" for the end of training."""
     return "" if last_name(report) == "end" else f" {when_last(report)}"
 
 

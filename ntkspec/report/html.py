@@ -1,4 +1,4 @@
-"""Make what pages share: each is one file that opens offline, with every text escaped."""
+"""Make the parts that all pages share; a page is one HTML file that opens offline, with all text escaped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def template(name: str, package: str = "ntkspec.report") -> Template:
 
 
 def signs(text: str) -> Markup:
-    """Return a text of `words` escaped, with signs such as ≥ for >=; numbers stay on one line with them.
+    """Return a text of `words` as HTML, with signs such as ≥ for >=; sign and number stay on one line.
 
     Example:
         >>> print(signs("lambda_min >= 2, not <b>"))
@@ -38,12 +38,12 @@ def signs(text: str) -> Markup:
 
 
 def data_uri(svg: bytes) -> str:
-    """Return an SVG file as the address of a picture."""
+    """Return an SVG file as a data URI."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 def picture_uri(picture: Picture) -> str:
-    """Return a picture (H, W) or (H, W, 3), uint8, as the address of a PNG file.
+    """Return a picture (H, W) or (H, W, 3), uint8, as the data URI of a PNG file.
 
     Example:
         >>> import numpy as np

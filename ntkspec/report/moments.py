@@ -1,4 +1,4 @@
-"""Choose how snapshots, all of which are drawn, are told apart: by stage of training or by step.
+"""Choose how figures distinguish the snapshots of a run: by stage of training or by step.
 
 Three snapshots are start, middle and end, and have a line style each. Where some run has more, every snapshot
 has a colour by its place in training.
@@ -20,7 +20,7 @@ _PALEST = 0.78  # share of white in the first snapshot's colour where a run has 
 
 @dataclass(frozen=True)
 class Moment:
-    """A snapshot, with what its curves are drawn by."""
+    """A snapshot, with the values that determine how its curves are drawn."""
 
     snapshot: SnapshotReport
     name: str
@@ -30,22 +30,22 @@ class Moment:
 
     @property
     def colour(self) -> str:
-        """Return a colour that says how late in training it is, for plots of a single run."""
+        """Return a colour for the snapshot's place in training, for plots of a single run."""
         return step_colour(self.place, self.of)
 
     @property
     def dark(self) -> str:
-        """Return the same on a dark background, where the end of training stands out as well."""
+        """Return the colour for a dark background; the end of training stands out there, too."""
         return step_colour(self.of - 1 - self.place, self.of)
 
     def shade(self, colour: str, paper: str = "#ffffff") -> str:
-        """Return its run's colour, the paler the earlier, for plots of several runs."""
+        """Return the run's colour, paler for earlier snapshots, for plots of several runs."""
         left = 1 - self.place / (self.of - 1) if self.of > 1 else 0.0
         return mixed(colour, paper, _PALEST * left)
 
 
 def by_step(report: Report) -> bool:
-    """Return whether some run has more snapshots than start, middle and end, so that all go by step."""
+    """Return whether some run has more than three snapshots, so that all are coloured by step."""
     return any(len(stages(run)) < len(run.snapshots) for run in report.runs)
 
 
@@ -53,7 +53,7 @@ def moments(run: RunReport, *, stepwise: bool, limit: int = 40) -> tuple[Moment,
     """Return every snapshot of a run, in order of step.
 
     Args:
-        stepwise: as `by_step` says of the whole report.
+        stepwise: the value of `by_step` for the whole report.
         limit: most characters of a name.
     """
     stage_of = {id(snapshot): stage for stage, snapshot in stages(run).items()}
@@ -70,12 +70,12 @@ def step_colour(place: int, count: int) -> str:
 
 
 def left_out(report: Report, shown: Sequence[Stage]) -> int:
-    """Count the snapshots that a figure of these stages alone leaves out."""
+    """Count the snapshots that a figure of only these stages leaves out."""
     return sum(len(run.snapshots) - sum(stage in shown for stage in stages(run)) for run in report.runs)
 
 
 def same_steps(runs: Sequence[StyledRun]) -> tuple[int, ...] | None:
-    """Return the steps of the snapshots, if all runs have the same ones."""
+    """Return the steps of the snapshots if they are the same in all runs, else None."""
     steps = {tuple(snap.step for snap in run.run.snapshots) for run in runs}
     return steps.pop() if len(steps) == 1 else None
 

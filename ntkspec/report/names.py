@@ -1,4 +1,4 @@
-"""Make short names that tell runs, snapshots and kernels apart, whatever the files call them."""
+"""Make short, different names for runs, snapshots and kernels, for any names in the files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ntkspec.report.records import Report, RunReport, SnapshotReport
 
 
 def clean(text: str, limit: int = 200) -> str:
-    """Return a text, which a foreign file may hold, as a printable line of at most `limit` characters."""
+    """Return a text, perhaps from an untrusted file, as a printable line of at most `limit` characters."""
     line = "".join(
         ch if ch.isprintable() else " " if ch.isspace() else "\N{REPLACEMENT CHARACTER}" for ch in text
     )
@@ -21,7 +21,7 @@ def clean(text: str, limit: int = 200) -> str:
 
 
 def look(name: str) -> str:
-    """Return what a reader or a spreadsheet can tell apart: equal for names that may pass for each other."""
+    """Return a key for comparing names: equal for names that a reader or a spreadsheet may confuse."""
     shown = unicodedata.normalize("NFKC", clean(name, len(name)))
     return " ".join(unicodedata.normalize("NFKC", shown.casefold()).split())
 
@@ -78,7 +78,7 @@ def snapshot_name(run: RunReport, snapshot: SnapshotReport, limit: int | None = 
 
 
 def kernel_names(runs: Iterable[RunReport], limit: int) -> dict[str, str]:
-    """Return how each kernel of these runs is shown, by its name in the report."""
+    """Return a dict from each kernel's name in the report to the name that is shown."""
     names = dict.fromkeys(name for run in runs for snap in run.snapshots for name in snap.spectra)
     return dict(zip(names, short(tuple(names), limit), strict=True))
 

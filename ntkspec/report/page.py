@@ -1,4 +1,4 @@
-"""Render the report as one HTML file that opens offline: it loads nothing, and every text is escaped."""
+"""Render the report as one HTML file that opens offline: it loads no other files, and all text is escaped."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _drawn(report: Report, figures: Mapping[str, bytes]) -> dict[str, tuple[str,
 
 
 def _zero_kernels(report: Report) -> list[str]:
-    """Return the runs with kernels that are exactly zero, each with these; they have no curve."""
+    """Return a text for each run that has kernels without a curve, since they are exactly zero."""
     shown = kernel_names(report.runs, 40)
     lines = []
     for styled in styled_runs(report):
@@ -106,7 +106,7 @@ def _zero_kernels(report: Report) -> list[str]:
 
 
 def _embedded(data: object) -> str:
-    """Return JSON that is safe inside a script element, whatever its strings hold."""
+    """Return JSON that is safe inside a script element for strings with any characters."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -27,7 +27,7 @@ class Places:
     overwrite: bool = False  # a report that somebody added to is replaced, too, and what was added stays
 
     def check(self, inputs: Sequence[Path]) -> None:
-        """Raise `OutputError` where one cannot be written, or is in the way of another or of an input."""
+        """Raise `OutputError` if a path cannot be written, or conflicts with another one or an input."""
         check_folder(self.folder, overwrite=self.overwrite)
         folder = resolved(self.folder)
         for path in inputs:
@@ -93,7 +93,7 @@ def kernel_files(
 
 
 def names_in_file(sums: Mapping[str, Jacobian]) -> dict[str, Jacobian]:
-    """Return the sums under names that can stand in a file: run files may call roles anything."""
+    """Return the sums of blocks under names that an HDF5 file can contain, since roles may have any name."""
     names = [name.replace("/", "|").replace("\0", "|") for name in sums]
     names = [f"role {name}" if name in (".", "..") else name for name in names]
     return dict(zip(apart(names, lambda i: numbered(names[i])), sums.values(), strict=True))

@@ -17,7 +17,7 @@ _LAST_STEP = 1e6
 
 
 def alignment_curve(alignment: Alignment, look: Mapping[str, object], drawn: int = 1) -> dict[str, object]:
-    """Return a curve of what lies beyond the first k modes, and one of the residual if it is known.
+    """Return a curve of the target's share beyond the first k modes and, if known, one of the residual.
 
     Steps are those of gradient descent with learning rate 1 / lambda_max, which differs between networks.
 

@@ -38,7 +38,7 @@ _WIDTHS: dict[Stage, float] = {"init": 1.0, "mid": 1.6, "end": 2.2}
 
 
 def plot_data(report: Report) -> dict[str, Any]:
-    """Return what the page's figure draws: of spectra the resolved eigenvalues only, thinned on a log axis.
+    """Return the data of the page's figure as JSON values; of spectra only resolved eigenvalues, thinned.
 
     Kernels that are exactly zero have no curve. Names are escaped, since plotly reads some HTML in them.
     Curves name their kernel by its position in `kernels`.
@@ -79,7 +79,7 @@ def plot_data(report: Report) -> dict[str, Any]:
 
 
 def views(report: Report) -> list[str]:
-    """Return the names of the ways to draw the figure that the report has numbers for."""
+    """Return the names of the views of the figure for which the report has numbers."""
     alignments = [alignment for of_kernel in _aligned(report).values() for alignment in of_kernel]
     snapshots = [snapshot for run in report.runs for snapshot in run.snapshots]
     spectra = [spectrum for snapshot in snapshots for spectrum in snapshot.spectra.values()]
@@ -103,10 +103,11 @@ def _aligned(report: Report) -> dict[str, list[Alignment]]:
 
 
 def _groups(report: Report, by_run: list[tuple[Moment, ...]], *, alone: bool) -> list[dict[str, object]]:
-    """Return what can be shown and hidden at once: a stage of training, or snapshots of one step and name.
+    """Return groups of curves that are shown and hidden together: those of a stage, or of a step and name.
 
-    The page opens with some of them shown: of three stages the end, and the middle, too, if there is one run;
-    of many snapshots all if there is one run, else the first, the middle and the last of each.
+    `shown` is true for the groups that are visible when the page opens. With stages, these are the end and,
+    for a single run, the middle. With many snapshots, these are all of them for a single run, otherwise the
+    first, the middle and the last of each run.
     """
     present = [moment for of_run in by_run for moment in of_run]
     if not by_step(report):
@@ -151,7 +152,7 @@ def _said(moment: Moment) -> str:
 
 
 def _look(run: StyledRun, moment: Moment, kernel: int, *, alone: bool) -> dict[str, object]:
-    """Return what all curves of a kernel at a snapshot have in common."""
+    """Return the properties that all curves of a kernel at a snapshot share, such as colour and dash."""
     stage = moment.stage
     by_place = (moment.colour, moment.dark)
     shades = by_place if alone else (moment.shade(run.colour), moment.shade(run.dark, PAPER))

@@ -25,7 +25,7 @@ def shipped() -> tuple[str, str]:
 def bundle() -> tuple[str, str]:
     """Return the compressed bundle in base64, and the base64 SHA-256 of what it inflates to.
 
-    A page may run the inflated script, since its policy names this digest and no other.
+    The page's content security policy names this digest, so that a browser runs the inflated script.
 
     Example:
         >>> packed, digest = bundle()

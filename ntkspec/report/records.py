@@ -1,6 +1,6 @@
-"""Hold what a report says in plain records, from which terminal, JSON, CSV, figures and page are made.
+"""Define the records of a report, from which terminal output, JSON, CSV, figures and page are made.
 
-report.json has the shape of these records, but for pictures and eigenvectors; `read_report` reads it back.
+report.json has the structure of these records, without pictures and eigenvectors; `read_report` reads it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ModePictures:
 
 @dataclass(frozen=True)
 class SnapshotReport:
-    """One snapshot of one run."""
+    """The results for one snapshot of one run."""
 
     id: str
     step: int
@@ -58,7 +58,7 @@ class SnapshotReport:
 
 @dataclass(frozen=True)
 class RunReport:
-    """One run file; snapshots in order of step."""
+    """The results for one run file; snapshots are in order of step."""
 
     path: str
     label: str
@@ -106,7 +106,7 @@ class Report:
     baseline: str | None = None  # label of the run that the others are compared with; None: of none
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` where two runs have one label, by which comparisons name them."""
+        """Raise `UsageError` if two runs have the same label, since comparisons name runs by labels."""
         labels = [run.label for run in self.runs]
         if len(set(labels)) < len(labels):
             raise UsageError(
@@ -118,7 +118,7 @@ class Report:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return the warnings of all runs; one that all of several runs have comes once."""
+        """Return the warnings of all runs; a warning that all runs share is listed once."""
         own = [
             [(warning.removeprefix(f"{run.path}: "), warning) for warning in run.warnings]
             for run in self.runs
@@ -134,7 +134,7 @@ class Report:
 
         Args:
             folder: absent, empty, or an older report's.
-            overwrite: whether somebody may have added to that report; what was added stays.
+            overwrite: accept a report's folder to which files were added; they are kept.
 
         Raises:
             OutputError: the folder holds something else, or cannot be written.

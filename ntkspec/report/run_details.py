@@ -1,4 +1,4 @@
-"""Collect what the page shows of each run when unfolded: spectra, bounds, checks, configuration, in words."""
+"""Collect the texts of each run's details on the page: spectra, bounds, checks, configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_CONFIG = 20_000  # characters
 
 
 def run_details(styled: StyledRun) -> dict[str, object]:
-    """Return what the template shows of a run, under the names that it has there."""
+    """Return a dict of the values that the template uses for a run."""
     run = styled.run
     kernels = kernel_names([run], 200)
     config = json.dumps(plain(run.config), indent=2, ensure_ascii=False, allow_nan=False)
@@ -75,7 +75,7 @@ def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -
 
 
 def _apart(run: RunReport) -> list[str]:
-    """Say why some kernels have no distance from the first snapshot; equal reasons once."""
+    """Return the reasons why kernels have no distance from the first snapshot, each once."""
     kernels = kernel_names([run], 40)
     return [
         f"No kernel distance: {reason} ({where})."
@@ -92,7 +92,7 @@ def _apart(run: RunReport) -> list[str]:
 
 
 def _reasons(run: RunReport) -> list[str]:
-    """Say why each method was chosen, why there is no alignment, and where; equal reasons once."""
+    """Return why each method was chosen and why there is no alignment, with the kernels; each reason once."""
     kernels = kernel_names([run], 40)
     reasons = [
         (f"Method {spectrum.method}: {spectrum.reason}", kernels[kernel], snapshot)
@@ -109,7 +109,7 @@ def _reasons(run: RunReport) -> list[str]:
 
 
 def _singular(run: RunReport) -> list[str]:
-    """Say which kernels are singular as stored, or as the network's, and why."""
+    """Return which kernels are singular, as stored or for the network itself, and why."""
     kernels = kernel_names([run], 40)
     return [
         f"{kernels[kernel]} at {words.snapshot_name(run, snapshot, 40)}: {statement}."

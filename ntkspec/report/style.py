@@ -61,7 +61,7 @@ _FINENESS = {"low": 0, "coarse": 0, "medium": 1, "mid": 1, "middle": 1, "high": 
 
 @dataclass(frozen=True)
 class StyledRun:
-    """A run, and the way it is shown."""
+    """A run with its name, kind, colours and line style in figures and tables."""
 
     run: RunReport
     index: int  # position in the report
@@ -80,7 +80,11 @@ class StyledRun:
 
 
 def styled_runs(report: Report) -> tuple[StyledRun, ...]:
-    """Return all runs: baseline, Fourier features from low, multigrids from coarse, others as they came."""
+    """Return all runs in the order in which they are shown.
+
+    The order is: baseline, Fourier features from low to high frequency, multigrids from coarse to fine, and
+    others in their order in the report.
+    """
     kinds = _kinds(report)
     order = _order(report, kinds)
     counts = {kind: kinds.count(kind) for kind in _ORDER}
@@ -96,7 +100,7 @@ def styled_runs(report: Report) -> tuple[StyledRun, ...]:
 
 
 def _look(kind: Kind, position: int, count: int) -> tuple[tuple[str, str], tuple[float, ...]]:
-    """Return colours on white and on dark, and dash, of the run at a position among `count` of its kind."""
+    """Return colours on white and on dark, and dashes, of run number `position` of the `count` of a kind."""
     if kind == "other":
         turn, place = divmod(position, len(OWN))
         return (OWN[place], OWN[place]), DASHES[turn % len(DASHES)]
@@ -135,7 +139,7 @@ def last_name(report: Report) -> str:
 
 
 def when_last(report: Report) -> str:
-    """Say when the last snapshots were taken, in the words of a sentence."""
+    """Return a phrase that says when the last snapshots were taken, such as "at the end of training"."""
     name = last_name(report)
     if name == "end":
         return "at the end of training"
@@ -143,7 +147,11 @@ def when_last(report: Report) -> str:
 
 
 def _order(report: Report, kinds: list[Kind]) -> list[int]:
-    """Return positions of the runs as shown: by kind, then by number, or by word if one has none."""
+    """Return the positions of the runs in the order in which they are shown.
+
+    Runs are sorted by kind, and within a kind by the number of `_fineness`; if a run of the kind has no such
+    number, by the words of label and preset, see `_said_fineness`.
+    """
     fineness = [_fineness(run, kind) for run, kind in zip(report.runs, kinds, strict=True)]
     unknown = {kind for kind, number in zip(kinds, fineness, strict=True) if not number > 0}
 
@@ -168,7 +176,7 @@ def _kinds(report: Report) -> list[Kind]:
 
 
 def _kind(run: RunReport) -> Kind:
-    """Return the family that the file names, as our trainer does, or else guess it from its words."""
+    """Return config.family, which our trainer writes; without it, guess the kind from config and label."""
     family = run.config.get("family")
     for kind in _ORDER:
         if family == kind:
@@ -184,7 +192,7 @@ def _kind(run: RunReport) -> Kind:
 
 
 def _words(config: Mapping[str, object]) -> list[str]:
-    """Return words that may name the encoding: those of encoding.kind first, then the preset's."""
+    """Return the words of two config entries that may name the encoding: encoding.kind, then preset."""
     encoding = config.get("encoding")
     kind = encoding.get("kind") if isinstance(encoding, Mapping) else encoding
     return [
@@ -197,7 +205,7 @@ def _split(text: str) -> list[str]:
 
 
 def _fineness(run: RunReport, kind: Kind) -> float:
-    """Return a number that orders runs of a kind: highest frequency or finest level of the config, else 0."""
+    """Return a number that orders runs of a kind: its highest frequency or finest grid level, or 0."""
     encoding = run.config.get("encoding")
     if kind in ("baseline", "other") or not isinstance(encoding, Mapping):
         return 0.0
@@ -211,7 +219,7 @@ def _fineness(run: RunReport, kind: Kind) -> float:
 
 
 def _said_fineness(run: RunReport) -> int:
-    """Return a number that orders runs of a kind, by words of label and preset: 0 for low or coarse, 1, 2."""
+    """Return 0, 1 or 2, which orders runs of a kind by words in label and preset; 0 is low or coarse."""
     preset = run.config.get("preset")
     words = _split(run.label) + (_split(preset) if isinstance(preset, str) else [])
     return next((_FINENESS[word] for word in words if word in _FINENESS), 1)
@@ -226,7 +234,7 @@ def _number(config: Mapping[str, object], *names: str) -> float:
 
 
 def on_ramp(ramp: tuple[str, ...], position: int, count: int) -> str:
-    """Return colour number `position` of `count`, evenly spaced along the ramp; one alone has the end."""
+    """Return colour number `position` of `count`, evenly spaced on a ramp; a single one is the ramp's end."""
     at = (len(ramp) - 1) * (position / (count - 1) if count > 1 else 1.0)
     low = min(int(at), max(len(ramp) - 2, 0))
     return mixed(ramp[low], ramp[min(low + 1, len(ramp) - 1)], at - low)

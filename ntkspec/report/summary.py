@@ -1,4 +1,4 @@
-"""Make the table of all runs that terminal and page show first, and say what its numbers do not show."""
+"""Make the table of all runs that terminal and page show first, and the notes below it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ComparisonTable:
 
 
 def comparison_table(report: Report) -> ComparisonTable:
-    """Return runs, qualities, modes, smallest eigenvalues and decades over the reference's, as shown."""
+    """Return the table as text: runs, metrics, modes, lambda_min, and decades over the reference's."""
     totals = [comparison for comparison in report.comparisons if comparison.of == "total"]
     labels = _in_order(report, {comparison.snapshot for comparison in totals})
     runs = styled_runs(report)
@@ -79,12 +79,12 @@ def _failures(snapshot: SnapshotReport) -> Iterator[str]:
 
 
 def notes(report: Report) -> tuple[str, ...]:
-    """Say what the table does not, and what its numbers do not show, as far as it applies to this report."""
+    """Return notes on what the table leaves out and what its numbers do not show, for this report."""
     return tuple(filter(None, (singular_baseline(report), _modes_note(report), ranking(report))))
 
 
 def _modes_note(report: Report) -> str:
-    """Say what a number of modes is, or, where no run has one although some have targets, why; else ""."""
+    """Return a note: what a number of modes means, or why it was not computed; "" if neither applies."""
     ends = [run.end for run in styled_runs(report) if run.end]
     if any(words.aligned(end) for end in ends):
         return words.MODES + "."
@@ -94,13 +94,13 @@ def _modes_note(report: Report) -> str:
 
 
 def certified_note(report: Report) -> str:
-    """Say what "certified" means, where the report has such bounds; else ""."""
+    """Return a note on what "certified" means; "" if the report has no certified bounds."""
     bounds = (b.bound for run in report.runs for snapshot in run.snapshots for b in snapshot.bounds)
     return words.CERTIFIED + "." if any(bound.certified for bound in bounds) else ""
 
 
 def singular_baseline(report: Report) -> str:
-    """Say why there are no decades, where lambda_min of the reference is exactly zero; else ""."""
+    """Return a note that there are no decades if lambda_min of the reference is exactly zero; else ""."""
     reference = next((run for run in styled_runs(report) if run.run.label == report.baseline), None)
     if reference is None or reference.end is None:
         return ""
@@ -139,7 +139,7 @@ def _row(
 
 
 def _decades(comparison: Comparison, report: Report) -> str:
-    """Return decades in words; "not computed" if a spectrum stops short, "-" if the reference's is zero."""
+    """Return decades as text: "not computed" if eigenvalues are missing, "-" if the reference's is zero."""
     both = [run for run in report.runs if run.label in (comparison.run, comparison.baseline)]
     snapshots = [run.snapshot(comparison.snapshot) for run in both]
     spectra = [snapshot.spectra.get(comparison.of) for snapshot in snapshots if snapshot]

@@ -1,4 +1,4 @@
-"""Draw a run's sign on the page: a line in its colour, on both backgrounds, with the marker of its curves."""
+"""Draw the sample of a run's line that stands beside its name on the page, for light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _PATHS: Mapping[Marker, str] = {  # round the origin, 5 units far at most
 
 
 def swatch(run: StyledRun) -> Markup:
-    """Return a piece of the run's line with its marker, as SVG that readers of the screen pass over."""
+    """Return a piece of the run's line with its marker, as SVG that screen readers ignore."""
     return _line(
         run.colour, run.dark, 2.2, " ".join(f"{2.2 * part:g}" for part in run.dash), _PATHS[run.marker]
     )
 
 
 def stroke(colour: str, dark: str, width: float, dash: str = "") -> Markup:
-    """Return a piece of a line alone.
+    """Return a piece of a line without a marker, as SVG.
 
     Args:
         colour: on white; `dark` on a dark background.
@@ -40,7 +40,7 @@ def stroke(colour: str, dark: str, width: float, dash: str = "") -> Markup:
 
 
 def both(colour: str, dark: str) -> str:
-    """Return the declaration of a colour that follows the theme; old browsers show the light one.
+    """Return a CSS declaration of a colour that follows the theme; old browsers show the light colour.
 
     Example:
         >>> both("#1f1f1f", "#e4e4e4")

@@ -1,4 +1,4 @@
-"""Print the report within one screen: each run and kernel at the end of training, and what won."""
+"""Print the report within one screen: each run and kernel at the end of training, and which run is best."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MOST_WARNINGS = 5  # that are printed
 
 
 def print_report(report: Report, console: Console, *, details: bool = False) -> None:
-    """Print the runs at the end of training, what to know of their numbers, warnings, and what won.
+    """Print the runs at the end of training, notes on the numbers, warnings, and which run is best.
 
     Columns that do not fit are left out, the least important first; colours and width are the console's.
 
     Args:
-        details: print every snapshot and bound in the table's place, and all warnings.
+        details: print every snapshot and bound instead of the table, and all warnings.
     """
     if details:
         print_details(report, console)
@@ -46,7 +46,7 @@ def print_report(report: Report, console: Console, *, details: bool = False) -> 
 
 
 def _print_ends(report: Report, console: Console) -> None:
-    """Print the table of the last snapshots, and what its short words mean."""
+    """Print the table of the last snapshots, and explain its abbreviations."""
     runs, table = styled_runs(report), comparison_table(report)
     print_line(console, _title(report), style="dim")
     columns = _columns(table)
@@ -73,7 +73,7 @@ def _print_ends(report: Report, console: Console) -> None:
 
 
 def _title(report: Report) -> str:
-    """Say what the rows have in common."""
+    """Return the table's title, which states what the rows have in common."""
     count, first = len(report.runs), report.runs[0] if report.runs else None
     head = f"{count} {'run' if count == 1 else 'runs'}, {when_last(report)}"
     if first is None or not _one_size(report.runs):
@@ -87,7 +87,7 @@ def _one_size(runs: Sequence[RunReport]) -> bool:
 
 
 def _columns(table: ComparisonTable) -> list[Column]:
-    """Return the columns; of the qualities the first matters most."""
+    """Return the columns; the first metric is the last to be left out on a narrow terminal."""
     qualities = [
         Column(QUALITIES[name].title, 1 if i == 0 else 5 + i, "right")
         for i, name in enumerate(table.qualities)
@@ -107,7 +107,7 @@ def _rows(row: ComparisonRow, name: str, *, alone: bool) -> list[tuple[str, ...]
     """Return the cells of a run's total kernel, and below it of its sums of blocks.
 
     Args:
-        alone: whether to write the resolved eigenvalues without the number of all, which stands in the title.
+        alone: whether to write the number of resolved eigenvalues without the total, which is in the title.
     """
     end = row.run.end
     if end is None:
@@ -123,7 +123,7 @@ def _rows(row: ComparisonRow, name: str, *, alone: bool) -> list[tuple[str, ...]
 
 
 def _ends_of(spectrum: Spectrum) -> tuple[str, str]:
-    """Return the largest and the smallest eigenvalue in words, or what is known of them."""
+    """Return the largest and the smallest eigenvalue as text, or what is known of them."""
     if words.is_unresolved(spectrum):
         least = f"<= {words.sci_up(spectrum.smallest_at_most)}"
     else:

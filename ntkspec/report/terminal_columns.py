@@ -1,4 +1,4 @@
-"""Print lines, and tables from which a narrow terminal leaves out columns."""
+"""Print lines, and tables without the columns that do not fit on a narrow terminal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Column:
 
 
 def alike(tables: Sequence[list[Column]], width: int) -> list[list[Column]]:
-    """Return tables of the same columns, those that fit in all, as wide in each as in the widest."""
+    """Give several tables the same columns: those that fit in all, each as wide as its widest cell."""
     for columns in zip(*tables, strict=True):
         widest = max(column.width for column in columns)
         for column in columns:
@@ -93,7 +93,10 @@ def print_line(console: Console, text: str, *, style: str = "", indent: int = 0)
 
 
 def written(names: Sequence[str], limit: int, console: Console) -> tuple[str, ...]:
-    """Return the names in the characters that the console can show, still apart."""
+    """Return the names with only characters that the console can show, at most `limit` of them.
+
+    Other characters become "?". Names that would be equal are numbered, so that all stay different.
+    """
     encoding = console.encoding
     return short(tuple(name.encode(encoding, "replace").decode(encoding) for name in names), limit)
 

@@ -82,12 +82,12 @@ def _spectra_columns(run: RunReport) -> list[Column]:
 
 
 def _told(run: RunReport) -> tuple[SnapshotReport, ...]:
-    """Return the snapshots that are shown with all their kernels: of many only the first and the last."""
+    """Return the snapshots to show with all their kernels; if there are many, only the first and the last."""
     return run.snapshots if len(run.snapshots) <= words.MANY else (run.snapshots[0], run.snapshots[-1])
 
 
 def _left_out(run: RunReport) -> Iterator[str]:
-    """Say what is not shown of a run with many snapshots."""
+    """Return a note on what is not shown of a run with many snapshots."""
     count = len(run.snapshots) - len(_told(run))
     if count:
         names = kernel_names([run], 20)
@@ -113,7 +113,11 @@ def _spectrum_cells(snapshot: SnapshotReport, kernel: str, spectrum: Spectrum) -
 
 
 def _bound_lines(run: RunReport) -> Iterator[str]:
-    """Say what is singular or certified, the paper's theorem, Weyl's; of others only that they hold."""
+    """Yield lines on the bounds of a run.
+
+    They state the singular kernels, the paper's theorem, Weyl's inequality and the certified bounds. Of other
+    bounds they state only how many hold.
+    """
     yield from _singular_lines(run)
     by_bound: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for snapshot in _told(run):
@@ -138,7 +142,7 @@ def _bound_lines(run: RunReport) -> Iterator[str]:
 
 
 def thorough(run: RunReport) -> str:
-    """Return what came of the second computations, where they were asked for and hold; else ""."""
+    """Return the result of checks by a second computation; "" if none was asked for, or if none holds."""
     checks = [check for snapshot in run.snapshots for check in snapshot.checks if check.holds]
     if not any(check.name in _THOROUGH for check in checks):
         return ""
@@ -148,7 +152,7 @@ def thorough(run: RunReport) -> str:
 
 
 def _singular_lines(run: RunReport) -> Iterator[str]:
-    """Say which kernels are singular as stored, or as the network's, and why; equal lines once."""
+    """Yield lines: which kernels are singular, as stored or for the network itself, and why; each once."""
     names: dict[str, list[str]] = {}
     kernels = kernel_names([run], 20)
     for snapshot in _told(run):
@@ -174,7 +178,7 @@ def _certified_lines(run: RunReport) -> Iterator[str]:
 
 
 def _bound_line(name: str, of: str, shown: str, statements: Sequence[tuple[str, str, str]]) -> str:
-    """Return a bound's name, its kernel, and what is said of it at each snapshot, equal things once."""
+    """Return a line: a bound's name, its kernel, and the result at each snapshot, equal results once."""
     head = name if of == "total" else f"{name} (of {shown})"
     verdict = _by_snapshot([(snapshot, verdict) for snapshot, verdict, _ in statements])
     if not any(limit for _, _, limit in statements):
@@ -184,7 +188,7 @@ def _bound_line(name: str, of: str, shown: str, statements: Sequence[tuple[str, 
 
 
 def _by_snapshot(statements: Sequence[tuple[str, str]], *, always: bool = False) -> str:
-    """Return "x (init, mid), y (end)"; x alone where all snapshots say it, unless `always`."""
+    """Return "x (init, mid), y (end)"; only "x" if it holds at all snapshots, unless `always`."""
     names: dict[str, list[str]] = {}
     for snapshot, text in statements:
         names.setdefault(text, []).append(snapshot)

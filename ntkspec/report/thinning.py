@@ -1,4 +1,4 @@
-"""Choose the points of a curve that are drawn, where more could not be seen."""
+"""Choose which points of a long curve are drawn; more points would not be visible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collect what is drawn against the step: lambda_max, lambda_min, effective rank and kernel distance."""
+"""Collect what is drawn against the training step: lambda_max, lambda_min, effective rank, distance."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Moment:
 class StepAxis:
     """An axis of steps, linear or, where steps grow by factors, logarithmic.
 
-    A log axis has no zero, so step 0 stands at some distance to the left of the first step after it.
+    A log axis has no zero, so step 0 is drawn at some distance to the left of the first step after it.
     """
 
     first: float | None  # the first step above 0; None: the axis is linear
 
     @staticmethod
     def of(steps: Iterable[int]) -> StepAxis:
-        """Choose the axis for these steps: a log one where half of them would stand in the first fifth.
+        """Choose the axis for these steps: a log axis if half of them lie in the first fifth of the axis.
 
         Example:
             >>> StepAxis.of([0, 1, 10, 100, 1000]).first, StepAxis.of([0, 50, 100]).first
@@ -60,7 +60,7 @@ class StepAxis:
         return StepAxis(float(above[0]))
 
     def position(self, step: int) -> float:
-        """Return where a step stands on a linear axis that is labelled by `ticks`."""
+        """Return the coordinate of a step on a linear axis with the labels of `ticks`."""
         if self.first is None:
             return float(step)
         return math.log10(step) if step else math.log10(self.first) - _GAP

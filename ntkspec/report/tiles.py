@@ -1,4 +1,4 @@
-"""Collect the pictures of a report: of what was to be learnt, then of what each run has learnt."""
+"""Collect the pictures of a report: targets, and what each run has learnt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_PIXELS = 512  # of a picture's side; larger ones are thinned
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture, and what stands under it."""
+    """A picture, and the text below it."""
 
     picture: Picture
     run: StyledRun | None  # None: the truth

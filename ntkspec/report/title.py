@@ -51,7 +51,7 @@ def title(report: Report) -> str:
 
 
 def setting(report: Report) -> tuple[str, ...]:
-    """Return what a reader who has never seen such a page must know: what is shown, and what names mean.
+    """Return sentences that introduce the page: what is shown, and what the names mean.
 
     Example:
         >>> setting(Report("", "", "cpu", ()))

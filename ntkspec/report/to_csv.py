@@ -31,11 +31,11 @@ _FORMULA = re.compile(rf"(?:\A|(?<=[{_SEPARATORS}]))(?=[{_PASSED}]*[{_SIGNS}])|\
 
 
 def text(value: str) -> str:
-    """Return a cell that no spreadsheet runs, from a text that may come from a foreign file.
+    """Return a text, which may come from an untrusted file, as a cell that no spreadsheet runs as a formula.
 
-    A cell could begin at the start, and after each character that a reader may take for a separator. There,
-    what would be a formula gets an apostrophe before it. So does what would be one without its own
-    apostrophes, since otherwise two texts could become equal.
+    A program that reads the CSV may split the text at any character that it takes for a separator. An
+    apostrophe is inserted before each part that a spreadsheet would run as a formula, and before each part
+    that would be a formula without its own apostrophes, so that different texts stay different.
 
     Example:
         >>> text("=1+1"), text("'=1+1"), text("a;=1"), text("a = b")
@@ -50,7 +50,7 @@ def write_csv(report: Report, file: TextIO) -> None:
     Numbers have all their digits, and index counts from 1. resolved is 1 for a number that can be quoted,
     zero is 1 for an exact zero; where both are 0 the value lies somewhere in [0, floor]. radial_frequency is
     that of the eigenfunction over a whole picture, empty where none was drawn. Text is quoted, with an
-    apostrophe before whatever a spreadsheet would take for a formula; see `text`.
+    apostrophe before each part that a spreadsheet would run as a formula; see `text`.
     """
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(COLUMNS)

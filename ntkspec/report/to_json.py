@@ -57,7 +57,7 @@ def dumps(report: Report) -> str:
 
 
 def plain(value: object, depth: int = 0) -> object:
-    """Return any value as JSON can carry it: no NaN or Infinity, strings as keys, text for all else."""
+    """Convert any value to JSON values: null for NaN and Infinity, strings as keys, text for other types."""
     if value is None or isinstance(value, bool | str | int):
         return value
     if isinstance(value, np.generic):

@@ -1,4 +1,4 @@
-"""Read a tree of JSON that anybody may have written; errors say in a line what is wrong, and where."""
+"""Read values from untrusted JSON; each error says in one line what is wrong, and where."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ LARGEST = 2**53  # integers up to here are exact in every reader of JSON
 
 @dataclass(frozen=True)
 class Node:
-    """A value of the tree, and where it stands.
+    """A value in a JSON document, and its place in it.
 
-    Every method raises `ReportFileError` where the value is not what was asked for.
+    Every method raises `ReportFileError` if the value does not have the type that the method returns.
     """
 
     value: Any
@@ -34,11 +34,11 @@ class Node:
 
     @property
     def where(self) -> str:
-        """Return the file and the way to the value, for messages."""
+        """Return the file and the path to the value, for messages."""
         return f"{self.file}: {self.path}" if self.path else self.file
 
     def refuse(self, expected: str, got: str | None = None) -> NoReturn:
-        """Raise a `ReportFileError`: something else was expected here."""
+        """Raise a `ReportFileError` that says what was expected in place of this value."""
         raise ReportFileError(
             self.where,
             expected=expected,
@@ -47,7 +47,7 @@ class Node:
         )
 
     def __getitem__(self, name: str) -> Node:
-        """Return the member of that name; it must be there."""
+        """Return the member of that name; raise `ReportFileError` if it is missing."""
         if not isinstance(self.value, dict):
             self.refuse("an object")
         if name not in self.value:
@@ -67,7 +67,7 @@ class Node:
             yield name, self[name]
 
     def each(self, read: Callable[[Node], Item]) -> tuple[Item, ...]:
-        """Return what `read` makes of each item of a list."""
+        """Apply `read` to each item of a list, and return the results."""
         if not isinstance(self.value, list):
             self.refuse("a list")
         return tuple(read(Node(item, self.file, f"{self.path}[{i}]")) for i, item in enumerate(self.value))
@@ -128,7 +128,7 @@ class Node:
         return values
 
     def _all_good(self, null: float | None, least: float) -> NDArray[np.float64] | None:
-        """Return what `numbers` returns if all is well, else None; fast, for reports of a million numbers."""
+        """Return the result of `numbers` if all items are valid, else None; fast for a million numbers."""
         kinds = {float, int} if null is None else {float, int, type(None)}
         if not isinstance(self.value, list) or not kinds.issuperset(map(type, self.value)):
             return None
@@ -148,7 +148,7 @@ def parse(text: bytes, file: str) -> Node:
     """Read JSON strictly: in UTF-8, without NaN and Infinity.
 
     Raises:
-        ReportFileError: the text is no such JSON.
+        ReportFileError: the text is not such JSON.
 
     Example:
         >>> parse(b'{"version": 1}', "report.json")["version"].integer()

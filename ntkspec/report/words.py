@@ -1,4 +1,4 @@
-"""Write numbers in words: a value, an unresolved value, a bound or a ratio, in the same way everywhere.
+"""Format numbers as text, the same everywhere: values, unresolved values, bounds and ratios.
 
 The texts are ASCII. A bound on a number is rounded to the safe side: "<=" upwards, ">=" downwards.
 """
@@ -45,22 +45,22 @@ INFINITE = "infinite"
 
 
 def sci(value: float) -> str:
-    """Return a number with two significant digits: 5.1e-03."""
+    """Return a number as text with two significant digits: 5.1e-03."""
     return f"{value:.1e}" if value else "0"
 
 
 def sci_up(value: float) -> str:
-    """Return a number with two significant digits, rounded up."""
+    """Return a number as text with two significant digits, rounded up."""
     return _rounded(value, ROUND_CEILING)
 
 
 def sci_down(value: float) -> str:
-    """Return a number with two significant digits, rounded down."""
+    """Return a number as text with two significant digits, rounded down."""
     return _rounded(value, ROUND_FLOOR)
 
 
 def lambda_max(spectrum: Spectrum) -> str:
-    """Return the largest eigenvalue, or say why there is none."""
+    """Return the largest eigenvalue as text, or why it has no number."""
     if is_zero(spectrum):
         return ZERO
     value = spectrum.lambda_max
@@ -92,14 +92,14 @@ def is_unresolved(spectrum: Spectrum) -> bool:
 
 
 def singular(spectrum: Spectrum) -> str:
-    """Say of the stored numbers "exactly singular: rank <= 624 of 1024, why" where that is known, else ""."""
+    """Return "exactly singular: rank <= 624 of 1024, why" if that is known of the stored numbers, else ""."""
     if not spectrum.singular or spectrum.rank is None or is_zero(spectrum):
         return ""
     return f"exactly singular: rank <= {spectrum.rank.at_most} of {spectrum.size}, {spectrum.rank.reason}"
 
 
 def network(spectrum: Spectrum) -> str:
-    """Say what is known of the network's kernel, or of the stored numbers beside it, by regions; else ""."""
+    """Return what activation regions prove of the rank of the network's kernel or the stored one; else ""."""
     regions = spectrum.regions
     if regions is None or regions.independent >= spectrum.size or singular(spectrum) or is_zero(spectrum):
         return ""
@@ -154,12 +154,12 @@ def distance(snapshot: SnapshotReport, kernel: str) -> str:
 
 
 def aligned(snapshot: SnapshotReport | None) -> Alignment | None:
-    """Return where the target lies in a snapshot's total kernel, or None where that is not known."""
+    """Return the alignment of the targets with a snapshot's total kernel, or None if it is not known."""
     return None if snapshot is None else snapshot.alignments.get("total")
 
 
 def alignment(shares: Alignment, of: str = "the targets", share: float = 0.9) -> str:
-    """Say how many of a kernel's modes hold a share: "3 of its 1,024 modes hold 90% of the targets".
+    """Return how many modes contain a share: "3 of its 1,024 modes hold 90% of the targets".
 
     Args:
         shares: of the targets in the modes of the kernel that "its" refers to.
@@ -175,7 +175,7 @@ def alignment(shares: Alignment, of: str = "the targets", share: float = 0.9) ->
 
 
 def modes(shares: Alignment, share: float = 0.9) -> str:
-    """Say how many modes hold a share, for a column: "3"; "> 832" where the resolved ones do not."""
+    """Return how many modes contain a share, for a column: "3", or "> 832" if all 832 resolved do not."""
     count = shares.modes(share)
     return f"> {shares.more_than(share):,}" if count is None else f"{count:,}"
 
@@ -201,12 +201,12 @@ def theorem(bound: CheckedBound) -> str:
 
 
 def bound(checked: CheckedBound, spectrum: Spectrum) -> str:
-    """Say in one line what a bound says of the spectrum."""
+    """Return one line that states what a bound implies for the spectrum."""
     return f"{theorem(checked)} {held(checked, spectrum)}; {bound_on_lambda_min(checked)}"
 
 
 def bound_on_lambda_min(checked: CheckedBound) -> str:
-    """Say what a bound says of lambda_min."""
+    """Return a text that states what a bound implies for lambda_min."""
     limit = limit_of_lambda_min(checked)
     return f"lambda_min {limit}" if limit else "says nothing about lambda_min (vacuous)"
 
@@ -228,7 +228,7 @@ def certified(bounds: Sequence[CheckedBound]) -> str:
 
 
 def _both_sides(bounds: Sequence[CheckedBound]) -> tuple[float, float]:
-    """Return the best of the lower bounds and of the upper ones; 0 and infinity where there are none."""
+    """Return the largest lower bound and the smallest upper bound; 0 and infinity if there are none."""
     lower = (float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "lower")
     upper = (float(checked.bound.values[-1]) for checked in bounds if checked.bound.side == "upper")
     return max(lower, default=0.0), min(upper, default=math.inf)
@@ -269,12 +269,12 @@ def gathered(run: RunReport, statements: Iterable[tuple[str, str, SnapshotReport
 
 
 def mode(run: RunReport) -> str:
-    """Say how the outputs were taken together."""
+    """Return a text that says how the kernels of several outputs were combined."""
     return run.mode if isinstance(run.mode, str) else f"output {run.mode} alone"
 
 
 def held(checked: CheckedBound, spectrum: Spectrum) -> str:
-    """Say whether the spectrum obeys the bound, and for how many eigenvalues."""
+    """Return a text: whether the spectrum satisfies the bound, and for how many eigenvalues."""
     broken = checked.bound.broken(spectrum)
     if checked.holds:
         few = checked.bound.quantity == "lambda_min" or len(broken) <= 1

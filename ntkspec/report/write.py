@@ -1,4 +1,4 @@
-"""Write report folders and JSON files, which are complete or not there at all."""
+"""Write report folders and JSON files, completely or not at all."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ FOLDER = FolderKind(
 
 
 def check_folder(folder: Path, *, overwrite: bool = False) -> None:
-    """Raise `OutputError` where `write_report` would refuse this folder; nothing is written.
+    """Raise `OutputError` if `write_report` would refuse this folder; write nothing.
 
-    The folder may be absent, empty, or one that this program wrote and nobody added to.
+    A folder is accepted if it is absent, empty, or written by this program without any added files.
 
     Args:
         folder: what is to be written.
-        overwrite: whether somebody may have added to a report; that stays.
+        overwrite: accept a report's folder to which files were added; they are kept.
     """
     FOLDER.check(folder, overwrite=overwrite)
 
@@ -61,7 +61,7 @@ def write_report(report: Report, folder: Path, *, overwrite: bool = False) -> li
 
 
 def check_json_file(path: Path) -> None:
-    """Raise `OutputError` where `write_json_file` would refuse this path; nothing is written.
+    """Raise `OutputError` if `write_json_file` would refuse this path; write nothing.
 
     A file that exists may be replaced only if it is empty or a report that this program wrote.
     """

@@ -1,6 +1,7 @@
 """Write the report of a population in a process of its own, whose memory is given back when it ends.
 
-It reads from standard input what to write, as JSON: {"reports", "folder", "failures", "broken"}.
+Read the arguments of `write_population` from standard input, as a JSON object with the keys "reports",
+"folder", "failures" and "broken".
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ntkspec.population.report import Failed, write_population
 
 
 def main() -> int:
-    """Write the report that standard input asks for; return the exit code."""
+    """Write the report described by the JSON on standard input; return the exit code."""
     return run_command(_write)
 
 

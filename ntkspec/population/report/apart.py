@@ -1,4 +1,4 @@
-"""Have a population's report written by another process, whose memory is given back when it ends."""
+"""Write a population's report in another process, so that its memory is given back when that ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ntkspec.population.report.records import Failed
 def write_population_apart(
     reports: Sequence[Path], folder: Path, failures: Sequence[Failed], broken: Sequence[str]
 ) -> None:
-    """Call `write_population` in another process, since it reads much, and this one may run for days.
+    """Call `write_population` in another process: it needs much memory, and this process may run for days.
 
     Raises:
         OutputError: the other process failed, and has printed why.

@@ -30,7 +30,11 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class SpectrumStatistics:
-    """Statistics of one kernel of a cohort: at every kept index, and of the last eigenvalue."""
+    """Statistics over the runs of a cohort of one kernel's eigenvalues.
+
+    The arrays have an entry for each eigenvalue index that is kept of a spectrum; further fields describe the
+    smallest eigenvalue.
+    """
 
     index: Counts  # (k,) from 1
     runs: int  # that have this kernel
@@ -49,14 +53,14 @@ class SpectrumStatistics:
 
     @property
     def median_smallest(self) -> float | None:
-        """Return the median of lambda_min, which may be 0, or None if it is not known to 1%."""
+        """Return the median of lambda_min, which may be 0; or None if its limits differ by more than 1%."""
         least, most = (interval.value for interval in self.smallest)
         return least / 2 + most / 2 if agree(least, most) else None
 
 
 @dataclass(frozen=True)
 class MetricStatistics:
-    """Statistics of one metric of a cohort, over the runs in which it is a finite number."""
+    """Statistics of one metric over those runs of a cohort in which it is a finite number."""
 
     mean: Interval
     quantiles: tuple[float, ...]  # at `QUANTILES`
@@ -86,7 +90,7 @@ class Cohort:
 
 
 def cohorts_of(population: KeptPopulation) -> tuple[Cohort, ...]:
-    """Return all cohorts, sorted by label, then the latest snapshot first, then the most runs first."""
+    """Return all cohorts, sorted by label, then by step and by number of runs, both in descending order."""
     members: dict[tuple[str, str, Kernels], list[KeptSnapshot]] = {}
     for run in population.runs:
         for snapshot in run.snapshots:
@@ -100,9 +104,9 @@ def cohorts_of(population: KeptPopulation) -> tuple[Cohort, ...]:
 
 
 def at_stage(cohorts: Iterable[Cohort], label: str, stage: Stage) -> list[Cohort]:
-    """Return the cohorts of a label at a stage of training, those with most runs first.
+    """Return the cohorts of a label at a stage of training, those with the most runs first.
 
-    There is at least one at the end: if runs have no common snapshot there, the latest cohort is taken.
+    For the stage "end" there is at least one: if no cohort has that stage, the latest one is returned.
     """
     of_label = [cohort for cohort in cohorts if cohort.label == label]
     of_stage = [cohort for cohort in of_label if cohort.stage == stage]
@@ -165,7 +169,7 @@ def _of_spectra(group: Sequence[KeptSpectrum]) -> SpectrumStatistics:
 
 
 def _smallest(low: Values, high: Values, middle: Enclosure) -> tuple[Interval, Interval]:
-    """Return the medians of what lambda_min is at least and at most, with intervals of its logarithm."""
+    """Return medians of the lower and the upper limits of lambda_min, with intervals computed in log10."""
     with np.errstate(divide="ignore"):  # log10(0)
         decades = np.log10([low, high]).T.tolist()
     least, most = median([Known(*ends) for ends in decades])
@@ -173,7 +177,7 @@ def _smallest(low: Values, high: Values, middle: Enclosure) -> tuple[Interval, I
 
 
 def _from_decades(decades: Interval, middle: Values) -> Interval:
-    """Return the interval of a number from that of its logarithm; its value is the last of the medians."""
+    """Return the interval of a number from that of its log10; its value is the last entry of the medians."""
     low, high = np.power(10.0, [decades.low, decades.high]).tolist()
     return Interval(float(middle[-1]), low, high, decades.count)
 

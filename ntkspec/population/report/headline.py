@@ -21,10 +21,10 @@ _ALIKE: Mapping[State, str] = {
 
 
 def headline(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel], when: str) -> str:
-    """Return a sentence that says which label has the largest smallest eigenvalues, or why that is unknown.
+    """Return a sentence that says for which label lambda_min is largest, or why that is unknown.
 
     Args:
-        cohorts: of all labels; those at the end with the commonest kernels count.
+        cohorts: of all labels; those at the end of training with the commonest kernels are compared.
         labels: all labels.
         when: when the last snapshots were taken, such as "at the end of training".
     """
@@ -41,7 +41,7 @@ def headline(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel], when: str)
 
 
 def commonest(cohorts: Iterable[Cohort]) -> Kernels:
-    """Return the kind of kernels that most runs have."""
+    """Return the kernel size, number of outputs and output mode that most runs have."""
     runs: Counter[Kernels] = Counter()
     for cohort in cohorts:
         runs[cohort.kernels] += cohort.runs
@@ -49,7 +49,7 @@ def commonest(cohorts: Iterable[Cohort]) -> Kernels:
 
 
 def _all_alike(totals: Totals) -> str:
-    """Say why no run has a smallest eigenvalue; return "" if one has, or if the reasons differ."""
+    """Return a text: why lambda_min of no run is a number; "" if one is, or if the reasons differ."""
     states = _states(totals)
     runs = states.total()
     state = next((state for state in _ALIKE if states[state] == runs), None)
@@ -62,7 +62,7 @@ def _all_alike(totals: Totals) -> str:
 
 
 def _alone(totals: Totals) -> str:
-    """State the smallest eigenvalue of the only label."""
+    """Return a text that states lambda_min of the only label."""
     ((label, statistics),) = totals.items()
     if statistics.runs == 1:
         return f"the smallest eigenvalue of the one run, {label.name}, is {_value(statistics)}"
@@ -73,7 +73,10 @@ def _alone(totals: Totals) -> str:
 
 
 def _compared(totals: Totals) -> str:
-    """Compare the label with the largest median with the baseline, or else with the smallest."""
+    """Return a text that compares the label with the largest median of lambda_min with another label.
+
+    That is the baseline or, without one, the label with the smallest median.
+    """
     numbers = {label: statistics.median_smallest or 0.0 for label, statistics in totals.items()}
     top = max(numbers, key=lambda label: numbers[label])
     if not numbers[top]:

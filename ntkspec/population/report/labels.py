@@ -51,17 +51,17 @@ def shown_labels(population: KeptPopulation) -> tuple[ShownLabel, ...]:
 
 
 def last_cohorts(cohorts: Sequence[Cohort], labels: Iterable[ShownLabel]) -> dict[ShownLabel, Cohort]:
-    """Return the cohort of each label at the end of training, of several that with the most runs."""
+    """Return the cohort of each label at the end of training; of several, the one with the most runs."""
     return {label: at_stage(cohorts, label.label, "end")[0] for label in labels}
 
 
 def when(population: KeptPopulation) -> str:
-    """Return in words when the last snapshots were taken, such as "at the end of training"."""
+    """Return a text that says when the last snapshots were taken, such as "at the end of training"."""
     return when_last(_report(population, tuple(population.examples)))
 
 
 def _report(population: KeptPopulation, labels: Iterable[str]) -> Report:
-    """Return a report with one run for each label, from which the kind of run is read."""
+    """Return a report with one run for each label, which tells the kind of its runs (baseline, grid, ...)."""
     wanted = set(labels)
     examples = tuple(run for label, run in population.examples.items() if label in wanted)
     return Report(created="", producer="", backend="cpu", runs=examples)

@@ -21,7 +21,7 @@ _LARGEST = 1e100
 
 
 def fig_metrics(ends: Mapping[ShownLabel, Cohort]) -> Figure | None:
-    """Draw a panel for each metric with a row for each label; None where there is no metric.
+    """Draw a panel for each metric with a row for each label; return None if there is no metric.
 
     Args:
         ends: the last cohort of each label; labels with a colour are drawn.
@@ -49,7 +49,7 @@ def fig_metrics(ends: Mapping[ShownLabel, Cohort]) -> Figure | None:
 
 
 def _drawable(cohort: Cohort) -> dict[str, MetricStatistics]:
-    """Return the metrics whose numbers fit on an axis: other writers' files may have numbers of any size."""
+    """Return the metrics whose numbers fit on an axis; other programs' files may have numbers of any size."""
     return {
         name: statistics
         for name, statistics in cohort.metrics.items()

@@ -62,7 +62,7 @@ def render_page(
 def _support(
     population: KeptPopulation, cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]
 ) -> list[str]:
-    """Return sentences that a reader needs beside the headline."""
+    """Return sentences that support or qualify the headline."""
     sentences = []
     ends = [cohort for label in labels for cohort in at_stage(cohorts, label.label, "end")]
     if len({cohort.kernels for cohort in ends}) > 1:

@@ -69,10 +69,10 @@ def read_population(
 
 
 def _checked(report: Report, path: Path) -> Report:
-    """Return a report if every run has a snapshot, and each snapshot kernels of one size.
+    """Check that every run has a snapshot, and each snapshot kernels of one size; return the report.
 
     Raises:
-        ReportFileError: it is not so, or there is no run.
+        ReportFileError: a run or a snapshot fails this check, or there is no run.
     """
     sizes = [{s.size for s in snap.spectra.values()} for run in report.runs for snap in run.snapshots]
     if not report.runs or not all(run.snapshots for run in report.runs):
@@ -124,9 +124,9 @@ def _kept_spectrum(snapshot: SnapshotReport, name: str) -> KeptSpectrum:
 
 
 def enclosed(spectrum: Spectrum) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what the kept eigenvalues are at least and at most, see `KeptSpectrum`; (k,) each.
+    """Return the lower and the upper limits of the kept eigenvalues, see `KeptSpectrum`; (k,) each.
 
-    An eigenvalue that was not computed is at most the last one that was.
+    The upper limit of an eigenvalue that was not computed is the last one that was.
 
     Example:
         >>> kept = Spectrum(np.array([4.0, 0.5]), np.zeros(2), 1.0, 2, 4.5, "gram", "float64")
@@ -158,7 +158,7 @@ def _state(spectrum: Spectrum) -> State:
 
 
 def _example(run: RunReport) -> RunReport:
-    """Return a run without its numbers, which tells what kind of run it is."""
+    """Return a copy of a run without its numbers, from which the kind of the run can still be found."""
     return replace(
         run,
         snapshots=tuple(

@@ -1,4 +1,4 @@
-"""The records that are kept of each run of a population: some kB, whatever the size of its kernels."""
+"""Define the records that are kept of each run of a population: a few kB for kernels of any size."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Failed:
 
 @dataclass(frozen=True)
 class KeptSpectrum:
-    """A thinned spectrum: what each kept eigenvalue is at least and at most.
+    """A thinned spectrum: a lower and an upper limit of each eigenvalue that is kept.
 
-    Both are the eigenvalue itself where it is resolved, and 0 where it is exactly zero. An unresolved one is
-    at least 0 and at most the floor, or what activation regions prove of the stored numbers.
+    Both limits are the eigenvalue itself if it is resolved, and 0 if it is exactly zero. If it is unresolved,
+    the lower limit is 0, and the upper limit is the floor or a bound that activation regions prove.
     """
 
     low: NDArray[np.float64]  # (k,) at `ntkspec.population.outcomes.indices(size)`
@@ -48,7 +48,7 @@ class KeptSpectrum:
 
 @dataclass(frozen=True)
 class KeptSnapshot:
-    """What is kept of one snapshot of a run."""
+    """The record that is kept of one snapshot of a run."""
 
     id: str
     label: str
@@ -61,7 +61,7 @@ class KeptSnapshot:
 
 @dataclass(frozen=True)
 class KeptRun:
-    """What is kept of one run."""
+    """The record that is kept of one run."""
 
     folder: str  # name of the folder of its report
     path: str  # of the run file

@@ -1,4 +1,4 @@
-"""Draw the figure "spectra": median, mean and middle half of a label's runs at each index."""
+"""Draw the figure "spectra": median, mean and quartiles of a label's runs at each eigenvalue index."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LAST: dict[Stage, str] = {"init": "first snapshot", "mid": "middle snapshot", "
 
 
 def fig_spectra(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figure | None:
-    """Draw a panel for each stage of training; None where nothing is known to lie above zero.
+    """Draw a panel for each stage of training; return None if no eigenvalue is known to be above zero.
 
     Args:
         cohorts: of all labels.
@@ -56,7 +56,7 @@ def fig_spectra(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> Figu
 def _of_labels(
     cohorts: Sequence[Cohort], labels: Sequence[ShownLabel], stage: Stage
 ) -> Iterator[tuple[ShownLabel, Cohort]]:
-    """Yield each label with its cohort at a stage, of several the one with the most runs."""
+    """Yield each label with its cohort at a stage; if it has several, the one with the most runs."""
     for label in labels:
         for cohort in at_stage(cohorts, label.label, stage)[:1]:
             yield label, cohort
@@ -68,7 +68,11 @@ def _has_curve(cohort: Cohort) -> bool:
 
 
 def _draw(axes: Axes, statistics: SpectrumStatistics, label: ShownLabel, *, dashed: bool) -> None:
-    """Draw the median where it is a number, a cross where that ends, and beyond it what it is at most."""
+    """Draw the statistics of one kernel of a cohort against the eigenvalue index.
+
+    The median is a line, with a cross at its last number. Where the median is not a number, its upper limit
+    is a faint line. For more than one run the quartiles are a band and, unless `dashed`, the mean is dotted.
+    """
     index, median, colour = statistics.index, statistics.median, label.colour or GREY
     positive = np.flatnonzero(median.numbers > 0)
     if positive.size:
@@ -114,7 +118,7 @@ def _title(stage: Stage, cohorts: Sequence[Cohort]) -> str:
 
 
 def _marks(cohorts: Sequence[Cohort]) -> list[Line2D | Patch]:
-    """Return legend entries for the marks that are drawn."""
+    """Return legend entries for the marks that the figure contains."""
     spectra = [
         cohort.spectra[name] for cohort in cohorts for name in ("total", "no_grid") if name in cohort.spectra
     ]

@@ -18,7 +18,7 @@ _MOST_METRICS = 3  # of those that reports do not know
 
 @dataclass(frozen=True)
 class Row:
-    """One cohort as it is shown."""
+    """A row of the table: one cohort, as it is shown."""
 
     label: ShownLabel
     runs: str
@@ -58,7 +58,7 @@ def sections(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> tuple[S
 
 
 def in_order(metrics: Iterable[str]) -> list[str]:
-    """Return the names of metrics, each once, those that reports know first.
+    """Return the names of metrics, each once; metrics that `ntkspec.qualities` knows come first.
 
     Example:
         >>> in_order(["loss", "psnr_db", "loss", "accuracy"])
@@ -70,7 +70,7 @@ def in_order(metrics: Iterable[str]) -> list[str]:
 
 
 def metrics_in_table(cohorts: Iterable[Cohort]) -> list[str]:
-    """Return the metrics that have a column: those that reports know, or else the first few."""
+    """Return the metrics that have a column: those that `ntkspec.qualities` knows, or else the first few."""
     metrics = in_order(name for cohort in cohorts for name in cohort.metrics)
     return [name for name in metrics if name in QUALITIES] or metrics[:_MOST_METRICS]
 

@@ -91,7 +91,11 @@ def _enclosure(statistic: Enclosure) -> dict[str, object]:
 
 
 def _interval(estimate: Interval) -> dict[str, object]:
-    """Return a statistic of `count` runs; low and high are its 95% interval, or the range of few runs."""
+    """Return a statistic as JSON values, with the number of runs (`count`) and its interval.
+
+    low and high are the ends of a bootstrap interval (95%) or, for fewer than `FEW` runs, the least and the
+    largest value; for a single run they are null. interval names which: "bootstrap", "range" or null.
+    """
     if estimate.count == 1:
         return {**asdict(estimate), "low": None, "high": None, "interval": None}
     return {**asdict(estimate), "interval": "bootstrap" if estimate.count >= FEW else "range"}

@@ -1,4 +1,4 @@
-"""Write the numbers of a population in words, as `ntkspec.report.words` does for a run."""
+"""Format the numbers of a population as text, as `ntkspec.report.words` does for those of a run."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NETWORK = "network singular"
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: a number in words, and its interval or another remark."""
+    """A cell of a table: the text of a number, and that of its interval or of another remark."""
 
     value: str
     beside: str = ""
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number of things in words.
+    """Return a number with its noun, in the plural if the number is not 1.
 
     Example:
         >>> count(1, "run"), count(1200, "run")
@@ -40,10 +40,10 @@ def count(number: int, noun: str) -> str:
 
 
 def smallest(statistics: SpectrumStatistics) -> Cell:
-    """Return the median of lambda_min with its interval, or what all runs have in common.
+    """Return a cell with the median of lambda_min and its interval, or with what is known instead.
 
-    It is a number, "0", "unresolved (<= x)" with x of all runs, "<= x" with x of the median, "not computed",
-    or "unresolved" where no x is known.
+    The text is a number, "0" or "not computed"; "unresolved (<= x)", where x bounds lambda_min of all runs;
+    "<= x", where x bounds the median; or "unresolved" if no bound is known.
     """
     least, most = statistics.smallest
     median = statistics.median_smallest
@@ -62,7 +62,7 @@ def smallest(statistics: SpectrumStatistics) -> Cell:
 
 
 def states(runs: Mapping[State, int]) -> str:
-    """Return in how many runs lambda_min is a number, exactly zero, unresolved or not computed.
+    """Return a text: in how many runs lambda_min is a number, exactly zero, unresolved or not computed.
 
     Example:
         >>> states({"resolved": 2, "zero": 1, "unresolved": 0, "not computed": 0})
@@ -72,7 +72,7 @@ def states(runs: Mapping[State, int]) -> str:
 
 
 def counts(runs: Mapping[State, int]) -> str:
-    """Return the same counts as `states`, as numbers alone.
+    """Return the counts of `states` as numbers, without words.
 
     Example:
         >>> counts({"resolved": 2, "zero": 1, "unresolved": 0, "not computed": 3})
@@ -83,7 +83,7 @@ def counts(runs: Mapping[State, int]) -> str:
 
 
 def metric(name: str, statistics: MetricStatistics | None, runs: int) -> Cell:
-    """Return the mean of a metric with its interval, in its usual unit and digits; "-" where it has none."""
+    """Return a cell with the mean of a metric and its interval, in its unit; "-" if it has no value."""
     if statistics is None:
         return Cell("-")
     mean = statistics.mean
@@ -96,7 +96,7 @@ def metric(name: str, statistics: MetricStatistics | None, runs: int) -> Cell:
 
 
 def effective_rank(statistics: SpectrumStatistics) -> Cell:
-    """Return the mean effective rank with its interval; "-" where none is known."""
+    """Return a cell with the mean effective rank and its interval; "-" if it is known for no run."""
     mean = statistics.effective_rank
     if mean is None:
         return Cell("-")
@@ -105,7 +105,7 @@ def effective_rank(statistics: SpectrumStatistics) -> Cell:
 
 
 def kernels(kind: Kernels) -> str:
-    """Return the size of kernels, and how several outputs were taken together.
+    """Return a text: the size of the kernels, and how the kernels of several outputs were combined.
 
     Example:
         >>> kernels(Kernels(64, 1, "trace")), kernels(Kernels(192, 3, "full")), kernels(Kernels(64, 3, "0"))
@@ -129,7 +129,7 @@ def intervals(sizes: Iterable[int]) -> str:
 
 
 def _network(statistics: SpectrumStatistics) -> str:
-    """Return in words in how many runs the network's kernel is singular; "" if in none."""
+    """Return a text: in how many runs the kernel of the network is proved singular; "" if in none."""
     singular, runs = statistics.network_singular, statistics.runs
     if not singular:
         return ""

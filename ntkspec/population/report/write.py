@@ -1,4 +1,4 @@
-"""Write the folder of a population's report, whole or not at all."""
+"""Write the folder of a population's report, completely or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOLDER = FolderKind(
 
 
 def check_folder(folder: Path) -> None:
-    """Raise `OutputError` where `write_population` would refuse this folder; nothing is written."""
+    """Raise `OutputError` if `write_population` would refuse this folder; write nothing."""
     FOLDER.check(folder)
 
 

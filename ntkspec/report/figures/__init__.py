@@ -1,7 +1,7 @@
-"""The figures of a report: each is a module of this folder, found by its name.
+"""Draw the figures of a report: each module of this folder draws one, which has the module's name.
 
-A module has ORDER, its place among the figures, `draw(report)`, which returns a Figure, or None where the
-report lacks what it needs, and `caption(report)`.
+A module defines ORDER, the figure's place among the others; `draw(report)`, which returns a Matplotlib
+Figure, or None if the report lacks the data for it; and `caption(report)`, which returns its caption.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ NAMES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
 
 
 class FigureModule(Protocol):
-    """A module of this folder."""
+    """The functions and the constant that each module of this folder defines."""
 
     ORDER: int
 
     def draw(self, report: Report) -> Figure | None:
-        """Draw the figure, or return None where the report lacks what it needs."""
+        """Draw the figure, or return None if the report lacks the data for it."""
         ...
 
     def caption(self, report: Report) -> Caption:
-        """Return how to read the figure."""
+        """Return the figure's title, alternative text and caption."""
         ...
 
 
 def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
-    """Yield the figures that the report has enough for, by name, drawn one at a time."""
+    """Yield (name, figure) for each figure for which the report has data.
+
+    Each figure is drawn only when it is asked for, so that a single one is in memory.
+    """
     for name, module in _modules().items():
         figure = module.draw(report)
         if figure is not None:
@@ -43,11 +46,11 @@ def draw_all(report: Report) -> Iterator[tuple[str, Figure]]:
 
 
 def captions(report: Report) -> dict[str, Caption]:
-    """Return how to read each figure, by its name, in order."""
+    """Return a dict from each figure's name to its caption, in the order of the page."""
     return {name: module.caption(report) for name, module in _modules().items()}
 
 
 def _modules() -> dict[str, FigureModule]:
-    """Load the modules, and Matplotlib with them."""
+    """Import all modules of this folder, and so Matplotlib; return them by name, sorted by ORDER."""
     modules = {name: cast(FigureModule, importlib.import_module(f"{__name__}.{name}")) for name in NAMES}
     return dict(sorted(modules.items(), key=lambda item: item[1].ORDER))

@@ -1,4 +1,4 @@
-"""The ablation: grid networks with and without the gradients of their grids."""
+"""Draw the figure "ablation": spectra of grid networks with and without the gradients of their grids."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ORDER = 4  # among the figures
 
 
 def caption(report: Report) -> Caption:
-    """Return how to read the figure."""
+    """Return the figure's title, alternative text and caption."""
     return Caption(
         title="What the grid's gradients do",
         alt="Log-log plots of the spectra of the baseline, the grid network, and the grid network without "
@@ -40,11 +40,11 @@ def caption(report: Report) -> Caption:
 
 
 def draw(report: Report, *, narrow: bool = False) -> Figure | None:
-    """Draw baseline, grid network, and that without its grid's gradients: a panel for each grid network.
+    """Draw a panel for each grid network: baseline, network, and network without its grid's gradients.
 
     Args:
         report: what to draw.
-        narrow: one panel above the other, as a phone shows them.
+        narrow: stack the panels in one column, for narrow screens such as phones.
     """
     runs = styled_runs(report)
     grids = with_kernel(runs, "no_grid")[:MOST_PANELS]

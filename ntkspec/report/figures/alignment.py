@@ -1,4 +1,4 @@
-"""The figure "alignment": where the targets lie in each run's spectrum at the end."""
+"""Draw the figure "alignment": in which modes of each run's last kernel the targets lie."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _POINTS = 400  # of a curve; more cannot be seen
 
 
 def caption(report: Report) -> Caption:
-    """Return how to read the figure."""
+    """Return the figure's title, alternative text and caption."""
     return Caption(
         title="Where the targets lie in the spectrum",
         alt="Two log-log plots, a line for each run: the share of the targets outside of the first k modes "
@@ -47,7 +47,7 @@ def caption(report: Report) -> Caption:
 def draw(report: Report, kernel: str = "total") -> Figure | None:
     """Draw the share of the targets beyond the first k modes, and the residual over time of gradient flow.
 
-    Return None where no run's last snapshot has a mode to align the targets with.
+    Return None if no run's last snapshot has a resolved mode with which the targets can be compared.
     """
     runs = [
         (run, run.end.alignments[kernel])
@@ -78,7 +78,11 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
 
 
 def _draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
-    """Draw shares down to `LEAST`; a cross marks the last resolved mode, if its share is drawn."""
+    """Draw the share of the targets that lies outside of the first k modes, against k.
+
+    Shares below `LEAST` are not drawn. If some modes are not resolved, a cross marks the last resolved one,
+    unless its share is below `LEAST`.
+    """
     counts = thinned(len(alignment.target), _POINTS)
     shares = np.array([alignment.beyond(count) for count in counts.tolist()])
     above = shares >= LEAST
@@ -96,7 +100,7 @@ def _draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -
 
 
 def _draw_residual(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
-    """Draw the residual as a band between its limits, which differ where modes are not resolved."""
+    """Draw the residual against time as a band between its bounds, equal where all modes are resolved."""
     flow = alignment.residual_over_time(STEPS / alignment.eigenvalues[0])
     if flow is None:
         return

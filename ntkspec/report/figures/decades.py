@@ -1,4 +1,4 @@
-"""The smallest eigenvalues, on one axis."""
+"""Draw the figure "decades": the smallest eigenvalues of all runs on one axis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ORDER = 7  # among the figures
 
 
 def caption(report: Report) -> Caption:
-    """Return how to read the figure."""
+    """Return the figure's title, alternative text and caption."""
     return Caption(
         title="Smallest eigenvalues",
         alt="Dot plot of the smallest eigenvalue of each run on a log axis; arrows for unresolved ones.",
@@ -26,7 +26,10 @@ def caption(report: Report) -> Caption:
 
 
 def draw(report: Report) -> Figure | None:
-    """Draw the smallest eigenvalues at the end on a log axis; an arrow from the floor where unresolved."""
+    """Draw the smallest eigenvalues at the end of training on a log axis.
+
+    An eigenvalue that is not resolved is drawn as an arrow that begins at the floor.
+    """
     runs = with_kernel(styled_runs(report), "total", at_end=True)[: 3 * MOST_PANELS]
     if len(runs) < 2 or all(run.end is None or words.is_zero(run.end.spectra["total"]) for run in runs):
         return None

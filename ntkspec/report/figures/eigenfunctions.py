@@ -1,4 +1,4 @@
-"""The figure "eigenfunctions": a row of pictures for each run, one for each of a few modes of its kernel."""
+"""Draw the figure "eigenfunctions": a row for each run, with pictures of a few modes of its kernel."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EXTREME = (
 
 @dataclass(frozen=True)
 class _Row:
-    """A run and the modes that are drawn of it."""
+    """A row of the figure: a run, and the modes of its kernel that are drawn."""
 
     name: str  # of the run; and of the snapshot, where that is not the end
     shown: ModePictures
@@ -46,17 +46,20 @@ class _Row:
 
     @property
     def whole(self) -> bool:
-        """Return whether the patterns are known over the whole picture."""
+        """Return whether the eigenfunctions are known at all pixels, rather than at the samples only."""
         return any(cycles is not None for cycles in self.shown.frequencies)
 
     @property
     def modes(self) -> tuple[int, ...]:
-        """Return the modes to draw: late ones cannot be told from noise at the samples alone."""
+        """Return the numbers of the modes to draw.
+
+        If eigenfunctions are known at the samples only, modes after `LATEST` look like noise and are omitted.
+        """
         return tuple(mode for mode in self.shown.modes if self.whole or mode <= LATEST)
 
 
 def caption(report: Report) -> Caption:
-    """Return how to read the figure."""
+    """Return the figure's title, alternative text and caption."""
     rows = _rows(report)
     cells = (
         " The patterns are known at the sampled points alone: a cell is their mean in it, grey where there "
@@ -81,7 +84,7 @@ def caption(report: Report) -> Caption:
 
 
 def draw(report: Report) -> Figure | None:
-    """Draw some modes of each run's total kernel; None where the report has none."""
+    """Draw some modes of each run's total kernel; return None if the report has none."""
     every = _rows(report)
     rows = every[:MOST_RUNS]
     modes = sorted({mode for row in rows for mode in row.modes})
@@ -109,7 +112,10 @@ def _rows(report: Report) -> list[_Row]:
 
 
 def _row(run: StyledRun) -> _Row | None:
-    """Return the modes of the last snapshot that has them over a whole picture, else of the last with any."""
+    """Return the row of a run, made from one of its snapshots, or None if none has modes to draw.
+
+    This is the last snapshot whose modes are known over a whole picture, or else the last one with modes.
+    """
     candidates = [(snap, shown) for snap in run.run.snapshots if (shown := snap.eigenfunctions) is not None]
     whole = [
         (snap, shown) for snap, shown in candidates if any(cycles is not None for cycles in shown.frequencies)
@@ -122,7 +128,10 @@ def _row(run: StyledRun) -> _Row | None:
 
 
 def _draw(axes: Axes, row: _Row, at: int, left: float, top: float) -> None:
-    """Draw one mode into a square, as a picture that is blank where no point lies, and its numbers below."""
+    """Draw one mode as a picture in a square, and write its eigenvalue and frequency below.
+
+    Cells in which no point lies are grey.
+    """
     picture, ratio = _cells(row.points, row.values[:, at])
     most = float(np.nanpercentile(np.abs(picture), EXTREME)) or 1.0
     wide, high = min(ratio, 1.0), min(1 / ratio, 1.0)
@@ -138,15 +147,16 @@ def _say(axes: Axes, x: float, y: float, label: str, **look: Any) -> None:
 
 
 def _numbers(shown: ModePictures, at: int) -> str:
-    """Return the eigenvalue of a mode and, where it is known, its radial frequency, in words."""
+    """Return a text with the eigenvalue of a mode and, if known, its radial frequency."""
     cycles, eigenvalue = shown.frequencies[at], rf"$\lambda$ = {words.sci(shown.eigenvalues[at])}"
     return eigenvalue if cycles is None else f"{eigenvalue}\n{cycles:.{1 if cycles < 10 else 0}f} cycles"
 
 
 def _cells(points: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Return the mean of the values in each cell of a picture, NaN where no point lies, and width / height.
+    """Return the mean of the values in each cell of a picture, and the picture's width / height.
 
-    Pixels get a cell each, or a square of them; scattered points about as many cells as there are points.
+    A cell in which no point lies is NaN. If the points are the pixels of a picture, a cell is a pixel or a
+    square of pixels. If they are scattered, there are about as many cells as points.
     """
     grid = PixelGrid.from_points(points)
     height, width = grid.shape if grid else (math.ceil(math.sqrt(len(points))),) * 2

@@ -1,4 +1,4 @@
-"""Families of runs side by side."""
+"""Draw the figure "panels": families of runs side by side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ORDER = 5  # among the figures
 
 
 def caption(report: Report) -> Caption:
-    """Return how to read the figure."""
+    """Return the figure's title, alternative text and caption."""
     return Caption(
         title="Two families side by side",
         alt="Log-log plots of the spectra of the baseline, the Fourier feature networks and the grid "
@@ -38,7 +38,11 @@ def caption(report: Report) -> Caption:
 
 
 def draw(report: Report) -> Figure | None:
-    """Draw baseline with Fourier features, baseline with grids, and highest Fourier features with grids."""
+    """Draw three panels, each of which compares two families of runs.
+
+    These are the baseline and Fourier features; the baseline and grids; and the Fourier features of the
+    highest frequency and grids.
+    """
     runs = with_kernel(styled_runs(report), "total")
     base, ffes, mpes = of_kind(runs, "baseline")[:1], of_kind(runs, "ffe"), of_kind(runs, "mpe")
     panels = [

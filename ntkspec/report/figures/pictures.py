@@ -1,4 +1,4 @@
-"""What the runs have learnt, beside what they were to learn."""
+"""Draw the figure "pictures": the target picture and the picture that each run has learnt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORDER = 6  # among the figures
 
 
 def caption(report: Report) -> Caption:
-    """Return how to read the figure."""
+    """Return the figure's title, alternative text and caption."""
     return Caption(
         title="Reconstructions",
         alt="The target picture and the picture that each run has learnt.",
@@ -28,7 +28,10 @@ def caption(report: Report) -> Caption:
 
 
 def draw(report: Report) -> Figure | None:
-    """Draw the target and each run's reconstruction at the end, with its quality."""
+    """Draw the target and each run's reconstruction at the end of training, with its metrics.
+
+    Return None if the report has no pictures.
+    """
     shown = tiles(styled_runs(report))[: 3 * MOST_PANELS]
     if not shown:
         return None

@@ -1,4 +1,4 @@
-"""The figure "spectra": eigenvalues against index, of all runs and all snapshots."""
+"""Draw the figure "spectra": eigenvalues against index, of all runs and all snapshots."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _STEPWISE = (
 
 
 def caption(report: Report) -> Caption:
-    """Return how to read the figure."""
+    """Return the figure's title, alternative text and caption."""
     if by_step(report):
         return Caption(
             title="Spectra",
@@ -68,7 +68,7 @@ def caption(report: Report) -> Caption:
 def draw(report: Report) -> Figure | None:
     """Draw eigenvalues against index: up to eight runs in one pair of axes, more in a small panel each.
 
-    With more snapshots than a start, a middle and an end, each run has a panel, its curves coloured by step.
+    If some run has more than three snapshots, each run has a panel of its own, with curves coloured by step.
     """
     runs = with_kernel(styled_runs(report), "total")
     if not runs:
@@ -89,7 +89,11 @@ def draw(report: Report) -> Figure | None:
 
 
 def with_kernel(runs: Sequence[StyledRun], kernel: str, *, at_end: bool = False) -> tuple[StyledRun, ...]:
-    """Return the runs with this kernel; unless `at_end`, only where some snapshot's is not exactly zero."""
+    """Return the runs that have a kernel of this name to draw.
+
+    With `at_end`, these are the runs whose last snapshot has the kernel. Otherwise they are the runs in which
+    the kernel of at least one snapshot is not exactly zero.
+    """
     return tuple(
         run
         for run in runs
@@ -128,7 +132,7 @@ def _stepwise_spectra(runs: Sequence[StyledRun]) -> Figure:
 
 
 def _columns(count: int) -> int:
-    """Return how many panels stand side by side: at most four, but two where there are four."""
+    """Return the number of columns for `count` panels: at most 4, and 2 for four panels (a 2 x 2 grid)."""
     return min(4, count) if count != 4 else 2
 
 
@@ -156,7 +160,7 @@ def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[Styled
 
 
 def _draw_steps(axes: Axes, run: StyledRun, *, hatch: bool = False) -> None:
-    """Draw the total kernel of a run at all snapshots, coloured by step, and its floor at the last."""
+    """Draw spectra of a run's total kernel at all snapshots, coloured by step, and the floor of the last."""
     last: Spectrum | None = None
     for moment in moments(run.run, stepwise=True):
         last = moment.snapshot.spectra["total"]
@@ -166,7 +170,10 @@ def _draw_steps(axes: Axes, run: StyledRun, *, hatch: bool = False) -> None:
 
 
 def _step_bar(figure: Figure, axes: Sequence[Axes], runs: Sequence[StyledRun]) -> None:
-    """Add a bar that says which colour is which step, or first and last where runs differ in steps."""
+    """Add a colour bar for the steps.
+
+    If the runs have different steps, only its ends are labelled, "first" and "last".
+    """
     steps = same_steps(runs)
     count = len(steps) if steps else 64
     colours = ListedColormap([step_colour(i, count) for i in range(count)])

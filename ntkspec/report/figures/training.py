@@ -1,4 +1,4 @@
-"""The figure "through training": four panels against the step, a line for each run."""
+"""Draw the figure "training": four quantities of a kernel against the training step, a line for each run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NARROW = 5.0  # largest over least number, below which a log axis has too few nu
 
 
 def caption(report: Report) -> Caption:
-    """Return how to read the figure."""
+    """Return the figure's title, alternative text and caption."""
     return Caption(
         title="Through training",
         alt="Four panels against the step of training: largest eigenvalue, smallest eigenvalue, effective "
@@ -54,7 +54,7 @@ def caption(report: Report) -> Caption:
 
 
 def draw(report: Report, kernel: str = "total") -> Figure | None:
-    """Draw a kernel's four quantities at every snapshot; None where no run has more than one."""
+    """Draw four quantities of a kernel at every snapshot; return None if no run has two snapshots."""
     if not has_training(report):
         return None
     axis, steps = StepAxis.of(steps_of(report)), steps_of(report)
@@ -91,7 +91,10 @@ def _draw(
     pick: Callable[[Moment], Value],
     sign: str,
 ) -> None:
-    """Draw a line through numbers that follow one another; limits and zeros are marks that nothing joins."""
+    """Draw one quantity of a run against the step.
+
+    Consecutive snapshots with a number are joined by a line. Upper limits and exact zeros are separate marks.
+    """
     size = 4.5 if len(moments) <= _CROWDED else 2.5
     places = [(axis.position(moment.step), pick(moment)) for moment in moments]
     stretch: list[tuple[float, float]] = []
@@ -143,7 +146,7 @@ def _finish(axes: Axes, title: str, *, log: bool) -> None:
 
 
 def _in_data(axes: Axes) -> list[Line2D]:
-    """Return the lines that show numbers; a zero is a mark at the edge of the axes instead."""
+    """Return the lines that show numbers, without the marks for zeros at the edge of the axes."""
     return [line for line in axes.lines if line.get_transform() == axes.transData]
 
 
@@ -156,7 +159,7 @@ def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:
 
 
 def _handles(values: Sequence[Value]) -> list[Line2D]:
-    """Return legend entries for the marks that there are."""
+    """Return legend entries for the marks that the figure contains."""
     marks = [mark("numerical floor", linewidth=0.8, alpha=_FAINT)]
     if any(value.at_most is not None for value in values):
         marks.append(mark("unresolved: at most this", marker="v", linestyle="none", markersize=6, **_HOLLOW))
