@@ -28,6 +28,12 @@ from ntkspec.store import open_run
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Reports without figures, for tests that look at none: drawing takes most of the time."""
+    monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
+
+
+@pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -72,7 +78,7 @@ def test_one_run_default_folder(here, capsys):
     assert all(check["holds"] for check in end["checks"])
 
 
-def test_check_computes_everything_a_second_way(here, capsys):
+def test_check_computes_everything_a_second_way(here, undrawn, capsys):
     runs.write_run(here / "run.h5", label="MPE")
     assert main(["run.h5", "--check", "--outputs", "full"]) == 0
     out = capsys.readouterr().out
@@ -90,7 +96,7 @@ def test_check_needs_all_eigenvalues(here, capsys, options):
     assert "--check: expected all eigenvalues" in capsys.readouterr().err
 
 
-def test_regions_that_nothing_obeys_are_said(here, capsys):
+def test_regions_that_nothing_obeys_are_said(here, undrawn, capsys):
     with runs.RunWriter(here / "run.h5", inputs=np.random.default_rng(0).random((12, 2))) as run:
         with run.snapshot("end", step=1, label="end") as snapshot:
             snapshot.write(0, np.ones((12, 2)), cases.mixed(12), np.zeros(12, np.int64))
@@ -100,7 +106,7 @@ def test_regions_that_nothing_obeys_are_said(here, capsys):
     assert "level.0, level.1, layer.0, layer.1" in out
 
 
-def test_bounds_that_do_not_fit_are_left_out_and_said(here, capsys, monkeypatch):
+def test_bounds_that_do_not_fit_are_left_out_and_said(here, undrawn, capsys, monkeypatch):
     monkeypatch.setattr(enclosure, "KERNELS_HELD", 3.0)
     runs.write_run(here / "run.h5", cases.mixed(300), steps=(1,))
     assert main(["run.h5", "--memory", "0.0019", "--method", "gram", "--details"]) == 0
@@ -112,7 +118,7 @@ def test_bounds_that_do_not_fit_are_left_out_and_said(here, capsys, monkeypatch)
     assert "Theorem 1 holds" in out
 
 
-def test_a_report_with_added_files_is_replaced_where_asked(here, capsys):
+def test_a_report_with_added_files_is_replaced_where_asked(here, undrawn, capsys):
     runs.write_run(here / "run.h5", label="MPE")
     assert main(["run.h5", "-q"]) == 0
     (here / "run-report/notes.txt").write_text("precious")
@@ -189,7 +195,9 @@ def test_runs_of_different_outputs_are_not_compared(here):
 
 @pytest.mark.parametrize("outputs", ["trace", "full", "1"])
 @pytest.mark.parametrize("method", ["auto", "gram", "svd", "dual", "lanczos"])
-def test_methods_and_modes(here, method, outputs):
+def test_methods_and_modes(here, method, outputs, request):
+    if method != "auto":  # whose figures are drawn
+        request.getfixturevalue("undrawn")
     runs.write_run(here / "run.h5")
     assert (
         main(["run.h5", "--method", method, "--outputs", outputs, "-k", "4", "-q", "--snapshot", "end"]) == 0
@@ -211,14 +219,14 @@ def test_results_do_not_depend_on_the_memory_budget(here):
         assert (np.abs(spectrum.eigenvalues - tight.spectra[name].eigenvalues) <= spectrum.error).all()
 
 
-def test_other_samples_are_warned_of(here, capsys):
+def test_other_samples_are_warned_of(here, undrawn, capsys):
     runs.write_run(here / "a.h5", cases.mixed(12), label="a")
     runs.write_run(here / "b.h5", cases.mixed(11), label="b")
     assert main(["a.h5", "b.h5"]) == 0
     assert "its samples are not those of a.h5" in " ".join(capsys.readouterr().out.split())
 
 
-def test_an_interrupted_file_is_analysed_with_a_warning(here, capsys):
+def test_an_interrupted_file_is_analysed_with_a_warning(here, undrawn, capsys):
     runs.write_run(here / "run.h5")
     with h5py.File("run.h5", "r+") as file:
         file.attrs["complete"] = False
@@ -321,7 +329,7 @@ def test_a_full_disk_behind_stdout_is_one_line(here):
     assert done.stderr.count("\n") == 1, done.stderr
 
 
-def test_hostile_names_do_not_break_out_of_the_line(here, capsys):
+def test_hostile_names_do_not_break_out_of_the_line(here, undrawn, capsys):
     runs.write_run(here / "run.h5", label="a\nb\x1b[31m[bold]")
     assert main(["run.h5", "--snapshot", "x\ny"]) == 2
     err = capsys.readouterr().err
@@ -331,7 +339,7 @@ def test_hostile_names_do_not_break_out_of_the_line(here, capsys):
     assert "\x1b" not in capsys.readouterr().out
 
 
-def test_an_old_report_survives_a_failed_one(here, capsys):
+def test_an_old_report_survives_a_failed_one(here, undrawn, capsys):
     runs.write_run(here / "run.h5")
     assert main(["run.h5", "-q"]) == 0
     before = (here / "run-report/report.json").read_bytes()
