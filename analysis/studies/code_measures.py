@@ -107,9 +107,7 @@ def measures(root: Path, revision: str) -> Measures:
         empty_remedies=tuple(remedy for remedy in remedies if EMPTY_REMEDIES.match(remedy)),
         import_circles=tuple(circles(root)),
         files_of_a_bound=_most_files(trees, _bounds(trees)),
-        files_of_a_figure=_most_files(
-            {path: tree for path, tree in trees.items() if "report" in path.parts}, ("panels", "ablation")
-        ),
+        files_of_a_figure=_files_of_figure(trees, "panels"),
         files_of_a_metric=_most_files(trees, ("psnr_db_held_out", "ms_ssim", "iou", "chamfer")),
         lines_of_package=_lines(root / "ntkspec"),
         lines_of_analysis=_lines(root / "analysis"),
@@ -190,16 +188,17 @@ def _python(script: str, root: Path) -> str:
     ).stdout
 
 
-def _bounds(trees: Mapping[Path, ast.AST]) -> tuple[str, ...]:
-    """Return the names of the functions that make a bound."""
+def _bounds(trees: Mapping[Path, ast.Module]) -> tuple[str, ...]:
+    """Return the names of the functions that make a bound: that return one, or are decorated by `stated`."""
+    functions = [node for tree in trees.values() for node in tree.body if isinstance(node, ast.FunctionDef)]
     return tuple(
         node.name
-        for tree in trees.values()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and isinstance(node.returns, ast.Name)
-        and node.returns.id == "Bound"
-        and not node.name.startswith("_")
+        for node in functions
+        if not node.name.startswith("_")
+        and (
+            (isinstance(node.returns, ast.Name) and node.returns.id == "Bound")
+            or any("stated(" in ast.unparse(decorator) for decorator in node.decorator_list)
+        )
     )
 
 
@@ -207,6 +206,16 @@ def _most_files(trees: Mapping[Path, ast.AST], names: Sequence[str]) -> int:
     """Return in how many files a name stands, as a name or a string of its own; of these the largest."""
     words = [{word for node in ast.walk(tree) for word in _words_of(node)} for tree in trees.values()]
     return max(sum(name in of_file for of_file in words) for name in names)
+
+
+def _files_of_figure(trees: Mapping[Path, ast.AST], name: str) -> int:
+    """Return in how many files of reports a figure's name stands as a string, or is the file's own name."""
+    return sum(
+        path.stem == name
+        or any(isinstance(node, ast.Constant) and node.value == name for node in ast.walk(tree))
+        for path, tree in trees.items()
+        if "report" in path.parts
+    )
 
 
 def _words_of(node: ast.AST) -> Iterator[str]:
