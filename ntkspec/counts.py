@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -39,7 +40,9 @@ def _whole(value: object) -> int | None:
         return None
     if isinstance(value, float | np.floating):
         return int(value) if value.is_integer() else None
+    if not isinstance(value, SupportsIndex):
+        return None
     try:
-        return operator.index(value)  # type: ignore[arg-type]  # anything else raises
+        return operator.index(value)
     except Exception:  # whatever __index__ raises
         return None

@@ -37,7 +37,7 @@ def run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def last(path: Path, **asked: object) -> SnapshotReport:
-    settings = RunSettings(backend="cpu", snapshot="end", **asked)  # type: ignore[arg-type]  # of any field
+    settings = RunSettings(backend="cpu", snapshot="end", **asked)
     return analyze_run(path, settings).snapshots[-1]
 
 
@@ -66,7 +66,7 @@ def test_some_of_the_samples_in_other_output_modes(run_file: Path, outputs: obje
         assert run.targets is not None
         end = run.snapshot("end")
         jacobian, targets = end.jacobian.rows(numbers), run.targets[numbers]
-        found = ntkspec.alignment(jacobian, targets, end.outputs[numbers], outputs, backend="cpu")  # type: ignore[arg-type]
+        found = ntkspec.alignment(jacobian, targets, end.outputs[numbers], outputs, backend="cpu")
     assert said.size == (14 if outputs == "full" else 7)
     assert said.target == pytest.approx(found.target, rel=1e-3)
 
@@ -90,7 +90,7 @@ def test_why_there_is_none(run_file: Path, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(UsageError, match="method auto or gram or svd or lanczos"):
         RunSettings(alignment="always", method="dual")
     with pytest.raises(UsageError, match="auto, always, never"):
-        RunSettings(alignment="sometimes")  # type: ignore[arg-type]
+        RunSettings(alignment="sometimes")
     bare = tmp_path / "bare.h5"
     for targets in (None, np.ones((12, 2))):
         with runs.RunWriter(bare, inputs=np.zeros((12, 2)), targets=targets, overwrite=True) as run:

@@ -46,6 +46,13 @@ def test_a_bound_is_its_function_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert theorem(checked["nothing"]) == "No eigenvalue is negative"
 
 
+def test_a_bound_does_not_take_the_name_of_another() -> None:
+    decorate = statement.stated("", "", source="", assumptions="", side="lower", name="theorem1")
+    with pytest.raises(ValueError, match="'theorem1', which another has"):
+        decorate(lambda: (np.zeros(1), True))
+    assert statement.title_of("theorem1") == "Theorem 1"
+
+
 def test_a_figure_is_its_module_alone(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("ntkspec.report.figures.blank")
     module.__dict__.update(

@@ -65,6 +65,9 @@ def stated(
         computed_from: what reports compute it from; see `Source`. None: reports do not compute it.
         name: of the bound; default: that of the function.
 
+    Raises:
+        ValueError: another bound has this name, which it would replace in every report.
+
     Example:
         >>> @stated("Sign", "lambda_i(K) >= 0", source="K = J J^T", assumptions="none", side="lower")
         ... def sign(size: int) -> Values:
@@ -75,6 +78,8 @@ def stated(
 
     def decorate(compute: Callable[Arguments, Values]) -> Callable[Arguments, Bound]:
         key = name or compute.__name__
+        if key in _statements:
+            raise ValueError(f"expected a name of its own for a bound, got {key!r}, which another has")
         statement = Statement(
             key, title, theorem, source, assumptions, side, quantity, certified, computed_from
         )
