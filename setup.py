@@ -1,4 +1,4 @@
-"""Give the distribution its long description: README.md, without links that lead nowhere outside the repository."""
+"""Give the distribution its long description: README.md without links that work in the repository alone."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 
 from setuptools import setup
 
-ADDRESS = ""  # before the path of a file in the repository, ending in "/"; "": links to files become plain text
+ADDRESS = (
+    ""  # before the path of a file in the repository, ending in "/"; "": links to files become plain text
+)
 PICTURE = re.compile(r"!\[[^\]]*\]\((?!https?:)[^)]*\)\n\n\*[^*]+\*\n\n")  # with its caption
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
 
 
 def long_description(readme: str, address: str = ADDRESS) -> str:
-    """Return a Markdown text whose links to files of the repository are absolute, or plain text without an address.
+    """Return a Markdown text with absolute links to files of the repository.
 
-    Without an address, pictures are left out with the caption below them.
+    Without an address, these links become plain text, and pictures are left out with the captions below them.
     """
     if address:
         return LINK.sub(rf"[\1]({address}\2)", readme)
