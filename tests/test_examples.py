@@ -18,11 +18,17 @@ MODULES = [
     if ">>>" in path.read_text(encoding="utf-8")
 ]
 WITH_DASK = "ntkspec.cluster.slurm"
+WITH_TORCH = ("ntkspec.export.", "ntkspec.nets.")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=needs.dask if name == WITH_DASK else ()) for name in MODULES]
-)
+def needed(name):
+    """Return the marks of a module that needs an extra."""
+    if name.startswith(WITH_TORCH):
+        return needs.torch
+    return needs.dask if name == WITH_DASK else ()
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needed(name)) for name in MODULES])
 def test_examples(name):
     done = doctest.testmod(importlib.import_module(name))
     assert done.attempted
