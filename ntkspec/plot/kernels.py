@@ -64,14 +64,13 @@ def spectra(what: What, *, kernel: str = "total", ax: Axes | None = None, legend
                 draw_steps(axes, run, kernel, hatch=True, shade=run.colour if shaded else "")
             else:
                 draw_run(axes, run, kernel, hatch=not several, signed=several)
-        finish(axes)
-        drawn = [snap.spectra[kernel] for run in runs for snap in run.run.snapshots if kernel in snap.spectra]
-        entries = (
-            [entry(run, kernel, several=True) for run in runs]
-            if several
-            else _of_snapshots(runs[0], kernel, stepwise=stepwise, shaded=shaded)
-        )
-        add_legend(axes, [*entries, *mark_handles(drawn, hatch=not several)], shown=legend)
+    finish(axes)
+    drawn = [snap.spectra[kernel] for run in runs for snap in run.run.snapshots if kernel in snap.spectra]
+    if several:
+        entries = [entry(run, kernel, several=True) for run in runs]
+    else:
+        entries = _of_snapshots(runs[0], kernel, stepwise=stepwise, shaded=shaded)
+    add_legend(axes, [*entries, *mark_handles(drawn, hatch=not several)], shown=legend)
     return axes
 
 
@@ -129,18 +128,13 @@ def ablation(what: What, *, ax: Axes | None = None, legend: bool = True) -> Axes
     several = len(grids) > 1
     with sized(axes):
         draw_ablation(axes, grids, next(iter(beside), None))
-        finish(axes)
-        entries = [
-            *(entry(run) for run in beside),
-            *(entry(run, several=several) for run in grids),
-            handle("without the grid's gradients", NO_GRID_COLOUR),
-        ]
-        drawn = [
-            snapshot.spectra[kernel]
-            for run in runs
-            for snapshot in run.run.snapshots
-            for kernel in ("total", "no_grid")
-            if kernel in snapshot.spectra
-        ]
-        add_legend(axes, [*entries, *mark_handles(drawn, hatch=True)], shown=legend)
+    finish(axes)
+    entries = [
+        *(entry(run) for run in beside),
+        *(entry(run, several=several) for run in grids),
+        handle("without the grid's gradients", NO_GRID_COLOUR),
+    ]
+    ends = [run.end.spectra for run in runs if run.end]
+    drawn = [spectra[kernel] for spectra in ends for kernel in ("total", "no_grid") if kernel in spectra]
+    add_legend(axes, [*entries, *mark_handles(drawn, hatch=True)], shown=legend)
     return axes

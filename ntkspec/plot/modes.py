@@ -62,9 +62,9 @@ def alignment(what: What, *, kernel: str = "total", ax: Axes | None = None, lege
     with sized(axes):
         for run, each in zip(runs, alignments, strict=True):
             draw_outside(axes, run, each, sign_of(run, several=several))
-        finish_shares(axes, "number of modes $k$", "share of the targets beyond mode $k$")
-        entries = [entry(run, kernel, several=several) for run in runs if run.run.label]
-        add_legend(axes, [*entries, *end_handles(alignments)], shown=legend)
+    finish_shares(axes, "number of modes $k$", "share of the targets beyond mode $k$")
+    entries = [entry(run, kernel, several=several) for run in runs if run.run.label]
+    add_legend(axes, [*entries, *end_handles(alignments)], shown=legend)
     return axes
 
 

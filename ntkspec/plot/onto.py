@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from ntkspec.report.style import OWN, StyledRun
 
 _WIDE, _LEAST = 4.0, 0.55  # inches of axes on which lines have the report's widths; least share of these
 _TEXT = 9.0  # points of a legend there
+_COLUMN = 5  # entries of a legend on wide axes, beyond which it has two columns
 
 
 def axes_of(ax: Axes | None, where: str) -> Axes:
@@ -49,20 +51,26 @@ def axes_of(ax: Axes | None, where: str) -> Axes:
 @contextlib.contextmanager
 def sized(axes: Axes) -> Iterator[None]:
     """Make what is drawn meanwhile thinner and smaller on narrow axes."""
-    before = {*axes.lines}
+    before, factor = {*axes.lines}, _factor(axes)
     yield
-    factor = _factor(axes)
     for line in axes.lines:
         if line not in before:
-            line.set_linewidth(line.get_linewidth() * factor)
-            line.set_markersize(line.get_markersize() * factor)
-            line.set_markeredgewidth(line.get_markeredgewidth() * factor)
+            _resize(line, factor)
 
 
 def _factor(axes: Axes) -> float:
     """Return a share of the report's sizes, 1 on axes that are as wide as its panels."""
-    inches = axes.get_window_extent().width / axes.figure.dpi
-    return min(max(inches / _WIDE, _LEAST), 1.0)
+    return min(max(_inches(axes) / _WIDE, _LEAST), 1.0)
+
+
+def _inches(axes: Axes) -> float:
+    return float(axes.get_window_extent().width) / axes.figure.dpi
+
+
+def _resize(line: Line2D, factor: float) -> None:
+    line.set_linewidth(line.get_linewidth() * factor)
+    line.set_markersize(line.get_markersize() * factor)
+    line.set_markeredgewidth(line.get_markeredgewidth() * factor)
 
 
 def free_colours(axes: Axes, runs: Sequence[StyledRun]) -> tuple[StyledRun, ...]:
@@ -87,21 +95,24 @@ def add_legend(axes: Axes, handles: Iterable[Line2D | Patch], *, shown: bool) ->
 
     The entries are lines without points, which belong to the axes, so that `axes.legend` finds them again.
     """
-    there = {*map(_look, axes.get_legend_handles_labels()[0])}
+    there, factor = {*map(_look, axes.get_legend_handles_labels()[0])}, _factor(axes)
     for each in handles:
         if _look(each) not in there:
             axes.add_artist(each)
+            if isinstance(each, Line2D):
+                _resize(each, factor)
     entries = sorted(axes.get_legend_handles_labels()[0], key=lambda each: _look(each)[1] == GREY)
     if not (entries and shown):
         return
-    factor = _factor(axes)
     usual = FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points()
+    size = min(usual, _TEXT * factor)
     legend = axes.legend(
-        handles=entries,
-        fontsize=min(usual, _TEXT * factor), handlelength=1.0 + factor, borderpad=0.3, labelspacing=0.3,
-        edgecolor="none",
+        handles=entries, ncols=2 if len(entries) > _COLUMN and factor == 1 else 1, fontsize=size,
+        handlelength=1.0 + factor, columnspacing=1.0, borderpad=0.3, labelspacing=0.3, edgecolor="none",
     )  # fmt: skip
     legend.set_in_layout(False)  # or the axes would shrink where it is wider
+    for words in legend.get_texts():  # a letter is about half as wide as high; a line and margins take four
+        words.set_text(textwrap.fill(words.get_text(), max(8, int(72 * _inches(axes) / size * 2) - 8)))
 
 
 def _look(entry: Artist) -> tuple[object, str]:

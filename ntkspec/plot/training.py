@@ -69,13 +69,13 @@ def over_steps(
     with sized(axes):
         for run in runs:
             draw_course(axes, StepAxis(None), run, courses[run.index], sign_of(run, several=several))
-        of_kernel, distance = quantity in QUANTITIES, quantity == "distance"
-        finish_course(axes, log=of_kernel and not distance, from_zero=distance)
-        _set_steps(axes)
-        axes.set_ylabel(QUANTITIES[cast(Quantity, quantity)] if of_kernel else _metric(quantity))
-        points = [point for points in courses.values() for point in points]
-        entries = [entry(run, kernel if of_kernel else "total", several=several) for run in runs]
-        add_legend(axes, [*entries, *course_handles(points)], shown=legend)
+    of_kernel, distance = quantity in QUANTITIES, quantity == "distance"
+    finish_course(axes, log=of_kernel and not distance, from_zero=distance)
+    _set_steps(axes)
+    axes.set_ylabel(QUANTITIES[cast(Quantity, quantity)] if of_kernel else _metric(quantity))
+    points = [point for points in courses.values() for point in points]
+    entries = [entry(run, kernel if of_kernel else "total", several=several) for run in runs]
+    add_legend(axes, [*entries, *course_handles(points)], shown=legend)
     return axes
 
 

@@ -39,13 +39,15 @@ Alignment, or a dict of these by name, got 'run.h5'; ntkspec.analyze_runs makes 
 ntkspec.spectrum a Spectrum of a Jacobian
     """
     if isinstance(what, Report):
-        return what
-    if not isinstance(what, Mapping):
-        return Report("", "", "cpu", (_as_run(what, where),))
-    if not what:
-        raise UsageError(where, expected=_EXPECTED, got="an empty dict")
-    runs = (replace(_as_run(part, where), label=str(name)) for name, part in what.items())
-    return Report("", "", "cpu", tuple(runs))
+        report = what
+    elif isinstance(what, Mapping):
+        runs = (replace(_as_run(part, where), label=str(name)) for name, part in what.items())
+        report = Report("", "", "cpu", tuple(runs))
+    else:
+        report = Report("", "", "cpu", (_as_run(what, where),))
+    if not any(run.snapshots for run in report.runs):
+        raise UsageError(where, expected=_EXPECTED, got=f"an empty {type(what).__name__}", remedy=_REMEDY)
+    return report
 
 
 def at_end(report: Report) -> Report:
