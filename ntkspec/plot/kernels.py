@@ -10,9 +10,10 @@ from matplotlib.lines import Line2D
 from ntkspec.errors import UsageError
 from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, said, sized
 from ntkspec.plot.what import What, as_report, at_end, no_kernel
-from ntkspec.report.curves import draw_run, finish, handle, in_data, mark_handles
+from ntkspec.report.curves import draw_run, finish, in_data
 from ntkspec.report.figures.ablation import draw_ablation, networks
 from ntkspec.report.figures.spectra import draw_steps, with_kernel
+from ntkspec.report.legends import handle, mark_handles
 from ntkspec.report.moments import by_step, few, moments
 from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, styled_runs
 

@@ -16,7 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ntkspec.errors import UsageError, shown
-from ntkspec.report.curves import GREY, handle, sign_of
+from ntkspec.report.curves import GREY, sign_of
+from ntkspec.report.legends import handle
 from ntkspec.report.style import OWN, StyledRun
 
 _WIDE, _LEAST = 4.0, 0.55  # inches of axes on which lines have the report's widths; least share of these
