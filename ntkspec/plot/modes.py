@@ -91,7 +91,7 @@ def eigenfunctions(what: What | Pattern, mode: int = 1, *, ax: Axes | None = Non
         >>> x, y = np.meshgrid(np.arange(4), np.arange(3))
         >>> points = np.stack([x.ravel(), y.ravel()], axis=1)
         >>> axes = eigenfunctions((points, np.cos(points[:, 0])), ax=Figure().subplots())
-        >>> axes.images[0].get_array().shape, axes.images[0].get_extent()
+        >>> axes.images[0].get_array().shape, [float(edge) for edge in axes.images[0].get_extent()]
         ((3, 4), [-0.5, 3.5, 2.5, -0.5])
     """
     where = "ntkspec.plot.eigenfunctions"
