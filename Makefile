@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need into .venv.
 .DELETE_ON_ERROR:
-.PHONY: setup demo demo-runs demo-cluster test test-slow lint types docs bench bench-full bench-peers certify spectra networks tables fuzz kills cluster-studies paper paper-full jax-example clean
+.PHONY: setup demo demo-runs demo-cluster test test-slow test-pythons test-oldest dist lint types docs bench bench-full bench-peers certify spectra networks tables fuzz kills cluster-studies paper paper-full jax-example clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -55,6 +55,20 @@ test: .venv.stamp
 
 test-slow: .venv.stamp
 	$(BIN)/python -m pytest -m slow
+
+# The tests that need no PyTorch, on each of these versions of Python that is found, with the newest packages, and
+# on the first one with the oldest that pyproject.toml allows.
+PYTHONS ?= 3.11 3.12 3.13 3.14
+
+test-pythons:
+	@for version in $(PYTHONS); do .ci/test-python $$version || exit; done
+
+test-oldest:
+	@.ci/test-python $(firstword $(PYTHONS)) constraints-oldest.txt
+
+# sdist and wheel, in dist/, tried in an environment of their own.
+dist:
+	@PYTHON=$(PYTHON) .ci/distribution
 
 lint: .venv.stamp
 	$(BIN)/ruff format --check .
@@ -174,4 +188,4 @@ $(JAX)/.venv.stamp: $(JAX)/requirements.txt pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv .venv.stamp $(JAX)/.venv $(JAX)/.venv.stamp $(DEMO) demo-cluster build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv.stamp .venvs $(JAX)/.venv $(JAX)/.venv.stamp $(DEMO) demo-cluster build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

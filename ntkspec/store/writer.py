@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec._io import wait_for_disk
 from ntkspec._version import PRODUCER
 from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
@@ -250,7 +251,7 @@ class RunWriter:
             self._file.flush()
             self._file.close()
             with self.part.open("rb+") as handle:
-                os.fsync(handle.fileno())
+                wait_for_disk(handle.fileno())
             os.replace(self.part, self.path)
 
     def _has_pairs(self) -> bool:
