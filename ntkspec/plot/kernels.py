@@ -107,9 +107,9 @@ def ablation(what: What, *, ax: Axes | None = None, legend: bool = True) -> Axes
         UsageError: nothing that can be drawn, or no network with a grid.
 
     Example:
+        >>> import ntkspec
         >>> from matplotlib.figure import Figure
-        >>> from ntkspec.analyze import analyze_runs
-        >>> report = analyze_runs(["data/golden/mpe.h5", "data/golden/baseline-patch.h5"], k=9)
+        >>> report = ntkspec.analyze_runs(["data/golden/mpe.h5", "data/golden/baseline-patch.h5"], k=9)
         >>> ablation(report, ax=Figure().subplots()).get_legend_handles_labels()[1][:3]
         ['baseline', 'MPE', "without the grid's gradients"]
     """
