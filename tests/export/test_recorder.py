@@ -187,6 +187,9 @@ def test_an_exception_in_training_keeps_the_snapshots(tmp_path: Path, kind: type
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(OutputError, match="one that exists"):
         Recorder(path, X, 1)
+    with pytest.raises(UsageError, match="other samples"):
+        Recorder(path, X + 1, 1, resume=True)
+    assert list(tmp_path.iterdir()) == [path]
     with Recorder(path, X, 1, resume=True) as record:  # the training begins again at step 1
         assert [record(model, step) for step in (1, 2)] == [False, True]
     with open_run(path) as run:
