@@ -96,7 +96,8 @@ def test_the_lines_are_those_of_the_figures() -> None:
         assert figure is not None
         return lines(figure.axes[place])
 
-    for report in (at_end(REPORT), samples.one_run(GRID), samples.one_run(long_run())):
+    assert lines(plot.spectra(REPORT, ax=new_axes())) == of_figure(spectra.draw(at_end(REPORT)))
+    for report in (samples.one_run(GRID), samples.one_run(long_run())):
         assert lines(plot.spectra(report, ax=new_axes())) == of_figure(spectra.draw(report))
     assert lines(plot.ablation(TWO, ax=new_axes())) == of_figure(ablation.draw(at_end(TWO)))
     assert lines(plot.alignment(REPORT, ax=new_axes())) == of_figure(alignment.draw(REPORT))
