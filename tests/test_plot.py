@@ -151,6 +151,14 @@ def test_a_legend_is_left_to_the_caller() -> None:
     assert names(axes)[:3] == ["Baseline", "MPE (fine)", "without the grid's gradients"]
 
 
+def test_limits_of_the_caller_stay() -> None:
+    for draw, what in ((plot.spectra, END), (plot.alignment, END), (plot.over_steps, long_run())):
+        axes = new_axes()
+        axes.set(xlim=(2.0, 5.0), ylim=(0.5, 0.75))
+        draw(what, ax=axes)
+        assert (*axes.get_xlim(), *axes.get_ylim()) == (2.0, 5.0, 0.5, 0.75)
+
+
 def test_kernels_have_their_names() -> None:
     axes = plot.spectra(END, kernel="no_grid", ax=new_axes())
     assert names(axes)[0] == "end, no_grid"
