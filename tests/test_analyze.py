@@ -28,12 +28,6 @@ from ntkspec.store import open_run
 
 
 @pytest.fixture
-def undrawn(monkeypatch):
-    """Reports without figures, for tests that look at none: drawing takes most of the time."""
-    monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
-
-
-@pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
