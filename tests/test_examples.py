@@ -17,15 +17,13 @@ MODULES = [
     for path in sorted(ROOT.rglob("*.py"))
     if ">>>" in path.read_text(encoding="utf-8")
 ]
-WITH_DASK = "ntkspec.cluster.slurm"
+NEEDS = {"ntkspec.cluster.slurm": needs.dask, "ntkspec.export.lightning": needs.lightning}
 WITH_TORCH = ("ntkspec.export.", "ntkspec.nets.")
 
 
 def needed(name):
     """Return the marks of a module that needs an extra."""
-    if name.startswith(WITH_TORCH):
-        return needs.torch
-    return needs.dask if name == WITH_DASK else ()
+    return NEEDS.get(name) or (needs.torch if name.startswith(WITH_TORCH) else ())
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=needed(name)) for name in MODULES])

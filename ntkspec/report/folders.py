@@ -200,7 +200,9 @@ def write_figures(
                 content = pictures[name] = both_themes(content, dark)
             names.append(f"{FIGURES}/{name}.{ending}")
             (part / names[-1]).write_bytes(content)
-            figure.set_layout_engine("none")  # laid out once, which takes as long as drawing
+            figure.set_layout_engine(
+                None
+            )  # laid out once; "none" would still draw it once more for each file
     return names, pictures
 
 

@@ -12,6 +12,7 @@ import needs
 import pytest
 
 from ntkspec.cluster.jobs import run_jobs
+from ntkspec.cluster.pool import Workers
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import ClusterError, RunFileError, UsageError
 
@@ -22,8 +23,12 @@ HERE = os.pathsep.join(map(str, Path(__file__).parents[:2]))  # of this module a
 
 @pytest.fixture(scope="module")
 def two():
-    with Cluster("local", 2, threads=3).start() as workers:
-        yield workers
+    """A job is tried on two of them before it is taken for deadly, not on four."""
+    import dask
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+        with Cluster("local", 2, threads=3).start() as workers:
+            yield workers
 
 
 def over(workers, work, jobs):
@@ -72,6 +77,30 @@ def test_what_a_lost_worker_had_is_done_again(two, tmp_path):
     places = [str(tmp_path / str(number)) for number in range(3)]
     ends = list(over(two, dies_once, places))
     assert sorted(ended.answer for ended in ends) == places
+
+
+def test_all_workers_that_died_and_did_not_come_back_are_replaced(tmp_path, monkeypatch):
+    """On a busy machine a worker may take longer to start again than Dask waits for it.
+
+    Where no other starts either, the jobs end with an error in a line.
+    """
+    import dask
+
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "10ms"}):
+        with Cluster("local", 1).start() as workers:
+            (ended,) = over(workers, dies_once, [str(tmp_path / "mark")])
+            assert ended.error is None
+            monkeypatch.setattr("distributed.Nanny.instantiate", _never)
+            workers._patience.seconds = 0.1
+            said = (
+                r"workers on this machine: expected others to start when all have died, got none in 0\.1 s;"
+            )
+            with pytest.raises(ClusterError, match=said):
+                list(over(workers, always_dies, [None]))
+
+
+async def _never(nanny):
+    raise RuntimeError("no room")
 
 
 def test_a_job_that_kills_all_its_workers_does_not_stop_the_others(two):
@@ -155,6 +184,23 @@ def test_a_gpu_for_each_job_of_slurm(tmp_path, monkeypatch):
         ends = list(over(workers, whom, range(8)))
     assert {ended.answer[-1] for ended in ends} == {"GPU-11111111-aaaa", "GPU-22222222-bbbb"}
     assert os.listdir(tmp_path / "slurm-logs") == []  # no keys are left
+
+
+def test_workers_none_of_which_has_a_device():
+    """They take no jobs, so that waiting would have no end once all have come."""
+    first, second = (SimpleNamespace(status=SimpleNamespace(name=name)) for name in ("paused", "running"))
+    scheduler = SimpleNamespace(workers={1: first, 2: second})
+    client = SimpleNamespace(
+        status="running", _scheduler_identity={}, run_on_scheduler=lambda function: function(scheduler)
+    )
+    two, three = (Workers(None, count, "here", client, _gpus=1) for count in (2, 3))
+    two.check(1)
+    second.status.name = "paused"
+    three.check(1)  # one is still to come
+    with pytest.raises(
+        ClusterError, match="expected a device for one of them at least, got none for any of 2"
+    ):
+        two.check(1)
 
 
 def wait_until(there):
