@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from ntkspec._version import __version__
 from ntkspec.errors import NtkspecError
 
-if TYPE_CHECKING:  # the table below, for type checkers and editors; a test compares the two
+if TYPE_CHECKING:  # the tables below, for type checkers and editors; a test compares them
+    from ntkspec import plot as plot
     from ntkspec.jacobian import Block as Block
     from ntkspec.jacobian import DenseFactor as DenseFactor
     from ntkspec.jacobian import Jacobian as Jacobian
@@ -72,6 +73,7 @@ HOMES = {  # public name -> the module that it is loaded from, which never bears
     "write_run": "ntkspec.store",
 }
 __all__ = ["NtkspecError", "__version__", *HOMES]
+ROOMS = ("plot",)  # public, but not in __all__, since it loads Matplotlib
 
 
 def __getattr__(name: str) -> object:
@@ -87,4 +89,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """Return the names of the package, with those that are loaded when they are first used."""
-    return sorted({*globals(), *HOMES})
+    return sorted({*globals(), *HOMES, *ROOMS})

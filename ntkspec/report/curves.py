@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.typing import LineStyleType
 from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ _CURVE, _FURTHER_DIGITS = re.compile(rb' d="[^"]*"'), re.compile(rb"(\.\d\d)\d+"
 _POINTS = 600  # of a curve; more cannot be seen
 _LEAST_SHOWN = 0.1  # of the floor
 _MARKS = 6  # on a curve
+_NO_CURVE = "no eigenvalue is resolved"
 _DASHES: dict[Stage, LineStyleType] = {
     "init": (0, (1.0, 1.6)),
     "mid": (0, (5.0, 2.0)),
@@ -228,9 +229,8 @@ def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool =
     axes.set_xscale("log")
     axes.set_yscale("log")
     low, high = axes.get_xlim()
-    axes.set_xlim(max(min(low, 0.9), 0.8), max(high, 12.0))
-    if not _has_curve(axes):
-        _say_unresolved(axes)
+    axes.set_xlim(max(min(low, 0.9), 0.8), max(high, 12.0), auto=None)
+    _say_unresolved(axes)
     axes.grid(color="#e4e4e4", linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
     if title:
@@ -247,9 +247,12 @@ def run_handles(runs: Sequence[StyledRun], *, signed: bool = False) -> list[Line
     return [handle(run.name, run.colour, sign_of(run, several=signed)) for run in runs]
 
 
-def handle(label: str, colour: str, sign: str = "") -> Line2D:
-    """Return a legend entry for a colour, with matplotlib's marker `sign` if there is one."""
-    return Line2D([], [], color=colour, linewidth=2.0, label=text(label), marker=sign, markersize=5)
+def handle(label: str, colour: str, sign: str = "", stage: Stage = "end") -> Line2D:
+    """Return a legend entry for a colour and a stage's dashes, with matplotlib's marker `sign` if any."""
+    return Line2D(
+        [], [], color=colour, linestyle=_DASHES[stage], linewidth=2.0, label=text(label), marker=sign,
+        markersize=5,
+    )  # fmt: skip
 
 
 def stage_handles(
@@ -281,11 +284,10 @@ def mark_handles(
     """
     handles: list[Line2D | Patch] = [mark(floor, linewidth=0.8, alpha=_FAINT)]
     if hatch and any(spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
-        band = Patch(facecolor="none", edgecolor=GREY, hatch="//////", linewidth=0, label="unresolved")
-        handles.append(band)
+        handles.append(_swatch("unresolved", facecolor="none", edgecolor=GREY, hatch="//////"))
     if any(0 < spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
         handles.append(mark("last resolved value", marker="x", linestyle="none", markersize=5.5))
-        handles.append(Patch(color=GREY, alpha=0.2, linewidth=0, label="stated error"))
+        handles.append(_swatch("stated error", color=GREY, alpha=0.2))
     if any(not spectrum.complete for spectrum in spectra):
         handles.append(mark("last computed value", marker="|", linestyle="none", markersize=9))
     return handles
@@ -303,22 +305,35 @@ def legend_below(figure: Figure, handles: Sequence[object]) -> None:
     )
 
 
-def _has_curve(axes: Axes) -> bool:
-    return any(line.get_transform() == axes.transData for line in axes.lines)
+def in_data(axes: Axes) -> list[Line2D]:
+    """Return the lines that show numbers: not floors, marks at an edge, nor entries of the legend alone."""
+    return [line for line in _drawn(axes) if line.get_transform() == axes.transData]
+
+
+def _drawn(axes: Axes) -> list[Line2D]:
+    return [line for line in axes.lines if len(np.asarray(line.get_xdata()))]
 
 
 def _say_unresolved(axes: Axes) -> None:
-    """Write a note into a panel that has no curve; set the scales if no other panel does."""
-    figure = axes.get_figure()
-    if figure is None or not any(_has_curve(other) for other in figure.axes):
-        floors = [float(np.asarray(line.get_ydata())[0]) for line in axes.lines] or [1.0]
-        axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3)
-    axes.text(0.5, 0.75, "no eigenvalue is resolved", transform=axes.transAxes, ha="center", color=GREY)
+    """Write a note into a panel that has no curve; set the scale if no other panel shares it."""
+    for note in [note for note in axes.texts if note.get_text() == _NO_CURVE]:
+        note.remove()
+    if in_data(axes):
+        return
+    if not any(map(in_data, axes.get_shared_y_axes().get_siblings(axes))):
+        floors = [float(np.asarray(line.get_ydata())[0]) for line in _drawn(axes)] or [1.0]
+        axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3, auto=None)
+    axes.text(0.5, 0.75, _NO_CURVE, transform=axes.transAxes, ha="center", color=GREY)
 
 
 def mark(label: str, **look: Any) -> Line2D:
     """Return a legend entry for a marker or a line that does not belong to a single run."""
     return Line2D([], [], color=GREY, label=label, **look)
+
+
+def _swatch(label: str, **look: Any) -> Patch:
+    """Return a legend entry for an area; as a rectangle of no size it can be added to axes, too."""
+    return Rectangle((0.0, 0.0), 0.0, 0.0, linewidth=0, label=label, **look)
 
 
 def _without_doctype(svg: bytes) -> bytes:

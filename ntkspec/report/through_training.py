@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from ntkspec.report import words
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.eigenvalues import Spectrum
+
+Quantity = Literal["lambda_max", "lambda_min", "effective_rank", "distance"]
 
 _WIDE = 30.0  # ratio of last to first step from which steps may be shown on a log axis
 _GAP = 0.35  # decades between step 0 and the first one after it, on an axis that has no zero
@@ -35,6 +38,11 @@ class Moment:
     floor: float | None  # of the spectrum; None where nothing was rounded
     effective_rank: Value
     distance: Value
+
+    def value(self, quantity: Quantity) -> Value:
+        """Return one of the four quantities by its name."""
+        value: Value = getattr(self, quantity)
+        return value
 
 
 @dataclass(frozen=True)

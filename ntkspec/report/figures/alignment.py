@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ntkspec.report.captions import Caption
 from ntkspec.report.curves import (
@@ -60,24 +61,25 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
     outside, over_time = new_axes(figure, 1, 2, share=False)
     for run, alignment in runs:
         sign = sign_of(run, several=len(runs) > 1)
-        _draw_outside(outside, run, alignment, sign)
+        draw_outside(outside, run, alignment, sign)
         _draw_residual(over_time, run, alignment, sign)
-    _finish(
-        outside, f"Targets outside of the first $k$ modes {text(when_last(report))}", "number of modes $k$"
-    )
-    outside.set_ylabel("share of the targets")
-    _finish(
-        over_time, "Residual, with the kernel as it is then", r"steps of learning rate $1/\lambda_{\max}$"
-    )
-    over_time.set_ylabel(r"$\|r(t)\|^2 / \|r(0)\|^2$")
+    finish_shares(outside, "number of modes $k$", "share of the targets")
+    outside.set_title(f"Targets outside of the first $k$ modes {text(when_last(report))}", fontsize=10)
+    finish_shares(over_time, r"steps of learning rate $1/\lambda_{\max}$", r"$\|r(t)\|^2 / \|r(0)\|^2$")
+    over_time.set_title("Residual, with the kernel as it is then", fontsize=10)
     handles = run_handles([run for run, _ in runs], signed=len(runs) > 1)
     if any(len(alignment.target) < alignment.size for _, alignment in runs):
-        handles.append(mark("last resolved mode", marker="x", linestyle="none", markersize=5.5))
+        handles.append(last_mode())
     legend_below(figure, handles)
     return figure
 
 
-def _draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
+def last_mode() -> Line2D:
+    """Return the legend entry of the cross at the last resolved mode."""
+    return mark("last resolved mode", marker="x", linestyle="none", markersize=5.5)
+
+
+def draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
     """Draw the share of the targets that lies outside of the first k modes, against k.
 
     Shares below `LEAST` are not drawn. If some modes are not resolved, a cross marks the last resolved one,
@@ -110,12 +112,13 @@ def _draw_residual(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) 
     axes.plot(STEPS, high, color=run.colour, linewidth=1.6, marker=sign, markevery=5, markersize=4.5)
 
 
-def _finish(axes: Axes, title: str, label: str) -> None:
+def finish_shares(axes: Axes, x_label: str, y_label: str) -> None:
+    """Set log scales down to `LEAST`, labels and a light grid."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_ylim(max(axes.dataLim.y0 / 1.5, LEAST) if axes.lines else LEAST, 1.3)
     axes.minorticks_off()  # of which there are many, over so many decades
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel(label)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     axes.grid(color="#e4e4e4", linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from ntkspec.report import words
@@ -132,14 +133,20 @@ def _draw(axes: Axes, row: _Row, at: int, left: float, top: float) -> None:
 
     Cells in which no point lies are grey.
     """
-    picture, ratio = _cells(row.points, row.values[:, at])
-    most = float(np.nanpercentile(np.abs(picture), EXTREME)) or 1.0
+    picture, ratio = cells(row.points, row.values[:, at])
     wide, high = min(ratio, 1.0), min(1 / ratio, 1.0)
     x, y = left + (1 - wide) / 2, top + (1 - high) / 2
-    colours = matplotlib.colormaps["RdBu_r"].resampled(SHADES).with_extremes(bad=BLANK)
-    extent = (x, x + wide, y + high, y)  # rows of a picture run downwards
-    axes.imshow(picture, colours, extent=extent, vmin=-most, vmax=most, interpolation="nearest")
+    show_mode(axes, picture, (x, x + wide, y + high, y))  # rows of a picture run downwards
     _say(axes, left + 0.5, top + 1.03, _numbers(row.shown, at), va="top", fontsize=8, linespacing=1.2)
+
+
+def show_mode(
+    axes: Axes, picture: NDArray[np.float64], extent: tuple[float, float, float, float]
+) -> AxesImage:
+    """Draw a picture of one mode: red and blue of opposite sign, white zero, NaN grey."""
+    most = float(np.nanpercentile(np.abs(picture), EXTREME)) or 1.0
+    colours = matplotlib.colormaps["RdBu_r"].resampled(SHADES).with_extremes(bad=BLANK)
+    return axes.imshow(picture, colours, extent=extent, vmin=-most, vmax=most, interpolation="nearest")
 
 
 def _say(axes: Axes, x: float, y: float, label: str, **look: Any) -> None:
@@ -152,7 +159,7 @@ def _numbers(shown: ModePictures, at: int) -> str:
     return eigenvalue if cycles is None else f"{eigenvalue}\n{cycles:.{1 if cycles < 10 else 0}f} cycles"
 
 
-def _cells(points: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+def cells(points: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Return the mean of the values in each cell of a picture, and the picture's width / height.
 
     A cell in which no point lies is NaN. If the points are the pixels of a picture, a cell is a pixel or a

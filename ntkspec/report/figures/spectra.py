@@ -122,7 +122,7 @@ def _stepwise_spectra(runs: Sequence[StyledRun]) -> Figure:
     else:
         figure, panels = _small_panels(runs)
     for axes, run in zip(panels, runs, strict=False):
-        _draw_steps(axes, run, hatch=len(runs) == 1)
+        draw_steps(axes, run, hatch=len(runs) == 1)
     _finish_panels(figure, panels, runs)
     shown = runs[: len(panels)]
     _step_bar(figure, panels, shown)
@@ -159,12 +159,13 @@ def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[Styled
         figure.suptitle(f"The first {len(panels)} of {len(runs)} runs")
 
 
-def _draw_steps(axes: Axes, run: StyledRun, *, hatch: bool = False) -> None:
-    """Draw spectra of a run's total kernel at all snapshots, coloured by step, and the floor of the last."""
+def draw_steps(axes: Axes, run: StyledRun, kernel: str = "total", *, hatch: bool = False) -> None:
+    """Draw spectra of a run's kernel at all snapshots, coloured by step, and the floor of the last."""
     last: Spectrum | None = None
     for moment in moments(run.run, stepwise=True):
-        last = moment.snapshot.spectra["total"]
-        draw_spectrum(axes, last, moment.colour, None, 2.0 + moment.place / (moment.of + 1))
+        if kernel in moment.snapshot.spectra:
+            last = moment.snapshot.spectra[kernel]
+            draw_spectrum(axes, last, moment.colour, None, 2.0 + moment.place / (moment.of + 1))
     if last is not None:
         draw_floor(axes, last, step_colour(1, 1), hatch=hatch)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from ntkspec.report.captions import Caption
 from ntkspec.report.curves import (
     GREY,
+    in_data,
     legend_below,
     mark,
     new_axes,
@@ -23,16 +24,24 @@ from ntkspec.report.curves import (
 )
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
-from ntkspec.report.through_training import Moment, StepAxis, Value, has_training, history, steps_of
+from ntkspec.report.through_training import (
+    Moment,
+    Quantity,
+    StepAxis,
+    Value,
+    has_training,
+    history,
+    steps_of,
+)
 
 ORDER = 3  # among the figures
 
-PANELS: Sequence[tuple[str, Callable[[Moment], Value], bool]] = (  # title, what is drawn, on a log axis
-    (r"largest eigenvalue $\lambda_{\max}$", lambda moment: moment.lambda_max, True),
-    (r"smallest eigenvalue $\lambda_{\min}$", lambda moment: moment.lambda_min, True),
-    ("effective rank", lambda moment: moment.effective_rank, True),
-    ("kernel distance from the first snapshot", lambda moment: moment.distance, False),
-)
+QUANTITIES: Mapping[Quantity, str] = {
+    "lambda_max": r"largest eigenvalue $\lambda_{\max}$",
+    "lambda_min": r"smallest eigenvalue $\lambda_{\min}$",
+    "effective_rank": "effective rank",
+    "distance": "kernel distance from the first snapshot",
+}
 _CROWDED = 30  # snapshots of a run, from which on marks are smaller
 _FAINT = 0.45
 _HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
@@ -64,12 +73,11 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
         return None
     figure = new_figure(9.6, 6.8)
     panels = new_axes(figure, 2, 2, share=False)
-    for axes, (title, pick, log) in zip(panels, PANELS, strict=True):
+    for axes, (quantity, title) in zip(panels, QUANTITIES.items(), strict=True):
         for run, moments in runs:
-            if pick(moments[0]) is moments[0].lambda_min:
-                _draw_floor(axes, axis, run, moments)
-            _draw(axes, axis, run, moments, pick, sign_of(run, several=len(runs) > 1))
-        _finish(axes, title, log=log)
+            draw_course(axes, axis, run, quantity, moments, sign_of(run, several=len(runs) > 1))
+        axes.set_title(title, fontsize=10)
+        finish_course(axes, log=quantity != "distance", from_zero=quantity == "distance")
         _steps(axes, axis, steps)
     for axes in panels[2:]:
         axes.set_xlabel("step of training")
@@ -78,25 +86,29 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
         numbers = run_handles([run for run, _ in runs], signed=True)
     else:
         figure.suptitle(f"Through training: {text(runs[0][0].name)}", fontsize=11)
-    values = [pick(moment) for _, moments in runs for moment in moments for _, pick, _ in PANELS]
-    legend_below(figure, [*numbers, *_handles(values)])
+    values = [moment.value(quantity) for _, moments in runs for moment in moments for quantity in QUANTITIES]
+    legend_below(figure, [*numbers, *course_handles(values)])
     return figure
 
 
-def _draw(
-    axes: Axes,
-    axis: StepAxis,
-    run: StyledRun,
-    moments: Sequence[Moment],
-    pick: Callable[[Moment], Value],
-    sign: str,
+def draw_course(
+    axes: Axes, axis: StepAxis, run: StyledRun, quantity: Quantity, moments: Sequence[Moment], sign: str
 ) -> None:
-    """Draw one quantity of a run against the step.
+    """Draw one quantity of a run against the step, that of lambda_min with its floor."""
+    if quantity == "lambda_min":
+        _draw_floor(axes, axis, run, moments)
+    draw_values(axes, axis, run, [(moment.step, moment.value(quantity)) for moment in moments], sign)
 
-    Consecutive snapshots with a number are joined by a line. Upper limits and exact zeros are separate marks.
+
+def draw_values(
+    axes: Axes, axis: StepAxis, run: StyledRun, values: Sequence[tuple[int, Value]], sign: str
+) -> None:
+    """Draw values of a run, each at its step.
+
+    Consecutive numbers are joined by a line. Upper limits and exact zeros are separate marks.
     """
-    size = 4.5 if len(moments) <= _CROWDED else 2.5
-    places = [(axis.position(moment.step), pick(moment)) for moment in moments]
+    size = 4.5 if len(values) <= _CROWDED else 2.5
+    places = [(axis.position(step), value) for step, value in values]
     stretch: list[tuple[float, float]] = []
     for place, value in [*places, (0.0, Value())]:
         if value.number is not None:
@@ -124,11 +136,16 @@ def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, moments: Sequence[Mo
         axes.plot(at, floors, color=run.colour, linewidth=0.8, alpha=_FAINT, marker=marker, zorder=1.0)
 
 
-def _finish(axes: Axes, title: str, *, log: bool) -> None:
-    axes.set_title(title, fontsize=10)
-    drawn = bool(_in_data(axes))
+def finish_course(axes: Axes, *, log: bool, from_zero: bool) -> None:
+    """Set the scale and a light grid; say so if no number was drawn.
+
+    Args:
+        log: use a log axis, unless all numbers are within a factor of `NARROW`.
+        from_zero: begin the axis at zero.
+    """
+    drawn = bool(in_data(axes))
     low, high = axes.get_ylim()
-    narrow = high < NARROW * low and len(axes.lines) == len(_in_data(axes))
+    narrow = high < NARROW * low and len(axes.lines) == len(in_data(axes))
     if log and drawn and not narrow:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
@@ -136,18 +153,13 @@ def _finish(axes: Axes, title: str, *, log: bool) -> None:
             axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    elif not log:
-        axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300))
+    elif from_zero:
+        axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300), auto=None)
     if not drawn:
         axes.set_yticks([])
         axes.text(0.5, 0.5, "no number", transform=axes.transAxes, ha="center", color=GREY)
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
-
-
-def _in_data(axes: Axes) -> list[Line2D]:
-    """Return the lines that show numbers, without the marks for zeros at the edge of the axes."""
-    return [line for line in axes.lines if line.get_transform() == axes.transData]
 
 
 def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:
@@ -158,7 +170,7 @@ def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:
         axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
 
 
-def _handles(values: Sequence[Value]) -> list[Line2D]:
+def course_handles(values: Sequence[Value]) -> list[Line2D]:
     """Return legend entries for the marks that the figure contains."""
     marks = [mark("numerical floor", linewidth=0.8, alpha=_FAINT)]
     if any(value.at_most is not None for value in values):
