@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # the tables below, for type checkers and editors; a test com
     from ntkspec.kernel.files import write_kernels as write_kernels
     from ntkspec.kernel.linear_operator import operator as operator
     from ntkspec.report.from_json import read_report as read_report
+    from ntkspec.report.records import Report as Report
+    from ntkspec.side_by_side import analyze_runs as analyze_runs
     from ntkspec.spectral import Spectrum as Spectrum
     from ntkspec.spectral import bounds as bounds
     from ntkspec.spectral import spectrum as spectrum
@@ -53,12 +55,14 @@ HOMES = {  # public name -> the module that it is loaded from, which never bears
     "Ones": "ntkspec.jacobian",
     "PairsFactor": "ntkspec.jacobian",
     "Parameter": "ntkspec.jacobian",
+    "Report": "ntkspec.report.records",
     "Run": "ntkspec.store",
     "RunWriter": "ntkspec.store",
     "Snapshot": "ntkspec.store",
     "SparseFactor": "ntkspec.jacobian",
     "Spectrum": "ntkspec.spectral",
     "alignment": "ntkspec.spectral.alignment",
+    "analyze_runs": "ntkspec.side_by_side",
     "bounds": "ntkspec.spectral",
     "eigenfunctions": "ntkspec.spectral.eigenfunctions",
     "gram": "ntkspec.kernel.dense",
