@@ -28,7 +28,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "gallery", "**/.ipynb_checkpoints"]
+exclude_patterns = ["_build", "gallery", "auto_gallery/*.ipynb", "**/.ipynb_checkpoints"]
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:obj", r"(?s).*"),  # words in backticks, most of which are no names of the reference
@@ -52,6 +52,7 @@ napoleon_custom_sections = [("Source", "returns_style")]
 myst_heading_anchors = 4
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_execution_in_temp = True
 nb_execution_timeout = 120
 nb_merge_streams = True
