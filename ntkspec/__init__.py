@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 
 from ntkspec._version import __version__
 from ntkspec.errors import NtkspecError
+from ntkspec.systems import require_unix
+
+require_unix()
 
 if TYPE_CHECKING:  # the tables below, for type checkers and editors; a test compares them
     from ntkspec import plot as plot

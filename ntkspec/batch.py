@@ -232,7 +232,7 @@ def _ends(cluster: Cluster | None, todo: Sequence[RunJob], tally: Tally, say: Sa
         start = time.monotonic()
 
         def watch(underway: int) -> None:
-            workers.check()
+            workers.check(underway)
             at_work(min(underway, workers.connected()))
             if underway and not workers.connected():
                 say(f"{len(todo)} runs wait for a worker to come to {workers.where}")

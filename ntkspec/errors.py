@@ -101,5 +101,9 @@ class NotInstalledError(NtkspecError, ModuleNotFoundError):
     """A part of ntkspec whose extra is not installed; it is an `ImportError`, too."""
 
 
+class UnsupportedSystemError(NtkspecError, ImportError):
+    """An operating system on which ntkspec does not work."""
+
+
 class TrainingError(NtkspecError):
     """A training run that failed: bad data or a diverged loss."""

@@ -17,12 +17,10 @@ MODULES = [
     for path in sorted(ROOT.rglob("*.py"))
     if ">>>" in path.read_text(encoding="utf-8")
 ]
-WITH_DASK = "ntkspec.cluster.slurm"
+NEEDS = {"ntkspec.cluster.slurm": needs.dask, "ntkspec.export.lightning": needs.lightning}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=needs.dask if name == WITH_DASK else ()) for name in MODULES]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDS.get(name, ())) for name in MODULES])
 def test_examples(name):
     done = doctest.testmod(importlib.import_module(name))
     assert done.attempted

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
@@ -21,23 +23,37 @@ from typing import TYPE_CHECKING
 from ntkspec._io import first_line
 from ntkspec._version import __version__
 from ntkspec.cluster.profile import read_profile
-from ntkspec.cluster.shares import devices, environment, workers_for
+from ntkspec.cluster.shares import devices, workers_for
 from ntkspec.cores import cores_here
 from ntkspec.errors import ClusterError, UsageError
 from ntkspec.extras import needs_cluster
 
 if TYPE_CHECKING:
-    from distributed import Client, Scheduler, SpecCluster
+    from distributed import Client, Scheduler
 
 LOCAL, SLURM = "local", "slurm"
 ADDRESSES = ("tcp://", "tls://")
 SECONDS = 30  # that a scheduler may take to answer
-ATTEMPTS = 3  # to start workers on this machine
+PATIENCE = 120  # seconds to wait for a worker on this machine, if all have died
 AHEAD = 2  # jobs submitted for each worker, so that it need not wait for its next one
 _LEVEL = logging.CRITICAL + 1  # of Dask's own log: nothing is shown
 NEVER = 1e9  # seconds
 # Dask need not limit the memory of workers: results are files, and analyses plan with a budget.
 _KEEP = {f"distributed.worker.memory.{limit}": False for limit in ("target", "spill", "pause", "terminate")}
+
+
+@dataclass
+class _Patience:
+    """How long jobs may wait while there is no worker."""
+
+    seconds: float
+    _since: float | None = None  # when the present wait was first seen
+
+    def ends(self, *, waiting: bool) -> bool:
+        """Return whether jobs have been waiting for longer than that, at every call."""
+        now = time.monotonic()
+        self._since = (self._since or now) if waiting else None
+        return self._since is not None and now - self._since > self.seconds
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,7 @@ class Workers:
     where: str  # the scheduler, in words
     _client: Client
     _refused: Sequence[str] = ()  # what sbatch said of jobs that it refused
+    _patience: _Patience = field(default_factory=lambda: _Patience(math.inf))
 
     def connected(self) -> int:
         """Return how many workers the scheduler has; the number may be two seconds old."""
@@ -65,7 +82,7 @@ class Workers:
         """Raise `ClusterError` if the scheduler is gone, or has no workers and can get none.
 
         Args:
-            underway: not used; `ntkspec.cluster.jobs.run_jobs` passes it.
+            underway: number of jobs that wait for workers or are being done.
         """
         if self._client.status != "running":
             raise ClusterError(
@@ -80,6 +97,13 @@ class Workers:
                 expected="to take the jobs",
                 got=self._refused[-1],
                 remedy="see the profile, and --dry-run for the script of a job",
+            )
+        if self._patience.ends(waiting=underway > 0 and not self.connected()):
+            raise ClusterError(
+                "workers on this machine",
+                expected="others to start when all have died",
+                got=f"none in {self._patience.seconds} s",
+                remedy="see what limits processes and memory here, and start again: what is finished is kept",
             )
 
 
@@ -152,7 +176,7 @@ class Cluster:
             import dask
             import distributed
 
-            from ntkspec.cluster import slurm
+            from ntkspec.cluster import local, slurm
             from ntkspec.cluster.plugin import TakeShare
         _silence()
         profile = read_profile(self.profile or "cpu")
@@ -168,7 +192,7 @@ class Cluster:
                 count = min(count, count if most is None else most)
                 with _interrupts_wait():
                     if self.place == LOCAL:
-                        cluster = stack.enter_context(_local(count, self.threads))
+                        cluster = stack.enter_context(local.processes(count, self.threads))
                     else:
                         cluster, refused = stack.enter_context(slurm.jobs(count, profile.slurm))
                 client = stack.enter_context(distributed.Client(cluster))
@@ -177,7 +201,9 @@ class Cluster:
             client.register_plugin(TakeShare(gpus))
             executor = client.get_executor(pure=False)
             stack.callback(executor.shutdown, wait=False)  # there may be no worker left to wait for
-            yield Workers(executor, count, f"the scheduler at {client.scheduler.address}", client, refused)
+            where = f"the scheduler at {client.scheduler.address}"
+            patience = PATIENCE if self.place == LOCAL else math.inf  # elsewhere there may be a queue
+            yield Workers(executor, count, where, client, refused, _Patience(patience))
         finally:
             with blocked({signal.SIGINT, signal.SIGTERM}):  # a second one must not end this halfway
                 stack.close()
@@ -233,33 +259,6 @@ def _silence() -> None:
     for name in ("distributed", "tornado.application", "asyncio", *logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
             logging.getLogger(name).setLevel(_LEVEL)
-
-
-def _local(count: int, threads: int | None) -> SpecCluster:
-    """Start workers on this machine; they communicate over TLS, since other users may be logged in."""
-    from distributed import Nanny, Scheduler, Security, SpecCluster
-
-    from ntkspec.cluster.slurm import NO_PAGE
-
-    safe = {"security": Security.temporary(), "protocol": "tls://", "host": "127.0.0.1"}
-    variables = environment(threads or max(cores_here() // count, 1), count)
-    worker = {"nthreads": 1, "memory_limit": 0, "env": variables, "dashboard": False, "silence_logs": _LEVEL}
-    for _ in range(ATTEMPTS):
-        try:
-            return SpecCluster(
-                workers={number: {"cls": Nanny, "options": worker | safe} for number in range(count)},
-                scheduler={"cls": Scheduler, "options": {"port": 0, **NO_PAGE, **safe}},
-                security=safe["security"],
-                silence_logs=_LEVEL,
-            )
-        except (RuntimeError, OSError) as error:  # a worker died at its start, or there is no room
-            reason = first_line(error.__cause__ or error)
-    raise ClusterError(
-        f"{count} workers",
-        expected="processes that start",
-        got=f"an end of some, {ATTEMPTS} times ({reason})",
-        remedy="start fewer --workers, or see what limits processes and memory here",
-    )
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ class RunExporter:
     @property
     def snapshots(self) -> tuple[str, ...]:
         """Return the ids of the snapshots that are complete, those of a resumed file included."""
-        return self._writer.complete_snapshots
+        return self.writer.complete_snapshots
 
     def snapshot(
         self,
@@ -146,7 +146,7 @@ class RunExporter:
 
         def consume(outputs: int, bytes_a_sample: int, chunks: Stream) -> None:
             self._check_targets(outputs)
-            with self._writer.snapshot(name, step=step, label=label, metrics=metrics) as snapshot:
+            with self.writer.snapshot(name, step=step, label=label, metrics=metrics) as snapshot:
                 for chunk in chunks:
                     snapshot.write(
                         chunk.start, chunk.outputs, chunk.jacobian, chunk.regions, certain=chunk.certain
@@ -166,10 +166,11 @@ class RunExporter:
 
     def picture(self, name: str, pixels: ArrayLike) -> None:
         """Store a picture: "truth", or what the snapshot of that id draws. uint8, (H, W) or (H, W, 3)."""
-        self._writer.picture(name, as_picture(pixels, name))
+        self.writer.picture(name, as_picture(pixels, name))
 
     @property
-    def _writer(self) -> RunWriter:
+    def writer(self) -> RunWriter:
+        """Return the writer of the file; raise `UsageError` outside the with-block."""
         if self._open is None:
             raise UsageError(
                 "RunExporter",

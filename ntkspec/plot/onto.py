@@ -1,24 +1,38 @@
-"""Find the caller's axes, colours that are still free on them, and their legend."""
+"""Find the caller's axes, the sizes that suit them, the colours that are free on them, and their legend."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
+from ntkspec.report.curves import GREY, handle, sign_of
 from ntkspec.report.style import OWN, StyledRun
+
+_WIDE, _LEAST = 4.0, 0.55  # inches of axes on which lines have the report's widths; least share of these
+_TEXT = 9.0  # points of a legend there
+_COLUMN = 5  # entries of a legend on wide axes, beyond which it has two columns
 
 
 def axes_of(ax: Axes | None, where: str) -> Axes:
-    """Return the caller's axes, or pyplot's current ones, with which pyplot is loaded.
+    """Return the axes that were given, or pyplot's current ones; only then is pyplot loaded.
+
+    Args:
+        ax: as the caller gave it.
+        where: name of the function that was called, for errors.
 
     Raises:
-        UsageError: something else than axes, such as the array that `plt.subplots(1, 2)` returns.
+        UsageError: something else, such as the array that `plt.subplots(1, 2)` returns.
     """
     if ax is None:
         from matplotlib import pyplot
@@ -26,27 +40,81 @@ def axes_of(ax: Axes | None, where: str) -> Axes:
         return pyplot.gca()
     if not isinstance(ax, Axes):
         raise UsageError(
-            f"{where}, ax", expected="matplotlib axes", got=f"a {type(ax).__name__}",
-            remedy="of several axes, give one",
-        )  # fmt: skip
+            f"{where}, ax",
+            expected="matplotlib axes",
+            got=shown(ax),
+            remedy="of several, give one: ax=axs[0]",
+        )
     return ax
 
 
-def free_colours(axes: Axes, runs: Sequence[StyledRun]) -> list[StyledRun]:
-    """Return the runs, those whose colour is on the axes already with another one, as long as there is one."""
+@contextlib.contextmanager
+def sized(axes: Axes) -> Iterator[None]:
+    """Make what is drawn meanwhile thinner and smaller on narrow axes."""
+    before, factor = {*axes.lines}, _factor(axes)
+    yield
+    for line in axes.lines:
+        if line not in before:
+            _resize(line, factor)
+
+
+def _factor(axes: Axes) -> float:
+    """Return a share of the report's sizes, 1 on axes that are as wide as its panels."""
+    return min(max(_inches(axes) / _WIDE, _LEAST), 1.0)
+
+
+def _inches(axes: Axes) -> float:
+    return float(axes.get_window_extent().width) / axes.figure.dpi
+
+
+def _resize(line: Line2D, factor: float) -> None:
+    line.set_linewidth(line.get_linewidth() * factor)
+    line.set_markersize(line.get_markersize() * factor)
+    line.set_markeredgewidth(line.get_markeredgewidth() * factor)
+
+
+def free_colours(axes: Axes, runs: Sequence[StyledRun]) -> tuple[StyledRun, ...]:
+    """Return the runs; one whose colour is on the axes already has another, as long as there are some."""
     used = {to_hex(line.get_color()) for line in axes.lines}
     others = [colour for colour in OWN if colour not in used | {run.colour for run in runs}]
-    return [replace(run, colour=others.pop(0)) if run.colour in used and others else run for run in runs]
+    return tuple(replace(run, colour=others.pop(0)) if run.colour in used and others else run for run in runs)
+
+
+def said(run: StyledRun, kernel: str) -> str:
+    """Return the name of a run's kernel in legends."""
+    return run.name if kernel == "total" else f"{run.name}, {kernel}"
+
+
+def entry(run: StyledRun, kernel: str = "total", *, several: bool = False) -> Line2D:
+    """Return the legend's entry for a run, with its marker if it is one of several."""
+    return handle(said(run, kernel), run.colour, sign_of(run, several=several))
 
 
 def add_legend(axes: Axes, handles: Iterable[Line2D | Patch], *, shown: bool) -> None:
-    """Add entries that the axes don't have yet, and show the legend of all.
+    """Add entries that the axes do not have yet, and show the legend of all if it is wanted.
 
-    The entries belong to the axes, so that `axes.legend` and `figure.legend` find them.
+    The entries are lines without points, which belong to the axes, so that `axes.legend` finds them again.
     """
-    there = {*axes.get_legend_handles_labels()[1]}
-    for handle in handles:
-        if handle.get_label() not in there:
-            axes.add_line(handle) if isinstance(handle, Line2D) else axes.add_patch(handle)
-    if shown and axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize="small")
+    there, factor = {*map(_look, axes.get_legend_handles_labels()[0])}, _factor(axes)
+    for each in handles:
+        if _look(each) not in there:
+            axes.add_artist(each)
+            if isinstance(each, Line2D):
+                _resize(each, factor)
+    entries = sorted(axes.get_legend_handles_labels()[0], key=lambda each: _look(each)[1] == GREY)
+    if not (entries and shown):
+        return
+    usual = FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points()
+    size = min(usual, _TEXT * factor)
+    legend = axes.legend(
+        handles=entries, ncols=2 if len(entries) > _COLUMN and factor == 1 else 1, fontsize=size,
+        handlelength=1.0 + factor, columnspacing=1.0, borderpad=0.3, labelspacing=0.3, edgecolor="none",
+    )  # fmt: skip
+    legend.set_in_layout(False)  # or the axes would shrink where it is wider
+    for words in legend.get_texts():  # a letter is about half as wide as high; a line and margins take four
+        words.set_text(textwrap.fill(words.get_text(), max(8, int(72 * _inches(axes) / size * 2) - 8)))
+
+
+def _look(entry: Artist) -> tuple[object, str]:
+    """Return the label and the colour of an entry; marks that belong to no single run are grey."""
+    return entry.get_label(), to_hex(entry.get_color()) if isinstance(entry, Line2D) else GREY

@@ -260,16 +260,16 @@ def stage_handles(
 ) -> list[Line2D | Patch]:
     """Return legend entries for the line styles, floors and end marks that occur in the report's spectra."""
     names = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
-    drawn = [(s, snapshot) for run in report.runs for s, snapshot in stages(run).items() if s in shown]
+    found = [(s, snapshot) for run in report.runs for s, snapshot in stages(run).items() if s in shown]
     last = last_name(report)
     if last != "end":
         names["end"] = text(last, 24)
     handles: list[Line2D | Patch] = [
         mark(names[stage], linestyle=_DASHES[stage], linewidth=_WIDTHS[stage])
         for stage in STAGES
-        if any(stage == other for other, _ in drawn)
+        if any(stage == other for other, _ in found)
     ]
-    spectra = [spectrum for _, snapshot in drawn for spectrum in snapshot.spectra.values()]
+    spectra = [spectrum for _, snapshot in found for spectrum in snapshot.spectra.values()]
     return [*handles, *mark_handles(spectra, hatch=hatch)]
 
 
@@ -307,10 +307,11 @@ def legend_below(figure: Figure, handles: Sequence[object]) -> None:
 
 def in_data(axes: Axes) -> list[Line2D]:
     """Return the lines that show numbers: not floors, marks at an edge, nor entries of the legend alone."""
-    return [line for line in _drawn(axes) if line.get_transform() == axes.transData]
+    return [line for line in drawn(axes) if line.get_transform() == axes.transData]
 
 
-def _drawn(axes: Axes) -> list[Line2D]:
+def drawn(axes: Axes) -> list[Line2D]:
+    """Return the lines that can be seen: not those that are entries of the legend alone."""
     return [line for line in axes.lines if len(np.asarray(line.get_xdata()))]
 
 
@@ -321,7 +322,7 @@ def _say_unresolved(axes: Axes) -> None:
     if in_data(axes):
         return
     if not any(map(in_data, axes.get_shared_y_axes().get_siblings(axes))):
-        floors = [float(np.asarray(line.get_ydata())[0]) for line in _drawn(axes)] or [1.0]
+        floors = [float(np.asarray(line.get_ydata())[0]) for line in drawn(axes)] or [1.0]
         axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3, auto=None)
     axes.text(0.5, 0.75, _NO_CURVE, transform=axes.transAxes, ha="center", color=GREY)
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ntkspec._io import beside, hidden_folder, locked, new_parents, remove_leftovers
+from ntkspec._io import beside, hidden_folder, locked, new_parents, remove_leftovers, wait_for_disk
 from ntkspec.errors import OutputError
 from ntkspec.report.themes import both_themes
 from ntkspec.store.disk import writing
@@ -200,7 +200,9 @@ def write_figures(
                 content = pictures[name] = both_themes(content, dark)
             names.append(f"{FIGURES}/{name}.{ending}")
             (part / names[-1]).write_bytes(content)
-            figure.set_layout_engine("none")  # laid out once, which takes as long as drawing
+            figure.set_layout_engine(
+                None
+            )  # laid out once; "none" would still draw it once more for each file
     return names, pictures
 
 
@@ -209,7 +211,7 @@ def write_text(path: Path, text: str) -> None:
     with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        wait_for_disk(file.fileno())
 
 
 def check_parent(named: Path, target: Path) -> None:

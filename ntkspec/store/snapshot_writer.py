@@ -166,6 +166,12 @@ def create_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: 
     return group.create_dataset(name, shape=shape, dtype=dtype, chunks=(rows, *columns) if rows else None)
 
 
+def has_pairs(snapshot: h5py.Group) -> bool:
+    """Return whether a factor of a snapshot is one of pairs, which need version 2 of the format."""
+    sides = (side for block in snapshot[schema.BLOCKS].values() for side in block.values())
+    return any(isinstance(side, h5py.Group) and schema.RIGHT in side for side in sides)
+
+
 def check_floats(array: Floats, name: str, ndim: int) -> Floats:
     """Return an array of finite float32 or float64 with `ndim` axes; raise `UsageError` if it is none."""
     if np.ma.is_masked(array):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -12,10 +13,25 @@ import numpy as np
 
 from ntkspec import sandbox
 from ntkspec._io import first_line
-from ntkspec.errors import UsageError
+from ntkspec.errors import RunFileError, UsageError
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray
 from ntkspec.store.disk import open_hdf5, reserve
+from ntkspec.store.reader import open_run
+
+
+def take_back(path: Path, part: Path) -> None:
+    """Rename a run file that is marked as interrupted to `part`, so that it can be continued.
+
+    Nothing is done if there is a `part` already, or if the file is complete or cannot be read.
+    """
+    if part.exists():
+        return
+    interrupted = False
+    with contextlib.suppress(RunFileError), open_run(path, trial=True) as run:
+        interrupted = not run.complete
+    if interrupted:
+        os.replace(path, part)
 
 
 def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.File:

@@ -74,6 +74,30 @@ def test_what_a_lost_worker_had_is_done_again(two, tmp_path):
     assert sorted(ended.answer for ended in ends) == places
 
 
+def test_all_workers_that_died_and_did_not_come_back_are_replaced(tmp_path, monkeypatch):
+    """On a busy machine a worker may take longer to start again than Dask waits for it.
+
+    Where no other starts either, the jobs end with an error in a line.
+    """
+    import dask
+
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "10ms"}):
+        with Cluster("local", 1).start() as workers:
+            (ended,) = over(workers, dies_once, [str(tmp_path / "mark")])
+            assert ended.error is None
+            monkeypatch.setattr("distributed.Nanny.instantiate", _never)
+            workers._patience.seconds = 0.1
+            said = (
+                r"workers on this machine: expected others to start when all have died, got none in 0\.1 s;"
+            )
+            with pytest.raises(ClusterError, match=said):
+                list(over(workers, always_dies, [None]))
+
+
+async def _never(nanny):
+    raise RuntimeError("no room")
+
+
 def test_a_job_that_kills_all_its_workers_does_not_stop_the_others(two):
     ends = [*over(two, always_dies, ["deadly"]), *over(two, whom, ["harmless"])]
     assert isinstance(ends[0].error, ClusterError)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -50,11 +52,7 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
 
     Return None if no run's last snapshot has a resolved mode with which the targets can be compared.
     """
-    runs = [
-        (run, run.end.alignments[kernel])
-        for run in styled_runs(report)
-        if run.end is not None and kernel in run.end.alignments and len(run.end.alignments[kernel].target)
-    ][: 3 * MOST_PANELS]
+    runs = aligned(report, kernel)[: 3 * MOST_PANELS]
     if not runs:
         return None
     figure = new_figure(9.6, 4.6)
@@ -68,15 +66,21 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
     finish_shares(over_time, r"steps of learning rate $1/\lambda_{\max}$", r"$\|r(t)\|^2 / \|r(0)\|^2$")
     over_time.set_title("Residual, with the kernel as it is then", fontsize=10)
     handles = run_handles([run for run, _ in runs], signed=len(runs) > 1)
-    if any(len(alignment.target) < alignment.size for _, alignment in runs):
-        handles.append(last_mode())
-    legend_below(figure, handles)
+    legend_below(figure, [*handles, *end_handles([alignment for _, alignment in runs])])
     return figure
 
 
-def last_mode() -> Line2D:
-    """Return the legend entry of the cross at the last resolved mode."""
-    return mark("last resolved mode", marker="x", linestyle="none", markersize=5.5)
+def aligned(report: Report, kernel: str) -> list[tuple[StyledRun, Alignment]]:
+    """Return the runs whose last snapshot has an alignment with a resolved mode, with that alignment."""
+    found = [(run, run.end.alignments.get(kernel)) for run in styled_runs(report) if run.end is not None]
+    return [(run, each) for run, each in found if each is not None and len(each.target)]
+
+
+def end_handles(alignments: Sequence[Alignment]) -> list[Line2D]:
+    """Return the legend entry of the cross at the last resolved mode, if one of these ends there."""
+    if all(len(alignment.target) == alignment.size for alignment in alignments):
+        return []
+    return [mark("last resolved mode", marker="x", linestyle="none", markersize=5.5)]
 
 
 def draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:

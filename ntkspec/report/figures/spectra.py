@@ -159,15 +159,23 @@ def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[Styled
         figure.suptitle(f"The first {len(panels)} of {len(runs)} runs")
 
 
-def draw_steps(axes: Axes, run: StyledRun, kernel: str = "total", *, hatch: bool = False) -> None:
-    """Draw spectra of a run's kernel at all snapshots, coloured by step, and the floor of the last."""
+def draw_steps(
+    axes: Axes, run: StyledRun, kernel: str = "total", *, hatch: bool = False, shade: str = ""
+) -> None:
+    """Draw spectra of a run's kernel at all snapshots, coloured by step, and the floor of the last.
+
+    Args:
+        hatch: whether to hatch the region of the unresolved eigenvalues.
+        shade: draw in shades of this colour, instead of in those of the steps.
+    """
     last: Spectrum | None = None
     for moment in moments(run.run, stepwise=True):
         if kernel in moment.snapshot.spectra:
             last = moment.snapshot.spectra[kernel]
-            draw_spectrum(axes, last, moment.colour, None, 2.0 + moment.place / (moment.of + 1))
+            colour = moment.shade(shade) if shade else moment.colour
+            draw_spectrum(axes, last, colour, None, 2.0 + moment.place / (moment.of + 1))
     if last is not None:
-        draw_floor(axes, last, step_colour(1, 1), hatch=hatch)
+        draw_floor(axes, last, shade or step_colour(1, 1), hatch=hatch)
 
 
 def _step_bar(figure: Figure, axes: Sequence[Axes], runs: Sequence[StyledRun]) -> None:

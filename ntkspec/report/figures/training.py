@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from ntkspec.report.captions import Caption
 from ntkspec.report.curves import (
     GREY,
+    drawn,
     in_data,
     legend_below,
     mark,
@@ -25,10 +26,11 @@ from ntkspec.report.curves import (
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.report.through_training import (
-    Moment,
+    Point,
     Quantity,
     StepAxis,
     Value,
+    course,
     has_training,
     history,
     steps_of,
@@ -75,7 +77,7 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
     panels = new_axes(figure, 2, 2, share=False)
     for axes, (quantity, title) in zip(panels, QUANTITIES.items(), strict=True):
         for run, moments in runs:
-            draw_course(axes, axis, run, quantity, moments, sign_of(run, several=len(runs) > 1))
+            draw_course(axes, axis, run, course(moments, quantity), sign_of(run, several=len(runs) > 1))
         axes.set_title(title, fontsize=10)
         finish_course(axes, log=quantity != "distance", from_zero=quantity == "distance")
         _steps(axes, axis, steps)
@@ -86,29 +88,19 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
         numbers = run_handles([run for run, _ in runs], signed=True)
     else:
         figure.suptitle(f"Through training: {text(runs[0][0].name)}", fontsize=11)
-    values = [moment.value(quantity) for _, moments in runs for moment in moments for quantity in QUANTITIES]
-    legend_below(figure, [*numbers, *course_handles(values)])
+    points = [point for _, moments in runs for quantity in QUANTITIES for point in course(moments, quantity)]
+    legend_below(figure, [*numbers, *course_handles(points)])
     return figure
 
 
-def draw_course(
-    axes: Axes, axis: StepAxis, run: StyledRun, quantity: Quantity, moments: Sequence[Moment], sign: str
-) -> None:
-    """Draw one quantity of a run against the step, that of lambda_min with its floor."""
-    if quantity == "lambda_min":
-        _draw_floor(axes, axis, run, moments)
-    draw_values(axes, axis, run, [(moment.step, moment.value(quantity)) for moment in moments], sign)
-
-
-def draw_values(
-    axes: Axes, axis: StepAxis, run: StyledRun, values: Sequence[tuple[int, Value]], sign: str
-) -> None:
-    """Draw values of a run, each at its step.
+def draw_course(axes: Axes, axis: StepAxis, run: StyledRun, points: Sequence[Point], sign: str) -> None:
+    """Draw one quantity of a run against the step, and floors where it has them.
 
     Consecutive numbers are joined by a line. Upper limits and exact zeros are separate marks.
     """
-    size = 4.5 if len(values) <= _CROWDED else 2.5
-    places = [(axis.position(step), value) for step, value in values]
+    _draw_floor(axes, axis, run, points)
+    size = 4.5 if len(points) <= _CROWDED else 2.5
+    places = [(axis.position(point.step), point.value) for point in points]
     stretch: list[tuple[float, float]] = []
     for place, value in [*places, (0.0, Value())]:
         if value.number is not None:
@@ -128,11 +120,11 @@ def draw_values(
             )  # fmt: skip
 
 
-def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, moments: Sequence[Moment]) -> None:
-    points = [(axis.position(moment.step), moment.floor) for moment in moments if moment.floor is not None]
-    if points:
-        marker = "_" if len(points) == 1 else None
-        at, floors = zip(*points, strict=True)
+def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, points: Sequence[Point]) -> None:
+    places = [(axis.position(point.step), point.floor) for point in points if point.floor is not None]
+    if places:
+        marker = "_" if len(places) == 1 else None
+        at, floors = zip(*places, strict=True)
         axes.plot(at, floors, color=run.colour, linewidth=0.8, alpha=_FAINT, marker=marker, zorder=1.0)
 
 
@@ -143,10 +135,10 @@ def finish_course(axes: Axes, *, log: bool, from_zero: bool) -> None:
         log: use a log axis, unless all numbers are within a factor of `NARROW`.
         from_zero: begin the axis at zero.
     """
-    drawn = bool(in_data(axes))
+    numbers = in_data(axes)
     low, high = axes.get_ylim()
-    narrow = high < NARROW * low and len(axes.lines) == len(in_data(axes))
-    if log and drawn and not narrow:
+    narrow = high < NARROW * low and len(drawn(axes)) == len(numbers)
+    if log and numbers and not narrow:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         if high < 1e3 * low:  # few powers of ten: numbers between them, too
@@ -155,7 +147,7 @@ def finish_course(axes: Axes, *, log: bool, from_zero: bool) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
     elif from_zero:
         axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300), auto=None)
-    if not drawn:
+    if not numbers:
         axes.set_yticks([])
         axes.text(0.5, 0.5, "no number", transform=axes.transAxes, ha="center", color=GREY)
     axes.grid(color="#e4e4e4", linewidth=0.6)
@@ -170,9 +162,11 @@ def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:
         axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
 
 
-def course_handles(values: Sequence[Value]) -> list[Line2D]:
-    """Return legend entries for the marks that the figure contains."""
-    marks = [mark("numerical floor", linewidth=0.8, alpha=_FAINT)]
+def course_handles(points: Sequence[Point]) -> list[Line2D]:
+    """Return legend entries for the marks with which these points are drawn."""
+    marks, values = [], [point.value for point in points]
+    if any(point.floor is not None for point in points):
+        marks.append(mark("numerical floor", linewidth=0.8, alpha=_FAINT))
     if any(value.at_most is not None for value in values):
         marks.append(mark("unresolved: at most this", marker="v", linestyle="none", markersize=6, **_HOLLOW))
     if any(value.zero for value in values):
