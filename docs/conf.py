@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "gallery")]  # the package as it is here; the gallery's run files
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what runs here: small networks gain nothing from more
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import ntkspec  # noqa: E402
 
 project = "ntkspec"
-author = "The ntkspec developers"
+author = copyright = "The ntkspec developers"
 release = version = ntkspec.__version__
 
 extensions = [
@@ -36,6 +41,7 @@ nitpick_ignore_regex = [
     (r"py:class", r".*\.(Backend|Factor|Numbers|Option|Stored)"),  # types that signatures name, not for users
 ]
 default_role = "py:obj"
+suppress_warnings = ["ref.python"]  # a word in backticks that several classes have as an attribute
 
 html_theme = "furo"
 html_title = "ntkspec"
@@ -44,6 +50,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["lightning"]
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
@@ -67,11 +74,15 @@ sphinx_gallery_conf = {
     "min_reported_time": 1e9,
     "write_computation_times": False,
     "image_srcset": ["2x"],
+    "show_signature": False,
+    "within_subsection_order": "FileNameSortKey",
 }
 
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
+ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
+ARRAY = re.compile(r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[([^]]+)\]\]")
 FIELD = re.compile(r"    ([a-z]\w*): [^#]+?  # (.+)")
 SECTION = re.compile(r"(Args|Raises|Returns|Yields|Example|Source):")
 
@@ -79,6 +90,7 @@ SECTION = re.compile(r"(Args|Raises|Returns|Yields|Example|Source):")
 def setup(app: Sphinx) -> None:
     """Let docstrings and links be read as they are meant in the sources."""
     app.connect("autodoc-process-docstring", read_docstring, priority=400)  # before Napoleon
+    app.connect("autodoc-process-signature", name_arrays)
     app.connect("source-read", link_to_repository)
 
 
@@ -112,6 +124,13 @@ def _commented_fields(cls: Any) -> Iterator[str]:
         found = FIELD.fullmatch(line)
         if found and found[1] in names:
             yield f"    {found[1]}: {found[2]}".replace("|", r"\|")
+
+
+def name_arrays(
+    app: Sphinx, what: str, name: str, obj: object, options: object, *signature: str | None
+) -> tuple[str | None, ...]:
+    """Write types of arrays as the sources do, in a signature's arguments and in what it returns."""
+    return tuple(text and ARRAY.sub(r"NDArray[\1]", text.replace(ARRAY_LIKE, "ArrayLike")) for text in signature)
 
 
 def link_to_repository(app: Sphinx, page: str, source: list[str]) -> None:

@@ -11,9 +11,8 @@ from runs import trained
 
 import ntkspec
 
-report = ntkspec.analyze_runs(
-    [trained("baseline"), trained("mpe-coarse"), trained("mpe-fine")], snapshot="end"
-)
+presets = "baseline", "mpe-coarse", "mpe-fine"
+report = ntkspec.analyze_runs([trained(preset) for preset in presets], snapshot="end")
 
 figure, axes = plt.subplots(figsize=(7, 4.4), layout="constrained")
 ntkspec.plot.ablation(report, ax=axes)

@@ -12,8 +12,9 @@ from runs import trained
 
 import ntkspec
 
-ends = ntkspec.analyze_runs([trained("baseline"), trained("ffe-high"), trained("mpe-fine")], snapshot="end")
-fine = ntkspec.analyze_runs(trained("mpe-fine"))["mpe-fine"]
+presets = "baseline", "ffe-high", "mpe-fine"
+ends = ntkspec.analyze_runs([trained(preset) for preset in presets], snapshot="end")
+fine = ntkspec.analyze_runs(trained("mpe-fine"))["MPE (fine)"]
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
 ntkspec.plot.alignment(ends, ax=left)

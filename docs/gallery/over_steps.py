@@ -2,8 +2,8 @@
 Over the steps of training
 ==========================
 
-What a network's kernel does while it learns. The kernel of a network with a grid keeps its smallest eigenvalue and
-turns away from where it began; a line that ends in an arrow or a dashed one is a value that is known from one side only.
+What three networks and their kernels do while they learn. The kernel of the fine grid turns first, and furthest. An
+empty triangle is an upper bound: that eigenvalue is not resolved.
 """
 
 import matplotlib.pyplot as plt
@@ -11,7 +11,8 @@ from runs import trained
 
 import ntkspec
 
-report = ntkspec.analyze_runs([trained("baseline"), trained("ffe-high"), trained("mpe-fine")])
+presets = "baseline", "ffe-high", "mpe-fine"
+report = ntkspec.analyze_runs([trained(preset) for preset in presets])
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 for ax, quantity in zip(axes, ("lambda_min", "distance", "psnr_db"), strict=True):

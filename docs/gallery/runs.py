@@ -19,14 +19,19 @@ PICTURE = HERE.parents[1] / "data" / "pictures" / "astronaut.png"
 STEPS = (5, 20, 60)  # snapshots besides the first, the middle and the last
 
 
-def trained(preset: str) -> Path:
-    """Train a network with an encoding of `ntkspec.nets.presets`, and return the path of its run file."""
-    path = HERE / "runs" / f"{preset}.h5"
+def trained(preset: str, samples: int = 256) -> Path:
+    """Train a network with an encoding of `ntkspec.nets.presets`, and return the path of its run file.
+
+    Args:
+        preset: such as "mpe-fine".
+        samples: pixels at which the kernel is taken, in rows and columns.
+    """
+    path = HERE / "runs" / f"{preset}-{samples}.h5"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         torch.set_num_threads(1)  # networks this small gain nothing from more
         settings = {"preset": preset, "side": 64, "width": 32, "iterations": 200, "batch": 1024}
-        config = resolve(settings, {"samples": 256, "sampling": "grid", "checkpoints": STEPS})
+        config = resolve(settings, {"samples": samples, "sampling": "grid", "checkpoints": STEPS})
         task = ntkspec.nets.image.load_image(PICTURE, config.side)
         indices = task.sample(config.sampling, config.samples, config.seed)
         write_run(path, train(config, task), task, indices)
