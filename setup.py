@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from setuptools import setup
-
 ADDRESS = (
     ""  # before the path of a file in the repository, ending in "/"; "": links to files become plain text
 )
@@ -25,6 +23,8 @@ def long_description(readme: str, address: str = ADDRESS) -> str:
 
 
 if __name__ == "__main__":
+    from setuptools import setup
+
     setup(
         long_description=long_description(Path("README.md").read_text(encoding="utf-8")),
         long_description_content_type="text/markdown",

@@ -47,6 +47,8 @@ def things(run, report, total):
             yield from (block, *block.factors, *block.parameters)
     yield from (total.rank, total.regions, ntkspec.bounds.theorem1(total), *ntkspec.bounds.certified(jac))
     yield from (*snapshot.bounds, *snapshot.checks, *snapshot.distances.values(), snapshot.eigenfunctions)
+    yield ntkspec.eigenfunctions(ntkspec.spectrum(jac, backend="cpu", vectors=True), jac, backend="cpu")
+    yield from (ntkspec.bounds.form(jac), ntkspec.bounds.positivity(ntkspec.bounds.form(jac)))
     yield from (aligned(run), ntkspec.operator(jac, backend="cpu"))
 
 

@@ -18,7 +18,7 @@ from ntkspec.export.lightning import RecorderCallback
 SAMPLES, STEPS, WIDTH = 256, 300, 32
 
 
-class Fit(pl.LightningModule):
+class Fit(pl.LightningModule):  # type: ignore[misc]  # checked where Lightning is not installed
     """Fits a field to colours, as a user of Lightning writes it."""
 
     def __init__(self) -> None:

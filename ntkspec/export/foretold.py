@@ -74,12 +74,12 @@ class Forecast:
         remedy = f"{largest.remedy}, or take fewer samples" if largest.remedy else "take fewer samples"
         return (f"a snapshot takes {format_bytes(self.bytes)}, {share}{why}; {remedy}",)
 
-    def of(self, snapshots: int | None) -> str:
-        """Return a line on a file of so many snapshots, or None for not known: sizes, memory and time.
+    def of_file(self, snapshots: int | None) -> str:
+        """Return a line on a file of so many snapshots (None: not known): sizes, memory and time.
 
         Example:
             >>> blocks = (PlannedBlock("grid", "grid", "sparse", 88_000),)
-            >>> Forecast(100, 3, blocks, seconds=2.5, working=4_000_000).of(20)
+            >>> Forecast(100, 3, blocks, seconds=2.5, working=4_000_000).of_file(20)
             '20 snapshots of 85.9 KiB, 1.68 MiB in all; each takes about 3.81 MiB of memory and 2 s'
         """
         count = "snapshots" if snapshots is None else f"{snapshots} snapshot{'s' * (snapshots != 1)}"

@@ -141,12 +141,7 @@ class Recorder:
         return self._forecast
 
     def __call__(
-        self,
-        model: nn.Module,
-        step: int,
-        *,
-        label: str | None = None,
-        metrics: Metrics | None = None,
+        self, model: nn.Module, step: int, *, label: str | None = None, metrics: Metrics | None = None
     ) -> bool:
         """Record the model as it is now if a snapshot is due at this step.
 
@@ -246,7 +241,7 @@ class Recorder:
         """Estimate sizes and time, say them, and note it if the disk has no room for all snapshots."""
         self._forecast = forecast(model, self._inputs, **self._how)
         count, path = self._schedule.count(step), self._writer.path
-        self._say(f"{path.name}: {self._forecast.of(count)}")
+        self._say(f"{path.name}: {self._forecast.of_file(count)}")
         free, needed = shutil.disk_usage(path.parent).free, (count or 1) * self._forecast.bytes
         if needed > free:
             self._note(

@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ntkspec.errors import UsageError
-from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, said, sized
+from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, joined, said, sized
 from ntkspec.plot.what import What, as_report, at_end, no_kernel
-from ntkspec.report.curves import draw_run, finish, handle, in_data, mark_handles
+from ntkspec.report.curves import draw_run, finish, in_data
 from ntkspec.report.figures.ablation import draw_ablation, networks
 from ntkspec.report.figures.spectra import draw_steps, with_kernel
+from ntkspec.report.legends import handle, mark_handles
 from ntkspec.report.moments import by_step, few, moments
 from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, styled_runs
 
@@ -76,19 +77,17 @@ def spectra(what: What, *, kernel: str = "total", ax: Axes | None = None, legend
 
 def _of_snapshots(run: StyledRun, kernel: str, *, stepwise: bool, shaded: bool) -> list[Line2D]:
     """Return the legend's entries for the snapshots of a run: each of three, or a few of many."""
-    every = [m for m in moments(run.run, stepwise=stepwise) if kernel in m.snapshot.spectra]
+    every = [m for m in moments(run.run, stepwise=stepwise, limit=16) if kernel in m.snapshot.spectra]
     if len(every) == 1:
         return [entry(run, kernel)] if run.run.label else []
     entries = []
     for moment in (every[i] for i in few(len(every), _STEPS)):
-        name = f"step {moment.snapshot.step:,}" if stepwise else moment.name
-        by_place = moment.shade(run.colour) if shaded else moment.colour
-        entries.append(
-            handle(
-                f"{said(run, kernel)}, {name}", by_place if stepwise else run.colour,
-                stage=moment.stage or "end",
-            )
-        )  # fmt: skip
+        if moment.stage:
+            name, colour = moment.name, run.colour
+        else:
+            name = f"step {moment.snapshot.step:,}"
+            colour = moment.shade(run.colour) if shaded else moment.colour
+        entries.append(handle(joined(said(run, kernel), name), colour, stage=moment.stage or "end"))
     return entries
 
 
@@ -108,9 +107,9 @@ def ablation(what: What, *, ax: Axes | None = None, legend: bool = True) -> Axes
         UsageError: nothing that can be drawn, or no network with a grid.
 
     Example:
+        >>> import ntkspec
         >>> from matplotlib.figure import Figure
-        >>> from ntkspec.analyze import analyze_runs
-        >>> report = analyze_runs(["data/golden/mpe.h5", "data/golden/baseline-patch.h5"], k=9)
+        >>> report = ntkspec.analyze_runs(["data/golden/mpe.h5", "data/golden/baseline-patch.h5"], k=9)
         >>> ablation(report, ax=Figure().subplots()).get_legend_handles_labels()[1][:3]
         ['baseline', 'MPE', "without the grid's gradients"]
     """
@@ -122,19 +121,18 @@ def ablation(what: What, *, ax: Axes | None = None, legend: bool = True) -> Axes
             remedy="roles of RunExporter say which parameters are a grid",
         )  # fmt: skip
     axes = axes_of(ax, where)
-    apart = baseline is not None and all(baseline is not run for run in grids)
-    runs = free_colours(axes, [baseline, *grids] if baseline and apart else grids)
-    beside, grids = runs[:apart], runs[apart:]
-    several = len(grids) > 1
+    beside = [] if baseline is None or any(baseline is run for run in grids) else [baseline]
+    runs = free_colours(axes, [*beside, *grids])
+    grids, several = runs[len(beside) :], len(grids) > 1
     with sized(axes):
-        draw_ablation(axes, grids, next(iter(beside), None))
+        draw_ablation(axes, grids, runs[0] if beside else None)
     finish(axes)
     entries = [
-        *(entry(run) for run in beside),
+        *(entry(run) for run in runs[: len(beside)]),
         *(entry(run, several=several) for run in grids),
         handle("without the grid's gradients", NO_GRID_COLOUR),
     ]
-    ends = [run.end.spectra for run in runs if run.end]
+    ends = [run.end.spectra for run in runs if run.end is not None]
     drawn = [spectra[kernel] for spectra in ends for kernel in ("total", "no_grid") if kernel in spectra]
     add_legend(axes, [*entries, *mark_handles(drawn, hatch=True)], shown=legend)
     return axes

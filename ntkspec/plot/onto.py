@@ -16,11 +16,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ntkspec.errors import UsageError, shown
-from ntkspec.report.curves import GREY, handle, sign_of
+from ntkspec.report.curves import GREY, sign_of
+from ntkspec.report.legends import handle
+from ntkspec.report.names import clean
 from ntkspec.report.style import OWN, StyledRun
 
 _WIDE, _LEAST = 4.0, 0.55  # inches of axes on which lines have the report's widths; least share of these
 _TEXT = 9.0  # points of a legend there
+_NAME = 40  # letters of an entry
 _COLUMN = 5  # entries of a legend on wide axes, beyond which it has two columns
 
 
@@ -82,7 +85,17 @@ def free_colours(axes: Axes, runs: Sequence[StyledRun]) -> tuple[StyledRun, ...]
 
 def said(run: StyledRun, kernel: str) -> str:
     """Return the name of a run's kernel in legends."""
-    return run.name if kernel == "total" else f"{run.name}, {kernel}"
+    return run.name if kernel == "total" else joined(run.name, clean(kernel, 24))
+
+
+def joined(first: str, second: str) -> str:
+    """Return both, with a comma between; the first is cut where a legend has no room for it.
+
+    Example:
+        >>> joined("a network with a name that is far too long", "step 1,000")
+        'a network with a name that …, step 1,000'
+    """
+    return f"{clean(first, _NAME - len(second) - 2)}, {second}"
 
 
 def entry(run: StyledRun, kernel: str = "total", *, several: bool = False) -> Line2D:

@@ -46,12 +46,11 @@ def over_steps(
         UsageError: no run of two snapshots or more, or a quantity or kernel that is not there.
 
     Example:
-        >>> from dataclasses import replace
+        >>> import dataclasses, ntkspec
         >>> from matplotlib.figure import Figure
-        >>> from ntkspec.analyze import analyze_runs
-        >>> run = analyze_runs(["data/golden/mpe.h5"]).runs[0]
-        >>> later = replace(run.snapshots[0], id="later", label="later", step=100)
-        >>> run = replace(run, snapshots=(*run.snapshots, later))
+        >>> run = ntkspec.analyze_runs("data/golden/mpe.h5")["MPE"]
+        >>> later = dataclasses.replace(run["init"], id="1", label="later", step=100)
+        >>> run = dataclasses.replace(run, snapshots=(run["init"], later))  # stands for one that was trained
         >>> axes = over_steps(run, "effective_rank", ax=Figure().subplots())
         >>> axes.get_ylabel(), axes.lines[0].get_xdata().tolist()
         ('effective rank', [0.0, 100.0])

@@ -54,7 +54,7 @@ def at_end(report: Report) -> Report:
     """Return the report with only the last snapshot of each run."""
     runs = list(report.runs)
     for run in styled_runs(report):
-        runs[run.index] = replace(run.run, snapshots=(run.end,) if run.end else ())
+        runs[run.index] = replace(run.run, snapshots=() if run.end is None else (run.end,))
     return replace(report, runs=tuple(runs))
 
 

@@ -1,4 +1,4 @@
-"""Draw the parts of figures: spectra as curves, floors, legends and axes, without pyplot's global state."""
+"""Draw the parts of figures: spectra as curves, floors and axes, without pyplot's global state."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
 from matplotlib.typing import LineStyleType
 from numpy.typing import NDArray
 
-from ntkspec.report.records import Report
-from ntkspec.report.style import MARKERS, STAGES, Stage, StyledRun, last_name, stages
+from ntkspec.report.style import MARKERS, STAGES, Stage, StyledRun, stages
 from ntkspec.report.thinning import thinned
 from ntkspec.report.words import clean
 from ntkspec.spectral.eigenvalues import Spectrum
@@ -30,18 +28,18 @@ KERNEL = r"$J\,J^{\mathsf{T}}$"
 VALUE_LABEL = rf"eigenvalue $\lambda_i$ of {KERNEL}"
 
 GREY = "#555555"
-_FAINT = 0.55  # of floors
+FAINT = 0.55  # of floors
 _CURVE, _FURTHER_DIGITS = re.compile(rb' d="[^"]*"'), re.compile(rb"(\.\d\d)\d+")
 _POINTS = 600  # of a curve; more cannot be seen
 _LEAST_SHOWN = 0.1  # of the floor
 _MARKS = 6  # on a curve
 _NO_CURVE = "no eigenvalue is resolved"
-_DASHES: dict[Stage, LineStyleType] = {
+STAGE_DASHES: dict[Stage, LineStyleType] = {
     "init": (0, (1.0, 1.6)),
     "mid": (0, (5.0, 2.0)),
     "end": "solid",
 }
-_WIDTHS: dict[Stage, float] = {"init": 0.9, "mid": 1.4, "end": 1.8}
+STAGE_WIDTHS: dict[Stage, float] = {"init": 0.9, "mid": 1.4, "end": 1.8}
 _MANY = 1.3  # width of the curve of one of many snapshots
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
@@ -127,8 +125,8 @@ def draw_spectrum(
         index,
         values,
         color=colour,
-        linestyle=_DASHES[stage] if stage else "solid",
-        linewidth=_WIDTHS[stage] if stage else _MANY,
+        linestyle=STAGE_DASHES[stage] if stage else "solid",
+        linewidth=STAGE_WIDTHS[stage] if stage else _MANY,
         marker=sign or ("o" if len(index) == 1 else None),
         markevery=marked(index) if sign else None,
         markersize=4,
@@ -159,7 +157,7 @@ def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = Fal
     """Draw the floor as a thin line; with `hatch`, hatch where the unresolved eigenvalues lie."""
     if spectrum.floor <= 0:
         return
-    axes.axhline(spectrum.floor, color=colour, linewidth=0.8, alpha=_FAINT, zorder=1.0)
+    axes.axhline(spectrum.floor, color=colour, linewidth=0.8, alpha=FAINT, zorder=1.0)
     # The axes are still linear here, so that small numbers seem to lie inside: make room for this one.
     axes.update_datalim([(1.0, spectrum.floor)], updatex=False)
     count = len(spectrum.eigenvalues)
@@ -242,69 +240,6 @@ def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool =
         axes.set_ylabel(VALUE_LABEL)
 
 
-def run_handles(runs: Sequence[StyledRun], *, signed: bool = False) -> list[Line2D]:
-    """Return a legend entry for the colour of each run, with its marker where curves have one."""
-    return [handle(run.name, run.colour, sign_of(run, several=signed)) for run in runs]
-
-
-def handle(label: str, colour: str, sign: str = "", stage: Stage = "end") -> Line2D:
-    """Return a legend entry for a colour and a stage's dashes, with matplotlib's marker `sign` if any."""
-    return Line2D(
-        [], [], color=colour, linestyle=_DASHES[stage], linewidth=2.0, label=text(label), marker=sign,
-        markersize=5,
-    )  # fmt: skip
-
-
-def stage_handles(
-    report: Report, *, hatch: bool = False, shown: Sequence[Stage] = STAGES
-) -> list[Line2D | Patch]:
-    """Return legend entries for the line styles, floors and end marks that occur in the report's spectra."""
-    names = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
-    found = [(s, snapshot) for run in report.runs for s, snapshot in stages(run).items() if s in shown]
-    last = last_name(report)
-    if last != "end":
-        names["end"] = text(last, 24)
-    handles: list[Line2D | Patch] = [
-        mark(names[stage], linestyle=_DASHES[stage], linewidth=_WIDTHS[stage])
-        for stage in STAGES
-        if any(stage == other for other, _ in found)
-    ]
-    spectra = [spectrum for _, snapshot in found for spectrum in snapshot.spectra.values()]
-    return [*handles, *mark_handles(spectra, hatch=hatch)]
-
-
-def mark_handles(
-    spectra: Sequence[Spectrum], *, hatch: bool = False, floor: str = "numerical floor"
-) -> list[Line2D | Patch]:
-    """Return legend entries for the floors and end marks that occur in these spectra.
-
-    Args:
-        hatch: whether the region of unresolved eigenvalues is hatched.
-        floor: text of the floor's entry.
-    """
-    handles: list[Line2D | Patch] = [mark(floor, linewidth=0.8, alpha=_FAINT)]
-    if hatch and any(spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
-        handles.append(_swatch("unresolved", facecolor="none", edgecolor=GREY, hatch="//////"))
-    if any(0 < spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
-        handles.append(mark("last resolved value", marker="x", linestyle="none", markersize=5.5))
-        handles.append(_swatch("stated error", color=GREY, alpha=0.2))
-    if any(not spectrum.complete for spectrum in spectra):
-        handles.append(mark("last computed value", marker="|", linestyle="none", markersize=9))
-    return handles
-
-
-def legend_below(figure: Figure, handles: Sequence[object]) -> None:
-    """Put a legend below all panels, in as many columns as there is room for."""
-    columns = max(2, int(figure.get_figwidth() / 2.4))
-    figure.legend(
-        handles=list(handles),
-        loc="outside lower center",
-        ncols=min(columns, len(handles)),
-        frameon=False,
-        fontsize=9,
-    )
-
-
 def in_data(axes: Axes) -> list[Line2D]:
     """Return the lines that show numbers: not floors, marks at an edge, nor entries of the legend alone."""
     return [line for line in drawn(axes) if line.get_transform() == axes.transData]
@@ -325,16 +260,6 @@ def _say_unresolved(axes: Axes) -> None:
         floors = [float(np.asarray(line.get_ydata())[0]) for line in drawn(axes)] or [1.0]
         axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3, auto=None)
     axes.text(0.5, 0.75, _NO_CURVE, transform=axes.transAxes, ha="center", color=GREY)
-
-
-def mark(label: str, **look: Any) -> Line2D:
-    """Return a legend entry for a marker or a line that does not belong to a single run."""
-    return Line2D([], [], color=GREY, label=label, **look)
-
-
-def _swatch(label: str, **look: Any) -> Patch:
-    """Return a legend entry for an area; as a rectangle of no size it can be added to axes, too."""
-    return Rectangle((0.0, 0.0), 0.0, 0.0, linewidth=0, label=label, **look)
 
 
 def _without_doctype(svg: bytes) -> bytes:

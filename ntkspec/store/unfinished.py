@@ -20,18 +20,24 @@ from ntkspec.store.disk import open_hdf5, reserve
 from ntkspec.store.reader import open_run
 
 
-def take_back(path: Path, part: Path) -> None:
-    """Rename a run file that is marked as interrupted to `part`, so that it can be continued.
-
-    Nothing is done if there is a `part` already, or if the file is complete or cannot be read.
-    """
-    if part.exists():
-        return
-    interrupted = False
+def is_interrupted(path: Path) -> bool:
+    """Return whether a finished run file is marked as interrupted; it is read in another process first."""
     with contextlib.suppress(RunFileError), open_run(path, trial=True) as run:
-        interrupted = not run.complete
-    if interrupted:
-        os.replace(path, part)
+        return not run.complete
+    return False
+
+
+def take_back(path: Path, part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.File:
+    """Rename a file that is marked as interrupted to `part`, and open it for writing as `reopen` does.
+
+    After an error it has its name again.
+    """
+    os.replace(path, part)
+    try:
+        return reopen(part, fresh, samples)
+    except BaseException:
+        os.replace(part, path)
+        raise
 
 
 def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.File:

@@ -31,7 +31,7 @@ from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset, has_pairs
 from ntkspec.store.texts import check_label, check_name, to_json
-from ntkspec.store.unfinished import reopen, take_back
+from ntkspec.store.unfinished import is_interrupted, reopen, take_back
 
 PART = ".part"
 
@@ -84,9 +84,8 @@ class RunWriter:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + PART)
         self._fresh = self.path.with_name(self.part.name + ".new")  # while `part` is copied
-        if resume:
-            take_back(self.path, self.part)
-        check_writable(self.path, overwrite=overwrite)
+        marked = resume and not self.part.exists() and is_interrupted(self.path)
+        check_writable(self.path, overwrite=overwrite or marked)
         label = check_label(label, "label of the run")
         samples = {
             schema.INPUTS: check_floats(inputs, "inputs", 2),
@@ -108,6 +107,8 @@ class RunWriter:
         with writing(self.path):
             if resume and self.part.exists():
                 self._file = reopen(self.part, self._fresh, self._samples)
+            elif marked:
+                self._file = take_back(self.path, self.part, self._fresh, self._samples)
             else:
                 self._file = self._create(label, config or {})
 
@@ -224,14 +225,11 @@ class RunWriter:
             OutputError: the file cannot be written.
         """
         group = self._file[schema.SNAPSHOTS][id]
-        changed = {
-            "label": check_label(label, f"label of snapshot {id!r}"),
-            "metrics": to_json(metrics, "metrics"),
-        }
+        label, text = check_label(label, f"label of snapshot {id!r}"), to_json(metrics, "metrics")
         with writing(self.path):
             group.attrs["complete"] = False  # until the digest is that of the new attributes
             self._file.flush()
-            group.attrs.update(changed)
+            group.attrs.update(label=label, metrics=text)
             group.attrs[digest.DIGEST] = digest.snapshot_digest(group, str(self.part))
             self._file.flush()
             group.attrs["complete"] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import warnings
 from collections import namedtuple
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from ntkspec import kernel_distance, open_run, spectrum
+from ntkspec import analyze, kernel_distance, open_run, read_report, spectrum
 from ntkspec.errors import ExportError, OutputError, UsageError
 from ntkspec.export import ExportWarning, Recorder, jacobian
 from ntkspec.export.due import Schedule
@@ -186,6 +187,9 @@ def test_an_exception_in_training_keeps_the_snapshots(tmp_path: Path, kind: type
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(OutputError, match="one that exists"):
         Recorder(path, X, 1)
+    with pytest.raises(UsageError, match="other samples"):
+        Recorder(path, X + 1, 1, resume=True)
+    assert list(tmp_path.iterdir()) == [path]
     with Recorder(path, X, 1, resume=True) as record:  # the training begins again at step 1
         assert [record(model, step) for step in (1, 2)] == [False, True]
     with open_run(path) as run:
@@ -227,6 +231,23 @@ def test_the_first_snapshot_raises_and_later_ones_warn(tmp_path: Path) -> None:
         record(field(), 5)
     with open_run(tmp_path / "run.h5") as run:
         run.check_values()
+
+
+def test_a_disk_that_fills_up_loses_one_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(part: Path, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Recorder(tmp_path / "run.h5", X, 1) as record:
+        record(field(), 0)
+        with monkeypatch.context() as patch:
+            patch.setattr("ntkspec.store.snapshot_writer.reserve", full)
+            with pytest.warns(ExportWarning, match=r"step 1: it was not recorded: .*No space left on device"):
+                record(field(), 1)
+        record(field(), 2)
+    with open_run(tmp_path / "run.h5", trial=True) as run:
+        run.check_values()
+        assert [snap.step for snap in run.snapshots] == [0, 2]
+        assert run.warnings == ()
 
 
 def test_a_log_that_fails(tmp_path: Path) -> None:
@@ -295,3 +316,23 @@ def test_what_it_will_take_is_said_before(tmp_path: Path, monkeypatch: pytest.Mo
     with Recorder(tmp_path / "full.h5", X, [0, 10], overwrite=True) as record:
         with pytest.warns(ExportWarning, match=r"full.h5 will take 3.19 KiB, and the disk has 1.95 KiB free"):
             record(field(), 0)
+
+
+def test_a_recorded_training_is_reported_over_its_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
+    seen: list[dict[str, float]] = []
+    with Recorder(tmp_path / "run.h5", X, 10, log=lambda values, step: seen.append(values)) as record:
+        model = field()
+        train(model, 15, lambda model, step: record(model, step, metrics={"loss": 1 / (1 + step)}))
+        record(model, 15, label="end")
+    assert analyze.main([str(tmp_path / "run.h5"), "-o", str(tmp_path / "report"), "-q"]) == 0
+    (run,) = read_report(tmp_path / "report/report.json").runs
+    assert [(snap.step, snap.label) for snap in run.snapshots] == [(0, "init"), (10, "step 10"), (15, "end")]
+    assert [snap.metrics.get("loss") for snap in run.snapshots] == [1, 1 / 11, None]
+    totals = [snap.spectra["total"] for snap in run.snapshots]
+    assert [total.lambda_max for total in totals] == [values["ntk/lambda_max"] for values in seen]
+    assert all(total.lambda_min for total in totals)
+    moved = [snap.distances["total"].value for snap in run.snapshots]
+    assert moved == [values["ntk/kernel_distance"] for values in seen]

@@ -8,18 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkspec.report.captions import LATE_ALONE, Caption
-from ntkspec.report.curves import (
-    draw_run,
-    finish,
-    handle,
-    legend_below,
-    new_axes,
-    new_figure,
-    run_handles,
-    stage_handles,
-    text,
-)
+from ntkspec.report.curves import draw_run, finish, new_axes, new_figure, text
 from ntkspec.report.figures.spectra import MOST_PANELS, with_kernel
+from ntkspec.report.legends import handle, legend_below, run_handles, stage_handles
 from ntkspec.report.moments import left_out
 from ntkspec.report.records import Report
 from ntkspec.report.style import LATE, NO_GRID_COLOUR, StyledRun, of_kind, styled_runs

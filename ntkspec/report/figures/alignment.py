@@ -10,17 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ntkspec.report.captions import Caption
-from ntkspec.report.curves import (
-    legend_below,
-    mark,
-    marked,
-    new_axes,
-    new_figure,
-    run_handles,
-    sign_of,
-    text,
-)
+from ntkspec.report.curves import marked, new_axes, new_figure, sign_of, text
 from ntkspec.report.figures.spectra import MOST_PANELS
+from ntkspec.report.legends import legend_below, mark, run_handles
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs, when_last
 from ntkspec.report.thinning import thinned

@@ -18,14 +18,11 @@ from ntkspec.report.curves import (
     draw_run,
     draw_spectrum,
     finish,
-    legend_below,
-    mark_handles,
     new_axes,
     new_figure,
-    run_handles,
-    stage_handles,
     text,
 )
+from ntkspec.report.legends import legend_below, mark_handles, run_handles, stage_handles
 from ntkspec.report.moments import by_step, few, moments, same_steps, step_colour
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs

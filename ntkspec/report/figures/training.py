@@ -11,18 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ntkspec.report.captions import Caption
-from ntkspec.report.curves import (
-    GREY,
-    drawn,
-    in_data,
-    legend_below,
-    mark,
-    new_axes,
-    new_figure,
-    run_handles,
-    sign_of,
-    text,
-)
+from ntkspec.report.curves import GREY, drawn, in_data, new_axes, new_figure, sign_of, text
+from ntkspec.report.legends import legend_below, mark, run_handles
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.report.through_training import (
