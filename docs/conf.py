@@ -9,14 +9,28 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from numpy.typing import ArrayLike
+import numpy.typing
 from sphinx.application import Sphinx
-from sphinx.util.typing import stringify_annotation
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "gallery")]  # the package as it is here; the gallery's run files
+T = TypeVar("T")
+
+
+class NDArray(Generic[T]):
+    """Stands in for NumPy's alias, which signatures would spell out."""
+
+
+class ArrayLike:
+    """Stands in for NumPy's alias, of a dozen types."""
+
+
+for alias in (NDArray, ArrayLike):
+    alias.__module__ = "numpy.typing"
+    setattr(numpy.typing, alias.__name__, alias)
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what runs here: small networks gain nothing from more
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -81,8 +95,6 @@ sphinx_gallery_conf = {
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
-ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
-ARRAY = re.compile(r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[([^]]+)\]\]")
 FIELD = re.compile(r"    ([a-z]\w*): [^#]+?  # (.+)")
 SECTION = re.compile(r"(Args|Raises|Returns|Yields|Example|Source):")
 
@@ -90,13 +102,10 @@ SECTION = re.compile(r"(Args|Raises|Returns|Yields|Example|Source):")
 def setup(app: Sphinx) -> None:
     """Let docstrings and links be read as they are meant in the sources."""
     app.connect("autodoc-process-docstring", read_docstring, priority=400)  # before Napoleon
-    app.connect("autodoc-process-signature", name_arrays)
     app.connect("source-read", link_to_repository)
 
 
-def read_docstring(
-    app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
-) -> None:
+def read_docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Make reStructuredText of a docstring, and list the fields of a dataclass with their comments."""
     lines[:] = list(_as_they_stand(lines))
     if what == "class" and dataclasses.is_dataclass(obj):
@@ -124,13 +133,6 @@ def _commented_fields(cls: Any) -> Iterator[str]:
         found = FIELD.fullmatch(line)
         if found and found[1] in names:
             yield f"    {found[1]}: {found[2]}".replace("|", r"\|")
-
-
-def name_arrays(
-    app: Sphinx, what: str, name: str, obj: object, options: object, *signature: str | None
-) -> tuple[str | None, ...]:
-    """Write types of arrays as the sources do, in a signature's arguments and in what it returns."""
-    return tuple(text and ARRAY.sub(r"NDArray[\1]", text.replace(ARRAY_LIKE, "ArrayLike")) for text in signature)
 
 
 def link_to_repository(app: Sphinx, page: str, source: list[str]) -> None:

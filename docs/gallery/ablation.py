@@ -2,8 +2,8 @@
 With and without the grid's gradients
 =====================================
 
-Two grids, coarse and fine. Without their gradients, with the trained features still in place, the small eigenvalues
-fall. So it is the training of the grid that lifts them, and not what the grid has become.
+Two grids, coarse and fine. Without their gradients, with the trained features still in place, the small
+eigenvalues fall. So it is the training of the grid that lifts them, and not what the grid has become.
 """
 
 import matplotlib.pyplot as plt

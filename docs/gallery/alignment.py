@@ -2,9 +2,10 @@
 Where the picture lies in the spectrum
 ======================================
 
-The share of the picture that is left beyond the first k modes, largest eigenvalues first. The lower the curve, the more
-of the picture lies along directions that gradient descent learns fast. The kernel of the fine grid has turned towards
-the picture: three of its modes hold 90% of it at the end of training, and 177 do at the start.
+The share of the picture that is left beyond the first k modes, largest eigenvalues first. The lower the
+curve, the more of the picture lies along directions that gradient descent learns fast. The kernel of the
+fine grid has turned towards the picture: three of its modes hold 90% of it at the end of training, and 177
+do at the start.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 What a network learns first
 ===========================
 
-Eigenvectors of the kernel as pictures, from the largest eigenvalue down. Fourier features of a low frequency begin
-with broad patches, whatever the picture. The fine grid begins with the picture itself.
+Eigenvectors of the kernel as pictures, from the largest eigenvalue down. Fourier features of a low
+frequency begin with broad patches. The fine grid begins with the picture itself.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 Over the steps of training
 ==========================
 
-What three networks and their kernels do while they learn. The kernel of the fine grid turns first, and furthest. An
-empty triangle is an upper bound: that eigenvalue is not resolved.
+What three networks and their kernels do while they learn. The kernel of the fine grid turns first, and
+furthest. An empty triangle is an upper bound: that eigenvalue is not resolved.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,9 @@
 A figure for two columns
 ========================
 
-Two panels across both columns of a paper, 6.8 inches wide, in its font and its size of letters. The axes are
-matplotlib's: titles, limits, ticks and further curves are added as on any others, and a PDF has vectors.
+Two panels across both columns of a paper, 6.8 inches wide, in its font and its size of letters. The axes
+are matplotlib's: titles, limits, ticks and further curves are added as on any others, and a PDF has
+vectors.
 """
 
 import matplotlib.pyplot as plt

@@ -2,9 +2,9 @@
 Spectra of encodings
 ====================
 
-How fast a network learns fine detail is decided by its small eigenvalues, far to the right. Fourier features of a
-high frequency and a fine grid keep them up. The network on bare coordinates (black) has a singular kernel: its curve
-ends at the cross, beyond which nothing is resolved.
+How fast a network learns fine detail is decided by its small eigenvalues, far to the right. Fourier
+features of a high frequency and a fine grid keep them up. The network on bare coordinates (black) has a
+singular kernel: its curve ends at the cross, beyond which nothing is resolved.
 """
 
 import matplotlib.pyplot as plt
