@@ -59,8 +59,8 @@ def runs(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _report_in_this_process(monkeypatch):
-    """For the time of another process; those that start the command have it as it is."""
+def _report_in_this_process(monkeypatch, undrawn):
+    """For the time of another process, and without figures; those that start the command have all of it."""
     monkeypatch.setattr(batch, "write_population_apart", write_population)
 
 

@@ -96,7 +96,8 @@ def test_the_lines_are_those_of_the_figures() -> None:
         assert figure is not None
         return lines(figure.axes[place])
 
-    for report in (at_end(REPORT), samples.one_run(GRID), samples.one_run(long_run())):
+    assert lines(plot.spectra(REPORT, ax=new_axes())) == of_figure(spectra.draw(at_end(REPORT)))
+    for report in (samples.one_run(GRID), samples.one_run(long_run())):
         assert lines(plot.spectra(report, ax=new_axes())) == of_figure(spectra.draw(report))
     assert lines(plot.ablation(TWO, ax=new_axes())) == of_figure(ablation.draw(at_end(TWO)))
     assert lines(plot.alignment(REPORT, ax=new_axes())) == of_figure(alignment.draw(REPORT))
@@ -148,6 +149,14 @@ def test_a_legend_is_left_to_the_caller() -> None:
     assert axes.get_legend() is None
     axes.legend()
     assert names(axes)[:3] == ["Baseline", "MPE (fine)", "without the grid's gradients"]
+
+
+def test_limits_of_the_caller_stay() -> None:
+    for draw, what in ((plot.spectra, END), (plot.alignment, END), (plot.over_steps, long_run())):
+        axes = new_axes()
+        axes.set(xlim=(2.0, 5.0), ylim=(0.5, 0.75))
+        draw(what, ax=axes)
+        assert (*axes.get_xlim(), *axes.get_ylim()) == (2.0, 5.0, 0.5, 0.75)
 
 
 def test_kernels_have_their_names() -> None:

@@ -23,10 +23,9 @@ PYTHON = [sys.executable, "-m"]
 
 
 @pytest.fixture
-def quick(tmp_path, monkeypatch):
+def quick(tmp_path, monkeypatch, undrawn):
     """A run to analyse in the current folder; reports without figures and page, which are not tested here."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
     monkeypatch.setattr("ntkspec.report.page.render_page", lambda report, figures: "")
     runs.write_run(tmp_path / "run.h5", label="σ = 1", steps=(1,))
     return tmp_path

@@ -40,7 +40,7 @@ def run_jobs(
     since another job that ran at the same time may have been the cause.
 
     Args:
-        executor: one of threads or processes, or that of `ntkspec.cluster.workers.Workers`.
+        executor: one of threads or processes, or that of `ntkspec.cluster.pool.Workers`.
         work: does a job; a function of a module, since it is pickled, as are jobs and answers.
         jobs: what it is called with; taken from the iterable as they are submitted.
         ahead: returns how many may be submitted at a time; called again and again, since workers come and go.

@@ -2,7 +2,6 @@
 
 Dask distributed (https://distributed.dask.org) starts the processes, sends them jobs, and repeats the jobs of
 a worker that was lost. On every cluster a worker is a process that does one job at a time.
-`Workers.executor` is a `concurrent.futures.Executor`.
 """
 
 from __future__ import annotations
@@ -12,16 +11,15 @@ import logging
 import math
 import signal
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from ntkspec._io import first_line
 from ntkspec._version import __version__
+from ntkspec.cluster.pool import Patience, Workers
 from ntkspec.cluster.profile import read_profile
 from ntkspec.cluster.shares import devices, workers_for
 from ntkspec.cores import cores_here
@@ -35,76 +33,10 @@ LOCAL, SLURM = "local", "slurm"
 ADDRESSES = ("tcp://", "tls://")
 SECONDS = 30  # that a scheduler may take to answer
 PATIENCE = 120  # seconds to wait for a worker on this machine, if all have died
-AHEAD = 2  # jobs submitted for each worker, so that it need not wait for its next one
 _LEVEL = logging.CRITICAL + 1  # of Dask's own log: nothing is shown
 NEVER = 1e9  # seconds
 # Dask need not limit the memory of workers: results are files, and analyses plan with a budget.
 _KEEP = {f"distributed.worker.memory.{limit}": False for limit in ("target", "spill", "pause", "terminate")}
-
-
-@dataclass
-class _Patience:
-    """How long jobs may wait while there is no worker."""
-
-    seconds: float
-    _since: float | None = None  # when the present wait was first seen
-
-    def ends(self, *, waiting: bool) -> bool:
-        """Return whether jobs have been waiting for longer than that, at every call."""
-        now = time.monotonic()
-        self._since = (self._since or now) if waiting else None
-        return self._since is not None and now - self._since > self.seconds
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Worker processes to which jobs can be submitted."""
-
-    executor: Executor
-    count: int  # as many as were asked for
-    where: str  # the scheduler, in words
-    _client: Client
-    _refused: Sequence[str] = ()  # what sbatch said of jobs that it refused
-    _patience: _Patience = field(default_factory=lambda: _Patience(math.inf))
-
-    def connected(self) -> int:
-        """Return how many workers the scheduler has; the number may be two seconds old."""
-        return int(self._client._scheduler_identity.get("n_workers", 0))
-
-    def ahead(self) -> int:
-        """Return how many jobs to keep submitted at a time.
-
-        It grows with the number of workers that were asked for, or that are connected if these are more.
-        """
-        return AHEAD * max(self.count, self.connected())
-
-    def check(self, underway: int = 0) -> None:
-        """Raise `ClusterError` if the scheduler is gone, or has no workers and can get none.
-
-        Args:
-            underway: number of jobs that wait for workers or are being done.
-        """
-        if self._client.status != "running":
-            raise ClusterError(
-                self.where,
-                expected="a scheduler that answers",
-                got="its end",
-                remedy="start it and this command again: what is finished is kept",
-            )
-        if self._refused and not self.connected():
-            raise ClusterError(
-                "sbatch",
-                expected="to take the jobs",
-                got=self._refused[-1],
-                remedy="see the profile, and --dry-run for the script of a job",
-            )
-        if self._patience.ends(waiting=underway > 0 and not self.connected()):
-            raise ClusterError(
-                "workers on this machine",
-                expected="others to start when all have died",
-                got=f"none in {self._patience.seconds} s",
-                remedy="see what limits processes and memory here, and start again: what is finished is kept",
-            )
 
 
 @dataclass(frozen=True)
@@ -203,7 +135,7 @@ class Cluster:
             stack.callback(executor.shutdown, wait=False)  # there may be no worker left to wait for
             where = f"the scheduler at {client.scheduler.address}"
             patience = PATIENCE if self.place == LOCAL else math.inf  # elsewhere there may be a queue
-            yield Workers(executor, count, where, client, refused, _Patience(patience))
+            yield Workers(executor, count, where, client, refused, Patience(patience), gpus)
         finally:
             with blocked({signal.SIGINT, signal.SIGTERM}):  # a second one must not end this halfway
                 stack.close()

@@ -59,7 +59,7 @@ def over_steps(
     report = as_report(what, where)
     if all(len(run.snapshots) < 2 for run in report.runs):
         raise UsageError(
-            where, expected="a run with two snapshots or more", got="one of each run",
+            where, expected="a run with two snapshots or more", got="one snapshot of each run",
             remedy="a run file has as many as were written while training",
         )  # fmt: skip
     courses = _courses(report, quantity, kernel, where)
@@ -95,13 +95,13 @@ def _courses(report: Report, quantity: str, kernel: str, where: str) -> dict[int
 
 def _set_steps(axes: Axes) -> None:
     """Set the axis of steps: linear, or as the report's figures have it where steps grow by factors."""
-    steps = {int(step) for line in in_data(axes) for step in np.asarray(line.get_xdata())}
-    first = StepAxis.of(steps).first
-    if first is None:
-        axes.set_xscale("linear")
-    else:  # matplotlib takes a length for nine tenths of what comes out
+    steps = np.concatenate([line.get_xdata(orig=False) for line in in_data(axes)] or [[0.0]])
+    first = StepAxis.of(steps[np.isfinite(steps)].astype(int).tolist()).first
+    if first is not None:  # matplotlib takes a length for nine tenths of what comes out
         axes.set_xscale("symlog", linthresh=first, linscale=0.9 * GAP)
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    elif axes.get_xscale() == "symlog":  # of an earlier call, with fewer steps
+        axes.set_xscale("linear")
     axes.set_xlabel("step of training")
 
 

@@ -226,8 +226,9 @@ def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool =
     """Set log scales, labels and a light grid; widen the axes if there is only a single index."""
     axes.set_xscale("log")
     axes.set_yscale("log")
-    low, high = axes.get_xlim()
-    axes.set_xlim(max(min(low, 0.9), 0.8), max(high, 12.0), auto=None)
+    if axes.get_autoscalex_on():  # a caller's own limits stay, and further curves widen the axes
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(min(low, 0.9), 0.8), max(high, 12.0), auto=None)
     _say_unresolved(axes)
     axes.grid(color="#e4e4e4", linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
@@ -257,7 +258,8 @@ def _say_unresolved(axes: Axes) -> None:
     if in_data(axes):
         return
     if not any(map(in_data, axes.get_shared_y_axes().get_siblings(axes))):
-        floors = [float(np.asarray(line.get_ydata())[0]) for line in drawn(axes)] or [1.0]
+        heights = [float(np.asarray(line.get_ydata())[0]) for line in drawn(axes)]
+        floors = [height for height in heights if height > 0] or [1.0]
         axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3, auto=None)
     axes.text(0.5, 0.75, _NO_CURVE, transform=axes.transAxes, ha="center", color=GREY)
 

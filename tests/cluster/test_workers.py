@@ -12,6 +12,7 @@ import needs
 import pytest
 
 from ntkspec.cluster.jobs import run_jobs
+from ntkspec.cluster.pool import Workers
 from ntkspec.cluster.workers import Cluster
 from ntkspec.errors import ClusterError, RunFileError, UsageError
 
@@ -22,8 +23,12 @@ HERE = os.pathsep.join(map(str, Path(__file__).parents[:2]))  # of this module a
 
 @pytest.fixture(scope="module")
 def two():
-    with Cluster("local", 2, threads=3).start() as workers:
-        yield workers
+    """A job is tried on two of them before it is taken for deadly, not on four."""
+    import dask
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+        with Cluster("local", 2, threads=3).start() as workers:
+            yield workers
 
 
 def over(workers, work, jobs):
@@ -179,6 +184,23 @@ def test_a_gpu_for_each_job_of_slurm(tmp_path, monkeypatch):
         ends = list(over(workers, whom, range(8)))
     assert {ended.answer[-1] for ended in ends} == {"GPU-11111111-aaaa", "GPU-22222222-bbbb"}
     assert os.listdir(tmp_path / "slurm-logs") == []  # no keys are left
+
+
+def test_workers_none_of_which_has_a_device():
+    """They take no jobs, so that waiting would have no end once all have come."""
+    first, second = (SimpleNamespace(status=SimpleNamespace(name=name)) for name in ("paused", "running"))
+    scheduler = SimpleNamespace(workers={1: first, 2: second})
+    client = SimpleNamespace(
+        status="running", _scheduler_identity={}, run_on_scheduler=lambda function: function(scheduler)
+    )
+    two, three = (Workers(None, count, "here", client, _gpus=1) for count in (2, 3))
+    two.check(1)
+    second.status.name = "paused"
+    three.check(1)  # one is still to come
+    with pytest.raises(
+        ClusterError, match="expected a device for one of them at least, got none for any of 2"
+    ):
+        two.check(1)
 
 
 def wait_until(there):

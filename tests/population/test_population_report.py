@@ -109,12 +109,6 @@ def folder(runs, tmp_path_factory):
     return place / "out"
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """No figures: they are not what is tested here."""
-    monkeypatch.setattr("ntkspec.population.report.figures.draw_all", lambda *_: iter(()))
-
-
 def rows(path):
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
@@ -221,8 +215,7 @@ def test_all_files_are_there(folder):
     assert len((folder / "index.html").read_bytes()) < 800_000
 
 
-def test_runs_csv_is_what_the_reports_of_the_runs_say(runs, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
+def test_runs_csv_is_what_the_reports_of_the_runs_say(runs, folder, tmp_path, undrawn):
     table = rows(folder / "runs.csv")
     assert len(table) == sum(len(snapshot.spectra) for run in runs for snapshot in run.snapshots)
     write_report(assemble([runs[1]], None, "cpu"), tmp_path / "one")
@@ -328,7 +321,7 @@ def test_labels_that_mean_no_good_do_none(folder):
     assert labels == {"Baseline", "MPE (fine)", *HOSTILE} - {"=1+1"} | {"'=1+1"}
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("undrawn")
 def test_nothing_to_report_on_is_one_line(tmp_path):
     damaged = tmp_path / "report.json"
     damaged.write_text("{")
@@ -339,7 +332,7 @@ def test_nothing_to_report_on_is_one_line(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("undrawn")
 def test_own_folders_are_replaced_and_no_others(tmp_path, monkeypatch):
     (path,) = reports_of([run_of("one", spectrum([2.0, 1.0]))], tmp_path)
     out = tmp_path / "out"
@@ -362,7 +355,7 @@ def full_disk(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("undrawn")
 def test_the_order_of_the_reports_changes_nothing(runs, tmp_path):
     paths = reports_of(runs[:4], tmp_path)
     write_population(paths, tmp_path / "one")

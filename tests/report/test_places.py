@@ -23,10 +23,9 @@ LONG = "x" * 256
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undrawn: None) -> Path:
     """A folder with a run in it and one in a folder of its own; reports have no figures and an empty page."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
     monkeypatch.setattr("ntkspec.report.page.render_page", lambda report, figures: "")
     runs.write_run(tmp_path / "run.h5", steps=(1,))
     (tmp_path / "in").mkdir()

@@ -21,12 +21,6 @@ def small() -> Report:
     return samples.one_run(samples.plain_run("one", 9, 0.5, size=8))
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No figures: they are not what is tested here."""
-    monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
-
-
 def _tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -39,14 +33,14 @@ def test_all_files_are_there(folder: Path) -> None:
     assert [entry.name for entry in folder.parent.iterdir()] == [folder.name]
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("undrawn")
 def test_paths_are_returned(small: Report, tmp_path: Path) -> None:
     paths = write_report(small, tmp_path / "a" / "b")
     assert all(path.is_file() for path in paths)
     assert paths[0].name == "index.html"
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("undrawn")
 def test_own_and_empty_folders_are_replaced(small: Report, report: Report, tmp_path: Path) -> None:
     folder = tmp_path / "report"
     folder.mkdir()
@@ -56,7 +50,7 @@ def test_own_and_empty_folders_are_replaced(small: Report, report: Report, tmp_p
     assert [entry.name for entry in tmp_path.iterdir()] == ["report"]
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("stranger", ["notes.txt", "figures/mine.png", "sub/x"])
 def test_a_stranger_in_an_own_folder_is_named(small: Report, tmp_path: Path, stranger: str) -> None:
     folder = tmp_path / "report"
@@ -69,7 +63,7 @@ def test_a_stranger_in_an_own_folder_is_named(small: Report, tmp_path: Path, str
     assert _tree(folder) == before
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("undrawn")
 def test_overwriting_leaves_what_others_added(
     small: Report, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +91,7 @@ def test_overwriting_leaves_what_others_added(
     assert [entry.name for entry in tmp_path.iterdir()] == ["report"]
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("undrawn")
 def test_overwriting_replaces_nothing_but_reports(small: Report, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site/index.html").write_text("a page of somebody")
@@ -151,7 +145,7 @@ class Full:
         raise self.error
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("error", "raised"),
     [
@@ -181,7 +175,7 @@ def test_failure_leaves_the_old_report(
     assert [entry.name for entry in tmp_path.iterdir()] == ["report"]
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("undrawn")
 def test_failure_of_the_second_rename_brings_the_old_folder_back(
     small: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,9 +64,8 @@ def test_names_are_refused_and_nothing_is_left(name, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_file_whose_name_is_no_text(tmp_path, monkeypatch, capsys):
+def test_a_file_whose_name_is_no_text(tmp_path, monkeypatch, undrawn, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
     name = os.fsdecode(b"caf\xe9")
     runs.write_run(tmp_path / f"{name}.h5", label="", steps=(1,))
     assert main([f"{name}.h5", "--kernels", "k"]) == 0, capsys.readouterr().err

@@ -112,7 +112,8 @@ def finish_shares(axes: Axes, x_label: str, y_label: str) -> None:
     """Set log scales down to `LEAST`, labels and a light grid."""
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_ylim(max(axes.dataLim.y0 / 1.5, LEAST) if axes.lines else LEAST, 1.3)
+    if axes.get_autoscaley_on():
+        axes.set_ylim(max(axes.dataLim.y0 / 1.5, LEAST) if axes.lines else LEAST, 1.3, auto=None)
     axes.minorticks_off()  # of which there are many, over so many decades
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)

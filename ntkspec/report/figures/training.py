@@ -135,7 +135,7 @@ def finish_course(axes: Axes, *, log: bool, from_zero: bool) -> None:
             axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    elif from_zero:
+    elif from_zero and axes.get_autoscaley_on():
         axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300), auto=None)
     if not numbers:
         axes.set_yticks([])
