@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy.typing
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import GoogleDocstring
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "gallery")]  # the package as it is here; the gallery's run files
@@ -68,7 +69,7 @@ autodoc_mock_imports = ["lightning"]
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
-napoleon_custom_sections = [("Source", "returns_style")]
+napoleon_custom_sections = [("Source", "returns_style"), ("Fields", "params_style")]
 
 myst_heading_anchors = 4
 nb_execution_mode = "force"
@@ -110,7 +111,9 @@ def read_docstring(app: Sphinx, what: str, name: str, obj: object, options: obje
     lines[:] = list(_as_they_stand(lines))
     if what == "class" and dataclasses.is_dataclass(obj):
         fields = list(_commented_fields(obj))
-        lines += ["", "Attributes:", *fields] if fields else []
+        lines += ["", "Fields:", *fields] if fields else []
+    if what == "property":  # of which Napoleon takes what stands before a colon for the type: not of a comment
+        lines[:] = ["..", "", *GoogleDocstring(lines, app.config, app, "method", name, obj).lines()]
 
 
 def _as_they_stand(lines: list[str]) -> Iterator[str]:
@@ -127,7 +130,7 @@ def _as_they_stand(lines: list[str]) -> Iterator[str]:
 
 
 def _commented_fields(cls: Any) -> Iterator[str]:
-    """Yield a line of an "Attributes" section for each field that has a comment beside it."""
+    """Yield a line of a "Fields" section for each field that has a comment beside it."""
     names = {field.name for field in dataclasses.fields(cls)}
     for line in inspect.getsource(cls).splitlines():
         found = FIELD.fullmatch(line)
