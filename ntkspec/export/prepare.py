@@ -26,7 +26,13 @@ _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
 class ExportWarning(UserWarning):
-    """A warning about an export; the same text is in the snapshot's notes."""
+    """A warning about an export; the same text is in the snapshot's notes.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", ExportWarning)  # here it would be an exception
+    """
 
 
 @dataclass(frozen=True)
