@@ -310,7 +310,7 @@ def test_bad_usage_is_code_2_and_one_line(words, here, capsys):
 
 
 def test_a_full_disk_behind_stdout_is_one_line(here):
-    """At the end of a real process, which writes what it has printed; tests/test_streams.py has the reports."""
+    """At the end of a real process; the reports are in tests/test_streams.py."""
     runs.write_run(here / "run.h5")
     with open("/dev/full", "w") as full:
         done = subprocess.run(
