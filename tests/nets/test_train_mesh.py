@@ -13,6 +13,7 @@ from ntkspec.nets import occupancy
 from ntkspec.nets.occupancy import load_occupancy
 from ntkspec.nets.presets import resolve
 from ntkspec.report import figures
+from ntkspec.report.figures import pictures
 from ntkspec.train import main
 
 pytestmark = needs.embree
@@ -71,9 +72,7 @@ def test_what_the_run_file_holds(mesh, runs):
 
 
 def test_the_report_says_iou(runs, tmp_path, undrawn, monkeypatch, capsys):
-    monkeypatch.setattr(
-        figures, "draw_all", lambda report: iter([("pictures", figures.pictures.draw(report))])
-    )
+    monkeypatch.setattr(figures, "draw_all", lambda report: iter([("pictures", pictures.draw(report))]))
     assert analyze.main([*map(str, runs), "--baseline", "baseline", "-o", str(tmp_path / "report")]) == 0
     out = capsys.readouterr().out
     assert "IoU" in out
