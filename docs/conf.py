@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy.typing
 from sphinx.application import Sphinx
-from sphinx.ext.napoleon import GoogleDocstring
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "gallery")]  # the package as it is here; the gallery's run files
