@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy.typing
+from jupyter_client.connect import ConnectionFileMixin
 from sphinx.application import Sphinx
-from sphinx.ext.napoleon import GoogleDocstring
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "gallery")]  # the package as it is here; the gallery's run files
+ConnectionFileMixin.transport.default_value = "ipc"  # TCP ports, the default, are open to other users
+
 T = TypeVar("T")
 
 
@@ -112,7 +115,7 @@ def read_docstring(app: Sphinx, what: str, name: str, obj: object, options: obje
     if what == "class" and dataclasses.is_dataclass(obj):
         fields = list(_commented_fields(obj))
         lines += ["", "Fields:", *fields] if fields else []
-    if what == "property":  # of which Napoleon takes what stands before a colon for the type: not of a comment
+    if what == "property":  # Napoleon would take what stands before a colon for its type
         lines[:] = ["..", "", *GoogleDocstring(lines, app.config, app, "method", name, obj).lines()]
 
 
