@@ -72,7 +72,8 @@ autodoc_mock_imports = ["lightning"]
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
-napoleon_custom_sections = [("Source", "returns_style"), ("Fields", "params_style")]
+# Texts of the first two may contain colons, before which Napoleon would look for a type.
+napoleon_custom_sections = ["Source", "Returns", ("Fields", "params_style")]
 
 myst_heading_anchors = 4
 nb_execution_mode = "force"
