@@ -50,7 +50,9 @@ demo-cluster: .venv.stamp
 	@$(BIN)/python analysis/cluster_demo.py $(RUNS) -o demo-cluster
 	@echo "the report of all: demo-cluster/results/population/index.html"
 
+# The package is compiled first, for the hundred processes that tests start: some machines forbid Python to do so.
 test: .venv.stamp
+	$(BIN)/python -m compileall -q ntkspec
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadfile
 
 test-slow: .venv.stamp

@@ -116,7 +116,7 @@ def read_docstring(app: Sphinx, what: str, name: str, obj: object, options: obje
     if what == "class" and dataclasses.is_dataclass(obj):
         fields = list(_commented_fields(obj))
         lines += ["", "Fields:", *fields] if fields else []
-    if what == "property":  # Napoleon would take what stands before a colon for its type
+    if what == "property":  # Napoleon takes what stands before its first colon for the type
         lines[:] = ["..", "", *GoogleDocstring(lines, app.config, app, "method", name, obj).lines()]
 
 

@@ -18,9 +18,15 @@ MODULES = [
     if ">>>" in path.read_text(encoding="utf-8")
 ]
 NEEDS = {"ntkspec.cluster.slurm": needs.dask, "ntkspec.export.lightning": needs.lightning}
+WITH_TORCH = ("ntkspec.export.", "ntkspec.nets.")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDS.get(name, ())) for name in MODULES])
+def needed(name):
+    """Return the marks of a module that needs an extra."""
+    return NEEDS.get(name) or (needs.torch if name.startswith(WITH_TORCH) else ())
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needed(name)) for name in MODULES])
 def test_examples(name):
     done = doctest.testmod(importlib.import_module(name))
     assert done.attempted

@@ -71,6 +71,11 @@ class Prepared:
     derived: tuple[Tensor, ...]  # copies without the history that the originals have
     notes: tuple[str, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the copy's parameters and buffers; of sparse ones, those of their values."""
+        return sum(_values(tensor).nbytes for tensor in (*self.model.parameters(), *self.model.buffers()))
+
 
 def prepare(model: nn.Module, precision: Precision) -> Prepared:
     """Copy `model` into the given precision and eval mode; the caller's model is only read.
