@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy.typing
+from jupyter_client.connect import ConnectionFileMixin
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "gallery")]  # the package as it is here; the gallery's run files
+ConnectionFileMixin.transport.default_value = "ipc"  # TCP ports, the default, are open to other users
+
 T = TypeVar("T")
 
 
@@ -69,7 +72,8 @@ autodoc_mock_imports = ["lightning"]
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
-napoleon_custom_sections = [("Source", "returns_style"), ("Fields", "params_style")]
+# Texts of the first two may contain colons, before which Napoleon would look for a type.
+napoleon_custom_sections = ["Source", "Returns", ("Fields", "params_style")]
 
 myst_heading_anchors = 4
 nb_execution_mode = "force"
