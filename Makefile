@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need into .venv.
 .DELETE_ON_ERROR:
-.PHONY: setup demo demo-runs demo-cluster test test-slow test-pythons test-oldest dist lint types docs bench bench-full bench-peers certify spectra networks tables fuzz kills cluster-studies paper paper-full jax-example test-lightning clean
+.PHONY: setup demo demo-runs demo-cluster test test-slow test-pythons test-oldest dist lint types docs site bench bench-full bench-peers certify spectra networks tables fuzz kills cluster-studies paper paper-full jax-example test-lightning clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,9 +23,9 @@ setup: .venv.stamp
 	$(PYTHON) -m venv --clear .venv
 ifdef UV
 	uv pip install --quiet --python $(BIN)/python $(foreach place,$(PIP_FIND_LINKS),--find-links $(place)) \
-		--constraint constraints.txt --editable '.[torch,cluster,study,dev]'
+		--constraint constraints.txt --editable '.[torch,cluster,study,docs,dev]'
 else
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[torch,cluster,study,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[torch,cluster,study,docs,dev]'
 endif
 	touch $@
 
@@ -50,7 +50,9 @@ demo-cluster: .venv.stamp
 	@$(BIN)/python analysis/cluster_demo.py $(RUNS) -o demo-cluster
 	@echo "the report of all: demo-cluster/results/population/index.html"
 
+# The package is compiled first, for the hundred processes that tests start: some machines forbid Python to do so.
 test: .venv.stamp
+	$(BIN)/python -m compileall -q ntkspec
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadfile
 
 test-slow: .venv.stamp
@@ -81,6 +83,11 @@ types: .venv.stamp
 # The README's code blocks and commands, run as they stand.
 docs: .venv.stamp
 	$(BIN)/python tests/readme.py
+
+# The documentation, in docs/_build/html; the notebook and the gallery's scripts are run. A warning is an error.
+site: .venv.stamp
+	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "the site: docs/_build/html/index.html"
 
 # Speed and memory side by side with other tools, each in an environment of its own. `bench` is short, about ten
 # minutes on 2 cores, and writes to analysis/benchmarks/quick; `bench-full` takes hours and about 12 GB of memory, and
@@ -206,4 +213,4 @@ $(LIGHTNING)/.venv.stamp: $(LIGHTNING)/requirements.txt pyproject.toml constrain
 	touch $@
 
 clean:
-	rm -rf .venv .venv.stamp .venvs $(JAX)/.venv $(JAX)/.venv.stamp $(LIGHTNING)/.venv $(LIGHTNING)/.venv.stamp $(DEMO) demo-cluster build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv.stamp docs/_build docs/auto_gallery docs/gallery/runs .venvs $(JAX)/.venv $(JAX)/.venv.stamp $(LIGHTNING)/.venv $(LIGHTNING)/.venv.stamp $(DEMO) demo-cluster build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

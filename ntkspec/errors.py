@@ -15,6 +15,14 @@ class NtkspecError(Exception):
         expected: what should have been there.
         got: what was there instead.
         remedy: what to do about it, where that does not follow from the rest.
+
+    Example:
+        >>> import ntkspec
+        >>> try:
+        ...     ntkspec.open_run("nowhere.h5")
+        ... except NtkspecError as error:
+        ...     print(error)
+        nowhere.h5: expected a run file, got no such file; check the path
     """
 
     def __init__(self, where: str, *, expected: str, got: str, remedy: str = "") -> None:

@@ -421,8 +421,8 @@ def test_workers_one_of_which_is_killed_and_then_the_command(runs):
     """Nothing is lost, nothing that was finished is done again, and no process is left."""
     for seed in range(10, 18):
         write(runs / "many" / f"net{seed}.h5", seed, samples=200)
-    words = ("runs/**/*.h5", "-o", "results", "--workers", "2", "--backend", "cpu")
-    with start(*words) as first:
+    words = ("runs/**/*.h5", "-o", "results", "--backend", "cpu", "--workers")
+    with start(*words, "2") as first:
         assert wait_for(lambda: len(list(all_made(Path("results")))) > 1)
         family = psutil.Process(first.pid).children(recursive=True)
         workers = [process for process in family if "spawn_main" in " ".join(process.cmdline())]
@@ -434,7 +434,7 @@ def test_workers_one_of_which_is_killed_and_then_the_command(runs):
         first.kill()
     assert psutil.wait_procs(family, timeout=60)[1] == []
     before = stamps()
-    with start(*words) as second:
+    with start(*words, "1") as second:
         out, err = second.communicate(timeout=120)
     assert (second.returncode, err) == (0, "")
     there = len({path.parent for path in before if path.name == "made.json"})

@@ -37,7 +37,7 @@ def study(tmp_path_factory):
     return folder
 
 
-def test_the_report_of_a_relu_baseline_invents_no_lambda_min(study, capsys):
+def test_the_report_of_a_relu_baseline_invents_no_lambda_min(study, undrawn, capsys):
     assert analyze.main([str(study / "baseline.h5"), "-o", str(study / "one"), "--details"]) == 0
     out = capsys.readouterr().out
     assert "the network's kernel is singular: rank <=" in " ".join(out.split())

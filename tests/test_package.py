@@ -75,7 +75,7 @@ def test_analysing_needs_neither_torch_nor_cupy(tmp_path):
     """A whole analysis in a process where importing either fails."""
     import runs
 
-    run = runs.write_run(tmp_path / "run.h5")
+    run = runs.write_run(tmp_path / "run.h5", steps=(1,))
     code = (
         "import sys\nsys.modules['torch'] = sys.modules['cupy'] = None\n"
         "from ntkspec.analyze import main\n"

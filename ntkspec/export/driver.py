@@ -143,10 +143,8 @@ class Work:
         blocks = [
             block for plan in plans for block in planned(plan, plan.bytes_a_sample(outputs, itemsize), n)
         ]
-        model = self.prepared.model
-        copy = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
         chunk = self.chunk_size(plans) * (self._working_bytes(plans) + self.bytes_a_sample(plans))
-        return Forecast(n, outputs, tuple(blocks), seconds, copy + chunk)
+        return Forecast(n, outputs, tuple(blocks), seconds, self.prepared.nbytes + chunk)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,15 @@ from ntkspec.store.writer import RunWriter
 
 @dataclass(frozen=True)
 class SnapshotSummary:
-    """The blocks of a snapshot that was written, and what was left out of it."""
+    """The blocks of a snapshot that was written, and what was left out of it.
+
+    Example:
+        >>> import tempfile, torch
+        >>> net = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+        >>> with RunExporter(tempfile.mkdtemp() + "/run.h5", inputs=torch.rand(8, 2)) as run:
+        ...     run.snapshot(net, step=0).blocks
+        ('0', '2')
+    """
 
     id: str
     blocks: tuple[str, ...]

@@ -26,7 +26,13 @@ _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
 class ExportWarning(UserWarning):
-    """A warning about an export; the same text is in the snapshot's notes."""
+    """A warning about an export; the same text is in the snapshot's notes.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", ExportWarning)  # here it would be an exception
+    """
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,11 @@ class Prepared:
     frozen: tuple[str, ...]
     derived: tuple[Tensor, ...]  # copies without the history that the originals have
     notes: tuple[str, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the copy's parameters and buffers; of sparse ones, those of their values."""
+        return sum(_values(tensor).nbytes for tensor in (*self.model.parameters(), *self.model.buffers()))
 
 
 def prepare(model: nn.Module, precision: Precision) -> Prepared:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from ntkspec.errors import UsageError, not_one_of, shown
-from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, sized
+from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
 from ntkspec.plot.what import What, as_report, at_end
 from ntkspec.report.curves import sign_of
 from ntkspec.report.figures.alignment import aligned, draw_outside, end_handles, finish_shares
@@ -64,6 +64,7 @@ def alignment(what: What, *, kernel: str = "total", ax: Axes | None = None, lege
         for run, each in zip(runs, alignments, strict=True):
             draw_outside(axes, run, each, sign_of(run, several=several))
     finish_shares(axes, "number of modes $k$", "share of the targets beyond mode $k$")
+    wrap_ylabel(axes)
     entries = [entry(run, kernel, several=several) for run in runs if run.run.label]
     add_legend(axes, [*entries, *end_handles(alignments)], shown=legend)
     return axes

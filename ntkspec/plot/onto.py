@@ -22,7 +22,7 @@ from ntkspec.report.names import clean
 from ntkspec.report.style import OWN, StyledRun
 
 _WIDE, _LEAST = 4.0, 0.55  # inches of axes on which lines have the report's widths; least share of these
-_TEXT = 9.0  # points of a legend there
+_TEXT, _LEGEND_WIDE = 9.0, 3.2  # points of a legend; inches from which on it has this size
 _NAME = 40  # letters of an entry
 _COLUMN = 5  # entries of a legend on wide axes, beyond which it has two columns
 
@@ -61,9 +61,9 @@ def sized(axes: Axes) -> Iterator[None]:
             _resize(line, factor)
 
 
-def _factor(axes: Axes) -> float:
-    """Return a share of the report's sizes, 1 on axes that are as wide as its panels."""
-    return min(max(_inches(axes) / _WIDE, _LEAST), 1.0)
+def _factor(axes: Axes, wide: float = _WIDE) -> float:
+    """Return a share of the report's sizes, 1 on axes of this width in inches or more."""
+    return min(max(_inches(axes) / wide, _LEAST), 1.0)
 
 
 def _inches(axes: Axes) -> float:
@@ -103,6 +103,19 @@ def entry(run: StyledRun, kernel: str = "total", *, several: bool = False) -> Li
     return handle(said(run, kernel), run.colour, sign_of(run, several=several))
 
 
+def wrap_ylabel(axes: Axes) -> None:
+    """Write the label of the y axis in several lines if the axes are too low for one."""
+    label = axes.get_ylabel()
+    size = axes.yaxis.label.get_fontproperties().get_size_in_points()
+    height = float(axes.get_window_extent().height) / axes.figure.dpi
+    axes.set_ylabel(textwrap.fill(label, max(12, _letters(height, size)), break_long_words=False))
+
+
+def _letters(inches: float, size: float) -> int:
+    """Return how many letters of a size in points fit: one is about half as wide as it is high."""
+    return int(72 * inches / size * 2)
+
+
 def add_legend(axes: Axes, handles: Iterable[Line2D | Patch], *, shown: bool) -> None:
     """Add entries that the axes do not have yet, and show the legend of all if it is wanted.
 
@@ -118,14 +131,14 @@ def add_legend(axes: Axes, handles: Iterable[Line2D | Patch], *, shown: bool) ->
     if not (entries and shown):
         return
     usual = FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points()
-    size = min(usual, _TEXT * factor)
+    size = min(usual, _TEXT * _factor(axes, _LEGEND_WIDE))
     legend = axes.legend(
         handles=entries, ncols=2 if len(entries) > _COLUMN and factor == 1 else 1, fontsize=size,
         handlelength=1.0 + factor, columnspacing=1.0, borderpad=0.3, labelspacing=0.3, edgecolor="none",
     )  # fmt: skip
     legend.set_in_layout(False)  # or the axes would shrink where it is wider
-    for words in legend.get_texts():  # a letter is about half as wide as high; a line and margins take four
-        words.set_text(textwrap.fill(words.get_text(), max(8, int(72 * _inches(axes) / size * 2) - 8)))
+    for words in legend.get_texts():  # the line and the margins take eight letters
+        words.set_text(textwrap.fill(words.get_text(), max(8, _letters(_inches(axes), size) - 8)))
 
 
 def _look(entry: Artist) -> tuple[object, str]:

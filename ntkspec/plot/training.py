@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 
 from ntkspec.errors import UsageError, not_one_of
-from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, sized
+from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
 from ntkspec.plot.what import as_report, no_kernel
 from ntkspec.qualities import quality_of
 from ntkspec.report.curves import in_data, sign_of, text
@@ -18,6 +18,8 @@ from ntkspec.report.figures.training import QUANTITIES, course_handles, draw_cou
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import styled_runs
 from ntkspec.report.through_training import GAP, Point, Quantity, StepAxis, course, history, metric_course
+
+_ROOM = 1.2  # factor before the first and beyond the last step on a log axis
 
 
 def over_steps(
@@ -72,6 +74,7 @@ def over_steps(
     finish_course(axes, log=of_kernel and not distance, from_zero=distance)
     _set_steps(axes)
     axes.set_ylabel(QUANTITIES[cast(Quantity, quantity)] if of_kernel else _metric(quantity))
+    wrap_ylabel(axes)
     points = [point for points in courses.values() for point in points]
     entries = [entry(run, kernel if of_kernel else "total", several=several) for run in runs]
     add_legend(axes, [*entries, *course_handles(points)], shown=legend)
@@ -95,11 +98,17 @@ def _courses(report: Report, quantity: str, kernel: str, where: str) -> dict[int
 
 def _set_steps(axes: Axes) -> None:
     """Set the axis of steps: linear, or as the report's figures have it where steps grow by factors."""
-    steps = np.concatenate([line.get_xdata(orig=False) for line in in_data(axes)] or [[0.0]])
-    first = StepAxis.of(steps[np.isfinite(steps)].astype(int).tolist()).first
+    places = np.concatenate([line.get_xdata(orig=False) for line in in_data(axes)] or [[0.0]])
+    steps = places[np.isfinite(places)]
+    first, free = StepAxis.of(steps.astype(int).tolist()).first, axes.get_autoscalex_on()
     if first is not None:  # matplotlib takes a length for nine tenths of what comes out
         axes.set_xscale("symlog", linthresh=first, linscale=0.9 * GAP)
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        if (
+            free
+        ):  # by itself matplotlib shows the steps before 0 down to a power of ten, and cuts the last mark
+            left = steps.min() / _ROOM if steps.min() > 0 else -first / 4
+            axes.set_xlim(left, steps.max() * _ROOM, auto=True)
     elif axes.get_xscale() == "symlog":  # of an earlier call, with fewer steps
         axes.set_xscale("linear")
     axes.set_xlabel("step of training")

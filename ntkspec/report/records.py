@@ -150,7 +150,14 @@ class Comparison:
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """Everything that `python -m ntkspec.analyze` found."""
+    """Everything that `ntkspec.analyze_runs` found: a sequence of runs, each by its label, too.
+
+    Example:
+        >>> import ntkspec
+        >>> report = ntkspec.analyze_runs("data/golden/mpe.h5", k=3, outputs=0)
+        >>> [run.label for run in report], report["MPE"]["init"].spectra["total"].resolved
+        (['MPE'], 3)
+    """
 
     created: str  # ISO 8601, UTC
     producer: str

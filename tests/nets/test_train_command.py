@@ -97,7 +97,7 @@ def test_toml_gives_every_option_and_flags_win(picture, tmp_path, capsys):
         assert file["samples/targets"].shape == (16, 3)
 
 
-def test_a_run_with_pixels_held_out(picture, tmp_path, capsys):
+def test_a_run_with_pixels_held_out(picture, tmp_path, undrawn, capsys):
     run = tmp_path / "run.h5"
     assert main(["--image", picture, *SHORT, "--held-out", "0.5", "-o", str(run)]) == 0
     assert "held out dB" in capsys.readouterr().out

@@ -12,6 +12,8 @@ from ntkspec import analyze, validate
 from ntkspec.nets import occupancy
 from ntkspec.nets.occupancy import load_occupancy
 from ntkspec.nets.presets import resolve
+from ntkspec.report import figures
+from ntkspec.report.figures import pictures
 from ntkspec.train import main
 
 pytestmark = needs.embree
@@ -69,7 +71,8 @@ def test_what_the_run_file_holds(mesh, runs):
     assert validate.main([str(runs[1]), "-q"]) == 0
 
 
-def test_the_report_says_iou(runs, tmp_path, capsys):
+def test_the_report_says_iou(runs, tmp_path, undrawn, monkeypatch, capsys):
+    monkeypatch.setattr(figures, "draw_all", lambda report: iter([("pictures", pictures.draw(report))]))
     assert analyze.main([*map(str, runs), "--baseline", "baseline", "-o", str(tmp_path / "report")]) == 0
     out = capsys.readouterr().out
     assert "IoU" in out
