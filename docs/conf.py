@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy.typing
-from jupyter_client.connect import ConnectionFileMixin
+from jupyter_client.manager import KernelManager
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "gallery")]  # the package as it is here; the gallery's run files
-ConnectionFileMixin.transport.default_value = "ipc"  # TCP ports, the default, are open to other users
+KernelManager.transport_encryption.default_value = "auto"  # a notebook and its kernel talk over TCP
 
 T = TypeVar("T")
 
