@@ -40,7 +40,7 @@ assert sys.platform == "darwin" and sys.modules["fcntl"] is None and not hasattr
 """
 MAIN_WAY = """
 import numpy as np
-from ntkspec import analyze, train, validate
+from ntkspec import analyze, batch, train, validate
 x = np.random.default_rng(0).random((40, 2))
 waves = np.cos(x @ np.arange(1, 17).reshape(2, 8))
 ntkspec.write_run("waves.h5", x, waves @ np.ones(8), {"w": waves})
@@ -48,9 +48,10 @@ words = ["--preset", "mpe-coarse", "--side", "32", "--iterations", "2", "--sampl
 assert train.main(["--image", PICTURE, *words, "-o", "net.h5", "-q"]) == 0
 assert validate.main(["net.h5", "waves.h5"]) == 0
 assert analyze.main(["net.h5", "--snapshot", "end", "--kernels", "kernels", "-o", "report", "-q"]) == 0
+assert batch.main(["waves.h5", "-o", "results", "--share", "0/1"]) == 0
 print(*sorted(os.listdir()))
 """
-BATCH = """
+BATCH_OF_A_WORKER = """
 from ntkspec import batch
 assert batch.main([RUN, "-o", "results", "--workers", "1"]) == 0
 assert os.path.exists("results/population/index.html")
@@ -77,13 +78,14 @@ def macos(tmp_path):
 def test_runs_are_written_trained_and_analysed_on_macos(macos):
     picture = str(ROOT / "data/pictures/camera.png")
     out = macos("import torch, torchmetrics, skimage.metrics\n" + PRETENDED + MAIN_WAY, PICTURE=picture)
-    assert out.splitlines()[-1] == "kernels net.checkpoints net.h5 report waves.h5"
+    assert out.splitlines()[-1] == "kernels net.checkpoints net.h5 report results waves.h5"
 
 
 @needs.dask
-def test_a_batch_of_one_on_macos(macos):
+@pytest.mark.slow
+def test_a_worker_on_macos(macos):
     run = str(ROOT / "data/golden/foreign.h5")
-    out = macos("import distributed\n" + PRETENDED + BATCH, RUN=run)
+    out = macos("import distributed\n" + PRETENDED + BATCH_OF_A_WORKER, RUN=run)
     assert "1 runs analysed, 0 were there already, 0 failed" in out
 
 
