@@ -144,4 +144,4 @@ def _commented_fields(cls: Any) -> Iterator[str]:
 
 def link_to_repository(app: Sphinx, page: str, source: list[str]) -> None:
     """Offer pages of the repository that are not part of the site for download."""
-    source[0] = re.sub(r"\]\((\.\./(?:\.\./)?(?!adr/)[\w/]+/README\.md)\)", r"](path:\1)", source[0])
+    source[0] = re.sub(r"\]\((\.\./[\w/]+/README\.md)\)", r"](path:\1)", source[0])
