@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy.typing
+from jupyter_client.manager import KernelManager
 from sphinx.application import Sphinx
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "gallery")]  # the package as it is here; the gallery's run files
+KernelManager.transport_encryption.default_value = "auto"  # a notebook and its kernel talk over TCP
 
 T = TypeVar("T")
 
@@ -142,4 +144,4 @@ def _commented_fields(cls: Any) -> Iterator[str]:
 
 def link_to_repository(app: Sphinx, page: str, source: list[str]) -> None:
     """Offer pages of the repository that are not part of the site for download."""
-    source[0] = re.sub(r"\]\((\.\./(?:\.\./)?(?!adr/)[\w/]+/README\.md)\)", r"](path:\1)", source[0])
+    source[0] = re.sub(r"\]\((\.\./[\w/]+/README\.md)\)", r"](path:\1)", source[0])
