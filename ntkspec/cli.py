@@ -68,9 +68,8 @@ def _exit_code(command: Callable[[], int]) -> int:
     except KeyboardInterrupt as error:
         return _end_of(error)
     except Exception as error:
-        if isinstance(
-            error.__cause__, KeyboardInterrupt
-        ):  # h5py makes a SystemError of it while HDF5 calls back
+        # While HDF5 calls back, a SystemError is what becomes of Ctrl-C.
+        if isinstance(error.__cause__, KeyboardInterrupt):
             return _end_of(error.__cause__)
         return _exit_code_of(error)
 
