@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need into .venv.
 .DELETE_ON_ERROR:
-.PHONY: setup demo demo-runs demo-cluster test test-slow lint types docs bench bench-full bench-peers certify spectra networks tables fuzz kills cluster-studies paper paper-full jax-example clean
+.PHONY: setup demo demo-runs demo-cluster test test-slow test-pythons test-oldest dist lint types docs site bench bench-full bench-peers certify spectra networks tables fuzz kills cluster-studies paper paper-full jax-example test-lightning clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,9 +23,9 @@ setup: .venv.stamp
 	$(PYTHON) -m venv --clear .venv
 ifdef UV
 	uv pip install --quiet --python $(BIN)/python $(foreach place,$(PIP_FIND_LINKS),--find-links $(place)) \
-		--constraint constraints.txt --editable '.[torch,cluster,study,dev]'
+		--constraint constraints.txt --editable '.[torch,cluster,study,docs,dev]'
 else
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[torch,cluster,study,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[torch,cluster,study,docs,dev]'
 endif
 	touch $@
 
@@ -58,6 +58,20 @@ test: .venv.stamp
 test-slow: .venv.stamp
 	$(BIN)/python -m pytest -m slow
 
+# The tests that need no PyTorch, on each of these versions of Python that is found, with the newest packages, and
+# on the first one with the oldest that pyproject.toml allows.
+PYTHONS ?= 3.11 3.12 3.13 3.14
+
+test-pythons:
+	@for version in $(PYTHONS); do .ci/test-python $$version || exit; done
+
+test-oldest:
+	@.ci/test-python $(firstword $(PYTHONS)) constraints-oldest.txt
+
+# sdist and wheel, in dist/, tried in an environment of their own.
+dist:
+	@PYTHON=$(PYTHON) .ci/distribution
+
 lint: .venv.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -69,6 +83,11 @@ types: .venv.stamp
 # The README's code blocks and commands, run as they stand.
 docs: .venv.stamp
 	$(BIN)/python tests/readme.py
+
+# The documentation, in docs/_build/html; the notebook and the gallery's scripts are run. A warning is an error.
+site: .venv.stamp
+	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "the site: docs/_build/html/index.html"
 
 # Speed and memory side by side with other tools, each in an environment of its own. `bench` is short, about ten
 # minutes on 2 cores, and writes to analysis/benchmarks/quick; `bench-full` takes hours and about 12 GB of memory, and
@@ -175,5 +194,23 @@ $(JAX)/.venv.stamp: $(JAX)/requirements.txt pyproject.toml constraints.txt
 		--requirement $(JAX)/requirements.txt --editable .
 	touch $@
 
+# The callback of `ntkspec.export.lightning` with Lightning itself, and a run file that it recorded, in an environment
+# with Lightning: two minutes the first time.
+LIGHTNING := analysis/lightning_example
+LIGHTNING_BIN := $(LIGHTNING)/.venv/bin
+LIGHTNING_RUN ?= lightning.h5
+
+test-lightning: $(LIGHTNING)/.venv.stamp
+	$(LIGHTNING_BIN)/python -m pytest tests/export/test_recorder_lightning.py \
+		'tests/test_examples.py::test_examples[ntkspec.export.lightning]'
+	$(LIGHTNING_BIN)/python $(LIGHTNING)/lightning_field.py $(LIGHTNING_RUN)
+	$(LIGHTNING_BIN)/python -m ntkspec.analyze $(LIGHTNING_RUN)
+
+$(LIGHTNING)/.venv.stamp: $(LIGHTNING)/requirements.txt pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear $(LIGHTNING)/.venv
+	$(LIGHTNING_BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--requirement $(LIGHTNING)/requirements.txt --editable '.[torch]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv.stamp $(JAX)/.venv $(JAX)/.venv.stamp $(DEMO) demo-cluster build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv.stamp docs/_build docs/auto_gallery docs/gallery/runs .venvs $(JAX)/.venv $(JAX)/.venv.stamp $(LIGHTNING)/.venv $(LIGHTNING)/.venv.stamp $(DEMO) demo-cluster build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,9 +21,6 @@ print(f"Weyl holds: {bound.holds(total)}; lambda_min >= {bound.values[-1]:.1e}; 
 print(f"baseline: {baseline.resolved} of {baseline.size} eigenvalues resolved, floor {baseline.floor:.1e}")
 
 figure = Figure(layout="constrained")
-axes = figure.subplots()
-for label, s in {"baseline": baseline, "MPE": total, "MPE without grid": network}.items():
-    axes.loglog(range(1, s.resolved + 1), s.eigenvalues[: s.resolved], label=label)
-axes.set(xlabel="index i", ylabel="eigenvalue of $JJ^T$")
-axes.legend()
+shown = {"baseline": baseline, "MPE": total, "MPE without grid": network}
+ntkspec.plot.spectra(shown, ax=figure.subplots())
 figure.savefig(picture)

@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING
 
 from ntkspec._version import __version__
 from ntkspec.errors import NtkspecError
+from ntkspec.systems import require_unix
 
-if TYPE_CHECKING:  # the table below, for type checkers and editors; a test compares the two
+require_unix()
+
+if TYPE_CHECKING:  # the tables below, for type checkers and editors; a test compares them
+    from ntkspec import plot as plot
     from ntkspec.jacobian import Block as Block
     from ntkspec.jacobian import DenseFactor as DenseFactor
     from ntkspec.jacobian import Jacobian as Jacobian
@@ -31,6 +35,8 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors; a test comp
     from ntkspec.kernel.files import write_kernels as write_kernels
     from ntkspec.kernel.linear_operator import operator as operator
     from ntkspec.report.from_json import read_report as read_report
+    from ntkspec.report.records import Report as Report
+    from ntkspec.side_by_side import analyze_runs as analyze_runs
     from ntkspec.spectral import Spectrum as Spectrum
     from ntkspec.spectral import bounds as bounds
     from ntkspec.spectral import spectrum as spectrum
@@ -52,12 +58,14 @@ HOMES = {  # public name -> the module that it is loaded from, which never bears
     "Ones": "ntkspec.jacobian",
     "PairsFactor": "ntkspec.jacobian",
     "Parameter": "ntkspec.jacobian",
+    "Report": "ntkspec.report.records",
     "Run": "ntkspec.store",
     "RunWriter": "ntkspec.store",
     "Snapshot": "ntkspec.store",
     "SparseFactor": "ntkspec.jacobian",
     "Spectrum": "ntkspec.spectral",
     "alignment": "ntkspec.spectral.alignment",
+    "analyze_runs": "ntkspec.side_by_side",
     "bounds": "ntkspec.spectral",
     "eigenfunctions": "ntkspec.spectral.eigenfunctions",
     "gram": "ntkspec.kernel.dense",
@@ -72,6 +80,7 @@ HOMES = {  # public name -> the module that it is loaded from, which never bears
     "write_run": "ntkspec.store",
 }
 __all__ = ["NtkspecError", "__version__", *HOMES]
+ROOMS = ("plot",)  # public, but not in __all__, since it loads Matplotlib
 
 
 def __getattr__(name: str) -> object:
@@ -87,4 +96,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """Return the names of the package, with those that are loaded when they are first used."""
-    return sorted({*globals(), *HOMES})
+    return sorted({*globals(), *HOMES, *ROOMS})

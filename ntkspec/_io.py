@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -10,8 +9,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 LONGEST = 160  # characters of an exception's message that are shown
+PIECE = 2**20  # bytes that are written at once to allocate a file
 
 
 def first_line(error: BaseException) -> str:
@@ -37,7 +38,7 @@ def replacing(target: Path) -> Iterator[Path]:
     with hidden_file(target) as part:
         yield part
         with part.open("rb+") as handle:
-            os.fsync(handle.fileno())
+            wait_for_disk(handle.fileno())
         os.replace(part, target)
 
 
@@ -82,8 +83,8 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool | None]:
         wait: whether to wait for a process that holds it.
 
     Yields:
-        True: it is locked. False: a living process holds it. None: it cannot be opened, or its file system
-        has no locks.
+        True: it is locked. False: a living process holds it. None: it cannot be opened, or this system or
+        its file system has no locks.
     """
     # Over a network, only who may write may have a file alone; a folder cannot be opened so.
     access = os.O_RDWR if path.is_file() and os.access(path, os.W_OK) else os.O_RDONLY
@@ -93,16 +94,35 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool | None]:
         yield None
         return
     try:
-        free: bool | None = True
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            free = False
-        except OSError:
-            free = None
-        yield free
+        yield take_lock(handle, wait=wait)
     finally:
         os.close(handle)
+
+
+def take_lock(handle: int, *, shared: bool = False, wait: bool = False) -> bool | None:
+    """Lock an open file or folder until it is closed.
+
+    Args:
+        handle: its descriptor.
+        shared: whether others may lock it so, too.
+        wait: whether to wait for a process that holds it.
+
+    Returns:
+        True: it is locked. False: another process holds it. None: this system or its file system has no such
+        locks.
+    """
+    try:
+        import fcntl  # here, since not every system has it
+    except ImportError:
+        return None
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def remove_leftovers(target: Path, ours: Callable[[Path], bool]) -> None:
@@ -142,7 +162,34 @@ def allocate(path: Path, size: int) -> None:
         OSError: there is no room.
     """
     with path.open("r+b") as handle:
-        os.posix_fallocate(handle.fileno(), 0, size)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle.fileno(), 0, size)
+        else:  # macOS
+            _write_throughout(handle, size)
+
+
+def _write_throughout(handle: BinaryIO, size: int) -> None:
+    """Write all `size` bytes of a file, those that it has and zeros after them, so that it has no holes."""
+    for start in range(0, size, PIECE):
+        stop = min(start + PIECE, size)
+        handle.seek(start)
+        content = handle.read(stop - start)
+        handle.seek(start)
+        handle.write(content.ljust(stop - start, b"\0"))
+
+
+def wait_for_disk(handle: int) -> None:
+    """Wait until what was written to an open file is on the disk, not only in the cache of a drive.
+
+    Args:
+        handle: its descriptor.
+    """
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(handle, getattr(fcntl, "F_FULLFSYNC"))  # noqa: B009  # macOS, whose fsync leaves it there
+        return
+    os.fsync(handle)
 
 
 def _start(target: Path) -> str:

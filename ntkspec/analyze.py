@@ -8,27 +8,15 @@ if __name__ == "__main__":  # before NumPy and SciPy take their half second
     begin(trials=True)
 
 import argparse
-import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from ntkspec import sandbox
-from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.cli import DONE, FAILED, Parser, console, run_command
-from ntkspec.errors import UsageError
-from ntkspec.everywhere import match_everywhere
-from ntkspec.jacobian import Outputs
 from ntkspec.progress import progress
-from ntkspec.report.compare import assemble, find_baseline, unique_labels
-from ntkspec.report.places import Places, kernel_files
-from ntkspec.report.records import Report, RunReport
-from ntkspec.run_analysis import RunWork, chosen
+from ntkspec.report.places import Places
 from ntkspec.run_options import add_settings, settings_of
-from ntkspec.run_settings import RunSettings, When
-from ntkspec.spectral import MethodChoice
-from ntkspec.spectral.choose import Progress
-from ntkspec.store import open_run
+from ntkspec.side_by_side import analyze_runs as analyze_runs
 
 EXAMPLE = """\
 examples:
@@ -36,107 +24,8 @@ examples:
   python -m ntkspec.analyze baseline.h5 mpe-fine.h5 -o report/ --baseline baseline
   python -m ntkspec.analyze run.h5 --snapshot end --method svd --drop grid --drop mlp.layers.0
   python -m ntkspec.analyze large.h5 --samples 2000 --seed 1
+  python -m ntkspec.analyze another.h5 --beside run-report/report.json -o both/
 """
-
-
-def analyze_runs(
-    paths: Sequence[str | Path],
-    *,
-    snapshot: str = "all",
-    method: MethodChoice = "auto",
-    k: int | None = None,
-    outputs: Outputs = "trace",
-    drop: Sequence[Sequence[str]] = (),
-    baseline: str | None = None,
-    backend: Choice | Backend = "auto",
-    precision: Precision = "float64",
-    memory: float | None = None,
-    check: bool = False,
-    samples: int | None = None,
-    seed: int = 0,
-    alignment: When = "auto",
-    everywhere: Sequence[str | Path] = (),
-    kernels: str | Path | None = None,
-    trial: bool = False,
-    progress: Progress | None = None,
-    detail: Progress | None = None,
-) -> Report:
-    """Return spectra, ablations, bounds and comparisons of run files.
-
-    For one file alone `ntkspec.run_analysis.analyze_run` does the same.
-
-    Args:
-        paths: run files; several stand side by side, and are compared with the baseline if there is one.
-        drop: further ablations, each a set of roles or block names to leave out.
-        baseline: label of the run to compare with; default: the only one called "baseline", if any.
-        everywhere: further run files of the same networks at every pixel, as `ntkspec.train --everywhere`
-            writes them, with which eigenfunctions are drawn; each belongs to the run of its label.
-        kernels: folder to write every kernel to, in <run>-<snapshot id>.h5; see `ntkspec.write_kernels`.
-        trial: read the files in another process first, as the command does; see `ntkspec.open_run`.
-        progress: called with a line for every step of the work.
-        detail: called with the lines of the memory plan, before anything is allocated.
-        snapshot, check, samples, seed, alignment: see `ntkspec.run_settings.RunSettings`.
-        method, k, outputs, backend, precision, memory: as for `ntkspec.spectrum`.
-
-    Raises:
-        NtkspecError: bad files or arguments; nothing is computed before every file was opened.
-
-    Example:
-        >>> analyze_runs(["data/golden/mpe.h5"], k=3, outputs=0).runs[0].snapshots[0].spectra["total"].size
-        40
-    """
-    settings = RunSettings(
-        snapshot=snapshot,
-        method=method,
-        k=k,
-        outputs=outputs,
-        drop=tuple(map(tuple, drop)),
-        backend=backend if isinstance(backend, str) else backend.name,
-        precision=precision,
-        memory=memory,
-        check=check,
-        samples=samples,
-        seed=seed,
-        alignment=alignment,
-    )
-    work = RunWork(settings, select(backend), progress or (lambda _: None), detail)
-    if not paths:
-        raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
-    reports, reference = _reports(work, paths, everywhere, baseline, kernels, trial)
-    return assemble(reports, reference, work.engine.name)
-
-
-def _reports(
-    work: RunWork,
-    paths: Sequence[str | Path],
-    everywhere: Sequence[str | Path],
-    baseline: str | None,
-    kernels: str | Path | None,
-    trial: bool,
-) -> tuple[list[RunReport], int | None]:
-    """Open and check all files, then analyse the runs; return their reports, and which is the baseline."""
-    settings = work.settings
-    with contextlib.ExitStack() as stack:
-        trials = stack.enter_context(contextlib.ExitStack())
-        trials.enter_context(sandbox.server("ntkspec.store"))
-        runs, further = (
-            [stack.enter_context(open_run(path, memory=settings.memory, trial=trial)) for path in files]
-            for files in (paths, everywhere)
-        )
-        labels = unique_labels([(run.label, run.path) for run in runs])
-        own = [run.label for run in runs]
-        reference = find_baseline(labels, own, [run.config for run in runs], baseline)
-        snapshots = [chosen(run, settings) for run in runs]
-        ids = [[snap.id for snap in of_run] for of_run in snapshots]
-        places: Sequence[Mapping[str, Path | None]] = [dict.fromkeys(of_run) for of_run in ids]
-        if kernels is not None:
-            places = stack.enter_context(kernel_files([run.path for run in runs], ids, Path(kernels)))
-        pixels = match_everywhere(further, runs, ids, settings.outputs)
-        for run in (*runs, *further):
-            run.check_values()
-        trials.close()
-        to_report = zip(runs, labels, snapshots, places, pixels, strict=True)
-        return [work.report(*arguments) for arguments in to_report], reference
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _analyze(options: argparse.Namespace) -> int:
+    from ntkspec.report.from_json import read_report
     from ntkspec.report.summary import failures
     from ntkspec.report.terminal import print_report
     from ntkspec.report.write import write_json_file, write_report
@@ -155,9 +45,11 @@ def _analyze(options: argparse.Namespace) -> int:
     places.check([*options.runs, *options.everywhere])
     with progress(quiet=options.quiet) as say:
         say("reading the run files")
+        beside = read_report(options.beside) if options.beside else None
         report = analyze_runs(
             options.runs,
             **vars(settings),
+            beside=beside,
             baseline=options.baseline,
             everywhere=options.everywhere,
             kernels=options.kernels,
@@ -190,6 +82,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--overwrite",
         action="store_true",
         help="replace a report that somebody added files to, too (else it is refused); what was added stays",
+    )
+    add(
+        "--beside",
+        type=Path,
+        metavar="FILE",
+        help="report.json of an earlier analysis, whose runs are shown too and not computed again; "
+        "it holds no pictures",
     )
     add("--json", type=Path, metavar="FILE", help="write report.json to this file too")
     add_settings(parser)

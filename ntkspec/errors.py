@@ -15,6 +15,14 @@ class NtkspecError(Exception):
         expected: what should have been there.
         got: what was there instead.
         remedy: what to do about it, where that does not follow from the rest.
+
+    Example:
+        >>> import ntkspec
+        >>> try:
+        ...     ntkspec.open_run("nowhere.h5")
+        ... except NtkspecError as error:
+        ...     print(error)
+        nowhere.h5: expected a run file, got no such file; check the path
     """
 
     def __init__(self, where: str, *, expected: str, got: str, remedy: str = "") -> None:
@@ -99,6 +107,10 @@ class ExportError(NtkspecError):
 
 class NotInstalledError(NtkspecError, ModuleNotFoundError):
     """A part of ntkspec whose extra is not installed; it is an `ImportError`, too."""
+
+
+class UnsupportedSystemError(NtkspecError, ImportError):
+    """An operating system on which ntkspec does not work."""
 
 
 class TrainingError(NtkspecError):

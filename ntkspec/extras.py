@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from ntkspec.errors import NotInstalledError
 
-# The modules that the extras `torch`, `cluster` and `completion` install.
+# The modules that the extras `torch`, `cluster`, `completion` and `notebook` install.
 TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh", "tifffile")
 CLUSTER = ("dask", "distributed", "dask_jobqueue", "cryptography", "filelock")
 COMPLETION = ("shtab",)
+NOTEBOOK = ("pandas",)
 
 
 @contextlib.contextmanager
@@ -49,6 +50,20 @@ def needs_completion(where: str) -> Iterator[None]:
         NotInstalledError: one of `COMPLETION` is missing.
     """
     with _needs("completion", COMPLETION, "shtab", where):
+        yield
+
+
+@contextlib.contextmanager
+def needs_notebook(where: str) -> Iterator[None]:
+    """Turn the failure of an import inside into an error that says how to install the extra `notebook`.
+
+    Args:
+        where: what needs it, for the message.
+
+    Raises:
+        NotInstalledError: one of `NOTEBOOK` is missing.
+    """
+    with _needs("notebook", NOTEBOOK, "pandas", where):
         yield
 
 

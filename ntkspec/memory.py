@@ -38,8 +38,7 @@ def available_bytes() -> int:
     Raises:
         UsageError: `PROCESSES_HERE` is set to anything but a whole number, 1 or more.
     """
-    free = linux.field(linux.PROC / "meminfo", "MemAvailable:") * 1024 or _machine_bytes()
-    resident = linux.field(linux.PROC / "self/status", "VmRSS:") * 1024
+    free, resident = _free_and_resident()
     left_to_cgroups = [limit - used for limit, used in _of_cgroups()]
     left_here = [limit - resident for limit in (*slurm.memory_limits(), *_share())]
     return max(min([free, *_left_to_process(), *left_to_cgroups, *left_here]), 0)
@@ -112,6 +111,18 @@ def format_bytes(count: float) -> str:
             break
         count /= 1024
     return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 100 else f"{count:.3g} {unit}"
+
+
+def _free_and_resident() -> tuple[int, int]:
+    """Count the free bytes of this machine, and those that this process takes."""
+    free = linux.field(linux.PROC / "meminfo", "MemAvailable:") * 1024
+    if free:
+        return free, linux.field(linux.PROC / "self/status", "VmRSS:") * 1024
+    try:
+        import psutil  # a dependency on every system but Linux
+    except ImportError:  # a Linux that does not say what is free
+        return _machine_bytes(), 0
+    return psutil.virtual_memory().available, psutil.Process().memory_info().rss
 
 
 def _machine_bytes() -> int:

@@ -18,6 +18,7 @@ from ntkspec.backend import gpu
 from ntkspec.backend.device_eigenvalues import DeviceEigenvalues
 from ntkspec.population.made_by import made_by
 
+pytest.importorskip("torch", reason="no PyTorch, of the extra torch")
 ANALYSIS = Path(__file__).parents[1] / "analysis"
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(ANALYSIS / "studies")

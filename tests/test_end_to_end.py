@@ -7,11 +7,13 @@ import os
 import re
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 
 from ntkspec import analyze, open_run, spectrum, train, validate
 
+pytestmark = needs.torch
 PICTURES = Path(__file__).parent.parent / "data" / "pictures"
 SMALL = ["--side", "64", "--iterations", "40", "--batch", "1024", "--samples", "144", "--threads", "1", "-q"]
 SMALL += ["--device", "cpu"]  # the same numbers on every machine

@@ -17,12 +17,16 @@ MODULES = [
     for path in sorted(ROOT.rglob("*.py"))
     if ">>>" in path.read_text(encoding="utf-8")
 ]
-WITH_DASK = "ntkspec.cluster.slurm"
+NEEDS = {"ntkspec.cluster.slurm": needs.dask, "ntkspec.export.lightning": needs.lightning}
+WITH_TORCH = ("ntkspec.export.", "ntkspec.nets.")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=needs.dask if name == WITH_DASK else ()) for name in MODULES]
-)
+def needed(name):
+    """Return the marks of a module that needs an extra."""
+    return NEEDS.get(name) or (needs.torch if name.startswith(WITH_TORCH) else ())
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needed(name)) for name in MODULES])
 def test_examples(name):
     done = doctest.testmod(importlib.import_module(name))
     assert done.attempted

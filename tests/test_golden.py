@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import needs
 import numpy as np
 import pytest
 
@@ -84,6 +85,7 @@ def test_the_patch_is_singular_by_construction_and_said_to_be():
     assert found.lambda_min is None
 
 
+@needs.torch
 def test_the_golden_files_can_be_made_again(tmp_path):
     """The same script gives the same numbers; HDF5 files carry times, so the bytes differ."""
     script = (GOLDEN / "make.py").read_text().replace("Path(__file__).parent", f"Path({str(tmp_path)!r})")

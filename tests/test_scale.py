@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import needs
 import numpy as np
 import pytest
 
@@ -119,6 +120,7 @@ def test_what_fits_is_what_a_budget_allows():
     assert not devices.fits("svd", work(model), small)
 
 
+@needs.torch
 def test_the_committed_memory_is_of_todays_plans(monkeypatch):
     """Of both networks, as sizes alone; as many tiles are at work as threads were."""
     monkeypatch.setattr(CpuBackend, "workers", RESULT["constants"]["threads"])

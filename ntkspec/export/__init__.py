@@ -18,10 +18,12 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors
     from ntkspec.export.foretold import Forecast as Forecast
     from ntkspec.export.in_memory import jacobian as jacobian
     from ntkspec.export.prepare import ExportWarning as ExportWarning
+    from ntkspec.export.recorder import Recorder as Recorder
 
 HOMES = {  # public name -> the module that it is loaded from
     "ExportWarning": "ntkspec.export.prepare",
     "Forecast": "ntkspec.export.foretold",
+    "Recorder": "ntkspec.export.recorder",
     "RunExporter": "ntkspec.export.exporter",
     "SnapshotSummary": "ntkspec.export.exporter",
     "forecast": "ntkspec.export.driver",

@@ -111,8 +111,12 @@ class Work:
         fitting = Room(self.budget, outputs, len(self.x)).fit(plans, itemsize)
         if any(plan.kind == "scanned" for plan in plans):
             fitting = min(fitting, SCANNED_AT_ONCE)
-        bytes_each = 2 * self.probed.saved + sum(plan.working_bytes(outputs, itemsize) for plan in plans)
-        return max(min(fitting, self.budget // max(bytes_each, 1), len(self.x)), 1)
+        return max(min(fitting, self.budget // max(self._working_bytes(plans), 1), len(self.x)), 1)
+
+    def _working_bytes(self, plans: tuple[BlockPlan, ...]) -> int:
+        """Return the bytes that one sample takes while it is computed."""
+        itemsize, outputs = self.prepared.dtype.itemsize, self.probed.outputs
+        return 2 * self.probed.saved + sum(plan.working_bytes(outputs, itemsize) for plan in plans)
 
     def replanned(self, replan: Replan) -> Choices:
         """Return new choices after an exception has shown that some of them do not hold."""
@@ -139,7 +143,8 @@ class Work:
         blocks = [
             block for plan in plans for block in planned(plan, plan.bytes_a_sample(outputs, itemsize), n)
         ]
-        return Forecast(n, outputs, tuple(blocks), seconds)
+        chunk = self.chunk_size(plans) * (self._working_bytes(plans) + self.bytes_a_sample(plans))
+        return Forecast(n, outputs, tuple(blocks), seconds, self.prepared.nbytes + chunk)
 
 
 @contextlib.contextmanager

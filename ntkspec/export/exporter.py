@@ -25,7 +25,15 @@ from ntkspec.store.writer import RunWriter
 
 @dataclass(frozen=True)
 class SnapshotSummary:
-    """The blocks of a snapshot that was written, and what was left out of it."""
+    """The blocks of a snapshot that was written, and what was left out of it.
+
+    Example:
+        >>> import tempfile, torch
+        >>> net = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+        >>> with RunExporter(tempfile.mkdtemp() + "/run.h5", inputs=torch.rand(8, 2)) as run:
+        ...     run.snapshot(net, step=0).blocks
+        ('0', '2')
+    """
 
     id: str
     blocks: tuple[str, ...]
@@ -113,7 +121,7 @@ class RunExporter:
     @property
     def snapshots(self) -> tuple[str, ...]:
         """Return the ids of the snapshots that are complete, those of a resumed file included."""
-        return self._writer.complete_snapshots
+        return self.writer.complete_snapshots
 
     def snapshot(
         self,
@@ -146,7 +154,7 @@ class RunExporter:
 
         def consume(outputs: int, bytes_a_sample: int, chunks: Stream) -> None:
             self._check_targets(outputs)
-            with self._writer.snapshot(name, step=step, label=label, metrics=metrics) as snapshot:
+            with self.writer.snapshot(name, step=step, label=label, metrics=metrics) as snapshot:
                 for chunk in chunks:
                     snapshot.write(
                         chunk.start, chunk.outputs, chunk.jacobian, chunk.regions, certain=chunk.certain
@@ -166,10 +174,11 @@ class RunExporter:
 
     def picture(self, name: str, pixels: ArrayLike) -> None:
         """Store a picture: "truth", or what the snapshot of that id draws. uint8, (H, W) or (H, W, 3)."""
-        self._writer.picture(name, as_picture(pixels, name))
+        self.writer.picture(name, as_picture(pixels, name))
 
     @property
-    def _writer(self) -> RunWriter:
+    def writer(self) -> RunWriter:
+        """Return the writer of the file; raise `UsageError` outside the with-block."""
         if self._open is None:
             raise UsageError(
                 "RunExporter",

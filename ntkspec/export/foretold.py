@@ -53,6 +53,7 @@ class Forecast:
     outputs: int
     blocks: tuple[PlannedBlock, ...]
     seconds: float  # NaN: not asked for
+    working: int = 0  # bytes of memory beside the model, on its device: a copy of it, and a chunk of samples
 
     @property
     def bytes(self) -> int:
@@ -72,6 +73,19 @@ class Forecast:
         why = f" because: {largest.reason}" if largest.reason else ""
         remedy = f"{largest.remedy}, or take fewer samples" if largest.remedy else "take fewer samples"
         return (f"a snapshot takes {format_bytes(self.bytes)}, {share}{why}; {remedy}",)
+
+    def of_file(self, snapshots: int | None) -> str:
+        """Return a line on a file of so many snapshots (None: not known): sizes, memory and time.
+
+        Example:
+            >>> blocks = (PlannedBlock("grid", "grid", "sparse", 88_000),)
+            >>> Forecast(100, 3, blocks, seconds=2.5, working=4_000_000).of_file(20)
+            '20 snapshots of 85.9 KiB, 1.68 MiB in all; each takes about 3.81 MiB of memory and 2 s'
+        """
+        count = "snapshots" if snapshots is None else f"{snapshots} snapshot{'s' * (snapshots != 1)}"
+        whole = "" if snapshots is None else f", {format_bytes(snapshots * self.bytes)} in all"
+        cost = f"about {format_bytes(self.working)} of memory and {format_seconds(self.seconds)}"
+        return f"{count} of {format_bytes(self.bytes)}{whole}; each takes {cost}"
 
     def __str__(self) -> str:
         """Return a table of the blocks and their sizes, with the time."""

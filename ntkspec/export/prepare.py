@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +26,13 @@ _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
 class ExportWarning(UserWarning):
-    """A warning about an export; the same text is in the snapshot's notes."""
+    """A warning about an export; the same text is in the snapshot's notes.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", ExportWarning)  # here it would be an exception
+    """
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,11 @@ class Prepared:
     frozen: tuple[str, ...]
     derived: tuple[Tensor, ...]  # copies without the history that the originals have
     notes: tuple[str, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the copy's parameters and buffers; of sparse ones, those of their values."""
+        return sum(_values(tensor).nbytes for tensor in (*self.model.parameters(), *self.model.buffers()))
 
 
 def prepare(model: nn.Module, precision: Precision) -> Prepared:
@@ -122,6 +135,24 @@ def to_tensor(array: NDArray[np.floating], prepared: Prepared) -> Tensor:
             remedy="scale them, or export with precision='float64'",
         )
     return x
+
+
+def weights_digest(model: nn.Module) -> bytes:
+    """Return a digest of all parameters and buffers; it is random if some of them cannot be read as bytes.
+
+    Example:
+        >>> net = nn.Linear(2, 1)
+        >>> before = weights_digest(net)
+        >>> before == weights_digest(net), before == weights_digest(nn.Linear(2, 1))
+        (True, False)
+    """
+    digest = hashlib.sha256()
+    for tensor in (*model.parameters(), *model.buffers()):
+        try:
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        except (RuntimeError, TypeError, NotImplementedError):  # sparse or quantised ones
+            digest.update(os.urandom(digest.digest_size))
+    return digest.digest()
 
 
 def _check_sizes(model: nn.Module) -> None:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ntkspec.display import NotAnArray
 from ntkspec.errors import UsageError
 from ntkspec.jacobian.factor import Factor, Matrix
 from ntkspec.jacobian.ones import Ones
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
+from ntkspec.memory import format_bytes
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class Pair:
         return Pair(None if self.left is None else function(self.left), function(self.right), self.repeat)
 
 
-@dataclass(frozen=True)
-class Block:
+@dataclass(frozen=True, repr=False)
+class Block(NotAnArray):
     """A block of the Jacobian, made of two factors. One of them may be None, which stands for all ones.
 
     Raises:
@@ -64,6 +66,8 @@ class Block:
         >>> block.left, block.widths
         (Ones(samples=3, outputs=1), (1, 4))
     """
+
+    _ARRAYS = "block.to_dense(), (n, c, p)"
 
     name: str
     role: str  # "network", "grid" or any other word
@@ -109,6 +113,13 @@ class Block:
                     got=f"{factor.samples} samples and {factor.outputs} outputs",
                     remedy="left factors are (n, 1, a), right ones (n, c, b)",
                 )
+
+    def __repr__(self) -> str:
+        left, right = (type(factor).__name__ for factor in self.factors)
+        return (
+            f"Block({self.name!r}, {self.role}, {self.samples} samples, {self.outputs} outputs, "
+            f"{self.width} parameters, {left} x {right}, {format_bytes(self.nbytes)})"
+        )
 
     @property
     def factors(self) -> tuple[Factor, Factor]:

@@ -17,11 +17,6 @@ from ntkspec.jacobian.outputs import Outputs
 class VectorFactor(ArrayFactor):
     """Base class of factors that compute with dense vectors: `DenseFactor` and `PairsFactor`."""
 
-    @property
-    @abstractmethod
-    def width(self) -> int:
-        """Return the length of a vector."""
-
     @abstractmethod
     def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`."""
@@ -78,7 +73,7 @@ class VectorFactor(ArrayFactor):
         return summation.buffers(times * self.width)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DenseFactor(VectorFactor):
     """A factor that stores every number of its vectors in an array `values` (n, c, width).
 

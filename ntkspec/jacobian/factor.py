@@ -15,7 +15,9 @@ from typing import Any, Literal, Protocol, Self, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ntkspec.display import NotAnArray
 from ntkspec.jacobian.outputs import Outputs
+from ntkspec.memory import format_bytes
 
 Matrix: TypeAlias = Any  # an NDArray or a csr_array; SciPy has no types
 Precision: TypeAlias = Literal["float64", "float32"]  # of a Jacobian's numbers, and of kernels
@@ -211,10 +213,22 @@ class Factor(Protocol):
         ...
 
 
-class ArrayFactor(ABC):
+class ArrayFactor(NotAnArray, ABC):
     """Base class of factors that store arrays; one of these, `values`, has shape (n, c, entries)."""
 
+    _ARRAYS = "factor.to_dense(), (n, c, width)"
     values: Any
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.samples} samples, {self.outputs} outputs, width {self.width}, "
+            f"{self.dtype}, {format_bytes(self.nbytes)})"
+        )
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Return the length of a vector."""
 
     @property
     @abstractmethod

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ntkspec.display import NotAnArray, html_table, listed
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian.block import Block
 from ntkspec.jacobian.outputs import Outputs, rows_per_sample
 from ntkspec.jacobian.rates import check_rate, with_rate
+from ntkspec.memory import format_bytes
 
 
 @dataclass(frozen=True, repr=False)
-class Jacobian:
+class Jacobian(NotAnArray):
     """The blocks of one snapshot, all of the same n samples and c outputs.
 
     Raises:
@@ -33,6 +35,8 @@ class Jacobian:
         >>> jac.without("grid").names, jac.only("grid")["grid.0"].width
         (('out',), 2)
     """
+
+    _ARRAYS = "jac.to_dense(), (n, c, p), or the kernel ntkspec.gram(jac), (N, N)"
 
     blocks: tuple[Block, ...]
     regions: NDArray[np.int64] | None = None  # (n,) equal numbers: same region of a piecewise-linear network
@@ -65,8 +69,18 @@ class Jacobian:
             )
 
     def __repr__(self) -> str:
-        blocks = ", ".join(f"{block.name} ({block.role}) {block.width}" for block in self.blocks)
+        blocks = listed([f"{block.name} ({block.role}) {block.width}" for block in self.blocks])
         return f"Jacobian({self.samples} samples, {self.outputs} outputs, {self.width} parameters: {blocks})"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the blocks, for notebooks."""
+        title = f"Jacobian of {self.samples} samples, {self.outputs} outputs and {self.width} parameters"
+        rows = [
+            (block.name, block.role, block.width, *(type(factor).__name__ for factor in block.factors),
+             format_bytes(block.nbytes))
+            for block in self.blocks
+        ]  # fmt: skip
+        return html_table(title, ("block", "role", "parameters", "left", "right", "stored"), rows)
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks)

@@ -42,8 +42,8 @@ class KernelEnclosure:
         (2, array([1., 1.]))
     """
 
-    kernel: Array  # (N, N), exactly symmetric, an array of `engine`
-    weights: NDArray[np.float64]  # (N,) f
+    kernel: Array = field(repr=False)  # (N, N), exactly symmetric, an array of `engine`
+    weights: NDArray[np.float64] = field(repr=False)  # (N,) f
     gamma: float  # |kernel - K| <= gamma f f^T + underflow, entry by entry
     underflow: float
     engine: Backend = field(default_factory=CpuBackend)

@@ -1,4 +1,4 @@
-"""Draw the parts of figures: spectra as curves, floors, legends and axes, without pyplot's global state."""
+"""Draw the parts of figures: spectra as curves, floors and axes, without pyplot's global state."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.typing import LineStyleType
 from numpy.typing import NDArray
 
-from ntkspec.report.records import Report
-from ntkspec.report.style import MARKERS, STAGES, Stage, StyledRun, last_name, stages
+from ntkspec.report.style import MARKERS, STAGES, Stage, StyledRun, stages
 from ntkspec.report.thinning import thinned
 from ntkspec.report.words import clean
 from ntkspec.spectral.eigenvalues import Spectrum
@@ -30,17 +28,18 @@ KERNEL = r"$J\,J^{\mathsf{T}}$"
 VALUE_LABEL = rf"eigenvalue $\lambda_i$ of {KERNEL}"
 
 GREY = "#555555"
-_FAINT = 0.55  # of floors
+FAINT = 0.55  # of floors
 _CURVE, _FURTHER_DIGITS = re.compile(rb' d="[^"]*"'), re.compile(rb"(\.\d\d)\d+")
 _POINTS = 600  # of a curve; more cannot be seen
 _LEAST_SHOWN = 0.1  # of the floor
 _MARKS = 6  # on a curve
-_DASHES: dict[Stage, LineStyleType] = {
+_NO_CURVE = "no eigenvalue is resolved"
+STAGE_DASHES: dict[Stage, LineStyleType] = {
     "init": (0, (1.0, 1.6)),
     "mid": (0, (5.0, 2.0)),
     "end": "solid",
 }
-_WIDTHS: dict[Stage, float] = {"init": 0.9, "mid": 1.4, "end": 1.8}
+STAGE_WIDTHS: dict[Stage, float] = {"init": 0.9, "mid": 1.4, "end": 1.8}
 _MANY = 1.3  # width of the curve of one of many snapshots
 STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
@@ -126,8 +125,8 @@ def draw_spectrum(
         index,
         values,
         color=colour,
-        linestyle=_DASHES[stage] if stage else "solid",
-        linewidth=_WIDTHS[stage] if stage else _MANY,
+        linestyle=STAGE_DASHES[stage] if stage else "solid",
+        linewidth=STAGE_WIDTHS[stage] if stage else _MANY,
         marker=sign or ("o" if len(index) == 1 else None),
         markevery=marked(index) if sign else None,
         markersize=4,
@@ -158,7 +157,7 @@ def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = Fal
     """Draw the floor as a thin line; with `hatch`, hatch where the unresolved eigenvalues lie."""
     if spectrum.floor <= 0:
         return
-    axes.axhline(spectrum.floor, color=colour, linewidth=0.8, alpha=_FAINT, zorder=1.0)
+    axes.axhline(spectrum.floor, color=colour, linewidth=0.8, alpha=FAINT, zorder=1.0)
     # The axes are still linear here, so that small numbers seem to lie inside: make room for this one.
     axes.update_datalim([(1.0, spectrum.floor)], updatex=False)
     count = len(spectrum.eigenvalues)
@@ -227,10 +226,10 @@ def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool =
     """Set log scales, labels and a light grid; widen the axes if there is only a single index."""
     axes.set_xscale("log")
     axes.set_yscale("log")
-    low, high = axes.get_xlim()
-    axes.set_xlim(max(min(low, 0.9), 0.8), max(high, 12.0))
-    if not _has_curve(axes):
-        _say_unresolved(axes)
+    if axes.get_autoscalex_on():  # a caller's own limits stay, and further curves widen the axes
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(min(low, 0.9), 0.8), max(high, 12.0), auto=None)
+    _say_unresolved(axes)
     axes.grid(color="#e4e4e4", linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
     if title:
@@ -242,83 +241,27 @@ def finish(axes: Axes, title: str = "", *, x_label: bool = True, y_label: bool =
         axes.set_ylabel(VALUE_LABEL)
 
 
-def run_handles(runs: Sequence[StyledRun], *, signed: bool = False) -> list[Line2D]:
-    """Return a legend entry for the colour of each run, with its marker where curves have one."""
-    return [handle(run.name, run.colour, sign_of(run, several=signed)) for run in runs]
+def in_data(axes: Axes) -> list[Line2D]:
+    """Return the lines that show numbers: not floors, marks at an edge, nor entries of the legend alone."""
+    return [line for line in drawn(axes) if line.get_transform() == axes.transData]
 
 
-def handle(label: str, colour: str, sign: str = "") -> Line2D:
-    """Return a legend entry for a colour, with matplotlib's marker `sign` if there is one."""
-    return Line2D([], [], color=colour, linewidth=2.0, label=text(label), marker=sign, markersize=5)
-
-
-def stage_handles(
-    report: Report, *, hatch: bool = False, shown: Sequence[Stage] = STAGES
-) -> list[Line2D | Patch]:
-    """Return legend entries for the line styles, floors and end marks that occur in the report's spectra."""
-    names = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
-    drawn = [(s, snapshot) for run in report.runs for s, snapshot in stages(run).items() if s in shown]
-    last = last_name(report)
-    if last != "end":
-        names["end"] = text(last, 24)
-    handles: list[Line2D | Patch] = [
-        mark(names[stage], linestyle=_DASHES[stage], linewidth=_WIDTHS[stage])
-        for stage in STAGES
-        if any(stage == other for other, _ in drawn)
-    ]
-    spectra = [spectrum for _, snapshot in drawn for spectrum in snapshot.spectra.values()]
-    return [*handles, *mark_handles(spectra, hatch=hatch)]
-
-
-def mark_handles(
-    spectra: Sequence[Spectrum], *, hatch: bool = False, floor: str = "numerical floor"
-) -> list[Line2D | Patch]:
-    """Return legend entries for the floors and end marks that occur in these spectra.
-
-    Args:
-        hatch: whether the region of unresolved eigenvalues is hatched.
-        floor: text of the floor's entry.
-    """
-    handles: list[Line2D | Patch] = [mark(floor, linewidth=0.8, alpha=_FAINT)]
-    if hatch and any(spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
-        band = Patch(facecolor="none", edgecolor=GREY, hatch="//////", linewidth=0, label="unresolved")
-        handles.append(band)
-    if any(0 < spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
-        handles.append(mark("last resolved value", marker="x", linestyle="none", markersize=5.5))
-        handles.append(Patch(color=GREY, alpha=0.2, linewidth=0, label="stated error"))
-    if any(not spectrum.complete for spectrum in spectra):
-        handles.append(mark("last computed value", marker="|", linestyle="none", markersize=9))
-    return handles
-
-
-def legend_below(figure: Figure, handles: Sequence[object]) -> None:
-    """Put a legend below all panels, in as many columns as there is room for."""
-    columns = max(2, int(figure.get_figwidth() / 2.4))
-    figure.legend(
-        handles=list(handles),
-        loc="outside lower center",
-        ncols=min(columns, len(handles)),
-        frameon=False,
-        fontsize=9,
-    )
-
-
-def _has_curve(axes: Axes) -> bool:
-    return any(line.get_transform() == axes.transData for line in axes.lines)
+def drawn(axes: Axes) -> list[Line2D]:
+    """Return the lines that can be seen: not those that are entries of the legend alone."""
+    return [line for line in axes.lines if len(np.asarray(line.get_xdata()))]
 
 
 def _say_unresolved(axes: Axes) -> None:
-    """Write a note into a panel that has no curve; set the scales if no other panel does."""
-    figure = axes.get_figure()
-    if figure is None or not any(_has_curve(other) for other in figure.axes):
-        floors = [float(np.asarray(line.get_ydata())[0]) for line in axes.lines] or [1.0]
-        axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3)
-    axes.text(0.5, 0.75, "no eigenvalue is resolved", transform=axes.transAxes, ha="center", color=GREY)
-
-
-def mark(label: str, **look: Any) -> Line2D:
-    """Return a legend entry for a marker or a line that does not belong to a single run."""
-    return Line2D([], [], color=GREY, label=label, **look)
+    """Write a note into a panel that has no curve; set the scale if no other panel shares it."""
+    for note in [note for note in axes.texts if note.get_text() == _NO_CURVE]:
+        note.remove()
+    if in_data(axes):
+        return
+    if not any(map(in_data, axes.get_shared_y_axes().get_siblings(axes))):
+        heights = [float(np.asarray(line.get_ydata())[0]) for line in drawn(axes)]
+        floors = [height for height in heights if height > 0] or [1.0]
+        axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3, auto=None)
+    axes.text(0.5, 0.75, _NO_CURVE, transform=axes.transAxes, ha="center", color=GREY)
 
 
 def _without_doctype(svg: bytes) -> bytes:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ntkspec._io import beside, hidden_folder, locked, new_parents, remove_leftovers
+from ntkspec._io import beside, hidden_folder, locked, new_parents, remove_leftovers, wait_for_disk
 from ntkspec.errors import OutputError
 from ntkspec.report.themes import both_themes
 from ntkspec.store.disk import writing
@@ -211,7 +211,7 @@ def write_text(path: Path, text: str) -> None:
     with path.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        wait_for_disk(file.fileno())
 
 
 def check_parent(named: Path, target: Path) -> None:

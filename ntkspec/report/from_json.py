@@ -47,8 +47,7 @@ def read_report(path: str | os.PathLike[str]) -> Report:
         >>> path = Path(tempfile.mkdtemp(), "report.json")
         >>> write_json_file(Report("2025-01-01T00:00:00Z", "ntkspec", "cpu", runs=()), path)
         >>> read_report(path)
-        Report(created='2025-01-01T00:00:00Z', producer='ntkspec', backend='cpu', runs=(), comparisons=(), \
-baseline=None)
+        Report of 0 runs
     """
     place = Path(path)
     return report_from_json(parse(read_bytes(place), str(place)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from ntkspec.report import words
 from ntkspec.report.moments import Moment, by_step, few, moments
@@ -16,6 +16,7 @@ from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, styled_run
 from ntkspec.report.themes import INK, PAPER
 from ntkspec.report.thinning import thinned
 from ntkspec.report.through_training import (
+    Quantity,
     StepAxis,
     Value,
     has_training,
@@ -211,10 +212,7 @@ def _series(styled: StyledRun, kernel: str, axis: StepAxis) -> dict[str, object]
         "at": [axis.position(moment.step) for moment in course],
         "head": [f"{html.escape(moment.name)}, step {moment.step}" for moment in course],
         "floor": [None if moment.floor is None else plain(float(moment.floor)) for moment in course],
-        "values": [
-            _values([getattr(moment, name) for moment in course])
-            for name in ("lambda_max", "lambda_min", "effective_rank", "distance")
-        ],
+        "values": [_values([moment.value(quantity) for moment in course]) for quantity in get_args(Quantity)],
     }
 
 

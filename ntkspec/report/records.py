@@ -7,27 +7,36 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.errors import UsageError
+from ntkspec.display import html_table, listed
+from ntkspec.errors import UsageError, not_one_of
+from ntkspec.frames import data_frame
 from ntkspec.jacobian import Outputs
+from ntkspec.spectral import words
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound as CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
 from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.store.by_key import by_key
 from ntkspec.store.pictures import Picture as Picture
+
+if TYPE_CHECKING:
+    from ntkspec.frames import DataFrame
 
 Qualifier = Literal["=", ">=", "<=", "unresolved"]
 
+_MOST_LINES = 8  # runs of a report that are printed
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class ModePictures:
     """Some eigenfunctions of a total kernel over two coordinates, at the samples or over a whole picture."""
 
@@ -37,8 +46,12 @@ class ModePictures:
     points: NDArray[np.floating] | None = None  # (M, 2), not in report.json
     patterns: NDArray[np.float32] | None = None  # (M, k), not in report.json
 
+    def __repr__(self) -> str:
+        where = "" if self.points is None else f" at {len(self.points)} points"
+        return f"ModePictures(modes {listed([*map(str, self.modes)])}{where})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class SnapshotReport:
     """The results for one snapshot of one run."""
 
@@ -55,8 +68,23 @@ class SnapshotReport:
     no_alignment: str = ""  # why there is none
     eigenfunctions: ModePictures | None = None
 
+    def __repr__(self) -> str:
+        kernels = listed(
+            [
+                f"{name} with {spectrum.resolved} of {len(spectrum)} eigenvalues resolved, "
+                f"lambda_min {words.lambda_min(spectrum)}"
+                for name, spectrum in self.spectra.items()
+            ],
+            most=3,
+        )
+        return f"SnapshotReport({self.label or self.id!r}, step {self.step}: {kernels})"
 
-@dataclass(frozen=True)
+    def _repr_html_(self) -> str:
+        """Return a table of the kernels, for notebooks."""
+        return html_table(f"Snapshot {self.label or self.id!r}, step {self.step}", *_kernels([("", self)]))
+
+
+@dataclass(frozen=True, repr=False)
 class RunReport:
     """The results for one run file; snapshots are in order of step."""
 
@@ -80,6 +108,32 @@ class RunReport:
         """Return the last snapshot with this label, or None."""
         return next((snap for snap in reversed(self.snapshots) if snap.label == label), None)
 
+    def __getitem__(self, key: str | int) -> SnapshotReport:
+        """Return the snapshot with this id, else the last one with this label or step; -1: the last of all.
+
+        Raises:
+            UsageError: there is none.
+        """
+        return by_key(self.snapshots, key, f"run {self.label!r}")
+
+    def __iter__(self) -> Iterator[SnapshotReport]:
+        return iter(self.snapshots)
+
+    def __len__(self) -> int:
+        return len(self.snapshots)
+
+    def __repr__(self) -> str:
+        snapshots = listed([snap.label or snap.id for snap in self.snapshots])
+        return (
+            f"RunReport({self.label!r}, {self.samples} samples, {self.outputs} outputs, "
+            f"snapshots: {snapshots})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return a table of all kernels at all snapshots, for notebooks."""
+        title = f"Run {self.label!r}, {self.samples} samples, {self.outputs} outputs"
+        return html_table(title, *_kernels([("", snap) for snap in self.snapshots]))
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -94,9 +148,16 @@ class Comparison:
     quantity: str = "lambda_min"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """Everything that `python -m ntkspec.analyze` found."""
+    """Everything that `ntkspec.analyze_runs` found: a sequence of runs, each by its label, too.
+
+    Example:
+        >>> import ntkspec
+        >>> report = ntkspec.analyze_runs("data/golden/mpe.h5", k=3, outputs=0)
+        >>> [run.label for run in report], report["MPE"]["init"].spectra["total"].resolved
+        (['MPE'], 3)
+    """
 
     created: str  # ISO 8601, UTC
     producer: str
@@ -115,6 +176,46 @@ class Report:
                 got=", ".join(map(repr, labels)),
                 remedy="see ntkspec.report.compare.unique_labels",
             )
+
+    def __getitem__(self, label: str) -> RunReport:
+        """Return the run with this label.
+
+        Raises:
+            UsageError: there is none.
+        """
+        for run in self.runs:
+            if run.label == label:
+                return run
+        raise not_one_of("run of the report", label, [run.label for run in self.runs])
+
+    def __iter__(self) -> Iterator[RunReport]:
+        return iter(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __repr__(self) -> str:
+        compared = "" if self.baseline is None else f", compared with {self.baseline!r}"
+        lines = [f"Report of {_runs(self.runs)}{compared}", *map(repr, self.runs[:_MOST_LINES])]
+        if len(self.runs) > _MOST_LINES:
+            lines.append(f"and {len(self.runs) - _MOST_LINES} more")
+        return "\n  ".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return a table of all kernels at the last snapshot of each run, for notebooks."""
+        ends = [(run.label, run.snapshots[-1]) for run in self.runs if run.snapshots]
+        return html_table(f"Report of {_runs(self.runs)}, each at its last snapshot", *_kernels(ends))
+
+    def to_frame(self) -> DataFrame:
+        """Return a pandas data frame with a row for each kernel at each snapshot of each run.
+
+        The columns are those of snapshots.csv, then one for each metric. What is not known is NaN.
+
+        Raises:
+            NotInstalledError: there is no pandas.
+        """
+        table = importlib.import_module("ntkspec.report.to_csv")  # that module imports this one
+        return data_frame(table.snapshot_columns(self))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -143,3 +244,38 @@ class Report:
         write = importlib.import_module("ntkspec.report.write")
         paths: list[Path] = write.write_report(self, Path(folder), overwrite=overwrite)
         return paths
+
+
+def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of a table of kernels; columns that would be empty are left out.
+
+    Args:
+        snapshots: each with the label of its run, or "".
+    """
+    metrics = dict.fromkeys(name for _, snap in snapshots for name in snap.metrics)
+    rows = []
+    for label, snap in snapshots:
+        for name, spectrum in snap.spectra.items():
+            apart = snap.distances.get(name)
+            rows.append(
+                {
+                    "run": label,
+                    "snapshot": snap.label or snap.id,
+                    "kernel": name,
+                    "resolved": words.resolved(spectrum),
+                    "lambda_max": words.lambda_max(spectrum),
+                    "lambda_min": words.lambda_min(spectrum),
+                    "kernel distance": "" if apart is None or apart.value is None else f"{apart.value:.3f}",
+                    **{metric: _digits(snap.metrics.get(metric)) for metric in metrics},
+                }
+            )
+    header = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
+    return header, [[row[name] for name in header] for row in rows]
+
+
+def _runs(runs: Sequence[RunReport]) -> str:
+    return "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

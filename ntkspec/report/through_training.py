@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from ntkspec.report import words
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.eigenvalues import Spectrum
 
+Quantity = Literal["lambda_max", "lambda_min", "effective_rank", "distance"]
+
 _WIDE = 30.0  # ratio of last to first step from which steps may be shown on a log axis
-_GAP = 0.35  # decades between step 0 and the first one after it, on an axis that has no zero
+GAP = 0.35  # decades between step 0 and the first one after it, on an axis that has no zero
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,20 @@ class Moment:
     floor: float | None  # of the spectrum; None where nothing was rounded
     effective_rank: Value
     distance: Value
+
+    def value(self, quantity: Quantity) -> Value:
+        """Return one of the four quantities by its name."""
+        value: Value = getattr(self, quantity)
+        return value
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value to be drawn at a step, with the floor that belongs to it, if any."""
+
+    step: int
+    value: Value
+    floor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +80,7 @@ class StepAxis:
         """Return the coordinate of a step on a linear axis with the labels of `ticks`."""
         if self.first is None:
             return float(step)
-        return math.log10(step) if step else math.log10(self.first) - _GAP
+        return math.log10(step) if step else math.log10(self.first) - GAP
 
     def ticks(self, steps: Iterable[int]) -> list[tuple[float, str]]:
         """Return positions and labels on a log axis: 0, if it is among the steps, and powers of ten."""
@@ -88,6 +105,20 @@ def steps_of(report: Report) -> list[int]:
 def history(run: RunReport, kernel: str) -> tuple[Moment, ...]:
     """Return a kernel of a run at every snapshot that has it, in order of step."""
     return tuple(_moment(run, snapshot, kernel) for snapshot in run.snapshots if kernel in snapshot.spectra)
+
+
+def course(moments: Iterable[Moment], quantity: Quantity) -> tuple[Point, ...]:
+    """Return a quantity of a kernel at every snapshot, that of lambda_min with its floor."""
+    return tuple(
+        Point(moment.step, moment.value(quantity), moment.floor if quantity == "lambda_min" else None)
+        for moment in moments
+    )
+
+
+def metric_course(run: RunReport, name: str) -> tuple[Point, ...]:
+    """Return a metric of a run at every snapshot that has it; one that is not finite is no number."""
+    found = ((snap.step, snap.metrics[name]) for snap in run.snapshots if name in snap.metrics)
+    return tuple(Point(step, Value(value if math.isfinite(value) else None)) for step, value in found)
 
 
 def kernels_of(report: Report) -> tuple[str, ...]:

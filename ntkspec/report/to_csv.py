@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-from typing import TextIO
+from collections.abc import Iterator
+from typing import Any, TextIO
 
 from ntkspec.report.names import snapshot_name
-from ntkspec.report.records import Report, SnapshotReport
+from ntkspec.report.records import Report, RunReport, SnapshotReport
+from ntkspec.spectral.plain import spectrum_columns
 
 COLUMNS = (
     "run", "snapshot", "step", "spectrum", "index", "eigenvalue", "error", "resolved", "floor", "zero",
@@ -59,19 +61,10 @@ def write_csv(report: Report, file: TextIO) -> None:
             for name, spectrum in snapshot.spectra.items():
                 head = (text(run.label), text(snapshot_name(run, snapshot)), snapshot.step, text(name))
                 cycles = _frequencies(snapshot, name)
-                pairs = zip(spectrum.eigenvalues.tolist(), spectrum.error.tolist(), strict=True)
+                columns = [column.tolist() for column in spectrum_columns(spectrum).values()]
                 writer.writerows(
-                    (
-                        *head,
-                        i,
-                        value,
-                        error,
-                        int(value > spectrum.floor),
-                        float(spectrum.floor),
-                        int(spectrum.singular and spectrum.rank is not None and i > spectrum.rank.at_most),
-                        cell(cycles.get(i)),
-                    )
-                    for i, (value, error) in enumerate(pairs, start=1)
+                    (*head, i, value, error, int(resolved), floor, int(zero), cell(cycles.get(i)))
+                    for i, value, error, resolved, floor, zero in zip(*columns, strict=True)
                 )
 
 
@@ -90,11 +83,37 @@ def write_snapshots_csv(report: Report, file: TextIO) -> None:
     """
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(SNAPSHOT_COLUMNS)
+    for run, snapshot, name in _kernels(report):
+        head = (text(run.label), text(snapshot_name(run, snapshot)), snapshot.step, text(name))
+        writer.writerow((*head, *map(cell, kernel_numbers(snapshot, name).values())))
+
+
+def snapshot_columns(report: Report) -> dict[str, list[Any]]:
+    """Return the columns of snapshots.csv by name, and one for each metric; None: not known.
+
+    A metric that has the name of another column is called "metric <name>".
+    """
+    kernels = [*_kernels(report)]
+    rows = [
+        (run.label, snapshot_name(run, snap), snap.step, name, *kernel_numbers(snap, name).values())
+        for run, snap, name in kernels
+    ]
+    columns = dict(zip(SNAPSHOT_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+    metrics = dict.fromkeys(metric for _, snap, _ in kernels for metric in snap.metrics)
+    return columns | {
+        f"metric {metric}" if metric in SNAPSHOT_COLUMNS else metric: [
+            snap.metrics.get(metric) for _, snap, _ in kernels
+        ]
+        for metric in metrics
+    }
+
+
+def _kernels(report: Report) -> Iterator[tuple[RunReport, SnapshotReport, str]]:
+    """Yield (run, snapshot, name of a kernel) for all kernels of a report."""
     for run in report.runs:
         for snapshot in run.snapshots:
             for name in snapshot.spectra:
-                head = (text(run.label), text(snapshot_name(run, snapshot)), snapshot.step, text(name))
-                writer.writerow((*head, *map(cell, kernel_numbers(snapshot, name).values())))
+                yield run, snapshot, name
 
 
 def kernel_numbers(snapshot: SnapshotReport, name: str) -> dict[str, float | None]:

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ntkspec.report.records import Comparison, ModePictures, Report, RunReport, SnapshotReport
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.consistency import Check
 from ntkspec.spectral.distance import KernelDistance
-from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.plain import number, numbers
 
 FORMAT = "ntkspec-report"
 VERSION = 1
@@ -97,65 +96,13 @@ def _snapshot(snapshot: SnapshotReport) -> dict[str, object]:
         "step": snapshot.step,
         "label": snapshot.label,
         "metrics": plain(snapshot.metrics),
-        "spectra": {name: _spectrum(spectrum) for name, spectrum in snapshot.spectra.items()},
+        "spectra": {name: spectrum.to_dict() for name, spectrum in snapshot.spectra.items()},
         "kernel_distance": {name: _distance(distance) for name, distance in snapshot.distances.items()},
         "alignment": {name: _alignment(alignment) for name, alignment in snapshot.alignments.items()},
         "no_alignment": snapshot.no_alignment,
         "eigenfunctions": _eigenfunctions(snapshot.eigenfunctions),
         "bounds": [_bound(bound) for bound in snapshot.bounds],
         "checks": [_check(check) for check in snapshot.checks],
-    }
-
-
-def _spectrum(spectrum: Spectrum) -> dict[str, object]:
-    return {
-        "blocks": list(spectrum.blocks),
-        "method": spectrum.method,
-        "reason": spectrum.reason,
-        "precision": spectrum.precision,
-        "size": spectrum.size,
-        "eigenvalues": _numbers(np.maximum(spectrum.eigenvalues, 0.0)),
-        "error": _numbers(spectrum.error),
-        "complete": spectrum.complete,
-        "floor": _number(spectrum.floor),
-        "resolved": spectrum.resolved,
-        "lambda_max": _number(spectrum.lambda_max),
-        "lambda_min": _number(spectrum.lambda_min),
-        "smallest_at_most": _number(spectrum.smallest_at_most),  # of the eigenvalues that are here
-        "condition": _number(spectrum.condition),
-        "trace": _number(spectrum.trace),
-        "trace_error": _number(spectrum.trace_error),
-        "effective_rank": _number(spectrum.effective_rank),
-        "stable_rank": _number(spectrum.stable_rank),
-        "rank": _rank(spectrum),
-        "regions": _regions(spectrum),
-    }
-
-
-def _rank(spectrum: Spectrum) -> dict[str, object] | None:
-    rank = spectrum.rank
-    if rank is None:
-        return None
-    return {
-        "at_most": rank.at_most,
-        "reason": rank.reason,
-        "singular": spectrum.singular,
-        "refuted": spectrum.resolved > rank.at_most,
-    }
-
-
-def _regions(spectrum: Spectrum) -> dict[str, object] | None:
-    """Return the rank of the network's kernel; stored eigenvalues beyond `independent` are <= `rest`."""
-    regions = spectrum.regions
-    if regions is None:
-        return None
-    return {
-        "at_most": regions.at_most,
-        "reason": regions.reason,
-        "singular": spectrum.network_singular,
-        "independent": regions.independent,
-        "rest": _number(regions.rest),
-        "disobeying": list(regions.disobeying),
     }
 
 
@@ -170,13 +117,13 @@ def _bound(checked: CheckedBound) -> dict[str, object]:
         "side": bound.side,
         "of": checked.of,
         "from": list(checked.sources),
-        "values": _numbers(bound.values),
+        "values": numbers(bound.values),
         "holds": checked.holds,
         "vacuous": bound.vacuous,
         "certified": bound.certified,
         "tightness": {
-            "lambda_min": _number(checked.decades_min),
-            "median": _number(checked.decades_median),
+            "lambda_min": number(checked.decades_min),
+            "median": number(checked.decades_median),
             "unit": "decades",
         },
     }
@@ -184,17 +131,17 @@ def _bound(checked: CheckedBound) -> dict[str, object]:
 
 def _distance(distance: KernelDistance) -> dict[str, object]:
     """Return the distance, 0 to 1, from the same kernel at the snapshot of that id, or null and why."""
-    return {"value": _number(distance.value), "from": distance.reference, "reason": distance.reason}
+    return {"value": number(distance.value), "from": distance.reference, "reason": distance.reason}
 
 
 def _alignment(alignment: Alignment) -> dict[str, object]:
     """Return the shares of the modes of the spectrum of the same name, with all their digits."""
     return {
-        "target": _numbers(alignment.target),
+        "target": numbers(alignment.target),
         "rest": alignment.rest,
-        "residual": None if alignment.residual is None else _numbers(alignment.residual),
-        "residual_rest": _number(alignment.residual_rest),
-        "kernel_target": _number(alignment.kernel_target),
+        "residual": None if alignment.residual is None else numbers(alignment.residual),
+        "residual_rest": number(alignment.residual_rest),
+        "kernel_target": number(alignment.kernel_target),
         "modes": {f"{share}%": alignment.modes(share / 100) for share in MODES_FOR},
     }
 
@@ -205,7 +152,7 @@ def _eigenfunctions(shown: ModePictures | None) -> list[dict[str, object]] | Non
         return None
     numbers = zip(shown.modes, shown.eigenvalues, shown.frequencies, strict=True)
     return [
-        {"mode": mode, "eigenvalue": _number(value), "radial_frequency": _number(cycles)}
+        {"mode": mode, "eigenvalue": number(value), "radial_frequency": number(cycles)}
         for mode, value, cycles in numbers
     ]
 
@@ -215,7 +162,7 @@ def _check(check: Check) -> dict[str, object]:
         "name": check.name,
         "statement": check.statement,
         "of": check.of,
-        "worst": _number(check.worst),
+        "worst": number(check.worst),
         "holds": check.holds,
     }
 
@@ -227,14 +174,6 @@ def _comparison(comparison: Comparison) -> dict[str, object]:
         "snapshot": comparison.snapshot,
         "run": comparison.run,
         "baseline": comparison.baseline,
-        "decades": _number(comparison.decades),
+        "decades": number(comparison.decades),
         "qualifier": comparison.qualifier,
     }
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
-def _numbers(values: NDArray[np.float64]) -> list[float | None]:
-    return [_number(value) for value in values.tolist()]

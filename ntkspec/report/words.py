@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
 
@@ -18,17 +17,29 @@ from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.bounds.statement import title_of
 from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.words import NOT_COMPUTED as NOT_COMPUTED
+from ntkspec.spectral.words import UNRESOLVED as UNRESOLVED
+from ntkspec.spectral.words import ZERO as ZERO
+from ntkspec.spectral.words import condition as condition
+from ntkspec.spectral.words import is_unresolved as is_unresolved
+from ntkspec.spectral.words import is_zero as is_zero
+from ntkspec.spectral.words import lambda_max as lambda_max
+from ntkspec.spectral.words import lambda_min as lambda_min
+from ntkspec.spectral.words import network as network
+from ntkspec.spectral.words import rank as rank
+from ntkspec.spectral.words import resolved as resolved
+from ntkspec.spectral.words import sci as sci
+from ntkspec.spectral.words import sci_down as sci_down
+from ntkspec.spectral.words import sci_up as sci_up
+from ntkspec.spectral.words import singular as singular
+from ntkspec.spectral.words import with_error as with_error
 
-UNRESOLVED = "unresolved"
-NOT_COMPUTED = "not computed"
 LEGEND = (
     "unresolved (<= x): rounding leaves no digit of this value; it lies somewhere between 0 and x, "
     "and ratios against it are one-sided"
 )
-ZERO = "0 (no gradient)"
 REFERENCE = "reference"
 MANY = 5  # snapshots of a run, beyond which they are not named one by one where that can be helped
-IMPRECISE = 0.05  # share of a value from which its error is written, too
 RANKING = "a large lambda_min lets a network fit noise as fast as detail"
 MODES = (
     "modes: eigenvectors, largest eigenvalues first, that hold 90% of the target; they say what was learnt, "
@@ -41,106 +52,6 @@ CERTIFIED = (
     "below what can be proved; what is said of the network's kernel holds in exact arithmetic, whatever "
     "storing it has rounded"
 )
-INFINITE = "infinite"
-
-
-def sci(value: float) -> str:
-    """Return a number as text with two significant digits: 5.1e-03."""
-    return f"{value:.1e}" if value else "0"
-
-
-def sci_up(value: float) -> str:
-    """Return a number as text with two significant digits, rounded up."""
-    return _rounded(value, ROUND_CEILING)
-
-
-def sci_down(value: float) -> str:
-    """Return a number as text with two significant digits, rounded down."""
-    return _rounded(value, ROUND_FLOOR)
-
-
-def lambda_max(spectrum: Spectrum) -> str:
-    """Return the largest eigenvalue as text, or why it has no number."""
-    if is_zero(spectrum):
-        return ZERO
-    value = spectrum.lambda_max
-    return f"{UNRESOLVED} (<= {sci_up(spectrum.floor)})" if value is None else sci(value)
-
-
-def lambda_min(spectrum: Spectrum) -> str:
-    """Return lambda_min, "0 (rank <= r)", "unresolved (<= floor)", or "not computed" if it was left out."""
-    if is_zero(spectrum):
-        return ZERO
-    if spectrum.singular and spectrum.rank:
-        return f"0 (rank <= {spectrum.rank.at_most})"
-    if spectrum.lambda_min is not None:
-        return with_error(spectrum.lambda_min, float(spectrum.error[-1]))
-    if is_unresolved(spectrum):
-        return f"{UNRESOLVED} (<= {sci_up(spectrum.smallest_at_most)})"
-    return NOT_COMPUTED
-
-
-def with_error(value: float, error: float) -> str:
-    """Return the value, with its error where that reaches the second digit."""
-    return sci(value) if error <= IMPRECISE * value else f"{sci(value)} +- {sci_up(error)}"
-
-
-def is_unresolved(spectrum: Spectrum) -> bool:
-    """Return whether lambda_min is known to lie at or below the floor, and no better."""
-    exact = is_zero(spectrum) or spectrum.singular
-    return spectrum.resolved < len(spectrum.eigenvalues) and not exact
-
-
-def singular(spectrum: Spectrum) -> str:
-    """Return "exactly singular: rank <= 624 of 1024, why" if that is known of the stored numbers, else ""."""
-    if not spectrum.singular or spectrum.rank is None or is_zero(spectrum):
-        return ""
-    return f"exactly singular: rank <= {spectrum.rank.at_most} of {spectrum.size}, {spectrum.rank.reason}"
-
-
-def network(spectrum: Spectrum) -> str:
-    """Return what activation regions prove of the rank of the network's kernel or the stored one; else ""."""
-    regions = spectrum.regions
-    if regions is None or regions.independent >= spectrum.size or singular(spectrum) or is_zero(spectrum):
-        return ""
-    stored = f"eigenvalues beyond the first {regions.independent} are at most {sci_up(regions.rest)}"
-    if not spectrum.network_singular:
-        return f"as stored, {stored} ({regions.reason})"
-    rank = f"rank <= {regions.at_most} of {spectrum.size}"
-    return f"the network's kernel is singular: {rank}, {regions.reason}; as stored, {stored}"
-
-
-def is_zero(spectrum: Spectrum) -> bool:
-    """Return whether the kernel is exactly zero: no parameter has a gradient, nothing was rounded."""
-    return spectrum.zero
-
-
-def condition(spectrum: Spectrum) -> str:
-    """Return lambda_max / lambda_min, or what is known of it."""
-    if spectrum.condition is not None:
-        return sci(spectrum.condition)
-    if is_zero(spectrum):
-        return "-"
-    if spectrum.singular:
-        return INFINITE
-    if spectrum.lambda_max is None:
-        return UNRESOLVED
-    if is_unresolved(spectrum) and spectrum.floor > 0:
-        return f">= {sci_down(spectrum.lambda_max / spectrum.smallest_at_most)}"
-    return UNRESOLVED if is_unresolved(spectrum) else NOT_COMPUTED
-
-
-def resolved(spectrum: Spectrum) -> str:
-    """Return how many eigenvalues are numbers: "542 of 1024", or "20 of 20 (top)" of the largest alone."""
-    computed = len(spectrum.eigenvalues)
-    return f"{spectrum.resolved} of {computed}" + ("" if spectrum.complete else " (top)")
-
-
-def rank(value: float | None) -> str:
-    """Return an effective or stable rank."""
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if value < 1000 else f"{value:.0f}"
 
 
 def distance(snapshot: SnapshotReport, kernel: str) -> str:
@@ -280,11 +191,3 @@ def held(checked: CheckedBound, spectrum: Spectrum) -> str:
         few = checked.bound.quantity == "lambda_min" or len(broken) <= 1
         return "holds" if few else f"holds for all {len(broken)} eigenvalues"
     return f"FAILS for {int(np.count_nonzero(broken))} of {len(broken)} eigenvalues"
-
-
-def _rounded(value: float, rounding: str) -> str:
-    if not value or not math.isfinite(value) or float(f"{value:.1e}") == value:
-        return sci(value)
-    exact = Decimal(value)
-    two_digits = exact.quantize(Decimal(1).scaleb(exact.adjusted() - 1), rounding=rounding)
-    return sci(float(two_digits))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import json
 import os
 import pickle
@@ -117,6 +116,8 @@ def start(*modules: str) -> None:
     with _changing:
         if _server.line is not None or sys.platform != "linux" or not sys.executable:
             return
+        import fcntl  # here, since not every system has it
+
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             try:

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ntkspec.backend import Backend, Choice, Precision
+from ntkspec.display import NotAnArray
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.spectral.accuracy import solver_error
@@ -39,7 +40,7 @@ from ntkspec.spectral.targets import Vector, check_targets
 
 
 @dataclass(frozen=True, repr=False)
-class Alignment:
+class Alignment(NotAnArray):
     """Shares of the targets and of the residual in the modes of a kernel, largest eigenvalue first.
 
     The share of a mode is the part of the squared norm that lies along it, 0 to 1, rounded to five digits.
@@ -54,6 +55,8 @@ class Alignment:
         >>> aligned.modes(0.99), round(aligned.beyond(1), 9)
         (3, 0.3)
     """
+
+    _ARRAYS = "its arrays .target and .residual, (r,)"
 
     spectrum: Spectrum  # of the kernel, without its eigenvectors; r modes are resolved
     target: Vector  # (r,) share of the targets' squared norm, their mean over samples taken away

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.linalg
@@ -42,7 +42,9 @@ class CholeskyCertificate:
 
     proved: float  # K - proved I is positive semidefinite; 0 where nothing is proved
     semidefinite: bool  # False disproves that fl(K) is a positive semidefinite K but for rounding
-    vector: NDArray[np.float64]  # (N,) of length 1, near the eigenvector of the smallest eigenvalue
+    vector: NDArray[np.float64] = field(
+        repr=False
+    )  # (N,) of length 1, near the eigenvector of the smallest eigenvalue
 
 
 def positivity(enclosure: KernelEnclosure) -> CholeskyCertificate:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice
 from ntkspec.counts import whole_number
+from ntkspec.display import NotAnArray, listed
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
@@ -32,18 +33,23 @@ MODES = (1, 2, 3, 4, 8, 16, 64, 256)  # those that reports show
 MOST_ERROR = 0.01  # share of a mode that rounding may change, beyond which it is not extended
 
 
-@dataclass(frozen=True)
-class Eigenfunctions:
+@dataclass(frozen=True, repr=False)
+class Eigenfunctions(NotAnArray):
     """Some eigenvectors of a kernel, of length 1 at its samples, or their values at other points.
 
     The sign is such that the sample's value of largest magnitude, the first of equals, is positive.
     """
+
+    _ARRAYS = "its array .values, (N, k), of the samples, or (M, k) of other points"
 
     modes: tuple[int, ...]  # k of them, ascending, from 1: that of the largest eigenvalue
     eigenvalues: NDArray[np.float64]  # (k,)
     values: NDArray[np.float64]  # (N, k), a row for each of the kernel's; at other points (M, k)
     error: NDArray[np.float64]  # (k,) of an extension, as a share of the mode, at most; 0 at the samples
     left_out: Mapping[int, str] = field(default_factory=dict)  # modes that were asked for, and why not
+
+    def __repr__(self) -> str:
+        return f"Eigenfunctions(modes {listed([*map(str, self.modes)])} at {len(self.values)} points)"
 
 
 def eigenfunctions(

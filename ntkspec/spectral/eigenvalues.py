@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Precision
+from ntkspec.display import NotAnArray, html_table
+from ntkspec.frames import data_frame
+from ntkspec.spectral import words
+from ntkspec.spectral.plain import spectrum_columns, spectrum_to_dict
 from ntkspec.spectral.rank import Rank
 from ntkspec.spectral.regions import Regions
+
+if TYPE_CHECKING:
+    from ntkspec.frames import DataFrame
 
 # The solvers, each a file of `ntkspec.spectral.solvers`, in the order in which plans and help name them.
 Method = Literal["gram", "svd", "dual", "cholesky", "lanczos"]
 
 
 @dataclass(frozen=True, repr=False)
-class Spectrum:
+class Spectrum(NotAnArray):
     """Eigenvalues of a positive semidefinite kernel, largest first, and the floor below which they are noise.
 
     Only `eigenvalues[:resolved]` are numbers to quote. The others lie somewhere in [0, floor], and their
@@ -29,6 +36,8 @@ class Spectrum:
         >>> Spectrum(np.array([4.0, 1.0]), np.zeros(2), 1e-14, 2, 5.0, "gram", "float64")
         Spectrum(2 of 2 eigenvalues resolved above 1.0e-14 by gram, largest 4.0e+00, smallest 1.0e+00)
     """
+
+    _ARRAYS = "its arrays .eigenvalues and .error, (m,), of which the first .resolved are numbers to quote"
 
     eigenvalues: NDArray[np.float64]  # (m,) descending, >= 0
     error: NDArray[np.float64]  # (m,) stated absolute error of each
@@ -54,6 +63,50 @@ class Spectrum:
             f"Spectrum({self.resolved} of {self.size} eigenvalues resolved above {self.floor:.1e}"
             f" by {self.method}, largest {self.eigenvalues[0]:.1e}{smallest})"
         )
+
+    def _repr_html_(self) -> str:
+        """Return a table of the numbers that describe the spectrum, for notebooks."""
+        rows = [
+            ("resolved", f"{words.resolved(self)} eigenvalues, above {words.sci_up(self.floor)}"),
+            ("lambda_max", words.lambda_max(self)),
+            ("lambda_min", words.lambda_min(self)),
+            ("condition", words.condition(self)),
+            ("effective rank", words.rank(self.effective_rank)),
+            ("trace", words.sci(self.trace)),
+            ("known", words.singular(self) or words.network(self)),
+            ("method", f"{self.method}, {self.precision}"),
+        ]
+        return html_table(f"Spectrum of a kernel of size {self.size}", (), [row for row in rows if row[1]])
+
+    def __len__(self) -> int:
+        """Return m, how many eigenvalues were computed."""
+        return len(self.eigenvalues)
+
+    def to_frame(self) -> DataFrame:
+        """Return a pandas data frame with a row for each eigenvalue, and the columns of spectra.csv.
+
+        `eigenvalue` is a number to quote where `resolved` is True, and zero where `zero` is. Where both are
+        False the eigenvalue lies somewhere in [0, floor], and the computed value is noise.
+
+        Raises:
+            NotInstalledError: there is no pandas.
+
+        Example:
+            >>> s = Spectrum(np.array([4.0, 1e-15]), np.zeros(2), 1e-14, 2, 4.0, "gram", "float64")
+            >>> s.to_frame().query("resolved")["eigenvalue"].tolist()
+            [4.0]
+        """
+        return data_frame(spectrum_columns(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the spectrum as plain numbers, texts and lists, as report.json has it; None: not known.
+
+        Example:
+            >>> s = Spectrum(np.array([4.0, 1e-15]), np.zeros(2), 1e-14, 2, 4.0, "gram", "float64")
+            >>> s.to_dict()["resolved"], s.to_dict()["lambda_min"]
+            (1, None)
+        """
+        return spectrum_to_dict(self)
 
     @property
     def complete(self) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 
-from ntkspec._io import allocate, first_line
+from ntkspec._io import allocate, first_line, take_lock
 from ntkspec.errors import OutputError, UsageError
 
 LOCKING = "HDF5_USE_FILE_LOCKING"  # an environment variable, which HDF5 obeys rather than the program
@@ -73,14 +72,10 @@ def _lockless(error: OSError) -> bool:
 def is_locked(path: Path) -> bool:
     """Return whether a process is writing this file, judged by HDF5's lock on it; the content is not read."""
     with contextlib.suppress(OSError), path.open("rb") as handle:
-        for kind in (fcntl.LOCK_EX, fcntl.LOCK_SH):  # over a network, one opened to read gets only the latter
-            try:
-                fcntl.flock(handle, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            except OSError:  # the file system has no lock of this kind
-                continue
-            return False
+        for shared in (False, True):  # over a network, a file that was opened to read gets only the latter
+            free = take_lock(handle.fileno(), shared=shared)
+            if free is not None:
+                return not free
     return False
 
 

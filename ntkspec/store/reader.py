@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
@@ -15,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
-from ntkspec.errors import RunFileError, not_one_of
+from ntkspec.display import html_table, listed
+from ntkspec.errors import RunFileError
 from ntkspec.memory import budget_bytes
 from ntkspec.store import checks, digest, schema
+from ntkspec.store.by_key import by_key
 from ntkspec.store.checks import Floats
 from ntkspec.store.opening import check_is_file, not_a_run_file, open_for_reading
 from ntkspec.store.pictures import read_pictures
@@ -62,8 +65,18 @@ class Run:
         self._check_digests()
 
     def __repr__(self) -> str:
-        snapshots = ", ".join(snap.id for snap in self.snapshots)
+        snapshots = listed([snap.id for snap in self.snapshots])
         return f"Run({str(self.path)!r}, {self.label!r}, {self.samples} samples, snapshots: {snapshots})"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the snapshots, for notebooks."""
+        names = dict.fromkeys(name for snap in self.snapshots for name in snap.metrics)
+        rows = [
+            (snap.id, snap.label, snap.step, *(f"{snap.metrics.get(name, math.nan):.4g}" for name in names))
+            for snap in self.snapshots
+        ]
+        title = f"Run {self.label!r}, {self.samples} samples, {self.path}"
+        return html_table(title, ("snapshot", "label", "step", *names), rows)
 
     # -- samples
 
@@ -105,17 +118,18 @@ class Run:
 
         Example:
             >>> with open_run("data/golden/foreign.h5") as run:
-            ...     run.snapshot("end").step, run.snapshot(7).id, run.snapshot(-1).label
-            (7, '0007', 'end')
+            ...     run.snapshot("end").step, run[7].id, [snap.label for snap in run]
+            (7, '0007', ['end'])
         """
-        if key == -1:
-            return self.snapshots[-1]
-        matches = [snap for snap in self.snapshots if key == snap.id]
-        matches = matches or [snap for snap in self.snapshots if key in (snap.label, snap.step)]
-        if not matches:
-            names = (f"{snap.id} (label {snap.label!r}, step {snap.step})" for snap in self.snapshots)
-            raise not_one_of(f"{self.path}: snapshot", key, names)
-        return matches[-1]
+        return by_key(self.snapshots, key, str(self.path))
+
+    __getitem__ = snapshot
+
+    def __iter__(self) -> Iterator[Snapshot]:
+        return iter(self.snapshots)
+
+    def __len__(self) -> int:
+        return len(self.snapshots)
 
     @cached_property
     def pictures(self) -> Mapping[str, NDArray[np.uint8]]:

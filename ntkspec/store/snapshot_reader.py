@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.display import html_table, listed
 from ntkspec.errors import RunFileError
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, PairsFactor, Parameter, SparseFactor
 from ntkspec.store import checks, schema
@@ -20,7 +21,7 @@ from ntkspec.store.checks import Floats
 from ntkspec.store.stored import Stored, open_stored
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Snapshot:
     """One complete snapshot of a run: the network's outputs and Jacobian at one step of its training.
 
@@ -31,6 +32,8 @@ class Snapshot:
         ...     kernel = ntkspec.gram(snapshot.jacobian, outputs="trace")
         >>> snapshot.id, snapshot.step, kernel.shape
         ('0007', 7, (40, 40))
+        >>> snapshot
+        Snapshot('0007', 'end', step 7, loss 0.01, 2 blocks of 109 parameters)
     """
 
     id: str  # by which it is stored
@@ -43,6 +46,22 @@ class Snapshot:
     _regions: Stored | None
     _certain: bool  # whether rounding cannot have put a sample into the wrong region
     _arrays: tuple[Stored, ...]  # of all factors
+
+    def __repr__(self) -> str:
+        metrics = listed([f"{name} {value:.4g}" for name, value in self.metrics.items()])
+        known = f", {metrics}" if metrics else ""
+        return f"Snapshot({self.id!r}, {self.label!r}, step {self.step}{known}, {self._blocks})"
+
+    @property
+    def _blocks(self) -> str:
+        width = sum(block.width for block in self.blocks)
+        return f"{len(self.blocks)} blocks of {width} parameters"
+
+    def _repr_html_(self) -> str:
+        """Return a table of what the snapshot holds, for notebooks."""
+        rows = [("label", self.label), ("step", self.step), ("Jacobian", self._blocks)]
+        rows += [(name, f"{value:.4g}") for name, value in self.metrics.items()]
+        return html_table(f"Snapshot {self.id!r}", (), rows)
 
     @cached_property
     def jacobian(self) -> Jacobian:

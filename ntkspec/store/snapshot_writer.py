@@ -159,11 +159,21 @@ def create_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: 
     """Create a dataset in chunks of whole rows, of 1 to 4 MiB as docs/run-format.md asks."""
     row_bytes = max(np.dtype(dtype).itemsize * math.prod(shape[1:]), 1)
     rows = min(max(CHUNK_BYTES // row_bytes, 1), shape[0])
+    if (
+        rows
+    ):  # the fewest that fill as many chunks, since the last chunk takes as much of the disk as the others
+        rows = math.ceil(shape[0] / math.ceil(shape[0] / rows))
     columns = shape[1:]
     if row_bytes > 2 * CHUNK_BYTES:  # one row of a large dense Jacobian: the last axis is cut, too
         others = np.dtype(dtype).itemsize * math.prod(shape[1:-1])
         columns = (*shape[1:-1], max(CHUNK_BYTES // others, 1))
     return group.create_dataset(name, shape=shape, dtype=dtype, chunks=(rows, *columns) if rows else None)
+
+
+def has_pairs(snapshot: h5py.Group) -> bool:
+    """Return whether a factor of a snapshot is one of pairs, which need version 2 of the format."""
+    sides = (side for block in snapshot[schema.BLOCKS].values() for side in block.values())
+    return any(isinstance(side, h5py.Group) and schema.RIGHT in side for side in sides)
 
 
 def check_floats(array: Floats, name: str, ndim: int) -> Floats:

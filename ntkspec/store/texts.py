@@ -1,8 +1,12 @@
-"""Make and check texts that HDF5 can store: UTF-8 without NUL. A command line may contain others."""
+"""Make and check texts that HDF5 can store: UTF-8 without NUL, and JSON. Command lines may hold others."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+
+import numpy as np
 
 from ntkspec.errors import UsageError
 
@@ -36,6 +40,23 @@ def one_level(name: str) -> str:
         'encoder|table'
     """
     return name.replace("/", "|")
+
+
+def to_json(mapping: Mapping[str, object], name: str) -> str:
+    """Return a mapping as JSON; raise `UsageError` where it holds anything that JSON cannot."""
+    try:
+        return json.dumps(dict(mapping), allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            name, expected="a mapping that JSON can hold", got=str(error), remedy="leave out what is not JSON"
+        ) from None
+
+
+def _plain(value: object) -> object:
+    """Convert a NumPy scalar to a Python one; raise `TypeError` for other values."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _refused(where: str, expected: str, text: object) -> UsageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -12,10 +13,31 @@ import numpy as np
 
 from ntkspec import sandbox
 from ntkspec._io import first_line
-from ntkspec.errors import UsageError
+from ntkspec.errors import RunFileError, UsageError
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray
 from ntkspec.store.disk import open_hdf5, reserve
+from ntkspec.store.reader import open_run
+
+
+def is_interrupted(path: Path) -> bool:
+    """Return whether a finished run file is marked as interrupted; it is read in another process first."""
+    with contextlib.suppress(RunFileError), open_run(path, trial=True) as run:
+        return not run.complete
+    return False
+
+
+def take_back(path: Path, part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.File:
+    """Rename a file that is marked as interrupted to `part`, and open it for writing as `reopen` does.
+
+    After an error it has its name again.
+    """
+    os.replace(path, part)
+    try:
+        return reopen(part, fresh, samples)
+    except BaseException:
+        os.replace(part, path)
+        raise
 
 
 def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.File:

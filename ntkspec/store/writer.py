@@ -8,7 +8,6 @@ writer leaves `<name>.part`: its complete snapshots can be read, and `resume=Tru
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -20,16 +19,19 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec._io import wait_for_disk
 from ntkspec._version import PRODUCER
 from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
+from ntkspec.memory import budget_bytes
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import check_writable, is_locked, open_hdf5, reserve, writing
 from ntkspec.store.pictures import require_picture
-from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset
-from ntkspec.store.texts import check_label, check_name
-from ntkspec.store.unfinished import reopen
+from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
+from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset, has_pairs
+from ntkspec.store.texts import check_label, check_name, to_json
+from ntkspec.store.unfinished import is_interrupted, reopen, take_back
 
 PART = ".part"
 
@@ -45,8 +47,9 @@ class RunWriter:
         label: short display name; characters that HDF5 cannot store are replaced.
         config: JSON-able mapping, free form.
         overwrite: replace an existing file, at the end.
-        resume: continue `<path>.part` if there is one; its samples must be the same. It may be damaged, so
-            another process reads it first, as with the option `trial` of `ntkspec.open_run`.
+        resume: continue `<path>.part`, or a file that `finish` marked as interrupted, if there is one; its
+            samples must be the same. It may be damaged, so another process reads it first, as with the option
+            `trial` of `ntkspec.open_run`.
 
     Raises:
         OutputError: the file exists, its folder is absent or not writable, or the disk is full.
@@ -81,7 +84,8 @@ class RunWriter:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + PART)
         self._fresh = self.path.with_name(self.part.name + ".new")  # while `part` is copied
-        check_writable(self.path, overwrite=overwrite)
+        marked = resume and not self.part.exists() and is_interrupted(self.path)
+        check_writable(self.path, overwrite=overwrite or marked)
         label = check_label(label, "label of the run")
         samples = {
             schema.INPUTS: check_floats(inputs, "inputs", 2),
@@ -103,6 +107,8 @@ class RunWriter:
         with writing(self.path):
             if resume and self.part.exists():
                 self._file = reopen(self.part, self._fresh, self._samples)
+            elif marked:
+                self._file = take_back(self.path, self.part, self._fresh, self._samples)
             else:
                 self._file = self._create(label, config or {})
 
@@ -114,7 +120,7 @@ class RunWriter:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "producer": PRODUCER,
             "label": label,
-            "config": _json(config, "config"),
+            "config": to_json(config, "config"),
             "complete": False,
         }
         self._clear_part()
@@ -191,7 +197,7 @@ class RunWriter:
                 group = snapshots.create_group(id)
                 group.attrs["step"] = step
                 group.attrs["label"] = label
-                group.attrs["metrics"] = _json(metrics or {}, "metrics")
+                group.attrs["metrics"] = to_json(metrics or {}, "metrics")
                 group.attrs["complete"] = False
                 self._file.flush()  # so that a reader can name an unfinished snapshot
             writer = SnapshotWriter(group, self.n, self.part)
@@ -205,6 +211,29 @@ class RunWriter:
             with contextlib.suppress(Exception):
                 del snapshots[id]
             raise
+
+    def read(self, id: str) -> Snapshot:
+        """Return a complete snapshot of this file, to be read before the file is finished."""
+        where = f"{self.part}: /{schema.SNAPSHOTS}/{id}"
+        return open_snapshot(self._file[schema.SNAPSHOTS], id, where, self.n, None, budget_bytes())
+
+    def relabel(self, id: str, label: str, metrics: Mapping[str, float]) -> None:
+        """Give a complete snapshot another label and other metrics.
+
+        Raises:
+            UsageError: JSON cannot hold the metrics.
+            OutputError: the file cannot be written.
+        """
+        group = self._file[schema.SNAPSHOTS][id]
+        label, text = check_label(label, f"label of snapshot {id!r}"), to_json(metrics, "metrics")
+        with writing(self.path):
+            group.attrs["complete"] = False  # until the digest is that of the new attributes
+            self._file.flush()
+            group.attrs.update(label=label, metrics=text)
+            group.attrs[digest.DIGEST] = digest.snapshot_digest(group, str(self.part))
+            self._file.flush()
+            group.attrs["complete"] = True
+            self._file.flush()
 
     def picture(self, name: str, pixels: NDArray[np.uint8]) -> None:
         """Store a picture that travels with the run; one of the same name is replaced.
@@ -239,29 +268,20 @@ class RunWriter:
         else:
             self.abandon()
 
-    def finish(self) -> None:
-        """Mark the file complete and give it its final name."""
+    def finish(self, *, interrupted: bool = False) -> None:
+        """Give the file its final name, and mark it complete unless what it records was interrupted."""
         with writing(self.path):
             # Pairs may be gone with a snapshot that was removed.
-            self._file.attrs["version"] = schema.VERSION_OF_PAIRS if self._has_pairs() else schema.VERSION
+            paired = any(has_pairs(self._file[schema.SNAPSHOTS][name]) for name in self.complete_snapshots)
+            self._file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
             self._file.attrs[digest.DIGEST] = self._digest()
             self._file.flush()
-            self._file.attrs["complete"] = True
+            self._file.attrs["complete"] = not interrupted
             self._file.flush()
             self._file.close()
             with self.part.open("rb+") as handle:
-                os.fsync(handle.fileno())
+                wait_for_disk(handle.fileno())
             os.replace(self.part, self.path)
-
-    def _has_pairs(self) -> bool:
-        """Return whether a factor is one of pairs, which need version 2 of the format."""
-        blocks = [
-            block
-            for name in self.complete_snapshots
-            for block in self._file[schema.SNAPSHOTS][name][schema.BLOCKS].values()
-        ]
-        sides = [side for block in blocks for side in block.values() if isinstance(side, h5py.Group)]
-        return any(schema.RIGHT in side for side in sides)
 
     def _digest(self) -> str:
         snapshots, where = self._file[schema.SNAPSHOTS], str(self.part)
@@ -277,20 +297,3 @@ class RunWriter:
             self._file.close()
         if not worth_keeping:
             self.part.unlink(missing_ok=True)
-
-
-def _json(mapping: Mapping[str, object], name: str) -> str:
-    """Return a mapping as JSON; raise `UsageError` where it holds anything that JSON cannot."""
-    try:
-        return json.dumps(dict(mapping), allow_nan=False, default=_plain)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            name, expected="a mapping that JSON can hold", got=str(error), remedy="leave out what is not JSON"
-        ) from None
-
-
-def _plain(value: object) -> object:
-    """Convert a NumPy scalar to a Python one; raise `TypeError` for other values."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -146,7 +146,7 @@ def test_eigenvectors_take_what_is_said(method):
     kernel.fact(magnitude_of)
     needed = SOLVERS[method].need(kernel, vectors=True).needed
     taken = peak(lambda: SOLVERS[method].solve(kernel, vectors=True))
-    assert needed / 2 <= taken <= 1.05 * needed
+    assert 0.4 * needed <= taken <= 1.05 * needed  # SciPy 1.18 hides the workspace of svd from tracemalloc
 
 
 def test_vectors_of_lanczos_take_what_is_said():

@@ -12,7 +12,7 @@ import pytest
 
 from ntkspec.report.curves import to_bytes
 from ntkspec.report.figures import draw_all
-from ntkspec.report.figures.eigenfunctions import MOST_CELLS, SHADES, _cells
+from ntkspec.report.figures.eigenfunctions import MOST_CELLS, SHADES, cells
 from ntkspec.report.figures.eigenfunctions import draw as fig_eigenfunctions
 from ntkspec.report.from_json import report_from_json
 from ntkspec.report.records import ModePictures, Report, RunReport
@@ -94,7 +94,7 @@ def test_nothing_to_draw(report: Report) -> None:
 def test_cells_of_pixels_are_means_of_squares(height: int, width: int) -> None:
     values = np.random.default_rng(0).standard_normal((height, width))
     order = np.random.default_rng(1).permutation(height * width)
-    picture, ratio = _cells(pixels(height, width)[order], values.ravel()[order])
+    picture, (left, right, bottom, top) = cells(pixels(height, width)[order], values.ravel()[order])
     step = 2 if max(height, width) > MOST_CELLS else 1
     for i in range(picture.shape[0]):
         for j in range(picture.shape[1]):
@@ -102,16 +102,16 @@ def test_cells_of_pixels_are_means_of_squares(height: int, width: int) -> None:
             assert picture[i, j] == pytest.approx(square.mean())
     assert picture.size == -(-height // step) * -(-width // step)
     if step == 1 and height > 1:
-        assert ratio == pytest.approx(1.0)  # of the unit square
+        assert (left, right, bottom, top) == pytest.approx((0.0, 1.0, 1.0, 0.0))  # the unit square
 
 
 def test_cells_of_scattered_points_are_means_of_those_inside_and_blank_without_any() -> None:
     points = np.array([[0.0, 0.0], [0.1, 0.0], [4.0, 2.0], [0.0, 2.0], [2.0, 1.0]])
-    picture, ratio = _cells(points, np.array([1.0, 3.0, 5.0, 7.0, 9.0]))
+    picture, (left, right, bottom, top) = cells(points, np.array([1.0, 3.0, 5.0, 7.0, 9.0]))
     expected = np.array([[2.0, np.nan, np.nan], [np.nan, 9.0, np.nan], [7.0, np.nan, 5.0]])
     assert np.array_equal(picture, expected, equal_nan=True)
-    assert ratio == pytest.approx(2.0)
-    single, _ = _cells(points[:1], np.array([4.0]))
+    assert (left, right, bottom, top) == pytest.approx((-1.0, 5.0, 2.5, -0.5))
+    single, _ = cells(points[:1], np.array([4.0]))
     assert single.tolist() == [[4.0]]
 
 

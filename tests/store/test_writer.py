@@ -64,6 +64,7 @@ def test_chunks_run_along_rows_and_are_about_two_mebibytes(tmp_path):
         data = file["snapshots/s/blocks/wide/right"]
         assert data.chunks[1:] == data.shape[1:]
         assert 2**20 <= np.prod(data.chunks) * 8 <= 2**22
+        assert data.id.get_storage_size() < 1.01 * data.nbytes  # the last chunk takes as much as the others
 
 
 def test_pictures_travel_with_the_run(tmp_path):

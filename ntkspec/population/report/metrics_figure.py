@@ -13,7 +13,8 @@ from ntkspec.population.report.cohorts import Cohort, MetricStatistics
 from ntkspec.population.report.labels import ShownLabel
 from ntkspec.population.report.table import in_order
 from ntkspec.qualities import quality_of
-from ntkspec.report.curves import GREY, legend_below, mark, new_axes, new_figure, text
+from ntkspec.report.curves import GREY, new_axes, new_figure, text
+from ntkspec.report.legends import legend_below, mark
 
 MOST_METRICS = 6
 _COLUMNS = 3

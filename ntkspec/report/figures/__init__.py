@@ -1,7 +1,8 @@
 """Draw the figures of a report: each module of this folder draws one, which has the module's name.
 
 A module defines ORDER, the figure's place among the others; `draw(report)`, which returns a Matplotlib
-Figure, or None if the report lacks the data for it; and `caption(report)`, which returns its caption.
+Figure, or None if the report lacks the data for it; and `caption(report)`, which returns its caption. What
+stands in one pair of axes is drawn by functions that `ntkspec.plot` calls, too, on a caller's axes.
 """
 
 from __future__ import annotations

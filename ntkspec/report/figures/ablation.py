@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkspec.report.captions import LATE_ALONE, Caption
-from ntkspec.report.curves import (
-    draw_run,
-    finish,
-    handle,
-    legend_below,
-    new_axes,
-    new_figure,
-    run_handles,
-    stage_handles,
-    text,
-)
+from ntkspec.report.curves import draw_run, finish, new_axes, new_figure, text
 from ntkspec.report.figures.spectra import MOST_PANELS, with_kernel
+from ntkspec.report.legends import handle, legend_below, run_handles, stage_handles
 from ntkspec.report.moments import left_out
 from ntkspec.report.records import Report
-from ntkspec.report.style import LATE, NO_GRID_COLOUR, of_kind, styled_runs
+from ntkspec.report.style import LATE, NO_GRID_COLOUR, StyledRun, of_kind, styled_runs
 
 ORDER = 4  # among the figures
 
@@ -46,20 +40,16 @@ def draw(report: Report, *, narrow: bool = False) -> Figure | None:
         report: what to draw.
         narrow: stack the panels in one column, for narrow screens such as phones.
     """
-    runs = styled_runs(report)
-    grids = with_kernel(runs, "no_grid")[:MOST_PANELS]
+    grids, baseline = networks(report)
+    grids = grids[:MOST_PANELS]
     if not grids:
         return None
-    baseline = next(iter(of_kind(with_kernel(runs, "total"), "baseline")), None)
     columns = 1 if narrow else min(len(grids), 3)
     rows = -(-len(grids) // columns)
     figure = new_figure(4.6 if narrow else max(4.3 * columns, 7.6), 4.6 * rows + 0.6 + narrow)
     panels = new_axes(figure, rows, columns)
     for axes, run in zip(panels, grids, strict=False):
-        if baseline is not None and baseline is not run:
-            draw_run(axes, baseline, hatch=True, shown=LATE)
-        draw_run(axes, run, shown=LATE)
-        draw_run(axes, run, "no_grid", colour=NO_GRID_COLOUR, hatch=True, shown=LATE)
+        draw_ablation(axes, [run], baseline)
     for i, axes in enumerate(panels):
         if i < len(grids):
             finish(axes, text(grids[i].name), x_label=i + columns >= len(grids), y_label=i % columns == 0)
@@ -72,3 +62,20 @@ def draw(report: Report, *, narrow: bool = False) -> Figure | None:
     handles.append(handle("without the grid's gradients", NO_GRID_COLOUR))
     legend_below(figure, [*handles, *stage_handles(report, hatch=True, shown=LATE)])
     return figure
+
+
+def networks(report: Report) -> tuple[tuple[StyledRun, ...], StyledRun | None]:
+    """Return the runs with a kernel without their grid's gradients, and the baseline, if there is one."""
+    runs = styled_runs(report)
+    baseline = next(iter(of_kind(with_kernel(runs, "total"), "baseline")), None)
+    return with_kernel(runs, "no_grid"), baseline
+
+
+def draw_ablation(axes: Axes, grids: Sequence[StyledRun], baseline: StyledRun | None) -> None:
+    """Draw the baseline, and each grid network with and without its grid's gradients, late in training."""
+    if baseline is not None and all(baseline is not run for run in grids):
+        draw_run(axes, baseline, hatch=True, shown=LATE)
+    signed = len(grids) > 1
+    for run in grids:
+        draw_run(axes, run, shown=LATE, signed=signed)
+        draw_run(axes, run, "no_grid", colour=NO_GRID_COLOUR, hatch=True, shown=LATE, signed=signed)

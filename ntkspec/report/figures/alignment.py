@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ntkspec.report.captions import Caption
-from ntkspec.report.curves import (
-    legend_below,
-    mark,
-    marked,
-    new_axes,
-    new_figure,
-    run_handles,
-    sign_of,
-    text,
-)
+from ntkspec.report.curves import marked, new_axes, new_figure, sign_of, text
 from ntkspec.report.figures.spectra import MOST_PANELS
+from ntkspec.report.legends import legend_below, mark, run_handles
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs, when_last
 from ntkspec.report.thinning import thinned
@@ -49,35 +44,38 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
 
     Return None if no run's last snapshot has a resolved mode with which the targets can be compared.
     """
-    runs = [
-        (run, run.end.alignments[kernel])
-        for run in styled_runs(report)
-        if run.end is not None and kernel in run.end.alignments and len(run.end.alignments[kernel].target)
-    ][: 3 * MOST_PANELS]
+    runs = aligned(report, kernel)[: 3 * MOST_PANELS]
     if not runs:
         return None
     figure = new_figure(9.6, 4.6)
     outside, over_time = new_axes(figure, 1, 2, share=False)
     for run, alignment in runs:
         sign = sign_of(run, several=len(runs) > 1)
-        _draw_outside(outside, run, alignment, sign)
+        draw_outside(outside, run, alignment, sign)
         _draw_residual(over_time, run, alignment, sign)
-    _finish(
-        outside, f"Targets outside of the first $k$ modes {text(when_last(report))}", "number of modes $k$"
-    )
-    outside.set_ylabel("share of the targets")
-    _finish(
-        over_time, "Residual, with the kernel as it is then", r"steps of learning rate $1/\lambda_{\max}$"
-    )
-    over_time.set_ylabel(r"$\|r(t)\|^2 / \|r(0)\|^2$")
+    finish_shares(outside, "number of modes $k$", "share of the targets")
+    outside.set_title(f"Targets outside of the first $k$ modes {text(when_last(report))}", fontsize=10)
+    finish_shares(over_time, r"steps of learning rate $1/\lambda_{\max}$", r"$\|r(t)\|^2 / \|r(0)\|^2$")
+    over_time.set_title("Residual, with the kernel as it is then", fontsize=10)
     handles = run_handles([run for run, _ in runs], signed=len(runs) > 1)
-    if any(len(alignment.target) < alignment.size for _, alignment in runs):
-        handles.append(mark("last resolved mode", marker="x", linestyle="none", markersize=5.5))
-    legend_below(figure, handles)
+    legend_below(figure, [*handles, *end_handles([alignment for _, alignment in runs])])
     return figure
 
 
-def _draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
+def aligned(report: Report, kernel: str) -> list[tuple[StyledRun, Alignment]]:
+    """Return the runs whose last snapshot has an alignment with a resolved mode, with that alignment."""
+    found = [(run, run.end.alignments.get(kernel)) for run in styled_runs(report) if run.end is not None]
+    return [(run, each) for run, each in found if each is not None and len(each.target)]
+
+
+def end_handles(alignments: Sequence[Alignment]) -> list[Line2D]:
+    """Return the legend entry of the cross at the last resolved mode, if one of these ends there."""
+    if all(len(alignment.target) == alignment.size for alignment in alignments):
+        return []
+    return [mark("last resolved mode", marker="x", linestyle="none", markersize=5.5)]
+
+
+def draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
     """Draw the share of the targets that lies outside of the first k modes, against k.
 
     Shares below `LEAST` are not drawn. If some modes are not resolved, a cross marks the last resolved one,
@@ -110,12 +108,14 @@ def _draw_residual(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) 
     axes.plot(STEPS, high, color=run.colour, linewidth=1.6, marker=sign, markevery=5, markersize=4.5)
 
 
-def _finish(axes: Axes, title: str, label: str) -> None:
+def finish_shares(axes: Axes, x_label: str, y_label: str) -> None:
+    """Set log scales down to `LEAST`, labels and a light grid."""
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_ylim(max(axes.dataLim.y0 / 1.5, LEAST) if axes.lines else LEAST, 1.3)
+    if axes.get_autoscaley_on():
+        axes.set_ylim(max(axes.dataLim.y0 / 1.5, LEAST) if axes.lines else LEAST, 1.3, auto=None)
     axes.minorticks_off()  # of which there are many, over so many decades
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel(label)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     axes.grid(color="#e4e4e4", linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)

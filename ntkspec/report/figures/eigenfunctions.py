@@ -22,6 +22,8 @@ from ntkspec.spectral.frequency import PixelGrid
 
 ORDER = 8  # among the figures
 
+Extent = tuple[float, float, float, float]  # left, right, bottom and top edge of a picture
+
 MOST_RUNS = 8  # rows, beyond which none is of readable size
 SIDE = 1.35  # inches of a picture, which is the unit of what follows
 ACROSS, DOWN = 1.06, 1.36  # from one picture to the next
@@ -36,7 +38,7 @@ EXTREME = (
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """A row of the figure: a run, and the modes of its kernel that are drawn."""
 
     name: str  # of the run; and of the snapshot, where that is not the end
@@ -107,11 +109,11 @@ def draw(report: Report) -> Figure | None:
     return figure
 
 
-def _rows(report: Report) -> list[_Row]:
-    return [row for run in styled_runs(report) if (row := _row(run))]
+def _rows(report: Report) -> list[Row]:
+    return [row for run in styled_runs(report) if (row := row_of(run))]
 
 
-def _row(run: StyledRun) -> _Row | None:
+def row_of(run: StyledRun) -> Row | None:
     """Return the row of a run, made from one of its snapshots, or None if none has modes to draw.
 
     This is the last snapshot whose modes are known over a whole picture, or else the last one with modes.
@@ -123,40 +125,49 @@ def _row(run: StyledRun) -> _Row | None:
     for snap, shown in reversed(whole or candidates):
         if shown.points is not None and shown.patterns is not None:
             name = run.name if snap is run.end else f"{run.name}, {snapshot_name(run.run, snap)}"
-            return _Row(name, shown, shown.points.astype(np.float64), shown.patterns.astype(np.float64))
+            return Row(name, shown, shown.points.astype(np.float64), shown.patterns.astype(np.float64))
     return None
 
 
-def _draw(axes: Axes, row: _Row, at: int, left: float, top: float) -> None:
+def _draw(axes: Axes, row: Row, at: int, left: float, top: float) -> None:
     """Draw one mode as a picture in a square, and write its eigenvalue and frequency below.
 
     Cells in which no point lies are grey.
     """
-    picture, ratio = _cells(row.points, row.values[:, at])
-    most = float(np.nanpercentile(np.abs(picture), EXTREME)) or 1.0
+    picture, (first, last, bottom, upper) = cells(row.points, row.values[:, at])
+    ratio = (last - first) / (bottom - upper)
     wide, high = min(ratio, 1.0), min(1 / ratio, 1.0)
     x, y = left + (1 - wide) / 2, top + (1 - high) / 2
+    show_mode(axes, picture, (x, x + wide, y + high, y))  # rows of a picture run downwards
+    _say(axes, left + 0.5, top + 1.03, numbers(row.shown, at), va="top", fontsize=8, linespacing=1.2)
+
+
+def show_mode(axes: Axes, picture: NDArray[np.float64], extent: Extent) -> None:
+    """Draw a picture of one mode: red and blue of opposite sign, white zero, NaN grey."""
+    most = float(np.nanpercentile(np.abs(picture), EXTREME)) or 1.0
     colours = matplotlib.colormaps["RdBu_r"].resampled(SHADES).with_extremes(bad=BLANK)
-    extent = (x, x + wide, y + high, y)  # rows of a picture run downwards
     axes.imshow(picture, colours, extent=extent, vmin=-most, vmax=most, interpolation="nearest")
-    _say(axes, left + 0.5, top + 1.03, _numbers(row.shown, at), va="top", fontsize=8, linespacing=1.2)
 
 
 def _say(axes: Axes, x: float, y: float, label: str, **look: Any) -> None:
     axes.text(x, y, label, **{"ha": "center", "fontsize": 9, **look})
 
 
-def _numbers(shown: ModePictures, at: int) -> str:
+def numbers(shown: ModePictures, at: int) -> str:
     """Return a text with the eigenvalue of a mode and, if known, its radial frequency."""
     cycles, eigenvalue = shown.frequencies[at], rf"$\lambda$ = {words.sci(shown.eigenvalues[at])}"
     return eigenvalue if cycles is None else f"{eigenvalue}\n{cycles:.{1 if cycles < 10 else 0}f} cycles"
 
 
-def _cells(points: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Return the mean of the values in each cell of a picture, and the picture's width / height.
+def cells(points: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], Extent]:
+    """Return the mean of the values in each cell of a picture, and where its edges lie.
 
     A cell in which no point lies is NaN. If the points are the pixels of a picture, a cell is a pixel or a
     square of pixels. If they are scattered, there are about as many cells as points.
+
+    Args:
+        points: (M, 2), x to the right and y downwards.
+        values: (M,).
     """
     grid = PixelGrid.from_points(points)
     height, width = grid.shape if grid else (math.ceil(math.sqrt(len(points))),) * 2
@@ -169,4 +180,5 @@ def _cells(points: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[ND
     count = np.bincount(places, minlength=math.prod(shape))
     total = np.bincount(places, weights=values, minlength=math.prod(shape))
     picture = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(shape)
-    return picture, float(size[0] * shape[1] / (size[1] * shape[0]))
+    (left, upper), (wide, high) = low - size / 2, size * together * shape[::-1]
+    return picture, (float(left), float(left + wide), float(upper + high), float(upper))

@@ -5,16 +5,9 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from ntkspec.report.captions import LATE_ALONE, Caption
-from ntkspec.report.curves import (
-    draw_run,
-    finish,
-    legend_below,
-    new_axes,
-    new_figure,
-    run_handles,
-    stage_handles,
-)
+from ntkspec.report.curves import draw_run, finish, new_axes, new_figure
 from ntkspec.report.figures.spectra import with_kernel
+from ntkspec.report.legends import legend_below, run_handles, stage_handles
 from ntkspec.report.moments import left_out
 from ntkspec.report.records import Report
 from ntkspec.report.style import LATE, of_kind, styled_runs

@@ -18,14 +18,11 @@ from ntkspec.report.curves import (
     draw_run,
     draw_spectrum,
     finish,
-    legend_below,
-    mark_handles,
     new_axes,
     new_figure,
-    run_handles,
-    stage_handles,
     text,
 )
+from ntkspec.report.legends import legend_below, mark_handles, run_handles, stage_handles
 from ntkspec.report.moments import by_step, few, moments, same_steps, step_colour
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
@@ -122,7 +119,7 @@ def _stepwise_spectra(runs: Sequence[StyledRun]) -> Figure:
     else:
         figure, panels = _small_panels(runs)
     for axes, run in zip(panels, runs, strict=False):
-        _draw_steps(axes, run, hatch=len(runs) == 1)
+        draw_steps(axes, run, hatch=len(runs) == 1)
     _finish_panels(figure, panels, runs)
     shown = runs[: len(panels)]
     _step_bar(figure, panels, shown)
@@ -159,14 +156,23 @@ def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[Styled
         figure.suptitle(f"The first {len(panels)} of {len(runs)} runs")
 
 
-def _draw_steps(axes: Axes, run: StyledRun, *, hatch: bool = False) -> None:
-    """Draw spectra of a run's total kernel at all snapshots, coloured by step, and the floor of the last."""
+def draw_steps(
+    axes: Axes, run: StyledRun, kernel: str = "total", *, hatch: bool = False, shade: str = ""
+) -> None:
+    """Draw spectra of a run's kernel at all snapshots, coloured by step, and the floor of the last.
+
+    Args:
+        hatch: whether to hatch the region of the unresolved eigenvalues.
+        shade: draw in shades of this colour, instead of in those of the steps.
+    """
     last: Spectrum | None = None
     for moment in moments(run.run, stepwise=True):
-        last = moment.snapshot.spectra["total"]
-        draw_spectrum(axes, last, moment.colour, None, 2.0 + moment.place / (moment.of + 1))
+        if kernel in moment.snapshot.spectra:
+            last = moment.snapshot.spectra[kernel]
+            colour = moment.shade(shade) if shade else moment.colour
+            draw_spectrum(axes, last, colour, None, 2.0 + moment.place / (moment.of + 1))
     if last is not None:
-        draw_floor(axes, last, step_colour(1, 1), hatch=hatch)
+        draw_floor(axes, last, shade or step_colour(1, 1), hatch=hatch)
 
 
 def _step_bar(figure: Figure, axes: Sequence[Axes], runs: Sequence[StyledRun]) -> None:

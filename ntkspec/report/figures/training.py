@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -11,28 +11,29 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ntkspec.report.captions import Caption
-from ntkspec.report.curves import (
-    GREY,
-    legend_below,
-    mark,
-    new_axes,
-    new_figure,
-    run_handles,
-    sign_of,
-    text,
-)
+from ntkspec.report.curves import GREY, drawn, in_data, new_axes, new_figure, sign_of, text
+from ntkspec.report.legends import legend_below, mark, run_handles
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
-from ntkspec.report.through_training import Moment, StepAxis, Value, has_training, history, steps_of
+from ntkspec.report.through_training import (
+    Point,
+    Quantity,
+    StepAxis,
+    Value,
+    course,
+    has_training,
+    history,
+    steps_of,
+)
 
 ORDER = 3  # among the figures
 
-PANELS: Sequence[tuple[str, Callable[[Moment], Value], bool]] = (  # title, what is drawn, on a log axis
-    (r"largest eigenvalue $\lambda_{\max}$", lambda moment: moment.lambda_max, True),
-    (r"smallest eigenvalue $\lambda_{\min}$", lambda moment: moment.lambda_min, True),
-    ("effective rank", lambda moment: moment.effective_rank, True),
-    ("kernel distance from the first snapshot", lambda moment: moment.distance, False),
-)
+QUANTITIES: Mapping[Quantity, str] = {
+    "lambda_max": r"largest eigenvalue $\lambda_{\max}$",
+    "lambda_min": r"smallest eigenvalue $\lambda_{\min}$",
+    "effective_rank": "effective rank",
+    "distance": "kernel distance from the first snapshot",
+}
 _CROWDED = 30  # snapshots of a run, from which on marks are smaller
 _FAINT = 0.45
 _HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
@@ -64,12 +65,11 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
         return None
     figure = new_figure(9.6, 6.8)
     panels = new_axes(figure, 2, 2, share=False)
-    for axes, (title, pick, log) in zip(panels, PANELS, strict=True):
+    for axes, (quantity, title) in zip(panels, QUANTITIES.items(), strict=True):
         for run, moments in runs:
-            if pick(moments[0]) is moments[0].lambda_min:
-                _draw_floor(axes, axis, run, moments)
-            _draw(axes, axis, run, moments, pick, sign_of(run, several=len(runs) > 1))
-        _finish(axes, title, log=log)
+            draw_course(axes, axis, run, course(moments, quantity), sign_of(run, several=len(runs) > 1))
+        axes.set_title(title, fontsize=10)
+        finish_course(axes, log=quantity != "distance", from_zero=quantity == "distance")
         _steps(axes, axis, steps)
     for axes in panels[2:]:
         axes.set_xlabel("step of training")
@@ -78,25 +78,19 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
         numbers = run_handles([run for run, _ in runs], signed=True)
     else:
         figure.suptitle(f"Through training: {text(runs[0][0].name)}", fontsize=11)
-    values = [pick(moment) for _, moments in runs for moment in moments for _, pick, _ in PANELS]
-    legend_below(figure, [*numbers, *_handles(values)])
+    points = [point for _, moments in runs for quantity in QUANTITIES for point in course(moments, quantity)]
+    legend_below(figure, [*numbers, *course_handles(points)])
     return figure
 
 
-def _draw(
-    axes: Axes,
-    axis: StepAxis,
-    run: StyledRun,
-    moments: Sequence[Moment],
-    pick: Callable[[Moment], Value],
-    sign: str,
-) -> None:
-    """Draw one quantity of a run against the step.
+def draw_course(axes: Axes, axis: StepAxis, run: StyledRun, points: Sequence[Point], sign: str) -> None:
+    """Draw one quantity of a run against the step, and floors where it has them.
 
-    Consecutive snapshots with a number are joined by a line. Upper limits and exact zeros are separate marks.
+    Consecutive numbers are joined by a line. Upper limits and exact zeros are separate marks.
     """
-    size = 4.5 if len(moments) <= _CROWDED else 2.5
-    places = [(axis.position(moment.step), pick(moment)) for moment in moments]
+    _draw_floor(axes, axis, run, points)
+    size = 4.5 if len(points) <= _CROWDED else 2.5
+    places = [(axis.position(point.step), point.value) for point in points]
     stretch: list[tuple[float, float]] = []
     for place, value in [*places, (0.0, Value())]:
         if value.number is not None:
@@ -116,38 +110,38 @@ def _draw(
             )  # fmt: skip
 
 
-def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, moments: Sequence[Moment]) -> None:
-    points = [(axis.position(moment.step), moment.floor) for moment in moments if moment.floor is not None]
-    if points:
-        marker = "_" if len(points) == 1 else None
-        at, floors = zip(*points, strict=True)
+def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, points: Sequence[Point]) -> None:
+    places = [(axis.position(point.step), point.floor) for point in points if point.floor is not None]
+    if places:
+        marker = "_" if len(places) == 1 else None
+        at, floors = zip(*places, strict=True)
         axes.plot(at, floors, color=run.colour, linewidth=0.8, alpha=_FAINT, marker=marker, zorder=1.0)
 
 
-def _finish(axes: Axes, title: str, *, log: bool) -> None:
-    axes.set_title(title, fontsize=10)
-    drawn = bool(_in_data(axes))
+def finish_course(axes: Axes, *, log: bool, from_zero: bool) -> None:
+    """Set the scale and a light grid; say so if no number was drawn.
+
+    Args:
+        log: use a log axis, unless all numbers are within a factor of `NARROW`.
+        from_zero: begin the axis at zero.
+    """
+    numbers = in_data(axes)
     low, high = axes.get_ylim()
-    narrow = high < NARROW * low and len(axes.lines) == len(_in_data(axes))
-    if log and drawn and not narrow:
+    narrow = high < NARROW * low and len(drawn(axes)) == len(numbers)
+    if log and numbers and not narrow:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         if high < 1e3 * low:  # few powers of ten: numbers between them, too
             axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    elif not log:
-        axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300))
-    if not drawn:
+    elif from_zero and axes.get_autoscaley_on():
+        axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300), auto=None)
+    if not numbers:
         axes.set_yticks([])
         axes.text(0.5, 0.5, "no number", transform=axes.transAxes, ha="center", color=GREY)
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
-
-
-def _in_data(axes: Axes) -> list[Line2D]:
-    """Return the lines that show numbers, without the marks for zeros at the edge of the axes."""
-    return [line for line in axes.lines if line.get_transform() == axes.transData]
 
 
 def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:
@@ -158,9 +152,11 @@ def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:
         axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
 
 
-def _handles(values: Sequence[Value]) -> list[Line2D]:
-    """Return legend entries for the marks that the figure contains."""
-    marks = [mark("numerical floor", linewidth=0.8, alpha=_FAINT)]
+def course_handles(points: Sequence[Point]) -> list[Line2D]:
+    """Return legend entries for the marks with which these points are drawn."""
+    marks, values = [], [point.value for point in points]
+    if any(point.floor is not None for point in points):
+        marks.append(mark("numerical floor", linewidth=0.8, alpha=_FAINT))
     if any(value.at_most is not None for value in values):
         marks.append(mark("unresolved: at most this", marker="v", linestyle="none", markersize=6, **_HOLLOW))
     if any(value.zero for value in values):

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.display import NotAnArray
 from ntkspec.errors import UsageError
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -16,7 +17,7 @@ Quantity = Literal["eigenvalue", "lambda_min"]
 
 
 @dataclass(frozen=True, repr=False)
-class Bound:
+class Bound(NotAnArray):
     """A lower or an upper bound on all eigenvalues of a kernel, or on its smallest alone.
 
     Example:
@@ -24,6 +25,8 @@ class Bound:
         >>> zero.holds(Spectrum(np.array([4.0, 1.0]), np.zeros(2), 0.0, 2, 5.0, "gram", "float64"))
         True
     """
+
+    _ARRAYS = "its array .values, (N,), or (1,) of a bound on lambda_min alone"
 
     name: str
     theorem: str  # the statement

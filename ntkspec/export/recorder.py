@@ -1,0 +1,297 @@
+"""Recorder: snapshots of a model while it trains, into a run file."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from torch import Tensor, nn
+
+from ntkspec._io import first_line
+from ntkspec.counts import whole_number
+from ntkspec.durations import format_seconds
+from ntkspec.errors import UsageError
+from ntkspec.export.arrays import ArrayLike, as_array
+from ntkspec.export.driver import forecast
+from ntkspec.export.due import Every, Schedule
+from ntkspec.export.exporter import RunExporter
+from ntkspec.export.foretold import Forecast
+from ntkspec.export.logged import Log, as_number, kernel_numbers
+from ntkspec.export.prepare import ExportWarning, Precision, weights_digest
+from ntkspec.memory import format_bytes
+from ntkspec.roles import Roles
+from ntkspec.store.writer import RunWriter
+
+Metrics = Mapping[str, float | Tensor]
+BEFORE = -1  # a step before all others
+INIT = "init"
+
+
+class Recorder:
+    """Writes snapshots of a model into a run file while it trains. Use as a context manager, or call `close`.
+
+    Call it at every step: it writes a snapshot if one is due, and otherwise does nothing. The first call is
+    always recorded. The model, its gradients and all generators of random numbers are left untouched.
+
+    If the training raises an exception, Ctrl-C included, the file gets its name nevertheless, with the
+    snapshots that are complete; `ntkspec.open_run` then warns that it was interrupted. A process that is
+    killed leaves them in `<path>.part`, which can be analysed as it is.
+
+    If the first snapshot cannot be recorded, there is an exception. If a later one cannot, there is an
+    `ExportWarning` and the training goes on; `warnings.simplefilter("error", ExportWarning)` makes that an
+    exception, too.
+
+    Args:
+        path: the run file.
+        inputs: (n, d), coordinates as the model receives them; tensor or array.
+        every: a number of steps, or the steps at which snapshots are due, such as
+            `numpy.geomspace(1, 10_000, 20).astype(int)`. A due step that is left out is made up for at the
+            next call.
+        targets: (n, c), optional; (n,) is taken as (n, 1).
+        indices, label, config, roles, precision, memory: as for `RunExporter`.
+        log: called after every snapshot with numbers of its kernel by name and the step, as `wandb.log` takes
+            them: ntk/lambda_max, ntk/lambda_min (or, where that is not resolved, an upper bound,
+            ntk/lambda_min_at_most), ntk/resolved, ntk/effective_rank, ntk/kernel_distance from the first
+            snapshot, and ntk/seconds, which the snapshot took.
+        say: called with a line before the first snapshot, on sizes and time, and with one after each, as
+            `print` takes it.
+        overwrite: replace an existing run file at the end, that of an interrupted training included.
+        resume: continue the file of an interrupted training, if there is one. Its snapshots are kept, and
+            steps up to the last of them are not recorded again.
+
+    Raises:
+        OutputError: the file exists, or cannot be written.
+        UsageError: an argument that cannot work.
+        ExportError: inputs or targets that are no finite numbers.
+
+    Example:
+        >>> import tempfile, torch
+        >>> net = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+        >>> x = torch.rand(16, 2)
+        >>> optimizer = torch.optim.Adam(net.parameters())
+        >>> with Recorder(tempfile.mkdtemp() + "/run.h5", x, every=10) as record:
+        ...     for step in range(25):
+        ...         _ = record(net, step)  # the model after `step` updates
+        ...         optimizer.zero_grad()
+        ...         net(x).square().mean().backward()
+        ...         _ = optimizer.step()
+        ...     _ = record(net, 25, label="end")
+        ...     record.snapshots
+        ('init', 'step 10', 'step 20', 'end')
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        inputs: ArrayLike,
+        every: Every,
+        *,
+        targets: ArrayLike | None = None,
+        indices: ArrayLike | None = None,
+        label: str = "",
+        config: Mapping[str, Any] | None = None,
+        roles: Roles | None = None,
+        precision: Precision = "float64",
+        memory: float | None = None,
+        log: Log | None = None,
+        say: Callable[[str], None] = lambda _: None,
+        overwrite: bool = False,
+        resume: bool = False,
+    ) -> None:
+        self._schedule = Schedule.of(every)
+        self._inputs = as_array(inputs, "inputs")
+        self._how: dict[str, Any] = {"roles": roles, "precision": precision, "memory": memory}
+        self._log, self._say = log, say
+        self._exporter = RunExporter(
+            path,
+            inputs=self._inputs,
+            targets=targets,
+            indices=indices,
+            label=label,
+            config=config,
+            overwrite=overwrite,
+            resume=resume,
+            **self._how,
+        ).__enter__()
+        self._open: RunWriter | None = self._exporter.writer
+        self._forecast: Forecast | None = None
+        ids = self._open.complete_snapshots
+        self._last = self._open.read(ids[-1]).step if ids else BEFORE  # the last step that was due
+        self._newest = ""  # id of the newest snapshot
+        self._weights: tuple[int, bytes] | None = None  # its step, and a digest of the model's weights
+        self._begun = False  # whether the first snapshot is recorded, so that exceptions become warnings
+        self._seen = BEFORE  # the step of the last call
+        self._notes: list[str] = []  # warnings of this call
+        self._noted: set[str] = set()  # of all calls
+
+    @property
+    def snapshots(self) -> tuple[str, ...]:
+        """Return the ids of the snapshots that are complete, in order of step."""
+        return self._writer.complete_snapshots
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """Return sizes, memory and time of one snapshot, estimated before the first one; None until then."""
+        return self._forecast
+
+    def __call__(
+        self, model: nn.Module, step: int, *, label: str | None = None, metrics: Metrics | None = None
+    ) -> bool:
+        """Record the model as it is now if a snapshot is due at this step.
+
+        Args:
+            model: maps (n, d) to (n, c), each sample on its own.
+            step: how many training steps the model has had, counted through all epochs.
+            label: such as "end"; a call with a label is recorded whatever the step. If the same weights were
+                recorded at this step already, that snapshot gets the label. Default: "init" at step 0, then
+                "step 100" and so on.
+            metrics: numbers to store with the snapshot, such as {"loss": loss}. They are read only if it is
+                due; what is no finite number is left out with a warning.
+
+        Returns:
+            Whether the model was recorded.
+
+        Raises:
+            UsageError: the step is no whole number.
+            Exception: the first snapshot cannot be recorded or logged; for later ones this is a warning.
+        """
+        step = whole_number(step, "step", 0)
+        if step < self._seen:
+            self._note(
+                f"a call of step {step} came after one of step {self._seen}, and none up to {self._last} is "
+                "recorded again; count steps through all epochs"
+            )
+        self._seen = step
+        recorded = (label is not None or self.due(step)) and self._record(model, step, label, metrics or {})
+        notes, self._notes = self._notes, []
+        for note in notes:
+            warnings.warn(note, ExportWarning, stacklevel=2)
+        return recorded
+
+    def due(self, step: int) -> bool:
+        """Return whether a call at this step would be recorded, for what should be computed only then.
+
+        Example:
+            >>> import tempfile
+            >>> record = Recorder(tempfile.mkdtemp() + "/run.h5", [[0.0], [1.0]], every=100)
+            >>> _ = record(nn.Linear(1, 1), 0)
+            >>> record.due(99), record.due(100)
+            (False, True)
+            >>> record.close()
+        """
+        return self._last == BEFORE or self._schedule.due(step, self._last)
+
+    def _record(self, model: nn.Module, step: int, label: str | None, metrics: Metrics) -> bool:
+        """Record the model, with its numbers for the log; return whether its snapshot is in the file."""
+        start, written = time.perf_counter(), False
+        try:
+            writer, numbers = self._writer, self._finite(metrics)
+            if self._is_newest(model, step):
+                stored = writer.read(self._newest)
+                writer.relabel(self._newest, label or stored.label, {**stored.metrics, **numbers})
+                return True
+            if self._forecast is None:
+                self._foretell(model, step)
+            self._write(model, step, label, numbers)
+            written = True
+            if self._log is not None:
+                now, first = (writer.read(id).jacobian for id in (self._newest, self.snapshots[0]))
+                values = kernel_numbers(now, first)
+                self._log({**values, "ntk/seconds": time.perf_counter() - start}, step)
+        except Exception as error:
+            if not self._begun:
+                raise
+            failed = "its numbers were not logged" if written else "it was not recorded"
+            self._note(f"step {step}: {failed}: {first_line(error)}")
+        self._begun, self._last = True, max(self._last, step)
+        if written:
+            self._say(f"step {step} recorded in {format_seconds(time.perf_counter() - start)}")
+        return written
+
+    def _write(self, model: nn.Module, step: int, label: str | None, metrics: Mapping[str, float]) -> None:
+        """Write a snapshot."""
+        if label is None and step == 0 and not self.snapshots:
+            label = INIT
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExportWarning)  # they are noted below
+            written = self._exporter.snapshot(model, step=step, label=label, metrics=metrics)
+        self._newest, self._weights = written.id, (step, weights_digest(model))
+        for note in written.notes:
+            self._note(note)
+
+    def _is_newest(self, model: nn.Module, step: int) -> bool:
+        """Return whether the newest snapshot is of this step, and the weights have not changed since."""
+        return self._weights is not None and self._weights == (step, weights_digest(model))
+
+    def _finite(self, metrics: Metrics) -> dict[str, float]:
+        """Return the metrics that are finite numbers; note others, without which the model is recorded."""
+        numbers = {name: as_number(value) for name, value in metrics.items()}
+        for name, number in numbers.items():
+            if not math.isfinite(number):
+                self._note(f"metric {name} is left out where it is no finite number")
+        return {name: number for name, number in numbers.items() if math.isfinite(number)}
+
+    def _foretell(self, model: nn.Module, step: int) -> None:
+        """Estimate sizes and time, say them, and note it if the disk has no room for all snapshots."""
+        self._forecast = forecast(model, self._inputs, **self._how)
+        count, path = self._schedule.count(step), self._writer.path
+        self._say(f"{path.name}: {self._forecast.of_file(count)}")
+        free, needed = shutil.disk_usage(path.parent).free, (count or 1) * self._forecast.bytes
+        if needed > free:
+            self._note(
+                f"{path.name} will take {format_bytes(needed)}, and the disk has {format_bytes(free)} free; "
+                "record fewer steps or samples"
+            )
+
+    def _note(self, line: str) -> None:
+        """Warn at the end of this call, once of each thing."""
+        if line not in self._noted:
+            self._noted.add(line)
+            self._notes.append(line)
+
+    # -- the end
+
+    def close(self, *, interrupted: bool = False) -> None:
+        """Finish the file, which gets its name; without any snapshot there is none. Later calls do nothing.
+
+        Args:
+            interrupted: mark the file as that of a training that was interrupted, so that its readers warn
+                and `resume` continues it.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        writer, self._open = self._open, None
+        if writer is None:
+            return
+        if writer.complete_snapshots:
+            writer.finish(interrupted=interrupted)
+            return
+        writer.abandon()
+        if not interrupted:
+            warnings.warn(f"nothing was recorded: there is no {writer.path}", ExportWarning, stacklevel=2)
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(interrupted=kind is not None)
+
+    @property
+    def _writer(self) -> RunWriter:
+        if self._open is None:
+            raise UsageError(
+                "Recorder",
+                expected="to be used before it is closed",
+                got="a use after that",
+                remedy="record inside the with-block, or before close()",
+            )
+        return self._open

@@ -1,0 +1,120 @@
+"""Draw what changes through training on the caller's axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import StrMethodFormatter
+
+from ntkspec.errors import UsageError, not_one_of
+from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
+from ntkspec.plot.what import as_report, no_kernel
+from ntkspec.qualities import quality_of
+from ntkspec.report.curves import in_data, sign_of, text
+from ntkspec.report.figures.training import QUANTITIES, course_handles, draw_course, finish_course
+from ntkspec.report.records import Report, RunReport
+from ntkspec.report.style import styled_runs
+from ntkspec.report.through_training import GAP, Point, Quantity, StepAxis, course, history, metric_course
+
+_ROOM = 1.2  # factor before the first and beyond the last step on a log axis
+
+
+def over_steps(
+    what: Report | RunReport | Mapping[str, RunReport],
+    quantity: str = "lambda_min",
+    *,
+    kernel: str = "total",
+    ax: Axes | None = None,
+    legend: bool = True,
+) -> Axes:
+    """Draw a quantity of a kernel, or a metric, against the step of training, and return the axes.
+
+    A filled mark is a number. A hollow triangle is not resolved: the value lies between zero and there. A
+    cross at the lower edge is exactly zero, the thin line of lambda_min the floor. Where steps grow by
+    factors, the axis of steps is logarithmic, with a place for step 0.
+
+    Args:
+        what: a report, one of its runs, or a dict of runs by name.
+        quantity: "lambda_max", "lambda_min", "effective_rank", "distance" (of the kernel from the first
+            snapshot), or the name of a metric, such as "psnr_db".
+        kernel: of which the quantity is; metrics are the network's. Runs without it are left out.
+        ax: where to draw; default: pyplot's current axes.
+        legend: show a legend.
+
+    Raises:
+        UsageError: no run of two snapshots or more, or a quantity or kernel that is not there.
+
+    Example:
+        >>> import dataclasses, ntkspec
+        >>> from matplotlib.figure import Figure
+        >>> run = ntkspec.analyze_runs("data/golden/mpe.h5")["MPE"]
+        >>> later = dataclasses.replace(run["init"], id="1", label="later", step=100)
+        >>> run = dataclasses.replace(run, snapshots=(run["init"], later))  # stands for one that was trained
+        >>> axes = over_steps(run, "effective_rank", ax=Figure().subplots())
+        >>> axes.get_ylabel(), axes.lines[0].get_xdata().tolist()
+        ('effective rank', [0.0, 100.0])
+    """
+    where = "ntkspec.plot.over_steps"
+    report = as_report(what, where)
+    if all(len(run.snapshots) < 2 for run in report.runs):
+        raise UsageError(
+            where, expected="a run with two snapshots or more", got="one snapshot of each run",
+            remedy="a run file has as many as were written while training",
+        )  # fmt: skip
+    courses = _courses(report, quantity, kernel, where)
+    axes, several = axes_of(ax, where), len(courses) > 1
+    runs = free_colours(axes, [run for run in styled_runs(report) if run.index in courses])
+    with sized(axes):
+        for run in runs:
+            draw_course(axes, StepAxis(None), run, courses[run.index], sign_of(run, several=several))
+    of_kernel, distance = quantity in QUANTITIES, quantity == "distance"
+    finish_course(axes, log=of_kernel and not distance, from_zero=distance)
+    _set_steps(axes)
+    axes.set_ylabel(QUANTITIES[cast(Quantity, quantity)] if of_kernel else _metric(quantity))
+    wrap_ylabel(axes)
+    points = [point for points in courses.values() for point in points]
+    entries = [entry(run, kernel if of_kernel else "total", several=several) for run in runs]
+    add_legend(axes, [*entries, *course_handles(points)], shown=legend)
+    return axes
+
+
+def _courses(report: Report, quantity: str, kernel: str, where: str) -> dict[int, tuple[Point, ...]]:
+    """Return the points of each run that has some, by its position in the report."""
+    metrics = dict.fromkeys(name for run in report.runs for snap in run.snapshots for name in snap.metrics)
+    if quantity in QUANTITIES:
+        name = cast(Quantity, quantity)
+        found = {i: course(history(run, kernel), name) for i, run in enumerate(report.runs)}
+    elif quantity in metrics:
+        found = {i: metric_course(run, quantity) for i, run in enumerate(report.runs)}
+    else:
+        raise not_one_of(f"{where}, quantity", quantity, (*QUANTITIES, *metrics))
+    if not any(found.values()):
+        raise no_kernel(report, kernel, where)
+    return {i: points for i, points in found.items() if points}
+
+
+def _set_steps(axes: Axes) -> None:
+    """Set the axis of steps: linear, or as the report's figures have it where steps grow by factors."""
+    places = np.concatenate([line.get_xdata(orig=False) for line in in_data(axes)] or [[0.0]])
+    steps = places[np.isfinite(places)]
+    first, free = StepAxis.of(steps.astype(int).tolist()).first, axes.get_autoscalex_on()
+    if first is not None:  # matplotlib takes a length for nine tenths of what comes out
+        axes.set_xscale("symlog", linthresh=first, linscale=0.9 * GAP)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        if (
+            free
+        ):  # by itself matplotlib shows the steps before 0 down to a power of ten, and cuts the last mark
+            left = steps.min() / _ROOM if steps.min() > 0 else -first / 4
+            axes.set_xlim(left, steps.max() * _ROOM, auto=True)
+    elif axes.get_xscale() == "symlog":  # of an earlier call, with fewer steps
+        axes.set_xscale("linear")
+    axes.set_xlabel("step of training")
+
+
+def _metric(name: str) -> str:
+    """Return the title of a metric, with its unit."""
+    quality = quality_of(name)
+    return text(quality.title) + (f" ({quality.unit})" if quality.unit else "")

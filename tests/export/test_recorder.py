@@ -1,0 +1,338 @@
+"""Recorder: snapshots while a model trains, which leaves the training as it would have been without it."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import warnings
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ntkspec import analyze, kernel_distance, open_run, read_report, spectrum
+from ntkspec.errors import ExportError, OutputError, UsageError
+from ntkspec.export import ExportWarning, Recorder, jacobian
+from ntkspec.export.due import Schedule
+
+X = torch.rand(12, 2, generator=torch.Generator().manual_seed(1))
+
+
+def field(dropout: float = 0.0) -> nn.Sequential:
+    torch.manual_seed(3)
+    middle = [nn.BatchNorm1d(6), nn.Dropout(dropout)] if dropout else []
+    return nn.Sequential(nn.Linear(2, 6), *middle, nn.Tanh(), nn.Linear(6, 1))
+
+
+def train(model: nn.Module, steps: int, record: Any = None) -> None:
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    model.train()
+    for step in range(steps):
+        if record is not None:
+            record(model, step)
+        optimizer.zero_grad()
+        (model(X) - X[:, :1].sin()).square().mean().backward()
+        optimizer.step()
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+@pytest.mark.parametrize(
+    ("every", "steps"),
+    [
+        (3, [0, 3, 6, 7]),
+        ([2, 5], [0, 2, 5, 7]),
+        (range(0, 100, 4), [0, 4, 7]),
+        (np.geomspace(1, 4, 3).astype(int), [0, 1, 2, 4, 7]),
+        ((), [0, 7]),
+    ],
+)
+def test_due_steps_are_recorded_as_the_model_is_then(tmp_path: Path, every: Any, steps: list[int]) -> None:
+    kept: dict[int, torch.Tensor] = {}
+
+    def loop(model: nn.Module, step: int) -> None:
+        if record(model, step):
+            kept[step] = torch.as_tensor(jacobian(model, X).to_dense())
+
+    model = field()
+    with Recorder(tmp_path / "run.h5", X, every, targets=X[:, :1], label="L") as record:
+        train(model, 7, loop)
+        loop_end = record(model, 7, label="end")
+    assert loop_end
+    with open_run(tmp_path / "run.h5") as run:
+        assert run.complete
+        assert run.warnings == ()
+        assert [snap.step for snap in run.snapshots] == steps
+        assert [snap.label for snap in run.snapshots] == ["init", *(f"step {s}" for s in steps[1:-1]), "end"]
+        for snap in run.snapshots[:-1]:
+            np.testing.assert_array_equal(snap.jacobian.load().to_dense(), kept[snap.step])
+
+
+def test_the_training_is_that_without_a_recorder(tmp_path: Path) -> None:
+    alone, recorded = field(0.5), field(0.5)
+    torch.manual_seed(5)
+    train(alone, 6)
+    after = torch.get_rng_state()
+    torch.manual_seed(5)
+    with Recorder(tmp_path / "run.h5", X, 2, log=lambda values, step: None) as record:
+        with pytest.warns(ExportWarning, match="in eval mode") as told:
+            train(recorded, 6, record)
+    assert len(told) == 1  # not once for each snapshot
+    assert torch.equal(weights(alone), weights(recorded))
+    assert torch.equal(after, torch.get_rng_state())
+    assert recorded.training
+    assert all(
+        torch.equal(a.grad, b.grad) for a, b in zip(alone.parameters(), recorded.parameters(), strict=True)
+    )
+
+
+def test_calls_in_jumps_and_calls_that_are_not_due() -> None:
+    hundreds, listed = Schedule.of(100), Schedule.of([5, 10, 10, 40])
+    assert [step for step in (0, 64, 128, 192, 256, 320) if hundreds.due(step, step - 64)] == [
+        0,
+        128,
+        256,
+        320,
+    ]
+    assert hundreds.count(0) is None
+    assert [listed.count(first) for first in (0, 5, 6, 40, 99)] == [4, 3, 3, 1, 1]
+    for every in (0, -1, True, 2.5, "10", None, [1.5], [-1]):
+        with pytest.raises(UsageError, match="every"):
+            Schedule.of(every)  # type: ignore[arg-type]
+
+
+def test_between_due_steps_the_model_is_not_looked_at(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "run.h5", X, 10) as record:
+        record(field(), 0)
+        assert not record(None, 9, metrics=None)  # type: ignore[arg-type]
+        assert (record.due(9), record.due(10)) == (False, True)
+
+
+def test_a_label_for_a_step_that_was_recorded(tmp_path: Path) -> None:
+    model = field()
+    with Recorder(tmp_path / "run.h5", X, 1) as record:
+        record(model, 0)
+        assert record(model, 0, label="start", metrics={"psnr_db": np.float32(2.5)})
+        record(model, 1, metrics={"loss": torch.tensor(0.25, requires_grad=True)})
+        record(model, 1, label="end", metrics={"psnr_db": 3})
+        assert record.snapshots == ("init", "step 1")
+        train(model, 1)
+        record(model, 1, label="later")  # other weights: another snapshot
+    with open_run(tmp_path / "run.h5", trial=True) as run:
+        run.check_values()
+        assert [(snap.step, snap.label) for snap in run.snapshots] == [(0, "start"), (1, "later"), (1, "end")]
+        assert run.snapshot("end").metrics == {"loss": 0.25, "psnr_db": 3.0}
+        assert run.snapshot("start").metrics == {"psnr_db": 2.5}
+
+
+def test_metrics_that_are_no_numbers_do_not_lose_the_snapshot(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "run.h5", X, 1) as record:
+        with pytest.warns(ExportWarning, match="metric loss is left out"):
+            record(field(), 0, metrics={"loss": float("nan"), "psnr_db": 30})
+    with open_run(tmp_path / "run.h5") as run:
+        assert run.snapshot("init").metrics == {"psnr_db": 30.0}
+
+
+def test_the_log_gets_the_numbers_of_the_kernel(tmp_path: Path) -> None:
+    seen: dict[int, dict[str, float]] = {}
+    with Recorder(tmp_path / "run.h5", X, 4, log=lambda values, step: seen.update({step: values})) as record:
+        train(field(), 6, record)
+    with open_run(tmp_path / "run.h5") as run:
+        first, now = (run.snapshot(step).jacobian for step in (0, 4))
+        known = spectrum(now)
+        assert seen[4]["ntk/lambda_max"] == known.lambda_max
+        assert seen[4]["ntk/lambda_min"] == known.lambda_min
+        assert seen[4]["ntk/resolved"] == known.resolved == 12
+        assert seen[4]["ntk/effective_rank"] == known.effective_rank
+        assert seen[4]["ntk/kernel_distance"] == pytest.approx(kernel_distance(first, now), rel=1e-9)
+    assert list(seen) == [0, 4]
+    assert seen[0]["ntk/kernel_distance"] == 0
+    assert all(values["ntk/seconds"] > 0 for values in seen.values())
+    assert "ntk/lambda_min_at_most" not in seen[4]
+
+
+def test_an_unresolved_eigenvalue_is_logged_as_a_bound(tmp_path: Path) -> None:
+    seen: list[dict[str, float]] = []
+    narrow = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
+    x = torch.linspace(0, 1e-3, 12)
+    with Recorder(tmp_path / "run.h5", x, 1, log=lambda values, step: seen.append(values)) as record:
+        record(narrow, 0)
+    with open_run(tmp_path / "run.h5") as run:
+        assert seen[0]["ntk/lambda_min_at_most"] == spectrum(run.snapshot(0).jacobian).smallest_at_most
+    assert "ntk/lambda_min" not in seen[0]
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
+def test_an_exception_in_training_keeps_the_snapshots(tmp_path: Path, kind: type[BaseException]) -> None:
+    path, model = tmp_path / "run.h5", field()
+
+    def fails() -> None:
+        with Recorder(path, X, 1) as record:
+            train(model, 2, record)
+            raise kind
+
+    with pytest.raises(kind):
+        fails()
+    with open_run(path, trial=True) as run:
+        run.check_values()
+        assert [snap.label for snap in run.snapshots] == ["init", "step 1"]
+        (warning,) = run.warnings
+        assert "the export was interrupted; all its snapshots are complete" in warning
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OutputError, match="one that exists"):
+        Recorder(path, X, 1)
+    with pytest.raises(UsageError, match="other samples"):
+        Recorder(path, X + 1, 1, resume=True)
+    assert list(tmp_path.iterdir()) == [path]
+    with Recorder(path, X, 1, resume=True) as record:  # the training begins again at step 1
+        assert [record(model, step) for step in (1, 2)] == [False, True]
+    with open_run(path) as run:
+        assert run.warnings == ()
+        assert [snap.step for snap in run.snapshots] == [0, 1, 2]
+    with pytest.raises(OutputError, match="one that exists"):  # complete, so there is nothing to resume
+        Recorder(path, X, 1, resume=True)
+
+
+def test_an_exception_before_the_first_snapshot_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        with Recorder(tmp_path / "run.h5", X, 1):
+            raise ZeroDivisionError
+    with pytest.warns(ExportWarning, match="nothing was recorded"):
+        Recorder(tmp_path / "run.h5", X, 1).close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_first_snapshot_raises_and_later_ones_warn(tmp_path: Path) -> None:
+    diverged = field()
+    with torch.no_grad():
+        diverged[0].weight[0, 0] = torch.nan
+    with Recorder(tmp_path / "run.h5", X, 1) as record:
+        with pytest.raises(ExportError, match="finite"):
+            record(diverged, 0)
+        record(field(), 0)  # still the first
+        with pytest.warns(ExportWarning, match=r"^step 1: it was not recorded: parameter 0.weight: .*NaN"):
+            assert not record(diverged, 1)
+        with pytest.warns(ExportWarning, match="^step 2: it was not recorded"):
+            record(diverged, 2)
+        with warnings.catch_warnings(), pytest.raises(ExportWarning, match="step 3"):
+            warnings.simplefilter("error", ExportWarning)
+            record(diverged, 3)
+        record(field(), 4)
+        assert record.snapshots == ("init", "step 4")
+    with pytest.warns(
+        ExportWarning, match="step 5: it was not recorded: Recorder: expected to be used before"
+    ):
+        record(field(), 5)
+    with open_run(tmp_path / "run.h5") as run:
+        run.check_values()
+
+
+def test_a_disk_that_fills_up_loses_one_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(part: Path, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Recorder(tmp_path / "run.h5", X, 1) as record:
+        record(field(), 0)
+        with monkeypatch.context() as patch:
+            patch.setattr("ntkspec.store.snapshot_writer.reserve", full)
+            with pytest.warns(ExportWarning, match=r"step 1: it was not recorded: .*No space left on device"):
+                record(field(), 1)
+        record(field(), 2)
+    with open_run(tmp_path / "run.h5", trial=True) as run:
+        run.check_values()
+        assert [snap.step for snap in run.snapshots] == [0, 2]
+        assert run.warnings == ()
+
+
+def test_a_log_that_fails(tmp_path: Path) -> None:
+    def log(values: dict[str, float], step: int) -> None:
+        raise ConnectionError("no route to host")
+
+    with Recorder(tmp_path / "run.h5", X, 1, log=log) as record:
+        with pytest.raises(ConnectionError):
+            record(field(), 0)
+    with open_run(tmp_path / "run.h5") as run:
+        assert len(run.snapshots) == 1  # it was complete
+
+    calls: list[int] = []
+
+    def tired(values: dict[str, float], step: int) -> None:
+        calls.append(step)
+        if step:
+            log(values, step)
+
+    with Recorder(tmp_path / "tired.h5", X, 1, log=tired) as record:
+        record(field(), 0)
+        with pytest.warns(ExportWarning, match="step 1: its numbers were not logged: no route to host"):
+            assert record(field(), 1)
+        assert record.snapshots == ("init", "step 1")
+    assert calls == [0, 1]
+
+
+def test_steps_counted_anew_in_each_epoch_are_told(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "run.h5", X, 10) as record:
+        record(field(), 0)
+        record(field(), 12)
+        with pytest.warns(ExportWarning, match=r"step 0 came after one of step 12.*through all epochs"):
+            assert not record(field(), 0)
+        with pytest.raises(UsageError, match="step"):
+            record(field(), 1.5)  # type: ignore[arg-type]
+
+
+def test_a_killed_recorder_leaves_its_snapshots(tmp_path: Path) -> None:
+    """What a process that is killed leaves is what lies on the disk between two calls."""
+    path = tmp_path / "run.h5"
+    record = Recorder(path, X, 2)
+    record(field(), 0)
+    record(field(), 2)
+    shutil.copy(tmp_path / "run.h5.part", tmp_path / "killed.h5.part")
+    record.close()
+    with open_run(tmp_path / "killed.h5.part") as run:
+        assert [snap.step for snap in run.snapshots] == [0, 2]
+    with Recorder(tmp_path / "killed.h5", X, 2, resume=True) as record:
+        assert [record(field(), step) for step in (1, 2, 3, 4)] == [False, False, False, True]
+    with open_run(tmp_path / "killed.h5") as run:
+        assert [snap.step for snap in run.snapshots] == [0, 2, 4]
+
+
+def test_what_it_will_take_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    with Recorder(tmp_path / "run.h5", X, [0, 10, 20], say=said.append) as record:
+        assert record.forecast is None
+        record(field(), 0)
+        assert record.forecast is not None
+        record(field(), 1, label="end")
+    assert record.forecast.bytes == 12 * 8 * (3 + 6 + 7 + 1)
+    assert said[0].startswith("run.h5: 3 snapshots of 1.59 KiB, 4.78 KiB in all; each takes about ")
+    assert said[1:] == ["step 0 recorded in 1 s", "step 1 recorded in 1 s"]
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(2000))
+    with Recorder(tmp_path / "full.h5", X, [0, 10], overwrite=True) as record:
+        with pytest.warns(ExportWarning, match=r"full.h5 will take 3.19 KiB, and the disk has 1.95 KiB free"):
+            record(field(), 0)
+
+
+def test_a_recorded_training_is_reported_over_its_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))
+    seen: list[dict[str, float]] = []
+    with Recorder(tmp_path / "run.h5", X, 10, log=lambda values, step: seen.append(values)) as record:
+        model = field()
+        train(model, 15, lambda model, step: record(model, step, metrics={"loss": 1 / (1 + step)}))
+        record(model, 15, label="end")
+    assert analyze.main([str(tmp_path / "run.h5"), "-o", str(tmp_path / "report"), "-q"]) == 0
+    (run,) = read_report(tmp_path / "report/report.json").runs
+    assert [(snap.step, snap.label) for snap in run.snapshots] == [(0, "init"), (10, "step 10"), (15, "end")]
+    assert [snap.metrics.get("loss") for snap in run.snapshots] == [1, 1 / 11, None]
+    totals = [snap.spectra["total"] for snap in run.snapshots]
+    assert [total.lambda_max for total in totals] == [values["ntk/lambda_max"] for values in seen]
+    assert all(total.lambda_min for total in totals)
+    moved = [snap.distances["total"].value for snap in run.snapshots]
+    assert moved == [values["ntk/kernel_distance"] for values in seen]

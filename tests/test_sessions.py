@@ -1,0 +1,215 @@
+"""What a session or a notebook shows and asks of runs, spectra and reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import ntkspec
+from ntkspec.display import MOST_ROWS, html_table
+from ntkspec.errors import NotInstalledError, UsageError
+from ntkspec.report.to_csv import SNAPSHOT_COLUMNS
+from ntkspec.report.write import write_json_file
+
+MOST_LINES, MOST_LETTERS = 10, 800
+
+
+@pytest.fixture(scope="module")
+def report():
+    return ntkspec.analyze_runs(["data/golden/mpe.h5", "data/golden/ffe.h5"], backend="cpu")
+
+
+@pytest.fixture(scope="module")
+def run():
+    with ntkspec.open_run("data/golden/mpe.h5") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def total(run):
+    return ntkspec.spectrum(run["init"].jacobian, backend="cpu")
+
+
+def aligned(run):
+    return ntkspec.alignment(run["init"].jacobian, run["init"].outputs, backend="cpu")
+
+
+def things(run, report, total):
+    """Yield everything that a user meets in a session."""
+    jac = run["init"].jacobian
+    snapshot = report["MPE"]["init"]
+    yield from (run, run["init"], jac, total, report, report["MPE"], snapshot)
+    for some in (jac, jac.load()):
+        for block in some:
+            yield from (block, *block.factors, *block.parameters)
+    yield from (total.rank, total.regions, ntkspec.bounds.theorem1(total), *ntkspec.bounds.certified(jac))
+    yield from (*snapshot.bounds, *snapshot.checks, *snapshot.distances.values(), snapshot.eigenfunctions)
+    yield ntkspec.eigenfunctions(ntkspec.spectrum(jac, backend="cpu", vectors=True), jac, backend="cpu")
+    yield from (ntkspec.bounds.form(jac), ntkspec.bounds.positivity(ntkspec.bounds.form(jac)))
+    yield from (aligned(run), ntkspec.operator(jac, backend="cpu"))
+
+
+def test_reprs_are_short(run, report, total):
+    for thing in things(run, report, total):
+        assert repr(thing).count("\n") < MOST_LINES, thing
+        assert len(repr(thing)) < MOST_LETTERS, thing
+
+
+def test_a_report_of_many_runs_and_a_jacobian_of_many_blocks_are_short(run, report):
+    copies = (dataclasses.replace(report.runs[0], label=f"run {i}") for i in range(100))
+    many = dataclasses.replace(report, runs=tuple(copies))
+    assert repr(many).count("\n") < MOST_LINES
+    assert repr(many).endswith("and 92 more")
+    block = run["init"].jacobian.blocks[0]
+    copies = (dataclasses.replace(block, name=f"layers.{i}") for i in range(100))
+    assert len(repr(ntkspec.Jacobian(tuple(copies)))) < MOST_LETTERS
+
+
+def test_notebooks_show_tables(run, report, total):
+    for thing, text in (
+        (run, "init"),
+        (run["init"], "Jacobian"),
+        (run["init"].jacobian, "SparseFactor"),
+        (total, "40 of 40 eigenvalues"),
+        (report, "no_grid"),
+        (report["MPE"], "lambda_min"),
+        (report["MPE"]["init"], "total"),
+    ):
+        shown = thing._repr_html_()
+        assert text in shown
+        assert shown.count("<tr>") == shown.count("</tr>") >= 2
+
+
+def test_tables_escape_texts_and_end():
+    shown = html_table("<script>", ["<b>"], [["<i>", 1]] * (MOST_ROWS + 5))
+    assert not any(tag in shown for tag in ("<script>", "<b>", "<i>"))
+    assert shown.count("&lt;i&gt;") == MOST_ROWS
+    assert "... and 5 more" in shown
+
+
+def test_what_is_no_array_says_which_arrays_it_has(run, report, total):
+    for thing, expected in (
+        (total, r"\.eigenvalues"),
+        (run["init"].jacobian, r"gram\(jac\)"),
+        (run["init"].jacobian.blocks[0], "to_dense"),
+        (run["init"].jacobian.load().blocks[0].right, "to_dense"),
+        (aligned(run), r"\.target"),
+        (ntkspec.bounds.theorem1(total), r"\.values"),
+    ):
+        for use in (np.asarray, np.log10, lambda x: np.array([x, x]), lambda x: np.ones(3) * x):
+            with pytest.raises(UsageError, match=expected):
+                use(thing)
+
+
+def test_a_spectrum_as_a_frame_and_as_plain_values(total):
+    assert len(total) == len(total.eigenvalues) == 40
+    frame = total.to_frame()
+    assert [*frame.columns] == ["index", "eigenvalue", "error", "resolved", "floor", "zero"]
+    assert frame["eigenvalue"].tolist() == total.eigenvalues.tolist()
+    assert frame["resolved"].sum() == total.resolved
+    assert frame["index"].tolist() == [*range(1, 41)]
+    plain = json.loads(json.dumps(total.to_dict(), allow_nan=False))
+    assert plain["eigenvalues"] == total.eigenvalues.tolist()
+    assert plain["lambda_min"] == total.lambda_min
+
+
+def test_zeros_beyond_the_rank_are_marked_in_the_frame():
+    factor = ntkspec.DenseFactor(np.arange(8.0).reshape(4, 1, 2) ** 2)
+    low = ntkspec.spectrum(
+        ntkspec.Jacobian((ntkspec.Block("w", "network", 4, 1, None, factor),)), backend="cpu"
+    )
+    frame = low.to_frame()
+    assert frame["zero"].tolist() == [False, False, True, True]
+    assert frame["resolved"].tolist() == [True, True, False, False]
+
+
+def test_a_report_as_a_frame(report):
+    frame = report.to_frame()
+    assert [*frame.columns][: len(SNAPSHOT_COLUMNS)] == [*SNAPSHOT_COLUMNS]
+    assert len(frame) == sum(len(snap.spectra) for run in report for snap in run)
+    (row,) = frame.query("run == 'MPE' and spectrum == 'no_grid'").to_dict("records")
+    spectrum = report["MPE"]["init"].spectra["no_grid"]
+    assert (row["size"], row["resolved"]) == (spectrum.size, spectrum.resolved)
+    assert row["lambda_max"] == spectrum.lambda_max
+
+
+def test_without_pandas_a_frame_says_what_to_install(total, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    with pytest.raises(NotInstalledError, match=r'pip install "ntkspec\[notebook\]"'):
+        total.to_frame()
+
+
+def test_runs_and_reports_are_asked_by_label_and_step(run, report):
+    assert run["init"] is run[0] is run[-1] is next(iter(run))
+    assert len(run) == len(run.snapshots)
+    assert [each.label for each in report] == ["MPE", "FFE"]
+    assert len(report) == 2
+    assert report["MPE"][0] is report["MPE"]["init"] is report["MPE"][-1] is next(iter(report["MPE"]))
+    for ask in (lambda: run["end"], lambda: report["MPE"]["end"]):
+        with pytest.raises(UsageError, match=r"expected one of init \(label 'init', step 0\), got 'end'"):
+            ask()
+    with pytest.raises(UsageError, match="expected one of MPE, FFE, got 'MPE '"):
+        _ = report["MPE "]
+
+
+# -- an earlier report takes another run
+
+
+def test_runs_beside_a_report_that_was_read(report, tmp_path, monkeypatch):
+    write_json_file(report, tmp_path / "report.json")
+    read = ntkspec.read_report(tmp_path / "report.json")
+    opened = []
+    from ntkspec import side_by_side
+
+    monkeypatch.setattr(
+        side_by_side, "open_run", lambda path, **more: opened.append(path) or ntkspec.open_run(path, **more)
+    )
+    both = ntkspec.analyze_runs(
+        "data/golden/mpe-hashed.h5", beside=read, baseline="FFE", samples=20, backend="cpu"
+    )
+    assert [str(path) for path in opened] == ["data/golden/mpe-hashed.h5"]
+    assert [each.label for each in both][:2] == ["MPE", "FFE"]
+    assert both["MPE"]["init"].spectra["total"].eigenvalues.tolist() == (
+        report["MPE"]["init"].spectra["total"].eigenvalues.tolist()
+    )
+    assert both.baseline == "FFE"
+    assert {comparison.run for comparison in both.comparisons} == {"MPE", both.runs[2].label}
+    assert any("its samples are not those of data/golden/mpe.h5" in line for line in both.warnings)
+    again = ntkspec.analyze_runs("data/golden/mpe-hashed.h5", beside=both, backend="cpu")
+    assert [each.label for each in again] == [each.label for each in both]  # its file was analysed again
+    assert again.baseline == "FFE"
+    assert not any("its samples are not" in line for line in again.warnings)
+
+
+def test_labels_that_a_report_has_already_are_told_apart(report):
+    copy = dataclasses.replace(
+        report, runs=tuple(dataclasses.replace(each, path=f"old/{each.label}.h5") for each in report)
+    )
+    both = ntkspec.analyze_runs("data/golden/ffe.h5", beside=copy, backend="cpu", k=3)
+    assert [each.label for each in both] == ["MPE", "FFE [FFE]", "FFE [ffe] #2"]
+
+
+def test_kernels_of_another_output_mode_do_not_stand_beside(report):
+    with pytest.raises(UsageError, match="beside: run 'MPE': expected kernels with outputs='full'"):
+        ntkspec.analyze_runs("data/golden/ffe.h5", beside=report, outputs="full", backend="cpu")
+
+
+def test_the_command_takes_an_earlier_report(report, tmp_path, capsys, monkeypatch):
+    from ntkspec.analyze import main
+
+    monkeypatch.setattr("ntkspec.report.figures.draw_all", lambda report: iter(()))  # nobody looks at them
+    write_json_file(report, tmp_path / "report.json")
+    words = [
+        "data/golden/mpe-hashed.h5",
+        "--beside",
+        str(tmp_path / "report.json"),
+        "-o",
+        str(tmp_path / "x"),
+    ]
+    assert main([*words, "-q", "--backend", "cpu", "--json", str(tmp_path / "both.json")]) == 0
+    assert len(ntkspec.read_report(tmp_path / "both.json")) == 3
+    assert main(["data/golden/ffe.h5", "--beside", str(tmp_path / "none.json"), "-q"]) == 2
+    assert "expected a file report.json" in capsys.readouterr().err
