@@ -66,11 +66,19 @@ def _exit_code(command: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader of a stream that is not ours to replace left
         return DONE
     except KeyboardInterrupt as error:
-        number = getattr(error, "number", signal.SIGINT)
-        line_on_stderr(ENDINGS_IN_WORDS[number])
-        return 128 + int(number)
+        return _end_of(error)
     except Exception as error:
+        # While HDF5 calls back, a SystemError is what becomes of Ctrl-C.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return _end_of(error.__cause__)
         return _exit_code_of(error)
+
+
+def _end_of(interrupt: KeyboardInterrupt) -> int:
+    """Print which signal ended the command, and return its exit code."""
+    number = getattr(interrupt, "number", signal.SIGINT)
+    line_on_stderr(ENDINGS_IN_WORDS[number])
+    return 128 + int(number)
 
 
 def _exit_code_of(error: Exception) -> int:

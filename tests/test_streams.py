@@ -276,6 +276,16 @@ def test_a_signal_that_comes_inside_a_library_comes_once_more(capsys):
     assert capsys.readouterr().err == "terminated\n"
 
 
+def test_an_interrupt_that_a_library_made_another_error_of_is_one(capsys):
+    """As h5py does when Ctrl-C comes while HDF5 calls back."""
+
+    def work():
+        raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+
+    assert run_command(work) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_alarms_stay_the_callers():
     """His timer runs on, and his handler is called during the command."""
     calls = []

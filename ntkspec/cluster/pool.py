@@ -96,7 +96,8 @@ class Workers:
         """Return whether all workers have come and are paused, as they are if `TakeShare` found no device."""
         count = self.count
 
-        def paused(dask_scheduler: Scheduler) -> bool:  # sent by value, as it is not there
+        # A function inside another is sent by value: a scheduler need not know this program.
+        def paused(dask_scheduler: Scheduler) -> bool:
             workers = dask_scheduler.workers.values()
             return len(workers) >= count and all(worker.status.name == "paused" for worker in workers)
 

@@ -69,6 +69,7 @@ from ntkspec.cli import run_command
 from ntkspec.store import RunWriter
 def work():
     inputs = np.linspace(0, 1, 4000).reshape(2000, 2)
+    cases.mixed(2)  # imports numpy.random, which may swallow Ctrl-C meanwhile
     print("ready", flush=True)
     with RunWriter(sys.argv[1], inputs=inputs, overwrite=True) as run:
         for step in range(int(sys.argv[2])):
@@ -141,7 +142,7 @@ def interrupted(words, folder, seconds, *, ready=False):
 
 @pytest.mark.parametrize("seconds", [0, 0.05, 0.3])
 def test_ctrl_c_while_writing(seconds, tmp_path):
-    code, err = interrupted([sys.executable, "-c", WRITE, "run.h5", "500"], tmp_path, seconds, ready=True)
+    code, err = interrupted([sys.executable, "-c", WRITE, "run.h5", "100"], tmp_path, seconds, ready=True)
     assert (code, err) == (130, "interrupted\n")
     assert os.listdir(tmp_path) in ([], ["run.h5.part"])
     if os.listdir(tmp_path):
