@@ -11,6 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import ntkspec
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TRIED = ("test", "cluster", "study")  # the extras that `make test-oldest` installs
@@ -66,3 +68,13 @@ def test_the_oldest_versions_are_those_that_were_tried():
 def test_a_python_that_is_not_there_is_skipped_visibly(version):
     done = subprocess.run([ROOT / ".ci/test-python", version], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"python{version}: not found, skipped\n")
+
+
+def test_every_file_names_the_same_version():
+    version = ntkspec.__version__
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = [
+        line for line in changelog.splitlines() if line.startswith("## [") and "Unreleased" not in line
+    ]
+    assert released[0].startswith(f"## [{version}] - ")
