@@ -159,9 +159,8 @@ def create_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: 
     """Create a dataset in chunks of whole rows, of 1 to 4 MiB as docs/run-format.md asks."""
     row_bytes = max(np.dtype(dtype).itemsize * math.prod(shape[1:]), 1)
     rows = min(max(CHUNK_BYTES // row_bytes, 1), shape[0])
-    if (
-        rows
-    ):  # the fewest that fill as many chunks, since the last chunk takes as much of the disk as the others
+    if rows:
+        # The fewest that fill as many chunks: the last chunk takes as much of the disk as the others.
         rows = math.ceil(shape[0] / math.ceil(shape[0] / rows))
     columns = shape[1:]
     if row_bytes > 2 * CHUNK_BYTES:  # one row of a large dense Jacobian: the last axis is cut, too
