@@ -220,6 +220,8 @@ class RunWriter:
     def relabel(self, id: str, label: str, metrics: Mapping[str, float]) -> None:
         """Give a complete snapshot another label and other metrics.
 
+        It is complete at every moment: a process that is killed meanwhile leaves it without a digest, at most.
+
         Raises:
             UsageError: JSON cannot hold the metrics.
             OutputError: the file cannot be written.
@@ -227,12 +229,12 @@ class RunWriter:
         group = self._file[schema.SNAPSHOTS][id]
         label, text = check_label(label, f"label of snapshot {id!r}"), to_json(metrics, "metrics")
         with writing(self.path):
-            group.attrs["complete"] = False  # until the digest is that of the new attributes
+            group.attrs.pop(digest.DIGEST, None)  # readers accept a snapshot without one
             self._file.flush()
-            group.attrs.update(label=label, metrics=text)
+            group.attrs.modify("label", label)  # in place, while an assignment deletes the attribute first
+            group.attrs.modify("metrics", text)
+            self._file.flush()
             group.attrs[digest.DIGEST] = digest.snapshot_digest(group, str(self.part))
-            self._file.flush()
-            group.attrs["complete"] = True
             self._file.flush()
 
     def picture(self, name: str, pixels: NDArray[np.uint8]) -> None:

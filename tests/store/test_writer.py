@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -261,3 +262,30 @@ def test_a_block_of_ones_alone_is_no_block_of_a_file(tmp_path):
             with run.snapshot("end", step=0, label="end") as snapshot:
                 snapshot.write(0, np.zeros((3, 1)), jac)
     assert not (tmp_path / "run.h5").exists()
+
+
+def test_a_snapshot_that_is_relabelled_is_complete_at_every_moment(tmp_path, monkeypatch):
+    flush, left = h5py.File.flush, []
+
+    def kept(file):
+        flush(file)
+        left.append(shutil.copy(tmp_path / "run.h5.part", tmp_path / f"{len(left)}.h5"))
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
+        with run.snapshot("s", step=0, label="init") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+        with monkeypatch.context() as patch:
+            patch.setattr(h5py.File, "flush", kept)
+            run.relabel("s", "best", {"loss": 0.5})
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("ntkspec.store.digest.snapshot_digest", interrupt)
+            run.relabel("s", "end", {})
+    found = []
+    for path in [*left, tmp_path / "run.h5"]:
+        with open_run(path) as run:
+            run.check_values()
+            found.append((run["s"].label, dict(run["s"].metrics)))
+    assert found == [("init", {}), ("best", {"loss": 0.5}), ("best", {"loss": 0.5}), ("end", {})]
