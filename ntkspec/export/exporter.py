@@ -61,7 +61,7 @@ class RunExporter:
             Default: "grid" for lookups that depend on the sample, "network" for all others.
         precision: "float64" (default), in which even models trained in single are evaluated, or "float32".
         memory: GiB that a chunk of samples may take. Default: a quarter of what is free, at most 0.25.
-        overwrite: replace an existing run file.
+        overwrite: replace an existing run file, and snapshots that a killed process left in `<path>.part`.
         resume: continue an interrupted file; `snapshots` then tells what is already there.
         progress: show on stderr what the first snapshot will take, block by block, and a progress bar.
         say: called with a line for every snapshot and every chunk of its samples.

@@ -61,12 +61,12 @@ class Recorder:
             snapshot, and ntk/seconds, which the snapshot took.
         say: called with a line before the first snapshot, on sizes and time, and with one after each, as
             `print` takes it.
-        overwrite: replace an existing run file at the end, that of an interrupted training included.
+        overwrite: replace an existing run file at the end, and at once the `<path>.part` of a killed training.
         resume: continue the file of an interrupted training, if there is one. Its snapshots are kept, and
             steps up to the last of them are not recorded again.
 
     Raises:
-        OutputError: the file exists, or cannot be written.
+        OutputError: the file exists, `<path>.part` has snapshots, or the file cannot be written.
         UsageError: an argument that cannot work.
         ExportError: inputs or targets that are no finite numbers.
 

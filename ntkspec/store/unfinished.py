@@ -1,4 +1,4 @@
-"""Read run files that a killed writer left unfinished, and continue them."""
+"""Read run files that a killed writer left unfinished; continue or remove them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from ntkspec import sandbox
 from ntkspec._io import first_line
-from ntkspec.errors import RunFileError, UsageError
+from ntkspec.errors import OutputError, RunFileError, UsageError
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray
-from ntkspec.store.disk import open_hdf5, reserve
+from ntkspec.store.disk import is_locked, open_hdf5, reserve
 from ntkspec.store.reader import open_run
 
 
@@ -25,6 +25,38 @@ def is_interrupted(path: Path) -> bool:
     with contextlib.suppress(RunFileError), open_run(path, trial=True) as run:
         return not run.complete
     return False
+
+
+def check_unfinished(part: Path, *, overwrite: bool) -> None:
+    """Raise `OutputError` if a killed writer left complete snapshots in `part`, unless they may be replaced.
+
+    The file may be damaged, so another process reads it first.
+    """
+    if overwrite or not part.exists():
+        return
+    with contextlib.suppress(RunFileError), open_run(part, trial=True) as run:  # else nothing can be read
+        count = len(run)
+        raise OutputError(
+            str(part),
+            expected="no unfinished run file",
+            got=f"one with {count} complete snapshot{'s' * (count != 1)}",
+            remedy="continue it by resume=True, overwrite it, or move it away",
+        )
+
+
+def clear(part: Path, fresh: Path) -> None:
+    """Remove what an earlier writer left; raise `OutputError` if another one is writing now."""
+    if not part.exists():
+        return
+    if is_locked(part):
+        raise OutputError(
+            str(part),
+            expected="no other writer",
+            got="one at work on this file",
+            remedy="wait for it, or choose another name",
+        )
+    part.unlink()
+    fresh.unlink(missing_ok=True)
 
 
 def take_back(path: Path, part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.File:

@@ -2,7 +2,8 @@
 
 The file grows under the name `<name>.part`, in HDF5's default format. Each snapshot is flushed, then marked
 complete and flushed again. Only a finished file gets its final name, by `os.replace` after an fsync. A killed
-writer leaves `<name>.part`: its complete snapshots can be read, and `resume=True` continues it.
+writer leaves `<name>.part`: its complete snapshots can be read, and `resume=True` continues it. Another writer
+of the same name refuses to replace it, unless by `overwrite=True`.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from numpy.typing import NDArray
 from ntkspec._io import wait_for_disk
 from ntkspec._version import PRODUCER
 from ntkspec.counts import whole_number
-from ntkspec.errors import OutputError, UsageError
+from ntkspec.errors import UsageError
 from ntkspec.memory import budget_bytes
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
-from ntkspec.store.disk import check_writable, is_locked, open_hdf5, reserve, writing
+from ntkspec.store.disk import check_writable, open_hdf5, reserve, writing
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset, has_pairs
 from ntkspec.store.texts import check_label, check_name, to_json
-from ntkspec.store.unfinished import is_interrupted, reopen, take_back
+from ntkspec.store.unfinished import check_unfinished, clear, is_interrupted, reopen, take_back
 
 PART = ".part"
 
@@ -46,13 +47,14 @@ class RunWriter:
         indices: (n,) integers, optional: the position of each sample in its data set.
         label: short display name; characters that HDF5 cannot store are replaced.
         config: JSON-able mapping, free form.
-        overwrite: replace an existing file, at the end.
+        overwrite: replace an existing file, at the end, and snapshots that a killed writer left.
         resume: continue `<path>.part`, or a file that `finish` marked as interrupted, if there is one; its
             samples must be the same. It may be damaged, so another process reads it first, as with the option
             `trial` of `ntkspec.open_run`.
 
     Raises:
-        OutputError: the file exists, its folder is absent or not writable, or the disk is full.
+        OutputError: the file exists, or a killed writer left complete snapshots in `<path>.part`; the folder is
+            absent or not writable, or the disk is full.
         UsageError: shapes or types of arrays do not fit, or the file to resume has other samples.
 
     Example:
@@ -84,8 +86,10 @@ class RunWriter:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + PART)
         self._fresh = self.path.with_name(self.part.name + ".new")  # while `part` is copied
-        marked = resume and not self.part.exists() and is_interrupted(self.path)
-        check_writable(self.path, overwrite=overwrite or marked)
+        # Whether a file that has its name is continued.
+        self._taken_back = resume and not self.part.exists() and is_interrupted(self.path)
+        check_writable(self.path, overwrite=overwrite or self._taken_back)
+        check_unfinished(self.part, overwrite=overwrite or resume)
         label = check_label(label, "label of the run")
         samples = {
             schema.INPUTS: check_floats(inputs, "inputs", 2),
@@ -107,7 +111,7 @@ class RunWriter:
         with writing(self.path):
             if resume and self.part.exists():
                 self._file = reopen(self.part, self._fresh, self._samples)
-            elif marked:
+            elif self._taken_back:
                 self._file = take_back(self.path, self.part, self._fresh, self._samples)
             else:
                 self._file = self._create(label, config or {})
@@ -123,7 +127,7 @@ class RunWriter:
             "config": to_json(config, "config"),
             "complete": False,
         }
-        self._clear_part()
+        clear(self.part, self._fresh)
         reserve(self.part, sum(array.nbytes for array in self._samples.values()))
         try:
             file = open_hdf5(self.part, "x")
@@ -141,20 +145,6 @@ class RunWriter:
             data = create_dataset(file.require_group(schema.SAMPLES), name, array.shape, array.dtype)
             data[...] = array
             data.attrs[digest.CRC] = np.uint32(digest.crc32(array))
-
-    def _clear_part(self) -> None:
-        """Remove what an earlier writer left; raise `OutputError` if another one is writing now."""
-        if not self.part.exists():
-            return
-        if is_locked(self.part):
-            raise OutputError(
-                str(self.part),
-                expected="no other writer",
-                got="one at work on this file",
-                remedy="wait for it, or choose another name",
-            )
-        self.part.unlink()
-        self._fresh.unlink(missing_ok=True)
 
     @property
     def complete_snapshots(self) -> tuple[str, ...]:
@@ -291,9 +281,15 @@ class RunWriter:
         return digest.root_digest(self._file, where, digests)
 
     def abandon(self) -> None:
-        """Stop early: complete snapshots stay in `<path>.part`, which is removed if there are none."""
-        worth_keeping = False
+        """Stop early: complete snapshots stay in `<path>.part`, which is removed if there are none.
+
+        A file that had its name when `resume` continued it gets the name back, marked as interrupted.
+        """
+        worth_keeping = self._taken_back
         with contextlib.suppress(Exception):
+            if self._taken_back:
+                self.finish(interrupted=True)
+                return
             worth_keeping = bool(self.complete_snapshots)
         with contextlib.suppress(Exception):
             self._file.close()

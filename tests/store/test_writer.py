@@ -243,6 +243,36 @@ def test_what_a_killed_writer_left_is_replaced(tmp_path):
     assert os.listdir(tmp_path) == ["run.h5"]
 
 
+def test_complete_snapshots_that_a_killed_writer_left_are_not_replaced(tmp_path):
+    part = shutil.copy(runs.write_run(tmp_path / "run.h5"), tmp_path / "killed.h5.part")
+    before = part.read_bytes()
+    with pytest.raises(
+        OutputError, match=r"killed.h5.part: .* got one with 2 complete snapshots; .*resume=True, overwrite it"
+    ):
+        RunWriter(tmp_path / "killed.h5", inputs=INPUTS)
+    assert part.read_bytes() == before
+    runs.write_run(tmp_path / "killed.h5", overwrite=True)
+    assert sorted(os.listdir(tmp_path)) == ["killed.h5", "run.h5"]
+
+
+def test_a_file_that_was_continued_gets_its_name_back(tmp_path):
+    path = tmp_path / "run.h5"
+    first = RunWriter(path, inputs=INPUTS)
+    with first.snapshot("first", step=0, label="init") as snapshot:
+        snapshot.write(0, INPUTS, cases.mixed(12))
+    first.finish(interrupted=True)
+    with pytest.raises(ZeroDivisionError), RunWriter(path, inputs=INPUTS, resume=True) as run:
+        assert os.listdir(tmp_path) == ["run.h5.part"]
+        with run.snapshot("second", step=1, label="mid") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ["run.h5"]
+    with open_run(path) as run:
+        run.check_values()
+        assert [snap.id for snap in run.snapshots] == ["first", "second"]
+        assert "interrupted" in run.warnings[0]
+
+
 def test_numpy_numbers_in_a_config_and_none_left_behind_by_a_bad_one(tmp_path):
     runs.write_run(tmp_path / "run.h5", config={"lr": np.float32(0.5), "n": np.int64(3)})
     with open_run(tmp_path / "run.h5") as run:
