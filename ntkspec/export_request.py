@@ -18,6 +18,7 @@ from ntkspec.nets.devices import DEVICES, check_device
 from ntkspec.nets.run_folder import is_run_file, part_beside
 from ntkspec.report.names import apart, numbered
 from ntkspec.store.disk import check_writable
+from ntkspec.store.unfinished import check_unfinished
 
 EXAMPLE = """\
 examples:
@@ -83,6 +84,7 @@ class Request:
                     got="another kind of file",
                     remedy="move it away or choose another -o",
                 )
+        check_unfinished(part_beside(self.output), overwrite=self.overwrite)
 
     def made_from(self) -> dict[str, object]:
         """Return the options that the run file keeps, as a mapping that JSON can hold."""

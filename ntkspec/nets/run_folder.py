@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ntkspec._io import hidden_folder, remove_leftovers
 from ntkspec.errors import OutputError
 from ntkspec.store.schema import FORMAT
+from ntkspec.store.unfinished import check_unfinished
 
 __all__ = [
     "CURVE_NAME",
@@ -75,6 +76,7 @@ def check_run_file(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -
         if os.path.exists(path) and not is_run_file(path):
             expected = "no file, or a run file of ntkspec to replace"
             raise _refused(path, expected, "another kind of file", "move it away or choose another name")
+    check_unfinished(part_beside(run), overwrite=overwrite)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{folder_beside(run).name}.", dir=run.absolute().parent):
             pass

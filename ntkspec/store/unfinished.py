@@ -32,7 +32,7 @@ def check_unfinished(part: Path, *, overwrite: bool) -> None:
 
     The file may be damaged, so another process reads it first.
     """
-    if overwrite or not part.exists():
+    if overwrite or not os.path.exists(part):  # Path raises at long names
         return
     with contextlib.suppress(RunFileError), open_run(part, trial=True) as run:  # else nothing can be read
         count = len(run)

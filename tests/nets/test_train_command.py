@@ -232,6 +232,8 @@ def test_outputs_that_are_in_the_way(picture, tmp_path, capsys):
     part.write_text("mine")
     refused(capsys, command, "run.h5.part")
     assert part.read_text() == "mine"
+    part.write_bytes((Path(__file__).parents[2] / "data/golden/mpe.h5").read_bytes())
+    refused(capsys, command, "run.h5.part", "1 complete snapshot", "overwrite")
     part.unlink()
     folder = tmp_path / "run.checkpoints"
     folder.mkdir()
