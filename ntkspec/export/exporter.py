@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from ntkspec.errors import ExportError, UsageError
 from ntkspec.export.arrays import ArrayLike, as_array, as_indices, as_picture
 from ntkspec.export.driver import Options, Stream, export
 from ntkspec.export.prepare import ExportWarning, Precision
+from ntkspec.jacobian import Block
 from ntkspec.roles import Roles
 from ntkspec.store.texts import check_label, one_level
 from ntkspec.store.writer import RunWriter
@@ -62,7 +64,8 @@ class RunExporter:
         precision: "float64" (default), in which even models trained in single are evaluated, or "float32".
         memory: GiB that a chunk of samples may take. Default: a quarter of what is free, at most 0.25.
         overwrite: replace an existing run file, and snapshots that a killed process left in `<path>.part`.
-        resume: continue an interrupted file; `snapshots` then tells what is already there.
+        resume: continue an interrupted file; `snapshots` then tells what is already there. The file keeps its
+            label and config, with an `ExportWarning` where others are given or the precision is another.
         progress: show on stderr what the first snapshot will take, block by block, and a progress bar.
         say: called with a line for every snapshot and every chunk of its samples.
 
@@ -110,6 +113,12 @@ class RunExporter:
     def __enter__(self) -> RunExporter:
         writer = RunWriter(self._path, inputs=self._inputs, targets=self._targets, **self._arguments)
         self._open = self._stack.enter_context(writer)
+        try:
+            for note in writer.notes:
+                warnings.warn(note, ExportWarning, stacklevel=2)
+        except BaseException:  # where warnings are exceptions, nobody will leave the with-block
+            self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(
@@ -145,15 +154,18 @@ class RunExporter:
             picture: what the model draws, uint8 (H, W) or (H, W, 3); it is stored under the snapshot's id.
 
         Raises:
-            ExportError: the model has no per-sample Jacobian, or it cannot be computed.
+            ExportError: the model has no per-sample Jacobian that can be computed, or not as many outputs as
+                the snapshots in the file.
         """
         step = whole_number(step, "step", 0)
         label = f"step {step}" if label is None else label
         name = self._free_id(label, step) if id is None else id
         pixels = None if picture is None else as_picture(picture, name)
 
+        before = self.writer.read(self.snapshots[-1]).blocks[0] if self.snapshots else None
+
         def consume(outputs: int, bytes_a_sample: int, chunks: Stream) -> None:
-            self._check_targets(outputs)
+            self._check_outputs(outputs, before)
             with self.writer.snapshot(name, step=step, label=label, metrics=metrics) as snapshot:
                 for chunk in chunks:
                     snapshot.write(
@@ -166,10 +178,11 @@ class RunExporter:
         self._options = replace(self._options, foretell=False)  # once is enough for snapshots of one model
         if pixels is not None:
             self.picture(name, pixels)
-        for note in done.notes:
+        notes = done.notes + self._note_of_dtype(name, before)
+        for note in notes:
             warnings.warn(f"snapshot {name!r}: {note}", ExportWarning, stacklevel=2)
         roles = {block: plan.role for plan in done.plans for block in plan.names}
-        notes = done.told + done.notes
+        notes = done.told + notes
         return SnapshotSummary(name, tuple(roles), roles, done.dense, done.left_out, notes, done.regions)
 
     def picture(self, name: str, pixels: ArrayLike) -> None:
@@ -196,10 +209,25 @@ class RunExporter:
         candidates = [name, f"{name}-{step}", *(f"{name}-{step}-{k}" for k in range(2, len(taken) + 3))]
         return next(candidate for candidate in candidates if candidate not in taken)
 
-    def _check_targets(self, outputs: int) -> None:
+    def _check_outputs(self, outputs: int, before: Block | None) -> None:
+        """Raise `ExportError` unless targets and a block of an earlier snapshot have as many outputs."""
         if self._targets is not None and self._targets.shape[1] != outputs:
             raise ExportError(
                 "targets",
                 expected=f"one column for each of the model's {outputs} outputs",
                 got=f"shape {self._targets.shape}",
             )
+        if before is not None and before.outputs != outputs:
+            raise ExportError(
+                "model",
+                expected=f"{before.outputs} outputs, as in the snapshots of this file",
+                got=f"{outputs}",
+                remedy="write another model into another file",
+            )
+
+    def _note_of_dtype(self, id: str, before: Block | None) -> tuple[str, ...]:
+        """Return a note if a snapshot is stored in another precision than the one before it."""
+        now = self.writer.read(id).blocks[0].dtype
+        if before is None or now == before.dtype:
+            return ()
+        return (f"stored as {now}, though the snapshots before it are {before.dtype}",)

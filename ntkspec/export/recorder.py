@@ -61,9 +61,11 @@ class Recorder:
             snapshot, and ntk/seconds, which the snapshot took.
         say: called with a line before the first snapshot, on sizes and time, and with one after each, as
             `print` takes it.
-        overwrite: replace an existing run file at the end, and at once the `<path>.part` of a killed training.
+        overwrite: replace an existing run file at the end, and the `<path>.part` of a killed training at
+            once.
         resume: continue the file of an interrupted training, if there is one. Its snapshots are kept, and
-            steps up to the last of them are not recorded again.
+            steps up to the last of them are not recorded again. So are its label and its config, with an
+            `ExportWarning` where others are given. The model must have as many outputs as before.
 
     Raises:
         OutputError: the file exists, `<path>.part` has snapshots, or the file cannot be written.
@@ -118,17 +120,26 @@ class Recorder:
             overwrite=overwrite,
             resume=resume,
             **self._how,
-        ).__enter__()
-        self._open: RunWriter | None = self._exporter.writer
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExportWarning)  # they are noted below
+            self._open: RunWriter | None = self._exporter.__enter__().writer
         self._forecast: Forecast | None = None
-        ids = self._open.complete_snapshots
-        self._last = self._open.read(ids[-1]).step if ids else BEFORE  # the last step that was due
+        self._last = BEFORE  # the last step that was due
         self._newest = ""  # id of the newest snapshot
         self._weights: tuple[int, bytes] | None = None  # its step, and a digest of the model's weights
         self._begun = False  # whether the first snapshot is recorded, so that exceptions become warnings
         self._seen = BEFORE  # the step of the last call
         self._notes: list[str] = []  # warnings of this call
         self._noted: set[str] = set()  # of all calls
+        try:
+            if self.snapshots:
+                self._last = self._open.read(self.snapshots[-1]).step
+            for note in self._open.notes:
+                warnings.warn(note, ExportWarning, stacklevel=2)
+        except BaseException:  # where warnings are exceptions, nobody will close it
+            self.close(interrupted=True)
+            raise
 
     @property
     def snapshots(self) -> tuple[str, ...]:

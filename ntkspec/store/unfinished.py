@@ -13,7 +13,7 @@ import numpy as np
 
 from ntkspec import sandbox
 from ntkspec._io import first_line
-from ntkspec.errors import OutputError, RunFileError, UsageError
+from ntkspec.errors import OutputError, RunFileError, UsageError, shown
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray
 from ntkspec.store.disk import is_locked, open_hdf5, reserve
@@ -107,6 +107,16 @@ def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.Fil
     file.attrs["complete"] = False  # it may have been marked, but not yet renamed
     file.attrs.pop(digest.DIGEST, None)
     return file
+
+
+def kept(file: h5py.File, given: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a line for each attribute of a resumed file that differs from the one given; "" is none."""
+    stored = {name: str(file.attrs.get(name, "")) for name in given}
+    return tuple(
+        f"{name}: the file that is resumed keeps {shown(stored[name])}, not {shown(text)}"
+        for name, text in given.items()
+        if text and text != stored[name]
+    )
 
 
 def _copy_finished(old: h5py.File, new: h5py.File) -> None:

@@ -2,8 +2,8 @@
 
 The file grows under the name `<name>.part`, in HDF5's default format. Each snapshot is flushed, then marked
 complete and flushed again. Only a finished file gets its final name, by `os.replace` after an fsync. A killed
-writer leaves `<name>.part`: its complete snapshots can be read, and `resume=True` continues it. Another writer
-of the same name refuses to replace it, unless by `overwrite=True`.
+writer leaves `<name>.part`: its complete snapshots can be read, and `resume=True` continues it. Without it or
+`overwrite=True`, they are not replaced.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset, has_pairs
 from ntkspec.store.texts import check_label, check_name, to_json
-from ntkspec.store.unfinished import check_unfinished, clear, is_interrupted, reopen, take_back
+from ntkspec.store.unfinished import check_unfinished, clear, is_interrupted, kept, reopen, take_back
 
 PART = ".part"
 
@@ -50,10 +50,10 @@ class RunWriter:
         overwrite: replace an existing file, at the end, and snapshots that a killed writer left.
         resume: continue `<path>.part`, or a file that `finish` marked as interrupted, if there is one; its
             samples must be the same. It may be damaged, so another process reads it first, as with the option
-            `trial` of `ntkspec.open_run`.
+            `trial` of `ntkspec.open_run`. It keeps its label and config.
 
     Raises:
-        OutputError: the file exists, or a killed writer left complete snapshots in `<path>.part`; the folder is
+        OutputError: the file exists, a killed writer left complete snapshots in `<path>.part`, the folder is
             absent or not writable, or the disk is full.
         UsageError: shapes or types of arrays do not fit, or the file to resume has other samples.
 
@@ -90,7 +90,7 @@ class RunWriter:
         self._taken_back = resume and not self.part.exists() and is_interrupted(self.path)
         check_writable(self.path, overwrite=overwrite or self._taken_back)
         check_unfinished(self.part, overwrite=overwrite or resume)
-        label = check_label(label, "label of the run")
+        label, described = check_label(label, "label of the run"), to_json(config or {}, "config")
         samples = {
             schema.INPUTS: check_floats(inputs, "inputs", 2),
             schema.TARGETS: None if targets is None else check_floats(targets, "targets", 2),
@@ -108,15 +108,18 @@ class RunWriter:
                     got=f"{len(array)}",
                     remedy="give one row a sample",
                 )
+        self.notes: tuple[str, ...] = ()  # what was given, and a file that is resumed has otherwise
         with writing(self.path):
             if resume and self.part.exists():
                 self._file = reopen(self.part, self._fresh, self._samples)
             elif self._taken_back:
                 self._file = take_back(self.path, self.part, self._fresh, self._samples)
             else:
-                self._file = self._create(label, config or {})
+                self._file = self._create(label, described)
+                return
+        self.notes = kept(self._file, {"label": label, "config": described if config else ""})
 
-    def _create(self, label: str, config: Mapping[str, object]) -> h5py.File:
+    def _create(self, label: str, config: str) -> h5py.File:
         """Begin the file: its attributes and its samples."""
         attributes = {
             "format": schema.FORMAT,
@@ -124,7 +127,7 @@ class RunWriter:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "producer": PRODUCER,
             "label": label,
-            "config": to_json(config, "config"),
+            "config": config,
             "complete": False,
         }
         clear(self.part, self._fresh)
@@ -210,7 +213,7 @@ class RunWriter:
     def relabel(self, id: str, label: str, metrics: Mapping[str, float]) -> None:
         """Give a complete snapshot another label and other metrics.
 
-        It is complete at every moment: a process that is killed meanwhile leaves it without a digest, at most.
+        It stays complete meanwhile: a process that is killed leaves it without a digest at most.
 
         Raises:
             UsageError: JSON cannot hold the metrics.

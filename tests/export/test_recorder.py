@@ -199,6 +199,34 @@ def test_an_exception_in_training_keeps_the_snapshots(tmp_path: Path, kind: type
         Recorder(path, X, 1, resume=True)
 
 
+def test_what_a_resumed_file_keeps_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "run.h5"
+    first = Recorder(path, X, 1, label="a", config={"lr": 1})
+    first(field(), 0)
+    first.close(interrupted=True)
+    with pytest.raises(UsageError, match="config: expected a mapping that JSON can hold"):
+        Recorder(path, X, 1, resume=True, config={"lr": object()})
+    with warnings.catch_warnings(), pytest.raises(ExportWarning, match="label"):
+        warnings.simplefilter("error", ExportWarning)
+        Recorder(path, X, 1, resume=True, label="b")
+    assert list(tmp_path.iterdir()) == [path]  # the file has its name again
+    with pytest.warns(ExportWarning) as told:
+        record = Recorder(path, X, 1, resume=True, label="b", config={"lr": 2}, precision="float32")
+    assert [str(warning.message) for warning in told] == [
+        "label: the file that is resumed keeps 'a', not 'b'",
+        """config: the file that is resumed keeps '{"lr": 1}', not '{"lr": 2}'""",
+    ]
+    assert {warning.filename for warning in told} == {__file__}
+    with record:
+        with pytest.raises(ExportError, match=r"model: expected 1 outputs, as in the snapshots .* got 3"):
+            record(nn.Linear(2, 3), 1)
+        with pytest.warns(ExportWarning, match="^stored as float32, though the snapshots before it are"):
+            record(field(), 2)
+    with open_run(path) as run:
+        assert (run.label, run.config) == ("a", {"lr": 1})
+        assert [snap.step for snap in run.snapshots] == [0, 2]
+
+
 def test_an_exception_before_the_first_snapshot_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         with Recorder(tmp_path / "run.h5", X, 1):

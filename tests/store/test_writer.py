@@ -247,7 +247,8 @@ def test_complete_snapshots_that_a_killed_writer_left_are_not_replaced(tmp_path)
     part = shutil.copy(runs.write_run(tmp_path / "run.h5"), tmp_path / "killed.h5.part")
     before = part.read_bytes()
     with pytest.raises(
-        OutputError, match=r"killed.h5.part: .* got one with 2 complete snapshots; .*resume=True, overwrite it"
+        OutputError,
+        match=r"killed.h5.part: .* got one with 2 complete snapshots; .*resume=True, overwrite it",
     ):
         RunWriter(tmp_path / "killed.h5", inputs=INPUTS)
     assert part.read_bytes() == before
