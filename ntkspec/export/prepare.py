@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,24 +133,6 @@ def to_tensor(array: NDArray[np.floating], prepared: Prepared) -> Tensor:
             remedy="scale them, or export with precision='float64'",
         )
     return x
-
-
-def weights_digest(model: nn.Module) -> bytes:
-    """Return a digest of all parameters and buffers; it is random if some of them cannot be read as bytes.
-
-    Example:
-        >>> net = nn.Linear(2, 1)
-        >>> before = weights_digest(net)
-        >>> before == weights_digest(net), before == weights_digest(nn.Linear(2, 1))
-        (True, False)
-    """
-    digest = hashlib.sha256()
-    for tensor in (*model.parameters(), *model.buffers()):
-        try:
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        except (RuntimeError, TypeError, NotImplementedError):  # sparse or quantised ones
-            digest.update(os.urandom(digest.digest_size))
-    return digest.digest()
 
 
 def _check_sizes(model: nn.Module) -> None:

@@ -23,9 +23,11 @@ from ntkspec.export.due import Every, Schedule
 from ntkspec.export.exporter import RunExporter
 from ntkspec.export.foretold import Forecast
 from ntkspec.export.logged import Log, as_number, kernel_numbers
-from ntkspec.export.prepare import ExportWarning, Precision, weights_digest
+from ntkspec.export.newest import Newest, computes, weights_digest
+from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.memory import format_bytes
 from ntkspec.roles import Roles
+from ntkspec.store.snapshot_reader import Snapshot
 from ntkspec.store.writer import RunWriter
 
 Metrics = Mapping[str, float | Tensor]
@@ -126,8 +128,7 @@ class Recorder:
             self._open: RunWriter | None = self._exporter.__enter__().writer
         self._forecast: Forecast | None = None
         self._last = BEFORE  # the last step that was due
-        self._newest = ""  # id of the newest snapshot
-        self._weights: tuple[int, bytes] | None = None  # its step, and a digest of the model's weights
+        self._newest: Newest | None = None
         self._begun = False  # whether the first snapshot is recorded, so that exceptions become warnings
         self._seen = BEFORE  # the step of the last call
         self._notes: list[str] = []  # warnings of this call
@@ -159,9 +160,9 @@ class Recorder:
         Args:
             model: maps (n, d) to (n, c), each sample on its own.
             step: how many training steps the model has had, counted through all epochs.
-            label: such as "end"; a call with a label is recorded whatever the step. If the same weights were
-                recorded at this step already, that snapshot gets the label. Default: "init" at step 0, then
-                "step 100" and so on.
+            label: such as "end"; a call with a label is recorded whatever the step. If the newest snapshot is
+                of this step, with the same weights and outputs, it gets the label. Default: "init" at step 0,
+                then "step 100" and so on.
             metrics: numbers to store with the snapshot, such as {"loss": loss}. They are read only if it is
                 due; what is no finite number is left out with a warning.
 
@@ -203,16 +204,16 @@ class Recorder:
         start, written = time.perf_counter(), False
         try:
             writer, numbers = self._writer, self._finite(metrics)
-            if self._is_newest(model, step):
-                stored = writer.read(self._newest)
-                writer.relabel(self._newest, label or stored.label, {**stored.metrics, **numbers})
+            stored = self._stored(model, step)
+            if stored is not None:
+                writer.relabel(stored.id, label or stored.label, {**stored.metrics, **numbers})
                 return True
             if self._forecast is None:
                 self._foretell(model, step)
-            self._write(model, step, label, numbers)
+            self._newest = self._write(model, step, label, numbers)
             written = True
             if self._log is not None:
-                now, first = (writer.read(id).jacobian for id in (self._newest, self.snapshots[0]))
+                now, first = (writer.read(id).jacobian for id in (self._newest.id, self.snapshots[0]))
                 values = kernel_numbers(now, first)
                 self._log({**values, "ntk/seconds": time.perf_counter() - start}, step)
         except Exception as error:
@@ -225,20 +226,23 @@ class Recorder:
             self._say(f"step {step} recorded in {format_seconds(time.perf_counter() - start)}")
         return written
 
-    def _write(self, model: nn.Module, step: int, label: str | None, metrics: Mapping[str, float]) -> None:
-        """Write a snapshot."""
+    def _write(self, model: nn.Module, step: int, label: str | None, metrics: Mapping[str, float]) -> Newest:
+        """Write a snapshot, and return what is to be known of it."""
         if label is None and step == 0 and not self.snapshots:
             label = INIT
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExportWarning)  # they are noted below
             written = self._exporter.snapshot(model, step=step, label=label, metrics=metrics)
-        self._newest, self._weights = written.id, (step, weights_digest(model))
         for note in written.notes:
             self._note(note)
+        return Newest(written.id, step, weights_digest(model))
 
-    def _is_newest(self, model: nn.Module, step: int) -> bool:
-        """Return whether the newest snapshot is of this step, and the weights have not changed since."""
-        return self._weights is not None and self._weights == (step, weights_digest(model))
+    def _stored(self, model: nn.Module, step: int) -> Snapshot | None:
+        """Return the newest snapshot if it is of this step, and of what the model is now."""
+        if self._newest is None or not self._newest.is_of(model, step):
+            return None
+        stored = self._writer.read(self._newest.id)
+        return stored if computes(model, self._inputs, stored, self._how["precision"]) else None
 
     def _finite(self, metrics: Metrics) -> dict[str, float]:
         """Return the metrics that are finite numbers; note others, without which the model is recorded."""

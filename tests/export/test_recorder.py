@@ -131,6 +131,37 @@ def test_a_label_for_a_step_that_was_recorded(tmp_path: Path) -> None:
         assert run.snapshot("start").metrics == {"psnr_db": 2.5}
 
 
+class Annealed(nn.Module):
+    """A field with a factor that is neither a parameter nor a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.field, self.scale = field(), 1.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.scale * self.field(x)
+        return out
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_label_is_for_what_was_recorded_alone(tmp_path: Path, precision: Any) -> None:
+    """Where the model computes something else, or trains something else, there is another snapshot."""
+    model, seen = Annealed(), []
+    with Recorder(tmp_path / "run.h5", X, 1, precision=precision) as record:
+        for label in ("init", "again"):
+            record(model, 0, label=label)
+            seen.append(len(record.snapshots))
+        model.scale = 1.01
+        record(model, 0, label="annealed")
+        model.field[0].bias.requires_grad_(False)
+        record(model, 0, label="frozen")
+        record(model, 1, label="later")
+    with open_run(tmp_path / "run.h5") as run:
+        assert {snap.label for snap in run} == {"again", "annealed", "frozen", "later"}
+        assert seen == [1, 1]
+        np.testing.assert_allclose(run["annealed"].outputs, 1.01 * run["again"].outputs, rtol=1e-5)
+
+
 def test_metrics_that_are_no_numbers_do_not_lose_the_snapshot(tmp_path: Path) -> None:
     with Recorder(tmp_path / "run.h5", X, 1) as record:
         with pytest.warns(ExportWarning, match="metric loss is left out"):
