@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,19 +34,23 @@ class Schedule:
         """Make a schedule of what a caller gave.
 
         Raises:
-            UsageError: it is neither a number of steps, 1 or more, nor steps, 0 or more.
+            UsageError: it is neither a number of steps, 1 or more, nor one or more steps, each 0 or more.
         """
         if isinstance(every, Iterable) and not isinstance(every, str | bytes):
-            return Schedule(tuple(sorted({whole_number(step, "a step of every", 0) for step in every})))
-        try:
-            return Schedule(whole_number(every, "every", 1))
-        except UsageError:
-            raise UsageError(
-                "every",
-                expected="a number of steps, 1 or more, or the steps themselves",
-                got=shown(every),
-                remedy="e.g. 100, or [0, 1, 10, 100, 1000]",
-            ) from None
+            got = "a list without any"
+            steps = tuple(sorted({whole_number(step, "a step of every", 0) for step in every}))
+            if steps:
+                return Schedule(steps)
+        else:
+            got = shown(every)
+            with contextlib.suppress(UsageError):
+                return Schedule(whole_number(every, "every", 1))
+        raise UsageError(
+            "every",
+            expected="a number of steps, 1 or more, or the steps themselves",
+            got=got,
+            remedy="e.g. 100, or [0, 1, 10, 100, 1000]",
+        )
 
     def due(self, step: int, last: int) -> bool:
         """Return whether a step later than `last`, but not than `step`, is one of the schedule's."""

@@ -94,11 +94,13 @@ class RecorderCallback(_base()):  # type: ignore[misc]  # either package's, so i
         if self._record is not None:
             self._call(trainer, pl_module, "end")
             self._record.close()
+            self._record = None
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Keep the snapshots that are complete."""
         if self._record is not None:
             self._record.close(interrupted=True)
+            self._record = None
 
     def _call(self, trainer: Any, pl_module: Any, label: str | None = None) -> None:
         assert self._record is not None

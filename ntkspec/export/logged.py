@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
+from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.choose import solve_all
@@ -52,6 +54,17 @@ def kernel_numbers(jacobian: Jacobian, first: Jacobian) -> dict[str, float]:
         "kernel_distance": moved.value,
     }
     return {f"ntk/{name}": value for name, value in numbers.items() if value is not None}
+
+
+def numbers_by_name(metrics: object) -> Mapping[str, Any]:
+    """Return a mapping, an empty one for None; raise `UsageError` for anything else."""
+    if metrics is None:
+        return {}
+    if not isinstance(metrics, Mapping):
+        raise UsageError(
+            "metrics", expected="numbers by name", got=shown(metrics), remedy="e.g. {'loss': loss}"
+        )
+    return metrics
 
 
 def as_number(value: object) -> float:

@@ -66,7 +66,7 @@ def computes(
     stored = snapshot.outputs
     prepared = prepare(model, precision)
     with evaluation(prepared.device, prepared.dtype):
-        parts = torch.split(to_tensor(inputs, prepared), ROWS)  # type: ignore[no-untyped-call]
+        parts = torch.split(to_tensor(inputs, prepared), ROWS)
         outputs = [evaluate(prepared.model, part, connected=False).detach().cpu().numpy() for part in parts]
     now, limit = np.concatenate(outputs), LIMITS[stored.dtype.name] * np.abs(stored).max()
     return now.shape == stored.shape and bool(np.abs(now - stored).max() <= limit)

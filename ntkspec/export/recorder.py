@@ -22,13 +22,13 @@ from ntkspec.export.driver import forecast
 from ntkspec.export.due import Every, Schedule
 from ntkspec.export.exporter import RunExporter
 from ntkspec.export.foretold import Forecast
-from ntkspec.export.logged import Log, as_number, kernel_numbers
+from ntkspec.export.logged import Log, as_number, kernel_numbers, numbers_by_name
 from ntkspec.export.newest import Newest, computes, weights_digest
 from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.memory import format_bytes
 from ntkspec.roles import Roles
 from ntkspec.store.snapshot_reader import Snapshot
-from ntkspec.store.writer import RunWriter
+from ntkspec.store.texts import check_label
 
 Metrics = Mapping[str, float | Tensor]
 BEFORE = -1  # a step before all others
@@ -125,7 +125,8 @@ class Recorder:
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExportWarning)  # they are noted below
-            self._open: RunWriter | None = self._exporter.__enter__().writer
+            self._writer = self._exporter.__enter__().writer
+        self._closed: tuple[str, ...] | None = None  # the snapshots of a recorder that is closed
         self._forecast: Forecast | None = None
         self._last = BEFORE  # the last step that was due
         self._newest: Newest | None = None
@@ -135,8 +136,8 @@ class Recorder:
         self._noted: set[str] = set()  # of all calls
         try:
             if self.snapshots:
-                self._last = self._open.read(self.snapshots[-1]).step
-            for note in self._open.notes:
+                self._last = self._writer.read(self.snapshots[-1]).step
+            for note in self._writer.notes:
                 warnings.warn(note, ExportWarning, stacklevel=2)
         except BaseException:  # where warnings are exceptions, nobody will close it
             self.close(interrupted=True)
@@ -144,8 +145,13 @@ class Recorder:
 
     @property
     def snapshots(self) -> tuple[str, ...]:
-        """Return the ids of the snapshots that are complete, in order of step."""
-        return self._writer.complete_snapshots
+        """Return the ids of the snapshots that are complete, in order of step; also of a closed recorder."""
+        return self._writer.complete_snapshots if self._closed is None else self._closed
+
+    def __repr__(self) -> str:
+        count = len(self.snapshots)
+        state = "" if self._closed is None else ", closed"
+        return f"Recorder({str(self._writer.path)!r}, {count} snapshot{'s' * (count != 1)}{state})"
 
     @property
     def forecast(self) -> Forecast | None:
@@ -170,17 +176,19 @@ class Recorder:
             Whether the model was recorded.
 
         Raises:
-            UsageError: the step is no whole number.
+            UsageError: the step, the label or the metrics are of a wrong type, or the recorder is closed.
             Exception: the first snapshot cannot be recorded or logged; for later ones this is a warning.
         """
-        step = whole_number(step, "step", 0)
+        step, metrics = whole_number(step, "step", 0), numbers_by_name(metrics)
+        label = None if label is None else check_label(label, "label")
+        due = self.due(step)
         if step < self._seen:
             self._note(
                 f"a call of step {step} came after one of step {self._seen}, and none up to {self._last} is "
                 "recorded again; count steps through all epochs"
             )
         self._seen = step
-        recorded = (label is not None or self.due(step)) and self._record(model, step, label, metrics or {})
+        recorded = (label is not None or due) and self._record(model, step, label, metrics)
         notes, self._notes = self._notes, []
         for note in notes:
             warnings.warn(note, ExportWarning, stacklevel=2)
@@ -188,6 +196,9 @@ class Recorder:
 
     def due(self, step: int) -> bool:
         """Return whether a call at this step would be recorded, for what should be computed only then.
+
+        Raises:
+            UsageError: the step is no whole number, or the recorder is closed.
 
         Example:
             >>> import tempfile
@@ -197,23 +208,30 @@ class Recorder:
             (False, True)
             >>> record.close()
         """
+        step = whole_number(step, "step", 0)
+        if self._closed is not None:
+            raise UsageError(
+                "Recorder",
+                expected="to be used before it is closed",
+                got="a use after that",
+                remedy="record inside the with-block, or before close()",
+            )
         return self._last == BEFORE or self._schedule.due(step, self._last)
 
     def _record(self, model: nn.Module, step: int, label: str | None, metrics: Metrics) -> bool:
         """Record the model, with its numbers for the log; return whether its snapshot is in the file."""
         start, written = time.perf_counter(), False
         try:
-            writer, numbers = self._writer, self._finite(metrics)
-            stored = self._stored(model, step)
+            numbers, stored = self._finite(metrics), self._stored(model, step)
             if stored is not None:
-                writer.relabel(stored.id, label or stored.label, {**stored.metrics, **numbers})
+                self._writer.relabel(stored.id, label or stored.label, {**stored.metrics, **numbers})
                 return True
             if self._forecast is None:
                 self._foretell(model, step)
             self._newest = self._write(model, step, label, numbers)
             written = True
             if self._log is not None:
-                now, first = (writer.read(id).jacobian for id in (self._newest.id, self.snapshots[0]))
+                now, first = (self._writer.read(id).jacobian for id in (self._newest.id, self.snapshots[0]))
                 values = kernel_numbers(now, first)
                 self._log({**values, "ntk/seconds": time.perf_counter() - start}, step)
         except Exception as error:
@@ -282,10 +300,10 @@ class Recorder:
         Raises:
             OutputError: the file cannot be written.
         """
-        writer, self._open = self._open, None
-        if writer is None:
+        if self._closed is not None:
             return
-        if writer.complete_snapshots:
+        writer, self._closed = self._writer, self.snapshots
+        if self._closed:
             writer.finish(interrupted=interrupted)
             return
         writer.abandon()
@@ -299,14 +317,3 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(interrupted=kind is not None)
-
-    @property
-    def _writer(self) -> RunWriter:
-        if self._open is None:
-            raise UsageError(
-                "Recorder",
-                expected="to be used before it is closed",
-                got="a use after that",
-                remedy="record inside the with-block, or before close()",
-            )
-        return self._open

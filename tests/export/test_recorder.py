@@ -50,7 +50,6 @@ def weights(model: nn.Module) -> torch.Tensor:
         ([2, 5], [0, 2, 5, 7]),
         (range(0, 100, 4), [0, 4, 7]),
         (np.geomspace(1, 4, 3).astype(int), [0, 1, 2, 4, 7]),
-        ((), [0, 7]),
     ],
 )
 def test_due_steps_are_recorded_as_the_model_is_then(tmp_path: Path, every: Any, steps: list[int]) -> None:
@@ -102,7 +101,7 @@ def test_calls_in_jumps_and_calls_that_are_not_due() -> None:
     ]
     assert hundreds.count(0) is None
     assert [listed.count(first) for first in (0, 5, 6, 40, 99)] == [4, 3, 3, 1, 1]
-    for every in (0, -1, True, 2.5, "10", None, [1.5], [-1]):
+    for every in (0, -1, True, 2.5, "10", None, [1.5], [-1], [], np.array([], int)):
         with pytest.raises(UsageError, match="every"):
             Schedule.of(every)  # type: ignore[arg-type]
 
@@ -284,12 +283,24 @@ def test_the_first_snapshot_raises_and_later_ones_warn(tmp_path: Path) -> None:
             record(diverged, 3)
         record(field(), 4)
         assert record.snapshots == ("init", "step 4")
-    with pytest.warns(
-        ExportWarning, match="step 5: it was not recorded: Recorder: expected to be used before"
-    ):
-        record(field(), 5)
     with open_run(tmp_path / "run.h5") as run:
         run.check_values()
+
+
+def test_mistakes_of_the_caller_are_errors_at_once(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "run.h5", X, 10) as record:
+        record(field(), 0)
+        for wrong in ({"label": 5}, {"metrics": [0.5]}, {"step": 1.5}):
+            with pytest.raises(UsageError, match=next(iter(wrong))):
+                record(**{"model": field(), "step": 10, **wrong})
+        with pytest.raises(UsageError, match="step"):
+            record.due(2.5)  # type: ignore[arg-type]
+        assert repr(record) == f"Recorder('{tmp_path / 'run.h5'}', 1 snapshot)"
+    assert record.snapshots == ("init",)
+    assert repr(record) == f"Recorder('{tmp_path / 'run.h5'}', 1 snapshot, closed)"
+    for use in (lambda: record(field(), 5), lambda: record.due(5)):
+        with pytest.raises(UsageError, match="Recorder: expected to be used before it is closed"):
+            use()
 
 
 def test_a_disk_that_fills_up_loses_one_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
