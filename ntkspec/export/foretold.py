@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ntkspec.durations import format_seconds
 from ntkspec.export.layout import BlockPlan
@@ -86,6 +88,16 @@ class Forecast:
         whole = "" if snapshots is None else f", {format_bytes(snapshots * self.bytes)} in all"
         cost = f"about {format_bytes(self.working)} of memory and {format_seconds(self.seconds)}"
         return f"{count} of {format_bytes(self.bytes)}{whole}; each takes {cost}"
+
+    def lacking_room(self, path: Path, snapshots: int) -> str:
+        """Return a warning if the disk of a file has less room than so many snapshots take, else ""."""
+        free, needed = shutil.disk_usage(path.parent).free, snapshots * self.bytes
+        if needed <= free:
+            return ""
+        return (
+            f"{path.name} will take {format_bytes(needed)}, and the disk has {format_bytes(free)} free; "
+            "record fewer steps or samples"
+        )
 
     def __str__(self) -> str:
         """Return a table of the blocks and their sizes, with the time."""

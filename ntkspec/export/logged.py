@@ -11,20 +11,22 @@ import torch
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel
+from ntkspec.memory import format_bytes
 from ntkspec.spectral.choose import solve_all
 from ntkspec.spectral.distance import Reference
 
 Log = Callable[[dict[str, float], int], object]  # called with the numbers by name, and the step
 
 
-def kernel_numbers(jacobian: Jacobian, first: Jacobian) -> dict[str, float]:
+def kernel_numbers(id: str, jacobian: Jacobian, first: Reference) -> dict[str, float]:
     """Return the numbers of the kernel of all blocks, without those that are not known.
 
     They are computed on the CPU: a GPU is left to the training.
 
     Args:
+        id: of the snapshot.
         jacobian: of the snapshot.
-        first: of the first snapshot, from whose kernel the distance is measured.
+        first: the first snapshot, from whose kernel the distance is measured.
 
     Returns:
         ntk/lambda_max, ntk/lambda_min, ntk/lambda_min_at_most (an upper bound, in place of ntk/lambda_min
@@ -38,15 +40,17 @@ def kernel_numbers(jacobian: Jacobian, first: Jacobian) -> dict[str, float]:
     Example:
         >>> import ntkspec
         >>> with ntkspec.open_run("data/golden/mpe.h5") as run:
-        ...     numbers = kernel_numbers(run.snapshot("init").jacobian, run.snapshot("init").jacobian)
+        ...     jacobian = run.snapshot("init").jacobian
+        ...     numbers = kernel_numbers("init", jacobian, Reference("init", {"total": jacobian}))
         >>> numbers["ntk/resolved"], numbers["ntk/kernel_distance"]
         (40.0, 0.0)
     """
     kernels = {"total": Kernel.from_jacobian(jacobian, backend="cpu")}
     spectrum = solve_all(kernels)["total"]
-    moved = Reference("first", {"total": first}).distances("now", kernels)["total"]
+    moved = first.distances(id, kernels)["total"]
+    zero = kernels["total"].trace == 0
     numbers = {
-        "lambda_max": spectrum.lambda_max,
+        "lambda_max": 0.0 if zero else spectrum.lambda_max,
         "lambda_min": spectrum.lambda_min,
         "lambda_min_at_most": spectrum.smallest_at_most if spectrum.lambda_min is None else None,
         "resolved": float(spectrum.resolved),
@@ -54,6 +58,16 @@ def kernel_numbers(jacobian: Jacobian, first: Jacobian) -> dict[str, float]:
         "kernel_distance": moved.value,
     }
     return {f"ntk/{name}": value for name, value in numbers.items() if value is not None}
+
+
+def cost_of_log(samples: int) -> str:
+    """Say what the numbers of a kernel cost beside a snapshot, of which only the least memory is known.
+
+    Example:
+        >>> cost_of_log(1000)
+        'beside it, log= finds the eigenvalues of a kernel of 7.63 MiB on the CPU'
+    """
+    return f"beside it, log= finds the eigenvalues of a kernel of {format_bytes(8 * samples**2)} on the CPU"
 
 
 def numbers_by_name(metrics: object) -> Mapping[str, Any]:
@@ -65,6 +79,19 @@ def numbers_by_name(metrics: object) -> Mapping[str, Any]:
             "metrics", expected="numbers by name", got=shown(metrics), remedy="e.g. {'loss': loss}"
         )
     return metrics
+
+
+def finite(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
+    """Return the metrics that are finite numbers, and a line for each of the others, which are left out.
+
+    Example:
+        >>> finite({"loss": torch.tensor(0.5), "psnr_db": math.inf})
+        ({'loss': 0.5}, ['metric psnr_db is left out where it is no finite number'])
+    """
+    numbers = {name: as_number(value) for name, value in metrics.items()}
+    kept = {name: number for name, number in numbers.items() if math.isfinite(number)}
+    others = [name for name in numbers if name not in kept]
+    return kept, [f"metric {name} is left out where it is no finite number" for name in others]
 
 
 def as_number(value: object) -> float:

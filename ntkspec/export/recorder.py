@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 
@@ -22,11 +21,12 @@ from ntkspec.export.driver import forecast
 from ntkspec.export.due import Every, Schedule
 from ntkspec.export.exporter import RunExporter
 from ntkspec.export.foretold import Forecast
-from ntkspec.export.logged import Log, as_number, kernel_numbers, numbers_by_name
+from ntkspec.export.logged import Log, cost_of_log, finite, kernel_numbers, numbers_by_name
 from ntkspec.export.newest import Newest, computes, weights_digest
 from ntkspec.export.prepare import ExportWarning, Precision
-from ntkspec.memory import format_bytes
+from ntkspec.memory import budget_bytes
 from ntkspec.roles import Roles
+from ntkspec.spectral.distance import Reference
 from ntkspec.store.snapshot_reader import Snapshot
 from ntkspec.store.texts import check_label
 
@@ -56,11 +56,11 @@ class Recorder:
             `numpy.geomspace(1, 10_000, 20).astype(int)`. A due step that is left out is made up for at the
             next call.
         targets: (n, c), optional; (n,) is taken as (n, 1).
-        indices, label, config, roles, precision, memory: as for `RunExporter`.
+        indices, label, config, roles, precision, memory: as for `RunExporter`; `memory` limits a chunk alone.
         log: called after every snapshot with numbers of its kernel by name and the step, as `wandb.log` takes
             them: ntk/lambda_max, ntk/lambda_min (or, where that is not resolved, an upper bound,
             ntk/lambda_min_at_most), ntk/resolved, ntk/effective_rank, ntk/kernel_distance from the first
-            snapshot, and ntk/seconds, which the snapshot took.
+            snapshot, and ntk/seconds, which the snapshot took. They cost memory and time beside the snapshot.
         say: called with a line before the first snapshot, on sizes and time, and with one after each, as
             `print` takes it.
         overwrite: replace an existing run file at the end, and the `<path>.part` of a killed training at
@@ -155,7 +155,10 @@ class Recorder:
 
     @property
     def forecast(self) -> Forecast | None:
-        """Return sizes, memory and time of one snapshot, estimated before the first one; None until then."""
+        """Return sizes, memory and time of one snapshot, estimated before the first one; None until then.
+
+        What the numbers for `log` take is not in it.
+        """
         return self._forecast
 
     def __call__(
@@ -222,7 +225,9 @@ class Recorder:
         """Record the model, with its numbers for the log; return whether its snapshot is in the file."""
         start, written = time.perf_counter(), False
         try:
-            numbers, stored = self._finite(metrics), self._stored(model, step)
+            numbers, notes = finite(metrics)
+            self._note(*notes)
+            stored = self._stored(model, step)
             if stored is not None:
                 self._writer.relabel(stored.id, label or stored.label, {**stored.metrics, **numbers})
                 return True
@@ -231,8 +236,8 @@ class Recorder:
             self._newest = self._write(model, step, label, numbers)
             written = True
             if self._log is not None:
-                now, first = (self._writer.read(id).jacobian for id in (self._newest.id, self.snapshots[0]))
-                values = kernel_numbers(now, first)
+                now = self._writer.read(self._newest.id)
+                values = kernel_numbers(now.id, now.jacobian, self._first)
                 self._log({**values, "ntk/seconds": time.perf_counter() - start}, step)
         except Exception as error:
             if not self._begun:
@@ -251,9 +256,14 @@ class Recorder:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExportWarning)  # they are noted below
             written = self._exporter.snapshot(model, step=step, label=label, metrics=metrics)
-        for note in written.notes:
-            self._note(note)
+        self._note(*written.notes)
         return Newest(written.id, step, weights_digest(model))
+
+    @cached_property
+    def _first(self) -> Reference:
+        """The first snapshot, for distances from its kernel; its Jacobian is read once if it is small."""
+        first = self._writer.read(self.snapshots[0])
+        return Reference.from_snapshot(first.id, first.jacobian, (), budget_bytes())
 
     def _stored(self, model: nn.Module, step: int) -> Snapshot | None:
         """Return the newest snapshot if it is of this step, and of what the model is now."""
@@ -262,31 +272,20 @@ class Recorder:
         stored = self._writer.read(self._newest.id)
         return stored if computes(model, self._inputs, stored, self._how["precision"]) else None
 
-    def _finite(self, metrics: Metrics) -> dict[str, float]:
-        """Return the metrics that are finite numbers; note others, without which the model is recorded."""
-        numbers = {name: as_number(value) for name, value in metrics.items()}
-        for name, number in numbers.items():
-            if not math.isfinite(number):
-                self._note(f"metric {name} is left out where it is no finite number")
-        return {name: number for name, number in numbers.items() if math.isfinite(number)}
-
     def _foretell(self, model: nn.Module, step: int) -> None:
-        """Estimate sizes and time, say them, and note it if the disk has no room for all snapshots."""
+        """Estimate sizes and time, say them, and note it if the disk lacks room for what is known to come."""
         self._forecast = forecast(model, self._inputs, **self._how)
         count, path = self._schedule.count(step), self._writer.path
-        self._say(f"{path.name}: {self._forecast.of_file(count)}")
-        free, needed = shutil.disk_usage(path.parent).free, (count or 1) * self._forecast.bytes
-        if needed > free:
-            self._note(
-                f"{path.name} will take {format_bytes(needed)}, and the disk has {format_bytes(free)} free; "
-                "record fewer steps or samples"
-            )
+        beside = "" if self._log is None else f"; {cost_of_log(len(self._inputs))}"
+        self._say(f"{path.name}: {self._forecast.of_file(count)}{beside}")
+        self._note(self._forecast.lacking_room(path, count or 1))
 
-    def _note(self, line: str) -> None:
+    def _note(self, *lines: str) -> None:
         """Warn at the end of this call, once of each thing."""
-        if line not in self._noted:
-            self._noted.add(line)
-            self._notes.append(line)
+        for line in lines:
+            if line and line not in self._noted:
+                self._noted.add(line)
+                self._notes.append(line)
 
     # -- the end
 

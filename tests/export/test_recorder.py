@@ -198,6 +198,26 @@ def test_an_unresolved_eigenvalue_is_logged_as_a_bound(tmp_path: Path) -> None:
     assert "ntk/lambda_min" not in seen[0]
 
 
+def test_a_kernel_that_is_zero_is_logged_as_zero(tmp_path: Path) -> None:
+    class Zero(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.weight * 0 * x[:, :1]
+
+    seen: list[dict[str, float]] = []
+    said: list[str] = []
+    with Recorder(
+        tmp_path / "run.h5", X, 1, log=lambda values, step: seen.append(values), say=said.append
+    ) as record:
+        record(Zero(), 0)
+    del seen[0]["ntk/seconds"]
+    assert seen == [{"ntk/lambda_max": 0, "ntk/lambda_min": 0, "ntk/resolved": 0}]
+    assert said[0].endswith("; beside it, log= finds the eigenvalues of a kernel of 1.12 KiB on the CPU")
+
+
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
 def test_an_exception_in_training_keeps_the_snapshots(tmp_path: Path, kind: type[BaseException]) -> None:
     path, model = tmp_path / "run.h5", field()
