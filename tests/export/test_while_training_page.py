@@ -26,10 +26,14 @@ class Package(ModuleType):
 
 
 class Trainer:
-    is_global_zero, global_step, callback_metrics = True, 0, SimpleNamespace(items=dict)
+    """Calls a callback before the first step and after the last one."""
+
+    is_global_zero = True
 
     def __init__(self, max_steps: int, callbacks: list[Any]) -> None:
         self.steps, self.callbacks = max_steps, callbacks
+        self.global_step = 0
+        self.callback_metrics: dict[str, float] = {}
 
     def fit(self, module: Any, loader: Any) -> None:
         (callback,) = self.callbacks
@@ -43,7 +47,12 @@ def test_the_code_of_the_page(
 ) -> None:
     logged: list[tuple[str, int]] = []
     board = SimpleNamespace(add_scalar=lambda name, value, step: logged.append((name, step)))
-    wandb = Package("wandb", init=lambda **_: None, log=lambda values, step: logged.append(("wandb", step)))
+    wandb = Package(
+        "wandb",
+        init=lambda **_: None,
+        define_metric=lambda name, step_metric: None,
+        log=lambda values, step=None: logged.append(("wandb", values.get("ntk/step", step))),
+    )
     pl = Package("lightning.pytorch", Trainer=Trainer, Callback=type("Callback", (), {}))
     for package in (
         wandb,
