@@ -161,7 +161,6 @@ class RunExporter:
         label = f"step {step}" if label is None else label
         name = self._free_id(label, step) if id is None else id
         pixels = None if picture is None else as_picture(picture, name)
-
         before = self.writer.read(self.snapshots[-1]).blocks[0] if self.snapshots else None
 
         def consume(outputs: int, bytes_a_sample: int, chunks: Stream) -> None:

@@ -21,7 +21,8 @@ Log = Callable[[dict[str, float], int], object]  # called with the numbers by na
 def kernel_numbers(id: str, jacobian: Jacobian, first: Reference) -> dict[str, float]:
     """Return the numbers of the kernel of all blocks, without those that are not known.
 
-    They are computed on the CPU: a GPU is left to the training.
+    They are computed on the CPU: a GPU is left to the training. The first snapshot is not computed again for
+    its own distance; for later ones, its kernel is formed in tiles and not kept.
 
     Args:
         id: of the snapshot.
@@ -61,13 +62,15 @@ def kernel_numbers(id: str, jacobian: Jacobian, first: Reference) -> dict[str, f
 
 
 def cost_of_log(samples: int) -> str:
-    """Say what the numbers of a kernel cost beside a snapshot, of which only the least memory is known.
+    """Say that the numbers of a kernel cost more than the snapshot; only the size of the kernel is known.
 
     Example:
         >>> cost_of_log(1000)
-        'beside it, log= finds the eigenvalues of a kernel of 7.63 MiB on the CPU'
+        'log= takes more: it finds the eigenvalues of a kernel of 7.63 MiB on the CPU'
     """
-    return f"beside it, log= finds the eigenvalues of a kernel of {format_bytes(8 * samples**2)} on the CPU"
+    return (
+        f"log= takes more: it finds the eigenvalues of a kernel of {format_bytes(8 * samples**2)} on the CPU"
+    )
 
 
 def numbers_by_name(metrics: object) -> Mapping[str, Any]:

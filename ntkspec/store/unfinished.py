@@ -88,7 +88,7 @@ def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.Fil
             str(part),
             expected="an interrupted run file to resume",
             got="a link",
-            remedy="delete it, or start without resume",
+            remedy="delete it, or give overwrite in place of resume",
         )
     size = part.stat().st_size
     seconds = sandbox.SECONDS + min(size // 2**21, 60)
@@ -145,7 +145,7 @@ def _open_part(part: Path, mode: str, samples: Mapping[str, AnyArray]) -> h5py.F
             str(part),
             expected="the samples of this run",
             got="other samples",
-            remedy="delete it, or start without resume",
+            remedy="delete it, or give overwrite in place of resume",
         )
     return file
 
@@ -164,7 +164,7 @@ def _read(part: Path, mode: str) -> tuple[h5py.File, dict[str, AnyArray]]:
             str(part),
             expected="an interrupted run file to resume",
             got=first_line(error),
-            remedy="delete it, or start without resume",
+            remedy="delete it, or give overwrite in place of resume",
         ) from None
     return file, stored
 

@@ -215,7 +215,7 @@ def test_a_kernel_that_is_zero_is_logged_as_zero(tmp_path: Path) -> None:
         record(Zero(), 0)
     del seen[0]["ntk/seconds"]
     assert seen == [{"ntk/lambda_max": 0, "ntk/lambda_min": 0, "ntk/resolved": 0}]
-    assert said[0].endswith("; beside it, log= finds the eigenvalues of a kernel of 1.12 KiB on the CPU")
+    assert said[0].endswith("; log= takes more: it finds the eigenvalues of a kernel of 1.12 KiB on the CPU")
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
