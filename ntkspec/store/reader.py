@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
-from ntkspec.display import html_table, listed
+from ntkspec.display import NotAnArray, html_table, listed
 from ntkspec.errors import RunFileError
 from ntkspec.memory import budget_bytes
 from ntkspec.store import checks, digest, schema
@@ -28,7 +28,7 @@ from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.stored import Stored, open_stored, require_open
 
 
-class Run:
+class Run(NotAnArray):
     """An open run file, as `open_run` gives it: a context manager. Every process opens the file for itself.
 
     Example:
@@ -37,6 +37,8 @@ class Run:
         ...     print(run)
         Run('data/golden/mpe.h5', 'MPE', 40 samples, snapshots: init)
     """
+
+    _ARRAYS = "one of its arrays: .inputs, .targets, or the Jacobian of a snapshot"
 
     def __init__(self, path: Path, file: h5py.File, budget: int, trial: bool = False) -> None:
         self.path = path
@@ -65,7 +67,7 @@ class Run:
         self._check_digests()
 
     def __repr__(self) -> str:
-        snapshots = listed([snap.id for snap in self.snapshots])
+        snapshots = listed([snap.id for snap in self.snapshots]) + ("" if self.complete else ", interrupted")
         return f"Run({str(self.path)!r}, {self.label!r}, {self.samples} samples, snapshots: {snapshots})"
 
     def _repr_html_(self) -> str:
@@ -108,10 +110,10 @@ class Run:
     # -- snapshots
 
     def snapshot(self, key: str | int) -> Snapshot:
-        """Return the snapshot with this id, else the last one with this label or step.
+        """Return the last snapshot with this label, else the one with this id or step.
 
         Args:
-            key: an id, a label or a step; -1 for the last snapshot of all.
+            key: a label, an id, or a step as a number or in digits; -1 for the last snapshot of all.
 
         Raises:
             UsageError: there is none.
