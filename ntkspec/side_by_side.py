@@ -33,7 +33,7 @@ def analyze_runs(
     method: MethodChoice = "auto",
     k: int | None = None,
     outputs: Outputs = "trace",
-    drop: Sequence[Sequence[str]] = (),
+    drop: Sequence[str | Sequence[str]] = (),
     baseline: str | None = None,
     backend: Choice | Backend = "auto",
     precision: Precision = "float64",
@@ -58,7 +58,7 @@ def analyze_runs(
         beside: an earlier report, as this function or `ntkspec.read_report` returns it. Its runs come first,
             as they are: nothing of them is computed again. One of the same file and samples as one of `paths`
             is replaced, and a warning of the new report says so.
-        drop: further ablations, each a set of roles or block names to leave out.
+        drop: further ablations, each a role or the name of a block to leave out, or several of them.
         baseline: label of the run to compare with; default: that of `beside`, or the only one called
             "baseline", if any.
         everywhere: further run files of the same networks at every pixel, as `ntkspec.train --everywhere`
@@ -86,7 +86,7 @@ def analyze_runs(
         method=method,
         k=k,
         outputs=outputs,
-        drop=tuple(map(tuple, drop)),
+        drop=tuple((words,) if isinstance(words, str) else tuple(words) for words in drop),
         backend=backend if isinstance(backend, str) else backend.name,
         precision=precision,
         memory=memory,
@@ -99,6 +99,9 @@ def analyze_runs(
     files = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     if not files:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
+    for place, file in enumerate(files):
+        if any(file.resolve() == other.resolve() for other in files[:place]):
+            raise UsageError("analyze", expected="each run file once", got=f"{file} twice")
     earlier = () if beside is None else _earlier_runs(beside, outputs, work.engine.name)
     wanted = baseline if baseline is not None else beside.baseline if beside is not None else None
     reports, reference = _reports(work, files, everywhere, earlier, wanted, kernels, trial)

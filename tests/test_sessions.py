@@ -73,7 +73,7 @@ def test_notebooks_show_tables(run, report, total):
     for thing, text in (
         (run, "init"),
         (run["init"], "Jacobian"),
-        (run["init"].jacobian, "SparseFactor"),
+        (run["init"].jacobian, "sparse"),
         (total, "40 of 40 eigenvalues"),
         (report, "no_grid"),
         (report["MPE"], "lambda_min"),
@@ -154,6 +154,8 @@ def test_runs_and_reports_are_asked_by_label_and_step(run, report):
     assert [each.label for each in report] == ["MPE", "FFE"]
     assert len(report) == 2
     assert report["MPE"][0] is report["MPE"]["init"] is report["MPE"][-1] is next(iter(report["MPE"]))
+    assert report[0] is report["MPE"]
+    assert report[-1] is report["FFE"]
     assert run["0"] is run[np.int64(0)] is run["init"]
     for ask in (lambda: run[False], lambda: run[0.0], lambda: run[np.zeros(2)]):
         with pytest.raises(UsageError, match="expected one of init"):
@@ -161,8 +163,11 @@ def test_runs_and_reports_are_asked_by_label_and_step(run, report):
     for ask in (lambda: run["end"], lambda: report["MPE"]["end"]):
         with pytest.raises(UsageError, match=r"expected one of init \(label 'init', step 0\), got 'end'"):
             ask()
-    with pytest.raises(UsageError, match="expected one of MPE, FFE, got 'MPE '"):
-        _ = report["MPE "]
+    for key in ("MPE ", 2, -3, True, None):
+        with pytest.raises(UsageError, match="expected one of MPE, FFE, got"):
+            _ = report[key]
+    with pytest.raises(UsageError, match="expected one of init"):
+        _ = run[-2]
 
 
 def test_a_label_that_several_snapshots_share_names_the_last(report):
@@ -261,6 +266,26 @@ def test_labels_that_a_report_has_already_are_told_apart(report):
     )
     both = ntkspec.analyze_runs("data/golden/ffe.h5", beside=copy, backend="cpu", k=3)
     assert [each.label for each in both] == ["MPE", "FFE [FFE]", "FFE [ffe] #2"]
+
+
+def test_a_file_is_analysed_once(tmp_path):
+    link = tmp_path / "link.h5"
+    link.symlink_to(Path("data/golden/mpe.h5").absolute())
+    with pytest.raises(UsageError, match=r"expected each run file once, got .*link.h5 twice"):
+        ntkspec.analyze_runs(["data/golden/mpe.h5", link], backend="cpu")
+
+
+def test_an_ablation_may_be_a_word():
+    report = ntkspec.analyze_runs("data/golden/mpe.h5", drop=["grid"], k=3, backend="cpu")
+    (found,) = {*report[0][0].spectra} - {"total", "no_grid", "grid"}
+    assert "grid" in found
+
+
+@pytest.mark.parametrize("what", ["run.h5", np.zeros((3, 2)), 7])
+def test_what_is_no_jacobian_is_refused_in_a_line(what):
+    for use in (ntkspec.spectrum, ntkspec.gram, ntkspec.operator, ntkspec.bounds.certified):
+        with pytest.raises(UsageError, match=r"kernel: expected a Jacobian, such as run\['end'\]\.jacobian"):
+            use(what)
 
 
 def test_only_a_report_stands_beside():

@@ -94,23 +94,28 @@ def ranking(report: Report) -> str:
 
 
 def without_grid(run: StyledRun) -> str:
-    """Return a sentence on lambda_min with and without the grid's gradients; "" if either is not known."""
+    """Return a sentence on small eigenvalues with and without the grid's gradients; "" if not both are known.
+
+    It compares the smallest ones. If that without is no number, it compares the last that is one, since a
+    single zero among hundreds of eigenvalues says little.
+    """
     total, rest = _kernel(run, "total"), _kernel(run, "no_grid")
     if total is None or rest is None or not total.lambda_min:
         return ""
     if words.lambda_min(rest) == words.NOT_COMPUTED:
         return ""
-    if rest.singular or words.is_zero(rest):
-        left = "exactly zero"
-    elif words.is_unresolved(rest):
-        left = f"{words.sci_up(rest.smallest_at_most)} or less"
+    if rest.lambda_min:
+        whole, left = words.lambda_min(total), words.lambda_min(rest)
+        which, beyond = "the smallest eigenvalue, the speed of the slowest pattern,", ""
+    elif not rest.resolved:
+        return "Without its grid's gradients no eigenvalue can be told from zero."
     else:
-        left = words.lambda_min(rest)
-    whole = words.lambda_min(total)
-    return (
-        "Without its grid's gradients the smallest eigenvalue, the speed of the slowest pattern, goes from "
-        f"{whole} to {left}."
-    )
+        place = rest.resolved - 1
+        whole, left = (words.sci(float(spectrum.eigenvalues[place])) for spectrum in (total, rest))
+        which = f"eigenvalue {place + 1:,} of {rest.size:,}"
+        none = "are exactly zero" if rest.singular else "cannot be told from zero"
+        beyond = f", and those after it {none}"
+    return f"Without its grid's gradients {which} goes from {whole} to {left}{beyond}."
 
 
 def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:

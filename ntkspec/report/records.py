@@ -189,16 +189,18 @@ class Report(NotAnArray):
                 remedy="see ntkspec.report.compare.unique_labels",
             )
 
-    def __getitem__(self, label: str) -> RunReport:
-        """Return the run with this label.
+    def __getitem__(self, key: str | int) -> RunReport:
+        """Return the run with this label, or at this place from 0; negative ones count from the last.
 
         Raises:
             UsageError: there is none.
         """
-        for run in self.runs:
-            if run.label == label:
-                return run
-        raise not_one_of("run of the report", label, [run.label for run in self.runs])
+        labels = [run.label for run in self.runs]
+        if key in labels:
+            return self.runs[labels.index(str(key))]
+        if isinstance(key, int) and not isinstance(key, bool) and -len(labels) <= key < len(labels):
+            return self.runs[key]
+        raise not_one_of("run of the report", key, labels)
 
     def __iter__(self) -> Iterator[RunReport]:
         return iter(self.runs)
@@ -274,6 +276,7 @@ def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str]
                 {
                     "run": label,
                     "snapshot": snap.label or snap.id,
+                    "step": f"{snap.step:,}",
                     "kernel": name,
                     "resolved": words.resolved(spectrum),
                     "lambda_max": words.lambda_max(spectrum),
@@ -291,4 +294,4 @@ def _runs(runs: Sequence[RunReport]) -> str:
 
 
 def _digits(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else f"{value:#.4g}"

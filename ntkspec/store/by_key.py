@@ -29,7 +29,8 @@ def by_key(snapshots: Sequence[S], key: str | int, where: str) -> S:
 
     Args:
         snapshots: in order of step.
-        key: a label, an id, or a step as a number or in digits; -1 for the last snapshot of all.
+        key: a label, an id, or a step as a number or in digits; -1 for the last snapshot of
+            all, -2 for the one before it.
         where: what the snapshots belong to, for the message.
 
     Raises:
@@ -42,8 +43,8 @@ def by_key(snapshots: Sequence[S], key: str | int, where: str) -> S:
         ['0007', '0007', '0007', '0007', '0007']
     """
     step = _step(key)
-    if step == -1 and snapshots:
-        return snapshots[-1]
+    if step is not None and -len(snapshots) <= step < 0:
+        return snapshots[step]
     for matches in (
         [snap for snap in snapshots if isinstance(key, str) and snap.label == key],
         [snap for snap in snapshots if isinstance(key, str) and snap.id == key],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
@@ -74,7 +73,7 @@ class Run(NotAnArray):
         """Return a table of the snapshots, for notebooks."""
         names = dict.fromkeys(name for snap in self.snapshots for name in snap.metrics)
         rows = [
-            (snap.id, snap.label, snap.step, *(f"{snap.metrics.get(name, math.nan):.4g}" for name in names))
+            (snap.id, snap.label, snap.step, *(_digits(snap.metrics.get(name)) for name in names))
             for snap in self.snapshots
         ]
         title = f"Run {self.label!r}, {self.samples} samples, {self.path}"
@@ -256,6 +255,10 @@ class Run(NotAnArray):
             else "all its snapshots are complete"
         )
         return (f"{self.path}: the export was interrupted; {what}",)
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:#.4g}"
 
 
 def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial: bool = False) -> Run:
