@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-ADDRESS = (
-    ""  # before the path of a file in the repository, ending in "/"; "": links to files become plain text
-)
+# Stands before the path of a file in the repository and ends in "/"; "": links to files become plain text.
+ADDRESS = ""
 PICTURE = re.compile(r"!\[[^\]]*\]\((?!https?:)[^)]*\)\n\n\*[^*]+\*\n\n")  # with its caption
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
 

@@ -42,7 +42,7 @@ def _analyze(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     folder = options.output or Path(f"{Path(options.runs[0]).stem}-report")
     places = Places(folder, options.json, options.kernels, options.overwrite)
-    places.check([*options.runs, *options.everywhere])
+    places.check([*options.runs, *options.everywhere, *filter(None, [options.beside])])
     with progress(quiet=options.quiet) as say:
         say("reading the run files")
         beside = read_report(options.beside) if options.beside else None

@@ -62,6 +62,4 @@ class NotAnArray:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         """Raise `UsageError`, which names the arrays to take instead."""
-        raise UsageError(
-            f"{type(self).__name__} as an array", expected=self._ARRAYS, got="the object itself", remedy=""
-        )
+        raise UsageError(f"{type(self).__name__} as an array", expected=self._ARRAYS, got="the object itself")

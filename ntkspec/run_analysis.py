@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ntkspec.backend import Backend, select
+from ntkspec.display import listed
 from ntkspec.errors import UsageError
 from ntkspec.everywhere import Everywhere, mode_pictures
 from ntkspec.jacobian import Jacobian, check_outputs
@@ -307,6 +308,6 @@ def _of_regions(total: Spectrum) -> list[str]:
     if not (total.regions and total.regions.disobeying):
         return []
     return [
-        "the regions say nothing of blocks that do not keep to them, or have no first layer's left factor to "
-        f"refer to: {', '.join(total.regions.disobeying)}"
+        "activation regions say nothing of the gradients of some parameters, so that the bound on the rank "
+        f"that follows from them is larger than it might be: {listed(total.regions.disobeying)}"
     ]

@@ -17,7 +17,7 @@ from ntkspec.spectral.choose import AUTO
 def add_settings(parser: Parser) -> None:
     """Add the options from which `settings_of` makes settings."""
     add = parser.add_argument
-    add("--snapshot", default="all", metavar="ID|LABEL|all", help="which snapshots (default: all)")
+    add("--snapshot", default="all", metavar="LABEL|ID|STEP|all", help="which snapshots (default: all)")
     add(
         "--method",
         default="auto",

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ntkspec import sandbox
+from ntkspec._version import PRODUCER
 from ntkspec.backend import Backend, Choice, Precision, select
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
 from ntkspec.everywhere import match_everywhere
 from ntkspec.jacobian import Outputs
 from ntkspec.report.compare import assemble, find_baseline, sample_warnings, unique_labels
 from ntkspec.report.places import kernel_files
 from ntkspec.report.records import Report, RunReport
 from ntkspec.run_analysis import RunWork, chosen
+from ntkspec.run_samples import digest, draw
 from ntkspec.run_settings import RunSettings, When
 from ntkspec.spectral import MethodChoice
 from ntkspec.spectral.choose import Progress
@@ -31,7 +33,7 @@ def analyze_runs(
     method: MethodChoice = "auto",
     k: int | None = None,
     outputs: Outputs = "trace",
-    drop: Sequence[Sequence[str]] = (),
+    drop: Sequence[str | Sequence[str]] = (),
     baseline: str | None = None,
     backend: Choice | Backend = "auto",
     precision: Precision = "float64",
@@ -54,8 +56,9 @@ def analyze_runs(
         paths: a run file, or several, which stand side by side and are compared with the baseline if there
             is one.
         beside: an earlier report, as this function or `ntkspec.read_report` returns it. Its runs come first,
-            as they are: nothing of them is computed again. A run whose file is in `paths` is replaced.
-        drop: further ablations, each a set of roles or block names to leave out.
+            as they are: nothing of them is computed again. One of the same file and samples as one of `paths`
+            is replaced, and a warning of the new report says so.
+        drop: further ablations, each a role or the name of a block to leave out, or several of them.
         baseline: label of the run to compare with; default: that of `beside`, or the only one called
             "baseline", if any.
         everywhere: further run files of the same networks at every pixel, as `ntkspec.train --everywhere`
@@ -83,7 +86,7 @@ def analyze_runs(
         method=method,
         k=k,
         outputs=outputs,
-        drop=tuple(map(tuple, drop)),
+        drop=tuple((words,) if isinstance(words, str) else tuple(words) for words in drop),
         backend=backend if isinstance(backend, str) else backend.name,
         precision=precision,
         memory=memory,
@@ -96,49 +99,51 @@ def analyze_runs(
     files = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     if not files:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
-    earlier = _Earlier() if beside is None else _Earlier.of(beside, files, outputs)
-    reports, reference = _reports(work, files, everywhere, earlier, baseline, kernels, trial)
+    for place, file in enumerate(files):
+        if any(file.resolve() == other.resolve() for other in files[:place]):
+            raise UsageError("analyze", expected="each run file once", got=f"{file} twice")
+    earlier = () if beside is None else _earlier_runs(beside, outputs, work.engine.name)
+    wanted = baseline if baseline is not None else beside.baseline if beside is not None else None
+    reports, reference = _reports(work, files, everywhere, earlier, wanted, kernels, trial)
     return assemble(reports, reference, work.engine.name)
 
 
-@dataclass(frozen=True)
-class _Earlier:
-    """The runs of an earlier report."""
+def _earlier_runs(report: Report, outputs: Outputs, backend: str) -> tuple[RunReport, ...]:
+    """Return the runs of an earlier report, each with its origin if that differs from what is computed now.
 
-    runs: tuple[RunReport, ...] = ()
-    baseline: str | None = None  # label of one of them
-
-    @classmethod
-    def of(cls, report: Report, files: Sequence[Path], outputs: Outputs) -> _Earlier:
-        """Return the runs of a report whose files are not analysed again.
-
-        Raises:
-            UsageError: they were analysed in another output mode.
-        """
-        for run in report:
-            if run.mode != outputs:
-                raise UsageError(
-                    f"beside: run {run.label!r}",
-                    expected=f"kernels with outputs={outputs!r}, as the others will have them",
-                    got=f"outputs={run.mode!r}",
-                    remedy=f"analyse with outputs={run.mode!r}",
-                )
-        stale = {*sample_warnings(report.runs)}  # said again, of the runs that are there then
-        again = {file.absolute() for file in files}
-        runs = [
-            replace(run, warnings=tuple(line for line in run.warnings if line not in stale))
-            for run in report
-            if Path(run.path).absolute() not in again
-        ]
-        kept = report.baseline if any(run.label == report.baseline for run in runs) else None
-        return cls(tuple(runs), kept)
+    Raises:
+        UsageError: it is no report, or its runs were analysed in another output mode.
+    """
+    if not isinstance(report, Report):
+        raise UsageError(
+            "beside", expected="a report", got=shown(report), remedy="ntkspec.read_report reads a report.json"
+        )
+    for run in report:
+        if run.mode != outputs:
+            raise UsageError(
+                f"beside: run {run.label!r}",
+                expected=f"kernels with outputs={outputs!r}, as the others will have them",
+                got=f"outputs={run.mode!r}",
+                remedy=f"analyse with outputs={run.mode!r}",
+            )
+    same = (report.producer, report.backend) == (PRODUCER, backend)
+    origin = "" if same else f"{report.producer} on the {report.backend}"
+    stale = {*sample_warnings(report.runs)}  # said again, of the runs that are there then
+    return tuple(
+        replace(
+            run,
+            warnings=tuple(line for line in run.warnings if line not in stale),
+            origin=run.origin or origin,
+        )
+        for run in report
+    )
 
 
 def _reports(
     work: RunWork,
     paths: Sequence[Path],
     everywhere: Sequence[str | os.PathLike[str]],
-    earlier: _Earlier,
+    earlier: Sequence[RunReport],
     baseline: str | None,
     kernels: str | os.PathLike[str] | None,
     trial: bool,
@@ -156,10 +161,13 @@ def _reports(
             [stack.enter_context(open_run(path, memory=settings.memory, trial=trial)) for path in files]
             for files in (paths, everywhere)
         )
-        every: list[RunReport | Run] = [*earlier.runs, *runs]
+        again = [_same_runs(run, earlier, settings) for run in runs]
+        gone = {id(before) for replaced in again for before in replaced}
+        kept = [before for before in earlier if id(before) not in gone]
+        every: list[RunReport | Run] = [*kept, *runs]
         labels = unique_labels([(run.label, Path(run.path)) for run in every])
         own = [run.label for run in every]
-        reference = find_baseline(labels, own, [run.config for run in every], baseline or earlier.baseline)
+        reference = find_baseline(labels, own, [run.config for run in every], baseline)
         snapshots = [chosen(run, settings) for run in runs]
         ids = [[snap.id for snap in of_run] for of_run in snapshots]
         places: Sequence[Mapping[str, Path | None]] = [dict.fromkeys(of_run) for of_run in ids]
@@ -169,7 +177,24 @@ def _reports(
         for run in (*runs, *further):
             run.check_values()
         trials.close()
-        count = len(earlier.runs)
-        to_report = zip(runs, labels[count:], snapshots, places, pixels, strict=True)
-        renamed = [replace(run, label=label) for run, label in zip(earlier.runs, labels, strict=False)]
-        return [*renamed, *(work.report(*arguments) for arguments in to_report)], reference
+        to_report = zip(runs, labels[len(kept) :], snapshots, places, pixels, strict=True)
+        renamed = [replace(run, label=label) for run, label in zip(kept, labels, strict=False)]
+        made = [work.report(*arguments) for arguments in to_report]
+        return [*renamed, *map(_with_note, made, again)], reference
+
+
+def _same_runs(run: Run, earlier: Sequence[RunReport], settings: RunSettings) -> list[RunReport]:
+    """Return the earlier runs that came from the same file, with the same samples."""
+    there = [before for before in earlier if Path(before.path).resolve() == run.path.resolve()]
+    if not there:
+        return []
+    samples = digest(run.inputs[draw(run.samples, settings)])
+    return [before for before in there if before.inputs in (None, samples)]
+
+
+def _with_note(run: RunReport, replaced: Sequence[RunReport]) -> RunReport:
+    """Return the run with a warning if it replaces earlier ones."""
+    if not replaced:
+        return run
+    line = f"{run.path}: analysed again; the earlier result of this file is left out"
+    return replace(run, warnings=(*run.warnings, line))

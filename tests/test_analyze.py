@@ -97,7 +97,7 @@ def test_regions_that_nothing_obeys_are_said(here, undrawn, capsys):
             snapshot.write(0, np.ones((12, 2)), cases.mixed(12), np.zeros(12, np.int64))
     assert main(["run.h5"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "the regions say nothing of blocks that do not keep to them" in out
+    assert "activation regions say nothing of the gradients of some" in out
     assert "level.0, level.1, layer.0, layer.1" in out
 
 

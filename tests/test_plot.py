@@ -140,7 +140,9 @@ def test_a_second_call_adds_curves_in_other_colours() -> None:
     assert axes.get_ylim()[1] > 1e6
     plot.spectra(long_run(), ax=axes)
     assert len({to_hex(line.get_color()) for line in in_data(axes)}) == 3 + 21
-    axes = plot.over_steps(GRID, "distance", ax=plot.over_steps(long_run("y"), "distance", ax=new_axes()))
+    axes = plot.over_steps(
+        GRID, "kernel_distance", ax=plot.over_steps(long_run("y"), "kernel_distance", ax=new_axes())
+    )
     assert names(axes) == ["y", "MPE (fine)"]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ntkspec
 from ntkspec.display import MOST_ROWS, html_table
-from ntkspec.errors import NotInstalledError, UsageError
+from ntkspec.errors import NotInstalledError, RunFileError, UsageError
 from ntkspec.report.to_csv import SNAPSHOT_COLUMNS
 from ntkspec.report.write import write_json_file
 
@@ -72,7 +73,7 @@ def test_notebooks_show_tables(run, report, total):
     for thing, text in (
         (run, "init"),
         (run["init"], "Jacobian"),
-        (run["init"].jacobian, "SparseFactor"),
+        (run["init"].jacobian, "sparse"),
         (total, "40 of 40 eigenvalues"),
         (report, "no_grid"),
         (report["MPE"], "lambda_min"),
@@ -93,6 +94,11 @@ def test_tables_escape_texts_and_end():
 def test_what_is_no_array_says_which_arrays_it_has(run, report, total):
     for thing, expected in (
         (total, r"\.eigenvalues"),
+        (run, r"\.inputs"),
+        (run["init"], r"\.outputs"),
+        (report, r"to_frame\(\)"),
+        (report["MPE"], "eigenvalues"),
+        (report["MPE"]["init"], "eigenvalues"),
         (run["init"].jacobian, r"gram\(jac\)"),
         (run["init"].jacobian.blocks[0], "to_dense"),
         (run["init"].jacobian.load().blocks[0].right, "to_dense"),
@@ -148,11 +154,46 @@ def test_runs_and_reports_are_asked_by_label_and_step(run, report):
     assert [each.label for each in report] == ["MPE", "FFE"]
     assert len(report) == 2
     assert report["MPE"][0] is report["MPE"]["init"] is report["MPE"][-1] is next(iter(report["MPE"]))
+    assert report[0] is report["MPE"]
+    assert report[-1] is report["FFE"]
+    assert run["0"] is run[np.int64(0)] is run["init"]
+    for ask in (lambda: run[False], lambda: run[0.0], lambda: run[np.zeros(2)]):
+        with pytest.raises(UsageError, match="expected one of init"):
+            ask()
     for ask in (lambda: run["end"], lambda: report["MPE"]["end"]):
         with pytest.raises(UsageError, match=r"expected one of init \(label 'init', step 0\), got 'end'"):
             ask()
-    with pytest.raises(UsageError, match="expected one of MPE, FFE, got 'MPE '"):
-        _ = report["MPE "]
+    for key in ("MPE ", 2, -3, True, None):
+        with pytest.raises(UsageError, match="expected one of MPE, FFE, got"):
+            _ = report[key]
+    with pytest.raises(UsageError, match="expected one of init"):
+        _ = run[-2]
+
+
+def test_a_label_that_several_snapshots_share_names_the_last(report):
+    (snapshot,) = report["MPE"]
+    shared = [
+        dataclasses.replace(snapshot, id=id, label="best", step=step)
+        for id, step in (("best", 3), ("best-10", 10))
+    ]
+    run = dataclasses.replace(report["MPE"], snapshots=tuple(shared))
+    assert run["best"].step == run.snapshot("best").step == run["best-10"].step == run.end.step == 10
+    assert run["3"].step == 3
+    later = dataclasses.replace(snapshot, id="x", label="later", step=20)
+    ended = dataclasses.replace(run, snapshots=(dataclasses.replace(snapshot, label="end"), later))
+    assert ended.end.label == "end"
+    assert "end" in dataclasses.replace(report, runs=(ended,))._repr_html_()
+
+
+def test_what_is_not_resolved_is_no_number_in_a_repr():
+    noise = ntkspec.Spectrum(np.array([3e-15, 1e-15]), np.zeros(2), 1e-14, 2, 4e-15, "gram", "float64")
+    assert repr(noise) == (
+        "Spectrum(0 of 2 eigenvalues resolved above 1.0e-14 by gram, largest unresolved (<= 1.0e-14), "
+        "smallest unresolved (<= 1.0e-14))"
+    )
+    assert noise.effective_rank is None
+    largest = ntkspec.Spectrum(np.array([4.0, 2.0]), np.zeros(2), 1e-14, 9, 7.0, "lanczos", "float64")
+    assert "2 of the 2 largest of 9 eigenvalues" in repr(largest)
 
 
 # -- an earlier report takes another run
@@ -178,10 +219,45 @@ def test_runs_beside_a_report_that_was_read(report, tmp_path, monkeypatch):
     assert both.baseline == "FFE"
     assert {comparison.run for comparison in both.comparisons} == {"MPE", both.runs[2].label}
     assert any("its samples are not those of data/golden/mpe.h5" in line for line in both.warnings)
-    again = ntkspec.analyze_runs("data/golden/mpe-hashed.h5", beside=both, backend="cpu")
-    assert [each.label for each in again] == [each.label for each in both]  # its file was analysed again
-    assert again.baseline == "FFE"
-    assert not any("its samples are not" in line for line in again.warnings)
+    assert not any("computed earlier" in line for line in both.warnings)
+
+
+def test_a_file_that_is_analysed_again_replaces_its_run_and_says_so(report, tmp_path):
+    link = tmp_path / "link.h5"
+    link.symlink_to(Path("data/golden/mpe.h5").absolute())
+    compared = ntkspec.analyze_runs("data/golden/mpe-hashed.h5", beside=report, baseline="MPE", backend="cpu")
+    again = ntkspec.analyze_runs(link, beside=compared, backend="cpu", k=3)
+    assert [len(each["init"].spectra["total"]) for each in again] == [40, 40, 3]
+    assert again.runs[2].label == again.baseline == "MPE"
+    assert len(again.comparisons) == 2
+    assert [line for line in again.warnings if "analysed again" in line] == [
+        f"{link}: analysed again; the earlier result of this file is left out"
+    ]
+
+
+def test_another_file_of_the_same_path_stands_beside(report):
+    elsewhere = dataclasses.replace(
+        report, runs=tuple(dataclasses.replace(each, inputs="other samples") for each in report)
+    )
+    both = ntkspec.analyze_runs("data/golden/mpe.h5", beside=elsewhere, backend="cpu", k=3)
+    assert [each.label for each in both] == ["MPE [mpe]", "FFE", "MPE [mpe] #2"]
+    assert any("its samples are not those of" in line for line in both.warnings)
+
+
+def test_runs_of_an_earlier_report_keep_their_origin(report, tmp_path):
+    old = dataclasses.replace(report, producer="ntkspec 0.0.1", backend="gpu")
+    write_json_file(old, tmp_path / "old.json")
+    both = ntkspec.analyze_runs(
+        "data/golden/mpe-hashed.h5", beside=ntkspec.read_report(tmp_path / "old.json"), backend="cpu",
+        precision="float32",
+    )  # fmt: skip
+    write_json_file(both, tmp_path / "both.json")
+    third = ntkspec.analyze_runs(
+        "data/golden/foreign.h5", beside=ntkspec.read_report(tmp_path / "both.json"), backend="cpu"
+    )
+    assert [each.origin for each in third] == ["ntkspec 0.0.1 on the gpu"] * 2 + ["", ""]
+    assert "data/golden/mpe.h5: computed earlier, by ntkspec 0.0.1 on the gpu" in third.warnings
+    assert any("kernels in float32, those of data/golden/mpe.h5 in float64" in line for line in both.warnings)
 
 
 def test_labels_that_a_report_has_already_are_told_apart(report):
@@ -190,6 +266,31 @@ def test_labels_that_a_report_has_already_are_told_apart(report):
     )
     both = ntkspec.analyze_runs("data/golden/ffe.h5", beside=copy, backend="cpu", k=3)
     assert [each.label for each in both] == ["MPE", "FFE [FFE]", "FFE [ffe] #2"]
+
+
+def test_a_file_is_analysed_once(tmp_path):
+    link = tmp_path / "link.h5"
+    link.symlink_to(Path("data/golden/mpe.h5").absolute())
+    with pytest.raises(UsageError, match=r"expected each run file once, got .*link.h5 twice"):
+        ntkspec.analyze_runs(["data/golden/mpe.h5", link], backend="cpu")
+
+
+def test_an_ablation_may_be_a_word():
+    report = ntkspec.analyze_runs("data/golden/mpe.h5", drop=["grid"], k=3, backend="cpu")
+    (found,) = {*report[0][0].spectra} - {"total", "no_grid", "grid"}
+    assert "grid" in found
+
+
+@pytest.mark.parametrize("what", ["run.h5", np.zeros((3, 2)), 7])
+def test_what_is_no_jacobian_is_refused_in_a_line(what):
+    for use in (ntkspec.spectrum, ntkspec.gram, ntkspec.operator, ntkspec.bounds.certified):
+        with pytest.raises(UsageError, match=r"kernel: expected a Jacobian, such as run\['end'\]\.jacobian"):
+            use(what)
+
+
+def test_only_a_report_stands_beside():
+    with pytest.raises(UsageError, match=r"expected a report, got 'report.json'; ntkspec.read_report"):
+        ntkspec.analyze_runs("data/golden/ffe.h5", beside="report.json", backend="cpu")
 
 
 def test_kernels_of_another_output_mode_do_not_stand_beside(report):
@@ -213,3 +314,9 @@ def test_the_command_takes_an_earlier_report(report, tmp_path, capsys, monkeypat
     assert len(ntkspec.read_report(tmp_path / "both.json")) == 3
     assert main(["data/golden/ffe.h5", "--beside", str(tmp_path / "none.json"), "-q"]) == 2
     assert "expected a file report.json" in capsys.readouterr().err
+
+
+def test_a_run_that_was_not_finished_is_named(tmp_path):
+    (tmp_path / "run.h5.part").touch()
+    with pytest.raises(RunFileError, match=r"run\.h5\.part is there, which its writer has not finished"):
+        ntkspec.open_run(tmp_path / "run.h5")

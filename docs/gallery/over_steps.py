@@ -15,6 +15,6 @@ presets = "baseline", "ffe-high", "mpe-fine"
 report = ntkspec.analyze_runs([trained(preset) for preset in presets])
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
-for ax, quantity in zip(axes, ("lambda_min", "distance", "psnr_db"), strict=True):
+for ax, quantity in zip(axes, ("lambda_min", "kernel_distance", "psnr_db"), strict=True):
     ntkspec.plot.over_steps(report, quantity, ax=ax, legend=quantity == "psnr_db")
 plt.show()

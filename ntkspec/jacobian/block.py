@@ -115,11 +115,17 @@ class Block(NotAnArray):
                 )
 
     def __repr__(self) -> str:
-        left, right = (type(factor).__name__ for factor in self.factors)
+        left, right = self.kinds
         return (
             f"Block({self.name!r}, {self.role}, {self.samples} samples, {self.outputs} outputs, "
             f"{self.width} parameters, {left} x {right}, {format_bytes(self.nbytes)})"
         )
+
+    @property
+    def kinds(self) -> tuple[str, str]:
+        """Return the kinds of the left and the right factor: "dense", "sparse", "pairs" or "ones"."""
+        left, right = (type(factor).__name__.removesuffix("Factor").lower() for factor in self.factors)
+        return left, right
 
     @property
     def factors(self) -> tuple[Factor, Factor]:

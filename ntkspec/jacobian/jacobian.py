@@ -76,7 +76,7 @@ class Jacobian(NotAnArray):
         """Return a table of the blocks, for notebooks."""
         title = f"Jacobian of {self.samples} samples, {self.outputs} outputs and {self.width} parameters"
         rows = [
-            (block.name, block.role, block.width, *(type(factor).__name__ for factor in block.factors),
+            (block.name, block.role, block.width, *block.kinds,
              format_bytes(block.nbytes))
             for block in self.blocks
         ]  # fmt: skip

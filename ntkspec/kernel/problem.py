@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar, get_args
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, CpuBackend, Precision, select
-from ntkspec.errors import UsageError, not_one_of
+from ntkspec.errors import UsageError, not_one_of, shown
 from ntkspec.jacobian import Block, Jacobian, Outputs, check_outputs, rows_per_sample
 from ntkspec.kernel.term import Term
 from ntkspec.memory import BUDGET, SHARE, budget_bytes, require
@@ -77,6 +77,7 @@ class Kernel:
             backend: "auto", "cpu", "gpu", or a `Backend`.
             memory: budget in GiB; default: 80% of the free memory.
         """
+        _check_jacobians((rows,) if columns is None else (rows, columns))
         return cls(rows, columns, outputs, precision, select(backend), budget_bytes(memory))
 
     def __post_init__(self) -> None:
@@ -265,12 +266,25 @@ def sums_of(kernel: Kernel, parts: Mapping[str, Jacobian]) -> dict[str, Kernel]:
     return {name: kernel.only(part) for name, part in parts.items()}
 
 
+def _check_jacobians(jacobians: Iterable[object]) -> None:
+    """Raise `UsageError` unless all of these are Jacobians."""
+    for jacobian in jacobians:
+        if not isinstance(jacobian, Jacobian):
+            raise UsageError(
+                "kernel",
+                expected="a Jacobian, such as run['end'].jacobian",
+                got=shown(jacobian),
+                remedy="ntkspec.open_run opens a run file; ntkspec.export.jacobian makes one of a model",
+            )
+
+
 def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
     """Return all blocks that occur in several sums, each once, by name.
 
     Raises:
         UsageError: two different blocks have the same name.
     """
+    _check_jacobians(parts.values())
     blocks: dict[str, Block] = {}
     for block in itertools.chain.from_iterable(parts.values()):
         if blocks.setdefault(block.name, block) is not block:

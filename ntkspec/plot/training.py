@@ -38,8 +38,8 @@ def over_steps(
 
     Args:
         what: a report, one of its runs, or a dict of runs by name.
-        quantity: "lambda_max", "lambda_min", "effective_rank", "distance" (of the kernel from the first
-            snapshot), or the name of a metric, such as "psnr_db".
+        quantity: "lambda_max", "lambda_min", "effective_rank", "kernel_distance" (from the first snapshot),
+            or the name of a metric, such as "psnr_db".
         kernel: of which the quantity is; metrics are the network's. Runs without it are left out.
         ax: where to draw; default: pyplot's current axes.
         legend: show a legend.
@@ -70,7 +70,7 @@ def over_steps(
     with sized(axes):
         for run in runs:
             draw_course(axes, StepAxis(None), run, courses[run.index], sign_of(run, several=several))
-    of_kernel, distance = quantity in QUANTITIES, quantity == "distance"
+    of_kernel, distance = quantity in QUANTITIES, quantity == "kernel_distance"
     finish_course(axes, log=of_kernel and not distance, from_zero=distance)
     _set_steps(axes)
     axes.set_ylabel(QUANTITIES[cast(Quantity, quantity)] if of_kernel else _metric(quantity))
@@ -104,9 +104,8 @@ def _set_steps(axes: Axes) -> None:
     if first is not None:  # matplotlib takes a length for nine tenths of what comes out
         axes.set_xscale("symlog", linthresh=first, linscale=0.9 * GAP)
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        if (
-            free
-        ):  # by itself matplotlib shows the steps before 0 down to a power of ten, and cuts the last mark
+        # By itself matplotlib shows steps before 0 down to a power of ten, and cuts the last mark.
+        if free:
             left = steps.min() / _ROOM if steps.min() > 0 else -first / 4
             axes.set_xlim(left, steps.max() * _ROOM, auto=True)
     elif axes.get_xscale() == "symlog":  # of an earlier call, with fewer steps

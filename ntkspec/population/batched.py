@@ -36,7 +36,7 @@ def run_files(patterns: Sequence[str]) -> list[str]:
             raise UsageError(
                 repr(pattern),
                 expected="a run file, a folder of some, or a pattern that names some",
-                got="nothing of that name",
+                got="a folder without any" if os.path.isdir(pattern) else "nothing of that name",
                 remedy="check it, and quote patterns, lest the shell take ** for *",
             )
         for path in sorted(map(os.path.abspath, named), key=lambda path: (len(path), path)):

@@ -98,7 +98,15 @@ def sample_warnings(runs: Sequence[RunReport]) -> list[str]:
             warnings.append(
                 f"{run.path}: {run.outputs} outputs, {first.path} has {first.outputs}; not compared"
             )
+        if _precisions(run) != _precisions(first):
+            warnings.append(
+                f"{run.path}: kernels in {_precisions(run)}, those of {first.path} in {_precisions(first)}"
+            )
     return warnings
+
+
+def _precisions(run: RunReport) -> str:
+    return " and ".join(sorted({spec.precision for snap in run.snapshots for spec in snap.spectra.values()}))
 
 
 def assemble(runs: Sequence[RunReport], baseline: int | None, backend: Literal["cpu", "gpu"]) -> Report:

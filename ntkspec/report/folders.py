@@ -200,9 +200,8 @@ def write_figures(
                 content = pictures[name] = both_themes(content, dark)
             names.append(f"{FIGURES}/{name}.{ending}")
             (part / names[-1]).write_bytes(content)
-            figure.set_layout_engine(
-                None
-            )  # laid out once; "none" would still draw it once more for each file
+            # It is laid out once; "none" instead of None would still draw it once more for each file.
+            figure.set_layout_engine(None)
     return names, pictures
 
 

@@ -80,7 +80,7 @@ def report_from_json(root: Node) -> Report:
 
 def run_from_json(node: Node) -> RunReport:
     """Return one run of a report; the inverse of `ntkspec.report.to_json.run_to_json`."""
-    config, inputs = node["config"], node.get("inputs")
+    config, inputs, origin = node["config"], node.get("inputs"), node.get("origin")
     if not isinstance(config.value, dict):
         config.refuse("an object")
     outputs = node["outputs"].integer(1)
@@ -94,6 +94,7 @@ def run_from_json(node: Node) -> RunReport:
         config=config.value,
         warnings=node["warnings"].each(Node.text),
         inputs=inputs.text() if inputs else None,
+        origin=origin.text() if origin else "",
     )
 
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from ntkspec.display import listed
 from ntkspec.qualities import IOU, PSNR, PSNR_HELD_OUT, QUALITIES, quality_of, show
 from ntkspec.report import words
 from ntkspec.report.records import Report
@@ -86,30 +87,35 @@ def scores_of(runs: Sequence[StyledRun]) -> Scores | None:
 def ranking(report: Report) -> str:
     """Return a sentence if the run with the largest lambda_min does not have the best metric; else ""."""
     runs = tuple(run for run in styled_runs(report) if run.end is not None)
-    scores, top = scores_of(runs), _largest(runs)
+    scores, top = scores_of(runs), _largest(runs) if _same_samples(runs) else None
     if scores is None or top is None or scores.of(top) in (None, scores.values[0][0]):
         return ""
     return f"{top.name} has the largest lambda_min and not the best {scores.title}: {words.RANKING}."
 
 
 def without_grid(run: StyledRun) -> str:
-    """Return a sentence on lambda_min with and without the grid's gradients; "" if either is not known."""
+    """Return a sentence on small eigenvalues with and without the grid's gradients; "" if not both are known.
+
+    It compares the smallest ones. If that without is no number, it compares the last that is one, since a
+    single zero among hundreds of eigenvalues says little.
+    """
     total, rest = _kernel(run, "total"), _kernel(run, "no_grid")
     if total is None or rest is None or not total.lambda_min:
         return ""
     if words.lambda_min(rest) == words.NOT_COMPUTED:
         return ""
-    if rest.singular or words.is_zero(rest):
-        left = "exactly zero"
-    elif words.is_unresolved(rest):
-        left = f"{words.sci_up(rest.smallest_at_most)} or less"
+    if rest.lambda_min:
+        whole, left = words.lambda_min(total), words.lambda_min(rest)
+        which, beyond = "the smallest eigenvalue, the speed of the slowest pattern,", ""
+    elif not rest.resolved:
+        return "Without its grid's gradients no eigenvalue can be told from zero."
     else:
-        left = words.lambda_min(rest)
-    whole = words.lambda_min(total)
-    return (
-        "Without its grid's gradients the smallest eigenvalue, the speed of the slowest pattern, goes from "
-        f"{whole} to {left}."
-    )
+        place = rest.resolved - 1
+        whole, left = (words.sci(float(spectrum.eigenvalues[place])) for spectrum in (total, rest))
+        which = f"eigenvalue {place + 1:,} of {rest.size:,}"
+        none = "are exactly zero" if rest.singular else "cannot be told from zero"
+        beyond = f", and those after it {none}"
+    return f"Without its grid's gradients {which} goes from {whole} to {left}{beyond}."
 
 
 def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
@@ -176,9 +182,12 @@ def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tu
     if len(runs) == 1:
         return _spectrum(runs[0], _at(report)), (without_grid(runs[0]),)
     unknown = (
-        "The run files do not say how good the results are (no PSNR, no IoU), and a fast network fits noise "
-        "as fast as detail."
+        f"The run files do not say how good the results are (no PSNR, no IoU{_other_metrics(runs)}), and a "
+        "fast network fits noise as fast as detail."
     )
+    if not _same_samples(runs):
+        lead = "The runs have different samples, on which eigenvalues depend, so they are not compared"
+        return lead, (unknown,)
     top = _largest(runs)
     if top is not None:
         lead = f"Of {len(runs)} networks, {top.name} learns its slowest pattern fastest{_at(report)}"
@@ -188,10 +197,23 @@ def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tu
     if all(spectrum.singular or words.is_zero(spectrum) for spectrum in spectra):
         return f"The smallest eigenvalue of every run is exactly zero{_at(report)}", (unknown,)
     if any(spectrum.lambda_min for spectrum in spectra):
-        return f"Whose smallest eigenvalue is the largest cannot be told{_at(report)}", (unknown,)
+        return f"It cannot be told which network learns its slowest pattern fastest{_at(report)}", (unknown,)
     if any(words.lambda_min(spectrum) == words.NOT_COMPUTED for spectrum in spectra):
         return "No run's smallest eigenvalue is known: not all eigenvalues were computed", (unknown,)
     return f"No run's smallest eigenvalue can be told from zero{_at(report)}", (unknown,)
+
+
+def _other_metrics(runs: Sequence[StyledRun]) -> str:
+    """Return a text that names the runs' metrics, if they have some by which they cannot be ranked."""
+    metrics = dict.fromkeys(name for run in runs if run.end for name in run.end.metrics)
+    names = listed([words.clean(name, 24) for name in metrics])
+    return f"; whether more or less is better is not known of {names}" if names else ""
+
+
+def _same_samples(runs: Sequence[StyledRun]) -> bool:
+    """Return whether nothing says that the runs' kernels are of different samples."""
+    known = {run.run.inputs for run in runs if run.run.inputs is not None}
+    return len(known) < 2 and len({run.run.size for run in runs}) < 2
 
 
 def _over_reference(report: Report, top: StyledRun, runs: Sequence[StyledRun]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.display import html_table, listed
+from ntkspec.display import NotAnArray, html_table, listed
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.frames import data_frame
 from ntkspec.jacobian import Outputs
@@ -52,8 +52,10 @@ class ModePictures:
 
 
 @dataclass(frozen=True, repr=False)
-class SnapshotReport:
+class SnapshotReport(NotAnArray):
     """The results for one snapshot of one run."""
+
+    _ARRAYS = "an array of one of its spectra, such as .spectra['total'].eigenvalues"
 
     id: str
     step: int
@@ -85,8 +87,10 @@ class SnapshotReport:
 
 
 @dataclass(frozen=True, repr=False)
-class RunReport:
+class RunReport(NotAnArray):
     """The results for one run file; snapshots are in order of step."""
+
+    _ARRAYS = "an array of a spectrum, such as run['end'].spectra['total'].eigenvalues"
 
     path: str
     label: str
@@ -98,6 +102,7 @@ class RunReport:
     truth: Picture | None = None  # the picture that was learnt, where the run file carries it
     warnings: tuple[str, ...] = ()
     inputs: str | None = None  # digest of the samples' coordinates, equal where these are; None: not known
+    origin: str = ""  # producer and backend that computed it, if not those of the report
 
     @property
     def size(self) -> int:
@@ -108,8 +113,13 @@ class RunReport:
         """Return the last snapshot with this label, or None."""
         return next((snap for snap in reversed(self.snapshots) if snap.label == label), None)
 
+    @property
+    def end(self) -> SnapshotReport | None:
+        """Return the last snapshot labelled "end" or, without one, the last of all; None without any."""
+        return self.snapshot("end") or (self.snapshots[-1] if self.snapshots else None)
+
     def __getitem__(self, key: str | int) -> SnapshotReport:
-        """Return the snapshot with this id, else the last one with this label or step; -1: the last of all.
+        """Return the last snapshot with this label, else the one with this id or step; -1: the last of all.
 
         Raises:
             UsageError: there is none.
@@ -149,7 +159,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(NotAnArray):
     """Everything that `ntkspec.analyze_runs` found: a sequence of runs, each by its label, too.
 
     Example:
@@ -158,6 +168,8 @@ class Report:
         >>> [run.label for run in report], report["MPE"]["init"].spectra["total"].resolved
         (['MPE'], 3)
     """
+
+    _ARRAYS = "a table, report.to_frame(), or an array of one of its spectra"
 
     created: str  # ISO 8601, UTC
     producer: str
@@ -177,16 +189,18 @@ class Report:
                 remedy="see ntkspec.report.compare.unique_labels",
             )
 
-    def __getitem__(self, label: str) -> RunReport:
-        """Return the run with this label.
+    def __getitem__(self, key: str | int) -> RunReport:
+        """Return the run with this label, or at this place from 0; negative ones count from the last.
 
         Raises:
             UsageError: there is none.
         """
-        for run in self.runs:
-            if run.label == label:
-                return run
-        raise not_one_of("run of the report", label, [run.label for run in self.runs])
+        labels = [run.label for run in self.runs]
+        if key in labels:
+            return self.runs[labels.index(str(key))]
+        if isinstance(key, int) and not isinstance(key, bool) and -len(labels) <= key < len(labels):
+            return self.runs[key]
+        raise not_one_of("run of the report", key, labels)
 
     def __iter__(self) -> Iterator[RunReport]:
         return iter(self.runs)
@@ -202,9 +216,9 @@ class Report:
         return "\n  ".join(lines)
 
     def _repr_html_(self) -> str:
-        """Return a table of all kernels at the last snapshot of each run, for notebooks."""
-        ends = [(run.label, run.snapshots[-1]) for run in self.runs if run.snapshots]
-        return html_table(f"Report of {_runs(self.runs)}, each at its last snapshot", *_kernels(ends))
+        """Return a table of all kernels at the end of each run, for notebooks."""
+        ends = [(run.label, run.end) for run in self.runs if run.end is not None]
+        return html_table(f"Report of {_runs(self.runs)}, each at its end", *_kernels(ends))
 
     def to_frame(self) -> DataFrame:
         """Return a pandas data frame with a row for each kernel at each snapshot of each run.
@@ -228,7 +242,8 @@ class Report:
         common = set.intersection(*texts) if len(texts) > 1 else set()
         shared = dict.fromkeys(text for text, _ in own[0] if text in common) if own else {}
         rest = (warning for of_run in own for text, warning in of_run if text not in common)
-        return (*(f"every run: {text}" for text in shared), *rest)
+        origins = (f"{run.path}: computed earlier, by {run.origin}" for run in self.runs if run.origin)
+        return (*(f"every run: {text}" for text in shared), *rest, *origins)
 
     def write(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
         """Write report.json, spectra.csv, snapshots.csv, the figures and index.html, and return their paths.
@@ -261,6 +276,7 @@ def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str]
                 {
                     "run": label,
                     "snapshot": snap.label or snap.id,
+                    "step": f"{snap.step:,}",
                     "kernel": name,
                     "resolved": words.resolved(spectrum),
                     "lambda_max": words.lambda_max(spectrum),
@@ -278,4 +294,4 @@ def _runs(runs: Sequence[RunReport]) -> str:
 
 
 def _digits(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else f"{value:#.4g}"

@@ -75,8 +75,8 @@ class StyledRun:
 
     @property
     def end(self) -> SnapshotReport | None:
-        """Return the snapshot labelled "end", otherwise the last one."""
-        return self.run.snapshot("end") or (self.run.snapshots[-1] if self.run.snapshots else None)
+        """Return the run's snapshot at its end; see `RunReport.end`."""
+        return self.run.end
 
 
 def styled_runs(report: Report) -> tuple[StyledRun, ...]:

@@ -11,7 +11,7 @@ from ntkspec.report import words
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.eigenvalues import Spectrum
 
-Quantity = Literal["lambda_max", "lambda_min", "effective_rank", "distance"]
+Quantity = Literal["lambda_max", "lambda_min", "effective_rank", "kernel_distance"]
 
 _WIDE = 30.0  # ratio of last to first step from which steps may be shown on a log axis
 GAP = 0.35  # decades between step 0 and the first one after it, on an axis that has no zero
@@ -37,7 +37,7 @@ class Moment:
     lambda_min: Value
     floor: float | None  # of the spectrum; None where nothing was rounded
     effective_rank: Value
-    distance: Value
+    kernel_distance: Value
 
     def value(self, quantity: Quantity) -> Value:
         """Return one of the four quantities by its name."""
@@ -130,14 +130,15 @@ def kernels_of(report: Report) -> tuple[str, ...]:
 def _moment(run: RunReport, snapshot: SnapshotReport, kernel: str) -> Moment:
     spectrum = snapshot.spectra[kernel]
     rank = spectrum.effective_rank
+    no_rank = words.UNRESOLVED if spectrum.complete else words.NOT_COMPUTED
     return Moment(
         step=snapshot.step,
         name=words.snapshot_name(run, snapshot, 40),
         lambda_max=_lambda_max(spectrum),
         lambda_min=_lambda_min(spectrum),
         floor=spectrum.floor if spectrum.floor > 0 else None,
-        effective_rank=Value(rank, said=words.rank(rank) if rank is not None else words.NOT_COMPUTED),
-        distance=Value(
+        effective_rank=Value(rank, said=no_rank if rank is None else words.rank(rank)),
+        kernel_distance=Value(
             snapshot.distances[kernel].value if kernel in snapshot.distances else None,
             said=words.distance(snapshot, kernel),
         ),

@@ -98,7 +98,7 @@ def snapshot_columns(report: Report) -> dict[str, list[Any]]:
         (run.label, snapshot_name(run, snap), snap.step, name, *kernel_numbers(snap, name).values())
         for run, snap, name in kernels
     ]
-    columns = dict(zip(SNAPSHOT_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(SNAPSHOT_COLUMNS)}
     metrics = dict.fromkeys(metric for _, snap, _ in kernels for metric in snap.metrics)
     return columns | {
         f"metric {metric}" if metric in SNAPSHOT_COLUMNS else metric: [

@@ -87,6 +87,7 @@ def run_to_json(run: RunReport) -> dict[str, object]:
         "snapshots": [_snapshot(snapshot) for snapshot in run.snapshots],
         "config": plain(run.config),
         "warnings": list(run.warnings),
+        **({"origin": run.origin} if run.origin else {}),
     }
 
 

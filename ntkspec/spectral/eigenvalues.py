@@ -54,20 +54,24 @@ class Spectrum(NotAnArray):
     regions: Regions | None = None  # bounds from activation regions, on the network's kernel and the stored
 
     def __repr__(self) -> str:
-        smallest = "" if self.lambda_min is None else f", smallest {self.lambda_min:.1e}"
-        if self.singular and self.rank:
-            smallest = f", exactly singular: rank <= {self.rank.at_most}"
-        elif self.network_singular and self.regions:
-            smallest += f", the network's kernel singular: rank <= {self.regions.at_most}"
+        network = ""
+        if self.network_singular and self.regions and not self.singular:
+            network = f", the network's kernel singular: rank <= {self.regions.at_most}"
         return (
-            f"Spectrum({self.resolved} of {self.size} eigenvalues resolved above {self.floor:.1e}"
-            f" by {self.method}, largest {self.eigenvalues[0]:.1e}{smallest})"
+            f"Spectrum({self._resolved} by {self.method}, largest {words.lambda_max(self)}, "
+            f"smallest {words.lambda_min(self)}{network})"
+        )
+
+    @property
+    def _resolved(self) -> str:
+        computed = "" if self.complete else f"the {len(self)} largest of "
+        return (
+            f"{self.resolved} of {computed}{self.size} eigenvalues resolved above {words.sci_up(self.floor)}"
         )
 
     def _repr_html_(self) -> str:
         """Return a table of the numbers that describe the spectrum, for notebooks."""
         rows = [
-            ("resolved", f"{words.resolved(self)} eigenvalues, above {words.sci_up(self.floor)}"),
             ("lambda_max", words.lambda_max(self)),
             ("lambda_min", words.lambda_min(self)),
             ("condition", words.condition(self)),
@@ -76,7 +80,7 @@ class Spectrum(NotAnArray):
             ("known", words.singular(self) or words.network(self)),
             ("method", f"{self.method}, {self.precision}"),
         ]
-        return html_table(f"Spectrum of a kernel of size {self.size}", (), [row for row in rows if row[1]])
+        return html_table(f"Spectrum: {self._resolved}", (), [row for row in rows if row[1]])
 
     def __len__(self) -> int:
         """Return m, how many eigenvalues were computed."""
@@ -156,9 +160,12 @@ class Spectrum(NotAnArray):
 
     @property
     def effective_rank(self) -> float | None:
-        """Return exp of the entropy of lambda / sum(lambda) (Roy and Vetterli 2007); None if incomplete."""
+        """Return exp of the entropy of lambda / sum(lambda) (Roy and Vetterli 2007).
+
+        None if not all eigenvalues were computed, or none is resolved.
+        """
         total = float(self.eigenvalues.sum())
-        if not self.complete or not total > 0:
+        if not (self.complete and self.resolved):
             return None
         weights = self.eigenvalues / total
         weights = weights[weights > 0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # that module calls this one
+if TYPE_CHECKING:  # eigenvalues.py imports this file
     from ntkspec.spectral.eigenvalues import Spectrum
 
 

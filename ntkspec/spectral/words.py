@@ -9,7 +9,7 @@ import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # that module prints itself with these texts
+if TYPE_CHECKING:  # eigenvalues.py imports these words
     from ntkspec.spectral.eigenvalues import Spectrum
 
 UNRESOLVED = "unresolved"

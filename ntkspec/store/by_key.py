@@ -1,11 +1,13 @@
-"""Find a snapshot by its id, label or step."""
+"""Find a snapshot by its label, id or step."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from ntkspec.errors import not_one_of
+from ntkspec.display import listed
+from ntkspec.errors import UsageError, shown
 
 
 class Labelled(Protocol):
@@ -23,21 +25,42 @@ S = TypeVar("S", bound=Labelled)
 
 
 def by_key(snapshots: Sequence[S], key: str | int, where: str) -> S:
-    """Return the snapshot with this id, else the last one with this label or step.
+    """Return the last snapshot with this label, else the one with this id, else the last one of this step.
 
     Args:
-        snapshots: at least one, in order of step.
-        key: an id, a label or a step; -1 for the last snapshot of all.
+        snapshots: in order of step.
+        key: a label, an id, or a step as a number or in digits; -1 for the last snapshot of
+            all, -2 for the one before it.
         where: what the snapshots belong to, for the message.
 
     Raises:
         UsageError: there is none.
+
+    Example:
+        >>> import ntkspec
+        >>> with ntkspec.open_run("data/golden/foreign.h5") as run:
+        ...     [by_key(run.snapshots, key, "run").id for key in ("end", "0007", 7, "7", -1)]
+        ['0007', '0007', '0007', '0007', '0007']
     """
-    if key == -1:
-        return snapshots[-1]
-    matches = [snap for snap in snapshots if key == snap.id]
-    matches = matches or [snap for snap in snapshots if key in (snap.label, snap.step)]
-    if not matches:
-        names = (f"{snap.id} (label {snap.label!r}, step {snap.step})" for snap in snapshots)
-        raise not_one_of(f"{where}: snapshot", key, names)
-    return matches[-1]
+    step = _step(key)
+    if step is not None and -len(snapshots) <= step < 0:
+        return snapshots[step]
+    for matches in (
+        [snap for snap in snapshots if isinstance(key, str) and snap.label == key],
+        [snap for snap in snapshots if isinstance(key, str) and snap.id == key],
+        [snap for snap in snapshots if snap.step == step],
+    ):
+        if matches:
+            return matches[-1]
+    names = [f"{snap.id} (label {snap.label!r}, step {snap.step})" for snap in snapshots]
+    raise UsageError(f"{where}: snapshot", expected=f"one of {listed(names)}", got=shown(key))
+
+
+def _step(key: object) -> int | None:
+    """Return a key as a step, or None if it is no whole number."""
+    if isinstance(key, str):
+        return int(key) if key.isascii() and key.isdigit() else None
+    try:
+        return None if isinstance(key, bool) else operator.index(key)  # type: ignore[arg-type]  # NumPy's, too
+    except TypeError:
+        return None

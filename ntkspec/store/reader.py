@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
-from ntkspec.display import html_table, listed
+from ntkspec.display import NotAnArray, html_table, listed
 from ntkspec.errors import RunFileError
 from ntkspec.memory import budget_bytes
 from ntkspec.store import checks, digest, schema
@@ -28,7 +27,7 @@ from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.stored import Stored, open_stored, require_open
 
 
-class Run:
+class Run(NotAnArray):
     """An open run file, as `open_run` gives it: a context manager. Every process opens the file for itself.
 
     Example:
@@ -37,6 +36,8 @@ class Run:
         ...     print(run)
         Run('data/golden/mpe.h5', 'MPE', 40 samples, snapshots: init)
     """
+
+    _ARRAYS = "one of its arrays: .inputs, .targets, or the Jacobian of a snapshot"
 
     def __init__(self, path: Path, file: h5py.File, budget: int, trial: bool = False) -> None:
         self.path = path
@@ -65,14 +66,14 @@ class Run:
         self._check_digests()
 
     def __repr__(self) -> str:
-        snapshots = listed([snap.id for snap in self.snapshots])
+        snapshots = listed([snap.id for snap in self.snapshots]) + ("" if self.complete else ", interrupted")
         return f"Run({str(self.path)!r}, {self.label!r}, {self.samples} samples, snapshots: {snapshots})"
 
     def _repr_html_(self) -> str:
         """Return a table of the snapshots, for notebooks."""
         names = dict.fromkeys(name for snap in self.snapshots for name in snap.metrics)
         rows = [
-            (snap.id, snap.label, snap.step, *(f"{snap.metrics.get(name, math.nan):.4g}" for name in names))
+            (snap.id, snap.label, snap.step, *(_digits(snap.metrics.get(name)) for name in names))
             for snap in self.snapshots
         ]
         title = f"Run {self.label!r}, {self.samples} samples, {self.path}"
@@ -108,10 +109,10 @@ class Run:
     # -- snapshots
 
     def snapshot(self, key: str | int) -> Snapshot:
-        """Return the snapshot with this id, else the last one with this label or step.
+        """Return the last snapshot with this label, else the one with this id or step.
 
         Args:
-            key: an id, a label or a step; -1 for the last snapshot of all.
+            key: a label, an id, or a step as a number or in digits; -1 for the last snapshot of all.
 
         Raises:
             UsageError: there is none.
@@ -254,6 +255,10 @@ class Run:
             else "all its snapshots are complete"
         )
         return (f"{self.path}: the export was interrupted; {what}",)
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:#.4g}"
 
 
 def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial: bool = False) -> Run:

@@ -22,6 +22,8 @@ SCALE = "scale"
 VALUES = "values"
 COLUMNS = "columns"
 
+PART = ".part"  # of the name of a file that is being written
+
 # Pictures are not part of the contract, by which readers ignore what it does not name. They lie in a group of
 # their own, which is marked, so that another writer's group of the same name is not mistaken for it.
 PICTURES = "pictures"

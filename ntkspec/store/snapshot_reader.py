@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.display import html_table, listed
+from ntkspec.display import NotAnArray, html_table, listed
 from ntkspec.errors import RunFileError
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, PairsFactor, Parameter, SparseFactor
 from ntkspec.store import checks, schema
@@ -22,7 +22,7 @@ from ntkspec.store.stored import Stored, open_stored
 
 
 @dataclass(frozen=True, repr=False)
-class Snapshot:
+class Snapshot(NotAnArray):
     """One complete snapshot of a run: the network's outputs and Jacobian at one step of its training.
 
     Example:
@@ -35,6 +35,8 @@ class Snapshot:
         >>> snapshot
         Snapshot('0007', 'end', step 7, loss 0.01, 2 blocks of 109 parameters)
     """
+
+    _ARRAYS = "one of its arrays, .outputs, or ntkspec.gram(snapshot.jacobian)"
 
     id: str  # by which it is stored
     step: int  # of the training

@@ -34,8 +34,6 @@ from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_d
 from ntkspec.store.texts import check_label, check_name, to_json
 from ntkspec.store.unfinished import check_unfinished, clear, is_interrupted, kept, reopen, take_back
 
-PART = ".part"
-
 
 class RunWriter:
     """A run file that is being written. At the end of the `with` block the file gets its final name.
@@ -84,7 +82,7 @@ class RunWriter:
         resume: bool = False,
     ) -> None:
         self.path = Path(path)
-        self.part = self.path.with_name(self.path.name + PART)
+        self.part = self.path.with_name(self.path.name + schema.PART)
         self._fresh = self.path.with_name(self.part.name + ".new")  # while `part` is copied
         # Whether a file that has its name is continued.
         self._taken_back = resume and not self.part.exists() and is_interrupted(self.path)

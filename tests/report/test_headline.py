@@ -55,8 +55,8 @@ def test_the_best_is_set_against_the_next_and_the_reference(report: Report) -> N
         "15.0 dB above Baseline."
     )
     assert supports == [
-        "Without its grid's gradients the smallest eigenvalue, the speed of the slowest pattern, goes from "
-        "3.8e-03 to 1.2e-10 or less."
+        "Without its grid's gradients eigenvalue 22 of 64 goes from 3.1e-01 to 2.0e-10, and those after it "
+        "cannot be told from zero."
     ]
 
 
@@ -196,7 +196,7 @@ def test_without_quality_the_largest_lambda_min_is_named() -> None:
 
 def test_the_largest_lambda_min_is_named_only_where_no_other_may_be_larger() -> None:
     unresolved, known = without_rank(run("a", decades=12), floor=1e-3), run("b", decades=9)
-    unsure = "Whose smallest eigenvalue is the largest cannot be told."
+    unsure = "It cannot be told which network learns its slowest pattern fastest."
     assert said(unresolved, known)[0] == unsure
     assert said(known, without_rank(run("c"), size=5000))[0] == unsure
     assert said(known, run("c", decades=9))[0] == unsure
@@ -205,6 +205,24 @@ def test_the_largest_lambda_min_is_named_only_where_no_other_may_be_larger() -> 
     ]
     runs = tuple(replace(one, snapshots=(end,)) for one, end in zip((unresolved, known), ends, strict=True))
     assert ranking(Report("", "", "cpu", runs)) == ""
+
+
+def test_runs_of_different_samples_are_not_compared_by_their_spectra() -> None:
+    slow, fast = run("a", decades=12), run("b", decades=6)
+    apart = [replace(one, inputs=digest) for one, digest in ((slow, "one"), (fast, "other"))]
+    lead = "The runs have different samples, on which eigenvalues depend, so they are not compared."
+    assert said(*apart)[0] == lead
+    assert said(slow, replace(fast, samples=7))[0] == lead
+    assert said(apart[0], fast)[0].startswith("Of 2 networks, b")  # an older report does not know its samples
+    judged = [run("a", {"psnr_db": 20.0}, decades=12), run("b", {"psnr_db": 10.0}, decades=6)]
+    assert ranking(Report("", "", "cpu", tuple(judged))).startswith("b has the largest lambda_min")
+    judged = [replace(one, inputs=one.label) for one in judged]
+    assert ranking(Report("", "", "cpu", tuple(judged))) == ""
+
+
+def test_metrics_that_say_nothing_are_named() -> None:
+    runs = (run("a", {"loss": 0.1, "mae": 1.0}, decades=12), run("b", {"loss": 0.2}, decades=6))
+    assert "(no PSNR, no IoU; whether more or less is better is not known of loss, mae)" in said(*runs)[1]
 
 
 def test_nothing_is_known() -> None:

@@ -32,7 +32,7 @@ QUANTITIES: Mapping[Quantity, str] = {
     "lambda_max": r"largest eigenvalue $\lambda_{\max}$",
     "lambda_min": r"smallest eigenvalue $\lambda_{\min}$",
     "effective_rank": "effective rank",
-    "distance": "kernel distance from the first snapshot",
+    "kernel_distance": "kernel distance from the first snapshot",
 }
 _CROWDED = 30  # snapshots of a run, from which on marks are smaller
 _FAINT = 0.45
@@ -69,7 +69,7 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
         for run, moments in runs:
             draw_course(axes, axis, run, course(moments, quantity), sign_of(run, several=len(runs) > 1))
         axes.set_title(title, fontsize=10)
-        finish_course(axes, log=quantity != "distance", from_zero=quantity == "distance")
+        finish_course(axes, log=quantity != "kernel_distance", from_zero=quantity == "kernel_distance")
         _steps(axes, axis, steps)
     for axes in panels[2:]:
         axes.set_xlabel("step of training")
