@@ -30,7 +30,6 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "analysis" / "paper"
 PICTURE, MESH = ROOT / "data" / "pictures" / "astronaut.png", ROOT / "data" / "meshes" / "knot.ply"
 RESULTS = ROOT / "analysis" / "results" / "paper"
-THERE = "the scheduler of the fixture `cluster`"
 SMALL = {"side": 24, "iterations": 20, "batch": 100, "samples": 40, "width": 16}
 
 
@@ -398,7 +397,7 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
         (("alignment", "pictures", "-o", "s", "--results", PICTURE), "expected a folder, or none yet"),
         (("runs3d", "pictures", "-o", "s"), ".ply"),
         pytest.param(
-            ("runs3d", "meshes", "-o", "s", "--cluster", THERE),
+            ("runs3d", "meshes", "-o", "s", "--workers", "1"),
             "open.ply: expected a watertight mesh",
             marks=[needs.dask, needs.embree],
         ),
@@ -418,7 +417,7 @@ def test_every_figure_from_run_files_alone(tmp_path, pictures, monkeypatch, capf
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_bad_input_is_one_line(tmp_path, pictures, monkeypatch, capfd, words, said, request):
+def test_bad_input_is_one_line(tmp_path, pictures, monkeypatch, capfd, words, said):
     (tmp_path / "meshes").mkdir()
     triangle = (
         "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
@@ -429,8 +428,6 @@ def test_bad_input_is_one_line(tmp_path, pictures, monkeypatch, capfd, words, sa
     (tmp_path / "meshes" / "open.ply").write_text(triangle)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    if THERE in words:
-        words = [*words[:-1], request.getfixturevalue("cluster").place]
     assert in_process(monkeypatch, *words) == 2
     lines = capfd.readouterr().err.splitlines()
     assert said in lines[-1]
