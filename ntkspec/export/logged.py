@@ -89,12 +89,12 @@ def finite(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
 
     Example:
         >>> finite({"loss": torch.tensor(0.5), "psnr_db": math.inf})
-        ({'loss': 0.5}, ['metric psnr_db is left out where it is no finite number'])
+        ({'loss': 0.5}, ['metric psnr_db is left out: no finite number'])
     """
     numbers = {name: as_number(value) for name, value in metrics.items()}
     kept = {name: number for name, number in numbers.items() if math.isfinite(number)}
     others = [name for name in numbers if name not in kept]
-    return kept, [f"metric {name} is left out where it is no finite number" for name in others]
+    return kept, [f"metric {name} is left out: no finite number" for name in others]
 
 
 def as_number(value: object) -> float:

@@ -42,7 +42,7 @@ class Recorder:
     always recorded. The model, its gradients and all generators of random numbers are left untouched.
 
     If the training raises an exception, Ctrl-C included, the file gets its name nevertheless, with the
-    snapshots that are complete; `ntkspec.open_run` then warns that it was interrupted. A process that is
+    snapshots that are complete; `run.warnings` then says that it was interrupted. A process that is
     killed leaves them in `<path>.part`, which can be analysed as it is.
 
     If the first snapshot cannot be recorded, there is an exception. If a later one cannot, there is an
@@ -131,12 +131,12 @@ class Recorder:
         self._last = BEFORE  # the last step that was due
         self._newest: Newest | None = None
         self._begun = False  # whether the first snapshot is recorded, so that exceptions become warnings
-        self._seen = BEFORE  # the step of the last call
+        self._seen = BEFORE  # the step of the last call, or the last one of a resumed file
         self._notes: list[str] = []  # warnings of this call
         self._noted: set[str] = set()  # of all calls
         try:
             if self.snapshots:
-                self._last = self._writer.read(self.snapshots[-1]).step
+                self._last = self._seen = self._writer.read(self.snapshots[-1]).step
             for note in self._writer.notes:
                 warnings.warn(note, ExportWarning, stacklevel=2)
         except BaseException:  # where warnings are exceptions, nobody will close it

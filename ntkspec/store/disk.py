@@ -17,13 +17,20 @@ LOCKING = "HDF5_USE_FILE_LOCKING"  # an environment variable, which HDF5 obeys r
 OVERHEAD_BYTES = 2**20  # groups, attributes and chunk indices of a snapshot
 
 
-def check_writable(path: Path, *, overwrite: bool) -> None:
-    """Raise `OutputError` unless a file can be created at `path`, or replaced there if `overwrite`."""
+def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None:
+    """Raise `OutputError` unless a file can be created at `path`, or replaced there if `overwrite`.
+
+    Args:
+        resume: whether an unfinished file was asked for, so that the error can say that this one is finished.
+    """
     if path.is_dir():
         raise OutputError(str(path), expected="a file name", got="a folder", remedy="name a file in it")
     if path.exists() and not overwrite:
         raise OutputError(
-            str(path), expected="a new file", got="one that exists", remedy="choose another name or overwrite"
+            str(path),
+            expected="a new file",
+            got="one that is finished, with nothing to resume" if resume else "one that exists",
+            remedy="choose another name, or replace it (overwrite=True, --overwrite)",
         )
     folder = path.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):

@@ -53,7 +53,7 @@ def clear(part: Path, fresh: Path) -> None:
             str(part),
             expected="no other writer",
             got="one at work on this file",
-            remedy="wait for it, or choose another name",
+            remedy="close it, in this session perhaps, wait for it, or choose another name",
         )
     part.unlink()
     fresh.unlink(missing_ok=True)

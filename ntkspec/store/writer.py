@@ -86,7 +86,7 @@ class RunWriter:
         self._fresh = self.path.with_name(self.part.name + ".new")  # while `part` is copied
         # Whether a file that has its name is continued.
         self._taken_back = resume and not self.part.exists() and is_interrupted(self.path)
-        check_writable(self.path, overwrite=overwrite or self._taken_back)
+        check_writable(self.path, overwrite=overwrite or self._taken_back, resume=resume)
         check_unfinished(self.part, overwrite=overwrite or resume)
         label, described = check_label(label, "label of the run"), to_json(config or {}, "config")
         samples = {

@@ -245,7 +245,7 @@ def test_an_exception_in_training_keeps_the_snapshots(tmp_path: Path, kind: type
     with open_run(path) as run:
         assert run.warnings == ()
         assert [snap.step for snap in run.snapshots] == [0, 1, 2]
-    with pytest.raises(OutputError, match="one that exists"):  # complete, so there is nothing to resume
+    with pytest.raises(OutputError, match="one that is finished, with nothing to resume"):
         Recorder(path, X, 1, resume=True)
 
 
@@ -426,3 +426,12 @@ def test_a_recorded_training_is_reported_over_its_steps(
     assert all(total.lambda_min for total in totals)
     moved = [snap.distances["total"].value for snap in run.snapshots]
     assert moved == [values["ntk/kernel_distance"] for values in seen]
+
+
+def test_a_resumed_training_that_begins_anew_is_noticed(tmp_path):
+    with pytest.raises(KeyError), Recorder(tmp_path / "run.h5", X, 10) as record:
+        record(field(), 30)
+        raise KeyError
+    with Recorder(tmp_path / "run.h5", X, 10, resume=True) as record:
+        with pytest.warns(ExportWarning, match="a call of step 0 came after one of step 30"):
+            assert not record(field(), 0)
