@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ntkspec.display import html_table, listed
 from ntkspec.durations import format_seconds
 from ntkspec.export.layout import BlockPlan
 from ntkspec.memory import format_bytes
@@ -39,7 +40,7 @@ class PlannedBlock:
     remedy: str = ""  # what would make it smaller
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Forecast:
     """A forecast of the export of one snapshot; print it for a table.
 
@@ -106,9 +107,20 @@ class Forecast:
         for block in self.blocks:
             row = f"{block.name:{width}}  {block.role:8}  {block.kind:7}  {format_bytes(block.bytes):>9}"
             lines.append(f"{row}  {block.reason}".rstrip())
-        total = f"{self.samples} samples, {self.outputs} outputs: {format_bytes(self.bytes)}"
+        return "\n".join([*lines, self._total])
+
+    def __repr__(self) -> str:
+        return f"Forecast({listed([block.name for block in self.blocks])}; {self._total})"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the blocks, for notebooks."""
+        rows = [(it.name, it.role, it.kind, format_bytes(it.bytes), it.reason) for it in self.blocks]
+        return html_table(f"Forecast: {self._total}", ("block", "role", "kind", "size", ""), rows)
+
+    @property
+    def _total(self) -> str:
         about = "" if math.isnan(self.seconds) else f", about {format_seconds(self.seconds)}"
-        return "\n".join([*lines, total + about])
+        return f"{self.samples} samples, {self.outputs} outputs: {format_bytes(self.bytes)}{about}"
 
 
 def planned(plan: BlockPlan, bytes_a_sample: int, samples: int) -> list[PlannedBlock]:
