@@ -292,3 +292,12 @@ def test_pyplot_is_loaded_only_without_axes() -> None:
     hidden = {"DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND"}
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     subprocess.run([sys.executable, "-c", IN_A_PROCESS_OF_ITS_OWN], env=environment, check=True)
+
+
+def test_floors_may_be_left_out() -> None:
+    for draw, what in ((plot.spectra, REPORT), (plot.spectra, GRID), (plot.ablation, GRID)):
+        full, bare = draw(what, ax=new_axes()), draw(what, ax=new_axes(), floors=False)
+        labels = [axes.get_legend_handles_labels()[1] for axes in (full, bare)]
+        assert [*labels[1]] == [each for each in labels[0] if each not in ("numerical floor", "unresolved")]
+        assert len(in_data(bare)) == len(in_data(full)) > 0
+        assert len(bare.lines) < len(full.lines)

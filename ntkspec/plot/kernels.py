@@ -13,14 +13,21 @@ from ntkspec.plot.what import What, as_report, at_end, no_kernel
 from ntkspec.report.curves import draw_run, finish, in_data
 from ntkspec.report.figures.ablation import draw_ablation, networks
 from ntkspec.report.figures.spectra import draw_steps, with_kernel
-from ntkspec.report.legends import handle, mark_handles
+from ntkspec.report.legends import FLOOR, handle, mark_handles
 from ntkspec.report.moments import by_step, few, moments
 from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, styled_runs
 
 _STEPS = 5  # of a run, that a legend names
 
 
-def spectra(what: What, *, kernel: str = "total", ax: Axes | None = None, legend: bool = True) -> Axes:
+def spectra(
+    what: What,
+    *,
+    kernel: str = "total",
+    ax: Axes | None = None,
+    legend: bool = True,
+    floors: bool = True,
+) -> Axes:
     """Draw eigenvalues against their index, on log axes, and return the axes.
 
     Of several runs the last snapshot is drawn, of a single run every snapshot: up to three are told apart by
@@ -33,6 +40,8 @@ def spectra(what: What, *, kernel: str = "total", ax: Axes | None = None, legend
             without it are left out.
         ax: where to draw; default: pyplot's current axes.
         legend: show a legend.
+        floors: draw the floors, and hatch where unresolved eigenvalues lie. Each kernel has a floor of its
+            own; leave them out where a curve happens to end at that of another.
 
     Raises:
         UsageError: nothing that can be drawn, or a kernel that is not there.
@@ -62,16 +71,19 @@ def spectra(what: What, *, kernel: str = "total", ax: Axes | None = None, legend
     with sized(axes):
         for run in runs:
             if stepwise:
-                draw_steps(axes, run, kernel, hatch=True, shade=run.colour if shaded else "")
+                shade = run.colour if shaded else ""
+                draw_steps(axes, run, kernel, hatch=True, shade=shade, floor=floors)
             else:
-                draw_run(axes, run, kernel, hatch=not several, signed=several)
+                draw_run(axes, run, kernel, hatch=not several, signed=several, floor=floors)
     finish(axes)
     drawn = [snap.spectra[kernel] for run in runs for snap in run.run.snapshots if kernel in snap.spectra]
     if several:
         entries = [entry(run, kernel, several=True) for run in runs]
     else:
         entries = _of_snapshots(runs[0], kernel, stepwise=stepwise, shaded=shaded)
-    add_legend(axes, [*entries, *mark_handles(drawn, hatch=not several)], shown=legend)
+    add_legend(
+        axes, [*entries, *mark_handles(drawn, hatch=not several, floor=FLOOR if floors else "")], shown=legend
+    )
     return axes
 
 
@@ -91,7 +103,7 @@ def _of_snapshots(run: StyledRun, kernel: str, *, stepwise: bool, shaded: bool) 
     return entries
 
 
-def ablation(what: What, *, ax: Axes | None = None, legend: bool = True) -> Axes:
+def ablation(what: What, *, ax: Axes | None = None, legend: bool = True, floors: bool = True) -> Axes:
     """Draw spectra of networks with a grid, with and without its gradients, and return the axes.
 
     The last snapshot of each run is drawn, with the baseline beside it if the report has one. Where the two
@@ -102,6 +114,8 @@ def ablation(what: What, *, ax: Axes | None = None, legend: bool = True) -> Axes
         what: a report, one of its runs or snapshots, or a dict of these by name.
         ax: where to draw; default: pyplot's current axes.
         legend: show a legend.
+        floors: draw the floors, and hatch where unresolved eigenvalues lie. Each kernel has a floor of its
+            own; leave them out where a curve happens to end at that of another.
 
     Raises:
         UsageError: nothing that can be drawn, or no network with a grid.
@@ -134,5 +148,7 @@ def ablation(what: What, *, ax: Axes | None = None, legend: bool = True) -> Axes
     ]
     ends = [run.end.spectra for run in runs if run.end is not None]
     drawn = [spectra[kernel] for spectra in ends for kernel in ("total", "no_grid") if kernel in spectra]
-    add_legend(axes, [*entries, *mark_handles(drawn, hatch=True)], shown=legend)
+    add_legend(
+        axes, [*entries, *mark_handles(drawn, hatch=True, floor=FLOOR if floors else "")], shown=legend
+    )
     return axes

@@ -186,6 +186,7 @@ def draw_run(
     colour: str = "",
     shown: Sequence[Stage] = STAGES,
     signed: bool = False,
+    floor: bool = True,
 ) -> None:
     """Draw one kernel of a run at the stages of training in `shown`, and its floor at the last of them.
 
@@ -193,6 +194,7 @@ def draw_run(
         hatch: whether to hatch the region of the unresolved eigenvalues.
         shown: the stages to draw, each with its own dashes.
         signed: whether the curve of the last stage has the run's marker.
+        floor: whether to draw the floor, and with it the hatch.
     """
     spectra = [
         (stage, snapshot.spectra[kernel])
@@ -202,7 +204,7 @@ def draw_run(
     for i, (stage, spectrum) in enumerate(spectra, start=1):
         front, sign = 2.0 + STAGES.index(stage) * 0.1, sign_of(run, several=signed and i == len(spectra))
         draw_spectrum(axes, spectrum, colour or run.colour, stage, front, sign=sign)
-    if spectra:
+    if spectra and floor:
         draw_floor(axes, spectra[-1][1], colour or run.colour, hatch=hatch)
 
 

@@ -14,6 +14,8 @@ from ntkspec.report.records import Report
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, stages
 from ntkspec.spectral.eigenvalues import Spectrum
 
+FLOOR = "numerical floor"  # the entry of the floors
+
 
 def run_handles(runs: Sequence[StyledRun], *, signed: bool = False) -> list[Line2D]:
     """Return a legend entry for the colour of each run, with its marker where curves have one."""
@@ -47,16 +49,16 @@ def stage_handles(
 
 
 def mark_handles(
-    spectra: Sequence[Spectrum], *, hatch: bool = False, floor: str = "numerical floor"
+    spectra: Sequence[Spectrum], *, hatch: bool = False, floor: str = FLOOR
 ) -> list[Line2D | Patch]:
     """Return legend entries for the floors and end marks that occur in these spectra.
 
     Args:
         hatch: whether the region of unresolved eigenvalues is hatched.
-        floor: text of the floor's entry.
+        floor: text of the floor's entry; "": none is drawn.
     """
-    handles: list[Line2D | Patch] = [mark(floor, linewidth=0.8, alpha=FAINT)]
-    if hatch and any(spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
+    handles: list[Line2D | Patch] = [mark(floor, linewidth=0.8, alpha=FAINT)] if floor else []
+    if floor and hatch and any(spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
         handles.append(_swatch("unresolved", facecolor="none", edgecolor=GREY, hatch="//////"))
     if any(0 < spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
         handles.append(mark("last resolved value", marker="x", linestyle="none", markersize=5.5))

@@ -71,11 +71,15 @@ def networks(report: Report) -> tuple[tuple[StyledRun, ...], StyledRun | None]:
     return with_kernel(runs, "no_grid"), baseline
 
 
-def draw_ablation(axes: Axes, grids: Sequence[StyledRun], baseline: StyledRun | None) -> None:
+def draw_ablation(
+    axes: Axes, grids: Sequence[StyledRun], baseline: StyledRun | None, *, floor: bool = True
+) -> None:
     """Draw the baseline, and each grid network with and without its grid's gradients, late in training."""
     if baseline is not None and all(baseline is not run for run in grids):
-        draw_run(axes, baseline, hatch=True, shown=LATE)
+        draw_run(axes, baseline, hatch=True, shown=LATE, floor=floor)
     signed = len(grids) > 1
     for run in grids:
-        draw_run(axes, run, shown=LATE, signed=signed)
-        draw_run(axes, run, "no_grid", colour=NO_GRID_COLOUR, hatch=True, shown=LATE, signed=signed)
+        draw_run(axes, run, shown=LATE, signed=signed, floor=floor)
+        draw_run(
+            axes, run, "no_grid", colour=NO_GRID_COLOUR, hatch=True, shown=LATE, signed=signed, floor=floor
+        )

@@ -157,13 +157,20 @@ def _finish_panels(figure: Figure, panels: Sequence[Axes], runs: Sequence[Styled
 
 
 def draw_steps(
-    axes: Axes, run: StyledRun, kernel: str = "total", *, hatch: bool = False, shade: str = ""
+    axes: Axes,
+    run: StyledRun,
+    kernel: str = "total",
+    *,
+    hatch: bool = False,
+    shade: str = "",
+    floor: bool = True,
 ) -> None:
     """Draw spectra of a run's kernel at all snapshots, coloured by step, and the floor of the last.
 
     Args:
         hatch: whether to hatch the region of the unresolved eigenvalues.
         shade: draw in shades of this colour, instead of in those of the steps.
+        floor: whether to draw the floor, and with it the hatch.
     """
     last: Spectrum | None = None
     for moment in moments(run.run, stepwise=True):
@@ -171,7 +178,7 @@ def draw_steps(
             last = moment.snapshot.spectra[kernel]
             colour = moment.shade(shade) if shade else moment.colour
             draw_spectrum(axes, last, colour, None, 2.0 + moment.place / (moment.of + 1))
-    if last is not None:
+    if last is not None and floor:
         draw_floor(axes, last, shade or step_colour(1, 1), hatch=hatch)
 
 
