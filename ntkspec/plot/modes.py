@@ -112,9 +112,7 @@ def eigenfunctions(what: What | Pattern, mode: int = 1, *, ax: Axes | None = Non
 def _of_report(report: Report, where: str) -> Row:
     """Return the modes of the only run, in the snapshot that the report's figure draws."""
     if len(report.runs) != 1:
-        raise UsageError(
-            where, expected="one run or snapshot", got=f"{len(report.runs)} runs", remedy="give one of them"
-        )
+        raise UsageError(where, expected="one run or snapshot", got=f"{len(report.runs)} runs")
     row = row_of(styled_runs(report)[0])
     if row is None:
         raise UsageError(
