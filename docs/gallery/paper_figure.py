@@ -22,8 +22,8 @@ with plt.rc_context(paper):
     ntkspec.plot.ablation(report, ax=right, legend=False)
     left.set(title="(a) three encodings", ylim=(1e-12, 1e5))
     right.set(title="(b) without the grid's gradients", ylabel="")
-    entries = dict(zip(*left.get_legend_handles_labels()[::-1], strict=True))
-    entries |= dict(zip(*right.get_legend_handles_labels()[::-1], strict=True))
+    entries = dict(zip(*right.get_legend_handles_labels()[::-1], strict=True))
+    entries |= dict(zip(*left.get_legend_handles_labels()[::-1], strict=True))  # its curves have markers
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=4, fontsize=7)
     figure.savefig("kernels.pdf")
     plt.show()
