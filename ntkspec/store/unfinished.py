@@ -143,9 +143,9 @@ def _open_part(part: Path, mode: str, samples: Mapping[str, AnyArray]) -> h5py.F
         file.close()
         raise UsageError(
             str(part),
-            expected="the samples of this run",
-            got="other samples",
-            remedy="delete it, or give overwrite in place of resume",
+            expected="the inputs, targets and indices of this run",
+            got="others",
+            remedy="give those that it was begun with, or another name",
         )
     return file
 

@@ -237,7 +237,7 @@ def test_an_exception_in_training_keeps_the_snapshots(tmp_path: Path, kind: type
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(OutputError, match="one that exists"):
         Recorder(path, X, 1)
-    with pytest.raises(UsageError, match="other samples"):
+    with pytest.raises(UsageError, match="the inputs, targets and indices of this run, got others"):
         Recorder(path, X + 1, 1, resume=True)
     assert list(tmp_path.iterdir()) == [path]
     with Recorder(path, X, 1, resume=True) as record:  # the training begins again at step 1
