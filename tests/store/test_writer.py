@@ -140,7 +140,7 @@ def test_resuming_something_else_is_refused(tmp_path, change):
             with run.snapshot("s", step=0, label="") as snapshot:
                 snapshot.write(0, INPUTS, cases.mixed(12))
             raise ZeroDivisionError
-    with pytest.raises(UsageError, match="resume|the inputs, targets and indices of this run"):
+    with pytest.raises(UsageError, match=r"resume|the inputs, targets and indices of this run"):
         RunWriter(path, inputs=INPUTS, resume=True)
     assert (tmp_path / "run.h5.part").exists()
 
