@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import os
 import re
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,11 +39,9 @@ for alias in (NDArray, ArrayLike):
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what runs here: small networks gain nothing from more
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import ntkspec  # noqa: E402
-
 project = "ntkspec"
 author = copyright = "The ntkspec developers"
-release = version = ntkspec.__version__
+release = version = runpy.run_path(str(HERE.parent / "ntkspec" / "_version.py"))["__version__"]
 
 extensions = [
     "sphinx.ext.autodoc",

@@ -184,11 +184,14 @@ def wait_for_disk(handle: int) -> None:
     Args:
         handle: its descriptor.
     """
-    with suppress(ImportError, AttributeError, OSError):
+    with suppress(ImportError, OSError):
         import fcntl
 
-        fcntl.fcntl(handle, getattr(fcntl, "F_FULLFSYNC"))  # noqa: B009  # macOS, whose fsync leaves it there
-        return
+        # Only macOS has this command: its fsync leaves the numbers in the cache.
+        command: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+        if command is not None:
+            fcntl.fcntl(handle, command)
+            return
     os.fsync(handle)
 
 

@@ -26,6 +26,16 @@ def listed(items: Sequence[str], most: int = MOST_LISTED) -> str:
     return f"{', '.join(items[:most])} and {len(items) - most} more"
 
 
+def digits(value: float | None) -> str:
+    """Return a number with four digits, or nothing for None.
+
+    Example:
+        >>> digits(17.0), digits(None)
+        ('17.00', '')
+    """
+    return "" if value is None else f"{value:#.4g}"
+
+
 def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return an HTML table with a title above it; texts may hold any characters.
 

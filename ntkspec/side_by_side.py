@@ -99,9 +99,11 @@ def analyze_runs(
     files = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     if not files:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
-    for place, file in enumerate(files):
-        if any(file.resolve() == other.resolve() for other in files[:place]):
+    seen: set[Path] = set()
+    for file in files:
+        if file.resolve() in seen:
             raise UsageError("analyze", expected="each run file once", got=f"{file} twice")
+        seen.add(file.resolve())
     earlier = () if beside is None else _earlier_runs(beside, outputs, work.engine.name)
     wanted = baseline if baseline is not None else beside.baseline if beside is not None else None
     reports, reference = _reports(work, files, everywhere, earlier, wanted, kernels, trial)

@@ -97,7 +97,7 @@ def finite(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
     return kept, [f"metric {name} is left out: no finite number" for name in others]
 
 
-def as_number(value: object) -> float:
+def as_number(value: Any) -> float:
     """Return a number, a tensor or an array with one number as a float; NaN for anything else.
 
     Example:
@@ -105,6 +105,6 @@ def as_number(value: object) -> float:
         (0.5, nan)
     """
     try:
-        return float(value.detach() if isinstance(value, torch.Tensor) else value)  # type: ignore[arg-type]
+        return float(value.detach() if isinstance(value, torch.Tensor) else value)
     except (TypeError, ValueError, RuntimeError):
         return math.nan

@@ -30,9 +30,10 @@ def spectra(
 ) -> Axes:
     """Draw eigenvalues against their index, on log axes, and return the axes.
 
-    Of several runs the last snapshot is drawn, of a single run every snapshot: up to three are told apart by
-    dashes, more by colours from light to dark. A curve ends with a cross where the next eigenvalues are not
-    resolved, or with a bar where no more were computed. The thin line is the floor.
+    Of several runs the end is drawn (the snapshot labelled "end", otherwise the last), of a single run every
+    snapshot: up to three are told apart by dashes, more by colours from light to dark. A curve ends with a
+    cross where the next eigenvalues are not resolved, or with a bar where no more were computed. The thin
+    line is the floor.
 
     Args:
         what: a report, one of its runs or snapshots, a Spectrum, or a dict of these by name.
@@ -106,9 +107,9 @@ def _of_snapshots(run: StyledRun, kernel: str, *, stepwise: bool, shaded: bool) 
 def ablation(what: What, *, ax: Axes | None = None, legend: bool = True, floors: bool = True) -> Axes:
     """Draw spectra of networks with a grid, with and without its gradients, and return the axes.
 
-    The last snapshot of each run is drawn, with the baseline beside it if the report has one. Where the two
-    curves of a network agree, its own parameters suffice; their gap is what the grid adds. Several networks
-    are told apart by marks.
+    The end of each run is drawn (the snapshot labelled "end", otherwise the last), with the baseline beside
+    it if the report has one. Where the two curves of a network agree, its own parameters suffice; their gap
+    is what the grid adds. Several networks are told apart by marks.
 
     Args:
         what: a report, one of its runs or snapshots, or a dict of these by name.

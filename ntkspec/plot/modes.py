@@ -24,8 +24,9 @@ Pattern: TypeAlias = tuple[ArrayLike, ArrayLike | Eigenfunctions]  # points (M, 
 def alignment(what: What, *, kernel: str = "total", ax: Axes | None = None, legend: bool = True) -> Axes:
     """Draw the share of the targets outside of a kernel's first k modes, against k, and return the axes.
 
-    The last snapshot of each run is drawn. The lower a curve at k, the more of the targets lies in the k
-    modes that the network learns fastest. A cross marks the last mode whose eigenvalue is resolved.
+    The end of each run is drawn (the snapshot labelled "end", otherwise the last). The lower a curve at k,
+    the more of the targets lies in the k modes that the network learns fastest. A cross marks the last mode
+    whose eigenvalue is resolved.
 
     Args:
         what: a report, one of its runs or snapshots, an Alignment, or a dict of these by name.

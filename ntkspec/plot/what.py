@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 from ntkspec.errors import UsageError, not_one_of, shown
 from ntkspec.report.records import Report, RunReport, SnapshotReport
-from ntkspec.report.style import styled_runs
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -51,10 +50,8 @@ ntkspec.spectrum a Spectrum of a Jacobian
 
 
 def at_end(report: Report) -> Report:
-    """Return the report with only the last snapshot of each run."""
-    runs = list(report.runs)
-    for run in styled_runs(report):
-        runs[run.index] = replace(run.run, snapshots=() if run.end is None else (run.end,))
+    """Return the report with only the snapshot at the end of each run."""
+    runs = (replace(run, snapshots=() if run.end is None else (run.end,)) for run in report)
     return replace(report, runs=tuple(runs))
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.display import NotAnArray, html_table, listed
+from ntkspec.display import NotAnArray, digits, html_table, listed
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.frames import data_frame
 from ntkspec.jacobian import Outputs
@@ -282,7 +282,7 @@ def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str]
                     "lambda_max": words.lambda_max(spectrum),
                     "lambda_min": words.lambda_min(spectrum),
                     "kernel distance": "" if apart is None or apart.value is None else f"{apart.value:.3f}",
-                    **{metric: _digits(snap.metrics.get(metric)) for metric in metrics},
+                    **{metric: digits(snap.metrics.get(metric)) for metric in metrics},
                 }
             )
     header = [name for name in (rows[0] if rows else ()) if any(row[name] for row in rows)]
@@ -291,7 +291,3 @@ def _kernels(snapshots: Sequence[tuple[str, SnapshotReport]]) -> tuple[list[str]
 
 def _runs(runs: Sequence[RunReport]) -> str:
     return "1 run" if len(runs) == 1 else f"{len(runs)} runs"
-
-
-def _digits(value: float | None) -> str:
-    return "" if value is None else f"{value:#.4g}"

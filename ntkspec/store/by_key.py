@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ntkspec.display import listed
 from ntkspec.errors import UsageError, shown
@@ -56,11 +56,11 @@ def by_key(snapshots: Sequence[S], key: str | int, where: str) -> S:
     raise UsageError(f"{where}: snapshot", expected=f"one of {listed(names)}", got=shown(key))
 
 
-def _step(key: object) -> int | None:
+def _step(key: Any) -> int | None:
     """Return a key as a step, or None if it is no whole number."""
     if isinstance(key, str):
         return int(key) if key.isascii() and key.isdigit() else None
     try:
-        return None if isinstance(key, bool) else operator.index(key)  # type: ignore[arg-type]  # NumPy's, too
+        return None if isinstance(key, bool) else operator.index(key)  # of NumPy's integers, too
     except TypeError:
         return None

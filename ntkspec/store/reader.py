@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec import sandbox
-from ntkspec.display import NotAnArray, html_table, listed
+from ntkspec.display import NotAnArray, digits, html_table, listed
 from ntkspec.errors import RunFileError
 from ntkspec.memory import budget_bytes
 from ntkspec.store import checks, digest, schema
@@ -73,7 +73,7 @@ class Run(NotAnArray):
         """Return a table of the snapshots, for notebooks."""
         names = dict.fromkeys(name for snap in self.snapshots for name in snap.metrics)
         rows = [
-            (snap.id, snap.label, snap.step, *(_digits(snap.metrics.get(name)) for name in names))
+            (snap.id, snap.label, snap.step, *(digits(snap.metrics.get(name)) for name in names))
             for snap in self.snapshots
         ]
         title = f"Run {self.label!r}, {self.samples} samples, {self.path}"
@@ -255,10 +255,6 @@ class Run(NotAnArray):
             else "all its snapshots are complete"
         )
         return (f"{self.path}: the export was interrupted; {what}",)
-
-
-def _digits(value: float | None) -> str:
-    return "" if value is None else f"{value:#.4g}"
 
 
 def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial: bool = False) -> Run:

@@ -103,13 +103,13 @@ def test_calls_in_jumps_and_calls_that_are_not_due() -> None:
     assert [listed.count(first) for first in (0, 5, 6, 40, 99)] == [4, 3, 3, 1, 1]
     for every in (0, -1, True, 2.5, "10", None, [1.5], [-1], [], np.array([], int)):
         with pytest.raises(UsageError, match="every"):
-            Schedule.of(every)  # type: ignore[arg-type]
+            Schedule.of(every)
 
 
 def test_between_due_steps_the_model_is_not_looked_at(tmp_path: Path) -> None:
     with Recorder(tmp_path / "run.h5", X, 10) as record:
         record(field(), 0)
-        assert not record(None, 9, metrics=None)  # type: ignore[arg-type]
+        assert not record(None, 9, metrics=None)
         assert (record.due(9), record.due(10)) == (False, True)
 
 
@@ -314,7 +314,7 @@ def test_mistakes_of_the_caller_are_errors_at_once(tmp_path: Path) -> None:
             with pytest.raises(UsageError, match=next(iter(wrong))):
                 record(**{"model": field(), "step": 10, **wrong})
         with pytest.raises(UsageError, match="step"):
-            record.due(2.5)  # type: ignore[arg-type]
+            record.due(2.5)
         assert repr(record) == f"Recorder('{tmp_path / 'run.h5'}', 1 snapshot)"
     assert record.snapshots == ("init",)
     assert repr(record) == f"Recorder('{tmp_path / 'run.h5'}', 1 snapshot, closed)"
@@ -372,7 +372,7 @@ def test_steps_counted_anew_in_each_epoch_are_told(tmp_path: Path) -> None:
         with pytest.warns(ExportWarning, match=r"step 0 came after one of step 12.*through all epochs"):
             assert not record(field(), 0)
         with pytest.raises(UsageError, match="step"):
-            record(field(), 1.5)  # type: ignore[arg-type]
+            record(field(), 1.5)
 
 
 def test_a_killed_recorder_leaves_its_snapshots(tmp_path: Path) -> None:

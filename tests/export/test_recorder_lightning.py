@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ class StandIn:
 def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """`ntkspec.export.lightning`, imported beside a stand-in for Lightning."""
     package = ModuleType("pytorch_lightning")
-    package.Callback = type("Callback", (), {})  # type: ignore[attr-defined]
+    package.Callback = type("Callback", (), {})
     monkeypatch.delitem(sys.modules, "lightning.pytorch", raising=False)
     monkeypatch.setitem(sys.modules, "pytorch_lightning", package)
     monkeypatch.delitem(sys.modules, "ntkspec.export.lightning", raising=False)
@@ -86,7 +87,7 @@ def test_without_lightning_one_line_says_what_to_install(monkeypatch: pytest.Mon
     for name in ("lightning.pytorch", "ntkspec.export.lightning"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(NotInstalledError, match=r"^ntkspec.export.lightning: .*run: pip install lightning$"):
-        import ntkspec.export.lightning  # noqa: F401
+        importlib.import_module("ntkspec.export.lightning")
 
 
 # -- with the package
@@ -135,7 +136,7 @@ def fit(callback: Any, **options: Any) -> tuple[Any, Any]:
 
 
 def callback(path: Path, every: Any = 5, **options: Any) -> Any:
-    import lightning.pytorch  # noqa: F401 - so that the callback is one of this package
+    importlib.import_module("lightning.pytorch")  # so that the callback is one of this package
 
     sys.modules.pop("ntkspec.export.lightning", None)
     from ntkspec.export.lightning import RecorderCallback

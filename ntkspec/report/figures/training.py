@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ntkspec.report.captions import Caption
 from ntkspec.report.curves import GREY, drawn, in_data, new_axes, new_figure, sign_of, text
-from ntkspec.report.legends import legend_below, mark, run_handles
+from ntkspec.report.legends import FLOOR, legend_below, mark, run_handles
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.report.through_training import (
@@ -156,7 +156,7 @@ def course_handles(points: Sequence[Point]) -> list[Line2D]:
     """Return legend entries for the marks with which these points are drawn."""
     marks, values = [], [point.value for point in points]
     if any(point.floor is not None for point in points):
-        marks.append(mark("numerical floor", linewidth=0.8, alpha=_FAINT))
+        marks.append(mark(FLOOR, linewidth=0.8, alpha=_FAINT))
     if any(value.at_most is not None for value in values):
         marks.append(mark("unresolved: at most this", marker="v", linestyle="none", markersize=6, **_HOLLOW))
     if any(value.zero for value in values):
