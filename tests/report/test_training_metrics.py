@@ -1,4 +1,4 @@
-"""Metrics in the figure "training": which have a panel, on what axis, the same in the figure and on the page."""
+"""Metrics in the figure "training": which have a panel and on what axis, the same on the page."""
 
 from __future__ import annotations
 
