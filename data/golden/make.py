@@ -1,8 +1,8 @@
 """Make the golden run files of this folder anew: `python data/golden/make.py`.
 
 A later reader must still read them, so they are kept as they are: versions 1 and 2 of the format. The weights
-are drawn, not trained, so that the files depend on little but the format; foreign.h5 is written with plain h5py,
-as somebody else's writer would.
+are drawn, not trained, so that the files depend on little but the format. foreign.h5 is written with plain
+h5py, as somebody else's writer would.
 """
 
 from __future__ import annotations
