@@ -14,6 +14,7 @@ from report.test_through_training import long_run
 from ntkspec import plot
 from ntkspec.errors import UsageError
 from ntkspec.report.curves import drawn, in_data
+from ntkspec.report.style import OWN
 
 TOTAL = samples.decaying(32, 1e3, 5)
 RUN = samples.aligned(samples.one_run(samples.grid_run("a", 7, 0.5, size=24))).runs[0]
@@ -40,11 +41,28 @@ def test_lines_and_marks_have_a_share_of_their_size(width: float, factor: float)
         assert after.get_linewidth() == pytest.approx(factor * before.get_linewidth())
 
 
-@pytest.mark.parametrize(("width", "size"), [(8.0, 9.0), (3.2, 9.0), (2.4, 6.75), (1.0, 4.95)])
-def test_a_legend_has_smaller_letters_on_narrow_axes(width: float, size: float) -> None:
+@pytest.mark.parametrize(
+    ("width", "size", "length"), [(8.0, 9.0, 2.0), (3.2, 9.0, 1.8), (2.4, 6.75, 1.6), (1.0, 4.95, 1.55)]
+)
+def test_a_legend_has_smaller_letters_on_narrow_axes(width: float, size: float, length: float) -> None:
     legend = plot.spectra({"a": TOTAL}, ax=axes_of(width)).get_legend()
     assert legend is not None
     assert legend.get_texts()[0].get_fontsize() == pytest.approx(size)
+    assert legend.handlelength == pytest.approx(length)
+
+
+@pytest.mark.parametrize(("name", "said"), [("ten-letters and-ten-mo", 2), ("ten-letters and-ten-m", 1)])
+def test_a_name_has_lines_where_a_legend_is_narrow(name: str, said: int) -> None:
+    legend = plot.spectra({name: TOTAL}, ax=axes_of(1.0)).get_legend()
+    assert legend is not None
+    assert len(legend.get_texts()[0].get_text().split("\n")) == said
+
+
+def test_curves_of_a_second_call_have_the_next_colour() -> None:
+    axes = axes_of(4.0)
+    for _ in range(3):
+        plot.spectra({"a": TOTAL}, ax=axes)
+    assert [line.get_color() for line in in_data(axes)] == [*OWN[:3]]
 
 
 @pytest.mark.parametrize(
@@ -80,9 +98,19 @@ def test_two_snapshots_are_a_course_and_two_runs_have_marks() -> None:
     assert len(in_data(plot.over_steps(two, "psnr_db", ax=axes_of(4.0)))) == 1
     with pytest.raises(UsageError, match="expected a run with two snapshots or more"):
         plot.over_steps(replace(RUN, snapshots=RUN.snapshots[:1]), ax=axes_of(4.0))
-    axes = plot.alignment({"a": RUN, "b": RUN}, ax=axes_of(4.0))
-    assert len({line.get_marker() for line in axes.lines} - {"None", "x"}) == 2
-    assert "P" not in {line.get_marker() for line in plot.alignment(RUN, ax=axes_of(4.0)).lines}
+    for draw in (plot.alignment, plot.over_steps):
+        axes = draw({"a": RUN, "b": RUN}, ax=axes_of(4.0))
+        assert {"o", "s"} <= {line.get_marker() for line in axes.lines}
+    assert "s" not in {line.get_marker() for line in plot.alignment(RUN, ax=axes_of(4.0)).lines}
+
+
+def test_an_axis_of_steps_that_grow_has_room_at_both_ends() -> None:
+    steps = [0, 1, 2, 4, 8, 16, 32, 64, 128, 1000]
+    assert plot.over_steps(long_run(steps=steps), ax=axes_of(4.0)).get_xlim() == pytest.approx((-0.25, 1200))
+    later = [2 * step for step in steps[1:]]
+    assert plot.over_steps(long_run(steps=later), ax=axes_of(4.0)).get_xlim() == pytest.approx(
+        (2 / 1.2, 2400)
+    )
 
 
 def test_a_single_point_has_an_eigenfunction_and_none_has_not() -> None:
