@@ -2,7 +2,8 @@
 
 Its Jacobian is a sum over the T uses, J[i] = sum_t left_t[i] (x) right_t[i]. Stored as T pairs it takes
 T (a + c b) numbers a sample, dense a b c; its kernel takes T^2 small Gram matrices of either side. The table
-of docs/adr/0027-pairs-of-factors.md: NumPy makes both kernels, of random numbers; the smallest of three times.
+of docs/adr/0027-pairs-of-factors.md has the smallest of three times. NumPy makes both kernels, of random
+numbers.
 
     OMP_NUM_THREADS=1 python analysis/studies/several_uses.py
 """
