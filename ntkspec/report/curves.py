@@ -253,17 +253,24 @@ def drawn(axes: Axes) -> list[Line2D]:
     return [line for line in axes.lines if len(np.asarray(line.get_xdata()))]
 
 
+def say(axes: Axes, note: str, *, holds: bool) -> None:
+    """Write a note into a panel if it holds, and remove it if it was written before and does not hold now."""
+    for earlier in [text for text in axes.texts if text.get_text() == note]:
+        earlier.remove()
+    if holds:
+        axes.text(0.5, 0.75, note, transform=axes.transAxes, ha="center", color=GREY)
+
+
 def _say_unresolved(axes: Axes) -> None:
     """Write a note into a panel that has no curve; set the scale if no other panel shares it."""
-    for note in [note for note in axes.texts if note.get_text() == _NO_CURVE]:
-        note.remove()
-    if in_data(axes):
+    empty = not in_data(axes)
+    say(axes, _NO_CURVE, holds=empty)
+    if not empty:
         return
     if not any(map(in_data, axes.get_shared_y_axes().get_siblings(axes))):
         heights = [float(np.asarray(line.get_ydata())[0]) for line in drawn(axes)]
         floors = [height for height in heights if height > 0] or [1.0]
         axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3, auto=None)
-    axes.text(0.5, 0.75, _NO_CURVE, transform=axes.transAxes, ha="center", color=GREY)
 
 
 def _without_doctype(svg: bytes) -> bytes:

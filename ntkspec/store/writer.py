@@ -27,12 +27,20 @@ from ntkspec.errors import UsageError
 from ntkspec.memory import budget_bytes
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
-from ntkspec.store.disk import check_writable, open_hdf5, reserve, writing
+from ntkspec.store.disk import check_writable, close_hdf5, open_hdf5, reserve, writing
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset, has_pairs
 from ntkspec.store.texts import check_label, check_name, to_json
-from ntkspec.store.unfinished import check_unfinished, clear, is_interrupted, kept, reopen, take_back
+from ntkspec.store.unfinished import (
+    check_resumable,
+    check_unfinished,
+    clear,
+    is_complete,
+    kept,
+    reopen,
+    take_back,
+)
 
 
 class RunWriter:
@@ -84,9 +92,11 @@ class RunWriter:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + schema.PART)
         self._fresh = self.path.with_name(self.part.name + ".new")  # while `part` is copied
-        # Whether a file that has its name is continued.
-        self._taken_back = resume and not self.part.exists() and is_interrupted(self.path)
-        check_writable(self.path, overwrite=overwrite or self._taken_back, resume=resume)
+        complete = is_complete(self.path) if resume and not self.part.exists() else None
+        self._taken_back = complete is False  # a file that has its name is continued
+        if resume and not overwrite and not self._taken_back:
+            check_resumable(self.path, self.part, complete=complete is True)
+        check_writable(self.path, overwrite=overwrite or self._taken_back)
         check_unfinished(self.part, overwrite=overwrite or resume)
         label, described = check_label(label, "label of the run"), to_json(config or {}, "config")
         samples = {
@@ -262,19 +272,26 @@ class RunWriter:
             self.abandon()
 
     def finish(self, *, interrupted: bool = False) -> None:
-        """Give the file its final name, and mark it complete unless what it records was interrupted."""
+        """Give the file its final name, and mark it complete unless what it records was interrupted.
+
+        After an `OutputError` it can be called again.
+        """
         with writing(self.path):
-            # Pairs may be gone with a snapshot that was removed.
-            paired = any(has_pairs(self._file[schema.SNAPSHOTS][name]) for name in self.complete_snapshots)
-            self._file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
-            self._file.attrs[digest.DIGEST] = self._digest()
-            self._file.flush()
-            self._file.attrs["complete"] = not interrupted
-            self._file.flush()
-            self._file.close()
+            if self._file:  # else an earlier call closed it
+                self._seal(interrupted=interrupted)
+                close_hdf5(self._file)
             with self.part.open("rb+") as handle:
                 wait_for_disk(handle.fileno())
             os.replace(self.part, self.path)
+
+    def _seal(self, *, interrupted: bool) -> None:
+        """Write the attributes that are known at the end."""
+        # Pairs may be gone with a snapshot that was removed.
+        paired = any(has_pairs(self._file[schema.SNAPSHOTS][name]) for name in self.complete_snapshots)
+        self._file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
+        self._file.attrs[digest.DIGEST] = self._digest()
+        self._file.flush()
+        self._file.attrs["complete"] = not interrupted
 
     def _digest(self) -> str:
         snapshots, where = self._file[schema.SNAPSHOTS], str(self.part)
@@ -293,6 +310,6 @@ class RunWriter:
                 return
             worth_keeping = bool(self.complete_snapshots)
         with contextlib.suppress(Exception):
-            self._file.close()
+            close_hdf5(self._file)
         if not worth_keeping:
             self.part.unlink(missing_ok=True)
