@@ -160,12 +160,10 @@ def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = Fal
     axes.axhline(spectrum.floor, color=colour, linewidth=0.8, alpha=FAINT, zorder=1.0)
     # The axes are still linear here, so that small numbers seem to lie inside: make room for this one.
     axes.update_datalim([(1.0, spectrum.floor)], updatex=False)
-    count = len(spectrum.eigenvalues)
-    if hatch and spectrum.singular and spectrum.rank:
-        count = spectrum.rank.at_most  # beyond it all are zero
-    if hatch and spectrum.resolved < count:
+    if hatch and hatched(spectrum):
+        last = _last_unresolved(spectrum)
         axes.fill_between(
-            [max(spectrum.resolved, 1), count if count > 1 else 1.5],
+            [max(spectrum.resolved, 1), last if last > 1 else 1.5],
             [spectrum.floor, spectrum.floor],
             spectrum.floor / 30,
             facecolor="none",
@@ -175,6 +173,18 @@ def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = Fal
             linewidth=0,
             zorder=0.9,
         )
+
+
+def hatched(spectrum: Spectrum) -> bool:
+    """Return whether there are eigenvalues for `draw_floor` to hatch: neither resolved nor exactly zero."""
+    return spectrum.floor > 0 and spectrum.resolved < _last_unresolved(spectrum)
+
+
+def _last_unresolved(spectrum: Spectrum) -> int:
+    """Return the index beyond which no eigenvalue was computed, or all are known to be zero."""
+    if spectrum.singular and spectrum.rank:
+        return spectrum.rank.at_most
+    return len(spectrum.eigenvalues)
 
 
 def draw_run(
