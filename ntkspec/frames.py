@@ -1,4 +1,4 @@
-"""Make pandas data frames; nothing else of the package knows pandas, which the extra `notebook` installs."""
+"""Make pandas data frames; nothing else of the package knows pandas, which the extra notebook installs."""
 
 from __future__ import annotations
 

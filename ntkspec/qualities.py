@@ -23,6 +23,8 @@ class Quality:
     unit: str = ""
     beside_picture: str = ""  # how it stands under a picture, such as "IoU {}"; "": it does not
     ranks: bool = False  # whether the larger one is the better result, so that a headline may compare by it
+    axis: str = ""  # title of an axis, without the unit; "": the title
+    decades: bool = True  # whether numbers that differ by decades are drawn on a log axis
 
     def show(self, value: float | None, digits: str = "") -> str:
         """Return a value with its unit, "-" where there is none or it is not finite.
@@ -39,6 +41,16 @@ class Quality:
             return "-"
         return f"{value:{digits or self.digits}}" + (f" {self.unit}" if self.unit else "")
 
+    @property
+    def axis_title(self) -> str:
+        """Return the title of an axis, with the unit.
+
+        Example:
+            >>> PSNR.axis_title
+            'PSNR (dB)'
+        """
+        return (self.axis or self.title) + (f" ({self.unit})" if self.unit else "")
+
 
 PSNR = Quality(
     "psnr_db",
@@ -50,8 +62,17 @@ PSNR = Quality(
     unit="dB",
     beside_picture="{}",
     ranks=True,
+    decades=False,
 )
-PSNR_LEARNT = Quality("psnr_db_learnt", "learnt", digits=".1f", precise=".2f", unit="dB")
+PSNR_LEARNT = Quality(
+    "psnr_db_learnt",
+    "learnt",
+    digits=".1f",
+    precise=".2f",
+    unit="dB",
+    axis="PSNR, learnt pixels",
+    decades=False,
+)
 PSNR_HELD_OUT = Quality(
     "psnr_db_held_out",
     "held out",
@@ -60,6 +81,8 @@ PSNR_HELD_OUT = Quality(
     precise=".2f",
     unit="dB",
     beside_picture="held out {}",
+    axis="PSNR, held-out pixels",
+    decades=False,
 )
 MS_SSIM = Quality(
     "ms_ssim",
@@ -67,6 +90,7 @@ MS_SSIM = Quality(
     "MS-SSIM: how alike both pictures look, structure and contrast. 1 is equal.",
     digits=".3f",
     beside_picture="MS-SSIM {}",
+    decades=False,
 )
 IOU = Quality(
     "iou",
@@ -75,6 +99,7 @@ IOU = Quality(
     digits=".3f",
     beside_picture="IoU {}",
     ranks=True,
+    decades=False,
 )
 CHAMFER = Quality("chamfer", "Chamfer")
 

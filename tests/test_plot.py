@@ -26,6 +26,7 @@ from ntkspec.report.curves import drawn, in_data
 from ntkspec.report.figures import ablation, alignment, eigenfunctions, spectra, training
 from ntkspec.report.records import SnapshotReport
 from ntkspec.report.style import NO_GRID_COLOUR
+from ntkspec.report.through_training import QUANTITIES
 from ntkspec.spectral.eigenfunctions import Eigenfunctions
 
 REPORT = samples.aligned(samples.six_runs(24))
@@ -103,10 +104,14 @@ def test_the_lines_are_those_of_the_figures() -> None:
     assert lines(plot.alignment(REPORT, ax=new_axes())) == of_figure(alignment.draw(REPORT))
     for report in (REPORT, samples.one_run(long_run())):
         figure = training.draw(report)
-        for place, quantity in enumerate(training.QUANTITIES):
+        for place, quantity in enumerate((*QUANTITIES, "psnr_db", "ms_ssim")):
             axes = plot.over_steps(report, quantity, ax=new_axes())
-            assert lines(axes) == of_figure(figure, place)
-            assert axes.get_ylabel() == training.QUANTITIES[quantity]
+            assert figure is not None
+            assert lines(axes) == lines(figure.axes[place])
+            assert (axes.get_ylabel(), axes.get_yscale()) == (
+                figure.axes[place].get_title(),
+                figure.axes[place].get_yscale(),
+            )
     figure = eigenfunctions.draw(samples.one_run(replace(GRID, snapshots=(END,))))
     assert figure is not None
     axes = plot.eigenfunctions(END, 2, ax=new_axes())

@@ -42,7 +42,7 @@ class Recorder:
     always recorded. The model, its gradients and all generators of random numbers are left untouched.
 
     If the training raises an exception, Ctrl-C included, the file gets its name nevertheless, with the
-    snapshots that are complete; `run.warnings` then says that it was interrupted. A process that is
+    snapshots that are complete; `ntkspec.Run.warnings` then say that it was interrupted. A process that is
     killed leaves them in `<path>.part`, which can be analysed as it is.
 
     If the first snapshot cannot be recorded, there is an exception. If a later one cannot, there is an

@@ -2,7 +2,7 @@
 
     K = J J^T, or J_rows J_columns^T between the samples of two Jacobians of the same parameters
 
-`gram`, `operator` and `spectrum` make a `Kernel` from their arguments and pass it on.
+`ntkspec.gram`, `ntkspec.operator` and `ntkspec.spectrum` make a `Kernel` from their arguments and pass it on.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,12 +11,18 @@ from matplotlib.ticker import StrMethodFormatter
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
 from ntkspec.plot.what import as_report, no_kernel
-from ntkspec.qualities import quality_of
-from ntkspec.report.curves import in_data, sign_of, text
-from ntkspec.report.figures.training import QUANTITIES, course_handles, draw_course, finish_course
+from ntkspec.report.curves import in_data, sign_of
+from ntkspec.report.figures.training import course_handles, draw_course, finish_course, title_of
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import styled_runs
-from ntkspec.report.through_training import GAP, Point, Quantity, StepAxis, course, history, metric_course
+from ntkspec.report.through_training import (
+    GAP,
+    QUANTITIES,
+    Point,
+    StepAxis,
+    course,
+    metrics_of,
+)
 
 _ROOM = 1.2  # factor before the first and beyond the last step on a log axis
 
@@ -70,27 +75,23 @@ def over_steps(
     with sized(axes):
         for run in runs:
             draw_course(axes, StepAxis(None), run, courses[run.index], sign_of(run, several=several))
-    of_kernel, distance = quantity in QUANTITIES, quantity == "kernel_distance"
-    finish_course(axes, log=of_kernel and not distance, from_zero=distance)
+    finish_course(axes, quantity)
     _set_steps(axes)
-    axes.set_ylabel(QUANTITIES[cast(Quantity, quantity)] if of_kernel else _metric(quantity))
+    axes.set_ylabel(title_of(quantity))
     wrap_ylabel(axes)
     points = [point for points in courses.values() for point in points]
-    entries = [entry(run, kernel if of_kernel else "total", several=several) for run in runs]
+    of_kernel = kernel if quantity in QUANTITIES else "total"
+    entries = [entry(run, of_kernel, several=several) for run in runs]
     add_legend(axes, [*entries, *course_handles(points)], shown=legend)
     return axes
 
 
 def _courses(report: Report, quantity: str, kernel: str, where: str) -> dict[int, tuple[Point, ...]]:
     """Return the points of each run that has some, by its position in the report."""
-    metrics = dict.fromkeys(name for run in report.runs for snap in run.snapshots for name in snap.metrics)
-    if quantity in QUANTITIES:
-        name = cast(Quantity, quantity)
-        found = {i: course(history(run, kernel), name) for i, run in enumerate(report.runs)}
-    elif quantity in metrics:
-        found = {i: metric_course(run, quantity) for i, run in enumerate(report.runs)}
-    else:
-        raise not_one_of(f"{where}, quantity", quantity, (*QUANTITIES, *metrics))
+    known = (*QUANTITIES, *metrics_of(report))
+    if quantity not in known:
+        raise not_one_of(f"{where}, quantity", quantity, known)
+    found = {i: course(run, quantity, kernel) for i, run in enumerate(report.runs)}
     if not any(found.values()):
         raise no_kernel(report, kernel, where)
     return {i: points for i, points in found.items() if points}
@@ -111,9 +112,3 @@ def _set_steps(axes: Axes) -> None:
     elif axes.get_xscale() == "symlog":  # of an earlier call, with fewer steps
         axes.set_xscale("linear")
     axes.set_xlabel("step of training")
-
-
-def _metric(name: str) -> str:
-    """Return the title of a metric, with its unit."""
-    quality = quality_of(name)
-    return text(quality.title) + (f" ({quality.unit})" if quality.unit else "")

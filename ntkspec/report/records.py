@@ -1,6 +1,7 @@
 """Define the records of a report, from which terminal output, JSON, CSV, figures and page are made.
 
-report.json has the structure of these records, without pictures and eigenvectors; `read_report` reads it.
+report.json has the structure of these records, without pictures and eigenvectors, and
+`ntkspec.read_report` reads it.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ class RunWriter:
         config: JSON-able mapping, free form.
         overwrite: replace an existing file, at the end, and snapshots that a killed writer left.
         resume: continue `<path>.part`, or a file that `finish` marked as interrupted, if there is one; its
-            samples must be the same. It may be damaged, so another process reads it first, as with the option
-            `trial` of `ntkspec.open_run`. It keeps its label and config.
+            samples must be the same. It may be damaged, so another process reads it first, as with trial=True
+            of `ntkspec.open_run`. It keeps its label and config.
 
     Raises:
         OutputError: the file exists, a killed writer left complete snapshots in `<path>.part`, the folder is

@@ -107,13 +107,16 @@ def test_the_figures_draw_all_snapshots(report: Report) -> None:
     assert len({str(line.get_color()) for line in curves}) == len(curves) == 21
     training = fig_training(report)
     assert training is not None
-    assert len(training.axes) == 4
+    titles = [axes.get_title() for axes in training.axes]
+    assert titles[2:] == ["effective rank", "kernel distance from the first snapshot", "PSNR (dB)", "MS-SSIM"]
     total = [snap.spectra["total"] for snap in report.runs[0].snapshots]
     expected = (
         [each.lambda_max for each in total],
         [each.lambda_min for each in total],
         [each.effective_rank for each in total],
         APART,
+        [snap.metrics["psnr_db"] for snap in report.runs[0].snapshots],
+        [snap.metrics["ms_ssim"] for snap in report.runs[0].snapshots],
     )
     for axes, values in zip(training.axes, expected, strict=True):
         line = axes.lines[-1]  # behind it the floor
