@@ -22,7 +22,7 @@ from ntkspec.store.checks import Floats
 OPTION = "--everywhere"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Everywhere:
     """The Jacobian of a run's snapshot at further inputs, such as all pixels of a picture."""
 

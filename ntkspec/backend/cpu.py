@@ -31,7 +31,7 @@ LAPACK_VECTORS_LIMIT = 32_766  # SciPy's LAPACK counts the workspace of evd in 3
 LAPACK_LIMIT = 46_340  # rows beyond which SciPy's LAPACK cannot count the entries of a matrix in 32 bits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CsrRows:
     """Some rows of a sparse matrix, in CSR form and with the same entries sorted by column."""
 

@@ -36,7 +36,7 @@ Qualifier = Literal["=", ">=", "<=", "unresolved"]
 _MOST_LINES = 8  # runs of a report that are printed
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ModePictures:
     """Some eigenfunctions of a total kernel over two coordinates, at the samples or over a whole picture."""
 
@@ -51,7 +51,7 @@ class ModePictures:
         return f"ModePictures(modes {listed([*map(str, self.modes)])}{where})"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class SnapshotReport(NotAnArray):
     """The results for one snapshot of one run."""
 
@@ -86,7 +86,7 @@ class SnapshotReport(NotAnArray):
         return html_table(f"Snapshot {self.label or self.id!r}, step {self.step}", *_kernels([("", self)]))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class RunReport(NotAnArray):
     """The results for one run file; snapshots are in order of step."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Method = Literal["gram", "svd", "dual", "cholesky", "lanczos"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Spectrum(NotAnArray):
     """Eigenvalues of a positive semidefinite kernel, largest first, and the floor below which they are noise.
 

@@ -16,7 +16,7 @@ Side = Literal["lower", "upper"]
 Quantity = Literal["eigenvalue", "lambda_min"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Bound(NotAnArray):
     """A lower or an upper bound on all eigenvalues of a kernel, or on its smallest alone.
 
