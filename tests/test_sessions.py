@@ -217,7 +217,7 @@ def test_runs_beside_a_report_that_was_read(report, tmp_path, monkeypatch):
         report["MPE"]["init"].spectra["total"].eigenvalues.tolist()
     )
     assert both.baseline == "FFE"
-    assert {comparison.run for comparison in both.comparisons} == {"MPE", both.runs[2].label}
+    assert {comparison.run for comparison in both.comparisons} == {"MPE"}  # the third has other samples
     assert any("its samples are not those of data/golden/mpe.h5" in line for line in both.warnings)
     assert not any("computed earlier" in line for line in both.warnings)
 
