@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Qualifier = Literal["=", ">=", "<=", "unresolved"]
 
+NO_TARGETS, NOT_ASKED = "the run file has no targets", "it was not asked for"  # why there is no alignment
 _MOST_LINES = 8  # runs of a report that are printed
 
 
