@@ -252,7 +252,7 @@ def within_memory() -> Iterator[None]:
             "training",
             expected="a device with room for a step",
             got=first_line(error),
-            remedy="lower --batch or --width, or give --device cpu",
+            remedy="lower --batch or --width, or give --device=cpu",
         ) from error
 
 

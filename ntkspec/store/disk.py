@@ -30,7 +30,7 @@ def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None
             str(path),
             expected="a new file",
             got="one that is finished, with nothing to resume" if resume else "one that exists",
-            remedy="choose another name, or replace it (overwrite=True, --overwrite)",
+            remedy="choose another name, or replace it by --overwrite=True",
         )
     folder = path.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
