@@ -10,6 +10,7 @@ from ntkspec.backend import Backend, select
 from ntkspec.display import listed
 from ntkspec.errors import UsageError
 from ntkspec.everywhere import Everywhere, mode_pictures
+from ntkspec.file_sign import place_of
 from ntkspec.jacobian import Jacobian, check_outputs
 from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.problem import Kernel, sums_of
@@ -129,6 +130,8 @@ class RunWork:
             truth=run.pictures.get(TRUTH),
             warnings=(*run.warnings, *self._of_draw(run), *warnings),
             inputs=digest(run.inputs[numbers]),
+            digest=run.digest,
+            place=place_of(run.path),
         )
 
     def _of_draw(self, run: Run) -> Iterator[str]:

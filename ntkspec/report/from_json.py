@@ -83,7 +83,8 @@ def report_from_json(root: Node) -> Report:
 
 def run_from_json(node: Node) -> RunReport:
     """Return one run of a report; the inverse of `ntkspec.report.to_json.run_to_json`."""
-    config, inputs, origin = node["config"], node.get("inputs"), node.get("origin")
+    config, origin = node["config"], node.get("origin")
+    inputs, digest, place = (node.get(name) for name in ("inputs", "digest", "place"))
     if not isinstance(config.value, dict):
         config.refuse("an object")
     outputs = node["outputs"].integer(1)
@@ -97,6 +98,8 @@ def run_from_json(node: Node) -> RunReport:
         config=config.value,
         warnings=node["warnings"].each(Node.text),
         inputs=inputs.text() if inputs else None,
+        digest=digest.text() if digest else None,
+        place=place.text() if place else None,
         origin=origin.text() if origin else "",
     )
 

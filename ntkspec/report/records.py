@@ -103,6 +103,8 @@ class RunReport(NotAnArray):
     truth: Picture | None = None  # the picture that was learnt, where the run file carries it
     warnings: tuple[str, ...] = ()
     inputs: str | None = None  # digest of the samples' coordinates, equal where these are; None: not known
+    digest: str | None = None  # the run file's own; None: it has none, or it is not known
+    place: str | None = None  # of the run file, see `ntkspec.file_sign.place_of`; None: not known
     origin: str = ""  # producer and backend that computed it, if not those of the report
 
     @property

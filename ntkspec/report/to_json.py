@@ -85,6 +85,8 @@ def run_to_json(run: RunReport) -> dict[str, object]:
         "mode": run.mode,
         "size": run.size,
         "inputs": run.inputs,
+        "digest": run.digest,
+        "place": run.place,
         "snapshots": [_snapshot(snapshot) for snapshot in run.snapshots],
         "config": plain(run.config),
         "warnings": list(run.warnings),
