@@ -43,14 +43,15 @@ def names_of_arrays() -> set[str]:
 
 def records_with_arrays() -> Iterator[tuple[str, str]]:
     """Yield the name and the decorator of each data class with a field that is, or holds, an array."""
-    arrays = names_of_arrays()
-    for tree in TREES.values():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
-                fields = [each.annotation for each in node.body if isinstance(each, ast.AnnAssign)]
-                how = [text for text in map(ast.unparse, node.decorator_list) if "dataclass" in text]
-                if how and any(arrays & {*named(annotation)} for annotation in fields):
-                    yield node.name, how[0]
+    arrays, holders = names_of_arrays(), set[str]()
+    classes = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    for node in sorted(classes, key=lambda node: len(node.bases)):  # those without a base first
+        annotations = [each.annotation for each in node.body if isinstance(each, ast.AnnAssign)]
+        how = [text for text in map(ast.unparse, node.decorator_list) if "dataclass" in text]
+        inherited = holders & {name for base in node.bases for name in named(base)}
+        if how and (inherited or any(arrays & {*named(annotation)} for annotation in annotations)):
+            holders.add(node.name)
+            yield node.name, how[0]
 
 
 def test_every_record_with_arrays_is_equal_only_to_itself():
