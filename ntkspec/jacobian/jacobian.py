@@ -17,7 +17,7 @@ from ntkspec.jacobian.rates import check_rate, with_rate
 from ntkspec.memory import format_bytes
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Jacobian(NotAnArray):
     """The blocks of one snapshot, all of the same n samples and c outputs.
 

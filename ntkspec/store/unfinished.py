@@ -48,10 +48,15 @@ def check_resumable(path: Path, part: Path, *, complete: bool) -> None:
         )
 
 
-def check_unfinished(part: Path, *, overwrite: bool) -> None:
+def check_unfinished(part: Path, *, overwrite: bool, resumable: bool = False) -> None:
     """Raise `OutputError` if a killed writer left complete snapshots in `part`, unless they may be replaced.
 
     The file may be damaged, so another process reads it first.
+
+    Args:
+        part: the unfinished file, which need not exist.
+        overwrite: whether it may be replaced.
+        resumable: whether the caller could continue it by resume=True, for the message.
     """
     if overwrite or not os.path.exists(part):  # Path raises at long names
         return
@@ -61,7 +66,7 @@ def check_unfinished(part: Path, *, overwrite: bool) -> None:
             str(part),
             expected="no unfinished run file",
             got=f"one with {count} complete snapshot{'s' * (count != 1)}",
-            remedy="continue it by resume=True, overwrite it, or move it away",
+            remedy=f"{'continue it by resume=True, ' * resumable}replace it by --overwrite=True, or move it away",
         )
 
 

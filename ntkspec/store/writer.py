@@ -97,7 +97,7 @@ class RunWriter:
         if resume and not overwrite and not self._taken_back:
             check_resumable(self.path, self.part, complete=complete is True)
         check_writable(self.path, overwrite=overwrite or self._taken_back)
-        check_unfinished(self.part, overwrite=overwrite or resume)
+        check_unfinished(self.part, overwrite=overwrite or resume, resumable=True)
         label, described = check_label(label, "label of the run"), to_json(config or {}, "config")
         samples = {
             schema.INPUTS: check_floats(inputs, "inputs", 2),
