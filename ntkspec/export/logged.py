@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from ntkspec.errors import UsageError, shown
@@ -104,10 +105,12 @@ def as_number(value: Any) -> float:
     """Return a number, a tensor or an array with one number as a float; NaN for anything else.
 
     Example:
-        >>> as_number(torch.tensor(0.5, requires_grad=True)), as_number("0.5 dB")
-        (0.5, nan)
+        >>> as_number(torch.tensor(0.5, requires_grad=True)), as_number(np.ones((1, 1))), as_number("0.5 dB")
+        (0.5, 1.0, nan)
     """
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(())  # NumPy converts no other shape
     try:
         return float(value.detach() if isinstance(value, torch.Tensor) else value)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         return math.nan

@@ -35,7 +35,7 @@ class Recorder:
     """Writes snapshots of a model into a run file while it trains. Use as a context manager, or call `close`.
 
     Call it at every step: it writes a snapshot if one is due, and otherwise does nothing. The first call is
-    always recorded. The model, its gradients and all generators of random numbers are left untouched.
+    always recorded. The model, its gradients and the global generators of random numbers are left untouched.
 
     If the training raises an exception, Ctrl-C included, the file gets its name nevertheless, with the
     snapshots that are complete; `run.warnings` then says that it was interrupted. A process that is

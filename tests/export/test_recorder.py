@@ -115,8 +115,9 @@ def test_between_due_steps_the_model_is_not_looked_at(tmp_path: Path) -> None:
 
 def test_metrics_that_are_no_numbers_do_not_lose_the_snapshot(tmp_path: Path) -> None:
     with Recorder(tmp_path / "run.h5", X, 1) as record:
-        with pytest.warns(ExportWarning, match="metric loss is left out"):
-            record(field(), 0, metrics={"loss": float("nan"), "psnr_db": 30})
+        with pytest.warns(ExportWarning, match="metric [ab] is left out: no finite number") as told:
+            record(field(), 0, metrics={"a": float("nan"), "b": 10**400, "psnr_db": np.array([30])})
+    assert len(told) == 2
     with open_run(tmp_path / "run.h5") as run:
         assert run.snapshot("init").metrics == {"psnr_db": 30.0}
 
