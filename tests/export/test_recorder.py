@@ -99,6 +99,7 @@ def test_calls_in_jumps_and_calls_that_are_not_due() -> None:
         256,
         320,
     ]
+    assert Schedule.of(np.array(100)) == Schedule.of(torch.tensor(100)) == hundreds
     assert hundreds.count(0) is None
     assert [listed.count(first) for first in (0, 5, 6, 40, 99)] == [4, 3, 3, 1, 1]
     for every in (0, -1, True, 2.5, "10", None, [1.5], [-1], [], np.array([], int)):
