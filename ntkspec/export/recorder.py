@@ -152,7 +152,7 @@ class Recorder:
     def forecast(self) -> Forecast | None:
         """Return sizes, memory and time of one snapshot, estimated before the first one; None until then.
 
-        What `log` takes is not in it: how many eigenvalues are resolved decides, and is not known before.
+        The time of `log` is not in it: it depends on how many eigenvalues the first solver resolves.
         """
         return self._forecast
 

@@ -66,6 +66,12 @@ def test_hooks_of_a_trainer_record(room: Any, tmp_path: Path) -> None:
     assert found == [(0, "init", loss), (2, "step 2", loss), (4, "step 4", loss), (5, "end", loss)]
 
 
+def test_a_last_step_that_is_due_is_recorded_once(room: Any, tmp_path: Path) -> None:
+    StandIn(room.RecorderCallback(tmp_path / "run.h5", X, 5)).fit(nn.Linear(2, 1), 10)
+    with open_run(tmp_path / "run.h5") as run:
+        assert [(snap.step, snap.label) for snap in run.snapshots] == [(0, "init"), (5, "end")]
+
+
 def test_an_exception_in_the_trainer_keeps_the_snapshots(room: Any, tmp_path: Path) -> None:
     callback = room.RecorderCallback(tmp_path / "run.h5", X, 1)
     StandIn(callback).fit(nn.Linear(2, 1), 4, fails=True)
