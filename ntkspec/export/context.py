@@ -33,6 +33,7 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
         full_float32(),
         torch.random.fork_rng(devices=cuda),
         _generators_kept(),
+        _saved_as_they_are(),
         warnings.catch_warnings(),
         _without_compiler(),
         _without_checkpoints(),
@@ -55,6 +56,20 @@ def _generators_kept() -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def _saved_as_they_are() -> Iterator[None]:
+    """Keep exact what is saved for a backward pass: hooks of the caller may compress it."""
+    active, graph = False, torch.autograd.graph
+    try:
+        with graph.disable_saved_tensors_hooks("none may be active"):
+            pass
+    except RuntimeError:
+        active = True
+    # Of several pairs of hooks the innermost counts. Without any, torch.func is faster.
+    with graph.saved_tensors_hooks(lambda x: x, lambda x: x) if active else contextlib.nullcontext():
+        yield
 
 
 @contextlib.contextmanager

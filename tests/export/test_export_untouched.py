@@ -123,3 +123,12 @@ def test_random_numbers_drawn_in_forward_are_given_back() -> None:
     random.setstate(before[2])
     jacobian(model, inputs())
     assert draw() == expected
+
+
+@pytest.mark.parametrize("name", ["tanh", "layer norm", "hashed multigrid"])
+def test_hooks_that_compress_what_is_saved_do_not_count(name: str) -> None:
+    """As they save memory in training; the Jacobian is the function's own."""
+    expected = jacobian(build(name), inputs()).to_dense()
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: x.float(), lambda x: x.double()):
+        found = jacobian(build(name), inputs()).to_dense()
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-14)
