@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from ntkspec import open_run
-from ntkspec.export import Recorder, jacobian
+from ntkspec.export import ExportWarning, Recorder, jacobian
 
 X = torch.rand(12, 2, generator=torch.Generator().manual_seed(1))
 
@@ -40,7 +41,8 @@ def step_on(model: nn.Module) -> None:
 
 def test_a_label_for_a_step_that_was_recorded(tmp_path: Path) -> None:
     model = Field()
-    with Recorder(tmp_path / "run.h5", X, 1) as record:
+    with warnings.catch_warnings(), Recorder(tmp_path / "run.h5", X, 1) as record:
+        warnings.simplefilter("error", ExportWarning)  # the same step again is no step back
         record(model, 0)
         assert record(model, 0, label="start", metrics={"psnr_db": np.float32(2.5)})
         record(model, 1, metrics={"loss": torch.tensor(0.25, requires_grad=True)})

@@ -32,7 +32,7 @@ class StandIn:
     def fit(self, module: nn.Module, steps: int, fails: bool = False) -> None:
         self.callback.on_train_start(self, module)
         for number in range(steps):
-            self.global_step += number % 2  # two batches make one step
+            self.global_step += 1 - number % 2  # two batches make one step
             self.callback.on_train_batch_end(self, module, None, None, number)
         if fails:
             self.callback.on_exception(self, module, ZeroDivisionError())
