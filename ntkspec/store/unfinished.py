@@ -66,7 +66,8 @@ def check_unfinished(part: Path, *, overwrite: bool, resumable: bool = False) ->
             str(part),
             expected="no unfinished run file",
             got=f"one with {count} complete snapshot{'s' * (count != 1)}",
-            remedy=f"{'continue it by resume=True, ' * resumable}replace it by --overwrite=True, or move it away",
+            remedy="continue it by resume=True, " * resumable
+            + "replace it by --overwrite=True, or move it away",
         )
 
 

@@ -317,7 +317,7 @@ def test_complete_snapshots_that_a_killed_writer_left_are_not_replaced(tmp_path)
     before = part.read_bytes()
     with pytest.raises(
         OutputError,
-        match=r"killed.h5.part: .* got one with 2 complete snapshots; .*resume=True, overwrite it",
+        match=r"killed.h5.part: .* got one with 2 complete snapshots; .*resume=True, replace it by over",
     ):
         RunWriter(tmp_path / "killed.h5", inputs=INPUTS)
     assert part.read_bytes() == before
@@ -389,3 +389,33 @@ def test_a_snapshot_that_is_relabelled_is_complete_at_every_moment(tmp_path, mon
             run.check_values()
             found.append((run["s"].label, dict(run["s"].metrics)))
     assert found == [("init", {}), ("best", {"loss": 0.5}), ("best", {"loss": 0.5}), ("end", {})]
+
+
+def test_a_snapshot_that_is_merged_is_complete_at_every_moment(tmp_path, monkeypatch):
+    flush, left = h5py.File.flush, []
+
+    def kept(file):
+        flush(file)
+        left.append(shutil.copy(tmp_path / "run.h5.part", tmp_path / f"{len(left)}.h5"))
+
+    def write(id, step, outputs=INPUTS, jacobian=None):
+        with run.snapshot(id, step=step, label=id, metrics={id: step}) as snapshot:
+            snapshot.write(0, outputs, cases.mixed(12) if jacobian is None else jacobian)
+
+    with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
+        write("other step", 0)
+        write("other outputs", 1, INPUTS + 1e-12)
+        write("other blocks", 1, jacobian=cases.mixed(12).without(cases.mixed(12).names[0]))
+        write("a", 1)
+        assert run.merge("a") is None
+        write("b", 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(h5py.File, "flush", kept)
+            assert run.merge("b") == "a"
+        assert run.complete_snapshots == ("other step", "a", "other blocks", "other outputs")
+    for path in [*left, tmp_path / "run.h5"]:
+        with open_run(path) as run:
+            run.check_values()
+            assert same(run["b"].jacobian.load(), cases.mixed(12))
+    with open_run(tmp_path / "run.h5") as run:
+        assert (run["b"].id, dict(run["b"].metrics)) == ("a", {"a": 1, "b": 1})
