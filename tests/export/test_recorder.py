@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -162,15 +163,26 @@ def test_a_kernel_that_is_zero_is_logged_as_zero(tmp_path: Path) -> None:
             return self.weight * 0 * x[:, :1]
 
     seen: list[dict[str, float]] = []
-    said: list[str] = []
-    with Recorder(
-        tmp_path / "run.h5", X, 1, log=lambda values, step: seen.append(values), say=said.append
-    ) as record:
+    with Recorder(tmp_path / "run.h5", X, 1, log=lambda values, step: seen.append(values)) as record:
         record(Zero(), 0)
     del seen[0]["ntk/seconds"]
     assert seen == [{"ntk/lambda_max": 0, "ntk/lambda_min": 0, "ntk/resolved": 0}]
+
+
+def test_what_the_log_takes_is_said_after_the_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter((100, 120, 150, 151))  # begun, written, computed, logged
+    monkeypatch.setattr("ntkspec.export.recorder.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    seen: list[float] = []
+    said: list[str] = []
+    with Recorder(
+        tmp_path / "run.h5", X, 1, log=lambda values, _: seen.append(values["ntk/seconds"]), say=said.append
+    ) as record:
+        record(field(), 0)
+    assert seen == [50]
     assert said[0].endswith("which is not estimated: the eigenvalues of a kernel of 1.12 KiB, on the CPU")
-    assert said[1:] == ["step 0 recorded in 1 s, and 1 s more for log="]
+    assert said[1:] == ["step 0 recorded in 20 s, and 31 s more for log="]
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
@@ -236,8 +248,9 @@ def test_an_exception_before_the_first_snapshot_leaves_nothing(tmp_path: Path) -
     with pytest.raises(ZeroDivisionError):
         with Recorder(tmp_path / "run.h5", X, 1):
             raise ZeroDivisionError
-    with pytest.warns(ExportWarning, match="nothing was recorded"):
+    with pytest.warns(ExportWarning, match="nothing was recorded") as told:
         Recorder(tmp_path / "run.h5", X, 1).close()
+    assert [warning.filename for warning in told] == [__file__]
     assert not list(tmp_path.iterdir())
 
 

@@ -417,5 +417,7 @@ def test_a_snapshot_that_is_merged_is_complete_at_every_moment(tmp_path, monkeyp
         with open_run(path) as run:
             run.check_values()
             assert same(run["b"].jacobian.load(), cases.mixed(12))
+    with open_run(left[-1]) as run:
+        assert [snap.id for snap in run] == ["other step", "a", "other blocks", "other outputs"]
     with open_run(tmp_path / "run.h5") as run:
         assert (run["b"].id, dict(run["b"].metrics)) == ("a", {"a": 1, "b": 1})
