@@ -94,7 +94,7 @@ def _exit_code_of(error: Exception) -> int:
 def in_words(error: Exception) -> tuple[str, int]:
     """Return the message for an exception, and its exit code."""
     if isinstance(error, NtkspecError):
-        return str(error), BAD_INPUT
+        return error.at_command_line(), BAD_INPUT
     if _out_of_memory(error):
         return (
             "out of memory; lower --memory, use fewer samples, or raise the limit of `ulimit -v`",

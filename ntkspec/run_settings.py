@@ -50,7 +50,7 @@ class RunSettings:
         if self.alignment == "always" and not _gives_vectors(self.method):
             able = [name for name, solver in SOLVERS.items() if solver.vectors]
             raise UsageError(
-                "--alignment always",
+                "--alignment=always",
                 expected=f"method auto or {' or '.join(able)}, which give eigenvectors",
                 got=f"method {self.method}",
                 remedy="leave out the method, or --alignment",

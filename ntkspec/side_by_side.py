@@ -13,6 +13,7 @@ from ntkspec._version import PRODUCER
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import UsageError, shown
 from ntkspec.everywhere import match_everywhere
+from ntkspec.file_sign import place_of
 from ntkspec.jacobian import Outputs
 from ntkspec.report.compare import assemble, find_baseline, sample_warnings, unique_labels
 from ntkspec.report.places import kernel_files
@@ -57,7 +58,8 @@ def analyze_runs(
             is one.
         beside: an earlier report, as this function or `ntkspec.read_report` returns it. Its runs come first,
             as they are: nothing of them is computed again. One of the same file and samples as one of `paths`
-            is replaced, and a warning of the new report says so.
+            is replaced, and a warning of the new report says so. A file is told by its place and, if this
+            package wrote it, by its content: a copy or a moved file is the same one.
         drop: further ablations, each a role or the name of a block to leave out, or several of them.
         baseline: label of the run to compare with; default: that of `beside`, or the only one called
             "baseline", if any.
@@ -187,11 +189,21 @@ def _reports(
 
 def _same_runs(run: Run, earlier: Sequence[RunReport], settings: RunSettings) -> list[RunReport]:
     """Return the earlier runs that came from the same file, with the same samples."""
-    there = [before for before in earlier if Path(before.path).resolve() == run.path.resolve()]
+    there = [before for before in earlier if _is_of(before, run)]
     if not there:
         return []
     samples = digest(run.inputs[draw(run.samples, settings)])
     return [before for before in there if before.inputs in (None, samples)]
+
+
+def _is_of(before: RunReport, run: Run) -> bool:
+    """Return whether an earlier run came from a file: one of the same digest, or at the same place.
+
+    Reports of version 0.2.0 have neither: their paths are taken from the present folder.
+    """
+    if before.digest is not None and before.digest == run.digest:
+        return True
+    return (before.place or place_of(before.path)) == place_of(run.path)
 
 
 def _with_note(run: RunReport, replaced: Sequence[RunReport]) -> RunReport:

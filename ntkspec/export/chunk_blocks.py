@@ -49,7 +49,7 @@ class ChunkBlock(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ProductBlock:
     """A block of Kronecker products: the row of sample i and output o is left[i] (x) right[i, o], (a*b,)."""
 
@@ -111,7 +111,7 @@ class ProductBlock:
         return [_block(self.plan, self.plan.names[0], left, DenseFactor(_numpy(self.right, dtype)))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairsBlock:
     """A block of pairs: J[i, o] = sum_t left[i, t] (x) right[i, o, t], over the uses t of a matrix.
 
@@ -186,7 +186,9 @@ class RowsBlock:
         if gradient is None:
             return [Difference.from_tensors(sums, sizes, whole)]
         if gradient.is_sparse:
-            ours = torch.sparse_coo_tensor(touched[None], sums, (owned.size,), check_invariants=False)
+            ours = torch.sparse_coo_tensor(
+                touched[None], sums, (owned.size,), check_invariants=False, device=sums.device
+            )
             return [Difference(largest([(ours - gradient).coalesce()]), largest([sizes]), whole)]
         rest = gradient.flatten()  # a view, or a copy: the gradient is not needed again
         difference = sums - rest[touched]

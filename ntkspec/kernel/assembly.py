@@ -19,7 +19,7 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import BUDGET, format_bytes
 
 SMALLEST_TILE = 32  # rows of a tile, at least, where memory is short
-FEWER = "or use fewer samples, --precision float32, or --method lanczos"
+FEWER = "or use fewer samples, --precision=float32, or --method=lanczos"
 ShareDone = Callable[[float], None]  # called with the share of the work that is done
 Beside = Callable[[Backend], int]  # bytes needed in addition to a kernel, if this backend computes with it
 

@@ -50,7 +50,7 @@ LOSSES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {  # of outputs and val
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LossCurve:
     """The loss of the batch at every tenth step, before that step."""
 
@@ -64,7 +64,7 @@ class LossCurve:
         return cls(steps, losses[steps].astype(np.float64))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingSnapshot:
     """The network at one step."""
 
@@ -252,7 +252,7 @@ def within_memory() -> Iterator[None]:
             "training",
             expected="a device with room for a step",
             got=first_line(error),
-            remedy="lower --batch or --width, or give --device cpu",
+            remedy="lower --batch or --width, or give --device=cpu",
         ) from error
 
 

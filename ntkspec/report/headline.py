@@ -15,6 +15,7 @@ import numpy as np
 from ntkspec.display import listed
 from ntkspec.qualities import IOU, PSNR, PSNR_HELD_OUT, QUALITIES, quality_of, show
 from ntkspec.report import words
+from ntkspec.report.compare import comparable
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, last_name, styled_runs, when_last
 from ntkspec.report.title import data_name
@@ -87,7 +88,7 @@ def scores_of(runs: Sequence[StyledRun]) -> Scores | None:
 def ranking(report: Report) -> str:
     """Return a sentence if the run with the largest lambda_min does not have the best metric; else ""."""
     runs = tuple(run for run in styled_runs(report) if run.end is not None)
-    scores, top = scores_of(runs), _largest(runs) if _same_samples(runs) else None
+    scores, top = scores_of(runs), _largest(runs)
     if scores is None or top is None or scores.of(top) in (None, scores.values[0][0]):
         return ""
     return f"{top.name} has the largest lambda_min and not the best {scores.title}: {words.RANKING}."
@@ -165,7 +166,7 @@ def _modes(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
     when = "After training" if last_name(report) == "end" else _capital(when_last(report))
     lead = f"{when}, {words.alignment(mine, f'the {_noun(runs, scores)}')}"
     count = mine.modes()
-    if count is None or not others or theirs is None or theirs.size != mine.size:
+    if count is None or not others or theirs is None or not comparable(best.run, others[-1].run):
         return f"{lead}."
     needed, least, other = theirs.modes(), theirs.more_than() + 1, others[-1].name
     if needed == count and needed == least == mine.more_than() + 1:
@@ -185,8 +186,10 @@ def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tu
         f"The run files do not say how good the results are (no PSNR, no IoU{_other_metrics(runs)}), and a "
         "fast network fits noise as fast as detail."
     )
-    if not _same_samples(runs):
-        lead = "The runs have different samples, on which eigenvalues depend, so they are not compared"
+    if not comparable(*(run.run for run in runs)):
+        lead = (
+            "The runs have different samples or outputs, on which eigenvalues depend: they are not compared"
+        )
         return lead, (unknown,)
     top = _largest(runs)
     if top is not None:
@@ -208,12 +211,6 @@ def _other_metrics(runs: Sequence[StyledRun]) -> str:
     metrics = dict.fromkeys(name for run in runs if run.end for name in run.end.metrics)
     names = listed([words.clean(name, 24) for name in metrics])
     return f"; whether more or less is better is not known of {names}" if names else ""
-
-
-def _same_samples(runs: Sequence[StyledRun]) -> bool:
-    """Return whether nothing says that the runs' kernels are of different samples."""
-    known = {run.run.inputs for run in runs if run.run.inputs is not None}
-    return len(known) < 2 and len({run.run.size for run in runs}) < 2
 
 
 def _over_reference(report: Report, top: StyledRun, runs: Sequence[StyledRun]) -> str:
@@ -250,7 +247,9 @@ def _spectrum(run: StyledRun, when: str) -> str:
 
 
 def _largest(runs: Sequence[StyledRun]) -> StyledRun | None:
-    """Return the run whose lambda_min is certainly larger than that of all others, or None."""
+    """Return the run whose lambda_min is certainly larger than that of all others; None: not known."""
+    if not comparable(*(run.run for run in runs)):
+        return None
     spectra = [(spectrum, run) for run in runs if (spectrum := _kernel(run, "total")) is not None]
     candidates = [(spectrum, run) for spectrum, run in spectra if spectrum.lambda_min]
     if not candidates:

@@ -34,10 +34,11 @@ if TYPE_CHECKING:
 
 Qualifier = Literal["=", ">=", "<=", "unresolved"]
 
+NO_TARGETS, NOT_ASKED = "the run file has no targets", "it was not asked for"  # why there is no alignment
 _MOST_LINES = 8  # runs of a report that are printed
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ModePictures:
     """Some eigenfunctions of a total kernel over two coordinates, at the samples or over a whole picture."""
 
@@ -52,7 +53,7 @@ class ModePictures:
         return f"ModePictures(modes {listed([*map(str, self.modes)])}{where})"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class SnapshotReport(NotAnArray):
     """The results for one snapshot of one run."""
 
@@ -87,7 +88,7 @@ class SnapshotReport(NotAnArray):
         return html_table(f"Snapshot {self.label or self.id!r}, step {self.step}", *_kernels([("", self)]))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class RunReport(NotAnArray):
     """The results for one run file; snapshots are in order of step."""
 
@@ -103,6 +104,8 @@ class RunReport(NotAnArray):
     truth: Picture | None = None  # the picture that was learnt, where the run file carries it
     warnings: tuple[str, ...] = ()
     inputs: str | None = None  # digest of the samples' coordinates, equal where these are; None: not known
+    digest: str | None = None  # the run file's own; None: it has none, or it is not known
+    place: str | None = None  # of the run file, see `ntkspec.file_sign.place_of`; None: not known
     origin: str = ""  # producer and backend that computed it, if not those of the report
 
     @property

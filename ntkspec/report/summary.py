@@ -9,7 +9,7 @@ from ntkspec.qualities import QUALITIES, show
 from ntkspec.report import words
 from ntkspec.report.headline import ranking
 from ntkspec.report.names import run_names, short
-from ntkspec.report.records import Comparison, Report, SnapshotReport
+from ntkspec.report.records import NO_TARGETS, NOT_ASKED, Comparison, Report, SnapshotReport
 from ntkspec.report.style import StyledRun, styled_runs
 
 
@@ -89,7 +89,7 @@ def _modes_note(report: Report) -> str:
     if any(words.aligned(end) for end in ends):
         return words.MODES + "."
     reasons = dict.fromkeys(end.no_alignment for end in ends if end.no_alignment)
-    unasked = ("the run file has no targets", "--alignment never leaves it out")
+    unasked = (NO_TARGETS, NOT_ASKED, "--alignment never leaves it out")  # the last in reports of 0.2.0
     return next((f"modes: not computed, {reason}." for reason in reasons if reason not in unasked), "")
 
 

@@ -31,17 +31,20 @@ def test_two_jobs_are_submitted_for_each_worker(there, ahead):
 
 
 def test_patience_ends_after_an_unbroken_wait(clock):
+    """Begun by a job that waits; a batch that goes on to its next file does not wait for workers anew."""
     patience = Patience(2.0)
-    for now, waiting, ended in [
-        (10.0, True, False),
-        (12.0, True, False),
-        (12.5, True, True),
-        (13.0, False, False),
-        (20.0, True, False),
-        (22.5, True, True),
+    for now, workers, waiting, ended in [
+        (10.0, False, False, False),
+        (20.0, False, True, False),
+        (22.0, False, False, False),
+        (22.5, False, False, True),
+        (22.6, False, True, True),
+        (23.0, True, True, False),
+        (30.0, False, True, False),
+        (32.5, False, True, True),
     ]:
         clock.now = now
-        assert patience.ends(waiting=waiting) == ended
+        assert patience.ends(workers=workers, waiting=waiting) == ended
 
 
 def test_only_jobs_that_wait_for_a_worker_wear_patience_out(clock):

@@ -149,6 +149,12 @@ def test_modes_stand_beside_the_result(theirs: int, expected: str) -> None:
     assert support == head + expected
 
 
+@pytest.mark.parametrize("apart", [{"inputs": "others"}, {"outputs": 3}, {"mode": 0}])
+def test_modes_of_kernels_that_cannot_be_compared_stand_alone(apart: dict[str, Any]) -> None:
+    support = said(psnr("a", 30.0, modes=3, inputs="these"), psnr("b", 20.0, modes=20, **apart))[1]
+    assert support == "After training, 3 of its 32 modes hold 90% of the picture."
+
+
 def test_modes_are_set_against_the_reference_and_say_when() -> None:
     ends = [psnr(name, 30.0 - m, modes=m, snapshot="step 9") for name, m in (("a", 1), ("b", 5), ("c", 9))]
     lead, support = said(*ends, baseline="c")
@@ -210,9 +216,10 @@ def test_the_largest_lambda_min_is_named_only_where_no_other_may_be_larger() -> 
 def test_runs_of_different_samples_are_not_compared_by_their_spectra() -> None:
     slow, fast = run("a", decades=12), run("b", decades=6)
     apart = [replace(one, inputs=digest) for one, digest in ((slow, "one"), (fast, "other"))]
-    lead = "The runs have different samples, on which eigenvalues depend, so they are not compared."
+    lead = "The runs have different samples or outputs, on which eigenvalues depend: they are not compared."
     assert said(*apart)[0] == lead
     assert said(slow, replace(fast, samples=7))[0] == lead
+    assert said(slow, replace(fast, outputs=3))[0] == lead  # kernels of the same size, of sums over outputs
     assert said(apart[0], fast)[0].startswith("Of 2 networks, b")  # an older report does not know its samples
     judged = [run("a", {"psnr_db": 20.0}, decades=12), run("b", {"psnr_db": 10.0}, decades=6)]
     assert ranking(Report("", "", "cpu", tuple(judged))).startswith("b has the largest lambda_min")
