@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -57,11 +58,18 @@ def files() -> dict[str, Path]:
 
 def pages() -> dict[str, str]:
     """Return the texts of the documentation by path, but for the changelog, whose names are of their day."""
-    return {
+    texts = {
         name: path.read_text(encoding="utf-8")
         for name, path in files().items()
-        if path.suffix in (".md", ".rst") and name != "CHANGELOG.md"
+        if path.suffix in (".ipynb", ".md", ".rst") and name != "CHANGELOG.md"
     }
+    return {name: _words_of_cells(text) if name.endswith(".ipynb") else text for name, text in texts.items()}
+
+
+def _words_of_cells(notebook: str) -> str:
+    """Return a notebook as a page has it: its text, and its code in fences."""
+    cells = ((cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook)["cells"])
+    return "\n\n".join(f"```\n{text}\n```" if kind == "code" else text for kind, text in cells)
 
 
 @cache
