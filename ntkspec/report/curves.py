@@ -29,6 +29,9 @@ VALUE_LABEL = rf"eigenvalue $\lambda_i$ of {KERNEL}"
 
 GREY = "#555555"
 FAINT = 0.55  # of floors
+BAND = 0.2  # opacity of stated errors
+CROSS: dict[str, Any] = {"marker": "x", "markersize": 5.5}  # where the next values are not resolved
+BAR: dict[str, Any] = {"marker": "|", "markersize": 9.0}  # where no further ones were computed
 _CURVE, _FURTHER_DIGITS = re.compile(rb' d="[^"]*"'), re.compile(rb"(\.\d\d)\d+")
 _POINTS = 600  # of a curve; more cannot be seen
 _LEAST_SHOWN = 0.1  # of the floor
@@ -133,24 +136,24 @@ def draw_spectrum(
         zorder=front,
     )
     if spectrum.resolved < len(spectrum.eigenvalues):
-        _mark_last(axes, index, values, colour, "x", 5.5)
+        _mark_last(axes, index, values, colour, CROSS)
     elif not spectrum.complete:
-        _mark_last(axes, index, values, colour, "|", 9.0)
+        _mark_last(axes, index, values, colour, BAR)
 
 
 def _draw_error(axes: Axes, spectrum: Spectrum, index: NDArray[np.int64], colour: str) -> None:
     """Draw the stated errors as a band around the curve; it can be seen only near the floor."""
     least = spectrum.floor * _LEAST_SHOWN  # an error bar down to zero has no end on a log axis
     low = np.maximum(spectrum.lower[index - 1], least)
-    axes.fill_between(index, low, spectrum.upper[index - 1], color=colour, alpha=0.2, linewidth=0, zorder=1.5)
+    axes.fill_between(
+        index, low, spectrum.upper[index - 1], color=colour, alpha=BAND, linewidth=0, zorder=1.5
+    )
 
 
 def _mark_last(
-    axes: Axes, index: NDArray[np.int64], values: NDArray[np.float64], colour: str, marker: str, size: float
+    axes: Axes, index: NDArray[np.int64], values: NDArray[np.float64], colour: str, look: dict[str, Any]
 ) -> None:
-    axes.plot(
-        index[-1:], values[-1:], color=colour, marker=marker, markersize=size, markeredgewidth=1.5, zorder=3
-    )
+    axes.plot(index[-1:], values[-1:], color=colour, markeredgewidth=1.5, zorder=3, **look)
 
 
 def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = False) -> None:

@@ -9,7 +9,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from ntkspec.report.curves import FAINT, GREY, STAGE_DASHES, STAGE_WIDTHS, hatched, sign_of, text
+from ntkspec.report.curves import (
+    BAND,
+    BAR,
+    CROSS,
+    FAINT,
+    GREY,
+    STAGE_DASHES,
+    STAGE_WIDTHS,
+    hatched,
+    sign_of,
+    text,
+)
 from ntkspec.report.records import Report
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, stages
 from ntkspec.spectral.eigenvalues import Spectrum
@@ -62,10 +73,10 @@ def mark_handles(
     if floor and hatch and any(map(hatched, spectra)):
         handles.append(_swatch("unresolved", facecolor="none", edgecolor=GREY, hatch="//////"))
     if any(0 < spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
-        handles.append(mark("last resolved value", marker="x", linestyle="none", markersize=5.5))
-        handles.append(_swatch("stated error", color=GREY, alpha=0.2))
+        handles.append(mark("last resolved value", linestyle="none", **CROSS))
+        handles.append(_swatch("stated error", color=GREY, alpha=BAND))
     if any(not spectrum.complete for spectrum in spectra):
-        handles.append(mark("last computed value", marker="|", linestyle="none", markersize=9))
+        handles.append(mark("last computed value", linestyle="none", **BAR))
     return handles
 
 

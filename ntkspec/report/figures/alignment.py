@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ntkspec.report.captions import Caption
-from ntkspec.report.curves import in_data, marked, new_axes, new_figure, say, sign_of, text
+from ntkspec.report.curves import CROSS, in_data, marked, new_axes, new_figure, say, sign_of, text
 from ntkspec.report.figures.spectra import MOST_PANELS
 from ntkspec.report.legends import legend_below, mark, run_handles
 from ntkspec.report.records import Report
@@ -73,7 +73,7 @@ def end_handles(alignments: Sequence[Alignment]) -> list[Line2D]:
     """Return the legend entry of the cross at the last resolved mode, if one of these ends there."""
     if all(len(alignment.target) == alignment.size for alignment in alignments):
         return []
-    return [mark("last resolved mode", marker="x", linestyle="none", markersize=5.5)]
+    return [mark("last resolved mode", linestyle="none", **CROSS)]
 
 
 def draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
@@ -95,7 +95,7 @@ def draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) ->
         markersize=4.5,
     )
     if len(alignment.target) < alignment.size and above.any() and above[-1]:
-        axes.plot(counts[-1:], shares[-1:], "x", color=run.colour, markersize=5.5, markeredgewidth=1.5)
+        axes.plot(counts[-1:], shares[-1:], color=run.colour, markeredgewidth=1.5, **CROSS)
 
 
 def _draw_residual(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
