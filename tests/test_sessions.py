@@ -248,9 +248,9 @@ def test_a_file_is_told_by_its_place_and_its_content(tmp_path, monkeypatch):
     """Wherever the command is: paths from another folder are of other files, a copy is the same file."""
     inputs = np.random.default_rng(0).random((8, 2))
 
-    def written(path: str, scale: float) -> Path:
+    def written(path: str, scale: float) -> None:
         Path(path).parent.mkdir(exist_ok=True)
-        return ntkspec.write_run(path, inputs, inputs[:, 0], {"w": scale * inputs}, overwrite=True)
+        ntkspec.write_run(path, inputs, inputs[:, 0], {"w": scale * inputs}, overwrite=True)
 
     def beside(path: str, report: ntkspec.Report) -> list[str]:
         return [each.label for each in ntkspec.analyze_runs(path, beside=report, backend="cpu")]
