@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ntkspec
-from ntkspec.display import MOST_ROWS, html_table
+from ntkspec.display import MOST_ROWS, html_table, listed
 from ntkspec.errors import NotInstalledError, RunFileError, UsageError
 from ntkspec.report.to_csv import SNAPSHOT_COLUMNS
 from ntkspec.report.write import write_json_file
@@ -89,6 +89,8 @@ def test_tables_escape_texts_and_end():
     assert not any(tag in shown for tag in ("<script>", "<b>", "<i>"))
     assert shown.count("&lt;i&gt;") == MOST_ROWS
     assert "... and 5 more" in shown
+    assert "more" not in html_table("t", ["a"], [[1]] * MOST_ROWS)
+    assert (listed(["a", "b"], most=2), listed(["a", "b"], most=1)) == ("a, b", "a and 1 more")
 
 
 def test_what_is_no_array_says_which_arrays_it_has(run, report, total):
@@ -181,7 +183,9 @@ def test_a_label_that_several_snapshots_share_names_the_last(report):
     ]
     run = dataclasses.replace(report["MPE"], snapshots=tuple(shared))
     assert run["best"].step == run.snapshot("best").step == run["best-10"].step == run.end.step == 10
-    assert run["3"].step == 3
+    assert run["3"].step == run[3].step == run[-2].step == 3
+    with pytest.raises(UsageError, match=r"expected one of best .*, got 0"):
+        run[0]  # a step, not a place
     later = dataclasses.replace(snapshot, id="x", label="later", step=20)
     ended = dataclasses.replace(run, snapshots=(dataclasses.replace(snapshot, label="end"), later))
     assert ended.end.label == "end"
@@ -251,9 +255,9 @@ def test_a_file_is_told_by_its_place_and_its_content(tmp_path, monkeypatch):
     """Wherever the command is: paths from another folder are of other files, a copy is the same file."""
     inputs = np.random.default_rng(0).random((8, 2))
 
-    def written(path: str, scale: float) -> Path:
+    def written(path: str, scale: float) -> None:
         Path(path).parent.mkdir(exist_ok=True)
-        return ntkspec.write_run(path, inputs, inputs[:, 0], {"w": scale * inputs}, overwrite=True)
+        ntkspec.write_run(path, inputs, inputs[:, 0], {"w": scale * inputs}, overwrite=True)
 
     def beside(path: str, report: ntkspec.Report) -> list[str]:
         return [each.label for each in ntkspec.analyze_runs(path, beside=report, backend="cpu")]

@@ -10,7 +10,7 @@ import pytest
 
 from ntkspec.report.headline import headline, ranking
 from ntkspec.report.records import Report, RunReport
-from ntkspec.report.summary import notes
+from ntkspec.report.summary import comparison_table, notes
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.rank import Rank
 
@@ -133,6 +133,27 @@ def test_a_report_that_was_read_names_the_picture_without_having_it() -> None:
     assert said(read("a", 30.0, "cat.png"), read("b", 20.0, "dog.png"))[0].startswith(
         "The runs learnt different pictures;"
     )
+
+
+def perfect(label: str, **more: Any) -> RunReport:
+    """A run whose PSNR is infinite, as run files say it."""
+    return run(label, {"mse": 0.0}, **more)
+
+
+def test_a_perfect_picture_is_the_best_one() -> None:
+    one, b, c = perfect("a"), psnr("b", 30.0), psnr("c", 20.0)
+    assert said(one)[0] == "a matches the picture exactly: PSNR inf dB."
+    assert said(b, one)[0] == "a matches the picture exactly: PSNR inf dB; b reaches 30.0 dB."
+    assert said(c, b, one, baseline="c")[0].endswith("inf dB; b reaches 30.0 dB; c reaches 20.0 dB.")
+    assert said(one, b, perfect("d"))[0] == "a and d match the picture exactly: PSNR inf dB."
+    held_out = run("a", {"psnr_db": 30.0, "mse_held_out": 0.0}), run("b", {"psnr_db_held_out": 40.0})
+    assert said(*held_out)[0].startswith("a matches the held-out part of the picture exactly: PSNR inf dB; b")
+    report = Report("", "", "cpu", (b, one))
+    assert [(row.run.name, *row.qualities) for row in comparison_table(report).rows] == [
+        ("b", "30.0 dB"),
+        ("a", "inf dB"),
+    ]
+    assert said(run("a", {"mse": 0.1}))[0].startswith("All 32 eigenvalues of a are known")
 
 
 @pytest.mark.parametrize(
