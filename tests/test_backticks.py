@@ -24,13 +24,24 @@ FOLDERS = ("ntkspec", "analysis", "docs", "tests", "data")
 CODE_NAME = re.compile(r"\b(?:[A-Za-z]\w*_\w*|[A-Z][a-z]+[A-Z]\w*|[a-z]\w*(?=[(=]))")
 MEMBER = re.compile(r"\b([A-Z]\w+)\.(\w+)")
 PATH = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w/.-]*")
+SOURCE_PATH = re.compile(rf"(?<![\w/.~-])(?:{'|'.join(FOLDERS)})/[\w./-]+\w")
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 COMMAND = re.compile(r"^python -m ntkspec\.(\w+) ([^#\n]*)", re.MULTILINE)
 MAKE = re.compile(r"\bmake((?: [a-z][\w-]*)+)((?: [A-Z]+=\S+)*)")
 MADE = re.compile(r"/\.|/_build/|/auto_gallery/|/gallery/runs/|/__pycache__/")
-# Options of Dask and SLURM, names of other libraries and systems, files of readers.
+# Options of Dask and SLURM, names of other libraries and systems, files of readers and of benchmarks.
 OTHERS = frozenset(
-    {"--gpus", "--job-name", "--memory-limit", "--nthreads", "--nworkers", "--port", "--time", "my.toml"}
+    {
+        "--gpus",
+        "--job-name",
+        "--memory-limit",
+        "--nthreads",
+        "--nworkers",
+        "--port",
+        "--time",
+        "my.toml",
+        "analysis/benchmarks/quick",
+    }
     | {"PR_SET_PDEATHSIG", "TorchFunctionMode", "heartbeat_interval", "jax_enable_x64", "log_metrics"}
     | {"multi_head_attention_forward", "torch.bucketize"}
 )
@@ -111,6 +122,18 @@ def test_names_in_docstrings():
 
 def test_names_and_files_in_the_documentation():
     assert [(page, word) for page, text in pages().items() for word in unknown_in_page(text)] == []
+
+
+def test_paths_in_the_sources():
+    """In docstrings, comments and messages, with or without backticks."""
+    wrong = [
+        (name, path)
+        for name, file in files().items()
+        if file.suffix == ".py" and name.startswith(("ntkspec/", "analysis/"))
+        for path in SOURCE_PATH.findall(file.read_text(encoding="utf-8"))
+        if not (ROOT / path).exists() and path not in OTHERS
+    ]
+    assert wrong == []
 
 
 def test_targets_in_the_documentation():

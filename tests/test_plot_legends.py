@@ -101,6 +101,9 @@ def test_two_snapshots_are_a_course_and_two_runs_have_marks() -> None:
     for draw in (plot.alignment, plot.over_steps):
         axes = draw({"a": RUN, "b": RUN}, ax=axes_of(4.0))
         assert {"o", "s"} <= {line.get_marker() for line in axes.lines}
+    handles = plot.ablation({"a": RUN, "b": RUN}, ax=axes_of(4.0)).get_legend_handles_labels()[0]
+    assert [handle.get_marker() for handle in handles[:2]] == ["o", "s"]
+    assert plot.ablation(RUN, ax=axes_of(4.0)).get_legend_handles_labels()[0][0].get_marker() == ""
     assert "s" not in {line.get_marker() for line in plot.alignment(RUN, ax=axes_of(4.0)).lines}
 
 

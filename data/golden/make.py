@@ -29,9 +29,8 @@ class Twice(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.twice, self.last = (
-            torch.nn.Linear(2, 16), torch.nn.Linear(16, 16), torch.nn.Linear(16, C),
-        )  # fmt: skip
+        self.first, self.twice = torch.nn.Linear(2, 16), torch.nn.Linear(16, 16)
+        self.last = torch.nn.Linear(16, C)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the outputs (n, 3) at the inputs (n, 2)."""

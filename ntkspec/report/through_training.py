@@ -88,12 +88,17 @@ class StepAxis:
         return math.log10(step) if step else math.log10(self.first) - GAP
 
     def ticks(self, steps: Iterable[int]) -> list[tuple[float, str]]:
-        """Return positions and labels on a log axis: 0, if it is among the steps, and powers of ten."""
+        """Return positions and labels on a log axis: 0, if it is among the steps, and powers of ten.
+
+        Example:
+            >>> StepAxis.of([0, 3, 4, 5, 300]).ticks([0, 3, 4, 5, 300])[1:]
+            [(1.0, '10'), (2.0, '100')]
+        """
         if self.first is None:
             return []
         steps = [*steps]
         powers = range(math.floor(math.log10(self.first)), math.ceil(math.log10(max(steps))) + 1)
-        inside = [10**k for k in powers if self.first <= 10**k <= max(steps) or len(powers) < 3]
+        inside = [10**k for k in powers if self.first <= 10**k <= max(steps)]
         return [(self.position(step), f"{step:,}") for step in ([0] if 0 in steps else []) + inside]
 
 

@@ -258,6 +258,17 @@ def test_the_axis_of_steps(steps: list[int], log: bool) -> None:
         assert np.asarray(line.get_xdata()).tolist() == places  # those that share a step, too
 
 
+@pytest.mark.parametrize(
+    ("steps", "first"),
+    [([1, 2, 30], 1.0), ([1, 2, 29], None), ([0, 1, 6, 30], 1.0), ([1, 7, 30], None), ([0, 1, 30], None),
+     ([2, 3, 4, 60], 2.0), ([2, 3, 13, 60], None), ([60, 12, 2, 12, 60], 2.0)],
+)  # fmt: skip
+def test_steps_are_on_a_log_axis_if_half_of_them_are_in_its_first_fifth(
+    steps: list[int], first: float | None
+) -> None:
+    assert StepAxis.of(steps).first == first
+
+
 def test_few_of_many() -> None:
     assert few(3, 5) == [0, 1, 2]
     assert few(21, 3) == [0, 10, 20]

@@ -63,6 +63,15 @@ def test_metrics_of_ones_own_have_a_panel_each() -> None:
     assert captions(with_metrics(metrics))["training"].alt.endswith(", loss, mse, PSNR; a line for each run.")
 
 
+def test_a_long_label_is_cut_where_one_points() -> None:
+    report = with_metrics([{"loss": 1.0}, {"loss": 2.0}])
+    run = report.runs[0]
+    snaps = (run.snapshots[0], replace(run.snapshots[1], label="s" * 60))
+    data = plot_data(samples.one_run(replace(run, snapshots=snaps)))["training"]
+    for series in (data["runs"][0]["0"], data["metrics"][0][0]):
+        assert series["head"] == ["at 0, step 0", f"{'s' * 39}…, step 10"]
+
+
 @pytest.mark.parametrize(
     ("numbers", "scale"),
     [((100.0, 1.0), "log"), ((99.0, 1.0), "linear"), ((100.0, 0.0), "linear"), ((100.0, -1.0), "linear")],
