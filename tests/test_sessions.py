@@ -159,10 +159,10 @@ def test_runs_and_reports_are_asked_by_label_and_step(run, report):
     assert [each.label for each in report] == ["MPE", "FFE"]
     assert len(report) == 2
     assert report["MPE"][0] is report["MPE"]["init"] is report["MPE"][-1] is next(iter(report["MPE"]))
-    assert report[0] is report["MPE"]
+    assert report[0] is report[np.int64(0)] is report["MPE"]
     assert report[-1] is report["FFE"]
     assert run["0"] is run[np.int64(0)] is run["init"]
-    for ask in (lambda: run[False], lambda: run[0.0], lambda: run[np.zeros(2)]):
+    for ask in (lambda: run[False], lambda: run[0.0], lambda: run[np.zeros(2)], lambda: run["9" * 5000]):
         with pytest.raises(UsageError, match="expected one of init"):
             ask()
     for ask in (lambda: run["end"], lambda: report["MPE"]["end"]):
