@@ -22,22 +22,24 @@ class Quality:
     precise: str = ".4f"  # digits where the training prints it
     unit: str = ""
     beside_picture: str = ""  # how it stands under a picture, such as "IoU {}"; "": it does not
+    # The metric that is 0 in its place where it is infinite: run files hold finite numbers alone.
+    zero: str = ""
     ranks: bool = False  # whether the larger one is the better result, so that a headline may compare by it
     axis: str = ""  # title of an axis, without the unit; "": the title
     decades: bool = True  # whether numbers that differ by decades are drawn on a log axis
 
     def show(self, value: float | None, digits: str = "") -> str:
-        """Return a value with its unit, "-" where there is none or it is not finite.
+        """Return a value with its unit, "-" where there is none or it should be finite and is not.
 
         Args:
             value: of the metric.
             digits: a format; default: the metric's own.
 
         Example:
-            >>> PSNR.show(31.234), PSNR.show(None)
-            ('31.2 dB', '-')
+            >>> PSNR.show(31.234), PSNR.show(None), PSNR.show(math.inf)
+            ('31.2 dB', '-', 'inf dB')
         """
-        if value is None or not math.isfinite(value):
+        if value is None or not (math.isfinite(value) or (value == math.inf and self.zero)):
             return "-"
         return f"{value:{digits or self.digits}}" + (f" {self.unit}" if self.unit else "")
 
@@ -61,6 +63,7 @@ PSNR = Quality(
     precise=".2f",
     unit="dB",
     beside_picture="{}",
+    zero="mse",
     ranks=True,
     decades=False,
 )
@@ -70,6 +73,7 @@ PSNR_LEARNT = Quality(
     digits=".1f",
     precise=".2f",
     unit="dB",
+    zero="mse_learnt",
     axis="PSNR, learnt pixels",
     decades=False,
 )
@@ -81,6 +85,7 @@ PSNR_HELD_OUT = Quality(
     precise=".2f",
     unit="dB",
     beside_picture="held out {}",
+    zero="mse_held_out",
     axis="PSNR, held-out pixels",
     decades=False,
 )
@@ -118,11 +123,22 @@ def quality_of(name: str) -> Quality:
     return QUALITIES.get(name) or Quality(name, name)
 
 
+def value_of(metrics: Mapping[str, float], name: str) -> float | None:
+    """Return a metric, infinite where another one that is 0 says so; None where it is absent.
+
+    Example:
+        >>> value_of({"mse": 0.0}, "psnr_db"), value_of({"mse": 0.1}, "psnr_db")
+        (inf, None)
+    """
+    zero = quality_of(name).zero
+    return metrics.get(name, math.inf if zero and metrics.get(zero) == 0 else None)
+
+
 def show(metrics: Mapping[str, float], name: str) -> str:
-    """Return a metric in its usual unit and digits; "-" where it is absent or not finite.
+    """Return a metric in its usual unit and digits; "-" where it is absent or should be finite and is not.
 
     Example:
         >>> show({"iou": 0.91234}, "iou")
         '0.912'
     """
-    return quality_of(name).show(metrics.get(name))
+    return quality_of(name).show(value_of(metrics, name))

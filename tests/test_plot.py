@@ -27,6 +27,7 @@ from ntkspec.report.figures import ablation, alignment, eigenfunctions, spectra,
 from ntkspec.report.records import SnapshotReport
 from ntkspec.report.style import NO_GRID_COLOUR
 from ntkspec.report.through_training import QUANTITIES
+from ntkspec.spectral.distance import KernelDistance
 from ntkspec.spectral.eigenfunctions import Eigenfunctions
 
 REPORT = samples.aligned(samples.six_runs(24))
@@ -196,6 +197,28 @@ def test_steps_that_grow_by_factors() -> None:
     assert zero / decade == pytest.approx(0.35)
     assert "1,000" in [label.get_text() for label in axes.get_xticklabels()]
     assert plot.over_steps(long_run(), ax=axes).get_xscale() == "linear"  # all steps together
+
+
+def test_marks_at_the_edge_lie_between_the_first_step_and_the_last() -> None:
+    last = replace(GRID.snapshots[-1], step=10_000, spectra={"total": samples.spectrum(np.zeros(4), 0.0)})
+    axes = plot.over_steps(replace(GRID, snapshots=(*GRID.snapshots[:-1], last)), "lambda_max", ax=new_axes())
+    (cross,) = [line for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    left, right = axes.get_xlim()
+    assert left < cross.get_xdata()[0] == 10_000 < right
+
+
+def test_numbers_take_the_place_of_a_note() -> None:
+    none = tuple(
+        replace(snapshot, distances={"total": KernelDistance(None, "0")}) for snapshot in GRID.snapshots
+    )
+    known = {"total": KernelDistance(0.5, "0")}
+    some = tuple(replace(snapshot, distances=known) for snapshot in GRID.snapshots)
+    axes = plot.over_steps(replace(GRID, snapshots=none), "kernel_distance", ax=new_axes())
+    assert [note.get_text() for note in axes.texts] == ["no number"]
+    assert not axes.yaxis.get_tick_params()["labelleft"]
+    plot.over_steps(replace(GRID, snapshots=some), "kernel_distance", ax=axes)
+    assert not axes.texts
+    assert axes.yaxis.get_tick_params()["labelleft"]
 
 
 def test_eigenfunctions_have_the_coordinates_of_their_points() -> None:

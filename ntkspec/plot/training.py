@@ -11,7 +11,7 @@ from matplotlib.ticker import StrMethodFormatter
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
 from ntkspec.plot.what import as_report, no_kernel
-from ntkspec.report.curves import in_data, sign_of
+from ntkspec.report.curves import placed, sign_of
 from ntkspec.report.figures.training import course_handles, draw_course, finish_course, title_of
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import styled_runs
@@ -100,7 +100,7 @@ def _courses(report: Report, quantity: str, kernel: str, where: str) -> dict[int
 
 def _set_steps(axes: Axes) -> None:
     """Set the axis of steps: linear, or as the report's figures have it where steps grow by factors."""
-    places = np.concatenate([line.get_xdata(orig=False) for line in in_data(axes)] or [[0.0]])
+    places = np.concatenate([line.get_xdata(orig=False) for line in placed(axes)] or [[0.0]])
     steps = places[np.isfinite(places)]
     first, free = StepAxis.of(steps.astype(int).tolist()).first, axes.get_autoscalex_on()
     if first is not None:  # matplotlib takes a length for nine tenths of what comes out

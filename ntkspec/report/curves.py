@@ -261,17 +261,26 @@ def in_data(axes: Axes) -> list[Line2D]:
     return [line for line in drawn(axes) if line.get_transform() == axes.transData]
 
 
+def placed(axes: Axes) -> list[Line2D]:
+    """Return the lines whose places along x are numbers: those of `in_data`, and marks at an edge."""
+    return [
+        line for line in drawn(axes) if line.get_transform().contains_branch_seperately(axes.transData)[0]
+    ]
+
+
 def drawn(axes: Axes) -> list[Line2D]:
     """Return the lines that can be seen: not those that are entries of the legend alone."""
     return [line for line in axes.lines if len(np.asarray(line.get_xdata()))]
 
 
-def say(axes: Axes, note: str, *, holds: bool) -> None:
-    """Write a note into a panel if it holds, and remove it if it was written before and does not hold now."""
-    for earlier in [text for text in axes.texts if text.get_text() == note]:
-        earlier.remove()
+def say(axes: Axes, note: str, *, holds: bool) -> bool:
+    """Write a note into a panel if it holds, and remove an earlier one; return whether there was one."""
+    earlier = [text for text in axes.texts if text.get_text() == note]
+    for text in earlier:
+        text.remove()
     if holds:
         axes.text(0.5, 0.75, note, transform=axes.transAxes, ha="center", color=GREY)
+    return bool(earlier)
 
 
 def _say_unresolved(axes: Axes) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.counts import as_index
 from ntkspec.display import NotAnArray, digits, html_table, listed
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.frames import data_frame
@@ -202,8 +203,9 @@ class Report(NotAnArray):
         labels = [run.label for run in self.runs]
         if key in labels:
             return self.runs[labels.index(str(key))]
-        if isinstance(key, int) and not isinstance(key, bool) and -len(labels) <= key < len(labels):
-            return self.runs[key]
+        place = as_index(key)
+        if place is not None and -len(labels) <= place < len(labels):
+            return self.runs[place]
         raise not_one_of("run of the report", key, labels)
 
     def __iter__(self) -> Iterator[RunReport]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -14,7 +15,7 @@ import numpy as np
 from ntkspec import sandbox
 from ntkspec._io import first_line
 from ntkspec.errors import OutputError, RunFileError, UsageError, shown
-from ntkspec.store import digest, schema
+from ntkspec.store import checks, digest, schema
 from ntkspec.store.checks import AnyArray
 from ntkspec.store.disk import is_locked, open_hdf5, reserve
 from ntkspec.store.reader import open_run
@@ -144,13 +145,26 @@ def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.Fil
     return file
 
 
-def kept(file: h5py.File, given: Mapping[str, str]) -> tuple[str, ...]:
-    """Return a line for each attribute of a resumed file that differs from the one given; "" is none."""
-    stored = {name: str(file.attrs.get(name, "")) for name in given}
+def kept(file: h5py.File, label: str, config: str) -> tuple[str, ...]:
+    """Return a line for the label and for each entry of the config that a resumed file has otherwise.
+
+    Args:
+        file: the file.
+        label: that was given; "" if none was.
+        config: that was given, as JSON; without entries if none was.
+    """
+    given, stored, stored_label = json.loads(config), {}, str(file.attrs.get("label", ""))
+    with contextlib.suppress(RunFileError):  # its readers will say so
+        stored = checks.json_attribute(file, "config", str(file.filename), dict)
+    names = {**given, **stored} if given else ()
+    entries = [
+        ("label", stored_label, label or stored_label),
+        *((f"config, {name}", stored.get(name), given.get(name)) for name in names),
+    ]
     return tuple(
-        f"{name}: the file that is resumed keeps {shown(stored[name])}, not {shown(text)}"
-        for name, text in given.items()
-        if text and text != stored[name]
+        f"{name}: the file that is resumed keeps {shown(before)}, not {shown(now)}"
+        for name, before, now in entries
+        if before != now
     )
 
 

@@ -124,7 +124,7 @@ class RunWriter:
                 clear(self.part, self._fresh)
                 self._file = begin(self.part, self._samples, label, described)
                 return
-        self.notes = kept(self._file, {"label": label, "config": described if config else ""})
+        self.notes = kept(self._file, label, described)
 
     @property
     def complete_snapshots(self) -> tuple[str, ...]:

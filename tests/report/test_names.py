@@ -19,7 +19,7 @@ from rich.console import Console
 from ntkspec.analyze import analyze_runs
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.report.compare import assemble, find_baseline, unique_labels
+from ntkspec.report.compare import assemble, find_baseline, sample_warnings, unique_labels
 from ntkspec.report.front import front
 from ntkspec.report.names import apart, kernel_names, look, numbered, run_names, short, snapshot_name
 from ntkspec.report.page import plot_data
@@ -126,6 +126,29 @@ def test_kernels_that_cannot_be_compared_have_no_decades(apart: dict[str, Any]) 
     assert alone.comparisons == ()
     assert not [column for column in front(alone).columns if "decades" in column.name]
     assert "decades" not in _printed(alone)
+
+
+def test_what_is_unlike_the_first_run_is_warned_of() -> None:
+    first, other = (replace(samples.plain_run(name, 9, 0.5, size=4), inputs="these") for name in "xy")
+    assert sample_warnings([first]) == sample_warnings([first, other]) == []
+    assert sample_warnings([first, replace(other, inputs=None)]) == []  # of an older report
+    end = other.snapshots[-1]
+    single = replace(end, spectra={"total": replace(end.spectra["total"], precision="float32")})
+    for changes, said in (
+        ({"inputs": "others"}, "its samples are not those of runs/x.h5; lambda_min depends on them"),
+        ({"outputs": 2}, "2 outputs, runs/x.h5 has 1; not compared"),
+        ({"snapshots": (single,)}, "kernels in float32, those of runs/x.h5 in float64"),
+    ):
+        unlike = replace(other, **changes)
+        report = assemble([first, unlike], None, "cpu")
+        assert report.warnings == (f"runs/y.h5: {said}",)
+        once = assemble([replace(first, warnings=report.warnings), unlike], None, "cpu")
+        assert once.warnings == report.warnings
+
+
+def test_a_run_alone_is_compared_with_none() -> None:
+    report = assemble([samples.plain_run("baseline", 9, 0.5, size=4)], 0, "cpu")
+    assert (report.baseline, report.comparisons) == (None, ())
 
 
 def test_snapshots_without_a_label_are_compared_at_the_end_alone() -> None:

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ntkspec.qualities import quality_of
 from ntkspec.report.captions import Caption
-from ntkspec.report.curves import GREY, drawn, in_data, new_axes, new_figure, sign_of, text
+from ntkspec.report.curves import drawn, in_data, new_axes, new_figure, say, sign_of, text
 from ntkspec.report.legends import FLOOR, legend_below, mark, run_handles
 from ntkspec.report.names import clean
 from ntkspec.report.records import Report
@@ -42,6 +42,7 @@ _TITLES: Mapping[str, str] = {
 }
 _CROWDED = 30  # snapshots of a run, from which on marks are smaller
 _FAINT = 0.45
+_NO_NUMBER = "no number"
 _HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 
 
@@ -148,9 +149,8 @@ def finish_course(axes: Axes, quantity: str) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
     elif quantity == "kernel_distance" and axes.get_autoscaley_on():
         axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300), auto=None)
-    if not numbers:
-        axes.set_yticks([])
-        axes.text(0.5, 0.5, "no number", transform=axes.transAxes, ha="center", color=GREY)
+    if say(axes, _NO_NUMBER, holds=not numbers) or not numbers:
+        axes.tick_params(axis="y", left=bool(numbers), labelleft=bool(numbers))
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
 
