@@ -27,7 +27,8 @@ def clock(monkeypatch):
 
 @pytest.mark.parametrize(("there", "ahead"), [(None, 6), (0, 6), (3, 6), (5, 10)])
 def test_two_jobs_are_submitted_for_each_worker(there, ahead):
-    assert Workers(None, 3, "here", client(there)).ahead() == ahead
+    workers = Workers(None, 3, "here", client(there))
+    assert (workers.connected(), workers.ahead()) == (there or 0, ahead)
 
 
 def test_patience_ends_after_an_unbroken_wait(clock):
@@ -59,6 +60,13 @@ def test_only_jobs_that_wait_for_a_worker_wear_patience_out(clock):
     for _ in range(2):  # without a word on jobs there are none
         workers.check()
         clock.now += 3.0
+
+
+def test_the_last_refusal_is_said_where_no_worker_is_connected():
+    refused = ["no such account", "no such partition"]
+    Workers(None, 2, "here", client(1), refused).check()
+    with pytest.raises(ClusterError, match="sbatch: expected to take the jobs, got no such partition"):
+        Workers(None, 2, "here", client(0), refused).check()
 
 
 def test_a_scheduler_that_is_gone_is_said():
