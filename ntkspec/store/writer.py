@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ntkspec._io import wait_for_disk
 from ntkspec.counts import whole_number
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, named_path
 from ntkspec.memory import budget_bytes
 from ntkspec.store import digest, schema
 from ntkspec.store.begin import begin
@@ -29,7 +29,7 @@ from ntkspec.store.disk import check_writable, close_hdf5, writing
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, has_pairs
-from ntkspec.store.texts import check_label, check_name, to_json
+from ntkspec.store.texts import check_label, check_name, metrics_to_json, to_json
 from ntkspec.store.unfinished import (
     check_resumable,
     check_unfinished,
@@ -87,9 +87,9 @@ class RunWriter:
         overwrite: bool = False,
         resume: bool = False,
     ) -> None:
-        self.path = Path(path)
-        self.part = self.path.with_name(self.path.name + schema.PART)
-        self._fresh = self.path.with_name(self.part.name + ".new")  # while `part` is copied
+        self.path = named_path(path, "run file")
+        self.part = Path(f"{self.path}{schema.PART}")
+        self._fresh = Path(f"{self.part}.new")  # while `part` is copied
         complete = is_complete(self.path) if resume and not self.part.exists() else None
         self._taken_back = complete is False  # a file that has its name is continued
         if resume and not overwrite and not self._taken_back:
@@ -155,7 +155,7 @@ class RunWriter:
         snapshots = self._file[schema.SNAPSHOTS]
         step = whole_number(step, "step", 0)
         check_name(id, "id of a snapshot")
-        label = check_label(label, f"label of snapshot {id!r}")
+        label, numbers = check_label(label, f"label of snapshot {id!r}"), metrics_to_json(metrics or {})
         if not id or "/" in id or id in (".", "..") or id in snapshots:
             raise UsageError(
                 f"snapshot {id!r}",
@@ -167,7 +167,7 @@ class RunWriter:
                 group = snapshots.create_group(id)
                 group.attrs["step"] = step
                 group.attrs["label"] = label
-                group.attrs["metrics"] = to_json(metrics or {}, "metrics")
+                group.attrs["metrics"] = numbers
                 group.attrs["complete"] = False
                 self._file.flush()  # so that a reader can name an unfinished snapshot
             writer = SnapshotWriter(group, self.n, self.part)
@@ -197,7 +197,7 @@ class RunWriter:
             OutputError: the file cannot be written.
         """
         group = self._file[schema.SNAPSHOTS][id]
-        label, text = check_label(label, f"label of snapshot {id!r}"), to_json(metrics, "metrics")
+        label, text = check_label(label, f"label of snapshot {id!r}"), metrics_to_json(metrics)
         with writing(self.path):
             group.attrs.pop(digest.DIGEST, None)  # readers accept a snapshot without one
             self._file.flush()
