@@ -125,6 +125,7 @@ class Recorder:
         self._closed: tuple[str, ...] | None = None  # the snapshots of a recorder that is closed
         self._forecast: Forecast | None = None
         self._last = BEFORE  # the last step that was due
+        self._logged: set[str] = set()  # snapshots whose numbers were logged
         self._begun = False  # whether the first snapshot is recorded, so that exceptions become warnings
         self._seen = BEFORE  # the step of the last call, or the last one of a resumed file
         self._notes: list[str] = []  # warnings of this call
@@ -226,9 +227,10 @@ class Recorder:
             id = self._write(model, step, label, metrics)
             written = time.perf_counter()
             line = f"step {step} recorded in {format_seconds(written - start)}"
-            if id is not None and self._log is not None:
+            if self._log is not None and id not in self._logged:
                 values = kernel_numbers(self._writer.read(id), self._first)
                 self._log({**values, "ntk/seconds": time.perf_counter() - start}, step)
+                self._logged.add(id)
                 line += f", and {format_seconds(time.perf_counter() - written)} more for log="
         except Exception as error:
             if not self._begun:
@@ -240,15 +242,15 @@ class Recorder:
             self._say(line)
         return bool(line)
 
-    def _write(self, model: nn.Module, step: int, label: str | None, metrics: Metrics) -> str | None:
-        """Write a snapshot; return its id, or None if another one holds the same and got its label."""
+    def _write(self, model: nn.Module, step: int, label: str | None, metrics: Metrics) -> str:
+        """Write a snapshot; return its id, or that of another one that holds the same and got its label."""
         numbers, notes = finite(metrics)
         label = "init" if label is None and step == 0 else label
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExportWarning)  # they are noted below
             written = self._exporter.snapshot(model, step=step, label=label, metrics=numbers)
         self._note(*notes, *written.notes)
-        return None if self._writer.merge(written.id) else written.id
+        return self._writer.merge(written.id) or written.id
 
     @cached_property
     def _first(self) -> Reference:
@@ -268,8 +270,6 @@ class Recorder:
             if line and line not in self._noted:
                 self._noted.add(line)
                 self._notes.append(line)
-
-    # -- the end
 
     def close(self, *, interrupted: bool = False) -> None:
         """Finish the file, which gets its name; without any snapshot there is none. Later calls do nothing.
