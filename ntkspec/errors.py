@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from functools import partial
+
+# How a message names an argument: as its option, with the value after "=", such as --method=gram.
+_OPTION = re.compile(r"(?<![^\s(])(?:--|-(?=[a-z]\b))([a-z][a-z-]*)(?:=(\w+))?(?![^\s,;:)])")
 
 
 class NtkspecError(Exception):
     """The base of all errors that a user can correct; commands print them on stderr and exit with code 2.
+
+    Whoever raises one names arguments by their options, such as --baseline or --method=gram. The message and
+    the attributes name the arguments, as scripts give them; `at_command_line` names the options.
 
     Args:
         where: what the message is about: a file, a dataset inside it, an option.
@@ -26,19 +33,50 @@ class NtkspecError(Exception):
     """
 
     def __init__(self, where: str, *, expected: str, got: str, remedy: str = "") -> None:
-        self.where = where
-        self.expected = expected
-        self.got = got
-        self.remedy = remedy
+        self.where = _OPTION.sub(_argument, where)
+        self.expected = _OPTION.sub(_argument, expected)
+        self.got = got  # this is what came, and names nothing
+        self.remedy = _OPTION.sub(_argument, remedy)
         super().__init__(where, expected, got, remedy)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Return a function and its arguments with which pickle rebuilds the error in another process."""
-        return partial(type(self), expected=self.expected, got=self.got, remedy=self.remedy), (self.where,)
+        where, expected, got, remedy = self.args
+        return partial(type(self), expected=expected, got=got, remedy=remedy), (where,)
 
     def __str__(self) -> str:
-        fault = f"{self.where}: expected {self.expected}, got {self.got}"
-        return f"{fault}; {self.remedy}" if self.remedy else fault
+        return _message(self.where, self.expected, self.got, self.remedy)
+
+    def at_command_line(self) -> str:
+        """Return the message for whoever gave options.
+
+        Example:
+            >>> error = UsageError("--k", expected="1", got="0", remedy="leave it out, or use --method=gram")
+            >>> print(error.at_command_line())
+            --k: expected 1, got 0; leave it out, or use --method gram
+            >>> print(error)
+            k: expected 1, got 0; leave it out, or use method='gram'
+        """
+        where, expected, got, remedy = self.args
+        where, expected, remedy = (_OPTION.sub(_typed, text) for text in (where, expected, remedy))
+        return _message(where, expected, got, remedy)
+
+
+def _message(where: str, expected: str, got: str, remedy: str) -> str:
+    fault = f"{where}: expected {expected}, got {got}"
+    return f"{fault}; {remedy}" if remedy else fault
+
+
+def _argument(option: re.Match[str]) -> str:
+    """Return an option as the argument of a script: memory, method='gram' or overwrite=True."""
+    name, value = option.groups()
+    shown_value = value if value in (None, "True") else repr(value)
+    return name.replace("-", "_") + (f"={shown_value}" if value else "")
+
+
+def _typed(option: re.Match[str]) -> str:
+    """Return an option as it is typed: --memory, --method gram or --overwrite."""
+    return option[0].removesuffix("=True").replace("=", " ")
 
 
 def shown(value: object) -> str:

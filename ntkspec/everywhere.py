@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
-from ntkspec.kernel.problem import Kernel, check_same_parameters
+from ntkspec.kernel.checks import check_same_parameters
+from ntkspec.kernel.problem import Kernel
 from ntkspec.report.records import ModePictures
 from ntkspec.spectral import Spectrum
 from ntkspec.spectral.eigenfunctions import eigenfunctions_of
@@ -22,7 +23,7 @@ from ntkspec.store.checks import Floats
 OPTION = "--everywhere"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Everywhere:
     """The Jacobian of a run's snapshot at further inputs, such as all pixels of a picture."""
 
@@ -94,7 +95,7 @@ def match_everywhere(
         if not drawn_over_a_plane(file.inputs, outputs):
             got = "mode full" if outputs == "full" else f"{file.inputs.shape[1]} coordinates"
             expected = "inputs of two coordinates, and a number a sample, to draw eigenfunctions"
-            raise _refused(file, expected, got, f"leave out {OPTION}, or use --outputs trace")
+            raise _refused(file, expected, got, f"leave out {OPTION}, or use --outputs=trace")
         named = [i for i, run in enumerate(runs) if run.label == file.label]
         free = [i for i in named if matched[i] is None]
         if not free:

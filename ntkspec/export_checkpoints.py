@@ -172,9 +172,8 @@ def _about(source: Source) -> Iterator[None]:
     try:
         yield
     except ExportError as error:
-        raise ExportError(
-            f"{source.path}: {error.where}", expected=error.expected, got=error.got, remedy=error.remedy
-        ) from error
+        where, expected, got, remedy = error.args
+        raise ExportError(f"{source.path}: {where}", expected=expected, got=got, remedy=remedy) from error
 
 
 def _of_training(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:

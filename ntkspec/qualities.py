@@ -22,22 +22,36 @@ class Quality:
     precise: str = ".4f"  # digits where the training prints it
     unit: str = ""
     beside_picture: str = ""  # how it stands under a picture, such as "IoU {}"; "": it does not
+    # The metric that is 0 in its place where it is infinite: run files hold finite numbers alone.
+    zero: str = ""
     ranks: bool = False  # whether the larger one is the better result, so that a headline may compare by it
+    axis: str = ""  # title of an axis, without the unit; "": the title
+    decades: bool = True  # whether numbers that differ by decades are drawn on a log axis
 
     def show(self, value: float | None, digits: str = "") -> str:
-        """Return a value with its unit, "-" where there is none or it is not finite.
+        """Return a value with its unit, "-" where there is none or it should be finite and is not.
 
         Args:
             value: of the metric.
             digits: a format; default: the metric's own.
 
         Example:
-            >>> PSNR.show(31.234), PSNR.show(None)
-            ('31.2 dB', '-')
+            >>> PSNR.show(31.234), PSNR.show(None), PSNR.show(math.inf)
+            ('31.2 dB', '-', 'inf dB')
         """
-        if value is None or not math.isfinite(value):
+        if value is None or not (math.isfinite(value) or (value == math.inf and self.zero)):
             return "-"
         return f"{value:{digits or self.digits}}" + (f" {self.unit}" if self.unit else "")
+
+    @property
+    def axis_title(self) -> str:
+        """Return the title of an axis, with the unit.
+
+        Example:
+            >>> PSNR.axis_title
+            'PSNR (dB)'
+        """
+        return (self.axis or self.title) + (f" ({self.unit})" if self.unit else "")
 
 
 PSNR = Quality(
@@ -49,9 +63,20 @@ PSNR = Quality(
     precise=".2f",
     unit="dB",
     beside_picture="{}",
+    zero="mse",
     ranks=True,
+    decades=False,
 )
-PSNR_LEARNT = Quality("psnr_db_learnt", "learnt", digits=".1f", precise=".2f", unit="dB")
+PSNR_LEARNT = Quality(
+    "psnr_db_learnt",
+    "learnt",
+    digits=".1f",
+    precise=".2f",
+    unit="dB",
+    zero="mse_learnt",
+    axis="PSNR, learnt pixels",
+    decades=False,
+)
 PSNR_HELD_OUT = Quality(
     "psnr_db_held_out",
     "held out",
@@ -60,6 +85,9 @@ PSNR_HELD_OUT = Quality(
     precise=".2f",
     unit="dB",
     beside_picture="held out {}",
+    zero="mse_held_out",
+    axis="PSNR, held-out pixels",
+    decades=False,
 )
 MS_SSIM = Quality(
     "ms_ssim",
@@ -67,6 +95,7 @@ MS_SSIM = Quality(
     "MS-SSIM: how alike both pictures look, structure and contrast. 1 is equal.",
     digits=".3f",
     beside_picture="MS-SSIM {}",
+    decades=False,
 )
 IOU = Quality(
     "iou",
@@ -75,6 +104,7 @@ IOU = Quality(
     digits=".3f",
     beside_picture="IoU {}",
     ranks=True,
+    decades=False,
 )
 CHAMFER = Quality("chamfer", "Chamfer")
 
@@ -93,11 +123,22 @@ def quality_of(name: str) -> Quality:
     return QUALITIES.get(name) or Quality(name, name)
 
 
+def value_of(metrics: Mapping[str, float], name: str) -> float | None:
+    """Return a metric, infinite where another one that is 0 says so; None where it is absent.
+
+    Example:
+        >>> value_of({"mse": 0.0}, "psnr_db"), value_of({"mse": 0.1}, "psnr_db")
+        (inf, None)
+    """
+    zero = quality_of(name).zero
+    return metrics.get(name, math.inf if zero and metrics.get(zero) == 0 else None)
+
+
 def show(metrics: Mapping[str, float], name: str) -> str:
-    """Return a metric in its usual unit and digits; "-" where it is absent or not finite.
+    """Return a metric in its usual unit and digits; "-" where it is absent or should be finite and is not.
 
     Example:
         >>> show({"iou": 0.91234}, "iou")
         '0.912'
     """
-    return quality_of(name).show(metrics.get(name))
+    return quality_of(name).show(value_of(metrics, name))

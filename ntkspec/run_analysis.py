@@ -10,6 +10,7 @@ from ntkspec.backend import Backend, select
 from ntkspec.display import listed
 from ntkspec.errors import UsageError
 from ntkspec.everywhere import Everywhere, mode_pictures
+from ntkspec.file_sign import place_of
 from ntkspec.jacobian import Jacobian, check_outputs
 from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.problem import Kernel, sums_of
@@ -17,7 +18,7 @@ from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.places import names_in_file
-from ntkspec.report.records import RunReport, SnapshotReport
+from ntkspec.report.records import NO_TARGETS, NOT_ASKED, RunReport, SnapshotReport
 from ntkspec.run_samples import digest, draw, drawn, kernel_of
 from ntkspec.run_settings import DEFAULTS, RunSettings
 from ntkspec.spectral import Method, Spectrum
@@ -129,6 +130,8 @@ class RunWork:
             truth=run.pictures.get(TRUTH),
             warnings=(*run.warnings, *self._of_draw(run), *warnings),
             inputs=digest(run.inputs[numbers]),
+            digest=run.digest,
+            place=place_of(run.path),
         )
 
     def _of_draw(self, run: Run) -> Iterator[str]:
@@ -255,9 +258,9 @@ class RunWork:
         asked = self.settings
         methods: tuple[Method, ...] = ("gram", "svd") if asked.method == "auto" else (asked.method,)
         if asked.alignment == "never":
-            return "--alignment never leaves it out"
+            return NOT_ASKED
         if not run.has_targets:
-            return "the run file has no targets"
+            return NO_TARGETS
         if asked.alignment == "always":
             return ""
         if not all(SOLVERS[method].vectors for method in methods):
@@ -265,7 +268,7 @@ class RunWork:
         if total.size > MOST_MODES:
             return (
                 f"of {total.size} modes, more than {MOST_MODES}, eigenvectors take long; "
-                "--alignment always computes them"
+                "alignment 'always' computes them"
             )
         needs = [SOLVERS[method].need(total, asked.k, vectors=True) for method in methods]
         if not all(need.fits for need in needs):
@@ -279,7 +282,7 @@ class RunWork:
         """Return a dict with the total kernel's alignment, and a text: why there is none, or ""."""
         numbers, targets = draw(run.samples, self.settings), run.targets
         if targets is None:
-            return {}, "the run file has no targets"
+            return {}, NO_TARGETS
         try:
             aligned = align(total, targets[numbers], snap.outputs[numbers], jacobian, self.settings.outputs)
         except UsageError as error:  # targets that are the same everywhere; the spectra are still reported

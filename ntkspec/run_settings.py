@@ -22,7 +22,7 @@ class RunSettings:
         UsageError: `check` or `alignment` asks for what the method, or `k`, cannot give.
     """
 
-    snapshot: str = "all"  # an id or label, or "all"
+    snapshot: str = "all"  # a label, an id or a step, or "all"
     method: MethodChoice = "auto"
     k: int | None = None  # only so many eigenvalues, the largest; None: all
     outputs: Outputs = "trace"
@@ -50,7 +50,7 @@ class RunSettings:
         if self.alignment == "always" and not _gives_vectors(self.method):
             able = [name for name, solver in SOLVERS.items() if solver.vectors]
             raise UsageError(
-                "--alignment always",
+                "--alignment=always",
                 expected=f"method auto or {' or '.join(able)}, which give eigenvectors",
                 got=f"method {self.method}",
                 remedy="leave out the method, or --alignment",

@@ -13,6 +13,7 @@ from ntkspec._version import PRODUCER
 from ntkspec.backend import Backend, Choice, Precision, select
 from ntkspec.errors import UsageError, shown
 from ntkspec.everywhere import match_everywhere
+from ntkspec.file_sign import place_of
 from ntkspec.jacobian import Outputs
 from ntkspec.report.compare import assemble, find_baseline, sample_warnings, unique_labels
 from ntkspec.report.places import kernel_files
@@ -57,7 +58,8 @@ def analyze_runs(
             is one.
         beside: an earlier report, as this function or `ntkspec.read_report` returns it. Its runs come first,
             as they are: nothing of them is computed again. One of the same file and samples as one of `paths`
-            is replaced, and a warning of the new report says so.
+            is replaced, and a warning of the new report says so. A file is told by its place and, if this
+            package wrote it, by its content: a copy or a moved file is the same one.
         drop: further ablations, each a role or the name of a block to leave out, or several of them.
         baseline: label of the run to compare with; default: that of `beside`, or the only one called
             "baseline", if any.
@@ -105,7 +107,8 @@ def analyze_runs(
             raise UsageError("analyze", expected="each run file once", got=f"{file} twice")
         seen.add(file.resolve())
     earlier = () if beside is None else _earlier_runs(beside, outputs, work.engine.name)
-    wanted = baseline if baseline is not None else beside.baseline if beside is not None else None
+    before = None if beside is None or beside.baseline is None else beside.runs.index(beside[beside.baseline])
+    wanted = baseline if baseline is not None else None if before is None else earlier[before]
     reports, reference = _reports(work, files, everywhere, earlier, wanted, kernels, trial)
     return assemble(reports, reference, work.engine.name)
 
@@ -146,7 +149,7 @@ def _reports(
     paths: Sequence[Path],
     everywhere: Sequence[str | os.PathLike[str]],
     earlier: Sequence[RunReport],
-    baseline: str | None,
+    baseline: str | RunReport | None,
     kernels: str | os.PathLike[str] | None,
     trial: bool,
 ) -> tuple[list[RunReport], int | None]:
@@ -169,7 +172,10 @@ def _reports(
         every: list[RunReport | Run] = [*kept, *runs]
         labels = unique_labels([(run.label, Path(run.path)) for run in every])
         own = [run.label for run in every]
-        reference = find_baseline(labels, own, [run.config for run in every], baseline)
+        if isinstance(baseline, RunReport):
+            reference: int | None = _successor(baseline, [*([before] for before in kept), *again])
+        else:
+            reference = find_baseline(labels, own, [run.config for run in every], baseline)
         snapshots = [chosen(run, settings) for run in runs]
         ids = [[snap.id for snap in of_run] for of_run in snapshots]
         places: Sequence[Mapping[str, Path | None]] = [dict.fromkeys(of_run) for of_run in ids]
@@ -185,13 +191,33 @@ def _reports(
         return [*renamed, *map(_with_note, made, again)], reference
 
 
+def _successor(before: RunReport, runs: Sequence[Sequence[RunReport]]) -> int:
+    """Return the position of the run that is, or replaces, an earlier one, whatever its label is now.
+
+    Args:
+        before: one of the earlier runs.
+        runs: for each run of the new report the earlier ones that it is or replaces.
+    """
+    return next(i for i, earlier in enumerate(runs) if any(before is run for run in earlier))
+
+
 def _same_runs(run: Run, earlier: Sequence[RunReport], settings: RunSettings) -> list[RunReport]:
     """Return the earlier runs that came from the same file, with the same samples."""
-    there = [before for before in earlier if Path(before.path).resolve() == run.path.resolve()]
+    there = [before for before in earlier if _is_of(before, run)]
     if not there:
         return []
     samples = digest(run.inputs[draw(run.samples, settings)])
     return [before for before in there if before.inputs in (None, samples)]
+
+
+def _is_of(before: RunReport, run: Run) -> bool:
+    """Return whether an earlier run came from a file: one of the same digest, or at the same place.
+
+    Reports of version 0.2.0 have neither: their paths are taken from the present folder.
+    """
+    if before.digest is not None and before.digest == run.digest:
+        return True
+    return (before.place or place_of(before.path)) == place_of(run.path)
 
 
 def _with_note(run: RunReport, replaced: Sequence[RunReport]) -> RunReport:

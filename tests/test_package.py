@@ -98,6 +98,15 @@ def test_rooms_import_lower_floors_only():
     assert done.returncode == 0, done.stdout
 
 
+def test_no_modules_import_each_other_in_a_circle(monkeypatch):
+    pytest.importorskip("grimp", reason="no import-linter, of the extra dev")
+    root = Path(__file__).parent.parent
+    monkeypatch.syspath_prepend(root / "analysis" / "studies")
+    from code_measures import circles
+
+    assert circles(root) == []
+
+
 def test_console_script(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"ntkspec {ntkspec.__version__}\n"

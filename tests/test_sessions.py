@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ntkspec
-from ntkspec.display import MOST_ROWS, html_table
+from ntkspec.display import MOST_ROWS, html_table, listed
 from ntkspec.errors import NotInstalledError, RunFileError, UsageError
 from ntkspec.report.to_csv import SNAPSHOT_COLUMNS
 from ntkspec.report.write import write_json_file
@@ -89,6 +89,8 @@ def test_tables_escape_texts_and_end():
     assert not any(tag in shown for tag in ("<script>", "<b>", "<i>"))
     assert shown.count("&lt;i&gt;") == MOST_ROWS
     assert "... and 5 more" in shown
+    assert "more" not in html_table("t", ["a"], [[1]] * MOST_ROWS)
+    assert (listed(["a", "b"], most=2), listed(["a", "b"], most=1)) == ("a, b", "a and 1 more")
 
 
 def test_what_is_no_array_says_which_arrays_it_has(run, report, total):
@@ -140,6 +142,9 @@ def test_a_report_as_a_frame(report):
     spectrum = report["MPE"]["init"].spectra["no_grid"]
     assert (row["size"], row["resolved"]) == (spectrum.size, spectrum.resolved)
     assert row["lambda_max"] == spectrum.lambda_max
+    unknown = [name for name in frame if frame[name].isna().all()]
+    assert "modes_for_90_percent" in unknown
+    assert {frame[name].dtype for name in unknown} == {np.dtype(np.float64)}  # NaN, not None
 
 
 def test_without_pandas_a_frame_says_what_to_install(total, monkeypatch):
@@ -154,10 +159,10 @@ def test_runs_and_reports_are_asked_by_label_and_step(run, report):
     assert [each.label for each in report] == ["MPE", "FFE"]
     assert len(report) == 2
     assert report["MPE"][0] is report["MPE"]["init"] is report["MPE"][-1] is next(iter(report["MPE"]))
-    assert report[0] is report["MPE"]
+    assert report[0] is report[np.int64(0)] is report["MPE"]
     assert report[-1] is report["FFE"]
     assert run["0"] is run[np.int64(0)] is run["init"]
-    for ask in (lambda: run[False], lambda: run[0.0], lambda: run[np.zeros(2)]):
+    for ask in (lambda: run[False], lambda: run[0.0], lambda: run[np.zeros(2)], lambda: run["9" * 5000]):
         with pytest.raises(UsageError, match="expected one of init"):
             ask()
     for ask in (lambda: run["end"], lambda: report["MPE"]["end"]):
@@ -178,7 +183,9 @@ def test_a_label_that_several_snapshots_share_names_the_last(report):
     ]
     run = dataclasses.replace(report["MPE"], snapshots=tuple(shared))
     assert run["best"].step == run.snapshot("best").step == run["best-10"].step == run.end.step == 10
-    assert run["3"].step == 3
+    assert run["3"].step == run[3].step == run[-2].step == 3
+    with pytest.raises(UsageError, match=r"expected one of best .*, got 0"):
+        run[0]  # a step, not a place
     later = dataclasses.replace(snapshot, id="x", label="later", step=20)
     ended = dataclasses.replace(run, snapshots=(dataclasses.replace(snapshot, label="end"), later))
     assert ended.end.label == "end"
@@ -217,7 +224,7 @@ def test_runs_beside_a_report_that_was_read(report, tmp_path, monkeypatch):
         report["MPE"]["init"].spectra["total"].eigenvalues.tolist()
     )
     assert both.baseline == "FFE"
-    assert {comparison.run for comparison in both.comparisons} == {"MPE", both.runs[2].label}
+    assert {comparison.run for comparison in both.comparisons} == {"MPE"}  # the third has other samples
     assert any("its samples are not those of data/golden/mpe.h5" in line for line in both.warnings)
     assert not any("computed earlier" in line for line in both.warnings)
 
@@ -244,6 +251,38 @@ def test_another_file_of_the_same_path_stands_beside(report):
     assert any("its samples are not those of" in line for line in both.warnings)
 
 
+def test_a_file_is_told_by_its_place_and_its_content(tmp_path, monkeypatch):
+    """Wherever the command is: paths from another folder are of other files, a copy is the same file."""
+    inputs = np.random.default_rng(0).random((8, 2))
+
+    def written(path: str, scale: float) -> None:
+        Path(path).parent.mkdir(exist_ok=True)
+        ntkspec.write_run(path, inputs, inputs[:, 0], {"w": scale * inputs}, overwrite=True)
+
+    def beside(path: str, report: ntkspec.Report) -> list[str]:
+        return [each.label for each in ntkspec.analyze_runs(path, beside=report, backend="cpu")]
+
+    monkeypatch.chdir(tmp_path)
+    written("a/run.h5", 1.0)
+    written("b/run.h5", 2.0)
+    monkeypatch.chdir("a")
+    write_json_file(ntkspec.analyze_runs("run.h5", backend="cpu"), tmp_path / "report.json")
+    report = ntkspec.read_report(tmp_path / "report.json")
+    monkeypatch.chdir("../b")
+    assert beside("run.h5", report) == ["run [run]", "run [run] #2"]  # another file of the same name
+    assert beside("../a/run.h5", report) == ["run"]
+    Path("../a/run.h5").rename("moved.h5")
+    assert beside("moved.h5", report) == ["run"]
+    written("../a/run.h5", 3.0)
+    assert beside("../a/run.h5", report) == ["run"]  # trained again, at the same place
+    (run,) = report
+    assert run.digest
+    old = dataclasses.replace(report, runs=(dataclasses.replace(run, digest=None, place=None),))
+    assert beside("run.h5", old) == ["run"]  # version 0.2.0 wrote the path alone
+    strange = dataclasses.replace(old, runs=(dataclasses.replace(old[0], path="a\0\ud800"),))
+    assert len(beside("run.h5", strange)) == 2
+
+
 def test_runs_of_an_earlier_report_keep_their_origin(report, tmp_path):
     old = dataclasses.replace(report, producer="ntkspec 0.0.1", backend="gpu")
     write_json_file(old, tmp_path / "old.json")
@@ -260,9 +299,27 @@ def test_runs_of_an_earlier_report_keep_their_origin(report, tmp_path):
     assert any("kernels in float32, those of data/golden/mpe.h5 in float64" in line for line in both.warnings)
 
 
+def test_the_baseline_of_a_report_stays_whatever_its_label_is_now(tmp_path, monkeypatch):
+    """As that of two runs of one label, once one of them is analysed again beside the other."""
+    monkeypatch.chdir(tmp_path)
+    for seed, path in enumerate(("p.h5", "q.h5")):
+        x = np.random.default_rng(seed).random((6, 8))
+        ntkspec.write_run(path, x[:, :2] * 0, x[:, 0], {"w": x}, run_label="net")
+    both = ntkspec.analyze_runs(["p.h5", "q.h5"], baseline="net [p]", backend="cpu")
+    for path in ("p.h5", "q.h5"):
+        again = ntkspec.analyze_runs(path, beside=both, backend="cpu")
+        assert again.baseline == next(run.label for run in again if run.path == "p.h5")
+        assert again.comparisons
+    empty = dataclasses.replace(both, runs=(), baseline=None)
+    assert len(ntkspec.analyze_runs("p.h5", beside=empty, backend="cpu")) == 1
+
+
 def test_labels_that_a_report_has_already_are_told_apart(report):
     copy = dataclasses.replace(
-        report, runs=tuple(dataclasses.replace(each, path=f"old/{each.label}.h5") for each in report)
+        report,
+        runs=tuple(
+            dataclasses.replace(each, path=f"old/{each.label}.h5", digest=None, place=None) for each in report
+        ),
     )
     both = ntkspec.analyze_runs("data/golden/ffe.h5", beside=copy, backend="cpu", k=3)
     assert [each.label for each in both] == ["MPE", "FFE [FFE]", "FFE [ffe] #2"]

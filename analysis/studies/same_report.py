@@ -29,6 +29,8 @@ MADE = {
     "warnings",
     "trace_error",
     "inputs",
+    "digest",
+    "place",
 }  # of the run, or not in older files
 DIGITS = 1e-6
 

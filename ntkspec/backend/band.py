@@ -83,7 +83,7 @@ def to_band(matrix: Array, xp: ModuleType, panels: Panels, products: InPlace) ->
     return _band(matrix, width, xp)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Work:
     """The state of a reduction: the matrix A, and the V and W that were collected and not yet subtracted.
 

@@ -31,7 +31,7 @@ LAPACK_VECTORS_LIMIT = 32_766  # SciPy's LAPACK counts the workspace of evd in 3
 LAPACK_LIMIT = 46_340  # rows beyond which SciPy's LAPACK cannot count the entries of a matrix in 32 bits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CsrRows:
     """Some rows of a sparse matrix, in CSR form and with the same entries sorted by column."""
 
@@ -301,5 +301,5 @@ def require_countable(rows: int, what: str) -> None:
             what,
             expected=f"at most {LAPACK_LIMIT} rows or as many entries: SciPy's LAPACK counts in 32 bits",
             got=f"{rows} rows",
-            remedy="use fewer samples, or --method lanczos with -k",
+            remedy="use fewer samples, or --method=lanczos with -k",
         )

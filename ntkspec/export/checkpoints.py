@@ -25,7 +25,7 @@ SAVE = "save its tensors alone: torch.save(model.state_dict(), FILE)"
 NAMED = 3  # tensors that a message names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
     """The tensors of a model in a checkpoint, and the training step."""
 

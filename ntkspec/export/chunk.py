@@ -32,7 +32,7 @@ ROOM = 1.25  # a factor for rows that are longer than those seen so far
 RANK_ONE = {torch.float64: 1e-13, torch.float32: 1e-5}  # how far rounding takes a product, relative
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Factored:
     """The results of one forward pass and the backward passes through its graph."""
 

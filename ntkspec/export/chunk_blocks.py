@@ -49,7 +49,7 @@ class ChunkBlock(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ProductBlock:
     """A block of Kronecker products: the row of sample i and output o is left[i] (x) right[i, o], (a*b,)."""
 
@@ -111,7 +111,7 @@ class ProductBlock:
         return [_block(self.plan, self.plan.names[0], left, DenseFactor(_numpy(self.right, dtype)))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairsBlock:
     """A block of pairs: J[i, o] = sum_t left[i, t] (x) right[i, o, t], over the uses t of a matrix.
 

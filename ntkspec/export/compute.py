@@ -31,7 +31,7 @@ from ntkspec.export.uses.moves import result_shape
 from ntkspec.jacobian import Jacobian
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chunk:
     """The outputs and blocks of some samples, in torch."""
 

@@ -56,7 +56,7 @@ class Options:
             budget_bytes(self.memory)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HostChunk:
     """Some consecutive samples, in NumPy."""
 
@@ -83,7 +83,7 @@ Stream = Iterator[HostChunk]
 Consumer = Callable[[int, int, Stream], None]  # (outputs c, bytes a sample, chunks); may be called again
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Work:
     """A model, its samples and what the probe found: ready to be exported."""
 

@@ -64,7 +64,7 @@ def jacobian(
     return collected.to_jacobian()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Collected:
     """The blocks and regions of all samples, filled chunk by chunk."""
 

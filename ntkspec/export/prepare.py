@@ -56,7 +56,7 @@ class Owned:
         return math.prod(self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """A copy of a model that may be evaluated, differentiated and hooked."""
 

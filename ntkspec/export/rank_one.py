@@ -63,7 +63,7 @@ class Layout:
         return self.levels * (nodes * (4 + itemsize) + self.features * outputs * itemsize)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Factors:
     """One level of a table as factors: rows[i, o] = left[i] (x) right[i, o]."""
 

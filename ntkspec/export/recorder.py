@@ -24,6 +24,7 @@ from ntkspec.export.foretold import Forecast
 from ntkspec.export.logged import Log, cost_of_log, finite, kernel_numbers, numbers_by_name, to_compare_with
 from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.roles import Roles
+from ntkspec.signals import interruption_of
 from ntkspec.spectral.distance import Reference
 from ntkspec.store.texts import check_label
 
@@ -38,7 +39,7 @@ class Recorder:
     always recorded. The model, its gradients and the global generators of random numbers are left untouched.
 
     If the training raises an exception, Ctrl-C included, the file gets its name nevertheless, with the
-    snapshots that are complete; `run.warnings` then says that it was interrupted. A process that is
+    snapshots that are complete; `ntkspec.Run.warnings` then say that it was interrupted. A process that is
     killed leaves them in `<path>.part`, which can be analysed as it is.
 
     If the first snapshot cannot be recorded, there is an exception. If a later one cannot, there is an
@@ -122,7 +123,8 @@ class Recorder:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExportWarning)  # they are noted below
             self._writer = self._exporter.__enter__().writer
-        self._closed: tuple[str, ...] | None = None  # the snapshots of a recorder that is closed
+        self._closed: tuple[str, ...] | None = None  # the snapshots once it is being closed
+        self._finished = False
         self._forecast: Forecast | None = None
         self._last = BEFORE  # the last step that was due
         self._logged: set[str] = set()  # snapshots whose numbers were logged
@@ -233,6 +235,8 @@ class Recorder:
                 self._logged.add(id)
                 line += f", and {format_seconds(time.perf_counter() - written)} more for log="
         except Exception as error:
+            if (interrupt := interruption_of(error)) is not None:
+                raise interrupt from None
             if not self._begun:
                 raise
             failed = "its numbers were not logged" if line else "it was not recorded"
@@ -274,6 +278,8 @@ class Recorder:
     def close(self, *, interrupted: bool = False) -> None:
         """Finish the file, which gets its name; without any snapshot there is none. Later calls do nothing.
 
+        After an `OutputError` it can be called again, for instance once there is room on the disk.
+
         Args:
             interrupted: mark the file as that of a training that was interrupted, so that its readers warn
                 and `resume` continues it.
@@ -281,14 +287,15 @@ class Recorder:
         Raises:
             OutputError: the file cannot be written.
         """
-        if self._closed is not None:
+        if self._finished:
             return
         writer, self._closed = self._writer, self.snapshots
         if self._closed:
             writer.finish(interrupted=interrupted)
-            return
-        writer.abandon()
-        if not interrupted:
+        else:
+            writer.abandon()
+        self._finished = True
+        if not self._closed and not interrupted:
             warnings.warn(f"nothing was recorded: there is no {writer.path}", ExportWarning, stacklevel=2)
 
     def __enter__(self) -> Recorder:

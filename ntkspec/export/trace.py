@@ -38,7 +38,7 @@ class _UnknownOperation(Exception):
     """The result of an operation has none of the kinds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Call:
     """An operation and its arguments."""
 

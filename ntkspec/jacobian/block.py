@@ -36,7 +36,7 @@ class Parameter:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pair:
     """The two factors of a block as matrices, in one output mode.
 

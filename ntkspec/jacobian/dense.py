@@ -73,7 +73,7 @@ class VectorFactor(ArrayFactor):
         return summation.buffers(times * self.width)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class DenseFactor(VectorFactor):
     """A factor that stores every number of its vectors in an array `values` (n, c, width).
 

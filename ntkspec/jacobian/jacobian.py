@@ -17,7 +17,7 @@ from ntkspec.jacobian.rates import check_rate, with_rate
 from ntkspec.memory import format_bytes
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Jacobian(NotAnArray):
     """The blocks of one snapshot, all of the same n samples and c outputs.
 
@@ -80,7 +80,7 @@ class Jacobian(NotAnArray):
              format_bytes(block.nbytes))
             for block in self.blocks
         ]  # fmt: skip
-        return html_table(title, ("block", "role", "parameters", "left", "right", "stored"), rows)
+        return html_table(title, ("block", "role", "parameters", "left", "right", "in memory"), rows)
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks)

@@ -14,7 +14,7 @@ from ntkspec.jacobian.factor import Numbers, largest_of_samples
 from ntkspec.jacobian.outputs import Outputs
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class PairsFactor(VectorFactor):
     """A factor whose vector is sum_t left[i, t] (x) right[i, o, t], flattened as a*b, left index slowest.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # it takes longer to load than everything that reading and ch
 INDEX_BYTES = 2**22  # of indices, read at once
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class SparseFactor(ArrayFactor):
     """A factor with k entries per sample, each an index and a value; index -1 marks padding.
 

@@ -19,7 +19,7 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import BUDGET, format_bytes
 
 SMALLEST_TILE = 32  # rows of a tile, at least, where memory is short
-FEWER = "or use fewer samples, --precision float32, or --method lanczos"
+FEWER = "or use fewer samples, --precision=float32, or --method=lanczos"
 ShareDone = Callable[[float], None]  # called with the share of the work that is done
 Beside = Callable[[Backend], int]  # bytes needed in addition to a kernel, if this backend computes with it
 
@@ -52,7 +52,7 @@ class Assembly:
         Args:
             kernel: the kernel of all blocks that occur in `parts`.
             parts: name -> blocks to add up; default: {"total": all blocks}.
-            tile: as for `gram`.
+            tile: as for `ntkspec.gram`.
             targets_given: whether the arrays of the kernels exist already; they do not count in the budget.
             beside: returns the bytes that the caller needs in addition to the kernels, after the assembly.
 
@@ -86,7 +86,7 @@ class Assembly:
         """Assemble all kernels and return them by name: device arrays, or host arrays if `on_host`.
 
         Args:
-            out, progress: as for `gram_sums`.
+            out, progress: as for `ntkspec.kernel.dense.gram_sums`.
 
         Raises:
             UsageError: an array of `out` has the wrong shape or dtype, or an entry of a kernel overflows.

@@ -32,7 +32,7 @@ KERNELS_HELD = 1.1  # memory of bounds, in kernels: the kernel itself and a few 
 UP = 1 + 1e-9  # covers the roundings of computing a bound itself: a few million at most
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KernelEnclosure:
     """A kernel as computed in double precision, with bounds on the rounding errors of its entries.
 

@@ -98,7 +98,7 @@ def check_range(kernel: Kernel) -> None:
         "kernel",
         expected=f"entries between {low:.0e} and {high:.0e} in {kernel.precision}",
         got=f"{largest:.0e} where they are largest",
-        remedy="use --precision float64"
+        remedy="use --precision=float64"
         if single and 1e-200 < largest < 1e200
         else "rescale the model's outputs",
     )

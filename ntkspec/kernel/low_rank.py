@@ -39,7 +39,7 @@ LARGEST = 0.5  # of N: at larger ranks the other routes are as fast
 FIRST_LOOK = 2 * BLOCK  # rank at which the final rank is first estimated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LowRank:
     """A factorisation K = M^T M + rest with a small, positive semidefinite rest."""
 

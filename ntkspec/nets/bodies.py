@@ -20,7 +20,7 @@ SAME_ANGLE = 1e-6  # radians
 WHOLE_TURN = round(2 * np.pi / SAME_ANGLE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Edges:
     """The sides of all faces, sorted by edge."""
 

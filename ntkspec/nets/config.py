@@ -208,7 +208,7 @@ class TrainConfig:
         ):
             raise UsageError(
                 "option --finest",
-                expected=f"at least --base {self.base}"
+                expected=f"at least --base={self.base}"
                 + (", and equal to it with one level" * (self.levels == 1)),
                 got=str(self.finest),
                 remedy="give a finer finest level or a coarser base",

@@ -88,7 +88,7 @@ def _try_out(device: torch.device) -> None:
             OPTION,
             expected=f"{device} to take a number",
             got=first_line(error),
-            remedy="see nvidia-smi, or give --device cpu",
+            remedy="see nvidia-smi, or give --device=cpu",
         ) from error
 
 

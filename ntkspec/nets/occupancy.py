@@ -36,7 +36,7 @@ REMEDY = "give a mesh that trimesh reads, such as a PLY, an STL or an OBJ"
 REPAIR = "repair it, for instance with trimesh.repair or MeshLab"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OccupancyTask:
     """Points in the unit box and whether they lie inside; the first half of them is uniform in the box.
 

@@ -111,7 +111,7 @@ def _refuse_idle(config: TrainConfig, settings_given: Mapping[str, Any]) -> None
                 f"option {option.flag}",
                 expected=f"{other} {value}, which alone uses it",
                 got=f"{other} {getattr(config, other)}",
-                remedy=f"leave it out, or give --{other} {value}",
+                remedy=f"leave it out, or give --{other}={value}",
             )
 
 

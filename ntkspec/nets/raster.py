@@ -34,7 +34,7 @@ class UnreadableError(Exception):
         super().__init__(got, remedy)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Raster:
     """A square of stored samples, upright: the value 0 is black, the value `white` is white."""
 

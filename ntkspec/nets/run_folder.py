@@ -88,7 +88,9 @@ def check_run_file(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -
 
 def _check_free(path: Path, overwrite: bool) -> None:
     if os.path.lexists(path) and not overwrite:
-        raise _refused(path, "a name that is free", "one that exists", "give --overwrite or another name")
+        raise _refused(
+            path, "a name that is free", "one that exists", "give --overwrite=True or another name"
+        )
 
 
 @contextmanager

@@ -50,7 +50,7 @@ LOSSES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {  # of outputs and val
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LossCurve:
     """The loss of the batch at every tenth step, before that step."""
 
@@ -64,7 +64,7 @@ class LossCurve:
         return cls(steps, losses[steps].astype(np.float64))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingSnapshot:
     """The network at one step."""
 
@@ -110,7 +110,7 @@ def train(
     grows with every step.
 
     Args:
-        config: what to train; its `inputs` and `outputs` must be the task's.
+        config: what to train; its numbers of inputs and outputs must be the task's.
         task: the picture or the mesh.
         kept: labels of the snapshots to take; default: all.
         device: where data, network and metrics are; see `ntkspec.nets.devices.find_device`.
@@ -252,7 +252,7 @@ def within_memory() -> Iterator[None]:
             "training",
             expected="a device with room for a step",
             got=first_line(error),
-            remedy="lower --batch or --width, or give --device cpu",
+            remedy="lower --batch or --width, or give --device=cpu",
         ) from error
 
 

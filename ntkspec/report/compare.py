@@ -12,7 +12,7 @@ from ntkspec._version import PRODUCER
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.report.decades import decades_between
 from ntkspec.report.names import apart, look, numbered
-from ntkspec.report.records import Comparison, Qualifier, Report, RunReport
+from ntkspec.report.records import Comparison, Report, RunReport
 from ntkspec.store.texts import storable
 
 
@@ -57,8 +57,21 @@ def find_baseline(
     return matching[0]
 
 
+def comparable(*runs: RunReport) -> bool:
+    """Return whether the kernels of runs have the same samples, outputs and output mode, as far as is known.
+
+    Eigenvalues depend on all three. Reports of older versions do not state which samples a run has, only how
+    many.
+    """
+    inputs = {run.inputs for run in runs if run.inputs is not None}
+    return len(inputs) < 2 and len({(run.samples, run.outputs, run.mode) for run in runs}) < 2
+
+
 def compare_runs(runs: Sequence[RunReport], baseline: int | None) -> tuple[Comparison, ...]:
-    """Compare lambda_min of every other run with the baseline's, at each snapshot label that both have.
+    """Compare lambda_min of the other runs with the baseline's, at each snapshot label that both have.
+
+    Where a ratio would say nothing there is none: of a run whose kernels are not `comparable` with the
+    baseline's, and of snapshots without a label, unless both are the ends of their runs.
 
     Args:
         runs: each with a label of its own.
@@ -68,16 +81,14 @@ def compare_runs(runs: Sequence[RunReport], baseline: int | None) -> tuple[Compa
         return ()
     reference = runs[baseline]
     comparisons = []
-    decades: float | None
-    qualifier: Qualifier
-    for run in (run for i, run in enumerate(runs) if i != baseline):
+    for run in (run for i, run in enumerate(runs) if i != baseline and comparable(run, reference)):
         for label in dict.fromkeys(snap.label for snap in run.snapshots):
             mine, theirs = run.snapshot(label), reference.snapshot(label)
             if mine is None or theirs is None:
                 continue
-            decades, qualifier = None, "unresolved"
-            if (run.samples, run.outputs) == (reference.samples, reference.outputs):
-                decades, qualifier = decades_between(mine.spectra["total"], theirs.spectra["total"])
+            if not label and (mine is not run.end or theirs is not reference.end):
+                continue  # nothing says that they are of the same time in training
+            decades, qualifier = decades_between(mine.spectra["total"], theirs.spectra["total"])
             comparisons.append(Comparison("total", label, run.label, reference.label, decades, qualifier))
     return tuple(comparisons)
 
@@ -87,9 +98,9 @@ def sample_warnings(runs: Sequence[RunReport]) -> list[str]:
 
     There is no warning about runs from reports of older versions, which do not state the samples.
     """
-    first = runs[0]
-    warnings = []
+    warnings: list[str] = []
     for run in runs[1:]:
+        first = runs[0]
         if run.inputs and first.inputs and run.inputs != first.inputs:
             warnings.append(
                 f"{run.path}: its samples are not those of {first.path}; lambda_min depends on them"

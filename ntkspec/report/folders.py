@@ -59,7 +59,7 @@ class FolderKind:
                 str(folder),
                 expected="a folder to write",
                 got="a file",
-                remedy="name another folder with -o, or move the file",
+                remedy="name another folder, or move the file",
             )
         if Path.cwd().is_relative_to(target):
             raise OutputError(
@@ -72,7 +72,7 @@ class FolderKind:
             ours = self.is_json(target / self.json)
             strangers = self._strangers(target, added=not (overwrite and ours))
         if strangers:
-            remedy = "name another folder with -o, or move what is there"
+            remedy = "name another folder, or move what is there"
             raise OutputError(
                 str(folder),
                 expected="no folder, an empty one, or one that this program wrote",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 from ntkspec.backend import Precision
 from ntkspec.errors import ReportFileError, UsageError
 from ntkspec.jacobian import Outputs
+from ntkspec.report.compare import comparable
 from ntkspec.report.records import Comparison, ModePictures, Qualifier, Report, RunReport, SnapshotReport
 from ntkspec.report.to_json import FORMAT, VERSION
 from ntkspec.report.tree import Node, parse, read_bytes
@@ -28,7 +30,8 @@ def read_report(path: str | os.PathLike[str]) -> Report:
 
     The result equals the report that was written, to the last digit, but pictures, eigenvectors and values of
     eigenfunctions are None, since JSON does not contain them. Fields that an older file lacks
-    are None, empty or, for `trace_error`, 0. Numbers that were not finite are null in the file. They are
+    are None, empty or, for `trace_error`, 0. Comparisons of kernels that are not comparable, which version
+    0.2.0 wrote, are left out. Numbers that were not finite are null in the file. They are
     read as infinity for an error, a floor or a check's deviation, as NaN for a metric, and for a bound as
     the infinity that makes it vacuous.
 
@@ -64,14 +67,14 @@ def report_from_json(root: Node) -> Report:
             got=f"version {root['version'].value!r}",
             remedy="upgrade ntkspec",
         )
-    baseline = root.get("baseline")
+    baseline, runs = root.get("baseline"), root["runs"].each(run_from_json)
     try:
         return Report(
             created=root["created"].text(),
             producer=root["producer"].text(),
             backend=root["backend"].one_of(("cpu", "gpu")),
-            runs=root["runs"].each(run_from_json),
-            comparisons=root["comparisons"].each(_comparison),
+            runs=runs,
+            comparisons=_meant(root["comparisons"].each(_comparison), runs),
             baseline=baseline.text() if baseline else None,
         )
     except UsageError as error:  # of labels that are not apart
@@ -80,7 +83,8 @@ def report_from_json(root: Node) -> Report:
 
 def run_from_json(node: Node) -> RunReport:
     """Return one run of a report; the inverse of `ntkspec.report.to_json.run_to_json`."""
-    config, inputs, origin = node["config"], node.get("inputs"), node.get("origin")
+    config, origin = node["config"], node.get("origin")
+    inputs, digest, place = (node.get(name) for name in ("inputs", "digest", "place"))
     if not isinstance(config.value, dict):
         config.refuse("an object")
     outputs = node["outputs"].integer(1)
@@ -94,6 +98,8 @@ def run_from_json(node: Node) -> RunReport:
         config=config.value,
         warnings=node["warnings"].each(Node.text),
         inputs=inputs.text() if inputs else None,
+        digest=digest.text() if digest else None,
+        place=place.text() if place else None,
         origin=origin.text() if origin else "",
     )
 
@@ -251,4 +257,14 @@ def _comparison(node: Node) -> Comparison:
         decades=decades.number() if decades else None,
         qualifier=node["qualifier"].one_of(get_args(Qualifier)),
         quantity=node["quantity"].text(),
+    )
+
+
+def _meant(comparisons: Sequence[Comparison], runs: Sequence[RunReport]) -> tuple[Comparison, ...]:
+    """Return the comparisons of runs that are comparable."""
+    named = {run.label: run for run in runs}
+    return tuple(
+        each
+        for each in comparisons
+        if comparable(*(named[label] for label in (each.run, each.baseline) if label in named))
     )

@@ -6,47 +6,21 @@ best: supporting sentences state numbers of its spectrum, and say so if these do
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ntkspec.display import listed
-from ntkspec.qualities import IOU, PSNR, PSNR_HELD_OUT, QUALITIES, quality_of, show
+from ntkspec.qualities import IOU, PSNR_HELD_OUT
 from ntkspec.report import words
+from ntkspec.report.compare import comparable
 from ntkspec.report.records import Report
+from ntkspec.report.scores import Scores, scores_of
 from ntkspec.report.style import StyledRun, last_name, styled_runs, when_last
 from ntkspec.report.title import data_name
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _MOST_NAMES = 3  # of runs in a sentence
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The metric that each run reached at the end, the best first."""
-
-    metric: str  # of `ntkspec.qualities`
-    values: tuple[tuple[Decimal, StyledRun], ...]  # as shown
-
-    @property
-    def title(self) -> str:
-        """Return the name of the metric as text."""
-        return (PSNR if self.metric == PSNR_HELD_OUT.name else quality_of(self.metric)).title
-
-    @property
-    def best(self) -> tuple[StyledRun, ...]:
-        """Return all runs that share the best value, as it is rounded for display."""
-        return tuple(run for value, run in self.values if value == self.values[0][0])
-
-    def of(self, run: StyledRun) -> Decimal | None:
-        """Return the value that a run reached, or None if it is not known."""
-        return next((value for value, other in self.values if other.index == run.index), None)
-
-    def said(self, value: Decimal) -> str:
-        """Return a value, or a difference of two values, as text in the metric's unit and digits."""
-        return quality_of(self.metric).show(float(value))
 
 
 def headline(report: Report) -> tuple[str, ...]:
@@ -69,25 +43,10 @@ def headline(report: Report) -> tuple[str, ...]:
     return (f"{lead}.", *filter(None, supports))
 
 
-def scores_of(runs: Sequence[StyledRun]) -> Scores | None:
-    """Return each run's PSNR at the end or, if no run has one, the IoU; return None if no run has either.
-
-    If all runs have held-out pixels, it is the PSNR on these.
-    """
-    ends = [(run.end.metrics, run) for run in runs if run.end]
-    held_out = [PSNR_HELD_OUT.name] if all(PSNR_HELD_OUT.name in metrics for metrics, _ in ends) else []
-    for name in (*held_out, *(quality.name for quality in QUALITIES.values() if quality.ranks)):
-        shown = [(show(metrics, name), run) for metrics, run in ends]
-        known = [(Decimal(text.split()[0]), run) for text, run in shown if text != "-"]
-        if known:
-            return Scores(name, tuple(sorted(known, key=lambda pair: -pair[0])))
-    return None
-
-
 def ranking(report: Report) -> str:
     """Return a sentence if the run with the largest lambda_min does not have the best metric; else ""."""
     runs = tuple(run for run in styled_runs(report) if run.end is not None)
-    scores, top = scores_of(runs), _largest(runs) if _same_samples(runs) else None
+    scores, top = scores_of(runs), _largest(runs)
     if scores is None or top is None or scores.of(top) in (None, scores.values[0][0]):
         return ""
     return f"{top.name} has the largest lambda_min and not the best {scores.title}: {words.RANKING}."
@@ -113,8 +72,12 @@ def without_grid(run: StyledRun) -> str:
         place = rest.resolved - 1
         whole, left = (words.sci(float(spectrum.eigenvalues[place])) for spectrum in (total, rest))
         which = f"eigenvalue {place + 1:,} of {rest.size:,}"
-        none = "are exactly zero" if rest.singular else "cannot be told from zero"
-        beyond = f", and those after it {none}"
+        known_zero = rest.size - rest.rank.at_most if rest.singular and rest.rank else 0
+        beyond = ", and those after it cannot be told from zero"
+        if known_zero == rest.size - rest.resolved:
+            beyond = ", and those after it are exactly zero"
+        elif known_zero:
+            beyond += f", of which the last {known_zero:,} are exactly zero"
     return f"Without its grid's gradients {which} goes from {whole} to {left}{beyond}."
 
 
@@ -122,6 +85,9 @@ def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
     """Return a sentence that says which run is closest to the target, and by how much."""
     (value, run), best, count = scores.values[0], scores.best, len(scores.values)
     reached, what, when = f"{scores.title} {scores.said(value)}", _target(runs, scores), _at(report)
+    if value.is_infinite() and _one_target(runs):
+        match = f"{_names(best)} {'matches' if len(best) == 1 else 'match'} {what} exactly{when}: {reached}"
+        return "; ".join((match, *_reached(report, scores)))
     if len(runs) == 1:
         return f"{run.name} reaches {reached} on {what}{when}"
     if count == 1:
@@ -150,6 +116,14 @@ def _gains(report: Report, scores: Scores) -> str:
     return f"{first}, and {rest[0]}" if rest else first
 
 
+def _reached(report: Report, scores: Scores) -> Iterator[str]:
+    """Yield what the runs reach with which the best is compared, where it is alone."""
+    if len(scores.best) == 1:
+        for run in _others(report, scores):
+            if (value := scores.of(run)) is not None:
+                yield f"{run.name} reaches {scores.said(value)}"
+
+
 def _others(report: Report, scores: Scores) -> tuple[StyledRun, ...]:
     """Return the runs with which the best is compared: the next best, and the reference if it is another."""
     others = [run for _, run in scores.values[1:]]
@@ -165,7 +139,7 @@ def _modes(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
     when = "After training" if last_name(report) == "end" else _capital(when_last(report))
     lead = f"{when}, {words.alignment(mine, f'the {_noun(runs, scores)}')}"
     count = mine.modes()
-    if count is None or not others or theirs is None or theirs.size != mine.size:
+    if count is None or not others or theirs is None or not comparable(best.run, others[-1].run):
         return f"{lead}."
     needed, least, other = theirs.modes(), theirs.more_than() + 1, others[-1].name
     if needed == count and needed == least == mine.more_than() + 1:
@@ -185,8 +159,10 @@ def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tu
         f"The run files do not say how good the results are (no PSNR, no IoU{_other_metrics(runs)}), and a "
         "fast network fits noise as fast as detail."
     )
-    if not _same_samples(runs):
-        lead = "The runs have different samples, on which eigenvalues depend, so they are not compared"
+    if not comparable(*(run.run for run in runs)):
+        lead = (
+            "The runs have different samples or outputs, on which eigenvalues depend: they are not compared"
+        )
         return lead, (unknown,)
     top = _largest(runs)
     if top is not None:
@@ -208,12 +184,6 @@ def _other_metrics(runs: Sequence[StyledRun]) -> str:
     metrics = dict.fromkeys(name for run in runs if run.end for name in run.end.metrics)
     names = listed([words.clean(name, 24) for name in metrics])
     return f"; whether more or less is better is not known of {names}" if names else ""
-
-
-def _same_samples(runs: Sequence[StyledRun]) -> bool:
-    """Return whether nothing says that the runs' kernels are of different samples."""
-    known = {run.run.inputs for run in runs if run.run.inputs is not None}
-    return len(known) < 2 and len({run.run.size for run in runs}) < 2
 
 
 def _over_reference(report: Report, top: StyledRun, runs: Sequence[StyledRun]) -> str:
@@ -250,7 +220,9 @@ def _spectrum(run: StyledRun, when: str) -> str:
 
 
 def _largest(runs: Sequence[StyledRun]) -> StyledRun | None:
-    """Return the run whose lambda_min is certainly larger than that of all others, or None."""
+    """Return the run whose lambda_min is certainly larger than that of all others; None: not known."""
+    if not comparable(*(run.run for run in runs)):
+        return None
     spectra = [(spectrum, run) for run in runs if (spectrum := _kernel(run, "total")) is not None]
     candidates = [(spectrum, run) for spectrum, run in spectra if spectrum.lambda_min]
     if not candidates:
@@ -284,10 +256,12 @@ def _target(runs: Sequence[StyledRun], scores: Scores) -> str:
 
 
 def _one_target(runs: Sequence[StyledRun]) -> bool:
-    """Return whether all runs learnt the same target, judged by the pictures or names in the files."""
+    """Return whether all runs learnt the same target, judged by the pictures in the files, else by names."""
     truths = [run.run.truth for run in runs if run.run.truth is not None]
-    named = {name for run in runs if run.run.truth is None and (name := data_name(run.run))}
-    return all(np.array_equal(truth, truths[0]) for truth in truths) and len(named) < 2
+    same = all(np.array_equal(truth, truths[0]) for truth in truths)
+    if len(truths) == len(runs):
+        return same
+    return same and len({name for run in runs if (name := data_name(run.run))}) < 2
 
 
 def _task(run: StyledRun) -> Mapping[str, object]:

@@ -1,6 +1,7 @@
 """Define the records of a report, from which terminal output, JSON, CSV, figures and page are made.
 
-report.json has the structure of these records, without pictures and eigenvectors; `read_report` reads it.
+report.json has the structure of these records, without pictures and eigenvectors, and
+`ntkspec.read_report` reads it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.counts import as_index
 from ntkspec.display import NotAnArray, digits, html_table, listed
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.frames import data_frame
@@ -33,10 +35,11 @@ if TYPE_CHECKING:
 
 Qualifier = Literal["=", ">=", "<=", "unresolved"]
 
+NO_TARGETS, NOT_ASKED = "the run file has no targets", "it was not asked for"  # why there is no alignment
 _MOST_LINES = 8  # runs of a report that are printed
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ModePictures:
     """Some eigenfunctions of a total kernel over two coordinates, at the samples or over a whole picture."""
 
@@ -51,7 +54,7 @@ class ModePictures:
         return f"ModePictures(modes {listed([*map(str, self.modes)])}{where})"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class SnapshotReport(NotAnArray):
     """The results for one snapshot of one run."""
 
@@ -86,7 +89,7 @@ class SnapshotReport(NotAnArray):
         return html_table(f"Snapshot {self.label or self.id!r}, step {self.step}", *_kernels([("", self)]))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class RunReport(NotAnArray):
     """The results for one run file; snapshots are in order of step."""
 
@@ -102,6 +105,8 @@ class RunReport(NotAnArray):
     truth: Picture | None = None  # the picture that was learnt, where the run file carries it
     warnings: tuple[str, ...] = ()
     inputs: str | None = None  # digest of the samples' coordinates, equal where these are; None: not known
+    digest: str | None = None  # the run file's own; None: it has none, or it is not known
+    place: str | None = None  # of the run file, see `ntkspec.file_sign.place_of`; None: not known
     origin: str = ""  # producer and backend that computed it, if not those of the report
 
     @property
@@ -198,8 +203,9 @@ class Report(NotAnArray):
         labels = [run.label for run in self.runs]
         if key in labels:
             return self.runs[labels.index(str(key))]
-        if isinstance(key, int) and not isinstance(key, bool) and -len(labels) <= key < len(labels):
-            return self.runs[key]
+        place = as_index(key)
+        if place is not None and -len(labels) <= place < len(labels):
+            return self.runs[place]
         raise not_one_of("run of the report", key, labels)
 
     def __iter__(self) -> Iterator[RunReport]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ntkspec.qualities import QUALITIES, show
+from ntkspec.qualities import QUALITIES, show, value_of
 from ntkspec.report import words
 from ntkspec.report.headline import ranking
 from ntkspec.report.names import run_names, short
-from ntkspec.report.records import Comparison, Report, SnapshotReport
+from ntkspec.report.records import NO_TARGETS, NOT_ASKED, Comparison, Report, SnapshotReport
 from ntkspec.report.style import StyledRun, styled_runs
 
 
@@ -51,8 +51,8 @@ def comparison_table(report: Report) -> ComparisonTable:
     totals = [comparison for comparison in report.comparisons if comparison.of == "total"]
     labels = _in_order(report, {comparison.snapshot for comparison in totals})
     runs = styled_runs(report)
-    present = {name for run in runs if run.end for name in run.end.metrics}
-    qualities = tuple(name for name in QUALITIES if name in present)
+    ends = [run.end.metrics for run in runs if run.end]
+    qualities = tuple(name for name in QUALITIES if any(value_of(end, name) is not None for end in ends))
     rows = tuple(_row(styled, report, totals, labels, qualities) for styled in runs)
     baseline = next((styled.name for styled in runs if styled.run.label == report.baseline), None)
     return ComparisonTable(baseline, short(labels, 40), qualities, rows)
@@ -89,7 +89,7 @@ def _modes_note(report: Report) -> str:
     if any(words.aligned(end) for end in ends):
         return words.MODES + "."
     reasons = dict.fromkeys(end.no_alignment for end in ends if end.no_alignment)
-    unasked = ("the run file has no targets", "--alignment never leaves it out")
+    unasked = (NO_TARGETS, NOT_ASKED, "--alignment never leaves it out")  # the last in reports of 0.2.0
     return next((f"modes: not computed, {reason}." for reason in reasons if reason not in unasked), "")
 
 

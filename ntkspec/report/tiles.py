@@ -14,7 +14,7 @@ from ntkspec.report.style import StyledRun
 MOST_PIXELS = 512  # of a picture's side; larger ones are thinned
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tile:
     """A picture, and the text below it."""
 

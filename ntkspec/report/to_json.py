@@ -1,7 +1,8 @@
 """Write the report as report.json: format "ntkspec-report", version 1; `ntkspec.report.from_json` reads it.
 
-NaN and Infinity are written as null. Files of version 1 stay readable for ever: fields may be added, which
-are optional when read; none is removed or changes its meaning.
+NaN and Infinity are written as null. "comparisons" has an entry for each run and snapshot label that can be
+compared with the baseline: kernels of the same samples, outputs and output mode. Files of version 1 stay
+readable for ever: fields may be added, which are optional when read; none is removed or changes its meaning.
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ def run_to_json(run: RunReport) -> dict[str, object]:
         "mode": run.mode,
         "size": run.size,
         "inputs": run.inputs,
+        "digest": run.digest,
+        "place": run.place,
         "snapshots": [_snapshot(snapshot) for snapshot in run.snapshots],
         "config": plain(run.config),
         "warnings": list(run.warnings),

@@ -123,16 +123,20 @@ def bound_on_lambda_min(checked: CheckedBound) -> str:
 
 
 def enclosure(bounds: Sequence[CheckedBound]) -> str:
-    """Return "9.3e-04 <= lambda_min <= 9.5e-04" from bounds of both sides."""
+    """Return "9.3e-04 <= lambda_min <= 9.5e-04" from bounds of both sides, or "lambda_min = 0"."""
     low, high = _both_sides(bounds)
+    if high == 0:
+        return "lambda_min = 0"
     if math.isinf(high):
         return f"lambda_min >= {sci_down(low)}"
     return f"{sci_down(low)} <= lambda_min <= {sci_up(high)}" if low > 0 else f"lambda_min <= {sci_up(high)}"
 
 
 def certified(bounds: Sequence[CheckedBound]) -> str:
-    """Return "9.3e-04 to 9.5e-04" from bounds of both sides, or "<= 9.5e-04"."""
+    """Return "9.3e-04 to 9.5e-04" from bounds of both sides, or "<= 9.5e-04", or "0"."""
     low, high = _both_sides(bounds)
+    if high == 0:
+        return "0"
     if math.isinf(high):
         return f">= {sci_down(low)}"
     return f"{sci_down(low)} to {sci_up(high)}" if low > 0 else f"<= {sci_up(high)}"

@@ -28,7 +28,7 @@ FOLDER = FolderKind(
     format=FORMAT,
     files=frozenset({JSON, CSV, SNAPSHOTS, PAGE}),
     figures=NAMES,
-    option="--overwrite",
+    option="--overwrite=True",
 )
 
 

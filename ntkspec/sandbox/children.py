@@ -99,7 +99,7 @@ def _child(request: bytes, parent: int, writer: int, folder: int) -> NoReturn:
 
         look(step)
     except NtkspecError as error:
-        words = [type(error).__name__, error.where, error.expected, error.got, error.remedy]
+        words = [type(error).__name__, *error.args]
     except MemoryError:
         need = "to read it within the memory budget", "a need of more", "raise --memory"
         words = ["MemoryBudgetError", "", *need]

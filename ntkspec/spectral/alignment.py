@@ -39,7 +39,7 @@ from ntkspec.spectral.shares import TOLERANCE, kernel_target_of, shares_of
 from ntkspec.spectral.targets import Vector, check_targets
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Alignment(NotAnArray):
     """Shares of the targets and of the residual in the modes of a kernel, largest eigenvalue first.
 

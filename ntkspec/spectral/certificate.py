@@ -30,7 +30,7 @@ ITERATIONS = 12  # of inverse iteration; any vector gives a valid bound
 EXTRA_ROUNDINGS = 10  # beyond n + 1, that a blocked factorisation may add: reciprocals of pivots among them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CholeskyCertificate:
     """What Cholesky factorisations prove of a kernel K with its rounding errors; `positivity` makes it.
 

@@ -172,7 +172,7 @@ def _by(method: Method, kernel: Kernel, k: int | None, vectors: bool) -> Spectru
     solved = SOLVERS[method].solve(kernel, k, vectors=vectors)
     if solved is None:
         expected, got = SOLVERS[method].declines
-        raise UsageError(f"method {method}", expected=expected, got=got, remedy="use --method auto or gram")
+        raise UsageError(f"method {method}", expected=expected, got=got, remedy="use --method=auto or gram")
     return solved
 
 
@@ -228,7 +228,7 @@ def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None, vectors: bool)
         return f"svd would resolve more but needs {format_bytes(need.needed)}, more than {kernel.limit}"
     width, size = kernel.touched_width, coarse.size
     if width > SVD_WORK * size or 2.0 * size**2 * width + 4.0 * size**3 > SVD_FLOPS:
-        return "svd would resolve more but takes long; ask for it by --method svd"
+        return "svd would resolve more but takes long; ask for it by method svd"
     return ""
 
 

@@ -33,7 +33,7 @@ MODES = (1, 2, 3, 4, 8, 16, 64, 256)  # those that reports show
 MOST_ERROR = 0.01  # share of a mode that rounding may change, beyond which it is not extended
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Eigenfunctions(NotAnArray):
     """Some eigenvectors of a kernel, of length 1 at its samples, or their values at other points.
 

@@ -15,7 +15,7 @@ CONSTANT = 1e-12  # of the largest value: smaller differences in a picture are r
 EVEN = 1e-3  # of the step between pixels: steps may differ by so much, as those of float32 do
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PixelGrid:
     """Points that are the pixels of a picture, each pixel once, in any order."""
 

@@ -27,7 +27,7 @@ AT_ONCE = 16  # vectors that are added at one time, at most
 SHARP = 0.1  # of the noise: how far off mu may be
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Largest:
     """The k largest eigenvalues of an operator, and what is known of their errors."""
 
@@ -37,7 +37,7 @@ class Largest:
     missed: float  # max(0, mu - theta_k)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Ritz:
     """Ritz values and vectors of a space: V with V^T K V diagonal."""
 

@@ -54,7 +54,7 @@ class Regions:
     disobeying: tuple[str, ...] = ()  # blocks that do not keep to the regions, and count by their columns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Span:
     """The independent inputs that the rows of J in one region are linear in."""
 
@@ -160,7 +160,7 @@ def _stored(
     return _Stored(independent, rest, tuple(name for name in lost if name not in obeying))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Loss:
     """Upper bounds on how far rows of a block's J are from linear images of what spans their regions."""
 

@@ -63,7 +63,7 @@ class Run(NotAnArray):
         self._inputs, self._targets, self._indices = self._open_samples()
         self.warnings: tuple[str, ...] = ()
         self.snapshots = self._open_snapshots()
-        self._check_digests()
+        self.digest = self._check_digests()  # of a finished file of this package's writer, else None
 
     def __repr__(self) -> str:
         snapshots = listed([snap.id for snap in self.snapshots]) + ("" if self.complete else ", interrupted")
@@ -230,20 +230,23 @@ class Run(NotAnArray):
         ]
         return tuple(sorted(snapshots, key=lambda snap: snap.step))
 
-    def _check_digests(self) -> None:
-        """Compare the digests of names, shapes and attributes, if the file has them."""
+    def _check_digests(self) -> str | None:
+        """Compare the digests of names, shapes and attributes, if the file has them; return that of all."""
         where = f"{self.path}: /{schema.SNAPSHOTS}"
         groups = {snap.id: self._file[schema.SNAPSHOTS][snap.id] for snap in self.snapshots}
         signed = [name for name in groups if checks.has(groups[name].attrs, digest.DIGEST, where)]
         if not signed and not checks.has(self._file.attrs, digest.DIGEST, where):
-            return
+            return None
         computed = {name: digest.snapshot_digest(groups[name], f"{where}/{name}") for name in groups}
         for name in signed:
             digest.compare_digest(groups[name], f"{where}/{name}", computed[name])
-        if self.complete:  # every finished file that has digests has one at its root
-            digest.compare_digest(
-                self._file, str(self.path), digest.root_digest(self._file, f"{self.path}: ", computed)
-            )
+        if not self.complete:
+            return None
+        whole = digest.root_digest(self._file, f"{self.path}: ", computed)
+        digest.compare_digest(
+            self._file, str(self.path), whole
+        )  # every finished file that has digests has it
+        return whole
 
     def _interruption(self, ignored: list[str]) -> tuple[str, ...]:
         """Return the warning of a file whose writer was interrupted; none if it was not."""

@@ -25,12 +25,20 @@ from ntkspec.memory import budget_bytes
 from ntkspec.store import digest, schema
 from ntkspec.store.begin import begin
 from ntkspec.store.checks import AnyArray, Floats
-from ntkspec.store.disk import check_writable, writing
+from ntkspec.store.disk import check_writable, close_hdf5, writing
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
 from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, has_pairs
 from ntkspec.store.texts import check_label, check_name, to_json
-from ntkspec.store.unfinished import check_unfinished, clear, is_interrupted, kept, reopen, take_back
+from ntkspec.store.unfinished import (
+    check_resumable,
+    check_unfinished,
+    clear,
+    is_complete,
+    kept,
+    reopen,
+    take_back,
+)
 
 
 class RunWriter:
@@ -45,8 +53,8 @@ class RunWriter:
         config: JSON-able mapping, free form.
         overwrite: replace an existing file, at the end, and snapshots that a killed writer left.
         resume: continue `<path>.part`, or a file that `finish` marked as interrupted, if there is one; its
-            samples must be the same. It may be damaged, so another process reads it first, as with the option
-            `trial` of `ntkspec.open_run`. It keeps its label and config.
+            samples must be the same. It may be damaged, so another process reads it first, as with trial=True
+            of `ntkspec.open_run`. It keeps its label and config.
 
     Raises:
         OutputError: the file exists, a killed writer left complete snapshots in `<path>.part`, the folder is
@@ -82,10 +90,12 @@ class RunWriter:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + schema.PART)
         self._fresh = self.path.with_name(self.part.name + ".new")  # while `part` is copied
-        # Whether a file that has its name is continued.
-        self._taken_back = resume and not self.part.exists() and is_interrupted(self.path)
-        check_writable(self.path, overwrite=overwrite or self._taken_back, resume=resume)
-        check_unfinished(self.part, overwrite=overwrite or resume)
+        complete = is_complete(self.path) if resume and not self.part.exists() else None
+        self._taken_back = complete is False  # a file that has its name is continued
+        if resume and not overwrite and not self._taken_back:
+            check_resumable(self.path, self.part, complete=complete is True)
+        check_writable(self.path, overwrite=overwrite or self._taken_back)
+        check_unfinished(self.part, overwrite=overwrite or resume, resumable=True)
         label, described = check_label(label, "label of the run"), to_json(config or {}, "config")
         samples = {
             schema.INPUTS: check_floats(inputs, "inputs", 2),
@@ -114,7 +124,7 @@ class RunWriter:
                 clear(self.part, self._fresh)
                 self._file = begin(self.part, self._samples, label, described)
                 return
-        self.notes = kept(self._file, {"label": label, "config": described if config else ""})
+        self.notes = kept(self._file, label, described)
 
     @property
     def complete_snapshots(self) -> tuple[str, ...]:
@@ -256,19 +266,26 @@ class RunWriter:
             self.abandon()
 
     def finish(self, *, interrupted: bool = False) -> None:
-        """Give the file its final name, and mark it complete unless what it records was interrupted."""
+        """Give the file its final name, and mark it complete unless what it records was interrupted.
+
+        After an `OutputError` it can be called again.
+        """
         with writing(self.path):
-            # Pairs may be gone with a snapshot that was removed.
-            paired = any(has_pairs(self._file[schema.SNAPSHOTS][name]) for name in self.complete_snapshots)
-            self._file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
-            self._file.attrs[digest.DIGEST] = self._digest()
-            self._file.flush()
-            self._file.attrs["complete"] = not interrupted
-            self._file.flush()
-            self._file.close()
+            if self._file:  # else an earlier call closed it
+                self._seal(interrupted=interrupted)
+                close_hdf5(self._file)
             with self.part.open("rb+") as handle:
                 wait_for_disk(handle.fileno())
             os.replace(self.part, self.path)
+
+    def _seal(self, *, interrupted: bool) -> None:
+        """Write the attributes that are known at the end."""
+        # Pairs may be gone with a snapshot that was removed.
+        paired = any(has_pairs(self._file[schema.SNAPSHOTS][name]) for name in self.complete_snapshots)
+        self._file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
+        self._file.attrs[digest.DIGEST] = self._digest()
+        self._file.flush()
+        self._file.attrs["complete"] = not interrupted
 
     def _digest(self) -> str:
         snapshots, where = self._file[schema.SNAPSHOTS], str(self.part)
@@ -287,6 +304,6 @@ class RunWriter:
                 return
             worth_keeping = bool(self.complete_snapshots)
         with contextlib.suppress(Exception):
-            self._file.close()
+            close_hdf5(self._file)
         if not worth_keeping:
             self.part.unlink(missing_ok=True)

@@ -345,7 +345,7 @@ def test_sizes_that_the_solver_of_cuda_12_gets_wrong(monkeypatch):
                 "at most 23000 rows with CUDA 12.9",
                 "got 23001 rows",
                 "ntkspec[cuda13]",
-                "--backend cpu",
+                "backend='cpu'",
             ):
                 assert said in str(raised.value)
 
@@ -365,7 +365,7 @@ def test_a_device_without_room_for_the_solver(solve, calls, monkeypatch):
     said = str(raised.value)
     assert "\n" not in said
     assert "8,000,000 bytes" in said
-    assert "use --backend cpu, fewer samples or --precision float32" in said
+    assert "use backend='cpu', fewer samples or precision='float32'" in said
 
 
 @pytest.mark.gpu

@@ -61,7 +61,7 @@ def test_refusals(text, said, tmp_path):
 
 @pytest.mark.parametrize("name", ["tpu", "/", "a\0b"])
 def test_no_such_file(name):
-    with pytest.raises(UsageError, match=re.escape("--profile: expected cpu, gpu or a TOML file")):
+    with pytest.raises(UsageError, match=re.escape("profile: expected cpu, gpu or a TOML file")):
         read_profile(name)
 
 

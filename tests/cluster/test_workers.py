@@ -276,8 +276,8 @@ def test_no_slurm(tmp_path, monkeypatch):
     ("words", "said"),
     [
         ({"place": "pbs"}, "expected local, slurm or a scheduler's address.* got 'pbs'"),
-        ({"place": "slurm"}, "expected --workers beside it"),
-        ({"place": "tcp://x:1", "workers": 3}, "--workers: expected a number for local or slurm"),
+        ({"place": "slurm"}, "expected workers beside it"),
+        ({"place": "tcp://x:1", "workers": 3}, "workers: expected a number for local or slurm"),
     ],
 )
 def test_refusals(words, said):

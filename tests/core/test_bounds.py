@@ -99,3 +99,7 @@ def test_bounds_refuse_what_they_cannot_use():
         ntkspec.bounds.theorem1(top)
     with pytest.raises(UsageError, match="same size"):
         ntkspec.bounds.weyl_lower(ntkspec.spectrum(jac), other)
+    bound = ntkspec.bounds.theorem1(other)
+    for use in (bound.holds, bound.broken, bound.tightness):
+        with pytest.raises(UsageError, match="bound theorem1: expected a spectrum of a kernel of size 21"):
+            use(top)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import cases
@@ -140,6 +141,17 @@ def test_underflow_in_one_factor_under_a_large_other_one(small):
 def test_an_upper_bound_does_not_underflow_to_zero():
     jac = certify.dense(np.diag([1e-70, 1.5e-162]))
     assert ntkspec.bounds.certified_upper(jac, np.array([0.0, 1.0])).values[0] > 0
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full", 1])
+def test_an_upper_bound_on_a_kernel_without_a_gradient_is_zero(outputs):
+    zero = np.zeros((4, 2, 3))
+    dead = cases.block("dead", DenseFactor(np.zeros((4, 1, 2))), DenseFactor(np.ones((4, 2, 3))), 4, 2)
+    jac = Jacobian((cases.block("w", None, DenseFactor(zero), 4, 2), replace(dead, order=1)))
+    vector = np.ones(jac.kernel_size(outputs))
+    assert ntkspec.bounds.certified_upper(jac, vector, outputs).values == 0
+    zero[0, 1, 0] = 1e-200  # whose square is no number
+    assert ntkspec.bounds.certified_upper(jac, vector, outputs).values > 0
 
 
 @pytest.mark.parametrize("vector", [np.zeros(3), np.array([1.0, np.nan, 0.0]), np.ones(2)])

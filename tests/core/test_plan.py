@@ -94,7 +94,7 @@ def test_a_kernel_whose_solver_does_not_fit_the_device_is_solved_on_the_host(mon
 def test_what_does_not_fit_a_device_is_refused_by_its_memory(method, monkeypatch):
     kernel = on_device(monkeypatch, cases.mixed(300), 2**20)
     with pytest.raises(
-        MemoryBudgetError, match=r"1 MiB .80% of what is free on the Stand-in.*--backend cpu or"
+        MemoryBudgetError, match=r"1 MiB .80% of what is free on the Stand-in.*backend='cpu' or"
     ):
         SOLVERS[method].solve(kernel)
 

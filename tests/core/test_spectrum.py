@@ -260,7 +260,7 @@ def test_numbers_outside_the_range_of_the_error_model_are_refused(scale, precisi
     jac = cases.mixed(6)
     for block in jac:
         block.right.values[...] *= scale
-    remedy = "--precision float64" if precision == "float32" else "rescale"  # true for those who are told it
+    remedy = "precision='float64'" if precision == "float32" else "rescale"  # true for those who are told it
     with pytest.raises(UsageError, match=remedy):
         ntkspec.spectrum(jac, precision=precision)
 

@@ -70,7 +70,7 @@ def test_a_device_that_is_not_there(two_gpus):
 def test_what_names_no_device(name):
     with pytest.raises(UsageError, match=r"expected auto\|cpu\|cuda\[:N\]"):
         check_device(name)
-    with pytest.raises(UsageError, match="--device"):
+    with pytest.raises(UsageError, match="option device"):
         find_device(name)
 
 
@@ -84,8 +84,8 @@ def test_a_device_that_cannot_be_used_is_one_line(monkeypatch):
     with pytest.raises(UsageError) as raised:
         find_device("auto")
     assert str(raised.value) == (
-        "option --device: expected cuda:0 to take a number, got CUDA error: no kernel image is available; "
-        "see nvidia-smi, or give --device cpu"
+        "option device: expected cuda:0 to take a number, got CUDA error: no kernel image is available; "
+        "see nvidia-smi, or give device='cpu'"
     )
 
 
@@ -255,7 +255,7 @@ def test_a_device_that_is_full_is_one_line(monkeypatch):
             learn(short("baseline"), picture(1) if module is training else [picture(1)], kept=())
         assert str(raised.value) == (
             "training: expected a device with room for a step, got CUDA out of memory. Tried 9 GiB.; "
-            "lower --batch or --width, or give --device cpu"
+            "lower batch or width, or give device='cpu'"
         )
 
 

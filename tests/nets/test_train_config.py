@@ -57,7 +57,8 @@ def test_every_field_is_an_option_with_a_help_and_its_own_place():
 def test_nonsense_is_refused_by_the_options_name(name, value):
     with pytest.raises(UsageError) as caught:
         TrainConfig(**{name: value})
-    assert f"--{name.replace('_', '-')}" in str(caught.value)
+    assert f"option {name}" in str(caught.value)
+    assert f"option --{name.replace('_', '-')}" in caught.value.at_command_line()
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_later_layers_win_and_all_win_over_the_preset():
 def test_options_without_effect_are_refused(layer, flag, needed):
     with pytest.raises(UsageError) as caught:
         resolve(layer)
-    message = str(caught.value)
+    message = caught.value.at_command_line()
     assert f"option {flag}: expected {needed}" in message
     assert message.endswith("--" + needed)
 

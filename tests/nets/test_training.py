@@ -124,9 +124,9 @@ def test_learning_rates_of_the_two_groups():
 
 
 def test_a_diverged_training_names_step_loss_and_remedy(task):
-    with pytest.raises(TrainingError, match=r"step \d+.*(nan|inf).*--lr \(now 1e\+30\)"):
+    with pytest.raises(TrainingError, match=r"step \d+.*(nan|inf).* lr \(now 1e\+30\)"):
         train(short("baseline", lr=1e30), task)
-    with pytest.raises(TrainingError, match="--grid-lr"):
+    with pytest.raises(TrainingError, match=r"lr .now .* or grid_lr"):
         train(short("mpe-fine", lr=1e-3, grid_lr=1e37), task)
 
 

@@ -20,7 +20,8 @@ from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.report import words
 from ntkspec.report.curves import to_bytes
 from ntkspec.report.figures import alignment
-from ntkspec.report.records import Report, SnapshotReport
+from ntkspec.report.records import NOT_ASKED, Report, SnapshotReport
+from ntkspec.report.style import styled_runs
 from ntkspec.report.to_csv import write_snapshots_csv
 from ntkspec.run_analysis import RunSettings, analyze_run
 from ntkspec.run_options import add_settings, settings_of
@@ -28,7 +29,7 @@ from ntkspec.spectral.alignment import Alignment
 
 from . import samples
 
-NEVER = "--alignment never leaves it out"
+NEVER = "--alignment never leaves it out"  # as version 0.2.0 wrote
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_some_of_the_samples_in_other_output_modes(run_file: Path, outputs: obje
 
 def test_why_there_is_none(run_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line each; what is asked for nevertheless is computed or refused."""
-    assert last(run_file, alignment="never").no_alignment == NEVER
+    assert last(run_file, alignment="never").no_alignment == NOT_ASKED
     assert last(run_file, method="dual").no_alignment == "method dual gives no eigenvectors"
     wide = runs.write_run(
         tmp_path / "wide.h5", cases.prescribed(np.arange(5.0, 0, -1), 5).rows(np.arange(200) % 5)
@@ -150,6 +151,20 @@ def test_words() -> None:
     top = replace(MANY, spectrum=replace(MANY.spectrum.largest(2), size=1024))
     assert words.alignment(top).endswith("; the rest is not computed")
     assert [words.modes(found) for found in (FEW, MANY)] == ["2", "> 2"]
+
+
+def test_targets_in_the_first_mode_alone() -> None:
+    """Nothing is left to draw beyond it, and the panel says so, until a curve comes."""
+    one = shares([1.0, 0.0], 0.0, size=2)
+    figure = alignment.draw(aligned(one))
+    assert figure is not None
+    outside = figure.axes[0]
+    assert [note.get_text() for note in outside.texts] == ["every share is below 1e-06"]
+    assert outside.get_ylim() == pytest.approx((1e-6, 1.3))
+    alignment.draw_outside(outside, styled_runs(aligned(FEW))[0], FEW, "")
+    alignment.finish_shares(outside, "", "")
+    assert not outside.texts
+    assert to_bytes(figure, "png")
 
 
 def test_the_figure() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ntkspec.report.headline import headline, ranking
 from ntkspec.report.records import Report, RunReport
-from ntkspec.report.summary import notes
+from ntkspec.report.summary import comparison_table, notes
 from ntkspec.spectral.alignment import Alignment
 from ntkspec.spectral.rank import Rank
 
@@ -58,6 +58,22 @@ def test_the_best_is_set_against_the_next_and_the_reference(report: Report) -> N
         "Without its grid's gradients eigenvalue 22 of 64 goes from 3.1e-01 to 2.0e-10, and those after it "
         "cannot be told from zero."
     ]
+
+
+@pytest.mark.parametrize(
+    ("rank", "beyond"),
+    [
+        (22, "are exactly zero."),
+        (30, "cannot be told from zero, of which the last 34 are exactly zero."),
+        (64, "cannot be told from zero."),
+    ],
+)
+def test_only_what_lies_beyond_the_rank_is_called_zero(report: Report, rank: int, beyond: str) -> None:
+    best = report["MPE (fine)"]
+    end = best.snapshots[-1]
+    rest = replace(end.spectra["no_grid"], rank=Rank(rank, "distinct rows"))
+    end = replace(end, spectra={**end.spectra, "no_grid": rest})
+    assert said(replace(best, snapshots=(end,)))[-1].endswith(f", and those after it {beyond}")
 
 
 def test_gains_are_of_the_numbers_as_shown() -> None:
@@ -130,9 +146,31 @@ def test_a_report_that_was_read_names_the_picture_without_having_it() -> None:
     assert said(read("a", 30.0, "x/cat.png"), read("b", 20.0, "cat.png"))[0].startswith(
         "a comes closest to the picture:"
     )
-    assert said(read("a", 30.0, "cat.png"), read("b", 20.0, "dog.png"))[0].startswith(
-        "The runs learnt different pictures;"
-    )
+    dog = read("b", 20.0, "dog.png")
+    for truth in (None, samples.picture(0.1)):  # of a run that was not read
+        cat = replace(read("a", 30.0, "cat.png"), truth=truth)
+        assert said(cat, dog)[0].startswith("The runs learnt different pictures;")
+
+
+def perfect(label: str, **more: Any) -> RunReport:
+    """A run whose PSNR is infinite, as run files say it."""
+    return run(label, {"mse": 0.0}, **more)
+
+
+def test_a_perfect_picture_is_the_best_one() -> None:
+    one, b, c = perfect("a"), psnr("b", 30.0), psnr("c", 20.0)
+    assert said(one)[0] == "a matches the picture exactly: PSNR inf dB."
+    assert said(b, one)[0] == "a matches the picture exactly: PSNR inf dB; b reaches 30.0 dB."
+    assert said(c, b, one, baseline="c")[0].endswith("inf dB; b reaches 30.0 dB; c reaches 20.0 dB.")
+    assert said(one, b, perfect("d"))[0] == "a and d match the picture exactly: PSNR inf dB."
+    held_out = run("a", {"psnr_db": 30.0, "mse_held_out": 0.0}), run("b", {"psnr_db_held_out": 40.0})
+    assert said(*held_out)[0].startswith("a matches the held-out part of the picture exactly: PSNR inf dB; b")
+    report = Report("", "", "cpu", (b, one))
+    assert [(row.run.name, *row.qualities) for row in comparison_table(report).rows] == [
+        ("b", "30.0 dB"),
+        ("a", "inf dB"),
+    ]
+    assert said(run("a", {"mse": 0.1}))[0].startswith("All 32 eigenvalues of a are known")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +185,12 @@ def test_modes_stand_beside_the_result(theirs: int, expected: str) -> None:
     support = said(psnr("a", 30.0, modes=3), psnr("b", 20.0, modes=theirs))[1]
     head = "After training, 3 of its 32 modes hold 90% of the picture; "
     assert support == head + expected
+
+
+@pytest.mark.parametrize("apart", [{"inputs": "others"}, {"outputs": 3}, {"mode": 0}])
+def test_modes_of_kernels_that_cannot_be_compared_stand_alone(apart: dict[str, Any]) -> None:
+    support = said(psnr("a", 30.0, modes=3, inputs="these"), psnr("b", 20.0, modes=20, **apart))[1]
+    assert support == "After training, 3 of its 32 modes hold 90% of the picture."
 
 
 def test_modes_are_set_against_the_reference_and_say_when() -> None:
@@ -210,9 +254,10 @@ def test_the_largest_lambda_min_is_named_only_where_no_other_may_be_larger() -> 
 def test_runs_of_different_samples_are_not_compared_by_their_spectra() -> None:
     slow, fast = run("a", decades=12), run("b", decades=6)
     apart = [replace(one, inputs=digest) for one, digest in ((slow, "one"), (fast, "other"))]
-    lead = "The runs have different samples, on which eigenvalues depend, so they are not compared."
+    lead = "The runs have different samples or outputs, on which eigenvalues depend: they are not compared."
     assert said(*apart)[0] == lead
     assert said(slow, replace(fast, samples=7))[0] == lead
+    assert said(slow, replace(fast, outputs=3))[0] == lead  # kernels of the same size, of sums over outputs
     assert said(apart[0], fast)[0].startswith("Of 2 networks, b")  # an older report does not know its samples
     judged = [run("a", {"psnr_db": 20.0}, decades=12), run("b", {"psnr_db": 10.0}, decades=6)]
     assert ranking(Report("", "", "cpu", tuple(judged))).startswith("b has the largest lambda_min")

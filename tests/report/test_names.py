@@ -6,6 +6,7 @@ import csv
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cases
 import numpy as np
@@ -18,7 +19,8 @@ from rich.console import Console
 from ntkspec.analyze import analyze_runs
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.report.compare import assemble, find_baseline, unique_labels
+from ntkspec.report.compare import assemble, find_baseline, sample_warnings, unique_labels
+from ntkspec.report.front import front
 from ntkspec.report.names import apart, kernel_names, look, numbered, run_names, short, snapshot_name
 from ntkspec.report.page import plot_data
 from ntkspec.report.records import Report, RunReport
@@ -108,6 +110,57 @@ def test_without_a_baseline_of_that_name_nothing_is_compared() -> None:
     found = assemble([samples.plain_run(name, 9, 0.5, size=4) for name in "yz"], None, "cpu")
     assert found.baseline is None
     assert found.comparisons == ()
+
+
+@pytest.mark.parametrize("apart", [{"inputs": "others"}, {"samples": 5}, {"outputs": 2}, {"mode": 0}])
+def test_kernels_that_cannot_be_compared_have_no_decades(apart: dict[str, Any]) -> None:
+    found = [replace(samples.plain_run(name, 9, 0.5, size=4), inputs="these") for name in "xyz"]
+    found[2] = replace(found[2], **apart)
+    report = assemble(found, 1, "cpu")
+    assert {each.run for each in report.comparisons} == {"x"}
+    assert [row.decades for row in comparison_table(report).rows] == ["reference", "= 0.0", "-"]
+    assert [column.cells for column in front(report).columns if "decades" in column.name] == [
+        ("reference", "0.0", "-")
+    ]
+    alone = assemble(found[1:], 0, "cpu")
+    assert alone.comparisons == ()
+    assert not [column for column in front(alone).columns if "decades" in column.name]
+    assert "decades" not in _printed(alone)
+
+
+def test_what_is_unlike_the_first_run_is_warned_of() -> None:
+    first, other = (replace(samples.plain_run(name, 9, 0.5, size=4), inputs="these") for name in "xy")
+    assert sample_warnings([first]) == sample_warnings([first, other]) == []
+    assert sample_warnings([first, replace(other, inputs=None)]) == []  # of an older report
+    end = other.snapshots[-1]
+    single = replace(end, spectra={"total": replace(end.spectra["total"], precision="float32")})
+    for changes, said in (
+        ({"inputs": "others"}, "its samples are not those of runs/x.h5; lambda_min depends on them"),
+        ({"outputs": 2}, "2 outputs, runs/x.h5 has 1; not compared"),
+        ({"snapshots": (single,)}, "kernels in float32, those of runs/x.h5 in float64"),
+    ):
+        unlike = replace(other, **changes)
+        report = assemble([first, unlike], None, "cpu")
+        assert report.warnings == (f"runs/y.h5: {said}",)
+        once = assemble([replace(first, warnings=report.warnings), unlike], None, "cpu")
+        assert once.warnings == report.warnings
+
+
+def test_a_run_alone_is_compared_with_none() -> None:
+    report = assemble([samples.plain_run("baseline", 9, 0.5, size=4)], 0, "cpu")
+    assert (report.baseline, report.comparisons) == (None, ())
+
+
+def test_snapshots_without_a_label_are_compared_at_the_end_alone() -> None:
+    """Of others nothing says that they are of the same time in training."""
+    whole = [samples.plain_run(name, 9, 0.5, size=4) for name in "xy"]
+    bare = [replace(run, snapshots=tuple(replace(snap, label="") for snap in run.snapshots)) for run in whole]
+    assert [each.snapshot for each in assemble(bare, 0, "cpu").comparisons] == [""]
+    ended = [
+        replace(run, snapshots=(*run.snapshots[:-1], own.snapshots[-1]))
+        for run, own in zip(bare, whole, strict=True)
+    ]
+    assert [each.snapshot for each in assemble(ended, 0, "cpu").comparisons] == ["end"]
 
 
 def test_a_report_refuses_two_runs_of_one_label() -> None:

@@ -75,13 +75,15 @@ def six() -> Report:
 @pytest.fixture(scope="module")
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """A real one: all kinds of bounds, checks and ranks, and regions that say nothing of some blocks."""
-    own = tmp_path_factory.mktemp("runs") / "regions.h5"
+    own = [tmp_path_factory.mktemp("runs") / f"{name}.h5" for name in ("regions", "beside")]
     rng = np.random.default_rng(0)
-    with runs.RunWriter(own, inputs=rng.random((12, 2)), targets=rng.random((12, 2))) as run:
-        with run.snapshot("end", step=1, label="end") as snapshot:
-            snapshot.write(0, np.ones((12, 2)), cases.mixed(12), np.zeros(12, np.int64))
-    files = [GOLDEN / "mpe.h5", GOLDEN / "baseline-patch.h5", own]
-    return analyze_runs(files, check=True, backend="cpu")
+    inputs, targets = rng.random((2, 12, 2))
+    for path in own:
+        with runs.RunWriter(path, inputs=inputs, targets=targets) as run:
+            with run.snapshot("end", step=1, label="end") as snapshot:
+                snapshot.write(0, np.ones((12, 2)), cases.mixed(12), np.zeros(12, np.int64))
+    files = [GOLDEN / "mpe.h5", GOLDEN / "baseline-patch.h5", *own]
+    return analyze_runs(files, baseline="regions", check=True, backend="cpu")
 
 
 def test_what_was_written_is_read(golden: Report, tmp_path: Path) -> None:
@@ -209,7 +211,8 @@ def test_what_was_not_finite_is_read_as_what_it_stood_for() -> None:
 def first_version(tree: dict[str, Any]) -> None:
     """Take away what the first writers of version 1 did not write."""
     for run in tree["runs"]:
-        del run["inputs"]
+        for name in ("inputs", "digest", "place"):
+            del run[name]
         for snap in run["snapshots"]:
             del snap["checks"], snap["kernel_distance"], snap["alignment"], snap["no_alignment"]
             for spectrum in snap["spectra"].values():
@@ -226,6 +229,8 @@ def test_files_of_earlier_versions_are_read(golden: Report, tmp_path: Path) -> N
     lost = {place.rpartition(".")[2].partition("[")[0] for place in differences(golden, found)}
     assert lost == {
         "inputs",
+        "digest",
+        "place",
         "checks",
         "distances",
         "alignments",
@@ -255,6 +260,18 @@ def test_a_read_report_is_written_printed_and_compared(golden: Report, tmp_path:
     paths = small.write(tmp_path / "report")  # figures without pictures, too
     assert (tmp_path / "report" / "report.json").read_text() == dumps(small)
     assert {path.name for path in paths} >= {"index.html", "spectra.csv", "spectra.png"}
+
+
+def test_decades_that_say_nothing_are_not_read_from_older_reports() -> None:
+    """Version 0.2.0 wrote them, of runs at different samples."""
+    tree = to_json(six())
+    tree["runs"][0]["inputs"] = "these"
+    for run in tree["runs"][1:3]:
+        run["inputs"] = "others"
+    found = report_from_json(parse(json.dumps(tree).encode(), "old.json"))
+    apart = {found.runs[1].label, found.runs[2].label}
+    assert {each.run for each in found.comparisons} == {run.label for run in found.runs[1:]} - apart
+    assert [run.inputs for run in found.runs[:4]] == ["these", "others", "others", None]
 
 
 def edited(edit: Callable[[dict[str, Any]], Any]) -> bytes:

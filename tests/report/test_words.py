@@ -169,3 +169,7 @@ def test_a_certified_bound_of_one_side_alone() -> None:
     checked = CheckedBound(bound, "total", (), holds=True)
     assert words.enclosure([checked]) == "lambda_min >= 2.0e+00"
     assert words.certified([checked]) == ">= 2.0e+00"
+    zero = [
+        replace(checked, bound=replace(bound, side=side, values=np.zeros(1))) for side in ("lower", "upper")
+    ]
+    assert (words.certified(zero), words.enclosure(zero)) == ("0", "lambda_min = 0")

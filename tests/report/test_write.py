@@ -77,7 +77,7 @@ def test_overwriting_leaves_what_others_added(
     (folder / "figures/spectra.svg").write_text("of the older report")
     folder.chmod(0o700)
     check_folder(folder, overwrite=True)
-    with pytest.raises(OutputError, match="give --overwrite to keep it there"):
+    with pytest.raises(OutputError, match="give overwrite=True to keep it there"):
         check_folder(folder)
     for _ in range(2):
         write_report(small, folder, overwrite=True)

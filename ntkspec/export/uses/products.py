@@ -15,7 +15,7 @@ _PRODUCTS = {"Mm": (0, 1), "Addmm": (1, 2), "Bmm": (0, 1)}  # the slots of both 
 _SAVED = {"Mm": ("self", "mat2"), "Addmm": ("mat1", "mat2"), "Bmm": ("self", "mat2")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Product:
     """A product left @ matrix, where the matrix is a parameter.
 
@@ -46,7 +46,7 @@ class Product:
         return gradient.movedim(1, 0) if self.transposed else gradient
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shift:
     """A vector (b,) of a parameter's numbers that is added to each of the N rows of a tensor (..., b)."""
 

@@ -18,7 +18,7 @@ _SUM, _MEAN, _MAX = 0, 1, 2  # modes of embedding_bag
 Terms = tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Read:
     """A lookup: result[...] = sum_k weights[..., k] * table[positions[..., k]]."""
 

@@ -28,7 +28,7 @@ Counts = NDArray[np.int64]
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SpectrumStatistics:
     """Statistics over the runs of a cohort of one kernel's eigenvalues.
 

@@ -17,7 +17,7 @@ Values = NDArray[np.float64]
 AGREE = 0.01  # of the upper end: how near both ends must be for a number to be quoted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Enclosure:
     """Lower and upper limits of a statistic, at each index."""
 

@@ -24,7 +24,7 @@ class Failed:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KeptSpectrum:
     """A thinned spectrum: a lower and an upper limit of each eigenvalue that is kept.
 

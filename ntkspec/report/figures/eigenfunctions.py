@@ -37,7 +37,7 @@ EXTREME = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """A row of the figure: a run, and the modes of its kernel that are drawn."""
 

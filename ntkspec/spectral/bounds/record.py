@@ -16,7 +16,7 @@ Side = Literal["lower", "upper"]
 Quantity = Literal["eigenvalue", "lambda_min"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Bound(NotAnArray):
     """A lower or an upper bound on all eigenvalues of a kernel, or on its smallest alone.
 
@@ -46,7 +46,8 @@ class Bound(NotAnArray):
         """Return whether the computed spectrum of K obeys the bound within its stated errors.
 
         Raises:
-            UsageError: the bound is on lambda_min, but the spectrum has only the k largest eigenvalues.
+            UsageError: the bound is of a kernel of another size; or it is on lambda_min, and the spectrum has
+                only the k largest eigenvalues.
         """
         return not np.any(self.broken(spectrum))
 
@@ -75,6 +76,13 @@ class Bound(NotAnArray):
         if self.quantity == "lambda_min":
             require_complete(spectrum)
             return self.values, slice(count - 1, count)
+        if len(self.values) != spectrum.size:
+            raise UsageError(
+                f"bound {self.name}",
+                expected=f"a spectrum of a kernel of size {len(self.values)}, of which the bound speaks",
+                got=f"one of size {spectrum.size}",
+                remedy="use the same samples and outputs for both",
+            )
         return self.values[:count], slice(0, count)
 
 

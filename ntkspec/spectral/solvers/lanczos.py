@@ -49,7 +49,7 @@ class Lanczos(Promises):
                 "method lanczos",
                 expected=f"k from 1 to {size - 1}",
                 got=str(k),
-                remedy="use --method gram for all",
+                remedy="use --method=gram for all",
             )
         room = kernel.budget - operator_bytes(kernel)
         whole = takes_whole(size, k, room)
