@@ -23,12 +23,12 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, named_path
 from ntkspec.memory import budget_bytes
 from ntkspec.store import digest, schema
-from ntkspec.store.begin import begin
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import check_writable, close_hdf5, writing
+from ntkspec.store.ends import begin, seal
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
-from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, has_pairs
+from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats
 from ntkspec.store.texts import check_label, check_name, metrics_to_json, to_json
 from ntkspec.store.unfinished import (
     check_resumable,
@@ -272,25 +272,11 @@ class RunWriter:
         """
         with writing(self.path):
             if self._file:  # else an earlier call closed it
-                self._seal(interrupted=interrupted)
+                seal(self._file, self.complete_snapshots, str(self.part), interrupted=interrupted)
                 close_hdf5(self._file)
             with self.part.open("rb+") as handle:
                 wait_for_disk(handle.fileno())
             os.replace(self.part, self.path)
-
-    def _seal(self, *, interrupted: bool) -> None:
-        """Write the attributes that are known at the end."""
-        # Pairs may be gone with a snapshot that was removed.
-        paired = any(has_pairs(self._file[schema.SNAPSHOTS][name]) for name in self.complete_snapshots)
-        self._file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
-        self._file.attrs[digest.DIGEST] = self._digest()
-        self._file.flush()
-        self._file.attrs["complete"] = not interrupted
-
-    def _digest(self) -> str:
-        snapshots, where = self._file[schema.SNAPSHOTS], str(self.part)
-        digests = {name: digest.snapshot_digest(snapshots[name], where) for name in self.complete_snapshots}
-        return digest.root_digest(self._file, where, digests)
 
     def abandon(self) -> None:
         """Stop early: complete snapshots stay in `<path>.part`, which is removed if there are none.
