@@ -135,6 +135,11 @@ def test_a_report_that_was_read_names_the_picture_without_having_it() -> None:
     )
 
 
+def test_two_of_three_may_be_equally_close() -> None:
+    ends = [psnr(name, value) for name, value in (("a", 30.0), ("b", 20.0), ("d", 30.0))]
+    assert said(*ends)[0] == "a and d come closest to the picture, equally close: PSNR 30.0 dB."
+
+
 def perfect(label: str, **more: Any) -> RunReport:
     """A run whose PSNR is infinite, as run files say it."""
     return run(label, {"mse": 0.0}, **more)
