@@ -53,7 +53,7 @@ extensions = [
 exclude_patterns = ["_build", "gallery", "auto_gallery/*.ipynb", "**/.ipynb_checkpoints"]
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:obj", r"(?s).*"),  # words in backticks, most of which are no names of the reference
+    (r"py:obj", r"(?s).*"),  # words in backticks, which tests/test_backticks.py looks up
     (r"py:class", r"(?!ntkspec\.).*"),  # types of NumPy, PyTorch and Python, whose sites a build cannot ask
     (r"py:class", r".*\.(Backend|Factor|Numbers|Option|Stored)"),  # types that signatures name, not for users
 ]

@@ -96,6 +96,7 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[bool | None]:
     try:
         yield take_lock(handle, wait=wait)
     finally:
+        release_lock(handle)
         os.close(handle)
 
 
@@ -123,6 +124,14 @@ def take_lock(handle: int, *, shared: bool = False, wait: bool = False) -> bool 
     except OSError:
         return None
     return True
+
+
+def release_lock(handle: int) -> None:
+    """Release the lock of an open file; closing does not while processes forked since have the file open."""
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 def remove_leftovers(target: Path, ours: Callable[[Path], bool]) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
 from ntkspec.errors import NtkspecError
-from ntkspec.signals import ENDINGS_IN_WORDS, signals_arrive
+from ntkspec.signals import ENDINGS_IN_WORDS, interruption_of, signals_arrive
 from ntkspec.streams import LenientStream, lenient_streams
 
 if TYPE_CHECKING:
@@ -68,10 +68,8 @@ def _exit_code(command: Callable[[], int]) -> int:
     except KeyboardInterrupt as error:
         return _end_of(error)
     except Exception as error:
-        # While HDF5 calls back, a SystemError is what becomes of Ctrl-C.
-        if isinstance(error.__cause__, KeyboardInterrupt):
-            return _end_of(error.__cause__)
-        return _exit_code_of(error)
+        interrupt = interruption_of(error)
+        return _exit_code_of(error) if interrupt is None else _end_of(interrupt)
 
 
 def _end_of(interrupt: KeyboardInterrupt) -> int:

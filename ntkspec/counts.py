@@ -40,7 +40,17 @@ def _whole(value: object) -> int | None:
         return None
     if isinstance(value, float | np.floating):
         return int(value) if value.is_integer() else None
-    if not isinstance(value, SupportsIndex):
+    return as_index(value)
+
+
+def as_index(value: object) -> int | None:
+    """Return an integer of any kind as an `int`, or None if it is none; True and False are none.
+
+    Example:
+        >>> as_index(np.int64(3)), as_index(3.0)
+        (3, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         return None
     try:
         return operator.index(value)

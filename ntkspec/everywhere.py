@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
-from ntkspec.kernel.problem import Kernel, check_same_parameters
+from ntkspec.kernel.checks import check_same_parameters
+from ntkspec.kernel.problem import Kernel
 from ntkspec.report.records import ModePictures
 from ntkspec.spectral import Spectrum
 from ntkspec.spectral.eigenfunctions import eigenfunctions_of

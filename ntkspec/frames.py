@@ -1,7 +1,8 @@
-"""Make pandas data frames; nothing else of the package knows pandas, which the extra `notebook` installs."""
+"""Make pandas data frames; nothing else of the package knows pandas, which the extra notebook installs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def data_frame(columns: Mapping[str, Sequence[Any] | NDArray[np.generic]]) -> DataFrame:
-    """Return a data frame with these columns, all of the same length.
+    """Return a data frame with these columns, all of the same length; None becomes NaN.
 
     Raises:
         NotInstalledError: there is no pandas.
@@ -25,4 +26,11 @@ def data_frame(columns: Mapping[str, Sequence[Any] | NDArray[np.generic]]) -> Da
     """
     with needs_notebook("a data frame"):
         import pandas
-    return pandas.DataFrame(dict(columns))
+    return pandas.DataFrame(
+        {
+            name: [math.nan if value is None else value for value in column]
+            if isinstance(column, list | tuple)
+            else column
+            for name, column in columns.items()
+        }
+    )

@@ -116,12 +116,13 @@ def format_bytes(count: float) -> str:
 def _free_and_resident() -> tuple[int, int]:
     """Count the free bytes of this machine, and those that this process takes."""
     free = linux.field(linux.PROC / "meminfo", "MemAvailable:") * 1024
+    resident = linux.field(linux.PROC / "self/status", "VmRSS:") * 1024
     if free:
-        return free, linux.field(linux.PROC / "self/status", "VmRSS:") * 1024
+        return free, resident
     try:
         import psutil  # a dependency on every system but Linux
     except ImportError:  # a Linux that does not say what is free
-        return _machine_bytes(), 0
+        return _machine_bytes(), resident
     return psutil.virtual_memory().available, psutil.Process().memory_info().rss
 
 

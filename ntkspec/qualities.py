@@ -25,6 +25,8 @@ class Quality:
     # The metric that is 0 in its place where it is infinite: run files hold finite numbers alone.
     zero: str = ""
     ranks: bool = False  # whether the larger one is the better result, so that a headline may compare by it
+    axis: str = ""  # title of an axis, without the unit; "": the title
+    decades: bool = True  # whether numbers that differ by decades are drawn on a log axis
 
     def show(self, value: float | None, digits: str = "") -> str:
         """Return a value with its unit, "-" where there is none or it should be finite and is not.
@@ -41,6 +43,16 @@ class Quality:
             return "-"
         return f"{value:{digits or self.digits}}" + (f" {self.unit}" if self.unit else "")
 
+    @property
+    def axis_title(self) -> str:
+        """Return the title of an axis, with the unit.
+
+        Example:
+            >>> PSNR.axis_title
+            'PSNR (dB)'
+        """
+        return (self.axis or self.title) + (f" ({self.unit})" if self.unit else "")
+
 
 PSNR = Quality(
     "psnr_db",
@@ -53,8 +65,18 @@ PSNR = Quality(
     beside_picture="{}",
     zero="mse",
     ranks=True,
+    decades=False,
 )
-PSNR_LEARNT = Quality("psnr_db_learnt", "learnt", digits=".1f", precise=".2f", unit="dB", zero="mse_learnt")
+PSNR_LEARNT = Quality(
+    "psnr_db_learnt",
+    "learnt",
+    digits=".1f",
+    precise=".2f",
+    unit="dB",
+    zero="mse_learnt",
+    axis="PSNR, learnt pixels",
+    decades=False,
+)
 PSNR_HELD_OUT = Quality(
     "psnr_db_held_out",
     "held out",
@@ -64,6 +86,8 @@ PSNR_HELD_OUT = Quality(
     unit="dB",
     beside_picture="held out {}",
     zero="mse_held_out",
+    axis="PSNR, held-out pixels",
+    decades=False,
 )
 MS_SSIM = Quality(
     "ms_ssim",
@@ -71,6 +95,7 @@ MS_SSIM = Quality(
     "MS-SSIM: how alike both pictures look, structure and contrast. 1 is equal.",
     digits=".3f",
     beside_picture="MS-SSIM {}",
+    decades=False,
 )
 IOU = Quality(
     "iou",
@@ -79,6 +104,7 @@ IOU = Quality(
     digits=".3f",
     beside_picture="IoU {}",
     ranks=True,
+    decades=False,
 )
 CHAMFER = Quality("chamfer", "Chamfer")
 

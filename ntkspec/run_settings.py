@@ -22,7 +22,7 @@ class RunSettings:
         UsageError: `check` or `alignment` asks for what the method, or `k`, cannot give.
     """
 
-    snapshot: str = "all"  # an id or label, or "all"
+    snapshot: str = "all"  # a label, an id or a step, or "all"
     method: MethodChoice = "auto"
     k: int | None = None  # only so many eigenvalues, the largest; None: all
     outputs: Outputs = "trace"

@@ -74,11 +74,11 @@ def write_kernels_with(
     these, is continued. After an error, the computed parts are kept, and the next call computes the rest.
 
     Args:
-        executor: of threads, of processes, or of Dask (`client.get_executor()`). Its workers must see the
-            same files under the same names, on machines of the same kind as this one.
+        executor: of threads, of processes, or of Dask (`distributed.Client.get_executor`). Its workers must
+            see the same files under the same names, on machines of the same kind as this one.
         run_file: the run file.
         folder: where the kernel files go; it is made.
-        settings: all but `method`, `k`, `check` and `alignment` are used. `memory` is every worker's, too.
+        settings: all but method, k, check and alignment are used. The memory is every worker's, too.
         at_once: how many jobs are submitted at a time; at most so many squares wait on disk to be merged.
         side: rows of a square, rounded up to whole tiles.
         progress: called with a line after each square that is merged.

@@ -107,7 +107,8 @@ def analyze_runs(
             raise UsageError("analyze", expected="each run file once", got=f"{file} twice")
         seen.add(file.resolve())
     earlier = () if beside is None else _earlier_runs(beside, outputs, work.engine.name)
-    wanted = baseline if baseline is not None else beside.baseline if beside is not None else None
+    before = None if beside is None or beside.baseline is None else beside.runs.index(beside[beside.baseline])
+    wanted = baseline if baseline is not None else None if before is None else earlier[before]
     reports, reference = _reports(work, files, everywhere, earlier, wanted, kernels, trial)
     return assemble(reports, reference, work.engine.name)
 
@@ -148,7 +149,7 @@ def _reports(
     paths: Sequence[Path],
     everywhere: Sequence[str | os.PathLike[str]],
     earlier: Sequence[RunReport],
-    baseline: str | None,
+    baseline: str | RunReport | None,
     kernels: str | os.PathLike[str] | None,
     trial: bool,
 ) -> tuple[list[RunReport], int | None]:
@@ -171,7 +172,10 @@ def _reports(
         every: list[RunReport | Run] = [*kept, *runs]
         labels = unique_labels([(run.label, Path(run.path)) for run in every])
         own = [run.label for run in every]
-        reference = find_baseline(labels, own, [run.config for run in every], baseline)
+        if isinstance(baseline, RunReport):
+            reference: int | None = _successor(baseline, [*([before] for before in kept), *again])
+        else:
+            reference = find_baseline(labels, own, [run.config for run in every], baseline)
         snapshots = [chosen(run, settings) for run in runs]
         ids = [[snap.id for snap in of_run] for of_run in snapshots]
         places: Sequence[Mapping[str, Path | None]] = [dict.fromkeys(of_run) for of_run in ids]
@@ -185,6 +189,16 @@ def _reports(
         renamed = [replace(run, label=label) for run, label in zip(kept, labels, strict=False)]
         made = [work.report(*arguments) for arguments in to_report]
         return [*renamed, *map(_with_note, made, again)], reference
+
+
+def _successor(before: RunReport, runs: Sequence[Sequence[RunReport]]) -> int:
+    """Return the position of the run that is, or replaces, an earlier one, whatever its label is now.
+
+    Args:
+        before: one of the earlier runs.
+        runs: for each run of the new report the earlier ones that it is or replaces.
+    """
+    return next(i for i, earlier in enumerate(runs) if any(before is run for run in earlier))
 
 
 def _same_runs(run: Run, earlier: Sequence[RunReport], settings: RunSettings) -> list[RunReport]:

@@ -26,6 +26,11 @@ _ENDINGS: dict[int, type[KeyboardInterrupt]] = {signal.SIGTERM: Terminated, sign
 ENDINGS_IN_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
 
+def interruption_of(error: Exception) -> KeyboardInterrupt | None:
+    """Return the Ctrl-C that became this exception, as it becomes a SystemError while HDF5 calls back."""
+    return error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else None
+
+
 @contextlib.contextmanager
 def signals_arrive(replacing: Callable[..., object]) -> Iterator[None]:
     """Make SIGTERM and SIGHUP raise exceptions as Ctrl-C does, unless the caller has handlers for them.

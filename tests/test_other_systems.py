@@ -139,6 +139,17 @@ def test_free_memory_is_known_without_proc(tmp_path, monkeypatch):
     assert memory.available_bytes() == total
 
 
+def test_a_linux_that_does_not_say_what_is_free(tmp_path, monkeypatch):
+    """What this process takes counts all the same, against limits that it shares."""
+    (tmp_path / "self").mkdir()
+    (tmp_path / "meminfo").write_text("MemTotal: 8000 kB\n", encoding="utf-8")
+    (tmp_path / "self/status").write_text("VmRSS: 3000 kB\n", encoding="utf-8")
+    monkeypatch.setattr(linux, "PROC", tmp_path)
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    monkeypatch.setenv(memory.PROCESSES_HERE, "2")
+    assert memory.available_bytes() == (8000 // 2 - 3000) * 1024
+
+
 # -- Windows
 
 LINE = "error: ntkspec: expected Linux or macOS, got Windows; run it in WSL, the Linux inside Windows\n"

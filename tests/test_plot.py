@@ -26,6 +26,8 @@ from ntkspec.report.curves import drawn, in_data
 from ntkspec.report.figures import ablation, alignment, eigenfunctions, spectra, training
 from ntkspec.report.records import SnapshotReport
 from ntkspec.report.style import NO_GRID_COLOUR
+from ntkspec.report.through_training import QUANTITIES
+from ntkspec.spectral.distance import KernelDistance
 from ntkspec.spectral.eigenfunctions import Eigenfunctions
 
 REPORT = samples.aligned(samples.six_runs(24))
@@ -103,10 +105,14 @@ def test_the_lines_are_those_of_the_figures() -> None:
     assert lines(plot.alignment(REPORT, ax=new_axes())) == of_figure(alignment.draw(REPORT))
     for report in (REPORT, samples.one_run(long_run())):
         figure = training.draw(report)
-        for place, quantity in enumerate(training.QUANTITIES):
+        for place, quantity in enumerate((*QUANTITIES, "psnr_db", "ms_ssim")):
             axes = plot.over_steps(report, quantity, ax=new_axes())
-            assert lines(axes) == of_figure(figure, place)
-            assert axes.get_ylabel() == training.QUANTITIES[quantity]
+            assert figure is not None
+            assert lines(axes) == lines(figure.axes[place])
+            assert (axes.get_ylabel(), axes.get_yscale()) == (
+                figure.axes[place].get_title(),
+                figure.axes[place].get_yscale(),
+            )
     figure = eigenfunctions.draw(samples.one_run(replace(GRID, snapshots=(END,))))
     assert figure is not None
     axes = plot.eigenfunctions(END, 2, ax=new_axes())
@@ -191,6 +197,28 @@ def test_steps_that_grow_by_factors() -> None:
     assert zero / decade == pytest.approx(0.35)
     assert "1,000" in [label.get_text() for label in axes.get_xticklabels()]
     assert plot.over_steps(long_run(), ax=axes).get_xscale() == "linear"  # all steps together
+
+
+def test_marks_at_the_edge_lie_between_the_first_step_and_the_last() -> None:
+    last = replace(GRID.snapshots[-1], step=10_000, spectra={"total": samples.spectrum(np.zeros(4), 0.0)})
+    axes = plot.over_steps(replace(GRID, snapshots=(*GRID.snapshots[:-1], last)), "lambda_max", ax=new_axes())
+    (cross,) = [line for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    left, right = axes.get_xlim()
+    assert left < cross.get_xdata()[0] == 10_000 < right
+
+
+def test_numbers_take_the_place_of_a_note() -> None:
+    none = tuple(
+        replace(snapshot, distances={"total": KernelDistance(None, "0")}) for snapshot in GRID.snapshots
+    )
+    known = {"total": KernelDistance(0.5, "0")}
+    some = tuple(replace(snapshot, distances=known) for snapshot in GRID.snapshots)
+    axes = plot.over_steps(replace(GRID, snapshots=none), "kernel_distance", ax=new_axes())
+    assert [note.get_text() for note in axes.texts] == ["no number"]
+    assert not axes.yaxis.get_tick_params()["labelleft"]
+    plot.over_steps(replace(GRID, snapshots=some), "kernel_distance", ax=axes)
+    assert not axes.texts
+    assert axes.yaxis.get_tick_params()["labelleft"]
 
 
 def test_eigenfunctions_have_the_coordinates_of_their_points() -> None:
@@ -300,4 +328,6 @@ def test_floors_may_be_left_out() -> None:
         labels = [axes.get_legend_handles_labels()[1] for axes in (full, bare)]
         assert [*labels[1]] == [each for each in labels[0] if each not in ("numerical floor", "unresolved")]
         assert len(in_data(bare)) == len(in_data(full)) > 0
-        assert len(bare.lines) < len(full.lines)
+        floors = [len(drawn(axes)) - len(in_data(axes)) for axes in (full, bare)]
+        assert floors[0] > floors[1] == 0
+        assert not any(area.get_hatch() for area in bare.collections)

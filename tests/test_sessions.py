@@ -142,6 +142,9 @@ def test_a_report_as_a_frame(report):
     spectrum = report["MPE"]["init"].spectra["no_grid"]
     assert (row["size"], row["resolved"]) == (spectrum.size, spectrum.resolved)
     assert row["lambda_max"] == spectrum.lambda_max
+    unknown = [name for name in frame if frame[name].isna().all()]
+    assert "modes_for_90_percent" in unknown
+    assert {frame[name].dtype for name in unknown} == {np.dtype(np.float64)}  # NaN, not None
 
 
 def test_without_pandas_a_frame_says_what_to_install(total, monkeypatch):
@@ -156,10 +159,10 @@ def test_runs_and_reports_are_asked_by_label_and_step(run, report):
     assert [each.label for each in report] == ["MPE", "FFE"]
     assert len(report) == 2
     assert report["MPE"][0] is report["MPE"]["init"] is report["MPE"][-1] is next(iter(report["MPE"]))
-    assert report[0] is report["MPE"]
+    assert report[0] is report[np.int64(0)] is report["MPE"]
     assert report[-1] is report["FFE"]
     assert run["0"] is run[np.int64(0)] is run["init"]
-    for ask in (lambda: run[False], lambda: run[0.0], lambda: run[np.zeros(2)]):
+    for ask in (lambda: run[False], lambda: run[0.0], lambda: run[np.zeros(2)], lambda: run["9" * 5000]):
         with pytest.raises(UsageError, match="expected one of init"):
             ask()
     for ask in (lambda: run["end"], lambda: report["MPE"]["end"]):
@@ -294,6 +297,21 @@ def test_runs_of_an_earlier_report_keep_their_origin(report, tmp_path):
     assert [each.origin for each in third] == ["ntkspec 0.0.1 on the gpu"] * 2 + ["", ""]
     assert "data/golden/mpe.h5: computed earlier, by ntkspec 0.0.1 on the gpu" in third.warnings
     assert any("kernels in float32, those of data/golden/mpe.h5 in float64" in line for line in both.warnings)
+
+
+def test_the_baseline_of_a_report_stays_whatever_its_label_is_now(tmp_path, monkeypatch):
+    """As that of two runs of one label, once one of them is analysed again beside the other."""
+    monkeypatch.chdir(tmp_path)
+    for seed, path in enumerate(("p.h5", "q.h5")):
+        x = np.random.default_rng(seed).random((6, 8))
+        ntkspec.write_run(path, x[:, :2] * 0, x[:, 0], {"w": x}, run_label="net")
+    both = ntkspec.analyze_runs(["p.h5", "q.h5"], baseline="net [p]", backend="cpu")
+    for path in ("p.h5", "q.h5"):
+        again = ntkspec.analyze_runs(path, beside=both, backend="cpu")
+        assert again.baseline == next(run.label for run in again if run.path == "p.h5")
+        assert again.comparisons
+    empty = dataclasses.replace(both, runs=(), baseline=None)
+    assert len(ntkspec.analyze_runs("p.h5", beside=empty, backend="cpu")) == 1
 
 
 def test_labels_that_a_report_has_already_are_told_apart(report):

@@ -227,7 +227,11 @@ def _words_of(node: ast.AST) -> Iterator[str]:
 
 
 def _lines(folder: Path) -> int:
-    return sum(path.read_text(encoding="utf-8").count("\n") for path in folder.rglob("*.py"))
+    """Count the lines of Python below a folder, but for hidden folders such as .venv."""
+    ours = (
+        p for p in folder.rglob("*.py") if not any(part[0] == "." for part in p.relative_to(folder).parts)
+    )
+    return sum(path.read_text(encoding="utf-8").count("\n") for path in ours)
 
 
 def _length(node: Function) -> int:

@@ -1,8 +1,9 @@
 """Would a block of several pairs of factors pay, for a matrix that a sample uses several times?
 
 Its Jacobian is a sum over the T uses, J[i] = sum_t left_t[i] (x) right_t[i]. Stored as T pairs it takes
-T (a + c b) numbers a sample, dense a b c; its kernel takes T^2 small Gram matrices of either side. A table
-for docs/adr/0027: both kernels are made by NumPy, of random numbers; the smallest of three times.
+T (a + c b) numbers a sample, dense a b c; its kernel takes T^2 small Gram matrices of either side. The table
+of docs/adr/0027-pairs-of-factors.md has the smallest of three times. NumPy makes both kernels, of random
+numbers.
 
     OMP_NUM_THREADS=1 python analysis/studies/several_uses.py
 """

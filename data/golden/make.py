@@ -1,7 +1,7 @@
 """Make the golden run files of this folder anew: `python data/golden/make.py`.
 
-They are kept in version 1 of the format for good: a later reader must still read them. The weights are
-drawn, not trained, so that the files depend on little but the format; the last one is written with plain
+A later reader must still read them, so they are kept as they are: versions 1 and 2 of the format. The weights
+are drawn, not trained, so that the files depend on little but the format. foreign.h5 is written with plain
 h5py, as somebody else's writer would.
 """
 
@@ -24,6 +24,19 @@ FOLDER = Path(__file__).parent
 N, C = 40, 3
 
 
+class Twice(torch.nn.Module):
+    """A layer that each sample uses twice, whose factors are those of both uses: version 2 of the format."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.twice = torch.nn.Linear(2, 16), torch.nn.Linear(16, 16)
+        self.last = torch.nn.Linear(16, C)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the outputs (n, 3) at the inputs (n, 2)."""
+        return self.last(self.twice(torch.sin(self.twice(torch.sin(self.first(x))))))
+
+
 def networks() -> dict[str, tuple[str, torch.nn.Module, torch.Tensor]]:
     """Name -> label, model, inputs: one of each encoding, the first singular by construction."""
     rng = torch.Generator().manual_seed(0)
@@ -43,6 +56,8 @@ def networks() -> dict[str, tuple[str, torch.nn.Module, torch.Tensor]]:
     for name, (label, encoding, inputs) in encodings.items():
         torch.manual_seed(1)
         made[name] = (label, CoordinateNetwork(encoding, MLP(encoding.width, 2, 8, C)), inputs)
+    torch.manual_seed(1)
+    made["pairs"] = ("a layer used twice", Twice(), scattered)
     return made
 
 

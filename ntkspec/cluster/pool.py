@@ -22,15 +22,23 @@ AHEAD = 2  # jobs submitted for each worker, so that it need not wait for its ne
 
 @dataclass
 class Patience:
-    """How long jobs may wait while there is no worker."""
+    """How long there may be no worker once a job waits for one."""
 
     seconds: float
-    _since: float | None = None  # when the present wait was first seen
+    _since: float | None = None  # when a job was first seen to wait, and no worker has come since
 
-    def ends(self, *, waiting: bool) -> bool:
-        """Return whether jobs have been waiting for longer than that, at every call."""
+    def ends(self, *, workers: bool, waiting: bool) -> bool:
+        """Return whether there has been no worker for longer than that.
+
+        Args:
+            workers: whether there are any at the moment.
+            waiting: whether jobs wait at the moment.
+        """
         now = time.monotonic()
-        self._since = (self._since or now) if waiting else None
+        if workers:
+            self._since = None
+        elif waiting and self._since is None:
+            self._since = now
         return self._since is not None and now - self._since > self.seconds
 
 
@@ -77,7 +85,7 @@ class Workers:
                 got=self._refused[-1],
                 remedy="see the profile, and --dry-run for the script of a job",
             )
-        if self._patience.ends(waiting=underway > 0 and not self.connected()):
+        if self._patience.ends(workers=self.connected() > 0, waiting=underway > 0):
             raise ClusterError(
                 "workers on this machine",
                 expected="others to start when all have died",

@@ -186,7 +186,9 @@ class RowsBlock:
         if gradient is None:
             return [Difference.from_tensors(sums, sizes, whole)]
         if gradient.is_sparse:
-            ours = torch.sparse_coo_tensor(touched[None], sums, (owned.size,), check_invariants=False)
+            ours = torch.sparse_coo_tensor(
+                touched[None], sums, (owned.size,), check_invariants=False, device=sums.device
+            )
             return [Difference(largest([(ours - gradient).coalesce()]), largest([sizes]), whole)]
         rest = gradient.flatten()  # a view, or a copy: the gradient is not needed again
         difference = sums - rest[touched]

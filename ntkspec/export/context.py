@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 import torch.utils.checkpoint
 from torch import Tensor
@@ -19,8 +21,8 @@ from ntkspec.nets.devices import full_float32
 def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     """Set gradients on, autocast and TF32 off, and `dtype` as default.
 
-    Random numbers do not change the caller's generators, and warnings of torch.func are hidden. Compiled
-    functions run uncompiled, and reentrant checkpoints as if there were none.
+    The global generators of random numbers, PyTorch's, NumPy's and Python's, are restored. Warnings of
+    torch.func are hidden. Compiled functions run uncompiled, and reentrant checkpoints as if there were none.
     """
     default = torch.get_default_dtype()
     cuda = [device] if device.type == "cuda" else []
@@ -30,6 +32,8 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
         torch.autocast(device.type, enabled=False),
         full_float32(),
         torch.random.fork_rng(devices=cuda),
+        _generators_kept(),
+        _saved_as_they_are(),
         warnings.catch_warnings(),
         _without_compiler(),
         _without_checkpoints(),
@@ -41,6 +45,31 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(default)
+
+
+@contextlib.contextmanager
+def _generators_kept() -> Iterator[None]:
+    """Restore the global generators of Python and NumPy, from which a forward pass may draw."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # the caller's, not ours
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def _saved_as_they_are() -> Iterator[None]:
+    """Keep exact what is saved for a backward pass: hooks of the caller may compress it."""
+    active, graph = False, torch.autograd.graph
+    try:
+        with graph.disable_saved_tensors_hooks("none may be active"):
+            pass
+    except RuntimeError:
+        active = True
+    # Of several pairs of hooks the innermost counts. Without any, torch.func is faster.
+    with graph.saved_tensors_hooks(lambda x: x, lambda x: x) if active else contextlib.nullcontext():
+        yield
 
 
 @contextlib.contextmanager

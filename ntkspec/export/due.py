@@ -36,7 +36,11 @@ class Schedule:
         Raises:
             UsageError: it is neither a number of steps, 1 or more, nor one or more steps, each 0 or more.
         """
-        if isinstance(every, Iterable) and not isinstance(every, str | bytes):
+        if (
+            isinstance(every, Iterable)
+            and not isinstance(every, str | bytes)
+            and getattr(every, "ndim", 1) != 0
+        ):
             got = "a list without any"
             steps = tuple(sorted({whole_number(step, "a step of every", 0) for step in every}))
             if steps:

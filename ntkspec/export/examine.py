@@ -160,7 +160,7 @@ def _require_visible(prepared: Prepared, x: Tensor, gradients: Gradients) -> lis
 
 
 def _less(added: Tensor, subtracted: Tensor) -> Tensor:
-    """Subtract `known` from `added` in place; `known` may be a sparse vector."""
+    """Subtract a gradient, which may be a sparse vector, from `added` in place, and return it flat."""
     flat = added.view(-1)
     if subtracted.is_sparse:  # torch's dense.add_(sparse) writes past the end of a view
         return flat.index_add_(0, subtracted.indices()[0], subtracted.values(), alpha=-1)

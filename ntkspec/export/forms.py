@@ -21,7 +21,7 @@ from ntkspec.export.uses.moves import SAMPLERS, is_complex
 from ntkspec.export.uses.moves import operation as operation_of
 from ntkspec.nets.lookup import TableLookup
 
-PAIRS_PAY = 2  # pairs are stored where they take at most half of the room of a dense row, see docs/adr/0027
+PAIRS_PAY = 2  # pairs are stored if they take at most half a dense row: docs/adr/0027-pairs-of-factors.md
 
 Kind = Literal["linear", "pairs", "lookup", "rows", "scanned", "dense"]
 

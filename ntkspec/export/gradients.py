@@ -24,8 +24,8 @@ SHRINKS = 1e-6  # from single to double precision, a gradient that is rounding a
 
 def random_cotangents(outputs: Tensor) -> Tensor:
     """Draw normal cotangents of the outputs' shape, the same every time; torch's generator is unused."""
-    generator = torch.Generator().manual_seed(20260101)
-    v = torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
+    generator = torch.Generator("cpu").manual_seed(20260101)
+    v = torch.randn(outputs.shape, generator=generator, dtype=torch.float64, device="cpu")
     return v.to(device=outputs.device, dtype=outputs.dtype)
 
 
@@ -64,7 +64,7 @@ def _sparse_sum(reads: Sequence[tuple[Read, Tensor | None]], size: int, dtype: t
         return None
     positions, values = (torch.cat(parts) for parts in zip(*terms, strict=True))
     return torch.sparse_coo_tensor(
-        positions[None], values.to(dtype), (size,), check_invariants=False
+        positions[None], values.to(dtype), (size,), check_invariants=False, device=values.device
     ).coalesce()
 
 

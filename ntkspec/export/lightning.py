@@ -40,19 +40,19 @@ def _itself(module: nn.Module) -> nn.Module:
 
 
 class RecorderCallback(_base()):  # type: ignore[misc]  # either package's, so it has no type
-    """Records a run file while a `Trainer` fits a model; for `Trainer(callbacks=[...])`.
+    """Records a run file while Lightning's Trainer fits a model, as one of the trainer's callbacks.
 
-    Snapshots are those of a `Recorder`: one before the first step, one at every due `trainer.global_step`,
-    and one at the end, with the label "end". The metrics of each are the numbers of
-    `trainer.callback_metrics`. Where several processes train one model, the first of them records it.
+    Snapshots are those of a `Recorder`: one before the first step, one at every due global step of the
+    trainer, and one at the end, with the label "end". The metrics of each are the numbers among the trainer's
+    callback metrics. Where several processes train one model, the first of them records it.
 
     Args:
         path: the run file.
         inputs: (n, d), coordinates as the model receives them; tensor or array.
         every: a number of optimizer steps, or the steps themselves.
-        model: which model to record, as a function of the `LightningModule`, such as
-            `lambda module: module.field`. Default: the `LightningModule` itself.
-        options: as for `Recorder`. As `log`, the method `log_metrics` of a logger will do.
+        model: which model to record, as a function of the LightningModule, such as
+            `lambda module: module.field`. Default: the LightningModule itself.
+        options: as for `Recorder`. For its argument log, a logger's method log_metrics will do.
 
     Raises:
         NotInstalledError: when `ntkspec.export.lightning` is imported, and neither package is installed.

@@ -6,28 +6,28 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from ntkspec.errors import UsageError, shown
-from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import format_bytes
+from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.qualities import quality_of
 from ntkspec.spectral.choose import solve_all
 from ntkspec.spectral.distance import Reference
+from ntkspec.store.snapshot_reader import Snapshot
 
 Log = Callable[[dict[str, float], int], object]  # called with the numbers by name, and the step
 
 
-def kernel_numbers(id: str, jacobian: Jacobian, first: Reference) -> dict[str, float]:
+def kernel_numbers(snapshot: Snapshot, first: Reference) -> dict[str, float]:
     """Return the numbers of the kernel of all blocks, without those that are not known.
 
     They are computed on the CPU: a GPU is left to the training. The first snapshot is not computed again for
     its own distance; for later ones, its kernel is formed in tiles and not kept.
 
     Args:
-        id: of the snapshot.
-        jacobian: of the snapshot.
+        snapshot: whose kernel it is.
         first: the first snapshot, from whose kernel the distance is measured.
 
     Returns:
@@ -42,14 +42,14 @@ def kernel_numbers(id: str, jacobian: Jacobian, first: Reference) -> dict[str, f
     Example:
         >>> import ntkspec
         >>> with ntkspec.open_run("data/golden/mpe.h5") as run:
-        ...     jacobian = run.snapshot("init").jacobian
-        ...     numbers = kernel_numbers("init", jacobian, Reference("init", {"total": jacobian}))
+        ...     snapshot = run.snapshot("init")
+        ...     numbers = kernel_numbers(snapshot, Reference(snapshot.id, {"total": snapshot.jacobian}))
         >>> numbers["ntk/resolved"], numbers["ntk/kernel_distance"]
         (40.0, 0.0)
     """
-    kernels = {"total": Kernel.from_jacobian(jacobian, backend="cpu")}
+    kernels = {"total": Kernel.from_jacobian(snapshot.jacobian, backend="cpu")}
     spectrum = solve_all(kernels)["total"]
-    moved = first.distances(id, kernels)["total"]
+    moved = first.distances(snapshot.id, kernels)["total"]
     zero = kernels["total"].trace == 0
     numbers = {
         "lambda_max": 0.0 if zero else spectrum.lambda_max,
@@ -62,16 +62,20 @@ def kernel_numbers(id: str, jacobian: Jacobian, first: Reference) -> dict[str, f
     return {f"ntk/{name}": value for name, value in numbers.items() if value is not None}
 
 
+def to_compare_with(first: Snapshot) -> Reference:
+    """Return the first snapshot, for distances from its kernel; its Jacobian is read once if it is small."""
+    return Reference.from_snapshot(first.id, first.jacobian, (), budget_bytes())
+
+
 def cost_of_log(samples: int) -> str:
-    """Say that the numbers of a kernel cost more than the snapshot; only the size of the kernel is known.
+    """Say that the numbers of a kernel cost more than the snapshot, and that only its size is known before.
 
     Example:
         >>> cost_of_log(1000)
-        'log= takes more: it finds the eigenvalues of a kernel of 7.63 MiB on the CPU'
+        'log= takes more, which is not estimated: the eigenvalues of a kernel of 7.63 MiB, on the CPU'
     """
-    return (
-        f"log= takes more: it finds the eigenvalues of a kernel of {format_bytes(8 * samples**2)} on the CPU"
-    )
+    kernel = format_bytes(8 * samples**2)
+    return f"log= takes more, which is not estimated: the eigenvalues of a kernel of {kernel}, on the CPU"
 
 
 def numbers_by_name(metrics: object) -> Mapping[str, Any]:
@@ -107,10 +111,12 @@ def as_number(value: Any) -> float:
     """Return a number, a tensor or an array with one number as a float; NaN for anything else.
 
     Example:
-        >>> as_number(torch.tensor(0.5, requires_grad=True)), as_number("0.5 dB")
-        (0.5, nan)
+        >>> as_number(torch.tensor(0.5, requires_grad=True)), as_number(np.ones((1, 1))), as_number("0.5 dB")
+        (0.5, 1.0, nan)
     """
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(())  # NumPy converts no other shape
     try:
         return float(value.detach() if isinstance(value, torch.Tensor) else value)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         return math.nan

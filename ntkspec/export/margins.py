@@ -181,7 +181,7 @@ class Margins:
     """Bounds on the errors of tensors, kept for each storage, so that all its views share them."""
 
     def __init__(self, samples: int) -> None:
-        self.uncertain = torch.zeros(samples, dtype=torch.bool)
+        self.uncertain = torch.zeros(samples, dtype=torch.bool, device="cpu")
         self._errors: dict[int, Tensor] = {}  # by storage, one number for each of its numbers
 
     def step(self, name: str, func: Any, args: Any, kwargs: Any, dtype: torch.dtype) -> Step:

@@ -124,7 +124,7 @@ def to_tensor(array: NDArray[np.floating], prepared: Prepared) -> Tensor:
     Raises:
         ExportError: they are too large for its precision.
     """
-    x = torch.as_tensor(array).to(device=prepared.device, dtype=prepared.dtype, copy=True)
+    x = torch.from_numpy(array).to(device=prepared.device, dtype=prepared.dtype, copy=True)
     if not torch.isfinite(x).all():
         raise ExportError(
             "inputs",

@@ -52,7 +52,7 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
         ExportError: outputs that are unfit, or that depend on other samples or on chance.
         MemoryBudgetError: not even one sample's dense Jacobian fits.
     """
-    picked = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
+    picked = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES), device=x.device).long()]
     batch = picked if len(picked) > 1 else picked.repeat(2, 1)
     c, unused, forms = examine(prepared, batch)
     tables = {name for name, form in forms.items() if form.kind == "rows"}
@@ -172,7 +172,7 @@ def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
     ]
     if not large:
         return choices
-    samples = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES)).long()]
+    samples = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES), device=x.device).long()]
     outputs = evaluate(prepared.model, samples).shape[1]
     sparse = mostly_zero(prepared.model, large, samples, outputs, SPARSE)
     scanned = {

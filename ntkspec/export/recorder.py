@@ -21,28 +21,25 @@ from ntkspec.export.driver import forecast
 from ntkspec.export.due import Every, Schedule
 from ntkspec.export.exporter import RunExporter
 from ntkspec.export.foretold import Forecast
-from ntkspec.export.logged import Log, cost_of_log, finite, kernel_numbers, numbers_by_name
-from ntkspec.export.newest import Newest, computes, weights_digest
+from ntkspec.export.logged import Log, cost_of_log, finite, kernel_numbers, numbers_by_name, to_compare_with
 from ntkspec.export.prepare import ExportWarning, Precision
-from ntkspec.memory import budget_bytes
 from ntkspec.roles import Roles
+from ntkspec.signals import interruption_of
 from ntkspec.spectral.distance import Reference
-from ntkspec.store.snapshot_reader import Snapshot
 from ntkspec.store.texts import check_label
 
 Metrics = Mapping[str, float | Tensor]
 BEFORE = -1  # a step before all others
-INIT = "init"
 
 
 class Recorder:
     """Writes snapshots of a model into a run file while it trains. Use as a context manager, or call `close`.
 
     Call it at every step: it writes a snapshot if one is due, and otherwise does nothing. The first call is
-    always recorded. The model, its gradients and all generators of random numbers are left untouched.
+    always recorded. The model, its gradients and the global generators of random numbers are left untouched.
 
     If the training raises an exception, Ctrl-C included, the file gets its name nevertheless, with the
-    snapshots that are complete; `run.warnings` then says that it was interrupted. A process that is
+    snapshots that are complete; `ntkspec.Run.warnings` then say that it was interrupted. A process that is
     killed leaves them in `<path>.part`, which can be analysed as it is.
 
     If the first snapshot cannot be recorded, there is an exception. If a later one cannot, there is an
@@ -126,10 +123,10 @@ class Recorder:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExportWarning)  # they are noted below
             self._writer = self._exporter.__enter__().writer
-        self._closed: tuple[str, ...] | None = None  # the snapshots of a recorder that is closed
+        self._closed: tuple[str, ...] | None = None  # the snapshots once it is being closed
+        self._finished = False
         self._forecast: Forecast | None = None
         self._last = BEFORE  # the last step that was due
-        self._newest: Newest | None = None
         self._begun = False  # whether the first snapshot is recorded, so that exceptions become warnings
         self._seen = BEFORE  # the step of the last call, or the last one of a resumed file
         self._notes: list[str] = []  # warnings of this call
@@ -157,7 +154,7 @@ class Recorder:
     def forecast(self) -> Forecast | None:
         """Return sizes, memory and time of one snapshot, estimated before the first one; None until then.
 
-        What the numbers for `log` take is not in it.
+        The time of `log` is not in it: it depends on how many eigenvalues the first solver resolves.
         """
         return self._forecast
 
@@ -169,9 +166,9 @@ class Recorder:
         Args:
             model: maps (n, d) to (n, c), each sample on its own.
             step: how many training steps the model has had, counted through all epochs.
-            label: such as "end"; a call with a label is recorded whatever the step. If the newest snapshot is
-                of this step, with the same weights and outputs, it gets the label. Default: "init" at step 0,
-                then "step 100" and so on.
+            label: such as "end"; a call with a label is recorded whatever the step. If a snapshot of this
+                step already holds the same outputs and the same Jacobian, it gets the label, and there is no
+                second one. Default: "init" at step 0, then "step 100" and so on.
             metrics: numbers to store with the snapshot, such as {"loss": loss}. They are read only if it is
                 due; what is no finite number is left out with a warning.
 
@@ -223,54 +220,43 @@ class Recorder:
 
     def _record(self, model: nn.Module, step: int, label: str | None, metrics: Metrics) -> bool:
         """Record the model, with its numbers for the log; return whether its snapshot is in the file."""
-        start, written = time.perf_counter(), False
+        line = ""
         try:
-            numbers, notes = finite(metrics)
-            self._note(*notes)
-            stored = self._stored(model, step)
-            if stored is not None:
-                self._writer.relabel(stored.id, label or stored.label, {**stored.metrics, **numbers})
-                return True
             if self._forecast is None:
                 self._foretell(model, step)
-            self._newest = self._write(model, step, label, numbers)
-            written = True
-            if self._log is not None:
-                now = self._writer.read(self._newest.id)
-                values = kernel_numbers(now.id, now.jacobian, self._first)
+            start = time.perf_counter()
+            id = self._write(model, step, label, metrics)
+            written = time.perf_counter()
+            line = f"step {step} recorded in {format_seconds(written - start)}"
+            if id is not None and self._log is not None:
+                values = kernel_numbers(self._writer.read(id), self._first)
                 self._log({**values, "ntk/seconds": time.perf_counter() - start}, step)
+                line += f", and {format_seconds(time.perf_counter() - written)} more for log="
         except Exception as error:
+            if (interrupt := interruption_of(error)) is not None:
+                raise interrupt from None
             if not self._begun:
                 raise
-            failed = "its numbers were not logged" if written else "it was not recorded"
+            failed = "its numbers were not logged" if line else "it was not recorded"
             self._note(f"step {step}: {failed}: {first_line(error)}")
         self._begun, self._last = True, max(self._last, step)
-        if written:
-            self._say(f"step {step} recorded in {format_seconds(time.perf_counter() - start)}")
-        return written
+        if line:
+            self._say(line)
+        return bool(line)
 
-    def _write(self, model: nn.Module, step: int, label: str | None, metrics: Mapping[str, float]) -> Newest:
-        """Write a snapshot, and return what is to be known of it."""
-        if label is None and step == 0 and not self.snapshots:
-            label = INIT
+    def _write(self, model: nn.Module, step: int, label: str | None, metrics: Metrics) -> str | None:
+        """Write a snapshot; return its id, or None if another one holds the same and got its label."""
+        numbers, notes = finite(metrics)
+        label = "init" if label is None and step == 0 else label
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExportWarning)  # they are noted below
-            written = self._exporter.snapshot(model, step=step, label=label, metrics=metrics)
-        self._note(*written.notes)
-        return Newest(written.id, step, weights_digest(model))
+            written = self._exporter.snapshot(model, step=step, label=label, metrics=numbers)
+        self._note(*notes, *written.notes)
+        return None if self._writer.merge(written.id) else written.id
 
     @cached_property
     def _first(self) -> Reference:
-        """The first snapshot, for distances from its kernel; its Jacobian is read once if it is small."""
-        first = self._writer.read(self.snapshots[0])
-        return Reference.from_snapshot(first.id, first.jacobian, (), budget_bytes())
-
-    def _stored(self, model: nn.Module, step: int) -> Snapshot | None:
-        """Return the newest snapshot if it is of this step, and of what the model is now."""
-        if self._newest is None or not self._newest.is_of(model, step):
-            return None
-        stored = self._writer.read(self._newest.id)
-        return stored if computes(model, self._inputs, stored, self._how["precision"]) else None
+        return to_compare_with(self._writer.read(self.snapshots[0]))
 
     def _foretell(self, model: nn.Module, step: int) -> None:
         """Estimate sizes and time, say them, and note it if the disk lacks room for what is known to come."""
@@ -292,6 +278,8 @@ class Recorder:
     def close(self, *, interrupted: bool = False) -> None:
         """Finish the file, which gets its name; without any snapshot there is none. Later calls do nothing.
 
+        After an `OutputError` it can be called again, for instance once there is room on the disk.
+
         Args:
             interrupted: mark the file as that of a training that was interrupted, so that its readers warn
                 and `resume` continues it.
@@ -299,14 +287,15 @@ class Recorder:
         Raises:
             OutputError: the file cannot be written.
         """
-        if self._closed is not None:
+        if self._finished:
             return
         writer, self._closed = self._writer, self.snapshots
         if self._closed:
             writer.finish(interrupted=interrupted)
-            return
-        writer.abandon()
-        if not interrupted:
+        else:
+            writer.abandon()
+        self._finished = True
+        if not self._closed and not interrupted:
             warnings.warn(f"nothing was recorded: there is no {writer.path}", ExportWarning, stacklevel=2)
 
     def __enter__(self) -> Recorder:

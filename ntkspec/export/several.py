@@ -1,6 +1,7 @@
 """Blocks of matrices that each sample uses several times, at several positions or in several operations.
 
-The Jacobian is a sum over the uses, sum_t left_t (x) right_t, stored as its pairs: see docs/adr/0027.
+The Jacobian is a sum over the uses, sum_t left_t (x) right_t, stored as its pairs; see
+docs/adr/0027-pairs-of-factors.md.
 """
 
 from __future__ import annotations

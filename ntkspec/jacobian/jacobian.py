@@ -80,7 +80,7 @@ class Jacobian(NotAnArray):
              format_bytes(block.nbytes))
             for block in self.blocks
         ]  # fmt: skip
-        return html_table(title, ("block", "role", "parameters", "left", "right", "stored"), rows)
+        return html_table(title, ("block", "role", "parameters", "left", "right", "in memory"), rows)
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks)

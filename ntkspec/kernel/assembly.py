@@ -52,7 +52,7 @@ class Assembly:
         Args:
             kernel: the kernel of all blocks that occur in `parts`.
             parts: name -> blocks to add up; default: {"total": all blocks}.
-            tile: as for `gram`.
+            tile: as for `ntkspec.gram`.
             targets_given: whether the arrays of the kernels exist already; they do not count in the budget.
             beside: returns the bytes that the caller needs in addition to the kernels, after the assembly.
 
@@ -86,7 +86,7 @@ class Assembly:
         """Assemble all kernels and return them by name: device arrays, or host arrays if `on_host`.
 
         Args:
-            out, progress: as for `gram_sums`.
+            out, progress: as for `ntkspec.kernel.dense.gram_sums`.
 
         Raises:
             UsageError: an array of `out` has the wrong shape or dtype, or an entry of a kernel overflows.

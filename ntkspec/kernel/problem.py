@@ -2,13 +2,13 @@
 
     K = J J^T, or J_rows J_columns^T between the samples of two Jacobians of the same parameters
 
-`gram`, `operator` and `spectrum` make a `Kernel` from their arguments and pass it on.
+`ntkspec.gram`, `ntkspec.operator` and `ntkspec.spectrum` make a `Kernel` from their arguments and pass it on.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar, get_args
@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, CpuBackend, Precision, select
-from ntkspec.errors import UsageError, not_one_of, shown
+from ntkspec.errors import UsageError, not_one_of
 from ntkspec.jacobian import Block, Jacobian, Outputs, check_outputs, rows_per_sample
+from ntkspec.kernel.checks import check_jacobians, check_same_parameters
 from ntkspec.kernel.term import Term
 from ntkspec.memory import BUDGET, SHARE, budget_bytes, require
 
@@ -77,7 +78,7 @@ class Kernel:
             backend: "auto", "cpu", "gpu", or a `Backend`.
             memory: budget in GiB; default: 80% of the free memory.
         """
-        _check_jacobians((rows,) if columns is None else (rows, columns))
+        check_jacobians((rows,) if columns is None else (rows, columns))
         return cls(rows, columns, outputs, precision, select(backend), budget_bytes(memory))
 
     def __post_init__(self) -> None:
@@ -266,25 +267,13 @@ def sums_of(kernel: Kernel, parts: Mapping[str, Jacobian]) -> dict[str, Kernel]:
     return {name: kernel.only(part) for name, part in parts.items()}
 
 
-def _check_jacobians(jacobians: Iterable[object]) -> None:
-    """Raise `UsageError` unless all of these are Jacobians."""
-    for jacobian in jacobians:
-        if not isinstance(jacobian, Jacobian):
-            raise UsageError(
-                "kernel",
-                expected="a Jacobian, such as run['end'].jacobian",
-                got=shown(jacobian),
-                remedy="ntkspec.open_run opens a run file; ntkspec.export.jacobian makes one of a model",
-            )
-
-
 def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
     """Return all blocks that occur in several sums, each once, by name.
 
     Raises:
         UsageError: two different blocks have the same name.
     """
-    _check_jacobians(parts.values())
+    check_jacobians(parts.values())
     blocks: dict[str, Block] = {}
     for block in itertools.chain.from_iterable(parts.values()):
         if blocks.setdefault(block.name, block) is not block:
@@ -295,36 +284,6 @@ def blocks_of(parts: Mapping[str, Jacobian]) -> dict[str, Block]:
                 remedy="take them one after the other",
             )
     return blocks
-
-
-def check_same_parameters(rows: Jacobian, columns: Jacobian, where: str) -> None:
-    """Raise `UsageError` if two Jacobians have different parameters, judged by names and shapes.
-
-    Args:
-        rows, columns: the Jacobians of the kernel's rows and columns.
-        where: what `columns` is called in the message.
-    """
-    of_rows, of_columns = _parameters(rows), _parameters(columns)
-    differing = [name for name in {*of_rows, *of_columns} if of_rows.get(name) != of_columns.get(name)]
-    if not differing:
-        return
-    name = min(differing)
-    expected, got = (parameters.get(name, f"no block {name}") for parameters in (of_rows, of_columns))
-    raise UsageError(
-        where,
-        expected=f"the parameters of its rows: {expected}",
-        got=got,
-        remedy="take both Jacobians from one model, with the same blocks and factors",
-    )
-
-
-def _parameters(jacobian: Jacobian) -> dict[str, str]:
-    """Describe the columns of each block in words, by its name."""
-    return {
-        block.name: f"block {block.name}, {jacobian.outputs} outputs, widths {block.widths}, "
-        + " ".join(f"{parameter.name} {parameter.shape}" for parameter in block.parameters)
-        for block in jacobian
-    }
 
 
 def _total(size: int, vectors: Iterator[NDArray[np.float64]]) -> NDArray[np.float64]:

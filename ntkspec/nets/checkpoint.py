@@ -29,7 +29,7 @@ def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Map
         path: the file, by convention `<label>.pt`; an existing one is replaced.
         config: what `build_model` needs.
         step: of the training.
-        state: the network's `state_dict`.
+        state: the network's parameters and buffers by name.
 
     Raises:
         OutputError: it cannot be written.

@@ -38,7 +38,7 @@ def level_resolutions(levels: int, base: int, growth: float) -> tuple[int, ...]:
     """Return the cells an axis of every level: floor(base * growth^l).
 
     A product that falls short of an integer only by rounding counts as that integer, so that a growth of
-    (finest / base)^(1 / (levels - 1)) ends at `finest`.
+    (finest / base)^(1 / (levels - 1)) ends at finest.
 
     >>> level_resolutions(4, 16, 2.0)
     (16, 32, 64, 128)

@@ -117,15 +117,15 @@ def train_population(
     """Train the network of `config` on each picture, all at once.
 
     Args:
-        config: what to train; its `outputs` must be the channels of all pictures.
+        config: what to train; its number of outputs must be the channels of every picture.
         tasks: pictures of one size, with the same pixels held out.
         kept: labels of the snapshots to take; default: all.
         device: where data, networks and metrics are; see `ntkspec.nets.devices.find_device`.
         progress: called at every tenth step, with the number of steps done.
 
     Returns:
-        One `Training` for each picture. Up to rounding it equals `train(config, task)`, but its seconds are
-        those of the whole training, divided by the number of pictures.
+        One `Training` for each picture. Up to rounding it equals what `ntkspec.nets.training.train` returns,
+        but its seconds are those of the whole training, divided by the number of pictures.
 
     Raises:
         UsageError: pictures of different sizes or channels, or with different pixels held out.

@@ -110,7 +110,7 @@ def train(
     grows with every step.
 
     Args:
-        config: what to train; its `inputs` and `outputs` must be the task's.
+        config: what to train; its numbers of inputs and outputs must be the task's.
         task: the picture or the mesh.
         kept: labels of the snapshots to take; default: all.
         device: where data, network and metrics are; see `ntkspec.nets.devices.find_device`.

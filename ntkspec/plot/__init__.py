@@ -11,7 +11,7 @@ its floor. Lines, marks and the legend are smaller on axes that are narrower tha
 
 Each function takes a report, one of its runs or snapshots, or results by name, and returns the axes: those
 of `ax`, or else pyplot's current ones. A second call on the same axes adds curves, in other colours as long
-as there are some. The legend's entries belong to the axes, so that `ax.legend(...)` and `fig.legend(...)` can
+as there are some. The legend's entries belong to the axes, so that `ax.legend()` and a figure's legend can
 arrange them anew.
 """
 

@@ -140,7 +140,7 @@ def ablation(what: What, *, ax: Axes | None = None, legend: bool = True, floors:
     runs = free_colours(axes, [*beside, *grids])
     grids, several = runs[len(beside) :], len(grids) > 1
     with sized(axes):
-        draw_ablation(axes, grids, runs[0] if beside else None)
+        draw_ablation(axes, grids, runs[0] if beside else None, floor=floors)
     finish(axes)
     entries = [
         *(entry(run) for run in runs[: len(beside)]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,12 +11,18 @@ from matplotlib.ticker import StrMethodFormatter
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, sized, wrap_ylabel
 from ntkspec.plot.what import as_report, no_kernel
-from ntkspec.qualities import quality_of
-from ntkspec.report.curves import in_data, sign_of, text
-from ntkspec.report.figures.training import QUANTITIES, course_handles, draw_course, finish_course
+from ntkspec.report.curves import placed, sign_of
+from ntkspec.report.figures.training import course_handles, draw_course, finish_course, title_of
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import styled_runs
-from ntkspec.report.through_training import GAP, Point, Quantity, StepAxis, course, history, metric_course
+from ntkspec.report.through_training import (
+    GAP,
+    QUANTITIES,
+    Point,
+    StepAxis,
+    course,
+    metrics_of,
+)
 
 _ROOM = 1.2  # factor before the first and beyond the last step on a log axis
 
@@ -34,7 +39,8 @@ def over_steps(
 
     A filled mark is a number. A hollow triangle is not resolved: the value lies between zero and there. A
     cross at the lower edge is exactly zero, the thin line of lambda_min the floor. Where steps grow by
-    factors, the axis of steps is logarithmic, with a place for step 0.
+    factors, the axis of steps is logarithmic, with a place for step 0. The axis of a metric is logarithmic
+    where its largest number is at least 100 times its least; never that of PSNR, MS-SSIM and IoU.
 
     Args:
         what: a report, one of its runs, or a dict of runs by name.
@@ -70,27 +76,23 @@ def over_steps(
     with sized(axes):
         for run in runs:
             draw_course(axes, StepAxis(None), run, courses[run.index], sign_of(run, several=several))
-    of_kernel, distance = quantity in QUANTITIES, quantity == "kernel_distance"
-    finish_course(axes, log=of_kernel and not distance, from_zero=distance)
+    finish_course(axes, quantity)
     _set_steps(axes)
-    axes.set_ylabel(QUANTITIES[cast(Quantity, quantity)] if of_kernel else _metric(quantity))
+    axes.set_ylabel(title_of(quantity))
     wrap_ylabel(axes)
     points = [point for points in courses.values() for point in points]
-    entries = [entry(run, kernel if of_kernel else "total", several=several) for run in runs]
+    of_kernel = kernel if quantity in QUANTITIES else "total"
+    entries = [entry(run, of_kernel, several=several) for run in runs]
     add_legend(axes, [*entries, *course_handles(points)], shown=legend)
     return axes
 
 
 def _courses(report: Report, quantity: str, kernel: str, where: str) -> dict[int, tuple[Point, ...]]:
     """Return the points of each run that has some, by its position in the report."""
-    metrics = dict.fromkeys(name for run in report.runs for snap in run.snapshots for name in snap.metrics)
-    if quantity in QUANTITIES:
-        name = cast(Quantity, quantity)
-        found = {i: course(history(run, kernel), name) for i, run in enumerate(report.runs)}
-    elif quantity in metrics:
-        found = {i: metric_course(run, quantity) for i, run in enumerate(report.runs)}
-    else:
-        raise not_one_of(f"{where}, quantity", quantity, (*QUANTITIES, *metrics))
+    known = (*QUANTITIES, *metrics_of(report))
+    if quantity not in known:
+        raise not_one_of(f"{where}, quantity", quantity, known)
+    found = {i: course(run, quantity, kernel) for i, run in enumerate(report.runs)}
     if not any(found.values()):
         raise no_kernel(report, kernel, where)
     return {i: points for i, points in found.items() if points}
@@ -98,7 +100,7 @@ def _courses(report: Report, quantity: str, kernel: str, where: str) -> dict[int
 
 def _set_steps(axes: Axes) -> None:
     """Set the axis of steps: linear, or as the report's figures have it where steps grow by factors."""
-    places = np.concatenate([line.get_xdata(orig=False) for line in in_data(axes)] or [[0.0]])
+    places = np.concatenate([line.get_xdata(orig=False) for line in placed(axes)] or [[0.0]])
     steps = places[np.isfinite(places)]
     first, free = StepAxis.of(steps.astype(int).tolist()).first, axes.get_autoscalex_on()
     if first is not None:  # matplotlib takes a length for nine tenths of what comes out
@@ -111,9 +113,3 @@ def _set_steps(axes: Axes) -> None:
     elif axes.get_xscale() == "symlog":  # of an earlier call, with fewer steps
         axes.set_xscale("linear")
     axes.set_xlabel("step of training")
-
-
-def _metric(name: str) -> str:
-    """Return the title of a metric, with its unit."""
-    quality = quality_of(name)
-    return text(quality.title) + (f" ({quality.unit})" if quality.unit else "")

@@ -50,6 +50,11 @@ class Job:
         """Return a dict from run name to the path of the run file, for one source."""
         return {name: self.study / source.stem / f"{name}.h5" for name in self.kernels}
 
+    def absolute(self) -> Job:
+        """Return the same job with absolute paths: a worker may have been started in another folder."""
+        sources = tuple(source.absolute() for source in self.sources)
+        return replace(self, study=self.study.absolute(), sources=sources)
+
     def missing(self) -> tuple[Path, ...]:
         """Return the sources that lack a result."""
         return tuple(
@@ -104,7 +109,7 @@ def run_all(jobs: Sequence[Job], cluster: Cluster) -> None:
     check_apart({source for job in jobs for source in job.sources})
     for job in jobs:
         job.check(job.sources, job.has_result)
-    missing = [job for job in jobs if job.missing()]
+    missing = [job.absolute() for job in jobs if job.missing()]
     failures = in_workers(work, missing, cluster, networks=lambda job: len(job.missing()))
     _say_of_others(jobs)
     if failures:

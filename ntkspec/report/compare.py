@@ -98,9 +98,9 @@ def sample_warnings(runs: Sequence[RunReport]) -> list[str]:
 
     There is no warning about runs from reports of older versions, which do not state the samples.
     """
-    first = runs[0]
-    warnings = []
+    warnings: list[str] = []
     for run in runs[1:]:
+        first = runs[0]
         if run.inputs and first.inputs and run.inputs != first.inputs:
             warnings.append(
                 f"{run.path}: its samples are not those of {first.path}; lambda_min depends on them"

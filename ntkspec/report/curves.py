@@ -29,6 +29,9 @@ VALUE_LABEL = rf"eigenvalue $\lambda_i$ of {KERNEL}"
 
 GREY = "#555555"
 FAINT = 0.55  # of floors
+BAND = 0.2  # opacity of stated errors
+CROSS: dict[str, Any] = {"marker": "x", "markersize": 5.5}  # where the next values are not resolved
+BAR: dict[str, Any] = {"marker": "|", "markersize": 9.0}  # where no further ones were computed
 _CURVE, _FURTHER_DIGITS = re.compile(rb' d="[^"]*"'), re.compile(rb"(\.\d\d)\d+")
 _POINTS = 600  # of a curve; more cannot be seen
 _LEAST_SHOWN = 0.1  # of the floor
@@ -133,24 +136,24 @@ def draw_spectrum(
         zorder=front,
     )
     if spectrum.resolved < len(spectrum.eigenvalues):
-        _mark_last(axes, index, values, colour, "x", 5.5)
+        _mark_last(axes, index, values, colour, CROSS)
     elif not spectrum.complete:
-        _mark_last(axes, index, values, colour, "|", 9.0)
+        _mark_last(axes, index, values, colour, BAR)
 
 
 def _draw_error(axes: Axes, spectrum: Spectrum, index: NDArray[np.int64], colour: str) -> None:
     """Draw the stated errors as a band around the curve; it can be seen only near the floor."""
     least = spectrum.floor * _LEAST_SHOWN  # an error bar down to zero has no end on a log axis
     low = np.maximum(spectrum.lower[index - 1], least)
-    axes.fill_between(index, low, spectrum.upper[index - 1], color=colour, alpha=0.2, linewidth=0, zorder=1.5)
+    axes.fill_between(
+        index, low, spectrum.upper[index - 1], color=colour, alpha=BAND, linewidth=0, zorder=1.5
+    )
 
 
 def _mark_last(
-    axes: Axes, index: NDArray[np.int64], values: NDArray[np.float64], colour: str, marker: str, size: float
+    axes: Axes, index: NDArray[np.int64], values: NDArray[np.float64], colour: str, look: dict[str, Any]
 ) -> None:
-    axes.plot(
-        index[-1:], values[-1:], color=colour, marker=marker, markersize=size, markeredgewidth=1.5, zorder=3
-    )
+    axes.plot(index[-1:], values[-1:], color=colour, markeredgewidth=1.5, zorder=3, **look)
 
 
 def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = False) -> None:
@@ -160,12 +163,10 @@ def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = Fal
     axes.axhline(spectrum.floor, color=colour, linewidth=0.8, alpha=FAINT, zorder=1.0)
     # The axes are still linear here, so that small numbers seem to lie inside: make room for this one.
     axes.update_datalim([(1.0, spectrum.floor)], updatex=False)
-    count = len(spectrum.eigenvalues)
-    if hatch and spectrum.singular and spectrum.rank:
-        count = spectrum.rank.at_most  # beyond it all are zero
-    if hatch and spectrum.resolved < count:
+    if hatch and hatched(spectrum):
+        last = _last_unresolved(spectrum)
         axes.fill_between(
-            [max(spectrum.resolved, 1), count if count > 1 else 1.5],
+            [max(spectrum.resolved, 1), last if last > 1 else 1.5],
             [spectrum.floor, spectrum.floor],
             spectrum.floor / 30,
             facecolor="none",
@@ -175,6 +176,18 @@ def draw_floor(axes: Axes, spectrum: Spectrum, colour: str, *, hatch: bool = Fal
             linewidth=0,
             zorder=0.9,
         )
+
+
+def hatched(spectrum: Spectrum) -> bool:
+    """Return whether there are eigenvalues for `draw_floor` to hatch: neither resolved nor exactly zero."""
+    return spectrum.floor > 0 and spectrum.resolved < _last_unresolved(spectrum)
+
+
+def _last_unresolved(spectrum: Spectrum) -> int:
+    """Return the index beyond which no eigenvalue was computed, or all are known to be zero."""
+    if spectrum.singular and spectrum.rank:
+        return spectrum.rank.at_most
+    return len(spectrum.eigenvalues)
 
 
 def draw_run(
@@ -248,22 +261,38 @@ def in_data(axes: Axes) -> list[Line2D]:
     return [line for line in drawn(axes) if line.get_transform() == axes.transData]
 
 
+def placed(axes: Axes) -> list[Line2D]:
+    """Return the lines whose places along x are numbers: those of `in_data`, and marks at an edge."""
+    return [
+        line for line in drawn(axes) if line.get_transform().contains_branch_seperately(axes.transData)[0]
+    ]
+
+
 def drawn(axes: Axes) -> list[Line2D]:
     """Return the lines that can be seen: not those that are entries of the legend alone."""
     return [line for line in axes.lines if len(np.asarray(line.get_xdata()))]
 
 
+def say(axes: Axes, note: str, *, holds: bool) -> bool:
+    """Write a note into a panel if it holds, and remove an earlier one; return whether there was one."""
+    earlier = [text for text in axes.texts if text.get_text() == note]
+    for text in earlier:
+        text.remove()
+    if holds:
+        axes.text(0.5, 0.75, note, transform=axes.transAxes, ha="center", color=GREY)
+    return bool(earlier)
+
+
 def _say_unresolved(axes: Axes) -> None:
     """Write a note into a panel that has no curve; set the scale if no other panel shares it."""
-    for note in [note for note in axes.texts if note.get_text() == _NO_CURVE]:
-        note.remove()
-    if in_data(axes):
+    empty = not in_data(axes)
+    say(axes, _NO_CURVE, holds=empty)
+    if not empty:
         return
     if not any(map(in_data, axes.get_shared_y_axes().get_siblings(axes))):
         heights = [float(np.asarray(line.get_ydata())[0]) for line in drawn(axes)]
         floors = [height for height in heights if height > 0] or [1.0]
         axes.set_ylim(min(floors) / 1e3, max(floors) * 1e3, auto=None)
-    axes.text(0.5, 0.75, _NO_CURVE, transform=axes.transAxes, ha="center", color=GREY)
 
 
 def _without_doctype(svg: bytes) -> bytes:

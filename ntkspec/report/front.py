@@ -12,7 +12,7 @@ from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, when_last
 from ntkspec.report.summary import ComparisonTable, comparison_table, singular_baseline
 
-_NO_NUMBER = (words.UNRESOLVED, words.NOT_COMPUTED, words.REFERENCE, "-")  # how cells without a number begin
+_NO_NUMBER = (words.UNRESOLVED, words.NOT_COMPUTED, words.REFERENCE)  # how cells without a number begin
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Column:
     @property
     def dim(self) -> tuple[bool, ...]:
         """Return for each cell whether it has no number."""
-        return tuple(cell.startswith(_NO_NUMBER) for cell in self.cells)
+        return tuple(cell == "-" or cell.startswith(_NO_NUMBER) for cell in self.cells)
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,12 @@ def without_grid(run: StyledRun) -> str:
         place = rest.resolved - 1
         whole, left = (words.sci(float(spectrum.eigenvalues[place])) for spectrum in (total, rest))
         which = f"eigenvalue {place + 1:,} of {rest.size:,}"
-        none = "are exactly zero" if rest.singular else "cannot be told from zero"
-        beyond = f", and those after it {none}"
+        known_zero = rest.size - rest.rank.at_most if rest.singular and rest.rank else 0
+        beyond = ", and those after it cannot be told from zero"
+        if known_zero == rest.size - rest.resolved:
+            beyond = ", and those after it are exactly zero"
+        elif known_zero:
+            beyond += f", of which the last {known_zero:,} are exactly zero"
     return f"Without its grid's gradients {which} goes from {whole} to {left}{beyond}."
 
 
@@ -252,10 +256,12 @@ def _target(runs: Sequence[StyledRun], scores: Scores) -> str:
 
 
 def _one_target(runs: Sequence[StyledRun]) -> bool:
-    """Return whether all runs learnt the same target, judged by the pictures or names in the files."""
+    """Return whether all runs learnt the same target, judged by the pictures in the files, else by names."""
     truths = [run.run.truth for run in runs if run.run.truth is not None]
-    named = {name for run in runs if run.run.truth is None and (name := data_name(run.run))}
-    return all(np.array_equal(truth, truths[0]) for truth in truths) and len(named) < 2
+    same = all(np.array_equal(truth, truths[0]) for truth in truths)
+    if len(truths) == len(runs):
+        return same
+    return same and len({name for run in runs if (name := data_name(run.run))}) < 2
 
 
 def _task(run: StyledRun) -> Mapping[str, object]:

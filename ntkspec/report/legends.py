@@ -9,7 +9,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from ntkspec.report.curves import FAINT, GREY, STAGE_DASHES, STAGE_WIDTHS, sign_of, text
+from ntkspec.report.curves import (
+    BAND,
+    BAR,
+    CROSS,
+    FAINT,
+    GREY,
+    STAGE_DASHES,
+    STAGE_WIDTHS,
+    hatched,
+    sign_of,
+    text,
+)
 from ntkspec.report.records import Report
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, stages
 from ntkspec.spectral.eigenvalues import Spectrum
@@ -57,14 +68,15 @@ def mark_handles(
         hatch: whether the region of unresolved eigenvalues is hatched.
         floor: text of the floor's entry; "": none is drawn.
     """
-    handles: list[Line2D | Patch] = [mark(floor, linewidth=0.8, alpha=FAINT)] if floor else []
-    if floor and hatch and any(spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
+    floors = floor and any(spectrum.floor > 0 for spectrum in spectra)
+    handles: list[Line2D | Patch] = [mark(floor, linewidth=0.8, alpha=FAINT)] if floors else []
+    if floor and hatch and any(map(hatched, spectra)):
         handles.append(_swatch("unresolved", facecolor="none", edgecolor=GREY, hatch="//////"))
     if any(0 < spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
-        handles.append(mark("last resolved value", marker="x", linestyle="none", markersize=5.5))
-        handles.append(_swatch("stated error", color=GREY, alpha=0.2))
+        handles.append(mark("last resolved value", linestyle="none", **CROSS))
+        handles.append(_swatch("stated error", color=GREY, alpha=BAND))
     if any(not spectrum.complete for spectrum in spectra):
-        handles.append(mark("last computed value", marker="|", linestyle="none", markersize=9))
+        handles.append(mark("last computed value", linestyle="none", **BAR))
     return handles
 
 

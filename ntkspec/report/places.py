@@ -27,7 +27,7 @@ class Places:
     overwrite: bool = False  # a report that somebody added to is replaced, too, and what was added stays
 
     def check(self, inputs: Sequence[Path]) -> None:
-        """Raise `OutputError` if a path cannot be written, or conflicts with another one or an input."""
+        """Raise `OutputError` if a path cannot be written, or two conflict, or the folder and an input."""
         check_folder(self.folder, overwrite=self.overwrite)
         folder = resolved(self.folder)
         for path in inputs:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
+from ntkspec.qualities import quality_of
 from ntkspec.report import words
 from ntkspec.report.moments import Moment, by_step, few, moments
 from ntkspec.report.names import kernel_names
@@ -16,12 +18,15 @@ from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, styled_run
 from ntkspec.report.themes import INK, PAPER
 from ntkspec.report.thinning import thinned
 from ntkspec.report.through_training import (
-    Quantity,
+    QUANTITIES,
     StepAxis,
     Value,
+    drawn_metrics,
     has_training,
     history,
     kernels_of,
+    log_beyond,
+    metric_course,
     steps_of,
 )
 from ntkspec.report.to_json import plain
@@ -36,6 +41,12 @@ _ALIGNED = ("alignment", "residual")
 _MANY = 1.4  # width of the curve of one of many snapshots
 _DASHES: dict[Stage, str] = {"init": "dot", "mid": "dash", "end": "solid"}
 _WIDTHS: dict[Stage, float] = {"init": 1.0, "mid": 1.6, "end": 2.2}
+_TITLES: dict[str, str] = {
+    "lambda_max": "largest eigenvalue λ<sub>max</sub>",
+    "lambda_min": "smallest eigenvalue λ<sub>min</sub>",
+    "effective_rank": "effective rank",
+    "kernel_distance": "kernel distance from the first snapshot",
+}
 
 
 def plot_data(report: Report) -> dict[str, Any]:
@@ -191,10 +202,15 @@ def _curve(spectrum: Spectrum, points: int, look: Mapping[str, object]) -> dict[
 
 
 def _training(report: Report) -> dict[str, object]:
-    """Return every kernel at every snapshot, against the step; runs in the order of the others."""
-    axis, order = StepAxis.of(steps_of(report)), kernels_of(report)
+    """Return every kernel at every snapshot, and metrics, against the step; runs in the order of the others.
+
+    Each quantity of a kernel has a panel, then each metric; a run has its metrics in the same order.
+    """
+    axis, order, metrics = StepAxis.of(steps_of(report)), kernels_of(report), drawn_metrics(report)
     return {
+        "panels": [_panel(quantity) for quantity in (*QUANTITIES, *metrics)],
         "ticks": axis.ticks(steps_of(report)),
+        "metrics": [[_metric(styled, name, axis) for name in metrics] for styled in styled_runs(report)],
         "runs": [
             {
                 str(order.index(kernel)): _series(styled, kernel, axis)
@@ -206,14 +222,36 @@ def _training(report: Report) -> dict[str, object]:
     }
 
 
+def _panel(quantity: str) -> dict[str, object]:
+    beyond, title = log_beyond(quantity), html.escape(words.clean(quality_of(quantity).axis_title, 40))
+    return {
+        "title": _TITLES.get(quantity, title),
+        "log_beyond": beyond if math.isfinite(beyond) else None,
+        "from_zero": quantity == "kernel_distance",
+    }
+
+
 def _series(styled: StyledRun, kernel: str, axis: StepAxis) -> dict[str, object]:
     course = history(styled.run, kernel)
     return {
         "at": [axis.position(moment.step) for moment in course],
-        "head": [f"{html.escape(moment.name)}, step {moment.step}" for moment in course],
+        "head": [_head(moment.name, moment.step) for moment in course],
         "floor": [None if moment.floor is None else plain(float(moment.floor)) for moment in course],
-        "values": [_values([moment.value(quantity) for moment in course]) for quantity in get_args(Quantity)],
+        "values": [_values([moment.value(quantity) for moment in course]) for quantity in QUANTITIES],
     }
+
+
+def _metric(styled: StyledRun, name: str, axis: StepAxis) -> dict[str, object]:
+    course = metric_course(styled.run, name)
+    return {
+        "at": [axis.position(point.step) for _, point in course],
+        "head": [_head(words.snapshot_name(styled.run, snap, 40), snap.step) for snap, _ in course],
+        "values": [_values([point.value for _, point in course])],
+    }
+
+
+def _head(name: str, step: int) -> str:
+    return f"{html.escape(name)}, step {step}"
 
 
 def _values(values: Sequence[Value]) -> dict[str, list[object]]:

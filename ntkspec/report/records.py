@@ -1,6 +1,7 @@
 """Define the records of a report, from which terminal output, JSON, CSV, figures and page are made.
 
-report.json has the structure of these records, without pictures and eigenvectors; `read_report` reads it.
+report.json has the structure of these records, without pictures and eigenvectors, and
+`ntkspec.read_report` reads it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkspec.counts import as_index
 from ntkspec.display import NotAnArray, digits, html_table, listed
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.frames import data_frame
@@ -201,8 +203,9 @@ class Report(NotAnArray):
         labels = [run.label for run in self.runs]
         if key in labels:
             return self.runs[labels.index(str(key))]
-        if isinstance(key, int) and not isinstance(key, bool) and -len(labels) <= key < len(labels):
-            return self.runs[key]
+        place = as_index(key)
+        if place is not None and -len(labels) <= place < len(labels):
+            return self.runs[place]
         raise not_one_of("run of the report", key, labels)
 
     def __iter__(self) -> Iterator[RunReport]:

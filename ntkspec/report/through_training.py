@@ -1,20 +1,25 @@
-"""Collect what is drawn against the training step: lambda_max, lambda_min, effective rank, distance."""
+"""Collect what is drawn against the training step: four quantities of a kernel, and metrics."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from ntkspec.qualities import quality_of
 from ntkspec.report import words
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.eigenvalues import Spectrum
 
 Quantity = Literal["lambda_max", "lambda_min", "effective_rank", "kernel_distance"]
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 
 _WIDE = 30.0  # ratio of last to first step from which steps may be shown on a log axis
 GAP = 0.35  # decades between step 0 and the first one after it, on an axis that has no zero
+_MOST_METRICS = 6  # that have a panel in the figure
+_NARROW = 5.0  # largest over least number, below which a log axis has too few numbers on it
+_NARROW_METRIC = 100.0  # the same of metrics, which most readers expect on a linear axis
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,17 @@ class StepAxis:
         return math.log10(step) if step else math.log10(self.first) - GAP
 
     def ticks(self, steps: Iterable[int]) -> list[tuple[float, str]]:
-        """Return positions and labels on a log axis: 0, if it is among the steps, and powers of ten."""
+        """Return positions and labels on a log axis: 0, if it is among the steps, and powers of ten.
+
+        Example:
+            >>> StepAxis.of([0, 3, 4, 5, 300]).ticks([0, 3, 4, 5, 300])[1:]
+            [(1.0, '10'), (2.0, '100')]
+        """
         if self.first is None:
             return []
         steps = [*steps]
         powers = range(math.floor(math.log10(self.first)), math.ceil(math.log10(max(steps))) + 1)
-        inside = [10**k for k in powers if self.first <= 10**k <= max(steps) or len(powers) < 3]
+        inside = [10**k for k in powers if self.first <= 10**k <= max(steps)]
         return [(self.position(step), f"{step:,}") for step in ([0] if 0 in steps else []) + inside]
 
 
@@ -107,18 +117,61 @@ def history(run: RunReport, kernel: str) -> tuple[Moment, ...]:
     return tuple(_moment(run, snapshot, kernel) for snapshot in run.snapshots if kernel in snapshot.spectra)
 
 
-def course(moments: Iterable[Moment], quantity: Quantity) -> tuple[Point, ...]:
-    """Return a quantity of a kernel at every snapshot, that of lambda_min with its floor."""
+def course(run: RunReport, quantity: str, kernel: str = "total") -> tuple[Point, ...]:
+    """Return a quantity of a kernel, or a metric, at every snapshot of a run that has it, in order of step.
+
+    Points of lambda_min have the floor. A metric that is not finite is no number.
+
+    Args:
+        quantity: a `Quantity`, or the name of a metric.
+    """
+    for name in QUANTITIES:
+        if name == quantity:
+            return tuple(
+                Point(moment.step, moment.value(name), moment.floor if name == "lambda_min" else None)
+                for moment in history(run, kernel)
+            )
+    return tuple(point for _, point in metric_course(run, quantity))
+
+
+def metric_course(run: RunReport, name: str) -> tuple[tuple[SnapshotReport, Point], ...]:
+    """Return each snapshot of a run that has a metric, with the metric's value there."""
     return tuple(
-        Point(moment.step, moment.value(quantity), moment.floor if quantity == "lambda_min" else None)
-        for moment in moments
+        (snapshot, Point(snapshot.step, _metric(name, snapshot.metrics[name])))
+        for snapshot in run.snapshots
+        if name in snapshot.metrics
     )
 
 
-def metric_course(run: RunReport, name: str) -> tuple[Point, ...]:
-    """Return a metric of a run at every snapshot that has it; one that is not finite is no number."""
-    found = ((snap.step, snap.metrics[name]) for snap in run.snapshots if name in snap.metrics)
-    return tuple(Point(step, Value(value if math.isfinite(value) else None)) for step, value in found)
+def metrics_of(report: Report) -> tuple[str, ...]:
+    """Return the names of all metrics in the order in which they come up, but for names of a `Quantity`."""
+    names = (name for run in report.runs for snapshot in run.snapshots for name in snapshot.metrics)
+    return tuple(name for name in dict.fromkeys(names) if name not in QUANTITIES)
+
+
+def drawn_metrics(report: Report) -> tuple[str, ...]:
+    """Return the metrics that have a panel: the first six of which some run has two numbers or more."""
+
+    def has_course(run: RunReport, name: str) -> bool:
+        return sum(point.value.number is not None for point in course(run, name)) > 1
+
+    several = (name for name in metrics_of(report) if any(has_course(run, name) for run in report.runs))
+    return tuple(several)[:_MOST_METRICS]
+
+
+def log_beyond(quantity: str) -> float:
+    """Return the ratio of largest to least number from which an axis is logarithmic; infinite: it never is.
+
+    Args:
+        quantity: a `Quantity`, or the name of a metric.
+
+    Example:
+        >>> log_beyond("lambda_min"), log_beyond("loss"), log_beyond("psnr_db")
+        (5.0, 100.0, inf)
+    """
+    if quantity in QUANTITIES:
+        return math.inf if quantity == "kernel_distance" else _NARROW
+    return _NARROW_METRIC if quality_of(quantity).decades else math.inf
 
 
 def kernels_of(report: Report) -> tuple[str, ...]:
@@ -143,6 +196,10 @@ def _moment(run: RunReport, snapshot: SnapshotReport, kernel: str) -> Moment:
             said=words.distance(snapshot, kernel),
         ),
     )
+
+
+def _metric(name: str, value: float) -> Value:
+    return Value(value if math.isfinite(value) else None, said=quality_of(name).show(value))
 
 
 def _lambda_max(spectrum: Spectrum) -> Value:

@@ -65,8 +65,8 @@ class Spectrum(Eigenvalues, NotAnArray):
     def to_frame(self) -> DataFrame:
         """Return a pandas data frame with a row for each eigenvalue, and the columns of spectra.csv.
 
-        `eigenvalue` is a number to quote where `resolved` is True, and zero where `zero` is. Where both are
-        False the eigenvalue lies somewhere in [0, floor], and the computed value is noise.
+        The column eigenvalue is a number to quote where resolved is True, and zero where zero is. Where both
+        are False the eigenvalue lies somewhere in [0, floor], and the computed value is noise.
 
         Raises:
             NotInstalledError: there is no pandas.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
+from ntkspec.counts import as_index
 from ntkspec.display import listed
 from ntkspec.errors import UsageError, shown
 
@@ -22,6 +22,7 @@ class Labelled(Protocol):
 
 
 S = TypeVar("S", bound=Labelled)
+_DIGITS = 20  # of a step, which run files hold in 64 bits
 
 
 def by_key(snapshots: Sequence[S], key: str | int, where: str) -> S:
@@ -59,8 +60,5 @@ def by_key(snapshots: Sequence[S], key: str | int, where: str) -> S:
 def _step(key: Any) -> int | None:
     """Return a key as a step, or None if it is no whole number."""
     if isinstance(key, str):
-        return int(key) if key.isascii() and key.isdigit() else None
-    try:
-        return None if isinstance(key, bool) else operator.index(key)  # of NumPy's integers, too
-    except TypeError:
-        return None
+        return int(key) if key.isascii() and key.isdigit() and len(key) < _DIGITS else None
+    return as_index(key)

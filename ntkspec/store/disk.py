@@ -10,26 +10,22 @@ from pathlib import Path
 
 import h5py
 
-from ntkspec._io import allocate, first_line, take_lock
+from ntkspec._io import allocate, first_line, release_lock, take_lock
 from ntkspec.errors import OutputError, UsageError
 
 LOCKING = "HDF5_USE_FILE_LOCKING"  # an environment variable, which HDF5 obeys rather than the program
 OVERHEAD_BYTES = 2**20  # groups, attributes and chunk indices of a snapshot
 
 
-def check_writable(path: Path, *, overwrite: bool, resume: bool = False) -> None:
-    """Raise `OutputError` unless a file can be created at `path`, or replaced there if `overwrite`.
-
-    Args:
-        resume: whether an unfinished file was asked for, so that the error can say that this one is finished.
-    """
+def check_writable(path: Path, *, overwrite: bool) -> None:
+    """Raise `OutputError` unless a file can be created at `path`, or replaced there if `overwrite`."""
     if path.is_dir():
         raise OutputError(str(path), expected="a file name", got="a folder", remedy="name a file in it")
     if path.exists() and not overwrite:
         raise OutputError(
             str(path),
             expected="a new file",
-            got="one that is finished, with nothing to resume" if resume else "one that exists",
+            got="one that exists",
             remedy="choose another name, or replace it by --overwrite=True",
         )
     folder = path.parent
@@ -71,15 +67,22 @@ def open_hdf5(path: Path, mode: str) -> h5py.File:
         ) from None
 
 
+def close_hdf5(file: h5py.File) -> None:
+    """Close a file that was written, and release its lock for processes that were forked meanwhile, too."""
+    file.flush()
+    release_lock(file.id.get_vfd_handle())
+    file.close()
+
+
 def _lockless(error: OSError) -> bool:
     """Return whether an HDF5 error means that the file system has no locks, not that the file is locked."""
     return "unable to lock file" in str(error) and not isinstance(error, BlockingIOError)
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process is writing this file, judged by HDF5's lock on it; the content is not read."""
+    """Return whether a process has this file open, judged by HDF5's lock on it; the content is not read."""
     with contextlib.suppress(OSError), path.open("rb") as handle:
-        for shared in (False, True):  # over a network, a file that was opened to read gets only the latter
+        for shared in (False, True):  # over a network, a file opened to read gets only the latter
             free = take_lock(handle.fileno(), shared=shared)
             if free is not None:
                 return not free

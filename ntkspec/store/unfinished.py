@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -14,23 +15,49 @@ import numpy as np
 from ntkspec import sandbox
 from ntkspec._io import first_line
 from ntkspec.errors import OutputError, RunFileError, UsageError, shown
-from ntkspec.store import digest, schema
+from ntkspec.store import checks, digest, schema
 from ntkspec.store.checks import AnyArray
 from ntkspec.store.disk import is_locked, open_hdf5, reserve
 from ntkspec.store.reader import open_run
 
 
-def is_interrupted(path: Path) -> bool:
-    """Return whether a finished run file is marked as interrupted; it is read in another process first."""
+def is_complete(path: Path) -> bool | None:
+    """Return whether a run file is marked as complete, not as interrupted; None if there is none to read.
+
+    The file may be damaged, so another process reads it first.
+    """
     with contextlib.suppress(RunFileError), open_run(path, trial=True) as run:
-        return not run.complete
-    return False
+        return run.complete
+    return None
 
 
-def check_unfinished(part: Path, *, overwrite: bool) -> None:
+def check_resumable(path: Path, part: Path, *, complete: bool) -> None:
+    """Raise `OutputError` if the run to resume is complete, or if two files have it."""
+    if path.exists() and part.exists():
+        raise OutputError(
+            str(path),
+            expected="one file to resume",
+            got=f"a file of this name, and the unfinished {part.name} beside it",
+            remedy="resume=True with overwrite=True continues the latter and replaces the former at the end",
+        )
+    if complete:
+        raise OutputError(
+            str(path),
+            expected="an unfinished run file",
+            got="one that is finished, with nothing to resume",
+            remedy="choose another name, or replace it by overwrite=True",
+        )
+
+
+def check_unfinished(part: Path, *, overwrite: bool, resumable: bool = False) -> None:
     """Raise `OutputError` if a killed writer left complete snapshots in `part`, unless they may be replaced.
 
     The file may be damaged, so another process reads it first.
+
+    Args:
+        part: the unfinished file, which need not exist.
+        overwrite: whether it may be replaced.
+        resumable: whether the caller could continue it by resume=True, for the message.
     """
     if overwrite or not os.path.exists(part):  # Path raises at long names
         return
@@ -40,23 +67,29 @@ def check_unfinished(part: Path, *, overwrite: bool) -> None:
             str(part),
             expected="no unfinished run file",
             got=f"one with {count} complete snapshot{'s' * (count != 1)}",
-            remedy="continue it by resume=True, overwrite it, or move it away",
+            remedy="continue it by resume=True, " * resumable
+            + "replace it by --overwrite=True, or move it away",
         )
 
 
 def clear(part: Path, fresh: Path) -> None:
-    """Remove what an earlier writer left; raise `OutputError` if another one is writing now."""
+    """Remove what an earlier writer left; raise `OutputError` if a process has it open."""
     if not part.exists():
         return
+    _require_closed(part)
+    part.unlink()
+    fresh.unlink(missing_ok=True)
+
+
+def _require_closed(part: Path) -> None:
+    """Raise `OutputError` if a process has the file open: another writer, or a reader."""
     if is_locked(part):
         raise OutputError(
             str(part),
-            expected="no other writer",
-            got="one at work on this file",
+            expected="a file that no other writer or reader has open",
+            got="one that is open",
             remedy="close it, in this session perhaps, wait for it, or choose another name",
         )
-    part.unlink()
-    fresh.unlink(missing_ok=True)
 
 
 def take_back(path: Path, part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.File:
@@ -64,6 +97,7 @@ def take_back(path: Path, part: Path, fresh: Path, samples: Mapping[str, AnyArra
 
     After an error it has its name again.
     """
+    _require_closed(path)
     os.replace(path, part)
     try:
         return reopen(part, fresh, samples)
@@ -82,6 +116,7 @@ def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.Fil
 
     Raises:
         UsageError: the file is damaged, a link, or has other samples.
+        OutputError: a process has it open.
     """
     if part.is_symlink():
         raise UsageError(
@@ -90,6 +125,7 @@ def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.Fil
             got="a link",
             remedy="delete it, or give overwrite in place of resume",
         )
+    _require_closed(part)
     size = part.stat().st_size
     seconds = sandbox.SECONDS + min(size // 2**21, 60)
     sandbox.try_out(part, "resume", partial(_try, part), max(size, 2**28), seconds)
@@ -109,13 +145,26 @@ def reopen(part: Path, fresh: Path, samples: Mapping[str, AnyArray]) -> h5py.Fil
     return file
 
 
-def kept(file: h5py.File, given: Mapping[str, str]) -> tuple[str, ...]:
-    """Return a line for each attribute of a resumed file that differs from the one given; "" is none."""
-    stored = {name: str(file.attrs.get(name, "")) for name in given}
+def kept(file: h5py.File, label: str, config: str) -> tuple[str, ...]:
+    """Return a line for the label and for each entry of the config that a resumed file has otherwise.
+
+    Args:
+        file: the file.
+        label: that was given; "" if none was.
+        config: that was given, as JSON; without entries if none was.
+    """
+    given, stored, stored_label = json.loads(config), {}, str(file.attrs.get("label", ""))
+    with contextlib.suppress(RunFileError):  # its readers will say so
+        stored = checks.json_attribute(file, "config", str(file.filename), dict)
+    names = {**given, **stored} if given else ()
+    entries = [
+        ("label", stored_label, label or stored_label),
+        *((f"config, {name}", stored.get(name), given.get(name)) for name in names),
+    ]
     return tuple(
-        f"{name}: the file that is resumed keeps {shown(stored[name])}, not {shown(text)}"
-        for name, text in given.items()
-        if text and text != stored[name]
+        f"{name}: the file that is resumed keeps {shown(before)}, not {shown(now)}"
+        for name, before, now in entries
+        if before != now
     )
 
 

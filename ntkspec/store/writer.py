@@ -11,28 +11,34 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec._io import wait_for_disk
-from ntkspec._version import PRODUCER
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.memory import budget_bytes
 from ntkspec.store import digest, schema
+from ntkspec.store.begin import begin
 from ntkspec.store.checks import AnyArray, Floats
-from ntkspec.store.disk import check_writable, open_hdf5, reserve, writing
+from ntkspec.store.disk import check_writable, close_hdf5, writing
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
-from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, create_dataset, has_pairs
+from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, has_pairs
 from ntkspec.store.texts import check_label, check_name, to_json
-from ntkspec.store.unfinished import check_unfinished, clear, is_interrupted, kept, reopen, take_back
+from ntkspec.store.unfinished import (
+    check_resumable,
+    check_unfinished,
+    clear,
+    is_complete,
+    kept,
+    reopen,
+    take_back,
+)
 
 
 class RunWriter:
@@ -47,8 +53,8 @@ class RunWriter:
         config: JSON-able mapping, free form.
         overwrite: replace an existing file, at the end, and snapshots that a killed writer left.
         resume: continue `<path>.part`, or a file that `finish` marked as interrupted, if there is one; its
-            samples must be the same. It may be damaged, so another process reads it first, as with the option
-            `trial` of `ntkspec.open_run`. It keeps its label and config.
+            samples must be the same. It may be damaged, so another process reads it first, as with trial=True
+            of `ntkspec.open_run`. It keeps its label and config.
 
     Raises:
         OutputError: the file exists, a killed writer left complete snapshots in `<path>.part`, the folder is
@@ -84,10 +90,12 @@ class RunWriter:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + schema.PART)
         self._fresh = self.path.with_name(self.part.name + ".new")  # while `part` is copied
-        # Whether a file that has its name is continued.
-        self._taken_back = resume and not self.part.exists() and is_interrupted(self.path)
-        check_writable(self.path, overwrite=overwrite or self._taken_back, resume=resume)
-        check_unfinished(self.part, overwrite=overwrite or resume)
+        complete = is_complete(self.path) if resume and not self.part.exists() else None
+        self._taken_back = complete is False  # a file that has its name is continued
+        if resume and not overwrite and not self._taken_back:
+            check_resumable(self.path, self.part, complete=complete is True)
+        check_writable(self.path, overwrite=overwrite or self._taken_back)
+        check_unfinished(self.part, overwrite=overwrite or resume, resumable=True)
         label, described = check_label(label, "label of the run"), to_json(config or {}, "config")
         samples = {
             schema.INPUTS: check_floats(inputs, "inputs", 2),
@@ -113,39 +121,10 @@ class RunWriter:
             elif self._taken_back:
                 self._file = take_back(self.path, self.part, self._fresh, self._samples)
             else:
-                self._file = self._create(label, described)
+                clear(self.part, self._fresh)
+                self._file = begin(self.part, self._samples, label, described)
                 return
-        self.notes = kept(self._file, {"label": label, "config": described if config else ""})
-
-    def _create(self, label: str, config: str) -> h5py.File:
-        """Begin the file: its attributes and its samples."""
-        attributes = {
-            "format": schema.FORMAT,
-            "version": schema.VERSION,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "producer": PRODUCER,
-            "label": label,
-            "config": config,
-            "complete": False,
-        }
-        clear(self.part, self._fresh)
-        reserve(self.part, sum(array.nbytes for array in self._samples.values()))
-        try:
-            file = open_hdf5(self.part, "x")
-            file.attrs.update(attributes)
-            self._write_samples(file)
-            file.create_group(schema.SNAPSHOTS)
-            file.flush()
-        except BaseException:  # also at Ctrl-C, since nobody will call `abandon`
-            self.part.unlink(missing_ok=True)
-            raise
-        return file
-
-    def _write_samples(self, file: h5py.File) -> None:
-        for name, array in self._samples.items():
-            data = create_dataset(file.require_group(schema.SAMPLES), name, array.shape, array.dtype)
-            data[...] = array
-            data.attrs[digest.CRC] = np.uint32(digest.crc32(array))
+        self.notes = kept(self._file, label, described)
 
     @property
     def complete_snapshots(self) -> tuple[str, ...]:
@@ -228,6 +207,31 @@ class RunWriter:
             group.attrs[digest.DIGEST] = digest.snapshot_digest(group, str(self.part))
             self._file.flush()
 
+    def merge(self, id: str) -> str | None:
+        """Remove a complete snapshot if another one of its step holds the same numbers, by their checksums.
+
+        The other one then gets its label and its metrics.
+
+        Returns:
+            The id of the other snapshot; None if there is none.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        snapshots, where = self._file[schema.SNAPSHOTS], str(self.part)
+        step, numbers = snapshots[id].attrs["step"], digest.numbers_digest(snapshots[id], where)
+        for name in self.complete_snapshots:
+            other = snapshots[name]
+            if name == id or other.attrs["step"] != step or digest.numbers_digest(other, where) != numbers:
+                continue
+            now = self.read(id)
+            self.relabel(name, now.label, {**self.read(name).metrics, **now.metrics})
+            with writing(self.path):
+                del snapshots[id]  # its room in the file is free when that is closed
+                self._file.flush()
+            return name
+        return None
+
     def picture(self, name: str, pixels: NDArray[np.uint8]) -> None:
         """Store a picture that travels with the run; one of the same name is replaced.
 
@@ -262,19 +266,26 @@ class RunWriter:
             self.abandon()
 
     def finish(self, *, interrupted: bool = False) -> None:
-        """Give the file its final name, and mark it complete unless what it records was interrupted."""
+        """Give the file its final name, and mark it complete unless what it records was interrupted.
+
+        After an `OutputError` it can be called again.
+        """
         with writing(self.path):
-            # Pairs may be gone with a snapshot that was removed.
-            paired = any(has_pairs(self._file[schema.SNAPSHOTS][name]) for name in self.complete_snapshots)
-            self._file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
-            self._file.attrs[digest.DIGEST] = self._digest()
-            self._file.flush()
-            self._file.attrs["complete"] = not interrupted
-            self._file.flush()
-            self._file.close()
+            if self._file:  # else an earlier call closed it
+                self._seal(interrupted=interrupted)
+                close_hdf5(self._file)
             with self.part.open("rb+") as handle:
                 wait_for_disk(handle.fileno())
             os.replace(self.part, self.path)
+
+    def _seal(self, *, interrupted: bool) -> None:
+        """Write the attributes that are known at the end."""
+        # Pairs may be gone with a snapshot that was removed.
+        paired = any(has_pairs(self._file[schema.SNAPSHOTS][name]) for name in self.complete_snapshots)
+        self._file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
+        self._file.attrs[digest.DIGEST] = self._digest()
+        self._file.flush()
+        self._file.attrs["complete"] = not interrupted
 
     def _digest(self) -> str:
         snapshots, where = self._file[schema.SNAPSHOTS], str(self.part)
@@ -293,6 +304,6 @@ class RunWriter:
                 return
             worth_keeping = bool(self.complete_snapshots)
         with contextlib.suppress(Exception):
-            self._file.close()
+            close_hdf5(self._file)
         if not worth_keeping:
             self.part.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from export_zoo import build, inputs
 from torch import Tensor, nn
 
 from ntkspec.errors import MemoryBudgetError
@@ -134,3 +135,14 @@ def test_a_device_that_is_full_is_no_reason_for_dense_blocks(monkeypatch: Any) -
         "model: expected enough memory for a pass through it, got CUDA out of memory. Tried to allocate "
         "2.00 GiB.; free memory, or give a smaller memory budget"
     )
+
+
+@pytest.mark.parametrize("name", ["relu", "hashed multigrid", "layer used twice"])
+def test_the_default_device_is_the_callers_alone(name: str) -> None:
+    """`torch.set_default_device("cuda")` puts new tensors there; "meta" is another device that all have."""
+    model = build(name)
+    x = inputs().numpy()
+    expected = jacobian(model, x).to_dense()
+    with torch.device("meta"):
+        found = jacobian(model, x).to_dense()
+    np.testing.assert_array_equal(found, expected)

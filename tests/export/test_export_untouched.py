@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from export_zoo import ZOO, build, inputs
@@ -48,12 +50,12 @@ def test_the_model_is_left_as_it_was(name: str) -> None:
     model = build(name).train()
     if name not in ("half", "bfloat16"):
         model(inputs().float()).square().mean().backward()
-    before, random = _state(model), torch.get_rng_state()
+    before, random_state = _state(model), torch.get_rng_state()
     jacobian(model, inputs())
     after = _state(model)
     for what in before:
         assert _same(before[what], after[what]), what
-    assert torch.equal(random, torch.get_rng_state())
+    assert torch.equal(random_state, torch.get_rng_state())
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
 
@@ -107,11 +109,26 @@ def test_random_numbers_drawn_in_forward_are_given_back() -> None:
             self.linear = nn.Linear(2, 1)
 
         def forward(self, x: Tensor) -> Tensor:
-            torch.rand(3)
+            draw()  # such as whether to leave out a layer, which then counts in training alone
             out: Tensor = self.linear(x)
             return out
 
-    model = Draws()
-    random = torch.get_rng_state()
+    def draw() -> tuple[float, float, float]:
+        return torch.rand(1).item(), np.random.random(), random.random()  # noqa: NPY002  # what models do
+
+    model, before = Draws(), (torch.get_rng_state(), np.random.get_state(), random.getstate())  # noqa: NPY002
+    expected = draw()
+    torch.set_rng_state(before[0])
+    np.random.set_state(before[1])  # noqa: NPY002
+    random.setstate(before[2])
     jacobian(model, inputs())
-    assert torch.equal(random, torch.get_rng_state())
+    assert draw() == expected
+
+
+@pytest.mark.parametrize("name", ["tanh", "layer norm", "hashed multigrid"])
+def test_hooks_that_compress_what_is_saved_do_not_count(name: str) -> None:
+    """As they save memory in training; the Jacobian is the function's own."""
+    expected = jacobian(build(name), inputs()).to_dense()
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: x.float(), lambda x: x.double()):
+        found = jacobian(build(name), inputs()).to_dense()
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-14)

@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,7 @@ def test_calls_in_jumps_and_calls_that_are_not_due() -> None:
         256,
         320,
     ]
+    assert Schedule.of(np.array(100)) == Schedule.of(torch.tensor(100)) == hundreds
     assert hundreds.count(0) is None
     assert [listed.count(first) for first in (0, 5, 6, 40, 99)] == [4, 3, 3, 1, 1]
     for every in (0, -1, True, 2.5, "10", None, [1.5], [-1], [], np.array([], int)):
@@ -113,58 +115,11 @@ def test_between_due_steps_the_model_is_not_looked_at(tmp_path: Path) -> None:
         assert (record.due(9), record.due(10)) == (False, True)
 
 
-def test_a_label_for_a_step_that_was_recorded(tmp_path: Path) -> None:
-    model = field()
-    with Recorder(tmp_path / "run.h5", X, 1) as record:
-        record(model, 0)
-        assert record(model, 0, label="start", metrics={"psnr_db": np.float32(2.5)})
-        record(model, 1, metrics={"loss": torch.tensor(0.25, requires_grad=True)})
-        record(model, 1, label="end", metrics={"psnr_db": 3})
-        assert record.snapshots == ("init", "step 1")
-        train(model, 1)
-        record(model, 1, label="later")  # other weights: another snapshot
-    with open_run(tmp_path / "run.h5", trial=True) as run:
-        run.check_values()
-        assert [(snap.step, snap.label) for snap in run.snapshots] == [(0, "start"), (1, "later"), (1, "end")]
-        assert run.snapshot("end").metrics == {"loss": 0.25, "psnr_db": 3.0}
-        assert run.snapshot("start").metrics == {"psnr_db": 2.5}
-
-
-class Annealed(nn.Module):
-    """A field with a factor that is neither a parameter nor a buffer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.field, self.scale = field(), 1.0
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.scale * self.field(x)
-        return out
-
-
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_a_label_is_for_what_was_recorded_alone(tmp_path: Path, precision: Any) -> None:
-    """Where the model computes something else, or trains something else, there is another snapshot."""
-    model, seen = Annealed(), []
-    with Recorder(tmp_path / "run.h5", X, 1, precision=precision) as record:
-        for label in ("init", "again"):
-            record(model, 0, label=label)
-            seen.append(len(record.snapshots))
-        model.scale = 1.01
-        record(model, 0, label="annealed")
-        model.field[0].bias.requires_grad_(False)
-        record(model, 0, label="frozen")
-        record(model, 1, label="later")
-    with open_run(tmp_path / "run.h5") as run:
-        assert {snap.label for snap in run} == {"again", "annealed", "frozen", "later"}
-        assert seen == [1, 1]
-        np.testing.assert_allclose(run["annealed"].outputs, 1.01 * run["again"].outputs, rtol=1e-5)
-
-
 def test_metrics_that_are_no_numbers_do_not_lose_the_snapshot(tmp_path: Path) -> None:
     with Recorder(tmp_path / "run.h5", X, 1) as record:
-        with pytest.warns(ExportWarning, match="metric loss is left out"):
-            record(field(), 0, metrics={"loss": float("nan"), "psnr_db": 30})
+        with pytest.warns(ExportWarning, match="metric [ab] is left out: no finite number") as told:
+            record(field(), 0, metrics={"a": float("nan"), "b": 10**400, "psnr_db": np.array([30])})
+    assert [warning.filename for warning in told] == [__file__] * 2
     with open_run(tmp_path / "run.h5") as run:
         assert run.snapshot("init").metrics == {"psnr_db": 30.0}
 
@@ -208,14 +163,26 @@ def test_a_kernel_that_is_zero_is_logged_as_zero(tmp_path: Path) -> None:
             return self.weight * 0 * x[:, :1]
 
     seen: list[dict[str, float]] = []
-    said: list[str] = []
-    with Recorder(
-        tmp_path / "run.h5", X, 1, log=lambda values, step: seen.append(values), say=said.append
-    ) as record:
+    with Recorder(tmp_path / "run.h5", X, 1, log=lambda values, step: seen.append(values)) as record:
         record(Zero(), 0)
     del seen[0]["ntk/seconds"]
     assert seen == [{"ntk/lambda_max": 0, "ntk/lambda_min": 0, "ntk/resolved": 0}]
-    assert said[0].endswith("; log= takes more: it finds the eigenvalues of a kernel of 1.12 KiB on the CPU")
+
+
+def test_what_the_log_takes_is_said_after_the_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter((100, 120, 150, 151))  # begun, written, computed, logged
+    monkeypatch.setattr("ntkspec.export.recorder.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    seen: list[float] = []
+    said: list[str] = []
+    with Recorder(
+        tmp_path / "run.h5", X, 1, log=lambda values, _: seen.append(values["ntk/seconds"]), say=said.append
+    ) as record:
+        record(field(), 0)
+    assert seen == [50]
+    assert said[0].endswith("which is not estimated: the eigenvalues of a kernel of 1.12 KiB, on the CPU")
+    assert said[1:] == ["step 0 recorded in 20 s, and 31 s more for log="]
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
@@ -251,7 +218,7 @@ def test_an_exception_in_training_keeps_the_snapshots(tmp_path: Path, kind: type
 
 def test_what_a_resumed_file_keeps_is_told(tmp_path: Path) -> None:
     path = tmp_path / "run.h5"
-    first = Recorder(path, X, 1, label="a", config={"lr": 1})
+    first = Recorder(path, X, 1, label="a", config={"lr": 1, "net": {"a": 1, "b": 2}})
     first(field(), 0)
     first.close(interrupted=True)
     with pytest.raises(UsageError, match="config: expected a mapping that JSON can hold"):
@@ -260,11 +227,12 @@ def test_what_a_resumed_file_keeps_is_told(tmp_path: Path) -> None:
         warnings.simplefilter("error", ExportWarning)
         Recorder(path, X, 1, resume=True, label="b")
     assert list(tmp_path.iterdir()) == [path]  # the file has its name again
+    now = {"net": {"b": 2, "a": 1}, "lr": 2}
     with pytest.warns(ExportWarning) as told:
-        record = Recorder(path, X, 1, resume=True, label="b", config={"lr": 2}, precision="float32")
+        record = Recorder(path, X, 1, resume=True, label="b", config=now, precision="float32")
     assert [str(warning.message) for warning in told] == [
         "label: the file that is resumed keeps 'a', not 'b'",
-        """config: the file that is resumed keeps '{"lr": 1}', not '{"lr": 2}'""",
+        "config, lr: the file that is resumed keeps 1, not 2",
     ]
     assert {warning.filename for warning in told} == {__file__}
     with record:
@@ -273,7 +241,7 @@ def test_what_a_resumed_file_keeps_is_told(tmp_path: Path) -> None:
         with pytest.warns(ExportWarning, match="^stored as float32, though the snapshots before it are"):
             record(field(), 2)
     with open_run(path) as run:
-        assert (run.label, run.config) == ("a", {"lr": 1})
+        assert (run.label, run.config) == ("a", {"lr": 1, "net": {"a": 1, "b": 2}})
         assert [snap.step for snap in run.snapshots] == [0, 2]
 
 
@@ -281,8 +249,9 @@ def test_an_exception_before_the_first_snapshot_leaves_nothing(tmp_path: Path) -
     with pytest.raises(ZeroDivisionError):
         with Recorder(tmp_path / "run.h5", X, 1):
             raise ZeroDivisionError
-    with pytest.warns(ExportWarning, match="nothing was recorded"):
+    with pytest.warns(ExportWarning, match="nothing was recorded") as told:
         Recorder(tmp_path / "run.h5", X, 1).close()
+    assert [warning.filename for warning in told] == [__file__]
     assert not list(tmp_path.iterdir())
 
 
@@ -338,6 +307,43 @@ def test_a_disk_that_fills_up_loses_one_snapshot(tmp_path: Path, monkeypatch: py
         run.check_values()
         assert [snap.step for snap in run.snapshots] == [0, 2]
         assert run.warnings == ()
+
+
+def test_a_disk_that_is_full_at_the_end_can_be_closed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    record = Recorder(tmp_path / "run.h5", X, 1)
+    record(field(), 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("ntkspec.store.writer.wait_for_disk", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            record.close()
+    with pytest.raises(UsageError, match="to be used before it is closed"):
+        record(field(), 1)
+    assert not (tmp_path / "run.h5").exists()
+    for _ in range(2):
+        record.close()
+    assert record.snapshots == ("init",)
+    with open_run(tmp_path / "run.h5") as run:
+        run.check_values()
+        assert run.complete
+
+
+def test_ctrl_c_inside_of_hdf5_ends_the_training(tmp_path: Path) -> None:
+    """Which h5py turns into a SystemError where HDF5 calls it back."""
+
+    def log(values: dict[str, float], step: int) -> None:
+        if step:
+            raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+
+    with pytest.raises(KeyboardInterrupt), Recorder(tmp_path / "run.h5", X, 1, log=log) as record:
+        record(field(), 0)
+        record(field(), 1)
+    with open_run(tmp_path / "run.h5") as run:
+        assert "interrupted" in run.warnings[0]
 
 
 def test_a_log_that_fails(tmp_path: Path) -> None:
@@ -400,12 +406,15 @@ def test_what_it_will_take_is_said_before(tmp_path: Path, monkeypatch: pytest.Mo
         record(field(), 1, label="end")
     assert record.forecast.bytes == 12 * 8 * (3 + 6 + 7 + 1)
     assert said[0].startswith("run.h5: 3 snapshots of 1.59 KiB, 4.78 KiB in all; each takes about ")
-    assert said[1:] == ["step 0 recorded in 1 s", "step 1 recorded in 1 s"]
+    assert [line.rsplit(" in ", 1)[0] for line in said[1:]] == ["step 0 recorded", "step 1 recorded"]
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(2000))
     with Recorder(tmp_path / "full.h5", X, [0, 10], overwrite=True) as record:
         with pytest.warns(ExportWarning, match=r"full.h5 will take 3.19 KiB, and the disk has 1.95 KiB free"):
             record(field(), 0)
+    with warnings.catch_warnings(), Recorder(tmp_path / "unknown.h5", X, 10) as record:
+        warnings.simplefilter("error", ExportWarning)
+        record(field(), 0)  # there is room for one, and how many there will be is not known
 
 
 def test_a_recorded_training_is_reported_over_its_steps(

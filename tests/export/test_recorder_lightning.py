@@ -32,7 +32,7 @@ class StandIn:
     def fit(self, module: nn.Module, steps: int, fails: bool = False) -> None:
         self.callback.on_train_start(self, module)
         for number in range(steps):
-            self.global_step += number % 2  # two batches make one step
+            self.global_step += 1 - number % 2  # two batches make one step
             self.callback.on_train_batch_end(self, module, None, None, number)
         if fails:
             self.callback.on_exception(self, module, ZeroDivisionError())
@@ -64,6 +64,12 @@ def test_hooks_of_a_trainer_record(room: Any, tmp_path: Path) -> None:
         found = [(snap.step, snap.label, dict(snap.metrics)) for snap in run.snapshots]
     loss = {"loss": 0.5}
     assert found == [(0, "init", loss), (2, "step 2", loss), (4, "step 4", loss), (5, "end", loss)]
+
+
+def test_a_last_step_that_is_due_is_recorded_once(room: Any, tmp_path: Path) -> None:
+    StandIn(room.RecorderCallback(tmp_path / "run.h5", X, 5)).fit(nn.Linear(2, 1), 10)
+    with open_run(tmp_path / "run.h5") as run:
+        assert [(snap.step, snap.label) for snap in run.snapshots] == [(0, "init"), (5, "end")]
 
 
 def test_an_exception_in_the_trainer_keeps_the_snapshots(room: Any, tmp_path: Path) -> None:

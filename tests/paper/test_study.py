@@ -140,9 +140,11 @@ def test_what_is_there_is_not_made_again(tmp_path, pictures, cluster):
         # a value that the file kept is the same to the bit, one of a network trained alone to rounding
 
 
-def test_a_bad_picture_does_not_stop_the_others(tmp_path, pictures, cluster):
+def test_a_bad_picture_does_not_stop_the_others(tmp_path, pictures, cluster, monkeypatch):
+    """Paths are as they were typed in another folder than that of the worker."""
     (pictures / "broken.png").write_bytes(b"not a picture")
-    made = job(tmp_path / "study", sources_in(pictures, {".png"}), "baseline")
+    monkeypatch.chdir(tmp_path)
+    made = job(Path("study"), sources_in(Path("pictures"), {".png"}), "baseline")
     with pytest.raises(UsageError, match=r"broken\.png: expected a readable picture"):
         run_all([made], cluster)
     assert [path.stem for path in made.missing()] == ["broken"]

@@ -21,6 +21,7 @@ from ntkspec.report import words
 from ntkspec.report.curves import to_bytes
 from ntkspec.report.figures import alignment
 from ntkspec.report.records import NOT_ASKED, Report, SnapshotReport
+from ntkspec.report.style import styled_runs
 from ntkspec.report.to_csv import write_snapshots_csv
 from ntkspec.run_analysis import RunSettings, analyze_run
 from ntkspec.run_options import add_settings, settings_of
@@ -150,6 +151,20 @@ def test_words() -> None:
     top = replace(MANY, spectrum=replace(MANY.spectrum.largest(2), size=1024))
     assert words.alignment(top).endswith("; the rest is not computed")
     assert [words.modes(found) for found in (FEW, MANY)] == ["2", "> 2"]
+
+
+def test_targets_in_the_first_mode_alone() -> None:
+    """Nothing is left to draw beyond it, and the panel says so, until a curve comes."""
+    one = shares([1.0, 0.0], 0.0, size=2)
+    figure = alignment.draw(aligned(one))
+    assert figure is not None
+    outside = figure.axes[0]
+    assert [note.get_text() for note in outside.texts] == ["every share is below 1e-06"]
+    assert outside.get_ylim() == pytest.approx((1e-6, 1.3))
+    alignment.draw_outside(outside, styled_runs(aligned(FEW))[0], FEW, "")
+    alignment.finish_shares(outside, "", "")
+    assert not outside.texts
+    assert to_bytes(figure, "png")
 
 
 def test_the_figure() -> None:

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from ntkspec.report.curves import to_bytes
+from ntkspec.report.curves import draw_floor, to_bytes
 from ntkspec.report.figures import ablation, decades, draw_all, panels, spectra
+from ntkspec.report.legends import mark_handles
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.eigenvalues import Spectrum
+from ntkspec.spectral.rank import Rank
 
 from . import samples
 
@@ -97,6 +100,17 @@ def test_odd_spectra(spectrum: Spectrum) -> None:
     assert len(drawn["spectra"]) < 300_000
     pair = replace(report, runs=(report.runs[0], replace(report.runs[0], label="y")))
     assert set(_drawn(pair)) == {"spectra", "decades"}
+
+
+@pytest.mark.parametrize(("rank", "hatched"), [(3, False), (4, True), (None, True)])
+def test_the_legend_says_unresolved_where_something_is_hatched(rank: int | None, hatched: bool) -> None:
+    """Which nothing is where all eigenvalues below the resolved ones are known to be zero."""
+    six = samples.spectrum(np.array([4.0, 2.0, 1.0, 0.0, 0.0, 0.0]), 1e-9)
+    six = replace(six, rank=None if rank is None else Rank(rank, "distinct rows"))
+    axes = Figure().subplots()
+    draw_floor(axes, six, "black", hatch=True)
+    labels = [handle.get_label() for handle in mark_handles([six], hatch=True)]
+    assert ("unresolved" in labels) is bool(axes.collections) is hatched
 
 
 def test_full_mode() -> None:

@@ -60,6 +60,22 @@ def test_the_best_is_set_against_the_next_and_the_reference(report: Report) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("rank", "beyond"),
+    [
+        (22, "are exactly zero."),
+        (30, "cannot be told from zero, of which the last 34 are exactly zero."),
+        (64, "cannot be told from zero."),
+    ],
+)
+def test_only_what_lies_beyond_the_rank_is_called_zero(report: Report, rank: int, beyond: str) -> None:
+    best = report["MPE (fine)"]
+    end = best.snapshots[-1]
+    rest = replace(end.spectra["no_grid"], rank=Rank(rank, "distinct rows"))
+    end = replace(end, spectra={**end.spectra, "no_grid": rest})
+    assert said(replace(best, snapshots=(end,)))[-1].endswith(f", and those after it {beyond}")
+
+
 def test_gains_are_of_the_numbers_as_shown() -> None:
     assert said(psnr("a", 30.04), psnr("b", 20.06))[0].endswith("PSNR 30.0 dB, 9.9 dB above b.")
 
@@ -130,9 +146,10 @@ def test_a_report_that_was_read_names_the_picture_without_having_it() -> None:
     assert said(read("a", 30.0, "x/cat.png"), read("b", 20.0, "cat.png"))[0].startswith(
         "a comes closest to the picture:"
     )
-    assert said(read("a", 30.0, "cat.png"), read("b", 20.0, "dog.png"))[0].startswith(
-        "The runs learnt different pictures;"
-    )
+    dog = read("b", 20.0, "dog.png")
+    for truth in (None, samples.picture(0.1)):  # of a run that was not read
+        cat = replace(read("a", 30.0, "cat.png"), truth=truth)
+        assert said(cat, dog)[0].startswith("The runs learnt different pictures;")
 
 
 def test_two_of_three_may_be_equally_close() -> None:

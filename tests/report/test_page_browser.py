@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ntkspec.report.page import render_page
-from ntkspec.report.records import Report
+from ntkspec.report.records import Report, SnapshotReport
 
 from . import samples
 
@@ -39,8 +40,14 @@ def address(report: Report, folder: Path, tmp_path_factory: pytest.TempPathFacto
     """The report's page, with alignments; the figures are those that were drawn already."""
     figures = {path.stem: path.read_bytes() for path in (folder / "figures").glob("*.svg")}
     path = tmp_path_factory.mktemp("page") / "index.html"
-    path.write_text(render_page(samples.aligned(report), figures), encoding="utf-8")
+    shown = samples.aligned(report)
+    runs = (replace(run, snapshots=tuple(map(_with_loss, run.snapshots))) for run in shown.runs)
+    path.write_text(render_page(replace(shown, runs=tuple(runs)), figures), encoding="utf-8")
     return path.as_uri()
+
+
+def _with_loss(snapshot: SnapshotReport) -> SnapshotReport:
+    return replace(snapshot, metrics={**snapshot.metrics, "loss": float(f"1e-{snapshot.step // 250}")})
 
 
 def _opened(browser: Any, address: str, width: int, scheme: str) -> Iterator[Any]:
@@ -160,6 +167,20 @@ def test_every_view_draws_and_says_how_it_is_read(page: Any) -> None:
             key
         ]
         assert sum(trace["n"] > 1 for trace in _traces(page)) >= 6
+    page.locator(SPECTRUM).check(force=True)
+
+
+def test_metrics_have_panels_below_the_kernels_numbers(page: Any) -> None:
+    page.locator("input[name=view][value=training]").check(force=True)
+    layout = "document.getElementById('plot')._fullLayout"
+    titles = page.evaluate(f"{layout}.annotations.map(note => note.text)")
+    assert titles[4:] == ["PSNR (dB)", "MS-SSIM", "loss"]
+    axes = page.evaluate(f"[2, 4, 5, 6, 7].map(i => {layout}['yaxis' + i].type)")
+    assert axes == ["log", "linear", "linear", "linear", "log"]
+    below = page.evaluate(f"[2, 3, 4, 5, 6, 7].map(i => {layout}['xaxis' + i].title.text)")
+    assert [i for i, title in enumerate(below, 2) if title == "step of training"] == [6, 7]
+    drawn = "document.getElementById('plot').data.filter(trace => trace.yaxis === 'y7')"
+    assert page.evaluate(f"{drawn}.map(trace => trace.y)") == [[1, 1e-3, 1e-6]] * 6
     page.locator(SPECTRUM).check(force=True)
 
 

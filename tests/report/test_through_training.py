@@ -107,13 +107,16 @@ def test_the_figures_draw_all_snapshots(report: Report) -> None:
     assert len({str(line.get_color()) for line in curves}) == len(curves) == 21
     training = fig_training(report)
     assert training is not None
-    assert len(training.axes) == 4
+    titles = [axes.get_title() for axes in training.axes]
+    assert titles[2:] == ["effective rank", "kernel distance from the first snapshot", "PSNR (dB)", "MS-SSIM"]
     total = [snap.spectra["total"] for snap in report.runs[0].snapshots]
     expected = (
         [each.lambda_max for each in total],
         [each.lambda_min for each in total],
         [each.effective_rank for each in total],
         APART,
+        [snap.metrics["psnr_db"] for snap in report.runs[0].snapshots],
+        [snap.metrics["ms_ssim"] for snap in report.runs[0].snapshots],
     )
     for axes, values in zip(training.axes, expected, strict=True):
         line = axes.lines[-1]  # behind it the floor
@@ -253,6 +256,17 @@ def test_the_axis_of_steps(steps: list[int], log: bool) -> None:
     if figure is not None:
         line = figure.axes[0].lines[-1]
         assert np.asarray(line.get_xdata()).tolist() == places  # those that share a step, too
+
+
+@pytest.mark.parametrize(
+    ("steps", "first"),
+    [([1, 2, 30], 1.0), ([1, 2, 29], None), ([0, 1, 6, 30], 1.0), ([1, 7, 30], None), ([0, 1, 30], None),
+     ([2, 3, 4, 60], 2.0), ([2, 3, 13, 60], None), ([60, 12, 2, 12, 60], 2.0)],
+)  # fmt: skip
+def test_steps_are_on_a_log_axis_if_half_of_them_are_in_its_first_fifth(
+    steps: list[int], first: float | None
+) -> None:
+    assert StepAxis.of(steps).first == first
 
 
 def test_few_of_many() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import resource
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from ntkspec.errors import NtkspecError, OutputError, UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.store import RunWriter, open_run
+from ntkspec.store import RunWriter, disk, open_run, writer
 
 INPUTS = np.linspace(0, 1, 24).reshape(12, 2)
 
@@ -229,12 +230,80 @@ def test_two_writers_of_one_file(tmp_path):
             text=True,
             check=False,
         )
-        assert "no other writer" in second.stderr
+        assert "a file that no other writer or reader has open, got one that is open" in second.stderr
         with first.snapshot("s", step=0, label="end") as snapshot:
             snapshot.write(0, INPUTS, cases.mixed(12))
     with open_run(path) as run:
         run.check_values()
         assert same(run.snapshot("s").jacobian.load(), cases.mixed(12))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_process_forked_meanwhile_does_not_keep_the_lock(tmp_path):
+    """As those of a DataLoader do, which may live on."""
+    path, (reader, child_waits) = tmp_path / "run.h5", os.pipe()
+    with RunWriter(path, inputs=INPUTS) as run:
+        child = os.fork()
+        if not child:
+            os.close(child_waits)
+            os.read(reader, 1)  # until the parent has closed its end
+            os._exit(0)
+        with run.snapshot("s", step=0, label="end") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+    try:
+        with open_run(path) as run:
+            run.check_values()
+        assert not disk.is_locked(path)
+    finally:
+        os.close(child_waits)
+        os.waitpid(child, 0)
+
+
+def test_what_cannot_be_resumed_says_why(tmp_path):
+    """Not every file beside which snapshots may be lost is one "with nothing to resume"."""
+    path, part = tmp_path / "run.h5", tmp_path / "run.h5.part"
+    path.write_text("no run file")
+    with pytest.raises(OutputError, match="a new file, got one that exists"):
+        RunWriter(path, inputs=INPUTS, resume=True)
+    with (
+        RunWriter(tmp_path / "other.h5", inputs=INPUTS) as run,
+        run.snapshot("s", step=0, label="end") as snap,
+    ):
+        snap.write(0, INPUTS, cases.mixed(12))
+    os.replace(tmp_path / "other.h5", part)
+    with pytest.raises(
+        OutputError, match=r"and the unfinished run\.h5\.part beside it; resume=True with overwrite"
+    ):
+        RunWriter(path, inputs=INPUTS, resume=True)
+    with RunWriter(path, inputs=INPUTS, resume=True, overwrite=True) as run:
+        assert run.complete_snapshots == ("s",)
+        with pytest.raises(
+            OutputError, match="that no other writer or reader has open, got one that is open"
+        ):
+            RunWriter(path, inputs=INPUTS, resume=True, overwrite=True)
+    with pytest.raises(OutputError, match="one that is finished, with nothing to resume"):
+        RunWriter(path, inputs=INPUTS, resume=True)
+
+
+def test_finishing_again_once_there_is_room(tmp_path, monkeypatch):
+    """A full disk costs nothing: whichever step failed is done again."""
+    path = tmp_path / "run.h5"
+
+    def no_space(_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for fails in ("close_hdf5", "wait_for_disk"):
+        run = RunWriter(path, inputs=INPUTS, overwrite=True)
+        with run.snapshot("s", step=0, label="end") as snapshot:
+            snapshot.write(0, INPUTS, cases.mixed(12))
+        with monkeypatch.context() as full:
+            full.setattr(writer, fails, no_space)
+            with pytest.raises(OutputError, match="No space left"):
+                run.finish()
+        run.finish()
+        with open_run(path) as read:
+            read.check_values()
+            assert read.complete
 
 
 def test_what_a_killed_writer_left_is_replaced(tmp_path):
@@ -248,7 +317,7 @@ def test_complete_snapshots_that_a_killed_writer_left_are_not_replaced(tmp_path)
     before = part.read_bytes()
     with pytest.raises(
         OutputError,
-        match=r"killed.h5.part: .* got one with 2 complete snapshots; .*resume=True, overwrite it",
+        match=r"killed.h5.part: .* got one with 2 complete snapshots; .*resume=True, replace it by over",
     ):
         RunWriter(tmp_path / "killed.h5", inputs=INPUTS)
     assert part.read_bytes() == before
@@ -320,3 +389,35 @@ def test_a_snapshot_that_is_relabelled_is_complete_at_every_moment(tmp_path, mon
             run.check_values()
             found.append((run["s"].label, dict(run["s"].metrics)))
     assert found == [("init", {}), ("best", {"loss": 0.5}), ("best", {"loss": 0.5}), ("end", {})]
+
+
+def test_a_snapshot_that_is_merged_is_complete_at_every_moment(tmp_path, monkeypatch):
+    flush, left = h5py.File.flush, []
+
+    def kept(file):
+        flush(file)
+        left.append(shutil.copy(tmp_path / "run.h5.part", tmp_path / f"{len(left)}.h5"))
+
+    def write(id, step, outputs=INPUTS, jacobian=None):
+        with run.snapshot(id, step=step, label=id, metrics={id: step}) as snapshot:
+            snapshot.write(0, outputs, cases.mixed(12) if jacobian is None else jacobian)
+
+    with RunWriter(tmp_path / "run.h5", inputs=INPUTS) as run:
+        write("other step", 0)
+        write("other outputs", 1, INPUTS + 1e-12)
+        write("other blocks", 1, jacobian=cases.mixed(12).without(cases.mixed(12).names[0]))
+        write("a", 1)
+        assert run.merge("a") is None
+        write("b", 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(h5py.File, "flush", kept)
+            assert run.merge("b") == "a"
+        assert run.complete_snapshots == ("other step", "a", "other blocks", "other outputs")
+    for path in [*left, tmp_path / "run.h5"]:
+        with open_run(path) as run:
+            run.check_values()
+            assert same(run["b"].jacobian.load(), cases.mixed(12))
+    with open_run(left[-1]) as run:
+        assert [snap.id for snap in run] == ["other step", "a", "other blocks", "other outputs"]
+    with open_run(tmp_path / "run.h5") as run:
+        assert (run["b"].id, dict(run["b"].metrics)) == ("a", {"a": 1, "b": 1})

@@ -1,4 +1,4 @@
-"""The numbers of a plane or a volume that `grid_sample` reads, and their weights.
+"""The numbers of a plane or a volume that `torch.nn.functional.grid_sample` reads, and their weights.
 
 The formulas are those of torch's grid_sampler: points in [-1, 1], the last axis of the input first; bicubic
 with A = -0.75 (Keys 1981).

@@ -138,7 +138,7 @@ def _same_rows(product: Node, moves: list[Move]) -> bool:
     if not moves:
         return True
     shape = result_shape(product)[-2:]
-    numbers = torch.arange(shape.numel())
+    numbers = torch.arange(shape.numel(), device="cpu")
     moved = numbers.view(result_shape(product))
     for move in reversed(moves):
         moved = move(moved)

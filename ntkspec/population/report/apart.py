@@ -16,7 +16,7 @@ from ntkspec.population.report.records import Failed
 def write_population_apart(
     reports: Sequence[Path], folder: Path, failures: Sequence[Failed], broken: Sequence[str]
 ) -> None:
-    """Call `write_population` in another process: it needs much memory, and this process may run for days.
+    """Call `write.write_population` in another process: it needs much memory, and this one may run for days.
 
     Raises:
         OutputError: the other process failed, and has printed why.

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ntkspec.report.captions import Caption
-from ntkspec.report.curves import marked, new_axes, new_figure, sign_of, text
+from ntkspec.report.curves import CROSS, in_data, marked, new_axes, new_figure, say, sign_of, text
 from ntkspec.report.figures.spectra import MOST_PANELS
 from ntkspec.report.legends import legend_below, mark, run_handles
 from ntkspec.report.records import Report
@@ -23,6 +23,7 @@ ORDER = 2  # among the figures
 LEAST = 1e-6  # share that is drawn: less of a picture nobody sees
 STEPS = np.geomspace(1.0, 1e8, 81)  # of gradient descent with a learning rate of 1 / lambda_max
 _POINTS = 400  # of a curve; more cannot be seen
+_NOTHING_LEFT = f"every share is below {LEAST:.0e}"
 
 
 def caption(report: Report) -> Caption:
@@ -72,7 +73,7 @@ def end_handles(alignments: Sequence[Alignment]) -> list[Line2D]:
     """Return the legend entry of the cross at the last resolved mode, if one of these ends there."""
     if all(len(alignment.target) == alignment.size for alignment in alignments):
         return []
-    return [mark("last resolved mode", marker="x", linestyle="none", markersize=5.5)]
+    return [mark("last resolved mode", linestyle="none", **CROSS)]
 
 
 def draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
@@ -94,7 +95,7 @@ def draw_outside(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) ->
         markersize=4.5,
     )
     if len(alignment.target) < alignment.size and above.any() and above[-1]:
-        axes.plot(counts[-1:], shares[-1:], "x", color=run.colour, markersize=5.5, markeredgewidth=1.5)
+        axes.plot(counts[-1:], shares[-1:], color=run.colour, markeredgewidth=1.5, **CROSS)
 
 
 def _draw_residual(axes: Axes, run: StyledRun, alignment: Alignment, sign: str) -> None:
@@ -112,8 +113,10 @@ def finish_shares(axes: Axes, x_label: str, y_label: str) -> None:
     """Set log scales down to `LEAST`, labels and a light grid."""
     axes.set_xscale("log")
     axes.set_yscale("log")
+    lowest = axes.dataLim.y0  # infinite if nothing was drawn
+    say(axes, _NOTHING_LEFT, holds=not in_data(axes))
     if axes.get_autoscaley_on():
-        axes.set_ylim(max(axes.dataLim.y0 / 1.5, LEAST) if axes.lines else LEAST, 1.3, auto=None)
+        axes.set_ylim(max(lowest / 1.5, LEAST) if np.isfinite(lowest) else LEAST, 1.3, auto=None)
     axes.minorticks_off()  # of which there are many, over so many decades
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)

@@ -1,34 +1,40 @@
-"""Draw the figure "training": four quantities of a kernel against the training step, a line for each run."""
+"""Draw the figure "training": numbers of a kernel, and metrics, against the training step."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ntkspec.qualities import quality_of
 from ntkspec.report.captions import Caption
-from ntkspec.report.curves import GREY, drawn, in_data, new_axes, new_figure, sign_of, text
+from ntkspec.report.curves import drawn, in_data, new_axes, new_figure, say, sign_of, text
 from ntkspec.report.legends import FLOOR, legend_below, mark, run_handles
+from ntkspec.report.names import clean
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.report.through_training import (
+    QUANTITIES,
     Point,
-    Quantity,
     StepAxis,
     Value,
     course,
+    drawn_metrics,
     has_training,
     history,
+    log_beyond,
     steps_of,
 )
 
 ORDER = 3  # among the figures
 
-QUANTITIES: Mapping[Quantity, str] = {
+_TITLES: Mapping[str, str] = {
     "lambda_max": r"largest eigenvalue $\lambda_{\max}$",
     "lambda_min": r"smallest eigenvalue $\lambda_{\min}$",
     "effective_rank": "effective rank",
@@ -36,50 +42,58 @@ QUANTITIES: Mapping[Quantity, str] = {
 }
 _CROWDED = 30  # snapshots of a run, from which on marks are smaller
 _FAINT = 0.45
+_NO_NUMBER = "no number"
 _HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
-NARROW = 5.0  # largest over least number, below which a log axis has too few numbers on it
 
 
 def caption(report: Report) -> Caption:
     """Return the figure's title, alternative text and caption."""
     return Caption(
         title="Through training",
-        alt="Four panels against the step of training: largest eigenvalue, smallest eigenvalue, effective "
-        "rank and kernel distance from the first snapshot; a line for each run.",
+        alt="Panels against the step of training: largest eigenvalue, smallest eigenvalue, effective rank, "
+        "kernel distance from the first snapshot"
+        + "".join(f", {clean(quality_of(name).title, 40)}" for name in drawn_metrics(report))
+        + "; a line for each run.",
         caption="Every snapshot, of the total kernel; the figure above has the others. A filled mark is a "
         "number. A hollow triangle says only that the value lies between zero and there: up to the floor, "
         "or to what a network's activation regions leave. A cross at the lower edge is exactly "
         "zero, the thin line the floor. Kernel distance is 1 - <K_t, K_0> / (|K_t| |K_0|), with Frobenius "
-        "norms: 0 where the kernel has kept its direction, whatever its scale.",
+        "norms: 0 where the kernel has kept its direction, whatever its scale. Below the kernel's numbers "
+        "are the first six metrics that a run has at two snapshots or more; each run's details list all.",
     )
 
 
 def draw(report: Report, kernel: str = "total") -> Figure | None:
-    """Draw four quantities of a kernel at every snapshot; return None if no run has two snapshots."""
+    """Draw four quantities of a kernel, and metrics, at every snapshot; None if no run has two snapshots."""
     if not has_training(report):
         return None
     axis, steps = StepAxis.of(steps_of(report)), steps_of(report)
-    runs = [(run, history(run.run, kernel)) for run in styled_runs(report)]
-    runs = [(run, moments) for run, moments in runs if moments]
+    runs = [run for run in styled_runs(report) if history(run.run, kernel)]
     if not runs:
         return None
-    figure = new_figure(9.6, 6.8)
-    panels = new_axes(figure, 2, 2, share=False)
-    for axes, (quantity, title) in zip(panels, QUANTITIES.items(), strict=True):
-        for run, moments in runs:
-            draw_course(axes, axis, run, course(moments, quantity), sign_of(run, several=len(runs) > 1))
-        axes.set_title(title, fontsize=10)
-        finish_course(axes, log=quantity != "kernel_distance", from_zero=quantity == "kernel_distance")
+    quantities = (*QUANTITIES, *drawn_metrics(report))
+    rows = math.ceil(len(quantities) / 2)
+    figure = new_figure(9.6, 3.4 * rows)
+    panels = new_axes(figure, rows, 2, share=False)
+    for axes in panels[len(quantities) :]:
+        axes.remove()
+    panels = panels[: len(quantities)]
+    for axes, quantity in zip(panels, quantities, strict=True):
+        for run in runs:
+            points = course(run.run, quantity, kernel)
+            draw_course(axes, axis, run, points, sign_of(run, several=len(runs) > 1))
+        axes.set_title(title_of(quantity), fontsize=10)
+        finish_course(axes, quantity)
         _steps(axes, axis, steps)
-    for axes in panels[2:]:
+    for axes in panels[-2:]:
         axes.set_xlabel("step of training")
     numbers = [mark("a number", marker="o", linewidth=1.4, markersize=4.5)]
     if len(runs) > 1:
-        numbers = run_handles([run for run, _ in runs], signed=True)
+        numbers = run_handles(runs, signed=True)
     else:
-        figure.suptitle(f"Through training: {text(runs[0][0].name)}", fontsize=11)
-    points = [point for _, moments in runs for quantity in QUANTITIES for point in course(moments, quantity)]
-    legend_below(figure, [*numbers, *course_handles(points)])
+        figure.suptitle(f"Through training: {text(runs[0].name)}", fontsize=11)
+    marks = [point for run in runs for quantity in QUANTITIES for point in course(run.run, quantity, kernel)]
+    legend_below(figure, [*numbers, *course_handles(marks)])
     return figure
 
 
@@ -118,30 +132,34 @@ def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, points: Sequence[Poi
         axes.plot(at, floors, color=run.colour, linewidth=0.8, alpha=_FAINT, marker=marker, zorder=1.0)
 
 
-def finish_course(axes: Axes, *, log: bool, from_zero: bool) -> None:
-    """Set the scale and a light grid; say so if no number was drawn.
+def title_of(quantity: str) -> str:
+    """Return the title of a quantity or of a metric, with its unit, as matplotlib draws it."""
+    return _TITLES.get(quantity) or text(quality_of(quantity).axis_title)
 
-    Args:
-        log: use a log axis, unless all numbers are within a factor of `NARROW`.
-        from_zero: begin the axis at zero.
-    """
+
+def finish_course(axes: Axes, quantity: str) -> None:
+    """Set the scale of a quantity or of a metric, and a light grid; say so if no number was drawn."""
     numbers = in_data(axes)
-    low, high = axes.get_ylim()
-    narrow = high < NARROW * low and len(drawn(axes)) == len(numbers)
-    if log and numbers and not narrow:
+    if numbers and _spans_decades(axes, log_beyond(quantity)):
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         if high < 1e3 * low:  # few powers of ten: numbers between them, too
             axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    elif from_zero and axes.get_autoscaley_on():
+    elif quantity == "kernel_distance" and axes.get_autoscaley_on():
         axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300), auto=None)
-    if not numbers:
-        axes.set_yticks([])
-        axes.text(0.5, 0.5, "no number", transform=axes.transAxes, ha="center", color=GREY)
+    if say(axes, _NO_NUMBER, holds=not numbers) or not numbers:
+        axes.tick_params(axis="y", left=bool(numbers), labelleft=bool(numbers))
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _spans_decades(axes: Axes, ratio: float) -> bool:
+    """Return whether a log axis suits what is drawn: it is positive, and wide or with a zero at the edge."""
+    values = np.concatenate([np.asarray(line.get_ydata()) for line in in_data(axes)])
+    has_zero = len(drawn(axes)) > len(in_data(axes))
+    return values.min() > 0 and math.isfinite(ratio) and (has_zero or values.max() >= ratio * values.min())
 
 
 def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:
