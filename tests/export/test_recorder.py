@@ -20,6 +20,7 @@ from ntkspec import analyze, kernel_distance, open_run, read_report, spectrum
 from ntkspec.errors import ExportError, OutputError, UsageError
 from ntkspec.export import ExportWarning, Recorder, jacobian
 from ntkspec.export.due import Schedule
+from ntkspec.export.logged import finite
 
 X = torch.rand(12, 2, generator=torch.Generator().manual_seed(1))
 
@@ -131,6 +132,11 @@ def test_an_infinite_psnr_is_stored_and_touches_no_other_metric(tmp_path: Path) 
         record(field(), 0, metrics=given)
     with open_run(tmp_path / "run.h5") as run:
         assert run["init"].metrics == {"psnr_db_infinite": 1, "mse": 3e-5, "psnr_db_held_out_infinite": 1}
+
+
+def test_a_given_number_is_not_overwritten() -> None:
+    given = {"psnr_db": math.inf, "psnr_db_infinite": 0.0}
+    assert finite(given) == ({"psnr_db_infinite": 0.0}, ["metric psnr_db is left out: no finite number"])
 
 
 @pytest.mark.parametrize(
