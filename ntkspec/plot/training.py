@@ -40,8 +40,8 @@ def over_steps(
     A filled mark is a number. A hollow triangle is not resolved: the value lies between zero and there. A
     cross at the lower edge is exactly zero, the thin line of lambda_min the floor. A filled triangle at the
     upper edge is an infinite PSNR. Where steps grow by factors, the axis of steps is logarithmic, with a
-    place for step 0. The axis of a metric is logarithmic
-    where its largest number is at least 100 times its least; never that of PSNR, MS-SSIM and IoU.
+    place for step 0. The axis of a metric is logarithmic where its largest number is at least 100 times its
+    least; never that of PSNR, MS-SSIM and IoU.
 
     Args:
         what: a report, one of its runs, or a dict of runs by name.

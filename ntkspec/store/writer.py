@@ -211,7 +211,7 @@ class RunWriter:
     def merge(self, id: str) -> str | None:
         """Remove a complete snapshot if another one of its step holds the same numbers, by their checksums.
 
-        The other one then gets its label and its metrics; see `ntkspec.qualities.updated`.
+        The other one then gets its label and its metrics, and loses those that contradict them.
 
         Returns:
             The id of the other snapshot; None if there is none.
