@@ -83,11 +83,15 @@ def operator_engine(kernel: Kernel) -> Backend:
     return CpuBackend() if too_large else kernel.backend
 
 
-def check_range(kernel: Kernel) -> None:
+def check_range(kernel: Kernel, where: str = "kernel") -> None:
     """Raise `UsageError` if the kernel's entries are too close to overflow or underflow.
 
     Errors are stated relative to the largest entries, which is valid only far from these limits. The check
     uses the kernel of absolute values, because numbers that cancel contribute to rounding errors, too.
+
+    Args:
+        kernel: any.
+        where: what the message calls it.
     """
     single = kernel.precision == "float32"
     low, high = (1e-22, 1e30) if single else (1e-200, 1e200)
@@ -95,9 +99,9 @@ def check_range(kernel: Kernel) -> None:
     if low < largest < high or (largest == 0 and not any(term.nonzero for term in kernel.terms)):
         return
     raise UsageError(
-        "kernel",
+        where,
         expected=f"entries between {low:.0e} and {high:.0e} in {kernel.precision}",
-        got=f"{largest:.0e} where they are largest",
+        got=f"{largest:.0e} where they are largest" if largest else "gradients too small to be squared",
         remedy="use --precision=float64"
         if single and 1e-200 < largest < 1e200
         else "rescale the model's outputs",
