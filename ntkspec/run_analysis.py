@@ -13,8 +13,9 @@ from ntkspec.everywhere import Everywhere, mode_pictures
 from ntkspec.file_sign import place_of
 from ntkspec.jacobian import Jacobian, check_outputs
 from ntkspec.kernel.files import write_sums
+from ntkspec.kernel.linear_operator import in_range
 from ntkspec.kernel.problem import Kernel, sums_of
-from ntkspec.memory import budget_bytes, format_bytes
+from ntkspec.memory import format_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.places import names_in_file
@@ -143,9 +144,9 @@ class RunWork:
 
     def _reference(self, run: Run) -> Reference:
         """Return the reference of kernel distances: the run's first snapshot, even if it is not analysed."""
-        first, budget = run.snapshots[0], budget_bytes(self.settings.memory)
-        jacobian = drawn(first.jacobian, self.settings)
-        return Reference.from_snapshot(first.id, jacobian, self.settings.drop, budget)
+        first = run.snapshots[0]
+        kernel = kernel_of(drawn(first.jacobian, self.settings), self.settings, self.engine)
+        return Reference.from_snapshot(first.id, kernel, self.settings.drop)
 
     def _snapshot(
         self,
@@ -169,6 +170,7 @@ class RunWork:
         jacobian = drawn(snap.jacobian, self.settings)
         parts = sums_of_blocks(jacobian, self.settings.drop)
         kernels = self._kernels(jacobian, parts, where, file, vectors=everywhere is not None)
+        kernels, out_of_range = in_range(kernels, f"{run.path}, snapshot {snap.id}: ")
         total = kernels["total"]
         reason = self._no_vectors(run, total)
         if self.tell:
@@ -200,7 +202,7 @@ class RunWork:
             eigenfunctions=pictures,
         )
         left_out = [f"left out {evidence.left_out}"] if evidence.left_out else []
-        return report, [*not_drawn, *_of_regions(spectra["total"]), *left_out]
+        return report, [*not_drawn, *_of_regions(spectra["total"]), *left_out, *out_of_range]
 
     def _kernels(
         self,

@@ -19,7 +19,7 @@ from torch import Tensor
 from ntkspec.export.gradients import random_cotangents
 
 NOBODY = -1
-# The largest power, 2^47 or 2^15, leaves most of the range, and its sum with 1 is no power of two when rounded:
+# The largest power, 2^47 or 2^15, leaves most of the range. Its sum with 1 is not rounded to a power of two:
 # a number of two samples is not taken for a number of one.
 _BASES = {torch.float64: 48, torch.float32: 16}
 _LARGER = {torch.float64: 2.0**512, torch.float32: 2.0**64}  # than 1: cotangents for small numbers

@@ -207,7 +207,7 @@ class Block(NotAnArray):
         return _out_of_balance(*self._of_mode(outputs), np.dtype(dtype))
 
     def nonzero(self, outputs: Outputs) -> bool:
-        """Return whether J has a number that is not zero in an output mode, even if it is too small to form."""
+        """Return whether J is not zero in an output mode, even if its numbers are too small to be formed."""
         left, right = self._of_mode(outputs)
         return bool(((left.largest > 0) & (right.largest > 0)).any())
 

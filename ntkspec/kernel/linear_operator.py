@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -106,3 +107,25 @@ def check_range(kernel: Kernel, where: str = "kernel") -> None:
         if single and 1e-200 < largest < 1e200
         else "rescale the model's outputs",
     )
+
+
+def in_range(kernels: Mapping[str, Kernel], where: str) -> tuple[dict[str, Kernel], list[str]]:
+    """Return the kernels whose entries are in range, and a line for each of the others, which says why.
+
+    Args:
+        kernels: of sums of blocks, by name; "total" is that of all of them.
+        where: what stands before the name of the total kernel in a message.
+
+    Raises:
+        UsageError: the total kernel is out of range.
+    """
+    check_range(kernels["total"], f"{where}kernel total")
+    kept, left_out = {}, []
+    for name, kernel in kernels.items():
+        try:
+            check_range(kernel, f"kernel {name}")
+        except UsageError as error:
+            left_out.append(f"left out {error}")
+        else:
+            kept[name] = kernel
+    return kept, left_out

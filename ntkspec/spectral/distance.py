@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.distance import distances
+from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import CACHE_ROOM, Kernel
 from ntkspec.spectral.ablation import sums_of_blocks
 
@@ -31,22 +32,22 @@ class Reference:
     """A run's first snapshot, from which the distances of the others are measured."""
 
     id: str
-    parts: Mapping[str, Jacobian]  # its sums of blocks, by name
+    kernels: Mapping[str, Kernel]  # of its sums of blocks, by name
 
     @staticmethod
-    def from_snapshot(id: str, jacobian: Jacobian, drop: Sequence[Sequence[str]], budget: int) -> Reference:
+    def from_snapshot(id: str, kernel: Kernel, drop: Sequence[Sequence[str]]) -> Reference:
         """Make a reference of a snapshot. A Jacobian that is small enough is read into memory, once for all.
 
         Args:
             id: of the snapshot.
-            jacobian: of the samples to analyse.
+            kernel: of the samples to analyse.
             drop: ablations, as for `sums_of_blocks`; those that this snapshot does not have are left out.
-            budget: bytes.
         """
-        if CACHE_ROOM * jacobian.nbytes <= budget:
-            jacobian = jacobian.load()
-        had = [words for words in drop if _can_drop(jacobian, words)]
-        return Reference(id, sums_of_blocks(jacobian, had))
+        if CACHE_ROOM * kernel.rows.nbytes <= kernel.budget:
+            kernel = kernel.replaced(rows=kernel.rows.load())
+        had = [words for words in drop if _can_drop(kernel.rows, words)]
+        parts = sums_of_blocks(kernel.rows, had)
+        return Reference(id, {name: kernel.only(part) for name, part in parts.items()})
 
     def distances(self, id: str, kernels: Mapping[str, Kernel]) -> dict[str, KernelDistance]:
         """Measure the distance of every kernel of a snapshot from the one of its name at the first snapshot.
@@ -56,8 +57,8 @@ class Reference:
             kernels: name -> kernel of a sum of its blocks; "total" is that of all of them.
 
         Returns:
-            name -> distance, or why there is none: other blocks, a kernel that is zero, too little memory or
-            too much work.
+            name -> distance, or why there is none: other blocks, a kernel that is zero or out of range, too
+            little memory or too much work.
         """
         if id == self.id:  # the same kernels, whose distance is exactly 0
             zero = {name: kernel.trace == 0 for name, kernel in kernels.items()}
@@ -69,7 +70,7 @@ class Reference:
             try:
                 measured = distances(
                     kernels["total"],
-                    {name: self.parts[name] for name in names},
+                    {name: self.kernels[name].rows for name in names},
                     {name: kernels[name].rows for name in names},
                 )
             except (MemoryBudgetError, UsageError) as error:  # the spectra are kept nevertheless
@@ -81,9 +82,10 @@ class Reference:
 
     def _refused(self, name: str, now: Jacobian) -> str:
         """Say why a sum of blocks cannot be measured, or "" where it can."""
-        then = self.parts.get(name)
-        if then is None:
+        kernel = self.kernels.get(name)
+        if kernel is None:
             return f"the first snapshot has no kernel {name}"
+        then = kernel.rows
         if (then.samples, then.outputs) != (now.samples, now.outputs):
             return f"the first snapshot has {then.samples} samples and {then.outputs} outputs"
         if _shape(then) != _shape(now):
@@ -94,6 +96,10 @@ class Reference:
                 f"both kernels take about {work:.0e} multiplications, more than {MOST:.0e}; "
                 "ntkspec.kernel_distance computes it nevertheless"
             )
+        try:
+            check_range(kernel, f"kernel {name} of the first snapshot")
+        except UsageError as error:
+            return str(error)
         return ""
 
     def _value(self, value: float | None) -> KernelDistance:

@@ -21,7 +21,7 @@ KINDS = ("dense", "dense of two", "sparse", "sparse of two", "pairs")
 
 
 def made(kind, left=1.0, right=(1.0, 1.0)):
-    """A Jacobian of one block, its left numbers times `left`, those of output o on the right times right[o]."""
+    """A Jacobian of one block: left numbers times `left`, right ones of output o times right[o]."""
     rng = np.random.default_rng(0)
     scale = np.array(right)[None, :, None]
     if kind == "pairs":
@@ -51,7 +51,7 @@ def test_a_kernel_may_be_zero_at_one_output_alone(kind):
 def test_numbers_too_small_to_multiply_are_not_called_zero(kind, outputs):
     alone = kind in ("dense", "sparse")  # one factor, whose numbers are stored
     jac = made(kind, 1.0 if alone else 1e-170, (1e-170, 1.0 if outputs == 0 else 1e-170))
-    with pytest.raises(UsageError, match="kernel total: .*got gradients too small to be squared"):
+    with pytest.raises(UsageError, match=r"kernel total: .*got gradients too small to be squared"):
         ntkspec.spectrum(jac, outputs)
     assert ntkspec.spectrum(made(kind, 1e-40, (1e-40, 1.0)), outputs).resolved > 0
 
@@ -61,11 +61,10 @@ def test_pairs_whose_products_leave_the_range_may_be_part_of_products_that_do_no
     rng = np.random.default_rng(0)
     outer, inner = cases.dense(rng, N, 1, 3), cases.pairs(rng, N, 1, 2, 3, 2)
     far = PairsFactor(inner.left * pairs, inner.right * pairs)
-    blocks = (
-        cases.block("g", outer.map(lambda values: values * one), factor, N, 1)
-        for one, factor in ((left, far), (1.0, inner))
+    found, near = (
+        ntkspec.spectrum(Jacobian((cases.block("g", *factors, N, 1),)), method="gram")
+        for factors in ((outer.map(lambda values: values * left), far), (outer, inner))
     )
-    found, near = (ntkspec.spectrum(Jacobian((block,)), method="gram") for block in blocks)
     assert np.allclose(found.eigenvalues / (left * pairs * pairs) ** 2, near.eigenvalues, rtol=1e-12)
     assert (found.resolved, found.zero) == (N, False)
 
