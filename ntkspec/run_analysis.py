@@ -15,7 +15,7 @@ from ntkspec.jacobian import Jacobian, check_outputs
 from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.linear_operator import in_range
 from ntkspec.kernel.problem import Kernel, sums_of
-from ntkspec.memory import format_bytes
+from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
 from ntkspec.report.places import names_in_file
@@ -144,9 +144,9 @@ class RunWork:
 
     def _reference(self, run: Run) -> Reference:
         """Return the reference of kernel distances: the run's first snapshot, even if it is not analysed."""
-        first = run.snapshots[0]
-        kernel = kernel_of(drawn(first.jacobian, self.settings), self.settings, self.engine)
-        return Reference.from_snapshot(first.id, kernel, self.settings.drop)
+        first, budget = run.snapshots[0], budget_bytes(self.settings.memory)
+        jacobian = drawn(first.jacobian, self.settings)
+        return Reference.from_snapshot(first.id, jacobian, self.settings.drop, budget)
 
     def _snapshot(
         self,

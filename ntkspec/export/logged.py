@@ -11,7 +11,7 @@ import torch
 
 from ntkspec.errors import UsageError, shown
 from ntkspec.kernel.problem import Kernel
-from ntkspec.memory import format_bytes
+from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.qualities import quality_of
 from ntkspec.spectral.choose import solve_all
 from ntkspec.spectral.distance import Reference
@@ -37,13 +37,13 @@ def kernel_numbers(snapshot: Snapshot, first: Reference) -> dict[str, float]:
 
     Raises:
         MemoryBudgetError: the kernel does not fit into memory.
-        UsageError: the kernel is out of range, see `ntkspec.kernel.linear_operator.check_range`.
+        UsageError: the kernel overflows.
 
     Example:
         >>> import ntkspec
         >>> with ntkspec.open_run("data/golden/mpe.h5") as run:
         ...     snapshot = run.snapshot("init")
-        ...     numbers = kernel_numbers(snapshot, to_compare_with(snapshot))
+        ...     numbers = kernel_numbers(snapshot, Reference(snapshot.id, {"total": snapshot.jacobian}))
         >>> numbers["ntk/resolved"], numbers["ntk/kernel_distance"]
         (40.0, 0.0)
     """
@@ -64,7 +64,7 @@ def kernel_numbers(snapshot: Snapshot, first: Reference) -> dict[str, float]:
 
 def to_compare_with(first: Snapshot) -> Reference:
     """Return the first snapshot, for distances from its kernel; its Jacobian is read once if it is small."""
-    return Reference.from_snapshot(first.id, Kernel.from_jacobian(first.jacobian, backend="cpu"), ())
+    return Reference.from_snapshot(first.id, first.jacobian, (), budget_bytes())
 
 
 def cost_of_log(samples: int) -> str:

@@ -26,6 +26,7 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
 from ntkspec.kernel.assembly import Assembly, overflow
+from ntkspec.kernel.linear_operator import said_of_largest
 from ntkspec.kernel.problem import Kernel, blocks_of
 
 FIRST, OTHER = SIDES = ("first ", "other ")  # prefixes of the names of blocks and sums of both sides
@@ -137,19 +138,15 @@ class _Scale:
         if not np.isfinite(diagonal).all():
             raise _overflow(name)
         limits, largest = np.finfo(kernel.dtype), float(diagonal.max())
-        least = float(
-            limits.tiny / limits.eps**2
-        )  # entries that underflow are far below the rounding of others
+        least = float(limits.tiny / limits.eps**2)  # what underflows is then far below all rounding
         if largest < least and any(term.nonzero for term in kernel.terms):
             raise UsageError(
                 f"kernel {_without_side(name)}",
                 expected=f"entries of {least:.0e} or more",
-                got=f"{largest:.0e} where they are largest"
-                if largest
-                else "gradients too small to be squared",
+                got=said_of_largest(largest),
                 remedy="rescale the model's outputs",
             )
-        exponent = -math.frexp(float(diagonal.max()))[1]
+        exponent = -math.frexp(largest)[1]
         return _Scale(exponent, math.fsum(np.ldexp(diagonal, exponent)), kernel.backend)
 
     def scaled(self, tile: Array) -> Array:

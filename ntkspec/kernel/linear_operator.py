@@ -102,11 +102,16 @@ def check_range(kernel: Kernel, where: str = "kernel") -> None:
     raise UsageError(
         where,
         expected=f"entries between {low:.0e} and {high:.0e} in {kernel.precision}",
-        got=f"{largest:.0e} where they are largest" if largest else "gradients too small to be squared",
+        got=said_of_largest(largest),
         remedy="use --precision=float64"
         if single and 1e-200 < largest < 1e200
         else "rescale the model's outputs",
     )
+
+
+def said_of_largest(entry: float) -> str:
+    """Return the largest entry of a kernel that is not zero in words, for messages."""
+    return f"{entry:.0e} where they are largest" if entry else "gradients too small to be squared"
 
 
 def in_range(kernels: Mapping[str, Kernel], where: str) -> tuple[dict[str, Kernel], list[str]]:

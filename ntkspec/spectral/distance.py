@@ -32,22 +32,22 @@ class Reference:
     """A run's first snapshot, from which the distances of the others are measured."""
 
     id: str
-    kernels: Mapping[str, Kernel]  # of its sums of blocks, by name
+    parts: Mapping[str, Jacobian]  # its sums of blocks, by name
 
     @staticmethod
-    def from_snapshot(id: str, kernel: Kernel, drop: Sequence[Sequence[str]]) -> Reference:
+    def from_snapshot(id: str, jacobian: Jacobian, drop: Sequence[Sequence[str]], budget: int) -> Reference:
         """Make a reference of a snapshot. A Jacobian that is small enough is read into memory, once for all.
 
         Args:
             id: of the snapshot.
-            kernel: of the samples to analyse.
+            jacobian: of the samples to analyse.
             drop: ablations, as for `sums_of_blocks`; those that this snapshot does not have are left out.
+            budget: bytes.
         """
-        if CACHE_ROOM * kernel.rows.nbytes <= kernel.budget:
-            kernel = kernel.replaced(rows=kernel.rows.load())
-        had = [words for words in drop if _can_drop(kernel.rows, words)]
-        parts = sums_of_blocks(kernel.rows, had)
-        return Reference(id, {name: kernel.only(part) for name, part in parts.items()})
+        if CACHE_ROOM * jacobian.nbytes <= budget:
+            jacobian = jacobian.load()
+        had = [words for words in drop if _can_drop(jacobian, words)]
+        return Reference(id, sums_of_blocks(jacobian, had))
 
     def distances(self, id: str, kernels: Mapping[str, Kernel]) -> dict[str, KernelDistance]:
         """Measure the distance of every kernel of a snapshot from the one of its name at the first snapshot.
@@ -63,14 +63,14 @@ class Reference:
         if id == self.id:  # the same kernels, whose distance is exactly 0
             zero = {name: kernel.trace == 0 for name, kernel in kernels.items()}
             return {name: self._none(ZERO) if zero[name] else self._value(0.0) for name in kernels}
-        refused = {name: self._refused(name, kernel.rows) for name, kernel in kernels.items()}
+        refused = {name: self._refused(name, kernel) for name, kernel in kernels.items()}
         names = [name for name, reason in refused.items() if not reason]
         measured: Mapping[str, float | None] = {}
         if names:
             try:
                 measured = distances(
                     kernels["total"],
-                    {name: self.kernels[name].rows for name in names},
+                    {name: self.parts[name] for name in names},
                     {name: kernels[name].rows for name in names},
                 )
             except (MemoryBudgetError, UsageError) as error:  # the spectra are kept nevertheless
@@ -80,12 +80,11 @@ class Reference:
             for name, reason in refused.items()
         }
 
-    def _refused(self, name: str, now: Jacobian) -> str:
+    def _refused(self, name: str, kernel: Kernel) -> str:
         """Say why a sum of blocks cannot be measured, or "" where it can."""
-        kernel = self.kernels.get(name)
-        if kernel is None:
+        then, now = self.parts.get(name), kernel.rows
+        if then is None:
             return f"the first snapshot has no kernel {name}"
-        then = kernel.rows
         if (then.samples, then.outputs) != (now.samples, now.outputs):
             return f"the first snapshot has {then.samples} samples and {then.outputs} outputs"
         if _shape(then) != _shape(now):
@@ -97,7 +96,7 @@ class Reference:
                 "ntkspec.kernel_distance computes it nevertheless"
             )
         try:
-            check_range(kernel, f"kernel {name} of the first snapshot")
+            check_range(kernel.replaced(rows=then), f"kernel {name} of the first snapshot")
         except UsageError as error:
             return str(error)
         return ""
