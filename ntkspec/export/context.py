@@ -50,7 +50,8 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
 @contextlib.contextmanager
 def _generators_kept() -> Iterator[None]:
     """Restore the global generators of Python and NumPy, from which a forward pass may draw."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # the caller's, not ours
+    python = random.getstate()
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002  # the caller's, not ours
     try:
         yield
     finally:
