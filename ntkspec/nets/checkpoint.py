@@ -19,7 +19,7 @@ from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.mlp import CoordinateNetwork
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["kind_of", "load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Mapping[str, Tensor]) -> None:
@@ -55,10 +55,28 @@ def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, i
         if type(step) is not int or step < 0:
             raise ValueError(f"step {step!r}")
         model = build_model(config)
+        _require_kinds(model.state_dict(), content["state"])
         model.load_state_dict(content["state"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise _foreign(path, f"a file without them ({first_line(error)})") from error
     return model, config, step
+
+
+def kind_of(tensor: Tensor) -> str:
+    """Return which numbers a tensor holds: "floating-point", "complex" or, quantised or not, "whole" ones.
+
+    `Module.load_state_dict` converts one kind into another without a word.
+    """
+    if tensor.is_complex():
+        return "complex"
+    return "floating-point" if tensor.is_floating_point() else "whole"
+
+
+def _require_kinds(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Raise `ValueError` where a tensor holds another kind of numbers than the model's."""
+    for name in wanted.keys() & state.keys():
+        if kind_of(wanted[name]) != kind_of(state[name]):
+            raise ValueError(f"{kind_of(state[name])} numbers in {name}")
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -183,6 +183,8 @@ def test_bad_checkpoints(tmp_path):
         "unknown": {**good, "config": '{"model": {"hight": 3}}'},
         "step": {**good, "step": -1},
         "state": {**good, "state": {}},
+        "whole": {**good, "state": {name: tensor.char() for name, tensor in state.items()}},
+        "complex": {**good, "state": {name: tensor * 1j for name, tensor in state.items()}},
         "other": {**good, "state": build_model(short("baseline", width=17)).state_dict()},
     }
     for name, content in contents.items():
