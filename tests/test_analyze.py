@@ -19,7 +19,7 @@ import runs
 import ntkspec
 from ntkspec import validate
 from ntkspec.analyze import analyze_runs, main
-from ntkspec.errors import UsageError
+from ntkspec.errors import OutputError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import enclosure
 from ntkspec.report.compare import unique_labels
@@ -342,6 +342,19 @@ def test_an_old_report_survives_a_failed_one(here, undrawn, capsys):
     assert main(["run.h5", "--memory", "1e-9"]) == 2
     assert (here / "run-report/report.json").read_bytes() == before
     assert main(["run.h5", "-q"]) == 0
+
+
+def test_a_report_that_stays_where_its_json_fails_is_named(here, undrawn, capsys, monkeypatch):
+    def full(*_):
+        raise OutputError(
+            "x.json", expected="a place that can be written", got="a full disk", remedy="free some"
+        )
+
+    runs.write_run(here / "run.h5")
+    monkeypatch.setattr("ntkspec.report.write.write_json_file", full)
+    assert main(["run.h5", "--json", "x.json"]) == 2
+    assert capsys.readouterr().err.endswith("got a full disk; free some; the report is in run-report\n")
+    assert (here / "run-report/report.json").exists()
 
 
 def interruptible():

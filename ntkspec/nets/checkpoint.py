@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +15,11 @@ with needs_torch("ntkspec.nets.checkpoint"):
     from torch import Tensor
 
 from ntkspec._io import first_line, replacing
-from ntkspec.errors import OutputError, UsageError
+from ntkspec.errors import UsageError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.mlp import CoordinateNetwork
+from ntkspec.store.disk import writing
 
 __all__ = ["kind_of", "load_checkpoint", "save_checkpoint"]
 
@@ -34,12 +36,13 @@ def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Map
     Raises:
         OutputError: it cannot be written.
     """
-    path = Path(path)
-    try:
-        with replacing(path) as part:
-            torch.save({"config": config.to_json(), "step": step, "state": dict(state)}, part)
-    except (OSError, RuntimeError) as error:
-        raise OutputError(str(path), expected="a place to write a checkpoint", got=str(error)) from error
+    path, content = (
+        Path(path),
+        io.BytesIO(),
+    )  # to a file, torch would write itself, and not say that a disk is full
+    torch.save({"config": config.to_json(), "step": step, "state": dict(state)}, content)
+    with writing(path), replacing(path) as part:
+        part.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, int]:

@@ -58,6 +58,10 @@ class Compiled(nn.Module):  # as torch.compile's, which takes seconds to import
         self._orig_mod = model
 def compiled(): return Compiled(nn.DataParallel(make()))
 def fails(): raise RuntimeError("first\\nsecond")
+def leaves(): raise SystemExit(7)
+class Leaves(nn.Linear):
+    def __init__(self): super().__init__(2, 3)
+    def forward(self, x): raise type("Stop", (BaseException,), {})("here")
 model, number = make(), 3
 """
 N = 20
@@ -393,6 +397,7 @@ def test_what_is_no_checkpoint_of_the_model(folder, capsys):
         ("field:mak", "got no 'mak' there; did you mean make?"),
         ("field:number", "expected a function that makes the model, got something of type int"),
         ("field:fails", "got RuntimeError: first; mend it"),
+        ("field:leaves", "--model field:leaves: expected a model whose code goes on, got SystemExit: 7"),
         ("field:Grid.forward", "got TypeError: Grid.forward() missing 2 required"),
         ("os:getcwd", "expected a factory that returns a torch.nn.Module, got something of type str"),
         ("exits:make", "got SystemExit: 3; mend it; what it does as a script belongs under"),
@@ -404,6 +409,12 @@ def test_what_is_no_factory(model, words, folder, capsys):
     Path("exits.py").write_text("import sys\nsys.exit(3)\n")
     Path("lacks.py").write_text("import no_such_library\n")
     assert words in refused(capsys, model=model)
+
+
+def test_a_model_that_ends_the_program(folder, capsys):
+    torch.save(torch.nn.Linear(2, 3).state_dict(), "linear.pt")
+    said = "--model field:Leaves: expected a model whose code goes on, got Stop: here; let it"
+    assert said in refused(capsys, model="field:Leaves", checkpoint="linear.pt")
 
 
 @pytest.mark.parametrize(
