@@ -16,6 +16,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from ntkspec.counts import whole_number
+from ntkspec.export.alone import check_alone
 from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.compute import Chunk, compute
 from ntkspec.export.context import evaluation
@@ -200,7 +201,9 @@ def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions:
     for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
         work.options.say(f"Jacobian, {start} of {len(work.x)} samples")
         samples = work.x[start : start + size]
-        outputs, jacobian = _on_host(compute(work.prepared, plans, choices, samples), dtype)
+        chunk = compute(work.prepared, plans, choices, samples)
+        check_alone(work.prepared, choices, samples, chunk.outputs)
+        outputs, jacobian = _on_host(chunk, dtype)
         numbers = regions.of(samples.clone()) if regions else None
         certain = regions is not None and regions.certain
         yield HostChunk(start, outputs, jacobian, numbers, certain)
