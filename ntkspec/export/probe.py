@@ -54,8 +54,7 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
     batch = picked if len(picked) > 1 else picked.repeat(2, 1)
     c, unused, forms = examine(prepared, batch)
     tables = {name for name, form in forms.items() if form.kind == "rows"}
-    even = batch[len(batch) % 2 :]  # a sample alone is an odd batch
-    choices = Choices(forms, unused, single=compares_alone(prepared, even, tables))
+    choices = Choices(forms, unused, single=compares_alone(prepared, batch, tables))
     several = len(picked) > 1
     room = Room(budget, c, len(x))
     choices, chunk = _settle(prepared, batch, choices, roles, room)
