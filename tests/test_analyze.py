@@ -179,6 +179,18 @@ def test_roles_and_names_cannot_take_the_place_of_a_sum(here):
     assert all(checked.holds for checked in snap.bounds)
 
 
+def test_a_word_that_is_a_role_and_a_block_drops_both_and_this_is_said(here):
+    rng = np.random.default_rng(0)
+    roles = {"a": "network", "grid": "network", "lv": "grid"}
+    blocks = [cases.block(name, None, cases.dense(rng, 6, 1, 4), 6, 1, role) for name, role in roles.items()]
+    runs.write_run(here / "run.h5", Jacobian(tuple(replace(b, order=i) for i, b in enumerate(blocks))))
+    said = "dropping 'grid' leaves out the block of that name and all blocks of that role"
+    run = analyze_runs(["run.h5"], snapshot="end", drop=["grid"]).runs[0]
+    assert run.snapshots[0].spectra["no_grid #2"].blocks == ("a",)
+    assert [said in line for line in run.warnings] == [True]
+    assert not analyze_runs(["run.h5"], snapshot="end", drop=["lv", "network"]).runs[0].warnings
+
+
 def test_runs_of_different_outputs_are_not_compared(here):
     runs.write_run(here / "a.h5", cases.mixed(12, 2), label="a")
     runs.write_run(here / "b.h5", cases.mixed(12, 3), label="b")
