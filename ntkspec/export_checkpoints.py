@@ -112,9 +112,9 @@ def _no_exit(model: str | None) -> Iterator[None]:
     except BaseException as error:
         raise UsageError(
             f"--model {model}",
-            expected="a model whose code goes on",
+            expected="a model that does not end the program",
             got=f"{type(error).__name__}: {first_line(error)}",
-            remedy="let it raise no such exception",
+            remedy="take out of its code what does, such as sys.exit()",
         ) from error
 
 

@@ -18,7 +18,7 @@ from ntkspec._io import first_line
 from ntkspec.counts import LARGEST, whole_number
 from ntkspec.errors import UsageError
 from ntkspec.export.copying import convert
-from ntkspec.nets.checkpoint import kind_of
+from ntkspec.nets.checkpoint import can_hold, kind_of
 
 STATES = ("state_dict", "model_state_dict", "model", "state")  # where a checkpoint may hold the tensors
 STEPS = ("step", "global_step", "iteration", "epoch")  # where it may have the training step
@@ -100,7 +100,7 @@ def _require_alike(tensor: Tensor, other: Tensor, where: str) -> None:
             got=str(tuple(other.shape)),
             remedy="let the factory build the model that was trained; --model-args gives it arguments",
         )
-    if kind_of(tensor) != kind_of(other):
+    if not can_hold(tensor, other):
         raise UsageError(
             where,
             expected=f"{kind_of(tensor)} numbers, as the model has them",
@@ -172,9 +172,9 @@ def _step(content: Mapping[str, object], path: Path) -> int | None:
         value = content[name]
         value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
         return whole_number(value, f"{path}: {name}", 0)
-    digits = re.search(r"\d+$", path.stem)
-    step = int(digits[0]) if digits and len(digits[0]) < 20 else LARGEST + 1
-    return step if step <= LARGEST else None
+    digits = re.search(r"(?<!\d)\d{1,19}$", path.stem)
+    step = int(digits[0]) if digits else None
+    return None if step is None or step > LARGEST else step
 
 
 def _unwrapped(state: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:

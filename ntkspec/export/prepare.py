@@ -168,7 +168,7 @@ def _hook_notes(model: nn.Module) -> tuple[str, ...]:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return (
         f"backward hooks of {', '.join(names[:NAMED])}{more} are not run: the Jacobian is the derivative of "
-        "the function; if they change gradients, training follows others",
+        "the function; if they change gradients, training follows other gradients",
     )
 
 

@@ -21,7 +21,7 @@ from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.mlp import CoordinateNetwork
 from ntkspec.store.disk import writing
 
-__all__ = ["kind_of", "load_checkpoint", "save_checkpoint"]
+__all__ = ["can_hold", "kind_of", "load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Mapping[str, Tensor]) -> None:
@@ -66,19 +66,27 @@ def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, i
 
 
 def kind_of(tensor: Tensor) -> str:
-    """Return which numbers a tensor holds: "floating-point", "complex" or, quantised or not, "whole" ones.
-
-    `Module.load_state_dict` converts one kind into another without a word.
-    """
+    """Return which numbers a tensor holds: "floating-point", "complex" or, quantised or not, "whole" ones."""
     if tensor.is_complex():
         return "complex"
     return "floating-point" if tensor.is_floating_point() else "whole"
 
 
+def can_hold(tensor: Tensor, other: Tensor) -> bool:
+    """Return whether a model's tensor holds numbers of the kind of a checkpoint's `other`, of the same shape.
+
+    `nn.Module.load_state_dict` converts one kind into another without a word. Whole numbers may be stored as
+    floating-point ones, as where all tensors of a checkpoint were converted to save space.
+    """
+    if kind_of(tensor) == "whole" and kind_of(other) == "floating-point":
+        return torch.equal(other, other.to(tensor.dtype).to(other.dtype))
+    return kind_of(tensor) == kind_of(other)
+
+
 def _require_kinds(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
-    """Raise `ValueError` where a tensor holds another kind of numbers than the model's."""
+    """Raise `ValueError` where a tensor of the model cannot hold the numbers that the state has for it."""
     for name in wanted.keys() & state.keys():
-        if kind_of(wanted[name]) != kind_of(state[name]):
+        if not can_hold(wanted[name], state[name]):
             raise ValueError(f"{kind_of(state[name])} numbers in {name}")
 
 

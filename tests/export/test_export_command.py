@@ -243,6 +243,16 @@ def test_double_precision_and_tied_weights_survive(folder):
     assert jac.width == 4 + 2 + 2
 
 
+def test_whole_numbers_may_be_stored_as_floats():
+    """Where all tensors were converted to half precision, BatchNorm's count of batches was, too."""
+    norm = torch.nn.BatchNorm1d(2)
+    state = {name: tensor.half() for name, tensor in norm.state_dict().items()}
+    load_state(norm, Checkpoint(Path("a.pt"), {**state, "num_batches_tracked": torch.tensor(3.0)}, None))
+    assert norm.num_batches_tracked == 3
+    with pytest.raises(UsageError, match=r"tracked: expected whole numbers, .* got floating-point"):
+        load_state(norm, Checkpoint(Path("a.pt"), {**state, "num_batches_tracked": torch.tensor(2.5)}, None))
+
+
 def test_complex_weights_keep_their_digits():
     layer = torch.nn.Linear(2, 1, dtype=torch.complex64)
     state = torch.nn.Linear(2, 1, dtype=torch.complex128).state_dict()
@@ -397,7 +407,10 @@ def test_what_is_no_checkpoint_of_the_model(folder, capsys):
         ("field:mak", "got no 'mak' there; did you mean make?"),
         ("field:number", "expected a function that makes the model, got something of type int"),
         ("field:fails", "got RuntimeError: first; mend it"),
-        ("field:leaves", "--model field:leaves: expected a model whose code goes on, got SystemExit: 7"),
+        (
+            "field:leaves",
+            "expected a model that does not end the program, got SystemExit: 7",
+        ),
         ("field:Grid.forward", "got TypeError: Grid.forward() missing 2 required"),
         ("os:getcwd", "expected a factory that returns a torch.nn.Module, got something of type str"),
         ("exits:make", "got SystemExit: 3; mend it; what it does as a script belongs under"),
@@ -413,7 +426,7 @@ def test_what_is_no_factory(model, words, folder, capsys):
 
 def test_a_model_that_ends_the_program(folder, capsys):
     torch.save(torch.nn.Linear(2, 3).state_dict(), "linear.pt")
-    said = "--model field:Leaves: expected a model whose code goes on, got Stop: here; let it"
+    said = "--model field:Leaves: expected a model that does not end the program, got Stop: here; take"
     assert said in refused(capsys, model="field:Leaves", checkpoint="linear.pt")
 
 
