@@ -75,7 +75,7 @@ def kind_of(tensor: Tensor) -> str:
 def can_hold(tensor: Tensor, other: Tensor) -> bool:
     """Return whether a model's tensor holds numbers of the kind of a checkpoint's `other`, of the same shape.
 
-    `nn.Module.load_state_dict` converts one kind into another without a word. Whole numbers may be stored as
+    PyTorch would convert one kind into another without a word. Whole numbers may be stored as
     floating-point ones, as where all tensors of a checkpoint were converted to save space.
     """
     if kind_of(tensor) == "whole" and kind_of(other) == "floating-point":
