@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 
 # How a message names an argument: as its option, with the value after "=", such as --method=gram.
 _OPTION = re.compile(r"(?<![^\s(])(?:--|-(?=[a-z]\b))([a-z][a-z-]*)(?:=(\w+))?(?![^\s,;:)])")
@@ -91,6 +93,19 @@ def shown(value: object) -> str:
     except Exception:  # Python refuses to print integers of thousands of digits
         text = f"a value of type {type(value).__name__}"
     return text if len(text) <= 80 and "\n" not in text else f"{text.splitlines()[0][:77]}..."
+
+
+def named_path(path: str | os.PathLike[str], where: str) -> Path:
+    """Return a path; raise `UsageError` for an empty one, and for one with NUL, which no file can have.
+
+    Example:
+        >>> named_path("runs/a.h5", "run file").name
+        'a.h5'
+    """
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise UsageError(where, expected="the path of a file", got=shown(text))
+    return Path(text)
 
 
 def not_one_of(where: str, value: object, choices: Iterable[str]) -> UsageError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
 from ntkspec.backend import Backend, Choice, Precision, select
-from ntkspec.errors import UsageError, shown
+from ntkspec.errors import UsageError, named_path, shown
 from ntkspec.everywhere import match_everywhere
 from ntkspec.file_sign import place_of
 from ntkspec.jacobian import Outputs
@@ -98,7 +98,8 @@ def analyze_runs(
         alignment=alignment,
     )
     work = RunWork(settings, select(backend), progress or (lambda _: None), detail)
-    files = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
+    given = [paths] if isinstance(paths, str | os.PathLike) else paths
+    files = [named_path(path, "run file") for path in given]
     if not files:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
     seen: set[Path] = set()

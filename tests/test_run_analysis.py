@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -64,6 +65,11 @@ def test_every_step_and_plan_is_told(tmp_path):
     assert steps[-1] == "mine, end: bounds"
     assert plans[0].startswith("memory plan of mine, end, budget")
     assert plans[-1] == "  eigenvectors of total, to align the targets with: computed"
+
+
+def test_several_files_are_analysed_with_the_settings_of_one():
+    parameters = inspect.signature(analyze_runs).parameters
+    assert {name: parameters[name].default for name in asdict(RunSettings())} == asdict(RunSettings())
 
 
 @pytest.mark.parametrize("asked", [{"k": 3}, {"method": "lanczos"}])

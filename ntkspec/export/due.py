@@ -39,7 +39,7 @@ class Schedule:
         if (
             isinstance(every, Iterable)
             and not isinstance(every, str | bytes)
-            and getattr(every, "ndim", 1) != 0
+            and getattr(every, "ndim", 1) != 0  # an array of one number
         ):
             got = "a list without any"
             steps = tuple(sorted({whole_number(step, "a step of every", 0) for step in every}))

@@ -89,8 +89,8 @@ class RecorderCallback(_base()):  # type: ignore[misc]  # either package's, so i
         if self._record is not None and self._record.due(trainer.global_step):
             self._call(trainer, pl_module)
 
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Record the model at the end, and finish the file."""
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        """Record the model when no callback changes it any more, as averages do, and finish the file."""
         if self._record is not None:
             self._call(trainer, pl_module, "end")
             self._record.close()

@@ -22,6 +22,7 @@ from ntkspec.export.due import Every, Schedule
 from ntkspec.export.exporter import RunExporter
 from ntkspec.export.foretold import Forecast
 from ntkspec.export.logged import Log, cost_of_log, finite, kernel_numbers, numbers_by_name, to_compare_with
+from ntkspec.export.notes import Notes
 from ntkspec.export.prepare import ExportWarning, Precision
 from ntkspec.roles import Roles
 from ntkspec.signals import interruption_of
@@ -127,10 +128,10 @@ class Recorder:
         self._finished = False
         self._forecast: Forecast | None = None
         self._last = BEFORE  # the last step that was due
+        self._logged: set[str] = set()  # snapshots whose numbers were logged
         self._begun = False  # whether the first snapshot is recorded, so that exceptions become warnings
         self._seen = BEFORE  # the step of the last call, or the last one of a resumed file
-        self._notes: list[str] = []  # warnings of this call
-        self._noted: set[str] = set()  # of all calls
+        self._notes = Notes()
         try:
             if self.snapshots:
                 self._last = self._seen = self._writer.read(self.snapshots[-1]).step
@@ -183,14 +184,13 @@ class Recorder:
         label = None if label is None else check_label(label, "label")
         due = self.due(step)
         if step < self._seen:
-            self._note(
+            self._notes.add(
                 f"a call of step {step} came after one of step {self._seen}, and none up to {self._last} is "
                 "recorded again; count steps through all epochs"
             )
         self._seen = step
         recorded = (label is not None or due) and self._record(model, step, label, metrics)
-        notes, self._notes = self._notes, []
-        for note in notes:
+        for note in self._notes.take():
             warnings.warn(note, ExportWarning, stacklevel=2)
         return recorded
 
@@ -228,9 +228,10 @@ class Recorder:
             id = self._write(model, step, label, metrics)
             written = time.perf_counter()
             line = f"step {step} recorded in {format_seconds(written - start)}"
-            if id is not None and self._log is not None:
+            if self._log is not None and id not in self._logged:
                 values = kernel_numbers(self._writer.read(id), self._first)
                 self._log({**values, "ntk/seconds": time.perf_counter() - start}, step)
+                self._logged.add(id)
                 line += f", and {format_seconds(time.perf_counter() - written)} more for log="
         except Exception as error:
             if (interrupt := interruption_of(error)) is not None:
@@ -238,21 +239,21 @@ class Recorder:
             if not self._begun:
                 raise
             failed = "its numbers were not logged" if line else "it was not recorded"
-            self._note(f"step {step}: {failed}: {first_line(error)}")
+            self._notes.add(f"step {step}: {failed}: {first_line(error)}")
         self._begun, self._last = True, max(self._last, step)
         if line:
             self._say(line)
         return bool(line)
 
-    def _write(self, model: nn.Module, step: int, label: str | None, metrics: Metrics) -> str | None:
-        """Write a snapshot; return its id, or None if another one holds the same and got its label."""
+    def _write(self, model: nn.Module, step: int, label: str | None, metrics: Metrics) -> str:
+        """Write a snapshot; return its id, or that of another one that holds the same and got its label."""
         numbers, notes = finite(metrics)
         label = "init" if label is None and step == 0 else label
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExportWarning)  # they are noted below
             written = self._exporter.snapshot(model, step=step, label=label, metrics=numbers)
-        self._note(*notes, *written.notes)
-        return None if self._writer.merge(written.id) else written.id
+        self._notes.add(*notes, *written.notes)
+        return self._writer.merge(written.id) or written.id
 
     @cached_property
     def _first(self) -> Reference:
@@ -264,16 +265,7 @@ class Recorder:
         count, path = self._schedule.count(step), self._writer.path
         beside = "" if self._log is None else f"; {cost_of_log(len(self._inputs))}"
         self._say(f"{path.name}: {self._forecast.of_file(count)}{beside}")
-        self._note(self._forecast.lacking_room(path, count or 1))
-
-    def _note(self, *lines: str) -> None:
-        """Warn at the end of this call, once of each thing."""
-        for line in lines:
-            if line and line not in self._noted:
-                self._noted.add(line)
-                self._notes.append(line)
-
-    # -- the end
+        self._notes.add(self._forecast.lacking_room(path, count or 1))
 
     def close(self, *, interrupted: bool = False) -> None:
         """Finish the file, which gets its name; without any snapshot there is none. Later calls do nothing.

@@ -13,17 +13,26 @@ from markupsafe import Markup, escape
 from ntkspec.report.records import Picture
 from ntkspec.report.swatch import swatch
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 _NUMBER = re.compile(r"(?:[≤≥] )?\d\.\de[+-]\d+")
 
 
 def template(name: str, package: str = "ntkspec.report") -> Template:
     """Return a page's template from a package; it escapes all texts, and unknown names in it are errors."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
     )
     environment.filters["signs"] = signs
     environment.filters["swatch"] = swatch
     return environment.from_string(resource(name, package))
+
+
+def _printable(value: object) -> object:
+    """Return what a template shows, without the control characters that HTML forbids."""
+    if not isinstance(value, str):
+        return value
+    shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value)
+    return Markup(shown) if isinstance(value, Markup) else shown
 
 
 def signs(text: str) -> Markup:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ntkspec import sandbox
 from ntkspec.display import NotAnArray, digits, html_table, listed
-from ntkspec.errors import RunFileError
+from ntkspec.errors import RunFileError, named_path
 from ntkspec.memory import budget_bytes
 from ntkspec.store import checks, digest, schema
 from ntkspec.store.by_key import by_key
@@ -281,7 +281,7 @@ def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial
         ...     run.inputs.shape, run.snapshot("init").outputs.shape
         ((40, 2), (40, 3))
     """
-    path, budget = Path(path), budget_bytes(memory)
+    path, budget = named_path(path, "run file"), budget_bytes(memory)
     check_is_file(path)
     if trial:
         _try_out(path, "structure", _walk, budget)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +18,7 @@ from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, PairsFactor, 
 from ntkspec.store import checks, schema
 from ntkspec.store.checks import Floats
 from ntkspec.store.stored import Stored, open_stored
+from ntkspec.store.texts import is_metric
 
 
 @dataclass(frozen=True, repr=False)
@@ -251,8 +251,7 @@ def _metrics(group: h5py.Group, where: str) -> dict[str, float]:
     """Read the metrics, which must be finite numbers."""
     metrics = checks.json_attribute(group, "metrics", where, dict)
     for name, value in metrics.items():
-        # A longer integer would not fit a float, and Python compares it with one exactly.
-        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+        if not is_metric(value):
             raise RunFileError(
                 f"{where}, attribute 'metrics'",
                 expected="finite numbers only",

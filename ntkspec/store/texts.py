@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 
 import numpy as np
 
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
 
 _UNSTORABLE = re.compile("[\ud800-\udfff\0]")
 
@@ -50,6 +51,30 @@ def to_json(mapping: Mapping[str, object], name: str) -> str:
         raise UsageError(
             name, expected="a mapping that JSON can hold", got=str(error), remedy="leave out what is not JSON"
         ) from None
+
+
+def metrics_to_json(metrics: Mapping[str, object]) -> str:
+    """Return metrics as JSON; raise `UsageError` unless all are numbers that readers accept."""
+    plain = {
+        name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()
+    }
+    for name, value in plain.items():
+        if not is_metric(value):
+            raise UsageError(
+                "metrics",
+                expected="finite numbers only",
+                got=f"{shown(name)}: {shown(metrics[name])}",
+                remedy="leave out what is not a number",
+            )
+    return to_json(plain, "metrics")
+
+
+def is_metric(value: object) -> bool:
+    """Return whether a value from JSON is a finite number, of a size that a float can have."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # A longer integer would not fit a float, and Python compares it with one exactly.
+    return abs(value) <= sys.float_info.max
 
 
 def _plain(value: object) -> object:

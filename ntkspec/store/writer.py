@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 
 from ntkspec._io import wait_for_disk
 from ntkspec.counts import whole_number
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, named_path
 from ntkspec.memory import budget_bytes
 from ntkspec.store import digest, schema
-from ntkspec.store.begin import begin
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import check_writable, close_hdf5, writing
+from ntkspec.store.ends import begin, seal
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
-from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats, has_pairs
-from ntkspec.store.texts import check_label, check_name, to_json
+from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats
+from ntkspec.store.texts import check_label, check_name, metrics_to_json, to_json
 from ntkspec.store.unfinished import (
     check_resumable,
     check_unfinished,
@@ -87,9 +87,9 @@ class RunWriter:
         overwrite: bool = False,
         resume: bool = False,
     ) -> None:
-        self.path = Path(path)
-        self.part = self.path.with_name(self.path.name + schema.PART)
-        self._fresh = self.path.with_name(self.part.name + ".new")  # while `part` is copied
+        self.path = named_path(path, "run file")
+        self.part = Path(f"{self.path}{schema.PART}")
+        self._fresh = Path(f"{self.part}.new")  # while `part` is copied
         complete = is_complete(self.path) if resume and not self.part.exists() else None
         self._taken_back = complete is False  # a file that has its name is continued
         if resume and not overwrite and not self._taken_back:
@@ -155,7 +155,7 @@ class RunWriter:
         snapshots = self._file[schema.SNAPSHOTS]
         step = whole_number(step, "step", 0)
         check_name(id, "id of a snapshot")
-        label = check_label(label, f"label of snapshot {id!r}")
+        label, numbers = check_label(label, f"label of snapshot {id!r}"), metrics_to_json(metrics or {})
         if not id or "/" in id or id in (".", "..") or id in snapshots:
             raise UsageError(
                 f"snapshot {id!r}",
@@ -167,7 +167,7 @@ class RunWriter:
                 group = snapshots.create_group(id)
                 group.attrs["step"] = step
                 group.attrs["label"] = label
-                group.attrs["metrics"] = to_json(metrics or {}, "metrics")
+                group.attrs["metrics"] = numbers
                 group.attrs["complete"] = False
                 self._file.flush()  # so that a reader can name an unfinished snapshot
             writer = SnapshotWriter(group, self.n, self.part)
@@ -197,7 +197,7 @@ class RunWriter:
             OutputError: the file cannot be written.
         """
         group = self._file[schema.SNAPSHOTS][id]
-        label, text = check_label(label, f"label of snapshot {id!r}"), to_json(metrics, "metrics")
+        label, text = check_label(label, f"label of snapshot {id!r}"), metrics_to_json(metrics)
         with writing(self.path):
             group.attrs.pop(digest.DIGEST, None)  # readers accept a snapshot without one
             self._file.flush()
@@ -272,25 +272,11 @@ class RunWriter:
         """
         with writing(self.path):
             if self._file:  # else an earlier call closed it
-                self._seal(interrupted=interrupted)
+                seal(self._file, self.complete_snapshots, str(self.part), interrupted=interrupted)
                 close_hdf5(self._file)
             with self.part.open("rb+") as handle:
                 wait_for_disk(handle.fileno())
             os.replace(self.part, self.path)
-
-    def _seal(self, *, interrupted: bool) -> None:
-        """Write the attributes that are known at the end."""
-        # Pairs may be gone with a snapshot that was removed.
-        paired = any(has_pairs(self._file[schema.SNAPSHOTS][name]) for name in self.complete_snapshots)
-        self._file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
-        self._file.attrs[digest.DIGEST] = self._digest()
-        self._file.flush()
-        self._file.attrs["complete"] = not interrupted
-
-    def _digest(self) -> str:
-        snapshots, where = self._file[schema.SNAPSHOTS], str(self.part)
-        digests = {name: digest.snapshot_digest(snapshots[name], where) for name in self.complete_snapshots}
-        return digest.root_digest(self._file, where, digests)
 
     def abandon(self) -> None:
         """Stop early: complete snapshots stay in `<path>.part`, which is removed if there are none.

@@ -60,7 +60,7 @@ def test_a_label_for_a_step_that_was_recorded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("scale", 1 + 1e-12), ("cut", True), ("blind", True), ("first.bias", False)]
 )
-def test_what_changes_a_gradient_alone_makes_another_snapshot(tmp_path: Path, name: str, value: Any) -> None:
+def test_a_change_that_no_weight_shows_makes_another_snapshot(tmp_path: Path, name: str, value: Any) -> None:
     model = Field()
     before = jacobian(model, X)
     with Recorder(tmp_path / "run.h5", X, 1) as record:

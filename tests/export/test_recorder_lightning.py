@@ -11,6 +11,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import needs
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,7 +19,7 @@ from torch import nn
 from ntkspec import open_run
 from ntkspec.errors import NotInstalledError
 
-HOOKS = ("on_train_start", "on_train_batch_end", "on_train_end", "on_exception")
+HOOKS = ("on_train_start", "on_train_batch_end", "on_fit_end", "on_exception")
 X = torch.rand(12, 2, generator=torch.Generator().manual_seed(1))
 
 
@@ -37,7 +38,7 @@ class StandIn:
         if fails:
             self.callback.on_exception(self, module, ZeroDivisionError())
         else:
-            self.callback.on_train_end(self, module)
+            self.callback.on_fit_end(self, module)
 
 
 @pytest.fixture
@@ -200,6 +201,18 @@ class TestLightning:
         with open_run(tmp_path / "run.h5") as run:
             assert [snap.step for snap in run.snapshots] == [0, 2, 4]
             assert "interrupted" in run.warnings[0]
+
+    @pytest.mark.parametrize("place", [0, 1])
+    def test_the_end_is_of_the_weights_that_are_averaged_last(self, tmp_path: Path, place: int) -> None:
+        from lightning.pytorch.callbacks import StochasticWeightAveraging
+
+        callbacks: list[Any] = [StochasticWeightAveraging(swa_lrs=0.1, swa_epoch_start=1)]
+        callbacks.insert(place, callback(tmp_path / "run.h5", 12))
+        _, module = fit(callbacks)
+        with open_run(tmp_path / "run.h5") as run:
+            assert [snap.step for snap in run.snapshots] == [0, 12, 12]
+            with torch.no_grad():
+                np.testing.assert_allclose(run["end"].outputs, module.double().eval()(X.double()))
 
     def test_two_processes_write_one_file(self, tmp_path: Path) -> None:
         fit([callback(tmp_path / "run.h5")], strategy="ddp_fork", devices=2)

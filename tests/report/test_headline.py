@@ -152,6 +152,11 @@ def test_a_report_that_was_read_names_the_picture_without_having_it() -> None:
         assert said(cat, dog)[0].startswith("The runs learnt different pictures;")
 
 
+def test_two_of_three_may_be_equally_close() -> None:
+    ends = [psnr(name, value) for name, value in (("a", 30.0), ("b", 20.0), ("d", 30.0))]
+    assert said(*ends)[0] == "a and d come closest to the picture, equally close: PSNR 30.0 dB."
+
+
 def perfect(label: str, **more: Any) -> RunReport:
     """A run whose PSNR is infinite, as run files say it."""
     return run(label, {"mse": 0.0}, **more)
@@ -179,6 +184,7 @@ def test_a_perfect_picture_is_the_best_one() -> None:
         (20, "b needs 20."),
         (3, "b needs as many, so this does not tell them apart."),
         (1, "b needs fewer, 1, so this does not explain the result."),
+        (2, "b needs fewer, 2, so this does not explain the result."),
     ],
 )
 def test_modes_stand_beside_the_result(theirs: int, expected: str) -> None:
@@ -212,6 +218,7 @@ def test_modes_that_errors_leave_open_are_ranges() -> None:
     b = replace(b, snapshots=(replace(end, alignments={"total": aligned}),))
     for count, expected in (
         (1, "b needs 2 to 9."),
+        (2, "b needs 2 to 9, so this does not tell them apart."),
         (4, "b needs 2 to 9, so this does not tell them apart."),
         (20, "b needs fewer, 2 to 9, so this does not explain the result."),
     ):
@@ -244,6 +251,12 @@ def test_the_largest_lambda_min_is_named_only_where_no_other_may_be_larger() -> 
     assert said(unresolved, known)[0] == unsure
     assert said(known, without_rank(run("c"), size=5000))[0] == unsure
     assert said(known, run("c", decades=9))[0] == unsure
+    exact = [without_rank(run(name, decades=9), error=np.zeros(32)) for name in "bc"]
+    assert said(*exact)[0] == unsure
+    steep = exact[1].snapshots[0].spectra["total"].eigenvalues.copy()
+    steep[:-1] *= 10  # the smallest alone counts
+    steep[-1] /= 10
+    assert said(exact[0], without_rank(exact[1], eigenvalues=steep))[0].startswith("Of 2 networks, b")
     ends = [
         replace(one.snapshots[0], metrics={"psnr_db": 9.0 - i}) for i, one in enumerate((unresolved, known))
     ]

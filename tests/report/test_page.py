@@ -139,10 +139,12 @@ def test_hostile_labels_are_inert() -> None:
         metrics={HOSTILE: 1.0},
         spectra={**end.spectra, HOSTILE: end.spectra["grid"]},
     )
-    run = replace(run, path=HOSTILE, warnings=(HOSTILE,), snapshots=(end,))
+    run = replace(run, path=HOSTILE, warnings=(HOSTILE, "\x1b[31m lambda_min \0"), snapshots=(end,))
     other = samples.plain_run(HOSTILE + "2", 9, 0.5, size=8)
     report = replace(samples.one_run(run), runs=(run, other), baseline=HOSTILE, producer=HOSTILE)
-    reader = Reader(render_page(report, {}))
+    page = render_page(report, {})
+    reader = Reader(page)
+    assert not re.search("[\0-\x08\x0b\x0e-\x1f]", page)  # what terminals obey and HTML forbids
     assert len(reader.scripts) == 4
     assert not [attributes for _, attributes in reader.elements if "onerror" in attributes]
     assert "".join(reader.text).count(HOSTILE) >= 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -20,6 +21,7 @@ import runs
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import ntkspec
 from ntkspec.errors import NtkspecError, OutputError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.store import RunWriter, disk, open_run, writer
@@ -283,6 +285,32 @@ def test_what_cannot_be_resumed_says_why(tmp_path):
             RunWriter(path, inputs=INPUTS, resume=True, overwrite=True)
     with pytest.raises(OutputError, match="one that is finished, with nothing to resume"):
         RunWriter(path, inputs=INPUTS, resume=True)
+
+
+@pytest.mark.parametrize("value", ["x", True, np.True_, None, [1], 10**400, 1j, np.inf, np.ones(1)])
+def test_metrics_that_no_reader_takes_cost_nothing_else(tmp_path, value):
+    """They are refused before anything is written of their snapshot."""
+    path = tmp_path / "run.h5"
+    with RunWriter(path, inputs=INPUTS) as run:
+        for id in ("a", "b", "c"):
+            metrics = {"loss": np.float32(0.5), "count": 10**20, "bad": value if id == "b" else 1}
+            refused = pytest.raises(UsageError, match="metrics: expected finite numbers only, got 'bad'")
+            with refused if id == "b" else contextlib.nullcontext():
+                with run.snapshot(id, step=0, label=id, metrics=metrics) as snapshot:
+                    snapshot.write(0, INPUTS, cases.mixed(12))
+    with open_run(path) as run:
+        run.check_values()
+        assert [snap.label for snap in run] == ["a", "c"]
+        assert run["a"].metrics == {"loss": 0.5, "count": 1e20, "bad": 1.0}
+
+
+@pytest.mark.parametrize("path", ["", "a\0.h5"])
+def test_what_is_no_path_is_said(path):
+    for use in (open_run, lambda path: RunWriter(path, inputs=INPUTS), ntkspec.analyze_runs):
+        with pytest.raises(UsageError, match="run file: expected the path of a file, got '"):
+            use(path)
+    with pytest.raises(OutputError, match="expected a file name, got a folder"):
+        RunWriter(".", inputs=INPUTS)
 
 
 def test_finishing_again_once_there_is_room(tmp_path, monkeypatch):

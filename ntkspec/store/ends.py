@@ -1,8 +1,8 @@
-"""Begin a run file: its attributes and its samples."""
+"""Both ends of a run file: attributes and samples at its beginning, what is known at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from ntkspec._version import PRODUCER
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray
 from ntkspec.store.disk import open_hdf5, reserve
-from ntkspec.store.snapshot_writer import create_dataset
+from ntkspec.store.snapshot_writer import create_dataset, has_pairs
 
 
 def begin(part: Path, samples: Mapping[str, AnyArray], label: str, config: str) -> h5py.File:
@@ -52,3 +52,21 @@ def begin(part: Path, samples: Mapping[str, AnyArray], label: str, config: str) 
         part.unlink(missing_ok=True)
         raise
     return file
+
+
+def seal(file: h5py.File, complete: Iterable[str], where: str, *, interrupted: bool) -> None:
+    """Write the attributes that are known at the end.
+
+    Args:
+        file: the run file.
+        complete: ids of its complete snapshots.
+        where: the file, for messages.
+        interrupted: whether what it records was interrupted.
+    """
+    snapshots = {name: file[schema.SNAPSHOTS][name] for name in complete}
+    paired = any(map(has_pairs, snapshots.values()))  # pairs may be gone with a snapshot that was removed
+    file.attrs["version"] = schema.VERSION_OF_PAIRS if paired else schema.VERSION
+    digests = {name: digest.snapshot_digest(group, where) for name, group in snapshots.items()}
+    file.attrs[digest.DIGEST] = digest.root_digest(file, where, digests)
+    file.flush()
+    file.attrs["complete"] = not interrupted
