@@ -36,10 +36,8 @@ def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Map
     Raises:
         OutputError: it cannot be written.
     """
-    path, content = (
-        Path(path),
-        io.BytesIO(),
-    )  # to a file, torch would write itself, and not say that a disk is full
+    path = Path(path)
+    content = io.BytesIO()  # torch does not say that a disk is full
     torch.save({"config": config.to_json(), "step": step, "state": dict(state)}, content)
     with writing(path), replacing(path) as part:
         part.write_bytes(content.getbuffer())
