@@ -23,7 +23,7 @@ from ntkspec.report.records import NO_TARGETS, NOT_ASKED, RunReport, SnapshotRep
 from ntkspec.run_samples import digest, draw, drawn, kernel_of
 from ntkspec.run_settings import DEFAULTS, RunSettings
 from ntkspec.spectral import Method, Spectrum
-from ntkspec.spectral.ablation import sums_of_blocks
+from ntkspec.spectral.ablation import double_meanings, sums_of_blocks
 from ntkspec.spectral.alignment import Alignment, align
 from ntkspec.spectral.choose import Progress, check_options, plan, solve_all
 from ntkspec.spectral.distance import Reference
@@ -202,7 +202,8 @@ class RunWork:
             eigenfunctions=pictures,
         )
         left_out = [f"left out {evidence.left_out}"] if evidence.left_out else []
-        return report, [*not_drawn, *_of_regions(spectra["total"]), *left_out, *out_of_range]
+        left_out += [*out_of_range, *double_meanings(jacobian, self.settings.drop)]
+        return report, [*not_drawn, *_of_regions(spectra["total"]), *left_out]
 
     def _kernels(
         self,
