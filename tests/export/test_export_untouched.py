@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.nn.modules.module import (
 )
 
 from ntkspec.export import ExportWarning, jacobian
+from ntkspec.export.context import evaluation
 
 
 def _state(model: nn.Module) -> dict[str, Any]:
@@ -201,3 +203,18 @@ def test_hooks_that_compress_what_is_saved_do_not_count(name: str) -> None:
     with torch.autograd.graph.saved_tensors_hooks(lambda x: x.float(), lambda x: x.double()):
         found = jacobian(build(name), inputs()).to_dense()
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-14)
+
+
+def test_numpy_may_have_another_generator() -> None:
+    """Whose state is restored without a warning."""
+    before = np.random.get_bit_generator()
+    np.random.set_bit_generator(np.random.PCG64(1))
+    try:
+        first = np.random.get_state(legacy=False)  # noqa: NPY002
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with evaluation(torch.device("cpu"), torch.float64):
+                np.random.random()  # noqa: NPY002
+        assert np.random.get_state(legacy=False) == first  # noqa: NPY002
+    finally:
+        np.random.set_bit_generator(before)
