@@ -79,7 +79,7 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
                 f"{checkpoint.path}: {name}",
                 expected=f"shape {tuple(tensor.shape)}, as the model has it",
                 got=str(tuple(other.shape)),
-                remedy="let the factory build the model that was trained; --model-args gives it arguments",
+                remedy="let the factory build the model that was trained; ⟦--model-args⟧ gives it arguments",
             )
     if any(isinstance(value, Tensor) and value.dtype == torch.float64 for value in state.values()):
         model.double()  # or the numbers would be rounded to the model's precision
@@ -179,7 +179,7 @@ def _remedy(wanted: set[str], names: list[str]) -> str:
     prefix = names[0].partition(".")[0] + "." if names else "."
     if {name.removeprefix(prefix) for name in names} == wanted:
         return f"let the factory return a module that holds the model as {prefix[:-1]!r}"
-    return "let the factory build the model that was trained; --model-args gives it arguments"
+    return "let the factory build the model that was trained; ⟦--model-args⟧ gives it arguments"
 
 
 def _refused(path: Path, got: str, remedy: str) -> UsageError:

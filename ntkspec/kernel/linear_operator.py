@@ -56,7 +56,10 @@ def operator_of(kernel: Kernel) -> LinearOperator:
     if engine is not kernel.backend:
         kernel = kernel.replaced(backend=engine)
     require(
-        "factors of the kernel", operator_bytes(kernel), kernel.budget, "raise --memory or use fewer samples"
+        "factors of the kernel",
+        operator_bytes(kernel),
+        kernel.budget,
+        "raise ⟦--memory⟧ or use fewer samples",
     )
     blocks = [TermOperator(term.pair, engine) for term in kernel.terms]
 
@@ -98,7 +101,7 @@ def check_range(kernel: Kernel) -> None:
         "kernel",
         expected=f"entries between {low:.0e} and {high:.0e} in {kernel.precision}",
         got=f"{largest:.0e} where they are largest",
-        remedy="use --precision=float64"
+        remedy="use ⟦--precision=float64⟧"
         if single and 1e-200 < largest < 1e200
         else "rescale the model's outputs",
     )

@@ -150,10 +150,10 @@ class TrainConfig:
         self._check_parameters()
         if self.checkpoints and self.checkpoints[-1] > self.iterations:
             raise UsageError(
-                "option --checkpoints",
+                "option ⟦--checkpoints⟧",
                 expected=f"steps up to the last, {self.iterations}",
                 got=str(self.checkpoints[-1]),
-                remedy="leave it out or raise --iterations",
+                remedy="leave it out or raise ⟦--iterations⟧",
             )
 
     @property
@@ -198,7 +198,7 @@ class TrainConfig:
     def _check_growth(self) -> None:
         if self.finest is not None and self.growth is not None:
             raise UsageError(
-                "options --finest and --growth",
+                "options ⟦--finest⟧ and ⟦--growth⟧",
                 expected="one of them, since each decides the other",
                 got=f"finest {self.finest} and growth {self.growth:g}",
                 remedy="leave one out",
@@ -207,8 +207,8 @@ class TrainConfig:
             self.finest < self.base or (self.levels == 1 and self.finest != self.base)
         ):
             raise UsageError(
-                "option --finest",
-                expected=f"at least --base={self.base}"
+                "option ⟦--finest⟧",
+                expected=f"at least ⟦--base={self.base}⟧"
                 + (", and equal to it with one level" * (self.levels == 1)),
                 got=str(self.finest),
                 remedy="give a finer finest level or a coarser base",
@@ -221,7 +221,8 @@ class TrainConfig:
                 "model",
                 expected=f"at most {MAX_PARAMETERS:,} parameters",
                 got=f"{parameters:.3g}",
-                remedy="lower --width or --depth, or for a multigrid --finest, --growth or --levels",
+                remedy="lower ⟦--width⟧ or ⟦--depth⟧, "
+                "or for a multigrid ⟦--finest⟧, ⟦--growth⟧ or ⟦--levels⟧",
             )
 
 
