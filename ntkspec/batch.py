@@ -47,9 +47,9 @@ examples:
 """
 
 CLASHES = {  # options, and those that do not go together with them
-    "--share": ("--workers", "--profile", "--cluster", "--kernels", "--report-only"),
-    "--kernels": ("--report-only", "--dry-run", "--pages", "--again"),
-    "--report-only": ("--dry-run", "--pages"),
+    "share": ("workers", "profile", "cluster", "kernels", "report-only"),
+    "kernels": ("report-only", "dry-run", "pages", "again"),
+    "report-only": ("dry-run", "pages"),
 }
 
 RunEnded = Ended[RunJob, RunDone]
@@ -118,16 +118,17 @@ def _batch(options: argparse.Namespace) -> Batch:
 
 def _refuse_together(options: argparse.Namespace) -> None:
     """Raise `UsageError` if two options are given together and one of them would have no effect."""
-    in_use = {
-        f"--{name.replace('_', '-')}" for name, value in vars(options).items() if value not in (None, False)
-    }
+    in_use = {name.replace("_", "-") for name, value in vars(options).items() if value not in (None, False)}
     if options.cluster == LOCAL:
-        in_use.discard("--cluster")
+        in_use.discard("cluster")
     for first, others in CLASHES.items():
         for other in others:
             if {first, other} <= in_use:
                 raise UsageError(
-                    first, expected=f"no {other} beside it", got="both", remedy="leave out one of the two"
+                    f"⟦--{first}⟧",
+                    expected=f"no ⟦--{other}⟧ beside it",
+                    got="both",
+                    remedy="leave out one of the two",
                 )
 
 
@@ -155,7 +156,7 @@ def _kernels(batch: Batch, folder: Path) -> int:
     repeated = next((stem for stem, count in stems.items() if count > 1), None)
     if repeated is not None:
         raise UsageError(
-            "--kernels",
+            "⟦--kernels⟧",
             expected="run files of different names",
             got=f"{repeated} twice",
             remedy="name one at a time",
@@ -190,7 +191,7 @@ def _show(batch: Batch, todo: Sequence[RunJob]) -> int:
     for job in todo:
         print(f"  {one_line(job.run)}")
     if batch.cluster is not None and batch.cluster.place == SLURM:
-        with needs_cluster("--cluster slurm"):
+        with needs_cluster("⟦--cluster|place=slurm⟧"):
             from ntkspec.cluster.slurm import job_script
         print(f"\n{batch.cluster.workers} jobs of SLURM, each of this script:\n")
         print(job_script(profile.slurm))

@@ -9,15 +9,16 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-# How a message names an argument: as its option, with the value after "=", such as --method=gram.
-_OPTION = re.compile(r"(?<![^\s(])(?:--|-(?=[a-z]\b))([a-z][a-z-]*)(?:=(\w+))?(?![^\s,;:)])")
+# Whoever raises an error marks the options in its texts by brackets, as ⟦--memory⟧ and ⟦--method=gram⟧. Where
+# scripts call one by another name, this follows: ⟦-o|folder⟧, ⟦-o|folder=report⟧. Nothing else is changed.
+_OPTION = re.compile(r"⟦(--?[a-z][a-z-]*)(?:\|([^=⟧]+))?(?:=([^⟧]*))?⟧")
+_UNQUOTED = re.compile(r"True|-?\d[\d.]*(?:e[-+]?\d+)?")
 
 
 class NtkspecError(Exception):
     """The base of all errors that a user can correct; commands print them on stderr and exit with code 2.
 
-    Whoever raises one names arguments by their options, such as --baseline or --method=gram. The message and
-    the attributes name the arguments, as scripts give them; `at_command_line` names the options.
+    The message and the attributes name arguments as scripts give them; `at_command_line` names the options.
 
     Args:
         where: what the message is about: a file, a dataset inside it, an option.
@@ -53,11 +54,11 @@ class NtkspecError(Exception):
         """Return the message for whoever gave options.
 
         Example:
-            >>> error = UsageError("--k", expected="1", got="0", remedy="leave it out, or use --method=gram")
+            >>> error = UsageError("⟦-k⟧", expected="1", got="0", remedy="use ⟦--method=gram⟧")
             >>> print(error.at_command_line())
-            --k: expected 1, got 0; leave it out, or use --method gram
+            -k: expected 1, got 0; use --method gram
             >>> print(error)
-            k: expected 1, got 0; leave it out, or use method='gram'
+            k: expected 1, got 0; use method='gram'
         """
         where, expected, got, remedy = self.args
         where, expected, remedy = (_OPTION.sub(_typed, text) for text in (where, expected, remedy))
@@ -69,16 +70,19 @@ def _message(where: str, expected: str, got: str, remedy: str) -> str:
     return f"{fault}; {remedy}" if remedy else fault
 
 
-def _argument(option: re.Match[str]) -> str:
-    """Return an option as the argument of a script: memory, method='gram' or overwrite=True."""
-    name, value = option.groups()
-    shown_value = value if value in (None, "True") else repr(value)
-    return name.replace("-", "_") + (f"={shown_value}" if value else "")
+def _argument(marked: re.Match[str]) -> str:
+    """Return an option as the argument of a script: memory, method='gram', base=16 or overwrite=True."""
+    option, name, value = marked.groups()
+    name = name or option.lstrip("-").replace("-", "_")
+    if value is None:
+        return name
+    return f"{name}={value if _UNQUOTED.fullmatch(value) else repr(value)}"
 
 
-def _typed(option: re.Match[str]) -> str:
-    """Return an option as it is typed: --memory, --method gram or --overwrite."""
-    return option[0].removesuffix("=True").replace("=", " ")
+def _typed(marked: re.Match[str]) -> str:
+    """Return an option as it is typed: --memory, --method gram, --base 16 or --overwrite."""
+    option, _, value = marked.groups()
+    return option if value in (None, "True") else f"{option} {value}"
 
 
 def shown(value: object) -> str:

@@ -20,7 +20,7 @@ from ntkspec.spectral.frequency import PixelGrid, radial_frequency
 from ntkspec.store import Run, Snapshot
 from ntkspec.store.checks import Floats
 
-OPTION = "--everywhere"
+OPTION = "⟦--everywhere⟧"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def match_everywhere(
         if not drawn_over_a_plane(file.inputs, outputs):
             got = "mode full" if outputs == "full" else f"{file.inputs.shape[1]} coordinates"
             expected = "inputs of two coordinates, and a number a sample, to draw eigenfunctions"
-            raise _refused(file, expected, got, f"leave out {OPTION}, or use --outputs=trace")
+            raise _refused(file, expected, got, f"leave out {OPTION}, or use ⟦--outputs=trace⟧")
         named = [i for i, run in enumerate(runs) if run.label == file.label]
         free = [i for i in named if matched[i] is None]
         if not free:

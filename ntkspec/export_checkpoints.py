@@ -71,14 +71,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _export(request: Request) -> int:
     request.check_place()
-    inputs = read_array(request.inputs, "--inputs")
-    targets = None if request.targets is None else read_array(request.targets, "--targets")
+    inputs = read_array(request.inputs, "⟦--inputs⟧")
+    targets = None if request.targets is None else read_array(request.targets, "⟦--targets⟧")
     from ntkspec.export import ExportWarning  # imports PyTorch, or says that it is not installed
     from ntkspec.export.arrays import as_array
     from ntkspec.export.factories import find_factory, imports_from_here
 
-    inputs = as_array(inputs, "--inputs")
-    targets = None if targets is None else as_array(targets, "--targets")
+    inputs = as_array(inputs, "⟦--inputs⟧")
+    targets = None if targets is None else as_array(targets, "⟦--targets⟧")
     device = find_device(request.device)
     shown = progress(quiet=request.quiet, bars=True)
     with imports_from_here(), warnings_as_lines(ExportWarning), shown as say, _no_exit(request.model):
@@ -111,7 +111,7 @@ def _no_exit(model: str | None) -> Iterator[None]:
         raise
     except BaseException as error:
         raise UsageError(
-            f"--model {model}",
+            f"⟦--model⟧ {model}",
             expected="a model that does not end the program",
             got=f"{type(error).__name__}: {first_line(error)}",
             remedy="take out of its code what does, such as sys.exit()",
@@ -131,7 +131,7 @@ def _check(
     width = output_columns(loaded.model, inputs)
     if request.columns is not None and width is not None and max(request.columns) >= width:
         raise UsageError(
-            "--outputs",
+            "⟦--outputs⟧",
             expected=f"numbers from 0 to {width - 1}, since the model has {width} outputs",
             got=str(max(request.columns)),
             remedy="number them from 0",
@@ -139,7 +139,7 @@ def _check(
     kept = width if request.columns is None else len(request.columns)
     if targets is not None and kept is not None and targets.shape != (len(inputs), kept):
         raise UsageError(
-            "--targets",
+            "⟦--targets⟧",
             expected=f"shape {(len(inputs), kept)}, a row a sample and a column an output that is kept",
             got=f"{targets.shape}",
         )
@@ -205,10 +205,10 @@ def _of_training(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:
         model, config, _ = load_checkpoint(path)
     except UsageError as error:
         raise UsageError(
-            "--model",
+            "⟦--model⟧",
             expected="package.module:factory",
             got=f"none, and {path} is no checkpoint of ntkspec.train",
-            remedy="name what makes the model, e.g. --model field:make",
+            remedy="name what makes the model, e.g. ⟦--model=field:make⟧",
         ) from error
     return model.eval(), config.to_dict()
 

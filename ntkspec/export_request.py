@@ -75,7 +75,7 @@ class Request:
         reads = [*(source.path for source in self.sources), self.inputs, self.targets]
         for path in filter(None, reads):
             if self.output.exists() and path.exists() and self.output.samefile(path):
-                got, remedy = f"{path}, which is read", "choose another -o"
+                got, remedy = f"{path}, which is read", "choose another ⟦-o|output⟧"
                 raise OutputError(str(self.output), expected="a file to write", got=got, remedy=remedy)
         check_writable(self.output, overwrite=self.overwrite)
         for path in (self.output, part_beside(self.output)):
@@ -84,7 +84,7 @@ class Request:
                     str(path),
                     expected="no file, or a run file of ntkspec to replace",
                     got="another kind of file",
-                    remedy="move it away or choose another -o",
+                    remedy="move it away or choose another ⟦-o|output⟧",
                 )
         check_unfinished(part_beside(self.output), overwrite=self.overwrite)
 
@@ -109,7 +109,10 @@ def read_request(argv: Sequence[str] | None) -> Request:
     options = make_parser().parse_args(argv)
     if options.model_args is not None and options.model is None:
         raise UsageError(
-            "--model-args", expected="--model beside it", got="none", remedy="name the factory by --model"
+            "⟦--model-args⟧",
+            expected="⟦--model⟧ beside it",
+            got="none",
+            remedy="name the factory by ⟦--model⟧",
         )
     return Request(
         model=options.model,
@@ -235,10 +238,10 @@ def _roles(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         prefix, _, role = word.partition("=")
         if not prefix.strip() or not role.strip():
-            raise UsageError("--roles", expected="PREFIX=ROLE", got=repr(word), remedy="e.g. encoding=grid")
+            raise UsageError("⟦--roles⟧", expected="PREFIX=ROLE", got=repr(word), remedy="e.g. encoding=grid")
         if roles.setdefault(prefix, role) != role:
             got = f"{roles[prefix]} and {role}"
-            raise UsageError("--roles", expected=f"one role for {prefix}", got=got)
+            raise UsageError("⟦--roles⟧", expected=f"one role for {prefix}", got=got)
     return roles
 
 
@@ -247,7 +250,7 @@ def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
     places = [Path(os.path.abspath(path)) for path in paths]
     for i, place in enumerate(places):
         if place in places[:i]:
-            raise UsageError("--checkpoint", expected="each checkpoint once", got=str(paths[i]))
+            raise UsageError("⟦--checkpoint⟧", expected="each checkpoint once", got=str(paths[i]))
 
     def longer(i: int) -> Iterator[str]:
         parts = (*places[i].parent.parts[1:], places[i].stem)

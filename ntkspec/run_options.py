@@ -66,10 +66,10 @@ def settings_of(options: argparse.Namespace) -> RunSettings:
     """
     if options.seed is not None and options.samples is None:
         raise UsageError(
-            "--seed",
-            expected="--samples beside it",
+            "⟦--seed⟧",
+            expected="⟦--samples⟧ beside it",
             got="all samples",
-            remedy="add --samples N, or leave it out",
+            remedy="add ⟦--samples⟧ N, or leave it out",
         )
     return RunSettings(
         snapshot=options.snapshot,

@@ -31,12 +31,12 @@ def draw(samples: int, settings: RunSettings) -> NDArray[np.intp]:
     """
     if settings.samples is None:
         return np.arange(samples)
-    wanted = whole_number(settings.samples, "--samples", 1)
+    wanted = whole_number(settings.samples, "⟦--samples⟧", 1)
     if wanted > samples:
         raise UsageError(
-            "--samples", expected=f"at most the run's {samples}", got=str(wanted), remedy="ask for fewer"
+            "⟦--samples⟧", expected=f"at most the run's {samples}", got=str(wanted), remedy="ask for fewer"
         )
-    seed = whole_number(settings.seed, "--seed", 0)
+    seed = whole_number(settings.seed, "⟦--seed⟧", 0)
     return np.sort(np.random.default_rng(seed).choice(samples, wanted, replace=False))
 
 

@@ -38,22 +38,22 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.check and (self.k is not None or not _gives_all(self.method)):
             raise UsageError(
-                "--check",
+                "⟦--check⟧",
                 expected="all eigenvalues",
                 got="the largest k alone"
                 if self.k is not None
                 else f"method {self.method}, the largest alone",
-                remedy="leave out -k, --check, or the method",
+                remedy="leave out ⟦-k⟧, ⟦--check⟧, or the method",
             )
         if self.alignment not in get_args(When):
-            raise not_one_of("--alignment", self.alignment, get_args(When))
+            raise not_one_of("⟦--alignment⟧", self.alignment, get_args(When))
         if self.alignment == "always" and not _gives_vectors(self.method):
             able = [name for name, solver in SOLVERS.items() if solver.vectors]
             raise UsageError(
-                "--alignment=always",
+                "⟦--alignment=always⟧",
                 expected=f"method auto or {' or '.join(able)}, which give eigenvectors",
                 got=f"method {self.method}",
-                remedy="leave out the method, or --alignment",
+                remedy="leave out the method, or ⟦--alignment⟧",
             )
 
 

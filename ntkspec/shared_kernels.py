@@ -232,6 +232,6 @@ def _plan(job: SquareJob, kernel: Kernel, parts: Mapping[str, Jacobian]) -> Asse
             f"a square of {len(job.square.rows)} by {len(job.square.columns)} samples",
             expected=f"room for the factors of {needed.panel} at a time, in tiles of {needed.step}",
             got=f"a worker's budget for {plan.tiling.panel}, in tiles of {plan.tiling.step}",
-            remedy="raise --memory, or take workers that have more",
+            remedy="raise ⟦--memory⟧, or take workers that have more",
         )
     return replace(plan, forms=job.forms)

@@ -69,7 +69,7 @@ def read_command(argv: Sequence[str] | None) -> Command:
     for layer in layers:
         command |= {name: layer.pop(name) for name in names if name in layer}
     config = resolve(*layers)
-    output = _required(command.get("output"), "--output", "the run file to write, as in -o run.h5")
+    output = _required(command.get("output"), "⟦--output⟧", "the run file to write, as in ⟦-o|output=run.h5⟧")
     source = _required(*_source(config))
     return Command(
         config,
@@ -87,11 +87,11 @@ def read_command(argv: Sequence[str] | None) -> Command:
 def _source(config: TrainConfig) -> tuple[str | None, str, str]:
     """Return the file to learn, and of a missing one the option and what to expect, for the message."""
     if config.task == "occupancy":
-        return config.mesh, "--mesh", "a watertight mesh, as in --mesh bunny.ply"
+        return config.mesh, "⟦--mesh⟧", "a watertight mesh, as in ⟦--mesh=bunny.ply⟧"
     return (
         config.image,
-        "--image or --mesh",
-        "a picture, as in --image photo.jpg, or a mesh, as in --mesh bunny.ply",
+        "⟦--image⟧ or ⟦--mesh⟧",
+        "a picture, as in ⟦--image=photo.jpg⟧, or a mesh, as in ⟦--mesh=bunny.ply⟧",
     )
 
 
@@ -99,14 +99,17 @@ def _everywhere(path: str | None, config: TrainConfig, output: Path) -> Path | N
     """Return the path of the run file of every pixel, or None where none is asked for."""
     if path is None:
         return None
-    where = "option --everywhere"
+    where = "option ⟦--everywhere⟧"
     if config.task == "occupancy":
         raise UsageError(
             where, expected="a picture, which has pixels", got="a mesh", remedy="leave out this option"
         )
     if Path(path).resolve() == output.resolve():
         raise UsageError(
-            where, expected="another file than -o", got=repr(path), remedy="give it a name of its own"
+            where,
+            expected="another file than ⟦-o|output⟧",
+            got=repr(path),
+            remedy="give it a name of its own",
         )
     return Path(path)
 

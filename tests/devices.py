@@ -51,4 +51,4 @@ def _torch() -> Any:
 
 def _none() -> Any:
     got = "none: hidden from tests that are not marked gpu"
-    raise BackendError("backend gpu", expected="a CUDA device", got=got, remedy="use --backend=cpu")
+    raise BackendError("backend gpu", expected="a CUDA device", got=got, remedy="use ⟦--backend=cpu⟧")

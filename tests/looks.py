@@ -8,6 +8,8 @@ import time
 
 import numpy as np
 
+from ntkspec.errors import UsageError
+
 
 def spin(step):
     while True:
@@ -49,3 +51,7 @@ def sleep_once(path, step):
 def tell_and_sleep(path, step):
     tell(path, step)
     time.sleep(20)
+
+
+def refuse(step):
+    raise UsageError("⟦-k⟧", expected="a", got="b", remedy="use ⟦--method=gram⟧")

@@ -301,5 +301,5 @@ def require_countable(rows: int, what: str) -> None:
             what,
             expected=f"at most {LAPACK_LIMIT} rows or as many entries: SciPy's LAPACK counts in 32 bits",
             got=f"{rows} rows",
-            remedy="use fewer samples, or --method=lanczos with -k",
+            remedy="use fewer samples, or ⟦--method=lanczos⟧ with ⟦-k⟧",
         )

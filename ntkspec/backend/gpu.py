@@ -210,7 +210,7 @@ class GpuBackend(ArrayBackend):
                 "singular values on the GPU",
                 expected=f"at most {COUNTED} entries in a QR: cuSOLVER's geqrf counts in 32 bits",
                 got=f"{entries}, of {rows} rows",
-                remedy="use fewer samples, --method=gram or --backend=cpu",
+                remedy="use fewer samples, ⟦--method=gram⟧ or ⟦--backend=cpu⟧",
             )
         with self._checked("QR"):
             return super().fold(triangle, waiting)
@@ -257,7 +257,7 @@ class GpuBackend(ArrayBackend):
                 expected=f"at most {XSYEVD_LIMIT} rows with CUDA {version // 1000}.{version % 1000 // 10}, "
                 "whose solver may return wrong numbers beyond",
                 got=f"{rows} rows",
-                remedy="install ntkspec[cuda13], or use --backend=cpu or fewer samples",
+                remedy="install ntkspec[cuda13], or use ⟦--backend=cpu⟧ or fewer samples",
             )
 
     @contextlib.contextmanager
@@ -276,7 +276,7 @@ class GpuBackend(ArrayBackend):
                 f"{what} on the GPU",
                 expected="room for the solver on the device",
                 got=(str(error).splitlines() or ["none"])[0].rstrip("."),
-                remedy="use --backend=cpu, fewer samples or --precision=float32",
+                remedy="use ⟦--backend=cpu⟧, fewer samples or ⟦--precision=float32⟧",
             ) from None
 
 
@@ -288,7 +288,7 @@ def _require_ieee() -> None:
                 "backend gpu",
                 expected="IEEE arithmetic, in which errors are stated",
                 got=f"{name}={os.environ[name]} in the environment",
-                remedy=f"unset {name}, or use --backend=cpu",
+                remedy=f"unset {name}, or use ⟦--backend=cpu⟧",
             )
 
 
@@ -308,10 +308,10 @@ def _cupy() -> tuple[Any, Any, Any]:
             "backend gpu",
             expected="CuPy",
             got=str(error),
-            remedy="install ntkspec[cuda13] or [cuda12], or use --backend=cpu",
+            remedy="install ntkspec[cuda13] or [cuda12], or use ⟦--backend=cpu⟧",
         ) from None
     if not cupy.cuda.is_available():
         raise BackendError(
-            "backend gpu", expected="a CUDA device", got="none that CuPy sees", remedy="use --backend=cpu"
+            "backend gpu", expected="a CUDA device", got="none that CuPy sees", remedy="use ⟦--backend=cpu⟧"
         )
     return cupyx, cupy, sparse

@@ -274,5 +274,5 @@ def solver_failed(what: str, error: Exception) -> BackendError:
         what,
         expected="a converged solution",
         got=(str(error).splitlines() or [type(error).__name__])[0],
-        remedy="try another --method; check the Jacobian for extreme numbers",
+        remedy="try another ⟦--method⟧; check the Jacobian for extreme numbers",
     )

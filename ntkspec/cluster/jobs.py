@@ -115,5 +115,5 @@ def _killed() -> ClusterError:
         "a worker",
         expected="to finish this",
         got="the death of every worker that tried",
-        remedy="see whether memory was short: fewer --workers leave more for each",
+        remedy="see whether memory was short: fewer ⟦--workers⟧ leave more for each",
     )

@@ -62,5 +62,5 @@ def _cluster(count: int, variables: dict[str, str]) -> SpecCluster:
         f"{count} workers",
         expected="processes that start",
         got=f"an end of some, {ATTEMPTS} times ({reason})",
-        remedy="start fewer --workers, or see what limits processes and memory here",
+        remedy="start fewer ⟦--workers⟧, or see what limits processes and memory here",
     )

@@ -22,7 +22,7 @@ AHEAD = 2  # jobs submitted for each worker, so that it need not wait for its ne
 
 @dataclass
 class Patience:
-    """How long there may be no worker once a job waits for one."""
+    """How long to wait for a worker. The wait begins with a waiting job, and goes on when that is gone."""
 
     seconds: float
     _since: float | None = None  # when a job was first seen to wait, and no worker has come since
@@ -83,7 +83,7 @@ class Workers:
                 "sbatch",
                 expected="to take the jobs",
                 got=self._refused[-1],
-                remedy="see the profile, and --dry-run for the script of a job",
+                remedy="see the profile, and ⟦--dry-run|`batch --dry-run`⟧ for the script of a job",
             )
         if self._patience.ends(workers=self.connected() > 0, waiting=underway > 0):
             raise ClusterError(
@@ -97,7 +97,7 @@ class Workers:
                 "workers with a GPU each",
                 expected="a device for one of them at least",
                 got=f"none for any of {self.count}",
-                remedy="see what the profile asks for, or take --profile cpu",
+                remedy="see what the profile asks for, or take ⟦--profile=cpu⟧",
             )
 
     def _all_paused(self) -> bool:

@@ -82,7 +82,7 @@ def _text(name: str) -> str:
         return Path(name).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text in UTF-8"
-        _refuse("--profile", f"{', '.join(SHIPPED)} or a TOML file", f"{name!r}, {reason}")
+        _refuse("⟦--profile⟧", f"{', '.join(SHIPPED)} or a TOML file", f"{name!r}, {reason}")
 
 
 def _record(where: str, kind: type[Record], content: Mapping[str, object]) -> Record:

@@ -90,7 +90,7 @@ def take_device(count: int | None, place: Path | None = None) -> None:
         "a worker with a GPU",
         expected="a device of its own",
         got=f"{len(choice)} devices, which other workers have" if choice else "none on this machine",
-        remedy="start fewer --workers, or take --profile cpu",
+        remedy="start fewer ⟦--workers⟧, or take ⟦--profile=cpu⟧",
     )
 
 
@@ -113,10 +113,10 @@ def workers_for(devices_here: Sequence[str], cores: int, gpus: int) -> int:
         return cores
     if not devices_here:
         raise BackendError(
-            "--profile with a GPU",
+            "⟦--profile⟧ with a GPU",
             expected="a device on this machine",
             got="none",
-            remedy="take --profile cpu, or --cluster slurm",
+            remedy="take ⟦--profile=cpu⟧, or ⟦--cluster|place=slurm⟧",
         )
     return len(devices_here)
 

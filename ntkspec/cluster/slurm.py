@@ -78,14 +78,14 @@ def _check(logs: Path) -> None:
     """Raise `ClusterError` if there is no SLURM here, or if a path contains spaces."""
     if shutil.which("sbatch") is None:
         raise ClusterError(
-            "--cluster slurm",
+            "⟦--cluster|place=slurm⟧",
             expected="the command sbatch",
             got="none on the PATH",
             remedy="run this where jobs are submitted from, or see docs/cluster.md for other ways",
         )
     if len(f"{logs} {sys.executable}".split()) > 2:
         raise ClusterError(
-            "--cluster slurm",
+            "⟦--cluster|place=slurm⟧",
             expected="no blanks in the paths of logs and interpreter, which dask-jobqueue does not quote",
             got=f"{logs} and {sys.executable}",
             remedy="set `logs` in a profile to another place",
@@ -106,7 +106,7 @@ def _cluster(job: SlurmJob, logs: Path, keys: Path, refused: list[str]) -> SLURM
         )
     except (RuntimeError, OSError, ValueError) as error:
         raise ClusterError(
-            "--cluster slurm",
+            "⟦--cluster|place=slurm⟧",
             expected="a scheduler that starts here",
             got=first_line(error),
             remedy="see `interface` in the profile",

@@ -67,21 +67,24 @@ class Cluster:
         if self.is_address:
             if self.workers is not None:
                 raise UsageError(
-                    "--workers",
+                    "⟦--workers⟧",
                     expected="a number for local or slurm",
                     got=f"{self.workers} at {self.place}",
                     remedy="leave it out: the workers are those that came to this scheduler",
                 )
         elif self.place not in (LOCAL, SLURM):
             raise UsageError(
-                "--cluster",
+                "⟦--cluster|place⟧",
                 expected="local, slurm or a scheduler's address, such as tcp://node17:8786",
                 got=repr(self.place),
                 remedy="leave it out for this machine",
             )
         if self.place == SLURM and self.workers is None:
             raise UsageError(
-                "--cluster slurm", expected="--workers beside it", got="none", remedy="say how many jobs"
+                "⟦--cluster|place=slurm⟧",
+                expected="⟦--workers⟧ beside it",
+                got="none",
+                remedy="say how many jobs",
             )
 
     @property
@@ -104,7 +107,7 @@ class Cluster:
             ClusterError: the workers do not start, the scheduler does not answer, or no worker came to it.
             BackendError: there is no device, or there are fewer than workers that want one.
         """
-        with needs_cluster(f"--cluster {self.place}"):
+        with needs_cluster(f"⟦--cluster|place={self.place}⟧"):
             import dask
             import distributed
 

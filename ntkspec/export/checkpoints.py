@@ -98,7 +98,7 @@ def _require_alike(tensor: Tensor, other: Tensor, where: str) -> None:
             where,
             expected=f"shape {tuple(tensor.shape)}, as the model has it",
             got=str(tuple(other.shape)),
-            remedy="let the factory build the model that was trained; --model-args gives it arguments",
+            remedy="let the factory build the model that was trained; ⟦--model-args⟧ gives it arguments",
         )
     if not can_hold(tensor, other):
         raise UsageError(
@@ -200,7 +200,7 @@ def _remedy(wanted: set[str], names: list[str]) -> str:
     prefix = names[0].partition(".")[0] + "." if names else "."
     if {name.removeprefix(prefix) for name in names} == wanted:
         return f"let the factory return a module that holds the model as {prefix[:-1]!r}"
-    return "let the factory build the model that was trained; --model-args gives it arguments"
+    return "let the factory build the model that was trained; ⟦--model-args⟧ gives it arguments"
 
 
 def _refused(path: Path, got: str, remedy: str) -> UsageError:

@@ -23,7 +23,8 @@ class _Failure(ExportError):
 
     def instead(self, remedy: str) -> ExportError:
         """Return the same error with another remedy."""
-        return ExportError(self.where, expected=self.expected, got=self.got, remedy=remedy)
+        where, expected, got, _ = self.args
+        return ExportError(where, expected=expected, got=got, remedy=remedy)
 
 
 class ForwardError(_Failure):

@@ -20,7 +20,7 @@ from ntkspec._io import first_line
 from ntkspec.errors import UsageError
 from ntkspec.nets.options import nearest
 
-OPTION = "--model"
+OPTION = "⟦--model⟧"
 TRIED, AGREE = 16, 1e-3  # samples; of the largest output, far above rounding and far below another function
 
 
@@ -46,7 +46,7 @@ class Factory:
                 f"{OPTION} {self.name}",
                 expected="a factory that makes the model",
                 got=_described(error),
-                remedy="mend it, or give it arguments by --model-args",
+                remedy="mend it, or give it arguments by ⟦--model-args⟧",
             ) from error
         while (inner := _inside(model)) is not None:
             model = inner

@@ -19,7 +19,7 @@ from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import BUDGET, format_bytes
 
 SMALLEST_TILE = 32  # rows of a tile, at least, where memory is short
-FEWER = "or use fewer samples, --precision=float32, or --method=lanczos"
+FEWER = "or use fewer samples, ⟦--precision=float32⟧, or ⟦--method=lanczos⟧"
 ShareDone = Callable[[float], None]  # called with the share of the work that is done
 Beside = Callable[[Backend], int]  # bytes needed in addition to a kernel, if this backend computes with it
 
@@ -230,7 +230,7 @@ def _require_on_host(kernel: Kernel, needed: int, on_device: int) -> None:
             _with_beside(_samples(kernel)),
             expected=f"at most {budget} on the host ({BUDGET}) or {room} on the {kernel.backend.device}",
             got=f"a need of {host} on the host or {device} on the device",
-            remedy=f"raise --memory {FEWER}",
+            remedy=f"raise ⟦--memory⟧ {FEWER}",
         )
 
 

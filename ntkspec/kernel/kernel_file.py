@@ -167,7 +167,7 @@ def _as_begun(unfinished: Path, plan: Assembly) -> Assembly:
             str(unfinished),
             expected=f"room for tiles of {step} samples, as it began",
             got=f"a budget for {plan.tiling.step}",
-            remedy="raise --memory, or remove the file to begin again",
+            remedy="raise ⟦--memory⟧, or remove the file to begin again",
         )
     tiling = tiles.Tiling.from_sizes(plan.kernel, plan.tiling.panel, step * plan.kernel.repeat)
     return replace(plan, tiling=tiling)

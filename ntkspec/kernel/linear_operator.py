@@ -57,7 +57,10 @@ def operator_of(kernel: Kernel) -> LinearOperator:
     if engine is not kernel.backend:
         kernel = kernel.replaced(backend=engine)
     require(
-        "factors of the kernel", operator_bytes(kernel), kernel.budget, "raise --memory or use fewer samples"
+        "factors of the kernel",
+        operator_bytes(kernel),
+        kernel.budget,
+        "raise ⟦--memory⟧ or use fewer samples",
     )
     blocks = [TermOperator(term.pair, engine) for term in kernel.terms]
 
@@ -103,7 +106,7 @@ def check_range(kernel: Kernel, where: str = "kernel") -> None:
         where,
         expected=f"entries between {low:.0e} and {high:.0e} in {kernel.precision}",
         got=said_of_largest(largest),
-        remedy="use --precision=float64"
+        remedy="use ⟦--precision=float64⟧"
         if single and 1e-200 < largest < 1e200
         else "rescale the model's outputs",
     )

@@ -169,7 +169,7 @@ class Kernel:
             needed: bytes.
             alternative: "or ...", another remedy than more memory, for the message.
         """
-        more = "use --backend=cpu" if self.backend.device else "raise --memory"
+        more = "use ⟦--backend=cpu⟧" if self.backend.device else "raise ⟦--memory⟧"
         require(what, needed, self.room, f"{more} {alternative}", self.limit)
 
     @property

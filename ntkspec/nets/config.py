@@ -158,10 +158,10 @@ class TrainConfig:
         self._check_cells()
         if self.checkpoints and self.checkpoints[-1] > self.iterations:
             raise UsageError(
-                "option --checkpoints",
+                "option ⟦--checkpoints⟧",
                 expected=f"steps up to the last, {self.iterations}",
                 got=str(self.checkpoints[-1]),
-                remedy="leave it out or raise --iterations",
+                remedy="leave it out or raise ⟦--iterations⟧",
             )
 
     @property
@@ -206,7 +206,7 @@ class TrainConfig:
     def _check_growth(self) -> None:
         if self.finest is not None and self.growth is not None:
             raise UsageError(
-                "options --finest and --growth",
+                "options ⟦--finest⟧ and ⟦--growth⟧",
                 expected="one of them, since each decides the other",
                 got=f"finest {self.finest} and growth {self.growth:g}",
                 remedy="leave one out",
@@ -215,8 +215,8 @@ class TrainConfig:
             self.finest < self.base or (self.levels == 1 and self.finest != self.base)
         ):
             raise UsageError(
-                "option --finest",
-                expected=f"at least --base={self.base}"
+                "option ⟦--finest⟧",
+                expected=f"at least ⟦--base={self.base}⟧"
                 + (", and equal to it with one level" * (self.levels == 1)),
                 got=str(self.finest),
                 remedy="give a finer finest level or a coarser base",
@@ -229,7 +229,8 @@ class TrainConfig:
                 "model",
                 expected=f"at most {MAX_PARAMETERS:,} parameters",
                 got=f"{parameters:.3g}",
-                remedy="lower --width or --depth, or for a multigrid --finest, --growth or --levels",
+                remedy="lower ⟦--width⟧ or ⟦--depth⟧, "
+                "or for a multigrid ⟦--finest⟧, ⟦--growth⟧ or ⟦--levels⟧",
             )
 
     def _check_cells(self) -> None:
@@ -238,10 +239,10 @@ class TrainConfig:
         finest = self.base * self.level_growth ** (self.levels - 1)
         if round(finest) > MAX_CELLS:
             raise UsageError(
-                "options --base, --growth and --levels",
+                "⟦--base⟧, ⟦--growth⟧ and ⟦--levels⟧",
                 expected=f"at most {MAX_CELLS:,} cells an axis at the finest level",
                 got=f"{finest:.3g}",
-                remedy="lower one of them, or give --finest instead of --growth",
+                remedy="lower one of them, or give ⟦--finest⟧ instead of ⟦--growth⟧",
             )
 
 

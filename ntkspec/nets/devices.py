@@ -19,7 +19,7 @@ __all__ = ["DEVICES", "check_device", "described", "find_device", "full_float32"
 DEVICES = "auto|cpu|cuda[:N]"
 Answer = TypeVar("Answer")
 
-OPTION = "option --device"
+OPTION = "option ⟦--device⟧"
 _NAME = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
 
@@ -88,7 +88,7 @@ def _try_out(device: torch.device) -> None:
             OPTION,
             expected=f"{device} to take a number",
             got=first_line(error),
-            remedy="see nvidia-smi, or give --device=cpu",
+            remedy="see nvidia-smi, or give ⟦--device=cpu⟧",
         ) from error
 
 

@@ -79,7 +79,7 @@ def _unknown_word(word: str) -> UsageError:
             "command line",
             expected="options and their values",
             got=repr(word),
-            remedy="give a picture as --image PICTURE, a mesh as --mesh MESH",
+            remedy="give a picture as ⟦--image⟧ PICTURE, a mesh as ⟦--mesh⟧ MESH",
         )
     flag = word.split("=")[0]
     close = nearest(flag, ["--config", "--help", "--version", *(option.flag for option in GIVEN_OPTIONS)])
@@ -87,7 +87,7 @@ def _unknown_word(word: str) -> UsageError:
         f"option {flag}",
         expected="one that --help lists",
         got="an unknown one",
-        remedy=f"did you mean {close}?" if close else "leave it out",
+        remedy=f"did you mean ⟦{close}⟧?" if close else "leave it out",
     )
 
 

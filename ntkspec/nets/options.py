@@ -91,7 +91,7 @@ class Option:
     def _refusal(self, value: object, where: str | None = None) -> UsageError:
         close = nearest(value, self.choices) if isinstance(value, str) else None
         return UsageError(
-            where or f"option {self.flag}",
+            where or f"option ⟦{self.flag}⟧",
             expected=self.expected,
             got=shown(value),
             remedy=f"did you mean {close}?" if close else "",

@@ -99,7 +99,7 @@ def _refuse_idle(config: TrainConfig, settings_given: Mapping[str, Any]) -> None
     """Refuse a setting that has no effect, or both of two that exclude each other."""
     if settings_given.get("image") and settings_given.get("mesh"):
         raise UsageError(
-            "options --image and --mesh",
+            "options ⟦--image⟧ and ⟦--mesh⟧",
             expected="one of them, since a run learns one thing",
             got="both",
             remedy="leave one out",
@@ -108,10 +108,10 @@ def _refuse_idle(config: TrainConfig, settings_given: Mapping[str, Any]) -> None
         if option.name in settings_given and option.needs and not config.uses(option):
             other, value = option.needs
             raise UsageError(
-                f"option {option.flag}",
+                f"option ⟦{option.flag}⟧",
                 expected=f"{other} {value}, which alone uses it",
                 got=f"{other} {getattr(config, other)}",
-                remedy=f"leave it out, or give --{other}={value}",
+                remedy=f"leave it out, or give ⟦--{other}={value}⟧",
             )
 
 

@@ -90,7 +90,7 @@ def check_run_file(run: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -
 def _check_free(path: Path, overwrite: bool) -> None:
     if os.path.lexists(path) and not overwrite:
         raise _refused(
-            path, "a name that is free", "one that exists", "give --overwrite=True or another name"
+            path, "a name that is free", "one that exists", "give ⟦--overwrite=True⟧ or another name"
         )
 
 
@@ -128,7 +128,9 @@ def _check_ours(folder: Path) -> None:
     foreign = _foreign(folder) if folder.is_dir() else [folder]
     if foreign:
         expected = f"a folder of .pt files and {CURVE_NAME}, to replace"
-        raise _refused(folder, expected, f"also {foreign[0].name}", "move it away or choose another -o")
+        raise _refused(
+            folder, expected, f"also {foreign[0].name}", "move it away or choose another ⟦-o|output⟧"
+        )
 
 
 def _foreign(folder: Path, *, unfinished: bool = False) -> list[Path]:

@@ -31,7 +31,7 @@ def sample_pixels(pattern: str, side: int, n: int, seed: int = 0) -> NDArray[np.
     >>> sample_pixels("patch", 4, 4)
     array([ 5,  6,  9, 10])
     """
-    _check(n, side * side, f"the pixels of {side} x {side}", "a larger --side")
+    _check(n, side * side, f"the pixels of {side} x {side}", "a larger ⟦--side⟧")
     if pattern == "random":
         return _random(side * side, n, seed)
     if pattern == "grid":
@@ -51,7 +51,7 @@ def sample_learnt(pattern: str, learnt: NDArray[np.int64], n: int, seed: int = 0
     """
     if pattern != "random":
         raise _no_pattern(pattern, "random, where pixels are held out")
-    _check(n, len(learnt), "the pixels that are learnt", "a smaller --held-out")
+    _check(n, len(learnt), "the pixels that are learnt", "a smaller ⟦--held-out⟧")
     return learnt[_random(len(learnt), n, seed)]
 
 
@@ -73,7 +73,7 @@ def sample_points(pattern: str, points: NDArray[np.float32], n: int, seed: int =
         UsageError: there are fewer than n points, n < 1, or the pattern is "grid", which they do not form.
     """
     m, uniform = len(points), len(points) - len(points) // 2
-    _check(n, m, "the points of the task", "more --points")
+    _check(n, m, "the points of the task", "more ⟦--points⟧")
     if pattern == "random":
         generator = np.random.default_rng(seed)
         near = min(n // 2, m - uniform)
@@ -89,7 +89,7 @@ def sample_points(pattern: str, points: NDArray[np.float32], n: int, seed: int =
 def _check(n: int, most: int, what: str, remedy: str) -> None:
     if not 1 <= n <= most:
         raise UsageError(
-            "option --samples",
+            "option ⟦--samples⟧",
             expected=f"1 to {most}, {what}",
             got=str(n),
             remedy=f"ask for fewer samples or {remedy}",
@@ -97,7 +97,7 @@ def _check(n: int, most: int, what: str, remedy: str) -> None:
 
 
 def _no_pattern(pattern: str, possible: str) -> UsageError:
-    return UsageError("option --sampling", expected=possible, got=repr(pattern))
+    return UsageError("option ⟦--sampling⟧", expected=possible, got=repr(pattern))
 
 
 def _random(count: int, n: int, seed: int) -> NDArray[np.int64]:

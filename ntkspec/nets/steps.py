@@ -98,9 +98,9 @@ def check_finite(losses: NDArray[np.float32], first: int, config: TrainConfig) -
     losses = losses.reshape(len(losses), -1).max(axis=1)
     wrong = np.flatnonzero(~np.isfinite(losses))
     if len(wrong):
-        rates = f"--lr (now {config.lr:g})"
+        rates = f"⟦--lr⟧ (now {config.lr:g})"
         if config.encoding == "multigrid":
-            rates += f" or --grid-lr (now {config.grid_lr:g})"
+            rates += f" or ⟦--grid-lr⟧ (now {config.grid_lr:g})"
         raise diverged(first + int(wrong[0]), float(losses[wrong[0]]), rates)
 
 

@@ -169,7 +169,7 @@ def evaluate(model: nn.Module, task: Task, label: str, step: int) -> TrainingSna
     predicted = predict(task.coordinates)
     loss = _whole_loss(task, predicted)
     if not math.isfinite(loss):
-        raise diverged(step, loss, "--lr or --grid-lr")
+        raise diverged(step, loss, "⟦--lr⟧ or ⟦--grid-lr⟧")
     metrics, picture = task.judge(predicted, predict, _device_of(model))
     state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
     return TrainingSnapshot(label, step, {"loss": loss, **metrics}, state, picture)
@@ -252,7 +252,7 @@ def within_memory() -> Iterator[None]:
             "training",
             expected="a device with room for a step",
             got=first_line(error),
-            remedy="lower --batch or --width, or give --device=cpu",
+            remedy="lower ⟦--batch⟧ or ⟦--width⟧, or give ⟦--device=cpu⟧",
         ) from error
 
 

@@ -62,7 +62,7 @@ def share_of(files: Sequence[str], share: str) -> Sequence[str]:
     if not (slash and first.isascii() and first.isdigit() and step.isascii() and step.isdigit()) or not (
         len(step) < 10 and int(first) < int(step)
     ):
-        raise UsageError("--share", expected="I/N with 0 <= I < N", got=repr(share), remedy="such as 0/8")
+        raise UsageError("⟦--share⟧", expected="I/N with 0 <= I < N", got=repr(share), remedy="such as 0/8")
     return files[int(first) :: int(step)]
 
 

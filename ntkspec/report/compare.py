@@ -50,10 +50,10 @@ def find_baseline(
         return named[0] if len(named) == 1 else None
     matching = _of_look(wanted, labels) or _of_look(wanted, own)
     if not matching:
-        raise not_one_of("--baseline", wanted, labels)
+        raise not_one_of("⟦--baseline⟧", wanted, labels)
     if len(matching) > 1:
         choice = ", ".join(labels[i] for i in matching)
-        raise UsageError("--baseline", expected=f"one of {choice}", got=f"{wanted!r}, which they share")
+        raise UsageError("⟦--baseline⟧", expected=f"one of {choice}", got=f"{wanted!r}, which they share")
     return matching[0]
 
 

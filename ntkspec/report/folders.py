@@ -66,7 +66,7 @@ class FolderKind:
                 str(folder),
                 expected="a folder that can be replaced as a whole",
                 got="the current folder, or one around it",
-                remedy="name a folder inside it, such as -o report",
+                remedy="name a folder inside it, such as ⟦-o|folder=report⟧",
             )
         with as_output_error(folder):
             ours = self.is_json(target / self.json)

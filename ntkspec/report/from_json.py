@@ -28,12 +28,11 @@ from ntkspec.spectral.regions import Regions
 def read_report(path: str | os.PathLike[str]) -> Report:
     """Read a report.json, of this or an earlier version of ntkspec.
 
-    The result equals the report that was written, to the last digit, but pictures, eigenvectors and values of
-    eigenfunctions are None, since JSON does not contain them. Fields that an older file lacks
-    are None, empty or, for `trace_error`, 0. Comparisons of kernels that are not comparable, which version
-    0.2.0 wrote, are left out. Numbers that were not finite are null in the file. They are
-    read as infinity for an error, a floor or a check's deviation, as NaN for a metric, and for a bound as
-    the infinity that makes it vacuous.
+    The result holds the numbers that were written, to the last digit, but pictures, eigenvectors and values
+    of eigenfunctions are None, since JSON does not contain them. Fields that an older file lacks are None,
+    empty or, for `trace_error`, 0. Comparisons of kernels that are not comparable, which version 0.2.0 wrote,
+    are left out. Numbers that were not finite are null in the file. They are read as infinity for an error, a
+    floor or a check's deviation, as NaN for a metric, and for a bound as the infinity that makes it vacuous.
 
     Args:
         path: of the file, which may have any name.

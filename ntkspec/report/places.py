@@ -27,13 +27,17 @@ class Places:
     overwrite: bool = False  # a report that somebody added to is replaced, too, and what was added stays
 
     def check(self, inputs: Sequence[Path]) -> None:
-        """Raise `OutputError` if a path cannot be written, or two conflict, or the folder and an input."""
+        """Check the paths before anything is written.
+
+        Raises:
+            OutputError: one of them cannot be written, two of them conflict, or an input is in the folder.
+        """
         check_folder(self.folder, overwrite=self.overwrite)
         folder = resolved(self.folder)
         for path in inputs:
             if any(place.is_relative_to(folder) for place in (resolved(path), path.absolute())):
                 expected, got = "a folder that can be replaced as a whole", f"that of the input {path}"
-                raise _refused(self.folder, expected, got, "-o")
+                raise _refused(self.folder, expected, got, "⟦-o|folder⟧")
         if self.kernels:
             self._check_kernels(self.kernels)
         if self.json:
@@ -45,21 +49,21 @@ class Places:
         check_parent(kernels, place / "kernel.h5")
         if place.is_relative_to(resolved(self.folder)):
             got = f"one in the report's folder {self.folder}, which is replaced as a whole"
-            raise _refused(kernels, "a folder for kernels", got, "--kernels")
+            raise _refused(kernels, "a folder for kernels", got, "⟦--kernels⟧")
 
     def _check_json(self, json: Path) -> None:
         place, folder = resolved(json), resolved(self.folder)
         for other in filter(None, (self.folder, self.kernels)):
             if resolved(other).is_relative_to(place):
-                raise _refused(json, "a file to write", f"the folder {other}, or one around it", "--json")
+                raise _refused(json, "a file to write", f"the folder {other}, or one around it", "⟦--json⟧")
         among_kernels = self.kernels is not None and place.parent == resolved(self.kernels)
         if among_kernels and place.suffix in (".h5", ".part", ".new", ".tiles"):
-            raise _refused(json, "a name that no kernel file has", "one of theirs", "--json")
+            raise _refused(json, "a name that no kernel file has", "one of theirs", "⟦--json⟧")
         if not place.is_relative_to(folder):
             check_json_file(json)
         elif place.parent != folder or place.suffix != ".json" or place.name in FOLDER.names - {JSON}:
             got = f"another place in the report's folder {self.folder}"
-            raise _refused(json, "a file outside, or <name>.json in it", got, "--json")
+            raise _refused(json, "a file outside, or <name>.json in it", got, "⟦--json⟧")
 
 
 @contextmanager
@@ -79,7 +83,7 @@ def kernel_files(
     every = [file for of_run in files for file in of_run.values()]
     if len(set(every)) < len(every):
         raise UsageError(
-            "--kernels",
+            "⟦--kernels⟧",
             expected="run files of different names, from which those of the kernels are made",
             got=", ".join(str(path) for path in paths),
             remedy="rename one, or analyse them one after the other",
@@ -101,7 +105,7 @@ def names_in_file(sums: Mapping[str, Jacobian]) -> dict[str, Jacobian]:
 
 def _check_kernel_folder(folder: Path) -> None:
     if os.path.lexists(folder) and not folder.is_dir():
-        raise _refused(folder, "a folder for kernels", "a file", "--kernels")
+        raise _refused(folder, "a folder for kernels", "a file", "⟦--kernels⟧")
 
 
 def _refused(named: Path, expected: str, got: str, option: str) -> OutputError:

@@ -28,7 +28,7 @@ FOLDER = FolderKind(
     format=FORMAT,
     files=frozenset({JSON, CSV, SNAPSHOTS, PAGE}),
     figures=NAMES,
-    option="--overwrite=True",
+    option="⟦--overwrite=True⟧",
 )
 
 
@@ -86,7 +86,7 @@ def check_json_file(path: Path) -> None:
             str(path),
             expected="no file, or a report that this program wrote as JSON",
             got="another file",
-            remedy="name another file with --json, or move the one that is there",
+            remedy="name another file with ⟦--json⟧, or move the one that is there",
         )
 
 

@@ -101,7 +101,7 @@ def _child(request: bytes, parent: int, writer: int, folder: int) -> NoReturn:
     except NtkspecError as error:
         words = [type(error).__name__, *error.args]
     except MemoryError:
-        need = "to read it within the memory budget", "a need of more", "raise --memory"
+        need = "to read it within the memory budget", "a need of more", "raise ⟦--memory⟧"
         words = ["MemoryBudgetError", "", *need]
     except BaseException:
         pass  # the client meets the same error when it does this itself

@@ -172,7 +172,7 @@ def _by(method: Method, kernel: Kernel, k: int | None, vectors: bool) -> Spectru
     solved = SOLVERS[method].solve(kernel, k, vectors=vectors)
     if solved is None:
         expected, got = SOLVERS[method].declines
-        raise UsageError(f"method {method}", expected=expected, got=got, remedy="use --method=auto or gram")
+        raise UsageError(f"method {method}", expected=expected, got=got, remedy="use ⟦--method=auto⟧ or gram")
     return solved
 
 

@@ -26,7 +26,7 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
             str(path),
             expected="a new file",
             got="one that exists",
-            remedy="choose another name, or replace it by --overwrite=True",
+            remedy="choose another name, or replace it by ⟦--overwrite=True⟧",
         )
     folder = path.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):

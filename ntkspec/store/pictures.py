@@ -44,7 +44,7 @@ def read_pictures(file: h5py.File, where: str, budget: int) -> dict[str, NDArray
     where = f"{where}: /{schema.PICTURES}"
     with checks.reading(where):
         pictures = _pictures(file)
-        require(where, sum(data.size for data in pictures.values()), budget, "raise --memory")
+        require(where, sum(data.size for data in pictures.values()), budget, "raise ⟦--memory⟧")
         return {name: _read(data, f"{where}/{name}") for name, data in pictures.items()}
 
 

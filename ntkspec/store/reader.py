@@ -243,9 +243,8 @@ class Run(NotAnArray):
         if not self.complete:
             return None
         whole = digest.root_digest(self._file, f"{self.path}: ", computed)
-        digest.compare_digest(
-            self._file, str(self.path), whole
-        )  # every finished file that has digests has it
+        # Every finished file that has digests has that of the whole, too.
+        digest.compare_digest(self._file, str(self.path), whole)
         return whole
 
     def _interruption(self, ignored: list[str]) -> tuple[str, ...]:

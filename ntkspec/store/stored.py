@@ -48,7 +48,7 @@ class Stored:
     def take(self, samples: NDArray[np.intp], axis: int = 0) -> AnyArray:
         """Read the rows of some samples, in their order; a range of rows is in memory at a time."""
         a_row, n = self.nbytes // self.data.shape[0], int(self.data.shape[0])
-        require(self.where, len(samples) * a_row, self.budget, "raise --memory or take fewer samples")
+        require(self.where, len(samples) * a_row, self.budget, "raise ⟦--memory⟧ or take fewer samples")
         values: AnyArray = np.empty((len(samples), *self.shape[1:]), self.dtype)
         step = samples_at_once(min(PANEL_BYTES, self.budget), n, self.nbytes)
         for start in range(0, n, step):
@@ -90,7 +90,7 @@ class Stored:
         require_open(self.data, self.where)
         rows = range(*slice(start, stop).indices(self.data.shape[0]))
         need = self.nbytes // self.data.shape[0] * len(rows)
-        require(self.where, need, self.budget, "raise --memory, or use fewer samples or parameters")
+        require(self.where, need, self.budget, "raise ⟦--memory⟧, or use fewer samples or parameters")
         with checks.reading(self.where):
             values = np.empty((len(rows), *self.data.shape[1:]), self.dtype)
             self.data.read_direct(values, np.s_[rows.start : rows.stop])
@@ -191,5 +191,5 @@ def open_stored(
     # HDF5 has a whole chunk in memory to undo a filter.
     chunk = math.prod(data.chunks or (0,)) * data.dtype.itemsize
     if chunk > budget and stored.filtered:
-        require(f"{stored.where}, a chunk", chunk, budget, "raise --memory, or write smaller chunks")
+        require(f"{stored.where}, a chunk", chunk, budget, "raise ⟦--memory⟧, or write smaller chunks")
     return stored

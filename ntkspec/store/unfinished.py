@@ -68,7 +68,7 @@ def check_unfinished(part: Path, *, overwrite: bool, resumable: bool = False) ->
             expected="no unfinished run file",
             got=f"one with {count} complete snapshot{'s' * (count != 1)}",
             remedy="continue it by resume=True, " * resumable
-            + "replace it by --overwrite=True, or move it away",
+            + "replace it by ⟦--overwrite=True⟧, or move it away",
         )
 
 

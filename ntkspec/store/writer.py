@@ -228,7 +228,7 @@ class RunWriter:
             now = self.read(id)
             self.relabel(name, now.label, updated(self.read(name).metrics, now.metrics))
             with writing(self.path):
-                del snapshots[id]  # its room in the file is free when that is closed
+                del snapshots[id]  # once the file is closed, new data can take its room in the file
                 self._file.flush()
             return name
         return None

@@ -46,7 +46,7 @@ class Dual(Promises):
         """See `Solver.solve`."""
         width, engine = kernel.touched_width, kernel.backend
         needed = self.need(kernel).needed
-        kernel.require(f"J^T J of {width} touched parameters", needed, "or use --method=gram or svd")
+        kernel.require(f"J^T J of {width} touched parameters", needed, "or use ⟦--method=gram⟧ or svd")
         errors = self.errors(kernel)
         jac = engine.xp.concatenate(list(column_panels(kernel, width)), axis=1)
         values = engine.eigvalsh(square(jac.T))[::-1][: kernel.size]

@@ -49,13 +49,13 @@ class Lanczos(Promises):
                 "method lanczos",
                 expected=f"k from 1 to {size - 1}",
                 got=str(k),
-                remedy="use --method=gram for all",
+                remedy="use ⟦--method=gram⟧ for all",
             )
         room = kernel.budget - operator_bytes(kernel)
         whole = takes_whole(size, k, room)
         if not whole:
             needed = vector_bytes(size, k)
-            require(f"vectors of {k} eigenvalues", needed, room, "raise --memory or ask for fewer")
+            require(f"vectors of {k} eigenvalues", needed, room, "raise ⟦--memory⟧ or ask for fewer")
         errors, scale = self.errors(kernel), kernel.trace
         errors = replace(errors, eigenvalue=solver_error(k, FLOAT64))
         if scale == 0:

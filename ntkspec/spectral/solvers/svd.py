@@ -38,7 +38,7 @@ class Svd(Promises):
     def solve(self, kernel: Kernel, k: int | None = None, *, vectors: bool = False) -> Spectrum:
         """See `Solver.solve`."""
         need = self.need(kernel, vectors=vectors)
-        kernel.require("svd of the Jacobian", need.needed, "or use --method=gram")
+        kernel.require("svd of the Jacobian", need.needed, "or use ⟦--method=gram⟧")
         errors, columns = self.errors(kernel), None
         triangle = triangular_factor(kernel)
         if vectors:
