@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ntkspec.cli import DONE, FAILED, Parser, console, run_command
+from ntkspec.cli import DONE, FAILED, Parser, after, console, run_command
 from ntkspec.progress import progress
 from ntkspec.report.places import Places
 from ntkspec.run_options import add_settings, settings_of
@@ -60,7 +60,8 @@ def _analyze(options: argparse.Namespace) -> int:
         say("drawing the report")
         write_report(report, folder, overwrite=options.overwrite)
         if options.json:
-            write_json_file(report, options.json)
+            with after(f"the report is in {folder}"):
+                write_json_file(report, options.json)
     if not options.quiet:
         stdout = console()
         print_report(report, stdout, details=options.details)

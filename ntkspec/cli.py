@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
-from ntkspec.errors import NtkspecError
+from ntkspec.errors import NtkspecError, OutputError
 from ntkspec.signals import ENDINGS_IN_WORDS, interruption_of, signals_arrive
 from ntkspec.streams import LenientStream, lenient_streams
 
@@ -237,6 +237,21 @@ def warnings_as_lines(kind: type[Warning]) -> Iterator[None]:
 
         warnings.showwarning = show
         yield
+
+
+@contextlib.contextmanager
+def after(written: str) -> Iterator[None]:
+    """Add to an `OutputError` of the `with` block what was written before, and stays.
+
+    Args:
+        written: in words, such as "the report is in run-report".
+    """
+    try:
+        yield
+    except OutputError as error:
+        where, expected, got, remedy = error.args
+        remedy = "; ".join(filter(None, [remedy, written]))
+        raise OutputError(where, expected=expected, got=got, remedy=remedy) from error
 
 
 def warn(text: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ntkspec._io import first_line
 from ntkspec.cli import DONE, one_line, run_command, warnings_as_lines
 from ntkspec.errors import ExportError, UsageError
 from ntkspec.export_request import Request, Source, read_request
@@ -80,7 +81,7 @@ def _export(request: Request) -> int:
     targets = None if targets is None else as_array(targets, "⟦--targets⟧")
     device = find_device(request.device)
     shown = progress(quiet=request.quiet, bars=True)
-    with imports_from_here(), warnings_as_lines(ExportWarning), shown as say:
+    with imports_from_here(), warnings_as_lines(ExportWarning), shown as say, _no_exit(request.model):
         say("reading the checkpoints")
         factory = find_factory(request.model, request.arguments) if request.model else None
         loader = Loader(factory, device)
@@ -95,6 +96,26 @@ def _export(request: Request) -> int:
         )
         print(f"next: python -m ntkspec.analyze {shlex.quote(str(request.output))}")
     return DONE
+
+
+@contextlib.contextmanager
+def _no_exit(model: str | None) -> Iterator[None]:
+    """Turn a `SystemExit` of the user's model into an error: its exit code would be taken for this command's.
+
+    Raises:
+        UsageError: the block raised an exception that is neither an `Exception` nor an interrupt.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise UsageError(
+            f"⟦--model⟧ {model}",
+            expected="a model that does not end the program",
+            got=f"{type(error).__name__}: {first_line(error)}",
+            remedy="take out of its code what does, such as sys.exit()",
+        ) from error
 
 
 def _check(

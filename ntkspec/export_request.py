@@ -31,8 +31,10 @@ and called without arguments or with those of --model-args. The code of its modu
 nothing is, it is read as weights alone.
 
 A checkpoint is what model.state_dict() returns, or holds that under state_dict, model_state_dict, model or
-state. Its step is what it says under step, global_step, iteration or epoch, else the digits at the end of its
-name, else its place among the checkpoints, from 0. Those that ntkspec.train wrote need no --model.
+state. Its tensors hold the kind of numbers that the model's do: floating-point, complex or whole. Its step is
+what it says under step, global_step, iteration or epoch, the first of them that it has, else the digits at
+the end of its name, else its place among the checkpoints, from 0. Those that ntkspec.train wrote need no
+--model.
 """
 
 

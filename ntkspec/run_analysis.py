@@ -13,6 +13,7 @@ from ntkspec.everywhere import Everywhere, mode_pictures
 from ntkspec.file_sign import place_of
 from ntkspec.jacobian import Jacobian, check_outputs
 from ntkspec.kernel.files import write_sums
+from ntkspec.kernel.linear_operator import in_range
 from ntkspec.kernel.problem import Kernel, sums_of
 from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.report.compare import unique_labels
@@ -22,7 +23,7 @@ from ntkspec.report.records import NO_TARGETS, NOT_ASKED, RunReport, SnapshotRep
 from ntkspec.run_samples import digest, draw, drawn, kernel_of
 from ntkspec.run_settings import DEFAULTS, RunSettings
 from ntkspec.spectral import Method, Spectrum
-from ntkspec.spectral.ablation import sums_of_blocks
+from ntkspec.spectral.ablation import double_meanings, sums_of_blocks
 from ntkspec.spectral.alignment import Alignment, align
 from ntkspec.spectral.choose import Progress, check_options, plan, solve_all
 from ntkspec.spectral.distance import Reference
@@ -169,6 +170,7 @@ class RunWork:
         jacobian = drawn(snap.jacobian, self.settings)
         parts = sums_of_blocks(jacobian, self.settings.drop)
         kernels = self._kernels(jacobian, parts, where, file, vectors=everywhere is not None)
+        kernels, out_of_range = in_range(kernels, f"{run.path}, snapshot {snap.id}: ")
         total = kernels["total"]
         reason = self._no_vectors(run, total)
         if self.tell:
@@ -200,6 +202,7 @@ class RunWork:
             eigenfunctions=pictures,
         )
         left_out = [f"left out {evidence.left_out}"] if evidence.left_out else []
+        left_out += [*out_of_range, *double_meanings(jacobian, self.settings.drop)]
         return report, [*not_drawn, *_of_regions(spectra["total"]), *left_out]
 
     def _kernels(

@@ -204,26 +204,25 @@ def _successor(before: RunReport, runs: Sequence[Sequence[RunReport]]) -> int:
 
 def _same_runs(run: Run, earlier: Sequence[RunReport], settings: RunSettings) -> list[RunReport]:
     """Return the earlier runs that came from the same file, with the same samples."""
-    there = [before for before in earlier if _is_of(before, run)]
+    place = place_of(run.path)
+    there = [before for before in earlier if _place(before) == place]
+    if not there and run.digest is not None:  # it may have been moved
+        there = [before for before in earlier if before.digest == run.digest]
     if not there:
         return []
     samples = digest(run.inputs[draw(run.samples, settings)])
     return [before for before in there if before.inputs in (None, samples)]
 
 
-def _is_of(before: RunReport, run: Run) -> bool:
-    """Return whether an earlier run came from a file: one of the same digest, or at the same place.
-
-    Reports of version 0.2.0 have neither: their paths are taken from the present folder.
-    """
-    if before.digest is not None and before.digest == run.digest:
-        return True
-    return (before.place or place_of(before.path)) == place_of(run.path)
+def _place(run: RunReport) -> str:
+    """Return the place of an earlier run's file; the paths of version 0.2.0 are from the present folder."""
+    return run.place or place_of(run.path)
 
 
 def _with_note(run: RunReport, replaced: Sequence[RunReport]) -> RunReport:
     """Return the run with a warning if it replaces earlier ones."""
     if not replaced:
         return run
-    line = f"{run.path}: analysed again; the earlier result of this file is left out"
+    gone = ", ".join(dict.fromkeys(before.path for before in replaced))
+    line = f"{run.path}: analysed again; the earlier result of {gone} is left out"
     return replace(run, warnings=(*run.warnings, line))

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntkspec.cli import console, run_command, warn, warnings_as_lines
+from ntkspec.cli import after, console, run_command, warn, warnings_as_lines
 from ntkspec.durations import format_seconds
 from ntkspec.extras import needs_torch
 from ntkspec.memory import format_bytes
@@ -137,7 +137,8 @@ def _train_and_export(command: Command, task: Task, indices: NDArray[np.int64], 
         seconds = time.perf_counter() - start
     if command.everywhere:
         end = replace(training, snapshots=training.snapshots[-1:])
-        write_run(command.everywhere, end, task, _all_rows(task), **writing)
+        with after(f"the run is in {command.output}"):
+            write_run(command.everywhere, end, task, _all_rows(task), **writing)
     if not command.quiet:
         _summary(command, training, f"{len(indices)} {task.unit}", seconds)
 

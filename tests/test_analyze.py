@@ -19,7 +19,7 @@ import runs
 import ntkspec
 from ntkspec import validate
 from ntkspec.analyze import analyze_runs, main
-from ntkspec.errors import UsageError
+from ntkspec.errors import OutputError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel import enclosure
 from ntkspec.report.compare import unique_labels
@@ -177,6 +177,18 @@ def test_roles_and_names_cannot_take_the_place_of_a_sum(here):
     assert snap.spectra["no_grid"].blocks == ("a", "grid", "t", "n", "e")
     assert {"role total", "role no_grid", "role ", "no_a", "no_a #2"} <= set(snap.spectra)
     assert all(checked.holds for checked in snap.bounds)
+
+
+def test_a_word_that_is_a_role_and_a_block_drops_both_and_this_is_said(here):
+    rng = np.random.default_rng(0)
+    roles = {"a": "network", "grid": "network", "lv": "grid"}
+    blocks = [cases.block(name, None, cases.dense(rng, 6, 1, 4), 6, 1, role) for name, role in roles.items()]
+    runs.write_run(here / "run.h5", Jacobian(tuple(replace(b, order=i) for i, b in enumerate(blocks))))
+    said = "dropping 'grid' leaves out the block of that name and all blocks of that role"
+    run = analyze_runs(["run.h5"], snapshot="end", drop=["grid"]).runs[0]
+    assert run.snapshots[0].spectra["no_grid #2"].blocks == ("a",)
+    assert [said in line for line in run.warnings] == [True]
+    assert not analyze_runs(["run.h5"], snapshot="end", drop=["lv", "network"]).runs[0].warnings
 
 
 def test_runs_of_different_outputs_are_not_compared(here):
@@ -342,6 +354,19 @@ def test_an_old_report_survives_a_failed_one(here, undrawn, capsys):
     assert main(["run.h5", "--memory", "1e-9"]) == 2
     assert (here / "run-report/report.json").read_bytes() == before
     assert main(["run.h5", "-q"]) == 0
+
+
+def test_a_report_that_stays_where_its_json_fails_is_named(here, undrawn, capsys, monkeypatch):
+    def full(*_):
+        raise OutputError(
+            "x.json", expected="a place that can be written", got="a full disk", remedy="free some"
+        )
+
+    runs.write_run(here / "run.h5")
+    monkeypatch.setattr("ntkspec.report.write.write_json_file", full)
+    assert main(["run.h5", "--json", "x.json"]) == 2
+    assert capsys.readouterr().err.endswith("got a full disk; free some; the report is in run-report\n")
+    assert (here / "run-report/report.json").exists()
 
 
 def interruptible():

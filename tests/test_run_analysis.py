@@ -18,6 +18,7 @@ import runs
 import ntkspec
 from ntkspec.analyze import analyze_runs, main
 from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian
 from ntkspec.report.compare import assemble, find_baseline, sample_warnings
 from ntkspec.report.from_json import read_report
 from ntkspec.report.to_json import to_json
@@ -173,3 +174,73 @@ def test_a_check_that_memory_is_short_for_is_named(tmp_path):
     assert {"certified_lower", "gershgorin_upper"} <= {bound.bound.name for bound in snapshot.bounds}
     assert "additivity" not in {check.name for check in snapshot.checks}
     assert ["left out checks of a second kernel and spectrum: " in line for line in found.warnings] == [True]
+
+
+def with_grid(power, total=0):
+    """A network and a grid, whose numbers are multiplied by 10^(total + power), others by 10^total."""
+    powers = {"grid": total + power, "network": total}
+    blocks = (
+        replace(block, right=block.right.map(lambda values, to=10.0 ** powers[block.role]: values * to))
+        for block in cases.mixed(9)
+    )
+    return Jacobian(tuple(blocks))
+
+
+def test_a_part_that_is_out_of_range_is_left_out_and_named(tmp_path):
+    """The other kernels are there, at both snapshots; so is the part where it is in range."""
+    path = tmp_path / "run.h5"
+    with runs.RunWriter(path, inputs=np.zeros((9, 2))) as run:
+        for step, (name, power) in enumerate({"init": -130, "mid": 0, "end": -175}.items()):
+            with run.snapshot(name, step=step, label=name) as snapshot:
+                snapshot.write(0, np.zeros((9, 2)), with_grid(power))
+    report = analyze_runs([path], backend="cpu")
+    (found,) = report
+    init, mid, end = found.snapshots
+    assert {*init.spectra} == {*end.spectra} == {"total", "no_grid"}
+    assert {*mid.spectra} == {"total", "no_grid", "grid"}
+    assert found.warnings == (
+        f"{path}, init: left out kernel grid: expected entries between 1e-200 and 1e+200 in float64, "
+        "got 7e-259 where they are largest; rescale the model's outputs",
+        f"{path}, end: left out kernel grid: expected entries between 1e-200 and 1e+200 in float64, "
+        "got gradients too small to be squared; rescale the model's outputs",
+    )
+    assert all(checked.holds for snapshot in found.snapshots for checked in snapshot.bounds)
+    assert "kernel grid of the first snapshot: expected entries" in mid.distances["grid"].reason
+    assert mid.distances["total"].value is not None
+    assert found.snapshots[-1].spectra["total"].rank.at_most == 9
+    write_json_file(report, tmp_path / "report.json")
+    assert tree(read_report(tmp_path / "report.json")) == tree(report)
+
+
+def test_a_total_that_is_out_of_range_is_named(tmp_path, capsys):
+    path = runs.write_run(tmp_path / "run.h5", with_grid(0, 101), steps=(1,))
+    with pytest.raises(UsageError, match=r"run\.h5, snapshot end: kernel total: .*got .*e\+2"):
+        analyze_run(path)
+    assert main([str(path), "-q", "--backend", "cpu", "-o", str(tmp_path / "report")]) == 2
+    assert "run.h5, snapshot end: kernel total: expected entries" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("power", [-98, 97])
+def test_numbers_near_the_ends_of_the_range(power, tmp_path):
+    """All bounds and checks hold, with targets, at an output alone; NumPy warns of nothing."""
+    path = runs.write_run(tmp_path / "run.h5", with_grid(0, power), steps=(1, 2))
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        found = analyze_run(path, RunSettings(outputs=1, check=True, backend="cpu"))
+    assert len(found.snapshots) == 2
+    for snapshot in found.snapshots:
+        assert snapshot.distances["total"].value is not None
+        assert snapshot.alignments["total"].residual is not None
+        assert all(checked.holds for checked in (*snapshot.bounds, *snapshot.checks))
+
+
+def test_a_role_may_have_no_gradient_at_the_output_that_is_analysed(tmp_path):
+    jac = cases.mixed(9)
+    for block in jac.only("grid"):
+        block.right.values[:, 0] = 0
+    path = runs.write_run(tmp_path / "run.h5", jac, steps=(1,))
+    spectra = analyze_run(path, RunSettings(outputs=0, backend="cpu")).snapshots[0].spectra
+    assert {name: spectrum.zero for name, spectrum in spectra.items()} == {
+        "total": False,
+        "no_grid": False,
+        "grid": True,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -238,8 +239,16 @@ def test_a_file_that_is_analysed_again_replaces_its_run_and_says_so(report, tmp_
     assert again.runs[2].label == again.baseline == "MPE"
     assert len(again.comparisons) == 2
     assert [line for line in again.warnings if "analysed again" in line] == [
-        f"{link}: analysed again; the earlier result of this file is left out"
+        f"{link}: analysed again; the earlier result of data/golden/mpe.h5 is left out"
     ]
+
+
+def test_a_copy_in_an_earlier_report_stays(tmp_path):
+    for name in ("a", "b"):
+        shutil.copy("data/golden/mpe.h5", tmp_path / f"{name}.h5")
+    both = ntkspec.analyze_runs([tmp_path / "a.h5", tmp_path / "b.h5"], backend="cpu", k=3)
+    again = ntkspec.analyze_runs(tmp_path / "a.h5", beside=both, backend="cpu", k=3)
+    assert [Path(each.path).name for each in again] == ["b.h5", "a.h5"]
 
 
 def test_another_file_of_the_same_path_stands_beside(report):

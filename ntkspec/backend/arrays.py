@@ -170,18 +170,21 @@ class ArrayBackend:
         )
 
     def row_norms(self, matrix: Array) -> Array:
-        """See `Backend.row_norms`; each row is scaled by its largest number before it is squared."""
+        """See `Backend.row_norms`; each row is scaled by its largest number before it is squared.
+
+        The scale is a normal number, since the reciprocal of a subnormal one overflows.
+        """
         if not matrix.shape[1]:
             return self.zeros((matrix.shape[0],), np.float64)
+        least = float(np.finfo(matrix.dtype).tiny)
         if self.sparse.issparse(matrix):
             column = matrix.max(axis=1)  # sparse or dense, depending on the library
             largest = self.xp.asarray(column.toarray() if self.sparse.issparse(column) else column).ravel()
-            scale = self.xp.where(largest > 0, largest, 1.0)
+            scale = self.xp.maximum(largest, least)
             scaled = self._scaled(matrix, 1 / scale)
             squares = self.xp.asarray(scaled.multiply(scaled).sum(axis=1)).ravel()
         else:
-            largest = matrix.max(axis=1)
-            scale = self.xp.where(largest > 0, largest, 1.0)
+            scale = self.xp.maximum(matrix.max(axis=1), least)
             scaled = matrix / scale[:, None]
             squares = self.xp.einsum("iw,iw->i", scaled, scaled)
         return scale * self.xp.sqrt(squares)

@@ -15,13 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from ntkspec._io import first_line
-from ntkspec.counts import whole_number
+from ntkspec.counts import LARGEST, whole_number
 from ntkspec.errors import UsageError
+from ntkspec.export.copying import convert
+from ntkspec.nets.checkpoint import can_hold, kind_of
 
 STATES = ("state_dict", "model_state_dict", "model", "state")  # where a checkpoint may hold the tensors
 STEPS = ("step", "global_step", "iteration", "epoch")  # where it may have the training step
 WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
 SAVE = "save its tensors alone: torch.save(model.state_dict(), FILE)"
+DOUBLE = (torch.float64, torch.complex128)
 NAMED = 3  # tensors that a message names
 
 
@@ -57,7 +60,7 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
     """Load a checkpoint into a model: every tensor of the model, and no other.
 
     Raises:
-        UsageError: tensors are missing, left over or of another shape.
+        UsageError: tensors are missing, left over, of another shape or of another kind of numbers.
     """
     model_state = model.state_dict()
     state = _unwrapped(checkpoint.state, set(model_state))
@@ -73,16 +76,10 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
         )
     for name, tensor in model_state.items():
         other = state[name]
-        plain = isinstance(tensor, Tensor) and not nn.parameter.is_lazy(tensor)
-        if plain and tensor.shape != other.shape:
-            raise UsageError(
-                f"{checkpoint.path}: {name}",
-                expected=f"shape {tuple(tensor.shape)}, as the model has it",
-                got=str(tuple(other.shape)),
-                remedy="let the factory build the model that was trained; ⟦--model-args⟧ gives it arguments",
-            )
-    if any(isinstance(value, Tensor) and value.dtype == torch.float64 for value in state.values()):
-        model.double()  # or the numbers would be rounded to the model's precision
+        if isinstance(tensor, Tensor) and isinstance(other, Tensor):
+            _require_alike(tensor, other, f"{checkpoint.path}: {name}")
+    if any(isinstance(value, Tensor) and value.dtype in DOUBLE for value in state.values()):
+        convert(model, [], torch.float64)  # or the numbers would be rounded to the model's precision
     try:
         model.load_state_dict(state)
     except Exception as error:  # raised by a module that loads in its own way
@@ -92,6 +89,24 @@ def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
             got=f"{type(error).__name__}: {first_line(error)}",
             remedy="let the factory build the model that was trained",
         ) from error
+
+
+def _require_alike(tensor: Tensor, other: Tensor, where: str) -> None:
+    """Raise `UsageError` unless `other` has the shape of the model's `tensor` and its kind of numbers."""
+    if not nn.parameter.is_lazy(tensor) and tensor.shape != other.shape:
+        raise UsageError(
+            where,
+            expected=f"shape {tuple(tensor.shape)}, as the model has it",
+            got=str(tuple(other.shape)),
+            remedy="let the factory build the model that was trained; ⟦--model-args⟧ gives it arguments",
+        )
+    if not can_hold(tensor, other):
+        raise UsageError(
+            where,
+            expected=f"{kind_of(tensor)} numbers, as the model has them",
+            got=f"{kind_of(other)} ones ({str(other.dtype).removeprefix('torch.')})",
+            remedy="save the weights as they were trained, before they were quantised or converted",
+        )
 
 
 def _load(path: Path) -> object:
@@ -147,13 +162,19 @@ def _is_state(value: object) -> bool:
 
 
 def _step(content: Mapping[str, object], path: Path) -> int | None:
-    """Return the training step that a checkpoint or its file's name gives; None if neither does."""
-    steps = [content[name] for name in STEPS if name in content]
-    digits = re.search(r"\d+$", path.stem)
-    for value in [*steps, *([int(digits[0])] if digits and len(digits[0]) < 20 else [])]:
-        with contextlib.suppress(UsageError):
-            return whole_number(value.item() if isinstance(value, Tensor) else value, "step", 0)
-    return None
+    """Return the training step that a checkpoint or its file's name gives; None if neither does.
+
+    Raises:
+        UsageError: what the checkpoint gives as its step is no whole number.
+    """
+    name = next((name for name in STEPS if content.get(name) is not None), None)
+    if name is not None:
+        value = content[name]
+        value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+        return whole_number(value, f"{path}: {name}", 0)
+    digits = re.search(r"(?<!\d)\d{1,19}$", path.stem)
+    step = int(digits[0]) if digits else None
+    return None if step is None or step > LARGEST else step
 
 
 def _unwrapped(state: Mapping[str, Any], wanted: set[str]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def factored(
     edges = {plan.name: _edges(plan, usage, captures) for plan in plans}
     at = _distributed(edges, _by_output(outputs, [edge for of_plan in edges.values() for edge in of_plan]))
     to_sort = {plan.name: edges[plan.name] for plan in plans if plan.kind in ("rows", "pairs")}
-    samples = _samples(outputs, to_sort, plans, choices)
+    samples = _samples(outputs, to_sort, at, plans, choices)
     v = random_cotangents(outputs)
     tables = {plan.owned[0].name for plan in plans if plan.kind == "rows"} & usage.reads.keys()
     sparsely = {name: usage.reads[name] for name in tables} if probing else {}
@@ -205,7 +205,11 @@ def _zeros_at(edge: GradientEdge, outputs: Tensor) -> Tensor:
 
 
 def _samples(
-    outputs: Tensor, edges: Mapping[str, list[GradientEdge]], plans: Sequence[BlockPlan], choices: Choices
+    outputs: Tensor,
+    edges: Mapping[str, list[GradientEdge]],
+    at: Mapping[str, Sequence[Tensor]],
+    plans: Sequence[BlockPlan],
+    choices: Choices,
 ) -> dict[str, list[Tensor]]:
     """Return the sample of each number that a lookup reads: for each plan, an int64 tensor for each lookup.
 
@@ -213,7 +217,8 @@ def _samples(
         Replan: a number belongs to several samples, or its gradient is outside the range of numbers.
     """
     every = [edge for of_plan in edges.values() for edge in of_plan]
-    rest = iter(owners(outputs, lambda v: _at(every, outputs, v)) if every else [])
+    nonzero = [(gradient != 0).any(-1) for name in edges for gradient in at[name]]
+    rest = iter(owners(outputs, lambda v: _at(every, outputs, v), nonzero) if every else [])
     by_plan = {name: [next(rest) for _ in of_plan] for name, of_plan in edges.items()}
     shared = {
         owned.name: "a number of it serves several samples, or its gradient leaves the range of numbers"

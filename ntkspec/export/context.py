@@ -23,6 +23,7 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
 
     The global generators of random numbers, PyTorch's, NumPy's and Python's, are restored. Warnings of
     torch.func are hidden. Compiled functions run uncompiled, and reentrant checkpoints as if there were none.
+    Backward hooks that are registered for all modules are not run.
     """
     default = torch.get_default_dtype()
     cuda = [device] if device.type == "cuda" else []
@@ -37,6 +38,7 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
         warnings.catch_warnings(),
         _without_compiler(),
         _without_checkpoints(),
+        _without_backward_hooks(),
     ):
         warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
         warnings.filterwarnings("ignore", message="Full backward hook is firing", category=UserWarning)
@@ -50,7 +52,8 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
 @contextlib.contextmanager
 def _generators_kept() -> Iterator[None]:
     """Restore the global generators of Python and NumPy, from which a forward pass may draw."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # the caller's, not ours
+    python = random.getstate()
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002  # the caller's, not ours
     try:
         yield
     finally:
@@ -70,6 +73,25 @@ def _saved_as_they_are() -> Iterator[None]:
     # Of several pairs of hooks the innermost counts. Without any, torch.func is faster.
     with graph.saved_tensors_hooks(lambda x: x, lambda x: x) if active else contextlib.nullcontext():
         yield
+
+
+def backward_hooks_of_all_modules() -> tuple[dict[int, Any], ...]:
+    """Return torch's own records of the backward hooks, and of those before, that hold for every module."""
+    module: Any = torch.nn.modules.module
+    return module._global_backward_hooks, module._global_backward_pre_hooks
+
+
+@contextlib.contextmanager
+def _without_backward_hooks() -> Iterator[None]:
+    records = backward_hooks_of_all_modules()
+    kept = [dict(record) for record in records]
+    for record in records:
+        record.clear()
+    try:
+        yield
+    finally:
+        for record, hooks in zip(records, kept, strict=True):
+            record.update(hooks)
 
 
 @contextlib.contextmanager

@@ -46,7 +46,8 @@ def deep_copy(model: nn.Module) -> tuple[nn.Module, tuple[Tensor, ...], list[Ten
             got="one that shares them with its copy",
             remedy="pass the memo on: copy.deepcopy(parameter, memo)",
         )
-    for module in clone.modules():  # these rewrite gradients; the Jacobian is the function's own
+    # These rewrite gradients, while the Jacobian is the function's own. A parameter's are not copied at all.
+    for module in clone.modules():
         module._backward_hooks.clear()
         module._backward_pre_hooks.clear()
     return clone, derived, [value for value in memo.values() if isinstance(value, Tensor)]

@@ -16,8 +16,9 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from ntkspec.counts import whole_number
+from ntkspec.export.alone import check_alone
 from ntkspec.export.arrays import ArrayLike, as_array
-from ntkspec.export.compute import Chunk, compute
+from ntkspec.export.compute import compute
 from ntkspec.export.context import evaluation
 from ntkspec.export.foretold import Forecast, planned, seconds_for
 from ntkspec.export.layout import BlockPlan, Choices, given_roles, lay_out
@@ -200,14 +201,18 @@ def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions:
     for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
         work.options.say(f"Jacobian, {start} of {len(work.x)} samples")
         samples = work.x[start : start + size]
-        outputs, jacobian = _on_host(compute(work.prepared, plans, choices, samples), dtype)
+        outputs, jacobian = _on_host(work.prepared, plans, choices, samples, dtype)
         numbers = regions.of(samples.clone()) if regions else None
         certain = regions is not None and regions.certain
         yield HostChunk(start, outputs, jacobian, numbers, certain)
 
 
-def _on_host(chunk: Chunk, dtype: DTypeLike) -> tuple[NDArray[np.floating], Jacobian]:
-    """Return outputs and blocks in NumPy, so that the device's are freed before the next chunk."""
+def _on_host(
+    prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, dtype: DTypeLike
+) -> tuple[NDArray[np.floating], Jacobian]:
+    """Return the outputs and blocks at x (m, d) in NumPy; the device's are freed before the next chunk."""
+    chunk = compute(prepared, plans, choices, x)
+    check_alone(prepared, choices, x, chunk.outputs)
     return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype)
 
 

@@ -78,6 +78,10 @@ class RecorderCallback(_base()):  # type: ignore[misc]  # either package's, so i
         self._model = model
         self._record: Recorder | None = None
 
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Become the last of the trainer's callbacks, after those that average weights at the end."""
+        trainer.callbacks = [*(callback for callback in trainer.callbacks if callback is not self), self]
+
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Open the run file in the first process, and record the model as it starts."""
         if trainer.is_global_zero:
@@ -89,8 +93,8 @@ class RecorderCallback(_base()):  # type: ignore[misc]  # either package's, so i
         if self._record is not None and self._record.due(trainer.global_step):
             self._call(trainer, pl_module)
 
-    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        """Record the model when no callback changes it any more, as averages do, and finish the file."""
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Record the model where it was trained, after all other callbacks, and finish the file."""
         if self._record is not None:
             self._call(trainer, pl_module, "end")
             self._record.close()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ntkspec.errors import ExportError, not_one_of
+from ntkspec.export.context import backward_hooks_of_all_modules
 from ntkspec.export.copying import convert, deep_copy
 from ntkspec.export.evaluation import GIVE_NUMBERS
 from ntkspec.export.reach import reach
@@ -20,6 +21,7 @@ REGISTER = (
     "register it by nn.ModuleList, nn.ModuleDict, nn.ParameterDict or nn.Parameter, "
     "or set requires_grad_(False) if it is not trained"
 )
+NAMED = 3  # modules and parameters that a note names
 _STATEFUL = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
@@ -114,7 +116,7 @@ def prepare(model: nn.Module, precision: Precision) -> Prepared:
         trainable=trainable,
         frozen=tuple(name for name, parameter in named.items() if not parameter.requires_grad),
         derived=derived,
-        notes=_mode_notes(model),
+        notes=_mode_notes(model) + _hook_notes(model),
     )
 
 
@@ -150,6 +152,24 @@ def _check_sizes(model: nn.Module) -> None:
 def _mode_notes(model: nn.Module) -> tuple[str, ...]:
     kinds = sorted({type(m).__name__ for m in model.modules() if isinstance(m, _STATEFUL) and m.training})
     return (f"{', '.join(kinds)} evaluated in eval mode, though training",) if kinds else ()
+
+
+def _hook_notes(model: nn.Module) -> tuple[str, ...]:
+    """Return a note that names the modules and parameters whose backward hooks the copy is without."""
+    names = [
+        f"module {name}" if name else "the model"
+        for name, module in model.named_modules()
+        if module._backward_hooks or module._backward_pre_hooks
+    ]
+    names += [f"parameter {name}" for name, tensor in model.named_parameters() if tensor._backward_hooks]
+    names += ["all modules"] if any(backward_hooks_of_all_modules()) else []
+    if not names:
+        return ()
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return (
+        f"backward hooks of {', '.join(names[:NAMED])}{more} are not run: the Jacobian is the derivative of "
+        "the function; if they change gradients, training follows other gradients",
+    )
 
 
 def _owned(model: nn.Module) -> tuple[Owned, ...]:

@@ -5,28 +5,26 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from ntkspec.errors import ExportError
+from ntkspec.export.alone import compares_alone
 from ntkspec.export.chunk import rank_one_limit
 from ntkspec.export.chunk_blocks import ProductBlock, RowsBlock
-from ntkspec.export.compute import Chunk, compute, not_finite, or_rounding
+from ntkspec.export.compute import Chunk, compute
 from ntkspec.export.dense import mostly_zero
 from ntkspec.export.evaluation import evaluate
 from ntkspec.export.examine import examine
-from ntkspec.export.forms import Form, survey
-from ntkspec.export.gradients import Gradients, gradients_of, random_cotangents, require_gradient
+from ntkspec.export.forms import Form
 from ntkspec.export.graph import result_bytes
 from ntkspec.export.layout import WORKING_COPIES, BlockPlan, Choices, lay_out
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import MOST_LEVELS, find_layout
 from ntkspec.export.replan import Replan
 from ntkspec.export.sparse_rows import SparseRows
-from ntkspec.export.tolerance import Difference, Tolerance, largest
 from ntkspec.memory import format_bytes, require
 from ntkspec.roles import Roles
 
@@ -56,7 +54,7 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
     batch = picked if len(picked) > 1 else picked.repeat(2, 1)
     c, unused, forms = examine(prepared, batch)
     tables = {name for name, form in forms.items() if form.kind == "rows"}
-    choices = Choices(forms, unused, single=_compares_alone(prepared, batch, tables))
+    choices = Choices(forms, unused, single=compares_alone(prepared, batch, tables))
     several = len(picked) > 1
     room = Room(budget, c, len(x))
     choices, chunk = _settle(prepared, batch, choices, roles, room)
@@ -181,87 +179,6 @@ def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
     }
     full = choices.full | {owned.name for owned in large} - scanned.keys()
     return replace(choices.with_forms(scanned), full=full)
-
-
-def _compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> bool:
-    """Compare the batch with its samples one by one; return whether only single precision agrees.
-
-    Gradients of `tables`, which are used by lookups alone, are computed as sparse vectors.
-
-    Raises:
-        ExportError: they do not agree at all.
-    """
-    outputs = evaluate(prepared.model, x)
-    v = random_cotangents(outputs)
-    together = _gradients(prepared, outputs, v, tables)
-    total = {name: torch.zeros_like(g) for name, g in together.items() if g is not None}
-    scale = {name: torch.zeros_like(g) for name, g in total.items()}
-    changes = []
-    for i in range(len(x)):
-        alone = _alone(prepared, x[i : i + 1])
-        changes.append(Difference.from_tensors(alone[0] - outputs[i], outputs))
-        if not alone.requires_grad:
-            continue
-        for name, gradient in _gradients(prepared, alone, v[i : i + 1], tables).items():
-            if gradient is not None and not math.isfinite(largest([gradient])):
-                raise not_finite(name, x[i : i + 1])
-            if gradient is not None and name in total:
-                total[name] = total[name] + gradient
-                scale[name] = scale[name] + gradient.abs()
-    whole = largest(together.values())
-    errors = [
-        Difference.from_tensors((total[n] - g), scale[n], whole) for n, g in together.items() if g is not None
-    ]
-    return _verdict(prepared, x, changes, errors)
-
-
-def _alone(prepared: Prepared, x: Tensor) -> Tensor:
-    """Return the outputs at one sample x (1, d); outputs of the whole batch are known to be finite."""
-    try:
-        return evaluate(prepared.model, x, connected=False)
-    except ExportError as error:
-        if error.expected != "finite outputs":
-            raise
-        raise ExportError(
-            "model",
-            expected="samples of a batch that do not depend on each other",
-            got=f"{error.got}, when one is evaluated alone",
-            remedy="remove statistics across the batch, such as a standard deviation, which needs several",
-        ) from error
-
-
-def _gradients(prepared: Prepared, outputs: Tensor, v: Tensor, tables: Collection[str]) -> Gradients:
-    """Return autograd's gradients, as sparse vectors for `tables`."""
-    reads = survey(outputs, prepared.trainable).reads
-    gradients = gradients_of(prepared, outputs, v, {name: reads[name] for name in tables if name in reads})
-    return {
-        name: gradient.flatten().to_sparse()
-        if gradient is not None and name in tables and not gradient.is_sparse
-        else gradient
-        for name, gradient in gradients.items()
-    }
-
-
-def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: list[Difference]) -> bool:
-    """Return whether only single precision explains what changes in outputs and gradients at x (n, d)."""
-    dtype = prepared.dtype
-    limit = Tolerance.from_dtype(dtype, Choices()).dense
-    if not limit.worst(changes + errors):
-        return dtype == torch.float32
-    if not Tolerance.from_dtype(dtype, Choices(single=True)).dense.worst(changes + errors):
-        return True
-    by_outputs, by_gradients = limit.worst(changes), limit.worst(errors)
-    if not by_outputs:
-        require_gradient(prepared, x)
-    what = "outputs" if by_outputs >= by_gradients else "gradients"
-    raise ExportError(
-        "model",
-        expected="samples of a batch that do not depend on each other",
-        got=f"{what} that change by {max(by_outputs, by_gradients):.1e} (relative) "
-        "when a sample is evaluated alone",
-        remedy="remove attention, normalisation or statistics across the batch, and half-precision casts"
-        + or_rounding(dtype),
-    )
 
 
 def _saved_bytes(model: nn.Module, x: Tensor, budget: int) -> int:

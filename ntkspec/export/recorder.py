@@ -220,14 +220,16 @@ class Recorder:
 
     def _record(self, model: nn.Module, step: int, label: str | None, metrics: Metrics) -> bool:
         """Record the model, with its numbers for the log; return whether its snapshot is in the file."""
-        line = ""
+        line, failed = "", "it was not recorded"
         try:
             if self._forecast is None:
                 self._foretell(model, step)
             start = time.perf_counter()
             id = self._write(model, step, label, metrics)
-            written = time.perf_counter()
-            line = f"step {step} recorded in {format_seconds(written - start)}"
+            line, failed = f"step {step} recorded", "it stays beside one of the same numbers"
+            id = self._writer.merge(id) or id  # of another one, which gets its label
+            written, failed = time.perf_counter(), "its numbers were not logged"
+            line += f" in {format_seconds(written - start)}"
             if self._log is not None and id not in self._logged:
                 values = kernel_numbers(self._writer.read(id), self._first)
                 self._log({**values, "ntk/seconds": time.perf_counter() - start}, step)
@@ -238,7 +240,6 @@ class Recorder:
                 raise interrupt from None
             if not self._begun:
                 raise
-            failed = "its numbers were not logged" if line else "it was not recorded"
             self._notes.add(f"step {step}: {failed}: {first_line(error)}")
         self._begun, self._last = True, max(self._last, step)
         if line:
@@ -246,14 +247,14 @@ class Recorder:
         return bool(line)
 
     def _write(self, model: nn.Module, step: int, label: str | None, metrics: Metrics) -> str:
-        """Write a snapshot; return its id, or that of another one that holds the same and got its label."""
+        """Write a snapshot and return its id."""
         numbers, notes = finite(metrics)
         label = "init" if label is None and step == 0 else label
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExportWarning)  # they are noted below
             written = self._exporter.snapshot(model, step=step, label=label, metrics=numbers)
         self._notes.add(*notes, *written.notes)
-        return self._writer.merge(written.id) or written.id
+        return written.id
 
     @cached_property
     def _first(self) -> Reference:

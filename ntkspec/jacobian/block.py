@@ -195,21 +195,34 @@ class Block(NotAnArray):
             balanced: whether to scale the two vectors of each sample to similar size, by powers of two that
                 cancel, so that J does not change by a bit; default: only if `out_of_balance(dtype)`.
         """
-        left, right = self.left.load(), self.right.load()
+        left, right = self._of_mode(outputs)
         if _out_of_balance(left, right, np.dtype(dtype)) if balanced is None else balanced:
             left, right = _balanced(left, right)
         repeat = rows_per_sample(outputs, self.outputs)
-        return Pair(left.left_matrix(dtype), right.matrix(outputs, dtype), repeat)
+        mode: Outputs = outputs if isinstance(outputs, str) else 0
+        return Pair(left.left_matrix(dtype), right.matrix(mode, dtype), repeat)
 
-    def out_of_balance(self, dtype: DTypeLike) -> bool:
+    def out_of_balance(self, outputs: Outputs, dtype: DTypeLike) -> bool:
         """Return whether a factor has numbers so far from 1 that products may leave the range of `dtype`."""
-        return _out_of_balance(self.left, self.right, np.dtype(dtype))
+        return _out_of_balance(*self._of_mode(outputs), np.dtype(dtype))
+
+    def nonzero(self, outputs: Outputs) -> bool:
+        """Return whether J is not zero in an output mode, even if its numbers are too small to be formed."""
+        left, right = self._of_mode(outputs)
+        return bool(((left.largest > 0) & (right.largest > 0)).any())
 
     def to_dense(self) -> NDArray[Any]:
         """Return the block's Jacobian (n, c, a*b) by the definition; for tests and small cases."""
         left, right = self.left.to_dense()[:, 0], self.right.to_dense()
         product: NDArray[Any] = np.einsum("na,ncb->ncab", left, right)
         return product.reshape(self.samples, self.outputs, -1)
+
+    def _of_mode(self, outputs: Outputs) -> tuple[Factor, Factor]:
+        """Return both factors in memory: the right one with the outputs of a mode, which may be one alone."""
+        left, right = self.left.load(), self.right.load()
+        if not isinstance(outputs, str):
+            right = right.map(lambda values: values[:, [outputs]])
+        return left, right
 
     def _of(self, left: Factor, right: Factor) -> Block:
         return replace(self, samples=right.samples, left=left, right=right)
@@ -233,7 +246,8 @@ def _balanced(left: Factor, right: Factor) -> tuple[Factor, Factor]:
     if not left.arrays:
         return left, right
     sizes = [factor.largest for factor in (left, right)]
-    exponents = [np.frexp(size)[1].astype(np.int64) for size in sizes]
+    most = np.finfo(np.float64).max  # the bound of `PairsFactor` may overflow
+    exponents = [np.frexp(np.minimum(size, most))[1].astype(np.int64) for size in sizes]
     nonzero = (sizes[0] > 0) & (sizes[1] > 0)  # J is 0 at other samples, however large one side is
     shift = (exponents[1] - exponents[0]) // 2
     return left.scaled(shift, nonzero), right.scaled(-shift, nonzero)

@@ -139,7 +139,7 @@ class Jacobian(NotAnArray):
         return tuple(dict.fromkeys(block.role for block in self.blocks))
 
     def only(self, *selection: str) -> Jacobian:
-        """Keep the blocks with one of these names or roles.
+        """Keep the blocks with one of these names or roles; a word that is both keeps all of them.
 
         Raises:
             UsageError: a word is neither a name nor a role of a block, or no block is left.
@@ -149,6 +149,8 @@ class Jacobian(NotAnArray):
 
     def without(self, *selection: str) -> Jacobian:
         """Drop the blocks with one of these names or roles, for an ablation: the kernel sums the others.
+
+        A word that is the name of a block and the role of others drops all of them.
 
         Raises:
             UsageError: a word is neither a name nor a role of a block, or no block is left.

@@ -13,6 +13,8 @@ from ntkspec.jacobian.dense import DenseFactor, VectorFactor
 from ntkspec.jacobian.factor import Numbers, largest_of_samples
 from ntkspec.jacobian.outputs import Outputs
 
+SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class PairsFactor(VectorFactor):
@@ -123,7 +125,11 @@ class PairsFactor(VectorFactor):
         bounds = np.zeros(self.samples)
         left, right = self.left[:], self.right[:]
         for use in range(self.uses):
-            bounds += largest_of_samples(left[:, :, use]) * largest_of_samples(right[:, :, use])
+            sizes = [largest_of_samples(side[:, :, use]) for side in (left, right)]
+            with np.errstate(over="ignore", under="ignore"):
+                product = sizes[0] * sizes[1]
+            both = (sizes[0] > 0) & (sizes[1] > 0)
+            bounds += np.maximum(product, np.where(both, SMALLEST, 0.0))
         return bounds
 
     @property

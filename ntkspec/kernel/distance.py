@@ -26,6 +26,7 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
 from ntkspec.kernel.assembly import Assembly, overflow
+from ntkspec.kernel.linear_operator import said_of_largest
 from ntkspec.kernel.problem import Kernel, blocks_of
 
 FIRST, OTHER = SIDES = ("first ", "other ")  # prefixes of the names of blocks and sums of both sides
@@ -55,7 +56,7 @@ def kernel_distance(
         A number between 0 (one kernel is a multiple of the other) and 1 (they are orthogonal).
 
     Raises:
-        UsageError: the numbers of samples or outputs differ, or a kernel is zero or overflows.
+        UsageError: the numbers of samples or outputs differ, or a kernel is zero or out of range.
         MemoryBudgetError: the tiles in use and the factors of two samples do not fit.
 
     Source:
@@ -76,8 +77,8 @@ def kernel_distance(
         raise UsageError(
             "kernel distance",
             expected="two kernels that are not zero",
-            got="one that is, or whose factors are too small to be squared",
-            remedy="see that some parameter has a gradient, or rescale the model's outputs",
+            got="one that is",
+            remedy="see that some parameter has a gradient",
         )
     return distance
 
@@ -136,7 +137,16 @@ class _Scale:
         diagonal = kernel.diagonal
         if not np.isfinite(diagonal).all():
             raise _overflow(name)
-        exponent = -math.frexp(float(diagonal.max()))[1]
+        limits, largest = np.finfo(kernel.dtype), float(diagonal.max())
+        least = float(limits.tiny / limits.eps**2)  # what underflows is then far below all rounding
+        if largest < least and any(term.nonzero for term in kernel.terms):
+            raise UsageError(
+                f"kernel {_without_side(name)}",
+                expected=f"entries of {least:.0e} or more",
+                got=said_of_largest(largest),
+                remedy="rescale the model's outputs",
+            )
+        exponent = -math.frexp(largest)[1]
         return _Scale(exponent, math.fsum(np.ldexp(diagonal, exponent)), kernel.backend)
 
     def scaled(self, tile: Array) -> Array:
@@ -188,5 +198,10 @@ def _check_alike(first: Jacobian, other: Jacobian) -> None:
 
 
 def _overflow(name: str) -> UsageError:
-    """Return the `UsageError` for a kernel that overflows; the prefix of its name is removed."""
-    return overflow(name.removeprefix(FIRST).removeprefix(OTHER), "its precision")
+    """Return the `UsageError` for a kernel that overflows."""
+    return overflow(_without_side(name), "its precision")
+
+
+def _without_side(name: str) -> str:
+    """Return the name of a sum of blocks without the prefix of `SIDES`."""
+    return name.removeprefix(FIRST).removeprefix(OTHER)

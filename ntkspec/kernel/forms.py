@@ -73,7 +73,9 @@ def _terms(kernel: Kernel, name: str) -> list[Term]:
 
 def _form(kernel: Kernel, terms: Sequence[Term]) -> TileForm:
     """Choose the form of a block from all its samples."""
-    balanced = any(piece.out_of_balance(kernel.dtype) for term in terms for _, piece in term.pieces())
+    balanced = any(
+        piece.out_of_balance(kernel.outputs, kernel.dtype) for term in terms for _, piece in term.pieces()
+    )
     as_stored = TileForm(balanced, (None, None))
     columns = columns_of(kernel, terms[0].block.name, as_stored)
     if all(touched is None for touched in columns):

@@ -133,11 +133,8 @@ class Term:
 
     @property
     def nonzero(self) -> bool:
-        """Return whether at least one number of the block's Jacobian is not zero, before any underflow."""
-        return any(
-            bool(np.logical_and.reduce([factor.largest > 0 for factor in piece.factors]).any())
-            for _, piece in self.pieces()
-        )
+        """See `Block.nonzero`."""
+        return any(piece.nonzero(self.outputs) for _, piece in self.pieces())
 
     def pieces(self) -> Iterator[tuple[int, Block]]:
         """Yield (start, piece) for consecutive ranges of samples: the first sample and the loaded block."""

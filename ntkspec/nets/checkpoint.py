@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +15,13 @@ with needs_torch("ntkspec.nets.checkpoint"):
     from torch import Tensor
 
 from ntkspec._io import first_line, replacing
-from ntkspec.errors import OutputError, UsageError
+from ntkspec.errors import UsageError
 from ntkspec.nets.build import build_model
 from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.mlp import CoordinateNetwork
+from ntkspec.store.disk import writing
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["can_hold", "kind_of", "load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Mapping[str, Tensor]) -> None:
@@ -35,11 +37,10 @@ def save_checkpoint(path: str | Path, config: TrainConfig, step: int, state: Map
         OutputError: it cannot be written.
     """
     path = Path(path)
-    try:
-        with replacing(path) as part:
-            torch.save({"config": config.to_json(), "step": step, "state": dict(state)}, part)
-    except (OSError, RuntimeError) as error:
-        raise OutputError(str(path), expected="a place to write a checkpoint", got=str(error)) from error
+    content = io.BytesIO()  # torch does not say that a disk is full
+    torch.save({"config": config.to_json(), "step": step, "state": dict(state)}, content)
+    with writing(path), replacing(path) as part:
+        part.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, int]:
@@ -55,10 +56,36 @@ def load_checkpoint(path: str | Path) -> tuple[CoordinateNetwork, TrainConfig, i
         if type(step) is not int or step < 0:
             raise ValueError(f"step {step!r}")
         model = build_model(config)
+        _require_kinds(model.state_dict(), content["state"])
         model.load_state_dict(content["state"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise _foreign(path, f"a file without them ({first_line(error)})") from error
     return model, config, step
+
+
+def kind_of(tensor: Tensor) -> str:
+    """Return which numbers a tensor holds: "floating-point", "complex" or, quantised or not, "whole" ones."""
+    if tensor.is_complex():
+        return "complex"
+    return "floating-point" if tensor.is_floating_point() else "whole"
+
+
+def can_hold(tensor: Tensor, other: Tensor) -> bool:
+    """Return whether a model's tensor holds numbers of the kind of a checkpoint's `other`, of the same shape.
+
+    PyTorch would convert one kind into another without a word. Whole numbers may be stored as
+    floating-point ones, as where all tensors of a checkpoint were converted to save space.
+    """
+    if kind_of(tensor) == "whole" and kind_of(other) == "floating-point":
+        return torch.equal(other, other.to(tensor.dtype).to(other.dtype))
+    return kind_of(tensor) == kind_of(other)
+
+
+def _require_kinds(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Raise `ValueError` where a tensor of the model cannot hold the numbers that the state has for it."""
+    for name in wanted.keys() & state.keys():
+        if not can_hold(wanted[name], state[name]):
+            raise ValueError(f"{kind_of(state[name])} numbers in {name}")
 
 
 def _load(path: Path) -> dict[str, Any]:

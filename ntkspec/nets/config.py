@@ -20,6 +20,10 @@ from ntkspec.nets.sections import unnest
 __all__ = ["MAX_PARAMETERS", "OPTIONS", "TrainConfig"]
 
 MAX_PARAMETERS = 2**28  # 1 GiB in float32, four times that with Adam's moments and the gradient
+MAX_CELLS = 2**31  # of a level, an axis; coordinates in float32 tell some 2^24 apart
+MAX_ITERATIONS = 10**9  # the losses of all steps are kept: 4 GB
+MAX_RATE = 1e37  # Adam divides the rate by 0.1 in its first step, and float32 ends at 3.4e38
+MAX_FREQUENCY = 1e6  # beyond it, float32 rounds a phase by more than a radian
 DEFAULT_GROWTH = 2.0
 GAUSSIAN, AXIS, MULTIGRID = ("encoding", "gaussian"), ("encoding", "axis"), ("encoding", "multigrid")
 IMAGE, OCCUPANCY = ("task", "image"), ("task", "occupancy")
@@ -80,30 +84,33 @@ class TrainConfig:
     )
 
     inputs: int = _option("model", 2, int, "input dimension d", least=1, most=3, hidden=True)
-    outputs: int = _option("model", 3, int, "outputs c", least=1, hidden=True)
+    outputs: int = _option("model", 3, int, "outputs c", least=1, most=MAX_PARAMETERS, hidden=True)
     depth: int = _option("model", 3, int, "hidden layers", least=1, most=1000)
-    width: int = _option("model", 64, int, "width of the hidden layers", least=1)
+    width: int = _option("model", 64, int, "width of the hidden layers", least=1, most=MAX_PARAMETERS)
     activation: str = _option("model", "relu", str, "after every hidden layer", choices=ACTIVATIONS)
     omega: float = _option(
-        "model", 30.0, float, "frequency of the sine activation", above=0, needs=("activation", "sine")
-    )
+        "model", 30.0, float, "frequency of the sine activation", least=1 / MAX_FREQUENCY, most=MAX_FREQUENCY,
+        needs=("activation", "sine"))  # fmt: skip
 
     encoding: str = _option("encoding", "identity", str, "of the coordinates", key="kind", choices=ENCODINGS)
-    features: int = _option("encoding", 64, int, "gaussian: frequencies m", least=1, needs=GAUSSIAN)
-    sigma: float = _option(
-        "encoding", 5.0, float, "gaussian: deviation of the frequencies", above=0, needs=GAUSSIAN
+    features: int = _option(
+        "encoding", 64, int, "gaussian: frequencies m", least=1, most=MAX_PARAMETERS, needs=GAUSSIAN
     )
+    sigma: float = _option(
+        "encoding", 5.0, float, "gaussian: deviation of the frequencies", above=0, most=MAX_FREQUENCY,
+        needs=GAUSSIAN)  # fmt: skip
     octaves: int = _option("encoding", 6, int, "axis: octaves L", least=1, most=64, needs=AXIS)
     levels: int = _option("encoding", 6, int, "multigrid: levels L", least=1, most=64, needs=MULTIGRID)
     base: int = _option(
-        "encoding", 4, int, "multigrid: cells an axis of the coarsest level", least=1, needs=MULTIGRID
-    )
+        "encoding", 4, int, "multigrid: cells an axis of the coarsest level", least=1, most=MAX_CELLS,
+        needs=MULTIGRID)  # fmt: skip
     finest: int | None = _option(
         "encoding",
         None,
         int,
         "multigrid: cells an axis of the finest level; sets growth",
         least=1,
+        most=MAX_CELLS,
         optional=True,
         needs=MULTIGRID,
     )
@@ -117,7 +124,7 @@ class TrainConfig:
         needs=MULTIGRID,
     )
     level_features: int = _option(
-        "encoding", 2, int, "multigrid: features F of a node", least=1, needs=MULTIGRID
+        "encoding", 2, int, "multigrid: features F of a node", least=1, most=MAX_PARAMETERS, needs=MULTIGRID
     )
     table_size: int | None = _option(
         "encoding", None, int, "multigrid: most nodes before a level is hashed; default: never",
@@ -126,19 +133,19 @@ class TrainConfig:
         "encoding", "linear", str, "multigrid: in a cell", choices=INTERPOLATIONS, needs=MULTIGRID
     )
 
-    iterations: int = _option("optimizer", 1000, int, "Adam's steps", least=1)
-    batch: int = _option("optimizer", 4096, int, "pixels or points a step", least=1)
-    lr: float = _option("optimizer", 5e-3, float, "learning rate of the network", above=0)
+    iterations: int = _option("optimizer", 1000, int, "Adam's steps", least=1, most=MAX_ITERATIONS)
+    batch: int = _option("optimizer", 4096, int, "pixels or points a step", least=1, most=2**63 - 1)
+    lr: float = _option("optimizer", 5e-3, float, "learning rate of the network", above=0, most=MAX_RATE)
     grid_lr: float = _option(
-        "optimizer", 2e-2, float, "learning rate of the multigrid", above=0, needs=MULTIGRID
+        "optimizer", 2e-2, float, "learning rate of the multigrid", above=0, most=MAX_RATE, needs=MULTIGRID
     )
     checkpoints: tuple[int, ...] = _option(
         "optimizer", (), tuple, "steps to keep besides the first, the middle and the last"
     )
 
     samples: int = _option(
-        "samples", 1024, int, "pixels or points at which the kernel is taken", key="count", least=1
-    )
+        "samples", 1024, int, "pixels or points at which the kernel is taken", key="count", least=1,
+        most=2**63 - 1)  # fmt: skip
     sampling: str = _option(
         "samples", "random", str, "how they are chosen; a mesh has no grid", key="pattern", choices=SAMPLINGS
     )
@@ -148,6 +155,7 @@ class TrainConfig:
             object.__setattr__(self, option.name, option.check(getattr(self, option.name)))
         self._check_growth()
         self._check_parameters()
+        self._check_cells()
         if self.checkpoints and self.checkpoints[-1] > self.iterations:
             raise UsageError(
                 "option ⟦--checkpoints⟧",
@@ -223,6 +231,18 @@ class TrainConfig:
                 got=f"{parameters:.3g}",
                 remedy="lower ⟦--width⟧ or ⟦--depth⟧, "
                 "or for a multigrid ⟦--finest⟧, ⟦--growth⟧ or ⟦--levels⟧",
+            )
+
+    def _check_cells(self) -> None:
+        if self.encoding != "multigrid":
+            return
+        finest = self.base * self.level_growth ** (self.levels - 1)
+        if round(finest) > MAX_CELLS:
+            raise UsageError(
+                "options ⟦--base⟧, ⟦--growth⟧ and ⟦--levels⟧",
+                expected=f"at most {MAX_CELLS:,} cells an axis at the finest level",
+                got=f"{finest:.3g}",
+                remedy="lower one of them, or give ⟦--finest⟧ instead of ⟦--growth⟧",
             )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
 
 __all__ = ["Option", "nearest"]
 
@@ -93,7 +93,7 @@ class Option:
         return UsageError(
             where or f"option ⟦{self.flag}⟧",
             expected=self.expected,
-            got=repr(value),
+            got=shown(value),
             remedy=f"did you mean {close}?" if close else "",
         )
 
@@ -110,10 +110,10 @@ class Option:
             return value
         number: Any = value
         inside = (
-            math.isfinite(number)
-            and (self.least is None or number >= self.least)
+            (self.least is None or number >= self.least)
             and (self.above is None or number > self.above)
             and (self.most is None or number <= self.most)
+            and math.isfinite(number)  # last, since it raises at a whole number beyond all floats
         )
         return number if inside else None
 

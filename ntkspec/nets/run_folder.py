@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ntkspec._io import hidden_folder, remove_leftovers
 from ntkspec.errors import OutputError
+from ntkspec.store.disk import writing
 from ntkspec.store.schema import FORMAT
 from ntkspec.store.unfinished import check_unfinished
 
@@ -110,9 +111,14 @@ def checkpoint_folder(run: Path) -> Iterator[Path]:
 
 
 def write_curve(folder: Path, steps: NDArray[np.int64], losses: NDArray[np.float64]) -> None:
-    """Write the loss curve as a table of two columns."""
+    """Write the loss curve as a table of two columns.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     rows = [f"{step},{loss:.9g}" for step, loss in zip(steps, losses, strict=True)]
-    (folder / CURVE_NAME).write_text("\n".join(["step,loss", *rows]) + "\n", encoding="utf-8")
+    with writing(folder / CURVE_NAME):
+        (folder / CURVE_NAME).write_text("\n".join(["step,loss", *rows]) + "\n", encoding="utf-8")
 
 
 def _check_ours(folder: Path) -> None:

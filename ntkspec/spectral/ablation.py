@@ -43,6 +43,21 @@ def sums_of_blocks(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> dict[st
     return parts
 
 
+def double_meanings(jacobian: Jacobian, drop: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a line for each word of `drop` that is a role and the name of a block of another role.
+
+    Example:
+        >>> from ntkspec.jacobian import Block, Ones
+        >>> roles = {"grid": "network", "table": "grid", "w": "network"}
+        >>> blocks = tuple(Block(name, role, 2, 1, None, Ones(2, 1)) for name, role in roles.items())
+        >>> [*double_meanings(Jacobian(blocks), drop=[["grid"], ["w"]])]
+        ["dropping 'grid' leaves out the block of that name and all blocks of that role"]
+    """
+    for word in dict.fromkeys(itertools.chain(*drop)):
+        if word in jacobian.roles and word in jacobian.names and jacobian[word].role != word:
+            yield f"dropping {word!r} leaves out the block of that name and all blocks of that role"
+
+
 def _of_role(jacobian: Jacobian, role: str) -> Jacobian:
     """Keep the blocks of a role. Names do not count: a block of the network may be called "grid"."""
     return jacobian.keep(lambda block: block.role == role)

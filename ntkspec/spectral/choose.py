@@ -113,9 +113,9 @@ def solve_all(
     progress: Progress | None = None,
 ) -> dict[str, Spectrum]:
     """Find the spectra of several kernels, as `ntkspec.kernel.problem.sums_of` makes them; see `spectra`."""
-    for kernel in kernels.values():
+    for name, kernel in kernels.items():
         check_options(kernel, method, k, vectors)
-        check_range(kernel)
+        check_range(kernel, f"kernel {name}")
     solved = {}
     for name, kernel in kernels.items():
         if progress:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.distance import distances
+from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import CACHE_ROOM, Kernel
 from ntkspec.spectral.ablation import sums_of_blocks
 
@@ -56,13 +57,13 @@ class Reference:
             kernels: name -> kernel of a sum of its blocks; "total" is that of all of them.
 
         Returns:
-            name -> distance, or why there is none: other blocks, a kernel that is zero, too little memory or
-            too much work.
+            name -> distance, or why there is none: other blocks, a kernel that is zero or out of range, too
+            little memory or too much work.
         """
         if id == self.id:  # the same kernels, whose distance is exactly 0
             zero = {name: kernel.trace == 0 for name, kernel in kernels.items()}
             return {name: self._none(ZERO) if zero[name] else self._value(0.0) for name in kernels}
-        refused = {name: self._refused(name, kernel.rows) for name, kernel in kernels.items()}
+        refused = {name: self._refused(name, kernel) for name, kernel in kernels.items()}
         names = [name for name, reason in refused.items() if not reason]
         measured: Mapping[str, float | None] = {}
         if names:
@@ -79,9 +80,9 @@ class Reference:
             for name, reason in refused.items()
         }
 
-    def _refused(self, name: str, now: Jacobian) -> str:
+    def _refused(self, name: str, kernel: Kernel) -> str:
         """Say why a sum of blocks cannot be measured, or "" where it can."""
-        then = self.parts.get(name)
+        then, now = self.parts.get(name), kernel.rows
         if then is None:
             return f"the first snapshot has no kernel {name}"
         if (then.samples, then.outputs) != (now.samples, now.outputs):
@@ -94,6 +95,10 @@ class Reference:
                 f"both kernels take about {work:.0e} multiplications, more than {MOST:.0e}; "
                 "ntkspec.kernel_distance computes it nevertheless"
             )
+        try:
+            check_range(kernel.replaced(rows=then), f"kernel {name} of the first snapshot")
+        except UsageError as error:
+            return str(error)
         return ""
 
     def _value(self, value: float | None) -> KernelDistance:

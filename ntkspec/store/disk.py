@@ -69,9 +69,12 @@ def open_hdf5(path: Path, mode: str) -> h5py.File:
 
 def close_hdf5(file: h5py.File) -> None:
     """Close a file that was written, and release its lock for processes that were forked meanwhile, too."""
-    file.flush()
-    release_lock(file.id.get_vfd_handle())
-    file.close()
+    handle = os.dup(file.id.get_vfd_handle())  # by which the lock is released when nothing more is written
+    try:
+        file.close()
+    finally:
+        release_lock(handle)
+        os.close(handle)
 
 
 def _lockless(error: OSError) -> bool:
@@ -96,11 +99,21 @@ def reserve(part: Path, size: int) -> None:
     of the future size is created first, and removed again.
     """
     now = part.stat().st_size if part.exists() else 0
+    _allocate_beside(part, now + size + size // 50 + OVERHEAD_BYTES)
+
+
+def reserve_end(part: Path) -> None:
+    """Raise `OSError` unless the disk has room for what is written at the end of a file; see `reserve`."""
+    _allocate_beside(part, OVERHEAD_BYTES)
+
+
+def _allocate_beside(part: Path, size: int) -> None:
+    """Allocate a file of `size` bytes and remove it again; raise `OSError` if there is no room for it."""
     scratch = part.with_name(part.name + ".room")
     scratch.unlink(missing_ok=True)  # left by a killed writer
     try:
         scratch.open("xb").close()  # never what a link points to
-        allocate(scratch, now + size + size // 50 + OVERHEAD_BYTES)
+        allocate(scratch, size)
     finally:
         scratch.unlink(missing_ok=True)
 

@@ -55,6 +55,8 @@ def to_json(mapping: Mapping[str, object], name: str) -> str:
 
 def metrics_to_json(metrics: Mapping[str, object]) -> str:
     """Return metrics as JSON; raise `UsageError` unless all are numbers that readers accept."""
+    if not isinstance(metrics, Mapping):
+        raise _refused("metrics", "a mapping of numbers, by name", metrics)
     plain = {
         name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()
     }

@@ -24,7 +24,7 @@ from ntkspec.errors import UsageError, named_path
 from ntkspec.memory import budget_bytes
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
-from ntkspec.store.disk import check_writable, close_hdf5, writing
+from ntkspec.store.disk import check_writable, close_hdf5, reserve_end, writing
 from ntkspec.store.ends import begin, seal
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
@@ -272,6 +272,7 @@ class RunWriter:
         """
         with writing(self.path):
             if self._file:  # else an earlier call closed it
+                reserve_end(self.part)
                 seal(self._file, self.complete_snapshots, str(self.part), interrupted=interrupted)
                 close_hdf5(self._file)
             with self.part.open("rb+") as handle:

@@ -147,7 +147,10 @@ def test_an_upper_bound_does_not_underflow_to_zero():
 def test_an_upper_bound_on_a_kernel_without_a_gradient_is_zero(outputs):
     zero = np.zeros((4, 2, 3))
     dead = cases.block("dead", DenseFactor(np.zeros((4, 1, 2))), DenseFactor(np.ones((4, 2, 3))), 4, 2)
-    jac = Jacobian((cases.block("w", None, DenseFactor(zero), 4, 2), replace(dead, order=1)))
+    sides = np.zeros((4, 1, 2)), np.ones((4, 2, 3))  # where one is not zero, the other is
+    sides[0][:2], sides[1][:2] = 1.0, 0.0
+    apart = replace(cases.block("apart", *map(DenseFactor, sides), 4, 2), order=2)
+    jac = Jacobian((cases.block("w", None, DenseFactor(zero), 4, 2), replace(dead, order=1), apart))
     vector = np.ones(jac.kernel_size(outputs))
     assert ntkspec.bounds.certified_upper(jac, vector, outputs).values == 0
     zero[0, 1, 0] = 1e-200  # whose square is no number

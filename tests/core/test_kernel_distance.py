@@ -121,6 +121,9 @@ def test_what_cannot_be_measured_is_one_line():
         kernel_distance(zero, with_numbers(np.ones((12, 3))))
     with pytest.raises(UsageError, match="an overflow"):
         kernel_distance(with_numbers(np.full((12, 3), 1e200)), with_numbers(np.ones((12, 3))))
+    for number, said in ((1e-165, "got gradients too small to be squared"), (1e-150, "got 3e-300 where")):
+        with pytest.raises(UsageError, match=said):
+            kernel_distance(with_numbers(np.ones((12, 3))), with_numbers(np.full((12, 3), number)))
 
 
 def test_sources_stay_as_they_were():

@@ -1,6 +1,7 @@
 """What does not depend on the unit of the outputs: J and 2^k J have the same ranks, decades and verdicts.
 
-Powers of two scale every stored number exactly; 1e-8 and 1e8 are within a hair of 2^-27 and 2^27.
+Powers of two scale every stored number exactly. 2^320 is about 1e96, close to the largest numbers that are
+taken; numbers stored in single precision are scaled by 2^27, about 1e8.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ntkspec.spectral import choose
 from ntkspec.spectral.solvers import SOLVERS
 from ntkspec.spectral.verify import verify
 
-POWERS = (-27, 27)
+POWERS = (-320, 320)
 
 
 def scaled(jac, power):
@@ -67,8 +68,9 @@ def test_spectra(method, outputs, power):
         assert same(invariants(after)[name], value), name
 
 
-@pytest.mark.parametrize("power", POWERS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("dtype", "power"), [(np.float32, -27), (np.float32, 27), (np.float64, -320), (np.float64, 320)]
+)
 def test_spectra_of_which_some_is_lost(dtype, power):
     jac = cases.prescribed(10.0 ** -np.linspace(0, 40, 40), 49, dtype=dtype)
     for method in ("gram", "svd", "auto"):

@@ -19,8 +19,9 @@ import torch
 
 import ntkspec
 from ntkspec.__main__ import main as script
+from ntkspec.errors import UsageError
 from ntkspec.export import ExportWarning, jacobian
-from ntkspec.export.checkpoints import read_checkpoint
+from ntkspec.export.checkpoints import Checkpoint, load_state, read_checkpoint
 from ntkspec.export_checkpoints import main
 from ntkspec.nets.checkpoint import save_checkpoint
 from ntkspec.nets.config import TrainConfig
@@ -57,6 +58,10 @@ class Compiled(nn.Module):  # as torch.compile's, which takes seconds to import
         self._orig_mod = model
 def compiled(): return Compiled(nn.DataParallel(make()))
 def fails(): raise RuntimeError("first\\nsecond")
+def leaves(): raise SystemExit(7)
+class Leaves(nn.Linear):
+    def __init__(self): super().__init__(2, 3)
+    def forward(self, x): raise type("Stop", (BaseException,), {})("here")
 model, number = make(), 3
 """
 N = 20
@@ -238,6 +243,23 @@ def test_double_precision_and_tied_weights_survive(folder):
     assert jac.width == 4 + 2 + 2
 
 
+def test_whole_numbers_may_be_stored_as_floats():
+    """Where all tensors were converted to half precision, BatchNorm's count of batches was, too."""
+    norm = torch.nn.BatchNorm1d(2)
+    state = {name: tensor.half() for name, tensor in norm.state_dict().items()}
+    load_state(norm, Checkpoint(Path("a.pt"), {**state, "num_batches_tracked": torch.tensor(3.0)}, None))
+    assert norm.num_batches_tracked == 3
+    with pytest.raises(UsageError, match=r"tracked: expected whole numbers, .* got floating-point"):
+        load_state(norm, Checkpoint(Path("a.pt"), {**state, "num_batches_tracked": torch.tensor(2.5)}, None))
+
+
+def test_complex_weights_keep_their_digits():
+    layer = torch.nn.Linear(2, 1, dtype=torch.complex64)
+    state = torch.nn.Linear(2, 1, dtype=torch.complex128).state_dict()
+    load_state(layer, Checkpoint(Path("a.pt"), state, None))
+    assert torch.equal(layer.weight, state["weight"])
+
+
 def test_checkpoints_of_the_training_need_no_model(folder):
     from ntkspec.nets.build import build_model
 
@@ -256,9 +278,8 @@ def test_checkpoints_of_the_training_need_no_model(folder):
     [
         ({"step": 5, "epoch": 1}, "a.pt", 5),
         ({"global_step": 6.0}, "a.pt", 6),
-        ({"step": True, "iteration": torch.tensor(8)}, "a.pt", 8),
-        ({"epoch": -1}, "a7.pt", 7),
-        ({"epoch": "9"}, "a.ckpt", None),
+        ({"step": None, "iteration": torch.tensor(8)}, "a.pt", 8),
+        ({"lr": -1}, "a7.pt", 7),
         ({}, "net_001200.pth", 1200),
         ({}, "v2-final.pt", None),
         ({}, "9" * 25 + ".pt", None),
@@ -267,6 +288,13 @@ def test_checkpoints_of_the_training_need_no_model(folder):
 def test_steps(content, name, step, tmp_path):
     torch.save({"state_dict": network().state_dict(), **content}, tmp_path / name)
     assert read_checkpoint(tmp_path / name).step == step
+
+
+@pytest.mark.parametrize("step", [-5, 10**30, 2.5, "x", True, torch.tensor([1, 2]), torch.tensor(1j), {}])
+def test_a_step_that_is_none(step, tmp_path):
+    torch.save({"state_dict": network().state_dict(), "step": step, "epoch": 3}, tmp_path / "a7.pt")
+    with pytest.raises(UsageError, match=r"a7\.pt: step: expected a whole number from 0 to 2\^63 - 1, got "):
+        read_checkpoint(tmp_path / "a7.pt")
 
 
 def test_names_and_places(folder):
@@ -312,6 +340,11 @@ def write_bad_checkpoints():
         torch.nn.Sequential(torch.nn.Linear(2, 9), torch.nn.ReLU(), torch.nn.Linear(9, 3)).state_dict(),
         "wide.pt",
     )
+    for name, weight in {
+        "int8": state["0.weight"].char(),
+        "complex": state["0.weight"].to(torch.complex64),
+    }.items():
+        torch.save({**state, "0.weight": weight}, f"{name}.pt")
     torch.save({**state, "0.bias": state["0.bias"] * float("nan")}, "nan.pt")
     with warnings.catch_warnings(action="ignore"):  # torch.jit is deprecated
         torch.jit.script(torch.nn.Linear(2, 2)).save("script.pt")
@@ -335,6 +368,8 @@ CHECKPOINTS = {
     "prefix.pt": "let the factory return a module that holds the model as 'net'",
     "key.pt": "expected the 4 tensors of the model, got no '0.weight' and also '0.wieght'",
     "wide.pt": "wide.pt: 0.weight: expected shape (8, 2), as the model has it, got (9, 2)",
+    "int8.pt": "0.weight: expected floating-point numbers, as the model has them, got whole ones (int8)",
+    "complex.pt": "0.weight: expected floating-point numbers, as the model has them, got complex ones",
     "nan.pt": "nan.pt: parameter 0.bias: expected finite numbers, got NaN or Inf in 8 of 8 places",
     "script.pt": "got a TorchScript archive",
     "step-3.pt": "expected each checkpoint once, got step-3.pt",
@@ -372,6 +407,10 @@ def test_what_is_no_checkpoint_of_the_model(folder, capsys):
         ("field:mak", "got no 'mak' there; did you mean make?"),
         ("field:number", "expected a function that makes the model, got something of type int"),
         ("field:fails", "got RuntimeError: first; mend it"),
+        (
+            "field:leaves",
+            "expected a model that does not end the program, got SystemExit: 7",
+        ),
         ("field:Grid.forward", "got TypeError: Grid.forward() missing 2 required"),
         ("os:getcwd", "expected a factory that returns a torch.nn.Module, got something of type str"),
         ("exits:make", "got SystemExit: 3; mend it; what it does as a script belongs under"),
@@ -383,6 +422,12 @@ def test_what_is_no_factory(model, words, folder, capsys):
     Path("exits.py").write_text("import sys\nsys.exit(3)\n")
     Path("lacks.py").write_text("import no_such_library\n")
     assert words in refused(capsys, model=model)
+
+
+def test_a_model_that_ends_the_program(folder, capsys):
+    torch.save(torch.nn.Linear(2, 3).state_dict(), "linear.pt")
+    said = "--model field:Leaves: expected a model that does not end the program, got Stop: here; take"
+    assert said in refused(capsys, model="field:Leaves", checkpoint="linear.pt")
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,38 @@ def test_refusals(name: str) -> None:
     assert torch.get_default_dtype() == torch.float32
 
 
+def _even_larger(m: Any, x: Tensor) -> Tensor:
+    return m.linear(x) * (1.1 if len(x) % 2 == 0 else 1)
+
+
+def _many_larger(m: Any, x: Tensor) -> Tensor:
+    return m.linear(x) * (1.001 if len(x) > 8 else 1)
+
+
+def _last_of_many_larger(m: Any, x: Tensor) -> Tensor:
+    return m.linear(x) * (1 + 1e-3 * (len(x) == 5))
+
+
+@pytest.mark.parametrize(
+    ("function", "chunk", "said"),
+    [
+        (_even_larger, None, "outputs that change by 9.1e-02"),
+        (_many_larger, None, "outputs that change by 1.0e-03"),
+        (_last_of_many_larger, 11, "outputs that change by 1.0e-03"),
+    ],
+)
+def test_functions_of_the_size_of_a_batch(function: Any, chunk: int | None, said: str) -> None:
+    """No sample depends on another, but the kernel would be that of no function of one sample."""
+    with pytest.raises(ExportError, match=f"{said}.* alone; remove .*, what depends on its size, and"):
+        jacobian(Function(function), inputs(16), chunk=chunk)
+
+
+def test_a_size_at_which_single_precision_is_used() -> None:
+    model = Function(lambda m, x: m.linear(x).float().to(x.dtype) if len(x) > 8 else m.linear(x))
+    with pytest.warns(ExportWarning, match="single precision alone"):
+        assert jacobian(model, inputs(16)).dtype == np.float32
+
+
 @pytest.mark.parametrize(
     ("x", "said"),
     [

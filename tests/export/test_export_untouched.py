@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import random
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from export_zoo import ZOO, build, inputs
+from export_zoo import ZOO, Net, build, inputs
 from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+)
 
-from ntkspec.export import jacobian
+from ntkspec.export import ExportWarning, jacobian
+from ntkspec.export.context import evaluation
 
 
 def _state(model: nn.Module) -> dict[str, Any]:
@@ -60,6 +66,69 @@ def test_the_model_is_left_as_it_was(name: str) -> None:
     assert torch.is_grad_enabled()
 
 
+NOT_RUN = "backward hooks of {} are not run: the Jacobian is the derivative of the function"
+
+
+def _tripled(model: nn.Module, how: str) -> Any:
+    """Register a backward hook that makes gradients three times as large."""
+    if how == "after":
+        return model[1].register_full_backward_hook(lambda module, g_in, g_out: (3 * g_in[0],))
+    if how == "before":
+        return model[1].register_full_backward_pre_hook(lambda module, g_out: (3 * g_out[0],))
+    if how == "parameter":
+        return model[0].weight.register_hook(lambda g: 3 * g)
+    if how == "all after":
+        return register_module_full_backward_hook(
+            lambda module, g_in, g_out: tuple(None if g is None else 3 * g for g in g_in)
+        )
+    return register_module_full_backward_pre_hook(lambda module, g_out: (3 * g_out[0],))
+
+
+@pytest.mark.parametrize(
+    ("how", "whose"),
+    [
+        ("after", "module 1"),
+        ("before", "module 1"),
+        ("parameter", "parameter 0.weight"),
+        ("all after", "all modules"),
+        ("all before", "all modules"),
+    ],
+)
+def test_backward_hooks_are_not_run_and_this_is_said(how: str, whose: str) -> None:
+    expected, x = jacobian(build("tanh"), inputs()).to_dense(), inputs().float()
+    model = build("tanh")
+
+    def gradient() -> Tensor:
+        return torch.autograd.grad(model(x).sum(), model[0].weight)[0]
+
+    plain = gradient()
+    hook = _tripled(model, how)
+    try:
+        hooked = gradient()
+        with pytest.warns(ExportWarning, match=NOT_RUN.format(whose)):
+            found = jacobian(model, inputs()).to_dense()
+        again = gradient()
+    finally:
+        hook.remove()
+    assert (found == expected).all()
+    assert torch.equal(hooked, again)
+    assert not torch.allclose(hooked, plain)
+
+
+def test_what_forward_hooks_on_its_tensors_counts() -> None:
+    """As an autograd function with a backward of its own does: it is in the code of the function."""
+
+    def hook(h: Tensor) -> Tensor:
+        if h.requires_grad:
+            h.register_hook(lambda g: 3 * g)
+        return h
+
+    model, plain = (Net(lambda m, x, f=f: m.last(f(torch.tanh(m.first(x))))) for f in (hook, lambda h: h))
+    plain.load_state_dict(model.state_dict())
+    ours, theirs = jacobian(model, inputs()), jacobian(plain, inputs())
+    np.testing.assert_allclose(ours["first"].to_dense(), 3 * theirs["first"].to_dense(), rtol=1e-12)
+
+
 def test_the_callers_hooks_stay_and_count() -> None:
     """A forward hook is part of the function; a backward hook only rewrites gradients and is not run."""
     model = build("tanh")
@@ -68,7 +137,9 @@ def test_the_callers_hooks_stay_and_count() -> None:
     plain = build("tanh")
     doubled = nn.Sequential(plain[0], nn.Identity(), *list(plain)[1:])
     doubled[1].register_forward_hook(lambda module, args, output: 2 * output)
-    ours, theirs = jacobian(model, inputs()), jacobian(doubled, inputs())
+    with pytest.warns(ExportWarning, match=NOT_RUN.format("module 2")):
+        ours = jacobian(model, inputs())
+    theirs = jacobian(doubled, inputs())
     for a, b in zip(ours, theirs, strict=True):
         kernel_a, kernel_b = (
             torch.einsum("nop,mop->nm", t, t) for t in map(torch.tensor, (a.to_dense(), b.to_dense()))
@@ -132,3 +203,18 @@ def test_hooks_that_compress_what_is_saved_do_not_count(name: str) -> None:
     with torch.autograd.graph.saved_tensors_hooks(lambda x: x.float(), lambda x: x.double()):
         found = jacobian(build(name), inputs()).to_dense()
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-14)
+
+
+def test_numpy_may_have_another_generator() -> None:
+    """Whose state is restored without a warning."""
+    before = np.random.get_bit_generator()
+    np.random.set_bit_generator(np.random.PCG64(1))
+    try:
+        first = np.random.get_state(legacy=False)  # noqa: NPY002
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with evaluation(torch.device("cpu"), torch.float64):
+                np.random.random()  # noqa: NPY002
+        assert np.random.get_state(legacy=False) == first  # noqa: NPY002
+    finally:
+        np.random.set_bit_generator(before)

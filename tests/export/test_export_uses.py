@@ -345,24 +345,51 @@ def test_a_layout_that_takes_more_room_is_not_taken() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 4097])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_owners(n: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "factor"),
+    [(torch.float64, 1.0), (torch.float64, 1e-310), (torch.float32, 1.0), (torch.float32, 1e-40)],
+)
+def test_owners(n: int, dtype: torch.dtype, factor: float) -> None:
     """Of numbers in any order; not of a number that samples share, nor of one that has no gradient."""
     order = torch.randperm(n, generator=torch.Generator().manual_seed(1))
     x = torch.rand(n, 1, dtype=dtype, generator=torch.Generator().manual_seed(2)).requires_grad_()
     moved = x[order].T * 3
-    outputs = moved.T[order.argsort()] * torch.arange(1, 3)
+    outputs = moved.T[order.argsort()] * torch.arange(1, 3) * factor
 
     def backward(v: Tensor) -> list[Tensor]:
         (gradient,) = torch.autograd.grad(outputs, moved, v, retain_graph=True)
         apart = torch.cat([gradient, torch.zeros(1, n)])
-        return [apart, gradient.sum()[None]]
+        ends = gradient[
+            0, [int(torch.argmin(order)), int(torch.argmax(order))]
+        ]  # the first and the last sample
+        return [apart, gradient.sum()[None], ends.sum()[None]]
 
-    apart, together = owners(outputs, backward)
+    nonzero = [gradient != 0 for gradient in backward(torch.ones_like(outputs))]
+    apart, *shared = owners(outputs, backward, nonzero)
     assert apart is not None
     assert torch.equal(apart[0], order)
     assert (apart[1] == -1).all()
-    assert (together is None) == (n > 1)
+    assert [owner is None for owner in shared] == [n > 1, n > 1]
+
+
+@pytest.mark.parametrize(("precision", "strength"), [("float64", 1e-300), ("float32", 1e-36)])
+def test_small_gradients_of_a_table_are_kept(precision: Any, strength: float) -> None:
+    """Those of some samples are small, those of others are not: all of them are in the sparse block."""
+
+    def function(m: Any, x: Tensor) -> Tensor:
+        small = torch.where(x[:, :1] > 0.5, torch.tensor(strength, dtype=x.dtype), torch.ones_like(x[:, :1]))
+        return m.p[zoo.cells(x)].sum(1) * small
+
+    model, x = zoo.build((zoo.ROWS, zoo.WIDTH), function, 1), inputs(24)
+    found = jacobian(model, x, precision=precision)["p"]
+    kind = _double if precision == "float64" else copy.deepcopy
+    model, expected = kind(model), np.zeros(found.to_dense().shape)
+    for i, sample in enumerate(x.to(model.p.dtype)):
+        (gradient,) = torch.autograd.grad(model(sample[None])[0, 0], model.p)
+        expected[i, 0] = gradient.flatten().numpy()
+    assert "sparse" in found.kinds
+    assert 0 < np.abs(expected[expected != 0]).min() < 2 * strength
+    np.testing.assert_allclose(found.to_dense(), expected, rtol=1e-4)
 
 
 def test_every_use_is_seen() -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from ntkspec import open_run
 from ntkspec.errors import NotInstalledError
 
-HOOKS = ("on_train_start", "on_train_batch_end", "on_fit_end", "on_exception")
+HOOKS = ("setup", "on_train_start", "on_train_batch_end", "on_train_end", "on_exception")
 X = torch.rand(12, 2, generator=torch.Generator().manual_seed(1))
 
 
@@ -31,6 +31,9 @@ class StandIn:
         self.global_step, self.callback_metrics = 0, {"loss": torch.tensor(0.5)}
 
     def fit(self, module: nn.Module, steps: int, fails: bool = False) -> None:
+        self.callbacks = [self.callback, "averages"]
+        self.callback.setup(self, module, "fit")
+        assert self.callbacks == ["averages", self.callback]
         self.callback.on_train_start(self, module)
         for number in range(steps):
             self.global_step += 1 - number % 2  # two batches make one step
@@ -38,7 +41,7 @@ class StandIn:
         if fails:
             self.callback.on_exception(self, module, ZeroDivisionError())
         else:
-            self.callback.on_fit_end(self, module)
+            self.callback.on_train_end(self, module)
 
 
 @pytest.fixture

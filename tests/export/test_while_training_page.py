@@ -39,7 +39,7 @@ class Trainer:
         (callback,) = self.callbacks
         callback.on_train_start(self, module)
         self.global_step = self.steps
-        callback.on_fit_end(self, module)
+        callback.on_train_end(self, module)
 
 
 def test_the_code_of_the_page(

@@ -51,7 +51,10 @@ def test_every_field_is_an_option_with_a_help_and_its_own_place():
         ("iterations", 0), ("batch", 0), ("samples", 0), ("samples", "all"), ("sampling", "all"),
         ("seed", -1), ("activation", "elu"), ("sigma", None), ("checkpoints", (-1,)),
         ("checkpoints", (2000,)), ("growth", 0.5), ("levels", 0), ("encoding", "hash"),
-        ("finest", 2), ("grey", "yes"), ("held_out", 0.0), ("held_out", 1.0),
+        ("finest", 2), ("grey", "yes"), ("held_out", 0.0), ("held_out", 1.0), ("lr", 1e38), ("grid_lr", 1e39),
+        ("omega", 1e300), ("omega", 1e-50), ("sigma", 1e300), ("iterations", 10**17), ("batch", 10**400),
+        ("samples", 10**400), ("width", 10**400), ("features", 10**400), ("level_features", 10**400),
+        ("base", 10**400), ("finest", 10**30), ("outputs", 10**400),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_by_the_options_name(name, value):
@@ -77,6 +80,17 @@ def test_models_beyond_memory_are_refused_before_they_are_made(changes):
 
 def test_a_large_resolution_fits_once_it_is_hashed():
     assert TrainConfig(encoding="multigrid", finest=10**6, table_size=2**14).finest == 10**6
+
+
+@pytest.mark.parametrize("changes", [{"growth": 1e30}, {"levels": 64}, {"base": 2**30}])
+def test_levels_too_fine_for_whole_numbers_are_refused(changes):
+    with pytest.raises(UsageError, match="2,147,483,648 cells an axis at the finest level"):
+        TrainConfig(encoding="multigrid", table_size=64, **changes)
+
+
+def test_every_number_has_a_largest():
+    numbers = [option for option in OPTIONS if option.kind in (int, float)]
+    assert [option.name for option in numbers if option.most is None] == ["growth"]  # bounded with the levels
 
 
 def test_growth_and_finest_exclude_each_other():

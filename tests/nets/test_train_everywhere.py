@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import ntkspec
+import ntkspec.train
+from ntkspec.errors import OutputError
 from ntkspec.nets.image import pixel_centres
 from ntkspec.train import main
 
@@ -79,3 +80,17 @@ def test_refused_in_one_line_before_any_work(words, said, here, capsys):
     assert err.count("\n") == 1
     assert said in err
     assert [path.name for path in here.iterdir()] == ["picture.png"]
+
+
+def test_a_run_that_stays_where_every_pixel_fails_is_named(here, capsys, monkeypatch):
+    usual = ntkspec.train.write_run
+
+    def full(path, *args, **named):
+        if path.name == "all.h5":
+            raise OutputError("all.h5", expected="to write the file", got="a full disk")
+        usual(path, *args, **named)
+
+    monkeypatch.setattr(ntkspec.train, "write_run", full)
+    assert trained("-o", "run.h5", "--everywhere", "all.h5") == 2
+    assert capsys.readouterr().err.endswith("got a full disk; the run is in run.h5\n")
+    assert (here / "run.h5").exists()

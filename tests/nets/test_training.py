@@ -1,5 +1,6 @@
 """Training: reproducible to the bit, recorded, and refused in one line when it diverges."""
 
+import contextlib
 import math
 import os
 import pickle
@@ -16,6 +17,7 @@ from ntkspec.nets.build import build_model
 from ntkspec.nets.checkpoint import load_checkpoint, save_checkpoint
 from ntkspec.nets.image import load_image
 from ntkspec.nets.presets import resolve
+from ntkspec.nets.run_folder import write_curve
 from ntkspec.nets.steps import make_optimizer
 from ntkspec.nets.training import snapshot_labels, train
 
@@ -154,6 +156,31 @@ def test_checkpoints_give_the_same_network_again(tmp_path, name):
     assert torch.equal(model(x), again(x))
 
 
+@contextlib.contextmanager
+def small_files(size):
+    """No file may be larger than that; the system says so as it says that a disk is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [0, 1000])
+def test_a_full_disk_is_told_as_such(tmp_path, size):
+    config = short("baseline")
+    state = build_model(config).state_dict()
+    with pytest.raises(OutputError, match=r"end\.pt: expected to write the file, got File too large"):
+        with small_files(size):
+            save_checkpoint(tmp_path / "end.pt", config, 24, state)
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(OutputError, match=r"loss\.csv: expected to write the file, got File too large"):
+        with small_files(size):
+            write_curve(tmp_path, np.arange(1000), np.zeros(1000))
+
+
 class Bomb:
     def __init__(self, path):
         self.path = path
@@ -183,6 +210,8 @@ def test_bad_checkpoints(tmp_path):
         "unknown": {**good, "config": '{"model": {"hight": 3}}'},
         "step": {**good, "step": -1},
         "state": {**good, "state": {}},
+        "whole": {**good, "state": {name: tensor.char() for name, tensor in state.items()}},
+        "complex": {**good, "state": {name: tensor * 1j for name, tensor in state.items()}},
         "other": {**good, "state": build_model(short("baseline", width=17)).state_dict()},
     }
     for name, content in contents.items():

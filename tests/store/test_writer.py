@@ -314,13 +314,13 @@ def test_what_is_no_path_is_said(path):
 
 
 def test_finishing_again_once_there_is_room(tmp_path, monkeypatch):
-    """A full disk costs nothing: whichever step failed is done again."""
+    """The end is begun only if there is room for all of it, and whichever step failed is done again."""
     path = tmp_path / "run.h5"
 
     def no_space(_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    for fails in ("close_hdf5", "wait_for_disk"):
+    for fails in ("reserve_end", "wait_for_disk"):
         run = RunWriter(path, inputs=INPUTS, overwrite=True)
         with run.snapshot("s", step=0, label="end") as snapshot:
             snapshot.write(0, INPUTS, cases.mixed(12))

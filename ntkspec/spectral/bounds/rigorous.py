@@ -27,7 +27,6 @@ from ntkspec.kernel.term import TermOperator
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.certificate import EXTRA_ROUNDINGS, CholeskyCertificate, positivity
-from ntkspec.spectral.rank import nonzero_columns
 from ntkspec.summation import gamma
 
 
@@ -123,7 +122,7 @@ def certified_upper_of(kernel: Kernel, vector: NDArray[np.float64]) -> Values:
             got=f"shape {np.shape(vector)}, norm {_norm(np.asarray(vector)):.1e}",
             remedy="leave the choice to ntkspec.bounds.certified",
         )
-    if kernel.trace == 0 and not any(nonzero_columns(block, kernel.outputs) for block in kernel.rows):
+    if not any(term.nonzero for term in kernel.terms):
         return np.zeros(1), True  # exactly: J is zero, and nothing was rounded
     vector = vector / _norm(vector)
     growth = gamma(rows + forming_roundings(kernel))

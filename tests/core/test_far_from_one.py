@@ -1,0 +1,110 @@
+"""Numbers near the ends of the range, and zeros: nothing is called zero that is not, nor refused that is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cases
+import numpy as np
+import pytest
+
+import ntkspec
+from ntkspec.backend import CpuBackend
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import DenseFactor, Jacobian, PairsFactor, SparseFactor
+from ntkspec.kernel.problem import Kernel, sums_of
+from ntkspec.spectral.choose import solve_all
+from ntkspec.spectral.verify import verify
+
+N, C = 5, 2
+KINDS = ("dense", "dense of two", "sparse", "sparse of two", "pairs")
+
+
+def made(kind, left=1.0, right=(1.0, 1.0)):
+    """A Jacobian of one block: left numbers times `left`, right ones of output o times right[o]."""
+    rng = np.random.default_rng(0)
+    scale = np.array(right)[None, :, None]
+    if kind == "pairs":
+        pairs = cases.pairs(rng, N, C, 3, 3, 4)
+        factor = PairsFactor(pairs.left * left, pairs.right * scale[..., None])
+        return Jacobian((cases.block("g", None, factor, N, C),))
+    first = cases.dense(rng, N, 1, 3).map(lambda values: values * left) if "two" in kind else None
+    second = cases.dense(rng, N, C, 4)
+    if "sparse" in kind:
+        second = SparseFactor(rng.integers(-1, 9, (N, 4)), second.values, 9)
+    both = first, second.map(lambda values: values * (scale if first else left * scale))
+    return Jacobian((cases.block("g", *both, N, C),))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kernel_may_be_zero_at_one_output_alone(kind):
+    jac = made(kind, right=(0.0, 1.0))
+    found = ntkspec.spectrum(jac, 0)
+    assert found.zero
+    assert (found.floor, found.lambda_max, found.rank.at_most) == (0.0, None, 0)
+    assert ntkspec.bounds.certified(jac, 0)[1].values == 0
+    assert not ntkspec.spectrum(jac, 1).zero
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full", 0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_too_small_to_multiply_are_not_called_zero(kind, outputs):
+    alone = kind in ("dense", "sparse")  # one factor, whose numbers are stored
+    jac = made(kind, 1.0 if alone else 1e-170, (1e-170, 1.0 if outputs == 0 else 1e-170))
+    with pytest.raises(UsageError, match=r"kernel total: .*got gradients too small to be squared"):
+        ntkspec.spectrum(jac, outputs)
+    assert ntkspec.spectrum(made(kind, 1e-40, (1e-40, 1.0)), outputs).resolved > 0
+
+
+@pytest.mark.parametrize(("left", "pairs"), [(1e300, 1e-170), (1e-300, 1e170)])
+def test_pairs_whose_products_leave_the_range_may_be_part_of_products_that_do_not(left, pairs):
+    rng = np.random.default_rng(0)
+    outer, inner = cases.dense(rng, N, 1, 3), cases.pairs(rng, N, 1, 2, 3, 2)
+    far = PairsFactor(inner.left * pairs, inner.right * pairs)
+    found, near = (
+        ntkspec.spectrum(Jacobian((cases.block("g", *factors, N, 1),)), method="gram")
+        for factors in ((outer.map(lambda values: values * left), far), (outer, inner))
+    )
+    assert np.allclose(found.eigenvalues / (left * pairs * pairs) ** 2, near.eigenvalues, rtol=1e-12)
+    assert (found.resolved, found.zero) == (N, False)
+
+
+def test_an_output_alone_is_balanced_by_its_own_numbers():
+    near, far = made("dense of two"), made("dense of two", 1e120, (1e-160, 1e120))
+    found, expected = (ntkspec.spectrum(jac, 0, method="gram") for jac in (far, near))
+    assert found.resolved == expected.resolved == N
+    assert np.allclose(found.eigenvalues * 1e80, expected.eigenvalues, rtol=1e-9)
+
+
+@pytest.mark.parametrize("stored", ["sparse", "dense"])
+@pytest.mark.parametrize("small", [0.0, 5e-324, 1e-310, 1e-307])
+def test_a_row_of_a_subnormal_number_breaks_no_bound(small, stored):
+    values = np.array([1.0, small, 1.0])
+    sparse = SparseFactor(np.arange(3)[:, None], values[:, None, None], 3)
+    factor = sparse if stored == "sparse" else DenseFactor(sparse.to_dense())
+    norms = CpuBackend().row_norms(factor.matrix(0))
+    assert np.allclose(norms, values, rtol=1e-15, atol=5e-324)
+    jac = Jacobian((cases.block("g", None, factor, 3, 1),))
+    kernels = sums_of(Kernel(jac), {"total": jac})
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        evidence = verify(kernels, solve_all(kernels), thorough=True)
+    assert all(checked.holds for checked in evidence.bounds)
+    assert all(np.isfinite(checked.bound.values).any() for checked in evidence.bounds)
+    assert all(check.holds for check in evidence.checks)
+
+
+def test_the_largest_number_of_pairs_is_zero_only_if_they_are():
+    factor = cases.pairs(np.random.default_rng(0), N, C, 3, 3, 4)
+    small = PairsFactor(factor.left * 1e-200, factor.right * 1e-200)
+    small.right[1] = 0
+    assert (small.largest > 0).tolist() == [True, False, True, True, True]
+    assert np.array_equal(small.largest > 0, small.nonzero_entries.any(axis=(1, 2)))
+
+
+def test_one_block_may_be_out_of_range():
+    """The total holds it, and is not zero where it is: no claim is made of what was lost."""
+    near, far = made("dense"), made("pairs", 1e-170, (1e-170, 1e-170))
+    jac = Jacobian((replace(near["g"], name="w"), replace(far["g"], role="grid", order=1)))
+    assert ntkspec.spectrum(jac).rank.at_most == N
+    with pytest.raises(UsageError, match="kernel grid: "):
+        ntkspec.spectral.choose.spectra({"total": jac, "grid": jac.only("grid")})
