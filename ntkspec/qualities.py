@@ -22,8 +22,7 @@ class Quality:
     precise: str = ".4f"  # digits where the training prints it
     unit: str = ""
     beside_picture: str = ""  # how it stands under a picture, such as "IoU {}"; "": it does not
-    # The metric that is 0 in its place where it is infinite: run files hold finite numbers alone.
-    zero: str = ""
+    endless: bool = False  # whether it is infinite for a perfect result
     ranks: bool = False  # whether the larger one is the better result, so that a headline may compare by it
     axis: str = ""  # title of an axis, without the unit; "": the title
     decades: bool = True  # whether numbers that differ by decades are drawn on a log axis
@@ -39,9 +38,21 @@ class Quality:
             >>> PSNR.show(31.234), PSNR.show(None), PSNR.show(math.inf)
             ('31.2 dB', '-', 'inf dB')
         """
-        if value is None or not (math.isfinite(value) or (value == math.inf and self.zero)):
+        if value is None or not (math.isfinite(value) or (value == math.inf and self.endless)):
             return "-"
         return f"{value:{digits or self.digits}}" + (f" {self.unit}" if self.unit else "")
+
+    @property
+    def flag(self) -> str:
+        """Return the metric that is 1 in place of this one where it is infinite; "" if it never is.
+
+        Run files hold finite numbers alone.
+
+        Example:
+            >>> PSNR.flag, IOU.flag
+            ('psnr_db_infinite', '')
+        """
+        return f"{self.name}_infinite" if self.endless else ""
 
     @property
     def axis_title(self) -> str:
@@ -63,7 +74,7 @@ PSNR = Quality(
     precise=".2f",
     unit="dB",
     beside_picture="{}",
-    zero="mse",
+    endless=True,
     ranks=True,
     decades=False,
 )
@@ -73,7 +84,7 @@ PSNR_LEARNT = Quality(
     digits=".1f",
     precise=".2f",
     unit="dB",
-    zero="mse_learnt",
+    endless=True,
     axis="PSNR, learnt pixels",
     decades=False,
 )
@@ -85,7 +96,7 @@ PSNR_HELD_OUT = Quality(
     precise=".2f",
     unit="dB",
     beside_picture="held out {}",
-    zero="mse_held_out",
+    endless=True,
     axis="PSNR, held-out pixels",
     decades=False,
 )
@@ -123,15 +134,47 @@ def quality_of(name: str) -> Quality:
     return QUALITIES.get(name) or Quality(name, name)
 
 
-def value_of(metrics: Mapping[str, float], name: str) -> float | None:
-    """Return a metric, infinite where another one that is 0 says so; None where it is absent.
+def values_of(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics of a run file, with infinity for each that is absent and whose flag is 1.
 
     Example:
-        >>> value_of({"mse": 0.0}, "psnr_db"), value_of({"mse": 0.1}, "psnr_db")
-        (inf, None)
+        >>> values_of({"loss": 0.0, "psnr_db_infinite": 1.0})
+        {'loss': 0.0, 'psnr_db': inf}
     """
-    zero = quality_of(name).zero
-    return metrics.get(name, math.inf if zero and metrics.get(zero) == 0 else None)
+    flags = {
+        quality.flag: name
+        for name, quality in QUALITIES.items()
+        if quality.flag and name not in metrics and metrics.get(quality.flag) == 1
+    }
+    return {flags.get(name, name): math.inf if name in flags else value for name, value in metrics.items()}
+
+
+def stored(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics as run files hold them, with the flag of each that may be infinite and is.
+
+    Example:
+        >>> stored({"loss": 0.0, "psnr_db": math.inf})
+        {'loss': 0.0, 'psnr_db_infinite': 1.0}
+    """
+    flags = {
+        name: flag
+        for name, value in metrics.items()
+        if (flag := quality_of(name).flag) and value == math.inf and metrics.get(flag, 1) == 1
+    }
+    return {flags.get(name, name): 1.0 if name in flags else value for name, value in metrics.items()}
+
+
+def updated(metrics: Mapping[str, float], newer: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics of a run file with newer ones in place of those that they contradict.
+
+    Example:
+        >>> updated({"psnr_db": 30.0, "loss": 0.1}, {"psnr_db_infinite": 1.0})
+        {'loss': 0.1, 'psnr_db_infinite': 1.0}
+    """
+    known = values_of(newer)
+    replaced = {*known, *(quality_of(name).flag for name in known)}
+    both = {**metrics, **newer}
+    return {name: value for name, value in both.items() if name in newer or name not in replaced}
 
 
 def show(metrics: Mapping[str, float], name: str) -> str:
@@ -141,4 +184,4 @@ def show(metrics: Mapping[str, float], name: str) -> str:
         >>> show({"iou": 0.91234}, "iou")
         '0.912'
     """
-    return quality_of(name).show(value_of(metrics, name))
+    return quality_of(name).show(values_of(metrics).get(name))

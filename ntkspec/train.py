@@ -25,7 +25,7 @@ from ntkspec.nets.config import TrainConfig
 from ntkspec.nets.devices import described, find_device
 from ntkspec.nets.flags import make_parser as make_parser  # as every command has it
 from ntkspec.progress import Say, progress
-from ntkspec.qualities import QUALITIES, quality_of, value_of
+from ntkspec.qualities import QUALITIES, quality_of, values_of
 from ntkspec.train_request import Command, read_command
 
 if TYPE_CHECKING:
@@ -258,15 +258,13 @@ def _summary(command: Command, training: Training, sampled: str, export_seconds:
 
     config, snapshots = training.config, training.snapshots
     shown = [
-        name
-        for name in (LOSS, *QUALITIES)
-        if any(value_of(kept.metrics, name) is not None for kept in snapshots)
+        name for name in (LOSS, *QUALITIES) if any(name in values_of(kept.metrics) for kept in snapshots)
     ]
     table = Table("snapshot", "step", *(_title(name) for name in shown), title=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for kept in snapshots:
-        numbers = [_number(name, value_of(kept.metrics, name)) for name in shown]
+        numbers = [_number(name, values_of(kept.metrics).get(name)) for name in shown]
         table.add_row(kept.label, str(kept.step), *numbers)
     console().print(table)
     asked = "" if sampled.startswith(f"{config.samples} ") else f" ({config.samples} asked for)"

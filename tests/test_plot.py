@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from report import samples
 from report.test_eigenfunctions_figure import pixels, shown
 from report.test_through_training import long_run
+from report.test_training_metrics import with_metrics
 
 from ntkspec import plot
 from ntkspec.errors import UsageError
@@ -173,6 +174,21 @@ def test_kernels_have_their_names() -> None:
     assert in_data(axes)[0].get_color() == NO_GRID_COLOUR
     axes = plot.spectra(REPORT, kernel="grid", ax=new_axes())
     assert names(axes)[:2] == ["MPE (coarse), grid", "MPE (fine), grid"]
+
+
+@pytest.mark.parametrize("theirs", [np.nan, 0.0])
+def test_a_line_of_the_callers_leaves_eigenvalues_on_a_log_axis(theirs: float) -> None:
+    axes = new_axes()
+    axes.plot([0, 500], [1.0, theirs])
+    assert plot.over_steps(long_run(), "lambda_min", ax=axes).get_yscale() == "log"
+
+
+def test_a_line_of_the_callers_decides_the_axis_of_a_metric_by_its_finite_numbers() -> None:
+    run = with_metrics([{"loss": 1.0}, {"loss": 1e-3}]).runs[0]
+    for theirs, scale in ((np.nan, "log"), (0.0, "linear"), (-1.0, "linear")):
+        axes = new_axes()
+        axes.plot([0, 10], [1.0, theirs])
+        assert plot.over_steps(run, "loss", ax=axes).get_yscale() == scale
 
 
 def test_a_metric_over_steps() -> None:

@@ -12,7 +12,7 @@ import torch
 from ntkspec.errors import UsageError, shown
 from ntkspec.kernel.problem import Kernel
 from ntkspec.memory import budget_bytes, format_bytes
-from ntkspec.qualities import quality_of
+from ntkspec.qualities import stored
 from ntkspec.spectral.choose import solve_all
 from ntkspec.spectral.distance import Reference
 from ntkspec.store.snapshot_reader import Snapshot
@@ -92,16 +92,13 @@ def numbers_by_name(metrics: object) -> Mapping[str, Any]:
 def finite(metrics: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
     """Return the metrics that are finite numbers, and a line for each of the others, which are left out.
 
-    A PSNR that is infinite is kept as an error of 0, see `ntkspec.qualities.Quality`.
+    A PSNR that is infinite is kept as its flag, see `ntkspec.qualities.stored`.
 
     Example:
         >>> finite({"loss": torch.tensor(0.5), "psnr_db": math.inf, "ratio": math.inf})
-        ({'loss': 0.5, 'mse': 0.0}, ['metric ratio is left out: no finite number'])
+        ({'loss': 0.5, 'psnr_db_infinite': 1.0}, ['metric ratio is left out: no finite number'])
     """
-    numbers = {name: as_number(value) for name, value in metrics.items()}
-    for name, zero in [(name, quality_of(name).zero) for name in numbers]:
-        if zero and numbers[name] == math.inf:
-            numbers = {each: number for each, number in numbers.items() if each != name} | {zero: 0.0}
+    numbers = stored({name: as_number(value) for name, value in metrics.items()})
     kept = {name: number for name, number in numbers.items() if math.isfinite(number)}
     others = [name for name in numbers if name not in kept]
     return kept, [f"metric {name} is left out: no finite number" for name in others]

@@ -171,7 +171,8 @@ class Recorder:
                 step already holds the same outputs and the same Jacobian, it gets the label, and there is no
                 second one. Default: "init" at step 0, then "step 100" and so on.
             metrics: numbers to store with the snapshot, such as {"loss": loss}. They are read only if it is
-                due; what is no finite number is left out with a warning.
+                due; what is no finite number is left out with a warning. An infinite psnr_db is stored as
+                psnr_db_infinite = 1; psnr_db_learnt and psnr_db_held_out likewise.
 
         Returns:
             Whether the model was recorded.

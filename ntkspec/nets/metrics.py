@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.extras import needs_torch
-from ntkspec.qualities import MS_SSIM, PSNR, quality_of
+from ntkspec.qualities import MS_SSIM, PSNR, stored
 
 with needs_torch("ntkspec.nets.metrics"):
     import torch
@@ -31,7 +33,7 @@ def picture_metrics(
         device: where MS-SSIM, most of the work, is computed.
 
     Returns:
-        "psnr_db", or "mse" of 0 if the pictures are equal, since it is infinite then; and "ms_ssim".
+        "psnr_db", or "psnr_db_infinite" of 1 if the pictures are equal; and "ms_ssim".
     """
     metrics = psnr(truth, picture)
     if min(truth.shape[:2]) >= MS_SSIM_SIDE:
@@ -42,7 +44,7 @@ def picture_metrics(
 def psnr(
     truth: NDArray[np.floating], values: NDArray[np.floating], name: str = PSNR.name
 ) -> dict[str, float]:
-    """Compute the PSNR in dB of values in [0, 1], of any shape; an error of 0 if they equal the truth.
+    """Compute the PSNR in dB of values in [0, 1], of any shape; its flag of 1 if they equal the truth.
 
     Args:
         truth: in [0, 1].
@@ -51,7 +53,7 @@ def psnr(
     """
     true, clipped = _double(truth), _double(values).clip(0, 1)
     if np.array_equal(true, clipped):
-        return {quality_of(name).zero: 0.0}
+        return stored({name: math.inf})
     return {name: float(peak_signal_noise_ratio(true, clipped, data_range=1))}  # type: ignore[no-untyped-call]  # untyped there
 
 

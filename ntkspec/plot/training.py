@@ -38,9 +38,10 @@ def over_steps(
     """Draw a quantity of a kernel, or a metric, against the step of training, and return the axes.
 
     A filled mark is a number. A hollow triangle is not resolved: the value lies between zero and there. A
-    cross at the lower edge is exactly zero, the thin line of lambda_min the floor. Where steps grow by
-    factors, the axis of steps is logarithmic, with a place for step 0. The axis of a metric is logarithmic
-    where its largest number is at least 100 times its least; never that of PSNR, MS-SSIM and IoU.
+    cross at the lower edge is exactly zero, the thin line of lambda_min the floor. A filled triangle at the
+    upper edge is an infinite PSNR. Where steps grow by factors, the axis of steps is logarithmic, with a
+    place for step 0. The axis of a metric is logarithmic where its largest number is at least 100 times its
+    least; never that of PSNR, MS-SSIM and IoU.
 
     Args:
         what: a report, one of its runs, or a dict of runs by name.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ntkspec.display import listed
-from ntkspec.qualities import IOU, PSNR_HELD_OUT
+from ntkspec.qualities import IOU, PSNR_HELD_OUT, values_of
 from ntkspec.report import words
 from ntkspec.report.compare import comparable
 from ntkspec.report.records import Report
@@ -181,7 +181,7 @@ def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tu
 
 def _other_metrics(runs: Sequence[StyledRun]) -> str:
     """Return a text that names the runs' metrics, if they have some by which they cannot be ranked."""
-    metrics = dict.fromkeys(name for run in runs if run.end for name in run.end.metrics)
+    metrics = dict.fromkeys(name for run in runs if run.end for name in values_of(run.end.metrics))
     names = listed([words.clean(name, 24) for name in metrics])
     return f"; whether more or less is better is not known of {names}" if names else ""
 

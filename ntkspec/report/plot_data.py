@@ -19,6 +19,7 @@ from ntkspec.report.themes import INK, PAPER
 from ntkspec.report.thinning import thinned
 from ntkspec.report.through_training import (
     QUANTITIES,
+    TITLES,
     StepAxis,
     Value,
     drawn_metrics,
@@ -41,12 +42,7 @@ _ALIGNED = ("alignment", "residual")
 _MANY = 1.4  # width of the curve of one of many snapshots
 _DASHES: dict[Stage, str] = {"init": "dot", "mid": "dash", "end": "solid"}
 _WIDTHS: dict[Stage, float] = {"init": 1.0, "mid": 1.6, "end": 2.2}
-_TITLES: dict[str, str] = {
-    "lambda_max": "largest eigenvalue λ<sub>max</sub>",
-    "lambda_min": "smallest eigenvalue λ<sub>min</sub>",
-    "effective_rank": "effective rank",
-    "kernel_distance": "kernel distance from the first snapshot",
-}
+_SYMBOLS = {"lambda_max": " λ<sub>max</sub>", "lambda_min": " λ<sub>min</sub>"}
 
 
 def plot_data(report: Report) -> dict[str, Any]:
@@ -223,9 +219,10 @@ def _training(report: Report) -> dict[str, object]:
 
 
 def _panel(quantity: str) -> dict[str, object]:
-    beyond, title = log_beyond(quantity), html.escape(words.clean(quality_of(quantity).axis_title, 40))
+    beyond = log_beyond(quantity)
+    title = TITLES.get(quantity) or html.escape(words.clean(quality_of(quantity).axis_title, 40))
     return {
-        "title": _TITLES.get(quantity, title),
+        "title": title + _SYMBOLS.get(quantity, ""),
         "log_beyond": beyond if math.isfinite(beyond) else None,
         "from_zero": quantity == "kernel_distance",
     }
@@ -259,6 +256,7 @@ def _values(values: Sequence[Value]) -> dict[str, list[object]]:
         "number": [_rounded(value.number) for value in values],
         "most": [_rounded(value.at_most) for value in values],
         "zero": [value.zero for value in values],
+        "infinite": [value.infinite for value in values],
         "said": [html.escape(value.said) for value in values],
     }
 

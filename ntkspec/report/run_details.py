@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ntkspec.qualities import quality_of, show
+from ntkspec.qualities import quality_of, values_of
 from ntkspec.report import words
 from ntkspec.report.names import kernel_names
 from ntkspec.report.records import RunReport, SnapshotReport
@@ -50,7 +50,8 @@ def run_details(styled: StyledRun) -> dict[str, object]:
 
 
 def _metrics(snapshot: SnapshotReport) -> str:
-    return ", ".join(f"{quality_of(name).title} {show(snapshot.metrics, name)}" for name in snapshot.metrics)
+    values = values_of(snapshot.metrics).items()
+    return ", ".join(f"{quality_of(name).title} {quality_of(name).show(value)}" for name, value in values)
 
 
 def _spectrum(run: RunReport, snapshot: SnapshotReport, name: str, shown: str) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ntkspec.qualities import PSNR, PSNR_HELD_OUT, QUALITIES, quality_of, show, value_of
+from ntkspec.qualities import PSNR, PSNR_HELD_OUT, QUALITIES, quality_of, show, values_of
 from ntkspec.report.style import StyledRun
 
 
@@ -42,7 +42,7 @@ def scores_of(runs: Sequence[StyledRun]) -> Scores | None:
     If all runs have held-out pixels, it is the PSNR on these.
     """
     ends = [(run.end.metrics, run) for run in runs if run.end]
-    apart = all(value_of(metrics, PSNR_HELD_OUT.name) is not None for metrics, _ in ends)
+    apart = all(PSNR_HELD_OUT.name in values_of(metrics) for metrics, _ in ends)
     held_out = [PSNR_HELD_OUT.name] if apart else []
     for name in (*held_out, *(quality.name for quality in QUALITIES.values() if quality.ranks)):
         shown = [(show(metrics, name), run) for metrics, run in ends]

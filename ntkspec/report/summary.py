@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ntkspec.qualities import QUALITIES, show, value_of
+from ntkspec.qualities import QUALITIES, show, values_of
 from ntkspec.report import words
 from ntkspec.report.headline import ranking
 from ntkspec.report.names import run_names, short
@@ -51,8 +51,8 @@ def comparison_table(report: Report) -> ComparisonTable:
     totals = [comparison for comparison in report.comparisons if comparison.of == "total"]
     labels = _in_order(report, {comparison.snapshot for comparison in totals})
     runs = styled_runs(report)
-    ends = [run.end.metrics for run in runs if run.end]
-    qualities = tuple(name for name in QUALITIES if any(value_of(end, name) is not None for end in ends))
+    ends = [values_of(run.end.metrics) for run in runs if run.end]
+    qualities = tuple(name for name in QUALITIES if any(name in end for end in ends))
     rows = tuple(_row(styled, report, totals, labels, qualities) for styled in runs)
     baseline = next((styled.name for styled in runs if styled.run.label == report.baseline), None)
     return ComparisonTable(baseline, short(labels, 40), qualities, rows)

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ntkspec.qualities import quality_of
+from ntkspec.qualities import quality_of, values_of
 from ntkspec.report import words
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.eigenvalues import Spectrum
 
 Quantity = Literal["lambda_max", "lambda_min", "effective_rank", "kernel_distance"]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
+TITLES: Mapping[str, str] = {
+    "lambda_max": "largest eigenvalue",
+    "lambda_min": "smallest eigenvalue",
+    "effective_rank": "effective rank",
+    "kernel_distance": "kernel distance from the first snapshot",
+}
 
 _WIDE = 30.0  # ratio of last to first step from which steps may be shown on a log axis
 GAP = 0.35  # decades between step 0 and the first one after it, on an axis that has no zero
 _MOST_METRICS = 6  # that have a panel in the figure
 _NARROW = 5.0  # largest over least number, below which a log axis has too few numbers on it
 _NARROW_METRIC = 100.0  # the same of metrics, which most readers expect on a linear axis
+METRICS_SAID = (
+    f"Below the kernel's numbers are the first {_MOST_METRICS} metrics that a run has at two snapshots or "
+    "more; each run's details list all."
+)
 
 
 @dataclass(frozen=True)
 class Value:
-    """A quantity of a kernel at a snapshot: a number, an upper limit, an exact zero, or none of these."""
+    """A quantity at a snapshot: a number, an upper limit, an exact zero, infinite, or none of these."""
 
     number: float | None = None
     at_most: float | None = None  # not resolved: it lies between 0 and this
     zero: bool = False  # whether it is exactly zero
+    infinite: bool = False  # whether it is a metric that is infinite because the result is perfect
     said: str = ""  # in words, with the reason where there is no number
 
 
@@ -120,7 +131,7 @@ def history(run: RunReport, kernel: str) -> tuple[Moment, ...]:
 def course(run: RunReport, quantity: str, kernel: str = "total") -> tuple[Point, ...]:
     """Return a quantity of a kernel, or a metric, at every snapshot of a run that has it, in order of step.
 
-    Points of lambda_min have the floor. A metric that is not finite is no number.
+    Points of lambda_min have the floor.
 
     Args:
         quantity: a `Quantity`, or the name of a metric.
@@ -137,23 +148,26 @@ def course(run: RunReport, quantity: str, kernel: str = "total") -> tuple[Point,
 def metric_course(run: RunReport, name: str) -> tuple[tuple[SnapshotReport, Point], ...]:
     """Return each snapshot of a run that has a metric, with the metric's value there."""
     return tuple(
-        (snapshot, Point(snapshot.step, _metric(name, snapshot.metrics[name])))
+        (snapshot, Point(snapshot.step, _metric(name, values[name])))
         for snapshot in run.snapshots
-        if name in snapshot.metrics
+        if name in (values := values_of(snapshot.metrics))
     )
 
 
 def metrics_of(report: Report) -> tuple[str, ...]:
     """Return the names of all metrics in the order in which they come up, but for names of a `Quantity`."""
-    names = (name for run in report.runs for snapshot in run.snapshots for name in snapshot.metrics)
+    names = (
+        name for run in report.runs for snapshot in run.snapshots for name in values_of(snapshot.metrics)
+    )
     return tuple(name for name in dict.fromkeys(names) if name not in QUANTITIES)
 
 
 def drawn_metrics(report: Report) -> tuple[str, ...]:
-    """Return the metrics that have a panel: the first six of which some run has two numbers or more."""
+    """Return the metrics that have a panel: the first few that some run has at two snapshots or more."""
 
     def has_course(run: RunReport, name: str) -> bool:
-        return sum(point.value.number is not None for point in course(run, name)) > 1
+        values = [point.value for point in course(run, name)]
+        return sum(value.infinite or value.number is not None for value in values) > 1
 
     several = (name for name in metrics_of(report) if any(has_course(run, name) for run in report.runs))
     return tuple(several)[:_MOST_METRICS]
@@ -199,7 +213,8 @@ def _moment(run: RunReport, snapshot: SnapshotReport, kernel: str) -> Moment:
 
 
 def _metric(name: str, value: float) -> Value:
-    return Value(value if math.isfinite(value) else None, said=quality_of(name).show(value))
+    quality, number = quality_of(name), value if math.isfinite(value) else None
+    return Value(number, infinite=quality.endless and value == math.inf, said=quality.show(value))
 
 
 def _lambda_max(spectrum: Spectrum) -> Value:

@@ -42,7 +42,7 @@ window.views.training = function (data, look) {
   function traces(lines) {
     const edges = ends(lines);
     return lines.flatMap(({ run, panel, behind, at, head, values, floor }) => {
-      const { number, most, zero, said } = values;
+      const { number, most, zero, infinite, said } = values;
       const size = at.length <= 30 ? 8 : 5, colour = look.colour(run), end = edges[panel];
       const place = { opacity: behind ? 0.45 : 1, x: at, xaxis: axisName("x", panel), yaxis: axisName("y", panel) };
       const text = head.map((where, i) => [`<b>${run.name}</b><br>${where}<br>${panels[panel].title}: ${said[i]}`]);
@@ -64,6 +64,14 @@ window.views.training = function (data, look) {
         drawn.push({
           ...place, ...hover, y: zero.map((is) => (is ? low : null)), mode: "markers",
           marker: { symbol: "x-thin", color: colour, size: size + 2, line: { color: colour, width: 2 } },
+        });
+      }
+      if (!behind && infinite.some(Boolean)) {
+        // Only metrics on a linear axis are infinite: above all that is drawn.
+        const high = end.any ? end.most + 0.1 * (end.most - end.least || 1) : 1;
+        drawn.push({
+          ...place, ...hover, y: infinite.map((is) => (is ? high : null)), mode: "markers",
+          marker: { symbol: "triangle-up", color: colour, size: size + 2 },
         });
       }
       if (!behind && floor.length) {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ntkspec.report.through_training import METRICS_SAID
+
 
 @dataclass(frozen=True)
 class View:
@@ -50,8 +52,7 @@ VIEWS: Mapping[str, View] = {
             "Every snapshot of every run. A hollow triangle is not resolved: the value lies between zero "
             "and there. A cross at the lower edge is exactly zero, the thin line the floor. The effective "
             "rank is how many modes carry the kernel; the distance is 0 while the kernel keeps its "
-            "direction, and 1 when nothing is left of it. Below the kernel's numbers are the first six "
-            "metrics that a run has at two snapshots or more; each run's details list all.",
+            "direction, and 1 when nothing is left of it. " + METRICS_SAID,
         ),
     )
 }

@@ -22,6 +22,7 @@ from ntkspec._io import wait_for_disk
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, named_path
 from ntkspec.memory import budget_bytes
+from ntkspec.qualities import updated
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import check_writable, close_hdf5, reserve_end, writing
@@ -210,7 +211,7 @@ class RunWriter:
     def merge(self, id: str) -> str | None:
         """Remove a complete snapshot if another one of its step holds the same numbers, by their checksums.
 
-        The other one then gets its label and its metrics.
+        The other one then gets its label and its metrics, and loses those that contradict them.
 
         Returns:
             The id of the other snapshot; None if there is none.
@@ -225,7 +226,7 @@ class RunWriter:
             if name == id or other.attrs["step"] != step or digest.numbers_digest(other, where) != numbers:
                 continue
             now = self.read(id)
-            self.relabel(name, now.label, {**self.read(name).metrics, **now.metrics})
+            self.relabel(name, now.label, updated(self.read(name).metrics, now.metrics))
             with writing(self.path):
                 del snapshots[id]  # once the file is closed, new data can take its room in the file
                 self._file.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 import warnings
 from collections import namedtuple
@@ -19,6 +20,7 @@ from ntkspec import analyze, kernel_distance, open_run, read_report, spectrum
 from ntkspec.errors import ExportError, OutputError, UsageError
 from ntkspec.export import ExportWarning, Recorder, jacobian
 from ntkspec.export.due import Schedule
+from ntkspec.export.logged import finite
 
 X = torch.rand(12, 2, generator=torch.Generator().manual_seed(1))
 
@@ -122,6 +124,41 @@ def test_metrics_that_are_no_numbers_do_not_lose_the_snapshot(tmp_path: Path) ->
     assert [warning.filename for warning in told] == [__file__] * 2
     with open_run(tmp_path / "run.h5") as run:
         assert run.snapshot("init").metrics == {"psnr_db": 30.0}
+
+
+def test_an_infinite_psnr_is_stored_and_touches_no_other_metric(tmp_path: Path) -> None:
+    given = {"psnr_db": math.inf, "mse": 3e-5, "psnr_db_held_out": torch.tensor(math.inf)}
+    with Recorder(tmp_path / "run.h5", X, 1) as record:
+        record(field(), 0, metrics=given)
+    with open_run(tmp_path / "run.h5") as run:
+        assert run["init"].metrics == {"psnr_db_infinite": 1, "mse": 3e-5, "psnr_db_held_out_infinite": 1}
+
+
+def test_a_given_number_is_not_overwritten() -> None:
+    given = {"psnr_db": math.inf, "psnr_db_infinite": 0.0}
+    assert finite(given) == ({"psnr_db_infinite": 0.0}, ["metric psnr_db is left out: no finite number"])
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "kept"),
+    [
+        (30.0, math.inf, {"psnr_db_infinite": 1.0}),
+        (math.inf, 30.0, {"psnr_db": 30.0}),
+        (30.0, None, {"psnr_db": 30.0}),
+        (math.inf, None, {"psnr_db_infinite": 1.0}),
+    ],
+)
+def test_of_two_calls_at_a_step_the_later_one_has_the_psnr(
+    tmp_path: Path, first: float, then: float | None, kept: dict[str, float]
+) -> None:
+    model = field()
+    with Recorder(tmp_path / "run.h5", X, 1) as record:
+        record(model, 0, metrics={"psnr_db": first})
+        record(
+            model, 0, label="end", metrics={"loss": 0.1} if then is None else {"loss": 0.1, "psnr_db": then}
+        )
+    with open_run(tmp_path / "run.h5") as run:
+        assert [dict(snapshot.metrics) for snapshot in run] == [{**kept, "loss": 0.1}]
 
 
 def test_the_log_gets_the_numbers_of_the_kernel(tmp_path: Path) -> None:

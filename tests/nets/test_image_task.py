@@ -240,7 +240,11 @@ def test_pixels_held_out_are_judged_apart(tmp_path):
         assert metrics[f"psnr_db{name}"] == pytest.approx(-10 * np.log10(error[rows].mean()))
     assert set(load_image(tmp_path / "p.png", 6).judge(drawn, lambda x: x)[0]) == {"psnr_db"}
     drawn[task.learnt] = task.values[task.learnt]  # without an error: no finite PSNR
-    assert set(task.judge(drawn, lambda x: x)[0]) == {"psnr_db", "mse_learnt", "psnr_db_held_out"}
+    assert set(task.judge(drawn, lambda x: x)[0]) == {
+        "psnr_db",
+        "psnr_db_learnt_infinite",
+        "psnr_db_held_out",
+    }
 
 
 def test_psnr_by_the_definition():
@@ -257,5 +261,5 @@ def test_ms_ssim_where_the_picture_is_large_enough():
     assert 1 > slightly["ms_ssim"] > 0.99 > badly["ms_ssim"] > 0
     assert slightly["psnr_db"] > badly["psnr_db"]
     assert "ms_ssim" not in picture_metrics(truth[:175], truth[:175] + 0.1)
-    assert picture_metrics(truth, truth) == {"mse": 0, "ms_ssim": pytest.approx(1)}
+    assert picture_metrics(truth, truth) == {"psnr_db_infinite": 1, "ms_ssim": pytest.approx(1)}
     assert "ms_ssim" in picture_metrics(truth[..., :1], truth[..., :1] * 0.9)

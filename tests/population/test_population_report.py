@@ -22,11 +22,14 @@ from ntkspec.population.outcomes import indices
 from ntkspec.population.report import Failed, check_folder, write_population
 from ntkspec.population.report.cohorts import at_stage, cohorts_of
 from ntkspec.population.report.enclosures import Enclosure, mean, quantile
+from ntkspec.population.report.figures import captions
 from ntkspec.population.report.headline import headline
 from ntkspec.population.report.labels import MOST_LABELS, shown_labels
 from ntkspec.population.report.reading import enclosed, read_population
 from ntkspec.population.report.spectra_figure import fig_spectra
-from ntkspec.population.report.wording import metric, smallest
+from ntkspec.population.report.table import metrics_in_table
+from ntkspec.population.report.to_json import dumps
+from ntkspec.population.report.wording import Cell, metric, smallest
 from ntkspec.report import write_json_file, write_report
 from ntkspec.report.compare import assemble
 from ntkspec.spectral import Spectrum
@@ -437,13 +440,27 @@ def test_cells_of_the_table(tmp_path):
     cell = smallest(cohort.spectra["total"])
     assert cell.value == "4.5e+00"
     assert cell.beside.startswith("[2.0e+00, ")
-    cell = metric("psnr_db", cohort.metrics["psnr_db"], cohort.runs)
+    cell = metric("psnr_db", cohort)
     assert cell.value == "24.0 dB in 9"
     assert cell.beside.startswith("[2")
     few = smallest(cohort_of(numbers[:3], tmp_path / "few").spectra["total"])
     assert (few.value, few.beside) == ("2.0e+00", "(1.0e+00 to 3.0e+00)")
     one = smallest(cohort_of(numbers[:1], tmp_path / "one").spectra["total"])
     assert (one.value, one.beside) == ("1.0e+00", "")
+
+
+def test_perfect_runs_are_counted_beside_the_mean(tmp_path):
+    perfect = [run_of("A", GOOD, psnr_db_infinite=1.0)] * 2
+    others = [run_of("A", GOOD, psnr_db=value) for value in (30.0, 31.0)]
+    cohort = cohort_of([*perfect, *others], tmp_path / "a")
+    assert metric("psnr_db", cohort) == Cell("30.5 dB in 2, inf dB in 2", "(30.0 to 31.0)")
+    assert metrics_in_table([cohort]) == ["psnr_db"]
+    (line,) = strict(dumps(read_population([*(tmp_path / "a").glob("*/report.json")]), [cohort]))["cohorts"]
+    assert (line["infinite"], [*line["metrics"]]) == ({"psnr_db": 2}, ["psnr_db"])
+    assert "A run in which a metric is infinite is left out" in captions([cohort], [])["metrics"].caption
+    all_perfect = cohort_of(perfect, tmp_path / "b")
+    assert metric("psnr_db", all_perfect) == Cell("inf dB")
+    assert metrics_in_table([all_perfect]) == ["psnr_db"]
 
 
 def test_a_singular_network_stays_unresolved(tmp_path):

@@ -159,7 +159,7 @@ def test_two_of_three_may_be_equally_close() -> None:
 
 def perfect(label: str, **more: Any) -> RunReport:
     """A run whose PSNR is infinite, as run files say it."""
-    return run(label, {"mse": 0.0}, **more)
+    return run(label, {"psnr_db_infinite": 1.0}, **more)
 
 
 def test_a_perfect_picture_is_the_best_one() -> None:
@@ -168,14 +168,23 @@ def test_a_perfect_picture_is_the_best_one() -> None:
     assert said(b, one)[0] == "a matches the picture exactly: PSNR inf dB; b reaches 30.0 dB."
     assert said(c, b, one, baseline="c")[0].endswith("inf dB; b reaches 30.0 dB; c reaches 20.0 dB.")
     assert said(one, b, perfect("d"))[0] == "a and d match the picture exactly: PSNR inf dB."
-    held_out = run("a", {"psnr_db": 30.0, "mse_held_out": 0.0}), run("b", {"psnr_db_held_out": 40.0})
+    held_out = (
+        run("a", {"psnr_db": 30.0, "psnr_db_held_out_infinite": 1.0}),
+        run("b", {"psnr_db_held_out": 40.0}),
+    )
     assert said(*held_out)[0].startswith("a matches the held-out part of the picture exactly: PSNR inf dB; b")
     report = Report("", "", "cpu", (b, one))
     assert [(row.run.name, *row.qualities) for row in comparison_table(report).rows] == [
         ("b", "30.0 dB"),
         ("a", "inf dB"),
     ]
-    assert said(run("a", {"mse": 0.1}))[0].startswith("All 32 eigenvalues of a are known")
+    for no_psnr in ({"psnr_db_infinite": 0.0}, {"mse": 0.0}):
+        assert said(run("a", no_psnr))[0].startswith("All 32 eigenvalues of a are known")
+
+
+def test_an_error_of_zero_is_a_metric_like_any_other() -> None:
+    ends = run("a", {"iou": 0.9, "mse": 0.0}), run("b", {"iou": 0.95})
+    assert said(*ends)[0].startswith("b comes closest to the shape: IoU 0.950")
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ import pytest
 from PIL import Image
 
 from ntkspec.report.page import render_page
+from ntkspec.report.plot_data import plot_data
 from ntkspec.report.records import Report, SnapshotReport
 
 from . import samples
+from .test_training_metrics import with_metrics
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if CHROMIUM is None:
@@ -182,6 +184,15 @@ def test_metrics_have_panels_below_the_kernels_numbers(page: Any) -> None:
     drawn = "document.getElementById('plot').data.filter(trace => trace.yaxis === 'y7')"
     assert page.evaluate(f"{drawn}.map(trace => trace.y)") == [[1, 1e-3, 1e-6]] * 6
     page.locator(SPECTRUM).check(force=True)
+
+
+def test_an_infinite_metric_stands_above_its_numbers(page: Any) -> None:
+    data = plot_data(with_metrics([{"psnr_db": 20.0}, {"psnr_db": 30.0}, {"psnr_db_infinite": 1.0}]))
+    view = "views.training(data, { colour: () => 'red' })"
+    traces = page.evaluate(f"data => {view}.traces({{ runs: data.runs, kernel: 0 }})", data)
+    line, mark = (trace for trace in traces if trace["yaxis"] == "y5")
+    assert (line["y"], mark["y"]) == ([20, 30, None], [None, None, 31])
+    assert mark["customdata"][2][0].endswith("PSNR (dB): inf dB")
 
 
 def test_the_theme_is_switched_and_kept(page: Any, phone: Any) -> None:

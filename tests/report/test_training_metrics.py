@@ -11,6 +11,9 @@ from ntkspec.report.figures import captions
 from ntkspec.report.figures.training import draw as fig_training
 from ntkspec.report.plot_data import plot_data
 from ntkspec.report.records import Report
+from ntkspec.report.run_details import run_details
+from ntkspec.report.style import styled_runs
+from ntkspec.report.views import VIEWS
 
 from . import samples
 from .test_through_training import long_run
@@ -48,19 +51,43 @@ def test_metrics_of_ones_own_have_a_panel_each() -> None:
     """A loss that is not a number at a step leaves a gap; a metric of a single snapshot has no course."""
     metrics = [
         {"loss": 1.0, "mse": 0.5, "start": 1.0},
-        {"loss": 0.1, "psnr_db": 0.25},
-        {"loss": np.nan, "psnr_db": 31.0},
+        {"loss": 0.1, "psnr_db_held_out": 0.25},
+        {"loss": np.nan, "psnr_db_held_out": 31.0},
         {"loss": 0.01, "mse": 0.25, "end": np.nan},
     ]
     assert drawn_metrics(with_metrics(metrics)) == [
         ("loss", "log", [([0, 10], [1.0, 0.1]), ([30], [0.01])]),
         ("mse", "linear", [([0, 30], [0.5, 0.25])]),
-        ("PSNR (dB)", "linear", [([10, 20], [0.25, 31.0])]),
+        ("PSNR, held-out pixels (dB)", "linear", [([10, 20], [0.25, 31.0])]),
     ]
     said = plot_data(with_metrics(metrics))["training"]["metrics"][0][0]
     assert said["values"][0]["said"] == ["1", "0.1", "-", "0.01"]
     assert said["head"][3] == "at 3, step 30"
-    assert captions(with_metrics(metrics))["training"].alt.endswith(", loss, mse, PSNR; a line for each run.")
+    assert captions(with_metrics(metrics))["training"].alt == (
+        "Panels against the step of training: largest eigenvalue; smallest eigenvalue; effective rank; "
+        "kernel distance from the first snapshot; loss; mse; PSNR, held-out pixels (dB). A line for each run."
+    )
+
+
+def test_a_perfect_end_is_a_mark_at_the_upper_edge() -> None:
+    report = with_metrics([{"psnr_db": 20.0}, {"psnr_db": 30.0}, {"psnr_db_infinite": 1.0}])
+    figure, data = fig_training(report), plot_data(report)["training"]
+    assert figure is not None
+    line, mark = figure.axes[4].lines
+    assert np.asarray(line.get_xydata()).tolist() == [[0, 20], [10, 30]]
+    assert (mark.get_marker(), mark.get_transform() == figure.axes[4].get_xaxis_transform()) == ("^", True)
+    assert np.asarray(mark.get_xydata()).tolist() == [[20, 0.975]]
+    assert "infinite" in [entry.get_text() for entry in figure.legends[0].get_texts()]
+    ((psnr,),) = data["metrics"]
+    assert psnr["at"] == [0, 10, 20]
+    assert psnr["values"][0]["infinite"] == [False, False, True]
+    assert psnr["values"][0]["said"] == ["20.0 dB", "30.0 dB", "inf dB"]
+    assert run_details(styled_runs(report)[0])["metrics"][2][2] == "PSNR inf dB"
+
+
+def test_two_perfect_ends_are_a_course() -> None:
+    report = with_metrics([{"psnr_db_infinite": 1.0}, {"psnr_db_infinite": 1.0}])
+    assert [panel["title"] for panel in plot_data(report)["training"]["panels"][4:]] == ["PSNR (dB)"]
 
 
 def test_a_long_label_is_cut_where_one_points() -> None:
@@ -87,6 +114,8 @@ def test_six_metrics_have_a_panel_and_none_takes_the_place_of_a_quantity() -> No
     figure = fig_training(report)
     assert figure is not None
     assert [axes.get_title() for axes in figure.axes[4:]] == names[1:7]
+    for note in (captions(report)["training"].caption, VIEWS["training"].note):
+        assert f"the first {len(figure.axes) - 4} metrics that a run has" in note
     panels = plot_data(report)["training"]["panels"]
     assert [panel["title"] for panel in panels[4:]] == [f"&lt;{i}&gt;" for i in range(6)]
     assert [panel["log_beyond"] for panel in panels] == [5, 5, 5, None, *[100] * 6]

@@ -21,6 +21,7 @@ from ntkspec.population.report.records import (
     KeptSpectrum,
     State,
 )
+from ntkspec.qualities import values_of
 from ntkspec.report.decades import Known
 from ntkspec.report.style import Stage
 
@@ -87,6 +88,7 @@ class Cohort:
     stage: Stage | None  # of most of the runs
     spectra: Mapping[str, SpectrumStatistics]
     metrics: Mapping[str, MetricStatistics]
+    infinite: Mapping[str, int]  # metrics that are infinite in some runs: in how many
 
 
 def cohorts_of(population: KeptPopulation) -> tuple[Cohort, ...]:
@@ -125,8 +127,9 @@ def _cohort(label: str, name: str, kernels: Kernels, snapshots: Sequence[KeptSna
     for snapshot in snapshots:
         for kernel, spectrum in snapshot.spectra.items():
             spectra.setdefault(kernel, []).append(spectrum)
-        for metric, value in snapshot.metrics.items():
+        for metric, value in values_of(snapshot.metrics).items():
             metrics.setdefault(metric, []).append(value)
+    finite = {metric: [value for value in values if value < math.inf] for metric, values in metrics.items()}
     with np.errstate(over="ignore", invalid="ignore"):  # numbers of foreign files may be as large as any
         return Cohort(
             label=label,
@@ -136,7 +139,10 @@ def _cohort(label: str, name: str, kernels: Kernels, snapshots: Sequence[KeptSna
             step=sum(snapshot.step for snapshot in snapshots) / len(snapshots),
             stage=Counter(snapshot.stage for snapshot in snapshots).most_common(1)[0][0],
             spectra={kernel: _of_spectra(group) for kernel, group in spectra.items()},
-            metrics={metric: _of_metric(values) for metric, values in metrics.items()},
+            metrics={metric: _of_metric(known) for metric, known in finite.items() if known},
+            infinite={
+                metric: count for metric, values in metrics.items() if (count := values.count(math.inf))
+            },
         )
 
 

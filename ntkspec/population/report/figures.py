@@ -32,6 +32,8 @@ def captions(cohorts: Sequence[Cohort], labels: Sequence[ShownLabel]) -> dict[st
     few += " Of a label with kernels of several sizes, those of most runs." if sizes else ""
     metrics = len(in_order(name for cohort in cohorts for name in cohort.metrics))
     more = f" {MOST_METRICS} of {metrics} metrics; runs.csv has all." if metrics > MOST_METRICS else ""
+    if any(cohort.infinite for cohort in cohorts):
+        more += " A run in which a metric is infinite is left out of that metric's panel."
     return {
         "spectra": Caption(
             title="Spectra",

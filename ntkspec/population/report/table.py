@@ -71,7 +71,7 @@ def in_order(metrics: Iterable[str]) -> list[str]:
 
 def metrics_in_table(cohorts: Iterable[Cohort]) -> list[str]:
     """Return the metrics that have a column: those that `ntkspec.qualities` knows, or else the first few."""
-    metrics = in_order(name for cohort in cohorts for name in cohort.metrics)
+    metrics = in_order(name for cohort in cohorts for name in (*cohort.metrics, *cohort.infinite))
     return [name for name in metrics if name in QUALITIES] or metrics[:_MOST_METRICS]
 
 
@@ -85,7 +85,7 @@ def _row(cohort: Cohort, label: ShownLabel, metrics: Sequence[str]) -> Row:
         counts=wording.counts(total.states),
         without_grid=_without_grid(cohort),
         effective_rank=wording.effective_rank(total),
-        metrics=tuple(wording.metric(name, cohort.metrics.get(name), cohort.runs) for name in metrics),
+        metrics=tuple(wording.metric(name, cohort) for name in metrics),
     )
 
 

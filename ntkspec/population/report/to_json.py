@@ -51,6 +51,7 @@ def _cohort(cohort: Cohort) -> dict[str, object]:
         **asdict(cohort.kernels),
         "runs": cohort.runs,
         "metrics": {name: _metric(statistics) for name, statistics in cohort.metrics.items()},
+        "infinite": cohort.infinite,  # by metric: in how many runs, which "metrics" leaves out
         "spectra": {name: _spectrum(statistics) for name, statistics in cohort.spectra.items()},
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ntkspec.population.intervals import FEW, Interval
-from ntkspec.population.report.cohorts import Kernels, MetricStatistics, SpectrumStatistics
+from ntkspec.population.report.cohorts import Cohort, Kernels, SpectrumStatistics
 from ntkspec.population.report.records import STATES, State
 from ntkspec.qualities import quality_of
 from ntkspec.report import words
@@ -82,17 +82,24 @@ def counts(runs: Mapping[State, int]) -> str:
     return f"{runs['resolved']:,} / {runs['zero']:,} / {runs['unresolved']:,}{missing}"
 
 
-def metric(name: str, statistics: MetricStatistics | None, runs: int) -> Cell:
-    """Return a cell with the mean of a metric and its interval, in its unit; "-" if it has no value."""
+def metric(name: str, cohort: Cohort) -> Cell:
+    """Return a cell with the mean of a metric and its interval, in its unit; "-" if it has no value.
+
+    Runs in which it is infinite are not in the mean, and counted beside it.
+    """
+    statistics, infinite = cohort.metrics.get(name), cohort.infinite.get(name, 0)
+
+    def form(value: float, count: int) -> str:
+        return quality_of(name).show(value) + (f" in {count:,}" if count < cohort.runs else "")
+
+    perfect = [form(math.inf, infinite)] if infinite else []
     if statistics is None:
-        return Cell("-")
+        return Cell("".join(perfect) or "-")
     mean = statistics.mean
-
-    def form(value: float) -> str:
-        return quality_of(name).show(value)
-
-    few = f" in {mean.count:,}" if mean.count < runs else ""
-    return Cell(form(mean.value) + few, mean.ends(lambda value: form(value).removesuffix(" dB")))
+    return Cell(
+        ", ".join([form(mean.value, mean.count), *perfect]),
+        mean.ends(lambda value: quality_of(name).show(value).removesuffix(" dB")),
+    )
 
 
 def effective_rank(statistics: SpectrumStatistics) -> Cell:

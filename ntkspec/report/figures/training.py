@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,9 @@ from ntkspec.report.names import clean
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, styled_runs
 from ntkspec.report.through_training import (
+    METRICS_SAID,
     QUANTITIES,
+    TITLES,
     Point,
     StepAxis,
     Value,
@@ -34,12 +36,7 @@ from ntkspec.report.through_training import (
 
 ORDER = 3  # among the figures
 
-_TITLES: Mapping[str, str] = {
-    "lambda_max": r"largest eigenvalue $\lambda_{\max}$",
-    "lambda_min": r"smallest eigenvalue $\lambda_{\min}$",
-    "effective_rank": "effective rank",
-    "kernel_distance": "kernel distance from the first snapshot",
-}
+_SYMBOLS = {"lambda_max": r" $\lambda_{\max}$", "lambda_min": r" $\lambda_{\min}$"}
 _CROWDED = 30  # snapshots of a run, from which on marks are smaller
 _FAINT = 0.45
 _NO_NUMBER = "no number"
@@ -48,18 +45,16 @@ _HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 
 def caption(report: Report) -> Caption:
     """Return the figure's title, alternative text and caption."""
+    metrics = (clean(quality_of(name).axis_title, 40) for name in drawn_metrics(report))
     return Caption(
         title="Through training",
-        alt="Panels against the step of training: largest eigenvalue, smallest eigenvalue, effective rank, "
-        "kernel distance from the first snapshot"
-        + "".join(f", {clean(quality_of(name).title, 40)}" for name in drawn_metrics(report))
-        + "; a line for each run.",
+        alt=f"Panels against the step of training: {'; '.join((*TITLES.values(), *metrics))}. A line for "
+        "each run.",
         caption="Every snapshot, of the total kernel; the figure above has the others. A filled mark is a "
         "number. A hollow triangle says only that the value lies between zero and there: up to the floor, "
         "or to what a network's activation regions leave. A cross at the lower edge is exactly "
         "zero, the thin line the floor. Kernel distance is 1 - <K_t, K_0> / (|K_t| |K_0|), with Frobenius "
-        "norms: 0 where the kernel has kept its direction, whatever its scale. Below the kernel's numbers "
-        "are the first six metrics that a run has at two snapshots or more; each run's details list all.",
+        "norms: 0 where the kernel has kept its direction, whatever its scale. " + METRICS_SAID,
     )
 
 
@@ -92,7 +87,7 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
         numbers = run_handles(runs, signed=True)
     else:
         figure.suptitle(f"Through training: {text(runs[0].name)}", fontsize=11)
-    marks = [point for run in runs for quantity in QUANTITIES for point in course(run.run, quantity, kernel)]
+    marks = [point for run in runs for quantity in quantities for point in course(run.run, quantity, kernel)]
     legend_below(figure, [*numbers, *course_handles(marks)])
     return figure
 
@@ -100,7 +95,8 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
 def draw_course(axes: Axes, axis: StepAxis, run: StyledRun, points: Sequence[Point], sign: str) -> None:
     """Draw one quantity of a run against the step, and floors where it has them.
 
-    Consecutive numbers are joined by a line. Upper limits and exact zeros are separate marks.
+    Consecutive numbers are joined by a line. Upper limits, exact zeros and infinite
+    metrics are separate marks.
     """
     _draw_floor(axes, axis, run, points)
     size = 4.5 if len(points) <= _CROWDED else 2.5
@@ -117,10 +113,10 @@ def draw_course(axes: Axes, axis: StepAxis, run: StyledRun, points: Sequence[Poi
             stretch = []
         if value.at_most is not None:
             axes.plot([place], [value.at_most], "v", color=run.colour, markersize=size + 1.5, **_HOLLOW)
-        if value.zero:  # a log axis has no zero: at its lower edge
+        if value.zero or value.infinite:  # at an edge: a log axis has no zero
             axes.plot(
-                [place], [0.025], "x", color=run.colour, markersize=size + 1.5, clip_on=False,
-                transform=axes.get_xaxis_transform(),
+                [place], [0.025 if value.zero else 0.975], "x" if value.zero else "^", color=run.colour,
+                markersize=size + 1.5, clip_on=False, transform=axes.get_xaxis_transform(),
             )  # fmt: skip
 
 
@@ -134,13 +130,13 @@ def _draw_floor(axes: Axes, axis: StepAxis, run: StyledRun, points: Sequence[Poi
 
 def title_of(quantity: str) -> str:
     """Return the title of a quantity or of a metric, with its unit, as matplotlib draws it."""
-    return _TITLES.get(quantity) or text(quality_of(quantity).axis_title)
+    return (TITLES.get(quantity) or text(quality_of(quantity).axis_title)) + _SYMBOLS.get(quantity, "")
 
 
 def finish_course(axes: Axes, quantity: str) -> None:
     """Set the scale of a quantity or of a metric, and a light grid; say so if no number was drawn."""
     numbers = in_data(axes)
-    if numbers and _spans_decades(axes, log_beyond(quantity)):
+    if numbers and _spans_decades(axes, quantity):
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         if high < 1e3 * low:  # few powers of ten: numbers between them, too
@@ -155,11 +151,20 @@ def finish_course(axes: Axes, quantity: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _spans_decades(axes: Axes, ratio: float) -> bool:
-    """Return whether a log axis suits what is drawn: it is positive, and wide or with a zero at the edge."""
-    values = np.concatenate([np.asarray(line.get_ydata()) for line in in_data(axes)])
+def _spans_decades(axes: Axes, quantity: str) -> bool:
+    """Return whether a log axis suits what is drawn: it is positive, and wide or with a zero at the edge.
+
+    Of a kernel's quantity only the positive numbers count: others are in lines of the caller's own.
+    """
+    values, ratio = (
+        np.concatenate([line.get_ydata(orig=False) for line in in_data(axes)]),
+        log_beyond(quantity),
+    )
+    values = values[np.isfinite(values) & ((values > 0) | (quantity not in QUANTITIES))]
+    if not (values.size and values.min() > 0 and math.isfinite(ratio)):
+        return False
     has_zero = len(drawn(axes)) > len(in_data(axes))
-    return values.min() > 0 and math.isfinite(ratio) and (has_zero or values.max() >= ratio * values.min())
+    return bool(has_zero or values.max() >= ratio * values.min())
 
 
 def _steps(axes: Axes, axis: StepAxis, steps: Sequence[int]) -> None:
@@ -179,4 +184,6 @@ def course_handles(points: Sequence[Point]) -> list[Line2D]:
         marks.append(mark("unresolved: at most this", marker="v", linestyle="none", markersize=6, **_HOLLOW))
     if any(value.zero for value in values):
         marks.append(mark("exactly zero", marker="x", linestyle="none", markersize=6))
+    if any(value.infinite for value in values):
+        marks.append(mark("infinite", marker="^", linestyle="none", markersize=6))
     return marks
