@@ -69,6 +69,7 @@ def open_hdf5(path: Path, mode: str) -> h5py.File:
 
 def close_hdf5(file: h5py.File) -> None:
     """Close a file that was written, and release its lock for processes that were forked meanwhile, too."""
+    file.flush()
     handle = os.dup(file.id.get_vfd_handle())  # by which the lock is released when nothing more is written
     try:
         file.close()
