@@ -169,7 +169,7 @@ class Recorder:
             step: how many training steps the model has had, counted through all epochs.
             label: such as "end"; a call with a label is recorded whatever the step. If a snapshot of this
                 step already holds the same outputs and the same Jacobian, it gets the label, and there is no
-                second one. Default: "init" at step 0, then "step 100" and so on.
+                second one. None or "": "init" at step 0, then "step 100" and so on.
             metrics: numbers to store with the snapshot, such as {"loss": loss}. They are read only if it is
                 due; what is no finite number is left out with a warning. An infinite psnr_db is stored as
                 psnr_db_infinite = 1; psnr_db_learnt and psnr_db_held_out likewise.
@@ -182,7 +182,7 @@ class Recorder:
             Exception: the first snapshot cannot be recorded or logged; for later ones this is a warning.
         """
         step, metrics = whole_number(step, "step", 0), numbers_by_name(metrics)
-        label = None if label is None else check_label(label, "label")
+        label = None if label is None else check_label(label, "label") or None
         due = self.due(step)
         if step < self._seen:
             self._notes.add(

@@ -47,6 +47,7 @@ def test_a_label_for_a_step_that_was_recorded(tmp_path: Path) -> None:
         assert record(model, 0, label="start", metrics={"psnr_db": np.float32(2.5)})
         record(model, 1, metrics={"loss": torch.tensor(0.25, requires_grad=True)})
         record(model, 1, label="end", metrics={"psnr_db": 3})
+        assert not record(model, 1, label="")  # as without a label
         assert record.snapshots == ("init", "step 1")
         step_on(model)
         record(model, 1, label="later")  # other weights: another snapshot
