@@ -50,6 +50,11 @@ class NtkspecError(Exception):
     def __str__(self) -> str:
         return _message(self.where, self.expected, self.got, self.remedy)
 
+    @property
+    def fault(self) -> str:
+        """Return the message without its remedy, for reports, which scripts and people at commands read."""
+        return _message(self.where, self.expected, self.got, "")
+
     def at_command_line(self) -> str:
         """Return the message for whoever gave options.
 

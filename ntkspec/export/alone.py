@@ -52,10 +52,18 @@ def compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str]) -> bo
     return _verdict(prepared, x, changes, errors)
 
 
-def check_alone(prepared: Prepared, choices: Choices, x: Tensor, outputs: Tensor) -> None:
-    """Compare the outputs (m, c) at a chunk x (m, d) with those of one sample alone, that of the largest.
+def check_alone(prepared: Prepared, choices: Choices, x: Tensor, outputs: Tensor, whole: float) -> None:
+    """Compare the largest outputs at a chunk with those of their sample alone.
 
-    The probe has seen few sizes of batches, and a model may compute another function at this one.
+    The probe has seen few sizes of batches, and a model may compute another function at this one. Gradients
+    and other samples are not compared.
+
+    Args:
+        prepared: the model.
+        choices: what was planned.
+        x: (m, d).
+        outputs: (m, c), of the model at x.
+        whole: the largest output seen so far: outputs near zero are rounded as larger ones are.
 
     Raises:
         Replan: they agree to single precision alone, which was not expected.
@@ -63,7 +71,7 @@ def check_alone(prepared: Prepared, choices: Choices, x: Tensor, outputs: Tensor
     """
     if len(x) > 1:
         i = int(outputs.abs().amax(1).argmax())
-        change = Difference.from_tensors(_alone(prepared, x[i : i + 1])[0] - outputs[i], outputs)
+        change = Difference.from_tensors(_alone(prepared, x[i : i + 1])[0] - outputs[i], outputs, whole)
         if _verdict(prepared, x, [change], []) and not choices.single and prepared.dtype == torch.float64:
             raise Replan(replace(choices, single=True))
 

@@ -27,6 +27,7 @@ from ntkspec.export.prepare import ExportWarning, Precision, Prepared, prepare, 
 from ntkspec.export.probe import Probed, Room, probe, scan_large
 from ntkspec.export.regions import Regions, RegionsLost
 from ntkspec.export.replan import Replan
+from ntkspec.export.tolerance import largest
 from ntkspec.export.uses.find import forget_numbers
 from ntkspec.jacobian import Jacobian
 from ntkspec.memory import GIB, available_bytes, budget_bytes
@@ -197,22 +198,29 @@ def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions:
     dtype = np.dtype(np.float32 if single else np.float64)
     console, size = Console(stderr=True), work.chunk_size(plans)
     starts = range(0, len(work.x), size)
+    whole = work.probed.largest
     shown = work.options.progress and console.is_terminal  # elsewhere a bar leaves only an empty line
     for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
         work.options.say(f"Jacobian, {start} of {len(work.x)} samples")
         samples = work.x[start : start + size]
-        outputs, jacobian = _on_host(work.prepared, plans, choices, samples, dtype)
+        outputs, jacobian = _on_host(work.prepared, plans, choices, samples, dtype, whole)
+        whole = max(whole, float(np.abs(outputs).max()))
         numbers = regions.of(samples.clone()) if regions else None
         certain = regions is not None and regions.certain
         yield HostChunk(start, outputs, jacobian, numbers, certain)
 
 
 def _on_host(
-    prepared: Prepared, plans: Sequence[BlockPlan], choices: Choices, x: Tensor, dtype: DTypeLike
+    prepared: Prepared,
+    plans: Sequence[BlockPlan],
+    choices: Choices,
+    x: Tensor,
+    dtype: DTypeLike,
+    whole: float,
 ) -> tuple[NDArray[np.floating], Jacobian]:
     """Return the outputs and blocks at x (m, d) in NumPy; the device's are freed before the next chunk."""
     chunk = compute(prepared, plans, choices, x)
-    check_alone(prepared, choices, x, chunk.outputs)
+    check_alone(prepared, choices, x, chunk.outputs, max(whole, largest([chunk.outputs])))
     return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype)
 
 

@@ -25,6 +25,7 @@ from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import MOST_LEVELS, find_layout
 from ntkspec.export.replan import Replan
 from ntkspec.export.sparse_rows import SparseRows
+from ntkspec.export.tolerance import largest
 from ntkspec.memory import format_bytes, require
 from ntkspec.roles import Roles
 
@@ -39,6 +40,7 @@ class Probed:
 
     choices: Choices
     outputs: int  # c
+    largest: float  # output of these samples, by its absolute value
     saved: int  # bytes a sample that a forward pass keeps for its backward pass
     sparse: frozenset[str]  # dense parameters whose rows are mostly zero, as an encoding's are
 
@@ -60,7 +62,8 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
     choices, chunk = _settle(prepared, batch, choices, roles, room)
     choices = choices.with_forms(_seen_forms(chunk, choices, several))
     choices, _ = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, room)
-    return Probed(choices, c, _saved_bytes(prepared.model, batch, budget), _mostly_zero(chunk))
+    saved = _saved_bytes(prepared.model, batch, budget)
+    return Probed(choices, c, largest([chunk.outputs]), saved, _mostly_zero(chunk))
 
 
 def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form]:
@@ -131,16 +134,14 @@ class Room:
         dense = [plan for plan in plans if plan.kind == "dense"]
         need = sum(plan.width for plan in dense) * self.outputs * itemsize * WORKING_COPIES
         if need > self.budget:
-            largest = max(dense, key=lambda plan: plan.width)
+            widest = max(dense, key=lambda plan: plan.width)
             whole = self.samples * sum(plan.bytes_a_sample(self.outputs, itemsize) for plan in plans)
-            why = (
-                f"most of it for {largest.name} ({largest.width} parameters), dense because: {largest.reason}"
-            )
+            why = f"most of it for {widest.name} ({widest.width} parameters), dense because: {widest.reason}"
             require(
                 f"dense Jacobian of one sample, of {format_bytes(whole)} for all {self.samples}, {why}",
                 need,
                 self.budget,
-                "; ".join(filter(None, [largest.form.remedy, "freeze it, or raise the memory budget"])),
+                "; ".join(filter(None, [widest.form.remedy, "freeze it, or raise the memory budget"])),
             )
         return self.budget // need if need else sys.maxsize
 

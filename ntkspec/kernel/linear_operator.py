@@ -133,7 +133,7 @@ def in_range(kernels: Mapping[str, Kernel], where: str) -> tuple[dict[str, Kerne
         try:
             check_range(kernel, f"kernel {name}")
         except UsageError as error:
-            left_out.append(f"left out {error}")
+            left_out.append(f"left out {error.fault}")
         else:
             kept[name] = kernel
     return kept, left_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Mapping
@@ -74,10 +75,11 @@ def can_hold(tensor: Tensor, other: Tensor) -> bool:
     """Return whether a model's tensor holds numbers of the kind of a checkpoint's `other`, of the same shape.
 
     PyTorch would convert one kind into another without a word. Whole numbers may be stored as
-    floating-point ones, as where all tensors of a checkpoint were converted to save space.
+    floating-point ones, as where all tensors of a checkpoint were converted to save space, and in more bits.
     """
-    if kind_of(tensor) == "whole" and kind_of(other) == "floating-point":
-        return torch.equal(other, other.to(tensor.dtype).to(other.dtype))
+    if kind_of(tensor) == "whole" and kind_of(other) != "complex":
+        with contextlib.suppress(RuntimeError):  # PyTorch's, of quantised and sparse tensors
+            return torch.equal(other, other.to(tensor.dtype).to(other.dtype))
     return kind_of(tensor) == kind_of(other)
 
 

@@ -237,7 +237,7 @@ class TrainConfig:
         if self.encoding != "multigrid":
             return
         finest = self.base * self.level_growth ** (self.levels - 1)
-        if round(finest) > MAX_CELLS:
+        if not finest < MAX_CELLS + 0.5:
             raise UsageError(
                 "⟦--base⟧, ⟦--growth⟧ and ⟦--levels⟧",
                 expected=f"at most {MAX_CELLS:,} cells an axis at the finest level",

@@ -98,7 +98,7 @@ class Reference:
         try:
             check_range(kernel.replaced(rows=then), f"kernel {name} of the first snapshot")
         except UsageError as error:
-            return str(error)
+            return error.fault
         return ""
 
     def _value(self, value: float | None) -> KernelDistance:

@@ -262,3 +262,8 @@ def test_toml_beyond_reading_is_refused_in_one_line(tmp_path, content, words):
     with pytest.raises(UsageError, match=words) as caught:
         read_toml(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_growth_beyond_all_numbers_is_refused():
+    with pytest.raises(UsageError, match="cells an axis at the finest level, got inf"):
+        TrainConfig(encoding="multigrid", growth=1e308, levels=2, table_size=16)

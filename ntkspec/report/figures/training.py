@@ -145,7 +145,7 @@ def finish_course(axes: Axes, quantity: str) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
     elif quantity == "kernel_distance" and axes.get_autoscaley_on():
         axes.set_ylim(0.0, max(axes.get_ylim()[1], 1e-300), auto=None)
-    if say(axes, _NO_NUMBER, holds=not numbers) or not numbers:
+    if say(axes, _NO_NUMBER, holds=not drawn(axes)) or not numbers:
         axes.tick_params(axis="y", left=bool(numbers), labelleft=bool(numbers))
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
