@@ -53,7 +53,8 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
 def _generators_kept() -> Iterator[None]:
     """Restore the global generators of Python and NumPy, from which a forward pass may draw."""
     python = random.getstate()
-    numpy = np.random.get_state(legacy=False)  # noqa: NPY002  # the caller's, not ours
+    # A model may draw from NumPy's global generator, though we do not.
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002
     try:
         yield
     finally:

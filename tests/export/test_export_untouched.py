@@ -187,10 +187,11 @@ def test_random_numbers_drawn_in_forward_are_given_back() -> None:
     def draw() -> tuple[float, float, float]:
         return torch.rand(1).item(), np.random.random(), random.random()  # noqa: NPY002  # what models do
 
-    model, before = Draws(), (torch.get_rng_state(), np.random.get_state(), random.getstate())  # noqa: NPY002
+    numpy = np.random.get_bit_generator()
+    model, before = Draws(), (torch.get_rng_state(), numpy.state, random.getstate())
     expected = draw()
     torch.set_rng_state(before[0])
-    np.random.set_state(before[1])  # noqa: NPY002
+    numpy.state = before[1]
     random.setstate(before[2])
     jacobian(model, inputs())
     assert draw() == expected
@@ -207,14 +208,14 @@ def test_hooks_that_compress_what_is_saved_do_not_count(name: str) -> None:
 
 def test_numpy_may_have_another_generator() -> None:
     """Whose state is restored without a warning."""
-    before = np.random.get_bit_generator()
-    np.random.set_bit_generator(np.random.PCG64(1))
+    before, other = np.random.get_bit_generator(), np.random.PCG64(1)
+    np.random.set_bit_generator(other)
     try:
-        first = np.random.get_state(legacy=False)  # noqa: NPY002
+        first = other.state
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             with evaluation(torch.device("cpu"), torch.float64):
-                np.random.random()  # noqa: NPY002
-        assert np.random.get_state(legacy=False) == first  # noqa: NPY002
+                other.random_raw()
+        assert other.state == first
     finally:
         np.random.set_bit_generator(before)
