@@ -203,8 +203,7 @@ def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions:
     for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
         work.options.say(f"Jacobian, {start} of {len(work.x)} samples")
         samples = work.x[start : start + size]
-        outputs, jacobian = _on_host(work.prepared, plans, choices, samples, dtype, whole)
-        whole = max(whole, float(np.abs(outputs).max()))
+        outputs, jacobian, whole = _on_host(work.prepared, plans, choices, samples, dtype, whole)
         numbers = regions.of(samples.clone()) if regions else None
         certain = regions is not None and regions.certain
         yield HostChunk(start, outputs, jacobian, numbers, certain)
@@ -217,11 +216,15 @@ def _on_host(
     x: Tensor,
     dtype: DTypeLike,
     whole: float,
-) -> tuple[NDArray[np.floating], Jacobian]:
-    """Return the outputs and blocks at x (m, d) in NumPy; the device's are freed before the next chunk."""
+) -> tuple[NDArray[np.floating], Jacobian, float]:
+    """Return the outputs and blocks at x (m, d) in NumPy; the device's are freed before the next chunk.
+
+    The last result is the largest output so far; `whole` is that before.
+    """
     chunk = compute(prepared, plans, choices, x)
-    check_alone(prepared, choices, x, chunk.outputs, max(whole, largest([chunk.outputs])))
-    return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype)
+    whole = max(whole, largest([chunk.outputs]))
+    check_alone(prepared, choices, x, chunk.outputs, whole)
+    return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype), whole
 
 
 def _budget(options: Options, device: torch.device) -> int:
