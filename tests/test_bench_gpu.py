@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import types
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -99,6 +100,20 @@ def test_all_of_it(device, results):
         "float32",
     ):
         assert said in text
+
+
+def test_the_steps_of_the_solver(device, monkeypatch):
+    """QR is a part of the panels; nothing is counted twice, and 100 rows have two panels of 32 columns."""
+    monkeypatch.setattr(gpu, "BAND_FROM", 1)
+    monkeypatch.setattr(device.engine.eigenvalues, "width", 32)
+    (row,) = gpu_measures.eigenvalues(replace(device, once=100), gpu_measures.OURS, 100)
+    assert max(row["trace_error"], row["norm_error"]) < 1e-12
+    assert list(row["steps"]) == list(gpu_measures.SOLVER_STEPS)
+    assert "| seconds of, n | reflection | panels |" in gpu_tables.eigenvalues([row])
+    assert all(seconds > 0 for seconds in row["steps"].values())
+    within = row["steps"].pop("QR of panels")
+    assert within < row["steps"]["panels"]
+    assert sum(row["steps"].values()) < row["seconds"]
 
 
 def test_matrices_with_exact_eigenvalues():

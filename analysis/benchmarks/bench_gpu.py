@@ -52,7 +52,8 @@ class Sizes:
     product: int = 8192
     gram: tuple[int, ...] = (8192, 32_768, 65_536)
     multigrid: int = 32_768  # up to which multigrid's kernel is formed
-    eigenvalues: tuple[int, ...] = (4096, 8192, 16_384, 32_768, 65_536, 102_400)
+    # 65,600 beside 65,536: does it cost time that rows lie a power of two apart in memory?
+    eigenvalues: tuple[int, ...] = (4096, 8192, 16_384, 32_768, 65_536, 65_600, 102_400)
     single: int = 16_384
     routes: int = 4096
     analyze: tuple[int, ...] = (8192, 16_384)

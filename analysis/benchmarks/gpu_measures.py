@@ -18,6 +18,8 @@ import numpy as np
 from gpu_device import Device, Row, assembled, formed, real
 
 import ntkspec
+from ntkspec.backend import band, device_eigenvalues
+from ntkspec.backend.device_eigenvalues import DeviceEigenvalues, DevicePanels
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel
 from ntkspec.run_analysis import RunSettings, analyze_run
@@ -29,6 +31,15 @@ FACTORS, EXPORT, FUNC = "ntkspec, from factors", "ntkspec, export + gram", "torc
 WHOLE, UP_TO_BOUNDS = "analyze_run", "analyze_run up to its bounds"
 # Of `verify`, what makes the certified bounds.
 CERTIFIED = ((bounds, "positivity"), (bounds, "certified_lower"), (verify, "certified_upper_of"))
+# The steps of our eigenvalue solver, and what does each. The QR of panels is a part of "panels".
+SOLVER_STEPS = {
+    "reflection": (device_eigenvalues, "mix"),
+    "panels": (band._Work, "take_panel"),
+    "QR of panels": (DevicePanels, "factor"),
+    "subtraction": (band._Work, "subtract"),
+    "chase": (DeviceEigenvalues, "_chase"),
+    "bisection": (DeviceEigenvalues, "_bisect"),
+}
 STRIP = 4096  # rows of a kernel in one pass over it
 WIDE = 4  # route dual is measured up to so many touched parameters a sample
 
@@ -81,7 +92,8 @@ def eigenvalues(device: Device, name: str, n: int) -> Iterator[Row]:
     """Find all eigenvalues of a formed kernel of mlp256, which every call may destroy.
 
     Sum and norm of the eigenvalues are held against the kernel's trace and Frobenius norm, relative to these.
-    Of a kernel that is solved once there is the peak of memory, the kernel included, in kernels.
+    Of a kernel that is solved once there is the peak of memory, the kernel included, in kernels; and by our
+    solver, the seconds of its steps.
     """
     jac, large = device.factors("mlp256", n), n >= device.once // 2
     repeats, warm = (1 if large and name != OURS else device.calls(n)), int(not large)
@@ -92,8 +104,17 @@ def eigenvalues(device: Device, name: str, n: int) -> Iterator[Row]:
     device.free()
     left = _copies([kernel], warm + repeats)
     del kernel
-    times, values = device.timed(eigensolver(device, name), repeats, warm=warm, fresh=lambda: (next(left),))
+    steps: dict[str, list[float]] = {step: [0.0] for step in SOLVER_STEPS}
+    with contextlib.ExitStack() as watched:
+        if name == OURS and n >= device.once:
+            for step, total in steps.items():
+                watched.enter_context(_watched(*SOLVER_STEPS[step], total, device.wait))
+        times, values = device.timed(
+            eigensolver(device, name), repeats, warm=warm, fresh=lambda: (next(left),)
+        )
     row = {"what": name, "n": n, "precision": "float64", **times, "gram_seconds": forming["seconds"]}
+    if any(seconds for (seconds,) in steps.values()):
+        row["steps"] = {step: seconds for step, (seconds,) in steps.items()}
     values = np.asarray(values, dtype=np.float64)
     row["trace_error"] = abs(float(values.sum()) - trace) / trace
     row["norm_error"] = abs(float(np.sqrt((values**2).sum())) - norm) / norm
@@ -204,22 +225,33 @@ def _alone(device: Device, jacobian: Jacobian) -> float:
 
 
 @contextlib.contextmanager
-def _watched(module: Any, name: str, total: list[float]) -> Iterator[None]:
-    """Add the seconds of every call of a function to `total`."""
-    original = getattr(module, name)
+def _watched(
+    owner: Any, name: str, total: list[float], wait: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Add the seconds of every call of a function to `total`.
+
+    Args:
+        owner: the module or the class that has the function.
+        name: of the function.
+        total: one number.
+        wait: waits until the device has done what it was asked for, before a call and after it.
+    """
+    original = getattr(owner, name)
 
     def watched(*given: Any, **options: Any) -> Any:
+        wait()
         start = time.perf_counter()
         try:
             return original(*given, **options)
         finally:
+            wait()
             total[0] += time.perf_counter() - start
 
-    setattr(module, name, watched)
+    setattr(owner, name, watched)
     try:
         yield
     finally:
-        setattr(module, name, original)
+        setattr(owner, name, original)
 
 
 def peers(device: Device, n: int) -> Iterator[Row]:

@@ -65,7 +65,7 @@ def grams(rows: list[Row]) -> str:
 
 
 def eigenvalues(rows: list[Row]) -> str:
-    """A line for every size: ours beside the others."""
+    """A line for every size: ours beside the others. Then the steps of ours, where they were measured."""
     others = list(dict.fromkeys(row["what"] for row in rows if row["what"] != OURS))
     head = ["n, precision", "ntkspec, s", "kernel formed, too", "trace, norm", "peak, kernels"]
     head += [title for other in others for title in (f"{other}, s", "times ours")]
@@ -81,7 +81,12 @@ def eigenvalues(rows: list[Row]) -> str:
             theirs = found.get((n, precision, other), {}).get("seconds")
             line += [number(theirs), number(theirs / seconds if theirs and seconds else None)]
         cells.append(line)
-    return markdown(head, cells)
+    stepped = [row for row in rows if "steps" in row]
+    if not stepped:
+        return markdown(head, cells)
+    names = list(stepped[0]["steps"])
+    seconds = [[str(row["n"]), *(number(row["steps"][name]) for name in names)] for row in stepped]
+    return f"{markdown(head, cells)}\n\n{markdown(['seconds of, n', *names], seconds)}"
 
 
 def routes(rows: list[Row]) -> str:
