@@ -30,6 +30,14 @@ class VectorFactor(ArrayFactor):
         """See `Factor.left_matrix`."""
         return self.matrix(0, dtype)
 
+    def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
+        """See `Factor.vectors`."""
+        return self.matrix("trace" if isinstance(outputs, str) else outputs)
+
+    def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+        """See `Factor.compact_rows`; all columns count as touched."""
+        return self.rows(samples).matrix(0)
+
     def compact(self) -> Self:
         """See `Factor.compact`; return the factor itself, in memory: all columns count as touched."""
         return self.load()
@@ -116,11 +124,6 @@ class DenseFactor(VectorFactor):
         """Return the factor as an array (n, c, width) of float64."""
         return np.asarray(self.values[:], dtype=np.float64)
 
-    def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
-        """Return the numbers of each sample in one row (n, w): of one output, or of all in other modes."""
-        values = self.values[:] if isinstance(outputs, str) else self.values[:][:, [outputs]]
-        return np.asarray(values.reshape(len(values), -1), dtype=np.float64)
-
     @property
     def largest(self) -> NDArray[np.float64]:
         """See `Factor.largest`."""
@@ -139,11 +142,7 @@ class DenseFactor(VectorFactor):
     @property
     def inputs(self) -> NDArray[np.float64]:
         """Return the vectors of the first output; (n, width)."""
-        return np.asarray(self.values[:][:, 0, :], dtype=np.float64)
-
-    def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the vectors of some samples (m, width)."""
-        return np.asarray(self.values[:][samples, 0], dtype=np.float64)
+        return self.matrix(0)
 
     @property
     def roundings_in_any_order(self) -> int:

@@ -294,8 +294,9 @@ class ArrayFactor(NotAnArray, ABC):
         """See `Factor.scaled`."""
 
         def times_power(values: NDArray[Any]) -> NDArray[Any]:
-            numbers = np.where(kept[:, None, None], values.astype(np.float64), 0.0)
-            return np.asarray(np.ldexp(numbers, exponents[:, None, None]))
+            each = (len(values), *[1] * (values.ndim - 1))  # the shape of one number a sample
+            numbers = np.where(kept.reshape(each), values.astype(np.float64), 0.0)
+            return np.asarray(np.ldexp(numbers, exponents.reshape(each)))
 
         return self.map(times_power)
 

@@ -90,9 +90,6 @@ class PairsFactor(VectorFactor):
         products: NDArray[Any] = left.transpose(0, 1, 3, 2) @ right  # (n, c, a, b)
         return products.reshape(*products.shape[:2], -1)
 
-    def _written_out(self) -> DenseFactor:
-        return DenseFactor(self.to_dense())
-
     def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> PairsFactor:
         """Apply a linear function to the right vectors."""
         return PairsFactor(self.left[:], function(np.asarray(self.right[:])))
@@ -102,22 +99,9 @@ class PairsFactor(VectorFactor):
         left, right = (np.abs(np.asarray(side[:])) for side in (self.left, self.right))
         return PairsFactor(left, right)
 
-    def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> PairsFactor:
-        """See `Factor.scaled`."""
-
-        def times_power(right: NDArray[Any]) -> NDArray[Any]:
-            numbers = np.where(kept[:, None, None, None], right.astype(np.float64), 0)
-            return np.asarray(np.ldexp(numbers, exponents[:, None, None, None]))
-
-        return self.map(times_power)
-
     def matrix(self, outputs: Outputs, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """See `Factor.matrix`; products are added up in double."""
-        return self._written_out().matrix(outputs, dtype)
-
-    def vectors(self, outputs: Outputs) -> NDArray[np.float64]:
-        """Return the numbers of each sample in one row (n, w): of one output, or of all in other modes."""
-        return self._written_out().vectors(outputs)
+        return DenseFactor(self.to_dense()).matrix(outputs, dtype)
 
     @property
     def largest(self) -> NDArray[np.float64]:
@@ -147,10 +131,6 @@ class PairsFactor(VectorFactor):
     def inputs(self) -> None:
         """Return None: the layer multiplies its weights by T vectors per sample, not by one."""
         return
-
-    def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the vectors of some samples (m, a b)."""
-        return self.rows(samples).matrix(0)
 
     @property
     def roundings_in_any_order(self) -> int:
