@@ -229,26 +229,6 @@ def apply(blocks: Sequence[TermOperator], vectors: Array) -> Array:
     return total
 
 
-def add_gram(tile: Array, rows: Pair, columns: Pair, engine: Backend) -> None:
-    """Add a block's kernel between two sets of samples to a tile.
-
-    If only one of the two sides has a left factor, that of the other is a column of ones.
-    """
-    left = None
-    if rows.left is not None or columns.left is not None:
-        left = tuple(_written_out(pair, engine, tile.dtype) for pair in (rows, columns))
-    engine.add_tile(tile, left, (rows.right, columns.right), rows.repeat)
-
-
-def _written_out(pair: Pair, engine: Backend, dtype: DTypeLike) -> Array:
-    """Return the left factor, or a column of ones (n, 1) if it is None."""
-    if pair.left is not None:
-        return pair.left
-    ones = engine.zeros((pair.right.shape[0] // pair.repeat, 1), dtype)
-    ones += 1
-    return ones
-
-
 def _row_products(pair: Pair, engine: Backend) -> Array:
     """Compute the diagonal of a term from its two matrices."""
     right = engine.row_sums(pair.right, pair.right)

@@ -18,7 +18,6 @@ from ntkspec.backend import Array, Backend
 from ntkspec.jacobian import Jacobian, Pair
 from ntkspec.kernel.forms import Columns, TileForm, columns_of, forms_of, matrices
 from ntkspec.kernel.problem import Kernel
-from ntkspec.kernel.term import add_gram
 
 
 @dataclass(frozen=True)
@@ -195,9 +194,19 @@ def add_blocks(
     columns: Mapping[str, Pair],
     engine: Backend,
 ) -> None:
-    """Add these blocks' kernels between two sets of samples to a tile."""
+    """Add these blocks' kernels between two sets of samples to a tile.
+
+    If only one of the two sides has a left factor, that of the other is a column of ones.
+    """
     for block in blocks:
-        add_gram(tile, rows[block], columns[block], engine)
+        row, column = rows[block], columns[block]
+        left = None
+        if row.left is not None or column.left is not None:
+            left = tuple(
+                engine.xp.ones((length // pair.repeat, 1), tile.dtype) if pair.left is None else pair.left
+                for pair, length in zip((row, column), tile.shape, strict=True)
+            )
+        engine.add_tile(tile, left, (row.right, column.right), row.repeat)
 
 
 def product_tiles(kernel: Kernel) -> int:

@@ -112,14 +112,16 @@ def test_an_overflow_off_the_diagonal_is_seen():
 
 
 @pytest.mark.parametrize("outputs", cases.MODES)
-def test_of_a_factor_that_one_leaves_out_and_the_other_writes_out(outputs, backend):
-    """Of width 1, and not of ones in the second."""
+@pytest.mark.parametrize("wide", [False, True])
+def test_of_a_factor_that_one_leaves_out_and_the_other_writes_out(wide, outputs, backend):
+    """Of width 1, and not of ones in the second. The other factor is dense, or so wide that it stays sparse."""
     rng = np.random.default_rng(0)
-    right = cases.dense(rng, 5, 2, 3)
-    ones = Jacobian((cases.block("b", None, right, 5, 2),))
-    written = Jacobian(
-        (cases.block("b", DenseFactor(np.full((4, 1, 1), 2.0)), cases.dense(rng, 4, 2, 3), 4, 2),)
-    )
+
+    def right(n):
+        return cases.sparse(rng, n, 2, 5000, 3) if wide else cases.dense(rng, n, 2, 3)
+
+    ones = Jacobian((cases.block("b", None, right(30), 30, 2),))
+    written = Jacobian((cases.block("b", DenseFactor(np.full((20, 1, 1), 2.0)), right(20), 20, 2),))
     for one, other in ((ones, written), (written, ones)):
         kernel = ntkspec.gram(one, outputs, columns=other, backend=backend)
         assert np.allclose(kernel, expected(one, other, outputs))
