@@ -21,7 +21,7 @@ import scipy.linalg
 import scipy.sparse
 
 from ntkspec.backend import gpu
-from ntkspec.backend.in_place import HostInPlace
+from ntkspec.backend.arrays import ArrayBackend
 
 SHIM = Path(__file__).parent / "backend" / "shim"
 CUDA_13 = 13_000
@@ -63,6 +63,35 @@ class RawKernel:
         assert 1 <= block[0] <= 1024
         status = library.launch(gx, gy, block[0], self.together, self.backwards, addresses)
         assert status == 0, "some threads of a block ended while others waited at a barrier"
+
+
+class SharedArithmetic(ArrayBackend):
+    """The part that the GPU backend shares, run over NumPy: no Numba, no shortcut at nonzeros."""
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        super().__init__(np, scipy.sparse)
+
+    def get(self, array: Any) -> Any:
+        """See `Backend.get`."""
+        return array
+
+
+class HostInPlace:
+    """`ntkspec.backend.in_place.DeviceInPlace` by NumPy."""
+
+    def multiply(self, out: Any, x: Any, y: Any, alpha: float = 1.0, beta: float = 0.0) -> None:
+        """Compute out = alpha x y + beta out."""
+        product = x @ y
+        product *= alpha
+        if beta:
+            product += beta * out
+        out[...] = product
+
+    def transpose(self, out: Any, x: Any) -> None:
+        """Copy x^T to `out`."""
+        out[...] = x.T
 
 
 def stand_in_gpu(

@@ -80,7 +80,7 @@ class ArrayBackend:
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """See `Backend.scratch`."""
-        return self.empty(shape, dtype)
+        return self.xp.empty(shape, dtype)
 
     def room(self, budget: int) -> int:
         """See `Backend.room`."""
@@ -90,14 +90,6 @@ class ArrayBackend:
         """See `Backend.each`."""
         for task in tasks:
             yield work(task)
-
-    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """See `Backend.zeros`."""
-        return self.xp.zeros(shape, dtype=dtype)
-
-    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """See `Backend.empty`."""
-        return self.xp.empty(shape, dtype=dtype)
 
     # -- matrices, dense or CSR
 
@@ -147,7 +139,7 @@ class ArrayBackend:
         rows, (full, rest) = x.shape[0], divmod(x.shape[0], panel)
         if rows <= panel or self.sparse.issparse(x):
             return x.T @ y
-        sums = self.empty((full + (rest > 0), x.shape[1], y.shape[1]), y.dtype)
+        sums = self.xp.empty((full + (rest > 0), x.shape[1], y.shape[1]), y.dtype)
         x_panels, y_panels = (m[: full * panel].reshape(full, panel, m.shape[1]) for m in (x, y))
         self.xp.matmul(x_panels.transpose(0, 2, 1), y_panels, out=sums[:full])
         if rest:
@@ -175,7 +167,7 @@ class ArrayBackend:
         The scale is a normal number, since the reciprocal of a subnormal one overflows.
         """
         if not matrix.shape[1]:
-            return self.zeros((matrix.shape[0],), np.float64)
+            return self.xp.zeros((matrix.shape[0],), np.float64)
         least = float(np.finfo(matrix.dtype).tiny)
         if self.sparse.issparse(matrix):
             column = matrix.max(axis=1)  # sparse or dense, depending on the library
@@ -210,7 +202,7 @@ class ArrayBackend:
 
     def absolute_product(self, kernel: Array, vector: Array) -> Array:
         """See `Backend.absolute_product`; computed for a few rows at a time."""
-        product = self.empty((len(kernel),), kernel.dtype)
+        product = self.xp.empty((len(kernel),), kernel.dtype)
         for rows in strips(kernel):
             strip = self.xp.abs(kernel[rows])
             diagonal = self.xp.arange(len(strip))

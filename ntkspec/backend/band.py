@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
 
-from ntkspec.backend.in_place import InPlace
+from ntkspec.backend.in_place import DeviceInPlace
 from ntkspec.backend.protocol import Array
 
 COLLECTED = 512  # most columns of V that are collected before they are subtracted
@@ -53,7 +53,7 @@ def collected(rows: int, width: int) -> int:
     return min(COLLECTED, max(rows // 32, 1) // width * width + width)
 
 
-def to_band(matrix: Array, xp: ModuleType, panels: Panels, products: InPlace) -> Array:
+def to_band(matrix: Array, xp: ModuleType, panels: Panels, products: DeviceInPlace) -> Array:
     """Reduce a symmetric matrix (N, N) to a band of b subdiagonals; the matrix is destroyed.
 
     It takes about 4 N^3 / 3 operations. Each entry of the result has an error of a few eps times the norm of
@@ -95,7 +95,7 @@ class _Work:
     right: Array
     xp: ModuleType
     panels: Panels
-    products: InPlace
+    products: DeviceInPlace
 
     def take_panel(self, start: int, used: int) -> None:
         """Make one panel zero below the band, and append its V and W to `left` and `right`.

@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike
 from ntkspec.backend.arrays import strips
 from ntkspec.backend.band import collected, to_band
 from ntkspec.backend.device_kernels import C_TYPES, DeviceKernels, rows_apart
-from ntkspec.backend.in_place import InPlace
+from ntkspec.backend.in_place import DeviceInPlace
 from ntkspec.backend.mixing import mix
 from ntkspec.backend.protocol import Array
 
@@ -49,7 +49,7 @@ class DeviceEigenvalues:
     """
 
     def __init__(
-        self, cupy: ModuleType, kernels: DeviceKernels, products: InPlace, width: int = WIDTH
+        self, cupy: ModuleType, kernels: DeviceKernels, products: DeviceInPlace, width: int = WIDTH
     ) -> None:
         self.xp, self.kernels, self.products, self.width = cupy, kernels, products, width
 
@@ -74,7 +74,7 @@ class DeviceEigenvalues:
         mix(matrix, self.xp)
         panels = DevicePanels(self.xp, self.kernels, self.products, matrix.dtype, self.width)
         band = to_band(matrix, self.xp, panels, self.products)
-        self._chase(band, panels.width)
+        self._chase(band)
         eigenvalues = self._bisect(band[:, 0].copy(), band[:-1, 1].copy())
         eigenvalues *= 2.0**exponent
         return eigenvalues
@@ -84,15 +84,14 @@ class DeviceEigenvalues:
         columns = 2 * 2 * collected(rows, self.width) + 3 * self.width
         return rows * (columns * int(np.dtype(dtype).itemsize) + 8 * (2 * self.width + 8)) + LIBRARIES
 
-    def _chase(self, band: Array, width: int) -> None:
+    def _chase(self, band: Array) -> None:
         """Reduce a band matrix to tridiagonal form with the same eigenvalues, in place.
 
         Args:
             band: (N, 2 b), as `to_band` returns it. At the end its first column is the diagonal, its second
                 one the subdiagonal.
-            width: b, the number of subdiagonals.
         """
-        size = len(band)
+        size, width = len(band), self.width
         if size < 3:
             return
         kernel = self.kernels.get("chase", together=True, B=width, COLUMNS=BAND_COLUMNS)
@@ -131,7 +130,7 @@ class DevicePanels:
     """QR of panels by cuda/panel.cu and cuda/triangle.cu; see `ntkspec.backend.band.Panels`."""
 
     def __init__(
-        self, cupy: ModuleType, kernels: DeviceKernels, products: InPlace, dtype: DTypeLike, width: int
+        self, cupy: ModuleType, kernels: DeviceKernels, products: DeviceInPlace, dtype: DTypeLike, width: int
     ) -> None:
         self.width, self.products = width, products
         real = C_TYPES[str(np.dtype(dtype))]

@@ -83,7 +83,7 @@ class GpuBackend(ArrayBackend):
         if self.sparse.issparse(moved) or moved.shape[1] <= NARROW or moved.shape[1] % ALIGNED == 0:
             return moved
         rows, width = moved.shape
-        aligned = self.empty((rows, -(-width // ALIGNED) * ALIGNED), dtype)
+        aligned = self.xp.empty((rows, -(-width // ALIGNED) * ALIGNED), dtype)
         aligned[:, :width] = moved
         return aligned[:, :width]
 
@@ -117,7 +117,7 @@ class GpuBackend(ArrayBackend):
         slices = panels(x.shape[1], panel_of(max(x.shape[0], y.shape[0])))
         if self.sparse.issparse(x) or self.sparse.issparse(y) or len(slices) > IN_ORDER:
             return super().dense_gram(x, y)
-        total = self.empty((x.shape[0], y.shape[0]), x.dtype)
+        total = self.xp.empty((x.shape[0], y.shape[0]), x.dtype)
         for i, columns in enumerate(slices):
             self.in_place.multiply(total, x[:, columns], y[:, columns].T, 1.0, float(i > 0))
         return total
@@ -233,7 +233,7 @@ class GpuBackend(ArrayBackend):
         """
         size = len(triangle)
         with self._checked("singular values"):
-            symmetric = self.zeros((2 * size, 2 * size), triangle.dtype)
+            symmetric = self.xp.zeros((2 * size, 2 * size), triangle.dtype)
             symmetric[:size, size:] = triangle
             symmetric[size:, :size] = triangle.T
         return np.maximum(self.eigvalsh(symmetric)[: size - 1 : -1], 0.0)

@@ -1,53 +1,19 @@
 """Multiply and transpose parts of a large matrix without copying the parts.
 
 CuPy's `@` copies a part of a matrix, whose rows do not follow each other in memory. cuBLAS itself needs no
-copy if it is given the stride from row to row. NumPy passes such parts to BLAS without a copy.
+copy if it is given the stride from row to row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Protocol
 
 import numpy as np
 
 from ntkspec.backend.protocol import Array
 
 TURNED, AS_IS = 1, 0  # cuBLAS' CUBLAS_OP_T and CUBLAS_OP_N
-
-
-class InPlace(Protocol):
-    """Products and transposes of parts of matrices, without copies."""
-
-    def multiply(self, out: Array, x: Array, y: Array, alpha: float = 1.0, beta: float = 0.0) -> None:
-        """Compute out = alpha x y + beta out, for two-dimensional arrays of one dtype.
-
-        Args:
-            out: contiguous rows; overlaps neither x nor y.
-            x, y: contiguous rows or contiguous columns.
-        """
-        ...
-
-    def transpose(self, out: Array, x: Array) -> None:
-        """Copy x^T to `out`. Both have contiguous rows and must not overlap."""
-        ...
-
-
-class HostInPlace:
-    """Products and transposes by NumPy."""
-
-    def multiply(self, out: Array, x: Array, y: Array, alpha: float = 1.0, beta: float = 0.0) -> None:
-        """See `InPlace.multiply`."""
-        product = x @ y
-        product *= alpha
-        if beta:
-            product += beta * out
-        out[...] = product
-
-    def transpose(self, out: Array, x: Array) -> None:
-        """See `InPlace.transpose`."""
-        out[...] = x.T
 
 
 class DeviceInPlace:
@@ -62,7 +28,14 @@ class DeviceInPlace:
         self.cublas, self.handle = cublas, handle
 
     def multiply(self, out: Array, x: Array, y: Array, alpha: float = 1.0, beta: float = 0.0) -> None:
-        """See `InPlace.multiply`. cuBLAS is column-major, so it is asked for out^T = y^T x^T."""
+        """Compute out = alpha x y + beta out, for two-dimensional arrays of one dtype.
+
+        cuBLAS is column-major, so it is asked for out^T = y^T x^T.
+
+        Args:
+            out: contiguous rows; overlaps neither x nor y.
+            x, y: contiguous rows or contiguous columns.
+        """
         (rows, columns), inner = out.shape, x.shape[1]
         if not out.size:
             return
@@ -88,7 +61,7 @@ class DeviceInPlace:
         )
 
     def transpose(self, out: Array, x: Array) -> None:
-        """See `InPlace.transpose`."""
+        """Copy x^T to `out`. Both have contiguous rows and must not overlap."""
         rows, columns = out.shape
         factors = np.array([1, 0], out.dtype)
         call = self.cublas.dgeam if out.dtype == np.float64 else self.cublas.sgeam

@@ -39,7 +39,7 @@ def _gesdd(
     """Call LAPACK's dgesdd for singular values without vectors; return its code, 0 if it converged."""
     size, one, length, info = (ctypes.c_int(number) for number in (len(matrix), 1, lwork, 0))
     whole, vectors = np.empty(8 * len(matrix), np.intc), np.empty(1)
-    _routine("dgesdd", 14)(
+    _dgesdd()(
         ctypes.c_char_p(b"N"),
         ctypes.byref(size),
         ctypes.byref(size),
@@ -59,9 +59,9 @@ def _gesdd(
 
 
 @functools.cache
-def _routine(name: str, arguments: int) -> Callable[..., None]:
-    """Return a LAPACK routine that takes `arguments` pointers, from SciPy's interface for Cython."""
+def _dgesdd() -> Callable[..., None]:
+    """Return LAPACK's dgesdd, which takes 14 pointers, from SciPy's interface for Cython."""
     from numba.extending import get_cython_function_address
 
-    address = get_cython_function_address("scipy.linalg.cython_lapack", name)
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * arguments)(address)
+    address = get_cython_function_address("scipy.linalg.cython_lapack", "dgesdd")
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 14)(address)

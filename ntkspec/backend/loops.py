@@ -13,34 +13,31 @@ MIRROR = 32  # rows and columns of a patch that is transposed at once: it stays 
 _compiling = threading.Lock()
 
 
-def _kernel() -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that compiles a function at its first call, since importing Numba is slow.
+def _kernel(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a function at its first call, since importing Numba is slow.
 
     Numba's own threads are not used: a process that has started them must not be forked.
     """
 
-    def wrap(function: Callable[..., None]) -> Callable[..., None]:
-        @functools.cache
-        def compiled() -> Callable[..., None]:
-            import numba
+    @functools.cache
+    def compiled() -> Callable[..., None]:
+        import numba
 
-            try:  # cached on disk where there is a place for it
-                return numba.njit(nogil=True, cache=True)(function)
-            except RuntimeError:
-                return numba.njit(nogil=True)(function)
+        try:  # cached on disk where there is a place for it
+            return numba.njit(nogil=True, cache=True)(function)
+        except RuntimeError:
+            return numba.njit(nogil=True)(function)
 
-        @functools.wraps(function)
-        def call(*arguments: object) -> None:
-            with _compiling:
-                kernel = compiled()
-            kernel(*arguments)
+    @functools.wraps(function)
+    def call(*arguments: object) -> None:
+        with _compiling:
+            kernel = compiled()
+        kernel(*arguments)
 
-        return call
-
-    return wrap
+    return call
 
 
-@_kernel()
+@_kernel
 def add_product(tile: Array, left: Array, right: Array, repeat: int) -> None:  # pragma: no cover - compiled
     """Add left * right to a tile, elementwise; left is (ti, tj), the others (ti * repeat, tj * repeat)."""
     if repeat == 1:
@@ -55,7 +52,7 @@ def add_product(tile: Array, left: Array, right: Array, repeat: int) -> None:  #
                 tile[i, q] += factor * right[i, q]
 
 
-@_kernel()
+@_kernel
 def add_sparse(
     tile: Array, sums: Array, rows: Array, columns: Array, right_i: Array, right_j: Array, repeat: int
 ) -> None:  # pragma: no cover - compiled
@@ -98,7 +95,7 @@ def add_sparse(
                 b += 1
 
 
-@_kernel()
+@_kernel
 def store(kernel: Array, row: int, column: int, tile: Array) -> None:  # pragma: no cover - compiled
     """Copy a tile to kernel[row:, column:], and transposed to kernel[column:, row:]; see `Backend.store`."""
     height, width = tile.shape
@@ -113,7 +110,7 @@ def store(kernel: Array, row: int, column: int, tile: Array) -> None:  # pragma:
                     kernel[column + j, row + i] = tile[i, j]
 
 
-@_kernel()
+@_kernel
 def mirror(kernel: Array, start: int, stop: int) -> None:  # pragma: no cover - compiled
     """Copy the rows start:stop of the lower triangle to the columns start:stop of the upper triangle."""
     for top in range(start, stop, MIRROR):
@@ -123,7 +120,7 @@ def mirror(kernel: Array, start: int, stop: int) -> None:  # pragma: no cover - 
                     kernel[j, i] = kernel[i, j]
 
 
-@_kernel()
+@_kernel
 def absolute_product(
     kernel: Array, vector: Array, product: Array, start: int, stop: int
 ) -> None:  # pragma: no cover - compiled

@@ -84,14 +84,6 @@ class Backend(Protocol):
         """Return some rows of a device matrix in the form that `add_tile` expects."""
         ...
 
-    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Create a device array of zeros."""
-        ...
-
-    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        """Create a device array with arbitrary entries."""
-        ...
-
     def scratch(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Return a device array with arbitrary entries for temporary results.
 

@@ -100,8 +100,8 @@ class Assembly:
 
     def targets(self) -> dict[str, Array]:
         """Create an uninitialised array for each kernel; return them by name."""
-        make = np.empty if self.on_host else self.kernel.backend.empty
-        return {name: make(self.kernel.shape, self.kernel.dtype) for name in self.names}
+        xp = np if self.on_host else self.kernel.backend.xp
+        return {name: xp.empty(self.kernel.shape, self.kernel.dtype) for name in self.names}
 
     def _checked(self, out: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return the arrays of `out`; raise `UsageError` if one has wrong shape or dtype or is read-only."""

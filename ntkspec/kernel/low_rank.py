@@ -87,7 +87,7 @@ def factorise(kernel: Kernel, floor: Callable[[float], float], most: int, entry_
     engine, size, repeat = kernel.backend, kernel.size, kernel.repeat
     block = _block(repeat)
     pairs = tiles.device_pairs(kernel.in_float64)
-    rows = engine.empty((most + block, size), np.float64)
+    rows = engine.xp.empty((most + block, size), np.float64)
     diagonal = rest = kernel.diagonal  # of K, and of the rest
     traces = [(0, float(rest.sum()))]  # of the rest, each after its rank
     rank, target = 0, 0.0
@@ -140,7 +140,7 @@ def _rows_of_rest(
 ) -> Array:
     """Compute the rows (m, N) of K - M^T M that belong to some samples; `rows` is M so far."""
     chosen = tiles.take(pairs, samples, engine)
-    of_rest = engine.empty((len(samples) * repeat, rows.shape[1]), np.float64)
+    of_rest = engine.xp.empty((len(samples) * repeat, rows.shape[1]), np.float64)
     count = rows.shape[1] // repeat
     step = max(engine.tile // repeat, 1)
 

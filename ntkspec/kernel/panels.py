@@ -27,7 +27,7 @@ def column_panels(kernel: Kernel, width: int) -> Iterator[Array]:
 def triangular_factor(kernel: Kernel) -> Array:
     """Return R (N, N), upper triangular, with R^T R = J J^T, as a device array of float64."""
     size, engine, width = kernel.size, kernel.backend, kernel.fact(panel_width)
-    triangle, waiting = engine.zeros((size, size), np.float64), []
+    triangle, waiting = engine.xp.zeros((size, size), np.float64), []
     for panel in column_panels(kernel, width):
         waiting.append(panel)
         del panel  # `waiting` has the only reference, so that `fold` can free the panel

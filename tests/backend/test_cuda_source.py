@@ -73,7 +73,7 @@ CASES = sorted(cases(np.random.default_rng(0), "float64"))
 def put(engine, tile, left, right, repeat):
     """The arguments of `add_tile` on the device; the tile is the middle of a wider array of sevens."""
     margin = 3
-    wide = engine.zeros((tile[0] * repeat + 2 * margin, tile[1] * repeat + 2 * margin), right[0].dtype)
+    wide = engine.xp.zeros((tile[0] * repeat + 2 * margin, tile[1] * repeat + 2 * margin), right[0].dtype)
     wide += 7
     view = wide[margin:-margin, margin:-margin]
     moved = [
@@ -175,7 +175,7 @@ def test_ones_on_the_right_leave_the_left_gram(monkeypatch):
     engine = standins.stand_in_gpu(monkeypatch)
     left = cases(np.random.default_rng(2), "float64")["grid"]
     ones = [np.ones((matrix.shape[0], 1)) for matrix in left]
-    tile = engine.zeros((20, 17), "float64")
+    tile = engine.xp.zeros((20, 17), "float64")
     engine.add_tile(tile, tuple(engine.put(matrix, "float64") for matrix in left), tuple(ones), 1)
     assert np.allclose(tile, (left[0] @ left[1].T).toarray(), rtol=0, atol=1e-14)
 
@@ -184,7 +184,7 @@ def test_a_tile_and_its_mirror_are_the_same_bits(monkeypatch):
     engine = standins.stand_in_gpu(monkeypatch)
     left = rows(np.random.default_rng(3), [7] * 30, 40, "float32")
     right = np.random.default_rng(4).standard_normal((90, 4)).astype("float32")
-    tile = engine.zeros((90, 90), "float32")
+    tile = engine.xp.zeros((90, 90), "float32")
     engine.add_tile(tile, (engine.put(left, "float32"),) * 2, (right, right), 3)
     assert np.array_equal(tile, tile.T)
 
@@ -257,7 +257,7 @@ def test_rows_on_the_right_that_lie_apart(monkeypatch):
     left = cases(np.random.default_rng(1), "float64")["grid"]
     rng = np.random.default_rng(5)
     right = rng.standard_normal((20, 9))[:, 2:6], np.asfortranarray(rng.standard_normal((17, 4)))
-    tile = engine.zeros((20, 17), "float64")
+    tile = engine.xp.zeros((20, 17), "float64")
     engine.add_tile(tile, tuple(engine.put(matrix, "float64") for matrix in left), right, 1)
     assert np.allclose(tile, by_definition(left, right, 1)[0], rtol=0, atol=1e-13)
     assert len(watched.launches) == 1
@@ -270,7 +270,7 @@ def test_some_rows_of_a_matrix(monkeypatch):
     right = np.random.default_rng(9).standard_normal((16, 4))
     moved = engine.put(left, "float64"), engine.put(right, "float64")
     at = ((5, 8), (1, 5))  # rows of the tile and its columns
-    tile = engine.zeros((6, 8), "float64")
+    tile = engine.xp.zeros((6, 8), "float64")
     sides = [tuple(engine.rows(moved[k], slice((1, 2)[k] * a, (1, 2)[k] * b)) for a, b in at) for k in (0, 1)]
     engine.add_tile(tile, *sides, 2)
     assert np.allclose(tile, by_definition([left] * 2, [right] * 2, 2)[0][10:16, 2:10], rtol=0, atol=1e-13)
@@ -305,7 +305,7 @@ def test_what_the_kernel_cannot_take_goes_the_shared_way(what, monkeypatch):
     csr = cases(np.random.default_rng(1), "float64")["grid"]
     left = tuple(engine.put(matrix, "float64") for matrix in csr)
     dense = tuple(np.random.default_rng(6).standard_normal((matrix.shape[0], 4)) for matrix in csr)
-    right, tile = dense, engine.zeros((20, 17), "float64")
+    right, tile = dense, engine.xp.zeros((20, 17), "float64")
     expected = by_definition(csr, dense, 1)[0]
     if what == "dense left":
         left = tuple(matrix.toarray() for matrix in left)
@@ -315,7 +315,7 @@ def test_what_the_kernel_cannot_take_goes_the_shared_way(what, monkeypatch):
         for matrix in left:
             matrix.indices = matrix.indices.astype(np.int64)
     elif what == "columns apart":
-        tile = engine.zeros((17, 20), "float64").T
+        tile = engine.xp.zeros((17, 20), "float64").T
     else:
         left, expected = None, dense[0] @ dense[1].T
     engine.add_tile(tile, left, right, 1)

@@ -8,10 +8,10 @@ import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from standins import SharedArithmetic
 
 import ntkspec
 from ntkspec.backend import CpuBackend
-from ntkspec.backend.arrays import ArrayBackend
 from ntkspec.jacobian import Jacobian, SparseFactor
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator, _rows_at_once, apply
@@ -32,18 +32,6 @@ def one_block(name, samples, seed=0):
         "none": lambda outputs: None,
     }
     return Jacobian((cases.block(name, made[left](1), made[right](2), samples, 2),))
-
-
-class Shared(ArrayBackend):
-    """What the GPU backend shares, over NumPy."""
-
-    name = "cpu"
-
-    def __init__(self):
-        super().__init__(np, scipy.sparse)
-
-    def get(self, array):
-        return array
 
 
 def rows_of(jac, outputs):
@@ -71,7 +59,7 @@ def naive(matrices, vectors):
     samples=st.sampled_from((1, 5, 129, 300)),
     count=st.integers(0, 9),
     piece=st.sampled_from((1, 2**13, 2**17, 2**28)),
-    backend=st.sampled_from((CpuBackend, Shared)),
+    backend=st.sampled_from((CpuBackend, SharedArithmetic)),
     seed=st.integers(0, 99),
 )
 def test_blocks_of_vectors_against_a_loop(name, outputs, samples, count, piece, backend, seed):
@@ -96,7 +84,7 @@ def test_blocks_of_vectors_against_a_loop(name, outputs, samples, count, piece, 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "sparse-sparse"])
 def test_many_vectors_take_as_many_products_as_one(name, monkeypatch):
     """But for two sparse matrices, whose products are sparse."""
-    engine, calls = Shared(), []
+    engine, calls = SharedArithmetic(), []
     for method in ("product", "transposed_product"):
         plain = getattr(engine, method)
         monkeypatch.setattr(engine, method, lambda *given, plain=plain: calls.append(1) or plain(*given))
@@ -114,7 +102,7 @@ def test_sums_over_samples_are_added_pairwise():
     samples = 2**14
     column = np.full((samples, 1), 2.0**-54)
     column[0] = 1.0
-    for engine in (CpuBackend(), Shared()):
+    for engine in (CpuBackend(), SharedArithmetic()):
         summed = engine.transposed_product(column, np.ones((samples, 1)), 128)
         assert float(summed[0, 0]) - 1 == pytest.approx((samples - 128) * 2.0**-54, rel=0.01)
 
@@ -136,7 +124,7 @@ def test_rows_of_a_sparse_matrix_that_are_added_up_at_once(samples, nodes, entri
         assert rows == samples
 
 
-@pytest.mark.parametrize("engine", [CpuBackend(), Shared()])
+@pytest.mark.parametrize("engine", [CpuBackend(), SharedArithmetic()])
 def test_samples_that_all_touch_one_node_are_added_up_in_pieces(engine):
     """What one sum over all of them would lose: 2^14 numbers that vanish beside the first."""
     samples = 2**14

@@ -8,14 +8,12 @@ import cases
 import numpy as np
 import oracles
 import pytest
-import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
-from standins import stand_in_gpu
+from standins import SharedArithmetic, stand_in_gpu
 
 import ntkspec
 from ntkspec.backend import CpuBackend, select
-from ntkspec.backend.arrays import ArrayBackend
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian, SparseFactor
 from ntkspec.kernel.assembly import Assembly
@@ -23,18 +21,6 @@ from ntkspec.kernel.dense import gram_sums
 from ntkspec.kernel.panels import column_panels
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.tiles import Tiling
-
-
-class SharedArithmetic(ArrayBackend):
-    """The part that the GPU backend shares, run over NumPy: no Numba, no shortcut at nonzeros."""
-
-    name = "cpu"
-
-    def __init__(self):
-        super().__init__(np, scipy.sparse)
-
-    def get(self, array):
-        return array
 
 
 class Threads(CpuBackend):

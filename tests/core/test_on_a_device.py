@@ -13,11 +13,10 @@ import oracles
 import pytest
 import scipy.linalg
 import scipy.sparse
-from standins import CUDA_13, RawKernel, device_of, runtime_of, stand_in_gpu
+from standins import CUDA_13, HostInPlace, RawKernel, device_of, runtime_of, stand_in_gpu
 
 import ntkspec
 from ntkspec.backend import gpu
-from ntkspec.backend.in_place import HostInPlace
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.enclosure import enclosure_of
 from ntkspec.kernel.problem import Kernel, sums_of
@@ -102,7 +101,7 @@ def dense(n=60):
 
 
 def test_the_stand_in_refuses_a_mixture(engine):
-    array = engine.zeros((3,), np.float64)
+    array = engine.xp.zeros((3,), np.float64)
     for mixed in (lambda: array + np.ones(3), lambda: engine.xp.concatenate([array, np.ones(3)])):
         with pytest.raises(TypeError, match="of the host"):
             mixed()
