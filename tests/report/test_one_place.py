@@ -27,8 +27,7 @@ from . import samples
 
 
 def test_a_bound_is_its_function_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statement, "_statements", dict(statement._statements))
-    monkeypatch.setattr(statement, "_functions", dict(statement._functions))
+    monkeypatch.setattr(statement, "_stated", dict(statement._stated))
 
     @statement.stated(
         "No eigenvalue is negative",

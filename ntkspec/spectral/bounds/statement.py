@@ -25,22 +25,15 @@ Source = Literal["kernel", "blocks", "halves", "samples"]
 
 
 @dataclass(frozen=True)
-class Statement:
-    """What a bound states about a kernel's eigenvalues, and who proved it."""
+class _Stated:
+    """A bound, and what reports know of it beside what is in the `Bound`."""
 
-    name: str
     title: str  # in the words of a report
-    theorem: str
-    source: str  # author, year, theorem
-    assumptions: str
-    side: Side
-    quantity: Quantity = "eigenvalue"
-    certified: bool = False
-    computed_from: Source | None = None
+    computed_from: Source | None
+    bound: Callable[..., Bound]
 
 
-_statements: dict[str, Statement] = {}
-_functions: dict[str, Callable[..., Bound]] = {}
+_stated: dict[str, _Stated] = {}  # by name, in the order in which bounds are defined
 
 
 def stated(
@@ -78,49 +71,26 @@ def stated(
 
     def decorate(compute: Callable[Arguments, Values]) -> Callable[Arguments, Bound]:
         key = name or compute.__name__
-        if key in _statements:
+        if key in _stated:
             raise ValueError(f"expected a name of its own for a bound, got {key!r}, which another has")
-        statement = Statement(
-            key, title, theorem, source, assumptions, side, quantity, certified, computed_from
-        )
-        _statements[key], _functions[key] = statement, _returning_bound(compute, statement)
-        return _functions[key]
+
+        @functools.wraps(compute)
+        def bound(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Bound:
+            values, vacuous = compute(*args, **kwargs)
+            return Bound(key, theorem, source, assumptions, side, values, bool(vacuous), quantity, certified)
+
+        bound.__annotations__["return"] = "Bound"
+        _stated[key] = _Stated(title, computed_from, bound)
+        return bound
 
     return decorate
 
 
-def _returning_bound(
-    compute: Callable[Arguments, Values], statement: Statement
-) -> Callable[Arguments, Bound]:
-    """Wrap a function that returns values, so that it returns the bound of a statement."""
-
-    @functools.wraps(compute)
-    def bound(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Bound:
-        values, vacuous = compute(*args, **kwargs)
-        return Bound(
-            statement.name,
-            statement.theorem,
-            statement.source,
-            statement.assumptions,
-            statement.side,
-            values,
-            bool(vacuous),
-            quantity=statement.quantity,
-            certified=statement.certified,
-        )
-
-    bound.__annotations__["return"] = "Bound"
-    return bound
-
-
 def computed_from(source: Source) -> tuple[Callable[..., Bound], ...]:
     """Return the bounds that reports compute from this, in the order in which they are defined."""
-    return tuple(
-        _functions[name] for name, statement in _statements.items() if statement.computed_from == source
-    )
+    return tuple(one.bound for one in _stated.values() if one.computed_from == source)
 
 
 def title_of(name: str) -> str | None:
     """Return the title of a bound; None for a name that is not known, as from a report of a later version."""
-    statement = _statements.get(name)
-    return None if statement is None else statement.title
+    return _stated[name].title if name in _stated else None
