@@ -170,7 +170,7 @@ def _without_quality(report: Report, runs: Sequence[StyledRun]) -> tuple[str, tu
         number = f"its kernel's smallest eigenvalue is {_lambda_min(top)}"
         return f"{lead}: {number}" + _over_reference(report, top, runs), (unknown,)
     spectra = [spectrum for run in runs if (spectrum := _kernel(run, "total")) is not None]
-    if all(spectrum.singular or words.is_zero(spectrum) for spectrum in spectra):
+    if all(spectrum.singular or spectrum.zero for spectrum in spectra):
         return f"The smallest eigenvalue of every run is exactly zero{_at(report)}", (unknown,)
     if any(spectrum.lambda_min for spectrum in spectra):
         return f"It cannot be told which network learns its slowest pattern fastest{_at(report)}", (unknown,)
@@ -191,7 +191,7 @@ def _over_reference(report: Report, top: StyledRun, runs: Sequence[StyledRun]) -
     spectrum = None if reference is None else _kernel(reference, "total")
     if reference is None or reference is top or spectrum is None:
         return ""
-    if spectrum.singular or words.is_zero(spectrum):
+    if spectrum.singular or spectrum.zero:
         return f"; that of {reference.name} is exactly zero"
     if words.is_unresolved(spectrum):
         return f"; that of {reference.name} cannot be told from zero"
@@ -201,7 +201,7 @@ def _over_reference(report: Report, top: StyledRun, runs: Sequence[StyledRun]) -
 def _spectrum(run: StyledRun, when: str) -> str:
     """Return a sentence that describes the spectrum of one run."""
     spectrum = _kernel(run, "total")
-    if spectrum is None or words.is_zero(spectrum):
+    if spectrum is None or spectrum.zero:
         return f"The kernel of {run.name} is exactly zero{when}: no parameter has a gradient"
     count = spectrum.resolved
     if not count:

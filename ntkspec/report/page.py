@@ -99,7 +99,7 @@ def _zero_kernels(report: Report) -> list[str]:
             ("", shown[kernel], snapshot)
             for snapshot in styled.run.snapshots
             for kernel, spectrum in snapshot.spectra.items()
-            if words.is_zero(spectrum)
+            if spectrum.zero
         )
         lines += [f"{styled.name} ({where})" for _, where in words.gathered(styled.run, zero)]
     return lines

@@ -72,7 +72,7 @@ def plot_data(report: Report) -> dict[str, Any]:
                     _curve(spectrum, points, _look(styled, moment, order.index(kernel), alone=alone))
                     for moment in of_run
                     for kernel, spectrum in moment.snapshot.spectra.items()
-                    if not words.is_zero(spectrum)
+                    if not spectrum.zero
                 ],
                 "alignments": [
                     alignment_curve(aligned, _look(styled, moment, order.index(kernel), alone=alone), curves)
@@ -92,7 +92,7 @@ def views(report: Report) -> list[str]:
     snapshots = [snapshot for run in report.runs for snapshot in run.snapshots]
     spectra = [spectrum for snapshot in snapshots for spectrum in snapshot.spectra.values()]
     has = {
-        "spectrum": any(not words.is_zero(spectrum) for spectrum in spectra),
+        "spectrum": any(not spectrum.zero for spectrum in spectra),
         "alignment": bool(alignments),
         "residual": any(alignment.residual is not None for alignment in alignments),
         "training": has_training(report) and bool(spectra),

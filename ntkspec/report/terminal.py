@@ -128,7 +128,7 @@ def _ends_of(spectrum: Spectrum) -> tuple[str, str]:
         least = f"<= {words.sci_up(spectrum.smallest_at_most)}"
     else:
         least = words.lambda_min(spectrum)
-    largest = spectrum.resolved or words.is_zero(spectrum)
+    largest = spectrum.resolved or spectrum.zero
     return words.lambda_max(spectrum) if largest else words.UNRESOLVED, least
 
 

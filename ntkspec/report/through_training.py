@@ -219,7 +219,7 @@ def _metric(name: str, value: float) -> Value:
 
 def _lambda_max(spectrum: Spectrum) -> Value:
     text = words.lambda_max(spectrum)
-    if words.is_zero(spectrum):
+    if spectrum.zero:
         return Value(zero=True, said=text)
     if spectrum.lambda_max is None:
         return Value(at_most=spectrum.floor, said=text)
@@ -228,7 +228,7 @@ def _lambda_max(spectrum: Spectrum) -> Value:
 
 def _lambda_min(spectrum: Spectrum) -> Value:
     text = words.lambda_min(spectrum)
-    if words.is_zero(spectrum) or spectrum.singular:
+    if spectrum.zero or spectrum.singular:
         return Value(zero=True, said=words.singular(spectrum) or text)
     if spectrum.lambda_min is not None:
         return Value(spectrum.lambda_min, said=text)

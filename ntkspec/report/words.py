@@ -22,7 +22,6 @@ from ntkspec.spectral.words import UNRESOLVED as UNRESOLVED
 from ntkspec.spectral.words import ZERO as ZERO
 from ntkspec.spectral.words import condition as condition
 from ntkspec.spectral.words import is_unresolved as is_unresolved
-from ntkspec.spectral.words import is_zero as is_zero
 from ntkspec.spectral.words import lambda_max as lambda_max
 from ntkspec.spectral.words import lambda_min as lambda_min
 from ntkspec.spectral.words import network as network

@@ -34,7 +34,7 @@ def sci_down(value: float) -> str:
 
 def lambda_max(spectrum: Eigenvalues) -> str:
     """Return the largest eigenvalue as text, or why it has no number."""
-    if is_zero(spectrum):
+    if spectrum.zero:
         return ZERO
     value = spectrum.lambda_max
     return f"{UNRESOLVED} (<= {sci_up(spectrum.floor)})" if value is None else sci(value)
@@ -42,7 +42,7 @@ def lambda_max(spectrum: Eigenvalues) -> str:
 
 def lambda_min(spectrum: Eigenvalues) -> str:
     """Return lambda_min, "0 (rank <= r)", "unresolved (<= floor)", or "not computed" if it was left out."""
-    if is_zero(spectrum):
+    if spectrum.zero:
         return ZERO
     if spectrum.singular and spectrum.rank:
         return f"0 (rank <= {spectrum.rank.at_most})"
@@ -60,13 +60,13 @@ def with_error(value: float, error: float) -> str:
 
 def is_unresolved(spectrum: Eigenvalues) -> bool:
     """Return whether lambda_min is known to lie at or below the floor, and no better."""
-    exact = is_zero(spectrum) or spectrum.singular
+    exact = spectrum.zero or spectrum.singular
     return spectrum.resolved < len(spectrum.eigenvalues) and not exact
 
 
 def singular(spectrum: Eigenvalues) -> str:
     """Return "exactly singular: rank <= 624 of 1024, why" if that is known of the stored numbers, else ""."""
-    if not spectrum.singular or spectrum.rank is None or is_zero(spectrum):
+    if not spectrum.singular or spectrum.rank is None or spectrum.zero:
         return ""
     return f"exactly singular: rank <= {spectrum.rank.at_most} of {spectrum.size}, {spectrum.rank.reason}"
 
@@ -74,7 +74,7 @@ def singular(spectrum: Eigenvalues) -> str:
 def network(spectrum: Eigenvalues) -> str:
     """Return what activation regions prove of the rank of the network's kernel or the stored one; else ""."""
     regions = spectrum.regions
-    if regions is None or regions.independent >= spectrum.size or singular(spectrum) or is_zero(spectrum):
+    if regions is None or regions.independent >= spectrum.size or singular(spectrum) or spectrum.zero:
         return ""
     stored = f"eigenvalues beyond the first {regions.independent} are at most {sci_up(regions.rest)}"
     if not spectrum.network_singular:
@@ -83,16 +83,11 @@ def network(spectrum: Eigenvalues) -> str:
     return f"the network's kernel is singular: {rank}, {regions.reason}; as stored, {stored}"
 
 
-def is_zero(spectrum: Eigenvalues) -> bool:
-    """Return whether the kernel is exactly zero: no parameter has a gradient, nothing was rounded."""
-    return spectrum.zero
-
-
 def condition(spectrum: Eigenvalues) -> str:
     """Return lambda_max / lambda_min, or what is known of it."""
     if spectrum.condition is not None:
         return sci(spectrum.condition)
-    if is_zero(spectrum):
+    if spectrum.zero:
         return "-"
     if spectrum.singular:
         return INFINITE

@@ -31,7 +31,7 @@ def draw(report: Report) -> Figure | None:
     An eigenvalue that is not resolved is drawn as an arrow that begins at the floor.
     """
     runs = with_kernel(styled_runs(report), "total", at_end=True)[: 3 * MOST_PANELS]
-    if len(runs) < 2 or all(run.end is None or words.is_zero(run.end.spectra["total"]) for run in runs):
+    if len(runs) < 2 or all(run.end is None or run.end.spectra["total"].zero for run in runs):
         return None
     figure = new_figure(9.0, 1.5 + 0.42 * len(runs))
     axes = new_axes(figure, 1, 1)[0]

@@ -10,7 +10,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from ntkspec.report import words
 from ntkspec.report.captions import FLOORS, Caption
 from ntkspec.report.curves import (
     STYLE,
@@ -95,7 +94,7 @@ def with_kernel(runs: Sequence[StyledRun], kernel: str, *, at_end: bool = False)
         run
         for run in runs
         if any(
-            kernel in snapshot.spectra and (at_end or not words.is_zero(snapshot.spectra[kernel]))
+            kernel in snapshot.spectra and (at_end or not snapshot.spectra[kernel].zero)
             for snapshot in ([run.end] if at_end else run.run.snapshots)
             if snapshot is not None
         )
