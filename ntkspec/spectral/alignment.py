@@ -254,14 +254,14 @@ def align(
         )
     projected = spectrum.vectors.T @ target
     shares, rest = shares_of(spectrum, target, projected)
-    left = None if residual is None else shares_of(spectrum, residual, spectrum.vectors.T @ residual)
+    left = (None, None) if residual is None else shares_of(spectrum, residual, spectrum.vectors.T @ residual)
     return Alignment(
         spectrum=replace(spectrum, vectors=None),
         target=shares,
         rest=rest,
         kernel_target=kernel_target_of(spectrum, target, projected),
-        residual=None if left is None else left[0],
-        residual_rest=None if left is None else left[1],
+        residual=left[0],
+        residual_rest=left[1],
     )
 
 

@@ -42,9 +42,8 @@ class CholeskyCertificate:
 
     proved: float  # K - proved I is positive semidefinite; 0 where nothing is proved
     semidefinite: bool  # False disproves that fl(K) is a positive semidefinite K but for rounding
-    vector: NDArray[np.float64] = field(
-        repr=False
-    )  # (N,) of length 1, near the eigenvector of the smallest eigenvalue
+    # (N,) of length 1, near the eigenvector of the smallest eigenvalue.
+    vector: NDArray[np.float64] = field(repr=False)
 
 
 def positivity(enclosure: KernelEnclosure) -> CholeskyCertificate:

@@ -114,7 +114,6 @@ def solve_all(
 ) -> dict[str, Spectrum]:
     """Find the spectra of several kernels, as `ntkspec.kernel.problem.sums_of` makes them; see `spectra`."""
     for name, kernel in kernels.items():
-        check_options(kernel, method, k, vectors)
         check_range(kernel, f"kernel {name}")
     solved = {}
     for name, kernel in kernels.items():

@@ -61,8 +61,7 @@ class Reference:
             little memory or too much work.
         """
         if id == self.id:  # the same kernels, whose distance is exactly 0
-            zero = {name: kernel.trace == 0 for name, kernel in kernels.items()}
-            return {name: self._none(ZERO) if zero[name] else self._value(0.0) for name in kernels}
+            return {name: self._value(0.0 if kernel.trace else None) for name, kernel in kernels.items()}
         refused = {name: self._refused(name, kernel) for name, kernel in kernels.items()}
         names = [name for name, reason in refused.items() if not reason]
         measured: Mapping[str, float | None] = {}

@@ -133,17 +133,16 @@ def eigenfunctions_of(
 
 def _vectors(spectrum: Spectrum, kernel: Kernel) -> NDArray[np.float64]:
     """Return the eigenvectors of a spectrum, once sizes and blocks agree with the kernel's."""
-    expected, got = "", ""
     if spectrum.vectors is None:
         expected, got = "a spectrum with eigenvectors", "one without"
     elif spectrum.size != kernel.size:
         expected, got = f"the spectrum of a kernel of {kernel.size} rows", f"one of {spectrum.size}"
     elif spectrum.blocks != kernel.rows.names:
         expected, got = f"the spectrum of blocks {kernel.rows.names}", f"one of {spectrum.blocks}"
-    if spectrum.vectors is None or expected:
-        remedy = "take ntkspec.spectrum(jac, outputs, vectors=True) of the same Jacobian"
-        raise UsageError("eigenfunctions", expected=expected, got=got, remedy=remedy)
-    return spectrum.vectors
+    else:
+        return spectrum.vectors
+    remedy = "take ntkspec.spectrum(jac, outputs, vectors=True) of the same Jacobian"
+    raise UsageError("eigenfunctions", expected=expected, got=got, remedy=remedy)
 
 
 def _upright(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -56,11 +56,7 @@ def verify(
                 left_out = left_out or more.left_out
         checked += _from_parts(kernels["total"], spectra["total"])
     except MemoryBudgetError as error:
-        missing = (
-            "bounds from the kernel's entries, and checks of it"
-            if thorough
-            else "bounds from the kernel's entries"
-        )
+        missing = "bounds from the kernel's entries" + (", and checks of it" if thorough else "")
         return Verification(tuple(checked), tuple(checks), f"{missing}: {error}")
     return Verification(tuple(checked), tuple(checks), left_out)
 

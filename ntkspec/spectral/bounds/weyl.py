@@ -8,13 +8,11 @@ do, so no bound of this file is certified.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.errors import UsageError
-from ntkspec.spectral.bounds.record import require_complete
+from ntkspec.spectral.bounds.record import Side, require_complete
 from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -100,9 +98,7 @@ def weyl_upper(a: Spectrum, b: Spectrum) -> Values:
     return values, values[-1] >= (a.trace + b.trace) / size
 
 
-def _same_size(
-    a: Spectrum, b: Spectrum, side: Literal["lower", "upper"]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _same_size(a: Spectrum, b: Spectrum, side: Side) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     require_complete(a, b)
     if a.size != b.size:
         raise UsageError(
