@@ -16,7 +16,7 @@ from ntkspec.errors import ExportError, UsageError
 from ntkspec.export_request import Request, Source, read_request
 from ntkspec.export_request import make_parser as make_parser  # as every command has it
 from ntkspec.nets.devices import described, find_device
-from ntkspec.nets.run_folder import part_beside
+from ntkspec.nets.run_folder import all_or_nothing
 from ntkspec.progress import Say, progress
 from ntkspec.store.array_files import read_array
 
@@ -156,7 +156,7 @@ def _write(
     config: Mapping[str, Any],
     say: Say,
 ) -> None:
-    """Write the whole run file, or nothing."""
+    """Write the whole run file, or nothing: this command cannot resume an unfinished one."""
     from ntkspec.export import RunExporter
     from ntkspec.export.factories import keeping
 
@@ -173,18 +173,11 @@ def _write(
         progress=not request.quiet,
         say=say,
     )
-    opened = False
-    try:
-        with exporter as run:
-            opened = True
-            for source in request.sources:
-                loaded = loader.load(source)
-                with _about(source), keeping(loaded.model, request.columns):
-                    run.snapshot(loaded.model, step=loaded.step, label=source.label)
-    except BaseException:
-        if opened:  # this command cannot resume the unfinished file that the exporter leaves
-            part_beside(request.output).unlink(missing_ok=True)
-        raise
+    with all_or_nothing(exporter, request.output) as run:
+        for source in request.sources:
+            loaded = loader.load(source)
+            with _about(source), keeping(loaded.model, request.columns):
+                run.snapshot(loaded.model, step=loaded.step, label=source.label)
 
 
 @contextlib.contextmanager

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ntkspec.export import RunExporter
     from ntkspec.nets.task import Task
     from ntkspec.nets.training import LossCurve, Training
 
@@ -186,6 +185,7 @@ def write_run(
         OutputError: the file cannot be written; nothing is left of it.
     """
     from ntkspec.export import RunExporter
+    from ntkspec.nets.run_folder import all_or_nothing
 
     device, history = described(training.device), _history(training.curve, training.seconds)
     config = {
@@ -206,30 +206,16 @@ def write_run(
         progress=progress,
         say=say,
     )
-    _export(exporter, path, training, task)
-
-
-def _export(exporter: RunExporter, path: Path, training: Training, task: Task) -> None:
-    """Write the task's picture and all snapshots; after an error nothing is left."""
-    from ntkspec.nets.run_folder import part_beside
-
-    opened = False
-    try:
-        with exporter as run:
-            opened = True
-            run.picture("truth", task.truth)
-            for kept in training.snapshots:
-                run.snapshot(
-                    training.model(kept),
-                    step=kept.step,
-                    label=kept.label,
-                    metrics=kept.metrics,
-                    picture=kept.picture,
-                )
-    except BaseException:
-        if opened:  # nothing here could resume the part that the exporter keeps
-            part_beside(path).unlink(missing_ok=True)
-        raise
+    with all_or_nothing(exporter, path) as run:  # nothing here could resume an unfinished file
+        run.picture("truth", task.truth)
+        for kept in training.snapshots:
+            run.snapshot(
+                training.model(kept),
+                step=kept.step,
+                label=kept.label,
+                metrics=kept.metrics,
+                picture=kept.picture,
+            )
 
 
 def _history(curve: LossCurve, seconds: float) -> dict[str, object]:

@@ -6,8 +6,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import h5py
 import numpy as np
@@ -21,6 +22,7 @@ from ntkspec.store.unfinished import check_unfinished
 
 __all__ = [
     "CURVE_NAME",
+    "all_or_nothing",
     "check_output",
     "check_run_file",
     "checkpoint_folder",
@@ -30,6 +32,7 @@ __all__ = [
     "write_curve",
 ]
 
+Exporter = TypeVar("Exporter")
 CURVE_NAME = "loss.csv"
 
 
@@ -108,6 +111,20 @@ def checkpoint_folder(run: Path) -> Iterator[Path]:
             shutil.rmtree(final)
         os.replace(part, final)
     remove_leftovers(final, lambda path: path.is_dir() and not _foreign(path, unfinished=True))
+
+
+@contextmanager
+def all_or_nothing(exporter: AbstractContextManager[Exporter], run: Path) -> Iterator[Exporter]:
+    """Enter an exporter; after an error inside, remove the unfinished file that it leaves to be resumed."""
+    opened = False
+    try:
+        with exporter as entered:
+            opened = True
+            yield entered
+    except BaseException:
+        if opened:
+            part_beside(run).unlink(missing_ok=True)
+        raise
 
 
 def write_curve(folder: Path, steps: NDArray[np.int64], losses: NDArray[np.float64]) -> None:
