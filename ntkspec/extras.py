@@ -4,71 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 
 from ntkspec.errors import NotInstalledError
 
-# The modules that the extras `torch`, `cluster`, `completion` and `notebook` install.
-TORCH_WING = ("torch", "torchmetrics", "skimage", "trimesh", "tifffile")
-CLUSTER = ("dask", "distributed", "dask_jobqueue", "cryptography", "filelock")
-COMPLETION = ("shtab",)
-NOTEBOOK = ("pandas",)
-
 
 @contextlib.contextmanager
-def needs_torch(where: str) -> Iterator[None]:
-    """Turn the failure of an import inside into an error that says how to install the extra `torch`.
+def _needs(extra: str, expected: str, modules: tuple[str, ...], where: str) -> Iterator[None]:
+    """Turn the failure of an import inside into an error that says how to install an extra.
 
     Args:
+        extra: its name.
+        expected: what it installs, for the message.
+        modules: the same, as they are imported.
         where: what needs it, for the message.
 
     Raises:
-        NotInstalledError: one of `TORCH_WING` is missing.
+        NotInstalledError: one of the modules is missing.
     """
-    with _needs("torch", TORCH_WING, "PyTorch and its companions", where):
-        yield
-
-
-@contextlib.contextmanager
-def needs_cluster(where: str) -> Iterator[None]:
-    """Turn the failure of an import inside into an error that says how to install the extra `cluster`.
-
-    Args:
-        where: what needs it, for the message.
-
-    Raises:
-        NotInstalledError: one of `CLUSTER` is missing.
-    """
-    with _needs("cluster", CLUSTER, "Dask and its companions", where):
-        yield
-
-
-@contextlib.contextmanager
-def needs_completion(where: str) -> Iterator[None]:
-    """Turn the failure of an import inside into an error that says how to install the extra `completion`.
-
-    Raises:
-        NotInstalledError: one of `COMPLETION` is missing.
-    """
-    with _needs("completion", COMPLETION, "shtab", where):
-        yield
-
-
-@contextlib.contextmanager
-def needs_notebook(where: str) -> Iterator[None]:
-    """Turn the failure of an import inside into an error that says how to install the extra `notebook`.
-
-    Args:
-        where: what needs it, for the message.
-
-    Raises:
-        NotInstalledError: one of `NOTEBOOK` is missing.
-    """
-    with _needs("notebook", NOTEBOOK, "pandas", where):
-        yield
-
-
-@contextlib.contextmanager
-def _needs(extra: str, modules: tuple[str, ...], expected: str, where: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
@@ -82,3 +35,20 @@ def _needs(extra: str, modules: tuple[str, ...], expected: str, where: str) -> I
         )
         missing.name = error.name
         raise missing from error
+
+
+# Each takes what needs the extra, for the message.
+needs_torch = partial(
+    _needs,
+    "torch",
+    "PyTorch and its companions",
+    ("torch", "torchmetrics", "skimage", "trimesh", "tifffile"),
+)
+needs_cluster = partial(
+    _needs,
+    "cluster",
+    "Dask and its companions",
+    ("dask", "distributed", "dask_jobqueue", "cryptography", "filelock"),
+)
+needs_completion = partial(_needs, "completion", "shtab", ("shtab",))
+needs_notebook = partial(_needs, "notebook", "pandas", ("pandas",))
