@@ -34,15 +34,6 @@ def test_sparse_entries_of_one_index_add_up_and_padding_is_ignored():
     assert np.array_equal(factor.matrix(0).toarray(), np.squeeze(expected))
 
 
-@pytest.mark.parametrize("outputs", cases.MODES)
-def test_sparse_and_dense_factors_agree_on_their_rows(outputs):
-    rng = np.random.default_rng(1)
-    factor = cases.sparse(rng, 6, 2, 5, 4)
-    from ntkspec.jacobian import DenseFactor
-
-    assert np.allclose(factor.matrix(outputs).toarray(), DenseFactor(factor.to_dense()).matrix(outputs))
-
-
 def test_selection_by_role_and_by_name():
     jac = cases.mixed()
     assert jac.only("grid").names == ("level.0", "level.1")

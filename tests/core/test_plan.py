@@ -36,7 +36,7 @@ def test_what_fits_runs_and_what_does_not_is_refused(route, outputs):
     assert found.method == route
     small = needed // 50
     assert not needs(jac, outputs, small)[route].fits
-    with pytest.raises(MemoryBudgetError):
+    with pytest.raises(MemoryBudgetError, match="budget"):
         ntkspec.spectrum(jac, outputs, method=route, memory=small / GIB, **options)
 
 
