@@ -62,7 +62,7 @@ class Assembly:
         """
         tile = None if tile is None else whole_number(tile, "tile", 1)
         parts = {"total": kernel.rows} if parts is None else parts
-        groups = tiles.Groups.from_parts(parts)
+        groups = tiles.groups_of(parts)
         tile, work = _tile_rows(kernel, groups, tile)
         kernels = 0 if targets_given else len(parts) * kernel.nbytes
         later = beside(kernel.backend)
@@ -183,17 +183,11 @@ def _tile_rows(kernel: Kernel, groups: tiles.Groups, tile: int | None) -> tuple[
 
     If `tile` is None, start from the backend's tile and halve it until the tiles fit an eighth of the memory.
     """
-    engine, largest, at_work = kernel.backend, max(kernel.shape), tiles.product_tiles(kernel)
-
-    def work_bytes(rows: int) -> int:
-        rows = max(rows, kernel.repeat)
-        return groups.scratch_bytes(largest, rows, engine.workers, kernel.dtype, at_work)
-
     if tile is None:
-        tile, room = engine.tile, kernel.room
-        while tile > SMALLEST_TILE and work_bytes(tile) > room // 8:
+        tile, room = kernel.backend.tile, kernel.room
+        while tile > SMALLEST_TILE and tiles.scratch_bytes(kernel, groups, tile) > room // 8:
             tile //= 2
-    return tile, work_bytes(tile)
+    return tile, tiles.scratch_bytes(kernel, groups, tile)
 
 
 def _samples(kernel: Kernel) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from ntkspec.backend import Array, Backend
 from ntkspec.jacobian import Jacobian, Pair
@@ -142,35 +142,31 @@ def rows_of(samples: slice | NDArray[Any], repeat: int) -> slice | NDArray[Any]:
     return (samples[:, None] * repeat + np.arange(repeat)).ravel()
 
 
-@dataclass(frozen=True)
-class Groups:
-    """The blocks, in groups of those that are added to the same kernels."""
+Groups = Mapping[tuple[str, ...], tuple[str, ...]]  # names of kernels -> blocks of just these kernels
 
-    groups: Mapping[tuple[str, ...], tuple[str, ...]]  # names of kernels -> blocks of just these kernels
 
-    @staticmethod
-    def from_parts(parts: Mapping[str, Jacobian]) -> Groups:
-        """Group blocks that belong to the same kernels, so that the sum of a group is computed once."""
-        blocks = dict.fromkeys(name for jacobian in parts.values() for name in jacobian.names)
-        groups: dict[tuple[str, ...], tuple[str, ...]] = {}
-        for block in blocks:
-            targets = tuple(name for name, jacobian in parts.items() if block in jacobian.names)
-            groups[targets] = (*groups.get(targets, ()), block)
-        return Groups(groups)
+def groups_of(parts: Mapping[str, Jacobian]) -> Groups:
+    """Group blocks that belong to the same kernels, so that the sum of a group is computed once."""
+    blocks = dict.fromkeys(name for jacobian in parts.values() for name in jacobian.names)
+    groups: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for block in blocks:
+        targets = tuple(name for name, jacobian in parts.items() if block in jacobian.names)
+        groups[targets] = (*groups.get(targets, ()), block)
+    return groups
 
-    def scratch_bytes(self, size: int, rows: int, workers: int, dtype: DTypeLike, at_work: int) -> int:
-        """Return the bytes of all tiles that are in memory at the same time.
 
-        Each worker has the tiles of the sums, one more, and `at_work` tiles for products of factors.
+def scratch_bytes(kernel: Kernel, groups: Groups, rows: int) -> int:
+    """Return the bytes of all tiles of about `rows` rows that are in memory at the same time.
 
-        Args:
-            size: rows of the kernel.
-            rows: rows of a tile.
-            workers: number of tiles that are computed at the same time.
-            at_work: see `product_tiles`.
-        """
-        tiles = 2 * len(self.groups) + 1 + at_work
-        return workers * tiles * min(rows, size) ** 2 * int(np.dtype(dtype).itemsize)
+    Each worker has the tiles of the sums, one more, and those for the Gram matrices of two factors: one each,
+    or more if sums are long.
+    """
+    products = max(
+        term.block.left.buffers(1) + term.block.right.buffers(term.outputs_added) for term in kernel.terms
+    )
+    tiles = 2 * len(groups) + 1 + products
+    rows = min(max(rows, kernel.repeat), max(kernel.shape))
+    return kernel.backend.workers * tiles * rows**2 * kernel.dtype.itemsize
 
 
 def compute(row: Strip, column: Strip, groups: Groups, kernel: Kernel) -> dict[str, Array]:
@@ -178,7 +174,7 @@ def compute(row: Strip, column: Strip, groups: Groups, kernel: Kernel) -> dict[s
     engine = kernel.backend
     shape = ((row.stop - row.start) * kernel.repeat, (column.stop - column.start) * kernel.repeat)
     terms: dict[str, list[Array]] = {}  # of each kernel
-    for targets, blocks in groups.groups.items():
+    for targets, blocks in groups.items():
         tile = engine.scratch(f"sum of {blocks}", shape, kernel.dtype)
         tile[...] = 0
         add_blocks(tile, blocks, row.pairs, column.pairs, engine)
@@ -207,13 +203,6 @@ def add_blocks(
                 for pair, length in zip((row, column), tile.shape, strict=True)
             )
         engine.add_tile(tile, left, (row.right, column.right), row.repeat)
-
-
-def product_tiles(kernel: Kernel) -> int:
-    """Return how many tiles the Gram matrices of two factors take: one each, or more if sums are long."""
-    return max(
-        term.block.left.buffers(1) + term.block.right.buffers(term.outputs_added) for term in kernel.terms
-    )
 
 
 def _added(tiles: list[Array], name: str, engine: Backend) -> Array:
