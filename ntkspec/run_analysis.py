@@ -13,8 +13,8 @@ from ntkspec.everywhere import Everywhere, mode_pictures
 from ntkspec.file_sign import place_of
 from ntkspec.jacobian import Jacobian, check_outputs
 from ntkspec.kernel.files import write_sums
-from ntkspec.kernel.linear_operator import in_range
 from ntkspec.kernel.problem import Kernel, sums_of
+from ntkspec.kernel.value_range import in_range
 from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names

@@ -26,8 +26,8 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
 from ntkspec.kernel.assembly import Assembly, overflow
-from ntkspec.kernel.linear_operator import said_of_largest
 from ntkspec.kernel.problem import Kernel, blocks_of
+from ntkspec.kernel.value_range import said_of_largest
 
 FIRST, OTHER = SIDES = ("first ", "other ")  # prefixes of the names of blocks and sums of both sides
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from ntkspec.backend import Array, Backend, CpuBackend
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.assembly import Assembly
-from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.value_range import check_range
 from ntkspec.summation import gamma
 
 UNIT = 2.0**-53  # unit roundoff of double precision

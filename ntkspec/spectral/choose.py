@@ -9,8 +9,8 @@ from ntkspec.backend import Backend, Choice, CpuBackend, Precision
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, not_one_of
 from ntkspec.jacobian import Jacobian, Outputs
-from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel, blocks_of, sums_of
+from ntkspec.kernel.value_range import check_range
 from ntkspec.memory import format_bytes
 from ntkspec.spectral.eigenvalues import Method, Spectrum
 from ntkspec.spectral.rank import rank_of

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.distance import distances
-from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import CACHE_ROOM, Kernel
+from ntkspec.kernel.value_range import check_range
 from ntkspec.spectral.ablation import sums_of_blocks
 
 # Multiplications for one snapshot, a minute or two on two cores: where eigenvalues are found without forming

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ntkspec.backend.cpu import countable
 from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.kernel.enclosure import KernelEnclosure, enclosure_of, in_ieee_arithmetic
-from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.value_range import check_range
 from ntkspec.spectral import bounds, consistency
 from ntkspec.spectral.bounds.checked import CheckedBound
 from ntkspec.spectral.bounds.rigorous import certified_upper_of

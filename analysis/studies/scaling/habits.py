@@ -10,8 +10,9 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from ntkspec.jacobian import Jacobian
-from ntkspec.kernel.linear_operator import check_range, operator_of
+from ntkspec.kernel.linear_operator import operator_of
 from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.value_range import check_range
 from ntkspec.spectral.accuracy import magnitude_of
 from ntkspec.spectral.krylov import largest
 from ntkspec.spectral.rank import rank_of

@@ -19,8 +19,8 @@ from ntkspec.backend import Backend, Choice
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, Jacobian, Ones, Outputs
 from ntkspec.kernel.enclosure import UP
-from ntkspec.kernel.linear_operator import check_range
 from ntkspec.kernel.problem import Kernel
+from ntkspec.kernel.value_range import check_range
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.choose import solve
