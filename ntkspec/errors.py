@@ -104,16 +104,16 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 and "\n" not in text else f"{text.splitlines()[0][:77]}..."
 
 
-def named_path(path: str | os.PathLike[str], where: str) -> Path:
-    """Return a path; raise `UsageError` for an empty one, and for one with NUL, which no file can have.
+def named_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a run file; raise `UsageError` for an empty one or one with NUL, which no file has.
 
     Example:
-        >>> named_path("runs/a.h5", "run file").name
+        >>> named_path("runs/a.h5").name
         'a.h5'
     """
     text = os.fspath(path)
     if not text or "\0" in text:
-        raise UsageError(where, expected="the path of a file", got=shown(text))
+        raise UsageError("run file", expected="the path of a file", got=shown(text))
     return Path(text)
 
 

@@ -20,11 +20,8 @@ LIBRARIES = {"RLIMIT_AS": 2**28, "RLIMIT_DATA": 2**27}  # bytes for libraries th
 
 _CGROUP_FILES = {  # by version: files of limits, the file of what is used, the field of what is only cached
     1: (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
-    2: (
-        ("memory.max", "memory.high"),
-        "memory.current",
-        "inactive_file",
-    ),  # above "high" a process hardly runs any more
+    # Above "high" a process hardly runs any more.
+    2: (("memory.max", "memory.high"), "memory.current", "inactive_file"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
+from ntkspec.backend import Choice, Precision
 from ntkspec.cli import Parser, positive
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Outputs
@@ -36,8 +37,8 @@ def add_settings(parser: Parser) -> None:
     )
     add("--samples", type=positive(int), metavar="N", help="N of the samples, drawn at random (default: all)")
     add("--seed", type=int, metavar="S", help="of that draw (default: 0)")
-    add("--backend", default="auto", choices=("auto", "cpu", "gpu"), help="what runs the arithmetic")
-    add("--precision", default="float64", choices=("float64", "float32"), help="of the kernel")
+    add("--backend", default="auto", choices=get_args(Choice), help="what runs the arithmetic")
+    add("--precision", default="float64", choices=get_args(Precision), help="of the kernel")
     add(
         "--memory",
         type=positive(float),

@@ -99,7 +99,7 @@ def analyze_runs(
     )
     work = RunWork(settings, select(backend), progress or (lambda _: None), detail)
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
-    files = [named_path(path, "run file") for path in given]
+    files = [named_path(path) for path in given]
     if not files:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")
     seen: set[Path] = set()

@@ -74,11 +74,12 @@ def radial_frequency(picture: NDArray[np.float64]) -> float | None:
         5.0
     """
     picture = np.asarray(picture, dtype=np.float64)
-    if picture.ndim != 2 or not picture.size or not np.isfinite(picture).all():
+    shaped = picture.ndim == 2 and picture.size > 0
+    if not shaped or not np.isfinite(picture).all():
         raise UsageError(
             "radial frequency",
             expected="a picture (H, W) of finite numbers",
-            got=f"shape {picture.shape}" if picture.ndim != 2 or not picture.size else shown(np.nan),
+            got=shown(np.nan) if shaped else f"shape {picture.shape}",
             remedy="give the values at all pixels, row by row",
         )
     varying = picture - picture.mean()

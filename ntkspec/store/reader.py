@@ -280,7 +280,7 @@ def open_run(path: str | os.PathLike[str], *, memory: float | None = None, trial
         ...     run.inputs.shape, run.snapshot("init").outputs.shape
         ((40, 2), (40, 3))
     """
-    path, budget = named_path(path, "run file"), budget_bytes(memory)
+    path, budget = named_path(path), budget_bytes(memory)
     check_is_file(path)
     if trial:
         _try_out(path, "structure", _walk, budget)

@@ -88,7 +88,7 @@ class RunWriter:
         overwrite: bool = False,
         resume: bool = False,
     ) -> None:
-        self.path = named_path(path, "run file")
+        self.path = named_path(path)
         self.part = Path(f"{self.path}{schema.PART}")
         self._fresh = Path(f"{self.part}.new")  # while `part` is copied
         complete = is_complete(self.path) if resume and not self.part.exists() else None

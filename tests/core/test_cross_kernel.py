@@ -114,7 +114,7 @@ def test_an_overflow_off_the_diagonal_is_seen():
 @pytest.mark.parametrize("outputs", cases.MODES)
 @pytest.mark.parametrize("wide", [False, True])
 def test_of_a_factor_that_one_leaves_out_and_the_other_writes_out(wide, outputs, backend):
-    """Of width 1, and not of ones in the second. The other factor is dense, or so wide that it stays sparse."""
+    """Of width 1, and not of ones in the second; the other factor is dense, or wide and stays sparse."""
     rng = np.random.default_rng(0)
 
     def right(n):
