@@ -36,7 +36,9 @@ class RunSettings:
     alignment: When = "auto"  # whether to find where the targets lie, which needs eigenvectors
 
     def __post_init__(self) -> None:
-        if self.check and (self.k is not None or not _gives_all(self.method)):
+        # None: any that fits, or one that is unknown, which is refused later.
+        solver = None if self.method == "auto" else SOLVERS.get(self.method)
+        if self.check and (self.k is not None or (solver and not solver.complete)):
             raise UsageError(
                 "⟦--check⟧",
                 expected="all eigenvalues",
@@ -47,7 +49,7 @@ class RunSettings:
             )
         if self.alignment not in get_args(When):
             raise not_one_of("⟦--alignment⟧", self.alignment, get_args(When))
-        if self.alignment == "always" and not _gives_vectors(self.method):
+        if self.alignment == "always" and solver and not solver.vectors:
             able = [name for name, solver in SOLVERS.items() if solver.vectors]
             raise UsageError(
                 "⟦--alignment=always⟧",
@@ -55,14 +57,6 @@ class RunSettings:
                 got=f"method {self.method}",
                 remedy="leave out the method, or ⟦--alignment⟧",
             )
-
-
-def _gives_all(method: MethodChoice) -> bool:
-    return method == "auto" or method not in SOLVERS or SOLVERS[method].complete  # others are refused later
-
-
-def _gives_vectors(method: MethodChoice) -> bool:
-    return method == "auto" or method not in SOLVERS or SOLVERS[method].vectors
 
 
 DEFAULTS = RunSettings()

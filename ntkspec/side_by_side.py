@@ -174,7 +174,10 @@ def _reports(
         labels = unique_labels([(run.label, Path(run.path)) for run in every])
         own = [run.label for run in every]
         if isinstance(baseline, RunReport):
-            reference: int | None = _successor(baseline, [*([before] for before in kept), *again])
+            earlier_of = [*([before] for before in kept), *again]  # of each run: those that it is or replaces
+            reference: int | None = next(
+                i for i, befores in enumerate(earlier_of) if any(before is baseline for before in befores)
+            )
         else:
             reference = find_baseline(labels, own, [run.config for run in every], baseline)
         snapshots = [chosen(run, settings) for run in runs]
@@ -190,16 +193,6 @@ def _reports(
         renamed = [replace(run, label=label) for run, label in zip(kept, labels, strict=False)]
         made = [work.report(*arguments) for arguments in to_report]
         return [*renamed, *map(_with_note, made, again)], reference
-
-
-def _successor(before: RunReport, runs: Sequence[Sequence[RunReport]]) -> int:
-    """Return the position of the run that is, or replaces, an earlier one, whatever its label is now.
-
-    Args:
-        before: one of the earlier runs.
-        runs: for each run of the new report the earlier ones that it is or replaces.
-    """
-    return next(i for i, earlier in enumerate(runs) if any(before is run for run in earlier))
 
 
 def _same_runs(run: Run, earlier: Sequence[RunReport], settings: RunSettings) -> list[RunReport]:

@@ -99,11 +99,6 @@ class DenseFactor(VectorFactor):
         return {"values": self.values}
 
     @property
-    def facts(self) -> dict[str, int]:
-        """Return an empty dict: the shape of the values is enough to read them."""
-        return {}
-
-    @property
     def width(self) -> int:
         """Return the length of a vector."""
         return self.entries

@@ -236,6 +236,11 @@ class ArrayFactor(NotAnArray, ABC):
         """See `Factor.arrays`."""
 
     @property
+    def facts(self) -> dict[str, int]:
+        """Return an empty dict: the shapes of the arrays are enough to read most factors."""
+        return {}
+
+    @property
     def samples(self) -> int:
         """Return n, the number of samples."""
         return int(self.values.shape[0])

@@ -39,11 +39,6 @@ class PairsFactor(VectorFactor):
         return {"left": self.left, "right": self.right}
 
     @property
-    def facts(self) -> dict[str, int]:
-        """Return an empty dict: the shapes of the arrays are enough to read them."""
-        return {}
-
-    @property
     def samples(self) -> int:
         """Return n, the number of samples."""
         return int(self.right.shape[0])

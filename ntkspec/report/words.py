@@ -19,7 +19,6 @@ from ntkspec.spectral.bounds.statement import title_of
 from ntkspec.spectral.eigenvalues import Spectrum
 from ntkspec.spectral.words import NOT_COMPUTED as NOT_COMPUTED
 from ntkspec.spectral.words import UNRESOLVED as UNRESOLVED
-from ntkspec.spectral.words import ZERO as ZERO
 from ntkspec.spectral.words import condition as condition
 from ntkspec.spectral.words import is_unresolved as is_unresolved
 from ntkspec.spectral.words import lambda_max as lambda_max
@@ -31,7 +30,6 @@ from ntkspec.spectral.words import sci as sci
 from ntkspec.spectral.words import sci_down as sci_down
 from ntkspec.spectral.words import sci_up as sci_up
 from ntkspec.spectral.words import singular as singular
-from ntkspec.spectral.words import with_error as with_error
 
 LEGEND = (
     "unresolved (<= x): rounding leaves no digit of this value; it lies somewhere between 0 and x, "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ntkspec.backend.cpu import countable
 from ntkspec.errors import MemoryBudgetError, UsageError
-from ntkspec.kernel.enclosure import KernelEnclosure, enclosure_of, in_ieee_arithmetic
+from ntkspec.kernel.enclosure import enclosure_of, in_ieee_arithmetic
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.value_range import check_range
 from ntkspec.spectral import bounds, consistency
@@ -102,17 +102,13 @@ def _of_kernel(name: str, kernel: Kernel, spectrum: Spectrum, thorough: bool) ->
         checked += [CheckedBound.from_bound(bound, name, spectrum) for bound in (lower, upper)]
         checks += [consistency.of_kernel(name, positive), *consistency.of_zeros(name, lower, spectrum)]
     if name == "total":
-        checked += _from_entries(enclosure, spectrum)
+        checked += [
+            CheckedBound.from_bound(theorem(enclosure), name, spectrum) for theorem in computed_from("kernel")
+        ]
     if thorough:
         checks += consistency.second_kernels(name, enclosure, kernel)
         checks += consistency.second_route(name, spectrum, kernel)
     return Verification(tuple(checked), tuple(checks), left_out)
-
-
-def _from_entries(enclosure: KernelEnclosure, spectrum: Spectrum) -> Iterator[CheckedBound]:
-    """Yield the bounds from the entries of the total kernel."""
-    for theorem in computed_from("kernel"):
-        yield CheckedBound.from_bound(theorem(enclosure), "total", spectrum)
 
 
 def _from_parts(kernel: Kernel, spectrum: Spectrum) -> Iterator[CheckedBound]:
