@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ntkspec.jacobian import Block, DenseFactor, Jacobian, Outputs, PairsFactor, Parameter, SparseFactor
+from ntkspec.kernel.enclosure import KernelEnclosure
+from ntkspec.spectral import Spectrum
 
 MODES: tuple[Outputs, ...] = ("trace", "full", 0, 1)
 
@@ -102,3 +104,15 @@ def prescribed(eigenvalues: np.ndarray, p: int, seed: int = 0, dtype: Any = np.f
     jac = (u[:, : v.shape[1]] * np.sqrt(eigenvalues[: v.shape[1]])) @ v.T
     right = DenseFactor(jac[:, None, :].astype(dtype))
     return Jacobian((block("theta", None, right, n, 1),))
+
+
+def exact_spectrum(eigenvalues: Any) -> Spectrum:
+    """A spectrum without errors, to test theorems alone."""
+    values = np.sort(np.asarray(eigenvalues, dtype=float))[::-1]
+    return Spectrum(values, np.zeros_like(values), 0.0, len(values), values.sum(), "gram", "float64")
+
+
+def exact_kernel(kernel: Any) -> KernelEnclosure:
+    """A kernel without errors, to test theorems alone."""
+    kernel = np.asarray(kernel, dtype=float)
+    return KernelEnclosure(kernel, np.sqrt(kernel.diagonal()), 0.0, 0.0)

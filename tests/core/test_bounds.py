@@ -5,18 +5,12 @@ from __future__ import annotations
 import cases
 import numpy as np
 import pytest
+from cases import exact_spectrum
 from hypothesis import given
 from hypothesis import strategies as st
 
 import ntkspec
 from ntkspec.errors import UsageError
-from ntkspec.spectral import Spectrum
-
-
-def exact(eigenvalues) -> Spectrum:
-    """A spectrum without errors, to test the theorems alone."""
-    values = np.sort(np.asarray(eigenvalues, dtype=float))[::-1]
-    return Spectrum(values, np.zeros_like(values), 0.0, len(values), values.sum(), "gram", "float64")
 
 
 def naive_weyl(a, b, *, lower: bool):
@@ -33,7 +27,7 @@ def naive_weyl(a, b, *, lower: bool):
 
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), min_size=1, max_size=12))
 def test_weyl_takes_the_best_of_all_pairs(pairs):
-    a, b = exact([x for x, _ in pairs]), exact([y for _, y in pairs])
+    a, b = exact_spectrum([x for x, _ in pairs]), exact_spectrum([y for _, y in pairs])
     assert np.allclose(
         ntkspec.bounds.weyl_lower(a, b).values, naive_weyl(a.eigenvalues, b.eigenvalues, lower=True)
     )
@@ -48,7 +42,7 @@ def test_bounds_hold_for_random_psd_matrices(n, rank_a, rank_b, seed):
     x, y = rng.standard_normal((n, rank_a)), rng.standard_normal((n, rank_b)) * 10.0 ** rng.uniform(-6, 3)
     total = np.linalg.eigvalsh(x @ x.T + y @ y.T)[::-1]
     slack = 1e-12 * total[0]
-    a, b = (exact(np.maximum(np.linalg.eigvalsh(m @ m.T), 0)) for m in (x, y))
+    a, b = (exact_spectrum(np.maximum(np.linalg.eigvalsh(m @ m.T), 0)) for m in (x, y))
     for bound in (ntkspec.bounds.theorem1(a), ntkspec.bounds.weyl_lower(a, b)):
         assert (bound.values <= total + slack).all(), bound.name
     assert (ntkspec.bounds.weyl_upper(a, b).values >= total - slack).all()
@@ -57,7 +51,7 @@ def test_bounds_hold_for_random_psd_matrices(n, rank_a, rank_b, seed):
 
 def test_weyl_is_attained_by_commuting_matrices():
     """A and B diagonal in the same order: lambda_i(A + B) for i = 1 and i = n are sums."""
-    a, b = exact([5, 3, 1]), exact([4, 2, 0.5])
+    a, b = exact_spectrum([5, 3, 1]), exact_spectrum([4, 2, 0.5])
     assert ntkspec.bounds.weyl_upper(a, b).values[0] == 9
     assert ntkspec.bounds.weyl_lower(a, b).values[-1] == 1.5
 
@@ -76,20 +70,20 @@ def test_bounds_hold_on_a_network_with_a_grid_and_use_stated_errors():
 
 
 def test_a_violated_bound_is_reported():
-    kept = exact([3, 2, 1])
-    assert not ntkspec.bounds.theorem1(kept).holds(exact([3, 2, 0.5]))
-    assert ntkspec.bounds.theorem1(kept).holds(exact([3, 2, 1]))
-    assert not ntkspec.bounds.weyl_upper(kept, exact([0, 0, 0])).holds(exact([3.1, 2, 1]))
+    kept = exact_spectrum([3, 2, 1])
+    assert not ntkspec.bounds.theorem1(kept).holds(exact_spectrum([3, 2, 0.5]))
+    assert ntkspec.bounds.theorem1(kept).holds(exact_spectrum([3, 2, 1]))
+    assert not ntkspec.bounds.weyl_upper(kept, exact_spectrum([0, 0, 0])).holds(exact_spectrum([3.1, 2, 1]))
 
 
 def test_vacuous_means_nothing_new_about_lambda_min():
-    singular, regular = exact([3, 2, 0]), exact([1, 1, 1])
+    singular, regular = exact_spectrum([3, 2, 0]), exact_spectrum([1, 1, 1])
     assert ntkspec.bounds.theorem1(singular).vacuous
     assert not ntkspec.bounds.theorem1(regular).vacuous
     assert ntkspec.bounds.weyl_lower(singular, singular).vacuous
     assert not ntkspec.bounds.weyl_lower(singular, regular).vacuous
     assert ntkspec.bounds.weyl_upper(regular, regular).vacuous  # says lambda_min <= the mean
-    assert not ntkspec.bounds.weyl_upper(singular, exact([0, 0, 0])).vacuous
+    assert not ntkspec.bounds.weyl_upper(singular, exact_spectrum([0, 0, 0])).vacuous
 
 
 def test_bounds_refuse_what_they_cannot_use():

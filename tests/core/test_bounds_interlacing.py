@@ -7,23 +7,18 @@ import json
 import cases
 import numpy as np
 import pytest
+from cases import exact_spectrum
 from hypothesis import given
 from hypothesis import strategies as st
 
 import ntkspec
 from ntkspec.errors import UsageError
 from ntkspec.report.to_json import plain
-from ntkspec.spectral import Spectrum, bounds
-
-
-def exact(eigenvalues) -> Spectrum:
-    """A spectrum without errors, to test the theorems alone."""
-    values = np.sort(np.asarray(eigenvalues, dtype=float))[::-1]
-    return Spectrum(values, np.zeros_like(values), 0.0, len(values), values.sum(), "gram", "float64")
+from ntkspec.spectral import bounds
 
 
 def test_values_are_the_definition():
-    part, size = exact([5, 3, 1]), 5
+    part, size = exact_spectrum([5, 3, 1]), 5
     lower, upper = bounds.cauchy_lower(part, size), bounds.cauchy_upper(part, size)
     for i in range(1, size + 1):  # one-based, as in the theorem
         assert lower.values[i - 1] == (part.eigenvalues[i - 1] if i <= 3 else 0)
@@ -36,7 +31,7 @@ def test_holds_for_any_rows(n, rank, seed, data):
     jac = np.random.default_rng(seed).standard_normal((n, rank)) * 10.0 ** np.linspace(-3, 3, n)[:, None]
     kernel = jac @ jac.T
     values = np.linalg.eigvalsh(kernel)[::-1]
-    part = exact(np.maximum(np.linalg.eigvalsh(kernel[np.ix_(rows, rows)]), 0))
+    part = exact_spectrum(np.maximum(np.linalg.eigvalsh(kernel[np.ix_(rows, rows)]), 0))
     slack = 1e-12 * values[0]
     assert (bounds.cauchy_lower(part, n).values <= values + slack).all()
     assert (bounds.cauchy_upper(part, n).values >= values - slack).all()
@@ -44,12 +39,12 @@ def test_holds_for_any_rows(n, rank, seed, data):
 
 def test_attained_by_a_diagonal_kernel():
     """The part keeps the largest, or the smallest, of the diagonal."""
-    whole = exact([5, 4, 3, 2, 1])
-    assert np.array_equal(bounds.cauchy_lower(exact([5, 4, 3]), 5).values, [5, 4, 3, 0, 0])
-    assert np.array_equal(bounds.cauchy_upper(exact([3, 2, 1]), 5).values, [np.inf, np.inf, 3, 2, 1])
-    assert bounds.cauchy_lower(exact([5, 4, 3]), 5).holds(whole)
-    assert bounds.cauchy_upper(exact([3, 2, 1]), 5).holds(whole)
-    assert not bounds.cauchy_upper(exact([3, 2, 0.5]), 5).holds(whole)
+    whole = exact_spectrum([5, 4, 3, 2, 1])
+    assert np.array_equal(bounds.cauchy_lower(exact_spectrum([5, 4, 3]), 5).values, [5, 4, 3, 0, 0])
+    assert np.array_equal(bounds.cauchy_upper(exact_spectrum([3, 2, 1]), 5).values, [np.inf, np.inf, 3, 2, 1])
+    assert bounds.cauchy_lower(exact_spectrum([5, 4, 3]), 5).holds(whole)
+    assert bounds.cauchy_upper(exact_spectrum([3, 2, 1]), 5).holds(whole)
+    assert not bounds.cauchy_upper(exact_spectrum([3, 2, 0.5]), 5).holds(whole)
 
 
 def test_samples_of_a_network_with_a_grid():
@@ -63,25 +58,25 @@ def test_samples_of_a_network_with_a_grid():
 
 
 def test_vacuous_when_nothing_new_is_said_of_lambda_min():
-    assert bounds.cauchy_lower(exact([3, 2]), 3).vacuous
-    assert not bounds.cauchy_lower(exact([3, 2]), 2).vacuous
-    assert bounds.cauchy_lower(exact([3, 0]), 2).vacuous
-    assert not bounds.cauchy_upper(exact([3, 2]), 3).vacuous
+    assert bounds.cauchy_lower(exact_spectrum([3, 2]), 3).vacuous
+    assert not bounds.cauchy_lower(exact_spectrum([3, 2]), 2).vacuous
+    assert bounds.cauchy_lower(exact_spectrum([3, 0]), 2).vacuous
+    assert not bounds.cauchy_upper(exact_spectrum([3, 2]), 3).vacuous
     assert bounds.cauchy_upper(
-        exact([3, 3]), 3
+        exact_spectrum([3, 3]), 3
     ).vacuous  # lambda_min is below the mean of any part's diagonal
 
 
 def test_what_is_not_bounded_is_null_in_json():
-    values = bounds.cauchy_upper(exact([3, 2]), 3).values
+    values = bounds.cauchy_upper(exact_spectrum([3, 2]), 3).values
     assert json.dumps(plain(values.tolist())) == "[null, 3.0, 2.0]"
 
 
 @pytest.mark.parametrize("of", [bounds.cauchy_lower, bounds.cauchy_upper])
 def test_refusals(of):
     with pytest.raises(UsageError, match="rows of the part"):
-        of(exact([3, 2, 1]), 2)
+        of(exact_spectrum([3, 2, 1]), 2)
     with pytest.raises(UsageError, match="whole number"):
-        of(exact([3, 2, 1]), 3.5)
+        of(exact_spectrum([3, 2, 1]), 3.5)
     with pytest.raises(UsageError, match="complete"):
         of(ntkspec.spectrum(cases.mixed(9), k=3), 12)
