@@ -108,8 +108,9 @@ def analyze_runs(
             raise UsageError("analyze", expected="each run file once", got=f"{file} twice")
         seen.add(file.resolve())
     earlier = () if beside is None else _earlier_runs(beside, outputs, work.engine.name)
-    before = None if beside is None or beside.baseline is None else beside.runs.index(beside[beside.baseline])
-    wanted = baseline if baseline is not None else None if before is None else earlier[before]
+    wanted: str | RunReport | None = baseline
+    if baseline is None and beside is not None and beside.baseline is not None:
+        wanted = earlier[beside.runs.index(beside[beside.baseline])]
     reports, reference = _reports(work, files, everywhere, earlier, wanted, kernels, trial)
     return assemble(reports, reference, work.engine.name)
 
