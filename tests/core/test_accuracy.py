@@ -32,7 +32,7 @@ ROUTES = [
 
 
 def truth(jac, outputs="trace"):
-    return spectra.exact_eigenvalues(spectra.exact_kernel(jac, outputs))
+    return spectra.exact_eigenvalues(oracles.exact_kernel(jac, outputs))
 
 
 @pytest.mark.parametrize("way", ROUTES, ids=lambda way: "-".join(map(str, way.values())))

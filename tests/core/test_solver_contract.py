@@ -15,12 +15,11 @@ import ntkspec
 from ntkspec.backend import select
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.kernel.enclosure import form
 from ntkspec.kernel.low_rank import factorise
 from ntkspec.kernel.panels import folds, panel_width, triangular_factor
 from ntkspec.kernel.problem import Kernel, sums_of
 from ntkspec.memory import SHARE
-from ntkspec.spectral import bounds, choose
+from ntkspec.spectral import choose
 from ntkspec.spectral import verify as verification
 from ntkspec.spectral.accuracy import magnitude_of, svd_errors
 from ntkspec.spectral.rank import rank_of
@@ -107,20 +106,6 @@ def test_what_bounds_and_checks_say_does_not_depend_on_the_backend(outputs, back
     # Theorem 1, Weyl's two, eight of entries, Schur, Cauchy's two, two certified, and two of the grid.
     assert len(evidence.bounds) == 18
     assert {check.name for check in evidence.checks} >= {"trace", "semidefinite", "additivity", "symmetry"}
-
-
-def test_bounds_from_entries_on_a_device(monkeypatch):
-    """They take the kernel where it lies; what they say is the same but for rounding."""
-    formed = form(cases.mixed(12))
-    moved = replace(formed, engine=stand_in_gpu(monkeypatch))
-    for theorem in (
-        bounds.gershgorin_lower,
-        bounds.gershgorin_scaled_upper,
-        bounds.wolkowicz_styan_lower,
-        bounds.trace_upper,
-        bounds.frobenius_lower,
-    ):
-        assert np.allclose(theorem(moved).values, theorem(formed).values, rtol=1e-12)
 
 
 def test_folds_on_a_device_are_few_and_as_tall_as_there_is_room(monkeypatch):

@@ -10,7 +10,6 @@ Run: `make certify`; it prints a summary as JSON, writes it where asked to, and 
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -23,10 +22,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import cases
+import oracles
 
 from hostile import search
 from ntkspec.errors import UsageError
-from ntkspec.jacobian import DenseFactor, Jacobian, Outputs, PairsFactor, SparseFactor
+from ntkspec.jacobian import DenseFactor, Jacobian, Outputs, SparseFactor
 from ntkspec.spectral import bounds
 
 DIGITS = 60
@@ -131,49 +131,6 @@ def permuted(jacobian: Jacobian, order: np.ndarray) -> Jacobian:
     return jacobian.rows(order)
 
 
-def exact_kernel(jacobian: Jacobian, outputs: Outputs = "trace") -> list[list[Fraction]]:
-    """K of the stored numbers, in rationals, from the definitions of a block and of the modes."""
-    n, c = jacobian.samples, jacobian.outputs
-    rows: list[list[list[Fraction]]] = [[[] for _ in range(c)] for _ in range(n)]
-    for block in jacobian:
-        left = _exact_rows(block.left, n, 0)
-        for o in range(c):
-            right = _exact_rows(block.right, n, o)
-            for i in range(n):
-                rows[i][o] += [a * b for a in left[i] for b in right[i]]
-    if outputs == "trace":
-        flat = [[number for one in row for number in one] for row in rows]
-    elif outputs == "full":
-        flat = [one for row in rows for one in row]
-    else:
-        flat = [row[outputs] for row in rows]
-    return [[sum((a * b for a, b in zip(x, y, strict=True)), Fraction(0)) for y in flat] for x in flat]
-
-
-def _exact_rows(factor, n: int, output: int) -> list[list[Fraction]]:
-    if not factor.arrays:
-        return [[Fraction(1)] for _ in range(n)]
-    if isinstance(factor, DenseFactor):
-        return [[Fraction(float(v)) for v in row] for row in factor.values[:, output]]
-    if isinstance(factor, PairsFactor):
-        return [_exact_sum(factor.left[i, 0], factor.right[i, output]) for i in range(n)]
-    rows = [[Fraction(0)] * factor.columns for _ in range(n)]
-    for i in range(n):
-        for index, value in zip(factor.indices[i], factor.values[i, output], strict=True):
-            if index >= 0:
-                rows[i][index] += Fraction(float(value))
-    return rows
-
-
-def _exact_sum(left, right) -> list[Fraction]:
-    """sum_t left[t] (x) right[t]."""
-    found = [Fraction(0)] * (left.shape[1] * right.shape[1])
-    for x, y in zip(left, right, strict=True):
-        for place, (a, b) in enumerate(itertools.product(x, y)):
-            found[place] += Fraction(float(a)) * Fraction(float(b))
-    return found
-
-
 def definite(kernel: list[list[Fraction]], shift: float) -> int:
     """1 if K - shift I is positive definite, 0 if only semidefinite, -1 if neither; exact elimination."""
     matrix = [
@@ -216,7 +173,7 @@ def try_one(seed: int) -> Result:
     except UsageError:  # out of the range that the package admits
         return f"{kind.__name__}, refused", [], None
     lower, upper = (float(bound.values[0]) for bound in found)
-    kernel = exact_kernel(jacobian, outputs)
+    kernel = oracles.exact_kernel(jacobian, outputs)
     truth, off = smallest(kernel)
     wrong = []
     if definite(kernel, lower) < 0:

@@ -177,47 +177,6 @@ KINDS: tuple[Callable[[Generator], Case], ...] = (
 )
 
 
-def exact_kernel(jacobian: Jacobian, outputs: Outputs) -> list[list[Fraction]]:
-    """K in rationals: sums over blocks of products of the factors' inner products."""
-    c = jacobian.outputs
-    of_full = (
-        [range(c)] if outputs == "trace" else [[o] for o in range(c)] if outputs == "full" else [[outputs]]
-    )
-    places = [(i, group) for i in range(jacobian.samples) for group in of_full]
-    total = [[Fraction(0)] * len(places) for _ in places]
-    for block in jacobian:
-        left = [_exact(block.left, i, 0) for i in range(jacobian.samples)]
-        right = [[_exact(block.right, i, o) for o in range(c)] for i in range(jacobian.samples)]
-        for x, (i, group) in enumerate(places):
-            for y, (j, other) in enumerate(places[: x + 1]):
-                inner = sum(_dot(right[i][o], right[j][q]) for o, q in zip(group, other, strict=True))
-                total[x][y] += _dot(left[i], left[j]) * inner
-    return [[total[max(x, y)][min(x, y)] for y in range(len(places))] for x in range(len(places))]
-
-
-Row = tuple[dict[int, int], int]  # column -> integer, all of them over 2 ** exponent
-
-
-def _exact(factor: Factor, sample: int, output: int) -> Row:
-    loaded = factor.load()
-    values = loaded.values[sample, output].astype(np.float64)
-    columns = loaded.indices[sample] if isinstance(loaded, SparseFactor) else np.arange(len(values))
-    fractions = [
-        (int(at), *float(v).as_integer_ratio()) for at, v in zip(columns, values, strict=True) if at >= 0
-    ]
-    exponent = max((below.bit_length() - 1 for _, _, below in fractions), default=0)
-    row: dict[int, int] = {}
-    for at, above, below in fractions:
-        row[at] = row.get(at, 0) + (above << (exponent - below.bit_length() + 1))
-    return row, exponent
-
-
-def _dot(a: Row, b: Row) -> Fraction:
-    (x, ex), (y, ey) = a, b
-    total = sum(value * y[at] for at, value in x.items() if value and at in y)
-    return Fraction(total, 1 << (ex + ey))
-
-
 def exact_eigenvalues(kernel: list[list[Fraction]]) -> list[mpmath.mpf]:
     """Descending; digits are kept below the smallest diagonal entry."""
     entries = [row[i] for i, row in enumerate(kernel) if row[i]]
@@ -261,7 +220,7 @@ def try_one(seed: int) -> Result:
         ):  # out of the range that the package admits, no low rank, or a J^T J that takes long
             refused += 1
             continue
-        truth = truth or exact_eigenvalues(exact_kernel(jacobian, outputs))
+        truth = truth or exact_eigenvalues(oracles.exact_kernel(jacobian, outputs))
         spectra += 1
         eigenvalues += len(found.eigenvalues)
         resolved += found.resolved
