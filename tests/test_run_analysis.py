@@ -17,7 +17,7 @@ import runs
 
 import ntkspec
 from ntkspec.analyze import analyze_runs, main
-from ntkspec.errors import UsageError
+from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.report.compare import assemble, find_baseline, sample_warnings
 from ntkspec.report.from_json import read_report
@@ -25,6 +25,7 @@ from ntkspec.report.to_json import to_json
 from ntkspec.report.write import write_json_file
 from ntkspec.run_analysis import RunSettings, analyze_run
 from ntkspec.run_samples import digest, draw
+from ntkspec.spectral import distance
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden"
 FILES = [GOLDEN / "baseline-patch.h5", GOLDEN / "mpe.h5"]
@@ -244,3 +245,13 @@ def test_a_role_may_have_no_gradient_at_the_output_that_is_analysed(tmp_path):
         "no_grid": False,
         "grid": True,
     }
+
+
+def test_a_distance_that_does_not_fit_is_said_without_options(tmp_path, monkeypatch):
+    def full(*_):
+        raise MemoryBudgetError("kernel", expected="at most 1 MiB", got="2 MiB", remedy="raise ⟦--memory⟧")
+
+    monkeypatch.setattr(distance, "distances", full)
+    path = runs.write_run(tmp_path / "run.h5", steps=(0, 1))
+    (found,) = analyze_runs([path], backend="cpu")
+    assert found.snapshots[1].distances["total"].reason == "kernel: expected at most 1 MiB, got 2 MiB"
