@@ -91,7 +91,8 @@ window.views.training = function (data, look) {
     // Marks at the edges alone stand at no number.
     if (!end.any) return { type: "linear", range: [0, 1], showticklabels: false, ticks: "" };
     if (!isLog(panel, end)) return panels[panel].from_zero ? { rangemode: "tozero" } : { type: "linear" };
-    if (end.most > 1e3 * end.least) return { type: "log", exponentformat: "power", nticks: 7 };
+    const decades = Math.log10(end.most / end.least);
+    if (decades > 3) return { type: "log", exponentformat: "power", dtick: Math.ceil(decades / 6) };
     const places = [];
     for (let power = Math.floor(Math.log10(end.least)) - 2; power <= Math.log10(end.most) + 1; power += 1) {
       places.push(...[1, 2, 5].map((first) => Number(`${first}e${power}`)));

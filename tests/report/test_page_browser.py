@@ -195,6 +195,14 @@ def test_an_infinite_metric_stands_above_its_numbers(page: Any) -> None:
     assert mark["customdata"][2][0].endswith("PSNR (dB): inf dB")
 
 
+def test_a_wide_axis_has_labels_at_a_few_powers_of_ten(page: Any) -> None:
+    view = "views.training(data, { colour: () => 'red', axis: () => ({}) })"
+    for least, decades in ((1e-5, 1), (1e-13, 3)):
+        data = plot_data(with_metrics([{"loss": 1.0}, {"loss": least}]))
+        axis = page.evaluate(f"data => {view}.layout(true, {{ runs: data.runs, kernel: 0 }}).yaxis5", data)
+        assert (axis["type"], axis["dtick"]) == ("log", decades)
+
+
 def test_marks_at_an_edge_alone_stand_at_no_number(page: Any) -> None:
     """Of a panel of infinite metrics, and of a smallest eigenvalue that is zero throughout."""
     data = plot_data(with_metrics([{"psnr_db_infinite": 1.0}] * 2))
