@@ -249,9 +249,7 @@ def after(written: str) -> Iterator[None]:
     try:
         yield
     except OutputError as error:
-        where, expected, got, remedy = error.args
-        remedy = "; ".join(filter(None, [remedy, written]))
-        raise OutputError(where, expected=expected, got=got, remedy=remedy) from error
+        raise error.but(also=written) from error
 
 
 def warn(text: str) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 # Whoever raises an error marks the options in its texts by brackets, as ⟦--memory⟧ and ⟦--method=gram⟧. Where
 # scripts call one by another name, this follows: ⟦-o|folder⟧, ⟦-o|folder=report⟧. Nothing else is changed.
@@ -49,6 +50,27 @@ class NtkspecError(Exception):
 
     def __str__(self) -> str:
         return _message(self.where, self.expected, self.got, self.remedy)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def but(self, *, inside: str = "", remedy: str | None = None, also: str = "") -> Self:
+        """Return an error of the same type that names another place or another remedy; options stay marked.
+
+        Args:
+            inside: what the place lies in, such as a file; "": it stays as it is.
+            remedy: in place of this error's; None: it stays.
+            also: what to add to the remedy.
+
+        Example:
+            >>> error = UsageError("k", expected="1", got="0", remedy="use ⟦--method=gram⟧")
+            >>> print(error.but(inside="a.h5", also="b.h5 is written"))
+            a.h5: k: expected 1, got 0; use method='gram'; b.h5 is written
+        """
+        where, expected, got, usual = self.args
+        where = f"{inside}: {where}" if inside else where
+        remedy = "; ".join(filter(None, (usual if remedy is None else remedy, also)))
+        return type(self)(where, expected=expected, got=got, remedy=remedy)
 
     @property
     def fault(self) -> str:

@@ -186,8 +186,7 @@ def _about(source: Source) -> Iterator[None]:
     try:
         yield
     except ExportError as error:
-        where, expected, got, remedy = error.args
-        raise ExportError(f"{source.path}: {where}", expected=expected, got=got, remedy=remedy) from error
+        raise error.but(inside=str(source.path)) from error
 
 
 def _of_training(path: Path) -> tuple[nn.Module, Mapping[str, Any]]:

@@ -289,7 +289,7 @@ class RunWork:
         try:
             aligned = align(total, targets[numbers], snap.outputs[numbers], jacobian, self.settings.outputs)
         except UsageError as error:  # targets that are the same everywhere; the spectra are still reported
-            return {}, str(error)
+            return {}, error.fault
         return {"total": aligned}, ""
 
 

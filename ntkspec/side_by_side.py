@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from ntkspec import sandbox
@@ -135,7 +136,7 @@ def _earlier_runs(report: Report, outputs: Outputs, backend: str) -> tuple[RunRe
             )
     same = (report.producer, report.backend) == (PRODUCER, backend)
     origin = "" if same else f"{report.producer} on the {report.backend}"
-    stale = {*sample_warnings(report.runs)}  # said again, of the runs that are there then
+    stale = {*chain(*sample_warnings(report.runs))}  # said again, of the runs that are there then
     return tuple(
         replace(
             run,

@@ -110,6 +110,7 @@ def test_bounds_that_do_not_fit_are_left_out_and_said(here, undrawn, capsys, mon
         "left out bounds from the kernel's entries: kernel of 300 samples, with what is needed beside it"
         in out
     )
+    assert "raise memory" not in out  # an option of the command, and an argument of scripts
     assert "Theorem 1 holds" in out
 
 

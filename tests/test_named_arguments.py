@@ -23,7 +23,7 @@ import ntkspec
 from ntkspec.__main__ import MODULES
 from ntkspec.analyze import main
 from ntkspec.cluster.workers import Cluster
-from ntkspec.errors import NtkspecError, UsageError
+from ntkspec.errors import NtkspecError, OutputError, UsageError
 from ntkspec.nets.config import TrainConfig
 from ntkspec.report.compare import find_baseline
 from ntkspec.report.places import Places
@@ -229,13 +229,20 @@ def test_labels_and_paths_stay(tmp_path):
     assert missing.value.where == str(tmp_path / "no --k=3 file")
 
 
-@needs.torch
-def test_an_error_with_another_remedy_keeps_its_marks():
-    from ntkspec.export import evaluation
+def test_an_error_with_another_remedy_or_place_keeps_its_type_and_its_marks():
+    error = OutputError("⟦--model⟧ x", expected="⟦-k⟧", got="y", remedy="z")
+    other = error.but(remedy="⟦--k=3⟧")
+    assert type(other) is OutputError
+    assert other.at_command_line() == "--model x: expected -k, got y; --k 3"
+    assert str(other) == "model x: expected k, got y; k=3"
+    assert str(other.but(inside="a.pt")) == "a.pt: model x: expected k, got y; k=3"
+    assert other.but(also="it is in ⟦-o⟧").at_command_line().endswith("--k 3; it is in -o")
+    assert str(error.but(remedy="")) == "model x: expected k, got y"
 
-    error = evaluation.ForwardError("⟦--model⟧ x", expected="⟦-k⟧", got="y", remedy="z").instead("⟦--k=3⟧")
-    assert error.at_command_line() == "--model x: expected -k, got y; --k 3"
-    assert str(error) == "model x: expected k, got y; k=3"
+
+def test_an_error_in_a_list_is_shown_as_its_message():
+    error = UsageError("⟦-k⟧", expected="1", got="0", remedy="use ⟦--method=gram⟧")
+    assert repr([error]) == """[UsageError("k: expected 1, got 0; use method='gram'")]"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="files are tried out on Linux alone")

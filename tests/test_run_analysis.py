@@ -6,6 +6,7 @@ import inspect
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import runs
 
 import ntkspec
 from ntkspec.analyze import analyze_runs, main
-from ntkspec.errors import UsageError
+from ntkspec.errors import MemoryBudgetError, UsageError
 from ntkspec.jacobian import Jacobian
 from ntkspec.report.compare import assemble, find_baseline, sample_warnings
 from ntkspec.report.from_json import read_report
@@ -25,6 +26,7 @@ from ntkspec.report.to_json import to_json
 from ntkspec.report.write import write_json_file
 from ntkspec.run_analysis import RunSettings, analyze_run
 from ntkspec.run_samples import digest, draw
+from ntkspec.spectral import distance
 
 GOLDEN = Path(__file__).parent.parent / "data" / "golden"
 FILES = [GOLDEN / "baseline-patch.h5", GOLDEN / "mpe.h5"]
@@ -95,7 +97,7 @@ def test_reports_of_runs_are_put_together_after_they_were_read(tmp_path):
     assert len(together.warnings) == 2
     assert tree(assemble(together.runs, 0, "cpu")) == tree(whole)  # nothing is said twice
     unknown = [replace(run, inputs=None) for run in read]
-    assert sample_warnings(unknown) == [line for line in together.warnings if "outputs" in line]
+    assert [*chain(*sample_warnings(unknown))] == [line for line in together.warnings if "output" in line]
 
 
 def test_equal_samples_have_one_digest_and_others_another():
@@ -244,3 +246,13 @@ def test_a_role_may_have_no_gradient_at_the_output_that_is_analysed(tmp_path):
         "no_grid": False,
         "grid": True,
     }
+
+
+def test_a_distance_that_does_not_fit_is_said_without_options(tmp_path, monkeypatch):
+    def full(*_):
+        raise MemoryBudgetError("kernel", expected="at most 1 MiB", got="2 MiB", remedy="raise ⟦--memory⟧")
+
+    monkeypatch.setattr(distance, "distances", full)
+    path = runs.write_run(tmp_path / "run.h5", steps=(0, 1))
+    (found,) = analyze_runs([path], backend="cpu")
+    assert found.snapshots[1].distances["total"].reason == "kernel: expected at most 1 MiB, got 2 MiB"

@@ -18,20 +18,11 @@ GIVE_NUMBERS = (
 )
 
 
-class _Failure(ExportError):
-    """The error of a pass through the model that raised."""
-
-    def instead(self, remedy: str) -> ExportError:
-        """Return the same error with another remedy."""
-        where, expected, got, _ = self.args
-        return ExportError(where, expected=expected, got=got, remedy=remedy)
-
-
-class ForwardError(_Failure):
+class ForwardError(ExportError):
     """The error of a forward pass that raised."""
 
 
-class BackwardError(_Failure):
+class BackwardError(ExportError):
     """The error of a backward pass that raised."""
 
 

@@ -55,12 +55,12 @@ def _first_outputs(prepared: Prepared, x: Tensor) -> Tensor:
     except ForwardError as error:
         place = _unusual(prepared.model)
         if place:
-            raise error.instead(place) from error
+            raise error.but(remedy=place) from error
         other = _try_other_precision(prepared, x)
         if not other:
             raise
-        raise error.instead(
-            "replace hard-coded casts such as x.float() by x.to(self.weight.dtype), "
+        raise error.but(
+            remedy="replace hard-coded casts such as x.float() by x.to(self.weight.dtype), "
             f"or export with precision={other!r}"
         ) from error
 
@@ -120,9 +120,9 @@ def _first_gradients(
             evaluate(prepared.model, x).sum().backward()  # type: ignore[no-untyped-call]  # untyped in torch
         except Exception:  # backward() fails, too: the first reason stands
             raise error from None
-        raise error.instead(
-            "let torch.autograd.grad differentiate it, as backward() does: no autograd function that calls "
-            "backward() by itself; checkpoint(..., use_reentrant=False)"
+        raise error.but(
+            remedy="let torch.autograd.grad differentiate it, as backward() does: no autograd function that "
+            "calls backward() by itself; checkpoint(..., use_reentrant=False)"
         ) from error
 
 

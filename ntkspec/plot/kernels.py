@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from ntkspec.errors import UsageError
 from ntkspec.plot.onto import add_legend, axes_of, entry, free_colours, joined, said, sized
@@ -13,7 +16,7 @@ from ntkspec.plot.what import What, as_report, at_end, no_kernel
 from ntkspec.report.curves import draw_run, finish, in_data
 from ntkspec.report.figures.ablation import draw_ablation, networks
 from ntkspec.report.figures.spectra import draw_steps, with_kernel
-from ntkspec.report.legends import FLOOR, handle, mark_handles
+from ntkspec.report.legends import handle, mark_handles
 from ntkspec.report.moments import by_step, few, moments
 from ntkspec.report.style import NO_GRID_COLOUR, StyledRun, styled_runs
 
@@ -77,14 +80,14 @@ def spectra(
             else:
                 draw_run(axes, run, kernel, hatch=not several, signed=several, floor=floors)
     finish(axes)
-    drawn = [snap.spectra[kernel] for run in runs for snap in run.run.snapshots if kernel in snap.spectra]
+    drawn = [[s.spectra[kernel] for s in run.run.snapshots if kernel in s.spectra] for run in runs]
+    last = [of_run[-1] for of_run in drawn] if floors else []
+    marks = mark_handles([*chain(*drawn)], floors=last, hatches=[] if several else last)
     if several:
         entries = [entry(run, kernel, several=True) for run in runs]
     else:
         entries = _of_snapshots(runs[0], kernel, stepwise=stepwise, shaded=shaded)
-    add_legend(
-        axes, [*entries, *mark_handles(drawn, hatch=not several, floor=FLOOR if floors else "")], shown=legend
-    )
+    add_legend(axes, [*entries, *marks], shown=legend)
     return axes
 
 
@@ -147,9 +150,18 @@ def ablation(what: What, *, ax: Axes | None = None, legend: bool = True, floors:
         *(entry(run, several=several) for run in grids),
         handle("without the grid's gradients", NO_GRID_COLOUR),
     ]
-    ends = [run.end.spectra for run in runs if run.end is not None]
-    drawn = [spectra[kernel] for spectra in ends for kernel in ("total", "no_grid") if kernel in spectra]
-    add_legend(
-        axes, [*entries, *mark_handles(drawn, hatch=True, floor=FLOOR if floors else "")], shown=legend
-    )
+    add_legend(axes, [*entries, *_marks_of_ablation(runs[: len(beside)], grids, floors=floors)], shown=legend)
     return axes
+
+
+def _marks_of_ablation(
+    beside: Sequence[StyledRun], grids: Sequence[StyledRun], *, floors: bool
+) -> list[Line2D | Patch]:
+    """Return legend entries for floors and end marks; of a grid's total kernel nothing is hatched."""
+    total, hatched = (
+        [run.end.spectra[kernel] for run in runs if run.end is not None and kernel in run.end.spectra]
+        for runs, kernel in ((grids, "total"), (grids, "no_grid"))
+    )
+    hatched += [run.end.spectra["total"] for run in beside if run.end is not None]
+    drawn = [*total, *hatched]
+    return mark_handles(drawn, floors=drawn if floors else (), hatches=hatched if floors else ())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -93,27 +94,22 @@ def compare_runs(runs: Sequence[RunReport], baseline: int | None) -> tuple[Compa
     return tuple(comparisons)
 
 
-def sample_warnings(runs: Sequence[RunReport]) -> list[str]:
-    """Return warnings about runs whose samples differ from the first run's; spectra are then not comparable.
+def sample_warnings(runs: Sequence[RunReport]) -> list[tuple[str, ...]]:
+    """Return for each run the warnings that its samples differ from the first run's; spectra do not compare.
 
     There is no warning about runs from reports of older versions, which do not state the samples.
     """
-    warnings: list[str] = []
-    for run in runs[1:]:
-        first = runs[0]
-        if run.inputs and first.inputs and run.inputs != first.inputs:
-            warnings.append(
-                f"{run.path}: its samples are not those of {first.path}; lambda_min depends on them"
-            )
-        if run.outputs != first.outputs:
-            warnings.append(
-                f"{run.path}: {run.outputs} outputs, {first.path} has {first.outputs}; not compared"
-            )
-        if _precisions(run) != _precisions(first):
-            warnings.append(
-                f"{run.path}: kernels in {_precisions(run)}, those of {first.path} in {_precisions(first)}"
-            )
-    return warnings
+    return [tuple(_unlike(run, runs[0])) for run in runs]
+
+
+def _unlike(run: RunReport, first: RunReport) -> Iterator[str]:
+    if run.inputs and first.inputs and run.inputs != first.inputs:
+        yield f"{run.path}: its samples are not those of {first.path}; lambda_min depends on them"
+    if run.outputs != first.outputs:
+        count = f"{run.outputs} output{'s' * (run.outputs != 1)}"
+        yield f"{run.path}: {count}, {first.path} has {first.outputs}; not compared"
+    if _precisions(run) != _precisions(first):
+        yield f"{run.path}: kernels in {_precisions(run)}, those of {first.path} in {_precisions(first)}"
 
 
 def _precisions(run: RunReport) -> str:
@@ -128,14 +124,18 @@ def assemble(runs: Sequence[RunReport], baseline: int | None, backend: Literal["
         baseline: position of the run that the others are compared with, see `find_baseline`; None: with none.
         backend: name of the backend that computed the runs.
     """
-    first = runs[0]
     baseline = baseline if len(runs) > 1 else None
-    first = replace(first, warnings=tuple(dict.fromkeys((*first.warnings, *sample_warnings(runs)))))
+    own = sample_warnings(runs)
+    said = {*chain(*own)}  # by an earlier report of these runs, perhaps
+    runs = tuple(
+        replace(run, warnings=(*(line for line in run.warnings if line not in said), *lines))
+        for run, lines in zip(runs, own, strict=True)
+    )
     return Report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         producer=PRODUCER,
         backend=backend,
-        runs=(first, *runs[1:]),
+        runs=runs,
         comparisons=compare_runs(runs, baseline),
         baseline=None if baseline is None else runs[baseline].label,
     )

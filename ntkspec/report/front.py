@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from ntkspec.qualities import QUALITIES
 from ntkspec.report import words
-from ntkspec.report.headline import ranking
 from ntkspec.report.records import Report
 from ntkspec.report.style import StyledRun, when_last
-from ntkspec.report.summary import ComparisonTable, comparison_table, singular_baseline
+from ntkspec.report.summary import ComparisonTable, comparison_table, singular_baseline, warned
 
 _NO_NUMBER = (words.UNRESOLVED, words.NOT_COMPUTED, words.REFERENCE)  # how cells without a number begin
 
@@ -55,7 +54,7 @@ def front(report: Report) -> Front:
     ]
     runs = tuple(row.run for row in table.rows)
     shown = tuple(column for column in columns if not set(column.cells) <= {"-"})
-    return Front(runs, shown, tuple(filter(None, (singular_baseline(report), ranking(report)))))
+    return Front(runs, shown, (*filter(None, [singular_baseline(report)]), *warned(report)))
 
 
 def _qualities(table: ComparisonTable) -> Iterator[Column]:

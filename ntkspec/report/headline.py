@@ -6,18 +6,16 @@ best: supporting sentences state numbers of its spectrum, and say so if these do
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Iterator, Sequence
 
 from ntkspec.display import listed
-from ntkspec.qualities import IOU, PSNR_HELD_OUT, values_of
+from ntkspec.qualities import PSNR_HELD_OUT, values_of
 from ntkspec.report import words
 from ntkspec.report.compare import comparable
 from ntkspec.report.records import Report
 from ntkspec.report.scores import Scores, scores_of
 from ntkspec.report.style import StyledRun, last_name, styled_runs, when_last
-from ntkspec.report.title import data_name
+from ntkspec.report.targets import noun, one_target
 from ntkspec.spectral.eigenvalues import Spectrum
 
 _MOST_NAMES = 3  # of runs in a sentence
@@ -38,8 +36,8 @@ def headline(report: Report) -> tuple[str, ...]:
         lead, supports = _without_quality(report, runs)
     else:
         lead, supports = _won(report, runs, scores), ()
-        if len(scores.best) == 1 and _one_target(runs):
-            supports = (_modes(report, runs, scores), without_grid(scores.best[0]))
+        if len(scores.best) == 1 and one_target(scores.runs):
+            supports = (_modes(report, scores), without_grid(scores.best[0]))
     return (f"{lead}.", *filter(None, supports))
 
 
@@ -84,8 +82,8 @@ def without_grid(run: StyledRun) -> str:
 def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
     """Return a sentence that says which run is closest to the target, and by how much."""
     (value, run), best, count = scores.values[0], scores.best, len(scores.values)
-    reached, what, when = f"{scores.title} {scores.said(value)}", _target(runs, scores), _at(report)
-    if value.is_infinite() and _one_target(runs):
+    reached, what, when = f"{scores.title} {scores.said(value)}", _target(scores), _at(report)
+    if value.is_infinite() and one_target(scores.runs):
         match = f"{_names(best)} {'matches' if len(best) == 1 else 'match'} {what} exactly{when}: {reached}"
         return "; ".join((match, *_reached(report, scores)))
     if len(runs) == 1:
@@ -93,9 +91,10 @@ def _won(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
     if count == 1:
         return f"{run.name} alone says how close it comes to {what}{when}: {reached}"
     few = "" if count == len(runs) else f"Of the {count} runs with a {scores.title}, "
-    if not _one_target(runs):
+    if not one_target(scores.runs):
         top = f"the highest {scores.title} is that of {_names(best)}, {scores.said(value)}{when}"
-        return f"The runs learnt different pictures; {top}"
+        who = f"{count} runs with a {scores.title}" if few else "runs"
+        return f"The {who} learnt different {noun(scores.runs, scores.metric)}s; {top}"
     if len(best) == count:
         every = f"{few}all " if few else "Both runs " if count == 2 else f"All {count} runs "
         return f"{every}come equally close to {what}{when}: {reached}"
@@ -130,14 +129,14 @@ def _others(report: Report, scores: Scores) -> tuple[StyledRun, ...]:
     return tuple(run for run in others if run is others[0] or run.run.label == report.baseline)
 
 
-def _modes(report: Report, runs: Sequence[StyledRun], scores: Scores) -> str:
+def _modes(report: Report, scores: Scores) -> str:
     """Return a sentence: how many modes contain most of the target, for the best run and for one other."""
     best, *others = scores.best[0], *_others(report, scores)
     mine, theirs = (words.aligned(run.end) for run in (best, others[-1] if others else best))
     if mine is None:
         return ""
     when = "After training" if last_name(report) == "end" else _capital(when_last(report))
-    lead = f"{when}, {words.alignment(mine, f'the {_noun(runs, scores)}')}"
+    lead = f"{when}, {words.alignment(mine, f'the {noun(scores.runs, scores.metric)}')}"
     count = mine.modes()
     if count is None or not others or theirs is None or not comparable(best.run, others[-1].run):
         return f"{lead}."
@@ -241,33 +240,10 @@ def _kernel(run: StyledRun, kernel: str) -> Spectrum | None:
     return run.end.spectra.get(kernel) if run.end else None
 
 
-def _noun(runs: Sequence[StyledRun], scores: Scores) -> str:
-    """Return a noun for the target of the training: "shape", "picture" or "target"."""
-    if scores.metric == IOU.name:
-        return "shape"
-    pictures = all(run.run.truth is not None or _task(run).get("kind") == "image" for run in runs)
-    return "picture" if pictures else "target"
-
-
-def _target(runs: Sequence[StyledRun], scores: Scores) -> str:
+def _target(scores: Scores) -> str:
     """Return a phrase for what the metric compares the output with: the target, or its held-out part."""
-    noun = _noun(runs, scores)
-    return f"the held-out part of the {noun}" if scores.metric == PSNR_HELD_OUT.name else f"the {noun}"
-
-
-def _one_target(runs: Sequence[StyledRun]) -> bool:
-    """Return whether all runs learnt the same target, judged by the pictures in the files, else by names."""
-    truths = [run.run.truth for run in runs if run.run.truth is not None]
-    same = all(np.array_equal(truth, truths[0]) for truth in truths)
-    if len(truths) == len(runs):
-        return same
-    return same and len({name for run in runs if (name := data_name(run.run))}) < 2
-
-
-def _task(run: StyledRun) -> Mapping[str, object]:
-    """Return the trainer's config of the target; an empty mapping if the file has none."""
-    task = run.run.config.get("task")
-    return task if isinstance(task, Mapping) else {}
+    what = f"the {noun(scores.runs, scores.metric)}"
+    return f"the held-out part of {what}" if scores.metric == PSNR_HELD_OUT.name else what
 
 
 def _names(runs: Sequence[StyledRun]) -> str:

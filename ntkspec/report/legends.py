@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -27,6 +27,8 @@ from ntkspec.spectral.eigenvalues import Spectrum
 
 FLOOR = "numerical floor"  # the entry of the floors
 
+Curve: TypeAlias = tuple[StyledRun, str]  # a run, and the name of one of its kernels
+
 
 def run_handles(runs: Sequence[StyledRun], *, signed: bool = False) -> list[Line2D]:
     """Return a legend entry for the colour of each run, with its marker where curves have one."""
@@ -42,35 +44,69 @@ def handle(label: str, colour: str, sign: str = "", stage: Stage = "end") -> Lin
 
 
 def stage_handles(
-    report: Report, *, hatch: bool = False, shown: Sequence[Stage] = STAGES
+    report: Report,
+    curves: Sequence[Curve],
+    *,
+    hatches: Sequence[Curve] = (),
+    shown: Sequence[Stage] = STAGES,
 ) -> list[Line2D | Patch]:
-    """Return legend entries for the line styles, floors and end marks that occur in the report's spectra."""
+    """Return legend entries for the line styles, floors and end marks of these curves.
+
+    Args:
+        report: names the end of training.
+        curves: runs, with the names of the kernels that are drawn of them.
+        hatches: those of them with hatches where the last of their eigenvalues are unresolved.
+        shown: the stages that are drawn; floors are those of the last one.
+    """
     names = {"init": "start of training", "mid": "mid-training", "end": "end of training"}
-    found = [(s, snapshot) for run in report.runs for s, snapshot in stages(run).items() if s in shown]
     last = last_name(report)
     if last != "end":
         names["end"] = text(last, 24)
+    drawn = {curve: _spectra(curve, shown) for curve in (*curves, *hatches)}
+    found = {stage for spectra in drawn.values() for stage in spectra}
     handles: list[Line2D | Patch] = [
         mark(names[stage], linestyle=STAGE_DASHES[stage], linewidth=STAGE_WIDTHS[stage])
         for stage in STAGES
-        if any(stage == other for other, _ in found)
+        if stage in found
     ]
-    spectra = [spectrum for _, snapshot in found for spectrum in snapshot.spectra.values()]
-    return [*handles, *mark_handles(spectra, hatch=hatch)]
+    ends = {curve: [*spectra.values()][-1:] for curve, spectra in drawn.items()}
+    return [
+        *handles,
+        *mark_handles(
+            [spectrum for spectra in drawn.values() for spectrum in spectra.values()],
+            floors=[spectrum for end in ends.values() for spectrum in end],
+            hatches=[spectrum for curve in hatches for spectrum in ends[curve]],
+        ),
+    ]
+
+
+def _spectra(curve: Curve, shown: Sequence[Stage]) -> dict[Stage, Spectrum]:
+    run, kernel = curve
+    return {
+        stage: snapshot.spectra[kernel]
+        for stage, snapshot in stages(run.run).items()
+        if stage in shown and kernel in snapshot.spectra
+    }
 
 
 def mark_handles(
-    spectra: Sequence[Spectrum], *, hatch: bool = False, floor: str = FLOOR
+    spectra: Sequence[Spectrum],
+    *,
+    floors: Sequence[Spectrum] = (),
+    hatches: Sequence[Spectrum] = (),
+    name: str = FLOOR,
 ) -> list[Line2D | Patch]:
     """Return legend entries for the floors and end marks that occur in these spectra.
 
     Args:
-        hatch: whether the region of unresolved eigenvalues is hatched.
-        floor: text of the floor's entry; "": none is drawn.
+        spectra: all whose curves are drawn.
+        floors: those whose floors are drawn.
+        hatches: those with hatches where eigenvalues are unresolved.
+        name: of the floors.
     """
-    floors = floor and any(spectrum.floor > 0 for spectrum in spectra)
-    handles: list[Line2D | Patch] = [mark(floor, linewidth=0.8, alpha=FAINT)] if floors else []
-    if floor and hatch and any(map(hatched, spectra)):
+    has_floor = any(spectrum.floor > 0 for spectrum in floors)
+    handles: list[Line2D | Patch] = [mark(name, linewidth=0.8, alpha=FAINT)] if has_floor else []
+    if any(map(hatched, hatches)):
         handles.append(_swatch("unresolved", facecolor="none", edgecolor=GREY, hatch="//////"))
     if any(0 < spectrum.resolved < len(spectrum.eigenvalues) for spectrum in spectra):
         handles.append(mark("last resolved value", linestyle="none", **CROSS))

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ntkspec.qualities import PSNR, PSNR_HELD_OUT, QUALITIES, quality_of, show, values_of
+from ntkspec.report.records import RunReport
 from ntkspec.report.style import StyledRun
+from ntkspec.report.targets import held_out_differ
+
+_PSNRS = {PSNR.name, PSNR_HELD_OUT.name}
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,11 @@ class Scores:
     def title(self) -> str:
         """Return the name of the metric as text."""
         return (PSNR if self.metric == PSNR_HELD_OUT.name else quality_of(self.metric)).title
+
+    @property
+    def runs(self) -> tuple[RunReport, ...]:
+        """Return the runs that have the metric."""
+        return tuple(run.run for _, run in self.values)
 
     @property
     def best(self) -> tuple[StyledRun, ...]:
@@ -39,11 +48,13 @@ class Scores:
 def scores_of(runs: Sequence[StyledRun]) -> Scores | None:
     """Return each run's PSNR at the end or, if no run has one, the IoU; return None if no run has either.
 
-    If all runs have held-out pixels, it is the PSNR on these.
+    If all runs with a PSNR held out pixels, the same ones as far as is known, it is the PSNR on these.
     """
     ends = [(run.end.metrics, run) for run in runs if run.end]
-    apart = all(PSNR_HELD_OUT.name in values_of(metrics) for metrics, _ in ends)
-    held_out = [PSNR_HELD_OUT.name] if apart else []
+    judged = [values for metrics, _ in ends if not _PSNRS.isdisjoint(values := values_of(metrics))]
+    apart = all(PSNR_HELD_OUT.name in values for values in judged)
+    comparable = apart and not held_out_differ([run.run for run in runs])
+    held_out = [PSNR_HELD_OUT.name] if comparable else []
     for name in (*held_out, *(quality.name for quality in QUALITIES.values() if quality.ranks)):
         shown = [(show(metrics, name), run) for metrics, run in ends]
         known = [(Decimal(text.split()[0]), run) for text, run in shown if text != "-"]

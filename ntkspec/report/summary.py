@@ -11,6 +11,7 @@ from ntkspec.report.headline import ranking
 from ntkspec.report.names import run_names, short
 from ntkspec.report.records import NO_TARGETS, NOT_ASKED, Comparison, Report, SnapshotReport
 from ntkspec.report.style import StyledRun, styled_runs
+from ntkspec.report.targets import held_out_differ
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,14 @@ def _failures(snapshot: SnapshotReport) -> Iterator[str]:
 
 def notes(report: Report) -> tuple[str, ...]:
     """Return notes on what the table leaves out and what its numbers do not show, for this report."""
-    return tuple(filter(None, (singular_baseline(report), _modes_note(report), ranking(report))))
+    return (*filter(None, (singular_baseline(report), _modes_note(report))), *warned(report))
+
+
+def warned(report: Report) -> tuple[str, ...]:
+    """Return notes on metrics that do not compare, or that lambda_min does not foretell."""
+    apart = held_out_differ(report.runs)
+    held_out = "The runs held out different pixels: PSNRs of these do not compare." if apart else ""
+    return tuple(filter(None, (held_out, ranking(report))))
 
 
 def _modes_note(report: Report) -> str:

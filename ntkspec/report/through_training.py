@@ -28,7 +28,8 @@ _NARROW = 5.0  # largest over least number, below which a log axis has too few n
 _NARROW_METRIC = 100.0  # the same of metrics, which most readers expect on a linear axis
 METRICS_SAID = (
     f"Below the kernel's numbers are the first {_MOST_METRICS} metrics that a run has at two snapshots or "
-    "more; each run's details list all."
+    "more, a triangle at the upper edge where one is infinite, as a perfect picture's PSNR; each run's "
+    "details list all."
 )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
-from ntkspec.report import words
-from ntkspec.report.records import Report, RunReport
+from ntkspec.report.records import Report
 from ntkspec.report.style import Kind, styled_runs, when_last
+from ntkspec.report.targets import data_name
 
 _NUMBERS = [
     "no",
@@ -69,13 +68,6 @@ def setting(report: Report) -> tuple[str, ...]:
     kinds = {run.kind for run in runs}
     meanings = " ".join(text for kind, text in _FAMILIES.items() if kind in kinds)
     return (kernel, meanings) if meanings and kinds != {"baseline"} else (kernel,)
-
-
-def data_name(run: RunReport) -> str:
-    """Return the name of the picture's or mesh's file that the trainer's config names, else ""."""
-    task = run.config.get("task")
-    path = (task.get("image") or task.get("mesh")) if isinstance(task, dict) else None
-    return words.clean(re.split(r"[/\\]", path)[-1], 60) if isinstance(path, str) else ""
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 window.views = window.views || {};
 window.views.training = function (data, look) {
   const { panels, ticks } = data.training;
+  const EDGE = 0.05; // share of a panel without numbers from an edge to the marks there
   const axisName = (letter, panel) => letter + (panel ? panel + 1 : "");
 
   // For each run a line in each panel in which it has numbers. A run that lacks the chosen part of the kernel is
@@ -60,7 +61,7 @@ window.views.training = function (data, look) {
       }
       if (!behind && zero.some(Boolean)) {
         // A log axis has no zero: it stands at the lower edge, below all that is drawn.
-        const low = isLog(panel, end) ? end.least / 10 : 0.1;
+        const low = isLog(panel, end) ? end.least / 10 : EDGE;
         drawn.push({
           ...place, ...hover, y: zero.map((is) => (is ? low : null)), mode: "markers",
           marker: { symbol: "x-thin", color: colour, size: size + 2, line: { color: colour, width: 2 } },
@@ -68,7 +69,7 @@ window.views.training = function (data, look) {
       }
       if (!behind && infinite.some(Boolean)) {
         // Only metrics on a linear axis are infinite: above all that is drawn.
-        const high = end.any ? end.most + 0.1 * (end.most - end.least || 1) : 1;
+        const high = end.any ? end.most + 0.1 * (end.most - end.least || 1) : 1 - EDGE;
         drawn.push({
           ...place, ...hover, y: infinite.map((is) => (is ? high : null)), mode: "markers",
           marker: { symbol: "triangle-up", color: colour, size: size + 2 },
@@ -87,8 +88,11 @@ window.views.training = function (data, look) {
   }
 
   function scale(panel, end) {
-    if (!isLog(panel, end)) return panels[panel].from_zero || !end.any ? { rangemode: "tozero" } : { type: "linear" };
-    if (end.most > 1e3 * end.least) return { type: "log", exponentformat: "power", nticks: 7 };
+    // Marks at the edges alone stand at no number.
+    if (!end.any) return { type: "linear", range: [0, 1], showticklabels: false, ticks: "" };
+    if (!isLog(panel, end)) return panels[panel].from_zero ? { rangemode: "tozero" } : { type: "linear" };
+    const decades = Math.log10(end.most / end.least);
+    if (decades > 3) return { type: "log", exponentformat: "power", dtick: Math.ceil(decades / 6) };
     const places = [];
     for (let power = Math.floor(Math.log10(end.least)) - 2; power <= Math.log10(end.most) + 1; power += 1) {
       places.push(...[1, 2, 5].map((first) => Number(`${first}e${power}`)));

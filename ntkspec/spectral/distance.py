@@ -73,7 +73,7 @@ class Reference:
                     {name: kernels[name].rows for name in names},
                 )
             except (MemoryBudgetError, UsageError) as error:  # the spectra are kept nevertheless
-                refused.update(dict.fromkeys(names, str(error)))
+                refused.update(dict.fromkeys(names, error.fault))
         return {
             name: self._none(reason) if reason else self._value(measured[name])
             for name, reason in refused.items()

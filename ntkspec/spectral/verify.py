@@ -57,7 +57,7 @@ def verify(
         checked += _from_parts(kernels["total"], spectra["total"])
     except MemoryBudgetError as error:
         missing = "bounds from the kernel's entries" + (", and checks of it" if thorough else "")
-        return Verification(tuple(checked), tuple(checks), f"{missing}: {error}")
+        return Verification(tuple(checked), tuple(checks), f"{missing}: {error.fault}")
     return Verification(tuple(checked), tuple(checks), left_out)
 
 
@@ -94,7 +94,7 @@ def _of_kernel(name: str, kernel: Kernel, spectrum: Spectrum, thorough: bool) ->
         if not thorough:
             raise
         enclosure, thorough = enclosure_of(exact), False
-        left_out = f"checks of a second kernel and spectrum: {error}"
+        left_out = f"checks of a second kernel and spectrum: {error.fault}"
     if countable(enclosure.size):
         positive = bounds.positivity(enclosure)
         lower = bounds.certified_lower(enclosure, positive)

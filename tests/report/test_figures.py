@@ -109,7 +109,7 @@ def test_the_legend_says_unresolved_where_something_is_hatched(rank: int | None,
     six = replace(six, rank=None if rank is None else Rank(rank, "distinct rows"))
     axes = Figure().subplots()
     draw_floor(axes, six, "black", hatch=True)
-    labels = [handle.get_label() for handle in mark_handles([six], hatch=True)]
+    labels = [handle.get_label() for handle in mark_handles([six], hatches=[six])]
     assert ("unresolved" in labels) is bool(axes.collections) is hatched
 
 
@@ -150,3 +150,41 @@ def test_every_panel_shows_the_floors_of_its_runs() -> None:
     figure = panels.draw(replace(samples.six_runs(), runs=(base, *samples.six_runs().runs[1:])))
     assert figure is not None
     assert figure.axes[0].get_ylim()[0] <= 1e-200
+
+
+def _of_other_samples(report: Report) -> Report:
+    """The report, with other samples of MPE (coarse)."""
+    runs = (replace(run, inputs="others" if run.label == "MPE (coarse)" else "these") for run in report.runs)
+    return replace(report, runs=tuple(runs))
+
+
+def test_kernels_of_other_samples_stand_beside_none() -> None:
+    """In the figures that compare with the baseline."""
+    report = samples.six_runs(8)
+    other = _of_other_samples(report)
+    alone, beside = (len(ablation.draw(each).axes[0].lines) for each in (other, report))
+    assert alone < beside == len(ablation.draw(other).axes[1].lines)
+    names = [
+        [entry.get_text() for entry in panels.draw(each).legends[0].get_texts()] for each in (report, other)
+    ]
+    assert {*names[0]} - {*names[1]} == {"MPE (coarse)"}
+    for module, note in (
+        (ablation, "beside networks with kernels of the same samples"),
+        (panels, "are left out"),
+    ):
+        assert note in module.caption(other).caption
+        assert note not in module.caption(report).caption
+
+
+def test_the_title_of_smallest_eigenvalues_explains_what_is_drawn() -> None:
+    resolved = _of(samples.decaying(8, 10, 4)).runs[0]
+    low = _of(samples.decaying(8, 10, 40)).runs[0]
+    three = replace(samples.spectrum(np.array([4.0, 2.0, 1.0, 0.0]), 1e-9), rank=Rank(3, "distinct rows"))
+    zero = _of(three).runs[0]
+    for second, said in (
+        (resolved, ""),
+        (low, " (arrows: unresolved, at most there)"),
+        (zero, " (0: exactly singular)"),
+    ):
+        figure = decades.draw(Report("", "", "cpu", (resolved, replace(second, label="y"))))
+        assert figure.axes[0].get_title() == f"Smallest eigenvalues{said}"

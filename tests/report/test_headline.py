@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ntkspec.report.front import front
 from ntkspec.report.headline import headline, ranking
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.summary import comparison_table, notes
@@ -119,6 +120,64 @@ def test_a_mesh_and_held_out_pixels() -> None:
     assert (
         said(*half)[0] == "b comes closest to the held-out part of the picture: PSNR 23.0 dB, 2.0 dB above a."
     )
+
+
+def halves(label: str, value: float, **task: Any) -> RunReport:
+    """A run of our trainer, better at the pixels held out the worse it is at all of them."""
+    config = {"task": {"kind": "image", "image": "cat.png", **task}}
+    return run(label, {"psnr_db": 50.0 - value, "psnr_db_held_out": value}, config=config)
+
+
+def test_other_pixels_held_out_are_not_compared() -> None:
+    a, b = halves("a", 20.0, held_out=0.5, side=64), halves("b", 22.0, held_out=0.1, side=64)
+    assert said(a, b)[0] == "a comes closest to the picture: PSNR 30.0 dB, 2.0 dB above b."
+    note = "The runs held out different pixels: PSNRs of these do not compare."
+    assert note in notes(Report("", "", "cpu", (a, b)))
+    assert note in front(Report("", "", "cpu", (a, b))).notes
+    same = halves("b", 22.0, held_out=0.5, side=64)
+    assert said(a, same)[0].startswith("b comes closest to the held-out part of the picture: PSNR 22.0 dB")
+    assert notes(Report("", "", "cpu", (a, same))) == ()
+    assert said(a, same, run("mesh", {"iou": 0.9}))[0].startswith(
+        "Of the 2 runs with a PSNR, b comes closest to the held-out part of the picture"
+    )
+
+
+def meshes(label: str, iou: float, mesh: str, **look: Any) -> RunReport:
+    task = {"kind": "occupancy", "mesh": mesh, "up": "y", "azimuth": look.pop("azimuth", 25.0)}
+    return run(label, {"iou": iou}, config={"task": task}, **look)
+
+
+def test_a_mesh_is_no_picture() -> None:
+    knot, bunny = meshes("a", 0.9, "knot.ply"), meshes("b", 0.8, "bunny.ply", truth=samples.picture(0.1))
+    assert said(knot, bunny)[0] == "The runs learnt different shapes; the highest IoU is that of a, 0.900."
+    behind = meshes("b", 0.8, "knot.ply", truth=samples.picture(0.1), azimuth=205.0)
+    assert said(knot, behind)[0] == "a comes closest to the shape: IoU 0.900, 0.100 above b."
+
+
+def test_runs_that_are_not_judged_do_not_change_the_target() -> None:
+    """A mesh beside two runs of a picture, and with PSNRs of another picture, too."""
+    mesh = meshes("mesh", 0.9, "knot.ply", truth=samples.picture(0.1))
+    assert said(psnr("a", 30.0), psnr("b", 20.0), mesh)[0] == (
+        "Of the 2 runs with a PSNR, a comes closest to the picture: PSNR 30.0 dB, 10.0 dB above b."
+    )
+    other = psnr("b", 20.0, truth=samples.picture(0.2))
+    assert said(psnr("a", 30.0), other, mesh)[0] == (
+        "The 2 runs with a PSNR learnt different pictures; the highest PSNR is that of a, 30.0 dB."
+    )
+
+
+def test_one_picture_at_two_sizes_is_two_targets() -> None:
+    """Of reports that were read, too, which do not have the pictures."""
+    large, small = (
+        psnr(
+            f"{side}",
+            side / 4,
+            truth=None,
+            config={"task": {"kind": "image", "image": "a.png", "side": side}},
+        )
+        for side in (128, 64)
+    )
+    assert said(large, small)[0].startswith("The runs learnt different pictures;")
 
 
 def test_runs_without_a_number_are_counted() -> None:

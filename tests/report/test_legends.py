@@ -9,7 +9,9 @@ import pytest
 from matplotlib.lines import Line2D
 
 from ntkspec.report.curves import STAGE_DASHES, STAGE_WIDTHS, new_figure
+from ntkspec.report.figures import ablation, panels, spectra
 from ntkspec.report.legends import legend_below, mark, mark_handles, run_handles, stage_handles
+from ntkspec.report.records import SnapshotReport
 from ntkspec.report.style import LATE, STAGES, styled_runs
 from ntkspec.spectral.eigenvalues import Spectrum
 
@@ -33,24 +35,27 @@ CROSS = ["last resolved value", "stated error"]
     ],
 )
 def test_marks_are_those_that_occur(spectrum: Spectrum, hatch: bool, said: list[str]) -> None:
-    assert [each.get_label() for each in mark_handles([spectrum], hatch=hatch, floor="floor")] == said
+    hatches = [spectrum] if hatch else []
+    marks = mark_handles([spectrum], floors=[spectrum], hatches=hatches, name="floor")
+    assert [each.get_label() for each in marks] == said
     bare = [each for each in said if each not in ("floor", "unresolved")]
-    assert [each.get_label() for each in mark_handles([spectrum], hatch=hatch, floor="")] == bare
+    assert [each.get_label() for each in mark_handles([spectrum])] == bare
 
 
 def test_stages_have_the_look_of_their_curves() -> None:
     report = samples.six_runs(8)
     names = ["start of training", "mid-training", "end of training"]
-    handles = [each for each in stage_handles(report) if each.get_label() in names]
+    curves = [(run, "total") for run in styled_runs(report)]
+    handles = [each for each in stage_handles(report, curves) if each.get_label() in names]
     looks = [(each.get_linestyle(), each.get_linewidth()) for each in handles if isinstance(each, Line2D)]
     expected = [mark("", linestyle=STAGE_DASHES[stage], linewidth=STAGE_WIDTHS[stage]) for stage in STAGES]
     assert looks == [(each.get_linestyle(), each.get_linewidth()) for each in expected]
-    late = [each.get_label() for each in stage_handles(report, shown=LATE)]
+    late = [each.get_label() for each in stage_handles(report, curves, shown=LATE)]
     assert late[:2] == names[1:]
     run = report.runs[0]
     named = replace(run.snapshots[-1], label="a name that is longer than 24 letters")
     one = samples.one_run(replace(run, snapshots=(named,)))
-    assert stage_handles(one)[0].get_label() == "a name that is longer t…"
+    assert stage_handles(one, [(styled_runs(one)[0], "total")])[0].get_label() == "a name that is longer t…"
 
 
 def test_runs_have_a_marker_where_their_curves_have_one() -> None:
@@ -72,3 +77,23 @@ def test_a_legend_has_a_column_for_every_two_and_a_half_inches(
     figure = new_figure(width, 3.0)
     legend_below(figure, [mark(str(i)) for i in range(entries)])
     assert figure.legends[0]._ncols == columns
+
+
+def test_marks_of_kernels_that_a_figure_does_not_draw_have_no_entry() -> None:
+    """Of networks whose kernels are resolved, and with a grid whose gradients leave nothing resolved."""
+    whole = samples.six_runs(8)
+    runs = tuple(replace(run, snapshots=tuple(map(_resolved, run.snapshots))) for run in whole.runs)
+    report = replace(whole, runs=runs)
+    for draw, crosses in ((spectra.draw, False), (panels.draw, False), (ablation.draw, True)):
+        figure = draw(report)
+        assert figure is not None
+        entries = {entry.get_text() for entry in figure.legends[0].get_texts()}
+        assert entries.isdisjoint(CROSS) is not crosses
+        drawn = any(line.get_marker() == "x" for axes in figure.axes for line in axes.lines)
+        assert drawn is crosses
+
+
+def _resolved(snapshot: SnapshotReport) -> SnapshotReport:
+    found = dict(snapshot.spectra)
+    found["total"] = replace(found["total"], floor=1e-300, eigenvalues=found["total"].eigenvalues + 1e-9)
+    return replace(snapshot, spectra=found)

@@ -130,8 +130,9 @@ def test_kernels_that_cannot_be_compared_have_no_decades(apart: dict[str, Any]) 
 
 def test_what_is_unlike_the_first_run_is_warned_of() -> None:
     first, other = (replace(samples.plain_run(name, 9, 0.5, size=4), inputs="these") for name in "xy")
-    assert sample_warnings([first]) == sample_warnings([first, other]) == []
-    assert sample_warnings([first, replace(other, inputs=None)]) == []  # of an older report
+    assert sample_warnings([first]) == [()]
+    assert sample_warnings([first, other]) == [(), ()]
+    assert sample_warnings([first, replace(other, inputs=None)]) == [(), ()]  # of an older report
     end = other.snapshots[-1]
     single = replace(end, spectra={"total": replace(end.spectra["total"], precision="float32")})
     for changes, said in (
@@ -141,7 +142,8 @@ def test_what_is_unlike_the_first_run_is_warned_of() -> None:
     ):
         unlike = replace(other, **changes)
         report = assemble([first, unlike], None, "cpu")
-        assert report.warnings == (f"runs/y.h5: {said}",)
+        assert report.warnings == report["y"].warnings == (f"runs/y.h5: {said}",)
+        assert report["x"].warnings == ()
         once = assemble([replace(first, warnings=report.warnings), unlike], None, "cpu")
         assert once.warnings == report.warnings
 

@@ -195,6 +195,25 @@ def test_an_infinite_metric_stands_above_its_numbers(page: Any) -> None:
     assert mark["customdata"][2][0].endswith("PSNR (dB): inf dB")
 
 
+def test_a_wide_axis_has_labels_at_a_few_powers_of_ten(page: Any) -> None:
+    view = "views.training(data, { colour: () => 'red', axis: () => ({}) })"
+    for least, decades in ((1e-5, 1), (1e-13, 3)):
+        data = plot_data(with_metrics([{"loss": 1.0}, {"loss": least}]))
+        axis = page.evaluate(f"data => {view}.layout(true, {{ runs: data.runs, kernel: 0 }}).yaxis5", data)
+        assert (axis["type"], axis["dtick"]) == ("log", decades)
+
+
+def test_marks_at_an_edge_alone_stand_at_no_number(page: Any) -> None:
+    """Of a panel of infinite metrics, and of a smallest eigenvalue that is zero throughout."""
+    data = plot_data(with_metrics([{"psnr_db_infinite": 1.0}] * 2))
+    view = "views.training(data, { colour: () => 'red', axis: () => ({ ticks: 'outside' }) })"
+    chosen = "{ runs: data.runs, kernel: 0 }"
+    axis = page.evaluate(f"data => {view}.layout(false, {chosen}).yaxis5", data)
+    assert (axis["range"], axis["showticklabels"], axis["ticks"]) == ([0, 1], False, "")
+    (mark,) = page.evaluate(f"data => {view}.traces({chosen}).filter(t => t.yaxis === 'y5')", data)[1:]
+    assert mark["y"] == [0.95, 0.95]
+
+
 def test_the_theme_is_switched_and_kept(page: Any, phone: Any) -> None:
     """Figures inside <img>, which is white on a light page, follow as the rest does."""
     for it, first, label in ((page, "light", "dark theme"), (phone, "dark", "light theme")):

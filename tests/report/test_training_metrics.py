@@ -116,6 +116,7 @@ def test_six_metrics_have_a_panel_and_none_takes_the_place_of_a_quantity() -> No
     assert [axes.get_title() for axes in figure.axes[4:]] == names[1:7]
     for note in (captions(report)["training"].caption, VIEWS["training"].note):
         assert f"the first {len(figure.axes) - 4} metrics that a run has" in note
+        assert "a triangle at the upper edge where one is infinite" in note
     panels = plot_data(report)["training"]["panels"]
     assert [panel["title"] for panel in panels[4:]] == [f"&lt;{i}&gt;" for i in range(6)]
     assert [panel["log_beyond"] for panel in panels] == [5, 5, 5, None, *[100] * 6]

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkspec.report.captions import LATE_ALONE, Caption
+from ntkspec.report.compare import comparable
 from ntkspec.report.curves import draw_run, finish, new_axes, new_figure, text
 from ntkspec.report.figures.spectra import MOST_PANELS, with_kernel
 from ntkspec.report.legends import handle, legend_below, run_handles, stage_handles
@@ -16,6 +17,8 @@ from ntkspec.report.records import Report
 from ntkspec.report.style import LATE, NO_GRID_COLOUR, StyledRun, of_kind, styled_runs
 
 ORDER = 4  # among the figures
+
+_ALONE = " The baseline is drawn beside networks with kernels of the same samples and outputs."
 
 
 def caption(report: Report) -> Caption:
@@ -29,7 +32,8 @@ def caption(report: Report) -> Caption:
             "values. Where the curves agree, the network's own parameters suffice; the gap between them is "
             "what the grid adds: those patterns it learns faster, or alone."
         )
-        + (LATE_ALONE if left_out(report, LATE) else ""),
+        + (LATE_ALONE if left_out(report, LATE) else "")
+        + (_ALONE if _have_no_baseline(report) else ""),
     )
 
 
@@ -48,20 +52,32 @@ def draw(report: Report, *, narrow: bool = False) -> Figure | None:
     rows = -(-len(grids) // columns)
     figure = new_figure(4.6 if narrow else max(4.3 * columns, 7.6), 4.6 * rows + 0.6 + narrow)
     panels = new_axes(figure, rows, columns)
+    beside = [run for run in grids if baseline is not None and _compares(run, baseline)]
     for axes, run in zip(panels, grids, strict=False):
-        draw_ablation(axes, [run], baseline)
+        draw_ablation(axes, [run], baseline if run in beside else None)
     for i, axes in enumerate(panels):
         if i < len(grids):
             finish(axes, text(grids[i].name), x_label=i + columns >= len(grids), y_label=i % columns == 0)
         else:
             axes.set_visible(False)
-    handles = (
-        [handle(baseline.name, baseline.colour)] if baseline is not None and baseline not in grids else []
-    )
-    handles += run_handles(grids)
+    others = [baseline] if baseline is not None and beside else []
+    handles = [handle(run.name, run.colour) for run in others] + run_handles(grids)
     handles.append(handle("without the grid's gradients", NO_GRID_COLOUR))
-    legend_below(figure, [*handles, *stage_handles(report, hatch=True, shown=LATE)])
+    total = [(run, "total") for run in grids]
+    hatches = [*((run, "no_grid") for run in grids), *((run, "total") for run in others)]
+    legend_below(figure, [*handles, *stage_handles(report, total, hatches=hatches, shown=LATE)])
     return figure
+
+
+def _compares(run: StyledRun, baseline: StyledRun) -> bool:
+    """Return whether the baseline is drawn beside a run: another one, with kernels of the same samples."""
+    return run is not baseline and comparable(run.run, baseline.run)
+
+
+def _have_no_baseline(report: Report) -> bool:
+    """Return whether there is a baseline that does not compare with some network."""
+    grids, baseline = networks(report)
+    return baseline is not None and not all(comparable(run.run, baseline.run) for run in grids)
 
 
 def networks(report: Report) -> tuple[tuple[StyledRun, ...], StyledRun | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,8 +22,9 @@ def caption(report: Report) -> Caption:
     return Caption(
         title="Smallest eigenvalues",
         alt="Dot plot of the smallest eigenvalue of each run on a log axis; arrows for unresolved ones.",
-        caption="A dot is a number; an arrow says only that the value lies somewhere to the left of its "
-        "bar, the floor, so a distance measured from there is at least that large. A zero is exact.",
+        caption="A dot is a number; an arrow says only that the value lies somewhere to the left of its bar: "
+        "the floor, or what a network's activation regions leave. Only runs with kernels of the same samples "
+        "and outputs compare. A zero is exact.",
     )
 
 
@@ -47,7 +50,7 @@ def draw(report: Report) -> Figure | None:
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(rf"smallest eigenvalue $\lambda_{{\min}}$ of {KERNEL} " + text(when_last(report)))
-    axes.set_title("Smallest eigenvalues (arrows: unresolved, at most there; 0: exactly singular)")
+    axes.set_title("Smallest eigenvalues" + _marks(runs))
     if any(run.end is not None and "no_grid" in run.end.spectra for run in runs):
         axes.annotate(
             "green: without the grid's gradients",
@@ -55,6 +58,18 @@ def draw(report: Report) -> Figure | None:
             ha="right", va="top", color=NO_GRID_COLOUR, fontsize=8.5,
         )  # fmt: skip
     return figure
+
+
+def _marks(runs: Sequence[StyledRun]) -> str:
+    """Return what the marks mean that are drawn for some run, in brackets; "" where all are dots."""
+    ends = [run.end.spectra for run in runs if run.end is not None]
+    drawn = [spectra[kernel] for spectra in ends for kernel in ("total", "no_grid") if kernel in spectra]
+    said = []
+    if any(words.is_unresolved(spectrum) and spectrum.floor > 0 for spectrum in drawn):
+        said.append("arrows: unresolved, at most there")
+    if any(spectrum.singular or words.is_zero(spectrum) for spectrum in drawn):
+        said.append("0: exactly singular")
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _draw_lambda_min(axes: Axes, row: int, run: StyledRun, kernel: str, colour: str) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from ntkspec.report.captions import LATE_ALONE, Caption
+from ntkspec.report.compare import comparable
 from ntkspec.report.curves import draw_run, finish, new_axes, new_figure
 from ntkspec.report.figures.spectra import with_kernel
 from ntkspec.report.legends import legend_below, run_handles, stage_handles
 from ntkspec.report.moments import left_out
 from ntkspec.report.records import Report
-from ntkspec.report.style import LATE, of_kind, styled_runs
+from ntkspec.report.style import LATE, StyledRun, of_kind, styled_runs
 
 ORDER = 5  # among the figures
+
+_LEFT_OUT = " Runs with kernels of other samples or outputs than the first one's are left out."
 
 
 def caption(report: Report) -> Caption:
@@ -26,7 +29,8 @@ def caption(report: Report) -> Caption:
             "many independent patterns on the sampled points are known to be learnable. Floors belong to the "
             "route, not to the network."
         )
-        + (LATE_ALONE if left_out(report, LATE) else ""),
+        + (LATE_ALONE if left_out(report, LATE) else "")
+        + (_LEFT_OUT if len(_compared(report)) < len(with_kernel(styled_runs(report), "total")) else ""),
     )
 
 
@@ -36,7 +40,7 @@ def draw(report: Report) -> Figure | None:
     These are the baseline and Fourier features; the baseline and grids; and the Fourier features of the
     highest frequency and grids.
     """
-    runs = with_kernel(styled_runs(report), "total")
+    runs = _compared(report)
     base, ffes, mpes = of_kind(runs, "baseline")[:1], of_kind(runs, "ffe"), of_kind(runs, "mpe")
     panels = [
         (title, (*left, *right))
@@ -57,5 +61,12 @@ def draw(report: Report) -> Figure | None:
     for i, (axes, (title, _)) in enumerate(zip(drawn, panels, strict=True)):
         finish(axes, title, y_label=i == 0)
     shown = [run for run in runs if any(run in members for _, members in panels)]
-    legend_below(figure, [*run_handles(shown, signed=True), *stage_handles(report, shown=LATE)])
+    curves = [(run, "total") for run in shown]
+    legend_below(figure, [*run_handles(shown, signed=True), *stage_handles(report, curves, shown=LATE)])
     return figure
+
+
+def _compared(report: Report) -> tuple[StyledRun, ...]:
+    """Return the runs with kernels of the samples and outputs of the first, which may be the baseline."""
+    runs = with_kernel(styled_runs(report), "total")
+    return tuple(run for run in runs if comparable(runs[0].run, run.run))

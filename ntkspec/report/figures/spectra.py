@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import matplotlib
@@ -79,7 +80,8 @@ def draw(report: Report) -> Figure | None:
         draw_run(axes, run, hatch=len(runs) == 1, signed=len(runs) > 1)
     finish(axes, "Spectra of the tangent kernels" if len(runs) > 1 else f"Spectrum: {text(runs[0].name)}")
     colours = run_handles(runs, signed=True) if len(runs) > 1 else []
-    handles = [*colours, *stage_handles(report, hatch=len(runs) == 1)]
+    curves = [(run, "total") for run in runs]
+    handles = [*colours, *stage_handles(report, curves, hatches=curves if len(runs) == 1 else ())]
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     return figure
 
@@ -106,7 +108,7 @@ def _many_spectra(report: Report, runs: Sequence[StyledRun]) -> Figure:
     for axes, run in zip(panels, runs, strict=False):
         draw_run(axes, run)
     _finish_panels(figure, panels, runs)
-    legend_below(figure, stage_handles(report))
+    legend_below(figure, stage_handles(report, [(run, "total") for run in runs[: len(panels)]]))
     return figure
 
 
@@ -122,8 +124,13 @@ def _stepwise_spectra(runs: Sequence[StyledRun]) -> Figure:
     _finish_panels(figure, panels, runs)
     shown = runs[: len(panels)]
     _step_bar(figure, panels, shown)
-    spectra = [snapshot.spectra["total"] for run in shown for snapshot in run.run.snapshots]
-    legend_below(figure, mark_handles(spectra, hatch=len(runs) == 1, floor="floor of the last snapshot"))
+    spectra = [[snapshot.spectra["total"] for snapshot in run.run.snapshots] for run in shown]
+    last = [of_run[-1] for of_run in spectra]
+    handles = mark_handles(
+        [*itertools.chain(*spectra)], floors=last, hatches=last if len(runs) == 1 else (),
+        name="floor of the last snapshot",
+    )  # fmt: skip
+    legend_below(figure, handles)
     return figure
 
 
