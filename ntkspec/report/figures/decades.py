@@ -67,7 +67,7 @@ def _marks(runs: Sequence[StyledRun]) -> str:
     said = []
     if any(words.is_unresolved(spectrum) and spectrum.floor > 0 for spectrum in drawn):
         said.append("arrows: unresolved, at most there")
-    if any(spectrum.singular or words.is_zero(spectrum) for spectrum in drawn):
+    if any(spectrum.singular or spectrum.zero for spectrum in drawn):
         said.append("0: exactly singular")
     return f" ({'; '.join(said)})" if said else ""
 
