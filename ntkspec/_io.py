@@ -164,27 +164,27 @@ def new_parents(target: Path) -> Iterator[None]:
         raise
 
 
-def allocate(path: Path, size: int) -> None:
-    """Make an existing file `size` bytes long, with room on the disk for all of them.
+def allocate(path: Path, size: int, start: int = 0) -> None:
+    """Make an existing file `size` bytes long, with room on the disk for those from `start` on.
 
     Raises:
         OSError: there is no room.
     """
     with path.open("r+b") as handle:
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(handle.fileno(), 0, size)
+            os.posix_fallocate(handle.fileno(), start, size - start)
         else:  # macOS
-            _write_throughout(handle, size)
+            _write_throughout(handle, start, size)
 
 
-def _write_throughout(handle: BinaryIO, size: int) -> None:
-    """Write all `size` bytes of a file, those that it has and zeros after them, so that it has no holes."""
-    for start in range(0, size, PIECE):
-        stop = min(start + PIECE, size)
-        handle.seek(start)
-        content = handle.read(stop - start)
-        handle.seek(start)
-        handle.write(content.ljust(stop - start, b"\0"))
+def _write_throughout(handle: BinaryIO, start: int, size: int) -> None:
+    """Write the bytes start:size of a file, those that it has and zeros behind, so that it has no holes."""
+    for first in range(start, size, PIECE):
+        stop = min(first + PIECE, size)
+        handle.seek(first)
+        content = handle.read(stop - first)
+        handle.seek(first)
+        handle.write(content.ljust(stop - first, b"\0"))
 
 
 def wait_for_disk(handle: int) -> None:

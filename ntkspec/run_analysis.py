@@ -14,7 +14,7 @@ from ntkspec.file_sign import place_of
 from ntkspec.jacobian import Jacobian, check_outputs
 from ntkspec.kernel.files import write_sums
 from ntkspec.kernel.problem import Kernel, sums_of
-from ntkspec.kernel.value_range import in_range
+from ntkspec.kernel.value_range import in_range, sums_in_range
 from ntkspec.memory import budget_bytes, format_bytes
 from ntkspec.report.compare import unique_labels
 from ntkspec.report.names import snapshot_names
@@ -169,8 +169,9 @@ class RunWork:
             everywhere = None
         jacobian = drawn(snap.jacobian, self.settings)
         parts = sums_of_blocks(jacobian, self.settings.drop)
-        kernels = self._kernels(jacobian, parts, where, file, vectors=everywhere is not None)
-        kernels, out_of_range = in_range(kernels, f"{run.path}, snapshot {snap.id}: ")
+        place = f"{run.path}, snapshot {snap.id}: "
+        kernels = self._kernels(jacobian, parts, where, file, place, vectors=everywhere is not None)
+        kernels, out_of_range = in_range(kernels, place)
         total = kernels["total"]
         reason = self._no_vectors(run, total)
         if self.tell:
@@ -211,16 +212,18 @@ class RunWork:
         parts: Mapping[str, Jacobian],
         where: str,
         file: Path | None,
+        place: str,
         *,
         vectors: bool,
     ) -> dict[str, Kernel]:
-        """Return the kernels of all sums of blocks, and write them to a file if there is one.
+        """Return the kernels of all sums of blocks, and write those in range to a file if there is one.
 
         Args:
             jacobian: of the samples to analyse.
             parts: name -> the blocks to add up.
             where: names the snapshot in messages.
             file: to write to, or None.
+            place: stands before the name of a kernel that is refused.
             vectors: whether eigenvectors are needed, which not every method gives.
         """
         asked = self.settings
@@ -229,10 +232,11 @@ class RunWork:
             for line in plan(where, kernel, asked.k):
                 self.tell(line)
         if file:
+            kept, _ = sums_in_range(kernel, parts, place)
             write_sums(
                 file,
                 kernel,
-                names_in_file(parts),
+                names_in_file(kept),
                 lambda share: self.say(f"{where}: kernels to {file}, {share:.0%}"),
             )
         check_options(kernel, asked.method, asked.k, vectors=vectors)

@@ -23,6 +23,7 @@ from ntkspec.kernel.kernel_file import KernelFile
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.squares import Square
 from ntkspec.kernel.tiles import Tiling
+from ntkspec.kernel.value_range import sums_in_range
 from ntkspec.report.places import kernel_files, names_in_file
 from ntkspec.run_analysis import chosen
 from ntkspec.run_samples import drawn, kernel_of
@@ -43,6 +44,7 @@ class KernelSource:
     sign: Sign | None  # of the file as it was at the start; every worker must find it so
     snapshot: str  # id
     settings: RunSettings
+    sums: tuple[str, ...]  # of blocks, whose kernels are in range
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ def write_kernels_with(
     """Write the kernels of a run file to `<folder>/<run>-<snapshot id>.h5`, computed by workers.
 
     For any number of workers, the files are bit for bit those of `analyze --kernels` and
-    `ntkspec.write_kernels`. A complete file of the same Jacobian is not changed; an unfinished one, by any of
-    these, is continued. After an error, the computed parts are kept, and the next call computes the rest.
+    `ntkspec.write_kernels`. Kernels of some of the blocks that are out of range are left out. A complete file
+    of the same Jacobian is not changed; an unfinished one, by any of these, is continued. After an error, the
+    computed parts are kept, and the next call computes the rest.
 
     Args:
         executor: of threads, of processes, or of Dask (`distributed.Client.get_executor`). Its workers must
@@ -90,7 +93,7 @@ def write_kernels_with(
     Raises:
         OutputError: a file belongs to another Jacobian, is being written, or there is no room for it.
         MemoryBudgetError: the work does not fit the budget, here or where a worker is.
-        UsageError: the run cannot give what is asked for.
+        UsageError: the run cannot give what is asked for, or a kernel of all blocks is out of range.
         ClusterError: a worker died, and its work could not be done again.
         RunFileError: the file does not obey docs/run-format.md.
 
@@ -122,9 +125,13 @@ def _write_all(workers: _Workers, run_file: str | Path, folder: Path, settings: 
         with kernel_files([run.path], [[snap.id for snap in snapshots]], folder) as (places,):
             run.check_values()
             for snap in snapshots:
-                source = KernelSource(run.path.absolute(), sign, snap.id, settings)
-                jacobian = drawn(snap.jacobian, settings)
-                kernel, parts = kernel_of(jacobian, settings, engine), _parts(jacobian, settings)
+                jacobian, where = drawn(snap.jacobian, settings), f"{run.path}, snapshot {snap.id}: "
+                kernel = kernel_of(jacobian, settings, engine)
+                kept, left_out = sums_in_range(kernel, sums_of_blocks(jacobian, settings.drop), where)
+                for line in left_out:
+                    workers.say(f"{where}{line}")
+                source = KernelSource(run.path.absolute(), sign, snap.id, settings, tuple(kept))
+                parts = names_in_file(kept)
                 fill_file(places[snap.id], kernel, parts, partial(workers.fill, source=source))
     return list(places.values())
 
@@ -146,7 +153,9 @@ def compute_square(job: SquareJob) -> None:
         columns = None if square.on_diagonal else drawn(jacobian, settings, square.columns)
     _require_unchanged(job.source)
     engine = select(settings.backend)
-    plan = _plan(job, kernel_of(rows, settings, engine, columns), _parts(rows, settings))
+    sums = sums_of_blocks(rows, settings.drop)
+    parts = names_in_file({name: sums[name] for name in job.source.sums})
+    plan = _plan(job, kernel_of(rows, settings, engine, columns), parts)
     kernels = plan.targets()
     for _ in plan.run(kernels):
         pass
@@ -211,11 +220,6 @@ class _Workers:
             SquareJob(source, square, step, forms, squares.place_of(file, square).absolute())
             for square in todo
         ]
-
-
-def _parts(jacobian: Jacobian, settings: RunSettings) -> dict[str, Jacobian]:
-    """Return the Jacobians of one file's kernels, by the kernels' names in it: total, grid and so on."""
-    return names_in_file(sums_of_blocks(jacobian, settings.drop))
 
 
 def _plan(job: SquareJob, kernel: Kernel, parts: Mapping[str, Jacobian]) -> Assembly:

@@ -77,6 +77,17 @@ def mixed(n: int = 23, c: int = 2, seed: int = 0, dtype: Any = np.float64) -> Ja
     return Jacobian(tuple(made))
 
 
+def tiny(n: int, *roles: str) -> Jacobian:
+    """The blocks of `mixed`, those of some roles so small that the entries of their kernels underflow."""
+    made = [
+        replace(block, right=block.right.map(lambda values: values * 1e-170))
+        if block.role in roles
+        else block
+        for block in mixed(n)
+    ]
+    return Jacobian(tuple(made))
+
+
 def uneven(n: int, c: int = 2, seed: int = 0, dtype: Any = np.float64) -> Jacobian:
     """Every kind of block, and two that the first samples alone want in another form than all of them do."""
     rng = np.random.default_rng(seed)

@@ -210,6 +210,22 @@ def test_the_command_writes_kernels_of_every_snapshot(tmp_path, monkeypatch, cap
     assert "expected a folder for kernels" in capsys.readouterr().err
 
 
+def test_kernels_that_a_report_refuses_are_in_no_file(tmp_path, monkeypatch, capsys, undrawn):
+    """They were there, of zeros."""
+    monkeypatch.chdir(tmp_path)
+    runs.write_run(tmp_path / "some.h5", cases.tiny(12, "grid"), steps=(0,))
+    runs.write_run(tmp_path / "all.h5", cases.tiny(12, "grid", "network"), steps=(0,))
+    assert main(["some.h5", "--kernels", "kernels"]) == 0
+    assert main(["all.h5", "--kernels", "kernels"]) == 2
+    assert "kernel total: expected entries between" in capsys.readouterr().err
+    assert os.listdir("kernels") == ["some-end.h5"]
+    assert sorted(kernels_of("kernels/some-end.h5")) == ["no_grid", "total"]
+    jac = cases.tiny(12, "grid")
+    with pytest.raises(UsageError, match="kernel grid: expected entries between"):
+        ntkspec.write_kernels("k.h5", {"total": jac, "grid": jac.only("grid")})
+    assert not os.path.exists("k.h5")
+
+
 def test_runs_whose_kernels_would_have_one_name(tmp_path):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()

@@ -88,9 +88,9 @@ def test_a_worker_on_macos(macos):
     assert "1 runs analysed, 0 were there already, 0 failed" in out
 
 
-@pytest.mark.parametrize("size", [0, 5, 3 * _io.PIECE + 7])
-def test_a_file_is_allocated_without_the_system_call(size, tmp_path, monkeypatch):
-    """What is in it stays, and no part of it is a hole."""
+@pytest.mark.parametrize(("size", "start"), [(0, 0), (5, 0), (3 * _io.PIECE + 7, 0), (3 * _io.PIECE + 7, 99)])
+def test_a_file_is_allocated_without_the_system_call(size, start, tmp_path, monkeypatch):
+    """What is in it stays, and no part of it from the start on is a hole."""
     monkeypatch.delattr(os, "posix_fallocate")
     path, content = tmp_path / "file", b"0123456789" * 7
     path.write_bytes(content)
@@ -99,9 +99,9 @@ def test_a_file_is_allocated_without_the_system_call(size, tmp_path, monkeypatch
         handle.seek(-1, os.SEEK_END)
         handle.write(b"x")
     before = path.read_bytes()
-    _io.allocate(path, size)
+    _io.allocate(path, size, start)
     assert path.read_bytes() == before.ljust(size, b"\0")
-    assert path.stat().st_blocks * 512 >= size
+    assert path.stat().st_blocks * 512 >= size - start
 
 
 def test_a_full_disk_is_an_error_without_the_system_call(tmp_path, monkeypatch):

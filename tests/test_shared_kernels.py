@@ -122,6 +122,17 @@ def contents(path):
         return dict(file.attrs), kernels, file["done"][...].tobytes()
 
 
+def test_kernels_out_of_range_are_left_out(tmp_path):
+    run_file = runs.write_run(tmp_path / "a.h5", cases.tiny(100, "grid"))
+    with h5py.File(shared(run_file, tmp_path / "kernels")) as file:
+        assert sorted(file["kernels"]) == ["no_grid", "total"]
+    analyze_runs([run_file], snapshot="end", backend="cpu", kernels=tmp_path / "kernels")
+    run_file = runs.write_run(tmp_path / "b.h5", cases.tiny(100, "grid", "network"))
+    with pytest.raises(UsageError, match=r"b\.h5, snapshot end: kernel total: expected entries between"):
+        shared(run_file, tmp_path / "kernels")
+    assert os.listdir(tmp_path / "kernels") == ["a-end.h5"]
+
+
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("outputs", ["trace", "full", 1])
 def test_any_workers_and_any_squares_give_the_same_file(tmp_path, uneven_run_file, outputs, precision):

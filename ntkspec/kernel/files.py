@@ -21,6 +21,7 @@ from ntkspec.kernel import kernel_file, squares
 from ntkspec.kernel.assembly import Assembly, ShareDone, require_finite
 from ntkspec.kernel.kernel_file import KernelFile
 from ntkspec.kernel.problem import Kernel, blocks_of
+from ntkspec.kernel.value_range import check_range
 from ntkspec.memory import samples_at_once
 from ntkspec.store.disk import writing
 
@@ -54,7 +55,7 @@ def write_kernels(
         OutputError: the file exists and holds something else, another process is writing it, or the disk is
             full.
         MemoryBudgetError: the factors of two samples and the tiles in use do not fit.
-        UsageError: a name cannot be used in the file.
+        UsageError: a name cannot be used in the file, or a kernel is out of range; see `check_range`.
 
     Example:
         >>> import tempfile, h5py, ntkspec
@@ -67,6 +68,8 @@ def write_kernels(
     """
     whole = Jacobian(tuple(blocks_of(parts).values()))
     kernel = Kernel.from_jacobian(whole, outputs, precision=precision, backend=backend, memory=memory)
+    for name, part in parts.items():
+        check_range(kernel.only(part), f"kernel {name}")
     return write_sums(Path(path), kernel, parts, progress)
 
 

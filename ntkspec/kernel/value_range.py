@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ntkspec.errors import UsageError
+from ntkspec.jacobian import Jacobian
 from ntkspec.kernel.problem import Kernel
 
 
@@ -58,3 +59,11 @@ def in_range(kernels: Mapping[str, Kernel], where: str) -> tuple[dict[str, Kerne
         else:
             kept[name] = kernel
     return kept, left_out
+
+
+def sums_in_range(
+    kernel: Kernel, parts: Mapping[str, Jacobian], where: str
+) -> tuple[dict[str, Jacobian], list[str]]:
+    """Return the sums of blocks whose kernels are in range, and lines on the others; see `in_range`."""
+    kept, left_out = in_range({name: kernel.only(part) for name, part in parts.items()}, where)
+    return {name: parts[name] for name in kept}, left_out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from ntkspec._io import allocate, first_line, release_lock, take_lock
 from ntkspec.errors import OutputError, UsageError
 
 LOCKING = "HDF5_USE_FILE_LOCKING"  # an environment variable, which HDF5 obeys rather than the program
-OVERHEAD_BYTES = 2**20  # groups, attributes and chunk indices of a snapshot
+OVERHEAD_BYTES = 2**20  # texts and attributes
+DATASET_BYTES = 2**13  # of HDF5's own structures: one, with its group and its chunk index, takes some 5 KiB
+_SAID = re.compile("error message = '(.*?)'")  # where HDF5 quotes the system
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:
@@ -93,28 +96,25 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def reserve(part: Path, size: int) -> None:
-    """Raise `OSError` unless the disk has room for `size` more bytes in the file, plus HDF5's own structures.
+def reserve(part: Path, size: int = 0, datasets: int = 0) -> None:
+    """Raise `OSError` unless the disk has room for what is to be written to a file next.
 
     HDF5 cannot recover from a failed write: the process may crash when the file is closed. So a scratch file
-    of the future size is created first, and removed again.
+    is created first, and removed again. It is as long as the file will be, since there are limits on that,
+    too, but takes no room for what the file already has.
+
+    Args:
+        part: the file.
+        size: bytes of the numbers.
+        datasets: in how many new datasets they are.
     """
     now = part.stat().st_size if part.exists() else 0
-    _allocate_beside(part, now + size + size // 50 + OVERHEAD_BYTES)
-
-
-def reserve_end(part: Path) -> None:
-    """Raise `OSError` unless the disk has room for what is written at the end of a file; see `reserve`."""
-    _allocate_beside(part, OVERHEAD_BYTES)
-
-
-def _allocate_beside(part: Path, size: int) -> None:
-    """Allocate a file of `size` bytes and remove it again; raise `OSError` if there is no room for it."""
+    more = size + size // 50 + datasets * DATASET_BYTES + OVERHEAD_BYTES
     scratch = part.with_name(part.name + ".room")
     scratch.unlink(missing_ok=True)  # left by a killed writer
     try:
         scratch.open("xb").close()  # never what a link points to
-        allocate(scratch, size)
+        allocate(scratch, now + more, now)
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -125,7 +125,7 @@ def writing(
     expected: str = "to write the file",
     remedy: str = "check space and permissions",
 ) -> Iterator[None]:
-    """Turn an `OSError` in the `with` block into an `OutputError`.
+    """Turn an `OSError` in the `with` block, or HDF5's error of a failed write, into an `OutputError`.
 
     An `OSError` that reports lack of memory (ENOMEM) is raised unchanged, since it is not about the disk.
 
@@ -135,12 +135,13 @@ def writing(
         remedy: what to do, for the message.
 
     Raises:
-        OutputError: the block raised an `OSError`.
+        OutputError: the block raised such an error.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno == errno.ENOMEM:
+    except (OSError, RuntimeError) as error:
+        said = _SAID.search(str(error))
+        if not (said or isinstance(error, OSError)) or getattr(error, "errno", None) == errno.ENOMEM:
             raise
-        got = error.strerror or first_line(error)
+        got = said[1] if said else getattr(error, "strerror", None) or first_line(error)
         raise OutputError(str(path), expected=expected, got=got, remedy=remedy) from None

@@ -8,12 +8,42 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ntkspec._version import PRODUCER
+from ntkspec.errors import UsageError
 from ntkspec.store import digest, schema
-from ntkspec.store.checks import AnyArray
+from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import open_hdf5, reserve
-from ntkspec.store.snapshot_writer import create_dataset, has_pairs
+from ntkspec.store.snapshot_writer import check_floats, check_integers, create_dataset, has_pairs
+
+
+def check_samples(inputs: Floats, targets: Floats | None, indices: ArrayLike | None) -> dict[str, AnyArray]:
+    """Return the arrays of a run's samples by their names in the file, without those that are None.
+
+    Args:
+        inputs: (n, d) float32 or float64.
+        targets: (n, c) float32 or float64.
+        indices: (n,) integers; they are returned as int64.
+
+    Raises:
+        UsageError: types or shapes are others, or numbers are not finite.
+    """
+    samples: dict[str, AnyArray] = {schema.INPUTS: check_floats(inputs, schema.INPUTS, 2)}
+    if targets is not None:
+        samples[schema.TARGETS] = check_floats(targets, schema.TARGETS, 2)
+    if indices is not None:
+        samples[schema.INDICES] = check_integers(indices, schema.INDICES)
+    n = len(samples[schema.INPUTS])
+    for name, array in samples.items():
+        if len(array) != n or not n:
+            raise UsageError(
+                name,
+                expected=f"{n or 1} rows, as inputs",
+                got=f"{len(array)}",
+                remedy="give one row a sample",
+            )
+    return samples
 
 
 def begin(part: Path, samples: Mapping[str, AnyArray], label: str, config: str) -> h5py.File:
@@ -28,7 +58,7 @@ def begin(part: Path, samples: Mapping[str, AnyArray], label: str, config: str) 
     Raises:
         OSError: the file cannot be written.
     """
-    reserve(part, sum(array.nbytes for array in samples.values()))
+    reserve(part, sum(array.nbytes for array in samples.values()) + len(config), len(samples))
     try:
         file = open_hdf5(part, "x")
         file.attrs.update(

@@ -19,12 +19,12 @@ def require_picture(pixels: checks.AnyArray, name: str) -> None:
     """Require that an array is a picture: uint8 of shape (H, W) or (H, W, 3).
 
     Raises:
-        UsageError: it is of another type or shape, or empty.
+        UsageError: it is of another type or shape, empty, or too large.
     """
-    if pixels.dtype != np.uint8 or not _is_shape(pixels.shape) or not pixels.size:
+    if not _is_picture(pixels):
         raise UsageError(
             f"picture {name!r}",
-            expected="uint8 of shape (H, W) or (H, W, 3)",
+            expected=f"uint8 of shape (H, W) or (H, W, 3), of at most {LARGEST} bytes",
             got=f"{pixels.dtype} {pixels.shape}",
         )
 
@@ -57,9 +57,7 @@ def _pictures(file: h5py.File) -> dict[str, h5py.Dataset]:
         return {}
     if not all(isinstance(group.get(name, getlink=True), h5py.HardLink) for name in group):
         return {}
-    return {
-        name: data for name, data in group.items() if isinstance(data, h5py.Dataset) and _is_picture(data)
-    }
+    return {name: data for name, data in group.items() if isinstance(data, h5py.Dataset) and _is_inside(data)}
 
 
 def _marked(group: h5py.Group) -> bool:
@@ -67,13 +65,13 @@ def _marked(group: h5py.Group) -> bool:
     return isinstance(mark, str) and mark == schema.PICTURES_FORMAT
 
 
-def _is_picture(data: h5py.Dataset) -> bool:
-    inside = not data.is_virtual and not data.external
-    return bool(data.dtype == np.uint8 and _is_shape(data.shape) and inside and 0 < data.size <= LARGEST)
+def _is_inside(data: h5py.Dataset) -> bool:
+    return _is_picture(data) and not data.is_virtual and not data.external
 
 
-def _is_shape(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
+def _is_picture(data: h5py.Dataset | checks.AnyArray) -> bool:
+    of_shape = len(data.shape) == 2 or (len(data.shape) == 3 and data.shape[2] == 3)
+    return bool(data.dtype == np.uint8 and of_shape and 0 < data.size <= LARGEST)
 
 
 def _read(data: h5py.Dataset, where: str) -> NDArray[np.uint8]:

@@ -175,7 +175,7 @@ def _open_block(
             where,
             expected="a factor left, right or both",
             got="neither",
-            remedy="store the block's Jacobian",
+            remedy="store at least one; an absent one is all ones",
         )
     block = Block(
         name=name,

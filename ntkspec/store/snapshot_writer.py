@@ -1,34 +1,50 @@
-"""Write one snapshot of a run file, a range of samples at a time."""
+"""Write one snapshot of a run file, a range of samples at a time.
+
+What is written is checked by the code that checks what is read: no reader refuses what a writer has accepted.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ntkspec.errors import UsageError
+from ntkspec.counts import whole_number
+from ntkspec.errors import RunFileError, UsageError
 from ntkspec.jacobian import Block, Factor, Jacobian
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import reserve, writing
-from ntkspec.store.texts import check_name, one_level
+from ntkspec.store.given import as_indices
+from ntkspec.store.snapshot_reader import open_snapshot
+from ntkspec.store.stored import Stored
+from ntkspec.store.texts import check_id, check_name, one_level, to_json
 
 CHUNK_BYTES = 2 * 2**20  # the contract asks for 1 to 4 MiB
+AT_EVERY_CALL = "give the same blocks, shapes and types at every call"
+
+Arrays = Callable[
+    [], Iterator[tuple[str, AnyArray]]
+]  # yields the place of each in the snapshot, and m rows of it
 
 
 class SnapshotWriter:
     """A snapshot that is being written, a range of samples at a time."""
 
-    def __init__(self, group: h5py.Group, n: int, part: Path) -> None:
+    def __init__(self, group: h5py.Group, n: int, c: int | None, part: Path) -> None:
         self._group = group
         self._n = n
+        self._c = c  # outputs, as the targets have them; None without targets
         self._part = part
         self._filled = 0
+        self._stored: dict[str, Stored] = {}  # by place: the datasets that the first call has created
         self._crcs: dict[str, int] = {}
 
     def write(
@@ -40,133 +56,199 @@ class SnapshotWriter:
         *,
         certain: bool = False,
     ) -> None:
-        """Write the next m samples; the first call creates the datasets.
+        """Write the next m samples; the first call creates the datasets, a refused one changes nothing.
 
         Args:
             start: number of the first of these samples; it must equal the number of samples written so far.
             outputs: f(x_i), (m, c).
-            jacobian: of these m samples, with the same blocks at every call.
+            jacobian: of these m samples, with the same blocks at every call, which list their parameters.
             regions: the number of each sample's activation region, (m,); given at every call or at none.
             certain: whether samples that rounding could have put into another region have regions of their
                 own.
 
         Raises:
-            UsageError: samples are out of order or too many, or numbers or names cannot be stored.
+            UsageError: samples are out of order or too many, blocks are others than before, or readers would
+                refuse names, shapes, types or numbers.
             OutputError: the file cannot be written.
         """
         if start != self._filled:
             raise UsageError("snapshot", expected=f"sample {self._filled} next", got=f"{start}")
         outputs = check_floats(outputs, "outputs", 2)
-        if len(outputs) != jacobian.samples or start + len(outputs) > self._n:
+        if self._c not in (None, outputs.shape[1]):
             raise UsageError(
-                "snapshot",
-                expected=f"as many outputs as samples in the Jacobian ({jacobian.samples}), {self._n} in all",
-                got=f"{len(outputs)} from {start}",
+                "outputs of a snapshot",
+                expected=f"{self._c} columns, as the targets have",
+                got=f"{outputs.shape[1]}",
+                remedy="give targets of the same outputs, or none",
+            )
+        stop = start + len(outputs)
+        if outputs.shape != (jacobian.samples, jacobian.outputs) or stop > self._n:
+            raise UsageError(
+                "outputs of a snapshot",
+                expected=f"shape ({jacobian.samples}, {jacobian.outputs}), as the Jacobian has samples and "
+                f"outputs, and {self._n} samples in all",
+                got=f"{outputs.shape} from sample {start}",
                 remedy="give one row a sample",
             )
-        _check_blocks(jacobian)
-        stop = start + len(outputs)
+        numbers = None if regions is None else check_integers(regions, "regions")
+        arrays = partial(_arrays, outputs, jacobian, numbers)
         with writing(self._part):
-            if start == 0:
-                self._create(outputs, jacobian)
-                if regions is not None:
-                    create_dataset(self._group, schema.REGIONS, (self._n,), np.dtype(np.int64))
-                    self._group[schema.REGIONS].attrs[schema.CERTAIN] = certain
-            self._put(self._group[schema.OUTPUTS], start, stop, outputs)
-            if regions is not None:
-                self._put(self._group[schema.REGIONS], start, stop, regions)
-            for block in jacobian:
-                self._fill(block, start, stop)
+            try:
+                if start == 0:
+                    self._create(arrays, jacobian, certain)
+                self._check(start, stop, arrays)
+            except UsageError:
+                if start == 0:
+                    self._group.clear()
+                raise
+            self._put(start, stop, arrays)
         self._filled = stop
 
-    def _create(self, outputs: Floats, jacobian: Jacobian) -> None:
-        """Create the datasets of outputs and blocks, once the disk has room for all samples."""
-        stored = [array for b in jacobian for side in b.factors for array in side.arrays.values()]
-        need = outputs.nbytes + sum(int(array.nbytes) for array in stored)
-        reserve(self._part, need * self._n // jacobian.samples)
-        create_dataset(self._group, schema.OUTPUTS, (self._n, *outputs.shape[1:]), outputs.dtype)
+    def _create(self, arrays: Arrays, jacobian: Jacobian, certain: bool) -> None:
+        """Create all datasets, once the disk has room for all samples, and open them as readers do."""
+        _check_names(jacobian)
+        shapes = {place: (array.shape[1:], array.dtype) for place, array in arrays()}
+        a_sample = sum(math.prod(shape) * dtype.itemsize for shape, dtype in shapes.values())
+        reserve(self._part, a_sample * self._n, len(shapes))
         for block in jacobian:
-            self._create_block(block)
+            _create_block(self._group.require_group(schema.BLOCKS), block)
+        for place, (shape, dtype) in shapes.items():
+            create_dataset(self._group, place, (self._n, *shape), dtype)
+        if schema.REGIONS in shapes:
+            self._group[schema.REGIONS].attrs[schema.CERTAIN] = certain
+        place = self._group.name
+        with _refusing():
+            opened = open_snapshot(
+                self._group.parent, place.rpartition("/")[2], place, self._n, self._c, sys.maxsize
+            )
+        self._stored = {stored.data.name.removeprefix(f"{place}/"): stored for stored in opened.stored()}
 
-    def _create_block(self, block: Block) -> None:
-        group = self._group.require_group(schema.BLOCKS).create_group(one_level(block.name))
-        group.attrs["role"] = block.role
-        group.attrs["order"] = block.order
-        group.attrs["parameters"] = json.dumps(
-            [{"name": parameter.name, "shape": list(parameter.shape)} for parameter in block.parameters]
-        )
-        for side, factor in _sides(block):
-            if len(factor.arrays) > 1:
-                group.create_group(side).attrs.update(factor.facts)
-            if schema.RIGHT in factor.arrays:
-                group.file.attrs["version"] = schema.VERSION_OF_PAIRS
-            for place, array in _datasets(side, factor):
-                create_dataset(group, place, (self._n, *array.shape[1:]), array.dtype)
+    def _check(self, start: int, stop: int, arrays: Arrays) -> None:
+        """Raise `UsageError` where readers would refuse numbers, or there are other arrays than before."""
+        missing = dict(self._stored)
+        for place, array in arrays():
+            where, stored = f"{self._group.name}/{place}", missing.pop(place, None)
+            if stored is None:
+                raise UsageError(
+                    where, expected="nothing there, as before", got="an array", remedy=AT_EVERY_CALL
+                )
+            shape = (stop - start, *stored.data.shape[1:])
+            if array.shape != shape or not np.can_cast(array.dtype, stored.dtype, "safe"):
+                raise UsageError(
+                    where,
+                    expected=f"{stored.dtype} of shape {shape}",
+                    got=f"{array.dtype} of shape {array.shape}",
+                    remedy=AT_EVERY_CALL,
+                )
+            with _refusing():
+                stored.check_rows(array, start)
+        for stored in missing.values():
+            raise UsageError(stored.where, expected="an array, as before", got="none", remedy=AT_EVERY_CALL)
 
-    def _fill(self, block: Block, start: int, stop: int) -> None:
-        group = self._group[schema.BLOCKS][one_level(block.name)]
-        for side, factor in _sides(block):
-            for place, array in _datasets(side, factor):
-                self._put(group[place], start, stop, array)
-
-    def _put(self, data: h5py.Dataset, start: int, stop: int, values: AnyArray) -> None:
-        """Write the rows start:stop of a dataset, and continue its checksum."""
-        stored = np.broadcast_to(values, (stop - start, *data.shape[1:])).astype(data.dtype, copy=False)
-        data[start:stop] = stored
-        self._crcs[data.name] = digest.crc32(stored, self._crcs.get(data.name, 0))
+    def _put(self, start: int, stop: int, arrays: Arrays) -> None:
+        """Write the rows start:stop of all datasets, and continue their checksums."""
+        for place, array in arrays():
+            data = self._stored[place].data
+            rows = array.astype(data.dtype, copy=False)
+            data[start:stop] = rows
+            self._crcs[place] = digest.crc32(rows, self._crcs.get(place, 0))
 
     def seal(self) -> None:
         """Store the checksums of all datasets and the digest; raise `UsageError` if samples are missing."""
         if self._filled != self._n:
             raise UsageError("snapshot", expected=f"{self._n} samples", got=f"{self._filled}")
-        for name, crc in self._crcs.items():
-            self._group[name].attrs[digest.CRC] = np.uint32(crc)
+        for place, crc in self._crcs.items():
+            self._stored[place].data.attrs[digest.CRC] = np.uint32(crc)
         self._group.attrs[digest.DIGEST] = digest.snapshot_digest(self._group, str(self._part))
 
 
-def _check_blocks(jacobian: Jacobian) -> None:
-    """Raise `UsageError` where a block has a name or a role that HDF5 cannot store, or no numbers."""
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what a reader would say of what is being written into a `UsageError`."""
+    try:
+        yield
+    except RunFileError as error:
+        where, expected, got, remedy = error.args
+        raise UsageError(where, expected=expected, got=got, remedy=remedy) from None
+
+
+def _check_names(jacobian: Jacobian) -> None:
+    """Raise `UsageError` where HDF5 cannot store the name or role of a block, or two would share a name."""
     for block in jacobian:
-        check_name(block.name, "name of a block")
+        check_id(one_level(check_name(block.name, "name of a block")), "name of a block")
         check_name(block.role, f"role of block {block.name}")
-        if not block.nbytes:
-            raise UsageError(
-                f"block {block.name}",
-                expected="a left or a right factor with numbers",
-                got="ones alone",
-                remedy="write one of them out: DenseFactor(numpy.ones(...))",
-            )
+    names = [one_level(name) for name in jacobian.names]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            "names of blocks",
+            expected="names that differ in a file, where '/' is written as '|'",
+            got=", ".join(jacobian.names),
+            remedy="rename the blocks that share one",
+        )
+
+
+def _create_block(blocks: h5py.Group, block: Block) -> None:
+    """Create the group of a block with its attributes, without its arrays."""
+    where, group = f"block {block.name}", blocks.create_group(one_level(block.name))
+    parameters = [{"name": parameter.name, "shape": parameter.shape} for parameter in block.parameters]
+    group.attrs["role"] = block.role
+    group.attrs["order"] = whole_number(block.order, f"{where}, order", -(2**63))
+    group.attrs["parameters"] = to_json(parameters, f"{where}, parameters", list)
+    for side, factor in _sides(block):
+        if len(factor.arrays) > 1:
+            facts = group.create_group(side).attrs
+            for name, value in factor.facts.items():
+                facts[name] = whole_number(value, f"{where}, {side}, {name}", 1)
+        if schema.RIGHT in factor.arrays:
+            group.file.attrs["version"] = schema.VERSION_OF_PAIRS
+
+
+def _arrays(
+    outputs: Floats, jacobian: Jacobian, regions: NDArray[np.int64] | None
+) -> Iterator[tuple[str, AnyArray]]:
+    """Yield the place of each array in the snapshot, and its m rows as they are stored, a factor at a time.
+
+    A single array of a factor is stored under the factor's name, several lie in a group of that name. Left
+    factors and the left sides of pairs do not depend on the output; they are stored without that axis.
+    """
+    yield schema.OUTPUTS, outputs
+    if regions is not None:
+        yield schema.REGIONS, regions
+    for block in jacobian:
+        for side, factor in _sides(block):
+            for name, values in factor.load().arrays.items():
+                place = f"{schema.BLOCKS}/{one_level(block.name)}/{side}"
+                place = f"{place}/{name}" if len(factor.arrays) > 1 else place
+                array = check_numbers(values, place)
+                without_outputs = schema.LEFT in (side, name) and array.ndim > 2
+                if without_outputs and array.shape[1] != 1:
+                    expected = "one vector for all outputs, in an axis of length 1"
+                    raise UsageError(place, expected=expected, got=f"shape {array.shape}")
+                yield place, array[:, 0] if without_outputs else array
 
 
 def _sides(block: Block) -> list[tuple[str, Factor]]:
-    """Return both factors, in memory, by their names in the file."""
-    return [(schema.LEFT, block.left.load()), (schema.RIGHT, block.right.load())]
-
-
-def _datasets(side: str, factor: Factor) -> Iterator[tuple[str, AnyArray]]:
-    """Yield the place of each array of a factor, and the array as it is stored.
-
-    A single array is stored under the factor's name, several lie in a group of that name. Left factors and
-    the left sides of pairs do not depend on the output; they are stored without that axis.
-    """
-    for name, array in factor.arrays.items():
-        place = f"{side}/{name}" if len(factor.arrays) > 1 else side
-        without_outputs = side == schema.LEFT or name == schema.LEFT
-        yield place, array[:, 0] if without_outputs and array.ndim > 2 else array
+    """Return both factors by their names in the file."""
+    return [(schema.LEFT, block.left), (schema.RIGHT, block.right)]
 
 
 def create_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> h5py.Dataset:
     """Create a dataset in chunks of whole rows, of 1 to 4 MiB as docs/run-format.md asks."""
-    row_bytes = max(np.dtype(dtype).itemsize * math.prod(shape[1:]), 1)
-    rows = min(max(CHUNK_BYTES // row_bytes, 1), shape[0])
-    if rows:
-        # The fewest that fill as many chunks: the last chunk takes as much of the disk as the others.
-        rows = math.ceil(shape[0] / math.ceil(shape[0] / rows))
-    columns = shape[1:]
+    if not math.prod(shape):
+        return group.create_dataset(name, shape=shape, dtype=dtype)
+    row_bytes = np.dtype(dtype).itemsize * math.prod(shape[1:])
+    chunk = (_evenly(shape[0], CHUNK_BYTES // row_bytes), *shape[1:])
     if row_bytes > 2 * CHUNK_BYTES:  # one row of a large dense Jacobian: the last axis is cut, too
-        others = np.dtype(dtype).itemsize * math.prod(shape[1:-1])
-        columns = (*shape[1:-1], max(CHUNK_BYTES // others, 1))
-    return group.create_dataset(name, shape=shape, dtype=dtype, chunks=(rows, *columns) if rows else None)
+        chunk = (*chunk[:-1], _evenly(shape[-1], CHUNK_BYTES * shape[-1] // row_bytes))
+    return group.create_dataset(name, shape=shape, dtype=dtype, chunks=chunk)
+
+
+def _evenly(length: int, most: int) -> int:
+    """Return the least length of as many pieces as those of length `most`, or 1 if that is less.
+
+    The last chunk takes as much of the disk as the others.
+    """
+    return math.ceil(length / math.ceil(length / max(most, 1)))
 
 
 def has_pairs(snapshot: h5py.Group) -> bool:
@@ -177,19 +259,33 @@ def has_pairs(snapshot: h5py.Group) -> bool:
 
 def check_floats(array: Floats, name: str, ndim: int) -> Floats:
     """Return an array of finite float32 or float64 with `ndim` axes; raise `UsageError` if it is none."""
-    if np.ma.is_masked(array):
-        raise UsageError(
-            name, expected="numbers without a mask", got="masked ones", remedy="leave out these samples"
-        )
-    array = np.asarray(array)
-    if array.dtype not in (np.float32, np.float64) or array.ndim != ndim or not np.isfinite(array).all():
-        got = f"{array.dtype} of shape {array.shape}"
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            got += " with NaN or Inf"
+    array = check_numbers(array, name)
+    finite = array.dtype.kind != "f" or bool(np.isfinite(array).all())
+    fits = array.dtype in (np.float32, np.float64) and array.ndim == ndim and 0 not in array.shape[1:]
+    if not fits or not finite:
         raise UsageError(
             name,
-            expected=f"finite float32 or float64 with {ndim} axes",
-            got=got,
+            expected=f"finite float32 or float64 with {ndim} axes, and numbers in each row",
+            got=f"{array.dtype} of shape {array.shape}" + ("" if finite else " with NaN or Inf"),
             remedy="convert or clean it",
         )
+    return array
+
+
+def check_integers(values: ArrayLike, name: str) -> NDArray[np.int64]:
+    """Return integers (m,) as int64; raise `UsageError` if they are none, too large, or of another shape."""
+    array = as_indices(values, name)
+    if array.ndim != 1:
+        remedy = "give one integer a sample"
+        raise UsageError(name, expected="an array (n,)", got=f"shape {array.shape}", remedy=remedy)
+    return array.astype(np.int64, copy=False)
+
+
+def check_numbers(values: AnyArray, name: str) -> AnyArray:
+    """Return numbers of any type as an array; raise `UsageError` if they are none, or masked."""
+    array = np.asarray(values)
+    if np.ma.is_masked(values) or array.dtype.kind not in "biufc":
+        got = "masked ones" if np.ma.is_masked(values) else str(array.dtype)
+        remedy = "leave out these samples, or convert them to float64"
+        raise UsageError(name, expected="numbers without a mask", got=got, remedy=remedy)
     return array

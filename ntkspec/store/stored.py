@@ -94,9 +94,19 @@ class Stored:
         with checks.reading(self.where):
             values = np.empty((len(rows), *self.data.shape[1:]), self.dtype)
             self.data.read_direct(values, np.s_[rows.start : rows.stop])
+        self.check_rows(values, rows.start)
+        return values
+
+    def check_rows(self, values: AnyArray, start: int = 0) -> None:
+        """Raise `RunFileError` where numbers are none that the contract allows in this dataset.
+
+        Args:
+            values: some of its rows, read from it or about to be written.
+            start: number of the first row.
+        """
         if self.dtype.kind == "f" and not np.isfinite(values).all():
             bad = np.argwhere(~np.isfinite(values))[0]
-            place = [int(bad[0]) + rows.start, *map(int, bad[1:])]
+            place = [int(bad[0]) + start, *map(int, bad[1:])]
             raise RunFileError(
                 self.where,
                 expected="finite numbers",
@@ -111,10 +121,9 @@ class Stored:
             raise RunFileError(
                 self.where,
                 expected=f"indices from 0 to {self.below - 1}, or -1 for padding",
-                got=f"{values[tuple(bad[0])]} in row {rows.start + int(bad[0][0])}",
-                remedy="mend the writer",
+                got=f"{values[tuple(bad[0])]} in row {start + int(bad[0][0])}",
+                remedy="number columns from 0, and state how many there are",
             )
-        return values
 
     def check(self) -> None:
         """Read every number once; raise `RunFileError` where they are not what was written."""

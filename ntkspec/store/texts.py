@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from ntkspec._io import first_line
 from ntkspec.errors import UsageError, shown
 
 _UNSTORABLE = re.compile("[\ud800-\udfff\0]")
@@ -33,6 +35,14 @@ def check_name(text: object, where: str) -> str:
     return text
 
 
+def check_id(text: object, where: str) -> str:
+    """Return a name as it is; raise `UsageError` unless it is one that a member of an HDF5 group can have."""
+    name = check_name(text, where)
+    if name in ("", ".", "..") or "/" in name:
+        raise _refused(where, "a name without '/', and not '', '.' or '..'", name)
+    return name
+
+
 def one_level(name: str) -> str:
     """Return a name without slashes, which would make groups within groups in HDF5.
 
@@ -43,13 +53,18 @@ def one_level(name: str) -> str:
     return name.replace("/", "|")
 
 
-def to_json(mapping: Mapping[str, object], name: str) -> str:
-    """Return a mapping as JSON; raise `UsageError` where it holds anything that JSON cannot."""
+def to_json(
+    values: Mapping[str, object] | Sequence[object], name: str, kind: Callable[[Any], object] = dict
+) -> str:
+    """Return a mapping as JSON, or a list by kind=list; raise `UsageError` if it holds what JSON cannot."""
     try:
-        return json.dumps(dict(mapping), allow_nan=False, default=_plain)
-    except (TypeError, ValueError) as error:
+        return json.dumps(kind(values), allow_nan=False, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(
-            name, expected="a mapping that JSON can hold", got=str(error), remedy="leave out what is not JSON"
+            name,
+            expected=f"a {'mapping' if kind is dict else 'list'} that JSON can hold",
+            got=first_line(error),
+            remedy="leave out what is not JSON",
         ) from None
 
 

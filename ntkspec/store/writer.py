@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ntkspec._io import wait_for_disk
 from ntkspec.counts import whole_number
@@ -24,13 +24,13 @@ from ntkspec.errors import UsageError, named_path
 from ntkspec.memory import budget_bytes
 from ntkspec.qualities import updated
 from ntkspec.store import digest, schema
-from ntkspec.store.checks import AnyArray, Floats
-from ntkspec.store.disk import check_writable, close_hdf5, reserve_end, writing
-from ntkspec.store.ends import begin, seal
+from ntkspec.store.checks import Floats
+from ntkspec.store.disk import check_writable, close_hdf5, reserve, writing
+from ntkspec.store.ends import begin, check_samples, seal
 from ntkspec.store.pictures import require_picture
 from ntkspec.store.snapshot_reader import Snapshot, open_snapshot
-from ntkspec.store.snapshot_writer import SnapshotWriter, check_floats
-from ntkspec.store.texts import check_label, check_name, metrics_to_json, to_json
+from ntkspec.store.snapshot_writer import SnapshotWriter
+from ntkspec.store.texts import check_id, check_label, metrics_to_json, to_json
 from ntkspec.store.unfinished import (
     check_resumable,
     check_unfinished,
@@ -60,7 +60,8 @@ class RunWriter:
     Raises:
         OutputError: the file exists, a killed writer left complete snapshots in `<path>.part`, the folder is
             absent or not writable, or the disk is full.
-        UsageError: shapes or types of arrays do not fit, or the file to resume has other samples.
+        UsageError: shapes or types of arrays do not fit, or the file to resume has other samples; at the end,
+            no snapshot was written.
 
     Example:
         >>> import tempfile, numpy as np, ntkspec
@@ -82,7 +83,7 @@ class RunWriter:
         *,
         inputs: Floats,
         targets: Floats | None = None,
-        indices: AnyArray | None = None,
+        indices: ArrayLike | None = None,
         label: str = "",
         config: Mapping[str, Any] | None = None,
         overwrite: bool = False,
@@ -98,23 +99,9 @@ class RunWriter:
         check_writable(self.path, overwrite=overwrite or self._taken_back)
         check_unfinished(self.part, overwrite=overwrite or resume, resumable=True)
         label, described = check_label(label, "label of the run"), to_json(config or {}, "config")
-        samples = {
-            schema.INPUTS: check_floats(inputs, "inputs", 2),
-            schema.TARGETS: None if targets is None else check_floats(targets, "targets", 2),
-            schema.INDICES: None if indices is None else np.asarray(indices, dtype=np.int64),
-        }
-        self._samples: dict[str, AnyArray] = {
-            name: array for name, array in samples.items() if array is not None
-        }
-        self.n = len(inputs)
-        for name, array in self._samples.items():
-            if len(array) != self.n or not self.n:
-                raise UsageError(
-                    name,
-                    expected=f"{self.n or 1} rows, as inputs",
-                    got=f"{len(array)}",
-                    remedy="give one row a sample",
-                )
+        self._samples = check_samples(inputs, targets, indices)
+        self.n = len(self._samples[schema.INPUTS])
+        self._c = None if targets is None else self._samples[schema.TARGETS].shape[1]
         self.notes: tuple[str, ...] = ()  # what was given, and a file that is resumed has otherwise
         with writing(self.path):
             if resume and self.part.exists():
@@ -155,23 +142,20 @@ class RunWriter:
         """
         snapshots = self._file[schema.SNAPSHOTS]
         step = whole_number(step, "step", 0)
-        check_name(id, "id of a snapshot")
+        check_id(id, "id of a snapshot")
         label, numbers = check_label(label, f"label of snapshot {id!r}"), metrics_to_json(metrics or {})
-        if not id or "/" in id or id in (".", "..") or id in snapshots:
-            raise UsageError(
-                f"snapshot {id!r}",
-                expected="a new id without '/'",
-                got="one that is taken" if id in snapshots else "an unusable one",
-            )
+        if id in snapshots:
+            raise UsageError(f"snapshot {id!r}", expected="a new id", got="one that is taken")
         try:
             with writing(self.path):
+                reserve(self.part, len(numbers))
                 group = snapshots.create_group(id)
                 group.attrs["step"] = step
                 group.attrs["label"] = label
                 group.attrs["metrics"] = numbers
                 group.attrs["complete"] = False
                 self._file.flush()  # so that a reader can name an unfinished snapshot
-            writer = SnapshotWriter(group, self.n, self.part)
+            writer = SnapshotWriter(group, self.n, self._c, self.part)
             yield writer
             with writing(self.path):
                 writer.seal()
@@ -200,6 +184,7 @@ class RunWriter:
         group = self._file[schema.SNAPSHOTS][id]
         label, text = check_label(label, f"label of snapshot {id!r}"), metrics_to_json(metrics)
         with writing(self.path):
+            reserve(self.part, len(text))
             group.attrs.pop(digest.DIGEST, None)  # readers accept a snapshot without one
             self._file.flush()
             group.attrs.modify("label", label)  # in place, while an assignment deletes the attribute first
@@ -228,6 +213,7 @@ class RunWriter:
             now = self.read(id)
             self.relabel(name, now.label, updated(self.read(name).metrics, now.metrics))
             with writing(self.path):
+                reserve(self.part)
                 del snapshots[id]  # once the file is closed, new data can take its room in the file
                 self._file.flush()
             return name
@@ -241,13 +227,15 @@ class RunWriter:
             pixels: uint8, (H, W) or (H, W, 3).
 
         Raises:
-            UsageError: the array has another dtype or shape, or is empty.
+            UsageError: the array has another dtype or shape, is empty or too large, or no member of an HDF5
+                group can have the name.
             OutputError: the file cannot be written.
         """
-        check_name(name, "name of a picture")
+        check_id(name, "name of a picture")
         pixels = np.asarray(pixels)
         require_picture(pixels, name)
         with writing(self.path):
+            reserve(self.part, pixels.nbytes, 1)
             group = self._file.require_group(schema.PICTURES)
             group.attrs["format"] = schema.PICTURES_FORMAT
             if name in group:
@@ -261,19 +249,34 @@ class RunWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.finish()
-        else:
+        if kind is not None:
             self.abandon()
+            return
+        try:
+            self.finish()
+        except UsageError:
+            self.abandon()
+            raise
 
     def finish(self, *, interrupted: bool = False) -> None:
         """Give the file its final name, and mark it complete unless what it records was interrupted.
 
-        After an `OutputError` it can be called again.
+        After an error it can be called again.
+
+        Raises:
+            UsageError: no snapshot is complete.
+            OutputError: the file cannot be written.
         """
+        if self._file and not self.complete_snapshots:
+            raise UsageError(
+                str(self.path),
+                expected="at least one complete snapshot",
+                got="none",
+                remedy="write one; nobody could read the file",
+            )
         with writing(self.path):
             if self._file:  # else an earlier call closed it
-                reserve_end(self.part)
+                reserve(self.part)
                 seal(self._file, self.complete_snapshots, str(self.part), interrupted=interrupted)
                 close_hdf5(self._file)
             with self.part.open("rb+") as handle:

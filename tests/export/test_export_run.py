@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -232,13 +233,17 @@ def test_misuse(tmp_path: Path) -> None:
     run = RunExporter(tmp_path / "run.h5", inputs=inputs(), targets=torch.zeros(23, 4))
     with pytest.raises(UsageError, match="with-block"):
         run.snapshot(build("tanh"), step=0, label="init")
-    with run, pytest.raises(ExportError, match="targets"):
+    with pytest.raises(ExportError, match="targets"), run:
         run.snapshot(build("tanh"), step=0, label="init")
+    with pytest.raises(UsageError, match="at least one complete snapshot"):
+        with RunExporter(tmp_path / "empty.h5", inputs=inputs()):
+            pass
     with pytest.raises(ExportError, match="indices"):
         RunExporter(tmp_path / "other.h5", inputs=inputs(), indices=np.zeros(23))
     (tmp_path / "there.h5").touch()
     with pytest.raises(OutputError), RunExporter(tmp_path / "there.h5", inputs=inputs()):
         pass
+    assert os.listdir(tmp_path) == ["there.h5"]
 
 
 def test_a_label_may_be_left_out(tmp_path: Path) -> None:

@@ -330,7 +330,7 @@ def test_mistakes_of_the_caller_are_errors_at_once(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fills_up_loses_one_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(part: Path, size: int) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with Recorder(tmp_path / "run.h5", X, 1) as record:

@@ -317,10 +317,10 @@ def test_finishing_again_once_there_is_room(tmp_path, monkeypatch):
     """The end is begun only if there is room for all of it, and whichever step failed is done again."""
     path = tmp_path / "run.h5"
 
-    def no_space(_: object) -> None:
+    def no_space(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    for fails in ("reserve_end", "wait_for_disk"):
+    for fails in ("reserve", "wait_for_disk"):
         run = RunWriter(path, inputs=INPUTS, overwrite=True)
         with run.snapshot("s", step=0, label="end") as snapshot:
             snapshot.write(0, INPUTS, cases.mixed(12))
@@ -385,7 +385,7 @@ def test_a_block_of_ones_alone_is_no_block_of_a_file(tmp_path):
     from ntkspec.jacobian import Block, Jacobian, Ones
 
     jac = Jacobian((Block("b", "network", 3, 1, Ones(3, 1), Ones(3, 1)),))
-    with pytest.raises(UsageError, match="block b: expected a left or a right factor with numbers"):
+    with pytest.raises(UsageError, match="blocks/b: expected a factor left, right or both, got neither"):
         with RunWriter(tmp_path / "run.h5", inputs=np.zeros((3, 2))) as run:
             with run.snapshot("end", step=0, label="end") as snapshot:
                 snapshot.write(0, np.zeros((3, 1)), jac)
