@@ -105,15 +105,15 @@ def shown(value: object) -> str:
 
 
 def named_path(path: str | os.PathLike[str], where: str) -> Path:
-    """Return a path; raise `UsageError` for an empty one, and for one with NUL, which no file can have.
+    """Return a path; raise `UsageError` for what is none, an empty one, and NUL, which no file can have.
 
     Example:
         >>> named_path("runs/a.h5", "run file").name
         'a.h5'
     """
-    text = os.fspath(path)
-    if not text or "\0" in text:
-        raise UsageError(where, expected="the path of a file", got=shown(text))
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else b""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise UsageError(where, expected="the path of a file", got=shown(path))
     return Path(text)
 
 

@@ -114,7 +114,7 @@ def solve_all(
 ) -> dict[str, Spectrum]:
     """Find the spectra of several kernels, as `ntkspec.kernel.problem.sums_of` makes them; see `spectra`."""
     for name, kernel in kernels.items():
-        check_options(kernel, method, k, vectors)
+        k = check_options(kernel, method, k, vectors)
         check_range(kernel, f"kernel {name}")
     solved = {}
     for name, kernel in kernels.items():
@@ -232,18 +232,19 @@ def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None, vectors: bool)
     return ""
 
 
-def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: bool) -> None:
-    """Raise `UsageError` if these options are not possible, or not together."""
+def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: bool) -> int | None:
+    """Return k as an `int` or None; raise `UsageError` if options are not possible, or not together."""
 
     def wrong(what: str, expected: str, got: str, remedy: str) -> UsageError:
         return UsageError(what, expected=expected, got=got, remedy=remedy)
 
-    if method not in get_args(MethodChoice):
+    if not isinstance(method, str) or method not in get_args(MethodChoice):
         raise not_one_of("method", method, get_args(MethodChoice))
-    if k is not None and not 1 <= whole_number(k, "k", 0) <= kernel.size:
+    k = None if k is None else whole_number(k, "k", 0)
+    if k is not None and not 1 <= k <= kernel.size:
         raise wrong("k", f"1 to {kernel.size} eigenvalues", str(k), "ask for some of them, or leave k out")
     if method == "auto":
-        return
+        return k
     precise = [name for name, solver in SOLVERS.items() if kernel.precision in solver.precisions]
     if method not in precise:
         expected = f"method {' or '.join((*precise, 'auto'))}"
@@ -253,3 +254,4 @@ def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: 
         raise wrong(
             "vectors", f"method {', '.join(able[:-1])} or {able[-1]}", method, "use svd, which is finer"
         )
+    return k

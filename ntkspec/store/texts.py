@@ -47,7 +47,7 @@ def to_json(mapping: Mapping[str, object], name: str) -> str:
     """Return a mapping as JSON; raise `UsageError` where it holds anything that JSON cannot."""
     try:
         return json.dumps(dict(mapping), allow_nan=False, default=_plain)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(
             name, expected="a mapping that JSON can hold", got=str(error), remedy="leave out what is not JSON"
         ) from None
@@ -81,10 +81,12 @@ def is_metric(value: object) -> bool:
 
 def _plain(value: object) -> object:
     """Convert a NumPy scalar to a Python one; raise `TypeError` for other values."""
+    if isinstance(value, np.longdouble):  # its item() is a NumPy scalar, too
+        return float(value)
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _refused(where: str, expected: str, text: object) -> UsageError:
-    return UsageError(where, expected=expected, got=repr(text)[:80])
+    return UsageError(where, expected=expected, got=shown(text))

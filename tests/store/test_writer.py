@@ -372,11 +372,17 @@ def test_a_file_that_was_continued_gets_its_name_back(tmp_path):
 
 
 def test_numpy_numbers_in_a_config_and_none_left_behind_by_a_bad_one(tmp_path):
-    runs.write_run(tmp_path / "run.h5", config={"lr": np.float32(0.5), "n": np.int64(3)})
+    runs.write_run(
+        tmp_path / "run.h5", config={"lr": np.float32(0.5), "n": np.int64(3), "l": np.longdouble(2)}
+    )
     with open_run(tmp_path / "run.h5") as run:
-        assert run.config == {"lr": 0.5, "n": 3}
-    with pytest.raises(UsageError, match="JSON"):
-        RunWriter(tmp_path / "bad.h5", inputs=INPUTS, config={"x": object()})
+        assert run.config == {"lr": 0.5, "n": 3, "l": 2.0}
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for bad in (object(), deep):
+        with pytest.raises(UsageError, match="JSON"):
+            RunWriter(tmp_path / "bad.h5", inputs=INPUTS, config={"x": bad})
     assert os.listdir(tmp_path) == ["run.h5"]
 
 
