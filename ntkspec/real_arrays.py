@@ -81,6 +81,19 @@ def as_indices(values: ArrayLike | None, name: str) -> Integers:
     return array.astype(np.int32 if array.dtype == np.int32 else np.int64, copy=False)
 
 
+def as_positions(values: ArrayLike | None, name: str, n: int) -> NDArray[np.int64]:
+    """Convert an array of n integers, one a sample, to int64; raise `UsageError` if it is none."""
+    array = as_indices(values, name)
+    if array.shape != (n,):
+        raise UsageError(
+            name,
+            expected=f"an array ({n},)",
+            got=f"shape {array.shape}",
+            remedy="give one integer a sample",
+        )
+    return array.astype(np.int64, copy=False)
+
+
 def is_stored_as(values: object, dtypes: tuple[np.dtype[Any], ...]) -> bool:
     """Return whether an array or dataset has one of these types, in either byte order, and no mask."""
     dtype = getattr(values, "dtype", None)

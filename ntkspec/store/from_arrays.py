@@ -6,13 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.real_arrays import Floats, as_floats, as_indices
+from ntkspec.real_arrays import Floats, as_floats, as_positions
 from ntkspec.store.given import Rows, as_jacobian
 from ntkspec.store.texts import check_label, one_level
 from ntkspec.store.writer import RunWriter
@@ -82,7 +81,7 @@ def write_run(
     t = None if targets is None else _matrix(targets, "targets", len(x), rows.c)
     jacobian = as_jacobian(blocks, rows, roles)
     step, id = whole_number(step, "step", 0), one_level(check_label(label, "label"))
-    positions = None if indices is None else _positions(indices, len(x))
+    positions = None if indices is None else as_positions(indices, "indices", len(x))
     shown_as = Path(path).stem if run_label is None else run_label
     writer = RunWriter(
         path, inputs=x, targets=t, indices=positions, label=shown_as, config=config, overwrite=overwrite
@@ -124,16 +123,3 @@ def _matrix(values: ArrayLike, name: str, n: int | None = None, width: int | Non
             remedy="reshape it; inputs, outputs and targets have as many rows",
         )
     return array
-
-
-def _positions(values: ArrayLike, n: int) -> NDArray[np.int64]:
-    """Convert to n integers, the positions of the samples in their data set."""
-    array = as_indices(values, "indices")
-    if array.shape != (n,):
-        raise UsageError(
-            "indices",
-            expected=f"an array ({n},)",
-            got=f"shape {array.shape}",
-            remedy="give one integer a sample",
-        )
-    return array.astype(np.int64, copy=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -123,10 +122,8 @@ def _block(name: str, leaf: object, rows: Rows, order: int) -> Block:
     block = Block(one_level(name), role, rows.n, rows.c, left, right, order)
     if not block.width:
         raise UsageError(where, expected="one parameter or more", got="none", remedy="leave it out")
-    # Factors alone do not tell the shape of the parameter.
-    if sum(math.prod(parameter.shape) for parameter in parameters) != block.width:
-        parameters = (Parameter(name, (block.width,) if left is None or right is None else block.widths),)
-    return replace(block, parameters=parameters)
+    block = replace(block, parameters=parameters)
+    return replace(block, parameters=block.all_parameters)
 
 
 def _dense(array: Any, rows: Rows, where: str) -> tuple[Factor, tuple[int, ...]]:

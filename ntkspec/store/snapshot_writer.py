@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Block, Factor, Jacobian
+from ntkspec.real_arrays import as_floats, as_positions
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import reserve, writing
@@ -57,6 +58,14 @@ class SnapshotWriter:
         if start != self._filled:
             raise UsageError("snapshot", expected=f"sample {self._filled} next", got=f"{start}")
         outputs = check_floats(outputs, "outputs", 2)
+        if outputs.shape[1] != jacobian.outputs:
+            raise UsageError(
+                "outputs",
+                expected=f"({len(outputs)}, {jacobian.outputs}), as the Jacobian has them",
+                got=f"shape {outputs.shape}",
+            )
+        if regions is not None:
+            regions = as_positions(regions, "regions", len(outputs))
         if len(outputs) != jacobian.samples or start + len(outputs) > self._n:
             raise UsageError(
                 "snapshot",
@@ -93,7 +102,7 @@ class SnapshotWriter:
         group.attrs["role"] = block.role
         group.attrs["order"] = block.order
         group.attrs["parameters"] = json.dumps(
-            [{"name": parameter.name, "shape": list(parameter.shape)} for parameter in block.parameters]
+            [{"name": parameter.name, "shape": list(parameter.shape)} for parameter in block.all_parameters]
         )
         for side, factor in _sides(block):
             if len(factor.arrays) > 1:
@@ -111,6 +120,8 @@ class SnapshotWriter:
 
     def _put(self, data: h5py.Dataset, start: int, stop: int, values: AnyArray) -> None:
         """Write the rows start:stop of a dataset, and continue its checksum."""
+        if data.dtype.kind == "f":
+            as_floats(values, data.name.lstrip("/"))
         stored = np.broadcast_to(values, (stop - start, *data.shape[1:])).astype(data.dtype, copy=False)
         data[start:stop] = stored
         self._crcs[data.name] = digest.crc32(stored, self._crcs.get(data.name, 0))
@@ -129,6 +140,8 @@ def _check_blocks(jacobian: Jacobian) -> None:
     for block in jacobian:
         check_name(block.name, "name of a block")
         check_name(block.role, f"role of block {block.name}")
+        for factor in block.factors:
+            _ = factor.nodes  # which raises where indices are no columns
         if not block.nbytes:
             raise UsageError(
                 f"block {block.name}",

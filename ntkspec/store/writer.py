@@ -23,6 +23,7 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, named_path
 from ntkspec.memory import budget_bytes
 from ntkspec.qualities import updated
+from ntkspec.real_arrays import as_positions
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import check_writable, close_hdf5, reserve_end, writing
@@ -101,7 +102,7 @@ class RunWriter:
         samples = {
             schema.INPUTS: check_floats(inputs, "inputs", 2),
             schema.TARGETS: None if targets is None else check_floats(targets, "targets", 2),
-            schema.INDICES: None if indices is None else np.asarray(indices, dtype=np.int64),
+            schema.INDICES: None if indices is None else as_positions(indices, "indices", len(inputs)),
         }
         self._samples: dict[str, AnyArray] = {
             name: array for name, array in samples.items() if array is not None
