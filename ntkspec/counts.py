@@ -1,8 +1,10 @@
-"""Check whole numbers of Python, NumPy or torch that callers pass."""
+"""Check numbers of Python, NumPy or torch that callers pass."""
 
 from __future__ import annotations
 
+import math
 import operator
+from numbers import Real
 from typing import SupportsIndex
 
 import numpy as np
@@ -31,6 +33,30 @@ def whole_number(value: object, name: str, least: int) -> int:
     if number is None or not least <= number <= LARGEST:
         expected = f"a whole number from {least} to 2^63 - 1"
         raise UsageError(name, expected=expected, got=shown(value), remedy=f"e.g. {max(least, 1)}")
+    return number
+
+
+def positive_number(value: object, name: str, remedy: str) -> float:
+    """Return a positive, finite number as a `float`.
+
+    Args:
+        value: what a caller gave.
+        name: what the number is for, for the message.
+        remedy: for the message.
+
+    Raises:
+        UsageError: it is none; True and False are not accepted.
+
+    Example:
+        >>> positive_number(np.float32(0.5), "rate", "give another")
+        0.5
+    """
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        number = math.inf
+    if not 0 < number < math.inf:
+        raise UsageError(name, expected="a positive, finite number", got=shown(value), remedy=remedy)
     return number
 
 

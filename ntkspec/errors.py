@@ -127,15 +127,15 @@ def shown(value: object) -> str:
 
 
 def named_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a run file; raise `UsageError` for an empty one or one with NUL, which no file has.
+    """Return the path of a run file; raise `UsageError` for what is none, an empty one, and one with NUL.
 
     Example:
         >>> named_path("runs/a.h5").name
         'a.h5'
     """
-    text = os.fspath(path)
-    if not text or "\0" in text:
-        raise UsageError("run file", expected="the path of a file", got=shown(text))
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else b""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise UsageError("run file", expected="the path of a file", got=shown(path))
     return Path(text)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -35,7 +35,7 @@ def analyze_runs(
     method: MethodChoice = "auto",
     k: int | None = None,
     outputs: Outputs = "trace",
-    drop: Sequence[str | Sequence[str]] = (),
+    drop: str | Sequence[str | Sequence[str]] = (),
     baseline: str | None = None,
     backend: Choice | Backend = "auto",
     precision: Precision = "float64",
@@ -89,7 +89,10 @@ def analyze_runs(
         method=method,
         k=k,
         outputs=outputs,
-        drop=tuple((words,) if isinstance(words, str) else tuple(words) for words in drop),
+        drop=tuple(
+            (words,) if isinstance(words, str) else tuple(words)
+            for words in ([drop] if isinstance(drop, str) else drop)
+        ),
         backend=backend if isinstance(backend, str) else backend.name,
         precision=precision,
         memory=memory,
@@ -99,7 +102,7 @@ def analyze_runs(
         alignment=alignment,
     )
     work = RunWork(settings, select(backend), progress or (lambda _: None), detail)
-    given = [paths] if isinstance(paths, str | os.PathLike) else paths
+    given = [paths] if isinstance(paths, str | bytes) or not isinstance(paths, Iterable) else paths
     files = [named_path(path) for path in given]
     if not files:
         raise UsageError("analyze", expected="one or more run files", got="none", remedy="name a run file")

@@ -147,6 +147,13 @@ def test_several_runs_are_compared_with_the_baseline(here, undrawn, capsys):
     assert "-0" not in out
 
 
+def test_a_word_alone_is_one_ablation(here):
+    """A script's `drop="grid"` was taken letter by letter."""
+    runs.write_run(here / "run.h5")
+    alone, listed = (ntkspec.analyze_runs("run.h5", drop=drop, k=3) for drop in ("level.0", ["level.0"]))
+    assert [*alone.runs[0].snapshots[0].spectra] == [*listed.runs[0].snapshots[0].spectra]
+
+
 def test_drop_sets_get_their_own_names_and_theorem(here):
     runs.write_run(here / "run.h5")
     report = analyze_runs(["run.h5"], drop=[["layer.0"], ["grid", "layer.1"]], snapshot="end")

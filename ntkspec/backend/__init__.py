@@ -21,6 +21,8 @@ def select(choice: Choice | Backend = "auto") -> Backend:
         BackendError: `choice` is "gpu", and the GPU cannot be used; the message says why.
     """
     if not isinstance(choice, str):
+        if getattr(choice, "name", None) not in get_args(BackendName):
+            raise not_one_of("backend", choice, get_args(Choice))
         return choice
     if choice == "cpu":
         return CpuBackend()

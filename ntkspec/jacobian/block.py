@@ -8,6 +8,7 @@ Slyusar 1999, "face-splitting product").
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -142,6 +143,14 @@ class Block(NotAnArray):
         """Return the number of parameters of the block, a * b."""
         a, b = self.widths
         return a * b
+
+    @property
+    def all_parameters(self) -> tuple[Parameter, ...]:
+        """Return its parameters; where their sizes do not add up to its width, one of its name and widths."""
+        if sum(math.prod(parameter.shape) for parameter in self.parameters) == self.width:
+            return self.parameters
+        stored = all(factor.arrays for factor in self.factors)
+        return (Parameter(self.name, self.widths if stored else (self.width,)),)
 
     @property
     def nbytes(self) -> int:

@@ -85,6 +85,8 @@ class VectorFactor(ArrayFactor):
 class DenseFactor(VectorFactor):
     """A factor that stores every number of its vectors in an array `values` (n, c, width).
 
+    Arrays of other real types than float32 and float64 are converted, as `ntkspec.write_run` does.
+
     Example:
         >>> import numpy as np
         >>> DenseFactor(np.ones((5, 2, 3))).matrix("trace").shape  # 5 samples, 2 outputs, width 3

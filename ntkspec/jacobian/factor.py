@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from ntkspec.display import NotAnArray
 from ntkspec.jacobian.outputs import Outputs
 from ntkspec.memory import format_bytes
+from ntkspec.real_arrays import FLOATS, INTEGERS, as_indices, as_real, is_stored_as
 
 Matrix: TypeAlias = Any  # an NDArray or a csr_array; SciPy has no types
 Precision: TypeAlias = Literal["float64", "float32"]  # of a Jacobian's numbers, and of kernels
@@ -218,6 +219,17 @@ class ArrayFactor(NotAnArray, ABC):
 
     _ARRAYS = "factor.to_dense(), (n, c, width)"
     values: Any
+
+    def __post_init__(self) -> None:
+        """Convert arrays of other types as `ntkspec.write_run` does; datasets of a file are of these types.
+
+        Raises:
+            UsageError: an array is not of real numbers, or indices are no integers, or entries are masked.
+        """
+        for name, array in self.arrays.items():
+            types, convert = (INTEGERS, as_indices) if name == "indices" else (FLOATS, as_real)
+            if not is_stored_as(array, types):
+                object.__setattr__(self, name, convert(array, f"{name} of a {type(self).__name__}"))
 
     def __repr__(self) -> str:
         return (

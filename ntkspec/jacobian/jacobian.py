@@ -95,7 +95,7 @@ class Jacobian(NotAnArray):
         raise UsageError(
             "block of a Jacobian",
             expected=f"the name of one of its blocks ({', '.join(self.names)})",
-            got=repr(name),
+            got=shown(name),
             remedy=f"jac.only({name!r}) keeps the blocks of this role" if name in self.roles else "",
         )
 
@@ -184,8 +184,7 @@ class Jacobian(NotAnArray):
                 range of their precision.
         """
         self._check(rates)
-        for name, rate in rates.items():
-            check_rate(name, rate)
+        rates = {name: check_rate(name, rate) for name, rate in rates.items()}
         blocks = (with_rate(block, rates.get(block.name, rates.get(block.role, 1.0))) for block in self)
         return replace(self, blocks=tuple(blocks))
 
@@ -237,12 +236,12 @@ class Jacobian(NotAnArray):
 
     def _check(self, selection: Iterable[str]) -> None:
         """Raise `UsageError` if a word of a selection is neither a name nor a role of a block."""
-        unknown = [word for word in selection if word not in {*self.names, *self.roles}]
+        unknown = [word for word in selection if word not in (*self.names, *self.roles)]
         if unknown:
             raise UsageError(
                 "block selection",
                 expected=f"a role ({', '.join(self.roles)}) or a block ({', '.join(self.names)})",
-                got=", ".join(map(repr, unknown)),
+                got=", ".join(map(shown, unknown)),
             )
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
 
 Outputs = Literal["trace", "full"] | int
 
@@ -24,14 +24,14 @@ def check_outputs(outputs: Outputs, c: int) -> Outputs:
     Raises:
         UsageError: it is not.
     """
-    if outputs in ("trace", "full"):
+    if isinstance(outputs, str) and outputs in ("trace", "full"):
         return outputs
     if isinstance(outputs, int | np.integer) and not isinstance(outputs, bool) and 0 <= outputs < c:
         return int(outputs)
     raise UsageError(
         "outputs",
         expected=f"'trace', 'full' or an output number from 0 to {c - 1}",
-        got=repr(outputs),
+        got=shown(outputs),
     )
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ntkspec.counts import positive_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian.block import Block
 from ntkspec.jacobian.factor import Factor
 
+REMEDY = "give the learning rate relative to that of the other blocks"
 
-def check_rate(name: str, rate: object) -> None:
-    """Raise `UsageError` unless `rate` is a positive, finite number."""
-    if not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
-        raise _bad_rate(name, "a positive, finite number", repr(rate))
+
+def check_rate(name: str, rate: object) -> float:
+    """Return a rate as a `float`; raise `UsageError` unless it is a positive, finite number."""
+    return positive_number(rate, f"rate of {name}", REMEDY)
 
 
 def with_rate(block: Block, rate: float) -> Block:
@@ -40,15 +43,19 @@ def _times(factor: Factor, number: float, name: str) -> Factor:
     Raises:
         UsageError: the products leave the range of that precision.
     """
-    loaded, kind = factor.load(), factor.dtype
-    with np.errstate(over="ignore", under="ignore"):
-        scaled = loaded.map(lambda values: values * kind.type(number))
-    largest = float(scaled.largest.max())
-    if not math.isfinite(largest) or (largest == 0 and loaded.largest.any()):
-        raise _bad_rate(name, f"one that keeps the block's numbers in {kind}", f"{number**2:.0e}")
-    return scaled
 
+    def times(values: NDArray[Any]) -> NDArray[Any]:
+        """Round each product once, and none to zero: a zero would count as one where ranks are counted."""
+        limits = np.finfo(values.dtype)
+        with np.errstate(over="ignore", under="ignore"):
+            scaled: NDArray[Any] = np.multiply(values, number, dtype=np.float64).astype(values.dtype)
+        lost = (scaled == 0) & (values != 0)
+        scaled[lost] = np.copysign(limits.smallest_subnormal, values[lost])
+        largest = float(np.abs(scaled).max(initial=0))
+        # What lies below `tiny` has fewer digits. Beside a number of this size that is less than rounding.
+        if largest == math.inf or (number < 1 and 0 < largest < limits.tiny / limits.eps):
+            expected = f"one that keeps the block's numbers in {values.dtype}"
+            raise UsageError(f"rate of {name}", expected=expected, got=f"{number**2:.0e}", remedy=REMEDY)
+        return scaled
 
-def _bad_rate(name: str, expected: str, got: str) -> UsageError:
-    remedy = "give the learning rate relative to that of the other blocks"
-    return UsageError(f"rate of {name}", expected=expected, got=got, remedy=remedy)
+    return factor.map(times)

@@ -59,14 +59,7 @@ class SparseFactor(ArrayFactor):
         stored = self.values[:]
         n, c, k = stored.shape
         chosen = range(c) if isinstance(outputs, str) else (outputs,)
-        indices = np.asarray(self.indices[:], dtype=np.int64)
-        if indices.size and not -1 <= indices.min() <= indices.max() < self.columns:
-            raise UsageError(
-                "sparse factor",
-                expected=f"indices from 0 to {self.columns - 1}, or -1 for padding",
-                got=f"{indices.min()} to {indices.max()}",
-                remedy="number columns from 0, and give how many there are",
-            )
+        indices = self.nodes.astype(np.int64, copy=False)
         padding = np.broadcast_to((indices < 0)[:, None, :], (n, len(chosen), k))
         values = np.where(padding, 0, stored[:, chosen, :]).astype(np.float64)
         columns = np.where(padding, 0, indices[:, None, :])
@@ -171,8 +164,16 @@ class SparseFactor(ArrayFactor):
 
     @property
     def nodes(self) -> NDArray[Any]:
-        """Return the indices; (n, k)."""
-        return np.asarray(self.indices[:])
+        """Return the indices (n, k); raise `UsageError` if there are others than columns and padding."""
+        indices = np.asarray(self.indices[:])
+        if indices.size and not -1 <= indices.min() <= indices.max() < self.columns:
+            raise UsageError(
+                "sparse factor",
+                expected=f"indices from 0 to {self.columns - 1}, or -1 for padding",
+                got=f"{indices.min()} to {indices.max()}",
+                remedy="number columns from 0, and give how many there are",
+            )
+        return indices
 
     def compact_rows(self, samples: NDArray[np.intp]) -> NDArray[np.float64]:
         """See `Factor.compact_rows`; (m, w), w being the number of nodes that these samples touch."""

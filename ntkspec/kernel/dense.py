@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ntkspec.backend import Backend, Choice, Precision
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel.assembly import Assembly, ShareDone
+from ntkspec.kernel.checks import check_jacobians
 from ntkspec.kernel.problem import Kernel, blocks_of
 
 
@@ -80,6 +81,7 @@ def gram_by_block(jacobian: Jacobian, outputs: Outputs = "trace", **options: Any
         >>> {name: kernel.tolist() for name, kernel in gram_by_block(Jacobian(blocks)).items()}
         {'a': [[3.0, 3.0], [3.0, 3.0]], 'b': [[1.0, 2.0], [2.0, 4.0]]}
     """
+    check_jacobians([jacobian])
     return gram_sums({name: jacobian.only(name) for name in jacobian.names}, outputs, **options)
 
 

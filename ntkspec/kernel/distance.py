@@ -26,6 +26,7 @@ from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import tiles
 from ntkspec.kernel.assembly import Assembly, overflow
+from ntkspec.kernel.checks import check_jacobians
 from ntkspec.kernel.problem import Kernel, blocks_of
 from ntkspec.kernel.value_range import said_of_largest
 
@@ -70,6 +71,7 @@ def kernel_distance(
         >>> kernel_distance(one, one), round(kernel_distance(one, turned), 4)
         (0.0, 0.2929)
     """
+    check_jacobians((first, other))
     _check_alike(first, other)
     kernel = Kernel.from_jacobian(first, outputs, precision=precision, backend=backend, memory=memory)
     distance = distances(kernel, {"total": first}, {"total": other}, tile)["total"]

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec._io import allocate, locked, remove_leftovers, replacing
-from ntkspec.errors import MemoryBudgetError, OutputError, UsageError
+from ntkspec.errors import MemoryBudgetError, OutputError, UsageError, shown
 from ntkspec.kernel import tiles
 from ntkspec.kernel.assembly import Assembly
 from ntkspec.store.disk import writing
@@ -133,11 +133,13 @@ def not_ours(path: Path, got: str) -> OutputError:
 def check_names(names: Iterable[str]) -> None:
     """Raise `UsageError` if names of kernels cannot be names of datasets, or two would have the same name."""
     names = list(names)
-    if {"", ".", ".."} & set(names) or len(set(map(_dataset, names))) < len(names):
+    if not all(isinstance(name, str) and name not in ("", ".", "..") for name in names) or len(
+        set(map(_dataset, names))
+    ) < len(names):
         raise UsageError(
             "names of kernels",
             expected="names that can stand in a file, and differ there",
-            got=", ".join(map(repr, names)),
+            got=", ".join(map(shown, names)),
             remedy="choose others; '/' is written as '|'",
         )
 

@@ -78,10 +78,10 @@ class Kernel:
             backend: "auto", "cpu", "gpu", or a `Backend`.
             memory: budget in GiB; default: 80% of the free memory.
         """
-        check_jacobians((rows,) if columns is None else (rows, columns))
         return cls(rows, columns, outputs, precision, select(backend), budget_bytes(memory))
 
     def __post_init__(self) -> None:
+        check_jacobians(self.sides)
         object.__setattr__(self, "outputs", check_outputs(self.outputs, self.rows.outputs))
         if self.precision not in get_args(Precision):
             raise not_one_of("precision", self.precision, get_args(Precision))

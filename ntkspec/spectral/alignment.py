@@ -24,14 +24,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ntkspec.backend import Backend, Choice, Precision
+from ntkspec.counts import whole_number
 from ntkspec.display import NotAnArray
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Jacobian, Outputs
+from ntkspec.kernel.checks import check_jacobians
+from ntkspec.real_arrays import as_real
 from ntkspec.spectral.accuracy import solver_error
 from ntkspec.spectral.choose import MethodChoice, spectrum
 from ntkspec.spectral.eigenvalues import Spectrum
@@ -90,10 +94,12 @@ class Alignment(NotAnArray):
 
         For a count beyond the resolved modes that share is not known; the share outside of the resolved ones,
         which is at least as large, is returned.
+
+        Raises:
+            UsageError: the count is no whole number from 0.
         """
-        if count >= self.size:
-            return 0.0
-        return float(self._beyond[min(max(count, 0), len(self.target))])
+        count = whole_number(count, "count of modes", 0)
+        return 0.0 if count >= self.size else float(self._beyond[min(count, len(self.target))])
 
     def modes(self, share: float = 0.9) -> int | None:
         """Count the first modes that are sure to hold this share of the targets.
@@ -147,7 +153,7 @@ class Alignment(NotAnArray):
         Raises:
             UsageError: a time that is negative or not finite.
         """
-        moments = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        moments = np.atleast_1d(as_real(times, "times").astype(np.float64, copy=False))
         if not (np.isfinite(moments) & (moments >= 0)).all():
             raise UsageError("times", expected="finite numbers from 0", got=shown(times))
         if self.residual is None or self.residual_rest is None:
@@ -221,6 +227,7 @@ def alignment(
         >>> aligned.target.tolist(), aligned.modes(0.9), aligned.beyond(1)
         ([0.5, 0.5, 0.0], 2, 0.5)
     """
+    check_jacobians([jacobian])
     check_targets(targets, outputs_of_model, jacobian, outputs)  # before the work
     with_vectors = spectrum(
         jacobian,
@@ -265,11 +272,11 @@ def align(
     )
 
 
-def _outside(share: float) -> float:
+def _outside(share: object) -> float:
     """Return 1 - share; raise `UsageError` unless the share is above 0 and at most 1."""
-    if not 0 < share <= 1:
+    if not isinstance(share, Real) or not 0 < float(share) <= 1:
         raise UsageError("share of the targets", expected="a number above 0, up to 1", got=shown(share))
-    return 1 - share
+    return 1 - float(share)
 
 
 def _beyond(shares: Vector, rest: float) -> Vector:

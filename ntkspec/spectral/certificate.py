@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ntkspec.backend.cpu import over_rows, require_countable
 from ntkspec.backend.loops import mirror
 from ntkspec.kernel.enclosure import TINIEST, UP, KernelEnclosure
+from ntkspec.spectral.bounds.record import require
 from ntkspec.summation import gamma
 
 CLOSE = 0.99  # bisection ends when the bound is within 1% of the best that it can find
@@ -60,6 +61,7 @@ def positivity(enclosure: KernelEnclosure) -> CholeskyCertificate:
         >>> certificate.semidefinite, bool(0.98 < certificate.proved <= 1)
         (True, True)
     """
+    require("KernelEnclosure", enclosure, "positivity")
     require_countable(enclosure.size, "bounds from the kernel")
     with _borrowed(enclosure.kernel) as diagonal:
         margin = enclosure.margin + _cholesky_margin(diagonal)

@@ -98,7 +98,7 @@ def spectra(
     """
     whole = Jacobian(tuple(blocks_of(parts).values()))
     kernel = Kernel.from_jacobian(whole, outputs, precision=precision, backend=backend, memory=memory)
-    check_options(kernel, method, k, vectors)
+    k = check_options(kernel, method, k, vectors)
     if progress:
         progress("reading")
     return solve_all(sums_of(kernel, parts), method, k, vectors=vectors, progress=progress)
@@ -231,18 +231,19 @@ def _why_not_svd(kernel: Kernel, coarse: Spectrum, k: int | None, vectors: bool)
     return ""
 
 
-def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: bool) -> None:
-    """Raise `UsageError` if these options are not possible, or not together."""
+def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: bool) -> int | None:
+    """Return k as an `int` or None; raise `UsageError` if options are not possible, or not together."""
 
     def wrong(what: str, expected: str, got: str, remedy: str) -> UsageError:
         return UsageError(what, expected=expected, got=got, remedy=remedy)
 
-    if method not in get_args(MethodChoice):
+    if not isinstance(method, str) or method not in get_args(MethodChoice):
         raise not_one_of("method", method, get_args(MethodChoice))
-    if k is not None and not 1 <= whole_number(k, "k", 0) <= kernel.size:
+    k = None if k is None else whole_number(k, "k", 0)
+    if k is not None and not 1 <= k <= kernel.size:
         raise wrong("k", f"1 to {kernel.size} eigenvalues", str(k), "ask for some of them, or leave k out")
     if method == "auto":
-        return
+        return k
     precise = [name for name, solver in SOLVERS.items() if kernel.precision in solver.precisions]
     if method not in precise:
         expected = f"method {' or '.join((*precise, 'auto'))}"
@@ -252,3 +253,4 @@ def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: 
         raise wrong(
             "vectors", f"method {', '.join(able[:-1])} or {able[-1]}", method, "use svd, which is finer"
         )
+    return k

@@ -26,10 +26,12 @@ from ntkspec.kernel import tiles
 from ntkspec.kernel.assembly import Assembly
 from ntkspec.kernel.problem import Kernel
 from ntkspec.spectral.accuracy import FLOAT64, gram_errors, magnitude_of
+from ntkspec.spectral.bounds.record import require
 from ntkspec.spectral.eigenvalues import Spectrum
 from ntkspec.summation import gamma
 
 MODES = (1, 2, 3, 4, 8, 16, 64, 256)  # those that reports show
+OF_TRACE = 1e-12  # traces that differ by less are one trace: two backends may add it up in two orders
 MOST_ERROR = 0.01  # share of a mode that rounding may change, beyond which it is not extended
 
 
@@ -133,16 +135,25 @@ def eigenfunctions_of(
 
 def _vectors(spectrum: Spectrum, kernel: Kernel) -> NDArray[np.float64]:
     """Return the eigenvectors of a spectrum, once sizes and blocks agree with the kernel's."""
+    require("Spectrum", spectrum, "eigenfunctions")
     if spectrum.vectors is None:
         expected, got = "a spectrum with eigenvectors", "one without"
     elif spectrum.size != kernel.size:
         expected, got = f"the spectrum of a kernel of {kernel.size} rows", f"one of {spectrum.size}"
     elif spectrum.blocks != kernel.rows.names:
         expected, got = f"the spectrum of blocks {kernel.rows.names}", f"one of {spectrum.blocks}"
+    elif not _same_trace(spectrum, kernel):
+        expected = f"the spectrum of this kernel, whose trace is {kernel.trace:.6g}"
+        got = f"that of another output mode or Jacobian, with trace {spectrum.trace:.6g}"
     else:
         return spectrum.vectors
     remedy = "take ntkspec.spectrum(jac, outputs, vectors=True) of the same Jacobian"
     raise UsageError("eigenfunctions", expected=expected, got=got, remedy=remedy)
+
+
+def _same_trace(spectrum: Spectrum, kernel: Kernel) -> bool:
+    """Return whether a spectrum's kernel has the trace of this one, but for the rounding of both."""
+    return abs(spectrum.trace - kernel.trace) <= 2 * spectrum.trace_error + OF_TRACE * kernel.trace
 
 
 def _upright(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ntkspec.errors import UsageError, shown
+from ntkspec.errors import UsageError
+from ntkspec.real_arrays import as_floats
 
 CONSTANT = 1e-12  # of the largest value: smaller differences in a picture are rounding
 EVEN = 1e-3  # of the step between pixels: steps may differ by so much, as those of float32 do
@@ -44,7 +45,7 @@ class PixelGrid:
         return picture.reshape(self.shape)
 
 
-def radial_frequency(picture: NDArray[np.float64]) -> float | None:
+def radial_frequency(picture: ArrayLike) -> float | None:
     """Find the mean radial frequency of a picture, weighted by power, its mean taken away.
 
         sum |F(k)|^2 |k| / sum |F(k)|^2,    |k|^2 = k_x^2 + k_y^2 in cycles across the picture
@@ -73,13 +74,12 @@ def radial_frequency(picture: NDArray[np.float64]) -> float | None:
         >>> round(radial_frequency(np.tile(np.cos(2 * np.pi * 5 * x), (32, 1))), 6)
         5.0
     """
-    picture = np.asarray(picture, dtype=np.float64)
-    shaped = picture.ndim == 2 and picture.size > 0
-    if not shaped or not np.isfinite(picture).all():
+    picture = as_floats(picture, "picture").astype(np.float64, copy=False)
+    if picture.ndim != 2 or not picture.size:
         raise UsageError(
-            "radial frequency",
-            expected="a picture (H, W) of finite numbers",
-            got=shown(np.nan) if shaped else f"shape {picture.shape}",
+            "picture",
+            expected="numbers (H, W)",
+            got=f"shape {picture.shape}",
             remedy="give the values at all pixels, row by row",
         )
     varying = picture - picture.mean()

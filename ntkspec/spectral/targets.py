@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian, Outputs, check_outputs
+from ntkspec.real_arrays import as_floats
 
 Vector = NDArray[np.float64]
 
@@ -41,22 +42,18 @@ def check_targets(
 
 
 def _array(name: str, values: ArrayLike, n: int, c: int) -> Vector:
-    """Return the numbers (n, c) in double precision, or raise `UsageError` for a wrong shape or NaN."""
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):  # texts, or lists of several lengths
-        array = np.full((0,), np.nan)
+    """Return the numbers (n, c) in double precision, or raise `UsageError` for anything else."""
+    array = as_floats(values, name)
     if array.shape == (n,) and c == 1:
         array = array[:, None]
-    if array.shape != (n, c) or not np.isfinite(array).all():
-        got = "NaN or infinity" if array.shape == (n, c) else f"shape {np.shape(array)}"
+    if array.shape != (n, c):
         raise UsageError(
             name,
             expected=f"finite numbers ({n}, {c}), a row a sample and a column an output",
-            got=got,
+            got=f"shape {array.shape}",
             remedy="give those of the Jacobian's samples",
         )
-    return array
+    return array.astype(np.float64, copy=False)
 
 
 def _columns(values: Vector, mode: Outputs) -> Vector:

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from ntkspec._io import first_line
 from ntkspec.errors import RunFileError
+from ntkspec.real_arrays import FLOATS as FLOATS
+from ntkspec.real_arrays import INTEGERS as INTEGERS
+from ntkspec.real_arrays import Floats as Floats
 
 Item = TypeVar("Item", h5py.Group, h5py.Dataset)
 Holder: TypeAlias = h5py.Group | h5py.Dataset  # what has attributes
 AnyArray: TypeAlias = NDArray[Any]  # numbers in the type in which they are stored
-Floats: TypeAlias = NDArray[np.floating[Any]]  # float32 or float64
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
 SEE = "see docs/run-format.md"
 AS_INTEGER = "store it as an integer"  # MATLAB writes numbers as doubles unless told otherwise
 

@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 
 from ntkspec._version import PRODUCER
 from ntkspec.errors import UsageError
+from ntkspec.real_arrays import as_positions
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import open_hdf5, reserve
-from ntkspec.store.snapshot_writer import check_floats, check_integers, create_dataset, has_pairs
+from ntkspec.store.snapshot_writer import check_floats, create_dataset, has_pairs
 
 
 def check_samples(inputs: Floats, targets: Floats | None, indices: ArrayLike | None) -> dict[str, AnyArray]:
@@ -33,7 +34,7 @@ def check_samples(inputs: Floats, targets: Floats | None, indices: ArrayLike | N
     if targets is not None:
         samples[schema.TARGETS] = check_floats(targets, schema.TARGETS, 2)
     if indices is not None:
-        samples[schema.INDICES] = check_integers(indices, schema.INDICES)
+        samples[schema.INDICES] = as_positions(indices, schema.INDICES, len(inputs))
     n = len(samples[schema.INPUTS])
     for name, array in samples.items():
         if len(array) != n or not n:

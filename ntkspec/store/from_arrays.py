@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError
 from ntkspec.jacobian import Jacobian
-from ntkspec.store.checks import Floats
-from ntkspec.store.given import Rows, as_floats, as_jacobian
+from ntkspec.real_arrays import Floats, as_floats
+from ntkspec.store.given import Rows, as_jacobian
 from ntkspec.store.texts import check_label, one_level
 from ntkspec.store.writer import RunWriter
 

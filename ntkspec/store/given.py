@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ntkspec._io import first_line
 from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, shown
 from ntkspec.jacobian import Block, DenseFactor, Factor, Jacobian, Ones, PairsFactor, Parameter, SparseFactor
+from ntkspec.real_arrays import Floats, Integers, as_floats, as_indices
 from ntkspec.roles import check_roles, role_of
-from ntkspec.store.checks import Floats
 from ntkspec.store.texts import one_level
 
-Integers: TypeAlias = NDArray[np.integer[Any]]  # int32 or int64
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _PAIRS = "a tuple is a pair of factors, (n, a) and (n, c, b); make trees of dicts and lists"
 SEPARATORS = ".|"  # between the parts of a block's name: "." between keys, "|" for "/" in keys
 _JACREV = "give d f_o(x_i) / d theta for each sample i and output o, as jax.vmap(jax.jacrev(f)) has it"
@@ -42,59 +37,6 @@ class Rows:
     def left(self) -> Rows:
         """Return these lengths for left factors, whose arrays have no axis of outputs."""
         return Rows(self.n, 1, True)
-
-
-def as_floats(values: ArrayLike | None, name: str) -> Floats:
-    """Convert an array of real numbers through `numpy.asarray`, in float32 or float64 of native byte order.
-
-    float16 and bfloat16 become float32, integers and longdouble float64; no other number is changed.
-
-    Args:
-        values: what a caller gave.
-        name: what it is, for messages.
-
-    Raises:
-        UsageError: it is not an array of real numbers, or contains NaN, Inf or masked entries.
-    """
-    array = _asarray(values, name)
-    native = array.dtype.newbyteorder("=")
-    narrow = array.dtype.itemsize < 4 and native.name.startswith(("float", "bfloat"))
-    if narrow or array.dtype.kind in "fiub":
-        wanted = native if native in _FLOATS else np.dtype(np.float32 if narrow else np.float64)
-        array = array.astype(wanted, copy=False)
-    else:
-        raise UsageError(
-            name,
-            expected="an array of real numbers",
-            got=f"{array.dtype} of shape {array.shape}",
-            remedy="give real and imaginary part as two outputs" if array.dtype.kind == "c" else "convert it",
-        )
-    if not np.isfinite(array).all():
-        place = np.argwhere(~np.isfinite(array))[0]
-        raise UsageError(
-            name,
-            expected="finite numbers",
-            got=f"{array[tuple(place)]} at {place.tolist()}",
-            remedy="a network that diverged cannot be analysed; take earlier weights",
-        )
-    return array
-
-
-def as_indices(values: ArrayLike | None, name: str) -> Integers:
-    """Convert an array of integers to int32 or int64 of native byte order.
-
-    Args:
-        values: what a caller gave.
-        name: what it is, for messages.
-
-    Raises:
-        UsageError: it is not an array of integers, or has numbers too large for int64.
-    """
-    array = _asarray(values, name)
-    if array.dtype.kind not in "iu" or (array.size and int(array.max()) > np.iinfo(np.int64).max):
-        got = f"{array.dtype} of shape {array.shape}"
-        raise UsageError(name, expected="an array of integers", got=got, remedy="convert it to int64")
-    return array.astype(np.int32 if array.dtype == np.int32 else np.int64, copy=False)
 
 
 def as_jacobian(blocks: object, rows: Rows, roles: Mapping[str, str] | None) -> Jacobian:
@@ -180,10 +122,8 @@ def _block(name: str, leaf: object, rows: Rows, order: int) -> Block:
     block = Block(one_level(name), role, rows.n, rows.c, left, right, order)
     if not block.width:
         raise UsageError(where, expected="one parameter or more", got="none", remedy="leave it out")
-    # Factors alone do not tell the shape of the parameter.
-    if sum(math.prod(parameter.shape) for parameter in parameters) != block.width:
-        parameters = (Parameter(name, (block.width,) if left is None or right is None else block.widths),)
-    return replace(block, parameters=parameters)
+    block = replace(block, parameters=parameters)
+    return replace(block, parameters=block.all_parameters)
 
 
 def _dense(array: Any, rows: Rows, where: str) -> tuple[Factor, tuple[int, ...]]:
@@ -263,25 +203,6 @@ def _with_roles(blocks: list[Block], roles: Mapping[str, str] | None) -> tuple[B
     remedy = "name blocks as they are in the tree, with dots between the keys"
     check_roles(roles, [block.name for block in blocks], "block", SEPARATORS, remedy)
     return tuple(replace(block, role=role_of(block.name, roles, SEPARATORS, block.role)) for block in blocks)
-
-
-def _asarray(values: ArrayLike | None, name: str) -> NDArray[Any]:
-    """Convert to an array of any type; raise `UsageError` where NumPy cannot, or where entries are masked."""
-    if np.ma.is_masked(values):
-        got = f"a mask on {np.count_nonzero(np.ma.getmaskarray(np.ma.asarray(values)))} entries"
-        raise UsageError(name, expected="numbers without a mask", got=got, remedy="leave out these samples")
-    if values is None:
-        raise UsageError(name, expected="an array of numbers", got="None", remedy="give one, or leave it out")
-    try:
-        array: NDArray[Any] = np.asarray(values)
-    except Exception as error:  # for rows of different lengths, or from __array__
-        raise UsageError(
-            name,
-            expected="what numpy.asarray takes",
-            got=f"a {type(values).__name__} that it does not ({first_line(error)})",
-            remedy="give an array in memory",
-        ) from error
-    return array
 
 
 def _shape(sizes: tuple[int, ...], more: str = "") -> str:

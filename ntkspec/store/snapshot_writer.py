@@ -14,15 +14,15 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.counts import whole_number
 from ntkspec.errors import RunFileError, UsageError
 from ntkspec.jacobian import Block, Factor, Jacobian
+from ntkspec.real_arrays import as_positions
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import reserve, writing
-from ntkspec.store.given import as_indices
 from ntkspec.store.snapshot_reader import open_snapshot
 from ntkspec.store.stored import Stored
 from ntkspec.store.texts import check_id, check_name, one_level, to_json
@@ -90,7 +90,7 @@ class SnapshotWriter:
                 got=f"{outputs.shape} from sample {start}",
                 remedy="give one row a sample",
             )
-        numbers = None if regions is None else check_integers(regions, "regions")
+        numbers = None if regions is None else as_positions(regions, "regions", len(outputs))
         arrays = partial(_arrays, outputs, jacobian, numbers)
         with writing(self._part):
             try:
@@ -270,15 +270,6 @@ def check_floats(array: Floats, name: str, ndim: int) -> Floats:
             remedy="convert or clean it",
         )
     return array
-
-
-def check_integers(values: ArrayLike, name: str) -> NDArray[np.int64]:
-    """Return integers (m,) as int64; raise `UsageError` if they are none, too large, or of another shape."""
-    array = as_indices(values, name)
-    if array.ndim != 1:
-        remedy = "give one integer a sample"
-        raise UsageError(name, expected="an array (n,)", got=f"shape {array.shape}", remedy=remedy)
-    return array.astype(np.int64, copy=False)
 
 
 def check_numbers(values: AnyArray, name: str) -> AnyArray:

@@ -96,10 +96,12 @@ def is_metric(value: object) -> bool:
 
 def _plain(value: object) -> object:
     """Convert a NumPy scalar to a Python one; raise `TypeError` for other values."""
+    if isinstance(value, np.longdouble):  # its item() is a NumPy scalar, too
+        return float(value)
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _refused(where: str, expected: str, text: object) -> UsageError:
-    return UsageError(where, expected=expected, got=repr(text)[:80])
+    return UsageError(where, expected=expected, got=shown(text))

@@ -262,10 +262,14 @@ def test_numbers_of_any_size(factor):
     [
         ([0.1, 0.1, 0.1], "the same at every sample"),
         ([0.0, 0.0, 0.0], "the same at every sample"),
-        ([np.nan, 1.0, 2.0], "NaN or infinity"),
+        ([np.nan, 1.0, 2.0], r"nan at \[0\]"),
         ([1.0, 2.0], r"shape \(2,\)"),
         (np.zeros((3, 2)), r"shape \(3, 2\)"),
-        (["a", "b", "c"], "shape"),
+        (["a", "b", "c"], "real numbers, got <U1"),
+        (["1", "2", "3"], "real numbers, got <U1"),
+        (np.array([1.0, 2.0, 4.0]) + 1j, "real numbers, got complex128"),
+        (np.ma.masked_greater([1.0, 2.0, 4.0], 3), "a mask on 1 entries"),
+        (None, "got None"),
     ],
 )
 def test_targets_that_cannot_be_aligned(targets, got):
@@ -282,7 +286,16 @@ def test_other_misuse_is_refused():
     with pytest.raises(UsageError, match="a spectrum with vectors"):
         align(ntkspec.spectrum(jac, backend="cpu"), y, None, jac)
     found = ntkspec.alignment(jac, y, [0.0, 0.0, 0.0], backend="cpu")
-    for share in (0, 1.5, np.nan):
+    for jacobian in (None, np.eye(3), "run.h5"):
+        with pytest.raises(UsageError, match="expected a Jacobian"):
+            ntkspec.alignment(jacobian, y)
+    for count in (-1, 0.5, "1", None):
+        with pytest.raises(UsageError, match="count of modes: expected a whole number"):
+            found.beyond(count)
+    for times in ("x", [1j]):
+        with pytest.raises(UsageError, match="times: expected an array of real numbers"):
+            found.residual_over_time(times)
+    for share in (0, 1.5, np.nan, "0.9", None, [0.5, 0.9]):
         with pytest.raises(UsageError, match="above 0, up to 1"):
             found.modes(share)
     for times in ([-1.0], [np.inf], [np.nan]):

@@ -89,7 +89,7 @@ def test_factors_in_a_run_file_are_scaled_too(tmp_path):
         assert np.array_equal(scaled.only("network").to_dense(), jac.only("network").to_dense())
 
 
-@pytest.mark.parametrize("rate", [0, -1.0, np.nan, np.inf, "1", None])
+@pytest.mark.parametrize("rate", [0, -1.0, np.nan, np.inf, "1", None, True, 10**400])
 def test_rates_that_are_not_positive_numbers_are_refused(rate):
     jac = cases.mixed(5)
     with pytest.raises(UsageError, match=r"rate of grid: expected a positive, finite number, got .*; give"):
@@ -129,3 +129,40 @@ def test_an_incomplete_spectrum_is_refused():
     for of in (bounds.ostrowski_lower, bounds.ostrowski_upper):
         with pytest.raises(UsageError, match="complete"):
             of(top, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "rate", "kept"),
+    [
+        (np.float32, 1e-30, 1e-20, False),  # products of five digits: eigenvalues were 25 stated errors off
+        (np.float32, 1e-20, 1e-12, True),
+        (np.float32, 1e20, 1e-80, True),
+        (
+            np.float32,
+            1e25,
+            1e-86,
+            True,
+        ),  # a rate whose root float32 has not: it was rounded before it was used
+        (np.float64, 1e-250, 1e-120, False),
+        (np.float64, 1e120, 1e-300, True),
+    ],
+)
+def test_scaled_numbers_keep_their_digits_or_are_refused(dtype, size, rate, kept):
+    values = (size * np.random.default_rng(0).uniform(1, 2, (5, 1, 7))).astype(dtype)
+    jac = Jacobian((cases.block("b", None, DenseFactor(values), 5, 1),))
+    if not kept:
+        with pytest.raises(
+            UsageError, match=f"rate of b: expected one that keeps the block's numbers in {dtype.__name__}"
+        ):
+            jac.scaled({"b": rate})
+        return
+    exact = np.sqrt(rate) * values[:, 0].astype(np.float64)
+    apart = np.abs(jac.scaled({"b": rate}).to_dense()[:, 0] - exact)
+    assert (apart <= np.finfo(dtype).eps * exact).all()
+
+
+def test_no_scaled_number_becomes_zero():
+    """A zero that was none made a kernel "exactly singular"."""
+    values = np.diag([1.0, 1e-300, 1.0])[:, None]
+    jac = Jacobian((cases.block("b", None, DenseFactor(values), 3, 1),))
+    assert not ntkspec.spectrum(jac.scaled({"b": 1e-60})).singular

@@ -100,6 +100,11 @@ def test_neither_the_budget_nor_the_tiles_change_more_than_rounding():
     [
         ({"spectrum": ntkspec.spectrum(cases.mixed(9))}, "a spectrum with eigenvectors, got one without"),
         ({"spectrum": ntkspec.spectrum(cases.mixed(8), vectors=True)}, "kernel of 9 rows, got one of 8"),
+        ({"spectrum": None}, "expected a spectrum, as ntkspec.spectrum"),
+        ({"at": "run.h5"}, "expected a Jacobian"),
+        ({"outputs": 0}, "trace .*, got that of another output mode or Jacobian"),
+        ({"outputs": 1, "at": cases.mixed(4)}, "trace .*, got that of another output mode or Jacobian"),
+        ({"jacobian": cases.mixed(9).scaled({"grid": 2.0})}, "another output mode or Jacobian"),
         ({"jacobian": cases.mixed(9).without("grid")}, "the spectrum of blocks"),
         ({"at": cases.mixed(4).without("grid")}, "the parameters of its rows"),
         ({"modes": [0]}, "mode: expected a whole number from 1"),
@@ -157,8 +162,9 @@ def test_a_ramp_does_not_jump_at_the_border():
 def test_what_has_no_frequency():
     assert ntkspec.radial_frequency(np.full((3, 5), 0.1)) is None
     assert ntkspec.radial_frequency(np.zeros((1, 1))) is None
-    for bad in (np.zeros(3), np.zeros((0, 3)), np.full((2, 2), np.nan)):
-        with pytest.raises(UsageError, match="a picture"):
+    text, masked = np.full((2, 2), "1.0"), np.ma.masked_greater(np.eye(2), 0.5)
+    for bad in (np.zeros(3), np.zeros((0, 3)), np.full((2, 2), np.nan), np.eye(2) * 1j, text, masked, None):
+        with pytest.raises(UsageError, match="picture: expected"):
             ntkspec.radial_frequency(bad)
 
 

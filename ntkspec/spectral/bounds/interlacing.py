@@ -12,7 +12,7 @@ from numbers import Integral
 
 import numpy as np
 
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
 from ntkspec.spectral.bounds.record import require_complete
 from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.eigenvalues import Spectrum
@@ -87,6 +87,6 @@ def _check(part: Spectrum, size: object) -> None:
         raise UsageError(
             "size of the whole kernel",
             expected=f"a whole number, {part.size} (the rows of the part) or more",
-            got=repr(size),
+            got=shown(size),
             remedy="give the rows of the kernel that the part was taken from",
         )

@@ -9,11 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.display import NotAnArray
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, shown
+from ntkspec.kernel.enclosure import KernelEnclosure
 from ntkspec.spectral.eigenvalues import Spectrum
 
 Side = Literal["lower", "upper"]
 Quantity = Literal["eigenvalue", "lambda_min"]
+_WANTED: dict[str, tuple[type, str]] = {
+    "Spectrum": (Spectrum, "a spectrum, as ntkspec.spectrum(jac) returns it"),
+    "KernelEnclosure": (KernelEnclosure, "a kernel's enclosure, as ntkspec.bounds.form(jac) returns it"),
+}
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -72,6 +77,7 @@ class Bound(NotAnArray):
 
     def _aligned(self, spectrum: Spectrum) -> tuple[NDArray[np.float64], slice]:
         """Return the values for which the spectrum has an eigenvalue, and the slice of these eigenvalues."""
+        require("Spectrum", spectrum, f"bound {self.name}")
         count = len(spectrum.eigenvalues)
         if self.quantity == "lambda_min":
             require_complete(spectrum)
@@ -84,6 +90,19 @@ class Bound(NotAnArray):
                 remedy="use the same samples and outputs for both",
             )
         return self.values[:count], slice(0, count)
+
+
+def require(kind: object, value: object, where: str) -> None:
+    """Raise `UsageError` where a spectrum or a kernel's enclosure was asked for and another thing came.
+
+    Args:
+        kind: the name of the class; of other classes nothing is checked.
+        value: what came.
+        where: what the message is about.
+    """
+    wanted = _WANTED.get(str(kind))
+    if wanted and not isinstance(value, wanted[0]):
+        raise UsageError(where, expected=wanted[1], got=shown(value))
 
 
 def require_complete(*spectra: Spectrum) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ntkspec.backend import Backend
 from ntkspec.errors import UsageError
@@ -24,6 +24,7 @@ from ntkspec.kernel.enclosure import (
 )
 from ntkspec.kernel.problem import Kernel
 from ntkspec.kernel.term import TermOperator
+from ntkspec.real_arrays import as_real
 from ntkspec.spectral.bounds.record import Bound
 from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.certificate import EXTRA_ROUNDINGS, CholeskyCertificate, positivity
@@ -77,7 +78,7 @@ def certified_lower(enclosure: KernelEnclosure, certificate: CholeskyCertificate
     return np.array([value]), not value > 0
 
 
-def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Outputs = "trace") -> Bound:
+def certified_upper(jacobian: Jacobian, vector: ArrayLike, outputs: Outputs = "trace") -> Bound:
     """Bound lambda_min(K) <= ||J^T v||^2 / ||v||^2, with the rounding errors of J^T v added.
 
     The errors are squared with the norm, so the bound can fall to about (n eps)^2 trace(K), far below what
@@ -89,7 +90,7 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
         outputs: output mode.
 
     Raises:
-        UsageError: the vector is zero, not finite, or of another length.
+        UsageError: the vector is zero, not of finite real numbers, or of another length.
 
     Example:
         >>> import ntkspec
@@ -98,7 +99,8 @@ def certified_upper(jacobian: Jacobian, vector: NDArray[np.float64], outputs: Ou
         >>> bound.certified, bound.vacuous
         (True, True)
     """
-    return certified_upper_of(Kernel.from_jacobian(jacobian, outputs, backend="cpu"), vector)
+    numbers = as_real(vector, "vector").astype(np.float64, copy=False)
+    return certified_upper_of(Kernel.from_jacobian(jacobian, outputs, backend="cpu"), numbers)
 
 
 @stated(

@@ -10,10 +10,7 @@ S is diagonal, with the parameters' learning rates in [least, most]:
 
 from __future__ import annotations
 
-import math
-from numbers import Real
-
-from ntkspec.errors import UsageError
+from ntkspec.counts import positive_number
 from ntkspec.spectral.bounds.record import require_complete
 from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.eigenvalues import Spectrum
@@ -44,7 +41,7 @@ def ostrowski_lower(spectrum: Spectrum, least: float) -> Values:
         >>> ostrowski_lower(spectrum, 0.5).values
         array([2. , 0.5])
     """
-    _check(spectrum, "least", least)
+    least = _check(spectrum, "least", least)
     return least * spectrum.lower, not spectrum.lambda_min
 
 
@@ -73,16 +70,11 @@ def ostrowski_upper(spectrum: Spectrum, most: float) -> Values:
         >>> ostrowski_upper(spectrum, 2.0).values
         array([8., 2.])
     """
-    _check(spectrum, "most", most)
+    most = _check(spectrum, "most", most)
     return most * spectrum.upper, spectrum.upper[-1] >= spectrum.trace / spectrum.size
 
 
-def _check(spectrum: Spectrum, name: str, rate: object) -> None:
+def _check(spectrum: Spectrum, name: str, rate: object) -> float:
+    """Return the rate, once the spectrum is complete."""
     require_complete(spectrum)
-    if not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
-        raise UsageError(
-            f"{name} rate",
-            expected="a positive, finite number",
-            got=repr(rate),
-            remedy="give the learning rate relative to that of the kernel",
-        )
+    return positive_number(rate, f"{name} rate", "give the learning rate relative to that of the kernel")

@@ -7,6 +7,7 @@ compute for every kernel. To add a bound, write a function with the decorator `s
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, ParamSpec
@@ -14,7 +15,7 @@ from typing import Literal, ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 
-from ntkspec.spectral.bounds.record import Bound, Quantity, Side
+from ntkspec.spectral.bounds.record import Bound, Quantity, Side, require
 
 Arguments = ParamSpec("Arguments")
 Values = tuple[NDArray[np.float64], bool]  # the values of `Bound`, and whether they are vacuous
@@ -74,8 +75,12 @@ def stated(
         if key in _stated:
             raise ValueError(f"expected a name of its own for a bound, got {key!r}, which another has")
 
+        signature = inspect.signature(compute)
+
         @functools.wraps(compute)
         def bound(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Bound:
+            for argument, value in signature.bind(*args, **kwargs).arguments.items():
+                require(compute.__annotations__.get(argument), value, f"bound {key}")
             values, vacuous = compute(*args, **kwargs)
             return Bound(key, theorem, source, assumptions, side, values, bool(vacuous), quantity, certified)
 

@@ -1,0 +1,165 @@
+"""Arguments of other types than asked for are converted as documented, or refused in one line."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import pytest
+
+import ntkspec
+from ntkspec.errors import UsageError
+from ntkspec.jacobian import Block, DenseFactor, Jacobian, PairsFactor, SparseFactor
+from ntkspec.spectral import bounds
+
+NUMBERS = np.round(10 * np.random.default_rng(0).normal(size=(5, 1, 4)))
+INDICES = np.array([[0, 1], [2, 2], [1, 0], [3, 1], [0, 3]])
+
+
+def of(factor):
+    return Jacobian((Block("b", "network", 5, 1, None, factor),))
+
+
+@pytest.mark.parametrize("kind", ["int8", "int32", "int64", "float16", "longdouble", "object", "list"])
+def test_numbers_of_a_factor_are_of_any_real_type(kind):
+    """Arrays of int8 ended in NumPy's `ValueError`, lists in an `AttributeError`."""
+    values = NUMBERS.tolist() if kind == "list" else NUMBERS.astype(kind)
+    if kind == "object":
+        with pytest.raises(UsageError, match="values of a DenseFactor: expected an array of real numbers"):
+            of(DenseFactor(values))
+        return
+    jac = of(DenseFactor(values))
+    assert jac.dtype == (np.float32 if kind == "float16" else np.float64)
+    plain = NUMBERS[:, 0]
+    assert np.array_equal(ntkspec.gram(jac), plain @ plain.T)
+    found = ntkspec.spectrum(jac, method="svd")
+    assert np.allclose(found.eigenvalues[:4], np.linalg.svd(plain)[1] ** 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("values", [NUMBERS + 1j, np.ma.masked_greater(NUMBERS, 5), NUMBERS.astype(str)])
+def test_numbers_that_would_lose_something_are_refused(values):
+    """Imaginary parts and masks were dropped, or ended in a traceback."""
+    for make in (DenseFactor, lambda array: PairsFactor(NUMBERS[:, :, None], array[:, :, None])):
+        with pytest.raises(UsageError, match=r"expected (an array of real numbers|numbers without a mask)"):
+            make(values)
+
+
+@pytest.mark.parametrize("indices", [INDICES + 0.5, INDICES.astype(float), INDICES > 1, None])
+def test_indices_that_are_no_integers_are_refused(indices):
+    """1.5 was read as 1."""
+    with pytest.raises(UsageError, match="indices of a SparseFactor: expected an array of"):
+        SparseFactor(indices, np.ones((5, 1, 2)), 4)
+    small = of(SparseFactor(INDICES.astype(np.uint8), np.ones((5, 1, 2)), 4))
+    assert np.array_equal(small.to_dense(), of(SparseFactor(INDICES, np.ones((5, 1, 2)), 4)).to_dense())
+
+
+@pytest.mark.parametrize("columns", [3, 2])
+def test_indices_beyond_the_columns_are_not_renumbered_into_them(columns):
+    with pytest.raises(UsageError, match=f"indices from 0 to {columns - 1}, or -1 for padding, got 0 to 3"):
+        ntkspec.spectrum(of(SparseFactor(INDICES, np.ones((5, 1, 2)), columns)))
+
+
+@pytest.mark.parametrize("outputs", [np.array([0, 1]), [0], None, True, 1.0, "tracé"])
+def test_output_modes_that_are_none(outputs):
+    for call in (ntkspec.gram, ntkspec.spectrum, ntkspec.operator):
+        with pytest.raises(UsageError, match="'trace', 'full' or an output number from 0 to 1"):
+            call(cases.mixed(4), outputs)
+
+
+@pytest.mark.parametrize("jacobian", [None, "run.h5", np.eye(3)])
+def test_what_is_no_jacobian(jacobian):
+    jac = cases.mixed(4)
+    calls = (
+        lambda: ntkspec.gram_by_block(jacobian),
+        lambda: ntkspec.kernel_distance(jac, jacobian),
+        lambda: ntkspec.kernel_distance(jacobian, jac),
+    )
+    for call in calls:
+        with pytest.raises(UsageError, match="expected a Jacobian, such as run"):
+            call()
+
+
+@pytest.mark.parametrize("backend", [None, True, "cuda", np.zeros(2)])
+def test_what_is_no_backend(backend):
+    with pytest.raises(UsageError, match="backend: expected one of auto, cpu, gpu"):
+        ntkspec.gram(cases.mixed(4), backend=backend)
+
+
+@pytest.mark.parametrize("method", ["auto", "gram", "svd", "lanczos"])
+def test_a_whole_number_of_eigenvalues_may_be_a_float(method):
+    found = ntkspec.spectrum(cases.mixed(9), method=method, k=3.0)
+    assert len(found) == 3
+    for k in (2.5, True, "3"):
+        with pytest.raises(UsageError, match="k: expected a whole number"):
+            ntkspec.spectrum(cases.mixed(9), method=method, k=k)
+    with pytest.raises(UsageError, match="method: expected one of"):
+        ntkspec.spectrum(cases.mixed(9), method=[method])
+
+
+def test_bounds_say_whether_they_are_of_a_spectrum_or_of_an_enclosure():
+    jac = cases.mixed(6)
+    spectrum, enclosure = ntkspec.spectrum(jac), bounds.form(jac)
+    for wrong in (jac, enclosure, spectrum.eigenvalues, None):
+        for call in (
+            bounds.theorem1,
+            lambda it: bounds.weyl_lower(spectrum, it),
+            lambda it: bounds.weyl_upper(a=it, b=spectrum),
+            lambda it: bounds.cauchy_upper(it, 9),
+            lambda it: bounds.ostrowski_lower(it, 0.5),
+            bounds.theorem1(spectrum).holds,
+            bounds.theorem1(spectrum).tightness,
+        ):
+            with pytest.raises(UsageError, match=r"expected a spectrum, as ntkspec.spectrum"):
+                call(wrong)
+    for wrong in (jac, ntkspec.gram(jac), spectrum, None):
+        for call in (bounds.gershgorin_lower, bounds.trace_upper, bounds.certified_lower, bounds.positivity):
+            with pytest.raises(UsageError, match=r"enclosure, as ntkspec.bounds.form") as caught:
+                call(wrong)
+            assert "\n" not in str(caught.value)
+
+
+def test_a_vector_of_a_certified_bound_has_real_numbers():
+    """The imaginary part was dropped, a mask ended in a traceback."""
+    jac = cases.mixed(4)
+    assert bounds.certified_upper(jac, [1, 1, 1, 1]).values == bounds.certified_upper(jac, np.ones(4)).values
+    for vector in (np.ones(4) + 1j, np.ma.masked_greater(np.arange(4.0), 2), ["a"] * 4, None):
+        with pytest.raises(UsageError, match="vector: expected"):
+            bounds.certified_upper(jac, vector)
+
+
+def test_selections_are_words():
+    jac = cases.mixed()
+    for words in (["grid"], {"grid": 1}, None, 0):
+        for call in (jac.only, jac.without):
+            with pytest.raises(UsageError, match="block selection: expected a role"):
+                call(words)
+
+
+def test_messages_about_arrays_are_one_line():
+    wrong, spectrum = np.zeros((3, 3)), ntkspec.spectrum(cases.mixed(4))
+    for call in (
+        lambda: cases.mixed(4).scaled({"grid": wrong}),
+        lambda: bounds.ostrowski_upper(spectrum, wrong),
+        lambda: bounds.cauchy_lower(spectrum, wrong),
+        lambda: cases.mixed(4)[str(wrong)],
+    ):
+        with pytest.raises(UsageError) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"run.h5", ["run.h5"], ""])
+def test_what_is_no_path(path):
+    with pytest.raises(UsageError, match="run file: expected the path of a file"):
+        ntkspec.open_run(path)
+    with pytest.raises(UsageError, match="run file: expected the path of a file"):
+        ntkspec.analyze_runs([path])
+    if not isinstance(path, list):
+        with pytest.raises(UsageError, match="run file: expected the path of a file"):
+            ntkspec.analyze_runs(path)
+
+
+def test_names_of_kernels_in_a_file_are_strings(tmp_path):
+    for name in (3, None, ""):
+        with pytest.raises(UsageError, match="names of kernels"):
+            ntkspec.write_kernels(tmp_path / "kernels.h5", {name: cases.mixed(4)})
+    assert not list(tmp_path.iterdir())
