@@ -44,7 +44,7 @@ class Loader:
         """
         from ntkspec.export.checkpoints import load_state, read_checkpoint
 
-        checkpoint = read_checkpoint(source.path)
+        checkpoint = read_checkpoint(source.path, source.step)
         config: Mapping[str, Any] = {}
         if self.factory is None:
             model, config = _of_training(source.path)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ntkspec.cli import Parser, positive
+from ntkspec.counts import whole_number
 from ntkspec.errors import OutputError, UsageError
 from ntkspec.nets.devices import DEVICES, check_device
 from ntkspec.nets.run_folder import is_run_file, part_beside
@@ -33,8 +34,8 @@ nothing is, it is read as weights alone.
 A checkpoint is what model.state_dict() returns, or holds that under state_dict, model_state_dict, model or
 state. Its tensors hold the kind of numbers that the model's do: floating-point, complex or whole. Its step is
 what it says under step, global_step, iteration or epoch, the first of them that it has, else the digits at
-the end of its name, else its place among the checkpoints, from 0. Those that ntkspec.train wrote need no
---model.
+the end of its name, else its place among the checkpoints, from 0; --steps gives other ones. Those that
+ntkspec.train wrote need no --model.
 """
 
 
@@ -45,6 +46,7 @@ class Source:
     path: Path
     label: str
     place: int  # among the checkpoints, from 0
+    step: int | None  # as it was given; None: what the checkpoint says
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def read_request(argv: Sequence[str] | None) -> Request:
     return Request(
         model=options.model,
         arguments=() if options.model_args is None else options.model_args,
-        sources=_sources(options.checkpoint),
+        sources=_sources(options.checkpoint, options.steps),
         inputs=options.inputs,
         targets=options.targets,
         output=options.output,
@@ -157,6 +159,14 @@ def _add_files(parser: Parser) -> None:
         required=True,
         metavar="FILE",
         help="checkpoints, of torch.save; may be repeated",
+    )
+    add(
+        "--steps",
+        type=_step,
+        action="extend",
+        nargs="+",
+        metavar="N",
+        help="training steps of the checkpoints, one each and in their order (default: what they say)",
     )
     add(
         "--inputs",
@@ -216,6 +226,13 @@ def _json(text: str) -> dict[str, object] | list[object]:
     return value
 
 
+def _step(text: str) -> int:
+    try:
+        return whole_number(int(text) if re.fullmatch(r"[0-9]{1,19}", text) else text, "step", 0)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(f"expected {error.expected}, got {text!r}") from None
+
+
 def _columns(text: str) -> tuple[int, ...]:
     words = text.split(",")
     if not all(re.fullmatch(r"[0-9]{1,9}", word.strip()) for word in words):
@@ -245,12 +262,14 @@ def _roles(words: Sequence[str]) -> dict[str, str]:
     return roles
 
 
-def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
+def _sources(paths: Sequence[Path], steps: Sequence[int] | None) -> tuple[Source, ...]:
     """Name checkpoints after their files; where several have one name, after their folders, too."""
     places = [Path(os.path.abspath(path)) for path in paths]
     for i, place in enumerate(places):
         if place in places[:i]:
             raise UsageError("⟦--checkpoint⟧", expected="each checkpoint once", got=str(paths[i]))
+    if steps is not None and len(steps) != len(paths):
+        raise UsageError("⟦--steps⟧", expected=f"{len(paths)}, one for each checkpoint", got=str(len(steps)))
 
     def longer(i: int) -> Iterator[str]:
         parts = (*places[i].parent.parts[1:], places[i].stem)
@@ -258,4 +277,6 @@ def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
         return itertools.chain(longer_ones, numbered(places[i].stem))
 
     labels = apart([place.stem for place in places], longer)
-    return tuple(Source(path, label, i) for i, (path, label) in enumerate(zip(paths, labels, strict=True)))
+    given: Sequence[int | None] = [None] * len(paths) if steps is None else steps
+    found = zip(paths, labels, range(len(paths)), given, strict=True)
+    return tuple(Source(*of_one) for of_one in found)

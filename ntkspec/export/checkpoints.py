@@ -34,11 +34,15 @@ class Checkpoint:
 
     path: Path
     state: Mapping[str, Any]  # as of `nn.Module.state_dict`
-    step: int | None  # in the file, or at the end of its name
+    step: int | None  # as given, in the file, or at the end of its name
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, step: int | None = None) -> Checkpoint:
     """Read the tensors of a checkpoint; a file that would do anything else when unpickled is refused.
+
+    Args:
+        path: the file.
+        step: the training step, where another one counts than that which the file gives.
 
     Raises:
         UsageError: the file is no checkpoint, or holds more than tensors, plain numbers and texts.
@@ -48,12 +52,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise _refused(path, f"a {type(content).__name__}", SAVE)
     keys = [name for name in STATES if _is_state(content.get(name))]
     if _is_state(content):
-        return Checkpoint(path, content, _step({}, path))
+        return Checkpoint(path, content, _step({}, path) if step is None else step)
     if len(keys) != 1:
         names = ", ".join(map(repr, content)) or "nothing"
         got = f"one that holds {names[:120]}" if not keys else f"several: {', '.join(keys)}"
         raise _refused(path, got, f"save the tensors alone, or under {STATES[0]!r}")
-    return Checkpoint(path, content[keys[0]], _step(content, path))
+    return Checkpoint(path, content[keys[0]], _step(content, path) if step is None else step)
 
 
 def load_state(model: nn.Module, checkpoint: Checkpoint) -> None:
@@ -171,7 +175,12 @@ def _step(content: Mapping[str, object], path: Path) -> int | None:
     if name is not None:
         value = content[name]
         value = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
-        return whole_number(value, f"{path}: {name}", 0)
+        try:
+            return whole_number(value, f"{path}: {name}", 0)
+        except UsageError as error:
+            where, expected, got, _ = error.args
+            remedy = "give the step of each checkpoint by ⟦--steps⟧"
+            raise UsageError(where, expected=expected, got=got, remedy=remedy) from None
     digits = re.search(r"(?<!\d)\d{1,19}$", path.stem)
     step = int(digits[0]) if digits else None
     return None if step is None or step > LARGEST else step

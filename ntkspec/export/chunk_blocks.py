@@ -44,6 +44,10 @@ class ChunkBlock(Protocol):
         """
         ...
 
+    def at(self, sample: int) -> ChunkBlock:
+        """Return the block on one sample alone."""
+        ...
+
     def to_numpy(self, dtype: DTypeLike) -> list[Block]:
         """Return the blocks in NumPy, as they are stored."""
         ...
@@ -101,6 +105,13 @@ class ProductBlock:
             return total.index_add_(0, left.indices.flatten(), entries.flatten(0, 1)).flatten()
         return ((left.abs() if absolute else left).T @ weighted).flatten()
 
+    def at(self, sample: int) -> ProductBlock:
+        """See `ChunkBlock.at`."""
+        one = slice(sample, sample + 1)
+        left = self.left.at(sample) if isinstance(self.left, SparseRows) else self.left
+        left = left[one] if isinstance(left, Tensor) else left
+        return replace(self, left=left, right=self.right[one])
+
     def to_numpy(self, dtype: DTypeLike) -> list[Block]:
         """See `ChunkBlock.to_numpy`."""
         left: Factor | None = None
@@ -143,6 +154,11 @@ class PairsBlock:
         """See `ChunkBlock.differences`."""
         by_use = v.repeat_interleave(self.left.shape[1], dim=0)
         return self._as_products().differences(gradients, by_use, whole)
+
+    def at(self, sample: int) -> PairsBlock:
+        """See `ChunkBlock.at`."""
+        one = slice(sample, sample + 1)
+        return replace(self, left=self.left[one], right=self.right[one])
 
     def to_numpy(self, dtype: DTypeLike) -> list[Block]:
         """See `ChunkBlock.to_numpy`."""
@@ -194,6 +210,12 @@ class RowsBlock:
         difference = sums - rest[touched]
         rest[touched] = 0
         return [Difference(largest([difference, rest]), largest([sizes]), whole)]
+
+    def at(self, sample: int) -> RowsBlock:
+        """See `ChunkBlock.at`."""
+        one = slice(sample, sample + 1)
+        levels = self.levels and [Factors(level.left.at(sample), level.right[one]) for level in self.levels]
+        return replace(self, rows=self.rows.at(sample), levels=levels)
 
     def to_numpy(self, dtype: DTypeLike) -> list[Block]:
         """See `ChunkBlock.to_numpy`; each level of a table is one block."""

@@ -37,6 +37,7 @@ class Chunk:
 
     outputs: Tensor  # (m, c)
     blocks: tuple[ChunkBlock, ...]
+    scale: float  # the largest number in autograd's gradients, by which the blocks were checked
     lookups: Mapping[
         str, Sequence[torch.Size]
     ]  # of each table that is read, the shapes of the lookups' results
@@ -81,7 +82,7 @@ def compute(
         raise _dense_failure(differences, choices, prepared, x)
     blocks = {block.plan.name: block for block in (*done.blocks, *others)}
     lookups = {name: [result_shape(read.node) for read in reads] for name, reads in done.usage.reads.items()}
-    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), lookups)
+    return Chunk(done.outputs, tuple(blocks[plan.name] for plan in plans), whole, lookups)
 
 
 def _without_factors(

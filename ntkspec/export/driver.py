@@ -16,6 +16,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from ntkspec.counts import whole_number
+from ntkspec.errors import ExportError
 from ntkspec.export.alone import check_alone
 from ntkspec.export.arrays import ArrayLike, as_array
 from ntkspec.export.compute import compute
@@ -203,10 +204,15 @@ def _chunks(work: Work, plans: tuple[BlockPlan, ...], choices: Choices, regions:
     for start in track(starts, "Jacobian", console=console, disable=not shown, transient=True):
         work.options.say(f"Jacobian, {start} of {len(work.x)} samples")
         samples = work.x[start : start + size]
-        outputs, jacobian, whole = _on_host(work.prepared, plans, choices, samples, dtype, whole)
+        try:
+            outputs, jacobian, whole = _on_host(work.prepared, plans, choices, samples, dtype, whole)
+        except ExportError:
+            work.probed.start.require(work.prepared, choices)  # if it has changed, that is why
+            raise
         numbers = regions.of(samples.clone()) if regions else None
         certain = regions is not None and regions.certain
         yield HostChunk(start, outputs, jacobian, numbers, certain)
+    work.probed.start.require(work.prepared, choices)  # before the consumer takes the stream for complete
 
 
 def _on_host(
@@ -223,7 +229,7 @@ def _on_host(
     """
     chunk = compute(prepared, plans, choices, x)
     whole = max(whole, largest([chunk.outputs]))
-    check_alone(prepared, choices, x, chunk.outputs, whole)
+    check_alone(prepared, choices, x, chunk, whole)
     return chunk.outputs.cpu().numpy().astype(dtype, copy=False), chunk.to_jacobian(dtype), whole
 
 

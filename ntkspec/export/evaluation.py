@@ -26,6 +26,12 @@ class BackwardError(ExportError):
     """The error of a backward pass that raised."""
 
 
+def spread(x: Tensor, count: int) -> Tensor:
+    """Return at most `count` of the samples x (n, ...), from the first to the last, at equal distances."""
+    places = torch.linspace(0, len(x) - 1, min(len(x), count), dtype=torch.float64, device=x.device)
+    return x[places.long()]
+
+
 def evaluate(model: nn.Module, x: Tensor, *, connected: bool = True) -> Tensor:
     """Return the outputs (n, c) at x (n, d); they must have a gradient, unless `connected` is False.
 

@@ -94,7 +94,11 @@ class RecorderCallback(_base()):  # type: ignore[misc]  # either package's, so i
             self._call(trainer, pl_module)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Record the model where it was trained, after all other callbacks, and finish the file."""
+        """Record the model where it was trained, after all other callbacks, and finish the file.
+
+        Lightning calls the module's own `on_train_end` later. The hook that follows, `on_fit_end`, is called
+        when the model has left its device.
+        """
         if self._record is not None:
             self._call(trainer, pl_module, "end")
             self._record.close()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ntkspec.export.context import evaluation
 from ntkspec.export.copying import deep_copy
-from ntkspec.export.evaluation import evaluate
+from ntkspec.export.evaluation import evaluate, spread
 from ntkspec.export.prepare import Prepared
 from ntkspec.export.tolerance import largest
 
@@ -26,7 +26,7 @@ def note_of_precision(prepared: Prepared, x: Tensor) -> tuple[str, ...]:
     own = {p.dtype for p in prepared.source.parameters() if p.requires_grad}
     if trained != {torch.float64} or own != {torch.float32}:
         return ()
-    samples = x[torch.linspace(0, len(x) - 1, min(len(x), COMPARED), device=x.device).long()]
+    samples = spread(x, COMPARED)
     try:
         with torch.no_grad():
             outputs = evaluate(prepared.model, samples, connected=False)

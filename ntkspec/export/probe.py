@@ -16,7 +16,7 @@ from ntkspec.export.chunk import rank_one_limit
 from ntkspec.export.chunk_blocks import ProductBlock, RowsBlock
 from ntkspec.export.compute import Chunk, compute
 from ntkspec.export.dense import mostly_zero
-from ntkspec.export.evaluation import evaluate
+from ntkspec.export.evaluation import evaluate, spread
 from ntkspec.export.examine import examine
 from ntkspec.export.forms import Form
 from ntkspec.export.graph import result_bytes
@@ -25,6 +25,7 @@ from ntkspec.export.prepare import Prepared
 from ntkspec.export.rank_one import MOST_LEVELS, find_layout
 from ntkspec.export.replan import Replan
 from ntkspec.export.sparse_rows import SparseRows
+from ntkspec.export.steady import Start
 from ntkspec.export.tolerance import largest
 from ntkspec.memory import format_bytes, require
 from ntkspec.roles import Roles
@@ -43,6 +44,7 @@ class Probed:
     largest: float  # output of these samples, by its absolute value
     saved: int  # bytes a sample that a forward pass keeps for its backward pass
     sparse: frozenset[str]  # dense parameters whose rows are mostly zero, as an encoding's are
+    start: Start
 
 
 def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
@@ -52,18 +54,19 @@ def probe(prepared: Prepared, x: Tensor, roles: Roles, budget: int) -> Probed:
         ExportError: outputs that are unfit, or that depend on other samples or on chance.
         MemoryBudgetError: not even one sample's dense Jacobian fits.
     """
-    picked = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES), device=x.device).long()]
+    picked = spread(x, PROBES)
     batch = picked if len(picked) > 1 else picked.repeat(2, 1)
     c, unused, forms = examine(prepared, batch)
     tables = {name for name, form in forms.items() if form.kind == "rows"}
-    choices = Choices(forms, unused, single=compares_alone(prepared, batch, tables))
+    start = Start.of(prepared, batch, tables)
+    choices = Choices(forms, unused, single=compares_alone(prepared, batch, tables, x))
     several = len(picked) > 1
     room = Room(budget, c, len(x))
     choices, chunk = _settle(prepared, batch, choices, roles, room)
     choices = choices.with_forms(_seen_forms(chunk, choices, several))
     choices, _ = _settle(prepared, batch[: max(len(batch) // 2, 1)], choices, roles, room)
     saved = _saved_bytes(prepared.model, batch, budget)
-    return Probed(choices, c, largest([chunk.outputs]), saved, _mostly_zero(chunk))
+    return Probed(choices, c, largest([chunk.outputs]), saved, _mostly_zero(chunk), start)
 
 
 def _seen_forms(chunk: Chunk, choices: Choices, several: bool) -> dict[str, Form]:
@@ -171,7 +174,7 @@ def scan_large(prepared: Prepared, x: Tensor, choices: Choices) -> Choices:
     ]
     if not large:
         return choices
-    samples = x[torch.linspace(0, len(x) - 1, min(len(x), PROBES), device=x.device).long()]
+    samples = spread(x, PROBES)
     outputs = evaluate(prepared.model, samples).shape[1]
     sparse = mostly_zero(prepared.model, large, samples, outputs, SPARSE)
     scanned = {

@@ -22,6 +22,11 @@ class SparseRows:
         samples = torch.arange(len(self.indices), device=kept.device)[:, None].expand(kept.shape)
         return samples[kept], self.indices[kept], self.values.movedim(1, 2)[kept]
 
+    def at(self, sample: int) -> SparseRows:
+        """Return the row of one sample."""
+        one = slice(sample, sample + 1)
+        return SparseRows(self.indices[one], self.values[one], self.columns)
+
     def widened(self, entries: int) -> SparseRows:
         """Return the rows padded to `entries` entries a sample; wider ones are returned as they are."""
         more = entries - self.indices.shape[1]

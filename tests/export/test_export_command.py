@@ -297,6 +297,13 @@ def test_a_step_that_is_none(step, tmp_path):
         read_checkpoint(tmp_path / "a7.pt")
 
 
+def test_steps_that_are_given_count(folder):
+    """Also where a checkpoint says a step that no run file can hold."""
+    torch.save({"model": network().state_dict(), "epoch": 2.5}, "half.pt")
+    assert export("--checkpoint", "half.pt", "last.pt", "--steps", "0", "500", "900") == 0
+    assert [found[:2] for found in snapshots()] == [("step-3", 0), ("half", 500), ("last", 900)]
+
+
 def test_names_and_places(folder):
     for run in ("a", "b"):
         os.mkdir(run)
@@ -482,6 +489,9 @@ def test_other_refusals(words, said, folder, capsys):
         ["--device", "gpu"],
         ["--model-args", "3"],
         ["--memory", "0"],
+        ["--steps", "2.5"],
+        ["--steps", "-1"],
+        ["--steps", "9" * 5000],
     ],
 )
 def test_words_that_cannot_be_parsed(words, folder, capsys):
@@ -489,6 +499,14 @@ def test_words_that_cannot_be_parsed(words, folder, capsys):
         export(*words)
     assert stop.value.code == 2
     assert "; see python -m ntkspec.export --help" in capsys.readouterr().err
+
+
+def test_steps_of_other_checkpoints(folder, capsys):
+    torch.save({"model": network().state_dict(), "epoch": 2.5}, "half.pt")
+    said = "half.pt: epoch: expected a whole number from 0 to 2^63 - 1, got 2.5; give the step of each "
+    assert f"{said}checkpoint by --steps" in refused(capsys, checkpoint="half.pt")
+    said = "--steps: expected 1, one for each checkpoint, got 2"
+    assert said in refused(capsys, "--steps", "3", "4")
 
 
 def test_arguments_without_a_factory(folder, capsys):
