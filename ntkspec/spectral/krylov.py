@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 
 from ntkspec.backend.protocol import solver_failed
 
@@ -23,6 +23,7 @@ SMALL = 256  # rows up to which all of K is computed, by N products
 SHARE = 4  # likewise up to this many times k: a Krylov space would be nearly as large
 WHOLE = 6  # matrices of K's size that this takes
 ROUNDS = 100  # of asking for more; what is left then is stated as an error
+ATTEMPTS = 4  # from other vectors, at an iteration that has none left to go on by
 AT_ONCE = 16  # vectors that are added at one time, at most
 SHARP = 0.1  # of the noise: how far off mu may be
 
@@ -150,14 +151,18 @@ def _arpack(
     Source:
         Lehoucq, Sorensen and Yang 1998, "ARPACK users' guide".
     """
-    start = np.random.default_rng(seed).standard_normal(product.shape[0])  # fixed: a run can be repeated
-    try:
-        values, vectors = eigsh(product, k=k, which="LA", v0=start, tol=tolerance)
-    except ArpackError as error:
-        if tolerance:  # all eigenvalues equal: it ends within a tolerance with none to restart by
-            return _arpack(product, k, seed, 0.0)
-        raise solver_failed("Lanczos iteration", error) from None
-    return values, vectors
+    starts = np.random.default_rng(seed)  # fixed: a run can be repeated
+    failures = []
+    for attempt in range(ATTEMPTS):  # where eigenvalues are equal, it may end with no vector to go on by
+        start = starts.standard_normal(product.shape[0])
+        try:
+            values, vectors = eigsh(product, k=k, which="LA", v0=start, tol=0.0 if attempt % 2 else tolerance)
+            return values, vectors
+        except ArpackNoConvergence as error:
+            raise solver_failed("Lanczos iteration", error) from None
+        except ArpackError as error:
+            failures.append(error)
+    raise solver_failed("Lanczos iteration", failures[-1])
 
 
 def _ritz(product: LinearOperator, vectors: NDArray[np.float64]) -> _Ritz:

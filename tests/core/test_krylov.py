@@ -5,9 +5,10 @@ from __future__ import annotations
 import cases
 import numpy as np
 import pytest
-from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, aslinearoperator, eigsh
 
 import ntkspec
+from ntkspec.errors import BackendError
 from ntkspec.jacobian import DenseFactor, Jacobian
 from ntkspec.spectral import krylov
 
@@ -60,6 +61,37 @@ def test_a_fast_decaying_kernel_is_answered():
 def test_one_eigenvalue_many_times_over():
     found = check(np.ones(400), 30, vectors=True)
     assert np.allclose(found.vectors.T @ found.vectors, np.eye(30), atol=1e-12)
+
+
+def test_an_iteration_without_a_vector_to_go_on_by_starts_from_another(monkeypatch):
+    """SciPy 1.15 ends so on some multiples of the identity, from some vectors."""
+    starts = []
+
+    def without_shifts(product, v0, **options):
+        starts.append(tuple(v0))
+        if len(starts) < krylov.ATTEMPTS:
+            raise ArpackError(3)
+        return eigsh(product, v0=v0, **options)
+
+    monkeypatch.setattr(krylov, "eigsh", without_shifts)
+    check(np.ones(400), 30)
+    assert len(set(starts)) == len(starts) >= krylov.ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"), [(ArpackError(3), krylov.ATTEMPTS), (ArpackNoConvergence("none", [], []), 1)]
+)
+def test_an_iteration_that_fails_is_given_up(error, attempts, monkeypatch):
+    calls = []
+
+    def failing(product, **options):
+        calls.append(product)
+        raise error
+
+    monkeypatch.setattr(krylov, "eigsh", failing)
+    with pytest.raises(BackendError, match="Lanczos iteration"):
+        check(np.ones(400), 30)
+    assert len(calls) == attempts
 
 
 def test_what_is_left_after_all_rounds_is_stated(monkeypatch):
