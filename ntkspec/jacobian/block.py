@@ -8,7 +8,6 @@ Slyusar 1999, "face-splitting product").
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -146,8 +145,8 @@ class Block(NotAnArray):
 
     @property
     def all_parameters(self) -> tuple[Parameter, ...]:
-        """Return its parameters; where their sizes do not add up to its width, one of its name and widths."""
-        if sum(math.prod(parameter.shape) for parameter in self.parameters) == self.width:
+        """Return its parameters; where none are listed, one of its name and widths."""
+        if self.parameters:
             return self.parameters
         stored = all(factor.arrays for factor in self.factors)
         return (Parameter(self.name, self.widths if stored else (self.width,)),)

@@ -14,36 +14,39 @@ from ntkspec._version import PRODUCER
 from ntkspec.errors import UsageError
 from ntkspec.real_arrays import as_positions
 from ntkspec.store import digest, schema
-from ntkspec.store.checks import AnyArray, Floats
+from ntkspec.store.checks import AnyArray
 from ntkspec.store.disk import open_hdf5, reserve
-from ntkspec.store.snapshot_writer import check_floats, create_dataset, has_pairs
+from ntkspec.store.snapshot_writer import as_rows, create_dataset, has_pairs
 
 
-def check_samples(inputs: Floats, targets: Floats | None, indices: ArrayLike | None) -> dict[str, AnyArray]:
+def check_samples(
+    inputs: ArrayLike, targets: ArrayLike | None, indices: ArrayLike | None
+) -> dict[str, AnyArray]:
     """Return the arrays of a run's samples by their names in the file, without those that are None.
 
     Args:
-        inputs: (n, d) float32 or float64.
-        targets: (n, c) float32 or float64.
+        inputs: (n, d), converted as `ntkspec.write_run` does.
+        targets: (n, c), likewise.
         indices: (n,) integers; they are returned as int64.
 
     Raises:
-        UsageError: types or shapes are others, or numbers are not finite.
+        UsageError: shapes are others, or numbers are not real and finite, or indices no integers.
     """
-    samples: dict[str, AnyArray] = {schema.INPUTS: check_floats(inputs, schema.INPUTS, 2)}
+    x = as_rows(inputs, schema.INPUTS)
+    if not len(x):
+        raise UsageError(schema.INPUTS, expected="one row or more", got=f"shape {x.shape}")
+    samples: dict[str, AnyArray] = {schema.INPUTS: x}
     if targets is not None:
-        samples[schema.TARGETS] = check_floats(targets, schema.TARGETS, 2)
-    if indices is not None:
-        samples[schema.INDICES] = as_positions(indices, schema.INDICES, len(inputs))
-    n = len(samples[schema.INPUTS])
-    for name, array in samples.items():
-        if len(array) != n or not n:
+        samples[schema.TARGETS] = as_rows(targets, schema.TARGETS)
+        if len(samples[schema.TARGETS]) != len(x):
             raise UsageError(
-                name,
-                expected=f"{n or 1} rows, as inputs",
-                got=f"{len(array)}",
+                schema.TARGETS,
+                expected=f"{len(x)} rows, as inputs",
+                got=f"{len(samples[schema.TARGETS])}",
                 remedy="give one row a sample",
             )
+    if indices is not None:
+        samples[schema.INDICES] = as_positions(indices, schema.INDICES, len(x))
     return samples
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ntkspec.counts import whole_number
 from ntkspec.errors import RunFileError, UsageError
 from ntkspec.jacobian import Block, Factor, Jacobian
-from ntkspec.real_arrays import as_positions
+from ntkspec.real_arrays import as_floats, as_positions
 from ntkspec.store import digest, schema
 from ntkspec.store.checks import AnyArray, Floats
 from ntkspec.store.disk import reserve, writing
@@ -50,9 +50,9 @@ class SnapshotWriter:
     def write(
         self,
         start: int,
-        outputs: Floats,
+        outputs: ArrayLike,
         jacobian: Jacobian,
-        regions: NDArray[np.int64] | None = None,
+        regions: ArrayLike | None = None,
         *,
         certain: bool = False,
     ) -> None:
@@ -60,8 +60,8 @@ class SnapshotWriter:
 
         Args:
             start: number of the first of these samples; it must equal the number of samples written so far.
-            outputs: f(x_i), (m, c).
-            jacobian: of these m samples, with the same blocks at every call, which list their parameters.
+            outputs: f(x_i), (m, c), converted as `ntkspec.write_run` does.
+            jacobian: of these m samples, with the same blocks at every call.
             regions: the number of each sample's activation region, (m,); given at every call or at none.
             certain: whether samples that rounding could have put into another region have regions of their
                 own.
@@ -73,7 +73,7 @@ class SnapshotWriter:
         """
         if start != self._filled:
             raise UsageError("snapshot", expected=f"sample {self._filled} next", got=f"{start}")
-        outputs = check_floats(outputs, "outputs", 2)
+        outputs = as_rows(outputs, "outputs")
         if self._c not in (None, outputs.shape[1]):
             raise UsageError(
                 "outputs of a snapshot",
@@ -190,7 +190,7 @@ def _check_names(jacobian: Jacobian) -> None:
 def _create_block(blocks: h5py.Group, block: Block) -> None:
     """Create the group of a block with its attributes, without its arrays."""
     where, group = f"block {block.name}", blocks.create_group(one_level(block.name))
-    parameters = [{"name": parameter.name, "shape": parameter.shape} for parameter in block.parameters]
+    parameters = [{"name": parameter.name, "shape": parameter.shape} for parameter in block.all_parameters]
     group.attrs["role"] = block.role
     group.attrs["order"] = whole_number(block.order, f"{where}, order", -(2**63))
     group.attrs["parameters"] = to_json(parameters, f"{where}, parameters", list)
@@ -219,7 +219,7 @@ def _arrays(
             for name, values in factor.load().arrays.items():
                 place = f"{schema.BLOCKS}/{one_level(block.name)}/{side}"
                 place = f"{place}/{name}" if len(factor.arrays) > 1 else place
-                array = check_numbers(values, place)
+                array = np.asarray(values)
                 without_outputs = schema.LEFT in (side, name) and array.ndim > 2
                 if without_outputs and array.shape[1] != 1:
                     expected = "one vector for all outputs, in an axis of length 1"
@@ -257,26 +257,14 @@ def has_pairs(snapshot: h5py.Group) -> bool:
     return any(isinstance(side, h5py.Group) and schema.RIGHT in side for side in sides)
 
 
-def check_floats(array: Floats, name: str, ndim: int) -> Floats:
-    """Return an array of finite float32 or float64 with `ndim` axes; raise `UsageError` if it is none."""
-    array = check_numbers(array, name)
-    finite = array.dtype.kind != "f" or bool(np.isfinite(array).all())
-    fits = array.dtype in (np.float32, np.float64) and array.ndim == ndim and 0 not in array.shape[1:]
-    if not fits or not finite:
+def as_rows(values: ArrayLike, name: str) -> Floats:
+    """Convert numbers (n, width) as `as_floats` does; raise `UsageError` if these are not two axes."""
+    array = as_floats(values, name)
+    if array.ndim != 2 or not array.shape[1]:
         raise UsageError(
             name,
-            expected=f"finite float32 or float64 with {ndim} axes, and numbers in each row",
-            got=f"{array.dtype} of shape {array.shape}" + ("" if finite else " with NaN or Inf"),
-            remedy="convert or clean it",
+            expected="an array (n, width), one row a sample",
+            got=f"shape {array.shape}",
+            remedy="reshape it",
         )
-    return array
-
-
-def check_numbers(values: AnyArray, name: str) -> AnyArray:
-    """Return numbers of any type as an array; raise `UsageError` if they are none, or masked."""
-    array = np.asarray(values)
-    if np.ma.is_masked(values) or array.dtype.kind not in "biufc":
-        got = "masked ones" if np.ma.is_masked(values) else str(array.dtype)
-        remedy = "leave out these samples, or convert them to float64"
-        raise UsageError(name, expected="numbers without a mask", got=got, remedy=remedy)
     return array

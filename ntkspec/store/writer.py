@@ -24,7 +24,6 @@ from ntkspec.errors import UsageError, named_path
 from ntkspec.memory import budget_bytes
 from ntkspec.qualities import updated
 from ntkspec.store import digest, schema
-from ntkspec.store.checks import Floats
 from ntkspec.store.disk import check_writable, close_hdf5, reserve, writing
 from ntkspec.store.ends import begin, check_samples, seal
 from ntkspec.store.pictures import require_picture
@@ -47,8 +46,8 @@ class RunWriter:
 
     Args:
         path: the final name of the file.
-        inputs: (n, d) float32 or float64, the coordinates as the model received them.
-        targets: (n, c) float32 or float64, optional.
+        inputs: (n, d), the coordinates as the model received them; converted as `ntkspec.write_run` does.
+        targets: (n, c), optional; likewise.
         indices: (n,) integers, optional: the position of each sample in its data set.
         label: short display name; characters that HDF5 cannot store are replaced.
         config: JSON-able mapping, free form.
@@ -81,8 +80,8 @@ class RunWriter:
         self,
         path: str | os.PathLike[str],
         *,
-        inputs: Floats,
-        targets: Floats | None = None,
+        inputs: ArrayLike,
+        targets: ArrayLike | None = None,
         indices: ArrayLike | None = None,
         label: str = "",
         config: Mapping[str, Any] | None = None,

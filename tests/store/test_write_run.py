@@ -231,7 +231,7 @@ WRONG = {
     "fewer outputs": ({"outputs": Y[:5]}, "outputs: expected an array (6, width)"),
     "outputs that are one number": ({"outputs": 3.0}, "got shape ()"),
     "other targets": ({"targets": Y[:, :1]}, "targets: expected an array (6, 2), one row a sample, got"),
-    "indices of another length": ({"indices": [1, 2]}, "indices: expected 6 rows, as inputs, got 2"),
+    "indices of another length": ({"indices": [1, 2]}, "indices: expected an array (6,), got shape (2,)"),
     "indices that are floats": ({"indices": np.arange(6.0)}, "an array of integers, got float64"),
     "no blocks": ({"blocks": {}}, "got an empty one; e.g. {'theta': J}"),
     "an array for blocks": ({"blocks": W}, "got a ndarray; e.g. {'theta': J}"),
