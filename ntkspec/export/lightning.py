@@ -96,8 +96,8 @@ class RecorderCallback(_base()):  # type: ignore[misc]  # either package's, so i
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Record the model where it was trained, after all other callbacks, and finish the file.
 
-        Lightning calls the module's own `on_train_end` later. The hook that follows, `on_fit_end`, is called
-        when the model has left its device.
+        Lightning calls the module's own `on_train_end` later. The next hook of callbacks is called when
+        the model has left its device.
         """
         if self._record is not None:
             self._call(trainer, pl_module, "end")
