@@ -15,13 +15,17 @@ from ntkspec.memory import PROCESSES_HERE
 if TYPE_CHECKING:
     from distributed import Worker
 
+# What Dask does a hundred times a second in each worker, for its dashboard. It reads the stacks of all
+# threads, over which Python 3.11.8 and older may stop for ever (github.com/python/cpython/issues/106883).
+PROFILING = ("profile", "profile-cycle")
 SECONDS = 10  # between two counts of the workers of a machine
 
 
 class TakeShare(WorkerPlugin):  # type: ignore[misc]  # Dask's classes have no types
     """A worker plugin of Dask, which runs in each worker when it registers with the scheduler.
 
-    It gives the worker a GPU, if workers have one each, and tells it how many workers share the memory.
+    It gives the worker a GPU, if workers have one each, tells it how many workers share the memory, and ends
+    Dask's profiling in it.
     """
 
     name = "ntkspec"
@@ -43,6 +47,9 @@ class TakeShare(WorkerPlugin):  # type: ignore[misc]  # Dask's classes have no t
         Raises:
             BackendError: there is no GPU left.
         """
+        for name in PROFILING:
+            if name in worker.periodic_callbacks:
+                worker.periodic_callbacks.pop(name).stop()
         try:
             take_device(self.gpus)
         except BackendError:

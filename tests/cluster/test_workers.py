@@ -66,6 +66,17 @@ def test_jobs_go_to_all_workers_which_know_their_share(two):
     assert {ended.answer[1:] for ended in ends} == {("3", "3", "2", "")}
 
 
+def test_no_worker_looks_at_the_stacks_of_its_threads(two, tmp_path):
+    """Neither those there are nor one that comes later: Python 3.11.8 and older may stop for ever over it."""
+    assert len(list(over(two, dies_once, [str(tmp_path / "once")]))) == 1
+    two._client.wait_for_workers(2, timeout=60)
+    of_each = two._client.run(lambda dask_worker: list(dask_worker.periodic_callbacks))
+    assert len(of_each) == 2
+    assert all(
+        "heartbeat" in names and not {"profile", "profile-cycle"} & {*names} for names in of_each.values()
+    )
+
+
 def test_what_a_job_raises_is_its_end_alone(two):
     ends = {ended.job: ended for ended in over(two, fails, range(4))}
     assert isinstance(ends[1].error, RunFileError)
