@@ -308,7 +308,7 @@ def test_metrics_that_no_reader_takes_cost_nothing_else(tmp_path, value):
 @pytest.mark.parametrize("path", ["", "a\0.h5"])
 def test_what_is_no_path_is_said(path):
     for use in (open_run, lambda path: RunWriter(path, inputs=INPUTS), ntkspec.analyze_runs):
-        with pytest.raises(UsageError, match="run file: expected the path of a file, got '"):
+        with pytest.raises(UsageError, match="path: expected the path of a file, got '"):
             use(path)
     with pytest.raises(OutputError, match="expected a file name, got a folder"):
         RunWriter(".", inputs=INPUTS)
