@@ -191,6 +191,7 @@ def test_numbers_that_lose_nothing_are_taken(tmp_path):
         ({"indices": ZEROS + 0.5}, "indices: expected an array of integers, got float64"),
         ({"indices": ZEROS[:, None]}, "indices: expected an array (6,), got shape (6, 1)"),
         ({"indices": np.full(N, 2**64 - 1, np.uint64)}, "indices: expected an array of integers, got uint64"),
+        ({"indices": np.ma.masked_greater(ZEROS + 4, 3)}, "indices: expected numbers without a mask"),
         ({"config": [1]}, "config: expected a mapping that JSON can hold"),
     ],
 )
