@@ -44,9 +44,9 @@ def read_report(path: str | os.PathLike[str]) -> Report:
         UsageError: the path is none.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> from ntkspec.report.write import write_json_file
-        >>> path = Path(tempfile.mkdtemp(), "report.json")
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "report.json")
         >>> write_json_file(Report("2025-01-01T00:00:00Z", "ntkspec", "cpu", runs=()), path)
         >>> read_report(path)
         Report of 0 runs
