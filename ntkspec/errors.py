@@ -127,7 +127,7 @@ def shown(value: object) -> str:
 
 
 def named_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a run file; raise `UsageError` for what is none, an empty one, and one with NUL.
+    """Return a path that a caller gave; raise `UsageError` for what is none, an empty one, and one with NUL.
 
     Example:
         >>> named_path("runs/a.h5").name
@@ -135,7 +135,7 @@ def named_path(path: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else b""
     if not isinstance(text, str) or not text or "\0" in text:
-        raise UsageError("run file", expected="the path of a file", got=shown(path))
+        raise UsageError("path", expected="the path of a file", got=shown(path))
     return Path(text)
 
 

@@ -16,6 +16,25 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 INTEGERS = (np.dtype(np.int32), np.dtype(np.int64))
 
 
+def as_array(values: ArrayLike | None, name: str) -> NDArray[Any]:
+    """Convert to an array of any type; raise `UsageError` where NumPy cannot, or where entries are masked."""
+    if np.ma.is_masked(values):
+        got = f"a mask on {np.count_nonzero(np.ma.getmaskarray(np.ma.asarray(values)))} entries"
+        raise UsageError(name, expected="numbers without a mask", got=got, remedy="leave out these samples")
+    if values is None:
+        raise UsageError(name, expected="an array of numbers", got="None", remedy="give one, or leave it out")
+    try:
+        array: NDArray[Any] = np.asarray(values)
+    except Exception as error:  # for rows of different lengths, or from __array__
+        raise UsageError(
+            name,
+            expected="what numpy.asarray takes",
+            got=f"a {type(values).__name__} that it does not ({first_line(error)})",
+            remedy="give an array in memory",
+        ) from error
+    return array
+
+
 def as_real(values: ArrayLike | None, name: str) -> Floats:
     """Convert an array of real numbers through `numpy.asarray`, in float32 or float64 of native byte order.
 
@@ -32,7 +51,7 @@ def as_real(values: ArrayLike | None, name: str) -> Floats:
         >>> as_real([1, 2], "targets")
         array([1., 2.])
     """
-    array = _asarray(values, name)
+    array = as_array(values, name)
     native = array.dtype.newbyteorder("=")
     narrow = array.dtype.itemsize < 4 and native.name.startswith(("float", "bfloat"))
     if not narrow and array.dtype.kind not in "fiub":
@@ -59,7 +78,7 @@ def as_floats(values: ArrayLike | None, name: str) -> Floats:
             name,
             expected="finite numbers",
             got=f"{array[tuple(place)]} at {place.tolist()}",
-            remedy="a network that diverged cannot be analysed; take earlier weights",
+            remedy="leave out these samples; where a network diverged, take earlier weights",
         )
     return array
 
@@ -74,7 +93,7 @@ def as_indices(values: ArrayLike | None, name: str) -> Integers:
     Raises:
         UsageError: it is not an array of integers, or has numbers too large for int64.
     """
-    array = _asarray(values, name)
+    array = as_array(values, name)
     if array.dtype.kind not in "iu" or (array.size and int(array.max()) > np.iinfo(np.int64).max):
         got = f"{array.dtype} of shape {array.shape}"
         raise UsageError(name, expected="an array of integers", got=got, remedy="convert it to int64")
@@ -100,22 +119,3 @@ def is_stored_as(values: object, dtypes: tuple[np.dtype[Any], ...]) -> bool:
     if not isinstance(dtype, np.dtype) or isinstance(values, np.ma.MaskedArray):
         return False
     return dtype.newbyteorder("=") in dtypes
-
-
-def _asarray(values: ArrayLike | None, name: str) -> NDArray[Any]:
-    """Convert to an array of any type; raise `UsageError` where NumPy cannot, or where entries are masked."""
-    if np.ma.is_masked(values):
-        got = f"a mask on {np.count_nonzero(np.ma.getmaskarray(np.ma.asarray(values)))} entries"
-        raise UsageError(name, expected="numbers without a mask", got=got, remedy="leave out these samples")
-    if values is None:
-        raise UsageError(name, expected="an array of numbers", got="None", remedy="give one, or leave it out")
-    try:
-        array: NDArray[Any] = np.asarray(values)
-    except Exception as error:  # for rows of different lengths, or from __array__
-        raise UsageError(
-            name,
-            expected="what numpy.asarray takes",
-            got=f"a {type(values).__name__} that it does not ({first_line(error)})",
-            remedy="give an array in memory",
-        ) from error
-    return array

@@ -228,6 +228,7 @@ class RunWork:
         """
         asked = self.settings
         kernel = kernel_of(jacobian, asked, self.engine)
+        check_options(kernel, asked.method, asked.k, vectors=vectors)
         if self.tell:
             for line in plan(where, kernel, asked.k):
                 self.tell(line)
@@ -239,7 +240,6 @@ class RunWork:
                 names_in_file(kept),
                 lambda share: self.say(f"{where}: kernels to {file}, {share:.0%}"),
             )
-        check_options(kernel, asked.method, asked.k, vectors=vectors)
         self.say(f"{where}: reading")
         return sums_of(kernel, parts)
 

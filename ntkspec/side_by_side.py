@@ -12,6 +12,7 @@ from pathlib import Path
 from ntkspec import sandbox
 from ntkspec._version import PRODUCER
 from ntkspec.backend import Backend, Choice, Precision, select
+from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, named_path, shown
 from ntkspec.everywhere import match_everywhere
 from ntkspec.file_sign import place_of
@@ -87,7 +88,7 @@ def analyze_runs(
     settings = RunSettings(
         snapshot=snapshot,
         method=method,
-        k=k,
+        k=None if k is None else whole_number(k, "⟦-k⟧", 1),
         outputs=outputs,
         drop=tuple(
             (words,) if isinstance(words, str) else tuple(words)

@@ -256,3 +256,10 @@ def test_a_distance_that_does_not_fit_is_said_without_options(tmp_path, monkeypa
     path = runs.write_run(tmp_path / "run.h5", steps=(0, 1))
     (found,) = analyze_runs([path], backend="cpu")
     assert found.snapshots[1].distances["total"].reason == "kernel: expected at most 1 MiB, got 2 MiB"
+
+
+def test_options_that_cannot_work_are_refused_before_kernels_are_written(tmp_path):
+    """The kernels of a snapshot, which may take hours, were written first."""
+    with pytest.raises(UsageError, match="k: expected 1 to 40 eigenvalues, got 41"):
+        analyze_runs(FILES[1], k=41, kernels=tmp_path / "kernels")
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ntkspec import summation
-from ntkspec.jacobian.factor import ArrayFactor, Numbers, largest_of_samples
+from ntkspec.jacobian.array_factor import ArrayFactor, largest_of_samples
+from ntkspec.jacobian.factor import Numbers
 from ntkspec.jacobian.outputs import Outputs
 
 

@@ -7,18 +7,13 @@ need not know its kind. A sample touches a column if it has an entry there.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, Literal, Protocol, Self, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ntkspec.display import NotAnArray
 from ntkspec.jacobian.outputs import Outputs
-from ntkspec.memory import format_bytes
-from ntkspec.real_arrays import FLOATS, INTEGERS, as_indices, as_real, is_stored_as
 
 Matrix: TypeAlias = Any  # an NDArray or a csr_array; SciPy has no types
 Precision: TypeAlias = Literal["float64", "float32"]  # of a Jacobian's numbers, and of kernels
@@ -214,113 +209,6 @@ class Factor(Protocol):
         ...
 
 
-class ArrayFactor(NotAnArray, ABC):
-    """Base class of factors that store arrays; one of these, `values`, has shape (n, c, entries)."""
-
-    _ARRAYS = "factor.to_dense(), (n, c, width)"
-    values: Any
-
-    def __post_init__(self) -> None:
-        """Convert arrays of other types as `ntkspec.write_run` does; datasets of a file are of these types.
-
-        Raises:
-            UsageError: an array is not of real numbers, or indices are no integers, or entries are masked.
-        """
-        for name, array in self.arrays.items():
-            types, convert = (INTEGERS, as_indices) if name == "indices" else (FLOATS, as_real)
-            if not is_stored_as(array, types):
-                object.__setattr__(self, name, convert(array, f"{name} of a {type(self).__name__}"))
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({self.samples} samples, {self.outputs} outputs, width {self.width}, "
-            f"{self.dtype}, {format_bytes(self.nbytes)})"
-        )
-
-    @property
-    @abstractmethod
-    def width(self) -> int:
-        """Return the length of a vector."""
-
-    @property
-    @abstractmethod
-    def arrays(self) -> Mapping[str, Any]:
-        """See `Factor.arrays`."""
-
-    @property
-    def facts(self) -> dict[str, int]:
-        """Return an empty dict: the shapes of the arrays are enough to read most factors."""
-        return {}
-
-    @property
-    def samples(self) -> int:
-        """Return n, the number of samples."""
-        return int(self.values.shape[0])
-
-    @property
-    def outputs(self) -> int:
-        """Return c, the number of outputs."""
-        return int(self.values.shape[1])
-
-    @property
-    def entries(self) -> int:
-        """Return how many numbers are stored per sample and output."""
-        return int(self.values.shape[2])
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of all arrays as stored."""
-        return sum(int(array.nbytes) for array in self.arrays.values())
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Return the precision of the values, float32 or float64."""
-        dtype: np.dtype[Any] = self.values.dtype
-        return dtype
-
-    def each(self, function: Callable[[Any], Any]) -> Self:
-        """Return the factor with `function` applied to every array."""
-        return self._with(**{name: function(array) for name, array in self.arrays.items()})
-
-    def load(self, start: int = 0, stop: int | None = None) -> Self:
-        """See `Factor.load`; for arrays in memory the result is a view."""
-        return self.each(lambda array: array[start:stop])
-
-    def rows(self, samples: NDArray[np.intp]) -> Self:
-        """See `Factor.rows`."""
-        return self.each(lambda array: array.take(samples, axis=0))
-
-    def empty(self, samples: int) -> Self:
-        """See `Factor.empty`."""
-        return self.each(lambda array: np.empty((samples, *array.shape[1:]), array.dtype))
-
-    def sized(self, samples: int) -> Self:
-        """See `Factor.sized`."""
-        return self.each(lambda array: np.broadcast_to(array[:1], (samples, *array.shape[1:])))
-
-    def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Self:
-        """See `Factor.map`."""
-        loaded = self.load()
-        return loaded._with(values=function(loaded.values))
-
-    def absolute(self) -> Self:
-        """See `Factor.absolute`."""
-        return self.map(np.abs)
-
-    def scaled(self, exponents: NDArray[np.int64], kept: NDArray[np.bool_]) -> Self:
-        """See `Factor.scaled`."""
-
-        def times_power(values: NDArray[Any]) -> NDArray[Any]:
-            each = (len(values), *[1] * (values.ndim - 1))  # the shape of one number a sample
-            numbers = np.where(kept.reshape(each), values.astype(np.float64), 0.0)
-            return np.asarray(np.ldexp(numbers, exponents.reshape(each)))
-
-        return self.map(times_power)
-
-    def _with(self, **arrays: Any) -> Self:
-        return replace(self, **arrays)  # type: ignore[type-var]  # each kind is a dataclass, this class is none
-
-
 def touched_by(*factors: Factor) -> NDArray[np.int64] | None:
     """Return the columns that at least one of several factors touches, ascending; None means all of them."""
     touched = np.empty(0, np.int64)
@@ -330,10 +218,3 @@ def touched_by(*factors: Factor) -> NDArray[np.int64] | None:
             return None
         touched = np.union1d(touched, columns)
     return touched
-
-
-def largest_of_samples(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Compute the largest absolute value of each sample; (n,)."""
-    flat = values.reshape(len(values), -1)
-    sizes: NDArray[np.float64] = np.maximum(flat.max(axis=1, initial=0), -flat.min(axis=1, initial=0))
-    return sizes.astype(np.float64)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ntkspec.jacobian.array_factor import largest_of_samples
 from ntkspec.jacobian.dense import DenseFactor, VectorFactor
-from ntkspec.jacobian.factor import Numbers, largest_of_samples
+from ntkspec.jacobian.factor import Numbers
 from ntkspec.jacobian.outputs import Outputs
 
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ntkspec.errors import UsageError
+from ntkspec.jacobian.array_factor import ArrayFactor, largest_of_samples
 from ntkspec.jacobian.dense import count_of_mode
-from ntkspec.jacobian.factor import ArrayFactor, Numbers, largest_of_samples
+from ntkspec.jacobian.factor import Numbers
 from ntkspec.jacobian.outputs import Outputs
 from ntkspec.memory import samples_at_once
 

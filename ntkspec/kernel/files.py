@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntkspec.backend import Backend, Choice, Precision
+from ntkspec.errors import named_path
 from ntkspec.jacobian import Jacobian, Outputs
 from ntkspec.kernel import kernel_file, squares
 from ntkspec.kernel.assembly import Assembly, ShareDone, require_finite
@@ -66,11 +67,11 @@ def write_kernels(
         ...         {name: kernel.shape for name, kernel in file["kernels"].items()}
         {'grid': (40, 40), 'total': (40, 40)}
     """
-    whole = Jacobian(tuple(blocks_of(parts).values()))
+    path, whole = named_path(path), Jacobian(tuple(blocks_of(parts).values()))
     kernel = Kernel.from_jacobian(whole, outputs, precision=precision, backend=backend, memory=memory)
     for name, part in parts.items():
         check_range(kernel.only(part), f"kernel {name}")
-    return write_sums(Path(path), kernel, parts, progress)
+    return write_sums(path, kernel, parts, progress)
 
 
 def write_sums(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import get_args
 
 from ntkspec.backend import Precision
-from ntkspec.errors import ReportFileError, UsageError
+from ntkspec.errors import ReportFileError, UsageError, named_path
 from ntkspec.jacobian import Outputs
 from ntkspec.report.compare import comparable
 from ntkspec.report.records import Comparison, ModePictures, Qualifier, Report, RunReport, SnapshotReport
@@ -42,16 +41,17 @@ def read_report(path: str | os.PathLike[str]) -> Report:
 
     Raises:
         ReportFileError: the file is not a report.json, or it is damaged or of a later version.
+        UsageError: the path is none.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> from ntkspec.report.write import write_json_file
-        >>> path = Path(tempfile.mkdtemp(), "report.json")
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "report.json")
         >>> write_json_file(Report("2025-01-01T00:00:00Z", "ntkspec", "cpu", runs=()), path)
         >>> read_report(path)
         Report of 0 runs
     """
-    place = Path(path)
+    place = named_path(path)
     return report_from_json(parse(read_bytes(place), str(place)))
 
 

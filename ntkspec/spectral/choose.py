@@ -239,8 +239,8 @@ def check_options(kernel: Kernel, method: MethodChoice, k: int | None, vectors: 
 
     if not isinstance(method, str) or method not in get_args(MethodChoice):
         raise not_one_of("method", method, get_args(MethodChoice))
-    k = None if k is None else whole_number(k, "k", 0)
-    if k is not None and not 1 <= k <= kernel.size:
+    k = None if k is None else whole_number(k, "k", 1)
+    if k is not None and k > kernel.size:
         raise wrong("k", f"1 to {kernel.size} eigenvalues", str(k), "ask for some of them, or leave k out")
     if method == "auto":
         return k

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from numpy.typing import ArrayLike
 
 from ntkspec.counts import whole_number
-from ntkspec.errors import UsageError
+from ntkspec.errors import UsageError, named_path
 from ntkspec.jacobian import Jacobian
 from ntkspec.real_arrays import Floats, as_floats
 from ntkspec.store.given import Rows, as_jacobian
@@ -75,13 +74,14 @@ def write_run(
         >>> bool(np.allclose(kernel, 2 * (x @ x.T + 1)))
         True
     """
+    path = named_path(path)
     x, values = _matrix(inputs, "inputs"), as_floats(outputs, "outputs")
     y = _matrix(values, "outputs", len(x))
     rows = Rows(len(x), y.shape[1], values.ndim == 1)
     t = None if targets is None else _matrix(targets, "targets", len(x), rows.c)
     jacobian = as_jacobian(blocks, rows, roles)
     step, id = whole_number(step, "step", 0), one_level(check_label(label, "label"))
-    shown_as = Path(path).stem if run_label is None else run_label
+    shown_as = path.stem if run_label is None else run_label
     writer = RunWriter(
         path, inputs=x, targets=t, indices=indices, label=shown_as, config=config, overwrite=overwrite
     )

@@ -23,6 +23,7 @@ from ntkspec.counts import whole_number
 from ntkspec.errors import UsageError, named_path
 from ntkspec.memory import budget_bytes
 from ntkspec.qualities import updated
+from ntkspec.real_arrays import as_array
 from ntkspec.store import digest, schema
 from ntkspec.store.disk import check_writable, close_hdf5, reserve, writing
 from ntkspec.store.ends import begin, check_samples, seal
@@ -226,12 +227,12 @@ class RunWriter:
             pixels: uint8, (H, W) or (H, W, 3).
 
         Raises:
-            UsageError: the array has another dtype or shape, is empty or too large, or no member of an HDF5
-                group can have the name.
+            UsageError: the array has another dtype or shape, is empty, too large or masked, or no member of
+                an HDF5 group can have the name.
             OutputError: the file cannot be written.
         """
         check_id(name, "name of a picture")
-        pixels = np.asarray(pixels)
+        pixels = as_array(pixels, f"picture {name!r}")
         require_picture(pixels, name)
         with writing(self.path):
             reserve(self.part, pixels.nbytes, 1)

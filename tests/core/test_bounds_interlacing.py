@@ -74,7 +74,7 @@ def test_what_is_not_bounded_is_null_in_json():
 
 @pytest.mark.parametrize("of", [bounds.cauchy_lower, bounds.cauchy_upper])
 def test_refusals(of):
-    with pytest.raises(UsageError, match="rows of the part"):
+    with pytest.raises(UsageError, match="size of the whole kernel: expected a whole number from 3"):
         of(exact_spectrum([3, 2, 1]), 2)
     with pytest.raises(UsageError, match="whole number"):
         of(exact_spectrum([3, 2, 1]), 3.5)

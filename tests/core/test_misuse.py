@@ -85,14 +85,26 @@ def test_what_is_no_backend(backend):
 
 
 @pytest.mark.parametrize("method", ["auto", "gram", "svd", "lanczos"])
-def test_a_whole_number_of_eigenvalues_may_be_a_float(method):
+def test_a_whole_number_of_eigenvalues_may_be_a_float(method, tmp_path):
     found = ntkspec.spectrum(cases.mixed(9), method=method, k=3.0)
     assert len(found) == 3
+    path = tmp_path / "run.h5"
+    ntkspec.write_run(path, NUMBERS[:, 0], NUMBERS[:, 0, 0], {"w": NUMBERS[:, 0]})
+    report = ntkspec.analyze_runs(path, method=method, k=3.0)
+    assert len(report.runs[0].snapshots[0].spectra["total"]) == 3
     for k in (2.5, True, "3"):
         with pytest.raises(UsageError, match="k: expected a whole number"):
             ntkspec.spectrum(cases.mixed(9), method=method, k=k)
     with pytest.raises(UsageError, match="method: expected one of"):
         ntkspec.spectrum(cases.mixed(9), method=[method])
+
+
+def test_the_size_of_a_whole_kernel_may_be_a_float():
+    part = ntkspec.spectrum(cases.mixed(4))
+    assert np.array_equal(bounds.cauchy_lower(part, 6.0).values, bounds.cauchy_lower(part, 6).values)
+    for size in (3, 6.5, "6", None):
+        with pytest.raises(UsageError, match="size of the whole kernel: expected a whole number from 4"):
+            bounds.cauchy_upper(part, size)
 
 
 def test_bounds_say_whether_they_are_of_a_spectrum_or_of_an_enclosure():
@@ -149,12 +161,19 @@ def test_messages_about_arrays_are_one_line():
 
 @pytest.mark.parametrize("path", [None, 3, b"run.h5", ["run.h5"], ""])
 def test_what_is_no_path(path):
-    with pytest.raises(UsageError, match="run file: expected the path of a file"):
+    for call in (
+        lambda: ntkspec.write_run(path, NUMBERS[:, 0], NUMBERS[:, 0, 0], {"w": NUMBERS[:, 0]}),
+        lambda: ntkspec.write_kernels(path, {"total": cases.mixed(4)}),
+        lambda: ntkspec.read_report(path),
+    ):
+        with pytest.raises(UsageError, match=r"^path: expected the path of a file"):
+            call()
+    with pytest.raises(UsageError, match="path: expected the path of a file"):
         ntkspec.open_run(path)
-    with pytest.raises(UsageError, match="run file: expected the path of a file"):
+    with pytest.raises(UsageError, match="path: expected the path of a file"):
         ntkspec.analyze_runs([path])
     if not isinstance(path, list):
-        with pytest.raises(UsageError, match="run file: expected the path of a file"):
+        with pytest.raises(UsageError, match="path: expected the path of a file"):
             ntkspec.analyze_runs(path)
 
 

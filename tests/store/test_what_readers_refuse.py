@@ -191,6 +191,7 @@ def test_numbers_that_lose_nothing_are_taken(tmp_path):
         ({"indices": ZEROS + 0.5}, "indices: expected an array of integers, got float64"),
         ({"indices": ZEROS[:, None]}, "indices: expected an array (6,), got shape (6, 1)"),
         ({"indices": np.full(N, 2**64 - 1, np.uint64)}, "indices: expected an array of integers, got uint64"),
+        ({"indices": np.ma.masked_greater(ZEROS + 4, 3)}, "indices: expected numbers without a mask"),
         ({"config": [1]}, "config: expected a mapping that JSON can hold"),
     ],
 )
@@ -249,6 +250,9 @@ def test_names_under_which_a_picture_would_be_lost(name, tmp_path):
             write(snapshot, Y, of())
         with pytest.raises(UsageError, match="name of a picture: expected a name without '/'"):
             run.picture(name, np.zeros((4, 4), np.uint8))
+        for pixels in (np.ma.masked_equal(np.eye(4, dtype=np.uint8), 1), [[0], [0, 1]], None):
+            with pytest.raises(UsageError, match="picture 'truth': expected"):
+                run.picture("truth", pixels)
         large = np.broadcast_to(np.uint8(0), (2**14, 2**14 + 1))
         with pytest.raises(UsageError, match=r"'truth': expected uint8 .* of at most 268435456 bytes"):
             run.picture("truth", large)

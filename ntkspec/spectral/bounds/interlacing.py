@@ -8,11 +8,9 @@ edition, theorem 4.3.28):
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 
-from ntkspec.errors import UsageError, shown
+from ntkspec.counts import whole_number
 from ntkspec.spectral.bounds.record import require_complete
 from ntkspec.spectral.bounds.statement import Values, stated
 from ntkspec.spectral.eigenvalues import Spectrum
@@ -43,7 +41,7 @@ def cauchy_lower(part: Spectrum, size: int) -> Values:
         >>> cauchy_lower(part, 3).values
         array([4., 1., 0.])
     """
-    _check(part, size)
+    size = _check(part, size)
     values = np.zeros(size)
     values[: part.size] = part.lower
     return values, part.size < size or not part.lambda_min
@@ -75,18 +73,13 @@ def cauchy_upper(part: Spectrum, size: int) -> Values:
         >>> cauchy_upper(part, 3).values
         array([inf,  4.,  1.])
     """
-    _check(part, size)
+    size = _check(part, size)
     values = np.full(size, np.inf)
     values[size - part.size :] = part.upper
     return values, values[-1] >= part.trace / part.size
 
 
-def _check(part: Spectrum, size: object) -> None:
+def _check(part: Spectrum, size: object) -> int:
+    """Return N, once the spectrum is complete."""
     require_complete(part)
-    if not isinstance(size, Integral) or size < part.size:
-        raise UsageError(
-            "size of the whole kernel",
-            expected=f"a whole number, {part.size} (the rows of the part) or more",
-            got=shown(size),
-            remedy="give the rows of the kernel that the part was taken from",
-        )
+    return whole_number(size, "size of the whole kernel", part.size)
