@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from ntkspec.export.tolerance import Difference, Limit, Tolerance, largest
 
 SEARCHED = 256  # samples, spread over the data, for the scale of outputs near zero
 WITH_OUTPUTS, WITH_GRADIENTS = 8, 4  # samples of a chunk that are compared
+BESIDE = 16  # samples beside one at a kink
 
 
 def compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str], others: Tensor) -> bool:
@@ -45,9 +47,7 @@ def compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str], other
     for i in range(len(x)):
         alone = _alone(prepared, x[i : i + 1])
         changes.append(Difference.from_tensors(alone[0] - outputs[i], outputs))
-        for name, gradient in _gradients_alone(prepared, alone, v[i : i + 1], tables).items():
-            if not math.isfinite(largest([gradient])):
-                raise not_finite(name, x[i : i + 1])
+        for name, gradient in _gradients_alone(prepared, x[i : i + 1], alone, v[i : i + 1], tables).items():
             total[name] = total[name] + gradient if name in total else gradient
             scale[name] = scale[name] + gradient.abs() if name in scale else gradient.abs()
     if _limit(prepared).worst(changes):
@@ -57,6 +57,9 @@ def compares_alone(prepared: Prepared, x: Tensor, tables: Collection[str], other
     errors = [
         Difference.from_tensors(_less(total[name], together[name]), scale[name], whole) for name in total
     ]
+    if _of_single(prepared).worst(errors):
+        each = range(len(x))
+        errors = [error for i in each for error in _errors_of_one(prepared, x, i, tables, whole)]
     return _verdict(prepared, x, changes, errors)
 
 
@@ -64,8 +67,7 @@ def check_alone(prepared: Prepared, choices: Choices, x: Tensor, chunk: Chunk, w
     """Compare some samples of a chunk with what the model gives for each alone: outputs, and a few Jacobians.
 
     The probe has seen few sizes of batches. A model may compute another function at this one, drop some of
-    its samples, or cut off their gradients. Rounding in single precision may put a sample on the other side
-    of a ReLU's kink, so there a Jacobian that differs counts only if another one does, too.
+    its samples, or cut off their gradients.
 
     Args:
         prepared: the model.
@@ -80,16 +82,16 @@ def check_alone(prepared: Prepared, choices: Choices, x: Tensor, chunk: Chunk, w
     """
     if len(x) < 2:
         return
+    tables = {block.plan.owned[0].name for block in chunk.blocks if block.plan.kind == "rows"}
     changes: list[Difference] = []
-    errors: list[list[Difference]] = []
-    for i in _picked(chunk.outputs):
+    errors: list[Difference] = []
+    for count, i in enumerate(_picked(chunk.outputs)):
         alone = _alone(prepared, x[i : i + 1])
         changes.append(Difference.from_tensors(alone[0] - chunk.outputs[i], chunk.outputs, whole))
-        if len(errors) < WITH_GRADIENTS:
-            errors.append(_row_errors(prepared, choices, chunk, i, alone))
-    single = choices.single or prepared.dtype == torch.float32
-    counted = sorted(errors, key=_limit(prepared).worst)[-2] if single else [*itertools.chain(*errors)]
-    if _verdict(prepared, x, changes, counted) and not choices.single and prepared.dtype == torch.float64:
+        if count < WITH_GRADIENTS:
+            compare = partial(_row_errors, prepared, choices, chunk, i)
+            errors += _at_or_beside(prepared, x, i, alone, tables, compare)
+    if _verdict(prepared, x, changes, errors) and not choices.single and prepared.dtype == torch.float64:
         raise Replan(replace(choices, single=True))
 
 
@@ -120,40 +122,104 @@ def _alone(prepared: Prepared, x: Tensor) -> Tensor:
         ) from error
 
 
+def _errors_of_one(
+    prepared: Prepared, x: Tensor, i: int, tables: Collection[str], whole: float
+) -> list[Difference]:
+    """Compare the gradients of the outputs of sample i of x (m, d), in this batch and alone."""
+    outputs = evaluate(prepared.model, x)
+    v = torch.zeros_like(outputs)
+    v[i : i + 1] = random_cotangents(outputs[i : i + 1])
+    together = gradients_at(prepared, outputs, v, tables)
+
+    def compare(gradients: dict[str, Tensor]) -> list[Difference]:
+        return [_difference(gradients.get(name), together[name], whole) for name in together]
+
+    return _at_or_beside(prepared, x, i, _alone(prepared, x[i : i + 1]), tables, compare)
+
+
+def _at_or_beside(
+    prepared: Prepared,
+    x: Tensor,
+    i: int,
+    alone: Tensor,
+    tables: Collection[str],
+    compare: Callable[[dict[str, Tensor]], list[Difference]],
+) -> list[Difference]:
+    """Compare the gradients of sample i of x (m, d) with those of its outputs alone (1, c).
+
+    Rounding may put a sample at a kink, such as a ReLU's, on either side of it. Its gradients in the batch
+    are then those of a sample beside it.
+    """
+
+    def errors(x: Tensor, alone: Tensor) -> list[Difference]:
+        return compare(_gradients_alone(prepared, x, alone, random_cotangents(alone), tables))
+
+    at, limit = errors(x[i : i + 1], alone), _of_single(prepared)
+    if limit.worst(at):
+        for moved in _beside(x, i):
+            with contextlib.suppress(ExportError):  # the model may not be defined there
+                beside = errors(moved, _alone(prepared, moved))
+                if not limit.worst(beside):
+                    return beside
+    return at
+
+
+def _beside(x: Tensor, i: int) -> Iterator[Tensor]:
+    """Yield samples (1, d) about as far from sample i of x (m, d) as rounding may move it.
+
+    The last ones are as far as rounding in single precision, to which a model may cast, moves it.
+    """
+    generator = torch.Generator("cpu").manual_seed(0)
+    for dtype in dict.fromkeys([x.dtype, torch.float32]):
+        for k in range(BESIDE):
+            way = torch.randn(x.shape[1], generator=generator, dtype=torch.float64, device="cpu").to(x)
+            yield x[i : i + 1] + 2.0 ** (k % 8) * torch.finfo(dtype).eps * x.abs().amax(0) * way
+
+
 def _gradients_alone(
-    prepared: Prepared, alone: Tensor, v: Tensor, tables: Collection[str]
+    prepared: Prepared, x: Tensor, alone: Tensor, v: Tensor, tables: Collection[str]
 ) -> dict[str, Tensor]:
-    """Return the gradients of one sample's outputs (1, c), as far as they depend on parameters."""
+    """Return the gradients of the outputs (1, c) at x (1, d), as far as they depend on parameters."""
     if not alone.requires_grad:
         return {}
-    gradients = gradients_at(prepared, alone, v, tables)
-    return {name: gradient for name, gradient in gradients.items() if gradient is not None}
+    found = gradients_at(prepared, alone, v, tables)
+    gradients = {name: gradient for name, gradient in found.items() if gradient is not None}
+    for name, gradient in gradients.items():
+        if not math.isfinite(largest([gradient])):
+            raise not_finite(name, x)
+    return gradients
+
+
+def _difference(alone: Tensor | None, together: Tensor | None, whole: float) -> Difference:
+    """Compare two gradients relative to the larger one: a gradient that is cut off is zero."""
+    own = largest([alone, together])
+    if alone is None or together is None:
+        return Difference(own, own, whole)
+    difference = alone - together
+    return Difference(largest([difference.coalesce() if difference.is_sparse else difference]), own, whole)
 
 
 def _picked(outputs: Tensor) -> list[int]:
     """Return the samples to compare: that of the largest of the outputs (m, c), the last and some others."""
     largest_one, m = int(outputs.abs().amax(1).argmax()), len(outputs)
-    between = spread(torch.arange(m), WITH_OUTPUTS - 1).tolist()
+    between = spread(torch.arange(m, device="cpu"), WITH_OUTPUTS - 1).tolist()
     return [*dict.fromkeys([largest_one, *reversed(between)])]
 
 
 def _row_errors(
-    prepared: Prepared, choices: Choices, chunk: Chunk, i: int, alone: Tensor
+    prepared: Prepared, choices: Choices, chunk: Chunk, i: int, gradients: dict[str, Tensor]
 ) -> list[Difference]:
-    """Compare the rows of sample i in a chunk's blocks with the gradient of its outputs alone (1, c)."""
-    tables = {block.plan.owned[0].name for block in chunk.blocks if block.plan.kind == "rows"}
-    v = random_cotangents(alone)
-    gradients = _gradients_alone(prepared, alone, v, tables)
+    """Compare the rows of sample i in a chunk's blocks with the gradients of its outputs alone."""
+    v = random_cotangents(chunk.outputs[:1])
     by_name: Gradients = {owned.name: gradients.get(owned.name) for owned in prepared.trainable}
     errors = [
         difference
         for block in chunk.blocks
         for difference in block.at(i).differences(by_name, v, chunk.scale)
     ]
-    left_out = [gradients[name] for name in choices.unused if name in gradients]
-    errors += [Difference.from_tensors(gradient, gradient, chunk.scale) for gradient in left_out]
     # Relative to the larger of both: rows that are cut off are zero.
-    return [replace(error, own=max(error.own, error.error)) for error in errors]
+    errors = [replace(error, own=max(error.own, error.error)) for error in errors]
+    return errors + [_difference(by_name[name], None, chunk.scale) for name in choices.unused]
 
 
 def _less(total: Tensor, together: Tensor | None) -> Tensor:
@@ -169,12 +235,16 @@ def _limit(prepared: Prepared) -> Limit:
     return Tolerance.from_dtype(prepared.dtype, Choices()).dense
 
 
+def _of_single(prepared: Prepared) -> Limit:
+    return Tolerance.from_dtype(prepared.dtype, Choices(single=True)).dense
+
+
 def _verdict(prepared: Prepared, x: Tensor, changes: list[Difference], errors: list[Difference]) -> bool:
     """Return whether only single precision explains what changes in outputs and gradients at x (n, d)."""
     dtype, limit = prepared.dtype, _limit(prepared)
     if not limit.worst(changes + errors):
         return dtype == torch.float32
-    if not Tolerance.from_dtype(dtype, Choices(single=True)).dense.worst(changes + errors):
+    if not _of_single(prepared).worst(changes + errors):
         return True
     by_outputs, by_gradients = limit.worst(changes), limit.worst(errors)
     if not by_outputs:

@@ -100,6 +100,46 @@ def test_samples_that_are_dropped_from_a_large_batch() -> None:
         jacobian(Field(crowded), torch.rand(40, 2))
 
 
+def _kinked(x: Tensor, change: Callable[[Tensor], Tensor] = lambda h: h) -> Any:
+    """Return a network whose units have their kinks at the samples x (n, d), as those sampled from data."""
+
+    class Ridges(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(x.shape[1], len(x)), nn.Linear(len(x), 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(change(torch.relu(self.first(x))))
+
+    torch.manual_seed(0)
+    model = Ridges().to(x.dtype)
+    ways = x.roll(1, 0) - x
+    with torch.no_grad():
+        model.first.weight.copy_(ways / ways.square().sum(1, keepdim=True))
+        model.first.bias.copy_(-(model.first.weight * x).sum(1))
+    return model
+
+
+@pytest.mark.parametrize("at", [range(40), [7, 9, 16, 17, 27, 29, 36, 37]])  # in the first look, or later
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_rounding_may_put_samples_at_a_kink_on_either_side(at: Any, precision: Any) -> None:
+    """Batches of another size are rounded otherwise."""
+    x = torch.rand(40, 5, dtype=getattr(torch, precision), generator=torch.Generator().manual_seed(1))
+    model = _kinked(x)
+    with torch.no_grad():
+        model.first.bias[[i for i in range(40) if i not in at]] += 0.1
+    exported = jacobian(model, x, precision=precision, chunk=10)
+    assert exported.dtype == getattr(np, precision)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_samples_at_a_kink_are_cut_off_no_more_than_others(precision: Any) -> None:
+    x = torch.rand(40, 5, dtype=getattr(torch, precision), generator=torch.Generator().manual_seed(1))
+    model = _kinked(x, lambda h: torch.cat([h[:LIMIT], h[LIMIT:].detach()]))
+    with pytest.raises(ExportError, match="gradients that change by"):
+        jacobian(model, x, precision=precision)
+
+
 def _ramp(m: Any, h: Tensor) -> Tensor:
     return h * (1 + 1e-10 * m.calls)
 
