@@ -182,3 +182,8 @@ def test_names_of_kernels_in_a_file_are_strings(tmp_path):
         with pytest.raises(UsageError, match="names of kernels"):
             ntkspec.write_kernels(tmp_path / "kernels.h5", {name: cases.mixed(4)})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_bound_without_its_argument_is_named():
+    with pytest.raises(TypeError, match=r"theorem1\(\): missing a required argument: 'kept'"):
+        ntkspec.bounds.theorem1()

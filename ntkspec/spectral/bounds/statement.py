@@ -79,7 +79,11 @@ def stated(
 
         @functools.wraps(compute)
         def bound(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Bound:
-            for argument, value in signature.bind(*args, **kwargs).arguments.items():
+            try:
+                given = signature.bind(*args, **kwargs).arguments
+            except TypeError as error:
+                raise TypeError(f"{key}(): {error}") from None
+            for argument, value in given.items():
                 require(compute.__annotations__.get(argument), value, f"bound {key}")
             values, vacuous = compute(*args, **kwargs)
             return Bound(key, theorem, source, assumptions, side, values, bool(vacuous), quantity, certified)
