@@ -233,7 +233,6 @@ QUOTED = [  # what findings say in prose, in its order, and the row of a table t
     ("0.13", "share beyond 128 modes, init"),
     ("39 of 100", "MPE (coarse) over baseline, pictures"),
     ("2.16", "samples: 64"),
-    ("51 of 100", "MPE (fine), pictures, lambda_min"),
     ("1.27", "FFE, 256 frequencies, sigma 8 to 16"),
     ("1.26", "MPE (coarse) over FFE (high), dB"),
     ("0.91", "lambda_min, meshes against pictures"),
