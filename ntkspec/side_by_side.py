@@ -90,10 +90,7 @@ def analyze_runs(
         method=method,
         k=None if k is None else whole_number(k, "⟦-k⟧", 1),
         outputs=outputs,
-        drop=tuple(
-            (words,) if isinstance(words, str) else tuple(words)
-            for words in ([drop] if isinstance(drop, str) else drop)
-        ),
+        drop=_ablations(drop),
         backend=backend if isinstance(backend, str) else backend.name,
         precision=precision,
         memory=memory,
@@ -118,6 +115,23 @@ def analyze_runs(
         wanted = earlier[beside.runs.index(beside[beside.baseline])]
     reports, reference = _reports(work, files, everywhere, earlier, wanted, kernels, trial)
     return assemble(reports, reference, work.engine.name)
+
+
+def _ablations(drop: str | Sequence[str | Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """Return the words of each ablation, which name what it leaves out; raise `UsageError` for none."""
+    given = [drop] if isinstance(drop, str) else drop
+    try:
+        ablations = tuple((words,) if isinstance(words, str) else tuple(words) for words in given)
+    except TypeError:
+        ablations = ((),)
+    if any(not words or not all(isinstance(word, str) for word in words) for words in ablations):
+        raise UsageError(
+            "⟦--drop⟧",
+            expected="words, each a role or the name of a block, or lists of them",
+            got=shown(drop),
+            remedy="e.g. ['grid', ['level.0', 'level.1']]",
+        )
+    return ablations
 
 
 def _earlier_runs(report: Report, outputs: Outputs, backend: str) -> tuple[RunReport, ...]:

@@ -154,6 +154,12 @@ def test_a_word_alone_is_one_ablation(here):
     assert [*alone.runs[0].snapshots[0].spectra] == [*listed.runs[0].snapshots[0].spectra]
 
 
+@pytest.mark.parametrize("drop", [3, None, [3], [["grid", 3]], [[]], [b"grid"]])
+def test_ablations_that_are_no_words(drop):
+    with pytest.raises(UsageError, match="drop: expected words, each a role or the name of a block"):
+        ntkspec.analyze_runs("run.h5", drop=drop)
+
+
 def test_drop_sets_get_their_own_names_and_theorem(here):
     runs.write_run(here / "run.h5")
     report = analyze_runs(["run.h5"], drop=[["layer.0"], ["grid", "layer.1"]], snapshot="end")
