@@ -53,13 +53,12 @@ def evaluation(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
 def _generators_kept() -> Iterator[None]:
     """Restore the global generators of Python and NumPy, from which a forward pass may draw."""
     python = random.getstate()
-    # A model may draw from NumPy's global generator, though we do not.
-    numpy = np.random.get_state(legacy=False)  # noqa: NPY002
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002  # models draw from it, though we do not
     try:
         yield
     finally:
         random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+        np.random.set_state(numpy)  # noqa: NPY002  # as above
 
 
 @contextlib.contextmanager
