@@ -13,7 +13,7 @@ from ntkspec.report import words
 from ntkspec.report.moments import Moment, by_step, few, moments
 from ntkspec.report.names import kernel_names
 from ntkspec.report.plot_alignment import alignment_curve
-from ntkspec.report.records import Report
+from ntkspec.report.records import Report, RunReport
 from ntkspec.report.style import STAGES, Stage, StyledRun, last_name, styled_runs
 from ntkspec.report.themes import INK, PAPER
 from ntkspec.report.thinning import thinned
@@ -22,12 +22,11 @@ from ntkspec.report.through_training import (
     TITLES,
     StepAxis,
     Value,
+    course,
     drawn_metrics,
     has_training,
-    history,
     kernels_of,
     log_beyond,
-    metric_course,
     steps_of,
 )
 from ntkspec.report.to_json import plain
@@ -206,10 +205,12 @@ def _training(report: Report) -> dict[str, object]:
     return {
         "panels": [_panel(quantity) for quantity in (*QUANTITIES, *metrics)],
         "ticks": axis.ticks(steps_of(report)),
-        "metrics": [[_metric(styled, name, axis) for name in metrics] for styled in styled_runs(report)],
+        "metrics": [
+            [_series(styled.run, [name], axis) for name in metrics] for styled in styled_runs(report)
+        ],
         "runs": [
             {
-                str(order.index(kernel)): _series(styled, kernel, axis)
+                str(order.index(kernel)): _series(styled.run, QUANTITIES, axis, kernel)
                 for kernel in order
                 if any(kernel in snapshot.spectra for snapshot in styled.run.snapshots)
             }
@@ -228,27 +229,19 @@ def _panel(quantity: str) -> dict[str, object]:
     }
 
 
-def _series(styled: StyledRun, kernel: str, axis: StepAxis) -> dict[str, object]:
-    course = history(styled.run, kernel)
+def _series(
+    run: RunReport, quantities: Sequence[str], axis: StepAxis, kernel: str = "total"
+) -> dict[str, object]:
+    """Return quantities of a kernel, or a metric, against the step; with lambda_min among them, the floor."""
+    courses = {quantity: course(run, quantity, kernel) for quantity in quantities}
+    points = courses[quantities[0]]
+    floors = [point.floor for point in courses.get("lambda_min", ())]
     return {
-        "at": [axis.position(moment.step) for moment in course],
-        "head": [_head(moment.name, moment.step) for moment in course],
-        "floor": [None if moment.floor is None else plain(float(moment.floor)) for moment in course],
-        "values": [_values([moment.value(quantity) for moment in course]) for quantity in QUANTITIES],
+        "at": [axis.position(point.step) for point in points],
+        "head": [f"{html.escape(point.name)}, step {point.step}" for point in points],
+        **({"floor": [None if floor is None else plain(float(floor)) for floor in floors]} if floors else {}),
+        "values": [_values([point.value for point in of_quantity]) for of_quantity in courses.values()],
     }
-
-
-def _metric(styled: StyledRun, name: str, axis: StepAxis) -> dict[str, object]:
-    course = metric_course(styled.run, name)
-    return {
-        "at": [axis.position(point.step) for _, point in course],
-        "head": [_head(words.snapshot_name(styled.run, snap, 40), snap.step) for snap, _ in course],
-        "values": [_values([point.value for _, point in course])],
-    }
-
-
-def _head(name: str, step: int) -> str:
-    return f"{html.escape(name)}, step {step}"
 
 
 def _values(values: Sequence[Value]) -> dict[str, list[object]]:

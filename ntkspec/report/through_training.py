@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from ntkspec.qualities import quality_of, values_of
 from ntkspec.report import words
+from ntkspec.report.names import snapshot_name
 from ntkspec.report.records import Report, RunReport, SnapshotReport
 from ntkspec.spectral.eigenvalues import Spectrum
 
-Quantity = Literal["lambda_max", "lambda_min", "effective_rank", "kernel_distance"]
-QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 TITLES: Mapping[str, str] = {
     "lambda_max": "largest eigenvalue",
     "lambda_min": "smallest eigenvalue",
     "effective_rank": "effective rank",
     "kernel_distance": "kernel distance from the first snapshot",
 }
+QUANTITIES = tuple(TITLES)  # of a kernel
 
 _WIDE = 30.0  # ratio of last to first step from which steps may be shown on a log axis
 GAP = 0.35  # decades between step 0 and the first one after it, on an axis that has no zero
@@ -45,30 +44,13 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One kernel at one snapshot."""
+class Point:
+    """A value at a snapshot, with the floor that belongs to it, if any."""
 
     step: int
     name: str  # of the snapshot
-    lambda_max: Value
-    lambda_min: Value
-    floor: float | None  # of the spectrum; None where nothing was rounded
-    effective_rank: Value
-    kernel_distance: Value
-
-    def value(self, quantity: Quantity) -> Value:
-        """Return one of the four quantities by its name."""
-        value: Value = getattr(self, quantity)
-        return value
-
-
-@dataclass(frozen=True)
-class Point:
-    """A value to be drawn at a step, with the floor that belongs to it, if any."""
-
-    step: int
     value: Value
-    floor: float | None = None
+    floor: float | None = None  # of lambda_min; None where nothing was rounded, too
 
 
 @dataclass(frozen=True)
@@ -124,39 +106,24 @@ def steps_of(report: Report) -> list[int]:
     return [snapshot.step for run in report.runs for snapshot in run.snapshots]
 
 
-def history(run: RunReport, kernel: str) -> tuple[Moment, ...]:
-    """Return a kernel of a run at every snapshot that has it, in order of step."""
-    return tuple(_moment(run, snapshot, kernel) for snapshot in run.snapshots if kernel in snapshot.spectra)
-
-
 def course(run: RunReport, quantity: str, kernel: str = "total") -> tuple[Point, ...]:
     """Return a quantity of a kernel, or a metric, at every snapshot of a run that has it, in order of step.
 
     Points of lambda_min have the floor.
 
     Args:
-        quantity: a `Quantity`, or the name of a metric.
+        quantity: one of `QUANTITIES`, or the name of a metric.
     """
-    for name in QUANTITIES:
-        if name == quantity:
-            return tuple(
-                Point(moment.step, moment.value(name), moment.floor if name == "lambda_min" else None)
-                for moment in history(run, kernel)
-            )
-    return tuple(point for _, point in metric_course(run, quantity))
-
-
-def metric_course(run: RunReport, name: str) -> tuple[tuple[SnapshotReport, Point], ...]:
-    """Return each snapshot of a run that has a metric, with the metric's value there."""
+    found = ((snapshot, _value(snapshot, quantity, kernel)) for snapshot in run.snapshots)
     return tuple(
-        (snapshot, Point(snapshot.step, _metric(name, values[name])))
-        for snapshot in run.snapshots
-        if name in (values := values_of(snapshot.metrics))
+        Point(snap.step, snapshot_name(run, snap, 40), value, _floor(snap, quantity, kernel))
+        for snap, value in found
+        if value is not None
     )
 
 
 def metrics_of(report: Report) -> tuple[str, ...]:
-    """Return the names of all metrics in the order in which they come up, but for names of a `Quantity`."""
+    """Return the names of all metrics in the order in which they come up, but for those in `QUANTITIES`."""
     names = (
         name for run in report.runs for snapshot in run.snapshots for name in values_of(snapshot.metrics)
     )
@@ -178,7 +145,7 @@ def log_beyond(quantity: str) -> float:
     """Return the ratio of largest to least number from which an axis is logarithmic; infinite: it never is.
 
     Args:
-        quantity: a `Quantity`, or the name of a metric.
+        quantity: one of `QUANTITIES`, or the name of a metric.
 
     Example:
         >>> log_beyond("lambda_min"), log_beyond("loss"), log_beyond("psnr_db")
@@ -195,27 +162,38 @@ def kernels_of(report: Report) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("total", *names)))
 
 
-def _moment(run: RunReport, snapshot: SnapshotReport, kernel: str) -> Moment:
-    spectrum = snapshot.spectra[kernel]
-    rank = spectrum.effective_rank
-    no_rank = words.UNRESOLVED if spectrum.complete else words.NOT_COMPUTED
-    return Moment(
-        step=snapshot.step,
-        name=words.snapshot_name(run, snapshot, 40),
-        lambda_max=_lambda_max(spectrum),
-        lambda_min=_lambda_min(spectrum),
-        floor=spectrum.floor if spectrum.floor > 0 else None,
-        effective_rank=Value(rank, said=no_rank if rank is None else words.rank(rank)),
-        kernel_distance=Value(
-            snapshot.distances[kernel].value if kernel in snapshot.distances else None,
-            said=words.distance(snapshot, kernel),
-        ),
-    )
+def _value(snapshot: SnapshotReport, quantity: str, kernel: str) -> Value | None:
+    """Return a quantity of a kernel, or a metric, at a snapshot; None if the snapshot has no such thing."""
+    if quantity not in QUANTITIES:
+        metrics = values_of(snapshot.metrics)
+        return _metric(quantity, metrics[quantity]) if quantity in metrics else None
+    spectrum = snapshot.spectra.get(kernel)
+    if spectrum is None:
+        return None
+    if quantity == "lambda_max":
+        return _lambda_max(spectrum)
+    if quantity == "lambda_min":
+        return _lambda_min(spectrum)
+    if quantity == "effective_rank":
+        return _effective_rank(spectrum)
+    distance = snapshot.distances.get(kernel)
+    return Value(distance.value if distance else None, said=words.distance(snapshot, kernel))
+
+
+def _floor(snapshot: SnapshotReport, quantity: str, kernel: str) -> float | None:
+    floor = snapshot.spectra[kernel].floor if quantity == "lambda_min" else 0.0
+    return floor if floor > 0 else None
 
 
 def _metric(name: str, value: float) -> Value:
     quality, number = quality_of(name), value if math.isfinite(value) else None
     return Value(number, infinite=quality.endless and value == math.inf, said=quality.show(value))
+
+
+def _effective_rank(spectrum: Spectrum) -> Value:
+    rank = spectrum.effective_rank
+    missing = words.UNRESOLVED if spectrum.complete else words.NOT_COMPUTED
+    return Value(rank, said=missing if rank is None else words.rank(rank))
 
 
 def _lambda_max(spectrum: Spectrum) -> Value:

@@ -24,7 +24,7 @@ from ntkspec.report.page import render_page
 from ntkspec.report.plot_data import plot_data
 from ntkspec.report.records import Report, RunReport
 from ntkspec.report.terminal import print_report
-from ntkspec.report.through_training import StepAxis, history
+from ntkspec.report.through_training import StepAxis, course
 from ntkspec.report.to_csv import write_snapshots_csv
 from ntkspec.report.to_json import dumps
 from ntkspec.run_analysis import RunSettings, analyze_run
@@ -203,15 +203,15 @@ def test_unresolved_and_zero_are_marked_as_such() -> None:
     spectra = (number, unresolved, zero, number)
     snaps = tuple(replace(s, spectra={"total": t}) for s, t in zip(run.snapshots, spectra, strict=True))
     report = samples.one_run(replace(run, snapshots=snaps))
-    moments = history(report.runs[0], "total")
-    assert [(m.lambda_min.number, m.lambda_min.zero) for m in moments] == [
+    values = [point.value for point in course(report.runs[0], "lambda_min")]
+    assert [(value.number, value.zero) for value in values] == [
         (1.0, False),
         (None, False),
         (None, True),
         (1.0, False),
     ]
-    assert moments[1].lambda_min.at_most == unresolved.smallest_at_most
-    assert "two distinct rows" in moments[2].lambda_min.said
+    assert values[1].at_most == unresolved.smallest_at_most
+    assert "two distinct rows" in values[2].said
     figure = fig_training(report)
     assert figure is not None
     drawn = [(line.get_marker(), np.asarray(line.get_xdata()).tolist()) for line in figure.axes[1].lines]

@@ -40,12 +40,12 @@ def caption(report: Report) -> Caption:
     )
 
 
-def draw(report: Report, kernel: str = "total") -> Figure | None:
+def draw(report: Report) -> Figure | None:
     """Draw the share of the targets beyond the first k modes, and the residual over time of gradient flow.
 
     Return None if no run's last snapshot has a resolved mode with which the targets can be compared.
     """
-    runs = aligned(report, kernel)[: 3 * MOST_PANELS]
+    runs = aligned(report, "total")[: 3 * MOST_PANELS]
     if not runs:
         return None
     figure = new_figure(9.6, 4.6)

@@ -29,7 +29,6 @@ from ntkspec.report.through_training import (
     course,
     drawn_metrics,
     has_training,
-    history,
     log_beyond,
     steps_of,
 )
@@ -58,12 +57,12 @@ def caption(report: Report) -> Caption:
     )
 
 
-def draw(report: Report, kernel: str = "total") -> Figure | None:
-    """Draw four quantities of a kernel, and metrics, at every snapshot; None if no run has two snapshots."""
+def draw(report: Report) -> Figure | None:
+    """Draw four quantities of the total kernel, and metrics, at every snapshot; None if no run has two."""
     if not has_training(report):
         return None
     axis, steps = StepAxis.of(steps_of(report)), steps_of(report)
-    runs = [run for run in styled_runs(report) if history(run.run, kernel)]
+    runs = [run for run in styled_runs(report) if course(run.run, "lambda_min")]
     if not runs:
         return None
     quantities = (*QUANTITIES, *drawn_metrics(report))
@@ -75,8 +74,7 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
     panels = panels[: len(quantities)]
     for axes, quantity in zip(panels, quantities, strict=True):
         for run in runs:
-            points = course(run.run, quantity, kernel)
-            draw_course(axes, axis, run, points, sign_of(run, several=len(runs) > 1))
+            draw_course(axes, axis, run, course(run.run, quantity), sign_of(run, several=len(runs) > 1))
         axes.set_title(title_of(quantity), fontsize=10)
         finish_course(axes, quantity)
         _steps(axes, axis, steps)
@@ -87,7 +85,7 @@ def draw(report: Report, kernel: str = "total") -> Figure | None:
         numbers = run_handles(runs, signed=True)
     else:
         figure.suptitle(f"Through training: {text(runs[0].name)}", fontsize=11)
-    marks = [point for run in runs for quantity in quantities for point in course(run.run, quantity, kernel)]
+    marks = [point for run in runs for quantity in quantities for point in course(run.run, quantity)]
     legend_below(figure, [*numbers, *course_handles(marks)])
     return figure
 
